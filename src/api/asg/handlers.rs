@@ -1,0 +1,239 @@
+//! The routes under `/v1`: parse, one call, reply.
+
+use poem::web::Data;
+use poem_openapi::{ApiResponse, OpenApi, param::Path};
+
+use super::{
+    Errors, NAME, TASK_SETTLED, WEBHOOK,
+    envelope::TaskSettled,
+    wire::{Accepted, Delivery, DeliveryRef, NewEvent, NewWebhook, Task, WebhookStatus, WebhookView},
+};
+use crate::{
+    api::{
+        Deps, Tag,
+        auth::Authenticated,
+        body::Body,
+        refused::{Reading, Refused, Writing},
+    },
+    domain::{
+        endpoint::{EventFilter, TargetUrl},
+        event::{self, Audience, IdempotencyKey, Published},
+        ids::EndpointId,
+        timestamp::Timestamp,
+        token::Scope,
+    },
+    error::{Conflict, Error, Invalid, Missing, Result},
+    store::{Tx, accounts, deliveries, endpoints, events},
+};
+
+/// The routes.
+pub(crate) struct Routes;
+
+#[derive(ApiResponse)]
+enum Registered {
+    /// Registered and active.
+    #[oai(status = 201)]
+    Created(Body<WebhookView>),
+}
+
+#[derive(ApiResponse)]
+enum Publication {
+    /// On disk, and on its way.
+    #[oai(status = 202)]
+    Accepted(Body<Accepted>),
+}
+
+#[OpenApi(tag = "Tag::Asg", prefix_path = "/v1")]
+impl Routes {
+    /// Register a webhook
+    ///
+    /// From then on every settled task is delivered to it. Needs the scope `webhooks`.
+    #[oai(path = "/webhooks", method = "post", operation_id = "asgRegisterWebhook")]
+    async fn register(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        body: Body<NewWebhook>,
+    ) -> Result<Registered, Refused<Errors, Writing>> {
+        auth.0.walls(NAME, Scope::Webhooks)?;
+        let account = auth.0.acts_for(body.0.account.as_deref(), "account")?.to_owned();
+        let events = body.0.events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
+        let events = EventFilter::parse(events, [TASK_SETTLED].into_iter())?;
+        let url = TargetUrl::parse(&body.0.callback_url)?;
+        let secret = deps.secret(body.0.secret)?;
+        deps.vet(&url).await?;
+        let shown = secret.made.then(|| secret.secret.expose().to_owned());
+        let register = move |tx: &Tx<'_>| {
+            let account = accounts::find(tx, NAME, &account)?;
+            endpoints::create(tx, &account, url, events, &secret.secret)
+        };
+        let endpoint = deps.db.write(register).await?;
+        Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
+    }
+
+    /// List webhooks
+    ///
+    /// Every webhook of the account, deleted ones included. Secrets are not returned. Needs the scope `webhooks`.
+    #[oai(path = "/webhooks", method = "get", operation_id = "asgListWebhooks")]
+    async fn list(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, Reading>> {
+        let walls = auth.0.walls(NAME, Scope::Webhooks)?;
+        let endpoints = deps.db.read(move |view| endpoints::list(view, &walls)).await?;
+        Ok(Body(endpoints.iter().map(WebhookView::from).collect()))
+    }
+
+    /// Delete a webhook
+    ///
+    /// Deactivates it (a soft delete) and cancels what is still pending for it. Deleting it again answers the same. Needs
+    /// the scope `webhooks`.
+    #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
+    async fn delete(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        /// The webhook's id, `whk_...`.
+        webhook_id: Path<String>,
+    ) -> Result<Body<WebhookView>, Refused<Errors, Reading>> {
+        let walls = auth.0.walls(NAME, Scope::Webhooks)?;
+        let id = EndpointId::from_wire(WEBHOOK, &webhook_id.0).ok_or(Error::NotFound(Missing::Webhook))?;
+        let delete = move |tx: &Tx<'_>| {
+            endpoints::delete(tx, endpoints::find(tx, &walls, id)?.key)?;
+            endpoints::find(tx, &walls, id)
+        };
+        Ok(Body(WebhookView::from(&deps.db.write(delete).await?)))
+    }
+
+    /// Publish a settled task
+    ///
+    /// A 202 means: on disk, and on its way to every active webhook of the account, or to the one whose URL is
+    /// `callback_url`. The same `task_id` with the same body may be sent again: it gets the same answer and is delivered
+    /// once. Needs the scope `events`.
+    #[oai(path = "/events", method = "post", operation_id = "asgPublishEvent")]
+    async fn publish(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        body: Body<NewEvent>,
+    ) -> Result<Publication, Refused<Errors, Writing>> {
+        auth.0.walls(NAME, Scope::Events)?;
+        let account = auth.0.acts_for(body.0.account.as_deref(), "account")?.to_owned();
+        let (audience, key) = check(&body.0)?;
+        let task_id = body.0.task_id.clone();
+        let publish = move |tx: &Tx<'_>| {
+            let event = event::NewEvent {
+                account: accounts::find(tx, NAME, &account)?.key,
+                kind: TASK_SETTLED.to_owned(),
+                body: stored_body(body.0, tx.now)?,
+                idempotency_key: Some(key),
+            };
+            events::publish(tx, &event, &audience)
+        };
+        let accepted = match deps.db.write(publish).await? {
+            Published::Accepted(accepted) => accepted,
+            Published::Reused => {
+                let message = format!("task '{task_id}' was published before with another body");
+                return Err(Error::conflict(Conflict::Different, message).into());
+            }
+            Published::NoSuchTarget => {
+                let message = "callback_url is no active webhook of this account: register it first";
+                return Err(Error::invalid(Invalid::Target, message).into());
+            }
+        };
+        let deliveries = accepted.deliveries.iter().map(|(delivery, endpoint)| DeliveryRef {
+            delivery_id: delivery.to_string(),
+            webhook_id: endpoint.on_wire(WEBHOOK),
+        });
+        Ok(Publication::Accepted(Body(Accepted {
+            event_id: accepted.id.to_string(),
+            event: TASK_SETTLED.to_owned(),
+            task_id,
+            deliveries: deliveries.collect(),
+        })))
+    }
+
+    /// Look at a task
+    ///
+    /// What was published, and what became of its deliveries: `webhook_fail` is true when one was given up after its last
+    /// attempt. Needs the scope `events`.
+    #[oai(path = "/tasks/:task_id", method = "get", operation_id = "asgGetTask")]
+    async fn task(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        /// The task, as it was published.
+        task_id: Path<String>,
+    ) -> Result<Body<Task>, Refused<Errors, Reading>> {
+        let walls = auth.0.walls(NAME, Scope::Events)?;
+        let look = deps.db.read(move |view| {
+            let event = events::find_by_key(view, &walls, &task_id.0)?;
+            let deliveries = deliveries::of_event(view, event.key)?;
+            let attempts = deliveries.iter().map(|delivery| deliveries::attempts(view, delivery.key));
+            let attempts = attempts.collect::<Result<Vec<_>>>()?;
+            Ok((event, deliveries, attempts))
+        });
+        let (event, deliveries, attempts) = look.await?;
+        let body: TaskSettled = serde_json::from_str(&event.body).map_err(|flaw| Error::Internal(flaw.to_string()))?;
+        let status = WebhookStatus::of(&deliveries);
+        Ok(Body(Task {
+            task_id: body.task_id,
+            event_id: event.id.to_string(),
+            consensus_label: body.consensus_label,
+            confidence: body.confidence,
+            bsv_txid: body.bsv_txid,
+            settled_at: body.settled_at,
+            timestamp: body.timestamp,
+            callback_url: event.target,
+            webhook_status: status,
+            webhook_fail: matches!(status, WebhookStatus::WebhookFail),
+            deliveries: deliveries
+                .iter()
+                .zip(&attempts)
+                .map(|(delivery, attempts)| Delivery::new(delivery, attempts))
+                .collect(),
+        }))
+    }
+}
+
+/// Checks what a publish asks for: whom it is for, and the key under which a repeat is known.
+fn check(body: &NewEvent) -> Result<(Audience, IdempotencyKey)> {
+    if body.event != TASK_SETTLED {
+        let message = format!("event '{}' is unknown: expected {TASK_SETTLED}", body.event);
+        return Err(Error::invalid(Invalid::UnknownEvent, message));
+    }
+    if !Timestamp::is_rfc3339(&body.settled_at) {
+        return Err(Error::request("settled_at is no RFC 3339 time, such as 2026-04-08T21:05:00Z"));
+    }
+    let audience = match &body.callback_url {
+        None => Audience::Subscribers,
+        Some(url) => Audience::Target(TargetUrl::parse(url)?),
+    };
+    let parts = [
+        body.consensus_label.as_str(),
+        body.confidence.0.get(),
+        &body.bsv_txid,
+        &body.settled_at,
+        match &audience {
+            Audience::Subscribers => "",
+            Audience::Target(url) => url.as_str(),
+        },
+    ];
+    let key = IdempotencyKey::new(&body.task_id, &parts)
+        .map_err(|_| Error::request(format!("task_id must have 1 to {} bytes", event::MAX_IDEMPOTENCY_KEY)))?;
+    Ok((audience, key))
+}
+
+fn stored_body(body: NewEvent, now: Timestamp) -> Result<String> {
+    let body = TaskSettled {
+        event: body.event,
+        task_id: body.task_id,
+        consensus_label: body.consensus_label,
+        confidence: body.confidence,
+        bsv_txid: body.bsv_txid,
+        settled_at: body.settled_at,
+        timestamp: now.to_string(),
+    };
+    serde_json::to_string(&body).map_err(|flaw| Error::Internal(flaw.to_string()))
+}

@@ -1,0 +1,68 @@
+//! ASG Gateway's dialect: `/v1/webhooks`, `task.settled`, `X-ASG-Signature`.
+//! Source of every rule: the vendor's page "Webhooks" and its "Retry policy".
+
+mod envelope;
+mod examples;
+mod handlers;
+mod wire;
+
+use poem::{IntoResponse, Response};
+
+use self::wire::Failure;
+pub(super) use self::{examples::EXAMPLES, handlers::Routes, wire::Payloads};
+use super::{problem::Problem, refused::Shape};
+use crate::{
+    config,
+    domain::profile::{Profile, RetryPolicy, WhenExhausted},
+};
+
+/// The name of this profile.
+pub const NAME: &str = "asg";
+/// The one event of its catalogue.
+const TASK_SETTLED: &str = "task.settled";
+/// The prefix of its webhook ids.
+const WEBHOOK: &str = "whk_";
+
+/// What differs for the engine.
+pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
+    Profile {
+        name: NAME,
+        endpoint_prefix: WEBHOOK,
+        signature_header: "X-ASG-Signature",
+        timeout: delivery.timeout,
+        retry: RetryPolicy {
+            max_attempts: settings.max_attempts,
+            waits: settings.waits.iter().map(|wait| wait.0).collect(),
+        },
+        when_exhausted: WhenExhausted::StayActive,
+        envelope: envelope::finish,
+    }
+}
+
+/// The shape of its errors: `{"error": "<sentence>"}`.
+#[derive(Debug)]
+pub(super) struct Errors;
+
+impl Shape for Errors {
+    type Body = Failure;
+    const MEANINGS: &'static [(u16, &'static str)] = &[
+        (400, "The request is not of the documented form; the sentence names the field."),
+        (401, "No token, or one that is unknown or revoked."),
+        (403, "The token lacks the scope, or belongs to another vendor's routes or another account."),
+        (404, "There is no such thing in this account."),
+        (409, "The same task_id was published with another body."),
+        (413, "The body is larger than max_body_bytes."),
+        (415, "The body is not sent as application/json."),
+        (422, "The URL may not be delivered to, the event is unknown, or callback_url is no active webhook."),
+        (500, "A fault of the server; its log says more."),
+        (503, "The server cannot take this now; nothing was stored, try again."),
+    ];
+}
+
+/// An error as this vendor's clients read it.
+pub(super) fn shape(problem: &Problem) -> Response {
+    let body = super::body::Body(Failure { error: problem.message.clone() });
+    let mut response = body.into_response();
+    response.set_status(problem.status);
+    response
+}

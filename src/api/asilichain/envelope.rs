@@ -1,0 +1,41 @@
+//! The body of every event: `{"webhook_id","event","api_version","created_at","data"}`, in the order of the vendor's page.
+//!
+//! It must be a fixed point of `JSON.stringify`, as the page verifies what it has parsed and printed again.
+
+use serde::Deserialize;
+
+use crate::{
+    api::body::RawObject,
+    domain::json,
+    error::{Error, Result},
+};
+
+/// What is stored: the body without its webhook id. `data` is printed by [`json::stringify`].
+pub(super) fn stored(event: &str, api_version: &str, created_at: &str, data: &str) -> String {
+    format!(
+        r#"{{"event":{},"api_version":{},"created_at":{},"data":{data}}}"#,
+        json::quote(event),
+        json::quote(api_version),
+        json::quote(created_at)
+    )
+}
+
+/// Finishes a stored body for one webhook.
+pub(super) fn finish(webhook: &str, stored: &str) -> Vec<u8> {
+    let rest = stored.strip_prefix('{').unwrap_or(stored);
+    format!(r#"{{"webhook_id":"{webhook}",{rest}"#).into_bytes()
+}
+
+/// What a stored body says of its event.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stored {
+    pub(super) created_at: String,
+    pub(super) data: RawObject,
+}
+
+impl Stored {
+    /// Reads a stored body back.
+    pub(super) fn read(stored: &str) -> Result<Self> {
+        serde_json::from_str(stored).map_err(|flaw| Error::Internal(format!("a stored body: {flaw}")))
+    }
+}

@@ -1,0 +1,71 @@
+//! An example of each schema of this vendor's, for the docs.
+
+/// Schema and example.
+pub(crate) const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "Error",
+        r#"{"error": {"code": "WEBHOOK_NOT_FOUND", "message": "webhook not found", "request_id": "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X"}}"#,
+    ),
+    (
+        "ErrorDetail",
+        r#"{"code": "WEBHOOK_NOT_FOUND", "message": "webhook not found", "request_id": "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X"}"#,
+    ),
+    (
+        "NewWebhook",
+        r#"{"url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "secret": "your_webhook_signing_secret"}"#,
+    ),
+    (
+        "WebhookView",
+        r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "status": "ACTIVE", "created_at": "2026-04-24T10:00:00Z"}"#,
+    ),
+    (
+        "WebhookDetails",
+        r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "status": "ACTIVE", "created_at": "2026-04-24T10:00:00Z", "suspended_at": null, "suspended_reason": null, "held_deliveries": 0, "recent_deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
+    ),
+    ("WebhookChange", r#"{"status": "ACTIVE"}"#),
+    (
+        "Delivery",
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false}"#,
+    ),
+    (
+        "DeliveryPage",
+        r#"{"deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false}], "next_cursor": null}"#,
+    ),
+    (
+        "Attempt",
+        r#"{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": "2026-04-20T11:55:30.112Z"}"#,
+    ),
+    (
+        "DeliveryDetails",
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false, "attempts": [{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": "2026-04-20T11:55:30.112Z"}]}"#,
+    ),
+    ("TestRequest", r#"{"event": "batch.exported"}"#),
+    (
+        "TestResult",
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "delivered": true, "response_status": 200, "duration_ms": 37, "error": null, "response_body": "{\"received\":true}"}"#,
+    ),
+    (
+        "NewEvent",
+        r#"{"event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "created_at": "2026-04-20T11:55:00Z"}"#,
+    ),
+    (
+        "DeliveryRef",
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"}"#,
+    ),
+    (
+        "Accepted",
+        r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"}]}"#,
+    ),
+    (
+        "EventView",
+        r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
+    ),
+    (
+        "EventType",
+        r#"{"name": "batch.exported", "trigger": "UCDA export confirmed", "useful_for": "Loan repayment trigger (internal) / buyer portal", "sample": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}}"#,
+    ),
+    (
+        "EventPayload",
+        r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event": "batch.exported", "api_version": "2026-04-01", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}}"#,
+    ),
+];

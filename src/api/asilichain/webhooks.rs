@@ -1,0 +1,339 @@
+//! The routes under `/webhooks`: parse, one call, reply.
+
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Path, Query},
+};
+
+use super::{
+    Errors, NAME, WEBHOOK, catalogue, envelope,
+    wire::{
+        Attempt, Delivery, DeliveryDetails, DeliveryPage, DeliveryStatus, NewWebhook, TestRequest, TestResult,
+        WebhookChange, WebhookDetails, WebhookStatus, WebhookView,
+    },
+};
+use crate::{
+    api::{
+        Deps, Tag,
+        auth::Authenticated,
+        body::Body,
+        refused::{Reading, Refused, Writing},
+    },
+    config,
+    domain::{
+        endpoint::{Endpoint, EndpointState, EventFilter, SuspendedReason, TargetUrl},
+        ids::{DeliveryId, EndpointId},
+        token::{Scope, Walls},
+    },
+    error::{Error, Invalid, Missing, Result},
+    store::{
+        Tx, View, accounts,
+        deliveries::{self, Filter},
+        endpoints,
+    },
+};
+
+/// Deliveries shown with a webhook.
+const RECENT: usize = 20;
+/// Deliveries on a page, unless asked otherwise.
+const PAGE: u32 = 20;
+
+/// The routes.
+pub(crate) struct Routes;
+
+#[derive(ApiResponse)]
+enum Registered {
+    /// Registered and active.
+    #[oai(status = 201)]
+    Created(Body<WebhookView>),
+}
+
+#[derive(ApiResponse)]
+enum Deleted {
+    /// Deleted; what was pending or held for it is cancelled.
+    #[oai(status = 204)]
+    Gone,
+}
+
+#[derive(ApiResponse)]
+enum Replayed {
+    /// A new delivery of the same event, due now.
+    #[oai(status = 202)]
+    Accepted(Body<Delivery>),
+}
+
+#[OpenApi(tag = "Tag::AsiliChain", prefix_path = "/webhooks")]
+impl Routes {
+    /// Register a webhook
+    ///
+    /// From then on every event that it wants is delivered to it. Needs the scope `webhooks`.
+    #[oai(path = "/", method = "post", operation_id = "registerWebhook")]
+    async fn register(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        body: Body<NewWebhook>,
+    ) -> Result<Registered, Refused<Errors, Writing>> {
+        auth.0.walls(NAME, Scope::Webhooks)?;
+        let account = auth.0.acts_for(Some(&body.0.cooperative_id), "cooperative_id")?.to_owned();
+        let events = EventFilter::parse(body.0.events, catalogue::names())?;
+        let url = TargetUrl::parse(&body.0.url)?;
+        let secret = deps.secret(body.0.secret)?;
+        deps.vet(&url).await?;
+        let shown = secret.made.then(|| secret.secret.expose().to_owned());
+        let register = move |tx: &Tx<'_>| {
+            let account = accounts::find(tx, NAME, &account)?;
+            endpoints::create(tx, &account, url, events, &secret.secret)
+        };
+        let endpoint = deps.db.write(register).await?;
+        Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
+    }
+
+    /// List webhooks
+    ///
+    /// Every webhook of the cooperative. Secrets are not returned. Needs the scope `webhooks`.
+    #[oai(path = "/", method = "get", operation_id = "listWebhooks")]
+    async fn list(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, Reading>> {
+        let walls = auth.0.walls(NAME, Scope::Webhooks)?;
+        let endpoints = deps.db.read(move |view| endpoints::list(view, &walls)).await?;
+        let present = endpoints.iter().filter(|endpoint| endpoint.state != EndpointState::Deleted);
+        Ok(Body(present.map(WebhookView::from).collect()))
+    }
+
+    /// Look at a webhook
+    ///
+    /// How it fares: its last 20 deliveries; if it is suspended, why, since when and how many deliveries are held. Needs
+    /// the scope `webhooks`.
+    #[oai(path = "/:webhook_id", method = "get", operation_id = "getWebhook")]
+    async fn get(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+    ) -> Result<Body<WebhookDetails>, Refused<Errors, Reading>> {
+        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let look = deps.db.read(move |view| {
+            let endpoint = see(view, &walls, id)?;
+            let (recent, _) = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?;
+            Ok(WebhookDetails::new(&endpoint, endpoints::held(view, endpoint.key)?, &recent))
+        });
+        Ok(Body(look.await?))
+    }
+
+    /// Change, pause or resume a webhook
+    ///
+    /// What is left out stays. `"status": "ACTIVE"` resumes a suspended one: what was held goes out at once, each with a
+    /// fresh schedule. Needs the scope `webhooks`.
+    #[oai(path = "/:webhook_id", method = "patch", operation_id = "updateWebhook")]
+    async fn update(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+        body: Body<WebhookChange>,
+    ) -> Result<Body<WebhookView>, Refused<Errors, Writing>> {
+        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let url = body.0.url.as_deref().map(TargetUrl::parse).transpose()?;
+        let events = body.0.events.map(|events| EventFilter::parse(events, catalogue::names())).transpose()?;
+        let secret = body.0.secret.map(|secret| deps.secret(Some(secret))).transpose()?;
+        if let Some(url) = &url {
+            deps.vet(url).await?;
+        }
+        let (status, overlap) = (body.0.status, deps.secret_overlap);
+        let update = move |tx: &Tx<'_>| {
+            let endpoint = find(tx, &walls, id)?;
+            url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
+            events.map(|events| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
+            secret.map(|secret| endpoints::set_secret(tx, &endpoint, &secret.secret, overlap)).transpose()?;
+            match status {
+                Some(WebhookStatus::Active) => endpoints::resume(tx, endpoint.key)?,
+                Some(WebhookStatus::Suspended) => endpoints::suspend(tx, endpoint.key, SuspendedReason::Paused)?,
+                None => {}
+            }
+            find(tx, &walls, id)
+        };
+        Ok(Body(WebhookView::from(&deps.db.write(update).await?)))
+    }
+
+    /// Delete a webhook
+    ///
+    /// What is pending or held for it is cancelled. Needs the scope `webhooks`.
+    #[oai(path = "/:webhook_id", method = "delete", operation_id = "deleteWebhook")]
+    async fn delete(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+    ) -> Result<Deleted, Refused<Errors, Reading>> {
+        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        deps.db.write(move |tx| endpoints::delete(tx, find(tx, &walls, id)?.key)).await?;
+        Ok(Deleted::Gone)
+    }
+
+    /// Replay a delivery
+    ///
+    /// Sends the same event again as a new delivery: the same body, the same `webhook-id`. Needs the scope `webhooks`.
+    #[oai(path = "/:webhook_id/replay/:delivery_id", method = "post", operation_id = "replayDelivery")]
+    async fn replay(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+        /// The delivery's id, `dlv_...`.
+        delivery_id: Path<String>,
+    ) -> Result<Replayed, Refused<Errors, Writing>> {
+        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let original = DeliveryId::parse(&delivery_id.0).ok_or(Error::NotFound(Missing::Delivery))?;
+        let replay = move |tx: &Tx<'_>| deliveries::replay(tx, &find(tx, &walls, id)?, original);
+        Ok(Replayed::Accepted(Body(Delivery::from(&deps.db.write(replay).await?))))
+    }
+
+    /// Test a webhook
+    ///
+    /// Sends one signed delivery with sample data right now, also while the webhook is suspended, and says what came of
+    /// it. The receiver sees `ngoma-test: true`. A test is never repeated and never suspends. Needs the scope `webhooks`.
+    #[oai(path = "/:webhook_id/test", method = "post", operation_id = "testWebhook")]
+    async fn test(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        settings: Data<&config::AsiliChain>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+        body: Body<Option<TestRequest>>,
+    ) -> Result<Body<TestResult>, Refused<Errors, Writing>> {
+        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let named = body.0.unwrap_or_default().event;
+        let api_version = settings.api_version.clone();
+        let prepare = move |tx: &Tx<'_>| {
+            let endpoint = find(tx, &walls, id)?;
+            let entry = sample_for(&endpoint, named)?;
+            let body = envelope::stored(entry.name, &api_version, &tx.now.to_string(), entry.sample);
+            Ok((endpoints::target(tx, endpoint.key)?, entry.name.to_owned(), body))
+        };
+        let (target, kind, body) = deps.db.write(prepare).await?;
+        let (delivery, attempt) = (deps.send_test)(target, kind, body).await?;
+        let attempt = Attempt::from(&attempt);
+        Ok(Body(TestResult {
+            delivery_id: delivery.to_string(),
+            delivered: attempt.error.is_none(),
+            response_status: attempt.response_status,
+            duration_ms: attempt.duration_ms.unwrap_or_default(),
+            error: attempt.error,
+            response_body: attempt.response_body,
+        }))
+    }
+
+    /// List deliveries
+    ///
+    /// The deliveries of a webhook, newest first, page by page. Needs the scope `webhooks`.
+    #[oai(path = "/:webhook_id/deliveries", method = "get", operation_id = "listDeliveries")]
+    #[expect(clippy::too_many_arguments, reason = "each is a documented parameter of the route")]
+    async fn deliveries(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+        /// Only those with this status.
+        status: Query<Option<DeliveryStatus>>,
+        /// Only those of this event.
+        event: Query<Option<String>>,
+        /// Deliveries on a page, 1 to 100. Default: 20.
+        #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+        limit: Query<Option<u32>>,
+        /// The `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Body<DeliveryPage>, Refused<Errors, Reading>> {
+        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let after = cursor.0.map(|cursor| DeliveryId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
+        let filter = Filter { state: status.0.map(DeliveryStatus::into), kind: event.0, after };
+        let limit = limit.0.unwrap_or(PAGE) as usize;
+        let look = deps.db.read(move |view| deliveries::list(view, &see(view, &walls, id)?, &filter, limit));
+        let (page, more) = look.await?;
+        Ok(Body(DeliveryPage {
+            next_cursor: page.last().filter(|_| more).map(|last| last.id.to_string()),
+            deliveries: page.iter().map(Delivery::from).collect(),
+        }))
+    }
+
+    /// Look at a delivery
+    ///
+    /// With every attempt: when, how long, what was answered, why it failed. Needs the scope `webhooks`.
+    #[oai(path = "/:webhook_id/deliveries/:delivery_id", method = "get", operation_id = "getDelivery")]
+    async fn delivery(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+        /// The delivery's id, `dlv_...`.
+        delivery_id: Path<String>,
+    ) -> Result<Body<DeliveryDetails>, Refused<Errors, Reading>> {
+        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let wanted = DeliveryId::parse(&delivery_id.0).ok_or(Error::NotFound(Missing::Delivery))?;
+        let look = deps.db.read(move |view| {
+            let delivery = deliveries::find(view, &see(view, &walls, id)?, wanted)?;
+            let attempts = deliveries::attempts(view, delivery.key)?;
+            Ok(DeliveryDetails {
+                delivery: Delivery::from(&delivery),
+                attempts: attempts.iter().map(Attempt::from).collect(),
+            })
+        });
+        Ok(Body(look.await?))
+    }
+}
+
+fn bad_cursor() -> Error {
+    Error::request("cursor is not one that this list gave: start again without it")
+}
+
+/// The walls of the caller, and the webhook that the path names.
+fn scoped(auth: &Authenticated, webhook: &str) -> Result<(Walls, EndpointId)> {
+    let walls = auth.0.walls(NAME, Scope::Webhooks)?;
+    Ok((walls, EndpointId::from_wire(WEBHOOK, webhook).ok_or(Error::NotFound(Missing::Webhook))?))
+}
+
+/// A webhook that is not deleted.
+fn find(tx: &Tx<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
+    present(endpoints::find(tx, walls, id)?)
+}
+
+/// The same, for a read.
+fn see(view: &View<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
+    present(endpoints::see(view, walls, id)?)
+}
+
+fn present(endpoint: Endpoint) -> Result<Endpoint> {
+    match endpoint.state {
+        EndpointState::Deleted => Err(Error::NotFound(Missing::Webhook)),
+        EndpointState::Active | EndpointState::Suspended => Ok(endpoint),
+    }
+}
+
+/// The event to test with: the one named, or the first that the webhook gets.
+fn sample_for(endpoint: &Endpoint, named: Option<String>) -> Result<&'static catalogue::Entry> {
+    let first = || {
+        let first_wanted = endpoint.events.entries().iter().find_map(|entry| {
+            let filter = EventFilter::from_stored(entry);
+            catalogue::names().find(|name| filter.wants(name))
+        });
+        first_wanted.unwrap_or("farmer.registered").to_owned()
+    };
+    let name = named.unwrap_or_else(first);
+    catalogue::find(&name).ok_or_else(|| {
+        Error::invalid(
+            Invalid::UnknownEvent,
+            format!("event '{name}' is unknown: GET /event-types lists the catalogue"),
+        )
+    })
+}

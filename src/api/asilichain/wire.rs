@@ -1,0 +1,424 @@
+//! What goes over the wire, in the vendor's words.
+
+use poem_openapi::{Enum, Object, Webhook, payload::Json};
+use serde::{Deserialize, Serialize};
+
+use super::WEBHOOK;
+use crate::{
+    api::{Tag, body::RawObject},
+    domain::{
+        delivery::{self, State},
+        endpoint::{Endpoint, EndpointState},
+    },
+};
+
+/// An error.
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "Error")]
+pub(crate) struct Failure {
+    /// What went wrong.
+    pub(super) error: FailureDetail,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "ErrorDetail")]
+pub(crate) struct FailureDetail {
+    /// For programs: one of the documented codes.
+    pub(super) code: String,
+    /// For people: what to do about it.
+    pub(super) message: String,
+    /// Names this request in the server's log.
+    pub(super) request_id: String,
+}
+
+/// Whether a webhook is delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum WebhookStatus {
+    /// Deliveries go out.
+    Active,
+    /// Deliveries are held until it is resumed.
+    Suspended,
+}
+
+/// Where to deliver which events.
+#[derive(Debug, Deserialize, Object)]
+pub(super) struct NewWebhook {
+    /// Where to POST: an `https://` URL of at most 2048 bytes that the server may deliver to.
+    pub(super) url: String,
+    /// Which events: names of the catalogue, prefixes such as `batch.*`, or `*` for all.
+    pub(super) events: Vec<String>,
+    /// The cooperative it belongs to: the token's own.
+    pub(super) cooperative_id: String,
+    /// The signing secret: 1 to 256 bytes. Best left out: a strong one is then made and returned once.
+    pub(super) secret: Option<String>,
+}
+
+/// A webhook.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct WebhookView {
+    /// Its id.
+    pub(super) webhook_id: String,
+    /// Where it is delivered to.
+    pub(super) url: String,
+    /// Which events it gets.
+    pub(super) events: Vec<String>,
+    /// The cooperative it belongs to.
+    pub(super) cooperative_id: String,
+    /// Whether it is delivered to.
+    pub(super) status: WebhookStatus,
+    /// When it was registered, RFC 3339, UTC.
+    pub(super) created_at: String,
+    /// The signing secret, only in the answer to a registration that sent none. It is never shown again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<String>,
+}
+
+impl From<&Endpoint> for WebhookView {
+    fn from(endpoint: &Endpoint) -> Self {
+        Self {
+            webhook_id: endpoint.id.on_wire(WEBHOOK),
+            url: endpoint.url.as_str().to_owned(),
+            events: endpoint.events.entries().to_vec(),
+            cooperative_id: endpoint.account_id.clone(),
+            status: match endpoint.state {
+                EndpointState::Active => WebhookStatus::Active,
+                EndpointState::Suspended | EndpointState::Deleted => WebhookStatus::Suspended,
+            },
+            created_at: endpoint.created_at.to_string(),
+            secret: None,
+        }
+    }
+}
+
+/// A webhook and how it fares.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct WebhookDetails {
+    /// Its id.
+    pub(super) webhook_id: String,
+    /// Where it is delivered to.
+    pub(super) url: String,
+    /// Which events it gets.
+    pub(super) events: Vec<String>,
+    /// The cooperative it belongs to.
+    pub(super) cooperative_id: String,
+    /// Whether it is delivered to.
+    pub(super) status: WebhookStatus,
+    /// When it was registered, RFC 3339, UTC.
+    pub(super) created_at: String,
+    /// Since when it is suspended; null while it is active.
+    pub(super) suspended_at: Option<String>,
+    /// Why: `exhausted` (every attempt of a delivery failed), `gone` (it answered 410) or `paused` (by PATCH); null while
+    /// it is active.
+    pub(super) suspended_reason: Option<String>,
+    /// How many deliveries are held until it is resumed.
+    pub(super) held_deliveries: u64,
+    /// The last 20 deliveries, newest first.
+    pub(super) recent_deliveries: Vec<Delivery>,
+}
+
+impl WebhookDetails {
+    pub(super) fn new(endpoint: &Endpoint, held: u64, recent: &[delivery::Delivery]) -> Self {
+        let view = WebhookView::from(endpoint);
+        Self {
+            webhook_id: view.webhook_id,
+            url: view.url,
+            events: view.events,
+            cooperative_id: view.cooperative_id,
+            status: view.status,
+            created_at: view.created_at,
+            suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
+            suspended_reason: endpoint.suspended_reason.clone(),
+            held_deliveries: held,
+            recent_deliveries: recent.iter().map(Delivery::from).collect(),
+        }
+    }
+}
+
+/// What to change; what is left out stays as it is.
+#[derive(Debug, Deserialize, Object)]
+pub(super) struct WebhookChange {
+    /// Where to POST from now on, deliveries that wait included.
+    pub(super) url: Option<String>,
+    /// Which events from now on.
+    pub(super) events: Option<Vec<String>>,
+    /// The new signing secret. For 24 hours `webhook-signature` carries a signature of the former one too;
+    /// `X-AsiliChain-Signature` is of the new one at once.
+    pub(super) secret: Option<String>,
+    /// `ACTIVE` resumes: what is held goes out at once, each with a fresh schedule. `SUSPENDED` pauses.
+    pub(super) status: Option<WebhookStatus>,
+}
+
+/// Where a delivery is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum DeliveryStatus {
+    /// Waits for its next attempt.
+    Pending,
+    /// An attempt is under way.
+    InFlight,
+    /// The receiver answered 2xx.
+    Delivered,
+    /// Given up after its last attempt; a replay sends it again.
+    Failed,
+    /// Its webhook is suspended; it goes out when that is resumed.
+    Held,
+    /// Its webhook was deleted before it went out.
+    Cancelled,
+}
+
+impl From<State> for DeliveryStatus {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending => Self::Pending,
+            State::Claimed => Self::InFlight,
+            State::Delivered => Self::Delivered,
+            State::Exhausted => Self::Failed,
+            State::Held => Self::Held,
+            State::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<DeliveryStatus> for State {
+    fn from(status: DeliveryStatus) -> Self {
+        match status {
+            DeliveryStatus::Pending => Self::Pending,
+            DeliveryStatus::InFlight => Self::Claimed,
+            DeliveryStatus::Delivered => Self::Delivered,
+            DeliveryStatus::Failed => Self::Exhausted,
+            DeliveryStatus::Held => Self::Held,
+            DeliveryStatus::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// An event on its way to a webhook.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct Delivery {
+    /// Its id.
+    pub(super) delivery_id: String,
+    /// The webhook it goes to.
+    pub(super) webhook_id: String,
+    /// The event it carries: the `webhook-id` of its attempts.
+    pub(super) event_id: String,
+    /// The event's name.
+    pub(super) event: String,
+    /// Where it is in its life.
+    pub(super) status: DeliveryStatus,
+    /// Attempts begun.
+    pub(super) attempt_count: u32,
+    /// When it was made, RFC 3339, UTC.
+    pub(super) created_at: String,
+    /// When its next attempt is due; null if none is.
+    pub(super) next_attempt_at: Option<String>,
+    /// The HTTP status of the last answer; null if there was none.
+    pub(super) response_status: Option<u16>,
+    /// Why the last attempt failed; null if it did not.
+    pub(super) error: Option<String>,
+    /// The delivery that this one repeats; null if it is no replay.
+    pub(super) replay_of: Option<String>,
+    /// Whether it carries sample data (a test); receivers see `ngoma-test: true`.
+    pub(super) test: bool,
+}
+
+impl From<&delivery::Delivery> for Delivery {
+    fn from(delivery: &delivery::Delivery) -> Self {
+        Self {
+            delivery_id: delivery.id.to_string(),
+            webhook_id: delivery.endpoint.on_wire(WEBHOOK),
+            event_id: delivery.event.to_string(),
+            event: delivery.kind.clone(),
+            status: delivery.state.into(),
+            attempt_count: delivery.attempts,
+            created_at: delivery.created_at.to_string(),
+            next_attempt_at: delivery.due_at.map(|at| at.precise()),
+            response_status: delivery.last_status,
+            error: delivery.last_failure.map(|failure| failure.name().to_owned()),
+            replay_of: delivery.replay_of.map(|id| id.to_string()),
+            test: delivery.test,
+        }
+    }
+}
+
+/// One page of deliveries, newest first.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct DeliveryPage {
+    /// The deliveries.
+    pub(super) deliveries: Vec<Delivery>,
+    /// Send it as `cursor` to get the next page; null on the last.
+    pub(super) next_cursor: Option<String>,
+}
+
+/// One POST to the receiver.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct Attempt {
+    /// 1 for the first.
+    pub(super) attempt: u32,
+    /// When it began, RFC 3339, UTC.
+    pub(super) started_at: String,
+    /// How long it took, in milliseconds; null if the server stopped meanwhile.
+    pub(super) duration_ms: Option<u64>,
+    /// The HTTP status of the answer; null if there was none.
+    pub(super) response_status: Option<u16>,
+    /// The first 4 KiB of the answer's body, as text; null if there was none.
+    pub(super) response_body: Option<String>,
+    /// Whether the answer's body went on after that.
+    pub(super) response_truncated: bool,
+    /// Why it failed; null if it did not: `dns`, `blocked`, `connect`, `tls`, `timeout`, `reset`, `protocol`, `status`
+    /// or `interrupted`.
+    pub(super) error: Option<String>,
+    /// When the next attempt was due, as decided after this one; null if none was.
+    pub(super) next_attempt_at: Option<String>,
+}
+
+impl From<&delivery::Attempt> for Attempt {
+    fn from(attempt: &delivery::Attempt) -> Self {
+        Self {
+            attempt: attempt.number,
+            started_at: attempt.started_at.precise(),
+            duration_ms: attempt.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+            response_status: attempt.status,
+            response_body: attempt.status.map(|_| String::from_utf8_lossy(&attempt.response).into_owned()),
+            response_truncated: attempt.truncated,
+            error: attempt.failure.map(|failure| failure.name().to_owned()),
+            next_attempt_at: attempt.next_attempt_at.map(|at| at.precise()),
+        }
+    }
+}
+
+/// A delivery with its attempts.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct DeliveryDetails {
+    /// The delivery.
+    #[oai(flatten)]
+    #[serde(flatten)]
+    pub(super) delivery: Delivery,
+    /// Every attempt that has ended, in order.
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// Which event to test with.
+#[derive(Debug, Default, Deserialize, Object)]
+pub(super) struct TestRequest {
+    /// A name of the catalogue. Default: the first event that the webhook gets.
+    pub(super) event: Option<String>,
+}
+
+/// What a test came to.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct TestResult {
+    /// The test delivery, to be looked at later.
+    pub(super) delivery_id: String,
+    /// Whether the receiver answered 2xx.
+    pub(super) delivered: bool,
+    /// The HTTP status of the answer; null if there was none.
+    pub(super) response_status: Option<u16>,
+    /// How long it took, in milliseconds.
+    pub(super) duration_ms: u64,
+    /// Why it failed; null if it did not.
+    pub(super) error: Option<String>,
+    /// The first 4 KiB of the answer's body, as text; null if there was no answer.
+    pub(super) response_body: Option<String>,
+}
+
+/// An event to publish.
+#[derive(Debug, Deserialize, Object)]
+pub(super) struct NewEvent {
+    /// A name of the catalogue.
+    pub(super) event: String,
+    /// The cooperative it is for. Needed only with a token that belongs to no cooperative.
+    pub(super) cooperative_id: Option<String>,
+    /// What happened: any JSON object. Delivered as `JSON.stringify` prints it; integers beyond 2^53 - 1 must be strings.
+    pub(super) data: RawObject,
+    /// When it happened, RFC 3339. Delivered as given. Default: the moment of acceptance.
+    pub(super) created_at: Option<String>,
+}
+
+/// A delivery that a publish made.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct DeliveryRef {
+    /// The delivery's id.
+    pub(super) delivery_id: String,
+    /// The webhook it goes to.
+    pub(super) webhook_id: String,
+}
+
+/// What was accepted: on disk, and on its way.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct Accepted {
+    /// The event's id: the `webhook-id` of its deliveries.
+    pub(super) event_id: String,
+    /// The event's name.
+    pub(super) event: String,
+    /// The cooperative it is for.
+    pub(super) cooperative_id: String,
+    /// The time that its deliveries state.
+    pub(super) created_at: String,
+    /// One delivery for each webhook that gets it; none if nobody subscribed.
+    pub(super) deliveries: Vec<DeliveryRef>,
+}
+
+/// An event and what became of it.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct EventView {
+    /// The event's id.
+    pub(super) event_id: String,
+    /// Its name.
+    pub(super) event: String,
+    /// The cooperative it is for.
+    pub(super) cooperative_id: String,
+    /// The time that its deliveries state.
+    pub(super) created_at: String,
+    /// What happened, as it is delivered.
+    pub(super) data: RawObject,
+    /// Its deliveries, replays included.
+    pub(super) deliveries: Vec<Delivery>,
+}
+
+/// An event of the catalogue.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct EventType {
+    /// Its name.
+    pub(super) name: String,
+    /// What makes it happen.
+    pub(super) trigger: String,
+    /// Who cares.
+    pub(super) useful_for: String,
+    /// Sample data.
+    pub(super) sample: RawObject,
+}
+
+/// The body of a delivery, as the receiver gets it.
+#[derive(Debug, Object)]
+#[oai(rename = "EventPayload")]
+pub(crate) struct Payload {
+    /// The webhook it is delivered to.
+    webhook_id: String,
+    /// A name of the catalogue.
+    event: String,
+    /// The version of this body's form.
+    api_version: String,
+    /// When it happened, as published; else when it was accepted here.
+    created_at: String,
+    /// What happened.
+    data: RawObject,
+}
+
+/// What this server sends to a webhook.
+#[Webhook(tag = "Tag::AsiliChain")]
+#[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
+pub(crate) trait Payloads {
+    /// An event of the catalogue
+    ///
+    /// POSTed to each webhook that wants it. Signed by `X-AsiliChain-Signature: sha256=<hex>`, HMAC-SHA256 of the raw body
+    /// (which is what `JSON.stringify(req.body)` prints) with the webhook's secret, and by the Standard Webhooks headers
+    /// `webhook-id`, `webhook-timestamp`, `webhook-signature`. Answer 2xx within 10 seconds. Otherwise it is sent again
+    /// after 30 s, 5 min, 30 min and 2 h (five attempts in all), with the same `webhook-id`: handle it once. Then the
+    /// webhook is suspended, and what comes is held until it is resumed.
+    #[oai(name = "event", method = "post", operation_id = "asilichainEvent")]
+    fn event(&self, payload: Json<Payload>);
+}

@@ -1,0 +1,33 @@
+//! Who is asking: the bearer token of a request.
+
+use poem::Request;
+use poem_openapi::{SecurityScheme, auth::Bearer};
+
+use super::Deps;
+use crate::{
+    domain::token::{BearerToken, Caller},
+    error::Error,
+    store::tokens::{self, LAST_USED_GRAIN},
+};
+
+/// The bearer token that `ngoma token create` (or `ngoma serve --dev`) printed.
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", rename = "token", bearer_format = "ngm_...", checker = "authenticate")]
+pub(crate) struct Authenticated(pub(crate) Caller);
+
+/// Looks the token up at every request, so that revoking works at once, whichever process does it.
+async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
+    let unknown =
+        || Error::Unauthorized("this token is unknown or revoked: make one by 'ngoma token create'".to_owned());
+    let deps = request.data::<Deps>().ok_or_else(|| Error::Internal("no dependencies".to_owned()))?;
+    let token = BearerToken::parse(&bearer.token).ok_or_else(unknown)?;
+    let caller = deps.db.glance(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
+    let now = deps.clock.now();
+    if caller.last_used_at.is_none_or(|used| now.since(used) >= LAST_USED_GRAIN) {
+        let id = caller.token;
+        let db = deps.db.clone();
+        // Nobody waits for this note, and a full queue may drop it.
+        tokio::spawn(async move { db.write(move |tx| tokens::used(tx, id)).await });
+    }
+    Ok(caller)
+}

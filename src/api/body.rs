@@ -1,0 +1,192 @@
+//! JSON bodies, read from their raw text, so that a payload keeps each number's own literal.
+
+use std::borrow::Cow;
+
+use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result, error::ReadBodyError, http::StatusCode};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
+    error::ContentTypeError,
+    payload::Payload,
+    registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::error::Error;
+
+/// The largest body that is read, in bytes; from the config, attached to every request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MaxBody(pub(crate) usize);
+
+/// A JSON body: documented by its `Object`, read and written by serde.
+#[derive(Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: Type> Payload for Body<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn check_content_type(content_type: &str) -> bool {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case(Self::CONTENT_TYPE)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content = vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: T::IS_REQUIRED })
+    }
+
+    async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
+        let bytes = read(request, body).await?;
+        match request.content_type() {
+            // An optional body that is not there needs no type.
+            None if bytes.is_empty() && !T::IS_REQUIRED => {}
+            None => return Err(ContentTypeError::ExpectContentType.into()),
+            Some(given) if Self::check_content_type(given) => {}
+            Some(given) => return Err(ContentTypeError::NotSupported { content_type: given.to_owned() }.into()),
+        }
+        let text = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes.as_slice() };
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|flaw| {
+            let path = flaw.path().to_string();
+            let place = if path == "." { "the body".to_owned() } else { path };
+            Error::request(format!("{place}: {}", flaw.into_inner()))
+        })?;
+        reader.end().map_err(|flaw| Error::request(format!("the body: {flaw}")))?;
+        Ok(Self(value))
+    }
+}
+
+/// Reads the body, and refuses a larger one whether or not it announced its length.
+async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>> {
+    let limit = request.data::<MaxBody>().map_or(usize::MAX, |limit| limit.0);
+    let too_large =
+        || poem::Error::from_string(format!("the body is larger than {limit} bytes"), StatusCode::PAYLOAD_TOO_LARGE);
+    if request
+        .header("content-length")
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: usize| length > limit)
+    {
+        return Err(too_large());
+    }
+    let body = <poem::Body as FromRequest>::from_request(request, body).await?;
+    match body.into_bytes_limit(limit).await {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(ReadBodyError::PayloadTooLarge) => Err(too_large()),
+        Err(error) => Err(Error::request(format!("the body could not be read: {error}")).into()),
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Body<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(json) => Response::builder().content_type("application/json").body(json),
+            Err(error) => {
+                poem::Error::from(Error::Internal(format!("an answer could not be written: {error}"))).into_response()
+            }
+        }
+    }
+}
+
+impl<T: Type> ApiResponse for Body<T> {
+    fn meta() -> MetaResponses {
+        let content = vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: T::schema_ref() }];
+        let response = MetaResponse {
+            description: "Success.",
+            status: Some(200),
+            status_range: None,
+            content,
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: vec![response] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// A JSON object, as it was written.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(crate) struct RawObject(pub(crate) Box<RawValue>);
+
+/// A JSON number, with its own literal.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub(crate) struct RawNumber(pub(crate) Box<RawValue>);
+
+impl<'de> Deserialize<'de> for RawNumber {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        match raw.get().as_bytes().first() {
+            Some(b'-' | b'0'..=b'9') => Ok(Self(raw)),
+            _ => Err(serde::de::Error::custom("expected a number")),
+        }
+    }
+}
+
+macro_rules! raw_type {
+    ($name:ident, $schema:literal, $set:expr) => {
+        impl Type for $name {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                $schema.into()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                let mut schema = MetaSchema::new($schema);
+                let set: fn(&mut MetaSchema) = $set;
+                set(&mut schema);
+                MetaSchemaRef::Inline(Box::new(schema))
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        impl ParseFromJSON for $name {
+            fn parse_from_json(value: Option<serde_json::Value>) -> ParseResult<Self> {
+                serde_json::from_value(value.unwrap_or_default()).map_err(ParseError::custom)
+            }
+        }
+
+        impl ToJSON for $name {
+            fn to_json(&self) -> Option<serde_json::Value> {
+                serde_json::to_value(self).ok()
+            }
+        }
+    };
+}
+
+raw_type!(RawObject, "object", |schema| {
+    schema.additional_properties = Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY))));
+});
+raw_type!(RawNumber, "number", |_| {});

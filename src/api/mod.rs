@@ -1,0 +1,238 @@
+//! The doors: HTTP in, one verb of the store, HTTP out. poem lives here and nowhere lower.
+
+pub mod asg;
+pub mod asilichain;
+mod auth;
+mod body;
+mod contract;
+mod health;
+mod pages;
+mod problem;
+mod refused;
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use poem::{
+    Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Response,
+    http::{HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    LicenseObject, OpenApiService, Tags, Webhook,
+    registry::{MetaWebhook, Registry},
+};
+use serde_json::Value;
+
+use self::{body::MaxBody, pages::Page, problem::Problem};
+use crate::{
+    clock::SharedClock,
+    config::Config,
+    domain::{
+        delivery::Attempt,
+        endpoint::TargetUrl,
+        ids::{DeliveryId, RequestId},
+        signature::SigningSecret,
+    },
+    error::{Error, Result},
+    store::{Db, queue::Target, random},
+};
+
+/// What a future in a box resolves to.
+type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+/// The engine's judgement of a target, handed in by `app`.
+pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<()> + Send + Sync>;
+/// The engine's way to send a test delivery at once, handed in by `app`: target, event, stored body.
+pub type SendTest = Arc<dyn Fn(Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
+
+/// What the doors need.
+#[derive(Clone)]
+pub struct Deps {
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: SharedClock,
+    /// The judgement of a target.
+    pub vet: Vet,
+    /// The way to send a test delivery.
+    pub send_test: SendTest,
+    /// How long a former secret signs too.
+    pub secret_overlap: Duration,
+}
+
+/// A signing secret, and whether it was made here: then, and only then, it is shown.
+struct Secret {
+    secret: SigningSecret,
+    made: bool,
+}
+
+impl Deps {
+    /// The subscriber's own secret, or a new one.
+    fn secret(&self, own: Option<String>) -> Result<Secret> {
+        match own {
+            Some(own) => Ok(Secret { secret: SigningSecret::parse(own)?, made: false }),
+            None => Ok(Secret { secret: SigningSecret::from_random(random()?), made: true }),
+        }
+    }
+
+    /// Asks the egress guard.
+    async fn vet(&self, url: &TargetUrl) -> Result<()> {
+        (self.vet)(url.clone()).await
+    }
+}
+
+/// The parts of the contract.
+#[derive(Tags)]
+enum Tag {
+    /// Webhooks for `task.settled`. Errors: `{"error": "<sentence>"}`.
+    #[oai(rename = "ASG Gateway")]
+    Asg,
+    /// Webhooks for the 15 events of AsiliChain. Errors: `{"error": {"code", "message", "request_id"}}`.
+    #[oai(rename = "AsiliChain")]
+    AsiliChain,
+    /// For whoever watches the server.
+    Health,
+}
+
+const DESCRIPTION: &str = "\
+Ngoma delivers webhooks: it stores events durably, signs them, delivers them to every subscribed webhook, retries on a \
+published schedule that survives restarts, and suspends what stays dead until somebody resumes it.
+
+**Try it here.** Start the server with `serve --dev`, press *Authorize* and paste one of the tokens that it prints.
+
+**Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
+headers. Deliveries are at least once: handle each `webhook-id` once.";
+
+type Routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+
+fn service() -> OpenApiService<Routes, Payloads> {
+    let routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+    OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
+        .description(DESCRIPTION)
+        .license(LicenseObject::new("MIT").identifier("MIT"))
+        .webhooks()
+}
+
+/// What is sent to webhooks, over all vendors.
+struct Payloads;
+
+impl Webhook for Payloads {
+    fn meta() -> Vec<MetaWebhook> {
+        let mut all = <&dyn asg::Payloads as Webhook>::meta();
+        all.extend(<&dyn asilichain::Payloads as Webhook>::meta());
+        all
+    }
+
+    fn register(registry: &mut Registry) {
+        <&dyn asg::Payloads as Webhook>::register(registry);
+        <&dyn asilichain::Payloads as Webhook>::register(registry);
+    }
+}
+
+/// The contract, as it is served and committed: an OpenAPI 3.1 document.
+///
+/// # Errors
+/// Only for a fault in the code that makes it.
+pub fn contract() -> Result<String> {
+    let examples = [health::EXAMPLES, asg::EXAMPLES, asilichain::EXAMPLES].concat();
+    let document = contract::publish(&service().spec(), &examples);
+    let text = document.and_then(|document| serde_json::to_string_pretty(&document));
+    text.map(|text| text + "\n").map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
+}
+
+/// Every route.
+///
+/// # Errors
+/// Only for a fault in the code that makes the contract.
+pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Response> + 'static> {
+    let contract = contract()?;
+    let allowed = Arc::new(Allowed::read(&contract));
+    let service = service();
+    // The page embeds the document that poem-openapi wrote: ours takes its place.
+    let docs = service.swagger_ui_html().replace(&service.spec(), &contract.replace("</", "<\\/"));
+    let pages = Arc::new([
+        ("/", Page::new("text/html; charset=utf-8", pages::INDEX.to_owned())),
+        ("/docs", Page::new("text/html; charset=utf-8", docs)),
+        ("/openapi.json", Page::new("application/json", contract)),
+    ]);
+    let routes = service
+        .into_endpoint()
+        .data(MaxBody(config.server.max_body_bytes))
+        .data(config.asilichain.clone())
+        .data(deps.clone());
+    Ok(routes.around(move |routes, request| {
+        let (allowed, pages, now) = (Arc::clone(&allowed), Arc::clone(&pages), deps.clock.now());
+        async move {
+            let request_id = RequestId::mint(now).to_string();
+            let path = request.uri().path().to_owned();
+            let page = pages.iter().find(|(at, _)| *at == path);
+            let answer = match page {
+                Some((_, page)) => page.call(request).await,
+                None => routes.call(request).await.map(IntoResponse::into_response),
+            };
+            let response = match answer {
+                Ok(response) => response,
+                Err(error) => refuse(&path, &request_id, &error, &allowed),
+            };
+            Ok::<_, poem::Error>(with_request_id(response, &request_id))
+        }
+    }))
+}
+
+/// An error in the shape of the vendor whose path was asked for.
+fn refuse(path: &str, request_id: &str, error: &poem::Error, allowed: &Allowed) -> Response {
+    let problem = Problem::of(error);
+    if let Some(Error::Internal(reason)) = &problem.error {
+        tracing::error!(request.id = request_id, reason, "a request failed by our fault");
+    }
+    let mut response =
+        if path.starts_with("/v1/") { asg::shape(&problem) } else { asilichain::shape(&problem, request_id) };
+    let headers = response.headers_mut();
+    match problem.status {
+        StatusCode::UNAUTHORIZED => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"))),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            if let Ok(methods) = HeaderValue::from_str(&allowed.at(path)) {
+                headers.insert(header::ALLOW, methods);
+            }
+        }
+        _ => {}
+    }
+    response
+}
+
+fn with_request_id(mut response: Response, request_id: &str) -> Response {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}
+
+/// Which methods each path takes, read from the contract: RFC 9110 asks a 405 to say so.
+struct Allowed(Vec<(Vec<String>, String)>);
+
+impl Allowed {
+    fn read(contract: &str) -> Self {
+        let document: Value = serde_json::from_str(contract).unwrap_or_default();
+        let paths = document["paths"].as_object().cloned().unwrap_or_default();
+        Self(
+            paths
+                .iter()
+                .map(|(path, item)| {
+                    let methods = item.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase());
+                    (path.split('/').map(str::to_owned).collect(), methods.collect::<Vec<_>>().join(", "))
+                })
+                .collect(),
+        )
+    }
+
+    fn at(&self, path: &str) -> String {
+        let parts: Vec<&str> = path.split('/').collect();
+        let fits = |template: &[String]| {
+            template.len() == parts.len()
+                && template.iter().zip(&parts).all(|(part, given)| part.starts_with('{') || part == given)
+        };
+        self.0
+            .iter()
+            .find(|(template, _)| fits(template))
+            .map_or_else(|| "GET".to_owned(), |(_, methods)| methods.clone())
+    }
+}

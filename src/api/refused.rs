@@ -1,0 +1,75 @@
+//! The refusals that an operation documents and makes, each in its vendor's shape.
+
+use std::marker::PhantomData;
+
+use poem_openapi::{
+    ApiResponse,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type,
+};
+
+use crate::error::Error;
+
+/// A vendor's shape of an error, and what each status means there.
+pub(crate) trait Shape: Send + Sync + 'static {
+    /// The body.
+    type Body: Type;
+    /// Each status that its routes answer, with its meaning and the codes it comes with.
+    const MEANINGS: &'static [(u16, &'static str)];
+}
+
+/// Which refusals an operation can come to.
+pub(crate) trait Kind: Send + Sync + 'static {
+    /// Their statuses.
+    const STATUSES: &'static [u16];
+}
+
+/// Of an operation that only looks.
+#[derive(Debug)]
+pub(crate) struct Reading;
+
+impl Kind for Reading {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 500, 503];
+}
+
+/// Of an operation that changes something, or makes something happen.
+#[derive(Debug)]
+pub(crate) struct Writing;
+
+impl Kind for Writing {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 415, 422, 500, 503];
+}
+
+/// An error on its way out of a handler.
+#[derive(Debug)]
+pub(crate) struct Refused<S, K>(Error, PhantomData<(S, K)>);
+
+impl<S, K> From<Error> for Refused<S, K> {
+    fn from(error: Error) -> Self {
+        Self(error, PhantomData)
+    }
+}
+
+impl<S, K> From<Refused<S, K>> for poem::Error {
+    fn from(refused: Refused<S, K>) -> Self {
+        refused.0.into()
+    }
+}
+
+impl<S: Shape, K: Kind> ApiResponse for Refused<S, K> {
+    fn meta() -> MetaResponses {
+        let meanings = S::MEANINGS.iter().filter(|(status, _)| K::STATUSES.contains(status));
+        let responses = meanings.map(|(status, description)| MetaResponse {
+            description,
+            status: Some(*status),
+            status_range: None,
+            content: vec![MetaMediaType { content_type: "application/json", schema: S::Body::schema_ref() }],
+            headers: Vec::new(),
+        });
+        MetaResponses { responses: responses.collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        S::Body::register(registry);
+    }
+}

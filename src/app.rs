@@ -1,0 +1,151 @@
+//! The composition root: from settings to a running server. The one place that wires all.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use poem::listener::{Acceptor, Listener, TcpListener};
+use tokio::sync::watch;
+
+use crate::{
+    api::{self, Deps, asg, asilichain},
+    clock::{SharedClock, SystemClock},
+    config::Config,
+    domain::profile::Profiles,
+    engine::{Engine, Guard, LookUp, Pulse, system_look_up},
+    error::{Error, Result},
+    store::{self, Db},
+};
+
+/// How long a stop waits for what is under way: attempts, and requests.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Every vendor that is served.
+pub fn profiles(config: &Config) -> Profiles {
+    Profiles::new(vec![
+        asg::profile(&config.asg, &config.delivery),
+        asilichain::profile(&config.asilichain, &config.delivery),
+    ])
+}
+
+/// What lies outside the program and may be another thing in a test: the time, and the look-up of names.
+#[derive(Clone)]
+pub struct Outside {
+    /// The time.
+    pub clock: SharedClock,
+    /// The look-up of names.
+    pub look_up: LookUp,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), look_up: system_look_up() }
+    }
+}
+
+/// A server that is ready to run: its database is open and its port is bound.
+pub struct App<A> {
+    acceptor: A,
+    address: SocketAddr,
+    config: Config,
+    db: Db,
+    engine: Engine,
+    guard: Guard,
+    outside: Outside,
+}
+
+/// Opens the database and binds the port.
+///
+/// # Errors
+/// Whatever keeps the server from starting, as a sentence.
+pub async fn prepare(config: Config, outside: Outside) -> Result<App<impl Acceptor + 'static>> {
+    let db = store::open(&config.storage, Arc::clone(&outside.clock), true)?;
+    let unbound =
+        |error: std::io::Error| Error::Internal(format!("cannot listen on {}: {error}", config.server.listen));
+    let acceptor = TcpListener::bind(config.server.listen).into_acceptor().await.map_err(unbound)?;
+    let bound = acceptor.local_addr().into_iter().find_map(|address| address.as_socket_addr().copied());
+    let address = bound.unwrap_or(config.server.listen);
+    let guard = Guard::new(&config.egress, address, &outside.look_up)?;
+    let clock = Arc::clone(&outside.clock);
+    let engine = Engine::new(db.clone(), clock, profiles(&config), config.delivery.clone(), &guard);
+    Ok(App { acceptor, address, config, db, engine, guard, outside })
+}
+
+impl<A: Acceptor + 'static> App<A> {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its database.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// What its engine saw when it last came to rest.
+    pub fn pulse(&self) -> watch::Receiver<Pulse> {
+        self.engine.pulse()
+    }
+
+    /// Serves until `stop` turns true; then lets what is under way end, ten seconds at most, and writes its outcomes.
+    ///
+    /// # Errors
+    /// When the database fails: a restart recovers.
+    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
+        let routes = api::routes(self.deps(), &self.config)?;
+        let (engine, engine_stop) = (self.engine, stop.clone());
+        let mut engine = tokio::spawn(async move { engine.run(engine_stop).await });
+        let mut server_stop = stop.clone();
+        let server = poem::Server::new_with_acceptor(self.acceptor).run_with_graceful_shutdown(
+            routes,
+            async move { asked(&mut server_stop).await },
+            Some(GRACE),
+        );
+        let mut server = tokio::spawn(server);
+        let mut stop = stop;
+        tokio::select! {
+            reason = self.db.broken() => return Err(Error::Internal(reason)),
+            ended = &mut engine => return ended.unwrap_or_else(|_| Err(Error::Internal("the engine panicked".to_owned()))),
+            ended = &mut server => {
+                ended.map_err(|_| Error::Internal("the server panicked".to_owned()))?
+                    .map_err(|error| Error::Internal(format!("the server ended: {error}")))?;
+            }
+            () = asked(&mut stop) => {
+                // Requests first: what they still publish is on disk before the engine's last turn.
+                let _ = tokio::time::timeout(GRACE + GRACE / 10, &mut server).await;
+            }
+        }
+        match tokio::time::timeout(GRACE, engine).await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(_)) => Err(Error::Internal("the engine panicked".to_owned())),
+            Err(_) => {
+                tracing::warn!("attempts still under way are cut off; the next start makes them again");
+                Ok(())
+            }
+        }
+    }
+
+    fn deps(&self) -> Deps {
+        let (guard, engine) = (self.guard.clone(), self.engine.clone());
+        Deps {
+            db: self.db.clone(),
+            clock: Arc::clone(&self.outside.clock),
+            vet: Arc::new(move |url| {
+                let guard = guard.clone();
+                Box::pin(async move {
+                    let vetted = tokio::task::spawn_blocking(move || guard.vet(&url)).await;
+                    vetted.unwrap_or_else(|_| Err(Error::Internal("vetting a target panicked".to_owned())))
+                })
+            }),
+            send_test: Arc::new(move |target, kind, body| {
+                let engine = engine.clone();
+                Box::pin(async move { engine.send_test(target, kind, body).await })
+            }),
+            secret_overlap: self.config.delivery.secret_overlap,
+        }
+    }
+}
+
+/// Ends when a stop is asked for.
+async fn asked(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone can ask for nothing more.
+    drop(stop.wait_for(|stop| *stop).await);
+}

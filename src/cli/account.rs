@@ -1,0 +1,104 @@
+//! `ngoma account`: the tenants.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{block_on, open, print_json};
+use crate::{
+    app::profiles,
+    config::Config,
+    domain::account,
+    error::{Error, Result},
+    store::accounts,
+};
+
+/// Make and list accounts (tenants)
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example\n  ngoma account list"
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make an account; works while the server runs
+    #[command(
+        after_help = "Example:\n  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example"
+    )]
+    Create {
+        /// The vendor whose routes it uses: asilichain (a cooperative) or asg (a customer).
+        #[arg(long)]
+        profile: String,
+        /// Its id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . :
+        #[arg(long)]
+        id: String,
+        /// Where its alerts go, for instance when a webhook is suspended.
+        #[arg(long, value_name = "MAIL")]
+        alert_email: Option<String>,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List every account
+    #[command(after_help = "Example:\n  ngoma account list --json")]
+    List {
+        /// Print a JSON array instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn run(args: Args, config: &Config) -> Result<()> {
+    match args.command {
+        Command::Create { profile, id, alert_email, json } => {
+            check_profile(config, &profile)?;
+            account::check_id(&id)?;
+            alert_email.as_deref().map(account::check_email).transpose()?;
+            let made = id.clone();
+            let db = open(config)?;
+            block_on(db.write(move |tx| accounts::create(tx, &profile, &id, alert_email.as_deref())))?;
+            if json {
+                print_json(&json!({ "id": made }));
+            } else {
+                say!(
+                    "account {made} is made; a token for it: ngoma token create --account {made} --scope webhooks,events"
+                );
+            }
+        }
+        Command::List { json } => {
+            let accounts = block_on(open(config)?.read(accounts::list))?;
+            if json {
+                let rows = accounts.iter().map(|account| {
+                    json!({
+                        "id": account.id,
+                        "profile": account.profile,
+                        "alert_email": account.alert_email,
+                        "created_at": account.created_at.to_string(),
+                    })
+                });
+                print_json(&rows.collect());
+            } else if accounts.is_empty() {
+                say!("there is no account yet: ngoma account create --help");
+            } else {
+                for account in accounts {
+                    let mail = account.alert_email.as_deref().unwrap_or("(no alert e-mail)");
+                    say!("{:<24} {:<12} {}  {mail}", account.id, account.profile, account.created_at);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses the name of a profile that is not served.
+pub(super) fn check_profile(config: &Config, name: &str) -> Result<()> {
+    let profiles = profiles(config);
+    if profiles.get(name).is_some() {
+        return Ok(());
+    }
+    let known: Vec<&str> = profiles.iter().map(|profile| profile.name).collect();
+    Err(Error::request(format!("there is no profile '{name}': expected {}", known.join(" or "))))
+}

@@ -1,0 +1,122 @@
+//! `ngoma listen`: a receiver for local testing, so that nobody needs a tunnel to see a delivery arrive.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use clap::builder::{TypedValueParser, ValueParser};
+use poem::{
+    Endpoint, Request, Response,
+    http::StatusCode,
+    listener::{Acceptor, Listener, TcpListener},
+};
+use serde_json::Value;
+
+use super::block_on;
+use crate::{
+    app::profiles,
+    config::Config,
+    domain::{profile::Profiles, signature::SigningSecret, timestamp::Timestamp},
+    error::{Error, Result},
+};
+
+/// Largest delivery that is read: 16 MiB.
+const MAX_BODY: usize = 16 << 20;
+
+/// Receive deliveries on this machine, verify their signatures and print them
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ngoma listen --secret whsec_...            print and verify what arrives at http://127.0.0.1:9000\n  ngoma listen --port 9001 --status 500      be a receiver that fails\n  ngoma listen --delay 12s                   be one that is too slow"
+)]
+pub(super) struct Args {
+    /// The port, on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 9000)]
+    port: u16,
+    /// The webhook's signing secret. Without it, signatures are shown but not verified.
+    #[arg(long)]
+    secret: Option<String>,
+    /// The status to answer with.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
+    status: u16,
+    /// How long to wait before answering, such as 500ms or 12s.
+    #[arg(long, default_value = "0s", value_parser = duration())]
+    delay: Duration,
+}
+
+fn duration() -> ValueParser {
+    ValueParser::new(clap::builder::StringValueParser::new().try_map(|text| humantime::parse_duration(&text)))
+}
+
+struct Receiver {
+    secret: Option<SigningSecret>,
+    profiles: Profiles,
+    status: StatusCode,
+    delay: Duration,
+}
+
+pub(super) fn run(args: Args, config: &Config) -> Result<()> {
+    let receiver = Receiver {
+        secret: args.secret.map(SigningSecret::parse).transpose()?,
+        profiles: profiles(config),
+        status: StatusCode::from_u16(args.status).map_err(|error| Error::request(error.to_string()))?,
+        delay: args.delay,
+    };
+    block_on(async move {
+        let wanted = SocketAddr::from(([127, 0, 0, 1], args.port));
+        let failed = |error: std::io::Error| Error::Internal(format!("cannot listen on {wanted}: {error}"));
+        let acceptor = TcpListener::bind(wanted).into_acceptor().await.map_err(failed)?;
+        let bound = acceptor.local_addr().into_iter().find_map(|address| address.as_socket_addr().copied());
+        say!("listening on http://{}  (Ctrl-C stops)", bound.unwrap_or(wanted));
+        poem::Server::new_with_acceptor(acceptor).run(Arc::new(receiver)).await.map_err(failed)
+    })
+}
+
+impl Endpoint for Receiver {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let body = request.take_body().into_bytes_limit(MAX_BODY).await?;
+        say!("{}", self.describe(&request, &body));
+        tokio::time::sleep(self.delay).await;
+        Ok(Response::builder().status(self.status).content_type("application/json").body(r#"{"received":true}"#))
+    }
+}
+
+impl Receiver {
+    fn describe(&self, request: &Request, body: &[u8]) -> String {
+        let header = |name: &str| request.header(name).unwrap_or("-").to_owned();
+        let mut lines = vec![format!(
+            "\n{} {}  attempt {}  {}",
+            request.method(),
+            request.uri(),
+            header("ngoma-attempt"),
+            header("webhook-id")
+        )];
+        if request.header("ngoma-test").is_some() {
+            lines.push("  a test: sample data, not a real event".to_owned());
+        }
+        for profile in self.profiles.iter() {
+            if let Some(value) = request.header(profile.signature_header) {
+                let verdict = self.verdict(|secret| secret.verifies_body(body, value));
+                lines.push(format!("  {verdict}  {}: {value}", profile.signature_header));
+            }
+        }
+        if let Some(value) = request.header("webhook-signature") {
+            let seconds = header("webhook-timestamp").parse().unwrap_or(0_i64);
+            let at = Timestamp::from_millis(seconds.saturating_mul(1000));
+            let verdict = self.verdict(|secret| secret.verifies_standard(&header("webhook-id"), at, body, value));
+            lines.push(format!("  {verdict}  webhook-signature: {value}"));
+        }
+        let pretty = serde_json::from_slice::<Value>(body).and_then(|json| serde_json::to_string_pretty(&json));
+        let pretty = pretty.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
+        lines.extend(pretty.lines().map(|line| format!("  {line}")));
+        lines.push(format!("  -> {}", self.status));
+        lines.join("\n")
+    }
+
+    fn verdict(&self, verifies: impl Fn(&SigningSecret) -> bool) -> &'static str {
+        match &self.secret {
+            None => "not verified (no --secret)",
+            Some(secret) if verifies(secret) => "verified    ",
+            Some(_) => "WRONG SIGNATURE",
+        }
+    }
+}

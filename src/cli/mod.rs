@@ -1,0 +1,95 @@
+//! The command line: one file per command.
+//!
+//! Exit codes: 0 done, 1 it could not be done (the reason is on standard error), 2 the command line is wrong.
+
+/// Prints a line; whoever reads it may have gone away (`| head`), which is no error.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
+mod account;
+mod check;
+mod listen;
+mod openapi;
+mod serve;
+mod token;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::{
+    clock::SystemClock,
+    config::Config,
+    error::{Error, Result},
+    store::{self, Db},
+};
+
+/// A self-hosted webhook sender: one binary, one SQLite file.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified"
+)]
+pub struct Cli {
+    /// The settings file. Default: ./config.toml if it is there, else the built-in defaults.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Account(account::Args),
+    Token(token::Args),
+    Listen(listen::Args),
+    Check(check::Args),
+    Openapi(openapi::Args),
+}
+
+impl Cli {
+    /// Runs the command and says by the exit code how it went.
+    pub fn run(self) -> ExitCode {
+        match self.dispatch() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("ngoma: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn dispatch(self) -> Result<()> {
+        let config = || Config::load(self.config.as_deref()).map_err(|error| Error::request(error.to_string()));
+        match self.command {
+            Command::Serve(args) => serve::run(args, config()?),
+            Command::Account(args) => account::run(args, &config()?),
+            Command::Token(args) => token::run(args, &config()?),
+            Command::Listen(args) => listen::run(args, &config()?),
+            Command::Check(args) => check::run(&args, &config()?),
+            Command::Openapi(args) => openapi::run(&args),
+        }
+    }
+}
+
+/// Runs a future to its end, for commands that are not servers.
+fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Error::Internal(error.to_string()))?.block_on(future)
+}
+
+/// The database, also while a server runs on it.
+fn open(config: &Config) -> Result<Db> {
+    store::open(&config.storage, Arc::new(SystemClock), false)
+}
+
+/// Prints one line of JSON.
+fn print_json(value: &Value) {
+    say!("{value}");
+}

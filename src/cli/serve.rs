@@ -1,0 +1,139 @@
+//! `ngoma serve`: the server.
+
+use std::{io::IsTerminal, net::SocketAddr, process};
+
+use ipnet::IpNet;
+use poem::listener::Acceptor;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::{self, App, Outside, profiles},
+    config::{Config, LogFormat},
+    domain::token::Scopes,
+    error::{Error, Result},
+    store::{
+        Db, accounts,
+        tokens::{self, Holder},
+    },
+};
+
+/// The label of the tokens that `--dev` makes: the next `--dev` revokes them.
+const DEV_LABEL: &str = "dev";
+
+/// Run the server
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop it gracefully; a second one at once."
+)]
+pub(super) struct Args {
+    /// For trying it: allows http:// and loopback targets, makes a demo account for each vendor with fresh tokens and
+    /// prints them. Never on a public address.
+    #[arg(long)]
+    dev: bool,
+    /// Address and port, over the config's server.listen.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
+    config.server.listen = args.listen.unwrap_or(config.server.listen);
+    if args.dev {
+        config.egress.allow_http = true;
+        let loopback = ["127.0.0.0/8", "::1/128"].map(str::parse::<IpNet>).into_iter().flatten();
+        config.egress.allow.extend(loopback);
+    }
+    start_log(&config)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
+    let served = runtime.block_on(serve(config, args.dev));
+    // A sending thread may hang in a look-up: nobody waits for it.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(config: Config, dev: bool) -> Result<()> {
+    let settings = config.clone();
+    let app = app::prepare(config, Outside::default()).await?;
+    print_start(&app, &settings);
+    if dev {
+        print_demo(app.db(), &settings).await?;
+    } else {
+        print_first_steps(app.db()).await?;
+    }
+    let (stop, stopped) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Internal(error.to_string()))?;
+    tokio::spawn(async move {
+        for count in 0.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            if count > 0 {
+                process::exit(1);
+            }
+            tracing::info!("stopping: what is under way may end, 10 s at most; a second signal stops at once");
+            stop.send_replace(true);
+        }
+    });
+    app.run(stopped).await
+}
+
+fn start_log(config: &Config) -> Result<()> {
+    // What our libraries say at info, we say better ourselves.
+    let directives = format!("poem=warn,rusqlite_migration=warn,{}", config.log.level);
+    let filter = EnvFilter::try_new(directives).map_err(|_| {
+        Error::request(format!("log.level is '{}': expected error, warn, info, debug or trace", config.log.level))
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
+    match config.log.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// What somebody wants to know when it has started.
+fn print_start(app: &App<impl Acceptor + 'static>, config: &Config) {
+    let address = app.address();
+    say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
+    say!("  address    http://{address}");
+    say!("  docs       http://{address}/docs");
+    say!("  database   {} ({:?} durability)", config.storage.path.display(), config.storage.durability);
+    for profile in profiles(config).iter() {
+        let waits = profile.retry.waits.iter().map(|wait| humantime::format_duration(*wait).to_string());
+        let waits: Vec<String> = waits.take(profile.retry.max_attempts.saturating_sub(1) as usize).collect();
+        say!("  {:<11}{} attempts, waits {}", profile.name, profile.retry.max_attempts, waits.join(", "));
+    }
+}
+
+/// Makes a demo account for each vendor, revokes the tokens of the last start and prints fresh ones.
+async fn print_demo(db: &Db, config: &Config) -> Result<()> {
+    db.write(|tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
+    say!("\nDemo accounts (this start's tokens; the last start's are revoked):");
+    for profile in profiles(config).iter() {
+        let name = profile.name;
+        let id = format!("DEMO-{}", name.to_uppercase());
+        let made = id.clone();
+        // An account that is there already is what we want.
+        let _ = db.write(move |tx| accounts::create(tx, name, &made, None)).await;
+        let (holder, scopes) = (Holder::Account(id.clone()), Scopes::parse("webhooks,events")?);
+        let (_, token) = db.write(move |tx| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL))).await?;
+        say!("  {name:<11} account {id:<16} token {}", token.expose());
+    }
+    say!();
+    Ok(())
+}
+
+/// On an empty database: the commands that make the first account and token.
+async fn print_first_steps(db: &Db) -> Result<()> {
+    if db.read(tokens::list).await?.is_empty() {
+        say!("\nThere is no token yet. In another terminal:");
+        say!("  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example");
+        say!("  ngoma token create --account COOP-MBALE-001 --scope webhooks,events");
+    }
+    Ok(())
+}

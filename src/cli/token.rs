@@ -1,0 +1,143 @@
+//! `ngoma token`: bearer tokens.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{account::check_profile, block_on, open, print_json};
+use crate::{
+    config::Config,
+    domain::{ids::TokenId, timestamp::Timestamp, token::Scopes},
+    error::{Error, Missing, Result},
+    store::tokens::{self, Holder, TokenRecord},
+};
+
+/// Make, list and revoke bearer tokens
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ngoma token create --account COOP-MBALE-001 --scope webhooks,events\n  ngoma token list\n  ngoma token revoke tok_01HXYZ..."
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a token; it is shown once
+    #[command(
+        after_help = "Examples:\n  ngoma token create --account COOP-MBALE-001 --scope webhooks --label dashboard\n  ngoma token create --platform asilichain --scope events    (publishes for every cooperative)\n  ngoma token create --scope operator"
+    )]
+    Create {
+        /// The account it belongs to.
+        #[arg(long, conflicts_with = "platform", value_name = "ID")]
+        account: Option<String>,
+        /// The platform of a vendor: reaches every account of this profile.
+        #[arg(long, value_name = "PROFILE")]
+        platform: Option<String>,
+        /// What it may do: webhooks (manage webhooks, read and replay deliveries), events (publish, read events and
+        /// tasks), operator (everything, in every account).
+        #[arg(long, value_name = "SCOPES")]
+        scope: String,
+        /// What you call it.
+        #[arg(long)]
+        label: Option<String>,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List every token that is not revoked; never the tokens themselves
+    #[command(after_help = "Example:\n  ngoma token list --json")]
+    List {
+        /// Print a JSON array instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token at once, also while the server runs
+    #[command(after_help = "Example:\n  ngoma token revoke tok_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1")]
+    Revoke {
+        /// The token's id, tok_..., as 'ngoma token list' shows it.
+        id: String,
+    },
+}
+
+pub(super) fn run(args: Args, config: &Config) -> Result<()> {
+    match args.command {
+        Command::Create { account, platform, scope, label, json } => {
+            let scopes = Scopes::parse(&scope)?;
+            let holder = holder(config, account, platform, &scopes)?;
+            let db = open(config)?;
+            let create = db.write(move |tx| tokens::create(tx, &holder, &scopes, label.as_deref()));
+            let (id, token) = block_on(create)?;
+            if json {
+                print_json(&json!({ "id": id.to_string(), "token": token.expose() }));
+            } else {
+                say!(
+                    "{}\n\nThis is token {id}. It is shown only now; keep it where you keep passwords.",
+                    token.expose()
+                );
+            }
+        }
+        Command::List { json } => {
+            let tokens = block_on(open(config)?.read(tokens::list))?;
+            if json {
+                print_json(&tokens.iter().map(as_json).collect());
+            } else if tokens.is_empty() {
+                say!("there is no token yet: ngoma token create --help");
+            } else {
+                tokens.iter().for_each(print);
+            }
+        }
+        Command::Revoke { id } => {
+            let parsed = TokenId::parse(&id).ok_or(Error::NotFound(Missing::Token));
+            let revoked = parsed.and_then(|token| block_on(open(config)?.write(move |tx| tokens::revoke(tx, token))));
+            revoked.map_err(|error| match error {
+                Error::NotFound(_) => {
+                    Error::request(format!("there is no token '{id}' to revoke: 'ngoma token list' shows them"))
+                }
+                error => error,
+            })?;
+            say!("token {id} is revoked");
+        }
+    }
+    Ok(())
+}
+
+fn holder(config: &Config, account: Option<String>, platform: Option<String>, scopes: &Scopes) -> Result<Holder> {
+    match (account, platform) {
+        (None, None) if scopes.is_operator() => Ok(Holder::Operator),
+        (None, None) => Err(Error::request(
+            "whose token? Give --account ID or --platform PROFILE; only --scope operator needs neither",
+        )),
+        (Some(_), _) | (_, Some(_)) if scopes.is_operator() => {
+            Err(Error::request("an operator's token reaches every account: leave out --account and --platform"))
+        }
+        (Some(account), _) => Ok(Holder::Account(account)),
+        (None, Some(platform)) => {
+            check_profile(config, &platform)?;
+            Ok(Holder::Platform(platform))
+        }
+    }
+}
+
+fn as_json(token: &TokenRecord) -> serde_json::Value {
+    json!({
+        "id": token.id.to_string(),
+        "account": token.account,
+        "profile": token.profile,
+        "scopes": token.scopes.names(),
+        "label": token.label,
+        "created_at": token.created_at.to_string(),
+        "last_used_at": token.last_used_at.map(|at| at.to_string()),
+    })
+}
+
+fn print(token: &TokenRecord) {
+    let holder = match (&token.account, &token.profile) {
+        (Some(account), _) => account.clone(),
+        (None, Some(profile)) => format!("platform of {profile}"),
+        (None, None) => "operator".to_owned(),
+    };
+    let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at: Timestamp| at.to_string());
+    let label = token.label.as_deref().unwrap_or("");
+    say!("{}  {holder:<24} {:<16} used {used}  {label}", token.id, token.scopes.to_string());
+}

@@ -1,0 +1,86 @@
+//! The only file that asks the time.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::watch;
+
+use crate::domain::timestamp::Timestamp;
+
+/// What tells the time. There are two: the system's, and one that tests move by hand.
+pub trait Clock: Send + Sync + 'static {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+
+    /// Ends when `wait` has passed on this clock.
+    fn sleep(&self, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+/// A clock that several own.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The wall clock.
+#[derive(Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn sleep(&self, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(tokio::time::sleep(wait))
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock(watch::Sender<Timestamp>);
+
+impl ManualClock {
+    /// A clock that shows this moment.
+    pub fn new(now: Timestamp) -> Self {
+        Self(watch::Sender::new(now))
+    }
+
+    /// Moves it, and wakes whoever sleeps past the new moment.
+    pub fn set(&self, now: Timestamp) {
+        self.0.send_replace(now);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.0.borrow()
+    }
+
+    fn sleep(&self, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let until = self.now() + wait;
+        let mut moves = self.0.subscribe();
+        Box::pin(async move {
+            // The sender lives as long as the clock, which this future borrows.
+            let _ = moves.wait_for(|now| *now >= until).await;
+        })
+    }
+}
+
+/// Measures how long something takes, whatever the wall clock does meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since the start.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}

@@ -1,0 +1,241 @@
+//! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use ipnet::IpNet;
+use serde::Deserialize;
+
+/// The documented defaults, compiled in.
+pub const DEFAULTS: &str = include_str!("../config.toml");
+
+/// The file that is read when none is named.
+const USUAL_FILE: &str = "config.toml";
+
+/// Every setting.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The API server.
+    pub server: Server,
+    /// The database file.
+    pub storage: Storage,
+    /// How deliveries are attempted.
+    pub delivery: Delivery,
+    /// Where deliveries may go.
+    pub egress: Egress,
+    /// The ASG Gateway dialect.
+    pub asg: Asg,
+    /// The AsiliChain dialect.
+    pub asilichain: AsiliChain,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// The API server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// The database file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// The SQLite file.
+    pub path: PathBuf,
+    /// What a commit waits for.
+    pub durability: Durability,
+    /// The keys of the signing secrets.
+    pub key_file: PathBuf,
+}
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// For the disk: survives a power cut.
+    Full,
+    /// For the operating system: survives a crash of the program.
+    Normal,
+}
+
+/// How deliveries are attempted.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivery {
+    /// One attempt, from the look-up to the last byte.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Look for due work at least this often.
+    #[serde(with = "humantime_serde")]
+    pub poll_interval: Duration,
+    /// Attempts at the same time, over all endpoints.
+    pub max_in_flight: usize,
+    /// Attempts at the same time to one endpoint.
+    pub max_in_flight_per_endpoint: usize,
+    /// How long a former secret signs too.
+    #[serde(with = "humantime_serde")]
+    pub secret_overlap: Duration,
+}
+
+/// Where deliveries may go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Egress {
+    /// Take `http://` targets.
+    pub allow_http: bool,
+    /// Deliver to public addresses.
+    pub public: bool,
+    /// Blocks let through the guard.
+    pub allow: Vec<IpNet>,
+}
+
+/// The ASG Gateway dialect.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asg {
+    /// Attempts in all.
+    pub max_attempts: u32,
+    /// The wait after each failure.
+    pub waits: Vec<Wait>,
+}
+
+/// The AsiliChain dialect.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AsiliChain {
+    /// The wait after each failure.
+    pub waits: Vec<Wait>,
+    /// Stated in every body.
+    pub api_version: String,
+}
+
+/// A duration in a list.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Wait(#[serde(with = "humantime_serde")] pub Duration);
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// The least level, or a filter per module.
+    pub level: String,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}
+
+/// A setting that cannot be used: which, from where, and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl Config {
+    /// Reads the settings: defaults, then `file` (or `config.toml` in the working folder, if it is there), then the
+    /// environment. Paths become relative to the file's folder.
+    ///
+    /// # Errors
+    /// An unknown key or a bad value, named with its source and what was expected.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let usual = Path::new(USUAL_FILE);
+        let file = file.or_else(|| usual.exists().then_some(usual));
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(path) = file {
+            if !path.is_file() {
+                return Err(ConfigError(format!("{} is not there, or is no file", path.display())));
+            }
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        figment = figment.merge(Env::prefixed("NGOMA_").split("__"));
+        if let Some(limit) = std::env::var_os("WEBHOOK_RETRY_MAX") {
+            let limit = limit.to_string_lossy().parse::<u32>().map_err(|_| {
+                ConfigError(
+                    "WEBHOOK_RETRY_MAX in the environment: expected the number of attempts, such as 3".to_owned(),
+                )
+            })?;
+            figment = figment.merge(Serialized::default("asg.max_attempts", limit));
+        }
+        let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&error)))?;
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        config.storage.path = folder.join(&config.storage.path);
+        config.storage.key_file = folder.join(&config.storage.key_file);
+        config.check_limits()?;
+        Ok(config)
+    }
+
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let second = Duration::from_secs(1);
+        let minute = Duration::from_secs(60);
+        let day = Duration::from_secs(86_400);
+        let wait_fits = |waits: &[Wait]| waits.iter().all(|wait| wait.0 <= 7 * day);
+        let rules = [
+            (self.server.max_body_bytes >= 1024, "server.max_body_bytes", "at least 1024"),
+            (
+                (Duration::from_millis(100)..=minute).contains(&self.delivery.timeout),
+                "delivery.timeout",
+                "100ms to 60s",
+            ),
+            ((second / 100..=minute).contains(&self.delivery.poll_interval), "delivery.poll_interval", "10ms to 60s"),
+            ((2..=512).contains(&self.delivery.max_in_flight), "delivery.max_in_flight", "2 to 512"),
+            (
+                (1..=self.delivery.max_in_flight).contains(&self.delivery.max_in_flight_per_endpoint),
+                "delivery.max_in_flight_per_endpoint",
+                "1 to max_in_flight",
+            ),
+            (self.delivery.secret_overlap <= 30 * day, "delivery.secret_overlap", "at most 30d"),
+            ((1..=100).contains(&self.asg.max_attempts), "asg.max_attempts", "1 to 100"),
+            (
+                !self.asg.waits.is_empty() && wait_fits(&self.asg.waits),
+                "asg.waits",
+                "one wait or more, each at most 7d",
+            ),
+            (
+                self.asilichain.waits.len() < 100 && wait_fits(&self.asilichain.waits),
+                "asilichain.waits",
+                "at most 99 waits, each at most 7d",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, key, expected)) => Err(ConfigError(format!("{key} is out of its limits: expected {expected}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Says key, source and what was expected.
+fn explain(error: &figment::Error) -> String {
+    use figment::error::Kind;
+    let key = error.path.join(".");
+    let source = error.metadata.as_ref().map_or_else(String::new, |metadata| match &metadata.source {
+        Some(source) => format!(" in {source}"),
+        None => format!(" in the {}", metadata.name),
+    });
+    match &error.kind {
+        Kind::UnknownField(field, expected) => {
+            let section = if key.is_empty() { field.clone() } else { key.clone() };
+            format!("{section}{source}: there is no such key: expected one of {}", expected.join(", "))
+        }
+        kind => format!("{key}{source}: {kind}"),
+    }
+}

@@ -1,0 +1,286 @@
+//! The life of a delivery (an event on its way to one endpoint), as a pure state machine.
+//!
+//! | from | what happens | to |
+//! |---|---|---|
+//! | - | publish, fan out, replay | Pending, due now; Held while the endpoint is suspended |
+//! | Pending | claim: one attempt and one try more | Claimed |
+//! | Claimed | [`settle`] | Delivered, Pending, Exhausted, Held or Cancelled |
+//! | Claimed | the server restarts, or the lease ends | Pending, due now, the try given back ([`interrupt`]) |
+//! | Pending | the endpoint is suspended | Held |
+//! | Held | the endpoint is resumed | Pending, due now, tries = 0 |
+//! | Pending, Held | the endpoint is deleted | Cancelled |
+
+use std::{fmt, time::Duration};
+
+use crate::domain::{
+    endpoint::{EndpointState, SuspendedReason},
+    ids::{DeliveryId, EndpointId, EventId},
+    profile::{RetryPolicy, WhenExhausted},
+    timestamp::Timestamp,
+};
+
+/// The key of a delivery's row.
+pub type DeliveryKey = i64;
+
+/// Bytes of an answer that are kept.
+pub const MAX_KEPT_ANSWER: usize = 4096;
+
+/// A `Retry-After` beyond this is not heeded further: one hour.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// Where a delivery is in its life. The schema refuses anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Waits for its due time; the only state from which it is claimed.
+    Pending,
+    /// An attempt is under way. Only the claim's owner, or recovery, ends this.
+    Claimed,
+    /// The receiver answered 2xx. Final.
+    Delivered,
+    /// No try is left (a dead letter). Final: a replay is a new delivery.
+    Exhausted,
+    /// Its endpoint is suspended; it goes out when that is resumed.
+    Held,
+    /// Its endpoint was deleted before it went out. Final.
+    Cancelled,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Claimed, Self::Delivered, Self::Exhausted, Self::Held, Self::Cancelled];
+
+    /// As it is stored.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Claimed => "claimed",
+            Self::Delivered => "delivered",
+            Self::Exhausted => "exhausted",
+            Self::Held => "held",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// The host's name has no address, or the look-up took too long.
+    Dns,
+    /// The egress guard refuses the target's address.
+    Blocked,
+    /// No connection could be made.
+    Connect,
+    /// The TLS handshake failed: certificate, name or protocol.
+    Tls,
+    /// The time allowed for an attempt ran out.
+    Timeout,
+    /// The connection broke before an answer was there.
+    Reset,
+    /// What came back is not HTTP.
+    Protocol,
+    /// An answer that is not 2xx.
+    Status,
+    /// The server stopped while the attempt was under way.
+    Interrupted,
+}
+
+impl Failure {
+    /// Every class.
+    pub const ALL: [Self; 9] = [
+        Self::Dns,
+        Self::Blocked,
+        Self::Connect,
+        Self::Tls,
+        Self::Timeout,
+        Self::Reset,
+        Self::Protocol,
+        Self::Status,
+        Self::Interrupted,
+    ];
+
+    /// As it is stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Blocked => "blocked",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Protocol => "protocol",
+            Self::Status => "status",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a receiver answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The first bytes of the body, at most [`MAX_KEPT_ANSWER`].
+    pub body: Vec<u8>,
+    /// Whether the body went on after them.
+    pub truncated: bool,
+    /// The wait that a `Retry-After` header of a 429 or 503 asks for.
+    pub retry_after: Option<Duration>,
+}
+
+/// What happened in one attempt: a value, never an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The receiver answered, well or not.
+    Answered(Answer),
+    /// There was no answer, for this reason.
+    Failed(Failure),
+}
+
+impl Outcome {
+    /// Success is a 2xx status, whatever becomes of the body.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Answered(answer) if (200..300).contains(&answer.status))
+    }
+
+    /// The class of the failure; `None` for a success.
+    pub fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Answered(_) => (!self.is_success()).then_some(Failure::Status),
+            Self::Failed(failure) => Some(*failure),
+        }
+    }
+
+    /// The answer, if there was one.
+    pub fn answer(&self) -> Option<&Answer> {
+        match self {
+            Self::Answered(answer) => Some(answer),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+/// What is decided about a claimed delivery after its attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// It arrived.
+    Delivered,
+    /// It is tried again at this moment.
+    Retry(Timestamp),
+    /// It is given up; the endpoint is suspended for this reason, or stays as it is.
+    Exhausted(Option<SuspendedReason>),
+    /// The endpoint was suspended meanwhile: it is kept.
+    Held,
+    /// The endpoint was deleted meanwhile.
+    Cancelled,
+}
+
+impl Settlement {
+    /// The state that the delivery goes to.
+    pub const fn state(self) -> State {
+        match self {
+            Self::Delivered => State::Delivered,
+            Self::Retry(_) => State::Pending,
+            Self::Exhausted(_) => State::Exhausted,
+            Self::Held => State::Held,
+            Self::Cancelled => State::Cancelled,
+        }
+    }
+}
+
+/// Decides what becomes of a claimed delivery: pure, so that it can be read and tested alone.
+///
+/// `tries` counts this attempt. A 410 ends the delivery at once; `Retry-After` lengthens a wait, never shortens it.
+pub fn settle(
+    outcome: &Outcome,
+    tries: u32,
+    endpoint: EndpointState,
+    policy: &RetryPolicy,
+    when_exhausted: WhenExhausted,
+    now: Timestamp,
+) -> Settlement {
+    if outcome.is_success() {
+        return Settlement::Delivered;
+    }
+    let gone = outcome.answer().is_some_and(|answer| answer.status == 410);
+    match (policy.wait_after(tries).filter(|_| !gone), endpoint) {
+        (Some(_), EndpointState::Deleted) => Settlement::Cancelled,
+        (Some(_), EndpointState::Suspended) => Settlement::Held,
+        (Some(wait), EndpointState::Active) => {
+            let asked = outcome.answer().and_then(|answer| answer.retry_after).unwrap_or_default();
+            Settlement::Retry(now + wait.max(asked.min(MAX_RETRY_AFTER)))
+        }
+        (None, EndpointState::Active) if matches!(when_exhausted, WhenExhausted::Suspend(_)) => {
+            Settlement::Exhausted(Some(if gone { SuspendedReason::Gone } else { SuspendedReason::Exhausted }))
+        }
+        (None, _) => Settlement::Exhausted(None),
+    }
+}
+
+/// Decides what becomes of a claimed delivery whose attempt nobody will report: it is tried again, the try given back.
+pub const fn interrupt(endpoint: EndpointState, now: Timestamp) -> Settlement {
+    match endpoint {
+        EndpointState::Active => Settlement::Retry(now),
+        EndpointState::Suspended => Settlement::Held,
+        EndpointState::Deleted => Settlement::Cancelled,
+    }
+}
+
+/// One attempt, as it is recorded.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// 1 for the first.
+    pub number: u32,
+    /// When the POST began.
+    pub started_at: Timestamp,
+    /// How long it took; `None` if it was interrupted.
+    pub duration: Option<Duration>,
+    /// The class of the failure; `None` for a success.
+    pub failure: Option<Failure>,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// The first bytes of the answer's body.
+    pub response: Vec<u8>,
+    /// Whether the answer's body went on after them.
+    pub truncated: bool,
+    /// When the next attempt was due, as decided after this one.
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// A delivery, as it is shown.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The key of its row.
+    pub key: DeliveryKey,
+    /// The public id.
+    pub id: DeliveryId,
+    /// The endpoint it goes to.
+    pub endpoint: EndpointId,
+    /// The event it carries.
+    pub event: EventId,
+    /// The event's name.
+    pub kind: String,
+    /// Whether it carries sample data on somebody's request.
+    pub test: bool,
+    /// Where it is in its life.
+    pub state: State,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its next attempt is due.
+    pub due_at: Option<Timestamp>,
+    /// The status of the last attempt's answer.
+    pub last_status: Option<u16>,
+    /// The class of the last attempt's failure.
+    pub last_failure: Option<Failure>,
+    /// The delivery that it repeats.
+    pub replay_of: Option<DeliveryId>,
+}

@@ -1,0 +1,191 @@
+//! Endpoints (on the wire: webhooks): where an account wants its events, and which.
+
+use std::fmt;
+
+use url::{Host, Url};
+
+use crate::{
+    domain::{account::AccountKey, ids::EndpointId, timestamp::Timestamp},
+    error::{Error, Invalid, Result},
+};
+
+/// Longest target URL, in bytes.
+pub const MAX_URL_BYTES: usize = 2048;
+
+/// The key of an endpoint's row.
+pub type EndpointKey = i64;
+
+/// A target URL, parsed once: http or https, a host, no user, a port that can be dialled. Its canonical text is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetUrl(Url);
+
+impl TargetUrl {
+    /// Parses a subscriber's URL.
+    ///
+    /// # Errors
+    /// [`Invalid::Target`] for a URL that no delivery could or should be sent to.
+    pub fn parse(text: &str) -> Result<Self> {
+        let refuse =
+            |problem: &str| Err(Error::invalid(Invalid::Target, format!("this URL cannot be used: {problem}")));
+        if text.len() > MAX_URL_BYTES {
+            return refuse("it is longer than 2048 bytes");
+        }
+        let mut url = match Url::parse(text) {
+            Ok(url) => url,
+            Err(flaw) => return refuse(&flaw.to_string()),
+        };
+        if !matches!(url.scheme(), "http" | "https") {
+            return refuse("it does not start with https://");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return refuse("it holds a user name or password");
+        }
+        if url.port() == Some(0) {
+            return refuse("its port is 0");
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return refuse("it names no host");
+        }
+        url.set_fragment(None);
+        Ok(Self(url))
+    }
+
+    /// Whether it is plain http.
+    pub fn is_plain(&self) -> bool {
+        self.0.scheme() == "http"
+    }
+
+    /// The canonical text: what is stored, compared and dialled.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The host: a name or an address.
+    pub fn host(&self) -> Host<&str> {
+        self.0.host().unwrap_or(Host::Domain(""))
+    }
+
+    /// The port, given or usual.
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(443)
+    }
+}
+
+/// Which events an endpoint wants: names of the catalogue, prefixes such as `batch.*`, or `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFilter(Vec<String>);
+
+impl EventFilter {
+    /// Checks a subscriber's list against the catalogue; doubles are dropped.
+    ///
+    /// # Errors
+    /// An empty list, or an entry that can match nothing.
+    pub fn parse<'a>(entries: Vec<String>, catalogue: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
+        let mut kept: Vec<String> = Vec::new();
+        for entry in entries {
+            if !catalogue.clone().any(|kind| matches(&entry, kind)) {
+                let known = catalogue.collect::<Vec<_>>().join(", ");
+                return Err(Error::invalid(
+                    Invalid::UnknownEvent,
+                    format!(
+                        "events holds '{entry}', which matches no event: expected *, a prefix such as batch.*, or any of {known}"
+                    ),
+                ));
+            }
+            if !kept.contains(&entry) {
+                kept.push(entry);
+            }
+        }
+        if kept.is_empty() {
+            return Err(Error::request("events is empty: name at least one, or * for all"));
+        }
+        Ok(Self(kept))
+    }
+
+    /// The filter of a stored text; the opposite of its `Display`.
+    pub fn from_stored(text: &str) -> Self {
+        Self(text.split(' ').map(str::to_owned).collect())
+    }
+
+    /// Whether an event of this kind is wanted.
+    pub fn wants(&self, kind: &str) -> bool {
+        self.0.iter().any(|entry| matches(entry, kind))
+    }
+
+    /// The entries, as they were given.
+    pub fn entries(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// Stored with a space between two entries: no name holds one.
+impl fmt::Display for EventFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+fn matches(entry: &str, kind: &str) -> bool {
+    match entry.strip_suffix('*') {
+        Some(prefix) => prefix.is_empty() || (prefix.ends_with('.') && kind.starts_with(prefix)),
+        None => entry == kind,
+    }
+}
+
+/// The state of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointState {
+    /// Deliveries go out.
+    Active,
+    /// Deliveries are held until it is resumed.
+    Suspended,
+    /// Gone for its account; kept for the record of its deliveries. Final.
+    Deleted,
+}
+
+/// Why an endpoint is suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuspendedReason {
+    /// The last attempt of a delivery failed.
+    Exhausted,
+    /// It answered 410 Gone.
+    Gone,
+    /// Somebody paused it.
+    Paused,
+}
+
+impl SuspendedReason {
+    /// As it is stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exhausted => "exhausted",
+            Self::Gone => "gone",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// An endpoint, without its secrets.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The key of its row.
+    pub key: EndpointKey,
+    /// The public id.
+    pub id: EndpointId,
+    /// The key of its account.
+    pub account: AccountKey,
+    /// The public id of its account.
+    pub account_id: String,
+    /// Where deliveries go.
+    pub url: TargetUrl,
+    /// Which events it wants.
+    pub events: EventFilter,
+    /// Active, suspended or deleted.
+    pub state: EndpointState,
+    /// Since when it is suspended.
+    pub suspended_at: Option<Timestamp>,
+    /// Why it is suspended.
+    pub suspended_reason: Option<String>,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}

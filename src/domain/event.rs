@@ -1,0 +1,111 @@
+//! Events: what a platform publishes, stored once, whoever gets it.
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    domain::{
+        account::AccountKey,
+        endpoint::TargetUrl,
+        ids::{DeliveryId, EndpointId, EventId},
+        timestamp::Timestamp,
+    },
+    error::{Error, Result},
+};
+
+/// The key of an event's row.
+pub type EventKey = i64;
+
+/// Longest idempotency key, in bytes (IETF draft 07 of the Idempotency-Key header sets none; Stripe's limit).
+pub const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+/// An event about to be published.
+#[derive(Debug)]
+pub struct NewEvent {
+    /// Whose it is.
+    pub account: AccountKey,
+    /// Its name in the catalogue.
+    pub kind: String,
+    /// The body that its profile's envelope finishes for each endpoint.
+    pub body: String,
+    /// The key under which a repeat is recognised.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// A key under which a publish may be repeated, with the digest of what came with it. Its scope is the account.
+#[derive(Debug)]
+pub struct IdempotencyKey {
+    /// The producer's own text.
+    pub text: String,
+    /// SHA-256 of everything that makes the request what it is.
+    pub digest: [u8; 32],
+}
+
+impl IdempotencyKey {
+    /// Checks a key and takes the digest of the parts of the request it came with.
+    ///
+    /// # Errors
+    /// A key that is empty or longer than 255 bytes.
+    pub fn new(text: &str, parts: &[&str]) -> Result<Self> {
+        if text.is_empty() || text.len() > MAX_IDEMPOTENCY_KEY {
+            return Err(Error::request(format!("the idempotency key must have 1 to {MAX_IDEMPOTENCY_KEY} bytes")));
+        }
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        Ok(Self { text: text.to_owned(), digest: digest.finalize().into() })
+    }
+}
+
+/// Who gets an event.
+#[derive(Debug, Clone)]
+pub enum Audience {
+    /// Every endpoint of the account that wants events of this kind.
+    Subscribers,
+    /// The account's newest active endpoint with exactly this target.
+    Target(TargetUrl),
+}
+
+/// What became of a publish.
+#[derive(Debug)]
+pub enum Published {
+    /// Stored, now or by an earlier request with the same key and body.
+    Accepted(Accepted),
+    /// The key came before, with another body.
+    Reused,
+    /// The audience names a target that is no active endpoint of the account.
+    NoSuchTarget,
+}
+
+/// An accepted event and the deliveries it was fanned out to.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// Its public id.
+    pub id: EventId,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// The body before its envelope is finished.
+    pub body: String,
+    /// Each delivery and the endpoint it goes to.
+    pub deliveries: Vec<(DeliveryId, EndpointId)>,
+}
+
+/// A stored event.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The key of its row.
+    pub key: EventKey,
+    /// The public id.
+    pub id: EventId,
+    /// The public id of its account.
+    pub account_id: String,
+    /// Its name in the catalogue.
+    pub kind: String,
+    /// The body before its envelope is finished.
+    pub body: String,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// The one URL its producer named, if it did.
+    pub target: Option<String>,
+}

@@ -1,0 +1,103 @@
+//! Signing secrets and the two ways a delivery is signed.
+//!
+//! Both vendors' pages: `sha256=` and the lower-case hex of HMAC-SHA256 over the exact bytes of the body, keyed with the
+//! bytes of the secret. Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
+
+use std::fmt;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{
+    domain::timestamp::Timestamp,
+    error::{Error, Result},
+};
+
+/// The prefix of a secret in Standard Webhooks' own form; the rest is its key in base64.
+const PREFIX: &str = "whsec_";
+
+/// Longest signing secret, in bytes.
+pub const MAX_SECRET_BYTES: usize = 256;
+
+/// A signing secret. Never printed, and wiped from memory when it goes.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct SigningSecret(String);
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl SigningSecret {
+    /// Takes a subscriber's own secret: any text of 1 to 256 bytes, as the vendors' pages set no floor.
+    ///
+    /// # Errors
+    /// An empty secret, or one of more than 256 bytes.
+    pub fn parse(text: String) -> Result<Self> {
+        match text.len() {
+            0 => Err(Error::request("secret is empty: leave it out to have one made")),
+            1..=MAX_SECRET_BYTES => Ok(Self(text)),
+            length => Err(Error::request(format!("secret has {length} bytes: at most {MAX_SECRET_BYTES} are taken"))),
+        }
+    }
+
+    /// Makes a secret of 32 random bytes, in Standard Webhooks' form.
+    pub fn from_random(bytes: [u8; 32]) -> Self {
+        Self(format!("{PREFIX}{}", BASE64_STANDARD.encode(bytes)))
+    }
+
+    /// The secret itself, for the one answer that shows it and for encryption at rest.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The value of a vendor's signature header for this body.
+    pub fn sign_body(&self, body: &[u8]) -> String {
+        let mac = keyed(self.0.as_bytes()).chain_update(body).finalize().into_bytes();
+        let mut out = String::with_capacity(71);
+        out.push_str("sha256=");
+        for byte in mac {
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        out
+    }
+
+    /// One entry of the `webhook-signature` header: `v1,` and the base64 of the signature of `id.timestamp.body`.
+    ///
+    /// The key is the decoded rest of a `whsec_` secret if that is padded base64, else the bytes of the secret.
+    pub fn sign_standard(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
+        let decoded = self.0.strip_prefix(PREFIX).and_then(|rest| BASE64_STANDARD.decode(rest).ok());
+        let mac = keyed(decoded.as_deref().unwrap_or(self.0.as_bytes()))
+            .chain_update(format!("{id}.{}.", at.unix_seconds()))
+            .chain_update(body)
+            .finalize()
+            .into_bytes();
+        format!("v1,{}", BASE64_STANDARD.encode(mac))
+    }
+
+    /// Whether a vendor's signature header is right for this body. Takes the same time for every wrong one.
+    pub fn verifies_body(&self, body: &[u8], header: &str) -> bool {
+        self.sign_body(body).as_bytes().ct_eq(header.as_bytes()).into()
+    }
+
+    /// Whether one of the entries of a `webhook-signature` header is right for this id, time and body.
+    pub fn verifies_standard(&self, id: &str, at: Timestamp, body: &[u8], header: &str) -> bool {
+        let expected = self.sign_standard(id, at, body);
+        header.split(' ').any(|entry| expected.as_bytes().ct_eq(entry.as_bytes()).into())
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    // A key longer than a block is hashed first, as RFC 2104 has it: every length is taken, and the error type is empty.
+    match <Hmac<Sha256> as KeyInit>::new_from_slice(key) {
+        Ok(mac) => mac,
+        Err(_) => unreachable!("HMAC takes a key of any length"),
+    }
+}

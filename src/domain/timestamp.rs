@@ -1,0 +1,69 @@
+//! A moment, in milliseconds since 1970 UTC, as it is stored and printed.
+
+use std::{fmt, ops, time::Duration};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// A moment: milliseconds since 1970-01-01T00:00:00Z.
+///
+/// Printed as both vendors' pages print times: RFC 3339, UTC, whole seconds (`2026-04-24T10:00:00Z`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment so many milliseconds after 1970.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, as `webhook-timestamp` carries them.
+    pub const fn unix_seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// The time passed since an earlier moment; zero if `earlier` is not earlier.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// RFC 3339 with milliseconds, for the fine grain of attempts: `2026-04-24T10:00:00.250Z`.
+    pub fn precise(self) -> String {
+        let whole = self.to_string();
+        format!("{}.{:03}Z", whole.trim_end_matches('Z'), self.0.rem_euclid(1000))
+    }
+
+    /// Whether the text is an RFC 3339 time, with any offset. The producer's own text is what is sent.
+    pub fn is_rfc3339(text: &str) -> bool {
+        OffsetDateTime::parse(text, &Rfc3339).is_ok()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = OffsetDateTime::from_unix_timestamp(self.unix_seconds())
+            .ok()
+            .and_then(|moment| moment.format(&Rfc3339).ok());
+        f.write_str(text.as_deref().unwrap_or("9999-12-31T23:59:59Z"))
+    }
+}
+
+impl ops::Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl ops::Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, wait: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
+    }
+}

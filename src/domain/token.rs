@@ -1,0 +1,227 @@
+//! Bearer tokens, what they reach, and what they may do there.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{
+    domain::{account::AccountKey, ids::TokenId, timestamp::Timestamp},
+    error::{Error, Invalid, Result},
+};
+
+/// What every token starts with, so that people and secret scanners know it.
+pub const PREFIX: &str = "ngm_";
+/// Base-62 digits of 32 bytes.
+const BODY_DIGITS: usize = 43;
+/// Base-62 digits of the checksum: the first 4 bytes of the body's SHA-256.
+const CHECK_DIGITS: usize = 6;
+
+/// A bearer token as its owner holds it. Shown once; only its hash is stored.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct BearerToken(String);
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl BearerToken {
+    /// A token of 32 random bytes: prefix, base-62 digits, checksum.
+    pub fn from_random(bytes: [u8; 32]) -> Self {
+        let body = base62(&bytes, BODY_DIGITS);
+        Self(format!("{PREFIX}{body}{}", checksum(&body)))
+    }
+
+    /// Takes a token from a request; `None` if it cannot be one of ours, which spares the look-up.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == BODY_DIGITS + CHECK_DIGITS)?;
+        let (body, check) = digits.split_at_checked(BODY_DIGITS)?;
+        (checksum(body) == check).then(|| Self(text.to_owned()))
+    }
+
+    /// What is stored: SHA-256 of the token.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+
+    /// The token itself, for the one time it is shown.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+fn checksum(body: &str) -> String {
+    base62(&Sha256::digest(body.as_bytes())[..4], CHECK_DIGITS)
+}
+
+/// The bytes as one big-endian number in base 62, in so many digits.
+fn base62(bytes: &[u8], digits: usize) -> String {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut number = bytes.to_vec();
+    let mut out: Vec<u8> = (0..digits)
+        .map(|_| {
+            let mut remainder = 0;
+            for byte in &mut number {
+                let value = remainder * 256 + u32::from(*byte);
+                *byte = (value / 62) as u8;
+                remainder = value % 62;
+            }
+            ALPHABET[remainder as usize]
+        })
+        .collect();
+    out.reverse();
+    out.into_iter().map(char::from).collect()
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Manage webhooks, read and replay deliveries.
+    Webhooks,
+    /// Publish; read events and tasks.
+    Events,
+    /// Everything, in every account.
+    Operator,
+}
+
+impl Scope {
+    /// Every scope, in the order they are printed.
+    pub const ALL: [Self; 3] = [Self::Webhooks, Self::Events, Self::Operator];
+
+    /// Its name in a token, on the command line and in the docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Webhooks => "webhooks",
+            Self::Events => "events",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// A non-empty set of scopes, printed as `webhooks,events`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scopes(Vec<Scope>);
+
+impl Scopes {
+    /// Reads `webhooks,events`.
+    ///
+    /// # Errors
+    /// An unknown scope, or none.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut scopes = Vec::new();
+        for name in text.split(',').map(str::trim) {
+            let scope = Scope::ALL.into_iter().find(|scope| scope.name() == name).ok_or_else(|| {
+                Error::request(format!("unknown scope '{name}': expected webhooks, events or operator"))
+            })?;
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
+        Ok(Self(scopes))
+    }
+
+    /// Whether the set holds this scope, or `operator`, which holds all.
+    pub fn allow(&self, scope: Scope) -> bool {
+        self.0.contains(&scope) || self.is_operator()
+    }
+
+    /// Whether the set holds `operator`.
+    pub fn is_operator(&self) -> bool {
+        self.0.contains(&Scope::Operator)
+    }
+
+    /// The names, in the order they were given.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|scope| scope.name()).collect()
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names().join(","))
+    }
+}
+
+/// How far a token reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// One account.
+    Account {
+        /// The key of its row.
+        key: AccountKey,
+        /// Its public id.
+        id: String,
+        /// Its profile.
+        profile: String,
+    },
+    /// Every account of a profile: the platform itself.
+    Platform(String),
+    /// Every account of every profile: the operator.
+    Everything,
+}
+
+/// Whoever holds a valid token: what a request may see and do follows from this alone.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The token that was shown.
+    pub token: TokenId,
+    /// How far it reaches.
+    pub reach: Reach,
+    /// What it may do there.
+    pub scopes: Scopes,
+    /// When it was last used, coarsely.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// The part of a profile that a request may see. Every query of a door is made within walls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walls {
+    /// The profile whose routes were called.
+    pub profile: &'static str,
+    /// The caller's own account; `None` shows the whole profile.
+    pub account: Option<AccountKey>,
+}
+
+impl Caller {
+    /// The walls for a route of `profile` that asks for `scope`.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a token of another profile, or without the scope.
+    pub fn walls(&self, profile: &'static str, scope: Scope) -> Result<Walls> {
+        let (home, account) = match &self.reach {
+            Reach::Account { key, profile, .. } => (profile.as_str(), Some(*key)),
+            Reach::Platform(profile) => (profile.as_str(), None),
+            Reach::Everything => (profile, None),
+        };
+        if home != profile {
+            return Err(Error::Forbidden("this token belongs to another vendor's routes".to_owned()));
+        }
+        if !self.scopes.allow(scope) {
+            return Err(Error::Forbidden(format!(
+                "this token lacks the scope '{}': make one with it by 'ngoma token create'",
+                scope.name()
+            )));
+        }
+        Ok(Walls { profile, account })
+    }
+
+    /// The id of the account that a request acts for: the token's own, or the one it names.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if it names a foreign one; [`Error::Invalid`] if there is none at all.
+    pub fn acts_for<'a>(&'a self, named: Option<&'a str>, field: &str) -> Result<&'a str> {
+        match (&self.reach, named) {
+            (Reach::Account { id, .. }, Some(named)) if named != id => {
+                Err(Error::Forbidden(format!("{field} '{named}' is not the account of this token")))
+            }
+            (Reach::Account { id, .. }, _) => Ok(id),
+            (_, Some(named)) => Ok(named),
+            (_, None) => Err(Error::invalid(
+                Invalid::Request,
+                format!("{field} is missing: this token belongs to no account, so the request must name one"),
+            )),
+        }
+    }
+}

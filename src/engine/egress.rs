@@ -1,0 +1,234 @@
+//! The address guard: which addresses a delivery may be sent to.
+//!
+//! It is ureq's resolver, so every address is vetted that would be dialled, at every attempt: a name that turns private
+//! between two attempts gains nothing. The doors ask the same judgement when a target is registered.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use ureq::{
+    config::Config,
+    http::Uri,
+    unversioned::{
+        resolver::{ResolvedSocketAddrs, Resolver},
+        transport::NextTimeout,
+    },
+};
+use url::Host;
+
+use crate::{
+    config::Egress,
+    domain::endpoint::TargetUrl,
+    error::{Error, Invalid, Result},
+};
+
+/// Threads that look names up; a look-up that hangs keeps one until the system gives up.
+const LOOKUP_THREADS: usize = 4;
+/// Look-ups that may wait for a thread.
+const LOOKUPS_WAITING: usize = 256;
+/// How long a door waits for a name before it accepts the target and leaves the verdict to the attempt.
+const DOOR_LOOKUP: Duration = Duration::from_secs(2);
+/// ureq's list of addresses holds no more.
+const MAX_DIALLED: usize = 16;
+
+/// Looks a host's name up: the system's resolver, or a test's.
+pub type LookUp = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+
+/// The system's own resolver.
+pub fn system_look_up() -> LookUp {
+    Arc::new(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
+}
+
+macro_rules! blocks {
+    ($net:ident: $($a:expr, $prefix:expr;)*) => { [$($net::new_assert($a, $prefix)),*] };
+}
+
+/// IPv4 blocks that are not public (IANA's special-purpose registry, and a cloud's metadata server).
+const DENIED_V4: [Ipv4Net; 19] = {
+    use std::net::Ipv4Addr as A;
+    blocks![Ipv4Net:
+        A::new(0, 0, 0, 0), 8; A::new(10, 0, 0, 0), 8; A::new(100, 64, 0, 0), 10; A::new(127, 0, 0, 0), 8;
+        A::new(169, 254, 0, 0), 16; A::new(172, 16, 0, 0), 12; A::new(192, 0, 0, 0), 24; A::new(192, 0, 2, 0), 24;
+        A::new(192, 31, 196, 0), 24; A::new(192, 52, 193, 0), 24; A::new(192, 88, 99, 0), 24; A::new(192, 168, 0, 0), 16;
+        A::new(192, 175, 48, 0), 24; A::new(198, 18, 0, 0), 15; A::new(198, 51, 100, 0), 24; A::new(203, 0, 113, 0), 24;
+        A::new(224, 0, 0, 0), 4; A::new(240, 0, 0, 0), 4; A::new(168, 63, 129, 16), 32;
+    ]
+};
+
+/// The only IPv6 block that is public, as a whole.
+const PUBLIC_V6: Ipv6Net = Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
+/// What is not public in it: Teredo and other protocols, documentation, 6to4.
+const DENIED_V6: [Ipv6Net; 4] = {
+    use std::net::Ipv6Addr as A;
+    blocks![Ipv6Net:
+        A::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23; A::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32;
+        A::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16; A::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20;
+    ]
+};
+
+/// Addresses that hand out a machine's credentials: opened only by name, never by a block around them.
+const METADATA: [IpAddr; 6] = {
+    use std::net::{Ipv4Addr as A, Ipv6Addr as B};
+    [
+        IpAddr::V4(A::new(169, 254, 169, 254)),
+        IpAddr::V4(A::new(169, 254, 170, 2)),
+        IpAddr::V4(A::new(100, 100, 100, 200)),
+        IpAddr::V4(A::new(168, 63, 129, 16)),
+        IpAddr::V4(A::new(192, 0, 0, 192)),
+        IpAddr::V6(B::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    ]
+};
+
+/// Why a target is refused, for the person who may open it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Blocked(String);
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Blocked {}
+
+/// The guard. Cheap to clone.
+#[derive(Clone)]
+pub struct Guard {
+    egress: Egress,
+    own: SocketAddr,
+    look_ups: mpsc::SyncSender<Query>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+struct Query {
+    host: String,
+    port: u16,
+    reply: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>,
+}
+
+impl Guard {
+    /// A guard of these rules, for a server that listens on `own`.
+    ///
+    /// # Errors
+    /// When the system starts no threads.
+    pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp) -> Result<Self> {
+        let (look_ups, waiting) = mpsc::sync_channel::<Query>(LOOKUPS_WAITING);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..LOOKUP_THREADS {
+            let (waiting, look_up) = (Arc::clone(&waiting), Arc::clone(look_up));
+            let work = move || {
+                loop {
+                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(query) = next else { return };
+                    // Whoever asked may have given up waiting.
+                    let _ = query.reply.try_send(look_up(&query.host, query.port));
+                }
+            };
+            let spawned = thread::Builder::new().name("look-up".to_owned()).spawn(work);
+            spawned.map_err(|error| Error::Internal(format!("a look-up thread could not be started: {error}")))?;
+        }
+        Ok(Self { egress: egress.clone(), own, look_ups })
+    }
+
+    /// The judgement at the door: what is known to be refused is refused at once; a name that does not resolve within two
+    /// seconds is accepted, and the attempt tells. Blocks for as long.
+    ///
+    /// # Errors
+    /// [`Invalid::Target`], naming the address and the setting that opens it.
+    pub fn vet(&self, url: &TargetUrl) -> Result<()> {
+        let refuse =
+            |blocked: Blocked| Err(Error::invalid(Invalid::Target, format!("this URL cannot be used: {blocked}")));
+        if url.is_plain() && !self.egress.allow_http {
+            return refuse(plain());
+        }
+        if url.as_str().parse::<Uri>().is_err() {
+            return refuse(Blocked("it holds characters that no request can carry: percent-encode them".to_owned()));
+        }
+        let judged = match url.host() {
+            Host::Ipv4(address) => self.judge(SocketAddr::new(address.into(), url.port())),
+            Host::Ipv6(address) => self.judge(SocketAddr::new(address.into(), url.port())),
+            Host::Domain(name) => match self.look_up(name, url.port(), DOOR_LOOKUP) {
+                Ok(addresses) => addresses.into_iter().try_for_each(|address| self.judge(address)),
+                Err(_) => Ok(()),
+            },
+        };
+        judged.or_else(refuse)
+    }
+
+    fn look_up(&self, host: &str, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let busy = |_| io::Error::new(io::ErrorKind::WouldBlock, "too many look-ups are waiting");
+        self.look_ups.try_send(Query { host: host.to_owned(), port, reply }).map_err(busy)?;
+        answer
+            .recv_timeout(within)
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the look-up takes too long"))?
+    }
+
+    /// Whether this address may be dialled.
+    pub(super) fn judge(&self, target: SocketAddr) -> std::result::Result<(), Blocked> {
+        let address = target.ip().to_canonical();
+        let covered = self.egress.allow.iter().filter(|block| block.contains(&address));
+        let covered = if METADATA.contains(&address) {
+            covered.filter(|block| block.prefix_len() == block.max_prefix_len()).count() > 0
+        } else {
+            covered.count() > 0
+        };
+        let own = self.own.ip().to_canonical();
+        if target.port() == self.own.port() && (address == own || (own.is_unspecified() && address.is_loopback())) {
+            return Err(Blocked(format!("{target} is this server itself")));
+        }
+        if covered || (self.egress.public && is_public(address)) {
+            return Ok(());
+        }
+        Err(Blocked(format!(
+            "the address {address} is not allowed; the operator can let it through by adding it to egress.allow"
+        )))
+    }
+}
+
+fn plain() -> Blocked {
+    Blocked("http:// is not allowed, use https://; the operator can let it through by egress.allow_http".to_owned())
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !DENIED_V4.iter().any(|block| block.contains(&address)),
+        IpAddr::V6(address) => PUBLIC_V6.contains(&address) && !DENIED_V6.iter().any(|block| block.contains(&address)),
+    }
+}
+
+impl Resolver for Guard {
+    fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let plain_http = uri.scheme_str() == Some("http");
+        if plain_http && !self.egress.allow_http {
+            return Err(blocked(plain()));
+        }
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
+        let port = uri.port_u16().unwrap_or(if plain_http { 80 } else { 443 });
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let addresses = match literal {
+            Ok(address) => vec![SocketAddr::new(address, port)],
+            Err(_) => self.look_up(host, port, *timeout.after).map_err(|_| ureq::Error::HostNotFound)?,
+        };
+        addresses.iter().try_for_each(|address| self.judge(*address)).map_err(blocked)?;
+        let mut dialled = self.empty();
+        addresses.into_iter().take(MAX_DIALLED).for_each(|address| dialled.push(address));
+        if dialled.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(dialled) }
+    }
+}
+
+fn blocked(reason: Blocked) -> ureq::Error {
+    ureq::Error::Other(Box::new(reason))
+}

@@ -1,0 +1,212 @@
+//! One POST by ureq, as a value: nothing a receiver does is an error of ours. ureq never leaves this folder.
+
+use std::{
+    cell::Cell,
+    io::{self, Read},
+    time::Duration,
+};
+
+use ureq::{
+    Agent, Body,
+    http::Response,
+    unversioned::transport::{
+        Buffers, ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector, Transport,
+    },
+};
+
+use super::egress::{Blocked, Guard};
+use crate::domain::delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome};
+
+/// Bytes that a connection buffers in each direction.
+const BUFFER: usize = 16 << 10;
+/// Connections kept open, over all receivers.
+const IDLE_CONNECTIONS: usize = 64;
+/// Connections kept open to one receiver.
+const IDLE_PER_HOST: usize = 8;
+/// A connection that was idle for longer is not used again.
+const IDLE_AGE: Duration = Duration::from_secs(15);
+/// How long the body of an answer is read once its status is there.
+const READ_ANSWER: Duration = Duration::from_secs(1);
+
+/// What is sent.
+#[derive(Debug)]
+pub(super) struct Post<'a> {
+    pub(super) url: &'a str,
+    /// In the letter case in which they are sent.
+    pub(super) headers: &'a [(&'a str, String)],
+    pub(super) body: &'a [u8],
+    pub(super) timeout: Duration,
+}
+
+/// What came back: an outcome without the meaning of `Retry-After`, whose text is returned beside it.
+pub(super) type Sent = (Outcome, Option<String>);
+
+/// Sends, on the thread that asks.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pooled: Agent,
+    fresh: Agent,
+}
+
+impl Sender {
+    pub(super) fn new(guard: &Guard) -> Self {
+        let agent = |idle: usize| {
+            let config = Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .proxy(None)
+                .user_agent(concat!("ngoma/", env!("CARGO_PKG_VERSION")))
+                .accept("")
+                .accept_encoding("")
+                .input_buffer_size(BUFFER)
+                .output_buffer_size(BUFFER)
+                .max_idle_connections(idle)
+                .max_idle_connections_per_host(idle.min(IDLE_PER_HOST))
+                .max_idle_age(IDLE_AGE)
+                .build();
+            // ureq's own chain without its proxies, and a note after each step.
+            let chain = Begin.chain(TcpConnector::default()).chain(Connected);
+            Agent::with_parts(config, chain.chain(RustlsConnector::default()).chain(Ready), guard.clone())
+        };
+        Self { pooled: agent(IDLE_CONNECTIONS), fresh: agent(0) }
+    }
+
+    /// Makes one POST. A kept connection that breaks before any byte of an answer was merely stale: the POST is repeated
+    /// once on a fresh one, as the same attempt.
+    pub(super) fn send(&self, post: &Post<'_>) -> Sent {
+        PHASE.set(Phase::Kept);
+        let mut result = post_by(&self.pooled, post);
+        let broke = result.as_ref().is_err_and(|error| failed(error) == Failure::Reset);
+        if broke && PHASE.get() == Phase::Kept {
+            result = post_by(&self.fresh, post);
+        }
+        result.map_or_else(|error| (Outcome::Failed(failed(&error)), None), receive)
+    }
+}
+
+fn post_by(agent: &Agent, post: &Post<'_>) -> Result<Response<Body>, ureq::Error> {
+    let request = agent.post(post.url);
+    let request =
+        post.headers.iter().fold(request, |request, (name, value)| request.header_raw(name, value.as_bytes()));
+    let config = request.config().timeout_global(Some(post.timeout)).timeout_recv_body(Some(READ_ANSWER));
+    config.build().send(post.body)
+}
+
+/// Keeps the answer's first bytes, as far as they came.
+fn receive(response: Response<Body>) -> Sent {
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    let mut reader = response.into_body().into_reader().take(MAX_KEPT_ANSWER as u64 + 1);
+    let complete = reader.read_to_end(&mut body).is_ok();
+    let truncated = !complete || body.len() > MAX_KEPT_ANSWER;
+    body.truncate(MAX_KEPT_ANSWER);
+    (Outcome::Answered(Answer { status, body, truncated, retry_after: None }), retry_after)
+}
+
+/// The class of a failure.
+fn failed(error: &ureq::Error) -> Failure {
+    use ureq::{Error as E, Timeout as T};
+    match error {
+        E::HostNotFound | E::Timeout(T::Resolve) => Failure::Dns,
+        E::Other(reason) if reason.is::<Blocked>() => Failure::Blocked,
+        E::Timeout(_) => Failure::Timeout,
+        E::Tls(_) | E::Rustls(_) | E::Pem(_) => Failure::Tls,
+        E::ConnectionFailed => Failure::Connect,
+        E::Io(error) => match (error.kind(), PHASE.get()) {
+            (io::ErrorKind::TimedOut, _) => Failure::Timeout,
+            (_, Phase::Dialling) => Failure::Connect,
+            (_, Phase::Connected) => Failure::Tls,
+            (io::ErrorKind::InvalidData, _) => Failure::Protocol,
+            _ => Failure::Reset,
+        },
+        _ => Failure::Protocol,
+    }
+}
+
+/// How far the POST under way on this thread has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// A kept connection is used; nothing has come back.
+    Kept,
+    /// A connection is being made.
+    Dialling,
+    /// It stands; TLS, if any, is being negotiated.
+    Connected,
+    /// The request is being sent, or has been.
+    Ready,
+    /// Something came back.
+    Answered,
+}
+
+thread_local! {
+    static PHASE: Cell<Phase> = const { Cell::new(Phase::Kept) };
+}
+
+/// The first link of the chain of connectors: it runs only when no connection was kept.
+#[derive(Debug)]
+struct Begin;
+
+impl Connector for Begin {
+    type Out = ();
+
+    fn connect(&self, _: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<()>, ureq::Error> {
+        PHASE.set(Phase::Dialling);
+        Ok(None)
+    }
+}
+
+/// The link between TCP and TLS.
+#[derive(Debug)]
+struct Connected;
+
+impl<In: Transport> Connector<In> for Connected {
+    type Out = In;
+
+    fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<In>, ureq::Error> {
+        PHASE.set(Phase::Connected);
+        Ok(chained)
+    }
+}
+
+/// The last link: watches the connection for the first byte of an answer.
+#[derive(Debug)]
+struct Ready;
+
+impl<In: Transport> Connector<In> for Ready {
+    type Out = Watched<In>;
+
+    fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Watched<In>>, ureq::Error> {
+        PHASE.set(Phase::Ready);
+        Ok(chained.map(Watched))
+    }
+}
+
+#[derive(Debug)]
+struct Watched<T>(T);
+
+impl<T: Transport> Transport for Watched<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let got = self.0.await_input(timeout)?;
+        if got {
+            PHASE.set(Phase::Answered);
+        }
+        Ok(got)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
+    }
+}

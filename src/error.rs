@@ -1,0 +1,115 @@
+//! What can go wrong, in the words of the problem. Knows no HTTP: the doors map each kind to a status and a vendor's code.
+
+use std::fmt;
+
+/// The result of everything that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong. Each message is written for the person who has to act on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// What was asked cannot be accepted as it stands; nothing was stored.
+    #[error("{message}")]
+    Invalid {
+        /// Which rule was broken.
+        reason: Invalid,
+        /// What to change.
+        message: String,
+    },
+    /// No token, or one that is unknown or revoked.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// A valid token that may not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// There is no such thing within the caller's walls.
+    #[error("{0} not found")]
+    NotFound(Missing),
+    /// The thing is there, but in a state that forbids this.
+    #[error("{message}")]
+    Conflict {
+        /// Which state is in the way.
+        reason: Conflict,
+        /// What to do about it.
+        message: String,
+    },
+    /// Not possible right now (disk full, database busy, shutting down); nothing was stored, try again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A fault of ours. The message is for the log.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// The rules a request can break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invalid {
+    /// The request is not of the documented form.
+    Request,
+    /// The payload holds something that cannot be delivered unchanged.
+    Payload,
+    /// An event name, or a filter, that the catalogue does not know.
+    UnknownEvent,
+    /// A target that the egress guard refuses.
+    Target,
+    /// An idempotency key that came with another body before.
+    KeyReused,
+}
+
+/// What was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// A webhook, on the wire; an endpoint, in the code.
+    Webhook,
+    /// A delivery.
+    Delivery,
+    /// An event.
+    Event,
+    /// An ASG task: an event by its idempotency key.
+    Task,
+    /// A tenant; for one of the vendors a cooperative.
+    Account,
+    /// A token.
+    Token,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Webhook => "webhook",
+            Self::Delivery => "delivery",
+            Self::Event => "event",
+            Self::Task => "task",
+            Self::Account => "account",
+            Self::Token => "token",
+        })
+    }
+}
+
+/// The states that stand in the way of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// The webhook is suspended.
+    Suspended,
+    /// The same key was used before for something else.
+    Different,
+    /// It exists already.
+    Exists,
+}
+
+impl Error {
+    /// A request that is not of the documented form.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::invalid(Invalid::Request, message)
+    }
+
+    /// A broken rule, with what to change.
+    pub fn invalid(reason: Invalid, message: impl Into<String>) -> Self {
+        Self::Invalid { reason, message: message.into() }
+    }
+
+    /// A state in the way, with what to do about it.
+    pub fn conflict(reason: Conflict, message: impl Into<String>) -> Self {
+        Self::Conflict { reason, message: message.into() }
+    }
+}

@@ -1,0 +1,62 @@
+//! Ngoma, the drum that carries news from village to village: a self-hosted webhook sender in one binary, with one SQLite
+//! file.
+//!
+//! A platform publishes events; Ngoma stores them durably, signs them, delivers them to every subscribed webhook, retries
+//! on a published schedule that survives restarts, suspends what stays dead, tells a person, and lets that person look,
+//! replay and resume. It speaks two public webhook APIs from one engine.
+//!
+//! # The floors
+//!
+//! A floor uses only floors below it.
+//!
+//! | floor | what it holds |
+//! |---|---|
+//! | `main`, [`cli`] | the command line: one file per command |
+//! | [`app`] | the composition root: config in, a running server out; the one place that wires all |
+//! | [`api`] and [`engine`] | the doors, where poem lives; and what acts without being asked, where ureq lives. They never use each other: what a door needs of the engine, `app` hands in |
+//! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
+//! | [`clock`] | the time |
+//! | [`domain`] | the language of the problem: pure values and functions |
+//! | [`error`], [`config`] | what can go wrong, the settings |
+//!
+//! # The way of an event
+//!
+//! A door parses a request into domain values and calls one verb of the store inside [`store::Db::write`]: `publish`
+//! stores the event and one delivery per endpoint that wants it. All writes run on one thread and share commits; the door
+//! answers after the commit, so a 202 means *on disk*. The commit wakes the engine. Its turn is one transaction: settle
+//! what has ended, claim what is due, lane by lane. The claimed deliveries go to sending threads, each of which makes one
+//! POST and reports an outcome: a value, never an error. What an outcome leads to is decided by a pure function,
+//! [`domain::delivery::settle`].
+//!
+//! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
+//! section of the config, one line in `api/mod.rs` and one in `app.rs`.
+//!
+//! # What never happens
+//!
+//! - The domain never asks the time; only `clock.rs` does.
+//! - The store knows no HTTP status and no vendor's word.
+//! - The engine never parses JSON: bodies are finished by concatenation.
+//! - No transaction is open during a network call.
+//! - Only `settle` and recovery leave the claimed state.
+//! - Nothing outside `api/asg` says "asg" but `api/mod.rs`, `app.rs` and the config; likewise for AsiliChain. The two
+//!   never use each other.
+//! - No file is longer than 450 lines, no function longer than 70.
+//!
+//! # Names
+//!
+//! **account** (a tenant), **token**, **endpoint** (on the wire: webhook), **event**, **delivery** (an event on its way to
+//! an endpoint), **attempt** (one POST), **claim** (the right to attempt), **lease** (how long it lasts), **lane** (an
+//! endpoint's place in the order of serving), **probation** (an endpoint that has yet to answer), **outcome** (what
+//! happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
+//! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
+//! **signature**, **profile**, **envelope**, **alert**, **retention**, **walls** (what a caller may see).
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod engine;
+pub mod error;
+pub mod store;

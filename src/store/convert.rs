@@ -1,0 +1,87 @@
+//! Between SQLite's words and ours: errors, and the types that columns hold.
+
+use rusqlite::{ErrorCode, Row, types::Type};
+
+use crate::{
+    domain::{
+        delivery::{Failure, State},
+        endpoint::EndpointState,
+        timestamp::Timestamp,
+    },
+    error::Error,
+};
+
+/// Extended codes by which the operating system says that the disk, or the quota, is full.
+const FULL_DISK: [i32; 2] = [rusqlite::ffi::SQLITE_IOERR_SHMSIZE, rusqlite::ffi::SQLITE_FULL];
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        if is_full(&error) {
+            return Self::Unavailable("the disk is full: nothing was stored; free some space and try again".to_owned());
+        }
+        if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
+            return Self::Unavailable(
+                "another process keeps the database busy: nothing was stored; try again".to_owned(),
+            );
+        }
+        Self::Internal(format!("database: {error}"))
+    }
+}
+
+impl From<r2d2::Error> for Error {
+    fn from(_: r2d2::Error) -> Self {
+        Self::Unavailable("every reading connection is busy: try again".to_owned())
+    }
+}
+
+/// Whether the error says that there is no space left.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    error
+        .sqlite_error()
+        .is_some_and(|error| error.code == ErrorCode::DiskFull || FULL_DISK.contains(&error.extended_code))
+}
+
+/// A moment in a column.
+pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_millis)
+}
+
+/// A moment that may be absent.
+pub(super) fn moment_if(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
+}
+
+/// One of the names that a CHECK allows.
+fn one_of<T: Copy>(text: &str, all: &[T], name: fn(T) -> &'static str) -> rusqlite::Result<T> {
+    all.iter().copied().find(|value| name(*value) == text).ok_or_else(|| unreadable(text))
+}
+
+/// What a damaged file may hold: a value that no CHECK lets in.
+pub(super) fn unreadable(text: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, format!("unexpected value '{text}'").into())
+}
+
+/// The state of a delivery.
+pub(super) fn state(text: &str) -> rusqlite::Result<State> {
+    one_of(text, &State::ALL, State::name)
+}
+
+/// The class of a failure.
+pub(super) fn failure(text: &str) -> rusqlite::Result<Failure> {
+    one_of(text, &Failure::ALL, Failure::name)
+}
+
+/// The state of an endpoint.
+pub(super) fn endpoint_state(text: &str) -> rusqlite::Result<EndpointState> {
+    const ALL: [EndpointState; 3] = [EndpointState::Active, EndpointState::Suspended, EndpointState::Deleted];
+    one_of(text, &ALL, endpoint_state_name)
+}
+
+/// The name of an endpoint's state, as it is stored.
+pub(super) fn endpoint_state_name(state: EndpointState) -> &'static str {
+    match state {
+        EndpointState::Active => "active",
+        EndpointState::Suspended => "suspended",
+        EndpointState::Deleted => "deleted",
+    }
+}

@@ -1,0 +1,224 @@
+//! Endpoints: register, change, suspend, resume, delete, find.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::{Tx, View, convert, lanes, queue, queue::Target};
+use crate::{
+    domain::{
+        account::Account,
+        endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, SuspendedReason, TargetUrl},
+        ids::EndpointId,
+        signature::SigningSecret,
+        token::Walls,
+    },
+    error::{Error, Missing, Result},
+};
+
+const SELECT: &str =
+    "SELECT endpoint.*, account.id AS account_id FROM endpoint JOIN account ON account.key = endpoint.account";
+
+/// Registers an endpoint, active at once.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn create(
+    tx: &Tx<'_>,
+    account: &Account,
+    url: TargetUrl,
+    events: EventFilter,
+    secret: &SigningSecret,
+) -> Result<Endpoint> {
+    let id = EndpointId::mint(tx.now);
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO endpoint (id, account, profile, url, events, state, created_at, secret)
+             VALUES (?, ?, ?, ?, ?, 'active', ?, ?)",
+        )?
+        .execute((
+            id.to_bytes(),
+            account.key,
+            &account.profile,
+            url.as_str(),
+            events.to_string(),
+            tx.now.millis(),
+            tx.keys.seal(id, secret)?,
+        ))?;
+    let key = tx.conn.last_insert_rowid();
+    lanes::create(tx, key)?;
+    Ok(Endpoint {
+        key,
+        id,
+        account: account.key,
+        account_id: account.id.clone(),
+        url,
+        events,
+        state: EndpointState::Active,
+        suspended_at: None,
+        suspended_reason: None,
+        created_at: tx.now,
+    })
+}
+
+/// Changes where an endpoint's deliveries go, from the next attempt on.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
+    tx.conn.prepare_cached("UPDATE endpoint SET url = ? WHERE key = ?")?.execute((url.as_str(), key))?;
+    Ok(())
+}
+
+/// Changes which events an endpoint wants, from the next publish on.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn set_events(tx: &Tx<'_>, key: EndpointKey, events: &EventFilter) -> Result<()> {
+    tx.conn.prepare_cached("UPDATE endpoint SET events = ? WHERE key = ?")?.execute((events.to_string(), key))?;
+    Ok(())
+}
+
+/// Gives an endpoint a new secret; the one it had signs too for `overlap`.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, overlap: Duration) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE endpoint SET former_secret = secret, former_until = ?2, secret = ?3 WHERE key = ?1")?
+        .execute((endpoint.key, (tx.now + overlap).millis(), tx.keys.seal(endpoint.id, secret)?))?;
+    Ok(())
+}
+
+/// Suspends an active endpoint and holds what is pending for it.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result<()> {
+    let suspended = tx
+        .conn
+        .prepare_cached(
+            "UPDATE endpoint SET state = 'suspended', suspended_at = ?2, suspended_reason = ?3
+             WHERE key = ?1 AND state = 'active'",
+        )?
+        .execute((key, tx.now.millis(), reason.name()))?;
+    if suspended == 1 { queue::hold(tx, key) } else { Ok(()) }
+}
+
+/// Makes a suspended endpoint active again, and what is held for it due at once.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn resume(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
+    let resumed = tx
+        .conn
+        .prepare_cached(
+            "UPDATE endpoint SET state = 'active', suspended_at = NULL, suspended_reason = NULL
+             WHERE key = ?1 AND state = 'suspended'",
+        )?
+        .execute([key])?;
+    if resumed == 1 { queue::resume(tx, key) } else { Ok(()) }
+}
+
+/// Deletes an endpoint and cancels what is pending or held for it. Its row stays, for the record of its deliveries.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
+    tx.conn
+        .prepare_cached(
+            "UPDATE endpoint SET state = 'deleted', suspended_at = NULL, suspended_reason = NULL WHERE key = ?1",
+        )?
+        .execute([key])?;
+    queue::cancel(tx, key)
+}
+
+/// The state of an endpoint.
+pub(super) fn state(tx: &Tx<'_>, key: EndpointKey) -> Result<EndpointState> {
+    let mut rows = tx.conn.prepare_cached("SELECT state FROM endpoint WHERE key = ?")?;
+    Ok(rows.query_row([key], |row| convert::endpoint_state(&row.get::<_, String>(0)?))?)
+}
+
+/// Where an endpoint's deliveries go right now, and what signs them.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
+    let mut rows = tx
+        .conn
+        .prepare_cached("SELECT id, profile, url, secret, former_secret, former_until FROM endpoint WHERE key = ?")?;
+    let mut rows = rows.query([key])?;
+    let row = rows.next()?.ok_or(Error::NotFound(Missing::Webhook))?;
+    let id = EndpointId::from_bytes(row.get("id")?);
+    let mut secrets = vec![tx.keys.open(id, &row.get::<_, Vec<u8>>("secret")?)?];
+    let overlaps = convert::moment_if(row, "former_until")?.is_some_and(|until| tx.now < until);
+    if let Some(former) = row.get::<_, Option<Vec<u8>>>("former_secret")?.filter(|_| overlaps) {
+        secrets.push(tx.keys.open(id, &former)?);
+    }
+    Ok(Target { key, id, profile: row.get("profile")?, url: TargetUrl::parse(&row.get::<_, String>("url")?)?, secrets })
+}
+
+/// The endpoint of this id, deleted ones included.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls.
+pub fn find(tx: &Tx<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
+    find_in(tx.conn, walls, id)
+}
+
+/// The same, for a read.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls.
+pub fn see(view: &View<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
+    find_in(view.conn, walls, id)
+}
+
+fn find_in(conn: &rusqlite::Connection, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
+    conn.prepare_cached(&format!(
+        "{SELECT} WHERE endpoint.id = ?1 AND endpoint.profile = ?2 AND (?3 IS NULL OR account = ?3)"
+    ))?
+    .query_row((id.to_bytes(), walls.profile, walls.account), read)
+    .optional()?
+    .ok_or(Error::NotFound(Missing::Webhook))
+}
+
+/// Every endpoint within the walls, deleted ones included, in the order they were registered.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
+    let mut rows = match walls.account {
+        Some(_) => view
+            .conn
+            .prepare_cached(&format!("{SELECT} WHERE account = ?2 AND endpoint.profile = ?1 ORDER BY endpoint.key"))?,
+        None => view
+            .conn
+            .prepare_cached(&format!("{SELECT} WHERE endpoint.profile = ?1 AND ?2 IS NULL ORDER BY endpoint.key"))?,
+    };
+    Ok(rows.query_map((walls.profile, walls.account), read)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many deliveries are held for an endpoint.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn held(view: &View<'_>, key: EndpointKey) -> Result<u64> {
+    queue::held(view.conn, key)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
+    let url: String = row.get("url")?;
+    Ok(Endpoint {
+        key: row.get("key")?,
+        id: EndpointId::from_bytes(row.get("id")?),
+        account: row.get("account")?,
+        account_id: row.get("account_id")?,
+        url: TargetUrl::parse(&url).map_err(|_| convert::unreadable(&url))?,
+        events: EventFilter::from_stored(&row.get::<_, String>("events")?),
+        state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
+        suspended_at: convert::moment_if(row, "suspended_at")?,
+        suspended_reason: row.get("suspended_reason")?,
+        created_at: convert::moment(row, "created_at")?,
+    })
+}

@@ -1,0 +1,165 @@
+//! Events: publish, fan out, find.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::{Tx, View, convert, queue};
+use crate::{
+    domain::{
+        endpoint::{EndpointKey, EndpointState, EventFilter},
+        event::{Accepted, Audience, Event, EventKey, NewEvent, Published},
+        ids::{DeliveryId, EndpointId, EventId},
+        token::Walls,
+    },
+    error::{Error, Missing, Result},
+};
+
+/// Stores an event and fans it out to its audience, in one transaction; a repeat by its idempotency key stores nothing.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Published> {
+    if let Some(earlier) = repeated(tx, event)? {
+        return Ok(earlier);
+    }
+    let endpoints = listeners(tx, event, audience)?;
+    if endpoints.is_empty() && matches!(audience, Audience::Target(_)) {
+        return Ok(Published::NoSuchTarget);
+    }
+    let id = EventId::mint(tx.now);
+    let key = event.idempotency_key.as_ref();
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO event (id, account, kind, body, accepted_at, target, idempotency_key, digest)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute((
+            id.to_bytes(),
+            event.account,
+            &event.kind,
+            &event.body,
+            tx.now.millis(),
+            match audience {
+                Audience::Subscribers => None,
+                Audience::Target(url) => Some(url.as_str()),
+            },
+            key.map(|key| &key.text),
+            key.map(|key| key.digest),
+        ))?;
+    let event_key = tx.conn.last_insert_rowid();
+    let mut deliveries = Vec::with_capacity(endpoints.len());
+    for (endpoint, endpoint_id, state) in endpoints {
+        deliveries.push((queue::enqueue(tx, event_key, endpoint, state, None)?, endpoint_id));
+    }
+    Ok(Published::Accepted(Accepted { id, accepted_at: tx.now, body: event.body.clone(), deliveries }))
+}
+
+/// What an earlier publish with the same key came to.
+fn repeated(tx: &Tx<'_>, event: &NewEvent) -> Result<Option<Published>> {
+    let Some(key) = &event.idempotency_key else { return Ok(None) };
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT event.key, event.id, body, accepted_at, digest FROM event WHERE idempotency_key = ? AND account = ?",
+    )?;
+    let earlier = rows.query_row((&key.text, event.account), |row| {
+        let accepted = Accepted {
+            id: EventId::from_bytes(row.get("id")?),
+            accepted_at: convert::moment(row, "accepted_at")?,
+            body: row.get("body")?,
+            deliveries: Vec::new(),
+        };
+        Ok((row.get::<_, EventKey>("key")?, row.get::<_, [u8; 32]>("digest")?, accepted))
+    });
+    let Some((event_key, digest, mut accepted)) = earlier.optional()? else { return Ok(None) };
+    if digest != key.digest {
+        return Ok(Some(Published::Reused));
+    }
+    accepted.deliveries = fanned_out(tx.conn, event_key)?;
+    Ok(Some(Published::Accepted(accepted)))
+}
+
+/// The deliveries that a publish made, replays left out.
+fn fanned_out(conn: &Connection, event: EventKey) -> Result<Vec<(DeliveryId, EndpointId)>> {
+    let mut rows = conn.prepare_cached(
+        "SELECT delivery.id, endpoint.id FROM delivery JOIN endpoint ON endpoint.key = delivery.endpoint
+         WHERE event = ? AND replay_of IS NULL ORDER BY delivery.key",
+    )?;
+    let rows =
+        rows.query_map([event], |row| Ok((DeliveryId::from_bytes(row.get(0)?), EndpointId::from_bytes(row.get(1)?))))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The endpoints that an event goes to.
+fn listeners(
+    tx: &Tx<'_>,
+    event: &NewEvent,
+    audience: &Audience,
+) -> Result<Vec<(EndpointKey, EndpointId, EndpointState)>> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT key, id, url, events, state FROM endpoint WHERE account = ? AND state != 'deleted' ORDER BY key DESC",
+    )?;
+    let mut rows = rows.query([event.account])?;
+    let mut listeners = Vec::new();
+    while let Some(row) = rows.next()? {
+        let listener = (
+            row.get("key")?,
+            EndpointId::from_bytes(row.get("id")?),
+            convert::endpoint_state(&row.get::<_, String>("state")?)?,
+        );
+        match audience {
+            Audience::Subscribers => {
+                if EventFilter::from_stored(&row.get::<_, String>("events")?).wants(&event.kind) {
+                    listeners.push(listener);
+                }
+            }
+            Audience::Target(url) => {
+                if row.get::<_, String>("url")? == url.as_str() && listener.2 == EndpointState::Active {
+                    return Ok(vec![listener]);
+                }
+            }
+        }
+    }
+    listeners.reverse();
+    Ok(listeners)
+}
+
+/// The event of this id.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls.
+pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
+    view.conn
+        .prepare_cached(
+            "SELECT event.*, account.id AS account_id FROM event JOIN account ON account.key = event.account
+             WHERE event.id = ?1 AND account.profile = ?2 AND (?3 IS NULL OR account.key = ?3)",
+        )?
+        .query_row((id.to_bytes(), walls.profile, walls.account), read)
+        .optional()?
+        .ok_or(Error::NotFound(Missing::Event))
+}
+
+/// The newest event that came with this idempotency key.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls.
+pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str) -> Result<Event> {
+    view.conn
+        .prepare_cached(
+            "SELECT event.*, account.id AS account_id FROM event JOIN account ON account.key = event.account
+             WHERE idempotency_key = ?1 AND account.profile = ?2 AND (?3 IS NULL OR account.key = ?3)
+             ORDER BY event.key DESC LIMIT 1",
+        )?
+        .query_row((key, walls.profile, walls.account), read)
+        .optional()?
+        .ok_or(Error::NotFound(Missing::Task))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
+    Ok(Event {
+        key: row.get("key")?,
+        id: EventId::from_bytes(row.get("id")?),
+        account_id: row.get("account_id")?,
+        kind: row.get("kind")?,
+        body: row.get("body")?,
+        accepted_at: convert::moment(row, "accepted_at")?,
+        target: row.get("target")?,
+    })
+}

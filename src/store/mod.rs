@@ -1,0 +1,131 @@
+//! The database: every line of SQL, and the only user of rusqlite and r2d2.
+//!
+//! Writes go through one thread ([`writer`]); reads through a small pool. Neither knows an HTTP status or a vendor's word.
+
+pub mod accounts;
+pub mod alerts;
+mod convert;
+pub mod deliveries;
+pub mod endpoints;
+pub mod events;
+mod keyring;
+mod lanes;
+mod open;
+pub mod queue;
+pub mod tokens;
+mod writer;
+
+use std::{
+    fs::File,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::writer::Write;
+pub use self::{
+    keyring::{KeyRing, random},
+    open::{check, open},
+    writer::Tx,
+};
+use crate::error::{Error, Result};
+
+/// Writes that may wait for the writer; beyond that a door answers "not available".
+const MAX_WAITING: usize = 10_000;
+
+/// A handle on the database. Cheap to clone; the file stays open, and locked if this process serves it, until all are gone.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    queue: mpsc::Sender<Write>,
+    readers: r2d2::Pool<SqliteConnectionManager>,
+    glance: Mutex<Connection>,
+    due: watch::Receiver<u64>,
+    broken: watch::Receiver<Option<String>>,
+    _lock: Option<File>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Db")
+    }
+}
+
+/// A reading connection: one consistent view for as long as a closure runs.
+#[derive(Debug)]
+pub struct View<'a> {
+    conn: &'a Connection,
+}
+
+impl Db {
+    /// Runs a closure in the writer's next transaction; answers after the commit.
+    ///
+    /// # Errors
+    /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
+    /// disk is full, another process holds the database, or it has failed.
+    pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.queue.try_send(writer::write(run, reply)).map_err(|_| unavailable())?;
+        answer.await.unwrap_or_else(|_| Err(unavailable()))
+    }
+
+    /// The same for the engine, which waits for a place in the queue rather than be refused one.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_in_turn<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.queue.send(writer::write(run, reply)).await.map_err(|_| unavailable())?;
+        answer.await.unwrap_or_else(|_| Err(unavailable()))
+    }
+
+    /// Runs a closure on a reading connection, off the async threads.
+    ///
+    /// # Errors
+    /// The closure's own; [`Error::Unavailable`] when every connection stays busy.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&View<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let inner = Arc::clone(&self.0);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut conn = inner.readers.get()?;
+            let tx = conn.transaction()?;
+            run(&View { conn: &tx })
+        });
+        task.await.unwrap_or_else(|_| Err(Error::Internal("a read panicked".to_owned())))
+    }
+
+    /// Reads in place: only for one indexed row, so small that a thread of its own would cost more.
+    ///
+    /// # Errors
+    /// The closure's own.
+    pub fn glance<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
+        let conn = self.0.glance.lock().unwrap_or_else(PoisonError::into_inner);
+        run(&View { conn: &conn })
+    }
+
+    /// Moves on whenever a commit made something due.
+    pub fn due(&self) -> watch::Receiver<u64> {
+        self.0.due.clone()
+    }
+
+    /// Ends with the reason when the disk cannot be trusted any more.
+    pub async fn broken(&self) -> String {
+        let mut broken = self.0.broken.clone();
+        match broken.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "the writer has ended".to_owned(),
+        }
+    }
+}
+
+fn unavailable() -> Error {
+    Error::Unavailable("the database cannot take this now: nothing was stored; try again".to_owned())
+}

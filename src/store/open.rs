@@ -1,0 +1,218 @@
+//! Opening the file: who may, with which keys, under which pragmas.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, TryLockError},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+use tokio::sync::{mpsc, watch};
+
+use super::{Db, Inner, KeyRing, MAX_WAITING, keyring::folder_of, writer::Writer};
+use crate::{
+    clock::SharedClock,
+    config::{Durability, Storage},
+    domain::ids::EndpointId,
+    error::{Error, Result},
+};
+
+/// Marks a SQLite file as ours: "Ngom" in ASCII.
+const APPLICATION_ID: i32 = 0x4E67_6F6D;
+/// Reading connections.
+const READERS: u32 = 4;
+/// How long a write waits for a lock that another process holds, in milliseconds.
+const BUSY_TIMEOUT_MS: u32 = 5000;
+/// The write-ahead log is cut back to this size after a checkpoint: 64 MiB.
+const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
+/// Prepared statements kept by a connection; there are fewer in the code.
+const STATEMENTS: usize = 128;
+
+const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001.sql"))];
+const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+
+/// Opens the database, makes it if it is not there, and brings its schema up to date.
+///
+/// With `serving`, an OS lock on a file beside it keeps every other server away; what the command line does needs none.
+///
+/// # Errors
+/// Another server on the same file; a foreign or newer file; a key file that is missing or not the right one.
+pub fn open(storage: &Storage, clock: SharedClock, serving: bool) -> Result<Db> {
+    let lock = serving.then(|| lock(&storage.path)).transpose()?;
+    refuse_foreign(&storage.path)?;
+    let mut conn = connect(&storage.path, storage.durability)?;
+    MIGRATIONS.to_latest(&mut conn).map_err(|error| match error {
+        rusqlite_migration::Error::MigrationDefinition(_) => at(
+            &storage.path,
+            "was made by a newer ngoma: run that version, or restore a backup made before the upgrade",
+        ),
+        error => at(&storage.path, &error.to_string()),
+    })?;
+    let keys = Arc::new(key_ring(&conn, &storage.key_file)?);
+    let readers = SqliteConnectionManager::file(&storage.path)
+        .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .with_init(reading);
+    let readers = r2d2::Pool::builder().max_size(READERS).min_idle(Some(1)).build(readers)?;
+    let mut glance = connect(&storage.path, storage.durability)?;
+    reading(&mut glance)?;
+    let (queue, waiting) = mpsc::channel(MAX_WAITING);
+    let (due, due_seen) = watch::channel(0);
+    let (broken, broken_seen) = watch::channel(None);
+    let writer = Writer { conn, queue: waiting, clock, keys, due, broken };
+    thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || writer.run())
+        .map_err(|error| Error::Internal(format!("the writer thread could not be started: {error}")))?;
+    Ok(Db(Arc::new(Inner {
+        queue,
+        readers,
+        glance: Mutex::new(glance),
+        due: due_seen,
+        broken: broken_seen,
+        _lock: lock,
+    })))
+}
+
+/// Looks through the whole file and the key file, and says what is wrong; an empty list is good news.
+///
+/// # Errors
+/// A file that cannot be opened as ours at all.
+pub fn check(storage: &Storage) -> Result<Vec<String>> {
+    if !storage.path.exists() {
+        return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
+    }
+    refuse_foreign(&storage.path)?;
+    let conn = connect(&storage.path, storage.durability)?;
+    let mut problems = Vec::new();
+    let mut rows = conn.prepare("PRAGMA quick_check")?;
+    for line in rows.query_map([], |row| row.get::<_, String>(0))? {
+        problems.push(line.unwrap_or_else(|error| error.to_string()));
+    }
+    problems.retain(|line| line != "ok");
+    let pending = MIGRATIONS.pending_migrations(&conn).map_err(|error| at(&storage.path, &error.to_string()))?;
+    match pending {
+        0 => {}
+        1.. => problems.push(format!("{pending} migrations are to be run: the next start does it")),
+        _ => problems.push("it was made by a newer ngoma".to_owned()),
+    }
+    if pending == 0 {
+        problems.extend(key_ring(&conn, &storage.key_file).err().map(|error| error.to_string()));
+    }
+    Ok(problems)
+}
+
+/// Takes the lock that makes a process the only server of a file. A left-over lock file is no lock.
+fn lock(path: &Path) -> Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name);
+    let file = file.map_err(|error| at(&name, &format!("cannot be opened: {error}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(at(path, "is in use: another ngoma is already serving this database")),
+        Err(TryLockError::Error(error)) => Err(at(&name, &format!("cannot be locked: {error}"))),
+    }
+}
+
+/// Refuses a file that is not ours, without touching it; makes an empty one that only its owner can read.
+fn refuse_foreign(path: &Path) -> Result<()> {
+    let length = match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => 0,
+        Err(_) => fs::metadata(path).map_err(|error| at(path, &format!("cannot be opened: {error}")))?.len(),
+    };
+    if length == 0 {
+        return Ok(());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let uri = url::Url::from_file_path(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+        .map_err(|()| at(path, "is no usable path"))?;
+    let id = Connection::open_with_flags(format!("{uri}?immutable=1"), flags)
+        .and_then(|conn| conn.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0)));
+    match id {
+        Ok(APPLICATION_ID) => Ok(()),
+        Ok(_) => Err(at(path, "is a SQLite file of another program: name another file in storage.path")),
+        Err(error) => {
+            Err(at(path, &format!("cannot be read as a database ({error}): restore a backup, or name another file")))
+        }
+    }
+}
+
+fn connect(path: &Path, durability: Durability) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| at(path, &error.to_string()))?;
+    conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    let made: bool = conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
+    if made {
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    conn.pragma_update(
+        None,
+        "synchronous",
+        match durability {
+            Durability::Full => "FULL",
+            Durability::Normal => "NORMAL",
+        },
+    )?;
+    Ok(conn)
+}
+
+fn reading(conn: &mut Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
+    conn.pragma_update(None, "query_only", true)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+/// Reads the key file, or makes it for a database that holds no secret yet; then tries every key on a row it sealed.
+fn key_ring(conn: &Connection, path: &Path) -> Result<KeyRing> {
+    let mut rows = conn.prepare("SELECT id, secret FROM endpoint UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL")?;
+    let rows = rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+    let mut samples: BTreeMap<u8, ([u8; 16], Vec<u8>)> = BTreeMap::new();
+    let mut count = 0;
+    for row in rows {
+        let (id, secret) = row?;
+        count += 1;
+        samples.entry(secret.get(1).copied().unwrap_or(0)).or_insert((id, secret));
+    }
+    if !path.exists() {
+        if count > 0 {
+            return Err(at(
+                path,
+                &format!(
+                    "is missing, and {count} signing secrets cannot be read without it: restore it from the backup made with this database"
+                ),
+            ));
+        }
+        fs::create_dir_all(folder_of(path)).map_err(|error| at(path, &error.to_string()))?;
+        return KeyRing::create(path);
+    }
+    let ring = KeyRing::read(path)?;
+    for (key, (endpoint, secret)) in samples {
+        if !ring.has(key) || ring.open(EndpointId::from_bytes(endpoint), &secret).is_err() {
+            return Err(at(
+                path,
+                &format!(
+                    "is not the key file of this database (key {key} does not open its secrets): restore the one from the backup made with it"
+                ),
+            ));
+        }
+    }
+    Ok(ring)
+}
+
+fn at(path: &Path, problem: &str) -> Error {
+    Error::Internal(format!("{} {problem}", path.display()))
+}

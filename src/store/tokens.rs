@@ -1,0 +1,163 @@
+//! Bearer tokens. Only their SHA-256 is here.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::{Tx, View, convert, random};
+use crate::{
+    domain::{
+        ids::TokenId,
+        timestamp::Timestamp,
+        token::{BearerToken, Caller, Reach, Scopes},
+    },
+    error::{Error, Missing, Result},
+};
+
+/// `last_used_at` is at most this much behind.
+pub const LAST_USED_GRAIN: Duration = Duration::from_secs(60);
+
+/// Whom a new token is for.
+#[derive(Debug, Clone)]
+pub enum Holder {
+    /// The account of this id.
+    Account(String),
+    /// The platform of this profile.
+    Platform(String),
+    /// The operator.
+    Operator,
+}
+
+/// A token, as it is listed.
+#[derive(Debug, Clone)]
+pub struct TokenRecord {
+    /// Its public id.
+    pub id: TokenId,
+    /// The account it belongs to.
+    pub account: Option<String>,
+    /// The profile it belongs to.
+    pub profile: Option<String>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// What its maker called it.
+    pub label: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last used, within a minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Makes a token; this is the only time it can be seen.
+///
+/// # Errors
+/// [`Error::NotFound`] if the holder is an unknown account.
+pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>) -> Result<(TokenId, BearerToken)> {
+    let (account, profile) = match holder {
+        Holder::Operator => (None, None),
+        Holder::Platform(profile) => (None, Some(profile.clone())),
+        Holder::Account(id) => {
+            let mut rows = tx.conn.prepare_cached("SELECT key, profile FROM account WHERE id = ?")?;
+            let found = rows.query_row([id], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).optional()?;
+            let (key, profile) = found.ok_or(Error::NotFound(Missing::Account))?;
+            (Some(key), Some(profile))
+        }
+    };
+    let id = TokenId::mint(tx.now);
+    let token = BearerToken::from_random(random()?);
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO token (id, hash, account, profile, scopes, label, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute((id.to_bytes(), token.hash(), account, profile, scopes.to_string(), label, tx.now.millis()))?;
+    Ok((id, token))
+}
+
+/// Whoever holds this token; `None` if it is unknown or revoked.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT token.id AS token_id, token.account, account.id AS account_id, token.profile, scopes, last_used_at
+         FROM token LEFT JOIN account ON account.key = token.account
+         WHERE hash = ? AND revoked_at IS NULL",
+    )?;
+    let caller = rows.query_row([token.hash()], |row| {
+        let account: Option<i64> = row.get("account")?;
+        let profile: Option<String> = row.get("profile")?;
+        Ok(Caller {
+            token: TokenId::from_bytes(row.get("token_id")?),
+            reach: match (account, profile) {
+                (Some(key), Some(profile)) => Reach::Account { key, id: row.get("account_id")?, profile },
+                (None, Some(profile)) => Reach::Platform(profile),
+                (_, None) => Reach::Everything,
+            },
+            scopes: scopes(row)?,
+            last_used_at: convert::moment_if(row, "last_used_at")?,
+        })
+    });
+    Ok(caller.optional()?)
+}
+
+/// Notes that a token was used.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn used(tx: &Tx<'_>, id: TokenId) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE token SET last_used_at = ? WHERE id = ?")?
+        .execute((tx.now.millis(), id.to_bytes()))?;
+    Ok(())
+}
+
+/// Every token that is not revoked, in the order they were made.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn list(view: &View<'_>) -> Result<Vec<TokenRecord>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT token.id AS token_id, account.id AS account_id, token.profile, scopes, label, token.created_at, last_used_at
+         FROM token LEFT JOIN account ON account.key = token.account
+         WHERE revoked_at IS NULL ORDER BY token.key",
+    )?;
+    let rows = rows.query_map([], |row| {
+        Ok(TokenRecord {
+            id: TokenId::from_bytes(row.get("token_id")?),
+            account: row.get("account_id")?,
+            profile: row.get("profile")?,
+            scopes: scopes(row)?,
+            label: row.get("label")?,
+            created_at: convert::moment(row, "created_at")?,
+            last_used_at: convert::moment_if(row, "last_used_at")?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Revokes a token; it is refused from the commit on.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such token, or it is revoked already.
+pub fn revoke(tx: &Tx<'_>, id: TokenId) -> Result<()> {
+    let revoked = tx
+        .conn
+        .prepare_cached("UPDATE token SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL")?
+        .execute((tx.now.millis(), id.to_bytes()))?;
+    if revoked == 0 { Err(Error::NotFound(Missing::Token)) } else { Ok(()) }
+}
+
+/// Revokes every token of this label.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn revoke_labelled(tx: &Tx<'_>, label: &str) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE token SET revoked_at = ? WHERE label = ? AND revoked_at IS NULL")?
+        .execute((tx.now.millis(), label))?;
+    Ok(())
+}
+
+fn scopes(row: &Row<'_>) -> rusqlite::Result<Scopes> {
+    let text: String = row.get("scopes")?;
+    Scopes::parse(&text).map_err(|_| convert::unreadable(&text))
+}

@@ -1,0 +1,145 @@
+//! Group commit: one thread writes, and many writes share a commit.
+//!
+//! It takes what waits, runs each closure in a savepoint inside one IMMEDIATE transaction, commits once, then answers all.
+//! So an answer means: committed, and with `durability = "full"` synced to disk.
+
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{convert::is_full, keyring::KeyRing};
+use crate::{
+    clock::SharedClock,
+    domain::timestamp::Timestamp,
+    error::{Error, Result},
+};
+
+/// Most writes that share one commit.
+const MAX_GROUP: usize = 256;
+
+/// A transaction is a moment: all that is written in it happens at `now`.
+#[derive(Debug)]
+pub struct Tx<'a> {
+    /// The connection, inside the transaction.
+    pub(super) conn: &'a Connection,
+    /// The moment of the transaction.
+    pub now: Timestamp,
+    pub(super) keys: &'a KeyRing,
+    pub(super) wakes: Cell<bool>,
+}
+
+/// Reports a write's own result, unless the commit failed.
+type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
+
+/// A write on its way to the writer: runs in the transaction, says whether to keep what it did, and how to answer.
+pub(super) type Write = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
+
+/// Wraps a closure so that its result reaches `reply` after the commit.
+pub(super) fn write<T: Send + 'static>(
+    run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    reply: oneshot::Sender<Result<T>>,
+) -> Write {
+    Box::new(move |tx| {
+        let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
+            .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
+        let keep = result.is_ok();
+        let answer: Answer = Box::new(move |failed| {
+            // A caller that has gone away needs no answer.
+            let _ = reply.send(failed.map_or(result, Err));
+        });
+        (keep, answer)
+    })
+}
+
+/// What the writer thread owns.
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) queue: mpsc::Receiver<Write>,
+    pub(super) clock: SharedClock,
+    pub(super) keys: Arc<KeyRing>,
+    /// Moves on whenever a commit made something due.
+    pub(super) due: watch::Sender<u64>,
+    /// Set once when the disk cannot be trusted any more.
+    pub(super) broken: watch::Sender<Option<String>>,
+}
+
+impl Writer {
+    /// Runs until every handle is gone, or until the disk fails.
+    pub(super) fn run(mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < MAX_GROUP {
+                match self.queue.try_recv() {
+                    Ok(write) => group.push(write),
+                    Err(_) => break,
+                }
+            }
+            if let Err(fatal) = self.commit(group) {
+                tracing::error!(error = %fatal, "the database cannot be written: stopping, so that a restart can recover");
+                self.broken.send_replace(Some(fatal));
+                return;
+            }
+        }
+    }
+
+    /// One group, one transaction. `Err` only for a fault after which nothing on the disk can be relied on.
+    fn commit(&self, group: Vec<Write>) -> Result<(), String> {
+        let mut answers = Vec::with_capacity(group.len());
+        let tx = Tx { conn: &self.conn, now: self.clock.now(), keys: &self.keys, wakes: Cell::new(false) };
+        let begun = self.execute("BEGIN IMMEDIATE");
+        let mut failed = begun.err();
+        for write in group {
+            // Once SQLite has rolled the group back, a further closure would write outside any transaction.
+            let rolled_back = failed.is_none() && self.conn.is_autocommit();
+            if rolled_back {
+                failed =
+                    Some(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), None));
+            }
+            if failed.is_some() {
+                // Dropping it drops its reply, which its caller reads as "not available".
+                continue;
+            }
+            failed = self.execute("SAVEPOINT w").err();
+            let (keep, answer) = write(&tx);
+            if !self.conn.is_autocommit() {
+                let undo = if keep { Ok(()) } else { self.execute("ROLLBACK TO w") };
+                failed = failed.or(undo.and_then(|()| self.execute("RELEASE w")).err());
+            }
+            answers.push(answer);
+        }
+        let failed = failed.or_else(|| self.execute("COMMIT").err());
+        let Some(error) = failed else {
+            if tx.wakes.get() {
+                self.due.send_modify(|count| *count += 1);
+            }
+            answers.into_iter().for_each(|answer| answer(None));
+            return Ok(());
+        };
+        if !self.conn.is_autocommit() {
+            let _ = self.execute("ROLLBACK");
+        }
+        let fatal = !is_passing(&error);
+        let error_text = error.to_string();
+        let told = match Error::from(error) {
+            Error::Internal(_) => Error::Unavailable("the database failed: nothing was stored".to_owned()),
+            told => told,
+        };
+        answers.into_iter().for_each(|answer| answer(Some(told.clone())));
+        if fatal { Err(error_text) } else { Ok(()) }
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(drop)
+    }
+}
+
+/// Whether the failure passes by itself: a full disk, a lock that another process holds, a group that was rolled back.
+fn is_passing(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, OperationAborted};
+    is_full(error) || matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | OperationAborted))
+}

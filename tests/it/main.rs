@@ -1,0 +1,8 @@
+//! Stories in the users' words, on a real file and real sockets, with a clock that is moved by hand.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a story that goes wrong must stop")]
+#![expect(unreachable_pub, reason = "one binary: its modules share freely")]
+
+mod asilichain;
+mod receiver;
+mod world;
