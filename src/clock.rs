@@ -16,8 +16,8 @@ pub trait Clock: Send + Sync + 'static {
     /// The present moment.
     fn now(&self) -> Timestamp;
 
-    /// Ends when `wait` has passed on this clock.
-    fn sleep(&self, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Ends when `wait` has passed since that moment. It may end earlier: whoever slept looks again.
+    fn sleep(&self, since: Timestamp, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 /// A clock that several own.
@@ -33,8 +33,8 @@ impl Clock for SystemClock {
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    fn sleep(&self, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(tokio::time::sleep(wait))
+    fn sleep(&self, since: Timestamp, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(tokio::time::sleep(wait.saturating_sub(self.now().since(since))))
     }
 }
 
@@ -48,7 +48,7 @@ impl ManualClock {
         Self(watch::Sender::new(now))
     }
 
-    /// Moves it, and wakes whoever sleeps past the new moment.
+    /// Moves it, and wakes whoever sleeps.
     pub fn set(&self, now: Timestamp) {
         self.0.send_replace(now);
     }
@@ -59,12 +59,11 @@ impl Clock for ManualClock {
         *self.0.borrow()
     }
 
-    fn sleep(&self, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        let until = self.now() + wait;
+    fn sleep(&self, since: Timestamp, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         let mut moves = self.0.subscribe();
         Box::pin(async move {
-            // The sender lives as long as the clock, which this future borrows.
-            let _ = moves.wait_for(|now| *now >= until).await;
+            // Any move wakes. The sender lives as long as the clock, which this future borrows.
+            let _ = moves.wait_for(|now| *now != since || wait.is_zero()).await;
         })
     }
 }

@@ -7,6 +7,7 @@ mod pool;
 mod sender;
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -21,10 +22,10 @@ use self::{
     sender::Sender,
 };
 use crate::{
-    clock::SharedClock,
+    clock::{SharedClock, Stopwatch},
     config,
     domain::{
-        delivery::{Attempt, Failure, Outcome, Settlement},
+        delivery::{Attempt, DeliveryKey, Failure, Outcome, Settlement},
         ids::{DeliveryId, EventId},
         profile::Profiles,
         timestamp::Timestamp,
@@ -79,10 +80,41 @@ pub struct Pulse {
 /// What is between two turns of the tick.
 #[derive(Default)]
 struct Hands {
-    in_flight: usize,
-    on_probation: usize,
+    /// The claims that are vouched for: under way, or ended but not settled.
+    flights: HashMap<DeliveryKey, Flying>,
     /// Ended, but not settled yet: kept until the database takes it.
     unsettled: Vec<Arc<Ended>>,
+}
+
+/// An attempt under way.
+struct Flying {
+    attempt: u32,
+    probation: bool,
+    since: Stopwatch,
+}
+
+impl Hands {
+    /// Takes an outcome; one of a claim that was given up counts for nothing.
+    fn take(&mut self, ended: Ended) {
+        if self.flights.get(&ended.claim.key).is_some_and(|flying| flying.attempt == ended.claim.attempt) {
+            self.unsettled.push(Arc::new(ended));
+        }
+    }
+
+    /// Gives up what should have ended long ago. A lease is measured by a clock that does not step.
+    fn give_up(&mut self, lease: Duration) {
+        self.flights.retain(|key, flying| {
+            let lost = flying.since.elapsed() > lease && !self.unsettled.iter().any(|ended| ended.claim.key == *key);
+            if lost {
+                tracing::error!(delivery.key = key, "an attempt never ended: its claim is given back");
+            }
+            !lost
+        });
+    }
+
+    fn on_probation(&self) -> usize {
+        self.flights.values().filter(|flying| flying.probation).count()
+    }
 }
 
 /// What one turn came to.
@@ -124,7 +156,7 @@ impl Engine {
         let inner = &self.0;
         let taken = inner.ended_seen.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut ended = taken.ok_or_else(|| Error::Internal("the engine runs already".to_owned()))?;
-        let recovered = inner.db.write(|tx| queue::recover(tx, Lost::All)).await?;
+        let recovered = inner.db.write(|tx| queue::recover(tx, &Lost::All)).await?;
         if recovered > 0 {
             tracing::info!(recovered, "attempts cut off by the last stop are made again");
         }
@@ -133,10 +165,10 @@ impl Engine {
         let mut untold = true;
         loop {
             while let Ok(one) = ended.try_recv() {
-                hands.unsettled.push(Arc::new(one));
+                hands.take(one);
             }
             let stopping = *stop.borrow_and_update();
-            if stopping && hands.in_flight == 0 {
+            if stopping && hands.flights.is_empty() {
                 return Ok(());
             }
             let due_seen = *due.borrow_and_update();
@@ -155,12 +187,12 @@ impl Engine {
             if untold {
                 untold = alerts::tell(&inner.db, &inner.profiles).await.is_err();
             }
-            inner.pulse.send_replace(Pulse { at, due_seen, busy: hands.in_flight });
+            inner.pulse.send_replace(Pulse { at, due_seen, busy: hands.flights.len() });
             tokio::select! {
-                Some(one) = ended.recv() => hands.unsettled.push(Arc::new(one)),
+                Some(one) = ended.recv() => hands.take(one),
                 _ = due.changed() => {}
                 _ = stop.changed() => {}
-                () = inner.clock.sleep(inner.rest(next, &hands)) => {}
+                () = inner.clock.sleep(at, inner.rest(at, next, &hands)) => {}
             }
         }
     }
@@ -205,17 +237,18 @@ impl Engine {
 impl Inner {
     /// One transaction: settle what has ended, give lost claims back, claim what is due.
     async fn turn(self: &Arc<Self>, hands: &mut Hands, stopping: bool) -> Result<Turn> {
-        let under_way = hands.in_flight - hands.unsettled.len();
-        let free = if stopping { 0 } else { self.settings.max_in_flight.saturating_sub(under_way) };
+        let lease = self.settings.timeout + LEASE_GRACE;
+        hands.give_up(lease);
+        let under_way = hands.flights.len() - hands.unsettled.len();
         let settling = hands.unsettled.iter().filter(|ended| ended.claim.probation).count();
         let most_probation = self.settings.max_in_flight / 2;
         let places = Places {
-            free,
-            free_probation: most_probation.saturating_sub(hands.on_probation - settling),
+            free: if stopping { 0 } else { self.settings.max_in_flight.saturating_sub(under_way) },
+            free_probation: most_probation.saturating_sub(hands.on_probation() - settling),
             per_endpoint: self.settings.max_in_flight_per_endpoint,
         };
         let (ended, inner) = (hands.unsettled.clone(), Arc::clone(self));
-        let lease = self.settings.timeout + LEASE_GRACE;
+        let vouched: Vec<DeliveryKey> = hands.flights.keys().copied().collect();
         let turn = self.db.write_in_turn(move |tx| {
             let mut suspended = false;
             for one in &ended {
@@ -223,23 +256,23 @@ impl Inner {
                 let settlement = queue::settle(tx, &one.claim, &one.outcome, one.duration, profile)?;
                 suspended |= matches!(settlement, Some(Settlement::Exhausted(Some(_))));
             }
-            queue::recover(tx, Lost::Expired)?;
+            queue::recover(tx, &Lost::Expired { vouched })?;
             let (claims, next) = queue::claim(tx, places, lease)?;
             Ok(Turn { claims, next, suspended })
         });
         let turn = turn.await?;
         hands.unsettled.iter().for_each(|ended| log(ended));
-        hands.in_flight -= hands.unsettled.len();
-        hands.on_probation -= settling;
-        hands.unsettled.clear();
+        for ended in hands.unsettled.drain(..) {
+            hands.flights.remove(&ended.claim.key);
+        }
         Ok(turn)
     }
 
     /// Hands claims to the sending threads.
     fn dispatch(self: &Arc<Self>, hands: &mut Hands, claims: Vec<Claim>) {
         for claim in claims {
-            hands.in_flight += 1;
-            hands.on_probation += usize::from(claim.probation);
+            let flying = Flying { attempt: claim.attempt, probation: claim.probation, since: Stopwatch::start() };
+            hands.flights.insert(claim.key, flying);
             let inner = Arc::clone(self);
             let flight = Flight { claim: Some(claim), ended: self.ended.clone() };
             if let Err(error) = self.pool.run(move || flight.run(&inner)) {
@@ -249,12 +282,12 @@ impl Inner {
     }
 
     /// How long to rest unless something happens: until the next turn, but never longer than the poll interval.
-    fn rest(&self, next: Option<Timestamp>, hands: &Hands) -> Duration {
+    fn rest(&self, at: Timestamp, next: Option<Timestamp>, hands: &Hands) -> Duration {
         let poll = self.settings.poll_interval;
-        if hands.in_flight >= self.settings.max_in_flight || !hands.unsettled.is_empty() {
+        if hands.flights.len() >= self.settings.max_in_flight || !hands.unsettled.is_empty() {
             return poll;
         }
-        next.map_or(poll, |next| next.since(self.clock.now()).min(poll))
+        next.map_or(poll, |next| next.since(at).min(poll))
     }
 }
 

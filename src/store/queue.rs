@@ -204,20 +204,26 @@ pub fn settle(
 }
 
 /// Which claims are given up as lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Lost {
     /// All of them: at a start, nobody is at work on any.
     All,
-    /// Those whose lease has ended.
-    Expired,
+    /// Those whose lease has ended, but for those that the engine vouches for: the wall clock may have stepped.
+    Expired {
+        /// The deliveries that are under way.
+        vouched: Vec<DeliveryKey>,
+    },
 }
 
 /// Gives lost claims back: due now, the attempt recorded as interrupted, its try not counted. Says how many.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn recover(tx: &Tx<'_>, lost: Lost) -> Result<usize> {
-    let until = if lost == Lost::All { i64::MAX } else { tx.now.millis() };
+pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<usize> {
+    let (until, vouched) = match lost {
+        Lost::All => (i64::MAX, &[][..]),
+        Lost::Expired { vouched } => (tx.now.millis(), vouched.as_slice()),
+    };
     let mut rows = tx.conn.prepare_cached(
         "SELECT key, endpoint, attempts, tries, started_at FROM delivery WHERE state = 'claimed' AND lease_until <= ?",
     )?;
@@ -230,7 +236,8 @@ pub fn recover(tx: &Tx<'_>, lost: Lost) -> Result<usize> {
             convert::moment(row, "started_at")?,
         ))
     })?;
-    let rows: Vec<(DeliveryKey, EndpointKey, u32, u32, Timestamp)> = rows.collect::<rusqlite::Result<_>>()?;
+    let mut rows: Vec<(DeliveryKey, EndpointKey, u32, u32, Timestamp)> = rows.collect::<rusqlite::Result<_>>()?;
+    rows.retain(|(key, ..)| !vouched.contains(key));
     for &(key, endpoint, number, tries, started_at) in &rows {
         let settlement = delivery::interrupt(endpoints::state(tx, endpoint)?, tx.now);
         leave(tx, key, number, tries.saturating_sub(1), settlement)?;

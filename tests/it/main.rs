@@ -3,6 +3,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a story that goes wrong must stop")]
 #![expect(unreachable_pub, reason = "one binary: its modules share freely")]
 
+mod asg;
 mod asilichain;
+mod bad_input;
 mod receiver;
+mod webhooks;
 mod world;
