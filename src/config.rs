@@ -176,7 +176,7 @@ impl Config {
             })?;
             figment = figment.merge(Serialized::default("asg.max_attempts", limit));
         }
-        let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&error)))?;
+        let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&figment, &error)))?;
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         config.storage.path = folder.join(&config.storage.path);
         config.storage.key_file = folder.join(&config.storage.key_file);
@@ -223,8 +223,8 @@ impl Config {
     }
 }
 
-/// Says key, source and what was expected.
-fn explain(error: &figment::Error) -> String {
+/// Says key, value, source and what was expected.
+fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
     let source = error.metadata.as_ref().map_or_else(String::new, |metadata| match &metadata.source {
@@ -233,9 +233,32 @@ fn explain(error: &figment::Error) -> String {
     });
     match &error.kind {
         Kind::UnknownField(field, expected) => {
-            let section = if key.is_empty() { field.clone() } else { key.clone() };
-            format!("{section}{source}: there is no such key: expected one of {}", expected.join(", "))
+            let named = if key.is_empty() { field } else { &key };
+            format!("{named}{source}: there is no such key: expected one of {}", expected.join(", "))
         }
-        kind => format!("{key}{source}: {kind}"),
+        kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
+        kind => {
+            let given = given(figment, &key).map_or_else(String::new, |value| format!(" = \"{value}\""));
+            format!("{key}{given}{source}: {kind}; this key is: {}", meaning(&key))
+        }
     }
+}
+
+/// The text that was given for a key, or for an entry of a list.
+fn given(figment: &Figment, key: &str) -> Option<String> {
+    let (list, place) = key.rsplit_once('.')?;
+    let value = match place.parse::<usize>() {
+        Ok(place) => figment.find_value(list).ok()?.into_array()?.into_iter().nth(place)?,
+        Err(_) => figment.find_value(key).ok()?,
+    };
+    value.into_string()
+}
+
+/// What the shipped file says of a key, in the comment beside it.
+fn meaning(key: &str) -> &'static str {
+    let (section, rest) = key.split_once('.').unwrap_or((key, ""));
+    let key = rest.split('.').next().unwrap_or(rest);
+    let lines = DEFAULTS.lines().skip_while(|line| *line != format!("[{section}]"));
+    let line = lines.skip(1).take_while(|line| !line.starts_with('[')).find(|line| line.split(' ').next() == Some(key));
+    line.and_then(|line| line.split_once("# ")).map_or("another value", |(_, comment)| comment)
 }

@@ -14,15 +14,14 @@ use crate::{
 pub(super) struct Args {}
 
 pub(super) fn run(_: &Args, config: &Config) -> Result<()> {
-    say!("config    ok");
     let path = config.storage.path.display();
     if !config.storage.path.exists() {
-        say!("database  {path} is not there yet: 'ngoma serve' makes it");
+        say!("config    ok\ndatabase  {path} is not there yet: 'ngoma serve' makes it");
         return Ok(());
     }
     let problems = store::check(&config.storage)?;
     if problems.is_empty() {
-        say!("database  {path} ok");
+        say!("config    ok\ndatabase  {path} ok");
         return Ok(());
     }
     Err(Error::Internal(format!("{path} has problems:\n  {}", problems.join("\n  "))))

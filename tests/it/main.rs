@@ -3,9 +3,13 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a story that goes wrong must stop")]
 #![expect(unreachable_pub, reason = "one binary: its modules share freely")]
 
+mod alerts;
 mod asg;
 mod asilichain;
 mod bad_input;
+mod cli;
+mod docs;
+mod program;
 mod receiver;
 mod webhooks;
 mod world;

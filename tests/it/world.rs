@@ -294,6 +294,11 @@ impl Answer {
 }
 
 impl Client {
+    /// A client of the server at `http://...`.
+    pub fn at(base: &str, token: &str) -> Self {
+        Self { base: base.to_owned(), token: Some(token.to_owned()), agent: agent() }
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], None)
     }

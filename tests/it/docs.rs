@@ -1,0 +1,63 @@
+//! The pages: `/` leads to everything, `/docs` works with no internet, and a slow link loads it once.
+
+use std::io::Read;
+
+use crate::world::World;
+
+#[test]
+fn the_first_page_leads_to_everything() {
+    let world = World::new();
+    let page = world.stranger().get("/");
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    for link in ["/docs", "/openapi.json", "/health/ready", "/health/live"] {
+        assert!(page.text.contains(&format!("href=\"{link}\"")), "{link}");
+        assert_eq!(world.stranger().get(link).status, 200, "{link}");
+    }
+}
+
+#[test]
+fn the_docs_hold_the_contract_and_load_nothing_from_elsewhere() {
+    let world = World::new();
+    let page = world.stranger().get("/docs").text;
+    let contract: serde_json::Value = serde_json::from_str(&ngoma::api::contract().expect("a contract")).expect("JSON");
+    let start = page.find("let spec = ").expect("the document") + "let spec = ".len();
+    let mut reader = serde_json::Deserializer::from_str(&page[start..]).into_iter::<serde_json::Value>();
+    assert_eq!(reader.next().expect("a value").expect("JSON"), contract, "the page shows the served contract");
+    for outside in ["src=\"http", "href=\"http", "@import", "url(http"] {
+        assert!(!page.contains(outside), "nothing is loaded from elsewhere: {outside}");
+    }
+}
+
+#[test]
+fn pages_are_sent_compressed_and_once() {
+    let world = World::new();
+    let plain = world.stranger().send("GET", "/docs", &[("accept-encoding", "identity")], None);
+    let url = format!("http://{}/docs", world.address());
+    let agent: ureq::Agent = ureq::Agent::config_builder().accept_encoding("gzip").build().into();
+    let mut response = agent.get(&url).call().expect("an answer");
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let bytes = response.body_mut().read_to_vec().expect("a body");
+    assert!(bytes.len() < 500_000, "{} bytes on a slow link", bytes.len());
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("gzip");
+    assert!(text == plain.text);
+    let etag = plain.header("etag").to_owned();
+    let again = world.stranger().send("GET", "/docs", &[("if-none-match", &etag)], None);
+    assert_eq!((again.status, again.text.len()), (304, 0));
+}
+
+#[test]
+fn every_answer_names_its_request() {
+    let world = World::new();
+    for path in ["/", "/health/live", "/nothing", "/v1/webhooks"] {
+        assert!(world.stranger().get(path).header("x-request-id").starts_with("req_"), "{path}");
+    }
+}
+
+#[test]
+fn health_says_whether_it_lives_and_can_work() {
+    let world = World::new();
+    for path in ["/health/live", "/health/ready"] {
+        assert_eq!(world.stranger().get(path).expect(200)["status"], "ok");
+    }
+}

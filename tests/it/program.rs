@@ -1,0 +1,111 @@
+//! The built program, as a user runs it: a process of its own, its output read line by line.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use crate::receiver::PATIENCE;
+
+/// A command line of the built program that works in this folder, with no environment of ours.
+pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ngoma"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    for (name, _) in std::env::vars() {
+        if name.starts_with("NGOMA_") || name == "WEBHOOK_RETRY_MAX" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end: exit code, standard output, standard error.
+pub fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    finish(&mut ngoma(folder, arguments))
+}
+
+pub fn finish(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().expect("the program runs");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// A program that goes on running; ended when it is dropped.
+pub struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    errors: Option<thread::JoinHandle<String>>,
+    /// Every line read so far.
+    pub seen: Vec<String>,
+}
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let stdout: ChildStdout = child.stdout.take().expect("piped");
+        let mut stderr = child.stderr.take().expect("piped");
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let errors = thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        Self { child, lines, errors: Some(errors), seen: Vec::new() }
+    }
+
+    /// Reads on until a line holds this text, and gives the line.
+    #[track_caller]
+    pub fn line_with(&mut self, text: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(_) => {
+                    let log = self.log();
+                    panic!("no line with '{text}': {:#?}\n{log}", self.seen);
+                }
+            }
+        }
+    }
+
+    /// Sends a signal, by name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+
+    /// Ends it, and gives what it wrote to standard error.
+    pub fn log(&mut self) -> String {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.errors.take().map(|errors| errors.join().expect("read")).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The word after another in a line.
+pub fn word_after<'a>(line: &'a str, before: &str) -> &'a str {
+    let mut words = line.split_whitespace().skip_while(|word| *word != before);
+    words.nth(1).unwrap_or_else(|| panic!("nothing after '{before}' in '{line}'"))
+}
