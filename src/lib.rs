@@ -46,7 +46,7 @@
 //!
 //! **account** (a tenant), **token**, **endpoint** (on the wire: webhook), **event**, **delivery** (an event on its way to
 //! an endpoint), **attempt** (one POST), **claim** (the right to attempt), **lease** (how long it lasts), **lane** (an
-//! endpoint's place in the order of serving), **probation** (an endpoint that has yet to answer), **outcome** (what
+//! endpoint's place in the order of serving), **probation** (an endpoint whose last attempt timed out), **outcome** (what
 //! happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **retention**, **walls** (what a caller may see).

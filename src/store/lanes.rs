@@ -16,10 +16,29 @@ pub(super) struct Lane {
     pub(super) endpoint: EndpointKey,
     pub(super) turn_at: Timestamp,
     pub(super) in_flight: usize,
+    pub(super) proven: bool,
     pub(super) probation: bool,
 }
 
-/// Makes the lane of a new endpoint. It starts on probation: until it has answered once it holds one place.
+impl Lane {
+    /// How many places it may hold: one, until it has ended an attempt in time.
+    pub(super) fn limit(&self, per_endpoint: usize) -> usize {
+        if self.proven { per_endpoint } else { 1 }
+    }
+}
+
+/// How a claim ended, as far as its lane cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// In time, well or not.
+    InTime,
+    /// By the time-out: the endpoint is on probation until an attempt ends in time.
+    TimedOut,
+    /// Nobody knows.
+    Lost,
+}
+
+/// Makes the lane of a new endpoint. Until it has ended an attempt in time it holds one place.
 pub(super) fn create(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     tx.conn.prepare_cached("INSERT INTO lane (endpoint) VALUES (?)")?.execute([endpoint])?;
     Ok(())
@@ -43,7 +62,7 @@ pub(super) fn rest(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
 /// The lanes whose turn has come, those that have waited longest first.
 pub(super) fn ready(tx: &Tx<'_>, probation: bool, limit: usize) -> Result<Vec<Lane>> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT endpoint, turn_at, in_flight FROM lane
+        "SELECT endpoint, turn_at, in_flight, proven FROM lane
          WHERE full = 0 AND probation = ?1 AND turn_at <= ?2 ORDER BY turn_at LIMIT ?3",
     )?;
     let rows = rows.query_map((probation, tx.now.millis(), limit), |row| {
@@ -51,6 +70,7 @@ pub(super) fn ready(tx: &Tx<'_>, probation: bool, limit: usize) -> Result<Vec<La
             endpoint: row.get(0)?,
             turn_at: Timestamp::from_millis(row.get(1)?),
             in_flight: row.get(2)?,
+            proven: row.get(3)?,
             probation,
         })
     })?;
@@ -69,13 +89,19 @@ pub(super) fn served(tx: &Tx<'_>, lane: &Lane, claimed: usize, full: bool) -> Re
     Ok(())
 }
 
-/// A claim has ended: its place is free again, and the lane is on probation if the attempt timed out.
-pub(super) fn freed(tx: &Tx<'_>, endpoint: EndpointKey, timed_out: bool) -> Result<()> {
-    tx.conn
-        .prepare_cached(
-            "UPDATE lane SET in_flight = in_flight - 1, probation = ?2, full = ?2 AND in_flight > 1 WHERE endpoint = ?1",
-        )?
-        .execute((endpoint, timed_out))?;
+/// A claim has ended: its place is free again.
+pub(super) fn freed(tx: &Tx<'_>, endpoint: EndpointKey, ended: Ended) -> Result<()> {
+    let sql = match ended {
+        Ended::InTime => {
+            "UPDATE lane SET in_flight = in_flight - 1, full = 0, proven = 1, probation = 0 WHERE endpoint = ?"
+        }
+        // It may hold one place now: it is full while others are still under way.
+        Ended::TimedOut => {
+            "UPDATE lane SET in_flight = in_flight - 1, full = in_flight > 1, proven = 0, probation = 1 WHERE endpoint = ?"
+        }
+        Ended::Lost => "UPDATE lane SET in_flight = in_flight - 1, full = 0 WHERE endpoint = ?",
+    };
+    tx.conn.prepare_cached(sql)?.execute([endpoint])?;
     Ok(())
 }
 

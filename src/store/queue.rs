@@ -26,7 +26,7 @@ use crate::{
 pub struct Places {
     /// Free places in all.
     pub free: usize,
-    /// Free places for endpoints on probation, at most.
+    /// Free places for endpoints on probation, at most: those whose last attempt timed out.
     pub free_probation: usize,
     /// Most places that one endpoint may hold.
     pub per_endpoint: usize,
@@ -105,8 +105,7 @@ pub fn claim(tx: &Tx<'_>, places: Places, lease: Duration) -> Result<(Vec<Claim>
             claims.push(read_claim(tx, row, lane.probation, &target)?);
         }
         let claimed = claims.len() - before;
-        let limit = if lane.probation { 1 } else { places.per_endpoint };
-        lanes::served(tx, lane, claimed, lane.in_flight + claimed >= limit)?;
+        lanes::served(tx, lane, claimed, lane.in_flight + claimed >= lane.limit(places.per_endpoint))?;
     }
     let probation = claims.iter().filter(|claim| claim.probation).count();
     Ok((claims, lanes::next_turn(tx, probation < places.free_probation)?))
@@ -128,8 +127,7 @@ fn share(lanes: &[lanes::Lane], places: Places) -> Vec<usize> {
     loop {
         let before = free;
         for (lane, quota) in lanes.iter().zip(&mut quotas) {
-            let limit = if lane.probation { 1 } else { places.per_endpoint };
-            if free > 0 && lane.in_flight + *quota < limit {
+            if free > 0 && lane.in_flight + *quota < lane.limit(places.per_endpoint) {
                 *quota += 1;
                 free -= 1;
             }
@@ -191,7 +189,8 @@ pub fn settle(
         },
     };
     record(tx, claim.key, &attempt)?;
-    lanes::freed(tx, claim.target.key, outcome == &Outcome::Failed(Failure::Timeout))?;
+    let timed_out = outcome.failure() == Some(Failure::Timeout);
+    lanes::freed(tx, claim.target.key, if timed_out { lanes::Ended::TimedOut } else { lanes::Ended::InTime })?;
     match settlement {
         Settlement::Retry(at) => lanes::due(tx, claim.target.key, at)?,
         Settlement::Exhausted(Some(reason)) => {
@@ -253,7 +252,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<usize> {
             next_attempt_at,
         };
         record(tx, key, &attempt)?;
-        lanes::freed(tx, endpoint, false)?;
+        lanes::freed(tx, endpoint, lanes::Ended::Lost)?;
         if let Settlement::Retry(at) = settlement {
             lanes::due(tx, endpoint, at)?;
         }

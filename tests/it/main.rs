@@ -11,5 +11,6 @@ mod cli;
 mod docs;
 mod program;
 mod receiver;
+mod sending;
 mod webhooks;
 mod world;

@@ -51,7 +51,9 @@ CREATE TABLE lane (
   turn_at   INTEGER,                                                 -- when to serve it next; NULL: nothing is pending
   in_flight INTEGER NOT NULL DEFAULT 0 CHECK (in_flight >= 0),       -- its claimed deliveries
   full      INTEGER NOT NULL DEFAULT 0 CHECK (full IN (0, 1)),       -- all places it may hold are taken
-  probation INTEGER NOT NULL DEFAULT 1 CHECK (probation IN (0, 1))   -- has not answered yet, or its last attempt timed out
+  proven    INTEGER NOT NULL DEFAULT 0 CHECK (proven IN (0, 1)),     -- has ended an attempt in time: may hold many places
+  probation INTEGER NOT NULL DEFAULT 0 CHECK (probation IN (0, 1)),  -- its last attempt timed out
+  CHECK (proven = 0 OR probation = 0)
 ) STRICT;
 CREATE INDEX lane_by_turn ON lane (probation, turn_at) WHERE full = 0 AND turn_at IS NOT NULL;
 

@@ -1,0 +1,169 @@
+//! How a receiver is treated: classes of failure, kept connections, hanging neighbours, what a log may say.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    receiver::{Receiver, Reply},
+    world::{Client, Wish, World},
+};
+
+/// The error of the last attempt of a webhook's newest delivery.
+fn error_of(coop: &Client, webhook: &str) -> Value {
+    coop.deliveries(webhook)[0]["error"].clone()
+}
+
+#[test]
+fn each_failure_is_recorded_with_its_class() {
+    let world = World::with(|wish: &mut Wish| wish.config.delivery.timeout = Duration::from_millis(300));
+    let coop = world.coop();
+    let cases = [
+        (Reply::status(404), "status"),
+        (Reply::status(101), "status"),
+        (Reply::status(999), "status"),
+        (Reply::Close, "reset"),
+        (Reply::Hang, "timeout"),
+        (Reply::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), "protocol"),
+        (Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-len".to_vec()), "reset"),
+    ];
+    for (reply, class) in cases {
+        let receiver = Receiver::new();
+        receiver.always(reply);
+        let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+        coop.publish("dds.filed", json!({}));
+        world.settle();
+        assert_eq!(error_of(&coop, &webhook), class);
+        coop.delete(&format!("/webhooks/{webhook}")).expect(204);
+    }
+}
+
+#[test]
+fn nobody_listening_is_connect_an_unknown_name_dns_and_a_name_that_turned_private_blocked() {
+    let world = World::with(|wish: &mut Wish| {
+        wish.look_up = std::sync::Arc::new(|name, port| match name {
+            "turned.example" => Ok(vec![([10, 0, 0, 1], port).into()]),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        });
+    });
+    let coop = world.coop();
+    let gone = Receiver::new();
+    let closed = gone.url();
+    drop(gone);
+    let webhook = coop.webhook(&closed, &["dds.filed"], "s");
+    let unknown = coop.webhook("http://unknown.example/", &["loan.repaid"], "s");
+    coop.publish("dds.filed", json!({}));
+    coop.publish("loan.repaid", json!({}));
+    world.settle();
+    assert_eq!(error_of(&coop, &webhook), "connect");
+    assert_eq!(error_of(&coop, &unknown), "dns");
+    let refused = coop.post(
+        "/webhooks",
+        json!({ "url": "http://turned.example/", "events": ["*"], "cooperative_id": "COOP-MBALE-001" }),
+    );
+    assert_eq!(refused.code(422), "URL_NOT_ALLOWED");
+}
+
+#[test]
+fn a_2xx_is_success_whatever_becomes_of_the_body() {
+    let world = World::new();
+    let coop = world.coop();
+    let receiver = Receiver::new();
+    receiver.always(Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\npart of it".to_vec()));
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    let id = coop.deliveries(&webhook)[0]["delivery_id"].as_str().expect("an id").to_owned();
+    let delivery = coop.delivery(&webhook, &id);
+    assert_eq!(delivery["status"], "DELIVERED");
+    let attempt = &delivery["attempts"][0];
+    assert_eq!((&attempt["response_body"], &attempt["response_truncated"]), (&json!("part of it"), &json!(true)));
+}
+
+#[test]
+fn connections_are_kept() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    let coop = world.coop();
+    coop.webhook(&receiver.url(), &["*"], "s");
+    for _ in 0..5 {
+        coop.publish("dds.filed", json!({}));
+        world.settle();
+    }
+    assert_eq!((receiver.posts().len(), receiver.connections()), (5, 1));
+}
+
+#[test]
+fn a_kept_connection_that_went_stale_costs_no_try() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    receiver.next([Reply::status(200), Reply::Close, Reply::status(200)]);
+    let coop = world.coop();
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    let delivery = &coop.deliveries(&webhook)[0];
+    assert_eq!((&delivery["status"], &delivery["attempt_count"]), (&json!("DELIVERED"), &json!(1)));
+    let numbers: Vec<String> = receiver.posts().iter().map(|post| post.header("ngoma-attempt").to_owned()).collect();
+    assert_eq!(numbers, ["1", "1", "1"], "repeated once, as the same attempt");
+}
+
+#[test]
+fn hanging_receivers_do_not_keep_a_healthy_one_waiting() {
+    let world = World::with(|wish: &mut Wish| {
+        wish.config.delivery.max_in_flight = 12;
+        wish.config.delivery.timeout = Duration::from_secs(3);
+    });
+    let coop = world.coop();
+    let hanging: Vec<Receiver> = (0..10).map(|_| Receiver::new()).collect();
+    for receiver in &hanging {
+        receiver.always(Reply::Hang);
+        coop.webhook(&receiver.url(), &["loan.repaid"], "s");
+    }
+    coop.publish("loan.repaid", json!({}));
+    let healthy = Receiver::new();
+    coop.webhook(&healthy.url(), &["dds.filed"], "s");
+    coop.publish("dds.filed", json!({}));
+    healthy.wait_for(1);
+    world.settle();
+    // Each has timed out by now: from here on all together hold six places at most.
+    world.move_clock(Duration::from_secs(3600));
+    for number in 0..20 {
+        coop.publish("dds.filed", json!({ "number": number }));
+    }
+    healthy.wait_for(21);
+    let started = hanging.iter().map(|receiver| receiver.posts().len()).sum::<usize>();
+    assert!(started <= 10 + 6, "{started}");
+}
+
+#[test]
+fn an_endpoint_holds_at_most_its_own_places() {
+    let world = World::with(|wish: &mut Wish| wish.config.delivery.max_in_flight_per_endpoint = 3);
+    let coop = world.coop();
+    let receiver = Receiver::new();
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    // It has answered once: from now on it may hold three places.
+    receiver.always(Reply::Hang);
+    for _ in 0..10 {
+        coop.publish("dds.filed", json!({}));
+    }
+    receiver.wait_for(4);
+    let other = Receiver::new();
+    coop.webhook(&other.url(), &["loan.repaid"], "s");
+    coop.publish("loan.repaid", json!({}));
+    other.wait_for(1);
+    assert_eq!(receiver.posts().len(), 4, "one that was answered, three that hang");
+}
+
+#[test]
+fn the_server_never_delivers_to_itself() {
+    let world = World::new();
+    let own = format!("http://{}/webhooks", world.address());
+    let refused =
+        world.coop().post("/webhooks", json!({ "url": own, "events": ["*"], "cooperative_id": "COOP-MBALE-001" }));
+    assert_eq!(refused.code(422), "URL_NOT_ALLOWED");
+}
