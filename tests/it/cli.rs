@@ -1,12 +1,15 @@
 //! The command line, as its help teaches it.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
 use crate::{
     program::{Running, finish, ngoma, run, word_after},
-    receiver::Receiver,
+    receiver::{Receiver, Reply},
     world::{Client, World},
 };
 
@@ -323,4 +326,28 @@ fn a_port_that_is_taken_is_a_sentence() {
     let listen = format!("127.0.0.1:{}", taken.port());
     let (code, _, err) = run(folder.path(), &["serve", "--listen", &listen]);
     assert!(code == 1 && err.contains(&listen) && err.starts_with("ngoma: cannot listen"), "{err}");
+}
+
+#[test]
+fn a_stop_waits_for_what_is_under_way_and_a_second_signal_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let receiver = Receiver::new();
+    receiver.always(Reply::Hang);
+    let mut server = Running::start(&mut ngoma(folder.path(), &["serve", "--dev", "--listen", "127.0.0.1:0"]));
+    let address = word_after(&server.line_with("address"), "address").to_owned();
+    server.line_with("Demo accounts");
+    let coop = Client::at(&address, word_after(&server.line_with("asilichain"), "token"));
+    let body = json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": "DEMO-ASILICHAIN" });
+    coop.post("/webhooks", body).expect(201);
+    coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
+    receiver.wait_for(1);
+    let begun = Instant::now();
+    server.signal("TERM");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(9), "it did not wait for the attempt's ten seconds");
+    let mut again = Running::start(&mut ngoma(folder.path(), &["serve", "--dev", "--listen", "127.0.0.1:0"]));
+    again.line_with("Demo accounts");
+    receiver.wait_for(2);
+    assert_eq!(receiver.last().header("ngoma-attempt"), "2", "what was cut off is made again");
 }
