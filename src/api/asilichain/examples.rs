@@ -15,14 +15,14 @@ pub(crate) const EXAMPLES: &[(&str, &str)] = &[
         r#"{"url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "secret": "your_webhook_signing_secret"}"#,
     ),
     (
-        "WebhookView",
+        "Webhook",
         r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "status": "ACTIVE", "created_at": "2026-04-24T10:00:00Z"}"#,
     ),
     (
         "WebhookDetails",
         r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "status": "ACTIVE", "created_at": "2026-04-24T10:00:00Z", "suspended_at": null, "suspended_reason": null, "held_deliveries": 0, "recent_deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
     ),
-    ("WebhookChange", r#"{"status": "ACTIVE"}"#),
+    ("WebhookUpdate", r#"{"status": "ACTIVE"}"#),
     (
         "Delivery",
         r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false}"#,
@@ -57,7 +57,7 @@ pub(crate) const EXAMPLES: &[(&str, &str)] = &[
         r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"}]}"#,
     ),
     (
-        "EventView",
+        "Event",
         r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
     ),
     (

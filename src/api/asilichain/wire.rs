@@ -58,6 +58,7 @@ pub(super) struct NewWebhook {
 
 /// A webhook.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "Webhook")]
 pub(super) struct WebhookView {
     /// Its id.
     pub(super) webhook_id: String,
@@ -139,6 +140,7 @@ impl WebhookDetails {
 
 /// What to change; what is left out stays as it is.
 #[derive(Debug, Deserialize, Object)]
+#[oai(rename = "WebhookUpdate")]
 pub(super) struct WebhookChange {
     /// Where to POST from now on, deliveries that wait included.
     pub(super) url: Option<String>,
@@ -364,6 +366,7 @@ pub(super) struct Accepted {
 
 /// An event and what became of it.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "Event")]
 pub(super) struct EventView {
     /// The event's id.
     pub(super) event_id: String,
