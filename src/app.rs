@@ -6,7 +6,7 @@ use poem::listener::{Acceptor, Listener, TcpListener};
 use tokio::sync::watch;
 
 use crate::{
-    api::{self, Deps, asg, asilichain},
+    api::{self, Deps, Quota, asg, asilichain, connections::Bounded},
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::profile::Profiles,
@@ -57,15 +57,16 @@ pub struct App<A> {
 /// # Errors
 /// Whatever keeps the server from starting, as a sentence.
 pub async fn prepare(config: Config, outside: Outside) -> Result<App<impl Acceptor + 'static>> {
-    let db = store::open(&config.storage, Arc::clone(&outside.clock), true)?;
+    let db = store::open(&config.storage, config.limits.waiting_writes, Arc::clone(&outside.clock), true)?;
     let unbound =
         |error: std::io::Error| Error::Internal(format!("cannot listen on {}: {error}", config.server.listen));
     let acceptor = TcpListener::bind(config.server.listen).into_acceptor().await.map_err(unbound)?;
+    let acceptor = Bounded::new(acceptor, &config.limits);
     let bound = acceptor.local_addr().into_iter().find_map(|address| address.as_socket_addr().copied());
     let address = bound.unwrap_or(config.server.listen);
     let guard = Guard::new(&config.egress, address, &outside.look_up)?;
     let clock = Arc::clone(&outside.clock);
-    let engine = Engine::new(db.clone(), clock, profiles(&config), config.delivery.clone(), &guard);
+    let engine = Engine::new(db.clone(), clock, profiles(&config), &config, &guard)?;
     Ok(App { acceptor, address, config, db, engine, guard, outside })
 }
 
@@ -140,6 +141,8 @@ impl<A: Acceptor + 'static> App<A> {
                 Box::pin(async move { engine.send_test(target, kind, body).await })
             }),
             secret_overlap: self.config.delivery.secret_overlap,
+            limits: self.config.limits.clone(),
+            quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),
         }
     }
 }

@@ -13,8 +13,11 @@ use crate::domain::timestamp::Timestamp;
 
 /// What tells the time. There are two: the system's, and one that tests move by hand.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment.
+    /// The present moment, as the wall clock has it: it may step.
     fn now(&self) -> Timestamp;
+
+    /// The time since the machine started, asleep or awake: it never steps.
+    fn uptime(&self) -> Duration;
 
     /// Ends when `wait` has passed since that moment. It may end earlier: whoever slept looks again.
     fn sleep(&self, since: Timestamp, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
@@ -33,6 +36,12 @@ impl Clock for SystemClock {
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
+    fn uptime(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+    }
+
     fn sleep(&self, since: Timestamp, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(wait.saturating_sub(self.now().since(since))))
     }
@@ -40,30 +49,42 @@ impl Clock for SystemClock {
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
-pub struct ManualClock(watch::Sender<Timestamp>);
+pub struct ManualClock(watch::Sender<(Timestamp, Duration)>);
 
 impl ManualClock {
     /// A clock that shows this moment.
     pub fn new(now: Timestamp) -> Self {
-        Self(watch::Sender::new(now))
+        Self(watch::Sender::new((now, Duration::ZERO)))
     }
 
-    /// Moves it, and wakes whoever sleeps.
+    /// Lets time pass until this moment, and wakes whoever sleeps.
     pub fn set(&self, now: Timestamp) {
-        self.0.send_replace(now);
+        self.0.send_modify(|(wall, uptime)| {
+            *uptime += now.since(*wall);
+            *wall = now;
+        });
+    }
+
+    /// Sets the wall clock while no time passes, as somebody does who corrects it.
+    pub fn step(&self, now: Timestamp) {
+        self.0.send_modify(|(wall, _)| *wall = now);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self.0.borrow()
+        self.0.borrow().0
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.borrow().1
     }
 
     fn sleep(&self, since: Timestamp, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         let mut moves = self.0.subscribe();
         Box::pin(async move {
             // Any move wakes. The sender lives as long as the clock, which this future borrows.
-            let _ = moves.wait_for(|now| *now != since || wait.is_zero()).await;
+            let _ = moves.wait_for(|(now, _)| *now != since || wait.is_zero()).await;
         })
     }
 }

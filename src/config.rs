@@ -25,6 +25,8 @@ const USUAL_FILE: &str = "config.toml";
 pub struct Config {
     /// The API server.
     pub server: Server,
+    /// What one client may take.
+    pub limits: Limits,
     /// The database file.
     pub storage: Storage,
     /// How deliveries are attempted.
@@ -47,6 +49,33 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
+}
+
+/// What one client may take.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// API connections at the same time.
+    pub connections: usize,
+    /// How long a connection may go without taking an answer.
+    #[serde(with = "humantime_serde")]
+    pub client_timeout: Duration,
+    /// Management requests of one token; 0 for no limit.
+    pub requests_per_minute: u32,
+    /// Writes that may wait for the database.
+    pub waiting_writes: usize,
+    /// Endpoints of one account that are not deleted.
+    pub webhooks_per_account: u64,
+    /// Entries of an endpoint's filter.
+    pub events_per_webhook: usize,
+    /// Longest target URL.
+    pub url_bytes: usize,
+    /// Longest string in a payload.
+    pub string_bytes: usize,
+    /// Deepest nesting of a payload.
+    pub json_depth: usize,
+    /// Most deliveries on a page.
+    pub page_size: u32,
 }
 
 /// The database file.
@@ -98,6 +127,8 @@ pub struct Egress {
     pub allow_http: bool,
     /// Deliver to public addresses.
     pub public: bool,
+    /// A PEM file of further certificate authorities; empty for none.
+    pub extra_ca: PathBuf,
     /// Blocks let through the guard.
     pub allow: Vec<IpNet>,
 }
@@ -180,6 +211,9 @@ impl Config {
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         config.storage.path = folder.join(&config.storage.path);
         config.storage.key_file = folder.join(&config.storage.key_file);
+        if config.egress.extra_ca != Path::new("") {
+            config.egress.extra_ca = folder.join(&config.egress.extra_ca);
+        }
         config.check_limits()?;
         Ok(config)
     }
@@ -191,6 +225,16 @@ impl Config {
         let wait_fits = |waits: &[Wait]| waits.iter().all(|wait| wait.0 <= 7 * day);
         let rules = [
             (self.server.max_body_bytes >= 1024, "server.max_body_bytes", "at least 1024"),
+            ((1..=100_000).contains(&self.limits.connections), "limits.connections", "1 to 100000"),
+            (
+                self.limits.client_timeout >= 15 * second,
+                "limits.client_timeout",
+                "at least 15s: a test delivery takes as long",
+            ),
+            ((1..=1_000_000).contains(&self.limits.waiting_writes), "limits.waiting_writes", "1 to 1000000"),
+            ((16..=65_536).contains(&self.limits.url_bytes), "limits.url_bytes", "16 to 65536"),
+            ((1..=500).contains(&self.limits.json_depth), "limits.json_depth", "1 to 500"),
+            ((1..=1000).contains(&self.limits.page_size), "limits.page_size", "1 to 1000"),
             (
                 (Duration::from_millis(100)..=minute).contains(&self.delivery.timeout),
                 "delivery.timeout",

@@ -33,6 +33,9 @@ pub enum Error {
         /// What to do about it.
         message: String,
     },
+    /// The caller asks too often; how long to wait.
+    #[error("too many requests: wait {} s", .0.as_secs().max(1))]
+    TooMany(std::time::Duration),
     /// Not possible right now (disk full, database busy, shutting down); nothing was stored, try again.
     #[error("{0}")]
     Unavailable(String),
@@ -95,6 +98,8 @@ pub enum Conflict {
     Different,
     /// It exists already.
     Exists,
+    /// There are as many as there may be.
+    LimitReached,
 }
 
 impl Error {

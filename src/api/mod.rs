@@ -4,16 +4,18 @@ pub mod asg;
 pub mod asilichain;
 mod auth;
 mod body;
+pub mod connections;
 mod contract;
 mod health;
 mod pages;
 mod problem;
+mod quota;
 mod refused;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use poem::{
-    Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Response,
+    Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response,
     http::{HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
@@ -22,10 +24,11 @@ use poem_openapi::{
 };
 use serde_json::Value;
 
-use self::{body::MaxBody, pages::Page, problem::Problem};
+pub use self::quota::Quota;
+use self::{body::MaxBody, pages::Page, problem::Problem, quota::Spent};
 use crate::{
     clock::SharedClock,
-    config::Config,
+    config::{Config, Limits},
     domain::{
         delivery::Attempt,
         endpoint::TargetUrl,
@@ -56,6 +59,10 @@ pub struct Deps {
     pub send_test: SendTest,
     /// How long a former secret signs too.
     pub secret_overlap: Duration,
+    /// What one client may take.
+    pub limits: Limits,
+    /// Counts the management requests of each token.
+    pub quota: Arc<Quota>,
 }
 
 /// A signing secret, and whether it was made here: then, and only then, it is shown.
@@ -71,6 +78,11 @@ impl Deps {
             Some(own) => Ok(Secret { secret: SigningSecret::parse(own)?, made: false }),
             None => Ok(Secret { secret: SigningSecret::from_random(random()?), made: true }),
         }
+    }
+
+    /// A subscriber's URL.
+    fn target(&self, text: &str) -> Result<TargetUrl> {
+        TargetUrl::parse(text, self.limits.url_bytes)
     }
 
     /// Asks the egress guard.
@@ -158,11 +170,13 @@ pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Resp
         .data(MaxBody(config.server.max_body_bytes))
         .data(config.asilichain.clone())
         .data(deps.clone());
-    Ok(routes.around(move |routes, request| {
+    Ok(routes.around(move |routes, mut request: Request| {
         let (allowed, pages, now) = (Arc::clone(&allowed), Arc::clone(&pages), deps.clock.now());
         async move {
             let request_id = RequestId::mint(now).to_string();
             let path = request.uri().path().to_owned();
+            let spent = Spent::default();
+            request.set_data(spent.clone());
             let page = pages.iter().find(|(at, _)| *at == path);
             let answer = match page {
                 Some((_, page)) => page.call(request).await,
@@ -172,7 +186,7 @@ pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Resp
                 Ok(response) => response,
                 Err(error) => refuse(&path, &request_id, &error, &allowed),
             };
-            Ok::<_, poem::Error>(with_request_id(response, &request_id))
+            Ok::<_, poem::Error>(spent.show(with_request_id(response, &request_id)))
         }
     }))
 }
@@ -188,6 +202,11 @@ fn refuse(path: &str, request_id: &str, error: &poem::Error, allowed: &Allowed) 
     let headers = response.headers_mut();
     match problem.status {
         StatusCode::UNAUTHORIZED => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        StatusCode::TOO_MANY_REQUESTS => {
+            if let Some(Error::TooMany(wait)) = problem.error {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            }
+        }
         StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"))),
         StatusCode::METHOD_NOT_ALLOWED => {
             if let Ok(methods) = HeaderValue::from_str(&allowed.at(path)) {

@@ -6,7 +6,7 @@ use poem::{
 };
 use poem_openapi::error::{AuthorizationError, ContentTypeError};
 
-use crate::error::{Conflict, Error, Invalid};
+use crate::error::{Error, Invalid};
 
 /// What an answer that refuses says, before it is given a vendor's shape.
 #[derive(Debug)]
@@ -27,9 +27,8 @@ impl ResponseError for Error {
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Conflict { reason: Conflict::Suspended | Conflict::Different | Conflict::Exists, .. } => {
-                StatusCode::CONFLICT
-            }
+            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

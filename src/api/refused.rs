@@ -29,7 +29,7 @@ pub(crate) trait Kind: Send + Sync + 'static {
 pub(crate) struct Reading;
 
 impl Kind for Reading {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 500, 503];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 429, 500, 503];
 }
 
 /// Of an operation that changes something, or makes something happen.
@@ -37,7 +37,7 @@ impl Kind for Reading {
 pub(crate) struct Writing;
 
 impl Kind for Writing {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 415, 422, 500, 503];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503];
 }
 
 /// An error on its way out of a handler.

@@ -12,6 +12,7 @@ macro_rules! say {
 
 mod account;
 mod check;
+mod key;
 mod listen;
 mod openapi;
 mod serve;
@@ -48,6 +49,7 @@ enum Command {
     Serve(serve::Args),
     Account(account::Args),
     Token(token::Args),
+    Key(key::Args),
     Listen(listen::Args),
     Check(check::Args),
     Openapi(openapi::Args),
@@ -71,6 +73,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args, config()?),
             Command::Account(args) => account::run(args, &config()?),
             Command::Token(args) => token::run(args, &config()?),
+            Command::Key(args) => key::run(&args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
@@ -86,7 +89,7 @@ fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// The database, also while a server runs on it.
 fn open(config: &Config) -> Result<Db> {
-    store::open(&config.storage, Arc::new(SystemClock), false)
+    store::open(&config.storage, config.limits.waiting_writes, Arc::new(SystemClock), false)
 }
 
 /// Prints one line of JSON.

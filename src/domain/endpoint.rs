@@ -9,9 +9,6 @@ use crate::{
     error::{Error, Invalid, Result},
 };
 
-/// Longest target URL, in bytes.
-pub const MAX_URL_BYTES: usize = 2048;
-
 /// The key of an endpoint's row.
 pub type EndpointKey = i64;
 
@@ -20,15 +17,15 @@ pub type EndpointKey = i64;
 pub struct TargetUrl(Url);
 
 impl TargetUrl {
-    /// Parses a subscriber's URL.
+    /// Parses a subscriber's URL of at most so many bytes.
     ///
     /// # Errors
     /// [`Invalid::Target`] for a URL that no delivery could or should be sent to.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str, max_bytes: usize) -> Result<Self> {
         let refuse =
             |problem: &str| Err(Error::invalid(Invalid::Target, format!("this URL cannot be used: {problem}")));
-        if text.len() > MAX_URL_BYTES {
-            return refuse("it is longer than 2048 bytes");
+        if text.len() > max_bytes {
+            return refuse(&format!("it is longer than {max_bytes} bytes"));
         }
         let mut url = match Url::parse(text) {
             Ok(url) => url,
@@ -48,6 +45,14 @@ impl TargetUrl {
         }
         url.set_fragment(None);
         Ok(Self(url))
+    }
+
+    /// The URL of a stored text; limits may have changed since it was taken.
+    ///
+    /// # Errors
+    /// As [`TargetUrl::parse`], for a damaged file.
+    pub fn from_stored(text: &str) -> Result<Self> {
+        Self::parse(text, usize::MAX)
     }
 
     /// Whether it is plain http.
@@ -76,11 +81,21 @@ impl TargetUrl {
 pub struct EventFilter(Vec<String>);
 
 impl EventFilter {
-    /// Checks a subscriber's list against the catalogue; doubles are dropped.
+    /// Checks a subscriber's list, of at most so many entries, against the catalogue; doubles are dropped.
     ///
     /// # Errors
-    /// An empty list, or an entry that can match nothing.
-    pub fn parse<'a>(entries: Vec<String>, catalogue: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
+    /// An empty list, one that is too long, or an entry that can match nothing.
+    pub fn parse<'a>(
+        entries: Vec<String>,
+        catalogue: impl Iterator<Item = &'a str> + Clone,
+        max_entries: usize,
+    ) -> Result<Self> {
+        if entries.len() > max_entries {
+            return Err(Error::request(format!(
+                "events has {} entries: at most {max_entries} are taken",
+                entries.len()
+            )));
+        }
         let mut kept: Vec<String> = Vec::new();
         for entry in entries {
             if !catalogue.clone().any(|kind| matches(&entry, kind)) {

@@ -7,8 +7,14 @@
 
 use std::{collections::HashMap, fmt};
 
-/// Deepest nesting of arrays and objects that is accepted.
-pub const MAX_DEPTH: usize = 64;
+/// What a payload may hold, so that every receiver can take it.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Deepest nesting of arrays and objects.
+    pub depth: usize,
+    /// Longest string, in bytes.
+    pub string_bytes: usize,
+}
 
 /// The largest integer that every reader of JSON keeps exactly: 2^53 - 1.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -37,10 +43,10 @@ impl fmt::Display for Flaw {
 /// ascending; of a duplicate key the first place and the last value are kept; strings are escaped as ECMAScript does.
 ///
 /// # Errors
-/// An integer literal beyond ±(2^53 - 1), a number that overflows, a lone surrogate, nesting deeper than [`MAX_DEPTH`],
-/// and text that is not JSON.
-pub fn stringify(text: &str) -> Result<String, Flaw> {
-    let mut reader = Reader { text, at: 0, path: Vec::new() };
+/// An integer literal beyond ±(2^53 - 1), a number that overflows, a lone surrogate, nesting or a string beyond the
+/// limits, and text that is not JSON.
+pub fn stringify(text: &str, limits: Limits) -> Result<String, Flaw> {
+    let mut reader = Reader { text, limits, at: 0, path: Vec::new() };
     let mut out = String::with_capacity(text.len());
     reader.skip_space();
     reader.value(&mut out)?;
@@ -65,6 +71,7 @@ enum Step {
 
 struct Reader<'a> {
     text: &'a str,
+    limits: Limits,
     at: usize,
     path: Vec<Step>,
 }
@@ -148,8 +155,8 @@ impl Reader<'_> {
     /// Steps over the opening bracket.
     fn enter(&mut self) -> Result<(), Flaw> {
         self.at += 1;
-        if self.path.len() >= MAX_DEPTH {
-            return Err(self.flaw("is nested more than 64 levels deep"));
+        if self.path.len() >= self.limits.depth {
+            return Err(self.flaw("is nested too deep: the server's limits.json_depth says how deep it may be"));
         }
         Ok(())
     }
@@ -197,6 +204,9 @@ impl Reader<'_> {
             let plain = rest.find(['"', '\\']).ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
             out.push_str(&rest[..plain]);
             self.at += plain + 1;
+            if out.len() > self.limits.string_bytes {
+                return Err(self.flaw("is a string too long: the server's limits.string_bytes says how long it may be"));
+            }
             if rest.as_bytes()[plain] == b'"' {
                 return Ok(out);
             }

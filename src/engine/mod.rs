@@ -23,7 +23,7 @@ use self::{
 };
 use crate::{
     clock::{SharedClock, Stopwatch},
-    config,
+    config::{self, Config},
     domain::{
         delivery::{Attempt, DeliveryKey, Failure, Outcome, Settlement},
         ids::{DeliveryId, EventId},
@@ -126,21 +126,25 @@ struct Turn {
 
 impl Engine {
     /// An engine at rest.
-    pub fn new(db: Db, clock: SharedClock, profiles: Profiles, settings: config::Delivery, guard: &Guard) -> Self {
+    ///
+    /// # Errors
+    /// A setting that cannot be used.
+    pub fn new(db: Db, clock: SharedClock, profiles: Profiles, config: &Config, guard: &Guard) -> Result<Self> {
+        let settings = config.delivery.clone();
         let (ended, ended_seen) = mpsc::unbounded_channel();
         let pulse = watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), due_seen: 0, busy: 0 });
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             db,
             clock,
             profiles,
             settings,
-            sender: Sender::new(guard),
+            sender: Sender::new(guard, &config.egress.extra_ca)?,
             pool: Pool::default(),
             tests: Semaphore::new(TESTS_AT_ONCE),
             ended,
             ended_seen: Mutex::new(Some(ended_seen)),
             pulse,
-        }))
+        })))
     }
 
     /// What it saw when it last came to rest.

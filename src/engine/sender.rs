@@ -3,19 +3,24 @@
 use std::{
     cell::Cell,
     io::{self, Read},
+    path::Path,
     time::Duration,
 };
 
 use ureq::{
     Agent, Body,
     http::Response,
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
     unversioned::transport::{
         Buffers, ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector, Transport,
     },
 };
 
 use super::egress::{Blocked, Guard};
-use crate::domain::delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome};
+use crate::{
+    domain::delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
+    error::{Error, Result},
+};
 
 /// Bytes that a connection buffers in each direction.
 const BUFFER: usize = 16 << 10;
@@ -48,10 +53,35 @@ pub(super) struct Sender {
     fresh: Agent,
 }
 
+/// The authorities to trust: the public ones, and those of a PEM file.
+fn roots(extra_ca: &Path) -> Result<RootCerts> {
+    if extra_ca == Path::new("") {
+        return Ok(RootCerts::WebPki);
+    }
+    let unusable =
+        |problem: String| Error::request(format!("egress.extra_ca: {} cannot be used: {problem}", extra_ca.display()));
+    let pem = std::fs::read(extra_ca).map_err(|error| unusable(error.to_string()))?;
+    let mut roots: Vec<Certificate<'static>> = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| unusable(error.to_string()))? {
+            roots.push(certificate);
+        }
+    }
+    if roots.is_empty() {
+        return Err(unusable("it holds no certificate in PEM form".to_owned()));
+    }
+    roots.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der)));
+    Ok(RootCerts::new_with_certs(&roots))
+}
+
 impl Sender {
-    pub(super) fn new(guard: &Guard) -> Self {
+    /// # Errors
+    /// A file of private authorities that cannot be used.
+    pub(super) fn new(guard: &Guard, extra_ca: &Path) -> Result<Self> {
+        let roots = roots(extra_ca)?;
         let agent = |idle: usize| {
             let config = Agent::config_builder()
+                .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .proxy(None)
@@ -68,7 +98,7 @@ impl Sender {
             let chain = Begin.chain(TcpConnector::default()).chain(Connected);
             Agent::with_parts(config, chain.chain(RustlsConnector::default()).chain(Ready), guard.clone())
         };
-        Self { pooled: agent(IDLE_CONNECTIONS), fresh: agent(0) }
+        Ok(Self { pooled: agent(IDLE_CONNECTIONS), fresh: agent(0) })
     }
 
     /// Makes one POST. A kept connection that breaks before any byte of an answer was merely stale: the POST is repeated

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, convert, lanes, queue, queue::Target};
+use super::{Tx, View, convert, keyring::key_of, lanes, queue, queue::Target};
 use crate::{
     domain::{
         account::Account,
@@ -13,7 +13,7 @@ use crate::{
         signature::SigningSecret,
         token::Walls,
     },
-    error::{Error, Missing, Result},
+    error::{Conflict, Error, Missing, Result},
 };
 
 const SELECT: &str =
@@ -22,14 +22,22 @@ const SELECT: &str =
 /// Registers an endpoint, active at once.
 ///
 /// # Errors
-/// Faults of the database only.
+/// [`Error::Conflict`] when the account has `most` of them already.
 pub fn create(
     tx: &Tx<'_>,
     account: &Account,
     url: TargetUrl,
     events: EventFilter,
     secret: &SigningSecret,
+    most: u64,
 ) -> Result<Endpoint> {
+    let mut count = tx.conn.prepare_cached("SELECT count(*) FROM endpoint WHERE account = ? AND state != 'deleted'")?;
+    if count.query_row([account.key], |row| row.get::<_, u64>(0))? >= most {
+        return Err(Error::conflict(
+            Conflict::LimitReached,
+            format!("this account has {most} webhooks already, as many as one may have: delete one first"),
+        ));
+    }
     let id = EndpointId::mint(tx.now);
     tx.conn
         .prepare_cached(
@@ -88,6 +96,50 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
         .prepare_cached("UPDATE endpoint SET former_secret = secret, former_until = ?2, secret = ?3 WHERE key = ?1")?
         .execute((endpoint.key, (tx.now + overlap).millis(), tx.keys.seal(endpoint.id, secret)?))?;
     Ok(())
+}
+
+/// Encrypts the secrets of the next endpoints after `from` with the current key, so many at a time; gives the last one's
+/// key, or `None` when there are no more.
+///
+/// # Errors
+/// Faults of the database, or a secret that does not open.
+pub fn reseal(tx: &Tx<'_>, from: EndpointKey, at_once: usize) -> Result<Option<EndpointKey>> {
+    let mut rows = tx
+        .conn
+        .prepare_cached("SELECT key, id, secret, former_secret FROM endpoint WHERE key > ? ORDER BY key LIMIT ?")?;
+    let mut rows = rows.query((from, at_once))?;
+    let mut last = None;
+    while let Some(row) = rows.next()? {
+        let key: EndpointKey = row.get("key")?;
+        let id = EndpointId::from_bytes(row.get("id")?);
+        let again = |sealed: Vec<u8>| tx.keys.seal(id, &tx.keys.open(id, &sealed)?);
+        let secret = again(row.get("secret")?)?;
+        let former = row.get::<_, Option<Vec<u8>>>("former_secret")?.map(again).transpose()?;
+        tx.conn
+            .prepare_cached("UPDATE endpoint SET secret = ?2, former_secret = ?3 WHERE key = ?1")?
+            .execute((key, secret, former))?;
+        last = Some(key);
+    }
+    Ok(last)
+}
+
+/// Forgets the old keys of the key file if no secret needs them any more; says whether it did.
+///
+/// # Errors
+/// Faults of the database, or a key file that cannot be written.
+pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
+    let current = tx.keys.current();
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT secret FROM endpoint UNION ALL SELECT former_secret FROM endpoint WHERE former_secret IS NOT NULL",
+    )?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        if key_of(&row.get::<_, Vec<u8>>(0)?) != current {
+            return Ok(false);
+        }
+    }
+    tx.keys.keep_current()?;
+    Ok(true)
 }
 
 /// Suspends an active endpoint and holds what is pending for it.
@@ -155,7 +207,13 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     if let Some(former) = row.get::<_, Option<Vec<u8>>>("former_secret")?.filter(|_| overlaps) {
         secrets.push(tx.keys.open(id, &former)?);
     }
-    Ok(Target { key, id, profile: row.get("profile")?, url: TargetUrl::parse(&row.get::<_, String>("url")?)?, secrets })
+    Ok(Target {
+        key,
+        id,
+        profile: row.get("profile")?,
+        url: TargetUrl::from_stored(&row.get::<_, String>("url")?)?,
+        secrets,
+    })
 }
 
 /// The endpoint of this id, deleted ones included.
@@ -214,7 +272,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         id: EndpointId::from_bytes(row.get("id")?),
         account: row.get("account")?,
         account_id: row.get("account_id")?,
-        url: TargetUrl::parse(&url).map_err(|_| convert::unreadable(&url))?,
+        url: TargetUrl::from_stored(&url).map_err(|_| convert::unreadable(&url))?,
         events: EventFilter::from_stored(&row.get::<_, String>("events")?),
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         suspended_at: convert::moment_if(row, "suspended_at")?,

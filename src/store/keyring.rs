@@ -7,8 +7,9 @@
 use std::{
     fmt, fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
 };
 
 use chacha20poly1305::{
@@ -26,14 +27,21 @@ const VERSION: u8 = 1;
 const NONCE: usize = 24;
 const HEADER: usize = 2 + NONCE;
 
-/// The keys, the current one first.
+/// The keys, the current one first. Another process may rotate them meanwhile: the file is read again when it has changed.
 pub struct KeyRing {
-    keys: Vec<(u8, XChaCha20Poly1305)>,
+    path: PathBuf,
+    keys: RwLock<Keys>,
+}
+
+struct Keys {
+    ring: Vec<(u8, Zeroizing<[u8; 32]>)>,
+    /// Which file they were read from: a rotation replaces it.
+    file: FileStamp,
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|(id, _)| id)).finish()
+        f.debug_struct("KeyRing").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -43,49 +51,33 @@ impl KeyRing {
     /// # Errors
     /// A file that cannot be read, or that holds anything but keys.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| unusable(path, &error.to_string()))?;
-        let keys = text.lines().filter(|line| !line.trim().is_empty()).map(|line| {
-            parse_key(line).ok_or_else(|| unusable(path, "a line is not '<id 0-255> <64 hexadecimal digits>'"))
-        });
-        let keys = keys.collect::<Result<Vec<_>>>()?;
-        if keys.is_empty() {
-            return Err(unusable(path, "it is empty"));
-        }
-        Ok(Self { keys })
+        Ok(Self { path: path.to_owned(), keys: RwLock::new(Keys::read(path)?) })
     }
 
     /// Makes a key file with one new key, readable by its owner only, on disk before this returns.
     ///
     /// # Errors
-    /// A file that cannot be written, or that is there already.
+    /// A file that cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let key = Zeroizing::new(random::<32>()?);
-        let mut line = Zeroizing::new(String::from("0 "));
-        for byte in key.iter() {
-            line.push_str(&format!("{byte:02x}"));
-        }
-        line.push('\n');
-        let write = || -> io::Result<()> {
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-            file.write_all(line.as_bytes())?;
-            file.sync_all()?;
-            fs::File::open(folder_of(path))?.sync_all()
-        };
-        write().map_err(|error| unusable(path, &error.to_string()))?;
+        write_file(path, &[(0, Zeroizing::new(random()?))])?;
         Self::read(path)
     }
 
     /// Whether a key of this id is held.
     pub(super) fn has(&self, id: u8) -> bool {
-        self.keys.iter().any(|(held, _)| *held == id)
+        self.keys().ring.iter().any(|(held, _)| *held == id)
     }
 
-    /// Encrypts a secret for the row of this endpoint.
+    /// Encrypts a secret for the row of this endpoint, with the current key.
     pub(super) fn seal(&self, endpoint: EndpointId, secret: &SigningSecret) -> Result<Vec<u8>> {
-        let (id, cipher) = self.keys.first().ok_or_else(|| Error::Internal("no encryption key".to_owned()))?;
+        if file_of(&self.path) != Some(self.keys().file) {
+            self.reload()?;
+        }
+        let keys = self.keys();
+        let (id, key) = keys.ring.first().ok_or_else(|| unusable(&self.path, "it is empty"))?;
         let nonce = random::<NONCE>()?;
         let payload = Payload { msg: secret.expose().as_bytes(), aad: &endpoint.to_bytes() };
-        let sealed = cipher
+        let sealed = cipher(key)
             .encrypt(&XNonce::from(nonce), payload)
             .map_err(|_| Error::Internal("a signing secret could not be encrypted".to_owned()))?;
         Ok([&[VERSION, *id][..], &nonce, &sealed].concat())
@@ -93,21 +85,117 @@ impl KeyRing {
 
     /// Decrypts the secret of this endpoint's row.
     pub(super) fn open(&self, endpoint: EndpointId, sealed: &[u8]) -> Result<SigningSecret> {
-        let wrong = || {
+        if key_of(sealed).is_some_and(|id| !self.has(id)) {
+            self.reload()?;
+        }
+        let secret = self.decrypt(endpoint, sealed).and_then(|secret| String::from_utf8(secret).ok());
+        SigningSecret::parse(secret.ok_or_else(|| {
             Error::Internal(format!(
                 "the signing secret of endpoint {endpoint} does not open: the key file is not the one it was sealed with"
             ))
-        };
-        let (header, ciphertext) = sealed.split_at_checked(HEADER).ok_or_else(wrong)?;
-        let nonce = <[u8; NONCE]>::try_from(&header[2..]).map_err(|_| wrong())?;
-        let cipher = self.keys.iter().find(|(id, _)| header[0] == VERSION && *id == header[1]).ok_or_else(wrong)?;
+        })?)
+    }
+
+    fn decrypt(&self, endpoint: EndpointId, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (header, ciphertext) = sealed.split_at_checked(HEADER).filter(|(header, _)| header[0] == VERSION)?;
+        let nonce = <[u8; NONCE]>::try_from(&header[2..]).ok()?;
+        let keys = self.keys();
+        let (_, key) = keys.ring.iter().find(|(id, _)| *id == header[1])?;
         let payload = Payload { msg: ciphertext, aad: &endpoint.to_bytes() };
-        let secret = cipher.1.decrypt(&XNonce::from(nonce), payload).map_err(|_| wrong())?;
-        SigningSecret::parse(String::from_utf8(secret).map_err(|_| wrong())?)
+        cipher(key).decrypt(&XNonce::from(nonce), payload).ok()
+    }
+
+    /// The id of the key that seals.
+    pub(super) fn current(&self) -> Option<u8> {
+        self.keys().ring.first().map(|(id, _)| *id)
+    }
+
+    /// Adds a new key and makes it the current one; the others still open what they sealed.
+    ///
+    /// # Errors
+    /// A file that cannot be written, or 256 keys.
+    pub(super) fn add(&self) -> Result<()> {
+        let mut ring = self.keys().ring.clone();
+        let free = (0..=u8::MAX).find(|id| !ring.iter().any(|(held, _)| held == id));
+        let id = free.ok_or_else(|| unusable(&self.path, "it holds 256 keys already"))?;
+        ring.insert(0, (id, Zeroizing::new(random()?)));
+        write_file(&self.path, &ring)?;
+        self.reload()
+    }
+
+    /// Forgets every key but the current one.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(super) fn keep_current(&self) -> Result<()> {
+        let ring: Vec<_> = self.keys().ring.iter().take(1).cloned().collect();
+        write_file(&self.path, &ring)?;
+        self.reload()
+    }
+
+    fn keys(&self) -> RwLockReadGuard<'_, Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reload(&self) -> Result<()> {
+        let keys = Keys::read(&self.path)?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
     }
 }
 
-fn parse_key(line: &str) -> Option<(u8, XChaCha20Poly1305)> {
+impl Keys {
+    fn read(path: &Path) -> Result<Self> {
+        let file = file_of(path).unwrap_or_default();
+        let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| unusable(path, &error.to_string()))?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let wrong = || unusable(path, "a line is not '<id 0-255> <64 hexadecimal digits>'");
+        let ring = lines.map(|line| parse_key(line).ok_or_else(wrong)).collect::<Result<Vec<_>>>()?;
+        if ring.is_empty() {
+            return Err(unusable(path, "it is empty"));
+        }
+        Ok(Self { ring, file })
+    }
+}
+
+/// The id of the key that sealed this.
+pub(super) fn key_of(sealed: &[u8]) -> Option<u8> {
+    sealed.get(1).copied()
+}
+
+fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&Key::from(*key))
+}
+
+/// Tells a file from the one that replaced it: inode, length, and when it was written, in seconds and nanoseconds.
+type FileStamp = (u64, u64, i64, i64);
+
+fn file_of(path: &Path) -> Option<FileStamp> {
+    fs::metadata(path).ok().map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+}
+
+/// Writes the keys to a new file beside, and puts it in the place of the old one: all or nothing, and on disk.
+fn write_file(path: &Path, ring: &[(u8, Zeroizing<[u8; 32]>)]) -> Result<()> {
+    let mut text = Zeroizing::new(String::new());
+    for (id, key) in ring {
+        text.push_str(&format!("{id} "));
+        key.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
+        text.push('\n');
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        fs::File::open(folder_of(path))?.sync_all()
+    };
+    write().map_err(|error| unusable(path, &error.to_string()))
+}
+
+fn parse_key(line: &str) -> Option<(u8, Zeroizing<[u8; 32]>)> {
     let (id, digits) = line.trim().split_once(' ')?;
     let mut key = Zeroizing::new([0; 32]);
     if digits.len() != 64 || !digits.is_ascii() {
@@ -116,7 +204,7 @@ fn parse_key(line: &str) -> Option<(u8, XChaCha20Poly1305)> {
     for (place, byte) in key.iter_mut().enumerate() {
         *byte = u8::from_str_radix(&digits[2 * place..2 * place + 2], 16).ok()?;
     }
-    Some((id.parse().ok()?, XChaCha20Poly1305::new(&Key::from(*key))))
+    Some((id.parse().ok()?, key))
 }
 
 fn unusable(path: &Path, problem: &str) -> Error {

@@ -12,6 +12,7 @@ mod keyring;
 mod lanes;
 mod open;
 pub mod queue;
+mod steps;
 pub mod tokens;
 mod writer;
 
@@ -32,9 +33,6 @@ pub use self::{
 };
 use crate::error::{Error, Result};
 
-/// Writes that may wait for the writer; beyond that a door answers "not available".
-const MAX_WAITING: usize = 10_000;
-
 /// A handle on the database. Cheap to clone; the file stays open, and locked if this process serves it, until all are gone.
 #[derive(Clone)]
 pub struct Db(Arc<Inner>);
@@ -43,6 +41,7 @@ struct Inner {
     queue: mpsc::Sender<Write>,
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
+    keys: Arc<KeyRing>,
     due: watch::Receiver<u64>,
     broken: watch::Receiver<Option<String>>,
     _lock: Option<File>,
@@ -109,6 +108,14 @@ impl Db {
     pub fn glance<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
         let conn = self.0.glance.lock().unwrap_or_else(PoisonError::into_inner);
         run(&View { conn: &conn })
+    }
+
+    /// Adds a new key to the key file; what is sealed from now on is sealed with it.
+    ///
+    /// # Errors
+    /// A key file that cannot be written.
+    pub fn add_key(&self) -> Result<()> {
+        self.0.keys.add()
     }
 
     /// Moves on whenever a commit made something due.

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use tokio::sync::{mpsc, watch};
 
-use super::{Db, Inner, KeyRing, MAX_WAITING, keyring::folder_of, writer::Writer};
+use super::{Db, Inner, KeyRing, keyring::folder_of, steps::Steps, writer::Writer};
 use crate::{
     clock::SharedClock,
     config::{Durability, Storage},
@@ -38,11 +38,11 @@ const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Opens the database, makes it if it is not there, and brings its schema up to date.
 ///
-/// With `serving`, an OS lock on a file beside it keeps every other server away; what the command line does needs none.
+/// At most `waiting_writes` wait for the writer. With `serving`, an OS lock on a file beside it keeps every other server away; what the command line does needs none.
 ///
 /// # Errors
 /// Another server on the same file; a foreign or newer file; a key file that is missing or not the right one.
-pub fn open(storage: &Storage, clock: SharedClock, serving: bool) -> Result<Db> {
+pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, serving: bool) -> Result<Db> {
     let lock = serving.then(|| lock(&storage.path)).transpose()?;
     refuse_foreign(&storage.path)?;
     let mut conn = connect(&storage.path, storage.durability)?;
@@ -60,10 +60,11 @@ pub fn open(storage: &Storage, clock: SharedClock, serving: bool) -> Result<Db> 
     let readers = r2d2::Pool::builder().max_size(READERS).min_idle(Some(1)).build(readers)?;
     let mut glance = connect(&storage.path, storage.durability)?;
     reading(&mut glance)?;
-    let (queue, waiting) = mpsc::channel(MAX_WAITING);
+    let (queue, waiting) = mpsc::channel(waiting_writes);
     let (due, due_seen) = watch::channel(0);
     let (broken, broken_seen) = watch::channel(None);
-    let writer = Writer { conn, queue: waiting, clock, keys, due, broken };
+    let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
+    let writer = Writer { conn, queue: waiting, clock, keys: Arc::clone(&keys), steps, due, broken };
     thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || writer.run())
@@ -72,6 +73,7 @@ pub fn open(storage: &Storage, clock: SharedClock, serving: bool) -> Result<Db> 
         queue,
         readers,
         glance: Mutex::new(glance),
+        keys,
         due: due_seen,
         broken: broken_seen,
         _lock: lock,
@@ -157,6 +159,8 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection> {
     conn.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
+    // What is deleted is overwritten: a secret must not outlive its row on a free page.
+    conn.pragma_update(None, "secure_delete", true)?;
     conn.pragma_update(
         None,
         "synchronous",

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{convert::is_full, keyring::KeyRing};
+use super::{convert::is_full, keyring::KeyRing, steps::Steps};
 use crate::{
     clock::SharedClock,
     domain::timestamp::Timestamp,
@@ -62,6 +62,8 @@ pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Write>,
     pub(super) clock: SharedClock,
     pub(super) keys: Arc<KeyRing>,
+    /// Notices that the clock was set; only a server does.
+    pub(super) steps: Option<Steps>,
     /// Moves on whenever a commit made something due.
     pub(super) due: watch::Sender<u64>,
     /// Set once when the disk cannot be trusted any more.
@@ -90,9 +92,14 @@ impl Writer {
     /// One group, one transaction. `Err` only for a fault after which nothing on the disk can be relied on.
     fn commit(&self, group: Vec<Write>) -> Result<(), String> {
         let mut answers = Vec::with_capacity(group.len());
+        let mut failed = self.execute("BEGIN IMMEDIATE").err();
+        // The moment is taken when the lock is: another process may have held it for seconds.
         let tx = Tx { conn: &self.conn, now: self.clock.now(), keys: &self.keys, wakes: Cell::new(false) };
-        let begun = self.execute("BEGIN IMMEDIATE");
-        let mut failed = begun.err();
+        let changes = self.conn.total_changes();
+        let uptime = self.clock.uptime();
+        if let (None, Some(steps)) = (&failed, &self.steps) {
+            failed = steps.follow(&tx, uptime).err();
+        }
         for write in group {
             // Once SQLite has rolled the group back, a further closure would write outside any transaction.
             let rolled_back = failed.is_none() && self.conn.is_autocommit();
@@ -112,8 +119,14 @@ impl Writer {
             }
             answers.push(answer);
         }
+        if let (None, Some(steps)) = (&failed, self.steps.as_ref().filter(|_| self.conn.total_changes() > changes)) {
+            failed = steps.note(&tx).err();
+        }
         let failed = failed.or_else(|| self.execute("COMMIT").err());
         let Some(error) = failed else {
+            if let Some(steps) = &self.steps {
+                steps.committed(tx.now, uptime);
+            }
             if tx.wakes.get() {
                 self.due.send_modify(|count| *count += 1);
             }

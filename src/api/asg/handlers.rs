@@ -15,6 +15,7 @@ use crate::{
         body::Body,
         refused::{Reading, Refused, Writing},
     },
+    config::Limits,
     domain::{
         endpoint::{EventFilter, TargetUrl},
         event::{self, Audience, IdempotencyKey, Published},
@@ -58,14 +59,15 @@ impl Routes {
         auth.0.walls(NAME, Scope::Webhooks)?;
         let account = auth.0.acts_for(body.0.account.as_deref(), "account")?.to_owned();
         let events = body.0.events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
-        let events = EventFilter::parse(events, [TASK_SETTLED].into_iter())?;
-        let url = TargetUrl::parse(&body.0.callback_url)?;
+        let events = EventFilter::parse(events, [TASK_SETTLED].into_iter(), deps.limits.events_per_webhook)?;
+        let url = deps.target(&body.0.callback_url)?;
         let secret = deps.secret(body.0.secret)?;
         deps.vet(&url).await?;
         let shown = secret.made.then(|| secret.secret.expose().to_owned());
+        let most = deps.limits.webhooks_per_account;
         let register = move |tx: &Tx<'_>| {
             let account = accounts::find(tx, NAME, &account)?;
-            endpoints::create(tx, &account, url, events, &secret.secret)
+            endpoints::create(tx, &account, url, events, &secret.secret, most)
         };
         let endpoint = deps.db.write(register).await?;
         Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
@@ -120,7 +122,7 @@ impl Routes {
     ) -> Result<Publication, Refused<Errors, Writing>> {
         auth.0.walls(NAME, Scope::Events)?;
         let account = auth.0.acts_for(body.0.account.as_deref(), "account")?.to_owned();
-        let (audience, key) = check(&body.0)?;
+        let (audience, key) = check(&body.0, &deps.limits)?;
         let task_id = body.0.task_id.clone();
         let publish = move |tx: &Tx<'_>| {
             let event = event::NewEvent {
@@ -198,7 +200,7 @@ impl Routes {
 }
 
 /// Checks what a publish asks for: whom it is for, and the key under which a repeat is known.
-fn check(body: &NewEvent) -> Result<(Audience, IdempotencyKey)> {
+fn check(body: &NewEvent, limits: &Limits) -> Result<(Audience, IdempotencyKey)> {
     if body.event != TASK_SETTLED {
         let message = format!("event '{}' is unknown: expected {TASK_SETTLED}", body.event);
         return Err(Error::invalid(Invalid::UnknownEvent, message));
@@ -206,9 +208,15 @@ fn check(body: &NewEvent) -> Result<(Audience, IdempotencyKey)> {
     if !Timestamp::is_rfc3339(&body.settled_at) {
         return Err(Error::request("settled_at is no RFC 3339 time, such as 2026-04-08T21:05:00Z"));
     }
+    for (field, text) in [("consensus_label", &body.consensus_label), ("bsv_txid", &body.bsv_txid)] {
+        if text.len() > limits.string_bytes {
+            let message = format!("{field} is a string too long: at most {} bytes are taken", limits.string_bytes);
+            return Err(Error::invalid(Invalid::Payload, message));
+        }
+    }
     let audience = match &body.callback_url {
         None => Audience::Subscribers,
-        Some(url) => Audience::Target(TargetUrl::parse(url)?),
+        Some(url) => Audience::Target(TargetUrl::parse(url, limits.url_bytes)?),
     };
     let parts = [
         body.consensus_label.as_str(),

@@ -50,10 +50,11 @@ impl Shape for Errors {
         (401, "No token, or one that is unknown or revoked."),
         (403, "The token lacks the scope, or belongs to another vendor's routes or another account."),
         (404, "There is no such thing in this account."),
-        (409, "The same task_id was published with another body."),
+        (409, "The same task_id was published with another body, or the account has as many webhooks as it may have."),
         (413, "The body is larger than max_body_bytes."),
         (415, "The body is not sent as application/json."),
         (422, "The URL may not be delivered to, the event is unknown, or callback_url is no active webhook."),
+        (429, "Too many requests of this token; Retry-After says how long to wait."),
         (500, "A fault of the server; its log says more."),
         (503, "The server cannot take this now; nothing was stored, try again."),
     ];

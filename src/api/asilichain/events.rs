@@ -60,7 +60,7 @@ impl Routes {
     ) -> Result<Publication, Refused<Errors, Writing>> {
         auth.0.walls(NAME, Scope::Events)?;
         let account_id = auth.0.acts_for(body.0.cooperative_id.as_deref(), "cooperative_id")?.to_owned();
-        let data = check(&body.0)?;
+        let data = check(&body.0, &deps.limits)?;
         let NewEvent { event: kind, created_at, .. } = body.0;
         let key = idempotency_key
             .0
@@ -146,7 +146,7 @@ impl Routes {
 }
 
 /// Checks an event against the catalogue, and prints its data as it will be delivered.
-fn check(body: &NewEvent) -> Result<String> {
+fn check(body: &NewEvent, limits: &config::Limits) -> Result<String> {
     if catalogue::find(&body.event).is_none() {
         let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", body.event);
         return Err(Error::invalid(Invalid::UnknownEvent, message));
@@ -158,7 +158,8 @@ fn check(body: &NewEvent) -> Result<String> {
     if !data.starts_with('{') {
         return Err(Error::invalid(Invalid::Payload, "data is no JSON object"));
     }
-    json::stringify(data).map_err(|flaw| Error::invalid(Invalid::Payload, format!("data{flaw}")))
+    let limits = json::Limits { depth: limits.json_depth, string_bytes: limits.string_bytes };
+    json::stringify(data, limits).map_err(|flaw| Error::invalid(Invalid::Payload, format!("data{flaw}")))
 }
 
 /// A structured header value is quoted; a bare one is taken too (IETF draft 07 of the Idempotency-Key header).

@@ -63,13 +63,14 @@ impl Shape for Errors {
             404,
             "`WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `EVENT_NOT_FOUND`, `COOPERATIVE_NOT_FOUND`, `NOT_FOUND`: there is no such thing in this account.",
         ),
-        (409, "`WEBHOOK_SUSPENDED`: resume the webhook first."),
+        (409, "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first."),
         (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes."),
         (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json."),
         (
             422,
             "`URL_NOT_ALLOWED`, `UNKNOWN_EVENT`, `INVALID_PAYLOAD`, `IDEMPOTENCY_KEY_REUSED`: well-formed, but it cannot be accepted.",
         ),
+        (429, "`RATE_LIMITED`: too many requests of this token; `Retry-After` says how long to wait."),
         (500, "`INTERNAL`: a fault of the server; its log says more, under the request_id."),
         (503, "`UNAVAILABLE`: the server cannot take this now; nothing was stored, try again."),
     ];
@@ -97,6 +98,7 @@ fn code(problem: &Problem) -> &'static str {
         Some(Error::NotFound(Missing::Event)) => "EVENT_NOT_FOUND",
         Some(Error::NotFound(Missing::Account)) => "COOPERATIVE_NOT_FOUND",
         Some(Error::Conflict { reason: Conflict::Suspended, .. }) => "WEBHOOK_SUSPENDED",
+        Some(Error::Conflict { reason: Conflict::LimitReached, .. }) => "LIMIT_REACHED",
         Some(Error::Invalid { reason, .. }) => match reason {
             Invalid::Request => "INVALID_REQUEST",
             Invalid::Payload => "INVALID_PAYLOAD",

@@ -22,7 +22,7 @@ use crate::{
     },
     config,
     domain::{
-        endpoint::{Endpoint, EndpointState, EventFilter, SuspendedReason, TargetUrl},
+        endpoint::{Endpoint, EndpointState, EventFilter, SuspendedReason},
         ids::{DeliveryId, EndpointId},
         token::{Scope, Walls},
     },
@@ -77,14 +77,15 @@ impl Routes {
     ) -> Result<Registered, Refused<Errors, Writing>> {
         auth.0.walls(NAME, Scope::Webhooks)?;
         let account = auth.0.acts_for(Some(&body.0.cooperative_id), "cooperative_id")?.to_owned();
-        let events = EventFilter::parse(body.0.events, catalogue::names())?;
-        let url = TargetUrl::parse(&body.0.url)?;
+        let events = EventFilter::parse(body.0.events, catalogue::names(), deps.limits.events_per_webhook)?;
+        let url = deps.target(&body.0.url)?;
         let secret = deps.secret(body.0.secret)?;
         deps.vet(&url).await?;
         let shown = secret.made.then(|| secret.secret.expose().to_owned());
+        let most = deps.limits.webhooks_per_account;
         let register = move |tx: &Tx<'_>| {
             let account = accounts::find(tx, NAME, &account)?;
-            endpoints::create(tx, &account, url, events, &secret.secret)
+            endpoints::create(tx, &account, url, events, &secret.secret, most)
         };
         let endpoint = deps.db.write(register).await?;
         Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
@@ -140,8 +141,9 @@ impl Routes {
         body: Body<WebhookChange>,
     ) -> Result<Body<WebhookView>, Refused<Errors, Writing>> {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
-        let url = body.0.url.as_deref().map(TargetUrl::parse).transpose()?;
-        let events = body.0.events.map(|events| EventFilter::parse(events, catalogue::names())).transpose()?;
+        let url = body.0.url.as_deref().map(|url| deps.target(url)).transpose()?;
+        let most = deps.limits.events_per_webhook;
+        let events = body.0.events.map(|events| EventFilter::parse(events, catalogue::names(), most)).transpose()?;
         let secret = body.0.secret.map(|secret| deps.secret(Some(secret))).transpose()?;
         if let Some(url) = &url {
             deps.vet(url).await?;
@@ -248,8 +250,7 @@ impl Routes {
         status: Query<Option<DeliveryStatus>>,
         /// Only those of this event.
         event: Query<Option<String>>,
-        /// Deliveries on a page, 1 to 100. Default: 20.
-        #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+        /// Deliveries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
@@ -257,8 +258,11 @@ impl Routes {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let after = cursor.0.map(|cursor| DeliveryId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
         let filter = Filter { state: status.0.map(DeliveryStatus::into), kind: event.0, after };
-        let limit = limit.0.unwrap_or(PAGE) as usize;
-        let look = deps.db.read(move |view| deliveries::list(view, &see(view, &walls, id)?, &filter, limit));
+        let limit = limit.0.unwrap_or(PAGE.min(deps.limits.page_size));
+        if !(1..=deps.limits.page_size).contains(&limit) {
+            return Err(Error::request(format!("limit must be 1 to {}", deps.limits.page_size)).into());
+        }
+        let look = deps.db.read(move |view| deliveries::list(view, &see(view, &walls, id)?, &filter, limit as usize));
         let (page, more) = look.await?;
         Ok(Body(DeliveryPage {
             next_cursor: page.last().filter(|_| more).map(|last| last.id.to_string()),

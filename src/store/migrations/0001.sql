@@ -112,6 +112,12 @@ CREATE TABLE attempt (
   PRIMARY KEY (delivery, number)
 ) STRICT, WITHOUT ROWID;
 
+-- The last moment at which the server wrote, to the second: a clock that was set back while it was down is noticed by it.
+CREATE TABLE moment (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  at  INTEGER NOT NULL
+) STRICT;
+
 -- What a person has to be told, written in the transaction that decided it.
 CREATE TABLE alert (
   key         INTEGER PRIMARY KEY,

@@ -1,0 +1,46 @@
+//! `ngoma key`: the key file that encrypts signing secrets.
+
+use clap::Subcommand;
+
+use super::{block_on, open};
+use crate::{config::Config, error::Result, store::endpoints};
+
+/// Secrets that are encrypted again in one transaction.
+const AT_ONCE: usize = 100;
+
+/// Rotate the key that encrypts signing secrets
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  ngoma key rotate && cp ngoma.key /safe/place/")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new key and encrypt every signing secret again with it, also while the server runs
+    #[command(
+        after_help = "Example:\n  ngoma key rotate\n\nThe old key stays in the file until no secret needs it. Backups of the database made before need the old key file."
+    )]
+    Rotate {},
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
+    let Command::Rotate {} = args.command;
+    let db = open(config)?;
+    db.add_key()?;
+    let forgotten = block_on(async {
+        let mut from = 0;
+        while let Some(last) = db.write(move |tx| endpoints::reseal(tx, from, AT_ONCE)).await? {
+            from = last;
+        }
+        db.write(endpoints::forget_old_keys).await
+    })?;
+    let file = config.storage.key_file.display();
+    if forgotten {
+        say!("every secret is encrypted with a new key; back up {file} now, apart from the database");
+    } else {
+        say!("a new key is in {file}; some secrets still need the old one: run this again");
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Steps of the wall clock: when it is set, due times are moved along, so that each delivery waits as long as was decided.
+//!
+//! A step is where the wall clock moved by another amount than time passed. It is looked for in every transaction before
+//! anything else happens there, so nothing is written between a step and its correction.
+
+use std::{cell::Cell, time::Duration};
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::Tx;
+use crate::{clock::SharedClock, domain::timestamp::Timestamp};
+
+/// A difference smaller than this is drift, in milliseconds.
+const STEP_MS: i64 = 1000;
+/// How often the moment is written down, in milliseconds.
+const NOTE_MS: i64 = 1000;
+
+/// The clocks as they were at the last commit.
+pub(super) struct Steps {
+    wall: Cell<Timestamp>,
+    uptime: Cell<Duration>,
+    noted: Cell<Timestamp>,
+}
+
+impl Steps {
+    /// Watches from now on; or from the last moment written down, if that lies in the future: then the clock was set back
+    /// while no server ran.
+    pub(super) fn watch(conn: &Connection, clock: &SharedClock) -> rusqlite::Result<Self> {
+        let noted: Option<i64> = conn.query_row("SELECT at FROM moment", [], |row| row.get(0)).optional()?;
+        let noted = Timestamp::from_millis(noted.unwrap_or(0));
+        Ok(Self { wall: Cell::new(noted.max(clock.now())), uptime: Cell::new(clock.uptime()), noted: Cell::new(noted) })
+    }
+
+    /// Moves every due time along if the clock has stepped. Takes time in proportion to what is pending; clocks are seldom
+    /// set.
+    pub(super) fn follow(&self, tx: &Tx<'_>, uptime: Duration) -> rusqlite::Result<()> {
+        let passed = i64::try_from(uptime.saturating_sub(self.uptime.get()).as_millis()).unwrap_or(i64::MAX);
+        let step = tx.now.millis().saturating_sub(self.wall.get().millis()).saturating_sub(passed);
+        if step.abs() < STEP_MS {
+            return Ok(());
+        }
+        tracing::warn!(
+            step_ms = step,
+            "the clock was set: due times are moved along, so that nothing waits longer or less"
+        );
+        tx.conn.prepare_cached("UPDATE delivery SET due_at = due_at + ? WHERE state = 'pending'")?.execute([step])?;
+        tx.conn.prepare_cached("UPDATE lane SET turn_at = turn_at + ? WHERE turn_at IS NOT NULL")?.execute([step])?;
+        tx.wakes.set(true);
+        Ok(())
+    }
+
+    /// Writes the moment down, now and then, beside something else that is written.
+    pub(super) fn note(&self, tx: &Tx<'_>) -> rusqlite::Result<()> {
+        if (tx.now.millis() - self.noted.get().millis()).abs() >= NOTE_MS {
+            let sql = "INSERT INTO moment (one, at) VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at";
+            tx.conn.prepare_cached(sql)?.execute([tx.now.millis()])?;
+            self.noted.set(tx.now);
+        }
+        Ok(())
+    }
+
+    /// The transaction of this moment is on disk.
+    pub(super) fn committed(&self, now: Timestamp, uptime: Duration) {
+        self.wall.set(now);
+        self.uptime.set(uptime);
+    }
+}
