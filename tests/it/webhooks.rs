@@ -387,7 +387,7 @@ fn data_that_no_receiver_could_read_exactly_is_refused_with_its_path() {
         (r#"{"a":[1,{"id":9007199254740993}]}"#, "data.a[1].id"),
         (r#"{"a":1e400}"#, "data.a"),
         (r#"{"a":"\ud800"}"#, "data.a"),
-        (&format!(r#"{{"a":{deep}}}"#), "levels deep"),
+        (&format!(r#"{{"a":{deep}}}"#), "nested too deep"),
         (r#"[1]"#, "data is no JSON object"),
         (r#""text""#, "data is no JSON object"),
         ("null", "data"),
