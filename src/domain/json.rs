@@ -173,6 +173,9 @@ impl Reader<'_> {
         let length = rest.find(|c: char| !matches!(c, '-' | '+' | '.' | 'e' | 'E' | '0'..='9')).unwrap_or(rest.len());
         let literal = &rest[..length];
         self.at += length;
+        if !is_number(literal) {
+            return Err(self.flaw("is not JSON: a number was expected"));
+        }
         if !literal.contains(['.', 'e', 'E']) {
             let magnitude = literal.trim_start_matches('-').parse::<u64>().unwrap_or(u64::MAX);
             if magnitude > MAX_SAFE_INTEGER {
@@ -194,11 +197,14 @@ impl Reader<'_> {
         let mut out = String::new();
         loop {
             let rest = &self.text[self.at..];
-            let plain = rest.find(['"', '\\']).ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
+            let plain = rest.find(|c| matches!(c, '"' | '\\' | '\0'..' '));
+            let plain = plain.ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
             out.push_str(&rest[..plain]);
             self.at += plain + 1;
-            if rest.as_bytes()[plain] == b'"' {
-                return Ok(out);
+            match rest.as_bytes()[plain] {
+                b'"' => return Ok(out),
+                b'\\' => {}
+                _ => return Err(self.flaw("is not JSON: a string holds a bare control character")),
             }
             let escape = self.peek().ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
             self.at += 1;
@@ -267,6 +273,16 @@ impl Reader<'_> {
         });
         Flaw { path: path.collect(), problem }
     }
+}
+
+/// Whether a literal is a number in JSON's grammar, which is narrower than Rust's: no `01`, `1.` or `-.5`.
+fn is_number(literal: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let whole = whole.strip_prefix('-').unwrap_or(whole);
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    digits(whole) && (whole == "0" || !whole.starts_with('0')) && digits(fraction) && digits(exponent)
 }
 
 /// The array index that a key is, in ECMAScript's eyes: canonical decimal digits up to 2^32 - 2.

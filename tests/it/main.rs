@@ -9,6 +9,7 @@ mod asilichain;
 mod bad_input;
 mod cli;
 mod docs;
+mod json;
 mod program;
 mod receiver;
 mod sending;
