@@ -1,7 +1,7 @@
 //! The fixed point of `JSON.stringify(JSON.parse(x))`.
 //!
 //! AsiliChain's page verifies a signature over `JSON.stringify(req.body)`: the receiver parses the body and prints it
-//! again before it hashes. [`stringify`] prints a producer's JSON as ECMAScript would, so that printing it again changes
+//! again before it hashes. [`stringify()`] prints a producer's JSON as ECMAScript would, so that printing it again changes
 //! nothing; what could not survive that is refused with the path of the offending value. It works on the raw text, because
 //! a parsed value has already lost long integers and duplicate keys.
 
