@@ -177,6 +177,8 @@ pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Resp
             let path = request.uri().path().to_owned();
             let spent = Spent::default();
             request.set_data(spent.clone());
+            let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
+                || request.header(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
             let page = pages.iter().find(|(at, _)| *at == path);
             let answer = match page {
                 Some((_, page)) => page.call(request).await,
@@ -184,7 +186,14 @@ pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Resp
             };
             let response = match answer {
                 Ok(response) => response,
-                Err(error) => refuse(&path, &request_id, &error, &allowed),
+                Err(error) => {
+                    let mut refusal = refuse(&path, &request_id, &error, &allowed);
+                    if has_body && refusal.status().is_client_error() {
+                        // The body may not have been read: what follows on this connection would not be a request.
+                        refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    refusal
+                }
             };
             Ok::<_, poem::Error>(spent.show(with_request_id(response, &request_id)))
         }

@@ -1,7 +1,7 @@
 //! The fixed point of `JSON.stringify(JSON.parse(x))`.
 //!
 //! AsiliChain's page verifies a signature over `JSON.stringify(req.body)`: the receiver parses the body and prints it
-//! again before it hashes. [`stringify`] prints a producer's JSON as ECMAScript would, so that printing it again changes
+//! again before it hashes. [`stringify()`] prints a producer's JSON as ECMAScript would, so that printing it again changes
 //! nothing; what could not survive that is refused with the path of the offending value. It works on the raw text, because
 //! a parsed value has already lost long integers and duplicate keys.
 
@@ -180,6 +180,9 @@ impl Reader<'_> {
         let length = rest.find(|c: char| !matches!(c, '-' | '+' | '.' | 'e' | 'E' | '0'..='9')).unwrap_or(rest.len());
         let literal = &rest[..length];
         self.at += length;
+        if !is_number(literal) {
+            return Err(self.flaw("is not JSON: a number was expected"));
+        }
         if !literal.contains(['.', 'e', 'E']) {
             let magnitude = literal.trim_start_matches('-').parse::<u64>().unwrap_or(u64::MAX);
             if magnitude > MAX_SAFE_INTEGER {
@@ -201,14 +204,17 @@ impl Reader<'_> {
         let mut out = String::new();
         loop {
             let rest = &self.text[self.at..];
-            let plain = rest.find(['"', '\\']).ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
+            let plain = rest.find(|c| matches!(c, '"' | '\\' | '\0'..' '));
+            let plain = plain.ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
             out.push_str(&rest[..plain]);
             self.at += plain + 1;
             if out.len() > self.limits.string_bytes {
                 return Err(self.flaw("is a string too long: the server's limits.string_bytes says how long it may be"));
             }
-            if rest.as_bytes()[plain] == b'"' {
-                return Ok(out);
+            match rest.as_bytes()[plain] {
+                b'"' => return Ok(out),
+                b'\' => {}
+                _ => return Err(self.flaw("is not JSON: a string holds a bare control character")),
             }
             let escape = self.peek().ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
             self.at += 1;
@@ -277,6 +283,16 @@ impl Reader<'_> {
         });
         Flaw { path: path.collect(), problem }
     }
+}
+
+/// Whether a literal is a number in JSON's grammar, which is narrower than Rust's: no `01`, `1.` or `-.5`.
+fn is_number(literal: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let whole = whole.strip_prefix('-').unwrap_or(whole);
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    digits(whole) && (whole == "0" || !whole.starts_with('0')) && digits(fraction) && digits(exponent)
 }
 
 /// The array index that a key is, in ECMAScript's eyes: canonical decimal digits up to 2^32 - 2.
