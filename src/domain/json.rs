@@ -213,7 +213,7 @@ impl Reader<'_> {
             }
             match rest.as_bytes()[plain] {
                 b'"' => return Ok(out),
-                b'\' => {}
+                b'\\' => {}
                 _ => return Err(self.flaw("is not JSON: a string holds a bare control character")),
             }
             let escape = self.peek().ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
