@@ -1,23 +1,12 @@
 //! What `JSON.stringify` does to a payload, Ngoma does beforehand, so that nothing changes when a receiver does it.
 
-use ngoma::domain::{
-    json::{self, Flaw, Limits},
-    signature::SigningSecret,
-    timestamp::Timestamp,
-};
+use ngoma::domain::{signature::SigningSecret, timestamp::Timestamp};
 use proptest::{prelude::*, sample::Index};
 
 use crate::{
     children::{ask, node},
-    payloads::{self, Samples},
+    payloads::{self, MAX_DEPTH, Samples, stringify},
 };
-
-/// As in the shipped config.
-const MAX_DEPTH: usize = 64;
-
-fn stringify(text: &str) -> Result<String, Flaw> {
-    json::stringify(text, Limits { depth: MAX_DEPTH, string_bytes: 65_536 })
-}
 
 #[test]
 fn a_text_is_printed_as_javascript_prints_it() {

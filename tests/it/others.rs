@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ngoma::{
     clock::{Clock, SystemClock},
-    domain::{ids::EventId, json::stringify, signature::SigningSecret},
+    domain::{ids::EventId, signature::SigningSecret},
 };
 use serde_json::json;
 
@@ -155,7 +155,7 @@ fn publish(world: &World, client: &Client, path: &'static str, bodies: &[String]
 /// AsiliChain events, as a producer writes them.
 fn events(samples: &mut Samples) -> Vec<String> {
     let all = samples.draw(EVENTS, &payloads::data());
-    let odd = all.iter().filter(|data| stringify(data).as_ref() != Ok(data)).count();
+    let odd = all.iter().filter(|data| payloads::stringify(data).as_ref() != Ok(data)).count();
     assert!(odd > EVENTS / 2, "only {odd} payloads are anything that JavaScript prints otherwise");
     let kinds = ["batch.exported", "loan.repaid", "dds.filed"].into_iter().cycle();
     let events =

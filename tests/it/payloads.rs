@@ -2,13 +2,20 @@
 
 use std::{env, thread};
 
-use ngoma::domain::json::MAX_DEPTH;
+use ngoma::domain::json::{self, Flaw, Limits};
 use proptest::{
     prelude::*,
     sample::select,
     strategy::{BoxedStrategy, ValueTree},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
+
+/// Deepest nesting and longest string, as in the shipped config.
+pub const MAX_DEPTH: usize = 64;
+
+pub fn stringify(text: &str) -> Result<String, Flaw> {
+    json::stringify(text, Limits { depth: MAX_DEPTH, string_bytes: 65_536 })
+}
 
 /// Numbers that languages print differently.
 const NUMBERS: &[&str] = &[
