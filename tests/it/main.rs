@@ -13,6 +13,7 @@ mod model;
 mod program;
 mod queue;
 mod receiver;
+mod restart;
 mod sending;
 mod settlement;
 mod webhooks;

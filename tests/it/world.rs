@@ -196,6 +196,14 @@ impl World {
         rest.expect("the engine comes to rest").expect("the engine runs");
     }
 
+    /// Attempts under way, once the engine has looked for work at this moment.
+    pub fn in_flight(&self) -> usize {
+        let running = self.running();
+        let (mut pulse, now) = (running.pulse.clone(), self.now());
+        let looked = async { tokio::time::timeout(PATIENCE, pulse.wait_for(|pulse| pulse.at == now)).await };
+        running.runtime.block_on(async { looked.await.expect("the engine looks").expect("the engine runs").busy })
+    }
+
     /// Moves the clock, then waits until what became due was done.
     pub fn advance(&self, by: &str) {
         self.clock.set(self.now() + humantime::parse_duration(by).expect("a duration"));
