@@ -10,6 +10,7 @@ mod bad_input;
 mod cli;
 mod docs;
 mod model;
+mod opening;
 mod program;
 mod queue;
 mod receiver;
