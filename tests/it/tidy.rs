@@ -298,7 +298,12 @@ fn functions(source: &Source) -> Vec<(usize, usize)> {
         before.is_none_or(|c| c.is_whitespace() || c == '(')
     });
     let measure = |(at, _): (usize, &str)| {
-        let body = at + text[at..].find(['{', ';'])?;
+        // A semicolon ends a declaration without a body, but not inside an array's type.
+        let mut brackets = 0;
+        let body = text[at..].char_indices().find_map(|(place, c)| {
+            brackets += i32::from(matches!(c, '[' | '(')) - i32::from(matches!(c, ']' | ')'));
+            (brackets == 0 && matches!(c, '{' | ';')).then_some(at + place)
+        })?;
         if text[body..].starts_with(';') {
             return None;
         }
@@ -313,8 +318,7 @@ fn functions(source: &Source) -> Vec<(usize, usize)> {
         })?;
         Some((text[..at].matches('\n').count() + 1, text[at..end].matches('\n').count() + 1))
     };
-    let functions: Vec<_> = starts.filter_map(measure).collect();
-    functions
+    starts.filter_map(measure).collect()
 }
 
 #[test]
@@ -366,6 +370,14 @@ fn no_file_knows_the_machine_it_was_written_on() {
         ));
     }
     none(&violations);
+}
+
+#[test]
+fn the_reader_of_the_source_measures_functions() {
+    let bones = "trait A {\n    fn a(x: [u8; 2]);\n    fn b() -> [u8; 2] {\n        {}\n    }\n}\nfn c() {}";
+    let bones: Vec<String> = bones.lines().map(str::to_owned).collect();
+    let source = Source { name: String::new(), lines: Vec::new(), code: Vec::new(), bones };
+    assert_eq!(functions(&source), [(3, 3), (7, 1)]);
 }
 
 #[test]
