@@ -104,3 +104,8 @@ impl Stopwatch {
         self.0.elapsed()
     }
 }
+
+/// The moment so long from now, for a timer that is set again and again.
+pub fn from_now(wait: Duration) -> tokio::time::Instant {
+    tokio::time::Instant::now() + wait
+}

@@ -20,10 +20,10 @@ use poem::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep, sleep},
+    time::{Sleep, sleep},
 };
 
-use crate::config::Limits;
+use crate::{clock::from_now, config::Limits};
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -95,7 +95,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         if matches!(written, Poll::Ready(Ok(_))) {
-            let until = Instant::now() + self.timeout;
+            let until = from_now(self.timeout);
             self.deadline.as_mut().reset(until);
         }
         written

@@ -99,7 +99,9 @@ pub(super) fn freed(tx: &Tx<'_>, endpoint: EndpointKey, ended: Ended) -> Result<
         Ended::TimedOut => {
             "UPDATE lane SET in_flight = in_flight - 1, full = in_flight > 1, proven = 0, probation = 1 WHERE endpoint = ?"
         }
-        Ended::Lost => "UPDATE lane SET in_flight = in_flight - 1, full = 0 WHERE endpoint = ?",
+        Ended::Lost => {
+            "UPDATE lane SET in_flight = in_flight - 1, full = proven = 0 AND in_flight > 1 WHERE endpoint = ?"
+        }
     };
     tx.conn.prepare_cached(sql)?.execute([endpoint])?;
     Ok(())

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
+    io::{ErrorKind, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -24,6 +25,10 @@ use crate::{
 
 /// Marks a SQLite file as ours: "Ngom" in ASCII.
 const APPLICATION_ID: i32 = 0x4E67_6F6D;
+/// The first bytes of every SQLite file.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// The bytes of a SQLite file up to and with its application id.
+const HEADER: usize = 72;
 /// Reading connections.
 const READERS: u32 = 4;
 /// How long a write waits for a lock that another process holds, in milliseconds.
@@ -131,18 +136,20 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     if length == 0 {
         return Ok(());
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let uri = url::Url::from_file_path(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
-        .map_err(|()| at(path, "is no usable path"))?;
-    let id = Connection::open_with_flags(format!("{uri}?immutable=1"), flags)
-        .and_then(|conn| conn.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0)));
-    match id {
-        Ok(APPLICATION_ID) => Ok(()),
-        Ok(_) => Err(at(path, "is a SQLite file of another program: name another file in storage.path")),
-        Err(error) => {
-            Err(at(path, &format!("cannot be read as a database ({error}): restore a backup, or name another file")))
-        }
+    // Past SQLite, which without the log would take a file whose last checkpoint was cut off for a damaged one. This
+    // process has no connection to the file yet: closing this one would drop its locks.
+    let mut header = [0; HEADER];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
+        Ok(()) if !header.starts_with(MAGIC) => Err(no_database(path)),
+        Ok(()) if header.ends_with(&APPLICATION_ID.to_be_bytes()) => Ok(()),
+        Ok(()) => Err(at(path, "is a SQLite file of another program: name another file in storage.path")),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(no_database(path)),
+        Err(error) => Err(at(path, &format!("cannot be read: {error}"))),
     }
+}
+
+fn no_database(path: &Path) -> Error {
+    at(path, "cannot be read as a database: restore a backup, or name another file")
 }
 
 fn connect(path: &Path, durability: Durability) -> Result<Connection> {

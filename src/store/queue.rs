@@ -260,6 +260,14 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<usize> {
     Ok(rows.len())
 }
 
+/// Moves every due time by so many milliseconds.
+pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
+    tx.conn.prepare_cached("UPDATE delivery SET due_at = due_at + ? WHERE state = 'pending'")?.execute([by])?;
+    tx.conn.prepare_cached("UPDATE lane SET turn_at = turn_at + ? WHERE turn_at IS NOT NULL")?.execute([by])?;
+    tx.wakes.set(true);
+    Ok(())
+}
+
 /// Moves a delivery out of the claimed state, if the claim is still of this attempt.
 fn leave(tx: &Tx<'_>, key: DeliveryKey, attempt: u32, tries: u32, settlement: Settlement) -> Result<bool> {
     let due_at = match settlement {

@@ -7,7 +7,7 @@ use std::{cell::Cell, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::Tx;
+use super::{Tx, queue};
 use crate::{clock::SharedClock, domain::timestamp::Timestamp};
 
 /// A difference smaller than this is drift, in milliseconds.
@@ -43,10 +43,7 @@ impl Steps {
             step_ms = step,
             "the clock was set: due times are moved along, so that nothing waits longer or less"
         );
-        tx.conn.prepare_cached("UPDATE delivery SET due_at = due_at + ? WHERE state = 'pending'")?.execute([step])?;
-        tx.conn.prepare_cached("UPDATE lane SET turn_at = turn_at + ? WHERE turn_at IS NOT NULL")?.execute([step])?;
-        tx.wakes.set(true);
-        Ok(())
+        queue::shift(tx, step)
     }
 
     /// Writes the moment down, now and then, beside something else that is written.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
@@ -22,8 +22,10 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub enum Reply {
     /// With this status, extra header lines and body.
     Answer(u16, &'static str, Vec<u8>),
-    /// Never, until the receiver goes.
+    /// Never: until the receiver hangs up, or goes.
     Hang,
+    /// With this status, once the story opens the gate.
+    Gate(u16),
     /// By closing the connection.
     Close,
     /// With these bytes, whatever they are, and then by closing.
@@ -66,6 +68,16 @@ struct Shared {
     came: Condvar,
     gone: AtomicBool,
     connections: Mutex<usize>,
+    /// How often those that wait were let go, and how the last time.
+    released: Mutex<(usize, Release)>,
+    release: Condvar,
+}
+
+/// How a waiting connection goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Release {
+    HangUp,
+    OpenGate,
 }
 
 struct Script {
@@ -89,6 +101,8 @@ impl Receiver {
             came: Condvar::new(),
             gone: AtomicBool::new(false),
             connections: Mutex::new(0),
+            released: Mutex::new((0, Release::HangUp)),
+            release: Condvar::new(),
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
@@ -125,6 +139,16 @@ impl Receiver {
     pub fn next(&self, replies: impl IntoIterator<Item = Reply>) -> &Self {
         lock(&self.shared.script).next.extend(replies);
         self
+    }
+
+    /// Lets those that came to a gate have their answer.
+    pub fn open_gate(&self) {
+        self.shared.release(Release::OpenGate);
+    }
+
+    /// Breaks the connections of those that wait for an answer.
+    pub fn hang_up(&self) {
+        self.shared.release(Release::HangUp);
     }
 
     /// Every POST so far.
@@ -165,8 +189,23 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.shared.gone.store(true, Ordering::SeqCst);
-        self.shared.came.notify_all();
+        self.hang_up();
         let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+impl Shared {
+    fn release(&self, how: Release) {
+        let mut released = lock(&self.released);
+        *released = (released.0 + 1, how);
+        self.release.notify_all();
+    }
+
+    /// Waits until the story lets go those that came after it had done so `seen` times.
+    fn wait_for_release(&self, seen: usize) -> Release {
+        let waits = |released: &mut (usize, Release)| released.0 == seen && !self.gone.load(Ordering::SeqCst);
+        let released = self.release.wait_timeout_while(lock(&self.released), PATIENCE, waits);
+        released.unwrap_or_else(|poisoned| poisoned.into_inner()).0.1
     }
 }
 
@@ -181,21 +220,25 @@ fn serve(shared: &Shared, stream: TcpStream) {
             let mut script = lock(&shared.script);
             script.next.pop_front().unwrap_or_else(|| script.then.clone())
         };
+        // Before anybody hears of the POST: it may be released from that moment on.
+        let seen = lock(&shared.released).0;
         lock(&shared.posts).push(post);
         shared.came.notify_all();
         let stream = reader.get_mut();
         match reply {
             Reply::Answer(status, headers, body) => {
-                let head = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
-                if stream.write_all(&[head.as_bytes(), &body].concat()).is_err() {
+                if answer(stream, status, headers, &body).is_err() {
                     return;
                 }
             }
             Reply::Hang => {
-                let waiting = lock(&shared.posts);
-                let gone = |_: &mut Vec<Post>| !shared.gone.load(Ordering::SeqCst);
-                let _unused = shared.came.wait_timeout_while(waiting, PATIENCE, gone);
+                shared.wait_for_release(seen);
                 return;
+            }
+            Reply::Gate(status) => {
+                if shared.wait_for_release(seen) == Release::HangUp || answer(stream, status, "", b"late").is_err() {
+                    return;
+                }
             }
             Reply::Close => return,
             Reply::Raw(bytes) => {
@@ -204,6 +247,11 @@ fn serve(shared: &Shared, stream: TcpStream) {
             }
         }
     }
+}
+
+fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> io::Result<()> {
+    let head = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), body].concat())
 }
 
 fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {

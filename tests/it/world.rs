@@ -22,7 +22,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::watch};
 
-use crate::receiver::PATIENCE;
+use crate::receiver::{PATIENCE, Receiver};
 
 pub use ngoma::store::tokens::Holder;
 
@@ -112,17 +112,38 @@ impl World {
         running.runtime.shutdown_timeout(PATIENCE);
     }
 
+    /// Asks the server to stop, and waits until its engine has heard it; [`World::stop`] then waits for the end.
+    pub fn ask_to_stop(&self) {
+        let running = self.running();
+        let mut pulse = running.pulse.clone();
+        pulse.mark_unchanged();
+        running.stop.send_replace(true);
+        let heard = running.runtime.block_on(async { tokio::time::timeout(PATIENCE, pulse.changed()).await });
+        heard.expect("the engine hears it").expect("and works on");
+    }
+
     /// Ends the server in the middle of whatever it does: what is in flight is not settled.
     pub fn crash(&mut self) {
-        let running = self.running.take().expect("it runs");
-        drop(running.db);
-        drop(running.pulse);
-        running.runtime.shutdown_background();
-        // The lock on the file goes when the last thread of the server has let go of it.
-        let _ = running.ended.recv_timeout(PATIENCE);
+        self.kill();
         self.wait_for_lock();
     }
 
+    /// The same while this receiver keeps attempts waiting: their connections break, as those of a dead process do.
+    pub fn crash_during(&mut self, receiver: &Receiver) {
+        self.kill();
+        receiver.hang_up();
+        self.wait_for_lock();
+    }
+
+    fn kill(&mut self) {
+        let running = self.running.take().expect("it runs");
+        drop(running.db);
+        drop(running.pulse);
+        // When this returns, no task is left that could settle anything.
+        running.runtime.shutdown_timeout(PATIENCE);
+    }
+
+    /// The lock on the file goes when the last thread of the server has let go of it.
     fn wait_for_lock(&self) {
         let file = std::fs::File::open(self.folder.path().join("ngoma.db.lock")).expect("the lock file");
         file.lock().expect("the lock");
@@ -175,6 +196,14 @@ impl World {
         };
         let rest = running.runtime.block_on(async { tokio::time::timeout(PATIENCE, rest).await });
         rest.expect("the engine comes to rest").expect("the engine runs");
+    }
+
+    /// Attempts under way, once the engine has looked for work at this moment.
+    pub fn in_flight(&self) -> usize {
+        let running = self.running();
+        let (mut pulse, now) = (running.pulse.clone(), self.now());
+        let looked = async { tokio::time::timeout(PATIENCE, pulse.wait_for(|pulse| pulse.at == now)).await };
+        running.runtime.block_on(async { looked.await.expect("the engine looks").expect("the engine runs").busy })
     }
 
     /// Moves the clock, then waits until what became due was done.

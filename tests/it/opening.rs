@@ -1,0 +1,205 @@
+//! What a start refuses, and leaves as it is: another server's database, another program's file, another key.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ngoma::store::{self, Db, KeyRing};
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::{
+    receiver::{Receiver, Reply},
+    world::World,
+};
+
+fn open(world: &World, serving: bool) -> ngoma::error::Result<Db> {
+    let clock: Arc<dyn ngoma::clock::Clock> = Arc::<ngoma::clock::ManualClock>::clone(&world.clock);
+    store::open(&world.config.storage, 100, clock, serving)
+}
+
+/// A start that is refused with a sentence that says all of this.
+#[track_caller]
+fn refused(world: &mut World, says: &[&str]) {
+    let refusal = world.try_start().expect_err("it must not start").to_string();
+    for part in says {
+        assert!(refusal.contains(part), "'{part}' is not in: {refusal}");
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", path.display()))
+}
+
+/// A world that has a webhook, and so a secret; stopped.
+fn stopped_with_a_secret(receiver: &Receiver) -> World {
+    let mut world = World::new();
+    world.coop().webhook(&receiver.url(), &["*"], "s3cret");
+    world.stop();
+    world
+}
+
+/// All that the database holds of webhooks, as it lies on the disk.
+fn endpoints(world: &World) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let conn = Connection::open(world.database()).expect("the file");
+    let mut rows = conn.prepare("SELECT id, secret FROM endpoint ORDER BY key").expect("a table");
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+    rows.collect::<rusqlite::Result<_>>().expect("readable rows")
+}
+
+#[test]
+fn a_second_server_on_the_same_file_is_refused_and_the_first_goes_on() {
+    let world = World::new();
+    let refusal = open(&world, true).expect_err("there is a server already").to_string();
+    assert!(refusal.contains("another ngoma is already serving this database"), "{refusal}");
+    assert!(refusal.contains("ngoma.db"), "{refusal}");
+    drop(open(&world, false).expect("a command needs no lock"));
+    let receiver = Receiver::new();
+    let coop = world.coop();
+    coop.webhook(&receiver.url(), &["*"], "s3cret");
+    coop.publish("batch.exported", json!({}));
+    world.settle();
+    receiver.only();
+    assert!(open(&world, true).is_err(), "nor does a command let one in");
+}
+
+#[test]
+fn a_lock_file_that_was_left_over_keeps_nobody_away() {
+    let mut world = World::new();
+    world.crash();
+    let lock = beside(&world.database(), ".lock");
+    assert!(lock.exists());
+    world.start();
+    world.stop();
+    fs::write(&lock, "4711").expect("a foreign lock file");
+    world.start();
+}
+
+#[test]
+fn without_its_key_file_the_server_refuses_to_start_and_names_it() {
+    let receiver = Receiver::new();
+    let mut world = stopped_with_a_secret(&receiver);
+    let key = world.config.storage.key_file.clone();
+    let aside = beside(&key, ".aside");
+    let before = endpoints(&world);
+    fs::rename(&key, &aside).expect("renamed");
+    refused(&mut world, &["ngoma.key", "is missing", "restore"]);
+    assert!(!key.exists(), "no new key is made over old secrets");
+    assert_eq!(endpoints(&world), before);
+    fs::rename(&aside, &key).expect("renamed");
+    world.start();
+    world.coop().publish("batch.exported", json!({}));
+    world.settle();
+    receiver.only();
+}
+
+#[test]
+fn with_another_key_file_the_server_refuses_to_start_and_names_it() {
+    let receiver = Receiver::new();
+    let mut world = stopped_with_a_secret(&receiver);
+    let key = world.config.storage.key_file.clone();
+    let aside = beside(&key, ".aside");
+    let before = endpoints(&world);
+    fs::rename(&key, &aside).expect("renamed");
+    KeyRing::create(&key).expect("another key");
+    refused(&mut world, &["ngoma.key", "is not the key file of this database"]);
+    for (text, problem) in
+        [("", "it is empty"), ("a diary\n", "64 hexadecimal digits"), ("0 00\n", "64 hexadecimal digits")]
+    {
+        fs::write(&key, text).expect("written");
+        refused(&mut world, &["ngoma.key", problem]);
+    }
+    assert_eq!(endpoints(&world), before);
+    fs::rename(&aside, &key).expect("renamed");
+    world.start();
+}
+
+#[test]
+fn a_file_of_another_program_is_refused_and_not_a_byte_of_it_changes() {
+    let mut world = World::new();
+    world.stop();
+    let path = world.folder().join("other.db");
+    world.config.storage.path.clone_from(&path);
+    let other = Connection::open(&path).expect("a file");
+    other.execute_batch("CREATE TABLE diary (page TEXT); INSERT INTO diary VALUES ('dear');").expect("a table");
+    other.close().expect("closed");
+    let sqlite = fs::read(&path).expect("bytes");
+    let damaged = [&sqlite[..40], b"rubbish"].concat();
+    let cases = [
+        (sqlite, "is a SQLite file of another program"),
+        (b"Dear diary,\n".to_vec(), "cannot be read as a database"),
+        (
+            b"Dear diary, this page is longer than the header of any database. ".repeat(99),
+            "cannot be read as a database",
+        ),
+        (damaged, "cannot be read as a database"),
+    ];
+    for (bytes, problem) in cases {
+        fs::write(&path, &bytes).expect("written");
+        refused(&mut world, &["other.db", problem]);
+        assert!(fs::read(&path).expect("bytes") == bytes, "it was changed: {problem}");
+        for suffix in ["-wal", "-shm", "-journal"] {
+            assert!(!beside(&path, suffix).exists(), "{suffix} was left behind: {problem}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_becomes_a_database() {
+    let mut world = World::new();
+    world.stop();
+    world.config.storage.path = world.folder().join("empty.db");
+    fs::write(world.database(), "").expect("written");
+    world.start();
+}
+
+#[test]
+fn a_database_of_a_newer_ngoma_is_refused() {
+    let mut world = World::new();
+    world.stop();
+    let version = |world: &World| -> i64 {
+        let conn = Connection::open(world.database()).expect("the file");
+        conn.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version")
+    };
+    let known = version(&world);
+    let conn = Connection::open(world.database()).expect("the file");
+    conn.pragma_update(None, "user_version", known + 1).expect("raised");
+    drop(conn);
+    refused(&mut world, &["ngoma.db", "was made by a newer ngoma"]);
+    assert_eq!(version(&world), known + 1, "it was left as it is");
+}
+
+#[test]
+fn a_checkpoint_that_was_cut_off_loses_nothing() {
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(500));
+    let mut world = World::new();
+    let webhook = world.coop().webhook(&receiver.url(), &["*"], "s3cret");
+    // What a power cut leaves: the log is whole, and of the file only the first page, which counts more pages than came.
+    let copy = world.folder().join("copy.db");
+    let mut bytes = fs::read(world.database()).expect("bytes")[..4096].to_vec();
+    bytes[28..32].copy_from_slice(&4000_u32.to_be_bytes());
+    bytes.copy_within(24..28, 92);
+    fs::write(&copy, bytes).expect("written");
+    fs::copy(beside(&world.database(), "-wal"), beside(&copy, "-wal")).expect("copied");
+    world.stop();
+    world.config.storage.path = copy;
+    world.start();
+    assert_eq!(world.coop().status(&webhook), "ACTIVE");
+}
+
+#[test]
+fn every_file_is_for_its_owner_only() {
+    let world = World::new();
+    let mut names = Vec::new();
+    for file in fs::read_dir(world.folder()).expect("a folder").flatten() {
+        let mode = file.metadata().expect("a file").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.file_name());
+        names.push(file.file_name().into_string().expect("a name"));
+    }
+    names.sort();
+    assert_eq!(names, ["ngoma.db", "ngoma.db-shm", "ngoma.db-wal", "ngoma.db.lock", "ngoma.key"]);
+}

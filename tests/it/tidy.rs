@@ -1,0 +1,390 @@
+//! The house rules, kept by reading the source: the floors and absences of lib.rs, the limits, the tidy top level.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const MAX_FILE: usize = 450;
+const MAX_FUNCTION: usize = 70;
+
+/// Each module of the library and its floor: it may use what is on floors below its own.
+const FLOORS: [(&str, u32); 10] = [
+    ("main", 7),
+    ("cli", 6),
+    ("app", 5),
+    ("api", 4),
+    ("engine", 4),
+    ("store", 3),
+    ("clock", 2),
+    ("domain", 1),
+    ("error", 0),
+    ("config", 0),
+];
+
+const TOP_LEVEL: [&str; 9] =
+    ["Cargo.toml", "Cargo.lock", "src", "openapi", "tests", "config.toml", "README.md", "LICENSE", "target"];
+
+/// What git leaves alone: a server that somebody tries in the working folder.
+const IGNORED: [&str; 2] = ["ngoma.db", "ngoma.key"];
+
+/// Words, and the only places (files or folders) whose code may say them; then what to do about it.
+const WORDS: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["Instant::now", "SystemTime::now", "now_utc", "now_local"],
+        &["src/clock.rs"],
+        "ask the Clock that is handed in",
+    ),
+    (&["rusqlite", "r2d2"], &["src/store/"], "give the store a verb for it"),
+    (&["ureq"], &["src/engine/"], "leave sending to the engine"),
+    (&["poem"], &["src/api/", "src/app.rs", "src/cli/"], "keep HTTP in the doors"),
+    (&[".unwrap()", ".expect(\"", "todo!", "dbg!", "unimplemented!"], &[], "return an error"),
+    (&["#[allow", "#![allow"], &[], "use #[expect(.., reason = \"..\")]"),
+];
+
+/// Words that a folder does not say.
+const ABSENCES: &[(&str, &[&str], &str)] = &[
+    ("src/store/", &["StatusCode", "http::"], "the store knows no HTTP"),
+    ("src/domain/", &["std::fs", "std::net", "std::thread", "tokio"], "the domain is pure"),
+    ("src/engine/", &["serde_json", "serde::"], "the engine never parses: bodies are finished by concatenation"),
+];
+
+/// A vendor's word, and where code may say it.
+const VENDORS: [(&str, [&str; 4]); 2] = [
+    ("asg", ["src/api/asg/", "src/api/mod.rs", "src/app.rs", "src/config.rs"]),
+    ("asilichain", ["src/api/asilichain/", "src/api/mod.rs", "src/app.rs", "src/config.rs"]),
+];
+
+/// A source file: its lines, and the same with comments, or with comments and the insides of strings, left out.
+struct Source {
+    name: String,
+    lines: Vec<String>,
+    code: Vec<String>,
+    bones: Vec<String>,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file of the project below a folder, built and hidden things left out, by its name from the top.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let skipped =
+            name == "target" || name == ".git" || name == ".tools" || IGNORED.iter().any(|own| name.starts_with(own));
+        if skipped {
+            continue;
+        }
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn name_of(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+fn sources(folder: &str) -> Vec<Source> {
+    let paths =
+        files(&root().join(folder)).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "rs"));
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("a text");
+        let (code, bones) = strip(&text);
+        let lines = |text: &str| text.lines().map(str::to_owned).collect();
+        Source { name: name_of(&path), lines: lines(&text), code: lines(&code), bones: lines(&bones) }
+    };
+    let sources: Vec<Source> = paths.map(read).collect();
+    assert!(!sources.is_empty(), "there is something to read in {folder}");
+    sources
+}
+
+/// The text without comments, and without the insides of strings too. Lines keep their numbers.
+fn strip(text: &str) -> (String, String) {
+    let (mut code, mut bones) = (String::new(), String::new());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let in_word = code.chars().last().is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let hashes = rest[next.len_utf8()..].bytes().take_while(|byte| *byte == b'#').count();
+        let raw = next == 'r' && !in_word && rest[1 + hashes..].starts_with('"');
+        let length = if rest.starts_with("//") {
+            rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
+            continue;
+        } else if raw {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let start = 2 + hashes;
+            rest[start..].find(&end).map_or(rest.len(), |at| start + at + end.len())
+        } else if next == '"' {
+            string_length(rest)
+        } else if next == '\'' && rest[1..].starts_with(['"', '\\']) {
+            // A quote, or an escape, between two apostrophes.
+            2 + rest[2..].find('\'').map_or(0, |at| at + 1)
+        } else {
+            code.push(next);
+            bones.push(next);
+            rest = &rest[next.len_utf8()..];
+            continue;
+        };
+        code.push_str(&rest[..length]);
+        bones.push_str("\"\"");
+        bones.extend(rest[..length].chars().filter(|c| *c == '\n'));
+        rest = &rest[length..];
+    }
+    (code, bones)
+}
+
+/// The bytes of the string literal at the start of the text.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |end| end + 2)
+}
+
+/// Fails with every violation: file, line, what it is and what to do.
+#[track_caller]
+fn none(violations: &[String]) {
+    assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+}
+
+/// The lines that say one of the words, unless the file is among those that may.
+fn sayings(lines: &[String], name: &str, words: &[&str], except: &[&str], remedy: &str) -> Vec<String> {
+    if except.iter().any(|place| name.starts_with(place)) {
+        return Vec::new();
+    }
+    let says = |line: &str| words.iter().find(|word| line.contains(*word)).copied();
+    let numbered = lines.iter().enumerate();
+    numbered
+        .filter_map(|(number, line)| says(line).map(|word| format!("{name}:{}: says '{word}': {remedy}", number + 1)))
+        .collect()
+}
+
+/// The modules of the library that a line of bones begins to name after `crate::` or `ngoma::`, groups included.
+fn uses(source: &Source) -> Vec<(usize, String)> {
+    let text = source.bones.join("\n");
+    let mut found = Vec::new();
+    for root in ["crate::", "ngoma::"] {
+        for (at, _) in text.match_indices(root) {
+            let line = text[..at].matches('\n').count() + 1;
+            let rest = &text[at + root.len()..];
+            let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+            if !rest.starts_with('{') {
+                found.push((line, word(rest)));
+                continue;
+            }
+            let mut depth = 0;
+            for (place, c) in rest.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+                if depth == 1 && matches!(c, '{' | ',') {
+                    found.push((line, word(rest[place + 1..].trim_start())));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_floor_uses_only_floors_below_it() {
+    let floor = |module: &str| FLOORS.iter().find(|(name, _)| *name == module).map(|(_, floor)| *floor);
+    let mut violations = Vec::new();
+    for source in sources("src").iter().filter(|source| source.name != "src/lib.rs") {
+        let module = source.name.split(['/', '.']).nth(1).unwrap_or_default();
+        let Some(own) = floor(module) else {
+            violations.push(format!("{}:1: is on no floor: give it one in lib.rs and in tidy.rs", source.name));
+            continue;
+        };
+        for (line, used) in uses(source) {
+            if used != module && floor(&used).is_some_and(|used| used >= own) {
+                violations.push(format!(
+                    "{}:{line}: {module} uses {used}, which is not below it: hand in what is needed from above",
+                    source.name
+                ));
+            }
+        }
+    }
+    none(&violations);
+}
+
+#[test]
+fn every_technology_keeps_to_its_folder() {
+    let sources = sources("src");
+    let mut violations = Vec::new();
+    for source in &sources {
+        for (words, except, remedy) in WORDS {
+            violations.extend(sayings(&source.bones, &source.name, words, except, remedy));
+        }
+        for (folder, words, remedy) in ABSENCES {
+            if source.name.starts_with(folder) {
+                violations.extend(sayings(&source.bones, &source.name, words, &[], remedy));
+            }
+        }
+    }
+    none(&violations);
+}
+
+#[test]
+fn only_settle_and_recovery_leave_the_claimed_state() {
+    let sources = sources("src");
+    let remedy = "a delivery changes only by the verbs of queue.rs";
+    let changes =
+        |source: &Source| sayings(&source.code, &source.name, &["UPDATE delivery"], &["src/store/queue.rs"], remedy);
+    none(&sources.iter().flat_map(changes).collect::<Vec<_>>());
+    let queue = sources.iter().find(|source| source.name == "src/store/queue.rs").expect("queue.rs");
+    let guarded = queue.code.iter().filter(|line| line.contains("state = 'claimed' AND attempts = "));
+    assert_eq!(guarded.count(), 1, "src/store/queue.rs: one UPDATE, of `leave`, ends claims, and it names its attempt");
+    let callers = queue.bones.iter().filter(|line| line.contains("leave(") && !line.contains("fn leave"));
+    assert_eq!(callers.count(), 2, "src/store/queue.rs: `leave` is called by settle and by recover");
+}
+
+#[test]
+fn a_vendors_name_stays_in_its_folder() {
+    let mut violations = Vec::new();
+    for source in &sources("src") {
+        for (vendor, places) in VENDORS {
+            for (number, line) in source.code.iter().enumerate() {
+                // Examples of command lines name an account of somebody.
+                let example = source.name.starts_with("src/cli/") && line.contains("ngoma ");
+                if line.to_lowercase().contains(vendor)
+                    && !example
+                    && !places.iter().any(|place| source.name.starts_with(place))
+                {
+                    violations.push(format!(
+                        "{}:{}: says '{vendor}': what a vendor has of its own belongs in its Profile",
+                        source.name,
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
+    none(&violations);
+}
+
+#[test]
+fn no_file_and_no_function_outgrows_its_limit() {
+    let mut violations = Vec::new();
+    for source in sources("src").iter().chain(&sources("tests")) {
+        if source.lines.len() > MAX_FILE {
+            let length = source.lines.len();
+            violations.push(format!("{}:{length}: more than {MAX_FILE} lines: split it by duty", source.name));
+        }
+        for (line, length) in functions(source).into_iter().filter(|(_, length)| *length > MAX_FUNCTION) {
+            violations
+                .push(format!("{}:{line}: a function of {length} lines: {MAX_FUNCTION} fit a screen", source.name));
+        }
+    }
+    none(&violations);
+}
+
+/// Where each function with a body begins, and how many lines it has.
+fn functions(source: &Source) -> Vec<(usize, usize)> {
+    let text = source.bones.join("\n");
+    let starts = text.match_indices("fn ").filter(|(at, _)| {
+        let before = text[..*at].chars().last();
+        before.is_none_or(|c| c.is_whitespace() || c == '(')
+    });
+    let measure = |(at, _): (usize, &str)| {
+        // A semicolon ends a declaration without a body, but not inside an array's type.
+        let mut brackets = 0;
+        let body = text[at..].char_indices().find_map(|(place, c)| {
+            brackets += i32::from(matches!(c, '[' | '(')) - i32::from(matches!(c, ']' | ')'));
+            (brackets == 0 && matches!(c, '{' | ';')).then_some(at + place)
+        })?;
+        if text[body..].starts_with(';') {
+            return None;
+        }
+        let mut depth = 0;
+        let end = text[body..].char_indices().find_map(|(place, c)| {
+            depth += match c {
+                '{' => 1,
+                '}' => -1,
+                _ => 0,
+            };
+            (depth == 0).then_some(body + place)
+        })?;
+        Some((text[..at].matches('\n').count() + 1, text[at..end].matches('\n').count() + 1))
+    };
+    starts.filter_map(measure).collect()
+}
+
+#[test]
+fn stories_never_sleep_and_are_never_ignored() {
+    let needles = [["thread::", "sleep"], ["time::", "sleep"], ["#[", "ignore"], ["#[", "allow"], ["#![", "allow"]];
+    let needles = needles.map(|parts| parts.concat());
+    let needles: Vec<&str> = needles.iter().map(String::as_str).collect();
+    let mut violations = Vec::new();
+    for source in &sources("tests/it") {
+        // Without strings: this file names them in some.
+        violations.extend(sayings(
+            &source.bones,
+            &source.name,
+            &needles,
+            &[],
+            "wait for what is to happen, or say why",
+        ));
+    }
+    none(&violations);
+}
+
+#[test]
+fn the_top_level_holds_what_a_newcomer_expects_and_nothing_else() {
+    let mut violations = Vec::new();
+    for entry in fs::read_dir(root()).expect("the project").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let own = IGNORED.iter().any(|own| name.starts_with(own));
+        if !name.starts_with('.') && !own && !TOP_LEVEL.contains(&name.as_str()) {
+            violations.push(format!("{name}:1: is not of the top level: find it a folder"));
+        }
+    }
+    none(&violations);
+}
+
+#[test]
+fn no_file_knows_the_machine_it_was_written_on() {
+    let needles = [["/wor", "k/"], ["/tm", "p/"], ["/hom", "e/"], ["/roo", "t/"]].map(|parts| parts.concat());
+    let needles: Vec<&str> = needles.iter().map(String::as_str).collect();
+    let mut violations = Vec::new();
+    for path in files(root()) {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        violations.extend(sayings(
+            &lines,
+            &name_of(&path),
+            &needles,
+            &[],
+            "use a path of the project, or a temporary one",
+        ));
+    }
+    none(&violations);
+}
+
+#[test]
+fn the_reader_of_the_source_measures_functions() {
+    let bones = "trait A {\n    fn a(x: [u8; 2]);\n    fn b() -> [u8; 2] {\n        {}\n    }\n}\nfn c() {}";
+    let bones: Vec<String> = bones.lines().map(str::to_owned).collect();
+    let source = Source { name: String::new(), lines: Vec::new(), code: Vec::new(), bones };
+    assert_eq!(functions(&source), [(3, 3), (7, 1)]);
+}
+
+#[test]
+fn the_reader_of_the_source_tells_code_from_comments_and_strings() {
+    let text =
+        "let a = \"x // y\"; // asg\nlet b = r#\"fn {\"#; let c = '\"'; let d = 'e';\nlet e = \"\\\"}\"; /// z\n";
+    let (code, bones) = strip(text);
+    assert_eq!(code, "let a = \"x // y\"; \nlet b = r#\"fn {\"#; let c = '\"'; let d = 'e';\nlet e = \"\\\"}\"; \n");
+    assert_eq!(bones, "let a = \"\"; \nlet b = \"\"; let c = \"\"; let d = 'e';\nlet e = \"\"; \n");
+}
