@@ -11,6 +11,7 @@ mod children;
 mod cli;
 mod contract;
 mod docs;
+mod faults;
 mod json;
 mod model;
 mod opening;
