@@ -255,3 +255,19 @@ fn proxies_of_the_environment_are_not_used() {
     assert_eq!(seen["error"], "tls", "{seen}");
     assert_eq!(proxy.connections(), 0);
 }
+
+#[test]
+fn the_unspecified_address_is_the_server_itself_too() {
+    // Connecting to it reaches loopback.
+    for listen in ["127.0.0.1:0", "0.0.0.0:0"] {
+        let world = World::with(|wish| {
+            wish.config.server.listen = listen.parse().expect("an address");
+            wish.config.egress.allow = ["0.0.0.0/0", "::/0"].map(|block| block.parse().expect("a block")).into();
+        });
+        let port = world.address().port();
+        for host in ["0.0.0.0", "0", "[::]", "[::ffff:0.0.0.0]", "127.0.0.1"] {
+            let message = refused(&world.coop(), &format!("http://{host}:{port}/"));
+            assert!(message.contains("this server itself"), "{listen}, {host}: {message}");
+        }
+    }
+}
