@@ -186,7 +186,12 @@ impl Guard {
             covered.count() > 0
         };
         let own = self.own.ip().to_canonical();
-        if target.port() == self.own.port() && (address == own || (own.is_unspecified() && address.is_loopback())) {
+        // Whoever dials the unspecified address reaches loopback.
+        let own_machine = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+        let anywhere = own.is_unspecified() || address.is_unspecified();
+        if target.port() == self.own.port()
+            && (address == own || (anywhere && own_machine(own) && own_machine(address)))
+        {
             return Err(Blocked(format!("{target} is this server itself")));
         }
         if covered || (self.egress.public && is_public(address)) {
