@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
@@ -48,7 +48,7 @@ fn a_name_nobody_knows_is_dns() {
 fn a_look_up_that_hangs_is_dns_at_the_time_out_and_harms_no_other_name() {
     // Open for as long as the story lasts.
     let (story, ends) = mpsc::channel::<()>();
-    let (ends, told) = (Arc::new(std::sync::Mutex::new(ends)), Arc::new(AtomicBool::new(false)));
+    let (ends, told) = (Arc::new(Mutex::new(ends)), Arc::new(AtomicBool::new(false)));
     let hangs = Arc::clone(&told);
     let zoo = Zoo::with(|wish| {
         wish.look_up = Arc::new(move |name, port| {
@@ -134,4 +134,44 @@ fn a_name_that_turns_private_between_two_attempts_is_blocked() {
     turned("http", |port| vec![loopback(2, port), loopback(1, port)]);
     turned("http", |port| vec![SocketAddr::new("::ffff:127.0.0.1".parse().expect("an address"), port)]);
     turned("http", |port| vec![loopback(2, port), SocketAddr::new("::1".parse().expect("an address"), port)]);
+}
+
+#[test]
+fn names_that_hang_end_together_and_nobody_looks_up_what_nobody_waits_for() {
+    let (story, ends) = mpsc::channel::<()>();
+    let ends = Arc::new(Mutex::new(ends));
+    let (hang, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (hangs, count) = (Arc::clone(&hang), Arc::clone(&made));
+    let zoo = Zoo::with(|wish| {
+        wish.config.delivery.max_in_flight = 12;
+        wish.look_up = Arc::new(move |_, port| {
+            count.fetch_add(1, Ordering::SeqCst);
+            if hangs.load(Ordering::SeqCst) {
+                let _ = lock(&ends).recv_timeout(PATIENCE);
+            }
+            Ok(vec![loopback(1, port)])
+        });
+    });
+    let receiver = Receiver::new();
+    let hook = |number: usize| {
+        let url = format!("http://slow-{number}.example:{}/", receiver.port());
+        zoo.coop.webhook(&url, &["dds.filed"], "s")
+    };
+    let webhooks: Vec<String> = (0..10).map(hook).collect();
+    let before = made.load(Ordering::SeqCst);
+    hang.store(true, Ordering::SeqCst);
+    zoo.another("ten at once", &webhooks[0], json!({}));
+    for webhook in &webhooks {
+        assert_eq!(last_attempt(&zoo.coop, "hangs", webhook).error, json!("dns"));
+        zoo.coop.delete(&format!("/webhooks/{webhook}")).expect(204);
+    }
+    let stuck = made.load(Ordering::SeqCst) - before;
+    assert!(stuck < 10, "few threads look names up: {stuck}");
+    hang.store(false, Ordering::SeqCst);
+    drop(story);
+    let url = format!("http://quick.example:{}/", receiver.port());
+    assert_eq!(zoo.attempt("quick", &url, json!({})).error, Value::Null);
+    // One more at the registration, one at the attempt.
+    assert_eq!(made.load(Ordering::SeqCst) - before, stuck + 2);
+    assert_eq!(receiver.posts().len(), 1);
 }
