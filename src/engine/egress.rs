@@ -23,6 +23,7 @@ use ureq::{
 use url::Host;
 
 use crate::{
+    clock::Stopwatch,
     config::Egress,
     domain::endpoint::TargetUrl,
     error::{Error, Invalid, Result},
@@ -115,6 +116,8 @@ impl fmt::Debug for Guard {
 struct Query {
     host: String,
     port: u16,
+    asked: Stopwatch,
+    within: Duration,
     reply: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>,
 }
 
@@ -132,7 +135,10 @@ impl Guard {
                 loop {
                     let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(query) = next else { return };
-                    // Whoever asked may have given up waiting.
+                    // Whoever asked may have given up waiting: before this, or during it.
+                    if query.asked.elapsed() >= query.within {
+                        continue;
+                    }
                     let _ = query.reply.try_send(look_up(&query.host, query.port));
                 }
             };
@@ -170,7 +176,8 @@ impl Guard {
     fn look_up(&self, host: &str, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
         let (reply, answer) = mpsc::sync_channel(1);
         let busy = |_| io::Error::new(io::ErrorKind::WouldBlock, "too many look-ups are waiting");
-        self.look_ups.try_send(Query { host: host.to_owned(), port, reply }).map_err(busy)?;
+        let query = Query { host: host.to_owned(), port, asked: Stopwatch::start(), within, reply };
+        self.look_ups.try_send(query).map_err(busy)?;
         answer
             .recv_timeout(within)
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the look-up takes too long"))?
