@@ -64,7 +64,7 @@ pub async fn prepare(config: Config, outside: Outside) -> Result<App<impl Accept
     let acceptor = Bounded::new(acceptor, &config.limits);
     let bound = acceptor.local_addr().into_iter().find_map(|address| address.as_socket_addr().copied());
     let address = bound.unwrap_or(config.server.listen);
-    let guard = Guard::new(&config.egress, address, &outside.look_up)?;
+    let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);
     let engine = Engine::new(db.clone(), clock, profiles(&config), &config, &guard)?;
     Ok(App { acceptor, address, config, db, engine, guard, outside })

@@ -23,6 +23,7 @@ use url::Host;
 
 use super::look_ups::{LookUp, LookUps};
 use crate::{
+    clock::SharedClock,
     config::Egress,
     domain::endpoint::TargetUrl,
     error::{Error, Invalid, Result},
@@ -105,8 +106,8 @@ impl Guard {
     ///
     /// # Errors
     /// When the system starts no threads.
-    pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp) -> Result<Self> {
-        Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up)?) })
+    pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp, clock: SharedClock) -> Result<Self> {
+        Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up, clock)?) })
     }
 
     /// The judgement at the door: what is known to be refused is refused at once; a name that does not resolve within two
@@ -144,7 +145,12 @@ impl Guard {
             covered.count() > 0
         };
         let own = self.own.ip().to_canonical();
-        if target.port() == self.own.port() && (address == own || (own.is_unspecified() && address.is_loopback())) {
+        // Whoever dials the unspecified address reaches loopback.
+        let own_machine = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+        let anywhere = own.is_unspecified() || address.is_unspecified();
+        if target.port() == self.own.port()
+            && (address == own || (anywhere && own_machine(own) && own_machine(address)))
+        {
             return Err(Blocked(format!("{target} is this server itself")));
         }
         if covered || (self.egress.public && is_public(address)) {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    clock::Stopwatch,
+    clock::{SharedClock, Stopwatch},
     error::{Error, Result},
 };
 
@@ -21,8 +21,9 @@ const THREADS: usize = 16;
 const MOST_WAITING: usize = 256;
 /// Names whose addresses are remembered.
 const MOST_KNOWN: usize = 4096;
-/// How long addresses are remembered. Each is judged again at every attempt, remembered or not.
-const KNOWN_FOR: Duration = Duration::from_secs(5);
+/// How long addresses are remembered: no longer than the shortest wait between two attempts. Each is judged at every
+/// attempt, remembered or not.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// Looks a host's name up: the system's resolver, or a test's.
 pub type LookUp = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
@@ -34,22 +35,30 @@ pub fn system_look_up() -> LookUp {
 
 type Name = (String, u16);
 
+/// A name that waits for a thread, and how long somebody waits for it.
+struct Asked {
+    name: Name,
+    since: Stopwatch,
+    within: Duration,
+}
+
 /// What is known of a name.
 enum Entry {
     /// Somebody asked; a thread is on it, or will be.
     Asked,
-    /// What came of it, and when.
-    Known(Option<Vec<SocketAddr>>, Stopwatch),
+    /// What came of it, and at which uptime.
+    Known(Option<Vec<SocketAddr>>, Duration),
 }
 
 #[derive(Default)]
 struct State {
     names: HashMap<Name, Entry>,
-    waiting: VecDeque<Name>,
+    waiting: VecDeque<Asked>,
     ended: bool,
 }
 
 struct Shared {
+    clock: SharedClock,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -66,8 +75,8 @@ pub(super) struct LookUps(Arc<Shared>);
 impl LookUps {
     /// # Errors
     /// When the system starts no threads.
-    pub(super) fn start(look_up: &LookUp) -> Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+    pub(super) fn start(look_up: &LookUp, clock: SharedClock) -> Result<Self> {
+        let shared = Arc::new(Shared { clock, state: Mutex::default(), changed: Condvar::new() });
         for _ in 0..THREADS {
             let (shared, look_up) = (Arc::clone(&shared), Arc::clone(look_up));
             let spawned = thread::Builder::new().name("look-up".to_owned()).spawn(move || work(&shared, &look_up));
@@ -84,7 +93,8 @@ impl LookUps {
         let name = (host.to_owned(), port);
         let watch = Stopwatch::start();
         let mut state = self.0.lock();
-        let stale = |entry: &Entry| matches!(entry, Entry::Known(_, since) if since.elapsed() >= KNOWN_FOR);
+        let now = self.0.clock.uptime();
+        let stale = |entry: &Entry| matches!(entry, Entry::Known(_, at) if now.saturating_sub(*at) >= KNOWN_FOR);
         if state.names.get(&name).is_none_or(stale) {
             if state.waiting.len() >= MOST_WAITING {
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, "too many look-ups are waiting"));
@@ -93,7 +103,7 @@ impl LookUps {
                 state.names.retain(|_, entry| !stale(entry));
             }
             state.names.insert(name.clone(), Entry::Asked);
-            state.waiting.push_back(name.clone());
+            state.waiting.push_back(Asked { name: name.clone(), since: watch, within });
             self.0.changed.notify_all();
         }
         loop {
@@ -121,14 +131,19 @@ impl Drop for LookUps {
 fn work(shared: &Shared, look_up: &LookUp) {
     let mut state = shared.lock();
     while !state.ended {
-        let Some(name) = state.waiting.pop_front() else {
+        let Some(Asked { name, since, within }) = state.waiting.pop_front() else {
             state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             continue;
         };
+        if since.elapsed() >= within {
+            // Nobody waits for it any more; who asks next has it asked anew.
+            state.names.remove(&name);
+            continue;
+        }
         drop(state);
         let found = look_up(&name.0, name.1).ok().filter(|addresses| !addresses.is_empty());
         state = shared.lock();
-        state.names.insert(name, Entry::Known(found, Stopwatch::start()));
+        state.names.insert(name, Entry::Known(found, shared.clock.uptime()));
         shared.changed.notify_all();
     }
 }

@@ -230,6 +230,9 @@ impl<T: Transport> Transport for Watched<T> {
         let got = self.0.await_input(timeout)?;
         if got {
             PHASE.set(Phase::Answered);
+        } else if self.0.buffers().input_append_buf().is_empty() {
+            // Headers that do not fit; ureq would take it for a hang-up.
+            return Err(ureq::Error::LargeResponseHeader(BUFFER, BUFFER));
         }
         Ok(got)
     }

@@ -41,6 +41,7 @@ impl Reply {
 /// One POST, as it came.
 #[derive(Clone, Debug)]
 pub struct Post {
+    pub path: String,
     /// In the letter case in which they came.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -256,7 +257,7 @@ fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> io
 fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    line.starts_with("POST ").then_some(())?;
+    let path = line.split(' ').nth(1)?.to_owned();
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -269,5 +270,5 @@ fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
     let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;
-    Some(Post { headers, body })
+    Some(Post { path, headers, body })
 }

@@ -149,6 +149,11 @@ impl World {
         file.lock().expect("the lock");
     }
 
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
     fn running(&self) -> &Running {
         self.running.as_ref().expect("the server runs")
     }
