@@ -25,5 +25,6 @@ mod schema;
 mod sending;
 mod settlement;
 mod tidy;
+mod walls;
 mod webhooks;
 mod world;
