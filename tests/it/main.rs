@@ -6,6 +6,7 @@
 mod alerts;
 mod asg;
 mod asilichain;
+mod attack;
 mod bad_input;
 mod children;
 mod cli;
