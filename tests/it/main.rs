@@ -25,6 +25,7 @@ mod queue;
 mod receiver;
 mod restart;
 mod schema;
+mod secrets;
 mod sending;
 mod settlement;
 mod tidy;
