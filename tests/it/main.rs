@@ -15,6 +15,7 @@ mod contract;
 mod docs;
 mod faults;
 mod json;
+mod leaks;
 mod limits;
 mod model;
 mod opening;
