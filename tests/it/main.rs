@@ -14,6 +14,7 @@ mod clients;
 mod contract;
 mod docs;
 mod faults;
+mod fuzz;
 mod json;
 mod leaks;
 mod limits;
