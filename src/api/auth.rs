@@ -41,5 +41,5 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
 
 /// Publishing is limited by the writer's queue alone.
 fn is_publish(request: &Request) -> bool {
-    request.method() == Method::POST && request.uri().path().ends_with("/events")
+    request.method() == Method::POST && matches!(request.uri().path(), "/events" | "/v1/events")
 }

@@ -61,6 +61,7 @@ pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
         }
         schemas.values_mut().for_each(admit_null);
     }
+    operations(&mut document["paths"]).for_each(admit_null_body);
     for (section, of_path) in [("paths", false), ("webhooks", true)] {
         for operation in operations(&mut document[section]) {
             let supplement = supplements.iter().find(|supplement| operation["tags"][0] == supplement.tag);
@@ -77,6 +78,15 @@ pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
         }
     }
     Ok(document)
+}
+
+/// Lets a body that may be left out be null too: it is read as one that is not there.
+fn admit_null_body(operation: &mut Value) {
+    if operation.pointer("/requestBody/required") == Some(&Value::Bool(false))
+        && let Some(Value::Object(schema)) = operation.pointer_mut("/requestBody/content/application~1json/schema")
+    {
+        nullable(schema);
+    }
 }
 
 fn operations(section: &mut Value) -> impl Iterator<Item = &mut Value> {

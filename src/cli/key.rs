@@ -28,8 +28,8 @@ enum Command {
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let Command::Rotate {} = args.command;
     let db = open(config)?;
-    db.add_key()?;
     let forgotten = block_on(async {
+        db.write(endpoints::add_key).await?;
         let mut from = 0;
         while let Some(last) = db.write(move |tx| endpoints::reseal(tx, from, AT_ONCE)).await? {
             from = last;

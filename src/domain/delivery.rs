@@ -12,6 +12,8 @@
 
 use std::{fmt, time::Duration};
 
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+
 use crate::domain::{
     endpoint::{EndpointState, SuspendedReason},
     ids::{DeliveryId, EndpointId, EventId},
@@ -231,6 +233,16 @@ pub const fn interrupt(endpoint: EndpointState, now: Timestamp) -> Settlement {
         EndpointState::Suspended => Settlement::Held,
         EndpointState::Deleted => Settlement::Cancelled,
     }
+}
+
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): whole seconds, or a date.
+pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+    Some(Timestamp::from_millis(date.unix_timestamp().saturating_mul(1000)).since(now))
 }
 
 /// One attempt, as it is recorded.

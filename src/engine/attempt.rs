@@ -5,15 +5,12 @@ use std::{
     time::Duration,
 };
 
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
-
 use super::sender::{Post, Sender};
 use crate::{
     clock::Stopwatch,
     domain::{
-        delivery::{Failure, Outcome},
+        delivery::{self, Failure, Outcome},
         profile::Profile,
-        timestamp::Timestamp,
     },
     store::queue::Claim,
 };
@@ -59,17 +56,7 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender) -> Outcome {
     if let Outcome::Answered(answer) = &mut outcome
         && matches!(answer.status, 429 | 503)
     {
-        answer.retry_after = retry_after.and_then(|text| parse_retry_after(&text, claim.started_at));
+        answer.retry_after = retry_after.and_then(|text| delivery::retry_after(&text, claim.started_at));
     }
     outcome
-}
-
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): whole seconds, or a date.
-fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-    Some(Timestamp::from_millis(date.unix_timestamp().saturating_mul(1000)).since(now))
 }

@@ -101,6 +101,14 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
     Ok(())
 }
 
+/// Adds a new key to the key file; what is sealed from now on is sealed with it.
+///
+/// # Errors
+/// A key file that cannot be written.
+pub fn add_key(tx: &Tx<'_>) -> Result<()> {
+    tx.keys.add()
+}
+
 /// Encrypts the secrets of the next endpoints after `from` with the current key, so many at a time; gives the last one's
 /// key, or `None` when there are no more.
 ///
@@ -131,6 +139,8 @@ pub fn reseal(tx: &Tx<'_>, from: EndpointKey, at_once: usize) -> Result<Option<E
 /// # Errors
 /// Faults of the database, or a key file that cannot be written.
 pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
+    // Another rotation may have added a key meanwhile.
+    tx.keys.reload()?;
     let current = tx.keys.current();
     let mut rows = tx.conn.prepare_cached(
         "SELECT secret FROM endpoint UNION ALL SELECT former_secret FROM endpoint WHERE former_secret IS NOT NULL",

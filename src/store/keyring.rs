@@ -85,10 +85,13 @@ impl KeyRing {
 
     /// Decrypts the secret of this endpoint's row.
     pub(super) fn open(&self, endpoint: EndpointId, sealed: &[u8]) -> Result<SigningSecret> {
-        if key_of(sealed).is_some_and(|id| !self.has(id)) {
+        let mut secret = self.decrypt(endpoint, sealed);
+        // By its number alone an old key cannot be told from the new one that took the number after it was forgotten.
+        if secret.is_none() && file_of(&self.path) != Some(self.keys().file) {
             self.reload()?;
+            secret = self.decrypt(endpoint, sealed);
         }
-        let secret = self.decrypt(endpoint, sealed).and_then(|secret| String::from_utf8(secret).ok());
+        let secret = secret.and_then(|secret| String::from_utf8(secret).ok());
         SigningSecret::parse(secret.ok_or_else(|| {
             Error::Internal(format!(
                 "the signing secret of endpoint {endpoint} does not open: the key file is not the one it was sealed with"
@@ -110,11 +113,13 @@ impl KeyRing {
         self.keys().ring.first().map(|(id, _)| *id)
     }
 
-    /// Adds a new key and makes it the current one; the others still open what they sealed.
+    /// Adds a new key and makes it the current one; the others still open what they sealed. Only within a write: its lock
+    /// keeps other processes from the file.
     ///
     /// # Errors
     /// A file that cannot be written, or 256 keys.
     pub(super) fn add(&self) -> Result<()> {
+        self.reload()?;
         let mut ring = self.keys().ring.clone();
         let free = (0..=u8::MAX).find(|id| !ring.iter().any(|(held, _)| held == id));
         let id = free.ok_or_else(|| unusable(&self.path, "it holds 256 keys already"))?;
@@ -137,7 +142,8 @@ impl KeyRing {
         self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reload(&self) -> Result<()> {
+    /// Reads the file again.
+    pub(super) fn reload(&self) -> Result<()> {
         let keys = Keys::read(&self.path)?;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())

@@ -41,7 +41,6 @@ struct Inner {
     queue: mpsc::Sender<Write>,
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
-    keys: Arc<KeyRing>,
     due: watch::Receiver<u64>,
     broken: watch::Receiver<Option<String>>,
     _lock: Option<File>,
@@ -108,14 +107,6 @@ impl Db {
     pub fn glance<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
         let conn = self.0.glance.lock().unwrap_or_else(PoisonError::into_inner);
         run(&View { conn: &conn })
-    }
-
-    /// Adds a new key to the key file; what is sealed from now on is sealed with it.
-    ///
-    /// # Errors
-    /// A key file that cannot be written.
-    pub fn add_key(&self) -> Result<()> {
-        self.0.keys.add()
     }
 
     /// Moves on whenever a commit made something due.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 use tokio::sync::{mpsc, watch};
 
@@ -77,7 +77,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let (due, due_seen) = watch::channel(0);
     let (broken, broken_seen) = watch::channel(None);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
-    let writer = Writer { conn, queue: waiting, clock, keys: Arc::clone(&keys), steps, due, broken };
+    let writer = Writer { conn, queue: waiting, clock, keys, steps, due, broken };
     thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || writer.run())
@@ -86,7 +86,6 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         queue,
         readers,
         glance: Mutex::new(glance),
-        keys,
         due: due_seen,
         broken: broken_seen,
         _lock: lock,
@@ -196,7 +195,16 @@ fn reading(conn: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// Reads the key file, or makes it for a database that holds no secret yet; then tries every key on a row it sealed.
+///
+/// A failure is looked at again under the write lock: another process may be rotating the key.
 fn key_ring(conn: &Connection, path: &Path) -> Result<KeyRing> {
+    try_key_ring(conn, path).or_else(|_| {
+        let _lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+        try_key_ring(conn, path)
+    })
+}
+
+fn try_key_ring(conn: &Connection, path: &Path) -> Result<KeyRing> {
     let mut rows = conn.prepare("SELECT id, secret FROM endpoint UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL")?;
     let rows = rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
     let mut samples: BTreeMap<u8, ([u8; 16], Vec<u8>)> = BTreeMap::new();

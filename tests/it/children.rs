@@ -24,14 +24,26 @@ pub fn node(program: &str) -> Command {
 
 /// A Python that has the Standard Webhooks library, about to run a program of `tests/verify`.
 pub fn python(program: &str) -> Command {
-    let python = env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    assert!(
-        ran_well(Command::new(&python).args(["-c", "import standardwebhooks"])),
-        "{python} with the package standardwebhooks is missing: run the suite by tests/run, which installs it"
-    );
-    let mut command = Command::new(python);
+    let mut command = python_with("standardwebhooks");
     command.arg(format!("{FOLDER}/{program}"));
     command
+}
+
+/// Schemathesis, which makes requests from a contract and judges the answers.
+pub fn schemathesis() -> Command {
+    let mut command = python_with("schemathesis");
+    command.args(["-m", "schemathesis.cli"]);
+    command
+}
+
+/// A Python that has this package.
+fn python_with(package: &str) -> Command {
+    let python = env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    assert!(
+        ran_well(Command::new(&python).args(["-c", &format!("import {package}")])),
+        "{python} with the package {package} is missing: run the suite by tests/run, which installs it"
+    );
+    Command::new(python)
 }
 
 /// The OpenSSL command line.

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use crate::receiver::PATIENCE;
+use crate::{leaks, receiver::PATIENCE};
 
 /// A command line of the built program that works in this folder, with no environment of ours.
 pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
@@ -30,6 +30,8 @@ pub fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
 pub fn finish(command: &mut Command) -> (i32, String, String) {
     let output = command.output().expect("the program runs");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    leaks::shown(&text(&output.stderr));
+    text(&output.stdout).lines().for_each(|line| leaks::printed(&leaks::words(command), line));
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
@@ -44,16 +46,21 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command) -> Self {
+        let words = leaks::words(command);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stdout: ChildStdout = child.stdout.take().expect("piped");
         let mut stderr = child.stderr.take().expect("piped");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
-            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| {
+                leaks::printed(&words, &line);
+                sender.send(line)
+            })
         });
         let errors = thread::spawn(move || {
             let mut text = String::new();
             let _ = stderr.read_to_string(&mut text);
+            leaks::shown(&text);
             text
         });
         Self { child, lines, errors: Some(errors), seen: Vec::new() }
@@ -106,6 +113,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // So that all it wrote is kept.
+        let _ = self.errors.take().map(thread::JoinHandle::join);
     }
 }
 

@@ -22,7 +22,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::watch};
 
-use crate::receiver::{PATIENCE, Receiver};
+use crate::{
+    leaks,
+    receiver::{PATIENCE, Receiver},
+};
 
 pub use ngoma::store::tokens::Holder;
 
@@ -62,6 +65,7 @@ impl World {
 
     /// A world whose settings, or whose names, are not the usual ones. Loopback and http are allowed.
     pub fn with(change: impl FnOnce(&mut Wish)) -> Self {
+        leaks::watch();
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = defaults();
         config.server.listen = "127.0.0.1:0".parse().expect("an address");
@@ -226,7 +230,9 @@ impl World {
     pub fn token_for(&self, holder: Holder, scopes: &str) -> String {
         let scopes = Scopes::parse(scopes).expect("scopes");
         let made = self.block_on(self.db().write(move |tx| tokens::create(tx, &holder, &scopes, None)));
-        made.expect("a token").1.expose().to_owned()
+        let token = made.expect("a token").1.expose().to_owned();
+        leaks::secret(&token);
+        token
     }
 
     /// A client of the cooperative.
@@ -367,6 +373,7 @@ impl Client {
         let headers =
             headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned())).collect();
         let text = response.body_mut().read_to_string().expect("a text");
+        leaks::exchange(path, body, response.status().as_u16(), &text);
         Answer { status: response.status().as_u16(), headers, text }
     }
 

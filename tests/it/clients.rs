@@ -1,0 +1,180 @@
+//! API clients that take more than their share: too many connections, or one that is held for nothing.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{Shutdown, TcpStream},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    receiver::PATIENCE,
+    world::{Wish, World},
+};
+
+/// Far below what the config check allows: a world is built without it.
+const TIMEOUT: Duration = Duration::from_millis(300);
+/// How long a look at a connection may last on which nothing is expected.
+const GLANCE: Duration = Duration::from_millis(100);
+
+const LIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: ngoma\r\n\r\n";
+
+fn connect(world: &World) -> TcpStream {
+    let stream = TcpStream::connect(world.address()).expect("the kernel takes it");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a bound");
+    stream
+}
+
+/// Reads one answer of the health route.
+fn answered(stream: &mut TcpStream) -> io::Result<()> {
+    let mut text = Vec::new();
+    let mut buffer = [0; 1024];
+    while !text.ends_with(br#"{"status":"ok"}"#) {
+        match stream.read(&mut buffer)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            read => text.extend_from_slice(&buffer[..read]),
+        }
+    }
+    assert!(text.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&text));
+    Ok(())
+}
+
+/// Whether nothing came within a glance.
+fn is_silent(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(GLANCE)).expect("a bound");
+    let silent = matches!(stream.read(&mut [0]), Err(error) if waits(&error));
+    stream.set_read_timeout(Some(PATIENCE)).expect("a bound");
+    silent
+}
+
+fn waits(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// Reads until the server has closed it, and gives how much came before.
+fn read_to_close(stream: &mut TcpStream) -> usize {
+    let mut count = 0;
+    let mut buffer = vec![0; 65_536];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return count,
+            Ok(read) => count += read,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return count,
+            Err(error) => panic!("it is not closed: {error}"),
+        }
+    }
+}
+
+#[test]
+fn one_connection_more_than_there_may_be_waits_until_another_closes() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.connections = 4);
+    let mut open: Vec<TcpStream> = (0..4).map(|_| connect(&world)).collect();
+    for stream in &mut open {
+        stream.write_all(LIVE).expect("it is open");
+        answered(stream).expect("there is a place for it");
+    }
+    let mut fifth = connect(&world);
+    fifth.write_all(LIVE).expect("the kernel keeps it");
+    assert!(is_silent(&mut fifth), "nobody serves it");
+    // Those that have a place are not disturbed.
+    open[0].write_all(LIVE).expect("it is open");
+    answered(&mut open[0]).expect("served");
+    drop(open.pop());
+    answered(&mut fifth).expect("it has the place that became free");
+}
+
+#[test]
+fn a_client_that_asks_for_nothing_is_closed() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
+    let begun = Instant::now();
+    assert_eq!(read_to_close(&mut connect(&world)), 0);
+    assert!(begun.elapsed() >= TIMEOUT, "not before its time");
+}
+
+#[test]
+fn a_client_that_rests_after_an_answer_is_closed() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
+    let mut stream = connect(&world);
+    stream.write_all(LIVE).expect("it is open");
+    answered(&mut stream).expect("served");
+    let begun = Instant::now();
+    read_to_close(&mut stream);
+    assert!(begun.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_client_that_drips_its_header_is_closed() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
+    let mut stream = connect(&world);
+    stream.write_all(b"GET /health/live HTTP/1.1\r\nx-slow: ").expect("it is open");
+    let begun = Instant::now();
+    stream.set_read_timeout(Some(Duration::from_millis(20))).expect("a bound");
+    loop {
+        // Every look waits a little; then comes the next byte.
+        match stream.read(&mut [0; 512]) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if waits(&error) => {
+                if stream.write_all(b"x").is_err() {
+                    break;
+                }
+            }
+            Err(_) => break,
+        }
+        assert!(begun.elapsed() < PATIENCE, "it is served for ever");
+    }
+}
+
+#[test]
+fn a_client_that_sends_half_a_body_is_closed() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
+    let token = world.token_for(crate::world::Holder::Operator, "operator");
+    let mut stream = connect(&world);
+    let head = format!(
+        "POST /events HTTP/1.1\r\nhost: ngoma\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: 100\r\n\r\n{{\"event\":"
+    );
+    stream.write_all(head.as_bytes()).expect("it is open");
+    read_to_close(&mut stream);
+}
+
+#[test]
+fn a_client_that_never_reads_is_closed_and_its_place_is_free() {
+    const PAGES: usize = 40;
+    let world = World::with(|wish: &mut Wish| {
+        wish.config.limits.client_timeout = TIMEOUT;
+        wish.config.limits.connections = 1;
+    });
+    let mut stream = connect(&world);
+    // More pages than all buffers on the way can hold.
+    stream.write_all(&b"GET /docs HTTP/1.1\r\nhost: ngoma\r\n\r\n".repeat(PAGES)).expect("it is open");
+    let mut next = connect(&world);
+    next.write_all(LIVE).expect("the kernel keeps it");
+    answered(&mut next).expect("the only place became free");
+    drop(next);
+    let came = read_to_close(&mut stream);
+    let whole = world_page(&world) * PAGES;
+    assert!(came < whole, "it was cut off, not served: {came} of {whole} bytes");
+}
+
+/// The size of the docs page.
+fn world_page(world: &World) -> usize {
+    let mut stream = connect(world);
+    stream.write_all(b"GET /docs HTTP/1.1\r\nhost: ngoma\r\nconnection: close\r\n\r\n").expect("it is open");
+    stream.shutdown(Shutdown::Write).expect("all is said");
+    let size = read_to_close(&mut stream);
+    assert!(size > 1_000_000, "{size} bytes");
+    size
+}
+
+#[test]
+fn what_is_served_in_time_is_served_on_and_on() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
+    let mut stream = connect(&world);
+    let begun = Instant::now();
+    // Each answer that is taken gives it its time anew.
+    while begun.elapsed() < 2 * TIMEOUT {
+        stream.write_all(LIVE).expect("it is open");
+        answered(&mut stream).expect("served");
+    }
+}
