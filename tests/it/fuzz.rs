@@ -130,7 +130,13 @@ fn guard() -> Guard {
     let mut egress = defaults().egress;
     egress.allow_http = true;
     let nobody: LookUp = Arc::new(|host, _| Err(io::Error::other(format!("a look-up of {host}"))));
-    Guard::new(&egress, "127.0.0.1:8080".parse().expect("an address"), &nobody).expect("a guard")
+    Guard::new(
+        &egress,
+        "127.0.0.1:8080".parse().expect("an address"),
+        &nobody,
+        std::sync::Arc::new(ngoma::clock::SystemClock),
+    )
+    .expect("a guard")
 }
 
 /// Ids that a text may be.
