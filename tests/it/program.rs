@@ -84,8 +84,16 @@ impl Running {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, which must come.
+    #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end: {}", self.log()),
+            }
+        }
         self.child.wait().expect("it ends")
     }
 
