@@ -210,3 +210,11 @@ fn a_stop_in_the_middle_of_the_work_loses_nothing_and_ends_well() {
     assert_eq!(ledger.settle_accounts(&accepted), 0, "a stop waits for what is in flight");
     println!("SIGTERM: 5 rounds, {} accepted, {} POSTs", accepted.len(), ledger.flaky.entries().len());
 }
+
+#[test]
+fn a_stop_right_after_the_start_ends_well_too() {
+    let site = Site::new();
+    for _ in 0..10 {
+        site.start().stop();
+    }
+}
