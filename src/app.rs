@@ -94,34 +94,32 @@ impl<A: Acceptor + 'static> App<A> {
         let routes = api::routes(self.deps(), &self.config)?;
         let (engine, engine_stop) = (self.engine, stop.clone());
         let mut engine = tokio::spawn(async move { engine.run(engine_stop).await });
-        let mut server_stop = stop.clone();
+        let (mut server_stop, mut stop) = (stop.clone(), stop);
         let server = poem::Server::new_with_acceptor(self.acceptor).run_with_graceful_shutdown(
             routes,
             async move { asked(&mut server_stop).await },
             Some(GRACE),
         );
         let mut server = tokio::spawn(server);
-        let mut stop = stop;
         tokio::select! {
+            biased;
+            () = asked(&mut stop) => {}
             reason = self.db.broken() => return Err(Error::Internal(reason)),
             ended = &mut engine => return ended.unwrap_or_else(|_| Err(Error::Internal("the engine panicked".to_owned()))),
             ended = &mut server => {
-                ended.map_err(|_| Error::Internal("the server panicked".to_owned()))?
-                    .map_err(|error| Error::Internal(format!("the server ended: {error}")))?;
-            }
-            () = asked(&mut stop) => {
-                // Requests first: what they still publish is on disk before the engine's last turn.
-                let _ = tokio::time::timeout(GRACE + GRACE / 10, &mut server).await;
+                let ended = ended.map_err(|_| Error::Internal("the server panicked".to_owned()))?;
+                return ended.map_err(|error| Error::Internal(format!("the server ended: {error}")));
             }
         }
-        match tokio::time::timeout(GRACE, engine).await {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(_)) => Err(Error::Internal("the engine panicked".to_owned())),
-            Err(_) => {
-                tracing::warn!("attempts still under way are cut off; the next start makes them again");
-                Ok(())
-            }
-        }
+        // Both share the time there is: requests under way are answered, attempts under way end and are written.
+        let stopped = tokio::time::timeout(GRACE, async {
+            let (engine, _) = tokio::join!(engine, server);
+            engine.unwrap_or_else(|_| Err(Error::Internal("the engine panicked".to_owned())))
+        });
+        stopped.await.unwrap_or_else(|_| {
+            tracing::warn!("what is still under way is cut off; the next start makes these attempts again");
+            Ok(())
+        })
     }
 
     fn deps(&self) -> Deps {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use figment::{
-    Figment,
+    Figment, Metadata,
     providers::{Env, Format, Serialized, Toml},
+    value::Value,
 };
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -205,7 +206,8 @@ impl Config {
                     "WEBHOOK_RETRY_MAX in the environment: expected the number of attempts, such as 3".to_owned(),
                 )
             })?;
-            figment = figment.merge(Serialized::default("asg.max_attempts", limit));
+            let given = figment::Metadata::named("WEBHOOK_RETRY_MAX environment variable");
+            figment = figment.merge(Named(given, Serialized::default("asg.max_attempts", limit)));
         }
         let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&figment, &error)))?;
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
@@ -214,11 +216,11 @@ impl Config {
         if config.egress.extra_ca != Path::new("") {
             config.egress.extra_ca = folder.join(&config.egress.extra_ca);
         }
-        config.check_limits()?;
+        config.check_limits(&figment)?;
         Ok(config)
     }
 
-    fn check_limits(&self) -> Result<(), ConfigError> {
+    fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
         let second = Duration::from_secs(1);
         let minute = Duration::from_secs(60);
         let day = Duration::from_secs(86_400);
@@ -255,15 +257,38 @@ impl Config {
                 "one wait or more, each at most 7d",
             ),
             (
+                self.log.level.contains('=')
+                    || ["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()),
+                "log.level",
+                "error, warn, info, debug or trace",
+            ),
+            (
                 self.asilichain.waits.len() < 100 && wait_fits(&self.asilichain.waits),
                 "asilichain.waits",
                 "at most 99 waits, each at most 7d",
             ),
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, key, expected)) => Err(ConfigError(format!("{key} is out of its limits: expected {expected}"))),
+            Some((_, key, expected)) => {
+                let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
+                let source = source(figment.find_metadata(key));
+                Err(ConfigError(format!("{key}{given}{source} is out of its limits: expected {expected}")))
+            }
             None => Ok(()),
         }
+    }
+}
+
+/// A provider whose errors are told under another name.
+struct Named(Metadata, Serialized<u32>);
+
+impl figment::Provider for Named {
+    fn metadata(&self) -> Metadata {
+        self.0.clone()
+    }
+
+    fn data(&self) -> Result<figment::value::Map<figment::Profile, figment::value::Dict>, figment::Error> {
+        self.1.data()
     }
 }
 
@@ -271,10 +296,7 @@ impl Config {
 fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
-    let source = error.metadata.as_ref().map_or_else(String::new, |metadata| match &metadata.source {
-        Some(source) => format!(" in {source}"),
-        None => format!(" in the {}", metadata.name),
-    });
+    let source = source(error.metadata.as_ref());
     match &error.kind {
         Kind::UnknownField(field, expected) => {
             let named = if key.is_empty() { field } else { &key };
@@ -288,6 +310,14 @@ fn explain(figment: &Figment, error: &figment::Error) -> String {
     }
 }
 
+/// Where a value comes from.
+fn source(metadata: Option<&Metadata>) -> String {
+    metadata.map_or_else(String::new, |metadata| match &metadata.source {
+        Some(source) => format!(" in {source}"),
+        None => format!(" in the {}", metadata.name),
+    })
+}
+
 /// The text that was given for a key, or for an entry of a list.
 fn given(figment: &Figment, key: &str) -> Option<String> {
     let (list, place) = key.rsplit_once('.')?;
@@ -295,7 +325,11 @@ fn given(figment: &Figment, key: &str) -> Option<String> {
         Ok(place) => figment.find_value(list).ok()?.into_array()?.into_iter().nth(place)?,
         Err(_) => figment.find_value(key).ok()?,
     };
-    value.into_string()
+    match value {
+        Value::String(_, text) => Some(text),
+        Value::Num(_, number) => number.to_u128().map(|number| number.to_string()),
+        _ => None,
+    }
 }
 
 /// What the shipped file says of a key, in the comment beside it.

@@ -65,6 +65,10 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
             Some(given) => return Err(ContentTypeError::NotSupported { content_type: given.to_owned() }.into()),
         }
         let text = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes.as_slice() };
+        // Every body is an object; serde would also fill one from an array.
+        if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+            return Err(Error::request("the body is an array: expected an object").into());
+        }
         let mut reader = serde_json::Deserializer::from_slice(text);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|flaw| {
             let path = flaw.path().to_string();

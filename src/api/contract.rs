@@ -6,23 +6,118 @@ use serde_json::{Map, Value, json};
 /// The version that is published: the first in which `webhooks` is legal.
 const OPENAPI: &str = "3.1.0";
 
-/// Turns the document that poem-openapi writes (3.0 in form) into a 3.1 document with an example of every schema.
+/// What a vendor adds to the document that its types cannot say.
+pub(super) struct Supplement {
+    /// The name of its tag.
+    pub(super) tag: &'static str,
+    /// An example of each schema.
+    pub(super) schemas: &'static [(&'static str, &'static str)],
+    /// An example of each parameter, by name.
+    pub(super) parameters: &'static [(&'static str, &'static str)],
+    /// The header of its signature, if it delivers.
+    pub(super) signature: Option<&'static str>,
+}
+
+/// What every delivery carries beside its vendor's signature: header, meaning, example.
+const DELIVERY_HEADERS: [(&str, &str, &str); 6] = [
+    (
+        "webhook-id",
+        "The event's id, the same on every attempt and replay: handle it once.",
+        "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P",
+    ),
+    ("webhook-timestamp", "When this attempt was made, in seconds since 1970.", "1776686100"),
+    (
+        "webhook-signature",
+        "Standard Webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`; two of them, a space between, while a former secret overlaps.",
+        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    ),
+    ("ngoma-delivery", "The delivery's id.", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
+    ("ngoma-attempt", "1 for the first attempt.", "1"),
+    ("ngoma-test", "`true` on sample data that somebody asked for: not a real event.", "true"),
+];
+
+/// What a receiver may answer, and what follows.
+const RECEIVER_ANSWERS: [(&str, &str); 4] = [
+    ("2XX", "Received: the delivery is done."),
+    ("410", "Gone: no further attempt of this delivery."),
+    ("429", "Tried again later; a `Retry-After` header lengthens the wait, up to an hour. So is 503."),
+    ("default", "Anything else, a redirect included, or no answer within the time-out: tried again on the schedule."),
+];
+
+/// Turns the document that poem-openapi writes (3.0 in form) into a 3.1 document, with examples and with what is sent.
 ///
 /// In 3.1 what may be null says so in its `type`; and every property that is not required may be null here, as the
 /// readers and writers of all bodies are serde's.
-pub(super) fn publish(generated: &str, examples: &[(&str, &str)]) -> serde_json::Result<Value> {
+pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json::Result<Value> {
     let mut document: Value = serde_json::from_str(generated)?;
     document["openapi"] = OPENAPI.into();
     modernise(&mut document);
+    let examples = supplements.iter().flat_map(|supplement| supplement.schemas);
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         for (name, example) in examples {
             if let Some(schema) = schemas.get_mut(*name) {
-                schema["example"] = serde_json::from_str(example)?;
+                exemplify(schema, &serde_json::from_str(example)?);
             }
         }
         schemas.values_mut().for_each(admit_null);
     }
+    for (section, of_path) in [("paths", false), ("webhooks", true)] {
+        for operation in operations(&mut document[section]) {
+            let supplement = supplements.iter().find(|supplement| operation["tags"][0] == supplement.tag);
+            let Some(supplement) = supplement else { continue };
+            if of_path {
+                describe_delivery(operation, supplement);
+            }
+            for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+                let example = supplement.parameters.iter().find(|(name, _)| parameter["name"] == *name);
+                if let Some((_, example)) = example {
+                    parameter["example"] = (*example).into();
+                }
+            }
+        }
+    }
     Ok(document)
+}
+
+fn operations(section: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let items = section.as_object_mut().into_iter().flat_map(|items| items.values_mut());
+    items.filter_map(Value::as_object_mut).flat_map(|item| item.values_mut())
+}
+
+/// Gives a schema its example, and each of its properties its part of it.
+fn exemplify(schema: &mut Value, example: &Value) {
+    for part in schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        if part.get("properties").is_some() {
+            exemplify(part, example);
+        }
+    }
+    for (name, property) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        if let Some(part) = example.get(name).filter(|_| property.get("$ref").is_none()) {
+            property["example"] = part.clone();
+        }
+    }
+    schema["example"] = example.clone();
+}
+
+/// Says of an outgoing payload which headers it carries and what its receiver may answer.
+fn describe_delivery(operation: &mut Value, supplement: &Supplement) {
+    let signature = supplement.signature.map(|header| {
+        let meaning =
+            "`sha256=` and the lower-case hex of HMAC-SHA256 over the raw body, keyed with the signing secret.";
+        (header, meaning, "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17")
+    });
+    let headers = signature.into_iter().chain(DELIVERY_HEADERS).map(|(name, meaning, example)| {
+        json!({
+            "name": name, "in": "header", "description": meaning, "required": name != "ngoma-test",
+            "schema": { "type": "string" }, "example": example,
+        })
+    });
+    operation["parameters"] = headers.collect();
+    let answers = RECEIVER_ANSWERS.map(|(status, meaning)| (status.to_owned(), json!({ "description": meaning })));
+    operation["responses"] = Value::Object(answers.into_iter().collect());
+    if let Some(Value::Object(content)) = operation.pointer_mut("/requestBody/content") {
+        *content = std::mem::take(content).into_iter().map(|(_, body)| ("application/json".to_owned(), body)).collect();
+    }
 }
 
 /// Rewrites what 3.1 says in another way: `nullable`, and exclusive bounds that were booleans.

@@ -4,7 +4,8 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::Serialize;
 
-use super::{Deps, Tag, body::Body};
+use super::{Deps, Tag, body::Body, contract::Supplement};
+use crate::store;
 
 /// Whether the server can do its work.
 #[derive(Debug, Clone, Copy, Serialize, Enum)]
@@ -49,12 +50,13 @@ impl Routes {
     /// Answers 200 when the database can be read and written, else 503. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self, deps: Data<&Deps>) -> Ready {
-        match deps.db.write(|_| Ok(())).await {
+        match deps.db.write(store::probe).await {
             Ok(()) => Ready::Ok(Body(Health { status: Status::Ok })),
             Err(_) => Ready::Unavailable(Body(Health { status: Status::Unavailable })),
         }
     }
 }
 
-/// An example of each schema, for the docs.
-pub(crate) const EXAMPLES: &[(&str, &str)] = &[("Health", r#"{"status": "ok"}"#)];
+/// What the document says of it beside its types.
+pub(super) const SUPPLEMENT: Supplement =
+    Supplement { tag: "Health", schemas: &[("Health", r#"{"status": "ok"}"#)], parameters: &[], signature: None };

@@ -144,8 +144,8 @@ impl Webhook for Payloads {
 /// # Errors
 /// Only for a fault in the code that makes it.
 pub fn contract() -> Result<String> {
-    let examples = [health::EXAMPLES, asg::EXAMPLES, asilichain::EXAMPLES].concat();
-    let document = contract::publish(&service().spec(), &examples);
+    let supplements = [health::SUPPLEMENT, asg::SUPPLEMENT, asilichain::SUPPLEMENT];
+    let document = contract::publish(&service().spec(), &supplements);
     let text = document.and_then(|document| serde_json::to_string_pretty(&document));
     text.map(|text| text + "\n").map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
 }

@@ -4,7 +4,7 @@ use poem::{
     error::{MethodNotAllowedError, NotFoundError, ResponseError},
     http::StatusCode,
 };
-use poem_openapi::error::{AuthorizationError, ContentTypeError};
+use poem_openapi::error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError};
 
 use crate::error::{Error, Invalid};
 
@@ -54,6 +54,14 @@ impl Problem {
             "no token: send the header 'Authorization: Bearer ngm_...'".to_owned()
         } else if error.is::<ContentTypeError>() {
             "the body must be JSON: send the header 'Content-Type: application/json'".to_owned()
+        } else if error.is::<ParsePathError>() {
+            return Self {
+                status: StatusCode::NOT_FOUND,
+                error: None,
+                message: "there is nothing of this name".to_owned(),
+            };
+        } else if let Some(wrong) = error.downcast_ref::<ParseParamError>() {
+            format!("{} is not one of the values that it takes: /docs shows them", wrong.name)
         } else {
             error.to_string()
         };

@@ -24,19 +24,27 @@ pub(crate) trait Kind: Send + Sync + 'static {
     const STATUSES: &'static [u16];
 }
 
-/// Of an operation that only looks.
+/// Of an operation that takes no body.
 #[derive(Debug)]
-pub(crate) struct Reading;
+pub(crate) struct WithoutBody;
 
-impl Kind for Reading {
+impl Kind for WithoutBody {
     const STATUSES: &'static [u16] = &[400, 401, 403, 404, 429, 500, 503];
 }
 
-/// Of an operation that changes something, or makes something happen.
+/// Of one that takes none, but may find the state of a thing in its way.
 #[derive(Debug)]
-pub(crate) struct Writing;
+pub(crate) struct OnState;
 
-impl Kind for Writing {
+impl Kind for OnState {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 429, 500, 503];
+}
+
+/// Of an operation that takes a body.
+#[derive(Debug)]
+pub(crate) struct WithBody;
+
+impl Kind for WithBody {
     const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503];
 }
 

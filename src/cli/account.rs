@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{block_on, open, print_json};
+use super::{block_on, open, open_or_make, print_json};
 use crate::{
     app::profiles,
     config::Config,
@@ -58,7 +58,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             account::check_id(&id)?;
             alert_email.as_deref().map(account::check_email).transpose()?;
             let made = id.clone();
-            let db = open(config)?;
+            let db = open_or_make(config)?;
             block_on(db.write(move |tx| accounts::create(tx, &profile, &id, alert_email.as_deref())))?;
             if json {
                 print_json(&json!({ "id": made }));

@@ -31,8 +31,8 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 9000)]
     port: u16,
     /// The webhook's signing secret. Without it, signatures are shown but not verified.
-    #[arg(long)]
-    secret: Option<String>,
+    #[arg(long, value_parser = |text: &str| SigningSecret::parse(text.to_owned()))]
+    secret: Option<SigningSecret>,
     /// The status to answer with.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
@@ -54,7 +54,7 @@ struct Receiver {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let receiver = Receiver {
-        secret: args.secret.map(SigningSecret::parse).transpose()?,
+        secret: args.secret,
         profiles: profiles(config),
         status: StatusCode::from_u16(args.status).map_err(|error| Error::request(error.to_string()))?,
         delay: args.delay,

@@ -87,8 +87,19 @@ fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.map_err(|error| Error::Internal(error.to_string()))?.block_on(future)
 }
 
-/// The database, also while a server runs on it.
+/// The database that is there, also while a server runs on it.
 fn open(config: &Config) -> Result<Db> {
+    if !config.storage.path.exists() {
+        return Err(Error::request(format!(
+            "there is no database at {}: 'ngoma serve' or 'ngoma account create' makes it",
+            config.storage.path.display()
+        )));
+    }
+    open_or_make(config)
+}
+
+/// The database, made if it is not there.
+fn open_or_make(config: &Config) -> Result<Db> {
     store::open(&config.storage, config.limits.waiting_writes, Arc::new(SystemClock), false)
 }
 

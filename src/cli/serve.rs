@@ -14,6 +14,7 @@ use crate::{
     app::{self, App, Outside, profiles},
     config::{Config, LogFormat},
     domain::token::Scopes,
+    engine::alerts::ALERT,
     error::{Error, Result},
     store::{
         Db, accounts,
@@ -42,6 +43,12 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     if args.dev {
+        if !config.server.listen.ip().is_loopback() {
+            return Err(Error::request(format!(
+                "--dev opens this machine to whoever holds a printed token: listen on 127.0.0.1, not on {}",
+                config.server.listen
+            )));
+        }
         config.egress.allow_http = true;
         let loopback = ["127.0.0.0/8", "::1/128"].map(str::parse::<IpNet>).into_iter().flatten();
         config.egress.allow.extend(loopback);
@@ -83,8 +90,8 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
 }
 
 fn start_log(config: &Config) -> Result<()> {
-    // What our libraries say at info, we say better ourselves.
-    let directives = format!("poem=warn,rusqlite_migration=warn,{}", config.log.level);
+    // What our libraries say at info, we say better ourselves. Alerts are told at every level.
+    let directives = format!("poem=warn,rusqlite_migration=warn,{}=warn,{}", ALERT, config.log.level);
     let filter = EnvFilter::try_new(directives).map_err(|_| {
         Error::request(format!("log.level is '{}': expected error, warn, info, debug or trace", config.log.level))
     })?;

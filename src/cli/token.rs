@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{account::check_profile, block_on, open, print_json};
+use super::{account::check_profile, block_on, open, open_or_make, print_json};
 use crate::{
     config::Config,
     domain::{ids::TokenId, timestamp::Timestamp, token::Scopes},
@@ -65,7 +65,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         Command::Create { account, platform, scope, label, json } => {
             let scopes = Scopes::parse(&scope)?;
             let holder = holder(config, account, platform, &scopes)?;
-            let db = open(config)?;
+            let db = open_or_make(config)?;
             let create = db.write(move |tx| tokens::create(tx, &holder, &scopes, label.as_deref()));
             let (id, token) = block_on(create)?;
             if json {

@@ -254,6 +254,29 @@ pub struct Attempt {
     pub next_attempt_at: Option<Timestamp>,
 }
 
+impl Attempt {
+    /// An attempt that ended with this outcome.
+    pub fn ended(
+        number: u32,
+        started_at: Timestamp,
+        duration: Duration,
+        outcome: &Outcome,
+        next_attempt_at: Option<Timestamp>,
+    ) -> Self {
+        let answer = outcome.answer();
+        Self {
+            number,
+            started_at,
+            duration: Some(duration),
+            failure: outcome.failure(),
+            status: answer.map(|answer| answer.status),
+            response: answer.map(|answer| answer.body.clone()).unwrap_or_default(),
+            truncated: answer.is_some_and(|answer| answer.truncated),
+            next_attempt_at,
+        }
+    }
+}
+
 /// A delivery, as it is shown.
 #[derive(Debug, Clone)]
 pub struct Delivery {

@@ -5,7 +5,7 @@ use std::fmt;
 use url::{Host, Url};
 
 use crate::{
-    domain::{account::AccountKey, ids::EndpointId, timestamp::Timestamp},
+    domain::{ids::EndpointId, timestamp::Timestamp},
     error::{Error, Invalid, Result},
 };
 
@@ -187,8 +187,6 @@ pub struct Endpoint {
     pub key: EndpointKey,
     /// The public id.
     pub id: EndpointId,
-    /// The key of its account.
-    pub account: AccountKey,
     /// The public id of its account.
     pub account_id: String,
     /// Where deliveries go.

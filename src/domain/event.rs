@@ -7,7 +7,6 @@ use crate::{
         account::AccountKey,
         endpoint::TargetUrl,
         ids::{DeliveryId, EndpointId, EventId},
-        timestamp::Timestamp,
     },
     error::{Error, Result},
 };
@@ -83,8 +82,6 @@ pub enum Published {
 pub struct Accepted {
     /// Its public id.
     pub id: EventId,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
     /// The body before its envelope is finished.
     pub body: String,
     /// Each delivery and the endpoint it goes to.
@@ -104,8 +101,6 @@ pub struct Event {
     pub kind: String,
     /// The body before its envelope is finished.
     pub body: String,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
     /// The one URL its producer named, if it did.
     pub target: Option<String>,
 }

@@ -6,6 +6,9 @@ use crate::{
     store::{Db, alerts},
 };
 
+/// The name under which alerts are logged: at warn, whatever the level of the rest.
+pub const ALERT: &str = "ngoma::alert";
+
 /// Tells every alert that nobody was told yet, oldest first. One that fails to be noted as told is told again.
 pub(super) async fn tell(db: &Db, profiles: &Profiles) -> Result<()> {
     for alert in db.read(alerts::untold).await? {
@@ -16,6 +19,7 @@ pub(super) async fn tell(db: &Db, profiles: &Profiles) -> Result<()> {
             _ => String::new(),
         };
         tracing::warn!(
+            target: ALERT,
             to = alert.addressee.as_deref().unwrap_or("(no alert e-mail)"),
             account = alert.account_id,
             webhook,

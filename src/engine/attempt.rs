@@ -31,8 +31,8 @@ pub(super) fn attempt(claim: Claim, profile: &Profile, sender: &Sender) -> Ended
     let watch = Stopwatch::start();
     let sent = catch_unwind(AssertUnwindSafe(|| post(&claim, profile, sender)));
     let outcome = sent.unwrap_or_else(|_| {
-        tracing::error!(delivery.id = %claim.delivery, "sending panicked; the attempt counts as failed");
-        Outcome::Failed(Failure::Protocol)
+        tracing::error!(delivery.id = %claim.delivery, "sending panicked; the attempt is made again");
+        Outcome::Failed(Failure::Interrupted)
     });
     Ended { claim, outcome, duration: watch.elapsed() }
 }

@@ -4,10 +4,9 @@
 //! between two attempts gains nothing. The doors ask the same judgement when a target is registered.
 
 use std::{
-    fmt, io,
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
-    sync::{Arc, Mutex, PoisonError, mpsc},
-    thread,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,28 +21,17 @@ use ureq::{
 };
 use url::Host;
 
+use super::look_ups::{LookUp, LookUps};
 use crate::{
     config::Egress,
     domain::endpoint::TargetUrl,
     error::{Error, Invalid, Result},
 };
 
-/// Threads that look names up; a look-up that hangs keeps one until the system gives up.
-const LOOKUP_THREADS: usize = 4;
-/// Look-ups that may wait for a thread.
-const LOOKUPS_WAITING: usize = 256;
 /// How long a door waits for a name before it accepts the target and leaves the verdict to the attempt.
 const DOOR_LOOKUP: Duration = Duration::from_secs(2);
 /// ureq's list of addresses holds no more.
 const MAX_DIALLED: usize = 16;
-
-/// Looks a host's name up: the system's resolver, or a test's.
-pub type LookUp = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
-
-/// The system's own resolver.
-pub fn system_look_up() -> LookUp {
-    Arc::new(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
-}
 
 macro_rules! blocks {
     ($net:ident: $($a:expr, $prefix:expr;)*) => { [$($net::new_assert($a, $prefix)),*] };
@@ -103,7 +91,7 @@ impl std::error::Error for Blocked {}
 pub struct Guard {
     egress: Egress,
     own: SocketAddr,
-    look_ups: mpsc::SyncSender<Query>,
+    look_ups: Arc<LookUps>,
 }
 
 impl fmt::Debug for Guard {
@@ -112,34 +100,13 @@ impl fmt::Debug for Guard {
     }
 }
 
-struct Query {
-    host: String,
-    port: u16,
-    reply: mpsc::SyncSender<io::Result<Vec<SocketAddr>>>,
-}
-
 impl Guard {
     /// A guard of these rules, for a server that listens on `own`.
     ///
     /// # Errors
     /// When the system starts no threads.
     pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp) -> Result<Self> {
-        let (look_ups, waiting) = mpsc::sync_channel::<Query>(LOOKUPS_WAITING);
-        let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..LOOKUP_THREADS {
-            let (waiting, look_up) = (Arc::clone(&waiting), Arc::clone(look_up));
-            let work = move || {
-                loop {
-                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(query) = next else { return };
-                    // Whoever asked may have given up waiting.
-                    let _ = query.reply.try_send(look_up(&query.host, query.port));
-                }
-            };
-            let spawned = thread::Builder::new().name("look-up".to_owned()).spawn(work);
-            spawned.map_err(|error| Error::Internal(format!("a look-up thread could not be started: {error}")))?;
-        }
-        Ok(Self { egress: egress.clone(), own, look_ups })
+        Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up)?) })
     }
 
     /// The judgement at the door: what is known to be refused is refused at once; a name that does not resolve within two
@@ -159,21 +126,12 @@ impl Guard {
         let judged = match url.host() {
             Host::Ipv4(address) => self.judge(SocketAddr::new(address.into(), url.port())),
             Host::Ipv6(address) => self.judge(SocketAddr::new(address.into(), url.port())),
-            Host::Domain(name) => match self.look_up(name, url.port(), DOOR_LOOKUP) {
+            Host::Domain(name) => match self.look_ups.resolve(name, url.port(), DOOR_LOOKUP) {
                 Ok(addresses) => addresses.into_iter().try_for_each(|address| self.judge(address)),
                 Err(_) => Ok(()),
             },
         };
         judged.or_else(refuse)
-    }
-
-    fn look_up(&self, host: &str, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
-        let (reply, answer) = mpsc::sync_channel(1);
-        let busy = |_| io::Error::new(io::ErrorKind::WouldBlock, "too many look-ups are waiting");
-        self.look_ups.try_send(Query { host: host.to_owned(), port, reply }).map_err(busy)?;
-        answer
-            .recv_timeout(within)
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the look-up takes too long"))?
     }
 
     /// Whether this address may be dialled.
@@ -220,7 +178,7 @@ impl Resolver for Guard {
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let addresses = match literal {
             Ok(address) => vec![SocketAddr::new(address, port)],
-            Err(_) => self.look_up(host, port, *timeout.after).map_err(|_| ureq::Error::HostNotFound)?,
+            Err(_) => self.look_ups.resolve(host, port, *timeout.after).map_err(|_| ureq::Error::HostNotFound)?,
         };
         addresses.iter().try_for_each(|address| self.judge(*address)).map_err(blocked)?;
         let mut dialled = self.empty();

@@ -1,8 +1,9 @@
 //! What acts without being asked: the tick that settles what has ended, claims what is due, and hands it to the senders.
 
-mod alerts;
+pub mod alerts;
 mod attempt;
-pub mod egress;
+mod egress;
+mod look_ups;
 mod pool;
 mod sender;
 
@@ -15,17 +16,21 @@ use std::{
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-pub use self::egress::{Guard, LookUp, system_look_up};
 use self::{
     attempt::{Ended, attempt},
     pool::Pool,
     sender::Sender,
+};
+pub use self::{
+    egress::Guard,
+    look_ups::{LookUp, system_look_up},
 };
 use crate::{
     clock::{SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
         delivery::{Attempt, DeliveryKey, Failure, Outcome, Settlement},
+        endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
         profile::Profiles,
         timestamp::Timestamp,
@@ -39,8 +44,9 @@ use crate::{
 
 /// A claim is given up as lost this long after its attempt must have timed out.
 const LEASE_GRACE: Duration = Duration::from_secs(60);
-/// Test deliveries under way at once; more wait for a place.
+/// Test deliveries under way at once; one more waits for a place, but not for long.
 const TESTS_AT_ONCE: usize = 8;
+const TEST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The engine. Cheap to clone.
 #[derive(Clone)]
@@ -207,7 +213,8 @@ impl Engine {
     /// [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.
     pub async fn send_test(&self, target: Target, kind: String, body: String) -> Result<(DeliveryId, Attempt)> {
         let inner = Arc::clone(&self.0);
-        let _place = inner.tests.acquire().await.map_err(|_| unavailable())?;
+        let place = tokio::time::timeout(TEST_PATIENCE, inner.tests.acquire()).await;
+        let _place = place.ok().and_then(std::result::Result::ok).ok_or_else(unavailable)?;
         let now = inner.clock.now();
         let claim = Claim {
             key: 0,
@@ -321,18 +328,9 @@ impl Drop for Flight {
     }
 }
 
-fn record_of(ended: Ended) -> (i64, TestRecord) {
+fn record_of(ended: Ended) -> (EndpointKey, TestRecord) {
     let Ended { claim, outcome, duration } = ended;
-    let attempt = Attempt {
-        number: claim.attempt,
-        started_at: claim.started_at,
-        duration: Some(duration),
-        failure: outcome.failure(),
-        status: outcome.answer().map(|answer| answer.status),
-        truncated: outcome.answer().is_some_and(|answer| answer.truncated),
-        response: outcome.answer().map(|answer| answer.body.clone()).unwrap_or_default(),
-        next_attempt_at: None,
-    };
+    let attempt = Attempt::ended(claim.attempt, claim.started_at, duration, &outcome, None);
     let record =
         TestRecord { delivery: claim.delivery, event: claim.event, kind: claim.kind, body: claim.body, attempt };
     (claim.target.key, record)

@@ -18,6 +18,7 @@ use ureq::{
 
 use super::egress::{Blocked, Guard};
 use crate::{
+    clock::Stopwatch,
     domain::delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
     error::{Error, Result},
 };
@@ -105,20 +106,21 @@ impl Sender {
     /// once on a fresh one, as the same attempt.
     pub(super) fn send(&self, post: &Post<'_>) -> Sent {
         PHASE.set(Phase::Kept);
-        let mut result = post_by(&self.pooled, post);
+        let watch = Stopwatch::start();
+        let mut result = post_by(&self.pooled, post, post.timeout);
         let broke = result.as_ref().is_err_and(|error| failed(error) == Failure::Reset);
         if broke && PHASE.get() == Phase::Kept {
-            result = post_by(&self.fresh, post);
+            result = post_by(&self.fresh, post, post.timeout.saturating_sub(watch.elapsed()));
         }
         result.map_or_else(|error| (Outcome::Failed(failed(&error)), None), receive)
     }
 }
 
-fn post_by(agent: &Agent, post: &Post<'_>) -> Result<Response<Body>, ureq::Error> {
+fn post_by(agent: &Agent, post: &Post<'_>, timeout: Duration) -> Result<Response<Body>, ureq::Error> {
     let request = agent.post(post.url);
     let request =
         post.headers.iter().fold(request, |request, (name, value)| request.header_raw(name, value.as_bytes()));
-    let config = request.config().timeout_global(Some(post.timeout)).timeout_recv_body(Some(READ_ANSWER));
+    let config = request.config().timeout_global(Some(timeout)).timeout_recv_body(Some(READ_ANSWER));
     config.build().send(post.body)
 }
 

@@ -11,8 +11,8 @@ use crate::{
     error::Error,
 };
 
-/// Extended codes by which the operating system says that the disk, or the quota, is full.
-const FULL_DISK: [i32; 2] = [rusqlite::ffi::SQLITE_IOERR_SHMSIZE, rusqlite::ffi::SQLITE_FULL];
+/// On a small file system the shared memory beside the database is what does not fit any more.
+const NO_ROOM_FOR_SHM: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
@@ -38,7 +38,7 @@ impl From<r2d2::Error> for Error {
 pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     error
         .sqlite_error()
-        .is_some_and(|error| error.code == ErrorCode::DiskFull || FULL_DISK.contains(&error.extended_code))
+        .is_some_and(|error| error.code == ErrorCode::DiskFull || error.extended_code == NO_ROOM_FOR_SHM)
 }
 
 /// A moment in a column.

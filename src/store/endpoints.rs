@@ -58,7 +58,6 @@ pub fn create(
     Ok(Endpoint {
         key,
         id,
-        account: account.key,
         account_id: account.id.clone(),
         url,
         events,
@@ -92,6 +91,10 @@ pub fn set_events(tx: &Tx<'_>, key: EndpointKey, events: &EventFilter) -> Result
 /// # Errors
 /// Faults of the database only.
 pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, overlap: Duration) -> Result<()> {
+    if target(tx, endpoint.key)?.secrets.first() == Some(secret) {
+        // A request that is repeated must not push the former secret out.
+        return Ok(());
+    }
     tx.conn
         .prepare_cached("UPDATE endpoint SET former_secret = secret, former_until = ?2, secret = ?3 WHERE key = ?1")?
         .execute((endpoint.key, (tx.now + overlap).millis(), tx.keys.seal(endpoint.id, secret)?))?;
@@ -270,7 +273,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
     Ok(Endpoint {
         key: row.get("key")?,
         id: EndpointId::from_bytes(row.get("id")?),
-        account: row.get("account")?,
         account_id: row.get("account_id")?,
         url: TargetUrl::from_stored(&url).map_err(|_| convert::unreadable(&url))?,
         events: EventFilter::from_stored(&row.get::<_, String>("events")?),

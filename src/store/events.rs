@@ -50,22 +50,18 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     for (endpoint, endpoint_id, state) in endpoints {
         deliveries.push((queue::enqueue(tx, event_key, endpoint, state, None)?, endpoint_id));
     }
-    Ok(Published::Accepted(Accepted { id, accepted_at: tx.now, body: event.body.clone(), deliveries }))
+    Ok(Published::Accepted(Accepted { id, body: event.body.clone(), deliveries }))
 }
 
 /// What an earlier publish with the same key came to.
 fn repeated(tx: &Tx<'_>, event: &NewEvent) -> Result<Option<Published>> {
     let Some(key) = &event.idempotency_key else { return Ok(None) };
     let mut rows = tx.conn.prepare_cached(
-        "SELECT event.key, event.id, body, accepted_at, digest FROM event WHERE idempotency_key = ? AND account = ?",
+        "SELECT event.key, event.id, body, digest FROM event WHERE idempotency_key = ? AND account = ?",
     )?;
     let earlier = rows.query_row((&key.text, event.account), |row| {
-        let accepted = Accepted {
-            id: EventId::from_bytes(row.get("id")?),
-            accepted_at: convert::moment(row, "accepted_at")?,
-            body: row.get("body")?,
-            deliveries: Vec::new(),
-        };
+        let accepted =
+            Accepted { id: EventId::from_bytes(row.get("id")?), body: row.get("body")?, deliveries: Vec::new() };
         Ok((row.get::<_, EventKey>("key")?, row.get::<_, [u8; 32]>("digest")?, accepted))
     });
     let Some((event_key, digest, mut accepted)) = earlier.optional()? else { return Ok(None) };
@@ -136,20 +132,22 @@ pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
         .ok_or(Error::NotFound(Missing::Event))
 }
 
-/// The newest event that came with this idempotency key.
+/// The event that came with this idempotency key, of the named account if one is named.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str) -> Result<Event> {
-    view.conn
-        .prepare_cached(
-            "SELECT event.*, account.id AS account_id FROM event JOIN account ON account.key = event.account
-             WHERE idempotency_key = ?1 AND account.profile = ?2 AND (?3 IS NULL OR account.key = ?3)
-             ORDER BY event.key DESC LIMIT 1",
-        )?
-        .query_row((key, walls.profile, walls.account), read)
-        .optional()?
-        .ok_or(Error::NotFound(Missing::Task))
+/// [`Error::NotFound`] if there is none within the walls; [`Error::Invalid`] if several accounts have one.
+pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str, account: Option<&str>) -> Result<Event> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT event.*, account.id AS account_id FROM event JOIN account ON account.key = event.account
+         WHERE idempotency_key = ?1 AND account.profile = ?2 AND (?3 IS NULL OR account.key = ?3)
+           AND (?4 IS NULL OR account.id = ?4) LIMIT 2",
+    )?;
+    let rows = rows.query_map((key, walls.profile, walls.account, account), read)?;
+    let mut found: Vec<Event> = rows.collect::<rusqlite::Result<_>>()?;
+    if found.len() > 1 {
+        return Err(Error::request("several accounts have one of this name: say which, by ?account=ID"));
+    }
+    found.pop().ok_or(Error::NotFound(Missing::Task))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
@@ -159,7 +157,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         account_id: row.get("account_id")?,
         kind: row.get("kind")?,
         body: row.get("body")?,
-        accepted_at: convert::moment(row, "accepted_at")?,
         target: row.get("target")?,
     })
 }

@@ -59,6 +59,12 @@ pub(super) fn rest(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     Ok(())
 }
 
+/// The turn of this endpoint comes no sooner than at this moment.
+pub(super) fn postpone(tx: &Tx<'_>, endpoint: EndpointKey, until: Timestamp) -> Result<()> {
+    tx.conn.prepare_cached("UPDATE lane SET turn_at = ?2 WHERE endpoint = ?1")?.execute((endpoint, until.millis()))?;
+    Ok(())
+}
+
 /// The lanes whose turn has come, those that have waited longest first.
 pub(super) fn ready(tx: &Tx<'_>, probation: bool, limit: usize) -> Result<Vec<Lane>> {
     let mut rows = tx.conn.prepare_cached(

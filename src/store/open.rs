@@ -8,11 +8,12 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rusqlite_migration::{M, Migrations};
+use rusqlite_migration::{M, Migrations, SchemaVersion};
 use tokio::sync::{mpsc, watch};
 
 use super::{Db, Inner, KeyRing, keyring::folder_of, steps::Steps, writer::Writer};
@@ -31,6 +32,8 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEADER: usize = 72;
 /// Reading connections.
 const READERS: u32 = 4;
+/// How long a read waits for a connection.
+const READER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a write waits for a lock that another process holds, in milliseconds.
 const BUSY_TIMEOUT_MS: u32 = 5000;
 /// The write-ahead log is cut back to this size after a checkpoint: 64 MiB.
@@ -51,6 +54,10 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let lock = serving.then(|| lock(&storage.path)).transpose()?;
     refuse_foreign(&storage.path)?;
     let mut conn = connect(&storage.path, storage.durability)?;
+    let old = !serving && MIGRATIONS.current_version(&conn).is_ok_and(|version| version != SchemaVersion::NoneSet);
+    if old && MIGRATIONS.pending_migrations(&conn).is_ok_and(|pending| pending > 0) {
+        return Err(at(&storage.path, "is of an older ngoma: start the server once, which brings it up to date"));
+    }
     MIGRATIONS.to_latest(&mut conn).map_err(|error| match error {
         rusqlite_migration::Error::MigrationDefinition(_) => at(
             &storage.path,
@@ -62,7 +69,8 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let readers = SqliteConnectionManager::file(&storage.path)
         .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .with_init(reading);
-    let readers = r2d2::Pool::builder().max_size(READERS).min_idle(Some(1)).build(readers)?;
+    let readers =
+        r2d2::Pool::builder().max_size(READERS).min_idle(Some(1)).connection_timeout(READER_PATIENCE).build(readers)?;
     let mut glance = connect(&storage.path, storage.durability)?;
     reading(&mut glance)?;
     let (queue, waiting) = mpsc::channel(waiting_writes);

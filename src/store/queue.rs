@@ -14,12 +14,17 @@ use crate::{
         endpoint::{EndpointKey, EndpointState, TargetUrl},
         event::EventKey,
         ids::{DeliveryId, EndpointId, EventId},
-        profile::Profile,
+        profile::{Profile, WhenExhausted},
         signature::SigningSecret,
         timestamp::Timestamp,
     },
     error::Result,
 };
+
+/// How long to wait after a fault of our own.
+const AFTER_A_FAULT: Duration = Duration::from_secs(1);
+/// How long to wait before an endpoint that cannot be read is looked at again.
+const AFTER_UNREADABLE: Duration = Duration::from_secs(60);
 
 /// How much may be claimed.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +93,7 @@ pub fn claim(tx: &Tx<'_>, places: Places, lease: Duration) -> Result<(Vec<Claim>
             Err(error) => {
                 // One unreadable row must not keep the others waiting.
                 tracing::error!(%error, "an endpoint cannot be served");
-                lanes::rest(tx, lane.endpoint)?;
+                lanes::postpone(tx, lane.endpoint, tx.now + AFTER_UNREADABLE)?;
                 continue;
             }
         };
@@ -171,26 +176,31 @@ pub fn settle(
     profile: &Profile,
 ) -> Result<Option<Settlement>> {
     let state = endpoints::state(tx, claim.target.key)?;
-    let settlement = delivery::settle(outcome, claim.tries, state, &profile.retry, profile.when_exhausted, tx.now);
-    if !leave(tx, claim.key, claim.attempt, claim.tries, settlement)? {
+    // A fault of ours costs the receiver nothing; sample data suspends nobody.
+    let ours = outcome == &Outcome::Failed(Failure::Interrupted);
+    let when_exhausted = if claim.test { WhenExhausted::StayActive } else { profile.when_exhausted };
+    let settlement = if ours {
+        delivery::interrupt(state, tx.now + AFTER_A_FAULT)
+    } else {
+        delivery::settle(outcome, claim.tries, state, &profile.retry, when_exhausted, tx.now)
+    };
+    if !leave(tx, claim.key, claim.attempt, claim.tries - u32::from(ours), settlement)? {
         return Ok(None);
     }
-    let attempt = Attempt {
-        number: claim.attempt,
-        started_at: claim.started_at,
-        duration: Some(duration),
-        failure: outcome.failure(),
-        status: outcome.answer().map(|answer| answer.status),
-        response: outcome.answer().map(|answer| answer.body.clone()).unwrap_or_default(),
-        truncated: outcome.answer().is_some_and(|answer| answer.truncated),
-        next_attempt_at: match settlement {
-            Settlement::Retry(at) => Some(at),
-            _ => None,
-        },
+    let next_attempt_at = match settlement {
+        Settlement::Retry(at) => Some(at),
+        _ => None,
     };
+    let attempt = Attempt::ended(claim.attempt, claim.started_at, duration, outcome, next_attempt_at);
     record(tx, claim.key, &attempt)?;
-    let timed_out = outcome.failure() == Some(Failure::Timeout);
-    lanes::freed(tx, claim.target.key, if timed_out { lanes::Ended::TimedOut } else { lanes::Ended::InTime })?;
+    let ended = match outcome {
+        Outcome::Failed(Failure::Interrupted) => lanes::Ended::Lost,
+        // A look-up that hangs holds a place as long as a receiver that does.
+        Outcome::Failed(_) if duration >= profile.timeout => lanes::Ended::TimedOut,
+        Outcome::Failed(Failure::Timeout) => lanes::Ended::TimedOut,
+        _ => lanes::Ended::InTime,
+    };
+    lanes::freed(tx, claim.target.key, ended)?;
     match settlement {
         Settlement::Retry(at) => lanes::due(tx, claim.target.key, at)?,
         Settlement::Exhausted(Some(reason)) => {

@@ -49,8 +49,7 @@ impl Steps {
     /// Writes the moment down, now and then, beside something else that is written.
     pub(super) fn note(&self, tx: &Tx<'_>) -> rusqlite::Result<()> {
         if (tx.now.millis() - self.noted.get().millis()).abs() >= NOTE_MS {
-            let sql = "INSERT INTO moment (one, at) VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at";
-            tx.conn.prepare_cached(sql)?.execute([tx.now.millis()])?;
+            note(tx)?;
             self.noted.set(tx.now);
         }
         Ok(())
@@ -61,4 +60,10 @@ impl Steps {
         self.wall.set(now);
         self.uptime.set(uptime);
     }
+}
+
+/// Writes the moment down.
+pub(super) fn note(tx: &Tx<'_>) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO moment (one, at) VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at";
+    tx.conn.prepare_cached(sql)?.execute([tx.now.millis()]).map(drop)
 }

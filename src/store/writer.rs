@@ -49,8 +49,11 @@ pub(super) fn write<T: Send + 'static>(
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
         let keep = result.is_ok();
         let answer: Answer = Box::new(move |failed| {
-            // A caller that has gone away needs no answer.
-            let _ = reply.send(failed.map_or(result, Err));
+            // A write that failed by itself says why. A caller that has gone away needs no answer.
+            let _ = reply.send(match failed {
+                Some(failed) => result.and(Err(failed)),
+                None => result,
+            });
         });
         (keep, answer)
     })
@@ -102,10 +105,8 @@ impl Writer {
         }
         for write in group {
             // Once SQLite has rolled the group back, a further closure would write outside any transaction.
-            let rolled_back = failed.is_none() && self.conn.is_autocommit();
-            if rolled_back {
-                failed =
-                    Some(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), None));
+            if failed.is_none() && self.conn.is_autocommit() {
+                failed = Some(rolled_back());
             }
             if failed.is_some() {
                 // Dropping it drops its reply, which its caller reads as "not available".
@@ -118,6 +119,9 @@ impl Writer {
                 failed = failed.or(undo.and_then(|()| self.execute("RELEASE w")).err());
             }
             answers.push(answer);
+        }
+        if failed.is_none() && self.conn.is_autocommit() {
+            failed = Some(rolled_back());
         }
         if let (None, Some(steps)) = (&failed, self.steps.as_ref().filter(|_| self.conn.total_changes() > changes)) {
             failed = steps.note(&tx).err();
@@ -139,9 +143,10 @@ impl Writer {
         let fatal = !is_passing(&error);
         let error_text = error.to_string();
         let told = match Error::from(error) {
-            Error::Internal(_) => Error::Unavailable("the database failed: nothing was stored".to_owned()),
+            Error::Internal(_) => Error::Unavailable("the database failed: nothing was stored; try again".to_owned()),
             told => told,
         };
+        tracing::warn!(error = error_text, "nothing of these writes was stored");
         answers.into_iter().for_each(|answer| answer(Some(told.clone())));
         if fatal { Err(error_text) } else { Ok(()) }
     }
@@ -149,6 +154,11 @@ impl Writer {
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
+}
+
+/// SQLite has undone the whole transaction by itself, as it may when the disk is full.
+fn rolled_back() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), None)
 }
 
 /// Whether the failure passes by itself: a full disk, a lock that another process holds, a group that was rolled back.

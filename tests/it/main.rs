@@ -15,6 +15,7 @@ mod damage;
 mod disk;
 mod docs;
 mod durability;
+mod faults;
 mod flaky;
 mod json;
 mod model;

@@ -41,7 +41,6 @@ impl Reply {
 /// One POST, as it came.
 #[derive(Clone, Debug)]
 pub struct Post {
-    pub path: String,
     /// In the letter case in which they came.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -257,7 +256,7 @@ pub fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -
 pub fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let path = line.split(' ').nth(1)?.to_owned();
+    line.starts_with("POST ").then_some(())?;
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -270,5 +269,5 @@ pub fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
     let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;
-    Some(Post { path, headers, body })
+    Some(Post { headers, body })
 }

@@ -68,7 +68,10 @@ const CHECKS: &[(&str, &[&str])] = &[
     ),
     ("in_flight >= 0", &["UPDATE lane SET in_flight = in_flight - 1"]),
     ("full IN (0, 1)", &["UPDATE lane SET full = 2"]),
+    ("proven IN (0, 1)", &["UPDATE lane SET proven = 2"]),
+    ("proven = 0 OR probation = 0", &["UPDATE lane SET proven = 1, probation = 1"]),
     ("probation IN (0, 1)", &["UPDATE lane SET probation = -1"]),
+    ("one = 1", &["INSERT INTO moment (one, at) VALUES (2, 7)"]),
     ("test IN (0, 1)", &["UPDATE event SET test = 2 WHERE key = 1"]),
     ("length(digest) = 32", &["UPDATE event SET digest = zeroblob(20) WHERE key = 2"]),
     (

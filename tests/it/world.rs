@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -147,11 +147,6 @@ impl World {
     fn wait_for_lock(&self) {
         let file = std::fs::File::open(self.folder.path().join("ngoma.db.lock")).expect("the lock file");
         file.lock().expect("the lock");
-    }
-
-    pub fn restart(&mut self) {
-        self.stop();
-        self.start();
     }
 
     fn running(&self) -> &Running {
@@ -417,25 +412,4 @@ impl Client {
 pub fn together<T: Send + 'static>(work: Vec<Box<dyn FnOnce() -> T + Send>>) -> Vec<T> {
     let threads: Vec<JoinHandle<T>> = work.into_iter().map(thread::spawn).collect();
     threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-}
-
-/// Log lines of this process, kept for the stories that read them.
-#[derive(Clone, Default)]
-pub struct LogLines(Arc<Mutex<Vec<u8>>>);
-
-impl LogLines {
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&crate::receiver::lock(&self.0)).into_owned()
-    }
-}
-
-impl io::Write for LogLines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        crate::receiver::lock(&self.0).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

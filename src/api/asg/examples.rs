@@ -1,7 +1,21 @@
-//! An example of each schema of this vendor's, for the docs.
+//! What the document says of this vendor beside its types: an example of everything.
+
+use crate::api::contract::Supplement;
+
+/// For the contract.
+pub(crate) const SUPPLEMENT: Supplement = Supplement {
+    tag: "ASG Gateway",
+    schemas: EXAMPLES,
+    parameters: &[
+        ("webhook_id", "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G"),
+        ("task_id", "tsk_20260408_0042"),
+        ("account", "CUST-7"),
+    ],
+    signature: Some(super::SIGNATURE),
+};
 
 /// Schema and example.
-pub(crate) const EXAMPLES: &[(&str, &str)] = &[
+const EXAMPLES: &[(&str, &str)] = &[
     ("AsgError", r#"{"error": "webhook not found"}"#),
     (
         "AsgNewWebhook",

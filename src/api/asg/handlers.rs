@@ -1,7 +1,10 @@
 //! The routes under `/v1`: parse, one call, reply.
 
 use poem::web::Data;
-use poem_openapi::{ApiResponse, OpenApi, param::Path};
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Path, Query},
+};
 
 use super::{
     Errors, NAME, TASK_SETTLED, WEBHOOK,
@@ -13,7 +16,7 @@ use crate::{
         Deps, Tag,
         auth::Authenticated,
         body::Body,
-        refused::{Reading, Refused, Writing},
+        refused::{Refused, WithBody, WithoutBody},
     },
     config::Limits,
     domain::{
@@ -55,7 +58,7 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
         body: Body<NewWebhook>,
-    ) -> Result<Registered, Refused<Errors, Writing>> {
+    ) -> Result<Registered, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Webhooks)?;
         let account = auth.0.acts_for(body.0.account.as_deref(), "account")?.to_owned();
         let events = body.0.events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
@@ -81,7 +84,7 @@ impl Routes {
         &self,
         auth: Authenticated,
         deps: Data<&Deps>,
-    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, Reading>> {
+    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
         let walls = auth.0.walls(NAME, Scope::Webhooks)?;
         let endpoints = deps.db.read(move |view| endpoints::list(view, &walls)).await?;
         Ok(Body(endpoints.iter().map(WebhookView::from).collect()))
@@ -98,7 +101,7 @@ impl Routes {
         deps: Data<&Deps>,
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, Reading>> {
+    ) -> Result<Body<WebhookView>, Refused<Errors, WithoutBody>> {
         let walls = auth.0.walls(NAME, Scope::Webhooks)?;
         let id = EndpointId::from_wire(WEBHOOK, &webhook_id.0).ok_or(Error::NotFound(Missing::Webhook))?;
         let delete = move |tx: &Tx<'_>| {
@@ -119,7 +122,7 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
         body: Body<NewEvent>,
-    ) -> Result<Publication, Refused<Errors, Writing>> {
+    ) -> Result<Publication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
         let account = auth.0.acts_for(body.0.account.as_deref(), "account")?.to_owned();
         let (audience, key) = check(&body.0, &deps.limits)?;
@@ -167,10 +170,13 @@ impl Routes {
         deps: Data<&Deps>,
         /// The task, as it was published.
         task_id: Path<String>,
-    ) -> Result<Body<Task>, Refused<Errors, Reading>> {
+        /// The account it was published for. Needed only with a token that belongs to no account, when several have it.
+        account: Query<Option<String>>,
+    ) -> Result<Body<Task>, Refused<Errors, WithoutBody>> {
         let walls = auth.0.walls(NAME, Scope::Events)?;
+        let named = account.0.map(|named| auth.0.acts_for(Some(&named), "account").map(str::to_owned)).transpose()?;
         let look = deps.db.read(move |view| {
-            let event = events::find_by_key(view, &walls, &task_id.0)?;
+            let event = events::find_by_key(view, &walls, &task_id.0, named.as_deref())?;
             let deliveries = deliveries::of_event(view, event.key)?;
             let attempts = deliveries.iter().map(|delivery| deliveries::attempts(view, delivery.key));
             let attempts = attempts.collect::<Result<Vec<_>>>()?;

@@ -9,7 +9,7 @@ mod wire;
 use poem::{IntoResponse, Response};
 
 use self::wire::Failure;
-pub(super) use self::{examples::EXAMPLES, handlers::Routes, wire::Payloads};
+pub(super) use self::{examples::SUPPLEMENT, handlers::Routes, wire::Payloads};
 use super::{problem::Problem, refused::Shape};
 use crate::{
     config,
@@ -23,12 +23,15 @@ const TASK_SETTLED: &str = "task.settled";
 /// The prefix of its webhook ids.
 const WEBHOOK: &str = "whk_";
 
+/// The header of its signature, in the vendor's own letter case.
+const SIGNATURE: &str = "X-ASG-Signature";
+
 /// What differs for the engine.
 pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
     Profile {
         name: NAME,
         endpoint_prefix: WEBHOOK,
-        signature_header: "X-ASG-Signature",
+        signature_header: SIGNATURE,
         timeout: delivery.timeout,
         retry: RetryPolicy {
             max_attempts: settings.max_attempts,

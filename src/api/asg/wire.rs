@@ -21,7 +21,7 @@ pub(crate) struct Failure {
 }
 
 /// Where to deliver `task.settled`.
-#[derive(Debug, Deserialize, Object)]
+#[derive(Deserialize, Object)]
 #[oai(rename = "AsgNewWebhook")]
 pub(super) struct NewWebhook {
     /// Where to POST: an `https://` URL of at most 2048 bytes that the server may deliver to.
@@ -35,7 +35,7 @@ pub(super) struct NewWebhook {
 }
 
 /// A webhook.
-#[derive(Debug, Serialize, Object)]
+#[derive(Serialize, Object)]
 #[oai(rename = "AsgWebhook")]
 pub(super) struct WebhookView {
     /// Its id.
@@ -275,8 +275,8 @@ pub(crate) trait Payloads {
     ///
     /// POSTed to each webhook. Signed by `X-ASG-Signature: sha256=<hex>`, HMAC-SHA256 of the raw body with the webhook's
     /// secret, and by the Standard Webhooks headers `webhook-id`, `webhook-timestamp`, `webhook-signature`. Answer 2xx
-    /// within 10 seconds. Otherwise it is sent again after 1 s and 4 s (three attempts in all), with the same
-    /// `webhook-id`: handle it once.
+    /// within 10 seconds. Otherwise it is sent again, by default after 1 s and 4 s (three attempts in all), with the
+    /// same `webhook-id`: handle it once.
     #[oai(name = "task.settled", method = "post", operation_id = "asgTaskSettled")]
     fn task_settled(&self, payload: Json<TaskSettledPayload>);
 }

@@ -17,7 +17,7 @@ use crate::{
         Deps, Tag,
         auth::Authenticated,
         body::{Body, RawObject},
-        refused::{Reading, Refused, Writing},
+        refused::{Refused, WithBody, WithoutBody},
     },
     config,
     domain::{
@@ -57,7 +57,7 @@ impl Routes {
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Header<Option<String>>,
         body: Body<NewEvent>,
-    ) -> Result<Publication, Refused<Errors, Writing>> {
+    ) -> Result<Publication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
         let account_id = auth.0.acts_for(body.0.cooperative_id.as_deref(), "cooperative_id")?.to_owned();
         let data = check(&body.0, &deps.limits)?;
@@ -106,7 +106,7 @@ impl Routes {
         deps: Data<&Deps>,
         /// The event's id, `evt_...`.
         event_id: Path<String>,
-    ) -> Result<Body<EventView>, Refused<Errors, Reading>> {
+    ) -> Result<Body<EventView>, Refused<Errors, WithoutBody>> {
         let walls = auth.0.walls(NAME, Scope::Events)?;
         let id = EventId::parse(&event_id.0).ok_or(Error::NotFound(Missing::Event))?;
         let look = deps.db.read(move |view| {
@@ -130,7 +130,7 @@ impl Routes {
     ///
     /// Every event there is, what makes it happen, who cares, and sample data. Needs a token, of any scope.
     #[oai(path = "/event-types", method = "get", operation_id = "listEventTypes")]
-    async fn event_types(&self, auth: Authenticated) -> Result<Body<Vec<EventType>>, Refused<Errors, Reading>> {
+    async fn event_types(&self, auth: Authenticated) -> Result<Body<Vec<EventType>>, Refused<Errors, WithoutBody>> {
         auth.0.walls(NAME, Scope::Webhooks).or_else(|_| auth.0.walls(NAME, Scope::Events))?;
         let types = CATALOGUE.iter().map(|entry| {
             Ok(EventType {

@@ -1,7 +1,26 @@
-//! An example of each schema of this vendor's, for the docs.
+//! What the document says of this vendor beside its types: an example of everything.
+
+use crate::api::contract::Supplement;
+
+/// For the contract.
+pub(crate) const SUPPLEMENT: Supplement = Supplement {
+    tag: "AsiliChain",
+    schemas: EXAMPLES,
+    parameters: &[
+        ("webhook_id", "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"),
+        ("delivery_id", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
+        ("event_id", "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"),
+        ("status", "FAILED"),
+        ("event", "batch.exported"),
+        ("limit", "20"),
+        ("cursor", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
+        ("Idempotency-Key", "export-2026-004821"),
+    ],
+    signature: Some(super::SIGNATURE),
+};
 
 /// Schema and example.
-pub(crate) const EXAMPLES: &[(&str, &str)] = &[
+const EXAMPLES: &[(&str, &str)] = &[
     (
         "Error",
         r#"{"error": {"code": "WEBHOOK_NOT_FOUND", "message": "webhook not found", "request_id": "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X"}}"#,

@@ -12,7 +12,7 @@ use poem::{IntoResponse, Response};
 
 use self::wire::{Failure, FailureDetail};
 pub(super) use self::{
-    events::Routes as EventRoutes, examples::EXAMPLES, webhooks::Routes as WebhookRoutes, wire::Payloads,
+    events::Routes as EventRoutes, examples::SUPPLEMENT, webhooks::Routes as WebhookRoutes, wire::Payloads,
 };
 use super::{problem::Problem, refused::Shape};
 use crate::{
@@ -26,12 +26,15 @@ pub const NAME: &str = "asilichain";
 /// The prefix of its webhook ids.
 const WEBHOOK: &str = "wh_";
 
+/// The header of its signature, in the vendor's own letter case.
+const SIGNATURE: &str = "X-AsiliChain-Signature";
+
 /// What differs for the engine.
 pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Profile {
     Profile {
         name: NAME,
         endpoint_prefix: WEBHOOK,
-        signature_header: "X-AsiliChain-Signature",
+        signature_header: SIGNATURE,
         timeout: delivery.timeout,
         retry: RetryPolicy {
             max_attempts: u32::try_from(settings.waits.len()).unwrap_or(u32::MAX).saturating_add(1),
@@ -111,7 +114,6 @@ fn code(problem: &Problem) -> &'static str {
             403 => "FORBIDDEN",
             404 => "NOT_FOUND",
             405 => "METHOD_NOT_ALLOWED",
-            409 => "CONFLICT",
             413 => "PAYLOAD_TOO_LARGE",
             415 => "UNSUPPORTED_MEDIA_TYPE",
             429 => "RATE_LIMITED",

@@ -18,7 +18,7 @@ use crate::{
         Deps, Tag,
         auth::Authenticated,
         body::Body,
-        refused::{Reading, Refused, Writing},
+        refused::{OnState, Refused, WithBody, WithoutBody},
     },
     config,
     domain::{
@@ -74,7 +74,7 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
         body: Body<NewWebhook>,
-    ) -> Result<Registered, Refused<Errors, Writing>> {
+    ) -> Result<Registered, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Webhooks)?;
         let account = auth.0.acts_for(Some(&body.0.cooperative_id), "cooperative_id")?.to_owned();
         let events = EventFilter::parse(body.0.events, catalogue::names(), deps.limits.events_per_webhook)?;
@@ -99,7 +99,7 @@ impl Routes {
         &self,
         auth: Authenticated,
         deps: Data<&Deps>,
-    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, Reading>> {
+    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
         let walls = auth.0.walls(NAME, Scope::Webhooks)?;
         let endpoints = deps.db.read(move |view| endpoints::list(view, &walls)).await?;
         let present = endpoints.iter().filter(|endpoint| endpoint.state != EndpointState::Deleted);
@@ -117,7 +117,7 @@ impl Routes {
         deps: Data<&Deps>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookDetails>, Refused<Errors, Reading>> {
+    ) -> Result<Body<WebhookDetails>, Refused<Errors, WithoutBody>> {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let look = deps.db.read(move |view| {
             let endpoint = see(view, &walls, id)?;
@@ -139,7 +139,7 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
         body: Body<WebhookChange>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, Writing>> {
+    ) -> Result<Body<WebhookView>, Refused<Errors, WithBody>> {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let url = body.0.url.as_deref().map(|url| deps.target(url)).transpose()?;
         let most = deps.limits.events_per_webhook;
@@ -174,7 +174,7 @@ impl Routes {
         deps: Data<&Deps>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-    ) -> Result<Deleted, Refused<Errors, Reading>> {
+    ) -> Result<Deleted, Refused<Errors, WithoutBody>> {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         deps.db.write(move |tx| endpoints::delete(tx, find(tx, &walls, id)?.key)).await?;
         Ok(Deleted::Gone)
@@ -192,7 +192,7 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Replayed, Refused<Errors, Writing>> {
+    ) -> Result<Replayed, Refused<Errors, OnState>> {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let original = DeliveryId::parse(&delivery_id.0).ok_or(Error::NotFound(Missing::Delivery))?;
         let replay = move |tx: &Tx<'_>| deliveries::replay(tx, &find(tx, &walls, id)?, original);
@@ -212,7 +212,7 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
         body: Body<Option<TestRequest>>,
-    ) -> Result<Body<TestResult>, Refused<Errors, Writing>> {
+    ) -> Result<Body<TestResult>, Refused<Errors, WithBody>> {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let named = body.0.unwrap_or_default().event;
         let api_version = settings.api_version.clone();
@@ -254,7 +254,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryPage>, Refused<Errors, Reading>> {
+    ) -> Result<Body<DeliveryPage>, Refused<Errors, WithoutBody>> {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let after = cursor.0.map(|cursor| DeliveryId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
         let filter = Filter { state: status.0.map(DeliveryStatus::into), kind: event.0, after };
@@ -282,7 +282,7 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Body<DeliveryDetails>, Refused<Errors, Reading>> {
+    ) -> Result<Body<DeliveryDetails>, Refused<Errors, WithoutBody>> {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let wanted = DeliveryId::parse(&delivery_id.0).ok_or(Error::NotFound(Missing::Delivery))?;
         let look = deps.db.read(move |view| {

@@ -44,7 +44,7 @@ pub(super) enum WebhookStatus {
 }
 
 /// Where to deliver which events.
-#[derive(Debug, Deserialize, Object)]
+#[derive(Deserialize, Object)]
 pub(super) struct NewWebhook {
     /// Where to POST: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) url: String,
@@ -57,7 +57,7 @@ pub(super) struct NewWebhook {
 }
 
 /// A webhook.
-#[derive(Debug, Serialize, Object)]
+#[derive(Serialize, Object)]
 #[oai(rename = "Webhook")]
 pub(super) struct WebhookView {
     /// Its id.
@@ -139,14 +139,14 @@ impl WebhookDetails {
 }
 
 /// What to change; what is left out stays as it is.
-#[derive(Debug, Deserialize, Object)]
+#[derive(Deserialize, Object)]
 #[oai(rename = "WebhookUpdate")]
 pub(super) struct WebhookChange {
     /// Where to POST from now on, deliveries that wait included.
     pub(super) url: Option<String>,
     /// Which events from now on.
     pub(super) events: Option<Vec<String>>,
-    /// The new signing secret. For 24 hours `webhook-signature` carries a signature of the former one too;
+    /// The new signing secret. For 24 hours (by default) `webhook-signature` carries a signature of the former one too;
     /// `X-AsiliChain-Signature` is of the new one at once.
     pub(super) secret: Option<String>,
     /// `ACTIVE` resumes: what is held goes out at once, each with a fresh schedule. `SUSPENDED` pauses.
@@ -419,8 +419,8 @@ pub(crate) trait Payloads {
     ///
     /// POSTed to each webhook that wants it. Signed by `X-AsiliChain-Signature: sha256=<hex>`, HMAC-SHA256 of the raw body
     /// (which is what `JSON.stringify(req.body)` prints) with the webhook's secret, and by the Standard Webhooks headers
-    /// `webhook-id`, `webhook-timestamp`, `webhook-signature`. Answer 2xx within 10 seconds. Otherwise it is sent again
-    /// after 30 s, 5 min, 30 min and 2 h (five attempts in all), with the same `webhook-id`: handle it once. Then the
+    /// `webhook-id`, `webhook-timestamp`, `webhook-signature`. Answer 2xx within 10 seconds. Otherwise it is sent again,
+    /// by default after 30 s, 5 min, 30 min and 2 h (five attempts in all), with the same `webhook-id`: handle it once. Then the
     /// webhook is suspended, and what comes is held until it is resumed.
     #[oai(name = "event", method = "post", operation_id = "asilichainEvent")]
     fn event(&self, payload: Json<Payload>);

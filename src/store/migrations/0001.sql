@@ -94,6 +94,7 @@ CREATE TABLE delivery (
 ) STRICT;
 CREATE INDEX delivery_due ON delivery (endpoint, due_at) WHERE state = 'pending';
 CREATE INDEX delivery_held ON delivery (endpoint) WHERE state = 'held';
+CREATE INDEX delivery_exhausted ON delivery (endpoint) WHERE state = 'exhausted';
 CREATE INDEX delivery_claimed ON delivery (lease_until) WHERE state = 'claimed';
 CREATE INDEX delivery_of_endpoint ON delivery (endpoint);
 CREATE INDEX delivery_of_event ON delivery (event);
