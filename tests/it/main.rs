@@ -9,6 +9,7 @@ mod asilichain;
 mod bad_input;
 mod children;
 mod cli;
+mod clock;
 mod contract;
 mod crash;
 mod damage;
