@@ -74,6 +74,8 @@ pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>
 
 /// Whoever holds this token; `None` if it is unknown or revoked.
 ///
+/// What is compared is the SHA-256 of what was sent, so the time that a look-up takes says nothing about a token.
+///
 /// # Errors
 /// Faults of the database only.
 pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {

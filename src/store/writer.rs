@@ -108,11 +108,11 @@ impl Writer {
             if failed.is_none() && self.conn.is_autocommit() {
                 failed = Some(rolled_back());
             }
+            failed = failed.or_else(|| self.execute("SAVEPOINT w").err());
             if failed.is_some() {
                 // Dropping it drops its reply, which its caller reads as "not available".
                 continue;
             }
-            failed = self.execute("SAVEPOINT w").err();
             let (keep, answer) = write(&tx);
             if !self.conn.is_autocommit() {
                 let undo = if keep { Ok(()) } else { self.execute("ROLLBACK TO w") };
