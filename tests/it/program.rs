@@ -1,14 +1,14 @@
 //! The built program, as a user runs it: a process of its own, its output read line by line.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, Condvar, Mutex, mpsc},
     thread,
 };
 
-use crate::receiver::PATIENCE;
+use crate::receiver::{PATIENCE, lock};
 
 /// A command line of the built program that works in this folder, with no environment of ours.
 pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
@@ -37,7 +37,8 @@ pub fn finish(command: &mut Command) -> (i32, String, String) {
 pub struct Running {
     child: Child,
     lines: mpsc::Receiver<String>,
-    errors: Option<thread::JoinHandle<String>>,
+    errors: Option<thread::JoinHandle<()>>,
+    said: Arc<(Mutex<String>, Condvar)>,
     /// Every line read so far.
     pub seen: Vec<String>,
 }
@@ -46,17 +47,28 @@ impl Running {
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stdout: ChildStdout = child.stdout.take().expect("piped");
-        let mut stderr = child.stderr.take().expect("piped");
+        let stderr = child.stderr.take().expect("piped");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
+        let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
+        let saying = Arc::clone(&said);
         let errors = thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
-            text
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lock(&saying.0).push_str(&(line + "\n"));
+                saying.1.notify_all();
+            }
         });
-        Self { child, lines, errors: Some(errors), seen: Vec::new() }
+        Self { child, lines, errors: Some(errors), said, seen: Vec::new() }
+    }
+
+    /// Waits until it has written this to standard error.
+    #[track_caller]
+    pub fn error_with(&self, text: &str) {
+        let waited = self.said.1.wait_timeout_while(lock(&self.said.0), PATIENCE, |said| !said.contains(text));
+        let (said, timeout) = waited.expect("no panic");
+        assert!(!timeout.timed_out(), "it does not say '{text}': {said}");
     }
 
     /// Reads on until a line holds this text, and gives the line.
@@ -101,7 +113,10 @@ impl Running {
     pub fn log(&mut self) -> String {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.errors.take().map(|errors| errors.join().expect("read")).unwrap_or_default()
+        if let Some(errors) = self.errors.take() {
+            errors.join().expect("read");
+        }
+        lock(&self.said.0).clone()
     }
 }
 
