@@ -113,6 +113,12 @@ impl<A: Acceptor + 'static> App<A> {
         }
         // Both share the time there is: requests under way are answered, attempts under way end and are written.
         let stopped = tokio::time::timeout(GRACE, async {
+            let engine = async {
+                let ended = engine.await;
+                // For the next start: if it finds an earlier moment, the clock was set back in between.
+                drop(self.db.write(store::probe).await);
+                ended
+            };
             let (engine, _) = tokio::join!(engine, server);
             engine.unwrap_or_else(|_| Err(Error::Internal("the engine panicked".to_owned())))
         });

@@ -62,6 +62,8 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
 }
 
 async fn serve(config: Config, dev: bool) -> Result<()> {
+    // Before anybody can know that it runs: a stop that comes early is a stop too.
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Internal(error.to_string()))?;
     let settings = config.clone();
     let app = app::prepare(config, Outside::default()).await?;
     print_start(&app, &settings);
@@ -71,7 +73,6 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
         print_first_steps(app.db()).await?;
     }
     let (stop, stopped) = watch::channel(false);
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Internal(error.to_string()))?;
     tokio::spawn(async move {
         for count in 0.. {
             tokio::select! {

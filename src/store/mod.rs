@@ -128,7 +128,7 @@ fn unavailable() -> Error {
     Error::Unavailable("the database cannot take this now: nothing was stored; try again".to_owned())
 }
 
-/// Writes one row, to see whether the disk takes it.
+/// Writes one row, the moment, to see whether the disk takes it.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when it does not.

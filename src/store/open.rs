@@ -12,7 +12,7 @@ use std::{
 };
 
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 use tokio::sync::{mpsc, watch};
 
@@ -65,7 +65,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         ),
         error => at(&storage.path, &error.to_string()),
     })?;
-    let keys = Arc::new(key_ring(&conn, &storage.key_file)?);
+    let keys = Arc::new(key_ring(&conn, storage)?);
     let readers = SqliteConnectionManager::file(&storage.path)
         .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .with_init(reading);
@@ -103,8 +103,9 @@ pub fn check(storage: &Storage) -> Result<Vec<String>> {
     refuse_foreign(&storage.path)?;
     let conn = connect(&storage.path, storage.durability)?;
     let mut problems = Vec::new();
-    let mut rows = conn.prepare("PRAGMA quick_check")?;
-    for line in rows.query_map([], |row| row.get::<_, String>(0))? {
+    let unusable = |error| unusable(&storage.path, &error);
+    let mut rows = conn.prepare("PRAGMA quick_check").map_err(unusable)?;
+    for line in rows.query_map([], |row| row.get::<_, String>(0)).map_err(unusable)? {
         problems.push(line.unwrap_or_else(|error| error.to_string()));
     }
     problems.retain(|line| line != "ok");
@@ -115,7 +116,7 @@ pub fn check(storage: &Storage) -> Result<Vec<String>> {
         _ => problems.push("it was made by a newer ngoma".to_owned()),
     }
     if pending == 0 {
-        problems.extend(key_ring(&conn, &storage.key_file).err().map(|error| error.to_string()));
+        problems.extend(key_ring(&conn, storage).err().map(|error| error.to_string()));
     }
     Ok(problems)
 }
@@ -160,8 +161,12 @@ fn no_database(path: &Path) -> Error {
 }
 
 fn connect(path: &Path, durability: Durability) -> Result<Connection> {
+    connection(path, durability).map_err(|error| unusable(path, &error))
+}
+
+fn connection(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(|error| at(path, &error.to_string()))?;
+    let conn = Connection::open_with_flags(path, flags)?;
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let made: bool = conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
@@ -194,26 +199,35 @@ fn reading(conn: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Reads the key file, or makes it for a database that holds no secret yet; then tries every key on a row it sealed.
-///
-/// A failure is looked at again under the write lock: another process may be rotating the key.
-fn key_ring(conn: &Connection, path: &Path) -> Result<KeyRing> {
-    try_key_ring(conn, path).or_else(|_| {
-        let _lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-        try_key_ring(conn, path)
-    })
-}
+/// How many secrets are sealed, and for each key one row that it sealed: the endpoint, and the secret.
+type Sealed = (usize, BTreeMap<u8, ([u8; 16], Vec<u8>)>);
 
-fn try_key_ring(conn: &Connection, path: &Path) -> Result<KeyRing> {
+fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
     let mut rows = conn.prepare("SELECT id, secret FROM endpoint UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL")?;
     let rows = rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-    let mut samples: BTreeMap<u8, ([u8; 16], Vec<u8>)> = BTreeMap::new();
-    let mut count = 0;
+    let (mut count, mut samples) = (0, BTreeMap::new());
     for row in rows {
         let (id, secret) = row?;
         count += 1;
         samples.entry(secret.get(1).copied().unwrap_or(0)).or_insert((id, secret));
     }
+    Ok((count, samples))
+}
+
+/// Reads the key file, or makes it for a database that holds no secret yet; then tries every key on a row it sealed.
+///
+/// A failure is looked at again under the write lock: another process may be rotating the key.
+fn key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
+    try_key_ring(conn, storage).or_else(|_| {
+        let _lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
+            .map_err(|error| unusable(&storage.path, &error))?;
+        try_key_ring(conn, storage)
+    })
+}
+
+fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
+    let (count, samples) = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
+    let path = &storage.key_file;
     if !path.exists() {
         if count > 0 {
             return Err(at(
@@ -238,6 +252,15 @@ fn try_key_ring(conn: &Connection, path: &Path) -> Result<KeyRing> {
         }
     }
     Ok(ring)
+}
+
+/// Why SQLite cannot use the file.
+fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => no_database(path),
+        Some(ErrorCode::DatabaseCorrupt) => at(path, "is damaged: restore a backup"),
+        _ => at(path, &error.to_string()),
+    }
 }
 
 fn at(path: &Path, problem: &str) -> Error {

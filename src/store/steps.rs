@@ -12,8 +12,11 @@ use crate::{clock::SharedClock, domain::timestamp::Timestamp};
 
 /// A difference smaller than this is drift, in milliseconds.
 const STEP_MS: i64 = 1000;
-/// How often the moment is written down, in milliseconds.
+/// How often the moment is written down beside something else that is written, in milliseconds.
 const NOTE_MS: i64 = 1000;
+/// How often it is written down by itself, in milliseconds: by so much a wait may be lengthened when a clock is set back
+/// after a crash.
+const NOTE_IDLE_MS: i64 = 60_000;
 
 /// The clocks as they were at the last commit.
 pub(super) struct Steps {
@@ -46,9 +49,10 @@ impl Steps {
         queue::shift(tx, step)
     }
 
-    /// Writes the moment down, now and then, beside something else that is written.
-    pub(super) fn note(&self, tx: &Tx<'_>) -> rusqlite::Result<()> {
-        if (tx.now.millis() - self.noted.get().millis()).abs() >= NOTE_MS {
+    /// Writes the moment down, now and then; more seldom if nothing else is written.
+    pub(super) fn note(&self, tx: &Tx<'_>, written: bool) -> rusqlite::Result<()> {
+        let often = if written { NOTE_MS } else { NOTE_IDLE_MS };
+        if (tx.now.millis() - self.noted.get().millis()).abs() >= often {
             note(tx)?;
             self.noted.set(tx.now);
         }

@@ -123,8 +123,8 @@ impl Writer {
         if failed.is_none() && self.conn.is_autocommit() {
             failed = Some(rolled_back());
         }
-        if let (None, Some(steps)) = (&failed, self.steps.as_ref().filter(|_| self.conn.total_changes() > changes)) {
-            failed = steps.note(&tx).err();
+        if let (None, Some(steps)) = (&failed, &self.steps) {
+            failed = steps.note(&tx, self.conn.total_changes() > changes).err();
         }
         let failed = failed.or_else(|| self.execute("COMMIT").err());
         let Some(error) = failed else {

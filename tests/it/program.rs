@@ -1,14 +1,17 @@
 //! The built program, as a user runs it: a process of its own, its output read line by line.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, Condvar, Mutex, mpsc},
     thread,
 };
 
-use crate::{leaks, receiver::PATIENCE};
+use crate::{
+    leaks,
+    receiver::{PATIENCE, lock},
+};
 
 /// A command line of the built program that works in this folder, with no environment of ours.
 pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
@@ -39,7 +42,8 @@ pub fn finish(command: &mut Command) -> (i32, String, String) {
 pub struct Running {
     child: Child,
     lines: mpsc::Receiver<String>,
-    errors: Option<thread::JoinHandle<String>>,
+    errors: Option<thread::JoinHandle<()>>,
+    said: Arc<(Mutex<String>, Condvar)>,
     /// Every line read so far.
     pub seen: Vec<String>,
 }
@@ -49,7 +53,7 @@ impl Running {
         let words = leaks::words(command);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stdout: ChildStdout = child.stdout.take().expect("piped");
-        let mut stderr = child.stderr.take().expect("piped");
+        let stderr = child.stderr.take().expect("piped");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| {
@@ -57,13 +61,24 @@ impl Running {
                 sender.send(line)
             })
         });
+        let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
+        let saying = Arc::clone(&said);
         let errors = thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
-            leaks::shown(&text);
-            text
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                leaks::shown(&line);
+                lock(&saying.0).push_str(&(line + "\n"));
+                saying.1.notify_all();
+            }
         });
-        Self { child, lines, errors: Some(errors), seen: Vec::new() }
+        Self { child, lines, errors: Some(errors), said, seen: Vec::new() }
+    }
+
+    /// Waits until it has written this to standard error.
+    #[track_caller]
+    pub fn error_with(&self, text: &str) {
+        let waited = self.said.1.wait_timeout_while(lock(&self.said.0), PATIENCE, |said| !said.contains(text));
+        let (said, timeout) = waited.expect("no panic");
+        assert!(!timeout.timed_out(), "it does not say '{text}': {said}");
     }
 
     /// Reads on until a line holds this text, and gives the line.
@@ -96,8 +111,16 @@ impl Running {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, which must come.
+    #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end: {}", self.log()),
+            }
+        }
         self.child.wait().expect("it ends")
     }
 
@@ -105,7 +128,10 @@ impl Running {
     pub fn log(&mut self) -> String {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.errors.take().map(|errors| errors.join().expect("read")).unwrap_or_default()
+        if let Some(errors) = self.errors.take() {
+            errors.join().expect("read");
+        }
+        lock(&self.said.0).clone()
     }
 }
 

@@ -249,12 +249,12 @@ fn serve(shared: &Shared, stream: TcpStream) {
     }
 }
 
-fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> io::Result<()> {
+pub fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> io::Result<()> {
     let head = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
     stream.write_all(&[head.as_bytes(), body].concat())
 }
 
-fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
+pub fn read_post(reader: &mut BufReader<TcpStream>) -> Option<Post> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let path = line.split(' ').nth(1)?.to_owned();

@@ -357,6 +357,17 @@ impl Client {
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Answer {
+        self.try_send(method, path, headers, body).expect("the server answers")
+    }
+
+    /// The same of a server that may go away.
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Result<Answer, ureq::Error> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -368,13 +379,13 @@ impl Client {
             Some(body) => self.agent.run(request.body(body).expect("a request")),
             None => self.agent.run(request.body(()).expect("a request")),
         };
-        let mut response = response.expect("the server answers");
+        let mut response = response?;
         let headers = response.headers().iter();
         let headers =
             headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned())).collect();
-        let text = response.body_mut().read_to_string().expect("a text");
+        let text = response.body_mut().read_to_string()?;
         leaks::exchange(path, body, response.status().as_u16(), &text);
-        Answer { status: response.status().as_u16(), headers, text }
+        Ok(Answer { status: response.status().as_u16(), headers, text })
     }
 
     // The words of the two pages.
