@@ -16,10 +16,7 @@ mod steps;
 pub mod tokens;
 mod writer;
 
-use std::{
-    fs::File,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
@@ -43,7 +40,7 @@ struct Inner {
     glance: Mutex<Connection>,
     due: watch::Receiver<u64>,
     broken: watch::Receiver<Option<String>>,
-    _lock: Option<File>,
+    _lock: Option<open::ServingLock>,
 }
 
 impl std::fmt::Debug for Db {

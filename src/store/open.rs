@@ -121,15 +121,25 @@ pub fn check(storage: &Storage) -> Result<Vec<String>> {
     Ok(problems)
 }
 
+/// The lock of the one server of a file.
+pub(super) struct ServingLock(File);
+
+impl Drop for ServingLock {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a process that is being started at this moment and holds it open too.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the lock that makes a process the only server of a file. A left-over lock file is no lock.
-fn lock(path: &Path) -> Result<File> {
+fn lock(path: &Path) -> Result<ServingLock> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
     let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name);
     let file = file.map_err(|error| at(&name, &format!("cannot be opened: {error}")))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(ServingLock(file)),
         Err(TryLockError::WouldBlock) => Err(at(path, "is in use: another ngoma is already serving this database")),
         Err(TryLockError::Error(error)) => Err(at(&name, &format!("cannot be locked: {error}"))),
     }
