@@ -113,7 +113,9 @@ impl World {
         running.stop.send_replace(true);
         running.ended.recv_timeout(PATIENCE).expect("it stops").expect("and well");
         drop(running.db);
+        drop(running.pulse);
         running.runtime.shutdown_timeout(PATIENCE);
+        self.wait_for_lock();
     }
 
     /// Asks the server to stop, and waits until its engine has heard it; [`World::stop`] then waits for the end.
