@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use poem::listener::{Acceptor, Listener, TcpListener};
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinHandle},
+};
 
 use crate::{
     api::{self, Deps, Quota, asg, asilichain, connections::Bounded},
@@ -93,37 +96,40 @@ impl<A: Acceptor + 'static> App<A> {
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
         let routes = api::routes(self.deps(), &self.config)?;
         let (engine, engine_stop) = (self.engine, stop.clone());
-        let mut engine = tokio::spawn(async move { engine.run(engine_stop).await });
+        let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });
         let (mut server_stop, mut stop) = (stop.clone(), stop);
         let server = poem::Server::new_with_acceptor(self.acceptor).run_with_graceful_shutdown(
             routes,
             async move { asked(&mut server_stop).await },
             Some(GRACE),
         );
-        let mut server = tokio::spawn(server);
+        let ended = |error: std::io::Error| Error::Internal(format!("the server ended: {error}"));
+        let (server, mut server_ended) = spawn(async move { server.await.map_err(ended) });
         tokio::select! {
-            biased;
             () = asked(&mut stop) => {}
+            () = asked(&mut engine_ended) => {}
+            () = asked(&mut server_ended) => {}
             reason = self.db.broken() => return Err(Error::Internal(reason)),
-            ended = &mut engine => return ended.unwrap_or_else(|_| Err(Error::Internal("the engine panicked".to_owned()))),
-            ended = &mut server => {
-                let ended = ended.map_err(|_| Error::Internal("the server panicked".to_owned()))?;
-                return ended.map_err(|error| Error::Internal(format!("the server ended: {error}")));
-            }
+        }
+        let cut_off = [engine.abort_handle(), server.abort_handle()];
+        if !*stop.borrow() {
+            // One of the two has ended unasked: the other has no reason to go on.
+            cut_off.iter().for_each(AbortHandle::abort);
         }
         // Both share the time there is: requests under way are answered, attempts under way end and are written.
         let stopped = tokio::time::timeout(GRACE, async {
             let engine = async {
-                let ended = engine.await;
+                let ended = outcome_of(engine).await;
                 // For the next start: if it finds an earlier moment, the clock was set back in between.
                 drop(self.db.write(store::probe).await);
                 ended
             };
-            let (engine, _) = tokio::join!(engine, server);
-            engine.unwrap_or_else(|_| Err(Error::Internal("the engine panicked".to_owned())))
+            let (engine, server) = tokio::join!(engine, outcome_of(server));
+            engine.and(server)
         });
         stopped.await.unwrap_or_else(|_| {
             tracing::warn!("what is still under way is cut off; the next start makes these attempts again");
+            cut_off.iter().for_each(AbortHandle::abort);
             Ok(())
         })
     }
@@ -151,8 +157,27 @@ impl<A: Acceptor + 'static> App<A> {
     }
 }
 
+/// Starts a task; what is returned beside it tells when it has ended, however it did.
+fn spawn(task: impl Future<Output = Result<()>> + Send + 'static) -> (JoinHandle<Result<()>>, watch::Receiver<bool>) {
+    let (alive, ended) = watch::channel(false);
+    let task = tokio::spawn(async move {
+        let _alive = alive;
+        task.await
+    });
+    (task, ended)
+}
+
+/// What a task came to; one that was cut off came to nothing.
+async fn outcome_of(task: JoinHandle<Result<()>>) -> Result<()> {
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(cut) if cut.is_cancelled() => Ok(()),
+        Err(_) => Err(Error::Internal("a part of the server panicked".to_owned())),
+    }
+}
+
 /// Ends when a stop is asked for.
 async fn asked(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone can ask for nothing more.
+    // A sender that is gone asks too: it can ask for nothing else any more.
     drop(stop.wait_for(|stop| *stop).await);
 }

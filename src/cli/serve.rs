@@ -91,7 +91,10 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
 
 fn start_log(config: &Config) -> Result<()> {
     // What our libraries say at info, we say better ourselves. Alerts are told at every level.
-    let directives = format!("poem=warn,rusqlite_migration=warn,{}=warn,{}", ALERT, config.log.level);
+    let directives = format!(
+        "poem=warn,rusqlite_migration=warn,ureq=warn,ureq_proto=warn,hyper=warn,{}=warn,{}",
+        ALERT, config.log.level
+    );
     let filter = EnvFilter::try_new(directives).map_err(|_| {
         Error::request(format!("log.level is '{}': expected error, warn, info, debug or trace", config.log.level))
     })?;

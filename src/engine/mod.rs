@@ -178,9 +178,6 @@ impl Engine {
                 hands.take(one);
             }
             let stopping = *stop.borrow_and_update();
-            if stopping && hands.flights.is_empty() {
-                return Ok(());
-            }
             let due_seen = *due.borrow_and_update();
             let at = inner.clock.now();
             let next = match inner.turn(&mut hands, stopping).await {
@@ -198,6 +195,9 @@ impl Engine {
                 untold = alerts::tell(&inner.db, &inner.profiles).await.is_err();
             }
             inner.pulse.send_replace(Pulse { at, due_seen, busy: hands.flights.len() });
+            if stopping && hands.flights.is_empty() {
+                return Ok(());
+            }
             tokio::select! {
                 Some(one) = ended.recv() => hands.take(one),
                 _ = due.changed() => {}

@@ -35,12 +35,12 @@ use crate::error::{Error, Result};
 pub struct Db(Arc<Inner>);
 
 struct Inner {
-    queue: mpsc::Sender<Write>,
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
     due: watch::Receiver<u64>,
     broken: watch::Receiver<Option<String>>,
-    _lock: Option<open::ServingLock>,
+    /// Last: when it goes, the writer ends, and with it the lock on the file; every other connection is closed by then.
+    queue: mpsc::Sender<Write>,
 }
 
 impl std::fmt::Debug for Db {

@@ -77,19 +77,12 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let (due, due_seen) = watch::channel(0);
     let (broken, broken_seen) = watch::channel(None);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
-    let writer = Writer { conn, queue: waiting, clock, keys, steps, due, broken };
+    let writer = Writer { conn, queue: waiting, clock, keys, steps, due, broken, _lock: lock };
     thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || writer.run())
         .map_err(|error| Error::Internal(format!("the writer thread could not be started: {error}")))?;
-    Ok(Db(Arc::new(Inner {
-        queue,
-        readers,
-        glance: Mutex::new(glance),
-        due: due_seen,
-        broken: broken_seen,
-        _lock: lock,
-    })))
+    Ok(Db(Arc::new(Inner { queue, readers, glance: Mutex::new(glance), due: due_seen, broken: broken_seen })))
 }
 
 /// Looks through the whole file and the key file, and says what is wrong; an empty list is good news.

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{convert::is_full, keyring::KeyRing, steps::Steps};
+use super::{convert::is_full, keyring::KeyRing, open::ServingLock, steps::Steps};
 use crate::{
     clock::SharedClock,
     domain::timestamp::Timestamp,
@@ -71,6 +71,8 @@ pub(super) struct Writer {
     pub(super) due: watch::Sender<u64>,
     /// Set once when the disk cannot be trusted any more.
     pub(super) broken: watch::Sender<Option<String>>,
+    /// After the connection: whoever takes the lock next finds the file closed.
+    pub(super) _lock: Option<ServingLock>,
 }
 
 impl Writer {
