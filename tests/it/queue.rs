@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     model::{LEASE, Life, Model, PER_ENDPOINT, Parcel, Promise, Reaction, Standing, Step, TOOK},
-    world::{START, defaults},
+    world::{START, defaults, wait_for_lock},
 };
 
 /// In the order in which the model numbers them.
@@ -377,6 +377,7 @@ struct LaneRow {
 
 fn open(storage: &Storage, clock: &Arc<ManualClock>) -> Db {
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+    wait_for_lock(&storage.path);
     store::open(storage, 100, clock, true).expect("it opens")
 }
 

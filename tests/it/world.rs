@@ -149,10 +149,8 @@ impl World {
         running.runtime.shutdown_timeout(PATIENCE);
     }
 
-    /// The lock on the file goes when the last thread of the server has let go of it.
     fn wait_for_lock(&self) {
-        let file = std::fs::File::open(self.folder.path().join("ngoma.db.lock")).expect("the lock file");
-        file.lock().expect("the lock");
+        wait_for_lock(&self.config.storage.path);
     }
 
     pub fn restart(&mut self) {
@@ -254,6 +252,14 @@ impl World {
     pub fn stranger(&self) -> Client {
         Client { token: None, ..self.client("") }
     }
+}
+
+/// Waits until no server of this process holds the file: the lock goes when its writer has ended.
+pub fn wait_for_lock(database: &Path) {
+    let Ok(file) = std::fs::File::open(format!("{}.lock", database.display())) else { return };
+    file.lock().expect("the lock");
+    // Not by closing it alone: a process that is being started may hold it open too.
+    file.unlock().expect("its own lock");
 }
 
 impl Drop for World {
