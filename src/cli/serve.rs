@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     app::{self, App, Outside, profiles},
-    config::{Config, LogFormat},
+    config::{Config, Durability, LogFormat},
     domain::token::Scopes,
     engine::alerts::ALERT,
     error::{Error, Result},
@@ -113,7 +113,11 @@ fn print_start(app: &App<impl Acceptor + 'static>, config: &Config) {
     say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
     say!("  address    http://{address}");
     say!("  docs       http://{address}/docs");
-    say!("  database   {} ({:?} durability)", config.storage.path.display(), config.storage.durability);
+    let durability = match config.storage.durability {
+        Durability::Full => "full",
+        Durability::Normal => "normal",
+    };
+    say!("  database   {} ({} durability)", config.storage.path.display(), durability);
     for profile in profiles(config).iter() {
         let waits = profile.retry.waits.iter().map(|wait| humantime::format_duration(*wait).to_string());
         let waits: Vec<String> = waits.take(profile.retry.max_attempts.saturating_sub(1) as usize).collect();
