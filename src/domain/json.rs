@@ -233,7 +233,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The character of `\uXXXX`, or of two of them that are a surrogate pair.
+    /// The character of a `\u` escape and its four digits, or of two of them that are a surrogate pair.
     fn unicode_escape(&mut self) -> Result<char, Flaw> {
         const LONE: &str = "holds half of a surrogate pair, which is no character";
         let first = self.four_digits()?;
