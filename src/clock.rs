@@ -109,3 +109,8 @@ impl Stopwatch {
 pub fn from_now(wait: Duration) -> tokio::time::Instant {
     tokio::time::Instant::now() + wait
 }
+
+/// Ends after so much time, whatever the wall clock does meanwhile.
+pub async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}

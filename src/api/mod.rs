@@ -36,7 +36,7 @@ use crate::{
         signature::SigningSecret,
     },
     error::{Error, Result},
-    store::{Db, queue::Target, random},
+    store::{Db, Target, random},
 };
 
 /// What a future in a box resolves to.

@@ -1,5 +1,7 @@
 //! Events: what a platform publishes, stored once, whoever gets it.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -25,7 +27,7 @@ pub struct NewEvent {
     /// Its name in the catalogue.
     pub kind: String,
     /// The body that its profile's envelope finishes for each endpoint.
-    pub body: String,
+    pub body: Arc<str>,
     /// The key under which a repeat is recognised.
     pub idempotency_key: Option<IdempotencyKey>,
 }
@@ -83,7 +85,7 @@ pub struct Accepted {
     /// Its public id.
     pub id: EventId,
     /// The body before its envelope is finished.
-    pub body: String,
+    pub body: Arc<str>,
     /// Each delivery and the endpoint it goes to.
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
 }

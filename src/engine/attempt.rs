@@ -1,9 +1,6 @@
 //! One attempt: finish the body, sign it, send it, say what happened.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::sender::{Post, Sender};
 use crate::{
@@ -11,38 +8,31 @@ use crate::{
     domain::{
         delivery::{self, Failure, Outcome},
         profile::Profile,
+        timestamp::Timestamp,
     },
-    store::queue::Claim,
+    store::queue::{Attempted, Claim},
 };
 
-/// An attempt that has ended, on its way to be settled.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) claim: Claim,
-    pub(super) outcome: Outcome,
-    pub(super) duration: Duration,
-}
-
 /// Makes the attempt that a claim allows, on the thread that asks.
-pub(super) fn attempt(claim: Claim, profile: &Profile, sender: &Sender) -> Ended {
+pub(super) fn attempt(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Attempted {
     let watch = Stopwatch::start();
-    let sent = catch_unwind(AssertUnwindSafe(|| post(&claim, profile, sender)));
+    let sent = catch_unwind(AssertUnwindSafe(|| post(claim, profile, sender, started_at)));
     let outcome = sent.unwrap_or_else(|_| {
         tracing::error!(delivery.id = %claim.delivery, "sending panicked; the attempt is made again");
         Outcome::Failed(Failure::Interrupted)
     });
-    Ended { claim, outcome, duration: watch.elapsed() }
+    Attempted { started_at, duration: watch.elapsed(), outcome }
 }
 
-fn post(claim: &Claim, profile: &Profile, sender: &Sender) -> Outcome {
+fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Outcome {
     let target = &claim.target;
     let body = (profile.envelope)(&target.id.on_wire(profile.endpoint_prefix), &claim.body);
     let event = claim.event.to_string();
-    let standard = target.secrets.iter().map(|secret| secret.sign_standard(&event, claim.started_at, &body));
+    let standard = target.secrets.iter().map(|secret| secret.sign_standard(&event, started_at, &body));
     let mut headers = vec![
         ("content-type", "application/json".to_owned()),
         ("webhook-signature", standard.collect::<Vec<_>>().join(" ")),
-        ("webhook-timestamp", claim.started_at.unix_seconds().to_string()),
+        ("webhook-timestamp", started_at.unix_seconds().to_string()),
         ("webhook-id", event),
         ("ngoma-delivery", claim.delivery.to_string()),
         ("ngoma-attempt", claim.attempt.to_string()),
@@ -56,7 +46,7 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender) -> Outcome {
     if let Outcome::Answered(answer) = &mut outcome
         && matches!(answer.status, 429 | 503)
     {
-        answer.retry_after = retry_after.and_then(|text| delivery::retry_after(&text, claim.started_at));
+        answer.retry_after = retry_after.and_then(|text| delivery::retry_after(&text, started_at));
     }
     outcome
 }

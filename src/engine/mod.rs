@@ -1,23 +1,27 @@
-//! What acts without being asked: the tick that settles what has ended, claims what is due, and hands it to the senders.
+//! What acts without being asked: the loop that settles what has ended, claims what is due, and has it sent.
 
 pub mod alerts;
 mod attempt;
 mod egress;
+mod flights;
+pub mod lanes;
 mod look_ups;
 mod pool;
 mod sender;
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{
-    attempt::{Ended, attempt},
+    attempt::attempt,
+    flights::{Closing, Ended, Flight, Flights},
+    lanes::{Lanes, Limits},
     pool::Pool,
     sender::Sender,
 };
@@ -26,10 +30,10 @@ pub use self::{
     look_ups::{LookUp, system_look_up},
 };
 use crate::{
-    clock::{SharedClock, Stopwatch},
+    clock::{self, SharedClock},
     config::{self, Config},
     domain::{
-        delivery::{Attempt, DeliveryKey, Failure, Outcome, Settlement},
+        delivery::{Attempt, DeliveryKey, Settlement},
         endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
         profile::Profiles,
@@ -37,13 +41,17 @@ use crate::{
     },
     error::{Error, Result},
     store::{
-        Db,
-        queue::{self, Claim, Lost, Places, Target, TestRecord},
+        Db, News, Target,
+        attempts::{self, TestRecord},
+        endpoints,
+        queue::{self, Attempted, Claim, Claimed, Lost},
     },
 };
 
-/// A claim is given up as lost this long after its attempt must have timed out.
+/// An attempt is given up as lost this long after it must have timed out.
 const LEASE_GRACE: Duration = Duration::from_secs(60);
+/// Attempts at work for each processor: more would only take turns at it.
+const AT_WORK_PER_PROCESSOR: usize = 4;
 /// Test deliveries under way at once; one more waits for a place, but not for long.
 const TESTS_AT_ONCE: usize = 8;
 const TEST_PATIENCE: Duration = Duration::from_secs(1);
@@ -60,15 +68,12 @@ impl fmt::Debug for Engine {
 
 struct Inner {
     db: Db,
-    clock: SharedClock,
-    profiles: Profiles,
     settings: config::Delivery,
-    sender: Sender,
     pool: Pool,
     tests: Semaphore,
-    ended: mpsc::UnboundedSender<Ended>,
+    flights: Arc<Flights>,
     /// Taken by the one `run`.
-    ended_seen: Mutex<Option<mpsc::UnboundedReceiver<Ended>>>,
+    ended: Mutex<Option<mpsc::UnboundedReceiver<Ended>>>,
     pulse: watch::Sender<Pulse>,
 }
 
@@ -77,56 +82,30 @@ struct Inner {
 pub struct Pulse {
     /// The moment at which it looked for due work.
     pub at: Timestamp,
-    /// The count of [`Db::due`] that it had seen by then.
-    pub due_seen: u64,
-    /// Attempts under way, or not yet settled.
+    /// How many commits' news it had heard by then.
+    pub heard: u64,
+    /// Deliveries that are claimed and not settled.
     pub busy: usize,
 }
 
-/// What is between two turns of the tick.
+/// What is to be written in one turn: kept until the database takes it.
 #[derive(Default)]
-struct Hands {
-    /// The claims that are vouched for: under way, or ended but not settled.
-    flights: HashMap<DeliveryKey, Flying>,
-    /// Ended, but not settled yet: kept until the database takes it.
-    unsettled: Vec<Arc<Ended>>,
+struct Work {
+    ended: Vec<Arc<Ended>>,
+    lost: Vec<DeliveryKey>,
+    wanted: Vec<(EndpointKey, usize)>,
 }
 
-/// An attempt under way.
-struct Flying {
-    attempt: u32,
-    probation: bool,
-    since: Stopwatch,
-}
-
-impl Hands {
-    /// Takes an outcome; one of a claim that was given up counts for nothing.
-    fn take(&mut self, ended: Ended) {
-        if self.flights.get(&ended.claim.key).is_some_and(|flying| flying.attempt == ended.claim.attempt) {
-            self.unsettled.push(Arc::new(ended));
-        }
-    }
-
-    /// Gives up what should have ended long ago. A lease is measured by a clock that does not step.
-    fn give_up(&mut self, lease: Duration) {
-        self.flights.retain(|key, flying| {
-            let lost = flying.since.elapsed() > lease && !self.unsettled.iter().any(|ended| ended.claim.key == *key);
-            if lost {
-                tracing::error!(delivery.key = key, "an attempt never ended: its claim is given back");
-            }
-            !lost
-        });
-    }
-
-    fn on_probation(&self) -> usize {
-        self.flights.values().filter(|flying| flying.probation).count()
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty()
     }
 }
 
 /// What one turn came to.
 struct Turn {
-    claims: Vec<Claim>,
-    next: Option<Timestamp>,
+    now: Timestamp,
+    claimed: Vec<Claimed>,
     suspended: bool,
 }
 
@@ -137,19 +116,28 @@ impl Engine {
     /// A setting that cannot be used.
     pub fn new(db: Db, clock: SharedClock, profiles: Profiles, config: &Config, guard: &Guard) -> Result<Self> {
         let settings = config.delivery.clone();
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let lanes = Lanes::new(Limits {
+            in_flight: settings.max_in_flight,
+            per_endpoint: settings.max_in_flight_per_endpoint,
+            at_work: processors * AT_WORK_PER_PROCESSOR,
+        });
         let (ended, ended_seen) = mpsc::unbounded_channel();
-        let pulse = watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), due_seen: 0, busy: 0 });
-        Ok(Self(Arc::new(Inner {
-            db,
+        let flights = Flights {
             clock,
             profiles,
-            settings,
             sender: Sender::new(guard, &config.egress.extra_ca)?,
+            lanes: Mutex::new(lanes),
+            ended,
+        };
+        Ok(Self(Arc::new(Inner {
+            db,
+            settings,
             pool: Pool::default(),
             tests: Semaphore::new(TESTS_AT_ONCE),
-            ended,
-            ended_seen: Mutex::new(Some(ended_seen)),
-            pulse,
+            flights: Arc::new(flights),
+            ended: Mutex::new(Some(ended_seen)),
+            pulse: watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), heard: 0, busy: 0 }),
         })))
     }
 
@@ -164,45 +152,55 @@ impl Engine {
     /// When what a crash left behind cannot be recovered, or a second `run` is asked for.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let inner = &self.0;
-        let taken = inner.ended_seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut ended = taken.ok_or_else(|| Error::Internal("the engine runs already".to_owned()))?;
-        let recovered = inner.db.write(|tx| queue::recover(tx, &Lost::All)).await?;
-        if recovered > 0 {
-            tracing::info!(recovered, "attempts cut off by the last stop are made again");
-        }
-        let mut due = inner.db.due();
-        let mut hands = Hands::default();
-        let mut untold = true;
+        let taken = inner.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(mut ended), Some(mut news)) = (taken, inner.db.news()) else {
+            return Err(Error::Internal("the engine runs already".to_owned()));
+        };
+        let _closes = Closing(Arc::clone(&inner.flights));
+        inner.recover().await?;
+        let (mut work, mut heard) = (Work::default(), 0);
+        let (mut untold, mut polled, mut written_since_stop) = (true, true, false);
         loop {
-            while let Ok(one) = ended.try_recv() {
-                hands.take(one);
-            }
+            let at = inner.flights.clock.now();
             let stopping = *stop.borrow_and_update();
-            let due_seen = *due.borrow_and_update();
-            let at = inner.clock.now();
-            let next = match inner.turn(&mut hands, stopping).await {
-                Ok(turn) => {
-                    untold |= turn.suspended;
-                    inner.dispatch(&mut hands, turn.claims);
-                    turn.next
-                }
-                Err(error) => {
-                    tracing::error!(%error, "deliveries pause until the database takes writes again");
-                    None
-                }
-            };
-            if untold {
-                untold = alerts::tell(&inner.db, &inner.profiles).await.is_err();
+            if stopping {
+                inner.stop_claiming();
             }
-            inner.pulse.send_replace(Pulse { at, due_seen, busy: hands.flights.len() });
-            if stopping && hands.flights.is_empty() {
+            inner.hear_all(&mut news, &mut heard);
+            inner.launch();
+            inner.gather(&mut work, &mut ended, at, polled);
+            let mut failed = false;
+            if polled || stopping || !work.is_empty() {
+                match inner.turn(&mut work).await {
+                    Ok(turn) => {
+                        // Its own come first: what it claimed is counted by the clock as it was set.
+                        inner.hear_all(&mut news, &mut heard);
+                        untold |= turn.suspended;
+                        inner.serve(turn);
+                        written_since_stop = stopping;
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "deliveries pause until the database takes writes again");
+                        failed = true;
+                    }
+                }
+            }
+            if untold {
+                untold = alerts::tell(&inner.db, &inner.flights.profiles).await.is_err();
+            }
+            let (busy, rest) = inner.look_around(at, failed);
+            inner.pulse.send_replace(Pulse { at, heard, busy });
+            // Whatever was claimed by a publish before the last turn is in the news by now.
+            if written_since_stop && busy == 0 && news.is_empty() {
                 return Ok(());
             }
+            polled = false;
             tokio::select! {
-                Some(one) = ended.recv() => hands.take(one),
-                _ = due.changed() => {}
+                Some(one) = ended.recv() => work.ended.push(Arc::new(one)),
+                Some(one) = news.recv() => inner.hear(one, &mut heard),
                 _ = stop.changed() => {}
-                () = inner.clock.sleep(at, inner.rest(at, next, &hands)) => {}
+                () = clock::pause(lanes::AT_WORK), if inner.flights.lanes().is_pressed() => {}
+                () = inner.flights.clock.sleep(at, rest) => polled = true,
             }
         }
     }
@@ -215,130 +213,165 @@ impl Engine {
         let inner = Arc::clone(&self.0);
         let place = tokio::time::timeout(TEST_PATIENCE, inner.tests.acquire()).await;
         let _place = place.ok().and_then(std::result::Result::ok).ok_or_else(unavailable)?;
-        let now = inner.clock.now();
+        let flights = Arc::clone(&inner.flights);
+        let now = flights.clock.now();
         let claim = Claim {
             key: 0,
             delivery: DeliveryId::mint(now),
             attempt: 1,
             tries: 1,
-            started_at: now,
-            probation: false,
             event: EventId::mint(now),
             kind,
             test: true,
-            body,
+            body: body.into(),
             target: Arc::new(target),
         };
         let (reply, answer) = oneshot::channel();
-        let work = Arc::clone(&inner);
-        let run = move || -> pool::Report {
-            let profile = work.profiles.get(&claim.target.profile);
-            let ended = profile.map(|profile| attempt(claim, profile, &work.sender));
-            Box::new(move || drop(reply.send(ended)))
+        let run = move || {
+            let profile = flights.profiles.get(&claim.target.profile);
+            let attempted = profile.map(|profile| attempt(&claim, profile, &flights.sender, now));
+            drop(reply.send(attempted.map(|attempted| (claim, attempted))));
         };
         inner.pool.run(run).map_err(|_| unavailable())?;
-        let ended = answer.await.ok().flatten().ok_or_else(unavailable)?;
-        let (endpoint, record) = record_of(ended);
-        let seen = (record.delivery, record.attempt.clone());
-        inner.db.write(move |tx| queue::record_test(tx, endpoint, &record)).await?;
+        let (claim, attempted) = answer.await.ok().flatten().ok_or_else(unavailable)?;
+        let Attempted { started_at, duration, outcome } = attempted;
+        let attempt = Attempt::ended(claim.attempt, started_at, duration, &outcome, None);
+        let seen = (claim.delivery, attempt.clone());
+        let (delivery, event, kind, body) = (claim.delivery, claim.event, claim.kind, claim.body);
+        let record = TestRecord { delivery, event, kind, body, attempt };
+        let endpoint = claim.target.key;
+        inner.db.write(move |tx| attempts::record_test(tx, endpoint, &record)).await?;
         Ok(seen)
     }
 }
 
 impl Inner {
-    /// One transaction: settle what has ended, give lost claims back, claim what is due.
-    async fn turn(self: &Arc<Self>, hands: &mut Hands, stopping: bool) -> Result<Turn> {
-        let lease = self.settings.timeout + LEASE_GRACE;
-        hands.give_up(lease);
-        let under_way = hands.flights.len() - hands.unsettled.len();
-        let settling = hands.unsettled.iter().filter(|ended| ended.claim.probation).count();
-        let most_probation = self.settings.max_in_flight / 2;
-        let places = Places {
-            free: if stopping { 0 } else { self.settings.max_in_flight.saturating_sub(under_way) },
-            free_probation: most_probation.saturating_sub(hands.on_probation() - settling),
-            per_endpoint: self.settings.max_in_flight_per_endpoint,
-        };
-        let (ended, inner) = (hands.unsettled.clone(), Arc::clone(self));
-        let vouched: Vec<DeliveryKey> = hands.flights.keys().copied().collect();
-        let turn = self.db.write_in_turn(move |tx| {
-            let mut suspended = false;
-            for one in &ended {
-                let Some(profile) = inner.profiles.get(&one.claim.target.profile) else { continue };
-                let settlement = queue::settle(tx, &one.claim, &one.outcome, one.duration, profile)?;
-                suspended |= matches!(settlement, Some(Settlement::Exhausted(Some(_))));
-            }
-            queue::recover(tx, &Lost::Expired { vouched })?;
-            let (claims, next) = queue::claim(tx, places, lease)?;
-            Ok(Turn { claims, next, suspended })
-        });
-        let turn = turn.await?;
-        hands.unsettled.iter().for_each(|ended| log(ended));
-        for ended in hands.unsettled.drain(..) {
-            hands.flights.remove(&ended.claim.key);
+    /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
+    async fn recover(&self) -> Result<()> {
+        let found = self.db.write(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?))).await?;
+        let (recovered, waiting) = found;
+        if recovered > 0 {
+            tracing::info!(recovered, "attempts cut off by the last stop are made again");
         }
-        Ok(turn)
+        let mut lanes = self.flights.lanes();
+        for (endpoint, due_at, timed_out) in waiting {
+            lanes.due(endpoint, due_at);
+            if timed_out {
+                lanes.suspect(endpoint);
+            }
+        }
+        Ok(())
     }
 
-    /// Hands claims to the sending threads.
-    fn dispatch(self: &Arc<Self>, hands: &mut Hands, claims: Vec<Claim>) {
-        for claim in claims {
-            let flying = Flying { attempt: claim.attempt, probation: claim.probation, since: Stopwatch::start() };
-            hands.flights.insert(claim.key, flying);
-            let inner = Arc::clone(self);
-            let flight = Flight { claim: Some(claim), ended: self.ended.clone() };
-            if let Err(error) = self.pool.run(move || flight.run(&inner)) {
+    fn hear_all(&self, news: &mut mpsc::UnboundedReceiver<News>, heard: &mut u64) {
+        while let Ok(one) = news.try_recv() {
+            self.hear(one, heard);
+        }
+    }
+
+    /// Takes the news of a commit.
+    fn hear(&self, news: News, heard: &mut u64) {
+        *heard = news.number;
+        let mut lanes = self.flights.lanes();
+        if news.shifted != 0 {
+            lanes.shift(news.shifted);
+        }
+        news.due.into_iter().for_each(|(endpoint, at)| lanes.due(endpoint, at));
+        news.claims.into_iter().for_each(|claim| lanes.take_in_hand(claim));
+    }
+
+    fn stop_claiming(&self) {
+        self.db.room().close();
+        self.flights.lanes().close();
+    }
+
+    /// Begins as many attempts as may be under way.
+    fn launch(&self) {
+        loop {
+            let Some(claim) = self.flights.lanes().begin() else { return };
+            let flight = Flight::new(claim, &self.flights);
+            if let Err(error) = self.pool.run(move || flight.run()) {
                 tracing::error!(%error, "no thread for a delivery");
             }
         }
     }
 
-    /// How long to rest unless something happens: until the next turn, but never longer than the poll interval.
-    fn rest(&self, at: Timestamp, next: Option<Timestamp>, hands: &Hands) -> Duration {
+    /// Collects what is to be written; what grows old is looked for now and then.
+    fn gather(&self, work: &mut Work, ended: &mut mpsc::UnboundedReceiver<Ended>, at: Timestamp, polled: bool) {
+        let mut lanes = self.flights.lanes();
+        while let Ok(one) = ended.try_recv() {
+            work.ended.push(Arc::new(one));
+        }
+        if polled || !lanes.is_open() {
+            let unsent = lanes.overdue().into_iter();
+            work.ended.extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, probation: None })));
+        }
+        if polled {
+            for key in lanes.lost(self.settings.timeout + LEASE_GRACE) {
+                tracing::error!(delivery.key = key, "an attempt never ended: its claim is given back");
+                work.lost.push(key);
+            }
+        }
+        work.wanted = lanes.wanted(at);
+    }
+
+    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due.
+    async fn turn(&self, work: &mut Work) -> Result<Turn> {
+        let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
+        let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
+        let turn = self.db.write_in_turn(move |tx| {
+            let mut suspended = false;
+            for one in &ended {
+                let settlement = match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
+                    (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,
+                    _ => queue::give_back(tx, &one.claim)?,
+                };
+                suspended |= matches!(settlement, Some(Settlement::Exhausted(Some(_))));
+                if let Some(timed_out) = one.probation {
+                    endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
+                }
+            }
+            for key in &lost {
+                queue::recover(tx, &Lost::One(*key))?;
+            }
+            Ok(Turn { now: tx.now, claimed: queue::claim(tx, &wanted)?, suspended })
+        });
+        let turn = turn.await?;
+        self.flights.lanes().written(work.ended.len() + work.lost.len());
+        work.ended.drain(..).for_each(|ended| log(&ended));
+        work.lost.clear();
+        Ok(turn)
+    }
+
+    /// Takes what a turn claimed in hand, and begins it.
+    fn serve(&self, turn: Turn) {
+        {
+            let mut lanes = self.flights.lanes();
+            turn.claimed.into_iter().for_each(|claimed| lanes.served(claimed, turn.now));
+        }
+        self.launch();
+    }
+
+    /// How much is under way, and how long to rest unless something happens. Grants room on the way.
+    fn look_around(&self, at: Timestamp, failed: bool) -> (usize, Duration) {
+        let mut lanes = self.flights.lanes();
+        let (in_all, each) = lanes.room(at);
+        self.db.room().grant(in_all, each);
         let poll = self.settings.poll_interval;
-        if hands.flights.len() >= self.settings.max_in_flight || !hands.unsettled.is_empty() {
-            return poll;
-        }
-        next.map_or(poll, |next| next.since(at).min(poll))
+        let rest = if failed {
+            poll
+        } else if lanes.wanted(at).is_empty() {
+            lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll))
+        } else {
+            Duration::ZERO
+        };
+        (lanes.busy(), rest)
     }
-}
-
-/// A claim on its way through a thread. However that ends, an outcome is reported.
-struct Flight {
-    claim: Option<Claim>,
-    ended: mpsc::UnboundedSender<Ended>,
-}
-
-impl Flight {
-    fn run(mut self, inner: &Inner) -> pool::Report {
-        let profile = self.claim.as_ref().and_then(|claim| inner.profiles.get(&claim.target.profile));
-        let ended = profile.and_then(|profile| Some(attempt(self.claim.take()?, profile, &inner.sender)));
-        Box::new(move || {
-            // Nobody listens only when the engine has stopped; the next start recovers the claim.
-            ended.into_iter().for_each(|ended| drop(self.ended.send(ended)));
-        })
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            let ended = Ended { claim, outcome: Outcome::Failed(Failure::Interrupted), duration: Duration::ZERO };
-            drop(self.ended.send(ended));
-        }
-    }
-}
-
-fn record_of(ended: Ended) -> (EndpointKey, TestRecord) {
-    let Ended { claim, outcome, duration } = ended;
-    let attempt = Attempt::ended(claim.attempt, claim.started_at, duration, &outcome, None);
-    let record =
-        TestRecord { delivery: claim.delivery, event: claim.event, kind: claim.kind, body: claim.body, attempt };
-    (claim.target.key, record)
 }
 
 /// One line an attempt; a failure is worth more attention than a success.
 fn log(ended: &Ended) {
-    let Ended { claim, outcome, duration } = ended;
+    let Ended { claim, attempted: Some(Attempted { outcome, duration, .. }), .. } = ended else { return };
     let status = outcome.answer().map(|answer| answer.status);
     let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
     let endpoint = claim.target.id;

@@ -8,9 +8,7 @@ use std::{
 /// Stack of a sending thread: TLS needs the most.
 const STACK: usize = 512 << 10;
 
-/// Reports what a piece of work came to, once its thread is idle again.
-pub(super) type Report = Box<dyn FnOnce() + Send>;
-type Work = Box<dyn FnOnce() -> Report + Send>;
+type Work = Box<dyn FnOnce() + Send>;
 type Idle = Arc<Mutex<Vec<mpsc::Sender<Work>>>>;
 
 /// A pool whose size follows the work that is under way at once, which its owner bounds.
@@ -24,7 +22,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the system starts no more threads; the work is then dropped.
-    pub(super) fn run(&self, work: impl FnOnce() -> Report + Send + 'static) -> std::io::Result<()> {
+    pub(super) fn run(&self, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
         let woken = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let thread = match woken {
             Some(thread) => thread,
@@ -41,9 +39,8 @@ fn start(idle: Idle) -> std::io::Result<mpsc::Sender<Work>> {
     let own = sender.clone();
     let run = move || {
         while let Ok(work) = work.recv() {
-            let report = work();
+            work();
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(own.clone());
-            report();
         }
     };
     thread::Builder::new().name("sender".to_owned()).stack_size(STACK).spawn(run)?;

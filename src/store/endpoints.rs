@@ -1,10 +1,10 @@
 //! Endpoints: register, change, suspend, resume, delete, find.
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, convert, keyring::key_of, lanes, queue, queue::Target};
+use super::{Target, Tx, View, convert, keyring::key_of, queue};
 use crate::{
     domain::{
         account::Account,
@@ -54,7 +54,6 @@ pub fn create(
             tx.keys.seal(id, secret)?,
         ))?;
     let key = tx.conn.last_insert_rowid();
-    lanes::create(tx, key)?;
     Ok(Endpoint {
         key,
         id,
@@ -74,6 +73,7 @@ pub fn create(
 /// Faults of the database only.
 pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
     tx.conn.prepare_cached("UPDATE endpoint SET url = ? WHERE key = ?")?.execute((url.as_str(), key))?;
+    tx.changed(key);
     Ok(())
 }
 
@@ -98,6 +98,7 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
     tx.conn
         .prepare_cached("UPDATE endpoint SET former_secret = secret, former_until = ?2, secret = ?3 WHERE key = ?1")?
         .execute((endpoint.key, (tx.now + overlap).millis(), tx.keys.seal(endpoint.id, secret)?))?;
+    tx.changed(endpoint.key);
     Ok(())
 }
 
@@ -167,6 +168,7 @@ pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result
              WHERE key = ?1 AND state = 'active'",
         )?
         .execute((key, tx.now.millis(), reason.name()))?;
+    tx.changed(key);
     if suspended == 1 { queue::hold(tx, key) } else { Ok(()) }
 }
 
@@ -195,7 +197,17 @@ pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
             "UPDATE endpoint SET state = 'deleted', suspended_at = NULL, suspended_reason = NULL WHERE key = ?1",
         )?
         .execute([key])?;
+    tx.changed(key);
     queue::cancel(tx, key)
+}
+
+/// Notes whether the last attempt to an endpoint timed out.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn set_timed_out(tx: &Tx<'_>, key: EndpointKey, timed_out: bool) -> Result<()> {
+    tx.conn.prepare_cached("UPDATE endpoint SET timed_out = ? WHERE key = ?")?.execute((timed_out, key))?;
+    Ok(())
 }
 
 /// The state of an endpoint.
@@ -226,6 +238,8 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
         profile: row.get("profile")?,
         url: TargetUrl::from_stored(&row.get::<_, String>("url")?)?,
         secrets,
+        read_at: tx.now,
+        stale: AtomicBool::new(false),
     })
 }
 

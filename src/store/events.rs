@@ -2,7 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, convert, queue};
+use super::{
+    Tx, View, convert,
+    queue::{self, Fresh},
+};
 use crate::{
     domain::{
         endpoint::{EndpointKey, EndpointState, EventFilter},
@@ -45,10 +48,10 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
             key.map(|key| &key.text),
             key.map(|key| key.digest),
         ))?;
-    let event_key = tx.conn.last_insert_rowid();
+    let fresh = Fresh { key: tx.conn.last_insert_rowid(), id, kind: &event.kind, body: &event.body };
     let mut deliveries = Vec::with_capacity(endpoints.len());
     for (endpoint, endpoint_id, state) in endpoints {
-        deliveries.push((queue::enqueue(tx, event_key, endpoint, state, None)?, endpoint_id));
+        deliveries.push((queue::send_out(tx, &fresh, endpoint, state)?, endpoint_id));
     }
     Ok(Published::Accepted(Accepted { id, body: event.body.clone(), deliveries }))
 }

@@ -4,15 +4,17 @@
 
 pub mod accounts;
 pub mod alerts;
+pub mod attempts;
 mod convert;
 pub mod deliveries;
 pub mod endpoints;
 pub mod events;
+mod handover;
 mod keyring;
-mod lanes;
 mod open;
 pub mod queue;
 mod steps;
+mod targets;
 pub mod tokens;
 mod writer;
 
@@ -24,8 +26,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::writer::Write;
 pub use self::{
+    handover::{News, Room},
     keyring::{KeyRing, random},
     open::{check, open},
+    targets::Target,
     writer::Tx,
 };
 use crate::error::{Error, Result};
@@ -37,7 +41,10 @@ pub struct Db(Arc<Inner>);
 struct Inner {
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
-    due: watch::Receiver<u64>,
+    room: Arc<Room>,
+    /// Taken by the one engine.
+    news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
+    told: watch::Receiver<u64>,
     broken: watch::Receiver<Option<String>>,
     /// Last: when it goes, the writer ends, and with it the lock on the file; every other connection is closed by then.
     queue: mpsc::Sender<Write>,
@@ -106,9 +113,19 @@ impl Db {
         run(&View { conn: &conn })
     }
 
-    /// Moves on whenever a commit made something due.
-    pub fn due(&self) -> watch::Receiver<u64> {
-        self.0.due.clone()
+    /// The news of commits: for one listener, once.
+    pub fn news(&self) -> Option<mpsc::UnboundedReceiver<News>> {
+        self.0.news.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How many commits had news by now.
+    pub fn told(&self) -> watch::Receiver<u64> {
+        self.0.told.clone()
+    }
+
+    /// Where room for new claims is granted.
+    pub fn room(&self) -> &Room {
+        &self.0.room
     }
 
     /// Ends with the reason when the disk cannot be trusted any more.

@@ -1,6 +1,7 @@
 //! Opening the file: who may, with which keys, under which pragmas.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fs::{self, File, TryLockError},
     io::{ErrorKind, Read},
@@ -12,11 +13,11 @@ use std::{
 };
 
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 use tokio::sync::{mpsc, watch};
 
-use super::{Db, Inner, KeyRing, keyring::folder_of, steps::Steps, writer::Writer};
+use super::{Db, Inner, KeyRing, Room, keyring::folder_of, steps::Steps, writer::Writer};
 use crate::{
     clock::SharedClock,
     config::{Durability, Storage},
@@ -74,15 +75,37 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let mut glance = connect(&storage.path, storage.durability)?;
     reading(&mut glance)?;
     let (queue, waiting) = mpsc::channel(waiting_writes);
-    let (due, due_seen) = watch::channel(0);
+    let (told, told_seen) = watch::channel(0);
+    let (news, news_heard) = mpsc::unbounded_channel();
+    let room = Arc::new(Room::default());
     let (broken, broken_seen) = watch::channel(None);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
-    let writer = Writer { conn, queue: waiting, clock, keys, steps, due, broken, _lock: lock };
+    let writer = Writer {
+        conn,
+        queue: waiting,
+        clock,
+        keys,
+        steps,
+        targets: RefCell::default(),
+        room: Arc::clone(&room),
+        news,
+        told,
+        broken,
+        _lock: lock,
+    };
     thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || writer.run())
         .map_err(|error| Error::Internal(format!("the writer thread could not be started: {error}")))?;
-    Ok(Db(Arc::new(Inner { queue, readers, glance: Mutex::new(glance), due: due_seen, broken: broken_seen })))
+    Ok(Db(Arc::new(Inner {
+        readers,
+        glance: Mutex::new(glance),
+        room,
+        news: Mutex::new(serving.then_some(news_heard)),
+        told: told_seen,
+        broken: broken_seen,
+        queue,
+    })))
 }
 
 /// Looks through the whole file and the key file, and says what is wrong; an empty list is good news.
@@ -171,6 +194,8 @@ fn connection(path: &Path, durability: Durability) -> rusqlite::Result<Connectio
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
+    // Plans do not depend on what is bound: a statement is prepared once, not again for other values.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let made: bool = conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
     if made {

@@ -4,7 +4,7 @@
 //! So an answer means: committed, and with `durability = "full"` synced to disk.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -12,10 +12,17 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{convert::is_full, keyring::KeyRing, open::ServingLock, steps::Steps};
+use super::{
+    convert::is_full,
+    handover::{News, Room},
+    keyring::KeyRing,
+    open::ServingLock,
+    steps::Steps,
+    targets::Targets,
+};
 use crate::{
     clock::SharedClock,
-    domain::timestamp::Timestamp,
+    domain::{endpoint::EndpointKey, timestamp::Timestamp},
     error::{Error, Result},
 };
 
@@ -30,7 +37,21 @@ pub struct Tx<'a> {
     /// The moment of the transaction.
     pub now: Timestamp,
     pub(super) keys: &'a KeyRing,
-    pub(super) wakes: Cell<bool>,
+    pub(super) targets: &'a RefCell<Targets>,
+    pub(super) room: &'a Room,
+    pub(super) news: RefCell<News>,
+}
+
+impl Tx<'_> {
+    /// Something of this endpoint is due at this moment.
+    pub(super) fn due(&self, endpoint: EndpointKey, at: Timestamp) {
+        self.news.borrow_mut().due.push((endpoint, at));
+    }
+
+    /// This endpoint is not any more what claims took it for.
+    pub(super) fn changed(&self, endpoint: EndpointKey) {
+        self.targets.borrow_mut().changed(endpoint);
+    }
 }
 
 /// Reports a write's own result, unless the commit failed.
@@ -67,8 +88,11 @@ pub(super) struct Writer {
     pub(super) keys: Arc<KeyRing>,
     /// Notices that the clock was set; only a server does.
     pub(super) steps: Option<Steps>,
-    /// Moves on whenever a commit made something due.
-    pub(super) due: watch::Sender<u64>,
+    pub(super) targets: RefCell<Targets>,
+    pub(super) room: Arc<Room>,
+    pub(super) news: mpsc::UnboundedSender<News>,
+    /// How many commits had news.
+    pub(super) told: watch::Sender<u64>,
     /// Set once when the disk cannot be trusted any more.
     pub(super) broken: watch::Sender<Option<String>>,
     /// After the connection: whoever takes the lock next finds the file closed.
@@ -99,7 +123,14 @@ impl Writer {
         let mut answers = Vec::with_capacity(group.len());
         let mut failed = self.execute("BEGIN IMMEDIATE").err();
         // The moment is taken when the lock is: another process may have held it for seconds.
-        let tx = Tx { conn: &self.conn, now: self.clock.now(), keys: &self.keys, wakes: Cell::new(false) };
+        let tx = Tx {
+            conn: &self.conn,
+            now: self.clock.now(),
+            keys: &self.keys,
+            targets: &self.targets,
+            room: &self.room,
+            news: RefCell::default(),
+        };
         let changes = self.conn.total_changes();
         let uptime = self.clock.uptime();
         if let (None, Some(steps)) = (&failed, &self.steps) {
@@ -133,15 +164,14 @@ impl Writer {
             if let Some(steps) = &self.steps {
                 steps.committed(tx.now, uptime);
             }
-            if tx.wakes.get() {
-                self.due.send_modify(|count| *count += 1);
-            }
+            self.tell(tx.news.into_inner());
             answers.into_iter().for_each(|answer| answer(None));
             return Ok(());
         };
         if !self.conn.is_autocommit() {
             let _ = self.execute("ROLLBACK");
         }
+        self.targets.borrow_mut().forget();
         let fatal = !is_passing(&error);
         let error_text = error.to_string();
         let told = match Error::from(error) {
@@ -151,6 +181,16 @@ impl Writer {
         tracing::warn!(error = error_text, "nothing of these writes was stored");
         answers.into_iter().for_each(|answer| answer(Some(told.clone())));
         if fatal { Err(error_text) } else { Ok(()) }
+    }
+
+    /// Hands the news of a commit over, before anybody is answered. Nobody listens where nothing is served.
+    fn tell(&self, mut news: News) {
+        if !news.is_empty() {
+            news.number = *self.told.borrow() + 1;
+            let number = news.number;
+            let _ = self.news.send(news);
+            self.told.send_replace(number);
+        }
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {

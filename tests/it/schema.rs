@@ -13,13 +13,12 @@ const VALID: &str = "
       VALUES (1, zeroblob(16), 9, 'p', 'https://r.example/', '*', 'active', 0, x'00');
     INSERT INTO endpoint (key, id, account, profile, url, events, state, suspended_at, suspended_reason, created_at, secret)
       VALUES (2, randomblob(16), 9, 'p', 'https://r.example/', '*', 'suspended', 1, 'paused', 0, x'00');
-    INSERT INTO lane (endpoint) VALUES (1);
     INSERT INTO event (key, id, account, kind, body, accepted_at) VALUES (1, zeroblob(16), 9, 'k', '{}', 0);
     INSERT INTO event (key, id, account, kind, body, accepted_at, idempotency_key, digest)
       VALUES (2, randomblob(16), 9, 'k', '{}', 0, 'once', zeroblob(32));
     INSERT INTO delivery (key, id, event, endpoint, state, due_at, created_at) VALUES (1, zeroblob(16), 1, 1, 'pending', 5, 0);
-    INSERT INTO delivery (key, id, event, endpoint, state, attempts, tries, started_at, lease_until, created_at)
-      VALUES (2, randomblob(16), 1, 1, 'claimed', 1, 1, 5, 9, 0);
+    INSERT INTO delivery (key, id, event, endpoint, state, attempts, tries, started_at, created_at)
+      VALUES (2, randomblob(16), 1, 1, 'claimed', 1, 1, 5, 0);
     INSERT INTO delivery (key, id, event, endpoint, state, attempts, tries, created_at)
       VALUES (3, randomblob(16), 1, 1, 'delivered', 1, 1, 0), (4, randomblob(16), 1, 1, 'exhausted', 3, 3, 0);
     INSERT INTO delivery (key, id, event, endpoint, state, created_at)
@@ -66,11 +65,7 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE endpoint SET former_until = 7 WHERE key = 1",
         ],
     ),
-    ("in_flight >= 0", &["UPDATE lane SET in_flight = in_flight - 1"]),
-    ("full IN (0, 1)", &["UPDATE lane SET full = 2"]),
-    ("proven IN (0, 1)", &["UPDATE lane SET proven = 2"]),
-    ("proven = 0 OR probation = 0", &["UPDATE lane SET proven = 1, probation = 1"]),
-    ("probation IN (0, 1)", &["UPDATE lane SET probation = -1"]),
+    ("timed_out IN (0, 1)", &["UPDATE endpoint SET timed_out = 2"]),
     ("one = 1", &["INSERT INTO moment (one, at) VALUES (2, 7)"]),
     ("test IN (0, 1)", &["UPDATE event SET test = 2 WHERE key = 1"]),
     ("length(digest) = 32", &["UPDATE event SET digest = zeroblob(20) WHERE key = 2"]),
@@ -99,18 +94,10 @@ const CHECKS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "(state = 'claimed') = (lease_until IS NOT NULL)",
-        &[
-            "UPDATE delivery SET lease_until = NULL WHERE key = 2",
-            "UPDATE delivery SET state = 'claimed', started_at = 5 WHERE key = 3",
-            "UPDATE delivery SET lease_until = 9 WHERE key = 4",
-        ],
-    ),
-    (
         "(state = 'claimed') = (started_at IS NOT NULL)",
         &[
             "UPDATE delivery SET started_at = NULL WHERE key = 2",
-            "UPDATE delivery SET state = 'claimed', lease_until = 9 WHERE key = 3",
+            "UPDATE delivery SET state = 'claimed' WHERE key = 3",
             "UPDATE delivery SET started_at = 5 WHERE key = 1",
         ],
     ),
@@ -146,7 +133,6 @@ const KEYS: &[(&str, &str)] = &[
     ("a delivery has an event", "DELETE FROM event WHERE key = 1"),
     ("a delivery has an endpoint", "UPDATE delivery SET endpoint = 77 WHERE key = 1"),
     ("an endpoint has an account", "DELETE FROM account WHERE id = 'A'"),
-    ("a lane has an endpoint", "INSERT INTO lane (endpoint) VALUES (77)"),
     ("a moment is a number", "UPDATE delivery SET due_at = 'soon' WHERE key = 1"),
 ];
 

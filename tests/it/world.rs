@@ -190,12 +190,12 @@ impl World {
     pub fn settle(&self) {
         let running = self.running();
         let mut pulse = running.pulse.clone();
-        let due = running.db.due();
+        let told = running.db.told();
         let (clock, db) = (Arc::clone(&self.clock), running.db.clone());
         let rest = async move {
             // What was committed before now has moved the count by now.
-            db.write(|_| Ok(())).await.expect("the writer answers");
-            let calm = |pulse: &Pulse| pulse.busy == 0 && pulse.at == clock.now() && pulse.due_seen == *due.borrow();
+            db.write_in_turn(|_| Ok(())).await.expect("the writer answers");
+            let calm = |pulse: &Pulse| pulse.busy == 0 && pulse.at == clock.now() && pulse.heard == *told.borrow();
             pulse.wait_for(calm).await.map(drop)
         };
         let rest = running.runtime.block_on(async { tokio::time::timeout(PATIENCE, rest).await });

@@ -131,7 +131,7 @@ impl Routes {
             let event = event::NewEvent {
                 account: accounts::find(tx, NAME, &account)?.key,
                 kind: TASK_SETTLED.to_owned(),
-                body: stored_body(body.0, tx.now)?,
+                body: stored_body(body.0, tx.now)?.into(),
                 idempotency_key: Some(key),
             };
             events::publish(tx, &event, &audience)

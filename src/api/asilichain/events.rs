@@ -73,7 +73,7 @@ impl Routes {
             let stated = created_at.unwrap_or_else(|| tx.now.to_string());
             let event = event::NewEvent {
                 account: accounts::find(tx, NAME, &account)?.key,
-                body: envelope::stored(&kind, &api_version, &stated, &data),
+                body: envelope::stored(&kind, &api_version, &stated, &data).into(),
                 kind,
                 idempotency_key: key,
             };

@@ -39,23 +39,12 @@ CREATE TABLE endpoint (
   secret           BLOB    NOT NULL,                                 -- sealed: version, key id, nonce, ciphertext
   former_secret    BLOB,                                             -- sealed; signs too until former_until
   former_until     INTEGER,
+  timed_out        INTEGER NOT NULL DEFAULT 0 CHECK (timed_out IN (0, 1)), -- its last attempt did
   CHECK ((state = 'suspended') = (suspended_at IS NOT NULL)),
   CHECK ((suspended_at IS NULL) = (suspended_reason IS NULL)),
   CHECK ((former_secret IS NULL) = (former_until IS NULL))
 ) STRICT;
 CREATE INDEX endpoint_of_account ON endpoint (account);
-
--- An endpoint's place in the order of serving: one row each, narrow, because every claim and every settlement writes it.
-CREATE TABLE lane (
-  endpoint  INTEGER PRIMARY KEY REFERENCES endpoint (key),
-  turn_at   INTEGER,                                                 -- when to serve it next; NULL: nothing is pending
-  in_flight INTEGER NOT NULL DEFAULT 0 CHECK (in_flight >= 0),       -- its claimed deliveries
-  full      INTEGER NOT NULL DEFAULT 0 CHECK (full IN (0, 1)),       -- all places it may hold are taken
-  proven    INTEGER NOT NULL DEFAULT 0 CHECK (proven IN (0, 1)),     -- has ended an attempt in time: may hold many places
-  probation INTEGER NOT NULL DEFAULT 0 CHECK (probation IN (0, 1)),  -- its last attempt timed out
-  CHECK (proven = 0 OR probation = 0)
-) STRICT;
-CREATE INDEX lane_by_turn ON lane (probation, turn_at) WHERE full = 0 AND turn_at IS NOT NULL;
 
 -- What a platform published, once, whoever gets it.
 CREATE TABLE event (
@@ -83,19 +72,17 @@ CREATE TABLE delivery (
   attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),      -- POSTs begun; with key: who owns the claim
   tries       INTEGER NOT NULL DEFAULT 0 CHECK (tries BETWEEN 0 AND attempts), -- those of this schedule
   due_at      INTEGER,                                               -- pending: when to claim it
-  started_at  INTEGER,                                               -- claimed: when the attempt began
-  lease_until INTEGER,                                               -- claimed: when the claim is given up as lost
+  started_at  INTEGER,                                               -- claimed: since when
   created_at  INTEGER NOT NULL,
   replay_of   INTEGER REFERENCES delivery (key),
   CHECK ((state = 'pending') = (due_at IS NOT NULL)),
-  CHECK ((state = 'claimed') = (lease_until IS NOT NULL)),
   CHECK ((state = 'claimed') = (started_at IS NOT NULL)),
   CHECK (state NOT IN ('claimed', 'delivered', 'exhausted') OR attempts > 0)
 ) STRICT;
 CREATE INDEX delivery_due ON delivery (endpoint, due_at) WHERE state = 'pending';
 CREATE INDEX delivery_held ON delivery (endpoint) WHERE state = 'held';
 CREATE INDEX delivery_exhausted ON delivery (endpoint) WHERE state = 'exhausted';
-CREATE INDEX delivery_claimed ON delivery (lease_until) WHERE state = 'claimed';
+CREATE INDEX delivery_claimed ON delivery (key) WHERE state = 'claimed';
 CREATE INDEX delivery_of_endpoint ON delivery (endpoint);
 CREATE INDEX delivery_of_event ON delivery (event);
 

@@ -1,0 +1,413 @@
+//! Lanes: whose turn it is. Each endpoint has one. It knows when something of the endpoint is due, how the endpoint has
+//! behaved of late, and what is in hand for it: claimed, but not begun.
+//!
+//! A lane's turn is the due time of its first pending delivery, or the moment it was last served if that is later: so the
+//! lane that has waited longest comes first, and what one endpoint has waiting costs the others nothing.
+//!
+//! Pure bookkeeping: no database, no thread, no clock but stopwatches.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    ops::Bound,
+    time::Duration,
+};
+
+use crate::{
+    clock::Stopwatch,
+    domain::{delivery::DeliveryKey, endpoint::EndpointKey, timestamp::Timestamp},
+    store::queue::{Claim, Claimed},
+};
+
+/// An attempt that has taken longer is waiting for its receiver; before, it is at work and wants a processor.
+pub const AT_WORK: Duration = Duration::from_millis(2);
+/// Claims are taken ahead of their places for so much time, judged by how fast the endpoint answers.
+const AHEAD: Duration = Duration::from_millis(50);
+/// Most claims of one endpoint for each of its places, however fast it answers.
+const MOST_AHEAD: u32 = 32;
+/// Most claims ahead of their places, of all endpoints.
+const MOST_AHEAD_IN_ALL: usize = 512;
+/// Claims are taken ahead only of bodies up to this size: so many of them must fit in memory.
+const SMALL_BODY: usize = 16 << 10;
+/// What has not begun after so long is given back: its receiver is not as fast as it was.
+const OLD: Duration = Duration::from_secs(1);
+
+/// How many attempts at the same time.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Over all endpoints.
+    pub in_flight: usize,
+    /// To one endpoint.
+    pub per_endpoint: usize,
+    /// Those that are at work rather than waiting.
+    pub at_work: usize,
+}
+
+/// How an attempt ended, as far as its lane cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// In time, well or not.
+    InTime(Duration),
+    /// By the time-out.
+    TimedOut,
+    /// Nobody knows, or it never began.
+    Unknown,
+}
+
+/// What is known of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing yet: it holds one place.
+    New,
+    /// Its last attempt ended in time: it may hold many.
+    Proven,
+    /// Its last attempt timed out: it holds one place, and all such together at most half of them.
+    Probation,
+}
+
+#[derive(Debug)]
+struct Lane {
+    /// When something of it is due that is not claimed.
+    turn_at: Option<Timestamp>,
+    /// Claimed, not begun; since when.
+    hand: VecDeque<(Stopwatch, Claim)>,
+    flying: usize,
+    standing: Standing,
+    /// How long an attempt takes, of late.
+    pace: Duration,
+    /// How large a body is, of late.
+    body: usize,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { turn_at: None, hand: VecDeque::new(), flying: 0, standing: Standing::New, pace: AHEAD, body: 0 }
+    }
+}
+
+impl Lane {
+    /// How many attempts it may have under way.
+    fn places(&self, limits: Limits) -> usize {
+        if self.standing == Standing::Proven { limits.per_endpoint } else { 1 }
+    }
+
+    /// How many claims it may hold: those under way, and those that will be before long.
+    fn most(&self, limits: Limits) -> usize {
+        let rounds = if self.standing != Standing::Proven || self.body > SMALL_BODY {
+            1
+        } else {
+            AHEAD.as_micros() / self.pace.as_micros().max(1)
+        };
+        let rounds = u32::try_from(rounds).unwrap_or(MOST_AHEAD).clamp(1, MOST_AHEAD);
+        self.places(limits) * rounds as usize
+    }
+
+    fn held(&self) -> usize {
+        self.hand.len() + self.flying
+    }
+
+    fn share(&self, limits: Limits) -> Share {
+        let held = self.held();
+        let placed = held.min(self.places(limits));
+        let on_probation = if self.standing == Standing::Probation { held } else { 0 };
+        Share { placed, ahead: held - placed, on_probation }
+    }
+
+    /// Where it stands in the order of turns, if it may be served.
+    fn turn(&self, limits: Limits) -> Option<(bool, Timestamp)> {
+        let turn_at = self.turn_at.filter(|_| self.held() < self.most(limits))?;
+        Some((self.standing == Standing::Probation, turn_at))
+    }
+}
+
+/// What a lane takes of what all have together.
+#[derive(Debug, Default, Clone, Copy)]
+struct Share {
+    placed: usize,
+    ahead: usize,
+    on_probation: usize,
+}
+
+#[derive(Debug)]
+struct Flight {
+    attempt: u32,
+    endpoint: EndpointKey,
+    since: Stopwatch,
+}
+
+/// The lanes of all endpoints that were ever served.
+#[derive(Debug)]
+pub struct Lanes {
+    limits: Limits,
+    lanes: HashMap<EndpointKey, Lane>,
+    /// The lanes that may be served, in order: those on probation apart.
+    turns: [BTreeSet<(Timestamp, EndpointKey)>; 2],
+    /// The lanes with something in hand, each once.
+    in_hand: VecDeque<EndpointKey>,
+    flights: HashMap<DeliveryKey, Flight>,
+    /// What has ended, or is given back, and is not on disk yet: a crash would repeat it, so it counts as under way.
+    unwritten: usize,
+    taken: Share,
+    /// Lanes that have changed since room was last granted.
+    changed: HashSet<EndpointKey>,
+    open: bool,
+}
+
+impl Lanes {
+    /// No lane yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            lanes: HashMap::new(),
+            turns: [BTreeSet::new(), BTreeSet::new()],
+            in_hand: VecDeque::new(),
+            flights: HashMap::new(),
+            unwritten: 0,
+            taken: Share::default(),
+            changed: HashSet::new(),
+            open: true,
+        }
+    }
+
+    /// Attempts under way.
+    pub fn flying(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Claims that nobody else may have: held, or not written yet.
+    pub fn busy(&self) -> usize {
+        self.taken.placed + self.taken.ahead + self.unwritten
+    }
+
+    /// So many outcomes are on disk.
+    pub fn written(&mut self, outcomes: usize) {
+        self.unwritten -= outcomes;
+    }
+
+    /// Something of this endpoint is due at this moment: its turn comes no later.
+    pub fn due(&mut self, endpoint: EndpointKey, at: Timestamp) {
+        self.with(endpoint, |lane| lane.turn_at = Some(lane.turn_at.map_or(at, |turn_at| turn_at.min(at))));
+    }
+
+    /// The endpoint's last attempt, before this server started, timed out.
+    pub fn suspect(&mut self, endpoint: EndpointKey) {
+        self.with(endpoint, |lane| lane.standing = Standing::Probation);
+    }
+
+    /// The clock was set: every turn moves along.
+    pub fn shift(&mut self, by: i64) {
+        for endpoint in self.lanes.keys().copied().collect::<Vec<_>>() {
+            self.with(endpoint, |lane| {
+                lane.turn_at = lane.turn_at.map(|at| Timestamp::from_millis(at.millis().saturating_add(by)));
+            });
+        }
+    }
+
+    /// What to claim now: the lanes that have waited longest first, and none gets a second place before each of them has
+    /// had a first. Claims ahead of their places are shared evenly.
+    pub fn wanted(&self, now: Timestamp) -> Vec<(EndpointKey, usize)> {
+        if !self.open {
+            return Vec::new();
+        }
+        let mut free = self.limits.in_flight.saturating_sub(self.taken.placed);
+        let ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
+        let suspects = (self.limits.in_flight / 2).saturating_sub(self.taken.on_probation);
+        let come = |set: &BTreeSet<(Timestamp, EndpointKey)>, most: usize| -> Vec<(Timestamp, EndpointKey)> {
+            set.iter().take_while(|(at, _)| *at <= now).take(most).copied().collect()
+        };
+        let mut turns = come(&self.turns[0], free + ahead);
+        turns.extend(come(&self.turns[1], free.min(suspects)));
+        turns.sort_unstable();
+        let lanes: Vec<(EndpointKey, &Lane)> =
+            turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect();
+        let mut quotas = vec![0; lanes.len()];
+        loop {
+            let before = free;
+            for ((_, lane), quota) in lanes.iter().zip(&mut quotas) {
+                if free > 0 && lane.held() + *quota < lane.places(self.limits) {
+                    *quota += 1;
+                    free -= 1;
+                }
+            }
+            if free == before {
+                break;
+            }
+        }
+        let each = ahead / lanes.len().max(1);
+        let quotas = lanes.iter().zip(quotas).map(|((endpoint, lane), quota)| {
+            let places = lane.places(self.limits);
+            let more = lane.most(self.limits).saturating_sub(places.max(lane.held()));
+            // Nothing is taken ahead while a place is free.
+            let more = if lane.held() + quota >= places { more.min(each) } else { 0 };
+            (*endpoint, quota + more)
+        });
+        quotas.filter(|(_, quota)| *quota > 0).collect()
+    }
+
+    /// When the next turn comes; what has come already waits for something to end.
+    pub fn next_turn(&self, now: Timestamp) -> Option<Timestamp> {
+        let later = (Bound::Excluded((now, EndpointKey::MAX)), Bound::Unbounded);
+        self.turns.iter().filter_map(|turns| turns.range(later).next()).map(|(at, _)| *at).min()
+    }
+
+    /// A lane was served: it goes to the back of the order.
+    pub fn served(&mut self, claimed: Claimed, now: Timestamp) {
+        self.with(claimed.endpoint, |lane| lane.turn_at = claimed.next.map(|next| next.max(now)));
+        claimed.claims.into_iter().for_each(|claim| self.take_in_hand(claim));
+    }
+
+    /// Takes a claim in hand, wherever it was made.
+    pub fn take_in_hand(&mut self, claim: Claim) {
+        let (endpoint, size) = (claim.target.key, claim.body.len());
+        if self.with(endpoint, |lane| {
+            lane.body = size.max(lane.body - lane.body / 8);
+            lane.hand.push_back((Stopwatch::start(), claim));
+            lane.hand.len() == 1
+        }) {
+            self.in_hand.push_back(endpoint);
+        }
+    }
+
+    /// Whether something in hand waits only for an attempt at work to end, or to be waiting itself.
+    pub fn is_pressed(&self) -> bool {
+        self.open && !self.in_hand.is_empty() && self.has_place() && !self.has_processor()
+    }
+
+    /// The next claim to begin, if one may.
+    pub fn begin(&mut self) -> Option<Claim> {
+        if !self.open || self.in_hand.is_empty() || !self.has_place() || !self.has_processor() {
+            return None;
+        }
+        let limits = self.limits;
+        for _ in 0..self.in_hand.len() {
+            let endpoint = self.in_hand.pop_front()?;
+            let begun = self.with(endpoint, |lane| {
+                let (_, claim) = if lane.flying < lane.places(limits) { lane.hand.pop_front()? } else { return None };
+                lane.flying += 1;
+                Some(claim)
+            });
+            if self.lanes.get(&endpoint).is_some_and(|lane| !lane.hand.is_empty()) {
+                self.in_hand.push_back(endpoint);
+            }
+            if let Some(claim) = begun {
+                self.flights.insert(claim.key, Flight { attempt: claim.attempt, endpoint, since: Stopwatch::start() });
+                return Some(claim);
+            }
+        }
+        None
+    }
+
+    /// An attempt has ended. `None`: it was given up before, and counts for nothing. Else whether the endpoint goes on
+    /// probation, or off it.
+    pub fn ended(&mut self, (key, attempt): (DeliveryKey, u32), ended: Ended) -> Option<Option<bool>> {
+        let endpoint = self.flights.get(&key).filter(|flight| flight.attempt == attempt)?.endpoint;
+        self.flights.remove(&key);
+        self.unwritten += 1;
+        Some(self.with(endpoint, |lane| {
+            lane.flying -= 1;
+            let before = lane.standing;
+            match ended {
+                Ended::InTime(took) => {
+                    lane.standing = Standing::Proven;
+                    lane.pace = (lane.pace * 7 + took) / 8;
+                }
+                Ended::TimedOut => lane.standing = Standing::Probation,
+                Ended::Unknown => {}
+            }
+            let on = lane.standing == Standing::Probation;
+            (on != (before == Standing::Probation)).then_some(on)
+        }))
+    }
+
+    /// Takes out of hand what will not begin soon: it is to be given back.
+    pub fn overdue(&mut self) -> Vec<Claim> {
+        let open = self.open;
+        self.out_of_hand(|lane, since| !open || lane.standing == Standing::Probation || since.elapsed() > OLD)
+    }
+
+    /// Takes out what is under way for longer than this, and so will never end.
+    pub fn lost(&mut self, lease: Duration) -> Vec<DeliveryKey> {
+        let lost: Vec<(DeliveryKey, u32)> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.since.elapsed() > lease)
+            .map(|(key, flight)| (*key, flight.attempt))
+            .collect();
+        for owner in &lost {
+            self.ended(*owner, Ended::Unknown);
+        }
+        lost.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Whether something may begin at all.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Nothing begins any more, and nothing is wanted.
+    pub fn close(&mut self) {
+        self.open = false;
+    }
+
+    /// How many new deliveries may be claimed as they are made: in all, and of each lane that has changed. None where older
+    /// ones wait, and none on probation.
+    pub fn room(&mut self, now: Timestamp) -> (usize, Vec<(EndpointKey, usize)>) {
+        let limits = self.limits;
+        let free = limits.in_flight.saturating_sub(self.taken.placed);
+        let in_all = if self.open { free + MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead) } else { 0 };
+        let each = self.changed.drain().filter_map(|endpoint| {
+            let lane = self.lanes.get(&endpoint)?;
+            let waits = lane.turn_at.is_some_and(|at| at <= now) || lane.standing == Standing::Probation;
+            Some((endpoint, if waits { 0 } else { lane.most(limits).saturating_sub(lane.held()) }))
+        });
+        (in_all, each.collect())
+    }
+
+    fn out_of_hand(&mut self, goes: impl Fn(&Lane, &Stopwatch) -> bool) -> Vec<Claim> {
+        let mut out = Vec::new();
+        for endpoint in std::mem::take(&mut self.in_hand) {
+            let left = self.with(endpoint, |lane| {
+                let hand = std::mem::take(&mut lane.hand);
+                let (gone, kept) = hand.into_iter().partition::<VecDeque<_>, _>(|(since, _)| goes(lane, since));
+                lane.hand = kept;
+                out.extend(gone.into_iter().map(|(_, claim)| claim));
+                !lane.hand.is_empty()
+            });
+            if left {
+                self.in_hand.push_back(endpoint);
+            }
+        }
+        self.unwritten += out.len();
+        out
+    }
+
+    fn has_place(&self) -> bool {
+        self.flights.len() + self.unwritten < self.limits.in_flight
+    }
+
+    fn has_processor(&self) -> bool {
+        let at_work = self.flights.values().filter(|flight| flight.since.elapsed() < AT_WORK).count();
+        at_work < self.limits.at_work
+    }
+
+    /// The one way to change a lane: what all have together, and the order of turns, follow.
+    fn with<T>(&mut self, endpoint: EndpointKey, change: impl FnOnce(&mut Lane) -> T) -> T {
+        let limits = self.limits;
+        let lane = self.lanes.entry(endpoint).or_default();
+        let (share, turn) = (lane.share(limits), lane.turn(limits));
+        let changed = change(lane);
+        let (new_share, new_turn) = (lane.share(limits), lane.turn(limits));
+        self.taken.placed = self.taken.placed - share.placed + new_share.placed;
+        self.taken.ahead = self.taken.ahead - share.ahead + new_share.ahead;
+        self.taken.on_probation = self.taken.on_probation - share.on_probation + new_share.on_probation;
+        if turn != new_turn {
+            if let Some((probation, at)) = turn {
+                self.turns[usize::from(probation)].remove(&(at, endpoint));
+            }
+            if let Some((probation, at)) = new_turn {
+                self.turns[usize::from(probation)].insert((at, endpoint));
+            }
+        }
+        self.changed.insert(endpoint);
+        changed
+    }
+}

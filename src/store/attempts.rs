@@ -1,0 +1,73 @@
+//! Attempts: one row for each that has ended.
+
+use std::sync::Arc;
+
+use super::Tx;
+use crate::{
+    domain::{
+        delivery::{Attempt, DeliveryKey, Failure, State},
+        endpoint::EndpointKey,
+        ids::{DeliveryId, EventId},
+        timestamp::Timestamp,
+    },
+    error::Result,
+};
+
+/// Writes an attempt of a delivery.
+pub(super) fn record(tx: &Tx<'_>, delivery: DeliveryKey, attempt: &Attempt) -> Result<()> {
+    let response = Some(&attempt.response).filter(|response| !response.is_empty());
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO attempt (delivery, number, started_at, duration_ms, failure, status, response, truncated, next_attempt_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute((
+            delivery,
+            attempt.number,
+            attempt.started_at.millis(),
+            attempt.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+            attempt.failure.map(Failure::name),
+            attempt.status,
+            response,
+            attempt.truncated,
+            attempt.next_attempt_at.map(Timestamp::millis),
+        ))?;
+    Ok(())
+}
+
+/// A test that was sent: an attempt outside the machine, recorded whole when it has ended.
+#[derive(Debug)]
+pub struct TestRecord {
+    /// Its delivery's id.
+    pub delivery: DeliveryId,
+    /// Its event's id.
+    pub event: EventId,
+    /// The event's name.
+    pub kind: String,
+    /// The stored body.
+    pub body: Arc<str>,
+    /// What it came to.
+    pub attempt: Attempt,
+}
+
+/// Writes a test delivery with its event and its one attempt.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn record_test(tx: &Tx<'_>, endpoint: EndpointKey, test: &TestRecord) -> Result<()> {
+    let at = test.attempt.started_at.millis();
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO event (id, account, kind, body, accepted_at, test)
+             SELECT ?1, account, ?2, ?3, ?4, 1 FROM endpoint WHERE key = ?5",
+        )?
+        .execute((test.event.to_bytes(), &test.kind, &test.body, at, endpoint))?;
+    let event = tx.conn.last_insert_rowid();
+    let state = if test.attempt.failure.is_none() { State::Delivered } else { State::Exhausted };
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO delivery (id, event, endpoint, state, attempts, tries, created_at) VALUES (?, ?, ?, ?, 1, 1, ?)",
+        )?
+        .execute((test.delivery.to_bytes(), event, endpoint, state.name(), at))?;
+    record(tx, tx.conn.last_insert_rowid(), &test.attempt)
+}

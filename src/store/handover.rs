@@ -1,0 +1,78 @@
+//! What passes between the writer and the engine: news of each commit one way, room for new claims the other.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::queue::Claim;
+use crate::domain::{endpoint::EndpointKey, timestamp::Timestamp};
+
+/// What a commit changed for those who deliver.
+#[derive(Debug, Default)]
+pub struct News {
+    /// How many commits had news by then.
+    pub number: u64,
+    /// By how many milliseconds every due time was moved, before all else.
+    pub shifted: i64,
+    /// Endpoints that have something due at this moment, or had: what is undone is not taken back here.
+    pub due: Vec<(EndpointKey, Timestamp)>,
+    /// Deliveries that were claimed as they were made.
+    pub claims: Vec<Claim>,
+}
+
+impl News {
+    pub(super) fn is_empty(&self) -> bool {
+        self.shifted == 0 && self.due.is_empty() && self.claims.is_empty()
+    }
+}
+
+/// How many new deliveries may be claimed in the transaction that makes them, because they would be sent at once. The
+/// engine grants it, publishing uses it up; what an undone transaction took is granted again when the engine next looks.
+#[derive(Debug, Default)]
+pub struct Room(Mutex<Granted>);
+
+#[derive(Debug, Default)]
+struct Granted {
+    in_all: usize,
+    each: HashMap<EndpointKey, usize>,
+}
+
+impl Room {
+    /// Grants so many in all, and to each of these endpoints so many; what others have stays.
+    pub fn grant(&self, in_all: usize, each: impl IntoIterator<Item = (EndpointKey, usize)>) {
+        let mut granted = self.granted();
+        granted.in_all = in_all;
+        for (endpoint, claims) in each {
+            if claims > 0 {
+                granted.each.insert(endpoint, claims);
+            } else {
+                granted.each.remove(&endpoint);
+            }
+        }
+    }
+
+    /// Grants nothing any more.
+    pub fn close(&self) {
+        *self.granted() = Granted::default();
+    }
+
+    pub(super) fn take(&self, endpoint: EndpointKey) -> bool {
+        let mut granted = self.granted();
+        if granted.in_all == 0 {
+            return false;
+        }
+        match granted.each.get_mut(&endpoint) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                granted.in_all -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn granted(&self) -> MutexGuard<'_, Granted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,94 @@
+//! Where deliveries go, and what signs them: read from an endpoint's row, shared by the claims that go there, and marked
+//! stale when the endpoint changes, so that nothing claimed before goes out after.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::{Tx, endpoints};
+use crate::{
+    domain::{
+        endpoint::{EndpointKey, TargetUrl},
+        ids::EndpointId,
+        signature::SigningSecret,
+        timestamp::Timestamp,
+    },
+    error::Result,
+};
+
+/// A target is shared for so long at most, in milliseconds: by so much a former secret may outlive its overlap.
+const SHARED_MS: i64 = 1000;
+/// Targets that nobody holds any more are forgotten when so many endpoints are noted.
+const MANY: usize = 1024;
+
+/// Where an endpoint's deliveries go, as it stands when they are claimed.
+#[derive(Debug)]
+pub struct Target {
+    /// The key of the endpoint's row.
+    pub key: EndpointKey,
+    /// Its public id.
+    pub id: EndpointId,
+    /// The name of its profile.
+    pub profile: String,
+    /// Where to POST.
+    pub url: TargetUrl,
+    /// What to sign with: the present secret, and the former one while it overlaps.
+    pub secrets: Vec<SigningSecret>,
+    /// When it was read.
+    pub(super) read_at: Timestamp,
+    pub(super) stale: AtomicBool,
+}
+
+impl Target {
+    /// Whether the endpoint was changed, suspended or deleted since: a claim that has not begun is to be given back.
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
+    }
+}
+
+/// The targets that somebody holds. A secret is in memory only while a claim needs it.
+#[derive(Debug, Default)]
+pub(super) struct Targets(HashMap<EndpointKey, Weak<Target>>);
+
+impl Targets {
+    /// Marks what is held of this endpoint as stale.
+    pub(super) fn changed(&mut self, endpoint: EndpointKey) {
+        if let Some(target) = self.0.remove(&endpoint).and_then(|target| target.upgrade()) {
+            target.stale.store(true, Ordering::Release);
+        }
+    }
+
+    /// Forgets all: what was read in a transaction that was undone may never have been true.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    fn held(&self, endpoint: EndpointKey, now: Timestamp) -> Option<Arc<Target>> {
+        let target = self.0.get(&endpoint)?.upgrade()?;
+        ((now.millis() - target.read_at.millis()).abs() < SHARED_MS).then_some(target)
+    }
+
+    fn note(&mut self, target: &Arc<Target>) {
+        if self.0.len() >= MANY {
+            self.0.retain(|_, target| target.strong_count() > 0);
+        }
+        self.0.insert(target.key, Arc::downgrade(target));
+    }
+}
+
+/// Where an endpoint's deliveries go now.
+///
+/// # Errors
+/// Faults of the database; a secret or a URL that cannot be read.
+pub(super) fn shared(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<Arc<Target>> {
+    if let Some(target) = tx.targets.borrow().held(endpoint, tx.now) {
+        return Ok(target);
+    }
+    let target = Arc::new(endpoints::target(tx, endpoint)?);
+    tx.targets.borrow_mut().note(&target);
+    Ok(target)
+}
