@@ -23,9 +23,10 @@
 //!
 //! A door parses a request into domain values and calls one verb of the store inside [`store::Db::write`]: `publish`
 //! stores the event and one delivery per endpoint that wants it. All writes run on one thread and share commits; the door
-//! answers after the commit, so a 202 means *on disk*. The commit wakes the engine. Its turn is one transaction: settle
-//! what has ended, claim what is due, lane by lane. The claimed deliveries go to sending threads, each of which makes one
-//! POST and reports an outcome: a value, never an error. What an outcome leads to is decided by a pure function,
+//! answers after the commit, so a 202 means *on disk*. A delivery that may be sent at once is claimed as it is made; every
+//! commit hands its news to the engine. The engine's turn is one transaction: settle what has ended, claim what is due,
+//! lane by lane ([`engine::lanes`]). Claims are taken in hand and go to sending threads, each of which makes a POST, reports
+//! an outcome (a value, never an error) and takes the next claim. What an outcome leads to is decided by a pure function,
 //! [`domain::delivery::settle`].
 //!
 //! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
@@ -37,7 +38,7 @@
 //! - The store knows no HTTP status and no vendor's word.
 //! - The engine never parses JSON: bodies are finished by concatenation.
 //! - No transaction is open during a network call.
-//! - Only `settle` and recovery leave the claimed state.
+//! - Only `settle`, `give_back` and recovery leave the claimed state.
 //! - Nothing outside `api/asg` says "asg" but `api/mod.rs`, `app.rs` and the config; likewise for AsiliChain. The two
 //!   never use each other.
 //! - No file is longer than 450 lines, no function longer than 70.
@@ -45,9 +46,9 @@
 //! # Names
 //!
 //! **account** (a tenant), **token**, **endpoint** (on the wire: webhook), **event**, **delivery** (an event on its way to
-//! an endpoint), **attempt** (one POST), **claim** (the right to attempt), **lease** (how long it lasts), **lane** (an
-//! endpoint's place in the order of serving), **probation** (an endpoint whose last attempt timed out), **outcome** (what
-//! happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
+//! an endpoint), **attempt** (one POST), **claim** (the right to attempt), **lane** (an endpoint's place in the
+//! order of serving), **in hand** (claimed, not begun), **probation** (an endpoint whose last attempt timed out),
+//! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **retention**, **walls** (what a caller may see).
 

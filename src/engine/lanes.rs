@@ -28,6 +28,8 @@ const MOST_AHEAD: u32 = 32;
 const MOST_AHEAD_IN_ALL: usize = 512;
 /// Claims are taken ahead only of bodies up to this size: so many of them must fit in memory.
 const SMALL_BODY: usize = 16 << 10;
+/// Lanes are kept at rest, with what is known of their endpoints, while there are no more than so many.
+const MANY: usize = 1024;
 /// What has not begun after so long is given back: its receiver is not as fast as it was.
 const OLD: Duration = Duration::from_secs(1);
 
@@ -134,7 +136,7 @@ struct Flight {
     since: Stopwatch,
 }
 
-/// The lanes of all endpoints that were ever served.
+/// The lanes of all endpoints that were served of late.
 #[derive(Debug)]
 pub struct Lanes {
     limits: Limits,
@@ -149,6 +151,8 @@ pub struct Lanes {
     taken: Share,
     /// Lanes that have changed since room was last granted.
     changed: HashSet<EndpointKey>,
+    /// So many lanes are kept before those at rest are forgotten.
+    most_lanes: usize,
     open: bool,
 }
 
@@ -164,6 +168,7 @@ impl Lanes {
             unwritten: 0,
             taken: Share::default(),
             changed: HashSet::new(),
+            most_lanes: MANY,
             open: true,
         }
     }
@@ -325,11 +330,11 @@ impl Lanes {
     }
 
     /// Takes out what is under way for longer than this, and so will never end.
-    pub fn lost(&mut self, lease: Duration) -> Vec<DeliveryKey> {
+    pub fn lost(&mut self, longest: Duration) -> Vec<DeliveryKey> {
         let lost: Vec<(DeliveryKey, u32)> = self
             .flights
             .iter()
-            .filter(|(_, flight)| flight.since.elapsed() > lease)
+            .filter(|(_, flight)| flight.since.elapsed() > longest)
             .map(|(key, flight)| (*key, flight.attempt))
             .collect();
         for owner in &lost {
@@ -354,10 +359,10 @@ impl Lanes {
         let limits = self.limits;
         let free = limits.in_flight.saturating_sub(self.taken.placed);
         let in_all = if self.open { free + MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead) } else { 0 };
-        let each = self.changed.drain().filter_map(|endpoint| {
-            let lane = self.lanes.get(&endpoint)?;
-            let waits = lane.turn_at.is_some_and(|at| at <= now) || lane.standing == Standing::Probation;
-            Some((endpoint, if waits { 0 } else { lane.most(limits).saturating_sub(lane.held()) }))
+        let each = self.changed.drain().map(|endpoint| {
+            let lane = self.lanes.get(&endpoint);
+            let serves = |lane: &&Lane| lane.turn_at.is_none_or(|at| at > now) && lane.standing != Standing::Probation;
+            (endpoint, lane.filter(serves).map_or(0, |lane| lane.most(limits).saturating_sub(lane.held())))
         });
         (in_all, each.collect())
     }
@@ -389,8 +394,19 @@ impl Lanes {
         at_work < self.limits.at_work
     }
 
+    /// Forgets lanes at rest. An endpoint that is forgotten is as a new one.
+    fn forget(&mut self) {
+        let idle = |lane: &Lane| lane.turn_at.is_none() && lane.held() == 0;
+        self.changed.extend(self.lanes.iter().filter(|(_, lane)| idle(lane)).map(|(endpoint, _)| *endpoint));
+        self.lanes.retain(|_, lane| !idle(lane));
+        self.most_lanes = MANY.max(self.lanes.len() * 2);
+    }
+
     /// The one way to change a lane: what all have together, and the order of turns, follow.
     fn with<T>(&mut self, endpoint: EndpointKey, change: impl FnOnce(&mut Lane) -> T) -> T {
+        if self.lanes.len() >= self.most_lanes && !self.lanes.contains_key(&endpoint) {
+            self.forget();
+        }
         let limits = self.limits;
         let lane = self.lanes.entry(endpoint).or_default();
         let (share, turn) = (lane.share(limits), lane.turn(limits));

@@ -49,7 +49,7 @@ use crate::{
 };
 
 /// An attempt is given up as lost this long after it must have timed out.
-const LEASE_GRACE: Duration = Duration::from_secs(60);
+const LOST_AFTER: Duration = Duration::from_secs(60);
 /// Attempts at work for each processor: more would only take turns at it.
 const AT_WORK_PER_PROCESSOR: usize = 4;
 /// Test deliveries under way at once; one more waits for a place, but not for long.
@@ -307,7 +307,7 @@ impl Inner {
             work.ended.extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, probation: None })));
         }
         if polled {
-            for key in lanes.lost(self.settings.timeout + LEASE_GRACE) {
+            for key in lanes.lost(self.settings.timeout + LOST_AFTER) {
                 tracing::error!(delivery.key = key, "an attempt never ended: its claim is given back");
                 work.lost.push(key);
             }
