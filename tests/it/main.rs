@@ -43,6 +43,7 @@ mod settlement;
 mod site;
 mod tidy;
 mod walls;
+mod warm_copy;
 mod webhooks;
 mod world;
 mod zoo;
