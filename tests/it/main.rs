@@ -24,6 +24,7 @@ mod egress_blocks;
 mod faults;
 mod flaky;
 mod fuzz;
+mod heads;
 mod json;
 mod leaks;
 mod limits;
