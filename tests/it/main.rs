@@ -23,6 +23,7 @@ mod egress;
 mod egress_blocks;
 mod faults;
 mod flaky;
+mod full;
 mod fuzz;
 mod heads;
 mod json;
