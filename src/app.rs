@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use poem::listener::{Acceptor, Listener, TcpListener};
 use tokio::{
+    net::TcpListener,
     sync::watch,
     task::{AbortHandle, JoinHandle},
 };
 
 use crate::{
-    api::{self, Deps, Quota, asg, asilichain, connections::Bounded},
+    api::{self, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::profile::Profiles,
@@ -45,8 +45,8 @@ impl Default for Outside {
 }
 
 /// A server that is ready to run: its database is open and its port is bound.
-pub struct App<A> {
-    acceptor: A,
+pub struct App {
+    listener: TcpListener,
     address: SocketAddr,
     config: Config,
     db: Db,
@@ -59,21 +59,19 @@ pub struct App<A> {
 ///
 /// # Errors
 /// Whatever keeps the server from starting, as a sentence.
-pub async fn prepare(config: Config, outside: Outside) -> Result<App<impl Acceptor + 'static>> {
+pub async fn prepare(config: Config, outside: Outside) -> Result<App> {
     let db = store::open(&config.storage, config.limits.waiting_writes, Arc::clone(&outside.clock), true)?;
     let unbound =
         |error: std::io::Error| Error::Internal(format!("cannot listen on {}: {error}", config.server.listen));
-    let acceptor = TcpListener::bind(config.server.listen).into_acceptor().await.map_err(unbound)?;
-    let acceptor = Bounded::new(acceptor, &config.limits);
-    let bound = acceptor.local_addr().into_iter().find_map(|address| address.as_socket_addr().copied());
-    let address = bound.unwrap_or(config.server.listen);
+    let listener = TcpListener::bind(config.server.listen).await.map_err(unbound)?;
+    let address = listener.local_addr().map_err(unbound)?;
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);
     let engine = Engine::new(db.clone(), clock, profiles(&config), &config, &guard)?;
-    Ok(App { acceptor, address, config, db, engine, guard, outside })
+    Ok(App { listener, address, config, db, engine, guard, outside })
 }
 
-impl<A: Acceptor + 'static> App<A> {
+impl App {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -98,13 +96,11 @@ impl<A: Acceptor + 'static> App<A> {
         let (engine, engine_stop) = (self.engine, stop.clone());
         let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });
         let (mut server_stop, mut stop) = (stop.clone(), stop);
-        let server = poem::Server::new_with_acceptor(self.acceptor).run_with_graceful_shutdown(
-            routes,
-            async move { asked(&mut server_stop).await },
-            Some(GRACE),
-        );
-        let ended = |error: std::io::Error| Error::Internal(format!("the server ended: {error}"));
-        let (server, mut server_ended) = spawn(async move { server.await.map_err(ended) });
+        let (listener, limits) = (self.listener, self.config.limits);
+        let (server, mut server_ended) = spawn(async move {
+            connections::serve(listener, routes, &limits, asked(&mut server_stop)).await;
+            Ok(())
+        });
         tokio::select! {
             () = asked(&mut stop) => {}
             () = asked(&mut engine_ended) => {}

@@ -61,6 +61,12 @@ pub struct Limits {
     /// How long a connection may go without taking an answer.
     #[serde(with = "humantime_serde")]
     pub client_timeout: Duration,
+    /// Headers of a request.
+    pub request_headers: usize,
+    /// All names and values of a request's headers together, in bytes.
+    pub request_header_bytes: usize,
+    /// The host, if it is in the request's first line, with path and query, in bytes.
+    pub request_url_bytes: usize,
     /// Management requests of one token; 0 for no limit.
     pub requests_per_minute: u32,
     /// Writes that may wait for the database.
@@ -233,6 +239,13 @@ impl Config {
                 "limits.client_timeout",
                 "at least 15s: a test delivery takes as long",
             ),
+            ((16..=100).contains(&self.limits.request_headers), "limits.request_headers", "16 to 100"),
+            (
+                (1024..=32_768).contains(&self.limits.request_header_bytes),
+                "limits.request_header_bytes",
+                "1024 to 32768",
+            ),
+            ((256..=16_384).contains(&self.limits.request_url_bytes), "limits.request_url_bytes", "256 to 16384"),
             ((1..=1_000_000).contains(&self.limits.waiting_writes), "limits.waiting_writes", "1 to 1000000"),
             ((16..=65_536).contains(&self.limits.url_bytes), "limits.url_bytes", "16 to 65536"),
             ((1..=500).contains(&self.limits.json_depth), "limits.json_depth", "1 to 500"),

@@ -6,6 +6,7 @@ mod auth;
 mod body;
 pub mod connections;
 mod contract;
+mod head;
 mod health;
 mod pages;
 mod problem;
@@ -170,8 +171,10 @@ pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Resp
         .data(MaxBody(config.server.max_body_bytes))
         .data(config.asilichain.clone())
         .data(deps.clone());
+    let limits = Arc::new(deps.limits);
     Ok(routes.around(move |routes, mut request: Request| {
         let (allowed, pages, now) = (Arc::clone(&allowed), Arc::clone(&pages), deps.clock.now());
+        let limits = Arc::clone(&limits);
         async move {
             let request_id = RequestId::mint(now).to_string();
             let path = request.uri().path().to_owned();
@@ -180,9 +183,10 @@ pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Resp
             let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
                 || request.header(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
             let page = pages.iter().find(|(at, _)| *at == path);
-            let answer = match page {
-                Some((_, page)) => page.call(request).await,
-                None => routes.call(request).await.map(IntoResponse::into_response),
+            let answer = match (head::check(&request, &limits), page) {
+                (Err(refused), _) => Err(refused),
+                (Ok(()), Some((_, page))) => page.call(request).await,
+                (Ok(()), None) => routes.call(request).await.map(IntoResponse::into_response),
             };
             let response = match answer {
                 Ok(response) => response,

@@ -29,7 +29,7 @@ pub(crate) trait Kind: Send + Sync + 'static {
 pub(crate) struct WithoutBody;
 
 impl Kind for WithoutBody {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 429, 500, 503];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 414, 429, 431, 500, 503];
 }
 
 /// Of one that takes none, but may find the state of a thing in its way.
@@ -37,7 +37,7 @@ impl Kind for WithoutBody {
 pub(crate) struct OnState;
 
 impl Kind for OnState {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 429, 500, 503];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 414, 429, 431, 500, 503];
 }
 
 /// Of an operation that takes a body.
@@ -45,7 +45,7 @@ impl Kind for OnState {
 pub(crate) struct WithBody;
 
 impl Kind for WithBody {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 414, 415, 422, 429, 431, 500, 503];
 }
 
 /// An error on its way out of a handler.

@@ -3,7 +3,6 @@
 use std::{io::IsTerminal, net::SocketAddr, process};
 
 use ipnet::IpNet;
-use poem::listener::Acceptor;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -108,7 +107,7 @@ fn start_log(config: &Config) -> Result<()> {
 }
 
 /// What somebody wants to know when it has started.
-fn print_start(app: &App<impl Acceptor + 'static>, config: &Config) {
+fn print_start(app: &App, config: &Config) {
     let address = app.address();
     say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
     say!("  address    http://{address}");

@@ -5,7 +5,8 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -144,13 +145,7 @@ impl Guard {
         } else {
             covered.count() > 0
         };
-        let own = self.own.ip().to_canonical();
-        // Whoever dials the unspecified address reaches loopback.
-        let own_machine = |address: IpAddr| address.is_loopback() || address.is_unspecified();
-        let anywhere = own.is_unspecified() || address.is_unspecified();
-        if target.port() == self.own.port()
-            && (address == own || (anywhere && own_machine(own) && own_machine(address)))
-        {
+        if self.is_itself(target) {
             return Err(Blocked(format!("{target} is this server itself")));
         }
         if covered || (self.egress.public && is_public(address)) {
@@ -160,6 +155,31 @@ impl Guard {
             "the address {address} is not allowed; the operator can let it through by adding it to egress.allow"
         )))
     }
+
+    /// Whether dialling the target comes to this server.
+    fn is_itself(&self, target: SocketAddr) -> bool {
+        let (own, address) = (self.own.ip().to_canonical(), target.ip().to_canonical());
+        if target.port() != self.own.port() {
+            return false;
+        }
+        if own.is_unspecified() {
+            return is_of_this_machine(target);
+        }
+        // Whoever dials the unspecified address reaches loopback.
+        address == own || (own.is_loopback() && address.is_unspecified())
+    }
+}
+
+/// Whether the address is one of this machine's at this moment: the kernel lets a socket have no other.
+///
+/// No list of interfaces could say it of all of 127.0.0.0/8, or of an address that came a moment ago. In doubt the answer
+/// is yes; so it is for every address where the machine is set to bind what it does not have (`ip_nonlocal_bind`).
+fn is_of_this_machine(target: SocketAddr) -> bool {
+    // Not by itself: an IPv6 address may need its scope.
+    let mut any_port = target;
+    any_port.set_ip(target.ip().to_canonical());
+    any_port.set_port(0);
+    !UdpSocket::bind(any_port).is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
 }
 
 fn plain() -> Blocked {

@@ -149,3 +149,11 @@ fn unavailable() -> Error {
 pub fn probe(tx: &Tx<'_>) -> Result<()> {
     Ok(steps::note(tx)?)
 }
+
+/// Keeps the file from growing beyond so many pages, or beyond what it has, until the next start: how stories fill it.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn limit_pages(tx: &Tx<'_>, pages: u32) -> Result<()> {
+    Ok(tx.conn.pragma_update(None, "max_page_count", pages)?)
+}

@@ -8,13 +8,16 @@ use std::{
 
 use crate::{
     receiver::PATIENCE,
-    world::{Wish, World},
+    world::{COOP, Wish, World},
 };
 
 /// Far below what the config check allows: a world is built without it.
 const TIMEOUT: Duration = Duration::from_millis(300);
 /// How long a look at a connection may last on which nothing is expected.
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// How long a stop waits for what is under way.
+const GRACE: Duration = Duration::from_secs(10);
 
 const LIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: ngoma\r\n\r\n";
 
@@ -107,21 +110,48 @@ fn a_client_that_drips_its_header_is_closed() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
     let mut stream = connect(&world);
     stream.write_all(b"GET /health/live HTTP/1.1\r\nx-slow: ").expect("it is open");
+    drips(&mut stream, b"x");
+}
+
+/// Sends this again and again, until the server has closed the connection.
+fn drips(stream: &mut TcpStream, bytes: &[u8]) {
     let begun = Instant::now();
     stream.set_read_timeout(Some(Duration::from_millis(20))).expect("a bound");
     loop {
-        // Every look waits a little; then comes the next byte.
+        // Every look waits a little; then comes the next.
         match stream.read(&mut [0; 512]) {
             Ok(0) => break,
             Ok(_) => {}
-            Err(error) if waits(&error) => {
-                if stream.write_all(b"x").is_err() {
-                    break;
-                }
-            }
+            Err(error) if waits(&error) => {}
             Err(_) => break,
         }
+        if stream.write_all(bytes).is_err() {
+            break;
+        }
         assert!(begun.elapsed() < PATIENCE, "it is served for ever");
+    }
+}
+
+#[test]
+fn a_client_that_pings_is_closed() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
+    let mut stream = connect(&world);
+    // HTTP/2 without asking first: its preface, its settings, and then a sign of life now and then.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").expect("it is open");
+    drips(&mut stream, b"\0\0\x08\x06\0\0\0\0\0ngomapin");
+}
+
+#[test]
+fn a_stop_waits_for_no_client_that_asks_for_nothing() {
+    let mut world = World::new();
+    let (mut silent, mut rests) = (connect(&world), connect(&world));
+    rests.write_all(LIVE).expect("it is open");
+    answered(&mut rests).expect("served");
+    let begun = Instant::now();
+    world.stop();
+    assert!(begun.elapsed() < GRACE, "{:?}", begun.elapsed());
+    for stream in [&mut silent, &mut rests] {
+        assert_eq!(read_to_close(stream), 0);
     }
 }
 
@@ -176,5 +206,25 @@ fn what_is_served_in_time_is_served_on_and_on() {
     while begun.elapsed() < 2 * TIMEOUT {
         stream.write_all(LIVE).expect("it is open");
         answered(&mut stream).expect("served");
+    }
+}
+
+#[test]
+fn a_client_that_has_said_all_gets_its_answer() {
+    let world = World::new();
+    let token = world.token_for(crate::world::Holder::Account(COOP.to_owned()), "events");
+    let body = r#"{"event":"dds.filed","data":{}}"#;
+    let request = format!(
+        "POST /events HTTP/1.1\r\nhost: ngoma\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for _ in 0..20 {
+        let mut stream = connect(&world);
+        stream.write_all(request.as_bytes()).expect("it is open");
+        stream.shutdown(Shutdown::Write).expect("all is said");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer, and then the end");
+        assert!(answer.starts_with("HTTP/1.1 202"), "'{answer}'");
     }
 }

@@ -1,6 +1,13 @@
 //! A disk that is full, and a file that another process holds.
 
-use std::{fs, path::PathBuf, process::Command, sync::mpsc, thread, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -22,12 +29,12 @@ const A_WHILE: Duration = Duration::from_millis(300);
 const GATHERING: Duration = Duration::from_secs(1);
 
 /// A file system of two megabytes with a ballast that can be thrown off. Unmounted when it is dropped.
-struct SmallDisk {
+pub struct SmallDisk {
     folder: TempDir,
 }
 
 impl SmallDisk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let options = ["-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs"];
         let (code, _, said) = finish(Command::new("mount").args(options).arg(folder.path()));
@@ -40,7 +47,11 @@ impl SmallDisk {
         disk
     }
 
-    fn ballast(&self) -> PathBuf {
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn ballast(&self) -> PathBuf {
         self.folder.path().join("ballast")
     }
 }
@@ -128,7 +139,7 @@ fn audit(site: &Site, flaky: &Flaky, mut server: Server, accepted: &[String], ta
 #[test]
 fn a_full_disk_refuses_and_loses_nothing_and_all_goes_on_when_there_is_space() {
     let disk = SmallDisk::new();
-    let site = Site::within(disk.folder.path());
+    let site = Site::within(disk.folder());
     let flaky = Flaky::new(1, WELL);
     let server = site.start();
     let client = server.coop();
@@ -160,7 +171,7 @@ fn a_full_disk_refuses_and_loses_nothing_and_all_goes_on_when_there_is_space() {
 #[test]
 fn a_crowd_that_fills_the_disk_at_once_is_answered_each_for_itself() {
     let disk = SmallDisk::new();
-    let site = Site::within(disk.folder.path());
+    let site = Site::within(disk.folder());
     let flaky = Flaky::new(2, WELL);
     let server = site.start();
     server.coop().webhook(&flaky.url(), &["*"], SECRET);

@@ -1,8 +1,13 @@
 //! The address guard through the door and on the way: spellings, both dialects, changed rules, proxies.
 
 use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
+    fs,
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -268,6 +273,106 @@ fn the_unspecified_address_is_the_server_itself_too() {
         for host in ["0.0.0.0", "0", "[::]", "[::ffff:0.0.0.0]", "127.0.0.1"] {
             let message = refused(&world.coop(), &format!("http://{host}:{port}/"));
             assert!(message.contains("this server itself"), "{listen}, {host}: {message}");
+        }
+    }
+}
+
+/// The addresses of this machine's interfaces, but not those that need a scope; loopback is always among them.
+fn interfaces() -> Vec<IpAddr> {
+    let v4 = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+    let v6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let mut found: Vec<IpAddr> = vec!["127.0.0.1".parse().expect("an address")];
+    let mut last = "";
+    for line in v4.lines().map(str::trim) {
+        if line == "/32 host LOCAL" {
+            found.extend(last.parse::<IpAddr>());
+        }
+        last = line.trim_start_matches("|-- ");
+    }
+    for line in v6.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [number, _, _, "00" | "10", ..] = words[..] else { continue };
+        found.push(Ipv6Addr::from_bits(u128::from_str_radix(number, 16).expect("hexadecimal")).into());
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// A world that listens there and would deliver to every address that is not its own.
+fn wide_open(listen: &str, elsewhere: Arc<AtomicBool>) -> World {
+    let mut own = interfaces();
+    own.sort_by_key(IpAddr::is_loopback);
+    let itself = own[0];
+    World::with(|wish| {
+        wish.config.server.listen = listen.parse().expect("an address");
+        wish.config.egress.allow = ["0.0.0.0/0", "::/0"].map(|block| block.parse().expect("a block")).into();
+        wish.look_up = Arc::new(move |_, port| {
+            let there = if elsewhere.load(Ordering::SeqCst) { "8.8.8.8".parse().expect("an address") } else { itself };
+            Ok(vec![SocketAddr::new(there, port)])
+        });
+    })
+}
+
+/// Registers what this story never sends anything to.
+#[track_caller]
+fn taken(coop: &Client, url: &str) {
+    coop.webhook(url, &["batch.exported"], "s");
+}
+
+#[test]
+fn a_server_that_listens_everywhere_is_itself_at_every_address_of_its_machine() {
+    let interfaces = interfaces();
+    println!("the addresses of this machine: {interfaces:?}");
+    let everywhere = ["0.0.0.0:0", "[::]:0"].into_iter().filter(|listen| TcpListener::bind(listen).is_ok());
+    for listen in everywhere {
+        let elsewhere = Arc::new(AtomicBool::new(true));
+        let world = wide_open(listen, Arc::clone(&elsewhere));
+        let (coop, port) = (world.coop(), world.address().port());
+        let own = interfaces
+            .iter()
+            .copied()
+            .chain(["127.0.0.2", "127.255.255.254", "::"].map(|own| own.parse().expect("an address")));
+        for own in own {
+            let mapped = match own {
+                IpAddr::V4(own) => own.to_ipv6_mapped().into(),
+                IpAddr::V6(_) => own,
+            };
+            for spelling in [own, mapped] {
+                let message = refused(&coop, &format!("http://{}/", SocketAddr::new(spelling, port)));
+                assert!(message.contains("this server itself"), "{listen}, {spelling}: {message}");
+            }
+            // Another server of this machine is none of its business, and nor is its own port elsewhere.
+            taken(&coop, &format!("http://{}/", SocketAddr::new(own, port ^ 1)));
+        }
+        for other in ["8.8.8.8", "198.51.100.7", "[2600::1]", "[fd00:ffff::1]"] {
+            taken(&coop, &format!("http://{other}:{port}/"));
+        }
+        // A name that is somebody else's when it is registered, and then one of these addresses.
+        let webhook = coop.webhook(&format!("http://turns.example:{port}/"), &["dds.filed"], "s");
+        elsewhere.store(false, Ordering::SeqCst);
+        world.move_clock(Duration::from_secs(2));
+        coop.publish("dds.filed", json!({}));
+        world.settle();
+        assert_eq!(error_of(&coop, &webhook), "blocked", "{listen}");
+    }
+}
+
+#[test]
+fn a_server_that_listens_at_one_address_is_itself_there_only() {
+    for (listen, own, others) in [
+        ("127.0.0.1:0", ["127.0.0.1", "0.0.0.0", "[::]"], ["127.0.0.2", "8.8.8.8", "[::1]"]),
+        ("127.0.0.2:0", ["127.0.0.2", "[::ffff:127.0.0.2]", "0.0.0.0"], ["127.0.0.1", "127.0.0.3", "[::1]"]),
+    ] {
+        let world = wide_open(listen, Arc::default());
+        let (coop, port) = (world.coop(), world.address().port());
+        for host in own {
+            let message = refused(&coop, &format!("http://{host}:{port}/"));
+            assert!(message.contains("this server itself"), "{listen}, {host}: {message}");
+            taken(&coop, &format!("http://{host}:{}/", port ^ 1));
+        }
+        for host in others {
+            taken(&coop, &format!("http://{host}:{port}/"));
         }
     }
 }

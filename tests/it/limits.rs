@@ -218,12 +218,12 @@ fn no_requests_per_minute_is_no_limit() {
 }
 
 /// Runs a future once, without waiting.
-fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+pub fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Keeps the writer busy until the gate is opened, by whatever is sent, or dropped.
-fn hold_writer(db: &Db) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
+pub fn hold_writer(db: &Db) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
     let (open, gate) = mpsc::channel::<()>();
     let (begun, begins) = mpsc::channel();
     let db = db.clone();

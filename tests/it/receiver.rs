@@ -26,6 +26,8 @@ pub enum Reply {
     Hang,
     /// With this status, once the story opens the gate.
     Gate(u16),
+    /// With 200 and this body, once the story opens the gate.
+    GatedBody(Vec<u8>),
     /// By closing the connection.
     Close,
     /// With these bytes, whatever they are, and then by closing.
@@ -237,6 +239,11 @@ fn serve(shared: &Shared, stream: TcpStream) {
             }
             Reply::Gate(status) => {
                 if shared.wait_for_release(seen) == Release::HangUp || answer(stream, status, "", b"late").is_err() {
+                    return;
+                }
+            }
+            Reply::GatedBody(body) => {
+                if shared.wait_for_release(seen) == Release::HangUp || answer(stream, 200, "", &body).is_err() {
                     return;
                 }
             }

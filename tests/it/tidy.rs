@@ -37,7 +37,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     ),
     (&["rusqlite", "r2d2"], &["src/store/"], "give the store a verb for it"),
     (&["ureq"], &["src/engine/"], "leave sending to the engine"),
-    (&["poem"], &["src/api/", "src/app.rs", "src/cli/"], "keep HTTP in the doors"),
+    (&["poem", "hyper"], &["src/api/", "src/app.rs", "src/cli/"], "keep HTTP in the doors"),
     (&[".unwrap()", ".expect(\"", "todo!", "dbg!", "unimplemented!"], &[], "return an error"),
     (&["#[allow", "#![allow"], &[], "use #[expect(.., reason = \"..\")]"),
 ];

@@ -120,10 +120,15 @@ impl World {
 
     /// Asks the server to stop, and waits until its engine has heard it; [`World::stop`] then waits for the end.
     pub fn ask_to_stop(&self) {
+        self.until_heard(|| _ = self.running().stop.send_replace(true));
+    }
+
+    /// Does what the engine hears of, and waits until it has looked for work once more.
+    pub fn until_heard(&self, act: impl FnOnce()) {
         let running = self.running();
         let mut pulse = running.pulse.clone();
         pulse.mark_unchanged();
-        running.stop.send_replace(true);
+        act();
         let heard = running.runtime.block_on(async { tokio::time::timeout(PATIENCE, pulse.changed()).await });
         heard.expect("the engine hears it").expect("and works on");
     }

@@ -68,12 +68,17 @@ impl Shape for Errors {
         ),
         (409, "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first."),
         (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes."),
+        (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
         (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json."),
         (
             422,
             "`URL_NOT_ALLOWED`, `UNKNOWN_EVENT`, `INVALID_PAYLOAD`, `IDEMPOTENCY_KEY_REUSED`: well-formed, but it cannot be accepted.",
         ),
         (429, "`RATE_LIMITED`: too many requests of this token; `Retry-After` says how long to wait."),
+        (
+            431,
+            "`INVALID_REQUEST`: there are more headers, or larger ones, than limits.request_headers and request_header_bytes allow.",
+        ),
         (500, "`INTERNAL`: a fault of the server; its log says more, under the request_id."),
         (503, "`UNAVAILABLE`: the server cannot take this now; nothing was stored, try again."),
     ];

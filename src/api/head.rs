@@ -1,0 +1,33 @@
+//! The head of a request: refused if it is larger than any client of ours has reason to send, before anything else is asked.
+
+use poem::{Error, Request, Result, http::StatusCode};
+
+use crate::config::Limits;
+
+/// Holds URL and headers against their limits.
+pub(super) fn check(request: &Request, limits: &Limits) -> Result<()> {
+    let url = request.original_uri();
+    let path = url.path_and_query().map_or(0, |path| path.as_str().len());
+    let url_bytes = path + url.authority().map_or(0, |host| host.as_str().len());
+    if url_bytes > limits.request_url_bytes {
+        let most = limits.request_url_bytes;
+        let message = format!("the URL has {url_bytes} bytes: at most {most} are taken (limits.request_url_bytes)");
+        return Err(Error::from_string(message, StatusCode::URI_TOO_LONG));
+    }
+    let too_large = |message| Err(Error::from_string(message, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+    let headers = request.headers();
+    let (count, most) = (headers.len(), limits.request_headers);
+    if count > most {
+        return too_large(format!(
+            "the request has {count} headers: at most {most} are taken (limits.request_headers)"
+        ));
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let most = limits.request_header_bytes;
+    if bytes > most {
+        return too_large(format!(
+            "the headers have {bytes} bytes: at most {most} are taken (limits.request_header_bytes)"
+        ));
+    }
+    Ok(())
+}
