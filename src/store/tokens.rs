@@ -63,7 +63,7 @@ pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>
         }
     };
     let id = TokenId::mint(tx.now);
-    let token = BearerToken::from_random(random()?);
+    let token = BearerToken::from_random(&*random()?);
     tx.conn
         .prepare_cached(
             "INSERT INTO token (id, hash, account, profile, scopes, label, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",

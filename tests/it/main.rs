@@ -27,6 +27,7 @@ mod fuzz;
 mod json;
 mod leaks;
 mod limits;
+mod memory;
 mod model;
 mod opening;
 mod others;

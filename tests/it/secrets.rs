@@ -211,7 +211,7 @@ fn a_secret_that_was_replaced_is_not_in_the_file_any_more() {
 
 #[test]
 fn a_mistyped_token_is_known_without_a_look_up() {
-    let token = BearerToken::from_random([7; 32]).expose().to_owned();
+    let token = BearerToken::from_random(&[7; 32]).expose().to_owned();
     assert!(BearerToken::parse(&token).is_some());
     for (place, was) in token.char_indices() {
         let typo = if was == '7' { '8' } else { '7' };
@@ -231,8 +231,8 @@ fn a_mistyped_token_is_known_without_a_look_up() {
 
 #[test]
 fn what_is_printed_for_a_programmer_shows_no_secret() {
-    let token = BearerToken::from_random([7; 32]);
-    let secret = SigningSecret::from_random([7; 32]);
+    let token = BearerToken::from_random(&[7; 32]);
+    let secret = SigningSecret::from_random(&[7; 32]);
     assert_eq!((format!("{token:?}"), format!("{secret:?}")), ("***".to_owned(), "***".to_owned()));
     assert_eq!(format!("{:?}", Some([&secret])), "Some([***])");
     let folder = tempfile::tempdir().expect("a folder");
