@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -44,6 +45,11 @@ impl BearerToken {
     /// What is stored: SHA-256 of the token.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
+    }
+
+    /// Whether this is the hash of this token. Takes the same time for every wrong one.
+    pub fn has_hash(&self, stored: &[u8]) -> bool {
+        self.hash().as_slice().ct_eq(stored).into()
     }
 
     /// The token itself, for the one time it is shown.
