@@ -1,8 +1,8 @@
 //! JSON bodies, read from their raw text, so that a payload keeps each number's own literal.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 
-use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result, error::ReadBodyError, http::StatusCode};
+use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result, http::StatusCode};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
     error::ContentTypeError,
@@ -12,8 +12,13 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use tokio::io::AsyncReadExt;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
+
+/// Room for a body that does not announce its length, in bytes; it is doubled until the body fits.
+const UNANNOUNCED: usize = 4096;
 
 /// The largest body that is read, in bytes; from the config, attached to every request.
 #[derive(Debug, Clone, Copy)]
@@ -80,24 +85,31 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
     }
 }
 
-/// Reads the body, and refuses a larger one whether or not it announced its length.
-async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>> {
-    let limit = request.data::<MaxBody>().map_or(usize::MAX, |limit| limit.0);
+/// Reads the body, and refuses a larger one whether or not it announced its length. It may hold a secret: it is wiped.
+async fn read(request: &Request, body: &mut RequestBody) -> Result<Zeroizing<Vec<u8>>> {
+    let limit = request.data::<MaxBody>().map_or(0, |limit| limit.0);
     let too_large =
         || poem::Error::from_string(format!("the body is larger than {limit} bytes"), StatusCode::PAYLOAD_TOO_LARGE);
-    if request
-        .header("content-length")
-        .and_then(|length| length.parse().ok())
-        .is_some_and(|length: usize| length > limit)
-    {
+    let announced = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    let body = <poem::Body as FromRequest>::from_request(request, body).await?;
-    match body.into_bytes_limit(limit).await {
-        Ok(bytes) => Ok(bytes.to_vec()),
-        Err(ReadBodyError::PayloadTooLarge) => Err(too_large()),
-        Err(error) => Err(Error::request(format!("the body could not be read: {error}")).into()),
+    let mut reader = <poem::Body as FromRequest>::from_request(request, body).await?.into_async_read();
+    // All the room at once, and some to see the end.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(UNANNOUNCED) + 1));
+    let failed = |error: io::Error| Error::request(format!("the body could not be read: {error}"));
+    while reader.read_buf(&mut *bytes).await.map_err(failed)? > 0 {
+        if bytes.len() > limit {
+            return Err(too_large());
+        }
+        if bytes.len() == bytes.capacity() {
+            // Not in its place: what grows there leaves a copy behind.
+            let mut larger = Zeroizing::new(Vec::with_capacity(2 * bytes.len()));
+            larger.extend_from_slice(&bytes);
+            bytes = larger;
+        }
     }
+    Ok(bytes)
 }
 
 impl<T: Serialize + Send> IntoResponse for Body<T> {
@@ -128,6 +140,11 @@ impl<T: Type> ApiResponse for Body<T> {
         T::register(registry);
     }
 }
+
+/// A signing secret as it is sent or shown, wiped when it goes.
+#[derive(Deserialize, Serialize)]
+#[serde(transparent)]
+pub(crate) struct SecretText(pub(crate) Zeroizing<String>);
 
 /// A JSON object, as it was written.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -194,3 +211,4 @@ raw_type!(RawObject, "object", |schema| {
     schema.additional_properties = Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY))));
 });
 raw_type!(RawNumber, "number", |_| {});
+raw_type!(SecretText, "string", |_| {});

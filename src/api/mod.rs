@@ -26,7 +26,12 @@ use poem_openapi::{
 use serde_json::Value;
 
 pub use self::quota::Quota;
-use self::{body::MaxBody, pages::Page, problem::Problem, quota::Spent};
+use self::{
+    body::{MaxBody, SecretText},
+    pages::Page,
+    problem::Problem,
+    quota::Spent,
+};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits},
@@ -72,12 +77,19 @@ struct Secret {
     made: bool,
 }
 
+impl Secret {
+    /// What the answer shows of it.
+    fn shown(&self) -> Option<SecretText> {
+        self.made.then(|| SecretText(self.secret.expose().to_owned().into()))
+    }
+}
+
 impl Deps {
     /// The subscriber's own secret, or a new one.
-    fn secret(&self, own: Option<String>) -> Result<Secret> {
+    fn secret(&self, own: Option<SecretText>) -> Result<Secret> {
         match own {
-            Some(own) => Ok(Secret { secret: SigningSecret::parse(own)?, made: false }),
-            None => Ok(Secret { secret: SigningSecret::from_random(random()?), made: true }),
+            Some(own) => Ok(Secret { secret: SigningSecret::parse(own.0)?, made: false }),
+            None => Ok(Secret { secret: SigningSecret::from_random(&*random()?), made: true }),
         }
     }
 

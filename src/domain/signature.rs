@@ -9,7 +9,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 use crate::{
     domain::timestamp::Timestamp,
@@ -22,9 +22,9 @@ const PREFIX: &str = "whsec_";
 /// Longest signing secret, in bytes.
 pub const MAX_SECRET_BYTES: usize = 256;
 
-/// A signing secret. Never printed, and wiped from memory when it goes.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct SigningSecret(String);
+/// A signing secret. Never printed, wiped from memory when it goes, and compared in constant time.
+#[derive(Clone)]
+pub struct SigningSecret(Zeroizing<String>);
 
 impl fmt::Debug for SigningSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,12 +32,21 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
+impl PartialEq for SigningSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for SigningSecret {}
+
 impl SigningSecret {
     /// Takes a subscriber's own secret: any text of 1 to 256 bytes, as the vendors' pages set no floor.
     ///
     /// # Errors
     /// An empty secret, or one of more than 256 bytes.
-    pub fn parse(text: String) -> Result<Self> {
+    pub fn parse(text: impl Into<Zeroizing<String>>) -> Result<Self> {
+        let text = text.into();
         match text.len() {
             0 => Err(Error::request("secret is empty: leave it out to have one made")),
             1..=MAX_SECRET_BYTES => Ok(Self(text)),
@@ -46,8 +55,9 @@ impl SigningSecret {
     }
 
     /// Makes a secret of 32 random bytes, in Standard Webhooks' form.
-    pub fn from_random(bytes: [u8; 32]) -> Self {
-        Self(format!("{PREFIX}{}", BASE64_STANDARD.encode(bytes)))
+    pub fn from_random(bytes: &[u8; 32]) -> Self {
+        let rest = Zeroizing::new(BASE64_STANDARD.encode(bytes));
+        Self([PREFIX, &rest].concat().into())
     }
 
     /// The secret itself, for the one answer that shows it and for encryption at rest.
@@ -71,8 +81,9 @@ impl SigningSecret {
     ///
     /// The key is the decoded rest of a `whsec_` secret if that is padded base64, else the bytes of the secret.
     pub fn sign_standard(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
-        let decoded = self.0.strip_prefix(PREFIX).and_then(|rest| BASE64_STANDARD.decode(rest).ok());
-        let mac = keyed(decoded.as_deref().unwrap_or(self.0.as_bytes()))
+        let decoded =
+            self.0.strip_prefix(PREFIX).and_then(|rest| BASE64_STANDARD.decode(rest).ok()).map(Zeroizing::new);
+        let mac = keyed(decoded.as_ref().map_or(self.0.as_bytes(), |key| key))
             .chain_update(format!("{id}.{}.", at.unix_seconds()))
             .chain_update(body)
             .finalize()

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::{
     domain::{account::AccountKey, ids::TokenId, timestamp::Timestamp},
@@ -17,9 +18,9 @@ const BODY_DIGITS: usize = 43;
 /// Base-62 digits of the checksum: the first 4 bytes of the body's SHA-256.
 const CHECK_DIGITS: usize = 6;
 
-/// A bearer token as its owner holds it. Shown once; only its hash is stored.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct BearerToken(String);
+/// A bearer token as its owner holds it. Shown once, and wiped from memory when it goes; only its hash is stored.
+#[derive(Clone)]
+pub struct BearerToken(Zeroizing<String>);
 
 impl fmt::Debug for BearerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,21 +30,26 @@ impl fmt::Debug for BearerToken {
 
 impl BearerToken {
     /// A token of 32 random bytes: prefix, base-62 digits, checksum.
-    pub fn from_random(bytes: [u8; 32]) -> Self {
-        let body = base62(&bytes, BODY_DIGITS);
-        Self(format!("{PREFIX}{body}{}", checksum(&body)))
+    pub fn from_random(bytes: &[u8; 32]) -> Self {
+        let body = base62(bytes, BODY_DIGITS);
+        Self([PREFIX, &body, &checksum(&body)].concat().into())
     }
 
     /// Takes a token from a request; `None` if it cannot be one of ours, which spares the look-up.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == BODY_DIGITS + CHECK_DIGITS)?;
         let (body, check) = digits.split_at_checked(BODY_DIGITS)?;
-        (checksum(body) == check).then(|| Self(text.to_owned()))
+        (*checksum(body) == check).then(|| Self(text.to_owned().into()))
     }
 
     /// What is stored: SHA-256 of the token.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
+    }
+
+    /// Whether this is the hash of this token. Takes the same time for every wrong one.
+    pub fn has_hash(&self, stored: &[u8]) -> bool {
+        self.hash().as_slice().ct_eq(stored).into()
     }
 
     /// The token itself, for the one time it is shown.
@@ -52,27 +58,25 @@ impl BearerToken {
     }
 }
 
-fn checksum(body: &str) -> String {
+fn checksum(body: &str) -> Zeroizing<String> {
     base62(&Sha256::digest(body.as_bytes())[..4], CHECK_DIGITS)
 }
 
 /// The bytes as one big-endian number in base 62, in so many digits.
-fn base62(bytes: &[u8], digits: usize) -> String {
+fn base62(bytes: &[u8], digits: usize) -> Zeroizing<String> {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut number = bytes.to_vec();
-    let mut out: Vec<u8> = (0..digits)
-        .map(|_| {
-            let mut remainder = 0;
-            for byte in &mut number {
-                let value = remainder * 256 + u32::from(*byte);
-                *byte = (value / 62) as u8;
-                remainder = value % 62;
-            }
-            ALPHABET[remainder as usize]
-        })
-        .collect();
-    out.reverse();
-    out.into_iter().map(char::from).collect()
+    let mut number = Zeroizing::new(bytes.to_vec());
+    let mut out = Zeroizing::new(String::with_capacity(digits));
+    for _ in 0..digits {
+        let mut remainder = 0;
+        for byte in number.iter_mut() {
+            let value = remainder * 256 + u32::from(*byte);
+            *byte = (value / 62) as u8;
+            remainder = value % 62;
+        }
+        out.insert(0, char::from(ALPHABET[remainder as usize]));
+    }
+    out
 }
 
 /// What a token may do.

@@ -26,6 +26,8 @@ use crate::{
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 const HEADER: usize = 2 + NONCE;
+/// Bytes of a line of the key file, at most.
+const LINE: usize = "255 ".len() + 64 + "\n".len();
 
 /// The keys, the current one first. Another process may rotate them meanwhile: the file is read again when it has changed.
 pub struct KeyRing {
@@ -33,8 +35,11 @@ pub struct KeyRing {
     keys: RwLock<Keys>,
 }
 
+/// Bytes that are wiped when they go; in a box, because a value that moves leaves its bytes behind.
+type Wiped<const N: usize> = Box<Zeroizing<[u8; N]>>;
+
 struct Keys {
-    ring: Vec<(u8, Zeroizing<[u8; 32]>)>,
+    ring: Vec<(u8, Wiped<32>)>,
     /// Which file they were read from: a rotation replaces it.
     file: FileStamp,
 }
@@ -59,7 +64,7 @@ impl KeyRing {
     /// # Errors
     /// A file that cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        write_file(path, &[(0, Zeroizing::new(random()?))])?;
+        write_file(path, &[(0, random()?)])?;
         Self::read(path)
     }
 
@@ -78,9 +83,9 @@ impl KeyRing {
         let nonce = random::<NONCE>()?;
         let payload = Payload { msg: secret.expose().as_bytes(), aad: &endpoint.to_bytes() };
         let sealed = cipher(key)
-            .encrypt(&XNonce::from(nonce), payload)
+            .encrypt(&XNonce::from(**nonce), payload)
             .map_err(|_| Error::Internal("a signing secret could not be encrypted".to_owned()))?;
-        Ok([&[VERSION, *id][..], &nonce, &sealed].concat())
+        Ok([&[VERSION, *id][..], &**nonce, &sealed].concat())
     }
 
     /// Decrypts the secret of this endpoint's row.
@@ -123,7 +128,7 @@ impl KeyRing {
         let mut ring = self.keys().ring.clone();
         let free = (0..=u8::MAX).find(|id| !ring.iter().any(|(held, _)| held == id));
         let id = free.ok_or_else(|| unusable(&self.path, "it holds 256 keys already"))?;
-        ring.insert(0, (id, Zeroizing::new(random()?)));
+        ring.insert(0, (id, random()?));
         write_file(&self.path, &ring)?;
         self.reload()
     }
@@ -170,7 +175,7 @@ pub(super) fn key_of(sealed: &[u8]) -> Option<u8> {
 }
 
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(&Key::from(*key))
+    XChaCha20Poly1305::new(<&Key>::from(key))
 }
 
 /// Tells a file from the one that replaced it: inode, length, and when it was written, in seconds and nanoseconds.
@@ -181,11 +186,14 @@ fn file_of(path: &Path) -> Option<FileStamp> {
 }
 
 /// Writes the keys to a new file beside, and puts it in the place of the old one: all or nothing, and on disk.
-fn write_file(path: &Path, ring: &[(u8, Zeroizing<[u8; 32]>)]) -> Result<()> {
-    let mut text = Zeroizing::new(String::new());
+fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
+    // All the room at once: a text that grows leaves a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(ring.len() * LINE));
     for (id, key) in ring {
         text.push_str(&format!("{id} "));
-        key.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
+        for byte in key.iter() {
+            text.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
+        }
         text.push('\n');
     }
     let mut beside = path.as_os_str().to_owned();
@@ -201,9 +209,9 @@ fn write_file(path: &Path, ring: &[(u8, Zeroizing<[u8; 32]>)]) -> Result<()> {
     write().map_err(|error| unusable(path, &error.to_string()))
 }
 
-fn parse_key(line: &str) -> Option<(u8, Zeroizing<[u8; 32]>)> {
+fn parse_key(line: &str) -> Option<(u8, Wiped<32>)> {
     let (id, digits) = line.trim().split_once(' ')?;
-    let mut key = Zeroizing::new([0; 32]);
+    let mut key = Wiped::default();
     if digits.len() != 64 || !digits.is_ascii() {
         return None;
     }
@@ -221,9 +229,9 @@ fn unusable(path: &Path, problem: &str) -> Error {
 ///
 /// # Errors
 /// When it has none.
-pub fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Internal(format!("no random bytes: {error}")))?;
+pub fn random<const N: usize>() -> Result<Wiped<N>> {
+    let mut bytes = Wiped::new(Zeroizing::new([0; N]));
+    getrandom::fill(&mut **bytes).map_err(|error| Error::Internal(format!("no random bytes: {error}")))?;
     Ok(bytes)
 }
 

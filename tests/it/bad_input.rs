@@ -115,18 +115,18 @@ fn a_body_that_is_not_json_by_its_type_is_refused() {
 
 #[test]
 fn a_body_over_max_body_bytes_is_refused_however_it_is_sent() {
-    let world = World::with(|wish: &mut Wish| wish.config.server.max_body_bytes = 2000);
+    let world = World::with(|wish: &mut Wish| wish.config.server.max_body_bytes = 20_000);
     let (coop, customer) = (world.coop(), world.customer());
     let publish = |size: usize| {
         let body = json!({ "event": "dds.filed", "cooperative_id": COOP, "data": { "x": "" } }).to_string();
         body.replace("\"x\":\"\"", &format!("\"x\":\"{}\"", "y".repeat(size - body.len())))
     };
-    coop.post_text("/events", &publish(2000)).expect(202);
-    assert_eq!(coop.post_text("/events", &publish(2001)).code(413), "PAYLOAD_TOO_LARGE");
-    customer.post_text("/v1/events", &publish(2001)).sentence(413);
+    coop.post_text("/events", &publish(20_000)).expect(202);
+    assert_eq!(coop.post_text("/events", &publish(20_001)).code(413), "PAYLOAD_TOO_LARGE");
+    customer.post_text("/v1/events", &publish(20_001)).sentence(413);
     let chunked = [("content-type", "application/json"), ("transfer-encoding", "chunked")];
-    assert_eq!(coop.send("POST", "/events", &chunked, Some(publish(2001).as_bytes())).code(413), "PAYLOAD_TOO_LARGE");
-    coop.send("POST", "/events", &chunked, Some(publish(2000).as_bytes())).expect(202);
+    assert_eq!(coop.send("POST", "/events", &chunked, Some(publish(20_001).as_bytes())).code(413), "PAYLOAD_TOO_LARGE");
+    coop.send("POST", "/events", &chunked, Some(publish(20_000).as_bytes())).expect(202);
 }
 
 #[test]

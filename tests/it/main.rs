@@ -29,6 +29,7 @@ mod heads;
 mod json;
 mod leaks;
 mod limits;
+mod memory;
 //mod model;
 mod opening;
 mod others;

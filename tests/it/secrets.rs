@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     program::run,
     receiver::Receiver,
-    world::{COOP, Client, Holder, World},
+    world::{COOP, Client, Holder, OTHER_COOP, World},
 };
 
 const OWN: &str = "a signing secret of the subscriber's own";
@@ -211,7 +211,7 @@ fn a_secret_that_was_replaced_is_not_in_the_file_any_more() {
 
 #[test]
 fn a_mistyped_token_is_known_without_a_look_up() {
-    let token = BearerToken::from_random([7; 32]).expose().to_owned();
+    let token = BearerToken::from_random(&[7; 32]).expose().to_owned();
     assert!(BearerToken::parse(&token).is_some());
     for (place, was) in token.char_indices() {
         let typo = if was == '7' { '8' } else { '7' };
@@ -230,9 +230,63 @@ fn a_mistyped_token_is_known_without_a_look_up() {
 }
 
 #[test]
+fn only_the_very_hash_of_a_token_is_taken_for_it() {
+    let token = BearerToken::from_random(&[7; 32]);
+    let hash = token.hash();
+    let but = |byte: usize, bit: u8| {
+        let mut other = hash;
+        other[byte] ^= bit;
+        other.to_vec()
+    };
+    let cases = [
+        ("the same", hash.to_vec(), true),
+        ("all but the first bit", but(0, 0x80), false),
+        ("all but the last bit", but(31, 1), false),
+        ("a shorter one", hash[..31].to_vec(), false),
+        ("a longer one", [&hash[..], &[0]].concat(), false),
+        ("none", Vec::new(), false),
+    ];
+    for (case, stored, same) in cases {
+        assert_eq!(token.has_hash(&stored), same, "{case}");
+    }
+}
+
+#[test]
+fn a_token_whose_hash_agrees_where_it_is_looked_up_only_is_refused() {
+    let world = World::new();
+    let [token, other] =
+        [COOP, OTHER_COOP].map(|account| world.token_for(Holder::Account(account.to_owned()), "webhooks"));
+    let hash = |token: &str| BearerToken::parse(token).expect("a token").hash();
+    let file = Connection::open(world.database()).expect("the file");
+    let store = |before: [u8; 32], after: [u8; 32]| {
+        let stored = file.execute("UPDATE token SET hash = ? WHERE hash = ?", (after, before)).expect("stored");
+        assert_eq!(stored, 1);
+    };
+    let right = hash(&token);
+    let webhook = world.client(&token).webhook("http://127.0.0.1:1/", &["*"], OWN);
+    let look = || world.client(&token).get(&format!("/webhooks/{webhook}")).status;
+    assert_eq!(look(), 200);
+    for byte in 0..right.len() {
+        let mut wrong = right;
+        wrong[byte] ^= 1;
+        store(right, wrong);
+        assert_eq!(look(), 401, "byte {byte} is another");
+        store(wrong, right);
+    }
+    // Beside others that agree there, the right one is taken.
+    let mut beside = right;
+    beside[31] ^= 1;
+    store(hash(&other), beside);
+    assert_eq!(look(), 200);
+    store(beside, hash(&other));
+    store(right, beside);
+    assert_eq!(look(), 401);
+}
+
+#[test]
 fn what_is_printed_for_a_programmer_shows_no_secret() {
-    let token = BearerToken::from_random([7; 32]);
-    let secret = SigningSecret::from_random([7; 32]);
+    let token = BearerToken::from_random(&[7; 32]);
+    let secret = SigningSecret::from_random(&[7; 32]);
     assert_eq!((format!("{token:?}"), format!("{secret:?}")), ("***".to_owned(), "***".to_owned()));
     assert_eq!(format!("{:?}", Some([&secret])), "Some([***])");
     let folder = tempfile::tempdir().expect("a folder");

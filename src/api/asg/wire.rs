@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::WEBHOOK;
 use crate::{
-    api::{Tag, body::RawNumber},
+    api::{
+        Tag,
+        body::{RawNumber, SecretText},
+    },
     domain::{
         delivery::{self, State},
         endpoint::{Endpoint, EndpointState},
@@ -27,7 +30,7 @@ pub(super) struct NewWebhook {
     /// Where to POST: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) callback_url: String,
     /// The signing secret: 1 to 256 bytes. Best left out: a strong one is then made and returned once.
-    pub(super) secret: Option<String>,
+    pub(super) secret: Option<SecretText>,
     /// Which events to deliver. Default: `["task.settled"]`, the only one there is.
     pub(super) events: Option<Vec<String>>,
     /// The account it is for. Only for tokens that belong to no account.
@@ -48,7 +51,7 @@ pub(super) struct WebhookView {
     pub(super) active: bool,
     /// The signing secret, only in the answer to a registration that sent none. It is never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) secret: Option<String>,
+    pub(super) secret: Option<SecretText>,
 }
 
 impl From<&Endpoint> for WebhookView {

@@ -81,7 +81,7 @@ impl Routes {
         let url = deps.target(&body.0.url)?;
         let secret = deps.secret(body.0.secret)?;
         deps.vet(&url).await?;
-        let shown = secret.made.then(|| secret.secret.expose().to_owned());
+        let shown = secret.shown();
         let most = deps.limits.webhooks_per_account;
         let register = move |tx: &Tx<'_>| {
             let account = accounts::find(tx, NAME, &account)?;

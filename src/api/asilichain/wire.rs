@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::WEBHOOK;
 use crate::{
-    api::{Tag, body::RawObject},
+    api::{
+        Tag,
+        body::{RawObject, SecretText},
+    },
     domain::{
         delivery::{self, State},
         endpoint::{Endpoint, EndpointState},
@@ -53,7 +56,7 @@ pub(super) struct NewWebhook {
     /// The cooperative it belongs to: the token's own.
     pub(super) cooperative_id: String,
     /// The signing secret: 1 to 256 bytes. Best left out: a strong one is then made and returned once.
-    pub(super) secret: Option<String>,
+    pub(super) secret: Option<SecretText>,
 }
 
 /// A webhook.
@@ -74,7 +77,7 @@ pub(super) struct WebhookView {
     pub(super) created_at: String,
     /// The signing secret, only in the answer to a registration that sent none. It is never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) secret: Option<String>,
+    pub(super) secret: Option<SecretText>,
 }
 
 impl From<&Endpoint> for WebhookView {
@@ -148,7 +151,7 @@ pub(super) struct WebhookChange {
     pub(super) events: Option<Vec<String>>,
     /// The new signing secret. For 24 hours (by default) `webhook-signature` carries a signature of the former one too;
     /// `X-AsiliChain-Signature` is of the new one at once.
-    pub(super) secret: Option<String>,
+    pub(super) secret: Option<SecretText>,
     /// `ACTIVE` resumes: what is held goes out at once, each with a fresh schedule. `SUSPENDED` pauses.
     pub(super) status: Option<WebhookStatus>,
 }
