@@ -29,9 +29,9 @@ pub fn run(_long: bool) {
     println!(
         "The bare pipeline sends from {senders} threads. Latencies in ms; x: ngoma's divided by the bare pipeline's.\n"
     );
-    let table = Table::new(&["", "events/s", "publish p50", "p99", "arrival p50", "p99"]);
+    let table = Table::new(25, &["", "events/s", "publish p50", "p99", "arrival p50", "p99"]);
     let compare = |name: &str, load: Load| {
-        let (ours, memory) = ngoma(target, load, &receiver);
+        let (ours, memory) = ngoma(load, &receiver);
         let bare = load.run(bare::start(senders, target).address, &nobody(), &receiver);
         rows(&table, name, &ours, &bare);
         (ours.rate, memory)
@@ -48,10 +48,10 @@ fn flat_out(publishers: usize) -> Load {
 }
 
 /// What a server on a fresh file with one webhook came to, and its memory in MiB: at the start, and at most.
-fn ngoma(target: SocketAddr, load: Load, receiver: &Receiver) -> (Figures, (f64, f64)) {
+fn ngoma(load: Load, receiver: &Receiver) -> (Figures, (f64, f64)) {
     let folder = Folder::new();
     let store = folder.store();
-    let account = store.account("COOP-1", vec![format!("http://{target}/")]);
+    let account = store.account("COOP-1", receiver.urls());
     store.close();
     let server = folder.serve();
     let idle = server.memory().0;

@@ -9,8 +9,11 @@
 
 mod bare;
 mod end_to_end;
+mod fan_out;
+mod isolation;
 mod ledger;
 mod load;
+mod machine;
 mod prepare;
 mod process;
 mod receiver;
@@ -22,11 +25,11 @@ use std::{env, process::exit};
 /// A benchmark's name, what it measures, and how it is run: in its usual length or, with `--long`, in full.
 type Benchmark = (&'static str, &'static str, fn(long: bool));
 
-const BENCHMARKS: &[Benchmark] = &[(
-    "end_to_end",
-    "events per second and latency, from publishers through the program to a receiver",
-    end_to_end::run,
-)];
+const BENCHMARKS: &[Benchmark] = &[
+    ("end_to_end", "from publishers to the receiver: events per second, latencies", end_to_end::run),
+    ("fan_out", "one event to 1, 10, 100 webhooks", fan_out::run),
+    ("isolation", "a healthy webhook beside 1, 10, 50 that hang, and one that is slow", isolation::run),
+];
 
 const LONG: &str = "--long";
 
@@ -41,9 +44,12 @@ fn main() {
         eprintln!("There is no benchmark '{unknown}'.\n\n{}", usage());
         exit(2);
     }
+    println!("{}", machine::describe());
     for (name, _, run) in BENCHMARKS.iter().filter(|(name, ..)| names.is_empty() || names.contains(name)) {
         println!("\n## {name}\n");
+        let watch = machine::Watch::start();
         run(!flags.is_empty());
+        println!("\n{}", watch.end());
     }
 }
 

@@ -7,12 +7,13 @@ use ngoma::{
     config::{Config, Storage},
     domain::{
         endpoint::{EventFilter, TargetUrl},
+        event::{Audience, NewEvent},
         signature::SigningSecret,
         token::Scopes,
     },
     error::Result,
     store::{
-        self, Db, Tx, accounts, endpoints,
+        self, Db, Tx, accounts, endpoints, events,
         tokens::{self, Holder},
     },
 };
@@ -21,6 +22,8 @@ use tokio::runtime::Runtime;
 pub const PROFILE: &str = "asilichain";
 /// The event that is published.
 pub const KIND: &str = "batch.exported";
+/// Events published in one transaction.
+const AT_ONCE: usize = 500;
 /// What stands before an event's number.
 pub const NUMBER: &str = r#"{"n":"#;
 
@@ -37,6 +40,12 @@ pub fn data(number: u64, bytes: usize) -> String {
     );
     let note = "Washed, dried on raised beds. ".repeat(bytes / 30 + 1);
     format!(r#"{start}{}"}}"#, &note[..bytes - start.len() - 2])
+}
+
+/// An event of 600 bytes as it is stored, for its envelope to finish.
+pub fn stored(number: u64) -> String {
+    let start = format!(r#"{{"event":"{KIND}","api_version":"2026-04-01","created_at":"2026-04-20T11:55:00Z","data":"#);
+    format!("{start}{}}}", data(number, 599 - start.len()))
 }
 
 /// A database that no server has open.
@@ -75,6 +84,22 @@ impl Store {
             Ok(token.expose().to_owned())
         });
         Account { id: id.to_owned(), token }
+    }
+
+    /// Publishes so many events of this account.
+    pub fn publish(&self, account: &str, events: usize) {
+        for from in (0..events).step_by(AT_ONCE) {
+            let id = account.to_owned();
+            self.write(move |tx| {
+                let account = accounts::find(tx, PROFILE, &id)?.key;
+                for number in from..events.min(from + AT_ONCE) {
+                    let event =
+                        NewEvent { account, kind: KIND.to_owned(), body: stored(number as u64), idempotency_key: None };
+                    events::publish(tx, &event, &Audience::Subscribers)?;
+                }
+                Ok(())
+            });
+        }
     }
 
     /// Closes it, and waits until the file is whole.

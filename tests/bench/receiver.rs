@@ -18,7 +18,6 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 /// When a receiver answers.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "the benchmark of isolation comes next")]
 pub enum Answers {
     AtOnce,
     After(Duration),
@@ -45,6 +44,11 @@ impl Receiver {
             address
         };
         Self { addresses: (0..hosts).map(open).collect(), ledger, _runtime: runtime }
+    }
+
+    /// A target at each of them.
+    pub fn urls(&self) -> Vec<String> {
+        self.addresses.iter().map(|address| format!("http://{address}/")).collect()
     }
 
     /// Counts in this ledger from now on.

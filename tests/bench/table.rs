@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-/// Width of the first column, and of each other at least.
-const FIRST: usize = 34;
-const OTHERS: usize = 10;
+/// Width of a column, at least.
+const LEAST: usize = 10;
 
 pub struct Table(Vec<usize>);
 
 impl Table {
-    /// Prints the head.
-    pub fn new(head: &[&str]) -> Self {
-        let least = |place| if place == 0 { FIRST } else { OTHERS };
+    /// Prints the head. What stands in the first column has at most so many letters.
+    pub fn new(first: usize, head: &[&str]) -> Self {
+        let least = |place| if place == 0 { first } else { LEAST };
         let table = Self(head.iter().enumerate().map(|(place, name)| name.len().max(least(place))).collect());
         table.row(head);
         let rules: Vec<String> = table.0.iter().map(|width| "-".repeat(*width)).collect();
