@@ -7,9 +7,11 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that goes wrong must stop")]
 #![expect(unreachable_pub, reason = "one binary: its modules share freely")]
 
+mod backlog;
 mod bare;
 mod end_to_end;
 mod fan_out;
+mod healthy;
 mod isolation;
 mod ledger;
 mod load;
@@ -17,6 +19,7 @@ mod machine;
 mod prepare;
 mod process;
 mod receiver;
+mod rest;
 mod table;
 mod wire;
 
@@ -29,6 +32,8 @@ const BENCHMARKS: &[Benchmark] = &[
     ("end_to_end", "from publishers to the receiver: events per second, latencies", end_to_end::run),
     ("fan_out", "one event to 1, 10, 100 webhooks", fan_out::run),
     ("isolation", "a healthy webhook beside 1, 10, 50 that hang, and one that is slow", isolation::run),
+    ("backlog", "a healthy webhook beside 100,000 or (--long) 1,000,000 that wait, or a dead one", backlog::run),
+    ("rest", "what 10,000 webhooks cost that get nothing", rest::run),
 ];
 
 const LONG: &str = "--long";

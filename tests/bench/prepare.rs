@@ -64,6 +64,11 @@ impl Store {
         Self { runtime, db, storage }
     }
 
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        self.storage.path.parent().expect("a folder")
+    }
+
     /// One transaction.
     pub fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> T {
         self.runtime.block_on(self.db.write(run)).expect("it is written")

@@ -6,15 +6,20 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use ngoma::clock::SystemClock;
 use tempfile::TempDir;
 
 use crate::prepare::Store;
+
+/// How long a server may take until it is ready.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with a database, on the disk that the project is built on: elsewhere a sync may cost nothing.
 pub struct Folder(TempDir);
@@ -26,6 +31,11 @@ impl Folder {
 
     pub fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        self.path().join("ngoma.db")
     }
 
     /// Opens the database without a server.
@@ -45,13 +55,22 @@ impl Folder {
             .env("NGOMA_EGRESS__ALLOW_HTTP", "true")
             .current_dir(self.path())
             .stderr(File::create(self.path().join("log")).expect("a file"));
-        Process::start(&mut command)
+        let watch = Instant::now();
+        let mut process = Process::start(&mut command);
+        while ureq::get(format!("http://{}/health/ready", process.address)).call().is_err() {
+            assert!(watch.elapsed() < PATIENCE, "it does not get ready");
+            thread::sleep(Duration::from_millis(1));
+        }
+        process.ready_after = watch.elapsed();
+        process
     }
 }
 
 /// A running process that has said where it listens.
 pub struct Process {
     pub address: SocketAddr,
+    /// How long it took until it was ready, where that is asked for.
+    pub ready_after: Duration,
     child: Child,
     /// Kept open, as the process may go on writing.
     _stdout: BufReader<ChildStdout>,
@@ -73,7 +92,7 @@ impl Process {
                 break address.trim().parse().expect("an address");
             }
         };
-        Self { address, child, _stdout: stdout }
+        Self { address, ready_after: Duration::ZERO, child, _stdout: stdout }
     }
 
     /// What it holds in memory now and what it held at most, in MiB.

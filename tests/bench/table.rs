@@ -54,3 +54,8 @@ pub fn whole(number: f64) -> String {
 pub fn ratio(one: f64, other: f64) -> String {
     format!("{:.2}", one / other)
 }
+
+/// A share of the whole.
+pub fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
