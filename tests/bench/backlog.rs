@@ -38,7 +38,7 @@ pub fn run(long: bool) {
 }
 
 /// Publishes what is due in two hours: by a clock that is so far ahead. Nobody sends there before.
-fn wait(store: &Store, events: usize) {
+pub fn wait(store: &Store, events: usize) {
     let ahead = ManualClock::new(SystemClock.now() + WAIT);
     let ahead = Store::open(store.folder(), Arc::new(ahead));
     for webhook in 0..WEBHOOKS {
