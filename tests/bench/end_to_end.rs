@@ -14,11 +14,11 @@ use crate::{
 };
 
 const PUBLISHERS: [usize; 3] = [1, 16, 64];
-/// At most so many events are published flat out, for at most so long.
-const MOST: usize = 60_000;
-const TIME: Duration = Duration::from_secs(6);
-/// The other loads are for latencies.
-const SHORT: Duration = Duration::from_secs(4);
+/// Ngoma and the bare pipeline take turns.
+const TURNS: u32 = 3;
+/// In each at most so many events are published, for at most so long.
+const MOST: usize = 20_000;
+const TIME: Duration = Duration::from_secs(2);
 /// Sending threads of the bare pipeline; the better counts.
 const SENDERS: [usize; 2] = [4, 8];
 
@@ -31,15 +31,18 @@ pub fn run(_long: bool) {
     );
     let table = Table::new(25, &["", "events/s", "publish p50", "p99", "arrival p50", "p99"]);
     let compare = |name: &str, load: Load| {
-        let (ours, memory) = ngoma(load, &receiver);
-        let bare = load.run(bare::start(senders, target).address, &nobody(), &receiver);
+        let (folder, account) = fresh(&receiver);
+        let (server, bare) = (folder.serve(), bare::start(senders, target));
+        let idle = server.memory().0;
+        let sides = [(&server, &account), (&bare, &account)];
+        let [ours, bare] = load.in_turns(TURNS, sides, &receiver);
         rows(&table, name, &ours, &bare);
-        (ours.rate, memory)
+        (ours.rate(), idle, server.memory().1)
     };
-    compare("one event alone", Load { pace: Pace::AfterArrival, time: SHORT, ..flat_out(1) });
-    let [_, _, (rate, (idle, most))] =
+    compare("one event alone", Load { pace: Pace::AfterArrival, ..flat_out(1) });
+    let [_, _, (rate, idle, most)] =
         PUBLISHERS.map(|publishers| compare(&format!("publishers, flat out: {publishers}"), flat_out(publishers)));
-    compare("64 at half that rate", Load { pace: Pace::PerSecond(rate / 2.0), time: SHORT, ..flat_out(64) });
+    compare("64 at half that rate", Load { pace: Pace::PerSecond(rate / 2.0), ..flat_out(64) });
     println!("\nMemory: {idle:.0} MiB at the start, {most:.0} MiB at most under the load of 64 publishers.");
 }
 
@@ -47,43 +50,39 @@ fn flat_out(publishers: usize) -> Load {
     Load { publishers, pace: Pace::FlatOut, most: MOST, time: TIME, fan: 1 }
 }
 
-/// What a server on a fresh file with one webhook came to, and its memory in MiB: at the start, and at most.
-fn ngoma(load: Load, receiver: &Receiver) -> (Figures, (f64, f64)) {
+/// A fresh file with one webhook.
+fn fresh(receiver: &Receiver) -> (Folder, Account) {
     let folder = Folder::new();
     let store = folder.store();
     let account = store.account("COOP-1", receiver.urls());
     store.close();
-    let server = folder.serve();
-    let idle = server.memory().0;
-    let figures = load.run(server.address, &account, receiver);
-    (figures, (idle, server.memory().1))
+    (folder, account)
 }
 
 /// The number of threads with which the bare pipeline is faster.
 fn better(target: SocketAddr, receiver: &Receiver) -> usize {
-    let rate = |senders| flat_out(64).run(bare::start(senders, target).address, &nobody(), receiver).rate;
-    let rates = SENDERS.map(|senders| (rate(senders), senders));
-    rates.into_iter().max_by(|one, other| one.0.total_cmp(&other.0)).expect("two of them").1
-}
-
-/// The bare pipeline asks nobody who he is.
-fn nobody() -> Account {
-    Account { id: "COOP-1".to_owned(), token: String::new() }
+    // It asks nobody who he is.
+    let nobody = Account { id: "COOP-1".to_owned(), token: String::new() };
+    let sides = SENDERS.map(|senders| bare::start(senders, target));
+    let rates = flat_out(64).in_turns(TURNS, [(&sides[0], &nobody), (&sides[1], &nobody)], receiver);
+    if rates[0].rate() > rates[1].rate() { SENDERS[0] } else { SENDERS[1] }
 }
 
 fn rows(table: &Table, name: &str, ours: &Figures, bare: &Figures) {
     for (who, figures) in [(name.to_owned(), ours), ("... the bare pipeline".to_owned(), bare)] {
-        let Figures { rate, publish, arrival, missing } = figures;
-        assert_eq!(*missing, 0, "{who}: events never arrived");
-        table.row(&[who, whole(*rate), ms(publish.p50), ms(publish.p99), ms(arrival.p50), ms(arrival.p99)]);
+        assert_eq!(figures.missing, 0, "{who}: events never arrived");
+        let Figures { publish, arrival, .. } = figures;
+        let latencies = [publish.p50(), publish.p99(), arrival.p50(), arrival.p99()].map(ms);
+        let cells: Vec<String> = [who, whole(figures.rate())].into_iter().chain(latencies).collect();
+        table.row(&cells);
     }
     let times = |of: fn(&Figures) -> Duration| ratio(of(ours).as_secs_f64(), of(bare).as_secs_f64()) + " x";
     table.row(&[
         "... ngoma / bare".to_owned(),
-        ratio(ours.rate, bare.rate) + " x",
-        times(|figures| figures.publish.p50),
-        times(|figures| figures.publish.p99),
-        times(|figures| figures.arrival.p50),
-        times(|figures| figures.arrival.p99),
+        ratio(ours.rate(), bare.rate()) + " x",
+        times(|figures| figures.publish.p50()),
+        times(|figures| figures.publish.p99()),
+        times(|figures| figures.arrival.p50()),
+        times(|figures| figures.arrival.p99()),
     ]);
 }

@@ -33,15 +33,15 @@ pub fn run(_long: bool) {
         let flat_out = Load { publishers: 16, pace: Pace::FlatOut, most, time: TIME, fan };
         let flat_out = flat_out.run(server.address, &account, &receiver);
         assert_eq!(alone.missing + flat_out.missing, 0, "deliveries never arrived");
-        let rate = flat_out.rate * f64::from(fan);
+        let rate = flat_out.rate() * f64::from(fan);
         table.row(&[
             fan.to_string(),
             whole(rate),
             ratio(rate, *baseline.get_or_insert(rate)) + " x",
-            ms(flat_out.publish.p50),
-            ms(alone.publish.p50),
-            ms(alone.arrival.p50),
-            ms(alone.arrival.p99),
+            ms(flat_out.publish.p50()),
+            ms(alone.publish.p50()),
+            ms(alone.arrival.p50()),
+            ms(alone.arrival.p99()),
         ]);
     }
 }

@@ -102,12 +102,11 @@ impl Ledger {
         let arrived = || taken.iter().filter(|(.., arrived)| *arrived > 0);
         let begin = taken.iter().map(|(sent, ..)| *sent).min().unwrap_or(0);
         let end = arrived().map(|(.., arrived)| *arrived).max().unwrap_or(0);
-        let seconds = Duration::from_nanos(end.saturating_sub(begin)).as_secs_f64();
         Figures {
-            rate: arrived().count() as f64 / seconds.max(f64::MIN_POSITIVE),
+            arrived: arrived().count(),
             missing: taken.len() - arrived().count(),
+            time: Duration::from_nanos(end.saturating_sub(begin)),
             publish: Spread::of(taken.iter().map(|(sent, answered, _)| answered - sent)),
-            // An event may arrive before its publisher reads the answer, never before it was sent.
             arrival: Spread::of(arrived().map(|(sent, _, arrived)| arrived - sent)),
         }
     }
@@ -117,34 +116,61 @@ impl Ledger {
     }
 }
 
-/// What one load came to.
-#[derive(Debug, Clone)]
+/// What a load came to.
+#[derive(Debug, Default)]
 pub struct Figures {
-    /// Events a second, from the first that was sent until the last had arrived.
-    pub rate: f64,
+    arrived: usize,
     /// Events that were answered and never arrived.
     pub missing: usize,
+    /// From the first that was sent until the last had arrived.
+    time: Duration,
     /// From sending a publish to its answer.
     pub publish: Spread,
     /// From sending a publish to its last arrival.
     pub arrival: Spread,
 }
 
-/// How durations are spread.
-#[derive(Debug, Clone, Copy)]
-pub struct Spread {
-    pub p50: Duration,
-    pub p99: Duration,
+impl Figures {
+    /// Events that arrived, a second.
+    pub fn rate(&self) -> f64 {
+        self.arrived as f64 / self.time.as_secs_f64()
+    }
+
+    /// Adds what another turn came to.
+    pub fn add(&mut self, turn: &Self) {
+        self.arrived += turn.arrived;
+        self.missing += turn.missing;
+        self.time += turn.time;
+        self.publish.add(&turn.publish);
+        self.arrival.add(&turn.arrival);
+    }
 }
+
+/// Durations in nanoseconds, in order.
+#[derive(Debug, Default)]
+pub struct Spread(Vec<u64>);
 
 impl Spread {
     fn of(nanos: impl Iterator<Item = u64>) -> Self {
         let mut nanos: Vec<u64> = nanos.collect();
         nanos.sort_unstable();
-        let at = |share: f64| {
-            let place = (nanos.len() as f64 * share) as usize;
-            Duration::from_nanos(nanos.get(place).or(nanos.last()).copied().unwrap_or(0))
-        };
-        Self { p50: at(0.5), p99: at(0.99) }
+        Self(nanos)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.0.extend(&other.0);
+        self.0.sort_unstable();
+    }
+
+    pub fn p50(&self) -> Duration {
+        self.at(50)
+    }
+
+    pub fn p99(&self) -> Duration {
+        self.at(99)
+    }
+
+    fn at(&self, percent: usize) -> Duration {
+        Duration::from_nanos(self.0.get(self.0.len() * percent / 100).copied().unwrap_or(0))
     }
 }

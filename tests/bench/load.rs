@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     ledger::{Figures, Ledger},
     prepare::{Account, KIND, data},
+    process::Process,
     receiver::Receiver,
     wire,
 };
@@ -56,6 +57,20 @@ impl Load {
         });
         ledger.wait();
         ledger.figures()
+    }
+
+    /// Publishes to two in turns, the other one frozen meanwhile: so whatever else the machine does meets both alike.
+    pub fn in_turns(self, turns: u32, sides: [(&Process, &Account); 2], receiver: &Receiver) -> [Figures; 2] {
+        let mut figures = [Figures::default(), Figures::default()];
+        for turn in 0..2 * turns {
+            let (side, other) = if turn % 2 == 0 { (0, 1) } else { (1, 0) };
+            let (server, account) = sides[side];
+            sides[other].0.signal("STOP");
+            server.signal("CONT");
+            figures[side].add(&self.run(server.address, account, receiver));
+        }
+        sides[0].0.signal("CONT");
+        figures
     }
 
     /// One publisher: its share of the events, one after the other.

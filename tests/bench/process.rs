@@ -95,6 +95,12 @@ impl Process {
         Self { address, ready_after: Duration::ZERO, child, _stdout: stdout }
     }
 
+    /// Sends it a signal, by name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
     /// What it holds in memory now and what it held at most, in MiB.
     pub fn memory(&self) -> (f64, f64) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
