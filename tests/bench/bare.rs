@@ -86,7 +86,7 @@ impl Endpoint for Door {
 }
 
 fn send_all(waiting: &Mutex<mpsc::Receiver<Vec<u8>>>, agent: &Agent, url: &str) {
-    let secret = SigningSecret::from_random(random().expect("random bytes"));
+    let secret = SigningSecret::from_random(&random().expect("random bytes"));
     loop {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(body) = next else { return };

@@ -82,7 +82,7 @@ impl Store {
             let account = accounts::find(tx, PROFILE, &made)?;
             for url in urls {
                 let url = TargetUrl::parse(&url, url.len())?;
-                let secret = SigningSecret::from_random(store::random()?);
+                let secret = SigningSecret::from_random(&store::random()?);
                 endpoints::create(tx, &account, url, EventFilter::from_stored("*"), &secret, u64::MAX)?;
             }
             let (_, token) = tokens::create(tx, &Holder::Account(made), &Scopes::parse("webhooks,events")?, None)?;
@@ -98,8 +98,12 @@ impl Store {
             self.write(move |tx| {
                 let account = accounts::find(tx, PROFILE, &id)?.key;
                 for number in from..events.min(from + AT_ONCE) {
-                    let event =
-                        NewEvent { account, kind: KIND.to_owned(), body: stored(number as u64), idempotency_key: None };
+                    let event = NewEvent {
+                        account,
+                        kind: KIND.to_owned(),
+                        body: stored(number as u64).into(),
+                        idempotency_key: None,
+                    };
                     events::publish(tx, &event, &Audience::Subscribers)?;
                 }
                 Ok(())

@@ -9,12 +9,13 @@ use ngoma::{
     app,
     domain::{
         delivery::{Answer, Outcome},
+        endpoint::EndpointKey,
         event::{Audience, NewEvent},
         profile::Profiles,
     },
     store::{
         Db, accounts, events,
-        queue::{self, Claim, Places},
+        queue::{self, Attempted, Claim},
     },
 };
 
@@ -34,7 +35,6 @@ const TIME: Duration = Duration::from_secs(2);
 const PENDING: usize = 100_000;
 /// Delivered, to see what they take on the disk.
 const DELIVERED: usize = 20_000;
-const LEASE: Duration = Duration::from_secs(70);
 
 pub fn run(_long: bool) {
     println!("Synced to the disk. The first row is one commit each: its publishes are the commits per second.\n");
@@ -52,7 +52,6 @@ fn row(table: &Table, name: &str, group: usize, prepare: impl FnOnce(&Store)) {
     prepare(&store);
     let published = publish(&store, group);
     let queue = Queue::new(&folder, &store);
-    queue.prove();
     let (mut moved, mut claiming, mut settling) = (0, Duration::ZERO, Duration::ZERO);
     while claiming + settling < TIME {
         let watch = Instant::now();
@@ -91,7 +90,7 @@ async fn write(db: Db) -> usize {
         let body = stored(published as u64);
         let publish = db.write(move |tx| {
             let account = accounts::find(tx, PROFILE, ACCOUNT)?.key;
-            let event = NewEvent { account, kind: KIND.to_owned(), body, idempotency_key: None };
+            let event = NewEvent { account, kind: KIND.to_owned(), body: body.into(), idempotency_key: None };
             events::publish(tx, &event, &Audience::Subscribers)
         });
         publish.await.expect("it is written");
@@ -106,7 +105,7 @@ fn bytes_per_event() -> u64 {
     let store = one_webhook(&folder);
     store.publish(ACCOUNT, DELIVERED);
     let queue = Queue::new(&folder, &store);
-    let mut delivered = queue.prove();
+    let mut delivered = 0;
     while delivered < DELIVERED {
         let claims = queue.claim(256);
         assert!(!claims.is_empty(), "nothing is lost");
@@ -127,24 +126,20 @@ fn one_webhook(folder: &Folder) -> Store {
 struct Queue<'a> {
     store: &'a Store,
     profiles: Profiles,
+    endpoint: EndpointKey,
 }
 
 impl<'a> Queue<'a> {
     fn new(folder: &Folder, store: &'a Store) -> Self {
-        Self { store, profiles: app::profiles(&prepare::config(folder.path())) }
-    }
-
-    /// Delivers one, and says so: an endpoint holds one place until it has answered.
-    fn prove(&self) -> usize {
-        let claims = self.claim(1);
-        let delivered = claims.len();
-        self.settle(claims);
-        delivered
+        let waiting = store.write(|tx| queue::waiting(tx));
+        let (endpoint, ..) = *waiting.first().expect("something waits");
+        Self { store, profiles: app::profiles(&prepare::config(folder.path())), endpoint }
     }
 
     fn claim(&self, most: usize) -> Vec<Claim> {
-        let places = Places { free: most, free_probation: most, per_endpoint: most };
-        self.store.write(move |tx| Ok(queue::claim(tx, places, LEASE)?.0))
+        let endpoint = self.endpoint;
+        let claimed = self.store.write(move |tx| queue::claim(tx, &[(endpoint, most)]));
+        claimed.into_iter().flat_map(|claimed| claimed.claims).collect()
     }
 
     fn settle(&self, claims: Vec<Claim>) {
@@ -152,8 +147,9 @@ impl<'a> Queue<'a> {
         let answer = Answer { status: 200, body: Vec::new(), truncated: false, retry_after: None };
         let outcome = Outcome::Answered(answer);
         self.store.write(move |tx| {
+            let attempted = Attempted { started_at: tx.now, duration: Duration::from_millis(1), outcome };
             for claim in &claims {
-                let settled = queue::settle(tx, claim, &outcome, Duration::from_millis(1), &profile)?;
+                let settled = queue::settle(tx, claim, &attempted, &profile)?;
                 assert!(settled.is_some(), "the claim is ours");
             }
             Ok(())

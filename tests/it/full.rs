@@ -179,7 +179,8 @@ fn small(number: usize) -> Work {
 fn large() -> Work {
     Box::new(|tx| {
         let account = accounts::find(tx, "asilichain", ACCOUNT)?.key;
-        let event = NewEvent { account, kind: UNHEARD.to_owned(), body: "x".repeat(100_000), idempotency_key: None };
+        let event =
+            NewEvent { account, kind: UNHEARD.to_owned(), body: "x".repeat(100_000).into(), idempotency_key: None };
         events::publish(tx, &event, &Audience::Subscribers).map(drop)
     })
 }
