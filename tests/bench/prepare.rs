@@ -82,7 +82,8 @@ impl Store {
             let account = accounts::find(tx, PROFILE, &made)?;
             for url in urls {
                 let url = TargetUrl::parse(&url, url.len())?;
-                let secret = SigningSecret::from_random(&store::random()?);
+                let random = store::random()?;
+                let secret = SigningSecret::from_random(&random);
                 endpoints::create(tx, &account, url, EventFilter::from_stored("*"), &secret, u64::MAX)?;
             }
             let (_, token) = tokens::create(tx, &Holder::Account(made), &Scopes::parse("webhooks,events")?, None)?;
