@@ -131,7 +131,7 @@ struct Queue<'a> {
 
 impl<'a> Queue<'a> {
     fn new(folder: &Folder, store: &'a Store) -> Self {
-        let waiting = store.write(|tx| queue::waiting(tx));
+        let waiting = store.write(queue::waiting);
         let (endpoint, ..) = *waiting.first().expect("something waits");
         Self { store, profiles: app::profiles(&prepare::config(folder.path())), endpoint }
     }
