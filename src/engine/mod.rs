@@ -84,7 +84,7 @@ pub struct Pulse {
     pub at: Timestamp,
     /// How many commits' news it had heard by then.
     pub heard: u64,
-    /// Deliveries that are claimed and not settled.
+    /// Deliveries that are claimed and not settled, and endpoints with something to be claimed.
     pub busy: usize,
 }
 
@@ -358,14 +358,13 @@ impl Inner {
         let (in_all, each) = lanes.room(at);
         self.db.room().grant(in_all, each);
         let poll = self.settings.poll_interval;
-        let rest = if failed {
-            poll
-        } else if lanes.wanted(at).is_empty() {
-            lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll))
-        } else {
-            Duration::ZERO
+        let wanted = lanes.wanted(at).len();
+        let rest = match wanted {
+            _ if failed => poll,
+            0 => lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll)),
+            _ => Duration::ZERO,
         };
-        (lanes.busy(), rest)
+        (lanes.busy() + wanted, rest)
     }
 }
 

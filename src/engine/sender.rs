@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     io::{self, Read},
+    mem,
     path::Path,
     time::Duration,
 };
@@ -31,6 +32,11 @@ const IDLE_CONNECTIONS: usize = 64;
 const IDLE_PER_HOST: usize = 8;
 /// A connection that was idle for longer is not used again.
 const IDLE_AGE: Duration = Duration::from_secs(15);
+/// What is held back to leave together with what follows.
+const MOST_HELD: usize = 4 << 10;
+/// Time-outs longer than this may be longer by a tenth of a second.
+const FINE: Duration = Duration::from_secs(1);
+const COARSE_MS: u128 = 100;
 /// How long the body of an answer is read once its status is there.
 const READ_ANSWER: Duration = Duration::from_secs(1);
 
@@ -210,27 +216,62 @@ impl<In: Transport> Connector<In> for Ready {
 
     fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Watched<In>>, ureq::Error> {
         PHASE.set(Phase::Ready);
-        Ok(chained.map(Watched))
+        Ok(chained.map(|inner| Watched { inner, held: Vec::new(), used: false }))
     }
 }
 
+/// A connection that notes the first byte of an answer, and spares system calls: the head and the body of a POST leave
+/// together, the socket's time-outs are set anew only when they differ by much, and whether a connection is still open is
+/// asked when it is used again, not also when it is put aside.
 #[derive(Debug)]
-struct Watched<T>(T);
+struct Watched<T> {
+    inner: T,
+    /// Written, not sent yet.
+    held: Vec<u8>,
+    /// Something came since the connection was last put aside.
+    used: bool,
+}
+
+impl<T: Transport> Watched<T> {
+    fn send(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let (held, output) = (self.held.len(), self.inner.buffers().output());
+        if held + amount <= output.len() {
+            output.copy_within(..amount, held);
+            output[..held].copy_from_slice(&self.held);
+            self.held.clear();
+            return self.inner.transmit_output(held + amount, coarse(timeout));
+        }
+        let body = output[..amount].to_vec();
+        output[..held].copy_from_slice(&self.held);
+        self.held.clear();
+        self.inner.transmit_output(held, coarse(timeout))?;
+        self.inner.buffers().output()[..amount].copy_from_slice(&body);
+        self.inner.transmit_output(amount, coarse(timeout))
+    }
+}
 
 impl<T: Transport> Transport for Watched<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
+        self.inner.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        self.0.transmit_output(amount, timeout)
+        if self.held.is_empty() && amount <= MOST_HELD {
+            self.held.extend_from_slice(&self.inner.buffers().output()[..amount]);
+            return Ok(());
+        }
+        self.send(amount, timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let got = self.0.await_input(timeout)?;
+        if !self.held.is_empty() {
+            self.send(0, timeout)?;
+        }
+        let got = self.inner.await_input(coarse(timeout))?;
         if got {
+            self.used = true;
             PHASE.set(Phase::Answered);
-        } else if self.0.buffers().input_append_buf().is_empty() {
+        } else if self.inner.buffers().input_append_buf().is_empty() {
             // Headers that do not fit; ureq would take it for a hang-up.
             return Err(ureq::Error::LargeResponseHeader(BUFFER, BUFFER));
         }
@@ -238,10 +279,20 @@ impl<T: Transport> Transport for Watched<T> {
     }
 
     fn is_open(&mut self) -> bool {
-        self.0.is_open()
+        mem::take(&mut self.used) || self.inner.is_open()
     }
 
     fn is_tls(&self) -> bool {
-        self.0.is_tls()
+        self.inner.is_tls()
     }
+}
+
+/// A time-out rounded up, so that the next one is mostly the same.
+fn coarse(timeout: NextTimeout) -> NextTimeout {
+    if timeout.after.is_not_happening() || *timeout.after <= FINE {
+        return timeout;
+    }
+    let millis = timeout.after.as_millis().div_ceil(COARSE_MS) * COARSE_MS;
+    let after = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+    NextTimeout { after: after.into(), ..timeout }
 }
