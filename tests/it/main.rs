@@ -25,6 +25,7 @@ mod faults;
 mod flaky;
 mod fuzz;
 mod json;
+mod leak_check;
 mod leaks;
 mod limits;
 mod memory;

@@ -140,6 +140,11 @@ impl Server {
         Client::at(&self.base, &self.token)
     }
 
+    /// A client with another token than those of the site.
+    pub fn client(&self, token: &str) -> Client {
+        Client::at(&self.base, token)
+    }
+
     pub fn customer(&self) -> Client {
         Client::at(&self.base, &self.customer_token)
     }
