@@ -194,7 +194,7 @@ impl World {
         let (clock, db) = (Arc::clone(&self.clock), running.db.clone());
         let rest = async move {
             // What was committed before now has moved the count by now.
-            db.write(|_| Ok(())).await.expect("the writer answers");
+            db.write_in_turn(|_| Ok(())).await.expect("the writer answers");
             let calm = |pulse: &Pulse| pulse.busy == 0 && pulse.at == clock.now() && pulse.due_seen == *due.borrow();
             pulse.wait_for(calm).await.map(drop)
         };
