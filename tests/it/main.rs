@@ -27,6 +27,7 @@ mod full;
 mod fuzz;
 mod heads;
 mod json;
+mod leak_check;
 mod leaks;
 mod limits;
 mod memory;

@@ -51,7 +51,6 @@ impl Site {
         site.set("SERVER__LISTEN", "127.0.0.1:0").set("LIMITS__REQUESTS_PER_MINUTE", "0");
         site.set("EGRESS__ALLOW_HTTP", "true").set("EGRESS__PUBLIC", "false").set("EGRESS__ALLOW", "[\"127.0.0.0/8\"]");
         site.set("ASILICHAIN__WAITS", &format!("[{}]", vec!["\"10ms\""; MANY_SHORT_WAITS].join(",")));
-        site.set("LOG__LEVEL", "warn");
         site
     }
 
@@ -139,6 +138,11 @@ impl Site {
 impl Server {
     pub fn coop(&self) -> Client {
         Client::at(&self.base, &self.token)
+    }
+
+    /// A client with another token than those of the site.
+    pub fn client(&self, token: &str) -> Client {
+        Client::at(&self.base, token)
     }
 
     pub fn customer(&self) -> Client {
