@@ -16,6 +16,7 @@ mod clock;
 mod contract;
 mod crash;
 mod damage;
+mod descriptors;
 mod disk;
 mod docs;
 mod durability;

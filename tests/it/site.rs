@@ -141,6 +141,11 @@ impl Server {
         Client::at(&self.base, &self.token)
     }
 
+    /// Its address and port.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     pub fn customer(&self) -> Client {
         Client::at(&self.base, &self.customer_token)
     }
