@@ -27,7 +27,8 @@ use self::{
 };
 pub use self::{
     egress::Guard,
-    look_ups::{LookUp, system_look_up},
+    look_ups::{LookUp, LookUps, Unresolved, system_look_up},
+    sender::authorities,
 };
 use crate::{
     clock::{self, SharedClock},

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
 use ureq::{
     Agent, Body,
     http::Response,
@@ -16,7 +17,10 @@ use ureq::{
     },
 };
 
-use super::egress::{Blocked, Guard};
+use super::{
+    egress::{Blocked, Guard},
+    look_ups::Unresolved,
+};
 use crate::{
     clock::Stopwatch,
     domain::delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
@@ -151,6 +155,8 @@ fn failed(error: &ureq::Error) -> Failure {
             (_, Phase::Connected) => Failure::Tls,
             (io::ErrorKind::InvalidData, _) => Failure::Protocol,
             _ => Failure::Reset,
+        E::Other(reason) if reason.is::<Unresolved>() => Failure::Interrupted,
+        E::Io(error) if is_ours(error) => Failure::Interrupted,
         },
         _ => Failure::Protocol,
     }
@@ -165,6 +171,12 @@ enum Phase {
     Dialling,
     /// It stands; TLS, if any, is being negotiated.
     Connected,
+/// Whether our own system lacks what a connection takes: descriptors or memory.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
+}
+
     /// The request is being sent, or has been.
     Ready,
     /// Something came back.

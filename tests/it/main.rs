@@ -28,6 +28,7 @@ mod fuzz;
 mod json;
 mod leaks;
 mod limits;
+mod look_ups;
 //mod model;
 mod opening;
 mod others;
