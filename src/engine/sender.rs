@@ -58,25 +58,34 @@ pub(super) struct Sender {
     fresh: Agent,
 }
 
-/// The authorities to trust: the public ones, and those of a PEM file.
-fn roots(extra_ca: &Path) -> Result<RootCerts> {
-    if extra_ca == Path::new("") {
-        return Ok(RootCerts::WebPki);
-    }
+/// The authorities to trust, each as DER: those of a PEM file, and the public ones.
+///
+/// # Errors
+/// A file that cannot be used.
+pub fn authorities(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
     let unusable =
         |problem: String| Error::request(format!("egress.extra_ca: {} cannot be used: {problem}", extra_ca.display()));
     let pem = std::fs::read(extra_ca).map_err(|error| unusable(error.to_string()))?;
-    let mut roots: Vec<Certificate<'static>> = Vec::new();
+    let mut roots = Vec::new();
     for item in parse_pem(&pem) {
         if let PemItem::Certificate(certificate) = item.map_err(|error| unusable(error.to_string()))? {
-            roots.push(certificate);
+            roots.push(certificate.der().to_vec());
         }
     }
     if roots.is_empty() {
         return Err(unusable("it holds no certificate in PEM form".to_owned()));
     }
-    roots.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der)));
-    Ok(RootCerts::new_with_certs(&roots))
+    roots.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| der.to_vec()));
+    Ok(roots)
+}
+
+fn roots(extra_ca: &Path) -> Result<RootCerts> {
+    if extra_ca == Path::new("") {
+        return Ok(RootCerts::WebPki);
+    }
+    let authorities = authorities(extra_ca)?;
+    let certificates: Vec<_> = authorities.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 impl Sender {
@@ -146,6 +155,8 @@ fn failed(error: &ureq::Error) -> Failure {
     match error {
         E::HostNotFound | E::Timeout(T::Resolve) => Failure::Dns,
         E::Other(reason) if reason.is::<Blocked>() => Failure::Blocked,
+        E::Other(reason) if reason.is::<Unresolved>() => Failure::Interrupted,
+        E::Io(error) if is_ours(error) => Failure::Interrupted,
         E::Timeout(_) => Failure::Timeout,
         E::Tls(_) | E::Rustls(_) | E::Pem(_) => Failure::Tls,
         E::ConnectionFailed => Failure::Connect,
@@ -155,11 +166,15 @@ fn failed(error: &ureq::Error) -> Failure {
             (_, Phase::Connected) => Failure::Tls,
             (io::ErrorKind::InvalidData, _) => Failure::Protocol,
             _ => Failure::Reset,
-        E::Other(reason) if reason.is::<Unresolved>() => Failure::Interrupted,
-        E::Io(error) if is_ours(error) => Failure::Interrupted,
         },
         _ => Failure::Protocol,
     }
+}
+
+/// Whether our own system lacks what a connection takes: descriptors or memory.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }
 
 /// How far the POST under way on this thread has come.
@@ -171,12 +186,6 @@ enum Phase {
     Dialling,
     /// It stands; TLS, if any, is being negotiated.
     Connected,
-/// Whether our own system lacks what a connection takes: descriptors or memory.
-pub(super) fn is_ours(error: &io::Error) -> bool {
-    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
-}
-
     /// The request is being sent, or has been.
     Ready,
     /// Something came back.
