@@ -9,6 +9,7 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
+use super::descriptors;
 use crate::{
     app::{self, App, Outside, profiles},
     config::{Config, Durability, LogFormat},
@@ -53,6 +54,7 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
         config.egress.allow.extend(loopback);
     }
     start_log(&config)?;
+    descriptors::provide(&mut config);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
     let served = runtime.block_on(serve(config, args.dev));
     // A sending thread may hang in a look-up: nobody waits for it.

@@ -10,6 +10,7 @@ mod pool;
 mod sender;
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -27,7 +28,8 @@ use self::{
 };
 pub use self::{
     egress::Guard,
-    look_ups::{LookUp, system_look_up},
+    look_ups::{LookUp, LookUps, Unresolved, system_look_up},
+    sender::authorities,
 };
 use crate::{
     clock::{self, SharedClock},
@@ -54,6 +56,8 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 const AT_WORK_PER_PROCESSOR: usize = 4;
 /// Test deliveries under way at once; one more waits for a place, but not for long.
 const TESTS_AT_ONCE: usize = 8;
+/// And of one account.
+const TESTS_OF_ONE: usize = 2;
 const TEST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The engine. Cheap to clone.
@@ -71,6 +75,7 @@ struct Inner {
     settings: config::Delivery,
     pool: Pool,
     tests: Semaphore,
+    tests_of: Mutex<HashMap<String, Arc<Semaphore>>>,
     flights: Arc<Flights>,
     /// Taken by the one `run`.
     ended: Mutex<Option<mpsc::UnboundedReceiver<Ended>>>,
@@ -135,6 +140,7 @@ impl Engine {
             settings,
             pool: Pool::default(),
             tests: Semaphore::new(TESTS_AT_ONCE),
+            tests_of: Mutex::default(),
             flights: Arc::new(flights),
             ended: Mutex::new(Some(ended_seen)),
             pulse: watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), heard: 0, busy: 0 }),
@@ -205,14 +211,22 @@ impl Engine {
         }
     }
 
-    /// Sends a test delivery at once, whatever state its endpoint is in, and records it.
+    /// Sends a test delivery of this account at once, whatever state its endpoint is in, and records it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.
-    pub async fn send_test(&self, target: Target, kind: String, body: String) -> Result<(DeliveryId, Attempt)> {
+    pub async fn send_test(
+        &self,
+        account: String,
+        target: Target,
+        kind: String,
+        body: String,
+    ) -> Result<(DeliveryId, Attempt)> {
         let inner = Arc::clone(&self.0);
-        let place = tokio::time::timeout(TEST_PATIENCE, inner.tests.acquire()).await;
-        let _place = place.ok().and_then(std::result::Result::ok).ok_or_else(unavailable)?;
+        let own = inner.tests_of(account);
+        let places = async { Some((own.acquire().await.ok()?, inner.tests.acquire().await.ok()?)) };
+        let places = tokio::time::timeout(TEST_PATIENCE, places).await;
+        let _places = places.ok().flatten().ok_or_else(unavailable)?;
         let flights = Arc::clone(&inner.flights);
         let now = flights.clock.now();
         let claim = Claim {
@@ -246,6 +260,12 @@ impl Engine {
 }
 
 impl Inner {
+    /// The places for the tests of one account.
+    fn tests_of(&self, account: String) -> Arc<Semaphore> {
+        let mut tests_of = self.tests_of.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tests_of.entry(account).or_insert_with(|| Arc::new(Semaphore::new(TESTS_OF_ONE))))
+    }
+
     /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
     async fn recover(&self) -> Result<()> {
         let found = self.db.write(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?))).await?;

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
 use ureq::{
     Agent, Body,
     http::Response,
@@ -17,7 +18,10 @@ use ureq::{
     },
 };
 
-use super::egress::{Blocked, Guard};
+use super::{
+    egress::{Blocked, Guard},
+    look_ups::Unresolved,
+};
 use crate::{
     clock::Stopwatch,
     domain::delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
@@ -60,25 +64,34 @@ pub(super) struct Sender {
     fresh: Agent,
 }
 
-/// The authorities to trust: the public ones, and those of a PEM file.
-fn roots(extra_ca: &Path) -> Result<RootCerts> {
-    if extra_ca == Path::new("") {
-        return Ok(RootCerts::WebPki);
-    }
+/// The authorities to trust, each as DER: those of a PEM file, and the public ones.
+///
+/// # Errors
+/// A file that cannot be used.
+pub fn authorities(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
     let unusable =
         |problem: String| Error::request(format!("egress.extra_ca: {} cannot be used: {problem}", extra_ca.display()));
     let pem = std::fs::read(extra_ca).map_err(|error| unusable(error.to_string()))?;
-    let mut roots: Vec<Certificate<'static>> = Vec::new();
+    let mut roots = Vec::new();
     for item in parse_pem(&pem) {
         if let PemItem::Certificate(certificate) = item.map_err(|error| unusable(error.to_string()))? {
-            roots.push(certificate);
+            roots.push(certificate.der().to_vec());
         }
     }
     if roots.is_empty() {
         return Err(unusable("it holds no certificate in PEM form".to_owned()));
     }
-    roots.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der)));
-    Ok(RootCerts::new_with_certs(&roots))
+    roots.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| der.to_vec()));
+    Ok(roots)
+}
+
+fn roots(extra_ca: &Path) -> Result<RootCerts> {
+    if extra_ca == Path::new("") {
+        return Ok(RootCerts::WebPki);
+    }
+    let authorities = authorities(extra_ca)?;
+    let certificates: Vec<_> = authorities.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 impl Sender {
@@ -148,6 +161,8 @@ fn failed(error: &ureq::Error) -> Failure {
     match error {
         E::HostNotFound | E::Timeout(T::Resolve) => Failure::Dns,
         E::Other(reason) if reason.is::<Blocked>() => Failure::Blocked,
+        E::Other(reason) if reason.is::<Unresolved>() => Failure::Interrupted,
+        E::Io(error) if is_ours(error) => Failure::Interrupted,
         E::Timeout(_) => Failure::Timeout,
         E::Tls(_) | E::Rustls(_) | E::Pem(_) => Failure::Tls,
         E::ConnectionFailed => Failure::Connect,
@@ -160,6 +175,12 @@ fn failed(error: &ureq::Error) -> Failure {
         },
         _ => Failure::Protocol,
     }
+}
+
+/// Whether our own system lacks what a connection takes: descriptors or memory.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }
 
 /// How far the POST under way on this thread has come.

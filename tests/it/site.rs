@@ -145,6 +145,11 @@ impl Server {
         Client::at(&self.base, token)
     }
 
+    /// Its address and port.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     pub fn customer(&self) -> Client {
         Client::at(&self.base, &self.customer_token)
     }

@@ -220,10 +220,10 @@ impl Routes {
             let endpoint = find(tx, &walls, id)?;
             let entry = sample_for(&endpoint, named)?;
             let body = envelope::stored(entry.name, &api_version, &tx.now.to_string(), entry.sample);
-            Ok((endpoints::target(tx, endpoint.key)?, entry.name.to_owned(), body))
+            Ok((endpoint.account_id, endpoints::target(tx, endpoint.key)?, entry.name.to_owned(), body))
         };
-        let (target, kind, body) = deps.db.write(prepare).await?;
-        let (delivery, attempt) = (deps.send_test)(target, kind, body).await?;
+        let (account, target, kind, body) = deps.db.write(prepare).await?;
+        let (delivery, attempt) = (deps.send_test)(account, target, kind, body).await?;
         let attempt = Attempt::from(&attempt);
         Ok(Body(TestResult {
             delivery_id: delivery.to_string(),
