@@ -22,6 +22,7 @@ mod durability;
 mod egress;
 mod egress_blocks;
 mod faults;
+mod files;
 mod flaky;
 mod fuzz;
 mod json;
