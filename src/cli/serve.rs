@@ -17,7 +17,7 @@ use crate::{
     engine::alerts::ALERT,
     error::{Error, Result},
     store::{
-        Db, accounts,
+        self, Db, accounts,
         tokens::{self, Holder},
     },
 };
@@ -67,7 +67,7 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Internal(error.to_string()))?;
     let settings = config.clone();
     let app = app::prepare(config, Outside::default()).await?;
-    print_start(&app, &settings);
+    print_start(&app, &settings, app.db().write(store::durability).await?);
     if dev {
         print_demo(app.db(), &settings).await?;
     } else {
@@ -109,12 +109,12 @@ fn start_log(config: &Config) -> Result<()> {
 }
 
 /// What somebody wants to know when it has started.
-fn print_start(app: &App, config: &Config) {
+fn print_start(app: &App, config: &Config, durability: Durability) {
     let address = app.address();
     say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
     say!("  address    http://{address}");
     say!("  docs       http://{address}/docs");
-    let durability = match config.storage.durability {
+    let durability = match durability {
         Durability::Full => "full",
         Durability::Normal => "normal",
     };

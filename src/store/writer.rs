@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     convert::is_full,
+    files::ServingLock,
     handover::{News, Room},
     keyring::KeyRing,
-    open::ServingLock,
     steps::Steps,
     targets::Targets,
 };
@@ -96,7 +96,7 @@ pub(super) struct Writer {
     /// Set once when the disk cannot be trusted any more.
     pub(super) broken: watch::Sender<Option<String>>,
     /// After the connection: whoever takes the lock next finds the file closed.
-    pub(super) _lock: Option<ServingLock>,
+    pub(super) lock: Option<ServingLock>,
 }
 
 impl Writer {
@@ -122,6 +122,10 @@ impl Writer {
     fn commit(&self, group: Vec<Write>) -> Result<(), String> {
         let mut answers = Vec::with_capacity(group.len());
         let mut failed = self.execute("BEGIN IMMEDIATE").err();
+        // Looked at within the transaction: the first of another server comes after this one, or this one is given up.
+        if let Some(lost) = self.lock.as_ref().and_then(ServingLock::lost) {
+            return Err(lost);
+        }
         // The moment is taken when the lock is: another process may have held it for seconds.
         let tx = Tx {
             conn: &self.conn,

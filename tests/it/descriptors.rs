@@ -18,7 +18,7 @@ fn site() -> Site {
 
 /// Starts it where the shell has set this limit.
 fn start_with(site: &Site, ulimit: &str) -> Server {
-    site.start_by(&mut site.command_under("sh", &["-c", &format!("ulimit {ulimit}; exec \"$@\""), "sh"]))
+    site.start_by(&mut site.under("sh", &["-c", &format!("ulimit {ulimit}; exec \"$@\""), "sh"], &site.command()))
 }
 
 /// How many descriptors the server holds.

@@ -90,7 +90,12 @@ impl Site {
 
     /// The command that serves.
     pub fn command(&self) -> Command {
-        let mut command = ngoma(&self.folder, &["serve"]);
+        self.command_of(&["serve"])
+    }
+
+    /// Any command of the program, with the settings of the site.
+    pub fn command_of(&self, arguments: &[&str]) -> Command {
+        let mut command = ngoma(&self.folder, arguments);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -107,12 +112,11 @@ impl Site {
         Server { running, base, token: self.token.clone(), customer_token: self.customer_token.clone() }
     }
 
-    /// Under another program that starts it with these arguments, such as a tracer.
-    pub fn command_under(&self, program: &str, arguments: &[&str]) -> Command {
-        let serve = self.command();
+    /// A command under another program that starts it with these arguments, such as a tracer.
+    pub fn under(&self, program: &str, arguments: &[&str], inner: &Command) -> Command {
         let mut command = Command::new(program);
-        command.args(arguments).arg(serve.get_program()).args(serve.get_args()).current_dir(&self.folder);
-        for (name, value) in serve.get_envs() {
+        command.args(arguments).arg(inner.get_program()).args(inner.get_args()).current_dir(&self.folder);
+        for (name, value) in inner.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),

@@ -121,7 +121,7 @@ impl Routes {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let look = deps.db.read(move |view| {
             let endpoint = see(view, &walls, id)?;
-            let (recent, _) = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?;
+            let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
             Ok(WebhookDetails::new(&endpoint, endpoints::held(view, endpoint.key)?, &recent))
         });
         Ok(Body(look.await?))
@@ -237,7 +237,8 @@ impl Routes {
 
     /// List deliveries
     ///
-    /// The deliveries of a webhook, newest first, page by page. Needs the scope `webhooks`.
+    /// The deliveries of a webhook, newest first, page by page. A page looks at 10,000 deliveries at most: with a filter it
+    /// may hold few, or none, and still have a `next_cursor` that goes on to older ones. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/deliveries", method = "get", operation_id = "listDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "each is a documented parameter of the route")]
     async fn deliveries(
@@ -263,10 +264,10 @@ impl Routes {
             return Err(Error::request(format!("limit must be 1 to {}", deps.limits.page_size)).into());
         }
         let look = deps.db.read(move |view| deliveries::list(view, &see(view, &walls, id)?, &filter, limit as usize));
-        let (page, more) = look.await?;
+        let page = look.await?;
         Ok(Body(DeliveryPage {
-            next_cursor: page.last().filter(|_| more).map(|last| last.id.to_string()),
-            deliveries: page.iter().map(Delivery::from).collect(),
+            next_cursor: page.next.map(|next| next.to_string()),
+            deliveries: page.deliveries.iter().map(Delivery::from).collect(),
         }))
     }
 
