@@ -36,6 +36,8 @@ pub struct Tx<'a> {
     pub(super) conn: &'a Connection,
     /// The moment of the transaction.
     pub now: Timestamp,
+    /// How many commits had news before it.
+    pub told: u64,
     pub(super) keys: &'a KeyRing,
     pub(super) targets: &'a RefCell<Targets>,
     pub(super) room: &'a Room,
@@ -43,6 +45,11 @@ pub struct Tx<'a> {
 }
 
 impl Tx<'_> {
+    /// By how many milliseconds this transaction has moved every due time.
+    pub fn shifted(&self) -> i64 {
+        self.news.borrow().shifted
+    }
+
     /// Something of this endpoint is due at this moment.
     pub(super) fn due(&self, endpoint: EndpointKey, at: Timestamp) {
         self.news.borrow_mut().due.push((endpoint, at));
@@ -130,6 +137,7 @@ impl Writer {
         let tx = Tx {
             conn: &self.conn,
             now: self.clock.now(),
+            told: *self.told.borrow(),
             keys: &self.keys,
             targets: &self.targets,
             room: &self.room,
