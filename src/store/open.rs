@@ -1,7 +1,7 @@
 //! Opening the file: who may, with which keys, under which pragmas.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     fs::{self, File},
     io::{ErrorKind, Read},
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Db, Inner, KeyRing, Room,
     files::{self, ServingLock, at, folder_of},
+    queue,
     steps::Steps,
     writer::Writer,
 };
@@ -86,6 +87,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let room = Arc::new(Room::default());
     let (broken, broken_seen) = watch::channel(None);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
+    let behind = serving.then(|| queue::behind(&conn)).transpose()?.unwrap_or_default();
     let writer = Writer {
         conn,
         queue: waiting,
@@ -95,6 +97,8 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         targets: RefCell::default(),
         room: Arc::clone(&room),
         news,
+        behind: RefCell::new(behind),
+        failed: Cell::new(false),
         told,
         broken,
         lock,

@@ -7,6 +7,7 @@ mod alerts;
 mod asg;
 mod asilichain;
 mod attack;
+mod backlog;
 mod bad_input;
 mod beast;
 mod children;

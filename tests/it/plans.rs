@@ -70,3 +70,16 @@ fn a_page_of_a_history_is_read_in_order_and_by_index() {
         }
     }
 }
+
+#[test]
+fn what_follows_its_webhook_is_found_by_its_state() {
+    let mut world = World::new();
+    world.stop();
+    let conn = Connection::open(world.database()).expect("the file");
+    let follow = statement("queue.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
+    for (state, index) in [("pending", "delivery_due"), ("held", "delivery_held")] {
+        let plan = plan(&conn, &follow.replace("{}", state));
+        let found = format!("SEARCH delivery USING COVERING INDEX {index} (endpoint=?)");
+        assert!(plan.contains(&found), "{plan:#?}");
+    }
+}
