@@ -110,8 +110,8 @@ impl Lane {
     fn share(&self, limits: Limits) -> Share {
         let held = self.held();
         let placed = held.min(self.places(limits));
-        let on_probation = if self.standing == Standing::Probation { held } else { 0 };
-        Share { placed, ahead: held - placed, on_probation }
+        let (on_probation, suspects) = if self.standing == Standing::Probation { (held, self.flying) } else { (0, 0) };
+        Share { placed, ahead: held - placed, on_probation, suspects }
     }
 
     /// Where it stands in the order of turns, if it may be served.
@@ -127,6 +127,8 @@ struct Share {
     placed: usize,
     ahead: usize,
     on_probation: usize,
+    /// Of these, those under way.
+    suspects: usize,
 }
 
 #[derive(Debug)]
@@ -219,7 +221,8 @@ impl Lanes {
         let come = |set: &BTreeSet<(Timestamp, EndpointKey)>, most: usize| -> Vec<(Timestamp, EndpointKey)> {
             set.iter().take_while(|(at, _)| *at <= now).take(most).copied().collect()
         };
-        let mut turns = come(&self.turns[0], free + ahead);
+        // Those that want no place may stand before those that do.
+        let mut turns = come(&self.turns[0], free + ahead + self.taken.placed);
         turns.extend(come(&self.turns[1], free.min(suspects)));
         turns.sort_unstable();
         let lanes: Vec<(EndpointKey, &Lane)> =
@@ -283,10 +286,13 @@ impl Lanes {
             return None;
         }
         let limits = self.limits;
+        // What was in hand when its endpoint went on probation keeps to the half too.
+        let trusted = self.taken.suspects < limits.in_flight / 2;
         for _ in 0..self.in_hand.len() {
             let endpoint = self.in_hand.pop_front()?;
             let begun = self.with(endpoint, |lane| {
-                let (_, claim) = if lane.flying < lane.places(limits) { lane.hand.pop_front()? } else { return None };
+                let may = lane.flying < lane.places(limits) && (trusted || lane.standing != Standing::Probation);
+                let (_, claim) = if may { lane.hand.pop_front()? } else { return None };
                 lane.flying += 1;
                 Some(claim)
             });
@@ -394,9 +400,9 @@ impl Lanes {
         at_work < self.limits.at_work
     }
 
-    /// Forgets lanes at rest. An endpoint that is forgotten is as a new one.
+    /// Forgets lanes at rest, but not who is on probation. An endpoint that is forgotten is as a new one.
     fn forget(&mut self) {
-        let idle = |lane: &Lane| lane.turn_at.is_none() && lane.held() == 0;
+        let idle = |lane: &Lane| lane.turn_at.is_none() && lane.held() == 0 && lane.standing != Standing::Probation;
         self.changed.extend(self.lanes.iter().filter(|(_, lane)| idle(lane)).map(|(endpoint, _)| *endpoint));
         self.lanes.retain(|_, lane| !idle(lane));
         self.most_lanes = MANY.max(self.lanes.len() * 2);
@@ -415,6 +421,7 @@ impl Lanes {
         self.taken.placed = self.taken.placed - share.placed + new_share.placed;
         self.taken.ahead = self.taken.ahead - share.ahead + new_share.ahead;
         self.taken.on_probation = self.taken.on_probation - share.on_probation + new_share.on_probation;
+        self.taken.suspects = self.taken.suspects - share.suspects + new_share.suspects;
         if turn != new_turn {
             if let Some((probation, at)) = turn {
                 self.turns[usize::from(probation)].remove(&(at, endpoint));

@@ -11,7 +11,6 @@ mod sender;
 
 use std::{
     collections::HashMap,
-    collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -44,10 +43,10 @@ use crate::{
     },
     error::{Error, Result},
     store::{
-        Db, News, Target,
+        Change, Db, News, Target,
         attempts::{self, TestRecord},
         endpoints,
-        queue::{self, Attempted, Claim, Claimed, Lost},
+        queue::{self, Attempted, Claim, Lost},
     },
 };
 
@@ -110,45 +109,6 @@ impl Work {
     }
 }
 
-/// What one turn came to.
-struct Turn {
-    now: Timestamp,
-    claimed: Vec<Claimed>,
-    suspended: bool,
-    /// How many commits had news before it: those are heard before what it claimed, its own and later ones after.
-    after: u64,
-    /// By how much it moved every due time, which its own news say too.
-    shifted: i64,
-}
-
-/// The news of commits, in their order.
-struct Ears {
-    news: mpsc::UnboundedReceiver<News>,
-    unheard: VecDeque<News>,
-    heard: u64,
-}
-
-impl Ears {
-    /// Hears the news up to this number.
-    fn hear(&mut self, lanes: &mut Lanes, until: u64) {
-        while let Ok(one) = self.news.try_recv() {
-            self.unheard.push_back(one);
-        }
-        while let Some(one) = self.unheard.pop_front_if(|one| one.number <= until) {
-            self.heard = one.number;
-            if one.shifted != 0 {
-                lanes.shift(one.shifted);
-            }
-            one.due.into_iter().for_each(|(endpoint, at)| lanes.due(endpoint, at));
-            one.claims.into_iter().for_each(|claim| lanes.take_in_hand(claim));
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.unheard.is_empty() && self.news.is_empty()
-    }
-}
-
 impl Engine {
     /// An engine at rest.
     ///
@@ -194,13 +154,12 @@ impl Engine {
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let inner = &self.0;
         let taken = inner.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(mut ended), Some(news)) = (taken, inner.db.news()) else {
+        let (Some(mut ended), Some(mut news)) = (taken, inner.db.news()) else {
             return Err(Error::Internal("the engine runs already".to_owned()));
         };
         let _closes = Closing(Arc::clone(&inner.flights));
         inner.recover().await?;
-        let mut ears = Ears { news, unheard: VecDeque::new(), heard: 0 };
-        let mut work = Work::default();
+        let (mut work, mut heard) = (Work::default(), 0);
         let (mut untold, mut polled, mut written_since_stop) = (true, true, false);
         loop {
             let at = inner.flights.clock.now();
@@ -208,17 +167,17 @@ impl Engine {
             if stopping {
                 inner.stop_claiming();
             }
-            ears.hear(&mut inner.flights.lanes(), u64::MAX);
+            inner.hear_all(&mut news, &mut heard);
             inner.launch();
             inner.gather(&mut work, &mut ended, at, polled);
             let mut failed = false;
             if polled || stopping || !work.is_empty() {
                 match inner.turn(&mut work).await {
-                    Ok(turn) => {
-                        untold |= turn.suspended;
-                        ears.hear(&mut inner.flights.lanes(), turn.after);
-                        inner.serve(turn);
-                        ears.hear(&mut inner.flights.lanes(), u64::MAX);
+                    Ok(suspended) => {
+                        // What it claimed is among the news.
+                        inner.hear_all(&mut news, &mut heard);
+                        inner.launch();
+                        untold |= suspended;
                         written_since_stop = stopping;
                     }
                     Err(error) => {
@@ -231,15 +190,15 @@ impl Engine {
                 untold = alerts::tell(&inner.db, &inner.flights.profiles).await.is_err();
             }
             let (busy, wanted, rest) = inner.look_around(at, failed);
-            inner.pulse.send_replace(Pulse { at, heard: ears.heard, busy, wanted });
+            inner.pulse.send_replace(Pulse { at, heard, busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
-            if written_since_stop && busy == 0 && ears.is_idle() {
+            if written_since_stop && busy == 0 && news.is_empty() {
                 return Ok(());
             }
             polled = false;
             tokio::select! {
                 Some(one) = ended.recv() => work.ended.push(Arc::new(one)),
-                Some(one) = ears.news.recv() => ears.unheard.push_back(one),
+                Some(one) = news.recv() => inner.hear(one, &mut heard),
                 _ = stop.changed() => {}
                 () = clock::pause(lanes::AT_WORK), if inner.flights.lanes().is_pressed() => {}
                 () = inner.flights.clock.sleep(at, rest) => polled = true,
@@ -311,12 +270,34 @@ impl Inner {
         }
         let mut lanes = self.flights.lanes();
         for (endpoint, due_at, timed_out) in waiting {
-            lanes.due(endpoint, due_at);
+            due_at.into_iter().for_each(|at| lanes.due(endpoint, at));
             if timed_out {
                 lanes.suspect(endpoint);
             }
         }
         Ok(())
+    }
+
+    fn hear_all(&self, news: &mut mpsc::UnboundedReceiver<News>, heard: &mut u64) {
+        while let Ok(one) = news.try_recv() {
+            self.hear(one, heard);
+        }
+    }
+
+    /// Takes the news of a commit.
+    fn hear(&self, news: News, heard: &mut u64) {
+        *heard = news.number;
+        let mut lanes = self.flights.lanes();
+        if news.shifted != 0 {
+            lanes.shift(news.shifted);
+        }
+        for change in news.changes {
+            match change {
+                Change::Due(endpoint, at) => lanes.due(endpoint, at),
+                Change::Made(claim) => lanes.take_in_hand(claim),
+                Change::Served(claimed) => lanes.served(claimed, news.at),
+            }
+        }
     }
 
     fn stop_claiming(&self) {
@@ -354,11 +335,12 @@ impl Inner {
         work.wanted = lanes.wanted(at);
     }
 
-    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due.
-    async fn turn(&self, work: &mut Work) -> Result<Turn> {
+    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due. Says whether an
+    /// endpoint was suspended.
+    async fn turn(&self, work: &mut Work) -> Result<bool> {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
-        let turn = self.db.write_in_turn(move |tx| {
+        let suspended = self.db.write_in_turn(move |tx| {
             let mut suspended = false;
             for one in &ended {
                 let settlement = match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
@@ -373,27 +355,14 @@ impl Inner {
             for key in &lost {
                 queue::recover(tx, &Lost::One(*key))?;
             }
-            let claimed = queue::claim(tx, &wanted)?;
-            Ok(Turn { now: tx.now, claimed, suspended, after: tx.told, shifted: tx.shifted() })
+            tx.served(queue::claim(tx, &wanted)?);
+            Ok(suspended)
         });
-        let turn = turn.await?;
+        let suspended = suspended.await?;
         self.flights.lanes().written(work.ended.len() + work.lost.len());
         work.ended.drain(..).for_each(|ended| log(&ended));
         work.lost.clear();
-        Ok(turn)
-    }
-
-    /// Takes what a turn claimed in hand, and begins it.
-    fn serve(&self, turn: Turn) {
-        {
-            let mut lanes = self.flights.lanes();
-            let before = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_sub(turn.shifted));
-            for mut claimed in turn.claimed {
-                claimed.next = claimed.next.map(before);
-                lanes.served(claimed, before(turn.now));
-            }
-        }
-        self.launch();
+        Ok(suspended)
     }
 
     /// How much is under way, and how long to rest unless something happens. Grants room on the way.

@@ -5,30 +5,45 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::queue::Claim;
+use super::queue::{Claim, Claimed};
 use crate::domain::{endpoint::EndpointKey, timestamp::Timestamp};
 
 /// What a commit changed for those who deliver.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct News {
     /// How many commits had news by then.
     pub number: u64,
+    /// The moment of the commit.
+    pub at: Timestamp,
     /// By how many milliseconds every due time was moved, before all else.
     pub shifted: i64,
-    /// Endpoints that have something due at this moment, or had: what is undone is not taken back here.
-    pub due: Vec<(EndpointKey, Timestamp)>,
-    /// Deliveries that were claimed as they were made.
-    pub claims: Vec<Claim>,
+    /// What its writes did, in their order: what is due after an endpoint was served comes after that here.
+    pub changes: Vec<Change>,
+}
+
+/// What one write did.
+#[derive(Debug)]
+pub enum Change {
+    /// Something of this endpoint is due at this moment.
+    Due(EndpointKey, Timestamp),
+    /// A delivery was claimed as it was made.
+    Made(Claim),
+    /// An endpoint had its turn.
+    Served(Claimed),
 }
 
 impl News {
+    pub(super) fn new(at: Timestamp) -> Self {
+        Self { number: 0, at, shifted: 0, changes: Vec::new() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.shifted == 0 && self.due.is_empty() && self.claims.is_empty()
+        self.shifted == 0 && self.changes.is_empty()
     }
 }
 
 /// How many new deliveries may be claimed in the transaction that makes them, because they would be sent at once. The
-/// engine grants it, publishing uses it up; what an undone transaction took is granted again when the engine next looks.
+/// engine grants it, publishing uses it up; what an undone transaction took is granted again when the lane next changes.
 #[derive(Debug, Default)]
 pub struct Room(Mutex<Granted>);
 

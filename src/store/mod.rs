@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::writer::Write;
 pub use self::{
-    handover::{News, Room},
+    handover::{Change, News, Room},
     keyring::{KeyRing, random},
     open::{check, open},
     targets::Target,

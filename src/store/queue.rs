@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Target, Tx, alerts, attempts, convert, endpoints, targets};
+use super::{Target, Tx, alerts, attempts, convert, endpoints, handover::Change, targets};
 use crate::{
     domain::{
         delivery::{self, Attempt, DeliveryKey, Failure, Outcome, Settlement, State},
@@ -125,19 +125,20 @@ fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>) -> Result<Claim>
     })?)
 }
 
-/// Each endpoint that has something pending, when the first of it is due, and whether its last attempt timed out.
+/// Each endpoint that has something pending, or whose last attempt timed out: when the first of what is pending is due, and
+/// whether that attempt did.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn waiting(tx: &Tx<'_>) -> Result<Vec<(EndpointKey, Timestamp, bool)>> {
+pub fn waiting(tx: &Tx<'_>) -> Result<Vec<(EndpointKey, Option<Timestamp>, bool)>> {
     // A look at the head of each endpoint: what else is pending costs nothing.
     let mut rows = tx.conn.prepare(
         "SELECT key, timed_out, (SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending'
                                  ORDER BY due_at LIMIT 1) AS due_at
-         FROM endpoint WHERE state = 'active' AND due_at IS NOT NULL",
+         FROM endpoint WHERE (state = 'active' AND due_at IS NOT NULL) OR (timed_out AND state != 'deleted')",
     )?;
     let rows =
-        rows.query_map([], |row| Ok((row.get("key")?, convert::moment(row, "due_at")?, row.get("timed_out")?)))?;
+        rows.query_map([], |row| Ok((row.get("key")?, convert::moment_if(row, "due_at")?, row.get("timed_out")?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -316,7 +317,7 @@ pub(super) fn send_out(
              VALUES (?1, ?2, ?3, 'claimed', 1, 1, ?4, ?4)",
         )?
         .execute((id.to_bytes(), event.key, endpoint, now))?;
-    tx.news.borrow_mut().claims.push(Claim {
+    tx.tell(Change::Made(Claim {
         key: tx.conn.last_insert_rowid(),
         delivery: id,
         attempt: 1,
@@ -326,7 +327,7 @@ pub(super) fn send_out(
         test: false,
         body: Arc::clone(event.body),
         target,
-    });
+    }));
     Ok(id)
 }
 

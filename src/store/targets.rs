@@ -50,34 +50,42 @@ impl Target {
     }
 }
 
-/// The targets that somebody holds. A secret is in memory only while a claim needs it.
+/// The targets that somebody holds, those of an endpoint in the order in which they were read: the last is shared. A secret
+/// is in memory only while a claim needs it.
 #[derive(Debug, Default)]
-pub(super) struct Targets(HashMap<EndpointKey, Weak<Target>>);
+pub(super) struct Targets(HashMap<EndpointKey, Vec<Weak<Target>>>);
 
 impl Targets {
-    /// Marks what is held of this endpoint as stale.
+    /// Marks all that is held of this endpoint as stale.
     pub(super) fn changed(&mut self, endpoint: EndpointKey) {
-        if let Some(target) = self.0.remove(&endpoint).and_then(|target| target.upgrade()) {
+        for target in self.0.remove(&endpoint).into_iter().flatten().filter_map(|target| target.upgrade()) {
             target.stale.store(true, Ordering::Release);
         }
     }
 
-    /// Forgets all: what was read in a transaction that was undone may never have been true.
+    /// Shares none of them any more: what was read in a transaction that was undone may never have been true. What is held
+    /// of earlier ones is still to be marked.
     pub(super) fn forget(&mut self) {
-        self.0.clear();
+        self.0.values_mut().for_each(|held| held.push(Weak::new()));
     }
 
     fn held(&self, endpoint: EndpointKey, now: Timestamp) -> Option<Arc<Target>> {
-        let target = self.0.get(&endpoint)?.upgrade()?;
+        let target = self.0.get(&endpoint)?.last()?.upgrade()?;
         ((now.millis() - target.read_at.millis()).abs() < SHARED_MS).then_some(target)
     }
 
     fn note(&mut self, target: &Arc<Target>) {
         if self.0.len() >= MANY {
-            self.0.retain(|_, target| target.strong_count() > 0);
+            self.0.retain(|_, held| held.iter().any(is_held));
         }
-        self.0.insert(target.key, Arc::downgrade(target));
+        let held = self.0.entry(target.key).or_default();
+        held.retain(is_held);
+        held.push(Arc::downgrade(target));
     }
+}
+
+fn is_held(target: &Weak<Target>) -> bool {
+    target.strong_count() > 0
 }
 
 /// Where an endpoint's deliveries go now.

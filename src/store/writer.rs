@@ -20,9 +20,9 @@ use tokio::sync::{
 use super::{
     convert::is_full,
     files::ServingLock,
-    handover::{News, Room},
+    handover::{Change, News, Room},
     keyring::KeyRing,
-    queue,
+    queue::{self, Claimed},
     steps::Steps,
     targets::Targets,
 };
@@ -42,8 +42,6 @@ pub struct Tx<'a> {
     pub(super) conn: &'a Connection,
     /// The moment of the transaction.
     pub now: Timestamp,
-    /// How many commits had news before it.
-    pub told: u64,
     pub(super) keys: &'a KeyRing,
     pub(super) targets: &'a RefCell<Targets>,
     pub(super) room: &'a Room,
@@ -53,14 +51,18 @@ pub struct Tx<'a> {
 }
 
 impl Tx<'_> {
-    /// By how many milliseconds this transaction has moved every due time.
-    pub fn shifted(&self) -> i64 {
-        self.news.borrow().shifted
+    /// Hands what was claimed to those who deliver, with the news of this commit.
+    pub fn served(&self, claimed: Vec<Claimed>) {
+        claimed.into_iter().for_each(|claimed| self.tell(Change::Served(claimed)));
     }
 
     /// Something of this endpoint is due at this moment.
     pub(super) fn due(&self, endpoint: EndpointKey, at: Timestamp) {
-        self.news.borrow_mut().due.push((endpoint, at));
+        self.tell(Change::Due(endpoint, at));
+    }
+
+    pub(super) fn tell(&self, change: Change) {
+        self.news.borrow_mut().changes.push(change);
     }
 
     /// This endpoint is not any more what claims took it for.
@@ -153,14 +155,14 @@ impl Writer {
             return Err(lost);
         }
         // The moment is taken when the lock is: another process may have held it for seconds.
+        let now = self.clock.now();
         let tx = Tx {
             conn: &self.conn,
-            now: self.clock.now(),
-            told: *self.told.borrow(),
+            now,
             keys: &self.keys,
             targets: &self.targets,
             room: &self.room,
-            news: RefCell::default(),
+            news: RefCell::new(News::new(now)),
             behind: RefCell::default(),
         };
         let changes = self.conn.total_changes();
@@ -178,7 +180,12 @@ impl Writer {
                 // Dropping it drops its reply, which its caller reads as "not available".
                 continue;
             }
+            let before = tx.news.borrow().changes.len();
             let (keep, answer) = write(&tx);
+            if !keep {
+                // Above all the claims: their rows are gone.
+                tx.news.borrow_mut().changes.truncate(before);
+            }
             if !self.conn.is_autocommit() {
                 let undo = if keep { Ok(()) } else { self.execute("ROLLBACK TO w") };
                 failed = failed.or(undo.and_then(|()| self.execute("RELEASE w")).err());
@@ -198,6 +205,11 @@ impl Writer {
             answers.into_iter().for_each(|answer| answer(None));
             return Ok(());
         };
+        self.undo(error, answers)
+    }
+
+    /// Undoes a group whole and says why to each of its writes.
+    fn undo(&self, error: rusqlite::Error, answers: Vec<Answer>) -> Result<(), String> {
         if !self.conn.is_autocommit() {
             let _ = self.execute("ROLLBACK");
         }

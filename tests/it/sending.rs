@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use ngoma::{
+    domain::event::{Audience, NewEvent},
+    error::Error,
+    store::{accounts, events},
+};
 use serde_json::{Value, json};
 
 use crate::{
     receiver::{Receiver, Reply},
-    world::{Client, Wish, World},
+    world::{COOP, Client, Wish, World},
 };
 
 /// The error of the last attempt of a webhook's newest delivery.
@@ -166,4 +171,24 @@ fn the_server_never_delivers_to_itself() {
     let refused =
         world.coop().post("/webhooks", json!({ "url": own, "events": ["*"], "cooperative_id": "COOP-MBALE-001" }));
     assert_eq!(refused.code(422), "URL_NOT_ALLOWED");
+}
+
+#[test]
+fn what_an_undone_publish_had_claimed_is_never_sent() {
+    let world = World::new();
+    let (coop, receiver) = (world.coop(), Receiver::new());
+    coop.webhook(&receiver.url(), &["*"], "s");
+    // From here on there is room: a delivery is claimed as it is made.
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    let undone = world.block_on(world.db().write(|tx| {
+        let account = accounts::find(tx, "asilichain", COOP)?.key;
+        let event = NewEvent { account, kind: "dds.filed".to_owned(), body: "{}".into(), idempotency_key: None };
+        events::publish(tx, &event, &Audience::Subscribers)?;
+        Err::<(), _>(Error::Internal("undone".to_owned()))
+    }));
+    assert!(undone.is_err());
+    coop.publish("dds.filed", json!({ "number": 2 }));
+    world.settle();
+    assert_eq!(receiver.posts().len(), 2, "the one before and the one after");
 }
