@@ -1,15 +1,13 @@
 //! The routes under `/events`, and the catalogue.
 
 use poem::web::Data;
-use poem_openapi::{
-    ApiResponse, OpenApi,
-    param::{Header, Path},
-};
+use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
     Errors, NAME, WEBHOOK,
     catalogue::{self, CATALOGUE},
     envelope::{self, Stored},
+    idempotency::Key,
     wire::{Accepted, Delivery, DeliveryRef, EventType, EventView, NewEvent},
 };
 use crate::{
@@ -53,9 +51,9 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
         settings: Data<&config::AsiliChain>,
-        /// Any text of 1 to 255 bytes, quoted or bare, that names this publish within the cooperative.
+        /// Any text of 1 to 255 bytes in ASCII or UTF-8, quoted or bare, that names this publish within the cooperative.
         #[oai(name = "Idempotency-Key")]
-        idempotency_key: Header<Option<String>>,
+        idempotency_key: Key,
         body: Body<NewEvent>,
     ) -> Result<Publication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
@@ -64,7 +62,7 @@ impl Routes {
         let NewEvent { event: kind, created_at, .. } = body.0;
         let key = idempotency_key
             .0
-            .map(|key| IdempotencyKey::new(unquoted(&key), &[&kind, &data, created_at.as_deref().unwrap_or_default()]));
+            .map(|key| IdempotencyKey::new(&key, &[&kind, &data, created_at.as_deref().unwrap_or_default()]));
         let key = key.transpose()?;
         let api_version = settings.api_version.clone();
         let account = account_id.clone();
@@ -160,9 +158,4 @@ fn check(body: &NewEvent, limits: &config::Limits) -> Result<String> {
     }
     let limits = json::Limits { depth: limits.json_depth, string_bytes: limits.string_bytes };
     json::stringify(data, limits).map_err(|flaw| Error::invalid(Invalid::Payload, format!("data{flaw}")))
-}
-
-/// A structured header value is quoted; a bare one is taken too (IETF draft 07 of the Idempotency-Key header).
-fn unquoted(key: &str) -> &str {
-    key.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(key)
 }

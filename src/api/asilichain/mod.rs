@@ -5,6 +5,7 @@ mod catalogue;
 mod envelope;
 mod events;
 mod examples;
+mod idempotency;
 mod webhooks;
 mod wire;
 
