@@ -129,7 +129,7 @@ headers. Deliveries are at least once: handle each `webhook-id` once.";
 type Routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
 
 fn service() -> OpenApiService<Routes, Payloads> {
-    let routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let routes = (health::Routes::default(), asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .license(LicenseObject::new("MIT").identifier("MIT"))
