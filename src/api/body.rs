@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::{domain::excerpt::excerpt, error::Error};
 
 /// Room for a body that does not announce its length, in bytes; it is doubled until the body fits.
 const UNANNOUNCED: usize = 4096;
@@ -78,7 +78,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|flaw| {
             let path = flaw.path().to_string();
             let place = if path == "." { "the body".to_owned() } else { path };
-            Error::request(format!("{place}: {}", flaw.into_inner()))
+            Error::request(format!("{}: {}", excerpt(&place), excerpt(&flaw.into_inner().to_string())))
         })?;
         reader.end().map_err(|flaw| Error::request(format!("the body: {flaw}")))?;
         Ok(Self(value))

@@ -114,6 +114,33 @@ fn a_body_that_is_not_json_by_its_type_is_refused() {
 }
 
 #[test]
+fn what_a_refusal_repeats_of_a_request_is_cut_short() {
+    /// A sentence of ours, and about 100 characters of theirs.
+    const MOST: usize = 1000;
+    let world = World::new();
+    let (coop, customer) = (world.coop(), world.customer());
+    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
+    let long = "\u{e9}".repeat(100_000);
+    let refusals = [
+        coop.post("/webhooks", json!({ "url": "http://127.0.0.1:1/", "events": [long], "cooperative_id": COOP })),
+        coop.post("/webhooks", json!({ "url": "http://127.0.0.1:1/", "events": ["*"], "cooperative_id": long })),
+        coop.post("/webhooks", json!({ "url": "http://127.0.0.1:1/", "events": long, "cooperative_id": COOP })),
+        coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": long })),
+        coop.post(&format!("/webhooks/{webhook}/test"), json!({ "event": long })),
+        coop.post("/events", json!({ "event": long, "data": {} })),
+        coop.post_text("/events", &format!(r#"{{"event":"dds.filed","data":{{"{}":1e400}}}}"#, &long[..60_000])),
+        customer.post("/v1/events", json!({ "event": long, "task_id": "t", "consensus_label": "cat", "confidence": 1, "bsv_txid": "x", "settled_at": "x" })),
+    ];
+    for refused in refusals {
+        assert!((400..500).contains(&refused.status), "{}", refused.status);
+        assert!(refused.text.len() < MOST, "{} bytes: {:.300}", refused.text.len(), refused.text);
+    }
+    // Both ends of it are shown: what was meant, and what was expected.
+    let status = coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": long })).text;
+    assert!(status.contains("unknown variant") && status.contains("SUSPENDED"), "{status}");
+}
+
+#[test]
 fn a_body_over_max_body_bytes_is_refused_however_it_is_sent() {
     let world = World::with(|wish: &mut Wish| wish.config.server.max_body_bytes = 20_000);
     let (coop, customer) = (world.coop(), world.customer());

@@ -20,9 +20,10 @@ use crate::{
     config,
     domain::{
         event::{self, Audience, IdempotencyKey, Published},
+        excerpt::excerpt,
         ids::EventId,
         json,
-        timestamp::Timestamp,
+        timestamp::{MAX_TIME, Timestamp},
         token::Scope,
     },
     error::{Error, Invalid, Missing, Result},
@@ -146,11 +147,13 @@ impl Routes {
 /// Checks an event against the catalogue, and prints its data as it will be delivered.
 fn check(body: &NewEvent, limits: &config::Limits) -> Result<String> {
     if catalogue::find(&body.event).is_none() {
-        let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", body.event);
+        let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(&body.event));
         return Err(Error::invalid(Invalid::UnknownEvent, message));
     }
     if body.created_at.as_deref().is_some_and(|time| !Timestamp::is_rfc3339(time)) {
-        return Err(Error::request("created_at is no RFC 3339 time, such as 2026-04-20T11:55:00Z"));
+        let message =
+            format!("created_at is no RFC 3339 time of at most {MAX_TIME} bytes, such as 2026-04-20T11:55:00Z");
+        return Err(Error::request(message));
     }
     let data = body.data.0.get();
     if !data.starts_with('{') {
