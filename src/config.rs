@@ -58,6 +58,8 @@ pub struct Server {
 pub struct Limits {
     /// API connections at the same time.
     pub connections: usize,
+    /// Connections of one remote address at the same time.
+    pub connections_per_client: usize,
     /// How long a connection may go without taking an answer.
     #[serde(with = "humantime_serde")]
     pub client_timeout: Duration,
@@ -235,9 +237,9 @@ impl Config {
             (self.server.max_body_bytes >= 1024, "server.max_body_bytes", "at least 1024"),
             ((1..=100_000).contains(&self.limits.connections), "limits.connections", "1 to 100000"),
             (
-                self.limits.client_timeout >= 15 * second,
-                "limits.client_timeout",
-                "at least 15s: a test delivery takes as long",
+                (1..=100_000).contains(&self.limits.connections_per_client),
+                "limits.connections_per_client",
+                "1 to 100000",
             ),
             ((16..=100).contains(&self.limits.request_headers), "limits.request_headers", "16 to 100"),
             (

@@ -32,6 +32,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::places::Places;
 use crate::{clock::from_now, config::Limits};
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
@@ -73,7 +74,7 @@ pub async fn serve(
     http.max_buf_size(BUFFER).half_close(true);
     let local = listener.local_addr().map(|address| LocalAddr(address.into())).unwrap_or_default();
     let (mut stop, routes) = (pin!(stop), Arc::new(routes));
-    let (mut open, ending) = (JoinSet::new(), GracefulShutdown::new());
+    let (mut open, ending, places) = (JoinSet::new(), GracefulShutdown::new(), Places::default());
     loop {
         tokio::select! {
             () = &mut stop => break,
@@ -83,6 +84,7 @@ pub async fn serve(
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 };
+                let Some(place) = places.take(remote, limits.connections_per_client) else { continue };
                 let (routes, local) = (Arc::clone(&routes), local.clone());
                 let service = service_fn(move |request| {
                     let request = (request, local.clone(), RemoteAddr(remote.into()), Scheme::HTTP).into();
@@ -90,7 +92,12 @@ pub async fn serve(
                     async move { Ok::<_, Infallible>(routes.get_response(request).await.into()) }
                 });
                 let stream = TokioIo::new(Timed::new(stream, limits.client_timeout));
-                open.spawn(ending.watch(http.serve_connection(stream, service)));
+                let connection = ending.watch(http.serve_connection(stream, service));
+                open.spawn(async move {
+                    // How it ended interests nobody.
+                    let _ = connection.await;
+                    drop(place);
+                });
             }
         }
     }

@@ -9,6 +9,7 @@ mod contract;
 mod head;
 mod health;
 mod pages;
+mod places;
 mod problem;
 mod quota;
 mod refused;

@@ -242,6 +242,27 @@ pub fn connect_from(source: [u8; 4], server: SocketAddr, buffer: Option<usize>) 
     socket.into()
 }
 
+#[test]
+fn an_address_may_have_as_many_connections_as_connections_per_client() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.connections_per_client = 2);
+    let (greedy, other) = ([127, 0, 0, 2], [127, 0, 0, 3]);
+    let served = |from: [u8; 4]| {
+        let mut stream = connect_from(from, world.address(), None);
+        // One that was closed at once may refuse this already.
+        stream.write_all(LIVE).and_then(|()| answered(&mut stream)).map(|()| stream)
+    };
+    let held = [served(greedy).expect("the first"), served(greedy).expect("the second")];
+    for _ in 0..5 {
+        served(greedy).expect_err("one more than it may have");
+    }
+    served(other).expect("another address has its own");
+    drop(held);
+    let begun = Instant::now();
+    while served(greedy).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "its places are free again");
+    }
+}
+
 /// Reads so much every twentieth of a second or slower, until the connection ends; how much that was.
 fn sip(stream: &mut TcpStream, bytes: usize) -> usize {
     let nothing = UdpSocket::bind("127.0.0.1:0").expect("a socket");
