@@ -257,6 +257,11 @@ impl Config {
                 "delivery.timeout",
                 "100ms to 60s",
             ),
+            (
+                self.limits.client_timeout >= self.delivery.timeout + 5 * second,
+                "limits.client_timeout",
+                "at least delivery.timeout + 5s: a test delivery is answered when its attempt has ended",
+            ),
             ((second / 100..=minute).contains(&self.delivery.poll_interval), "delivery.poll_interval", "10ms to 60s"),
             ((2..=512).contains(&self.delivery.max_in_flight), "delivery.max_in_flight", "2 to 512"),
             (
