@@ -314,3 +314,11 @@ fn publish_again(coop: &Client, customer: &Client) {
     coop.post("/events", json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} })).expect(202);
     customer.post("/v1/events", task("t", "cat")).expect(202);
 }
+
+#[test]
+fn by_default_no_more_writes_wait_than_connections_can_ask_for() {
+    let usual = crate::world::defaults();
+    // Each holds its body: so much memory at most, in MiB.
+    let most = (usual.limits.waiting_writes * usual.server.max_body_bytes) >> 20;
+    assert!(usual.limits.waiting_writes <= usual.limits.connections && most <= 256, "{most} MiB");
+}
