@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, io};
 
-use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result, http::StatusCode};
+use poem::{
+    FromRequest, IntoResponse, Request, RequestBody, Response, Result,
+    http::{StatusCode, header},
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
     error::ContentTypeError,
@@ -32,8 +35,9 @@ impl<T: Type> Payload for Body<T> {
     const CONTENT_TYPE: &'static str = "application/json";
 
     fn check_content_type(content_type: &str) -> bool {
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case(Self::CONTENT_TYPE)
+        let mut parts = content_type.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        essence.eq_ignore_ascii_case(Self::CONTENT_TYPE) && parts.all(is_utf8)
     }
 
     fn schema_ref() -> MetaSchemaRef {
@@ -61,6 +65,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
     }
 
     async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
+        is_plain(request)?;
         let bytes = read(request, body).await?;
         match request.content_type() {
             // An optional body that is not there needs no type.
@@ -83,6 +88,24 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
         reader.end().map_err(|flaw| Error::request(format!("the body: {flaw}")))?;
         Ok(Self(value))
     }
+}
+
+/// Whether a parameter of the type leaves the text in UTF-8, the only encoding of JSON (RFC 8259, section 8.1).
+fn is_utf8(parameter: &str) -> bool {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let charset = value.trim().trim_matches('"');
+    !name.trim().eq_ignore_ascii_case("charset")
+        || ["utf-8", "utf8"].iter().any(|utf8| charset.eq_ignore_ascii_case(utf8))
+}
+
+/// Refuses a body that is coded: it is read as it is.
+fn is_plain(request: &Request) -> Result<()> {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let message = "the body must not be compressed: send it without Content-Encoding";
+    Err(poem::Error::from_string(message, StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
 /// Reads the body, and refuses a larger one whether or not it announced its length. It may hold a secret: it is wiped.

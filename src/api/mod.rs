@@ -251,6 +251,9 @@ fn with_request_id(mut response: Response, request_id: &str) -> Response {
     response
 }
 
+/// What takes a GET takes a HEAD too.
+const READ: &str = "GET, HEAD";
+
 /// Which methods each path takes, read from the contract: RFC 9110 asks a 405 to say so.
 struct Allowed(Vec<(Vec<String>, String)>);
 
@@ -262,7 +265,10 @@ impl Allowed {
             paths
                 .iter()
                 .map(|(path, item)| {
-                    let methods = item.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase());
+                    let methods = item.as_object().into_iter().flatten().map(|(method, _)| match method.as_str() {
+                        "get" => READ.to_owned(),
+                        method => method.to_uppercase(),
+                    });
                     (path.split('/').map(str::to_owned).collect(), methods.collect::<Vec<_>>().join(", "))
                 })
                 .collect(),
@@ -278,6 +284,6 @@ impl Allowed {
         self.0
             .iter()
             .find(|(template, _)| fits(template))
-            .map_or_else(|| "GET".to_owned(), |(_, methods)| methods.clone())
+            .map_or_else(|| READ.to_owned(), |(_, methods)| methods.clone())
     }
 }

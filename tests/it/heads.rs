@@ -167,8 +167,9 @@ fn nothing_of_a_request_is_taken_whose_head_is_too_large() {
     assert_eq!(answer.header("connection"), "close");
     assert!(coop.deliveries(&webhook).is_empty(), "nothing was published");
     // Without a body in the way, the connection goes on.
-    let large = format!("GET /docs HTTP/1.1\r\nx-large: {}\r\n\r\n", "x".repeat(20_000));
-    let answer = ask(&mut connect(&world), &format!("{large}GET /health/live HTTP/1.1\r\nconnection: close\r\n\r\n"));
+    let large = format!("GET /docs HTTP/1.1\r\nhost: n\r\nx-large: {}\r\n\r\n", "x".repeat(20_000));
+    let answer =
+        ask(&mut connect(&world), format!("{large}GET /health/live HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n"));
     assert_eq!(answer.status, 431);
     assert!(answer.text.contains("HTTP/1.1 200") && answer.text.contains("\"ok\""), "{}", answer.text);
 }
@@ -192,6 +193,23 @@ fn a_head_without_end_is_buffered_only_so_far() {
     let answer = ask(&mut connect(&world), format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101)));
     assert_eq!((answer.status, answer.text.as_str()), (431, ""));
 }
+
+#[test]
+fn a_request_without_its_host_or_with_two_is_refused() {
+    let world = World::new();
+    for (path, status) in PATHS {
+        let mut head = Head::new(&world);
+        head.with("host", "other");
+        refused(&head.get(path), path, 400, "Host");
+        head.headers.retain(|(name, _)| name != "host");
+        refused(&head.get(path), path, 400, "Host");
+        // HTTP/1.0 knew none.
+        let token = &head.headers.last().expect("the token").1;
+        let old = ask(&mut connect(&world), format!("GET {path} HTTP/1.0\r\nauthorization: {token}\r\n\r\n"));
+        assert_eq!(old.status, status, "{path}");
+    }
+}
+
 #[test]
 fn an_idempotency_key_that_is_no_text_or_that_another_contradicts_is_refused() {
     let world = World::new();
