@@ -142,9 +142,9 @@ impl App {
                     vetted.unwrap_or_else(|_| Err(Error::Internal("vetting a target panicked".to_owned())))
                 })
             }),
-            send_test: Arc::new(move |target, kind, body| {
+            send_test: Arc::new(move |account, target, kind, body| {
                 let engine = engine.clone();
-                Box::pin(async move { engine.send_test(target, kind, body).await })
+                Box::pin(async move { engine.send_test(account, target, kind, body).await })
             }),
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),

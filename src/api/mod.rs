@@ -50,8 +50,8 @@ use crate::{
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 /// The engine's judgement of a target, handed in by `app`.
 pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<()> + Send + Sync>;
-/// The engine's way to send a test delivery at once, handed in by `app`: target, event, stored body.
-pub type SendTest = Arc<dyn Fn(Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
+/// The engine's way to send a test delivery at once, handed in by `app`: account, target, event, stored body.
+pub type SendTest = Arc<dyn Fn(String, Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
 
 /// What the doors need.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ macro_rules! say {
 
 mod account;
 mod check;
+mod descriptors;
 mod key;
 mod listen;
 mod openapi;

@@ -9,6 +9,7 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
+use super::descriptors;
 use crate::{
     app::{self, App, Outside, profiles},
     config::{Config, Durability, LogFormat},
@@ -16,7 +17,7 @@ use crate::{
     engine::alerts::ALERT,
     error::{Error, Result},
     store::{
-        Db, accounts,
+        self, Db, accounts,
         tokens::{self, Holder},
     },
 };
@@ -53,6 +54,7 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
         config.egress.allow.extend(loopback);
     }
     start_log(&config)?;
+    descriptors::provide(&mut config);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
     let served = runtime.block_on(serve(config, args.dev));
     // A sending thread may hang in a look-up: nobody waits for it.
@@ -65,7 +67,7 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Internal(error.to_string()))?;
     let settings = config.clone();
     let app = app::prepare(config, Outside::default()).await?;
-    print_start(&app, &settings);
+    print_start(&app, &settings, app.db().write(store::durability).await?);
     if dev {
         print_demo(app.db(), &settings).await?;
     } else {
@@ -107,12 +109,12 @@ fn start_log(config: &Config) -> Result<()> {
 }
 
 /// What somebody wants to know when it has started.
-fn print_start(app: &App, config: &Config) {
+fn print_start(app: &App, config: &Config, durability: Durability) {
     let address = app.address();
     say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
     say!("  address    http://{address}");
     say!("  docs       http://{address}/docs");
-    let durability = match config.storage.durability {
+    let durability = match durability {
         Durability::Full => "full",
         Durability::Normal => "normal",
     };

@@ -85,7 +85,7 @@ pub enum Failure {
     Protocol,
     /// An answer that is not 2xx.
     Status,
-    /// The server stopped while the attempt was under way.
+    /// A fault of ours, which costs no try: the server stopped meanwhile, or had no descriptor, memory or thread for it.
     Interrupted,
 }
 

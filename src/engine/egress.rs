@@ -22,7 +22,7 @@ use ureq::{
 };
 use url::Host;
 
-use super::look_ups::{LookUp, LookUps};
+use super::look_ups::{LookUp, LookUps, Unresolved};
 use crate::{
     clock::SharedClock,
     config::Egress,
@@ -204,12 +204,19 @@ impl Resolver for Guard {
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let addresses = match literal {
             Ok(address) => vec![SocketAddr::new(address, port)],
-            Err(_) => self.look_ups.resolve(host, port, *timeout.after).map_err(|_| ureq::Error::HostNotFound)?,
+            Err(_) => self.look_ups.resolve(host, port, *timeout.after).map_err(unresolved)?,
         };
         addresses.iter().try_for_each(|address| self.judge(*address)).map_err(blocked)?;
         let mut dialled = self.empty();
         addresses.into_iter().take(MAX_DIALLED).for_each(|address| dialled.push(address));
         if dialled.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(dialled) }
+    }
+}
+
+fn unresolved(reason: Unresolved) -> ureq::Error {
+    match reason {
+        Unresolved::ByItself => ureq::Error::HostNotFound,
+        Unresolved::ByUs => ureq::Error::Other(Box::new(reason)),
     }
 }
 

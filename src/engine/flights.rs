@@ -57,10 +57,10 @@ impl Flights {
         let Some(Attempted { duration, outcome, .. }) = attempted else { return lanes::Ended::Unknown };
         let timeout = self.profiles.get(&claim.target.profile).map(|profile| profile.timeout);
         match outcome {
-            Outcome::Failed(Failure::Interrupted) => lanes::Ended::Unknown,
             Outcome::Failed(Failure::Timeout) => lanes::Ended::TimedOut,
-            // A look-up that hangs holds a place as long as a receiver that does.
+            // A look-up that hangs, or waits for one that does, holds a place as long as a receiver that hangs.
             Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => lanes::Ended::TimedOut,
+            Outcome::Failed(Failure::Interrupted) => lanes::Ended::Unknown,
             _ => lanes::Ended::InTime(*duration),
         }
     }

@@ -1,15 +1,18 @@
-//! Look-ups of names: bounded in threads, in time and in number, and one at a time for each name, so that a few names that
-//! hang keep no healthy one waiting.
+//! Look-ups of names: bounded in threads, in time and in number, and one at a time for each name, so that names that hang
+//! keep no healthy one waiting.
+//!
+//! A name is quick while its last look-up found addresses soon. The others, new ones too, hold half of the threads at most.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
+use super::sender::is_ours;
 use crate::{
     clock::{SharedClock, Stopwatch},
     error::{Error, Result},
@@ -17,7 +20,11 @@ use crate::{
 
 /// Threads that look names up; a look-up that hangs keeps one until the system gives up.
 const THREADS: usize = 16;
-/// Names that may wait for a thread.
+/// Those that names may hold which are not quick.
+const FOR_OTHERS: usize = THREADS / 2;
+/// A look-up that finds addresses within this is quick.
+const QUICK: Duration = Duration::from_secs(1);
+/// Names that may wait for a thread: quick ones, and as many others.
 const MOST_WAITING: usize = 256;
 /// Names whose addresses are remembered.
 const MOST_KNOWN: usize = 4096;
@@ -30,10 +37,29 @@ pub type LookUp = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 
 
 /// The system's own resolver.
 pub fn system_look_up() -> LookUp {
-    Arc::new(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
+    Arc::new(|host, port| match (host, port).to_socket_addrs() {
+        Ok(found) => Ok(found.collect()),
+        Err(error) => {
+            // The resolver does not say that it got no socket to ask by: whoever asks for one hears it.
+            UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            Err(error)
+        }
+    })
+}
+
+/// Why a name has no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// There is none, or whoever must know does not say in time.
+    #[error("the name has no address, or its look-up takes too long")]
+    ByItself,
+    /// No thread was free in time, or the system lacked something: a fault of ours.
+    #[error("the name could not be looked up")]
+    ByUs,
 }
 
 type Name = (String, u16);
+type Found = std::result::Result<Vec<SocketAddr>, Unresolved>;
 
 /// A name that waits for a thread, and how long somebody waits for it.
 struct Asked {
@@ -42,19 +68,66 @@ struct Asked {
     within: Duration,
 }
 
+impl Asked {
+    fn left(&self) -> Duration {
+        self.within.saturating_sub(self.since.elapsed())
+    }
+}
+
 /// What is known of a name.
 enum Entry {
-    /// Somebody asked; a thread is on it, or will be.
-    Asked,
+    /// Somebody asked; a thread is on it since then, or will be.
+    Asked(Option<Stopwatch>),
     /// What came of it, and at which uptime.
-    Known(Option<Vec<SocketAddr>>, Duration),
+    Known(Found, Duration),
 }
 
 #[derive(Default)]
 struct State {
     names: HashMap<Name, Entry>,
+    quick: HashSet<Name>,
     waiting: VecDeque<Asked>,
+    /// Threads held by names that are not quick.
+    others: usize,
     ended: bool,
+}
+
+impl State {
+    /// Lets a name wait for a thread, if there is room for one of its kind.
+    fn queue(&mut self, asked: Asked) -> std::result::Result<(), Unresolved> {
+        // Nobody waits for these any more; who asks next has them asked anew.
+        let (gone, waiting) = self.waiting.drain(..).partition::<VecDeque<_>, _>(|asked| asked.left().is_zero());
+        self.waiting = waiting;
+        gone.iter().for_each(|asked| drop(self.names.remove(&asked.name)));
+        let quick = self.quick.contains(&asked.name);
+        if self.waiting.iter().filter(|other| self.quick.contains(&other.name) == quick).count() >= MOST_WAITING {
+            return Err(Unresolved::ByUs);
+        }
+        self.names.insert(asked.name.clone(), Entry::Asked(None));
+        self.waiting.push_back(asked);
+        Ok(())
+    }
+
+    /// The first that may have a thread now, and whether it is quick.
+    fn next(&mut self) -> Option<(Asked, bool)> {
+        let free = self.others < FOR_OTHERS;
+        let place = self.waiting.iter().position(|asked| free || self.quick.contains(&asked.name))?;
+        let asked = self.waiting.remove(place)?;
+        let quick = self.quick.contains(&asked.name);
+        Some((asked, quick))
+    }
+
+    fn note(&mut self, name: Name, found: Found, quick: bool, now: Duration) {
+        if !quick {
+            self.quick.remove(&name);
+        } else if self.quick.len() < MOST_KNOWN || self.quick.contains(&name) {
+            self.quick.insert(name.clone());
+        } else {
+            // Few receivers are so many: all begin anew.
+            self.quick.clear();
+        }
+        self.names.insert(name, Entry::Known(found, now));
+    }
 }
 
 struct Shared {
@@ -70,12 +143,12 @@ impl Shared {
 }
 
 /// The threads that look names up.
-pub(super) struct LookUps(Arc<Shared>);
+pub struct LookUps(Arc<Shared>);
 
 impl LookUps {
     /// # Errors
     /// When the system starts no threads.
-    pub(super) fn start(look_up: &LookUp, clock: SharedClock) -> Result<Self> {
+    pub fn start(look_up: &LookUp, clock: SharedClock) -> Result<Self> {
         let shared = Arc::new(Shared { clock, state: Mutex::default(), changed: Condvar::new() });
         for _ in 0..THREADS {
             let (shared, look_up) = (Arc::clone(&shared), Arc::clone(look_up));
@@ -85,36 +158,39 @@ impl LookUps {
         Ok(Self(shared))
     }
 
-    /// The addresses of a name.
+    /// The addresses of a name. Blocks for as long as that at most.
     ///
     /// # Errors
     /// There are none; or none came in time, or too many names wait already.
-    pub(super) fn resolve(&self, host: &str, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
+    pub fn resolve(&self, host: &str, port: u16, within: Duration) -> Found {
         let name = (host.to_owned(), port);
-        let watch = Stopwatch::start();
+        let since = Stopwatch::start();
         let mut state = self.0.lock();
         let now = self.0.clock.uptime();
         let stale = |entry: &Entry| matches!(entry, Entry::Known(_, at) if now.saturating_sub(*at) >= KNOWN_FOR);
         if state.names.get(&name).is_none_or(stale) {
-            if state.waiting.len() >= MOST_WAITING {
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, "too many look-ups are waiting"));
-            }
             if state.names.len() >= MOST_KNOWN {
                 state.names.retain(|_, entry| !stale(entry));
             }
-            state.names.insert(name.clone(), Entry::Asked);
-            state.waiting.push_back(Asked { name: name.clone(), since: watch, within });
+            state.queue(Asked { name: name.clone(), since, within })?;
             self.0.changed.notify_all();
+        } else if let Some(asked) = state.waiting.iter_mut().find(|asked| asked.name == name)
+            && asked.left() < within
+        {
+            // Whoever asked first may give up earlier.
+            (asked.since, asked.within) = (since, within);
         }
         loop {
-            match state.names.get(&name) {
-                Some(Entry::Known(Some(addresses), _)) => return Ok(addresses.clone()),
-                Some(Entry::Known(None, _)) => return Err(io::Error::new(io::ErrorKind::NotFound, "no such name")),
-                Some(Entry::Asked) | None => {}
-            }
-            let left = within.saturating_sub(watch.elapsed());
+            let begun = match state.names.get(&name) {
+                Some(Entry::Known(found, _)) => return found.clone(),
+                Some(Entry::Asked(begun)) => *begun,
+                None => None,
+            };
+            let left = within.saturating_sub(since.elapsed());
             if left.is_zero() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the look-up takes too long"));
+                // What began late had no time to end.
+                let had_time = begun.is_some_and(|begun| begun.elapsed() >= within / 2);
+                return Err(if had_time { Unresolved::ByItself } else { Unresolved::ByUs });
             }
             state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -131,19 +207,28 @@ impl Drop for LookUps {
 fn work(shared: &Shared, look_up: &LookUp) {
     let mut state = shared.lock();
     while !state.ended {
-        let Some(Asked { name, since, within }) = state.waiting.pop_front() else {
+        let Some((asked, quick)) = state.next() else {
             state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             continue;
         };
-        if since.elapsed() >= within {
+        if asked.left().is_zero() {
             // Nobody waits for it any more; who asks next has it asked anew.
-            state.names.remove(&name);
+            state.names.remove(&asked.name);
             continue;
         }
+        let (name, begun) = (asked.name, Stopwatch::start());
+        state.names.insert(name.clone(), Entry::Asked(Some(begun)));
+        state.others += usize::from(!quick);
         drop(state);
-        let found = look_up(&name.0, name.1).ok().filter(|addresses| !addresses.is_empty());
+        let found = match look_up(&name.0, name.1) {
+            Ok(addresses) if !addresses.is_empty() => Ok(addresses),
+            Err(error) if is_ours(&error) => Err(Unresolved::ByUs),
+            _ => Err(Unresolved::ByItself),
+        };
         state = shared.lock();
-        state.names.insert(name, Entry::Known(found, shared.clock.uptime()));
+        state.others -= usize::from(!quick);
+        let is_quick = found.is_ok() && begun.elapsed() < QUICK;
+        state.note(name, found, is_quick, shared.clock.uptime());
         shared.changed.notify_all();
     }
 }

@@ -10,6 +10,8 @@ mod pool;
 mod sender;
 
 use std::{
+    collections::HashMap,
+    collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -27,7 +29,8 @@ use self::{
 };
 pub use self::{
     egress::Guard,
-    look_ups::{LookUp, system_look_up},
+    look_ups::{LookUp, LookUps, Unresolved, system_look_up},
+    sender::authorities,
 };
 use crate::{
     clock::{self, SharedClock},
@@ -54,6 +57,8 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 const AT_WORK_PER_PROCESSOR: usize = 4;
 /// Test deliveries under way at once; one more waits for a place, but not for long.
 const TESTS_AT_ONCE: usize = 8;
+/// And of one account.
+const TESTS_OF_ONE: usize = 2;
 const TEST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The engine. Cheap to clone.
@@ -71,6 +76,7 @@ struct Inner {
     settings: config::Delivery,
     pool: Pool,
     tests: Semaphore,
+    tests_of: Mutex<HashMap<String, Arc<Semaphore>>>,
     flights: Arc<Flights>,
     /// Taken by the one `run`.
     ended: Mutex<Option<mpsc::UnboundedReceiver<Ended>>>,
@@ -86,6 +92,8 @@ pub struct Pulse {
     pub heard: u64,
     /// Deliveries that are claimed and not settled.
     pub busy: usize,
+    /// Endpoints with something to be claimed at once.
+    pub wanted: usize,
 }
 
 /// What is to be written in one turn: kept until the database takes it.
@@ -107,6 +115,38 @@ struct Turn {
     now: Timestamp,
     claimed: Vec<Claimed>,
     suspended: bool,
+    /// How many commits had news before it: those are heard before what it claimed, its own and later ones after.
+    after: u64,
+    /// By how much it moved every due time, which its own news say too.
+    shifted: i64,
+}
+
+/// The news of commits, in their order.
+struct Ears {
+    news: mpsc::UnboundedReceiver<News>,
+    unheard: VecDeque<News>,
+    heard: u64,
+}
+
+impl Ears {
+    /// Hears the news up to this number.
+    fn hear(&mut self, lanes: &mut Lanes, until: u64) {
+        while let Ok(one) = self.news.try_recv() {
+            self.unheard.push_back(one);
+        }
+        while let Some(one) = self.unheard.pop_front_if(|one| one.number <= until) {
+            self.heard = one.number;
+            if one.shifted != 0 {
+                lanes.shift(one.shifted);
+            }
+            one.due.into_iter().for_each(|(endpoint, at)| lanes.due(endpoint, at));
+            one.claims.into_iter().for_each(|claim| lanes.take_in_hand(claim));
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.unheard.is_empty() && self.news.is_empty()
+    }
 }
 
 impl Engine {
@@ -135,9 +175,10 @@ impl Engine {
             settings,
             pool: Pool::default(),
             tests: Semaphore::new(TESTS_AT_ONCE),
+            tests_of: Mutex::default(),
             flights: Arc::new(flights),
             ended: Mutex::new(Some(ended_seen)),
-            pulse: watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), heard: 0, busy: 0 }),
+            pulse: watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), heard: 0, busy: 0, wanted: 0 }),
         })))
     }
 
@@ -153,12 +194,13 @@ impl Engine {
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let inner = &self.0;
         let taken = inner.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(mut ended), Some(mut news)) = (taken, inner.db.news()) else {
+        let (Some(mut ended), Some(news)) = (taken, inner.db.news()) else {
             return Err(Error::Internal("the engine runs already".to_owned()));
         };
         let _closes = Closing(Arc::clone(&inner.flights));
         inner.recover().await?;
-        let (mut work, mut heard) = (Work::default(), 0);
+        let mut ears = Ears { news, unheard: VecDeque::new(), heard: 0 };
+        let mut work = Work::default();
         let (mut untold, mut polled, mut written_since_stop) = (true, true, false);
         loop {
             let at = inner.flights.clock.now();
@@ -166,17 +208,17 @@ impl Engine {
             if stopping {
                 inner.stop_claiming();
             }
-            inner.hear_all(&mut news, &mut heard);
+            ears.hear(&mut inner.flights.lanes(), u64::MAX);
             inner.launch();
             inner.gather(&mut work, &mut ended, at, polled);
             let mut failed = false;
             if polled || stopping || !work.is_empty() {
                 match inner.turn(&mut work).await {
                     Ok(turn) => {
-                        // Its own come first: what it claimed is counted by the clock as it was set.
-                        inner.hear_all(&mut news, &mut heard);
                         untold |= turn.suspended;
+                        ears.hear(&mut inner.flights.lanes(), turn.after);
                         inner.serve(turn);
+                        ears.hear(&mut inner.flights.lanes(), u64::MAX);
                         written_since_stop = stopping;
                     }
                     Err(error) => {
@@ -188,16 +230,16 @@ impl Engine {
             if untold {
                 untold = alerts::tell(&inner.db, &inner.flights.profiles).await.is_err();
             }
-            let (busy, rest) = inner.look_around(at, failed);
-            inner.pulse.send_replace(Pulse { at, heard, busy });
+            let (busy, wanted, rest) = inner.look_around(at, failed);
+            inner.pulse.send_replace(Pulse { at, heard: ears.heard, busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
-            if written_since_stop && busy == 0 && news.is_empty() {
+            if written_since_stop && busy == 0 && ears.is_idle() {
                 return Ok(());
             }
             polled = false;
             tokio::select! {
                 Some(one) = ended.recv() => work.ended.push(Arc::new(one)),
-                Some(one) = news.recv() => inner.hear(one, &mut heard),
+                Some(one) = ears.news.recv() => ears.unheard.push_back(one),
                 _ = stop.changed() => {}
                 () = clock::pause(lanes::AT_WORK), if inner.flights.lanes().is_pressed() => {}
                 () = inner.flights.clock.sleep(at, rest) => polled = true,
@@ -205,14 +247,22 @@ impl Engine {
         }
     }
 
-    /// Sends a test delivery at once, whatever state its endpoint is in, and records it.
+    /// Sends a test delivery of this account at once, whatever state its endpoint is in, and records it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.
-    pub async fn send_test(&self, target: Target, kind: String, body: String) -> Result<(DeliveryId, Attempt)> {
+    pub async fn send_test(
+        &self,
+        account: String,
+        target: Target,
+        kind: String,
+        body: String,
+    ) -> Result<(DeliveryId, Attempt)> {
         let inner = Arc::clone(&self.0);
-        let place = tokio::time::timeout(TEST_PATIENCE, inner.tests.acquire()).await;
-        let _place = place.ok().and_then(std::result::Result::ok).ok_or_else(unavailable)?;
+        let own = inner.tests_of(account);
+        let places = async { Some((own.acquire().await.ok()?, inner.tests.acquire().await.ok()?)) };
+        let places = tokio::time::timeout(TEST_PATIENCE, places).await;
+        let _places = places.ok().flatten().ok_or_else(unavailable)?;
         let flights = Arc::clone(&inner.flights);
         let now = flights.clock.now();
         let claim = Claim {
@@ -246,6 +296,12 @@ impl Engine {
 }
 
 impl Inner {
+    /// The places for the tests of one account.
+    fn tests_of(&self, account: String) -> Arc<Semaphore> {
+        let mut tests_of = self.tests_of.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tests_of.entry(account).or_insert_with(|| Arc::new(Semaphore::new(TESTS_OF_ONE))))
+    }
+
     /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
     async fn recover(&self) -> Result<()> {
         let found = self.db.write(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?))).await?;
@@ -261,23 +317,6 @@ impl Inner {
             }
         }
         Ok(())
-    }
-
-    fn hear_all(&self, news: &mut mpsc::UnboundedReceiver<News>, heard: &mut u64) {
-        while let Ok(one) = news.try_recv() {
-            self.hear(one, heard);
-        }
-    }
-
-    /// Takes the news of a commit.
-    fn hear(&self, news: News, heard: &mut u64) {
-        *heard = news.number;
-        let mut lanes = self.flights.lanes();
-        if news.shifted != 0 {
-            lanes.shift(news.shifted);
-        }
-        news.due.into_iter().for_each(|(endpoint, at)| lanes.due(endpoint, at));
-        news.claims.into_iter().for_each(|claim| lanes.take_in_hand(claim));
     }
 
     fn stop_claiming(&self) {
@@ -334,7 +373,8 @@ impl Inner {
             for key in &lost {
                 queue::recover(tx, &Lost::One(*key))?;
             }
-            Ok(Turn { now: tx.now, claimed: queue::claim(tx, &wanted)?, suspended })
+            let claimed = queue::claim(tx, &wanted)?;
+            Ok(Turn { now: tx.now, claimed, suspended, after: tx.told, shifted: tx.shifted() })
         });
         let turn = turn.await?;
         self.flights.lanes().written(work.ended.len() + work.lost.len());
@@ -347,25 +387,28 @@ impl Inner {
     fn serve(&self, turn: Turn) {
         {
             let mut lanes = self.flights.lanes();
-            turn.claimed.into_iter().for_each(|claimed| lanes.served(claimed, turn.now));
+            let before = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_sub(turn.shifted));
+            for mut claimed in turn.claimed {
+                claimed.next = claimed.next.map(before);
+                lanes.served(claimed, before(turn.now));
+            }
         }
         self.launch();
     }
 
     /// How much is under way, and how long to rest unless something happens. Grants room on the way.
-    fn look_around(&self, at: Timestamp, failed: bool) -> (usize, Duration) {
+    fn look_around(&self, at: Timestamp, failed: bool) -> (usize, usize, Duration) {
         let mut lanes = self.flights.lanes();
         let (in_all, each) = lanes.room(at);
         self.db.room().grant(in_all, each);
         let poll = self.settings.poll_interval;
-        let rest = if failed {
-            poll
-        } else if lanes.wanted(at).is_empty() {
-            lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll))
-        } else {
-            Duration::ZERO
+        let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());
+        let rest = match wanted {
+            _ if failed => poll,
+            0 => lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll)),
+            _ => Duration::ZERO,
         };
-        (lanes.busy(), rest)
+        (busy, wanted, rest)
     }
 }
 

@@ -3,10 +3,12 @@
 use std::{
     cell::Cell,
     io::{self, Read},
+    mem,
     path::Path,
     time::Duration,
 };
 
+use rustix::io::Errno;
 use ureq::{
     Agent, Body,
     http::Response,
@@ -16,7 +18,10 @@ use ureq::{
     },
 };
 
-use super::egress::{Blocked, Guard};
+use super::{
+    egress::{Blocked, Guard},
+    look_ups::Unresolved,
+};
 use crate::{
     clock::Stopwatch,
     domain::delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
@@ -31,6 +36,11 @@ const IDLE_CONNECTIONS: usize = 64;
 const IDLE_PER_HOST: usize = 8;
 /// A connection that was idle for longer is not used again.
 const IDLE_AGE: Duration = Duration::from_secs(15);
+/// What is held back to leave together with what follows.
+const MOST_HELD: usize = 4 << 10;
+/// Time-outs longer than this may be longer by a tenth of a second.
+const FINE: Duration = Duration::from_secs(1);
+const COARSE_MS: u128 = 100;
 /// How long the body of an answer is read once its status is there.
 const READ_ANSWER: Duration = Duration::from_secs(1);
 
@@ -54,25 +64,34 @@ pub(super) struct Sender {
     fresh: Agent,
 }
 
-/// The authorities to trust: the public ones, and those of a PEM file.
-fn roots(extra_ca: &Path) -> Result<RootCerts> {
-    if extra_ca == Path::new("") {
-        return Ok(RootCerts::WebPki);
-    }
+/// The authorities to trust, each as DER: those of a PEM file, and the public ones.
+///
+/// # Errors
+/// A file that cannot be used.
+pub fn authorities(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
     let unusable =
         |problem: String| Error::request(format!("egress.extra_ca: {} cannot be used: {problem}", extra_ca.display()));
     let pem = std::fs::read(extra_ca).map_err(|error| unusable(error.to_string()))?;
-    let mut roots: Vec<Certificate<'static>> = Vec::new();
+    let mut roots = Vec::new();
     for item in parse_pem(&pem) {
         if let PemItem::Certificate(certificate) = item.map_err(|error| unusable(error.to_string()))? {
-            roots.push(certificate);
+            roots.push(certificate.der().to_vec());
         }
     }
     if roots.is_empty() {
         return Err(unusable("it holds no certificate in PEM form".to_owned()));
     }
-    roots.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der)));
-    Ok(RootCerts::new_with_certs(&roots))
+    roots.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| der.to_vec()));
+    Ok(roots)
+}
+
+fn roots(extra_ca: &Path) -> Result<RootCerts> {
+    if extra_ca == Path::new("") {
+        return Ok(RootCerts::WebPki);
+    }
+    let authorities = authorities(extra_ca)?;
+    let certificates: Vec<_> = authorities.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 impl Sender {
@@ -142,6 +161,8 @@ fn failed(error: &ureq::Error) -> Failure {
     match error {
         E::HostNotFound | E::Timeout(T::Resolve) => Failure::Dns,
         E::Other(reason) if reason.is::<Blocked>() => Failure::Blocked,
+        E::Other(reason) if reason.is::<Unresolved>() => Failure::Interrupted,
+        E::Io(error) if is_ours(error) => Failure::Interrupted,
         E::Timeout(_) => Failure::Timeout,
         E::Tls(_) | E::Rustls(_) | E::Pem(_) => Failure::Tls,
         E::ConnectionFailed => Failure::Connect,
@@ -154,6 +175,12 @@ fn failed(error: &ureq::Error) -> Failure {
         },
         _ => Failure::Protocol,
     }
+}
+
+/// Whether our own system lacks what a connection takes: descriptors or memory.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }
 
 /// How far the POST under way on this thread has come.
@@ -210,27 +237,62 @@ impl<In: Transport> Connector<In> for Ready {
 
     fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Watched<In>>, ureq::Error> {
         PHASE.set(Phase::Ready);
-        Ok(chained.map(Watched))
+        Ok(chained.map(|inner| Watched { inner, held: Vec::new(), used: false }))
     }
 }
 
+/// A connection that notes the first byte of an answer, and spares system calls: the head and the body of a POST leave
+/// together, the socket's time-outs are set anew only when they differ by much, and whether a connection is still open is
+/// asked when it is used again, not also when it is put aside.
 #[derive(Debug)]
-struct Watched<T>(T);
+struct Watched<T> {
+    inner: T,
+    /// Written, not sent yet.
+    held: Vec<u8>,
+    /// Something came since the connection was last put aside.
+    used: bool,
+}
+
+impl<T: Transport> Watched<T> {
+    fn send(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let (held, output) = (self.held.len(), self.inner.buffers().output());
+        if held + amount <= output.len() {
+            output.copy_within(..amount, held);
+            output[..held].copy_from_slice(&self.held);
+            self.held.clear();
+            return self.inner.transmit_output(held + amount, coarse(timeout));
+        }
+        let body = output[..amount].to_vec();
+        output[..held].copy_from_slice(&self.held);
+        self.held.clear();
+        self.inner.transmit_output(held, coarse(timeout))?;
+        self.inner.buffers().output()[..amount].copy_from_slice(&body);
+        self.inner.transmit_output(amount, coarse(timeout))
+    }
+}
 
 impl<T: Transport> Transport for Watched<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
+        self.inner.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        self.0.transmit_output(amount, timeout)
+        if self.held.is_empty() && amount <= MOST_HELD {
+            self.held.extend_from_slice(&self.inner.buffers().output()[..amount]);
+            return Ok(());
+        }
+        self.send(amount, timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let got = self.0.await_input(timeout)?;
+        if !self.held.is_empty() {
+            self.send(0, timeout)?;
+        }
+        let got = self.inner.await_input(coarse(timeout))?;
         if got {
+            self.used = true;
             PHASE.set(Phase::Answered);
-        } else if self.0.buffers().input_append_buf().is_empty() {
+        } else if self.inner.buffers().input_append_buf().is_empty() {
             // Headers that do not fit; ureq would take it for a hang-up.
             return Err(ureq::Error::LargeResponseHeader(BUFFER, BUFFER));
         }
@@ -238,10 +300,20 @@ impl<T: Transport> Transport for Watched<T> {
     }
 
     fn is_open(&mut self) -> bool {
-        self.0.is_open()
+        mem::take(&mut self.used) || self.inner.is_open()
     }
 
     fn is_tls(&self) -> bool {
-        self.0.is_tls()
+        self.inner.is_tls()
     }
+}
+
+/// A time-out rounded up, so that the next one is mostly the same.
+fn coarse(timeout: NextTimeout) -> NextTimeout {
+    if timeout.after.is_not_happening() || *timeout.after <= FINE {
+        return timeout;
+    }
+    let millis = timeout.after.as_millis().div_ceil(COARSE_MS) * COARSE_MS;
+    let after = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+    NextTimeout { after: after.into(), ..timeout }
 }

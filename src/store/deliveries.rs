@@ -15,15 +15,20 @@ use crate::{
     error::{Conflict, Error, Missing, Result},
 };
 
-/// The last recorded attempt is the one under way less one, or the last.
-const SELECT: &str = "
+const COLUMNS: &str = "
     SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, o.id AS original,
            a.status AS last_status, a.failure AS last_failure
-    FROM delivery d
+    FROM delivery d";
+
+/// The last recorded attempt is the one under way less one, or the last.
+const JOINS: &str = "
     JOIN event e ON e.key = d.event
     JOIN endpoint p ON p.key = d.endpoint
     LEFT JOIN delivery o ON o.key = d.replay_of
     LEFT JOIN attempt a ON a.delivery = d.key AND a.number = d.attempts - (d.state = 'claimed')";
+
+/// Deliveries that are looked at for one page.
+pub const LOOKED_AT: usize = 10_000;
 
 /// Which of an endpoint's deliveries to list, newest first.
 #[derive(Debug, Default)]
@@ -36,26 +41,64 @@ pub struct Filter {
     pub after: Option<DeliveryId>,
 }
 
-/// One page of an endpoint's deliveries, newest first, and whether there are more.
+/// One page of an endpoint's deliveries, newest first.
+#[derive(Debug)]
+pub struct Page {
+    /// What was found: so many as were asked for, or fewer.
+    pub deliveries: Vec<Delivery>,
+    /// The `after` of the next page; `None` when there is nothing more to look at.
+    pub next: Option<DeliveryId>,
+}
+
+/// One page of an endpoint's deliveries. Whatever it asks for, it looks at [`LOOKED_AT`] of them at most, so it may hold
+/// few or none and yet not be the last.
 ///
 /// # Errors
 /// [`Error::Invalid`] if `after` is no delivery of this endpoint.
-pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize) -> Result<(Vec<Delivery>, bool)> {
+pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize) -> Result<Page> {
     let before: DeliveryKey = match filter.after {
         None => DeliveryKey::MAX,
         Some(id) => queue::key_of(view.conn, endpoint.key, id)?
             .ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?,
     };
-    // The state stands in the text, not in a parameter: so the index of what is rare and asked for is used.
+    // The state stands in the text, not in a parameter: so its own index can be used.
     let state = filter.state.map(|state| format!("AND d.state = '{}'", state.name())).unwrap_or_default();
+    let own = filter.state.and_then(index_of);
+    let index = own.unwrap_or("delivery_of_endpoint");
+    let (mut oldest, mut next) = (DeliveryKey::MIN, None);
+    if filter.kind.is_some() || own.is_none() && filter.state.is_some() {
+        let passed = if own.is_some() { state.as_str() } else { "" };
+        let mut rows = view.conn.prepare_cached(&format!(
+            "SELECT key, id FROM delivery d INDEXED BY {index} WHERE endpoint = ? AND key < ? {passed}
+             ORDER BY key DESC LIMIT 1 OFFSET ?"
+        ))?;
+        let last = rows.query_row((endpoint.key, before, LOOKED_AT - 1), |row| Ok((row.get(0)?, row.get(1)?)));
+        if let Some((key, id)) = last.optional()? {
+            (oldest, next) = (key, Some(DeliveryId::from_bytes(id)));
+        }
+    }
     let mut rows = view.conn.prepare_cached(&format!(
-        "{SELECT} WHERE d.endpoint = ?1 AND d.key < ?2 {state} AND (?3 IS NULL OR e.kind = ?3) ORDER BY d.key DESC LIMIT ?4"
+        "{COLUMNS} INDEXED BY {index} {JOINS}
+         WHERE d.endpoint = ?1 AND d.key < ?2 AND d.key >= ?3 {state} AND (?4 IS NULL OR e.kind = ?4)
+         ORDER BY d.key DESC LIMIT ?5"
     ))?;
-    let rows = rows.query_map((endpoint.key, before, &filter.kind, limit + 1), read)?;
-    let mut page: Vec<Delivery> = rows.collect::<rusqlite::Result<_>>()?;
-    let more = page.len() > limit;
-    page.truncate(limit);
-    Ok((page, more))
+    let rows = rows.query_map((endpoint.key, before, oldest, &filter.kind, limit + 1), read)?;
+    let mut deliveries: Vec<Delivery> = rows.collect::<rusqlite::Result<_>>()?;
+    if deliveries.len() > limit {
+        deliveries.truncate(limit);
+        next = deliveries.last().map(|delivery| delivery.id);
+    }
+    Ok(Page { deliveries, next })
+}
+
+/// The index that holds the deliveries of a state, if there is one from which they come in the order they were made.
+fn index_of(state: State) -> Option<&'static str> {
+    match state {
+        State::Exhausted => Some("delivery_exhausted"),
+        State::Held => Some("delivery_held"),
+        State::Claimed => Some("delivery_claimed"),
+        State::Pending | State::Delivered | State::Cancelled => None,
+    }
 }
 
 /// Every delivery of an event, in the order they were made.
@@ -63,7 +106,7 @@ pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize)
 /// # Errors
 /// Faults of the database only.
 pub fn of_event(view: &View<'_>, event: EventKey) -> Result<Vec<Delivery>> {
-    let mut rows = view.conn.prepare_cached(&format!("{SELECT} WHERE d.event = ? ORDER BY d.key"))?;
+    let mut rows = view.conn.prepare_cached(&format!("{COLUMNS} {JOINS} WHERE d.event = ? ORDER BY d.key"))?;
     Ok(rows.query_map([event], read)?.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -76,7 +119,7 @@ pub fn find(view: &View<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Deli
 }
 
 fn find_in(conn: &Connection, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
-    conn.prepare_cached(&format!("{SELECT} WHERE d.id = ? AND d.endpoint = ?"))?
+    conn.prepare_cached(&format!("{COLUMNS} {JOINS} WHERE d.id = ? AND d.endpoint = ?"))?
         .query_row((id.to_bytes(), endpoint.key), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Delivery))

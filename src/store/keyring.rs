@@ -6,7 +6,7 @@
 
 use std::{
     fmt, fs,
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock, RwLockReadGuard},
@@ -18,6 +18,7 @@ use chacha20poly1305::{
 };
 use zeroize::Zeroizing;
 
+use super::files::{self, folder_of};
 use crate::{
     domain::{ids::EndpointId, signature::SigningSecret},
     error::{Error, Result},
@@ -159,6 +160,9 @@ impl Keys {
     fn read(path: &Path) -> Result<Self> {
         let file = file_of(path).unwrap_or_default();
         let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| unusable(path, &error.to_string()))?;
+        if let Some(wide) = files::open_to_others(path) {
+            return Err(unusable(path, &wide));
+        }
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let wrong = || unusable(path, "a line is not '<id 0-255> <64 hexadecimal digits>'");
         let ring = lines.map(|line| parse_key(line).ok_or_else(wrong)).collect::<Result<Vec<_>>>()?;
@@ -185,7 +189,8 @@ fn file_of(path: &Path) -> Option<FileStamp> {
     fs::metadata(path).ok().map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
 }
 
-/// Writes the keys to a new file beside, and puts it in the place of the old one: all or nothing, and on disk.
+/// Writes the keys to a new file beside, and puts it in the place of the old one: all or nothing, and on disk. Only for
+/// whoever has the write lock of the database: two at the same time would take each other's new file away.
 fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
     // All the room at once: a text that grows leaves a copy behind.
     let mut text = Zeroizing::new(String::with_capacity(ring.len() * LINE));
@@ -200,7 +205,10 @@ fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
     beside.push(".new");
     let beside = PathBuf::from(beside);
     let write = || -> io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        // What a crash left there, or somebody else put there, is not written into.
+        fs::remove_file(&beside)
+            .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
@@ -233,9 +241,4 @@ pub fn random<const N: usize>() -> Result<Wiped<N>> {
     let mut bytes = Wiped::new(Zeroizing::new([0; N]));
     getrandom::fill(&mut **bytes).map_err(|error| Error::Internal(format!("no random bytes: {error}")))?;
     Ok(bytes)
-}
-
-/// The folder that a file is in.
-pub(super) fn folder_of(path: &Path) -> PathBuf {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }

@@ -9,6 +9,7 @@ mod convert;
 pub mod deliveries;
 pub mod endpoints;
 pub mod events;
+mod files;
 mod handover;
 mod keyring;
 mod open;
@@ -32,7 +33,10 @@ pub use self::{
     targets::Target,
     writer::Tx,
 };
-use crate::error::{Error, Result};
+use crate::{
+    config::Durability,
+    error::{Error, Result},
+};
 
 /// A handle on the database. Cheap to clone; the file stays open, and locked if this process serves it, until all are gone.
 #[derive(Clone)]
@@ -156,4 +160,14 @@ pub fn probe(tx: &Tx<'_>) -> Result<()> {
 /// Faults of the database only.
 pub fn limit_pages(tx: &Tx<'_>, pages: u32) -> Result<()> {
     Ok(tx.conn.pragma_update(None, "max_page_count", pages)?)
+}
+
+/// What a commit of the writer waits for, as SQLite has it.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn durability(tx: &Tx<'_>) -> Result<Durability> {
+    const FULL: i64 = 2;
+    let level: i64 = tx.conn.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+    Ok(if level >= FULL { Durability::Full } else { Durability::Normal })
 }

@@ -1,12 +1,12 @@
 //! Opening the file: who may, with which keys, under which pragmas.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{ErrorKind, Read},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -17,7 +17,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 use tokio::sync::{mpsc, watch};
 
-use super::{Db, Inner, KeyRing, Room, keyring::folder_of, steps::Steps, writer::Writer};
+use super::{
+    Db, Inner, KeyRing, Room,
+    files::{self, ServingLock, at, folder_of},
+    queue,
+    steps::Steps,
+    writer::Writer,
+};
 use crate::{
     clock::SharedClock,
     config::{Durability, Storage},
@@ -52,8 +58,9 @@ const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 /// # Errors
 /// Another server on the same file; a foreign or newer file; a key file that is missing or not the right one.
 pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, serving: bool) -> Result<Db> {
-    let lock = serving.then(|| lock(&storage.path)).transpose()?;
+    let lock = serving.then(|| ServingLock::take(&storage.path)).transpose()?;
     refuse_foreign(&storage.path)?;
+    files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
     let old = !serving && MIGRATIONS.current_version(&conn).is_ok_and(|version| version != SchemaVersion::NoneSet);
     if old && MIGRATIONS.pending_migrations(&conn).is_ok_and(|pending| pending > 0) {
@@ -80,6 +87,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let room = Arc::new(Room::default());
     let (broken, broken_seen) = watch::channel(None);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
+    let behind = serving.then(|| queue::behind(&conn)).transpose()?.unwrap_or_default();
     let writer = Writer {
         conn,
         queue: waiting,
@@ -89,9 +97,11 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         targets: RefCell::default(),
         room: Arc::clone(&room),
         news,
+        behind: RefCell::new(behind),
+        failed: Cell::new(false),
         told,
         broken,
-        _lock: lock,
+        lock,
     };
     thread::Builder::new()
         .name("writer".to_owned())
@@ -117,8 +127,11 @@ pub fn check(storage: &Storage) -> Result<Vec<String>> {
         return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
     }
     refuse_foreign(&storage.path)?;
+    let [database, log, index] = files::of_database(&storage.path);
+    let files = [database, log, index, files::name_of_lock(&storage.path)];
+    let wide = files.iter().filter_map(|file| Some(format!("{}: {}", file.display(), files::open_to_others(file)?)));
+    let mut problems: Vec<String> = wide.collect();
     let conn = connect(&storage.path, storage.durability)?;
-    let mut problems = Vec::new();
     let unusable = |error| unusable(&storage.path, &error);
     let mut rows = conn.prepare("PRAGMA quick_check").map_err(unusable)?;
     for line in rows.query_map([], |row| row.get::<_, String>(0)).map_err(unusable)? {
@@ -135,30 +148,6 @@ pub fn check(storage: &Storage) -> Result<Vec<String>> {
         problems.extend(key_ring(&conn, storage).err().map(|error| error.to_string()));
     }
     Ok(problems)
-}
-
-/// The lock of the one server of a file.
-pub(super) struct ServingLock(File);
-
-impl Drop for ServingLock {
-    fn drop(&mut self) {
-        // Closing the file would do, but for a process that is being started at this moment and holds it open too.
-        let _ = self.0.unlock();
-    }
-}
-
-/// Takes the lock that makes a process the only server of a file. A left-over lock file is no lock.
-fn lock(path: &Path) -> Result<ServingLock> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name);
-    let file = file.map_err(|error| at(&name, &format!("cannot be opened: {error}")))?;
-    match file.try_lock() {
-        Ok(()) => Ok(ServingLock(file)),
-        Err(TryLockError::WouldBlock) => Err(at(path, "is in use: another ngoma is already serving this database")),
-        Err(TryLockError::Error(error)) => Err(at(&name, &format!("cannot be locked: {error}"))),
-    }
 }
 
 /// Refuses a file that is not ours, without touching it; makes an empty one that only its owner can read.
@@ -242,13 +231,19 @@ fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
     Ok((count, samples))
 }
 
-/// Reads the key file, or makes it for a database that holds no secret yet; then tries every key on a row it sealed.
+/// Reads the key file and tries every key on a row it sealed; makes it for a database that holds no secret yet.
 ///
-/// A failure is looked at again under the write lock: another process may be rotating the key.
+/// A failure is looked at again under the write lock: another process may be making the key file, or rotating the key.
 fn key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
     try_key_ring(conn, storage).or_else(|_| {
         let _lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
             .map_err(|error| unusable(&storage.path, &error))?;
+        let (count, _) = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
+        let path = &storage.key_file;
+        if count == 0 && !path.exists() {
+            fs::create_dir_all(folder_of(path)).map_err(|error| at(path, &error.to_string()))?;
+            return KeyRing::create(path);
+        }
         try_key_ring(conn, storage)
     })
 }
@@ -257,16 +252,12 @@ fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
     let (count, samples) = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
     let path = &storage.key_file;
     if !path.exists() {
-        if count > 0 {
-            return Err(at(
-                path,
-                &format!(
-                    "is missing, and {count} signing secrets cannot be read without it: restore it from the backup made with this database"
-                ),
-            ));
-        }
-        fs::create_dir_all(folder_of(path)).map_err(|error| at(path, &error.to_string()))?;
-        return KeyRing::create(path);
+        return Err(at(
+            path,
+            &format!(
+                "is missing, and {count} signing secrets cannot be read without it: restore it from the backup made with this database"
+            ),
+        ));
     }
     let ring = KeyRing::read(path)?;
     for (key, (endpoint, secret)) in samples {
@@ -289,8 +280,4 @@ fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseCorrupt) => at(path, "is damaged: restore a backup"),
         _ => at(path, &error.to_string()),
     }
-}
-
-fn at(path: &Path, problem: &str) -> Error {
-    Error::Internal(format!("{} {problem}", path.display()))
 }

@@ -3,9 +3,9 @@
 //! Only [`settle`] and recovery end a claim. A claim is owned by its delivery's key and the number of its attempt: whoever
 //! comes late finds another number there, and changes nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Target, Tx, alerts, attempts, convert, endpoints, targets};
 use crate::{
@@ -24,6 +24,8 @@ use crate::{
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
 /// How long to wait before an endpoint that cannot be read is looked at again.
 const AFTER_UNREADABLE: Duration = Duration::from_secs(60);
+/// Deliveries that follow a change of their endpoint in one transaction: for so long may nobody else write.
+const SLICE: usize = 1000;
 
 /// A delivery that this server alone may attempt, until it is settled or given back.
 #[derive(Debug)]
@@ -83,6 +85,10 @@ fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, most: usize) -> Result<Claimed> 
             return Ok(Claimed { endpoint, claims: Vec::new(), next: Some(tx.now + AFTER_UNREADABLE) });
         }
     };
+    if endpoints::state(tx, endpoint)? != EndpointState::Active {
+        // What is still pending has yet to follow.
+        return Ok(Claimed { endpoint, claims: Vec::new(), next: None });
+    }
     let mut claims = Vec::new();
     let mut rows = tx.conn.prepare_cached(
         "UPDATE delivery SET state = 'claimed', due_at = NULL, started_at = ?2, attempts = attempts + 1, tries = tries + 1
@@ -128,7 +134,7 @@ pub fn waiting(tx: &Tx<'_>) -> Result<Vec<(EndpointKey, Timestamp, bool)>> {
     let mut rows = tx.conn.prepare(
         "SELECT key, timed_out, (SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending'
                                  ORDER BY due_at LIMIT 1) AS due_at
-         FROM endpoint WHERE due_at IS NOT NULL",
+         FROM endpoint WHERE state = 'active' AND due_at IS NOT NULL",
     )?;
     let rows =
         rows.query_map([], |row| Ok((row.get("key")?, convert::moment(row, "due_at")?, row.get("timed_out")?)))?;
@@ -350,53 +356,60 @@ pub(super) fn enqueue(
     Ok(id)
 }
 
-/// Holds what is pending for an endpoint.
-pub(super) fn hold(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
-    tx.conn
-        .prepare_cached("UPDATE delivery SET state = 'held', due_at = NULL WHERE endpoint = ? AND state = 'pending'")?
-        .execute([endpoint])?;
-    Ok(())
-}
-
-/// Makes what is held for an endpoint due at once, each with a fresh schedule.
-pub(super) fn resume(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
-    let resumed = tx
-        .conn
-        .prepare_cached(
-            "UPDATE delivery SET state = 'pending', due_at = ?2, tries = 0 WHERE endpoint = ?1 AND state = 'held'",
-        )?
-        .execute((endpoint, tx.now.millis()))?;
-    if resumed > 0 {
+/// Brings the deliveries of an endpoint where its state wants them: while it is suspended, what is pending is held; while
+/// it is active, what is held is due at once, each with a fresh schedule; when it is deleted, both are cancelled.
+///
+/// A thousand of them at most: the rest is noted, and the writer goes on with it in transactions of its own. Until then
+/// the endpoint's state alone decides what is claimed.
+pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
+    let (to, due_at, from) = match endpoints::state(tx, endpoint)? {
+        EndpointState::Suspended => (State::Held, None, &[State::Pending][..]),
+        EndpointState::Active => (State::Pending, Some(tx.now.millis()), &[State::Held][..]),
+        EndpointState::Deleted => (State::Cancelled, None, &[State::Pending, State::Held][..]),
+    };
+    let mut left = SLICE;
+    for from in from {
+        let mut rows = tx.conn.prepare_cached(&format!(
+            "UPDATE delivery SET state = ?3, due_at = ?4, tries = iif(?4 IS NULL, tries, 0)
+             WHERE key IN (SELECT key FROM delivery WHERE endpoint = ?1 AND state = '{}' LIMIT ?2)",
+            from.name()
+        ))?;
+        left -= rows.execute((endpoint, left, to.name(), due_at))?;
+    }
+    if to == State::Pending && left < SLICE {
         tx.due(endpoint, tx.now);
     }
-    Ok(())
-}
-
-/// Cancels what is pending or held for an endpoint.
-pub(super) fn cancel(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
-    for state in [State::Pending, State::Held] {
-        tx.conn
-            .prepare_cached("UPDATE delivery SET state = 'cancelled', due_at = NULL WHERE endpoint = ? AND state = ?")?
-            .execute((endpoint, state.name()))?;
+    if left == 0 {
+        tx.behind.borrow_mut().insert(endpoint);
     }
     Ok(())
 }
 
-/// How many deliveries are held for an endpoint.
+/// The endpoints whose deliveries have yet to follow them: a stop came in between.
+pub(super) fn behind(conn: &Connection) -> rusqlite::Result<BTreeSet<EndpointKey>> {
+    let has = |state| format!("EXISTS (SELECT 1 FROM delivery WHERE endpoint = endpoint.key AND state = '{state}')");
+    let (pending, held) = (has("pending"), has("held"));
+    let mut rows = conn.prepare(&format!(
+        "SELECT key FROM endpoint WHERE (state != 'active' AND {pending}) OR (state != 'suspended' AND {held})"
+    ))?;
+    rows.query_map([], |row| row.get(0))?.collect()
+}
+
+/// How many deliveries are held for an endpoint, those that have yet to follow its suspension included.
 ///
 /// # Errors
 /// Faults of the database only.
-pub(super) fn held(conn: &rusqlite::Connection, endpoint: EndpointKey) -> Result<u64> {
-    let mut rows = conn.prepare_cached("SELECT count(*) FROM delivery WHERE endpoint = ? AND state = 'held'")?;
+pub(super) fn held(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
+    let mut rows = conn.prepare_cached(
+        "SELECT (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'held')
+              + iif(state = 'suspended', (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'pending'), 0)
+         FROM endpoint WHERE key = ?1",
+    )?;
     Ok(rows.query_row([endpoint], |row| row.get(0))?)
 }
 
 /// The key of an endpoint's delivery.
-pub(super) fn key_of(
-    conn: &rusqlite::Connection,
-    endpoint: EndpointKey,
-    id: DeliveryId,
-) -> Result<Option<DeliveryKey>> {
+pub(super) fn key_of(conn: &Connection, endpoint: EndpointKey, id: DeliveryId) -> Result<Option<DeliveryKey>> {
     let mut rows = conn.prepare_cached("SELECT key FROM delivery WHERE id = ? AND endpoint = ?")?;
     Ok(rows.query_row((id.to_bytes(), endpoint), |row| row.get(0)).optional()?)
 }

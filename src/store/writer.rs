@@ -4,19 +4,25 @@
 //! So an answer means: committed, and with `durability = "full"` synced to disk.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot, watch,
+};
 
 use super::{
     convert::is_full,
+    files::ServingLock,
     handover::{News, Room},
     keyring::KeyRing,
-    open::ServingLock,
+    queue,
     steps::Steps,
     targets::Targets,
 };
@@ -36,13 +42,22 @@ pub struct Tx<'a> {
     pub(super) conn: &'a Connection,
     /// The moment of the transaction.
     pub now: Timestamp,
+    /// How many commits had news before it.
+    pub told: u64,
     pub(super) keys: &'a KeyRing,
     pub(super) targets: &'a RefCell<Targets>,
     pub(super) room: &'a Room,
     pub(super) news: RefCell<News>,
+    /// Endpoints that have changed, and not all of whose deliveries have followed.
+    pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
 }
 
 impl Tx<'_> {
+    /// By how many milliseconds this transaction has moved every due time.
+    pub fn shifted(&self) -> i64 {
+        self.news.borrow().shifted
+    }
+
     /// Something of this endpoint is due at this moment.
     pub(super) fn due(&self, endpoint: EndpointKey, at: Timestamp) {
         self.news.borrow_mut().due.push((endpoint, at));
@@ -91,26 +106,37 @@ pub(super) struct Writer {
     pub(super) targets: RefCell<Targets>,
     pub(super) room: Arc<Room>,
     pub(super) news: mpsc::UnboundedSender<News>,
+    /// Endpoints whose deliveries have yet to follow them; only a server sees to that.
+    pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
+    /// The last commit failed: nothing is begun unasked.
+    pub(super) failed: Cell<bool>,
     /// How many commits had news.
     pub(super) told: watch::Sender<u64>,
     /// Set once when the disk cannot be trusted any more.
     pub(super) broken: watch::Sender<Option<String>>,
     /// After the connection: whoever takes the lock next finds the file closed.
-    pub(super) _lock: Option<ServingLock>,
+    pub(super) lock: Option<ServingLock>,
 }
 
 impl Writer {
     /// Runs until every handle is gone, or until the disk fails.
     pub(super) fn run(mut self) {
-        while let Some(first) = self.queue.blocking_recv() {
-            let mut group = vec![first];
+        loop {
+            let behind = self.behind.borrow().first().copied();
+            let mut group = Vec::new();
+            if behind.is_none() || self.failed.get() {
+                let Some(first) = self.queue.blocking_recv() else { return };
+                group.push(first);
+            }
             while group.len() < MAX_GROUP {
                 match self.queue.try_recv() {
                     Ok(write) => group.push(write),
+                    Err(TryRecvError::Disconnected) if group.is_empty() => return,
                     Err(_) => break,
                 }
             }
-            if let Err(fatal) = self.commit(group) {
+            group.extend(behind.map(|endpoint| write(move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
+            if let Err(fatal) = self.commit(group, behind) {
                 tracing::error!(error = %fatal, "the database cannot be written: stopping, so that a restart can recover");
                 self.broken.send_replace(Some(fatal));
                 return;
@@ -119,17 +145,23 @@ impl Writer {
     }
 
     /// One group, one transaction. `Err` only for a fault after which nothing on the disk can be relied on.
-    fn commit(&self, group: Vec<Write>) -> Result<(), String> {
+    fn commit(&self, group: Vec<Write>, behind: Option<EndpointKey>) -> Result<(), String> {
         let mut answers = Vec::with_capacity(group.len());
         let mut failed = self.execute("BEGIN IMMEDIATE").err();
+        // Looked at within the transaction: the first of another server comes after this one, or this one is given up.
+        if let Some(lost) = self.lock.as_ref().and_then(ServingLock::lost) {
+            return Err(lost);
+        }
         // The moment is taken when the lock is: another process may have held it for seconds.
         let tx = Tx {
             conn: &self.conn,
             now: self.clock.now(),
+            told: *self.told.borrow(),
             keys: &self.keys,
             targets: &self.targets,
             room: &self.room,
             news: RefCell::default(),
+            behind: RefCell::default(),
         };
         let changes = self.conn.total_changes();
         let uptime = self.clock.uptime();
@@ -160,11 +192,9 @@ impl Writer {
             failed = steps.note(&tx, self.conn.total_changes() > changes).err();
         }
         let failed = failed.or_else(|| self.execute("COMMIT").err());
+        self.failed.set(failed.is_some());
         let Some(error) = failed else {
-            if let Some(steps) = &self.steps {
-                steps.committed(tx.now, uptime);
-            }
-            self.tell(tx.news.into_inner());
+            self.committed(tx, uptime, behind);
             answers.into_iter().for_each(|answer| answer(None));
             return Ok(());
         };
@@ -181,6 +211,19 @@ impl Writer {
         tracing::warn!(error = error_text, "nothing of these writes was stored");
         answers.into_iter().for_each(|answer| answer(Some(told.clone())));
         if fatal { Err(error_text) } else { Ok(()) }
+    }
+
+    /// Takes note of what is on disk now.
+    fn committed(&self, tx: Tx<'_>, uptime: Duration, followed: Option<EndpointKey>) {
+        if let Some(steps) = &self.steps {
+            steps.committed(tx.now, uptime);
+        }
+        if self.lock.is_some() {
+            let mut behind = self.behind.borrow_mut();
+            followed.map(|endpoint| behind.remove(&endpoint));
+            behind.extend(tx.behind.into_inner());
+        }
+        self.tell(tx.news.into_inner());
     }
 
     /// Hands the news of a commit over, before anybody is answered. Nobody listens where nothing is served.

@@ -1,9 +1,14 @@
 //! What a database holds before a server starts on it, made by the library itself: no SQL here.
 
-use std::{path::Path, thread, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use ngoma::{
-    clock::SharedClock,
+    clock::{SharedClock, SystemClock},
     config::{Config, Storage},
     domain::{
         endpoint::{EventFilter, TargetUrl},
@@ -24,6 +29,8 @@ pub const PROFILE: &str = "asilichain";
 pub const KIND: &str = "batch.exported";
 /// Events published in one transaction.
 const AT_ONCE: usize = 500;
+/// The last one to close the file has removed its log by then.
+const LAST_CLOSES: Duration = Duration::from_secs(3);
 /// What stands before an event's number.
 pub const NUMBER: &str = r#"{"n":"#;
 
@@ -114,10 +121,15 @@ impl Store {
 
     /// Closes it, and waits until the file is whole.
     pub fn close(self) {
-        let log = self.storage.path.with_extension("db-wal");
+        let folder = self.folder().to_owned();
         drop(self.db);
-        while log.exists() {
+        let watch = Instant::now();
+        while self.storage.path.with_extension("db-wal").exists() {
             thread::sleep(Duration::from_millis(2));
+            if watch.elapsed() > LAST_CLOSES {
+                // Two that are closed at the same moment each take the other for the last.
+                return Self::open(&folder, Arc::new(SystemClock)).close();
+            }
         }
     }
 }

@@ -1,9 +1,18 @@
 //! The API attacked by schemathesis, other people's code: from the contract it makes requests that keep to it and requests
 //! that break it, and judges each answer by the contract.
 
-use std::{env, process::Stdio};
+use std::{
+    env, io,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use rusqlite::Connection;
+use serde_json::json;
 
 use crate::{
     children::schemathesis,
@@ -19,12 +28,27 @@ const EXAMPLES: &str = "20";
 const NOT_APPLICABLE: &str = "positive_data_acceptance";
 
 fn attack_as(holder: Holder, scopes: &str) {
+    let inside = Arc::new(AtomicBool::new(false));
+    let is_inside = Arc::clone(&inside);
     let world = World::with(|wish: &mut Wish| {
-        // Nothing is sent, not even to this machine.
+        // Nothing is sent, not even to this machine; and that is where every name leads.
         wish.config.egress.allow.clear();
+        wish.look_up = Arc::new(move |_, port| match is_inside.load(Ordering::SeqCst) {
+            true => Ok(vec![([127, 0, 0, 1], port).into()]),
+            false => Err(io::ErrorKind::NotFound.into()),
+        });
         // So that more than the first hundred registrations come to something.
         wish.config.limits.webhooks_per_account = 1000;
     });
+    // Somebody for each event that the attacker publishes.
+    let url = "http://inside.example/";
+    world.coop().webhook(url, &["*"], "s");
+    world.customer().post("/v1/webhooks", json!({ "callback_url": url })).expect(201);
+    inside.store(true, Ordering::SeqCst);
+    // Its look-up is remembered for a second.
+    world.move_clock(Duration::from_secs(2));
+    let event = json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} });
+    world.coop().post("/events", event).expect(202);
     let token = world.token_for(holder, scopes);
     let seed = env::var("TEST_SEED").unwrap_or_else(|_| "53".to_owned());
     let attack = schemathesis()
@@ -46,10 +70,12 @@ fn attack_as(holder: Holder, scopes: &str) {
     assert!(count >= 300, "hardly anything was tried: {figures}");
     println!("attack: seed {seed}, {}", figures.trim());
     let database = Connection::open(world.database()).expect("the file");
-    let answered: u64 = database
-        .query_row("SELECT count(*) FROM attempt WHERE status IS NOT NULL", [], |row| row.get(0))
-        .expect("a count");
-    assert_eq!(answered, 0, "nothing left this process");
+    let count = |sql: &str| -> u64 { database.query_row(sql, [], |row| row.get(0)).expect("a count") };
+    let attempts = count("SELECT count(*) FROM attempt");
+    println!("attack: {attempts} attempts");
+    assert!(attempts > 0, "something was to be sent");
+    let blocked = count("SELECT count(*) FROM attempt WHERE failure = 'blocked' AND status IS NULL");
+    assert_eq!(blocked, attempts, "nothing left this process");
 }
 
 #[test]

@@ -326,7 +326,8 @@ fn a_port_that_is_taken_is_a_sentence() {
     let folder = tempfile::tempdir().expect("a folder");
     let taken = Receiver::new();
     let listen = format!("127.0.0.1:{}", taken.port());
-    let (code, _, err) = run(folder.path(), &["serve", "--listen", &listen]);
+    let serve = &mut ngoma(folder.path(), &["serve", "--listen", &listen]);
+    let (code, _, err) = finish(serve.env("NGOMA_LOG__LEVEL", "info"));
     assert!(code == 1 && err.contains(&listen) && err.starts_with("ngoma: cannot listen"), "{err}");
 }
 

@@ -4,6 +4,7 @@ use std::{fs, process::Command};
 
 use crate::{
     flaky::Flaky,
+    program::finish,
     site::{SECRET, Server, Site, event_of, publish},
 };
 
@@ -13,7 +14,7 @@ const SYNCS: &str = "trace=fsync,fdatasync";
 const WELL: (u64, u64) = (100, 0);
 
 /// strace, which must be there and be let trace.
-fn strace_works() {
+pub fn strace_works() {
     let tried = Command::new("strace").args(["-f", "-e", SYNCS, "-o", "/dev/null", "true"]).output();
     let tried = tried.expect("strace is missing: run the suite by tests/run, which installs it");
     let said = String::from_utf8_lossy(&tried.stderr);
@@ -26,7 +27,7 @@ fn traced(site: &Site, more: &[&str]) -> Server {
     let trace = site.folder().join("trace");
     let trace = trace.to_str().expect("a path");
     let options = [&["-D", "-f", "-qq", "-e", SYNCS, "-o", trace], more].concat();
-    site.start_by(&mut site.command_under("strace", &options))
+    site.start_by(&mut site.under("strace", &options, &site.command()))
 }
 
 /// The syncs of the trace, once program and tracer have ended.
@@ -55,6 +56,29 @@ fn with_full_durability_each_202_is_synced_and_with_normal_it_is_not() {
     println!("syncs of {EVENTS} events: full {full} (start {full_start}), normal {normal} (start {normal_start})");
     assert!(full >= full_start + EVENTS, "{full} syncs for a start ({full_start}) and {EVENTS} events");
     assert!(normal <= normal_start + EVENTS / 10, "{normal} syncs for a start ({normal_start}) and {EVENTS} events");
+}
+
+#[test]
+fn the_old_key_goes_only_when_every_row_that_no_longer_needs_it_is_synced() {
+    strace_works();
+    let mut site = Site::new();
+    site.set("STORAGE__DURABILITY", "normal");
+    // It has the file open all the while, as a server has: closing it syncs nothing.
+    let server = site.start();
+    server.coop().webhook("http://127.0.0.1:1/", &["*"], SECRET);
+    let trace = site.folder().join("trace");
+    let options = ["-f", "-qq", "-y", "-e", "trace=/write|sync|rename", "-o", trace.to_str().expect("a path")];
+    let rotate = site.command_of(&["key", "rotate"]);
+    let (code, _, said) = finish(&mut site.under("strace", &options, &rotate));
+    assert_eq!(code, 0, "{said}");
+    let trace = fs::read_to_string(trace).expect("a trace");
+    let lines: Vec<&str> = trace.lines().collect();
+    let old_key_goes = lines.iter().rposition(|line| line.contains("rename") && line.contains("ngoma.key.new"));
+    let before = &lines[..old_key_goes.expect("the key file is replaced")];
+    let last = |call| before.iter().rposition(|line| line.contains(call) && line.contains("ngoma.db-wal"));
+    let (written, synced) = (last("write").expect("rows are written"), last("sync"));
+    assert!(synced > Some(written), "{:#?}", &before[written..]);
+    server.stop();
 }
 
 #[test]

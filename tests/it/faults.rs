@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     program::{Running, finish, ngoma, word_after},
     receiver::{Receiver, Reply},
-    world::{COOP, Client, Holder, Wish, World},
+    world::{COOP, Client, Holder, Wish, World, together},
 };
 
 #[test]
@@ -83,19 +83,24 @@ fn names_that_hang_keep_no_healthy_name_waiting() {
         });
     });
     let coop = world.coop();
-    for number in 0..6 {
-        let url = format!("http://hanging-{number}.example/");
-        let body = json!({ "url": url, "events": ["loan.repaid"], "cooperative_id": COOP });
-        coop.post("/webhooks", body).expect(201);
-    }
     let receiver = Receiver::new();
     coop.webhook(&format!("http://healthy.example:{}/", receiver.port()), &["dds.filed"], "s");
+    let register = |number: usize| -> Box<dyn FnOnce() + Send> {
+        let url = format!("http://hanging-{number}.example/");
+        let body = json!({ "url": url, "events": ["loan.repaid"], "cooperative_id": COOP });
+        let coop = coop.clone();
+        Box::new(move || drop(coop.post("/webhooks", body).expect(201)))
+    };
+    // More than there are threads.
+    together((0..40).map(register).collect());
     for _ in 0..3 {
+        // Addresses are remembered for a second.
+        world.move_clock(Duration::from_secs(2));
         coop.publish("loan.repaid", json!({}));
         coop.publish("dds.filed", json!({}));
     }
     receiver.wait_for(3);
-    assert_eq!(asked.load(Ordering::SeqCst), 6, "each name is looked up once at a time");
+    assert_eq!(asked.load(Ordering::SeqCst), 8, "they have half of the threads, one for each name");
     drop(release);
     world.settle();
 }

@@ -1,8 +1,13 @@
 //! Whatever comes in: generated texts for every parser that reads what others write. JSON has stories of its own.
 
-use std::{fs, io, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use ngoma::{
     config::Config,
     domain::{
@@ -44,6 +49,26 @@ const DENIED: [&str; 22] = [
     "255.255.255.255/32",
     "100.100.100.200/32",
     "192.0.0.192/32",
+];
+
+/// The same of IPv6, within the one block that is public.
+const DENIED_V6: [&str; 4] = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
+const PUBLIC_V6: &str = "2000::/3";
+
+/// Blocks whose edges are worth a look too.
+const SPECIAL_V6: [&str; 8] =
+    [PUBLIC_V6, "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "ff00::/8", "fd00:ec2::254/128"];
+
+/// How an IPv6 address holds an IPv4 one: the first address of the block, the bits after the held one, and whether those
+/// of the held one are turned around.
+const HOLDERS: [(&str, u32, bool); 7] = [
+    ("2002::", 80, false),
+    ("64:ff9b::", 0, false),
+    ("64:ff9b:1::", 0, false),
+    ("2001::", 64, false),
+    ("2001::", 0, true),
+    ("::ffff:0:0", 0, false),
+    ("::", 0, false),
 ];
 
 fn few() -> ProptestConfig {
@@ -106,6 +131,37 @@ fn address() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![3 => edge, 1 => any::<u32>().prop_map(Ipv4Addr::from)]
 }
 
+fn is_denied(address: Ipv4Addr) -> bool {
+    DENIED.iter().any(|block| block.parse::<Ipv4Net>().expect("a block").contains(&address))
+}
+
+/// An IPv6 address: near an edge, one that holds an IPv4 address, or any.
+fn address_v6() -> impl Strategy<Value = Ipv6Addr> {
+    let blocks = DENIED_V6.iter().chain(&SPECIAL_V6).map(|block| block.parse().expect("a block"));
+    let edge = (select(blocks.collect::<Vec<Ipv6Net>>()), any::<bool>(), -2_i128..3).prop_map(|(block, last, by)| {
+        let edge = if last { block.broadcast() } else { block.network() };
+        Ipv6Addr::from(u128::from(edge).wrapping_add_signed(by))
+    });
+    let holder = (select(&HOLDERS[..]), address(), any::<u128>()).prop_map(|((first, after, turned), held, rest)| {
+        let held = if turned { !u32::from(held) } else { u32::from(held) };
+        let first = u128::from(first.parse::<Ipv6Addr>().expect("an address"));
+        Ipv6Addr::from(first | u128::from(held) << after | rest & ((1 << after) - 1))
+    });
+    prop_oneof![2 => edge, 4 => holder, 1 => any::<u128>().prop_map(Ipv6Addr::from)]
+}
+
+fn is_denied_v6(address: Ipv6Addr) -> bool {
+    let within = |block: &str| block.parse::<Ipv6Net>().expect("a block").contains(&address);
+    let denied = !within(PUBLIC_V6) || DENIED_V6.into_iter().any(within);
+    address.to_ipv4_mapped().map_or(denied, is_denied)
+}
+
+fn spellings_v6(address: Ipv6Addr) -> Vec<String> {
+    let full: Vec<String> = address.segments().map(|part| format!("{part:04X}")).to_vec();
+    let [.., a, b, c, d] = address.octets();
+    vec![format!("[{address}]"), format!("[{}]", full.join(":")), format!("[{}:{a}.{b}.{c}.{d}]", full[..6].join(":"))]
+}
+
 /// The spellings of an address that URL parsers, or resolvers, understand.
 fn spellings(address: Ipv4Addr) -> Vec<String> {
     let number = u32::from(address);
@@ -137,6 +193,13 @@ fn guard() -> Guard {
         std::sync::Arc::new(ngoma::clock::SystemClock),
     )
     .expect("a guard")
+}
+
+fn is_judged(guard: &Guard, host: &str, denied: bool) -> Result<(), TestCaseError> {
+    let target = TargetUrl::parse(&format!("http://{host}:81/"), 2048);
+    let judged = target.and_then(|target| guard.vet(&target));
+    prop_assert_eq!(judged.is_err(), denied, "{}: {:?}", host, judged);
+    Ok(())
 }
 
 /// Ids that a text may be.
@@ -251,11 +314,18 @@ proptest! {
     fn an_address_is_judged_alike_in_every_spelling(addresses in prop::collection::vec(address(), 20)) {
         let guard = guard();
         for address in addresses {
-            let denied = DENIED.iter().any(|block| block.parse::<Ipv4Net>().expect("a block").contains(&address));
             for host in spellings(address) {
-                let target = TargetUrl::parse(&format!("http://{host}:81/"), 2048);
-                let judged = target.and_then(|target| guard.vet(&target));
-                prop_assert_eq!(judged.is_err(), denied, "{} is {}: {:?}", host, address, judged);
+                is_judged(&guard, &host, is_denied(address))?;
+            }
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_judged_alike_in_every_spelling_and_by_what_it_holds(addresses in prop::collection::vec(address_v6(), 20)) {
+        let guard = guard();
+        for address in addresses {
+            for host in spellings_v6(address) {
+                is_judged(&guard, &host, is_denied_v6(address))?;
             }
         }
     }

@@ -1,10 +1,12 @@
-//! What the suite shows, and what it must not: tests/run greps the one for the other.
+//! What the suite shows, and what it must not: tests/leaks greps the one for the other.
 //!
 //! With `TEST_LEAKS` set, every log line of the servers at trace level, every panic, every answer of the API and every line of
-//! the built program is appended to that file; to the one that `TEST_SECRETS` names, every token and every signing secret. What
-//! is made to be shown is not: the answer to a registration that sent no secret, `token create`, and the tokens of `--dev`.
+//! the built program is appended to that file; to the one that `TEST_SECRETS` names, every token and every signing secret, in
+//! every form that tells it. What is made to be shown is not kept: the answer to a registration that sent no secret, `token
+//! create`, and the tokens of `--dev`.
 
 use std::{
+    collections::BTreeSet,
     env,
     fs::{File, OpenOptions},
     io::{self, Write},
@@ -13,8 +15,14 @@ use std::{
     sync::{Mutex, Once, OnceLock},
 };
 
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD},
+};
+use ngoma::domain::token;
 use serde_json::Value;
 use tracing_subscriber::{EnvFilter, fmt};
+use url::form_urlencoded;
 
 use crate::receiver::lock;
 
@@ -46,8 +54,38 @@ pub fn shown(text: &str) {
 pub fn secret(text: &str) {
     static SECRETS: OnceLock<Kept> = OnceLock::new();
     if text.len() >= SECRET_ENOUGH {
-        append(SECRETS.get_or_init(|| file("TEST_SECRETS")), text);
+        append(SECRETS.get_or_init(|| file("TEST_SECRETS")), &Vec::from_iter(forms(text)).join("\n"));
     }
+}
+
+/// Whatever tells a token or a signing secret: the text, quoted or in a URL; its bytes, or those of the key that it encodes,
+/// in base64, in hexadecimal and as a list of numbers. Prefix and checksum are left out, for they are no secret.
+pub fn forms(text: &str) -> BTreeSet<String> {
+    let (digits, rest) = (text.strip_prefix(token::PREFIX), text.strip_prefix("whsec_"));
+    let key = rest.and_then(|rest| BASE64_STANDARD.decode(rest).ok());
+    let core = match (digits, rest) {
+        (Some(digits), _) => digits.get(..43).unwrap_or(digits),
+        (_, Some(rest)) => rest.trim_end_matches('='),
+        _ => text,
+    };
+    let quoted = |text: String| text.trim_matches('"').to_owned();
+    let mut forms = BTreeSet::from([
+        core.to_owned(),
+        quoted(format!("{core:?}")),
+        quoted(Value::from(core).to_string()),
+        form_urlencoded::byte_serialize(core.as_bytes()).collect(),
+    ]);
+    for bytes in [Some(core.as_bytes()), key.as_deref()].into_iter().flatten() {
+        forms.insert(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+        forms.insert(format!("{bytes:?}").trim_matches(['[', ']']).to_owned());
+        for before in 0..3 {
+            // In the middle of what is encoded: the digits that hold nothing else.
+            let encoded = BASE64_STANDARD_NO_PAD.encode([&[0; 3][..before], bytes].concat());
+            let encoded = &encoded[(before * 8).div_ceil(6)..(before + bytes.len()) * 8 / 6];
+            forms.extend([encoded.to_owned(), encoded.replace('+', "-").replace('/', "_")]);
+        }
+    }
+    forms
 }
 
 /// Keeps every log line of this process from now on, and every panic.

@@ -15,8 +15,8 @@ use ngoma::{
 use serde_json::{Value, json};
 
 use crate::{
-    receiver::{PATIENCE, Receiver},
-    world::{Answer, COOP, Client, Holder, Wish, World},
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{Answer, COOP, Client, Holder, OTHER_COOP, Wish, World},
 };
 
 const TARGET: &str = "http://127.0.0.1:1/";
@@ -321,4 +321,33 @@ fn by_default_no_more_writes_wait_than_connections_can_ask_for() {
     // Each holds its body: so much memory at most, in MiB.
     let most = (usual.limits.waiting_writes * usual.server.max_body_bytes) >> 20;
     assert!(usual.limits.waiting_writes <= usual.limits.connections && most <= 256, "{most} MiB");
+}
+
+#[test]
+fn an_account_may_have_two_tests_under_way_and_leaves_the_others_a_place() {
+    let world = World::new();
+    let (hanging, healthy) = (Receiver::new(), Receiver::new());
+    hanging.always(Reply::Gate(200));
+    let test = |client: &Client, webhook: &str| client.send("POST", &format!("/webhooks/{webhook}/test"), &[], None);
+    let coop = world.coop();
+    let webhook = coop.webhook(&hanging.url(), &["*"], "s");
+    let (ended, ends) = mpsc::channel();
+    for _ in 0..12 {
+        let (coop, webhook, ended) = (coop.clone(), webhook.clone(), ended.clone());
+        thread::spawn(move || ended.send(test(&coop, &webhook)));
+    }
+    for _ in 0..10 {
+        let refused = ends.recv_timeout(PATIENCE / 6).expect("it is told that there is no place");
+        assert_eq!(refused.code(503), "UNAVAILABLE");
+    }
+    assert_eq!(hanging.posts().len(), 2);
+    let other = world.client(&world.token_for(Holder::Account(OTHER_COOP.to_owned()), "webhooks,events"));
+    let body = json!({ "url": healthy.url(), "events": ["*"], "cooperative_id": OTHER_COOP });
+    let made = other.post("/webhooks", body).expect(201);
+    let answer = test(&other, made["webhook_id"].as_str().expect("an id")).expect(200);
+    assert_eq!(answer["delivered"], true);
+    hanging.open_gate();
+    for _ in 0..2 {
+        assert_eq!(ends.recv_timeout(PATIENCE).expect("it ends").expect(200)["delivered"], true);
+    }
 }

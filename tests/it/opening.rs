@@ -2,17 +2,21 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use ngoma::store::{self, Db, KeyRing};
+use ngoma::{
+    config::Durability,
+    store::{self, Db, KeyRing},
+};
 use rusqlite::Connection;
 use serde_json::json;
 
 use crate::{
     receiver::{Receiver, Reply},
+    site::{Site, event_of, publish},
     world::World,
 };
 
@@ -64,6 +68,46 @@ fn a_second_server_on_the_same_file_is_refused_and_the_first_goes_on() {
     world.settle();
     receiver.only();
     assert!(open(&world, true).is_err(), "nor does a command let one in");
+}
+
+#[test]
+fn by_another_name_of_the_file_no_second_server_gets_in() {
+    let mut world = World::new();
+    let aside = tempfile::tempdir().expect("a folder");
+    let (folder, file) = (aside.path().join("alias"), aside.path().join("alias.db"));
+    symlink(world.folder(), &folder).expect("a link to the folder");
+    symlink(world.database(), &file).expect("a link to the file");
+    for path in [folder.join("ngoma.db"), file] {
+        world.config.storage.path = path;
+        let refusal = open(&world, true).expect_err("there is a server already").to_string();
+        assert!(refusal.contains("another ngoma is already serving this database"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_server_whose_lock_file_is_taken_away_stops_and_says_so() {
+    let site = Site::new();
+    let mut first = site.start();
+    fs::remove_file(beside(&site.database(), ".lock")).expect("removed");
+    let second = site.start();
+    // Nobody asks it anything: it looks by itself.
+    assert_eq!(first.running.wait().code(), Some(1));
+    let log = first.running.log();
+    assert!(log.contains("ngoma.db.lock") && log.contains("another server may have the database by now"), "{log}");
+    event_of(&publish(&second.coop(), "after").expect("the second one serves"));
+    second.stop();
+}
+
+#[test]
+fn the_writer_syncs_as_the_config_says() {
+    let mut world = World::new();
+    world.stop();
+    for durability in [Durability::Full, Durability::Normal] {
+        world.config.storage.durability = durability;
+        world.start();
+        assert_eq!(world.block_on(world.db().write(store::durability)), Ok(durability));
+        world.stop();
+    }
 }
 
 #[test]
@@ -189,17 +233,4 @@ fn a_checkpoint_that_was_cut_off_loses_nothing() {
     world.config.storage.path = copy;
     world.start();
     assert_eq!(world.coop().status(&webhook), "ACTIVE");
-}
-
-#[test]
-fn every_file_is_for_its_owner_only() {
-    let world = World::new();
-    let mut names = Vec::new();
-    for file in fs::read_dir(world.folder()).expect("a folder").flatten() {
-        let mode = file.metadata().expect("a file").permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{:?}", file.file_name());
-        names.push(file.file_name().into_string().expect("a name"));
-    }
-    names.sort();
-    assert_eq!(names, ["ngoma.db", "ngoma.db-shm", "ngoma.db-wal", "ngoma.db.lock", "ngoma.key"]);
 }

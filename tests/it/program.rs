@@ -13,7 +13,10 @@ use crate::{
     receiver::{PATIENCE, lock},
 };
 
-/// A command line of the built program that works in this folder, with no environment of ours.
+/// Everything, of the libraries too whose words the program leaves out by itself: what it writes is searched for secrets.
+const TRACE: &str = "trace,poem=trace,rusqlite_migration=trace,ureq=trace,ureq_proto=trace,hyper=trace";
+
+/// A command line of the built program that works in this folder, with nothing of our environment. It logs at trace level.
 pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ngoma"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
@@ -22,6 +25,7 @@ pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    command.env("NGOMA_LOG__LEVEL", TRACE);
     command
 }
 

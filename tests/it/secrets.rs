@@ -101,27 +101,63 @@ fn the_key_is_rotated_while_the_server_serves() {
     deliver(&world, &world.coop(), &hooks);
 }
 
+/// A webhook whose secret was replaced: the receiver, and both secrets in turn.
+struct Renewed {
+    receiver: Receiver,
+    secrets: [SigningSecret; 2],
+}
+
+/// Gives a webhook another secret. The one it had must go on signing too.
+fn renew(coop: &Client, (receiver, old): (Receiver, String), new: &str) -> Renewed {
+    let all = coop.get("/webhooks").expect(200);
+    let own = all.as_array().expect("a list").iter().find(|webhook| webhook["url"] == receiver.url()).expect("its own");
+    let webhook = own["webhook_id"].as_str().expect("an id");
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "secret": new })).expect(200);
+    let secrets = [old, new.to_owned()].map(|secret| SigningSecret::parse(secret).expect("a secret"));
+    Renewed { receiver, secrets }
+}
+
+/// Publishes, and verifies both signatures of what each of these receivers gets.
+fn deliver_to_renewed(world: &World, coop: &Client, renewed: &[Renewed]) {
+    coop.publish("dds.filed", json!({ "dds_id": "DDS-1" }));
+    world.settle();
+    for Renewed { receiver, secrets } in renewed {
+        let post = receiver.last();
+        let header = post.header("webhook-signature");
+        for (secret, which) in secrets.iter().zip(["former", "present"]) {
+            let verified = secret.verifies_standard(post.header("webhook-id"), world.now(), &post.body, header);
+            assert!(verified, "the {which} one signs");
+        }
+    }
+}
+
 #[test]
 fn a_registration_or_a_new_secret_during_a_rotation_is_kept() {
+    const RENEWED: usize = 40;
     let mut world = world();
     let coop = world.coop();
     let mut hooks: Vec<(Receiver, String)> = (0..5).map(|_| hook(&coop)).collect();
+    let mut renewed: Vec<_> = (0..5).map(|_| renew(&coop, hook(&coop), "renewed before the rotation")).collect();
     let folder = world.folder().to_owned();
     let rotating = thread::spawn(move || (0..4).for_each(|_| drop(rotate(&folder))));
     while !rotating.is_finished() {
-        if hooks.len() < 60 {
+        if renewed.len() < RENEWED {
             hooks.push(hook(&coop));
+            renewed.push(renew(&coop, hook(&coop), &format!("renewed during the rotation, {}", renewed.len())));
         }
         deliver(&world, &coop, &hooks[..1]);
     }
     rotating.join().expect("no panic");
+    assert!(renewed.len() > 5, "some came during the rotation");
     rotate(world.folder());
     let key = keys(&world);
     assert!(key.len() == 1 && sealed(&world).iter().all(|sealed| sealed[1] == key[0].0));
-    deliver(&world, &coop, &hooks);
+    deliver_to_renewed(&world, &coop, &renewed);
     world.stop();
     world.start();
-    deliver(&world, &world.coop(), &hooks);
+    let coop = world.coop();
+    deliver(&world, &coop, &hooks);
+    deliver_to_renewed(&world, &coop, &renewed);
 }
 
 #[test]
@@ -190,22 +226,31 @@ fn tokens_and_secrets_are_in_none_of_the_files() {
 
 #[test]
 fn a_secret_that_was_replaced_is_not_in_the_file_any_more() {
+    const WEBHOOKS: usize = 12;
     let world = world();
     let coop = world.coop();
-    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], OWN);
-    let first = sealed(&world)[0].clone();
-    // The first one signs too for a while, so it stays beside the second; the third takes its place.
-    for secret in ["the second of them", "the third of them"] {
-        coop.patch(&format!("/webhooks/{webhook}"), json!({ "secret": secret })).expect(200);
+    let webhooks: Vec<String> =
+        (0..WEBHOOKS).map(|_| coop.webhook("http://127.0.0.1:1/", &["*"], "a short one")).collect();
+    let first = sealed(&world);
+    assert_eq!(first.len(), WEBHOOKS);
+    // Longer ones: each row finds another place, and most another page. The first one signs too for a while, so it stays
+    // beside the second; the third takes its place.
+    for secret in ["2", "3"] {
+        for webhook in &webhooks {
+            coop.patch(&format!("/webhooks/{webhook}"), json!({ "secret": secret.repeat(256) })).expect(200);
+        }
     }
-    assert!(!sealed(&world).contains(&first));
+    let now = sealed(&world);
+    assert_eq!(now.len(), 2 * WEBHOOKS);
     let file = Connection::open(world.database()).expect("the file");
     let busy: i64 = file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).expect("a checkpoint");
     assert_eq!(busy, 0, "nobody reads meanwhile");
-    assert!(holds(&world.database(), &sealed(&world)[0]), "the one that signs is there");
+    assert!(now.iter().all(|sealed| holds(&world.database(), sealed)), "those that sign are there");
     for name in ["ngoma.db", "ngoma.db-wal"] {
+        let file = world.folder().join(name);
         // The nonce and the first bytes after it: a page that is written anew may split what it frees.
-        assert!(!holds(&world.folder().join(name), &first[2..40]), "{name}");
+        let left = first.iter().filter(|sealed| holds(&file, &sealed[2..40])).count();
+        assert_eq!(left, 0, "of {WEBHOOKS} that were replaced, in {name}");
     }
 }
 

@@ -51,7 +51,6 @@ impl Site {
         site.set("SERVER__LISTEN", "127.0.0.1:0").set("LIMITS__REQUESTS_PER_MINUTE", "0");
         site.set("EGRESS__ALLOW_HTTP", "true").set("EGRESS__PUBLIC", "false").set("EGRESS__ALLOW", "[\"127.0.0.0/8\"]");
         site.set("ASILICHAIN__WAITS", &format!("[{}]", vec!["\"10ms\""; MANY_SHORT_WAITS].join(",")));
-        site.set("LOG__LEVEL", "warn");
         site
     }
 
@@ -91,7 +90,12 @@ impl Site {
 
     /// The command that serves.
     pub fn command(&self) -> Command {
-        let mut command = ngoma(&self.folder, &["serve"]);
+        self.command_of(&["serve"])
+    }
+
+    /// Any command of the program, with the settings of the site.
+    pub fn command_of(&self, arguments: &[&str]) -> Command {
+        let mut command = ngoma(&self.folder, arguments);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -108,12 +112,11 @@ impl Site {
         Server { running, base, token: self.token.clone(), customer_token: self.customer_token.clone() }
     }
 
-    /// Under another program that starts it with these arguments, such as a tracer.
-    pub fn command_under(&self, program: &str, arguments: &[&str]) -> Command {
-        let serve = self.command();
+    /// A command under another program that starts it with these arguments, such as a tracer.
+    pub fn under(&self, program: &str, arguments: &[&str], inner: &Command) -> Command {
         let mut command = Command::new(program);
-        command.args(arguments).arg(serve.get_program()).args(serve.get_args()).current_dir(&self.folder);
-        for (name, value) in serve.get_envs() {
+        command.args(arguments).arg(inner.get_program()).args(inner.get_args()).current_dir(&self.folder);
+        for (name, value) in inner.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
@@ -139,6 +142,16 @@ impl Site {
 impl Server {
     pub fn coop(&self) -> Client {
         Client::at(&self.base, &self.token)
+    }
+
+    /// A client with another token than those of the site.
+    pub fn client(&self, token: &str) -> Client {
+        Client::at(&self.base, token)
+    }
+
+    /// Its address and port.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
     }
 
     pub fn customer(&self) -> Client {

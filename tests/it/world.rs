@@ -200,7 +200,9 @@ impl World {
         let rest = async move {
             // What was committed before now has moved the count by now.
             db.write_in_turn(|_| Ok(())).await.expect("the writer answers");
-            let calm = |pulse: &Pulse| pulse.busy == 0 && pulse.at == clock.now() && pulse.heard == *told.borrow();
+            let calm = |pulse: &Pulse| {
+                pulse.busy == 0 && pulse.wanted == 0 && pulse.at == clock.now() && pulse.heard == *told.borrow()
+            };
             pulse.wait_for(calm).await.map(drop)
         };
         let rest = running.runtime.block_on(async { tokio::time::timeout(PATIENCE, rest).await });

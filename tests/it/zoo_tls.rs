@@ -91,6 +91,19 @@ fn a_private_authority_of_the_settings_is_trusted() {
 }
 
 #[test]
+fn the_public_authorities_stay_trusted_beside_a_private_one() {
+    let own = authority("Own CA");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("authority.pem");
+    std::fs::write(&file, own.as_ref().pem()).expect("written");
+    let trusted = ngoma::engine::authorities(&file).expect("authorities");
+    let is_trusted = |der: &[u8]| trusted.iter().any(|trusted| trusted == der);
+    assert!(is_trusted(own.as_ref().der()));
+    let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+    assert!(public.len() > 100 && public.iter().all(|der| is_trusted(der)));
+}
+
+#[test]
 fn no_other_certificate_is_taken() {
     let own = authority("Own CA");
     let stranger = authority("A stranger");

@@ -122,7 +122,7 @@ impl Routes {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let look = deps.db.read(move |view| {
             let endpoint = see(view, &walls, id)?;
-            let (recent, _) = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?;
+            let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
             Ok(WebhookDetails::new(&endpoint, endpoints::held(view, endpoint.key)?, &recent))
         });
         Ok(Body(look.await?))
@@ -221,10 +221,10 @@ impl Routes {
             let endpoint = find(tx, &walls, id)?;
             let entry = sample_for(&endpoint, named)?;
             let body = envelope::stored(entry.name, &api_version, &tx.now.to_string(), entry.sample);
-            Ok((endpoints::target(tx, endpoint.key)?, entry.name.to_owned(), body))
+            Ok((endpoint.account_id, endpoints::target(tx, endpoint.key)?, entry.name.to_owned(), body))
         };
-        let (target, kind, body) = deps.db.write(prepare).await?;
-        let (delivery, attempt) = (deps.send_test)(target, kind, body).await?;
+        let (account, target, kind, body) = deps.db.write(prepare).await?;
+        let (delivery, attempt) = (deps.send_test)(account, target, kind, body).await?;
         let attempt = Attempt::from(&attempt);
         Ok(Body(TestResult {
             delivery_id: delivery.to_string(),
@@ -238,7 +238,8 @@ impl Routes {
 
     /// List deliveries
     ///
-    /// The deliveries of a webhook, newest first, page by page. Needs the scope `webhooks`.
+    /// The deliveries of a webhook, newest first, page by page. A page looks at 10,000 deliveries at most: with a filter it
+    /// may hold few, or none, and still have a `next_cursor` that goes on to older ones. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/deliveries", method = "get", operation_id = "listDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "each is a documented parameter of the route")]
     async fn deliveries(
@@ -264,10 +265,10 @@ impl Routes {
             return Err(Error::request(format!("limit must be 1 to {}", deps.limits.page_size)).into());
         }
         let look = deps.db.read(move |view| deliveries::list(view, &see(view, &walls, id)?, &filter, limit as usize));
-        let (page, more) = look.await?;
+        let page = look.await?;
         Ok(Body(DeliveryPage {
-            next_cursor: page.last().filter(|_| more).map(|last| last.id.to_string()),
-            deliveries: page.iter().map(Delivery::from).collect(),
+            next_cursor: page.next.map(|next| next.to_string()),
+            deliveries: page.deliveries.iter().map(Delivery::from).collect(),
         }))
     }
 

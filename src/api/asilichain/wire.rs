@@ -254,7 +254,7 @@ impl From<&delivery::Delivery> for Delivery {
 pub(super) struct DeliveryPage {
     /// The deliveries.
     pub(super) deliveries: Vec<Delivery>,
-    /// Send it as `cursor` to get the next page; null on the last.
+    /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
     pub(super) next_cursor: Option<String>,
 }
 

@@ -45,6 +45,7 @@ CREATE TABLE endpoint (
   CHECK ((former_secret IS NULL) = (former_until IS NULL))
 ) STRICT;
 CREATE INDEX endpoint_of_account ON endpoint (account);
+CREATE INDEX endpoint_present ON endpoint (account) WHERE state != 'deleted';
 
 -- What a platform published, once, whoever gets it.
 CREATE TABLE event (
