@@ -63,7 +63,7 @@ pub async fn prepare(config: Config, outside: Outside) -> Result<App> {
     let db = store::open(&config.storage, config.limits.waiting_writes, Arc::clone(&outside.clock), true)?;
     let unbound =
         |error: std::io::Error| Error::Internal(format!("cannot listen on {}: {error}", config.server.listen));
-    let listener = TcpListener::bind(config.server.listen).await.map_err(unbound)?;
+    let listener = connections::listen(config.server.listen).map_err(unbound)?;
     let address = listener.local_addr().map_err(unbound)?;
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);

@@ -58,6 +58,8 @@ pub struct Server {
 pub struct Limits {
     /// API connections at the same time.
     pub connections: usize,
+    /// Connections of one remote address at the same time.
+    pub connections_per_client: usize,
     /// How long a connection may go without taking an answer.
     #[serde(with = "humantime_serde")]
     pub client_timeout: Duration,
@@ -235,9 +237,9 @@ impl Config {
             (self.server.max_body_bytes >= 1024, "server.max_body_bytes", "at least 1024"),
             ((1..=100_000).contains(&self.limits.connections), "limits.connections", "1 to 100000"),
             (
-                self.limits.client_timeout >= 15 * second,
-                "limits.client_timeout",
-                "at least 15s: a test delivery takes as long",
+                (1..=100_000).contains(&self.limits.connections_per_client),
+                "limits.connections_per_client",
+                "1 to 100000",
             ),
             ((16..=100).contains(&self.limits.request_headers), "limits.request_headers", "16 to 100"),
             (
@@ -254,6 +256,11 @@ impl Config {
                 (Duration::from_millis(100)..=minute).contains(&self.delivery.timeout),
                 "delivery.timeout",
                 "100ms to 60s",
+            ),
+            (
+                self.limits.client_timeout >= self.delivery.timeout + 5 * second,
+                "limits.client_timeout",
+                "at least delivery.timeout + 5s: a test delivery is answered when its attempt has ended",
             ),
             ((second / 100..=minute).contains(&self.delivery.poll_interval), "delivery.poll_interval", "10ms to 60s"),
             ((2..=512).contains(&self.delivery.max_in_flight), "delivery.max_in_flight", "2 to 512"),

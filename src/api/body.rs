@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, io};
 
-use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result, http::StatusCode};
+use poem::{
+    FromRequest, IntoResponse, Request, RequestBody, Response, Result,
+    http::{StatusCode, header},
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions,
     error::ContentTypeError,
@@ -15,7 +18,7 @@ use serde_json::value::RawValue;
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::{domain::excerpt::excerpt, error::Error};
 
 /// Room for a body that does not announce its length, in bytes; it is doubled until the body fits.
 const UNANNOUNCED: usize = 4096;
@@ -32,8 +35,9 @@ impl<T: Type> Payload for Body<T> {
     const CONTENT_TYPE: &'static str = "application/json";
 
     fn check_content_type(content_type: &str) -> bool {
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case(Self::CONTENT_TYPE)
+        let mut parts = content_type.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        essence.eq_ignore_ascii_case(Self::CONTENT_TYPE) && parts.all(is_utf8)
     }
 
     fn schema_ref() -> MetaSchemaRef {
@@ -61,6 +65,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
     }
 
     async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
+        is_plain(request)?;
         let bytes = read(request, body).await?;
         match request.content_type() {
             // An optional body that is not there needs no type.
@@ -78,11 +83,29 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|flaw| {
             let path = flaw.path().to_string();
             let place = if path == "." { "the body".to_owned() } else { path };
-            Error::request(format!("{place}: {}", flaw.into_inner()))
+            Error::request(format!("{}: {}", excerpt(&place), excerpt(&flaw.into_inner().to_string())))
         })?;
         reader.end().map_err(|flaw| Error::request(format!("the body: {flaw}")))?;
         Ok(Self(value))
     }
+}
+
+/// Whether a parameter of the type leaves the text in UTF-8, the only encoding of JSON (RFC 8259, section 8.1).
+fn is_utf8(parameter: &str) -> bool {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let charset = value.trim().trim_matches('"');
+    !name.trim().eq_ignore_ascii_case("charset")
+        || ["utf-8", "utf8"].iter().any(|utf8| charset.eq_ignore_ascii_case(utf8))
+}
+
+/// Refuses a body that is coded: it is read as it is.
+fn is_plain(request: &Request) -> Result<()> {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let message = "the body must not be compressed: send it without Content-Encoding";
+    Err(poem::Error::from_string(message, StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
 /// Reads the body, and refuses a larger one whether or not it announced its length. It may hold a secret: it is wiped.

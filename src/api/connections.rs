@@ -1,15 +1,17 @@
 //! What a connection may take: there are only so many, each keeps only so much of a head, and one that takes no answer for
 //! too long is closed.
 //!
-//! A connection has `client_timeout` from its start, and from each byte of an answer that it takes, to bring the next answer
-//! about. So a client that sends a header a minute, or never reads, or just waits, holds its place for a bounded time.
+//! A connection has `client_timeout` from its start, and from each answer that it has taken, to bring the next answer about
+//! and take it; of a large answer, a part in that time. So a client that sends a header a minute, or never reads, or reads a
+//! byte now and then, or just waits, holds its place for a bounded time.
 //!
 //! They speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and be kept by pings.
 
 use std::{
     convert::Infallible,
     future::Future,
-    io,
+    io::{self, IoSlice},
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -25,11 +27,12 @@ use poem::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     task::JoinSet,
     time::{Sleep, sleep},
 };
 
+use super::places::Places;
 use crate::{clock::from_now, config::Limits};
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
@@ -37,6 +40,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection buffers: more than the limits of a head can add up to. To a head that does not fit, hyper itself
 /// answers 431, without a body.
 const BUFFER: usize = 64 << 10;
+/// What the kernel keeps of an answer that its client has not taken, in bytes; left to itself it keeps up to 4 MiB. (Linux
+/// takes twice this, for its own accounts.)
+const UNREAD: u32 = 64 << 10;
+/// What a client takes of a larger answer in one `client_timeout` at least: with 30 s, the speed of the slowest mobile links.
+const PART: usize = 128 << 10;
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// Binds the port.
+///
+/// # Errors
+/// When another process has it, or this one may not.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Every connection inherits it.
+    socket.set_send_buffer_size(UNREAD)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves as many connections as there may be until `stop` ends; then no more, and it ends when the last request under way
 /// is answered. Dropping it cuts them off.
@@ -51,7 +74,7 @@ pub async fn serve(
     http.max_buf_size(BUFFER).half_close(true);
     let local = listener.local_addr().map(|address| LocalAddr(address.into())).unwrap_or_default();
     let (mut stop, routes) = (pin!(stop), Arc::new(routes));
-    let (mut open, ending) = (JoinSet::new(), GracefulShutdown::new());
+    let (mut open, ending, places) = (JoinSet::new(), GracefulShutdown::new(), Places::default());
     loop {
         tokio::select! {
             () = &mut stop => break,
@@ -61,6 +84,7 @@ pub async fn serve(
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 };
+                let Some(place) = places.take(remote, limits.connections_per_client) else { continue };
                 let (routes, local) = (Arc::clone(&routes), local.clone());
                 let service = service_fn(move |request| {
                     let request = (request, local.clone(), RemoteAddr(remote.into()), Scheme::HTTP).into();
@@ -68,7 +92,12 @@ pub async fn serve(
                     async move { Ok::<_, Infallible>(routes.get_response(request).await.into()) }
                 });
                 let stream = TokioIo::new(Timed::new(stream, limits.client_timeout));
-                open.spawn(ending.watch(http.serve_connection(stream, service)));
+                let connection = ending.watch(http.serve_connection(stream, service));
+                open.spawn(async move {
+                    // How it ended interests nobody.
+                    let _ = connection.await;
+                    drop(place);
+                });
             }
         }
     }
@@ -81,16 +110,28 @@ struct Timed<I> {
     inner: I,
     deadline: Pin<Box<Sleep>>,
     timeout: Duration,
+    /// How much it has taken since its time was renewed.
+    taken: usize,
 }
 
 impl<I> Timed<I> {
     fn new(inner: I, timeout: Duration) -> Self {
-        Self { inner, deadline: Box::pin(sleep(timeout)), timeout }
+        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0 }
     }
 
     /// Ready with an error once the time is up; else the task is woken then.
     fn check(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    /// Renews its time if all that was offered was taken, or enough of it.
+    fn took(&mut self, bytes: usize, offered: usize) {
+        self.taken += bytes;
+        if bytes == offered || self.taken >= PART {
+            self.taken = 0;
+            let until = from_now(self.timeout);
+            self.deadline.as_mut().reset(until);
+        }
     }
 }
 
@@ -109,11 +150,30 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
             return Poll::Ready(Err(error));
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        if matches!(written, Poll::Ready(Ok(_))) {
-            let until = from_now(self.timeout);
-            self.deadline.as_mut().reset(until);
+        if let Poll::Ready(Ok(count)) = written {
+            self.took(count, bytes.len());
         }
         written
+    }
+
+    /// Without it hyper copies every answer into a buffer of its own.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(error) = self.check(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, parts);
+        if let Poll::Ready(Ok(count)) = written {
+            self.took(count, parts.iter().map(|part| part.len()).sum());
+        }
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

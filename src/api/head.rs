@@ -1,10 +1,14 @@
-//! The head of a request: refused if it is larger than any client of ours has reason to send, before anything else is asked.
+//! The head of a request: refused if it is larger than any client of ours has reason to send, or does not say for whom it is,
+//! before anything else is asked.
 
-use poem::{Error, Request, Result, http::StatusCode};
+use poem::{
+    Error, Request, Result,
+    http::{StatusCode, Version, header},
+};
 
 use crate::config::Limits;
 
-/// Holds URL and headers against their limits.
+/// Holds URL and headers against their limits, and asks for one host (RFC 9112, section 3.2).
 pub(super) fn check(request: &Request, limits: &Limits) -> Result<()> {
     let url = request.original_uri();
     let path = url.path_and_query().map_or(0, |path| path.as_str().len());
@@ -28,6 +32,11 @@ pub(super) fn check(request: &Request, limits: &Limits) -> Result<()> {
         return too_large(format!(
             "the headers have {bytes} bytes: at most {most} are taken (limits.request_header_bytes)"
         ));
+    }
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let message = format!("the request has {hosts} Host headers: HTTP/1.1 asks for one");
+        return Err(Error::from_string(message, StatusCode::BAD_REQUEST));
     }
     Ok(())
 }

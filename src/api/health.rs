@@ -1,11 +1,20 @@
 //! For whoever watches the process.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::{Deps, Tag, body::Body, contract::Supplement};
 use crate::store;
+
+/// How long what was seen is told to whoever asks: a look is a synced write, and anybody may ask for one.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether the server can do its work.
 #[derive(Debug, Clone, Copy, Serialize, Enum)]
@@ -33,7 +42,38 @@ pub(crate) enum Ready {
     Unavailable(Body<Health>),
 }
 
-pub(crate) struct Routes;
+/// The routes, and the last look at the database.
+#[derive(Default)]
+pub(crate) struct Routes(Mutex<Option<Look>>);
+
+/// A look at the database, shared by all who ask meanwhile and for a while after.
+struct Look {
+    /// When it began, as the machine's uptime.
+    at: Duration,
+    /// What it found, once it has.
+    found: watch::Receiver<Option<Status>>,
+}
+
+impl Routes {
+    /// The last look, or a new one. It goes on when whoever asked for it has gone away.
+    fn look(&self, deps: &Deps) -> watch::Receiver<Option<Status>> {
+        let now = deps.clock.uptime();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(look) = &*last
+            && (look.found.borrow().is_none() || now.saturating_sub(look.at) < PAUSE)
+        {
+            return look.found.clone();
+        }
+        let (tell, found) = watch::channel(None);
+        let db = deps.db.clone();
+        tokio::spawn(async move {
+            let written = db.write(store::probe).await;
+            tell.send_replace(Some(written.map_or(Status::Unavailable, |()| Status::Ok)));
+        });
+        *last = Some(Look { at: now, found: found.clone() });
+        found
+    }
+}
 
 #[OpenApi(tag = "Tag::Health")]
 impl Routes {
@@ -47,12 +87,13 @@ impl Routes {
 
     /// Can it do its work?
     ///
-    /// Answers 200 when the database can be read and written, else 503. Needs no token.
+    /// Answers 200 when the database can be written, else 503. It looks at most once a second, and all who ask share what
+    /// it saw. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self, deps: Data<&Deps>) -> Ready {
-        match deps.db.write(store::probe).await {
-            Ok(()) => Ready::Ok(Body(Health { status: Status::Ok })),
-            Err(_) => Ready::Unavailable(Body(Health { status: Status::Unavailable })),
+        match self.look(&deps).wait_for(Option::is_some).await.map(|found| *found) {
+            Ok(Some(Status::Ok)) => Ready::Ok(Body(Health { status: Status::Ok })),
+            _ => Ready::Unavailable(Body(Health { status: Status::Unavailable })),
         }
     }
 }

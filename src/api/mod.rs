@@ -9,6 +9,7 @@ mod contract;
 mod head;
 mod health;
 mod pages;
+mod places;
 mod problem;
 mod quota;
 mod refused;
@@ -129,7 +130,7 @@ headers. Deliveries are at least once: handle each `webhook-id` once.";
 type Routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
 
 fn service() -> OpenApiService<Routes, Payloads> {
-    let routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let routes = (health::Routes::default(), asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .license(LicenseObject::new("MIT").identifier("MIT"))
@@ -250,6 +251,9 @@ fn with_request_id(mut response: Response, request_id: &str) -> Response {
     response
 }
 
+/// What takes a GET takes a HEAD too.
+const READ: &str = "GET, HEAD";
+
 /// Which methods each path takes, read from the contract: RFC 9110 asks a 405 to say so.
 struct Allowed(Vec<(Vec<String>, String)>);
 
@@ -261,7 +265,10 @@ impl Allowed {
             paths
                 .iter()
                 .map(|(path, item)| {
-                    let methods = item.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase());
+                    let methods = item.as_object().into_iter().flatten().map(|(method, _)| match method.as_str() {
+                        "get" => READ.to_owned(),
+                        method => method.to_uppercase(),
+                    });
                     (path.split('/').map(str::to_owned).collect(), methods.collect::<Vec<_>>().join(", "))
                 })
                 .collect(),
@@ -277,6 +284,6 @@ impl Allowed {
         self.0
             .iter()
             .find(|(template, _)| fits(template))
-            .map_or_else(|| "GET".to_owned(), |(_, methods)| methods.clone())
+            .map_or_else(|| READ.to_owned(), |(_, methods)| methods.clone())
     }
 }

@@ -1,8 +1,10 @@
-//! Pages that never change while the server runs: compressed once, with an ETag, so that a slow link loads them once.
+//! Pages that never change while the server runs: compressed once, with an ETag, so that a slow link loads them once. All
+//! answers share their bytes.
 
 use std::{io::Write, sync::Arc};
 
 use flate2::{Compression, write::GzEncoder};
+use hyper::body::Bytes;
 use poem::{
     Endpoint, Request, Response,
     error::MethodNotAllowedError,
@@ -17,18 +19,18 @@ pub(super) struct Page(Arc<Ready>);
 struct Ready {
     content_type: &'static str,
     etag: String,
-    plain: Vec<u8>,
-    gzip: Option<Vec<u8>>,
+    plain: Bytes,
+    gzip: Option<Bytes>,
 }
 
 impl Page {
     /// Compresses a page.
     pub(super) fn new(content_type: &'static str, text: String) -> Self {
-        let plain = text.into_bytes();
+        let plain = Bytes::from(text);
         let digest = Sha256::digest(&plain);
         let etag = format!("\"{}\"", digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish()).ok();
+        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish()).ok().map(Bytes::from);
         Self(Arc::new(Ready { content_type, etag, plain, gzip }))
     }
 }

@@ -53,7 +53,7 @@ impl Problem {
         } else if error.is::<AuthorizationError>() {
             "no token: send the header 'Authorization: Bearer ngm_...'".to_owned()
         } else if error.is::<ContentTypeError>() {
-            "the body must be JSON: send the header 'Content-Type: application/json'".to_owned()
+            "the body must be JSON in UTF-8: send the header 'Content-Type: application/json'".to_owned()
         } else if error.is::<ParsePathError>() {
             return Self {
                 status: StatusCode::NOT_FOUND,

@@ -5,7 +5,7 @@ use std::fmt;
 use url::{Host, Url};
 
 use crate::{
-    domain::{ids::EndpointId, timestamp::Timestamp},
+    domain::{excerpt::excerpt, ids::EndpointId, timestamp::Timestamp},
     error::{Error, Invalid, Result},
 };
 
@@ -103,7 +103,8 @@ impl EventFilter {
                 return Err(Error::invalid(
                     Invalid::UnknownEvent,
                     format!(
-                        "events holds '{entry}', which matches no event: expected *, a prefix such as batch.*, or any of {known}"
+                        "events holds '{}', which matches no event: expected *, a prefix such as batch.*, or any of {known}",
+                        excerpt(&entry)
                     ),
                 ));
             }

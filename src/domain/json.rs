@@ -7,6 +7,8 @@
 
 use std::{collections::HashMap, fmt};
 
+use crate::domain::excerpt::excerpt;
+
 /// What a payload may hold, so that every receiver can take it.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -15,6 +17,9 @@ pub struct Limits {
     /// Longest string, in bytes.
     pub string_bytes: usize,
 }
+
+/// Longest literal of a number that is delivered as it was sent, in bytes. What a 64-bit number can tell needs 24.
+pub const MAX_NUMBER: usize = 64;
 
 /// The largest integer that every reader of JSON keeps exactly: 2^53 - 1.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -33,7 +38,7 @@ pub struct Flaw {
 
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.path, self.problem)
+        write!(f, "{} {}", excerpt(&self.path), self.problem)
     }
 }
 

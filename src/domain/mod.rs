@@ -4,6 +4,7 @@ pub mod account;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
+pub mod excerpt;
 pub mod ids;
 pub mod json;
 pub mod profile;

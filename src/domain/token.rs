@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{
-    domain::{account::AccountKey, ids::TokenId, timestamp::Timestamp},
+    domain::{account::AccountKey, excerpt::excerpt, ids::TokenId, timestamp::Timestamp},
     error::{Error, Invalid, Result},
 };
 
@@ -218,7 +218,7 @@ impl Caller {
     pub fn acts_for<'a>(&'a self, named: Option<&'a str>, field: &str) -> Result<&'a str> {
         match (&self.reach, named) {
             (Reach::Account { id, .. }, Some(named)) if named != id => {
-                Err(Error::Forbidden(format!("{field} '{named}' is not the account of this token")))
+                Err(Error::Forbidden(format!("{field} '{}' is not the account of this token", excerpt(named))))
             }
             (Reach::Account { id, .. }, _) => Ok(id),
             (_, Some(named)) => Ok(named),

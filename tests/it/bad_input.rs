@@ -103,14 +103,68 @@ fn plain_http_is_refused_unless_the_operator_allows_it() {
 fn a_body_that_is_not_json_by_its_type_is_refused() {
     let world = World::new();
     let (coop, customer) = (world.coop(), world.customer());
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json"] {
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "json",
+        "application/json; charset=utf-16",
+        "application/json;version=1; CharSet=\"latin1\"",
+    ] {
         let headers = [("content-type", kind)];
         assert_eq!(coop.send("POST", "/events", &headers, Some(b"{}")).code(415), "UNSUPPORTED_MEDIA_TYPE", "{kind}");
         customer.send("POST", "/v1/events", &headers, Some(b"{}")).sentence(415);
     }
-    for kind in ["application/json; charset=utf-8", "Application/JSON"] {
+    for kind in ["application/json; charset=utf-8", "Application/JSON", "application/json;charset=\"UTF-8\"; version=1"]
+    {
         assert_eq!(coop.send("POST", "/events", &[("content-type", kind)], Some(b"{}")).status, 400, "{kind}");
     }
+}
+
+#[test]
+fn a_body_that_is_compressed_is_refused() {
+    let world = World::new();
+    let body = json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} }).to_string();
+    let send = |client: &Client, path: &str, coding: &str| {
+        let headers = [("content-type", "application/json"), ("content-encoding", coding)];
+        client.send("POST", path, &headers, Some(body.as_bytes()))
+    };
+    for coding in ["gzip", "br", "identity, gzip"] {
+        let refused = send(&world.coop(), "/events", coding);
+        assert_eq!(refused.code(415), "UNSUPPORTED_MEDIA_TYPE", "{coding}");
+        assert!(refused.text.contains("Content-Encoding"), "{}", refused.text);
+        send(&world.customer(), "/v1/events", coding).sentence(415);
+    }
+    for coding in ["identity", "Identity"] {
+        send(&world.coop(), "/events", coding).expect(202);
+    }
+}
+
+#[test]
+fn what_a_refusal_repeats_of_a_request_is_cut_short() {
+    /// A sentence of ours, and about 100 characters of theirs.
+    const MOST: usize = 1000;
+    let world = World::new();
+    let (coop, customer) = (world.coop(), world.customer());
+    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
+    let long = "\u{e9}".repeat(100_000);
+    let refusals = [
+        coop.post("/webhooks", json!({ "url": "http://127.0.0.1:1/", "events": [long], "cooperative_id": COOP })),
+        coop.post("/webhooks", json!({ "url": "http://127.0.0.1:1/", "events": ["*"], "cooperative_id": long })),
+        coop.post("/webhooks", json!({ "url": "http://127.0.0.1:1/", "events": long, "cooperative_id": COOP })),
+        coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": long })),
+        coop.post(&format!("/webhooks/{webhook}/test"), json!({ "event": long })),
+        coop.post("/events", json!({ "event": long, "data": {} })),
+        coop.post_text("/events", &format!(r#"{{"event":"dds.filed","data":{{"{}":1e400}}}}"#, &long[..60_000])),
+        customer.post("/v1/events", json!({ "event": long, "task_id": "t", "consensus_label": "cat", "confidence": 1, "bsv_txid": "x", "settled_at": "x" })),
+    ];
+    for refused in refusals {
+        assert!((400..500).contains(&refused.status), "{}", refused.status);
+        assert!(refused.text.len() < MOST, "{} bytes: {:.300}", refused.text.len(), refused.text);
+    }
+    // Both ends of it are shown: what was meant, and what was expected.
+    let status = coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": long })).text;
+    assert!(status.contains("unknown variant") && status.contains("SUSPENDED"), "{status}");
 }
 
 #[test]
@@ -144,6 +198,8 @@ fn unknown_routes_and_methods_answer_in_the_vendor_s_shape() {
         let answer = coop.send(method, path, &[], None);
         assert_eq!(answer.code(405), "METHOD_NOT_ALLOWED");
         assert!(answer.header("allow").contains(allow), "{answer:?}");
+        let heads = coop.send("HEAD", path, &[], None).status == 200;
+        assert_eq!(answer.header("allow").contains("HEAD"), heads, "{path}: {}", answer.header("allow"));
     }
     let answer = world.customer().send("PATCH", "/v1/webhooks/whk_x", &JSON, Some(b"{}"));
     answer.sentence(405);

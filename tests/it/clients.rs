@@ -2,9 +2,11 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
+
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     receiver::PATIENCE,
@@ -227,4 +229,72 @@ fn a_client_that_has_said_all_gets_its_answer() {
         stream.read_to_string(&mut answer).expect("an answer, and then the end");
         assert!(answer.starts_with("HTTP/1.1 202"), "'{answer}'");
     }
+}
+
+/// Connects from this address, and keeps only so much of an answer that is not read, if that is said.
+pub fn connect_from(source: [u8; 4], server: SocketAddr, buffer: Option<usize>) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::from(source), 0)).into()).expect("an address of this machine");
+    buffer.map(|bytes| socket.set_recv_buffer_size(bytes).expect("a size")).unwrap_or_default();
+    socket.connect(&server.into()).expect("the kernel takes it");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a bound");
+    socket.set_write_timeout(Some(PATIENCE)).expect("a bound");
+    socket.into()
+}
+
+#[test]
+fn an_address_may_have_as_many_connections_as_connections_per_client() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.connections_per_client = 2);
+    let (greedy, other) = ([127, 0, 0, 2], [127, 0, 0, 3]);
+    let served = |from: [u8; 4]| {
+        let mut stream = connect_from(from, world.address(), None);
+        // One that was closed at once may refuse this already.
+        stream.write_all(LIVE).and_then(|()| answered(&mut stream)).map(|()| stream)
+    };
+    let held = [served(greedy).expect("the first"), served(greedy).expect("the second")];
+    for _ in 0..5 {
+        served(greedy).expect_err("one more than it may have");
+    }
+    served(other).expect("another address has its own");
+    drop(held);
+    let begun = Instant::now();
+    while served(greedy).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "its places are free again");
+    }
+}
+
+/// Reads so much every twentieth of a second or slower, until the connection ends; how much that was.
+fn sip(stream: &mut TcpStream, bytes: usize) -> usize {
+    let nothing = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    nothing.set_read_timeout(Some(Duration::from_millis(20))).expect("a bound");
+    let mut buffer = vec![0; bytes];
+    let mut count = 0;
+    loop {
+        nothing.recv(&mut [0]).expect_err("nobody sends there");
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return count,
+            Ok(read) => count += read,
+        }
+    }
+}
+
+#[test]
+fn a_client_that_reads_too_slowly_is_closed() {
+    const PAGES: usize = 4;
+    let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
+    // But for a few bytes of its heads.
+    let whole = world_page(&world) * PAGES;
+    let mut asks = b"GET /docs HTTP/1.1\r\nhost: n\r\n\r\n".repeat(PAGES - 1);
+    asks.extend(b"GET /docs HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n");
+    // Each sip is taken within the time, but they are few.
+    let mut stream = connect_from([127, 0, 0, 1], world.address(), Some(4096));
+    stream.write_all(&asks).expect("it is open");
+    let came = sip(&mut stream, 5000);
+    assert!(came < whole / 4, "{came} of {whole} bytes");
+    // As slow as one may be, and a good deal more: served to the end, though each answer takes longer than the time.
+    let mut stream = connect_from([127, 0, 0, 1], world.address(), Some(65_536));
+    stream.write_all(&asks).expect("it is open");
+    let begun = Instant::now();
+    let came = sip(&mut stream, 65_536);
+    assert!(came > whole - PAGES * 100 && begun.elapsed() > TIMEOUT, "{came} of {whole} bytes");
 }

@@ -47,7 +47,7 @@ fn delivered_at(price: &str, server: Server, site: &Site) {
 #[test]
 fn idle_connections_cost_no_delivery_a_try() {
     let mut site = site();
-    site.set("LIMITS__CONNECTIONS", "300");
+    site.set("LIMITS__CONNECTIONS", "300").set("LIMITS__CONNECTIONS_PER_CLIENT", "300");
     let server = start_with(&site, "-Sn 256");
     let (coop, receiver) = (server.coop(), Receiver::new());
     coop.webhook(&receiver.url(), &["*"], SECRET);

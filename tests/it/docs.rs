@@ -1,8 +1,11 @@
 //! The pages: `/` leads to everything, `/docs` works with no internet, and a slow link loads it once.
 
-use std::io::Read;
+use std::{io::Read, pin::pin, time::Duration};
 
-use crate::world::World;
+use crate::{
+    limits::{hold_writer, poll},
+    world::{Wish, World, together},
+};
 
 #[test]
 fn the_first_page_leads_to_everything() {
@@ -60,4 +63,39 @@ fn health_says_whether_it_lives_and_can_work() {
     for path in ["/health/live", "/health/ready"] {
         assert_eq!(world.stranger().get(path).expect(200)["status"], "ok");
     }
+}
+
+#[test]
+fn whoever_asks_for_health_is_answered_by_one_look_a_second() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.waiting_writes = 1);
+    let stranger = world.stranger();
+    let ready = || stranger.get("/health/ready").status;
+    world.settle();
+    let (open, held) = hold_writer(world.db());
+    // There is room for one look only: eight ask, and share it.
+    let asking = (0..8).map(|_| {
+        let stranger = stranger.clone();
+        Box::new(move || stranger.get("/health/ready").status) as Box<dyn FnOnce() -> u16 + Send>
+    });
+    let asking: Vec<_> = asking.collect();
+    let opener = std::thread::spawn(move || {
+        // Whoever comes later is told what the first was told.
+        open.send(()).expect("the writer waits");
+        held.join().expect("no panic");
+    });
+    assert_eq!(together(asking), [200; 8]);
+    opener.join().expect("no panic");
+
+    let (open, held) = hold_writer(world.db());
+    let mut waits = pin!(world.db().write(|_| Ok(())));
+    assert!(poll(waits.as_mut()).is_pending(), "the one place is taken");
+    assert_eq!(ready(), 200, "as it was seen less than a second ago");
+    world.move_clock(Duration::from_secs(1));
+    assert_eq!(ready(), 503, "it looks again, and there is no place");
+    open.send(()).expect("the writer waits");
+    held.join().expect("no panic");
+    world.block_on(waits).expect("written");
+    assert_eq!(ready(), 503, "as it was seen less than a second ago");
+    world.advance("1s");
+    assert_eq!(ready(), 200);
 }

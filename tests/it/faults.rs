@@ -152,6 +152,23 @@ fn a_limit_that_is_broken_is_named_with_its_value_and_source() {
 }
 
 #[test]
+fn a_client_waits_at_least_as_long_as_a_test_delivery_takes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |client: &str, attempt: &str| {
+        let mut command = ngoma(folder.path(), &["check"]);
+        finish(command.env("NGOMA_LIMITS__CLIENT_TIMEOUT", client).env("NGOMA_DELIVERY__TIMEOUT", attempt)).2
+    };
+    for (client, attempt) in [("30s", "25100ms"), ("64s", "60s"), ("5s", "1s")] {
+        let sentence = check(client, attempt);
+        let named = ["limits.client_timeout", client, "delivery.timeout + 5s"];
+        assert!(named.iter().all(|word| sentence.contains(word)), "{client} {attempt}: {sentence}");
+    }
+    for (client, attempt) in [("30s", "25s"), ("65s", "60s"), ("6s", "1s")] {
+        assert!(!check(client, attempt).contains("client_timeout"), "{client} {attempt}");
+    }
+}
+
+#[test]
 fn dev_listens_on_this_machine_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let (code, _, sentence) = finish(&mut ngoma(folder.path(), &["serve", "--dev", "--listen", "0.0.0.0:0"]));

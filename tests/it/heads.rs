@@ -47,7 +47,7 @@ impl<'a> Head<'a> {
     /// Sends it as this request, and gives the answer.
     fn send(&self, method: &str, url: &str, body: &str) -> Answer {
         let lines: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        ask(&mut connect(self.world), &format!("{method} {url} HTTP/1.1\r\n{lines}\r\n{body}"))
+        ask(&mut connect(self.world), format!("{method} {url} HTTP/1.1\r\n{lines}\r\n{body}"))
     }
 
     fn get(&self, url: &str) -> Answer {
@@ -62,8 +62,8 @@ fn connect(world: &World) -> TcpStream {
 }
 
 /// Sends these bytes, and reads what comes until the connection is closed.
-fn ask(stream: &mut TcpStream, bytes: &str) -> Answer {
-    stream.write_all(bytes.as_bytes()).expect("it is open");
+fn ask(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) -> Answer {
+    stream.write_all(bytes.as_ref()).expect("it is open");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer, and then the end");
     let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -167,8 +167,9 @@ fn nothing_of_a_request_is_taken_whose_head_is_too_large() {
     assert_eq!(answer.header("connection"), "close");
     assert!(coop.deliveries(&webhook).is_empty(), "nothing was published");
     // Without a body in the way, the connection goes on.
-    let large = format!("GET /docs HTTP/1.1\r\nx-large: {}\r\n\r\n", "x".repeat(20_000));
-    let answer = ask(&mut connect(&world), &format!("{large}GET /health/live HTTP/1.1\r\nconnection: close\r\n\r\n"));
+    let large = format!("GET /docs HTTP/1.1\r\nhost: n\r\nx-large: {}\r\n\r\n", "x".repeat(20_000));
+    let answer =
+        ask(&mut connect(&world), format!("{large}GET /health/live HTTP/1.1\r\nhost: n\r\nconnection: close\r\n\r\n"));
     assert_eq!(answer.status, 431);
     assert!(answer.text.contains("HTTP/1.1 200") && answer.text.contains("\"ok\""), "{}", answer.text);
 }
@@ -189,6 +190,55 @@ fn a_head_without_end_is_buffered_only_so_far() {
         assert_eq!((answer.status, answer.text.as_str()), (431, ""), "{start}");
     }
     // So many headers that the parser itself gives up.
-    let answer = ask(&mut connect(&world), &format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101)));
+    let answer = ask(&mut connect(&world), format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101)));
     assert_eq!((answer.status, answer.text.as_str()), (431, ""));
+}
+
+#[test]
+fn a_request_without_its_host_or_with_two_is_refused() {
+    let world = World::new();
+    for (path, status) in PATHS {
+        let mut head = Head::new(&world);
+        head.with("host", "other");
+        refused(&head.get(path), path, 400, "Host");
+        head.headers.retain(|(name, _)| name != "host");
+        refused(&head.get(path), path, 400, "Host");
+        // HTTP/1.0 knew none.
+        let token = &head.headers.last().expect("the token").1;
+        let old = ask(&mut connect(&world), format!("GET {path} HTTP/1.0\r\nauthorization: {token}\r\n\r\n"));
+        assert_eq!(old.status, status, "{path}");
+    }
+}
+
+#[test]
+fn an_idempotency_key_that_is_no_text_or_that_another_contradicts_is_refused() {
+    let world = World::new();
+    let coop = world.coop();
+    let webhook = coop.webhook(&Receiver::new().url(), &["*"], "s");
+    let token = world.token_for(crate::world::Holder::Operator, "operator");
+    let body = json!({ "event": "dds.filed", "cooperative_id": crate::world::COOP, "data": {} }).to_string();
+    let publish = |keys: &[&[u8]]| {
+        let length = body.len();
+        let mut request = format!(
+            "POST /events HTTP/1.1\r\nhost: n\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n"
+        )
+        .into_bytes();
+        for key in keys {
+            request.extend([b"idempotency-key: ", *key, b"\r\n"].concat());
+        }
+        request.extend(format!("\r\n{body}").bytes());
+        ask(&mut connect(&world), request)
+    };
+    // The same word in Latin-1; in UTF-8 it is a text.
+    let latin: &[u8] = b"commande-\xe9";
+    for keys in [&[latin][..], &[latin, b"a"], &[b"a", latin], &[b"a", b"b"], &[b"a", b"a", b"b"], &[b"a", b""]] {
+        refused(&publish(keys), "/events", 400, "Idempotency-Key");
+    }
+    assert!(coop.deliveries(&webhook).is_empty(), "nothing was published");
+    for keys in [&["commande-\u{e9}".as_bytes()][..], &[b"a"], &[b"a", b"a"], &[b"a", b"\"a\""]] {
+        publish(keys).expect(202);
+        assert_eq!(publish(keys).expect(202), publish(keys).expect(202));
+    }
+    assert_eq!(coop.deliveries(&webhook).len(), 2, "one for each key");
 }

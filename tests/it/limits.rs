@@ -75,6 +75,32 @@ fn a_string_may_have_as_many_bytes_as_string_bytes() {
 }
 
 #[test]
+fn a_time_and_a_number_may_have_64_bytes() {
+    let world = World::new();
+    let (coop, customer) = (world.coop(), world.customer());
+    let time = |length: usize| format!("2026-04-08T21:05:00.{}Z", "5".repeat(length - "2026-04-08T21:05:00.Z".len()));
+    let settled = |id: &str, confidence: &str, at: &str| {
+        let body = task(id, "cat").to_string();
+        body.replace("\"confidence\":1.0", &format!("\"confidence\":{confidence}")).replace("2026-04-08T21:05:00Z", at)
+    };
+    for (length, fits) in [(64, true), (65, false), (200_000, false)] {
+        let refused = coop.post("/events", json!({ "event": "dds.filed", "data": {}, "created_at": time(length) }));
+        let digits = format!("0.{}", "5".repeat(length - 2));
+        let by_time = customer.post_text("/v1/events", &settled(&format!("t{length}"), "1.0", &time(length)));
+        let by_number = customer.post_text("/v1/events", &settled(&format!("n{length}"), &digits, &time(64)));
+        if fits {
+            [refused, by_time, by_number].iter().for_each(|answer| drop(answer.expect(202)));
+            assert_eq!(customer.get("/v1/tasks/n64").expect(200)["settled_at"], time(64), "and it is shown as it came");
+            continue;
+        }
+        assert_eq!(refused.code(400), "INVALID_REQUEST");
+        names(&refused.text, &["created_at", "64 bytes"]);
+        names(&by_time.sentence(400), &["settled_at", "64 bytes"]);
+        names(&by_number.sentence(422), &["confidence", "64 bytes"]);
+    }
+}
+
+#[test]
 fn a_url_may_have_as_many_bytes_as_url_bytes() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.url_bytes = 64);
     let (coop, customer) = (world.coop(), world.customer());
@@ -287,6 +313,14 @@ fn more_writes_than_waiting_writes_are_refused_with_503_and_nothing_is_stored() 
 fn publish_again(coop: &Client, customer: &Client) {
     coop.post("/events", json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} })).expect(202);
     customer.post("/v1/events", task("t", "cat")).expect(202);
+}
+
+#[test]
+fn by_default_no_more_writes_wait_than_connections_can_ask_for() {
+    let usual = crate::world::defaults();
+    // Each holds its body: so much memory at most, in MiB.
+    let most = (usual.limits.waiting_writes * usual.server.max_body_bytes) >> 20;
+    assert!(usual.limits.waiting_writes <= usual.limits.connections && most <= 256, "{most} MiB");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The built program at work for one cooperative, and what it takes of the machine.
 
-use std::{fs, process::Command};
+use std::{fs, net::SocketAddr, process::Command};
 
 use serde_json::{Value, json};
 
@@ -13,6 +13,7 @@ use crate::{
 pub struct Served {
     running: Running,
     pub coop: Client,
+    pub address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
@@ -33,7 +34,8 @@ impl Served {
         let mut running = Running::start(&mut serve);
         let address = word_after(&running.line_with("address"), "address").to_owned();
         let coop = Client::at(&address, made["token"].as_str().expect("a token"));
-        Self { running, coop, _folder: folder }
+        let address = address.trim_start_matches("http://").parse().expect("an address");
+        Self { running, coop, address, _folder: folder }
     }
 
     /// Sends one test delivery there, and gives what became of it.

@@ -1,12 +1,13 @@
 //! The zoo against the built program: whatever is poured into it, its memory stays flat and its threads few.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use crate::{
     beast::{Beast, Guest},
+    clients::connect_from,
     served::Served,
 };
 
@@ -71,4 +72,24 @@ fn memory_stays_flat_and_threads_are_free_again() {
     assert!(packed["response_body"].as_str().is_some_and(|body| body.starts_with('\u{1f}')), "as it came: {packed}");
     assert_eq!(program.attempt(&calm.url())["delivered"], true);
     assert!(program.senders() <= 2, "{} threads send", program.senders());
+}
+
+#[test]
+fn pages_that_are_read_slowly_cost_little_memory() {
+    const READERS: usize = 200;
+    let program = Served::with(|_| {});
+    let ask = || {
+        let mut stream = connect_from([127, 0, 0, 1], program.address, Some(4096));
+        stream.write_all(b"GET /docs HTTP/1.1\r\nhost: n\r\n\r\n").expect("it is open");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).expect("it begins");
+        assert_eq!(&status, b"HTTP/1.1 200");
+        stream
+    };
+    let first = ask();
+    let before = program.peak();
+    let slow: Vec<_> = (0..READERS).map(|_| ask()).collect();
+    let grown = program.peak() - before;
+    assert!(grown < FLAT, "{grown} KiB more than {before} for {READERS} readers");
+    drop((first, slow));
 }

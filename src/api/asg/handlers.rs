@@ -22,8 +22,10 @@ use crate::{
     domain::{
         endpoint::{EventFilter, TargetUrl},
         event::{self, Audience, IdempotencyKey, Published},
+        excerpt::excerpt,
         ids::EndpointId,
-        timestamp::Timestamp,
+        json::MAX_NUMBER,
+        timestamp::{MAX_TIME, Timestamp},
         token::Scope,
     },
     error::{Conflict, Error, Invalid, Missing, Result},
@@ -139,7 +141,7 @@ impl Routes {
         let accepted = match deps.db.write(publish).await? {
             Published::Accepted(accepted) => accepted,
             Published::Reused => {
-                let message = format!("task '{task_id}' was published before with another body");
+                let message = format!("task '{}' was published before with another body", excerpt(&task_id));
                 return Err(Error::conflict(Conflict::Different, message).into());
             }
             Published::NoSuchTarget => {
@@ -208,11 +210,17 @@ impl Routes {
 /// Checks what a publish asks for: whom it is for, and the key under which a repeat is known.
 fn check(body: &NewEvent, limits: &Limits) -> Result<(Audience, IdempotencyKey)> {
     if body.event != TASK_SETTLED {
-        let message = format!("event '{}' is unknown: expected {TASK_SETTLED}", body.event);
+        let message = format!("event '{}' is unknown: expected {TASK_SETTLED}", excerpt(&body.event));
         return Err(Error::invalid(Invalid::UnknownEvent, message));
     }
     if !Timestamp::is_rfc3339(&body.settled_at) {
-        return Err(Error::request("settled_at is no RFC 3339 time, such as 2026-04-08T21:05:00Z"));
+        let message =
+            format!("settled_at is no RFC 3339 time of at most {MAX_TIME} bytes, such as 2026-04-08T21:05:00Z");
+        return Err(Error::request(message));
+    }
+    if body.confidence.0.get().len() > MAX_NUMBER {
+        let message = format!("confidence is a number too long: at most {MAX_NUMBER} bytes are taken");
+        return Err(Error::invalid(Invalid::Payload, message));
     }
     for (field, text) in [("consensus_label", &body.consensus_label), ("bsv_txid", &body.bsv_txid)] {
         if text.len() > limits.string_bytes {

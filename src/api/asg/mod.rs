@@ -56,7 +56,7 @@ impl Shape for Errors {
         (409, "The same task_id was published with another body, or the account has as many webhooks as it may have."),
         (413, "The body is larger than max_body_bytes."),
         (414, "The URL is longer than limits.request_url_bytes."),
-        (415, "The body is not sent as application/json."),
+        (415, "The body is not sent as application/json in UTF-8, or is compressed."),
         (422, "The URL may not be delivered to, the event is unknown, or callback_url is no active webhook."),
         (429, "Too many requests of this token; Retry-After says how long to wait."),
         (431, "There are more headers, or larger ones, than limits.request_headers and request_header_bytes allow."),

@@ -1,15 +1,13 @@
 //! The routes under `/events`, and the catalogue.
 
 use poem::web::Data;
-use poem_openapi::{
-    ApiResponse, OpenApi,
-    param::{Header, Path},
-};
+use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
     Errors, NAME, WEBHOOK,
     catalogue::{self, CATALOGUE},
     envelope::{self, Stored},
+    idempotency::Key,
     wire::{Accepted, Delivery, DeliveryRef, EventType, EventView, NewEvent},
 };
 use crate::{
@@ -22,9 +20,10 @@ use crate::{
     config,
     domain::{
         event::{self, Audience, IdempotencyKey, Published},
+        excerpt::excerpt,
         ids::EventId,
         json,
-        timestamp::Timestamp,
+        timestamp::{MAX_TIME, Timestamp},
         token::Scope,
     },
     error::{Error, Invalid, Missing, Result},
@@ -53,9 +52,9 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
         settings: Data<&config::AsiliChain>,
-        /// Any text of 1 to 255 bytes, quoted or bare, that names this publish within the cooperative.
+        /// Any text of 1 to 255 bytes in ASCII or UTF-8, quoted or bare, that names this publish within the cooperative.
         #[oai(name = "Idempotency-Key")]
-        idempotency_key: Header<Option<String>>,
+        idempotency_key: Key,
         body: Body<NewEvent>,
     ) -> Result<Publication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
@@ -64,7 +63,7 @@ impl Routes {
         let NewEvent { event: kind, created_at, .. } = body.0;
         let key = idempotency_key
             .0
-            .map(|key| IdempotencyKey::new(unquoted(&key), &[&kind, &data, created_at.as_deref().unwrap_or_default()]));
+            .map(|key| IdempotencyKey::new(&key, &[&kind, &data, created_at.as_deref().unwrap_or_default()]));
         let key = key.transpose()?;
         let api_version = settings.api_version.clone();
         let account = account_id.clone();
@@ -148,11 +147,13 @@ impl Routes {
 /// Checks an event against the catalogue, and prints its data as it will be delivered.
 fn check(body: &NewEvent, limits: &config::Limits) -> Result<String> {
     if catalogue::find(&body.event).is_none() {
-        let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", body.event);
+        let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(&body.event));
         return Err(Error::invalid(Invalid::UnknownEvent, message));
     }
     if body.created_at.as_deref().is_some_and(|time| !Timestamp::is_rfc3339(time)) {
-        return Err(Error::request("created_at is no RFC 3339 time, such as 2026-04-20T11:55:00Z"));
+        let message =
+            format!("created_at is no RFC 3339 time of at most {MAX_TIME} bytes, such as 2026-04-20T11:55:00Z");
+        return Err(Error::request(message));
     }
     let data = body.data.0.get();
     if !data.starts_with('{') {
@@ -160,9 +161,4 @@ fn check(body: &NewEvent, limits: &config::Limits) -> Result<String> {
     }
     let limits = json::Limits { depth: limits.json_depth, string_bytes: limits.string_bytes };
     json::stringify(data, limits).map_err(|flaw| Error::invalid(Invalid::Payload, format!("data{flaw}")))
-}
-
-/// A structured header value is quoted; a bare one is taken too (IETF draft 07 of the Idempotency-Key header).
-fn unquoted(key: &str) -> &str {
-    key.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(key)
 }

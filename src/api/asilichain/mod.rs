@@ -5,6 +5,7 @@ mod catalogue;
 mod envelope;
 mod events;
 mod examples;
+mod idempotency;
 mod webhooks;
 mod wire;
 
@@ -69,7 +70,7 @@ impl Shape for Errors {
         (409, "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first."),
         (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes."),
         (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
-        (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json."),
+        (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json in UTF-8, or is compressed."),
         (
             422,
             "`URL_NOT_ALLOWED`, `UNKNOWN_EVENT`, `INVALID_PAYLOAD`, `IDEMPOTENCY_KEY_REUSED`: well-formed, but it cannot be accepted.",

@@ -23,6 +23,7 @@ use crate::{
     config,
     domain::{
         endpoint::{Endpoint, EndpointState, EventFilter, SuspendedReason},
+        excerpt::excerpt,
         ids::{DeliveryId, EndpointId},
         token::{Scope, Walls},
     },
@@ -338,7 +339,7 @@ fn sample_for(endpoint: &Endpoint, named: Option<String>) -> Result<&'static cat
     catalogue::find(&name).ok_or_else(|| {
         Error::invalid(
             Invalid::UnknownEvent,
-            format!("event '{name}' is unknown: GET /event-types lists the catalogue"),
+            format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(&name)),
         )
     })
 }
