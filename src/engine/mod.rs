@@ -32,7 +32,7 @@ pub use self::{
     sender::authorities,
 };
 use crate::{
-    clock::{self, SharedClock},
+    clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
         delivery::{Attempt, DeliveryKey, Settlement},
@@ -161,8 +161,13 @@ impl Engine {
         inner.recover().await?;
         let (mut work, mut heard) = (Work::default(), 0);
         let (mut untold, mut polled, mut written_since_stop) = (true, true, false);
+        let mut since_poll = Stopwatch::start();
         loop {
             let at = inner.flights.clock.now();
+            // However much happens, it looks now and then for what nothing tells of.
+            if polled || since_poll.elapsed() >= inner.settings.poll_interval {
+                (polled, since_poll) = (true, Stopwatch::start());
+            }
             let stopping = *stop.borrow_and_update();
             if stopping {
                 inner.stop_claiming();

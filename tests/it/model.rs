@@ -1,22 +1,26 @@
-//! The delivery state machine against a plain model of it: whatever history befalls the queue, both come to the same.
+//! Store and lanes against a plain model of them: whatever history befalls the queue, all come to the same.
 //!
-//! The store is driven directly, without doors or engine, so that a history of hundreds of steps takes milliseconds.
+//! Both are driven directly, as the engine drives them, without doors, threads or sockets: so a history of hundreds of
+//! steps takes milliseconds.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use crate::queue::Machine;
 
-/// Longest a claim lasts in these histories, in milliseconds.
-pub const LEASE: i64 = 70_000;
-/// Most deliveries in flight to one endpoint.
+/// Most attempts at the same time, and most of one endpoint.
+pub const IN_FLIGHT: usize = 6;
 pub const PER_ENDPOINT: usize = 3;
 /// The waits of the two pages, in milliseconds: ASG's three attempts, AsiliChain's five.
 const WAITS: [&[i64]; 2] = [&[1_000, 4_000], &[30_000, 300_000, 1_800_000, 7_200_000]];
 /// The dialect that suspends a webhook whose delivery is given up.
 const SUSPENDS: usize = 1;
 const HOUR: i64 = 3_600_000;
+/// The wait after a fault of our own.
+const AFTER_A_FAULT: i64 = 1_000;
+/// A clock that is off by less than this has drifted; from there on it was set.
+const STEP: i64 = 1_000;
 
 /// What a receiver does.
 #[derive(Debug, Clone, Copy)]
@@ -27,54 +31,109 @@ pub enum Reaction {
     Asks(u64),
     Gone,
     TimesOut,
+    /// Nobody knows: the fault was ours.
+    Breaks,
+}
+
+/// What is written beside a turn of the engine, before it hears of either.
+#[derive(Debug, Clone, Copy)]
+pub enum Beside {
+    Nothing,
+    /// A publish of this dialect in the same commit, ahead of the turn.
+    PublishBefore(usize),
+    /// The same behind the turn.
+    PublishAfter(usize),
+    /// A publish that fills the disk: nothing of the commit is stored, and the turn is tried again.
+    DiskFull,
+    /// The clock is set by so much after the turn's commit, and the next commit notices it.
+    ClockSet(i64),
 }
 
 /// One step of a history. Numbers name things modulo how many there are.
 #[derive(Debug, Clone)]
 pub enum Step {
     Register(usize),
-    Publish(usize),
-    Claim { free: usize, free_probation: usize },
-    Settle(usize, Reaction),
-    SettleLate(usize, Reaction),
+    Publish {
+        dialect: usize,
+        large: bool,
+    },
+    /// A publish that ends in a fault and so never was.
+    PublishUndone(usize),
+    /// One round of the engine's loop.
+    Turn(Beside),
+    /// The same after a rest: what has been in hand too long is looked for.
+    Poll,
+    /// An attempt ends, and took so many milliseconds.
+    End {
+        which: usize,
+        reaction: Reaction,
+        took: u64,
+    },
+    EndLate(usize, Reaction),
+    LoseAll,
     Crash,
-    LeasesEnd,
+    Stop,
     Suspend(usize),
     Resume(usize),
     Delete(usize),
+    /// Another URL.
+    Move(usize),
     Replay(usize),
     Advance(i64),
     AdvanceToDue,
     AdvanceToJustBefore,
+    /// The wall clock is set by so much, and the next write notices it.
+    SetClock(i64),
 }
 
 fn reaction() -> impl Strategy<Value = Reaction> {
     prop_oneof![
-        3 => Just(Reaction::Takes),
+        8 => Just(Reaction::Takes),
         8 => Just(Reaction::Fails),
         2 => prop_oneof![Just(0), Just(2), Just(600), Just(9_999)].prop_map(Reaction::Asks),
         1 => Just(Reaction::Gone),
-        2 => Just(Reaction::TimesOut),
+        3 => Just(Reaction::TimesOut),
+        1 => Just(Reaction::Breaks),
+    ]
+}
+
+fn clock_set() -> impl Strategy<Value = i64> {
+    prop_oneof![Just(STEP), Just(-STEP), STEP..3 * HOUR, -3 * HOUR..-STEP]
+}
+
+fn beside() -> impl Strategy<Value = Beside> {
+    prop_oneof![
+        10 => Just(Beside::Nothing),
+        2 => (0..2_usize).prop_map(Beside::PublishBefore),
+        4 => (0..2_usize).prop_map(Beside::PublishAfter),
+        1 => Just(Beside::DiskFull),
+        1 => clock_set().prop_map(Beside::ClockSet),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let any = 0..10_000_usize;
+    let took = prop_oneof![6 => Just(1), 2 => Just(12), 1 => Just(60)];
     prop_oneof![
-        1 => (0..2_usize).prop_map(Step::Register),
-        6 => (0..2_usize).prop_map(Step::Publish),
-        14 => (1..7_usize, 0..4_usize).prop_map(|(free, free_probation)| Step::Claim { free, free_probation }),
-        20 => (any.clone(), reaction()).prop_map(|(which, reaction)| Step::Settle(which, reaction)),
-        3 => (any.clone(), reaction()).prop_map(|(which, reaction)| Step::SettleLate(which, reaction)),
+        2 => (0..2_usize).prop_map(Step::Register),
+        12 => (0..2_usize, prop::bool::weighted(0.1)).prop_map(|(dialect, large)| Step::Publish { dialect, large }),
+        1 => (0..2_usize).prop_map(Step::PublishUndone),
+        20 => beside().prop_map(Step::Turn),
+        3 => Just(Step::Poll),
+        30 => (any.clone(), reaction(), took).prop_map(|(which, reaction, took)| Step::End { which, reaction, took }),
+        3 => (any.clone(), reaction()).prop_map(|(which, reaction)| Step::EndLate(which, reaction)),
+        1 => Just(Step::LoseAll),
         1 => Just(Step::Crash),
-        2 => Just(Step::LeasesEnd),
+        1 => Just(Step::Stop),
         2 => any.clone().prop_map(Step::Suspend),
         5 => any.clone().prop_map(Step::Resume),
         1 => any.clone().prop_map(Step::Delete),
+        2 => any.clone().prop_map(Step::Move),
         3 => any.prop_map(Step::Replay),
-        3 => prop_oneof![Just(1), Just(999), Just(LEASE), 0..HOUR].prop_map(Step::Advance),
+        3 => prop_oneof![Just(1), Just(999), 0..HOUR].prop_map(Step::Advance),
         10 => Just(Step::AdvanceToDue),
         3 => Just(Step::AdvanceToJustBefore),
+        2 => clock_set().prop_map(Step::SetClock),
     ]
 }
 
@@ -86,23 +145,14 @@ pub enum Standing {
 }
 
 /// An endpoint, as the model sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub dialect: usize,
     pub standing: Standing,
-    /// How its last attempt ended, as far as that is known.
-    pub promise: Promise,
-}
-
-/// What an endpoint has shown of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Promise {
-    /// Nothing yet.
-    New,
-    /// It ended an attempt in time.
-    Proven,
-    /// It let one time out since.
-    Probation,
+    /// Its URL is the first, the second and so on.
+    pub address: usize,
+    /// Whether its last attempt timed out, as far as that is written.
+    pub timed_out: bool,
 }
 
 /// A delivery, as the model sees it: the state and what belongs to it.
@@ -128,29 +178,69 @@ pub struct Parcel {
 #[derive(Debug, Default)]
 pub struct Model {
     pub now: i64,
+    /// By how much the clock was set since something was written.
+    pub unnoticed: i64,
     pub places: Vec<Place>,
     pub parcels: Vec<Parcel>,
+    /// How many new deliveries may be claimed as they are made: in all, and of each endpoint.
+    pub room: (usize, BTreeMap<usize, usize>),
+    /// How much of it was taken for nothing.
+    pub wasted: BTreeMap<usize, usize>,
 }
 
 impl Model {
     pub fn register(&mut self, dialect: usize) {
-        self.places.push(Place { dialect, standing: Standing::Active, promise: Promise::New });
+        self.places.push(Place { dialect, standing: Standing::Active, address: 0, timed_out: false });
     }
 
     pub fn publish(&mut self, dialect: usize) {
-        for place in 0..self.places.len() {
-            if self.places[place].dialect == dialect && self.places[place].standing != Standing::Deleted {
-                self.add(place);
+        for place in self.audience(dialect) {
+            self.add(place);
+            if self.takes_room(place) {
+                let parcel = self.parcels.len() - 1;
+                self.claim(parcel);
             }
         }
     }
 
+    /// It takes room, and leaves nothing else behind.
+    pub fn publish_undone(&mut self, dialect: usize) {
+        for place in self.audience(dialect) {
+            let taken = usize::from(self.takes_room(place));
+            *self.wasted.entry(place).or_default() += taken;
+        }
+    }
+
+    fn audience(&self, dialect: usize) -> Vec<usize> {
+        let wants =
+            |place: &usize| self.places[*place].dialect == dialect && self.places[*place].standing != Standing::Deleted;
+        (0..self.places.len()).filter(wants).collect()
+    }
+
+    fn takes_room(&mut self, place: usize) -> bool {
+        let (in_all, each) = &mut self.room;
+        let left = each.entry(place).or_default();
+        let takes = self.places[place].standing == Standing::Active && *in_all > 0 && *left > 0;
+        *in_all -= usize::from(takes);
+        *left -= usize::from(takes);
+        takes
+    }
+
+    /// Room is granted to these anew.
+    pub fn grant(&mut self, in_all: usize, each: BTreeMap<usize, usize>) {
+        self.wasted.retain(|place, _| !each.contains_key(place));
+        self.room.0 = in_all;
+        self.room.1.extend(each);
+    }
+
+    /// How much room an endpoint would have, had nothing been taken for nothing.
+    pub fn room_of(&self, place: usize) -> usize {
+        let count = |of: &BTreeMap<usize, usize>| of.get(&place).copied().unwrap_or(0);
+        count(&self.room.1) + count(&self.wasted)
+    }
+
     pub fn add(&mut self, place: usize) {
-        let life = match self.places[place].standing {
-            Standing::Active => Life::Pending { due: self.now },
-            Standing::Suspended => Life::Held,
-            Standing::Deleted => Life::Cancelled,
-        };
+        let life = self.again(place, self.now);
         self.parcels.push(Parcel { place, life, attempts: 0, tries: 0 });
     }
 
@@ -165,10 +255,14 @@ impl Model {
         let Parcel { place, tries, .. } = self.parcels[parcel];
         let wait = WAITS[self.places[place].dialect].get(tries as usize - 1).copied();
         let asked = if let Reaction::Asks(seconds) = reaction { (seconds as i64 * 1000).min(HOUR) } else { 0 };
-        let timed_out = matches!(reaction, Reaction::TimesOut);
-        self.places[place].promise = if timed_out { Promise::Probation } else { Promise::Proven };
+        match reaction {
+            Reaction::TimesOut => self.places[place].timed_out = true,
+            Reaction::Breaks => self.parcels[parcel].tries -= 1,
+            _ => self.places[place].timed_out = false,
+        }
         self.parcels[parcel].life = match (reaction, wait) {
             (Reaction::Takes, _) => Life::Delivered,
+            (Reaction::Breaks, _) => self.again(place, self.now + AFTER_A_FAULT),
             (Reaction::Gone, _) | (_, None) => Life::Exhausted,
             (_, Some(wait)) => self.again(place, self.now + wait.max(asked)),
         };
@@ -177,17 +271,16 @@ impl Model {
         }
     }
 
-    /// Gives up the claims that began at this moment or before.
-    pub fn recover(&mut self, until: i64) -> usize {
-        let mut count = 0;
-        for parcel in 0..self.parcels.len() {
-            if matches!(self.parcels[parcel].life, Life::Claimed { since } if since <= until) {
-                self.parcels[parcel].life = self.again(self.parcels[parcel].place, self.now);
-                self.parcels[parcel].tries -= 1;
-                count += 1;
-            }
-        }
-        count
+    /// An attempt that never began was never counted.
+    pub fn give_back(&mut self, parcel: usize) {
+        self.recover(parcel);
+        self.parcels[parcel].attempts -= 1;
+    }
+
+    /// An attempt that nobody will report on costs no try.
+    pub fn recover(&mut self, parcel: usize) {
+        self.parcels[parcel].life = self.again(self.parcels[parcel].place, self.now);
+        self.parcels[parcel].tries -= 1;
     }
 
     fn again(&self, place: usize, due: i64) -> Life {
@@ -224,6 +317,18 @@ impl Model {
         }
     }
 
+    /// A write sees how far the clock was set, and moves along what waits.
+    pub fn notice(&mut self) {
+        let by = std::mem::take(&mut self.unnoticed);
+        for parcel in &mut self.parcels {
+            if let Life::Pending { due } = &mut parcel.life
+                && by.abs() >= STEP
+            {
+                *due += by;
+            }
+        }
+    }
+
     fn waiting(&mut self, place: usize) -> impl Iterator<Item = &mut Parcel> {
         let waits = move |parcel: &&mut Parcel| {
             parcel.place == place && matches!(parcel.life, Life::Pending { .. } | Life::Held)
@@ -238,29 +343,23 @@ impl Model {
         WAITS[self.places[place].dialect].len() as u32 + 1
     }
 
-    pub fn in_flight(&self, place: usize) -> usize {
-        let flies = |parcel: &&Parcel| parcel.place == place && matches!(parcel.life, Life::Claimed { .. });
-        self.parcels.iter().filter(flies).count()
-    }
-
-    /// Places in flight that an endpoint may hold.
-    pub fn limit(&self, place: usize) -> usize {
-        if self.places[place].promise == Promise::Proven { PER_ENDPOINT } else { 1 }
-    }
-
-    pub fn on_probation(&self, place: usize) -> bool {
-        self.places[place].promise == Promise::Probation
+    pub fn claimed(&self) -> Vec<usize> {
+        let is_claimed = |parcel: &usize| matches!(self.parcels[*parcel].life, Life::Claimed { .. });
+        (0..self.parcels.len()).filter(is_claimed).collect()
     }
 
     /// When the first of what is pending for an endpoint is due.
     pub fn head(&self, place: usize) -> Option<i64> {
-        let dues = self.parcels.iter().filter(|parcel| parcel.place == place).filter_map(Parcel::due);
-        dues.min()
+        self.dues(place).min()
     }
 
-    /// Whether an endpoint has something due and a place to send it from.
-    pub fn is_ready(&self, place: usize) -> bool {
-        self.head(place).is_some_and(|due| due <= self.now) && self.in_flight(place) < self.limit(place)
+    /// How many deliveries of an endpoint are due.
+    pub fn due(&self, place: usize) -> usize {
+        self.dues(place).filter(|due| *due <= self.now).count()
+    }
+
+    fn dues(&self, place: usize) -> impl Iterator<Item = i64> {
+        self.parcels.iter().filter(move |parcel| parcel.place == place).filter_map(Parcel::due)
     }
 }
 
@@ -287,6 +386,7 @@ proptest! {
             machine.take(step);
             machine.agree(step);
         }
+        machine.comes_to_rest();
         machine.shows_the_same();
     }
 }
@@ -295,19 +395,20 @@ proptest! {
 fn an_endpoint_that_never_answers_is_tried_as_often_as_its_page_says_and_no_more() {
     for (dialect, waits) in WAITS.iter().enumerate() {
         let mut machine = Machine::new();
-        machine.take(&Step::Publish(dialect));
+        machine.take(&Step::Publish { dialect, large: false });
         for wait in waits.iter().copied().chain([0]) {
-            machine.take(&Step::Claim { free: 1, free_probation: 1 });
+            machine.take(&Step::Turn(Beside::Nothing));
             assert_eq!(machine.under_way(), 1, "it is tried when it is due");
-            machine.take(&Step::Settle(0, Reaction::Fails));
-            machine.take(&Step::Advance(wait));
+            machine.take(&Step::End { which: 0, reaction: Reaction::TimesOut, took: 10_000 });
+            machine.take(&Step::Turn(Beside::Nothing));
+            machine.take(&Step::Advance((wait - 1).max(0)));
+            machine.take(&Step::Turn(Beside::Nothing));
+            assert_eq!(machine.under_way(), 0, "and not before");
+            machine.take(&Step::Advance(1));
             machine.agree(&"a wait has passed");
         }
         machine.take(&Step::Advance(HOUR * 24));
-        machine.take(&Step::Claim { free: 1, free_probation: 1 });
+        machine.take(&Step::Poll);
         assert_eq!(machine.under_way(), 0, "no try is left");
     }
 }
-
-/// How long an attempt takes in these histories.
-pub const TOOK: Duration = Duration::from_millis(12);

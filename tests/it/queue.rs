@@ -1,55 +1,78 @@
-//! The store's queue beside the model of it: takes the same steps, and tells where the two differ.
+//! Store, lanes and model side by side: all take the same steps, and whatever differs is told at once.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc};
 
 use ngoma::{
     app,
-    clock::{Clock, ManualClock},
+    clock::{Clock, ManualClock, Stopwatch},
     config::{Durability, Storage},
     domain::{
-        delivery::{Answer, Failure, Outcome, State},
+        delivery::State,
         endpoint::{EventFilter, SuspendedReason, TargetUrl},
         event::{Audience, NewEvent, Published},
         ids::{DeliveryId, EndpointId},
-        profile::{Profile, Profiles},
+        profile::Profiles,
         signature::SigningSecret,
         timestamp::Timestamp,
         token::Walls,
     },
+    engine::lanes::{Lanes, Limits},
     error::{Error, Result},
-    store::{
-        self, Db, Tx, accounts, deliveries, endpoints, events,
-        queue::{self, Claim, Lost, Places},
-    },
+    store::{self, Db, News, Tx, accounts, deliveries, endpoints, events, queue::Claim},
 };
 use rusqlite::{Connection, OpenFlags, Row};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::mpsc};
 
 use crate::{
-    model::{LEASE, Life, Model, PER_ENDPOINT, Parcel, Promise, Reaction, Standing, Step, TOOK},
+    book::{Book, Page},
+    model::{Beside, IN_FLIGHT, Life, Model, PER_ENDPOINT, Parcel, Place, Reaction, Standing, Step},
     world::{START, defaults, wait_for_lock},
 };
 
 /// In the order in which the model numbers them.
 const DIALECTS: [&str; 2] = ["asg", "asilichain"];
 /// Enough for lanes to compete.
-const MOST_ENDPOINTS: usize = 6;
+const MOST_ENDPOINTS: usize = 8;
+/// Larger than what is claimed ahead of its place.
+const LARGE_BODY: usize = 17 << 10;
+
+/// What goes with the process.
+pub struct Running {
+    pub db: Db,
+    pub news: mpsc::UnboundedReceiver<News>,
+    pub lanes: Lanes,
+    /// News that the engine has not come to yet.
+    pub unheard: Vec<News>,
+    pub flights: Vec<Arc<Claim>>,
+    /// What is to be written in the next turn.
+    pub ended: Vec<Ended>,
+    pub lost: Vec<Arc<Claim>>,
+}
+
+/// A claim back from its way; no reaction: it never began.
+#[derive(Clone)]
+pub struct Ended {
+    pub claim: Arc<Claim>,
+    pub reaction: Option<Reaction>,
+    pub probation: Option<bool>,
+}
 
 pub struct Machine {
-    model: Model,
-    clock: Arc<ManualClock>,
+    pub model: Model,
+    pub book: Book,
+    pub clock: Arc<ManualClock>,
+    pub profiles: Profiles,
+    pub ids: Vec<DeliveryId>,
+    /// Claims that are their owner's no more: settled, or lost.
+    pub over: Vec<Arc<Claim>>,
+    pub since: Stopwatch,
+    pub runtime: Runtime,
+    running: Option<Running>,
     storage: Storage,
-    profiles: Profiles,
-    runtime: Runtime,
-    db: Option<Db>,
     /// A look at the file past the store.
     raw: Connection,
     endpoints: Vec<EndpointId>,
-    ids: Vec<DeliveryId>,
-    claims: Vec<Arc<Claim>>,
-    /// Claims that are their owner's no more: settled, or lost.
-    over: Vec<Arc<Claim>>,
     _folder: TempDir,
 }
 
@@ -65,20 +88,21 @@ impl Machine {
             durability: Durability::Normal,
         };
         let clock = Arc::new(ManualClock::new(START));
-        let db = open(&storage, &clock);
+        let running = open(&storage, &clock);
         let raw = Connection::open_with_flags(&storage.path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
         let mut machine = Self {
             model: Model { now: START.millis(), ..Model::default() },
+            book: Book::default(),
             clock,
-            storage,
             profiles: app::profiles(&config),
+            ids: Vec::new(),
+            over: Vec::new(),
+            since: Stopwatch::start(),
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
-            db: Some(db),
+            running: Some(running),
+            storage,
             raw,
             endpoints: Vec::new(),
-            ids: Vec::new(),
-            claims: Vec::new(),
-            over: Vec::new(),
             _folder: folder,
         };
         for (dialect, profile) in DIALECTS.iter().enumerate() {
@@ -88,20 +112,33 @@ impl Machine {
         machine
     }
 
-    pub fn under_way(&self) -> usize {
-        self.claims.len()
+    pub fn running(&mut self) -> &mut Running {
+        self.running.as_mut().expect("it runs")
     }
 
-    /// Takes a step with both. What the store answers is compared at once.
+    pub fn under_way(&mut self) -> usize {
+        self.running().flights.len()
+    }
+
+    /// Takes a step with all of them. What the store and the lanes answer is compared at once.
     pub fn take(&mut self, step: &Step) {
         match *step {
             Step::Register(dialect) => self.register(dialect),
-            Step::Publish(dialect) => self.publish(dialect),
-            Step::Claim { free, free_probation } => self.claim(free, free_probation),
-            Step::Settle(which, reaction) => self.settle(which, reaction),
-            Step::SettleLate(which, reaction) => self.settle_late(which, reaction),
-            Step::Crash => self.crash(),
-            Step::LeasesEnd => self.recover(Lost::Expired { vouched: Vec::new() }, self.model.now - LEASE),
+            Step::Publish { dialect, large } => self.publish(dialect, if large { LARGE_BODY } else { 0 }),
+            Step::PublishUndone(dialect) => self.publish_undone(dialect),
+            Step::Turn(beside) => self.turn(false, beside),
+            Step::Poll => self.turn(true, Beside::Nothing),
+            Step::End { which, reaction, took } => self.end(which, reaction, took),
+            Step::EndLate(which, reaction) => self.end_late(which, reaction),
+            Step::LoseAll => self.lose_all(),
+            Step::Crash => {
+                let claimed = self.model.claimed();
+                self.reopen(&claimed);
+            }
+            Step::Stop => {
+                self.stop();
+                self.reopen(&[]);
+            }
             Step::Suspend(which) => {
                 let place = which % self.endpoints.len();
                 self.write(move |tx| endpoints::suspend(tx, key(place), SuspendedReason::Paused)).expect("it suspends");
@@ -117,10 +154,17 @@ impl Machine {
                 self.write(move |tx| endpoints::delete(tx, key(place))).expect("it deletes");
                 self.model.delete(place);
             }
+            Step::Move(which) => {
+                let place = which % self.endpoints.len();
+                self.model.places[place].address += 1;
+                let url = url(self.model.places[place].address);
+                self.write(move |tx| endpoints::set_url(tx, key(place), &url)).expect("it moves");
+            }
             Step::Replay(which) => self.replay(which),
             Step::Advance(by) => self.advance(by),
             Step::AdvanceToDue => self.advance_to_due(0),
             Step::AdvanceToJustBefore => self.advance_to_due(1),
+            Step::SetClock(by) => self.set_clock(by),
         }
     }
 
@@ -131,112 +175,47 @@ impl Machine {
         let profile = DIALECTS[dialect];
         let made = self.write(move |tx| {
             let account = accounts::find(tx, profile, profile)?;
-            let url = TargetUrl::from_stored("https://receiver.example/hook")?;
             let secret = SigningSecret::parse("s3cret".to_owned())?;
-            endpoints::create(tx, &account, url, EventFilter::from_stored("*"), &secret, u64::MAX)
+            endpoints::create(tx, &account, url(0), EventFilter::from_stored("*"), &secret, u64::MAX)
         });
         self.endpoints.push(made.expect("an endpoint").id);
         self.model.register(dialect);
+        self.book.pages.push(Page::default());
     }
 
-    fn publish(&mut self, dialect: usize) {
-        let profile = DIALECTS[dialect];
-        let published = self.write(move |tx| {
-            let account = accounts::find(tx, profile, profile)?.key;
-            let (kind, body) = ("batch.exported".to_owned(), "{}".to_owned());
-            let event = NewEvent { account, kind, body, idempotency_key: None };
-            events::publish(tx, &event, &Audience::Subscribers)
-        });
+    pub fn publish(&mut self, dialect: usize, length: usize) {
+        let published = self.write(publishing(dialect, length));
+        self.model.publish(dialect);
+        self.note(published);
+    }
+
+    /// Remembers the deliveries of a publish.
+    pub fn note(&mut self, published: Result<Published>) {
         let Ok(Published::Accepted(accepted)) = published else { panic!("{published:?}") };
         self.ids.extend(accepted.deliveries.iter().map(|(id, _)| *id));
-        self.model.publish(dialect);
     }
 
-    fn claim(&mut self, free: usize, free_probation: usize) {
-        let ready: Vec<usize> = (0..self.endpoints.len()).filter(|place| self.model.is_ready(*place)).collect();
-        let places = Places { free, free_probation, per_endpoint: PER_ENDPOINT };
-        let lease = Duration::from_millis(LEASE.unsigned_abs());
-        let (claims, next) = self.write(move |tx| queue::claim(tx, places, lease)).expect("it claims");
-        let mut given: BTreeMap<usize, usize> = ready.iter().map(|place| (*place, 0)).collect();
-        let mut last_due: BTreeMap<usize, i64> = BTreeMap::new();
-        for claim in &claims {
-            let index = index(claim.key);
-            let Parcel { place, life, attempts, tries } = self.model.parcels[index];
-            let Life::Pending { due } = life else { panic!("claimed while {life:?}") };
-            assert!(due <= self.model.now, "claimed before it is due");
-            assert_eq!((claim.attempt, claim.tries), (attempts + 1, tries + 1));
-            assert!(claim.tries <= self.model.allowed(place), "tried more often than its page says");
-            assert_eq!(claim.probation, self.model.on_probation(place));
-            *given.get_mut(&place).expect("only what is ready is claimed") += 1;
-            let last = last_due.entry(place).or_insert(due);
-            *last = due.max(*last);
-            self.model.claim(index);
-        }
-        let probation = claims.iter().filter(|claim| claim.probation).count();
-        assert!(claims.len() <= free && probation <= free_probation, "more were claimed than there are places");
-        let served = |place: &usize| !self.model.on_probation(*place) || free_probation > 0;
-        assert!(!claims.is_empty() || !ready.iter().any(served), "somebody is ready, and nobody is served");
-        for (place, count) in &given {
-            assert!(self.model.in_flight(*place) <= self.model.limit(*place), "an endpoint holds too many places");
-            let (head, last) = (self.model.head(*place), last_due.get(place));
-            assert!(head.is_none_or(|head| last.is_none_or(|last| *last <= head)), "what waited longer goes first");
-            let waits = self.model.is_ready(*place) && !self.model.on_probation(*place);
-            let most = given.values().max().copied().unwrap_or(0);
-            assert!(!waits || most <= count + 1, "nobody gets a second before each has had a first");
-        }
-        self.next_is_right(next, probation < free_probation);
-        self.claims.extend(claims.into_iter().map(Arc::new));
+    fn publish_undone(&mut self, dialect: usize) {
+        let publish = publishing(dialect, 0);
+        let undone = self.write(move |tx| {
+            publish(tx)?;
+            Err::<(), _>(Error::Internal("a fault".to_owned()))
+        });
+        assert!(undone.is_err());
+        self.model.publish_undone(dialect);
     }
 
-    /// The engine is told to look again when the next thing can be claimed, no later and not in vain.
-    fn next_is_right(&self, next: Option<Timestamp>, with_probation: bool) {
-        let model = &self.model;
-        let may = |place: &usize| {
-            model.in_flight(*place) < model.limit(*place) && (with_probation || !model.on_probation(*place))
-        };
-        let first = (0..self.endpoints.len()).filter(may).filter_map(|place| model.head(place)).min();
-        let now = |moment: i64| moment.max(model.now);
-        assert_eq!(next.map(Timestamp::millis).map(now), first.map(now), "when to look again");
-    }
-
-    fn settle(&mut self, which: usize, reaction: Reaction) {
-        if self.claims.is_empty() {
-            return;
-        }
-        let claim = self.claims.swap_remove(which % self.claims.len());
-        let index = index(claim.key);
-        let settled = self.report(&claim, reaction);
-        self.model.settle(index, reaction);
-        assert_eq!(settled, Some(state(&self.model.parcels[index])));
-        self.over.push(claim);
-    }
-
-    fn settle_late(&mut self, which: usize, reaction: Reaction) {
-        if let Some(claim) = self.over.get(which % self.over.len().max(1)).cloned() {
-            assert_eq!(self.report(&claim, reaction), None, "a lost claim decides nothing");
-        }
-    }
-
-    fn report(&self, claim: &Arc<Claim>, reaction: Reaction) -> Option<State> {
-        let outcome = outcome(reaction);
-        let profile: Profile = self.profiles.get(&claim.target.profile).expect("a profile").clone();
-        let claim = Arc::clone(claim);
-        let settled = self.write(move |tx| queue::settle(tx, &claim, &outcome, TOOK, &profile));
-        settled.expect("it settles").map(|settlement| settlement.state())
-    }
-
-    /// The process is gone, and another opens the file.
-    fn crash(&mut self) {
-        self.db = None;
-        self.db = Some(open(&self.storage, &self.clock));
-        self.recover(Lost::All, self.model.now);
-    }
-
-    fn recover(&mut self, lost: Lost, until: i64) {
-        let recovered = self.write(move |tx| queue::recover(tx, &lost)).expect("it recovers");
-        assert_eq!(recovered, self.model.recover(until));
-        let is_lost = |claim: &mut Arc<Claim>| claim.started_at.millis() <= until;
-        self.over.extend(self.claims.extract_if(.., is_lost));
+    /// The process is gone, and another opens the file. So many claims are found there.
+    fn reopen(&mut self, claimed: &[usize]) {
+        let gone = self.running.take().expect("it runs");
+        let ended = gone.ended.into_iter().map(|ended| ended.claim);
+        self.over.extend(gone.flights.into_iter().chain(ended).chain(gone.lost));
+        drop(gone.db);
+        self.running = Some(open(&self.storage, &self.clock));
+        // A clock that stands before what was last noted was set back.
+        let noted = self.rows("SELECT at FROM moment", |row| row.get::<_, i64>(0));
+        self.model.unnoticed = noted.first().map_or(0, |noted| (self.model.now - noted).min(0));
+        self.recover(claimed);
     }
 
     fn replay(&mut self, which: usize) {
@@ -258,7 +237,7 @@ impl Machine {
         self.model.add(place);
     }
 
-    fn advance(&mut self, by: i64) {
+    pub fn advance(&mut self, by: i64) {
         self.model.now += by;
         self.clock.set(Timestamp::from_millis(self.model.now));
     }
@@ -269,45 +248,46 @@ impl Machine {
         self.advance(next.map_or(0, |due| due - before - now));
     }
 
-    fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        let db = self.db.as_ref().expect("it is open");
+    pub fn set_clock(&mut self, by: i64) {
+        // Two steps at once could make one that is too small to be told from drift.
+        self.write(|_| Ok(())).expect("it writes");
+        self.model.now += by;
+        self.model.unnoticed = by;
+        self.clock.step(Timestamp::from_millis(self.model.now));
+    }
+
+    pub fn write<T: Send + 'static>(&mut self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.model.notice();
+        let db = self.running().db.clone();
         self.runtime.block_on(db.write(run))
     }
 
     /// Compares every row with the model. `after` names the step, should they differ.
-    pub fn agree(&self, after: &dyn Debug) {
+    pub fn agree(&mut self, after: &dyn Debug) {
         assert_eq!(self.parcels(), self.model.parcels, "after {after:?}");
-        for (place, lane) in self.lanes().iter().enumerate() {
-            let model = &self.model;
-            let in_flight = model.in_flight(place);
-            let standing = model.places[place].standing;
-            assert_eq!(lane.standing, standing, "endpoint {place} after {after:?}");
-            assert_eq!(lane.in_flight, in_flight, "places held by endpoint {place} after {after:?}");
-            assert_eq!(lane.proven, model.places[place].promise == Promise::Proven, "proof of {place} after {after:?}");
-            assert_eq!(lane.probation, model.on_probation(place), "probation of {place} after {after:?}");
-            assert_eq!(lane.full, in_flight >= model.limit(place), "whether {place} is full after {after:?}");
-            // A turn that has come stays as it was: it says who has waited longest.
-            let come = |moment: i64| moment.max(model.now);
-            assert_eq!(lane.turn_at.map(come), model.head(place).map(come), "turn of {place} after {after:?}");
-            assert!(standing == Standing::Active || model.head(place).is_none(), "only an active one has pending");
+        assert_eq!(self.places(), self.model.places, "after {after:?}");
+        for place in 0..self.endpoints.len() {
+            let active = self.model.places[place].standing == Standing::Active;
+            assert!(active || self.model.head(place).is_none(), "only an active one has pending");
         }
         let ended: Vec<u32> = self.rows("SELECT (SELECT count(*) FROM attempt WHERE delivery = key AND number <= attempts) FROM delivery ORDER BY key", |row| row.get(0));
         let expected: Vec<u32> = self.model.parcels.iter().map(ended_attempts).collect();
         assert_eq!(ended, expected, "recorded attempts after {after:?}");
+        self.agree_on_turns(after);
     }
 
     /// The store's own view at the end of a history: every delivery is there, with every attempt.
-    pub fn shows_the_same(&self) {
-        let db = self.db.as_ref().expect("it is open");
+    pub fn shows_the_same(&mut self) {
+        let db = self.running().db.clone();
         let (endpoints, profiles) = (self.endpoints.clone(), self.model.places.clone());
         let shown = self.runtime.block_on(db.read(move |view| {
             let mut shown = Vec::new();
             for (id, place) in endpoints.iter().zip(profiles) {
                 let walls = Walls { profile: DIALECTS[place.dialect], account: None };
                 let endpoint = endpoints::see(view, &walls, *id)?;
-                let (page, more) = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
-                assert!(!more);
-                for delivery in page {
+                let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
+                assert_eq!(page.next, None);
+                for delivery in page.deliveries {
                     let numbers =
                         deliveries::attempts(view, delivery.key)?.iter().map(|attempt| attempt.number).collect();
                     shown.push((index(delivery.key), delivery.id, delivery.state, numbers));
@@ -340,21 +320,21 @@ impl Machine {
         })
     }
 
-    fn lanes(&self) -> Vec<LaneRow> {
-        let sql = "SELECT lane.*, state FROM lane JOIN endpoint ON key = lane.endpoint ORDER BY key";
-        self.rows(sql, |row| {
+    fn places(&self) -> Vec<Place> {
+        self.rows("SELECT * FROM endpoint ORDER BY key", |row| {
             let standing = match row.get::<_, String>("state")?.as_str() {
                 "active" => Standing::Active,
                 "suspended" => Standing::Suspended,
                 _ => Standing::Deleted,
             };
-            Ok(LaneRow {
+            let profile: String = row.get("profile")?;
+            let url: String = row.get("url")?;
+            let address = url.rsplit('/').next().and_then(|number| number.parse().ok());
+            Ok(Place {
+                dialect: DIALECTS.iter().position(|dialect| *dialect == profile).expect("a dialect"),
                 standing,
-                turn_at: row.get("turn_at")?,
-                in_flight: row.get("in_flight")?,
-                full: row.get("full")?,
-                proven: row.get("proven")?,
-                probation: row.get("probation")?,
+                address: address.expect("a number"),
+                timed_out: row.get("timed_out")?,
             })
         })
     }
@@ -366,31 +346,47 @@ impl Machine {
     }
 }
 
-struct LaneRow {
-    standing: Standing,
-    turn_at: Option<i64>,
-    in_flight: usize,
-    full: bool,
-    proven: bool,
-    probation: bool,
-}
-
-fn open(storage: &Storage, clock: &Arc<ManualClock>) -> Db {
+fn open(storage: &Storage, clock: &Arc<ManualClock>) -> Running {
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     wait_for_lock(&storage.path);
-    store::open(storage, 100, clock, true).expect("it opens")
+    let db = store::open(storage, 100, clock, true).expect("it opens");
+    // No attempt is at work for long enough to matter.
+    let limits = Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: usize::MAX };
+    Running {
+        news: db.news().expect("nobody listens yet"),
+        db,
+        lanes: Lanes::new(limits),
+        unheard: Vec::new(),
+        flights: Vec::new(),
+        ended: Vec::new(),
+        lost: Vec::new(),
+    }
+}
+
+/// A publish of a body of about this length to whoever listens in this dialect.
+pub fn publishing(dialect: usize, length: usize) -> impl FnOnce(&Tx<'_>) -> Result<Published> + Send + 'static {
+    move |tx| {
+        let account = accounts::find(tx, DIALECTS[dialect], DIALECTS[dialect])?.key;
+        let body = format!("\"{}\"", "x".repeat(length));
+        let event = NewEvent { account, kind: "batch.exported".to_owned(), body: body.into(), idempotency_key: None };
+        events::publish(tx, &event, &Audience::Subscribers)
+    }
+}
+
+pub fn url(address: usize) -> TargetUrl {
+    TargetUrl::from_stored(&format!("https://receiver.example/{address}")).expect("a URL")
 }
 
 /// Rows are numbered from 1 in the order in which they are made.
-fn key(index: usize) -> i64 {
+pub fn key(index: usize) -> i64 {
     i64::try_from(index).expect("a small number") + 1
 }
 
-fn index(key: i64) -> usize {
+pub fn index(key: i64) -> usize {
     usize::try_from(key - 1).expect("a key")
 }
 
-fn state(parcel: &Parcel) -> State {
+pub fn state(parcel: &Parcel) -> State {
     match parcel.life {
         Life::Pending { .. } => State::Pending,
         Life::Claimed { .. } => State::Claimed,
@@ -404,17 +400,4 @@ fn state(parcel: &Parcel) -> State {
 /// The one under way is recorded when it has ended.
 fn ended_attempts(parcel: &Parcel) -> u32 {
     parcel.attempts - u32::from(matches!(parcel.life, Life::Claimed { .. }))
-}
-
-fn outcome(reaction: Reaction) -> Outcome {
-    let answered = |status, retry_after| {
-        Outcome::Answered(Answer { status, body: b"an answer".to_vec(), truncated: false, retry_after })
-    };
-    match reaction {
-        Reaction::Takes => answered(200, None),
-        Reaction::Fails => answered(500, None),
-        Reaction::Asks(seconds) => answered(503, Some(Duration::from_secs(seconds))),
-        Reaction::Gone => answered(410, None),
-        Reaction::TimesOut => Outcome::Failed(Failure::Timeout),
-    }
 }
