@@ -1,11 +1,7 @@
 //! What is in hand: claimed ahead of its place for a receiver that answered fast, and then did not. Until it is sent it is
 //! as if nobody had claimed it.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
 use ngoma::{clock::Stopwatch, domain::signature::SigningSecret, store};
 use serde_json::{Value, json};
@@ -207,29 +203,4 @@ fn what_is_in_hand_for_a_webhook_that_times_out_is_given_back_however_busy_the_o
         assert!(watch.elapsed() < PATIENCE, "it stays in hand");
         hand.coop.publish("dds.filed", json!({}));
     }
-}
-
-#[test]
-fn whatever_is_published_while_the_engine_is_at_its_turn_is_sent() {
-    let (world, receiver) = (World::new(), Receiver::new());
-    let coop = world.coop();
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        // Writes that share their commits with the turns and the publishes; nobody is to hear of them.
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    coop.publish("loan.repaid", json!({}));
-                }
-            });
-        }
-        for round in 0..100 {
-            let webhook = coop.webhook(&receiver.url(), &["dds.filed"], "s");
-            scope.spawn(|| coop.publish("dds.filed", json!({})));
-            coop.publish("dds.filed", json!({}));
-            receiver.wait_for(2 * round + 2);
-            coop.delete(&format!("/webhooks/{webhook}")).expect(204);
-        }
-        done.store(true, Ordering::Relaxed);
-    });
 }

@@ -1,6 +1,10 @@
 //! How a receiver is treated: classes of failure, kept connections, hanging neighbours, what a log may say.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use ngoma::{
     domain::event::{Audience, NewEvent},
@@ -191,4 +195,38 @@ fn what_an_undone_publish_had_claimed_is_never_sent() {
     coop.publish("dds.filed", json!({ "number": 2 }));
     world.settle();
     assert_eq!(receiver.posts().len(), 2, "the one before and the one after");
+}
+
+#[test]
+fn whatever_is_published_while_the_engine_is_at_its_turn_is_sent() {
+    let (world, receiver) = (World::new(), Receiver::new());
+    let coop = world.coop();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _done = Done(&done);
+        // Writes that share their commits with the turns and the publishes; nobody is to hear of them.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    coop.publish("loan.repaid", json!({}));
+                }
+            });
+        }
+        for round in 0..100 {
+            let webhook = coop.webhook(&receiver.url(), &["dds.filed"], "s");
+            scope.spawn(|| coop.publish("dds.filed", json!({})));
+            coop.publish("dds.filed", json!({}));
+            receiver.wait_for(2 * round + 2);
+            coop.delete(&format!("/webhooks/{webhook}")).expect(204);
+        }
+    });
+}
+
+/// Tells other threads that the story is over, however it ended.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
