@@ -25,7 +25,7 @@ pub fn table() -> Table {
          when the server is ready on: {TURNS} turns of {} ms, in turns with the same alone on a fresh file. Latencies in ms.\n",
         TURN.as_millis()
     );
-    Table::new(36, &COLUMNS)
+    Table::new(38, &COLUMNS)
 }
 
 /// Measures it beside what is prepared.

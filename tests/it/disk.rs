@@ -147,9 +147,12 @@ fn a_full_disk_refuses_and_loses_nothing_and_all_goes_on_when_there_is_space() {
     gated.next([Reply::Gate(200)]);
     client.webhook(&gated.url(), &["*"], SECRET);
     client.webhook(&flaky.url(), &["*"], SECRET);
+    // Somebody reads all the while: no checkpoint makes room where there was none.
+    let reader = Connection::open(site.database()).expect("the file");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM event").expect("read");
     let mut accepted = fill(&client, 40);
     accepted.extend(fill(&client, 0));
-    // An attempt ends now, and nothing can be written of it.
+    // Attempts end now, and nothing can be written of them.
     gated.wait_for(1);
     gated.open_gate();
     server.running.error_with("deliveries pause until the database takes writes again");
@@ -159,6 +162,7 @@ fn a_full_disk_refuses_and_loses_nothing_and_all_goes_on_when_there_is_space() {
         lives(&server);
     }
     assert_eq!(client.get("/webhooks").status, 200, "reading goes on");
+    drop(reader);
     fs::remove_file(disk.ballast()).expect("thrown off");
     // Nobody asks it to: what was paused goes on by itself.
     all_came(&flaky, &accepted);
