@@ -85,6 +85,11 @@ impl Running {
         assert!(!timeout.timed_out(), "it does not say '{text}': {said}");
     }
 
+    /// Whether it has written this to standard error so far.
+    pub fn has_said(&self, text: &str) -> bool {
+        lock(&self.said.0).contains(text)
+    }
+
     /// Reads on until a line holds this text, and gives the line.
     #[track_caller]
     pub fn line_with(&mut self, text: &str) -> String {
