@@ -61,7 +61,8 @@ impl Flights {
             // A look-up that hangs, or waits for one that does, holds a place as long as a receiver that hangs.
             Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => lanes::Ended::TimedOut,
             Outcome::Failed(Failure::Interrupted) => lanes::Ended::Unknown,
-            _ => lanes::Ended::InTime(*duration),
+            _ if outcome.is_success() => lanes::Ended::Well(*duration),
+            _ => lanes::Ended::Failed,
         }
     }
 }

@@ -47,8 +47,10 @@ pub struct Limits {
 /// How an attempt ended, as far as its lane cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// In time, well or not.
-    InTime(Duration),
+    /// Well, after so long.
+    Well(Duration),
+    /// In time, but not well.
+    Failed,
     /// By the time-out.
     TimedOut,
     /// Nobody knows, or it never began.
@@ -58,9 +60,9 @@ pub enum Ended {
 /// What is known of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Nothing yet: it holds one place.
+    /// Nothing good yet, or its last attempt failed: it holds one place.
     New,
-    /// Its last attempt ended in time: it may hold many.
+    /// Its last attempt ended well: it may hold many.
     Proven,
     /// Its last attempt timed out: it holds one place, and all such together at most half of them.
     Probation,
@@ -317,10 +319,11 @@ impl Lanes {
             lane.flying -= 1;
             let before = lane.standing;
             match ended {
-                Ended::InTime(took) => {
+                Ended::Well(took) => {
                     lane.standing = Standing::Proven;
                     lane.pace = (lane.pace * 7 + took) / 8;
                 }
+                Ended::Failed => lane.standing = Standing::New,
                 Ended::TimedOut => lane.standing = Standing::Probation,
                 Ended::Unknown => {}
             }

@@ -13,10 +13,10 @@ const MOST_AHEAD_IN_ALL: usize = 512;
 /// What an endpoint has shown of itself since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Promise {
-    /// Nothing yet.
+    /// Nothing yet, or it failed since.
     #[default]
     New,
-    /// It ended an attempt in time.
+    /// It ended its last attempt well.
     Proven,
     /// It let one time out since.
     Probation,
@@ -104,7 +104,8 @@ impl Book {
         page.flying -= 1;
         let before = page.on_probation();
         match ended {
-            Ended::InTime(_) => page.promise = Promise::Proven,
+            Ended::Well(_) => page.promise = Promise::Proven,
+            Ended::Failed => page.promise = Promise::New,
             Ended::TimedOut => page.promise = Promise::Probation,
             Ended::Unknown => {}
         }

@@ -25,7 +25,7 @@ const PER_ENDPOINT: usize = 4;
 /// The most that is claimed ahead, of one endpoint for each of its places, and of all.
 const MOST_FOR_A_PLACE: usize = 32;
 const MOST_AHEAD_IN_ALL: usize = 512;
-const FAST: Ended = Ended::InTime(Duration::from_millis(1));
+const FAST: Ended = Ended::Well(Duration::from_millis(1));
 const SMALL: usize = 16 << 10;
 
 /// Lanes, with as much pending for each endpoint as the story says, and no database.
@@ -143,7 +143,7 @@ impl Yard {
 fn who_answers_fast_has_claims_ahead_and_who_is_slow_or_new_has_none() {
     for (millis, ahead) in [(1, 64..=124), (10, 8..=16), (30, 0..=0), (200, 0..=0)] {
         let mut yard = Yard::new(1);
-        yard.attempts(1, 30, Ended::InTime(Duration::from_millis(millis)));
+        yard.attempts(1, 30, Ended::Well(Duration::from_millis(millis)));
         yard.publish(1, 1000);
         let claims = yard.turn()[&1];
         assert!(ahead.contains(&(claims - PER_ENDPOINT)), "{claims} claims of one that takes {millis} ms");
@@ -159,9 +159,25 @@ fn who_answers_fast_has_claims_ahead_and_who_is_slow_or_new_has_none() {
 fn an_endpoint_that_becomes_slow_has_nothing_ahead_any_more() {
     let mut yard = Yard::new(1);
     yard.attempts(1, 30, FAST);
-    yard.attempts(1, 10, Ended::InTime(Duration::from_millis(100)));
+    yard.attempts(1, 10, Ended::Well(Duration::from_millis(100)));
     yard.publish(1, 1000);
     assert_eq!(yard.turn()[&1], PER_ENDPOINT);
+}
+
+#[test]
+fn an_endpoint_that_fails_holds_one_place_until_it_succeeds() {
+    let mut yard = Yard::new(1);
+    yard.attempts(1, 30, FAST);
+    yard.attempts(1, 1, Ended::Failed);
+    yard.publish(1, 1000);
+    assert_eq!(yard.turn()[&1], 1, "however fast it refuses");
+    for (ended, more) in [(Ended::Unknown, false), (Ended::Failed, false), (FAST, true)] {
+        let claim = yard.launch().pop().expect("it begins");
+        assert_eq!(yard.end(&claim, ended), None, "it is not on probation");
+        yard.lanes.written(1);
+        yard.turn();
+        assert_eq!(yard.lanes.busy() > 1, more, "{ended:?}");
+    }
 }
 
 #[test]

@@ -149,7 +149,8 @@ impl Machine {
         let ended = match reaction {
             Reaction::TimesOut => lanes::Ended::TimedOut,
             Reaction::Breaks => lanes::Ended::Unknown,
-            _ => lanes::Ended::InTime(Duration::from_millis(took)),
+            Reaction::Takes => lanes::Ended::Well(Duration::from_millis(took)),
+            Reaction::Fails | Reaction::Asks(_) | Reaction::Gone => lanes::Ended::Failed,
         };
         if let Some(next) = self.land(claim, Some(reaction), ended) {
             self.fly(next);
