@@ -81,6 +81,8 @@ impl World {
         let clock = Arc::new(ManualClock::new(START));
         let mut world = Self { clock, config: wish.config, look_up: wish.look_up, folder, running: None };
         world.start();
+        // What an earlier run left is taken up: nothing of it competes with what follows.
+        world.in_flight();
         world.account("asilichain", COOP, Some("ops@coop.example"));
         world.account("asilichain", OTHER_COOP, None);
         world.account("asg", CUSTOMER, None);
@@ -93,6 +95,11 @@ impl World {
     }
 
     pub fn try_start(&mut self) -> Result<()> {
+        self.try_start_after(|_| {})
+    }
+
+    /// Does something with the database first.
+    pub fn try_start_after(&mut self, first: impl FnOnce(&Db)) -> Result<()> {
         assert!(self.running.is_none(), "it runs already");
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
@@ -100,6 +107,7 @@ impl World {
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
         let app = runtime.block_on(app::prepare(self.config.clone(), outside))?;
         let (address, db, pulse) = (app.address(), app.db().clone(), app.pulse());
+        first(&db);
         let (stop, stopped) = watch::channel(false);
         let (report, ended) = mpsc::channel();
         runtime.spawn(async move { report.send(app.run(stopped).await) });
