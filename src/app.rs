@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, Deps, Quota, asg, asilichain, connections},
+    api::{self, BatchPlaces, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::profile::Profiles,
@@ -148,6 +148,7 @@ impl App {
             }),
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),
+            batches: Arc::new(BatchPlaces::new(self.config.limits.batches)),
             quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),
         }
     }

@@ -73,8 +73,20 @@ impl Db {
     /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
     /// disk is full, another process holds the database, or it has failed.
     pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.write_many(1, run).await
+    }
+
+    /// The same for a closure that takes as long as so many others: fewer share its transaction.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_many<T: Send + 'static>(
+        &self,
+        weight: usize,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(writer::write(run, reply)).map_err(|_| unavailable())?;
+        self.0.queue.try_send(writer::write(weight, run, reply)).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -87,7 +99,7 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.send(writer::write(run, reply)).await.map_err(|_| unavailable())?;
+        self.0.queue.send(writer::write(1, run, reply)).await.map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -115,6 +127,11 @@ impl Db {
     pub fn glance<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
         let conn = self.0.glance.lock().unwrap_or_else(PoisonError::into_inner);
         run(&View { conn: &conn })
+    }
+
+    /// How many writes wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.0.queue.max_capacity() - self.0.queue.capacity()
     }
 
     /// The news of commits: for one listener, once.

@@ -32,7 +32,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Most writes that share one commit.
+/// Most writes that share one commit; a batch counts as many as it has events, and joins while there is room for one more.
 const MAX_GROUP: usize = 256;
 
 /// A transaction is a moment: all that is written in it happens at `now`.
@@ -74,15 +74,23 @@ impl Tx<'_> {
 /// Reports a write's own result, unless the commit failed.
 type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
 
-/// A write on its way to the writer: runs in the transaction, says whether to keep what it did, and how to answer.
-pub(super) type Write = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
+/// A write on its way to the writer.
+pub(super) struct Write {
+    /// For how many usual ones it counts.
+    weight: usize,
+    run: Run,
+}
+
+/// Runs in the transaction, says whether to keep what it did, and how to answer.
+type Run = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
 
 /// Wraps a closure so that its result reaches `reply` after the commit.
 pub(super) fn write<T: Send + 'static>(
+    weight: usize,
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     reply: oneshot::Sender<Result<T>>,
 ) -> Write {
-    Box::new(move |tx| {
+    let run: Run = Box::new(move |tx| {
         let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
         let keep = result.is_ok();
@@ -94,7 +102,8 @@ pub(super) fn write<T: Send + 'static>(
             });
         });
         (keep, answer)
-    })
+    });
+    Write { weight, run }
 }
 
 /// What the writer thread owns.
@@ -125,19 +134,23 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             let behind = self.behind.borrow().first().copied();
-            let mut group = Vec::new();
+            let (mut group, mut weight) = (Vec::new(), 0);
             if behind.is_none() || self.failed.get() {
                 let Some(first) = self.queue.blocking_recv() else { return };
+                weight += first.weight;
                 group.push(first);
             }
-            while group.len() < MAX_GROUP {
+            while weight < MAX_GROUP {
                 match self.queue.try_recv() {
-                    Ok(write) => group.push(write),
+                    Ok(write) => {
+                        weight += write.weight;
+                        group.push(write);
+                    }
                     Err(TryRecvError::Disconnected) if group.is_empty() => return,
                     Err(_) => break,
                 }
             }
-            group.extend(behind.map(|endpoint| write(move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
+            group.extend(behind.map(|endpoint| write(1, move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
             if let Err(fatal) = self.commit(group, behind) {
                 tracing::error!(error = %fatal, "the database cannot be written: stopping, so that a restart can recover");
                 self.broken.send_replace(Some(fatal));
@@ -181,7 +194,7 @@ impl Writer {
                 continue;
             }
             let before = tx.news.borrow().changes.len();
-            let (keep, answer) = write(&tx);
+            let (keep, answer) = (write.run)(&tx);
             if !keep {
                 // Above all the claims: their rows are gone.
                 tx.news.borrow_mut().changes.truncate(before);

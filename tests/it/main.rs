@@ -9,6 +9,7 @@ mod asilichain;
 mod attack;
 mod backlog;
 mod bad_input;
+mod batch;
 mod beast;
 mod book;
 mod children;

@@ -45,6 +45,7 @@ const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("asgListWebhooks",    Needs::Webhooks, 200, Foreign::Own),
     ("asgDeleteWebhook",   Needs::Webhooks, 200, Foreign::Hidden),
     ("asgPublishEvent",    Needs::Events,   202, Foreign::Forbidden),
+    ("asgPublishBatch",    Needs::Events,   202, Foreign::Forbidden),
     ("asgGetTask",         Needs::Events,   200, Foreign::Hidden),
     ("registerWebhook",    Needs::Webhooks, 201, Foreign::Forbidden),
     ("listWebhooks",       Needs::Webhooks, 200, Foreign::Own),
@@ -56,6 +57,7 @@ const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("listDeliveries",     Needs::Webhooks, 200, Foreign::Hidden),
     ("getDelivery",        Needs::Webhooks, 200, Foreign::Hidden),
     ("publishEvent",       Needs::Events,   202, Foreign::Forbidden),
+    ("publishBatch",       Needs::Events,   202, Foreign::Forbidden),
     ("getEvent",           Needs::Events,   200, Foreign::Hidden),
     ("listEventTypes",     Needs::Token,    200, Foreign::Own),
 ];
@@ -101,9 +103,13 @@ impl Operation {
         let body = match self.id.as_str() {
             "registerWebhook" => json!({ "url": url, "events": ["*"], "cooperative_id": COOP }),
             "publishEvent" => json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} }),
+            "publishBatch" => {
+                json!({ "events": [{ "event": "dds.filed", "cooperative_id": COOP, "data": {} }, { "event": "dds.filed", "data": {} }] })
+            }
             "updateWebhook" => json!({ "status": "SUSPENDED" }),
             "asgRegisterWebhook" => json!({ "callback_url": url, "account": CUSTOMER }),
             "asgPublishEvent" => task(&format!("{}-more", things.task)),
+            "asgPublishBatch" => json!({ "events": [task(&format!("{}-batch", things.task))] }),
             _ => json!({}),
         };
         match self.method.as_str() {
