@@ -38,6 +38,8 @@ pub struct Config {
     pub asg: Asg,
     /// The AsiliChain dialect.
     pub asilichain: AsiliChain,
+    /// For whoever watches the server.
+    pub watch: Watch,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -174,6 +176,16 @@ pub struct AsiliChain {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Wait(#[serde(with = "humantime_serde")] pub Duration);
 
+/// For whoever watches the server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// Show the figures to everybody.
+    pub metrics_public: bool,
+    /// Warn when less is free on the disk of the database, in bytes.
+    pub low_space_bytes: u64,
+}
+
 /// What is logged, and how.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -237,7 +249,7 @@ impl Config {
     }
 
     fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
-        let rules = [self.client_rules(), self.delivery_rules()];
+        let rules = [self.delivery_rules(), self.client_rules()];
         match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
                 let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));

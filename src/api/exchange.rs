@@ -11,6 +11,7 @@ use super::{
     allowed::ALLOWED,
     body::MaxBody,
     head,
+    line::{Line, Lines},
     pages::Page,
     problem::Problem,
     publishing::{self, Form},
@@ -18,7 +19,7 @@ use super::{
     shape,
 };
 use crate::{
-    clock::SharedClock,
+    clock::{SharedClock, Stopwatch},
     config::{Limits, Server},
     domain::{
         ids::{RequestId, TokenId},
@@ -48,9 +49,10 @@ impl Exchange {
         let _ = self.0.caller.set((caller.token, account));
     }
 
-    /// The token it brought, if that is a good one.
-    pub(super) fn token(&self) -> Option<TokenId> {
-        self.0.caller.get().map(|(token, _)| *token)
+    /// The token it brought, and the account which that is of, as far as there is one.
+    pub(super) fn caller(&self) -> (Option<TokenId>, Option<&str>) {
+        let caller = self.0.caller.get();
+        (caller.map(|(token, _)| *token), caller.and_then(|(_, account)| account.as_deref()))
     }
 
     /// What it took of its token's quota.
@@ -65,6 +67,7 @@ pub(super) struct Way {
     pub(super) limits: Limits,
     pub(super) server: Server,
     pub(super) clock: SharedClock,
+    pub(super) lines: Lines,
 }
 
 impl Way {
@@ -73,11 +76,13 @@ impl Way {
     where
         R: IntoResponse,
     {
+        let watch = Stopwatch::start();
         let request_id = RequestId::mint(self.clock.now()).to_string();
-        let path = request.uri().path().to_owned();
+        let (method, path, form) =
+            (request.method().clone(), request.uri().path().to_owned(), publishing::form(&request));
         let exchange = Exchange::default();
         request.set_data(exchange.clone());
-        request.set_data(MaxBody(match publishing::form(&request) {
+        request.set_data(MaxBody(match form {
             Some(Form::Batch) => self.server.max_batch_bytes,
             Some(Form::One) | None => self.server.max_body_bytes,
         }));
@@ -96,6 +101,15 @@ impl Way {
                 refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             refusal
+        });
+        self.lines.write(&Line {
+            request_id: &request_id,
+            method: &method,
+            path: &path,
+            form,
+            status: response.status(),
+            took: watch.elapsed(),
+            exchange: &exchange,
         });
         exchange.spent().show(with_request_id(response, &request_id))
     }

@@ -10,6 +10,9 @@ mod contract;
 mod exchange;
 mod head;
 mod health;
+mod line;
+mod look;
+mod metrics;
 mod pages;
 mod places;
 mod problem;
@@ -25,11 +28,11 @@ use poem_openapi::{
     registry::{MetaWebhook, Registry},
 };
 
-use self::{body::SecretText, exchange::Way, pages::Page, problem::Problem};
+use self::{body::SecretText, exchange::Way, line::Lines, pages::Page, problem::Problem};
 pub use self::{publishing::Places as BatchPlaces, quota::Quota};
 use crate::{
     clock::SharedClock,
-    config::{Config, Limits},
+    config::{Config, Limits, Watch},
     domain::{delivery::Attempt, endpoint::TargetUrl, ids::DeliveryId, signature::SigningSecret},
     error::{Error, Result},
     store::{Db, Target, random},
@@ -55,6 +58,10 @@ pub struct Deps {
     pub send_test: SendTest,
     /// How long a former secret signs too.
     pub secret_overlap: Duration,
+    /// When the engine last looked for work, as the machine's uptime.
+    pub looked: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// What whoever watches the server is told.
+    pub watch: Watch,
     /// What one client may take.
     pub limits: Limits,
     /// Counts the management requests of each token.
@@ -118,10 +125,14 @@ published schedule that survives restarts, and suspends what stays dead until so
 **Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
 headers. Deliveries are at least once: handle each `webhook-id` once.";
 
-type Routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+/// The shape of errors outside any vendor's own paths.
+type Common = asilichain::Errors;
+
+type Routes = (health::Routes, metrics::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
 
 fn service() -> OpenApiService<Routes, Payloads> {
-    let routes = (health::Routes::default(), asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let watched = (health::Routes::default(), metrics::Routes::default());
+    let routes = (watched.0, watched.1, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .license(LicenseObject::new("MIT").identifier("MIT"))
@@ -174,7 +185,8 @@ pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> +
         ("/openapi.json", Page::new("application/json", contract)),
     ];
     let routes = service().into_endpoint().data(config.asilichain.clone()).data(deps.clone());
-    let way = Arc::new(Way { pages, limits: deps.limits, server: config.server.clone(), clock: deps.clock });
+    let lines = Lines::new(deps.db.figures());
+    let way = Arc::new(Way { pages, limits: deps.limits, server: config.server.clone(), clock: deps.clock, lines });
     routes.around(move |routes, request: Request| {
         let way = Arc::clone(&way);
         async move { Ok::<_, poem::Error>(way.answer(&*routes, request).await) }

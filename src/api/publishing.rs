@@ -71,7 +71,7 @@ impl<'a> FromRequest<'a> for Place {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
         let missing = || Error::Internal("a batch without its caller".to_owned());
         let places = &request.data::<Deps>().ok_or_else(missing)?.batches;
-        let token = request.data::<Exchange>().and_then(Exchange::token).ok_or_else(missing)?;
+        let token = request.data::<Exchange>().and_then(|exchange| exchange.caller().0).ok_or_else(missing)?;
         let own = places.of(token).acquire_owned().await.map_err(|_| missing())?;
         let one = Arc::clone(&places.all).acquire_owned().await.map_err(|_| missing())?;
         Ok(Self { _own: own, _one: one })

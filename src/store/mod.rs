@@ -15,11 +15,15 @@ mod keyring;
 mod open;
 pub mod queue;
 mod steps;
+mod survey;
 mod targets;
 pub mod tokens;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
@@ -36,6 +40,7 @@ pub use self::{
 use crate::{
     config::Durability,
     error::{Error, Result},
+    figures::Figures,
 };
 
 /// A handle on the database. Cheap to clone; the file stays open, and locked if this process serves it, until all are gone.
@@ -43,6 +48,8 @@ use crate::{
 pub struct Db(Arc<Inner>);
 
 struct Inner {
+    path: PathBuf,
+    figures: Arc<Figures>,
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
     room: Arc<Room>,
@@ -132,6 +139,11 @@ impl Db {
     /// How many writes wait for the writer.
     pub fn waiting(&self) -> usize {
         self.0.queue.max_capacity() - self.0.queue.capacity()
+    }
+
+    /// What is counted and measured about it, and about what is done with it.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.0.figures
     }
 
     /// The news of commits: for one listener, once.

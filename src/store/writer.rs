@@ -27,9 +27,10 @@ use super::{
     targets::Targets,
 };
 use crate::{
-    clock::SharedClock,
+    clock::{SharedClock, Stopwatch},
     domain::{endpoint::EndpointKey, timestamp::Timestamp},
     error::{Error, Result},
+    figures::{Figures, Step},
 };
 
 /// Most writes that share one commit; a batch counts as many as it has events, and joins while there is room for one more.
@@ -109,6 +110,7 @@ pub(super) fn write<T: Send + 'static>(
 /// What the writer thread owns.
 pub(super) struct Writer {
     pub(super) conn: Connection,
+    pub(super) figures: Arc<Figures>,
     pub(super) queue: mpsc::Receiver<Write>,
     pub(super) clock: SharedClock,
     pub(super) keys: Arc<KeyRing>,
@@ -161,7 +163,8 @@ impl Writer {
 
     /// One group, one transaction. `Err` only for a fault after which nothing on the disk can be relied on.
     fn commit(&self, group: Vec<Write>, behind: Option<EndpointKey>) -> Result<(), String> {
-        let mut answers = Vec::with_capacity(group.len());
+        let (writes, watch) = (group.len(), Stopwatch::start());
+        let mut answers = Vec::with_capacity(writes);
         let mut failed = self.execute("BEGIN IMMEDIATE").err();
         // Looked at within the transaction: the first of another server comes after this one, or this one is given up.
         if let Some(lost) = self.lock.as_ref().and_then(ServingLock::lost) {
@@ -214,6 +217,7 @@ impl Writer {
         let failed = failed.or_else(|| self.execute("COMMIT").err());
         self.failed.set(failed.is_some());
         let Some(error) = failed else {
+            self.figures.committed(writes, watch.elapsed());
             self.committed(tx, uptime, behind);
             answers.into_iter().for_each(|answer| answer(None));
             return Ok(());
@@ -242,6 +246,10 @@ impl Writer {
     fn committed(&self, tx: Tx<'_>, uptime: Duration, followed: Option<EndpointKey>) {
         if let Some(steps) = &self.steps {
             steps.committed(tx.now, uptime);
+            let by = tx.news.borrow().shifted;
+            if by != 0 {
+                self.figures.stepped(Step { by, at: uptime });
+            }
         }
         if self.lock.is_some() {
             let mut behind = self.behind.borrow_mut();

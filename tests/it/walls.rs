@@ -23,6 +23,7 @@ enum Needs {
     Token,
     Webhooks,
     Events,
+    Operator,
 }
 
 /// What a token of a foreign account of the same vendor gets.
@@ -41,6 +42,7 @@ enum Foreign {
 const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("live",               Needs::Nothing,  200, Foreign::Own),
     ("ready",              Needs::Nothing,  200, Foreign::Own),
+    ("metrics",            Needs::Operator, 200, Foreign::Forbidden),
     ("asgRegisterWebhook", Needs::Webhooks, 201, Foreign::Forbidden),
     ("asgListWebhooks",    Needs::Webhooks, 200, Foreign::Own),
     ("asgDeleteWebhook",   Needs::Webhooks, 200, Foreign::Hidden),
@@ -234,6 +236,7 @@ fn refused(world: &World, operation: &Operation) -> Vec<(&'static str, Client, u
     match needs {
         Needs::Webhooks => all.push(("a token without the scope", with(world, own, "events"), 403)),
         Needs::Events => all.push(("a token without the scope", with(world, own, "webhooks"), 403)),
+        Needs::Operator => all.push(("a token without the scope", owner(world, own), 403)),
         Needs::Token | Needs::Nothing => {}
     }
     match foreign {
@@ -282,6 +285,7 @@ fn every_operation_answers_everybody_as_it_must_and_only_its_owner_well() {
             Needs::Nothing => world.stranger(),
             Needs::Webhooks => with(&world, account, "webhooks"),
             Needs::Events | Needs::Token => with(&world, account, "events"),
+            Needs::Operator => world.client(&world.token_for(Holder::Operator, "operator")),
         };
         let answer = operation.ask(&client, &things);
         assert_eq!(answer.status, own, "{} as its owner: {}", operation.id, answer.text);

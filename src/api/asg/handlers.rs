@@ -145,6 +145,7 @@ impl Routes {
                 Ok((checked, accepted))
             })
             .await?;
+        deps.db.figures().accepted(NAME, 1);
         Ok(Publication::Accepted(Body(checked.answer(&accepted))))
     }
 
@@ -167,6 +168,7 @@ impl Routes {
         let check = move |event| Checked::new(event, &caller, &limits);
         let events = publishing::check(body.0.events, &deps.limits, check).await?;
         let stored = publishing::publish(&deps, place, events, |tx, event: &Checked| event.store(tx)).await?;
+        deps.db.figures().accepted(NAME, stored.len());
         let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
         Ok(BatchPublication::Accepted(Body(AcceptedEvents { events: events.collect() })))
     }

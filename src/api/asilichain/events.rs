@@ -78,6 +78,7 @@ impl Routes {
                 Ok((checked, accepted))
             })
             .await?;
+        deps.db.figures().accepted(NAME, 1);
         Ok(Publication::Accepted(Body(checked.answer(&accepted)?)))
     }
 
@@ -110,6 +111,7 @@ impl Routes {
         let api_version = settings.api_version.clone();
         let store = move |tx: &Tx<'_>, event: &Checked| event.store(tx, &api_version);
         let stored = publishing::publish(&deps, place, events, store).await?;
+        deps.db.figures().accepted(NAME, stored.len());
         let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
         Ok(BatchPublication::Accepted(Body(AcceptedEvents { events: events.collect::<Result<_>>()? })))
     }
