@@ -87,8 +87,8 @@ pub struct Found {
     pub deliveries: Vec<(&'static str, u64)>,
     /// How long the one that is due longest has been due.
     pub oldest_due: Duration,
-    /// Endpoints that are not deleted, by profile and state.
-    pub webhooks: Vec<(String, String, u64)>,
+    /// Of each profile, how many endpoints are active, and how many suspended.
+    pub webhooks: Vec<(String, u64, u64)>,
     /// Alerts that nobody was told yet.
     pub alerts_unsent: u64,
     /// Writes that wait for the writer.
@@ -172,8 +172,22 @@ impl Figures {
         drop(self.accepted.get_or_create(&[("profile", profile)]));
         drop(self.attempt.get_or_create(&[("profile", profile)]));
         drop(self.wait.get_or_create(&[("profile", profile)]));
+        for state in ["active", "suspended"] {
+            let labels = [("profile", profile.to_owned()), ("state", state.to_owned())];
+            drop(self.there_is.webhooks.get_or_create(&labels));
+        }
         for outcome in outcomes {
             drop(self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]));
+        }
+    }
+
+    /// Shows the series of what requests are for, and of how they publish, before there was one.
+    pub fn show_requests(&self, what: &[&'static str], forms: &[&'static str]) {
+        for what in what {
+            drop(self.requests.get_or_create(&[("what", *what), ("class", "2xx")]));
+        }
+        for form in forms {
+            drop(self.publish.get_or_create(&[("form", *form)]));
         }
     }
 
@@ -230,9 +244,10 @@ impl Figures {
             set(&is.deliveries.get_or_create(&[("state", *state)]), *count);
         }
         is.oldest_due.set(found.oldest_due.as_secs_f64());
-        is.webhooks.clear();
-        for (profile, state, count) in &found.webhooks {
-            set(&is.webhooks.get_or_create(&[("profile", profile.clone()), ("state", state.clone())]), *count);
+        for (profile, active, suspended) in &found.webhooks {
+            for (state, count) in [("active", *active), ("suspended", *suspended)] {
+                set(&is.webhooks.get_or_create(&[("profile", profile.clone()), ("state", state.to_owned())]), count);
+            }
         }
         set(&is.alerts_unsent, found.alerts_unsent);
         set(&is.writer_waiting, found.writer_waiting as u64);

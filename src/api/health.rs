@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Deps, Tag, body::Body, contract::Supplement, look::Looks};
 use crate::{
+    clock::SharedClock,
     error::{Error, Result},
     figures::Step,
     store,
@@ -15,6 +16,8 @@ use crate::{
 
 /// How long what was seen is told to whoever asks: a look is a synced write, and anybody may ask for one.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A write that takes longer is not waited for.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 /// An engine that has not come round for so long does not work: it does so at every poll, and after every outcome.
 const STUCK: Duration = Duration::from_secs(60);
 /// For so long a clock that was set is worth a warning.
@@ -119,7 +122,10 @@ impl Readiness {
 
     /// Looks at every part; at the database by writing to it.
     async fn look(deps: Deps) -> Self {
-        let written = deps.db.write(store::probe).await;
+        let written = tokio::select! {
+            written = deps.db.write(store::probe) => Some(written),
+            () = passed(&deps.clock, WRITE_PATIENCE) => None,
+        };
         let now = deps.clock.uptime();
         Self::of(Parts {
             database: database(written),
@@ -130,11 +136,20 @@ impl Readiness {
     }
 }
 
-fn database(written: Result<()>) -> Part {
+/// Ends when so much time has passed.
+async fn passed(clock: &SharedClock, time: Duration) {
+    let since = clock.uptime();
+    while let Some(left) = time.checked_sub(clock.uptime().saturating_sub(since)).filter(|left| !left.is_zero()) {
+        clock.sleep(clock.now(), left).await;
+    }
+}
+
+fn database(written: Option<Result<()>>) -> Part {
     match written {
-        Ok(()) => Part::ok("the database takes writes"),
-        Err(Error::Unavailable(why)) => Part::unavailable(why),
-        Err(_) => Part::unavailable("the database cannot be written: the server's log says why"),
+        None => Part::unavailable(format!("the database took no write within {} s", WRITE_PATIENCE.as_secs())),
+        Some(Ok(())) => Part::ok("the database takes writes"),
+        Some(Err(Error::Unavailable(why))) => Part::unavailable(why),
+        Some(Err(_)) => Part::unavailable("the database cannot be written: the server's log says why"),
     }
 }
 

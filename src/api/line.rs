@@ -70,7 +70,7 @@ macro_rules! tell {
             method = %line.method,
             path = shown(line.path),
             status = line.status.as_u16(),
-            duration_ms = line.took.as_millis(),
+            duration_ms = millis(line.took),
             account,
             token.id = token.map(tracing::field::display),
         );
@@ -79,6 +79,9 @@ macro_rules! tell {
 
 impl Lines {
     pub(super) fn new(figures: &Arc<Figures>) -> Self {
+        let forms = [Form::One, Form::Batch].map(|form| Purpose::Publish(form).name());
+        let others = [Purpose::Watch, Purpose::Manage].map(Purpose::name);
+        figures.show_requests(&[forms, others].concat(), &forms);
         let most = NonZeroU32::new(REFUSALS).unwrap_or(NonZeroU32::MIN);
         Self { figures: Arc::clone(figures), refusals: RateLimiter::direct(Quota::per_second(most)) }
     }
@@ -101,6 +104,11 @@ impl Lines {
             tell!(debug, line);
         }
     }
+}
+
+/// As a number that a log in JSON shows as one.
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn class(status: StatusCode) -> &'static str {

@@ -75,7 +75,8 @@ pub(super) fn tell(ended: &Ended, profiles: &Profiles, figures: &Figures) {
     let status = outcome.answer().map(|answer| answer.status);
     let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
     let endpoint = claim.target.id;
-    let duration_ms = duration.as_millis();
+    // A log in JSON shows a longer number as a text.
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match outcome.failure() {
         None => {
             tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = DELIVERED)

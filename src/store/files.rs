@@ -32,7 +32,7 @@ pub(super) fn size(path: &Path) -> u64 {
 
 /// Bytes that the server may still write on the disk of this file; `None` if the system does not say.
 pub(super) fn free_space(path: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(&folder_of(path)).ok()?;
+    let disk = rustix::fs::statvfs(folder_of(path)).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 

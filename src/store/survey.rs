@@ -58,9 +58,9 @@ fn oldest_due(view: &View<'_>) -> Result<Option<Timestamp>> {
     Ok(due_at.map(Timestamp::from_millis))
 }
 
-fn webhooks(view: &View<'_>) -> Result<Vec<(String, String, u64)>> {
+fn webhooks(view: &View<'_>) -> Result<Vec<(String, u64, u64)>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT profile, state, count(*) FROM endpoint WHERE state != 'deleted' GROUP BY profile, state",
+        "SELECT profile, sum(state = 'active'), sum(state = 'suspended') FROM endpoint GROUP BY profile",
     )?;
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
