@@ -57,6 +57,7 @@ mod secrets;
 mod sending;
 mod served;
 mod settlement;
+mod shell;
 mod site;
 mod tidy;
 mod turns;
