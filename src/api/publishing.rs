@@ -111,7 +111,7 @@ pub(super) async fn publish<C: Send + 'static>(
     events: Vec<C>,
     store: impl Fn(&Tx<'_>, &C) -> Result<Accepted> + Send + 'static,
 ) -> Result<Vec<(C, Accepted)>> {
-    let (weight, most) = (events.len(), deps.limits.deliveries_per_batch);
+    let most = deps.limits.deliveries_per_batch;
     let publish = move |tx: &Tx<'_>| {
         // Held until it is written, also when whoever sent it has gone away.
         let _place = place;
@@ -126,7 +126,7 @@ pub(super) async fn publish<C: Send + 'static>(
         };
         events.into_iter().enumerate().map(each).collect()
     };
-    deps.db.write_many(weight, publish).await
+    deps.db.write_batch(publish).await
 }
 
 fn too_many(most: usize) -> Error {

@@ -80,20 +80,22 @@ impl Db {
     /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
     /// disk is full, another process holds the database, or it has failed.
     pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        self.write_many(1, run).await
+        let (reply, answer) = oneshot::channel();
+        self.0.queue.try_send(Write::One(writer::write(run, reply))).map_err(|_| unavailable())?;
+        answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
-    /// The same for a closure that takes as long as so many others: fewer share its transaction.
+    /// The same for one that takes as long as many others: it has a transaction of its own, and others have theirs between
+    /// it and the next.
     ///
     /// # Errors
     /// As [`Db::write`].
-    pub async fn write_many<T: Send + 'static>(
+    pub async fn write_batch<T: Send + 'static>(
         &self,
-        weight: usize,
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(writer::write(weight, run, reply)).map_err(|_| unavailable())?;
+        self.0.queue.try_send(Write::Batch(writer::write(run, reply))).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -106,7 +108,7 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.send(writer::write(1, run, reply)).await.map_err(|_| unavailable())?;
+        self.0.queue.send(Write::One(writer::write(run, reply))).await.map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 

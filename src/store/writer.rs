@@ -2,10 +2,13 @@
 //!
 //! It takes what waits, runs each closure in a savepoint inside one IMMEDIATE transaction, commits once, then answers all.
 //! So an answer means: committed, and with `durability = "full"` synced to disk.
+//!
+//! A batch takes as long as hundreds of other writes: it has a commit of its own, and between two batches all others that wait
+//! have theirs. So nobody waits for more than one.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -33,7 +36,7 @@ use crate::{
     figures::{Figures, Step},
 };
 
-/// Most writes that share one commit; a batch counts as many as it has events, and joins while there is room for one more.
+/// Most writes that share one commit.
 const MAX_GROUP: usize = 256;
 
 /// A transaction is a moment: all that is written in it happens at `now`.
@@ -76,22 +79,22 @@ impl Tx<'_> {
 type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
 
 /// A write on its way to the writer.
-pub(super) struct Write {
-    /// For how many usual ones it counts.
-    weight: usize,
-    run: Run,
+pub(super) enum Write {
+    /// One that shares a commit.
+    One(Run),
+    /// One that takes long, and has its own.
+    Batch(Run),
 }
 
 /// Runs in the transaction, says whether to keep what it did, and how to answer.
-type Run = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
+pub(super) type Run = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
 
 /// Wraps a closure so that its result reaches `reply` after the commit.
 pub(super) fn write<T: Send + 'static>(
-    weight: usize,
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     reply: oneshot::Sender<Result<T>>,
-) -> Write {
-    let run: Run = Box::new(move |tx| {
+) -> Run {
+    Box::new(move |tx| {
         let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
         let keep = result.is_ok();
@@ -103,8 +106,7 @@ pub(super) fn write<T: Send + 'static>(
             });
         });
         (keep, answer)
-    });
-    Write { weight, run }
+    })
 }
 
 /// What the writer thread owns.
@@ -134,35 +136,40 @@ pub(super) struct Writer {
 impl Writer {
     /// Runs until every handle is gone, or until the disk fails.
     pub(super) fn run(mut self) {
+        let mut batches = VecDeque::new();
         loop {
             let behind = self.behind.borrow().first().copied();
-            let (mut group, mut weight) = (Vec::new(), 0);
-            if behind.is_none() || self.failed.get() {
-                let Some(first) = self.queue.blocking_recv() else { return };
-                weight += first.weight;
-                group.push(first);
+            let mut group = Vec::new();
+            if batches.is_empty() && (behind.is_none() || self.failed.get()) {
+                match self.queue.blocking_recv() {
+                    Some(Write::One(run)) => group.push(run),
+                    Some(Write::Batch(run)) => batches.push_back(run),
+                    None => return,
+                }
             }
-            while weight < MAX_GROUP {
+            while group.len() < MAX_GROUP {
                 match self.queue.try_recv() {
-                    Ok(write) => {
-                        weight += write.weight;
-                        group.push(write);
-                    }
-                    Err(TryRecvError::Disconnected) if group.is_empty() => return,
+                    Ok(Write::One(run)) => group.push(run),
+                    Ok(Write::Batch(run)) => batches.push_back(run),
+                    Err(TryRecvError::Disconnected) if group.is_empty() && batches.is_empty() => return,
                     Err(_) => break,
                 }
             }
-            group.extend(behind.map(|endpoint| write(1, move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
-            if let Err(fatal) = self.commit(group, behind) {
-                tracing::error!(error = %fatal, "the database cannot be written: stopping, so that a restart can recover");
-                self.broken.send_replace(Some(fatal));
-                return;
+            group.extend(behind.map(|endpoint| write(move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
+            let batch = batches.pop_front().map(|batch| vec![batch]);
+            let groups = [(!group.is_empty()).then_some((group, behind)), batch.map(|batch| (batch, None))];
+            for (group, behind) in groups.into_iter().flatten() {
+                if let Err(fatal) = self.commit(group, behind) {
+                    tracing::error!(error = %fatal, "the database cannot be written: stopping, so that a restart can recover");
+                    self.broken.send_replace(Some(fatal));
+                    return;
+                }
             }
         }
     }
 
     /// One group, one transaction. `Err` only for a fault after which nothing on the disk can be relied on.
-    fn commit(&self, group: Vec<Write>, behind: Option<EndpointKey>) -> Result<(), String> {
+    fn commit(&self, group: Vec<Run>, behind: Option<EndpointKey>) -> Result<(), String> {
         let (writes, watch) = (group.len(), Stopwatch::start());
         let mut answers = Vec::with_capacity(writes);
         let mut failed = self.execute("BEGIN IMMEDIATE").err();
@@ -197,7 +204,7 @@ impl Writer {
                 continue;
             }
             let before = tx.news.borrow().changes.len();
-            let (keep, answer) = (write.run)(&tx);
+            let (keep, answer) = write(&tx);
             if !keep {
                 // Above all the claims: their rows are gone.
                 tx.news.borrow_mut().changes.truncate(before);

@@ -1,8 +1,7 @@
 //! Many events in one request: all of them or none, in one transaction, each as if it had been published alone.
 
-use std::{sync::mpsc, thread};
+use std::{sync::mpsc, thread, time::Instant};
 
-use ngoma::error::Error;
 use serde_json::{Value, json};
 
 use crate::{
@@ -321,31 +320,37 @@ fn what_an_undone_batch_had_claimed_is_never_sent_and_its_webhook_goes_on() {
 }
 
 #[test]
-fn a_batch_joins_a_commit_with_others_and_each_is_answered_for_itself() {
-    let world = World::new();
+fn nobody_waits_for_more_than_one_batch() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.batches = 40);
     let (coop, customer) = (world.coop(), world.customer());
     [("/webhooks", &coop), ("/v1/webhooks", &customer)].into_iter().for_each(|(path, client)| drop(client.get(path)));
     world.settle();
     let (open, held) = hold_writer(world.db());
-    let ask = |client: &Client, path: &'static str, body: Value| {
-        let client = client.clone();
-        thread::spawn(move || client.post(path, body).status)
+    let (told, tells) = mpsc::channel();
+    let ask = |who: &'static str, client: &Client, path: &'static str, body: Value| {
+        let (client, told, waiting) = (client.clone(), told.clone(), world.db().waiting());
+        thread::spawn(move || told.send((who, client.post(path, body).status)));
+        let begun = Instant::now();
+        while world.db().waiting() == waiting {
+            assert!(begun.elapsed() < PATIENCE, "it waits for the writer");
+        }
     };
-    let asking = [
-        ask(&coop, "/events", event(&json!({}))),
-        ask(&coop, "/events/batch", json!({ "events": vec![event(&json!({})); 500] })),
-        ask(&customer, "/v1/events/batch", json!({ "events": [task("t", "cat"), task("t", "dog")] })),
-        ask(&coop, "/events", event(&json!({}))),
-    ];
-    let failing = world.db().write_many::<()>(300, |_| Err(Error::request("no")));
-    assert!(world.block_on(async move {
-        let mut failing = std::pin::pin!(failing);
-        let waits = crate::limits::poll(failing.as_mut()).is_pending();
-        open.send(()).expect("the writer waits");
-        waits && failing.await.is_err()
-    }));
+    let batch = |count| json!({ "events": vec![event(&json!({})); count] });
+    for _ in 0..4 {
+        ask("batch", &coop, "/events/batch", batch(300));
+    }
+    ask("refused", &customer, "/v1/events/batch", json!({ "events": [task("t", "cat"), task("t", "dog")] }));
+    ask("one", &coop, "/events", event(&json!({})));
+    ask("one", &customer, "/v1/events", task("u", "cat"));
+    open.send(()).expect("the writer waits");
     held.join().expect("no panic");
-    let told: Vec<u16> = asking.into_iter().map(|asking| asking.join().expect("no panic")).collect();
-    assert_eq!(told, [202, 202, 409, 202]);
-    assert_eq!(stored(&world).0, 502, "of {CUSTOMER} nothing");
+    let told: Vec<(&str, u16)> = (0..7).map(|_| tells.recv_timeout(PATIENCE).expect("it is answered")).collect();
+    let ones: Vec<usize> = (0..7).filter(|place| told[*place].0 == "one").collect();
+    assert!(ones.iter().all(|place| *place < 4), "they came last and waited for no four: {told:?}");
+    let expected = |who: &str| match who {
+        "refused" => 409,
+        _ => 202,
+    };
+    assert!(told.iter().all(|(who, status)| *status == expected(who)), "{told:?}");
+    assert_eq!(stored(&world).0, 4 * 300 + 2, "of {CUSTOMER}'s batch nothing");
 }
