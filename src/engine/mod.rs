@@ -4,6 +4,7 @@ pub mod alerts;
 mod attempt;
 mod egress;
 mod flights;
+mod lane;
 pub mod lanes;
 mod look_ups;
 mod pool;
@@ -43,7 +44,7 @@ use crate::{
     },
     error::{Error, Result},
     store::{
-        Change, Db, News, Target,
+        Change, Db, News, Target, Tx,
         attempts::{self, TestRecord},
         endpoints,
         queue::{self, Attempted, Claim, Lost},
@@ -268,17 +269,15 @@ impl Inner {
 
     /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
     async fn recover(&self) -> Result<()> {
-        let found = self.db.write_in_turn(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?))).await?;
-        let (recovered, waiting) = found;
+        let recover = |tx: &Tx<'_>| {
+            let recovered = queue::recover(tx, &Lost::All)?;
+            queue::take_up(tx)?;
+            Ok(recovered)
+        };
+        // What is pending is among the news, in its order with every step of the clock.
+        let recovered = self.db.write_in_turn(recover).await?;
         if recovered > 0 {
             tracing::info!(recovered, "attempts cut off by the last stop are made again");
-        }
-        let mut lanes = self.flights.lanes();
-        for (endpoint, due_at, timed_out) in waiting {
-            due_at.into_iter().for_each(|at| lanes.due(endpoint, at));
-            if timed_out {
-                lanes.suspect(endpoint);
-            }
         }
         Ok(())
     }
@@ -300,6 +299,7 @@ impl Inner {
             match change {
                 Change::Due(endpoint, at) => lanes.due(endpoint, at),
                 Change::Made(claim) => lanes.take_in_hand(claim),
+                Change::Suspect(endpoint) => lanes.suspect(endpoint),
                 Change::Served(claimed) => lanes.served(claimed, news.at),
             }
         }
@@ -329,7 +329,8 @@ impl Inner {
         }
         if polled || !lanes.is_open() {
             let unsent = lanes.overdue().into_iter();
-            work.ended.extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, probation: None })));
+            work.ended
+                .extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, faulty: false, probation: None })));
         }
         if polled {
             for key in lanes.lost(self.settings.timeout + LOST_AFTER) {
@@ -350,7 +351,7 @@ impl Inner {
             for one in &ended {
                 let settlement = match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
                     (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,
-                    _ => queue::give_back(tx, &one.claim)?,
+                    _ => queue::give_back(tx, &one.claim, one.faulty)?,
                 };
                 suspended |= matches!(settlement, Some(Settlement::Exhausted(Some(_))));
                 if let Some(timed_out) = one.probation {
@@ -379,6 +380,8 @@ impl Inner {
         let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());
         let rest = match wanted {
             _ if failed => poll,
+            // What was claimed as a stop began is given back by the next turn.
+            _ if !lanes.is_open() && lanes.has_in_hand() => Duration::ZERO,
             0 => lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll)),
             _ => Duration::ZERO,
         };

@@ -61,6 +61,7 @@ mod warm_copy;
 mod webhooks;
 mod world;
 mod writes;
+mod yard;
 mod zoo;
 mod zoo_memory;
 mod zoo_names;
