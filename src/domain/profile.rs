@@ -78,7 +78,8 @@ pub struct ByHand {
 
 /// A request as a shell command that can be pasted, a part on each line.
 pub fn curl(method: &str, url: &str, body: Option<&str>) -> String {
-    let mut parts = vec![format!("curl -sS -X {method} '{url}'"), "-H \"Authorization: Bearer $TOKEN\"".to_owned()];
+    let mut parts =
+        vec![format!("curl -sS -X {method}"), format!("'{url}'"), "-H \"Authorization: Bearer $TOKEN\"".to_owned()];
     if let Some(body) = body {
         parts.extend(["-H 'Content-Type: application/json'".to_owned(), format!("-d '{body}'")]);
     }

@@ -192,11 +192,11 @@ pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
         Failure::Status => match status {
             Some(410) => "it answered 410: gone for good",
             Some(300..=399) => "it answered with a redirect, which is not followed",
-            Some(401 | 403) => "it refused us",
+            Some(401 | 403) => "the receiver does not let us in",
             Some(404) => "there is nothing at this URL",
             Some(413) => "the delivery is too large for it",
             Some(429) => "it says that too much comes",
-            Some(500..=599) => "it failed by itself",
+            Some(500..=599) => "the receiver has an error of its own",
             _ => "it did not answer with a 2xx status",
         },
     }

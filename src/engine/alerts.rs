@@ -351,7 +351,7 @@ fn log(telling: &Telling<'_>) {
         account = alert.account,
         webhook = telling.webhook(),
         url = alert.shown_url(),
-        decided_at = %alert.created_at,
+        suspended_at = matches!(alert.what, What::Suspended(_)).then(|| alert.created_at.to_string()),
         failing_since = failing.map(|failing| failing.since.to_string()),
         last_error = failing.map(|failing| failing.failure.name()),
         last_status = failing.and_then(|failing| failing.status),

@@ -178,7 +178,7 @@ pub fn untold(
     again: impl Fn(u32, Timestamp) -> Option<Timestamp>,
 ) -> Result<Option<Timestamp>> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT tries + 1 AS tries, created_at FROM telling JOIN alert ON alert.key = telling.alert
+        "SELECT telling.tries + 1 AS tries, created_at FROM telling JOIN alert ON alert.key = telling.alert
          WHERE alert = ? AND channel = ? AND due_at IS NOT NULL",
     )?;
     let row = rows.query_row((alert, channel.name()), |row| {

@@ -57,7 +57,7 @@ def keep(session, envelope):
         "from": envelope.mail_from,
         "to": envelope.rcpt_tos,
         "headers": [[name, str(value)] for name, value in mail.items()],
-        "text": mail.get_content(),
+        "text": mail.get_content().replace("\r\n", "\n"),
         "raw": envelope.content.decode("latin-1"),
         "tls": session.ssl is not None or options.wrapped,
         "signed_in": session.authenticated,
