@@ -40,6 +40,7 @@ mod leaks;
 mod limits;
 mod look_ups;
 mod mail;
+mod mail_program;
 mod mailbox;
 mod memory;
 mod model;

@@ -100,7 +100,7 @@ class Handler:
 
 def authenticate(server, session, envelope, mechanism, credentials):
     right = [credentials.login.decode(), credentials.password.decode()] == options.sign_in
-    return AuthResult(success=right)
+    return AuthResult(success=right, handled=False)
 
 
 settings = {"enable_SMTPUTF8": True}
