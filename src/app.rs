@@ -98,7 +98,7 @@ impl App {
     /// # Errors
     /// When the database fails: a restart recovers.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
-        let routes = api::routes(self.deps(), &self.config)?;
+        let routes = api::routes(self.deps(), &self.config);
         let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
         let (engine, engine_stop) = (self.engine, stop.clone());
         let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });

@@ -270,7 +270,7 @@ impl Inner {
 
     /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
     async fn recover(&self) -> Result<()> {
-        let found = self.db.write(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?))).await?;
+        let found = self.db.write_in_turn(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?))).await?;
         let (recovered, waiting) = found;
         if recovered > 0 {
             tracing::info!(recovered, "attempts cut off by the last stop are made again");
