@@ -1,6 +1,7 @@
 //! The language of the problem, as pure values and functions: no SQL, no sockets, no clock.
 
 pub mod account;
+pub mod alert;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
@@ -9,5 +10,6 @@ pub mod ids;
 pub mod json;
 pub mod profile;
 pub mod signature;
+pub mod telling;
 pub mod timestamp;
 pub mod token;

@@ -4,7 +4,7 @@ use std::{sync::atomic::AtomicBool, time::Duration};
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Target, Tx, View, convert, keyring::key_of, queue};
+use super::{Target, Tx, View, convert, following, keyring::key_of};
 use crate::{
     domain::{
         account::Account,
@@ -169,7 +169,7 @@ pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result
         )?
         .execute((key, tx.now.millis(), reason.name()))?;
     tx.changed(key);
-    if suspended == 1 { queue::follow(tx, key) } else { Ok(()) }
+    if suspended == 1 { following::follow(tx, key) } else { Ok(()) }
 }
 
 /// Makes a suspended endpoint active again, and what is held for it due at once.
@@ -184,7 +184,7 @@ pub fn resume(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
              WHERE key = ?1 AND state = 'suspended'",
         )?
         .execute([key])?;
-    if resumed == 1 { queue::follow(tx, key) } else { Ok(()) }
+    if resumed == 1 { following::follow(tx, key) } else { Ok(()) }
 }
 
 /// Deletes an endpoint and cancels what is pending or held for it. Its row stays, for the record of its deliveries.
@@ -198,7 +198,7 @@ pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
         )?
         .execute([key])?;
     tx.changed(key);
-    queue::follow(tx, key)
+    following::follow(tx, key)
 }
 
 /// Notes whether the last attempt to an endpoint timed out.
@@ -289,7 +289,7 @@ pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
 /// # Errors
 /// Faults of the database only.
 pub fn held(view: &View<'_>, key: EndpointKey) -> Result<u64> {
-    queue::held(view.conn, key)
+    following::held(view.conn, key)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {

@@ -35,6 +35,8 @@ pub enum Change {
     Suspect(EndpointKey),
     /// An endpoint had its turn.
     Served(Claimed),
+    /// Somebody has to be told something.
+    Alert,
 }
 
 impl News {

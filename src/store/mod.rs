@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod endpoints;
 pub mod events;
 mod files;
+mod following;
 mod handover;
 mod keyring;
 mod open;

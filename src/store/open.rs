@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Db, Inner, KeyRing, Room,
     files::{self, ServingLock, at, folder_of},
-    queue,
+    following,
     steps::Steps,
     writer::Writer,
 };
@@ -48,7 +48,10 @@ const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
 /// Prepared statements kept by a connection; there are fewer in the code.
 const STATEMENTS: usize = 128;
 
-const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001.sql")), //
+    M::up(include_str!("migrations/0002.sql")),
+];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Opens the database, makes it if it is not there, and brings its schema up to date.
@@ -87,7 +90,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let room = Arc::new(Room::default());
     let (broken, broken_seen) = watch::channel(None);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
-    let behind = serving.then(|| queue::behind(&conn)).transpose()?.unwrap_or_default();
+    let behind = serving.then(|| following::behind(&conn)).transpose()?.unwrap_or_default();
     let writer = Writer {
         conn,
         queue: waiting,

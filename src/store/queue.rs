@@ -1,9 +1,9 @@
-//! The queue: claim, settle, recover; hold, resume, cancel. One verb, one function.
+//! The queue: claim, settle, recover. One verb, one function.
 //!
 //! Only [`settle`], [`give_back`] and recovery end a claim. A claim is owned by its delivery's key and the number of its attempt: whoever
 //! comes late finds another number there, and changes nothing.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -28,8 +28,6 @@ use crate::{
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
 /// How long to wait before an endpoint that cannot be read is looked at again.
 const AFTER_UNREADABLE: Duration = Duration::from_secs(60);
-/// Deliveries that follow a change of their endpoint in one transaction: for so long may nobody else write.
-const SLICE: usize = 1000;
 /// Claims of one endpoint are made so many at once, until their bodies have so many bytes.
 const CLAIMED_AT_ONCE: usize = 16;
 const CLAIMED_BYTES: usize = CLAIMED_AT_ONCE * SMALL_BODY;
@@ -207,13 +205,28 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
     attempts::record(tx, claim.key, &attempt)?;
     match settlement {
         Settlement::Retry(at) => tx.due(claim.target.key, at),
-        Settlement::Exhausted(Some(reason)) => {
-            endpoints::suspend(tx, claim.target.key, reason)?;
-            alerts::suspended(tx, claim.target.key, claim.key, &attempt)?;
-        }
+        Settlement::Exhausted(Some(reason)) => endpoints::suspend(tx, claim.target.key, reason)?,
         _ => {}
     }
+    if !(outcome.is_success() || ours || claim.test) {
+        alert(tx, claim, &attempt, settlement, profile)?;
+    }
     Ok(Some(settlement))
+}
+
+/// What a person has to be told of a failure.
+fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, profile: &Profile) -> Result<()> {
+    let (endpoint, tries) = (claim.target.key, claim.tries);
+    let failed = alerts::Failed { endpoint, key: claim.key, id: claim.delivery, tries, last };
+    match (settlement, profile.warn_after) {
+        (Settlement::Exhausted(Some(_)), _) => alerts::suspended(tx, &failed),
+        (Settlement::Retry(_), Some(after)) if tries >= after => alerts::warning(tx, &failed),
+        // Given up, and nothing else tells of it.
+        (Settlement::Exhausted(None), Some(_)) if endpoints::state(tx, endpoint)? == EndpointState::Active => {
+            alerts::warning(tx, &failed)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives back a claim whose attempt never began, as if it had not been claimed: due at once, and ahead of what was made
@@ -293,7 +306,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<usize> {
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     tx.conn.prepare_cached("UPDATE delivery SET due_at = due_at + ? WHERE state = 'pending'")?.execute([by])?;
     tx.news.borrow_mut().shifted += by;
-    Ok(())
+    alerts::shift(tx, by)
 }
 
 /// Moves a delivery out of the claimed state, if the claim is still of this attempt.
@@ -383,58 +396,6 @@ pub(super) fn enqueue(
         tx.due(endpoint, tx.now);
     }
     Ok(id)
-}
-
-/// Brings the deliveries of an endpoint where its state wants them: while it is suspended, what is pending is held; while
-/// it is active, what is held is due at once, each with a fresh schedule; when it is deleted, both are cancelled.
-///
-/// A thousand of them at most: the rest is noted, and the writer goes on with it in transactions of its own. Until then
-/// the endpoint's state alone decides what is claimed.
-pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
-    let (to, due_at, from) = match endpoints::state(tx, endpoint)? {
-        EndpointState::Suspended => (State::Held, None, &[State::Pending][..]),
-        EndpointState::Active => (State::Pending, Some(tx.now.millis()), &[State::Held][..]),
-        EndpointState::Deleted => (State::Cancelled, None, &[State::Pending, State::Held][..]),
-    };
-    let mut left = SLICE;
-    for from in from {
-        let mut rows = tx.conn.prepare_cached(&format!(
-            "UPDATE delivery SET state = ?3, due_at = ?4, tries = iif(?4 IS NULL, tries, 0)
-             WHERE key IN (SELECT key FROM delivery WHERE endpoint = ?1 AND state = '{}' LIMIT ?2)",
-            from.name()
-        ))?;
-        left -= rows.execute((endpoint, left, to.name(), due_at))?;
-    }
-    if to == State::Pending && left < SLICE {
-        tx.due(endpoint, tx.now);
-    }
-    if left == 0 {
-        tx.behind.borrow_mut().insert(endpoint);
-    }
-    Ok(())
-}
-
-/// The endpoints whose deliveries have yet to follow them: a stop came in between.
-pub(super) fn behind(conn: &Connection) -> rusqlite::Result<BTreeSet<EndpointKey>> {
-    let has = |state| format!("EXISTS (SELECT 1 FROM delivery WHERE endpoint = endpoint.key AND state = '{state}')");
-    let (pending, held) = (has("pending"), has("held"));
-    let mut rows = conn.prepare(&format!(
-        "SELECT key FROM endpoint WHERE (state != 'active' AND {pending}) OR (state != 'suspended' AND {held})"
-    ))?;
-    rows.query_map([], |row| row.get(0))?.collect()
-}
-
-/// How many deliveries are held for an endpoint, those that have yet to follow its suspension included.
-///
-/// # Errors
-/// Faults of the database only.
-pub(super) fn held(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
-    let mut rows = conn.prepare_cached(
-        "SELECT (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'held')
-              + iif(state = 'suspended', (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'pending'), 0)
-         FROM endpoint WHERE key = ?1",
-    )?;
-    Ok(rows.query_row([endpoint], |row| row.get(0))?)
 }
 
 /// The key of an endpoint's delivery.

@@ -20,9 +20,10 @@ use tokio::sync::{
 use super::{
     convert::is_full,
     files::ServingLock,
+    following,
     handover::{Change, News, Room},
     keyring::KeyRing,
-    queue::{self, Claimed},
+    queue::Claimed,
     steps::Steps,
     targets::Targets,
 };
@@ -137,7 +138,7 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            group.extend(behind.map(|endpoint| write(move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
+            group.extend(behind.map(|endpoint| write(move |tx| following::follow(tx, endpoint), oneshot::channel().0)));
             if let Err(fatal) = self.commit(group, behind) {
                 tracing::error!(error = %fatal, "the database cannot be written: stopping, so that a restart can recover");
                 self.broken.send_replace(Some(fatal));
