@@ -37,6 +37,11 @@ macro_rules! ids {
                 Self(Ulid::from_parts(u64::try_from(moment.millis()).unwrap_or(0), 0))
             }
 
+            /// The moment it was made for.
+            pub fn moment(self) -> Timestamp {
+                Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
+            }
+
             /// Reads an id as it is printed; `None` if it is not one.
             pub fn parse(text: &str) -> Option<Self> {
                 strip($prefix, text).map(Self)
