@@ -38,7 +38,7 @@ macro_rules! ids {
             }
 
             /// The moment it was made for.
-            pub fn moment(self) -> Timestamp {
+            pub fn minted_at(self) -> Timestamp {
                 Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
             }
 

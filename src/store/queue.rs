@@ -351,6 +351,9 @@ pub(super) fn enqueue(
             "INSERT INTO delivery (id, event, endpoint, state, due_at, created_at, replay_of) VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute((id.to_bytes(), event, endpoint, state.name(), due_at, now, replay_of))?;
+    if let Some(original) = replay_of {
+        tx.conn.prepare_cached("UPDATE delivery SET replayed = 1 WHERE key = ?")?.execute([original])?;
+    }
     if state == State::Pending {
         tx.due(endpoint, tx.now);
     }

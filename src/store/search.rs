@@ -225,7 +225,7 @@ fn newest_until(conn: &Connection, to: Timestamp) -> Result<Option<DeliveryKey>>
 /// The first or last key of the moment of the id that is found: ids of one moment are in no order.
 fn edge(conn: &Connection, rows: &mut Statement<'_>, id: DeliveryId, which: &str) -> Result<Option<DeliveryKey>> {
     let found = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-    let Some(moment) = found.map(|id| DeliveryId::from_bytes(id).moment()) else { return Ok(None) };
+    let Some(moment) = found.map(|id| DeliveryId::from_bytes(id).minted_at()) else { return Ok(None) };
     let mut rows = conn.prepare_cached(&format!("SELECT {which}(key) FROM delivery WHERE id >= ? AND id < ?"))?;
     let [first, last] = [moment, moment + MOMENT].map(|moment| DeliveryId::first_of(moment).to_bytes());
     Ok(rows.query_row((first, last), |row| row.get(0))?)

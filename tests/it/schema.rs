@@ -114,6 +114,7 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE delivery SET attempts = 0, tries = 0 WHERE key = 4",
         ],
     ),
+    ("replayed IN (0, 1)", &["UPDATE delivery SET replayed = 2 WHERE key = 4"]),
     ("number > 0", &["UPDATE attempt SET number = 0"]),
     ("truncated IN (0, 1)", &["UPDATE attempt SET truncated = 2"]),
     ("span IN (60, 3600)", &["UPDATE tally SET span = 61"]),
