@@ -9,7 +9,9 @@ pub mod lanes;
 mod look_ups;
 mod mail;
 mod pool;
+pub mod retries;
 mod sender;
+mod tallies;
 
 use std::{
     collections::HashMap,
@@ -28,6 +30,7 @@ use self::{
     lanes::{Lanes, Limits},
     pool::Pool,
     sender::Sender,
+    tallies::Tallies,
 };
 pub use self::{
     egress::Guard,
@@ -50,6 +53,7 @@ use crate::{
         attempts::{self, TestRecord},
         endpoints,
         queue::{self, Attempted, Claim, Lost},
+        tallies::{self as counted, Count},
     },
 };
 
@@ -105,11 +109,13 @@ struct Work {
     ended: Vec<Arc<Ended>>,
     lost: Vec<DeliveryKey>,
     wanted: Vec<(EndpointKey, usize)>,
+    counts: Option<Arc<Vec<Count>>>,
+    tallies: Tallies,
 }
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty()
+        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty() && self.counts.is_none()
     }
 }
 
@@ -182,9 +188,10 @@ impl Engine {
             inner.hear_all(&mut news, &mut heard);
             inner.launch();
             inner.gather(&mut work, &mut ended, at, polled);
+            work.counts = work.tallies.due(at, stopping);
             let mut failed = false;
             if polled || stopping || !work.is_empty() {
-                match inner.turn(&mut work).await {
+                match inner.turn(&mut work, at).await {
                     Ok(()) => {
                         // What it claimed is among the news.
                         inner.hear_all(&mut news, &mut heard);
@@ -201,7 +208,10 @@ impl Engine {
             inner.pulse.send_replace(Pulse { at, heard, busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
             if written_since_stop && busy == 0 && news.is_empty() {
-                return Ok(());
+                if work.tallies.is_empty() || failed {
+                    return Ok(());
+                }
+                continue;
             }
             polled = false;
             tokio::select! {
@@ -345,9 +355,10 @@ impl Inner {
     }
 
     /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due.
-    async fn turn(&self, work: &mut Work) -> Result<()> {
+    async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<()> {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
+        let counts = work.counts.clone();
         let written = self.db.write_in_turn(move |tx| {
             for one in &ended {
                 match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
@@ -362,11 +373,16 @@ impl Inner {
                 queue::recover(tx, &Lost::One(*key))?;
             }
             tx.served(queue::claim(tx, &wanted)?);
+            counts.map(|counts| counted::add(tx, &counts)).transpose()?;
             Ok(())
         });
         written.await?;
         self.flights.lanes().written(work.ended.len() + work.lost.len());
-        work.ended.drain(..).for_each(|ended| log(&ended));
+        work.tallies.written(at);
+        for ended in work.ended.drain(..) {
+            work.tallies.count(&ended, at);
+            log(&ended);
+        }
         work.lost.clear();
         Ok(())
     }

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     config::{Durability, Storage},
-    domain::ids::EndpointId,
+    domain::{audit::Actor, ids::EndpointId},
     error::{Error, Result},
 };
 
@@ -51,6 +51,7 @@ const STATEMENTS: usize = 128;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001.sql")), //
     M::up(include_str!("migrations/0002.sql")),
+    M::up(include_str!("migrations/0004.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -114,6 +115,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         readers,
         glance: Mutex::new(glance),
         room,
+        actor: if serving { Actor::Engine } else { Actor::CommandLine },
         news: Mutex::new(serving.then_some(news_heard)),
         told: told_seen,
         broken: broken_seen,

@@ -30,7 +30,11 @@ const VALID: &str = "
     INSERT INTO alert (key, id, endpoint, kind, created_at, since, held) VALUES (3, randomblob(16), 1, 'expiring', 0, 0, 7);
     INSERT INTO telling (alert, channel, due_at) VALUES (1, 'log', 5);
     INSERT INTO telling (alert, channel, told_at) VALUES (1, 'mail', 5);
-    INSERT INTO telling (alert, channel, dropped_at) VALUES (1, 'webhook', 5);";
+    INSERT INTO telling (alert, channel, dropped_at) VALUES (1, 'webhook', 5);
+    INSERT INTO tally (span, start, endpoint, delivered, failed, durations) VALUES (60, 0, 1, 1, 0, zeroblob(64));
+    INSERT INTO retry (key, id, created_at, actor, state, upto, matched) VALUES (1, randomblob(16), 0, 'engine', 'running', 7, 1);
+    INSERT INTO retry (key, id, created_at, actor, state, ended_at, upto, endpoint, delivery, matched)
+      VALUES (2, randomblob(16), 0, 'engine', 'done', 1, 7, zeroblob(16), zeroblob(16), 1);";
 
 /// The CHECKs, by their text in the schema, and writes that would break each.
 const CHECKS: &[(&str, &[&str])] = &[
@@ -42,6 +46,7 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE event SET id = zeroblob(0) WHERE key = 1",
             "UPDATE delivery SET id = zeroblob(15) WHERE key = 1",
             "UPDATE alert SET id = zeroblob(15) WHERE key = 1",
+            "UPDATE retry SET id = zeroblob(15) WHERE key = 1",
         ],
     ),
     ("length(hash) = 32", &["UPDATE token SET hash = zeroblob(31) WHERE key = 1"]),
@@ -116,10 +121,10 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE delivery SET attempts = 0, tries = 0 WHERE key = 4",
         ],
     ),
+    ("replayed IN (0, 1)", &["UPDATE delivery SET replayed = 2 WHERE key = 4"]),
     ("number > 0", &["UPDATE attempt SET number = 0"]),
     ("truncated IN (0, 1)", &["UPDATE attempt SET truncated = 2"]),
     ("kind IN ('suspended', 'warning', 'expiring')", &["UPDATE alert SET kind = 'bored' WHERE key = 1"]),
-    ("length(delivery) = 16", &["UPDATE alert SET delivery = zeroblob(15) WHERE key = 1"]),
     (
         "(kind = 'expiring') = (failure IS NULL)",
         &["UPDATE alert SET failure = NULL WHERE key = 1", "UPDATE alert SET failure = 'dns' WHERE key = 3"],
@@ -141,6 +146,29 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE telling SET due_at = 7 WHERE channel = 'mail'",
             "UPDATE telling SET told_at = 7 WHERE channel = 'webhook'",
         ],
+    ),
+    ("span IN (60, 3600)", &["UPDATE tally SET span = 61"]),
+    ("length(durations) = 64", &["UPDATE tally SET durations = zeroblob(60)"]),
+    (
+        "(last_failure IS NULL) = (last_failure_at IS NULL)",
+        &[
+            "UPDATE endpoint SET last_failure = 'dns' WHERE key = 1",
+            "UPDATE endpoint SET last_failure_at = 7 WHERE key = 1",
+        ],
+    ),
+    ("state IN ('running', 'done', 'cancelled')", &["UPDATE retry SET state = 'asleep', ended_at = 1 WHERE key = 1"]),
+    ("length(endpoint) = 16", &["UPDATE retry SET endpoint = zeroblob(15) WHERE key = 2"]),
+    ("wanted IN ('exhausted', 'cancelled')", &["UPDATE retry SET wanted = 'held' WHERE key = 2"]),
+    (
+        "length(delivery) = 16",
+        &[
+            "UPDATE alert SET delivery = zeroblob(15) WHERE key = 1",
+            "UPDATE retry SET delivery = zeroblob(15) WHERE key = 2",
+        ],
+    ),
+    (
+        "(state = 'running') = (ended_at IS NULL)",
+        &["UPDATE retry SET ended_at = 1 WHERE key = 1", "UPDATE retry SET ended_at = NULL WHERE key = 2"],
     ),
 ];
 
