@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{
     alerts::Alerts,
-    attempt::attempt,
+    attempt::{DELIVERED, attempt, count, tell},
     flights::{Closing, Ended, Flight, Flights},
     lanes::{Lanes, Limits},
     pool::Pool,
@@ -41,7 +41,7 @@ use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
-        delivery::{Attempt, DeliveryKey},
+        delivery::{Attempt, DeliveryKey, Failure},
         endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
         profile::Profiles,
@@ -95,6 +95,8 @@ struct Inner {
 pub struct Pulse {
     /// The moment at which it looked for due work.
     pub at: Timestamp,
+    /// The same as the machine's uptime, which never steps.
+    pub looked: Duration,
     /// How many commits' news it had heard by then.
     pub heard: u64,
     /// Deliveries that are claimed and not settled.
@@ -126,6 +128,9 @@ impl Engine {
     /// A setting that cannot be used.
     pub fn new(db: Db, clock: SharedClock, profiles: Profiles, config: &Config, guard: &Guard) -> Result<Self> {
         let settings = config.delivery.clone();
+        for profile in profiles.iter() {
+            db.figures().show_profile(profile.name, Failure::ALL.map(Failure::name).into_iter().chain([DELIVERED]));
+        }
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let lanes = Lanes::new(Limits {
             in_flight: settings.max_in_flight,
@@ -136,6 +141,7 @@ impl Engine {
         let own = (db.clone(), Arc::clone(&clock), profiles.clone());
         let alerts = Alerts::new(own, config, guard, Arc::clone(&sender))?;
         let (ended, ended_seen) = mpsc::unbounded_channel();
+        let looked = clock.uptime();
         let flights = Flights { clock, profiles, sender, lanes: Mutex::new(lanes), ended };
         Ok(Self(Arc::new(Inner {
             db,
@@ -146,7 +152,13 @@ impl Engine {
             flights: Arc::new(flights),
             alerts,
             ended: Mutex::new(Some(ended_seen)),
-            pulse: watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), heard: 0, busy: 0, wanted: 0 }),
+            pulse: watch::Sender::new(Pulse {
+                at: Timestamp::from_millis(i64::MIN),
+                looked,
+                heard: 0,
+                busy: 0,
+                wanted: 0,
+            }),
         })))
     }
 
@@ -205,7 +217,8 @@ impl Engine {
                 }
             }
             let (busy, wanted, rest) = inner.look_around(at, failed);
-            inner.pulse.send_replace(Pulse { at, heard, busy, wanted });
+            let looked = inner.flights.clock.uptime();
+            inner.pulse.send_replace(Pulse { at, looked, heard, busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
             if written_since_stop && busy == 0 && news.is_empty() {
                 if work.tallies.is_empty() || failed {
@@ -253,10 +266,13 @@ impl Engine {
             body: body.into(),
             target: Arc::new(target),
         };
-        let (reply, answer) = oneshot::channel();
+        let (figures, (reply, answer)) = (Arc::clone(inner.db.figures()), oneshot::channel());
         let run = move || {
-            let profile = flights.profiles.get(&claim.target.profile);
-            let attempted = profile.map(|profile| attempt(&claim, profile, &flights.sender, now));
+            let attempted = flights.profiles.get(&claim.target.profile).map(|profile| {
+                let attempted = attempt(&claim, profile, &flights.sender, now);
+                count(&figures, profile, &claim, &attempted);
+                attempted
+            });
             drop(reply.send(attempted.map(|attempted| (claim, attempted))));
         };
         inner.pool.run(run).map_err(|_| unavailable())?;
@@ -381,7 +397,7 @@ impl Inner {
         work.tallies.written(at);
         for ended in work.ended.drain(..) {
             work.tallies.count(&ended, at);
-            log(&ended);
+            tell(&ended, &self.flights.profiles, self.db.figures());
         }
         work.lost.clear();
         Ok(())
@@ -392,6 +408,7 @@ impl Inner {
         let mut lanes = self.flights.lanes();
         let (in_all, each) = lanes.room(at);
         self.db.room().grant(in_all, each);
+        self.db.figures().flying(lanes.flying());
         let poll = self.settings.poll_interval;
         let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());
         let rest = match wanted {
@@ -402,23 +419,6 @@ impl Inner {
             _ => Duration::ZERO,
         };
         (busy, wanted, rest)
-    }
-}
-
-/// One line an attempt; a failure is worth more attention than a success.
-fn log(ended: &Ended) {
-    let Ended { claim, attempted: Some(Attempted { outcome, duration, .. }), .. } = ended else { return };
-    let status = outcome.answer().map(|answer| answer.status);
-    let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
-    let endpoint = claim.target.id;
-    let duration_ms = duration.as_millis();
-    match outcome.failure() {
-        None => {
-            tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = "delivered")
-        }
-        Some(class) => {
-            tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %class)
-        }
     }
 }
 
