@@ -17,7 +17,12 @@ mod problem;
 mod quota;
 mod refused;
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response,
@@ -175,29 +180,27 @@ pub fn contract() -> Result<String> {
         .map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
 }
 
-/// Every route.
-///
-/// # Errors
-/// Only for a fault in the code that makes the contract.
-pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Response> + 'static> {
-    let contract = contract()?;
-    let allowed = Arc::new(Allowed::read(&contract));
+/// The docs page, which embeds the document that poem-openapi wrote: ours takes its place.
+fn docs() -> Result<String> {
     let service = service();
-    // The page embeds the document that poem-openapi wrote: ours takes its place.
-    let docs = service.swagger_ui_html().replace(&service.spec(), &contract.replace("</", "<\\/"));
+    Ok(service.swagger_ui_html().replace(&service.spec(), &contract()?.replace("</", "<\\/")))
+}
+
+/// Every route.
+pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> + 'static {
     let pages = Arc::new([
-        ("/", Page::new("text/html; charset=utf-8", pages::INDEX.to_owned())),
+        ("/", Page::new("text/html; charset=utf-8", || Ok(pages::INDEX.to_owned()))),
         ("/docs", Page::new("text/html; charset=utf-8", docs)),
         ("/openapi.json", Page::new("application/json", contract)),
     ]);
-    let routes = service
+    let routes = service()
         .into_endpoint()
         .data(MaxBody(config.server.max_body_bytes))
         .data(config.asilichain.clone())
         .data(deps.clone());
     let limits = Arc::new(deps.limits);
-    Ok(routes.around(move |routes, mut request: Request| {
-        let (allowed, pages, now) = (Arc::clone(&allowed), Arc::clone(&pages), deps.clock.now());
+    routes.around(move |routes, mut request: Request| {
+        let (pages, now) = (Arc::clone(&pages), deps.clock.now());
         let limits = Arc::clone(&limits);
         async move {
             let request_id = RequestId::mint(now).to_string();
@@ -215,7 +218,7 @@ pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Resp
             let response = match answer {
                 Ok(response) => response,
                 Err(error) => {
-                    let mut refusal = refuse(&path, &request_id, &error, &allowed);
+                    let mut refusal = refuse(&path, &request_id, &error);
                     if has_body && refusal.status().is_client_error() {
                         // The body may not have been read: what follows on this connection would not be a request.
                         refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -225,11 +228,11 @@ pub fn routes(deps: Deps, config: &Config) -> Result<impl Endpoint<Output = Resp
             };
             Ok::<_, poem::Error>(spent.show(with_request_id(response, &request_id)))
         }
-    }))
+    })
 }
 
 /// An error in the shape of the vendor whose path was asked for.
-fn refuse(path: &str, request_id: &str, error: &poem::Error, allowed: &Allowed) -> Response {
+fn refuse(path: &str, request_id: &str, error: &poem::Error) -> Response {
     let problem = Problem::of(error);
     if let Some(Error::Internal(reason)) = &problem.error {
         tracing::error!(request.id = request_id, reason, "a request failed by our fault");
@@ -251,7 +254,7 @@ fn refuse(path: &str, request_id: &str, error: &poem::Error, allowed: &Allowed) 
         }
         StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"))),
         StatusCode::METHOD_NOT_ALLOWED => {
-            if let Ok(methods) = HeaderValue::from_str(&allowed.at(path)) {
+            if let Ok(methods) = HeaderValue::from_str(&ALLOWED.at(path)) {
                 headers.insert(header::ALLOW, methods);
             }
         }
@@ -272,6 +275,9 @@ const READ: &str = "GET, HEAD";
 
 /// Which methods each path takes, read from the contract: RFC 9110 asks a 405 to say so.
 struct Allowed(Vec<(Vec<String>, String)>);
+
+/// Read when somebody first asks so.
+static ALLOWED: LazyLock<Allowed> = LazyLock::new(|| Allowed::read(&contract().unwrap_or_default()));
 
 impl Allowed {
     fn read(contract: &str) -> Self {

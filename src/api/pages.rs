@@ -1,9 +1,12 @@
-//! Pages that never change while the server runs: compressed once, with an ETag, so that a slow link loads them once. All
-//! answers share their bytes.
+//! Pages that never change while the server runs: with an ETag, so that a slow link loads them once. Each is made and
+//! compressed when it is first asked for, as most servers never are; then all answers share its bytes.
 
-use std::{io::Write, sync::Arc};
+use std::{
+    io::{Read, Write},
+    sync::OnceLock,
+};
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use hyper::body::Bytes;
 use poem::{
     Endpoint, Request, Response,
@@ -12,53 +15,83 @@ use poem::{
 };
 use sha2::{Digest, Sha256};
 
-/// A page, ready to be sent.
-#[derive(Clone)]
-pub(super) struct Page(Arc<Ready>);
+use crate::error::{Error, Result};
 
-struct Ready {
+/// A page that can be asked for.
+pub(super) struct Page {
     content_type: &'static str,
+    make: fn() -> Result<String>,
+    ready: OnceLock<Ready>,
+}
+
+/// A page that was made.
+struct Ready {
     etag: String,
-    plain: Bytes,
-    gzip: Option<Bytes>,
+    gzip: Bytes,
+    /// For the few that take no gzip; made when the first of them asks.
+    plain: OnceLock<Bytes>,
 }
 
 impl Page {
-    /// Compresses a page.
-    pub(super) fn new(content_type: &'static str, text: String) -> Self {
-        let plain = Bytes::from(text);
-        let digest = Sha256::digest(&plain);
-        let etag = format!("\"{}\"", digest[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish()).ok().map(Bytes::from);
-        Self(Arc::new(Ready { content_type, etag, plain, gzip }))
+    /// A page of this type, made so.
+    pub(super) fn new(content_type: &'static str, make: fn() -> Result<String>) -> Self {
+        Self { content_type, make, ready: OnceLock::new() }
     }
+
+    fn ready(&self) -> Result<&Ready> {
+        if let Some(ready) = self.ready.get() {
+            return Ok(ready);
+        }
+        let ready = Ready::compress((self.make)()?.as_bytes()).map_err(|flaw| unmade(&flaw))?;
+        Ok(self.ready.get_or_init(|| ready))
+    }
+}
+
+impl Ready {
+    fn compress(text: &[u8]) -> std::io::Result<Self> {
+        let etag = Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text)?;
+        Ok(Self { etag: format!("\"{etag}\""), gzip: encoder.finish()?.into(), plain: OnceLock::new() })
+    }
+
+    fn plain(&self) -> std::io::Result<Bytes> {
+        if let Some(plain) = self.plain.get() {
+            return Ok(plain.clone());
+        }
+        let mut plain = Vec::new();
+        GzDecoder::new(&self.gzip[..]).read_to_end(&mut plain)?;
+        Ok(self.plain.get_or_init(|| plain.into()).clone())
+    }
+}
+
+fn unmade(flaw: &std::io::Error) -> Error {
+    Error::Internal(format!("a page cannot be made: {flaw}"))
 }
 
 impl Endpoint for Page {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let page = &self.0;
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(MethodNotAllowedError.into());
         }
+        let ready = self.ready()?;
         let response = Response::builder()
-            .header("etag", &page.etag)
+            .header("etag", &ready.etag)
             .header("cache-control", "no-cache")
             .header("vary", "accept-encoding");
         let lists = |header: &str, wanted: &str| {
             request.header(header).is_some_and(|value| value.split(',').any(|part| part.trim().starts_with(wanted)))
         };
-        if lists("if-none-match", &page.etag) || lists("if-none-match", &format!("W/{}", page.etag)) {
+        if lists("if-none-match", &ready.etag) || lists("if-none-match", &format!("W/{}", ready.etag)) {
             return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
         }
-        let response = response.content_type(page.content_type);
-        Ok(match &page.gzip {
-            Some(gzip) if lists("accept-encoding", "gzip") => {
-                response.header("content-encoding", "gzip").body(gzip.clone())
-            }
-            _ => response.body(page.plain.clone()),
+        let response = response.content_type(self.content_type);
+        Ok(if lists("accept-encoding", "gzip") {
+            response.header("content-encoding", "gzip").body(ready.gzip.clone())
+        } else {
+            response.body(ready.plain().map_err(|flaw| unmade(&flaw))?)
         })
     }
 }

@@ -268,6 +268,26 @@ pub fn hold_writer(db: &Db) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
 }
 
 #[test]
+fn a_server_starts_however_many_writes_wait() {
+    let mut world = World::with(|wish: &mut Wish| wish.config.limits.waiting_writes = 1);
+    world.stop();
+    let mut crowd = None;
+    let started = world.try_start_after(|db| {
+        let (held, db) = (hold_writer(db), db.clone());
+        let mut waits = Box::pin(async move { db.write(|_| Ok(())).await });
+        assert!(poll(waits.as_mut()).is_pending(), "the one place is taken");
+        crowd = Some((held, waits));
+    });
+    started.expect("it starts");
+    let ((open, held), waits) = crowd.expect("a crowd");
+    assert_eq!(world.stranger().get("/health/live").status, 200);
+    open.send(()).expect("the writer waits");
+    held.join().expect("no panic");
+    world.block_on(waits).expect("written");
+    world.settle();
+}
+
+#[test]
 fn more_writes_than_waiting_writes_are_refused_with_503_and_nothing_is_stored() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.waiting_writes = 2);
     let operator = Holder::Operator;

@@ -14,6 +14,50 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT key, id, url, events, state FROM endpoint",
         &["SEARCH endpoint USING INDEX endpoint_present (account=?)"],
     ),
+    // Every failure that has used half of its tries asks for the last warning; each way of telling asks for what is due.
+    (
+        "alerts.rs",
+        "SELECT 1 FROM alert",
+        &[
+            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=? AND created_at>? AND created_at<?)",
+        ],
+    ),
+    (
+        "alerts.rs",
+        "UPDATE telling SET due_at = NULL, dropped_at",
+        &[
+            "SEARCH telling USING PRIMARY KEY (alert=?)",
+            "LIST SUBQUERY 1",
+            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
+        ],
+    ),
+    (
+        "alerts.rs",
+        "SELECT alert, due_at FROM telling",
+        &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
+    ),
+    ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
+    // A run looks at what failed of one webhook, past what it has seen.
+    (
+        "retries.rs",
+        "SELECT key FROM delivery INDEXED BY delivery_exhausted",
+        &["SEARCH delivery USING COVERING INDEX delivery_exhausted (endpoint=? AND rowid>? AND rowid<?)"],
+    ),
+    (
+        "retries.rs",
+        "SELECT key FROM delivery INDEXED BY delivery_of_endpoint",
+        &["SEARCH delivery USING COVERING INDEX delivery_of_endpoint (endpoint=? AND rowid>? AND rowid<?)"],
+    ),
+    (
+        "tallies.rs",
+        "SELECT delivered, failed, durations FROM tally WHERE span = ?1",
+        &["SEARCH tally USING PRIMARY KEY (span=? AND start=? AND endpoint=?)"],
+    ),
+    (
+        "audit.rs",
+        "SELECT * FROM audit INDEXED BY audit_of_account",
+        &["SEARCH audit USING INDEX audit_of_account (account=? AND rowid<?)"],
+    ),
     ("endpoints.rs", "SELECT count(*) FROM endpoint", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
 ];
 
