@@ -83,9 +83,16 @@ fn what_was_counted_is_there_after_a_stop_and_goes_in_time() {
         world.coop().publish("dds.filed", json!({}));
     }
     world.settle();
-    world.restart();
+    // One that ends while the server stops.
+    receiver.next([Reply::Gate(410)]);
+    world.coop().publish("dds.filed", json!({}));
+    receiver.wait_for(4);
+    world.ask_to_stop();
+    receiver.open_gate();
+    world.stop();
+    world.start();
     let seen = operator(&world).get("/operator/overview").expect(200);
-    assert_eq!(seen["last_hour"][59]["delivered"], 3);
+    assert_eq!(seen["last_hour"][59], json!({ "start": "2026-04-20T11:55:00Z", "delivered": 3, "failed": 1 }));
     let rows = |world: &World| -> Vec<(i64, u64)> {
         let conn = Connection::open(world.database()).expect("the file");
         let mut rows = conn.prepare("SELECT span, count(*) FROM tally GROUP BY span ORDER BY span").expect("SQL");
@@ -96,7 +103,7 @@ fn what_was_counted_is_there_after_a_stop_and_goes_in_time() {
     world.advance("1m");
     assert_eq!(rows(&world), [(3600, 2)], "minutes are kept for two hours");
     let seen = operator(&world).get("/operator/overview").expect(200);
-    assert_eq!(seen["last_day"][21]["delivered"], 3, "{}", seen["last_day"]);
+    assert_eq!(seen["last_day"][21]["failed"], 1, "{}", seen["last_day"]);
     world.advance("8d");
     assert_eq!(rows(&world), [], "and hours for eight days");
 }
