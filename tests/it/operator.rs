@@ -150,9 +150,9 @@ fn webhooks_of_all_accounts_are_listed_with_how_they_fare() {
         let found = operator.get(&format!("/operator/webhooks?{query}")).expect(200);
         found["webhooks"].as_array().expect("a list").iter().map(|one| text(&one["webhook_id"])).collect()
     };
-    assert_eq!(ids(&format!("account_id={COOP}")), [first.clone()]);
-    assert_eq!(ids("failing=true"), [second.clone()]);
-    assert_eq!(ids("url=KEY%3D1"), [first.clone()]);
+    assert_eq!(ids(&format!("account_id={COOP}")), [first.as_str()]);
+    assert_eq!(ids("failing=true"), [second.as_str()]);
+    assert_eq!(ids("url=KEY%3D1"), [first.as_str()]);
     assert_eq!(ids("url=elsewhere"), Vec::<String>::new());
     assert_eq!(ids("status=SUSPENDED"), Vec::<String>::new());
     customer.delete(&format!("/v1/webhooks/{second}")).expect(200);
