@@ -370,7 +370,8 @@ impl Inner {
         work.wanted = lanes.wanted(at);
     }
 
-    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due.
+    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due, and add what was
+    /// counted.
     async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<()> {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));

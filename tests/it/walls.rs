@@ -80,6 +80,7 @@ const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("listRetries",        Needs::Operator, 200, Foreign::Forbidden),
     ("getRetry",           Needs::Operator, 200, Foreign::Forbidden),
     ("cancelRetry",        Needs::Operator, 200, Foreign::Forbidden),
+    ("listAlerts",         Needs::Operator, 200, Foreign::Forbidden),
     ("listAudit",          Needs::Operator, 200, Foreign::Forbidden),
 ];
 
