@@ -12,8 +12,8 @@ use crate::{
     api::{self, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
-    domain::profile::Profiles,
-    engine::{Engine, Guard, LookUp, Pulse, system_look_up},
+    domain::{profile::Profiles, timestamp::Timestamp},
+    engine::{Engine, Guard, LookUp, Pulse, retention::Retention, system_look_up},
     error::{Error, Result},
     store::{self, Db},
 };
@@ -51,6 +51,7 @@ pub struct App {
     config: Config,
     db: Db,
     engine: Engine,
+    retention: Retention,
     guard: Guard,
     outside: Outside,
 }
@@ -67,8 +68,9 @@ pub async fn prepare(config: Config, outside: Outside) -> Result<App> {
     let address = listener.local_addr().map_err(unbound)?;
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);
-    let engine = Engine::new(db.clone(), clock, profiles(&config), &config, &guard)?;
-    Ok(App { listener, address, config, db, engine, guard, outside })
+    let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(&config), &config, &guard)?;
+    let retention = Retention::new(db.clone(), clock, config.retention);
+    Ok(App { listener, address, config, db, engine, retention, guard, outside })
 }
 
 impl App {
@@ -87,6 +89,11 @@ impl App {
         self.engine.pulse()
     }
 
+    /// When its last pass for what has grown old began that has ended.
+    pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.retention.passes()
+    }
+
     /// Serves until `stop` turns true; then lets what is under way end, ten seconds at most, and writes its outcomes.
     ///
     /// # Errors
@@ -95,6 +102,7 @@ impl App {
         let routes = api::routes(self.deps(), &self.config);
         let (engine, engine_stop) = (self.engine, stop.clone());
         let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });
+        let retention = tokio::spawn(self.retention.run(stop.clone()));
         let (mut server_stop, mut stop) = (stop.clone(), stop);
         let (listener, limits) = (self.listener, self.config.limits);
         let (server, mut server_ended) = spawn(async move {
@@ -107,7 +115,7 @@ impl App {
             () = asked(&mut server_ended) => {}
             reason = self.db.broken() => return Err(Error::Internal(reason)),
         }
-        let cut_off = [engine.abort_handle(), server.abort_handle()];
+        let cut_off = [engine.abort_handle(), server.abort_handle(), retention.abort_handle()];
         if !*stop.borrow() {
             // One of the two has ended unasked: the other has no reason to go on.
             cut_off.iter().for_each(AbortHandle::abort);
@@ -120,7 +128,7 @@ impl App {
                 drop(self.db.write(store::probe).await);
                 ended
             };
-            let (engine, server) = tokio::join!(engine, outcome_of(server));
+            let (engine, server, _) = tokio::join!(engine, outcome_of(server), retention);
             engine.and(server)
         });
         stopped.await.unwrap_or_else(|_| {

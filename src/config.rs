@@ -32,6 +32,8 @@ pub struct Config {
     pub storage: Storage,
     /// How deliveries are attempted.
     pub delivery: Delivery,
+    /// How long what was is kept.
+    pub retention: Retention,
     /// Where deliveries may go.
     pub egress: Egress,
     /// The ASG Gateway dialect.
@@ -126,6 +128,18 @@ pub struct Delivery {
     /// How long a former secret signs too.
     #[serde(with = "humantime_serde")]
     pub secret_overlap: Duration,
+}
+
+/// How long what was is kept, counted from when it was made.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Deliveries that succeeded, and events nobody needs any more.
+    #[serde(with = "humantime_serde")]
+    pub delivered: Duration,
+    /// Deliveries that did not.
+    #[serde(with = "humantime_serde")]
+    pub undelivered: Duration,
 }
 
 /// Where deliveries may go.
@@ -288,7 +302,7 @@ impl Config {
                 "at most 99 waits, each at most 7d",
             ),
         ];
-        match rules.into_iter().find(|(holds, ..)| !holds) {
+        match rules.into_iter().chain(self.retention_rules()).find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
                 let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
                 let source = source(figment.find_metadata(key));
@@ -297,7 +311,28 @@ impl Config {
             None => Ok(()),
         }
     }
+
+    /// How long what was is kept.
+    fn retention_rules(&self) -> Vec<Rule> {
+        let day = Duration::from_secs(86_400);
+        let Retention { delivered, undelivered } = self.retention;
+        vec![
+            (
+                (day..=36_500 * day).contains(&delivered),
+                "retention.delivered",
+                "1d to 36500d: an idempotency key must hold for a day",
+            ),
+            (
+                (delivered..=36_500 * day).contains(&undelivered),
+                "retention.undelivered",
+                "retention.delivered to 36500d",
+            ),
+        ]
+    }
 }
+
+/// Whether a setting keeps its limits, its key, and what is expected of it.
+type Rule = (bool, &'static str, &'static str);
 
 /// A provider whose errors are told under another name.
 struct Named(Metadata, Serialized<u32>);

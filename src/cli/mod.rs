@@ -11,8 +11,10 @@ macro_rules! say {
 }
 
 mod account;
+mod backup;
 mod check;
 mod descriptors;
+mod erase;
 mod key;
 mod listen;
 mod openapi;
@@ -52,6 +54,7 @@ enum Command {
     Token(token::Args),
     Key(key::Args),
     Listen(listen::Args),
+    Backup(backup::Args),
     Check(check::Args),
     Openapi(openapi::Args),
 }
@@ -76,6 +79,7 @@ impl Cli {
             Command::Token(args) => token::run(args, &config()?),
             Command::Key(args) => key::run(&args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),
+            Command::Backup(args) => backup::run(&args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
         }
@@ -102,6 +106,16 @@ fn open(config: &Config) -> Result<Db> {
 /// The database, made if it is not there.
 fn open_or_make(config: &Config) -> Result<Db> {
     store::open(&config.storage, config.limits.waiting_writes, Arc::new(SystemClock), false)
+}
+
+/// Shows on the terminal, if there is one, how far long work has come; the next line takes its place.
+fn show(progress: &str) {
+    use std::io::{IsTerminal, Write};
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        // The rest of a longer line is wiped.
+        let _ = write!(terminal, "\r{progress}\x1b[K").and_then(|()| terminal.flush());
+    }
 }
 
 /// Prints one line of JSON.

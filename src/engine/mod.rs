@@ -7,6 +7,7 @@ mod flights;
 pub mod lanes;
 mod look_ups;
 mod pool;
+pub mod retention;
 mod sender;
 
 use std::{

@@ -37,12 +37,12 @@ pub fn find(tx: &Tx<'_>, profile: &str, id: &str) -> Result<Account> {
         .ok_or(Error::NotFound(Missing::Account))
 }
 
-/// Every account, in the order they were made.
+/// Every account that was not erased, in the order they were made.
 ///
 /// # Errors
 /// Faults of the database only.
 pub fn list(view: &View<'_>) -> Result<Vec<Account>> {
-    let mut rows = view.conn.prepare_cached("SELECT * FROM account ORDER BY key")?;
+    let mut rows = view.conn.prepare_cached("SELECT * FROM account WHERE profile != '' ORDER BY key")?;
     Ok(rows.query_map([], read)?.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -57,6 +57,15 @@ pub(super) fn suspended(tx: &Tx<'_>, endpoint: EndpointKey, delivery: DeliveryKe
     Ok(())
 }
 
+/// Held deliveries of this suspended endpoint will be cancelled before long: `held` of them wait, the oldest was made at
+/// `oldest`. Comes once a week for an endpoint. It is in the log, not among the alerts.
+pub(super) fn expiring(tx: &Tx<'_>, endpoint: EndpointKey, held: u64, oldest: Timestamp) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached("SELECT id FROM endpoint WHERE key = ?")?;
+    let id = EndpointId::from_bytes(rows.query_row([endpoint], |row| row.get(0))?);
+    tracing::warn!(endpoint.id = %id, held, oldest = %oldest, "what is held is cancelled when it is too old: resume the webhook");
+    Ok(())
+}
+
 /// The alerts that nobody has been told yet, oldest first.
 ///
 /// # Errors

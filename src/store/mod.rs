@@ -5,15 +5,18 @@
 pub mod accounts;
 pub mod alerts;
 pub mod attempts;
+mod backup;
 mod convert;
 pub mod deliveries;
 pub mod endpoints;
+pub mod erase;
 pub mod events;
 mod files;
 mod handover;
 mod keyring;
 mod open;
 pub mod queue;
+pub mod retention;
 mod steps;
 mod targets;
 pub mod tokens;
@@ -27,6 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::writer::Write;
 pub use self::{
+    backup::{Progress, backup},
     handover::{Change, News, Room},
     keyring::{KeyRing, random},
     open::{check, open},
@@ -115,6 +119,17 @@ impl Db {
     pub fn glance<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
         let conn = self.0.glance.lock().unwrap_or_else(PoisonError::into_inner);
         run(&View { conn: &conn })
+    }
+
+    /// Brings the log back into the file and empties it: what was removed is in neither then. Says whether it could: nobody
+    /// may read an earlier state meanwhile, and nobody who writes waits for long.
+    ///
+    /// # Errors
+    /// Faults of the database only.
+    pub async fn empty_log(&self) -> Result<bool> {
+        let inner = Arc::clone(&self.0);
+        let task = tokio::task::spawn_blocking(move || open::empty_log(&*inner.readers.get()?));
+        task.await.unwrap_or_else(|_| Err(Error::Internal("emptying the log panicked".to_owned())))
     }
 
     /// The news of commits: for one listener, once.

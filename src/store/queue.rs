@@ -77,6 +77,10 @@ pub fn claim(tx: &Tx<'_>, wanted: &[(EndpointKey, usize)]) -> Result<Vec<Claimed
 }
 
 fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, most: usize) -> Result<Claimed> {
+    if endpoints::state(tx, endpoint)? != EndpointState::Active {
+        // What is still pending has yet to follow.
+        return Ok(Claimed { endpoint, claims: Vec::new(), next: None });
+    }
     let target = match targets::shared(tx, endpoint) {
         Ok(target) => target,
         Err(error) => {
@@ -85,10 +89,6 @@ fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, most: usize) -> Result<Claimed> 
             return Ok(Claimed { endpoint, claims: Vec::new(), next: Some(tx.now + AFTER_UNREADABLE) });
         }
     };
-    if endpoints::state(tx, endpoint)? != EndpointState::Active {
-        // What is still pending has yet to follow.
-        return Ok(Claimed { endpoint, claims: Vec::new(), next: None });
-    }
     let mut claims = Vec::new();
     let mut rows = tx.conn.prepare_cached(
         "UPDATE delivery SET state = 'claimed', due_at = NULL, started_at = ?2, attempts = attempts + 1, tries = tries + 1
@@ -384,6 +384,18 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
         tx.behind.borrow_mut().insert(endpoint);
     }
     Ok(())
+}
+
+/// Cancels what has been held for too long: so many deliveries of a suspended endpoint with a smaller key. Says how many.
+pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, most: usize) -> Result<usize> {
+    if endpoints::state(tx, endpoint)? != EndpointState::Suspended {
+        return Ok(0);
+    }
+    let mut rows = tx.conn.prepare_cached(
+        "UPDATE delivery SET state = 'cancelled'
+         WHERE key IN (SELECT key FROM delivery WHERE endpoint = ? AND state = 'held' AND key < ? LIMIT ?)",
+    )?;
+    Ok(rows.execute((endpoint, before, most))?)
 }
 
 /// The endpoints whose deliveries have yet to follow them: a stop came in between.

@@ -54,6 +54,7 @@ struct Running {
     address: SocketAddr,
     db: Db,
     pulse: watch::Receiver<Pulse>,
+    passes: watch::Receiver<Option<Timestamp>>,
     stop: watch::Sender<bool>,
     ended: mpsc::Receiver<Result<()>>,
 }
@@ -106,12 +107,12 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
         let app = runtime.block_on(app::prepare(self.config.clone(), outside))?;
-        let (address, db, pulse) = (app.address(), app.db().clone(), app.pulse());
+        let (address, db, pulse, passes) = (app.address(), app.db().clone(), app.pulse(), app.passes());
         first(&db);
         let (stop, stopped) = watch::channel(false);
         let (report, ended) = mpsc::channel();
         runtime.spawn(async move { report.send(app.run(stopped).await) });
-        self.running = Some(Running { runtime, address, db, pulse, stop, ended });
+        self.running = Some(Running { runtime, address, db, pulse, passes, stop, ended });
         Ok(())
     }
 
@@ -120,10 +121,9 @@ impl World {
         let running = self.running.take().expect("it runs");
         running.stop.send_replace(true);
         running.ended.recv_timeout(PATIENCE).expect("it stops").expect("and well");
-        drop(running.db);
-        drop(running.pulse);
+        drop((running.db, running.pulse));
         running.runtime.shutdown_timeout(PATIENCE);
-        self.wait_for_lock();
+        wait_for_lock(&self.config.storage.path);
     }
 
     /// Asks the server to stop, and waits until its engine has heard it; [`World::stop`] then waits for the end.
@@ -144,26 +144,21 @@ impl World {
     /// Ends the server in the middle of whatever it does: what is in flight is not settled.
     pub fn crash(&mut self) {
         self.kill();
-        self.wait_for_lock();
+        wait_for_lock(&self.config.storage.path);
     }
 
     /// The same while this receiver keeps attempts waiting: their connections break, as those of a dead process do.
     pub fn crash_during(&mut self, receiver: &Receiver) {
         self.kill();
         receiver.hang_up();
-        self.wait_for_lock();
+        wait_for_lock(&self.config.storage.path);
     }
 
     fn kill(&mut self) {
         let running = self.running.take().expect("it runs");
-        drop(running.db);
-        drop(running.pulse);
+        drop((running.db, running.pulse));
         // When this returns, no task is left that could settle anything.
         running.runtime.shutdown_timeout(PATIENCE);
-    }
-
-    fn wait_for_lock(&self) {
-        wait_for_lock(&self.config.storage.path);
     }
 
     pub fn restart(&mut self) {
@@ -177,6 +172,11 @@ impl World {
 
     pub fn db(&self) -> &Db {
         &self.running().db
+    }
+
+    /// When the last pass for what has grown old began that has ended.
+    pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.running().passes.clone()
     }
 
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
@@ -203,8 +203,7 @@ impl World {
     pub fn settle(&self) {
         let running = self.running();
         let mut pulse = running.pulse.clone();
-        let told = running.db.told();
-        let (clock, db) = (Arc::clone(&self.clock), running.db.clone());
+        let (told, clock, db) = (running.db.told(), Arc::clone(&self.clock), running.db.clone());
         let rest = async move {
             // What was committed before now has moved the count by now.
             db.write_in_turn(|_| Ok(())).await.expect("the writer answers");
