@@ -134,15 +134,15 @@ impl Retention {
         Ok(removed)
     }
 
-    /// Tells the accounts of what will be cancelled before long, and cancels what is held and too old.
+    /// Cancels what is held and too old, and tells the accounts of what will be before long.
     async fn expire(&self, undelivered: Keys, expiring: Keys, lived: Duration) -> Result<()> {
+        for endpoint in self.db.read(retention::suspended).await? {
+            while self.write(move |tx| retention::expire(tx, endpoint, undelivered.delivery)).await? > 0 {}
+        }
         let told_since = (lived + Duration::from_millis(1)).saturating_sub(WEEK);
         let soon = self.db.read(move |view| retention::expiring(view, expiring.delivery, told_since)).await?;
         for one in soon {
             self.write(move |tx| retention::tell_expiring(tx, one, lived)).await?;
-        }
-        for endpoint in self.db.read(retention::suspended).await? {
-            while self.write(move |tx| retention::expire(tx, endpoint, undelivered.delivery)).await? > 0 {}
         }
         Ok(())
     }

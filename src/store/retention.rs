@@ -2,8 +2,8 @@
 //! at a time.
 //!
 //! How old something is, no wall clock says: that one may be set. The database's own time is how long it has been served,
-//! and a milestone tells, for a moment of that time, how far the tables had grown. Keys grow with every row and none is given
-//! twice: the newest row of a table never goes.
+//! and a milestone tells, for a moment of that time, how far the tables had grown. Keys grow with every row, and none is
+//! given twice: the newest row of a table never goes.
 
 use std::time::Duration;
 
@@ -65,15 +65,17 @@ pub fn note(tx: &Tx<'_>, lived: Duration, longest: Duration) -> Result<()> {
     Ok(())
 }
 
-/// What is at least so old when the database has been served for so long.
+/// What is at least so old when the database has been served for so long; never the newest row of a table.
 ///
 /// # Errors
 /// Faults of the database only.
 pub fn older(view: &View<'_>, lived: Duration, age: Duration) -> Result<Keys> {
     let Some(then) = lived.checked_sub(age) else { return Ok(Keys::default()) };
-    let mut rows = view
-        .conn
-        .prepare_cached("SELECT event, delivery FROM milestone WHERE lived <= ? ORDER BY lived DESC LIMIT 1")?;
+    let mut rows = view.conn.prepare_cached(
+        "SELECT ifnull(min(event + 1, (SELECT max(key) FROM event)), 0) AS event,
+                ifnull(min(delivery + 1, (SELECT max(key) FROM delivery)), 0) AS delivery
+         FROM milestone WHERE lived <= ? ORDER BY lived DESC LIMIT 1",
+    )?;
     let keys =
         rows.query_row([millis(then)], |row| Ok(Keys { event: row.get("event")?, delivery: row.get("delivery")? }));
     Ok(keys.optional()?.unwrap_or_default())

@@ -48,6 +48,7 @@ mod program;
 mod queue;
 mod receiver;
 mod restart;
+mod retention;
 mod schema;
 mod secrets;
 mod sending;
