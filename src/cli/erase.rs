@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// How often a write is tried again that a busy server keeps from the database.
+/// How often is tried again what a busy server keeps from the database.
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
@@ -25,7 +25,7 @@ pub(super) fn run(db: &Db, id: &str, yes: bool) -> Result<()> {
     }))?;
     let rows = match extent {
         Ok(Extent { profile, webhooks, tokens, events, deliveries }) => {
-            say!("{id} ({profile}): {webhooks} webhooks, {tokens} tokens, {events} events, {deliveries} deliveries");
+            say!("{id} ({profile}): webhooks {webhooks}, tokens {tokens}, events {events}, deliveries {deliveries}");
             if !yes {
                 return Err(Error::request(format!("nothing was deleted: 'ngoma account delete {id} --yes' does it")));
             }
@@ -42,7 +42,7 @@ pub(super) fn run(db: &Db, id: &str, yes: bool) -> Result<()> {
             begin(db, id).await?;
         }
         finish(db, id, rows).await?;
-        retention::empty_log(db).await
+        retention::empty_log(db, TRIES).await
     })?;
     show("");
     say!("nothing of {id} is left in the database; backups made before still hold it");

@@ -24,8 +24,8 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 const REST: u32 = 4;
 /// And at least for so long.
 const LEAST_REST: Duration = Duration::from_millis(2);
-/// How often emptying the log is tried.
-const EMPTYING: u32 = 20;
+/// How often emptying the log is tried; each time may keep those who publish waiting for 10 ms.
+const EMPTYING: u32 = 3;
 const BETWEEN_EMPTYINGS: Duration = Duration::from_millis(50);
 
 /// Removes what has grown old.
@@ -109,7 +109,7 @@ impl Retention {
         self.forget(lived).await?;
         self.shrink().await?;
         if removed > 0 {
-            empty_log(&self.db).await?;
+            empty_log(&self.db, EMPTYING).await?;
         }
         Ok(removed)
     }
@@ -216,12 +216,12 @@ pub async fn erase_all(db: &Db, id: Option<&str>, mut progress: impl FnMut(usize
     }
 }
 
-/// Empties the log, so that what was removed is not there either. Says whether it could.
+/// Empties the log, so that what was removed is not there either; tries so often. Says whether it could.
 ///
 /// # Errors
 /// Faults of the database only.
-pub async fn empty_log(db: &Db) -> Result<bool> {
-    for _ in 0..EMPTYING {
+pub async fn empty_log(db: &Db, tries: u32) -> Result<bool> {
+    for _ in 0..tries {
         if db.empty_log().await? {
             return Ok(true);
         }

@@ -123,7 +123,7 @@ fn check(copy: &Connection, keys: &KeyRing) -> Result<(), String> {
     }
     let found: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(text)?;
     if found != "ok" {
-        return Err(found);
+        return Err("the database is damaged; 'ngoma check' says where".to_owned());
     }
     let mut rows = copy.prepare(open::SEALED).map_err(text)?;
     let mut rows = rows.query([]).map_err(text)?;

@@ -44,7 +44,7 @@ const READER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a write waits for a lock that another process holds, in milliseconds.
 const BUSY_TIMEOUT_MS: u32 = 5000;
 /// How long the log may be kept from everybody else while it is emptied, in milliseconds.
-const EMPTYING_TIMEOUT_MS: u32 = 50;
+const EMPTYING_TIMEOUT_MS: u32 = 10;
 /// The write-ahead log is cut back to this size after a checkpoint: 64 MiB.
 const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
 /// Prepared statements kept by a connection; there are fewer in the code.

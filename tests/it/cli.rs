@@ -117,16 +117,18 @@ fn using_a_token_is_noted() {
 #[test]
 fn every_help_teaches_by_an_example() {
     let folder = tempfile::tempdir().expect("a folder");
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 13] = [
         &[],
         &["serve"],
         &["account"],
         &["account", "create"],
         &["account", "list"],
+        &["account", "delete"],
         &["token"],
         &["token", "create"],
         &["token", "revoke"],
         &["listen"],
+        &["backup"],
         &["check"],
         &["openapi"],
     ];
