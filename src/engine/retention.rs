@@ -22,8 +22,9 @@ const AFTER_A_FAULT: Duration = Duration::from_secs(60);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// After each step the writer is left alone for so many times as long as the step took.
 const REST: u32 = 4;
-/// And at least for so long.
+/// And at least for so long, and at most: a step may have taken long because the process was stopped in it.
 const LEAST_REST: Duration = Duration::from_millis(2);
+const MOST_REST: Duration = Duration::from_millis(500);
 /// How often emptying the log is tried; each time may keep those who publish waiting for 10 ms.
 const EMPTYING: u32 = 3;
 const BETWEEN_EMPTYINGS: Duration = Duration::from_millis(50);
@@ -192,7 +193,7 @@ fn later(one: Keys, other: Keys) -> Keys {
 async fn step<T: Send + 'static>(db: &Db, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
     let watch = Stopwatch::start();
     let done = db.write_in_turn(run).await?;
-    clock::pause((watch.elapsed() * REST).max(LEAST_REST)).await;
+    clock::pause((watch.elapsed() * REST).clamp(LEAST_REST, MOST_REST)).await;
     Ok(done)
 }
 
