@@ -37,6 +37,8 @@ pub struct Config {
     pub storage: Storage,
     /// How deliveries are attempted.
     pub delivery: Delivery,
+    /// How long what was is kept.
+    pub retention: Retention,
     /// Where deliveries may go.
     pub egress: Egress,
     /// The ASG Gateway dialect.
@@ -145,6 +147,18 @@ pub struct Delivery {
     /// How long a former secret signs too.
     #[serde(with = "humantime_serde")]
     pub secret_overlap: Duration,
+}
+
+/// How long what was is kept, counted from when it was made.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Deliveries that succeeded, and events nobody needs any more.
+    #[serde(with = "humantime_serde")]
+    pub delivered: Duration,
+    /// Deliveries that did not.
+    #[serde(with = "humantime_serde")]
+    pub undelivered: Duration,
 }
 
 /// Where deliveries may go.
@@ -303,7 +317,7 @@ impl Config {
     }
 
     fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
-        let rules = [self.delivery_rules(), self.client_rules()];
+        let rules = [self.delivery_rules(), self.client_rules(), self.retention_rules()];
         match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
                 let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
@@ -376,6 +390,24 @@ impl Config {
                 self.asilichain.waits.len() < 100 && wait_fits(&self.asilichain.waits),
                 "asilichain.waits",
                 "at most 99 waits, each at most 7d",
+            ),
+        ]
+    }
+
+    /// How long what was is kept.
+    fn retention_rules(&self) -> Vec<Rule> {
+        let day = Duration::from_secs(86_400);
+        let Retention { delivered, undelivered } = self.retention;
+        vec![
+            (
+                (day..=36_500 * day).contains(&delivered),
+                "retention.delivered",
+                "1d to 36500d: an idempotency key must hold for a day",
+            ),
+            (
+                (delivered..=36_500 * day).contains(&undelivered),
+                "retention.undelivered",
+                "retention.delivered to 36500d",
             ),
         ]
     }
