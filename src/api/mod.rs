@@ -36,9 +36,7 @@ pub use self::{publishing::Places as BatchPlaces, quota::Quota};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits, Watch},
-    domain::{
-        delivery::Attempt, endpoint::TargetUrl, ids::DeliveryId, profile::Profiles, signature::SigningSecret,
-    },
+    domain::{delivery::Attempt, endpoint::TargetUrl, ids::DeliveryId, profile::Profiles, signature::SigningSecret},
     error::{Error, Result},
     store::{Db, Target, random},
 };

@@ -21,10 +21,10 @@ pub(super) const COLUMNS: &str = "
     SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, o.id AS original,
            a.status AS last_status, a.failure AS last_failure";
 
-/// The last recorded attempt is the one under way less one, or the last.
+/// The last recorded attempt is the one under way less one, or the last. An erased account has no profile.
 pub(super) const JOINS: &str = "
     JOIN event e ON e.key = d.event
-    JOIN endpoint p ON p.key = d.endpoint
+    JOIN endpoint p ON p.key = d.endpoint AND p.profile != ''
     LEFT JOIN delivery o ON o.key = d.replay_of
     LEFT JOIN attempt a ON a.delivery = d.key AND a.number = d.attempts - (d.state = 'claimed')";
 

@@ -1,4 +1,5 @@
-//! Deliveries follow their endpoint: held while it is suspended, due when it is resumed, cancelled when it is deleted.
+//! Deliveries follow their endpoint: held while it is suspended, and cancelled when that is too long; due when
+//! it is resumed, cancelled when it is deleted.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use rusqlite::Connection;
 use super::{Tx, endpoints};
 use crate::{
     domain::{
-        delivery::State,
+        delivery::{DeliveryKey, State},
         endpoint::{EndpointKey, EndpointState},
     },
     error::Result,
@@ -43,6 +44,18 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
         tx.behind.borrow_mut().insert(endpoint);
     }
     Ok(())
+}
+
+/// Cancels what has been held for too long: so many deliveries of a suspended endpoint with a smaller key. Says how many.
+pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, most: usize) -> Result<usize> {
+    if endpoints::state(tx, endpoint)? != EndpointState::Suspended {
+        return Ok(0);
+    }
+    let mut rows = tx.conn.prepare_cached(
+        "UPDATE delivery SET state = 'cancelled'
+         WHERE key IN (SELECT key FROM delivery WHERE endpoint = ? AND state = 'held' AND key < ? LIMIT ?)",
+    )?;
+    Ok(rows.execute((endpoint, before, most))?)
 }
 
 /// The endpoints whose deliveries have yet to follow them: a stop came in between.
