@@ -14,13 +14,13 @@ use crate::{
 impl World {
     pub fn account(&self, profile: &'static str, id: &str, mail: Option<&'static str>) {
         let id = id.to_owned();
-        let made = self.block_on(self.db().write(move |tx| accounts::create(tx, profile, &id, mail)));
+        let made = self.block_on(self.db().write_in_turn(move |tx| accounts::create(tx, profile, &id, mail)));
         assert!(matches!(made, Ok(()) | Err(Error::Conflict { .. })), "{made:?}");
     }
 
     pub fn token_for(&self, holder: Holder, scopes: &str) -> String {
         let scopes = Scopes::parse(scopes).expect("scopes");
-        let made = self.block_on(self.db().write(move |tx| tokens::create(tx, &holder, &scopes, None)));
+        let made = self.block_on(self.db().write_in_turn(move |tx| tokens::create(tx, &holder, &scopes, None)));
         let token = made.expect("a token").1.expose().to_owned();
         leaks::secret(&token);
         token
