@@ -12,8 +12,8 @@ use crate::{
     api::{self, BatchPlaces, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
-    domain::profile::Profiles,
-    engine::{Engine, Guard, LookUp, Pulse, system_look_up},
+    domain::{profile::Profiles, timestamp::Timestamp},
+    engine::{Engine, Guard, LookUp, Pulse, alerts::Alerts, retention::Retention, retries, system_look_up},
     error::{Error, Result},
     store::{self, Db},
 };
@@ -23,10 +23,11 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Every vendor that is served.
 pub fn profiles(config: &Config) -> Profiles {
-    Profiles::new(vec![
+    let profiles = Profiles::new(vec![
         asg::profile(&config.asg, &config.delivery),
         asilichain::profile(&config.asilichain, &config.delivery),
-    ])
+    ]);
+    if config.alerts.warn { profiles } else { profiles.without_warnings() }
 }
 
 /// What lies outside the program and may be another thing in a test: the time, and the look-up of names.
@@ -51,6 +52,7 @@ pub struct App {
     config: Config,
     db: Db,
     engine: Engine,
+    retention: Retention,
     guard: Guard,
     outside: Outside,
 }
@@ -67,8 +69,9 @@ pub async fn prepare(config: Config, outside: Outside) -> Result<App> {
     let address = listener.local_addr().map_err(unbound)?;
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);
-    let engine = Engine::new(db.clone(), clock, profiles(&config), &config, &guard)?;
-    Ok(App { listener, address, config, db, engine, guard, outside })
+    let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(&config), &config, &guard)?;
+    let retention = Retention::new(db.clone(), clock, config.retention);
+    Ok(App { listener, address, config, db, engine, retention, guard, outside })
 }
 
 impl App {
@@ -87,14 +90,34 @@ impl App {
         self.engine.pulse()
     }
 
+    /// Whoever tells alerts.
+    pub fn alerts(&self) -> &Alerts {
+        self.engine.alerts()
+    }
+
+    /// When its last pass for what has grown old began that has ended.
+    pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.retention.passes()
+    }
+
     /// Serves until `stop` turns true; then lets what is under way end, ten seconds at most, and writes its outcomes.
     ///
     /// # Errors
     /// When the database fails: a restart recovers.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
         let routes = api::routes(self.deps(), &self.config);
+        let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
         let (engine, engine_stop) = (self.engine, stop.clone());
         let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });
+        // Should it end unasked, deliveries go on.
+        let mut decided = engine_ended.clone();
+        let (telling, _) = spawn(async move {
+            alerts.run(alerts_stop, asked(&mut decided)).await;
+            Ok(())
+        });
+        let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
+        drop(tokio::spawn(retries::run(self.db.clone(), clock, poll, stop.clone())));
+        let retention = tokio::spawn(self.retention.run(stop.clone()));
         let (mut server_stop, mut stop) = (stop.clone(), stop);
         let (listener, limits) = (self.listener, self.config.limits);
         let (server, mut server_ended) = spawn(async move {
@@ -107,12 +130,12 @@ impl App {
             () = asked(&mut server_ended) => {}
             reason = self.db.broken() => return Err(Error::Internal(reason)),
         }
-        let cut_off = [engine.abort_handle(), server.abort_handle()];
+        let cut_off = [engine.abort_handle(), server.abort_handle(), telling.abort_handle(), retention.abort_handle()];
         if !*stop.borrow() {
-            // One of the two has ended unasked: the other has no reason to go on.
+            // One of the first two has ended unasked: the others have no reason to go on.
             cut_off.iter().for_each(AbortHandle::abort);
         }
-        // Both share the time there is: requests under way are answered, attempts under way end and are written.
+        // All share the time there is: requests under way are answered, attempts and mails under way end and are written.
         let stopped = tokio::time::timeout(GRACE, async {
             let engine = async {
                 let ended = outcome_of(engine).await;
@@ -120,11 +143,11 @@ impl App {
                 drop(self.db.write(store::probe).await);
                 ended
             };
-            let (engine, server) = tokio::join!(engine, outcome_of(server));
-            engine.and(server)
+            let (engine, server, telling, _) = tokio::join!(engine, outcome_of(server), outcome_of(telling), retention);
+            engine.and(server).and(telling)
         });
         stopped.await.unwrap_or_else(|_| {
-            tracing::warn!("what is still under way is cut off; the next start makes these attempts again");
+            tracing::warn!("what is still under way is cut off; the next start makes it again");
             cut_off.iter().for_each(AbortHandle::abort);
             Ok(())
         })
@@ -146,6 +169,7 @@ impl App {
                 let engine = engine.clone();
                 Box::pin(async move { engine.send_test(account, target, kind, body).await })
             }),
+            profiles: profiles(&self.config),
             looked: Arc::new(move || pulse.borrow().looked),
             watch: self.config.watch.clone(),
             secret_overlap: self.config.delivery.secret_overlap,

@@ -8,11 +8,14 @@ mod body;
 pub mod connections;
 mod contract;
 mod exchange;
+mod failure;
 mod head;
 mod health;
+mod history;
 mod line;
 mod look;
 mod metrics;
+mod operator;
 mod pages;
 mod places;
 mod problem;
@@ -33,7 +36,7 @@ pub use self::{publishing::Places as BatchPlaces, quota::Quota};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits, Watch},
-    domain::{delivery::Attempt, endpoint::TargetUrl, ids::DeliveryId, signature::SigningSecret},
+    domain::{delivery::Attempt, endpoint::TargetUrl, ids::DeliveryId, profile::Profiles, signature::SigningSecret},
     error::{Error, Result},
     store::{Db, Target, random},
 };
@@ -56,6 +59,8 @@ pub struct Deps {
     pub vet: Vet,
     /// The way to send a test delivery.
     pub send_test: SendTest,
+    /// Every vendor that is served.
+    pub profiles: Profiles,
     /// How long a former secret signs too.
     pub secret_overlap: Duration,
     /// When the engine last looked for work, as the machine's uptime.
@@ -112,6 +117,9 @@ enum Tag {
     /// Webhooks for the 15 events of AsiliChain. Errors: `{"error": {"code", "message", "request_id"}}`.
     #[oai(rename = "AsiliChain")]
     AsiliChain,
+    /// For whoever runs the server: all accounts, what is under way, what failed, and who changed what. Needs a token with
+    /// the scope `operator`. Errors: `{"error": {"code", "message", "request_id"}}`.
+    Operator,
     /// For whoever watches the server.
     Health,
 }
@@ -128,11 +136,19 @@ headers. Deliveries are at least once: handle each `webhook-id` once.";
 /// The shape of errors outside any vendor's own paths.
 type Common = asilichain::Errors;
 
-type Routes = (health::Routes, metrics::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+type Routes = (
+    health::Routes,
+    metrics::Routes,
+    asg::Routes,
+    asilichain::WebhookRoutes,
+    asilichain::EventRoutes,
+    operator::Routes,
+);
 
 fn service() -> OpenApiService<Routes, Payloads> {
     let watched = (health::Routes::default(), metrics::Routes::default());
-    let routes = (watched.0, watched.1, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let (webhooks, events) = (asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let routes = (watched.0, watched.1, asg::Routes, webhooks, events, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .license(LicenseObject::new("MIT").identifier("MIT"))
@@ -160,10 +176,11 @@ impl Webhook for Payloads {
 /// # Errors
 /// Only for a fault in the code that makes it.
 pub fn contract() -> Result<String> {
-    let supplements = [health::SUPPLEMENT, asg::SUPPLEMENT, asilichain::SUPPLEMENT];
+    let supplements = [health::SUPPLEMENT, asg::SUPPLEMENT, asilichain::SUPPLEMENT, operator::SUPPLEMENT];
     let document = contract::publish(&service().spec(), &supplements);
     let text = document.and_then(|document| serde_json::to_string_pretty(&document));
-    text.map(|text| text + "\n").map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
+    text.map(|text| text.replace(operator::A_VENDOR, asilichain::NAME) + "\n")
+        .map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
 }
 
 /// The docs page, which embeds the document that poem-openapi wrote: ours takes its place.
@@ -174,7 +191,13 @@ fn docs() -> Result<String> {
 
 /// A problem in the shape of the vendor whose path was asked for.
 fn shape(path: &str, problem: &Problem, request_id: &str) -> Response {
-    if path.starts_with("/v1/") { asg::shape(problem) } else { asilichain::shape(problem, request_id) }
+    if path.starts_with("/v1/") {
+        asg::shape(problem)
+    } else if path.starts_with("/operator/") {
+        failure::shape(problem, request_id)
+    } else {
+        asilichain::shape(problem, request_id)
+    }
 }
 
 /// Every route.

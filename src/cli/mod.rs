@@ -11,12 +11,17 @@ macro_rules! say {
 }
 
 mod account;
+mod backup;
 mod check;
 mod completions;
+mod deliveries;
 mod descriptors;
+mod erase;
 mod key;
 mod listen;
 mod openapi;
+mod retry;
+mod selection;
 mod serve;
 mod start;
 mod token;
@@ -53,7 +58,10 @@ enum Command {
     Account(account::Args),
     Token(token::Args),
     Key(key::Args),
+    Deliveries(deliveries::Args),
+    Retry(retry::Args),
     Listen(listen::Args),
+    Backup(backup::Args),
     Check(check::Args),
     Openapi(openapi::Args),
     Completions(completions::Args),
@@ -78,7 +86,10 @@ impl Cli {
             Command::Account(args) => account::run(args, &config()?),
             Command::Token(args) => token::run(args, &config()?),
             Command::Key(args) => key::run(&args, &config()?),
+            Command::Deliveries(args) => deliveries::run(args, &config()?),
+            Command::Retry(args) => retry::run(args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),
+            Command::Backup(args) => backup::run(&args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
             Command::Completions(args) => completions::run(&args),

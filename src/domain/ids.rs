@@ -40,7 +40,12 @@ macro_rules! ids {
                 Self(mint(now))
             }
 
-            /// When it was made.
+            /// The least id of this moment: none that was made then is before it.
+            pub fn first_of(moment: Timestamp) -> Self {
+                Self(Ulid::from_parts(u64::try_from(moment.millis()).unwrap_or(0), 0))
+            }
+
+            /// The moment it was made for.
             pub fn minted_at(self) -> Timestamp {
                 Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
             }
@@ -76,6 +81,10 @@ ids! {
     DeliveryId = "dlv_";
     /// Names a token; not secret.
     TokenId = "tok_";
+    /// Names an alert; also its Message-ID, and the `webhook-id` of its POSTs.
+    AlertId = "alr_";
+    /// Names a retry run.
+    RetryId = "ret_";
     /// Names one API request, in answers and logs.
     RequestId = "req_";
     /// Names an endpoint. On the wire it carries its profile's prefix instead: [`EndpointId::on_wire`].

@@ -4,10 +4,15 @@ pub mod alerts;
 mod attempt;
 mod egress;
 mod flights;
+mod lane;
 pub mod lanes;
 mod look_ups;
+mod mail;
 mod pool;
+pub mod retention;
+pub mod retries;
 mod sender;
+mod tallies;
 
 use std::{
     collections::HashMap,
@@ -20,11 +25,13 @@ use std::{
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{
+    alerts::Alerts,
     attempt::{DELIVERED, attempt, count, tell},
     flights::{Closing, Ended, Flight, Flights},
     lanes::{Lanes, Limits},
     pool::Pool,
     sender::Sender,
+    tallies::Tallies,
 };
 pub use self::{
     egress::Guard,
@@ -35,7 +42,7 @@ use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
-        delivery::{Attempt, DeliveryKey, Failure, Settlement},
+        delivery::{Attempt, DeliveryKey, Failure},
         endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
         profile::Profiles,
@@ -43,10 +50,11 @@ use crate::{
     },
     error::{Error, Result},
     store::{
-        Change, Db, News, Target,
+        Change, Db, News, Target, Tx,
         attempts::{self, TestRecord},
         endpoints,
         queue::{self, Attempted, Claim, Lost},
+        tallies::{self as counted, Count},
     },
 };
 
@@ -77,6 +85,7 @@ struct Inner {
     tests: Semaphore,
     tests_of: Mutex<HashMap<String, Arc<Semaphore>>>,
     flights: Arc<Flights>,
+    alerts: Alerts,
     /// Taken by the one `run`.
     ended: Mutex<Option<mpsc::UnboundedReceiver<Ended>>>,
     pulse: watch::Sender<Pulse>,
@@ -103,11 +112,13 @@ struct Work {
     ended: Vec<Arc<Ended>>,
     lost: Vec<DeliveryKey>,
     wanted: Vec<(EndpointKey, usize)>,
+    counts: Option<Arc<Vec<Count>>>,
+    tallies: Tallies,
 }
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty()
+        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty() && self.counts.is_none()
     }
 }
 
@@ -127,15 +138,12 @@ impl Engine {
             per_endpoint: settings.max_in_flight_per_endpoint,
             at_work: processors * AT_WORK_PER_PROCESSOR,
         });
+        let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca)?);
+        let own = (db.clone(), Arc::clone(&clock), profiles.clone());
+        let alerts = Alerts::new(own, config, guard, Arc::clone(&sender))?;
         let (ended, ended_seen) = mpsc::unbounded_channel();
         let looked = clock.uptime();
-        let flights = Flights {
-            clock,
-            profiles,
-            sender: Sender::new(guard, &config.egress.extra_ca)?,
-            lanes: Mutex::new(lanes),
-            ended,
-        };
+        let flights = Flights { clock, profiles, sender, lanes: Mutex::new(lanes), ended };
         Ok(Self(Arc::new(Inner {
             db,
             settings,
@@ -143,6 +151,7 @@ impl Engine {
             tests: Semaphore::new(TESTS_AT_ONCE),
             tests_of: Mutex::default(),
             flights: Arc::new(flights),
+            alerts,
             ended: Mutex::new(Some(ended_seen)),
             pulse: watch::Sender::new(Pulse {
                 at: Timestamp::from_millis(i64::MIN),
@@ -159,6 +168,11 @@ impl Engine {
         self.0.pulse.subscribe()
     }
 
+    /// Whoever tells alerts.
+    pub fn alerts(&self) -> &Alerts {
+        &self.0.alerts
+    }
+
     /// Works until `stop` turns true and what is in flight has ended; then every outcome is written.
     ///
     /// # Errors
@@ -172,7 +186,7 @@ impl Engine {
         let _closes = Closing(Arc::clone(&inner.flights));
         inner.recover().await?;
         let (mut work, mut heard) = (Work::default(), 0);
-        let (mut untold, mut polled, mut written_since_stop) = (true, true, false);
+        let (mut polled, mut written_since_stop) = (true, false);
         let mut since_poll = Stopwatch::start();
         loop {
             let at = inner.flights.clock.now();
@@ -187,14 +201,14 @@ impl Engine {
             inner.hear_all(&mut news, &mut heard);
             inner.launch();
             inner.gather(&mut work, &mut ended, at, polled);
+            work.counts = work.tallies.due(at, stopping);
             let mut failed = false;
             if polled || stopping || !work.is_empty() {
-                match inner.turn(&mut work).await {
-                    Ok(suspended) => {
+                match inner.turn(&mut work, at).await {
+                    Ok(()) => {
                         // What it claimed is among the news.
                         inner.hear_all(&mut news, &mut heard);
                         inner.launch();
-                        untold |= suspended;
                         written_since_stop = stopping;
                     }
                     Err(error) => {
@@ -203,15 +217,15 @@ impl Engine {
                     }
                 }
             }
-            if untold {
-                untold = alerts::tell(&inner.db, &inner.flights.profiles).await.is_err();
-            }
             let (busy, wanted, rest) = inner.look_around(at, failed);
             let looked = inner.flights.clock.uptime();
             inner.pulse.send_replace(Pulse { at, looked, heard, busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
             if written_since_stop && busy == 0 && news.is_empty() {
-                return Ok(());
+                if work.tallies.is_empty() || failed {
+                    return Ok(());
+                }
+                continue;
             }
             polled = false;
             tokio::select! {
@@ -284,17 +298,15 @@ impl Inner {
 
     /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
     async fn recover(&self) -> Result<()> {
-        let found = self.db.write_in_turn(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?))).await?;
-        let (recovered, waiting) = found;
+        let recover = |tx: &Tx<'_>| {
+            let recovered = queue::recover(tx, &Lost::All)?;
+            queue::take_up(tx)?;
+            Ok(recovered)
+        };
+        // What is pending is among the news, in its order with every step of the clock.
+        let recovered = self.db.write_in_turn(recover).await?;
         if recovered > 0 {
             tracing::info!(recovered, "attempts cut off by the last stop are made again");
-        }
-        let mut lanes = self.flights.lanes();
-        for (endpoint, due_at, timed_out) in waiting {
-            due_at.into_iter().for_each(|at| lanes.due(endpoint, at));
-            if timed_out {
-                lanes.suspect(endpoint);
-            }
         }
         Ok(())
     }
@@ -316,7 +328,9 @@ impl Inner {
             match change {
                 Change::Due(endpoint, at) => lanes.due(endpoint, at),
                 Change::Made(claim) => lanes.take_in_hand(claim),
+                Change::Suspect(endpoint) => lanes.suspect(endpoint),
                 Change::Served(claimed) => lanes.served(claimed, news.at),
+                Change::Alert => self.alerts.wake(),
             }
         }
     }
@@ -345,7 +359,8 @@ impl Inner {
         }
         if polled || !lanes.is_open() {
             let unsent = lanes.overdue().into_iter();
-            work.ended.extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, probation: None })));
+            work.ended
+                .extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, faulty: false, probation: None })));
         }
         if polled {
             for key in lanes.lost(self.settings.timeout + LOST_AFTER) {
@@ -356,19 +371,18 @@ impl Inner {
         work.wanted = lanes.wanted(at);
     }
 
-    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due. Says whether an
-    /// endpoint was suspended.
-    async fn turn(&self, work: &mut Work) -> Result<bool> {
+    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due, and add what was
+    /// counted.
+    async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<()> {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
-        let suspended = self.db.write_in_turn(move |tx| {
-            let mut suspended = false;
+        let counts = work.counts.clone();
+        let written = self.db.write_in_turn(move |tx| {
             for one in &ended {
-                let settlement = match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
+                match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
                     (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,
-                    _ => queue::give_back(tx, &one.claim)?,
+                    _ => queue::give_back(tx, &one.claim, one.faulty)?,
                 };
-                suspended |= matches!(settlement, Some(Settlement::Exhausted(Some(_))));
                 if let Some(timed_out) = one.probation {
                     endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
                 }
@@ -377,13 +391,18 @@ impl Inner {
                 queue::recover(tx, &Lost::One(*key))?;
             }
             tx.served(queue::claim(tx, &wanted)?);
-            Ok(suspended)
+            counts.map(|counts| counted::add(tx, &counts)).transpose()?;
+            Ok(())
         });
-        let suspended = suspended.await?;
+        written.await?;
         self.flights.lanes().written(work.ended.len() + work.lost.len());
-        work.ended.drain(..).for_each(|ended| tell(&ended, &self.flights.profiles, self.db.figures()));
+        work.tallies.written(at);
+        for ended in work.ended.drain(..) {
+            work.tallies.count(&ended, at);
+            tell(&ended, &self.flights.profiles, self.db.figures());
+        }
         work.lost.clear();
-        Ok(suspended)
+        Ok(())
     }
 
     /// How much is under way, and how long to rest unless something happens. Grants room on the way.
@@ -396,6 +415,8 @@ impl Inner {
         let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());
         let rest = match wanted {
             _ if failed => poll,
+            // What was claimed as a stop began is given back by the next turn.
+            _ if !lanes.is_open() && lanes.has_in_hand() => Duration::ZERO,
             0 => lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll)),
             _ => Duration::ZERO,
         };

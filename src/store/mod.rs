@@ -5,19 +5,29 @@
 pub mod accounts;
 pub mod alerts;
 pub mod attempts;
+pub mod audit;
+mod backup;
 mod convert;
 pub mod deliveries;
 pub mod endpoints;
+pub mod erase;
 pub mod events;
 mod files;
+mod following;
 mod handover;
 mod keyring;
 mod open;
+pub mod overview;
 pub mod queue;
+pub mod retention;
+pub mod retries;
+pub mod search;
 mod steps;
 mod survey;
+pub mod tallies;
 mod targets;
 pub mod tokens;
+pub mod webhooks;
 mod writer;
 
 use std::{
@@ -31,7 +41,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::writer::Write;
 pub use self::{
-    handover::{Change, News, Room},
+    backup::{Progress, backup},
+    handover::{Change, News, Room, SMALL_BODY},
     keyring::{KeyRing, random},
     open::{check, open},
     targets::Target,
@@ -39,6 +50,7 @@ pub use self::{
 };
 use crate::{
     config::Durability,
+    domain::audit::Actor,
     error::{Error, Result},
     figures::Figures,
 };
@@ -53,6 +65,8 @@ struct Inner {
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
     room: Arc<Room>,
+    /// Who makes the changes that are nobody else's.
+    actor: Actor,
     /// Taken by the one engine.
     news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     told: watch::Receiver<u64>,
@@ -80,8 +94,20 @@ impl Db {
     /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
     /// disk is full, another process holds the database, or it has failed.
     pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.write_as(self.0.actor, run).await
+    }
+
+    /// The same for what somebody else changes: the audit names them.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_as<T: Send + 'static>(
+        &self,
+        actor: Actor,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(Write::One(writer::write(run, reply))).map_err(|_| unavailable())?;
+        self.0.queue.try_send(Write::One(writer::write(actor, run, reply))).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -95,7 +121,7 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(Write::Batch(writer::write(run, reply))).map_err(|_| unavailable())?;
+        self.0.queue.try_send(Write::Batch(writer::write(self.0.actor, run, reply))).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -108,7 +134,7 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.send(Write::One(writer::write(run, reply))).await.map_err(|_| unavailable())?;
+        self.0.queue.send(Write::One(writer::write(self.0.actor, run, reply))).await.map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -146,6 +172,17 @@ impl Db {
     /// What is counted and measured about it, and about what is done with it.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.0.figures
+    }
+
+    /// Brings the log back into the file and empties it: what was removed is in neither then. Says whether it could: nobody
+    /// may read an earlier state meanwhile, and nobody who writes waits for long.
+    ///
+    /// # Errors
+    /// Faults of the database only.
+    pub async fn empty_log(&self) -> Result<bool> {
+        let inner = Arc::clone(&self.0);
+        let task = tokio::task::spawn_blocking(move || open::empty_log(&*inner.readers.get()?));
+        task.await.unwrap_or_else(|_| Err(Error::Internal("emptying the log panicked".to_owned())))
     }
 
     /// The news of commits: for one listener, once.

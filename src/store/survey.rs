@@ -1,7 +1,7 @@
 //! What there is: counts for whoever watches the server. None of them looks at what has come to a good end, which grows
 //! without end.
 
-use super::{Db, View, files};
+use super::{Db, View, alerts, files};
 use crate::{
     domain::{delivery::State, timestamp::Timestamp},
     error::Result,
@@ -20,7 +20,13 @@ impl Db {
         let found = self.read(move |view| {
             let (deliveries, webhooks) = (deliveries(view)?, webhooks(view)?);
             let oldest_due = oldest_due(view)?.map(|due| now.since(due)).unwrap_or_default();
-            Ok(Found { deliveries, oldest_due, webhooks, alerts_unsent: alerts_unsent(view)?, ..Found::default() })
+            Ok(Found {
+                deliveries,
+                oldest_due,
+                webhooks,
+                alerts_unsent: alerts::unsent_count(view)?,
+                ..Found::default()
+            })
         });
         let [database, log, _] = files::of_database(&self.0.path);
         Ok(Found {
@@ -60,12 +66,8 @@ fn oldest_due(view: &View<'_>) -> Result<Option<Timestamp>> {
 
 fn webhooks(view: &View<'_>) -> Result<Vec<(String, u64, u64)>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT profile, sum(state = 'active'), sum(state = 'suspended') FROM endpoint GROUP BY profile",
+        "SELECT profile, sum(state = 'active'), sum(state = 'suspended') FROM endpoint WHERE profile != '' GROUP BY profile",
     )?;
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-fn alerts_unsent(view: &View<'_>) -> Result<u64> {
-    Ok(view.conn.prepare_cached("SELECT count(*) FROM alert WHERE told_at IS NULL")?.query_row([], |row| row.get(0))?)
 }

@@ -23,15 +23,16 @@ use tokio::sync::{
 use super::{
     convert::is_full,
     files::ServingLock,
+    following,
     handover::{Change, News, Room},
     keyring::KeyRing,
-    queue::{self, Claimed},
+    queue::Claimed,
     steps::Steps,
     targets::Targets,
 };
 use crate::{
     clock::{SharedClock, Stopwatch},
-    domain::{endpoint::EndpointKey, timestamp::Timestamp},
+    domain::{audit::Actor, endpoint::EndpointKey, timestamp::Timestamp},
     error::{Error, Result},
     figures::{Figures, Step},
 };
@@ -50,11 +51,18 @@ pub struct Tx<'a> {
     pub(super) targets: &'a RefCell<Targets>,
     pub(super) room: &'a Room,
     pub(super) news: RefCell<News>,
+    /// Who makes the change at hand.
+    actor: Cell<Actor>,
     /// Endpoints that have changed, and not all of whose deliveries have followed.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
 }
 
 impl Tx<'_> {
+    /// Who makes the change at hand.
+    pub(super) fn actor(&self) -> Actor {
+        self.actor.get()
+    }
+
     /// Hands what was claimed to those who deliver, with the news of this commit.
     pub fn served(&self, claimed: Vec<Claimed>) {
         claimed.into_iter().for_each(|claimed| self.tell(Change::Served(claimed)));
@@ -89,12 +97,14 @@ pub(super) enum Write {
 /// Runs in the transaction, says whether to keep what it did, and how to answer.
 pub(super) type Run = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
 
-/// Wraps a closure so that its result reaches `reply` after the commit.
+/// Wraps a closure of this actor so that its result reaches `reply` after the commit.
 pub(super) fn write<T: Send + 'static>(
+    actor: Actor,
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     reply: oneshot::Sender<Result<T>>,
 ) -> Run {
     Box::new(move |tx| {
+        tx.actor.set(actor);
         let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
         let keep = result.is_ok();
@@ -155,7 +165,11 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            group.extend(behind.map(|endpoint| write(move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
+            group.extend(
+                behind.map(|endpoint| {
+                    write(Actor::Engine, move |tx| following::follow(tx, endpoint), oneshot::channel().0)
+                }),
+            );
             let batch = batches.pop_front().map(|batch| vec![batch]);
             let groups = [(!group.is_empty()).then_some((group, behind)), batch.map(|batch| (batch, None))];
             for (group, behind) in groups.into_iter().flatten() {
@@ -186,6 +200,7 @@ impl Writer {
             targets: &self.targets,
             room: &self.room,
             news: RefCell::new(News::new(now)),
+            actor: Cell::new(Actor::Engine),
             behind: RefCell::default(),
         };
         let changes = self.conn.total_changes();

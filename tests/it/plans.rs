@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use crate::world::World;
 
@@ -13,6 +13,59 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "events.rs",
         "SELECT key, id, url, events, state FROM endpoint",
         &["SEARCH endpoint USING INDEX endpoint_present (account=?)"],
+    ),
+    // Every failure that has used half of its tries asks for the last warning; each way of telling asks for what is due.
+    (
+        "alerts.rs",
+        "SELECT 1 FROM alert",
+        &[
+            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=? AND created_at>? AND created_at<?)",
+        ],
+    ),
+    (
+        "alerts.rs",
+        "UPDATE telling SET due_at = NULL, dropped_at",
+        &[
+            "SEARCH telling USING PRIMARY KEY (alert=?)",
+            "LIST SUBQUERY 1",
+            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
+        ],
+    ),
+    (
+        "alerts.rs",
+        "SELECT alert, due_at FROM telling",
+        &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
+    ),
+    ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
+    // A run looks at what failed of one webhook, past what it has seen.
+    (
+        "retries.rs",
+        "SELECT key FROM delivery INDEXED BY delivery_exhausted",
+        &["SEARCH delivery USING COVERING INDEX delivery_exhausted (endpoint=? AND rowid>? AND rowid<?)"],
+    ),
+    (
+        "retries.rs",
+        "SELECT key FROM delivery INDEXED BY delivery_of_endpoint",
+        &["SEARCH delivery USING COVERING INDEX delivery_of_endpoint (endpoint=? AND rowid>? AND rowid<?)"],
+    ),
+    (
+        "tallies.rs",
+        "SELECT delivered, failed, durations FROM tally WHERE span = ?1",
+        &["SEARCH tally USING PRIMARY KEY (span=? AND start=? AND endpoint=?)"],
+    ),
+    (
+        "audit.rs",
+        "SELECT * FROM audit INDEXED BY audit_of_account",
+        &["SEARCH audit USING INDEX audit_of_account (account=? AND rowid<?)"],
+    ),
+    (
+        "retention.rs",
+        "SELECT key FROM event WHERE key >= ?",
+        &[
+            "SEARCH event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH delivery USING COVERING INDEX delivery_of_event (event=?)",
+        ],
     ),
     ("endpoints.rs", "SELECT count(*) FROM endpoint", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
 ];
@@ -58,7 +111,9 @@ fn a_page_of_a_history_is_read_in_order_and_by_index() {
         ("AND d.state = 'held'", "delivery_held"),
         ("AND d.state = 'claimed'", "delivery_claimed"),
     ] {
-        for beginning in ["{COLUMNS} INDEXED BY {index}", "SELECT key, id FROM delivery d INDEXED BY {index}"] {
+        for beginning in
+            ["{COLUMNS} FROM delivery d INDEXED BY {index}", "SELECT key, id FROM delivery d INDEXED BY {index}"]
+        {
             let passed = if index == "delivery_of_endpoint" { "" } else { state };
             let filled = part(beginning).replace("{COLUMNS}", &columns).replace("{JOINS}", &joins);
             let filled = filled.replace("{index}", index).replace("{state}", state).replace("{passed}", passed);
@@ -76,7 +131,7 @@ fn what_follows_its_webhook_is_found_by_its_state() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
-    let follow = statement("queue.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
+    let follow = statement("following.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
     for (state, index) in [("pending", "delivery_due"), ("held", "delivery_held")] {
         let plan = plan(&conn, &follow.replace("{}", state));
         let found = format!("SEARCH delivery USING COVERING INDEX {index} (endpoint=?)");
@@ -104,6 +159,41 @@ fn what_is_counted_for_figures_is_found_by_its_state_and_not_past_what_is_done()
         oldest.contains(&"SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)".to_owned()),
         "{oldest:#?}"
     );
-    let unsent = plan(&conn, &statement("survey.rs", "SELECT count(*) FROM alert"));
-    assert_eq!(unsent, ["SCAN alert USING INDEX alert_untold"]);
+}
+
+#[test]
+fn what_has_grown_old_is_found_by_key_and_what_refers_to_it_by_index() {
+    let mut world = World::new();
+    world.stop();
+    let conn = Connection::open(world.database()).expect("the file");
+    let spent = statement("retention.rs", "SELECT key FROM delivery WHERE key >= ?");
+    let spent = plan(&conn, &spent.replace("{states}", "'delivered'"));
+    assert_eq!(spent[0], "SEARCH delivery USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
+    assert!(spent[2].contains("INDEX delivery_replay (replay_of=?)"), "{spent:#?}");
+    assert_eq!(spent.len(), 3, "nothing is sorted: {spent:#?}");
+    let expire = plan(&conn, &statement("following.rs", "UPDATE delivery SET state = 'cancelled'"));
+    let found = "SEARCH delivery USING COVERING INDEX delivery_held (endpoint=? AND rowid<?)";
+    assert!(expire.contains(&found.to_owned()), "{expire:#?}");
+    // A plan does not tell how references are looked for: only the work does.
+    conn.pragma_update(None, "foreign_keys", true).expect("set");
+    conn.execute_batch(
+        "INSERT INTO endpoint (key, id, account, profile, url, events, state, created_at, secret)
+           SELECT value, randomblob(16), 1, 'p', 'https://r.example/', '*', 'active', 0, x'00' FROM (SELECT 1 AS value UNION ALL SELECT 2);
+         WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 1000)
+           INSERT INTO event (key, id, account, kind, body, accepted_at) SELECT value, randomblob(16), 1, 'k', '{}', 0 FROM n;
+         INSERT INTO delivery (key, id, event, endpoint, state, attempts, created_at)
+           SELECT key, randomblob(16), key, 1, 'delivered', 1, 0 FROM event;
+         INSERT INTO attempt (delivery, number, started_at) SELECT key, 1, 0 FROM delivery;",
+    )
+    .expect("rows");
+    for (row, sql) in [
+        ("an attempt", "DELETE FROM attempt WHERE delivery = 7"),
+        ("a delivery", "DELETE FROM delivery WHERE key = 7"),
+        ("an event", "DELETE FROM event WHERE key = 7"),
+        ("an endpoint", "DELETE FROM endpoint WHERE key = 2"),
+    ] {
+        let mut statement = conn.prepare(sql).expect(row);
+        assert_eq!(statement.execute([]), Ok(1), "{row}");
+        assert_eq!(statement.get_status(StatementStatus::FullscanStep), 0, "{row}: tables are read through");
+    }
 }

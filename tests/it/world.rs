@@ -13,10 +13,10 @@ use ngoma::{
     app::{self, Outside},
     clock::{Clock, ManualClock},
     config::Config,
-    domain::{timestamp::Timestamp, token::Scopes},
-    engine::{LookUp, Pulse},
-    error::{Error, Result},
-    store::{Db, accounts, tokens},
+    domain::timestamp::Timestamp,
+    engine::{LookUp, Pulse, alerts::Alerts},
+    error::Result,
+    store::Db,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -54,6 +54,8 @@ struct Running {
     address: SocketAddr,
     db: Db,
     pulse: watch::Receiver<Pulse>,
+    alerts: Alerts,
+    passes: watch::Receiver<Option<Timestamp>>,
     stop: watch::Sender<bool>,
     ended: mpsc::Receiver<Result<()>>,
 }
@@ -107,11 +109,12 @@ impl World {
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
         let app = runtime.block_on(app::prepare(self.config.clone(), outside))?;
         let (address, db, pulse) = (app.address(), app.db().clone(), app.pulse());
+        let (alerts, passes) = (app.alerts().clone(), app.passes());
         first(&db);
         let (stop, stopped) = watch::channel(false);
         let (report, ended) = mpsc::channel();
         runtime.spawn(async move { report.send(app.run(stopped).await) });
-        self.running = Some(Running { runtime, address, db, pulse, stop, ended });
+        self.running = Some(Running { runtime, address, db, pulse, alerts, passes, stop, ended });
         Ok(())
     }
 
@@ -120,10 +123,9 @@ impl World {
         let running = self.running.take().expect("it runs");
         running.stop.send_replace(true);
         running.ended.recv_timeout(PATIENCE).expect("it stops").expect("and well");
-        drop(running.db);
-        drop(running.pulse);
+        drop((running.db, running.pulse, running.alerts));
         running.runtime.shutdown_timeout(PATIENCE);
-        self.wait_for_lock();
+        wait_for_lock(&self.config.storage.path);
     }
 
     /// Asks the server to stop, and waits until its engine has heard it; [`World::stop`] then waits for the end.
@@ -144,26 +146,21 @@ impl World {
     /// Ends the server in the middle of whatever it does: what is in flight is not settled.
     pub fn crash(&mut self) {
         self.kill();
-        self.wait_for_lock();
+        wait_for_lock(&self.config.storage.path);
     }
 
     /// The same while this receiver keeps attempts waiting: their connections break, as those of a dead process do.
     pub fn crash_during(&mut self, receiver: &Receiver) {
         self.kill();
         receiver.hang_up();
-        self.wait_for_lock();
+        wait_for_lock(&self.config.storage.path);
     }
 
     fn kill(&mut self) {
         let running = self.running.take().expect("it runs");
-        drop(running.db);
-        drop(running.pulse);
+        drop((running.db, running.pulse, running.alerts));
         // When this returns, no task is left that could settle anything.
         running.runtime.shutdown_timeout(PATIENCE);
-    }
-
-    fn wait_for_lock(&self) {
-        wait_for_lock(&self.config.storage.path);
     }
 
     pub fn restart(&mut self) {
@@ -177,6 +174,11 @@ impl World {
 
     pub fn db(&self) -> &Db {
         &self.running().db
+    }
+
+    /// When the last pass for what has grown old began that has ended.
+    pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.running().passes.clone()
     }
 
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
@@ -203,8 +205,7 @@ impl World {
     pub fn settle(&self) {
         let running = self.running();
         let mut pulse = running.pulse.clone();
-        let told = running.db.told();
-        let (clock, db) = (Arc::clone(&self.clock), running.db.clone());
+        let (told, clock, db) = (running.db.told(), Arc::clone(&self.clock), running.db.clone());
         let rest = async move {
             // What was committed before now has moved the count by now.
             db.write_in_turn(|_| Ok(())).await.expect("the writer answers");
@@ -215,6 +216,11 @@ impl World {
         };
         let rest = running.runtime.block_on(async { tokio::time::timeout(PATIENCE, rest).await });
         rest.expect("the engine comes to rest").expect("the engine runs");
+    }
+
+    /// Whoever tells alerts.
+    pub fn alerts(&self) -> &Alerts {
+        &self.running().alerts
     }
 
     /// Attempts under way, once the engine has looked for work at this moment.
@@ -234,30 +240,6 @@ impl World {
     /// Moves the clock and waits for nothing.
     pub fn move_clock(&self, by: Duration) {
         self.clock.set(self.now() + by);
-    }
-
-    pub fn account(&self, profile: &'static str, id: &str, mail: Option<&'static str>) {
-        let id = id.to_owned();
-        let made = self.block_on(self.db().write(move |tx| accounts::create(tx, profile, &id, mail)));
-        assert!(matches!(made, Ok(()) | Err(Error::Conflict { .. })), "{made:?}");
-    }
-
-    pub fn token_for(&self, holder: Holder, scopes: &str) -> String {
-        let scopes = Scopes::parse(scopes).expect("scopes");
-        let made = self.block_on(self.db().write(move |tx| tokens::create(tx, &holder, &scopes, None)));
-        let token = made.expect("a token").1.expose().to_owned();
-        leaks::secret(&token);
-        token
-    }
-
-    /// A client of the cooperative.
-    pub fn coop(&self) -> Client {
-        self.client(&self.token_for(Holder::Account(COOP.to_owned()), "webhooks,events"))
-    }
-
-    /// A client of the ASG customer.
-    pub fn customer(&self) -> Client {
-        self.client(&self.token_for(Holder::Account(CUSTOMER.to_owned()), "webhooks,events"))
     }
 
     pub fn client(&self, token: &str) -> Client {

@@ -85,7 +85,7 @@ impl Routes {
             let account = accounts::find(tx, NAME, &account)?;
             endpoints::create(tx, &account, url, events, &secret.secret, most)
         };
-        let endpoint = deps.db.write(register).await?;
+        let endpoint = deps.db.write_as(auth.0.actor(), register).await?;
         Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
     }
 
@@ -105,7 +105,8 @@ impl Routes {
 
     /// Delete a webhook
     ///
-    /// Deactivates it (a soft delete) and cancels what is still pending for it. Deleting it again answers the same. Needs
+    /// Deactivates it (a soft delete) and cancels what is still pending for it. Deleting it again answers the same, until
+    /// it is forgotten after a time (`retention.undelivered` in the server's config, 90 days by default). Needs
     /// the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
     async fn delete(
@@ -121,14 +122,15 @@ impl Routes {
             endpoints::delete(tx, endpoints::find(tx, &walls, id)?.key)?;
             endpoints::find(tx, &walls, id)
         };
-        Ok(Body(WebhookView::from(&deps.db.write(delete).await?)))
+        Ok(Body(WebhookView::from(&deps.db.write_as(auth.0.actor(), delete).await?)))
     }
 
     /// Publish a settled task
     ///
     /// A 202 means: on disk, and on its way to every active webhook of the account, or to the one whose URL is
     /// `callback_url`. The same `task_id` with the same body may be sent again: it gets the same answer and is delivered
-    /// once. Needs the scope `events`.
+    /// once, as long as the task is kept: 30 days, unless the server's `retention.delivered` says otherwise (a day at
+    /// least). Needs the scope `events`.
     #[oai(path = "/events", method = "post", operation_id = "asgPublishEvent")]
     async fn publish(
         &self,

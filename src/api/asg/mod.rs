@@ -13,7 +13,7 @@ pub(super) use self::{examples::SUPPLEMENT, handlers::Routes, wire::Payloads};
 use super::{problem::Problem, refused::Shape};
 use crate::{
     config,
-    domain::profile::{Profile, RetryPolicy, WhenExhausted},
+    domain::profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
 };
 
 /// The name of this profile.
@@ -38,8 +38,16 @@ pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
             waits: settings.waits.iter().map(|wait| wait.0).collect(),
         },
         when_exhausted: WhenExhausted::StayActive,
+        // Its tries take seconds: nobody could act on half of them. But nothing else tells of a task that is given up.
+        warn_after: Some(settings.max_attempts),
+        by_hand,
         envelope: envelope::finish,
     }
+}
+
+/// What a person may do about a webhook: the page has no more.
+fn by_hand(base: &str, _: &str) -> ByHand {
+    ByHand { look: curl("GET", &format!("{base}/v1/webhooks"), None), test: None, resume: None }
 }
 
 /// The shape of its errors: `{"error": "<sentence>"}`.
