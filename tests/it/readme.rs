@@ -66,6 +66,12 @@ impl Reader {
         if is("sudo") || is("cargo") || is("tests/run") || is(".ci/run") {
             return;
         }
+        if words.contains(&"--follow") {
+            // It goes on until it is stopped.
+            drop(Running::start(&mut ngoma(self.folder.path(), &["deliveries", "--follow"])));
+            self.done.push(command.to_owned());
+            return;
+        }
         match written.split_once("ngoma ").map(|(before, rest)| (before, rest.split_whitespace().next())) {
             _ if is("TOKEN=ngm_...") => self.take_token(),
             Some((before, Some("serve"))) => self.serve(before, &written),
