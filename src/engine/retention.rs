@@ -20,6 +20,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const AFTER_A_FAULT: Duration = Duration::from_secs(60);
 /// After each step the writer is left alone for so many times as long as the step took.
 const REST: u32 = 4;
+/// While somebody waits for an erasure, for as long.
+const REST_OF_ERASURE: u32 = 1;
 /// And at least for so long, and at most: a step may have taken long because the process was stopped in it.
 const LEAST_REST: Duration = Duration::from_millis(2);
 const MOST_REST: Duration = Duration::from_millis(500);
@@ -177,7 +179,7 @@ impl Retention {
     }
 
     async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        step(&self.db, run).await
+        step(&self.db, REST, run).await
     }
 }
 
@@ -187,10 +189,14 @@ fn later(one: Keys, other: Keys) -> Keys {
 }
 
 /// One transaction, and then a rest for those who publish.
-async fn step<T: Send + 'static>(db: &Db, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+async fn step<T: Send + 'static>(
+    db: &Db,
+    rest: u32,
+    run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+) -> Result<T> {
     let watch = Stopwatch::start();
     let done = db.write_in_turn(run).await?;
-    clock::pause((watch.elapsed() * REST).clamp(LEAST_REST, MOST_REST)).await;
+    clock::pause((watch.elapsed() * rest).clamp(LEAST_REST, MOST_REST)).await;
     Ok(done)
 }
 
@@ -208,7 +214,7 @@ pub async fn erase_all(db: &Db, id: Option<&str>, mut progress: impl FnMut(usize
             erasure.map(|erasure| Ok((erase::next(view, &erasure)?, erasure))).transpose()
         };
         let Some((what, erasure)) = db.read(next).await? else { return Ok(removed) };
-        let went = step(db, move |tx| erase::remove(tx, &erasure, &what)).await?;
+        let went = step(db, REST_OF_ERASURE, move |tx| erase::remove(tx, &erasure, &what)).await?;
         removed += went;
         progress(went);
     }

@@ -25,7 +25,7 @@ const TURN: Duration = Duration::from_secs(2);
 /// How long the past took to come about.
 const MONTH: Duration = Duration::from_secs(31 * 24 * 3600);
 /// How long removing it may take.
-const PATIENCE: Duration = Duration::from_secs(1200);
+const PATIENCE: Duration = Duration::from_secs(1800);
 /// What the server says when it has removed it.
 const REMOVED: &str = "rows that had grown old were removed";
 

@@ -127,17 +127,22 @@ fn see_as_the_operator(operator: &Client, webhook: &str) {
 
 #[test]
 fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
-    let (receiver, slow) = (Receiver::new(), Receiver::new());
+    let [receiver, slow, failing] = [(); 3].map(|()| Receiver::new());
     let (world, coop) = world(&receiver);
     let sealed = sealed(&world);
     assert!(sealed.len() >= 4 && sealed.iter().all(|one| left(&world, one) > 0));
     let platform = world.client(&world.token_for(Holder::Platform("asilichain".to_owned()), "webhooks,events"));
     let event = coop.publish("dds.filed", json!({}))["event_id"].as_str().expect("an id").to_owned();
-    // An attempt is under way, and answered when all is over.
+    // Two attempts are under way, and answered when all is over.
     slow.always(Reply::GatedBody(MARK.into()));
-    coop.webhook(&format!("{}/{MARK}", slow.url()), &["payout.failed"], "fifth");
+    failing.always(Reply::Gate(500));
+    for late in [&slow, &failing] {
+        coop.webhook(&format!("{}/{MARK}", late.url()), &["payout.failed"], "fifth");
+    }
     coop.publish("payout.failed", json!({ "of": MARK }));
-    slow.wait_for(1);
+    for late in [&slow, &failing] {
+        late.wait_for(1);
+    }
 
     // One retry run over all it has, one over a webhook, and one over a delivery.
     let operator = operator(&world);
@@ -156,7 +161,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
 
     let (code, out, err) = delete(world.folder(), &[]);
     assert_eq!(code, 1);
-    assert!(out.contains("webhooks 3, tokens 1, events 305, deliveries 306"), "{out}");
+    assert!(out.contains("webhooks 4, tokens 1, events 305, deliveries 307"), "{out}");
     assert!(err.contains("--yes"), "{err}");
     coop.get(&format!("/events/{event}")).expect(200);
 
@@ -172,6 +177,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
     assert!(!listed.contains(COOP) && !listed.contains("erased") && listed.contains(OTHER_COOP), "{listed}");
 
     slow.open_gate();
+    failing.open_gate();
     world.settle();
     age(&world, "1h");
     for text in [MARK, COOP, MAIL] {

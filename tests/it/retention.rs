@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     backlog::largest,
-    program::run,
+    program::{finish, ngoma, run},
     receiver::{PATIENCE, Receiver, Reply},
     site::SECRET,
     world::{COOP, World},
@@ -384,4 +384,23 @@ fn a_long_past_goes_in_small_steps_and_its_space_is_given_back() {
     assert!(length < full / 2, "{length} of {full} bytes");
     assert_eq!(free, 1024, "some are kept for what comes next");
     assert_eq!(conn.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).as_deref(), Ok("ok"));
+}
+
+#[test]
+fn settings_that_would_keep_too_little_are_refused_with_a_sentence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (settings, refused) in [
+        (&[("DELIVERED", "23h")][..], Some("retention.delivered = 23h")),
+        (&[("DELIVERED", "0s")], Some("retention.delivered = 0s")),
+        (&[("UNDELIVERED", "29d")], Some("retention.undelivered = 29d")),
+        (&[("DELIVERED", "1d"), ("UNDELIVERED", "36501d")], Some("retention.undelivered = 36501d")),
+        (&[("DELIVERED", "1d"), ("UNDELIVERED", "1d")], None),
+        (&[("DELIVERED", "36500d"), ("UNDELIVERED", "36500d")], None),
+    ] {
+        let mut command = ngoma(folder.path(), &["check"]);
+        command.envs(settings.iter().map(|(key, value)| (format!("NGOMA_RETENTION__{key}"), value)));
+        let (code, _, err) = finish(&mut command);
+        assert_eq!(code, i32::from(refused.is_some()), "{settings:?}: {err}");
+        assert!(err.contains(refused.unwrap_or_default()), "{settings:?}: {err}");
+    }
 }

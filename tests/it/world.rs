@@ -85,6 +85,7 @@ impl World {
         world.start();
         // What an earlier run left is taken up: nothing of it competes with what follows.
         world.in_flight();
+        _ = world.block_on(world.passes().wait_for(Option::is_some)).expect("a first pass for what is old");
         world.account("asilichain", COOP, Some("ops@coop.example"));
         world.account("asilichain", OTHER_COOP, None);
         world.account("asg", CUSTOMER, None);
