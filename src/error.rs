@@ -42,6 +42,14 @@ pub enum Error {
     /// A fault of ours. The message is for the log.
     #[error("{0}")]
     Internal(String),
+    /// What is wrong with one of several things.
+    #[error("{place}{error}")]
+    Within {
+        /// Which of them, ready to stand before the sentence.
+        place: String,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
 }
 
 /// The rules a request can break.
@@ -74,6 +82,8 @@ pub enum Missing {
     Account,
     /// A token.
     Token,
+    /// A retry run.
+    Retry,
 }
 
 impl fmt::Display for Missing {
@@ -85,6 +95,7 @@ impl fmt::Display for Missing {
             Self::Task => "task",
             Self::Account => "account",
             Self::Token => "token",
+            Self::Retry => "retry run",
         })
     }
 }
@@ -100,6 +111,10 @@ pub enum Conflict {
     Exists,
     /// There are as many as there may be.
     LimitReached,
+    /// An attempt is under way.
+    UnderWay,
+    /// It has come to its end.
+    Ended,
 }
 
 impl Error {
@@ -111,6 +126,20 @@ impl Error {
     /// A broken rule, with what to change.
     pub fn invalid(reason: Invalid, message: impl Into<String>) -> Self {
         Self::Invalid { reason, message: message.into() }
+    }
+
+    /// The same, of one of several things: `place` stands before the sentence.
+    #[must_use]
+    pub fn within(self, place: impl Into<String>) -> Self {
+        Self::Within { place: place.into(), error: Box::new(self) }
+    }
+
+    /// What is wrong, wherever it is.
+    pub fn kind(&self) -> &Self {
+        match self {
+            Self::Within { error, .. } => error.kind(),
+            error => error,
+        }
     }
 
     /// A state in the way, with what to do about it.

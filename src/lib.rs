@@ -15,6 +15,7 @@
 //! | [`app`] | the composition root: config in, a running server out; the one place that wires all |
 //! | [`api`] and [`engine`] | the doors, where poem lives; and what acts without being asked, where ureq lives. They never use each other: what a door needs of the engine, `app` hands in |
 //! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
+//! | [`figures`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
 //! | [`error`], [`config`] | what can go wrong, the settings |
@@ -28,6 +29,9 @@
 //! lane by lane ([`engine::lanes`]). Claims are taken in hand and go to sending threads, each of which makes a POST, reports
 //! an outcome (a value, never an error) and takes the next claim. What an outcome leads to is decided by a pure function,
 //! [`domain::delivery::settle`].
+//!
+//! What a person must be told of it is written in the same transaction, and told aside ([`engine::alerts`]): each way of
+//! telling goes through an outbox of its own, so that no mail server that hangs keeps a delivery waiting.
 //!
 //! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
 //! section of the config, one line in `api/mod.rs` and one in `app.rs`.
@@ -51,8 +55,9 @@
 //! order of serving), **in hand** (claimed, not begun), **probation** (an endpoint whose last attempt timed out),
 //! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
-//! **signature**, **profile**, **envelope**, **alert**, **retention**, **milestone** (how far the tables had grown at some time),
-//! **erasure**, **walls** (what a caller may see).
+//! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
+//! the tables had grown at some time), **erasure**, **walls** (what a caller may see), **audit** (who changed what), **tally**
+//! (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
 pub mod api;
 pub mod app;
@@ -62,4 +67,5 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod error;
+pub mod figures;
 pub mod store;

@@ -1,6 +1,6 @@
 //! The command line: one file per command.
 //!
-//! Exit codes: 0 done, 1 it could not be done (the reason is on standard error), 2 the command line is wrong.
+//! Exit codes stand in the help of the program.
 
 /// Prints a line; whoever reads it may have gone away (`| head`), which is no error.
 macro_rules! say {
@@ -13,12 +13,17 @@ macro_rules! say {
 mod account;
 mod backup;
 mod check;
+mod completions;
+mod deliveries;
 mod descriptors;
 mod erase;
 mod key;
 mod listen;
 mod openapi;
+mod retry;
+mod selection;
 mod serve;
+mod start;
 mod token;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
@@ -37,7 +42,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified"
+    after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  it could not be done, or 'check' found something; the reason is on standard error, in a sentence\n  2  the command line is wrong; nothing was done"
 )]
 pub struct Cli {
     /// The settings file. Default: ./config.toml if it is there, else the built-in defaults.
@@ -53,10 +58,13 @@ enum Command {
     Account(account::Args),
     Token(token::Args),
     Key(key::Args),
+    Deliveries(deliveries::Args),
+    Retry(retry::Args),
     Listen(listen::Args),
     Backup(backup::Args),
     Check(check::Args),
     Openapi(openapi::Args),
+    Completions(completions::Args),
 }
 
 impl Cli {
@@ -78,10 +86,13 @@ impl Cli {
             Command::Account(args) => account::run(args, &config()?),
             Command::Token(args) => token::run(args, &config()?),
             Command::Key(args) => key::run(&args, &config()?),
+            Command::Deliveries(args) => deliveries::run(args, &config()?),
+            Command::Retry(args) => retry::run(args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),
             Command::Backup(args) => backup::run(&args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
+            Command::Completions(args) => completions::run(&args),
         }
     }
 }

@@ -4,11 +4,15 @@ pub mod alerts;
 mod attempt;
 mod egress;
 mod flights;
+mod lane;
 pub mod lanes;
 mod look_ups;
+mod mail;
 mod pool;
 pub mod retention;
+pub mod retries;
 mod sender;
+mod tallies;
 
 use std::{
     collections::HashMap,
@@ -21,11 +25,13 @@ use std::{
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{
-    attempt::attempt,
+    alerts::Alerts,
+    attempt::{DELIVERED, attempt, count, tell},
     flights::{Closing, Ended, Flight, Flights},
     lanes::{Lanes, Limits},
     pool::Pool,
     sender::Sender,
+    tallies::Tallies,
 };
 pub use self::{
     egress::Guard,
@@ -36,7 +42,7 @@ use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
-        delivery::{Attempt, DeliveryKey, Settlement},
+        delivery::{Attempt, DeliveryKey, Failure},
         endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
         profile::Profiles,
@@ -44,10 +50,11 @@ use crate::{
     },
     error::{Error, Result},
     store::{
-        Change, Db, News, Target,
+        Change, Db, News, Target, Tx,
         attempts::{self, TestRecord},
         endpoints,
         queue::{self, Attempted, Claim, Lost},
+        tallies::{self as counted, Count},
     },
 };
 
@@ -78,6 +85,7 @@ struct Inner {
     tests: Semaphore,
     tests_of: Mutex<HashMap<String, Arc<Semaphore>>>,
     flights: Arc<Flights>,
+    alerts: Alerts,
     /// Taken by the one `run`.
     ended: Mutex<Option<mpsc::UnboundedReceiver<Ended>>>,
     pulse: watch::Sender<Pulse>,
@@ -88,6 +96,8 @@ struct Inner {
 pub struct Pulse {
     /// The moment at which it looked for due work.
     pub at: Timestamp,
+    /// The same as the machine's uptime, which never steps.
+    pub looked: Duration,
     /// How many commits' news it had heard by then.
     pub heard: u64,
     /// Deliveries that are claimed and not settled.
@@ -102,11 +112,13 @@ struct Work {
     ended: Vec<Arc<Ended>>,
     lost: Vec<DeliveryKey>,
     wanted: Vec<(EndpointKey, usize)>,
+    counts: Option<Arc<Vec<Count>>>,
+    tallies: Tallies,
 }
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty()
+        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty() && self.counts.is_none()
     }
 }
 
@@ -117,20 +129,21 @@ impl Engine {
     /// A setting that cannot be used.
     pub fn new(db: Db, clock: SharedClock, profiles: Profiles, config: &Config, guard: &Guard) -> Result<Self> {
         let settings = config.delivery.clone();
+        for profile in profiles.iter() {
+            db.figures().show_profile(profile.name, Failure::ALL.map(Failure::name).into_iter().chain([DELIVERED]));
+        }
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let lanes = Lanes::new(Limits {
             in_flight: settings.max_in_flight,
             per_endpoint: settings.max_in_flight_per_endpoint,
             at_work: processors * AT_WORK_PER_PROCESSOR,
         });
+        let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca)?);
+        let own = (db.clone(), Arc::clone(&clock), profiles.clone());
+        let alerts = Alerts::new(own, config, guard, Arc::clone(&sender))?;
         let (ended, ended_seen) = mpsc::unbounded_channel();
-        let flights = Flights {
-            clock,
-            profiles,
-            sender: Sender::new(guard, &config.egress.extra_ca)?,
-            lanes: Mutex::new(lanes),
-            ended,
-        };
+        let looked = clock.uptime();
+        let flights = Flights { clock, profiles, sender, lanes: Mutex::new(lanes), ended };
         Ok(Self(Arc::new(Inner {
             db,
             settings,
@@ -138,14 +151,26 @@ impl Engine {
             tests: Semaphore::new(TESTS_AT_ONCE),
             tests_of: Mutex::default(),
             flights: Arc::new(flights),
+            alerts,
             ended: Mutex::new(Some(ended_seen)),
-            pulse: watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), heard: 0, busy: 0, wanted: 0 }),
+            pulse: watch::Sender::new(Pulse {
+                at: Timestamp::from_millis(i64::MIN),
+                looked,
+                heard: 0,
+                busy: 0,
+                wanted: 0,
+            }),
         })))
     }
 
     /// What it saw when it last came to rest.
     pub fn pulse(&self) -> watch::Receiver<Pulse> {
         self.0.pulse.subscribe()
+    }
+
+    /// Whoever tells alerts.
+    pub fn alerts(&self) -> &Alerts {
+        &self.0.alerts
     }
 
     /// Works until `stop` turns true and what is in flight has ended; then every outcome is written.
@@ -161,7 +186,7 @@ impl Engine {
         let _closes = Closing(Arc::clone(&inner.flights));
         inner.recover().await?;
         let (mut work, mut heard) = (Work::default(), 0);
-        let (mut untold, mut polled, mut written_since_stop) = (true, true, false);
+        let (mut polled, mut written_since_stop) = (true, false);
         let mut since_poll = Stopwatch::start();
         loop {
             let at = inner.flights.clock.now();
@@ -176,14 +201,14 @@ impl Engine {
             inner.hear_all(&mut news, &mut heard);
             inner.launch();
             inner.gather(&mut work, &mut ended, at, polled);
+            work.counts = work.tallies.due(at, stopping);
             let mut failed = false;
             if polled || stopping || !work.is_empty() {
-                match inner.turn(&mut work).await {
-                    Ok(suspended) => {
+                match inner.turn(&mut work, at).await {
+                    Ok(()) => {
                         // What it claimed is among the news.
                         inner.hear_all(&mut news, &mut heard);
                         inner.launch();
-                        untold |= suspended;
                         written_since_stop = stopping;
                     }
                     Err(error) => {
@@ -192,14 +217,15 @@ impl Engine {
                     }
                 }
             }
-            if untold {
-                untold = alerts::tell(&inner.db, &inner.flights.profiles).await.is_err();
-            }
             let (busy, wanted, rest) = inner.look_around(at, failed);
-            inner.pulse.send_replace(Pulse { at, heard, busy, wanted });
+            let looked = inner.flights.clock.uptime();
+            inner.pulse.send_replace(Pulse { at, looked, heard, busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
             if written_since_stop && busy == 0 && news.is_empty() {
-                return Ok(());
+                if work.tallies.is_empty() || failed {
+                    return Ok(());
+                }
+                continue;
             }
             polled = false;
             tokio::select! {
@@ -241,10 +267,13 @@ impl Engine {
             body: body.into(),
             target: Arc::new(target),
         };
-        let (reply, answer) = oneshot::channel();
+        let (figures, (reply, answer)) = (Arc::clone(inner.db.figures()), oneshot::channel());
         let run = move || {
-            let profile = flights.profiles.get(&claim.target.profile);
-            let attempted = profile.map(|profile| attempt(&claim, profile, &flights.sender, now));
+            let attempted = flights.profiles.get(&claim.target.profile).map(|profile| {
+                let attempted = attempt(&claim, profile, &flights.sender, now);
+                count(&figures, profile, &claim, &attempted);
+                attempted
+            });
             drop(reply.send(attempted.map(|attempted| (claim, attempted))));
         };
         inner.pool.run(run).map_err(|_| unavailable())?;
@@ -269,17 +298,15 @@ impl Inner {
 
     /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
     async fn recover(&self) -> Result<()> {
-        let found = self.db.write_in_turn(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?))).await?;
-        let (recovered, waiting) = found;
+        let recover = |tx: &Tx<'_>| {
+            let recovered = queue::recover(tx, &Lost::All)?;
+            queue::take_up(tx)?;
+            Ok(recovered)
+        };
+        // What is pending is among the news, in its order with every step of the clock.
+        let recovered = self.db.write_in_turn(recover).await?;
         if recovered > 0 {
             tracing::info!(recovered, "attempts cut off by the last stop are made again");
-        }
-        let mut lanes = self.flights.lanes();
-        for (endpoint, due_at, timed_out) in waiting {
-            due_at.into_iter().for_each(|at| lanes.due(endpoint, at));
-            if timed_out {
-                lanes.suspect(endpoint);
-            }
         }
         Ok(())
     }
@@ -301,7 +328,9 @@ impl Inner {
             match change {
                 Change::Due(endpoint, at) => lanes.due(endpoint, at),
                 Change::Made(claim) => lanes.take_in_hand(claim),
+                Change::Suspect(endpoint) => lanes.suspect(endpoint),
                 Change::Served(claimed) => lanes.served(claimed, news.at),
+                Change::Alert => self.alerts.wake(),
             }
         }
     }
@@ -330,7 +359,8 @@ impl Inner {
         }
         if polled || !lanes.is_open() {
             let unsent = lanes.overdue().into_iter();
-            work.ended.extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, probation: None })));
+            work.ended
+                .extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, faulty: false, probation: None })));
         }
         if polled {
             for key in lanes.lost(self.settings.timeout + LOST_AFTER) {
@@ -341,19 +371,18 @@ impl Inner {
         work.wanted = lanes.wanted(at);
     }
 
-    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due. Says whether an
-    /// endpoint was suspended.
-    async fn turn(&self, work: &mut Work) -> Result<bool> {
+    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due, and add what was
+    /// counted.
+    async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<()> {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
-        let suspended = self.db.write_in_turn(move |tx| {
-            let mut suspended = false;
+        let counts = work.counts.clone();
+        let written = self.db.write_in_turn(move |tx| {
             for one in &ended {
-                let settlement = match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
+                match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
                     (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,
-                    _ => queue::give_back(tx, &one.claim)?,
+                    _ => queue::give_back(tx, &one.claim, one.faulty)?,
                 };
-                suspended |= matches!(settlement, Some(Settlement::Exhausted(Some(_))));
                 if let Some(timed_out) = one.probation {
                     endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
                 }
@@ -362,13 +391,18 @@ impl Inner {
                 queue::recover(tx, &Lost::One(*key))?;
             }
             tx.served(queue::claim(tx, &wanted)?);
-            Ok(suspended)
+            counts.map(|counts| counted::add(tx, &counts)).transpose()?;
+            Ok(())
         });
-        let suspended = suspended.await?;
+        written.await?;
         self.flights.lanes().written(work.ended.len() + work.lost.len());
-        work.ended.drain(..).for_each(|ended| log(&ended));
+        work.tallies.written(at);
+        for ended in work.ended.drain(..) {
+            work.tallies.count(&ended, at);
+            tell(&ended, &self.flights.profiles, self.db.figures());
+        }
         work.lost.clear();
-        Ok(suspended)
+        Ok(())
     }
 
     /// How much is under way, and how long to rest unless something happens. Grants room on the way.
@@ -376,31 +410,17 @@ impl Inner {
         let mut lanes = self.flights.lanes();
         let (in_all, each) = lanes.room(at);
         self.db.room().grant(in_all, each);
+        self.db.figures().flying(lanes.flying());
         let poll = self.settings.poll_interval;
         let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());
         let rest = match wanted {
             _ if failed => poll,
+            // What was claimed as a stop began is given back by the next turn.
+            _ if !lanes.is_open() && lanes.has_in_hand() => Duration::ZERO,
             0 => lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll)),
             _ => Duration::ZERO,
         };
         (busy, wanted, rest)
-    }
-}
-
-/// One line an attempt; a failure is worth more attention than a success.
-fn log(ended: &Ended) {
-    let Ended { claim, attempted: Some(Attempted { outcome, duration, .. }), .. } = ended else { return };
-    let status = outcome.answer().map(|answer| answer.status);
-    let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
-    let endpoint = claim.target.id;
-    let duration_ms = duration.as_millis();
-    match outcome.failure() {
-        None => {
-            tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = "delivered")
-        }
-        Some(class) => {
-            tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %class)
-        }
     }
 }
 

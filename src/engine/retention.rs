@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::{
     clock::{self, SharedClock, Stopwatch},
     config,
-    domain::timestamp::Timestamp,
+    domain::{alert::NOTICE, timestamp::Timestamp},
     error::Result,
     store::{
         Db, Tx, View, erase,
@@ -18,8 +18,6 @@ use crate::{
 const HOUR: Duration = Duration::from_secs(3600);
 /// After a pass that failed, the next comes so soon.
 const AFTER_A_FAULT: Duration = Duration::from_secs(60);
-/// So long before what is held is cancelled its account is told; and no sooner again.
-const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// After each step the writer is left alone for so many times as long as the step took.
 const REST: u32 = 4;
 /// While somebody waits for an erasure, for as long.
@@ -94,8 +92,8 @@ impl Retention {
         self.write(move |tx| retention::note(tx, lived, undelivered)).await?;
         let keys = move |view: &View<'_>| {
             let age = |age| retention::older(view, lived, age);
-            // Half the time, where that is shorter than a week.
-            let expiring = undelivered - WEEK.min(undelivered / 2);
+            // Half the time, where that is shorter.
+            let expiring = undelivered - NOTICE.min(undelivered / 2);
             Ok((age(delivered)?, age(undelivered)?, age(expiring)?))
         };
         let (delivered, undelivered, expiring) = self.db.read(keys).await?;
@@ -108,7 +106,7 @@ impl Retention {
         }
         self.walked = delivered;
         // What is cancelled now can be seen to be so until the next pass.
-        self.expire(undelivered, expiring, lived).await?;
+        self.expire(undelivered, expiring).await?;
         self.forget(lived).await?;
         self.shrink().await?;
         if removed > 0 {
@@ -138,14 +136,13 @@ impl Retention {
     }
 
     /// Cancels what is held and too old, and tells the accounts of what will be before long.
-    async fn expire(&self, undelivered: Keys, expiring: Keys, lived: Duration) -> Result<()> {
+    async fn expire(&self, undelivered: Keys, expiring: Keys) -> Result<()> {
         for endpoint in self.db.read(retention::suspended).await? {
             while self.write(move |tx| retention::expire(tx, endpoint, undelivered.delivery)).await? > 0 {}
         }
-        let told_since = (lived + Duration::from_millis(1)).saturating_sub(WEEK);
-        let soon = self.db.read(move |view| retention::expiring(view, expiring.delivery, told_since)).await?;
+        let soon = self.db.read(move |view| retention::expiring(view, expiring.delivery)).await?;
         for one in soon {
-            self.write(move |tx| retention::tell_expiring(tx, one, lived)).await?;
+            self.write(move |tx| retention::tell_expiring(tx, one)).await?;
         }
         Ok(())
     }

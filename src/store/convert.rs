@@ -4,8 +4,10 @@ use rusqlite::{ErrorCode, Row, types::Type};
 
 use crate::{
     domain::{
+        alert::{Channel, Kind},
         delivery::{Failure, State},
         endpoint::EndpointState,
+        retry::RunState,
         timestamp::Timestamp,
     },
     error::Error,
@@ -66,9 +68,24 @@ pub(super) fn state(text: &str) -> rusqlite::Result<State> {
     one_of(text, &State::ALL, State::name)
 }
 
+/// The state of a retry run.
+pub(super) fn run_state(text: &str) -> rusqlite::Result<RunState> {
+    one_of(text, &RunState::ALL, RunState::name)
+}
+
 /// The class of a failure.
 pub(super) fn failure(text: &str) -> rusqlite::Result<Failure> {
     one_of(text, &Failure::ALL, Failure::name)
+}
+
+/// The kind of an alert.
+pub(super) fn alert_kind(text: &str) -> rusqlite::Result<Kind> {
+    one_of(text, &Kind::ALL, Kind::name)
+}
+
+/// A way of telling an alert.
+pub(super) fn channel(text: &str) -> rusqlite::Result<Channel> {
+    one_of(text, &Channel::ALL, Channel::name)
 }
 
 /// The state of an endpoint.

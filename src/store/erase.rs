@@ -4,12 +4,14 @@
 use rusqlite::OptionalExtension;
 
 use super::{
-    Tx, View,
+    Tx, View, audit,
     retention::{self, SLICE},
+    retries, tallies,
 };
 use crate::{
     domain::{
         account::AccountKey,
+        audit::{Action, EntryKey},
         delivery::DeliveryKey,
         endpoint::EndpointKey,
         event::EventKey,
@@ -63,15 +65,16 @@ pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
         .ok_or(Error::NotFound(Missing::Account))
 }
 
-/// Makes an account vanish for everybody: its name, its tokens, its alerts, the URLs and secrets of its endpoints. What it
-/// had is left to [`next`] and [`remove`].
+/// Makes an account vanish for everybody: its name, its tokens, its alerts, its retry runs, the URLs and secrets of its
+/// endpoints. What else it had is left to [`next`] and [`remove`]. The audit keeps that a number was erased.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such account.
 pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
-    let mut rows = tx.conn.prepare_cached("SELECT key FROM account WHERE id = ?")?;
-    let account: Option<AccountKey> = rows.query_row([id], |row| row.get(0)).optional()?;
-    let account = account.ok_or(Error::NotFound(Missing::Account))?;
+    let mut rows = tx.conn.prepare_cached("SELECT key, profile FROM account WHERE id = ? AND profile != ''")?;
+    let found = rows.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let (account, profile): (AccountKey, String) = found.ok_or(Error::NotFound(Missing::Account))?;
+    retries::forget(tx, account, id)?;
     let mut endpoints = tx.conn.prepare_cached("SELECT key FROM endpoint WHERE account = ?")?;
     for endpoint in endpoints.query_map([account], |row| row.get(0))? {
         tx.changed(endpoint?);
@@ -104,13 +107,17 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
         )?
         .execute((DeliveryId::mint(tx.now).to_bytes(), event, endpoint, now))?;
     tx.conn
-        .prepare_cached("INSERT INTO erasure (account, id, endpoint, event, scanned) VALUES (?, ?, ?, ?, 0)")?
+        .prepare_cached(
+            "INSERT INTO erasure (account, id, endpoint, event, entry, scanned)
+             VALUES (?, ?, ?, ?, (SELECT ifnull(max(key), 0) FROM audit), 0)",
+        )?
         .execute((account, id, endpoint, event))?;
     // No account can be given this name: it holds a space.
+    let number = format!("erased {account}");
     tx.conn
-        .prepare_cached("UPDATE account SET id = 'erased ' || key, profile = '', alert_email = NULL WHERE key = ?")?
-        .execute([account])?;
-    Ok(())
+        .prepare_cached("UPDATE account SET id = ?, profile = '', alert_email = NULL WHERE key = ?")?
+        .execute((&number, account))?;
+    audit::note(tx, Action::AccountErased, Some((&profile, &number)), Some(&number), None)
 }
 
 /// An account that is being erased.
@@ -121,6 +128,7 @@ pub struct Erasure {
     account: AccountKey,
     endpoint: EndpointKey,
     event: EventKey,
+    entry: EntryKey,
     scanned: EventKey,
 }
 
@@ -136,6 +144,7 @@ pub fn unfinished(view: &View<'_>, id: Option<&str>) -> Result<Vec<Erasure>> {
             account: row.get("account")?,
             endpoint: row.get("endpoint")?,
             event: row.get("event")?,
+            entry: row.get("entry")?,
             scanned: row.get("scanned")?,
         })
     })?;
@@ -151,6 +160,8 @@ pub enum Step {
     Endpoint(EndpointKey),
     /// Events, and up to which one they were looked for.
     Events(Vec<EventKey>, EventKey),
+    /// Entries of the audit.
+    Entries(Vec<EntryKey>),
     /// Its name: nothing else is left.
     Name,
 }
@@ -169,7 +180,8 @@ pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<Step> {
         return Ok(if keys.is_empty() { Step::Endpoint(endpoint) } else { Step::Deliveries(keys) });
     }
     if scanned + 1 >= *event {
-        return Ok(Step::Name);
+        let entries = audit::of(view, &erasure.id, erasure.entry, SLICE)?;
+        return Ok(if entries.is_empty() { Step::Name } else { Step::Entries(entries) });
     }
     let until = (scanned + LOOKED_AT).min(event - 1);
     let mut rows =
@@ -187,7 +199,11 @@ pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<Step> {
 pub fn remove(tx: &Tx<'_>, erasure: &Erasure, step: &Step) -> Result<usize> {
     match step {
         Step::Deliveries(keys) => retention::remove_deliveries(tx, keys),
-        Step::Endpoint(key) => retention::remove_endpoints(tx, &[*key]).map(|()| 0),
+        Step::Endpoint(key) => {
+            tallies::remove(tx, *key)?;
+            retention::remove_endpoints(tx, &[*key]).map(|()| 0)
+        }
+        Step::Entries(keys) => audit::remove(tx, keys).map(|()| 0),
         Step::Events(keys, scanned) => {
             tx.conn
                 .prepare_cached("UPDATE erasure SET scanned = ? WHERE account = ?")?

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod alerts;
 pub mod attempts;
+pub mod audit;
 mod backup;
 mod convert;
 pub mod deliveries;
@@ -12,17 +13,27 @@ pub mod endpoints;
 pub mod erase;
 pub mod events;
 mod files;
+mod following;
 mod handover;
 mod keyring;
 mod open;
+pub mod overview;
 pub mod queue;
 pub mod retention;
+pub mod retries;
+pub mod search;
 mod steps;
+mod survey;
+pub mod tallies;
 mod targets;
 pub mod tokens;
+pub mod webhooks;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
@@ -31,7 +42,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::writer::Write;
 pub use self::{
     backup::{Progress, backup},
-    handover::{Change, News, Room},
+    handover::{Change, News, Room, SMALL_BODY},
     keyring::{KeyRing, random},
     open::{check, open},
     targets::Target,
@@ -39,7 +50,9 @@ pub use self::{
 };
 use crate::{
     config::Durability,
+    domain::audit::Actor,
     error::{Error, Result},
+    figures::Figures,
 };
 
 /// A handle on the database. Cheap to clone; the file stays open, and locked if this process serves it, until all are gone.
@@ -47,9 +60,13 @@ use crate::{
 pub struct Db(Arc<Inner>);
 
 struct Inner {
+    path: PathBuf,
+    figures: Arc<Figures>,
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
     room: Arc<Room>,
+    /// Who makes the changes that are nobody else's.
+    actor: Actor,
     /// Taken by the one engine.
     news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     told: watch::Receiver<u64>,
@@ -77,8 +94,41 @@ impl Db {
     /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
     /// disk is full, another process holds the database, or it has failed.
     pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.write_weighing(1, self.0.actor, run).await
+    }
+
+    /// The same for what somebody else changes: the audit names them.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_as<T: Send + 'static>(
+        &self,
+        actor: Actor,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.write_weighing(1, actor, run).await
+    }
+
+    /// The same for a closure that takes as long as so many others: fewer share its transaction.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_many<T: Send + 'static>(
+        &self,
+        weight: usize,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.write_weighing(weight, self.0.actor, run).await
+    }
+
+    async fn write_weighing<T: Send + 'static>(
+        &self,
+        weight: usize,
+        actor: Actor,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(writer::write(run, reply)).map_err(|_| unavailable())?;
+        self.0.queue.try_send(writer::write(weight, actor, run, reply)).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -91,7 +141,7 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.send(writer::write(run, reply)).await.map_err(|_| unavailable())?;
+        self.0.queue.send(writer::write(1, self.0.actor, run, reply)).await.map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -119,6 +169,16 @@ impl Db {
     pub fn glance<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
         let conn = self.0.glance.lock().unwrap_or_else(PoisonError::into_inner);
         run(&View { conn: &conn })
+    }
+
+    /// How many writes wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.0.queue.max_capacity() - self.0.queue.capacity()
+    }
+
+    /// What is counted and measured about it, and about what is done with it.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.0.figures
     }
 
     /// Brings the log back into the file and empties it: what was removed is in neither then. Says whether it could: nobody

@@ -20,15 +20,16 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Db, Inner, KeyRing, Room,
     files::{self, ServingLock, at, folder_of},
-    queue,
+    following,
     steps::Steps,
     writer::Writer,
 };
 use crate::{
     clock::SharedClock,
     config::{Durability, Storage},
-    domain::ids::EndpointId,
+    domain::{audit::Actor, ids::EndpointId},
     error::{Error, Result},
+    figures::Figures,
 };
 
 /// Marks a SQLite file as ours: "Ngom" in ASCII.
@@ -50,7 +51,12 @@ const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
 /// Prepared statements kept by a connection; there are fewer in the code.
 const STATEMENTS: usize = 128;
 
-const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001.sql")), M::up(include_str!("migrations/0003.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001.sql")), //
+    M::up(include_str!("migrations/0002.sql")),
+    M::up(include_str!("migrations/0003.sql")),
+    M::up(include_str!("migrations/0004.sql")),
+];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Opens the database, makes it if it is not there, and brings its schema up to date.
@@ -89,9 +95,11 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let room = Arc::new(Room::default());
     let (broken, broken_seen) = watch::channel(None);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
-    let behind = serving.then(|| queue::behind(&conn)).transpose()?.unwrap_or_default();
+    let behind = serving.then(|| following::behind(&conn)).transpose()?.unwrap_or_default();
+    let figures = Arc::new(Figures::default());
     let writer = Writer {
         conn,
+        figures: Arc::clone(&figures),
         queue: waiting,
         clock,
         keys,
@@ -110,9 +118,12 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         .spawn(move || writer.run())
         .map_err(|error| Error::Internal(format!("the writer thread could not be started: {error}")))?;
     Ok(Db(Arc::new(Inner {
+        path: storage.path.clone(),
+        figures,
         readers,
         glance: Mutex::new(glance),
         room,
+        actor: if serving { Actor::Engine } else { Actor::CommandLine },
         news: Mutex::new(serving.then_some(news_heard)),
         told: told_seen,
         broken: broken_seen,

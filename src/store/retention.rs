@@ -9,9 +9,14 @@ use std::time::Duration;
 
 use rusqlite::OptionalExtension;
 
-use super::{Tx, View, alerts, convert, queue};
+use super::{Tx, View, alerts, convert, endpoints, following};
 use crate::{
-    domain::{delivery::DeliveryKey, endpoint::EndpointKey, event::EventKey, timestamp::Timestamp},
+    domain::{
+        delivery::DeliveryKey,
+        endpoint::{EndpointKey, EndpointState},
+        event::EventKey,
+        timestamp::Timestamp,
+    },
     error::Result,
 };
 
@@ -168,7 +173,7 @@ pub fn suspended(view: &View<'_>) -> Result<Vec<EndpointKey>> {
 /// # Errors
 /// Faults of the database only.
 pub fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey) -> Result<usize> {
-    queue::expire(tx, endpoint, before, SLICE)
+    following::expire(tx, endpoint, before, SLICE)
 }
 
 /// What is held for an endpoint and will expire.
@@ -182,38 +187,35 @@ pub struct Expiring {
     pub oldest: Timestamp,
 }
 
-/// The suspended endpoints for which something with a smaller key is held, and whose accounts have not been told so since
-/// the database had been served for so long.
+/// The suspended endpoints for which something with a smaller key is held.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn expiring(view: &View<'_>, before: DeliveryKey, told_since: Duration) -> Result<Vec<Expiring>> {
+pub fn expiring(view: &View<'_>, before: DeliveryKey) -> Result<Vec<Expiring>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT endpoint.key, created_at FROM
            (SELECT key, (SELECT min(key) FROM delivery WHERE endpoint = e.key AND state = 'held') AS oldest
-            FROM endpoint e WHERE state = 'suspended' AND ifnull(expiring_lived, -1) < ?2) AS endpoint
-         JOIN delivery ON delivery.key = oldest WHERE oldest < ?1",
+            FROM endpoint e WHERE state = 'suspended') AS endpoint
+         JOIN delivery ON delivery.key = oldest WHERE oldest < ?",
     )?;
-    let rows =
-        rows.query_map((before, millis(told_since)), |row| Ok((row.get(0)?, convert::moment(row, "created_at")?)))?;
+    let rows = rows.query_map([before], |row| Ok((row.get(0)?, convert::moment(row, "created_at")?)))?;
     rows.map(|row| {
         let (endpoint, oldest) = row?;
-        Ok(Expiring { endpoint, held: queue::held(view.conn, endpoint)?, oldest })
+        Ok(Expiring { endpoint, held: following::held(view.conn, endpoint)?, oldest })
     })
     .collect()
 }
 
-/// Notes that what is held for an endpoint will expire, and that its account is told.
+/// Has the account told that what is held for an endpoint will expire; once in a while, however often this is asked for.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn tell_expiring(tx: &Tx<'_>, expiring: Expiring, lived: Duration) -> Result<()> {
+pub fn tell_expiring(tx: &Tx<'_>, expiring: Expiring) -> Result<()> {
     let Expiring { endpoint, held, oldest } = expiring;
-    let noted = tx
-        .conn
-        .prepare_cached("UPDATE endpoint SET expiring_lived = ? WHERE key = ? AND state = 'suspended'")?
-        .execute((millis(lived), endpoint))?;
-    if noted == 1 { alerts::expiring(tx, endpoint, held, oldest) } else { Ok(()) }
+    if endpoints::state(tx, endpoint)? == EndpointState::Suspended {
+        alerts::expiring(tx, endpoint, held, oldest)?;
+    }
+    Ok(())
 }
 
 /// The endpoints whose former secret signs no more.

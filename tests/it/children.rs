@@ -29,6 +29,20 @@ pub fn python(program: &str) -> Command {
     command
 }
 
+/// A mail server, about to run.
+pub fn mail_server() -> Command {
+    let mut command = python_with("aiosmtpd");
+    command.arg(format!("{FOLDER}/mailbox.py"));
+    command
+}
+
+/// Prometheus's own reader of figures.
+pub fn prometheus() -> Command {
+    let mut command = python_with("prometheus_client");
+    command.arg(format!("{FOLDER}/metrics.py"));
+    command
+}
+
 /// Schemathesis, which makes requests from a contract and judges the answers.
 pub fn schemathesis() -> Command {
     let mut command = python_with("schemathesis");

@@ -2,7 +2,13 @@
 
 use std::{fs, path::Path, process::Command};
 
-use ngoma::store::erase;
+use ngoma::{
+    domain::{ids::DeliveryId, selection::Selection, token::Walls},
+    store::{
+        erase,
+        retries::{self, Field},
+    },
+};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -10,11 +16,13 @@ use crate::{
     program::run,
     receiver::{Receiver, Reply},
     retention::{age, look, pass},
+    retries::operator,
     world::{COOP, Client, Holder, OTHER_COOP, World},
 };
 
 /// What stands in whatever the account has: its URLs, events, keys, labels, and its receiver's answers.
 const MARK: &str = "erase-me";
+const ALL: Walls = Walls { profile: None, account: None };
 const MAIL: &str = "ops@coop.example";
 
 /// A world beside which the built program works, with an account that has some of everything.
@@ -92,10 +100,29 @@ fn check_rest(world: &World) {
         (format!("SELECT count(*) FROM endpoint WHERE account IN {account}"), 1),
         ("SELECT count(*) FROM delivery JOIN endpoint ON endpoint.key = endpoint WHERE url = ''".to_owned(), 1),
         (format!("SELECT count(*) FROM token WHERE account IN {account}"), 0),
+        ("SELECT count(*) FROM tally WHERE endpoint NOT IN (SELECT key FROM endpoint UNION SELECT 0)".to_owned(), 0),
         ("SELECT count(*) FROM erasure".to_owned(), 0),
     ] {
         assert_eq!(look::<i64>(world, &sql), rows, "{sql}");
     }
+}
+
+/// Whoever sees everything sees that an account was erased, and nothing of it.
+fn see_as_the_operator(operator: &Client, webhook: &str) {
+    for list in ["accounts", "webhooks", "deliveries", "tokens", "audit", "retries", "overview"] {
+        let shown = operator.get(&format!("/operator/{list}")).expect(200);
+        let text = shown.to_string();
+        assert!(![COOP, MARK, MAIL].iter().any(|mark| text.contains(mark)), "{list}: {text}");
+        assert_eq!(text.contains("erased"), list == "audit", "{list}: {text}");
+    }
+    assert_eq!(operator.get("/operator/retries").expect(200)["retries"], json!([]));
+    assert_eq!(operator.get("/operator/deliveries").expect(200)["deliveries"], json!([]));
+    let entry = &operator.get("/operator/audit").expect(200)["entries"][0];
+    assert_eq!((&entry["action"], &entry["actor"]), (&json!("account.erased"), &json!("command line")));
+    assert_eq!(operator.get("/operator/accounts/erased%201").status, 404);
+    assert_eq!(operator.get(&format!("/operator/webhooks/{webhook}")).status, 404);
+    let figures = operator.get("/metrics");
+    assert!(figures.status == 200 && !figures.text.contains("profile=\"\""), "{}", figures.text);
 }
 
 #[test]
@@ -117,6 +144,21 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
         late.wait_for(1);
     }
 
+    // One retry run over all it has, one over a webhook, and one over a delivery.
+    let operator = operator(&world);
+    let failed = operator.get(&format!("/operator/deliveries?account_id={COOP}&status=FAILED")).expect(200);
+    let failed = &failed["deliveries"][0];
+    for of in [json!({ "account_id": COOP }), json!({ "webhook_id": failed["webhook_id"] })] {
+        operator.post("/operator/retries", of).expect(202);
+    }
+    let delivery = DeliveryId::parse(failed["delivery_id"].as_str().expect("an id"));
+    let selection = Selection { delivery, ..Selection::default() };
+    let field = world.block_on(world.db().read(|view| Field::new(view, &ALL, selection))).expect("a field");
+    world.block_on(world.db().write(move |tx| retries::start(tx, &field, 1))).expect("started");
+    assert_eq!(look::<i64>(&world, "SELECT count(*) FROM retry"), 3);
+    world.settle();
+    let webhook = coop.get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
+
     let (code, out, err) = delete(world.folder(), &[]);
     assert_eq!(code, 1);
     assert!(out.contains("webhooks 4, tokens 1, events 305, deliveries 307"), "{out}");
@@ -130,6 +172,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
     assert_eq!(publish(&platform, COOP, 1), 404);
     assert_eq!(platform.get(&format!("/events/{event}")).code(404), "EVENT_NOT_FOUND");
     assert_eq!(platform.get("/webhooks").expect(200), json!([]));
+    see_as_the_operator(&operator, &webhook);
     let (_, listed, _) = run(world.folder(), &["account", "list"]);
     assert!(!listed.contains(COOP) && !listed.contains("erased") && listed.contains(OTHER_COOP), "{listed}");
 

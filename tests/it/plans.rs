@@ -14,6 +14,50 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT key, id, url, events, state FROM endpoint",
         &["SEARCH endpoint USING INDEX endpoint_present (account=?)"],
     ),
+    // Every failure that has used half of its tries asks for the last warning; each way of telling asks for what is due.
+    (
+        "alerts.rs",
+        "SELECT 1 FROM alert",
+        &[
+            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=? AND created_at>? AND created_at<?)",
+        ],
+    ),
+    (
+        "alerts.rs",
+        "UPDATE telling SET due_at = NULL, dropped_at",
+        &[
+            "SEARCH telling USING PRIMARY KEY (alert=?)",
+            "LIST SUBQUERY 1",
+            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
+        ],
+    ),
+    (
+        "alerts.rs",
+        "SELECT alert, due_at FROM telling",
+        &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
+    ),
+    ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
+    // A run looks at what failed of one webhook, past what it has seen.
+    (
+        "retries.rs",
+        "SELECT key FROM delivery INDEXED BY delivery_exhausted",
+        &["SEARCH delivery USING COVERING INDEX delivery_exhausted (endpoint=? AND rowid>? AND rowid<?)"],
+    ),
+    (
+        "retries.rs",
+        "SELECT key FROM delivery INDEXED BY delivery_of_endpoint",
+        &["SEARCH delivery USING COVERING INDEX delivery_of_endpoint (endpoint=? AND rowid>? AND rowid<?)"],
+    ),
+    (
+        "tallies.rs",
+        "SELECT delivered, failed, durations FROM tally WHERE span = ?1",
+        &["SEARCH tally USING PRIMARY KEY (span=? AND start=? AND endpoint=?)"],
+    ),
+    (
+        "audit.rs",
+        "SELECT * FROM audit INDEXED BY audit_of_account",
+        &["SEARCH audit USING INDEX audit_of_account (account=? AND rowid<?)"],
+    ),
     (
         "retention.rs",
         "SELECT key FROM event WHERE key >= ?",
@@ -67,7 +111,9 @@ fn a_page_of_a_history_is_read_in_order_and_by_index() {
         ("AND d.state = 'held'", "delivery_held"),
         ("AND d.state = 'claimed'", "delivery_claimed"),
     ] {
-        for beginning in ["{COLUMNS} INDEXED BY {index}", "SELECT key, id FROM delivery d INDEXED BY {index}"] {
+        for beginning in
+            ["{COLUMNS} FROM delivery d INDEXED BY {index}", "SELECT key, id FROM delivery d INDEXED BY {index}"]
+        {
             let passed = if index == "delivery_of_endpoint" { "" } else { state };
             let filled = part(beginning).replace("{COLUMNS}", &columns).replace("{JOINS}", &joins);
             let filled = filled.replace("{index}", index).replace("{state}", state).replace("{passed}", passed);
@@ -85,12 +131,34 @@ fn what_follows_its_webhook_is_found_by_its_state() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
-    let follow = statement("queue.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
+    let follow = statement("following.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
     for (state, index) in [("pending", "delivery_due"), ("held", "delivery_held")] {
         let plan = plan(&conn, &follow.replace("{}", state));
         let found = format!("SEARCH delivery USING COVERING INDEX {index} (endpoint=?)");
         assert!(plan.contains(&found), "{plan:#?}");
     }
+}
+
+#[test]
+fn what_is_counted_for_figures_is_found_by_its_state_and_not_past_what_is_done() {
+    let mut world = World::new();
+    world.stop();
+    let conn = Connection::open(world.database()).expect("the file");
+    let count = statement("survey.rs", "SELECT count(*) FROM delivery");
+    for (state, index) in [
+        ("pending", "delivery_due"),
+        ("claimed", "delivery_claimed"),
+        ("held", "delivery_held"),
+        ("exhausted", "delivery_exhausted"),
+    ] {
+        let expected = format!("SCAN delivery USING COVERING INDEX {index}");
+        assert_eq!(plan(&conn, &count.replace("{}", state)), [expected]);
+    }
+    let oldest = plan(&conn, &statement("survey.rs", "SELECT min("));
+    assert!(
+        oldest.contains(&"SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)".to_owned()),
+        "{oldest:#?}"
+    );
 }
 
 #[test]
@@ -103,7 +171,7 @@ fn what_has_grown_old_is_found_by_key_and_what_refers_to_it_by_index() {
     assert_eq!(spent[0], "SEARCH delivery USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
     assert!(spent[2].contains("INDEX delivery_replay (replay_of=?)"), "{spent:#?}");
     assert_eq!(spent.len(), 3, "nothing is sorted: {spent:#?}");
-    let expire = plan(&conn, &statement("queue.rs", "UPDATE delivery SET state = 'cancelled'"));
+    let expire = plan(&conn, &statement("following.rs", "UPDATE delivery SET state = 'cancelled'"));
     let found = "SEARCH delivery USING COVERING INDEX delivery_held (endpoint=? AND rowid<?)";
     assert!(expire.contains(&found.to_owned()), "{expire:#?}");
     // A plan does not tell how references are looked for: only the work does.

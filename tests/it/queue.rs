@@ -185,7 +185,7 @@ impl Machine {
 
     pub fn publish(&mut self, dialect: usize, length: usize) {
         let published = self.write(publishing(dialect, length));
-        self.model.publish(dialect);
+        self.model.publish(dialect, length >= LARGE_BODY);
         self.note(published);
     }
 
@@ -224,7 +224,7 @@ impl Machine {
         }
         let index = which % self.ids.len();
         let place = self.model.parcels[index].place;
-        let walls = Walls { profile: DIALECTS[self.model.places[place].dialect], account: None };
+        let walls = Walls { profile: Some(DIALECTS[self.model.places[place].dialect].into()), account: None };
         let (id, endpoint) = (self.ids[index], self.endpoints[place]);
         let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &walls, endpoint)?, id));
         if self.model.places[place].standing == Standing::Suspended {
@@ -283,7 +283,7 @@ impl Machine {
         let shown = self.runtime.block_on(db.read(move |view| {
             let mut shown = Vec::new();
             for (id, place) in endpoints.iter().zip(profiles) {
-                let walls = Walls { profile: DIALECTS[place.dialect], account: None };
+                let walls = Walls { profile: Some(DIALECTS[place.dialect].into()), account: None };
                 let endpoint = endpoints::see(view, &walls, *id)?;
                 let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
                 assert_eq!(page.next, None);
@@ -305,7 +305,7 @@ impl Machine {
     }
 
     fn parcels(&self) -> Vec<Parcel> {
-        let sql = "SELECT endpoint, state, due_at, started_at, attempts, tries FROM delivery ORDER BY key";
+        let sql = "SELECT endpoint, state, created_at, due_at, started_at, attempts, tries FROM delivery ORDER BY key";
         self.rows(sql, |row| {
             let life = match row.get::<_, String>("state")?.as_str() {
                 "pending" => Life::Pending { due: row.get("due_at")? },
@@ -316,7 +316,8 @@ impl Machine {
                 _ => Life::Cancelled,
             };
             let place = index(row.get("endpoint")?);
-            Ok(Parcel { place, life, attempts: row.get("attempts")?, tries: row.get("tries")? })
+            let (made, attempts, tries) = (row.get("created_at")?, row.get("attempts")?, row.get("tries")?);
+            Ok(Parcel { place, made, life, attempts, tries })
         })
     }
 

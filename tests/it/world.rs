@@ -13,10 +13,10 @@ use ngoma::{
     app::{self, Outside},
     clock::{Clock, ManualClock},
     config::Config,
-    domain::{timestamp::Timestamp, token::Scopes},
-    engine::{LookUp, Pulse},
-    error::{Error, Result},
-    store::{Db, accounts, tokens},
+    domain::timestamp::Timestamp,
+    engine::{LookUp, Pulse, alerts::Alerts},
+    error::Result,
+    store::Db,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -54,6 +54,7 @@ struct Running {
     address: SocketAddr,
     db: Db,
     pulse: watch::Receiver<Pulse>,
+    alerts: Alerts,
     passes: watch::Receiver<Option<Timestamp>>,
     stop: watch::Sender<bool>,
     ended: mpsc::Receiver<Result<()>>,
@@ -107,12 +108,13 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
         let app = runtime.block_on(app::prepare(self.config.clone(), outside))?;
-        let (address, db, pulse, passes) = (app.address(), app.db().clone(), app.pulse(), app.passes());
+        let (address, db, pulse) = (app.address(), app.db().clone(), app.pulse());
+        let (alerts, passes) = (app.alerts().clone(), app.passes());
         first(&db);
         let (stop, stopped) = watch::channel(false);
         let (report, ended) = mpsc::channel();
         runtime.spawn(async move { report.send(app.run(stopped).await) });
-        self.running = Some(Running { runtime, address, db, pulse, passes, stop, ended });
+        self.running = Some(Running { runtime, address, db, pulse, alerts, passes, stop, ended });
         Ok(())
     }
 
@@ -121,7 +123,7 @@ impl World {
         let running = self.running.take().expect("it runs");
         running.stop.send_replace(true);
         running.ended.recv_timeout(PATIENCE).expect("it stops").expect("and well");
-        drop((running.db, running.pulse));
+        drop((running.db, running.pulse, running.alerts));
         running.runtime.shutdown_timeout(PATIENCE);
         wait_for_lock(&self.config.storage.path);
     }
@@ -156,7 +158,7 @@ impl World {
 
     fn kill(&mut self) {
         let running = self.running.take().expect("it runs");
-        drop((running.db, running.pulse));
+        drop((running.db, running.pulse, running.alerts));
         // When this returns, no task is left that could settle anything.
         running.runtime.shutdown_timeout(PATIENCE);
     }
@@ -216,6 +218,11 @@ impl World {
         rest.expect("the engine comes to rest").expect("the engine runs");
     }
 
+    /// Whoever tells alerts.
+    pub fn alerts(&self) -> &Alerts {
+        &self.running().alerts
+    }
+
     /// Attempts under way, once the engine has looked for work at this moment.
     pub fn in_flight(&self) -> usize {
         let running = self.running();
@@ -233,30 +240,6 @@ impl World {
     /// Moves the clock and waits for nothing.
     pub fn move_clock(&self, by: Duration) {
         self.clock.set(self.now() + by);
-    }
-
-    pub fn account(&self, profile: &'static str, id: &str, mail: Option<&'static str>) {
-        let id = id.to_owned();
-        let made = self.block_on(self.db().write(move |tx| accounts::create(tx, profile, &id, mail)));
-        assert!(matches!(made, Ok(()) | Err(Error::Conflict { .. })), "{made:?}");
-    }
-
-    pub fn token_for(&self, holder: Holder, scopes: &str) -> String {
-        let scopes = Scopes::parse(scopes).expect("scopes");
-        let made = self.block_on(self.db().write(move |tx| tokens::create(tx, &holder, &scopes, None)));
-        let token = made.expect("a token").1.expose().to_owned();
-        leaks::secret(&token);
-        token
-    }
-
-    /// A client of the cooperative.
-    pub fn coop(&self) -> Client {
-        self.client(&self.token_for(Holder::Account(COOP.to_owned()), "webhooks,events"))
-    }
-
-    /// A client of the ASG customer.
-    pub fn customer(&self) -> Client {
-        self.client(&self.token_for(Holder::Account(CUSTOMER.to_owned()), "webhooks,events"))
     }
 
     pub fn client(&self, token: &str) -> Client {

@@ -13,7 +13,7 @@ pub(super) use self::{examples::SUPPLEMENT, handlers::Routes, wire::Payloads};
 use super::{problem::Problem, refused::Shape};
 use crate::{
     config,
-    domain::profile::{Profile, RetryPolicy, WhenExhausted},
+    domain::profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
 };
 
 /// The name of this profile.
@@ -38,8 +38,16 @@ pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
             waits: settings.waits.iter().map(|wait| wait.0).collect(),
         },
         when_exhausted: WhenExhausted::StayActive,
+        // Its tries take seconds: nobody could act on half of them. But nothing else tells of a task that is given up.
+        warn_after: Some(settings.max_attempts),
+        by_hand,
         envelope: envelope::finish,
     }
+}
+
+/// What a person may do about a webhook: the page has no more.
+fn by_hand(base: &str, _: &str) -> ByHand {
+    ByHand { look: curl("GET", &format!("{base}/v1/webhooks"), None), test: None, resume: None }
 }
 
 /// The shape of its errors: `{"error": "<sentence>"}`.
@@ -54,7 +62,7 @@ impl Shape for Errors {
         (403, "The token lacks the scope, or belongs to another vendor's routes or another account."),
         (404, "There is no such thing in this account."),
         (409, "The same task_id was published with another body, or the account has as many webhooks as it may have."),
-        (413, "The body is larger than max_body_bytes."),
+        (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "The URL is longer than limits.request_url_bytes."),
         (415, "The body is not sent as application/json in UTF-8, or is compressed."),
         (422, "The URL may not be delivered to, the event is unknown, or callback_url is no active webhook."),

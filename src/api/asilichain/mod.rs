@@ -9,17 +9,20 @@ mod idempotency;
 mod webhooks;
 mod wire;
 
-use poem::{IntoResponse, Response};
+use poem::Response;
 
-use self::wire::{Failure, FailureDetail};
 pub(super) use self::{
     events::Routes as EventRoutes, examples::SUPPLEMENT, webhooks::Routes as WebhookRoutes, wire::Payloads,
 };
-use super::{problem::Problem, refused::Shape};
+use super::{
+    failure::{self, Failure},
+    problem::Problem,
+    refused::Shape,
+};
 use crate::{
     config,
-    domain::profile::{Profile, RetryPolicy, WhenExhausted},
-    error::{Conflict, Error, Invalid, Missing},
+    domain::profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
+    error::{Error, Missing},
 };
 
 /// The name of this profile.
@@ -32,25 +35,32 @@ const SIGNATURE: &str = "X-AsiliChain-Signature";
 
 /// What differs for the engine.
 pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Profile {
+    let retry = RetryPolicy {
+        max_attempts: u32::try_from(settings.waits.len()).unwrap_or(u32::MAX).saturating_add(1),
+        waits: settings.waits.iter().map(|wait| wait.0).collect(),
+    };
     Profile {
         name: NAME,
         endpoint_prefix: WEBHOOK,
         signature_header: SIGNATURE,
         timeout: delivery.timeout,
-        retry: RetryPolicy {
-            max_attempts: u32::try_from(settings.waits.len()).unwrap_or(u32::MAX).saturating_add(1),
-            waits: settings.waits.iter().map(|wait| wait.0).collect(),
-        },
-        when_exhausted: WhenExhausted::Suspend(resume_by),
+        // What is left then takes two hours: time enough to act before it is suspended.
+        warn_after: Some(retry.half()),
+        retry,
+        when_exhausted: WhenExhausted::Suspend,
+        by_hand,
         envelope: envelope::finish,
     }
 }
 
-/// The command line that resumes a webhook. The page: "Reactivate via PATCH /webhooks/{webhook_id}".
-fn resume_by(webhook: &str) -> String {
-    format!(
-        "curl -X PATCH \"$NGOMA/webhooks/{webhook}\" -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' -d '{{\"status\":\"ACTIVE\"}}'"
-    )
+/// What a person may do about a webhook. The page: "Reactivate via PATCH /webhooks/{webhook_id}".
+fn by_hand(base: &str, webhook: &str) -> ByHand {
+    let url = format!("{base}/webhooks/{webhook}");
+    ByHand {
+        look: curl("GET", &url, None),
+        test: Some(curl("POST", &format!("{url}/test"), None)),
+        resume: Some(curl("PATCH", &url, Some(r#"{"status":"ACTIVE"}"#))),
+    }
 }
 
 /// The shape of its errors: `{"error": {"code", "message", "request_id"}}`.
@@ -68,7 +78,7 @@ impl Shape for Errors {
             "`WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `EVENT_NOT_FOUND`, `COOPERATIVE_NOT_FOUND`, `NOT_FOUND`: there is no such thing in this account.",
         ),
         (409, "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first."),
-        (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes."),
+        (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
         (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json in UTF-8, or is compressed."),
         (
@@ -87,45 +97,12 @@ impl Shape for Errors {
 
 /// An error as this vendor's clients read it.
 pub(super) fn shape(problem: &Problem, request_id: &str) -> Response {
-    let error = FailureDetail {
-        code: code(problem).to_owned(),
-        message: match &problem.error {
-            Some(Error::NotFound(Missing::Account)) => "cooperative not found".to_owned(),
-            _ => problem.message.clone(),
-        },
-        request_id: request_id.to_owned(),
-    };
-    let mut response = super::body::Body(Failure { error }).into_response();
-    response.set_status(problem.status);
-    response
-}
-
-fn code(problem: &Problem) -> &'static str {
     match &problem.error {
-        Some(Error::NotFound(Missing::Webhook)) => "WEBHOOK_NOT_FOUND",
-        Some(Error::NotFound(Missing::Delivery)) => "DELIVERY_NOT_FOUND",
-        Some(Error::NotFound(Missing::Event)) => "EVENT_NOT_FOUND",
-        Some(Error::NotFound(Missing::Account)) => "COOPERATIVE_NOT_FOUND",
-        Some(Error::Conflict { reason: Conflict::Suspended, .. }) => "WEBHOOK_SUSPENDED",
-        Some(Error::Conflict { reason: Conflict::LimitReached, .. }) => "LIMIT_REACHED",
-        Some(Error::Invalid { reason, .. }) => match reason {
-            Invalid::Request => "INVALID_REQUEST",
-            Invalid::Payload => "INVALID_PAYLOAD",
-            Invalid::UnknownEvent => "UNKNOWN_EVENT",
-            Invalid::Target => "URL_NOT_ALLOWED",
-            Invalid::KeyReused => "IDEMPOTENCY_KEY_REUSED",
-        },
-        _ => match problem.status.as_u16() {
-            401 => "UNAUTHORIZED",
-            403 => "FORBIDDEN",
-            404 => "NOT_FOUND",
-            405 => "METHOD_NOT_ALLOWED",
-            413 => "PAYLOAD_TOO_LARGE",
-            415 => "UNSUPPORTED_MEDIA_TYPE",
-            429 => "RATE_LIMITED",
-            503 => "UNAVAILABLE",
-            400..=499 => "INVALID_REQUEST",
-            _ => "INTERNAL",
-        },
+        Some(Error::NotFound(Missing::Account)) => {
+            // Its place in a batch may stand before it.
+            let message = problem.message.replace("account not found", "cooperative not found");
+            failure::answer(problem.status, "COOPERATIVE_NOT_FOUND", message, request_id)
+        }
+        _ => failure::shape(problem, request_id),
     }
 }

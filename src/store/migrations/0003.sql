@@ -2,7 +2,6 @@
 
 -- A replay names its original: looked for whenever a delivery goes.
 CREATE INDEX delivery_replay ON delivery (replay_of) WHERE replay_of IS NOT NULL;
-CREATE INDEX alert_of_endpoint ON alert (endpoint);
 
 -- How far the tables had grown when the database had been served for so long: what has a smaller key is older than that.
 -- The wall clock, which may be set, ages nothing.
@@ -13,9 +12,8 @@ CREATE TABLE milestone (
   delivery INTEGER NOT NULL
 ) STRICT;
 
--- In milliseconds of service: when it was first seen deleted; when its account was last told that what is held expires.
+-- In milliseconds of service: when it was first seen deleted.
 ALTER TABLE endpoint ADD COLUMN deleted_lived INTEGER;
-ALTER TABLE endpoint ADD COLUMN expiring_lived INTEGER;
 
 -- An account that goes, until the last of its rows is gone. The newest row of each table is one without content by then,
 -- so that no key is given twice.
@@ -24,6 +22,7 @@ CREATE TABLE erasure (
   id       TEXT    NOT NULL,                                         -- what the account was called
   endpoint INTEGER NOT NULL,                                         -- those of its rows without content
   event    INTEGER NOT NULL,
+  entry    INTEGER NOT NULL,                                         -- the last of the audit that may be about it
   scanned  INTEGER NOT NULL                                          -- of the events below, those looked at
 ) STRICT;
 
