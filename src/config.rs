@@ -408,9 +408,9 @@ impl Config {
                 "1d to 36500d: an idempotency key must hold for a day",
             ),
             (
-                (delivered..=36_500 * day).contains(&undelivered),
+                (delivered.max(8 * day)..=36_500 * day).contains(&undelivered),
                 "retention.undelivered",
-                "retention.delivered to 36500d",
+                "as long as retention.delivered, and 8d, to 36500d: a week's notice is given of what is held",
             ),
         ]
     }

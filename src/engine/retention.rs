@@ -92,9 +92,7 @@ impl Retention {
         self.write(move |tx| retention::note(tx, lived, undelivered)).await?;
         let keys = move |view: &View<'_>| {
             let age = |age| retention::older(view, lived, age);
-            // Half the time, where that is shorter.
-            let expiring = undelivered - NOTICE.min(undelivered / 2);
-            Ok((age(delivered)?, age(undelivered)?, age(expiring)?))
+            Ok((age(delivered)?, age(undelivered)?, age(undelivered.saturating_sub(NOTICE))?))
         };
         let (delivered, undelivered, expiring) = self.db.read(keys).await?;
         let mut removed = erase_all(&self.db, None, |_| {}).await?;

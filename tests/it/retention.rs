@@ -394,7 +394,8 @@ fn settings_that_would_keep_too_little_are_refused_with_a_sentence() {
         (&[("DELIVERED", "0s")], Some("retention.delivered = 0s")),
         (&[("UNDELIVERED", "29d")], Some("retention.undelivered = 29d")),
         (&[("DELIVERED", "1d"), ("UNDELIVERED", "36501d")], Some("retention.undelivered = 36501d")),
-        (&[("DELIVERED", "1d"), ("UNDELIVERED", "1d")], None),
+        (&[("DELIVERED", "1d"), ("UNDELIVERED", "7d")], Some("retention.undelivered = 7d")),
+        (&[("DELIVERED", "1d"), ("UNDELIVERED", "8d")], None),
         (&[("DELIVERED", "36500d"), ("UNDELIVERED", "36500d")], None),
     ] {
         let mut command = ngoma(folder.path(), &["check"]);
