@@ -132,8 +132,8 @@ impl Engine {
             at_work: processors * AT_WORK_PER_PROCESSOR,
         });
         let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca)?);
-        let own = (db.clone(), Arc::clone(&clock), profiles.clone(), Arc::clone(&sender));
-        let alerts = Alerts::new(own.0, own.1, own.2, config, guard, own.3)?;
+        let own = (db.clone(), Arc::clone(&clock), profiles.clone());
+        let alerts = Alerts::new(own, config, guard, Arc::clone(&sender))?;
         let (ended, ended_seen) = mpsc::unbounded_channel();
         let flights = Flights { clock, profiles, sender, lanes: Mutex::new(lanes), ended };
         Ok(Self(Arc::new(Inner {
