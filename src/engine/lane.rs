@@ -32,6 +32,11 @@ impl Limits {
         (self.in_flight * 3 / 4).max(1)
     }
 
+    /// The same, with the first attempts at new ones: so that these are made however many are slow.
+    pub(super) fn new_too(self) -> usize {
+        (self.in_flight * 7 / 8).max(1)
+    }
+
     /// Over all endpoints on probation.
     pub(super) fn on_probation(self) -> usize {
         self.in_flight / 2
@@ -54,8 +59,10 @@ pub enum Ended {
 /// What is known of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Nothing good yet, or its last attempt failed: it holds one place.
-    Unproven,
+    /// Nothing: it holds one place.
+    New,
+    /// Its last attempt failed: it holds one place.
+    Failing,
     /// Its last attempt ended well, but slowly: it may hold many, and all but the fast together three quarters of them.
     Slow,
     /// Its last attempt ended well, and soon: it may hold many.
@@ -80,7 +87,7 @@ pub(super) struct Lane {
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { turn_at: None, hand: VecDeque::new(), flying: 0, standing: Standing::Unproven, pace: AHEAD, body: 0 }
+        Self { turn_at: None, hand: VecDeque::new(), flying: 0, standing: Standing::New, pace: AHEAD, body: 0 }
     }
 }
 
@@ -92,18 +99,19 @@ impl Lane {
                 self.standing = if took > SLOW { Standing::Slow } else { Standing::Fast };
                 self.pace = (self.pace * 7 + took) / 8;
             }
-            Ended::Failed => self.standing = Standing::Unproven,
+            Ended::Failed => self.standing = Standing::Failing,
             Ended::TimedOut => self.standing = Standing::Probation,
             Ended::Unknown => {}
         }
     }
 
-    /// Whether it may have one more, where the slow, and those on probation, may or may not.
-    pub(super) fn is_let(&self, slow: bool, on_probation: bool) -> bool {
+    /// Whether it may have one more, where those that are not fast have so many, and those on probation may or may not.
+    pub(super) fn is_let(&self, limits: Limits, slow: usize, on_probation: bool) -> bool {
         match self.standing {
             Standing::Fast => true,
-            Standing::Slow | Standing::Unproven => slow,
-            Standing::Probation => slow && on_probation,
+            Standing::New => slow < limits.new_too(),
+            Standing::Slow | Standing::Failing => slow < limits.slow(),
+            Standing::Probation => slow < limits.slow() && on_probation,
         }
     }
 
@@ -147,7 +155,8 @@ impl Lane {
         let turn_at = self.turn_at.filter(|_| self.held() < self.most(limits))?;
         let order = match self.standing {
             Standing::Fast => Order::Fast,
-            Standing::Slow | Standing::Unproven => Order::Slow,
+            Standing::New => Order::New,
+            Standing::Slow | Standing::Failing => Order::Slow,
             Standing::Probation => Order::Probation,
         };
         Some((order, turn_at))
@@ -158,6 +167,7 @@ impl Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Fast,
+    New,
     Slow,
     Probation,
 }

@@ -42,7 +42,7 @@ pub struct Lanes {
     limits: Limits,
     lanes: HashMap<EndpointKey, Lane>,
     /// The lanes that may be served, in order.
-    turns: [BTreeSet<(Timestamp, EndpointKey)>; 3],
+    turns: [BTreeSet<(Timestamp, EndpointKey)>; 4],
     /// The lanes with something in hand, each once.
     in_hand: VecDeque<EndpointKey>,
     flights: HashMap<DeliveryKey, Flight>,
@@ -114,7 +114,9 @@ impl Lanes {
             return Vec::new();
         }
         let mut free = self.free();
-        let mut free_for_slow = self.limits.slow().saturating_sub(self.taken.slow).min(free);
+        let mut slow = self.taken.slow;
+        let free_for = |most: usize| most.saturating_sub(self.taken.slow).min(free);
+        let (free_for_new, free_for_slow) = (free_for(self.limits.new_too()), free_for(self.limits.slow()));
         let ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
         let suspects = self.limits.on_probation().saturating_sub(self.taken.on_probation);
         let come = |order: Order, most: usize| {
@@ -122,6 +124,7 @@ impl Lanes {
         };
         // Of the fast, those that want no place may stand before those that do.
         let mut turns: Vec<_> = come(Order::Fast, free + ahead + self.taken.fast).collect();
+        turns.extend(come(Order::New, free_for_new));
         turns.extend(come(Order::Slow, free_for_slow));
         turns.extend(come(Order::Probation, free_for_slow.min(suspects)));
         turns.sort_unstable();
@@ -131,11 +134,11 @@ impl Lanes {
         loop {
             let before = free;
             for ((_, lane), quota) in lanes.iter().zip(&mut quotas) {
-                let slow = usize::from(lane.standing != Standing::Fast);
-                if free > 0 && free_for_slow >= slow && lane.held() + *quota < lane.places(self.limits) {
+                let may = free > 0 && lane.is_let(self.limits, slow, true);
+                if may && lane.held() + *quota < lane.places(self.limits) {
                     *quota += 1;
                     free -= 1;
-                    free_for_slow -= slow;
+                    slow += usize::from(lane.standing != Standing::Fast);
                 }
             }
             if free == before {
@@ -195,11 +198,11 @@ impl Lanes {
         let limits = self.limits;
         // What was in hand when its endpoint went on probation keeps to the half too.
         let trusted = self.taken.suspects < limits.on_probation();
-        let patient = self.taken.slow_flying < limits.slow();
+        let slow = self.taken.slow_flying;
         for _ in 0..self.in_hand.len() {
             let endpoint = self.in_hand.pop_front()?;
             let begun = self.with(endpoint, |lane| {
-                let may = lane.flying < lane.places(limits) && lane.is_let(patient, trusted);
+                let may = lane.flying < lane.places(limits) && lane.is_let(limits, slow, trusted);
                 let (_, claim) = if may { lane.hand.pop_front()? } else { return None };
                 lane.flying += 1;
                 Some(claim)
@@ -265,10 +268,10 @@ impl Lanes {
     pub fn room(&mut self, now: Timestamp) -> (usize, Vec<(EndpointKey, usize)>) {
         let limits = self.limits;
         let in_all = if self.open { self.free() + MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead) } else { 0 };
-        let patient = self.taken.slow < limits.slow();
+        let slow = self.taken.slow;
         let each = self.changed.drain().map(|endpoint| {
             let lane = self.lanes.get(&endpoint);
-            let serves = |lane: &&Lane| lane.turn_at.is_none_or(|at| at > now) && lane.is_let(patient, false);
+            let serves = |lane: &&Lane| lane.turn_at.is_none_or(|at| at > now) && lane.is_let(limits, slow, false);
             (endpoint, lane.filter(serves).map_or(0, |lane| lane.most(limits).saturating_sub(lane.held())))
         });
         (in_all, each.collect())
@@ -294,7 +297,7 @@ impl Lanes {
 
     /// Places that nobody holds. What the slow have in hand beyond their part cannot begin, and takes none.
     fn free(&self) -> usize {
-        self.limits.in_flight.saturating_sub(self.taken.fast + self.taken.slow.min(self.limits.slow()))
+        self.limits.in_flight.saturating_sub(self.taken.fast + self.taken.slow.min(self.limits.new_too()))
     }
 
     fn has_place(&self) -> bool {

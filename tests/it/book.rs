@@ -9,15 +9,18 @@ use crate::model::{IN_FLIGHT, Model, PER_ENDPOINT};
 /// Most claims for each place of an endpoint, and most of all endpoints beyond the places there are.
 const MOST_FOR_A_PLACE: usize = 32;
 const MOST_AHEAD_IN_ALL: usize = 512;
-/// Places of all that are not fast.
+/// Places of all that are not fast, without those that the new may have beyond them, and with these.
 const SLOW_PLACES: usize = IN_FLIGHT * 3 / 4;
+const SLOW_AND_NEW_PLACES: usize = IN_FLIGHT * 7 / 8;
 
 /// What an endpoint has shown of itself since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Promise {
-    /// Nothing yet, or it failed since.
+    /// Nothing.
     #[default]
     New,
+    /// Its last attempt failed.
+    Failing,
     /// It ended its last attempt well, but slowly.
     Slow,
     /// It ended its last attempt well.
@@ -56,6 +59,15 @@ impl Page {
 
     fn is_fast(&self) -> bool {
         self.promise == Promise::Proven
+    }
+
+    /// Places that it may hold together with all that are not fast.
+    fn part(&self) -> usize {
+        match self.promise {
+            Promise::Proven => IN_FLIGHT,
+            Promise::New => SLOW_AND_NEW_PLACES,
+            Promise::Slow | Promise::Failing | Promise::Probation => SLOW_PLACES,
+        }
     }
 
     fn held(&self) -> usize {
@@ -104,7 +116,7 @@ impl Book {
         let under_way = self.flying(|_| true) + self.unwritten;
         assert!(under_way <= IN_FLIGHT, "{under_way} are under way or not written");
         let slow = self.flying(|page| !page.is_fast());
-        assert!(self.pages[place].is_fast() || slow <= SLOW_PLACES, "{slow} of {IN_FLIGHT} are slow");
+        assert!(self.pages[place].is_fast() || slow <= self.pages[place].part(), "{slow} of {IN_FLIGHT} are slow");
         let suspects = self.flying(Page::on_probation);
         assert!(
             !self.pages[place].on_probation() || suspects <= IN_FLIGHT / 2,
@@ -121,7 +133,7 @@ impl Book {
         match ended {
             Ended::Well(took) if took > SLOW => page.promise = Promise::Slow,
             Ended::Well(_) => page.promise = Promise::Proven,
-            Ended::Failed => page.promise = Promise::New,
+            Ended::Failed => page.promise = Promise::Failing,
             Ended::TimedOut => page.promise = Promise::Probation,
             Ended::Unknown => {}
         }
@@ -146,12 +158,13 @@ impl Book {
     fn free(&self) -> usize {
         let placed =
             |fast: bool| -> usize { self.pages.iter().filter(|page| page.is_fast() == fast).map(Page::placed).sum() };
-        IN_FLIGHT.saturating_sub(placed(true) + placed(false).min(SLOW_PLACES))
+        IN_FLIGHT.saturating_sub(placed(true) + placed(false).min(SLOW_AND_NEW_PLACES))
     }
 
-    fn free_for_slow(&self) -> usize {
+    /// What is free of its part.
+    fn free_for(&self, page: &Page) -> usize {
         let placed = self.pages.iter().filter(|page| !page.is_fast()).map(Page::placed);
-        SLOW_PLACES.saturating_sub(placed.sum()).min(self.free())
+        if page.is_fast() { self.free() } else { page.part().saturating_sub(placed.sum()).min(self.free()) }
     }
 
     fn free_on_probation(&self) -> usize {
@@ -162,8 +175,10 @@ impl Book {
     /// Has something due, and a place to send it from.
     fn is_ready(&self, model: &Model, place: usize) -> bool {
         let page = &self.pages[place];
-        let is_let = page.is_fast() || self.free_for_slow() > 0;
-        model.due(place) > 0 && page.has_place() && is_let && (!page.on_probation() || self.free_on_probation() > 0)
+        model.due(place) > 0
+            && page.has_place()
+            && self.free_for(page) > 0
+            && (!page.on_probation() || self.free_on_probation() > 0)
     }
 
     fn ready(&self, model: &Model) -> Vec<usize> {
@@ -188,7 +203,12 @@ impl Book {
         let places: usize = placed.values().sum();
         let ahead = quotas.values().sum::<usize>() - places;
         let slow: usize = placed.iter().filter(|(place, _)| !self.pages[**place].is_fast()).map(|(_, n)| n).sum();
-        assert!(slow <= self.free_for_slow(), "the slow would take the places of the fast");
+        for (place, _) in placed.iter().filter(|(_, places)| **places > 0) {
+            let page = &self.pages[*place];
+            let theirs = placed.iter().filter(|(rival, _)| self.pages[**rival].part() <= page.part());
+            let theirs: usize = theirs.map(|(_, places)| places).sum();
+            assert!(theirs <= self.free_for(page), "{:?} would take the places of those of whom more is known", page);
+        }
         let suspects: usize =
             quotas.iter().filter(|(place, _)| self.pages[**place].on_probation()).map(|(_, n)| n).sum();
         assert!(places <= self.free(), "more is claimed than there are places");
@@ -200,11 +220,11 @@ impl Book {
             }
             let page = &self.pages[place];
             let suspected = page.on_probation() && suspects == self.free_on_probation();
-            let slowed = !page.is_fast() && slow == self.free_for_slow();
+            let slowed = !page.is_fast() && slow >= self.free_for(page);
             assert!(suspected || slowed || places == self.free(), "endpoint {place} waits while a place is free");
             let rivals = placed.iter().filter(|(rival, places)| {
                 let rival = &self.pages[**rival];
-                **places > 0 && (!suspected || rival.on_probation()) && (!slowed || !rival.is_fast())
+                **places > 0 && (!suspected || rival.on_probation()) && (!slowed || rival.part() <= page.part())
             });
             for (rival, places) in rivals {
                 assert!(*places <= 1, "{rival} gets a second before endpoint {place} has had a first");
@@ -246,7 +266,7 @@ impl Book {
         let suspects = self.flying(Page::on_probation);
         let slow = self.flying(|page| !page.is_fast());
         for (place, page) in self.pages.iter().enumerate() {
-            let capped = (page.on_probation() && suspects >= IN_FLIGHT / 2) || (!page.is_fast() && slow >= SLOW_PLACES);
+            let capped = (page.on_probation() && suspects >= IN_FLIGHT / 2) || (!page.is_fast() && slow >= page.part());
             let may = page.hand > 0 && page.flying < page.limit();
             assert!(!may || full || capped, "endpoint {place} may begin, and does not: {page:?}");
         }
