@@ -213,6 +213,12 @@ fn settings_of_alerts_that_cannot_be_used_are_named_without_what_is_secret_in_th
         (&[("ALERTS__WEBHOOK_SECRET", "123454321")], "alerts.webhook_secret"),
         (&[url], "alerts.webhook_secret: expected"),
         (&[("ALERTS__WEBHOOK_URL", "ftp://mail.example/?s3cret")], "alerts.webhook_url"),
+        (
+            &[("ALERTS__WEBHOOK_URL", "http://10.1.2.3/s3cret"), ("ALERTS__WEBHOOK_SECRET", "a-s3cret")],
+            "alerts.webhook_url: ",
+        ),
+        (&[("EGRESS__EXTRA_CA", "nowhere.pem")], "egress.extra_ca: nowhere.pem"),
+        (&[("LOG__LEVEL", "ngoma=loud")], "log.level is 'ngoma=loud'"),
         (&[("ALERTS__WARN", "perhaps")], "alerts.warn"),
         (&[("SERVER__PUBLIC_URL", "https://hooks.example/'; rm -r ~ #")], "server.public_url"),
         (&[("SERVER__PUBLIC_URL", "hooks.example")], "server.public_url"),
