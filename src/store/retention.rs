@@ -331,7 +331,7 @@ const MEMORIES: [(&str, &str); 3] = [
     ("token", "revoked_at <= ?1"),
 ];
 
-/// An alert, a retry run or a token: its place among [`MEMORIES`], and its key.
+/// An alert, a retry run or a token: which of the three tables, and its key.
 pub type Memory = (usize, i64);
 
 /// The moment before which what is over was so for such a time, both by how long the database has been served and by the wall
