@@ -111,13 +111,21 @@ impl App {
         let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });
         // Should it end unasked, deliveries go on.
         let mut decided = engine_ended.clone();
-        let (telling, _) = spawn(async move {
+        let (telling, mut telling_ended) = spawn(async move {
             alerts.run(alerts_stop, asked(&mut decided)).await;
             Ok(())
         });
         let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
-        drop(tokio::spawn(retries::run(self.db.clone(), clock, poll, stop.clone())));
-        let retention = tokio::spawn(self.retention.run(stop.clone()));
+        let (retries, retention) =
+            (retries::run(self.db.clone(), clock, poll, stop.clone()), self.retention.run(stop.clone()));
+        let (retries, mut retries_ended) = spawn(async move {
+            retries.await;
+            Ok(())
+        });
+        let (retention, mut retention_ended) = spawn(async move {
+            retention.await;
+            Ok(())
+        });
         let (mut server_stop, mut stop) = (stop.clone(), stop);
         let (listener, limits) = (self.listener, self.config.limits);
         let (server, mut server_ended) = spawn(async move {
@@ -128,11 +136,15 @@ impl App {
             () = asked(&mut stop) => {}
             () = asked(&mut engine_ended) => {}
             () = asked(&mut server_ended) => {}
+            () = asked(&mut telling_ended) => {}
+            () = asked(&mut retries_ended) => {}
+            () = asked(&mut retention_ended) => {}
             reason = self.db.broken() => return Err(Error::Internal(reason)),
         }
-        let cut_off = [engine.abort_handle(), server.abort_handle(), telling.abort_handle(), retention.abort_handle()];
+        let parts = [&engine, &server, &telling, &retries, &retention];
+        let cut_off = parts.map(JoinHandle::abort_handle);
         if !*stop.borrow() {
-            // One of the first two has ended unasked: the others have no reason to go on.
+            // One of them has ended unasked: the others have no reason to go on.
             cut_off.iter().for_each(AbortHandle::abort);
         }
         // All share the time there is: requests under way are answered, attempts and mails under way end and are written.
@@ -143,8 +155,10 @@ impl App {
                 drop(self.db.write(store::probe).await);
                 ended
             };
-            let (engine, server, telling, _) = tokio::join!(engine, outcome_of(server), outcome_of(telling), retention);
-            engine.and(server).and(telling)
+            let others = [server, telling, retries, retention].map(outcome_of);
+            let [server, telling, retries, retention] = others;
+            let ended = tokio::join!(engine, server, telling, retries, retention);
+            ended.0.and(ended.1).and(ended.2).and(ended.3).and(ended.4)
         });
         stopped.await.unwrap_or_else(|_| {
             tracing::warn!("what is still under way is cut off; the next start makes it again");

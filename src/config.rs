@@ -1,6 +1,7 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
 mod flaw;
+mod warnings;
 
 use std::{
     fmt,
@@ -17,7 +18,10 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use self::flaw::{explain, given, source};
+use self::{
+    flaw::{explain, given, source},
+    warnings::exposed,
+};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -54,6 +58,9 @@ pub struct Config {
     pub watch: Watch,
     /// What is logged, and how.
     pub log: Log,
+    /// The file that shows a secret to everybody.
+    #[serde(skip)]
+    exposed: Option<PathBuf>,
 }
 
 /// The API server.
@@ -316,6 +323,7 @@ impl Config {
             config.egress.extra_ca = folder.join(&config.egress.extra_ca);
         }
         config.check_limits(&figment)?;
+        config.exposed = exposed(&figment);
         Ok(config)
     }
 

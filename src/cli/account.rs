@@ -3,19 +3,20 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{block_on, erase, open, open_or_make, print_json};
+use super::{block_on, erase, open, open_or_make, print_json, selection::ALL};
 use crate::{
     app::profiles,
     config::Config,
     domain::account,
+    engine::alerts,
     error::{Error, Result},
     store::accounts,
 };
 
-/// Make and list accounts (tenants)
+/// Make, list, change and erase accounts (tenants)
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example\n  ngoma account list"
+    after_help = "Examples:\n  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example\n  ngoma account test-mail COOP-MBALE-001\n  ngoma account list"
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -41,6 +42,29 @@ enum Command {
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,
+    },
+    /// Change where an account's alerts are mailed to; works while the server runs
+    #[command(
+        after_help = "Examples:\n  ngoma account set COOP-MBALE-001 --alert-email ops@coop.example\n  ngoma account set COOP-MBALE-001 --no-alert-email\n\nWhat could not be mailed until now goes to the new address when it is tried next, within the hour."
+    )]
+    Set {
+        /// Its id.
+        id: String,
+        /// Where its alerts go.
+        #[arg(long, value_name = "MAIL", required_unless_present = "no_alert_email")]
+        alert_email: Option<String>,
+        /// No mail any more.
+        #[arg(long, conflicts_with = "alert_email")]
+        no_alert_email: bool,
+    },
+    /// Mail a test to an account's alert address by alerts.smtp_url; works while the server runs
+    #[command(
+        name = "test-mail",
+        after_help = "Example:\n  ngoma account test-mail COOP-MBALE-001\n\nThis command sends it itself, with the settings that it finds: as the server's own user, or with its environment."
+    )]
+    TestMail {
+        /// Its id.
+        id: String,
     },
     /// Erase an account with all it has: webhooks, tokens, events, deliveries; works while the server runs
     #[command(
@@ -78,6 +102,28 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                     "account {made} is made; a token for it: ngoma token create --account {made} --scope webhooks,events"
                 );
             }
+        }
+        Command::Set { id, alert_email, .. } => {
+            alert_email.as_deref().map(account::check_email).transpose()?;
+            let (name, db) = (id.clone(), open(config)?);
+            let set = alert_email.clone();
+            block_on(db.write(move |tx| accounts::set_alert_email(tx, &name, set.as_deref())))?;
+            match alert_email {
+                Some(to) => say!("alerts of {id} are mailed to {to}; to try it: ngoma account test-mail {id}"),
+                None => say!("alerts of {id} are mailed to nobody"),
+            }
+        }
+        Command::TestMail { id } => {
+            let (name, db) = (id.clone(), open(config)?);
+            let see = db.read(move |view| accounts::see(view, &ALL, &name));
+            let none =
+                || Error::request(format!("{id} has no alert e-mail: 'ngoma account set {id} --alert-email MAIL'"));
+            block_on(async {
+                let to = see.await?.alert_email.ok_or_else(none)?;
+                alerts::send_test_mail(config, &to).await?;
+                say!("a test was mailed to {to}: the mail server has taken it");
+                Ok(())
+            })?;
         }
         Command::Delete { id, yes } => erase::run(&open(config)?, &id, yes)?,
         Command::List { json } => {

@@ -6,13 +6,13 @@ use super::show;
 use crate::{
     config::Config,
     error::Result,
-    store::{self, Progress},
+    store::{self, Made, Progress},
 };
 
 /// Copy the database, also while the server runs, and its key file beside it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy holds all that was accepted before, is looked through, and is on the disk when this ends. FILE.key opens its\nsigning secrets: keep the two apart. To restore: stop the server, put both files in the places of ngoma.db (its -wal and\n-shm away) and ngoma.key, run 'ngoma check', start it."
+    after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy holds all that was accepted before, is looked through, and is on the disk when this ends. FILE.key opens its\nsigning secrets: keep the two apart. To restore: stop the server, put both files in the places of ngoma.db (its -wal and\n-shm away) and ngoma.key, for the server's user only, run 'ngoma check', start it."
 )]
 pub(super) struct Args {
     /// Where to; a file that is there is not overwritten.
@@ -20,12 +20,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
-    let bytes = store::backup(&config.storage, &args.file, |progress| match progress {
+    let made = store::backup(&config.storage, &args.file, |progress| match progress {
         Progress::Copied(percent) => show(&format!("copied {percent} %")),
         Progress::Checking => show("copied; looking through it"),
     });
     show("");
-    let (bytes, file) = (bytes?, args.file.display());
+    let (Made { bytes, open_to_others }, file) = (made?, args.file.display());
+    if let Some(problem) = open_to_others {
+        eprintln!("ngoma: {file}.key: {problem}; if this medium keeps no modes, guard it as you guard the key");
+    }
     say!("{file} ({} MB) and {file}.key are made and checked; keep them apart", bytes.div_ceil(1_000_000));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `ngoma check`: what is wrong with the config and the database.
 
-use super::show;
+use super::{serve, show};
 use crate::{
     config::Config,
     engine,
@@ -16,7 +16,9 @@ use crate::{
 pub(super) struct Args {}
 
 pub(super) fn run(_: &Args, config: &Config) -> Result<()> {
-    engine::alerts::check(config)?;
+    engine::check(config)?;
+    serve::filter(config)?;
+    config.warnings().iter().for_each(|warning| say!("warning   {warning}"));
     let path = config.storage.path.display();
     if !config.storage.path.exists() {
         say!("config    ok\ndatabase  {path} is not there yet: 'ngoma serve' makes it");

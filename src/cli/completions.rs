@@ -1,11 +1,9 @@
 //! `ngoma completions`: what a shell needs to complete command lines.
 
-use std::io::{self, Write};
-
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::{Shell as Known, generate};
 
-use super::Cli;
+use super::{Cli, print};
 use crate::error::Result;
 
 /// Print completions for a shell
@@ -34,6 +32,6 @@ pub(super) fn run(args: &Args) -> Result<()> {
     // Whole before it is written: whoever reads it may go away in the middle.
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "ngoma", &mut script);
-    let _ = io::stdout().write_all(&script);
+    print(&script);
     Ok(())
 }

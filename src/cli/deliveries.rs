@@ -1,11 +1,14 @@
 //! `ngoma deliveries`: what went out, and what became of it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
 use super::{
-    block_on, open, print_json,
+    block_on, is_unread, open, print_json,
     selection::{Filters, Status, name},
 };
 use crate::{
@@ -29,6 +32,8 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 /// How many of the newest deliveries `--follow` watches.
 const WATCHED: usize = 1000;
+/// How many pages `--follow` looks through for these when it begins.
+const PAGES: usize = 20;
 /// Most that are listed at once.
 const MOST: usize = 10_000;
 
@@ -54,56 +59,71 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// The state by which a change is seen.
-type Seen = HashMap<DeliveryKey, (State, u32)>;
-
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (profiles, db) = (profiles(config), open(config)?);
     let (walls, selection) = args.filters.read(&profiles, args.status)?;
-    let (limit, as_json, follow) = (usize::from(args.limit), args.json, args.follow);
+    let (limit, as_json) = (usize::from(args.limit), args.json);
     block_on(async {
-        let first = look(&db, &walls, &selection, limit).await?;
-        if !follow {
-            show(&first, &profiles, as_json);
-            return Ok(());
+        if args.follow {
+            return follow(&db, &walls, selection, limit, |listed| line(listed, &profiles, as_json)).await;
         }
-        // Whatever they are now: they may come to be what is asked for.
-        let (state, failure) = (selection.state, selection.failure);
-        let any = Selection { state: None, failure: None, ..selection };
-        let mut seen = Seen::new();
-        note(&mut seen, &look(&db, &walls, &any, WATCHED).await?);
-        first.iter().rev().for_each(|listed| line(listed, &profiles, as_json));
-        loop {
-            clock::pause(EVERY).await;
-            let found = look(&db, &walls, &any, WATCHED).await?;
-            let changed = found.iter().rev().filter(|listed| {
-                let delivery = &listed.delivery;
-                seen.get(&delivery.key) != Some(&(delivery.state, delivery.attempts))
-                    && state.is_none_or(|state| state == delivery.state)
-                    && failure.is_none_or(|failure| Some(failure) == delivery.last_failure)
-            });
-            changed.for_each(|listed| line(listed, &profiles, as_json));
-            seen.clear();
-            note(&mut seen, &found);
-        }
+        show(&look(&db, &walls, &selection, limit, usize::MAX).await?, &profiles, as_json);
+        Ok(())
     })
 }
 
-fn note(seen: &mut Seen, found: &[Listed]) {
-    let of = |Listed { delivery, .. }: &Listed| (delivery.key, (delivery.state, delivery.attempts));
-    seen.extend(found.iter().map(of));
+/// Tells of what is new or changes, until nobody reads it any more. What was watched is read again, and what is newer than all
+/// that was looked at, but nothing twice.
+async fn follow(db: &Db, walls: &Walls, selection: Selection, limit: usize, tell: impl Fn(&Listed)) -> Result<()> {
+    // Whatever they are now: they may come to be what is asked for.
+    let (state, failure) = (selection.state, selection.failure);
+    let any = Selection { state: None, failure: None, ..selection.clone() };
+    let range = {
+        let (walls, any) = (walls.clone(), any.clone());
+        db.read(move |view| Range::new(view, &walls, any)).await.map_err(named)?
+    };
+    let mut newest = db.read(search::newest).await?;
+    let known = |found: Vec<Listed>| found.into_iter().rev().filter(move |listed| listed.delivery.key <= newest);
+    known(look(db, walls, &selection, limit, PAGES).await?).for_each(|listed| tell(&listed));
+    let mut watched: VecDeque<_> = known(look(db, walls, &any, WATCHED, PAGES).await?).map(|one| seen(&one)).collect();
+    while !is_unread() {
+        clock::pause(EVERY).await;
+        let (keys, of) = (watched.iter().map(|(key, ..)| *key).collect::<Vec<_>>(), range.clone());
+        let mut found = db.read(move |view| search::again(view, &of, &keys)).await?;
+        loop {
+            let of = range.clone();
+            let (new, last) = db.read(move |view| search::newer(view, &of, newest)).await?;
+            found.extend(new);
+            if std::mem::replace(&mut newest, last) == last {
+                break;
+            }
+        }
+        let before: HashSet<_> = watched.drain(..).collect();
+        let fits = |listed: &Listed| {
+            state.is_none_or(|state| state == listed.delivery.state)
+                && failure.is_none_or(|failure| Some(failure) == listed.delivery.last_failure)
+        };
+        found.iter().filter(|listed| !before.contains(&seen(listed)) && fits(listed)).for_each(&tell);
+        watched.extend(found.iter().rev().take(WATCHED).rev().map(seen));
+    }
+    Ok(())
 }
 
-/// So many of the newest, page by page: each is a read of its own.
-async fn look(db: &Db, walls: &Walls, selection: &Selection, limit: usize) -> Result<Vec<Listed>> {
+/// By what a change is seen.
+fn seen(Listed { delivery, .. }: &Listed) -> (DeliveryKey, State, u32) {
+    (delivery.key, delivery.state, delivery.attempts)
+}
+
+/// So many of the newest, page by page, of which each is a read of its own; on so many pages at most.
+async fn look(db: &Db, walls: &Walls, selection: &Selection, limit: usize, pages: usize) -> Result<Vec<Listed>> {
     let (mut found, mut after) = (Vec::new(), None);
-    while found.len() < limit.min(MOST) {
-        let (walls, selection, left) = (walls.clone(), selection.clone(), limit - found.len());
+    for _ in 0..pages {
+        let (walls, selection, left) = (walls.clone(), selection.clone(), limit.min(MOST) - found.len());
         let page = db.read(move |view| search::page(view, &Range::new(view, &walls, selection)?, after, left));
         let (page, next) = page.await.map_err(named)?;
         found.extend(page);
         after = next;
-        if after.is_none() {
+        if after.is_none() || found.len() >= limit.min(MOST) {
             break;
         }
     }

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{block_on, open, show};
 use crate::{
-    config::{Config, Durability, Storage},
+    config::{Config, Durability},
     error::Result,
     store::endpoints,
 };
@@ -32,8 +32,9 @@ enum Command {
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let Command::Rotate {} = args.command;
     // Whatever the server does: the old key goes from a file that is synced, so no row that needs it may come back.
-    let storage = Storage { durability: Durability::Full, ..config.storage.clone() };
-    let db = open(&Config { storage, ..config.clone() })?;
+    let mut config = config.clone();
+    config.storage.durability = Durability::Full;
+    let db = open(&config)?;
     let forgotten = block_on(async {
         db.write(endpoints::add_key).await?;
         let (mut from, mut done) = (0, 0);

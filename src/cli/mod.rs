@@ -2,12 +2,10 @@
 //!
 //! Exit codes stand in the help of the program.
 
-/// Prints a line; whoever reads it may have gone away (`| head`), which is no error.
+/// Prints a line.
 macro_rules! say {
-    ($($part:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($part)*);
-    }};
+    () => { say!("") };
+    ($($part:tt)*) => { $crate::cli::print(format!("{}\n", format_args!($($part)*)).as_bytes()) };
 }
 
 mod account;
@@ -26,7 +24,12 @@ mod serve;
 mod start;
 mod token;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+};
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
@@ -42,7 +45,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  it could not be done, or 'check' found something; the reason is on standard error, in a sentence\n  2  the command line is wrong; nothing was done"
+    after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  it could not be done, or 'check' found something; the reason is on standard error, in a sentence;\n     of 'serve' also: stopped at once by a second signal\n  2  the command line is wrong; nothing was done"
 )]
 pub struct Cli {
     /// The settings file. Default: ./config.toml if it is there, else the built-in defaults.
@@ -70,7 +73,12 @@ enum Command {
 impl Cli {
     /// Runs the command and says by the exit code how it went.
     pub fn run(self) -> ExitCode {
-        match self.dispatch() {
+        let done = self.dispatch().and_then(|()| match UNPRINTED.get() {
+            // Whoever read it has gone away (`| head`): no error.
+            None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
+            Some(kind) => Err(Error::Internal(format!("standard output cannot be written: {kind}"))),
+        });
+        match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("ngoma: {error}");
@@ -97,6 +105,22 @@ impl Cli {
     }
 }
 
+/// Why something could not be printed, once that was so.
+static UNPRINTED: OnceLock<io::ErrorKind> = OnceLock::new();
+
+/// Prints to standard output; what cannot be is noted.
+fn print(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+        UNPRINTED.get_or_init(|| error.kind());
+    }
+}
+
+/// Whether nobody reads any more what is printed.
+fn is_unread() -> bool {
+    UNPRINTED.get().is_some()
+}
+
 /// Runs a future to its end, for commands that are not servers.
 fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -121,8 +145,8 @@ fn open_or_make(config: &Config) -> Result<Db> {
 
 /// Shows on the terminal, if there is one, how far long work has come; the next line takes its place.
 fn show(progress: &str) {
-    use std::io::{IsTerminal, Write};
-    let mut terminal = std::io::stderr();
+    use std::io::IsTerminal;
+    let mut terminal = io::stderr();
     if terminal.is_terminal() {
         // The rest of a longer line is wiped.
         let _ = write!(terminal, "\r{progress}\x1b[K").and_then(|()| terminal.flush());

@@ -127,6 +127,11 @@ async fn follow(db: &Db, mut run: Run) -> Result<()> {
     }
     let Run { replayed, skipped, matched, .. } = run;
     match run.state {
+        RunState::Done if replayed == 0 && skipped > 0 => {
+            return Err(Error::request(format!(
+                "{id} is done, and nothing was sent again: {skipped} skipped, as their webhooks are suspended or deleted"
+            )));
+        }
         RunState::Done => say!("{id} is done: {replayed} sent again, {skipped} skipped"),
         RunState::Cancelled => say!("{id} was cancelled: {replayed} of {matched} sent again"),
         RunState::Running => say!("{id} waits, {replayed} of {matched} sent again: a running server goes on with it"),

@@ -54,6 +54,7 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
         config.egress.allow.extend(loopback);
     }
     start_log(&config)?;
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     descriptors::provide(&mut config);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
     let served = runtime.block_on(serve(config, args.dev));
@@ -91,15 +92,23 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
     app.run(stopped).await
 }
 
-fn start_log(config: &Config) -> Result<()> {
+/// What is logged.
+///
+/// # Errors
+/// A log.level that is none.
+pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
     // What our libraries say at info, we say better ourselves. Alerts are told at every level.
     let directives = format!(
         "poem=warn,rusqlite_migration=warn,ureq=warn,ureq_proto=warn,hyper=warn,{}=warn,{}",
         ALERT, config.log.level
     );
-    let filter = EnvFilter::try_new(directives).map_err(|_| {
+    EnvFilter::try_new(directives).map_err(|_| {
         Error::request(format!("log.level is '{}': expected error, warn, info, debug or trace", config.log.level))
-    })?;
+    })
+}
+
+fn start_log(config: &Config) -> Result<()> {
+    let filter = filter(config)?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let log = log.with_ansi(std::io::stderr().is_terminal());
     match config.log.format {

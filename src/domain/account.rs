@@ -7,6 +7,10 @@ use crate::{
 
 /// Longest account id, in characters.
 const MAX_ID: usize = 100;
+/// Longest parts of an e-mail address, in bytes: its name, its host, and a label of that.
+const MAX_NAME: usize = 64;
+const MAX_HOST: usize = 253;
+const MAX_LABEL: usize = 63;
 
 /// The key of an account's row.
 pub type AccountKey = i64;
@@ -38,15 +42,24 @@ pub fn check_id(id: &str) -> Result<()> {
     Err(Error::request(format!("account id '{id}' is not 1 to {MAX_ID} letters, digits or any of - _ . :")))
 }
 
-/// Checks an alert address: one `@` between a name and a host, no spaces.
+/// Checks an alert address: a name and a host as RFC 5321 has them, in ASCII, without quotes; the host may have a single label.
 ///
 /// # Errors
 /// Any other text.
 pub fn check_email(address: &str) -> Result<()> {
-    let halves = address.split_once('@');
-    let plain = !address.contains(|c: char| c.is_whitespace() || c.is_control());
-    if plain && halves.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@')) {
+    let is_name = |name: &str| {
+        let atom = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+        name.len() <= MAX_NAME && name.split('.').all(|part| !part.is_empty() && part.chars().all(atom))
+    };
+    let is_label = |label: &str| {
+        let inside = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        (1..=MAX_LABEL).contains(&label.len())
+            && label.chars().all(inside)
+            && !(label.starts_with('-') || label.ends_with('-'))
+    };
+    let is_host = |host: &str| host.len() <= MAX_HOST && host.split('.').all(is_label);
+    if address.split_once('@').is_some_and(|(name, host)| is_name(name) && is_host(host)) {
         return Ok(());
     }
-    Err(Error::request(format!("'{address}' is no e-mail address: expected name@host")))
+    Err(Error::request(format!("'{address}' is no e-mail address that mail can be sent to: expected name@host")))
 }

@@ -47,6 +47,8 @@ macro_rules! actions {
 actions! {
     /// An account was made.
     AccountCreated = "account.created";
+    /// It has another alert e-mail, or none any more.
+    AccountChanged = "account.changed";
     /// An account was erased; the entry names its number.
     AccountErased = "account.erased";
     /// A token was made.

@@ -70,6 +70,11 @@ impl TargetUrl {
         self.as_str().split_once('?').map_or(self.as_str(), |(before, _)| before)
     }
 
+    /// Scheme, host and port, without a path, which may hold a secret too.
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
     /// The host: a name or an address.
     pub fn host(&self) -> Host<&str> {
         self.0.host().unwrap_or(Host::Domain(""))

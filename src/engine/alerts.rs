@@ -4,19 +4,20 @@
 //! deliveries. An alert is noted as told when the mail server, or the webhook, has said yes: told twice, under the same id,
 //! only if the program dies in between.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{oneshot, watch};
 use url::Url;
 
 use super::{
     egress::Guard,
+    look_ups::system_look_up,
     mail::{Mail, Mailer},
     pool::Pool,
     sender::{Post, Sender},
 };
 use crate::{
-    clock::SharedClock,
+    clock::{Clock, SharedClock, SystemClock},
     config::Config,
     domain::{
         alert::{Alert, AlertKey, Channel, Untold, What},
@@ -29,7 +30,10 @@ use crate::{
         timestamp::Timestamp,
     },
     error::{Error, Result},
-    store::{Db, alerts},
+    store::{
+        Db,
+        alerts::{self, Which},
+    },
 };
 
 /// The name under which alerts are logged: at warn, whatever the level of the rest.
@@ -39,8 +43,6 @@ pub const ALERT: &str = "ngoma::alert";
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The wait after a fault of the database.
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
-/// A mail takes several exchanges with its server, each of which may take as long as an attempt.
-const EXCHANGES: u32 = 3;
 
 type Told = std::result::Result<(), Untold>;
 
@@ -88,19 +90,44 @@ pub struct Rest {
 ///
 /// # Errors
 /// A setting that cannot, named.
-pub fn check(config: &Config) -> Result<()> {
-    Ways::of(config, config.server.listen).map(drop)
+pub(super) fn check(config: &Config) -> Result<()> {
+    Ways::alone(config).map(drop)
+}
+
+/// Sends one mail that says only that mail works.
+///
+/// # Errors
+/// [`Error::Invalid`] for a setting that cannot be used, or if there is no mail server; [`Error::Unavailable`] with the reason
+/// if it did not take the mail.
+pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
+    let Ways { base, mailer, .. } = Ways::alone(config)?;
+    let none = || Error::request("alerts.smtp_url is empty: there is no mail server to send by");
+    let (mailer, at) = (mailer.ok_or_else(none)?, SystemClock.now());
+    let text = format!("This is a test: alerts of the Ngoma server at\n{base}\narrive here.\n\nNothing is wrong.\n");
+    let mail = Mail { to, id: AlertId::mint(at), at, subject: "[Ngoma] a test: alerts arrive here", text };
+    let sent = mailer.send(&mail).await;
+    sent.map_err(|untold| Error::Unavailable(format!("the test mail was not sent: {}", untold.words())))
 }
 
 impl Ways {
-    fn of(config: &Config, own: SocketAddr) -> Result<Self> {
-        let mailer = Mailer::of(&config.alerts, &config.egress.extra_ca, EXCHANGES * config.delivery.timeout)?;
-        let base = if config.server.public_url.is_empty() { format!("http://{own}") } else { base(config)? };
+    /// The ways, without a server.
+    fn alone(config: &Config) -> Result<Self> {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
+        Self::of(config, &guard, &clock)
+    }
+
+    fn of(config: &Config, guard: &Guard, clock: &SharedClock) -> Result<Self> {
+        let mailer = Mailer::of(&config.alerts, &config.egress.extra_ca, guard, clock)?;
+        let public = !config.server.public_url.is_empty();
+        let base = if public { base(config)? } else { format!("http://{}", guard.own()) };
         let unusable = |error: Error| Error::request(format!("alerts.webhook_url: {error}"));
         let webhook = if config.alerts.webhook_url.is_empty() {
             None
         } else {
             let url = TargetUrl::from_stored(config.alerts.webhook_url.expose()).map_err(unusable)?;
+            // A name is judged at each POST: one that cannot be looked up now must not keep the server from starting.
+            guard.vet_as_written(&url).map_err(unusable)?;
             let secret = config.alerts.webhook_secret.expose().to_owned();
             let secret = SigningSecret::parse(secret).map_err(|_| {
                 Error::request("alerts.webhook_secret: expected 1 to 256 bytes, as alerts.webhook_url is set")
@@ -108,6 +135,15 @@ impl Ways {
             Some((url, secret))
         };
         Ok(Self { base, mailer, webhook })
+    }
+
+    /// Whether this way is set up.
+    const fn has(&self, channel: Channel) -> bool {
+        match channel {
+            Channel::Log => true,
+            Channel::Mail => self.mailer.is_some(),
+            Channel::Webhook => self.webhook.is_some(),
+        }
     }
 }
 
@@ -132,11 +168,7 @@ impl Alerts {
         guard: &Guard,
         sender: Arc<Sender>,
     ) -> Result<Self> {
-        let ways = Ways::of(config, guard.own())?;
-        if let Some((url, _)) = &ways.webhook {
-            // A name is judged at each POST: one that cannot be looked up now must not keep the server from starting.
-            guard.vet_as_written(url).map_err(|error| Error::request(format!("alerts.webhook_url: {error}")))?;
-        }
+        let ways = Ways::of(config, guard, &clock)?;
         let timeout = config.delivery.timeout;
         let rest = watch::Sender::new([Rest { at: Timestamp::from_millis(i64::MIN), seen: 0 }; 3]);
         let (pool, written) = (Pool::default(), watch::Sender::new(0));
@@ -147,7 +179,7 @@ impl Alerts {
     pub fn places(&self) -> String {
         let Ways { mailer, webhook, .. } = &self.0.ways;
         let mail = mailer.as_ref().map(|mailer| format!("mail by {mailer}"));
-        let post = webhook.as_ref().map(|(url, _)| format!("POST to {}", url.without_query()));
+        let post = webhook.as_ref().map(|(url, _)| format!("POST to {}", url.origin()));
         ["in this log, at warn".to_owned()].into_iter().chain(mail).chain(post).collect::<Vec<_>>().join("; ")
     }
 
@@ -204,29 +236,15 @@ impl Alerts {
             }
         }
     }
-
-    /// Sends one mail that says only that mail works.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if there is no mail server; [`Error::Unavailable`] with the reason if it did not take the mail.
-    pub async fn send_test_mail(&self, to: &str) -> Result<()> {
-        let inner = &self.0;
-        let none = || Error::request("alerts.smtp_url is empty: there is no mail server to send by");
-        let mailer = inner.ways.mailer.as_ref().ok_or_else(none)?;
-        let at = inner.clock.now();
-        let text = format!(
-            "This is a test: alerts of the Ngoma server at\n{}\narrive here.\n\nNothing is wrong.\n",
-            inner.ways.base
-        );
-        let mail = Mail { to, id: AlertId::mint(at), at, subject: "[Ngoma] a test: alerts arrive here", text };
-        let sent = mailer.send(&mail).await;
-        sent.map_err(|untold| Error::Unavailable(format!("the test mail was not sent: {}", untold.words())))
-    }
 }
 
 impl Inner {
-    /// Tells all that is due by a way, oldest first; gives when the next one is due.
+    /// Tells all that is due by a way, oldest first; gives when the next one is due. What is due by a way that is not set up
+    /// waits for a start with one.
     async fn tell_due(&self, channel: Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
+        if !self.ways.has(channel) {
+            return Ok(None);
+        }
         loop {
             let next = self.db.read(move |view| alerts::next(view, channel)).await?;
             match next {
@@ -248,7 +266,7 @@ impl Inner {
         }
         // Not to be told again only because the database does not take it now.
         let again = loop {
-            match self.note(key, channel, told.clone(), then.clone()).await {
+            match self.note((key, alert.id), channel, told.clone(), then.clone()).await {
                 Ok(again) => break again,
                 Err(error) => {
                     tracing::error!(%error, "an alert cannot be noted as told until the database takes writes");
@@ -266,12 +284,12 @@ impl Inner {
     }
 
     /// Writes what came of a try, and the ways that come next; gives when it is tried again.
-    async fn note(&self, key: AlertKey, channel: Channel, told: Told, then: Vec<Channel>) -> Result<Option<Timestamp>> {
+    async fn note(&self, of: Which, channel: Channel, told: Told, then: Vec<Channel>) -> Result<Option<Timestamp>> {
         let note = self.db.write_in_turn(move |tx| match told {
-            Ok(()) => alerts::told(tx, key, channel, &then).map(|()| None),
+            Ok(()) => alerts::told(tx, of, channel, &then).map(|()| None),
             Err(untold) => {
                 let again = |tries, created_at| untold.again(tries, created_at, tx.now);
-                alerts::untold(tx, key, channel, untold.words(), again)
+                alerts::untold(tx, of, channel, untold.words(), again)
             }
         });
         note.await

@@ -123,6 +123,14 @@ impl Guard {
         addresses.into_iter().try_for_each(|address| self.judge(address)).or_else(refuse)
     }
 
+    /// The addresses of a name, not judged. Blocks for as long.
+    ///
+    /// # Errors
+    /// When none is found in time.
+    pub(super) fn look_up(&self, name: &str, port: u16, within: Duration) -> Result<Vec<SocketAddr>, Unresolved> {
+        self.look_ups.resolve(name, port, within)
+    }
+
     /// What can be said at once, without a look-up: the name of a host is left to the attempt.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::{IpAddr, SocketAddr},
     path::Path,
     time::{Duration, UNIX_EPOCH},
 };
@@ -22,13 +23,21 @@ use lettre::{
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use super::sender::authorities;
+use super::{egress::Guard, sender::authorities};
 use crate::{
+    clock::SharedClock,
     config::{self, Secret},
     domain::{alert::Untold, excerpt::excerpt, ids::AlertId, timestamp::Timestamp},
     error::{Error, Result},
 };
 
+/// How long one address of the server may take to answer, before the next is tried.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long the server may take until it has let us in.
+const ENTRY: Duration = Duration::from_secs(30);
+/// How long it may take over a mail. RFC 5321 (4.5.3.2.6) would give it ten minutes: whoever hangs up before its answer sends
+/// the mail again.
+const TAKING: Duration = Duration::from_secs(300);
 /// How long the server's farewell is waited for, once it has taken the mail.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -49,8 +58,11 @@ pub(super) struct Mailer {
     security: Security,
     hello: ClientId,
     sign_in: Option<(String, Secret)>,
-    timeout: Duration,
+    guard: Guard,
+    clock: SharedClock,
 }
+
+type Done<T> = std::result::Result<T, Untold>;
 
 enum Security {
     Plain,
@@ -65,11 +77,16 @@ impl fmt::Display for Mailer {
 }
 
 impl Mailer {
-    /// The mailer of these settings, each of whose mails may take so long; `None` if there is no mail server.
+    /// The mailer of these settings, which has names looked up as the guard does; `None` if there is no mail server.
     ///
     /// # Errors
     /// A setting that cannot be used, named without its value.
-    pub(super) fn of(settings: &config::Alerts, extra_ca: &Path, timeout: Duration) -> Result<Option<Self>> {
+    pub(super) fn of(
+        settings: &config::Alerts,
+        extra_ca: &Path,
+        guard: &Guard,
+        clock: &SharedClock,
+    ) -> Result<Option<Self>> {
         let from = settings.from.parse().map_err(|_| {
             Error::request(format!("alerts.from is '{}': expected name@host or Name <name@host>", settings.from))
         })?;
@@ -108,23 +125,48 @@ impl Mailer {
             _ => return Err(unusable("its path, the name given in EHLO, is no host name")),
         };
         let port = url.port().unwrap_or(usual_port);
-        Ok(Some(Self { from, host, port, security, hello, sign_in, timeout }))
+        let (guard, clock) = (guard.clone(), SharedClock::clone(clock));
+        Ok(Some(Self { from, host, port, security, hello, sign_in, guard, clock }))
     }
 
     /// Hands a mail to the server. When this says that it did, the server has taken it on.
-    pub(super) async fn send(&self, mail: &Mail<'_>) -> std::result::Result<(), Untold> {
+    pub(super) async fn send(&self, mail: &Mail<'_>) -> Done<()> {
         let (envelope, bytes) = self.compose(mail)?;
-        let taken = tokio::time::timeout(self.timeout, self.hand_over(&envelope, &bytes)).await;
-        let mut connection = taken.unwrap_or_else(|_| {
-            let timeout = humantime::format_duration(self.timeout);
-            Err(Untold::Later(format!("the mail server {self} did not take it within {timeout}")))
-        })?;
+        let mut connection = self.within(ENTRY, "let us in", self.enter()).await?;
+        let taken = async {
+            let answer = connection.send(&envelope, &bytes).await;
+            answer.map_err(|error| match error.is_permanent() || error.is_client() {
+                true => Untold::Refused(format!("{self} refused it: {}", excerpt(&shown(&error)))),
+                false => self.later("handing it to", &error),
+            })
+        };
+        self.within(TAKING, "take it", taken).await?;
         // It is sent, whatever becomes of the farewell.
         let _ = tokio::time::timeout(FAREWELL, connection.quit()).await;
         Ok(())
     }
 
-    fn compose(&self, mail: &Mail<'_>) -> std::result::Result<(Envelope, Vec<u8>), Untold> {
+    /// Cuts a step off that takes too long.
+    async fn within<T>(&self, limit: Duration, step: &str, work: impl Future<Output = Done<T>>) -> Done<T> {
+        let begun = self.clock.uptime();
+        let over = async {
+            let mut left = limit;
+            while !left.is_zero() {
+                self.clock.sleep(self.clock.now(), left).await;
+                left = limit.saturating_sub(self.clock.uptime().saturating_sub(begun));
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = over => {
+                let limit = humantime::format_duration(limit);
+                Err(Untold::Later(format!("the mail server {self} did not {step} within {limit}")))
+            }
+        }
+    }
+
+    fn compose(&self, mail: &Mail<'_>) -> Done<(Envelope, Vec<u8>)> {
         let plain = !mail.to.contains(|c: char| c.is_control() || c.is_whitespace());
         let to = mail.to.parse::<Address>().ok().filter(|_| plain);
         let to = to.ok_or_else(|| Untold::Refused("the account's alert e-mail is no address".to_owned()))?;
@@ -143,37 +185,48 @@ impl Mailer {
         Ok((message.envelope().clone(), message.formatted()))
     }
 
-    async fn hand_over(&self, envelope: &Envelope, bytes: &[u8]) -> std::result::Result<AsyncSmtpConnection, Untold> {
-        let later = |step: &str, error: &lettre::transport::smtp::Error| {
-            Untold::Later(format!("{step} {self} failed: {}", excerpt(&shown(error))))
-        };
+    fn later(&self, step: &str, error: &lettre::transport::smtp::Error) -> Untold {
+        Untold::Later(format!("{step} {self} failed: {}", excerpt(&shown(error))))
+    }
+
+    /// The addresses of the server.
+    async fn addresses(&self) -> Done<Vec<SocketAddr>> {
+        if let Ok(address) = self.host.parse::<IpAddr>() {
+            return Ok(vec![(address, self.port).into()]);
+        }
+        let (guard, host, port) = (self.guard.clone(), self.host.clone(), self.port);
+        let found = tokio::task::spawn_blocking(move || guard.look_up(&host, port, CONNECT)).await;
+        match found {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => Err(Untold::Later(format!("looking up {self} failed: {error}"))),
+            Err(_) => Err(Untold::Later("looking up panicked".to_owned())),
+        }
+    }
+
+    /// Connects, and signs in.
+    async fn enter(&self) -> Done<AsyncSmtpConnection> {
         let wrapped = match &self.security {
             Security::Tls(tls) => Some(tls.clone()),
             _ => None,
         };
-        let server = (self.host.as_str(), self.port);
-        let connected = AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, wrapped, None).await;
-        let mut connection = connected.map_err(|error| later("connecting to", &error))?;
+        let addresses = self.addresses().await?;
+        let connected =
+            AsyncSmtpConnection::connect_tokio1(&addresses[..], Some(CONNECT), &self.hello, wrapped, None).await;
+        let mut connection = connected.map_err(|error| self.later("connecting to", &error))?;
         if let Security::StartTls(tls) = &self.security {
             let started = connection.starttls(tls.clone(), &self.hello).await;
-            started.map_err(|error| later("STARTTLS with", &error))?;
+            started.map_err(|error| self.later("STARTTLS with", &error))?;
         }
         if let Some((user, password)) = &self.sign_in {
             let credentials = Credentials::new(user.clone(), password.expose().to_owned());
             connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| match error.status() {
                 // Not the server's words: they may repeat what was sent.
                 Some(code) => Untold::Later(format!("{self} refused the user name or the password ({code})")),
-                None if error.is_client() => later("signing in to", &error),
+                None if error.is_client() => self.later("signing in to", &error),
                 None => Untold::Later(format!("signing in to {self} failed")),
             })?;
         }
-        match connection.send(envelope, bytes).await {
-            Ok(_) => Ok(connection),
-            Err(error) if error.is_permanent() || error.is_client() => {
-                Err(Untold::Refused(format!("{self} refused it: {}", excerpt(&shown(&error)))))
-            }
-            Err(error) => Err(later("handing it to", &error)),
-        }
+        Ok(connection)
     }
 }
 

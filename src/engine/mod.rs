@@ -122,6 +122,15 @@ impl Work {
     }
 }
 
+/// Whether an engine can be made of these settings.
+///
+/// # Errors
+/// A setting that cannot be used, named.
+pub fn check(config: &Config) -> Result<()> {
+    sender::roots(&config.egress.extra_ca)?;
+    alerts::check(config)
+}
+
 impl Engine {
     /// An engine at rest.
     ///

@@ -104,7 +104,7 @@ impl Retention {
         }
         self.walked = delivered;
         // What is cancelled now can be seen to be so until the next pass.
-        self.expire(undelivered, expiring).await?;
+        self.expire(undelivered, expiring, lived).await?;
         self.forget(lived).await?;
         self.shrink().await?;
         if removed > 0 {
@@ -134,18 +134,18 @@ impl Retention {
     }
 
     /// Cancels what is held and too old, and tells the accounts of what will be before long.
-    async fn expire(&self, undelivered: Keys, expiring: Keys) -> Result<()> {
+    async fn expire(&self, undelivered: Keys, expiring: Keys, lived: Duration) -> Result<()> {
         for endpoint in self.db.read(retention::suspended).await? {
-            while self.write(move |tx| retention::expire(tx, endpoint, undelivered.delivery)).await? > 0 {}
+            while self.write(move |tx| retention::expire(tx, endpoint, undelivered.delivery, lived)).await? > 0 {}
         }
         let soon = self.db.read(move |view| retention::expiring(view, expiring.delivery)).await?;
         for one in soon {
-            self.write(move |tx| retention::tell_expiring(tx, one)).await?;
+            self.write(move |tx| retention::tell_expiring(tx, one, lived)).await?;
         }
         Ok(())
     }
 
-    /// Wipes secrets that sign no more, and removes endpoints that were deleted long ago.
+    /// Wipes secrets that sign no more, and removes endpoints that were deleted long ago, and what else is long over.
     async fn forget(&self, lived: Duration) -> Result<()> {
         let (now, seen_by) = (self.clock.now(), lived.checked_sub(self.settings.undelivered));
         let found = self.db.read(move |view| {
@@ -161,6 +161,15 @@ impl Retention {
         }
         for keys in retention::slices(gone) {
             self.write(move |tx| retention::remove_endpoints(tx, &keys)).await?;
+        }
+        let age = self.settings.undelivered;
+        let over = self.db.read(move |view| {
+            let past = retention::past(view, now, lived, age)?;
+            past.map(|past| Ok((past, retention::memories(view, past)?))).transpose()
+        });
+        let Some((past, memories)) = over.await? else { return Ok(()) };
+        for some in retention::slices(memories) {
+            self.write(move |tx| retention::forget(tx, past, &some)).await?;
         }
         Ok(())
     }

@@ -92,7 +92,8 @@ pub fn authorities(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(roots)
 }
 
-fn roots(extra_ca: &Path) -> Result<RootCerts> {
+/// The authorities that deliveries trust.
+pub(super) fn roots(extra_ca: &Path) -> Result<RootCerts> {
     if extra_ca == Path::new("") {
         return Ok(RootCerts::WebPki);
     }

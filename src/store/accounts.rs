@@ -25,6 +25,18 @@ pub fn create(tx: &Tx<'_>, profile: &str, id: &str, alert_email: Option<&str>) -
     audit::note(tx, Action::AccountCreated, Some((profile, id)), Some(id), None)
 }
 
+/// Has the alerts of an account mailed to this address from now on, those included that could not be sent until now; `None`: to
+/// nobody.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such account.
+pub fn set_alert_email(tx: &Tx<'_>, id: &str, alert_email: Option<&str>) -> Result<()> {
+    let account = find_in(tx.conn, &Walls { profile: None, account: None }, id)?;
+    tx.conn.prepare_cached("UPDATE account SET alert_email = ? WHERE key = ?")?.execute((alert_email, account.key))?;
+    let note = if alert_email.is_some() { "alert e-mail" } else { "no alert e-mail" };
+    audit::note(tx, Action::AccountChanged, Some((&account.profile, id)), Some(id), Some(note))
+}
+
 /// The account of this id, in this profile.
 ///
 /// # Errors

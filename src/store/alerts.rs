@@ -3,7 +3,7 @@
 //!
 //! An alert begins with one entry, of the log. When that is told, the entries of the other ways are made.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use rusqlite::{OptionalExtension, Row};
 
@@ -28,6 +28,13 @@ const SELECT: &str = "
            account.alert_email
     FROM alert JOIN endpoint ON endpoint.key = alert.endpoint JOIN account ON account.key = endpoint.account";
 
+/// One way of one alert.
+const OF: &str =
+    "FROM telling JOIN alert ON alert.key = telling.alert WHERE alert.key = ?1 AND alert.id = ?2 AND channel = ?3";
+
+/// An alert by its key and its id: the key alone may be another's by now.
+pub type Which = (AlertKey, AlertId);
+
 /// A delivery that failed.
 pub(super) struct Failed<'a> {
     pub(super) endpoint: EndpointKey,
@@ -49,9 +56,13 @@ pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     insert(tx, Kind::Suspended, failed, None)
 }
 
-/// Writes a warning, unless there was one of this endpoint within a day.
+/// Writes a warning, unless there is a younger one of this endpoint than a day. One from the future is none: the clock was
+/// set back since.
 pub(super) fn warning(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
-    if was_told_of(tx, failed.endpoint, Kind::Warning, A_DAY)? {
+    let mut warned = tx.conn.prepare_cached(
+        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning' AND created_at > ? AND created_at <= ? LIMIT 1",
+    )?;
+    if warned.exists((failed.endpoint, (tx.now - A_DAY).millis(), tx.now.millis()))? {
         return Ok(());
     }
     insert(tx, Kind::Warning, failed, Some(failed.tries))
@@ -79,29 +90,30 @@ fn insert(tx: &Tx<'_>, kind: Kind, failed: &Failed<'_>, tries: Option<u32>) -> R
 }
 
 /// Writes that so many held deliveries of an endpoint, the oldest made at that moment, will be cancelled in seven days;
-/// unless that was written within seven days already. Says whether it was written.
+/// unless that was written already when the database had been served for seven days less. Says whether it was written.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn expiring(tx: &Tx<'_>, endpoint: EndpointKey, held: u64, oldest: Timestamp) -> Result<bool> {
-    if was_told_of(tx, endpoint, Kind::Expiring, NOTICE)? {
+pub fn expiring(tx: &Tx<'_>, endpoint: EndpointKey, held: u64, oldest: Timestamp, lived: Duration) -> Result<bool> {
+    let mut told =
+        tx.conn.prepare_cached("SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'expiring' AND lived > ?")?;
+    if told.exists((endpoint, convert::millis(lived) - convert::millis(NOTICE)))? {
         return Ok(false);
     }
     tx.conn
         .prepare_cached(
-            "INSERT INTO alert (id, endpoint, kind, created_at, since, held) VALUES (?, ?, 'expiring', ?, ?, ?)",
+            "INSERT INTO alert (id, endpoint, kind, created_at, since, held, lived) VALUES (?, ?, 'expiring', ?, ?, ?, ?)",
         )?
-        .execute((AlertId::mint(tx.now).to_bytes(), endpoint, tx.now.millis(), oldest.millis(), held))?;
+        .execute((
+            AlertId::mint(tx.now).to_bytes(),
+            endpoint,
+            tx.now.millis(),
+            oldest.millis(),
+            held,
+            convert::millis(lived),
+        ))?;
     begin(tx)?;
     Ok(true)
-}
-
-/// Whether there is an alert of this kind that is younger. One from the future is none: the clock was set back since.
-fn was_told_of(tx: &Tx<'_>, endpoint: EndpointKey, kind: Kind, within: Duration) -> Result<bool> {
-    let mut rows = tx.conn.prepare_cached(
-        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = ? AND created_at > ? AND created_at <= ? LIMIT 1",
-    )?;
-    Ok(rows.exists((endpoint, kind.name(), (tx.now - within).millis(), tx.now.millis()))?)
 }
 
 /// The alert that was just written is to be told: by the log first.
@@ -151,20 +163,20 @@ pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<Alert>> {
     found.map(|(endpoint, alert)| Ok(Alert { held: following::held(view.conn, endpoint)?, ..alert })).transpose()
 }
 
-/// Notes that an alert was told by a way, even if it was dropped meanwhile; and that these ways come next.
+/// Notes that an alert was told by a way, even if it was dropped meanwhile; if it was not, these ways come next.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn told(tx: &Tx<'_>, alert: AlertKey, channel: Channel, then: &[Channel]) -> Result<()> {
-    let noted = tx
-        .conn
-        .prepare_cached(
-            "UPDATE telling SET tries = tries + 1, told_at = ?3, due_at = NULL, dropped_at = NULL
-             WHERE alert = ?1 AND channel = ?2",
-        )?
-        .execute((alert, channel.name(), tx.now.millis()))?;
-    // It may have gone meanwhile.
-    let then = if noted == 1 { then } else { &[] };
+pub fn told(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Channel]) -> Result<()> {
+    let mut due = tx.conn.prepare_cached(&format!("SELECT 1 {OF} AND due_at IS NOT NULL"))?;
+    let due = due.exists((alert, id.to_bytes(), channel.name()))?;
+    tx.conn
+        .prepare_cached(&format!(
+            "UPDATE telling SET tries = tries + 1, told_at = ?4, due_at = NULL, dropped_at = NULL
+             WHERE (alert, channel) IN (SELECT telling.alert, channel {OF})"
+        ))?
+        .execute((alert, id.to_bytes(), channel.name(), tx.now.millis()))?;
+    let then = if due { then } else { &[] };
     then.iter().try_for_each(|channel| add(tx, alert, *channel))
 }
 
@@ -175,16 +187,14 @@ pub fn told(tx: &Tx<'_>, alert: AlertKey, channel: Channel, then: &[Channel]) ->
 /// Faults of the database only.
 pub fn untold(
     tx: &Tx<'_>,
-    alert: AlertKey,
+    (alert, id): Which,
     channel: Channel,
     error: &str,
     again: impl Fn(u32, Timestamp) -> Option<Timestamp>,
 ) -> Result<Option<Timestamp>> {
-    let mut rows = tx.conn.prepare_cached(
-        "SELECT telling.tries + 1 AS tries, created_at FROM telling JOIN alert ON alert.key = telling.alert
-         WHERE alert = ? AND channel = ? AND due_at IS NOT NULL",
-    )?;
-    let row = rows.query_row((alert, channel.name()), |row| {
+    let sql = format!("SELECT telling.tries + 1 AS tries, created_at {OF} AND due_at IS NOT NULL");
+    let mut rows = tx.conn.prepare_cached(&sql)?;
+    let row = rows.query_row((alert, id.to_bytes(), channel.name()), |row| {
         Ok((row.get::<_, u32>("tries")?, convert::moment(row, "created_at")?))
     });
     let Some((tries, created_at)) = row.optional()? else { return Ok(None) };
@@ -198,8 +208,9 @@ pub fn untold(
     Ok(again)
 }
 
-/// Moves what is to be told along when the clock was set.
+/// Moves what is to be told along when the clock was set, and what was decided: its age is what has passed since.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
+    tx.conn.prepare_cached("UPDATE alert SET created_at = created_at + ?")?.execute([by])?;
     tx.conn.prepare_cached("UPDATE telling SET due_at = due_at + ? WHERE due_at IS NOT NULL")?.execute([by])?;
     Ok(())
 }
@@ -262,10 +273,14 @@ pub fn list(
     ))?;
     let mut rows = rows.query((before, &walls.profile, walls.account, limit))?;
     let mut ways = view.conn.prepare_cached("SELECT * FROM telling WHERE alert = ?")?;
-    let mut found = Vec::new();
+    // Many may be of one endpoint, for which much may be held.
+    let (mut found, mut held) = (Vec::new(), HashMap::<EndpointKey, u64>::new());
     while let Some(row) = rows.next()? {
-        let mut alert = alert(row)?;
-        alert.held = following::held(view.conn, row.get("endpoint")?)?;
+        let (mut alert, endpoint) = (alert(row)?, row.get("endpoint")?);
+        alert.held = match held.get(&endpoint) {
+            Some(held) => *held,
+            None => *held.entry(endpoint).or_insert(following::held(view.conn, endpoint)?),
+        };
         let ways = ways.query_map([alert.key], progress)?.collect::<rusqlite::Result<_>>()?;
         found.push((alert, ways));
     }

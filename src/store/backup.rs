@@ -4,7 +4,7 @@
 //! Nothing has its name before it is whole, checked and synced.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{ErrorKind, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::{
     KeyRing,
-    files::{OWN, at, beside, folder_of},
+    files::{self, OWN, at, beside, folder_of},
     open::{self, APPLICATION_ID},
 };
 use crate::{
@@ -41,26 +41,31 @@ pub enum Progress {
     Checking,
 }
 
-/// Copies the database to this file, and the key file beside it as `FILE.key`. Gives the copy's length, in bytes.
+/// A backup that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// The length of the copy, in bytes.
+    pub bytes: u64,
+    /// What is wrong with the mode of the key's copy: there are media that keep none.
+    pub open_to_others: Option<String>,
+}
+
+/// Copies the database to this file, and the key file beside it as `FILE.key`.
 ///
 /// # Errors
 /// A file that is there already, or cannot be written; a database that is not there or is damaged; a key file that does not
 /// open its secrets. Nothing is left behind then.
-pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) -> Result<u64> {
+pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) -> Result<Made> {
     let key_file = beside(file, ".key");
+    let held = take(&beside(file, ".part"))?;
+    let parts = Parts([beside(file, ".part"), beside(&key_file, ".part")]);
+    let [part, key_part] = &parts.0;
     for file in [file, &key_file] {
         if file.symlink_metadata().is_ok() {
             return Err(at(file, "is there already: name another file, a backup overwrites none"));
         }
     }
-    let parts = Parts([beside(file, ".part"), beside(&key_file, ".part")]);
-    let [part, key_part] = &parts.0;
-    for part in &parts.0 {
-        // What a backup that was cut off left there.
-        fs::remove_file(part)
-            .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
-            .map_err(|error| at(part, &format!("is in the way: {error}")))?;
-    }
+    clear(key_part)?;
     copy(storage, part, key_part, progress)?;
     let synced = || {
         File::open(part)?.sync_all()?;
@@ -68,16 +73,36 @@ pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) ->
         fs::rename(key_part, &key_file)?;
         fs::rename(part, file)?;
         File::open(folder_of(file))?.sync_all()?;
-        fs::metadata(file).map(|file| file.len())
+        held.metadata().map(|file| file.len())
     };
-    synced().map_err(|error: std::io::Error| at(file, &format!("cannot be written: {error}")))
+    let bytes = synced().map_err(|error: std::io::Error| at(file, &format!("cannot be written: {error}")))?;
+    Ok(Made { bytes, open_to_others: files::open_to_others(&key_file) })
+}
+
+/// Makes the file that becomes the copy, and keeps other backups from it until it is closed.
+fn take(part: &Path) -> Result<File> {
+    let another = || at(part, "is being written: another backup to this file is under way");
+    let is_held = |file: &File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    if File::open(part).is_ok_and(|left| is_held(&left)) {
+        return Err(another());
+    }
+    clear(part)?;
+    let file = write_new(part, b"")?;
+    // A medium that knows no locks keeps nobody away.
+    if is_held(&file) { Err(another()) } else { Ok(file) }
+}
+
+/// Removes what a backup that was cut off left there.
+fn clear(part: &Path) -> Result<()> {
+    fs::remove_file(part)
+        .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        .map_err(|error| at(part, &format!("is in the way: {error}")))
 }
 
 fn copy(storage: &Storage, part: &Path, key_part: &Path, mut progress: impl FnMut(Progress)) -> Result<()> {
     let source = open::existing(storage)?;
     let failed = |error: rusqlite::Error| at(part, &format!("cannot be made: {error}"));
     let keys = view(&source, &storage.key_file)?;
-    drop(write_new(part, b"")?);
     write_new(key_part, keys.as_bytes())?.sync_all().map_err(|error| at(key_part, &error.to_string()))?;
     let mut copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     {
@@ -92,7 +117,7 @@ fn copy(storage: &Storage, part: &Path, key_part: &Path, mut progress: impl FnMu
     progress(Progress::Checking);
     // One file, without a log beside it.
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
-    check(&copy, &KeyRing::read(key_part)?).map_err(|problem| {
+    check(&copy, &KeyRing::parse(key_part, &keys)?).map_err(|problem| {
         at(&storage.path, &format!("was copied, but the copy is no good and was removed: {problem}"))
     })?;
     copy.close().map_err(|(_, error)| failed(error))

@@ -1,5 +1,7 @@
 //! Between SQLite's words and ours: errors, and the types that columns hold.
 
+use std::time::Duration;
+
 use rusqlite::{ErrorCode, Row, types::Type};
 
 use crate::{
@@ -51,6 +53,11 @@ pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp>
 /// A moment that may be absent.
 pub(super) fn moment_if(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
+}
+
+/// A time in a column, in milliseconds.
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// One of the names that a CHECK allows.

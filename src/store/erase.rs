@@ -5,7 +5,7 @@ use rusqlite::OptionalExtension;
 
 use super::{
     Tx, View, audit,
-    retention::{self, SLICE},
+    retention::{self, ANSWERS, SLICE, slice},
     retries, tallies,
 };
 use crate::{
@@ -174,9 +174,9 @@ pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<Step> {
     let Erasure { account, endpoint, event, scanned, .. } = erasure;
     let mut rows = view.conn.prepare_cached("SELECT min(key) FROM endpoint WHERE account = ? AND key < ?")?;
     if let Some(endpoint) = rows.query_row((account, endpoint), |row| row.get::<_, Option<EndpointKey>>(0))? {
-        let mut rows =
-            view.conn.prepare_cached("SELECT key FROM delivery WHERE endpoint = ? ORDER BY key DESC LIMIT ?")?;
-        let keys: Vec<_> = rows.query_map((endpoint, SLICE), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let sql = format!("SELECT key, {ANSWERS} FROM delivery WHERE endpoint = ? ORDER BY key DESC LIMIT ?");
+        let mut rows = view.conn.prepare_cached(&sql)?;
+        let keys = slice(&mut rows, (endpoint, SLICE))?;
         return Ok(if keys.is_empty() { Step::Endpoint(endpoint) } else { Step::Deliveries(keys) });
     }
     if scanned + 1 >= *event {
@@ -184,11 +184,11 @@ pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<Step> {
         return Ok(if entries.is_empty() { Step::Name } else { Step::Entries(entries) });
     }
     let until = (scanned + LOOKED_AT).min(event - 1);
-    let mut rows =
-        view.conn.prepare_cached("SELECT key FROM event WHERE key > ? AND key <= ? AND account = ? LIMIT ?")?;
-    let keys: Vec<EventKey> =
-        rows.query_map((scanned, until, account, SLICE), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let scanned = keys.last().filter(|_| keys.len() == SLICE).copied().unwrap_or(until);
+    let mut rows = view.conn.prepare_cached(
+        "SELECT key, octet_length(body) FROM event WHERE key > ? AND key <= ? AND account = ? ORDER BY key LIMIT ?",
+    )?;
+    let keys: Vec<EventKey> = slice(&mut rows, (scanned, until, account, SLICE))?;
+    let scanned = keys.last().copied().unwrap_or(until);
     Ok(Step::Events(keys, scanned))
 }
 

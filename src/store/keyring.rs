@@ -60,6 +60,15 @@ impl KeyRing {
         Ok(Self { path: path.to_owned(), keys: RwLock::new(Keys::read(path)?) })
     }
 
+    /// Takes the text of a key file that was read before, whoever may read the file.
+    ///
+    /// # Errors
+    /// A text that holds anything but keys.
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
+        let keys = Keys::parse(path, text, file_of(path).unwrap_or_default())?;
+        Ok(Self { path: path.to_owned(), keys: RwLock::new(keys) })
+    }
+
     /// Makes a key file with one new key, readable by its owner only, on disk before this returns.
     ///
     /// # Errors
@@ -163,6 +172,10 @@ impl Keys {
         if let Some(wide) = files::open_to_others(path) {
             return Err(unusable(path, &wide));
         }
+        Self::parse(path, &text, file)
+    }
+
+    fn parse(path: &Path, text: &str, file: FileStamp) -> Result<Self> {
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let wrong = || unusable(path, "a line is not '<id 0-255> <64 hexadecimal digits>'");
         let ring = lines.map(|line| parse_key(line).ok_or_else(wrong)).collect::<Result<Vec<_>>>()?;

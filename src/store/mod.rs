@@ -41,7 +41,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::writer::Write;
 pub use self::{
-    backup::{Progress, backup},
+    backup::{Made, Progress, backup},
     handover::{Change, News, Room, SMALL_BODY},
     keyring::{KeyRing, random},
     open::{check, open},

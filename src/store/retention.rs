@@ -7,11 +7,16 @@
 
 use std::time::Duration;
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Params, Statement, types::FromSql};
 
-use super::{Tx, View, alerts, convert, endpoints, following};
+use super::{
+    Tx, View, alerts,
+    convert::{self, millis},
+    endpoints, following,
+};
 use crate::{
     domain::{
+        alert::NOTICE,
         delivery::DeliveryKey,
         endpoint::{EndpointKey, EndpointState},
         event::EventKey,
@@ -22,6 +27,8 @@ use crate::{
 
 /// Rows that one transaction removes: for so long may nobody else write.
 pub(super) const SLICE: usize = 100;
+/// Bytes of bodies and answers that one transaction overwrites; one row may have more.
+const SLICE_BYTES: usize = 1 << 20;
 /// So much of the time between two services counts at most: by so much may a clock that was set meanwhile age anything.
 const LONGEST_STOP: Duration = Duration::from_secs(12 * 3600);
 /// So many pages are kept free for what comes next, however small the file is: 4 MiB.
@@ -106,11 +113,28 @@ pub fn deliveries(view: &View<'_>, spent: Spent, from: DeliveryKey, to: Delivery
         Spent::Ended => "'delivered', 'exhausted', 'cancelled'",
     };
     let mut rows = view.conn.prepare_cached(&format!(
-        "SELECT key FROM delivery WHERE key >= ? AND key < ? AND state IN ({states})
+        "SELECT key, {ANSWERS} FROM delivery WHERE key >= ? AND key < ? AND state IN ({states})
            AND NOT EXISTS (SELECT 1 FROM delivery replay WHERE replay.replay_of = delivery.key)
          ORDER BY key LIMIT ?"
     ))?;
-    Ok(rows.query_map((from, to, SLICE), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    slice(&mut rows, (from, to, SLICE))
+}
+
+/// Bytes of the answers to a delivery.
+pub(super) const ANSWERS: &str =
+    "(SELECT ifnull(sum(octet_length(response)), 0) FROM attempt WHERE attempt.delivery = delivery.key)";
+
+/// Keys, each with the bytes of its row, as far as one transaction goes.
+pub(super) fn slice<K: FromSql>(rows: &mut Statement<'_>, parameters: impl Params) -> Result<Vec<K>> {
+    let (mut keys, mut bytes, mut rows) = (Vec::new(), 0, rows.query(parameters)?);
+    while let Some(row) = rows.next()? {
+        bytes += row.get::<_, usize>(1)?;
+        if bytes > SLICE_BYTES && !keys.is_empty() {
+            break;
+        }
+        keys.push(row.get(0)?);
+    }
+    Ok(keys)
 }
 
 /// Removes deliveries with their attempts, but those that have been replayed meanwhile. Says how many.
@@ -135,11 +159,11 @@ pub fn remove_deliveries(tx: &Tx<'_>, keys: &[DeliveryKey]) -> Result<usize> {
 /// Faults of the database only.
 pub fn events(view: &View<'_>, from: EventKey, to: EventKey) -> Result<Vec<EventKey>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT key FROM event WHERE key >= ? AND key < ?
+        "SELECT key, octet_length(body) FROM event WHERE key >= ? AND key < ?
            AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.key)
          ORDER BY key LIMIT ?",
     )?;
-    Ok(rows.query_map((from, to, SLICE), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    slice(&mut rows, (from, to, SLICE))
 }
 
 /// Removes events, but those of which there is a delivery. Says how many.
@@ -168,12 +192,18 @@ pub fn suspended(view: &View<'_>) -> Result<Vec<EndpointKey>> {
     Ok(rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Cancels the next slice of what is held for a suspended endpoint and has a smaller key. Says how many.
+/// Cancels the next slice of what is held for a suspended endpoint and has a smaller key, as far as its account was told of
+/// that seven days ago, when the database has been served for so long: the settings may have been others then. Says how many.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey) -> Result<usize> {
-    following::expire(tx, endpoint, before, SLICE)
+pub fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, lived: Duration) -> Result<usize> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT milestone.delivery + 1 FROM alert JOIN milestone USING (lived)
+         WHERE endpoint = ? AND kind = 'expiring' AND lived <= ? ORDER BY lived DESC LIMIT 1",
+    )?;
+    let told = rows.query_row((endpoint, millis(lived) - millis(NOTICE)), |row| row.get(0)).optional()?;
+    told.map_or(Ok(0), |told: DeliveryKey| following::expire(tx, endpoint, before.min(told), SLICE))
 }
 
 /// What is held for an endpoint and will expire.
@@ -210,10 +240,10 @@ pub fn expiring(view: &View<'_>, before: DeliveryKey) -> Result<Vec<Expiring>> {
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn tell_expiring(tx: &Tx<'_>, expiring: Expiring) -> Result<()> {
+pub fn tell_expiring(tx: &Tx<'_>, expiring: Expiring, lived: Duration) -> Result<()> {
     let Expiring { endpoint, held, oldest } = expiring;
     if endpoints::state(tx, endpoint)? == EndpointState::Suspended {
-        alerts::expiring(tx, endpoint, held, oldest)?;
+        alerts::expiring(tx, endpoint, held, oldest, lived)?;
     }
     Ok(())
 }
@@ -291,6 +321,60 @@ pub fn remove_endpoints(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
     Ok(())
 }
 
+/// What is remembered of what is over, by table and condition. Nothing else needs it.
+const MEMORIES: [(&str, &str); 3] = [
+    (
+        "alert",
+        "created_at <= ?1 AND NOT EXISTS (SELECT 1 FROM telling WHERE telling.alert = alert.key AND due_at IS NOT NULL)",
+    ),
+    ("retry", "ended_at <= ?1"),
+    ("token", "revoked_at <= ?1"),
+];
+
+/// An alert, a retry run or a token: which of the three tables, and its key.
+pub type Memory = (usize, i64);
+
+/// The moment before which what is over was so for such a time, both by how long the database has been served and by the wall
+/// clock; `None` if there is none yet.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn past(view: &View<'_>, now: Timestamp, lived: Duration, age: Duration) -> Result<Option<Timestamp>> {
+    let Some(then) = lived.checked_sub(age) else { return Ok(None) };
+    let mut rows = view.conn.prepare_cached("SELECT at FROM milestone WHERE lived <= ? ORDER BY lived DESC LIMIT 1")?;
+    let at = rows.query_row([millis(then)], |row| convert::moment(row, "at")).optional()?;
+    Ok(at.map(|at| at.min(now - age)))
+}
+
+/// The alerts that were told or given up, the retry runs that have ended and the tokens that were revoked by then.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn memories(view: &View<'_>, past: Timestamp) -> Result<Vec<Memory>> {
+    let mut found = Vec::new();
+    for (place, (table, over)) in MEMORIES.iter().enumerate() {
+        let mut rows = view.conn.prepare_cached(&format!("SELECT key FROM {table} WHERE {over}"))?;
+        let mut rows = rows.query([past.millis()])?;
+        while let Some(row) = rows.next()? {
+            found.push((place, row.get(0)?));
+        }
+    }
+    Ok(found)
+}
+
+/// Removes these, unless another has the key by now.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn forget(tx: &Tx<'_>, past: Timestamp, memories: &[Memory]) -> Result<()> {
+    for (place, key) in memories {
+        let (table, over) = MEMORIES[*place];
+        let sql = format!("DELETE FROM {table} WHERE {over} AND key = ?2");
+        tx.conn.prepare_cached(&sql)?.execute((past.millis(), key))?;
+    }
+    Ok(())
+}
+
 /// How many pages of the file are free beyond the reserve for what comes next: a tenth of the file, and 4 MiB at least.
 ///
 /// # Errors
@@ -314,11 +398,7 @@ pub fn shrink(tx: &Tx<'_>, most: u64) -> Result<()> {
 }
 
 /// Keys, as many at a time as one transaction takes.
-pub fn slices(keys: Vec<EndpointKey>) -> impl Iterator<Item = Vec<EndpointKey>> {
+pub fn slices<K>(keys: Vec<K>) -> impl Iterator<Item = Vec<K>> {
     let mut keys = keys.into_iter();
     std::iter::from_fn(move || Some(keys.by_ref().take(SLICE).collect()).filter(|slice: &Vec<_>| !slice.is_empty()))
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -191,6 +191,35 @@ pub fn page(
     Ok((found, looked.last(conn)?))
 }
 
+/// The newest delivery there is, of whomever.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn newest(view: &View<'_>) -> Result<DeliveryKey> {
+    let mut rows = view.conn.prepare_cached("SELECT ifnull(max(key), 0) FROM delivery")?;
+    Ok(rows.query_row([], |row| row.get(0))?)
+}
+
+/// Those that fit among the next [`LOOKED_AT`] after this one, oldest first, and the last that was looked at.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<Listed>, DeliveryKey)> {
+    let sql = "SELECT key FROM delivery NOT INDEXED WHERE key > ? ORDER BY key LIMIT ?";
+    let mut rows = view.conn.prepare_cached(sql)?;
+    let keys: Vec<DeliveryKey> =
+        rows.query_map((than, LOOKED_AT), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok((again(view, range, &keys)?, keys.last().copied().unwrap_or(than)))
+}
+
+/// Those of these that are there and fit.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec<Listed>> {
+    keys.iter().filter_map(|key| range.listed(view.conn, *key).transpose()).collect()
+}
+
 /// One delivery.
 ///
 /// # Errors

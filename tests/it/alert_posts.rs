@@ -103,6 +103,27 @@ fn a_post_that_fails_is_tried_on_the_schedule_of_mails_under_the_same_id() {
 }
 
 #[test]
+fn a_warning_that_could_not_be_posted_is_dropped_when_the_suspension_comes() {
+    let own = Receiver::new();
+    own.always(Reply::status(500));
+    let world = world_that_posts_to(&own.url(), |_| {});
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(500));
+    let coop = world.coop();
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    for wait in ["0s", "30s", "5m", "30m"] {
+        advance(&world, wait);
+    }
+    assert_eq!(look::<i64>(&world, "due_at IS NOT NULL", "kind = 'warning' AND channel = 'webhook'"), 1);
+    advance(&world, "2h");
+    assert_eq!(look::<i64>(&world, "dropped_at", "kind = 'warning' AND channel = 'webhook'"), world.now().millis());
+    own.always(Reply::status(200));
+    advance(&world, "1h");
+    assert_eq!(own.last().json()["type"], "webhook.suspended");
+}
+
+#[test]
 fn who_answers_that_it_is_gone_gets_no_further_post() {
     let own = Receiver::new();
     own.always(Reply::status(410));

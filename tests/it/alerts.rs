@@ -243,17 +243,19 @@ fn held_deliveries_that_will_be_cancelled_are_told_of_once_in_seven_days() {
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
     coop.publish("dds.filed", json!({}));
     world.settle();
-    let expiring = || world.block_on(world.db().write(|tx| alerts::expiring(tx, 1, 1, START))).expect("written");
-    assert!(expiring());
-    assert!(!expiring(), "it was told already");
+    let expiring = |day: u64| {
+        let lived = Duration::from_secs(day * 86_400);
+        world.block_on(world.db().write(move |tx| alerts::expiring(tx, 1, 1, START, lived))).expect("written")
+    };
+    assert!(expiring(0));
+    assert!(!expiring(6), "it was told already");
     told(&world);
     let mail = mailbox.wait_for(1).remove(0);
     assert!(mail.header("Subject").ends_with("has deliveries that will be cancelled"));
     for part in ["1 delivery is held", "From 2026-04-27T11:55:00Z on", "oldest         2026-04-20T11:55:00Z", "PATCH"] {
         assert!(mail.text().contains(part), "'{part}' is not in: {}", mail.text());
     }
-    advance(&world, "168h");
-    assert!(expiring(), "seven days later there are others");
+    assert!(expiring(7), "seven days later there are others");
     told(&world);
     assert_eq!(mailbox.mails().len(), 2);
 }
@@ -302,6 +304,44 @@ fn when_the_clock_is_set_back_an_alert_waits_no_longer_for_it() {
     let mut mailbox = back();
     advance(&world, "5s");
     assert_eq!(mailbox.mails().len(), 1);
+}
+
+#[test]
+fn setting_the_clock_makes_no_warning_older() {
+    let world = World::new();
+    let (_receiver, coop, webhook) = failing(&world);
+    coop.publish("dds.filed", json!({}));
+    for by in [0, 2, -2] {
+        world.clock.step(Timestamp::from_millis(world.now().millis() + by * 86_400_000));
+        world.block_on(world.db().write(ngoma::store::probe)).expect("it notices");
+        for status in ["SUSPENDED", "ACTIVE"] {
+            coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": status })).expect(200);
+        }
+        for wait in ["0s", "30s", "5m"] {
+            advance(&world, wait);
+        }
+        assert_eq!(warnings(&world), 1, "within a day, {by} days");
+    }
+}
+
+#[test]
+fn a_warning_that_was_dropped_before_the_log_had_told_it_goes_no_other_way() {
+    let mut world = World::new();
+    let (_receiver, coop, _) = failing(&world);
+    coop.publish("dds.filed", json!({}));
+    for wait in ["0s", "30s", "5m"] {
+        advance(&world, wait);
+    }
+    let alert = world.block_on(world.db().read(|view| alerts::list(view, &ALL, None, 1))).expect("a list").remove(0).0;
+    world.stop();
+    let file = rusqlite::Connection::open(world.database()).expect("the file");
+    file.execute("UPDATE telling SET told_at = NULL, dropped_at = 1", []).expect("dropped");
+    world.start();
+    let which = (alert.key, alert.id);
+    let told = world.db().write(move |tx| alerts::told(tx, which, Channel::Log, &[Channel::Mail]));
+    world.block_on(told).expect("noted");
+    assert_eq!(look::<i64>(&world, "count(*)", "channel = 'log' AND told_at IS NOT NULL"), 1);
+    assert_eq!(look::<i64>(&world, "count(*)", "channel = 'mail'"), 0);
 }
 
 /// A database as version 1 of the schema had it, with the accounts, tokens and webhooks of this one.

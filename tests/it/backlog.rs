@@ -5,14 +5,15 @@ use std::{fs, path::Path, sync::Arc};
 use ngoma::{
     clock::{Clock, ManualClock},
     domain::endpoint::SuspendedReason,
-    store::{self, endpoints, queue},
+    store::{self, endpoints, erase, queue},
 };
 use rusqlite::Connection;
 use serde_json::json;
 
 use crate::{
     receiver::{PATIENCE, Receiver, Reply},
-    world::{START, World},
+    retention::{age, look},
+    world::{COOP, START, World},
 };
 
 /// More than is changed in one transaction, several times.
@@ -150,4 +151,43 @@ fn what_has_yet_to_follow_is_held_for_all_that_can_be_seen() {
     let conn = Connection::open(world.database()).expect("the file");
     assert!((1..MANY).contains(&count(&conn, "state = 'pending'")), "a part has followed");
     assert_eq!(runtime.block_on(db.read(|view| endpoints::held(view, 1))), Ok(MANY as u64));
+}
+
+#[test]
+fn many_bytes_go_in_small_steps_too_by_age_and_by_erasing() {
+    /// Bodies of 256 KiB, and twenty answers of 4 KiB to each.
+    const LARGE: &str = "
+        WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 60)
+          INSERT INTO event (id, account, kind, body, accepted_at)
+          SELECT randomblob(16), 1, 'k', hex(zeroblob(131072)), 0 FROM n;
+        INSERT INTO delivery (id, event, endpoint, state, attempts, tries, created_at)
+          SELECT randomblob(16), key, 1, 'delivered', 20, 20, 0 FROM event WHERE kind = 'k';
+        WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 20)
+          INSERT INTO attempt (delivery, number, started_at, duration_ms, status, response)
+          SELECT key, value, 0, 7, 200, zeroblob(4096) FROM n, delivery WHERE created_at = 0;
+        PRAGMA wal_checkpoint(TRUNCATE);";
+    for by_age in [true, false] {
+        let mut world = World::new();
+        let receiver = Receiver::new();
+        world.coop().webhook(&receiver.url(), &["*"], "s");
+        world.stop();
+        Connection::open(world.database()).expect("the file").execute_batch(LARGE).expect("many bytes");
+        world.start();
+        world.coop().publish("batch.exported", json!({}));
+        world.settle();
+        age(&world, "1h");
+        // As long as it reads, the log is not begun anew.
+        let reader = Connection::open(world.database()).expect("the file");
+        reader.execute_batch("BEGIN; SELECT count(*) FROM account;").expect("a view");
+        if by_age {
+            age(&world, "30d");
+        } else {
+            world.block_on(world.db().write(|tx| erase::begin(tx, COOP))).expect("begun");
+            age(&world, "1h");
+        }
+        let left: i64 = look(&world, "SELECT count(*) FROM event WHERE kind = 'k'");
+        let largest = largest(&world.folder().join("ngoma.db-wal"));
+        assert_eq!(left, 0, "by age: {by_age}");
+        assert!((100..3 * PAGES).contains(&largest), "the largest transaction wrote {largest} pages, by age: {by_age}");
+    }
 }

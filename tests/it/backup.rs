@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::{
     program::{finish, run},
+    readme::blocks,
     receiver::{Receiver, Reply, lock},
     site::{SECRET, Site, event_of, publish},
     world::Client,
@@ -234,5 +235,71 @@ fn a_backup_has_the_key_of_its_secrets_however_often_the_key_is_rotated_meanwhil
         publish(&server.coop(), "after").expect("the server answers").expect(202);
         receiver.wait_for(posts + 30);
         server.stop();
+    }
+}
+
+#[test]
+fn two_backups_to_one_file_do_not_take_each_others_away() {
+    let site = Site::new();
+    let part = site.folder().join("copy.db.part");
+    fs::write(&part, "of another that is at work").expect("written");
+    let held = fs::File::open(&part).expect("it is there");
+    held.lock().expect("held");
+    assert!(refused(&site, "copy.db").contains("another backup"));
+    assert_eq!(fs::read(&part).expect("it is there"), b"of another that is at work");
+    drop(held);
+    back_up(&site, "copy.db");
+    assert_eq!(names(site.folder()), ["copy.db", "copy.db.key"]);
+}
+
+#[test]
+fn a_medium_that_keeps_no_modes_takes_a_backup_with_a_warning() {
+    let site = Site::new();
+    // So much that it takes a while.
+    let conn = rusqlite::Connection::open(site.database()).expect("the file");
+    conn.execute(
+        "INSERT INTO event (id, account, kind, body, accepted_at) VALUES (randomblob(16), 1, 'k', hex(zeroblob(16000000)), 0)",
+        [],
+    )
+    .expect("much");
+    drop(conn);
+    let (part, stop) = (site.folder().join("copy.db.key.part"), Arc::<AtomicBool>::default());
+    let stopped = Arc::clone(&stop);
+    // No such medium is at hand: somebody gives the key's copy the mode that it would have there, at once.
+    let medium = thread::spawn(move || {
+        while !stopped.load(Ordering::SeqCst) && fs::set_permissions(&part, fs::Permissions::from_mode(0o755)).is_err()
+        {
+        }
+    });
+    let (code, out, err) = finish(&mut site.command_of(&["backup", "copy.db"]));
+    stop.store(true, Ordering::SeqCst);
+    medium.join().expect("no panic");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("are made and checked") && err.contains("copy.db.key: others may use it"), "{out}{err}");
+}
+
+#[test]
+fn what_the_readme_restores_belongs_to_whom_its_folder_belongs() {
+    let site = Site::new();
+    back_up(&site, "ngoma-2026-04-20.db");
+    let lib = site.folder().join("lib");
+    fs::create_dir(&lib).expect("a folder");
+    for name in ["ngoma-2026-04-20.db", "ngoma-2026-04-20.db.key"] {
+        fs::rename(site.folder().join(name), lib.join(name)).expect("moved");
+    }
+    for name in ["ngoma.db", "ngoma.key"] {
+        fs::write(lib.join(name), "lost").expect("written");
+    }
+    // Whoever may, as root: an installation's folder is another user's.
+    let _ = std::os::unix::fs::chown(&lib, Some(65534), Some(65534));
+    let blocks = blocks("sh");
+    let block = blocks.iter().find(|block| block.contains("mkdir before")).expect("it is told");
+    let restore: Vec<&str> = block.lines().filter(|line| !line.starts_with("ngoma ")).collect();
+    let mut bash = std::process::Command::new("bash");
+    let (code, _, err) = finish(bash.args(["-euc", &restore.join("\n")]).current_dir(&lib));
+    assert_eq!(code, 0, "{err}");
+    let owner = |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid())).expect("it is there");
+    for name in ["ngoma.db", "ngoma.key"] {
+        assert_eq!(owner(&lib.join(name)), owner(&lib), "{name}");
     }
 }

@@ -176,7 +176,11 @@ impl Crowded {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/hook", address(&self.socket))
+        format!("http://{}/hook", self.address())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        address(&self.socket)
     }
 }
 

@@ -11,6 +11,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use ngoma::{
     config::Config,
     domain::{
+        account::check_email,
         delivery::retry_after,
         endpoint::{EventFilter, TargetUrl},
         ids::{DeliveryId, EndpointId, EventId, RequestId, TokenId},
@@ -344,4 +345,52 @@ proptest! {
         let refused = load(&format!("[{key}]\nx = 1")).expect_err("it is unknown");
         prop_assert!(refused.contains(&key), "{refused}");
     }
+}
+
+#[test]
+fn an_alert_address_that_is_taken_is_one_that_mail_can_be_sent_to() {
+    let label = "l".repeat(63);
+    for taken in
+        ["ops@coop.example", "a.b+c@localhost", "o'neil_x@a-b.c", &format!("{}@{label}.example", "n".repeat(64))]
+    {
+        assert_eq!(check_email(taken), Ok(()), "{taken}");
+        assert!(taken.parse::<lettre::Address>().is_ok(), "{taken}");
+    }
+    let long = [
+        format!("{}@coop.example", "n".repeat(65)),
+        format!("a@{label}l.example"),
+        format!("a@{}", [&*label; 4].join(".")),
+    ];
+    for refused in [
+        "",
+        "@",
+        "a",
+        "a@",
+        "@b",
+        "a@b@c",
+        "ops..x@coop.example",
+        "ops@coop..example",
+        ".a@b",
+        "a.@b",
+        "a@.b",
+        "a@b.",
+        "a@-b",
+        "a@b-",
+        "a b@c",
+        "a@b c",
+        "a@b\r\nBcc: c@d",
+        "\"a b\"@c",
+        "a,b@c",
+        "<a@b>",
+        "jos\u{e9}@b",
+        "a@b_c",
+    ]
+    .into_iter()
+    .chain(long.iter().map(String::as_str))
+    {
+        assert!(check_email(refused).is_err(), "{refused}");
+    }
+    proptest!(|(text in "[a-z.!#'@\\-_+ \"0-9]{1,20}(@[a-z.\\-0-9]{1,20})?")| {
+        prop_assert!(check_email(&text).is_err() || text.parse::<lettre::Address>().is_ok(), "{}", text);
+    });
 }

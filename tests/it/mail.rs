@@ -1,11 +1,16 @@
 //! Alerts by mail, through a real mail server: what they say, and that each arrives once, whatever happens to either side.
 
-use std::process::Command;
+use std::{process::Command, sync::Arc, time::Duration};
 
-use ngoma::{config::Secret, store::alerts};
+use ngoma::{
+    config::Secret,
+    engine,
+    store::{alerts, erase},
+};
 use serde_json::json;
 
 use crate::{
+    beast::Crowded,
     mailbox::{Mail, Mailbox, advance, look, told, world_with},
     receiver::{Receiver, Reply},
     world::{COOP, Client, Holder, OTHER_COOP, START, World},
@@ -242,10 +247,7 @@ fn a_mail_server_that_hangs_keeps_nothing_else_waiting() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
     mailbox.order("hang");
-    let mut world = world_with(&mailbox.url(), |wish| {
-        // Longer than any story waits.
-        wish.config.delivery.timeout = std::time::Duration::from_secs(60);
-    });
+    let mut world = world_with(&mailbox.url(), |_| {});
     let _suspended = suspend(&world);
     mailbox.wait_for_tries(1);
     let receiver = Receiver::new();
@@ -264,17 +266,95 @@ fn a_mail_server_that_hangs_keeps_nothing_else_waiting() {
 fn a_mail_that_takes_too_long_is_tried_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
-    mailbox.order("hang");
-    let world = world_with(&mailbox.url(), |wish| {
-        wish.config.delivery.timeout = std::time::Duration::from_millis(500);
+    mailbox.order("swallow");
+    let world = world_with(&mailbox.url(), |_| {});
+    let _suspended = suspend(&world);
+    mailbox.wait_for(1);
+    advance(&world, "5m");
+    let error: String = look(&world, "last_error", "channel = 'mail'");
+    assert!(error.ends_with("did not take it within 5m"), "{error}");
+    mailbox.order("take");
+    advance(&world, "5s");
+    let mails = mailbox.mails();
+    assert_eq!(mails.len(), 2);
+    assert_eq!(mails[0].header("Message-ID"), mails[1].header("Message-ID"));
+}
+
+#[test]
+fn a_mail_server_may_take_its_time_over_a_mail_and_gets_it_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    mailbox.order("slow");
+    let world = world_with(&mailbox.url(), |_| {});
+    let _suspended = suspend(&world);
+    mailbox.wait_for(1);
+    world.move_clock(Duration::from_secs(240));
+    mailbox.order("take");
+    told(&world);
+    assert_eq!(look::<Option<String>>(&world, "last_error", "channel = 'mail'"), None);
+    advance(&world, "2h");
+    assert_eq!((mailbox.tries(), mailbox.mails().len()), (1, 1));
+}
+
+#[test]
+fn when_an_address_of_the_mail_server_answers_nobody_the_next_one_is_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    let (hole, own) = (Crowded::new(), ([127, 0, 0, 1], mailbox.port).into());
+    let addresses = vec![hole.address(), own];
+    let world = world_with("smtp://mail.coop.example", |wish| {
+        wish.look_up = Arc::new(move |name, port| {
+            assert_eq!((name, port), ("mail.coop.example", 25));
+            Ok(addresses.clone())
+        });
     });
     let _suspended = suspend(&world);
     told(&world);
-    let error: String = look(&world, "last_error", "channel = 'mail'");
-    assert!(error.ends_with("did not take it within 1s 500ms"), "{error}");
-    mailbox.order("take");
-    advance(&world, "5s");
     assert_eq!(mailbox.mails().len(), 1);
+}
+
+#[test]
+fn what_could_not_be_mailed_waits_while_mail_is_turned_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mailbox = Mailbox::within(folder.path());
+    let mut world = world_with(&mailbox.url(), |_| {});
+    let back = mailbox.go_down();
+    let _suspended = suspend(&world);
+    told(&world);
+    world.stop();
+    let url = std::mem::replace(&mut world.config.alerts.smtp_url, Secret::from(String::new()));
+    world.start();
+    advance(&world, "240h");
+    world.stop();
+    world.config.alerts.smtp_url = url;
+    let mut mailbox = back();
+    world.start();
+    told(&world);
+    assert_eq!(mailbox.mails().len(), 1);
+}
+
+#[test]
+fn an_alert_in_the_place_of_an_erased_one_is_not_taken_for_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    mailbox.order("slow");
+    let world = world_with(&mailbox.url(), |_| {});
+    let _suspended = suspend(&world);
+    mailbox.wait_for(1);
+    world.block_on(world.db().write(|tx| erase::begin(tx, COOP))).expect("erased");
+    world.account("asilichain", "COOP-3", Some("third@coop.example"));
+    let coop = world.client(&world.token_for(Holder::Account("COOP-3".to_owned()), "webhooks,events"));
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(410));
+    coop.post("/webhooks", json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": "COOP-3" })).expect(201);
+    coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
+    world.settle();
+    let key: i64 = look(&world, "min(alert.key)", "channel = 'log'");
+    assert_eq!(key, 1, "the key of the one that was erased");
+    while look::<i64>(&world, "count(*)", "channel = 'mail'") == 0 {}
+    mailbox.order("take");
+    let mails = mailbox.wait_for(2);
+    assert_eq!(mails[1].get("to"), &json!(["third@coop.example"]));
 }
 
 #[test]
@@ -294,8 +374,8 @@ fn an_address_that_would_break_a_header_is_never_written_into_one() {
     let error: String = look(&world, "last_error", "channel = 'mail'");
     assert!(error.contains("is no address"), "{error}");
     assert_eq!(mailbox.tries(), 0);
-    let test = world.block_on(world.alerts().send_test_mail("ops@coop.example\r\nBcc: all@coop.example"));
-    assert!(test.is_err());
+    let test = engine::alerts::send_test_mail(&world.config, "ops@coop.example\r\nBcc: all@coop.example");
+    assert!(world.block_on(test).is_err());
     assert_eq!(mailbox.tries(), 0);
 }
 
@@ -313,24 +393,4 @@ fn an_account_without_an_address_gets_no_mail() {
     told(&world);
     assert_eq!((look::<i64>(&world, "count(*)", "told_at IS NOT NULL AND channel = 'log'"), mailbox.tries()), (1, 0));
     assert_eq!(look::<i64>(&world, "count(*)", "true"), 1, "by no other way");
-}
-
-#[test]
-fn a_test_mail_says_that_mail_works_or_why_not() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    let world = world_with(&mailbox.url(), |_| {});
-    let test = |world: &World| world.block_on(world.alerts().send_test_mail("me@coop.example"));
-    test(&world).expect("it is sent");
-    let mail = mailbox.mails().remove(0);
-    assert_eq!(
-        (mail.get("to"), mail.header("Subject")),
-        (&json!(["me@coop.example"]), "[Ngoma] a test: alerts arrive here")
-    );
-    mailbox.order("say 550 no such user");
-    let refusal = test(&world).expect_err("it is refused").to_string();
-    assert!(refusal.contains("550") && refusal.contains("no such user"), "{refusal}");
-    let without = world_with("", |wish| wish.config.alerts.smtp_url = Secret::from(String::new()));
-    let refusal = test(&without).expect_err("there is no server").to_string();
-    assert!(refusal.contains("alerts.smtp_url is empty"), "{refusal}");
 }

@@ -1,10 +1,16 @@
 //! Looking and mending from the command line: with and without a server on the file.
 
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
+use ngoma::clock::Stopwatch;
 use serde_json::{Value, json};
 
 use crate::{
-    program::{Running, ngoma, run},
-    receiver::{Receiver, Reply},
+    program::{Running, finish, ngoma, run},
+    receiver::{PATIENCE, Receiver, Reply},
     world::{COOP, World},
 };
 
@@ -141,4 +147,51 @@ fn what_matches_is_counted_first_and_retried_when_yes_is_said() {
     receiver.wait_for(6);
     world.settle();
     assert_eq!(out(&world, &["deliveries", "--status", "delivered"]).lines().count(), 3);
+}
+
+#[test]
+fn what_is_printed_as_it_comes_ends_when_nobody_reads_it() {
+    let world = world();
+    let receiver = Receiver::new();
+    let coop = world.coop();
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    let mut follow =
+        ngoma(world.folder(), &["deliveries", "--follow"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(follow.stdout.take().expect("piped")).lines();
+    assert!(lines.next().expect("a line").expect("text").contains("dds.filed"));
+    drop(lines);
+    let begun = Stopwatch::start();
+    let ended = loop {
+        coop.publish("loan.repaid", json!({}));
+        if let Some(status) = follow.try_wait().expect("it is ours") {
+            break Some(status);
+        }
+        if begun.elapsed() > PATIENCE {
+            let _ = follow.kill();
+            break None;
+        }
+    };
+    assert!(ended.is_some_and(|status| status.success()), "it goes on for nobody");
+}
+
+#[test]
+fn a_retry_that_could_send_nothing_again_has_failed() {
+    let world = world();
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(410));
+    let coop = world.coop();
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    // A webhook that is suspended by its own failure takes no retry.
+    let mut retry = ngoma(world.folder(), &["retry", "--all", "--yes"]);
+    let retrying = std::thread::spawn(move || finish(&mut retry));
+    while !retrying.is_finished() {
+        world.advance("1s");
+    }
+    let (code, out, err) = retrying.join().expect("no panic");
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("nothing was sent again: 1 skipped"), "{err}");
 }

@@ -17,10 +17,15 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     // Every failure that has used half of its tries asks for the last warning; each way of telling asks for what is due.
     (
         "alerts.rs",
-        "SELECT 1 FROM alert",
+        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning'",
         &[
             "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=? AND created_at>? AND created_at<?)",
         ],
+    ),
+    (
+        "alerts.rs",
+        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'expiring'",
+        &["SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)"],
     ),
     (
         "alerts.rs",
@@ -60,7 +65,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "retention.rs",
-        "SELECT key FROM event WHERE key >= ?",
+        "SELECT key, octet_length(body) FROM event WHERE key >= ?",
         &[
             "SEARCH event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
             "CORRELATED SCALAR SUBQUERY 1",
@@ -166,11 +171,14 @@ fn what_has_grown_old_is_found_by_key_and_what_refers_to_it_by_index() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
-    let spent = statement("retention.rs", "SELECT key FROM delivery WHERE key >= ?");
-    let spent = plan(&conn, &spent.replace("{states}", "'delivered'"));
+    let spent = statement("retention.rs", "SELECT key, {ANSWERS} FROM delivery WHERE key >= ?");
+    let answers = statement("retention.rs", "(SELECT ifnull(sum(octet_length(response))");
+    let spent = plan(&conn, &spent.replace("{states}", "'delivered'").replace("{ANSWERS}", &answers));
     assert_eq!(spent[0], "SEARCH delivery USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
-    assert!(spent[2].contains("INDEX delivery_replay (replay_of=?)"), "{spent:#?}");
-    assert_eq!(spent.len(), 3, "nothing is sorted: {spent:#?}");
+    for found in ["SEARCH attempt USING PRIMARY KEY (delivery=?)", "INDEX delivery_replay (replay_of=?)"] {
+        assert_eq!(spent.iter().filter(|line| line.contains(found)).count(), 1, "{spent:#?}");
+    }
+    assert_eq!(spent.len(), 5, "nothing is sorted: {spent:#?}");
     let expire = plan(&conn, &statement("following.rs", "UPDATE delivery SET state = 'cancelled'"));
     let found = "SEARCH delivery USING COVERING INDEX delivery_held (endpoint=? AND rowid<?)";
     assert!(expire.contains(&found.to_owned()), "{expire:#?}");

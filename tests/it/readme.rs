@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
+use ngoma::domain::alert::Kind;
+
 use crate::program::{Running, finish, ngoma, word_after};
 
 /// The README's blocks of this language.
@@ -181,4 +183,13 @@ fn whoever_follows_the_readme_from_a_fresh_folder_sees_what_it_says() {
     ] {
         assert!(reader.done.iter().any(|done| done.contains(part)), "{part} is not in the README any more");
     }
+}
+
+#[test]
+fn the_table_of_alerts_tells_of_every_kind() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    let table =
+        readme.split_once("| alert | what it means |").expect("it is there").1.split_once("\n\n").expect("it ends").0;
+    let kinds: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(kinds, Kind::ALL.map(Kind::name));
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -114,6 +115,13 @@ fn long_work_shows_how_far_it_is_on_a_terminal_only() {
     };
     let shown = on_a_terminal("check");
     assert!(shown.contains("looking through ngoma.db") && shown.contains("ngoma.db ok"), "{shown}");
+    let large = "INSERT INTO event (id, account, kind, body, accepted_at)
+                 VALUES (randomblob(16), 1, 'k', hex(zeroblob(4000000)), 0)";
+    rusqlite::Connection::open(folder.path().join("ngoma.db")).expect("the file").execute(large, []).expect("written");
+    let shown = on_a_terminal("backup copy.db");
+    for part in ["copied 5", "copied; looking through it", "copy.db.key are made"] {
+        assert!(shown.contains(part), "{shown}");
+    }
     let shown = on_a_terminal("key rotate");
     assert!(shown.contains("every secret is encrypted with a new key"), "{shown}");
 }
@@ -150,14 +158,51 @@ fn a_start_tells_in_one_block_what_it_will_do() {
         &[
             ("NGOMA_LIMITS__REQUESTS_PER_MINUTE", "0"),
             ("NGOMA_ALERTS__SMTP_URL", "smtps://coop:pass-word@mail.coop.example"),
-            ("NGOMA_ALERTS__WEBHOOK_URL", "https://127.0.0.1:9/alerts?key=query-word"),
+            ("NGOMA_ALERTS__WEBHOOK_URL", "https://127.0.0.1:9/path-word?key=query-word"),
             ("NGOMA_ALERTS__WEBHOOK_SECRET", "signing-word"),
         ],
         true,
     );
     assert_eq!(block[7], "egress     https:// and http://, to public addresses, 127.0.0.0/8, ::1/128");
     assert!(block[6].contains("any number of management requests"), "{block:?}");
-    let places = "in this log, at warn; mail by mail.coop.example:465; POST to https://127.0.0.1:9/alerts";
+    let places = "in this log, at warn; mail by mail.coop.example:465; POST to https://127.0.0.1:9";
     assert_eq!(block.last().map(String::as_str), Some(format!("alerts     {places}").as_str()));
     assert!(!block.concat().contains("word"), "{block:?}");
+}
+
+#[test]
+fn what_cannot_be_printed_is_an_error_unless_nobody_reads_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(folder.path(), &["account", "create", "--profile", "asg", "--id", "X"]);
+    let token = ["token", "create", "--account", "X", "--scope", "events", "--json"];
+    for command in [&token[..], &["openapi"], &["completions", "bash"], &["account", "list"]] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("a disk without room");
+        let output = ngoma(folder.path(), command).stdout(full).output().expect("it runs");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        assert!(err.contains("ngoma: standard output cannot be written"), "{command:?}: {err}");
+        let mut unread = ngoma(folder.path(), command).stdout(Stdio::piped()).spawn().expect("it starts");
+        drop(unread.stdout.take());
+        assert_eq!(unread.wait().expect("it ends").code(), Some(0), "{command:?}");
+    }
+}
+
+#[test]
+fn a_start_and_a_check_warn_of_a_secret_that_all_can_read_and_of_mails_that_lead_nowhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    let warnings = |public_url: &str, mode: u32| {
+        let settings =
+            format!("[server]\npublic_url = \"{public_url}\"\n[alerts]\nsmtp_url = \"smtp://127.0.0.1:9\"\n");
+        fs::write(&file, settings).expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("set");
+        let mut server = Running::start(&mut ngoma(folder.path(), &["serve", "--listen", "127.0.0.1:0"]));
+        server.line_with("alerts");
+        let log = server.log();
+        let checked = run(folder.path(), &["check"]).1;
+        let of = |part: &str| (log.matches(part).count(), checked.matches(part).count());
+        [of("config.toml holds a secret and everybody may read it: chmod o-r"), of("server.public_url is empty")]
+    };
+    assert_eq!(warnings("", 0o644), [(1, 1), (1, 1)]);
+    assert_eq!(warnings("https://hooks.coop.example", 0o640), [(0, 0), (0, 0)]);
 }

@@ -10,6 +10,7 @@ are lines of stdin, each answered by one line:
     hang            never answer a mail                             -> ok
     swallow         keep the mail, and then never say yes           -> ok
     close           break the connection at the mail                -> ok
+    slow            keep the mail, say yes when the next order comes -> ok
     mails N         wait until N mails are kept                     -> all of them
     tries N         wait until N connections said EHLO or broke     -> how many did
 
@@ -89,12 +90,14 @@ class Handler:
         if behaviour == "close":
             server.transport.abort()
             return "421 gone"
-        if behaviour in ("take", "swallow"):
+        if behaviour in ("take", "swallow", "slow"):
             with changed:
                 keep(session, envelope)
                 changed.notify_all()
         if behaviour in ("hang", "swallow"):
             await asyncio.Event().wait()
+        while behaviour == "slow":
+            await asyncio.sleep(0.01)
         return "250 taken"
 
 

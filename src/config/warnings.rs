@@ -1,0 +1,41 @@
+//! Settings that can be used, and yet are not as they should be.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use figment::{Figment, Source};
+
+use super::{Config, SECRETS};
+
+/// What everybody may do with a file.
+const READ_BY_ALL: u32 = 0o004;
+
+/// The file that holds a secret and can be read by everybody, if there is one.
+pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
+    let given = SECRETS.iter().filter(|key| figment.extract_inner::<String>(key).is_ok_and(|text| !text.is_empty()));
+    let mut files = given.filter_map(|key| match &figment.find_metadata(key)?.source {
+        Some(Source::File(path)) => Some(path.clone()),
+        _ => None,
+    });
+    let by_all = |path: &Path| path.metadata().is_ok_and(|file| file.permissions().mode() & READ_BY_ALL != 0);
+    files.find(|path| by_all(path))
+}
+
+impl Config {
+    /// What is not as it should be, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let exposed = self.exposed.as_ref().map(|path| {
+            let path = path.display();
+            format!("{path} holds a secret and everybody may read it: chmod o-r {path}, or give it by the environment")
+        });
+        let unreachable = (!self.alerts.smtp_url.is_empty() && self.server.public_url.is_empty()).then(|| {
+            format!(
+                "alerts are mailed, but server.public_url is empty: the lines in a mail will name http://{}",
+                self.server.listen
+            )
+        });
+        exposed.into_iter().chain(unreachable).collect()
+    }
+}
