@@ -6,6 +6,7 @@ mod auth;
 mod body;
 pub mod connections;
 mod contract;
+mod dialect;
 mod head;
 mod health;
 mod pages;
@@ -13,6 +14,7 @@ mod places;
 mod problem;
 mod quota;
 mod refused;
+mod ui;
 
 use std::{
     future::Future,
@@ -37,6 +39,7 @@ use self::{
     pages::Page,
     problem::Problem,
     quota::Spent,
+    ui::Dashboard,
 };
 use crate::{
     clock::SharedClock,
@@ -187,10 +190,13 @@ pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> +
         .data(MaxBody(config.server.max_body_bytes))
         .data(config.asilichain.clone())
         .data(deps.clone());
+    let dialects =
+        vec![asilichain::dialect(&config.asilichain, &config.delivery), asg::dialect(&config.asg, &config.delivery)];
+    let dashboard = Arc::new(Dashboard::new(deps.clone(), dialects));
     let limits = Arc::new(deps.limits);
     routes.around(move |routes, mut request: Request| {
         let (pages, now) = (Arc::clone(&pages), deps.clock.now());
-        let limits = Arc::clone(&limits);
+        let (limits, dashboard) = (Arc::clone(&limits), Arc::clone(&dashboard));
         async move {
             let request_id = RequestId::mint(now).to_string();
             let path = request.uri().path().to_owned();
@@ -202,6 +208,7 @@ pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> +
             let answer = match (head::check(&request, &limits), page) {
                 (Err(refused), _) => Err(refused),
                 (Ok(()), Some((_, page))) => page.call(request).await,
+                (Ok(()), None) if ui::is_at(&path) => Ok(dashboard.answer(request, &request_id).await),
                 (Ok(()), None) => routes.call(request).await.map(IntoResponse::into_response),
             };
             let response = match answer {

@@ -8,6 +8,7 @@ pub mod excerpt;
 pub mod ids;
 pub mod json;
 pub mod profile;
+pub mod session;
 pub mod signature;
 pub mod timestamp;
 pub mod token;

@@ -14,6 +14,7 @@ mod handover;
 mod keyring;
 mod open;
 pub mod queue;
+pub mod sessions;
 mod steps;
 mod targets;
 pub mod tokens;

@@ -15,10 +15,13 @@ use self::wire::{Failure, FailureDetail};
 pub(super) use self::{
     events::Routes as EventRoutes, examples::SUPPLEMENT, webhooks::Routes as WebhookRoutes, wire::Payloads,
 };
-use super::{problem::Problem, refused::Shape};
+use super::{dialect::Dialect, problem::Problem, refused::Shape};
 use crate::{
     config,
-    domain::profile::{Profile, RetryPolicy, WhenExhausted},
+    domain::{
+        excerpt::excerpt,
+        profile::{Profile, RetryPolicy, WhenExhausted},
+    },
     error::{Conflict, Error, Invalid, Missing},
 };
 
@@ -43,6 +46,24 @@ pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Pr
         },
         when_exhausted: WhenExhausted::Suspend(resume_by),
         envelope: envelope::finish,
+    }
+}
+
+/// What the doors need that serve every vendor.
+pub(super) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery) -> Dialect {
+    let api_version = settings.api_version.clone();
+    Dialect {
+        profile: profile(settings, delivery),
+        title: "AsiliChain",
+        kinds: catalogue::names().collect(),
+        sample: Box::new(move |kind, now| {
+            let unknown = || {
+                let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(kind));
+                Error::invalid(Invalid::UnknownEvent, message)
+            };
+            let entry = catalogue::find(kind).ok_or_else(unknown)?;
+            Ok(envelope::stored(entry.name, &api_version, &now.to_string(), entry.sample))
+        }),
     }
 }
 

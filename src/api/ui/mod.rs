@@ -1,0 +1,235 @@
+//! The dashboard: pages for people, made on the server. They do what the API does, by the same verbs, within the same walls.
+//!
+//! Nothing is loaded from elsewhere and nothing stands in a page that runs or styles: the policy of every answer forbids it.
+
+mod fields;
+mod frame;
+mod session;
+mod words;
+
+use std::{io::Write, sync::Arc};
+
+use askama::Template;
+use flate2::{Compression, write::GzEncoder};
+use poem::{
+    Endpoint, EndpointExt, Request, Response, Result, Route,
+    endpoint::BoxEndpoint,
+    get,
+    http::{HeaderValue, Method, StatusCode, header},
+    post,
+};
+
+use self::{
+    fields::Fields,
+    frame::{Assets, Frame},
+    session::Visit,
+};
+use super::{Deps, dialect::Dialect, problem::Problem, quota::Quota};
+use crate::{
+    domain::{
+        ids::EndpointId,
+        token::{Caller, Scope, Walls},
+    },
+    error::{Error, Missing},
+};
+
+/// What a page may load and where its forms may go: this server alone.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Pages shorter than this are sent as they are.
+const WORTH_COMPRESSING: usize = 1024;
+
+/// What the pages need.
+#[derive(Clone)]
+pub(super) struct Door(Arc<Parts>);
+
+/// What every page shares.
+pub(super) struct Parts {
+    deps: Deps,
+    dialects: Vec<Dialect>,
+    assets: Assets,
+    quota: Quota,
+}
+
+impl std::ops::Deref for Door {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The dashboard, as an endpoint that answers every request below `/ui`.
+pub(super) struct Dashboard {
+    door: Door,
+    routes: BoxEndpoint<'static>,
+}
+
+/// Whether a path is the dashboard's.
+pub(super) fn is_at(path: &str) -> bool {
+    path == "/ui" || path.starts_with("/ui/")
+}
+
+impl Dashboard {
+    /// The dashboard of these vendors.
+    pub(super) fn new(deps: Deps, dialects: Vec<Dialect>) -> Self {
+        let quota = Quota::per_minute(deps.limits.requests_per_minute);
+        let door = Door(Arc::new(Parts { deps, dialects, assets: Assets::new(), quota }));
+        let routes = Route::new()
+            .at("/ui/sign-in", get(session::sign_in).post(session::enter))
+            .at("/ui/sign-out", post(session::sign_out));
+        Self { routes: routes.data(door.clone()).map_to_response().boxed(), door }
+    }
+
+    /// Answers a request: every refusal is a page too.
+    pub(super) async fn answer(&self, request: Request, request_id: &str) -> Response {
+        let zipped = request.header("accept-encoding").is_some_and(|takes| takes.contains("gzip"));
+        if let Some(file) = self.door.assets.at(request.uri().path()) {
+            let sent = file.call(request).await;
+            return sealed(sent.unwrap_or_else(|error| refusal(&self.door, None, &error, request_id)));
+        }
+        let visit = Visit::of(&request, &self.door);
+        let response = match visit {
+            Ok(visit) => match self.admit(request, visit.clone()).await {
+                Ok(response) => response,
+                Err(error) => refusal(&self.door, visit.as_ref(), &error, request_id),
+            },
+            Err(error) => refusal(&self.door, None, &error.into(), request_id),
+        };
+        let mut response = sealed(response);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if zipped { compressed(response).await } else { response }
+    }
+
+    /// Lets in whoever is signed in, and whoever comes to sign in.
+    async fn admit(&self, mut request: Request, visit: Option<Visit>) -> Result<Response> {
+        let open = request.uri().path() == "/ui/sign-in";
+        match &visit {
+            None if !open => return Ok(session::to_sign_in(&request)),
+            Some(visit) => session::spend(&self.door.quota, visit.caller.token)?,
+            None => {}
+        }
+        if request.method() == Method::POST {
+            let (whole, mut body) = request.split();
+            let fields = Fields::read(&whole, &mut body).await?;
+            if let Some(visit) = visit.as_ref().filter(|_| !open) {
+                visit.check_form(&whole, &fields)?;
+            }
+            request = whole;
+            request.set_data(fields);
+        }
+        if let Some(visit) = visit {
+            request.set_data(visit);
+        }
+        self.routes.call(request).await
+    }
+}
+
+impl Parts {
+    /// The vendor of this profile.
+    fn dialect(&self, profile: &str) -> Result<&Dialect, Error> {
+        let found = self.dialects.iter().find(|dialect| dialect.profile.name == profile);
+        found.ok_or_else(|| Error::Internal(format!("no profile '{profile}'")))
+    }
+
+    /// What a caller may see with this scope: walls for each profile that it reaches.
+    fn sight(&self, caller: &Caller, scope: Scope) -> Result<Vec<Walls>, Error> {
+        let walls = || self.dialects.iter().map(|dialect| caller.walls(dialect.profile.name, scope));
+        let seen: Vec<Walls> = walls().filter_map(Result::ok).collect();
+        if caller.scopes.allow(scope) && !seen.is_empty() {
+            return Ok(seen);
+        }
+        let message = format!("this token lacks the scope '{}': sign in with one that has it", scope.name());
+        Err(Error::Forbidden(message))
+    }
+
+    /// The vendor, the walls and the id of a webhook that a path names as it is written on the wire.
+    fn webhook(&self, caller: &Caller, written: &str) -> Result<(&Dialect, Walls, EndpointId), Error> {
+        let named = |dialect: &Dialect| EndpointId::from_wire(dialect.profile.endpoint_prefix, written);
+        let found = self.dialects.iter().find_map(|dialect| named(dialect).map(|id| (dialect, id)));
+        let (dialect, id) = found.ok_or(Error::NotFound(Missing::Webhook))?;
+        // A foreign thing is not there: another vendor's too.
+        let sight = self.sight(caller, Scope::Webhooks)?;
+        let walls = sight.into_iter().find(|walls| walls.profile == dialect.profile.name);
+        Ok((dialect, walls.ok_or(Error::NotFound(Missing::Webhook))?, id))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html", config = "src/api/ui/askama.toml")]
+struct Refusal<'a> {
+    frame: Frame<'a>,
+    title: &'static str,
+    message: String,
+}
+
+#[derive(Template)]
+#[template(path = "closed.html", config = "src/api/ui/askama.toml")]
+struct Closed<'a> {
+    assets: &'a Assets,
+    title: &'static str,
+    message: String,
+}
+
+/// A page that says what is in the way, and what to do.
+fn refusal(door: &Door, visit: Option<&Visit>, error: &poem::Error, request_id: &str) -> Response {
+    let problem = Problem::of(error);
+    if let Some(Error::Internal(reason)) = &problem.error {
+        tracing::error!(request.id = request_id, reason, "a page failed by our fault");
+    }
+    let title = match problem.status {
+        StatusCode::FORBIDDEN => "Not with this token",
+        StatusCode::NOT_FOUND => "Not here",
+        StatusCode::TOO_MANY_REQUESTS => "A moment, please",
+        StatusCode::SERVICE_UNAVAILABLE => "Not right now",
+        status if status.is_server_error() => "Something went wrong",
+        _ => "That cannot be done",
+    };
+    let mut message = problem.message;
+    if problem.status.is_server_error() {
+        message = format!("{message} ({request_id})");
+    }
+    let made = match visit {
+        Some(visit) => frame::page(&Refusal { frame: Frame::new(door, visit, ""), title, message }),
+        None => frame::page(&Closed { assets: &door.assets, title, message }),
+    };
+    let mut response = made.unwrap_or_default();
+    response.set_status(problem.status);
+    response
+}
+
+/// An answer with the headers that keep others out of it.
+fn sealed(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        // Not 'no-referrer': then a browser would not say where a form comes from.
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A page in gzip. Other sites cannot make a browser ask for one with its cookie, so its length tells them nothing.
+async fn compressed(mut response: Response) -> Response {
+    let text = response.take_body().into_bytes().await.unwrap_or_default();
+    let zip = || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&text)?;
+        encoder.finish()
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    match zip() {
+        Ok(zipped) if text.len() >= WORTH_COMPRESSING => {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.set_body(zipped);
+        }
+        _ => response.set_body(text),
+    }
+    response
+}
