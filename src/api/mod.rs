@@ -7,8 +7,11 @@ mod body;
 pub mod connections;
 mod contract;
 mod dialect;
+mod failure;
 mod head;
 mod health;
+mod history;
+mod operator;
 mod pages;
 mod places;
 mod problem;
@@ -48,6 +51,7 @@ use crate::{
         delivery::Attempt,
         endpoint::TargetUrl,
         ids::{DeliveryId, RequestId},
+        profile::Profiles,
         signature::SigningSecret,
     },
     error::{Error, Result},
@@ -72,6 +76,8 @@ pub struct Deps {
     pub vet: Vet,
     /// The way to send a test delivery.
     pub send_test: SendTest,
+    /// Every vendor that is served.
+    pub profiles: Profiles,
     /// How long a former secret signs too.
     pub secret_overlap: Duration,
     /// What one client may take.
@@ -122,6 +128,9 @@ enum Tag {
     /// Webhooks for the 15 events of AsiliChain. Errors: `{"error": {"code", "message", "request_id"}}`.
     #[oai(rename = "AsiliChain")]
     AsiliChain,
+    /// For whoever runs the server: all accounts, what is under way, what failed, and who changed what. Needs a token with
+    /// the scope `operator`. Errors: `{"error": {"code", "message", "request_id"}}`.
+    Operator,
     /// For whoever watches the server.
     Health,
 }
@@ -135,10 +144,11 @@ published schedule that survives restarts, and suspends what stays dead until so
 **Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
 headers. Deliveries are at least once: handle each `webhook-id` once.";
 
-type Routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+type Routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes, operator::Routes);
 
 fn service() -> OpenApiService<Routes, Payloads> {
-    let routes = (health::Routes::default(), asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let (webhooks, events) = (asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let routes = (health::Routes::default(), asg::Routes, webhooks, events, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .license(LicenseObject::new("MIT").identifier("MIT"))
@@ -166,7 +176,7 @@ impl Webhook for Payloads {
 /// # Errors
 /// Only for a fault in the code that makes it.
 pub fn contract() -> Result<String> {
-    let supplements = [health::SUPPLEMENT, asg::SUPPLEMENT, asilichain::SUPPLEMENT];
+    let supplements = [health::SUPPLEMENT, asg::SUPPLEMENT, asilichain::SUPPLEMENT, operator::SUPPLEMENT];
     let document = contract::publish(&service().spec(), &supplements);
     let text = document.and_then(|document| serde_json::to_string_pretty(&document));
     text.map(|text| text + "\n").map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
@@ -233,8 +243,13 @@ fn refuse(path: &str, request_id: &str, error: &poem::Error) -> Response {
     if let Some(Error::Internal(reason)) = &problem.error {
         tracing::error!(request.id = request_id, reason, "a request failed by our fault");
     }
-    let mut response =
-        if path.starts_with("/v1/") { asg::shape(&problem) } else { asilichain::shape(&problem, request_id) };
+    let mut response = if path.starts_with("/v1/") {
+        asg::shape(&problem)
+    } else if path.starts_with("/operator/") {
+        failure::shape(&problem, request_id)
+    } else {
+        asilichain::shape(&problem, request_id)
+    };
     let headers = response.headers_mut();
     match problem.status {
         StatusCode::UNAUTHORIZED => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),

@@ -4,24 +4,26 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, convert, queue};
+use super::{Tx, View, audit, convert, endpoints, queue};
 use crate::{
     domain::{
+        audit::Action,
         delivery::{Attempt, Delivery, DeliveryKey, State},
         endpoint::{Endpoint, EndpointState},
         event::EventKey,
         ids::{DeliveryId, EndpointId, EventId},
+        token::Walls,
     },
     error::{Conflict, Error, Missing, Result},
 };
 
-const COLUMNS: &str = "
+pub(super) const COLUMNS: &str = "
     SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, o.id AS original,
            a.status AS last_status, a.failure AS last_failure
     FROM delivery d";
 
 /// The last recorded attempt is the one under way less one, or the last.
-const JOINS: &str = "
+pub(super) const JOINS: &str = "
     JOIN event e ON e.key = d.event
     JOIN endpoint p ON p.key = d.endpoint
     LEFT JOIN delivery o ON o.key = d.replay_of
@@ -92,13 +94,18 @@ pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize)
 }
 
 /// The index that holds the deliveries of a state, if there is one from which they come in the order they were made.
-fn index_of(state: State) -> Option<&'static str> {
+pub(super) fn index_of(state: State) -> Option<&'static str> {
     match state {
         State::Exhausted => Some("delivery_exhausted"),
         State::Held => Some("delivery_held"),
         State::Claimed => Some("delivery_claimed"),
         State::Pending | State::Delivered | State::Cancelled => None,
     }
+}
+
+/// The same, if it holds them endpoint by endpoint.
+pub(super) fn index_by_endpoint(state: State) -> Option<&'static str> {
+    index_of(state).filter(|_| state != State::Claimed)
 }
 
 /// Every delivery of an event, in the order they were made.
@@ -161,10 +168,58 @@ pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delive
         ));
     }
     let replay = queue::enqueue(tx, event, endpoint.key, endpoint.state, Some(key))?;
+    let (subject, note) = (id.to_string(), format!("as {replay}"));
+    audit::of_account(tx, Action::DeliveryReplayed, &endpoint.account_id, &subject, Some(&note))?;
     find_in(tx.conn, endpoint, replay)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+/// The endpoint of a delivery, within these walls.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such delivery within them.
+pub fn endpoint_of(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<Endpoint> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT endpoint.id FROM delivery JOIN endpoint ON endpoint.key = delivery.endpoint WHERE delivery.id = ?",
+    )?;
+    let endpoint = rows.query_row([id.to_bytes()], |row| row.get(0).map(EndpointId::from_bytes)).optional()?;
+    let endpoint = endpoint.map(|endpoint| endpoints::find(tx, walls, endpoint).ok());
+    endpoint.flatten().ok_or(Error::NotFound(Missing::Delivery))
+}
+
+/// Cancels a delivery that waits, or is held. One that is cancelled already stays so.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls; [`Error::Conflict`] while an attempt is under way, and when it has
+/// come to another end.
+pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
+    let endpoint = endpoint_of(tx, walls, id)?;
+    let delivery = find_in(tx.conn, &endpoint, id)?;
+    match delivery.state {
+        State::Cancelled => Ok(()),
+        State::Pending | State::Held => {
+            queue::cancel(tx, delivery.key)?;
+            audit::of_account(tx, Action::DeliveryCancelled, &endpoint.account_id, &id.to_string(), None)
+        }
+        State::Claimed => Err(Error::conflict(
+            Conflict::UnderWay,
+            "an attempt of this delivery is under way: ask again when it has ended",
+        )),
+        State::Delivered | State::Exhausted => {
+            Err(Error::conflict(Conflict::Ended, "this delivery has come to its end: there is nothing to cancel"))
+        }
+    }
+}
+
+/// The body of an event as it was stored, for its envelope to finish.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such event.
+pub fn body_of(view: &View<'_>, event: EventId) -> Result<String> {
+    let mut rows = view.conn.prepare_cached("SELECT body FROM event WHERE id = ?")?;
+    rows.query_row([event.to_bytes()], |row| row.get(0)).optional()?.ok_or(Error::NotFound(Missing::Event))
+}
+
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     Ok(Delivery {
         key: row.get("key")?,
         id: DeliveryId::from_bytes(row.get("id")?),

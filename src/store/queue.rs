@@ -386,6 +386,13 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     Ok(())
 }
 
+/// Cancels a delivery that is pending or held; any other stays as it is.
+pub(super) fn cancel(tx: &Tx<'_>, key: DeliveryKey) -> Result<()> {
+    let sql = "UPDATE delivery SET state = 'cancelled', due_at = NULL WHERE key = ? AND state IN ('pending', 'held')";
+    tx.conn.prepare_cached(sql)?.execute([key])?;
+    Ok(())
+}
+
 /// The endpoints whose deliveries have yet to follow them: a stop came in between.
 pub(super) fn behind(conn: &Connection) -> rusqlite::Result<BTreeSet<EndpointKey>> {
     let has = |state| format!("EXISTS (SELECT 1 FROM delivery WHERE endpoint = endpoint.key AND state = '{state}')");

@@ -26,10 +26,7 @@ use self::{
 };
 use super::{Deps, dialect::Dialect, problem::Problem, quota::Quota};
 use crate::{
-    domain::{
-        ids::EndpointId,
-        token::{Caller, Scope, Walls},
-    },
+    domain::ids::EndpointId,
     error::{Error, Missing},
 };
 
@@ -131,28 +128,6 @@ impl Parts {
     fn dialect(&self, profile: &str) -> Result<&Dialect, Error> {
         let found = self.dialects.iter().find(|dialect| dialect.profile.name == profile);
         found.ok_or_else(|| Error::Internal(format!("no profile '{profile}'")))
-    }
-
-    /// What a caller may see with this scope: walls for each profile that it reaches.
-    fn sight(&self, caller: &Caller, scope: Scope) -> Result<Vec<Walls>, Error> {
-        let walls = || self.dialects.iter().map(|dialect| caller.walls(dialect.profile.name, scope));
-        let seen: Vec<Walls> = walls().filter_map(Result::ok).collect();
-        if caller.scopes.allow(scope) && !seen.is_empty() {
-            return Ok(seen);
-        }
-        let message = format!("this token lacks the scope '{}': sign in with one that has it", scope.name());
-        Err(Error::Forbidden(message))
-    }
-
-    /// The vendor, the walls and the id of a webhook that a path names as it is written on the wire.
-    fn webhook(&self, caller: &Caller, written: &str) -> Result<(&Dialect, Walls, EndpointId), Error> {
-        let named = |dialect: &Dialect| EndpointId::from_wire(dialect.profile.endpoint_prefix, written);
-        let found = self.dialects.iter().find_map(|dialect| named(dialect).map(|id| (dialect, id)));
-        let (dialect, id) = found.ok_or(Error::NotFound(Missing::Webhook))?;
-        // A foreign thing is not there: another vendor's too.
-        let sight = self.sight(caller, Scope::Webhooks)?;
-        let walls = sight.into_iter().find(|walls| walls.profile == dialect.profile.name);
-        Ok((dialect, walls.ok_or(Error::NotFound(Missing::Webhook))?, id))
     }
 }
 
