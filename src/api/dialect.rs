@@ -3,7 +3,12 @@
 use std::fmt;
 
 use crate::{
-    domain::{endpoint::EventFilter, excerpt::excerpt, profile::Profile, timestamp::Timestamp},
+    domain::{
+        endpoint::EventFilter,
+        excerpt::excerpt,
+        profile::{Profile, WhenExhausted},
+        timestamp::Timestamp,
+    },
     error::{Error, Invalid, Result},
 };
 
@@ -29,6 +34,14 @@ impl fmt::Debug for Dialect {
 }
 
 impl Dialect {
+    /// What happens to an endpoint when a delivery is given up, for people.
+    pub(crate) const fn when_exhausted(&self) -> &'static str {
+        match self.profile.when_exhausted {
+            WhenExhausted::StayActive => "After the last one the delivery is given up; the webhook stays active.",
+            WhenExhausted::Suspend(_) => "After the last one the webhook is suspended, and what comes for it is held.",
+        }
+    }
+
     /// What an endpoint of this filter is tested with: the event that is named, or the first that it wants.
     ///
     /// # Errors

@@ -202,7 +202,7 @@ pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> +
         .data(deps.clone());
     let dialects =
         vec![asilichain::dialect(&config.asilichain, &config.delivery), asg::dialect(&config.asg, &config.delivery)];
-    let dashboard = Arc::new(Dashboard::new(deps.clone(), dialects));
+    let dashboard = Arc::new(Dashboard::new(deps.clone(), dialects, config));
     let limits = Arc::new(deps.limits);
     routes.around(move |routes, mut request: Request| {
         let (pages, now) = (Arc::clone(&pages), deps.clock.now());

@@ -9,9 +9,10 @@ use crate::{
     domain::{
         audit::Action,
         delivery::{Attempt, Delivery, DeliveryKey, State},
-        endpoint::{Endpoint, EndpointState},
+        endpoint::{Endpoint, EndpointKey, EndpointState},
         event::EventKey,
         ids::{DeliveryId, EndpointId, EventId},
+        timestamp::Timestamp,
         token::Walls,
     },
     error::{Conflict, Error, Missing, Result},
@@ -208,6 +209,19 @@ pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
             Err(Error::conflict(Conflict::Ended, "this delivery has come to its end: there is nothing to cancel"))
         }
     }
+}
+
+/// Cancels what is held for an endpoint and was made by then, a part of it at a time; says whether there may be more.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, upto: Timestamp) -> Result<bool> {
+    let (dropped, more) = queue::drop_held(tx, endpoint, upto)?;
+    if dropped > 0 {
+        let note = format!("{dropped} dropped");
+        audit::of_endpoint(tx, Action::HeldDropped, endpoint, Some(&note))?;
+    }
+    Ok(more)
 }
 
 /// The body of an event as it was stored, for its envelope to finish.

@@ -386,6 +386,23 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     Ok(())
 }
 
+/// Cancels what is held for a suspended endpoint and was made by then, a slice of it: how many, and whether there may be more.
+pub(super) fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, upto: Timestamp) -> Result<(usize, bool)> {
+    if endpoints::state(tx, endpoint)? != EndpointState::Suspended {
+        return Ok((0, false));
+    }
+    let mut dropped = 0;
+    for from in [State::Held, State::Pending] {
+        let mut rows = tx.conn.prepare_cached(&format!(
+            "UPDATE delivery SET state = 'cancelled', due_at = NULL
+             WHERE key IN (SELECT key FROM delivery WHERE endpoint = ? AND state = '{}' AND created_at <= ? LIMIT ?)",
+            from.name()
+        ))?;
+        dropped += rows.execute((endpoint, upto.millis(), SLICE - dropped))?;
+    }
+    Ok((dropped, dropped == SLICE))
+}
+
 /// Cancels a delivery that is pending or held; any other stays as it is.
 pub(super) fn cancel(tx: &Tx<'_>, key: DeliveryKey) -> Result<()> {
     let sql = "UPDATE delivery SET state = 'cancelled', due_at = NULL WHERE key = ? AND state IN ('pending', 'held')";

@@ -155,6 +155,17 @@ impl Said {
     }
 }
 
+/// A page that shows something once.
+#[derive(Template)]
+#[template(path = "once.html", config = "src/api/ui/askama.toml")]
+pub(super) struct Once<'a> {
+    pub(super) frame: Frame<'a>,
+    pub(super) title: &'static str,
+    pub(super) about: String,
+    pub(super) secret: Option<String>,
+    pub(super) next: String,
+}
+
 /// A page as an answer.
 pub(super) fn page(template: &impl Template) -> Result<Response> {
     let unmade = |flaw: askama::Error| Error::Internal(format!("a page cannot be made: {flaw}"));

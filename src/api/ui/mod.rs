@@ -2,12 +2,27 @@
 //!
 //! Nothing is loaded from elsewhere and nothing stands in a page that runs or styles: the policy of every answer forbids it.
 
+mod chart;
+mod deliveries;
+mod delivery;
+mod events;
 mod fields;
 mod frame;
+mod overview;
+mod query;
 mod session;
+mod views;
+mod webhook;
+mod webhooks;
 mod words;
 
-use std::{io::Write, sync::Arc};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use askama::Template;
 use flate2::{Compression, write::GzEncoder};
@@ -26,6 +41,7 @@ use self::{
 };
 use super::{Deps, dialect::Dialect, problem::Problem, quota::Quota};
 use crate::{
+    config::Config,
     domain::ids::EndpointId,
     error::{Error, Missing},
 };
@@ -47,6 +63,9 @@ pub(super) struct Parts {
     dialects: Vec<Dialect>,
     assets: Assets,
     quota: Quota,
+    /// The machine's uptime when it began.
+    started: Duration,
+    database: PathBuf,
 }
 
 impl std::ops::Deref for Door {
@@ -70,12 +89,27 @@ pub(super) fn is_at(path: &str) -> bool {
 
 impl Dashboard {
     /// The dashboard of these vendors.
-    pub(super) fn new(deps: Deps, dialects: Vec<Dialect>) -> Self {
+    pub(super) fn new(deps: Deps, dialects: Vec<Dialect>, config: &Config) -> Self {
         let quota = Quota::per_minute(deps.limits.requests_per_minute);
-        let door = Door(Arc::new(Parts { deps, dialects, assets: Assets::new(), quota }));
+        let (started, database) = (deps.clock.uptime(), config.storage.path.clone());
+        let door = Door(Arc::new(Parts { deps, dialects, assets: Assets::new(), quota, started, database }));
         let routes = Route::new()
             .at("/ui/sign-in", get(session::sign_in).post(session::enter))
-            .at("/ui/sign-out", post(session::sign_out));
+            .at("/ui/sign-out", post(session::sign_out))
+            .at("/ui", get(overview::show))
+            .at("/ui/webhooks", get(webhooks::list))
+            .at("/ui/webhooks/new", get(webhooks::form).post(webhooks::register))
+            .at("/ui/webhooks/:id", get(webhook::show))
+            .at("/ui/webhooks/:id/:verb", post(webhook::act))
+            .at("/ui/deliveries", get(deliveries::list))
+            .at("/ui/retry", get(deliveries::ask).post(deliveries::start))
+            .at("/ui/retries", get(deliveries::runs))
+            .at("/ui/retries/:id", get(deliveries::watch))
+            .at("/ui/retries/:id/cancel", post(deliveries::cancel))
+            .at("/ui/events", get(events::list))
+            .at("/ui/events/:id", get(events::show))
+            .at("/ui/deliveries/:id", get(delivery::show))
+            .at("/ui/deliveries/:id/:verb", post(delivery::act));
         Self { routes: routes.data(door.clone()).map_to_response().boxed(), door }
     }
 
@@ -124,10 +158,34 @@ impl Dashboard {
 }
 
 impl Parts {
+    /// How long the server has been running.
+    fn uptime(&self) -> Duration {
+        self.deps.clock.uptime().saturating_sub(self.started)
+    }
+
+    /// What the database takes on the disk, with its log.
+    fn database_bytes(&self) -> u64 {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        let log = PathBuf::from(format!("{}-wal", self.database.display()));
+        size(&self.database) + size(&log)
+    }
+
     /// The vendor of this profile.
     fn dialect(&self, profile: &str) -> Result<&Dialect, Error> {
         let found = self.dialects.iter().find(|dialect| dialect.profile.name == profile);
         found.ok_or_else(|| Error::Internal(format!("no profile '{profile}'")))
+    }
+
+    /// The vendor and the id of a webhook that a path names as it is written on the wire.
+    fn webhook(&self, written: &str) -> Result<(&Dialect, EndpointId), Error> {
+        let named = |dialect: &Dialect| EndpointId::from_wire(dialect.profile.endpoint_prefix, written);
+        let found = self.dialects.iter().find_map(|dialect| named(dialect).map(|id| (dialect, id)));
+        found.ok_or(Error::NotFound(Missing::Webhook))
+    }
+
+    /// The id of an endpoint, as its vendor writes it.
+    fn written(&self, profile: &str, id: EndpointId) -> Result<String, Error> {
+        Ok(id.on_wire(self.dialect(profile)?.profile.endpoint_prefix))
     }
 }
 
