@@ -1,5 +1,7 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
+mod shown;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -12,7 +14,9 @@ use figment::{
     value::Value,
 };
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+pub use self::shown::Setting;
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -21,7 +25,7 @@ pub const DEFAULTS: &str = include_str!("../config.toml");
 const USUAL_FILE: &str = "config.toml";
 
 /// Every setting.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The API server.
@@ -43,7 +47,7 @@ pub struct Config {
 }
 
 /// The API server.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// Address and port.
@@ -53,7 +57,7 @@ pub struct Server {
 }
 
 /// What one client may take.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// API connections at the same time.
@@ -88,7 +92,7 @@ pub struct Limits {
 }
 
 /// The database file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Storage {
     /// The SQLite file.
@@ -100,7 +104,7 @@ pub struct Storage {
 }
 
 /// What a commit waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// For the disk: survives a power cut.
@@ -110,7 +114,7 @@ pub enum Durability {
 }
 
 /// How deliveries are attempted.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// One attempt, from the look-up to the last byte.
@@ -129,7 +133,7 @@ pub struct Delivery {
 }
 
 /// Where deliveries may go.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Egress {
     /// Take `http://` targets.
@@ -143,7 +147,7 @@ pub struct Egress {
 }
 
 /// The ASG Gateway dialect.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asg {
     /// Attempts in all.
@@ -153,7 +157,7 @@ pub struct Asg {
 }
 
 /// The AsiliChain dialect.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AsiliChain {
     /// The wait after each failure.
@@ -163,11 +167,11 @@ pub struct AsiliChain {
 }
 
 /// A duration in a list.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Wait(#[serde(with = "humantime_serde")] pub Duration);
 
 /// What is logged, and how.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// Text or JSON.
@@ -177,7 +181,7 @@ pub struct Log {
 }
 
 /// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.

@@ -2,6 +2,8 @@
 //!
 //! Nothing is loaded from elsewhere and nothing stands in a page that runs or styles: the policy of every answer forbids it.
 
+mod accounts;
+mod audit;
 mod chart;
 mod deliveries;
 mod delivery;
@@ -11,6 +13,7 @@ mod frame;
 mod overview;
 mod query;
 mod session;
+mod system;
 mod views;
 mod webhook;
 mod webhooks;
@@ -41,8 +44,8 @@ use self::{
 };
 use super::{Deps, dialect::Dialect, problem::Problem, quota::Quota};
 use crate::{
-    config::Config,
-    domain::ids::EndpointId,
+    config::{Config, Setting},
+    domain::{excerpt::excerpt, ids::EndpointId},
     error::{Error, Missing},
 };
 
@@ -66,6 +69,7 @@ pub(super) struct Parts {
     /// The machine's uptime when it began.
     started: Duration,
     database: PathBuf,
+    settings: Vec<Setting>,
 }
 
 impl std::ops::Deref for Door {
@@ -92,7 +96,15 @@ impl Dashboard {
     pub(super) fn new(deps: Deps, dialects: Vec<Dialect>, config: &Config) -> Self {
         let quota = Quota::per_minute(deps.limits.requests_per_minute);
         let (started, database) = (deps.clock.uptime(), config.storage.path.clone());
-        let door = Door(Arc::new(Parts { deps, dialects, assets: Assets::new(), quota, started, database }));
+        let door = Door(Arc::new(Parts {
+            deps,
+            dialects,
+            assets: Assets::new(),
+            quota,
+            started,
+            database,
+            settings: config.shown(),
+        }));
         let routes = Route::new()
             .at("/ui/sign-in", get(session::sign_in).post(session::enter))
             .at("/ui/sign-out", post(session::sign_out))
@@ -106,6 +118,11 @@ impl Dashboard {
             .at("/ui/retries", get(deliveries::runs))
             .at("/ui/retries/:id", get(deliveries::watch))
             .at("/ui/retries/:id/cancel", post(deliveries::cancel))
+            .at("/ui/accounts", get(accounts::list).post(accounts::create_account))
+            .at("/ui/tokens", post(accounts::create_token))
+            .at("/ui/tokens/:id/revoke", post(accounts::revoke))
+            .at("/ui/audit", get(audit::list))
+            .at("/ui/system", get(system::show))
             .at("/ui/events", get(events::list))
             .at("/ui/events/:id", get(events::show))
             .at("/ui/deliveries/:id", get(delivery::show))
@@ -174,6 +191,12 @@ impl Parts {
     fn dialect(&self, profile: &str) -> Result<&Dialect, Error> {
         let found = self.dialects.iter().find(|dialect| dialect.profile.name == profile);
         found.ok_or_else(|| Error::Internal(format!("no profile '{profile}'")))
+    }
+
+    /// The vendor that a form names.
+    fn known(&self, profile: &str) -> Result<&Dialect, Error> {
+        let unknown = || Error::request(format!("there is no vendor '{}'", excerpt(profile)));
+        self.dialects.iter().find(|dialect| dialect.profile.name == profile).ok_or_else(unknown)
     }
 
     /// The vendor and the id of a webhook that a path names as it is written on the wire.
