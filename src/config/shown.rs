@@ -62,7 +62,7 @@ fn masked(key: &str, value: &Value) -> String {
             Ok(mut url) if text.contains("://") => {
                 if url.password().is_some() {
                     // A URL without a host has no password either.
-                    drop(url.set_password(Some(MASKED)));
+                    let _ = url.set_password(Some(MASKED));
                 }
                 if url.query().is_some() {
                     url.set_query(Some(MASKED));
