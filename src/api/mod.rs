@@ -179,7 +179,8 @@ pub fn contract() -> Result<String> {
     let supplements = [health::SUPPLEMENT, asg::SUPPLEMENT, asilichain::SUPPLEMENT, operator::SUPPLEMENT];
     let document = contract::publish(&service().spec(), &supplements);
     let text = document.and_then(|document| serde_json::to_string_pretty(&document));
-    text.map(|text| text + "\n").map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
+    text.map(|text| text.replace(operator::A_VENDOR, asilichain::NAME) + "\n")
+        .map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
 }
 
 /// The docs page, which embeds the document that poem-openapi wrote: ours takes its place.

@@ -20,8 +20,7 @@ use crate::{
 
 pub(super) const COLUMNS: &str = "
     SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, o.id AS original,
-           a.status AS last_status, a.failure AS last_failure
-    FROM delivery d";
+           a.status AS last_status, a.failure AS last_failure";
 
 /// The last recorded attempt is the one under way less one, or the last.
 pub(super) const JOINS: &str = "
@@ -81,7 +80,7 @@ pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize)
         }
     }
     let mut rows = view.conn.prepare_cached(&format!(
-        "{COLUMNS} INDEXED BY {index} {JOINS}
+        "{COLUMNS} FROM delivery d INDEXED BY {index} {JOINS}
          WHERE d.endpoint = ?1 AND d.key < ?2 AND d.key >= ?3 {state} AND (?4 IS NULL OR e.kind = ?4)
          ORDER BY d.key DESC LIMIT ?5"
     ))?;
@@ -114,7 +113,8 @@ pub(super) fn index_by_endpoint(state: State) -> Option<&'static str> {
 /// # Errors
 /// Faults of the database only.
 pub fn of_event(view: &View<'_>, event: EventKey) -> Result<Vec<Delivery>> {
-    let mut rows = view.conn.prepare_cached(&format!("{COLUMNS} {JOINS} WHERE d.event = ? ORDER BY d.key"))?;
+    let mut rows =
+        view.conn.prepare_cached(&format!("{COLUMNS} FROM delivery d {JOINS} WHERE d.event = ? ORDER BY d.key"))?;
     Ok(rows.query_map([event], read)?.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -127,7 +127,7 @@ pub fn find(view: &View<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Deli
 }
 
 fn find_in(conn: &Connection, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
-    conn.prepare_cached(&format!("{COLUMNS} {JOINS} WHERE d.id = ? AND d.endpoint = ?"))?
+    conn.prepare_cached(&format!("{COLUMNS} FROM delivery d {JOINS} WHERE d.id = ? AND d.endpoint = ?"))?
         .query_row((id.to_bytes(), endpoint.key), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Delivery))

@@ -11,7 +11,7 @@ mod tokens;
 mod webhooks;
 mod wire;
 
-pub(super) use self::examples::SUPPLEMENT;
+pub(super) use self::examples::{A_VENDOR, SUPPLEMENT};
 use super::{Deps, auth::Authenticated, failure::Failure, refused::Shape};
 use crate::{
     config::Limits,

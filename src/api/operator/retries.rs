@@ -28,6 +28,7 @@ use crate::{
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]
+#[expect(clippy::large_enum_variant, reason = "one lives for the time of an answer")]
 enum Asked {
     /// How many there are, with `dry_run`; nothing is retried.
     #[oai(status = 200)]
