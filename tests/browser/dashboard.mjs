@@ -70,7 +70,7 @@ try {
   check(shop.posts.length === 1, "a delivery arrives, and the open page shows it by itself");
   await look(page, "webhook");
   await page.locator("#live th a").first().click();
-  check((await page.locator("pre").first().textContent()).includes("<script>alert('payload')</script>"), "a payload full of script shows as text");
+  check((await page.locator("section[aria-labelledby=body] pre").first().textContent()).includes("<script>alert('payload')</script>"), "a payload full of script shows as text");
   await page.getByText("The exact bytes").click();
   check((await page.locator("#raw").textContent()) === shop.posts[0].body, "the exact bytes are those that arrived");
   await page.getByText("Send it to a test receiver").click();
