@@ -8,7 +8,7 @@ use super::{Tx, View, audit, convert, endpoints, queue};
 use crate::{
     domain::{
         audit::Action,
-        delivery::{Attempt, Delivery, DeliveryKey, State},
+        delivery::{Attempt, Delivery, DeliveryKey, Failure, State},
         endpoint::{Endpoint, EndpointKey, EndpointState},
         event::EventKey,
         ids::{DeliveryId, EndpointId, EventId},
@@ -149,6 +149,41 @@ pub fn attempts(view: &View<'_>, delivery: DeliveryKey) -> Result<Vec<Attempt>> 
             response: row.get::<_, Option<Vec<u8>>>("response")?.unwrap_or_default(),
             truncated: row.get("truncated")?,
             next_attempt_at: convert::moment_if(row, "next_attempt_at")?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Deliveries whose attempts [`answers`] counts.
+pub const ANSWERS_OF: usize = 1000;
+
+/// How often attempts ended in one way.
+#[derive(Debug)]
+pub struct Answered {
+    /// The class of the failure; `None` for a success.
+    pub failure: Option<Failure>,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// How many attempts.
+    pub attempts: u64,
+}
+
+/// How the attempts of an endpoint's last deliveries ended, the most frequent first.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT failure, status, count(*) AS attempts
+         FROM (SELECT key FROM delivery INDEXED BY delivery_of_endpoint WHERE endpoint = ? ORDER BY key DESC LIMIT ?) AS d
+         CROSS JOIN attempt ON attempt.delivery = d.key
+         GROUP BY failure, status ORDER BY attempts DESC LIMIT 20",
+    )?;
+    let rows = rows.query_map((endpoint, ANSWERS_OF), |row| {
+        Ok(Answered {
+            failure: row.get::<_, Option<String>>("failure")?.map(|text| convert::failure(&text)).transpose()?,
+            status: row.get("status")?,
+            attempts: row.get("attempts")?,
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

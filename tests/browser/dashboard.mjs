@@ -101,7 +101,7 @@ try {
   const panel = page.locator("section", { has: page.locator("#panel") });
   const held = Number((await panel.locator("h2").textContent()).match(/^(\d+) deliver/)[1]);
   check(held >= 2, "the panel says how many deliveries are held");
-  check(await panel.getByText("A delivery failed 3 times").isVisible(), "and what happened");
+  check(await panel.getByText("A delivery failed 3 times.").isVisible(), "and what happened");
   await look(page, "webhook-suspended");
   await page.goto("/ui");
   await page.getByRole("link", { name: shop.url }).first().waitFor();

@@ -4,8 +4,8 @@ use super::words::{Moment, thousands};
 use crate::domain::{tally::Tally, timestamp::Timestamp};
 
 /// The ground of a chart, in units of its own: the page scales it.
-const WIDTH: u64 = 720;
-const HEIGHT: u64 = 150;
+const WIDTH: u64 = 480;
+const HEIGHT: u64 = 140;
 /// Below the bars: the axis and its words.
 const FOOT: u64 = 18;
 /// Above them: the largest number.

@@ -77,9 +77,10 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
         href,
     };
     let tiles = vec![
-        tile("waiting", all.pending, "", "/ui/deliveries?state=pending"),
+        tile("due now", all.due, "", "/ui/deliveries?state=pending"),
         Tile { label: "oldest due", value: oldest, class: "", href: "" },
         tile("in flight", all.in_flight, "", "/ui/deliveries?state=claimed"),
+        tile("retrying", all.pending.saturating_sub(all.due), "warn", "/ui/deliveries?state=pending"),
         tile("held", all.held, "warn", "/ui/deliveries?state=held"),
         tile("given up", all.failed, "bad", "/ui/deliveries?state=exhausted"),
         tile("failed attempts, 24 h", day, "warn", ""),

@@ -66,7 +66,7 @@ pub(super) const fn meaning(failure: Failure) -> &'static str {
 }
 
 /// A failure in few words: `503`, or its class.
-fn short(failure: Option<Failure>, status: Option<u16>) -> String {
+pub(super) fn short(failure: Option<Failure>, status: Option<u16>) -> String {
     match (failure, status) {
         (Some(Failure::Status) | None, Some(status)) => status.to_string(),
         (Some(failure), _) => failure.to_string(),

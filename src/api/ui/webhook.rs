@@ -12,7 +12,7 @@ use super::{
     fields::Fields,
     frame::{self, Frame, Said, go},
     session::Visit,
-    views::{DeliveryRow, WebhookRow, meaning},
+    views::{DeliveryRow, WebhookRow, meaning, short},
     webhooks::wanted,
     words::{self, Moment, count, long_span, took},
 };
@@ -53,6 +53,8 @@ struct Page<'a> {
     kinds: Vec<(&'static str, bool)>,
     week: Chart,
     recent: Vec<DeliveryRow>,
+    answers: Vec<(String, String, &'static str)>,
+    looked_at: usize,
     problem: Option<String>,
 }
 
@@ -61,6 +63,7 @@ struct Suspended {
     what: String,
     held: u64,
     held_words: String,
+    last_error: Option<(String, &'static str)>,
 }
 
 /// One webhook.
@@ -87,9 +90,14 @@ async fn show_with(
         let report = webhooks::find(view, &walls, id, now)?;
         let recent = deliveries::list(view, &report.endpoint, &deliveries::Filter::default(), RECENT)?.deliveries;
         let week = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
-        Ok((report, recent, week))
+        let answers = deliveries::answers(view, report.endpoint.key)?;
+        Ok((report, recent, week, answers))
     });
-    let (report, recent, week) = look.await?;
+    let (report, recent, week, answers) = look.await?;
+    let answers = answers.into_iter().map(|answer| {
+        let often = count(answer.attempts, "attempt", "attempts");
+        (short(answer.failure, answer.status), often, answer.failure.map_or("", meaning))
+    });
     if report.profile != dialect.profile.name {
         return Err(Error::NotFound(Missing::Webhook).into());
     }
@@ -106,11 +114,12 @@ async fn show_with(
         what: match endpoint.suspended_reason.as_deref() {
             Some("paused") => "Somebody paused it.".to_owned(),
             Some("gone") => "It answered 410 Gone: the receiver says that it is there no more.".to_owned(),
-            _ => {
-                let last = report.last_failure.map_or("", |last| meaning(last.failure));
-                format!("A delivery failed {} times, the last because {last}.", policy.max_attempts)
-            }
+            _ => format!("A delivery failed {} times.", policy.max_attempts),
         },
+        last_error: recent.iter().find_map(|delivery| {
+            let failure = delivery.last_failure?;
+            Some((short(Some(failure), delivery.last_status), meaning(failure)))
+        }),
         held: report.held,
         held_words: count(report.held, "delivery is held", "deliveries are held"),
     });
@@ -127,6 +136,8 @@ async fn show_with(
         kinds: dialect.kinds.iter().map(|kind| (*kind, endpoint.events.wants(kind))).collect(),
         week: Chart::new("week", "Deliveries in 7 days", "7 d ago", &week, now),
         recent: recent.iter().map(|delivery| DeliveryRow::new(&frame, delivery)).collect(),
+        answers: answers.collect(),
+        looked_at: deliveries::ANSWERS_OF,
         problem: problem.as_ref().map(ToString::to_string),
         frame,
     })?;
