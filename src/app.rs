@@ -13,7 +13,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::profile::Profiles,
-    engine::{Engine, Guard, LookUp, Pulse, retries, system_look_up},
+    engine::{Engine, Guard, LookUp, Pulse, alerts::Alerts, retries, system_look_up},
     error::{Error, Result},
     store::{self, Db},
 };
@@ -23,10 +23,11 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Every vendor that is served.
 pub fn profiles(config: &Config) -> Profiles {
-    Profiles::new(vec![
+    let profiles = Profiles::new(vec![
         asg::profile(&config.asg, &config.delivery),
         asilichain::profile(&config.asilichain, &config.delivery),
-    ])
+    ]);
+    if config.alerts.warn { profiles } else { profiles.without_warnings() }
 }
 
 /// What lies outside the program and may be another thing in a test: the time, and the look-up of names.
@@ -87,16 +88,28 @@ impl App {
         self.engine.pulse()
     }
 
+    /// Whoever tells alerts.
+    pub fn alerts(&self) -> &Alerts {
+        self.engine.alerts()
+    }
+
     /// Serves until `stop` turns true; then lets what is under way end, ten seconds at most, and writes its outcomes.
     ///
     /// # Errors
     /// When the database fails: a restart recovers.
     pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
         let routes = api::routes(self.deps(), &self.config);
+        let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
         let (engine, engine_stop) = (self.engine, stop.clone());
         let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });
         let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
         drop(tokio::spawn(retries::run(self.db.clone(), clock, poll, stop.clone())));
+        // Should it end unasked, deliveries go on.
+        let mut decided = engine_ended.clone();
+        let (telling, _) = spawn(async move {
+            alerts.run(alerts_stop, asked(&mut decided)).await;
+            Ok(())
+        });
         let (mut server_stop, mut stop) = (stop.clone(), stop);
         let (listener, limits) = (self.listener, self.config.limits);
         let (server, mut server_ended) = spawn(async move {
@@ -109,12 +122,12 @@ impl App {
             () = asked(&mut server_ended) => {}
             reason = self.db.broken() => return Err(Error::Internal(reason)),
         }
-        let cut_off = [engine.abort_handle(), server.abort_handle()];
+        let cut_off = [engine.abort_handle(), server.abort_handle(), telling.abort_handle()];
         if !*stop.borrow() {
-            // One of the two has ended unasked: the other has no reason to go on.
+            // One of the first two has ended unasked: the others have no reason to go on.
             cut_off.iter().for_each(AbortHandle::abort);
         }
-        // Both share the time there is: requests under way are answered, attempts under way end and are written.
+        // All share the time there is: requests under way are answered, attempts and mails under way end and are written.
         let stopped = tokio::time::timeout(GRACE, async {
             let engine = async {
                 let ended = outcome_of(engine).await;
@@ -122,11 +135,11 @@ impl App {
                 drop(self.db.write(store::probe).await);
                 ended
             };
-            let (engine, server) = tokio::join!(engine, outcome_of(server));
-            engine.and(server)
+            let (engine, server, telling) = tokio::join!(engine, outcome_of(server), outcome_of(telling));
+            engine.and(server).and(telling)
         });
         stopped.await.unwrap_or_else(|_| {
-            tracing::warn!("what is still under way is cut off; the next start makes these attempts again");
+            tracing::warn!("what is still under way is cut off; the next start makes it again");
             cut_off.iter().for_each(AbortHandle::abort);
             Ok(())
         })

@@ -3,6 +3,7 @@
 mod shown;
 
 use std::{
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,6 +16,7 @@ use figment::{
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 pub use self::shown::Setting;
 
@@ -23,6 +25,9 @@ pub const DEFAULTS: &str = include_str!("../config.toml");
 
 /// The file that is read when none is named.
 const USUAL_FILE: &str = "config.toml";
+
+/// What no error may show.
+const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.webhook_secret"];
 
 /// Every setting.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -42,6 +47,8 @@ pub struct Config {
     pub asg: Asg,
     /// The AsiliChain dialect.
     pub asilichain: AsiliChain,
+    /// Who is told, and how, when a webhook is in trouble.
+    pub alerts: Alerts,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -52,6 +59,8 @@ pub struct Config {
 pub struct Server {
     /// Address and port.
     pub listen: SocketAddr,
+    /// The address by which people reach it; empty: `listen`.
+    pub public_url: String,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
 }
@@ -164,6 +173,58 @@ pub struct AsiliChain {
     pub waits: Vec<Wait>,
     /// Stated in every body.
     pub api_version: String,
+}
+
+/// Who is told, and how, when a webhook is in trouble.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alerts {
+    /// The mail server, with user name and password; empty: no mail.
+    pub smtp_url: Secret,
+    /// The sender of the mails.
+    pub from: String,
+    /// Warn before a webhook is suspended.
+    pub warn: bool,
+    /// Where each alert is POSTed too; empty: nowhere.
+    pub webhook_url: Secret,
+    /// What those are signed with.
+    pub webhook_secret: Secret,
+}
+
+/// A setting that is never shown, and wiped from memory when it goes. What read it may have kept a copy.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The setting itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// As it is shown.
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(if self.is_empty() { "" } else { "***" })
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// A duration in a list.
@@ -326,6 +387,7 @@ fn explain(figment: &Figment, error: &figment::Error) -> String {
             let named = if key.is_empty() { field } else { &key };
             format!("{named}{source}: there is no such key: expected one of {}", expected.join(", "))
         }
+        _ if SECRETS.contains(&key.as_str()) => format!("{key}{source}: expected a text, in double quotes"),
         kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
         kind => {
             let given = given(figment, &key).map_or_else(String::new, |value| format!(" = \"{value}\""));

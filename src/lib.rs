@@ -29,6 +29,9 @@
 //! an outcome (a value, never an error) and takes the next claim. What an outcome leads to is decided by a pure function,
 //! [`domain::delivery::settle`].
 //!
+//! What a person must be told of it is written in the same transaction, and told aside ([`engine::alerts`]): each way of
+//! telling goes through an outbox of its own, so that no mail server that hangs keeps a delivery waiting.
+//!
 //! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
 //! section of the config, one line in `api/mod.rs` and one in `app.rs`.
 //!
@@ -51,7 +54,7 @@
 //! order of serving), **in hand** (claimed, not begun), **probation** (an endpoint whose last attempt timed out),
 //! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
-//! **signature**, **profile**, **envelope**, **alert**, **retention**, **walls** (what a caller may see).
+//! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **walls** (what a caller may see).
 
 pub mod api;
 pub mod app;

@@ -38,7 +38,7 @@ impl Dialect {
     pub(crate) const fn when_exhausted(&self) -> &'static str {
         match self.profile.when_exhausted {
             WhenExhausted::StayActive => "After the last one the delivery is given up; the webhook stays active.",
-            WhenExhausted::Suspend(_) => "After the last one the webhook is suspended, and what comes for it is held.",
+            WhenExhausted::Suspend => "After the last one the webhook is suspended, and what comes for it is held.",
         }
     }
 

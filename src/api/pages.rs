@@ -29,6 +29,8 @@ pub(super) struct Page {
 struct Ready {
     etag: String,
     gzip: Bytes,
+    /// For the few that take no gzip; made when the first of them asks.
+    plain: OnceLock<Bytes>,
 }
 
 impl Page {
@@ -56,14 +58,16 @@ impl Ready {
         let etag = Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(text)?;
-        Ok(Self { etag: format!("\"{etag}\""), gzip: encoder.finish()?.into() })
+        Ok(Self { etag: format!("\"{etag}\""), gzip: encoder.finish()?.into(), plain: OnceLock::new() })
     }
 
-    /// For the few that take no gzip.
-    fn plain(&self) -> std::io::Result<Vec<u8>> {
+    fn plain(&self) -> std::io::Result<Bytes> {
+        if let Some(plain) = self.plain.get() {
+            return Ok(plain.clone());
+        }
         let mut plain = Vec::new();
         GzDecoder::new(&self.gzip[..]).read_to_end(&mut plain)?;
-        Ok(plain)
+        Ok(self.plain.get_or_init(|| plain.into()).clone())
     }
 }
 

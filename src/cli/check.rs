@@ -2,6 +2,7 @@
 
 use crate::{
     config::Config,
+    engine,
     error::{Error, Result},
     store,
 };
@@ -14,6 +15,7 @@ use crate::{
 pub(super) struct Args {}
 
 pub(super) fn run(_: &Args, config: &Config) -> Result<()> {
+    engine::alerts::check(config)?;
     let path = config.storage.path.display();
     if !config.storage.path.exists() {
         say!("config    ok\ndatabase  {path} is not there yet: 'ngoma serve' makes it");

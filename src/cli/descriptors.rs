@@ -4,8 +4,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// For all but API connections and attempts under way: kept connections, look-ups, tests, the database.
-const FOR_THE_REST: usize = 160;
+/// For all but API connections and attempts under way: 256 kept connections, look-ups, tests, the database.
+const FOR_THE_REST: usize = 352;
 
 /// Has the system give as many as the settings may need. Where it does not, fewer API connections are taken: a delivery
 /// always finds a descriptor.

@@ -220,7 +220,7 @@ pub fn settle(
             let asked = outcome.answer().and_then(|answer| answer.retry_after).unwrap_or_default();
             Settlement::Retry(now + wait.max(asked.min(MAX_RETRY_AFTER)))
         }
-        (None, EndpointState::Active) if matches!(when_exhausted, WhenExhausted::Suspend(_)) => {
+        (None, EndpointState::Active) if when_exhausted == WhenExhausted::Suspend => {
             Settlement::Exhausted(Some(if gone { SuspendedReason::Gone } else { SuspendedReason::Exhausted }))
         }
         (None, _) => Settlement::Exhausted(None),

@@ -1,6 +1,7 @@
 //! The language of the problem, as pure values and functions: no SQL, no sockets, no clock.
 
 pub mod account;
+pub mod alert;
 pub mod audit;
 pub mod delivery;
 pub mod endpoint;
@@ -15,5 +16,6 @@ pub mod selection;
 pub mod session;
 pub mod signature;
 pub mod tally;
+pub mod telling;
 pub mod timestamp;
 pub mod token;

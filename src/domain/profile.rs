@@ -22,6 +22,11 @@ pub struct Profile {
     pub retry: RetryPolicy,
     /// What happens to the endpoint when a delivery is exhausted.
     pub when_exhausted: WhenExhausted,
+    /// From which failed try on, if more are left, its account is warned; and when a delivery is given up without a
+    /// suspension. `None`: never.
+    pub warn_after: Option<u32>,
+    /// What a person may do about an endpoint: `(base of the server's URLs, webhook id on the wire) -> command lines`.
+    pub by_hand: fn(&str, &str) -> ByHand,
     /// Finishes the body.
     pub envelope: Envelope,
 }
@@ -36,6 +41,11 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// Half of the tries, rounded up.
+    pub const fn half(&self) -> u32 {
+        self.max_attempts.div_ceil(2)
+    }
+
     /// The wait after the `tries`-th failed try; `None` when no try is left.
     pub fn wait_after(&self, tries: u32) -> Option<Duration> {
         if tries >= self.max_attempts {
@@ -47,12 +57,33 @@ impl RetryPolicy {
 }
 
 /// What happens to an endpoint when one of its deliveries is exhausted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenExhausted {
     /// It stays active.
     StayActive,
-    /// It is suspended, and its account is told, with the command line that this makes of the webhook id: it resumes.
-    Suspend(fn(&str) -> String),
+    /// It is suspended, and its account is told.
+    Suspend,
+}
+
+/// What a person may do about an endpoint, as shell commands of short lines that can be pasted. The token is `$TOKEN`.
+#[derive(Debug, Clone)]
+pub struct ByHand {
+    /// Look at it.
+    pub look: String,
+    /// Send a test, where the vendor has tests.
+    pub test: Option<String>,
+    /// Make it active again, where the vendor has suspensions.
+    pub resume: Option<String>,
+}
+
+/// A request as a shell command that can be pasted, a part on each line.
+pub fn curl(method: &str, url: &str, body: Option<&str>) -> String {
+    let mut parts =
+        vec![format!("curl -sS -X {method}"), format!("'{url}'"), "-H \"Authorization: Bearer $TOKEN\"".to_owned()];
+    if let Some(body) = body {
+        parts.extend(["-H 'Content-Type: application/json'".to_owned(), format!("-d '{body}'")]);
+    }
+    parts.join(" \\\n  ")
 }
 
 /// Every profile that is served.
@@ -68,6 +99,12 @@ impl Profiles {
     /// The profile of this name.
     pub fn get(&self, name: &str) -> Option<&Profile> {
         self.0.iter().find(|profile| profile.name == name)
+    }
+
+    /// The same without warnings.
+    pub fn without_warnings(mut self) -> Self {
+        self.0.iter_mut().for_each(|profile| profile.warn_after = None);
+        self
     }
 
     /// All of them.

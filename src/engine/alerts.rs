@@ -1,43 +1,379 @@
-//! Tells people what they have to know. Until a mail server is set up, that is the log, at warn, with the addressee.
+//! Tells people what they have to know: in the log, by mail, and by POST to the operator's own webhook.
+//!
+//! Each way goes through its part of the outbox by itself, so that one that hangs keeps no other waiting, and none the
+//! deliveries. An alert is noted as told when the mail server, or the webhook, has said yes: told twice, under the same id,
+//! only if the program dies in between.
 
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::sync::{oneshot, watch};
+use url::Url;
+
+use super::{
+    egress::Guard,
+    mail::{Mail, Mailer},
+    pool::Pool,
+    sender::{Post, Sender},
+};
 use crate::{
-    domain::profile::{Profiles, WhenExhausted},
-    error::Result,
+    clock::SharedClock,
+    config::Config,
+    domain::{
+        alert::{Alert, AlertKey, Channel, Untold, What},
+        delivery::{Failure, Outcome},
+        endpoint::TargetUrl,
+        ids::AlertId,
+        profile::Profiles,
+        signature::SigningSecret,
+        telling::{Telling, in_words, unbroken},
+        timestamp::Timestamp,
+    },
+    error::{Error, Result},
     store::{Db, alerts},
 };
 
 /// The name under which alerts are logged: at warn, whatever the level of the rest.
 pub const ALERT: &str = "ngoma::alert";
 
-/// Tells every alert that nobody was told yet, oldest first. One that fails to be noted as told is told again.
-pub(super) async fn tell(db: &Db, profiles: &Profiles) -> Result<()> {
-    for alert in db.read(alerts::untold).await? {
-        let profile = profiles.get(&alert.profile);
-        let webhook = alert.endpoint.on_wire(profile.map_or("", |profile| profile.endpoint_prefix));
-        let resume_by = match profile.map(|profile| profile.when_exhausted) {
-            Some(WhenExhausted::Suspend(resume_by)) => resume_by(&webhook),
-            _ => String::new(),
-        };
-        tracing::warn!(
-            target: ALERT,
-            to = alert.addressee.as_deref().unwrap_or("(no alert e-mail)"),
-            account = alert.account_id,
-            webhook,
-            url = without_query(&alert.url),
-            suspended_at = %alert.created_at,
-            failing_since = %alert.failing_since,
-            last_error = alert.failure,
-            last_status = alert.status,
-            held = alert.held,
-            resume_by,
-            "webhook suspended: its deliveries are held until it is resumed",
-        );
-        db.write(move |tx| alerts::told(tx, alert.key)).await?;
-    }
-    Ok(())
+/// The outbox is looked into at least this often: clocks may be set, and other processes may write.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// The wait after a fault of the database.
+const AFTER_A_FAULT: Duration = Duration::from_secs(1);
+/// A mail takes several exchanges with its server, each of which may take as long as an attempt.
+const EXCHANGES: u32 = 3;
+
+type Told = std::result::Result<(), Untold>;
+
+/// The ways by which alerts are told, as they are set up.
+struct Ways {
+    /// The base of the server's URLs.
+    base: String,
+    mailer: Option<Mailer>,
+    webhook: Option<(TargetUrl, SigningSecret)>,
 }
 
-/// A query may hold a secret: it stays out of the log.
-fn without_query(url: &str) -> &str {
-    url.split_once('?').map_or(url, |(before, _)| before)
+/// Whoever tells alerts. Cheap to clone.
+#[derive(Clone)]
+pub struct Alerts(Arc<Inner>);
+
+impl fmt::Debug for Alerts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Alerts")
+    }
+}
+
+struct Inner {
+    db: Db,
+    clock: SharedClock,
+    profiles: Profiles,
+    ways: Ways,
+    timeout: Duration,
+    sender: Arc<Sender>,
+    pool: Pool,
+    /// How often something may have been written to the outbox.
+    written: watch::Sender<u64>,
+    rest: watch::Sender<[Rest; 3]>,
+}
+
+/// What a way of telling saw when it last came to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// The moment at which it found nothing due.
+    pub at: Timestamp,
+    /// How often it had been woken by then.
+    pub seen: u64,
+}
+
+/// Whether the settings of alerts can be used.
+///
+/// # Errors
+/// A setting that cannot, named.
+pub fn check(config: &Config) -> Result<()> {
+    Ways::of(config, config.server.listen).map(drop)
+}
+
+impl Ways {
+    fn of(config: &Config, own: SocketAddr) -> Result<Self> {
+        let mailer = Mailer::of(&config.alerts, &config.egress.extra_ca, EXCHANGES * config.delivery.timeout)?;
+        let base = if config.server.public_url.is_empty() { format!("http://{own}") } else { base(config)? };
+        let unusable = |error: Error| Error::request(format!("alerts.webhook_url: {error}"));
+        let webhook = if config.alerts.webhook_url.is_empty() {
+            None
+        } else {
+            let url = TargetUrl::from_stored(config.alerts.webhook_url.expose()).map_err(unusable)?;
+            let secret = config.alerts.webhook_secret.expose().to_owned();
+            let secret = SigningSecret::parse(secret).map_err(|_| {
+                Error::request("alerts.webhook_secret: expected 1 to 256 bytes, as alerts.webhook_url is set")
+            })?;
+            Some((url, secret))
+        };
+        Ok(Self { base, mailer, webhook })
+    }
+}
+
+/// `server.public_url`, which stands between quotes in lines that are pasted into a shell.
+fn base(config: &Config) -> Result<String> {
+    let text = config.server.public_url.trim_end_matches('/');
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte));
+    match Url::parse(text) {
+        Ok(url) if plain && matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text.to_owned()),
+        _ => Err(Error::request(format!(
+            "server.public_url is '{text}': expected an address such as https://hooks.coop.example"
+        ))),
+    }
+}
+
+impl Alerts {
+    /// # Errors
+    /// A setting that cannot be used.
+    pub(super) fn new(
+        db: Db,
+        clock: SharedClock,
+        profiles: Profiles,
+        config: &Config,
+        guard: &Guard,
+        sender: Arc<Sender>,
+    ) -> Result<Self> {
+        let ways = Ways::of(config, guard.own())?;
+        if let Some((url, _)) = &ways.webhook {
+            // A name is judged at each POST: one that cannot be looked up now must not keep the server from starting.
+            guard.vet_as_written(url).map_err(|error| Error::request(format!("alerts.webhook_url: {error}")))?;
+        }
+        let timeout = config.delivery.timeout;
+        let rest = watch::Sender::new([Rest { at: Timestamp::from_millis(i64::MIN), seen: 0 }; 3]);
+        let (pool, written) = (Pool::default(), watch::Sender::new(0));
+        Ok(Self(Arc::new(Inner { db, clock, profiles, ways, timeout, sender, pool, written, rest })))
+    }
+
+    /// Something was written that is to be told.
+    pub fn wake(&self) {
+        self.0.written.send_modify(|count| *count += 1);
+    }
+
+    /// How often it was woken; and what each way saw when it last came to rest.
+    pub fn pulse(&self) -> (watch::Receiver<u64>, watch::Receiver<[Rest; 3]>) {
+        (self.0.written.subscribe(), self.0.rest.subscribe())
+    }
+
+    /// Tells what is to be told until `stop` turns true; what is being told then may end. At the start all is due at once.
+    /// The log goes on until all is `decided`, so that a stop leaves nothing unsaid.
+    pub async fn run(&self, stop: watch::Receiver<bool>, decided: impl Future<Output = ()>) {
+        while let Err(error) = self.0.db.write(alerts::all_due).await {
+            tracing::error!(%error, "alerts wait until the database takes writes");
+            if self.0.pause(AFTER_A_FAULT, &mut stop.clone()).await {
+                return;
+            }
+        }
+        let (silence, silent) = watch::channel(false);
+        let log = async {
+            self.serve(Channel::Log, silent).await;
+            let (_stop, never) = watch::channel(false);
+            if let Err(error) = self.0.tell_due(Channel::Log, &never).await {
+                tracing::error!(%error, "alerts wait for the next start");
+            }
+        };
+        let end = async {
+            decided.await;
+            silence.send_replace(true);
+        };
+        let [mail, webhook] = [Channel::Mail, Channel::Webhook].map(|channel| self.serve(channel, stop.clone()));
+        tokio::join!(log, mail, webhook, end);
+    }
+
+    async fn serve(&self, channel: Channel, mut stop: watch::Receiver<bool>) {
+        let inner = &self.0;
+        let mut written = inner.written.subscribe();
+        while !*stop.borrow_and_update() {
+            let (seen, at) = (*written.borrow_and_update(), inner.clock.now());
+            let next = inner.tell_due(channel, &stop).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "alerts wait until the database can be read");
+                Some(at + AFTER_A_FAULT)
+            });
+            inner.rest.send_modify(|rest| rest[channel as usize] = Rest { at, seen });
+            let wait = next.map_or(LOOK_AGAIN, |next| next.since(at).min(LOOK_AGAIN));
+            tokio::select! {
+                _ = written.changed() => {}
+                _ = stop.changed() => {}
+                () = inner.clock.sleep(at, wait) => {}
+            }
+        }
+    }
+
+    /// Sends one mail that says only that mail works.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is no mail server; [`Error::Unavailable`] with the reason if it did not take the mail.
+    pub async fn send_test_mail(&self, to: &str) -> Result<()> {
+        let inner = &self.0;
+        let none = || Error::request("alerts.smtp_url is empty: there is no mail server to send by");
+        let mailer = inner.ways.mailer.as_ref().ok_or_else(none)?;
+        let at = inner.clock.now();
+        let text = format!(
+            "This is a test: alerts of the Ngoma server at\n{}\narrive here.\n\nNothing is wrong.\n",
+            inner.ways.base
+        );
+        let mail = Mail { to, id: AlertId::mint(at), at, subject: "[Ngoma] a test: alerts arrive here", text };
+        let sent = mailer.send(&mail).await;
+        sent.map_err(|untold| Error::Unavailable(format!("the test mail was not sent: {}", untold.words())))
+    }
+}
+
+impl Inner {
+    /// Tells all that is due by a way, oldest first; gives when the next one is due.
+    async fn tell_due(&self, channel: Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
+        loop {
+            let next = self.db.read(move |view| alerts::next(view, channel)).await?;
+            match next {
+                Some((alert, due)) if due <= self.clock.now() && !*stop.borrow() => {
+                    self.tell(alert, channel, stop).await?;
+                }
+                next => return Ok(next.map(|(_, due)| due)),
+            }
+        }
+    }
+
+    async fn tell(&self, key: AlertKey, channel: Channel, stop: &watch::Receiver<bool>) -> Result<()> {
+        let alert = self.db.read(move |view| alerts::read(view, key)).await?;
+        let told = self.tell_by(channel, &alert).await;
+        let mut then = Vec::new();
+        if channel == Channel::Log {
+            then.extend(self.ways.mailer.as_ref().and(alert.addressee.as_ref()).map(|_| Channel::Mail));
+            then.extend(self.ways.webhook.as_ref().map(|_| Channel::Webhook));
+        }
+        // Not to be told again only because the database does not take it now.
+        let again = loop {
+            match self.note(key, channel, told.clone(), then.clone()).await {
+                Ok(again) => break again,
+                Err(error) => {
+                    tracing::error!(%error, "an alert cannot be noted as told until the database takes writes");
+                    if self.pause(AFTER_A_FAULT, &mut stop.clone()).await {
+                        return Err(error);
+                    }
+                }
+            }
+        };
+        if !then.is_empty() {
+            self.written.send_modify(|count| *count += 1);
+        }
+        told.err().into_iter().for_each(|untold| log_untold(&alert, channel, &untold, again));
+        Ok(())
+    }
+
+    /// Writes what came of a try, and the ways that come next; gives when it is tried again.
+    async fn note(&self, key: AlertKey, channel: Channel, told: Told, then: Vec<Channel>) -> Result<Option<Timestamp>> {
+        let note = self.db.write_in_turn(move |tx| match told {
+            Ok(()) => alerts::told(tx, key, channel, &then).map(|()| None),
+            Err(untold) => {
+                let again = |tries, created_at| untold.again(tries, created_at, tx.now);
+                alerts::untold(tx, key, channel, untold.words(), again)
+            }
+        });
+        note.await
+    }
+
+    async fn tell_by(&self, channel: Channel, alert: &Alert) -> Told {
+        let never = |reason: &str| Err(Untold::Never(reason.to_owned()));
+        let Some(profile) = self.profiles.get(&alert.profile) else {
+            return never("its vendor is not served any more");
+        };
+        let telling = Telling { alert, profile, base: &self.ways.base };
+        match channel {
+            Channel::Log => {
+                log(&telling);
+                Ok(())
+            }
+            Channel::Mail => match (&self.ways.mailer, &alert.addressee) {
+                (Some(mailer), Some(to)) => {
+                    let (subject, text) = (&telling.subject(), telling.text());
+                    mailer.send(&Mail { to, id: alert.id, at: self.clock.now(), subject, text }).await
+                }
+                (None, _) => never("alerts.smtp_url is empty now"),
+                (_, None) => never("the account has no alert e-mail now"),
+            },
+            Channel::Webhook => match &self.ways.webhook {
+                Some((url, secret)) => self.post(alert.id, url, secret, telling.json()).await,
+                None => never("alerts.webhook_url is empty now"),
+            },
+        }
+    }
+
+    async fn post(&self, id: AlertId, url: &TargetUrl, secret: &SigningSecret, body: String) -> Told {
+        let (at, id, url) = (self.clock.now(), id.to_string(), url.clone());
+        let headers = [
+            ("content-type", "application/json".to_owned()),
+            ("webhook-signature", secret.sign_standard(&id, at, body.as_bytes())),
+            ("webhook-timestamp", at.unix_seconds().to_string()),
+            ("webhook-id", id),
+        ];
+        let (sender, timeout, (reply, answer)) = (Arc::clone(&self.sender), self.timeout, oneshot::channel());
+        let run = move || {
+            let post = Post { url: url.as_str(), headers: &headers, body: body.as_bytes(), timeout };
+            drop(reply.send(sender.send(&post).0));
+        };
+        self.pool.run(run).map_err(|error| Untold::Later(format!("no thread for the POST: {error}")))?;
+        let outcome = answer.await.map_err(|_| Untold::Later("sending panicked".to_owned()))?;
+        let Some(failure) = outcome.failure() else { return Ok(()) };
+        let status = outcome.answer().map(|answer| answer.status);
+        let words = format!(
+            "alerts.webhook_url: {}{}",
+            in_words(failure, status),
+            status.map_or_else(String::new, |status| format!(" ({status})"))
+        );
+        Err(match (failure, &outcome) {
+            (_, Outcome::Answered(answer)) if answer.status == 410 => Untold::Never(words),
+            (_, Outcome::Answered(answer)) if matches!(answer.status, 400..=499) && answer.status != 429 => {
+                Untold::Refused(words)
+            }
+            (Failure::Blocked, _) => Untold::Refused(words),
+            _ => Untold::Later(words),
+        })
+    }
+
+    /// Waits; says whether a stop came first.
+    async fn pause(&self, wait: Duration, stop: &mut watch::Receiver<bool>) -> bool {
+        tokio::select! {
+            () = self.clock.sleep(self.clock.now(), wait) => false,
+            _ = stop.wait_for(|stop| *stop) => true,
+        }
+    }
+}
+
+/// The alert as a line of the log.
+fn log(telling: &Telling<'_>) {
+    let alert = telling.alert;
+    let by_hand = telling.by_hand();
+    let failing = alert.failing();
+    tracing::warn!(
+        target: ALERT,
+        alert = %alert.id,
+        kind = alert.kind().name(),
+        to = alert.addressee.as_deref().unwrap_or("(no alert e-mail)"),
+        account = alert.account,
+        webhook = telling.webhook(),
+        url = alert.shown_url(),
+        suspended_at = matches!(alert.what, What::Suspended(_)).then(|| alert.created_at.to_string()),
+        failing_since = failing.map(|failing| failing.since.to_string()),
+        last_error = failing.map(|failing| failing.failure.name()),
+        last_status = failing.and_then(|failing| failing.status),
+        held = alert.held,
+        look_by = unbroken(&by_hand.look),
+        resume_by = by_hand.resume.as_deref().map(unbroken),
+        "{}",
+        match alert.what {
+            What::Suspended(_) => "webhook suspended: its deliveries are held until it is resumed",
+            What::Warning { next_attempt_at: Some(_), .. } => "webhook failing: half of a delivery's tries are used",
+            What::Warning { next_attempt_at: None, .. } => "webhook failing: a delivery was given up",
+            What::Expiring { .. } => "held deliveries will be cancelled in seven days",
+        }
+    );
+}
+
+/// That an alert was not told is worth a line too: nobody may have read the first one.
+fn log_untold(alert: &Alert, channel: Channel, untold: &Untold, again: Option<Timestamp>) {
+    let (alert, channel, reason) = (alert.id, channel.name(), untold.words());
+    match (untold, again) {
+        (_, None) => tracing::error!(%alert, channel, reason, "an alert is given up"),
+        (Untold::Later(_), Some(again)) => tracing::warn!(%alert, channel, reason, again = %again, "an alert waits"),
+        (_, Some(again)) => tracing::error!(%alert, channel, reason, again = %again, "an alert is refused"),
+    }
 }

@@ -117,8 +117,17 @@ impl Guard {
     /// # Errors
     /// [`Invalid::Target`], naming the address and the setting that opens it.
     pub fn vet(&self, url: &TargetUrl) -> Result<()> {
-        let refuse =
-            |blocked: Blocked| Err(Error::invalid(Invalid::Target, format!("this URL cannot be used: {blocked}")));
+        self.vet_as_written(url)?;
+        let Host::Domain(name) = url.host() else { return Ok(()) };
+        let Ok(addresses) = self.look_ups.resolve(name, url.port(), DOOR_LOOKUP) else { return Ok(()) };
+        addresses.into_iter().try_for_each(|address| self.judge(address)).or_else(refuse)
+    }
+
+    /// What can be said at once, without a look-up: the name of a host is left to the attempt.
+    ///
+    /// # Errors
+    /// As [`Guard::vet`].
+    pub fn vet_as_written(&self, url: &TargetUrl) -> Result<()> {
         if url.is_plain() && !self.egress.allow_http {
             return refuse(plain());
         }
@@ -128,12 +137,14 @@ impl Guard {
         let judged = match url.host() {
             Host::Ipv4(address) => self.judge(SocketAddr::new(address.into(), url.port())),
             Host::Ipv6(address) => self.judge(SocketAddr::new(address.into(), url.port())),
-            Host::Domain(name) => match self.look_ups.resolve(name, url.port(), DOOR_LOOKUP) {
-                Ok(addresses) => addresses.into_iter().try_for_each(|address| self.judge(address)),
-                Err(_) => Ok(()),
-            },
+            Host::Domain(_) => Ok(()),
         };
         judged.or_else(refuse)
+    }
+
+    /// Where the server listens.
+    pub(super) fn own(&self) -> SocketAddr {
+        self.own
     }
 
     /// Whether this address may be dialled.
@@ -180,6 +191,10 @@ fn is_of_this_machine(target: SocketAddr) -> bool {
     any_port.set_ip(target.ip().to_canonical());
     any_port.set_port(0);
     !UdpSocket::bind(any_port).is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
+}
+
+fn refuse(blocked: Blocked) -> Result<()> {
+    Err(Error::invalid(Invalid::Target, format!("this URL cannot be used: {blocked}")))
 }
 
 fn plain() -> Blocked {

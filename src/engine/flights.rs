@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Flights {
     pub(super) clock: SharedClock,
     pub(super) profiles: Profiles,
-    pub(super) sender: Sender,
+    pub(super) sender: Arc<Sender>,
     pub(super) lanes: Mutex<Lanes>,
     pub(super) ended: mpsc::UnboundedSender<Ended>,
 }

@@ -6,6 +6,7 @@ mod egress;
 mod flights;
 pub mod lanes;
 mod look_ups;
+mod mail;
 mod pool;
 pub mod retries;
 mod sender;
@@ -22,6 +23,7 @@ use std::{
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{
+    alerts::Alerts,
     attempt::attempt,
     flights::{Closing, Ended, Flight, Flights},
     lanes::{Lanes, Limits},
@@ -38,7 +40,7 @@ use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
-        delivery::{Attempt, DeliveryKey, Settlement},
+        delivery::{Attempt, DeliveryKey},
         endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
         profile::Profiles,
@@ -81,6 +83,7 @@ struct Inner {
     tests: Semaphore,
     tests_of: Mutex<HashMap<String, Arc<Semaphore>>>,
     flights: Arc<Flights>,
+    alerts: Alerts,
     /// Taken by the one `run`.
     ended: Mutex<Option<mpsc::UnboundedReceiver<Ended>>>,
     pulse: watch::Sender<Pulse>,
@@ -128,14 +131,11 @@ impl Engine {
             per_endpoint: settings.max_in_flight_per_endpoint,
             at_work: processors * AT_WORK_PER_PROCESSOR,
         });
+        let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca)?);
+        let own = (db.clone(), Arc::clone(&clock), profiles.clone(), Arc::clone(&sender));
+        let alerts = Alerts::new(own.0, own.1, own.2, config, guard, own.3)?;
         let (ended, ended_seen) = mpsc::unbounded_channel();
-        let flights = Flights {
-            clock,
-            profiles,
-            sender: Sender::new(guard, &config.egress.extra_ca)?,
-            lanes: Mutex::new(lanes),
-            ended,
-        };
+        let flights = Flights { clock, profiles, sender, lanes: Mutex::new(lanes), ended };
         Ok(Self(Arc::new(Inner {
             db,
             settings,
@@ -143,6 +143,7 @@ impl Engine {
             tests: Semaphore::new(TESTS_AT_ONCE),
             tests_of: Mutex::default(),
             flights: Arc::new(flights),
+            alerts,
             ended: Mutex::new(Some(ended_seen)),
             pulse: watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), heard: 0, busy: 0, wanted: 0 }),
         })))
@@ -151,6 +152,11 @@ impl Engine {
     /// What it saw when it last came to rest.
     pub fn pulse(&self) -> watch::Receiver<Pulse> {
         self.0.pulse.subscribe()
+    }
+
+    /// Whoever tells alerts.
+    pub fn alerts(&self) -> &Alerts {
+        &self.0.alerts
     }
 
     /// Works until `stop` turns true and what is in flight has ended; then every outcome is written.
@@ -166,7 +172,7 @@ impl Engine {
         let _closes = Closing(Arc::clone(&inner.flights));
         inner.recover().await?;
         let (mut work, mut heard) = (Work::default(), 0);
-        let (mut untold, mut polled, mut written_since_stop) = (true, true, false);
+        let (mut polled, mut written_since_stop) = (true, false);
         let mut since_poll = Stopwatch::start();
         loop {
             let at = inner.flights.clock.now();
@@ -185,11 +191,10 @@ impl Engine {
             let mut failed = false;
             if polled || stopping || !work.is_empty() {
                 match inner.turn(&mut work, at).await {
-                    Ok(suspended) => {
+                    Ok(()) => {
                         // What it claimed is among the news.
                         inner.hear_all(&mut news, &mut heard);
                         inner.launch();
-                        untold |= suspended;
                         written_since_stop = stopping;
                     }
                     Err(error) => {
@@ -197,9 +202,6 @@ impl Engine {
                         failed = true;
                     }
                 }
-            }
-            if untold {
-                untold = alerts::tell(&inner.db, &inner.flights.profiles).await.is_err();
             }
             let (busy, wanted, rest) = inner.look_around(at, failed);
             inner.pulse.send_replace(Pulse { at, heard, busy, wanted });
@@ -311,6 +313,7 @@ impl Inner {
                 Change::Due(endpoint, at) => lanes.due(endpoint, at),
                 Change::Made(claim) => lanes.take_in_hand(claim),
                 Change::Served(claimed) => lanes.served(claimed, news.at),
+                Change::Alert => self.alerts.wake(),
             }
         }
     }
@@ -350,20 +353,17 @@ impl Inner {
         work.wanted = lanes.wanted(at);
     }
 
-    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due. Says whether an
-    /// endpoint was suspended.
-    async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<bool> {
+    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due.
+    async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<()> {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
         let counts = work.counts.clone();
-        let suspended = self.db.write_in_turn(move |tx| {
-            let mut suspended = false;
+        let written = self.db.write_in_turn(move |tx| {
             for one in &ended {
-                let settlement = match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
+                match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
                     (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,
                     _ => queue::give_back(tx, &one.claim)?,
                 };
-                suspended |= matches!(settlement, Some(Settlement::Exhausted(Some(_))));
                 if let Some(timed_out) = one.probation {
                     endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
                 }
@@ -373,9 +373,9 @@ impl Inner {
             }
             tx.served(queue::claim(tx, &wanted)?);
             counts.map(|counts| counted::add(tx, &counts)).transpose()?;
-            Ok(suspended)
+            Ok(())
         });
-        let suspended = suspended.await?;
+        written.await?;
         self.flights.lanes().written(work.ended.len() + work.lost.len());
         work.tallies.written(at);
         for ended in work.ended.drain(..) {
@@ -383,7 +383,7 @@ impl Inner {
             log(&ended);
         }
         work.lost.clear();
-        Ok(suspended)
+        Ok(())
     }
 
     /// How much is under way, and how long to rest unless something happens. Grants room on the way.

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
     mem,
     path::Path,
@@ -33,8 +34,11 @@ use crate::{
 
 /// Bytes that a connection buffers in each direction.
 const BUFFER: usize = 16 << 10;
-/// Connections kept open, over all receivers.
-const IDLE_CONNECTIONS: usize = 64;
+/// Kept connections are in so many shelves, by their receiver: ureq walks over all of a pool, its receivers squared, at
+/// every POST.
+const SHELVES: u64 = 16;
+/// Connections kept open in a shelf.
+const IDLE_CONNECTIONS: usize = 16;
 /// Connections kept open to one receiver.
 const IDLE_PER_HOST: usize = 8;
 /// A connection that was idle for longer is not used again.
@@ -63,7 +67,7 @@ pub(super) type Sent = (Outcome, Option<String>);
 /// Sends, on the thread that asks.
 #[derive(Debug)]
 pub(super) struct Sender {
-    pooled: Agent,
+    pooled: Vec<Agent>,
     fresh: Agent,
 }
 
@@ -121,7 +125,16 @@ impl Sender {
             let chain = Begin.chain(TcpConnector::default()).chain(Connected);
             Agent::with_parts(config, chain.chain(RustlsConnector::default()).chain(Ready), guard.clone())
         };
-        Ok(Self { pooled: agent(IDLE_CONNECTIONS), fresh: agent(0) })
+        Ok(Self { pooled: (0..SHELVES).map(|_| agent(IDLE_CONNECTIONS)).collect(), fresh: agent(0) })
+    }
+
+    /// Where connections to the receiver of this URL are kept.
+    fn shelf(&self, url: &str) -> &Agent {
+        let mut hasher = DefaultHasher::new();
+        // Scheme, nothing, host and port.
+        url.split('/').take(3).for_each(|part| part.hash(&mut hasher));
+        let shelf = usize::try_from(hasher.finish() % SHELVES).ok();
+        shelf.and_then(|shelf| self.pooled.get(shelf)).unwrap_or(&self.fresh)
     }
 
     /// Makes one POST. A kept connection that breaks before any byte of an answer was merely stale: the POST is repeated
@@ -129,7 +142,7 @@ impl Sender {
     pub(super) fn send(&self, post: &Post<'_>) -> Sent {
         PHASE.set(Phase::Kept);
         let watch = Stopwatch::start();
-        let mut result = post_by(&self.pooled, post, post.timeout);
+        let mut result = post_by(self.shelf(post.url), post, post.timeout);
         let broke = result.as_ref().is_err_and(|error| failed(error) == Failure::Reset);
         if broke && PHASE.get() == Phase::Kept {
             result = post_by(&self.fresh, post, post.timeout.saturating_sub(watch.elapsed()));

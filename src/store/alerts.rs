@@ -1,95 +1,305 @@
-//! Alerts: what a person has to be told, written in the transaction that decided it.
+//! Alerts: what a person has to be told, written in the transaction that decided it; and the outbox of each way by which it
+//! is told.
+//!
+//! An alert begins with one entry, of the log. When that is told, the entries of the other ways are made.
 
-use super::{Tx, View, convert, queue};
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::{Tx, View, convert, handover::Change, queue};
 use crate::{
     domain::{
+        alert::{Alert, AlertKey, Channel, Failing, Kind, NOTICE, What},
         delivery::{Attempt, DeliveryKey, Failure},
         endpoint::EndpointKey,
-        ids::EndpointId,
+        ids::{AlertId, DeliveryId, EndpointId},
         timestamp::Timestamp,
     },
     error::Result,
 };
 
-/// An alert that nobody has been told yet.
-#[derive(Debug)]
-pub struct Alert {
-    /// The key of its row.
-    pub key: i64,
-    /// Whom to tell; `None` if the account has no address.
-    pub addressee: Option<String>,
-    /// The account whose endpoint was suspended.
-    pub account_id: String,
-    /// The endpoint's profile.
-    pub profile: String,
-    /// The endpoint.
-    pub endpoint: EndpointId,
-    /// Where it is.
-    pub url: String,
-    /// When it was suspended.
-    pub created_at: Timestamp,
-    /// When the first attempt of the delivery that was given up failed.
-    pub failing_since: Timestamp,
-    /// The class of the last failure.
-    pub failure: String,
-    /// The status of the last answer, if there was one.
-    pub status: Option<u16>,
-    /// How many deliveries were held at that moment.
-    pub held: u64,
+/// An endpoint is warned of once in so long.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+const SELECT: &str = "
+    SELECT alert.*, endpoint.id AS endpoint_id, endpoint.profile, endpoint.url, endpoint.state, account.id AS account_id,
+           account.alert_email
+    FROM alert JOIN endpoint ON endpoint.key = alert.endpoint JOIN account ON account.key = endpoint.account";
+
+/// A delivery that failed.
+pub(super) struct Failed<'a> {
+    pub(super) endpoint: EndpointKey,
+    pub(super) key: DeliveryKey,
+    pub(super) id: DeliveryId,
+    pub(super) tries: u32,
+    pub(super) last: &'a Attempt,
 }
 
-/// Writes the alert of an endpoint that was just suspended because this delivery was given up.
-pub(super) fn suspended(tx: &Tx<'_>, endpoint: EndpointKey, delivery: DeliveryKey, last: &Attempt) -> Result<()> {
+/// Writes the alert of an endpoint that was just suspended because this delivery was given up. Warnings that were not told
+/// yet are dropped.
+pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     tx.conn
         .prepare_cached(
-            "INSERT INTO alert (endpoint, kind, created_at, addressee, failing_since, failure, status, held)
-             SELECT ?1, 'suspended', ?2, account.alert_email, (SELECT min(started_at) FROM attempt WHERE delivery = ?3), ?4, ?5, ?6
-             FROM endpoint JOIN account ON account.key = endpoint.account WHERE endpoint.key = ?1",
+            "UPDATE telling SET due_at = NULL, dropped_at = ?2
+             WHERE due_at IS NOT NULL AND alert IN (SELECT key FROM alert WHERE endpoint = ?1 AND kind = 'warning')",
+        )?
+        .execute((failed.endpoint, tx.now.millis()))?;
+    insert(tx, Kind::Suspended, failed, None)
+}
+
+/// Writes a warning, unless there was one of this endpoint within a day.
+pub(super) fn warning(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
+    if was_told_of(tx, failed.endpoint, Kind::Warning, A_DAY)? {
+        return Ok(());
+    }
+    insert(tx, Kind::Warning, failed, Some(failed.tries))
+}
+
+fn insert(tx: &Tx<'_>, kind: Kind, failed: &Failed<'_>, tries: Option<u32>) -> Result<()> {
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO alert (id, endpoint, kind, created_at, since, failure, status, delivery, tries, next_attempt_at)
+             VALUES (?1, ?2, ?3, ?4, (SELECT min(started_at) FROM attempt WHERE delivery = ?5), ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute((
-            endpoint,
+            AlertId::mint(tx.now).to_bytes(),
+            failed.endpoint,
+            kind.name(),
             tx.now.millis(),
-            delivery,
-            last.failure.map(Failure::name),
-            last.status,
-            queue::held(tx.conn, endpoint)?,
+            failed.key,
+            failed.last.failure.map(Failure::name),
+            failed.last.status,
+            failed.id.to_bytes(),
+            tries,
+            tries.and(failed.last.next_attempt_at).map(Timestamp::millis),
         ))?;
-    Ok(())
+    begin(tx)
 }
 
-/// The alerts that nobody has been told yet, oldest first.
+/// Writes that so many held deliveries of an endpoint, the oldest made at that moment, will be cancelled in seven days;
+/// unless that was written within seven days already. Says whether it was written.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn untold(view: &View<'_>) -> Result<Vec<Alert>> {
-    let mut rows = view.conn.prepare_cached(
-        "SELECT alert.*, endpoint.id AS endpoint_id, endpoint.profile, url, account.id AS account_id
-         FROM alert JOIN endpoint ON endpoint.key = alert.endpoint JOIN account ON account.key = endpoint.account
-         WHERE told_at IS NULL ORDER BY alert.key",
+pub fn expiring(tx: &Tx<'_>, endpoint: EndpointKey, held: u64, oldest: Timestamp) -> Result<bool> {
+    if was_told_of(tx, endpoint, Kind::Expiring, NOTICE)? {
+        return Ok(false);
+    }
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO alert (id, endpoint, kind, created_at, since, held) VALUES (?, ?, 'expiring', ?, ?, ?)",
+        )?
+        .execute((AlertId::mint(tx.now).to_bytes(), endpoint, tx.now.millis(), oldest.millis(), held))?;
+    begin(tx)?;
+    Ok(true)
+}
+
+/// Whether there is an alert of this kind that is younger. One from the future is none: the clock was set back since.
+fn was_told_of(tx: &Tx<'_>, endpoint: EndpointKey, kind: Kind, within: Duration) -> Result<bool> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = ? AND created_at > ? AND created_at <= ? LIMIT 1",
     )?;
-    let rows = rows.query_map([], |row| {
-        Ok(Alert {
-            key: row.get("key")?,
-            addressee: row.get("addressee")?,
-            account_id: row.get("account_id")?,
-            profile: row.get("profile")?,
-            endpoint: EndpointId::from_bytes(row.get("endpoint_id")?),
-            url: row.get("url")?,
-            created_at: convert::moment(row, "created_at")?,
-            failing_since: convert::moment(row, "failing_since")?,
-            failure: row.get("failure")?,
-            status: row.get("status")?,
-            held: row.get("held")?,
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.exists((endpoint, kind.name(), (tx.now - within).millis(), tx.now.millis()))?)
 }
 
-/// Notes that an alert was told.
+/// The alert that was just written is to be told: by the log first.
+fn begin(tx: &Tx<'_>) -> Result<()> {
+    add(tx, tx.conn.last_insert_rowid(), Channel::Log)?;
+    tx.tell(Change::Alert);
+    Ok(())
+}
+
+fn add(tx: &Tx<'_>, alert: AlertKey, channel: Channel) -> Result<()> {
+    tx.conn
+        .prepare_cached("INSERT INTO telling (alert, channel, due_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
+        .execute((alert, channel.name(), tx.now.millis()))?;
+    Ok(())
+}
+
+/// Makes all that is to be told due at once, as if it had not been tried yet: a start may have changed what was in the way.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn told(tx: &Tx<'_>, key: i64) -> Result<()> {
-    tx.conn.prepare_cached("UPDATE alert SET told_at = ? WHERE key = ?")?.execute((tx.now.millis(), key))?;
+pub fn all_due(tx: &Tx<'_>) -> Result<()> {
+    tx.conn
+        .prepare_cached("UPDATE telling SET due_at = ?, tries = 0 WHERE due_at IS NOT NULL")?
+        .execute([tx.now.millis()])?;
     Ok(())
+}
+
+/// What is to be told next by a way, and when.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn next(view: &View<'_>, channel: Channel) -> Result<Option<(AlertKey, Timestamp)>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT alert, due_at FROM telling WHERE channel = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1",
+    )?;
+    let row = rows.query_row([channel.name()], |row| Ok((row.get("alert")?, convert::moment(row, "due_at")?)));
+    Ok(row.optional()?)
+}
+
+/// An alert, as it stands now.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn read(view: &View<'_>, key: AlertKey) -> Result<Alert> {
+    let mut rows = view.conn.prepare_cached(&format!("{SELECT} WHERE alert.key = ?"))?;
+    let (endpoint, mut alert) = rows.query_row([key], |row| Ok((row.get("endpoint")?, alert(row)?)))?;
+    alert.held = queue::held(view.conn, endpoint)?;
+    Ok(alert)
+}
+
+/// Notes that an alert was told by a way, even if it was dropped meanwhile; and that these ways come next.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn told(tx: &Tx<'_>, alert: AlertKey, channel: Channel, then: &[Channel]) -> Result<()> {
+    tx.conn
+        .prepare_cached(
+            "UPDATE telling SET tries = tries + 1, told_at = ?3, due_at = NULL, dropped_at = NULL
+             WHERE alert = ?1 AND channel = ?2",
+        )?
+        .execute((alert, channel.name(), tx.now.millis()))?;
+    then.iter().try_for_each(|channel| add(tx, alert, *channel))
+}
+
+/// Notes that an alert could not be told by a way, and when it is tried again: what `again` makes of how often it was tried
+/// and when it was decided; `None` gives it up. One that was dropped meanwhile stays so. Gives what was decided.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn untold(
+    tx: &Tx<'_>,
+    alert: AlertKey,
+    channel: Channel,
+    error: &str,
+    again: impl Fn(u32, Timestamp) -> Option<Timestamp>,
+) -> Result<Option<Timestamp>> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT telling.tries + 1 AS tries, created_at FROM telling JOIN alert ON alert.key = telling.alert
+         WHERE alert = ? AND channel = ? AND due_at IS NOT NULL",
+    )?;
+    let row = rows.query_row((alert, channel.name()), |row| {
+        Ok((row.get::<_, u32>("tries")?, convert::moment(row, "created_at")?))
+    });
+    let Some((tries, created_at)) = row.optional()? else { return Ok(None) };
+    let again = again(tries, created_at);
+    let dropped_at = again.is_none().then_some(tx.now.millis());
+    tx.conn
+        .prepare_cached(
+            "UPDATE telling SET tries = ?3, due_at = ?4, dropped_at = ?5, last_error = ?6 WHERE alert = ?1 AND channel = ?2",
+        )?
+        .execute((alert, channel.name(), tries, again.map(Timestamp::millis), dropped_at, error))?;
+    Ok(again)
+}
+
+/// Moves what is to be told along when the clock was set.
+pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
+    tx.conn.prepare_cached("UPDATE telling SET due_at = due_at + ? WHERE due_at IS NOT NULL")?.execute([by])?;
+    Ok(())
+}
+
+/// Where one way of telling an alert stands.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The way.
+    pub channel: Channel,
+    /// Tries since the last start.
+    pub tries: u32,
+    /// Whether it was told, is to be told, or was dropped; and when.
+    pub standing: Standing,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+}
+
+/// Whether an alert was told by a way, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is tried at this moment.
+    Due(Timestamp),
+    /// It was told then.
+    Told(Timestamp),
+    /// It was given up then, or overtaken by a suspension.
+    Dropped(Timestamp),
+}
+
+/// How many entries are still to be told, over all ways.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn unsent_count(view: &View<'_>) -> Result<u64> {
+    let mut rows = view.conn.prepare_cached("SELECT count(*) FROM telling WHERE due_at IS NOT NULL")?;
+    Ok(rows.query_row([], |row| row.get(0))?)
+}
+
+/// At most `limit` alerts, newest first, those before `cursor` (the last one of the page before); each with where its ways
+/// stand.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn list(view: &View<'_>, cursor: Option<AlertKey>, limit: usize) -> Result<Vec<(Alert, Vec<Progress>)>> {
+    let mut rows =
+        view.conn.prepare_cached(&format!("{SELECT} WHERE alert.key < ? ORDER BY alert.key DESC LIMIT ?"))?;
+    let mut rows = rows.query((cursor.unwrap_or(AlertKey::MAX), limit))?;
+    let mut ways = view.conn.prepare_cached("SELECT * FROM telling WHERE alert = ?")?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut alert = alert(row)?;
+        alert.held = queue::held(view.conn, row.get("endpoint")?)?;
+        let ways = ways.query_map([alert.key], progress)?.collect::<rusqlite::Result<_>>()?;
+        found.push((alert, ways));
+    }
+    Ok(found)
+}
+
+fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
+    let moment = |column| convert::moment_if(row, column);
+    let standing = match (moment("due_at")?, moment("told_at")?) {
+        (Some(at), _) => Standing::Due(at),
+        (None, Some(at)) => Standing::Told(at),
+        (None, None) => Standing::Dropped(convert::moment(row, "dropped_at")?),
+    };
+    Ok(Progress {
+        channel: convert::channel(&row.get::<_, String>("channel")?)?,
+        tries: row.get("tries")?,
+        standing,
+        last_error: row.get("last_error")?,
+    })
+}
+
+/// An alert without the count of what is held now.
+fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
+    let what = match convert::alert_kind(&row.get::<_, String>("kind")?)? {
+        Kind::Suspended => What::Suspended(failing(row)?),
+        Kind::Warning => What::Warning {
+            failing: failing(row)?,
+            tries: row.get("tries")?,
+            next_attempt_at: convert::moment_if(row, "next_attempt_at")?,
+        },
+        Kind::Expiring => What::Expiring { held: row.get("held")?, oldest: convert::moment(row, "since")? },
+    };
+    Ok(Alert {
+        key: row.get("key")?,
+        id: AlertId::from_bytes(row.get("id")?),
+        what,
+        created_at: convert::moment(row, "created_at")?,
+        account: row.get("account_id")?,
+        addressee: row.get("alert_email")?,
+        endpoint: EndpointId::from_bytes(row.get("endpoint_id")?),
+        profile: row.get("profile")?,
+        url: row.get("url")?,
+        state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
+        held: 0,
+    })
+}
+
+fn failing(row: &Row<'_>) -> rusqlite::Result<Failing> {
+    Ok(Failing {
+        delivery: row.get::<_, Option<[u8; 16]>>("delivery")?.map(DeliveryId::from_bytes),
+        since: convert::moment(row, "since")?,
+        failure: convert::failure(&row.get::<_, String>("failure")?)?,
+        status: row.get("status")?,
+    })
 }

@@ -4,6 +4,7 @@ use rusqlite::{ErrorCode, Row, types::Type};
 
 use crate::{
     domain::{
+        alert::{Channel, Kind},
         delivery::{Failure, State},
         endpoint::EndpointState,
         retry::RunState,
@@ -75,6 +76,16 @@ pub(super) fn run_state(text: &str) -> rusqlite::Result<RunState> {
 /// The class of a failure.
 pub(super) fn failure(text: &str) -> rusqlite::Result<Failure> {
     one_of(text, &Failure::ALL, Failure::name)
+}
+
+/// The kind of an alert.
+pub(super) fn alert_kind(text: &str) -> rusqlite::Result<Kind> {
+    one_of(text, &Kind::ALL, Kind::name)
+}
+
+/// A way of telling an alert.
+pub(super) fn channel(text: &str) -> rusqlite::Result<Channel> {
+    one_of(text, &Channel::ALL, Channel::name)
 }
 
 /// The state of an endpoint.

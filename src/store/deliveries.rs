@@ -60,7 +60,7 @@ pub struct Page {
 pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize) -> Result<Page> {
     let before: DeliveryKey = match filter.after {
         None => DeliveryKey::MAX,
-        Some(id) => queue::key_of(view.conn, endpoint.key, id)?
+        Some(id) => key_of(view.conn, endpoint.key, id)?
             .ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?,
     };
     // The state stands in the text, not in a parameter: so its own index can be used.
@@ -284,4 +284,10 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         last_failure: row.get::<_, Option<String>>("last_failure")?.map(|text| convert::failure(&text)).transpose()?,
         replay_of: row.get::<_, Option<[u8; 16]>>("original")?.map(DeliveryId::from_bytes),
     })
+}
+
+/// The key of an endpoint's delivery.
+pub(super) fn key_of(conn: &Connection, endpoint: EndpointKey, id: DeliveryId) -> Result<Option<DeliveryKey>> {
+    let mut rows = conn.prepare_cached("SELECT key FROM delivery WHERE id = ? AND endpoint = ?")?;
+    Ok(rows.query_row((id.to_bytes(), endpoint), |row| row.get(0)).optional()?)
 }

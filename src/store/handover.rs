@@ -30,6 +30,8 @@ pub enum Change {
     Made(Claim),
     /// An endpoint had its turn.
     Served(Claimed),
+    /// Somebody has to be told something.
+    Alert,
 }
 
 impl News {

@@ -50,6 +50,7 @@ const STATEMENTS: usize = 128;
 
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001.sql")), //
+    M::up(include_str!("migrations/0002.sql")),
     M::up(include_str!("migrations/0004.sql")),
     M::up(include_str!("migrations/0005.sql")),
 ];

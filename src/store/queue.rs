@@ -184,13 +184,28 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
     attempts::record(tx, claim.key, &attempt)?;
     match settlement {
         Settlement::Retry(at) => tx.due(claim.target.key, at),
-        Settlement::Exhausted(Some(reason)) => {
-            endpoints::suspend(tx, claim.target.key, reason)?;
-            alerts::suspended(tx, claim.target.key, claim.key, &attempt)?;
-        }
+        Settlement::Exhausted(Some(reason)) => endpoints::suspend(tx, claim.target.key, reason)?,
         _ => {}
     }
+    if !(outcome.is_success() || ours || claim.test) {
+        alert(tx, claim, &attempt, settlement, profile)?;
+    }
     Ok(Some(settlement))
+}
+
+/// What a person has to be told of a failure.
+fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, profile: &Profile) -> Result<()> {
+    let (endpoint, tries) = (claim.target.key, claim.tries);
+    let failed = alerts::Failed { endpoint, key: claim.key, id: claim.delivery, tries, last };
+    match (settlement, profile.warn_after) {
+        (Settlement::Exhausted(Some(_)), _) => alerts::suspended(tx, &failed),
+        (Settlement::Retry(_), Some(after)) if tries >= after => alerts::warning(tx, &failed),
+        // Given up, and nothing else tells of it.
+        (Settlement::Exhausted(None), Some(_)) if endpoints::state(tx, endpoint)? == EndpointState::Active => {
+            alerts::warning(tx, &failed)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives back a claim whose attempt never began: due at once, as if it had not been claimed.
@@ -265,7 +280,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<usize> {
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     tx.conn.prepare_cached("UPDATE delivery SET due_at = due_at + ? WHERE state = 'pending'")?.execute([by])?;
     tx.news.borrow_mut().shifted += by;
-    Ok(())
+    alerts::shift(tx, by)
 }
 
 /// Moves a delivery out of the claimed state, if the claim is still of this attempt.
@@ -431,10 +446,4 @@ pub(super) fn held(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
          FROM endpoint WHERE key = ?1",
     )?;
     Ok(rows.query_row([endpoint], |row| row.get(0))?)
-}
-
-/// The key of an endpoint's delivery.
-pub(super) fn key_of(conn: &Connection, endpoint: EndpointKey, id: DeliveryId) -> Result<Option<DeliveryKey>> {
-    let mut rows = conn.prepare_cached("SELECT key FROM delivery WHERE id = ? AND endpoint = ?")?;
-    Ok(rows.query_row((id.to_bytes(), endpoint), |row| row.get(0)).optional()?)
 }

@@ -29,6 +29,13 @@ pub fn python(program: &str) -> Command {
     command
 }
 
+/// A mail server, about to run.
+pub fn mail_server() -> Command {
+    let mut command = python_with("aiosmtpd");
+    command.arg(format!("{FOLDER}/mailbox.py"));
+    command
+}
+
 /// Schemathesis, which makes requests from a contract and judges the answers.
 pub fn schemathesis() -> Command {
     let mut command = python_with("schemathesis");

@@ -62,14 +62,14 @@ fn idle_connections_cost_no_delivery_a_try() {
 fn where_the_system_gives_few_descriptors_fewer_api_connections_are_taken() {
     let mut site = site();
     site.set("DELIVERY__MAX_IN_FLIGHT", "4").set("DELIVERY__MAX_IN_FLIGHT_PER_ENDPOINT", "4");
-    let server = start_with(&site, "-n 400");
+    let server = start_with(&site, "-n 592");
     server.running.error_with("connections=236");
     let (coop, receiver) = (server.coop(), Receiver::new());
     coop.webhook(&receiver.url(), &["*"], SECRET);
     let idlers = idlers(&server, 320, 236);
     event_of(&publish(&coop, "k").expect("the server answers"));
     receiver.wait_for(1);
-    assert!(held(&server) < 300, "so many are left for what is not the API: {}", 400 - held(&server));
+    assert!(held(&server) < 300, "so many are left for what is not the API: {}", 592 - held(&server));
     drop(idlers);
     delivered_at("attempts = 1", server, &site);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a story that goes wrong must stop")]
 #![expect(unreachable_pub, reason = "one binary: its modules share freely")]
 
+mod alert_posts;
 mod alerts;
 mod asg;
 mod asilichain;
@@ -39,6 +40,9 @@ mod leak_check;
 mod leaks;
 mod limits;
 mod look_ups;
+mod mail;
+mod mail_program;
+mod mailbox;
 mod memory;
 mod mending;
 mod model;

@@ -14,6 +14,29 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT key, id, url, events, state FROM endpoint",
         &["SEARCH endpoint USING INDEX endpoint_present (account=?)"],
     ),
+    // Every failure that has used half of its tries asks for the last warning; each way of telling asks for what is due.
+    (
+        "alerts.rs",
+        "SELECT 1 FROM alert",
+        &[
+            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=? AND created_at>? AND created_at<?)",
+        ],
+    ),
+    (
+        "alerts.rs",
+        "UPDATE telling SET due_at = NULL, dropped_at",
+        &[
+            "SEARCH telling USING PRIMARY KEY (alert=?)",
+            "LIST SUBQUERY 1",
+            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
+        ],
+    ),
+    (
+        "alerts.rs",
+        "SELECT alert, due_at FROM telling",
+        &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
+    ),
+    ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
     ("endpoints.rs", "SELECT count(*) FROM endpoint", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
 ];
 

@@ -9,6 +9,7 @@ const VALID: &str = "
     INSERT INTO account (key, id, profile, created_at) VALUES (9, 'A', 'p', 0);
     INSERT INTO token (key, id, hash, account, profile, scopes, created_at)
       VALUES (1, zeroblob(16), zeroblob(32), 9, 'p', 'events', 0);
+    INSERT INTO session (hash, token, expires_at) VALUES (zeroblob(32), 1, 0);
     INSERT INTO endpoint (key, id, account, profile, url, events, state, created_at, secret)
       VALUES (1, zeroblob(16), 9, 'p', 'https://r.example/', '*', 'active', 0, x'00');
     INSERT INTO endpoint (key, id, account, profile, url, events, state, suspended_at, suspended_reason, created_at, secret)
@@ -24,7 +25,13 @@ const VALID: &str = "
     INSERT INTO delivery (key, id, event, endpoint, state, created_at)
       VALUES (5, randomblob(16), 1, 1, 'held', 0), (6, randomblob(16), 1, 1, 'cancelled', 0);
     INSERT INTO attempt (delivery, number, started_at) VALUES (3, 1, 0);
-    INSERT INTO alert (key, endpoint, kind, created_at, failing_since, failure, held) VALUES (1, 1, 'suspended', 0, 0, 'dns', 0);
+    INSERT INTO alert (key, id, endpoint, kind, created_at, since, failure, delivery)
+      VALUES (1, zeroblob(16), 1, 'suspended', 0, 0, 'dns', zeroblob(16));
+    INSERT INTO alert (key, id, endpoint, kind, created_at, since, failure, tries) VALUES (2, randomblob(16), 1, 'warning', 0, 0, 'dns', 3);
+    INSERT INTO alert (key, id, endpoint, kind, created_at, since, held) VALUES (3, randomblob(16), 1, 'expiring', 0, 0, 7);
+    INSERT INTO telling (alert, channel, due_at) VALUES (1, 'log', 5);
+    INSERT INTO telling (alert, channel, told_at) VALUES (1, 'mail', 5);
+    INSERT INTO telling (alert, channel, dropped_at) VALUES (1, 'webhook', 5);
     INSERT INTO tally (span, start, endpoint, delivered, failed, durations) VALUES (60, 0, 1, 1, 0, zeroblob(64));
     INSERT INTO retry (key, id, created_at, actor, state, upto, matched) VALUES (1, randomblob(16), 0, 'engine', 'running', 7, 1);
     INSERT INTO retry (key, id, created_at, actor, state, ended_at, upto, endpoint, delivery, matched)
@@ -40,9 +47,13 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE event SET id = zeroblob(0) WHERE key = 1",
             "UPDATE delivery SET id = zeroblob(15) WHERE key = 1",
             "UPDATE retry SET id = zeroblob(15) WHERE key = 1",
+            "UPDATE alert SET id = zeroblob(15) WHERE key = 1",
         ],
     ),
-    ("length(hash) = 32", &["UPDATE token SET hash = zeroblob(31) WHERE key = 1"]),
+    (
+        "length(hash) = 32",
+        &["UPDATE token SET hash = zeroblob(31) WHERE key = 1", "UPDATE session SET hash = zeroblob(31)"],
+    ),
     ("account IS NULL OR profile IS NOT NULL", &["UPDATE token SET profile = NULL WHERE key = 1"]),
     (
         "state IN ('active', 'suspended', 'deleted')",
@@ -128,12 +139,40 @@ const CHECKS: &[(&str, &[&str])] = &[
     ("state IN ('running', 'done', 'cancelled')", &["UPDATE retry SET state = 'asleep', ended_at = 1 WHERE key = 1"]),
     ("length(endpoint) = 16", &["UPDATE retry SET endpoint = zeroblob(15) WHERE key = 2"]),
     ("wanted IN ('exhausted', 'cancelled')", &["UPDATE retry SET wanted = 'held' WHERE key = 2"]),
-    ("length(delivery) = 16", &["UPDATE retry SET delivery = zeroblob(15) WHERE key = 2"]),
+    (
+        "length(delivery) = 16",
+        &[
+            "UPDATE retry SET delivery = zeroblob(15) WHERE key = 2",
+            "UPDATE alert SET delivery = zeroblob(15) WHERE key = 1",
+        ],
+    ),
     (
         "(state = 'running') = (ended_at IS NULL)",
         &["UPDATE retry SET ended_at = 1 WHERE key = 1", "UPDATE retry SET ended_at = NULL WHERE key = 2"],
     ),
-    ("kind IN ('suspended')", &["UPDATE alert SET kind = 'bored'"]),
+    ("kind IN ('suspended', 'warning', 'expiring')", &["UPDATE alert SET kind = 'bored' WHERE key = 1"]),
+    (
+        "(kind = 'expiring') = (failure IS NULL)",
+        &["UPDATE alert SET failure = NULL WHERE key = 1", "UPDATE alert SET failure = 'dns' WHERE key = 3"],
+    ),
+    (
+        "(kind = 'warning') = (tries IS NOT NULL)",
+        &["UPDATE alert SET tries = 1 WHERE key = 1", "UPDATE alert SET tries = NULL WHERE key = 2"],
+    ),
+    (
+        "(kind = 'expiring') = (held IS NOT NULL)",
+        &["UPDATE alert SET held = 1 WHERE key = 1", "UPDATE alert SET held = NULL WHERE key = 3"],
+    ),
+    ("channel IN ('log', 'mail', 'webhook')", &["UPDATE telling SET channel = 'drum' WHERE channel = 'log'"]),
+    ("tries >= 0", &["UPDATE telling SET tries = -1"]),
+    (
+        "(due_at IS NOT NULL) + (told_at IS NOT NULL) + (dropped_at IS NOT NULL) = 1",
+        &[
+            "UPDATE telling SET due_at = NULL WHERE channel = 'log'",
+            "UPDATE telling SET due_at = 7 WHERE channel = 'mail'",
+            "UPDATE telling SET told_at = 7 WHERE channel = 'webhook'",
+        ],
+    ),
 ];
 
 /// What keys and references refuse.
@@ -142,6 +181,8 @@ const KEYS: &[(&str, &str)] = &[
         "an account's id is its own in all profiles",
         "INSERT INTO account (id, profile, created_at) VALUES ('A', 'q', 0)",
     ),
+    ("a session's hash is its own", "INSERT INTO session SELECT * FROM session"),
+    ("a session has a token", "UPDATE session SET token = 77"),
     (
         "a token's hash is its own",
         "INSERT INTO token SELECT 2, randomblob(16), hash, account, profile, scopes, label, 0, NULL, NULL FROM token",
@@ -154,6 +195,9 @@ const KEYS: &[(&str, &str)] = &[
     ),
     ("a delivery has an event", "DELETE FROM event WHERE key = 1"),
     ("a delivery has an endpoint", "UPDATE delivery SET endpoint = 77 WHERE key = 1"),
+    ("an alert has an endpoint", "UPDATE alert SET endpoint = 77 WHERE key = 1"),
+    ("an alert's id is its own", "UPDATE alert SET id = (SELECT id FROM alert WHERE key = 2) WHERE key = 1"),
+    ("an alert is told once by a way", "INSERT INTO telling (alert, channel, due_at) VALUES (1, 'log', 6)"),
     ("an endpoint has an account", "DELETE FROM account WHERE id = 'A'"),
     ("a moment is a number", "UPDATE delivery SET due_at = 'soon' WHERE key = 1"),
 ];

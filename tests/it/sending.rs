@@ -103,6 +103,23 @@ fn connections_are_kept() {
 }
 
 #[test]
+fn connections_to_many_receivers_are_kept() {
+    let world = World::new();
+    let receivers: Vec<Receiver> = (0..100).map(|_| Receiver::new()).collect();
+    let coop = world.coop();
+    for receiver in &receivers {
+        coop.webhook(&receiver.url(), &["*"], "s");
+    }
+    for _ in 0..2 {
+        coop.publish("dds.filed", json!({}));
+        world.settle();
+    }
+    assert!(receivers.iter().all(|receiver| receiver.posts().len() == 2));
+    let connections: usize = receivers.iter().map(Receiver::connections).sum();
+    assert!(connections < 110, "{connections} connections to 100 receivers");
+}
+
+#[test]
 fn a_kept_connection_that_went_stale_costs_no_try() {
     let world = World::new();
     let receiver = Receiver::new();

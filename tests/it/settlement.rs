@@ -30,7 +30,7 @@ fn asked(status: u16, wait: u64) -> Outcome {
 
 /// What AsiliChain's schedule decides.
 fn decide(outcome: &Outcome, tries: u32, endpoint: EndpointState) -> Settlement {
-    let suspend = WhenExhausted::Suspend(|_| String::new());
+    let suspend = WhenExhausted::Suspend;
     settle(outcome, tries, endpoint, &policy(LAST, &[30, 300, 1800, 7200]), suspend, START)
 }
 

@@ -83,6 +83,7 @@ impl Machine {
                 self.book.served(place, claimed.claims.len(), next, at.millis());
                 self.running().lanes.served(claimed, at);
             }
+            Change::Alert => {}
         }
     }
 

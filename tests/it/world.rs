@@ -14,7 +14,7 @@ use ngoma::{
     clock::{Clock, ManualClock},
     config::Config,
     domain::{timestamp::Timestamp, token::Scopes},
-    engine::{LookUp, Pulse},
+    engine::{LookUp, Pulse, alerts::Alerts},
     error::{Error, Result},
     store::{Db, accounts, tokens},
 };
@@ -54,6 +54,7 @@ struct Running {
     address: SocketAddr,
     db: Db,
     pulse: watch::Receiver<Pulse>,
+    alerts: Alerts,
     stop: watch::Sender<bool>,
     ended: mpsc::Receiver<Result<()>>,
 }
@@ -106,12 +107,12 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
         let app = runtime.block_on(app::prepare(self.config.clone(), outside))?;
-        let (address, db, pulse) = (app.address(), app.db().clone(), app.pulse());
+        let (address, db, pulse, alerts) = (app.address(), app.db().clone(), app.pulse(), app.alerts().clone());
         first(&db);
         let (stop, stopped) = watch::channel(false);
         let (report, ended) = mpsc::channel();
         runtime.spawn(async move { report.send(app.run(stopped).await) });
-        self.running = Some(Running { runtime, address, db, pulse, stop, ended });
+        self.running = Some(Running { runtime, address, db, pulse, alerts, stop, ended });
         Ok(())
     }
 
@@ -120,10 +121,9 @@ impl World {
         let running = self.running.take().expect("it runs");
         running.stop.send_replace(true);
         running.ended.recv_timeout(PATIENCE).expect("it stops").expect("and well");
-        drop(running.db);
-        drop(running.pulse);
+        drop((running.db, running.pulse, running.alerts));
         running.runtime.shutdown_timeout(PATIENCE);
-        self.wait_for_lock();
+        wait_for_lock(&self.config.storage.path);
     }
 
     /// Asks the server to stop, and waits until its engine has heard it; [`World::stop`] then waits for the end.
@@ -144,26 +144,21 @@ impl World {
     /// Ends the server in the middle of whatever it does: what is in flight is not settled.
     pub fn crash(&mut self) {
         self.kill();
-        self.wait_for_lock();
+        wait_for_lock(&self.config.storage.path);
     }
 
     /// The same while this receiver keeps attempts waiting: their connections break, as those of a dead process do.
     pub fn crash_during(&mut self, receiver: &Receiver) {
         self.kill();
         receiver.hang_up();
-        self.wait_for_lock();
+        wait_for_lock(&self.config.storage.path);
     }
 
     fn kill(&mut self) {
         let running = self.running.take().expect("it runs");
-        drop(running.db);
-        drop(running.pulse);
+        drop((running.db, running.pulse, running.alerts));
         // When this returns, no task is left that could settle anything.
         running.runtime.shutdown_timeout(PATIENCE);
-    }
-
-    fn wait_for_lock(&self) {
-        wait_for_lock(&self.config.storage.path);
     }
 
     pub fn restart(&mut self) {
@@ -215,6 +210,11 @@ impl World {
         };
         let rest = running.runtime.block_on(async { tokio::time::timeout(PATIENCE, rest).await });
         rest.expect("the engine comes to rest").expect("the engine runs");
+    }
+
+    /// Whoever tells alerts.
+    pub fn alerts(&self) -> &Alerts {
+        &self.running().alerts
     }
 
     /// Attempts under way, once the engine has looked for work at this moment.

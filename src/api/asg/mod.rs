@@ -15,7 +15,7 @@ use crate::{
     config,
     domain::{
         json,
-        profile::{Profile, RetryPolicy, WhenExhausted},
+        profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
     },
 };
 
@@ -41,6 +41,9 @@ pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
             waits: settings.waits.iter().map(|wait| wait.0).collect(),
         },
         when_exhausted: WhenExhausted::StayActive,
+        // Its tries take seconds: nobody could act on half of them. But nothing else tells of a task that is given up.
+        warn_after: Some(settings.max_attempts),
+        by_hand,
         envelope: envelope::finish,
     }
 }
@@ -59,6 +62,11 @@ pub(super) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Di
             ))
         }),
     }
+}
+
+/// What a person may do about a webhook: the page has no more.
+fn by_hand(base: &str, _: &str) -> ByHand {
+    ByHand { look: curl("GET", &format!("{base}/v1/webhooks"), None), test: None, resume: None }
 }
 
 /// The shape of its errors: `{"error": "<sentence>"}`.

@@ -24,7 +24,7 @@ use crate::{
     config,
     domain::{
         excerpt::excerpt,
-        profile::{Profile, RetryPolicy, WhenExhausted},
+        profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
     },
     error::{Error, Invalid, Missing},
 };
@@ -39,16 +39,20 @@ const SIGNATURE: &str = "X-AsiliChain-Signature";
 
 /// What differs for the engine.
 pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Profile {
+    let retry = RetryPolicy {
+        max_attempts: u32::try_from(settings.waits.len()).unwrap_or(u32::MAX).saturating_add(1),
+        waits: settings.waits.iter().map(|wait| wait.0).collect(),
+    };
     Profile {
         name: NAME,
         endpoint_prefix: WEBHOOK,
         signature_header: SIGNATURE,
         timeout: delivery.timeout,
-        retry: RetryPolicy {
-            max_attempts: u32::try_from(settings.waits.len()).unwrap_or(u32::MAX).saturating_add(1),
-            waits: settings.waits.iter().map(|wait| wait.0).collect(),
-        },
-        when_exhausted: WhenExhausted::Suspend(resume_by),
+        // What is left then takes two hours: time enough to act before it is suspended.
+        warn_after: Some(retry.half()),
+        retry,
+        when_exhausted: WhenExhausted::Suspend,
+        by_hand,
         envelope: envelope::finish,
     }
 }
@@ -71,11 +75,14 @@ pub(super) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery
     }
 }
 
-/// The command line that resumes a webhook. The page: "Reactivate via PATCH /webhooks/{webhook_id}".
-fn resume_by(webhook: &str) -> String {
-    format!(
-        "curl -X PATCH \"$NGOMA/webhooks/{webhook}\" -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' -d '{{\"status\":\"ACTIVE\"}}'"
-    )
+/// What a person may do about a webhook. The page: "Reactivate via PATCH /webhooks/{webhook_id}".
+fn by_hand(base: &str, webhook: &str) -> ByHand {
+    let url = format!("{base}/webhooks/{webhook}");
+    ByHand {
+        look: curl("GET", &url, None),
+        test: Some(curl("POST", &format!("{url}/test"), None)),
+        resume: Some(curl("PATCH", &url, Some(r#"{"status":"ACTIVE"}"#))),
+    }
 }
 
 /// The shape of its errors: `{"error": {"code", "message", "request_id"}}`.

@@ -1,0 +1,199 @@
+//! The mail server: one mail at a time, each over a connection of its own. lettre never leaves this file.
+
+use std::{
+    fmt,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use lettre::{
+    Address, Message,
+    address::Envelope,
+    message::{
+        Mailbox,
+        header::{ContentType, HeaderName, HeaderValue},
+    },
+    transport::smtp::{
+        authentication::{Credentials, DEFAULT_MECHANISMS},
+        client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters},
+        extension::ClientId,
+    },
+};
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+use super::sender::authorities;
+use crate::{
+    config::{self, Secret},
+    domain::{alert::Untold, excerpt::excerpt, ids::AlertId, timestamp::Timestamp},
+    error::{Error, Result},
+};
+
+/// How long the server's farewell is waited for, once it has taken the mail.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What is mailed.
+pub(super) struct Mail<'a> {
+    pub(super) to: &'a str,
+    pub(super) id: AlertId,
+    pub(super) at: Timestamp,
+    pub(super) subject: &'a str,
+    pub(super) text: String,
+}
+
+/// The way to a mail server.
+pub(super) struct Mailer {
+    from: Mailbox,
+    host: String,
+    port: u16,
+    security: Security,
+    hello: ClientId,
+    sign_in: Option<(String, Secret)>,
+    timeout: Duration,
+}
+
+enum Security {
+    Plain,
+    StartTls(TlsParameters),
+    Tls(TlsParameters),
+}
+
+impl fmt::Display for Mailer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl Mailer {
+    /// The mailer of these settings, each of whose mails may take so long; `None` if there is no mail server.
+    ///
+    /// # Errors
+    /// A setting that cannot be used, named without its value.
+    pub(super) fn of(settings: &config::Alerts, extra_ca: &Path, timeout: Duration) -> Result<Option<Self>> {
+        let from = settings.from.parse().map_err(|_| {
+            Error::request(format!("alerts.from is '{}': expected name@host or Name <name@host>", settings.from))
+        })?;
+        if settings.smtp_url.is_empty() {
+            return Ok(None);
+        }
+        let unusable = |problem: &str| Error::request(format!("alerts.smtp_url cannot be used: {problem}"));
+        let url = Url::parse(settings.smtp_url.expose()).map_err(|flaw| unusable(&flaw.to_string()))?;
+        let host = match url.host() {
+            Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Ipv6(address)) => address.to_string(),
+            _ => return Err(unusable("it names no host")),
+        };
+        let tls = || trusted(&host, extra_ca).map_err(|problem| unusable(&problem));
+        let (security, usual_port) = match (url.scheme(), url.query()) {
+            ("smtps", None) => (Security::Tls(tls()?), 465),
+            ("smtp", Some("tls=required")) => (Security::StartTls(tls()?), 587),
+            ("smtp", None) => (Security::Plain, 25),
+            _ => return Err(unusable("expected smtps://..., smtp://...?tls=required or smtp://...")),
+        };
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
+        let sign_in = match (decoded(url.username()), url.password().map(decoded)) {
+            (Ok(user), None) if user.is_empty() => None,
+            (Ok(user), Some(Ok(password))) => Some((user, password.into())),
+            _ => return Err(unusable("expected both a user name and a password, or none, percent-encoded UTF-8")),
+        };
+        if sign_in.is_some() && matches!(security, Security::Plain) && !is_loopback(&host) {
+            return Err(unusable("a password would be sent in the clear: use smtps:// or add ?tls=required"));
+        }
+        let hello = match url.path().trim_matches('/') {
+            "" => ClientId::default(),
+            name if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)) => {
+                ClientId::Domain(name.to_owned())
+            }
+            _ => return Err(unusable("its path, the name given in EHLO, is no host name")),
+        };
+        let port = url.port().unwrap_or(usual_port);
+        Ok(Some(Self { from, host, port, security, hello, sign_in, timeout }))
+    }
+
+    /// Hands a mail to the server. When this says that it did, the server has taken it on.
+    pub(super) async fn send(&self, mail: &Mail<'_>) -> std::result::Result<(), Untold> {
+        let (envelope, bytes) = self.compose(mail)?;
+        let taken = tokio::time::timeout(self.timeout, self.hand_over(&envelope, &bytes)).await;
+        let mut connection = taken.unwrap_or_else(|_| {
+            let timeout = humantime::format_duration(self.timeout);
+            Err(Untold::Later(format!("the mail server {self} did not take it within {timeout}")))
+        })?;
+        // It is sent, whatever becomes of the farewell.
+        let _ = tokio::time::timeout(FAREWELL, connection.quit()).await;
+        Ok(())
+    }
+
+    fn compose(&self, mail: &Mail<'_>) -> std::result::Result<(Envelope, Vec<u8>), Untold> {
+        let plain = !mail.to.contains(|c: char| c.is_control() || c.is_whitespace());
+        let to = mail.to.parse::<Address>().ok().filter(|_| plain);
+        let to = to.ok_or_else(|| Untold::Refused("the account's alert e-mail is no address".to_owned()))?;
+        let millis = u64::try_from(mail.at.millis()).unwrap_or(0);
+        let auto = HeaderName::new_from_ascii_str("Auto-Submitted");
+        let message = Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(mail.subject)
+            .date(UNIX_EPOCH + Duration::from_millis(millis))
+            .message_id(Some(format!("<{}@{}>", mail.id, self.from.email.domain())))
+            .raw_header(HeaderValue::new(auto, "auto-generated".to_owned()))
+            .header(ContentType::TEXT_PLAIN)
+            .body(mail.text.clone())
+            .map_err(|error| Untold::Refused(format!("it cannot be written as a mail: {error}")))?;
+        Ok((message.envelope().clone(), message.formatted()))
+    }
+
+    async fn hand_over(&self, envelope: &Envelope, bytes: &[u8]) -> std::result::Result<AsyncSmtpConnection, Untold> {
+        let later = |step: &str, error: &lettre::transport::smtp::Error| {
+            Untold::Later(format!("{step} {self} failed: {}", excerpt(&shown(error))))
+        };
+        let wrapped = match &self.security {
+            Security::Tls(tls) => Some(tls.clone()),
+            _ => None,
+        };
+        let server = (self.host.as_str(), self.port);
+        let connected = AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, wrapped, None).await;
+        let mut connection = connected.map_err(|error| later("connecting to", &error))?;
+        if let Security::StartTls(tls) = &self.security {
+            let started = connection.starttls(tls.clone(), &self.hello).await;
+            started.map_err(|error| later("STARTTLS with", &error))?;
+        }
+        if let Some((user, password)) = &self.sign_in {
+            let credentials = Credentials::new(user.clone(), password.expose().to_owned());
+            connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| match error.status() {
+                // Not the server's words: they may repeat what was sent.
+                Some(code) => Untold::Later(format!("{self} refused the user name or the password ({code})")),
+                None if error.is_client() => later("signing in to", &error),
+                None => Untold::Later(format!("signing in to {self} failed")),
+            })?;
+        }
+        match connection.send(envelope, bytes).await {
+            Ok(_) => Ok(connection),
+            Err(error) if error.is_permanent() || error.is_client() => {
+                Err(Untold::Refused(format!("{self} refused it: {}", excerpt(&shown(&error)))))
+            }
+            Err(error) => Err(later("handing it to", &error)),
+        }
+    }
+}
+
+/// TLS that trusts the public authorities, and those of `egress.extra_ca`.
+fn trusted(host: &str, extra_ca: &Path) -> std::result::Result<TlsParameters, String> {
+    let mut tls = TlsParameters::builder(host.to_owned());
+    if extra_ca != Path::new("") {
+        tls = tls.certificate_store(CertificateStore::None);
+        for der in authorities(extra_ca).map_err(|error| error.to_string())? {
+            tls = tls.add_root_certificate(Certificate::from_der(der).map_err(|error| error.to_string())?);
+        }
+    }
+    tls.build().map_err(|error| error.to_string())
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A server's words on one line.
+fn shown(error: &lettre::transport::smtp::Error) -> String {
+    error.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
