@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
     Db, Tx, View, audit, convert,
-    deliveries::JOINS,
+    deliveries::{self, JOINS},
     endpoints, queue,
     search::{FITS, Range},
 };
