@@ -147,6 +147,7 @@ impl App {
 
     fn deps(&self) -> Deps {
         let (guard, engine) = (self.guard.clone(), self.engine.clone());
+        let alerts = self.engine.alerts().clone();
         Deps {
             db: self.db.clone(),
             clock: Arc::clone(&self.outside.clock),
@@ -162,6 +163,10 @@ impl App {
                 Box::pin(async move { engine.send_test(account, target, kind, body).await })
             }),
             profiles: profiles(&self.config),
+            send_test_mail: Arc::new(move |to| {
+                let alerts = alerts.clone();
+                Box::pin(async move { alerts.send_test_mail(&to).await })
+            }),
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),
             quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),

@@ -65,6 +65,9 @@ pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<()> + Send + Sync>;
 /// The engine's way to send a test delivery at once, handed in by `app`: account, target, event, stored body.
 pub type SendTest = Arc<dyn Fn(String, Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
 
+/// The engine's way to send a test mail to an address at once, handed in by `app`.
+pub type SendTestMail = Arc<dyn Fn(String) -> Boxed<()> + Send + Sync>;
+
 /// What the doors need.
 #[derive(Clone)]
 pub struct Deps {
@@ -76,6 +79,8 @@ pub struct Deps {
     pub vet: Vet,
     /// The way to send a test delivery.
     pub send_test: SendTest,
+    /// The way to send a test mail.
+    pub send_test_mail: SendTestMail,
     /// Every vendor that is served.
     pub profiles: Profiles,
     /// How long a former secret signs too.

@@ -143,7 +143,7 @@ try {
   await page.goto("/ui/retry?state=exhausted");
   check(await page.getByText("Nothing to retry").isVisible(), "what was retried is not retried again");
 
-  for (const [address, name] of [["/ui/audit", "audit"], ["/ui/system", "system"], ["/ui/nothing", "not-here"]]) {
+  for (const [address, name] of [["/ui/alerts", "alerts"], ["/ui/audit", "audit"], ["/ui/system", "system"], ["/ui/nothing", "not-here"]]) {
     await page.goto(address);
     await look(page, name);
   }

@@ -79,11 +79,12 @@ pub(super) struct Frame<'a> {
 }
 
 /// Address, label, and the scope that opens it; without one, the operator alone.
-const PAGES: [(&str, &str, Option<Scope>); 7] = [
+const PAGES: [(&str, &str, Option<Scope>); 8] = [
     ("/ui", "Overview", Some(Scope::Webhooks)),
     ("/ui/webhooks", "Webhooks", Some(Scope::Webhooks)),
     ("/ui/deliveries", "Deliveries", Some(Scope::Webhooks)),
     ("/ui/events", "Events", Some(Scope::Events)),
+    ("/ui/alerts", "Alerts", None),
     ("/ui/accounts", "Accounts", None),
     ("/ui/audit", "Audit", None),
     ("/ui/system", "System", None),

@@ -3,6 +3,7 @@
 //! Nothing is loaded from elsewhere and nothing stands in a page that runs or styles: the policy of every answer forbids it.
 
 mod accounts;
+mod alerts;
 mod audit;
 mod chart;
 mod deliveries;
@@ -70,6 +71,8 @@ pub(super) struct Parts {
     started: Duration,
     database: PathBuf,
     settings: Vec<Setting>,
+    /// Whether there is a mail server.
+    mails: bool,
 }
 
 impl std::ops::Deref for Door {
@@ -96,15 +99,9 @@ impl Dashboard {
     pub(super) fn new(deps: Deps, dialects: Vec<Dialect>, config: &Config) -> Self {
         let quota = Quota::per_minute(deps.limits.requests_per_minute);
         let (started, database) = (deps.clock.uptime(), config.storage.path.clone());
-        let door = Door(Arc::new(Parts {
-            deps,
-            dialects,
-            assets: Assets::new(),
-            quota,
-            started,
-            database,
-            settings: config.shown(),
-        }));
+        let (settings, mails) = (config.shown(), !config.alerts.smtp_url.is_empty());
+        let door =
+            Door(Arc::new(Parts { deps, dialects, assets: Assets::new(), quota, started, database, settings, mails }));
         let routes = Route::new()
             .at("/ui/sign-in", get(session::sign_in).post(session::enter))
             .at("/ui/sign-out", post(session::sign_out))
@@ -121,6 +118,8 @@ impl Dashboard {
             .at("/ui/accounts", get(accounts::list).post(accounts::create_account))
             .at("/ui/tokens", post(accounts::create_token))
             .at("/ui/tokens/:id/revoke", post(accounts::revoke))
+            .at("/ui/alerts", get(alerts::list))
+            .at("/ui/alerts/test-mail", post(alerts::test_mail))
             .at("/ui/audit", get(audit::list))
             .at("/ui/system", get(system::show))
             .at("/ui/events", get(events::list))

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{endpoint::EndpointState, tally::Tally, token::Scope},
-    store::{overview, webhooks},
+    store::{alerts, overview, webhooks},
 };
 
 /// Webhooks that need somebody, of each kind.
@@ -31,6 +31,7 @@ struct Page<'a> {
     hours: Chart,
     trouble: Vec<WebhookRow>,
     any_webhook: bool,
+    unsent: u64,
     machine: Option<Machine>,
 }
 
@@ -58,15 +59,16 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
     }
     let walls = visit.caller.horizon(Scope::Webhooks)?;
     let frame = Frame::new(&door, &visit, "/ui").saying(&said);
-    let now = frame.now();
+    let (now, operator) = (frame.now(), visit.is_operator());
     let look = door.deps.db.read(move |view| {
         let state = |state| webhooks::Filter { state, ..webhooks::Filter::default() };
         let (suspended, _) = webhooks::list(view, &walls, &state(Some(EndpointState::Suspended)), SHOWN, now)?;
         let failing = webhooks::Filter { failing: true, ..webhooks::Filter::default() };
         let (failing, _) = webhooks::list(view, &walls, &failing, SHOWN, now)?;
-        Ok((overview::look(view, &walls, now)?, suspended, failing))
+        let unsent = if operator { alerts::unsent_count(view)? } else { 0 };
+        Ok((overview::look(view, &walls, now)?, suspended, failing, unsent))
     });
-    let (all, suspended, failing) = look.await?;
+    let (all, suspended, failing, unsent) = look.await?;
     let trouble = suspended.iter().chain(&failing).map(|report| WebhookRow::new(&door, &frame, report));
     let day: u64 = all.hours.iter().map(|(_, hour): &(_, Tally)| hour.failed).sum();
     let oldest = all.due_since.map_or_else(|| "–".to_owned(), |since| long_span(now.since(since)));
@@ -96,6 +98,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
         hours: Chart::new("hours", "Deliveries per hour", "24 h ago", &all.hours, now),
         trouble: trouble.collect::<Result<_, _>>()?,
         any_webhook: all.active + all.suspended > 0,
+        unsent,
         machine,
         frame,
     })
