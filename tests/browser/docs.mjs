@@ -30,7 +30,8 @@ try {
   const authorize = async (token) => {
     await page.locator(".auth-wrapper .authorize").first().click();
     const dialog = page.locator(".modal-ux");
-    const out = dialog.getByRole("button", { name: "Logout" });
+    await dialog.locator(".btn-done").waitFor();
+    const out = dialog.locator("button", { hasText: "Logout" });
     if (await out.count()) await out.first().click();
     await dialog.locator("input").first().fill(token);
     await dialog.locator("button.authorize", { hasText: "Authorize" }).first().click();
@@ -47,7 +48,7 @@ try {
     await block.locator(".opblock-summary").click();
     await block.locator(".try-out__btn").click();
     await block.locator("button.execute").click();
-    const status = block.locator(".live-responses-table .response-col_status").first();
+    const status = block.locator(".live-responses-table tbody .response-col_status").first();
     await status.waitFor();
     check((await status.textContent()).trim().startsWith("200"), `${vendor}: "Try it out" answers 200`);
     await page.screenshot({ path: join(pictures, `docs-${operation}.png`) });

@@ -136,6 +136,7 @@ impl Dashboard {
             let sent = file.call(request).await;
             return sealed(sent.unwrap_or_else(|error| refusal(&self.door, None, &error, request_id)));
         }
+        let has_form = request.method() == Method::POST;
         let visit = Visit::of(&request, &self.door);
         let response = match visit {
             Ok(visit) => match self.admit(request, visit.clone()).await {
@@ -146,6 +147,10 @@ impl Dashboard {
         };
         let mut response = sealed(response);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if has_form && response.status().is_client_error() {
+            // The form may not have been read: what follows on this connection would not be a request.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if zipped { compressed(response).await } else { response }
     }
 

@@ -21,7 +21,8 @@ use crate::{
         delivery::Attempt,
         endpoint::{EndpointState, SuspendedReason},
         ids::DeliveryId,
-        tally::Span,
+        tally::{Span, Tally},
+        timestamp::Timestamp,
         token::Scope,
     },
     error::{Error, Missing},
@@ -101,14 +102,7 @@ async fn show_with(
     if report.profile != dialect.profile.name {
         return Err(Error::NotFound(Missing::Webhook).into());
     }
-    let week: Vec<_> = week
-        .chunks(HOURS_PER_BAR)
-        .filter_map(|hours| {
-            let mut sum = hours.first().copied()?;
-            hours[1..].iter().for_each(|(_, more)| sum.1.add(more));
-            Some(sum)
-        })
-        .collect();
+    let week = in_bars(&week);
     let (endpoint, policy) = (&report.endpoint, &dialect.profile.retry);
     let suspended = (endpoint.state == EndpointState::Suspended).then(|| Suspended {
         what: match endpoint.suspended_reason.as_deref() {
@@ -145,6 +139,16 @@ async fn show_with(
         page.set_status(status);
     }
     Ok(page)
+}
+
+/// The hours of a week, put together to bars.
+fn in_bars(hours: &[(Timestamp, Tally)]) -> Vec<(Timestamp, Tally)> {
+    let bars = hours.chunks(HOURS_PER_BAR).filter_map(|hours| {
+        let mut sum = hours.first().copied()?;
+        hours[1..].iter().for_each(|(_, more)| sum.1.add(more));
+        Some(sum)
+    });
+    bars.collect()
 }
 
 /// Does what a button of the page says.
