@@ -15,6 +15,9 @@ use crate::{
 /// An event that nobody published: its name, and the stored body that the profile's envelope finishes.
 pub(crate) type Sample = (String, String);
 
+/// Makes the stored body of sample data, for an event of this name at this moment.
+type MakeSample = Box<dyn Fn(&str, Timestamp) -> Result<String> + Send + Sync>;
+
 /// A vendor's words.
 pub(crate) struct Dialect {
     /// What differs for the engine.
@@ -24,7 +27,7 @@ pub(crate) struct Dialect {
     /// The names of its catalogue, in order.
     pub(crate) kinds: Vec<&'static str>,
     /// The stored body of sample data, made for an event of this name at this moment.
-    pub(crate) sample: Box<dyn Fn(&str, Timestamp) -> Result<String> + Send + Sync>,
+    pub(crate) sample: MakeSample,
 }
 
 impl fmt::Debug for Dialect {
