@@ -310,7 +310,11 @@ fn set_back(world: &World, alerts: &str) {
     file.pragma_update(None, "user_version", 1).expect("set");
     file.execute("ATTACH ? AS now", [now.to_str().expect("a path")]).expect("attached");
     for table in ["account", "token", "endpoint", "event", "delivery", "attempt"] {
-        file.execute(&format!("INSERT INTO {table} SELECT * FROM now.{table}"), []).expect("copied");
+        // What was added since is left out.
+        let columns: String = file
+            .query_row("SELECT group_concat(name) FROM pragma_table_info(?, 'main')", [table], |row| row.get(0))
+            .expect("columns");
+        file.execute(&format!("INSERT INTO {table} SELECT {columns} FROM now.{table}"), []).expect("copied");
     }
     file.execute_batch(alerts).expect("alerts");
     file.close().expect("closed");

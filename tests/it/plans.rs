@@ -37,6 +37,16 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
     ),
     ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
+    // Every page of the dashboard asks whose it is.
+    (
+        "sessions.rs",
+        "SELECT token.id AS token_id",
+        &[
+            "SEARCH session USING PRIMARY KEY (hash=?)",
+            "SEARCH token USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH account USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+        ],
+    ),
     ("endpoints.rs", "SELECT count(*) FROM endpoint", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
 ];
 
