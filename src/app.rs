@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, Deps, Quota, asg, asilichain, connections},
+    api::{self, BatchPlaces, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::profile::Profiles,
@@ -102,14 +102,14 @@ impl App {
         let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
         let (engine, engine_stop) = (self.engine, stop.clone());
         let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });
-        let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
-        drop(tokio::spawn(retries::run(self.db.clone(), clock, poll, stop.clone())));
         // Should it end unasked, deliveries go on.
         let mut decided = engine_ended.clone();
         let (telling, _) = spawn(async move {
             alerts.run(alerts_stop, asked(&mut decided)).await;
             Ok(())
         });
+        let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
+        drop(tokio::spawn(retries::run(self.db.clone(), clock, poll, stop.clone())));
         let (mut server_stop, mut stop) = (stop.clone(), stop);
         let (listener, limits) = (self.listener, self.config.limits);
         let (server, mut server_ended) = spawn(async move {
@@ -146,7 +146,7 @@ impl App {
     }
 
     fn deps(&self) -> Deps {
-        let (guard, engine) = (self.guard.clone(), self.engine.clone());
+        let (guard, engine, pulse) = (self.guard.clone(), self.engine.clone(), self.engine.pulse());
         let alerts = self.engine.alerts().clone();
         Deps {
             db: self.db.clone(),
@@ -167,8 +167,11 @@ impl App {
                 let alerts = alerts.clone();
                 Box::pin(async move { alerts.send_test_mail(&to).await })
             }),
+            looked: Arc::new(move || pulse.borrow().looked),
+            watch: self.config.watch.clone(),
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),
+            batches: Arc::new(BatchPlaces::new(self.config.limits.batches)),
             quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),
         }
     }

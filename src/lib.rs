@@ -15,6 +15,7 @@
 //! | [`app`] | the composition root: config in, a running server out; the one place that wires all |
 //! | [`api`] and [`engine`] | the doors, where poem lives; and what acts without being asked, where ureq lives. They never use each other: what a door needs of the engine, `app` hands in |
 //! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
+//! | [`figures`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
 //! | [`error`], [`config`] | what can go wrong, the settings |
@@ -58,7 +59,8 @@
 //! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **walls** (what a caller may see), **dialect** (a vendor's words, for the doors that serve them all),
-//! **session** (a browser that showed a token).
+//! **session** (a browser that showed a token),
+//! **audit** (who changed what), **tally** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
 pub mod api;
 pub mod app;
@@ -68,4 +70,5 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod error;
+pub mod figures;
 pub mod store;

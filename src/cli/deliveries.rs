@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[command(flatten)]
     filters: Filters,
     /// Only with this status.
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     status: Option<Status>,
     /// How many at most.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]

@@ -44,6 +44,7 @@ pub(super) struct Filters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Status {
     Pending,
+    #[value(name = "in_flight", alias = "in-flight")]
     InFlight,
     Delivered,
     Failed,

@@ -20,6 +20,14 @@ fn strip(prefix: &str, text: &str) -> Option<Ulid> {
     Ulid::from_string(digits).ok().filter(|ulid| ulid.array_to_str(&mut [0; ulid::ULID_LEN]) == digits)
 }
 
+/// Whether this reads like an id of ours, whatever it names: a short prefix and a ULID.
+pub fn is_one(text: &str) -> bool {
+    let prefix = text.find('_').map_or("", |end| &text[..=end]);
+    (2..=5).contains(&prefix.len())
+        && prefix.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+        && strip(prefix, text).is_some()
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -35,6 +43,11 @@ macro_rules! ids {
             /// The least id of this moment: none that was made then is before it.
             pub fn first_of(moment: Timestamp) -> Self {
                 Self(Ulid::from_parts(u64::try_from(moment.millis()).unwrap_or(0), 0))
+            }
+
+            /// The moment it was made for.
+            pub fn minted_at(self) -> Timestamp {
+                Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
             }
 
             /// Reads an id as it is printed; `None` if it is not one.
@@ -68,10 +81,10 @@ ids! {
     DeliveryId = "dlv_";
     /// Names a token; not secret.
     TokenId = "tok_";
-    /// Names a retry run.
-    RetryId = "ret_";
     /// Names an alert; also its Message-ID, and the `webhook-id` of its POSTs.
     AlertId = "alr_";
+    /// Names a retry run.
+    RetryId = "ret_";
     /// Names one API request, in answers and logs.
     RequestId = "req_";
     /// Names an endpoint. On the wire it carries its profile's prefix instead: [`EndpointId::on_wire`].

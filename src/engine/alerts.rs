@@ -127,9 +127,7 @@ impl Alerts {
     /// # Errors
     /// A setting that cannot be used.
     pub(super) fn new(
-        db: Db,
-        clock: SharedClock,
-        profiles: Profiles,
+        (db, clock, profiles): (Db, SharedClock, Profiles),
         config: &Config,
         guard: &Guard,
         sender: Arc<Sender>,

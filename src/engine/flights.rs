@@ -33,6 +33,8 @@ pub(super) struct Ended {
     pub(super) claim: Claim,
     /// What the attempt came to; `None`: it never began.
     pub(super) attempted: Option<Attempted>,
+    /// It was a fault of ours that it did not.
+    pub(super) faulty: bool,
     /// Whether its endpoint goes on probation, or off it.
     pub(super) probation: Option<bool>,
 }
@@ -48,7 +50,7 @@ impl Flights {
         let mut lanes = self.lanes();
         if let Some(probation) = lanes.ended(claim.owner(), ended) {
             // Nobody listens only when the engine has stopped; the next start recovers the claim.
-            drop(self.ended.send(Ended { claim, attempted, probation }));
+            drop(self.ended.send(Ended { claim, attempted, faulty: false, probation }));
         }
         lanes.begin()
     }
@@ -103,7 +105,7 @@ impl Drop for Flight {
             // No thread could be had. Nothing else begins here: that would find none either.
             let mut lanes = self.flights.lanes();
             if let Some(probation) = lanes.ended(claim.owner(), lanes::Ended::Unknown) {
-                drop(self.flights.ended.send(Ended { claim, attempted: None, probation }));
+                drop(self.flights.ended.send(Ended { claim, attempted: None, faulty: true, probation }));
             }
         }
     }

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+pub use super::lane::{Ended, Limits, SLOW};
+use super::lane::{Lane, Order, Share, Standing};
 use crate::{
     clock::Stopwatch,
     domain::{delivery::DeliveryKey, endpoint::EndpointKey, timestamp::Timestamp},
@@ -20,118 +22,12 @@ use crate::{
 
 /// An attempt that has taken longer is waiting for its receiver; before, it is at work and wants a processor.
 pub const AT_WORK: Duration = Duration::from_millis(2);
-/// Claims are taken ahead of their places for so much time, judged by how fast the endpoint answers.
-const AHEAD: Duration = Duration::from_millis(50);
-/// Most claims of one endpoint for each of its places, however fast it answers.
-const MOST_AHEAD: u32 = 32;
 /// Most claims ahead of their places, of all endpoints.
 const MOST_AHEAD_IN_ALL: usize = 512;
-/// Claims are taken ahead only of bodies up to this size: so many of them must fit in memory.
-const SMALL_BODY: usize = 16 << 10;
 /// Lanes are kept at rest, with what is known of their endpoints, while there are no more than so many.
 const MANY: usize = 1024;
 /// What has not begun after so long is given back: its receiver is not as fast as it was.
 const OLD: Duration = Duration::from_secs(1);
-
-/// How many attempts at the same time.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Over all endpoints.
-    pub in_flight: usize,
-    /// To one endpoint.
-    pub per_endpoint: usize,
-    /// Those that are at work rather than waiting.
-    pub at_work: usize,
-}
-
-/// How an attempt ended, as far as its lane cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Well, after so long.
-    Well(Duration),
-    /// In time, but not well.
-    Failed,
-    /// By the time-out.
-    TimedOut,
-    /// Nobody knows, or it never began.
-    Unknown,
-}
-
-/// What is known of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Nothing good yet, or its last attempt failed: it holds one place.
-    New,
-    /// Its last attempt ended well: it may hold many.
-    Proven,
-    /// Its last attempt timed out: it holds one place, and all such together at most half of them.
-    Probation,
-}
-
-#[derive(Debug)]
-struct Lane {
-    /// When something of it is due that is not claimed.
-    turn_at: Option<Timestamp>,
-    /// Claimed, not begun; since when.
-    hand: VecDeque<(Stopwatch, Claim)>,
-    flying: usize,
-    standing: Standing,
-    /// How long an attempt takes, of late.
-    pace: Duration,
-    /// How large a body is, of late.
-    body: usize,
-}
-
-impl Default for Lane {
-    fn default() -> Self {
-        Self { turn_at: None, hand: VecDeque::new(), flying: 0, standing: Standing::New, pace: AHEAD, body: 0 }
-    }
-}
-
-impl Lane {
-    /// How many attempts it may have under way.
-    fn places(&self, limits: Limits) -> usize {
-        if self.standing == Standing::Proven { limits.per_endpoint } else { 1 }
-    }
-
-    /// How many claims it may hold: those under way, and those that will be before long.
-    fn most(&self, limits: Limits) -> usize {
-        let rounds = if self.standing != Standing::Proven || self.body > SMALL_BODY {
-            1
-        } else {
-            AHEAD.as_micros() / self.pace.as_micros().max(1)
-        };
-        let rounds = u32::try_from(rounds).unwrap_or(MOST_AHEAD).clamp(1, MOST_AHEAD);
-        self.places(limits) * rounds as usize
-    }
-
-    fn held(&self) -> usize {
-        self.hand.len() + self.flying
-    }
-
-    fn share(&self, limits: Limits) -> Share {
-        let held = self.held();
-        let placed = held.min(self.places(limits));
-        let (on_probation, suspects) = if self.standing == Standing::Probation { (held, self.flying) } else { (0, 0) };
-        Share { placed, ahead: held - placed, on_probation, suspects }
-    }
-
-    /// Where it stands in the order of turns, if it may be served.
-    fn turn(&self, limits: Limits) -> Option<(bool, Timestamp)> {
-        let turn_at = self.turn_at.filter(|_| self.held() < self.most(limits))?;
-        Some((self.standing == Standing::Probation, turn_at))
-    }
-}
-
-/// What a lane takes of what all have together.
-#[derive(Debug, Default, Clone, Copy)]
-struct Share {
-    placed: usize,
-    ahead: usize,
-    on_probation: usize,
-    /// Of these, those under way.
-    suspects: usize,
-}
 
 #[derive(Debug)]
 struct Flight {
@@ -145,8 +41,8 @@ struct Flight {
 pub struct Lanes {
     limits: Limits,
     lanes: HashMap<EndpointKey, Lane>,
-    /// The lanes that may be served, in order: those on probation apart.
-    turns: [BTreeSet<(Timestamp, EndpointKey)>; 2],
+    /// The lanes that may be served, in order.
+    turns: [BTreeSet<(Timestamp, EndpointKey)>; 3],
     /// The lanes with something in hand, each once.
     in_hand: VecDeque<EndpointKey>,
     flights: HashMap<DeliveryKey, Flight>,
@@ -166,7 +62,7 @@ impl Lanes {
         Self {
             limits,
             lanes: HashMap::new(),
-            turns: [BTreeSet::new(), BTreeSet::new()],
+            turns: Default::default(),
             in_hand: VecDeque::new(),
             flights: HashMap::new(),
             unwritten: 0,
@@ -184,7 +80,7 @@ impl Lanes {
 
     /// Claims that nobody else may have: held, or not written yet.
     pub fn busy(&self) -> usize {
-        self.taken.placed + self.taken.ahead + self.unwritten
+        self.taken.fast + self.taken.slow + self.taken.ahead + self.unwritten
     }
 
     /// So many outcomes are on disk.
@@ -217,15 +113,17 @@ impl Lanes {
         if !self.open {
             return Vec::new();
         }
-        let mut free = self.limits.in_flight.saturating_sub(self.taken.placed);
+        let mut free = self.free();
+        let mut free_for_slow = self.limits.slow().saturating_sub(self.taken.slow).min(free);
         let ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
-        let suspects = (self.limits.in_flight / 2).saturating_sub(self.taken.on_probation);
-        let come = |set: &BTreeSet<(Timestamp, EndpointKey)>, most: usize| -> Vec<(Timestamp, EndpointKey)> {
-            set.iter().take_while(|(at, _)| *at <= now).take(most).copied().collect()
+        let suspects = self.limits.on_probation().saturating_sub(self.taken.on_probation);
+        let come = |order: Order, most: usize| {
+            self.turns[order as usize].iter().take_while(|(at, _)| *at <= now).take(most).copied()
         };
-        // Those that want no place may stand before those that do.
-        let mut turns = come(&self.turns[0], free + ahead + self.taken.placed);
-        turns.extend(come(&self.turns[1], free.min(suspects)));
+        // Of the fast, those that want no place may stand before those that do.
+        let mut turns: Vec<_> = come(Order::Fast, free + ahead + self.taken.fast).collect();
+        turns.extend(come(Order::Slow, free_for_slow));
+        turns.extend(come(Order::Probation, free_for_slow.min(suspects)));
         turns.sort_unstable();
         let lanes: Vec<(EndpointKey, &Lane)> =
             turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect();
@@ -233,9 +131,11 @@ impl Lanes {
         loop {
             let before = free;
             for ((_, lane), quota) in lanes.iter().zip(&mut quotas) {
-                if free > 0 && lane.held() + *quota < lane.places(self.limits) {
+                let slow = usize::from(lane.standing != Standing::Fast);
+                if free > 0 && free_for_slow >= slow && lane.held() + *quota < lane.places(self.limits) {
                     *quota += 1;
                     free -= 1;
+                    free_for_slow -= slow;
                 }
             }
             if free == before {
@@ -277,6 +177,11 @@ impl Lanes {
         }
     }
 
+    /// Whether something claimed has not begun.
+    pub fn has_in_hand(&self) -> bool {
+        !self.in_hand.is_empty()
+    }
+
     /// Whether something in hand waits only for an attempt at work to end, or to be waiting itself.
     pub fn is_pressed(&self) -> bool {
         self.open && !self.in_hand.is_empty() && self.has_place() && !self.has_processor()
@@ -289,11 +194,12 @@ impl Lanes {
         }
         let limits = self.limits;
         // What was in hand when its endpoint went on probation keeps to the half too.
-        let trusted = self.taken.suspects < limits.in_flight / 2;
+        let trusted = self.taken.suspects < limits.on_probation();
+        let patient = self.taken.slow_flying < limits.slow();
         for _ in 0..self.in_hand.len() {
             let endpoint = self.in_hand.pop_front()?;
             let begun = self.with(endpoint, |lane| {
-                let may = lane.flying < lane.places(limits) && (trusted || lane.standing != Standing::Probation);
+                let may = lane.flying < lane.places(limits) && lane.is_let(patient, trusted);
                 let (_, claim) = if may { lane.hand.pop_front()? } else { return None };
                 lane.flying += 1;
                 Some(claim)
@@ -318,15 +224,7 @@ impl Lanes {
         Some(self.with(endpoint, |lane| {
             lane.flying -= 1;
             let before = lane.standing;
-            match ended {
-                Ended::Well(took) => {
-                    lane.standing = Standing::Proven;
-                    lane.pace = (lane.pace * 7 + took) / 8;
-                }
-                Ended::Failed => lane.standing = Standing::New,
-                Ended::TimedOut => lane.standing = Standing::Probation,
-                Ended::Unknown => {}
-            }
+            lane.learn(ended);
             let on = lane.standing == Standing::Probation;
             (on != (before == Standing::Probation)).then_some(on)
         }))
@@ -366,11 +264,11 @@ impl Lanes {
     /// ones wait, and none on probation.
     pub fn room(&mut self, now: Timestamp) -> (usize, Vec<(EndpointKey, usize)>) {
         let limits = self.limits;
-        let free = limits.in_flight.saturating_sub(self.taken.placed);
-        let in_all = if self.open { free + MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead) } else { 0 };
+        let in_all = if self.open { self.free() + MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead) } else { 0 };
+        let patient = self.taken.slow < limits.slow();
         let each = self.changed.drain().map(|endpoint| {
             let lane = self.lanes.get(&endpoint);
-            let serves = |lane: &&Lane| lane.turn_at.is_none_or(|at| at > now) && lane.standing != Standing::Probation;
+            let serves = |lane: &&Lane| lane.turn_at.is_none_or(|at| at > now) && lane.is_let(patient, false);
             (endpoint, lane.filter(serves).map_or(0, |lane| lane.most(limits).saturating_sub(lane.held())))
         });
         (in_all, each.collect())
@@ -392,6 +290,11 @@ impl Lanes {
         }
         self.unwritten += out.len();
         out
+    }
+
+    /// Places that nobody holds. What the slow have in hand beyond their part cannot begin, and takes none.
+    fn free(&self) -> usize {
+        self.limits.in_flight.saturating_sub(self.taken.fast + self.taken.slow.min(self.limits.slow()))
     }
 
     fn has_place(&self) -> bool {
@@ -421,16 +324,18 @@ impl Lanes {
         let (share, turn) = (lane.share(limits), lane.turn(limits));
         let changed = change(lane);
         let (new_share, new_turn) = (lane.share(limits), lane.turn(limits));
-        self.taken.placed = self.taken.placed - share.placed + new_share.placed;
+        self.taken.fast = self.taken.fast - share.fast + new_share.fast;
+        self.taken.slow = self.taken.slow - share.slow + new_share.slow;
+        self.taken.slow_flying = self.taken.slow_flying - share.slow_flying + new_share.slow_flying;
         self.taken.ahead = self.taken.ahead - share.ahead + new_share.ahead;
         self.taken.on_probation = self.taken.on_probation - share.on_probation + new_share.on_probation;
         self.taken.suspects = self.taken.suspects - share.suspects + new_share.suspects;
         if turn != new_turn {
-            if let Some((probation, at)) = turn {
-                self.turns[usize::from(probation)].remove(&(at, endpoint));
+            if let Some((order, at)) = turn {
+                self.turns[order as usize].remove(&(at, endpoint));
             }
-            if let Some((probation, at)) = new_turn {
-                self.turns[usize::from(probation)].insert((at, endpoint));
+            if let Some((order, at)) = new_turn {
+                self.turns[order as usize].insert((at, endpoint));
             }
         }
         self.changed.insert(endpoint);

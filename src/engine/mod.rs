@@ -4,6 +4,7 @@ pub mod alerts;
 mod attempt;
 mod egress;
 mod flights;
+mod lane;
 pub mod lanes;
 mod look_ups;
 mod mail;
@@ -24,7 +25,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{
     alerts::Alerts,
-    attempt::attempt,
+    attempt::{DELIVERED, attempt, count, tell},
     flights::{Closing, Ended, Flight, Flights},
     lanes::{Lanes, Limits},
     pool::Pool,
@@ -40,7 +41,7 @@ use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
-        delivery::{Attempt, DeliveryKey},
+        delivery::{Attempt, DeliveryKey, Failure},
         endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
         profile::Profiles,
@@ -48,7 +49,7 @@ use crate::{
     },
     error::{Error, Result},
     store::{
-        Change, Db, News, Target,
+        Change, Db, News, Target, Tx,
         attempts::{self, TestRecord},
         endpoints,
         queue::{self, Attempted, Claim, Lost},
@@ -94,6 +95,8 @@ struct Inner {
 pub struct Pulse {
     /// The moment at which it looked for due work.
     pub at: Timestamp,
+    /// The same as the machine's uptime, which never steps.
+    pub looked: Duration,
     /// How many commits' news it had heard by then.
     pub heard: u64,
     /// Deliveries that are claimed and not settled.
@@ -125,6 +128,9 @@ impl Engine {
     /// A setting that cannot be used.
     pub fn new(db: Db, clock: SharedClock, profiles: Profiles, config: &Config, guard: &Guard) -> Result<Self> {
         let settings = config.delivery.clone();
+        for profile in profiles.iter() {
+            db.figures().show_profile(profile.name, Failure::ALL.map(Failure::name).into_iter().chain([DELIVERED]));
+        }
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let lanes = Lanes::new(Limits {
             in_flight: settings.max_in_flight,
@@ -132,9 +138,10 @@ impl Engine {
             at_work: processors * AT_WORK_PER_PROCESSOR,
         });
         let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca)?);
-        let own = (db.clone(), Arc::clone(&clock), profiles.clone(), Arc::clone(&sender));
-        let alerts = Alerts::new(own.0, own.1, own.2, config, guard, own.3)?;
+        let own = (db.clone(), Arc::clone(&clock), profiles.clone());
+        let alerts = Alerts::new(own, config, guard, Arc::clone(&sender))?;
         let (ended, ended_seen) = mpsc::unbounded_channel();
+        let looked = clock.uptime();
         let flights = Flights { clock, profiles, sender, lanes: Mutex::new(lanes), ended };
         Ok(Self(Arc::new(Inner {
             db,
@@ -145,7 +152,13 @@ impl Engine {
             flights: Arc::new(flights),
             alerts,
             ended: Mutex::new(Some(ended_seen)),
-            pulse: watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), heard: 0, busy: 0, wanted: 0 }),
+            pulse: watch::Sender::new(Pulse {
+                at: Timestamp::from_millis(i64::MIN),
+                looked,
+                heard: 0,
+                busy: 0,
+                wanted: 0,
+            }),
         })))
     }
 
@@ -204,7 +217,8 @@ impl Engine {
                 }
             }
             let (busy, wanted, rest) = inner.look_around(at, failed);
-            inner.pulse.send_replace(Pulse { at, heard, busy, wanted });
+            let looked = inner.flights.clock.uptime();
+            inner.pulse.send_replace(Pulse { at, looked, heard, busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
             if written_since_stop && busy == 0 && news.is_empty() {
                 if work.tallies.is_empty() || failed {
@@ -252,10 +266,13 @@ impl Engine {
             body: body.into(),
             target: Arc::new(target),
         };
-        let (reply, answer) = oneshot::channel();
+        let (figures, (reply, answer)) = (Arc::clone(inner.db.figures()), oneshot::channel());
         let run = move || {
-            let profile = flights.profiles.get(&claim.target.profile);
-            let attempted = profile.map(|profile| attempt(&claim, profile, &flights.sender, now));
+            let attempted = flights.profiles.get(&claim.target.profile).map(|profile| {
+                let attempted = attempt(&claim, profile, &flights.sender, now);
+                count(&figures, profile, &claim, &attempted);
+                attempted
+            });
             drop(reply.send(attempted.map(|attempted| (claim, attempted))));
         };
         inner.pool.run(run).map_err(|_| unavailable())?;
@@ -280,17 +297,15 @@ impl Inner {
 
     /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
     async fn recover(&self) -> Result<()> {
-        let found = self.db.write_in_turn(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?))).await?;
-        let (recovered, waiting) = found;
+        let recover = |tx: &Tx<'_>| {
+            let recovered = queue::recover(tx, &Lost::All)?;
+            queue::take_up(tx)?;
+            Ok(recovered)
+        };
+        // What is pending is among the news, in its order with every step of the clock.
+        let recovered = self.db.write_in_turn(recover).await?;
         if recovered > 0 {
             tracing::info!(recovered, "attempts cut off by the last stop are made again");
-        }
-        let mut lanes = self.flights.lanes();
-        for (endpoint, due_at, timed_out) in waiting {
-            due_at.into_iter().for_each(|at| lanes.due(endpoint, at));
-            if timed_out {
-                lanes.suspect(endpoint);
-            }
         }
         Ok(())
     }
@@ -312,6 +327,7 @@ impl Inner {
             match change {
                 Change::Due(endpoint, at) => lanes.due(endpoint, at),
                 Change::Made(claim) => lanes.take_in_hand(claim),
+                Change::Suspect(endpoint) => lanes.suspect(endpoint),
                 Change::Served(claimed) => lanes.served(claimed, news.at),
                 Change::Alert => self.alerts.wake(),
             }
@@ -342,7 +358,8 @@ impl Inner {
         }
         if polled || !lanes.is_open() {
             let unsent = lanes.overdue().into_iter();
-            work.ended.extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, probation: None })));
+            work.ended
+                .extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, faulty: false, probation: None })));
         }
         if polled {
             for key in lanes.lost(self.settings.timeout + LOST_AFTER) {
@@ -353,7 +370,8 @@ impl Inner {
         work.wanted = lanes.wanted(at);
     }
 
-    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due.
+    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due, and add what was
+    /// counted.
     async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<()> {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
@@ -362,7 +380,7 @@ impl Inner {
             for one in &ended {
                 match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
                     (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,
-                    _ => queue::give_back(tx, &one.claim)?,
+                    _ => queue::give_back(tx, &one.claim, one.faulty)?,
                 };
                 if let Some(timed_out) = one.probation {
                     endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
@@ -380,7 +398,7 @@ impl Inner {
         work.tallies.written(at);
         for ended in work.ended.drain(..) {
             work.tallies.count(&ended, at);
-            log(&ended);
+            tell(&ended, &self.flights.profiles, self.db.figures());
         }
         work.lost.clear();
         Ok(())
@@ -391,31 +409,17 @@ impl Inner {
         let mut lanes = self.flights.lanes();
         let (in_all, each) = lanes.room(at);
         self.db.room().grant(in_all, each);
+        self.db.figures().flying(lanes.flying());
         let poll = self.settings.poll_interval;
         let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());
         let rest = match wanted {
             _ if failed => poll,
+            // What was claimed as a stop began is given back by the next turn.
+            _ if !lanes.is_open() && lanes.has_in_hand() => Duration::ZERO,
             0 => lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll)),
             _ => Duration::ZERO,
         };
         (busy, wanted, rest)
-    }
-}
-
-/// One line an attempt; a failure is worth more attention than a success.
-fn log(ended: &Ended) {
-    let Ended { claim, attempted: Some(Attempted { outcome, duration, .. }), .. } = ended else { return };
-    let status = outcome.answer().map(|answer| answer.status);
-    let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
-    let endpoint = claim.target.id;
-    let duration_ms = duration.as_millis();
-    match outcome.failure() {
-        None => {
-            tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = "delivered")
-        }
-        Some(class) => {
-            tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %class)
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, convert, handover::Change, queue};
+use super::{Tx, View, convert, following, handover::Change};
 use crate::{
     domain::{
         alert::{Alert, AlertKey, Channel, Failing, Kind, NOTICE, What},
@@ -15,8 +15,9 @@ use crate::{
         endpoint::EndpointKey,
         ids::{AlertId, DeliveryId, EndpointId},
         timestamp::Timestamp,
+        token::Walls,
     },
-    error::Result,
+    error::{Error, Result},
 };
 
 /// An endpoint is warned of once in so long.
@@ -147,7 +148,7 @@ pub fn next(view: &View<'_>, channel: Channel) -> Result<Option<(AlertKey, Times
 pub fn read(view: &View<'_>, key: AlertKey) -> Result<Alert> {
     let mut rows = view.conn.prepare_cached(&format!("{SELECT} WHERE alert.key = ?"))?;
     let (endpoint, mut alert) = rows.query_row([key], |row| Ok((row.get("endpoint")?, alert(row)?)))?;
-    alert.held = queue::held(view.conn, endpoint)?;
+    alert.held = following::held(view.conn, endpoint)?;
     Ok(alert)
 }
 
@@ -234,20 +235,35 @@ pub fn unsent_count(view: &View<'_>) -> Result<u64> {
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
-/// At most `limit` alerts, newest first, those before `cursor` (the last one of the page before); each with where its ways
-/// stand.
+/// At most `limit` alerts, newest first, those before the one of this id (the last one of the page before); each with where
+/// its ways stand.
 ///
 /// # Errors
-/// Faults of the database only.
-pub fn list(view: &View<'_>, cursor: Option<AlertKey>, limit: usize) -> Result<Vec<(Alert, Vec<Progress>)>> {
-    let mut rows =
-        view.conn.prepare_cached(&format!("{SELECT} WHERE alert.key < ? ORDER BY alert.key DESC LIMIT ?"))?;
-    let mut rows = rows.query((cursor.unwrap_or(AlertKey::MAX), limit))?;
+/// [`Error::Invalid`] if `before` is no alert.
+pub fn list(
+    view: &View<'_>,
+    walls: &Walls,
+    before: Option<AlertId>,
+    limit: usize,
+) -> Result<Vec<(Alert, Vec<Progress>)>> {
+    let before = match before {
+        None => AlertKey::MAX,
+        Some(id) => {
+            let mut rows = view.conn.prepare_cached("SELECT key FROM alert WHERE id = ?")?;
+            let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
+            key.ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?
+        }
+    };
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{SELECT} WHERE alert.key < ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
+         ORDER BY alert.key DESC LIMIT ?4"
+    ))?;
+    let mut rows = rows.query((before, &walls.profile, walls.account, limit))?;
     let mut ways = view.conn.prepare_cached("SELECT * FROM telling WHERE alert = ?")?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let mut alert = alert(row)?;
-        alert.held = queue::held(view.conn, row.get("endpoint")?)?;
+        alert.held = following::held(view.conn, row.get("endpoint")?)?;
         let ways = ways.query_map([alert.key], progress)?.collect::<rusqlite::Result<_>>()?;
         found.push((alert, ways));
     }

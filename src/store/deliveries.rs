@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, audit, convert, endpoints, queue};
+use super::{Tx, View, audit, convert, endpoints, following, queue};
 use crate::{
     domain::{
         audit::Action,
@@ -251,7 +251,7 @@ pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
 /// # Errors
 /// Faults of the database only.
 pub fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, upto: Timestamp) -> Result<bool> {
-    let (dropped, more) = queue::drop_held(tx, endpoint, upto)?;
+    let (dropped, more) = following::drop_held(tx, endpoint, upto)?;
     if dropped > 0 {
         let note = format!("{dropped} dropped");
         audit::of_endpoint(tx, Action::HeldDropped, endpoint, Some(&note))?;

@@ -4,7 +4,7 @@ use std::{sync::atomic::AtomicBool, time::Duration};
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Target, Tx, View, audit, convert, keyring::key_of, queue};
+use super::{Target, Tx, View, audit, convert, following, keyring::key_of};
 use crate::{
     domain::{
         account::Account,
@@ -189,7 +189,7 @@ pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result
         return Ok(());
     }
     audit::of_endpoint(tx, Action::WebhookSuspended, key, Some(reason.name()))?;
-    queue::follow(tx, key)
+    following::follow(tx, key)
 }
 
 /// Makes a suspended endpoint active again, and what is held for it due at once.
@@ -208,7 +208,7 @@ pub fn resume(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
         return Ok(());
     }
     audit::of_endpoint(tx, Action::WebhookResumed, key, None)?;
-    queue::follow(tx, key)
+    following::follow(tx, key)
 }
 
 /// Deletes an endpoint and cancels what is pending or held for it. Its row stays, for the record of its deliveries.
@@ -228,7 +228,7 @@ pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
     }
     tx.changed(key);
     audit::of_endpoint(tx, Action::WebhookDeleted, key, None)?;
-    queue::follow(tx, key)
+    following::follow(tx, key)
 }
 
 /// Notes whether the last attempt to an endpoint timed out.
@@ -323,7 +323,7 @@ pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
 /// # Errors
 /// Faults of the database only.
 pub fn held(view: &View<'_>, key: EndpointKey) -> Result<u64> {
-    queue::held(view.conn, key)
+    following::held(view.conn, key)
 }
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {

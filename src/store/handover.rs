@@ -8,6 +8,9 @@ use std::{
 use super::queue::{Claim, Claimed};
 use crate::domain::{endpoint::EndpointKey, timestamp::Timestamp};
 
+/// A body up to this size, in bytes, is small: claims of larger ones are not kept in memory before their places are free.
+pub const SMALL_BODY: usize = 16 << 10;
+
 /// What a commit changed for those who deliver.
 #[derive(Debug)]
 pub struct News {
@@ -28,6 +31,8 @@ pub enum Change {
     Due(EndpointKey, Timestamp),
     /// A delivery was claimed as it was made.
     Made(Claim),
+    /// The last attempt at this endpoint, before the server started, timed out.
+    Suspect(EndpointKey),
     /// An endpoint had its turn.
     Served(Claimed),
     /// Somebody has to be told something.

@@ -11,6 +11,7 @@ pub mod deliveries;
 pub mod endpoints;
 pub mod events;
 mod files;
+mod following;
 mod handover;
 mod keyring;
 mod open;
@@ -20,13 +21,17 @@ pub mod retries;
 pub mod search;
 pub mod sessions;
 mod steps;
+mod survey;
 pub mod tallies;
 mod targets;
 pub mod tokens;
 pub mod webhooks;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
@@ -34,7 +39,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::writer::Write;
 pub use self::{
-    handover::{Change, News, Room},
+    handover::{Change, News, Room, SMALL_BODY},
     keyring::{KeyRing, random},
     open::{check, open},
     targets::Target,
@@ -44,6 +49,7 @@ use crate::{
     config::Durability,
     domain::audit::Actor,
     error::{Error, Result},
+    figures::Figures,
 };
 
 /// A handle on the database. Cheap to clone; the file stays open, and locked if this process serves it, until all are gone.
@@ -51,6 +57,8 @@ use crate::{
 pub struct Db(Arc<Inner>);
 
 struct Inner {
+    path: PathBuf,
+    figures: Arc<Figures>,
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
     room: Arc<Room>,
@@ -83,7 +91,7 @@ impl Db {
     /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
     /// disk is full, another process holds the database, or it has failed.
     pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        self.write_as(self.0.actor, run).await
+        self.write_weighing(1, self.0.actor, run).await
     }
 
     /// The same for what somebody else changes: the audit names them.
@@ -95,8 +103,29 @@ impl Db {
         actor: Actor,
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.write_weighing(1, actor, run).await
+    }
+
+    /// The same for a closure that takes as long as so many others: fewer share its transaction.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_many<T: Send + 'static>(
+        &self,
+        weight: usize,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.write_weighing(weight, self.0.actor, run).await
+    }
+
+    async fn write_weighing<T: Send + 'static>(
+        &self,
+        weight: usize,
+        actor: Actor,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(writer::write(actor, run, reply)).map_err(|_| unavailable())?;
+        self.0.queue.try_send(writer::write(weight, actor, run, reply)).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -109,7 +138,7 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.send(writer::write(self.0.actor, run, reply)).await.map_err(|_| unavailable())?;
+        self.0.queue.send(writer::write(1, self.0.actor, run, reply)).await.map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -137,6 +166,16 @@ impl Db {
     pub fn glance<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
         let conn = self.0.glance.lock().unwrap_or_else(PoisonError::into_inner);
         run(&View { conn: &conn })
+    }
+
+    /// How many writes wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.0.queue.max_capacity() - self.0.queue.capacity()
+    }
+
+    /// What is counted and measured about it, and about what is done with it.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.0.figures
     }
 
     /// The news of commits: for one listener, once.

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Db, Inner, KeyRing, Room,
     files::{self, ServingLock, at, folder_of},
-    queue,
+    following,
     steps::Steps,
     writer::Writer,
 };
@@ -29,6 +29,7 @@ use crate::{
     config::{Durability, Storage},
     domain::{audit::Actor, ids::EndpointId},
     error::{Error, Result},
+    figures::Figures,
 };
 
 /// Marks a SQLite file as ours: "Ngom" in ASCII.
@@ -92,9 +93,11 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let room = Arc::new(Room::default());
     let (broken, broken_seen) = watch::channel(None);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
-    let behind = serving.then(|| queue::behind(&conn)).transpose()?.unwrap_or_default();
+    let behind = serving.then(|| following::behind(&conn)).transpose()?.unwrap_or_default();
+    let figures = Arc::new(Figures::default());
     let writer = Writer {
         conn,
+        figures: Arc::clone(&figures),
         queue: waiting,
         clock,
         keys,
@@ -113,6 +116,8 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         .spawn(move || writer.run())
         .map_err(|error| Error::Internal(format!("the writer thread could not be started: {error}")))?;
     Ok(Db(Arc::new(Inner {
+        path: storage.path.clone(),
+        figures,
         readers,
         glance: Mutex::new(glance),
         room,

@@ -1,13 +1,17 @@
-//! The queue: claim, settle, recover; hold, resume, cancel. One verb, one function.
+//! The queue: claim, settle, recover. One verb, one function.
 //!
-//! Only [`settle`] and recovery end a claim. A claim is owned by its delivery's key and the number of its attempt: whoever
+//! Only [`settle`], [`give_back`] and recovery end a claim. A claim is owned by its delivery's key and the number of its attempt: whoever
 //! comes late finds another number there, and changes nothing.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Target, Tx, alerts, attempts, convert, endpoints, handover::Change, targets};
+use super::{
+    Target, Tx, alerts, attempts, convert, endpoints,
+    handover::{Change, SMALL_BODY},
+    targets,
+};
 use crate::{
     domain::{
         delivery::{self, Attempt, DeliveryKey, Failure, Outcome, Settlement, State},
@@ -24,8 +28,9 @@ use crate::{
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
 /// How long to wait before an endpoint that cannot be read is looked at again.
 const AFTER_UNREADABLE: Duration = Duration::from_secs(60);
-/// Deliveries that follow a change of their endpoint in one transaction: for so long may nobody else write.
-const SLICE: usize = 1000;
+/// Claims of one endpoint are made so many at once, until their bodies have so many bytes.
+const CLAIMED_AT_ONCE: usize = 16;
+const CLAIMED_BYTES: usize = CLAIMED_AT_ONCE * SMALL_BODY;
 
 /// A delivery that this server alone may attempt, until it is settled or given back.
 #[derive(Debug)]
@@ -68,7 +73,8 @@ pub struct Claimed {
     pub next: Option<Timestamp>,
 }
 
-/// Claims so many due deliveries of each of these endpoints.
+/// Claims so many due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in
+/// memory.
 ///
 /// # Errors
 /// Faults of the database only.
@@ -76,7 +82,7 @@ pub fn claim(tx: &Tx<'_>, wanted: &[(EndpointKey, usize)]) -> Result<Vec<Claimed
     wanted.iter().map(|&(endpoint, most)| claim_of(tx, endpoint, most)).collect()
 }
 
-fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, most: usize) -> Result<Claimed> {
+fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, mut most: usize) -> Result<Claimed> {
     let target = match targets::shared(tx, endpoint) {
         Ok(target) => target,
         Err(error) => {
@@ -96,9 +102,16 @@ fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, most: usize) -> Result<Claimed> 
                        ORDER BY due_at LIMIT ?3)
          RETURNING key, id, attempts, tries, event",
     )?;
-    let mut rows = rows.query((endpoint, tx.now.millis(), most))?;
-    while let Some(row) = rows.next()? {
-        claims.push(read_claim(tx, row, &target)?);
+    let mut bytes = 0;
+    while most > 0 && bytes < CLAIMED_BYTES {
+        let (before, some) = (claims.len(), most.min(CLAIMED_AT_ONCE));
+        let mut rows = rows.query((endpoint, tx.now.millis(), some))?;
+        while let Some(row) = rows.next()? {
+            let claim = read_claim(tx, row, &target)?;
+            bytes += claim.body.len();
+            claims.push(claim);
+        }
+        most = if claims.len() - before < some { 0 } else { most - some };
     }
     let mut next = tx.conn.prepare_cached(
         "SELECT due_at FROM delivery WHERE endpoint = ? AND state = 'pending' ORDER BY due_at LIMIT 1",
@@ -125,21 +138,29 @@ fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>) -> Result<Claim>
     })?)
 }
 
-/// Each endpoint that has something pending, or whose last attempt timed out: when the first of what is pending is due, and
-/// whether that attempt did.
+/// Has the news of this commit tell of each endpoint that has something pending, when the first of it is due, and of each
+/// whose last attempt timed out.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn waiting(tx: &Tx<'_>) -> Result<Vec<(EndpointKey, Option<Timestamp>, bool)>> {
+pub fn take_up(tx: &Tx<'_>) -> Result<()> {
     // A look at the head of each endpoint: what else is pending costs nothing.
     let mut rows = tx.conn.prepare(
         "SELECT key, timed_out, (SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending'
                                  ORDER BY due_at LIMIT 1) AS due_at
          FROM endpoint WHERE (state = 'active' AND due_at IS NOT NULL) OR (timed_out AND state != 'deleted')",
     )?;
-    let rows =
-        rows.query_map([], |row| Ok((row.get("key")?, convert::moment_if(row, "due_at")?, row.get("timed_out")?)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let endpoint = row.get("key")?;
+        if let Some(due_at) = convert::moment_if(row, "due_at")? {
+            tx.due(endpoint, due_at);
+        }
+        if row.get("timed_out")? {
+            tx.tell(Change::Suspect(endpoint));
+        }
+    }
+    Ok(())
 }
 
 /// An attempt that has ended.
@@ -208,17 +229,22 @@ fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, pro
     }
 }
 
-/// Gives back a claim whose attempt never began: due at once, as if it had not been claimed.
+/// Gives back a claim whose attempt never began, as if it had not been claimed: due at once, and ahead of what was made
+/// after it; or, where a fault of ours kept it from beginning, a second later.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn give_back(tx: &Tx<'_>, claim: &Claim) -> Result<Option<Settlement>> {
-    let settlement = delivery::interrupt(endpoints::state(tx, claim.target.key)?, tx.now);
+pub fn give_back(tx: &Tx<'_>, claim: &Claim, faulty: bool) -> Result<Option<Settlement>> {
+    let mut rows = tx.conn.prepare_cached("SELECT created_at FROM delivery WHERE key = ?")?;
+    let created_at = rows.query_row([claim.key], |row| row.get(0)).optional()?.map(Timestamp::from_millis);
+    let due_at = if faulty { tx.now + AFTER_A_FAULT } else { created_at.map_or(tx.now, |at| at.min(tx.now)) };
+    let settlement = delivery::interrupt(endpoints::state(tx, claim.target.key)?, due_at);
     if !leave(tx, claim.owner(), (claim.attempt - 1, claim.tries - 1), settlement)? {
         return Ok(None);
     }
     if let Settlement::Retry(at) = settlement {
-        tx.due(claim.target.key, at);
+        // Its lane's turn is not older for it.
+        tx.due(claim.target.key, at.max(tx.now));
     }
     Ok(Some(settlement))
 }
@@ -319,7 +345,7 @@ pub(super) fn send_out(
     endpoint: EndpointKey,
     state: EndpointState,
 ) -> Result<DeliveryId> {
-    if state != EndpointState::Active || !tx.room.take(endpoint) {
+    if state != EndpointState::Active || event.body.len() > SMALL_BODY || !tx.room.take(endpoint) {
         return enqueue(tx, event.key, endpoint, state, None);
     }
     // The claim will say why it cannot be read.
@@ -366,56 +392,13 @@ pub(super) fn enqueue(
             "INSERT INTO delivery (id, event, endpoint, state, due_at, created_at, replay_of) VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute((id.to_bytes(), event, endpoint, state.name(), due_at, now, replay_of))?;
+    if let Some(original) = replay_of {
+        tx.conn.prepare_cached("UPDATE delivery SET replayed = 1 WHERE key = ?")?.execute([original])?;
+    }
     if state == State::Pending {
         tx.due(endpoint, tx.now);
     }
     Ok(id)
-}
-
-/// Brings the deliveries of an endpoint where its state wants them: while it is suspended, what is pending is held; while
-/// it is active, what is held is due at once, each with a fresh schedule; when it is deleted, both are cancelled.
-///
-/// A thousand of them at most: the rest is noted, and the writer goes on with it in transactions of its own. Until then
-/// the endpoint's state alone decides what is claimed.
-pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
-    let (to, due_at, from) = match endpoints::state(tx, endpoint)? {
-        EndpointState::Suspended => (State::Held, None, &[State::Pending][..]),
-        EndpointState::Active => (State::Pending, Some(tx.now.millis()), &[State::Held][..]),
-        EndpointState::Deleted => (State::Cancelled, None, &[State::Pending, State::Held][..]),
-    };
-    let mut left = SLICE;
-    for from in from {
-        let mut rows = tx.conn.prepare_cached(&format!(
-            "UPDATE delivery SET state = ?3, due_at = ?4, tries = iif(?4 IS NULL, tries, 0)
-             WHERE key IN (SELECT key FROM delivery WHERE endpoint = ?1 AND state = '{}' LIMIT ?2)",
-            from.name()
-        ))?;
-        left -= rows.execute((endpoint, left, to.name(), due_at))?;
-    }
-    if to == State::Pending && left < SLICE {
-        tx.due(endpoint, tx.now);
-    }
-    if left == 0 {
-        tx.behind.borrow_mut().insert(endpoint);
-    }
-    Ok(())
-}
-
-/// Cancels what is held for a suspended endpoint and was made by then, a slice of it: how many, and whether there may be more.
-pub(super) fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, upto: Timestamp) -> Result<(usize, bool)> {
-    if endpoints::state(tx, endpoint)? != EndpointState::Suspended {
-        return Ok((0, false));
-    }
-    let mut dropped = 0;
-    for from in [State::Held, State::Pending] {
-        let mut rows = tx.conn.prepare_cached(&format!(
-            "UPDATE delivery SET state = 'cancelled', due_at = NULL
-             WHERE key IN (SELECT key FROM delivery WHERE endpoint = ? AND state = '{}' AND created_at <= ? LIMIT ?)",
-            from.name()
-        ))?;
-        dropped += rows.execute((endpoint, upto.millis(), SLICE - dropped))?;
-    }
-    Ok((dropped, dropped == SLICE))
 }
 
 /// Cancels a delivery that is pending or held; any other stays as it is.
@@ -423,27 +406,4 @@ pub(super) fn cancel(tx: &Tx<'_>, key: DeliveryKey) -> Result<()> {
     let sql = "UPDATE delivery SET state = 'cancelled', due_at = NULL WHERE key = ? AND state IN ('pending', 'held')";
     tx.conn.prepare_cached(sql)?.execute([key])?;
     Ok(())
-}
-
-/// The endpoints whose deliveries have yet to follow them: a stop came in between.
-pub(super) fn behind(conn: &Connection) -> rusqlite::Result<BTreeSet<EndpointKey>> {
-    let has = |state| format!("EXISTS (SELECT 1 FROM delivery WHERE endpoint = endpoint.key AND state = '{state}')");
-    let (pending, held) = (has("pending"), has("held"));
-    let mut rows = conn.prepare(&format!(
-        "SELECT key FROM endpoint WHERE (state != 'active' AND {pending}) OR (state != 'suspended' AND {held})"
-    ))?;
-    rows.query_map([], |row| row.get(0))?.collect()
-}
-
-/// How many deliveries are held for an endpoint, those that have yet to follow its suspension included.
-///
-/// # Errors
-/// Faults of the database only.
-pub(super) fn held(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
-    let mut rows = conn.prepare_cached(
-        "SELECT (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'held')
-              + iif(state = 'suspended', (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'pending'), 0)
-         FROM endpoint WHERE key = ?1",
-    )?;
-    Ok(rows.query_row([endpoint], |row| row.get(0))?)
 }

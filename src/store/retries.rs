@@ -1,6 +1,6 @@
 //! Retry runs: each replays every delivery that matches, once.
 //!
-//! What a run has done is on disk with each replay, which says what it repeats: a delivery that has a replay is passed by.
+//! What a run has done is on disk with each replay: a delivery that was replayed is passed by.
 //! So a run may be begun anew at any time, and does after a restart; and of two runs over the same, the second finds nothing
 //! but what failed again.
 
@@ -126,12 +126,11 @@ pub fn look(view: &View<'_>, field: &Field, endpoint: EndpointKey, after: Delive
     Ok(look)
 }
 
-/// Whether this delivery is of the range and has no replay; the one that is named alone may have one.
+/// Whether this delivery is of the range and was not replayed; the one that is named alone may have been.
 fn is_due(conn: &Connection, range: &Range, key: DeliveryKey) -> Result<bool> {
     let mut rows = conn.prepare_cached(&format!(
         "SELECT 1 FROM delivery d {JOINS} JOIN account c ON c.key = p.account
-         WHERE d.key = :key AND {FITS} AND (:delivery IS NOT NULL OR e.test = 0 AND NOT EXISTS
-           (SELECT 1 FROM delivery r INDEXED BY delivery_replays WHERE r.replay_of = d.key))"
+         WHERE d.key = :key AND {FITS} AND (:delivery IS NOT NULL OR e.test = 0 AND d.replayed = 0)"
     ))?;
     let Selection { account, kind, .. } = &range.selection;
     Ok(rows.exists(named_params! {
@@ -232,7 +231,7 @@ fn note(tx: &Tx<'_>, action: Action, run: &Run) -> Result<()> {
     }
 }
 
-/// Replays these for a run that goes on, and notes how many it has skipped. What has found a replay meanwhile, or whose
+/// Replays these for a run that goes on, and notes how many it has skipped. What was replayed meanwhile, or whose
 /// endpoint went out of service, is skipped too.
 ///
 /// # Errors

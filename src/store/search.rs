@@ -3,9 +3,12 @@
 //! A page looks at so many deliveries at most. Where few webhooks are meant, it merges their histories, each by its index, so
 //! that what others have is not looked at.
 
-use std::collections::{BinaryHeap, VecDeque};
+use std::{
+    collections::{BinaryHeap, VecDeque},
+    time::Duration,
+};
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, named_params};
 
 use super::{
     View, accounts,
@@ -26,6 +29,9 @@ use crate::{
 
 /// Webhooks whose histories are merged; of more, everything is looked at in the order it was made.
 const MERGED: usize = 200;
+
+/// How finely moments are told apart.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Whether a delivery is of a range; `d` is the delivery, `e` its event, `p` its endpoint, `c` the account, `a` its last
 /// attempt.
@@ -204,6 +210,27 @@ fn key_of(conn: &Connection, id: DeliveryId) -> Result<Option<DeliveryKey>> {
     Ok(rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?)
 }
 
+/// The first delivery that was made then or later.
+fn oldest_since(conn: &Connection, from: Timestamp) -> Result<Option<DeliveryKey>> {
+    let mut rows = conn.prepare_cached("SELECT id FROM delivery WHERE id >= ? ORDER BY id LIMIT 1")?;
+    edge(conn, &mut rows, DeliveryId::first_of(from), "min")
+}
+
+/// The last delivery that was made then or earlier.
+fn newest_until(conn: &Connection, to: Timestamp) -> Result<Option<DeliveryKey>> {
+    let mut rows = conn.prepare_cached("SELECT id FROM delivery WHERE id < ? ORDER BY id DESC LIMIT 1")?;
+    edge(conn, &mut rows, DeliveryId::first_of(to + MOMENT), "max")
+}
+
+/// The first or last key of the moment of the id that is found: ids of one moment are in no order.
+fn edge(conn: &Connection, rows: &mut Statement<'_>, id: DeliveryId, which: &str) -> Result<Option<DeliveryKey>> {
+    let found = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
+    let Some(moment) = found.map(|id| DeliveryId::from_bytes(id).minted_at()) else { return Ok(None) };
+    let mut rows = conn.prepare_cached(&format!("SELECT {which}(key) FROM delivery WHERE id >= ? AND id < ?"))?;
+    let [first, last] = [moment, moment + MOMENT].map(|moment| DeliveryId::first_of(moment).to_bytes());
+    Ok(rows.query_row((first, last), |row| row.get(0))?)
+}
+
 /// The keys of one history or several, newest first.
 struct Merged {
     sql: String,
@@ -237,19 +264,10 @@ impl Merged {
             "SELECT key FROM delivery d {index} WHERE {endpoint} AND key < ?2 AND key >= ?3 {state}
              ORDER BY key DESC LIMIT ?4"
         );
-        let edge = |sql: &str, id: DeliveryId| -> Result<Option<DeliveryKey>> {
-            Ok(conn.prepare_cached(sql)?.query_row([id.to_bytes()], |row| row.get(0)).optional()?)
-        };
-        let first_after =
-            |moment| edge("SELECT key FROM delivery WHERE id >= ? ORDER BY id LIMIT 1", DeliveryId::first_of(moment));
-        let last_before = |moment| {
-            edge("SELECT key FROM delivery WHERE id < ? ORDER BY id DESC LIMIT 1", DeliveryId::first_of(moment))
-        };
-        let oldest = from.map_or(Ok(Some(DeliveryKey::MIN)), first_after)?.unwrap_or(DeliveryKey::MAX);
-        let newest = match to {
-            None => DeliveryKey::MAX,
-            Some(to) => last_before(to + std::time::Duration::from_millis(1))?.map_or(DeliveryKey::MIN, |key| key + 1),
-        };
+        let oldest = from.map_or(Ok(Some(DeliveryKey::MIN)), |from| oldest_since(conn, from))?;
+        let newest = to.map_or(Ok(Some(DeliveryKey::MAX - 1)), |to| newest_until(conn, to))?;
+        let oldest = oldest.unwrap_or(DeliveryKey::MAX);
+        let newest = newest.map_or(DeliveryKey::MIN, |key| key + 1);
         let before = before.min(newest);
         let histories = match endpoints {
             None => vec![History { endpoint: None, read: VecDeque::new(), before }],

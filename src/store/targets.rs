@@ -66,6 +66,10 @@ impl Targets {
     /// Shares none of them any more: what was read in a transaction that was undone may never have been true. What is held
     /// of earlier ones is still to be marked.
     pub(super) fn forget(&mut self) {
+        self.0.retain(|_, held| {
+            held.retain(is_held);
+            !held.is_empty()
+        });
         self.0.values_mut().for_each(|held| held.push(Weak::new()));
     }
 

@@ -6,6 +6,7 @@ use ngoma::{
     domain::{
         alert::{Channel, Kind},
         timestamp::Timestamp,
+        token::Walls,
     },
     store::alerts::{self, Standing},
 };
@@ -17,6 +18,9 @@ use crate::{
     receiver::{Receiver, Reply},
     world::{COOP, Client, START, World},
 };
+
+/// What the operator sees.
+const ALL: Walls = Walls { profile: None, account: None };
 
 #[test]
 fn a_suspension_is_logged_at_warn_with_addressee_reason_and_the_line_that_resumes() {
@@ -267,7 +271,7 @@ fn alerts_are_listed_newest_first_with_where_each_way_stands() {
     }
     mailbox.order("say 550 no");
     advance(&world, "2h");
-    let list = |cursor, limit| world.block_on(world.db().read(move |view| alerts::list(view, cursor, limit)));
+    let list = |cursor, limit| world.block_on(world.db().read(move |view| alerts::list(view, &ALL, cursor, limit)));
     let page = list(None, 1).expect("a page");
     let (alert, ways) = &page[0];
     assert_eq!((page.len(), alert.kind(), alert.account.as_str()), (1, Kind::Suspended, COOP));
@@ -276,7 +280,7 @@ fn alerts_are_listed_newest_first_with_where_each_way_stands() {
     assert_eq!((mail.channel, mail.tries), (Channel::Mail, 1));
     assert!(matches!(mail.standing, Standing::Due(_)));
     assert!(mail.last_error.as_ref().is_some_and(|error| error.contains("550")), "{mail:?}");
-    let rest = list(Some(alert.key), 10).expect("a page");
+    let rest = list(Some(alert.id), 10).expect("a page");
     assert_eq!((rest.len(), rest[0].0.kind()), (1, Kind::Warning));
     assert!(rest[0].1.iter().all(|way| matches!(way.standing, Standing::Told(_))));
     assert_eq!(world.block_on(world.db().read(alerts::unsent_count)).expect("a count"), 1);
@@ -310,11 +314,10 @@ fn set_back(world: &World, alerts: &str) {
     file.pragma_update(None, "user_version", 1).expect("set");
     file.execute("ATTACH ? AS now", [now.to_str().expect("a path")]).expect("attached");
     for table in ["account", "token", "endpoint", "event", "delivery", "attempt"] {
-        // What was added since is left out.
-        let columns: String = file
-            .query_row("SELECT group_concat(name) FROM pragma_table_info(?, 'main')", [table], |row| row.get(0))
-            .expect("columns");
-        file.execute(&format!("INSERT INTO {table} SELECT {columns} FROM now.{table}"), []).expect("copied");
+        let columns = "SELECT group_concat(name) FROM pragma_table_info(?, 'main')";
+        let columns: String = file.query_row(columns, [table], |row| row.get(0)).expect("its columns");
+        let copy = format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM now.{table}");
+        file.execute(&copy, []).expect("copied");
     }
     file.execute_batch(alerts).expect("alerts");
     file.close().expect("closed");
@@ -341,7 +344,7 @@ fn the_alerts_of_an_older_database_are_kept_and_those_untold_are_told() {
     );
     world.start();
     told(&world);
-    let list = world.block_on(world.db().read(|view| alerts::list(view, None, 10))).expect("a list");
+    let list = world.block_on(world.db().read(|view| alerts::list(view, &ALL, None, 10))).expect("a list");
     let moments: Vec<_> = list.iter().map(|(alert, _)| alert.created_at.millis()).collect();
     assert_eq!(moments, [1_776_686_000_000, 1_776_600_000_000]);
     let told_at = |place: usize| list[place].1.iter().map(|way| (way.channel, way.standing)).collect::<Vec<_>>();

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use ngoma::engine::lanes::Ended;
+use ngoma::engine::lanes::{Ended, SLOW};
 
 use crate::model::{IN_FLIGHT, Model, PER_ENDPOINT};
 
 /// Most claims for each place of an endpoint, and most of all endpoints beyond the places there are.
 const MOST_FOR_A_PLACE: usize = 32;
 const MOST_AHEAD_IN_ALL: usize = 512;
+/// Places of all that are not fast.
+const SLOW_PLACES: usize = IN_FLIGHT * 3 / 4;
 
 /// What an endpoint has shown of itself since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +18,8 @@ pub enum Promise {
     /// Nothing yet, or it failed since.
     #[default]
     New,
+    /// It ended its last attempt well, but slowly.
+    Slow,
     /// It ended its last attempt well.
     Proven,
     /// It let one time out since.
@@ -37,12 +41,21 @@ pub struct Page {
 impl Page {
     /// Attempts that it may have under way.
     fn limit(&self) -> usize {
-        if self.promise == Promise::Proven { PER_ENDPOINT } else { 1 }
+        if matches!(self.promise, Promise::Proven | Promise::Slow) { PER_ENDPOINT } else { 1 }
     }
 
     /// Claims that it may hold.
     fn most(&self) -> usize {
-        if self.promise == Promise::Proven { PER_ENDPOINT * MOST_FOR_A_PLACE } else { 1 }
+        if self.promise == Promise::Proven { PER_ENDPOINT * MOST_FOR_A_PLACE } else { self.limit() }
+    }
+
+    /// Places that it takes: what is under way has one.
+    fn placed(&self) -> usize {
+        self.held().min(self.limit()).max(self.flying)
+    }
+
+    fn is_fast(&self) -> bool {
+        self.promise == Promise::Proven
     }
 
     fn held(&self) -> usize {
@@ -90,6 +103,8 @@ impl Book {
         assert!(page.flying <= page.limit(), "endpoint {place} has more under way than it may: {page:?}");
         let under_way = self.flying(|_| true) + self.unwritten;
         assert!(under_way <= IN_FLIGHT, "{under_way} are under way or not written");
+        let slow = self.flying(|page| !page.is_fast());
+        assert!(self.pages[place].is_fast() || slow <= SLOW_PLACES, "{slow} of {IN_FLIGHT} are slow");
         let suspects = self.flying(Page::on_probation);
         assert!(
             !self.pages[place].on_probation() || suspects <= IN_FLIGHT / 2,
@@ -104,6 +119,7 @@ impl Book {
         page.flying -= 1;
         let before = page.on_probation();
         match ended {
+            Ended::Well(took) if took > SLOW => page.promise = Promise::Slow,
             Ended::Well(_) => page.promise = Promise::Proven,
             Ended::Failed => page.promise = Promise::New,
             Ended::TimedOut => page.promise = Promise::Probation,
@@ -128,7 +144,14 @@ impl Book {
     }
 
     fn free(&self) -> usize {
-        IN_FLIGHT.saturating_sub(self.pages.iter().map(|page| page.held().min(page.limit())).sum())
+        let placed =
+            |fast: bool| -> usize { self.pages.iter().filter(|page| page.is_fast() == fast).map(Page::placed).sum() };
+        IN_FLIGHT.saturating_sub(placed(true) + placed(false).min(SLOW_PLACES))
+    }
+
+    fn free_for_slow(&self) -> usize {
+        let placed = self.pages.iter().filter(|page| !page.is_fast()).map(Page::placed);
+        SLOW_PLACES.saturating_sub(placed.sum()).min(self.free())
     }
 
     fn free_on_probation(&self) -> usize {
@@ -139,7 +162,8 @@ impl Book {
     /// Has something due, and a place to send it from.
     fn is_ready(&self, model: &Model, place: usize) -> bool {
         let page = &self.pages[place];
-        model.due(place) > 0 && page.has_place() && (!page.on_probation() || self.free_on_probation() > 0)
+        let is_let = page.is_fast() || self.free_for_slow() > 0;
+        model.due(place) > 0 && page.has_place() && is_let && (!page.on_probation() || self.free_on_probation() > 0)
     }
 
     fn ready(&self, model: &Model) -> Vec<usize> {
@@ -163,6 +187,8 @@ impl Book {
         }
         let places: usize = placed.values().sum();
         let ahead = quotas.values().sum::<usize>() - places;
+        let slow: usize = placed.iter().filter(|(place, _)| !self.pages[**place].is_fast()).map(|(_, n)| n).sum();
+        assert!(slow <= self.free_for_slow(), "the slow would take the places of the fast");
         let suspects: usize =
             quotas.iter().filter(|(place, _)| self.pages[**place].on_probation()).map(|(_, n)| n).sum();
         assert!(places <= self.free(), "more is claimed than there are places");
@@ -172,12 +198,16 @@ impl Book {
             if placed.get(&place).is_some_and(|places| *places > 0) {
                 continue;
             }
-            let capped = self.pages[place].on_probation() && suspects == self.free_on_probation();
-            assert!(capped || places == self.free(), "endpoint {place} waits while a place is free");
-            let most = placed.values().max().copied().unwrap_or(0);
-            assert!(capped || most <= 1, "somebody gets a second before endpoint {place} has had a first");
-            let rivals = placed.iter().filter(|(rival, _)| !capped || self.pages[**rival].on_probation());
-            for (rival, _) in rivals.filter(|(_, places)| **places > 0) {
+            let page = &self.pages[place];
+            let suspected = page.on_probation() && suspects == self.free_on_probation();
+            let slowed = !page.is_fast() && slow == self.free_for_slow();
+            assert!(suspected || slowed || places == self.free(), "endpoint {place} waits while a place is free");
+            let rivals = placed.iter().filter(|(rival, places)| {
+                let rival = &self.pages[**rival];
+                **places > 0 && (!suspected || rival.on_probation()) && (!slowed || !rival.is_fast())
+            });
+            for (rival, places) in rivals {
+                assert!(*places <= 1, "{rival} gets a second before endpoint {place} has had a first");
                 let (first, second) = (self.pages[*rival].turn, self.pages[place].turn);
                 assert!(first <= second, "endpoint {place} has waited longer than {rival}: {second:?}, {first:?}");
             }
@@ -214,8 +244,9 @@ impl Book {
     pub fn judge_begun(&self) {
         let full = self.flying(|_| true) + self.unwritten >= IN_FLIGHT;
         let suspects = self.flying(Page::on_probation);
+        let slow = self.flying(|page| !page.is_fast());
         for (place, page) in self.pages.iter().enumerate() {
-            let capped = page.on_probation() && suspects >= IN_FLIGHT / 2;
+            let capped = (page.on_probation() && suspects >= IN_FLIGHT / 2) || (!page.is_fast() && slow >= SLOW_PLACES);
             let may = page.hand > 0 && page.flying < page.limit();
             assert!(!may || full || capped, "endpoint {place} may begin, and does not: {page:?}");
         }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -275,6 +276,19 @@ fn a_clock_set_forward_while_no_server_runs_suspends_nobody() {
 }
 
 /// The library that gives a program another wall clock.
+#[test]
+fn a_clock_set_while_the_server_starts_makes_nothing_wait_longer() {
+    for by in STEPS {
+        let (mut world, receiver, _) = failed_once(Reply::status(500));
+        world.stop();
+        let clock = Arc::clone(&world.clock);
+        let start = world.now().millis();
+        world.try_start_after(|_| clock.step(Timestamp::from_millis(start + by))).expect("it starts");
+        world.settle();
+        comes_after(&world, &receiver, secs(WAITS[0]), "a retry");
+    }
+}
+
 fn libfaketime() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").expect("a folder").flatten();
     let mut found = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));

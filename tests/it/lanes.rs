@@ -1,143 +1,15 @@
 //! Whose turn it is, and how much is claimed ahead: the lanes by themselves, where histories are too coarse.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use ngoma::{
-    clock::{Clock, ManualClock, Stopwatch},
-    config::{Durability, Storage},
-    domain::{
-        endpoint::{EndpointKey, EventFilter, TargetUrl},
-        ids::{DeliveryId, EventId},
-        signature::SigningSecret,
-        timestamp::Timestamp,
-    },
-    engine::lanes::{AT_WORK, Ended, Lanes, Limits},
-    store::{
-        self, Target, accounts, endpoints,
-        queue::{Claim, Claimed},
-    },
+    clock::Stopwatch,
+    domain::endpoint::EndpointKey,
+    engine::lanes::{AT_WORK, Ended, Limits},
+    store::queue::{Claim, Claimed},
 };
 
-use crate::world::START;
-
-const IN_FLIGHT: usize = 16;
-const PER_ENDPOINT: usize = 4;
-/// The most that is claimed ahead, of one endpoint for each of its places, and of all.
-const MOST_FOR_A_PLACE: usize = 32;
-const MOST_AHEAD_IN_ALL: usize = 512;
-const FAST: Ended = Ended::Well(Duration::from_millis(1));
-const SMALL: usize = 16 << 10;
-
-/// Lanes, with as much pending for each endpoint as the story says, and no database.
-struct Yard {
-    lanes: Lanes,
-    targets: Vec<Arc<Target>>,
-    pending: BTreeMap<EndpointKey, usize>,
-    now: Timestamp,
-    body: usize,
-    made: i64,
-}
-
-/// Where the deliveries of so many endpoints go: only a store makes these.
-fn targets(folder: &Path, count: usize) -> Vec<Arc<Target>> {
-    let storage =
-        Storage { path: folder.join("ngoma.db"), key_file: folder.join("ngoma.key"), durability: Durability::Normal };
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(START));
-    let db = store::open(&storage, 100, clock, true).expect("it opens");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let made = runtime.block_on(db.write(move |tx| {
-        accounts::create(tx, "asg", "a", None)?;
-        let account = accounts::find(tx, "asg", "a")?;
-        let url = TargetUrl::from_stored("https://receiver.example/")?;
-        let secret = SigningSecret::parse("s3cret".to_owned())?;
-        let make = |_| {
-            let events = EventFilter::from_stored("*");
-            let made = endpoints::create(tx, &account, url.clone(), events, &secret, u64::MAX)?;
-            endpoints::target(tx, made.key).map(Arc::new)
-        };
-        (0..count).map(make).collect()
-    }));
-    made.expect("targets")
-}
-
-impl Yard {
-    fn new(endpoints: usize) -> Self {
-        Self::with(endpoints, Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: usize::MAX })
-    }
-
-    fn with(endpoints: usize, limits: Limits) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let targets = targets(folder.path(), endpoints);
-        Self { lanes: Lanes::new(limits), targets, pending: BTreeMap::new(), now: START, body: 2, made: 0 }
-    }
-
-    fn keys(&self) -> Vec<EndpointKey> {
-        self.targets.iter().map(|target| target.key).collect()
-    }
-
-    fn claim(&mut self, endpoint: EndpointKey) -> Claim {
-        self.made += 1;
-        let target = self.targets.iter().find(|target| target.key == endpoint).expect("an endpoint");
-        Claim {
-            key: self.made,
-            delivery: DeliveryId::mint(self.now),
-            attempt: 1,
-            tries: 1,
-            event: EventId::mint(self.now),
-            kind: "batch.exported".to_owned(),
-            test: false,
-            body: "x".repeat(self.body).into(),
-            target: Arc::clone(target),
-        }
-    }
-
-    /// So many more are due for an endpoint.
-    fn publish(&mut self, endpoint: EndpointKey, count: usize) {
-        *self.pending.entry(endpoint).or_default() += count;
-        self.lanes.due(endpoint, self.now);
-    }
-
-    /// A turn: what is wanted is claimed. Says how much of whom.
-    fn turn(&mut self) -> BTreeMap<EndpointKey, usize> {
-        let wanted = self.lanes.wanted(self.now);
-        let mut served = BTreeMap::new();
-        for (endpoint, quota) in wanted {
-            let pending = self.pending.entry(endpoint).or_default();
-            let count = quota.min(*pending);
-            *pending -= count;
-            let next = (*pending > 0).then_some(self.now);
-            let claims = (0..count).map(|_| self.claim(endpoint)).collect();
-            self.lanes.served(Claimed { endpoint, claims, next }, self.now);
-            served.insert(endpoint, count);
-        }
-        served
-    }
-
-    /// Begins whatever may begin.
-    fn launch(&mut self) -> Vec<Claim> {
-        std::iter::from_fn(|| self.lanes.begin()).collect()
-    }
-
-    fn end(&mut self, claim: &Claim, ended: Ended) -> Option<bool> {
-        self.lanes.ended(claim.owner(), ended).expect("it was under way")
-    }
-
-    /// So many attempts, one after the other, that each end so.
-    fn attempts(&mut self, endpoint: EndpointKey, count: usize, ended: Ended) {
-        for _ in 0..count {
-            let claim = self.claim(endpoint);
-            self.lanes.take_in_hand(claim);
-            let claim = self.lanes.begin().expect("it may begin");
-            self.end(&claim, ended);
-            self.lanes.written(1);
-        }
-    }
-
-    /// How much room each of these has.
-    fn room(&mut self) -> BTreeMap<EndpointKey, usize> {
-        self.lanes.room(self.now).1.into_iter().collect()
-    }
-}
+use crate::yard::{FAST, IN_FLIGHT, MOST_AHEAD_IN_ALL, MOST_FOR_A_PLACE, PER_ENDPOINT, SMALL, Yard};
 
 #[test]
 fn who_answers_fast_has_claims_ahead_and_who_is_slow_or_new_has_none() {
@@ -177,6 +49,26 @@ fn an_endpoint_that_fails_holds_one_place_until_it_succeeds() {
         yard.lanes.written(1);
         yard.turn();
         assert_eq!(yard.lanes.busy() > 1, more, "{ended:?}");
+    }
+}
+
+#[test]
+fn whoever_is_fast_finds_a_place_however_many_hold_theirs_for_long() {
+    const SLOWLY: Ended = Ended::Well(Duration::from_millis(1_001));
+    for shown in [Some(SLOWLY), Some(Ended::Failed), None] {
+        let mut yard = Yard::new(2 * IN_FLIGHT + 1);
+        let (fast, rest) = (yard.keys()[0], yard.keys()[1..].to_vec());
+        yard.attempts(fast, 30, FAST);
+        for endpoint in rest {
+            shown.into_iter().for_each(|shown| yard.attempts(endpoint, 1, shown));
+            yard.publish(endpoint, 100);
+        }
+        let served: usize = yard.turn().into_values().sum();
+        assert_eq!((served, yard.launch().len()), (IN_FLIGHT * 3 / 4, IN_FLIGHT * 3 / 4), "{shown:?}");
+        assert!(yard.turn().is_empty());
+        yard.publish(fast, 100);
+        assert!(yard.turn()[&fast] > PER_ENDPOINT, "after {shown:?}: at once, and ahead");
+        assert_eq!(yard.launch().len(), IN_FLIGHT / 4);
     }
 }
 

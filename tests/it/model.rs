@@ -113,7 +113,7 @@ fn beside() -> impl Strategy<Value = Beside> {
 
 fn step() -> impl Strategy<Value = Step> {
     let any = 0..10_000_usize;
-    let took = prop_oneof![6 => Just(1), 2 => Just(12), 1 => Just(60)];
+    let took = prop_oneof![6 => Just(1), 2 => Just(12), 1 => Just(60), 1 => Just(1_001)];
     prop_oneof![
         2 => (0..2_usize).prop_map(Step::Register),
         12 => (0..2_usize, prop::bool::weighted(0.1)).prop_map(|(dialect, large)| Step::Publish { dialect, large }),
@@ -169,6 +169,7 @@ pub enum Life {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parcel {
     pub place: usize,
+    pub made: i64,
     pub life: Life,
     pub attempts: u32,
     pub tries: u32,
@@ -193,10 +194,10 @@ impl Model {
         self.places.push(Place { dialect, standing: Standing::Active, address: 0, timed_out: false });
     }
 
-    pub fn publish(&mut self, dialect: usize) {
+    pub fn publish(&mut self, dialect: usize, large: bool) {
         for place in self.audience(dialect) {
             self.add(place);
-            if self.takes_room(place) {
+            if !large && self.takes_room(place) {
                 let parcel = self.parcels.len() - 1;
                 self.claim(parcel);
             }
@@ -241,7 +242,7 @@ impl Model {
 
     pub fn add(&mut self, place: usize) {
         let life = self.again(place, self.now);
-        self.parcels.push(Parcel { place, life, attempts: 0, tries: 0 });
+        self.parcels.push(Parcel { place, made: self.now, life, attempts: 0, tries: 0 });
     }
 
     pub fn claim(&mut self, parcel: usize) {
@@ -271,10 +272,14 @@ impl Model {
         }
     }
 
-    /// An attempt that never began was never counted.
+    /// An attempt that never began was never counted, and what it was for goes ahead of what was made after it.
     pub fn give_back(&mut self, parcel: usize) {
         self.recover(parcel);
-        self.parcels[parcel].attempts -= 1;
+        let parcel = &mut self.parcels[parcel];
+        parcel.attempts -= 1;
+        if let Life::Pending { due } = &mut parcel.life {
+            *due = parcel.made.min(*due);
+        }
     }
 
     /// An attempt that nobody will report on costs no try.

@@ -37,6 +37,27 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
     ),
     ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
+    // A run looks at what failed of one webhook, past what it has seen.
+    (
+        "retries.rs",
+        "SELECT key FROM delivery INDEXED BY delivery_exhausted",
+        &["SEARCH delivery USING COVERING INDEX delivery_exhausted (endpoint=? AND rowid>? AND rowid<?)"],
+    ),
+    (
+        "retries.rs",
+        "SELECT key FROM delivery INDEXED BY delivery_of_endpoint",
+        &["SEARCH delivery USING COVERING INDEX delivery_of_endpoint (endpoint=? AND rowid>? AND rowid<?)"],
+    ),
+    (
+        "tallies.rs",
+        "SELECT delivered, failed, durations FROM tally WHERE span = ?1",
+        &["SEARCH tally USING PRIMARY KEY (span=? AND start=? AND endpoint=?)"],
+    ),
+    (
+        "audit.rs",
+        "SELECT * FROM audit INDEXED BY audit_of_account",
+        &["SEARCH audit USING INDEX audit_of_account (account=? AND rowid<?)"],
+    ),
     // Every page of the dashboard asks whose it is.
     (
         "sessions.rs",
@@ -117,4 +138,26 @@ fn what_follows_its_webhook_is_found_by_its_state() {
         let found = format!("SEARCH delivery USING COVERING INDEX {index} (endpoint=?)");
         assert!(plan.contains(&found), "{plan:#?}");
     }
+}
+
+#[test]
+fn what_is_counted_for_figures_is_found_by_its_state_and_not_past_what_is_done() {
+    let mut world = World::new();
+    world.stop();
+    let conn = Connection::open(world.database()).expect("the file");
+    let count = statement("survey.rs", "SELECT count(*) FROM delivery");
+    for (state, index) in [
+        ("pending", "delivery_due"),
+        ("claimed", "delivery_claimed"),
+        ("held", "delivery_held"),
+        ("exhausted", "delivery_exhausted"),
+    ] {
+        let expected = format!("SCAN delivery USING COVERING INDEX {index}");
+        assert_eq!(plan(&conn, &count.replace("{}", state)), [expected]);
+    }
+    let oldest = plan(&conn, &statement("survey.rs", "SELECT min("));
+    assert!(
+        oldest.contains(&"SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)".to_owned()),
+        "{oldest:#?}"
+    );
 }

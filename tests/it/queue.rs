@@ -185,7 +185,7 @@ impl Machine {
 
     pub fn publish(&mut self, dialect: usize, length: usize) {
         let published = self.write(publishing(dialect, length));
-        self.model.publish(dialect);
+        self.model.publish(dialect, length >= LARGE_BODY);
         self.note(published);
     }
 
@@ -305,7 +305,7 @@ impl Machine {
     }
 
     fn parcels(&self) -> Vec<Parcel> {
-        let sql = "SELECT endpoint, state, due_at, started_at, attempts, tries FROM delivery ORDER BY key";
+        let sql = "SELECT endpoint, state, created_at, due_at, started_at, attempts, tries FROM delivery ORDER BY key";
         self.rows(sql, |row| {
             let life = match row.get::<_, String>("state")?.as_str() {
                 "pending" => Life::Pending { due: row.get("due_at")? },
@@ -316,7 +316,8 @@ impl Machine {
                 _ => Life::Cancelled,
             };
             let place = index(row.get("endpoint")?);
-            Ok(Parcel { place, life, attempts: row.get("attempts")?, tries: row.get("tries")? })
+            let (made, attempts, tries) = (row.get("created_at")?, row.get("attempts")?, row.get("tries")?);
+            Ok(Parcel { place, made, life, attempts, tries })
         })
     }
 

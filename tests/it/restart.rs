@@ -1,12 +1,18 @@
 //! Stops, crashes and starts: what was promised before is kept after.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::TcpStream, sync::mpsc, thread, time::Duration};
 
+use ngoma::{
+    domain::event::{Audience, NewEvent},
+    store::{accounts, events},
+};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::{
-    receiver::{Receiver, Reply},
-    world::World,
+    limits::{hold_writer, poll},
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{COOP, World},
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -281,6 +287,55 @@ fn a_stop_waits_for_the_answer_of_an_attempt_in_flight_and_writes_it() {
         world.advance("30s");
         assert_eq!(statuses(&world, &accepted), ["DELIVERED"]);
     }
+}
+
+#[test]
+fn a_stop_gives_back_what_was_claimed_as_it_began() {
+    let mut world = World::with(|wish| wish.config.delivery.poll_interval = Duration::from_secs(60));
+    let (coop, receiver) = (world.coop(), Receiver::new());
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    let db = world.db().clone();
+    let publish = db.write(|tx| {
+        let account = accounts::find(tx, "asilichain", COOP)?.key;
+        let body = r#"{"event":"dds.filed"}"#.to_owned().into();
+        let event = NewEvent { account, kind: "dds.filed".to_owned(), body, idempotency_key: None };
+        events::publish(tx, &event, &Audience::Subscribers)
+    });
+    let (begun, begins) = mpsc::channel();
+    let (open, gate) = mpsc::channel();
+    let hold = db.write(move |_| {
+        begun.send(()).expect("the story waits");
+        gate.recv().expect("the story opens it");
+        Ok(())
+    });
+    // The publish and what holds the writer after it are one commit, on which a stop has to wait.
+    let (open_first, held) = hold_writer(&db);
+    let (mut publish, mut hold) = (Box::pin(publish), Box::pin(hold));
+    assert!(poll(publish.as_mut()).is_pending() && poll(hold.as_mut()).is_pending());
+    open_first.send(()).expect("the writer waits");
+    held.join().expect("no panic");
+    begins.recv_timeout(PATIENCE).expect("the writer comes to it");
+    let address = world.address();
+    let running = thread::spawn(move || {
+        world.stop();
+        world
+    });
+    while TcpStream::connect(address).is_ok() {
+        thread::yield_now();
+    }
+    open.send(()).expect("the writer waits");
+    drop((publish, hold));
+    drop(db);
+    let mut world = running.join().expect("it stops");
+    let claimed = "SELECT count(*) FROM delivery WHERE state = 'claimed'";
+    let conn = Connection::open(world.database()).expect("the file");
+    assert_eq!(conn.query_row(claimed, [], |row| row.get::<_, u32>(0)).expect("a count"), 0);
+    drop(conn);
+    world.start();
+    receiver.wait_for(2);
+    assert_eq!(world.coop().deliveries(&webhook)[0]["attempt_count"], 1, "nothing was interrupted");
 }
 
 #[test]

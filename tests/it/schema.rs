@@ -46,8 +46,8 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE endpoint SET id = zeroblob(17) WHERE key = 1",
             "UPDATE event SET id = zeroblob(0) WHERE key = 1",
             "UPDATE delivery SET id = zeroblob(15) WHERE key = 1",
-            "UPDATE retry SET id = zeroblob(15) WHERE key = 1",
             "UPDATE alert SET id = zeroblob(15) WHERE key = 1",
+            "UPDATE retry SET id = zeroblob(15) WHERE key = 1",
         ],
     ),
     (
@@ -125,31 +125,9 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE delivery SET attempts = 0, tries = 0 WHERE key = 4",
         ],
     ),
+    ("replayed IN (0, 1)", &["UPDATE delivery SET replayed = 2 WHERE key = 4"]),
     ("number > 0", &["UPDATE attempt SET number = 0"]),
     ("truncated IN (0, 1)", &["UPDATE attempt SET truncated = 2"]),
-    ("span IN (60, 3600)", &["UPDATE tally SET span = 61"]),
-    ("length(durations) = 64", &["UPDATE tally SET durations = zeroblob(60)"]),
-    (
-        "(last_failure IS NULL) = (last_failure_at IS NULL)",
-        &[
-            "UPDATE endpoint SET last_failure = 'dns' WHERE key = 1",
-            "UPDATE endpoint SET last_failure_at = 7 WHERE key = 1",
-        ],
-    ),
-    ("state IN ('running', 'done', 'cancelled')", &["UPDATE retry SET state = 'asleep', ended_at = 1 WHERE key = 1"]),
-    ("length(endpoint) = 16", &["UPDATE retry SET endpoint = zeroblob(15) WHERE key = 2"]),
-    ("wanted IN ('exhausted', 'cancelled')", &["UPDATE retry SET wanted = 'held' WHERE key = 2"]),
-    (
-        "length(delivery) = 16",
-        &[
-            "UPDATE retry SET delivery = zeroblob(15) WHERE key = 2",
-            "UPDATE alert SET delivery = zeroblob(15) WHERE key = 1",
-        ],
-    ),
-    (
-        "(state = 'running') = (ended_at IS NULL)",
-        &["UPDATE retry SET ended_at = 1 WHERE key = 1", "UPDATE retry SET ended_at = NULL WHERE key = 2"],
-    ),
     ("kind IN ('suspended', 'warning', 'expiring')", &["UPDATE alert SET kind = 'bored' WHERE key = 1"]),
     (
         "(kind = 'expiring') = (failure IS NULL)",
@@ -172,6 +150,29 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE telling SET due_at = 7 WHERE channel = 'mail'",
             "UPDATE telling SET told_at = 7 WHERE channel = 'webhook'",
         ],
+    ),
+    ("span IN (60, 3600)", &["UPDATE tally SET span = 61"]),
+    ("length(durations) = 64", &["UPDATE tally SET durations = zeroblob(60)"]),
+    (
+        "(last_failure IS NULL) = (last_failure_at IS NULL)",
+        &[
+            "UPDATE endpoint SET last_failure = 'dns' WHERE key = 1",
+            "UPDATE endpoint SET last_failure_at = 7 WHERE key = 1",
+        ],
+    ),
+    ("state IN ('running', 'done', 'cancelled')", &["UPDATE retry SET state = 'asleep', ended_at = 1 WHERE key = 1"]),
+    ("length(endpoint) = 16", &["UPDATE retry SET endpoint = zeroblob(15) WHERE key = 2"]),
+    ("wanted IN ('exhausted', 'cancelled')", &["UPDATE retry SET wanted = 'held' WHERE key = 2"]),
+    (
+        "length(delivery) = 16",
+        &[
+            "UPDATE alert SET delivery = zeroblob(15) WHERE key = 1",
+            "UPDATE retry SET delivery = zeroblob(15) WHERE key = 2",
+        ],
+    ),
+    (
+        "(state = 'running') = (ended_at IS NULL)",
+        &["UPDATE retry SET ended_at = 1 WHERE key = 1", "UPDATE retry SET ended_at = NULL WHERE key = 2"],
     ),
 ];
 

@@ -186,6 +186,53 @@ fn an_endpoint_holds_at_most_its_own_places() {
 }
 
 #[test]
+fn an_endpoint_that_fails_has_one_attempt_under_way_until_it_succeeds() {
+    let world = World::new();
+    let (coop, receiver) = (world.coop(), Receiver::new());
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    receiver.always(Reply::status(500));
+    for _ in 0..4 {
+        coop.publish("dds.filed", json!({}));
+        world.settle();
+    }
+    receiver.next([Reply::Gate(500), Reply::Gate(200)]);
+    world.move_clock(Duration::from_secs(30));
+    receiver.wait_for(6);
+    assert_eq!(world.in_flight(), 1, "four are due");
+    receiver.open_gate();
+    receiver.wait_for(7);
+    assert_eq!(world.in_flight(), 1, "it failed again");
+    receiver.always(Reply::status(200));
+    receiver.open_gate();
+    world.settle();
+    assert_eq!(receiver.posts().len(), 9);
+}
+
+#[test]
+fn large_bodies_that_wait_are_not_kept_in_memory() {
+    let world = World::new();
+    let (coop, receiver) = (world.coop(), Receiver::new());
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    for _ in 0..10 {
+        coop.publish("dds.filed", json!({}));
+        world.settle();
+    }
+    let path = format!("/webhooks/{webhook}");
+    coop.patch(&path, json!({ "status": "SUSPENDED" })).expect(200);
+    for _ in 0..60 {
+        coop.publish("dds.filed", json!({ "page": "x".repeat(60_000) }));
+    }
+    receiver.next((0..8).map(|_| Reply::Gate(200)));
+    coop.patch(&path, json!({ "status": "ACTIVE" })).expect(200);
+    receiver.wait_for(18);
+    assert!(world.in_flight() <= 16, "{} are claimed", world.in_flight());
+    (0..8).for_each(|_| receiver.open_gate());
+    receiver.wait_for(70);
+}
+
+#[test]
 fn the_server_never_delivers_to_itself() {
     let world = World::new();
     let own = format!("http://{}/webhooks", world.address());

@@ -78,6 +78,10 @@ impl Machine {
                 self.book.pages[index(claim.target.key)].hand += 1;
                 self.running().lanes.take_in_hand(claim);
             }
+            Change::Suspect(endpoint) => {
+                self.book.pages[index(endpoint)].promise = Promise::Probation;
+                self.running().lanes.suspect(endpoint);
+            }
             Change::Served(claimed) => {
                 let (place, next) = (index(claimed.endpoint), claimed.next.map(Timestamp::millis));
                 self.book.served(place, claimed.claims.len(), next, at.millis());
@@ -99,7 +103,7 @@ impl Machine {
     pub fn check_claim(&self, claim: &Claim) {
         let index = index(claim.key);
         assert_eq!(self.ids.get(index), Some(&claim.delivery), "a claim of what is not there");
-        let Parcel { place, life, attempts, tries } = self.model.parcels[index];
+        let Parcel { place, life, attempts, tries, .. } = self.model.parcels[index];
         assert!(matches!(life, Life::Claimed { .. }), "a claim of what is {life:?}");
         assert_eq!((claim.attempt, claim.tries), (attempts, tries));
         assert_eq!(claim.target.key, key(place));
@@ -211,24 +215,20 @@ impl Machine {
 
     /// What the engine does first: takes up what an earlier run has left. These claims are found.
     pub fn recover(&mut self, claimed: &[usize]) {
-        let found = self.write(|tx| Ok((queue::recover(tx, &Lost::All)?, queue::waiting(tx)?)));
-        let (recovered, waiting) = found.expect("it recovers");
-        assert_eq!(recovered, claimed.len());
+        let recovered = self.write(|tx| {
+            let recovered = queue::recover(tx, &Lost::All)?;
+            queue::take_up(tx)?;
+            Ok(recovered)
+        });
+        assert_eq!(recovered.expect("it recovers"), claimed.len());
         claimed.iter().for_each(|parcel| self.model.recover(*parcel));
         self.model.room = Default::default();
         self.book.unwritten = 0;
-        for (page, place) in self.book.pages.iter_mut().zip(&self.model.places) {
-            let promise = if place.timed_out { Promise::Probation } else { Promise::New };
-            *page = Page { promise, ..Page::default() };
-        }
-        for (endpoint, due_at, timed_out) in waiting {
-            if let Some(at) = due_at {
-                self.book.due(index(endpoint), at.millis());
-                self.running().lanes.due(endpoint, at);
-            }
-            if timed_out {
-                self.running().lanes.suspect(endpoint);
-            }
+        self.book.pages.iter_mut().for_each(|page| *page = Page::default());
+        // What is pending is among the news.
+        self.hear();
+        for (page, place) in self.book.pages.iter().zip(&self.model.places) {
+            assert_eq!(page.promise == Promise::Probation, place.timed_out && place.standing != Standing::Deleted);
         }
     }
 

@@ -43,10 +43,12 @@ enum Foreign {
 const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("live",               Needs::Nothing,  200, Foreign::Own),
     ("ready",              Needs::Nothing,  200, Foreign::Own),
+    ("metrics",            Needs::Operator, 200, Foreign::Forbidden),
     ("asgRegisterWebhook", Needs::Webhooks, 201, Foreign::Forbidden),
     ("asgListWebhooks",    Needs::Webhooks, 200, Foreign::Own),
     ("asgDeleteWebhook",   Needs::Webhooks, 200, Foreign::Hidden),
     ("asgPublishEvent",    Needs::Events,   202, Foreign::Forbidden),
+    ("asgPublishBatch",    Needs::Events,   202, Foreign::Forbidden),
     ("asgGetTask",         Needs::Events,   200, Foreign::Hidden),
     ("registerWebhook",    Needs::Webhooks, 201, Foreign::Forbidden),
     ("listWebhooks",       Needs::Webhooks, 200, Foreign::Own),
@@ -58,6 +60,7 @@ const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("listDeliveries",     Needs::Webhooks, 200, Foreign::Hidden),
     ("getDelivery",        Needs::Webhooks, 200, Foreign::Hidden),
     ("publishEvent",       Needs::Events,   202, Foreign::Forbidden),
+    ("publishBatch",       Needs::Events,   202, Foreign::Forbidden),
     ("getEvent",           Needs::Events,   200, Foreign::Hidden),
     ("listEventTypes",     Needs::Token,    200, Foreign::Own),
     ("getOverview",        Needs::Operator, 200, Foreign::Forbidden),
@@ -77,6 +80,7 @@ const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("listRetries",        Needs::Operator, 200, Foreign::Forbidden),
     ("getRetry",           Needs::Operator, 200, Foreign::Forbidden),
     ("cancelRetry",        Needs::Operator, 200, Foreign::Forbidden),
+    ("listAlerts",         Needs::Operator, 200, Foreign::Forbidden),
     ("listAudit",          Needs::Operator, 200, Foreign::Forbidden),
 ];
 
@@ -124,11 +128,15 @@ impl Operation {
         let body = match self.id.as_str() {
             "registerWebhook" => json!({ "url": url, "events": ["*"], "cooperative_id": COOP }),
             "publishEvent" => json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} }),
+            "publishBatch" => {
+                json!({ "events": [{ "event": "dds.filed", "cooperative_id": COOP, "data": {} }, { "event": "dds.filed", "data": {} }] })
+            }
             "updateWebhook" => json!({ "status": "SUSPENDED" }),
             "asgRegisterWebhook" => json!({ "callback_url": url, "account": CUSTOMER }),
             "createAccount" => json!({ "account_id": format!("NEW-{}", things.webhook), "profile": "asg" }),
             "createToken" => json!({ "account_id": COOP, "scopes": ["events"] }),
             "asgPublishEvent" => task(&format!("{}-more", things.task)),
+            "asgPublishBatch" => json!({ "events": [task(&format!("{}-batch", things.task))] }),
             _ => json!({}),
         };
         match self.method.as_str() {

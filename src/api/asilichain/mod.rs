@@ -100,7 +100,7 @@ impl Shape for Errors {
             "`WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `EVENT_NOT_FOUND`, `COOPERATIVE_NOT_FOUND`, `NOT_FOUND`: there is no such thing in this account.",
         ),
         (409, "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first."),
-        (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes."),
+        (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
         (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json in UTF-8, or is compressed."),
         (
@@ -121,7 +121,9 @@ impl Shape for Errors {
 pub(super) fn shape(problem: &Problem, request_id: &str) -> Response {
     match &problem.error {
         Some(Error::NotFound(Missing::Account)) => {
-            failure::answer(problem.status, "COOPERATIVE_NOT_FOUND", "cooperative not found".to_owned(), request_id)
+            // Its place in a batch may stand before it.
+            let message = problem.message.replace("account not found", "cooperative not found");
+            failure::answer(problem.status, "COOPERATIVE_NOT_FOUND", message, request_id)
         }
         _ => failure::shape(problem, request_id),
     }

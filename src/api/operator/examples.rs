@@ -98,6 +98,18 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"tokens": [{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "scopes": ["webhooks", "events"], "label": "export desk", "created_at": "2026-04-01T08:00:00Z", "last_used_at": "2026-04-20T11:54:00Z"}], "next_cursor": null}"#,
     ),
     (
+        "AlertWay",
+        r#"{"channel": "mail", "standing": "DUE", "at": "2026-04-20T14:30:45.112Z", "tries": 1, "last_error": "the mail server cannot be reached"}"#,
+    ),
+    (
+        "Alert",
+        r#"{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "kind": "SUSPENDED", "created_at": "2026-04-20T14:30:30.112Z", "account_id": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "held": 7, "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "error": "status", "response_status": 503, "since": "2026-04-20T11:55:00.071Z", "ways": [{"channel": "log", "standing": "TOLD", "at": "2026-04-20T14:30:30.120Z", "tries": 1, "last_error": null}, {"channel": "mail", "standing": "DUE", "at": "2026-04-20T14:30:45.112Z", "tries": 1, "last_error": "the mail server cannot be reached"}]}"#,
+    ),
+    (
+        "AlertPage",
+        r#"{"unsent": 1, "alerts": [{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "kind": "SUSPENDED", "created_at": "2026-04-20T14:30:30.112Z", "account_id": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "held": 7, "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "error": "status", "response_status": 503, "since": "2026-04-20T11:55:00.071Z", "ways": [{"channel": "log", "standing": "TOLD", "at": "2026-04-20T14:30:30.120Z", "tries": 1, "last_error": null}, {"channel": "mail", "standing": "DUE", "at": "2026-04-20T14:30:45.112Z", "tries": 1, "last_error": "the mail server cannot be reached"}]}], "next_cursor": null}"#,
+    ),
+    (
         "AuditEntry",
         r#"{"at": "2026-04-20T14:30:30.112Z", "actor": "engine", "account_id": "COOP-MBALE-001", "action": "webhook.suspended", "subject": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "note": "exhausted"}"#,
     ),

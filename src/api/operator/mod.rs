@@ -2,6 +2,7 @@
 //! from the store within the caller's walls, as everywhere.
 
 mod accounts;
+mod alerts;
 mod audit;
 mod deliveries;
 mod examples;
@@ -32,6 +33,7 @@ pub(super) type Routes = (
     webhooks::Routes,
     deliveries::Routes,
     retries::Routes,
+    alerts::Routes,
     audit::Routes,
 );
 
@@ -43,6 +45,7 @@ pub(super) const ROUTES: Routes = (
     webhooks::Routes,
     deliveries::Routes,
     retries::Routes,
+    alerts::Routes,
     audit::Routes,
 );
 

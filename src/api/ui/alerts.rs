@@ -20,6 +20,8 @@ use crate::{
     domain::{
         account,
         alert::{Alert, Failing, What},
+        ids::AlertId,
+        token::Scope,
     },
     error::Error,
     store::alerts::{self, Progress, Standing},
@@ -127,13 +129,14 @@ async fn show(
     refused: Option<(Error, String)>,
 ) -> Result<Response> {
     visit.operator()?;
-    let before = search.before.parse().ok();
-    let look = door.deps.db.read(move |view| Ok((alerts::list(view, before, PAGE + 1)?, alerts::unsent_count(view)?)));
+    let (before, walls) = (AlertId::parse(&search.before), visit.caller.horizon(Scope::Operator)?);
+    let look =
+        door.deps.db.read(move |view| Ok((alerts::list(view, &walls, before, PAGE + 1)?, alerts::unsent_count(view)?)));
     let (mut found, unsent) = look.await?;
     let frame = Frame::new(door, visit, "/ui/alerts").saying(said);
     let more = (found.len() > PAGE).then(|| {
         found.truncate(PAGE);
-        let last = found.last().map(|(alert, _)| alert.key.to_string()).unwrap_or_default();
+        let last = found.last().map(|(alert, _)| alert.id.to_string()).unwrap_or_default();
         Asked::new().with("before", &last).query()
     });
     let rows = found.into_iter().map(|(alert, ways)| Row::new(door, &frame, &alert, ways));

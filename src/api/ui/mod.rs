@@ -43,7 +43,7 @@ use self::{
     frame::{Assets, Frame},
     session::Visit,
 };
-use super::{Deps, dialect::Dialect, problem::Problem, quota::Quota};
+use super::{Deps, dialect::Dialect, exchange::Exchange, problem::Problem, quota::Quota};
 use crate::{
     config::{Config, Setting},
     domain::{excerpt::excerpt, ids::EndpointId},
@@ -172,6 +172,9 @@ impl Dashboard {
             request.set_data(fields);
         }
         if let Some(visit) = visit {
+            if let Some(exchange) = request.data::<Exchange>() {
+                exchange.is_of(&visit.caller);
+            }
             request.set_data(visit);
         }
         self.routes.call(request).await

@@ -46,6 +46,7 @@ struct Tile {
 /// What the operator sees of the machine.
 struct Machine {
     database: String,
+    free: Option<String>,
     uptime: String,
     version: &'static str,
 }
@@ -89,6 +90,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
     ];
     let machine = visit.is_operator().then(|| Machine {
         database: bytes(door.database_bytes()),
+        free: door.deps.db.free_space().map(bytes),
         uptime: long_span(door.uptime()),
         version: frame.version(),
     });

@@ -29,7 +29,11 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_of_account ON audit (account) WHERE account IS NOT NULL;
 
--- A run that replays every delivery that matches, once. What it has done is told by replay_of: a restart begins it anew.
+-- Whether there is, or was, a replay of it: a run that retries what failed passes it by.
+ALTER TABLE delivery ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0 CHECK (replayed IN (0, 1));
+UPDATE delivery SET replayed = 1 WHERE key IN (SELECT replay_of FROM delivery WHERE replay_of IS NOT NULL);
+
+-- A run that replays every delivery that matches, once. What it has done is told by the deliveries: a restart begins it anew.
 CREATE TABLE retry (
   key        INTEGER PRIMARY KEY,
   id         BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
@@ -53,4 +57,3 @@ CREATE TABLE retry (
   CHECK ((state = 'running') = (ended_at IS NULL))
 ) STRICT;
 CREATE INDEX retry_running ON retry (key) WHERE state = 'running';
-CREATE INDEX delivery_replays ON delivery (replay_of) WHERE replay_of IS NOT NULL;

@@ -1,11 +1,13 @@
 //! What goes over the wire, by subject.
 
+mod alert;
 mod delivery;
 mod report;
 mod retry;
 mod tenancy;
 
 pub(super) use self::{
+    alert::{Alert, AlertPage},
     delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, ErrorClass, Request},
     report::{Overview, WebhookHistory, WebhookReport, WebhookReportPage, WebhookState},
     retry::{NewRetry, Retry, RetryCount, RetryPage},

@@ -1,0 +1,159 @@
+//! Alerts, and where each way of telling them stands.
+
+use poem_openapi::{Enum, Object};
+use serde::Serialize;
+
+use super::{ErrorClass, WebhookState};
+use crate::{
+    api::operator::on_wire,
+    domain::{
+        alert::{self, Channel, Kind, What},
+        profile::Profiles,
+    },
+    store::alerts::{Progress, Standing},
+};
+
+/// What an alert is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in crate::api::operator) enum AlertKind {
+    /// A webhook was suspended.
+    Suspended,
+    /// A delivery has used half of its tries, or was given up.
+    Warning,
+    /// Held deliveries will be cancelled.
+    Expiring,
+}
+
+/// A way by which alerts are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub(in crate::api::operator) enum AlertChannel {
+    /// A line of the log.
+    Log,
+    /// A mail to the account's alert address.
+    Mail,
+    /// A POST to the operator's own webhook.
+    Webhook,
+}
+
+/// Whether an alert was told by a way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in crate::api::operator) enum AlertStanding {
+    /// It is to be told.
+    Due,
+    /// It was told.
+    Told,
+    /// It was given up, or overtaken by a suspension.
+    Dropped,
+}
+
+/// Where one way of telling an alert stands.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct AlertWay {
+    /// The way.
+    channel: AlertChannel,
+    /// Whether it was told.
+    standing: AlertStanding,
+    /// When it was told, was dropped, or is tried next; RFC 3339, UTC.
+    at: String,
+    /// Tries since the server was started.
+    tries: u32,
+    /// Why the last try failed; null if it did not.
+    last_error: Option<String>,
+}
+
+impl From<&Progress> for AlertWay {
+    fn from(way: &Progress) -> Self {
+        let (standing, at) = match way.standing {
+            Standing::Due(at) => (AlertStanding::Due, at),
+            Standing::Told(at) => (AlertStanding::Told, at),
+            Standing::Dropped(at) => (AlertStanding::Dropped, at),
+        };
+        Self {
+            channel: match way.channel {
+                Channel::Log => AlertChannel::Log,
+                Channel::Mail => AlertChannel::Mail,
+                Channel::Webhook => AlertChannel::Webhook,
+            },
+            standing,
+            at: at.precise(),
+            tries: way.tries,
+            last_error: way.last_error.clone(),
+        }
+    }
+}
+
+/// An alert.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct Alert {
+    /// Its id, the same by every way.
+    alert_id: String,
+    /// What it is about.
+    kind: AlertKind,
+    /// When it was decided, RFC 3339, UTC.
+    created_at: String,
+    /// The account it belongs to.
+    account_id: String,
+    /// The webhook it is about.
+    webhook_id: String,
+    /// Where that is now, without the query.
+    url: String,
+    /// The status of the webhook now.
+    webhook_status: WebhookState,
+    /// Deliveries that are held for it now.
+    held: u64,
+    /// The delivery that failed; null if it is about none.
+    delivery_id: Option<String>,
+    /// Why it failed; null if it is about none.
+    error: Option<ErrorClass>,
+    /// The HTTP status of the last answer; null if there was none.
+    response_status: Option<u16>,
+    /// Since when: the first attempt of the delivery; or when the oldest was made that will be cancelled.
+    since: String,
+    /// By which ways it is told.
+    ways: Vec<AlertWay>,
+}
+
+impl Alert {
+    pub(in crate::api::operator) fn new(alert: &alert::Alert, ways: &[Progress], profiles: &Profiles) -> Self {
+        let (failing, since) = match &alert.what {
+            What::Suspended(failing) | What::Warning { failing, .. } => (Some(failing), failing.since),
+            What::Expiring { oldest, .. } => (None, *oldest),
+        };
+        Self {
+            alert_id: alert.id.to_string(),
+            kind: match alert.kind() {
+                Kind::Suspended => AlertKind::Suspended,
+                Kind::Warning => AlertKind::Warning,
+                Kind::Expiring => AlertKind::Expiring,
+            },
+            created_at: alert.created_at.precise(),
+            account_id: alert.account.clone(),
+            webhook_id: on_wire(profiles, &alert.profile, alert.endpoint),
+            url: alert.shown_url().to_owned(),
+            webhook_status: alert.state.into(),
+            held: alert.held,
+            delivery_id: failing.and_then(|failing| failing.delivery).map(|id| id.to_string()),
+            error: failing.map(|failing| failing.failure.into()),
+            response_status: failing.and_then(|failing| failing.status),
+            since: since.precise(),
+            ways: ways.iter().map(AlertWay::from).collect(),
+        }
+    }
+}
+
+/// One page of alerts, newest first.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct AlertPage {
+    /// How many are still to be told, over all ways and accounts.
+    pub(in crate::api::operator) unsent: u64,
+    /// The alerts.
+    pub(in crate::api::operator) alerts: Vec<Alert>,
+    /// Send it as `cursor` to get the next page; null on the last.
+    pub(in crate::api::operator) next_cursor: Option<String>,
+}

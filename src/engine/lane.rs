@@ -1,0 +1,178 @@
+//! One lane: what is known of an endpoint, what it holds, and what it may hold.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    clock::Stopwatch,
+    domain::timestamp::Timestamp,
+    store::{SMALL_BODY, queue::Claim},
+};
+
+/// Claims are taken ahead of their places for so much time, judged by how fast the endpoint answers.
+const AHEAD: Duration = Duration::from_millis(50);
+/// Most claims of one endpoint for each of its places, however fast it answers.
+const MOST_AHEAD: u32 = 32;
+/// An endpoint that takes longer is slow.
+pub const SLOW: Duration = Duration::from_secs(1);
+
+/// How many attempts at the same time.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Over all endpoints.
+    pub in_flight: usize,
+    /// To one endpoint.
+    pub per_endpoint: usize,
+    /// Those that are at work rather than waiting.
+    pub at_work: usize,
+}
+
+impl Limits {
+    /// Over all endpoints that are not fast, so that those that are always find a place.
+    pub(super) fn slow(self) -> usize {
+        (self.in_flight * 3 / 4).max(1)
+    }
+
+    /// Over all endpoints on probation.
+    pub(super) fn on_probation(self) -> usize {
+        self.in_flight / 2
+    }
+}
+
+/// How an attempt ended, as far as its lane cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Well, after so long.
+    Well(Duration),
+    /// In time, but not well.
+    Failed,
+    /// By the time-out.
+    TimedOut,
+    /// Nobody knows, or it never began.
+    Unknown,
+}
+
+/// What is known of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing good yet, or its last attempt failed: it holds one place.
+    Unproven,
+    /// Its last attempt ended well, but slowly: it may hold many, and all but the fast together three quarters of them.
+    Slow,
+    /// Its last attempt ended well, and soon: it may hold many.
+    Fast,
+    /// Its last attempt timed out: it holds one place, and all such together at most half of them.
+    Probation,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// When something of it is due that is not claimed.
+    pub(super) turn_at: Option<Timestamp>,
+    /// Claimed, not begun; since when.
+    pub(super) hand: VecDeque<(Stopwatch, Claim)>,
+    pub(super) flying: usize,
+    pub(super) standing: Standing,
+    /// How long an attempt takes, of late.
+    pub(super) pace: Duration,
+    /// How large a body is, of late.
+    pub(super) body: usize,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { turn_at: None, hand: VecDeque::new(), flying: 0, standing: Standing::Unproven, pace: AHEAD, body: 0 }
+    }
+}
+
+impl Lane {
+    /// What the end of an attempt says of its endpoint.
+    pub(super) fn learn(&mut self, ended: Ended) {
+        match ended {
+            Ended::Well(took) => {
+                self.standing = if took > SLOW { Standing::Slow } else { Standing::Fast };
+                self.pace = (self.pace * 7 + took) / 8;
+            }
+            Ended::Failed => self.standing = Standing::Unproven,
+            Ended::TimedOut => self.standing = Standing::Probation,
+            Ended::Unknown => {}
+        }
+    }
+
+    /// Whether it may have one more, where the slow, and those on probation, may or may not.
+    pub(super) fn is_let(&self, slow: bool, on_probation: bool) -> bool {
+        match self.standing {
+            Standing::Fast => true,
+            Standing::Slow | Standing::Unproven => slow,
+            Standing::Probation => slow && on_probation,
+        }
+    }
+
+    /// How many attempts it may have under way.
+    pub(super) fn places(&self, limits: Limits) -> usize {
+        if matches!(self.standing, Standing::Fast | Standing::Slow) { limits.per_endpoint } else { 1 }
+    }
+
+    /// How many claims it may hold: those under way, and those that will be before long.
+    pub(super) fn most(&self, limits: Limits) -> usize {
+        let rounds = if self.standing != Standing::Fast || self.body > SMALL_BODY {
+            1
+        } else {
+            AHEAD.as_micros() / self.pace.as_micros().max(1)
+        };
+        let rounds = u32::try_from(rounds).unwrap_or(MOST_AHEAD).clamp(1, MOST_AHEAD);
+        self.places(limits) * rounds as usize
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.hand.len() + self.flying
+    }
+
+    pub(super) fn share(&self, limits: Limits) -> Share {
+        let held = self.held();
+        // What is under way holds its place, however few the lane has by now.
+        let placed = held.min(self.places(limits)).max(self.flying);
+        let mut share = Share { ahead: held - placed, ..Share::default() };
+        match self.standing {
+            Standing::Fast => share.fast = placed,
+            _ => (share.slow, share.slow_flying) = (placed, self.flying),
+        }
+        if self.standing == Standing::Probation {
+            (share.on_probation, share.suspects) = (held, self.flying);
+        }
+        share
+    }
+
+    /// Where it stands in the order of turns, if it may be served.
+    pub(super) fn turn(&self, limits: Limits) -> Option<(Order, Timestamp)> {
+        let turn_at = self.turn_at.filter(|_| self.held() < self.most(limits))?;
+        let order = match self.standing {
+            Standing::Fast => Order::Fast,
+            Standing::Slow | Standing::Unproven => Order::Slow,
+            Standing::Probation => Order::Probation,
+        };
+        Some((order, turn_at))
+    }
+}
+
+/// The lanes that stand in one order of turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Fast,
+    Slow,
+    Probation,
+}
+
+/// What a lane takes of what all have together.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Share {
+    /// Places of those that are fast.
+    pub(super) fast: usize,
+    /// Places of all others.
+    pub(super) slow: usize,
+    /// Of these, those under way.
+    pub(super) slow_flying: usize,
+    pub(super) ahead: usize,
+    pub(super) on_probation: usize,
+    /// Of these, those under way.
+    pub(super) suspects: usize,
+}

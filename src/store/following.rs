@@ -1,0 +1,87 @@
+//! Deliveries follow their endpoint: held while it is suspended, due when it is resumed, cancelled when it is deleted.
+
+use std::collections::BTreeSet;
+
+use rusqlite::Connection;
+
+use super::{Tx, endpoints};
+use crate::{
+    domain::{
+        delivery::State,
+        endpoint::{EndpointKey, EndpointState},
+        timestamp::Timestamp,
+    },
+    error::Result,
+};
+
+/// Deliveries that follow a change of their endpoint in one transaction: for so long may nobody else write.
+const SLICE: usize = 1000;
+
+/// Brings the deliveries of an endpoint where its state wants them: while it is suspended, what is pending is held; while
+/// it is active, what is held is due at once, each with a fresh schedule; when it is deleted, both are cancelled.
+///
+/// A thousand of them at most: the rest is noted, and the writer goes on with it in transactions of its own. Until then
+/// the endpoint's state alone decides what is claimed.
+pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
+    let (to, due_at, from) = match endpoints::state(tx, endpoint)? {
+        EndpointState::Suspended => (State::Held, None, &[State::Pending][..]),
+        EndpointState::Active => (State::Pending, Some(tx.now.millis()), &[State::Held][..]),
+        EndpointState::Deleted => (State::Cancelled, None, &[State::Pending, State::Held][..]),
+    };
+    let mut left = SLICE;
+    for from in from {
+        let mut rows = tx.conn.prepare_cached(&format!(
+            "UPDATE delivery SET state = ?3, due_at = ?4, tries = iif(?4 IS NULL, tries, 0)
+             WHERE key IN (SELECT key FROM delivery WHERE endpoint = ?1 AND state = '{}' LIMIT ?2)",
+            from.name()
+        ))?;
+        left -= rows.execute((endpoint, left, to.name(), due_at))?;
+    }
+    if to == State::Pending && left < SLICE {
+        tx.due(endpoint, tx.now);
+    }
+    if left == 0 {
+        tx.behind.borrow_mut().insert(endpoint);
+    }
+    Ok(())
+}
+
+/// Cancels what is held for a suspended endpoint and was made by then, a slice of it: how many, and whether there may be more.
+pub(super) fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, upto: Timestamp) -> Result<(usize, bool)> {
+    if endpoints::state(tx, endpoint)? != EndpointState::Suspended {
+        return Ok((0, false));
+    }
+    let mut dropped = 0;
+    for from in [State::Held, State::Pending] {
+        let mut rows = tx.conn.prepare_cached(&format!(
+            "UPDATE delivery SET state = 'cancelled', due_at = NULL
+             WHERE key IN (SELECT key FROM delivery WHERE endpoint = ? AND state = '{}' AND created_at <= ? LIMIT ?)",
+            from.name()
+        ))?;
+        dropped += rows.execute((endpoint, upto.millis(), SLICE - dropped))?;
+    }
+    Ok((dropped, dropped == SLICE))
+}
+
+/// The endpoints whose deliveries have yet to follow them: a stop came in between.
+pub(super) fn behind(conn: &Connection) -> rusqlite::Result<BTreeSet<EndpointKey>> {
+    let has = |state| format!("EXISTS (SELECT 1 FROM delivery WHERE endpoint = endpoint.key AND state = '{state}')");
+    let (pending, held) = (has("pending"), has("held"));
+    let mut rows = conn.prepare(&format!(
+        "SELECT key FROM endpoint WHERE (state != 'active' AND {pending}) OR (state != 'suspended' AND {held})"
+    ))?;
+    rows.query_map([], |row| row.get(0))?.collect()
+}
+
+/// How many deliveries are held for an endpoint, those that have yet to follow its suspension included.
+///
+/// # Errors
+/// Faults of the database only.
+pub(super) fn held(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
+    let mut rows = conn.prepare_cached(
+        "SELECT (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'held')
+              + iif(state = 'suspended', (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'pending'), 0)
+         FROM endpoint WHERE key = ?1",
+    )?;
+    Ok(rows.query_row([endpoint], |row| row.get(0))?)
+}
