@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
 use super::{
     Target, Tx, alerts, attempts, convert, endpoints,
