@@ -12,8 +12,8 @@ use crate::{
     api::{self, BatchPlaces, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
-    domain::profile::Profiles,
-    engine::{Engine, Guard, LookUp, Pulse, alerts::Alerts, retries, system_look_up},
+    domain::{profile::Profiles, timestamp::Timestamp},
+    engine::{Engine, Guard, LookUp, Pulse, alerts::Alerts, retention::Retention, retries, system_look_up},
     error::{Error, Result},
     store::{self, Db},
 };
@@ -52,6 +52,7 @@ pub struct App {
     config: Config,
     db: Db,
     engine: Engine,
+    retention: Retention,
     guard: Guard,
     outside: Outside,
 }
@@ -68,8 +69,9 @@ pub async fn prepare(config: Config, outside: Outside) -> Result<App> {
     let address = listener.local_addr().map_err(unbound)?;
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);
-    let engine = Engine::new(db.clone(), clock, profiles(&config), &config, &guard)?;
-    Ok(App { listener, address, config, db, engine, guard, outside })
+    let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(&config), &config, &guard)?;
+    let retention = Retention::new(db.clone(), clock, config.retention);
+    Ok(App { listener, address, config, db, engine, retention, guard, outside })
 }
 
 impl App {
@@ -93,6 +95,11 @@ impl App {
         self.engine.alerts()
     }
 
+    /// When its last pass for what has grown old began that has ended.
+    pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.retention.passes()
+    }
+
     /// Serves until `stop` turns true; then lets what is under way end, ten seconds at most, and writes its outcomes.
     ///
     /// # Errors
@@ -110,6 +117,7 @@ impl App {
         });
         let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
         drop(tokio::spawn(retries::run(self.db.clone(), clock, poll, stop.clone())));
+        let retention = tokio::spawn(self.retention.run(stop.clone()));
         let (mut server_stop, mut stop) = (stop.clone(), stop);
         let (listener, limits) = (self.listener, self.config.limits);
         let (server, mut server_ended) = spawn(async move {
@@ -122,7 +130,7 @@ impl App {
             () = asked(&mut server_ended) => {}
             reason = self.db.broken() => return Err(Error::Internal(reason)),
         }
-        let cut_off = [engine.abort_handle(), server.abort_handle(), telling.abort_handle()];
+        let cut_off = [engine.abort_handle(), server.abort_handle(), telling.abort_handle(), retention.abort_handle()];
         if !*stop.borrow() {
             // One of the first two has ended unasked: the others have no reason to go on.
             cut_off.iter().for_each(AbortHandle::abort);
@@ -135,7 +143,7 @@ impl App {
                 drop(self.db.write(store::probe).await);
                 ended
             };
-            let (engine, server, telling) = tokio::join!(engine, outcome_of(server), outcome_of(telling));
+            let (engine, server, telling, _) = tokio::join!(engine, outcome_of(server), outcome_of(telling), retention);
             engine.and(server).and(telling)
         });
         stopped.await.unwrap_or_else(|_| {

@@ -1,5 +1,6 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
+mod flaw;
 mod secret;
 mod shown;
 
@@ -12,11 +13,11 @@ use std::{
 use figment::{
     Figment, Metadata,
     providers::{Env, Format, Serialized, Toml},
-    value::Value,
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use self::flaw::{explain, given, source};
 pub use self::{secret::Secret, shown::Setting};
 
 /// The documented defaults, compiled in.
@@ -40,6 +41,8 @@ pub struct Config {
     pub storage: Storage,
     /// How deliveries are attempted.
     pub delivery: Delivery,
+    /// How long what was is kept.
+    pub retention: Retention,
     /// Where deliveries may go.
     pub egress: Egress,
     /// The ASG Gateway dialect.
@@ -148,6 +151,18 @@ pub struct Delivery {
     /// How long a former secret signs too.
     #[serde(with = "humantime_serde")]
     pub secret_overlap: Duration,
+}
+
+/// How long what was is kept, counted from when it was made.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Deliveries that succeeded, and events nobody needs any more.
+    #[serde(with = "humantime_serde")]
+    pub delivered: Duration,
+    /// Deliveries that did not.
+    #[serde(with = "humantime_serde")]
+    pub undelivered: Duration,
 }
 
 /// Where deliveries may go.
@@ -277,7 +292,7 @@ impl Config {
     }
 
     fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
-        let rules = [self.delivery_rules(), self.client_rules()];
+        let rules = [self.delivery_rules(), self.client_rules(), self.retention_rules()];
         match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
                 let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
@@ -353,6 +368,24 @@ impl Config {
             ),
         ]
     }
+
+    /// How long what was is kept.
+    fn retention_rules(&self) -> Vec<Rule> {
+        let day = Duration::from_secs(86_400);
+        let Retention { delivered, undelivered } = self.retention;
+        vec![
+            (
+                (day..=36_500 * day).contains(&delivered),
+                "retention.delivered",
+                "1d to 36500d: an idempotency key must hold for a day",
+            ),
+            (
+                (delivered..=36_500 * day).contains(&undelivered),
+                "retention.undelivered",
+                "retention.delivered to 36500d",
+            ),
+        ]
+    }
 }
 
 /// Whether it holds, the key it is about, and what is expected of it.
@@ -369,54 +402,4 @@ impl figment::Provider for Named {
     fn data(&self) -> Result<figment::value::Map<figment::Profile, figment::value::Dict>, figment::Error> {
         self.1.data()
     }
-}
-
-/// Says key, value, source and what was expected.
-fn explain(figment: &Figment, error: &figment::Error) -> String {
-    use figment::error::Kind;
-    let key = error.path.join(".");
-    let source = source(error.metadata.as_ref());
-    match &error.kind {
-        Kind::UnknownField(field, expected) => {
-            let named = if key.is_empty() { field } else { &key };
-            format!("{named}{source}: there is no such key: expected one of {}", expected.join(", "))
-        }
-        _ if SECRETS.contains(&key.as_str()) => format!("{key}{source}: expected a text, in double quotes"),
-        kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
-        kind => {
-            let given = given(figment, &key).map_or_else(String::new, |value| format!(" = \"{value}\""));
-            format!("{key}{given}{source}: {kind}; this key is: {}", meaning(&key))
-        }
-    }
-}
-
-/// Where a value comes from.
-fn source(metadata: Option<&Metadata>) -> String {
-    metadata.map_or_else(String::new, |metadata| match &metadata.source {
-        Some(source) => format!(" in {source}"),
-        None => format!(" in the {}", metadata.name),
-    })
-}
-
-/// The text that was given for a key, or for an entry of a list.
-fn given(figment: &Figment, key: &str) -> Option<String> {
-    let (list, place) = key.rsplit_once('.')?;
-    let value = match place.parse::<usize>() {
-        Ok(place) => figment.find_value(list).ok()?.into_array()?.into_iter().nth(place)?,
-        Err(_) => figment.find_value(key).ok()?,
-    };
-    match value {
-        Value::String(_, text) => Some(text),
-        Value::Num(_, number) => number.to_u128().map(|number| number.to_string()),
-        _ => None,
-    }
-}
-
-/// What the shipped file says of a key, in the comment beside it.
-fn meaning(key: &str) -> &'static str {
-    let (section, rest) = key.split_once('.').unwrap_or((key, ""));
-    let key = rest.split('.').next().unwrap_or(rest);
-    let lines = DEFAULTS.lines().skip_while(|line| *line != format!("[{section}]"));
-    let line = lines.skip(1).take_while(|line| !line.starts_with('[')).find(|line| line.split(' ').next() == Some(key));
-    line.and_then(|line| line.split_once("# ")).map_or("another value", |(_, comment)| comment)
 }

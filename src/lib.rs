@@ -58,9 +58,10 @@
 //! order of serving), **in hand** (claimed, not begun), **probation** (an endpoint whose last attempt timed out),
 //! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
-//! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **walls** (what a caller may see), **dialect** (a vendor's words, for the doors that serve them all),
-//! **session** (a browser that showed a token),
-//! **audit** (who changed what), **tally** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
+//! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
+//! the tables had grown at some time), **erasure**, **walls** (what a caller may see), **dialect** (a vendor's words, for the doors
+//! that serve them all), **session** (a browser that showed a token), **audit** (who changed what), **tally**
+//! (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
 pub mod api;
 pub mod app;

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{block_on, open, open_or_make, print_json};
+use super::{block_on, erase, open, open_or_make, print_json};
 use crate::{
     app::profiles,
     config::Config,
@@ -42,6 +42,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Erase an account with all it has: webhooks, tokens, events, deliveries; works while the server runs
+    #[command(
+        after_help = "Example:\n  ngoma account delete COOP-MBALE-001          # says what would go\n  ngoma account delete COOP-MBALE-001 --yes\n\nIt vanishes for everybody at once; then its rows are removed, and overwritten, step by step. If that is cut off,\nrun it again, or the server goes on with it within the hour. Backups made before still hold it."
+    )]
+    Delete {
+        /// Its id.
+        id: String,
+        /// Do it: there is no way back but a backup.
+        #[arg(long)]
+        yes: bool,
+    },
     /// List every account
     #[command(after_help = "Example:\n  ngoma account list --json")]
     List {
@@ -68,6 +79,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 );
             }
         }
+        Command::Delete { id, yes } => erase::run(&open(config)?, &id, yes)?,
         Command::List { json } => {
             let accounts = block_on(open(config)?.read(accounts::list))?;
             if json {

@@ -11,10 +11,12 @@ macro_rules! say {
 }
 
 mod account;
+mod backup;
 mod check;
 mod completions;
 mod deliveries;
 mod descriptors;
+mod erase;
 mod key;
 mod listen;
 mod openapi;
@@ -59,6 +61,7 @@ enum Command {
     Deliveries(deliveries::Args),
     Retry(retry::Args),
     Listen(listen::Args),
+    Backup(backup::Args),
     Check(check::Args),
     Openapi(openapi::Args),
     Completions(completions::Args),
@@ -86,6 +89,7 @@ impl Cli {
             Command::Deliveries(args) => deliveries::run(args, &config()?),
             Command::Retry(args) => retry::run(args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),
+            Command::Backup(args) => backup::run(&args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
             Command::Completions(args) => completions::run(&args),

@@ -1,10 +1,10 @@
 //! What somebody wants to know when a server has started, in one block.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use crate::{
     app::{App, profiles},
-    config::{Config, Durability, Egress, Limits, Server},
+    config::{Config, Durability, Egress, Limits, Retention, Server},
     domain::profile::{Profile, WhenExhausted},
 };
 
@@ -19,7 +19,8 @@ pub(super) fn print(app: &App, config: &Config, durability: Durability) {
     }
     say!("  limits     {}", limits(&config.server, &config.limits));
     say!("  egress     {}", egress(&config.egress));
-    say!("  alerts     in this log, at warn");
+    say!("  retention  {}", retention(config.retention));
+    say!("  alerts     {}", app.alerts().places());
 }
 
 fn database(config: &Config, durability: Durability) -> String {
@@ -65,4 +66,13 @@ fn egress(egress: &Egress) -> String {
     places.extend(egress.allow.iter().map(ToString::to_string));
     let places = if places.is_empty() { "nowhere".to_owned() } else { places.join(", ") };
     format!("{schemes}, to {places}")
+}
+
+fn retention(retention: Retention) -> String {
+    const DAY: u64 = 86_400;
+    let time = |time: Duration| match time.as_secs() {
+        seconds if seconds.is_multiple_of(DAY) => format!("{}d", seconds / DAY),
+        _ => humantime::format_duration(time).to_string(),
+    };
+    format!("delivered {}, undelivered {}", time(retention.delivered), time(retention.undelivered))
 }

@@ -7,7 +7,7 @@ use figment::{
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Config, DEFAULTS, meaning};
+use super::{Config, DEFAULTS, flaw::meaning};
 
 /// What stands for a secret.
 const MASKED: &str = "***";

@@ -47,6 +47,8 @@ macro_rules! actions {
 actions! {
     /// An account was made.
     AccountCreated = "account.created";
+    /// An account was erased; the entry names its number.
+    AccountErased = "account.erased";
     /// A token was made.
     TokenCreated = "token.created";
     /// A token was revoked.

@@ -143,6 +143,14 @@ impl Alerts {
         Ok(Self(Arc::new(Inner { db, clock, profiles, ways, timeout, sender, pool, written, rest })))
     }
 
+    /// Where alerts go, in words that hold no secret.
+    pub fn places(&self) -> String {
+        let Ways { mailer, webhook, .. } = &self.0.ways;
+        let mail = mailer.as_ref().map(|mailer| format!("mail by {mailer}"));
+        let post = webhook.as_ref().map(|(url, _)| format!("POST to {}", url.without_query()));
+        ["in this log, at warn".to_owned()].into_iter().chain(mail).chain(post).collect::<Vec<_>>().join("; ")
+    }
+
     /// Something was written that is to be told.
     pub fn wake(&self) {
         self.0.written.send_modify(|count| *count += 1);
@@ -231,7 +239,7 @@ impl Inner {
     }
 
     async fn tell(&self, key: AlertKey, channel: Channel, stop: &watch::Receiver<bool>) -> Result<()> {
-        let alert = self.db.read(move |view| alerts::read(view, key)).await?;
+        let Some(alert) = self.db.read(move |view| alerts::read(view, key)).await? else { return Ok(()) };
         let told = self.tell_by(channel, &alert).await;
         let mut then = Vec::new();
         if channel == Channel::Log {

@@ -9,6 +9,7 @@ pub mod lanes;
 mod look_ups;
 mod mail;
 mod pool;
+pub mod retention;
 pub mod retries;
 mod sender;
 mod tallies;

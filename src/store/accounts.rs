@@ -47,7 +47,7 @@ pub fn see(view: &View<'_>, walls: &Walls, id: &str) -> Result<Account> {
 
 pub(super) fn find_in(conn: &Connection, walls: &Walls, id: &str) -> Result<Account> {
     conn.prepare_cached(
-        "SELECT * FROM account WHERE id = ?1 AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)",
+        "SELECT * FROM account WHERE id = ?1 AND profile != '' AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)",
     )?
     .query_row((id, &walls.profile, walls.account), read)
     .optional()?
@@ -61,19 +61,19 @@ pub(super) fn find_in(conn: &Connection, walls: &Walls, id: &str) -> Result<Acco
 pub fn page(view: &View<'_>, walls: &Walls, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
     let after = after.map_or(Ok(0), |id| find_in(view.conn, walls, id).map(|account| account.key))?;
     let mut rows = view.conn.prepare_cached(
-        "SELECT * FROM account WHERE key > ?1 AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)
+        "SELECT * FROM account WHERE key > ?1 AND profile != '' AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)
          ORDER BY key LIMIT ?4",
     )?;
     let rows = rows.query_map((after, &walls.profile, walls.account, limit), read)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Every account, in the order they were made.
+/// Every account that was not erased, in the order they were made.
 ///
 /// # Errors
 /// Faults of the database only.
 pub fn list(view: &View<'_>) -> Result<Vec<Account>> {
-    let mut rows = view.conn.prepare_cached("SELECT * FROM account ORDER BY key")?;
+    let mut rows = view.conn.prepare_cached("SELECT * FROM account WHERE profile != '' ORDER BY key")?;
     Ok(rows.query_map([], read)?.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -141,15 +141,14 @@ pub fn next(view: &View<'_>, channel: Channel) -> Result<Option<(AlertKey, Times
     Ok(row.optional()?)
 }
 
-/// An alert, as it stands now.
+/// An alert, as it stands now; `None` if its webhook, or its account, has gone.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn read(view: &View<'_>, key: AlertKey) -> Result<Alert> {
+pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<Alert>> {
     let mut rows = view.conn.prepare_cached(&format!("{SELECT} WHERE alert.key = ?"))?;
-    let (endpoint, mut alert) = rows.query_row([key], |row| Ok((row.get("endpoint")?, alert(row)?)))?;
-    alert.held = following::held(view.conn, endpoint)?;
-    Ok(alert)
+    let found = rows.query_row([key], |row| Ok((row.get("endpoint")?, alert(row)?))).optional()?;
+    found.map(|(endpoint, alert)| Ok(Alert { held: following::held(view.conn, endpoint)?, ..alert })).transpose()
 }
 
 /// Notes that an alert was told by a way, even if it was dropped meanwhile; and that these ways come next.
@@ -157,12 +156,15 @@ pub fn read(view: &View<'_>, key: AlertKey) -> Result<Alert> {
 /// # Errors
 /// Faults of the database only.
 pub fn told(tx: &Tx<'_>, alert: AlertKey, channel: Channel, then: &[Channel]) -> Result<()> {
-    tx.conn
+    let noted = tx
+        .conn
         .prepare_cached(
             "UPDATE telling SET tries = tries + 1, told_at = ?3, due_at = NULL, dropped_at = NULL
              WHERE alert = ?1 AND channel = ?2",
         )?
         .execute((alert, channel.name(), tx.now.millis()))?;
+    // It may have gone meanwhile.
+    let then = if noted == 1 { then } else { &[] };
     then.iter().try_for_each(|channel| add(tx, alert, *channel))
 }
 

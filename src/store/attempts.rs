@@ -10,7 +10,7 @@ use crate::{
         ids::{DeliveryId, EventId},
         timestamp::Timestamp,
     },
-    error::Result,
+    error::{Error, Missing, Result},
 };
 
 /// Writes an attempt of a delivery.
@@ -53,15 +53,19 @@ pub struct TestRecord {
 /// Writes a test delivery with its event and its one attempt.
 ///
 /// # Errors
-/// Faults of the database only.
+/// [`Error::NotFound`] if the endpoint's account was erased meanwhile.
 pub fn record_test(tx: &Tx<'_>, endpoint: EndpointKey, test: &TestRecord) -> Result<()> {
     let at = test.attempt.started_at.millis();
-    tx.conn
+    let stored = tx
+        .conn
         .prepare_cached(
             "INSERT INTO event (id, account, kind, body, accepted_at, test)
-             SELECT ?1, account, ?2, ?3, ?4, 1 FROM endpoint WHERE key = ?5",
+             SELECT ?1, account, ?2, ?3, ?4, 1 FROM endpoint WHERE key = ?5 AND profile != ''",
         )?
         .execute((test.event.to_bytes(), &test.kind, &test.body, at, endpoint))?;
+    if stored == 0 {
+        return Err(Error::NotFound(Missing::Webhook));
+    }
     let event = tx.conn.last_insert_rowid();
     let state = if test.attempt.failure.is_none() { State::Delivered } else { State::Exhausted };
     tx.conn

@@ -71,6 +71,18 @@ pub(super) fn prune(tx: &Tx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The entries about the account of this id, so many at most, up to this one: what is newer is about another of that name.
+pub(super) fn of(view: &View<'_>, account: &str, last: EntryKey, most: usize) -> Result<Vec<EntryKey>> {
+    let mut rows = view.conn.prepare_cached("SELECT key FROM audit WHERE account = ? AND key <= ? LIMIT ?")?;
+    Ok(rows.query_map((account, last, most), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Removes these entries.
+pub(super) fn remove(tx: &Tx<'_>, keys: &[EntryKey]) -> Result<()> {
+    let mut row = tx.conn.prepare_cached("DELETE FROM audit WHERE key = ?")?;
+    keys.iter().try_for_each(|key| Ok(row.execute([key]).map(drop)?))
+}
+
 /// Which entries to list, newest first.
 #[derive(Debug, Default)]
 pub struct Filter {

@@ -12,7 +12,6 @@ use crate::{
         endpoint::{Endpoint, EndpointKey, EndpointState},
         event::EventKey,
         ids::{DeliveryId, EndpointId, EventId},
-        timestamp::Timestamp,
         token::Walls,
     },
     error::{Conflict, Error, Missing, Result},
@@ -22,10 +21,10 @@ pub(super) const COLUMNS: &str = "
     SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, o.id AS original,
            a.status AS last_status, a.failure AS last_failure";
 
-/// The last recorded attempt is the one under way less one, or the last.
+/// The last recorded attempt is the one under way less one, or the last. An erased account has no profile.
 pub(super) const JOINS: &str = "
     JOIN event e ON e.key = d.event
-    JOIN endpoint p ON p.key = d.endpoint
+    JOIN endpoint p ON p.key = d.endpoint AND p.profile != ''
     LEFT JOIN delivery o ON o.key = d.replay_of
     LEFT JOIN attempt a ON a.delivery = d.key AND a.number = d.attempts - (d.state = 'claimed')";
 
@@ -246,17 +245,30 @@ pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
     }
 }
 
-/// Cancels what is held for an endpoint and was made by then, a part of it at a time; says whether there may be more.
+/// Cancels what is held for a suspended endpoint and was made before this one, a part of it at a time; says whether there may
+/// be more.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, upto: Timestamp) -> Result<bool> {
-    let (dropped, more) = following::drop_held(tx, endpoint, upto)?;
+pub fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey) -> Result<bool> {
+    let dropped = following::expire(tx, endpoint, before, following::SLICE)?;
     if dropped > 0 {
         let note = format!("{dropped} dropped");
         audit::of_endpoint(tx, Action::HeldDropped, endpoint, Some(&note))?;
     }
-    Ok(more)
+    // What has yet to follow the suspension will be held too.
+    let mut rows = tx.conn.prepare_cached("SELECT 1 FROM delivery WHERE endpoint = ? AND state = 'pending'")?;
+    let behind = endpoints::state(tx, endpoint)? == EndpointState::Suspended && rows.exists([endpoint])?;
+    Ok(dropped == following::SLICE || behind)
+}
+
+/// The key that the next delivery would have.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn next_key(tx: &Tx<'_>) -> Result<DeliveryKey> {
+    let mut rows = tx.conn.prepare_cached("SELECT ifnull(max(key), 0) + 1 FROM delivery")?;
+    Ok(rows.query_row([], |row| row.get(0))?)
 }
 
 /// The body of an event as it was stored, for its envelope to finish.

@@ -17,8 +17,9 @@ use crate::{
     error::{Conflict, Error, Missing, Result},
 };
 
-const SELECT: &str =
-    "SELECT endpoint.*, account.id AS account_id FROM endpoint JOIN account ON account.key = endpoint.account";
+/// Of accounts that were not erased.
+const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
+    FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
 
 /// Registers an endpoint, active at once.
 ///
@@ -132,9 +133,9 @@ pub fn add_key(tx: &Tx<'_>) -> Result<()> {
 /// # Errors
 /// Faults of the database, or a secret that does not open.
 pub fn reseal(tx: &Tx<'_>, from: EndpointKey, at_once: usize) -> Result<Option<EndpointKey>> {
-    let mut rows = tx
-        .conn
-        .prepare_cached("SELECT key, id, secret, former_secret FROM endpoint WHERE key > ? ORDER BY key LIMIT ?")?;
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT key, id, secret, former_secret FROM endpoint WHERE key > ? AND secret != x'' ORDER BY key LIMIT ?",
+    )?;
     let mut rows = rows.query((from, at_once))?;
     let mut last = None;
     while let Some(row) = rows.next()? {
@@ -160,7 +161,8 @@ pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
     tx.keys.reload()?;
     let current = tx.keys.current();
     let mut rows = tx.conn.prepare_cached(
-        "SELECT secret FROM endpoint UNION ALL SELECT former_secret FROM endpoint WHERE former_secret IS NOT NULL",
+        "SELECT secret FROM endpoint WHERE secret != x''
+         UNION ALL SELECT former_secret FROM endpoint WHERE former_secret IS NOT NULL",
     )?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
@@ -211,7 +213,8 @@ pub fn resume(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
     following::follow(tx, key)
 }
 
-/// Deletes an endpoint and cancels what is pending or held for it. Its row stays, for the record of its deliveries.
+/// Deletes an endpoint, wipes its secrets and cancels what is pending or held for it. Its row stays, for the record of its
+/// deliveries.
 ///
 /// # Errors
 /// Faults of the database only.
@@ -219,7 +222,8 @@ pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
     let deleted = tx
         .conn
         .prepare_cached(
-            "UPDATE endpoint SET state = 'deleted', suspended_at = NULL, suspended_reason = NULL
+            "UPDATE endpoint SET state = 'deleted', suspended_at = NULL, suspended_reason = NULL,
+               secret = x'', former_secret = NULL, former_until = NULL
              WHERE key = ?1 AND state != 'deleted'",
         )?
         .execute([key])?;
@@ -240,14 +244,21 @@ pub fn set_timed_out(tx: &Tx<'_>, key: EndpointKey, timed_out: bool) -> Result<(
     Ok(())
 }
 
-/// The state of an endpoint.
+/// The state of an endpoint; one whose row is gone was deleted.
 pub(super) fn state(tx: &Tx<'_>, key: EndpointKey) -> Result<EndpointState> {
     state_in(tx.conn, key)
 }
 
 pub(super) fn state_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<EndpointState> {
     let mut rows = conn.prepare_cached("SELECT state FROM endpoint WHERE key = ?")?;
-    Ok(rows.query_row([key], |row| convert::endpoint_state(&row.get::<_, String>(0)?))?)
+    let state = rows.query_row([key], |row| convert::endpoint_state(&row.get::<_, String>(0)?)).optional()?;
+    Ok(state.unwrap_or(EndpointState::Deleted))
+}
+
+/// Moves the ends of the times in which former secrets sign too by so many milliseconds.
+pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE endpoint SET former_until = former_until + ? WHERE former_until IS NOT NULL";
+    tx.conn.prepare_cached(sql)?.execute([by]).map(drop)
 }
 
 /// Where an endpoint's deliveries go right now, and what signs them.

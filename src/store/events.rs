@@ -127,7 +127,7 @@ fn listeners(
 pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
     view.conn
         .prepare_cached(
-            "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
+            "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account AND account.profile != ''
              WHERE event.id = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)",
         )?
         .query_row((id.to_bytes(), &walls.profile, walls.account), read)
@@ -141,7 +141,7 @@ pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
 /// [`Error::NotFound`] if there is none within the walls; [`Error::Invalid`] if several accounts have one.
 pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str, account: Option<&str>) -> Result<Event> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
+        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account AND account.profile != ''
          WHERE idempotency_key = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
            AND (?4 IS NULL OR account.id = ?4) LIMIT 2",
     )?;
@@ -188,7 +188,7 @@ pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Re
     let oldest = edge.map_or(EventKey::MIN, |(key, _)| key);
     let mut rows = view.conn.prepare_cached(
         "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
-         WHERE event.key < ?1 AND event.key >= ?2 AND (?3 IS NULL OR account.profile = ?3)
+         WHERE event.key < ?1 AND event.key >= ?2 AND account.profile != '' AND (?3 IS NULL OR account.profile = ?3)
            AND (?4 IS NULL OR event.account = ?4) AND (?5 IS NULL OR account.id = ?5) AND (?6 IS NULL OR kind = ?6)
          ORDER BY event.key DESC LIMIT ?7",
     )?;

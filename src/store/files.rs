@@ -10,7 +10,7 @@ use std::{
 use crate::error::{Error, Result};
 
 /// Whom a file is for: its owner.
-const OWN: u32 = 0o600;
+pub(super) const OWN: u32 = 0o600;
 /// What anybody else may do with a file.
 const OTHERS: u32 = 0o077;
 
@@ -97,7 +97,8 @@ pub(super) fn name_of_lock(database: &Path) -> PathBuf {
     beside(real.as_deref().unwrap_or(database), ".lock")
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// A file beside another, whose name goes on so.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

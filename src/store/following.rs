@@ -1,4 +1,5 @@
-//! Deliveries follow their endpoint: held while it is suspended, due when it is resumed, cancelled when it is deleted.
+//! Deliveries follow their endpoint: held while it is suspended, and cancelled when that is too long; due when
+//! it is resumed, cancelled when it is deleted.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +8,14 @@ use rusqlite::Connection;
 use super::{Tx, endpoints};
 use crate::{
     domain::{
-        delivery::State,
+        delivery::{DeliveryKey, State},
         endpoint::{EndpointKey, EndpointState},
-        timestamp::Timestamp,
     },
     error::Result,
 };
 
 /// Deliveries that follow a change of their endpoint in one transaction: for so long may nobody else write.
-const SLICE: usize = 1000;
+pub(super) const SLICE: usize = 1000;
 
 /// Brings the deliveries of an endpoint where its state wants them: while it is suspended, what is pending is held; while
 /// it is active, what is held is due at once, each with a fresh schedule; when it is deleted, both are cancelled.
@@ -46,21 +46,16 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     Ok(())
 }
 
-/// Cancels what is held for a suspended endpoint and was made by then, a slice of it: how many, and whether there may be more.
-pub(super) fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, upto: Timestamp) -> Result<(usize, bool)> {
+/// Cancels what has been held for too long: so many deliveries of a suspended endpoint with a smaller key. Says how many.
+pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, most: usize) -> Result<usize> {
     if endpoints::state(tx, endpoint)? != EndpointState::Suspended {
-        return Ok((0, false));
+        return Ok(0);
     }
-    let mut dropped = 0;
-    for from in [State::Held, State::Pending] {
-        let mut rows = tx.conn.prepare_cached(&format!(
-            "UPDATE delivery SET state = 'cancelled', due_at = NULL
-             WHERE key IN (SELECT key FROM delivery WHERE endpoint = ? AND state = '{}' AND created_at <= ? LIMIT ?)",
-            from.name()
-        ))?;
-        dropped += rows.execute((endpoint, upto.millis(), SLICE - dropped))?;
-    }
-    Ok((dropped, dropped == SLICE))
+    let mut rows = tx.conn.prepare_cached(
+        "UPDATE delivery SET state = 'cancelled'
+         WHERE key IN (SELECT key FROM delivery WHERE endpoint = ? AND state = 'held' AND key < ? LIMIT ?)",
+    )?;
+    Ok(rows.execute((endpoint, before, most))?)
 }
 
 /// The endpoints whose deliveries have yet to follow them: a stop came in between.

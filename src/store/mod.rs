@@ -6,9 +6,11 @@ pub mod accounts;
 pub mod alerts;
 pub mod attempts;
 pub mod audit;
+mod backup;
 mod convert;
 pub mod deliveries;
 pub mod endpoints;
+pub mod erase;
 pub mod events;
 mod files;
 mod following;
@@ -17,6 +19,7 @@ mod keyring;
 mod open;
 pub mod overview;
 pub mod queue;
+pub mod retention;
 pub mod retries;
 pub mod search;
 pub mod sessions;
@@ -39,6 +42,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::writer::Write;
 pub use self::{
+    backup::{Progress, backup},
     handover::{Change, News, Room, SMALL_BODY},
     keyring::{KeyRing, random},
     open::{check, open},
@@ -176,6 +180,17 @@ impl Db {
     /// What is counted and measured about it, and about what is done with it.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.0.figures
+    }
+
+    /// Brings the log back into the file and empties it: what was removed is in neither then. Says whether it could: nobody
+    /// may read an earlier state meanwhile, and nobody who writes waits for long.
+    ///
+    /// # Errors
+    /// Faults of the database only.
+    pub async fn empty_log(&self) -> Result<bool> {
+        let inner = Arc::clone(&self.0);
+        let task = tokio::task::spawn_blocking(move || open::empty_log(&*inner.readers.get()?));
+        task.await.unwrap_or_else(|_| Err(Error::Internal("emptying the log panicked".to_owned())))
     }
 
     /// The news of commits: for one listener, once.

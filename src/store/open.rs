@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Marks a SQLite file as ours: "Ngom" in ASCII.
-const APPLICATION_ID: i32 = 0x4E67_6F6D;
+pub(super) const APPLICATION_ID: i32 = 0x4E67_6F6D;
 /// The first bytes of every SQLite file.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// The bytes of a SQLite file up to and with its application id.
@@ -44,6 +44,8 @@ const READERS: u32 = 4;
 const READER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a write waits for a lock that another process holds, in milliseconds.
 const BUSY_TIMEOUT_MS: u32 = 5000;
+/// How long the log may be kept from everybody else while it is emptied, in milliseconds.
+const EMPTYING_TIMEOUT_MS: u32 = 10;
 /// The write-ahead log is cut back to this size after a checkpoint: 64 MiB.
 const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
 /// Prepared statements kept by a connection; there are fewer in the code.
@@ -52,6 +54,7 @@ const STATEMENTS: usize = 128;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001.sql")), //
     M::up(include_str!("migrations/0002.sql")),
+    M::up(include_str!("migrations/0003.sql")),
     M::up(include_str!("migrations/0004.sql")),
     M::up(include_str!("migrations/0005.sql")),
 ];
@@ -129,20 +132,25 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     })))
 }
 
+/// A connection to the database that is there.
+pub(super) fn existing(storage: &Storage) -> Result<Connection> {
+    if !storage.path.exists() {
+        return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
+    }
+    refuse_foreign(&storage.path)?;
+    connect(&storage.path, storage.durability)
+}
+
 /// Looks through the whole file and the key file, and says what is wrong; an empty list is good news.
 ///
 /// # Errors
 /// A file that cannot be opened as ours at all.
 pub fn check(storage: &Storage) -> Result<Vec<String>> {
-    if !storage.path.exists() {
-        return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
-    }
-    refuse_foreign(&storage.path)?;
+    let conn = existing(storage)?;
     let [database, log, index] = files::of_database(&storage.path);
     let files = [database, log, index, files::name_of_lock(&storage.path)];
     let wide = files.iter().filter_map(|file| Some(format!("{}: {}", file.display(), files::open_to_others(file)?)));
     let mut problems: Vec<String> = wide.collect();
-    let conn = connect(&storage.path, storage.durability)?;
     let unusable = |error| unusable(&storage.path, &error);
     let mut rows = conn.prepare("PRAGMA quick_check").map_err(unusable)?;
     for line in rows.query_map([], |row| row.get::<_, String>(0)).map_err(unusable)? {
@@ -227,11 +235,32 @@ fn reading(conn: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Brings the log back into the file and empties it, unless somebody is in the way for longer than a moment.
+pub(super) fn empty_log(conn: &Connection) -> Result<bool> {
+    let checkpoint = |how: &str| {
+        let busy = conn.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, bool>(0));
+        busy.or_else(|error| if is_busy(&error) { Ok(true) } else { Err(error) })
+    };
+    conn.pragma_update(None, "busy_timeout", EMPTYING_TIMEOUT_MS)?;
+    // The bulk of it beside those who write, the rest while they wait.
+    let emptied = checkpoint("PASSIVE").and_then(|_| checkpoint("TRUNCATE"));
+    conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
+    Ok(!emptied?)
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
 /// How many secrets are sealed, and for each key one row that it sealed: the endpoint, and the secret.
 type Sealed = (usize, BTreeMap<u8, ([u8; 16], Vec<u8>)>);
 
+/// Each secret that is sealed, with the id of its endpoint. Those of deleted endpoints are wiped.
+pub(super) const SEALED: &str = "SELECT id, secret FROM endpoint WHERE secret != x''
+     UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL";
+
 fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
-    let mut rows = conn.prepare("SELECT id, secret FROM endpoint UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL")?;
+    let mut rows = conn.prepare(SEALED)?;
     let rows = rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
     let (mut count, mut samples) = (0, BTreeMap::new());
     for row in rows {

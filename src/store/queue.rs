@@ -83,6 +83,10 @@ pub fn claim(tx: &Tx<'_>, wanted: &[(EndpointKey, usize)]) -> Result<Vec<Claimed
 }
 
 fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, mut most: usize) -> Result<Claimed> {
+    if endpoints::state(tx, endpoint)? != EndpointState::Active {
+        // What is still pending has yet to follow.
+        return Ok(Claimed { endpoint, claims: Vec::new(), next: None });
+    }
     let target = match targets::shared(tx, endpoint) {
         Ok(target) => target,
         Err(error) => {
@@ -91,10 +95,6 @@ fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, mut most: usize) -> Result<Claim
             return Ok(Claimed { endpoint, claims: Vec::new(), next: Some(tx.now + AFTER_UNREADABLE) });
         }
     };
-    if endpoints::state(tx, endpoint)? != EndpointState::Active {
-        // What is still pending has yet to follow.
-        return Ok(Claimed { endpoint, claims: Vec::new(), next: None });
-    }
     let mut claims = Vec::new();
     let mut rows = tx.conn.prepare_cached(
         "UPDATE delivery SET state = 'claimed', due_at = NULL, started_at = ?2, attempts = attempts + 1, tries = tries + 1

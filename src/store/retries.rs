@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
+        account::AccountKey,
         audit::Action,
         delivery::{DeliveryKey, Failure, State},
         endpoint::{EndpointKey, EndpointState},
@@ -288,6 +289,18 @@ pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
         note(tx, Action::RetryCancelled, &run)?;
     }
     find_in(tx.conn, walls, id)
+}
+
+/// Removes the runs over an account that is being erased, whatever they have come to.
+pub(super) fn forget(tx: &Tx<'_>, account: AccountKey, id: &str) -> Result<()> {
+    tx.conn
+        .prepare_cached(
+            "DELETE FROM retry WHERE account = ?2 OR endpoint IN (SELECT id FROM endpoint WHERE account = ?1)
+               OR EXISTS (SELECT 1 FROM delivery d JOIN endpoint p ON p.key = d.endpoint
+                          WHERE d.id = retry.delivery AND p.account = ?1)",
+        )?
+        .execute((account, id))?;
+    Ok(())
 }
 
 /// The runs that go on, oldest first.

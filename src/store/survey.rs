@@ -66,7 +66,7 @@ fn oldest_due(view: &View<'_>) -> Result<Option<Timestamp>> {
 
 fn webhooks(view: &View<'_>) -> Result<Vec<(String, u64, u64)>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT profile, sum(state = 'active'), sum(state = 'suspended') FROM endpoint GROUP BY profile",
+        "SELECT profile, sum(state = 'active'), sum(state = 'suspended') FROM endpoint WHERE profile != '' GROUP BY profile",
     )?;
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

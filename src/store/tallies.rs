@@ -44,29 +44,51 @@ pub struct Count {
 /// Faults of the database only.
 pub fn add(tx: &Tx<'_>, counts: &[Count]) -> Result<()> {
     for count in counts {
-        for endpoint in [count.endpoint, ALL] {
+        // Of an endpoint that was erased meanwhile nothing is kept.
+        for endpoint in [count.endpoint, ALL].into_iter().skip(usize::from(!has_fared(tx, count)?)) {
             for span in [Span::Minute, Span::Hour] {
                 add_to(tx, span, span.start_of(count.minute), endpoint, &count.tally)?;
             }
         }
-        let (failed_at, failure) = count.last_failure.map(|(at, failure, status)| (at, (failure, status))).unzip();
-        let (failure, status) = failure.unzip();
-        tx.conn
-            .prepare_cached(
-                "UPDATE endpoint SET last_success_at = ifnull(?2, last_success_at),
+    }
+    forget(tx)
+}
+
+/// Notes how an endpoint fared last; says whether it is there.
+fn has_fared(tx: &Tx<'_>, count: &Count) -> Result<bool> {
+    let (failed_at, failure) = count.last_failure.map(|(at, failure, status)| (at, (failure, status))).unzip();
+    let (failure, status) = failure.unzip();
+    let updated = tx
+        .conn
+        .prepare_cached(
+            "UPDATE endpoint SET last_success_at = ifnull(?2, last_success_at),
                    last_failure_at = ifnull(?3, last_failure_at), last_failure = ifnull(?4, last_failure),
                    last_failure_status = iif(?3 IS NULL, last_failure_status, ?5)
                  WHERE key = ?1",
-            )?
-            .execute((
-                count.endpoint,
-                count.last_success_at.map(Timestamp::millis),
-                failed_at.map(Timestamp::millis),
-                failure.map(Failure::name),
-                status.flatten(),
-            ))?;
-    }
-    forget(tx)
+        )?
+        .execute((
+            count.endpoint,
+            count.last_success_at.map(Timestamp::millis),
+            failed_at.map(Timestamp::millis),
+            failure.map(Failure::name),
+            status.flatten(),
+        ))?;
+    Ok(updated == 1)
+}
+
+/// Forgets what was counted of an endpoint: from one start to the next, past what others have.
+pub(super) fn remove(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
+    tx.conn
+        .prepare_cached(
+            "WITH RECURSIVE place (span, start) AS (
+               SELECT column1, (SELECT min(start) FROM tally WHERE span = column1) FROM (VALUES (60), (3600))
+               UNION ALL
+               SELECT span, (SELECT min(start) FROM tally t WHERE t.span = place.span AND t.start > place.start)
+               FROM place WHERE start IS NOT NULL)
+             DELETE FROM tally WHERE (span, start, endpoint) IN (SELECT span, start, ?1 FROM place)",
+        )?
+        .execute([endpoint])?;
+    Ok(())
 }
 
 fn add_to(tx: &Tx<'_>, span: Span, start: Timestamp, endpoint: EndpointKey, more: &Tally) -> Result<()> {

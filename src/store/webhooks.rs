@@ -74,8 +74,9 @@ pub struct Filter {
     pub after: Option<EndpointId>,
 }
 
+/// Of accounts that were not erased.
 const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
-    FROM endpoint JOIN account ON account.key = endpoint.account";
+    FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
 
 /// One page, newest first; the `after` of the next, or `None` when there is nothing more to look at. It looks at 10,000 of
 /// them at most, so it may hold few or none and yet not be the last.

@@ -20,6 +20,7 @@ mod prepare;
 mod process;
 mod receiver;
 mod rest;
+mod retention;
 mod store;
 mod table;
 mod wire;
@@ -34,6 +35,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("fan_out", "one event to 1, 10, 100 webhooks", fan_out::run),
     ("isolation", "a healthy webhook beside 1, 10, 50 that hang, and one that is slow", isolation::run),
     ("backlog", "a healthy webhook beside 100,000 or (--long) 1,000,000 that wait, or a dead one", backlog::run),
+    ("retention", "publishing while 200,000 or (--long) 1,000,000 old deliveries are removed", retention::run),
     ("store", "the store alone: publish, claim, settle; bytes on the disk", store::run),
     ("rest", "what 10,000 webhooks cost that get nothing", rest::run),
 ];

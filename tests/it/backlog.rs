@@ -58,7 +58,7 @@ fn wait_for(world: &World, conn: &Connection, condition: &str, expected: usize) 
 }
 
 /// The pages that the largest transaction in the log has written.
-fn largest(log: &Path) -> usize {
+pub fn largest(log: &Path) -> usize {
     const HEADER: usize = 32;
     const FRAME: usize = 24 + 4096;
     let bytes = fs::read(log).expect("the log");

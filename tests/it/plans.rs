@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use crate::world::World;
 
@@ -66,6 +66,15 @@ const PLANS: &[(&str, &str, &[&str])] = &[
             "SEARCH session USING PRIMARY KEY (hash=?)",
             "SEARCH token USING INTEGER PRIMARY KEY (rowid=?)",
             "SEARCH account USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+        ],
+    ),
+    (
+        "retention.rs",
+        "SELECT key FROM event WHERE key >= ?",
+        &[
+            "SEARCH event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH delivery USING COVERING INDEX delivery_of_event (event=?)",
         ],
     ),
     ("endpoints.rs", "SELECT count(*) FROM endpoint", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
@@ -132,7 +141,7 @@ fn what_follows_its_webhook_is_found_by_its_state() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
-    let follow = statement("queue.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
+    let follow = statement("following.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
     for (state, index) in [("pending", "delivery_due"), ("held", "delivery_held")] {
         let plan = plan(&conn, &follow.replace("{}", state));
         let found = format!("SEARCH delivery USING COVERING INDEX {index} (endpoint=?)");
@@ -160,4 +169,41 @@ fn what_is_counted_for_figures_is_found_by_its_state_and_not_past_what_is_done()
         oldest.contains(&"SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)".to_owned()),
         "{oldest:#?}"
     );
+}
+
+#[test]
+fn what_has_grown_old_is_found_by_key_and_what_refers_to_it_by_index() {
+    let mut world = World::new();
+    world.stop();
+    let conn = Connection::open(world.database()).expect("the file");
+    let spent = statement("retention.rs", "SELECT key FROM delivery WHERE key >= ?");
+    let spent = plan(&conn, &spent.replace("{states}", "'delivered'"));
+    assert_eq!(spent[0], "SEARCH delivery USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
+    assert!(spent[2].contains("INDEX delivery_replay (replay_of=?)"), "{spent:#?}");
+    assert_eq!(spent.len(), 3, "nothing is sorted: {spent:#?}");
+    let expire = plan(&conn, &statement("following.rs", "UPDATE delivery SET state = 'cancelled'"));
+    let found = "SEARCH delivery USING COVERING INDEX delivery_held (endpoint=? AND rowid<?)";
+    assert!(expire.contains(&found.to_owned()), "{expire:#?}");
+    // A plan does not tell how references are looked for: only the work does.
+    conn.pragma_update(None, "foreign_keys", true).expect("set");
+    conn.execute_batch(
+        "INSERT INTO endpoint (key, id, account, profile, url, events, state, created_at, secret)
+           SELECT value, randomblob(16), 1, 'p', 'https://r.example/', '*', 'active', 0, x'00' FROM (SELECT 1 AS value UNION ALL SELECT 2);
+         WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 1000)
+           INSERT INTO event (key, id, account, kind, body, accepted_at) SELECT value, randomblob(16), 1, 'k', '{}', 0 FROM n;
+         INSERT INTO delivery (key, id, event, endpoint, state, attempts, created_at)
+           SELECT key, randomblob(16), key, 1, 'delivered', 1, 0 FROM event;
+         INSERT INTO attempt (delivery, number, started_at) SELECT key, 1, 0 FROM delivery;",
+    )
+    .expect("rows");
+    for (row, sql) in [
+        ("an attempt", "DELETE FROM attempt WHERE delivery = 7"),
+        ("a delivery", "DELETE FROM delivery WHERE key = 7"),
+        ("an event", "DELETE FROM event WHERE key = 7"),
+        ("an endpoint", "DELETE FROM endpoint WHERE key = 2"),
+    ] {
+        let mut statement = conn.prepare(sql).expect(row);
+        assert_eq!(statement.execute([]), Ok(1), "{row}");
+        assert_eq!(statement.get_status(StatementStatus::FullscanStep), 0, "{row}: tables are read through");
+    }
 }

@@ -139,13 +139,25 @@ fn a_start_tells_in_one_block_what_it_will_do() {
         "asilichain 5 attempts, waits 30s, 5m, 30m, 2h; then the webhook is suspended and its account is told",
         "limits     an event 256 KiB, a batch 1000 events and 4096 KiB; 120 management requests a minute for a token; 1024",
         "egress     https:// only, to public addresses",
-        "alerts     ",
+        "retention  delivered 30d, undelivered 90d",
+        "alerts     in this log, at warn",
     ];
     for (line, start) in block.iter().zip(expected) {
         assert!(line.starts_with(start), "{line}");
     }
     assert_eq!(block.len(), expected.len(), "{block:?}");
-    let block = started(&[("NGOMA_LIMITS__REQUESTS_PER_MINUTE", "0")], true);
+    let block = started(
+        &[
+            ("NGOMA_LIMITS__REQUESTS_PER_MINUTE", "0"),
+            ("NGOMA_ALERTS__SMTP_URL", "smtps://coop:pass-word@mail.coop.example"),
+            ("NGOMA_ALERTS__WEBHOOK_URL", "https://127.0.0.1:9/alerts?key=query-word"),
+            ("NGOMA_ALERTS__WEBHOOK_SECRET", "signing-word"),
+        ],
+        true,
+    );
     assert_eq!(block[7], "egress     https:// and http://, to public addresses, 127.0.0.0/8, ::1/128");
     assert!(block[6].contains("any number of management requests"), "{block:?}");
+    let places = "in this log, at warn; mail by mail.coop.example:465; POST to https://127.0.0.1:9/alerts";
+    assert_eq!(block.last().map(String::as_str), Some(format!("alerts     {places}").as_str()));
+    assert!(!block.concat().contains("word"), "{block:?}");
 }

@@ -53,7 +53,8 @@ fn the_unit_s_command_serves_with_the_readme_s_config_and_stops_in_time() {
     let state = folder.path().join("lib");
     fs::create_dir(&state).expect("a folder");
     let config = folder.path().join("config.toml");
-    let text = blocks("toml").remove(0).replace("/var/lib/ngoma", &state.display().to_string());
+    let text = blocks("toml").into_iter().find(|block| block.contains("/var/lib/ngoma")).expect("a config");
+    let text = text.replace("/var/lib/ngoma", &state.display().to_string());
     fs::write(&config, text).expect("a config");
     let unit = unit();
     let command = values(&unit, "ExecStart")[0].replace("/etc/ngoma/config.toml", &config.display().to_string());

@@ -13,10 +13,10 @@ use ngoma::{
     app::{self, Outside},
     clock::{Clock, ManualClock},
     config::Config,
-    domain::{timestamp::Timestamp, token::Scopes},
+    domain::timestamp::Timestamp,
     engine::{LookUp, Pulse, alerts::Alerts},
-    error::{Error, Result},
-    store::{Db, accounts, tokens},
+    error::Result,
+    store::Db,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -55,6 +55,7 @@ struct Running {
     db: Db,
     pulse: watch::Receiver<Pulse>,
     alerts: Alerts,
+    passes: watch::Receiver<Option<Timestamp>>,
     stop: watch::Sender<bool>,
     ended: mpsc::Receiver<Result<()>>,
 }
@@ -107,12 +108,13 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
         let app = runtime.block_on(app::prepare(self.config.clone(), outside))?;
-        let (address, db, pulse, alerts) = (app.address(), app.db().clone(), app.pulse(), app.alerts().clone());
+        let (address, db, pulse) = (app.address(), app.db().clone(), app.pulse());
+        let (alerts, passes) = (app.alerts().clone(), app.passes());
         first(&db);
         let (stop, stopped) = watch::channel(false);
         let (report, ended) = mpsc::channel();
         runtime.spawn(async move { report.send(app.run(stopped).await) });
-        self.running = Some(Running { runtime, address, db, pulse, alerts, stop, ended });
+        self.running = Some(Running { runtime, address, db, pulse, alerts, passes, stop, ended });
         Ok(())
     }
 
@@ -174,6 +176,11 @@ impl World {
         &self.running().db
     }
 
+    /// When the last pass for what has grown old began that has ended.
+    pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.running().passes.clone()
+    }
+
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.running().runtime.block_on(future)
     }
@@ -198,8 +205,7 @@ impl World {
     pub fn settle(&self) {
         let running = self.running();
         let mut pulse = running.pulse.clone();
-        let told = running.db.told();
-        let (clock, db) = (Arc::clone(&self.clock), running.db.clone());
+        let (told, clock, db) = (running.db.told(), Arc::clone(&self.clock), running.db.clone());
         let rest = async move {
             // What was committed before now has moved the count by now.
             db.write_in_turn(|_| Ok(())).await.expect("the writer answers");
@@ -234,30 +240,6 @@ impl World {
     /// Moves the clock and waits for nothing.
     pub fn move_clock(&self, by: Duration) {
         self.clock.set(self.now() + by);
-    }
-
-    pub fn account(&self, profile: &'static str, id: &str, mail: Option<&'static str>) {
-        let id = id.to_owned();
-        let made = self.block_on(self.db().write(move |tx| accounts::create(tx, profile, &id, mail)));
-        assert!(matches!(made, Ok(()) | Err(Error::Conflict { .. })), "{made:?}");
-    }
-
-    pub fn token_for(&self, holder: Holder, scopes: &str) -> String {
-        let scopes = Scopes::parse(scopes).expect("scopes");
-        let made = self.block_on(self.db().write(move |tx| tokens::create(tx, &holder, &scopes, None)));
-        let token = made.expect("a token").1.expose().to_owned();
-        leaks::secret(&token);
-        token
-    }
-
-    /// A client of the cooperative.
-    pub fn coop(&self) -> Client {
-        self.client(&self.token_for(Holder::Account(COOP.to_owned()), "webhooks,events"))
-    }
-
-    /// A client of the ASG customer.
-    pub fn customer(&self) -> Client {
-        self.client(&self.token_for(Holder::Account(CUSTOMER.to_owned()), "webhooks,events"))
     }
 
     pub fn client(&self, token: &str) -> Client {

@@ -105,7 +105,8 @@ impl Routes {
 
     /// Delete a webhook
     ///
-    /// Deactivates it (a soft delete) and cancels what is still pending for it. Deleting it again answers the same. Needs
+    /// Deactivates it (a soft delete) and cancels what is still pending for it. Deleting it again answers the same, until
+    /// it is forgotten after a time (`retention.undelivered` in the server's config, 90 days by default). Needs
     /// the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
     async fn delete(
@@ -128,7 +129,8 @@ impl Routes {
     ///
     /// A 202 means: on disk, and on its way to every active webhook of the account, or to the one whose URL is
     /// `callback_url`. The same `task_id` with the same body may be sent again: it gets the same answer and is delivered
-    /// once. Needs the scope `events`.
+    /// once, as long as the task is kept: 30 days, unless the server's `retention.delivered` says otherwise (a day at
+    /// least). Needs the scope `events`.
     #[oai(path = "/events", method = "post", operation_id = "asgPublishEvent")]
     async fn publish(
         &self,

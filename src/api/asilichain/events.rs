@@ -56,7 +56,9 @@ impl Routes {
     /// Publish an event
     ///
     /// A 202 means: on disk, and on its way to every webhook of the cooperative that wants it. With an `Idempotency-Key`
-    /// the same request may be sent again: it gets the same answer and is delivered once. Needs the scope `events`.
+    /// the same request may be sent again: it gets the same answer and is delivered once. A key holds as long as its event
+    /// is kept: 30 days, unless the server's `retention.delivered` says otherwise (a day at least). Needs the scope
+    /// `events`.
     #[oai(path = "/events", method = "post", operation_id = "publishEvent")]
     async fn publish(
         &self,

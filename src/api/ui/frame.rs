@@ -149,7 +149,6 @@ impl Said {
             "account" => "The account is made. Now make a token for it.",
             "revoked" => "The token is revoked: it is refused from now on, and its dashboards are signed out.",
             "mailed" => "A test mail is on its way: look into the mailbox.",
-            "backed-up" => "The backup is written.",
             _ => "",
         }
     }

@@ -226,13 +226,13 @@ async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<&'static
     let (_, id) = door.webhook(written)?;
     let (db, actor) = (door.deps.db.clone(), visit.caller.actor());
     let first = db.write_as(actor, move |tx| {
-        let endpoint = find(tx, &walls, id)?;
-        Ok((endpoint.key, tx.now, deliveries::drop_held(tx, endpoint.key, tx.now)?))
+        let (endpoint, before) = (find(tx, &walls, id)?, deliveries::next_key(tx)?);
+        Ok((endpoint.key, before, deliveries::drop_held(tx, endpoint.key, before)?))
     });
-    let (key, upto, mut more) = first.await?;
+    let (key, before, mut more) = first.await?;
     tokio::spawn(async move {
         while more {
-            more = db.write_as(actor, move |tx| deliveries::drop_held(tx, key, upto)).await.unwrap_or(false);
+            more = db.write_as(actor, move |tx| deliveries::drop_held(tx, key, before)).await.unwrap_or(false);
         }
     });
     Ok("dropping")

@@ -35,7 +35,7 @@ UPDATE delivery SET replayed = 1 WHERE key IN (SELECT replay_of FROM delivery WH
 
 -- A run that replays every delivery that matches, once. What it has done is told by the deliveries: a restart begins it anew.
 CREATE TABLE retry (
-  key        INTEGER PRIMARY KEY,
+  key        INTEGER PRIMARY KEY AUTOINCREMENT,                      -- none is given twice: those under way are known by it
   id         BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
   created_at INTEGER NOT NULL,
   actor      TEXT    NOT NULL,

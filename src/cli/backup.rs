@@ -1,0 +1,31 @@
+//! `ngoma backup`: a copy of the database and its key.
+
+use std::path::PathBuf;
+
+use super::show;
+use crate::{
+    config::Config,
+    error::Result,
+    store::{self, Progress},
+};
+
+/// Copy the database, also while the server runs, and its key file beside it
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy holds all that was accepted before, is looked through, and is on the disk when this ends. FILE.key opens its\nsigning secrets: keep the two apart. To restore: stop the server, put both files in the places of ngoma.db (its -wal and\n-shm away) and ngoma.key, run 'ngoma check', start it."
+)]
+pub(super) struct Args {
+    /// Where to; a file that is there is not overwritten.
+    file: PathBuf,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
+    let bytes = store::backup(&config.storage, &args.file, |progress| match progress {
+        Progress::Copied(percent) => show(&format!("copied {percent} %")),
+        Progress::Checking => show("copied; looking through it"),
+    });
+    show("");
+    let (bytes, file) = (bytes?, args.file.display());
+    say!("{file} ({} MB) and {file}.key are made and checked; keep them apart", bytes.div_ceil(1_000_000));
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! `ngoma account delete`: an account goes with all it has.
+
+use std::time::Duration;
+
+use super::{block_on, show};
+use crate::{
+    clock,
+    engine::retention,
+    error::{Error, Result},
+    store::{
+        Db,
+        erase::{self, Extent},
+    },
+};
+
+/// How often is tried again what a busy server keeps from the database.
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
+
+pub(super) fn run(db: &Db, id: &str, yes: bool) -> Result<()> {
+    let name = id.to_owned();
+    let (begun, extent) = block_on(db.read(move |view| {
+        let begun = !erase::unfinished(view, Some(&name))?.is_empty();
+        Ok((begun, erase::extent(view, &name)))
+    }))?;
+    let rows = match extent {
+        Ok(Extent { profile, webhooks, tokens, events, deliveries }) => {
+            say!("{id} ({profile}): webhooks {webhooks}, tokens {tokens}, events {events}, deliveries {deliveries}");
+            if !yes {
+                return Err(Error::request(format!("nothing was deleted: 'ngoma account delete {id} --yes' does it")));
+            }
+            Some(events + deliveries)
+        }
+        Err(Error::NotFound(_)) if begun => {
+            say!("{id}: its erasure goes on where it was cut off");
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let emptied = block_on(async {
+        if rows.is_some() {
+            begin(db, id).await?;
+        }
+        finish(db, id, rows).await?;
+        retention::empty_log(db, TRIES).await
+    })?;
+    show("");
+    say!("nothing of {id} is left in the database; backups made before still hold it");
+    if !emptied {
+        say!("its log may hold some for a while: somebody reads, and it is emptied when nobody does");
+    }
+    Ok(())
+}
+
+async fn begin(db: &Db, id: &str) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        let id = id.to_owned();
+        match db.write(move |tx| erase::begin(tx, &id)).await {
+            Err(Error::Unavailable(_)) if tries < TRIES => tries += 1,
+            done => return done,
+        }
+        clock::pause(BETWEEN_TRIES).await;
+    }
+}
+
+async fn finish(db: &Db, id: &str, rows: Option<u64>) -> Result<()> {
+    let (mut tries, mut removed) = (0, 0);
+    loop {
+        let progress = |went: usize| {
+            removed += went;
+            tries = 0;
+            let of = rows.map_or_else(String::new, |rows| format!(" of {rows}"));
+            show(&format!("{removed}{of} rows removed"));
+        };
+        match retention::erase_all(db, Some(id), progress).await {
+            Err(Error::Unavailable(_)) if tries < TRIES => tries += 1,
+            done => return done.map(drop),
+        }
+        clock::pause(BETWEEN_TRIES).await;
+    }
+}

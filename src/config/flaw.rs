@@ -1,0 +1,55 @@
+//! What is said of a setting that cannot be used.
+
+use figment::{Figment, Metadata, value::Value};
+
+use super::{DEFAULTS, SECRETS};
+
+/// Says key, value, source and what was expected.
+pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
+    use figment::error::Kind;
+    let key = error.path.join(".");
+    let source = source(error.metadata.as_ref());
+    match &error.kind {
+        Kind::UnknownField(field, expected) => {
+            let named = if key.is_empty() { field } else { &key };
+            format!("{named}{source}: there is no such key: expected one of {}", expected.join(", "))
+        }
+        _ if SECRETS.contains(&key.as_str()) => format!("{key}{source}: expected a text, in double quotes"),
+        kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
+        kind => {
+            let given = given(figment, &key).map_or_else(String::new, |value| format!(" = \"{value}\""));
+            format!("{key}{given}{source}: {kind}; this key is: {}", meaning(&key))
+        }
+    }
+}
+
+/// Where a value comes from.
+pub(super) fn source(metadata: Option<&Metadata>) -> String {
+    metadata.map_or_else(String::new, |metadata| match &metadata.source {
+        Some(source) => format!(" in {source}"),
+        None => format!(" in the {}", metadata.name),
+    })
+}
+
+/// The text that was given for a key, or for an entry of a list.
+pub(super) fn given(figment: &Figment, key: &str) -> Option<String> {
+    let (list, place) = key.rsplit_once('.')?;
+    let value = match place.parse::<usize>() {
+        Ok(place) => figment.find_value(list).ok()?.into_array()?.into_iter().nth(place)?,
+        Err(_) => figment.find_value(key).ok()?,
+    };
+    match value {
+        Value::String(_, text) => Some(text),
+        Value::Num(_, number) => number.to_u128().map(|number| number.to_string()),
+        _ => None,
+    }
+}
+
+/// What the shipped file says of a key, in the comment beside it.
+pub(super) fn meaning(key: &str) -> &'static str {
+    let (section, rest) = key.split_once('.').unwrap_or((key, ""));
+    let key = rest.split('.').next().unwrap_or(rest);
+    let lines = DEFAULTS.lines().skip_while(|line| *line != format!("[{section}]"));
+    let line = lines.skip(1).take_while(|line| !line.starts_with('[')).find(|line| line.split(' ').next() == Some(key));
+    line.and_then(|line| line.split_once("# ")).map_or("another value", |(_, comment)| comment)
+}

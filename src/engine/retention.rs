@@ -1,0 +1,229 @@
+//! What has grown old goes, once an hour, in steps so small that publishing hardly notices.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::{
+    clock::{self, SharedClock, Stopwatch},
+    config,
+    domain::{alert::NOTICE, timestamp::Timestamp},
+    error::Result,
+    store::{
+        Db, Tx, View, erase,
+        retention::{self, Keys, Spent},
+    },
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// After a pass that failed, the next comes so soon.
+const AFTER_A_FAULT: Duration = Duration::from_secs(60);
+/// After each step the writer is left alone for so many times as long as the step took.
+const REST: u32 = 4;
+/// And at least for so long, and at most: a step may have taken long because the process was stopped in it.
+const LEAST_REST: Duration = Duration::from_millis(2);
+const MOST_REST: Duration = Duration::from_millis(500);
+/// How often emptying the log is tried; each time may keep those who publish waiting for 10 ms.
+const EMPTYING: u32 = 3;
+const BETWEEN_EMPTYINGS: Duration = Duration::from_millis(50);
+
+/// Removes what has grown old.
+pub struct Retention {
+    db: Db,
+    clock: SharedClock,
+    settings: config::Retention,
+    /// For how long the database had been served when this service began.
+    before: Option<Duration>,
+    /// So far has the last pass removed what was delivered: what it left behind waits for the longer time.
+    walked: Keys,
+    passes: watch::Sender<Option<Timestamp>>,
+}
+
+impl Retention {
+    /// Retention by these settings.
+    pub fn new(db: Db, clock: SharedClock, settings: config::Retention) -> Self {
+        Self { db, clock, settings, before: None, walked: Keys::default(), passes: watch::Sender::new(None) }
+    }
+
+    /// When the last pass that has ended began.
+    pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.passes.subscribe()
+    }
+
+    /// Works until `stop` turns true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.work() => {}
+            // Whatever it does, it is between two transactions.
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    async fn work(mut self) {
+        let (start, begun) = (self.clock.now(), self.clock.uptime());
+        let mut next = begun;
+        loop {
+            let (now, uptime) = (self.clock.now(), self.clock.uptime());
+            if uptime < next {
+                self.clock.sleep(now, next - uptime).await;
+                continue;
+            }
+            let done = self.pass(start, uptime - begun).await;
+            next = uptime + if done.is_ok() { HOUR } else { AFTER_A_FAULT };
+            match done {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "rows that had grown old were removed"),
+                Err(error) => tracing::warn!(%error, "what has grown old could not all be removed: it is tried again"),
+            }
+            self.passes.send_replace(Some(now));
+        }
+    }
+
+    /// Removes what is too old by now, so long after the start. Says how many rows of deliveries and events.
+    async fn pass(&mut self, start: Timestamp, since: Duration) -> Result<usize> {
+        let before = match self.before {
+            Some(before) => before,
+            None => *self.before.insert(self.db.read(move |view| retention::lived(view, start)).await?),
+        };
+        let lived = before + since;
+        let config::Retention { delivered, undelivered } = self.settings;
+        self.write(move |tx| retention::note(tx, lived, undelivered)).await?;
+        let keys = move |view: &View<'_>| {
+            let age = |age| retention::older(view, lived, age);
+            // Half the time, where that is shorter.
+            let expiring = undelivered - NOTICE.min(undelivered / 2);
+            Ok((age(delivered)?, age(undelivered)?, age(expiring)?))
+        };
+        let (delivered, undelivered, expiring) = self.db.read(keys).await?;
+        let mut removed = erase_all(&self.db, None, |_| {}).await?;
+        for (spent, from, to) in [
+            (Spent::Ended, Keys::default(), undelivered),
+            (Spent::Delivered, later(self.walked, undelivered), delivered),
+        ] {
+            removed += self.remove(spent, from, to).await?;
+        }
+        self.walked = delivered;
+        // What is cancelled now can be seen to be so until the next pass.
+        self.expire(undelivered, expiring).await?;
+        self.forget(lived).await?;
+        self.shrink().await?;
+        if removed > 0 {
+            empty_log(&self.db, EMPTYING).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the spent deliveries of an age, and the events of that age of which none is left.
+    async fn remove(&self, spent: Spent, mut from: Keys, to: Keys) -> Result<usize> {
+        let mut removed = 0;
+        loop {
+            let Keys { delivery, .. } = from;
+            let keys = self.db.read(move |view| retention::deliveries(view, spent, delivery, to.delivery)).await?;
+            let Some(last) = keys.last() else { break };
+            from.delivery = last + 1;
+            removed += self.write(move |tx| retention::remove_deliveries(tx, &keys)).await?;
+        }
+        loop {
+            let Keys { event, .. } = from;
+            let keys = self.db.read(move |view| retention::events(view, event, to.event)).await?;
+            let Some(last) = keys.last() else { break };
+            from.event = last + 1;
+            removed += self.write(move |tx| retention::remove_events(tx, &keys)).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Cancels what is held and too old, and tells the accounts of what will be before long.
+    async fn expire(&self, undelivered: Keys, expiring: Keys) -> Result<()> {
+        for endpoint in self.db.read(retention::suspended).await? {
+            while self.write(move |tx| retention::expire(tx, endpoint, undelivered.delivery)).await? > 0 {}
+        }
+        let soon = self.db.read(move |view| retention::expiring(view, expiring.delivery)).await?;
+        for one in soon {
+            self.write(move |tx| retention::tell_expiring(tx, one)).await?;
+        }
+        Ok(())
+    }
+
+    /// Wipes secrets that sign no more, and removes endpoints that were deleted long ago.
+    async fn forget(&self, lived: Duration) -> Result<()> {
+        let (now, seen_by) = (self.clock.now(), lived.checked_sub(self.settings.undelivered));
+        let found = self.db.read(move |view| {
+            let gone = seen_by.map(|seen_by| retention::long_deleted(view, seen_by)).transpose()?;
+            Ok((retention::overlapped(view, now)?, retention::newly_deleted(view)?, gone.unwrap_or_default()))
+        });
+        let (overlapped, deleted, gone) = found.await?;
+        for keys in retention::slices(overlapped) {
+            self.write(move |tx| retention::wipe_former(tx, &keys)).await?;
+        }
+        for keys in retention::slices(deleted) {
+            self.write(move |tx| retention::note_deleted(tx, &keys, lived)).await?;
+        }
+        for keys in retention::slices(gone) {
+            self.write(move |tx| retention::remove_endpoints(tx, &keys)).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives superfluous space back to the file system.
+    async fn shrink(&self) -> Result<()> {
+        loop {
+            let most = self.db.read(retention::superfluous).await?;
+            if most == 0 {
+                return Ok(());
+            }
+            self.write(move |tx| retention::shrink(tx, most)).await?;
+        }
+    }
+
+    async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        step(&self.db, run).await
+    }
+}
+
+/// Whichever is later.
+fn later(one: Keys, other: Keys) -> Keys {
+    Keys { event: one.event.max(other.event), delivery: one.delivery.max(other.delivery) }
+}
+
+/// One transaction, and then a rest for those who publish.
+async fn step<T: Send + 'static>(db: &Db, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+    let watch = Stopwatch::start();
+    let done = db.write_in_turn(run).await?;
+    clock::pause((watch.elapsed() * REST).clamp(LEAST_REST, MOST_REST)).await;
+    Ok(done)
+}
+
+/// Removes what is left of the accounts that are being erased; only of those of this name, if one is given. Tells of every
+/// step how many rows of deliveries and events it removed, and gives their number.
+///
+/// # Errors
+/// Faults of the database only: another call goes on from there.
+pub async fn erase_all(db: &Db, id: Option<&str>, mut progress: impl FnMut(usize)) -> Result<usize> {
+    let mut removed = 0;
+    loop {
+        let id = id.map(str::to_owned);
+        let next = move |view: &View<'_>| {
+            let erasure = erase::unfinished(view, id.as_deref())?.into_iter().next();
+            erasure.map(|erasure| Ok((erase::next(view, &erasure)?, erasure))).transpose()
+        };
+        let Some((what, erasure)) = db.read(next).await? else { return Ok(removed) };
+        let went = step(db, move |tx| erase::remove(tx, &erasure, &what)).await?;
+        removed += went;
+        progress(went);
+    }
+}
+
+/// Empties the log, so that what was removed is not there either; tries so often. Says whether it could.
+///
+/// # Errors
+/// Faults of the database only.
+pub async fn empty_log(db: &Db, tries: u32) -> Result<bool> {
+    for _ in 0..tries {
+        if db.empty_log().await? {
+            return Ok(true);
+        }
+        clock::pause(BETWEEN_EMPTYINGS).await;
+    }
+    Ok(false)
+}

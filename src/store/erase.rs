@@ -1,0 +1,218 @@
+//! Erasing an account: at once for everybody, then row by row, a slice at a time. What stays is one row without content in
+//! each table at most, so that no key is given twice; of the account, a number.
+
+use rusqlite::OptionalExtension;
+
+use super::{
+    Tx, View, audit,
+    retention::{self, SLICE},
+    retries, tallies,
+};
+use crate::{
+    domain::{
+        account::AccountKey,
+        audit::{Action, EntryKey},
+        delivery::DeliveryKey,
+        endpoint::EndpointKey,
+        event::EventKey,
+        ids::{DeliveryId, EndpointId, EventId},
+    },
+    error::{Error, Missing, Result},
+};
+
+/// Events of whomever that one look passes: for so long is the log kept from being emptied.
+const LOOKED_AT: i64 = 20_000;
+
+/// What an account has.
+#[derive(Debug)]
+pub struct Extent {
+    /// Its profile.
+    pub profile: String,
+    /// Webhooks that are not deleted.
+    pub webhooks: u64,
+    /// Tokens that are not revoked.
+    pub tokens: u64,
+    /// Events.
+    pub events: u64,
+    /// Deliveries.
+    pub deliveries: u64,
+}
+
+/// What an account has. Looks at every event there is.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such account.
+pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
+    view.conn
+        .prepare_cached(
+            "SELECT profile,
+               (SELECT count(*) FROM endpoint WHERE account = a.key AND state != 'deleted') AS webhooks,
+               (SELECT count(*) FROM token WHERE account = a.key AND revoked_at IS NULL) AS tokens,
+               (SELECT count(*) FROM event WHERE account = a.key) AS events,
+               (SELECT count(*) FROM delivery JOIN endpoint ON endpoint.key = endpoint WHERE account = a.key) AS deliveries
+             FROM account a WHERE id = ?",
+        )?
+        .query_row([id], |row| {
+            Ok(Extent {
+                profile: row.get("profile")?,
+                webhooks: row.get("webhooks")?,
+                tokens: row.get("tokens")?,
+                events: row.get("events")?,
+                deliveries: row.get("deliveries")?,
+            })
+        })
+        .optional()?
+        .ok_or(Error::NotFound(Missing::Account))
+}
+
+/// Makes an account vanish for everybody: its name, its tokens, its alerts, its retry runs, the URLs and secrets of its
+/// endpoints. What else it had is left to [`next`] and [`remove`]. The audit keeps that a number was erased.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such account.
+pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached("SELECT key, profile FROM account WHERE id = ? AND profile != ''")?;
+    let found = rows.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let (account, profile): (AccountKey, String) = found.ok_or(Error::NotFound(Missing::Account))?;
+    retries::forget(tx, account, id)?;
+    let mut endpoints = tx.conn.prepare_cached("SELECT key FROM endpoint WHERE account = ?")?;
+    for endpoint in endpoints.query_map([account], |row| row.get(0))? {
+        tx.changed(endpoint?);
+    }
+    for sql in [
+        "UPDATE endpoint SET profile = '', url = '', events = '', state = 'deleted', suspended_at = NULL,
+           suspended_reason = NULL, secret = x'', former_secret = NULL, former_until = NULL
+         WHERE account = ?",
+        "DELETE FROM alert WHERE endpoint IN (SELECT key FROM endpoint WHERE account = ?)",
+        "DELETE FROM token WHERE account = ?",
+    ] {
+        tx.conn.prepare_cached(sql)?.execute([account])?;
+    }
+    // Whatever goes, these keep its keys from being given again.
+    let now = tx.now.millis();
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO endpoint (id, account, profile, url, events, state, created_at, secret)
+             VALUES (?, ?, '', '', '', 'deleted', ?, x'')",
+        )?
+        .execute((EndpointId::mint(tx.now).to_bytes(), account, now))?;
+    let endpoint = tx.conn.last_insert_rowid();
+    tx.conn
+        .prepare_cached("INSERT INTO event (id, account, kind, body, accepted_at) VALUES (?, ?, '', '', ?)")?
+        .execute((EventId::mint(tx.now).to_bytes(), account, now))?;
+    let event = tx.conn.last_insert_rowid();
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO delivery (id, event, endpoint, state, created_at) VALUES (?, ?, ?, 'cancelled', ?)",
+        )?
+        .execute((DeliveryId::mint(tx.now).to_bytes(), event, endpoint, now))?;
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO erasure (account, id, endpoint, event, entry, scanned)
+             VALUES (?, ?, ?, ?, (SELECT ifnull(max(key), 0) FROM audit), 0)",
+        )?
+        .execute((account, id, endpoint, event))?;
+    // No account can be given this name: it holds a space.
+    let number = format!("erased {account}");
+    tx.conn
+        .prepare_cached("UPDATE account SET id = ?, profile = '', alert_email = NULL WHERE key = ?")?
+        .execute((&number, account))?;
+    audit::note(tx, Action::AccountErased, Some((&profile, &number)), Some(&number), None)
+}
+
+/// An account that is being erased.
+#[derive(Debug, Clone)]
+pub struct Erasure {
+    /// What it was called.
+    pub id: String,
+    account: AccountKey,
+    endpoint: EndpointKey,
+    event: EventKey,
+    entry: EntryKey,
+    scanned: EventKey,
+}
+
+/// The accounts that are being erased; only of this name, if one is given.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn unfinished(view: &View<'_>, id: Option<&str>) -> Result<Vec<Erasure>> {
+    let mut rows = view.conn.prepare_cached("SELECT * FROM erasure WHERE id = ifnull(?, id) ORDER BY account")?;
+    let rows = rows.query_map([id], |row| {
+        Ok(Erasure {
+            id: row.get("id")?,
+            account: row.get("account")?,
+            endpoint: row.get("endpoint")?,
+            event: row.get("event")?,
+            entry: row.get("entry")?,
+            scanned: row.get("scanned")?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What of an account goes next.
+#[derive(Debug)]
+pub enum Step {
+    /// Deliveries of one endpoint, the newest first: a replay goes before its original.
+    Deliveries(Vec<DeliveryKey>),
+    /// An endpoint that has none left.
+    Endpoint(EndpointKey),
+    /// Events, and up to which one they were looked for.
+    Events(Vec<EventKey>, EventKey),
+    /// Entries of the audit.
+    Entries(Vec<EntryKey>),
+    /// Its name: nothing else is left.
+    Name,
+}
+
+/// Looks for what goes next.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<Step> {
+    let Erasure { account, endpoint, event, scanned, .. } = erasure;
+    let mut rows = view.conn.prepare_cached("SELECT min(key) FROM endpoint WHERE account = ? AND key < ?")?;
+    if let Some(endpoint) = rows.query_row((account, endpoint), |row| row.get::<_, Option<EndpointKey>>(0))? {
+        let mut rows =
+            view.conn.prepare_cached("SELECT key FROM delivery WHERE endpoint = ? ORDER BY key DESC LIMIT ?")?;
+        let keys: Vec<_> = rows.query_map((endpoint, SLICE), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        return Ok(if keys.is_empty() { Step::Endpoint(endpoint) } else { Step::Deliveries(keys) });
+    }
+    if scanned + 1 >= *event {
+        let entries = audit::of(view, &erasure.id, erasure.entry, SLICE)?;
+        return Ok(if entries.is_empty() { Step::Name } else { Step::Entries(entries) });
+    }
+    let until = (scanned + LOOKED_AT).min(event - 1);
+    let mut rows =
+        view.conn.prepare_cached("SELECT key FROM event WHERE key > ? AND key <= ? AND account = ? LIMIT ?")?;
+    let keys: Vec<EventKey> =
+        rows.query_map((scanned, until, account, SLICE), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let scanned = keys.last().filter(|_| keys.len() == SLICE).copied().unwrap_or(until);
+    Ok(Step::Events(keys, scanned))
+}
+
+/// Removes it. Says how many rows of deliveries and events went.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn remove(tx: &Tx<'_>, erasure: &Erasure, step: &Step) -> Result<usize> {
+    match step {
+        Step::Deliveries(keys) => retention::remove_deliveries(tx, keys),
+        Step::Endpoint(key) => {
+            tallies::remove(tx, *key)?;
+            retention::remove_endpoints(tx, &[*key]).map(|()| 0)
+        }
+        Step::Entries(keys) => audit::remove(tx, keys).map(|()| 0),
+        Step::Events(keys, scanned) => {
+            tx.conn
+                .prepare_cached("UPDATE erasure SET scanned = ? WHERE account = ?")?
+                .execute((scanned, erasure.account))?;
+            retention::remove_events(tx, keys)
+        }
+        Step::Name => {
+            tx.conn.prepare_cached("DELETE FROM erasure WHERE account = ?")?.execute([erasure.account])?;
+            Ok(0)
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Retention: what has grown old goes. What is to go is looked for on a reading connection; the writer removes it, a slice
+//! at a time.
+//!
+//! How old something is, no wall clock says: that one may be set. The database's own time is how long it has been served,
+//! and a milestone tells, for a moment of that time, how far the tables had grown. Keys grow with every row, and none is
+//! given twice: the newest row of a table never goes.
+
+use std::time::Duration;
+
+use rusqlite::OptionalExtension;
+
+use super::{Tx, View, alerts, convert, endpoints, following};
+use crate::{
+    domain::{
+        delivery::DeliveryKey,
+        endpoint::{EndpointKey, EndpointState},
+        event::EventKey,
+        timestamp::Timestamp,
+    },
+    error::Result,
+};
+
+/// Rows that one transaction removes: for so long may nobody else write.
+pub(super) const SLICE: usize = 100;
+/// So much of the time between two services counts at most: by so much may a clock that was set meanwhile age anything.
+const LONGEST_STOP: Duration = Duration::from_secs(12 * 3600);
+/// So many pages are kept free for what comes next, however small the file is: 4 MiB.
+const LEAST_RESERVE: u64 = 1024;
+/// Of larger files, one page in so many.
+const RESERVE: u64 = 10;
+/// Pages given back in one transaction.
+const PAGES: u64 = 64;
+
+/// How far the tables had grown at some time: what has a smaller key is older.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Events.
+    pub event: EventKey,
+    /// Deliveries.
+    pub delivery: DeliveryKey,
+}
+
+/// For how long the database has been served: up to its last milestone, and since then as the wall clock says, but 12 h at
+/// most.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn lived(view: &View<'_>, now: Timestamp) -> Result<Duration> {
+    let mut rows = view.conn.prepare_cached("SELECT lived, at FROM milestone ORDER BY lived DESC LIMIT 1")?;
+    let last = rows.query_row([], |row| Ok((row.get::<_, u64>("lived")?, convert::moment(row, "at")?))).optional()?;
+    Ok(last.map_or(Duration::ZERO, |(lived, at)| Duration::from_millis(lived) + now.since(at).min(LONGEST_STOP)))
+}
+
+/// Sets a milestone, and forgets those that are not needed to tell what is as old as `longest`.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn note(tx: &Tx<'_>, lived: Duration, longest: Duration) -> Result<()> {
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO milestone (lived, at, event, delivery)
+             VALUES (?, ?, (SELECT ifnull(max(key), 0) FROM event), (SELECT ifnull(max(key), 0) FROM delivery))
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute((millis(lived), tx.now.millis()))?;
+    let Some(old) = lived.checked_sub(longest) else { return Ok(()) };
+    tx.conn
+        .prepare_cached("DELETE FROM milestone WHERE lived < (SELECT max(lived) FROM milestone WHERE lived <= ?)")?
+        .execute([millis(old)])?;
+    Ok(())
+}
+
+/// What is at least so old when the database has been served for so long; never the newest row of a table.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn older(view: &View<'_>, lived: Duration, age: Duration) -> Result<Keys> {
+    let Some(then) = lived.checked_sub(age) else { return Ok(Keys::default()) };
+    let mut rows = view.conn.prepare_cached(
+        "SELECT ifnull(min(event + 1, (SELECT max(key) FROM event)), 0) AS event,
+                ifnull(min(delivery + 1, (SELECT max(key) FROM delivery)), 0) AS delivery
+         FROM milestone WHERE lived <= ? ORDER BY lived DESC LIMIT 1",
+    )?;
+    let keys =
+        rows.query_row([millis(then)], |row| Ok(Keys { event: row.get("event")?, delivery: row.get("delivery")? }));
+    Ok(keys.optional()?.unwrap_or_default())
+}
+
+/// Which deliveries go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// Those that were delivered.
+    Delivered,
+    /// Those that have come to whatever end.
+    Ended,
+}
+
+/// The next slice of the spent deliveries from a key on, before another. One that was replayed stays as long as its
+/// replay.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn deliveries(view: &View<'_>, spent: Spent, from: DeliveryKey, to: DeliveryKey) -> Result<Vec<DeliveryKey>> {
+    let states = match spent {
+        Spent::Delivered => "'delivered'",
+        Spent::Ended => "'delivered', 'exhausted', 'cancelled'",
+    };
+    let mut rows = view.conn.prepare_cached(&format!(
+        "SELECT key FROM delivery WHERE key >= ? AND key < ? AND state IN ({states})
+           AND NOT EXISTS (SELECT 1 FROM delivery replay WHERE replay.replay_of = delivery.key)
+         ORDER BY key LIMIT ?"
+    ))?;
+    Ok(rows.query_map((from, to, SLICE), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Removes deliveries with their attempts, but those that have been replayed meanwhile. Says how many.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn remove_deliveries(tx: &Tx<'_>, keys: &[DeliveryKey]) -> Result<usize> {
+    let mut removed = 0;
+    for key in keys {
+        let mut replayed = tx.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM delivery WHERE replay_of = ?)")?;
+        if !replayed.query_row([key], |row| row.get::<_, bool>(0))? {
+            tx.conn.prepare_cached("DELETE FROM attempt WHERE delivery = ?")?.execute([key])?;
+            removed += tx.conn.prepare_cached("DELETE FROM delivery WHERE key = ?")?.execute([key])?;
+        }
+    }
+    Ok(removed)
+}
+
+/// The next slice of the events from a key on, before another, of which no delivery is left.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn events(view: &View<'_>, from: EventKey, to: EventKey) -> Result<Vec<EventKey>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT key FROM event WHERE key >= ? AND key < ?
+           AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = event.key)
+         ORDER BY key LIMIT ?",
+    )?;
+    Ok(rows.query_map((from, to, SLICE), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Removes events, but those of which there is a delivery. Says how many.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn remove_events(tx: &Tx<'_>, keys: &[EventKey]) -> Result<usize> {
+    let mut removed = 0;
+    for key in keys {
+        removed += tx
+            .conn
+            .prepare_cached(
+                "DELETE FROM event WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = ?1)",
+            )?
+            .execute([key])?;
+    }
+    Ok(removed)
+}
+
+/// The endpoints that are suspended.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn suspended(view: &View<'_>) -> Result<Vec<EndpointKey>> {
+    let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE state = 'suspended'")?;
+    Ok(rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Cancels the next slice of what is held for a suspended endpoint and has a smaller key. Says how many.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey) -> Result<usize> {
+    following::expire(tx, endpoint, before, SLICE)
+}
+
+/// What is held for an endpoint and will expire.
+#[derive(Debug, Clone, Copy)]
+pub struct Expiring {
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// How many deliveries are held for it.
+    pub held: u64,
+    /// When the oldest of them was made.
+    pub oldest: Timestamp,
+}
+
+/// The suspended endpoints for which something with a smaller key is held.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn expiring(view: &View<'_>, before: DeliveryKey) -> Result<Vec<Expiring>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT endpoint.key, created_at FROM
+           (SELECT key, (SELECT min(key) FROM delivery WHERE endpoint = e.key AND state = 'held') AS oldest
+            FROM endpoint e WHERE state = 'suspended') AS endpoint
+         JOIN delivery ON delivery.key = oldest WHERE oldest < ?",
+    )?;
+    let rows = rows.query_map([before], |row| Ok((row.get(0)?, convert::moment(row, "created_at")?)))?;
+    rows.map(|row| {
+        let (endpoint, oldest) = row?;
+        Ok(Expiring { endpoint, held: following::held(view.conn, endpoint)?, oldest })
+    })
+    .collect()
+}
+
+/// Has the account told that what is held for an endpoint will expire; once in a while, however often this is asked for.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn tell_expiring(tx: &Tx<'_>, expiring: Expiring) -> Result<()> {
+    let Expiring { endpoint, held, oldest } = expiring;
+    if endpoints::state(tx, endpoint)? == EndpointState::Suspended {
+        alerts::expiring(tx, endpoint, held, oldest)?;
+    }
+    Ok(())
+}
+
+/// The endpoints whose former secret signs no more.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn overlapped(view: &View<'_>, now: Timestamp) -> Result<Vec<EndpointKey>> {
+    let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE former_until <= ?")?;
+    Ok(rows.query_map([now.millis()], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Wipes the former secrets of these endpoints that sign no more.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn wipe_former(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
+    for endpoint in endpoints {
+        tx.conn
+            .prepare_cached(
+                "UPDATE endpoint SET former_secret = NULL, former_until = NULL WHERE key = ? AND former_until <= ?",
+            )?
+            .execute((endpoint, tx.now.millis()))?;
+    }
+    Ok(())
+}
+
+/// The deleted endpoints that were not seen to be so before.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn newly_deleted(view: &View<'_>) -> Result<Vec<EndpointKey>> {
+    let sql = "SELECT key FROM endpoint WHERE state = 'deleted' AND deleted_lived IS NULL";
+    let mut rows = view.conn.prepare_cached(sql)?;
+    Ok(rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The endpoints that were seen to be deleted when the database had been served for so long, and of which no delivery is
+/// left; never the newest endpoint.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn long_deleted(view: &View<'_>, seen_by: Duration) -> Result<Vec<EndpointKey>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT key FROM endpoint WHERE state = 'deleted' AND deleted_lived <= ?
+           AND key < (SELECT max(key) FROM endpoint)
+           AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.endpoint = endpoint.key)",
+    )?;
+    Ok(rows.query_map([millis(seen_by)], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Notes that these endpoints are seen to be deleted.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn note_deleted(tx: &Tx<'_>, endpoints: &[EndpointKey], lived: Duration) -> Result<()> {
+    for endpoint in endpoints {
+        tx.conn
+            .prepare_cached("UPDATE endpoint SET deleted_lived = ? WHERE key = ?")?
+            .execute((millis(lived), endpoint))?;
+    }
+    Ok(())
+}
+
+/// Removes these endpoints, of which no delivery is left, with their alerts.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn remove_endpoints(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
+    for endpoint in endpoints {
+        tx.conn.prepare_cached("DELETE FROM alert WHERE endpoint = ?")?.execute([endpoint])?;
+        tx.conn.prepare_cached("DELETE FROM endpoint WHERE key = ?")?.execute([endpoint])?;
+    }
+    Ok(())
+}
+
+/// How many pages of the file are free beyond the reserve for what comes next: a tenth of the file, and 4 MiB at least.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn superfluous(view: &View<'_>) -> Result<u64> {
+    let count = |name: &str| view.conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    let (free, all) = (count("freelist_count")?, count("page_count")?);
+    Ok(free.saturating_sub((all / RESERVE).max(LEAST_RESERVE)))
+}
+
+/// Gives some free pages back to the file system, `most` at most.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn shrink(tx: &Tx<'_>, most: u64) -> Result<()> {
+    // A row for each page.
+    let mut pages = tx.conn.prepare(&format!("PRAGMA incremental_vacuum({})", most.min(PAGES)))?;
+    let mut pages = pages.query([])?;
+    while pages.next()?.is_some() {}
+    Ok(())
+}
+
+/// Keys, as many at a time as one transaction takes.
+pub fn slices(keys: Vec<EndpointKey>) -> impl Iterator<Item = Vec<EndpointKey>> {
+    let mut keys = keys.into_iter();
+    std::iter::from_fn(move || Some(keys.by_ref().take(SLICE).collect()).filter(|slice: &Vec<_>| !slice.is_empty()))
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
