@@ -155,6 +155,7 @@ impl App {
 
     fn deps(&self) -> Deps {
         let (guard, engine, pulse) = (self.guard.clone(), self.engine.clone(), self.engine.pulse());
+        let alerts = self.engine.alerts().clone();
         Deps {
             db: self.db.clone(),
             clock: Arc::clone(&self.outside.clock),
@@ -170,6 +171,10 @@ impl App {
                 Box::pin(async move { engine.send_test(account, target, kind, body).await })
             }),
             profiles: profiles(&self.config),
+            send_test_mail: Arc::new(move |to| {
+                let alerts = alerts.clone();
+                Box::pin(async move { alerts.send_test_mail(&to).await })
+            }),
             looked: Arc::new(move || pulse.borrow().looked),
             watch: self.config.watch.clone(),
             secret_overlap: self.config.delivery.secret_overlap,

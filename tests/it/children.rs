@@ -11,14 +11,20 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify");
 
 /// Node, about to run a program of `tests/verify`.
 pub fn node(program: &str) -> Command {
+    node_at(&format!("verify/{program}"))
+}
+
+/// The same, about to run a program of a folder of `tests`.
+pub fn node_at(program: &str) -> Command {
     let mut command = Command::new("node");
     assert!(ran_well(command.arg("--version")), "node is missing: run the suite by tests/run, which installs it");
     let mut command = Command::new("node");
-    command.arg(format!("{FOLDER}/{program}"));
+    command.arg(format!("{TESTS}/{program}"));
     command
 }
 
