@@ -10,7 +10,12 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{Deps, Tag, body::Body, contract::Supplement};
+use super::{
+    Deps, Errors, Tag,
+    body::Body,
+    contract::Supplement,
+    refused::{Refused, WithoutToken},
+};
 use crate::store;
 
 /// How long what was seen is told to whoever asks: a look is a synced write, and anybody may ask for one.
@@ -18,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether the server can do its work.
 #[derive(Debug, Clone, Copy, Serialize, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "HealthStatus", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
     Ok,
@@ -81,8 +86,8 @@ impl Routes {
     ///
     /// Answers as soon as the server runs. Needs no token.
     #[oai(path = "/health/live", method = "get", operation_id = "live")]
-    async fn live(&self) -> Body<Health> {
-        Body(Health { status: Status::Ok })
+    async fn live(&self) -> Result<Body<Health>, Refused<Errors, WithoutToken>> {
+        Ok(Body(Health { status: Status::Ok }))
     }
 
     /// Can it do its work?
@@ -90,11 +95,11 @@ impl Routes {
     /// Answers 200 when the database can be written, else 503. It looks at most once a second, and all who ask share what
     /// it saw. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
-    async fn ready(&self, deps: Data<&Deps>) -> Ready {
-        match self.look(&deps).wait_for(Option::is_some).await.map(|found| *found) {
+    async fn ready(&self, deps: Data<&Deps>) -> Result<Ready, Refused<Errors, WithoutToken>> {
+        Ok(match self.look(&deps).wait_for(Option::is_some).await.map(|found| *found) {
             Ok(Some(Status::Ok)) => Ready::Ok(Body(Health { status: Status::Ok })),
             _ => Ready::Unavailable(Body(Health { status: Status::Unavailable })),
-        }
+        })
     }
 }
 

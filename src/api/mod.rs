@@ -6,6 +6,7 @@ mod auth;
 mod body;
 pub mod connections;
 mod contract;
+mod failure;
 mod head;
 mod health;
 mod pages;
@@ -26,7 +27,7 @@ use poem::{
     http::{HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
-    LicenseObject, OpenApiService, Tags, Webhook,
+    ContactObject, LicenseObject, OpenApiService, ServerObject, Tags, Webhook,
     registry::{MetaWebhook, Registry},
 };
 use serde_json::Value;
@@ -138,9 +139,14 @@ fn service() -> OpenApiService<Routes, Payloads> {
     let routes = (health::Routes::default(), asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
+        .contact(ContactObject::new().name("Whoever runs this server"))
+        .server(ServerObject::new("/").description("The server that this document comes from."))
         .license(LicenseObject::new("MIT").identifier("MIT"))
         .webhooks()
 }
+
+/// The shape of errors on paths that are no vendor's.
+type Errors = asilichain::Errors;
 
 /// What is sent to webhooks, over all vendors.
 struct Payloads;

@@ -5,7 +5,7 @@ use rusqlite::{ErrorCode, Row, types::Type};
 use crate::{
     domain::{
         delivery::{Failure, State},
-        endpoint::EndpointState,
+        endpoint::{EndpointState, SuspendedReason},
         timestamp::Timestamp,
     },
     error::Error,
@@ -75,6 +75,11 @@ pub(super) fn failure(text: &str) -> rusqlite::Result<Failure> {
 pub(super) fn endpoint_state(text: &str) -> rusqlite::Result<EndpointState> {
     const ALL: [EndpointState; 3] = [EndpointState::Active, EndpointState::Suspended, EndpointState::Deleted];
     one_of(text, &ALL, endpoint_state_name)
+}
+
+/// Why an endpoint is suspended, if it is.
+pub(super) fn suspended_reason(text: Option<String>) -> rusqlite::Result<Option<SuspendedReason>> {
+    text.map(|text| one_of(&text, &SuspendedReason::ALL, SuspendedReason::name)).transpose()
 }
 
 /// The name of an endpoint's state, as it is stored.

@@ -37,7 +37,7 @@ pub fn schemathesis() -> Command {
 }
 
 /// A Python that has this package.
-fn python_with(package: &str) -> Command {
+pub fn python_with(package: &str) -> Command {
     let python = env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     assert!(
         ran_well(Command::new(&python).args(["-c", &format!("import {package}")])),

@@ -29,6 +29,7 @@ mod files;
 mod flaky;
 mod full;
 mod fuzz;
+mod generated;
 mod hand;
 mod heads;
 mod history;

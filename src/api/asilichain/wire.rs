@@ -8,16 +8,17 @@ use crate::{
     api::{
         Tag,
         body::{RawObject, SecretText},
+        failure::AttemptError,
     },
     domain::{
         delivery::{self, State},
-        endpoint::{Endpoint, EndpointState},
+        endpoint::{self, Endpoint, EndpointState},
     },
 };
 
 /// An error.
 #[derive(Debug, Serialize, Object)]
-#[oai(rename = "Error")]
+#[oai(rename = "ApiError")]
 pub(crate) struct Failure {
     /// What went wrong.
     pub(super) error: FailureDetail,
@@ -25,9 +26,9 @@ pub(crate) struct Failure {
 
 /// What went wrong.
 #[derive(Debug, Serialize, Object)]
-#[oai(rename = "ErrorDetail")]
+#[oai(rename = "ApiErrorDetail")]
 pub(crate) struct FailureDetail {
-    /// For programs: one of the documented codes.
+    /// For programs: one of the documented codes. New ones may come.
     pub(super) code: String,
     /// For people: what to do about it.
     pub(super) message: String,
@@ -44,6 +45,27 @@ pub(super) enum WebhookStatus {
     Active,
     /// Deliveries are held until it is resumed.
     Suspended,
+}
+
+/// Why a webhook is suspended: every attempt of a delivery failed (`exhausted`), it answered 410 (`gone`), or somebody paused it
+/// (`paused`).
+#[derive(Debug, Clone, Copy, Serialize, Enum)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SuspendedReason {
+    Exhausted,
+    Gone,
+    Paused,
+}
+
+impl From<endpoint::SuspendedReason> for SuspendedReason {
+    fn from(reason: endpoint::SuspendedReason) -> Self {
+        match reason {
+            endpoint::SuspendedReason::Exhausted => Self::Exhausted,
+            endpoint::SuspendedReason::Gone => Self::Gone,
+            endpoint::SuspendedReason::Paused => Self::Paused,
+        }
+    }
 }
 
 /// Where to deliver which events.
@@ -114,9 +136,8 @@ pub(super) struct WebhookDetails {
     pub(super) created_at: String,
     /// Since when it is suspended; null while it is active.
     pub(super) suspended_at: Option<String>,
-    /// Why: `exhausted` (every attempt of a delivery failed), `gone` (it answered 410) or `paused` (by PATCH); null while
-    /// it is active.
-    pub(super) suspended_reason: Option<String>,
+    /// Why; null while it is active.
+    pub(super) suspended_reason: Option<SuspendedReason>,
     /// How many deliveries are held until it is resumed.
     pub(super) held_deliveries: u64,
     /// The last 20 deliveries, newest first.
@@ -134,7 +155,7 @@ impl WebhookDetails {
             status: view.status,
             created_at: view.created_at,
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
-            suspended_reason: endpoint.suspended_reason.clone(),
+            suspended_reason: endpoint.suspended_reason.map(Into::into),
             held_deliveries: held,
             recent_deliveries: recent.iter().map(Delivery::from).collect(),
         }
@@ -223,7 +244,7 @@ pub(super) struct Delivery {
     /// The HTTP status of the last answer; null if there was none.
     pub(super) response_status: Option<u16>,
     /// Why the last attempt failed; null if it did not.
-    pub(super) error: Option<String>,
+    pub(super) error: Option<AttemptError>,
     /// The delivery that this one repeats; null if it is no replay.
     pub(super) replay_of: Option<String>,
     /// Whether it carries sample data (a test); receivers see `ngoma-test: true`.
@@ -242,7 +263,7 @@ impl From<&delivery::Delivery> for Delivery {
             created_at: delivery.created_at.to_string(),
             next_attempt_at: delivery.due_at.map(|at| at.precise()),
             response_status: delivery.last_status,
-            error: delivery.last_failure.map(|failure| failure.name().to_owned()),
+            error: delivery.last_failure.map(Into::into),
             replay_of: delivery.replay_of.map(|id| id.to_string()),
             test: delivery.test,
         }
@@ -273,9 +294,8 @@ pub(super) struct Attempt {
     pub(super) response_body: Option<String>,
     /// Whether the answer's body went on after that.
     pub(super) response_truncated: bool,
-    /// Why it failed; null if it did not: `dns`, `blocked`, `connect`, `tls`, `timeout`, `reset`, `protocol`, `status`
-    /// or `interrupted`.
-    pub(super) error: Option<String>,
+    /// Why it failed; null if it did not.
+    pub(super) error: Option<AttemptError>,
     /// When the next attempt was due, as decided after this one; null if none was.
     pub(super) next_attempt_at: Option<String>,
 }
@@ -289,7 +309,7 @@ impl From<&delivery::Attempt> for Attempt {
             response_status: attempt.status,
             response_body: attempt.status.map(|_| String::from_utf8_lossy(&attempt.response).into_owned()),
             response_truncated: attempt.truncated,
-            error: attempt.failure.map(|failure| failure.name().to_owned()),
+            error: attempt.failure.map(Into::into),
             next_attempt_at: attempt.next_attempt_at.map(|at| at.precise()),
         }
     }
@@ -308,6 +328,7 @@ pub(super) struct DeliveryDetails {
 
 /// Which event to test with.
 #[derive(Debug, Default, Deserialize, Object)]
+#[oai(rename = "WebhookTest")]
 pub(super) struct TestRequest {
     /// A name of the catalogue. Default: the first event that the webhook gets.
     pub(super) event: Option<String>,
@@ -315,6 +336,7 @@ pub(super) struct TestRequest {
 
 /// What a test came to.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "WebhookTestResult")]
 pub(super) struct TestResult {
     /// The test delivery, to be looked at later.
     pub(super) delivery_id: String,
@@ -325,7 +347,7 @@ pub(super) struct TestResult {
     /// How long it took, in milliseconds.
     pub(super) duration_ms: u64,
     /// Why it failed; null if it did not.
-    pub(super) error: Option<String>,
+    pub(super) error: Option<AttemptError>,
     /// The first 4 KiB of the answer's body, as text; null if there was no answer.
     pub(super) response_body: Option<String>,
 }
@@ -354,6 +376,7 @@ pub(super) struct DeliveryRef {
 
 /// What was accepted: on disk, and on its way.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "AcceptedEvent")]
 pub(super) struct Accepted {
     /// The event's id: the `webhook-id` of its deliveries.
     pub(super) event_id: String,

@@ -1,0 +1,40 @@
+//! Why an attempt failed, as both vendors' answers say it.
+
+use poem_openapi::Enum;
+use serde::Serialize;
+
+use crate::domain::delivery::Failure;
+
+/// Why an attempt failed: no address for the name (`dns`), an address that may not be delivered to (`blocked`), no connection
+/// (`connect`), no TLS with it (`tls`), no whole answer in time (`timeout`), a connection that broke (`reset`), an answer that
+/// is not HTTP (`protocol`) or not 2xx (`status`), or a stop of this server (`interrupted`, which costs no try).
+#[derive(Debug, Clone, Copy, Serialize, Enum)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AttemptError {
+    Dns,
+    Blocked,
+    Connect,
+    Tls,
+    Timeout,
+    Reset,
+    Protocol,
+    Status,
+    Interrupted,
+}
+
+impl From<Failure> for AttemptError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Dns => Self::Dns,
+            Failure::Blocked => Self::Blocked,
+            Failure::Connect => Self::Connect,
+            Failure::Tls => Self::Tls,
+            Failure::Timeout => Self::Timeout,
+            Failure::Reset => Self::Reset,
+            Failure::Protocol => Self::Protocol,
+            Failure::Status => Self::Status,
+            Failure::Interrupted => Self::Interrupted,
+        }
+    }
+}
