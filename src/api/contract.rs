@@ -69,7 +69,6 @@ pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
             }
         }
     }
-    operations(&mut document["paths"]).for_each(admit_null_body);
     for (section, of_path) in [("paths", false), ("webhooks", true)] {
         for operation in operations(&mut document[section]) {
             // What asks for no token says so.
@@ -123,15 +122,6 @@ fn require(schema: &mut Value, example: &Value) {
     }
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
         schema["required"] = properties.keys().filter(|name| example.get(name).is_some()).cloned().collect();
-    }
-}
-
-/// Lets a body that may be left out be null too: it is read as one that is not there.
-fn admit_null_body(operation: &mut Value) {
-    if operation.pointer("/requestBody/required") == Some(&Value::Bool(false))
-        && let Some(Value::Object(schema)) = operation.pointer_mut("/requestBody/content/application~1json/schema")
-    {
-        nullable(schema);
     }
 }
 

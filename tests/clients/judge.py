@@ -45,9 +45,13 @@ def judge_calls() -> Iterator[str]:
             continue
         answer = get_type_hints(importlib.import_module(module).sync_detailed)["return"]
         types = [kind for parsed in get_args(answer) for kind in (get_args(parsed) or (parsed,))]
-        has_bodies = all("content" in response for response in operation["responses"].values())
-        if has_bodies and (Any in types or object in types):
+        bodies = [response.get("content") for response in operation["responses"].values()]
+        if all(bodies) and (Any in types or object in types):
             yield f"{id} answers with anything: {answer}"
+        for schema in re.findall(r"#/components/schemas/(\w+)", json.dumps(bodies)):
+            if not re.search(rf"\b{schema}\b", str(answer)):
+                yield f"{id} does not answer with {schema}: {answer}"
+                break
     yield from (f"{name} is no operation of the contract" for name in made)
 
 

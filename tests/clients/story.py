@@ -119,7 +119,7 @@ def until(look: Callable[[], T], holds: Callable[[T], bool]) -> T:
 
 
 def asg(client: AuthenticatedClient, receiver: str) -> None:
-    """https://docs: Webhooks. Register, receive, verify, list, delete."""
+    """The page "Webhooks": register, receive, verify, list, delete."""
     url, failing = receiver + "/asg", receiver + "/asg/failing"
     Receiver.failing.add("/asg/failing")
     webhook = told(asg_register_webhook.sync(client=client, body=AsgNewWebhook(url, SECRET)))
@@ -168,20 +168,26 @@ def export(client: AuthenticatedClient, batch: str, key: str) -> str:
 
 
 def asilichain(client: AuthenticatedClient, receiver: str) -> None:
-    """Webhooks Overview. Every route of its page."""
+    """The page "Webhooks Overview": every route of it."""
     url = receiver + "/asilichain"
     events = ["batch.delivered", "batch.exported", "batch.settled", "dds.generated"]
     webhook = told(register_webhook.sync(client=client, body=NewWebhook(url, events, COOPERATIVE, SECRET)))
     assert (webhook.url, webhook.events, webhook.status) == (url, events, WebhookStatus.ACTIVE)
     assert webhook.created_at.tzinfo is not None
     id = webhook.webhook_id
-    assert [entry.name for entry in told(list_event_types.sync(client=client))][:2] == ["farmer.registered", "batch.delivered"]
+    assert [entry.name for entry in told(list_event_types.sync(client=client))][:2] == [
+        "farmer.registered",
+        "batch.delivered",
+    ]
     event_id = export(client, "BATCH-2026-004821", "export-1")
     payload = EventPayload.from_dict(json.loads(bodies("/asilichain", 1)[0]))
     assert (payload.webhook_id, payload.event, payload.api_version) == (id, "batch.exported", "2026-04-01")
     assert payload.data["batch_id"] == "BATCH-2026-004821"
     assert told(list_webhooks.sync(client=client)) == [webhook]
-    arrived = until(lambda: told(get_event.sync(event_id, client=client)).deliveries[0], lambda delivery: delivery.status is DeliveryStatus.DELIVERED)
+    arrived = until(
+        lambda: told(get_event.sync(event_id, client=client)).deliveries[0],
+        lambda delivery: delivery.status is DeliveryStatus.DELIVERED,
+    )
     details = told(get_webhook.sync(id, client=client))
     assert details.recent_deliveries == [arrived] and details.suspended_reason is None and details.held_deliveries == 0
 

@@ -6,6 +6,7 @@ mod envelope;
 mod events;
 mod examples;
 mod idempotency;
+mod states;
 mod webhooks;
 mod wire;
 

@@ -8,9 +8,10 @@ use poem_openapi::{
 
 use super::{
     Errors, NAME, WEBHOOK, catalogue, envelope,
+    states::{DeliveryStatus, WebhookStatus},
     wire::{
-        Attempt, Delivery, DeliveryDetails, DeliveryPage, DeliveryStatus, NewWebhook, TestRequest, TestResult,
-        WebhookChange, WebhookDetails, WebhookStatus, WebhookView,
+        Attempt, Delivery, DeliveryDetails, DeliveryPage, NewWebhook, TestRequest, TestResult, WebhookChange,
+        WebhookDetails, WebhookView,
     },
 };
 use crate::{
