@@ -6,13 +6,13 @@ mod auth;
 mod body;
 pub mod connections;
 mod contract;
-mod failure;
 mod head;
 mod health;
 mod pages;
 mod places;
 mod problem;
 mod quota;
+mod reasons;
 mod refused;
 
 use std::{

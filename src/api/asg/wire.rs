@@ -8,7 +8,7 @@ use crate::{
     api::{
         Tag,
         body::{RawNumber, SecretText},
-        failure::AttemptError,
+        reasons::AttemptError,
     },
     domain::{
         delivery::{self, State},

@@ -6,7 +6,6 @@ mod envelope;
 mod events;
 mod examples;
 mod idempotency;
-mod states;
 mod webhooks;
 mod wire;
 

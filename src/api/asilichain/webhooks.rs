@@ -8,10 +8,9 @@ use poem_openapi::{
 
 use super::{
     Errors, NAME, WEBHOOK, catalogue, envelope,
-    states::{DeliveryStatus, WebhookStatus},
     wire::{
-        Attempt, Delivery, DeliveryDetails, DeliveryPage, NewWebhook, TestRequest, TestResult, WebhookChange,
-        WebhookDetails, WebhookView,
+        Attempt, Delivery, DeliveryDetails, DeliveryPage, DeliveryStatus, NewWebhook, TestRequest, TestResult,
+        WebhookChange, WebhookDetails, WebhookStatus, WebhookView,
     },
 };
 use crate::{

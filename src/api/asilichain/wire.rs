@@ -1,20 +1,17 @@
 //! What goes over the wire, in the vendor's words.
 
-use poem_openapi::{Object, Webhook, payload::Json};
+use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    WEBHOOK,
-    states::{DeliveryStatus, SuspendedReason, WebhookStatus},
-};
+use super::WEBHOOK;
 use crate::{
     api::{
         Tag,
         body::{RawObject, SecretText},
-        failure::AttemptError,
+        reasons::{AttemptError, SuspendedReason},
     },
     domain::{
-        delivery,
+        delivery::{self, State},
         endpoint::{Endpoint, EndpointState},
     },
 };
@@ -37,6 +34,17 @@ pub(crate) struct FailureDetail {
     pub(super) message: String,
     /// Names this request in the server's log.
     pub(super) request_id: String,
+}
+
+/// Whether a webhook is delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum WebhookStatus {
+    /// Deliveries go out.
+    Active,
+    /// Deliveries are held until it is resumed.
+    Suspended,
 }
 
 /// Where to deliver which events.
@@ -146,6 +154,51 @@ pub(super) struct WebhookChange {
     pub(super) secret: Option<SecretText>,
     /// `ACTIVE` resumes: what is held goes out at once, each with a fresh schedule. `SUSPENDED` pauses.
     pub(super) status: Option<WebhookStatus>,
+}
+
+/// Where a delivery is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum DeliveryStatus {
+    /// Waits for its next attempt.
+    Pending,
+    /// An attempt is under way.
+    InFlight,
+    /// The receiver answered 2xx.
+    Delivered,
+    /// Given up after its last attempt; a replay sends it again.
+    Failed,
+    /// Its webhook is suspended; it goes out when that is resumed.
+    Held,
+    /// Its webhook was deleted before it went out.
+    Cancelled,
+}
+
+impl From<State> for DeliveryStatus {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending => Self::Pending,
+            State::Claimed => Self::InFlight,
+            State::Delivered => Self::Delivered,
+            State::Exhausted => Self::Failed,
+            State::Held => Self::Held,
+            State::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<DeliveryStatus> for State {
+    fn from(status: DeliveryStatus) -> Self {
+        match status {
+            DeliveryStatus::Pending => Self::Pending,
+            DeliveryStatus::InFlight => Self::Claimed,
+            DeliveryStatus::Delivered => Self::Delivered,
+            DeliveryStatus::Failed => Self::Exhausted,
+            DeliveryStatus::Held => Self::Held,
+            DeliveryStatus::Cancelled => Self::Cancelled,
+        }
+    }
 }
 
 /// An event on its way to a webhook.

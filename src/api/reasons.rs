@@ -1,9 +1,9 @@
-//! Why an attempt failed, as both vendors' answers say it.
+//! Why an attempt failed and why a webhook is suspended, as every answer says it.
 
 use poem_openapi::Enum;
 use serde::Serialize;
 
-use crate::domain::delivery::Failure;
+use crate::domain::{delivery::Failure, endpoint};
 
 /// Why an attempt failed: no address for the name (`dns`), an address that may not be delivered to (`blocked`), no connection
 /// (`connect`), no TLS with it (`tls`), no whole answer in time (`timeout`), a connection that broke (`reset`), an answer that
@@ -35,6 +35,27 @@ impl From<Failure> for AttemptError {
             Failure::Protocol => Self::Protocol,
             Failure::Status => Self::Status,
             Failure::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+/// Why a webhook is suspended: every attempt of a delivery failed (`exhausted`), it answered 410 (`gone`), or somebody paused it
+/// (`paused`).
+#[derive(Debug, Clone, Copy, Serialize, Enum)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SuspendedReason {
+    Exhausted,
+    Gone,
+    Paused,
+}
+
+impl From<endpoint::SuspendedReason> for SuspendedReason {
+    fn from(reason: endpoint::SuspendedReason) -> Self {
+        match reason {
+            endpoint::SuspendedReason::Exhausted => Self::Exhausted,
+            endpoint::SuspendedReason::Gone => Self::Gone,
+            endpoint::SuspendedReason::Paused => Self::Paused,
         }
     }
 }
