@@ -11,7 +11,7 @@ use crate::domain::{delivery::Failure, endpoint};
 #[derive(Debug, Clone, Copy, Serialize, Enum)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum AttemptError {
+pub(crate) enum ErrorClass {
     Dns,
     Blocked,
     Connect,
@@ -23,7 +23,7 @@ pub(crate) enum AttemptError {
     Interrupted,
 }
 
-impl From<Failure> for AttemptError {
+impl From<Failure> for ErrorClass {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Dns => Self::Dns,

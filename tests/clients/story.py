@@ -48,7 +48,7 @@ from ngoma_client.models import (
     AsgTaskSettled,
     AsgWebhook,
     AsgWebhookStatus,
-    AttemptError,
+    ErrorClass,
     DeliveryStatus,
     EventPayload,
     HealthStatus,
@@ -146,7 +146,7 @@ def asg(client: AuthenticatedClient, receiver: str) -> None:
     record = until(lambda: told(asg_get_task.sync("tsk_2", client=client)), lambda task: task.webhook_fail)
     failed = next(delivery for delivery in record.deliveries if delivery.webhook_id == made.webhook_id)
     assert failed.status is AsgDeliveryStatus.FAILED
-    assert [attempt.error for attempt in failed.attempts] == [AttemptError.STATUS] * 3
+    assert [attempt.error for attempt in failed.attempts] == [ErrorClass.STATUS] * 3
     assert failed.attempts[-1].next_attempt_at is None
 
     told(asg_delete_webhook.sync(made.webhook_id, client=client))
@@ -215,7 +215,7 @@ def asilichain(client: AuthenticatedClient, receiver: str) -> None:
     failed = told(list_deliveries.sync(id, client=client, status=DeliveryStatus.FAILED)).deliveries[0]
     attempts = told(get_delivery.sync(id, failed.delivery_id, client=client)).attempts
     assert [attempt.attempt for attempt in attempts] == [1, 2, 3, 4, 5]
-    assert {attempt.error for attempt in attempts} == {AttemptError.STATUS}
+    assert {attempt.error for attempt in attempts} == {ErrorClass.STATUS}
     refused = replay_delivery.sync(id, failed.delivery_id, client=client)
     assert isinstance(refused, ApiError) and refused.error.code == "WEBHOOK_SUSPENDED"
     export(client, "BATCH-3", "export-3")

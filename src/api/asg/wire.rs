@@ -8,7 +8,7 @@ use crate::{
     api::{
         Tag,
         body::{RawNumber, SecretText},
-        reasons::AttemptError,
+        reasons::ErrorClass,
     },
     domain::{
         delivery::{self, State},
@@ -173,7 +173,7 @@ pub(super) struct Attempt {
     /// The HTTP status of the answer; null if there was none.
     pub(super) response_status: Option<u16>,
     /// Why it failed; null if it did not.
-    pub(super) error: Option<AttemptError>,
+    pub(super) error: Option<ErrorClass>,
     /// When the next attempt was due, as decided after this one; null if none was.
     pub(super) next_attempt_at: Option<String>,
 }

@@ -8,7 +8,7 @@ use crate::{
     api::{
         Tag,
         body::{RawObject, SecretText},
-        reasons::{AttemptError, SuspendedReason},
+        reasons::{ErrorClass, SuspendedReason},
     },
     domain::{
         delivery::{self, State},
@@ -223,7 +223,7 @@ pub(super) struct Delivery {
     /// The HTTP status of the last answer; null if there was none.
     pub(super) response_status: Option<u16>,
     /// Why the last attempt failed; null if it did not.
-    pub(super) error: Option<AttemptError>,
+    pub(super) error: Option<ErrorClass>,
     /// The delivery that this one repeats; null if it is no replay.
     pub(super) replay_of: Option<String>,
     /// Whether it carries sample data (a test); receivers see `ngoma-test: true`.
@@ -274,7 +274,7 @@ pub(super) struct Attempt {
     /// Whether the answer's body went on after that.
     pub(super) response_truncated: bool,
     /// Why it failed; null if it did not.
-    pub(super) error: Option<AttemptError>,
+    pub(super) error: Option<ErrorClass>,
     /// When the next attempt was due, as decided after this one; null if none was.
     pub(super) next_attempt_at: Option<String>,
 }
@@ -326,7 +326,7 @@ pub(super) struct TestResult {
     /// How long it took, in milliseconds.
     pub(super) duration_ms: u64,
     /// Why it failed; null if it did not.
-    pub(super) error: Option<AttemptError>,
+    pub(super) error: Option<ErrorClass>,
     /// The first 4 KiB of the answer's body, as text; null if there was no answer.
     pub(super) response_body: Option<String>,
 }
