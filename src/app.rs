@@ -13,7 +13,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::profile::Profiles,
-    engine::{Engine, Guard, LookUp, Pulse, system_look_up},
+    engine::{Engine, Guard, LookUp, Pulse, retries, system_look_up},
     error::{Error, Result},
     store::{self, Db},
 };
@@ -95,6 +95,8 @@ impl App {
         let routes = api::routes(self.deps(), &self.config);
         let (engine, engine_stop) = (self.engine, stop.clone());
         let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });
+        let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
+        drop(tokio::spawn(retries::run(self.db.clone(), clock, poll, stop.clone())));
         let (mut server_stop, mut stop) = (stop.clone(), stop);
         let (listener, limits) = (self.listener, self.config.limits);
         let (server, mut server_ended) = spawn(async move {
@@ -146,6 +148,7 @@ impl App {
                 let engine = engine.clone();
                 Box::pin(async move { engine.send_test(account, target, kind, body).await })
             }),
+            profiles: profiles(&self.config),
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),
             quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),

@@ -74,6 +74,8 @@ pub enum Missing {
     Account,
     /// A token.
     Token,
+    /// A retry run.
+    Retry,
 }
 
 impl fmt::Display for Missing {
@@ -85,6 +87,7 @@ impl fmt::Display for Missing {
             Self::Task => "task",
             Self::Account => "account",
             Self::Token => "token",
+            Self::Retry => "retry run",
         })
     }
 }
@@ -100,6 +103,10 @@ pub enum Conflict {
     Exists,
     /// There are as many as there may be.
     LimitReached,
+    /// An attempt is under way.
+    UnderWay,
+    /// It has come to its end.
+    Ended,
 }
 
 impl Error {

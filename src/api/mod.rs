@@ -6,8 +6,11 @@ mod auth;
 mod body;
 pub mod connections;
 mod contract;
+mod failure;
 mod head;
 mod health;
+mod history;
+mod operator;
 mod pages;
 mod places;
 mod problem;
@@ -46,6 +49,7 @@ use crate::{
         delivery::Attempt,
         endpoint::TargetUrl,
         ids::{DeliveryId, RequestId},
+        profile::Profiles,
         signature::SigningSecret,
     },
     error::{Error, Result},
@@ -70,6 +74,8 @@ pub struct Deps {
     pub vet: Vet,
     /// The way to send a test delivery.
     pub send_test: SendTest,
+    /// Every vendor that is served.
+    pub profiles: Profiles,
     /// How long a former secret signs too.
     pub secret_overlap: Duration,
     /// What one client may take.
@@ -120,6 +126,9 @@ enum Tag {
     /// Webhooks for the 15 events of AsiliChain. Errors: `{"error": {"code", "message", "request_id"}}`.
     #[oai(rename = "AsiliChain")]
     AsiliChain,
+    /// For whoever runs the server: all accounts, what is under way, what failed, and who changed what. Needs a token with
+    /// the scope `operator`. Errors: `{"error": {"code", "message", "request_id"}}`.
+    Operator,
     /// For whoever watches the server.
     Health,
 }
@@ -133,10 +142,11 @@ published schedule that survives restarts, and suspends what stays dead until so
 **Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
 headers. Deliveries are at least once: handle each `webhook-id` once.";
 
-type Routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+type Routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes, operator::Routes);
 
 fn service() -> OpenApiService<Routes, Payloads> {
-    let routes = (health::Routes::default(), asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let (webhooks, events) = (asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let routes = (health::Routes::default(), asg::Routes, webhooks, events, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .contact(ContactObject::new().name("Whoever runs this server"))
@@ -169,10 +179,11 @@ impl Webhook for Payloads {
 /// # Errors
 /// Only for a fault in the code that makes it.
 pub fn contract() -> Result<String> {
-    let supplements = [health::SUPPLEMENT, asg::SUPPLEMENT, asilichain::SUPPLEMENT];
+    let supplements = [health::SUPPLEMENT, asg::SUPPLEMENT, asilichain::SUPPLEMENT, operator::SUPPLEMENT];
     let document = contract::publish(&service().spec(), &supplements);
     let text = document.and_then(|document| serde_json::to_string_pretty(&document));
-    text.map(|text| text + "\n").map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
+    text.map(|text| text.replace(operator::A_VENDOR, asilichain::NAME) + "\n")
+        .map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
 }
 
 /// The docs page, which embeds the document that poem-openapi wrote: ours takes its place.
@@ -232,8 +243,13 @@ fn refuse(path: &str, request_id: &str, error: &poem::Error) -> Response {
     if let Some(Error::Internal(reason)) = &problem.error {
         tracing::error!(request.id = request_id, reason, "a request failed by our fault");
     }
-    let mut response =
-        if path.starts_with("/v1/") { asg::shape(&problem) } else { asilichain::shape(&problem, request_id) };
+    let mut response = if path.starts_with("/v1/") {
+        asg::shape(&problem)
+    } else if path.starts_with("/operator/") {
+        failure::shape(&problem, request_id)
+    } else {
+        asilichain::shape(&problem, request_id)
+    };
     let headers = response.headers_mut();
     match problem.status {
         StatusCode::UNAUTHORIZED => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),

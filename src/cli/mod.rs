@@ -12,10 +12,13 @@ macro_rules! say {
 
 mod account;
 mod check;
+mod deliveries;
 mod descriptors;
 mod key;
 mod listen;
 mod openapi;
+mod retry;
+mod selection;
 mod serve;
 mod token;
 
@@ -51,6 +54,8 @@ enum Command {
     Account(account::Args),
     Token(token::Args),
     Key(key::Args),
+    Deliveries(deliveries::Args),
+    Retry(retry::Args),
     Listen(listen::Args),
     Check(check::Args),
     Openapi(openapi::Args),
@@ -75,6 +80,8 @@ impl Cli {
             Command::Account(args) => account::run(args, &config()?),
             Command::Token(args) => token::run(args, &config()?),
             Command::Key(args) => key::run(&args, &config()?),
+            Command::Deliveries(args) => deliveries::run(args, &config()?),
+            Command::Retry(args) => retry::run(args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),

@@ -65,6 +65,11 @@ impl TargetUrl {
         self.0.as_str()
     }
 
+    /// The canonical text without its query, which may hold a secret: for what is kept or told elsewhere.
+    pub fn without_query(&self) -> &str {
+        self.as_str().split_once('?').map_or(self.as_str(), |(before, _)| before)
+    }
+
     /// The host: a name or an address.
     pub fn host(&self) -> Host<&str> {
         self.0.host().unwrap_or(Host::Domain(""))

@@ -32,6 +32,16 @@ macro_rules! ids {
                 Self(mint(now))
             }
 
+            /// The least id of this moment: none that was made then is before it.
+            pub fn first_of(moment: Timestamp) -> Self {
+                Self(Ulid::from_parts(u64::try_from(moment.millis()).unwrap_or(0), 0))
+            }
+
+            /// The moment it was made for.
+            pub fn minted_at(self) -> Timestamp {
+                Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
+            }
+
             /// Reads an id as it is printed; `None` if it is not one.
             pub fn parse(text: &str) -> Option<Self> {
                 strip($prefix, text).map(Self)
@@ -63,6 +73,8 @@ ids! {
     DeliveryId = "dlv_";
     /// Names a token; not secret.
     TokenId = "tok_";
+    /// Names a retry run.
+    RetryId = "ret_";
     /// Names one API request, in answers and logs.
     RequestId = "req_";
     /// Names an endpoint. On the wire it carries its profile's prefix instead: [`EndpointId::on_wire`].

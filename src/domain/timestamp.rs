@@ -40,9 +40,15 @@ impl Timestamp {
         format!("{}.{:03}Z", whole.trim_end_matches('Z'), self.0.rem_euclid(1000))
     }
 
+    /// The moment of an RFC 3339 time of at most 64 bytes, with any offset; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let moment = (text.len() <= MAX_TIME).then(|| OffsetDateTime::parse(text, &Rfc3339).ok())??;
+        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Self)
+    }
+
     /// Whether the text is an RFC 3339 time of at most 64 bytes, with any offset. The producer's own text is what is sent.
     pub fn is_rfc3339(text: &str) -> bool {
-        text.len() <= MAX_TIME && OffsetDateTime::parse(text, &Rfc3339).is_ok()
+        Self::parse(text).is_some()
     }
 }
 

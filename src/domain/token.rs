@@ -1,13 +1,13 @@
 //! Bearer tokens, what they reach, and what they may do there.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{
-    domain::{account::AccountKey, excerpt::excerpt, ids::TokenId, timestamp::Timestamp},
+    domain::{account::AccountKey, audit::Actor, excerpt::excerpt, ids::TokenId, timestamp::Timestamp},
     error::{Error, Invalid, Result},
 };
 
@@ -179,12 +179,12 @@ pub struct Caller {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// The part of a profile that a request may see. Every query of a door is made within walls.
+/// What a request may see. Every query of a door is made within walls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walls {
-    /// The profile whose routes were called.
-    pub profile: &'static str,
-    /// The caller's own account; `None` shows the whole profile.
+    /// The one profile that is seen: of the routes that were called, or of the caller; `None` shows all of them.
+    pub profile: Option<Cow<'static, str>>,
+    /// The caller's own account; `None` shows every account.
     pub account: Option<AccountKey>,
 }
 
@@ -202,13 +202,36 @@ impl Caller {
         if home != profile {
             return Err(Error::Forbidden("this token belongs to another vendor's routes".to_owned()));
         }
-        if !self.scopes.allow(scope) {
-            return Err(Error::Forbidden(format!(
-                "this token lacks the scope '{}': make one with it by 'ngoma token create'",
-                scope.name()
-            )));
+        self.needs(scope)?;
+        Ok(Walls { profile: Some(profile.into()), account })
+    }
+
+    /// The walls for what is no vendor's own and asks for `scope`: all that the token reaches.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a token without the scope.
+    pub fn horizon(&self, scope: Scope) -> Result<Walls> {
+        self.needs(scope)?;
+        Ok(match &self.reach {
+            Reach::Account { key, profile, .. } => Walls { profile: Some(profile.clone().into()), account: Some(*key) },
+            Reach::Platform(profile) => Walls { profile: Some(profile.clone().into()), account: None },
+            Reach::Everything => Walls { profile: None, account: None },
+        })
+    }
+
+    fn needs(&self, scope: Scope) -> Result<()> {
+        if self.scopes.allow(scope) {
+            return Ok(());
         }
-        Ok(Walls { profile, account })
+        Err(Error::Forbidden(format!(
+            "this token lacks the scope '{}': make one with it by 'ngoma token create'",
+            scope.name()
+        )))
+    }
+
+    /// The caller, as the audit names them.
+    pub fn actor(&self) -> Actor {
+        Actor::Token(self.token)
     }
 
     /// The id of the account that a request acts for: the token's own, or the one it names.

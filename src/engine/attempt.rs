@@ -7,6 +7,7 @@ use crate::{
     clock::Stopwatch,
     domain::{
         delivery::{self, Failure, Outcome},
+        post::Headers,
         profile::Profile,
         timestamp::Timestamp,
     },
@@ -29,18 +30,17 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
     let body = (profile.envelope)(&target.id.on_wire(profile.endpoint_prefix), &claim.body);
     let event = claim.event.to_string();
     let standard = target.secrets.iter().map(|secret| secret.sign_standard(&event, started_at, &body));
-    let mut headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("webhook-signature", standard.collect::<Vec<_>>().join(" ")),
-        ("webhook-timestamp", started_at.unix_seconds().to_string()),
-        ("webhook-id", event),
-        ("ngoma-delivery", claim.delivery.to_string()),
-        ("ngoma-attempt", claim.attempt.to_string()),
-    ];
-    headers.extend(target.secrets.first().map(|secret| (profile.signature_header, secret.sign_body(&body))));
-    if claim.test {
-        headers.push(("ngoma-test", "true".to_owned()));
-    }
+    let headers = Headers {
+        profile,
+        event: claim.event,
+        delivery: claim.delivery,
+        attempt: claim.attempt,
+        at: started_at,
+        test: claim.test,
+        signature: target.secrets.first().map(|secret| secret.sign_body(&body)),
+        standard: standard.collect::<Vec<_>>().join(" "),
+    };
+    let headers = headers.list();
     let post = Post { url: target.url.as_str(), headers: &headers, body: &body, timeout: profile.timeout };
     let (mut outcome, retry_after) = sender.send(&post);
     if let Outcome::Answered(answer) = &mut outcome

@@ -7,7 +7,9 @@ mod flights;
 pub mod lanes;
 mod look_ups;
 mod pool;
+pub mod retries;
 mod sender;
+mod tallies;
 
 use std::{
     collections::HashMap,
@@ -25,6 +27,7 @@ use self::{
     lanes::{Lanes, Limits},
     pool::Pool,
     sender::Sender,
+    tallies::Tallies,
 };
 pub use self::{
     egress::Guard,
@@ -47,6 +50,7 @@ use crate::{
         attempts::{self, TestRecord},
         endpoints,
         queue::{self, Attempted, Claim, Lost},
+        tallies::{self as counted, Count},
     },
 };
 
@@ -101,11 +105,13 @@ struct Work {
     ended: Vec<Arc<Ended>>,
     lost: Vec<DeliveryKey>,
     wanted: Vec<(EndpointKey, usize)>,
+    counts: Option<Arc<Vec<Count>>>,
+    tallies: Tallies,
 }
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty()
+        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty() && self.counts.is_none()
     }
 }
 
@@ -175,9 +181,10 @@ impl Engine {
             inner.hear_all(&mut news, &mut heard);
             inner.launch();
             inner.gather(&mut work, &mut ended, at, polled);
+            work.counts = work.tallies.due(at, stopping);
             let mut failed = false;
             if polled || stopping || !work.is_empty() {
-                match inner.turn(&mut work).await {
+                match inner.turn(&mut work, at).await {
                     Ok(suspended) => {
                         // What it claimed is among the news.
                         inner.hear_all(&mut news, &mut heard);
@@ -198,7 +205,10 @@ impl Engine {
             inner.pulse.send_replace(Pulse { at, heard, busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
             if written_since_stop && busy == 0 && news.is_empty() {
-                return Ok(());
+                if work.tallies.is_empty() || failed {
+                    return Ok(());
+                }
+                continue;
             }
             polled = false;
             tokio::select! {
@@ -342,9 +352,10 @@ impl Inner {
 
     /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due. Says whether an
     /// endpoint was suspended.
-    async fn turn(&self, work: &mut Work) -> Result<bool> {
+    async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<bool> {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
+        let counts = work.counts.clone();
         let suspended = self.db.write_in_turn(move |tx| {
             let mut suspended = false;
             for one in &ended {
@@ -361,11 +372,16 @@ impl Inner {
                 queue::recover(tx, &Lost::One(*key))?;
             }
             tx.served(queue::claim(tx, &wanted)?);
+            counts.map(|counts| counted::add(tx, &counts)).transpose()?;
             Ok(suspended)
         });
         let suspended = suspended.await?;
         self.flights.lanes().written(work.ended.len() + work.lost.len());
-        work.ended.drain(..).for_each(|ended| log(&ended));
+        work.tallies.written(at);
+        for ended in work.ended.drain(..) {
+            work.tallies.count(&ended, at);
+            log(&ended);
+        }
         work.lost.clear();
         Ok(suspended)
     }

@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     clock::Stopwatch,
-    domain::delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
+    domain::{
+        delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
+        post::USER_AGENT,
+    },
     error::{Error, Result},
 };
 
@@ -105,7 +108,7 @@ impl Sender {
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .proxy(None)
-                .user_agent(concat!("ngoma/", env!("CARGO_PKG_VERSION")))
+                .user_agent(USER_AGENT)
                 .accept("")
                 .accept_encoding("")
                 .input_buffer_size(BUFFER)

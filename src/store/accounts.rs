@@ -1,10 +1,10 @@
 //! Accounts.
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, convert};
+use super::{Tx, View, audit, convert};
 use crate::{
-    domain::account::Account,
+    domain::{account::Account, audit::Action, token::Walls},
     error::{Conflict, Error, Missing, Result},
 };
 
@@ -22,7 +22,7 @@ pub fn create(tx: &Tx<'_>, profile: &str, id: &str, alert_email: Option<&str>) -
     if made == 0 {
         return Err(Error::conflict(Conflict::Exists, format!("there is an account '{id}' already")));
     }
-    Ok(())
+    audit::note(tx, Action::AccountCreated, Some((profile, id)), Some(id), None)
 }
 
 /// The account of this id, in this profile.
@@ -35,6 +35,37 @@ pub fn find(tx: &Tx<'_>, profile: &str, id: &str) -> Result<Account> {
         .query_row((id, profile), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Account))
+}
+
+/// The account of this id, in whatever profile.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls.
+pub fn see(view: &View<'_>, walls: &Walls, id: &str) -> Result<Account> {
+    find_in(view.conn, walls, id)
+}
+
+pub(super) fn find_in(conn: &Connection, walls: &Walls, id: &str) -> Result<Account> {
+    conn.prepare_cached(
+        "SELECT * FROM account WHERE id = ?1 AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)",
+    )?
+    .query_row((id, &walls.profile, walls.account), read)
+    .optional()?
+    .ok_or(Error::NotFound(Missing::Account))
+}
+
+/// One page of accounts, in the order they were made, after the one of this id.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none of this id within the walls.
+pub fn page(view: &View<'_>, walls: &Walls, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
+    let after = after.map_or(Ok(0), |id| find_in(view.conn, walls, id).map(|account| account.key))?;
+    let mut rows = view.conn.prepare_cached(
+        "SELECT * FROM account WHERE key > ?1 AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)
+         ORDER BY key LIMIT ?4",
+    )?;
+    let rows = rows.query_map((after, &walls.profile, walls.account, limit), read)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Every account, in the order they were made.

@@ -6,6 +6,7 @@ use crate::{
     domain::{
         delivery::{Failure, State},
         endpoint::{EndpointState, SuspendedReason},
+        retry::RunState,
         timestamp::Timestamp,
     },
     error::Error,
@@ -64,6 +65,11 @@ pub(super) fn unreadable(text: &str) -> rusqlite::Error {
 /// The state of a delivery.
 pub(super) fn state(text: &str) -> rusqlite::Result<State> {
     one_of(text, &State::ALL, State::name)
+}
+
+/// The state of a retry run.
+pub(super) fn run_state(text: &str) -> rusqlite::Result<RunState> {
+    one_of(text, &RunState::ALL, RunState::name)
 }
 
 /// The class of a failure.

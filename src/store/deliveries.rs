@@ -4,24 +4,25 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, convert, queue};
+use super::{Tx, View, audit, convert, endpoints, queue};
 use crate::{
     domain::{
+        audit::Action,
         delivery::{Attempt, Delivery, DeliveryKey, State},
         endpoint::{Endpoint, EndpointState},
         event::EventKey,
         ids::{DeliveryId, EndpointId, EventId},
+        token::Walls,
     },
     error::{Conflict, Error, Missing, Result},
 };
 
-const COLUMNS: &str = "
+pub(super) const COLUMNS: &str = "
     SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, o.id AS original,
-           a.status AS last_status, a.failure AS last_failure
-    FROM delivery d";
+           a.status AS last_status, a.failure AS last_failure";
 
 /// The last recorded attempt is the one under way less one, or the last.
-const JOINS: &str = "
+pub(super) const JOINS: &str = "
     JOIN event e ON e.key = d.event
     JOIN endpoint p ON p.key = d.endpoint
     LEFT JOIN delivery o ON o.key = d.replay_of
@@ -78,7 +79,7 @@ pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize)
         }
     }
     let mut rows = view.conn.prepare_cached(&format!(
-        "{COLUMNS} INDEXED BY {index} {JOINS}
+        "{COLUMNS} FROM delivery d INDEXED BY {index} {JOINS}
          WHERE d.endpoint = ?1 AND d.key < ?2 AND d.key >= ?3 {state} AND (?4 IS NULL OR e.kind = ?4)
          ORDER BY d.key DESC LIMIT ?5"
     ))?;
@@ -92,7 +93,7 @@ pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize)
 }
 
 /// The index that holds the deliveries of a state, if there is one from which they come in the order they were made.
-fn index_of(state: State) -> Option<&'static str> {
+pub(super) fn index_of(state: State) -> Option<&'static str> {
     match state {
         State::Exhausted => Some("delivery_exhausted"),
         State::Held => Some("delivery_held"),
@@ -101,12 +102,18 @@ fn index_of(state: State) -> Option<&'static str> {
     }
 }
 
+/// The same, if it holds them endpoint by endpoint.
+pub(super) fn index_by_endpoint(state: State) -> Option<&'static str> {
+    index_of(state).filter(|_| state != State::Claimed)
+}
+
 /// Every delivery of an event, in the order they were made.
 ///
 /// # Errors
 /// Faults of the database only.
 pub fn of_event(view: &View<'_>, event: EventKey) -> Result<Vec<Delivery>> {
-    let mut rows = view.conn.prepare_cached(&format!("{COLUMNS} {JOINS} WHERE d.event = ? ORDER BY d.key"))?;
+    let mut rows =
+        view.conn.prepare_cached(&format!("{COLUMNS} FROM delivery d {JOINS} WHERE d.event = ? ORDER BY d.key"))?;
     Ok(rows.query_map([event], read)?.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -119,7 +126,7 @@ pub fn find(view: &View<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Deli
 }
 
 fn find_in(conn: &Connection, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
-    conn.prepare_cached(&format!("{COLUMNS} {JOINS} WHERE d.id = ? AND d.endpoint = ?"))?
+    conn.prepare_cached(&format!("{COLUMNS} FROM delivery d {JOINS} WHERE d.id = ? AND d.endpoint = ?"))?
         .query_row((id.to_bytes(), endpoint.key), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Delivery))
@@ -161,10 +168,58 @@ pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delive
         ));
     }
     let replay = queue::enqueue(tx, event, endpoint.key, endpoint.state, Some(key))?;
+    let (subject, note) = (id.to_string(), format!("as {replay}"));
+    audit::of_account(tx, Action::DeliveryReplayed, &endpoint.account_id, &subject, Some(&note))?;
     find_in(tx.conn, endpoint, replay)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+/// The endpoint of a delivery, within these walls.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such delivery within them.
+pub fn endpoint_of(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<Endpoint> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT endpoint.id FROM delivery JOIN endpoint ON endpoint.key = delivery.endpoint WHERE delivery.id = ?",
+    )?;
+    let endpoint = rows.query_row([id.to_bytes()], |row| row.get(0).map(EndpointId::from_bytes)).optional()?;
+    let endpoint = endpoint.map(|endpoint| endpoints::find(tx, walls, endpoint).ok());
+    endpoint.flatten().ok_or(Error::NotFound(Missing::Delivery))
+}
+
+/// Cancels a delivery that waits, or is held. One that is cancelled already stays so.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls; [`Error::Conflict`] while an attempt is under way, and when it has
+/// come to another end.
+pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
+    let endpoint = endpoint_of(tx, walls, id)?;
+    let delivery = find_in(tx.conn, &endpoint, id)?;
+    match delivery.state {
+        State::Cancelled => Ok(()),
+        State::Pending | State::Held => {
+            queue::cancel(tx, delivery.key)?;
+            audit::of_account(tx, Action::DeliveryCancelled, &endpoint.account_id, &id.to_string(), None)
+        }
+        State::Claimed => Err(Error::conflict(
+            Conflict::UnderWay,
+            "an attempt of this delivery is under way: ask again when it has ended",
+        )),
+        State::Delivered | State::Exhausted => {
+            Err(Error::conflict(Conflict::Ended, "this delivery has come to its end: there is nothing to cancel"))
+        }
+    }
+}
+
+/// The body of an event as it was stored, for its envelope to finish.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such event.
+pub fn body_of(view: &View<'_>, event: EventId) -> Result<String> {
+    let mut rows = view.conn.prepare_cached("SELECT body FROM event WHERE id = ?")?;
+    rows.query_row([event.to_bytes()], |row| row.get(0)).optional()?.ok_or(Error::NotFound(Missing::Event))
+}
+
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     Ok(Delivery {
         key: row.get("key")?,
         id: DeliveryId::from_bytes(row.get("id")?),

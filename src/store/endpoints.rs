@@ -4,10 +4,11 @@ use std::{sync::atomic::AtomicBool, time::Duration};
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Target, Tx, View, convert, keyring::key_of, queue};
+use super::{Target, Tx, View, audit, convert, keyring::key_of, queue};
 use crate::{
     domain::{
         account::Account,
+        audit::Action,
         endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, SuspendedReason, TargetUrl},
         ids::EndpointId,
         signature::SigningSecret,
@@ -54,6 +55,7 @@ pub fn create(
             tx.keys.seal(id, secret)?,
         ))?;
     let key = tx.conn.last_insert_rowid();
+    audit::of_endpoint(tx, Action::WebhookCreated, key, Some(url.without_query()))?;
     Ok(Endpoint {
         key,
         id,
@@ -72,8 +74,14 @@ pub fn create(
 /// # Errors
 /// Faults of the database only.
 pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
-    tx.conn.prepare_cached("UPDATE endpoint SET url = ? WHERE key = ?")?.execute((url.as_str(), key))?;
-    tx.changed(key);
+    let moved = tx
+        .conn
+        .prepare_cached("UPDATE endpoint SET url = ?1 WHERE key = ?2 AND url != ?1")?
+        .execute((url.as_str(), key))?;
+    if moved == 1 {
+        tx.changed(key);
+        audit::of_endpoint(tx, Action::WebhookChanged, key, Some(&format!("url {}", url.without_query())))?;
+    }
     Ok(())
 }
 
@@ -82,7 +90,14 @@ pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
 /// # Errors
 /// Faults of the database only.
 pub fn set_events(tx: &Tx<'_>, key: EndpointKey, events: &EventFilter) -> Result<()> {
-    tx.conn.prepare_cached("UPDATE endpoint SET events = ? WHERE key = ?")?.execute((events.to_string(), key))?;
+    let events = events.to_string();
+    let changed = tx
+        .conn
+        .prepare_cached("UPDATE endpoint SET events = ?1 WHERE key = ?2 AND events != ?1")?
+        .execute((&events, key))?;
+    if changed == 1 {
+        audit::of_endpoint(tx, Action::WebhookChanged, key, Some(&format!("events {events}")))?;
+    }
     Ok(())
 }
 
@@ -99,7 +114,7 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
         .prepare_cached("UPDATE endpoint SET former_secret = secret, former_until = ?2, secret = ?3 WHERE key = ?1")?
         .execute((endpoint.key, (tx.now + overlap).millis(), tx.keys.seal(endpoint.id, secret)?))?;
     tx.changed(endpoint.key);
-    Ok(())
+    audit::of_endpoint(tx, Action::SecretChanged, endpoint.key, None)
 }
 
 /// Adds a new key to the key file; what is sealed from now on is sealed with it.
@@ -107,7 +122,8 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
 /// # Errors
 /// A key file that cannot be written.
 pub fn add_key(tx: &Tx<'_>) -> Result<()> {
-    tx.keys.add()
+    tx.keys.add()?;
+    audit::note(tx, Action::KeyRotated, None, None, None)
 }
 
 /// Encrypts the secrets of the next endpoints after `from` with the current key, so many at a time; gives the last one's
@@ -169,7 +185,11 @@ pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result
         )?
         .execute((key, tx.now.millis(), reason.name()))?;
     tx.changed(key);
-    if suspended == 1 { queue::follow(tx, key) } else { Ok(()) }
+    if suspended == 0 {
+        return Ok(());
+    }
+    audit::of_endpoint(tx, Action::WebhookSuspended, key, Some(reason.name()))?;
+    queue::follow(tx, key)
 }
 
 /// Makes a suspended endpoint active again, and what is held for it due at once.
@@ -184,7 +204,11 @@ pub fn resume(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
              WHERE key = ?1 AND state = 'suspended'",
         )?
         .execute([key])?;
-    if resumed == 1 { queue::follow(tx, key) } else { Ok(()) }
+    if resumed == 0 {
+        return Ok(());
+    }
+    audit::of_endpoint(tx, Action::WebhookResumed, key, None)?;
+    queue::follow(tx, key)
 }
 
 /// Deletes an endpoint and cancels what is pending or held for it. Its row stays, for the record of its deliveries.
@@ -192,12 +216,18 @@ pub fn resume(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
 /// # Errors
 /// Faults of the database only.
 pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
-    tx.conn
+    let deleted = tx
+        .conn
         .prepare_cached(
-            "UPDATE endpoint SET state = 'deleted', suspended_at = NULL, suspended_reason = NULL WHERE key = ?1",
+            "UPDATE endpoint SET state = 'deleted', suspended_at = NULL, suspended_reason = NULL
+             WHERE key = ?1 AND state != 'deleted'",
         )?
         .execute([key])?;
+    if deleted == 0 {
+        return Ok(());
+    }
     tx.changed(key);
+    audit::of_endpoint(tx, Action::WebhookDeleted, key, None)?;
     queue::follow(tx, key)
 }
 
@@ -212,7 +242,11 @@ pub fn set_timed_out(tx: &Tx<'_>, key: EndpointKey, timed_out: bool) -> Result<(
 
 /// The state of an endpoint.
 pub(super) fn state(tx: &Tx<'_>, key: EndpointKey) -> Result<EndpointState> {
-    let mut rows = tx.conn.prepare_cached("SELECT state FROM endpoint WHERE key = ?")?;
+    state_in(tx.conn, key)
+}
+
+pub(super) fn state_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<EndpointState> {
+    let mut rows = conn.prepare_cached("SELECT state FROM endpoint WHERE key = ?")?;
     Ok(rows.query_row([key], |row| convert::endpoint_state(&row.get::<_, String>(0)?))?)
 }
 
@@ -259,11 +293,11 @@ pub fn see(view: &View<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
     find_in(view.conn, walls, id)
 }
 
-fn find_in(conn: &rusqlite::Connection, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
+pub(super) fn find_in(conn: &rusqlite::Connection, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
     conn.prepare_cached(&format!(
-        "{SELECT} WHERE endpoint.id = ?1 AND endpoint.profile = ?2 AND (?3 IS NULL OR account = ?3)"
+        "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account = ?3)"
     ))?
-    .query_row((id.to_bytes(), walls.profile, walls.account), read)
+    .query_row((id.to_bytes(), &walls.profile, walls.account), read)
     .optional()?
     .ok_or(Error::NotFound(Missing::Webhook))
 }
@@ -274,14 +308,14 @@ fn find_in(conn: &rusqlite::Connection, walls: &Walls, id: EndpointId) -> Result
 /// Faults of the database only.
 pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
     let mut rows = match walls.account {
-        Some(_) => view
-            .conn
-            .prepare_cached(&format!("{SELECT} WHERE account = ?2 AND endpoint.profile = ?1 ORDER BY endpoint.key"))?,
-        None => view
-            .conn
-            .prepare_cached(&format!("{SELECT} WHERE endpoint.profile = ?1 AND ?2 IS NULL ORDER BY endpoint.key"))?,
+        Some(_) => view.conn.prepare_cached(&format!(
+            "{SELECT} WHERE account = ?2 AND (?1 IS NULL OR endpoint.profile = ?1) ORDER BY endpoint.key"
+        ))?,
+        None => view.conn.prepare_cached(&format!(
+            "{SELECT} WHERE (?1 IS NULL OR endpoint.profile = ?1) AND ?2 IS NULL ORDER BY endpoint.key"
+        ))?,
     };
-    Ok(rows.query_map((walls.profile, walls.account), read)?.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.query_map((&walls.profile, walls.account), read)?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many deliveries are held for an endpoint.
@@ -292,7 +326,7 @@ pub fn held(view: &View<'_>, key: EndpointKey) -> Result<u64> {
     queue::held(view.conn, key)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
     let url: String = row.get("url")?;
     Ok(Endpoint {
         key: row.get("key")?,

@@ -128,9 +128,9 @@ pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
     view.conn
         .prepare_cached(
             "SELECT event.*, account.id AS account_id FROM event JOIN account ON account.key = event.account
-             WHERE event.id = ?1 AND account.profile = ?2 AND (?3 IS NULL OR account.key = ?3)",
+             WHERE event.id = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)",
         )?
-        .query_row((id.to_bytes(), walls.profile, walls.account), read)
+        .query_row((id.to_bytes(), &walls.profile, walls.account), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Event))
 }
@@ -142,10 +142,10 @@ pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
 pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str, account: Option<&str>) -> Result<Event> {
     let mut rows = view.conn.prepare_cached(
         "SELECT event.*, account.id AS account_id FROM event JOIN account ON account.key = event.account
-         WHERE idempotency_key = ?1 AND account.profile = ?2 AND (?3 IS NULL OR account.key = ?3)
+         WHERE idempotency_key = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
            AND (?4 IS NULL OR account.id = ?4) LIMIT 2",
     )?;
-    let rows = rows.query_map((key, walls.profile, walls.account, account), read)?;
+    let rows = rows.query_map((key, &walls.profile, walls.account, account), read)?;
     let mut found: Vec<Event> = rows.collect::<rusqlite::Result<_>>()?;
     if found.len() > 1 {
         return Err(Error::request("several accounts have one of this name: say which, by ?account=ID"));

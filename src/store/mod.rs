@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod alerts;
 pub mod attempts;
+pub mod audit;
 mod convert;
 pub mod deliveries;
 pub mod endpoints;
@@ -13,10 +14,15 @@ mod files;
 mod handover;
 mod keyring;
 mod open;
+pub mod overview;
 pub mod queue;
+pub mod retries;
+pub mod search;
 mod steps;
+pub mod tallies;
 mod targets;
 pub mod tokens;
+pub mod webhooks;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +41,7 @@ pub use self::{
 };
 use crate::{
     config::Durability,
+    domain::audit::Actor,
     error::{Error, Result},
 };
 
@@ -46,6 +53,8 @@ struct Inner {
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
     room: Arc<Room>,
+    /// Who makes the changes that are nobody else's.
+    actor: Actor,
     /// Taken by the one engine.
     news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     told: watch::Receiver<u64>,
@@ -73,8 +82,20 @@ impl Db {
     /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
     /// disk is full, another process holds the database, or it has failed.
     pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.write_as(self.0.actor, run).await
+    }
+
+    /// The same for what somebody else changes: the audit names them.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_as<T: Send + 'static>(
+        &self,
+        actor: Actor,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(writer::write(run, reply)).map_err(|_| unavailable())?;
+        self.0.queue.try_send(writer::write(actor, run, reply)).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -87,7 +108,7 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.send(writer::write(run, reply)).await.map_err(|_| unavailable())?;
+        self.0.queue.send(writer::write(self.0.actor, run, reply)).await.map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     config::{Durability, Storage},
-    domain::ids::EndpointId,
+    domain::{audit::Actor, ids::EndpointId},
     error::{Error, Result},
 };
 
@@ -48,7 +48,10 @@ const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
 /// Prepared statements kept by a connection; there are fewer in the code.
 const STATEMENTS: usize = 128;
 
-const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001.sql")), //
+    M::up(include_str!("migrations/0004.sql")),
+];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Opens the database, makes it if it is not there, and brings its schema up to date.
@@ -111,6 +114,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         readers,
         glance: Mutex::new(glance),
         room,
+        actor: if serving { Actor::Engine } else { Actor::CommandLine },
         news: Mutex::new(serving.then_some(news_heard)),
         told: told_seen,
         broken: broken_seen,

@@ -351,6 +351,9 @@ pub(super) fn enqueue(
             "INSERT INTO delivery (id, event, endpoint, state, due_at, created_at, replay_of) VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute((id.to_bytes(), event, endpoint, state.name(), due_at, now, replay_of))?;
+    if let Some(original) = replay_of {
+        tx.conn.prepare_cached("UPDATE delivery SET replayed = 1 WHERE key = ?")?.execute([original])?;
+    }
     if state == State::Pending {
         tx.due(endpoint, tx.now);
     }
@@ -383,6 +386,13 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     if left == 0 {
         tx.behind.borrow_mut().insert(endpoint);
     }
+    Ok(())
+}
+
+/// Cancels a delivery that is pending or held; any other stays as it is.
+pub(super) fn cancel(tx: &Tx<'_>, key: DeliveryKey) -> Result<()> {
+    let sql = "UPDATE delivery SET state = 'cancelled', due_at = NULL WHERE key = ? AND state IN ('pending', 'held')";
+    tx.conn.prepare_cached(sql)?.execute([key])?;
     Ok(())
 }
 

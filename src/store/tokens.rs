@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, convert, random};
+use super::{Tx, View, audit, convert, random};
 use crate::{
     domain::{
+        audit::Action,
         ids::TokenId,
         timestamp::Timestamp,
-        token::{BearerToken, Caller, Reach, Scopes},
+        token::{BearerToken, Caller, Reach, Scopes, Walls},
     },
     error::{Error, Missing, Result},
 };
@@ -72,7 +73,19 @@ pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>
             "INSERT INTO token (id, hash, account, profile, scopes, label, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute((id.to_bytes(), token.hash(), account, profile, scopes.to_string(), label, tx.now.millis()))?;
+    note(tx, Action::TokenCreated, id, Some(&scopes.to_string()))?;
     Ok((id, token))
+}
+
+/// Writes an entry of the audit about a token.
+fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT account.profile, account.id FROM token JOIN account ON account.key = token.account WHERE token.id = ?",
+    )?;
+    let whose: Option<(String, String)> =
+        rows.query_row([id.to_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let whose = whose.as_ref().map(|(profile, account)| (profile.as_str(), account.as_str()));
+    audit::note(tx, action, whose, Some(&id.to_string()), what)
 }
 
 /// Whoever holds this token; `None` if it is unknown or revoked.
@@ -131,12 +144,38 @@ pub fn used(tx: &Tx<'_>, id: TokenId) -> Result<()> {
 /// # Errors
 /// Faults of the database only.
 pub fn list(view: &View<'_>) -> Result<Vec<TokenRecord>> {
+    page(view, &Walls { profile: None, account: None }, None, None, usize::MAX)
+}
+
+/// One page of the tokens that are not revoked, in the order they were made: of the account of this id, if one is named, and
+/// after this one.
+///
+/// # Errors
+/// [`Error::NotFound`] if `after` is no token.
+pub fn page(
+    view: &View<'_>,
+    walls: &Walls,
+    account: Option<&str>,
+    after: Option<TokenId>,
+    limit: usize,
+) -> Result<Vec<TokenRecord>> {
+    let after = match after {
+        None => 0,
+        Some(id) => {
+            let mut rows = view.conn.prepare_cached("SELECT key FROM token WHERE id = ?")?;
+            let key: Option<i64> = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
+            key.ok_or(Error::NotFound(Missing::Token))?
+        }
+    };
     let mut rows = view.conn.prepare_cached(
         "SELECT token.id AS token_id, account.id AS account_id, token.profile, scopes, label, token.created_at, last_used_at
          FROM token LEFT JOIN account ON account.key = token.account
-         WHERE revoked_at IS NULL ORDER BY token.key",
+         WHERE revoked_at IS NULL AND token.key > ?1 AND (?2 IS NULL OR token.profile = ?2)
+           AND (?3 IS NULL OR token.account = ?3) AND (?4 IS NULL OR account.id = ?4)
+         ORDER BY token.key LIMIT ?5",
     )?;
-    let rows = rows.query_map([], |row| {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = rows.query_map((after, &walls.profile, walls.account, account, limit), |row| {
         Ok(TokenRecord {
             id: TokenId::from_bytes(row.get("token_id")?),
             account: row.get("account_id")?,
@@ -159,7 +198,10 @@ pub fn revoke(tx: &Tx<'_>, id: TokenId) -> Result<()> {
         .conn
         .prepare_cached("UPDATE token SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL")?
         .execute((tx.now.millis(), id.to_bytes()))?;
-    if revoked == 0 { Err(Error::NotFound(Missing::Token)) } else { Ok(()) }
+    if revoked == 0 {
+        return Err(Error::NotFound(Missing::Token));
+    }
+    note(tx, Action::TokenRevoked, id, None)
 }
 
 /// Revokes every token of this label.
@@ -167,10 +209,9 @@ pub fn revoke(tx: &Tx<'_>, id: TokenId) -> Result<()> {
 /// # Errors
 /// Faults of the database only.
 pub fn revoke_labelled(tx: &Tx<'_>, label: &str) -> Result<()> {
-    tx.conn
-        .prepare_cached("UPDATE token SET revoked_at = ? WHERE label = ? AND revoked_at IS NULL")?
-        .execute((tx.now.millis(), label))?;
-    Ok(())
+    let mut rows = tx.conn.prepare_cached("SELECT id FROM token WHERE label = ? AND revoked_at IS NULL")?;
+    let ids = rows.query_map([label], |row| row.get(0).map(TokenId::from_bytes))?;
+    ids.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().try_for_each(|id| revoke(tx, id))
 }
 
 fn scopes(row: &Row<'_>) -> rusqlite::Result<Scopes> {

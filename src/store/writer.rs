@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    domain::{endpoint::EndpointKey, timestamp::Timestamp},
+    domain::{audit::Actor, endpoint::EndpointKey, timestamp::Timestamp},
     error::{Error, Result},
 };
 
@@ -46,11 +46,18 @@ pub struct Tx<'a> {
     pub(super) targets: &'a RefCell<Targets>,
     pub(super) room: &'a Room,
     pub(super) news: RefCell<News>,
+    /// Who makes the change at hand.
+    actor: Cell<Actor>,
     /// Endpoints that have changed, and not all of whose deliveries have followed.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
 }
 
 impl Tx<'_> {
+    /// Who makes the change at hand.
+    pub(super) fn actor(&self) -> Actor {
+        self.actor.get()
+    }
+
     /// Hands what was claimed to those who deliver, with the news of this commit.
     pub fn served(&self, claimed: Vec<Claimed>) {
         claimed.into_iter().for_each(|claimed| self.tell(Change::Served(claimed)));
@@ -77,12 +84,14 @@ type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
 /// A write on its way to the writer: runs in the transaction, says whether to keep what it did, and how to answer.
 pub(super) type Write = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
 
-/// Wraps a closure so that its result reaches `reply` after the commit.
+/// Wraps a closure of this actor so that its result reaches `reply` after the commit.
 pub(super) fn write<T: Send + 'static>(
+    actor: Actor,
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     reply: oneshot::Sender<Result<T>>,
 ) -> Write {
     Box::new(move |tx| {
+        tx.actor.set(actor);
         let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
         let keep = result.is_ok();
@@ -137,7 +146,10 @@ impl Writer {
                     Err(_) => break,
                 }
             }
-            group.extend(behind.map(|endpoint| write(move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
+            group.extend(
+                behind
+                    .map(|endpoint| write(Actor::Engine, move |tx| queue::follow(tx, endpoint), oneshot::channel().0)),
+            );
             if let Err(fatal) = self.commit(group, behind) {
                 tracing::error!(error = %fatal, "the database cannot be written: stopping, so that a restart can recover");
                 self.broken.send_replace(Some(fatal));
@@ -163,6 +175,7 @@ impl Writer {
             targets: &self.targets,
             room: &self.room,
             news: RefCell::new(News::new(now)),
+            actor: Cell::new(Actor::Engine),
             behind: RefCell::default(),
         };
         let changes = self.conn.total_changes();

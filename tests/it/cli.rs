@@ -117,7 +117,7 @@ fn using_a_token_is_noted() {
 #[test]
 fn every_help_teaches_by_an_example() {
     let folder = tempfile::tempdir().expect("a folder");
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 13] = [
         &[],
         &["serve"],
         &["account"],
@@ -126,6 +126,8 @@ fn every_help_teaches_by_an_example() {
         &["token"],
         &["token", "create"],
         &["token", "revoke"],
+        &["deliveries"],
+        &["retry"],
         &["listen"],
         &["check"],
         &["openapi"],

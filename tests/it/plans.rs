@@ -58,7 +58,9 @@ fn a_page_of_a_history_is_read_in_order_and_by_index() {
         ("AND d.state = 'held'", "delivery_held"),
         ("AND d.state = 'claimed'", "delivery_claimed"),
     ] {
-        for beginning in ["{COLUMNS} INDEXED BY {index}", "SELECT key, id FROM delivery d INDEXED BY {index}"] {
+        for beginning in
+            ["{COLUMNS} FROM delivery d INDEXED BY {index}", "SELECT key, id FROM delivery d INDEXED BY {index}"]
+        {
             let passed = if index == "delivery_of_endpoint" { "" } else { state };
             let filled = part(beginning).replace("{COLUMNS}", &columns).replace("{JOINS}", &joins);
             let filled = filled.replace("{index}", index).replace("{state}", state).replace("{passed}", passed);

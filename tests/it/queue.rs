@@ -224,7 +224,7 @@ impl Machine {
         }
         let index = which % self.ids.len();
         let place = self.model.parcels[index].place;
-        let walls = Walls { profile: DIALECTS[self.model.places[place].dialect], account: None };
+        let walls = Walls { profile: Some(DIALECTS[self.model.places[place].dialect].into()), account: None };
         let (id, endpoint) = (self.ids[index], self.endpoints[place]);
         let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &walls, endpoint)?, id));
         if self.model.places[place].standing == Standing::Suspended {
@@ -283,7 +283,7 @@ impl Machine {
         let shown = self.runtime.block_on(db.read(move |view| {
             let mut shown = Vec::new();
             for (id, place) in endpoints.iter().zip(profiles) {
-                let walls = Walls { profile: DIALECTS[place.dialect], account: None };
+                let walls = Walls { profile: Some(DIALECTS[place.dialect].into()), account: None };
                 let endpoint = endpoints::see(view, &walls, *id)?;
                 let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
                 assert_eq!(page.next, None);

@@ -24,7 +24,11 @@ const VALID: &str = "
     INSERT INTO delivery (key, id, event, endpoint, state, created_at)
       VALUES (5, randomblob(16), 1, 1, 'held', 0), (6, randomblob(16), 1, 1, 'cancelled', 0);
     INSERT INTO attempt (delivery, number, started_at) VALUES (3, 1, 0);
-    INSERT INTO alert (key, endpoint, kind, created_at, failing_since, failure, held) VALUES (1, 1, 'suspended', 0, 0, 'dns', 0);";
+    INSERT INTO alert (key, endpoint, kind, created_at, failing_since, failure, held) VALUES (1, 1, 'suspended', 0, 0, 'dns', 0);
+    INSERT INTO tally (span, start, endpoint, delivered, failed, durations) VALUES (60, 0, 1, 1, 0, zeroblob(64));
+    INSERT INTO retry (key, id, created_at, actor, state, upto, matched) VALUES (1, randomblob(16), 0, 'engine', 'running', 7, 1);
+    INSERT INTO retry (key, id, created_at, actor, state, ended_at, upto, endpoint, delivery, matched)
+      VALUES (2, randomblob(16), 0, 'engine', 'done', 1, 7, zeroblob(16), zeroblob(16), 1);";
 
 /// The CHECKs, by their text in the schema, and writes that would break each.
 const CHECKS: &[(&str, &[&str])] = &[
@@ -35,6 +39,7 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE endpoint SET id = zeroblob(17) WHERE key = 1",
             "UPDATE event SET id = zeroblob(0) WHERE key = 1",
             "UPDATE delivery SET id = zeroblob(15) WHERE key = 1",
+            "UPDATE retry SET id = zeroblob(15) WHERE key = 1",
         ],
     ),
     ("length(hash) = 32", &["UPDATE token SET hash = zeroblob(31) WHERE key = 1"]),
@@ -109,8 +114,26 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE delivery SET attempts = 0, tries = 0 WHERE key = 4",
         ],
     ),
+    ("replayed IN (0, 1)", &["UPDATE delivery SET replayed = 2 WHERE key = 4"]),
     ("number > 0", &["UPDATE attempt SET number = 0"]),
     ("truncated IN (0, 1)", &["UPDATE attempt SET truncated = 2"]),
+    ("span IN (60, 3600)", &["UPDATE tally SET span = 61"]),
+    ("length(durations) = 64", &["UPDATE tally SET durations = zeroblob(60)"]),
+    (
+        "(last_failure IS NULL) = (last_failure_at IS NULL)",
+        &[
+            "UPDATE endpoint SET last_failure = 'dns' WHERE key = 1",
+            "UPDATE endpoint SET last_failure_at = 7 WHERE key = 1",
+        ],
+    ),
+    ("state IN ('running', 'done', 'cancelled')", &["UPDATE retry SET state = 'asleep', ended_at = 1 WHERE key = 1"]),
+    ("length(endpoint) = 16", &["UPDATE retry SET endpoint = zeroblob(15) WHERE key = 2"]),
+    ("wanted IN ('exhausted', 'cancelled')", &["UPDATE retry SET wanted = 'held' WHERE key = 2"]),
+    ("length(delivery) = 16", &["UPDATE retry SET delivery = zeroblob(15) WHERE key = 2"]),
+    (
+        "(state = 'running') = (ended_at IS NULL)",
+        &["UPDATE retry SET ended_at = 1 WHERE key = 1", "UPDATE retry SET ended_at = NULL WHERE key = 2"],
+    ),
     ("kind IN ('suspended')", &["UPDATE alert SET kind = 'bored'"]),
 ];
 

@@ -23,6 +23,8 @@ enum Needs {
     Token,
     Webhooks,
     Events,
+    /// The operator's: nobody else, of whatever account, gets more than a 403.
+    Operator,
 }
 
 /// What a token of a foreign account of the same vendor gets.
@@ -58,6 +60,24 @@ const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("publishEvent",       Needs::Events,   202, Foreign::Forbidden),
     ("getEvent",           Needs::Events,   200, Foreign::Hidden),
     ("listEventTypes",     Needs::Token,    200, Foreign::Own),
+    ("getOverview",        Needs::Operator, 200, Foreign::Forbidden),
+    ("listAccounts",       Needs::Operator, 200, Foreign::Forbidden),
+    ("createAccount",      Needs::Operator, 201, Foreign::Forbidden),
+    ("getAccount",         Needs::Operator, 200, Foreign::Forbidden),
+    ("listTokens",         Needs::Operator, 200, Foreign::Forbidden),
+    ("createToken",        Needs::Operator, 201, Foreign::Forbidden),
+    ("revokeToken",        Needs::Operator, 204, Foreign::Forbidden),
+    ("listAllWebhooks",    Needs::Operator, 200, Foreign::Forbidden),
+    ("getAnyWebhook",      Needs::Operator, 200, Foreign::Forbidden),
+    ("listAllDeliveries",  Needs::Operator, 200, Foreign::Forbidden),
+    ("getAnyDelivery",     Needs::Operator, 200, Foreign::Forbidden),
+    ("retryDelivery",      Needs::Operator, 202, Foreign::Forbidden),
+    ("cancelDelivery",     Needs::Operator, 200, Foreign::Forbidden),
+    ("startRetry",         Needs::Operator, 202, Foreign::Forbidden),
+    ("listRetries",        Needs::Operator, 200, Foreign::Forbidden),
+    ("getRetry",           Needs::Operator, 200, Foreign::Forbidden),
+    ("cancelRetry",        Needs::Operator, 200, Foreign::Forbidden),
+    ("listAudit",          Needs::Operator, 200, Foreign::Forbidden),
 ];
 
 /// An operation of the contract.
@@ -94,7 +114,10 @@ impl Operation {
     /// Asks for it as the owner of these things would.
     fn ask(&self, client: &Client, things: &Things) -> Answer {
         let webhook = if self.is_asg() { &things.asg_webhook } else { &things.webhook };
-        let path = self.path.replace("{webhook_id}", webhook).replace("{delivery_id}", &things.delivery);
+        let delivery = if self.id == "cancelDelivery" { &things.held } else { &things.delivery };
+        let path = self.path.replace("{webhook_id}", webhook).replace("{delivery_id}", delivery);
+        let path = path.replace("{account_id}", COOP).replace("{token_id}", &things.token);
+        let path = path.replace("{retry_id}", &things.retry);
         let path = path.replace("{event_id}", &things.event).replace("{task_id}", &things.task);
         assert!(!path.contains('{'), "{path}: a parameter that Things lacks");
         let url = &things.url;
@@ -103,6 +126,8 @@ impl Operation {
             "publishEvent" => json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} }),
             "updateWebhook" => json!({ "status": "SUSPENDED" }),
             "asgRegisterWebhook" => json!({ "callback_url": url, "account": CUSTOMER }),
+            "createAccount" => json!({ "account_id": format!("NEW-{}", things.webhook), "profile": "asg" }),
+            "createToken" => json!({ "account_id": COOP, "scopes": ["events"] }),
             "asgPublishEvent" => task(&format!("{}-more", things.task)),
             _ => json!({}),
         };
@@ -125,6 +150,10 @@ struct Things {
     webhook: String,
     event: String,
     delivery: String,
+    paused: String,
+    held: String,
+    token: String,
+    retry: String,
     asg_webhook: String,
     task: String,
 }
@@ -139,6 +168,12 @@ impl Things {
         let url = format!("{}/{place}", receiver.url());
         let (coop, customer) = (owner(world, COOP), owner(world, CUSTOMER));
         let webhook = coop.webhook(&url, &["*"], "s3cret");
+        let paused = coop.webhook(&url, &["loan.repaid"], "s3cret");
+        coop.patch(&format!("/webhooks/{paused}"), json!({ "status": "SUSPENDED" })).expect(200);
+        coop.publish("loan.repaid", json!({}));
+        let operator = operator(world);
+        let token = operator.post("/operator/tokens", json!({ "account_id": COOP, "scopes": ["events"] })).expect(201);
+        let retry = operator.post("/operator/retries", json!({ "account_id": COOP })).expect(202);
         let accepted = coop.publish("dds.filed", json!({ "place": place }));
         let made = customer.post("/v1/webhooks", json!({ "callback_url": url, "secret": "s3cret" })).expect(201);
         let task_id = format!("task-{place}");
@@ -147,6 +182,10 @@ impl Things {
         let delivery = coop.deliveries(&webhook)[0]["delivery_id"].clone();
         Self {
             url,
+            paused: paused.clone(),
+            held: text(&coop.deliveries(&paused)[0]["delivery_id"]),
+            token: text(&token["token_id"]),
+            retry: text(&retry["retry_id"]),
             webhook,
             event: text(&accepted["event_id"]),
             delivery: text(&delivery),
@@ -161,6 +200,9 @@ impl Things {
             webhook: format!("wh_{NO_WEBHOOK}"),
             event: format!("evt_{NO_WEBHOOK}"),
             delivery: format!("dlv_{NO_WEBHOOK}"),
+            held: format!("dlv_{NO_WEBHOOK}"),
+            token: format!("tok_{NO_WEBHOOK}"),
+            retry: format!("ret_{NO_WEBHOOK}"),
             asg_webhook: format!("whk_{NO_WEBHOOK}"),
             task: "task-nowhere".to_owned(),
             ..self.clone()
@@ -182,6 +224,10 @@ impl Things {
 
 fn owner(world: &World, account: &str) -> Client {
     with(world, account, "webhooks,events")
+}
+
+fn operator(world: &World) -> Client {
+    world.client(&world.token_for(Holder::Operator, "operator"))
 }
 
 fn with(world: &World, account: &str, scopes: &str) -> Client {
@@ -228,6 +274,7 @@ fn refused(world: &World, operation: &Operation) -> Vec<(&'static str, Client, u
     match needs {
         Needs::Webhooks => all.push(("a token without the scope", with(world, own, "events"), 403)),
         Needs::Events => all.push(("a token without the scope", with(world, own, "webhooks"), 403)),
+        Needs::Operator => all.push(("a token without the scope", owner(world, own), 403)),
         Needs::Token | Needs::Nothing => {}
     }
     match foreign {
@@ -274,6 +321,7 @@ fn every_operation_answers_everybody_as_it_must_and_only_its_owner_well() {
         let account = if operation.is_asg() { CUSTOMER } else { COOP };
         let client = match needs {
             Needs::Nothing => world.stranger(),
+            Needs::Operator => operator(&world),
             Needs::Webhooks => with(&world, account, "webhooks"),
             Needs::Events | Needs::Token => with(&world, account, "events"),
         };
@@ -297,11 +345,10 @@ fn the_platform_and_the_operator_reach_what_is_theirs() {
     let other = owner(&world, OTHER_COOP)
         .post("/webhooks", json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": OTHER_COOP }));
     let other = text(&other.expect(201)["webhook_id"]);
-    let operator = world.client(&world.token_for(Holder::Operator, "operator"));
-    for (client, sees_asg) in [(platform(&world, "asilichain"), 403), (operator, 200)] {
+    for (client, sees_asg) in [(platform(&world, "asilichain"), 403), (operator(&world), 200)] {
         let listed = client.get("/webhooks").expect(200);
         let ids: Vec<String> = listed.as_array().expect("a list").iter().map(|one| text(&one["webhook_id"])).collect();
-        assert_eq!(ids, [things.webhook.clone(), other.clone()]);
+        assert_eq!(ids, [things.webhook.clone(), things.paused.clone(), other.clone()]);
         assert_eq!(client.get(&format!("/webhooks/{other}")).status, 200);
         assert_eq!(client.get("/v1/webhooks").status, sees_asg);
         // An id of one vendor under the other's prefix, or route, names nothing.

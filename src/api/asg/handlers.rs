@@ -74,7 +74,7 @@ impl Routes {
             let account = accounts::find(tx, NAME, &account)?;
             endpoints::create(tx, &account, url, events, &secret.secret, most)
         };
-        let endpoint = deps.db.write(register).await?;
+        let endpoint = deps.db.write_as(auth.0.actor(), register).await?;
         Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
     }
 
@@ -110,7 +110,7 @@ impl Routes {
             endpoints::delete(tx, endpoints::find(tx, &walls, id)?.key)?;
             endpoints::find(tx, &walls, id)
         };
-        Ok(Body(WebhookView::from(&deps.db.write(delete).await?)))
+        Ok(Body(WebhookView::from(&deps.db.write_as(auth.0.actor(), delete).await?)))
     }
 
     /// Publish a settled task

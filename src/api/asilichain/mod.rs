@@ -9,17 +9,20 @@ mod idempotency;
 mod webhooks;
 mod wire;
 
-use poem::{IntoResponse, Response};
+use poem::Response;
 
-use self::wire::{Failure, FailureDetail};
 pub(super) use self::{
     events::Routes as EventRoutes, examples::SUPPLEMENT, webhooks::Routes as WebhookRoutes, wire::Payloads,
 };
-use super::{problem::Problem, refused::Shape};
+use super::{
+    failure::{self, Failure},
+    problem::Problem,
+    refused::Shape,
+};
 use crate::{
     config,
     domain::profile::{Profile, RetryPolicy, WhenExhausted},
-    error::{Conflict, Error, Invalid, Missing},
+    error::{Error, Missing},
 };
 
 /// The name of this profile.
@@ -87,45 +90,10 @@ impl Shape for Errors {
 
 /// An error as this vendor's clients read it.
 pub(super) fn shape(problem: &Problem, request_id: &str) -> Response {
-    let error = FailureDetail {
-        code: code(problem).to_owned(),
-        message: match &problem.error {
-            Some(Error::NotFound(Missing::Account)) => "cooperative not found".to_owned(),
-            _ => problem.message.clone(),
-        },
-        request_id: request_id.to_owned(),
-    };
-    let mut response = super::body::Body(Failure { error }).into_response();
-    response.set_status(problem.status);
-    response
-}
-
-fn code(problem: &Problem) -> &'static str {
     match &problem.error {
-        Some(Error::NotFound(Missing::Webhook)) => "WEBHOOK_NOT_FOUND",
-        Some(Error::NotFound(Missing::Delivery)) => "DELIVERY_NOT_FOUND",
-        Some(Error::NotFound(Missing::Event)) => "EVENT_NOT_FOUND",
-        Some(Error::NotFound(Missing::Account)) => "COOPERATIVE_NOT_FOUND",
-        Some(Error::Conflict { reason: Conflict::Suspended, .. }) => "WEBHOOK_SUSPENDED",
-        Some(Error::Conflict { reason: Conflict::LimitReached, .. }) => "LIMIT_REACHED",
-        Some(Error::Invalid { reason, .. }) => match reason {
-            Invalid::Request => "INVALID_REQUEST",
-            Invalid::Payload => "INVALID_PAYLOAD",
-            Invalid::UnknownEvent => "UNKNOWN_EVENT",
-            Invalid::Target => "URL_NOT_ALLOWED",
-            Invalid::KeyReused => "IDEMPOTENCY_KEY_REUSED",
-        },
-        _ => match problem.status.as_u16() {
-            401 => "UNAUTHORIZED",
-            403 => "FORBIDDEN",
-            404 => "NOT_FOUND",
-            405 => "METHOD_NOT_ALLOWED",
-            413 => "PAYLOAD_TOO_LARGE",
-            415 => "UNSUPPORTED_MEDIA_TYPE",
-            429 => "RATE_LIMITED",
-            503 => "UNAVAILABLE",
-            400..=499 => "INVALID_REQUEST",
-            _ => "INTERNAL",
-        },
+        Some(Error::NotFound(Missing::Account)) => {
+            failure::answer(problem.status, "COOPERATIVE_NOT_FOUND", "cooperative not found".to_owned(), request_id)
+        }
+        _ => failure::shape(problem, request_id),
     }
 }

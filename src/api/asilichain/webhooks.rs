@@ -9,8 +9,8 @@ use poem_openapi::{
 use super::{
     Errors, NAME, WEBHOOK, catalogue, envelope,
     wire::{
-        Attempt, Delivery, DeliveryDetails, DeliveryPage, DeliveryStatus, NewWebhook, TestRequest, TestResult,
-        WebhookChange, WebhookDetails, WebhookStatus, WebhookView,
+        Delivery, DeliveryDetails, DeliveryPage, NewWebhook, TestRequest, TestResult, WebhookChange, WebhookDetails,
+        WebhookStatus, WebhookView,
     },
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
         Deps, Tag,
         auth::Authenticated,
         body::Body,
+        history::{Attempt, DeliveryStatus},
         refused::{OnState, Refused, WithBody, WithoutBody},
     },
     config,
@@ -29,7 +30,7 @@ use crate::{
     },
     error::{Error, Invalid, Missing, Result},
     store::{
-        Tx, View, accounts,
+        Tx, View, accounts, audit,
         deliveries::{self, Filter},
         endpoints,
     },
@@ -88,7 +89,7 @@ impl Routes {
             let account = accounts::find(tx, NAME, &account)?;
             endpoints::create(tx, &account, url, events, &secret.secret, most)
         };
-        let endpoint = deps.db.write(register).await?;
+        let endpoint = deps.db.write_as(auth.0.actor(), register).await?;
         Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
     }
 
@@ -162,7 +163,7 @@ impl Routes {
             }
             find(tx, &walls, id)
         };
-        Ok(Body(WebhookView::from(&deps.db.write(update).await?)))
+        Ok(Body(WebhookView::from(&deps.db.write_as(auth.0.actor(), update).await?)))
     }
 
     /// Delete a webhook
@@ -177,7 +178,7 @@ impl Routes {
         webhook_id: Path<String>,
     ) -> Result<Deleted, Refused<Errors, WithoutBody>> {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
-        deps.db.write(move |tx| endpoints::delete(tx, find(tx, &walls, id)?.key)).await?;
+        deps.db.write_as(auth.0.actor(), move |tx| endpoints::delete(tx, find(tx, &walls, id)?.key)).await?;
         Ok(Deleted::Gone)
     }
 
@@ -197,7 +198,7 @@ impl Routes {
         let (walls, id) = scoped(&auth, &webhook_id.0)?;
         let original = DeliveryId::parse(&delivery_id.0).ok_or(Error::NotFound(Missing::Delivery))?;
         let replay = move |tx: &Tx<'_>| deliveries::replay(tx, &find(tx, &walls, id)?, original);
-        Ok(Replayed::Accepted(Body(Delivery::from(&deps.db.write(replay).await?))))
+        Ok(Replayed::Accepted(Body(Delivery::from(&deps.db.write_as(auth.0.actor(), replay).await?))))
     }
 
     /// Test a webhook
@@ -220,10 +221,11 @@ impl Routes {
         let prepare = move |tx: &Tx<'_>| {
             let endpoint = find(tx, &walls, id)?;
             let entry = sample_for(&endpoint, named)?;
+            audit::tested(tx, endpoint.key)?;
             let body = envelope::stored(entry.name, &api_version, &tx.now.to_string(), entry.sample);
             Ok((endpoint.account_id, endpoints::target(tx, endpoint.key)?, entry.name.to_owned(), body))
         };
-        let (account, target, kind, body) = deps.db.write(prepare).await?;
+        let (account, target, kind, body) = deps.db.write_as(auth.0.actor(), prepare).await?;
         let (delivery, attempt) = (deps.send_test)(account, target, kind, body).await?;
         let attempt = Attempt::from(&attempt);
         Ok(Body(TestResult {

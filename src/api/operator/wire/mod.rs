@@ -1,0 +1,15 @@
+//! What goes over the wire, by subject.
+
+mod delivery;
+mod report;
+mod retry;
+mod tenancy;
+
+pub(super) use self::{
+    delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, Request},
+    report::{Overview, WebhookHistory, WebhookReport, WebhookReportPage, WebhookState},
+    retry::{NewRetry, Retry, RetryCount, RetryPage},
+    tenancy::{
+        Account, AccountPage, AuditEntry, AuditPage, MadeToken, NewAccount, NewToken, Token, TokenPage, TokenScope,
+    },
+};

@@ -1,0 +1,236 @@
+//! The overview, and webhooks with how they fare.
+
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{
+        operator::on_wire,
+        reasons::{ErrorClass, SuspendedReason},
+    },
+    domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp},
+    store::{overview, webhooks::Report},
+};
+
+/// Attempts in a span of time.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct Slot {
+    /// Its start, RFC 3339, UTC.
+    start: String,
+    /// Attempts that ended well: each is a delivery that arrived.
+    delivered: u64,
+    /// Attempts that failed; one delivery may have several.
+    failed: u64,
+}
+
+fn slots(series: &[(Timestamp, Tally)]) -> Vec<Slot> {
+    let slot = |(start, tally): &(Timestamp, Tally)| Slot {
+        start: start.to_string(),
+        delivered: tally.delivered,
+        failed: tally.failed,
+    };
+    series.iter().map(slot).collect()
+}
+
+/// Deliveries, by what they wait for.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct DeliveryCounts {
+    /// Wait for their next attempt.
+    pending: u64,
+    /// Are under way, or about to be.
+    in_flight: u64,
+    /// Are held until their webhook is resumed.
+    held: u64,
+    /// Were given up after their last attempt.
+    failed: u64,
+}
+
+/// Webhooks, by status.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct WebhookCounts {
+    /// Are delivered to.
+    active: u64,
+    /// Of these: whose last attempt failed.
+    failing: u64,
+    /// Are suspended: their deliveries are held.
+    suspended: u64,
+}
+
+/// How everything stands.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct Overview {
+    /// When this was seen, RFC 3339, UTC.
+    at: String,
+    /// Deliveries that are not delivered or cancelled; the slots tell what was delivered.
+    deliveries: DeliveryCounts,
+    /// Since when the delivery that is due longest waits; null if nothing is due.
+    due_since: Option<String>,
+    /// How long that is, in milliseconds; null if nothing is due.
+    oldest_due_ms: Option<u64>,
+    /// Webhooks.
+    webhooks: WebhookCounts,
+    /// Those whose last attempt failed, 20 of them at most.
+    failing_webhooks: Vec<WebhookReport>,
+    /// The last 60 minutes, oldest first; the last is under way.
+    last_hour: Vec<Slot>,
+    /// The last 24 hours, oldest first; the last is under way.
+    last_day: Vec<Slot>,
+}
+
+impl Overview {
+    pub(in crate::api::operator) fn new(
+        seen: &overview::Overview,
+        failing: &[Report],
+        profiles: &Profiles,
+        now: Timestamp,
+    ) -> Self {
+        let waited = |due: Timestamp| u64::try_from(now.since(due).as_millis()).unwrap_or(u64::MAX);
+        Self {
+            at: now.precise(),
+            deliveries: DeliveryCounts {
+                pending: seen.pending,
+                in_flight: seen.in_flight,
+                held: seen.held,
+                failed: seen.failed,
+            },
+            due_since: seen.due_since.map(|due| due.precise()),
+            oldest_due_ms: seen.due_since.map(waited),
+            webhooks: WebhookCounts { active: seen.active, failing: seen.failing, suspended: seen.suspended },
+            failing_webhooks: failing.iter().map(|report| WebhookReport::new(report, profiles)).collect(),
+            last_hour: slots(&seen.minutes),
+            last_day: slots(&seen.hours),
+        }
+    }
+}
+
+/// The status of any webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in crate::api::operator) enum WebhookState {
+    /// Deliveries go out.
+    Active,
+    /// Deliveries are held until it is resumed.
+    Suspended,
+    /// Gone for its account.
+    Deleted,
+}
+
+impl From<WebhookState> for EndpointState {
+    fn from(state: WebhookState) -> Self {
+        match state {
+            WebhookState::Active => Self::Active,
+            WebhookState::Suspended => Self::Suspended,
+            WebhookState::Deleted => Self::Deleted,
+        }
+    }
+}
+
+impl From<EndpointState> for WebhookState {
+    fn from(state: EndpointState) -> Self {
+        match state {
+            EndpointState::Active => Self::Active,
+            EndpointState::Suspended => Self::Suspended,
+            EndpointState::Deleted => Self::Deleted,
+        }
+    }
+}
+
+/// A webhook and how it fares. What is told of attempts is ten seconds old at most.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct WebhookReport {
+    /// Its id, with its vendor's prefix.
+    webhook_id: String,
+    /// The account it belongs to.
+    account_id: String,
+    /// The vendor it belongs to.
+    profile: String,
+    /// Where it is delivered to.
+    url: String,
+    /// Which events it gets.
+    events: Vec<String>,
+    /// Whether it is delivered to.
+    status: WebhookState,
+    /// Whether it is active and its last attempt failed.
+    failing: bool,
+    /// When it was registered, RFC 3339, UTC.
+    created_at: String,
+    /// Since when it is suspended; null if it is not.
+    suspended_at: Option<String>,
+    /// Why: `exhausted`, `gone` or `paused`; null if it is not.
+    suspended_reason: Option<SuspendedReason>,
+    /// Attempts of the last 24 hours that ended well.
+    delivered_24h: u64,
+    /// Attempts of the last 24 hours that failed.
+    failed_24h: u64,
+    /// Of a hundred attempts of the last 24 hours, how many ended well; null without any.
+    success_percent_24h: Option<f64>,
+    /// 95 of a hundred attempts of the last 24 hours took at most so many milliseconds, roughly; null without any.
+    p95_ms_24h: Option<u64>,
+    /// Deliveries that wait for their next attempt.
+    waiting: u64,
+    /// Deliveries that are held until it is resumed.
+    held: u64,
+    /// When an attempt last ended well; null for never.
+    last_success_at: Option<String>,
+    /// When an attempt last failed; null for never.
+    last_error_at: Option<String>,
+    /// Why it did.
+    last_error: Option<ErrorClass>,
+    /// The HTTP status of its answer; null if there was none.
+    last_error_status: Option<u16>,
+}
+
+impl WebhookReport {
+    pub(in crate::api::operator) fn new(report: &Report, profiles: &Profiles) -> Self {
+        let (endpoint, last) = (&report.endpoint, report.last_failure);
+        Self {
+            webhook_id: on_wire(profiles, &report.profile, endpoint.id),
+            account_id: endpoint.account_id.clone(),
+            profile: report.profile.clone(),
+            url: endpoint.url.as_str().to_owned(),
+            events: endpoint.events.entries().to_vec(),
+            status: endpoint.state.into(),
+            failing: report.is_failing(),
+            created_at: endpoint.created_at.to_string(),
+            suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
+            suspended_reason: endpoint.suspended_reason.map(Into::into),
+            delivered_24h: report.day.delivered,
+            failed_24h: report.day.failed,
+            success_percent_24h: report.day.success_percent(),
+            p95_ms_24h: report.day.p95_ms(),
+            waiting: report.waiting,
+            held: report.held,
+            last_success_at: report.last_success_at.map(|at| at.precise()),
+            last_error_at: last.map(|last| last.at.precise()),
+            last_error: last.map(|last| last.failure.into()),
+            last_error_status: last.and_then(|last| last.status),
+        }
+    }
+}
+
+/// One page of webhooks, newest first.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct WebhookReportPage {
+    /// The webhooks.
+    pub(in crate::api::operator) webhooks: Vec<WebhookReport>,
+    /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
+    pub(in crate::api::operator) next_cursor: Option<String>,
+}
+
+/// A webhook, how it fares, and how it fared.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct WebhookHistory {
+    /// The webhook.
+    #[oai(flatten)]
+    #[serde(flatten)]
+    webhook: WebhookReport,
+    /// The last seven days by the hour, oldest first; the last is under way.
+    last_week: Vec<Slot>,
+}
+
+impl WebhookHistory {
+    pub(in crate::api::operator) fn new(report: &Report, hours: &[(Timestamp, Tally)], profiles: &Profiles) -> Self {
+        Self { webhook: WebhookReport::new(report, profiles), last_week: slots(hours) }
+    }
+}

@@ -1,0 +1,154 @@
+//! Retry runs.
+
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+
+use crate::api::reasons::ErrorClass;
+use crate::{
+    api::{history::DeliveryStatus, operator::on_wire},
+    domain::{
+        delivery::State,
+        profile::Profiles,
+        retry::{Run, RunState},
+    },
+};
+
+/// What can be retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in crate::api::operator) enum Retriable {
+    /// What was given up after its last attempt.
+    Failed,
+    /// What was cancelled.
+    Cancelled,
+}
+
+impl From<Retriable> for DeliveryStatus {
+    fn from(status: Retriable) -> Self {
+        match status {
+            Retriable::Failed => Self::Failed,
+            Retriable::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// Which deliveries to retry: those that fit all that is given.
+#[derive(Debug, Deserialize, Object)]
+pub(in crate::api::operator) struct NewRetry {
+    /// Only of this account.
+    pub(in crate::api::operator) account_id: Option<String>,
+    /// Only to this webhook.
+    pub(in crate::api::operator) webhook_id: Option<String>,
+    /// Only of this event.
+    pub(in crate::api::operator) event: Option<String>,
+    /// Those that are `FAILED`, the default, or those that are `CANCELLED`.
+    pub(in crate::api::operator) status: Option<Retriable>,
+    /// Only those whose last attempt failed so.
+    pub(in crate::api::operator) error: Option<ErrorClass>,
+    /// Only those made at this time or later, RFC 3339.
+    pub(in crate::api::operator) created_from: Option<String>,
+    /// Only those made at this time or earlier, RFC 3339.
+    pub(in crate::api::operator) created_to: Option<String>,
+    /// Only say how many there are.
+    pub(in crate::api::operator) dry_run: Option<bool>,
+}
+
+/// How many there are to retry.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct RetryCount {
+    /// Deliveries that match.
+    pub(in crate::api::operator) matched: u64,
+    /// Of these, those that a run would skip: their webhook is suspended or deleted.
+    pub(in crate::api::operator) skipped: u64,
+}
+
+/// Where a run is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in crate::api::operator) enum RetryState {
+    /// It goes on, also after a restart.
+    Running,
+    /// It has come to its end.
+    Done,
+    /// Somebody ended it.
+    Cancelled,
+}
+
+/// A run that retries all that match.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct Retry {
+    /// Its id.
+    retry_id: String,
+    /// Where it is in its life.
+    state: RetryState,
+    /// Deliveries that matched when it was asked for.
+    matched: u64,
+    /// Deliveries that were replayed by now.
+    replayed: u64,
+    /// Deliveries that were skipped by now: their webhook is suspended or deleted, or somebody else has replayed them.
+    skipped: u64,
+    /// When it was asked for, RFC 3339, UTC: what was made later is none of it.
+    created_at: String,
+    /// When it ended; null while it goes on.
+    ended_at: Option<String>,
+    /// Who asked for it: a token's id, or `command line`.
+    actor: String,
+    /// Only of this account; null for all.
+    account_id: Option<String>,
+    /// Only to this webhook; null for all.
+    webhook_id: Option<String>,
+    /// Only of this event; null for all.
+    event: Option<String>,
+    /// Those that are so; null if it is of one delivery.
+    status: Option<Retriable>,
+    /// Only those whose last attempt failed so; null for all.
+    error: Option<ErrorClass>,
+    /// Only those made at this time or later; null for all.
+    created_from: Option<String>,
+    /// Only those made at this time or earlier; null for all.
+    created_to: Option<String>,
+    /// This delivery alone; null for all.
+    delivery_id: Option<String>,
+}
+
+impl Retry {
+    pub(in crate::api::operator) fn new(run: &Run, profiles: &Profiles) -> Self {
+        let wanted = &run.selection;
+        Self {
+            retry_id: run.id.to_string(),
+            state: match run.state {
+                RunState::Running => RetryState::Running,
+                RunState::Done => RetryState::Done,
+                RunState::Cancelled => RetryState::Cancelled,
+            },
+            matched: run.matched,
+            replayed: run.replayed,
+            skipped: run.skipped,
+            created_at: run.created_at.to_string(),
+            ended_at: run.ended_at.map(|at| at.to_string()),
+            actor: run.actor.clone(),
+            account_id: wanted.account.clone(),
+            webhook_id: wanted.endpoint.map(|id| on_wire(profiles, run.profile.as_deref().unwrap_or_default(), id)),
+            event: wanted.kind.clone(),
+            status: wanted.state.map(|state| match state {
+                State::Cancelled => Retriable::Cancelled,
+                _ => Retriable::Failed,
+            }),
+            error: wanted.failure.map(ErrorClass::from),
+            created_from: wanted.from.map(|at| at.precise()),
+            created_to: wanted.to.map(|at| at.precise()),
+            delivery_id: wanted.delivery.map(|id| id.to_string()),
+        }
+    }
+}
+
+/// One page of runs, newest first.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct RetryPage {
+    /// The runs.
+    pub(in crate::api::operator) retries: Vec<Retry>,
+    /// Send it as `cursor` to get the next page; null on the last.
+    pub(in crate::api::operator) next_cursor: Option<String>,
+}

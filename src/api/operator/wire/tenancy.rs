@@ -1,0 +1,186 @@
+//! Accounts, tokens, and the audit.
+
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{body::SecretText, operator::on_wire},
+    domain::{account, audit::Entry, ids::EndpointId, profile::Profiles, token::Scope},
+    store::tokens::TokenRecord,
+};
+
+/// A tenant to be made.
+#[derive(Debug, Deserialize, Object)]
+pub(in crate::api::operator) struct NewAccount {
+    /// Its id, unique over all vendors: 1 to 100 letters, digits or any of `-` `_` `.` `:`.
+    pub(in crate::api::operator) account_id: String,
+    /// The vendor whose routes it uses.
+    pub(in crate::api::operator) profile: String,
+    /// Where its alerts go.
+    pub(in crate::api::operator) alert_email: Option<String>,
+}
+
+/// A tenant of a vendor: a cooperative, a customer.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct Account {
+    /// Its id.
+    account_id: String,
+    /// The vendor whose routes it uses.
+    profile: String,
+    /// Where its alerts go; null for nowhere.
+    alert_email: Option<String>,
+    /// When it was made, RFC 3339, UTC.
+    created_at: String,
+}
+
+impl From<&account::Account> for Account {
+    fn from(account: &account::Account) -> Self {
+        Self {
+            account_id: account.id.clone(),
+            profile: account.profile.clone(),
+            alert_email: account.alert_email.clone(),
+            created_at: account.created_at.to_string(),
+        }
+    }
+}
+
+/// One page of accounts, in the order they were made.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct AccountPage {
+    /// The accounts.
+    pub(in crate::api::operator) accounts: Vec<Account>,
+    /// Send it as `cursor` to get the next page; null on the last.
+    pub(in crate::api::operator) next_cursor: Option<String>,
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub(in crate::api::operator) enum TokenScope {
+    /// Manage webhooks, read and replay deliveries.
+    Webhooks,
+    /// Publish; read events and tasks.
+    Events,
+    /// Everything, in every account.
+    Operator,
+}
+
+impl TokenScope {
+    pub(in crate::api::operator) const fn name(self) -> &'static str {
+        match self {
+            Self::Webhooks => Scope::Webhooks.name(),
+            Self::Events => Scope::Events.name(),
+            Self::Operator => Scope::Operator.name(),
+        }
+    }
+}
+
+/// A token to be made: of an account, of a vendor's platform, or of an operator.
+#[derive(Debug, Deserialize, Object)]
+pub(in crate::api::operator) struct NewToken {
+    /// The account it belongs to.
+    pub(in crate::api::operator) account_id: Option<String>,
+    /// The vendor whose platform it belongs to: it reaches all of its accounts.
+    pub(in crate::api::operator) profile: Option<String>,
+    /// What it may do.
+    pub(in crate::api::operator) scopes: Vec<TokenScope>,
+    /// What you call it: at most 200 bytes.
+    pub(in crate::api::operator) label: Option<String>,
+}
+
+/// A token that was just made.
+#[derive(Serialize, Object)]
+pub(in crate::api::operator) struct MadeToken {
+    /// Its id, which is no secret.
+    pub(in crate::api::operator) token_id: String,
+    /// The token itself. It is never shown again.
+    pub(in crate::api::operator) token: SecretText,
+}
+
+/// A token, as it is listed.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct Token {
+    /// Its id, which is no secret.
+    token_id: String,
+    /// The account it belongs to; null for a platform's and an operator's.
+    account_id: Option<String>,
+    /// The vendor it belongs to; null for an operator's.
+    profile: Option<String>,
+    /// What it may do.
+    scopes: Vec<String>,
+    /// What its maker called it.
+    label: Option<String>,
+    /// When it was made, RFC 3339, UTC.
+    created_at: String,
+    /// When it was last used, within a minute; null for never.
+    last_used_at: Option<String>,
+}
+
+impl From<&TokenRecord> for Token {
+    fn from(token: &TokenRecord) -> Self {
+        Self {
+            token_id: token.id.to_string(),
+            account_id: token.account.clone(),
+            profile: token.profile.clone(),
+            scopes: token.scopes.names().into_iter().map(str::to_owned).collect(),
+            label: token.label.clone(),
+            created_at: token.created_at.to_string(),
+            last_used_at: token.last_used_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// One page of tokens, in the order they were made.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct TokenPage {
+    /// The tokens.
+    pub(in crate::api::operator) tokens: Vec<Token>,
+    /// Send it as `cursor` to get the next page; null on the last.
+    pub(in crate::api::operator) next_cursor: Option<String>,
+}
+
+/// A change: who made it, and when.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct AuditEntry {
+    /// When, RFC 3339, UTC.
+    at: String,
+    /// Who: a token's id, `command line`, or `engine` for the server itself.
+    actor: String,
+    /// In which account; null if in none.
+    account_id: Option<String>,
+    /// What: such as `webhook.suspended`, `token.created` or `retry.started`.
+    action: String,
+    /// The id of what was changed; null where there is none.
+    subject: Option<String>,
+    /// What of it: the new URL, the reason. Never a secret.
+    note: Option<String>,
+}
+
+impl AuditEntry {
+    pub(in crate::api::operator) fn new(entry: Entry, profiles: &Profiles) -> Self {
+        let webhook = entry.action.starts_with("webhook.").then(|| {
+            // Its id has its vendor's prefix.
+            let id = EndpointId::parse(entry.subject.as_deref()?)?;
+            Some(on_wire(profiles, entry.profile.as_deref()?, id))
+        });
+        let subject = webhook.flatten().or(entry.subject);
+        Self {
+            at: entry.at.precise(),
+            actor: entry.actor,
+            account_id: entry.account_id,
+            action: entry.action,
+            subject,
+            note: entry.note,
+        }
+    }
+}
+
+/// One page of changes, newest first.
+#[derive(Debug, Serialize, Object)]
+pub(in crate::api::operator) struct AuditPage {
+    /// The changes.
+    pub(in crate::api::operator) entries: Vec<AuditEntry>,
+    /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
+    pub(in crate::api::operator) next_cursor: Option<String>,
+}

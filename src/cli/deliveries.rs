@@ -1,0 +1,176 @@
+//! `ngoma deliveries`: what went out, and what became of it.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    block_on, open, print_json,
+    selection::{Filters, Status, name},
+};
+use crate::{
+    app::profiles,
+    clock,
+    config::Config,
+    domain::{
+        delivery::{DeliveryKey, Failure, State},
+        profile::Profiles,
+        selection::Selection,
+        token::Walls,
+    },
+    error::{Error, Result},
+    store::{
+        Db,
+        search::{self, Listed, Range},
+    },
+};
+
+/// How often `--follow` looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// How many of the newest deliveries `--follow` watches.
+const WATCHED: usize = 1000;
+/// Most that are listed at once.
+const MOST: usize = 10_000;
+
+/// List deliveries, newest first, or watch them come; works with and without a running server
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ngoma deliveries                                         the last 20\n  ngoma deliveries --status failed --since 2h\n  ngoma deliveries --account COOP-MBALE-001 --error timeout --limit 100\n  ngoma deliveries --follow                                what is new or changes, as it comes\n  ngoma deliveries --status failed --json | jq -r '.[].delivery_id'"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    filters: Filters,
+    /// Only with this status.
+    #[arg(long)]
+    status: Option<Status>,
+    /// How many at most.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    limit: u16,
+    /// Go on and print what is new or changes, until Ctrl-C. It watches the newest 1,000 that fit the other filters.
+    #[arg(long)]
+    follow: bool,
+    /// Print a JSON array instead of text; with --follow one object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The state by which a change is seen.
+type Seen = HashMap<DeliveryKey, (State, u32)>;
+
+pub(super) fn run(args: Args, config: &Config) -> Result<()> {
+    let (profiles, db) = (profiles(config), open(config)?);
+    let (walls, selection) = args.filters.read(&profiles, args.status)?;
+    let (limit, as_json, follow) = (usize::from(args.limit), args.json, args.follow);
+    block_on(async {
+        let first = look(&db, &walls, &selection, limit).await?;
+        if !follow {
+            show(&first, &profiles, as_json);
+            return Ok(());
+        }
+        // Whatever they are now: they may come to be what is asked for.
+        let (state, failure) = (selection.state, selection.failure);
+        let any = Selection { state: None, failure: None, ..selection };
+        let mut seen = Seen::new();
+        note(&mut seen, &look(&db, &walls, &any, WATCHED).await?);
+        first.iter().rev().for_each(|listed| line(listed, &profiles, as_json));
+        loop {
+            clock::pause(EVERY).await;
+            let found = look(&db, &walls, &any, WATCHED).await?;
+            let changed = found.iter().rev().filter(|listed| {
+                let delivery = &listed.delivery;
+                seen.get(&delivery.key) != Some(&(delivery.state, delivery.attempts))
+                    && state.is_none_or(|state| state == delivery.state)
+                    && failure.is_none_or(|failure| Some(failure) == delivery.last_failure)
+            });
+            changed.for_each(|listed| line(listed, &profiles, as_json));
+            seen.clear();
+            note(&mut seen, &found);
+        }
+    })
+}
+
+fn note(seen: &mut Seen, found: &[Listed]) {
+    let of = |Listed { delivery, .. }: &Listed| (delivery.key, (delivery.state, delivery.attempts));
+    seen.extend(found.iter().map(of));
+}
+
+/// So many of the newest, page by page: each is a read of its own.
+async fn look(db: &Db, walls: &Walls, selection: &Selection, limit: usize) -> Result<Vec<Listed>> {
+    let (mut found, mut after) = (Vec::new(), None);
+    while found.len() < limit.min(MOST) {
+        let (walls, selection, left) = (walls.clone(), selection.clone(), limit - found.len());
+        let page = db.read(move |view| search::page(view, &Range::new(view, &walls, selection)?, after, left));
+        let (page, next) = page.await.map_err(named)?;
+        found.extend(page);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// What was not found, with how to find it.
+pub(super) fn named(error: Error) -> Error {
+    match error {
+        Error::NotFound(missing) => {
+            Error::request(format!("there is no such {missing}: 'ngoma account list' and 'ngoma deliveries' show ids"))
+        }
+        error => error,
+    }
+}
+
+fn show(found: &[Listed], profiles: &Profiles, as_json: bool) {
+    if as_json {
+        print_json(&found.iter().map(|listed| object(listed, profiles)).collect());
+    } else if found.is_empty() {
+        say!("there is no such delivery");
+    } else {
+        found.iter().for_each(|listed| line(listed, profiles, false));
+    }
+}
+
+fn line(listed: &Listed, profiles: &Profiles, as_json: bool) {
+    if as_json {
+        return print_json(&object(listed, profiles));
+    }
+    let delivery = &listed.delivery;
+    let status = delivery.last_status.map(|status| status.to_string());
+    let failure = delivery.last_failure.filter(|failure| *failure != Failure::Status).map(|class| class.to_string());
+    let last = status.or(failure).unwrap_or_else(|| "-".to_owned());
+    let next = delivery.due_at.map_or_else(String::new, |due| format!("  next {due}"));
+    say!(
+        "{}  {}  {:<9} {:<11} attempts {} {:<22} {:<20} {}{next}",
+        delivery.created_at,
+        delivery.id,
+        name(delivery.state),
+        last,
+        delivery.attempts,
+        delivery.kind,
+        listed.account_id,
+        webhook(listed, profiles),
+    );
+}
+
+fn webhook(listed: &Listed, profiles: &Profiles) -> String {
+    listed.delivery.endpoint.on_wire(profiles.get(&listed.profile).map_or("", |profile| profile.endpoint_prefix))
+}
+
+fn object(listed: &Listed, profiles: &Profiles) -> Value {
+    let delivery = &listed.delivery;
+    json!({
+        "delivery_id": delivery.id.to_string(),
+        "account_id": listed.account_id,
+        "webhook_id": webhook(listed, profiles),
+        "event_id": delivery.event.to_string(),
+        "event": delivery.kind,
+        "status": name(delivery.state),
+        "attempt_count": delivery.attempts,
+        "created_at": delivery.created_at.to_string(),
+        "next_attempt_at": delivery.due_at.map(|at| at.precise()),
+        "response_status": delivery.last_status,
+        "error": delivery.last_failure.map(Failure::name),
+        "replay_of": delivery.replay_of.map(|id| id.to_string()),
+        "test": delivery.test,
+    })
+}

@@ -1,0 +1,135 @@
+//! `ngoma retry`: replay one delivery, or all that match.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
+
+use serde_json::json;
+
+use super::{
+    block_on,
+    deliveries::named,
+    open, print_json,
+    selection::{ALL, Filters, Status},
+};
+use crate::{
+    app::profiles,
+    clock,
+    config::Config,
+    domain::{
+        ids::DeliveryId,
+        retry::{Run, RunState},
+        selection::Selection,
+    },
+    error::{Error, Result},
+    store::{
+        Db,
+        retries::{self, Field},
+    },
+};
+
+/// How often progress is looked at.
+const EVERY: Duration = Duration::from_millis(200);
+/// So many looks without progress: no server is at work.
+const PATIENCE: u32 = 25;
+
+/// Send one delivery again, or all that match; the server does it, at once or when it is started
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ngoma retry dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K               this one\n  ngoma retry --account COOP-MBALE-001 --since 2h         says how many failed\n  ngoma retry --account COOP-MBALE-001 --since 2h --yes   and sends them again, each once\n  ngoma retry --all --yes                                 whatever failed, of everybody\n\nWhat was retried before is left to its replay. What belongs to a suspended webhook is skipped: resume it first.\nThe run goes on when this command is ended, and after a restart; the API can cancel it."
+)]
+pub(super) struct Args {
+    /// The delivery to send again, dlv_..., as 'ngoma deliveries' shows it.
+    #[arg(value_name = "DELIVERY", conflicts_with_all = ["account", "webhook", "event", "error", "since", "cancelled", "all"])]
+    delivery: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
+    /// Those that were cancelled, not those that failed.
+    #[arg(long)]
+    cancelled: bool,
+    /// No filter: all that failed.
+    #[arg(long)]
+    all: bool,
+    /// Do it; without, only say how many there are.
+    #[arg(long)]
+    yes: bool,
+    /// Print one JSON object instead of text, and wait for nothing.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: Args, config: &Config) -> Result<()> {
+    let (one, yes, as_json) = (args.delivery.is_some(), args.yes, args.json);
+    let (walls, selection) = match args.delivery {
+        Some(text) => {
+            let id = DeliveryId::parse(&text).ok_or_else(|| Error::request(format!("'{text}' is no delivery's id")))?;
+            (ALL, Selection { delivery: Some(id), ..Selection::default() })
+        }
+        None if args.filters.is_empty() && !args.all && !args.cancelled => {
+            return Err(Error::request("retry what? Name a delivery, give a filter, or --all"));
+        }
+        None => {
+            let status = if args.cancelled { Status::Cancelled } else { Status::Failed };
+            args.filters.read(&profiles(config), Some(status))?
+        }
+    };
+    let db = open(config)?;
+    block_on(async {
+        let field = db.read(move |view| Field::new(view, &walls, selection)).await.map_err(named)?;
+        let count = retries::count(&db, &field).await?;
+        if one {
+            judge_one(count)?;
+        }
+        if !yes && !one {
+            if as_json {
+                print_json(&json!({ "matched": count.matched, "skipped": count.skipped }));
+            } else {
+                say!("{} deliveries match, {} of them of suspended or deleted webhooks", count.matched, count.skipped);
+                say!("nothing was retried: run this again with --yes");
+            }
+            return Ok(());
+        }
+        let run = db.write(move |tx| retries::start(tx, &field, count.matched)).await?;
+        if as_json {
+            print_json(&json!({ "retry_id": run.id.to_string(), "matched": run.matched }));
+            return Ok(());
+        }
+        follow(&db, run).await
+    })
+}
+
+/// One delivery must be there, and its webhook must take it.
+fn judge_one(count: retries::Count) -> Result<()> {
+    match (count.matched, count.skipped) {
+        (0, _) => Err(Error::request("there is no such delivery: 'ngoma deliveries' shows them")),
+        (_, 0) => Ok(()),
+        _ => Err(Error::request("its webhook is suspended or deleted: resume it first")),
+    }
+}
+
+/// Shows how far a run has come, until it ends.
+async fn follow(db: &Db, mut run: Run) -> Result<()> {
+    let (id, mut idle) = (run.id, 0);
+    let terminal = std::io::stdout().is_terminal();
+    while run.state == RunState::Running && idle < PATIENCE {
+        clock::pause(EVERY).await;
+        let now = db.read(move |view| retries::find(view, &ALL, id)).await?;
+        idle = if now.replayed + now.skipped > run.replayed + run.skipped { 0 } else { idle + 1 };
+        run = now;
+        if terminal {
+            let _ = write!(std::io::stdout(), "\r{} of {} ", run.replayed + run.skipped, run.matched);
+            let _ = std::io::stdout().flush();
+        }
+    }
+    if terminal {
+        say!();
+    }
+    let Run { replayed, skipped, matched, .. } = run;
+    match run.state {
+        RunState::Done => say!("{id} is done: {replayed} sent again, {skipped} skipped"),
+        RunState::Cancelled => say!("{id} was cancelled: {replayed} of {matched} sent again"),
+        RunState::Running => say!("{id} waits, {replayed} of {matched} sent again: a running server goes on with it"),
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! The audit: who changed what, and when.
+
+use std::fmt;
+
+use crate::domain::{ids::TokenId, timestamp::Timestamp};
+
+/// Who changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// Whoever holds this token.
+    Token(TokenId),
+    /// Whoever has a shell on the machine.
+    CommandLine,
+    /// The server, unasked.
+    Engine,
+}
+
+/// As it is stored and shown: `tok_...`, `command line`, `engine`.
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(id) => id.fmt(f),
+            Self::CommandLine => f.write_str("command line"),
+            Self::Engine => f.write_str("engine"),
+        }
+    }
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// What is changed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Action { $($(#[$doc])* $name,)* }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// As it is stored and shown: the kind of the subject, and what became of it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+actions! {
+    /// An account was made.
+    AccountCreated = "account.created";
+    /// A token was made.
+    TokenCreated = "token.created";
+    /// A token was revoked.
+    TokenRevoked = "token.revoked";
+    /// A webhook was registered.
+    WebhookCreated = "webhook.created";
+    /// Its URL or its events were changed.
+    WebhookChanged = "webhook.changed";
+    /// It has a new signing secret.
+    SecretChanged = "webhook.secret_changed";
+    /// It was suspended, by a person or by the engine.
+    WebhookSuspended = "webhook.suspended";
+    /// It was resumed.
+    WebhookResumed = "webhook.resumed";
+    /// It was deleted.
+    WebhookDeleted = "webhook.deleted";
+    /// A test delivery to it was asked for.
+    WebhookTested = "webhook.tested";
+    /// A delivery was replayed.
+    DeliveryReplayed = "delivery.replayed";
+    /// A delivery was cancelled.
+    DeliveryCancelled = "delivery.cancelled";
+    /// A run that retries many deliveries was started.
+    RetryStarted = "retry.started";
+    /// Such a run was cancelled.
+    RetryCancelled = "retry.cancelled";
+    /// The signing secrets have a new key.
+    KeyRotated = "key.rotated";
+}
+
+/// The key of an entry's row.
+pub type EntryKey = i64;
+
+/// One change, as it is listed.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The key of its row.
+    pub key: EntryKey,
+    /// When.
+    pub at: Timestamp,
+    /// Who, as [`Actor`] prints it.
+    pub actor: String,
+    /// The profile it was made in, if it was in one.
+    pub profile: Option<String>,
+    /// The account it was made in, if it was in one.
+    pub account_id: Option<String>,
+    /// What, as [`Action::name`] says it.
+    pub action: String,
+    /// The id of what was changed; a webhook's without its prefix.
+    pub subject: Option<String>,
+    /// What of it; never a secret.
+    pub note: Option<String>,
+}

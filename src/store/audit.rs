@@ -1,0 +1,138 @@
+//! The audit: an entry is written by the verb that makes the change, in its transaction, so that no door can forget it.
+
+use rusqlite::Row;
+
+use super::{Tx, View, convert};
+use crate::{
+    domain::{
+        audit::{Action, Entry, EntryKey},
+        endpoint::EndpointKey,
+        ids::EndpointId,
+        token::Walls,
+    },
+    error::Result,
+};
+
+/// Entries that are kept: some 25 MB. Somebody who pauses and resumes a webhook all day must not fill the disk.
+const KEPT: i64 = 200_000;
+
+/// Entries that are looked at for one page.
+const LOOKED_AT: i64 = 10_000;
+
+/// In whose account something is changed: its profile and its id.
+pub(super) type Whose<'a> = Option<(&'a str, &'a str)>;
+
+/// Writes an entry, by whoever makes this change.
+pub(super) fn note(
+    tx: &Tx<'_>,
+    action: Action,
+    whose: Whose<'_>,
+    subject: Option<&str>,
+    note: Option<&str>,
+) -> Result<()> {
+    let (profile, account) = whose.unzip();
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO audit (at, actor, profile, account, action, subject, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute((tx.now.millis(), tx.actor().to_string(), profile, account, action.name(), subject, note))?;
+    Ok(())
+}
+
+/// Writes an entry about an endpoint.
+pub(super) fn of_endpoint(tx: &Tx<'_>, action: Action, key: EndpointKey, what: Option<&str>) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT endpoint.id, account.profile, account.id FROM endpoint JOIN account ON account.key = account
+         WHERE endpoint.key = ?",
+    )?;
+    let (id, profile, account): (_, String, String) =
+        rows.query_row([key], |row| Ok((EndpointId::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?)))?;
+    note(tx, action, Some((&profile, &account)), Some(&id.to_string()), what)
+}
+
+/// Writes an entry about something in an account.
+pub(super) fn of_account(tx: &Tx<'_>, action: Action, account: &str, subject: &str, what: Option<&str>) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached("SELECT profile FROM account WHERE id = ?")?;
+    let profile: String = rows.query_row([account], |row| row.get(0))?;
+    note(tx, action, Some((&profile, account)), Some(subject), what)
+}
+
+/// Writes that a test delivery to this endpoint was asked for.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn tested(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
+    of_endpoint(tx, Action::WebhookTested, endpoint, None)
+}
+
+/// Forgets the oldest entries, when there are more than so many.
+pub(super) fn prune(tx: &Tx<'_>) -> Result<()> {
+    tx.conn.prepare_cached("DELETE FROM audit WHERE key <= (SELECT max(key) FROM audit) - ?")?.execute([KEPT])?;
+    Ok(())
+}
+
+/// Which entries to list, newest first.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only of the account of this id.
+    pub account: Option<String>,
+    /// Only of this action.
+    pub action: Option<Action>,
+    /// Only those before this one.
+    pub before: Option<EntryKey>,
+}
+
+/// One page of entries, newest first; the `before` of the next, or `None` when there is nothing more to look at. It looks at
+/// a bounded number of them, so it may hold few or none and yet not be the last.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Result<(Vec<Entry>, Option<EntryKey>)> {
+    let before = filter.before.unwrap_or(EntryKey::MAX);
+    let own: Option<String> = match walls.account {
+        Some(key) => {
+            let mut rows = view.conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
+            Some(rows.query_row([key], |row| row.get(0))?)
+        }
+        None => None,
+    };
+    // Of one account: by its index.
+    let account = own.as_ref().or(filter.account.as_ref());
+    let looked = if account.is_some() {
+        "SELECT * FROM audit INDEXED BY audit_of_account WHERE account = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3"
+    } else {
+        "SELECT * FROM audit WHERE ?1 IS NULL AND key < ?2 ORDER BY key DESC LIMIT ?3"
+    };
+    let mut rows = view.conn.prepare_cached(looked)?;
+    let mut rows = rows.query((account, before, LOOKED_AT))?;
+    let (mut found, mut looked, mut last) = (Vec::new(), 0, None);
+    while let Some(row) = rows.next()? {
+        let entry = read(row)?;
+        looked += 1;
+        if found.len() == limit {
+            return Ok((found, last));
+        }
+        last = Some(entry.key);
+        let fits = |wanted: Option<&str>, given: Option<&str>| wanted.is_none() || wanted == given;
+        if fits(walls.profile.as_deref(), entry.profile.as_deref())
+            && fits(filter.account.as_deref(), entry.account_id.as_deref())
+            && fits(filter.action.map(Action::name), Some(&entry.action))
+        {
+            found.push(entry);
+        }
+    }
+    Ok((found, last.filter(|_| looked == LOOKED_AT)))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        key: row.get("key")?,
+        at: convert::moment(row, "at")?,
+        actor: row.get("actor")?,
+        profile: row.get("profile")?,
+        account_id: row.get("account")?,
+        action: row.get("action")?,
+        subject: row.get("subject")?,
+        note: row.get("note")?,
+    })
+}

@@ -1,0 +1,365 @@
+//! Retry runs: each replays every delivery that matches, once.
+//!
+//! What a run has done is on disk with each replay: a delivery that was replayed is passed by.
+//! So a run may be begun anew at any time, and does after a restart; and of two runs over the same, the second finds nothing
+//! but what failed again.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::{
+    Db, Tx, View, audit, convert,
+    deliveries::JOINS,
+    endpoints, queue,
+    search::{FITS, Range},
+};
+use crate::{
+    domain::{
+        audit::Action,
+        delivery::{DeliveryKey, Failure, State},
+        endpoint::{EndpointKey, EndpointState},
+        event::EventKey,
+        ids::{DeliveryId, EndpointId, RetryId},
+        retry::{Run, RunKey, RunState},
+        selection::Selection,
+        timestamp::Timestamp,
+        token::Walls,
+    },
+    error::{Error, Missing, Result},
+};
+
+/// Deliveries that are looked at in one read.
+const LOOKED_AT: usize = 1000;
+/// Most replays of one endpoint that may wait to be sent; while so many are due, a run makes no more of them.
+const WAITING: usize = 100;
+
+/// What a run goes over: a range, as it was at some moment.
+#[derive(Debug, Clone)]
+pub struct Field {
+    range: Range,
+    upto: DeliveryKey,
+}
+
+impl Field {
+    /// The deliveries that were given up, or cancelled if the selection asks for that, up to now. A replay stands for what it
+    /// repeats, and a test is never retried.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an account or a webhook that is not within the walls; [`Error::Invalid`] for a state that
+    /// nothing is retried from.
+    pub fn new(view: &View<'_>, walls: &Walls, selection: Selection) -> Result<Self> {
+        let state = selection.state.or(Some(State::Exhausted).filter(|_| selection.delivery.is_none()));
+        if !matches!(state, None | Some(State::Exhausted | State::Cancelled)) {
+            return Err(Error::request("only what failed or was cancelled can be retried"));
+        }
+        let range = Range::new(view, walls, Selection { state, ..selection })?;
+        Ok(Self { range, upto: newest(view.conn)? })
+    }
+
+    /// The endpoints that it may concern.
+    ///
+    /// # Errors
+    /// Faults of the database only.
+    pub fn endpoints(&self, view: &View<'_>) -> Result<Vec<EndpointKey>> {
+        if let Some(endpoints) = self.range.endpoints(view.conn, i32::MAX as usize)? {
+            return Ok(endpoints);
+        }
+        let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE ?1 IS NULL OR profile = ?1")?;
+        Ok(rows.query_map([&self.range.profile], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+fn newest(conn: &Connection) -> Result<DeliveryKey> {
+    let mut rows = conn.prepare_cached("SELECT ifnull(max(key), 0) FROM delivery")?;
+    Ok(rows.query_row([], |row| row.get(0))?)
+}
+
+/// What a look at some of an endpoint's deliveries has found.
+#[derive(Debug)]
+pub struct Look {
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// Whether its deliveries can be replayed: it is active.
+    pub active: bool,
+    /// What matches, oldest first.
+    pub keys: Vec<DeliveryKey>,
+    /// How far it has looked.
+    pub after: DeliveryKey,
+    /// Whether there is nothing beyond.
+    pub ended: bool,
+}
+
+/// Looks for the next that match, so many at most, past what it has seen of this endpoint.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn look(view: &View<'_>, field: &Field, endpoint: EndpointKey, after: DeliveryKey, most: usize) -> Result<Look> {
+    let state = endpoints::state_in(view.conn, endpoint)?;
+    let active = state == EndpointState::Active;
+    if let Some(id) = field.range.selection.delivery {
+        let keys = queue::key_of(view.conn, endpoint, id)?.into_iter().collect();
+        return Ok(Look { endpoint, active, keys, after, ended: true });
+    }
+    let exhausted = field.range.selection.state == Some(State::Exhausted);
+    let mut rows = view.conn.prepare_cached(match exhausted {
+        true => {
+            "SELECT key FROM delivery INDEXED BY delivery_exhausted
+             WHERE endpoint = ? AND key > ? AND key <= ? AND state = 'exhausted' ORDER BY key LIMIT ?"
+        }
+        false => {
+            "SELECT key FROM delivery INDEXED BY delivery_of_endpoint
+             WHERE endpoint = ? AND key > ? AND key <= ? ORDER BY key LIMIT ?"
+        }
+    })?;
+    let keys = rows.query_map((endpoint, after, field.upto, LOOKED_AT), |row| row.get(0))?;
+    let keys: Vec<DeliveryKey> = keys.collect::<rusqlite::Result<_>>()?;
+    let mut look = Look { endpoint, active, keys: Vec::new(), after, ended: keys.len() < LOOKED_AT };
+    for key in keys {
+        if look.keys.len() == most {
+            look.ended = false;
+            break;
+        }
+        look.after = key;
+        if is_due(view.conn, &field.range, key)? {
+            look.keys.push(key);
+        }
+    }
+    Ok(look)
+}
+
+/// Whether this delivery is of the range and was not replayed; the one that is named alone may have been.
+fn is_due(conn: &Connection, range: &Range, key: DeliveryKey) -> Result<bool> {
+    let mut rows = conn.prepare_cached(&format!(
+        "SELECT 1 FROM delivery d {JOINS} JOIN account c ON c.key = p.account
+         WHERE d.key = :key AND {FITS} AND (:delivery IS NOT NULL OR e.test = 0 AND d.replayed = 0)"
+    ))?;
+    let Selection { account, kind, .. } = &range.selection;
+    Ok(rows.exists(named_params! {
+        ":key": key, ":profile": range.profile, ":account": account, ":kind": kind,
+        ":endpoint": range.selection.endpoint.map(|id| id.to_bytes()),
+        ":state": range.selection.state.map(State::name),
+        ":failure": range.selection.failure.map(Failure::name),
+        ":from": range.selection.from.map(Timestamp::millis),
+        ":to": range.selection.to.map(Timestamp::millis),
+        ":delivery": range.selection.delivery.map(|id| id.to_bytes()),
+    })?)
+}
+
+/// How many more replays of this endpoint may wait to be sent.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn room(view: &View<'_>, endpoint: EndpointKey, now: Timestamp) -> Result<usize> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT count(*) FROM
+           (SELECT 1 FROM delivery WHERE endpoint = ? AND state = 'pending' AND due_at <= ? LIMIT ?)",
+    )?;
+    let waiting: usize = rows.query_row((endpoint, now.millis(), WAITING), |row| row.get(0))?;
+    Ok(WAITING - waiting)
+}
+
+/// How many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Those that match.
+    pub matched: u64,
+    /// Of these, those whose webhook is suspended or deleted: they would be skipped.
+    pub skipped: u64,
+}
+
+/// Counts what a run over this field would replay, in many small reads.
+///
+/// # Errors
+/// Faults of the database only.
+pub async fn count(db: &Db, field: &Field) -> Result<Count> {
+    let of = field.clone();
+    let mut count = Count::default();
+    for endpoint in db.read(move |view| of.endpoints(view)).await? {
+        let (mut after, mut ended) = (DeliveryKey::MIN, false);
+        while !ended {
+            let of = field.clone();
+            let look = db.read(move |view| look(view, &of, endpoint, after, usize::MAX)).await?;
+            (after, ended) = (look.after, look.ended);
+            count.matched += look.keys.len() as u64;
+            count.skipped += if look.active { 0 } else { look.keys.len() as u64 };
+        }
+    }
+    Ok(count)
+}
+
+/// Starts a run over a field, of which so many were counted.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn start(tx: &Tx<'_>, field: &Field, matched: u64) -> Result<Run> {
+    let id = RetryId::mint(tx.now);
+    let Range { profile, selection } = &field.range;
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO retry (id, created_at, actor, state, upto, profile, account, endpoint, kind, wanted, failure,
+                                made_from, made_to, delivery, matched)
+             VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute((
+            id.to_bytes(),
+            tx.now.millis(),
+            tx.actor().to_string(),
+            field.upto,
+            profile,
+            &selection.account,
+            selection.endpoint.map(|id| id.to_bytes()),
+            &selection.kind,
+            selection.state.map(State::name),
+            selection.failure.map(Failure::name),
+            selection.from.map(Timestamp::millis),
+            selection.to.map(Timestamp::millis),
+            selection.delivery.map(|id| id.to_bytes()),
+            matched,
+        ))?;
+    note(tx, Action::RetryStarted, &find_in(tx.conn, &all(), id)?)?;
+    find_in(tx.conn, &all(), id)
+}
+
+fn all() -> Walls {
+    Walls { profile: None, account: None }
+}
+
+fn note(tx: &Tx<'_>, action: Action, run: &Run) -> Result<()> {
+    let (subject, note) = (run.id.to_string(), format!("{} matched", run.matched));
+    match &run.selection.account {
+        Some(account) => audit::of_account(tx, action, account, &subject, Some(&note)),
+        None => audit::note(tx, action, None, Some(&subject), Some(&note)),
+    }
+}
+
+/// Replays these for a run that goes on, and notes how many it has skipped. What was replayed meanwhile, or whose
+/// endpoint went out of service, is skipped too.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn replay(tx: &Tx<'_>, run: RunKey, field: &Field, looks: &[Look], ended: bool) -> Result<()> {
+    let mut going = tx.conn.prepare_cached("SELECT 1 FROM retry WHERE key = ? AND state = 'running'")?;
+    if !going.exists([run])? {
+        return Ok(());
+    }
+    let (mut replayed, mut skipped) = (0, 0);
+    for look in looks {
+        let active = endpoints::state(tx, look.endpoint)? == EndpointState::Active;
+        for &key in &look.keys {
+            if !active || !is_due(tx.conn, &field.range, key)? {
+                skipped += 1;
+                continue;
+            }
+            let mut rows = tx.conn.prepare_cached("SELECT event FROM delivery WHERE key = ?")?;
+            let event: EventKey = rows.query_row([key], |row| row.get(0))?;
+            queue::enqueue(tx, event, look.endpoint, EndpointState::Active, Some(key))?;
+            replayed += 1;
+        }
+    }
+    tx.conn
+        .prepare_cached(
+            "UPDATE retry SET replayed = replayed + ?2, skipped = skipped + ?3,
+               matched = max(matched, replayed + ?2 + skipped + ?3),
+               state = iif(?4, 'done', 'running'), ended_at = iif(?4, ?5, NULL)
+             WHERE key = ?1",
+        )?
+        .execute((run, replayed, skipped, ended, tx.now.millis()))?;
+    Ok(())
+}
+
+/// Begins a run anew: what it will skip again is not counted twice.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn begin_anew(tx: &Tx<'_>, run: RunKey) -> Result<()> {
+    tx.conn.prepare_cached("UPDATE retry SET skipped = 0 WHERE key = ? AND state = 'running'")?.execute([run])?;
+    Ok(())
+}
+
+/// Cancels a run; one that has ended stays as it is.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls.
+pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
+    let run = find_in(tx.conn, walls, id)?;
+    if run.state == RunState::Running {
+        tx.conn
+            .prepare_cached("UPDATE retry SET state = 'cancelled', ended_at = ?2 WHERE key = ?1")?
+            .execute((run.key, tx.now.millis()))?;
+        note(tx, Action::RetryCancelled, &run)?;
+    }
+    find_in(tx.conn, walls, id)
+}
+
+/// The runs that go on, oldest first.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn running(view: &View<'_>) -> Result<Vec<(RunKey, Field)>> {
+    let mut rows = view.conn.prepare_cached("SELECT * FROM retry WHERE state = 'running' ORDER BY key")?;
+    let rows = rows.query_map([], |row| {
+        let run = read(row)?;
+        let range = Range { profile: run.profile, selection: run.selection };
+        Ok((run.key, Field { range, upto: row.get("upto")? }))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+const WITHIN: &str = "(:profile IS NULL OR profile = :profile)
+    AND (:account IS NULL OR account = (SELECT id FROM account WHERE key = :account))";
+
+/// One page of runs, newest first, before the one of this id.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none of this id within the walls.
+pub fn list(view: &View<'_>, walls: &Walls, before: Option<RetryId>, limit: usize) -> Result<Vec<Run>> {
+    let before = before.map_or(Ok(RunKey::MAX), |id| find_in(view.conn, walls, id).map(|run| run.key))?;
+    let sql = format!("SELECT * FROM retry WHERE key < :before AND {WITHIN} ORDER BY key DESC LIMIT :limit");
+    let mut rows = view.conn.prepare_cached(&sql)?;
+    let rows = rows.query_map(
+        named_params! { ":before": before, ":profile": walls.profile, ":account": walls.account, ":limit": limit },
+        read,
+    )?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// One run.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls.
+pub fn find(view: &View<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
+    find_in(view.conn, walls, id)
+}
+
+fn find_in(conn: &Connection, walls: &Walls, id: RetryId) -> Result<Run> {
+    conn.prepare_cached(&format!("SELECT * FROM retry WHERE id = :id AND {WITHIN}"))?
+        .query_row(named_params! { ":id": id.to_bytes(), ":profile": walls.profile, ":account": walls.account }, read)
+        .optional()?
+        .ok_or(Error::NotFound(Missing::Retry))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let state: String = row.get("state")?;
+    let text = |column: &str| row.get::<_, Option<String>>(column);
+    Ok(Run {
+        key: row.get("key")?,
+        id: RetryId::from_bytes(row.get("id")?),
+        created_at: convert::moment(row, "created_at")?,
+        actor: row.get("actor")?,
+        selection: Selection {
+            account: row.get("account")?,
+            endpoint: row.get::<_, Option<[u8; 16]>>("endpoint")?.map(EndpointId::from_bytes),
+            kind: row.get("kind")?,
+            state: text("wanted")?.map(|state| convert::state(&state)).transpose()?,
+            failure: text("failure")?.map(|failure| convert::failure(&failure)).transpose()?,
+            from: convert::moment_if(row, "made_from")?,
+            to: convert::moment_if(row, "made_to")?,
+            delivery: row.get::<_, Option<[u8; 16]>>("delivery")?.map(DeliveryId::from_bytes),
+        },
+        profile: row.get("profile")?,
+        state: convert::run_state(&state)?,
+        matched: row.get("matched")?,
+        replayed: row.get("replayed")?,
+        skipped: row.get("skipped")?,
+        ended_at: convert::moment_if(row, "ended_at")?,
+    })
+}

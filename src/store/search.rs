@@ -1,0 +1,312 @@
+//! Deliveries over all webhooks that somebody may see: by a selection, newest first, page by page.
+//!
+//! A page looks at so many deliveries at most. Where few webhooks are meant, it merges their histories, each by its index, so
+//! that what others have is not looked at.
+
+use std::{
+    collections::{BinaryHeap, VecDeque},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OptionalExtension, Row, Statement, named_params};
+
+use super::{
+    View, accounts,
+    deliveries::{self, COLUMNS, JOINS, LOOKED_AT},
+    endpoints,
+};
+use crate::{
+    domain::{
+        delivery::{Delivery, DeliveryKey, Failure, State},
+        endpoint::EndpointKey,
+        ids::DeliveryId,
+        selection::Selection,
+        timestamp::Timestamp,
+        token::Walls,
+    },
+    error::{Error, Result},
+};
+
+/// Webhooks whose histories are merged; of more, everything is looked at in the order it was made.
+const MERGED: usize = 200;
+
+/// How finely moments are told apart.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// Whether a delivery is of a range; `d` is the delivery, `e` its event, `p` its endpoint, `c` the account, `a` its last
+/// attempt.
+pub(super) const FITS: &str = "
+    (:profile IS NULL OR p.profile = :profile) AND (:account IS NULL OR c.id = :account)
+    AND (:endpoint IS NULL OR p.id = :endpoint) AND (:kind IS NULL OR e.kind = :kind)
+    AND (:state IS NULL OR d.state = :state) AND (:failure IS NULL OR a.failure = :failure)
+    AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
+    AND (:delivery IS NULL OR d.id = :delivery)";
+
+/// A selection within somebody's walls: what it names is there, and theirs.
+#[derive(Debug, Clone)]
+pub struct Range {
+    /// The one profile that is seen.
+    pub profile: Option<String>,
+    /// Which deliveries, of the caller's own account if they have one.
+    pub selection: Selection,
+}
+
+impl Range {
+    /// # Errors
+    /// [`Error::NotFound`] for an account or a webhook that is not within the walls.
+    pub fn new(view: &View<'_>, walls: &Walls, selection: Selection) -> Result<Self> {
+        Self::within(view.conn, walls, selection)
+    }
+
+    pub(super) fn within(conn: &Connection, walls: &Walls, mut selection: Selection) -> Result<Self> {
+        if let Some(account) = &selection.account {
+            accounts::find_in(conn, walls, account)?;
+        } else if let Some(key) = walls.account {
+            let mut rows = conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
+            selection.account = Some(rows.query_row([key], |row| row.get(0))?);
+        }
+        if let Some(endpoint) = selection.endpoint {
+            endpoints::find_in(conn, walls, endpoint)?;
+        }
+        Ok(Self { profile: walls.profile.as_deref().map(str::to_owned), selection })
+    }
+
+    /// The endpoints that are meant, with deleted ones; `None` if they are more than `most`, or all of them.
+    pub(super) fn endpoints(&self, conn: &Connection, most: usize) -> Result<Option<Vec<EndpointKey>>> {
+        let Selection { account, endpoint, delivery, state, .. } = &self.selection;
+        let keys = |sql: &str, id: &dyn rusqlite::ToSql| -> Result<Vec<EndpointKey>> {
+            let mut rows = conn.prepare_cached(sql)?;
+            Ok(rows.query_map((id, most + 1), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+        };
+        let found = if let Some(delivery) = delivery {
+            keys("SELECT endpoint FROM delivery WHERE id = ? LIMIT ?", &delivery.to_bytes())?
+        } else if let Some(endpoint) = endpoint {
+            keys("SELECT key FROM endpoint WHERE id = ? LIMIT ?", &endpoint.to_bytes())?
+        } else if let Some(account) = account {
+            let sql =
+                "SELECT endpoint.key FROM account JOIN endpoint ON account = account.key WHERE account.id = ? LIMIT ?";
+            keys(sql, account)?
+        } else if let Some(index) = state.and_then(deliveries::index_by_endpoint) {
+            with_any(conn, index, state.map_or("", State::name), most)?
+        } else {
+            return Ok(None);
+        };
+        Ok((found.len() <= most).then_some(found))
+    }
+
+    /// The delivery of this key, if it is of the range and this holds of it.
+    fn listed(&self, conn: &Connection, key: DeliveryKey) -> Result<Option<Listed>> {
+        let sql = format!(
+            "{COLUMNS}, p.profile, p.url, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
+             WHERE d.key = :key AND {FITS}"
+        );
+        let mut rows = conn.prepare_cached(&sql)?;
+        let Selection { account, kind, .. } = &self.selection;
+        let found = rows.query_row(
+            named_params! {
+                ":key": key, ":profile": self.profile, ":account": account, ":kind": kind,
+                ":endpoint": self.selection.endpoint.map(|id| id.to_bytes()),
+                ":state": self.selection.state.map(State::name),
+                ":failure": self.selection.failure.map(Failure::name),
+                ":from": self.selection.from.map(Timestamp::millis),
+                ":to": self.selection.to.map(Timestamp::millis),
+                ":delivery": self.selection.delivery.map(|id| id.to_bytes()),
+            },
+            read,
+        );
+        Ok(found.optional()?)
+    }
+}
+
+/// The endpoints that have a delivery in the state of this index, as many as `most` and one more: from one to the next, past
+/// what each has.
+fn with_any(conn: &Connection, index: &str, state: &str, most: usize) -> Result<Vec<EndpointKey>> {
+    let mut rows = conn.prepare_cached(&format!(
+        "SELECT endpoint FROM delivery INDEXED BY {index} WHERE state = '{state}' AND endpoint > ? ORDER BY endpoint LIMIT 1"
+    ))?;
+    let mut found: Vec<EndpointKey> = Vec::new();
+    while found.len() <= most {
+        let after = found.last().copied().unwrap_or(EndpointKey::MIN);
+        match rows.query_row([after], |row| row.get(0)).optional()? {
+            Some(next) => found.push(next),
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+/// A delivery, and whose it is.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// The public id of its account.
+    pub account_id: String,
+    /// The profile of its endpoint.
+    pub profile: String,
+    /// Where the endpoint is now.
+    pub url: String,
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Listed> {
+    Ok(Listed {
+        delivery: deliveries::read(row)?,
+        account_id: row.get("account_id")?,
+        profile: row.get("profile")?,
+        url: row.get("url")?,
+    })
+}
+
+/// One page, newest first; the `after` of the next, or `None` when there is nothing more to look at. It looks at
+/// [`LOOKED_AT`] deliveries at most, so it may hold few or none and yet not be the last.
+///
+/// Times are looked up by the ids that were made then: what was made twice at the same time, because the clock was set back,
+/// may be missing in part.
+///
+/// # Errors
+/// [`Error::Invalid`] if `after` is no delivery.
+pub fn page(
+    view: &View<'_>,
+    range: &Range,
+    after: Option<DeliveryId>,
+    limit: usize,
+) -> Result<(Vec<Listed>, Option<DeliveryId>)> {
+    let conn = view.conn;
+    let before = match after {
+        None => DeliveryKey::MAX,
+        Some(id) => key_of(conn, id)?
+            .ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?,
+    };
+    let mut looked = Merged::new(conn, range, before)?;
+    let mut found = Vec::new();
+    for _ in 0..LOOKED_AT {
+        let Some(key) = looked.next(conn)? else { return Ok((found, None)) };
+        let Some(listed) = range.listed(conn, key)? else { continue };
+        if found.len() == limit {
+            let next = found.last().map(|listed: &Listed| listed.delivery.id);
+            return Ok((found, next));
+        }
+        found.push(listed);
+    }
+    Ok((found, looked.last(conn)?))
+}
+
+/// One delivery.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls.
+pub fn find(view: &View<'_>, walls: &Walls, id: DeliveryId) -> Result<Listed> {
+    find_in(view.conn, walls, id)
+}
+
+pub(super) fn find_in(conn: &Connection, walls: &Walls, id: DeliveryId) -> Result<Listed> {
+    let range = Range::within(conn, walls, Selection { delivery: Some(id), ..Selection::default() })?;
+    let listed = key_of(conn, id)?.map(|key| range.listed(conn, key)).transpose()?;
+    listed.flatten().ok_or(Error::NotFound(crate::error::Missing::Delivery))
+}
+
+fn key_of(conn: &Connection, id: DeliveryId) -> Result<Option<DeliveryKey>> {
+    let mut rows = conn.prepare_cached("SELECT key FROM delivery WHERE id = ?")?;
+    Ok(rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?)
+}
+
+/// The first delivery that was made then or later.
+fn oldest_since(conn: &Connection, from: Timestamp) -> Result<Option<DeliveryKey>> {
+    let mut rows = conn.prepare_cached("SELECT id FROM delivery WHERE id >= ? ORDER BY id LIMIT 1")?;
+    edge(conn, &mut rows, DeliveryId::first_of(from), "min")
+}
+
+/// The last delivery that was made then or earlier.
+fn newest_until(conn: &Connection, to: Timestamp) -> Result<Option<DeliveryKey>> {
+    let mut rows = conn.prepare_cached("SELECT id FROM delivery WHERE id < ? ORDER BY id DESC LIMIT 1")?;
+    edge(conn, &mut rows, DeliveryId::first_of(to + MOMENT), "max")
+}
+
+/// The first or last key of the moment of the id that is found: ids of one moment are in no order.
+fn edge(conn: &Connection, rows: &mut Statement<'_>, id: DeliveryId, which: &str) -> Result<Option<DeliveryKey>> {
+    let found = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
+    let Some(moment) = found.map(|id| DeliveryId::from_bytes(id).minted_at()) else { return Ok(None) };
+    let mut rows = conn.prepare_cached(&format!("SELECT {which}(key) FROM delivery WHERE id >= ? AND id < ?"))?;
+    let [first, last] = [moment, moment + MOMENT].map(|moment| DeliveryId::first_of(moment).to_bytes());
+    Ok(rows.query_row((first, last), |row| row.get(0))?)
+}
+
+/// The keys of one history or several, newest first.
+struct Merged {
+    sql: String,
+    chunk: usize,
+    oldest: DeliveryKey,
+    histories: Vec<History>,
+    heads: BinaryHeap<(DeliveryKey, usize)>,
+    last: Option<DeliveryKey>,
+}
+
+struct History {
+    endpoint: Option<EndpointKey>,
+    read: VecDeque<DeliveryKey>,
+    before: DeliveryKey,
+}
+
+impl Merged {
+    fn new(conn: &Connection, range: &Range, before: DeliveryKey) -> Result<Self> {
+        let Selection { state, from, to, .. } = range.selection;
+        let endpoints = range.endpoints(conn, MERGED)?;
+        let index =
+            state.and_then(deliveries::index_of).filter(|index| endpoints.is_some() || *index == "delivery_claimed");
+        let (index, own) = match (index, &endpoints) {
+            (Some(index), _) => (format!("INDEXED BY {index}"), state),
+            (None, Some(_)) => ("INDEXED BY delivery_of_endpoint".to_owned(), None),
+            (None, None) => ("NOT INDEXED".to_owned(), None),
+        };
+        let endpoint = if endpoints.is_some() { "endpoint = ?1" } else { "?1 IS NULL" };
+        let state = own.map(|state| format!("AND state = '{}'", state.name())).unwrap_or_default();
+        let sql = format!(
+            "SELECT key FROM delivery d {index} WHERE {endpoint} AND key < ?2 AND key >= ?3 {state}
+             ORDER BY key DESC LIMIT ?4"
+        );
+        let oldest = from.map_or(Ok(Some(DeliveryKey::MIN)), |from| oldest_since(conn, from))?;
+        let newest = to.map_or(Ok(Some(DeliveryKey::MAX - 1)), |to| newest_until(conn, to))?;
+        let oldest = oldest.unwrap_or(DeliveryKey::MAX);
+        let newest = newest.map_or(DeliveryKey::MIN, |key| key + 1);
+        let before = before.min(newest);
+        let histories = match endpoints {
+            None => vec![History { endpoint: None, read: VecDeque::new(), before }],
+            Some(keys) => {
+                keys.into_iter().map(|key| History { endpoint: Some(key), read: VecDeque::new(), before }).collect()
+            }
+        };
+        let chunk = (LOOKED_AT / histories.len().max(1)).clamp(16, 256);
+        let mut merged = Self { sql, chunk, oldest, histories, heads: BinaryHeap::new(), last: None };
+        (0..merged.histories.len()).try_for_each(|place| merged.read_on(conn, place))?;
+        Ok(merged)
+    }
+
+    /// Puts the next of this history among the heads.
+    fn read_on(&mut self, conn: &Connection, place: usize) -> Result<()> {
+        let history = &mut self.histories[place];
+        if history.read.is_empty() {
+            let mut rows = conn.prepare_cached(&self.sql)?;
+            let keys = rows.query_map((history.endpoint, history.before, self.oldest, self.chunk), |row| row.get(0))?;
+            history.read = keys.collect::<rusqlite::Result<_>>()?;
+        }
+        if let Some(key) = history.read.pop_front() {
+            history.before = key;
+            self.heads.push((key, place));
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, conn: &Connection) -> Result<Option<DeliveryKey>> {
+        let Some((key, place)) = self.heads.pop() else { return Ok(None) };
+        self.read_on(conn, place)?;
+        self.last = Some(key);
+        Ok(Some(key))
+    }
+
+    /// The last that was looked at, if there is more.
+    fn last(&self, conn: &Connection) -> Result<Option<DeliveryId>> {
+        let Some(last) = self.last.filter(|_| !self.heads.is_empty()) else { return Ok(None) };
+        let mut rows = conn.prepare_cached("SELECT id FROM delivery WHERE key = ?")?;
+        Ok(Some(DeliveryId::from_bytes(rows.query_row([last], |row| row.get(0))?)))
+    }
+}

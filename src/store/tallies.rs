@@ -1,0 +1,155 @@
+//! Tallies: what the engine has counted, by minute and by hour.
+
+use rusqlite::{OptionalExtension, types::Value};
+
+use super::{Tx, View, audit};
+use crate::{
+    domain::{
+        delivery::Failure,
+        endpoint::EndpointKey,
+        tally::{Span, Tally},
+        timestamp::Timestamp,
+        token::Walls,
+    },
+    error::Result,
+};
+
+/// Minutes are kept for so long, in milliseconds: two hours.
+const MINUTES_MS: i64 = 2 * 3_600_000;
+/// Hours are kept for so long, in milliseconds: eight days.
+const HOURS_MS: i64 = 8 * 86_400_000;
+/// Rows that are forgotten in one transaction.
+const AT_ONCE: usize = 1000;
+/// Where all endpoints are counted together.
+const ALL: EndpointKey = 0;
+
+/// What was counted of one endpoint in one minute.
+#[derive(Debug)]
+pub struct Count {
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// The start of the minute.
+    pub minute: Timestamp,
+    /// How many.
+    pub tally: Tally,
+    /// When the last of them ended well.
+    pub last_success_at: Option<Timestamp>,
+    /// When the last of them failed, why, and with which status.
+    pub last_failure: Option<(Timestamp, Failure, Option<u16>)>,
+}
+
+/// Adds what was counted, and forgets what is old.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn add(tx: &Tx<'_>, counts: &[Count]) -> Result<()> {
+    for count in counts {
+        for endpoint in [count.endpoint, ALL] {
+            for span in [Span::Minute, Span::Hour] {
+                add_to(tx, span, span.start_of(count.minute), endpoint, &count.tally)?;
+            }
+        }
+        let (failed_at, failure) = count.last_failure.map(|(at, failure, status)| (at, (failure, status))).unzip();
+        let (failure, status) = failure.unzip();
+        tx.conn
+            .prepare_cached(
+                "UPDATE endpoint SET last_success_at = ifnull(?2, last_success_at),
+                   last_failure_at = ifnull(?3, last_failure_at), last_failure = ifnull(?4, last_failure),
+                   last_failure_status = iif(?3 IS NULL, last_failure_status, ?5)
+                 WHERE key = ?1",
+            )?
+            .execute((
+                count.endpoint,
+                count.last_success_at.map(Timestamp::millis),
+                failed_at.map(Timestamp::millis),
+                failure.map(Failure::name),
+                status.flatten(),
+            ))?;
+    }
+    forget(tx)
+}
+
+fn add_to(tx: &Tx<'_>, span: Span, start: Timestamp, endpoint: EndpointKey, more: &Tally) -> Result<()> {
+    let place = (span.seconds(), start.millis(), endpoint);
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT delivered, failed, durations FROM tally WHERE span = ? AND start = ? AND endpoint = ?",
+    )?;
+    let mut tally = rows.query_row(place, read).optional()?.unwrap_or_default();
+    tally.add(more);
+    tx.conn
+        .prepare_cached(
+            "INSERT OR REPLACE INTO tally (span, start, endpoint, delivered, failed, durations) VALUES (?, ?, ?, ?, ?, ?)",
+        )?
+        .execute((place.0, place.1, place.2, tally.delivered, tally.failed, tally.durations()))?;
+    Ok(())
+}
+
+fn forget(tx: &Tx<'_>) -> Result<()> {
+    for (span, kept) in [(Span::Minute, MINUTES_MS), (Span::Hour, HOURS_MS)] {
+        tx.conn
+            .prepare_cached(
+                "DELETE FROM tally WHERE (span, start, endpoint) IN
+                   (SELECT span, start, endpoint FROM tally WHERE span = ? AND start < ? LIMIT ?)",
+            )?
+            .execute((span.seconds(), tx.now.millis() - kept, AT_ONCE))?;
+    }
+    audit::prune(tx)
+}
+
+/// Of whom tallies are read.
+#[derive(Debug, Clone, Copy)]
+pub enum Of<'a> {
+    /// Of all endpoints within these walls.
+    Walls(&'a Walls),
+    /// Of this endpoint.
+    Endpoint(EndpointKey),
+}
+
+/// The tallies of so many spans up to the present one, oldest first; a span in which nothing happened is there too.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestamp) -> Result<Vec<(Timestamp, Tally)>> {
+    // Each span is looked up by its whole key: what other endpoints have is not read.
+    const ONE: &str = "SELECT delivered, failed, durations FROM tally WHERE span = ?1 AND start = ?2 AND endpoint = ?3";
+    let (sql, whose) = match of {
+        Of::Endpoint(key) => (ONE, Value::Integer(key)),
+        Of::Walls(Walls { account: Some(key), .. }) => (
+            "SELECT delivered, failed, durations FROM endpoint CROSS JOIN tally ON tally.endpoint = endpoint.key
+             WHERE span = ?1 AND start = ?2 AND account = ?3",
+            Value::Integer(*key),
+        ),
+        Of::Walls(Walls { profile: Some(profile), .. }) => (
+            "SELECT delivered, failed, durations FROM endpoint CROSS JOIN tally ON tally.endpoint = endpoint.key
+             WHERE span = ?1 AND start = ?2 AND profile = ?3",
+            Value::Text(profile.to_string()),
+        ),
+        Of::Walls(_) => (ONE, Value::Integer(ALL)),
+    };
+    let mut rows = view.conn.prepare_cached(sql)?;
+    let last = span.start_of(now).millis();
+    let starts = (0..count).rev().map(|back| last - back * 1000 * span.seconds());
+    let mut series = Vec::new();
+    for start in starts {
+        let mut sum = Tally::default();
+        for tally in rows.query_map((span.seconds(), start, &whose), read)? {
+            sum.add(&tally?);
+        }
+        series.push((Timestamp::from_millis(start), sum));
+    }
+    Ok(series)
+}
+
+/// What was counted in the last 24 hours, of which the present one is the last.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn day(view: &View<'_>, of: Of<'_>, now: Timestamp) -> Result<Tally> {
+    let mut day = Tally::default();
+    series(view, of, Span::Hour, 24, now)?.iter().for_each(|(_, hour)| day.add(hour));
+    Ok(day)
+}
+
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Tally> {
+    Ok(Tally::from_stored(row.get("delivered")?, row.get("failed")?, &row.get::<_, Vec<u8>>("durations")?))
+}

@@ -1,0 +1,190 @@
+//! Endpoints and how they fare, over all accounts that somebody may see.
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::{
+    View, accounts, convert, endpoints,
+    tallies::{self, Of},
+};
+use crate::{
+    domain::{
+        delivery::Failure,
+        endpoint::{Endpoint, EndpointKey, EndpointState},
+        ids::EndpointId,
+        tally::Tally,
+        timestamp::Timestamp,
+        token::Walls,
+    },
+    error::{Error, Missing, Result},
+};
+
+/// Endpoints that are looked at for one page.
+const LOOKED_AT: usize = 10_000;
+
+/// An endpoint and how it fares.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Its profile.
+    pub profile: String,
+    /// What was attempted in the last 24 hours.
+    pub day: Tally,
+    /// Deliveries that wait for their next attempt.
+    pub waiting: u64,
+    /// Deliveries that are held until it is resumed, those that have yet to follow its suspension included.
+    pub held: u64,
+    /// When an attempt last ended well, within ten seconds or so.
+    pub last_success_at: Option<Timestamp>,
+    /// The last attempt that failed, within ten seconds or so.
+    pub last_failure: Option<LastFailure>,
+}
+
+/// An attempt that failed.
+#[derive(Debug, Clone, Copy)]
+pub struct LastFailure {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub failure: Failure,
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
+}
+
+impl Report {
+    /// Whether it is active and its last attempt failed.
+    pub fn is_failing(&self) -> bool {
+        let last = self.last_failure.map(|last| last.at);
+        self.endpoint.state == EndpointState::Active && last.is_some() && last >= self.last_success_at
+    }
+}
+
+/// Which endpoints to list, newest first.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only of the account of this id.
+    pub account: Option<String>,
+    /// Only those in this state. Without it, deleted ones are left out.
+    pub state: Option<EndpointState>,
+    /// Only those that are failing.
+    pub failing: bool,
+    /// Only those whose URL holds this text, in whatever letter case.
+    pub url: Option<String>,
+    /// Only those registered before this one.
+    pub after: Option<EndpointId>,
+}
+
+const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
+    FROM endpoint JOIN account ON account.key = endpoint.account";
+
+/// One page, newest first; the `after` of the next, or `None` when there is nothing more to look at. It looks at 10,000 of
+/// them at most, so it may hold few or none and yet not be the last.
+///
+/// # Errors
+/// [`Error::NotFound`] for an account that is not within the walls; [`Error::Invalid`] if `after` is no endpoint.
+pub fn list(
+    view: &View<'_>,
+    walls: &Walls,
+    filter: &Filter,
+    limit: usize,
+    now: Timestamp,
+) -> Result<(Vec<Report>, Option<EndpointId>)> {
+    let account = match &filter.account {
+        Some(account) => Some(accounts::see(view, walls, account)?.key),
+        None => walls.account,
+    };
+    let before = match filter.after {
+        None => EndpointKey::MAX,
+        Some(id) => {
+            let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE id = ?")?;
+            let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
+            key.ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?
+        }
+    };
+    let sql = match account {
+        Some(_) => format!("{SELECT} WHERE endpoint.account = ?1 AND endpoint.key < ?2 ORDER BY endpoint.key DESC"),
+        None => format!("{SELECT} WHERE ?1 IS NULL AND endpoint.key < ?2 ORDER BY endpoint.key DESC"),
+    };
+    let url = filter.url.as_ref().map(|text| text.to_lowercase());
+    let mut rows = view.conn.prepare_cached(&sql)?;
+    let mut rows = rows.query((account, before))?;
+    let (mut found, mut last, mut looked) = (Vec::<Report>::new(), None, 0);
+    while let Some(row) = rows.next()? {
+        let endpoint = endpoints::read(row)?;
+        let profile: String = row.get("profile")?;
+        let wanted = match filter.state {
+            Some(state) => endpoint.state == state,
+            None => endpoint.state != EndpointState::Deleted,
+        };
+        let seen = walls.profile.as_ref().is_none_or(|seen| *seen == profile);
+        let named = url.as_ref().is_none_or(|text| endpoint.url.as_str().to_lowercase().contains(text));
+        if looked == LOOKED_AT {
+            return Ok((found, last));
+        }
+        (looked, last) = (looked + 1, Some(endpoint.id));
+        if wanted && seen && named {
+            let report = bare(row, endpoint, profile)?;
+            if filter.failing && !report.is_failing() {
+                continue;
+            }
+            if found.len() == limit {
+                let next = found.last().map(|report| report.endpoint.id);
+                return Ok((found, next));
+            }
+            found.push(filled(view, report, now)?);
+        }
+    }
+    Ok((found, None))
+}
+
+/// One endpoint, a deleted one too.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none within the walls.
+pub fn find(view: &View<'_>, walls: &Walls, id: EndpointId, now: Timestamp) -> Result<Report> {
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2)
+           AND (?3 IS NULL OR endpoint.account = ?3)"
+    ))?;
+    let report = rows
+        .query_row((id.to_bytes(), &walls.profile, walls.account), |row| {
+            bare(row, endpoints::read(row)?, row.get("profile")?)
+        })
+        .optional()?
+        .ok_or(Error::NotFound(Missing::Webhook))?;
+    filled(view, report, now)
+}
+
+/// What the row of an endpoint tells.
+fn bare(row: &Row<'_>, endpoint: Endpoint, profile: String) -> rusqlite::Result<Report> {
+    let failed_at = convert::moment_if(row, "last_failure_at")?;
+    let failure: Option<String> = row.get("last_failure")?;
+    let status = row.get("last_failure_status")?;
+    let last_failure = match (failed_at, failure) {
+        (Some(at), Some(text)) => Some(LastFailure { at, failure: convert::failure(&text)?, status }),
+        _ => None,
+    };
+    Ok(Report {
+        endpoint,
+        profile,
+        day: Tally::default(),
+        waiting: 0,
+        held: 0,
+        last_success_at: convert::moment_if(row, "last_success_at")?,
+        last_failure,
+    })
+}
+
+fn filled(view: &View<'_>, report: Report, now: Timestamp) -> Result<Report> {
+    let key = report.endpoint.key;
+    let waiting = match report.endpoint.state {
+        EndpointState::Active => {
+            let mut rows =
+                view.conn.prepare_cached("SELECT count(*) FROM delivery WHERE endpoint = ? AND state = 'pending'")?;
+            rows.query_row([key], |row| row.get(0))?
+        }
+        EndpointState::Suspended | EndpointState::Deleted => 0,
+    };
+    let (day, held) = (tallies::day(view, Of::Endpoint(key), now)?, endpoints::held(view, key)?);
+    Ok(Report { day, waiting, held, ..report })
+}
