@@ -84,8 +84,8 @@ pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
                 let mut examples = supplement.parameters.iter().filter(|_| is_plain);
                 let example = examples.find(|(name, _)| parameter["name"] == *name);
                 if let Some((_, example)) = example {
-                    let is_integer = parameter["schema"]["type"] == "integer";
-                    parameter["example"] = if is_integer { serde_json::from_str(example)? } else { (*example).into() };
+                    let is_text = parameter["schema"]["type"] == "string";
+                    parameter["example"] = if is_text { (*example).into() } else { serde_json::from_str(example)? };
                 }
             }
         }
