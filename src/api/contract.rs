@@ -79,10 +79,13 @@ pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
                 describe_delivery(operation, supplement);
             }
             for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-                let example = supplement.parameters.iter().find(|(name, _)| parameter["name"] == *name);
+                // An enumeration shows by itself what it takes.
+                let is_plain = parameter.pointer("/schema/$ref").is_none();
+                let mut examples = supplement.parameters.iter().filter(|_| is_plain);
+                let example = examples.find(|(name, _)| parameter["name"] == *name);
                 if let Some((_, example)) = example {
-                    let is_integer = parameter["schema"]["type"] == "integer";
-                    parameter["example"] = if is_integer { serde_json::from_str(example)? } else { (*example).into() };
+                    let is_text = parameter["schema"]["type"] == "string";
+                    parameter["example"] = if is_text { (*example).into() } else { serde_json::from_str(example)? };
                 }
             }
         }

@@ -10,7 +10,6 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("webhook_id", "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"),
         ("delivery_id", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
         ("event_id", "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"),
-        ("status", "FAILED"),
         ("event", "batch.exported"),
         ("limit", "20"),
         ("cursor", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
