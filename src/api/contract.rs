@@ -200,9 +200,9 @@ fn modernise(value: &mut Value) {
     }
 }
 
-/// By its name: `created_at`, `timestamp`.
-fn is_time(property: &str) -> bool {
-    property.ends_with("_at") || property == "timestamp"
+/// By its name.
+fn is_time(name: &str) -> bool {
+    ["_at", "_since", "created_from", "created_to", "timestamp"].iter().any(|end| name.ends_with(end))
 }
 
 /// Puts what is said of a reference beside it: 3.0 took an `allOf` of the two, in which generators of clients see a type of

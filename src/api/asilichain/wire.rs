@@ -8,8 +8,8 @@ use crate::{
     api::{
         Tag,
         body::{RawObject, SecretText},
-        reasons::{ErrorClass, SuspendedReason},
         history::{Attempt, DeliveryStatus},
+        reasons::{ErrorClass, SuspendedReason},
     },
     domain::{
         delivery,

@@ -91,6 +91,7 @@ pub(in crate::api::operator) struct DeliveryReportPage {
 
 /// A header of a request.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "RequestHeader")]
 pub(in crate::api::operator) struct Header {
     /// Its name, in the letter case in which it is sent.
     name: String,
@@ -100,6 +101,7 @@ pub(in crate::api::operator) struct Header {
 
 /// A request to a receiver.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "DeliveryRequest")]
 pub(in crate::api::operator) struct Request {
     /// Always `POST`.
     method: String,

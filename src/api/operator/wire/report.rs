@@ -14,6 +14,7 @@ use crate::{
 
 /// Attempts in a span of time.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "AttemptSlot")]
 pub(in crate::api::operator) struct Slot {
     /// Its start, RFC 3339, UTC.
     start: String,
