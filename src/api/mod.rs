@@ -22,6 +22,7 @@ mod places;
 mod problem;
 mod publishing;
 mod quota;
+mod reasons;
 mod refused;
 mod ui;
 
@@ -29,7 +30,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response};
 use poem_openapi::{
-    LicenseObject, OpenApiService, Tags, Webhook,
+    ContactObject, LicenseObject, OpenApiService, ServerObject, Tags, Webhook,
     registry::{MetaWebhook, Registry},
 };
 
@@ -158,9 +159,14 @@ fn service() -> OpenApiService<Routes, Payloads> {
     let routes = (watched.0, watched.1, asg::Routes, webhooks, events, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
+        .contact(ContactObject::new().name("Whoever runs this server"))
+        .server(ServerObject::new("/").description("The server that this document comes from."))
         .license(LicenseObject::new("MIT").identifier("MIT"))
         .webhooks()
 }
+
+/// The shape of errors on paths that are no vendor's.
+type Errors = asilichain::Errors;
 
 /// What is sent to webhooks, over all vendors.
 struct Payloads;

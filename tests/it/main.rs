@@ -36,6 +36,7 @@ mod files;
 mod flaky;
 mod full;
 mod fuzz;
+mod generated;
 mod hand;
 mod heads;
 mod health;
