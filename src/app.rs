@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, Deps, Quota, asg, asilichain, connections},
+    api::{self, BatchPlaces, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::profile::Profiles,
@@ -131,7 +131,7 @@ impl App {
     }
 
     fn deps(&self) -> Deps {
-        let (guard, engine) = (self.guard.clone(), self.engine.clone());
+        let (guard, engine, pulse) = (self.guard.clone(), self.engine.clone(), self.engine.pulse());
         Deps {
             db: self.db.clone(),
             clock: Arc::clone(&self.outside.clock),
@@ -146,8 +146,11 @@ impl App {
                 let engine = engine.clone();
                 Box::pin(async move { engine.send_test(account, target, kind, body).await })
             }),
+            looked: Arc::new(move || pulse.borrow().looked),
+            watch: self.config.watch.clone(),
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),
+            batches: Arc::new(BatchPlaces::new(self.config.limits.batches)),
             quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),
         }
     }

@@ -110,6 +110,12 @@ pub fn from_now(wait: Duration) -> tokio::time::Instant {
     tokio::time::Instant::now() + wait
 }
 
+/// How long processors have worked for this process.
+pub fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// Ends after so much time, whatever the wall clock does meanwhile.
 pub async fn pause(time: Duration) {
     tokio::time::sleep(time).await;

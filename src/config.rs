@@ -38,6 +38,8 @@ pub struct Config {
     pub asg: Asg,
     /// The AsiliChain dialect.
     pub asilichain: AsiliChain,
+    /// For whoever watches the server.
+    pub watch: Watch,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -50,6 +52,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// Largest body of a batch, in bytes.
+    pub max_batch_bytes: usize,
 }
 
 /// What one client may take.
@@ -73,6 +77,12 @@ pub struct Limits {
     pub requests_per_minute: u32,
     /// Writes that may wait for the database.
     pub waiting_writes: usize,
+    /// Events of a batch.
+    pub events_per_batch: usize,
+    /// Deliveries that a batch comes to.
+    pub deliveries_per_batch: usize,
+    /// Batches in memory at the same time.
+    pub batches: usize,
     /// Endpoints of one account that are not deleted.
     pub webhooks_per_account: u64,
     /// Entries of an endpoint's filter.
@@ -166,6 +176,16 @@ pub struct AsiliChain {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Wait(#[serde(with = "humantime_serde")] pub Duration);
 
+/// For whoever watches the server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// Show the figures to everybody.
+    pub metrics_public: bool,
+    /// Warn when less is free on the disk of the database, in bytes.
+    pub low_space_bytes: u64,
+}
+
 /// What is logged, and how.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,38 +249,54 @@ impl Config {
     }
 
     fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
+        let rules = [self.delivery_rules(), self.client_rules()];
+        match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
+            Some((_, key, expected)) => {
+                let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
+                let source = source(figment.find_metadata(key));
+                Err(ConfigError(format!("{key}{given}{source} is out of its limits: expected {expected}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What one client may take.
+    fn client_rules(&self) -> Vec<Rule> {
+        let (server, limits) = (&self.server, &self.limits);
+        vec![
+            (server.max_body_bytes >= 1024, "server.max_body_bytes", "at least 1024"),
+            (server.max_batch_bytes >= 1024, "server.max_batch_bytes", "at least 1024"),
+            ((1..=100_000).contains(&limits.connections), "limits.connections", "1 to 100000"),
+            ((1..=100_000).contains(&limits.connections_per_client), "limits.connections_per_client", "1 to 100000"),
+            ((16..=100).contains(&limits.request_headers), "limits.request_headers", "16 to 100"),
+            ((1024..=32_768).contains(&limits.request_header_bytes), "limits.request_header_bytes", "1024 to 32768"),
+            ((256..=16_384).contains(&limits.request_url_bytes), "limits.request_url_bytes", "256 to 16384"),
+            ((1..=1_000_000).contains(&limits.waiting_writes), "limits.waiting_writes", "1 to 1000000"),
+            ((1..=10_000).contains(&limits.events_per_batch), "limits.events_per_batch", "1 to 10000"),
+            (limits.deliveries_per_batch >= 1, "limits.deliveries_per_batch", "at least 1"),
+            ((1..=1000).contains(&limits.batches), "limits.batches", "1 to 1000"),
+            ((16..=65_536).contains(&limits.url_bytes), "limits.url_bytes", "16 to 65536"),
+            ((1..=500).contains(&limits.json_depth), "limits.json_depth", "1 to 500"),
+            ((1..=1000).contains(&limits.page_size), "limits.page_size", "1 to 1000"),
+            (
+                limits.client_timeout >= self.delivery.timeout + Duration::from_secs(5),
+                "limits.client_timeout",
+                "at least delivery.timeout + 5s: a test delivery is answered when its attempt has ended",
+            ),
+        ]
+    }
+
+    /// How deliveries are attempted, and what is logged.
+    fn delivery_rules(&self) -> Vec<Rule> {
         let second = Duration::from_secs(1);
         let minute = Duration::from_secs(60);
         let day = Duration::from_secs(86_400);
         let wait_fits = |waits: &[Wait]| waits.iter().all(|wait| wait.0 <= 7 * day);
-        let rules = [
-            (self.server.max_body_bytes >= 1024, "server.max_body_bytes", "at least 1024"),
-            ((1..=100_000).contains(&self.limits.connections), "limits.connections", "1 to 100000"),
-            (
-                (1..=100_000).contains(&self.limits.connections_per_client),
-                "limits.connections_per_client",
-                "1 to 100000",
-            ),
-            ((16..=100).contains(&self.limits.request_headers), "limits.request_headers", "16 to 100"),
-            (
-                (1024..=32_768).contains(&self.limits.request_header_bytes),
-                "limits.request_header_bytes",
-                "1024 to 32768",
-            ),
-            ((256..=16_384).contains(&self.limits.request_url_bytes), "limits.request_url_bytes", "256 to 16384"),
-            ((1..=1_000_000).contains(&self.limits.waiting_writes), "limits.waiting_writes", "1 to 1000000"),
-            ((16..=65_536).contains(&self.limits.url_bytes), "limits.url_bytes", "16 to 65536"),
-            ((1..=500).contains(&self.limits.json_depth), "limits.json_depth", "1 to 500"),
-            ((1..=1000).contains(&self.limits.page_size), "limits.page_size", "1 to 1000"),
+        vec![
             (
                 (Duration::from_millis(100)..=minute).contains(&self.delivery.timeout),
                 "delivery.timeout",
                 "100ms to 60s",
-            ),
-            (
-                self.limits.client_timeout >= self.delivery.timeout + 5 * second,
-                "limits.client_timeout",
-                "at least delivery.timeout + 5s: a test delivery is answered when its attempt has ended",
             ),
             ((second / 100..=minute).contains(&self.delivery.poll_interval), "delivery.poll_interval", "10ms to 60s"),
             ((2..=512).contains(&self.delivery.max_in_flight), "delivery.max_in_flight", "2 to 512"),
@@ -287,17 +323,12 @@ impl Config {
                 "asilichain.waits",
                 "at most 99 waits, each at most 7d",
             ),
-        ];
-        match rules.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, key, expected)) => {
-                let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
-                let source = source(figment.find_metadata(key));
-                Err(ConfigError(format!("{key}{given}{source} is out of its limits: expected {expected}")))
-            }
-            None => Ok(()),
-        }
+        ]
     }
 }
+
+/// Whether it holds, the key it is about, and what is expected of it.
+type Rule = (bool, &'static str, &'static str);
 
 /// A provider whose errors are told under another name.
 struct Named(Metadata, Serialized<u32>);

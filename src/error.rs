@@ -42,6 +42,14 @@ pub enum Error {
     /// A fault of ours. The message is for the log.
     #[error("{0}")]
     Internal(String),
+    /// What is wrong with one of several things.
+    #[error("{place}{error}")]
+    Within {
+        /// Which of them, ready to stand before the sentence.
+        place: String,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
 }
 
 /// The rules a request can break.
@@ -111,6 +119,20 @@ impl Error {
     /// A broken rule, with what to change.
     pub fn invalid(reason: Invalid, message: impl Into<String>) -> Self {
         Self::Invalid { reason, message: message.into() }
+    }
+
+    /// The same, of one of several things: `place` stands before the sentence.
+    #[must_use]
+    pub fn within(self, place: impl Into<String>) -> Self {
+        Self::Within { place: place.into(), error: Box::new(self) }
+    }
+
+    /// What is wrong, wherever it is.
+    pub fn kind(&self) -> &Self {
+        match self {
+            Self::Within { error, .. } => error.kind(),
+            error => error,
+        }
     }
 
     /// A state in the way, with what to do about it.

@@ -1,9 +1,9 @@
 //! Who is asking: the bearer token of a request.
 
-use poem::{Request, http::Method};
+use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 
-use super::{Deps, quota::Spent};
+use super::{Deps, exchange::Exchange, publishing};
 use crate::{
     domain::token::{BearerToken, Caller},
     error::Error,
@@ -22,12 +22,13 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
     let deps = request.data::<Deps>().ok_or_else(|| Error::Internal("no dependencies".to_owned()))?;
     let token = BearerToken::parse(&bearer.token).ok_or_else(unknown)?;
     let caller = deps.db.glance(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
-    if !is_publish(request) {
-        let spent = deps.quota.spend(caller.token);
-        if let Some(slot) = request.data::<Spent>() {
-            slot.note(&spent);
-        }
-        spent.outcome?;
+    let exchange = request.data::<Exchange>();
+    exchange.inspect(|exchange| exchange.is_of(&caller));
+    // Publishing is limited by the writer's queue alone.
+    if publishing::form(request).is_none() {
+        let left = deps.quota.spend(caller.token);
+        exchange.inspect(|exchange| exchange.spent().note(&left));
+        left.outcome?;
     }
     let now = deps.clock.now();
     if caller.last_used_at.is_none_or(|used| now.since(used) >= LAST_USED_GRAIN) {
@@ -37,9 +38,4 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
         tokio::spawn(async move { db.write(move |tx| tokens::used(tx, id)).await });
     }
     Ok(caller)
-}
-
-/// Publishing is limited by the writer's queue alone.
-fn is_publish(request: &Request) -> bool {
-    request.method() == Method::POST && matches!(request.uri().path(), "/events" | "/v1/events")
 }

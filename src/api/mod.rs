@@ -1,53 +1,40 @@
 //! The doors: HTTP in, one verb of the store, HTTP out. poem lives here and nowhere lower.
 
+mod allowed;
 pub mod asg;
 pub mod asilichain;
 mod auth;
 mod body;
 pub mod connections;
 mod contract;
+mod exchange;
 mod head;
 mod health;
+mod line;
+mod look;
+mod metrics;
 mod pages;
 mod places;
 mod problem;
+mod publishing;
 mod quota;
 mod reasons;
 mod refused;
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use poem::{
-    Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response,
-    http::{HeaderValue, StatusCode, header},
-};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response};
 use poem_openapi::{
     ContactObject, LicenseObject, OpenApiService, ServerObject, Tags, Webhook,
     registry::{MetaWebhook, Registry},
 };
-use serde_json::Value;
 
-pub use self::quota::Quota;
-use self::{
-    body::{MaxBody, SecretText},
-    pages::Page,
-    problem::Problem,
-    quota::Spent,
-};
+use self::{body::SecretText, exchange::Way, line::Lines, pages::Page, problem::Problem};
+pub use self::{publishing::Places as BatchPlaces, quota::Quota};
 use crate::{
     clock::SharedClock,
-    config::{Config, Limits},
-    domain::{
-        delivery::Attempt,
-        endpoint::TargetUrl,
-        ids::{DeliveryId, RequestId},
-        signature::SigningSecret,
-    },
+    config::{Config, Limits, Watch},
+    domain::{delivery::Attempt, endpoint::TargetUrl, ids::DeliveryId, signature::SigningSecret},
     error::{Error, Result},
     store::{Db, Target, random},
 };
@@ -72,10 +59,16 @@ pub struct Deps {
     pub send_test: SendTest,
     /// How long a former secret signs too.
     pub secret_overlap: Duration,
+    /// When the engine last looked for work, as the machine's uptime.
+    pub looked: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// What whoever watches the server is told.
+    pub watch: Watch,
     /// What one client may take.
     pub limits: Limits,
     /// Counts the management requests of each token.
     pub quota: Arc<Quota>,
+    /// Counts the batches that are in memory.
+    pub batches: Arc<BatchPlaces>,
 }
 
 /// A signing secret, and whether it was made here: then, and only then, it is shown.
@@ -133,10 +126,14 @@ published schedule that survives restarts, and suspends what stays dead until so
 **Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
 headers. Deliveries are at least once: handle each `webhook-id` once.";
 
-type Routes = (health::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+/// The shape of errors outside any vendor's own paths.
+type Common = asilichain::Errors;
+
+type Routes = (health::Routes, metrics::Routes, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
 
 fn service() -> OpenApiService<Routes, Payloads> {
-    let routes = (health::Routes::default(), asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
+    let watched = (health::Routes::default(), metrics::Routes::default());
+    let routes = (watched.0, watched.1, asg::Routes, asilichain::WebhookRoutes, asilichain::EventRoutes);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .contact(ContactObject::new().name("Whoever runs this server"))
@@ -181,121 +178,23 @@ fn docs() -> Result<String> {
     Ok(service.swagger_ui_html().replace(&service.spec(), &contract()?.replace("</", "<\\/")))
 }
 
+/// A problem in the shape of the vendor whose path was asked for.
+fn shape(path: &str, problem: &Problem, request_id: &str) -> Response {
+    if path.starts_with("/v1/") { asg::shape(problem) } else { asilichain::shape(problem, request_id) }
+}
+
 /// Every route.
 pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> + 'static {
-    let pages = Arc::new([
+    let pages = [
         ("/", Page::new("text/html; charset=utf-8", || Ok(pages::INDEX.to_owned()))),
         ("/docs", Page::new("text/html; charset=utf-8", docs)),
         ("/openapi.json", Page::new("application/json", contract)),
-    ]);
-    let routes = service()
-        .into_endpoint()
-        .data(MaxBody(config.server.max_body_bytes))
-        .data(config.asilichain.clone())
-        .data(deps.clone());
-    let limits = Arc::new(deps.limits);
-    routes.around(move |routes, mut request: Request| {
-        let (pages, now) = (Arc::clone(&pages), deps.clock.now());
-        let limits = Arc::clone(&limits);
-        async move {
-            let request_id = RequestId::mint(now).to_string();
-            let path = request.uri().path().to_owned();
-            let spent = Spent::default();
-            request.set_data(spent.clone());
-            let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
-                || request.header(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-            let page = pages.iter().find(|(at, _)| *at == path);
-            let answer = match (head::check(&request, &limits), page) {
-                (Err(refused), _) => Err(refused),
-                (Ok(()), Some((_, page))) => page.call(request).await,
-                (Ok(()), None) => routes.call(request).await.map(IntoResponse::into_response),
-            };
-            let response = match answer {
-                Ok(response) => response,
-                Err(error) => {
-                    let mut refusal = refuse(&path, &request_id, &error);
-                    if has_body && refusal.status().is_client_error() {
-                        // The body may not have been read: what follows on this connection would not be a request.
-                        refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                    }
-                    refusal
-                }
-            };
-            Ok::<_, poem::Error>(spent.show(with_request_id(response, &request_id)))
-        }
+    ];
+    let routes = service().into_endpoint().data(config.asilichain.clone()).data(deps.clone());
+    let lines = Lines::new(deps.db.figures());
+    let way = Arc::new(Way { pages, limits: deps.limits, server: config.server.clone(), clock: deps.clock, lines });
+    routes.around(move |routes, request: Request| {
+        let way = Arc::clone(&way);
+        async move { Ok::<_, poem::Error>(way.answer(&*routes, request).await) }
     })
-}
-
-/// An error in the shape of the vendor whose path was asked for.
-fn refuse(path: &str, request_id: &str, error: &poem::Error) -> Response {
-    let problem = Problem::of(error);
-    if let Some(Error::Internal(reason)) = &problem.error {
-        tracing::error!(request.id = request_id, reason, "a request failed by our fault");
-    }
-    let mut response =
-        if path.starts_with("/v1/") { asg::shape(&problem) } else { asilichain::shape(&problem, request_id) };
-    let headers = response.headers_mut();
-    match problem.status {
-        StatusCode::UNAUTHORIZED => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-        StatusCode::TOO_MANY_REQUESTS => {
-            if let Some(Error::TooMany(wait)) = problem.error {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-            }
-        }
-        StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"))),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            if let Ok(methods) = HeaderValue::from_str(&ALLOWED.at(path)) {
-                headers.insert(header::ALLOW, methods);
-            }
-        }
-        _ => {}
-    }
-    response
-}
-
-fn with_request_id(mut response: Response, request_id: &str) -> Response {
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        response.headers_mut().insert("x-request-id", id);
-    }
-    response
-}
-
-/// What takes a GET takes a HEAD too.
-const READ: &str = "GET, HEAD";
-
-/// Which methods each path takes, read from the contract: RFC 9110 asks a 405 to say so.
-struct Allowed(Vec<(Vec<String>, String)>);
-
-/// Read when somebody first asks so.
-static ALLOWED: LazyLock<Allowed> = LazyLock::new(|| Allowed::read(&contract().unwrap_or_default()));
-
-impl Allowed {
-    fn read(contract: &str) -> Self {
-        let document: Value = serde_json::from_str(contract).unwrap_or_default();
-        let paths = document["paths"].as_object().cloned().unwrap_or_default();
-        Self(
-            paths
-                .iter()
-                .map(|(path, item)| {
-                    let methods = item.as_object().into_iter().flatten().map(|(method, _)| match method.as_str() {
-                        "get" => READ.to_owned(),
-                        method => method.to_uppercase(),
-                    });
-                    (path.split('/').map(str::to_owned).collect(), methods.collect::<Vec<_>>().join(", "))
-                })
-                .collect(),
-        )
-    }
-
-    fn at(&self, path: &str) -> String {
-        let parts: Vec<&str> = path.split('/').collect();
-        let fits = |template: &[String]| {
-            template.len() == parts.len()
-                && template.iter().zip(&parts).all(|(part, given)| part.starts_with('{') || part == given)
-        };
-        self.0
-            .iter()
-            .find(|(template, _)| fits(template))
-            .map_or_else(|| READ.to_owned(), |(_, methods)| methods.clone())
-    }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Problem {
 
 impl ResponseError for Error {
     fn status(&self) -> StatusCode {
-        match self {
+        match self.kind() {
             Self::Invalid { reason: Invalid::Request, .. } => StatusCode::BAD_REQUEST,
             Self::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
@@ -30,7 +30,7 @@ impl ResponseError for Error {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal(_) | Self::Within { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -40,11 +40,11 @@ impl Problem {
     pub(crate) fn of(error: &poem::Error) -> Self {
         let status = error.status();
         if let Some(ours) = error.downcast_ref::<Error>() {
-            let message = match ours {
+            let message = match ours.kind() {
                 Error::Internal(_) => "internal error: the server's log says more, under this request's id".to_owned(),
-                ours => ours.to_string(),
+                _ => ours.to_string(),
             };
-            return Self { status, error: Some(ours.clone()), message };
+            return Self { status, error: Some(ours.kind().clone()), message };
         }
         let message = if error.is::<NotFoundError>() {
             "there is nothing at this path: /docs shows every route".to_owned()

@@ -1,10 +1,6 @@
 //! How often a token may ask: a fixed number of management requests a minute, refilled evenly.
 
-use std::{
-    num::NonZeroU32,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{num::NonZeroU32, sync::OnceLock, time::Duration};
 
 use governor::{
     NotUntil, RateLimiter,
@@ -74,8 +70,8 @@ fn wait_of(refusal: &NotUntil<QuantaInstant>) -> Duration {
 }
 
 /// Carries a request's quota from where its token is checked to its answer.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Spent(Arc<OnceLock<State>>);
+#[derive(Debug, Default)]
+pub(super) struct Spent(OnceLock<State>);
 
 impl Spent {
     pub(super) fn note(&self, left: &Left) {

@@ -1,5 +1,6 @@
 //! `ngoma check`: what is wrong with the config and the database.
 
+use super::show;
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -19,7 +20,11 @@ pub(super) fn run(_: &Args, config: &Config) -> Result<()> {
         say!("config    ok\ndatabase  {path} is not there yet: 'ngoma serve' makes it");
         return Ok(());
     }
-    let problems = store::check(&config.storage)?;
+    let bytes = std::fs::metadata(&config.storage.path).map_or(0, |file| file.len());
+    show(&format!("looking through {path}, {} MB", bytes / 1_000_000));
+    let problems = store::check(&config.storage);
+    show("");
+    let problems = problems?;
     if problems.is_empty() {
         say!("config    ok\ndatabase  {path} ok");
         return Ok(());

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{block_on, open};
+use super::{block_on, open, show};
 use crate::{
     config::{Config, Durability, Storage},
     error::Result,
@@ -36,10 +36,12 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let db = open(&Config { storage, ..config.clone() })?;
     let forgotten = block_on(async {
         db.write(endpoints::add_key).await?;
-        let mut from = 0;
+        let (mut from, mut done) = (0, 0);
         while let Some(last) = db.write(move |tx| endpoints::reseal(tx, from, AT_ONCE)).await? {
-            from = last;
+            (from, done) = (last, done + AT_ONCE);
+            show(&format!("the secrets of {done} webhooks are encrypted again"));
         }
+        show("");
         db.write(endpoints::forget_old_keys).await
     })?;
     let file = config.storage.key_file.display();

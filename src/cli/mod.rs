@@ -1,6 +1,6 @@
 //! The command line: one file per command.
 //!
-//! Exit codes: 0 done, 1 it could not be done (the reason is on standard error), 2 the command line is wrong.
+//! Exit codes stand in the help of the program.
 
 /// Prints a line; whoever reads it may have gone away (`| head`), which is no error.
 macro_rules! say {
@@ -12,11 +12,13 @@ macro_rules! say {
 
 mod account;
 mod check;
+mod completions;
 mod descriptors;
 mod key;
 mod listen;
 mod openapi;
 mod serve;
+mod start;
 mod token;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
@@ -35,7 +37,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified"
+    after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  it could not be done, or 'check' found something; the reason is on standard error, in a sentence\n  2  the command line is wrong; nothing was done"
 )]
 pub struct Cli {
     /// The settings file. Default: ./config.toml if it is there, else the built-in defaults.
@@ -54,6 +56,7 @@ enum Command {
     Listen(listen::Args),
     Check(check::Args),
     Openapi(openapi::Args),
+    Completions(completions::Args),
 }
 
 impl Cli {
@@ -78,6 +81,7 @@ impl Cli {
             Command::Listen(args) => listen::run(args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
+            Command::Completions(args) => completions::run(&args),
         }
     }
 }
@@ -102,6 +106,16 @@ fn open(config: &Config) -> Result<Db> {
 /// The database, made if it is not there.
 fn open_or_make(config: &Config) -> Result<Db> {
     store::open(&config.storage, config.limits.waiting_writes, Arc::new(SystemClock), false)
+}
+
+/// Shows on the terminal, if there is one, how far long work has come; the next line takes its place.
+fn show(progress: &str) {
+    use std::io::{IsTerminal, Write};
+    let mut terminal = std::io::stderr();
+    if terminal.is_terminal() {
+        // The rest of a longer line is wiped.
+        let _ = write!(terminal, "\r{progress}\x1b[K").and_then(|()| terminal.flush());
+    }
 }
 
 /// Prints one line of JSON.

@@ -9,10 +9,10 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::descriptors;
+use super::{descriptors, start};
 use crate::{
-    app::{self, App, Outside, profiles},
-    config::{Config, Durability, LogFormat},
+    app::{self, Outside, profiles},
+    config::{Config, LogFormat},
     domain::token::Scopes,
     engine::alerts::ALERT,
     error::{Error, Result},
@@ -64,10 +64,11 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
 
 async fn serve(config: Config, dev: bool) -> Result<()> {
     // Before anybody can know that it runs: a stop that comes early is a stop too.
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Internal(error.to_string()))?;
+    let heard = |kind| signal(kind).map_err(|error| Error::Internal(error.to_string()));
+    let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
     let settings = config.clone();
     let app = app::prepare(config, Outside::default()).await?;
-    print_start(&app, &settings, app.db().write(store::durability).await?);
+    start::print(&app, &settings, app.db().write(store::durability).await?);
     if dev {
         print_demo(app.db(), &settings).await?;
     } else {
@@ -78,7 +79,7 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
         for count in 0.. {
             tokio::select! {
                 _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                _ = interrupt.recv() => {}
             }
             if count > 0 {
                 process::exit(1);
@@ -106,24 +107,6 @@ fn start_log(config: &Config) -> Result<()> {
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
     Ok(())
-}
-
-/// What somebody wants to know when it has started.
-fn print_start(app: &App, config: &Config, durability: Durability) {
-    let address = app.address();
-    say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
-    say!("  address    http://{address}");
-    say!("  docs       http://{address}/docs");
-    let durability = match durability {
-        Durability::Full => "full",
-        Durability::Normal => "normal",
-    };
-    say!("  database   {} ({} durability)", config.storage.path.display(), durability);
-    for profile in profiles(config).iter() {
-        let waits = profile.retry.waits.iter().map(|wait| humantime::format_duration(*wait).to_string());
-        let waits: Vec<String> = waits.take(profile.retry.max_attempts.saturating_sub(1) as usize).collect();
-        say!("  {:<11}{} attempts, waits {}", profile.name, profile.retry.max_attempts, waits.join(", "));
-    }
 }
 
 /// Makes a demo account for each vendor, revokes the tokens of the last start and prints fresh ones.

@@ -33,7 +33,7 @@ pub struct NewEvent {
 }
 
 /// A key under which a publish may be repeated, with the digest of what came with it. Its scope is the account.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct IdempotencyKey {
     /// The producer's own text.
     pub text: String,
@@ -56,6 +56,12 @@ impl IdempotencyKey {
             digest.update(part);
         }
         Ok(Self { text: text.to_owned(), digest: digest.finalize().into() })
+    }
+
+    /// The key of one event of a batch that has this key as a whole. A key of one line never reads like it.
+    #[must_use]
+    pub fn nth(&self, place: usize) -> Self {
+        Self { text: format!("{}\n{place}", self.text), digest: self.digest }
     }
 }
 

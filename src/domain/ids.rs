@@ -20,6 +20,14 @@ fn strip(prefix: &str, text: &str) -> Option<Ulid> {
     Ulid::from_string(digits).ok().filter(|ulid| ulid.array_to_str(&mut [0; ulid::ULID_LEN]) == digits)
 }
 
+/// Whether this reads like an id of ours, whatever it names: a short prefix and a ULID.
+pub fn is_one(text: &str) -> bool {
+    let prefix = text.find('_').map_or("", |end| &text[..=end]);
+    (2..=5).contains(&prefix.len())
+        && prefix.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+        && strip(prefix, text).is_some()
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -30,6 +38,11 @@ macro_rules! ids {
             /// A new id for this moment.
             pub fn mint(now: Timestamp) -> Self {
                 Self(mint(now))
+            }
+
+            /// When it was made.
+            pub fn minted_at(self) -> Timestamp {
+                Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
             }
 
             /// Reads an id as it is printed; `None` if it is not one.

@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{
-    attempt::attempt,
+    attempt::{DELIVERED, attempt, count, tell},
     flights::{Closing, Ended, Flight, Flights},
     lanes::{Lanes, Limits},
     pool::Pool,
@@ -35,7 +35,7 @@ use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
-        delivery::{Attempt, DeliveryKey, Settlement},
+        delivery::{Attempt, DeliveryKey, Failure, Settlement},
         endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
         profile::Profiles,
@@ -87,6 +87,8 @@ struct Inner {
 pub struct Pulse {
     /// The moment at which it looked for due work.
     pub at: Timestamp,
+    /// The same as the machine's uptime, which never steps.
+    pub looked: Duration,
     /// How many commits' news it had heard by then.
     pub heard: u64,
     /// Deliveries that are claimed and not settled.
@@ -116,6 +118,9 @@ impl Engine {
     /// A setting that cannot be used.
     pub fn new(db: Db, clock: SharedClock, profiles: Profiles, config: &Config, guard: &Guard) -> Result<Self> {
         let settings = config.delivery.clone();
+        for profile in profiles.iter() {
+            db.figures().show_profile(profile.name, Failure::ALL.map(Failure::name).into_iter().chain([DELIVERED]));
+        }
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let lanes = Lanes::new(Limits {
             in_flight: settings.max_in_flight,
@@ -123,6 +128,7 @@ impl Engine {
             at_work: processors * AT_WORK_PER_PROCESSOR,
         });
         let (ended, ended_seen) = mpsc::unbounded_channel();
+        let looked = clock.uptime();
         let flights = Flights {
             clock,
             profiles,
@@ -138,7 +144,13 @@ impl Engine {
             tests_of: Mutex::default(),
             flights: Arc::new(flights),
             ended: Mutex::new(Some(ended_seen)),
-            pulse: watch::Sender::new(Pulse { at: Timestamp::from_millis(i64::MIN), heard: 0, busy: 0, wanted: 0 }),
+            pulse: watch::Sender::new(Pulse {
+                at: Timestamp::from_millis(i64::MIN),
+                looked,
+                heard: 0,
+                busy: 0,
+                wanted: 0,
+            }),
         })))
     }
 
@@ -195,7 +207,8 @@ impl Engine {
                 untold = alerts::tell(&inner.db, &inner.flights.profiles).await.is_err();
             }
             let (busy, wanted, rest) = inner.look_around(at, failed);
-            inner.pulse.send_replace(Pulse { at, heard, busy, wanted });
+            let looked = inner.flights.clock.uptime();
+            inner.pulse.send_replace(Pulse { at, looked, heard, busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
             if written_since_stop && busy == 0 && news.is_empty() {
                 return Ok(());
@@ -240,10 +253,13 @@ impl Engine {
             body: body.into(),
             target: Arc::new(target),
         };
-        let (reply, answer) = oneshot::channel();
+        let (figures, (reply, answer)) = (Arc::clone(inner.db.figures()), oneshot::channel());
         let run = move || {
-            let profile = flights.profiles.get(&claim.target.profile);
-            let attempted = profile.map(|profile| attempt(&claim, profile, &flights.sender, now));
+            let attempted = flights.profiles.get(&claim.target.profile).map(|profile| {
+                let attempted = attempt(&claim, profile, &flights.sender, now);
+                count(&figures, profile, &claim, &attempted);
+                attempted
+            });
             drop(reply.send(attempted.map(|attempted| (claim, attempted))));
         };
         inner.pool.run(run).map_err(|_| unavailable())?;
@@ -365,7 +381,7 @@ impl Inner {
         });
         let suspended = suspended.await?;
         self.flights.lanes().written(work.ended.len() + work.lost.len());
-        work.ended.drain(..).for_each(|ended| log(&ended));
+        work.ended.drain(..).for_each(|ended| tell(&ended, &self.flights.profiles, self.db.figures()));
         work.lost.clear();
         Ok(suspended)
     }
@@ -375,6 +391,7 @@ impl Inner {
         let mut lanes = self.flights.lanes();
         let (in_all, each) = lanes.room(at);
         self.db.room().grant(in_all, each);
+        self.db.figures().flying(lanes.flying());
         let poll = self.settings.poll_interval;
         let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());
         let rest = match wanted {
@@ -383,23 +400,6 @@ impl Inner {
             _ => Duration::ZERO,
         };
         (busy, wanted, rest)
-    }
-}
-
-/// One line an attempt; a failure is worth more attention than a success.
-fn log(ended: &Ended) {
-    let Ended { claim, attempted: Some(Attempted { outcome, duration, .. }), .. } = ended else { return };
-    let status = outcome.answer().map(|answer| answer.status);
-    let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
-    let endpoint = claim.target.id;
-    let duration_ms = duration.as_millis();
-    match outcome.failure() {
-        None => {
-            tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = "delivered")
-        }
-        Some(class) => {
-            tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %class)
-        }
     }
 }
 

@@ -25,6 +25,17 @@ pub(super) fn of_database(path: &Path) -> [PathBuf; 3] {
     ["", "-wal", "-shm"].map(|suffix| beside(path, suffix))
 }
 
+/// Bytes of a file; 0 if it is not there.
+pub(super) fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |there| there.len())
+}
+
+/// Bytes that the server may still write on the disk of this file; `None` if the system does not say.
+pub(super) fn free_space(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder_of(path)).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 /// Makes each of these files, as far as they are there and ours, a file for its owner only.
 pub(super) fn narrow(files: &[PathBuf]) {
     for file in files.iter().filter(|file| open_to_others(file).is_some()) {

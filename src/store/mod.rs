@@ -15,11 +15,15 @@ mod keyring;
 mod open;
 pub mod queue;
 mod steps;
+mod survey;
 mod targets;
 pub mod tokens;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
@@ -36,6 +40,7 @@ pub use self::{
 use crate::{
     config::Durability,
     error::{Error, Result},
+    figures::Figures,
 };
 
 /// A handle on the database. Cheap to clone; the file stays open, and locked if this process serves it, until all are gone.
@@ -43,6 +48,8 @@ use crate::{
 pub struct Db(Arc<Inner>);
 
 struct Inner {
+    path: PathBuf,
+    figures: Arc<Figures>,
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
     room: Arc<Room>,
@@ -73,8 +80,20 @@ impl Db {
     /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
     /// disk is full, another process holds the database, or it has failed.
     pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.write_many(1, run).await
+    }
+
+    /// The same for a closure that takes as long as so many others: fewer share its transaction.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_many<T: Send + 'static>(
+        &self,
+        weight: usize,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(writer::write(run, reply)).map_err(|_| unavailable())?;
+        self.0.queue.try_send(writer::write(weight, run, reply)).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -87,7 +106,7 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.send(writer::write(run, reply)).await.map_err(|_| unavailable())?;
+        self.0.queue.send(writer::write(1, run, reply)).await.map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
@@ -115,6 +134,16 @@ impl Db {
     pub fn glance<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
         let conn = self.0.glance.lock().unwrap_or_else(PoisonError::into_inner);
         run(&View { conn: &conn })
+    }
+
+    /// How many writes wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.0.queue.max_capacity() - self.0.queue.capacity()
+    }
+
+    /// What is counted and measured about it, and about what is done with it.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.0.figures
     }
 
     /// The news of commits: for one listener, once.

@@ -29,6 +29,7 @@ use crate::{
     config::{Durability, Storage},
     domain::ids::EndpointId,
     error::{Error, Result},
+    figures::Figures,
 };
 
 /// Marks a SQLite file as ours: "Ngom" in ASCII.
@@ -88,8 +89,10 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let (broken, broken_seen) = watch::channel(None);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
     let behind = serving.then(|| queue::behind(&conn)).transpose()?.unwrap_or_default();
+    let figures = Arc::new(Figures::default());
     let writer = Writer {
         conn,
+        figures: Arc::clone(&figures),
         queue: waiting,
         clock,
         keys,
@@ -108,6 +111,8 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         .spawn(move || writer.run())
         .map_err(|error| Error::Internal(format!("the writer thread could not be started: {error}")))?;
     Ok(Db(Arc::new(Inner {
+        path: storage.path.clone(),
+        figures,
         readers,
         glance: Mutex::new(glance),
         room,

@@ -27,12 +27,13 @@ use super::{
     targets::Targets,
 };
 use crate::{
-    clock::SharedClock,
+    clock::{SharedClock, Stopwatch},
     domain::{endpoint::EndpointKey, timestamp::Timestamp},
     error::{Error, Result},
+    figures::{Figures, Step},
 };
 
-/// Most writes that share one commit.
+/// Most writes that share one commit; a batch counts as many as it has events, and joins while there is room for one more.
 const MAX_GROUP: usize = 256;
 
 /// A transaction is a moment: all that is written in it happens at `now`.
@@ -74,15 +75,23 @@ impl Tx<'_> {
 /// Reports a write's own result, unless the commit failed.
 type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
 
-/// A write on its way to the writer: runs in the transaction, says whether to keep what it did, and how to answer.
-pub(super) type Write = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
+/// A write on its way to the writer.
+pub(super) struct Write {
+    /// For how many usual ones it counts.
+    weight: usize,
+    run: Run,
+}
+
+/// Runs in the transaction, says whether to keep what it did, and how to answer.
+type Run = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
 
 /// Wraps a closure so that its result reaches `reply` after the commit.
 pub(super) fn write<T: Send + 'static>(
+    weight: usize,
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     reply: oneshot::Sender<Result<T>>,
 ) -> Write {
-    Box::new(move |tx| {
+    let run: Run = Box::new(move |tx| {
         let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
         let keep = result.is_ok();
@@ -94,12 +103,14 @@ pub(super) fn write<T: Send + 'static>(
             });
         });
         (keep, answer)
-    })
+    });
+    Write { weight, run }
 }
 
 /// What the writer thread owns.
 pub(super) struct Writer {
     pub(super) conn: Connection,
+    pub(super) figures: Arc<Figures>,
     pub(super) queue: mpsc::Receiver<Write>,
     pub(super) clock: SharedClock,
     pub(super) keys: Arc<KeyRing>,
@@ -125,19 +136,23 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             let behind = self.behind.borrow().first().copied();
-            let mut group = Vec::new();
+            let (mut group, mut weight) = (Vec::new(), 0);
             if behind.is_none() || self.failed.get() {
                 let Some(first) = self.queue.blocking_recv() else { return };
+                weight += first.weight;
                 group.push(first);
             }
-            while group.len() < MAX_GROUP {
+            while weight < MAX_GROUP {
                 match self.queue.try_recv() {
-                    Ok(write) => group.push(write),
+                    Ok(write) => {
+                        weight += write.weight;
+                        group.push(write);
+                    }
                     Err(TryRecvError::Disconnected) if group.is_empty() => return,
                     Err(_) => break,
                 }
             }
-            group.extend(behind.map(|endpoint| write(move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
+            group.extend(behind.map(|endpoint| write(1, move |tx| queue::follow(tx, endpoint), oneshot::channel().0)));
             if let Err(fatal) = self.commit(group, behind) {
                 tracing::error!(error = %fatal, "the database cannot be written: stopping, so that a restart can recover");
                 self.broken.send_replace(Some(fatal));
@@ -148,7 +163,8 @@ impl Writer {
 
     /// One group, one transaction. `Err` only for a fault after which nothing on the disk can be relied on.
     fn commit(&self, group: Vec<Write>, behind: Option<EndpointKey>) -> Result<(), String> {
-        let mut answers = Vec::with_capacity(group.len());
+        let (writes, watch) = (group.len(), Stopwatch::start());
+        let mut answers = Vec::with_capacity(writes);
         let mut failed = self.execute("BEGIN IMMEDIATE").err();
         // Looked at within the transaction: the first of another server comes after this one, or this one is given up.
         if let Some(lost) = self.lock.as_ref().and_then(ServingLock::lost) {
@@ -181,7 +197,7 @@ impl Writer {
                 continue;
             }
             let before = tx.news.borrow().changes.len();
-            let (keep, answer) = write(&tx);
+            let (keep, answer) = (write.run)(&tx);
             if !keep {
                 // Above all the claims: their rows are gone.
                 tx.news.borrow_mut().changes.truncate(before);
@@ -201,6 +217,7 @@ impl Writer {
         let failed = failed.or_else(|| self.execute("COMMIT").err());
         self.failed.set(failed.is_some());
         let Some(error) = failed else {
+            self.figures.committed(writes, watch.elapsed());
             self.committed(tx, uptime, behind);
             answers.into_iter().for_each(|answer| answer(None));
             return Ok(());
@@ -229,6 +246,10 @@ impl Writer {
     fn committed(&self, tx: Tx<'_>, uptime: Duration, followed: Option<EndpointKey>) {
         if let Some(steps) = &self.steps {
             steps.committed(tx.now, uptime);
+            let by = tx.news.borrow().shifted;
+            if by != 0 {
+                self.figures.stepped(Step { by, at: uptime });
+            }
         }
         if self.lock.is_some() {
             let mut behind = self.behind.borrow_mut();

@@ -29,6 +29,13 @@ pub fn python(program: &str) -> Command {
     command
 }
 
+/// Prometheus's own reader of figures.
+pub fn prometheus() -> Command {
+    let mut command = python_with("prometheus_client");
+    command.arg(format!("{FOLDER}/metrics.py"));
+    command
+}
+
 /// Schemathesis, which makes requests from a contract and judges the answers.
 pub fn schemathesis() -> Command {
     let mut command = python_with("schemathesis");

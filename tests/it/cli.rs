@@ -115,30 +115,6 @@ fn using_a_token_is_noted() {
 }
 
 #[test]
-fn every_help_teaches_by_an_example() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let commands: [&[&str]; 11] = [
-        &[],
-        &["serve"],
-        &["account"],
-        &["account", "create"],
-        &["account", "list"],
-        &["token"],
-        &["token", "create"],
-        &["token", "revoke"],
-        &["listen"],
-        &["check"],
-        &["openapi"],
-    ];
-    for command in commands {
-        let (code, out, _) = run(folder.path(), &[command, &["--help"]].concat());
-        assert_eq!(code, 0);
-        let example = format!("  ngoma {}", command.first().unwrap_or(&"serve"));
-        assert!(out.contains(&example) || out.contains("ngoma --config"), "{command:?}: {out}");
-    }
-}
-
-#[test]
 fn settings_come_from_the_file_then_the_environment_then_the_flags() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(

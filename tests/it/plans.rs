@@ -83,3 +83,27 @@ fn what_follows_its_webhook_is_found_by_its_state() {
         assert!(plan.contains(&found), "{plan:#?}");
     }
 }
+
+#[test]
+fn what_is_counted_for_figures_is_found_by_its_state_and_not_past_what_is_done() {
+    let mut world = World::new();
+    world.stop();
+    let conn = Connection::open(world.database()).expect("the file");
+    let count = statement("survey.rs", "SELECT count(*) FROM delivery");
+    for (state, index) in [
+        ("pending", "delivery_due"),
+        ("claimed", "delivery_claimed"),
+        ("held", "delivery_held"),
+        ("exhausted", "delivery_exhausted"),
+    ] {
+        let expected = format!("SCAN delivery USING COVERING INDEX {index}");
+        assert_eq!(plan(&conn, &count.replace("{}", state)), [expected]);
+    }
+    let oldest = plan(&conn, &statement("survey.rs", "SELECT min("));
+    assert!(
+        oldest.contains(&"SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)".to_owned()),
+        "{oldest:#?}"
+    );
+    let unsent = plan(&conn, &statement("survey.rs", "SELECT count(*) FROM alert"));
+    assert_eq!(unsent, ["SCAN alert USING INDEX alert_untold"]);
+}

@@ -23,6 +23,7 @@ enum Needs {
     Token,
     Webhooks,
     Events,
+    Operator,
 }
 
 /// What a token of a foreign account of the same vendor gets.
@@ -41,10 +42,12 @@ enum Foreign {
 const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("live",               Needs::Nothing,  200, Foreign::Own),
     ("ready",              Needs::Nothing,  200, Foreign::Own),
+    ("metrics",            Needs::Operator, 200, Foreign::Forbidden),
     ("asgRegisterWebhook", Needs::Webhooks, 201, Foreign::Forbidden),
     ("asgListWebhooks",    Needs::Webhooks, 200, Foreign::Own),
     ("asgDeleteWebhook",   Needs::Webhooks, 200, Foreign::Hidden),
     ("asgPublishEvent",    Needs::Events,   202, Foreign::Forbidden),
+    ("asgPublishBatch",    Needs::Events,   202, Foreign::Forbidden),
     ("asgGetTask",         Needs::Events,   200, Foreign::Hidden),
     ("registerWebhook",    Needs::Webhooks, 201, Foreign::Forbidden),
     ("listWebhooks",       Needs::Webhooks, 200, Foreign::Own),
@@ -56,6 +59,7 @@ const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("listDeliveries",     Needs::Webhooks, 200, Foreign::Hidden),
     ("getDelivery",        Needs::Webhooks, 200, Foreign::Hidden),
     ("publishEvent",       Needs::Events,   202, Foreign::Forbidden),
+    ("publishBatch",       Needs::Events,   202, Foreign::Forbidden),
     ("getEvent",           Needs::Events,   200, Foreign::Hidden),
     ("listEventTypes",     Needs::Token,    200, Foreign::Own),
 ];
@@ -101,9 +105,13 @@ impl Operation {
         let body = match self.id.as_str() {
             "registerWebhook" => json!({ "url": url, "events": ["*"], "cooperative_id": COOP }),
             "publishEvent" => json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} }),
+            "publishBatch" => {
+                json!({ "events": [{ "event": "dds.filed", "cooperative_id": COOP, "data": {} }, { "event": "dds.filed", "data": {} }] })
+            }
             "updateWebhook" => json!({ "status": "SUSPENDED" }),
             "asgRegisterWebhook" => json!({ "callback_url": url, "account": CUSTOMER }),
             "asgPublishEvent" => task(&format!("{}-more", things.task)),
+            "asgPublishBatch" => json!({ "events": [task(&format!("{}-batch", things.task))] }),
             _ => json!({}),
         };
         match self.method.as_str() {
@@ -228,6 +236,7 @@ fn refused(world: &World, operation: &Operation) -> Vec<(&'static str, Client, u
     match needs {
         Needs::Webhooks => all.push(("a token without the scope", with(world, own, "events"), 403)),
         Needs::Events => all.push(("a token without the scope", with(world, own, "webhooks"), 403)),
+        Needs::Operator => all.push(("a token without the scope", owner(world, own), 403)),
         Needs::Token | Needs::Nothing => {}
     }
     match foreign {
@@ -276,6 +285,7 @@ fn every_operation_answers_everybody_as_it_must_and_only_its_owner_well() {
             Needs::Nothing => world.stranger(),
             Needs::Webhooks => with(&world, account, "webhooks"),
             Needs::Events | Needs::Token => with(&world, account, "events"),
+            Needs::Operator => world.client(&world.token_for(Holder::Operator, "operator")),
         };
         let answer = operation.ask(&client, &things);
         assert_eq!(answer.status, own, "{} as its owner: {}", operation.id, answer.text);

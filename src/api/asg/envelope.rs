@@ -1,20 +1,22 @@
 //! The body of `task.settled`, in the order of the vendor's page.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::body::RawNumber;
 
 /// What a delivery's body holds. The number keeps its own literal, as the page verifies the raw bytes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct TaskSettled {
-    pub(super) event: String,
-    pub(super) task_id: String,
-    pub(super) consensus_label: String,
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TaskSettled<'a> {
+    pub(super) event: Cow<'a, str>,
+    pub(super) task_id: Cow<'a, str>,
+    pub(super) consensus_label: Cow<'a, str>,
     pub(super) confidence: RawNumber,
-    pub(super) bsv_txid: String,
-    pub(super) settled_at: String,
+    pub(super) bsv_txid: Cow<'a, str>,
+    pub(super) settled_at: Cow<'a, str>,
     /// The moment of acceptance.
-    pub(super) timestamp: String,
+    pub(super) timestamp: Cow<'a, str>,
 }
 
 /// Finishes a stored body: it is complete already, as nothing in it depends on the webhook.

@@ -9,13 +9,17 @@ use poem_openapi::{
 use super::{
     Errors, NAME, TASK_SETTLED, WEBHOOK,
     envelope::TaskSettled,
-    wire::{Accepted, Delivery, DeliveryRef, NewEvent, NewWebhook, Task, WebhookStatus, WebhookView},
+    wire::{
+        Accepted, AcceptedEvents, Delivery, DeliveryRef, NewEvent, NewEvents, NewWebhook, Task, WebhookStatus,
+        WebhookView,
+    },
 };
 use crate::{
     api::{
         Deps, Tag,
         auth::Authenticated,
         body::Body,
+        publishing::{self, Place},
         refused::{Refused, WithBody, WithoutBody},
     },
     config::Limits,
@@ -26,7 +30,7 @@ use crate::{
         ids::EndpointId,
         json::MAX_NUMBER,
         timestamp::{MAX_TIME, Timestamp},
-        token::Scope,
+        token::{Caller, Scope},
     },
     error::{Conflict, Error, Invalid, Missing, Result},
     store::{Tx, accounts, deliveries, endpoints, events},
@@ -47,6 +51,13 @@ enum Publication {
     /// On disk, and on its way.
     #[oai(status = 202)]
     Accepted(Body<Accepted>),
+}
+
+#[derive(ApiResponse)]
+enum BatchPublication {
+    /// All of them are on disk, and on their way.
+    #[oai(status = 202)]
+    Accepted(Body<AcceptedEvents>),
 }
 
 #[OpenApi(tag = "Tag::Asg", prefix_path = "/v1")]
@@ -126,39 +137,40 @@ impl Routes {
         body: Body<NewEvent>,
     ) -> Result<Publication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
-        let account = auth.0.acts_for(body.0.account.as_deref(), "account")?.to_owned();
-        let (audience, key) = check(&body.0, &deps.limits)?;
-        let task_id = body.0.task_id.clone();
-        let publish = move |tx: &Tx<'_>| {
-            let event = event::NewEvent {
-                account: accounts::find(tx, NAME, &account)?.key,
-                kind: TASK_SETTLED.to_owned(),
-                body: stored_body(body.0, tx.now)?.into(),
-                idempotency_key: Some(key),
-            };
-            events::publish(tx, &event, &audience)
-        };
-        let accepted = match deps.db.write(publish).await? {
-            Published::Accepted(accepted) => accepted,
-            Published::Reused => {
-                let message = format!("task '{}' was published before with another body", excerpt(&task_id));
-                return Err(Error::conflict(Conflict::Different, message).into());
-            }
-            Published::NoSuchTarget => {
-                let message = "callback_url is no active webhook of this account: register it first";
-                return Err(Error::invalid(Invalid::Target, message).into());
-            }
-        };
-        let deliveries = accepted.deliveries.iter().map(|(delivery, endpoint)| DeliveryRef {
-            delivery_id: delivery.to_string(),
-            webhook_id: endpoint.on_wire(WEBHOOK),
-        });
-        Ok(Publication::Accepted(Body(Accepted {
-            event_id: accepted.id.to_string(),
-            event: TASK_SETTLED.to_owned(),
-            task_id,
-            deliveries: deliveries.collect(),
-        })))
+        let checked = Checked::new(body.0, &auth.0, &deps.limits)?;
+        let (checked, accepted) = deps
+            .db
+            .write(move |tx| {
+                let accepted = checked.store(tx)?;
+                Ok((checked, accepted))
+            })
+            .await?;
+        deps.db.figures().accepted(NAME, 1);
+        Ok(Publication::Accepted(Body(checked.answer(&accepted))))
+    }
+
+    /// Publish many settled tasks at once
+    ///
+    /// 1 to 1,000 events (`limits.events_per_batch`), all or none: a 202 means that each is on disk and on its way, a refusal
+    /// that nothing was stored; it names the first event at fault by its place, such as `events[3]`. They are taken in their
+    /// order and answered in it. The same batch may be sent again, as each event is known by its `task_id`, also within one
+    /// batch: it gets the same answer and is delivered once. Needs the scope `events`.
+    #[oai(path = "/events/batch", method = "post", operation_id = "asgPublishBatch")]
+    async fn publish_batch(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        place: Place,
+        body: Body<NewEvents>,
+    ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
+        auth.0.walls(NAME, Scope::Events)?;
+        let (caller, limits) = (auth.0, deps.limits.clone());
+        let check = move |event| Checked::new(event, &caller, &limits);
+        let events = publishing::check(body.0.events, &deps.limits, check).await?;
+        let stored = publishing::publish(&deps, place, events, |tx, event: &Checked| event.store(tx)).await?;
+        deps.db.figures().accepted(NAME, stored.len());
+        let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
+        Ok(BatchPublication::Accepted(Body(AcceptedEvents { events: events.collect() })))
     }
 
     /// Look at a task
@@ -185,16 +197,17 @@ impl Routes {
             Ok((event, deliveries, attempts))
         });
         let (event, deliveries, attempts) = look.await?;
-        let body: TaskSettled = serde_json::from_str(&event.body).map_err(|flaw| Error::Internal(flaw.to_string()))?;
+        let body: TaskSettled<'_> =
+            serde_json::from_str(&event.body).map_err(|flaw| Error::Internal(flaw.to_string()))?;
         let status = WebhookStatus::of(&deliveries);
         Ok(Body(Task {
-            task_id: body.task_id,
+            task_id: body.task_id.into_owned(),
             event_id: event.id.to_string(),
-            consensus_label: body.consensus_label,
+            consensus_label: body.consensus_label.into_owned(),
             confidence: body.confidence,
-            bsv_txid: body.bsv_txid,
-            settled_at: body.settled_at,
-            timestamp: body.timestamp,
+            bsv_txid: body.bsv_txid.into_owned(),
+            settled_at: body.settled_at.into_owned(),
+            timestamp: body.timestamp.into_owned(),
             callback_url: event.target,
             webhook_status: status,
             webhook_fail: matches!(status, WebhookStatus::WebhookFail),
@@ -204,6 +217,72 @@ impl Routes {
                 .map(|(delivery, attempts)| Delivery::new(delivery, attempts))
                 .collect(),
         }))
+    }
+}
+
+/// A settled task that may be published.
+struct Checked {
+    account: String,
+    task: NewEvent,
+    audience: Audience,
+    key: IdempotencyKey,
+}
+
+impl Checked {
+    /// Holds a task against the page and the limits.
+    fn new(task: NewEvent, caller: &Caller, limits: &Limits) -> Result<Self> {
+        let account = caller.acts_for(task.account.as_deref(), "account")?.to_owned();
+        let (audience, key) = check(&task, limits)?;
+        Ok(Self { account, task, audience, key })
+    }
+
+    /// Stores it and sends it on its way.
+    fn store(&self, tx: &Tx<'_>) -> Result<event::Accepted> {
+        let event = event::NewEvent {
+            account: accounts::find(tx, NAME, &self.account)?.key,
+            kind: TASK_SETTLED.to_owned(),
+            body: self.body(tx.now)?.into(),
+            idempotency_key: Some(self.key.clone()),
+        };
+        match events::publish(tx, &event, &self.audience)? {
+            Published::Accepted(accepted) => Ok(accepted),
+            Published::Reused => {
+                let message = format!("task '{}' was published before with another body", excerpt(&self.task.task_id));
+                Err(Error::conflict(Conflict::Different, message))
+            }
+            Published::NoSuchTarget => {
+                let message = "callback_url is no active webhook of this account: register it first";
+                Err(Error::invalid(Invalid::Target, message))
+            }
+        }
+    }
+
+    /// The body of its deliveries.
+    fn body(&self, now: Timestamp) -> Result<String> {
+        let body = TaskSettled {
+            event: TASK_SETTLED.into(),
+            task_id: self.task.task_id.as_str().into(),
+            consensus_label: self.task.consensus_label.as_str().into(),
+            confidence: self.task.confidence.clone(),
+            bsv_txid: self.task.bsv_txid.as_str().into(),
+            settled_at: self.task.settled_at.as_str().into(),
+            timestamp: now.to_string().into(),
+        };
+        serde_json::to_string(&body).map_err(|flaw| Error::Internal(flaw.to_string()))
+    }
+
+    /// What its publisher is told.
+    fn answer(self, accepted: &event::Accepted) -> Accepted {
+        let deliveries = accepted.deliveries.iter().map(|(delivery, endpoint)| DeliveryRef {
+            delivery_id: delivery.to_string(),
+            webhook_id: endpoint.on_wire(WEBHOOK),
+        });
+        Accepted {
+            event_id: accepted.id.to_string(),
+            event: TASK_SETTLED.to_owned(),
+            task_id: self.task.task_id,
+            deliveries: deliveries.collect(),
+        }
     }
 }
 
@@ -230,7 +309,10 @@ fn check(body: &NewEvent, limits: &Limits) -> Result<(Audience, IdempotencyKey)>
     }
     let audience = match &body.callback_url {
         None => Audience::Subscribers,
-        Some(url) => Audience::Target(TargetUrl::parse(url, limits.url_bytes)?),
+        Some(url) => {
+            let url = TargetUrl::parse(url, limits.url_bytes);
+            Audience::Target(url.map_err(|error| error.within("callback_url: "))?)
+        }
     };
     let parts = [
         body.consensus_label.as_str(),
@@ -245,17 +327,4 @@ fn check(body: &NewEvent, limits: &Limits) -> Result<(Audience, IdempotencyKey)>
     let key = IdempotencyKey::new(&body.task_id, &parts)
         .map_err(|_| Error::request(format!("task_id must have 1 to {} bytes", event::MAX_IDEMPOTENCY_KEY)))?;
     Ok((audience, key))
-}
-
-fn stored_body(body: NewEvent, now: Timestamp) -> Result<String> {
-    let body = TaskSettled {
-        event: body.event,
-        task_id: body.task_id,
-        consensus_label: body.consensus_label,
-        confidence: body.confidence,
-        bsv_txid: body.bsv_txid,
-        settled_at: body.settled_at,
-        timestamp: now.to_string(),
-    };
-    serde_json::to_string(&body).map_err(|flaw| Error::Internal(flaw.to_string()))
 }

@@ -54,7 +54,7 @@ impl Shape for Errors {
         (403, "The token lacks the scope, or belongs to another vendor's routes or another account."),
         (404, "There is no such thing in this account."),
         (409, "The same task_id was published with another body, or the account has as many webhooks as it may have."),
-        (413, "The body is larger than max_body_bytes."),
+        (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "The URL is longer than limits.request_url_bytes."),
         (415, "The body is not sent as application/json in UTF-8, or is compressed."),
         (422, "The URL may not be delivered to, the event is unknown, or callback_url is no active webhook."),

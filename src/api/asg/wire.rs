@@ -89,6 +89,14 @@ pub(super) struct NewEvent {
     pub(super) callback_url: Option<String>,
 }
 
+/// Settled tasks to publish together.
+#[derive(Debug, Deserialize, Object)]
+#[oai(rename = "AsgNewEvents")]
+pub(super) struct NewEvents {
+    /// 1 to 1,000 of them, each as it would be published alone; together at most 4 MiB.
+    pub(super) events: Vec<NewEvent>,
+}
+
 /// A delivery that a publish made.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AsgDeliveryRef")]
@@ -111,6 +119,14 @@ pub(super) struct Accepted {
     pub(super) task_id: String,
     /// One delivery for each webhook it goes to.
     pub(super) deliveries: Vec<DeliveryRef>,
+}
+
+/// What was accepted together.
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "AsgAcceptedEvents")]
+pub(super) struct AcceptedEvents {
+    /// One answer for each event, in the order in which they were sent.
+    pub(super) events: Vec<Accepted>,
 }
 
 /// What became of a task's deliveries, together.

@@ -8,13 +8,14 @@ use super::{
     catalogue::{self, CATALOGUE},
     envelope::{self, Stored},
     idempotency::Key,
-    wire::{Accepted, Delivery, DeliveryRef, EventType, EventView, NewEvent},
+    wire::{Accepted, AcceptedEvents, Delivery, DeliveryRef, EventType, EventView, NewEvent, NewEvents},
 };
 use crate::{
     api::{
         Deps, Tag,
         auth::Authenticated,
         body::{Body, RawObject},
+        publishing::{self, Place},
         refused::{Refused, WithBody, WithoutBody},
     },
     config,
@@ -24,11 +25,14 @@ use crate::{
         ids::EventId,
         json,
         timestamp::{MAX_TIME, Timestamp},
-        token::Scope,
+        token::{Caller, Scope},
     },
     error::{Error, Invalid, Missing, Result},
     store::{Tx, accounts, deliveries, events},
 };
+
+/// What is said of a key that is none, wherever it stands.
+const WRONG_KEY: &str = "idempotency_key (or the header Idempotency-Key) must have 1 to 255 bytes";
 
 /// The routes.
 pub(crate) struct Routes;
@@ -38,6 +42,13 @@ enum Publication {
     /// On disk, and on its way.
     #[oai(status = 202)]
     Accepted(Body<Accepted>),
+}
+
+#[derive(ApiResponse)]
+enum BatchPublication {
+    /// All of them are on disk, and on their way.
+    #[oai(status = 202)]
+    Accepted(Body<AcceptedEvents>),
 }
 
 #[OpenApi(tag = "Tag::AsiliChain")]
@@ -58,41 +69,51 @@ impl Routes {
         body: Body<NewEvent>,
     ) -> Result<Publication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
-        let account_id = auth.0.acts_for(body.0.cooperative_id.as_deref(), "cooperative_id")?.to_owned();
-        let data = check(&body.0, &deps.limits)?;
-        let NewEvent { event: kind, created_at, .. } = body.0;
-        let key = idempotency_key
-            .0
-            .map(|key| IdempotencyKey::new(&key, &[&kind, &data, created_at.as_deref().unwrap_or_default()]));
-        let key = key.transpose()?;
+        let checked = Checked::new(body.0, idempotency_key.0, &auth.0, &deps.limits)?;
         let api_version = settings.api_version.clone();
-        let account = account_id.clone();
-        let named = kind.clone();
-        let publish = move |tx: &Tx<'_>| {
-            let stated = created_at.unwrap_or_else(|| tx.now.to_string());
-            let event = event::NewEvent {
-                account: accounts::find(tx, NAME, &account)?.key,
-                body: envelope::stored(&kind, &api_version, &stated, &data).into(),
-                kind,
-                idempotency_key: key,
-            };
-            events::publish(tx, &event, &Audience::Subscribers)
-        };
-        let Published::Accepted(accepted) = deps.db.write(publish).await? else {
-            let message = "this Idempotency-Key was used before with another body: use a new key for a new event";
-            return Err(Error::invalid(Invalid::KeyReused, message).into());
-        };
-        let deliveries = accepted.deliveries.iter().map(|(delivery, endpoint)| DeliveryRef {
-            delivery_id: delivery.to_string(),
-            webhook_id: endpoint.on_wire(WEBHOOK),
-        });
-        Ok(Publication::Accepted(Body(Accepted {
-            event_id: accepted.id.to_string(),
-            event: named,
-            cooperative_id: account_id,
-            created_at: Stored::read(&accepted.body)?.created_at,
-            deliveries: deliveries.collect(),
-        })))
+        let (checked, accepted) = deps
+            .db
+            .write(move |tx| {
+                let accepted = checked.store(tx, &api_version)?;
+                Ok((checked, accepted))
+            })
+            .await?;
+        deps.db.figures().accepted(NAME, 1);
+        Ok(Publication::Accepted(Body(checked.answer(&accepted)?)))
+    }
+
+    /// Publish many events at once
+    ///
+    /// 1 to 1,000 events (`limits.events_per_batch`), all or none: a 202 means that each is on disk and on its way, a refusal
+    /// that nothing was stored; it names the first event at fault by its place, such as `events[3]`. They are taken in their
+    /// order and answered in it. A batch may be sent again if its events have keys of their own (`idempotency_key`), or if it
+    /// has one as a whole (`Idempotency-Key`): it gets the same answer and is delivered once. Needs the scope `events`.
+    #[oai(path = "/events/batch", method = "post", operation_id = "publishBatch")]
+    async fn publish_batch(
+        &self,
+        auth: Authenticated,
+        deps: Data<&Deps>,
+        settings: Data<&config::AsiliChain>,
+        /// Any text of 1 to 255 bytes in ASCII or UTF-8, quoted or bare, that names this batch within the cooperative. An
+        /// event with an `idempotency_key` of its own is known by that instead.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Key,
+        place: Place,
+        body: Body<NewEvents>,
+    ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
+        auth.0.walls(NAME, Scope::Events)?;
+        let (caller, limits) = (auth.0, deps.limits.clone());
+        let check = move |event| Checked::new(event, None, &caller, &limits);
+        let mut events = publishing::check(body.0.events, &deps.limits, check).await?;
+        if let Some(key) = idempotency_key.0 {
+            Checked::name_all(&mut events, &key)?;
+        }
+        let api_version = settings.api_version.clone();
+        let store = move |tx: &Tx<'_>, event: &Checked| event.store(tx, &api_version);
+        let stored = publishing::publish(&deps, place, events, store).await?;
+        deps.db.figures().accepted(NAME, stored.len());
+        let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
+        Ok(BatchPublication::Accepted(Body(AcceptedEvents { events: events.collect::<Result<_>>()? })))
     }
 
     /// Look at an event
@@ -141,6 +162,90 @@ impl Routes {
             })
         });
         Ok(Body(types.collect::<Result<_>>()?))
+    }
+}
+
+/// An event that may be published.
+struct Checked {
+    cooperative: String,
+    kind: String,
+    /// As it will be delivered.
+    data: String,
+    created_at: Option<String>,
+    key: Option<IdempotencyKey>,
+}
+
+impl Checked {
+    /// Holds an event against the catalogue and the limits; `key` is the header's.
+    fn new(event: NewEvent, key: Option<String>, caller: &Caller, limits: &config::Limits) -> Result<Self> {
+        let cooperative = caller.acts_for(event.cooperative_id.as_deref(), "cooperative_id")?.to_owned();
+        let data = check(&event, limits)?;
+        let mut checked = Self { cooperative, kind: event.event, data, created_at: event.created_at, key: None };
+        let own = event.idempotency_key;
+        if own.as_ref().is_some_and(|own| own.contains('\n')) {
+            return Err(Error::request("idempotency_key holds a line break: send a text of one line"));
+        }
+        if matches!((&key, &own), (Some(key), Some(own)) if key != own) {
+            return Err(Error::request("idempotency_key is not the header's Idempotency-Key: send one of them"));
+        }
+        if let Some(key) = key.or(own) {
+            let key = IdempotencyKey::new(&key, &checked.parts());
+            checked.key = Some(key.map_err(|_| Error::request(WRONG_KEY))?);
+        }
+        Ok(checked)
+    }
+
+    /// What makes it the event that it is, its cooperative left out, within which its key is known.
+    fn parts(&self) -> [&str; 3] {
+        [&self.kind, &self.data, self.created_at.as_deref().unwrap_or_default()]
+    }
+
+    /// Names every event of a batch that has no key of its own by its place in it.
+    fn name_all(events: &mut [Self], key: &str) -> Result<()> {
+        let own = |event: &Self| event.key.as_ref().map_or_else(String::new, |key| key.text.clone());
+        let keys: Vec<String> = events.iter().map(own).collect();
+        let parts = events
+            .iter()
+            .zip(&keys)
+            .flat_map(|(event, key)| [event.cooperative.as_str(), key].into_iter().chain(event.parts()));
+        let whole = IdempotencyKey::new(key, &parts.collect::<Vec<_>>())?;
+        let unnamed = events.iter_mut().enumerate().filter(|(_, event)| event.key.is_none());
+        unnamed.for_each(|(place, event)| event.key = Some(whole.nth(place)));
+        Ok(())
+    }
+
+    /// Stores it and sends it on its way.
+    fn store(&self, tx: &Tx<'_>, api_version: &str) -> Result<event::Accepted> {
+        let now = tx.now.to_string();
+        let stated = self.created_at.as_deref().unwrap_or(&now);
+        let event = event::NewEvent {
+            account: accounts::find(tx, NAME, &self.cooperative)?.key,
+            body: envelope::stored(&self.kind, api_version, stated, &self.data).into(),
+            kind: self.kind.clone(),
+            idempotency_key: self.key.clone(),
+        };
+        match events::publish(tx, &event, &Audience::Subscribers)? {
+            Published::Accepted(accepted) => Ok(accepted),
+            Published::Reused | Published::NoSuchTarget => Err(Error::invalid(
+                Invalid::KeyReused,
+                "this Idempotency-Key was used before with another body: use a new key for a new event",
+            )),
+        }
+    }
+
+    /// What its publisher is told.
+    fn answer(self, accepted: &event::Accepted) -> Result<Accepted> {
+        let deliveries = accepted.deliveries.iter().map(|(delivery, endpoint)| DeliveryRef {
+            delivery_id: delivery.to_string(),
+            webhook_id: endpoint.on_wire(WEBHOOK),
+        });
+        Ok(Accepted {
+            event_id: accepted.id.to_string(),
+            event: self.kind,
+            cooperative_id: self.cooperative,
+            created_at: Stored::read(&accepted.body)?.created_at,
+            deliveries: deliveries.collect(),
+        })
     }
 }
 

@@ -68,7 +68,7 @@ impl Shape for Errors {
             "`WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `EVENT_NOT_FOUND`, `COOPERATIVE_NOT_FOUND`, `NOT_FOUND`: there is no such thing in this account.",
         ),
         (409, "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first."),
-        (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes."),
+        (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
         (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json in UTF-8, or is compressed."),
         (
@@ -90,7 +90,10 @@ pub(super) fn shape(problem: &Problem, request_id: &str) -> Response {
     let error = FailureDetail {
         code: code(problem).to_owned(),
         message: match &problem.error {
-            Some(Error::NotFound(Missing::Account)) => "cooperative not found".to_owned(),
+            // Its place in a batch may stand before it.
+            Some(Error::NotFound(Missing::Account)) => {
+                problem.message.replace("account not found", "cooperative not found")
+            }
             _ => problem.message.clone(),
         },
         request_id: request_id.to_owned(),

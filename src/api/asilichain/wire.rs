@@ -342,6 +342,15 @@ pub(super) struct NewEvent {
     pub(super) data: RawObject,
     /// When it happened, RFC 3339. Delivered as given. Default: the moment of acceptance.
     pub(super) created_at: Option<String>,
+    /// The same as the header `Idempotency-Key`, of this event alone: so each event of a batch can have its own.
+    pub(super) idempotency_key: Option<String>,
+}
+
+/// Events to publish together.
+#[derive(Debug, Deserialize, Object)]
+pub(super) struct NewEvents {
+    /// 1 to 1,000 of them, each as it would be published alone; together at most 4 MiB.
+    pub(super) events: Vec<NewEvent>,
 }
 
 /// A delivery that a publish made.
@@ -367,6 +376,13 @@ pub(super) struct Accepted {
     pub(super) created_at: String,
     /// One delivery for each webhook that gets it; none if nobody subscribed.
     pub(super) deliveries: Vec<DeliveryRef>,
+}
+
+/// What was accepted together.
+#[derive(Debug, Serialize, Object)]
+pub(super) struct AcceptedEvents {
+    /// One answer for each event, in the order in which they were sent.
+    pub(super) events: Vec<Accepted>,
 }
 
 /// An event and what became of it.

@@ -1,0 +1,39 @@
+//! `ngoma completions`: what a shell needs to complete command lines.
+
+use std::io::{self, Write};
+
+use clap::{CommandFactory, ValueEnum};
+use clap_complete::{Shell as Known, generate};
+
+use super::Cli;
+use crate::error::Result;
+
+/// Print completions for a shell
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ngoma completions bash > /etc/bash_completion.d/ngoma\n  ngoma completions zsh > \"${fpath[1]}/_ngoma\"\n  ngoma completions fish > ~/.config/fish/completions/ngoma.fish"
+)]
+pub(super) struct Args {
+    /// The shell.
+    shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let shell = match args.shell {
+        Shell::Bash => Known::Bash,
+        Shell::Zsh => Known::Zsh,
+        Shell::Fish => Known::Fish,
+    };
+    // Whole before it is written: whoever reads it may go away in the middle.
+    let mut script = Vec::new();
+    generate(shell, &mut Cli::command(), "ngoma", &mut script);
+    let _ = io::stdout().write_all(&script);
+    Ok(())
+}

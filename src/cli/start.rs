@@ -1,0 +1,68 @@
+//! What somebody wants to know when a server has started, in one block.
+
+use std::fs;
+
+use crate::{
+    app::{App, profiles},
+    config::{Config, Durability, Egress, Limits, Server},
+    domain::profile::{Profile, WhenExhausted},
+};
+
+pub(super) fn print(app: &App, config: &Config, durability: Durability) {
+    let address = app.address();
+    say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
+    say!("  address    http://{address}");
+    say!("  docs       http://{address}/docs");
+    say!("  database   {}", database(config, durability));
+    for profile in profiles(config).iter() {
+        say!("  {:<11}{}", profile.name, schedule(profile));
+    }
+    say!("  limits     {}", limits(&config.server, &config.limits));
+    say!("  egress     {}", egress(&config.egress));
+    say!("  alerts     in this log, at warn");
+}
+
+fn database(config: &Config, durability: Durability) -> String {
+    let path = &config.storage.path;
+    let durability = match durability {
+        Durability::Full => "full",
+        Durability::Normal => "normal",
+    };
+    let bytes = fs::metadata(path).map_or(0, |file| file.len());
+    format!("{} ({} MB, {durability} durability)", path.display(), bytes.div_ceil(1_000_000))
+}
+
+fn schedule(profile: &Profile) -> String {
+    let retries = profile.retry.max_attempts.saturating_sub(1) as usize;
+    let waits = profile.retry.waits.iter().map(|wait| humantime::format_duration(*wait).to_string());
+    let waits: Vec<String> = waits.take(retries).collect();
+    let again = if waits.len() < retries { " again and again" } else { "" };
+    let then = match profile.when_exhausted {
+        WhenExhausted::StayActive => "the delivery has failed",
+        WhenExhausted::Suspend(_) => "the webhook is suspended and its account is told",
+    };
+    let attempts = profile.retry.max_attempts;
+    format!("{attempts} attempts, waits {}{again}; then {then}", waits.join(", "))
+}
+
+fn limits(server: &Server, limits: &Limits) -> String {
+    let managing = match limits.requests_per_minute {
+        0 => "any number of".to_owned(),
+        number => number.to_string(),
+    };
+    format!(
+        "an event {} KiB, a batch {} events and {} KiB; {managing} management requests a minute for a token; {} connections",
+        server.max_body_bytes >> 10,
+        limits.events_per_batch,
+        server.max_batch_bytes >> 10,
+        limits.connections,
+    )
+}
+
+fn egress(egress: &Egress) -> String {
+    let schemes = if egress.allow_http { "https:// and http://" } else { "https:// only" };
+    let mut places: Vec<String> = egress.public.then(|| "public addresses".to_owned()).into_iter().collect();
+    places.extend(egress.allow.iter().map(ToString::to_string));
+    let places = if places.is_empty() { "nowhere".to_owned() } else { places.join(", ") };
+    format!("{schemes}, to {places}")
+}
