@@ -94,7 +94,8 @@ impl Desk {
 
     /// Makes the Python client, as the README says. Whether all of the contract went into it, and what the generator says.
     fn generate_python(&self) -> (bool, String) {
-        self.run(self.module("openapi_python_client").args(["generate", "--path", "openapi.json", "--fail-on-warning"]))
+        let settings = ["--config", "generator.yaml", "--fail-on-warning"];
+        self.run(self.module("openapi_python_client").args(["generate", "--path", "openapi.json"]).args(settings))
     }
 
     #[track_caller]
