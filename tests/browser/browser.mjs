@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
-const load = createRequire(join(process.env.TEST_BROWSER, "package.json"));
+const load = createRequire(join(process.env.TEST_NODE_MODULES, "package.json"));
 const { chromium } = load("playwright-core");
 const axe = load("axe-core");
 

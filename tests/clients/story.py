@@ -21,6 +21,7 @@ from ngoma_client.api.asg_gateway import (
     asg_delete_webhook,
     asg_get_task,
     asg_list_webhooks,
+    asg_publish_batch,
     asg_publish_event,
     asg_register_webhook,
 )
@@ -32,6 +33,7 @@ from ngoma_client.api.asili_chain import (
     list_deliveries,
     list_event_types,
     list_webhooks,
+    publish_batch,
     publish_event,
     register_webhook,
     replay_delivery,
@@ -44,6 +46,7 @@ from ngoma_client.models import (
     AsgDeliveryStatus,
     AsgError,
     AsgNewEvent,
+    AsgNewEvents,
     AsgNewWebhook,
     AsgTaskSettled,
     AsgWebhook,
@@ -54,6 +57,7 @@ from ngoma_client.models import (
     HealthStatus,
     NewEvent,
     NewEventData,
+    NewEvents,
     NewWebhook,
     SuspendedReason,
     WebhookStatus,
@@ -149,6 +153,15 @@ def asg(client: AuthenticatedClient, receiver: str) -> None:
     assert [attempt.error for attempt in failed.attempts] == [ErrorClass.STATUS] * 3
     assert failed.attempts[-1].next_attempt_at is None
 
+    batch = [
+        AsgNewEvent("task.settled", task_id, "dog", 0.75, "9f1e", settled, callback_url=url)
+        for task_id in ("tsk_3", "tsk_4")
+    ]
+    together = told(asg_publish_batch.sync(client=client, body=AsgNewEvents(batch)))
+    assert [event.task_id for event in together.events] == ["tsk_3", "tsk_4"]
+    arrived = {AsgTaskSettled.from_dict(json.loads(body)).task_id for body in bodies("/asg", 4)}
+    assert arrived == {"tsk_1", "tsk_2", "tsk_3", "tsk_4"}
+
     told(asg_delete_webhook.sync(made.webhook_id, client=client))
     active = {webhook.webhook_id: webhook.active for webhook in told(asg_list_webhooks.sync(client=client))}
     assert active == {webhook.webhook_id: True, made.webhook_id: False}
@@ -226,6 +239,16 @@ def asilichain(client: AuthenticatedClient, receiver: str) -> None:
     assert resumed.status is WebhookStatus.ACTIVE
     held = EventPayload.from_dict(json.loads(bodies("/asilichain/failing", 6)[5]))
     assert held.data["batch_id"] == "BATCH-3"
+
+    batch = [
+        NewEvent("batch.exported", NewEventData.from_dict({"batch_id": name}), COOPERATIVE, idempotency_key=name)
+        for name in ("BATCH-4", "BATCH-5")
+    ]
+    together = told(publish_batch.sync(client=client, body=NewEvents(batch)))
+    assert together == told(publish_batch.sync(client=client, body=NewEvents(batch))), "each is known by its key"
+    assert [len(event.deliveries) for event in together.events] == [1, 1]
+    last = [EventPayload.from_dict(json.loads(body)) for body in bodies("/asilichain/failing", 8)[6:]]
+    assert {payload.data["batch_id"] for payload in last} == {"BATCH-4", "BATCH-5"}
 
     assert delete_webhook.sync_detailed(id, client=client).status_code == HTTPStatus.NO_CONTENT
     gone = get_webhook.sync(id, client=client)

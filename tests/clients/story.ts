@@ -112,6 +112,12 @@ async function asg(base: string) {
   assert.equal(failed?.status, 'failed');
   assert.deepEqual(failed.attempts.map((attempt) => attempt.error), ['status', 'status', 'status']);
 
+  const batch = ['tsk_3', 'tsk_4'].map((task_id) => ({ ...task, task_id, callback_url: url }));
+  const together = await told(ngoma.POST('/v1/events/batch', { body: { events: batch } }));
+  assert.deepEqual(together.events.map(({ task_id }) => task_id), ['tsk_3', 'tsk_4']);
+  const arrived = (await came('/asg', 4)).map((body) => (JSON.parse(body) as Sent<'task.settled'>).task_id);
+  assert.deepEqual(arrived.sort(), ['tsk_1', 'tsk_2', 'tsk_3', 'tsk_4']);
+
   const remove = (webhook_id: string) =>
     ngoma.DELETE('/v1/webhooks/{webhook_id}', { params: { path: { webhook_id } } });
   assert.equal((await told(remove(made.webhook_id))).active, false);
@@ -191,6 +197,16 @@ async function asilichain(base: string) {
   failing.delete('/asilichain/failing');
   assert.equal((await change({ status: 'ACTIVE' })).status, 'ACTIVE');
   assert.match((await came('/asilichain/failing', 6))[5] ?? '', /BATCH-3/);
+
+  const batch = ['BATCH-4', 'BATCH-5'].map((batch_id) => ({
+    event: 'batch.exported', cooperative_id: COOPERATIVE, data: { batch_id }, idempotency_key: batch_id,
+  }));
+  const together = await told(ngoma.POST('/events/batch', { body: { events: batch } }));
+  assert.deepEqual(together.events.map(({ deliveries }) => deliveries.length), [1, 1]);
+  const again = await told(ngoma.POST('/events/batch', { body: { events: batch } }));
+  assert.deepEqual(again, together, 'each is known by its key');
+  const last = (await came('/asilichain/failing', 8)).slice(6).join();
+  assert(last.includes('BATCH-4') && last.includes('BATCH-5'));
 
   const deleted = await ngoma.DELETE('/webhooks/{webhook_id}', { params: { path } });
   assert.equal(deleted.response.status, 204);

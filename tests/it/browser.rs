@@ -1,11 +1,11 @@
 //! People at the dashboard and at the docs page, in a real browser: Chromium, driven by the programs of tests/browser.
 
-use std::{env, process::Command};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::{
-    children::node_at,
+    children::{modules, node_at},
     program::run,
     site::{Server, Site},
 };
@@ -19,9 +19,8 @@ fn play(story: &str, server: &Server, site: &Site) {
     let (code, out, err) = run(site.folder(), &["token", "create", "--scope", "operator", "--json"]);
     assert_eq!(code, 0, "{err}");
     let made: Value = serde_json::from_str(&out).expect("JSON");
-    let tools = env::var("TEST_BROWSER").expect("TEST_BROWSER: run the suite by tests/run, which installs a browser");
     let mut command: Command = node_at(&format!("browser/{story}"));
-    command.env("TEST_BROWSER", tools);
+    command.env("TEST_NODE_MODULES", modules());
     command.args([&format!("http://{}", server.address()), made["token"].as_str().expect("a token"), PICTURES]);
     let output = command.output().expect("it starts");
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

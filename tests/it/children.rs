@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     thread,
 };
@@ -26,6 +27,14 @@ pub fn node_at(program: &str) -> Command {
     let mut command = Command::new("node");
     command.arg(format!("{TESTS}/{program}"));
     command
+}
+
+/// Where the packages of tests/package.json are.
+pub fn modules() -> PathBuf {
+    let own = || Path::new(TESTS).join(".tools/node_modules").into_os_string();
+    let modules: PathBuf = env::var_os("TEST_NODE_MODULES").unwrap_or_else(own).into();
+    assert!(modules.is_dir(), "{} is missing: run the suite by tests/run, which makes it", modules.display());
+    modules
 }
 
 /// A Python that has the Standard Webhooks library, about to run a program of `tests/verify`.

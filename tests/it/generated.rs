@@ -6,7 +6,7 @@
 use std::{
     env, fs,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    children::python_with,
+    children::{modules, python_with},
     leaks,
     receiver::Receiver,
     site::{Server, Site},
@@ -119,13 +119,6 @@ impl Desk {
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
-}
-
-fn modules() -> PathBuf {
-    let own = || Path::new(ROOT).join("tests/.tools/node_modules").into_os_string();
-    let modules: PathBuf = env::var_os("TEST_NODE_MODULES").unwrap_or_else(own).into();
-    assert!(modules.is_dir(), "{} is missing: run the suite by tests/run, which makes it", modules.display());
-    modules
 }
 
 fn committed() -> Value {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::{
         delivery::{Delivery, Failure, State},
-        endpoint::{Endpoint, EndpointState},
+        endpoint::{Endpoint, EndpointState, SuspendedReason},
         tally::Tally,
         timestamp::Timestamp,
     },
@@ -25,10 +25,10 @@ pub(super) struct Badge {
 impl Badge {
     /// How an endpoint stands.
     pub(super) fn of_endpoint(endpoint: &Endpoint, failing: bool) -> Self {
-        let (class, word) = match (endpoint.state, endpoint.suspended_reason.as_deref()) {
+        let (class, word) = match (endpoint.state, endpoint.suspended_reason) {
             (EndpointState::Active, _) if failing => ("warn", "failing"),
             (EndpointState::Active, _) => ("good", "active"),
-            (EndpointState::Suspended, Some("paused")) => ("warn", "paused"),
+            (EndpointState::Suspended, Some(SuspendedReason::Paused)) => ("warn", "paused"),
             (EndpointState::Suspended, _) => ("bad", "suspended"),
             (EndpointState::Deleted, _) => ("", "deleted"),
         };

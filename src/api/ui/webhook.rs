@@ -105,9 +105,11 @@ async fn show_with(
     let week = in_bars(&week);
     let (endpoint, policy) = (&report.endpoint, &dialect.profile.retry);
     let suspended = (endpoint.state == EndpointState::Suspended).then(|| Suspended {
-        what: match endpoint.suspended_reason.as_deref() {
-            Some("paused") => "Somebody paused it.".to_owned(),
-            Some("gone") => "It answered 410 Gone: the receiver says that it is there no more.".to_owned(),
+        what: match endpoint.suspended_reason {
+            Some(SuspendedReason::Paused) => "Somebody paused it.".to_owned(),
+            Some(SuspendedReason::Gone) => {
+                "It answered 410 Gone: the receiver says that it is there no more.".to_owned()
+            }
             _ => format!("A delivery failed {} times.", policy.max_attempts),
         },
         last_error: recent.iter().find_map(|delivery| {

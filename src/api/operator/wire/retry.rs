@@ -3,9 +3,8 @@
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use crate::api::reasons::ErrorClass;
 use crate::{
-    api::{history::DeliveryStatus, operator::on_wire},
+    api::{history::DeliveryStatus, operator::on_wire, reasons::ErrorClass},
     domain::{
         delivery::State,
         profile::Profiles,
