@@ -13,7 +13,12 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::{profile::Profiles, timestamp::Timestamp},
-    engine::{Engine, Guard, LookUp, Pulse, alerts::Alerts, retention::Retention, retries, system_look_up},
+    engine::{
+        Engine, Guard, LookUp, Pulse,
+        alerts::{Alerts, send_test_mail},
+        retention::Retention,
+        retries, system_look_up,
+    },
     error::{Error, Result},
     store::{self, Db},
 };
@@ -169,6 +174,9 @@ impl App {
 
     fn deps(&self) -> Deps {
         let (guard, engine, pulse) = (self.guard.clone(), self.engine.clone(), self.engine.pulse());
+        let mut config = self.config.clone();
+        config.server.listen = self.address;
+        let config = Arc::new(config);
         Deps {
             db: self.db.clone(),
             clock: Arc::clone(&self.outside.clock),
@@ -184,6 +192,10 @@ impl App {
                 Box::pin(async move { engine.send_test(account, target, kind, body).await })
             }),
             profiles: profiles(&self.config),
+            send_test_mail: Arc::new(move |to| {
+                let config = Arc::clone(&config);
+                Box::pin(async move { send_test_mail(&config, &to).await })
+            }),
             looked: Arc::new(move || pulse.borrow().looked),
             watch: self.config.watch.clone(),
             secret_overlap: self.config.delivery.secret_overlap,

@@ -1,10 +1,11 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
 mod flaw;
+mod secret;
+mod shown;
 mod warnings;
 
 use std::{
-    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,13 +16,13 @@ use figment::{
     providers::{Env, Format, Serialized, Toml},
 };
 use ipnet::IpNet;
-use serde::Deserialize;
-use zeroize::Zeroizing;
+use serde::{Deserialize, Serialize};
 
 use self::{
     flaw::{explain, given, source},
     warnings::exposed,
 };
+pub use self::{secret::Secret, shown::Setting};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -33,7 +34,7 @@ const USUAL_FILE: &str = "config.toml";
 const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.webhook_secret"];
 
 /// Every setting.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The API server.
@@ -64,7 +65,7 @@ pub struct Config {
 }
 
 /// The API server.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
     /// Address and port.
@@ -78,7 +79,7 @@ pub struct Server {
 }
 
 /// What one client may take.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// API connections at the same time.
@@ -119,7 +120,7 @@ pub struct Limits {
 }
 
 /// The database file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Storage {
     /// The SQLite file.
@@ -131,7 +132,7 @@ pub struct Storage {
 }
 
 /// What a commit waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// For the disk: survives a power cut.
@@ -141,7 +142,7 @@ pub enum Durability {
 }
 
 /// How deliveries are attempted.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// One attempt, from the look-up to the last byte.
@@ -160,7 +161,7 @@ pub struct Delivery {
 }
 
 /// How long what was is kept, counted from when it was made.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
     /// Deliveries that succeeded, and events nobody needs any more.
@@ -172,7 +173,7 @@ pub struct Retention {
 }
 
 /// Where deliveries may go.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Egress {
     /// Take `http://` targets.
@@ -186,7 +187,7 @@ pub struct Egress {
 }
 
 /// The ASG Gateway dialect.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asg {
     /// Attempts in all.
@@ -196,7 +197,7 @@ pub struct Asg {
 }
 
 /// The AsiliChain dialect.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AsiliChain {
     /// The wait after each failure.
@@ -206,7 +207,7 @@ pub struct AsiliChain {
 }
 
 /// Who is told, and how, when a webhook is in trouble.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
     /// The mail server, with user name and password; empty: no mail.
@@ -221,41 +222,12 @@ pub struct Alerts {
     pub webhook_secret: Secret,
 }
 
-/// A setting that is never shown, and wiped from memory when it goes. What read it may have kept a copy.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// The setting itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether nothing is set.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 /// A duration in a list.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Wait(#[serde(with = "humantime_serde")] pub Duration);
 
 /// For whoever watches the server.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watch {
     /// Show the figures to everybody.
@@ -265,7 +237,7 @@ pub struct Watch {
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// Text or JSON.
@@ -275,7 +247,7 @@ pub struct Log {
 }
 
 /// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.

@@ -33,6 +33,9 @@
 //! What a person must be told of it is written in the same transaction, and told aside ([`engine::alerts`]): each way of
 //! telling goes through an outbox of its own, so that no mail server that hangs keeps a delivery waiting.
 //!
+//! What people see is made by the dashboard, `api/ui`: pages rendered here by typed templates, doing what the API does by the
+//! same verbs, within the same walls. It knows no vendor: what it needs of each is handed to it.
+//!
 //! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
 //! section of the config, one line in `api/mod.rs` and one in `app.rs`.
 //!
@@ -56,7 +59,8 @@
 //! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
-//! the tables had grown at some time), **erasure**, **walls** (what a caller may see), **audit** (who changed what), **tally**
+//! the tables had grown at some time), **erasure**, **walls** (what a caller may see), **dialect** (a vendor's words, for the doors
+//! that serve them all), **session** (a browser that showed a token), **audit** (who changed what), **tally**
 //! (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
 pub mod api;

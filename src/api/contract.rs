@@ -1,6 +1,8 @@
 //! The contract: one OpenAPI document, generated from the types, from which `/openapi.json`, the docs page and the
 //! committed file all come.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 /// The version that is published: the first in which `webhooks` is legal.
@@ -47,32 +49,43 @@ const RECEIVER_ANSWERS: [(&str, &str); 4] = [
 /// Turns the document that poem-openapi writes (3.0 in form) into a 3.1 document, with examples and with what is sent.
 ///
 /// In 3.1 what may be null says so in its `type`; and every property that is not required may be null here, as the
-/// readers and writers of all bodies are serde's.
+/// readers and writers of all bodies are serde's. It is written so that generators of clients understand it: see
+/// tests/it/generated.rs.
 pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json::Result<Value> {
     let mut document: Value = serde_json::from_str(generated)?;
     document["openapi"] = OPENAPI.into();
     modernise(&mut document);
+    let taken = taken(&document);
     let examples = supplements.iter().flat_map(|supplement| supplement.schemas);
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         for (name, example) in examples {
             if let Some(schema) = schemas.get_mut(*name) {
-                exemplify(schema, &serde_json::from_str(example)?);
+                let example = serde_json::from_str(example)?;
+                exemplify(schema, &example);
+                admit_null(schema);
+                if !taken.contains(*name) {
+                    require(schema, &example);
+                }
             }
         }
-        schemas.values_mut().for_each(admit_null);
     }
-    operations(&mut document["paths"]).for_each(admit_null_body);
     for (section, of_path) in [("paths", false), ("webhooks", true)] {
         for operation in operations(&mut document[section]) {
+            // What asks for no token says so.
+            operation.as_object_mut().map(|operation| operation.entry("security").or_insert_with(|| json!([])));
             let supplement = supplements.iter().find(|supplement| operation["tags"][0] == supplement.tag);
             let Some(supplement) = supplement else { continue };
             if of_path {
                 describe_delivery(operation, supplement);
             }
             for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-                let example = supplement.parameters.iter().find(|(name, _)| parameter["name"] == *name);
+                // An enumeration shows by itself what it takes.
+                let is_plain = parameter.pointer("/schema/$ref").is_none();
+                let mut examples = supplement.parameters.iter().filter(|_| is_plain);
+                let example = examples.find(|(name, _)| parameter["name"] == *name);
                 if let Some((_, example)) = example {
-                    parameter["example"] = (*example).into();
+                    let is_text = parameter["schema"]["type"] == "string";
+                    parameter["example"] = if is_text { (*example).into() } else { serde_json::from_str(example)? };
                 }
             }
         }
@@ -80,12 +93,38 @@ pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
     Ok(document)
 }
 
-/// Lets a body that may be left out be null too: it is read as one that is not there.
-fn admit_null_body(operation: &mut Value) {
-    if operation.pointer("/requestBody/required") == Some(&Value::Bool(false))
-        && let Some(Value::Object(schema)) = operation.pointer_mut("/requestBody/content/application~1json/schema")
-    {
-        nullable(schema);
+/// The schemas that requests bring, those inside of them included.
+fn taken(document: &Value) -> BTreeSet<String> {
+    fn follow(document: &Value, value: &Value, taken: &mut BTreeSet<String>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| follow(document, item, taken)),
+            Value::Object(map) => map.values().for_each(|value| follow(document, value, taken)),
+            Value::String(text) => {
+                if let Some(name) = text.strip_prefix("#/components/schemas/")
+                    && taken.insert(name.to_owned())
+                {
+                    follow(document, &document["components"]["schemas"][name], taken);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut taken = BTreeSet::new();
+    for item in document["paths"].as_object().into_iter().flat_map(Map::values) {
+        for operation in item.as_object().into_iter().flat_map(Map::values) {
+            follow(document, &operation["requestBody"], &mut taken);
+        }
+    }
+    taken
+}
+
+/// Says of what is answered that all that its example has is always there, if only as null: so nobody need ask whether it is.
+fn require(schema: &mut Value, example: &Value) {
+    for part in schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        require(part, example);
+    }
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        schema["required"] = properties.keys().filter(|name| example.get(name).is_some()).cloned().collect();
     }
 }
 
@@ -130,11 +169,18 @@ fn describe_delivery(operation: &mut Value, supplement: &Supplement) {
     }
 }
 
-/// Rewrites what 3.1 says in another way: `nullable`, and exclusive bounds that were booleans.
+/// Rewrites what 3.1 says in another way: `nullable`, exclusive bounds that were booleans, and references that are
+/// described. Says of each time that it is one.
 fn modernise(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(modernise),
         Value::Object(map) => {
+            describe_reference(map);
+            for (name, property) in map.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+                if is_time(name) && property["type"] == "string" {
+                    property["format"] = "date-time".into();
+                }
+            }
             if map.remove("nullable") == Some(Value::Bool(true)) {
                 nullable(map);
             }
@@ -151,6 +197,25 @@ fn modernise(value: &mut Value) {
             map.values_mut().for_each(modernise);
         }
         _ => {}
+    }
+}
+
+/// By its name.
+fn is_time(name: &str) -> bool {
+    ["_at", "_since", "created_from", "created_to", "timestamp"].iter().any(|end| name.ends_with(end))
+}
+
+/// Puts what is said of a reference beside it: 3.0 took an `allOf` of the two, in which generators of clients see a type of
+/// its own, or none.
+fn describe_reference(schema: &mut Map<String, Value>) {
+    if let Some([reference, Value::Object(said)]) = schema.get("allOf").and_then(Value::as_array).map(Vec::as_slice)
+        && let Some(reference) = reference.get("$ref").cloned()
+        && !said.contains_key("properties")
+    {
+        let said = said.clone();
+        schema.remove("allOf");
+        schema.extend(said);
+        schema.insert("$ref".to_owned(), reference);
     }
 }
 
@@ -176,7 +241,5 @@ fn nullable(schema: &mut Map<String, Value>) {
         schema.insert("type".to_owned(), kinds);
     } else if let Some(reference) = schema.remove("$ref") {
         schema.insert("anyOf".to_owned(), json!([{ "$ref": reference }, { "type": "null" }]));
-    } else if let Some(parts) = schema.remove("allOf") {
-        schema.insert("anyOf".to_owned(), json!([{ "allOf": parts }, { "type": "null" }]));
     }
 }

@@ -17,6 +17,7 @@ use super::{
     publishing::{self, Form},
     quota::Spent,
     shape,
+    ui::{self, Dashboard},
 };
 use crate::{
     clock::{SharedClock, Stopwatch},
@@ -64,6 +65,7 @@ impl Exchange {
 /// What every request passes, besides the routes.
 pub(super) struct Way {
     pub(super) pages: [(&'static str, Page); 3],
+    pub(super) dashboard: Dashboard,
     pub(super) limits: Limits,
     pub(super) server: Server,
     pub(super) clock: SharedClock,
@@ -92,6 +94,7 @@ impl Way {
         let answer = match (head::check(&request, &self.limits), page) {
             (Err(refused), _) => Err(refused),
             (Ok(()), Some((_, page))) => page.call(request).await,
+            (Ok(()), None) if ui::is_at(&path) => Ok(self.dashboard.answer(request, &request_id).await),
             (Ok(()), None) => routes.call(request).await.map(IntoResponse::into_response),
         };
         let response = answer.unwrap_or_else(|error| {

@@ -9,7 +9,7 @@ use crate::error::{Conflict, Error, Invalid, Missing};
 
 /// An error.
 #[derive(Debug, Serialize, Object)]
-#[oai(rename = "Error")]
+#[oai(rename = "ApiError")]
 pub(crate) struct Failure {
     /// What went wrong.
     pub(crate) error: FailureDetail,
@@ -17,9 +17,9 @@ pub(crate) struct Failure {
 
 /// What went wrong.
 #[derive(Debug, Serialize, Object)]
-#[oai(rename = "ErrorDetail")]
+#[oai(rename = "ApiErrorDetail")]
 pub(crate) struct FailureDetail {
-    /// For programs: one of the documented codes.
+    /// For programs: one of the documented codes. New ones may come.
     pub(crate) code: String,
     /// For people: what to do about it.
     pub(crate) message: String,

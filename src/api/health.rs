@@ -6,7 +6,13 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::Serialize;
 
-use super::{Deps, Tag, body::Body, contract::Supplement, look::Looks};
+use super::{
+    Deps, Errors, Tag,
+    body::Body,
+    contract::Supplement,
+    look::Looks,
+    refused::{Refused, WithoutToken},
+};
 use crate::{
     clock::SharedClock,
     error::{Error, Result},
@@ -25,7 +31,7 @@ const RECENT: Duration = Duration::from_secs(3600);
 
 /// Whether the server can do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename = "HealthStatus", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
     Ok,
@@ -194,8 +200,8 @@ impl Routes {
     ///
     /// Answers as soon as the server runs. Needs no token.
     #[oai(path = "/health/live", method = "get", operation_id = "live")]
-    async fn live(&self) -> Body<Health> {
-        Body(Health { status: Status::Ok })
+    async fn live(&self) -> Result<Body<Health>, Refused<Errors, WithoutToken>> {
+        Ok(Body(Health { status: Status::Ok }))
     }
 
     /// Can it do its work?
@@ -204,9 +210,9 @@ impl Routes {
     /// the disk and a clock that was set are warnings: still 200. It looks at most once a second, and all who ask share what
     /// it saw. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
-    async fn ready(&self, deps: Data<&Deps>) -> Ready {
+    async fn ready(&self, deps: Data<&Deps>) -> Result<Ready, Refused<Errors, WithoutToken>> {
         let look = || Readiness::look(deps.clone());
-        match self.0.last(deps.clock.uptime(), PAUSE, look).await {
+        Ok(match self.0.last(deps.clock.uptime(), PAUSE, look).await {
             Some(ready) if ready.status == Status::Ok => Ready::Ok(Body(ready)),
             Some(not) => Ready::Unavailable(Body(not)),
             None => {
@@ -214,7 +220,7 @@ impl Routes {
                 let parts = Parts { database: unknown(), engine: unknown(), disk: unknown(), clock: unknown() };
                 Ready::Unavailable(Body(Readiness::of(parts)))
             }
-        }
+        })
     }
 }
 

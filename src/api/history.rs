@@ -3,6 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
+use super::reasons::ErrorClass;
 use crate::domain::delivery::{self, State};
 
 /// Where a delivery is in its life.
@@ -65,9 +66,8 @@ pub(crate) struct Attempt {
     pub(crate) response_body: Option<String>,
     /// Whether the answer's body went on after that.
     pub(crate) response_truncated: bool,
-    /// Why it failed; null if it did not: `dns`, `blocked`, `connect`, `tls`, `timeout`, `reset`, `protocol`, `status`
-    /// or `interrupted`.
-    pub(crate) error: Option<String>,
+    /// Why it failed; null if it did not.
+    pub(crate) error: Option<ErrorClass>,
     /// When the next attempt was due, as decided after this one; null if none was.
     pub(crate) next_attempt_at: Option<String>,
 }
@@ -81,7 +81,7 @@ impl From<&delivery::Attempt> for Attempt {
             response_status: attempt.status,
             response_body: attempt.status.map(|_| String::from_utf8_lossy(&attempt.response).into_owned()),
             response_truncated: attempt.truncated,
-            error: attempt.failure.map(|failure| failure.name().to_owned()),
+            error: attempt.failure.map(Into::into),
             next_attempt_at: attempt.next_attempt_at.map(|at| at.precise()),
         }
     }

@@ -7,6 +7,7 @@ mod auth;
 mod body;
 pub mod connections;
 mod contract;
+mod dialect;
 mod exchange;
 mod failure;
 mod head;
@@ -21,17 +22,19 @@ mod places;
 mod problem;
 mod publishing;
 mod quota;
+mod reasons;
 mod refused;
+mod ui;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response};
 use poem_openapi::{
-    LicenseObject, OpenApiService, Tags, Webhook,
+    ContactObject, LicenseObject, OpenApiService, ServerObject, Tags, Webhook,
     registry::{MetaWebhook, Registry},
 };
 
-use self::{body::SecretText, exchange::Way, line::Lines, pages::Page, problem::Problem};
+use self::{body::SecretText, exchange::Way, line::Lines, pages::Page, problem::Problem, ui::Dashboard};
 pub use self::{publishing::Places as BatchPlaces, quota::Quota};
 use crate::{
     clock::SharedClock,
@@ -48,6 +51,9 @@ pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<()> + Send + Sync>;
 /// The engine's way to send a test delivery at once, handed in by `app`: account, target, event, stored body.
 pub type SendTest = Arc<dyn Fn(String, Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
 
+/// The engine's way to send a test mail to an address at once, handed in by `app`.
+pub type SendTestMail = Arc<dyn Fn(String) -> Boxed<()> + Send + Sync>;
+
 /// What the doors need.
 #[derive(Clone)]
 pub struct Deps {
@@ -59,6 +65,8 @@ pub struct Deps {
     pub vet: Vet,
     /// The way to send a test delivery.
     pub send_test: SendTest,
+    /// The way to send a test mail.
+    pub send_test_mail: SendTestMail,
     /// Every vendor that is served.
     pub profiles: Profiles,
     /// How long a former secret signs too.
@@ -151,9 +159,14 @@ fn service() -> OpenApiService<Routes, Payloads> {
     let routes = (watched.0, watched.1, asg::Routes, webhooks, events, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
+        .contact(ContactObject::new().name("Whoever runs this server"))
+        .server(ServerObject::new("/").description("The server that this document comes from."))
         .license(LicenseObject::new("MIT").identifier("MIT"))
         .webhooks()
 }
+
+/// The shape of errors on paths that are no vendor's.
+type Errors = asilichain::Errors;
 
 /// What is sent to webhooks, over all vendors.
 struct Payloads;
@@ -208,8 +221,18 @@ pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> +
         ("/openapi.json", Page::new("application/json", contract)),
     ];
     let routes = service().into_endpoint().data(config.asilichain.clone()).data(deps.clone());
+    let dialects =
+        vec![asilichain::dialect(&config.asilichain, &config.delivery), asg::dialect(&config.asg, &config.delivery)];
+    let dashboard = Dashboard::new(deps.clone(), dialects, config);
     let lines = Lines::new(deps.db.figures());
-    let way = Arc::new(Way { pages, limits: deps.limits, server: config.server.clone(), clock: deps.clock, lines });
+    let way = Arc::new(Way {
+        pages,
+        dashboard,
+        limits: deps.limits,
+        server: config.server.clone(),
+        clock: deps.clock,
+        lines,
+    });
     routes.around(move |routes, request: Request| {
         let way = Arc::clone(&way);
         async move { Ok::<_, poem::Error>(way.answer(&*routes, request).await) }

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 pub(super) struct Page {
     content_type: &'static str,
     make: fn() -> Result<String>,
+    caching: &'static str,
     ready: OnceLock<Ready>,
 }
 
@@ -35,7 +36,12 @@ struct Ready {
 impl Page {
     /// A page of this type, made so.
     pub(super) fn new(content_type: &'static str, make: fn() -> Result<String>) -> Self {
-        Self { content_type, make, ready: OnceLock::new() }
+        Self { content_type, make, caching: "no-cache", ready: OnceLock::new() }
+    }
+
+    /// The same, for a page whose address changes with its content: a browser never asks for it again.
+    pub(super) fn kept(self) -> Self {
+        Self { caching: "public, max-age=31536000, immutable", ..self }
     }
 
     fn ready(&self) -> Result<&Ready> {
@@ -79,7 +85,7 @@ impl Endpoint for Page {
         let ready = self.ready()?;
         let response = Response::builder()
             .header("etag", &ready.etag)
-            .header("cache-control", "no-cache")
+            .header("cache-control", self.caching)
             .header("vary", "accept-encoding");
         let lists = |header: &str, wanted: &str| {
             request.header(header).is_some_and(|value| value.split(',').any(|part| part.trim().starts_with(wanted)))
@@ -110,6 +116,7 @@ pub(super) const INDEX: &str = r#"<!doctype html>
 <h1>Ngoma</h1>
 <p>This server delivers webhooks: it stores events durably, signs them, delivers them, and retries.</p>
 <ul>
+  <li><a href="/ui">The dashboard</a>: what goes out, what waits, what fails, and what to do about it</li>
   <li><a href="/docs">The docs</a>: every route of both vendors, to read and to try</li>
   <li><a href="/openapi.json">openapi.json</a>: the contract, for programs</li>
   <li><a href="/health/ready">Health</a>: can it do its work? (<a href="/health/live">is it alive?</a>)</li>

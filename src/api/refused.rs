@@ -24,6 +24,14 @@ pub(crate) trait Kind: Send + Sync + 'static {
     const STATUSES: &'static [u16];
 }
 
+/// Of an operation that asks for no token: a request's head may be too large or broken.
+#[derive(Debug)]
+pub(crate) struct WithoutToken;
+
+impl Kind for WithoutToken {
+    const STATUSES: &'static [u16] = &[400, 414, 431];
+}
+
 /// Of an operation that takes no body.
 #[derive(Debug)]
 pub(crate) struct WithoutBody;

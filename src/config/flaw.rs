@@ -46,7 +46,7 @@ pub(super) fn given(figment: &Figment, key: &str) -> Option<String> {
 }
 
 /// What the shipped file says of a key, in the comment beside it.
-fn meaning(key: &str) -> &'static str {
+pub(super) fn meaning(key: &str) -> &'static str {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let key = rest.split('.').next().unwrap_or(rest);
     let lines = DEFAULTS.lines().skip_while(|line| *line != format!("[{section}]"));

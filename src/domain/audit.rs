@@ -69,6 +69,8 @@ actions! {
     WebhookDeleted = "webhook.deleted";
     /// A test delivery to it was asked for.
     WebhookTested = "webhook.tested";
+    /// What was held for it was cancelled.
+    HeldDropped = "webhook.held_dropped";
     /// A delivery was replayed.
     DeliveryReplayed = "delivery.replayed";
     /// A delivery was cancelled.

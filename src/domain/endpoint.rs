@@ -181,6 +181,9 @@ pub enum SuspendedReason {
 }
 
 impl SuspendedReason {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Exhausted, Self::Gone, Self::Paused];
+
     /// As it is stored and shown.
     pub const fn name(self) -> &'static str {
         match self {
@@ -209,7 +212,7 @@ pub struct Endpoint {
     /// Since when it is suspended.
     pub suspended_at: Option<Timestamp>,
     /// Why it is suspended.
-    pub suspended_reason: Option<String>,
+    pub suspended_reason: Option<SuspendedReason>,
     /// When it was registered.
     pub created_at: Timestamp,
 }

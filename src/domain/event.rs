@@ -9,6 +9,7 @@ use crate::{
         account::AccountKey,
         endpoint::TargetUrl,
         ids::{DeliveryId, EndpointId, EventId},
+        timestamp::Timestamp,
     },
     error::{Error, Result},
 };
@@ -103,8 +104,16 @@ pub struct Event {
     pub key: EventKey,
     /// The public id.
     pub id: EventId,
+    /// Its account.
+    pub account: AccountKey,
     /// The public id of its account.
     pub account_id: String,
+    /// The profile of its account.
+    pub profile: String,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// Whether it is sample data on somebody's request.
+    pub test: bool,
     /// Its name in the catalogue.
     pub kind: String,
     /// The body before its envelope is finished.

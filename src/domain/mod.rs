@@ -13,6 +13,7 @@ pub mod post;
 pub mod profile;
 pub mod retry;
 pub mod selection;
+pub mod session;
 pub mod signature;
 pub mod tally;
 pub mod telling;

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         alert::{Channel, Kind},
         delivery::{Failure, State},
-        endpoint::EndpointState,
+        endpoint::{EndpointState, SuspendedReason},
         retry::RunState,
         timestamp::Timestamp,
     },
@@ -99,6 +99,11 @@ pub(super) fn channel(text: &str) -> rusqlite::Result<Channel> {
 pub(super) fn endpoint_state(text: &str) -> rusqlite::Result<EndpointState> {
     const ALL: [EndpointState; 3] = [EndpointState::Active, EndpointState::Suspended, EndpointState::Deleted];
     one_of(text, &ALL, endpoint_state_name)
+}
+
+/// Why an endpoint is suspended, if it is.
+pub(super) fn suspended_reason(text: Option<String>) -> rusqlite::Result<Option<SuspendedReason>> {
+    text.map(|text| one_of(&text, &SuspendedReason::ALL, SuspendedReason::name)).transpose()
 }
 
 /// The name of an endpoint's state, as it is stored.

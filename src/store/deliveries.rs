@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, audit, convert, endpoints, queue};
+use super::{Tx, View, audit, convert, endpoints, following, queue};
 use crate::{
     domain::{
         audit::Action,
-        delivery::{Attempt, Delivery, DeliveryKey, State},
-        endpoint::{Endpoint, EndpointState},
+        delivery::{Attempt, Delivery, DeliveryKey, Failure, State},
+        endpoint::{Endpoint, EndpointKey, EndpointState},
         event::EventKey,
         ids::{DeliveryId, EndpointId, EventId},
         token::Walls,
@@ -59,7 +59,7 @@ pub struct Page {
 pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize) -> Result<Page> {
     let before: DeliveryKey = match filter.after {
         None => DeliveryKey::MAX,
-        Some(id) => queue::key_of(view.conn, endpoint.key, id)?
+        Some(id) => key_of(view.conn, endpoint.key, id)?
             .ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?,
     };
     // The state stands in the text, not in a parameter: so its own index can be used.
@@ -153,6 +153,41 @@ pub fn attempts(view: &View<'_>, delivery: DeliveryKey) -> Result<Vec<Attempt>> 
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Deliveries whose attempts [`answers`] counts.
+pub const ANSWERS_OF: usize = 1000;
+
+/// How often attempts ended in one way.
+#[derive(Debug)]
+pub struct Answered {
+    /// The class of the failure; `None` for a success.
+    pub failure: Option<Failure>,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// How many attempts.
+    pub attempts: u64,
+}
+
+/// How the attempts of an endpoint's last deliveries ended, the most frequent first.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT failure, status, count(*) AS attempts
+         FROM (SELECT key FROM delivery INDEXED BY delivery_of_endpoint WHERE endpoint = ? ORDER BY key DESC LIMIT ?) AS d
+         CROSS JOIN attempt ON attempt.delivery = d.key
+         GROUP BY failure, status ORDER BY attempts DESC LIMIT 20",
+    )?;
+    let rows = rows.query_map((endpoint, ANSWERS_OF), |row| {
+        Ok(Answered {
+            failure: row.get::<_, Option<String>>("failure")?.map(|text| convert::failure(&text)).transpose()?,
+            status: row.get("status")?,
+            attempts: row.get("attempts")?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Makes a new delivery of the same event to the same endpoint, due now, and shows it.
 ///
 /// # Errors
@@ -210,6 +245,32 @@ pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
     }
 }
 
+/// Cancels what is held for a suspended endpoint and was made before this one, a part of it at a time; says whether there may
+/// be more.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey) -> Result<bool> {
+    let dropped = following::expire(tx, endpoint, before, following::SLICE)?;
+    if dropped > 0 {
+        let note = format!("{dropped} dropped");
+        audit::of_endpoint(tx, Action::HeldDropped, endpoint, Some(&note))?;
+    }
+    // What has yet to follow the suspension will be held too.
+    let mut rows = tx.conn.prepare_cached("SELECT 1 FROM delivery WHERE endpoint = ? AND state = 'pending'")?;
+    let behind = endpoints::state(tx, endpoint)? == EndpointState::Suspended && rows.exists([endpoint])?;
+    Ok(dropped == following::SLICE || behind)
+}
+
+/// The key that the next delivery would have.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn next_key(tx: &Tx<'_>) -> Result<DeliveryKey> {
+    let mut rows = tx.conn.prepare_cached("SELECT ifnull(max(key), 0) + 1 FROM delivery")?;
+    Ok(rows.query_row([], |row| row.get(0))?)
+}
+
 /// The body of an event as it was stored, for its envelope to finish.
 ///
 /// # Errors
@@ -235,4 +296,10 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         last_failure: row.get::<_, Option<String>>("last_failure")?.map(|text| convert::failure(&text)).transpose()?,
         replay_of: row.get::<_, Option<[u8; 16]>>("original")?.map(DeliveryId::from_bytes),
     })
+}
+
+/// The key of an endpoint's delivery.
+pub(super) fn key_of(conn: &Connection, endpoint: EndpointKey, id: DeliveryId) -> Result<Option<DeliveryKey>> {
+    let mut rows = conn.prepare_cached("SELECT key FROM delivery WHERE id = ? AND endpoint = ?")?;
+    Ok(rows.query_row((id.to_bytes(), endpoint), |row| row.get(0)).optional()?)
 }

@@ -347,7 +347,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         events: EventFilter::from_stored(&row.get::<_, String>("events")?),
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         suspended_at: convert::moment_if(row, "suspended_at")?,
-        suspended_reason: row.get("suspended_reason")?,
+        suspended_reason: convert::suspended_reason(row.get("suspended_reason")?)?,
         created_at: convert::moment(row, "created_at")?,
     })
 }

@@ -127,7 +127,7 @@ fn listeners(
 pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
     view.conn
         .prepare_cached(
-            "SELECT event.*, account.id AS account_id FROM event JOIN account ON account.key = event.account AND account.profile != ''
+            "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account AND account.profile != ''
              WHERE event.id = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)",
         )?
         .query_row((id.to_bytes(), &walls.profile, walls.account), read)
@@ -141,7 +141,7 @@ pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
 /// [`Error::NotFound`] if there is none within the walls; [`Error::Invalid`] if several accounts have one.
 pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str, account: Option<&str>) -> Result<Event> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT event.*, account.id AS account_id FROM event JOIN account ON account.key = event.account AND account.profile != ''
+        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account AND account.profile != ''
          WHERE idempotency_key = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
            AND (?4 IS NULL OR account.id = ?4) LIMIT 2",
     )?;
@@ -153,11 +153,64 @@ pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str, account: Option<&s
     found.pop().ok_or(Error::NotFound(Missing::Task))
 }
 
+/// Events that are looked at for one page.
+const LOOKED_AT: usize = 10_000;
+
+/// Which events to list, newest first.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Only of the account of this id.
+    pub account: Option<String>,
+    /// Only of this name.
+    pub kind: Option<String>,
+    /// Only those accepted before this one.
+    pub after: Option<EventId>,
+}
+
+/// One page of events, newest first; the `after` of the next, or `None` when there is nothing more to look at. It looks at
+/// 10,000 of them at most, so it may hold few or none and yet not be the last.
+///
+/// # Errors
+/// [`Error::Invalid`] if `after` is no event.
+pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Result<(Vec<Event>, Option<EventId>)> {
+    let before = match filter.after {
+        None => EventKey::MAX,
+        Some(id) => {
+            let mut rows = view.conn.prepare_cached("SELECT key FROM event WHERE id = ?")?;
+            let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
+            key.ok_or_else(|| Error::request("there is no such event to go on from: start again"))?
+        }
+    };
+    let mut edge =
+        view.conn.prepare_cached("SELECT key, id FROM event WHERE key < ? ORDER BY key DESC LIMIT 1 OFFSET ?")?;
+    let edge: Option<(EventKey, [u8; 16])> =
+        edge.query_row((before, LOOKED_AT - 1), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let oldest = edge.map_or(EventKey::MIN, |(key, _)| key);
+    let mut rows = view.conn.prepare_cached(
+        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
+         WHERE event.key < ?1 AND event.key >= ?2 AND account.profile != '' AND (?3 IS NULL OR account.profile = ?3)
+           AND (?4 IS NULL OR event.account = ?4) AND (?5 IS NULL OR account.id = ?5) AND (?6 IS NULL OR kind = ?6)
+         ORDER BY event.key DESC LIMIT ?7",
+    )?;
+    let wanted = (before, oldest, &walls.profile, walls.account, &filter.account, &filter.kind, limit + 1);
+    let mut found: Vec<Event> = rows.query_map(wanted, read)?.collect::<rusqlite::Result<_>>()?;
+    let mut next = edge.map(|(_, id)| EventId::from_bytes(id));
+    if found.len() > limit {
+        found.truncate(limit);
+        next = found.last().map(|event| event.id);
+    }
+    Ok((found, next))
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         key: row.get("key")?,
         id: EventId::from_bytes(row.get("id")?),
+        account: row.get("account")?,
         account_id: row.get("account_id")?,
+        profile: row.get("profile")?,
+        accepted_at: convert::moment(row, "accepted_at")?,
+        test: row.get("test")?,
         kind: row.get("kind")?,
         body: row.get("body")?,
         target: row.get("target")?,

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Deliveries that follow a change of their endpoint in one transaction: for so long may nobody else write.
-const SLICE: usize = 1000;
+pub(super) const SLICE: usize = 1000;
 
 /// Brings the deliveries of an endpoint where its state wants them: while it is suspended, what is pending is held; while
 /// it is active, what is held is due at once, each with a fresh schedule; when it is deleted, both are cancelled.

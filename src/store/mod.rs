@@ -22,6 +22,7 @@ pub mod queue;
 pub mod retention;
 pub mod retries;
 pub mod search;
+pub mod sessions;
 mod steps;
 mod survey;
 pub mod tallies;

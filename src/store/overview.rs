@@ -20,6 +20,8 @@ use crate::{
 pub struct Overview {
     /// Deliveries that wait for their next attempt.
     pub pending: u64,
+    /// Of these, those whose next attempt is due: the others have failed before, and wait for their time.
+    pub due: u64,
     /// Deliveries that are claimed: an attempt is under way, or about to be.
     pub in_flight: u64,
     /// Deliveries that are held until their webhook is resumed.
@@ -68,6 +70,13 @@ pub fn look(view: &View<'_>, walls: &Walls, now: Timestamp) -> Result<Overview> 
          WHERE state = 'claimed' AND endpoint IN (SELECT key FROM endpoint WHERE {whose})"
     ))?;
     let webhooks = |which: &str| one(&format!("SELECT count(*) FROM endpoint WHERE {whose} AND {which}"));
+    let due = {
+        let mut rows = view.conn.prepare_cached(&format!(
+            "SELECT ifnull(sum((SELECT count(*) FROM delivery WHERE endpoint = endpoint.key AND state = 'pending' AND due_at <= ?2)), 0)
+             FROM endpoint WHERE {whose}"
+        ))?;
+        rows.query_row((&key, now.millis()), |row| row.get(0))?
+    };
     // The head of each endpoint: what else is pending is not looked at.
     let mut rows = view.conn.prepare_cached(&format!(
         "SELECT min((SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending' ORDER BY due_at LIMIT 1))
@@ -76,6 +85,7 @@ pub fn look(view: &View<'_>, walls: &Walls, now: Timestamp) -> Result<Overview> 
     let due_at: Option<i64> = rows.query_row([&key], |row| row.get(0))?;
     Ok(Overview {
         pending: count("pending", "delivery_due")?,
+        due,
         in_flight,
         held: count("held", "delivery_held")?,
         failed: count("exhausted", "delivery_exhausted")?,

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
 use super::{
     Target, Tx, alerts, attempts, convert, endpoints,
@@ -406,10 +406,4 @@ pub(super) fn cancel(tx: &Tx<'_>, key: DeliveryKey) -> Result<()> {
     let sql = "UPDATE delivery SET state = 'cancelled', due_at = NULL WHERE key = ? AND state IN ('pending', 'held')";
     tx.conn.prepare_cached(sql)?.execute([key])?;
     Ok(())
-}
-
-/// The key of an endpoint's delivery.
-pub(super) fn key_of(conn: &Connection, endpoint: EndpointKey, id: DeliveryId) -> Result<Option<DeliveryKey>> {
-    let mut rows = conn.prepare_cached("SELECT key FROM delivery WHERE id = ? AND endpoint = ?")?;
-    Ok(rows.query_row((id.to_bytes(), endpoint), |row| row.get(0)).optional()?)
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
     Db, Tx, View, audit, convert,
-    deliveries::JOINS,
+    deliveries::{self, JOINS},
     endpoints, queue,
     search::{FITS, Range},
 };
@@ -97,7 +97,7 @@ pub fn look(view: &View<'_>, field: &Field, endpoint: EndpointKey, after: Delive
     let state = endpoints::state_in(view.conn, endpoint)?;
     let active = state == EndpointState::Active;
     if let Some(id) = field.range.selection.delivery {
-        let keys = queue::key_of(view.conn, endpoint, id)?.into_iter().collect();
+        let keys = deliveries::key_of(view.conn, endpoint, id)?.into_iter().collect();
         return Ok(Look { endpoint, active, keys, after, ended: true });
     }
     let exhausted = field.range.selection.state == Some(State::Exhausted);

@@ -113,7 +113,7 @@ pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {
     Ok(None)
 }
 
-fn read_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
+pub(super) fn read_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
     let account: Option<i64> = row.get("account")?;
     let profile: Option<String> = row.get("profile")?;
     Ok(Caller {

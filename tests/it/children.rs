@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     thread,
 };
@@ -11,15 +12,29 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verify");
 
 /// Node, about to run a program of `tests/verify`.
 pub fn node(program: &str) -> Command {
+    node_at(&format!("verify/{program}"))
+}
+
+/// The same, about to run a program of a folder of `tests`.
+pub fn node_at(program: &str) -> Command {
     let mut command = Command::new("node");
     assert!(ran_well(command.arg("--version")), "node is missing: run the suite by tests/run, which installs it");
     let mut command = Command::new("node");
-    command.arg(format!("{FOLDER}/{program}"));
+    command.arg(format!("{TESTS}/{program}"));
     command
+}
+
+/// Where the packages of tests/package.json are.
+pub fn modules() -> PathBuf {
+    let own = || Path::new(TESTS).join(".tools/node_modules").into_os_string();
+    let modules: PathBuf = env::var_os("TEST_NODE_MODULES").unwrap_or_else(own).into();
+    assert!(modules.is_dir(), "{} is missing: run the suite by tests/run, which makes it", modules.display());
+    modules
 }
 
 /// A Python that has the Standard Webhooks library, about to run a program of `tests/verify`.
@@ -47,11 +62,12 @@ pub fn prometheus() -> Command {
 pub fn schemathesis() -> Command {
     let mut command = python_with("schemathesis");
     command.args(["-m", "schemathesis.cli"]);
+    command.env("SCHEMATHESIS_HOOKS", format!("{FOLDER}/lenient.py"));
     command
 }
 
 /// A Python that has this package.
-fn python_with(package: &str) -> Command {
+pub fn python_with(package: &str) -> Command {
     let python = env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     assert!(
         ran_well(Command::new(&python).args(["-c", &format!("import {package}")])),

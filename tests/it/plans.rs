@@ -63,6 +63,16 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT * FROM audit INDEXED BY audit_of_account",
         &["SEARCH audit USING INDEX audit_of_account (account=? AND rowid<?)"],
     ),
+    // Every page of the dashboard asks whose it is.
+    (
+        "sessions.rs",
+        "SELECT token.id AS token_id",
+        &[
+            "SEARCH session USING PRIMARY KEY (hash=?)",
+            "SEARCH token USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH account USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+        ],
+    ),
     (
         "retention.rs",
         "SELECT key, octet_length(body) FROM event WHERE key >= ?",

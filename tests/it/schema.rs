@@ -9,6 +9,7 @@ const VALID: &str = "
     INSERT INTO account (key, id, profile, created_at) VALUES (9, 'A', 'p', 0);
     INSERT INTO token (key, id, hash, account, profile, scopes, created_at)
       VALUES (1, zeroblob(16), zeroblob(32), 9, 'p', 'events', 0);
+    INSERT INTO session (hash, token, expires_at) VALUES (zeroblob(32), 1, 0);
     INSERT INTO endpoint (key, id, account, profile, url, events, state, created_at, secret)
       VALUES (1, zeroblob(16), 9, 'p', 'https://r.example/', '*', 'active', 0, x'00');
     INSERT INTO endpoint (key, id, account, profile, url, events, state, suspended_at, suspended_reason, created_at, secret)
@@ -49,7 +50,10 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE retry SET id = zeroblob(15) WHERE key = 1",
         ],
     ),
-    ("length(hash) = 32", &["UPDATE token SET hash = zeroblob(31) WHERE key = 1"]),
+    (
+        "length(hash) = 32",
+        &["UPDATE token SET hash = zeroblob(31) WHERE key = 1", "UPDATE session SET hash = zeroblob(31)"],
+    ),
     ("account IS NULL OR profile IS NOT NULL", &["UPDATE token SET profile = NULL WHERE key = 1"]),
     (
         "state IN ('active', 'suspended', 'deleted')",
@@ -178,6 +182,8 @@ const KEYS: &[(&str, &str)] = &[
         "an account's id is its own in all profiles",
         "INSERT INTO account (id, profile, created_at) VALUES ('A', 'q', 0)",
     ),
+    ("a session's hash is its own", "INSERT INTO session SELECT * FROM session"),
+    ("a session has a token", "UPDATE session SET token = 77"),
     (
         "a token's hash is its own",
         "INSERT INTO token SELECT 2, randomblob(16), hash, account, profile, scopes, label, 0, NULL, NULL FROM token",

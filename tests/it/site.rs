@@ -149,6 +149,11 @@ impl Server {
         Client::at(&self.base, token)
     }
 
+    /// What a client of its own needs to know: where it is, and a token of each vendor's.
+    pub fn environment(&self) -> [(&'static str, &str); 3] {
+        [("NGOMA", &self.base), ("COOPERATIVE_TOKEN", &self.token), ("API_KEY", &self.customer_token)]
+    }
+
     /// Its address and port.
     pub fn address(&self) -> &str {
         self.base.trim_start_matches("http://")

@@ -42,7 +42,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G"}"#,
     ),
     (
-        "AsgAccepted",
+        "AsgAcceptedEvent",
         r#"{"event_id": "evt_01KP8ZK09Z8Y7X6W5V4T3S2R1Q", "event": "task.settled", "task_id": "tsk_20260408_0042", "deliveries": [{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G"}]}"#,
     ),
     (

@@ -10,10 +10,13 @@ use poem::{IntoResponse, Response};
 
 use self::wire::Failure;
 pub(super) use self::{examples::SUPPLEMENT, handlers::Routes, wire::Payloads};
-use super::{problem::Problem, refused::Shape};
+use super::{dialect::Dialect, problem::Problem, refused::Shape};
 use crate::{
     config,
-    domain::profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
+    domain::{
+        json,
+        profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
+    },
 };
 
 /// The name of this profile.
@@ -42,6 +45,22 @@ pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
         warn_after: Some(settings.max_attempts),
         by_hand,
         envelope: envelope::finish,
+    }
+}
+
+/// What the doors need that serve every vendor.
+pub(super) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Dialect {
+    Dialect {
+        profile: profile(settings, delivery),
+        title: "ASG Gateway",
+        kinds: vec![TASK_SETTLED],
+        sample: Box::new(|kind, now| {
+            let time = json::quote(&now.to_string());
+            Ok(format!(
+                r#"{{"event":{},"task_id":"tsk_sample","consensus_label":"cat","confidence":1.0,"bsv_txid":"9f1c5a7be0d34c2f","settled_at":{time},"timestamp":{time}}}"#,
+                json::quote(kind)
+            ))
+        }),
     }
 }
 

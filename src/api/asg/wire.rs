@@ -8,6 +8,7 @@ use crate::{
     api::{
         Tag,
         body::{RawNumber, SecretText},
+        reasons::ErrorClass,
     },
     domain::{
         delivery::{self, State},
@@ -108,7 +109,7 @@ pub(super) struct DeliveryRef {
 
 /// What was accepted: on disk, and on its way.
 #[derive(Debug, Serialize, Object)]
-#[oai(rename = "AsgAccepted")]
+#[oai(rename = "AsgAcceptedEvent")]
 pub(super) struct Accepted {
     /// The event's id: the `webhook-id` of its deliveries.
     pub(super) event_id: String,
@@ -187,9 +188,8 @@ pub(super) struct Attempt {
     pub(super) duration_ms: Option<u64>,
     /// The HTTP status of the answer; null if there was none.
     pub(super) response_status: Option<u16>,
-    /// Why it failed; null if it did not: `dns`, `blocked`, `connect`, `tls`, `timeout`, `reset`, `protocol`, `status`
-    /// or `interrupted`.
-    pub(super) error: Option<String>,
+    /// Why it failed; null if it did not.
+    pub(super) error: Option<ErrorClass>,
     /// When the next attempt was due, as decided after this one; null if none was.
     pub(super) next_attempt_at: Option<String>,
 }
@@ -201,7 +201,7 @@ impl From<&delivery::Attempt> for Attempt {
             started_at: attempt.started_at.precise(),
             duration_ms: attempt.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
             response_status: attempt.status,
-            error: attempt.failure.map(|failure| failure.name().to_owned()),
+            error: attempt.failure.map(Into::into),
             next_attempt_at: attempt.next_attempt_at.map(|at| at.precise()),
         }
     }

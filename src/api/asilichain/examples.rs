@@ -10,7 +10,6 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("webhook_id", "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"),
         ("delivery_id", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
         ("event_id", "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"),
-        ("status", "FAILED"),
         ("event", "batch.exported"),
         ("limit", "20"),
         ("cursor", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
@@ -22,11 +21,11 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
 /// Schema and example.
 const EXAMPLES: &[(&str, &str)] = &[
     (
-        "Error",
+        "ApiError",
         r#"{"error": {"code": "WEBHOOK_NOT_FOUND", "message": "webhook not found", "request_id": "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X"}}"#,
     ),
     (
-        "ErrorDetail",
+        "ApiErrorDetail",
         r#"{"code": "WEBHOOK_NOT_FOUND", "message": "webhook not found", "request_id": "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X"}"#,
     ),
     (
@@ -58,9 +57,9 @@ const EXAMPLES: &[(&str, &str)] = &[
         "DeliveryDetails",
         r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false, "attempts": [{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": "2026-04-20T11:55:30.112Z"}]}"#,
     ),
-    ("TestRequest", r#"{"event": "batch.exported"}"#),
+    ("WebhookTest", r#"{"event": "batch.exported"}"#),
     (
-        "TestResult",
+        "WebhookTestResult",
         r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "delivered": true, "response_status": 200, "duration_ms": 37, "error": null, "response_body": "{\"received\":true}"}"#,
     ),
     (
@@ -80,7 +79,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"}"#,
     ),
     (
-        "Accepted",
+        "AcceptedEvent",
         r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"}]}"#,
     ),
     (

@@ -15,14 +15,18 @@ pub(super) use self::{
     events::Routes as EventRoutes, examples::SUPPLEMENT, webhooks::Routes as WebhookRoutes, wire::Payloads,
 };
 use super::{
+    dialect::Dialect,
     failure::{self, Failure},
     problem::Problem,
     refused::Shape,
 };
 use crate::{
     config,
-    domain::profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
-    error::{Error, Missing},
+    domain::{
+        excerpt::excerpt,
+        profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
+    },
+    error::{Error, Invalid, Missing},
 };
 
 /// The name of this profile.
@@ -50,6 +54,24 @@ pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Pr
         when_exhausted: WhenExhausted::Suspend,
         by_hand,
         envelope: envelope::finish,
+    }
+}
+
+/// What the doors need that serve every vendor.
+pub(super) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery) -> Dialect {
+    let api_version = settings.api_version.clone();
+    Dialect {
+        profile: profile(settings, delivery),
+        title: "AsiliChain",
+        kinds: catalogue::names().collect(),
+        sample: Box::new(move |kind, now| {
+            let unknown = || {
+                let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(kind));
+                Error::invalid(Invalid::UnknownEvent, message)
+            };
+            let entry = catalogue::find(kind).ok_or_else(unknown)?;
+            Ok(envelope::stored(entry.name, &api_version, &now.to_string(), entry.sample))
+        }),
     }
 }
 

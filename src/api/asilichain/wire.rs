@@ -9,6 +9,7 @@ use crate::{
         Tag,
         body::{RawObject, SecretText},
         history::{Attempt, DeliveryStatus},
+        reasons::{ErrorClass, SuspendedReason},
     },
     domain::{
         delivery,
@@ -95,9 +96,8 @@ pub(super) struct WebhookDetails {
     pub(super) created_at: String,
     /// Since when it is suspended; null while it is active.
     pub(super) suspended_at: Option<String>,
-    /// Why: `exhausted` (every attempt of a delivery failed), `gone` (it answered 410) or `paused` (by PATCH); null while
-    /// it is active.
-    pub(super) suspended_reason: Option<String>,
+    /// Why; null while it is active.
+    pub(super) suspended_reason: Option<SuspendedReason>,
     /// How many deliveries are held until it is resumed.
     pub(super) held_deliveries: u64,
     /// The last 20 deliveries, newest first.
@@ -115,7 +115,7 @@ impl WebhookDetails {
             status: view.status,
             created_at: view.created_at,
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
-            suspended_reason: endpoint.suspended_reason.clone(),
+            suspended_reason: endpoint.suspended_reason.map(Into::into),
             held_deliveries: held,
             recent_deliveries: recent.iter().map(Delivery::from).collect(),
         }
@@ -159,7 +159,7 @@ pub(super) struct Delivery {
     /// The HTTP status of the last answer; null if there was none.
     pub(super) response_status: Option<u16>,
     /// Why the last attempt failed; null if it did not.
-    pub(super) error: Option<String>,
+    pub(super) error: Option<ErrorClass>,
     /// The delivery that this one repeats; null if it is no replay.
     pub(super) replay_of: Option<String>,
     /// Whether it carries sample data (a test); receivers see `ngoma-test: true`.
@@ -178,7 +178,7 @@ impl From<&delivery::Delivery> for Delivery {
             created_at: delivery.created_at.to_string(),
             next_attempt_at: delivery.due_at.map(|at| at.precise()),
             response_status: delivery.last_status,
-            error: delivery.last_failure.map(|failure| failure.name().to_owned()),
+            error: delivery.last_failure.map(Into::into),
             replay_of: delivery.replay_of.map(|id| id.to_string()),
             test: delivery.test,
         }
@@ -207,6 +207,7 @@ pub(super) struct DeliveryDetails {
 
 /// Which event to test with.
 #[derive(Debug, Default, Deserialize, Object)]
+#[oai(rename = "WebhookTest")]
 pub(super) struct TestRequest {
     /// A name of the catalogue. Default: the first event that the webhook gets.
     pub(super) event: Option<String>,
@@ -214,6 +215,7 @@ pub(super) struct TestRequest {
 
 /// What a test came to.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "WebhookTestResult")]
 pub(super) struct TestResult {
     /// The test delivery, to be looked at later.
     pub(super) delivery_id: String,
@@ -224,7 +226,7 @@ pub(super) struct TestResult {
     /// How long it took, in milliseconds.
     pub(super) duration_ms: u64,
     /// Why it failed; null if it did not.
-    pub(super) error: Option<String>,
+    pub(super) error: Option<ErrorClass>,
     /// The first 4 KiB of the answer's body, as text; null if there was no answer.
     pub(super) response_body: Option<String>,
 }
@@ -262,6 +264,7 @@ pub(super) struct DeliveryRef {
 
 /// What was accepted: on disk, and on its way.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "AcceptedEvent")]
 pub(super) struct Accepted {
     /// The event's id: the `webhook-id` of its deliveries.
     pub(super) event_id: String,

@@ -8,7 +8,7 @@ use poem_openapi::{
 
 use super::{
     Errors, bad_cursor, moment, now, page_size, walls, webhook,
-    wire::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, ErrorClass, Request},
+    wire::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, Request},
 };
 use crate::{
     api::{
@@ -16,6 +16,7 @@ use crate::{
         auth::Authenticated,
         body::Body,
         history::{Attempt, DeliveryStatus},
+        reasons::ErrorClass,
         refused::{OnState, Refused, WithoutBody},
     },
     domain::{endpoint::EndpointState, ids::DeliveryId, selection::Selection, token::Walls},

@@ -29,7 +29,7 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
 
 /// Schema and example.
 const EXAMPLES: &[(&str, &str)] = &[
-    ("Slot", r#"{"start": "2026-04-20T11:55:00Z", "delivered": 118, "failed": 3}"#),
+    ("AttemptSlot", r#"{"start": "2026-04-20T11:55:00Z", "delivered": 118, "failed": 3}"#),
     ("DeliveryCounts", r#"{"pending": 4, "in_flight": 1, "held": 0, "failed": 12}"#),
     ("WebhookCounts", r#"{"active": 37, "failing": 1, "suspended": 0}"#),
     (
@@ -56,9 +56,9 @@ const EXAMPLES: &[(&str, &str)] = &[
         "DeliveryReportPage",
         r#"{"deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "FAILED", "attempt_count": 5, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 503, "error": "status", "replay_of": null, "test": false}], "next_cursor": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"}"#,
     ),
-    ("Header", r#"{"name": "webhook-id", "value": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"}"#),
+    ("RequestHeader", r#"{"name": "webhook-id", "value": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"}"#),
     (
-        "Request",
+        "DeliveryRequest",
         r#"{"method": "POST", "url": "https://your-system.example.com/webhook", "headers": [{"name": "content-type", "value": "application/json"}, {"name": "webhook-signature", "value": "v1,***"}, {"name": "webhook-id", "value": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"}], "body": "{\"webhook_id\":\"wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1\",\"event\":\"batch.exported\",\"api_version\":\"2026-04-01\",\"created_at\":\"2026-04-20T11:55:00Z\",\"data\":{\"batch_id\":\"BATCH-2026-000731\"}}"}"#,
     ),
     (
@@ -88,7 +88,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"accounts": [{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "ops@coop.example", "created_at": "2026-04-01T08:00:00Z"}], "next_cursor": null}"#,
     ),
     ("NewToken", r#"{"account_id": "COOP-MBALE-001", "scopes": ["webhooks", "events"], "label": "export desk"}"#),
-    ("MadeToken", r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "token": "ngm_..."}"#),
+    ("CreatedToken", r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "token": "ngm_..."}"#),
     (
         "Token",
         r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "scopes": ["webhooks", "events"], "label": "export desk", "created_at": "2026-04-01T08:00:00Z", "last_used_at": "2026-04-20T11:54:00Z"}"#,

@@ -3,9 +3,9 @@
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
-use super::{ErrorClass, WebhookState};
+use super::WebhookState;
 use crate::{
-    api::operator::on_wire,
+    api::{operator::on_wire, reasons::ErrorClass},
     domain::{
         alert::{self, Channel, Kind, What},
         profile::Profiles,

@@ -1,15 +1,16 @@
 //! Deliveries of all accounts, and the request that each sends.
 
-use poem_openapi::{Enum, Object};
-use serde::{Deserialize, Serialize};
+use poem_openapi::Object;
+use serde::Serialize;
 
 use crate::{
     api::{
         history::{Attempt, DeliveryStatus},
         operator::on_wire,
+        reasons::ErrorClass,
     },
     domain::{
-        delivery::{self, Failure},
+        delivery,
         post::{Headers, USER_AGENT},
         profile::Profiles,
         timestamp::Timestamp,
@@ -20,63 +21,6 @@ use crate::{
 
 /// What stands where a signature would.
 const MASK: &str = "***";
-
-/// Why an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-pub(in crate::api::operator) enum ErrorClass {
-    /// The host's name has no address.
-    Dns,
-    /// The egress guard refuses the address.
-    Blocked,
-    /// No connection could be made.
-    Connect,
-    /// The TLS handshake failed.
-    Tls,
-    /// It took too long.
-    Timeout,
-    /// The connection broke.
-    Reset,
-    /// What came back is not HTTP.
-    Protocol,
-    /// An answer that is not 2xx.
-    Status,
-    /// The server stopped meanwhile.
-    Interrupted,
-}
-
-impl From<ErrorClass> for Failure {
-    fn from(class: ErrorClass) -> Self {
-        match class {
-            ErrorClass::Dns => Self::Dns,
-            ErrorClass::Blocked => Self::Blocked,
-            ErrorClass::Connect => Self::Connect,
-            ErrorClass::Tls => Self::Tls,
-            ErrorClass::Timeout => Self::Timeout,
-            ErrorClass::Reset => Self::Reset,
-            ErrorClass::Protocol => Self::Protocol,
-            ErrorClass::Status => Self::Status,
-            ErrorClass::Interrupted => Self::Interrupted,
-        }
-    }
-}
-
-impl From<Failure> for ErrorClass {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Dns => Self::Dns,
-            Failure::Blocked => Self::Blocked,
-            Failure::Connect => Self::Connect,
-            Failure::Tls => Self::Tls,
-            Failure::Timeout => Self::Timeout,
-            Failure::Reset => Self::Reset,
-            Failure::Protocol => Self::Protocol,
-            Failure::Status => Self::Status,
-            Failure::Interrupted => Self::Interrupted,
-        }
-    }
-}
 
 /// A delivery, and whose it is.
 #[derive(Debug, Serialize, Object)]
@@ -147,6 +91,7 @@ pub(in crate::api::operator) struct DeliveryReportPage {
 
 /// A header of a request.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "RequestHeader")]
 pub(in crate::api::operator) struct Header {
     /// Its name, in the letter case in which it is sent.
     name: String,
@@ -156,6 +101,7 @@ pub(in crate::api::operator) struct Header {
 
 /// A request to a receiver.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "DeliveryRequest")]
 pub(in crate::api::operator) struct Request {
     /// Always `POST`.
     method: String,

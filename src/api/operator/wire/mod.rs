@@ -8,7 +8,7 @@ mod tenancy;
 
 pub(super) use self::{
     alert::{Alert, AlertPage},
-    delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, ErrorClass, Request},
+    delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, Request},
     report::{Overview, WebhookHistory, WebhookReport, WebhookReportPage, WebhookState},
     retry::{NewRetry, Retry, RetryCount, RetryPage},
     tenancy::{

@@ -4,13 +4,17 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::operator::on_wire,
+    api::{
+        operator::on_wire,
+        reasons::{ErrorClass, SuspendedReason},
+    },
     domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp},
     store::{overview, webhooks::Report},
 };
 
 /// Attempts in a span of time.
 #[derive(Debug, Serialize, Object)]
+#[oai(rename = "AttemptSlot")]
 pub(in crate::api::operator) struct Slot {
     /// Its start, RFC 3339, UTC.
     start: String,
@@ -155,7 +159,7 @@ pub(in crate::api::operator) struct WebhookReport {
     /// Since when it is suspended; null if it is not.
     suspended_at: Option<String>,
     /// Why: `exhausted`, `gone` or `paused`; null if it is not.
-    suspended_reason: Option<String>,
+    suspended_reason: Option<SuspendedReason>,
     /// Attempts of the last 24 hours that ended well.
     delivered_24h: u64,
     /// Attempts of the last 24 hours that failed.
@@ -173,7 +177,7 @@ pub(in crate::api::operator) struct WebhookReport {
     /// When an attempt last failed; null for never.
     last_error_at: Option<String>,
     /// Why it did.
-    last_error: Option<String>,
+    last_error: Option<ErrorClass>,
     /// The HTTP status of its answer; null if there was none.
     last_error_status: Option<u16>,
 }
@@ -191,7 +195,7 @@ impl WebhookReport {
             failing: report.is_failing(),
             created_at: endpoint.created_at.to_string(),
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
-            suspended_reason: endpoint.suspended_reason.clone(),
+            suspended_reason: endpoint.suspended_reason.map(Into::into),
             delivered_24h: report.day.delivered,
             failed_24h: report.day.failed,
             success_percent_24h: report.day.success_percent(),
@@ -200,7 +204,7 @@ impl WebhookReport {
             held: report.held,
             last_success_at: report.last_success_at.map(|at| at.precise()),
             last_error_at: last.map(|last| last.at.precise()),
-            last_error: last.map(|last| last.failure.name().to_owned()),
+            last_error: last.map(|last| last.failure.into()),
             last_error_status: last.and_then(|last| last.status),
         }
     }

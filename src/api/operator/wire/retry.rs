@@ -3,9 +3,8 @@
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::ErrorClass;
 use crate::{
-    api::{history::DeliveryStatus, operator::on_wire},
+    api::{history::DeliveryStatus, operator::on_wire, reasons::ErrorClass},
     domain::{
         delivery::State,
         profile::Profiles,
@@ -15,7 +14,7 @@ use crate::{
 
 /// What can be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
-#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[oai(rename = "RetriableStatus", rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(in crate::api::operator) enum Retriable {
     /// What was given up after its last attempt.

@@ -91,6 +91,7 @@ pub(in crate::api::operator) struct NewToken {
 
 /// A token that was just made.
 #[derive(Serialize, Object)]
+#[oai(rename = "CreatedToken")]
 pub(in crate::api::operator) struct MadeToken {
     /// Its id, which is no secret.
     pub(in crate::api::operator) token_id: String,

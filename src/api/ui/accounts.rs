@@ -1,0 +1,264 @@
+//! Accounts and their tokens: for the operator.
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Path, Query},
+};
+use serde::Deserialize;
+
+use super::{
+    Door,
+    fields::Fields,
+    frame::{self, Frame, Said, go},
+    query::Asked,
+    session::Visit,
+    words::Moment,
+};
+use crate::{
+    domain::{
+        account,
+        ids::TokenId,
+        token::{Scope, Scopes},
+    },
+    error::{Error, Missing},
+    store::{
+        Tx, accounts,
+        tokens::{self, Holder, TokenRecord},
+    },
+};
+
+/// Accounts, and tokens, on a page.
+const PAGE: usize = 50;
+/// Longest label, in bytes.
+const MAX_LABEL: usize = 200;
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(super) struct Search {
+    account: String,
+    after: String,
+    token: String,
+}
+
+struct AccountRow {
+    id: String,
+    vendor: &'static str,
+    mail: String,
+    made: Moment,
+}
+
+struct TokenRow {
+    id: String,
+    holder: String,
+    scopes: Vec<&'static str>,
+    label: String,
+    made: Moment,
+    used: Option<Moment>,
+    own: bool,
+}
+
+impl TokenRow {
+    fn new(door: &Door, frame: &Frame<'_>, visit: &Visit, token: &TokenRecord) -> Result<Self, Error> {
+        let holder = match (&token.account, &token.profile) {
+            (Some(account), _) => account.clone(),
+            (None, Some(profile)) => format!("platform {}", door.dialect(profile)?.title),
+            (None, None) => "operator".to_owned(),
+        };
+        Ok(Self {
+            id: token.id.to_string(),
+            holder,
+            scopes: token.scopes.names(),
+            label: token.label.clone().unwrap_or_default(),
+            made: frame.when(token.created_at),
+            used: token.last_used_at.map(|at| frame.when(at)),
+            own: token.id == visit.caller.token,
+        })
+    }
+}
+
+/// A form that could not be taken: which one, what was filled in, and why.
+struct Refused {
+    fields: Fields,
+    why: Error,
+}
+
+#[derive(Template)]
+#[template(path = "accounts.html", config = "src/api/ui/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    accounts: Vec<AccountRow>,
+    more_accounts: Option<String>,
+    tokens: Vec<TokenRow>,
+    more_tokens: Option<String>,
+    vendors: Vec<(&'static str, &'static str)>,
+    account: String,
+    mail: String,
+    holder: String,
+    label: String,
+    problem: Option<String>,
+}
+
+/// Every account, and every token that is not revoked.
+#[handler]
+pub(super) async fn list(
+    door: Data<&Door>,
+    visit: Visit,
+    search: Query<Search>,
+    said: Query<Said>,
+) -> Result<Response> {
+    show(&door, &visit, search.0, Some(&said), None).await
+}
+
+async fn show(
+    door: &Door,
+    visit: &Visit,
+    search: Search,
+    said: Option<&Said>,
+    refused: Option<Refused>,
+) -> Result<Response> {
+    visit.operator()?;
+    let walls = visit.caller.horizon(Scope::Operator)?;
+    let of = search.clone();
+    let look = door.deps.db.read(move |view| {
+        let of_account = Asked::text(&of.account);
+        let after = Asked::text(&of.token).and_then(TokenId::parse);
+        let accounts = match of_account {
+            Some(id) => vec![accounts::see(view, &walls, id)?],
+            None => accounts::page(view, &walls, Asked::text(&of.after), PAGE + 1)?,
+        };
+        Ok((accounts, tokens::page(view, &walls, of_account, after, PAGE + 1)?))
+    });
+    let (mut found, mut tokens) = look.await?;
+    let mut frame = Frame::new(door, visit, "/ui/accounts");
+    if let Some(said) = said {
+        frame = frame.saying(said);
+    }
+    let more_accounts = (found.len() > PAGE).then(|| {
+        found.truncate(PAGE);
+        Asked::new().with("after", found.last().map_or("", |last| last.id.as_str())).query()
+    });
+    let more_tokens = (tokens.len() > PAGE).then(|| {
+        tokens.truncate(PAGE);
+        let last = tokens.last().map(|last| last.id.to_string()).unwrap_or_default();
+        Asked::new().with("account", &search.account).with("token", &last).query()
+    });
+    let rows = found.iter().map(|account| {
+        Ok::<_, Error>(AccountRow {
+            id: account.id.clone(),
+            vendor: door.dialect(&account.profile)?.title,
+            mail: account.alert_email.clone().unwrap_or_default(),
+            made: frame.when(account.created_at),
+        })
+    });
+    let filled = |name| {
+        let fields = refused.as_ref().map(|refused| &refused.fields);
+        fields.and_then(|fields| fields.get(name)).unwrap_or_default().to_owned()
+    };
+    let mut page = frame::page(&Page {
+        accounts: rows.collect::<Result<_, _>>()?,
+        more_accounts,
+        tokens: tokens.iter().map(|token| TokenRow::new(door, &frame, visit, token)).collect::<Result<_, _>>()?,
+        more_tokens,
+        vendors: door.dialects.iter().map(|dialect| (dialect.profile.name, dialect.title)).collect(),
+        account: if filled("id").is_empty() { search.account } else { filled("id") },
+        mail: filled("mail"),
+        holder: filled("holder"),
+        label: filled("label"),
+        problem: refused.as_ref().map(|refused| refused.why.to_string()),
+        frame,
+    })?;
+    if let Some(refused) = refused {
+        page.set_status(poem::Error::from(refused.why).status());
+    }
+    Ok(page)
+}
+
+/// The page with a form that could not be taken; what is no fault of the form is an error of the page.
+async fn again(door: &Door, visit: &Visit, fields: Fields, why: Error) -> Result<Response> {
+    match why {
+        Error::Invalid { .. } | Error::Conflict { .. } | Error::NotFound(_) => {
+            show(door, visit, Search::default(), None, Some(Refused { fields, why })).await
+        }
+        why => Err(why.into()),
+    }
+}
+
+/// Makes an account.
+#[handler]
+pub(super) async fn create_account(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
+    visit.operator()?;
+    match make_account(&door, &visit, &fields).await {
+        Ok(id) => {
+            Ok(go(&format!("/ui/accounts?{}", Asked::new().with("account", &id).with("said", "account").query())))
+        }
+        Err(why) => again(&door, &visit, fields, why).await,
+    }
+}
+
+async fn make_account(door: &Door, visit: &Visit, fields: &Fields) -> Result<String, Error> {
+    let id = fields.need("id", "the account's id")?.to_owned();
+    let mail = fields.get("mail").map(str::to_owned);
+    account::check_id(&id)?;
+    mail.as_deref().map(account::check_email).transpose()?;
+    let profile = door.known(fields.need("vendor", "the vendor")?)?.profile.name;
+    let named = id.clone();
+    let create = move |tx: &Tx<'_>| accounts::create(tx, profile, &named, mail.as_deref());
+    door.deps.db.write_as(visit.caller.actor(), create).await?;
+    Ok(id)
+}
+
+/// Makes a token; this page is the only one that shows it.
+#[handler]
+pub(super) async fn create_token(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
+    visit.operator()?;
+    match make_token(&door, &visit, &fields).await {
+        Ok((about, token)) => {
+            let frame = Frame::new(&door, &visit, "/ui/accounts");
+            let next = "/ui/accounts".to_owned();
+            frame::page(&frame::Once { frame, title: "The token is made", about, secret: Some(token), next })
+        }
+        Err(why) => again(&door, &visit, fields, why).await,
+    }
+}
+
+async fn make_token(door: &Door, visit: &Visit, fields: &Fields) -> Result<(String, String), Error> {
+    let scopes: Vec<&str> = fields.all("scope").collect();
+    if scopes.is_empty() {
+        return Err(Error::request("a token needs a scope: tick what it may do"));
+    }
+    let scopes = Scopes::parse(&scopes.join(","))?;
+    let platform = fields.get("platform").map(|name| door.known(name)).transpose()?;
+    let account = fields.get("holder").map(str::to_owned);
+    let (holder, about) = match (account, platform) {
+        _ if scopes.is_operator() && fields.get("holder").or(fields.get("platform")).is_some() => {
+            return Err(Error::request("an operator's token reaches every account: leave account and vendor empty"));
+        }
+        (None, None) if scopes.is_operator() => (Holder::Operator, "An operator's token".to_owned()),
+        (Some(account), None) => (Holder::Account(account.clone()), format!("A token of {account}")),
+        (None, Some(dialect)) => {
+            (Holder::Platform(dialect.profile.name.to_owned()), format!("A token of the platform {}", dialect.title))
+        }
+        (Some(_), Some(_)) => return Err(Error::request("name an account or a vendor, not both")),
+        (None, None) => {
+            return Err(Error::request("whose token? Name an account or a vendor; only an operator's needs neither"));
+        }
+    };
+    let label = fields.get("label").map(str::to_owned);
+    if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL) {
+        return Err(Error::request(format!("the label has more than {MAX_LABEL} bytes")));
+    }
+    let about = format!("{about}, with the scope {}", scopes.names().join(" and "));
+    let create = move |tx: &Tx<'_>| tokens::create(tx, &holder, &scopes, label.as_deref());
+    let (id, token) = door.deps.db.write_as(visit.caller.actor(), create).await?;
+    Ok((format!("{about}: {id}"), token.expose().to_owned()))
+}
+
+/// Revokes a token.
+#[handler]
+pub(super) async fn revoke(door: Data<&Door>, visit: Visit, id: Path<String>, _fields: Fields) -> Result<Response> {
+    visit.operator()?;
+    let id = TokenId::parse(&id).ok_or(Error::NotFound(Missing::Token))?;
+    door.deps.db.write_as(visit.caller.actor(), move |tx| tokens::revoke(tx, id)).await?;
+    Ok(go("/ui/accounts?said=revoked"))
+}

@@ -1,0 +1,110 @@
+//! The audit: who changed what, and when. For the operator.
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Query},
+};
+use serde::Deserialize;
+
+use super::{
+    Door,
+    frame::{self, Frame},
+    query::Asked,
+    session::Visit,
+    words::Moment,
+};
+use crate::{
+    domain::{
+        audit::{Action, Entry},
+        ids::EndpointId,
+        token::Scope,
+    },
+    store::audit,
+};
+
+/// Entries on a page.
+const PAGE: usize = 50;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Search {
+    account: String,
+    action: String,
+    before: String,
+}
+
+struct Row {
+    at: Moment,
+    actor: String,
+    action: String,
+    account: String,
+    subject: String,
+    /// Where the subject can be looked at.
+    href: String,
+    note: String,
+}
+
+impl Row {
+    fn new(door: &Door, frame: &Frame<'_>, entry: Entry) -> Self {
+        let mut subject = entry.subject.unwrap_or_default();
+        if let Some(id) = EndpointId::parse(&subject)
+            && let Some(written) = entry.profile.as_deref().and_then(|profile| door.written(profile, id).ok())
+        {
+            subject = written;
+        }
+        let href = match entry.action.split('.').next() {
+            Some("webhook") => format!("/ui/webhooks/{subject}"),
+            Some("delivery") => format!("/ui/deliveries/{subject}"),
+            Some("retry") => format!("/ui/retries/{subject}"),
+            _ => String::new(),
+        };
+        Self {
+            at: frame.when(entry.at),
+            actor: entry.actor,
+            action: entry.action,
+            account: entry.account_id.unwrap_or_default(),
+            subject,
+            href,
+            note: entry.note.unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "audit.html", config = "src/api/ui/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    rows: Vec<Row>,
+    actions: Vec<(&'static str, bool)>,
+    more: Option<String>,
+    searched: bool,
+    search: Search,
+}
+
+/// The last changes, newest first.
+#[handler]
+pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
+    visit.operator()?;
+    let walls = visit.caller.horizon(Scope::Operator)?;
+    let search = search.0;
+    let filter = audit::Filter {
+        account: Asked::text(&search.account).map(str::to_owned),
+        action: Action::ALL.iter().copied().find(|action| action.name() == search.action),
+        before: search.before.parse().ok(),
+    };
+    let (entries, more) = door.deps.db.read(move |view| audit::list(view, &walls, &filter, PAGE)).await?;
+    let frame = Frame::new(&door, &visit, "/ui/audit");
+    let next = |key: i64| {
+        let asked = Asked::new().with("account", &search.account).with("action", &search.action);
+        asked.with("before", &key.to_string()).query()
+    };
+    frame::page(&Page {
+        rows: entries.into_iter().map(|entry| Row::new(&door, &frame, entry)).collect(),
+        actions: Action::ALL.iter().map(|action| (action.name(), action.name() == search.action)).collect(),
+        more: more.map(next),
+        searched: !(search.account.is_empty() && search.action.is_empty()),
+        search,
+        frame,
+    })
+}

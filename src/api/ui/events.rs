@@ -1,0 +1,197 @@
+//! Events: what was published, who got it, and why others did not.
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Path, Query},
+};
+use serde::Deserialize;
+
+use super::{
+    Door,
+    frame::{self, Frame, go},
+    query::Asked,
+    session::Visit,
+    views::DeliveryRow,
+    words::{Moment, indented},
+};
+use crate::{
+    domain::{
+        endpoint::{Endpoint, EndpointState},
+        event::Event,
+        ids::EventId,
+        token::{Reach, Scope, Walls},
+    },
+    error::{Error, Missing},
+    store::{deliveries, endpoints, events},
+};
+
+/// Events on a page.
+const PAGE: usize = 40;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Search {
+    id: String,
+    account: String,
+    event: String,
+    after: String,
+}
+
+struct Row {
+    id: String,
+    kind: String,
+    account: String,
+    test: bool,
+    at: Moment,
+}
+
+#[derive(Template)]
+#[template(path = "events.html", config = "src/api/ui/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    rows: Vec<Row>,
+    kinds: Vec<&'a str>,
+    more: Option<String>,
+    searched: bool,
+    of_one_account: bool,
+    search: Search,
+}
+
+/// The events within the walls, newest first.
+#[handler]
+pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
+    let walls = visit.caller.horizon(Scope::Events)?;
+    let search = search.0;
+    if let Some(id) = Asked::text(&search.id) {
+        let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
+        return Ok(go(&format!("/ui/events/{id}")));
+    }
+    let filter = events::Filter {
+        account: Asked::text(&search.account).map(str::to_owned),
+        kind: Asked::text(&search.event).map(str::to_owned),
+        after: Asked::text(&search.after).and_then(EventId::parse),
+    };
+    let (found, more) = door.deps.db.read(move |view| events::list(view, &walls, &filter, PAGE)).await?;
+    let frame = Frame::new(&door, &visit, "/ui/events");
+    let rows = found.into_iter().map(|event| Row {
+        id: event.id.to_string(),
+        kind: event.kind,
+        account: event.account_id,
+        test: event.test,
+        at: frame.when(event.accepted_at),
+    });
+    let next = |id: EventId| {
+        let asked = Asked::new().with("account", &search.account).with("event", &search.event);
+        asked.with("after", &id.to_string()).query()
+    };
+    frame::page(&Page {
+        rows: rows.collect(),
+        kinds: door.dialects.iter().flat_map(|dialect| dialect.kinds.iter().copied()).collect(),
+        more: more.map(next),
+        searched: !(search.account.is_empty() && search.event.is_empty()),
+        of_one_account: matches!(visit.caller.reach, Reach::Account { .. }),
+        search,
+        frame,
+    })
+}
+
+/// A webhook that got an event.
+struct Matched {
+    webhook: String,
+    url: String,
+    delivery: DeliveryRow,
+}
+
+/// A webhook that did not.
+struct Passed {
+    webhook: String,
+    url: String,
+    why: String,
+}
+
+#[derive(Template)]
+#[template(path = "event.html", config = "src/api/ui/askama.toml")]
+struct EventPage<'a> {
+    frame: Frame<'a>,
+    id: String,
+    kind: String,
+    account: String,
+    vendor: &'static str,
+    test: bool,
+    at: Moment,
+    target: Option<String>,
+    pretty: String,
+    raw: String,
+    matched: Vec<Matched>,
+    passed: Vec<Passed>,
+    sees_webhooks: bool,
+}
+
+/// One event.
+#[handler]
+pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
+    let walls = visit.caller.horizon(Scope::Events)?;
+    let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
+    let look = door.deps.db.read(move |view| {
+        let event = events::find(view, &walls, id)?;
+        let made = deliveries::of_event(view, event.key)?;
+        let own = Walls { profile: None, account: Some(event.account) };
+        Ok((made, endpoints::list(view, &own)?, event))
+    });
+    let (made, all, event) = look.await?;
+    let dialect = door.dialect(&event.profile)?;
+    let frame = Frame::new(&door, &visit, "/ui/events");
+    let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
+    let matched = made.iter().map(|delivery| {
+        let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
+        Matched {
+            webhook: endpoint.map(written).unwrap_or_default(),
+            url: endpoint.map_or(String::new(), |endpoint| endpoint.url.as_str().to_owned()),
+            delivery: DeliveryRow::new(&frame, delivery),
+        }
+    });
+    let others = all.iter().filter(|endpoint| made.iter().all(|delivery| delivery.endpoint != endpoint.id));
+    let passed = others.map(|endpoint| Passed {
+        webhook: written(endpoint),
+        url: endpoint.url.as_str().to_owned(),
+        why: why_not(&event, endpoint),
+    });
+    let sees_webhooks = visit.caller.scopes.allow(Scope::Webhooks);
+    frame::page(&EventPage {
+        id: event.id.to_string(),
+        kind: event.kind.clone(),
+        account: event.account_id.clone(),
+        vendor: dialect.title,
+        test: event.test,
+        at: frame.when(event.accepted_at),
+        target: event.target.clone(),
+        pretty: indented(&event.body),
+        raw: event.body.clone(),
+        matched: matched.collect(),
+        // What a token may not list is not named.
+        passed: if sees_webhooks { passed.collect() } else { Vec::new() },
+        sees_webhooks,
+        frame,
+    })
+}
+
+/// Why an endpoint did not get an event, as far as it can be told from what it is now.
+fn why_not(event: &Event, endpoint: &Endpoint) -> String {
+    if event.test {
+        return "the event is a test of another webhook".to_owned();
+    }
+    if endpoint.created_at > event.accepted_at {
+        return "it was registered later".to_owned();
+    }
+    if event.target.as_ref().is_some_and(|target| target != endpoint.url.as_str()) {
+        return "the event was published for another URL".to_owned();
+    }
+    if !endpoint.events.wants(&event.kind) {
+        return format!("its events ({}) do not hold {}", endpoint.events.entries().join(", "), event.kind);
+    }
+    match endpoint.state {
+        EndpointState::Deleted => "it is deleted".to_owned(),
+        _ => "it was changed or resumed since".to_owned(),
+    }
+}

@@ -1,0 +1,63 @@
+//! The fields of a form, read once: they may hold a token or a secret, and are wiped when they go.
+
+use poem::{FromRequest, Request, RequestBody, Result, http::StatusCode};
+use url::form_urlencoded;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+
+/// Most bytes of a form. The longest field is a URL, or a secret.
+const MOST: usize = 64 << 10;
+/// What a browser calls a form.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Name and value of each field, in order.
+#[derive(Clone)]
+pub(super) struct Fields(Vec<(String, Zeroizing<String>)>);
+
+impl Fields {
+    /// Reads a body.
+    pub(super) async fn read(request: &Request, body: &mut RequestBody) -> Result<Self> {
+        if request.content_type().and_then(|given| given.split(';').next()) != Some(FORM) {
+            let message = format!("this page takes forms: send {FORM}");
+            return Err(poem::Error::from_string(message, StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        let too_large = || poem::Error::from_string("this form is too large", StatusCode::PAYLOAD_TOO_LARGE);
+        let announced = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
+        if announced.is_none_or(|length| length > MOST) {
+            return Err(too_large());
+        }
+        let body = <poem::Body as FromRequest>::from_request(request, body).await?;
+        let bytes = body.into_bytes_limit(MOST).await.map_err(|_| too_large())?;
+        let bytes = Zeroizing::new(Vec::from(bytes));
+        Ok(Self(
+            form_urlencoded::parse(&bytes)
+                .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
+                .collect(),
+        ))
+    }
+
+    /// The value of a field, without the white space around it; `None` if it is empty or not there.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// The value of a field, or a sentence that asks for it.
+    pub(super) fn need(&self, name: &str, label: &str) -> Result<&str, Error> {
+        self.get(name).ok_or_else(|| Error::request(format!("{label} is empty: fill it in")))
+    }
+
+    /// Every value of a field that may come several times.
+    pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        let of_name = self.0.iter().filter(move |(given, _)| given == name);
+        of_name.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+    }
+}
+
+impl<'a> FromRequest<'a> for Fields {
+    /// What the door has read already, when it looked at the form's token.
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
+        let read = request.data::<Self>().cloned();
+        Ok(read.ok_or_else(|| Error::Internal("a form was not read".to_owned()))?)
+    }
+}

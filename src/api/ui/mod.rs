@@ -1,0 +1,298 @@
+//! The dashboard: pages for people, made on the server. They do what the API does, by the same verbs, within the same walls.
+//!
+//! Nothing is loaded from elsewhere and nothing stands in a page that runs or styles: the policy of every answer forbids it.
+
+mod accounts;
+mod alerts;
+mod audit;
+mod chart;
+mod deliveries;
+mod delivery;
+mod events;
+mod fields;
+mod frame;
+mod overview;
+mod query;
+mod session;
+mod system;
+mod views;
+mod webhook;
+mod webhooks;
+mod words;
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use askama::Template;
+use flate2::{Compression, write::GzEncoder};
+use poem::{
+    Endpoint, EndpointExt, Request, Response, Result, Route,
+    endpoint::BoxEndpoint,
+    get,
+    http::{HeaderValue, Method, StatusCode, header},
+    post,
+};
+
+use self::{
+    fields::Fields,
+    frame::{Assets, Frame},
+    session::Visit,
+};
+use super::{Deps, dialect::Dialect, exchange::Exchange, problem::Problem, quota::Quota};
+use crate::{
+    config::{Config, Setting},
+    domain::{excerpt::excerpt, ids::EndpointId},
+    error::{Error, Missing},
+};
+
+/// What a page may load and where its forms may go: this server alone.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Pages shorter than this are sent as they are.
+const WORTH_COMPRESSING: usize = 1024;
+
+/// What the pages need.
+#[derive(Clone)]
+pub(super) struct Door(Arc<Parts>);
+
+/// What every page shares.
+pub(super) struct Parts {
+    deps: Deps,
+    dialects: Vec<Dialect>,
+    assets: Assets,
+    quota: Quota,
+    /// The machine's uptime when it began.
+    started: Duration,
+    database: PathBuf,
+    settings: Vec<Setting>,
+    /// Whether there is a mail server.
+    mails: bool,
+}
+
+impl std::ops::Deref for Door {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The dashboard, as an endpoint that answers every request below `/ui`.
+pub(super) struct Dashboard {
+    door: Door,
+    routes: BoxEndpoint<'static>,
+}
+
+/// Whether a path is the dashboard's.
+pub(super) fn is_at(path: &str) -> bool {
+    path == "/ui" || path.starts_with("/ui/")
+}
+
+impl Dashboard {
+    /// The dashboard of these vendors.
+    pub(super) fn new(deps: Deps, dialects: Vec<Dialect>, config: &Config) -> Self {
+        let quota = Quota::per_minute(deps.limits.requests_per_minute);
+        let (started, database) = (deps.clock.uptime(), config.storage.path.clone());
+        let (settings, mails) = (config.shown(), !config.alerts.smtp_url.is_empty());
+        let door =
+            Door(Arc::new(Parts { deps, dialects, assets: Assets::new(), quota, started, database, settings, mails }));
+        let routes = Route::new()
+            .at("/ui/sign-in", get(session::sign_in).post(session::enter))
+            .at("/ui/sign-out", post(session::sign_out))
+            .at("/ui", get(overview::show))
+            .at("/ui/webhooks", get(webhooks::list))
+            .at("/ui/webhooks/new", get(webhooks::form).post(webhooks::register))
+            .at("/ui/webhooks/:id", get(webhook::show))
+            .at("/ui/webhooks/:id/:verb", post(webhook::act))
+            .at("/ui/deliveries", get(deliveries::list))
+            .at("/ui/retry", get(deliveries::ask).post(deliveries::start))
+            .at("/ui/retries", get(deliveries::runs))
+            .at("/ui/retries/:id", get(deliveries::watch))
+            .at("/ui/retries/:id/cancel", post(deliveries::cancel))
+            .at("/ui/accounts", get(accounts::list).post(accounts::create_account))
+            .at("/ui/tokens", post(accounts::create_token))
+            .at("/ui/tokens/:id/revoke", post(accounts::revoke))
+            .at("/ui/alerts", get(alerts::list))
+            .at("/ui/alerts/test-mail", post(alerts::test_mail))
+            .at("/ui/audit", get(audit::list))
+            .at("/ui/system", get(system::show))
+            .at("/ui/events", get(events::list))
+            .at("/ui/events/:id", get(events::show))
+            .at("/ui/deliveries/:id", get(delivery::show))
+            .at("/ui/deliveries/:id/:verb", post(delivery::act));
+        Self { routes: routes.data(door.clone()).map_to_response().boxed(), door }
+    }
+
+    /// Answers a request: every refusal is a page too.
+    pub(super) async fn answer(&self, request: Request, request_id: &str) -> Response {
+        let zipped = request.header("accept-encoding").is_some_and(|takes| takes.contains("gzip"));
+        if let Some(file) = self.door.assets.at(request.uri().path()) {
+            let sent = file.call(request).await;
+            return sealed(sent.unwrap_or_else(|error| refusal(&self.door, None, &error, request_id)));
+        }
+        let has_form = request.method() == Method::POST;
+        let visit = Visit::of(&request, &self.door);
+        let response = match visit {
+            Ok(visit) => match self.admit(request, visit.clone()).await {
+                Ok(response) => response,
+                Err(error) => refusal(&self.door, visit.as_ref(), &error, request_id),
+            },
+            Err(error) => refusal(&self.door, None, &error.into(), request_id),
+        };
+        let mut response = sealed(response);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if has_form && response.status().is_client_error() {
+            // The form may not have been read: what follows on this connection would not be a request.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if zipped { compressed(response).await } else { response }
+    }
+
+    /// Lets in whoever is signed in, and whoever comes to sign in.
+    async fn admit(&self, mut request: Request, visit: Option<Visit>) -> Result<Response> {
+        let open = request.uri().path() == "/ui/sign-in";
+        match &visit {
+            None if !open => return Ok(session::to_sign_in(&request)),
+            Some(visit) => session::spend(&self.door.quota, visit.caller.token)?,
+            None => {}
+        }
+        if request.method() == Method::POST {
+            let (whole, mut body) = request.split();
+            let fields = Fields::read(&whole, &mut body).await?;
+            if let Some(visit) = visit.as_ref().filter(|_| !open) {
+                visit.check_form(&whole, &fields)?;
+            }
+            request = whole;
+            request.set_data(fields);
+        }
+        if let Some(visit) = visit {
+            if let Some(exchange) = request.data::<Exchange>() {
+                exchange.is_of(&visit.caller);
+            }
+            request.set_data(visit);
+        }
+        self.routes.call(request).await
+    }
+}
+
+impl Parts {
+    /// How long the server has been running.
+    fn uptime(&self) -> Duration {
+        self.deps.clock.uptime().saturating_sub(self.started)
+    }
+
+    /// What the database takes on the disk, with its log.
+    fn database_bytes(&self) -> u64 {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        let log = PathBuf::from(format!("{}-wal", self.database.display()));
+        size(&self.database) + size(&log)
+    }
+
+    /// The vendor of this profile.
+    fn dialect(&self, profile: &str) -> Result<&Dialect, Error> {
+        let found = self.dialects.iter().find(|dialect| dialect.profile.name == profile);
+        found.ok_or_else(|| Error::Internal(format!("no profile '{profile}'")))
+    }
+
+    /// The vendor that a form names.
+    fn known(&self, profile: &str) -> Result<&Dialect, Error> {
+        let unknown = || Error::request(format!("there is no vendor '{}'", excerpt(profile)));
+        self.dialects.iter().find(|dialect| dialect.profile.name == profile).ok_or_else(unknown)
+    }
+
+    /// The vendor and the id of a webhook that a path names as it is written on the wire.
+    fn webhook(&self, written: &str) -> Result<(&Dialect, EndpointId), Error> {
+        let named = |dialect: &Dialect| EndpointId::from_wire(dialect.profile.endpoint_prefix, written);
+        let found = self.dialects.iter().find_map(|dialect| named(dialect).map(|id| (dialect, id)));
+        found.ok_or(Error::NotFound(Missing::Webhook))
+    }
+
+    /// The id of an endpoint, as its vendor writes it.
+    fn written(&self, profile: &str, id: EndpointId) -> Result<String, Error> {
+        Ok(id.on_wire(self.dialect(profile)?.profile.endpoint_prefix))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html", config = "src/api/ui/askama.toml")]
+struct Refusal<'a> {
+    frame: Frame<'a>,
+    title: &'static str,
+    message: String,
+}
+
+#[derive(Template)]
+#[template(path = "closed.html", config = "src/api/ui/askama.toml")]
+struct Closed<'a> {
+    assets: &'a Assets,
+    title: &'static str,
+    message: String,
+}
+
+/// A page that says what is in the way, and what to do.
+fn refusal(door: &Door, visit: Option<&Visit>, error: &poem::Error, request_id: &str) -> Response {
+    let problem = Problem::of(error);
+    if let Some(Error::Internal(reason)) = &problem.error {
+        tracing::error!(request.id = request_id, reason, "a page failed by our fault");
+    }
+    let title = match problem.status {
+        StatusCode::FORBIDDEN => "Not with this token",
+        StatusCode::NOT_FOUND => "Not here",
+        StatusCode::TOO_MANY_REQUESTS => "A moment, please",
+        StatusCode::SERVICE_UNAVAILABLE => "Not right now",
+        status if status.is_server_error() => "Something went wrong",
+        _ => "That cannot be done",
+    };
+    let mut message = problem.message;
+    if problem.status.is_server_error() {
+        message = format!("{message} ({request_id})");
+    }
+    let made = match visit {
+        Some(visit) => frame::page(&Refusal { frame: Frame::new(door, visit, ""), title, message }),
+        None => frame::page(&Closed { assets: &door.assets, title, message }),
+    };
+    let mut response = made.unwrap_or_default();
+    response.set_status(problem.status);
+    response
+}
+
+/// An answer with the headers that keep others out of it.
+fn sealed(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        // Not 'no-referrer': then a browser would not say where a form comes from.
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A page in gzip. Other sites cannot make a browser ask for one with its cookie, so its length tells them nothing.
+async fn compressed(mut response: Response) -> Response {
+    let text = response.take_body().into_bytes().await.unwrap_or_default();
+    let zip = || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&text)?;
+        encoder.finish()
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    match zip() {
+        Ok(zipped) if text.len() >= WORTH_COMPRESSING => {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.set_body(zipped);
+        }
+        _ => response.set_body(text),
+    }
+    response
+}

@@ -1,0 +1,107 @@
+//! The first page: how everything stands, and what needs somebody.
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Query},
+};
+
+use super::{
+    Door,
+    chart::Chart,
+    frame::{self, Frame, Said, go},
+    session::Visit,
+    views::WebhookRow,
+    words::{bytes, long_span, thousands},
+};
+use crate::{
+    domain::{endpoint::EndpointState, tally::Tally, token::Scope},
+    store::{alerts, overview, webhooks},
+};
+
+/// Webhooks that need somebody, of each kind.
+const SHOWN: usize = 10;
+
+#[derive(Template)]
+#[template(path = "overview.html", config = "src/api/ui/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    tiles: Vec<Tile>,
+    minutes: Chart,
+    hours: Chart,
+    trouble: Vec<WebhookRow>,
+    any_webhook: bool,
+    unsent: u64,
+    machine: Option<Machine>,
+}
+
+/// One number.
+struct Tile {
+    label: &'static str,
+    value: String,
+    class: &'static str,
+    href: &'static str,
+}
+
+/// What the operator sees of the machine.
+struct Machine {
+    database: String,
+    free: Option<String>,
+    uptime: String,
+    version: &'static str,
+}
+
+/// How everything stands.
+#[handler]
+pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> Result<Response> {
+    let scopes = &visit.caller.scopes;
+    if !scopes.allow(Scope::Webhooks) && scopes.allow(Scope::Events) {
+        return Ok(go("/ui/events"));
+    }
+    let walls = visit.caller.horizon(Scope::Webhooks)?;
+    let frame = Frame::new(&door, &visit, "/ui").saying(&said);
+    let (now, operator) = (frame.now(), visit.is_operator());
+    let look = door.deps.db.read(move |view| {
+        let state = |state| webhooks::Filter { state, ..webhooks::Filter::default() };
+        let (suspended, _) = webhooks::list(view, &walls, &state(Some(EndpointState::Suspended)), SHOWN, now)?;
+        let failing = webhooks::Filter { failing: true, ..webhooks::Filter::default() };
+        let (failing, _) = webhooks::list(view, &walls, &failing, SHOWN, now)?;
+        let unsent = if operator { alerts::unsent_count(view)? } else { 0 };
+        Ok((overview::look(view, &walls, now)?, suspended, failing, unsent))
+    });
+    let (all, suspended, failing, unsent) = look.await?;
+    let trouble = suspended.iter().chain(&failing).map(|report| WebhookRow::new(&door, &frame, report));
+    let day: u64 = all.hours.iter().map(|(_, hour): &(_, Tally)| hour.failed).sum();
+    let oldest = all.due_since.map_or_else(|| "–".to_owned(), |since| long_span(now.since(since)));
+    let tile = |label, value: u64, class, href| Tile {
+        label,
+        value: thousands(value),
+        class: if value > 0 { class } else { "" },
+        href,
+    };
+    let tiles = vec![
+        tile("due now", all.due, "", "/ui/deliveries?state=pending"),
+        Tile { label: "oldest due", value: oldest, class: "", href: "" },
+        tile("in flight", all.in_flight, "", "/ui/deliveries?state=claimed"),
+        tile("retrying", all.pending.saturating_sub(all.due), "warn", "/ui/deliveries?state=pending"),
+        tile("held", all.held, "warn", "/ui/deliveries?state=held"),
+        tile("given up", all.failed, "bad", "/ui/deliveries?state=exhausted"),
+        tile("failed attempts, 24 h", day, "warn", ""),
+    ];
+    let machine = visit.is_operator().then(|| Machine {
+        database: bytes(door.database_bytes()),
+        free: door.deps.db.free_space().map(bytes),
+        uptime: long_span(door.uptime()),
+        version: frame.version(),
+    });
+    frame::page(&Page {
+        tiles,
+        minutes: Chart::new("minutes", "Deliveries per minute", "60 min ago", &all.minutes, now),
+        hours: Chart::new("hours", "Deliveries per hour", "24 h ago", &all.hours, now),
+        trouble: trouble.collect::<Result<_, _>>()?,
+        any_webhook: all.active + all.suspended > 0,
+        unsent,
+        machine,
+        frame,
+    })
+}

@@ -1,0 +1,35 @@
+//! The query of an address, made from what was asked.
+
+use url::form_urlencoded::Serializer;
+
+use crate::{api::dialect::Dialect, domain::ids::EndpointId};
+
+/// Names and values, of which the empty ones are left out.
+pub(super) struct Asked(Serializer<'static, String>);
+
+impl Asked {
+    pub(super) fn new() -> Self {
+        Self(Serializer::new(String::new()))
+    }
+
+    /// A field of a form that was filled in.
+    pub(super) fn text(text: &str) -> Option<&str> {
+        Some(text.trim()).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        if !value.is_empty() {
+            self.0.append_pair(name, value);
+        }
+        self
+    }
+
+    pub(super) fn query(mut self) -> String {
+        self.0.finish()
+    }
+}
+
+/// The id of a vendor's webhook, as it is written in an address.
+pub(super) fn chosen(dialect: &Dialect, id: EndpointId) -> String {
+    id.on_wire(dialect.profile.endpoint_prefix)
+}

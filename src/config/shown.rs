@@ -1,0 +1,80 @@
+//! The settings as people see them: each key with its value, secrets masked.
+
+use figment::{
+    Figment,
+    providers::{Format, Toml},
+};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{Config, DEFAULTS, flaw::meaning};
+
+/// What stands for a secret.
+const MASKED: &str = "***";
+
+/// A setting as it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The section of `config.toml`.
+    pub section: String,
+    /// The key in it.
+    pub key: String,
+    /// The value, as it would be written there; a secret is masked.
+    pub value: String,
+    /// Whether it is another than the default.
+    pub changed: bool,
+    /// What `config.toml` says of it.
+    pub meaning: &'static str,
+}
+
+impl Config {
+    /// Every setting, in the order of `config.toml`.
+    pub fn shown(&self) -> Vec<Setting> {
+        let usual = Figment::from(Toml::string(DEFAULTS)).extract::<Self>();
+        let usual = usual.map_or_else(|_| Map::new(), |usual| sections(&usual));
+        let mut shown = Vec::new();
+        for (section, keys) in sections(self) {
+            let Value::Object(keys) = keys else { continue };
+            for (key, value) in keys {
+                let changed = usual.get(&section).and_then(|keys| keys.get(&key)) != Some(&value);
+                let meaning = meaning(&format!("{section}.{key}"));
+                shown.push(Setting { value: masked(&key, &value), changed, meaning, section: section.clone(), key });
+            }
+        }
+        shown
+    }
+}
+
+fn sections(config: &Config) -> Map<String, Value> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(sections)) => sections,
+        _ => Map::new(),
+    }
+}
+
+/// A value that gives away no secret: neither one that is a secret, nor a password or a query within a URL.
+fn masked(key: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.is_empty() && (key.ends_with("_secret") || key.ends_with("password")) => {
+            MASKED.to_owned()
+        }
+        Value::String(text) => match Url::parse(text) {
+            Ok(mut url) if text.contains("://") => {
+                if url.password().is_some() {
+                    // A URL without a host has no password either.
+                    let _ = url.set_password(Some(MASKED));
+                }
+                if url.query().is_some() {
+                    url.set_query(Some(MASKED));
+                }
+                format!("\"{url}\"")
+            }
+            _ => value.to_string(),
+        },
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| masked(key, item)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        value => value.to_string(),
+    }
+}

@@ -1,0 +1,60 @@
+//! Sessions of the dashboard. Only the SHA-256 of a browser's cookie is here.
+
+use std::time::Duration;
+
+use rusqlite::OptionalExtension;
+
+use super::{Tx, View, tokens::read_caller};
+use crate::{
+    domain::{ids::TokenId, timestamp::Timestamp, token::Caller},
+    error::{Error, Missing, Result},
+};
+
+/// Sessions of one token at the same time; one more ends the one that would end first.
+pub const PER_TOKEN: usize = 20;
+
+/// Begins a session of whoever holds this token. Those whose time has come are forgotten.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such token, or it is revoked.
+pub fn begin(tx: &Tx<'_>, token: TokenId, hash: [u8; 32], lasts: Duration) -> Result<()> {
+    tx.conn.prepare_cached("DELETE FROM session WHERE expires_at <= ?")?.execute([tx.now.millis()])?;
+    let made = tx
+        .conn
+        .prepare_cached(
+            "INSERT INTO session (hash, token, expires_at) SELECT ?, key, ? FROM token WHERE id = ? AND revoked_at IS NULL",
+        )?
+        .execute((hash, (tx.now + lasts).millis(), token.to_bytes()))?;
+    if made == 0 {
+        return Err(Error::NotFound(Missing::Token));
+    }
+    tx.conn
+        .prepare_cached(
+            "DELETE FROM session WHERE hash IN (SELECT hash FROM session WHERE token = (SELECT key FROM token WHERE id = ?)
+                                                ORDER BY expires_at DESC LIMIT -1 OFFSET ?)",
+        )?
+        .execute((token.to_bytes(), PER_TOKEN))?;
+    Ok(())
+}
+
+/// Whose session this is; `None` if it is unknown, its time has come, or its token is revoked.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn caller(view: &View<'_>, hash: [u8; 32], now: Timestamp) -> Result<Option<Caller>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT token.id AS token_id, token.account, account.id AS account_id, token.profile, scopes, last_used_at
+         FROM session JOIN token ON token.key = session.token LEFT JOIN account ON account.key = token.account
+         WHERE session.hash = ? AND expires_at > ? AND revoked_at IS NULL",
+    )?;
+    Ok(rows.query_row((hash, now.millis()), read_caller).optional()?)
+}
+
+/// Ends a session.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn end(tx: &Tx<'_>, hash: [u8; 32]) -> Result<()> {
+    tx.conn.prepare_cached("DELETE FROM session WHERE hash = ?")?.execute([hash])?;
+    Ok(())
+}

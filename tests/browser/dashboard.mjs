@@ -1,0 +1,209 @@
+// A day at the dashboard: an account, a token and a webhook are made; deliveries arrive, fail, are held, and go out again.
+
+import { api, base, check, look, open, operator, person, receiver, signIn, until } from "./browser.mjs";
+
+const browser = await open();
+const shop = await receiver();
+const other = await receiver();
+try {
+  const page = await person(browser);
+
+  // Signing in.
+  await page.goto("/ui/webhooks");
+  check(page.url().includes("/ui/sign-in?next="), "a stranger is asked for a token");
+  await look(page, "sign-in");
+  await page.getByLabel("Your token").fill("ngm_nonsense");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  check(await page.getByRole("alert").textContent().then((text) => text.includes("unknown or revoked")), "a wrong token is told what to do");
+  await page.getByLabel("Your token").fill(operator);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.waitForURL("**/ui/webhooks");
+  check(true, "signing in leads back to the page that was asked for");
+  const [cookie] = (await page.context().cookies()).filter((cookie) => cookie.name === "ngoma_session");
+  check(cookie.httpOnly && cookie.sameSite === "Strict" && cookie.path === "/ui", "the cookie is HttpOnly, SameSite=Strict and of /ui alone");
+  await look(page, "webhooks-empty");
+  await page.goto("/ui");
+  await look(page, "overview-empty");
+
+  // An account and a token, which is shown once.
+  await page.goto("/ui/accounts");
+  await page.getByRole("textbox", { name: "Id", exact: true }).fill("COOP-ELGON-7");
+  await page.locator("#vendor").selectOption({ label: "AsiliChain" });
+  await page.getByLabel("Alerts go to").fill("ops@elgon.example");
+  await page.getByRole("button", { name: "Make the account" }).click();
+  check(await page.getByRole("status").textContent().then((text) => text.includes("account is made")), "the account is made");
+  await look(page, "accounts");
+  check((await page.locator("#holder").inputValue()) === "COOP-ELGON-7", "the form offers the account that was just made");
+  await page.getByRole("textbox", { name: "Label" }).fill("till");
+  await page.getByRole("button", { name: "Make the token" }).click();
+  const token = (await page.locator("#secret").textContent()).trim();
+  check(/^ngm_[0-9A-Za-z]{49}$/.test(token), "the token is shown");
+  await look(page, "token-once");
+  await page.getByRole("link", { name: "I have it" }).click();
+  check(!(await page.content()).includes(token), "and never again");
+
+  // A webhook.
+  await page.goto("/ui/webhooks/new");
+  await look(page, "register-account");
+  await page.getByLabel("Whose is it?").fill("COOP-ELGON-7");
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByLabel("URL").fill("ftp://nowhere");
+  await page.getByLabel("batch.exported").check();
+  await page.getByRole("button", { name: "Register" }).click();
+  check(await page.getByRole("alert").textContent().then((text) => text.includes("https://")), "a URL that cannot be used is refused with a sentence");
+  check(await page.getByLabel("batch.exported").isChecked(), "and what was chosen is still chosen");
+  await look(page, "register");
+  await page.getByLabel("URL").fill(shop.url);
+  await page.getByLabel("All events").check();
+  await page.getByRole("button", { name: "Register" }).click();
+  check((await page.locator("#secret").textContent()).startsWith("whsec_"), "the signing secret is shown once");
+  await look(page, "secret-once");
+  await page.getByRole("link", { name: "I have it" }).click();
+  const webhook = page.url().split("/").pop();
+  check(await page.getByText("3 attempts over 400 ms").isVisible(), "the schedule is said in words");
+
+  // An event, which arrives while somebody looks.
+  const publish = (data) => api(token, "POST", "/events", { event: "batch.exported", cooperative_id: "COOP-ELGON-7", data });
+  const evil = { note: "<script>alert('payload')</script>", "<img src=x onerror=alert(1)>": "\"'&" };
+  const { event_id } = await publish({ batch_id: "BATCH-1", weight_kg: 62.5, ...evil });
+  await page.locator("#live .badge.good", { hasText: "delivered" }).first().waitFor();
+  check(shop.posts.length === 1, "a delivery arrives, and the open page shows it by itself");
+  await look(page, "webhook");
+  await page.locator("#live th a").first().click();
+  check((await page.locator("section[aria-labelledby=body] pre").first().textContent()).includes("<script>alert('payload')</script>"), "a payload full of script shows as text");
+  await page.getByText("The exact bytes").click();
+  check((await page.locator("#raw").textContent()) === shop.posts[0].body, "the exact bytes are those that arrived");
+  await page.getByText("Send it to a test receiver").click();
+  check((await page.locator("#curl").textContent()).startsWith("curl -sS http://127.0.0.1:9000/ -H 'content-type: application/json'"), "a curl line replays it");
+  await look(page, "delivery");
+  await page.getByRole("button", { name: "Replay" }).click();
+  await page.locator("#line .badge.good").waitFor();
+  check(shop.posts.length === 2 && shop.posts[0].body === shop.posts[1].body, "a replay sends the same bytes again");
+
+  // The event: who got it, and why others did not.
+  await api(token, "POST", "/webhooks", { url: other.url, events: ["payout.*"], cooperative_id: "COOP-ELGON-7" });
+  await publish({ batch_id: "BATCH-2" });
+  await page.goto("/ui/events");
+  await look(page, "events");
+  await page.locator("tbody th a").first().click();
+  await page.getByText("And who did not").click();
+  check(await page.getByText("its events (payout.*) do not hold batch.exported").isVisible(), "an event says why a webhook did not get it");
+  await look(page, "event");
+
+  // The receiver fails until the webhook is suspended.
+  shop.status = 503;
+  await page.goto(`/ui/webhooks/${webhook}`);
+  for (const batch of ["BATCH-3", "BATCH-4", "BATCH-5"]) await publish({ batch_id: batch });
+  await until("it is suspended", async () => (await api(token, "GET", `/webhooks/${webhook}`)).status === "SUSPENDED");
+  await page.locator("#panel").waitFor();
+  check(true, "the open page shows by itself that it is suspended");
+  for (const batch of ["BATCH-6", "BATCH-7"]) await publish({ batch_id: batch });
+  await page.reload();
+  const panel = page.locator("section", { has: page.locator("#panel") });
+  const held = Number((await panel.locator("h2").textContent()).match(/^(\d+) deliver/)[1]);
+  check(held >= 2, "the panel says how many deliveries are held");
+  check(await panel.getByText("A delivery failed 3 times.").isVisible(), "and what happened");
+  await look(page, "webhook-suspended");
+  await page.goto("/ui");
+  await page.getByRole("link", { name: shop.url }).first().waitFor();
+  check(true, "the overview names the webhook that needs somebody");
+  // Counts come within ten seconds or so.
+  await page.locator("#all svg rect.no").first().waitFor({ timeout: 20_000 });
+  await look(page, "overview");
+  await page.goto("/ui/webhooks?state=suspended");
+  await look(page, "webhooks");
+
+  // Test, mend, test, resume.
+  await page.goto(`/ui/webhooks/${webhook}`);
+  await page.getByRole("button", { name: "Test it now" }).click();
+  check(await page.getByRole("heading", { name: "The test did not arrive" }).isVisible(), "a test of a broken receiver says so");
+  check(await page.getByText("<script>alert('the receiver')</script>").isVisible(), "and its answer shows as text");
+  await look(page, "tested-badly");
+  shop.status = 200;
+  const before = shop.posts.length;
+  await page.getByRole("button", { name: "Test again" }).click();
+  check(await page.getByRole("heading", { name: "The test arrived" }).isVisible(), "once it is mended the test arrives");
+  check(shop.posts.at(-1).headers["ngoma-test"] === "true", "marked as a test");
+  await look(page, "tested-well");
+  await page.getByRole("button", { name: "Resume and send all" }).click();
+  await until("the held go out", () => shop.posts.length >= before + 1 + held);
+  check(true, "resuming sends what was held");
+
+  // All that failed, at once.
+  await page.goto("/ui/deliveries?state=exhausted");
+  await look(page, "deliveries");
+  await page.getByRole("link", { name: "Retry all that match" }).click();
+  await look(page, "retry-count");
+  const arrived = shop.posts.length;
+  await page.getByRole("button", { name: /^Retry \d+$/ }).click();
+  await page.locator("#run .badge.good", { hasText: "done" }).waitFor();
+  await until("the retried arrive", () => shop.posts.length > arrived);
+  await look(page, "retry-run");
+  await page.goto("/ui/retries");
+  await look(page, "retry-runs");
+  await page.goto("/ui/retry?state=exhausted");
+  check(await page.getByText("Nothing to retry").isVisible(), "what was retried is not retried again");
+
+  for (const [address, name] of [["/ui/alerts", "alerts"], ["/ui/audit", "audit"], ["/ui/system", "system"], ["/ui/nothing", "not-here"]]) {
+    await page.goto(address);
+    await look(page, name);
+  }
+
+  // Another account sees nothing of it.
+  const foreign = await api(operator, "POST", "/operator/accounts", { account_id: "COOP-KASESE-2", profile: "asilichain" });
+  const { token: foreignToken } = await api(operator, "POST", "/operator/tokens", { account_id: foreign.account_id, scopes: ["webhooks", "events"] });
+  const neighbour = await person(browser);
+  await signIn(neighbour, foreignToken);
+  for (const address of ["/ui", "/ui/webhooks", "/ui/deliveries", "/ui/events", "/ui/retries"]) {
+    await neighbour.goto(address);
+    check(!(await neighbour.content()).includes("ELGON") && !(await neighbour.content()).includes(shop.url), `a foreign account sees nothing at ${address}`);
+  }
+  for (const address of [`/ui/webhooks/${webhook}`, `/ui/events/${event_id}`]) {
+    check((await neighbour.goto(address)).status() === 404, `and nothing is there for it at ${address.split("/")[2]}`);
+  }
+  check((await neighbour.goto("/ui/accounts")).status() === 403, "the operator's pages are closed to it");
+  check(!(await neighbour.locator("nav").textContent()).includes("Audit"), "and not offered");
+  await neighbour.goto("/ui/webhooks");
+  await look(neighbour, "webhooks-of-an-account");
+
+  // The keyboard alone.
+  await neighbour.goto("/ui/webhooks");
+  await neighbour.keyboard.press("Tab");
+  check(await neighbour.evaluate(() => document.activeElement.className === "skip"), "the first key leads to the content");
+  await neighbour.keyboard.press("Enter");
+  await neighbour.keyboard.press("Tab");
+  check(await neighbour.evaluate(() => document.querySelector("main").contains(document.activeElement)), "and past the menu");
+
+  // Revoking a token signs its dashboards out.
+  const till = await person(browser);
+  await signIn(till, token);
+  await till.goto("/ui/deliveries");
+  await page.goto("/ui/accounts?account=COOP-ELGON-7");
+  await page.getByText("Revoke…").first().click();
+  await page.getByRole("button", { name: "Refuse it from now on" }).first().click();
+  await till.waitForURL("**/ui/sign-in?**");
+  check(true, "revoking a token signs an open page out by itself");
+
+  // Without a script everything still works.
+  const plain = await person(browser, { javaScriptEnabled: false });
+  await signIn(plain, operator);
+  await plain.goto(`/ui/webhooks/${webhook}`);
+  await plain.getByRole("button", { name: "Pause" }).click();
+  check(await plain.getByText("Somebody paused it.").isVisible(), "without a script a form does the same");
+  await plain.getByRole("button", { name: /^Resume/ }).click();
+  await plain.getByRole("button", { name: "Sign out" }).click();
+  await plain.goto("/ui");
+  check(plain.url().includes("/ui/sign-in"), "signing out ends the session");
+
+  // A link in a mail: the browser sends the cookie once a page of ours asks.
+  const mail = await page.context().newPage();
+  await mail.setContent(`<a href="${base}/ui/webhooks/${webhook}">look</a>`);
+  await mail.getByRole("link").click();
+  await mail.getByRole("heading", { name: shop.url }).waitFor();
+  check(true, "a link from elsewhere opens the page for whoever is signed in");
+  if (page.faults.length + neighbour.faults.length + till.faults.length > 0) throw new Error([...page.faults, ...neighbour.faults, ...till.faults].join("\n"));
+} finally {
+  await browser.close();
+  shop.close();
+  other.close();
+}

@@ -1,0 +1,59 @@
+// The docs page, as a programmer uses it: Authorize with a token, then "Try it out" on a route of each vendor.
+
+import { api, base, check, open, operator, person, pictures } from "./browser.mjs";
+import { join } from "node:path";
+
+const browser = await open();
+try {
+  const account = async (account_id, profile) => {
+    await api(operator, "POST", "/operator/accounts", { account_id, profile });
+    const { token } = await api(operator, "POST", "/operator/tokens", { account_id, scopes: ["webhooks", "events"] });
+    return token;
+  };
+  const page = await person(browser);
+  let transferred = 0;
+  page.on("response", async (answer) => {
+    if (new URL(answer.url()).pathname === "/docs") transferred = (await answer.request().sizes()).responseBodySize;
+  });
+  const answer = await page.goto("/docs");
+  check(answer.headers()["content-encoding"] === "gzip" && answer.headers().etag, "the page is sent compressed, with an ETag");
+  await page.locator(".swagger-ui .info").waitFor();
+  check(transferred > 0 && transferred < 500_000, `${transferred} bytes on the way`);
+  const again = await fetch(`${base}/docs`, { headers: { "if-none-match": answer.headers().etag } });
+  check(again.status === 304, "and once");
+
+  // The outgoing payloads are shown.
+  for (const name of ["task.settled", "An event of the catalogue"]) {
+    check((await page.locator(".webhooks, #operations-tag-webhooks, .opblock-summary").allTextContents()).join(" ").includes(name), `the payload of ${name} is shown`);
+  }
+
+  const authorize = async (token) => {
+    await page.locator(".auth-wrapper .authorize").first().click();
+    const dialog = page.locator(".modal-ux");
+    await dialog.locator(".btn-done").waitFor();
+    const out = dialog.locator("button", { hasText: "Logout" });
+    if (await out.count()) await out.first().click();
+    await dialog.locator("input").first().fill(token);
+    await dialog.locator("button.authorize", { hasText: "Authorize" }).first().click();
+    await dialog.locator(".btn-done").click();
+  };
+
+  // One route of each vendor, with the token of one of its accounts.
+  for (const [vendor, operation, token] of [
+    ["AsiliChain", "listEventTypes", await account("COOP-DOCS-1", "asilichain")],
+    ["ASG Gateway", "asgListWebhooks", await account("CUST-DOCS-1", "asg")],
+  ]) {
+    await authorize(token);
+    const block = page.locator(`.opblock[id$="-${operation}"]`);
+    await block.locator(".opblock-summary").click();
+    await block.locator(".try-out__btn").click();
+    await block.locator("button.execute").click();
+    const status = block.locator(".live-responses-table tbody .response-col_status").first();
+    await status.waitFor();
+    check((await status.textContent()).trim().startsWith("200"), `${vendor}: "Try it out" answers 200`);
+    await page.screenshot({ path: join(pictures, `docs-${operation}.png`) });
+  }
+  if (page.faults.length) throw new Error(page.faults.join("\n"));
+} finally {
+  await browser.close();
+}
