@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
+use ngoma::store::erase;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -109,6 +110,8 @@ fn the_figures_tell_what_happened_to_whoever_reads_as_prometheus_does() {
         ("ngoma_requests_total{class=4xx,what=publish}", 1.0),
         ("ngoma_requests_total{class=2xx,what=batch}", 1.0),
         ("ngoma_requests_total{class=2xx,what=manage}", 4.0),
+        ("ngoma_requests_total{class=5xx,what=publish}", 0.0),
+        ("ngoma_survey_failed", 0.0),
         ("ngoma_deliveries{state=pending}", 0.0),
         ("ngoma_deliveries{state=claimed}", 0.0),
         ("ngoma_deliveries{state=held}", 2.0),
@@ -172,6 +175,52 @@ fn the_database_is_looked_through_for_figures_every_ten_seconds_at_most() {
     coop.delete(&format!("/webhooks/{webhook}")).expect(204);
     world.advance("10s");
     assert_eq!(webhooks(), 0.0, "and it goes when it is deleted");
+}
+
+#[test]
+fn webhooks_of_a_profile_whose_last_account_was_erased_are_none() {
+    let world = World::new();
+    let operator = operator(&world);
+    world.coop().webhook("http://127.0.0.1:1/", &["*"], "s");
+    world.customer().post("/v1/webhooks", json!({ "callback_url": "http://127.0.0.1:1/" })).expect(201);
+    let webhooks =
+        |profile: &str| Figures::of(&operator).value(&format!("ngoma_webhooks{{profile={profile},state=active}}"));
+    assert_eq!((webhooks("asg"), webhooks("asilichain")), (1.0, 1.0));
+    world.block_on(world.db().write(|tx| erase::begin(tx, CUSTOMER))).expect("it is erased");
+    world.advance("10s");
+    assert_eq!((webhooks("asg"), webhooks("asilichain")), (0.0, 1.0));
+}
+
+#[test]
+fn what_is_in_memory_is_shown_while_the_database_cannot_be_read() {
+    let world = World::new();
+    let (coop, operator) = (world.coop(), operator(&world));
+    coop.publish("dds.filed", json!({}));
+    let conn = rusqlite::Connection::open(world.database()).expect("the file");
+    conn.execute_batch("ALTER TABLE telling RENAME TO gone").expect("a fault");
+    let accepted = "ngoma_events_accepted_total{profile=asilichain}";
+    Figures::of(&operator).are(&[("ngoma_survey_failed", 1.0), (accepted, 1.0)]);
+    conn.execute_batch("ALTER TABLE gone RENAME TO telling").expect("mended");
+    world.advance("10s");
+    Figures::of(&operator).are(&[("ngoma_survey_failed", 0.0), (accepted, 1.0)]);
+}
+
+#[test]
+fn an_attempt_that_a_crash_cuts_off_is_counted_at_the_next_start() {
+    let mut world = World::new();
+    let receiver = Receiver::new();
+    receiver.next([Reply::Hang]);
+    world.coop().webhook(&receiver.url(), &["*"], "s");
+    world.coop().publish("dds.filed", json!({}));
+    receiver.wait_for(1);
+    world.crash_during(&receiver);
+    world.start();
+    world.settle();
+    Figures::of(&operator(&world)).are(&[
+        ("ngoma_attempts_total{outcome=interrupted,profile=asilichain}", 1.0),
+        ("ngoma_attempts_total{outcome=delivered,profile=asilichain}", 1.0),
+        ("ngoma_attempt_seconds_count{profile=asilichain}", 1.0),
+    ]);
 }
 
 #[test]
