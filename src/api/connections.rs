@@ -1,9 +1,9 @@
 //! What a connection may take: there are only so many, each keeps only so much of a head, and one that takes no answer for
 //! too long is closed.
 //!
-//! A connection has `client_timeout` from its start, and from each answer that it has taken, to ask for something; from then
-//! as long to bring the answer about and take it; of a large answer, a part in that time. So a client that sends a header a minute, or never reads, or reads a
-//! byte now and then, or just waits, holds its place for a bounded time.
+//! A connection has `client_timeout` from its start, and from each answer that it has taken, to bring the head of a request;
+//! as long again for the body, and to take the answer once there is one; of a large answer, for a part. So a client that
+//! sends a header a minute, or never reads, or reads a byte now and then, or just waits, holds its place for a bounded time.
 //!
 //! They speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and be kept by pings.
 
@@ -90,12 +90,17 @@ pub async fn serve(
                 let Some(place) = places.take(remote, limits.connections_per_client) else { continue };
                 let (routes, local) = (Arc::clone(&routes), local.clone());
                 let stream = Timed::new(stream, limits.client_timeout);
-                let asked = Arc::clone(&stream.asked);
+                let moved_on = Arc::clone(&stream.moved_on);
                 let service = service_fn(move |request| {
-                    asked.store(true, Ordering::Relaxed);
+                    let moved_on = Arc::clone(&moved_on);
+                    moved_on.store(true, Ordering::Relaxed);
                     let request = (request, local.clone(), RemoteAddr(remote.into()), Scheme::HTTP).into();
                     let routes = Arc::clone(&routes);
-                    async move { Ok::<_, Infallible>(routes.get_response(request).await.into()) }
+                    async move {
+                        let answer = routes.get_response(request).await;
+                        moved_on.store(true, Ordering::Relaxed);
+                        Ok::<_, Infallible>(answer.into())
+                    }
                 });
                 let connection = ending.watch(http.serve_connection(TokioIo::new(stream), service));
                 open.spawn(async move {
@@ -117,18 +122,18 @@ struct Timed<I> {
     timeout: Duration,
     /// How much it has taken since its time was renewed.
     taken: usize,
-    /// Something was asked for: its time is renewed when it goes on.
-    asked: Arc<AtomicBool>,
+    /// The head of a request has come, or there is an answer: its time is renewed when it goes on.
+    moved_on: Arc<AtomicBool>,
 }
 
 impl<I> Timed<I> {
     fn new(inner: I, timeout: Duration) -> Self {
-        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0, asked: Arc::default() }
+        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0, moved_on: Arc::default() }
     }
 
     /// Ready with an error once the time is up; else the task is woken then.
     fn check(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if self.asked.swap(false, Ordering::Relaxed) {
+        if self.moved_on.swap(false, Ordering::Relaxed) {
             self.renew();
         }
         self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())

@@ -1,6 +1,6 @@
 //! What `/metrics` shows: what happened, in a form that Prometheus reads, under names that the README lists.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, pin::Pin, sync::mpsc, time::Duration};
 
 use ngoma::store::erase;
 use serde::Deserialize;
@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::{
     children::{ask, prometheus},
-    receiver::{Receiver, Reply},
+    limits::{hold_writer, poll},
+    receiver::{PATIENCE, Receiver, Reply},
     world::{COOP, CUSTOMER, Client, Holder, Wish, World},
 };
 
@@ -156,6 +157,8 @@ fn what_waits_is_shown_with_how_long_it_has() {
     world.advance("10s");
     let figures = Figures::of(&operator);
     figures.are(&[("ngoma_deliveries{state=pending}", 0.0), ("ngoma_oldest_due_seconds", 0.0)]);
+    let waited = figures.value("ngoma_queue_wait_seconds_sum{profile=asilichain}");
+    assert!((90.0..101.0).contains(&waited), "{waited} s: the first at once, the second 90 s later or more");
     figures.are(&[
         ("ngoma_queue_wait_seconds_bucket{le=0.5,profile=asilichain}", 1.0),
         ("ngoma_queue_wait_seconds_bucket{le=120.0,profile=asilichain}", 2.0),
@@ -175,6 +178,37 @@ fn the_database_is_looked_through_for_figures_every_ten_seconds_at_most() {
     coop.delete(&format!("/webhooks/{webhook}")).expect(204);
     world.advance("10s");
     assert_eq!(webhooks(), 0.0, "and it goes when it is deleted");
+}
+
+#[test]
+fn batches_that_wait_in_the_writer_s_own_hands_are_among_what_waits() {
+    let world = World::new();
+    let operator = operator(&world);
+    world.settle();
+    let (begun, begins) = mpsc::channel();
+    let (open, gate) = mpsc::channel::<()>();
+    let (open_writer, held) = hold_writer(world.db());
+    let first = world.db().write_batch(move |_| {
+        begun.send(()).expect("the story waits");
+        // Opened, or the story has gone.
+        let _ = gate.recv_timeout(PATIENCE);
+        Ok(())
+    });
+    let mut batches: Vec<Pin<Box<dyn Future<Output = _>>>> = vec![Box::pin(first)];
+    for _ in 0..2 {
+        batches.push(Box::pin(world.db().write_batch(|_| Ok(()))));
+    }
+    assert!(batches.iter_mut().all(|batch| poll(Pin::new(batch)).is_pending()), "three wait");
+    drop(open_writer);
+    held.join().expect("no panic");
+    begins.recv_timeout(PATIENCE).expect("the first is written");
+    let waiting = Figures::of(&operator).value("ngoma_writer_waiting");
+    drop(open);
+    batches.into_iter().for_each(|batch| world.block_on(batch).expect("written"));
+    // The use of the operator's token may be noted meanwhile.
+    assert!((2.0..=3.0).contains(&waiting), "{waiting} wait");
+    world.advance("10s");
+    Figures::of(&operator).are(&[("ngoma_writer_waiting", 0.0)]);
 }
 
 #[test]

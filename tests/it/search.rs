@@ -204,6 +204,21 @@ fn a_time_holds_what_was_made_beside_a_test_delivery_and_the_test() {
 }
 
 #[test]
+fn a_webhook_that_cannot_be_read_is_our_fault_and_no_delivery_that_is_missing() {
+    let world = World::new();
+    let (coop, operator) = (world.coop(), operator(&world));
+    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
+    let held = text(&coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"]);
+    let conn = Connection::open(world.database()).expect("the file");
+    conn.execute_batch("UPDATE endpoint SET url = 'nonsense'").expect("spoiled");
+    let cancel = || operator.post(&format!("/operator/deliveries/{held}/cancel"), json!({}));
+    assert_eq!(cancel().code(500), "INTERNAL");
+    conn.execute_batch("UPDATE endpoint SET url = 'http://127.0.0.1:1/'").expect("mended");
+    cancel().expect(200);
+}
+
+#[test]
 fn the_request_that_is_shown_is_the_one_that_was_sent_but_for_its_signatures() {
     let world = World::new();
     let receiver = Receiver::new();
