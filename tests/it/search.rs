@@ -231,11 +231,26 @@ fn the_request_that_is_shown_is_the_one_that_was_sent_but_for_its_signatures() {
                        "settled_at": "2026-04-08T21:05:00Z" });
     customer.post("/v1/events", task).expect(202);
     world.settle();
+    // A second try, and a replay that two secrets sign.
+    receiver.next([Reply::status(500)]);
+    let again = text(&coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"]);
+    world.settle();
+    world.advance("30s");
+    let webhook = text(&coop.get("/webhooks").expect(200)[0]["webhook_id"]);
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "secret": "another secret of ours" })).expect(200);
+    let replay = coop.post(&format!("/webhooks/{webhook}/replay/{again}"), json!({})).expect(202);
+    world.settle();
     let mut found = search(&operator, "").0;
     found.reverse();
-    for (delivery, post) in found.iter().zip(receiver.posts()) {
+    assert_eq!((found.len(), &found[3]), (4, &text(&replay["delivery_id"])));
+    let mut posts = receiver.posts();
+    // What is shown is the last attempt.
+    let first_try = posts.remove(2);
+    assert_eq!((first_try.header("ngoma-attempt"), first_try.header("ngoma-delivery")), ("1", again.as_str()));
+    assert_eq!(posts[3].header("webhook-signature").matches("v1,").count(), 2);
+    for (delivery, post) in found.iter().zip(posts) {
         let shown = operator.get(&format!("/operator/deliveries/{delivery}")).expect(200);
-        assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1));
+        assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(if *delivery == again { 2 } else { 1 }));
         let request = &shown["request"];
         assert_eq!((&request["method"], &request["url"]), (&json!("POST"), &json!(receiver.url())));
         assert_eq!(text(&request["body"]), post.text(), "to the byte");
