@@ -122,10 +122,10 @@ impl Readiness {
 
     /// Looks at every part; at the database by writing to it.
     async fn look(deps: Deps) -> Self {
-        let busy = deps.db.is_busy();
+        let (busy, until) = (deps.db.is_busy(), deps.clock.uptime() + WRITE_PATIENCE);
         let written = tokio::select! {
             written = deps.db.write_in_turn(store::probe) => Some(written),
-            () = passed(&deps.clock, WRITE_PATIENCE) => None,
+            () = passed(&deps.clock, until) => None,
         };
         let now = deps.clock.uptime();
         Self::of(Parts {
@@ -137,10 +137,9 @@ impl Readiness {
     }
 }
 
-/// Ends when so much time has passed.
-async fn passed(clock: &SharedClock, time: Duration) {
-    let since = clock.uptime();
-    while let Some(left) = time.checked_sub(clock.uptime().saturating_sub(since)).filter(|left| !left.is_zero()) {
+/// Ends at that uptime.
+async fn passed(clock: &SharedClock, until: Duration) {
+    while let Some(left) = until.checked_sub(clock.uptime()).filter(|left| !left.is_zero()) {
         clock.sleep(clock.now(), left).await;
     }
 }

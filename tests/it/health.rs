@@ -98,6 +98,7 @@ fn a_writer_and_an_engine_that_are_stuck_are_told_without_waiting_for_them() {
     let world = World::new();
     // What a start writes is written: only the look waits.
     mailbox::told(&world);
+    world.settle();
     let (open, held) = hold_writer(world.db());
     let stranger = world.stranger();
     let asking = thread::spawn(move || stranger.get("/health/ready").expect(503));
