@@ -7,7 +7,7 @@ use std::{
     fs,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,6 +19,9 @@ use prometheus_client::{
 };
 
 use crate::clock;
+
+/// Classes of the status of an answer.
+pub const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
 /// Labels whose values are words of the program.
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -52,6 +55,8 @@ pub struct Figures {
     group: Histogram,
     clock_steps: Counter,
     last_step: Mutex<Option<Step>>,
+    batches: AtomicUsize,
+    profiles: Mutex<Vec<&'static str>>,
     there_is: ThereIs,
 }
 
@@ -74,7 +79,8 @@ struct ThereIs {
     writer_waiting: Gauge,
     database: Gauge,
     log: Gauge,
-    disk_free: Gauge,
+    disk_free: Family<Labels<0>, Gauge>,
+    survey_failed: Gauge,
     processor: Counter<f64, AtomicU64>,
     memory: Gauge,
     descriptors: Gauge,
@@ -97,8 +103,8 @@ pub struct Found {
     pub database: u64,
     /// Bytes of its write-ahead log.
     pub log: u64,
-    /// Bytes that are free on its disk.
-    pub disk_free: u64,
+    /// Bytes that are free on its disk; `None` if the system does not say.
+    pub disk_free: Option<u64>,
 }
 
 fn histograms<const N: usize>(make: fn() -> Histogram) -> Histograms<N> {
@@ -120,6 +126,8 @@ impl Default for Figures {
             group: Histogram::new(GROUPS),
             clock_steps: Counter::default(),
             last_step: Mutex::default(),
+            batches: AtomicUsize::default(),
+            profiles: Mutex::default(),
             there_is: ThereIs::default(),
         };
         figures.register();
@@ -161,6 +169,8 @@ impl Figures {
         all.register_with_unit("ngoma_database", "The database file", Unit::Bytes, is.database.clone());
         all.register_with_unit("ngoma_wal", "Its write-ahead log", Unit::Bytes, is.log.clone());
         all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
+        let help = "1 while the database cannot be looked through: the figures that come from there are old";
+        all.register("ngoma_survey_failed", help, is.survey_failed.clone());
         let help = "Processor time of the process";
         all.register_with_unit("process_cpu", help, Unit::Seconds, is.processor.clone());
         all.register_with_unit("process_resident_memory", "Memory of the process", Unit::Bytes, is.memory.clone());
@@ -172,10 +182,8 @@ impl Figures {
         drop(self.accepted.get_or_create(&[("profile", profile)]));
         drop(self.attempt.get_or_create(&[("profile", profile)]));
         drop(self.wait.get_or_create(&[("profile", profile)]));
-        for state in ["active", "suspended"] {
-            let labels = [("profile", profile.to_owned()), ("state", state.to_owned())];
-            drop(self.there_is.webhooks.get_or_create(&labels));
-        }
+        self.profiles.lock().unwrap_or_else(PoisonError::into_inner).push(profile);
+        self.show_webhooks(profile, 0, 0);
         for outcome in outcomes {
             drop(self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]));
         }
@@ -184,7 +192,9 @@ impl Figures {
     /// Shows the series of what requests are for, and of how they publish, before there was one.
     pub fn show_requests(&self, what: &[&'static str], forms: &[&'static str]) {
         for what in what {
-            drop(self.requests.get_or_create(&[("what", *what), ("class", "2xx")]));
+            for class in CLASSES {
+                drop(self.requests.get_or_create(&[("what", *what), ("class", class)]));
+            }
         }
         for form in forms {
             drop(self.publish.get_or_create(&[("form", *form)]));
@@ -215,6 +225,11 @@ impl Figures {
         }
     }
 
+    /// An attempt was cut off: nobody knows how long it took.
+    pub fn cut_off(&self, profile: &'static str, outcome: &'static str) {
+        self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]).inc();
+    }
+
     /// So many attempts are under way now.
     pub fn flying(&self, attempts: usize) {
         set(&self.in_flight, attempts as u64);
@@ -224,6 +239,16 @@ impl Figures {
     pub fn committed(&self, writes: usize, took: Duration) {
         self.commit.observe(took.as_secs_f64());
         self.group.observe(writes as f64);
+    }
+
+    /// So many batches wait in the writer's own hands.
+    pub fn batches_wait(&self, batches: usize) {
+        self.batches.store(batches, Ordering::Relaxed);
+    }
+
+    /// How many batches wait there.
+    pub fn batches_waiting(&self) -> usize {
+        self.batches.load(Ordering::Relaxed)
     }
 
     /// The wall clock was set.
@@ -237,31 +262,48 @@ impl Figures {
         *self.last_step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what was found, and what the process takes of the machine.
-    pub fn show(&self, found: &Found) {
+    fn show_webhooks(&self, profile: &str, active: u64, suspended: u64) {
+        for (state, count) in [("active", active), ("suspended", suspended)] {
+            let labels = [("profile", profile.to_owned()), ("state", state.to_owned())];
+            set(&self.there_is.webhooks.get_or_create(&labels), count);
+        }
+    }
+
+    /// Shows what was found; `None`: the database could not be looked through, and what was found last stays.
+    pub fn show(&self, found: Option<&Found>) {
         let is = &self.there_is;
+        set(&is.survey_failed, u64::from(found.is_none()));
+        let Some(found) = found else { return };
         for (state, count) in &found.deliveries {
             set(&is.deliveries.get_or_create(&[("state", *state)]), *count);
         }
         is.oldest_due.set(found.oldest_due.as_secs_f64());
         for (profile, active, suspended) in &found.webhooks {
-            for (state, count) in [("active", *active), ("suspended", *suspended)] {
-                set(&is.webhooks.get_or_create(&[("profile", profile.clone()), ("state", state.to_owned())]), count);
+            self.show_webhooks(profile, *active, *suspended);
+        }
+        // Of a profile whose last account was erased nothing is found.
+        for profile in self.profiles.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if found.webhooks.iter().all(|(found, ..)| found != profile) {
+                self.show_webhooks(profile, 0, 0);
             }
         }
         set(&is.alerts_unsent, found.alerts_unsent);
         set(&is.writer_waiting, found.writer_waiting as u64);
         set(&is.database, found.database);
         set(&is.log, found.log);
-        set(&is.disk_free, found.disk_free);
+        match found.disk_free {
+            Some(free) => set(&is.disk_free.get_or_create(&[]), free),
+            None => is.disk_free.clear(),
+        }
+    }
+
+    /// All of it, in the OpenMetrics text format, with what the process takes of the machine by now.
+    pub fn text(&self) -> String {
+        let is = &self.there_is;
         is.processor.inner().store(clock::processor_time().as_secs_f64().to_bits(), Ordering::Relaxed);
         // Where there is no /proc, these stay 0.
         set(&is.memory, resident_memory().unwrap_or_default());
         set(&is.descriptors, fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64));
-    }
-
-    /// All of it, in the OpenMetrics text format.
-    pub fn text(&self) -> String {
         let mut text = String::new();
         // Only a writer that fails makes it fail.
         let _ = encode(&mut text, &self.registry);

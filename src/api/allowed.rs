@@ -13,7 +13,10 @@ const READ: &str = "GET, HEAD";
 pub(super) struct Allowed(Vec<(Vec<String>, String)>);
 
 /// Read when somebody first asks so.
-pub(super) static ALLOWED: LazyLock<Allowed> = LazyLock::new(|| Allowed::read(&contract().unwrap_or_default()));
+pub(super) static ALLOWED: LazyLock<Allowed> = LazyLock::new(|| {
+    let contract = contract().inspect_err(|error| tracing::error!(%error, "no 405 says which methods a path takes"));
+    Allowed::read(&contract.unwrap_or_default())
+});
 
 impl Allowed {
     fn read(contract: &str) -> Self {

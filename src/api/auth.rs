@@ -3,9 +3,14 @@
 use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 
-use super::{Deps, exchange::Exchange, publishing};
+use super::{
+    Deps,
+    exchange::Exchange,
+    publishing::{self, Form},
+    vendor_of,
+};
 use crate::{
-    domain::token::{BearerToken, Caller},
+    domain::token::{BearerToken, Caller, Scope},
     error::Error,
     store::tokens::{self, LAST_USED_GRAIN},
 };
@@ -24,8 +29,13 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
     let caller = deps.db.glance(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
     let exchange = request.data::<Exchange>();
     exchange.inspect(|exchange| exchange.is_of(&caller));
+    let form = publishing::form(request);
+    if form == Some(Form::Batch) {
+        // Before it takes a place and is read.
+        caller.walls(vendor_of(request.uri().path()), Scope::Events)?;
+    }
     // Publishing is limited by the writer's queue alone.
-    if publishing::form(request).is_none() {
+    if form.is_none() {
         let left = deps.quota.spend(caller.token);
         exchange.inspect(|exchange| exchange.spent().note(&left));
         left.outcome?;

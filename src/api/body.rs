@@ -1,6 +1,6 @@
 //! JSON bodies, read from their raw text, so that a payload keeps each number's own literal.
 
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, marker::PhantomData};
 
 use poem::{
     FromRequest, IntoResponse, Request, RequestBody, Response, Result,
@@ -15,13 +15,16 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, task::spawn_blocking};
 use zeroize::Zeroizing;
 
 use crate::{domain::excerpt::excerpt, error::Error};
 
 /// Room for a body that does not announce its length, in bytes; it is doubled until the body fits.
 const UNANNOUNCED: usize = 4096;
+
+/// A larger body is parsed on a thread where that keeps nobody waiting, in bytes.
+const LARGE: usize = 64 << 10;
 
 /// The largest body that is read, in bytes; from the config, attached to every request.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +52,7 @@ impl<T: Type> Payload for Body<T> {
     }
 }
 
-impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
+impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
 
     type ParamType = ();
@@ -74,20 +77,28 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
             Some(given) if Self::check_content_type(given) => {}
             Some(given) => return Err(ContentTypeError::NotSupported { content_type: given.to_owned() }.into()),
         }
-        let text = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes.as_slice() };
-        // Every body is an object; serde would also fill one from an array.
-        if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-            return Err(Error::request("the body is an array: expected an object").into());
+        if bytes.len() <= LARGE {
+            return Ok(Self(parse(&bytes)?));
         }
-        let mut reader = serde_json::Deserializer::from_slice(text);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|flaw| {
-            let path = flaw.path().to_string();
-            let place = if path == "." { "the body".to_owned() } else { path };
-            Error::request(format!("{}: {}", excerpt(&place), excerpt(&flaw.into_inner().to_string())))
-        })?;
-        reader.end().map_err(|flaw| Error::request(format!("the body: {flaw}")))?;
-        Ok(Self(value))
+        let parsed = spawn_blocking(move || parse(&bytes)).await;
+        Ok(Self(parsed.unwrap_or_else(|_| Err(Error::Internal("reading a body panicked".to_owned())))?))
     }
+}
+
+fn parse<T: Type + DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let text = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes };
+    // Every body is an object; serde would also fill one from an array.
+    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(Error::request("the body is an array: expected an object"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|flaw| {
+        let path = flaw.path().to_string();
+        let place = if path == "." { "the body".to_owned() } else { path };
+        Error::request(format!("{}: {}", excerpt(&place), excerpt(&flaw.into_inner().to_string())))
+    })?;
+    reader.end().map_err(|flaw| Error::request(format!("the body: {flaw}")))?;
+    Ok(value)
 }
 
 /// Whether a parameter of the type leaves the text in UTF-8, the only encoding of JSON (RFC 8259, section 8.1).
@@ -161,6 +172,40 @@ impl<T: Type> ApiResponse for Body<T> {
 
     fn register(registry: &mut Registry) {
         T::register(registry);
+    }
+}
+
+/// A JSON body that is printed before it is answered, on a thread where that keeps nobody waiting: there may be much of it.
+#[derive(Debug)]
+pub(crate) struct Printed<T>(Vec<u8>, PhantomData<T>);
+
+impl<T: Serialize> Printed<T> {
+    /// Makes the body and prints it.
+    pub(crate) async fn new(make: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<Self, Error> {
+        let printed = spawn_blocking(move || {
+            serde_json::to_vec(&make()?)
+                .map_err(|flaw| Error::Internal(format!("an answer could not be written: {flaw}")))
+        });
+        let text = printed.await.unwrap_or_else(|_| Err(Error::Internal("printing an answer panicked".to_owned())));
+        Ok(Self(text?, PhantomData))
+    }
+}
+
+impl<T: Type> Payload for Printed<T> {
+    const CONTENT_TYPE: &'static str = Body::<T>::CONTENT_TYPE;
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Send> IntoResponse for Printed<T> {
+    fn into_response(self) -> Response {
+        Response::builder().content_type("application/json").body(self.0)
     }
 }
 

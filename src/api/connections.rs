@@ -1,9 +1,9 @@
 //! What a connection may take: there are only so many, each keeps only so much of a head, and one that takes no answer for
 //! too long is closed.
 //!
-//! A connection has `client_timeout` from its start, and from each answer that it has taken, to bring the next answer about
-//! and take it; of a large answer, a part in that time. So a client that sends a header a minute, or never reads, or reads a
-//! byte now and then, or just waits, holds its place for a bounded time.
+//! A connection has `client_timeout` from its start, and from each answer that it has taken, to bring the head of a request;
+//! as long again for the body, and to take the answer once there is one; of a large answer, for a part. So a client that
+//! sends a header a minute, or never reads, or reads a byte now and then, or just waits, holds its place for a bounded time.
 //!
 //! They speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and be kept by pings.
 
@@ -13,7 +13,10 @@ use std::{
     io::{self, IoSlice},
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -86,13 +89,20 @@ pub async fn serve(
                 };
                 let Some(place) = places.take(remote, limits.connections_per_client) else { continue };
                 let (routes, local) = (Arc::clone(&routes), local.clone());
+                let stream = Timed::new(stream, limits.client_timeout);
+                let moved_on = Arc::clone(&stream.moved_on);
                 let service = service_fn(move |request| {
+                    let moved_on = Arc::clone(&moved_on);
+                    moved_on.store(true, Ordering::Relaxed);
                     let request = (request, local.clone(), RemoteAddr(remote.into()), Scheme::HTTP).into();
                     let routes = Arc::clone(&routes);
-                    async move { Ok::<_, Infallible>(routes.get_response(request).await.into()) }
+                    async move {
+                        let answer = routes.get_response(request).await;
+                        moved_on.store(true, Ordering::Relaxed);
+                        Ok::<_, Infallible>(answer.into())
+                    }
                 });
-                let stream = TokioIo::new(Timed::new(stream, limits.client_timeout));
-                let connection = ending.watch(http.serve_connection(stream, service));
+                let connection = ending.watch(http.serve_connection(TokioIo::new(stream), service));
                 open.spawn(async move {
                     // How it ended interests nobody.
                     let _ = connection.await;
@@ -112,15 +122,20 @@ struct Timed<I> {
     timeout: Duration,
     /// How much it has taken since its time was renewed.
     taken: usize,
+    /// The head of a request has come, or there is an answer: its time is renewed when it goes on.
+    moved_on: Arc<AtomicBool>,
 }
 
 impl<I> Timed<I> {
     fn new(inner: I, timeout: Duration) -> Self {
-        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0 }
+        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0, moved_on: Arc::default() }
     }
 
     /// Ready with an error once the time is up; else the task is woken then.
     fn check(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.moved_on.swap(false, Ordering::Relaxed) {
+            self.renew();
+        }
         self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
     }
 
@@ -128,10 +143,14 @@ impl<I> Timed<I> {
     fn took(&mut self, bytes: usize, offered: usize) {
         self.taken += bytes;
         if bytes == offered || self.taken >= PART {
-            self.taken = 0;
-            let until = from_now(self.timeout);
-            self.deadline.as_mut().reset(until);
+            self.renew();
         }
+    }
+
+    fn renew(&mut self) {
+        self.taken = 0;
+        let until = from_now(self.timeout);
+        self.deadline.as_mut().reset(until);
     }
 }
 

@@ -10,7 +10,7 @@ use poem::{
 use super::{
     allowed::ALLOWED,
     body::MaxBody,
-    head,
+    failure, head,
     line::{Line, Lines},
     pages::Page,
     problem::Problem,
@@ -97,8 +97,11 @@ impl Way {
             (Ok(()), None) if ui::is_at(&path) => Ok(self.dashboard.answer(request, &request_id).await),
             (Ok(()), None) => routes.call(request).await.map(IntoResponse::into_response),
         };
+        let mut code = None;
         let response = answer.unwrap_or_else(|error| {
-            let mut refusal = refuse(&path, &request_id, &error);
+            let problem = Problem::of(&error);
+            code = Some(failure::code(&problem));
+            let mut refusal = refuse(&path, &request_id, &problem);
             if has_body && refusal.status().is_client_error() {
                 // The body may not have been read: what follows on this connection would not be a request.
                 refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -111,6 +114,7 @@ impl Way {
             path: &path,
             form,
             status: response.status(),
+            error: code,
             took: watch.elapsed(),
             exchange: &exchange,
         });
@@ -119,12 +123,11 @@ impl Way {
 }
 
 /// An error in the shape of the vendor whose path was asked for.
-fn refuse(path: &str, request_id: &str, error: &poem::Error) -> Response {
-    let problem = Problem::of(error);
+fn refuse(path: &str, request_id: &str, problem: &Problem) -> Response {
     if let Some(Error::Internal(reason)) = &problem.error {
         tracing::error!(request.id = request_id, reason, "a request failed by our fault");
     }
-    let mut response = shape(path, &problem, request_id);
+    let mut response = shape(path, problem, request_id);
     let headers = response.headers_mut();
     match problem.status {
         StatusCode::UNAUTHORIZED => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),

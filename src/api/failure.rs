@@ -40,7 +40,8 @@ pub(crate) fn shape(problem: &Problem, request_id: &str) -> Response {
     answer(problem.status, code(problem), problem.message.clone(), request_id)
 }
 
-fn code(problem: &Problem) -> &'static str {
+/// For programs, and for the log: one of the documented codes.
+pub(super) fn code(problem: &Problem) -> &'static str {
     match &problem.error {
         Some(Error::NotFound(missing)) => match missing {
             Missing::Webhook => "WEBHOOK_NOT_FOUND",

@@ -128,13 +128,14 @@ impl Readiness {
 
     /// Looks at every part; at the database by writing to it.
     async fn look(deps: Deps) -> Self {
+        let (busy, until) = (deps.db.is_busy(), deps.clock.uptime() + WRITE_PATIENCE);
         let written = tokio::select! {
-            written = deps.db.write(store::probe) => Some(written),
-            () = passed(&deps.clock, WRITE_PATIENCE) => None,
+            written = deps.db.write_in_turn(store::probe) => Some(written),
+            () = passed(&deps.clock, until) => None,
         };
         let now = deps.clock.uptime();
         Self::of(Parts {
-            database: database(written),
+            database: database(written, busy),
             engine: engine(now.saturating_sub((deps.looked)())),
             disk: disk(deps.db.free_space(), deps.watch.low_space_bytes),
             clock: clock(deps.db.figures().last_step().filter(|step| now.saturating_sub(step.at) < RECENT)),
@@ -142,17 +143,19 @@ impl Readiness {
     }
 }
 
-/// Ends when so much time has passed.
-async fn passed(clock: &SharedClock, time: Duration) {
-    let since = clock.uptime();
-    while let Some(left) = time.checked_sub(clock.uptime().saturating_sub(since)).filter(|left| !left.is_zero()) {
+/// Ends at that uptime.
+async fn passed(clock: &SharedClock, until: Duration) {
+    while let Some(left) = until.checked_sub(clock.uptime()).filter(|left| !left.is_zero()) {
         clock.sleep(clock.now(), left).await;
     }
 }
 
-fn database(written: Option<Result<()>>) -> Part {
+fn database(written: Option<Result<()>>, busy: bool) -> Part {
     match written {
         None => Part::unavailable(format!("the database took no write within {} s", WRITE_PATIENCE.as_secs())),
+        Some(Ok(())) if busy => Part::warning(
+            "the database is busy: half of the places for waiting writes are taken, or more (limits.waiting_writes)",
+        ),
         Some(Ok(())) => Part::ok("the database takes writes"),
         Some(Err(Error::Unavailable(why))) => Part::unavailable(why),
         Some(Err(_)) => Part::unavailable("the database cannot be written: the server's log says why"),
@@ -207,7 +210,7 @@ impl Routes {
     /// Can it do its work?
     ///
     /// Answers 200 when the database can be written and the engine works, else 503; and says so of each part. Little room on
-    /// the disk and a clock that was set are warnings: still 200. It looks at most once a second, and all who ask share what
+    /// the disk, a clock that was set and many writes that wait are warnings: still 200. It looks at most once a second, and all who ask share what
     /// it saw. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self, deps: Data<&Deps>) -> Result<Ready, Refused<Errors, WithoutToken>> {

@@ -2,16 +2,22 @@
 //!
 //! Publishing that goes well and questions of those who watch are told at debug: there may be thousands a second. The rest is
 //! told at info, faults of ours at warn; but of refusals only so many a second, so that no client in a loop fills a disk.
+//! Each token has its own share of them, those without a token one together, and faults of ours another: nobody's loop hides
+//! what others are refused.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use poem::http::{Method, StatusCode};
 
 use super::{exchange::Exchange, publishing::Form};
-use crate::{domain::ids, figures::Figures};
+use crate::{
+    domain::ids::{self, TokenId},
+    figures::Figures,
+};
 
-/// Refusals of a second that are told at info or warn; the others are told at debug.
+/// Refusals of a token in a second that are told at info, and faults of ours that are told at warn; the others are told at
+/// debug.
 const REFUSALS: u32 = 10;
 /// A longer word of a path may be anything.
 const LONGEST_WORD: usize = 20;
@@ -51,6 +57,8 @@ pub(super) struct Line<'a> {
     pub(super) path: &'a str,
     pub(super) form: Option<Form>,
     pub(super) status: StatusCode,
+    /// Why it was refused, as its answer says.
+    pub(super) error: Option<&'static str>,
     pub(super) took: Duration,
     pub(super) exchange: &'a Exchange,
 }
@@ -58,7 +66,8 @@ pub(super) struct Line<'a> {
 /// Where lines go.
 pub(super) struct Lines {
     figures: Arc<Figures>,
-    refusals: DefaultDirectRateLimiter,
+    refusals: DefaultKeyedRateLimiter<Option<TokenId>>,
+    faults: DefaultDirectRateLimiter,
 }
 
 macro_rules! tell {
@@ -70,6 +79,7 @@ macro_rules! tell {
             method = %line.method,
             path = shown(line.path),
             status = line.status.as_u16(),
+            error = line.error,
             duration_ms = millis(line.took),
             account,
             token.id = token.map(tracing::field::display),
@@ -82,8 +92,9 @@ impl Lines {
         let forms = [Form::One, Form::Batch].map(|form| Purpose::Publish(form).name());
         let others = [Purpose::Watch, Purpose::Manage].map(Purpose::name);
         figures.show_requests(&[forms, others].concat(), &forms);
-        let most = NonZeroU32::new(REFUSALS).unwrap_or(NonZeroU32::MIN);
-        Self { figures: Arc::clone(figures), refusals: RateLimiter::direct(Quota::per_second(most)) }
+        let most = Quota::per_second(NonZeroU32::new(REFUSALS).unwrap_or(NonZeroU32::MIN));
+        let (refusals, faults) = (RateLimiter::keyed(most), RateLimiter::direct(most));
+        Self { figures: Arc::clone(figures), refusals, faults }
     }
 
     /// Counts a request and tells of it.
@@ -93,15 +104,17 @@ impl Lines {
         if let (Purpose::Publish(_), StatusCode::ACCEPTED) = (purpose, status) {
             self.figures.published(purpose.name(), line.took);
         }
-        let refused = status.is_client_error() || status.is_server_error();
-        if refused && self.refusals.check().is_err() {
-            tell!(debug, line);
-        } else if status.is_server_error() {
-            tell!(warn, line);
-        } else if refused || purpose == Purpose::Manage {
-            tell!(info, line);
+        let told = if status.is_server_error() {
+            self.faults.check().is_ok()
+        } else if status.is_client_error() {
+            self.refusals.check_key(&line.exchange.caller().0).is_ok()
         } else {
-            tell!(debug, line);
+            purpose == Purpose::Manage
+        };
+        match (told, status.is_server_error()) {
+            (true, true) => tell!(warn, line),
+            (true, false) => tell!(info, line),
+            (false, _) => tell!(debug, line),
         }
     }
 }

@@ -81,7 +81,7 @@ pub(crate) enum Shown {
 
 /// The route, and when the database was last looked through.
 #[derive(Default)]
-pub(crate) struct Routes(Looks<Result<(), Error>>);
+pub(crate) struct Routes(Looks<()>);
 
 #[OpenApi(tag = "Tag::Health")]
 impl Routes {
@@ -93,9 +93,14 @@ impl Routes {
     async fn metrics(&self, _watcher: Watcher, deps: Data<&Deps>) -> Result<Shown, Refused<Common, WithoutBody>> {
         let figures = Arc::clone(deps.db.figures());
         let (db, now, shown) = (deps.db.clone(), deps.clock.now(), Arc::clone(&figures));
-        let survey = || async move { db.survey(now).await.map(|found| shown.show(&found)) };
-        let seen = self.0.last(deps.clock.uptime(), PAUSE, survey).await;
-        seen.unwrap_or_else(|| Err(Error::Internal("a look at the database panicked".to_owned())))?;
+        let survey = || async move {
+            let found = db.survey(now).await;
+            shown.show(found.as_ref().inspect_err(|error| tracing::warn!(%error, "no figures from the database")).ok());
+        };
+        if self.0.last(deps.clock.uptime(), PAUSE, survey).await.is_none() {
+            // It panicked.
+            figures.show(None);
+        }
         Ok(Shown::Text(Text(figures.text())))
     }
 }

@@ -202,6 +202,11 @@ fn docs() -> Result<String> {
     Ok(service.swagger_ui_html().replace(&service.spec(), &contract()?.replace("</", "<\\/")))
 }
 
+/// The vendor on whose path something is published.
+fn vendor_of(path: &str) -> &'static str {
+    if path.starts_with("/v1/") { asg::NAME } else { asilichain::NAME }
+}
+
 /// A problem in the shape of the vendor whose path was asked for.
 fn shape(path: &str, problem: &Problem, request_id: &str) -> Response {
     if path.starts_with("/v1/") {

@@ -120,7 +120,7 @@ pub(super) async fn publish<C: Send + 'static>(
             let accepted = store(tx, &event).map_err(|error| error.within(format!("events[{place}]: ")))?;
             deliveries += accepted.deliveries.len();
             if deliveries > most {
-                return Err(too_many(most));
+                return Err(too_many(most).within(format!("events[{place}]: ")));
             }
             Ok((event, accepted))
         };
@@ -133,7 +133,7 @@ fn too_many(most: usize) -> Error {
     Error::invalid(
         Invalid::Payload,
         format!(
-            "these events come to more than {most} deliveries (limits.deliveries_per_batch): publish fewer at once"
+            "with this one they come to more than {most} deliveries (limits.deliveries_per_batch): publish fewer at once"
         ),
     )
 }

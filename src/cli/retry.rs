@@ -31,7 +31,7 @@ use crate::{
 
 /// How often progress is looked at.
 const EVERY: Duration = Duration::from_millis(200);
-/// So many looks without progress: no server is at work.
+/// So many looks without progress: receivers are slow, or no server is at work.
 const PATIENCE: u32 = 25;
 
 /// Send one delivery again, or all that match; the server does it, at once or when it is started
@@ -77,7 +77,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let db = open(config)?;
     block_on(async {
         let field = db.read(move |view| Field::new(view, &walls, selection)).await.map_err(named)?;
-        let count = retries::count(&db, &field).await?;
+        let count = retries::count(&db, &field, Duration::MAX).await?;
         if one {
             judge_one(count)?;
         }
@@ -134,7 +134,11 @@ async fn follow(db: &Db, mut run: Run) -> Result<()> {
         }
         RunState::Done => say!("{id} is done: {replayed} sent again, {skipped} skipped"),
         RunState::Cancelled => say!("{id} was cancelled: {replayed} of {matched} sent again"),
-        RunState::Running => say!("{id} waits, {replayed} of {matched} sent again: a running server goes on with it"),
+        RunState::Running => {
+            say!(
+                "{id} is not done, {replayed} of {matched} sent again: the server goes on with it, also when it is started later"
+            )
+        }
     }
     Ok(())
 }

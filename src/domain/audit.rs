@@ -40,6 +40,12 @@ macro_rules! actions {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
+
+            /// Whether its entries pass when there are many: it is done to webhooks and deliveries, as often as an account
+            /// likes.
+            pub fn passes(self) -> bool {
+                ["webhook.", "delivery."].iter().any(|subject| self.name().starts_with(subject))
+            }
         }
     };
 }
@@ -71,6 +77,8 @@ actions! {
     WebhookTested = "webhook.tested";
     /// What was held for it was cancelled.
     HeldDropped = "webhook.held_dropped";
+    /// What was held for it for too long was cancelled.
+    HeldCancelled = "webhook.held_cancelled";
     /// A delivery was replayed.
     DeliveryReplayed = "delivery.replayed";
     /// A delivery was cancelled.

@@ -1,25 +1,30 @@
 //! One attempt: finish the body, sign it, send it, say what happened, in figures and in a line of the log.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use super::{
-    flights::Ended,
-    sender::{Post, Sender},
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
 };
+
+use super::sender::{Post, Sender};
 use crate::{
     clock::Stopwatch,
     domain::{
         delivery::{self, Failure, Outcome},
+        endpoint::EndpointKey,
         post::Headers,
         profile::{Profile, Profiles},
         timestamp::Timestamp,
     },
     figures::Figures,
-    store::queue::{Attempted, Claim},
+    store::queue::{Attempted, Claim, CutOff},
 };
 
 /// The outcome of an attempt that did not fail.
 pub(super) const DELIVERED: &str = "delivered";
+/// Failures of an endpoint in a second that are told at info; the others are told at debug.
+const FAILURES_TOLD: u32 = 5;
+/// Attempts cut off by a crash that are told one by one.
+const CUT_OFF_TOLD: usize = 100;
 
 /// Makes the attempt that a claim allows, on the thread that asks.
 pub(super) fn attempt(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Attempted {
@@ -65,24 +70,52 @@ pub(super) fn count(figures: &Figures, profile: &Profile, claim: &Claim, attempt
     figures.attempted(profile.name, outcome, attempted.duration, waited);
 }
 
-/// Counts an attempt whose outcome is written, and tells it in one line; a failure is worth more attention than a success.
-pub(super) fn tell(ended: &Ended, profiles: &Profiles, figures: &Figures) {
-    let Ended { claim, attempted: Some(attempted), .. } = ended else { return };
-    if let Some(profile) = profiles.get(&claim.target.profile) {
-        count(figures, profile, claim, attempted);
-    }
+/// Tells an attempt in one line; a failure is worth more attention than a success, if it is `loud`.
+pub(super) fn tell(claim: &Claim, attempted: &Attempted, loud: bool) {
     let Attempted { outcome, duration, .. } = attempted;
     let status = outcome.answer().map(|answer| answer.status);
     let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
     let endpoint = claim.target.id;
     // A log in JSON shows a longer number as a text.
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    match outcome.failure() {
-        None => {
-            tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = DELIVERED)
+    let outcome = outcome.failure().map_or(DELIVERED, Failure::name);
+    if loud && outcome != DELIVERED {
+        tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome);
+    } else {
+        tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome);
+    }
+}
+
+/// Counts attempts that were cut off, and tells the first of them.
+pub(super) fn tell_cut_off(figures: &Figures, profiles: &Profiles, cut_off: &[CutOff]) {
+    let outcome = Failure::Interrupted.name();
+    for CutOff { profile, .. } in cut_off {
+        if let Some(profile) = profiles.get(profile) {
+            figures.cut_off(profile.name, outcome);
         }
-        Some(class) => {
-            tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %class)
+    }
+    for CutOff { delivery, endpoint, kind, attempt, .. } in cut_off.iter().take(CUT_OFF_TOLD) {
+        tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, outcome);
+    }
+}
+
+/// How many failures of each endpoint were told in this second.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    second: i64,
+    of: HashMap<EndpointKey, u32>,
+}
+
+impl Told {
+    /// Whether one more failure of this endpoint is told aloud: so many a second, so that no log fills a disk.
+    pub(super) fn is_loud(&mut self, endpoint: EndpointKey, at: Timestamp) -> bool {
+        let second = at.millis().div_euclid(1000);
+        if self.second != second {
+            self.second = second;
+            self.of.clear();
         }
+        let told = self.of.entry(endpoint).or_default();
+        *told += 1;
+        *told <= FAILURES_TOLD
     }
 }

@@ -26,7 +26,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::{
     alerts::Alerts,
-    attempt::{DELIVERED, attempt, count, tell},
+    attempt::{DELIVERED, Told, attempt, count, tell, tell_cut_off},
     flights::{Closing, Ended, Flight, Flights},
     lanes::{Lanes, Limits},
     pool::Pool,
@@ -114,6 +114,7 @@ struct Work {
     wanted: Vec<(EndpointKey, usize)>,
     counts: Option<Arc<Vec<Count>>>,
     tallies: Tallies,
+    told: Told,
 }
 
 impl Work {
@@ -281,6 +282,7 @@ impl Engine {
             let attempted = flights.profiles.get(&claim.target.profile).map(|profile| {
                 let attempted = attempt(&claim, profile, &flights.sender, now);
                 count(&figures, profile, &claim, &attempted);
+                tell(&claim, &attempted, true);
                 attempted
             });
             drop(reply.send(attempted.map(|attempted| (claim, attempted))));
@@ -314,8 +316,9 @@ impl Inner {
         };
         // What is pending is among the news, in its order with every step of the clock.
         let recovered = self.db.write_in_turn(recover).await?;
-        if recovered > 0 {
-            tracing::info!(recovered, "attempts cut off by the last stop are made again");
+        if !recovered.is_empty() {
+            tracing::info!(recovered = recovered.len(), "attempts cut off by the last stop are made again");
+            tell_cut_off(self.db.figures(), &self.flights.profiles, &recovered);
         }
         Ok(())
     }
@@ -396,19 +399,25 @@ impl Inner {
                     endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
                 }
             }
+            let mut cut_off = Vec::new();
             for key in &lost {
-                queue::recover(tx, &Lost::One(*key))?;
+                cut_off.append(&mut queue::recover(tx, &Lost::One(*key))?);
             }
             tx.served(queue::claim(tx, &wanted)?);
             counts.map(|counts| counted::add(tx, &counts)).transpose()?;
-            Ok(())
+            Ok(cut_off)
         });
-        written.await?;
+        tell_cut_off(self.db.figures(), &self.flights.profiles, &written.await?);
         self.flights.lanes().written(work.ended.len() + work.lost.len());
         work.tallies.written(at);
         for ended in work.ended.drain(..) {
             work.tallies.count(&ended, at);
-            tell(&ended, &self.flights.profiles, self.db.figures());
+            let Ended { claim, attempted: Some(attempted), .. } = &*ended else { continue };
+            if let Some(profile) = self.flights.profiles.get(&claim.target.profile) {
+                count(self.db.figures(), profile, claim, attempted);
+            }
+            let loud = !attempted.outcome.is_success() && work.told.is_loud(claim.target.key, at);
+            tell(claim, attempted, loud);
         }
         work.lost.clear();
         Ok(())

@@ -9,8 +9,8 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    clock::SharedClock,
-    domain::{delivery::DeliveryKey, endpoint::EndpointKey, retry::RunKey, timestamp::Timestamp},
+    clock::{SharedClock, Stopwatch},
+    domain::{delivery::DeliveryKey, endpoint::EndpointKey, retry::RunKey},
     error::Result,
     store::{
         Db, View,
@@ -33,12 +33,11 @@ pub async fn run(db: Db, clock: SharedClock, poll: Duration, mut stop: watch::Re
     let mut ways = HashMap::new();
     while !*stop.borrow_and_update() {
         let at = clock.now();
-        let rest = match step(&db, &mut ways, at).await {
+        let rest = match step(&db, &mut ways).await {
             Ok(true) => PACE,
             Ok(false) => poll,
             Err(error) => {
-                tracing::warn!(%error, "retry runs pause, and begin anew when the database takes writes again");
-                ways.clear();
+                tracing::warn!(%error, "retry runs pause until the database can be read again");
                 poll
             }
         };
@@ -49,41 +48,61 @@ pub async fn run(db: Db, clock: SharedClock, poll: Duration, mut stop: watch::Re
     }
 }
 
-/// One step of every run; says whether there is any.
-async fn step(db: &Db, ways: &mut HashMap<RunKey, Way>, at: Timestamp) -> Result<bool> {
+/// One step of every run; says whether all that there are go on well.
+async fn step(db: &Db, ways: &mut HashMap<RunKey, Way>) -> Result<bool> {
     let running = db.read(retries::running).await?;
     ways.retain(|run, _| running.iter().any(|(key, _)| key == run));
-    for (run, field) in &running {
-        let (run, way) = (*run, ways.remove(run));
-        let way = match way {
-            Some(way) => way,
-            None => begin(db, run, field.clone()).await?,
-        };
-        let of = field.clone();
-        let (looks, way) = db.read(move |view| look_along(view, &of, way, at)).await?;
-        let (of, ended) = (field.clone(), way.is_empty());
-        let found = looks.iter().any(|look| !look.keys.is_empty());
-        if ended || found {
-            db.write_in_turn(move |tx| retries::replay(tx, run, &of, &looks, ended)).await?;
+    let mut well = !running.is_empty();
+    for (run, field) in running {
+        match go_on(db, run, field, ways.remove(&run)).await {
+            // Only what is on disk is passed by.
+            Ok(way) => drop(ways.insert(run, way)),
+            Err(error) => {
+                tracing::warn!(%error, "a retry run begins anew when the database takes it");
+                well = false;
+            }
         }
-        // Only what is on disk is passed by.
-        ways.insert(run, way);
     }
-    Ok(!running.is_empty())
+    Ok(well)
+}
+
+/// One step of a run, from where it has come to. While it finds nothing it goes on, for as long as it will rest.
+async fn go_on(db: &Db, run: RunKey, field: Field, way: Option<Way>) -> Result<Way> {
+    let watch = Stopwatch::start();
+    let mut way = match way {
+        Some(way) => way,
+        None => begin(db, run, field.clone()).await?,
+    };
+    loop {
+        let of = field.clone();
+        let (looks, rest) = db.read(move |view| look_along(view, &of, way)).await?;
+        let found = looks.iter().any(|look| !look.keys.is_empty());
+        let (ended, stays) = (rest.is_empty(), looks.is_empty());
+        if ended || found {
+            db.write_in_turn(move |tx| retries::replay(tx, run, &field, &looks, ended)).await?;
+            return Ok(rest);
+        }
+        if stays || watch.elapsed() >= PACE {
+            return Ok(rest);
+        }
+        way = rest;
+    }
 }
 
 async fn begin(db: &Db, run: RunKey, field: Field) -> Result<Way> {
     db.write_in_turn(move |tx| retries::begin_anew(tx, run)).await?;
-    let endpoints = db.read(move |view| field.endpoints(view)).await?;
-    Ok(endpoints.into_iter().map(|endpoint| (endpoint, DeliveryKey::MIN)).collect())
+    Ok(db.read(move |view| field.way(view)).await?.into())
 }
 
 /// Looks for what to replay next: endpoint by endpoint, as far as each has room.
-fn look_along(view: &View<'_>, field: &Field, mut way: Way, at: Timestamp) -> Result<(Vec<Look>, Way)> {
+fn look_along(view: &View<'_>, field: &Field, mut way: Way) -> Result<(Vec<Look>, Way)> {
     let (mut looks, mut left) = (Vec::new(), STEP);
     for _ in 0..way.len().min(LOOKS) {
-        let Some((endpoint, after)) = way.pop_front().filter(|_| left > 0) else { break };
-        let most = retries::room(view, endpoint, at)?.min(left);
+        if left == 0 {
+            break;
+        }
+        let Some((endpoint, after)) = way.pop_front() else { break };
+        let most = retries::room(view, endpoint)?.min(left);
         if most == 0 {
             way.push_back((endpoint, after));
             continue;

@@ -13,8 +13,14 @@ use crate::{
     error::Result,
 };
 
-/// Entries that are kept: some 25 MB. Somebody who pauses and resumes a webhook all day must not fill the disk.
-const KEPT: i64 = 200_000;
+/// Entries about webhooks and deliveries that are kept of each account, some 600 kB: somebody who pauses and resumes a webhook
+/// all day must neither fill the disk nor push out what others have done. What is done to accounts and by operators stays.
+const KEPT: i64 = 5_000;
+/// Entries that go at once, of those that are too many.
+const AT_ONCE: i64 = 100;
+
+/// Slices of what was held too long follow each other within so many milliseconds.
+const ONE_PASS_MS: i64 = 60_000;
 
 /// Entries that are looked at for one page.
 const LOOKED_AT: i64 = 10_000;
@@ -36,7 +42,10 @@ pub(super) fn note(
             "INSERT INTO audit (at, actor, profile, account, action, subject, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute((tx.now.millis(), tx.actor().to_string(), profile, account, action.name(), subject, note))?;
-    Ok(())
+    match account {
+        Some(account) if action.passes() => prune(tx, account),
+        _ => Ok(()),
+    }
 }
 
 /// Writes an entry about an endpoint.
@@ -65,9 +74,37 @@ pub fn tested(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     of_endpoint(tx, Action::WebhookTested, endpoint, None)
 }
 
-/// Forgets the oldest entries, when there are more than so many.
-pub(super) fn prune(tx: &Tx<'_>) -> Result<()> {
-    tx.conn.prepare_cached("DELETE FROM audit WHERE key <= (SELECT max(key) FROM audit) - ?")?.execute([KEPT])?;
+/// Writes that so many deliveries that were held for an endpoint were cancelled; those that go one slice after the other have
+/// one entry together.
+pub(super) fn held_cancelled(tx: &Tx<'_>, endpoint: EndpointKey, count: usize) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached("SELECT id FROM endpoint WHERE key = ?")?;
+    let id = rows.query_row([endpoint], |row| Ok(EndpointId::from_bytes(row.get(0)?)))?;
+    let added = tx
+        .conn
+        .prepare_cached(
+            "UPDATE audit SET note = (CAST(note AS INTEGER) + ?1) || ' deliveries'
+             WHERE key = (SELECT max(key) FROM audit) AND action = ?2 AND subject = ?3 AND at > ?4",
+        )?
+        .execute((count, Action::HeldCancelled.name(), id.to_string(), tx.now.millis() - ONE_PASS_MS))?;
+    if added == 0 {
+        of_endpoint(tx, Action::HeldCancelled, endpoint, Some(&format!("{count} deliveries")))?;
+    }
+    Ok(())
+}
+
+/// Forgets the oldest entries of an account that pass, when it has more than so many.
+fn prune(tx: &Tx<'_>, account: &str) -> Result<()> {
+    let passing = Action::ALL.iter().filter(|action| action.passes());
+    let passing: Vec<String> = passing.map(|action| format!("'{}'", action.name())).collect();
+    let sql = format!(
+        "DELETE FROM audit WHERE key IN
+           (SELECT key FROM audit INDEXED BY audit_of_account
+            WHERE account = ?1 AND action IN ({}) AND key <= (
+              SELECT key FROM audit INDEXED BY audit_of_account WHERE account = ?1 ORDER BY key DESC LIMIT 1 OFFSET ?2)
+            ORDER BY key LIMIT ?3)",
+        passing.join(", ")
+    );
+    tx.conn.prepare_cached(&sql)?.execute((account, KEPT, AT_ONCE))?;
     Ok(())
 }
 

@@ -102,9 +102,13 @@ pub(super) fn index_of(state: State) -> Option<&'static str> {
     }
 }
 
-/// The same, if it holds them endpoint by endpoint.
+/// The index that holds the deliveries of a state endpoint by endpoint, in whatever order.
 pub(super) fn index_by_endpoint(state: State) -> Option<&'static str> {
-    index_of(state).filter(|_| state != State::Claimed)
+    match state {
+        State::Pending => Some("delivery_due"),
+        State::Claimed => None,
+        state => index_of(state),
+    }
 }
 
 /// Every delivery of an event, in the order they were made.
@@ -217,8 +221,11 @@ pub fn endpoint_of(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<Endpoin
         "SELECT endpoint.id FROM delivery JOIN endpoint ON endpoint.key = delivery.endpoint WHERE delivery.id = ?",
     )?;
     let endpoint = rows.query_row([id.to_bytes()], |row| row.get(0).map(EndpointId::from_bytes)).optional()?;
-    let endpoint = endpoint.map(|endpoint| endpoints::find(tx, walls, endpoint).ok());
-    endpoint.flatten().ok_or(Error::NotFound(Missing::Delivery))
+    let endpoint = endpoint.ok_or(Error::NotFound(Missing::Delivery))?;
+    endpoints::find(tx, walls, endpoint).map_err(|error| match error {
+        Error::NotFound(_) => Error::NotFound(Missing::Delivery),
+        error => error,
+    })
 }
 
 /// Cancels a delivery that waits, or is held. One that is cancelled already stays so.

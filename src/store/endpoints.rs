@@ -255,9 +255,11 @@ pub(super) fn state_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<
     Ok(state.unwrap_or(EndpointState::Deleted))
 }
 
-/// Moves the ends of the times in which former secrets sign too by so many milliseconds.
+/// Moves the ends of the times in which former secrets sign too by so many milliseconds, and when endpoints last fared so.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
-    let sql = "UPDATE endpoint SET former_until = former_until + ? WHERE former_until IS NOT NULL";
+    let sql = "UPDATE endpoint SET former_until = former_until + ?1, last_success_at = last_success_at + ?1,
+                 last_failure_at = last_failure_at + ?1
+               WHERE former_until IS NOT NULL OR last_success_at IS NOT NULL OR last_failure_at IS NOT NULL";
     tx.conn.prepare_cached(sql)?.execute([by]).map(drop)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::{Tx, endpoints};
+use super::{Tx, audit, endpoints};
 use crate::{
     domain::{
         delivery::{DeliveryKey, State},
@@ -55,7 +55,11 @@ pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, mo
         "UPDATE delivery SET state = 'cancelled'
          WHERE key IN (SELECT key FROM delivery WHERE endpoint = ? AND state = 'held' AND key < ? LIMIT ?)",
     )?;
-    Ok(rows.execute((endpoint, before, most))?)
+    let cancelled = rows.execute((endpoint, before, most))?;
+    if cancelled > 0 {
+        audit::held_cancelled(tx, endpoint, cancelled)?;
+    }
+    Ok(cancelled)
 }
 
 /// The endpoints whose deliveries have yet to follow them: a stop came in between.

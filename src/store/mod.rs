@@ -170,6 +170,11 @@ impl Db {
         self.0.queue.max_capacity() - self.0.queue.capacity()
     }
 
+    /// Whether half of the places for waiting writes are taken, or more.
+    pub fn is_busy(&self) -> bool {
+        2 * self.waiting() >= self.0.queue.max_capacity()
+    }
+
     /// What is counted and measured about it, and about what is done with it.
     pub fn figures(&self) -> &Arc<Figures> {
         &self.0.figures

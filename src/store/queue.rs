@@ -17,7 +17,7 @@ use crate::{
         delivery::{self, Attempt, DeliveryKey, Failure, Outcome, Settlement, State},
         endpoint::{EndpointKey, EndpointState},
         event::EventKey,
-        ids::{DeliveryId, EventId},
+        ids::{DeliveryId, EndpointId, EventId},
         profile::{Profile, WhenExhausted},
         timestamp::Timestamp,
     },
@@ -258,29 +258,49 @@ pub enum Lost {
     One(DeliveryKey),
 }
 
-/// Gives lost claims back: due now, the attempt recorded as interrupted, its try not counted. Says how many.
+/// An attempt that never ended.
+#[derive(Debug)]
+pub struct CutOff {
+    /// The public id of its delivery.
+    pub delivery: DeliveryId,
+    /// The public id of its endpoint.
+    pub endpoint: EndpointId,
+    /// The profile of its endpoint.
+    pub profile: String,
+    /// The event's name.
+    pub kind: String,
+    /// The number of the attempt.
+    pub attempt: u32,
+}
+
+/// Gives lost claims back: due now, the attempt recorded as interrupted, its try not counted. Says which.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<usize> {
+pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
     let only = match lost {
         Lost::All => None,
         Lost::One(key) => Some(*key),
     };
     let mut rows = tx.conn.prepare_cached(
-        "SELECT key, endpoint, attempts, tries, started_at FROM delivery WHERE state = 'claimed' AND key = ifnull(?, key)",
+        "SELECT d.key, d.id, d.endpoint, d.attempts, d.tries, d.started_at, p.id AS endpoint_id, p.profile, e.kind
+         FROM delivery d INDEXED BY delivery_claimed
+         CROSS JOIN endpoint p ON p.key = d.endpoint CROSS JOIN event e ON e.key = d.event
+         WHERE d.state = 'claimed' AND d.key = ifnull(?, d.key)",
     )?;
     let rows = rows.query_map([only], |row| {
-        Ok((
-            row.get("key")?,
-            row.get("endpoint")?,
-            row.get("attempts")?,
-            row.get("tries")?,
-            convert::moment(row, "started_at")?,
-        ))
+        let cut_off = CutOff {
+            delivery: DeliveryId::from_bytes(row.get("id")?),
+            endpoint: EndpointId::from_bytes(row.get("endpoint_id")?),
+            profile: row.get("profile")?,
+            kind: row.get("kind")?,
+            attempt: row.get("attempts")?,
+        };
+        let (tries, started_at) = (row.get("tries")?, convert::moment(row, "started_at")?);
+        Ok((row.get("key")?, row.get("endpoint")?, tries, started_at, cut_off))
     })?;
-    let rows: Vec<(DeliveryKey, EndpointKey, u32, u32, Timestamp)> = rows.collect::<rusqlite::Result<_>>()?;
-    for &(key, endpoint, number, tries, started_at) in &rows {
+    let rows: Vec<(DeliveryKey, EndpointKey, u32, Timestamp, CutOff)> = rows.collect::<rusqlite::Result<_>>()?;
+    for &(key, endpoint, tries, started_at, CutOff { attempt: number, .. }) in &rows {
         let settlement = delivery::interrupt(endpoints::state(tx, endpoint)?, tx.now);
         leave(tx, (key, number), (number, tries.saturating_sub(1)), settlement)?;
         let next_attempt_at = (settlement.state() == State::Pending).then_some(tx.now);
@@ -299,7 +319,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<usize> {
             tx.due(endpoint, at);
         }
     }
-    Ok(rows.len())
+    Ok(rows.into_iter().map(|(.., cut_off)| cut_off).collect())
 }
 
 /// Moves every due time by so many milliseconds.

@@ -4,6 +4,8 @@
 //! So a run may be begun anew at any time, and does after a restart; and of two runs over the same, the second finds nothing
 //! but what failed again.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
@@ -13,6 +15,7 @@ use super::{
     search::{FITS, Range},
 };
 use crate::{
+    clock::Stopwatch,
     domain::{
         account::AccountKey,
         audit::Action,
@@ -30,7 +33,7 @@ use crate::{
 
 /// Deliveries that are looked at in one read.
 const LOOKED_AT: usize = 1000;
-/// Most replays of one endpoint that may wait to be sent; while so many are due, a run makes no more of them.
+/// Most deliveries of one endpoint that may wait while a run adds to them.
 const WAITING: usize = 100;
 
 /// What a run goes over: a range, as it was at some moment.
@@ -53,19 +56,24 @@ impl Field {
             return Err(Error::request("only what failed or was cancelled can be retried"));
         }
         let range = Range::new(view, walls, Selection { state, ..selection })?;
-        Ok(Self { range, upto: newest(view.conn)? })
+        let upto = newest(view.conn)?.min(*range.keys(view.conn)?.end());
+        Ok(Self { range, upto })
     }
 
-    /// The endpoints that it may concern.
+    /// The endpoints that it may concern, each with the key past which there may be something.
     ///
     /// # Errors
     /// Faults of the database only.
-    pub fn endpoints(&self, view: &View<'_>) -> Result<Vec<EndpointKey>> {
-        if let Some(endpoints) = self.range.endpoints(view.conn, i32::MAX as usize)? {
-            return Ok(endpoints);
-        }
-        let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE ?1 IS NULL OR profile = ?1")?;
-        Ok(rows.query_map([&self.range.profile], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    pub fn way(&self, view: &View<'_>) -> Result<Vec<(EndpointKey, DeliveryKey)>> {
+        let endpoints = match self.range.endpoints(view.conn, i32::MAX as usize)? {
+            Some(endpoints) => endpoints,
+            None => {
+                let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE ?1 IS NULL OR profile = ?1")?;
+                rows.query_map([&self.range.profile], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+            }
+        };
+        let after = self.range.keys(view.conn)?.start().saturating_sub(1);
+        Ok(endpoints.into_iter().map(|endpoint| (endpoint, after)).collect())
     }
 }
 
@@ -145,49 +153,55 @@ fn is_due(conn: &Connection, range: &Range, key: DeliveryKey) -> Result<bool> {
     })?)
 }
 
-/// How many more replays of this endpoint may wait to be sent.
+/// How many more replays of this endpoint may wait. What is under way may fail and wait again; and what waits for its next
+/// try waits too, so that a receiver that fails at once is not sent everything once.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn room(view: &View<'_>, endpoint: EndpointKey, now: Timestamp) -> Result<usize> {
+pub fn room(view: &View<'_>, endpoint: EndpointKey) -> Result<usize> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT count(*) FROM
-           (SELECT 1 FROM delivery WHERE endpoint = ? AND state = 'pending' AND due_at <= ? LIMIT ?)",
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE endpoint = ?1 AND state = 'pending' LIMIT ?2))
+              + (SELECT count(*) FROM delivery INDEXED BY delivery_claimed WHERE endpoint = ?1 AND state = 'claimed')",
     )?;
-    let waiting: usize = rows.query_row((endpoint, now.millis(), WAITING), |row| row.get(0))?;
-    Ok(WAITING - waiting)
+    let waiting: usize = rows.query_row((endpoint, WAITING), |row| row.get(0))?;
+    Ok(WAITING.saturating_sub(waiting))
 }
 
 /// How many there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
     /// Those that match.
     pub matched: u64,
     /// Of these, those whose webhook is suspended or deleted: they would be skipped.
     pub skipped: u64,
+    /// Whether these are all; else there was no more time.
+    pub complete: bool,
 }
 
-/// Counts what a run over this field would replay, in many small reads.
+/// Counts what a run over this field would replay, in many small reads, for so long at most.
 ///
 /// # Errors
 /// Faults of the database only.
-pub async fn count(db: &Db, field: &Field) -> Result<Count> {
-    let of = field.clone();
-    let mut count = Count::default();
-    for endpoint in db.read(move |view| of.endpoints(view)).await? {
-        let (mut after, mut ended) = (DeliveryKey::MIN, false);
+pub async fn count(db: &Db, field: &Field, patience: Duration) -> Result<Count> {
+    let (of, watch) = (field.clone(), Stopwatch::start());
+    let mut count = Count { matched: 0, skipped: 0, complete: true };
+    for (endpoint, mut after) in db.read(move |view| of.way(view)).await? {
+        let mut ended = false;
         while !ended {
             let of = field.clone();
             let look = db.read(move |view| look(view, &of, endpoint, after, usize::MAX)).await?;
             (after, ended) = (look.after, look.ended);
             count.matched += look.keys.len() as u64;
             count.skipped += if look.active { 0 } else { look.keys.len() as u64 };
+            if watch.elapsed() >= patience {
+                return Ok(Count { complete: false, ..count });
+            }
         }
     }
     Ok(count)
 }
 
-/// Starts a run over a field, of which so many were counted.
+/// Starts a run over a field, of which so many were counted: it is corrected when the run finds more.
 ///
 /// # Errors
 /// Faults of the database only.
@@ -224,10 +238,27 @@ fn all() -> Walls {
     Walls { profile: None, account: None }
 }
 
+/// Notes it in the account that it names, or whose webhook or delivery it names.
 fn note(tx: &Tx<'_>, action: Action, run: &Run) -> Result<()> {
-    let (subject, note) = (run.id.to_string(), format!("{} matched", run.matched));
-    match &run.selection.account {
-        Some(account) => audit::of_account(tx, action, account, &subject, Some(&note)),
+    let Selection { account, endpoint, delivery, .. } = &run.selection;
+    let (subject, note) = (
+        run.id.to_string(),
+        match delivery {
+            Some(delivery) => delivery.to_string(),
+            None => format!("{} matched", run.matched),
+        },
+    );
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT id FROM account WHERE id = ?1 UNION ALL
+         SELECT account.id FROM endpoint JOIN account ON account.key = account WHERE endpoint.id = ?2 UNION ALL
+         SELECT account.id FROM delivery JOIN endpoint ON endpoint.key = endpoint JOIN account ON account.key = account
+           WHERE delivery.id = ?3
+         LIMIT 1",
+    )?;
+    let ids = (account, endpoint.map(|id| id.to_bytes()), delivery.map(|id| id.to_bytes()));
+    let whose: Option<String> = rows.query_row(ids, |row| row.get(0)).optional()?;
+    match whose {
+        Some(account) => audit::of_account(tx, action, &account, &subject, Some(&note)),
         None => audit::note(tx, action, None, Some(&subject), Some(&note)),
     }
 }

@@ -5,10 +5,11 @@
 
 use std::{
     collections::{BinaryHeap, VecDeque},
+    ops::RangeInclusive,
     time::Duration,
 };
 
-use rusqlite::{Connection, OptionalExtension, Row, Statement, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
     View, accounts,
@@ -27,11 +28,14 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Webhooks whose histories are merged; of more, everything is looked at in the order it was made.
-const MERGED: usize = 200;
+/// Webhooks whose histories are merged, which costs one seek each; of more, everything is looked at in the order it was made.
+const MERGED: usize = 2000;
 
 /// How finely moments are told apart.
 const MOMENT: Duration = Duration::from_millis(1);
+/// A test delivery is named when its attempt begins and written when that has ended: up to a minute later, and some more
+/// while the writer is busy. What was made meanwhile has smaller keys.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(70);
 
 /// Whether a delivery is of a range; `d` is the delivery, `e` its event, `p` its endpoint, `c` the account, `a` its last
 /// attempt.
@@ -92,6 +96,14 @@ impl Range {
             return Ok(None);
         };
         Ok((found.len() <= most).then_some(found))
+    }
+
+    /// The keys of what was made in its time, and of some that was not.
+    pub(super) fn keys(&self, conn: &Connection) -> Result<RangeInclusive<DeliveryKey>> {
+        let Selection { from, to, .. } = self.selection;
+        let oldest = from.map_or(Ok(Some(DeliveryKey::MIN)), |from| oldest_since(conn, from))?;
+        let newest = to.map_or(Ok(Some(DeliveryKey::MAX - 1)), |to| newest_until(conn, to))?;
+        Ok(oldest.unwrap_or(DeliveryKey::MAX)..=newest.unwrap_or(DeliveryKey::MIN))
     }
 
     /// The delivery of this key, if it is of the range and this holds of it.
@@ -239,24 +251,30 @@ fn key_of(conn: &Connection, id: DeliveryId) -> Result<Option<DeliveryKey>> {
     Ok(rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?)
 }
 
-/// The first delivery that was made then or later.
+/// The least key of what was made then or later.
 fn oldest_since(conn: &Connection, from: Timestamp) -> Result<Option<DeliveryKey>> {
-    let mut rows = conn.prepare_cached("SELECT id FROM delivery WHERE id >= ? ORDER BY id LIMIT 1")?;
-    edge(conn, &mut rows, DeliveryId::first_of(from), "min")
+    let sql = "SELECT id FROM delivery WHERE id >= ? ORDER BY id LIMIT 1";
+    let Some(first) = moment_of(conn, sql, DeliveryId::first_of(from))? else { return Ok(None) };
+    key_among(conn, "min", first, first + WRITTEN_WITHIN)
 }
 
-/// The last delivery that was made then or earlier.
+/// The greatest key of what was made then or earlier.
 fn newest_until(conn: &Connection, to: Timestamp) -> Result<Option<DeliveryKey>> {
-    let mut rows = conn.prepare_cached("SELECT id FROM delivery WHERE id < ? ORDER BY id DESC LIMIT 1")?;
-    edge(conn, &mut rows, DeliveryId::first_of(to + MOMENT), "max")
+    let sql = "SELECT id FROM delivery WHERE id < ? ORDER BY id DESC LIMIT 1";
+    let Some(last) = moment_of(conn, sql, DeliveryId::first_of(to + MOMENT))? else { return Ok(None) };
+    let within = i64::try_from(WRITTEN_WITHIN.as_millis()).unwrap_or(i64::MAX);
+    key_among(conn, "max", Timestamp::from_millis(last.millis().saturating_sub(within)), last)
 }
 
-/// The first or last key of the moment of the id that is found: ids of one moment are in no order.
-fn edge(conn: &Connection, rows: &mut Statement<'_>, id: DeliveryId, which: &str) -> Result<Option<DeliveryKey>> {
-    let found = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-    let Some(moment) = found.map(|id| DeliveryId::from_bytes(id).minted_at()) else { return Ok(None) };
+fn moment_of(conn: &Connection, sql: &str, id: DeliveryId) -> Result<Option<Timestamp>> {
+    let found = conn.prepare_cached(sql)?.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
+    Ok(found.map(|id| DeliveryId::from_bytes(id).minted_at()))
+}
+
+/// The least or greatest key of what was made from one moment to another.
+fn key_among(conn: &Connection, which: &str, from: Timestamp, to: Timestamp) -> Result<Option<DeliveryKey>> {
     let mut rows = conn.prepare_cached(&format!("SELECT {which}(key) FROM delivery WHERE id >= ? AND id < ?"))?;
-    let [first, last] = [moment, moment + MOMENT].map(|moment| DeliveryId::first_of(moment).to_bytes());
+    let [first, last] = [from, to + MOMENT].map(|moment| DeliveryId::first_of(moment).to_bytes());
     Ok(rows.query_row((first, last), |row| row.get(0))?)
 }
 
@@ -278,7 +296,7 @@ struct History {
 
 impl Merged {
     fn new(conn: &Connection, range: &Range, before: DeliveryKey) -> Result<Self> {
-        let Selection { state, from, to, .. } = range.selection;
+        let Selection { state, .. } = range.selection;
         let endpoints = range.endpoints(conn, MERGED)?;
         let index =
             state.and_then(deliveries::index_of).filter(|index| endpoints.is_some() || *index == "delivery_claimed");
@@ -293,11 +311,8 @@ impl Merged {
             "SELECT key FROM delivery d {index} WHERE {endpoint} AND key < ?2 AND key >= ?3 {state}
              ORDER BY key DESC LIMIT ?4"
         );
-        let oldest = from.map_or(Ok(Some(DeliveryKey::MIN)), |from| oldest_since(conn, from))?;
-        let newest = to.map_or(Ok(Some(DeliveryKey::MAX - 1)), |to| newest_until(conn, to))?;
-        let oldest = oldest.unwrap_or(DeliveryKey::MAX);
-        let newest = newest.map_or(DeliveryKey::MIN, |key| key + 1);
-        let before = before.min(newest);
+        let keys = range.keys(conn)?;
+        let (oldest, before) = (*keys.start(), before.min(keys.end() + 1));
         let histories = match endpoints {
             None => vec![History { endpoint: None, read: VecDeque::new(), before }],
             Some(keys) => {

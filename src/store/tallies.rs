@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, types::Value};
 
-use super::{Tx, View, audit};
+use super::{Tx, View};
 use crate::{
     domain::{
         delivery::Failure,
@@ -44,10 +44,12 @@ pub struct Count {
 /// Faults of the database only.
 pub fn add(tx: &Tx<'_>, counts: &[Count]) -> Result<()> {
     for count in counts {
+        // The clock may have been set back since it was counted.
+        let minute = count.minute.min(tx.now);
         // Of an endpoint that was erased meanwhile nothing is kept.
         for endpoint in [count.endpoint, ALL].into_iter().skip(usize::from(!has_fared(tx, count)?)) {
             for span in [Span::Minute, Span::Hour] {
-                add_to(tx, span, span.start_of(count.minute), endpoint, &count.tally)?;
+                add_to(tx, span, span.start_of(minute), endpoint, &count.tally)?;
             }
         }
     }
@@ -68,8 +70,8 @@ fn has_fared(tx: &Tx<'_>, count: &Count) -> Result<bool> {
         )?
         .execute((
             count.endpoint,
-            count.last_success_at.map(Timestamp::millis),
-            failed_at.map(Timestamp::millis),
+            count.last_success_at.map(|at| at.min(tx.now).millis()),
+            failed_at.map(|at| at.min(tx.now).millis()),
             failure.map(Failure::name),
             status.flatten(),
         ))?;
@@ -106,6 +108,15 @@ fn add_to(tx: &Tx<'_>, span: Span, start: Timestamp, endpoint: EndpointKey, more
     Ok(())
 }
 
+/// Forgets what was counted at moments that have yet to come: the clock was set back.
+pub(super) fn forget_after(tx: &Tx<'_>) -> rusqlite::Result<()> {
+    for span in [Span::Minute, Span::Hour] {
+        let sql = "DELETE FROM tally WHERE span = ? AND start > ?";
+        tx.conn.prepare_cached(sql)?.execute((span.seconds(), tx.now.millis()))?;
+    }
+    Ok(())
+}
+
 fn forget(tx: &Tx<'_>) -> Result<()> {
     for (span, kept) in [(Span::Minute, MINUTES_MS), (Span::Hour, HOURS_MS)] {
         tx.conn
@@ -115,7 +126,7 @@ fn forget(tx: &Tx<'_>) -> Result<()> {
             )?
             .execute((span.seconds(), tx.now.millis() - kept, AT_ONCE))?;
     }
-    audit::prune(tx)
+    Ok(())
 }
 
 /// Of whom tallies are read.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, audit, convert, random};
+use super::{Tx, View, accounts, audit, convert, random};
 use crate::{
     domain::{
         audit::Action,
@@ -151,7 +151,7 @@ pub fn list(view: &View<'_>) -> Result<Vec<TokenRecord>> {
 /// after this one.
 ///
 /// # Errors
-/// [`Error::NotFound`] if `after` is no token.
+/// [`Error::NotFound`] if `after` is no token, or for an account that is not within the walls.
 pub fn page(
     view: &View<'_>,
     walls: &Walls,
@@ -159,6 +159,9 @@ pub fn page(
     after: Option<TokenId>,
     limit: usize,
 ) -> Result<Vec<TokenRecord>> {
+    if let Some(account) = account {
+        accounts::find_in(view.conn, walls, account)?;
+    }
     let after = match after {
         None => 0,
         Some(id) => {

@@ -171,6 +171,7 @@ impl Writer {
                 }),
             );
             let batch = batches.pop_front().map(|batch| vec![batch]);
+            self.figures.batches_wait(batches.len());
             let groups = [(!group.is_empty()).then_some((group, behind)), batch.map(|batch| (batch, None))];
             for (group, behind) in groups.into_iter().flatten() {
                 if let Err(fatal) = self.commit(group, behind) {

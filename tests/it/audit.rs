@@ -1,10 +1,12 @@
 //! Who changed what: every change is in the audit, by whoever made it, in the transaction that made it.
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::{
     program::run,
     receiver::{Receiver, Reply},
+    retention::age,
     retries::operator,
     world::{COOP, CUSTOMER, Client, Holder, World},
 };
@@ -154,4 +156,82 @@ fn the_audit_is_listed_page_by_page_and_by_account_and_action() {
     for query in ["action=lunch", "cursor=x", "limit=0"] {
         assert_eq!(boss.get(&format!("/operator/audit?{query}")).code(400), "INVALID_REQUEST");
     }
+}
+
+#[test]
+fn somebody_who_changes_much_pushes_out_only_their_own_old_changes_of_webhooks() {
+    let world = World::new();
+    let boss = operator(&world);
+    let coop = world.coop();
+    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
+    let conn = Connection::open(world.database()).expect("the file");
+    conn.execute_batch(
+        "WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 210000)
+         INSERT INTO audit (at, actor, profile, account, action, subject)
+           SELECT 0, 'x', 'asilichain', 'COOP-MBALE-001', 'webhook.changed', 'flood' FROM n;",
+    )
+    .expect("a flood");
+    let count = |of: &str| -> u64 {
+        let sql = format!("SELECT count(*) FROM audit WHERE {of}");
+        conn.query_row(&sql, [], |row| row.get(0)).expect("a count")
+    };
+    let others = "subject IS NOT 'flood' AND (account IS NOT 'COOP-MBALE-001' OR action LIKE 'token.%' OR action LIKE 'account.%')";
+    let before = count(others);
+    assert!(before >= 4, "accounts and tokens were made");
+    let path = format!("/webhooks/{webhook}");
+    for status in ["SUSPENDED", "ACTIVE"] {
+        coop.patch(&path, json!({ "status": status })).expect(200);
+    }
+    world.advance("10s");
+    // So that what was counted is written.
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    world.advance("10s");
+    assert_eq!(count(others), before, "what others did, and what was done to accounts and tokens, stays");
+    assert!(count("subject = 'flood'") <= 210_000 - 190, "it shrinks with every change");
+    conn.execute("DELETE FROM audit WHERE subject = 'flood' AND key % 42 != 0", []).expect("5,000 are left");
+    for _ in 0..3 {
+        coop.patch(&path, json!({ "status": "SUSPENDED" })).expect(200);
+        coop.patch(&path, json!({ "status": "ACTIVE" })).expect(200);
+    }
+    let kept = count("account = 'COOP-MBALE-001'");
+    assert!((5_000..5_010).contains(&kept), "{kept} are kept");
+    assert_eq!(
+        entries(&boss, &format!("account_id={COOP}")).last().map(|entry| entry[1].clone()).as_deref(),
+        Some("webhook.resumed")
+    );
+}
+
+#[test]
+fn a_run_is_told_in_the_account_whose_webhook_or_delivery_it_names() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(410));
+    let (coop, boss) = (world.coop(), operator(&world));
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    let delivery = coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"].clone();
+    let delivery = delivery.as_str().expect("an id");
+    world.settle();
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE" })).expect(200);
+    boss.post("/operator/retries", json!({ "webhook_id": webhook })).expect(202);
+    std::fs::write(world.folder().join("config.toml"), "").expect("a config");
+    let said = run(world.folder(), &["retry", delivery, "--json"]);
+    assert_eq!(said.0, 0, "{}", said.2);
+    let found = entries(&boss, &format!("account_id={COOP}&action=retry.started"));
+    let notes: Vec<&str> = found.iter().map(|entry| entry[4].as_str()).collect();
+    assert_eq!(notes, ["1 matched", delivery]);
+}
+
+#[test]
+fn what_was_held_too_long_is_told_when_it_is_cancelled() {
+    let world = World::new();
+    let (coop, boss) = (world.coop(), operator(&world));
+    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
+    let event = json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} });
+    coop.post("/events/batch", json!({ "events": vec![event; 250] })).expect(202);
+    ["1h", "89d 23h", "1h", "1h"].iter().for_each(|time| age(&world, time));
+    let found = entries(&boss, "action=webhook.held_cancelled");
+    // The newest row of a table is never old.
+    assert_eq!(found, [["engine", "webhook.held_cancelled", COOP, &webhook, "249 deliveries"].map(str::to_owned)]);
 }

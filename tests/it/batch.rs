@@ -237,7 +237,9 @@ fn a_batch_may_have_as_many_events_bytes_and_deliveries_as_the_config_says() {
     let before = stored(&world);
     let answer = send(&coop, &events(4));
     assert_eq!(answer.code(422), "INVALID_PAYLOAD");
-    assert!(message(&answer).contains("limits.deliveries_per_batch"), "{}", answer.text);
+    let message_of_it = message(&answer);
+    assert!(message_of_it.starts_with("events[3]: with this one they come to more than 6"), "{message_of_it}");
+    assert!(message_of_it.contains("limits.deliveries_per_batch"), "{message_of_it}");
     assert_eq!(stored(&world), before);
     let sized = |bytes: usize| {
         let start = r#"{"events":[{"event":"dds.filed","data":{"a":""#;
@@ -249,6 +251,29 @@ fn a_batch_may_have_as_many_events_bytes_and_deliveries_as_the_config_says() {
     assert!(message(&refused).contains("2048 bytes"), "{}", refused.text);
     assert_eq!(coop.post_text("/events", &sized(1025)).code(413), "PAYLOAD_TOO_LARGE", "of one event as before");
     assert_eq!(coop.get("/events/batch").header("allow"), "POST");
+}
+
+#[test]
+fn by_default_a_batch_has_a_thousand_events_and_not_one_more() {
+    let world = World::new();
+    let coop = world.coop();
+    let events = |count: usize| vec![event(&json!({})); count];
+    assert_eq!(answers(&send(&coop, &events(1000))).len(), 1000);
+    let before = stored(&world);
+    let refused = send(&coop, &events(1001));
+    assert_eq!(refused.code(400), "INVALID_REQUEST");
+    assert!(message(&refused).starts_with("events has 1001 entries: 1 to 1000"), "{}", refused.text);
+    assert_eq!(stored(&world), before);
+}
+
+#[test]
+fn a_batch_that_may_not_be_published_is_refused_before_it_is_read() {
+    let world = World::new();
+    let manager = world.client(&world.token_for(Holder::Account(COOP.to_owned()), "webhooks"));
+    for client in [manager, world.customer()] {
+        assert_eq!(client.post_text("/events/batch", "{").code(403), "FORBIDDEN");
+    }
+    assert!(world.coop().post_text("/v1/events/batch", "{").sentence(403).contains("another vendor"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 use socket2::{Domain, Socket, Type};
 
 use crate::{
-    receiver::PATIENCE,
+    receiver::{PATIENCE, Receiver, Reply},
     world::{COOP, Wish, World},
 };
 
@@ -213,6 +213,31 @@ fn what_is_served_in_time_is_served_on_and_on() {
         stream.write_all(LIVE).expect("it is open");
         answered(&mut stream).expect("served");
     }
+}
+
+#[test]
+fn an_answer_that_takes_its_time_is_given_to_whoever_waits_for_it() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
+    let receiver = Receiver::new();
+    receiver.next([Reply::Gate(200)]);
+    let token = world.token_for(crate::world::Holder::Account(COOP.to_owned()), "webhooks");
+    let webhook = world.client(&token).webhook(&receiver.url(), &["*"], "s");
+    let mut stream = connect(&world);
+    let head = format!(
+        "POST /webhooks/{webhook}/test HTTP/1.1\r\nhost: ngoma\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("it is open");
+    stream.write_all(b"{}").expect("it is open");
+    receiver.wait_for(1);
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * TIMEOUT {
+        assert!(is_silent(&mut stream), "no answer yet, and no end");
+    }
+    receiver.open_gate();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, and then the end");
+    assert!(answer.starts_with("HTTP/1.1 200"), "'{answer}'");
 }
 
 #[test]

@@ -12,11 +12,13 @@ use ngoma::domain::{ids::DeliveryId, signature::SigningSecret, timestamp::Timest
 use crate::{
     flaky::{Answered, Dice, Entry, Flaky},
     receiver::PATIENCE,
-    site::{SECRET, Server, Site, event_of, publish},
-    world::Client,
+    site::{SECRET, Server, Site, publish, publish_batch},
+    world::{Answer, Client},
 };
 
 const PRODUCERS: usize = 4;
+/// Events of a batch.
+const BATCH: usize = 5;
 /// The most that a kill may interrupt, under way or not written yet: the default of `max_in_flight`.
 const IN_FLIGHT: usize = 64;
 
@@ -28,27 +30,43 @@ struct Producer {
 }
 
 impl Producer {
-    fn key(&self) -> String {
-        format!("{}-{}", self.number, self.sequence)
+    /// The keys of the next publish: every other producer publishes batches.
+    fn keys(&self) -> Vec<String> {
+        let events = if self.number.is_multiple_of(2) { 1 } else { BATCH };
+        (0..events).map(|event| format!("{}-{}-{event}", self.number, self.sequence)).collect()
+    }
+
+    fn publish(&self, client: &Client) -> Result<Answer, ureq::Error> {
+        match self.keys().as_slice() {
+            [key] => publish(client, key),
+            keys => publish_batch(client, keys),
+        }
+    }
+
+    fn note(&mut self, answer: &Answer) {
+        let body = answer.expect(202);
+        let events = body["events"].as_array().cloned().unwrap_or_else(|| vec![body]);
+        let events = events.iter().map(|event| event["event_id"].as_str().expect("an id").to_owned());
+        self.accepted.extend(self.keys().into_iter().zip(events));
+        self.sequence += 1;
     }
 
     /// Publishes until the server is gone, or refuses because it stops. Reports each event that was accepted.
     fn work(mut self, client: &Client, report: &mpsc::Sender<()>) -> Self {
-        while let Ok(answer) = publish(client, &self.key()) {
+        while let Ok(answer) = self.publish(client) {
             if answer.status == 503 {
                 break;
             }
-            self.accepted.push((self.key(), event_of(&answer)));
-            self.sequence += 1;
-            let _ = report.send(());
+            self.note(&answer);
+            self.keys().iter().for_each(|_| _ = report.send(()));
         }
         self
     }
 
     /// Gets an answer for what had none.
     fn finish(mut self, client: &Client) -> Self {
-        let answer = publish(client, &self.key()).expect("the server answers");
-        self.accepted.push((self.key(), event_of(&answer)));
+        let answer = self.publish(client).expect("the server answers");
+        self.note(&answer);
         self
     }
 }

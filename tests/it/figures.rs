@@ -1,13 +1,15 @@
 //! What `/metrics` shows: what happened, in a form that Prometheus reads, under names that the README lists.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, pin::Pin, sync::mpsc, time::Duration};
 
+use ngoma::store::erase;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
     children::{ask, prometheus},
-    receiver::{Receiver, Reply},
+    limits::{hold_writer, poll},
+    receiver::{PATIENCE, Receiver, Reply},
     world::{COOP, CUSTOMER, Client, Holder, Wish, World},
 };
 
@@ -109,6 +111,8 @@ fn the_figures_tell_what_happened_to_whoever_reads_as_prometheus_does() {
         ("ngoma_requests_total{class=4xx,what=publish}", 1.0),
         ("ngoma_requests_total{class=2xx,what=batch}", 1.0),
         ("ngoma_requests_total{class=2xx,what=manage}", 4.0),
+        ("ngoma_requests_total{class=5xx,what=publish}", 0.0),
+        ("ngoma_survey_failed", 0.0),
         ("ngoma_deliveries{state=pending}", 0.0),
         ("ngoma_deliveries{state=claimed}", 0.0),
         ("ngoma_deliveries{state=held}", 2.0),
@@ -153,6 +157,8 @@ fn what_waits_is_shown_with_how_long_it_has() {
     world.advance("10s");
     let figures = Figures::of(&operator);
     figures.are(&[("ngoma_deliveries{state=pending}", 0.0), ("ngoma_oldest_due_seconds", 0.0)]);
+    let waited = figures.value("ngoma_queue_wait_seconds_sum{profile=asilichain}");
+    assert!((90.0..101.0).contains(&waited), "{waited} s: the first at once, the second 90 s later or more");
     figures.are(&[
         ("ngoma_queue_wait_seconds_bucket{le=0.5,profile=asilichain}", 1.0),
         ("ngoma_queue_wait_seconds_bucket{le=120.0,profile=asilichain}", 2.0),
@@ -172,6 +178,83 @@ fn the_database_is_looked_through_for_figures_every_ten_seconds_at_most() {
     coop.delete(&format!("/webhooks/{webhook}")).expect(204);
     world.advance("10s");
     assert_eq!(webhooks(), 0.0, "and it goes when it is deleted");
+}
+
+#[test]
+fn batches_that_wait_in_the_writer_s_own_hands_are_among_what_waits() {
+    let world = World::new();
+    let operator = operator(&world);
+    world.settle();
+    let (begun, begins) = mpsc::channel();
+    let (open, gate) = mpsc::channel::<()>();
+    let (open_writer, held) = hold_writer(world.db());
+    let first = world.db().write_batch(move |_| {
+        begun.send(()).expect("the story waits");
+        // Opened, or the story has gone.
+        let _ = gate.recv_timeout(PATIENCE);
+        Ok(())
+    });
+    let mut batches: Vec<Pin<Box<dyn Future<Output = _>>>> = vec![Box::pin(first)];
+    for _ in 0..2 {
+        batches.push(Box::pin(world.db().write_batch(|_| Ok(()))));
+    }
+    assert!(batches.iter_mut().all(|batch| poll(Pin::new(batch)).is_pending()), "three wait");
+    drop(open_writer);
+    held.join().expect("no panic");
+    begins.recv_timeout(PATIENCE).expect("the first is written");
+    let waiting = Figures::of(&operator).value("ngoma_writer_waiting");
+    drop(open);
+    batches.into_iter().for_each(|batch| world.block_on(batch).expect("written"));
+    // The use of the operator's token may be noted meanwhile.
+    assert!((2.0..=3.0).contains(&waiting), "{waiting} wait");
+    world.advance("10s");
+    Figures::of(&operator).are(&[("ngoma_writer_waiting", 0.0)]);
+}
+
+#[test]
+fn webhooks_of_a_profile_whose_last_account_was_erased_are_none() {
+    let world = World::new();
+    let operator = operator(&world);
+    world.coop().webhook("http://127.0.0.1:1/", &["*"], "s");
+    world.customer().post("/v1/webhooks", json!({ "callback_url": "http://127.0.0.1:1/" })).expect(201);
+    let webhooks =
+        |profile: &str| Figures::of(&operator).value(&format!("ngoma_webhooks{{profile={profile},state=active}}"));
+    assert_eq!((webhooks("asg"), webhooks("asilichain")), (1.0, 1.0));
+    world.block_on(world.db().write(|tx| erase::begin(tx, CUSTOMER))).expect("it is erased");
+    world.advance("10s");
+    assert_eq!((webhooks("asg"), webhooks("asilichain")), (0.0, 1.0));
+}
+
+#[test]
+fn what_is_in_memory_is_shown_while_the_database_cannot_be_read() {
+    let world = World::new();
+    let (coop, operator) = (world.coop(), operator(&world));
+    coop.publish("dds.filed", json!({}));
+    let conn = rusqlite::Connection::open(world.database()).expect("the file");
+    conn.execute_batch("ALTER TABLE telling RENAME TO gone").expect("a fault");
+    let accepted = "ngoma_events_accepted_total{profile=asilichain}";
+    Figures::of(&operator).are(&[("ngoma_survey_failed", 1.0), (accepted, 1.0)]);
+    conn.execute_batch("ALTER TABLE gone RENAME TO telling").expect("mended");
+    world.advance("10s");
+    Figures::of(&operator).are(&[("ngoma_survey_failed", 0.0), (accepted, 1.0)]);
+}
+
+#[test]
+fn an_attempt_that_a_crash_cuts_off_is_counted_at_the_next_start() {
+    let mut world = World::new();
+    let receiver = Receiver::new();
+    receiver.next([Reply::Hang]);
+    world.coop().webhook(&receiver.url(), &["*"], "s");
+    world.coop().publish("dds.filed", json!({}));
+    receiver.wait_for(1);
+    world.crash_during(&receiver);
+    world.start();
+    world.settle();
+    Figures::of(&operator(&world)).are(&[
+        ("ngoma_attempts_total{outcome=interrupted,profile=asilichain}", 1.0),
+        ("ngoma_attempts_total{outcome=delivered,profile=asilichain}", 1.0),
+        ("ngoma_attempt_seconds_count{profile=asilichain}", 1.0),
+    ]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the log says of requests: one line each, at a level that fits, and nothing that a client wrote into it.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,8 @@ struct Logged {
     running: Running,
     coop: Client,
     token_id: String,
-    _folder: tempfile::TempDir,
+    settings: [String; 2],
+    folder: tempfile::TempDir,
 }
 
 impl Logged {
@@ -25,16 +26,24 @@ impl Logged {
         let create = ["token", "create", "--account", "COOP-1", "--scope", "webhooks,events", "--json"];
         let made: Value = serde_json::from_str(&run(folder.path(), &create).1).expect("JSON");
         let text = |name: &str| made[name].as_str().expect("a text").to_owned();
-        let mut serve: Command = ngoma(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
-        serve
-            .env("NGOMA_LOG__LEVEL", level)
-            .env("NGOMA_LOG__FORMAT", format)
-            .env("NGOMA_EGRESS__ALLOW", "[\"127.0.0.0/8\"]")
-            .env("NGOMA_EGRESS__ALLOW_HTTP", "true");
-        let mut running = Running::start(&mut serve);
-        let address = word_after(&running.line_with("address"), "address").to_owned();
-        let coop = Client::at(&address, &text("token"));
-        Self { running, coop, token_id: text("id"), _folder: folder }
+        let settings = [level, format].map(str::to_owned);
+        let (running, base) = serve(folder.path(), &settings);
+        Self { running, coop: Client::at(&base, &text("token")), token_id: text("id"), settings, folder }
+    }
+
+    /// A client of another token of the cooperative, and that token's id.
+    fn other(&self) -> (Client, String) {
+        let create = ["token", "create", "--account", "COOP-1", "--scope", "webhooks,events", "--json"];
+        let made: Value = serde_json::from_str(&run(self.folder.path(), &create).1).expect("JSON");
+        let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+        (Client::at(&base(self), &text("token")), text("id"))
+    }
+
+    /// Kills it, starts another on the same file, and gives the log of the first.
+    fn crash(&mut self) -> String {
+        let log = self.running.log();
+        self.running = serve(self.folder.path(), &self.settings).0;
+        log
     }
 
     /// Stops it, and gives its log.
@@ -43,6 +52,24 @@ impl Logged {
         assert!(self.running.wait().success());
         self.running.log()
     }
+}
+
+fn serve(folder: &Path, [level, format]: &[String; 2]) -> (Running, String) {
+    let mut serve: Command = ngoma(folder, &["serve", "--listen", "127.0.0.1:0"]);
+    serve
+        .env("NGOMA_LOG__LEVEL", level)
+        .env("NGOMA_LOG__FORMAT", format)
+        .env("NGOMA_EGRESS__ALLOW", "[\"127.0.0.0/8\"]")
+        .env("NGOMA_EGRESS__ALLOW_HTTP", "true");
+    let mut running = Running::start(&mut serve);
+    let address = word_after(&running.line_with("address"), "address").to_owned();
+    (running, address)
+}
+
+/// The lines of attempts.
+fn attempts(log: &str) -> Vec<Value> {
+    let lines = log.lines().map(|line| serde_json::from_str(line).expect("one object a line"));
+    lines.filter(|line: &Value| line.get("delivery.id").is_some()).collect()
 }
 
 fn lines(log: &str) -> Vec<Value> {
@@ -95,6 +122,8 @@ fn each_request_leaves_one_wide_line() {
     assert_eq!(lines[1]["request.id"], refused.header("x-request-id"));
     assert_eq!((&lines[1]["account"], &lines[1]["token.id"]), (&json!("COOP-1"), &json!(token_id)));
     assert!(lines.iter().all(|line| line["duration_ms"].is_u64()), "{log}");
+    let errors: Vec<&Value> = lines.iter().filter_map(|line| line.get("error")).collect();
+    assert_eq!(errors, ["INVALID_REQUEST", "INVALID_REQUEST", "UNAUTHORIZED"], "why it was refused: {log}");
     assert!(lines[4].get("account").is_none() && lines[6].get("token.id").is_none(), "nobody known");
     for hidden in ["hidden", "only for the receiver", "nonsense"] {
         assert!(!log.contains(hidden), "{hidden}: {log}");
@@ -121,10 +150,32 @@ fn what_goes_well_by_the_thousand_is_quiet_by_default_and_a_client_in_a_loop_is_
     let log = server.end();
     let lines = lines(&log);
     let well = lines.iter().filter(|line| line["status"] == 202 || line["path"] == "/health/ready").count();
-    let refused = lines.iter().filter(|line| line["status"] == 422).count();
+    let refused = lines.iter().filter(|line| line["status"] == 422 && line["error"] == "UNKNOWN_EVENT").count();
     assert_eq!(well, 0, "{log}");
     assert!((10..150).contains(&refused), "{refused} of 200 refusals, ten a second: {log}");
     assert!(lines.iter().any(|line| line["path"] == "/webhooks"), "{log}");
+}
+
+#[test]
+fn a_client_in_a_loop_hides_neither_what_others_are_refused_nor_our_own_faults() {
+    let server = Logged::with("info", "json");
+    let (other, other_id) = server.other();
+    for _ in 0..200 {
+        server.coop.post("/events", json!({ "event": "no.such", "data": {} })).expect(422);
+    }
+    other.post("/events", json!({ "event": "no.such", "data": {} })).expect(422);
+    let conn = rusqlite::Connection::open(server.folder.path().join("ngoma.db")).expect("the file");
+    conn.execute_batch("ALTER TABLE event RENAME TO gone").expect("a fault");
+    for _ in 0..100 {
+        other.post("/events", json!({ "event": "no.such", "data": {} })).expect(422);
+    }
+    other.post("/events", event()).expect(500);
+    conn.execute_batch("ALTER TABLE gone RENAME TO event").expect("mended");
+    let log = server.end();
+    let lines = lines(&log);
+    assert!(lines.iter().any(|line| line["token.id"] == other_id.as_str() && line["status"] == 422), "{log}");
+    let fault = lines.iter().find(|line| line["status"] == 500).unwrap_or_else(|| panic!("no fault: {log}"));
+    assert_eq!((&fault["level"], &fault["error"]), (&json!("WARN"), &json!("INTERNAL")));
 }
 
 #[test]
@@ -158,11 +209,7 @@ fn each_attempt_leaves_one_wide_line() {
     server.coop.post("/events", event()).expect(202);
     receiver.wait_for(2);
     let log = server.end();
-    let attempts: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("one object a line"))
-        .filter(|line: &Value| line.get("delivery.id").is_some())
-        .collect();
+    let attempts = attempts(&log);
     let told = |line: &Value| (line["level"].clone(), line["outcome"].clone(), line["status"].clone());
     assert_eq!(told(&attempts[0]), (json!("INFO"), json!("status"), json!(500)), "{log}");
     assert_eq!(told(&attempts[1]), (json!("DEBUG"), json!("delivered"), json!(200)), "{log}");
@@ -171,4 +218,46 @@ fn each_attempt_leaves_one_wide_line() {
         assert!(webhook.ends_with(line["endpoint.id"].as_str().expect("an id")), "{line}");
     }
     assert!(!log.contains("hidden") && !log.contains("only for the receiver"), "{log}");
+}
+
+#[test]
+fn a_test_delivery_leaves_its_line_and_so_does_what_a_crash_cuts_off() {
+    let mut server = Logged::with("info", "json");
+    let receiver = Receiver::new();
+    let body = json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": "COOP-1" });
+    let webhook = server.coop.post("/webhooks", body).expect(201)["webhook_id"].as_str().expect("an id").to_owned();
+    receiver.next([Reply::status(500), Reply::Hang]);
+    let test = server.coop.post(&format!("/webhooks/{webhook}/test"), json!({})).expect(200);
+    let cut_off = server.coop.post("/events", event()).expect(202)["deliveries"][0]["delivery_id"].clone();
+    receiver.wait_for(2);
+    server.running.error_with("delivery.id");
+    let before = server.crash();
+    receiver.wait_for(3);
+    let after = server.end();
+    let told = |log: &str| -> Vec<[Value; 4]> {
+        let field = |line: &Value| ["delivery.id", "level", "outcome", "attempt"].map(|name| line[name].clone());
+        attempts(log).iter().map(field).collect()
+    };
+    assert_eq!(told(&before), [[test["delivery_id"].clone(), json!("INFO"), json!("status"), json!(1)]], "{before}");
+    assert_eq!(told(&after), [[cut_off, json!("INFO"), json!("interrupted"), json!(1)]], "{after}");
+}
+
+#[test]
+fn a_webhook_that_fails_by_the_thousand_is_quiet_by_default() {
+    let server = Logged::with("info", "json");
+    let (ill, other) = (Receiver::new(), Receiver::new());
+    ill.always(Reply::status(500));
+    other.always(Reply::status(500));
+    for (url, event) in [(ill.url(), "dds.filed"), (other.url(), "loan.repaid")] {
+        server.coop.post("/webhooks", json!({ "url": url, "events": [event], "cooperative_id": "COOP-1" })).expect(201);
+    }
+    let batch = json!({ "events": vec![event(); 300] });
+    server.coop.post("/events/batch", batch).expect(202);
+    ill.wait_for(300);
+    server.coop.post("/events", json!({ "event": "loan.repaid", "data": {} })).expect(202);
+    other.wait_for(1);
+    let log = server.end();
+    let of = |kind: &str| attempts(&log).iter().filter(|line| line["event.kind"] == kind).count();
+    assert!((5..150).contains(&of("dds.filed")), "{} of 300, five a second", of("dds.filed"));
+    assert_eq!(of("loan.repaid"), 1);
 }

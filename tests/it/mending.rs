@@ -142,7 +142,7 @@ fn what_matches_is_counted_first_and_retried_when_yes_is_said() {
     world.stop();
     // No server is there: it is done by the next one.
     let said = out(&world, &["retry", "--all", "--yes"]);
-    assert!(said.contains("waits, 0 of 3") && said.contains("ret_"), "{said}");
+    assert!(said.contains("is not done, 0 of 3") && said.contains("ret_"), "{said}");
     world.start();
     receiver.wait_for(6);
     world.settle();

@@ -1,7 +1,7 @@
 //! What an operator sees and mends, in every account.
 
 use ngoma::{
-    domain::{ids::DeliveryId, selection::Selection, token::Walls},
+    domain::{ids::DeliveryId, selection::Selection, timestamp::Timestamp, token::Walls},
     store::{self, search::Range},
 };
 use rusqlite::Connection;
@@ -106,6 +106,46 @@ fn what_was_counted_is_there_after_a_stop_and_goes_in_time() {
     assert_eq!(seen["last_day"][21]["failed"], 1, "{}", seen["last_day"]);
     world.advance("8d");
     assert_eq!(rows(&world), [], "and hours for eight days");
+}
+
+#[test]
+fn a_clock_that_is_set_forward_and_back_leaves_no_figures_of_a_time_to_come() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    let (coop, operator) = (world.coop(), operator(&world));
+    coop.webhook(&receiver.url(), &["*"], "s");
+    let set = |hours: i64| {
+        world.clock.step(Timestamp::from_millis(world.now().millis() + hours * 3_600_000));
+        world.settle();
+    };
+    let publish = |status: u16| {
+        receiver.always(Reply::status(status));
+        coop.publish("dds.filed", json!({}));
+        world.settle();
+    };
+    set(2);
+    publish(410);
+    coop.patch(&format!("/webhooks/{}", webhook_of(&coop)), json!({ "status": "ACTIVE" })).expect(200);
+    world.advance("10s");
+    // Counted in the future, and not written when the clock is set back.
+    publish(200);
+    set(-2);
+    publish(200);
+    world.advance("10s");
+    world.advance("10s");
+    let seen = operator.get("/operator/overview").expect(200);
+    assert_eq!(seen["webhooks"], json!({ "active": 1, "failing": 0, "suspended": 0 }), "{seen}");
+    let conn = Connection::open(world.database()).expect("the file");
+    let ahead: u64 = conn
+        .query_row("SELECT count(*) FROM tally WHERE start > ?", [world.now().millis()], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(ahead, 0);
+    let listed = operator.get("/operator/webhooks").expect(200);
+    assert!(text(&listed["webhooks"][0]["last_error_at"]) < world.now().to_string(), "{listed}");
+}
+
+fn webhook_of(coop: &Client) -> String {
+    text(&coop.get("/webhooks").expect(200)[0]["webhook_id"])
 }
 
 #[test]
@@ -300,6 +340,9 @@ fn accounts_and_tokens_are_made_listed_and_revoked_over_the_api() {
     let own = &listed["tokens"][0];
     assert_eq!((&own["token_id"], &own["label"]), (&token["token_id"], &json!("shop")));
     assert!(!listed.to_string().contains(&text(&token["token"])), "never the token itself");
+    assert_eq!(operator.get("/operator/tokens?account_id=NOBODY").code(404), "ACCOUNT_NOT_FOUND");
+    let every = all(&operator, "/operator/tokens?limit=100", "tokens", "token_id");
+    assert_eq!(all(&operator, "/operator/tokens?limit=1", "tokens", "token_id"), every, "page by page");
     operator.delete(&format!("/operator/tokens/{}", text(&token["token_id"]))).expect(204);
     assert_eq!(client.get("/webhooks").code(401), "UNAUTHORIZED");
     assert_eq!(operator.delete(&format!("/operator/tokens/{}", text(&token["token_id"]))).code(404), "TOKEN_NOT_FOUND");

@@ -53,6 +53,22 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT key FROM delivery INDEXED BY delivery_of_endpoint",
         &["SEARCH delivery USING COVERING INDEX delivery_of_endpoint (endpoint=? AND rowid>? AND rowid<?)"],
     ),
+    // What a crash has cut off is found among the claims, whatever else there is.
+    (
+        "queue.rs",
+        "SELECT d.key, d.id, d.endpoint, d.attempts",
+        &[
+            "SCAN d USING INDEX delivery_claimed",
+            "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
+    // An account's changes are pruned with each of its changes.
+    (
+        "audit.rs",
+        "UPDATE audit SET note",
+        &["SEARCH audit USING INTEGER PRIMARY KEY (rowid=?)", "SCALAR SUBQUERY 1", "SEARCH audit"],
+    ),
     (
         "tallies.rs",
         "SELECT delivered, failed, durations FROM tally WHERE span = ?1",
@@ -138,6 +154,90 @@ fn a_page_of_a_history_is_read_in_order_and_by_index() {
             assert_eq!(plan.iter().filter(looks).count(), 1, "{plan:#?}");
             assert!(plan.iter().all(|line| line.starts_with("SEARCH ")), "{plan:#?}");
         }
+    }
+}
+
+#[test]
+fn a_search_passes_only_what_it_may_show_and_in_order() {
+    let mut world = World::new();
+    world.stop();
+    let conn = Connection::open(world.database()).expect("the file");
+    let search = |beginning| statement("search.rs", beginning);
+    for (index, state) in [("delivery_due", "pending"), ("delivery_held", "held"), ("delivery_exhausted", "exhausted")]
+    {
+        let sql =
+            search("SELECT endpoint FROM delivery INDEXED BY").replace("{index}", index).replace("{state}", state);
+        assert_eq!(plan(&conn, &sql), [format!("SEARCH delivery USING COVERING INDEX {index} (endpoint>?)")]);
+    }
+    for (index, endpoint, state, expected) in [
+        (
+            "INDEXED BY delivery_of_endpoint",
+            "endpoint = ?1",
+            "",
+            "COVERING INDEX delivery_of_endpoint (endpoint=? AND ",
+        ),
+        (
+            "INDEXED BY delivery_held",
+            "endpoint = ?1",
+            "AND state = 'held'",
+            "COVERING INDEX delivery_held (endpoint=? AND ",
+        ),
+        ("NOT INDEXED", "?1 IS NULL", "", "INTEGER PRIMARY KEY ("),
+    ] {
+        let sql =
+            search("SELECT key FROM delivery d {index}").replace("{index}", index).replace("{endpoint}", endpoint);
+        let expected = format!("SEARCH d USING {expected}rowid>? AND rowid<?)");
+        assert_eq!(plan(&conn, &sql.replace("{state}", state)), [expected]);
+    }
+    let claimed = search("SELECT key FROM delivery d {index}").replace("{index}", "INDEXED BY delivery_claimed");
+    let claimed = claimed.replace("{endpoint}", "?1 IS NULL").replace("{state}", "AND state = 'claimed'");
+    assert_eq!(plan(&conn, &claimed), ["SEARCH d USING COVERING INDEX delivery_claimed (key>? AND key<?)"]);
+    let ids = "SEARCH delivery USING COVERING INDEX sqlite_autoindex_delivery_1 (id";
+    for (beginning, range) in [
+        ("SELECT id FROM delivery WHERE id >=", ">?)"),
+        ("SELECT id FROM delivery WHERE id <", "<?)"),
+        ("SELECT {which}(key) FROM delivery", ">? AND id<?)"),
+    ] {
+        assert_eq!(plan(&conn, &search(beginning).replace("{which}", "min")), [format!("{ids}{range}")]);
+    }
+}
+
+#[test]
+fn the_overview_and_the_list_of_webhooks_look_at_what_they_show() {
+    let mut world = World::new();
+    world.stop();
+    let conn = Connection::open(world.database()).expect("the file");
+    let overview = |beginning| statement("overview.rs", beginning);
+    for (index, state) in [("delivery_due", "pending"), ("delivery_held", "held"), ("delivery_exhausted", "exhausted")]
+    {
+        let all = overview("SELECT count(*) FROM delivery INDEXED BY {index}");
+        let all = plan(&conn, &all.replace("{index}", index).replace("{state}", state));
+        assert_eq!(all, [format!("SCAN delivery USING COVERING INDEX {index}")]);
+        let own = overview("SELECT ifnull(sum((SELECT count(*)").replace("{state}", state);
+        let own = plan(&conn, &own.replace("{whose}", "account = ?1"));
+        assert!(own[0].starts_with("SEARCH endpoint USING COVERING INDEX endpoint_"), "{own:#?}");
+        assert_eq!(own.last(), Some(&format!("SEARCH delivery USING COVERING INDEX {index} (endpoint=?)")));
+    }
+    let flying = overview("SELECT count(*) FROM delivery INDEXED BY delivery_claimed");
+    let flying = plan(&conn, &flying.replace("{whose}", "account = ?1"));
+    assert_eq!(flying[0], "SCAN delivery USING INDEX delivery_claimed");
+    let oldest = plan(&conn, &overview("SELECT min((SELECT due_at").replace("{whose}", "account = ?1"));
+    assert!(oldest[0].starts_with("SEARCH endpoint USING INDEX endpoint_"), "{oldest:#?}");
+    assert_eq!(
+        oldest.last().map(String::as_str),
+        Some("SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)")
+    );
+    let select = statement("webhooks.rs", "SELECT endpoint.*");
+    for (beginning, expected) in [
+        (
+            "{SELECT} WHERE endpoint.account = ?1 AND",
+            "SEARCH endpoint USING INDEX endpoint_of_account (account=? AND rowid<?)",
+        ),
+        ("{SELECT} WHERE ?1 IS NULL AND", "SEARCH endpoint USING INTEGER PRIMARY KEY (rowid<?)"),
+    ] {
+        let plan = plan(&conn, &statement("webhooks.rs", beginning).replace("{SELECT}", &select));
+        assert!(plan.contains(&expected.to_owned()), "{plan:#?}");
+        assert!(plan.iter().all(|line| line.starts_with("SEARCH ")), "in order, and nothing is sorted: {plan:#?}");
     }
 }
 

@@ -1,7 +1,11 @@
 //! Retry all that match: counted first, then each replayed once, at a pace, whatever happens meanwhile.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
+use ngoma::{
+    domain::{selection::Selection, timestamp::Timestamp, token::Walls},
+    store::retries::{self, Field},
+};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -24,6 +28,15 @@ fn with_failed(world: &mut World, receiver: &Receiver, many: usize) -> String {
     let webhook = world.coop().webhook(&receiver.url(), &["*"], "s3cret");
     world.coop().publish("batch.exported", json!({}));
     world.settle();
+    fail(world, many);
+    webhook
+}
+
+/// An id of the moment at which its event was accepted.
+const ID: &str = "unhex(printf('%012X', accepted_at) || hex(randomblob(10)))";
+
+/// Makes so many deliveries of every webhook there is that failed with a 500. One event was published before.
+fn fail(world: &mut World, many: usize) {
     world.stop();
     let fill = format!(
         "INSERT INTO event (id, account, kind, body, accepted_at)
@@ -31,13 +44,13 @@ fn with_failed(world: &mut World, receiver: &Receiver, many: usize) -> String {
              (WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT {many}) SELECT * FROM n)
            WHERE event.key = 1;
          INSERT INTO delivery (id, event, endpoint, state, attempts, tries, created_at)
-           SELECT randomblob(16), key, 1, 'exhausted', 5, 5, accepted_at FROM event WHERE key > 1;
+           SELECT {ID}, event.key, endpoint.key, 'exhausted', 5, 5, accepted_at FROM event, endpoint
+           WHERE event.key > 1;
          INSERT INTO attempt (delivery, number, started_at, duration_ms, failure, status)
            SELECT key, 5, created_at, 7, 'status', 500 FROM delivery WHERE state = 'exhausted';"
     );
     database(world).execute_batch(&fill).expect("failures");
     world.start();
-    webhook
 }
 
 fn database(world: &World) -> Connection {
@@ -93,7 +106,7 @@ fn ten_thousand_failed_deliveries_are_retried_each_once_over_two_restarts() {
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, MANY);
     let dry = operator(&world).post("/operator/retries", json!({ "dry_run": true })).expect(200);
-    assert_eq!(dry, json!({ "matched": MANY, "skipped": 0 }));
+    assert_eq!(dry, json!({ "matched": MANY, "skipped": 0, "complete": true }));
     assert_eq!(count(&world, "SELECT count(*) FROM delivery WHERE replay_of IS NOT NULL"), 0, "only counted");
     let run = start(&operator(&world), json!({}));
     for part in [3, 2] {
@@ -171,17 +184,79 @@ fn so_many_replays_of_a_webhook_wait_at_once_and_no_more() {
     // Not by advance: what hangs is never at rest.
     let mut seen = look(&operator, &run);
     while replayed(&seen) < WAITING {
-        world.move_clock(std::time::Duration::from_secs(1));
+        world.move_clock(Duration::from_secs(1));
         seen = look(&operator, &run);
     }
     for _ in 0..50 {
-        world.move_clock(std::time::Duration::from_secs(1));
+        world.move_clock(Duration::from_secs(1));
         world.block_on(world.db().write_in_turn(|_| Ok(()))).expect("the writer answers");
         let waiting = count(&world, "SELECT count(*) FROM delivery WHERE state = 'pending'");
         assert!(waiting <= WAITING, "{waiting} wait");
     }
     let seen = look(&operator, &run);
     assert!(replayed(&seen) < 500, "those that hang keep the rest back: {seen}");
+}
+
+#[test]
+fn of_many_webhooks_of_two_accounts_a_run_leaves_out_none() {
+    let mut world = World::new();
+    let receiver = Receiver::new();
+    let other = world.client(&world.token_for(Holder::Account(OTHER_COOP.to_owned()), "webhooks,events"));
+    world.coop().webhook(&receiver.url(), &["*"], "s");
+    world.coop().publish("batch.exported", json!({}));
+    world.settle();
+    for place in 1..12 {
+        let (client, account) = if place % 2 == 0 { (world.coop(), COOP) } else { (other.clone(), OTHER_COOP) };
+        let url = format!("{}/{place}", receiver.url());
+        client.post("/webhooks", json!({ "url": url, "events": ["*"], "cooperative_id": account })).expect(201);
+    }
+    fail(&mut world, 100);
+    let run = start(&operator(&world), json!({}));
+    let done = until(&world, &run, is_done);
+    assert_eq!((done["matched"].as_u64(), replayed(&done), &done["skipped"]), (Some(1200), 1200, &json!(0)));
+    assert_eq!(count(&world, "SELECT count(*) FROM delivery WHERE replay_of IS NOT NULL"), 1200);
+    world.settle();
+    assert_eq!(arrived(&receiver).0, 1200);
+}
+
+#[test]
+fn a_receiver_that_still_fails_gets_no_more_than_may_wait_however_many_runs_there_are() {
+    let mut world = World::new();
+    let receiver = Receiver::new();
+    with_failed(&mut world, &receiver, 500);
+    receiver.always(Reply::status(500));
+    let operator = operator(&world);
+    let runs = [(); 3].map(|()| start(&operator, json!({})));
+    let made = || count(&world, "SELECT count(*) FROM delivery WHERE replay_of IS NOT NULL");
+    let mut left = 20;
+    while left > 0 {
+        world.advance("100ms");
+        left -= usize::from(made() >= WAITING);
+    }
+    assert_eq!(made(), WAITING, "each of these waits for its next try");
+    assert_eq!(runs.iter().map(|run| replayed(&look(&operator, run))).sum::<u64>(), WAITING);
+}
+
+#[test]
+fn a_run_that_fails_each_time_keeps_no_other_from_its_end() {
+    let mut world = World::new();
+    let receiver = Receiver::new();
+    let well = with_failed(&mut world, &receiver, 1500);
+    let ill = world.coop().webhook(&format!("{}/ill", receiver.url()), &["*"], "s");
+    database(&world)
+        .execute_batch(
+            "INSERT INTO delivery (id, event, endpoint, state, attempts, tries, created_at)
+               VALUES (randomblob(16), 1, 2, 'exhausted', 5, 5, 0);
+             CREATE TRIGGER fault BEFORE INSERT ON delivery WHEN NEW.endpoint = 2 BEGIN SELECT RAISE(ABORT, 'a fault'); END;",
+        )
+        .expect("a fault");
+    let operator = operator(&world);
+    let stuck = start(&operator, json!({ "webhook_id": ill }));
+    let run = start(&operator, json!({ "webhook_id": well }));
+    assert_eq!(replayed(&until(&world, &run, is_done)), 1500);
+    assert_eq!(look(&operator, &stuck)["state"], "RUNNING", "until the fault is mended");
+    database(&world).execute_batch("DROP TRIGGER fault").expect("mended");
+    until(&world, &stuck, is_done);
 }
 
 #[test]
@@ -193,7 +268,7 @@ fn what_belongs_to_a_suspended_or_deleted_webhook_is_skipped() {
     let path = format!("/webhooks/{webhook}");
     coop.patch(&path, json!({ "status": "SUSPENDED" })).expect(200);
     let dry = operator.post("/operator/retries", json!({ "dry_run": true })).expect(200);
-    assert_eq!(dry, json!({ "matched": 300, "skipped": 300 }));
+    assert_eq!(dry, json!({ "matched": 300, "skipped": 300, "complete": true }));
     let run = start(&operator, json!({}));
     let done = until(&world, &run, is_done);
     assert_eq!((replayed(&done), &done["skipped"]), (0, &json!(300)));
@@ -215,6 +290,45 @@ fn what_belongs_to_a_suspended_or_deleted_webhook_is_skipped() {
 }
 
 #[test]
+fn counting_ends_in_time_and_a_run_finds_what_was_not_counted() {
+    let mut world = World::new();
+    let receiver = Receiver::new();
+    with_failed(&mut world, &receiver, 2500);
+    let everybody = Walls { profile: None, account: None };
+    let field = world.block_on(world.db().read(move |view| Field::new(view, &everybody, Selection::default())));
+    let field = field.expect("a field");
+    let count = |patience| world.block_on(retries::count(world.db(), &field, patience)).expect("a count");
+    let (some, all) = (count(Duration::ZERO), count(Duration::MAX));
+    assert_eq!((some.matched, some.complete), (1000, false), "a look, and no more");
+    assert_eq!((all.matched, all.complete), (2500, true));
+    let run = world.block_on(world.db().write(move |tx| retries::start(tx, &field, some.matched))).expect("a run");
+    let done = until(&world, &run.id.to_string(), is_done);
+    assert_eq!((done["matched"].as_u64(), replayed(&done)), (Some(2500), 2500));
+}
+
+#[test]
+fn what_was_made_at_another_time_is_not_looked_at_for_a_run() {
+    let mut world = World::new();
+    let receiver = Receiver::new();
+    with_failed(&mut world, &receiver, 2500);
+    // Ids as they are: one of each second from the start of the day on.
+    database(&world)
+        .execute_batch(
+            "UPDATE delivery SET created_at = 1776643200000 + 1000 * key,
+               id = unhex(printf('%012X', 1776643200000 + 1000 * key) || hex(randomblob(10)));",
+        )
+        .expect("changed");
+    let at = |second: u32| Timestamp::from_millis(1_776_643_200_000 + i64::from(second) * 1000);
+    let selection = Selection { from: Some(at(2000)), to: Some(at(2009)), ..Selection::default() };
+    let everybody = Walls { profile: None, account: None };
+    let field = world.block_on(world.db().read(move |view| Field::new(view, &everybody, selection)));
+    let field = field.expect("a field");
+    // One look is enough: the 1,000 that it may pass are those of that time.
+    let count = world.block_on(retries::count(world.db(), &field, Duration::ZERO)).expect("a count");
+    assert_eq!(count.matched, 10);
+}
+
+#[test]
 fn only_what_matches_is_retried() {
     let mut world = World::new();
     let receiver = Receiver::new();
@@ -224,7 +338,8 @@ fn only_what_matches_is_retried() {
         .execute_batch(
             "UPDATE event SET kind = 'loan.repaid' WHERE key = 2;
              UPDATE attempt SET failure = 'timeout', status = NULL WHERE delivery = 3;
-             UPDATE delivery SET created_at = created_at + 86400000 WHERE key = 4;
+             UPDATE delivery SET created_at = created_at + 86400000,
+               id = unhex(printf('%012X', created_at + 86400000) || hex(substr(id, 7))) WHERE key = 4;
              UPDATE delivery SET state = 'cancelled' WHERE key = 5;
              UPDATE event SET test = 1 WHERE key = 6;",
         )

@@ -1,5 +1,7 @@
 //! All deliveries of everybody: found by filter, looked at one by one, retried and cancelled.
 
+use std::{thread, time::Duration};
+
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -45,7 +47,7 @@ fn deliveries_of_all_accounts_are_found_by_what_is_known_of_them() {
     };
     let first = made(coop.publish("batch.exported", json!({})));
     world.settle();
-    world.move_clock(std::time::Duration::from_secs(5));
+    world.move_clock(Duration::from_secs(5));
     let second = made(coop.publish("loan.repaid", json!({})));
     let third = made(customer.post("/v1/events", task).expect(202));
     world.settle();
@@ -122,6 +124,101 @@ fn a_search_merges_what_it_asks_for_and_looks_at_so_much_a_page() {
 }
 
 #[test]
+fn a_few_of_a_thousand_webhooks_are_found_at_once_whatever_others_have() {
+    let mut world = World::new();
+    world.coop().webhook("http://127.0.0.1:1/", &["*"], "s");
+    world.stop();
+    // A thousand webhooks of another account, each with one that waits; then 25,000 of one webhook, all delivered.
+    Connection::open(world.database())
+        .expect("the file")
+        .execute_batch(
+            "CREATE TEMP TABLE n AS WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 25000)
+               SELECT * FROM n;
+             INSERT INTO event (key, id, account, kind, body, accepted_at) VALUES (1, randomblob(16), 1, 'dds.filed', '{}', 0);
+             INSERT INTO endpoint (key, id, account, profile, url, events, state, created_at, secret)
+               SELECT 1 + value, randomblob(16), 2, profile, url, events, state, created_at, secret
+               FROM n, endpoint WHERE endpoint.key = 1 AND value <= 1000;
+             INSERT INTO delivery (id, event, endpoint, state, due_at, created_at)
+               SELECT randomblob(16), 1, 1 + value, 'pending', 9000000000000, 0 FROM n WHERE value <= 1000;
+             INSERT INTO delivery (id, event, endpoint, state, attempts, created_at)
+               SELECT randomblob(16), 1, 1, 'delivered', 1, 0 FROM n;",
+        )
+        .expect("a history");
+    world.start();
+    let operator = operator(&world);
+    for query in [format!("account_id={OTHER_COOP}"), "status=PENDING".to_owned()] {
+        assert_eq!(search(&operator, &format!("{query}&limit=100")).1, [100; 10], "{query}");
+    }
+}
+
+#[test]
+fn pages_go_on_where_the_last_one_ended_whatever_is_published_meanwhile() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    let (coop, operator) = (world.coop(), operator(&world));
+    for place in 0..3 {
+        coop.webhook(&format!("{}/{place}", receiver.url()), &["*"], "s");
+    }
+    let publish = || {
+        coop.publish("dds.filed", json!({}));
+    };
+    (0..10).for_each(|_| publish());
+    for query in [String::new(), format!("account_id={COOP}"), "event=dds.filed".to_owned()] {
+        let (all, _) = search(&operator, &format!("limit=100&{query}"));
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = operator.get(&format!("/operator/deliveries?limit=4&{query}{cursor}")).expect(200);
+            found.extend(page["deliveries"].as_array().expect("a list").iter().map(|one| text(&one["delivery_id"])));
+            publish();
+            let Value::String(next) = &page["next_cursor"] else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(found, all, "{query}");
+    }
+}
+
+#[test]
+fn a_time_holds_what_was_made_beside_a_test_delivery_and_the_test() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    receiver.next([Reply::Gate(200)]);
+    let (coop, operator) = (world.coop(), operator(&world));
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    let tester = coop.clone();
+    let test = thread::spawn(move || tester.post(&format!("/webhooks/{webhook}/test"), json!({})).expect(200));
+    receiver.wait_for(1);
+    world.move_clock(Duration::from_secs(1));
+    let beside = text(&coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"]);
+    receiver.open_gate();
+    let test = text(&test.join().expect("a test")["delivery_id"]);
+    world.settle();
+    // The test was made first, and written last.
+    for (query, expected) in [
+        ("created_from=2026-04-20T11:55:00Z", [&test, &beside].as_slice()),
+        ("created_from=2026-04-20T11:55:00.500Z", &[&beside]),
+        ("created_to=2026-04-20T11:55:01Z", &[&test, &beside]),
+        ("created_to=2026-04-20T11:55:00.500Z", &[&test]),
+    ] {
+        assert_eq!(search(&operator, query).0.iter().collect::<Vec<_>>(), expected, "{query}");
+    }
+}
+
+#[test]
+fn a_webhook_that_cannot_be_read_is_our_fault_and_no_delivery_that_is_missing() {
+    let world = World::new();
+    let (coop, operator) = (world.coop(), operator(&world));
+    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
+    let held = text(&coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"]);
+    let conn = Connection::open(world.database()).expect("the file");
+    conn.execute_batch("UPDATE endpoint SET url = 'nonsense'").expect("spoiled");
+    let cancel = || operator.post(&format!("/operator/deliveries/{held}/cancel"), json!({}));
+    assert_eq!(cancel().code(500), "INTERNAL");
+    conn.execute_batch("UPDATE endpoint SET url = 'http://127.0.0.1:1/'").expect("mended");
+    cancel().expect(200);
+}
+
+#[test]
 fn the_request_that_is_shown_is_the_one_that_was_sent_but_for_its_signatures() {
     let world = World::new();
     let receiver = Receiver::new();
@@ -134,11 +231,26 @@ fn the_request_that_is_shown_is_the_one_that_was_sent_but_for_its_signatures() {
                        "settled_at": "2026-04-08T21:05:00Z" });
     customer.post("/v1/events", task).expect(202);
     world.settle();
+    // A second try, and a replay that two secrets sign.
+    receiver.next([Reply::status(500)]);
+    let again = text(&coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"]);
+    world.settle();
+    world.advance("30s");
+    let webhook = text(&coop.get("/webhooks").expect(200)[0]["webhook_id"]);
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "secret": "another secret of ours" })).expect(200);
+    let replay = coop.post(&format!("/webhooks/{webhook}/replay/{again}"), json!({})).expect(202);
+    world.settle();
     let mut found = search(&operator, "").0;
     found.reverse();
-    for (delivery, post) in found.iter().zip(receiver.posts()) {
+    assert_eq!((found.len(), &found[3]), (4, &text(&replay["delivery_id"])));
+    let mut posts = receiver.posts();
+    // What is shown is the last attempt.
+    let first_try = posts.remove(2);
+    assert_eq!((first_try.header("ngoma-attempt"), first_try.header("ngoma-delivery")), ("1", again.as_str()));
+    assert_eq!(posts[3].header("webhook-signature").matches("v1,").count(), 2);
+    for (delivery, post) in found.iter().zip(posts) {
         let shown = operator.get(&format!("/operator/deliveries/{delivery}")).expect(200);
-        assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1));
+        assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(if *delivery == again { 2 } else { 1 }));
         let request = &shown["request"];
         assert_eq!((&request["method"], &request["url"]), (&json!("POST"), &json!(receiver.url())));
         assert_eq!(text(&request["body"]), post.text(), "to the byte");
@@ -207,13 +319,16 @@ fn a_delivery_is_cancelled_while_it_waits_or_is_held_and_at_no_other_time() {
     assert_eq!(receiver.posts().len(), 1, "it is not tried again");
     let under_way = text(&coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"]);
     receiver.wait_for(2);
+    assert_eq!(search(&operator, "status=IN_FLIGHT").0, [under_way.as_str()]);
     assert_eq!(cancel(&under_way).code(409), "DELIVERY_IN_FLIGHT");
     receiver.open_gate();
     world.settle();
     assert_eq!(cancel(&under_way).code(409), "ALREADY_ENDED");
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
     let held = text(&coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"]);
+    assert_eq!(search(&operator, "status=HELD").0, [held.as_str()]);
     assert_eq!(cancel(&held).expect(200)["status"], "CANCELLED");
+    assert_eq!(search(&operator, "status=CANCELLED").0, [&held, &waiting].map(String::as_str));
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE" })).expect(200);
     world.settle();
     assert_eq!(receiver.posts().len(), 2, "what was cancelled is not sent when the webhook is resumed");

@@ -184,6 +184,13 @@ pub fn publish(client: &Client, key: &str) -> Result<Answer, ureq::Error> {
     client.try_send("POST", "/events", &headers, Some(body.as_bytes()))
 }
 
+/// Publishes such an event for each of these keys, all at once.
+pub fn publish_batch(client: &Client, keys: &[String]) -> Result<Answer, ureq::Error> {
+    let event = |key| json!({ "event": "batch.exported", "cooperative_id": COOP, "data": { "key": key }, "idempotency_key": key });
+    let body = json!({ "events": keys.iter().map(event).collect::<Vec<_>>() }).to_string();
+    client.try_send("POST", "/events/batch", &[("content-type", "application/json")], Some(body.as_bytes()))
+}
+
 /// The event's id of an answer that accepts it.
 #[track_caller]
 pub fn event_of(answer: &Answer) -> String {

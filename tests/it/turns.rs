@@ -220,7 +220,7 @@ impl Machine {
             queue::take_up(tx)?;
             Ok(recovered)
         });
-        assert_eq!(recovered.expect("it recovers"), claimed.len());
+        assert_eq!(recovered.expect("it recovers").len(), claimed.len());
         claimed.iter().for_each(|parcel| self.model.recover(*parcel));
         self.model.room = Default::default();
         self.book.unwritten = 0;

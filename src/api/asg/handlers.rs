@@ -18,7 +18,7 @@ use crate::{
     api::{
         Deps, Tag,
         auth::Authenticated,
-        body::Body,
+        body::{Body, Printed},
         publishing::{self, Place},
         refused::{Refused, WithBody, WithoutBody},
     },
@@ -57,7 +57,7 @@ enum Publication {
 enum BatchPublication {
     /// All of them are on disk, and on their way.
     #[oai(status = 202)]
-    Accepted(Body<AcceptedEvents>),
+    Accepted(Printed<AcceptedEvents>),
 }
 
 #[OpenApi(tag = "Tag::Asg", prefix_path = "/v1")]
@@ -153,7 +153,8 @@ impl Routes {
 
     /// Publish many settled tasks at once
     ///
-    /// 1 to 1,000 events (`limits.events_per_batch`), all or none: a 202 means that each is on disk and on its way, a refusal
+    /// 1 to 1,000 events (`limits.events_per_batch`) that come to 10,000 deliveries at most (`limits.deliveries_per_batch`), all
+    /// or none: a 202 means that each is on disk and on its way, a refusal
     /// that nothing was stored; it names the first event at fault by its place, such as `events[3]`. They are taken in their
     /// order and answered in it. The same batch may be sent again, as each event is known by its `task_id`, also within one
     /// batch: it gets the same answer and is delivered once. Needs the scope `events`.
@@ -171,8 +172,11 @@ impl Routes {
         let events = publishing::check(body.0.events, &deps.limits, check).await?;
         let stored = publishing::publish(&deps, place, events, |tx, event: &Checked| event.store(tx)).await?;
         deps.db.figures().accepted(NAME, stored.len());
-        let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
-        Ok(BatchPublication::Accepted(Body(AcceptedEvents { events: events.collect() })))
+        let answer = move || {
+            let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
+            Ok(AcceptedEvents { events: events.collect() })
+        };
+        Ok(BatchPublication::Accepted(Printed::new(answer).await?))
     }
 
     /// Look at a task

@@ -14,7 +14,7 @@ use crate::{
     api::{
         Deps, Tag,
         auth::Authenticated,
-        body::{Body, RawObject},
+        body::{Body, Printed, RawObject},
         publishing::{self, Place},
         refused::{Refused, WithBody, WithoutBody},
     },
@@ -48,7 +48,7 @@ enum Publication {
 enum BatchPublication {
     /// All of them are on disk, and on their way.
     #[oai(status = 202)]
-    Accepted(Body<AcceptedEvents>),
+    Accepted(Printed<AcceptedEvents>),
 }
 
 #[OpenApi(tag = "Tag::AsiliChain")]
@@ -86,7 +86,8 @@ impl Routes {
 
     /// Publish many events at once
     ///
-    /// 1 to 1,000 events (`limits.events_per_batch`), all or none: a 202 means that each is on disk and on its way, a refusal
+    /// 1 to 1,000 events (`limits.events_per_batch`) that come to 10,000 deliveries at most (`limits.deliveries_per_batch`), all
+    /// or none: a 202 means that each is on disk and on its way, a refusal
     /// that nothing was stored; it names the first event at fault by its place, such as `events[3]`. They are taken in their
     /// order and answered in it. A batch may be sent again if its events have keys of their own (`idempotency_key`), or if it
     /// has one as a whole (`Idempotency-Key`): it gets the same answer and is delivered once. Needs the scope `events`.
@@ -114,8 +115,11 @@ impl Routes {
         let store = move |tx: &Tx<'_>, event: &Checked| event.store(tx, &api_version);
         let stored = publishing::publish(&deps, place, events, store).await?;
         deps.db.figures().accepted(NAME, stored.len());
-        let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
-        Ok(BatchPublication::Accepted(Body(AcceptedEvents { events: events.collect::<Result<_>>()? })))
+        let answer = move || {
+            let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
+            Ok(AcceptedEvents { events: events.collect::<Result<_>>()? })
+        };
+        Ok(BatchPublication::Accepted(Printed::new(answer).await?))
     }
 
     /// Look at an event

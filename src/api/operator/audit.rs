@@ -26,8 +26,9 @@ pub(crate) struct Routes;
 impl Routes {
     /// Who changed what
     ///
-    /// Newest first, page by page; the last 200,000 entries are kept. A page looks at 10,000 of them at most: with a filter it
-    /// may hold few or none and yet have a `next_cursor`. Needs the scope `operator`.
+    /// Newest first, page by page. Of what was done to the webhooks and deliveries of an account some 5,000 entries are kept, of
+    /// all else every one. A page looks at 10,000 of them at most: with a filter it may hold few or none and yet have a
+    /// `next_cursor`. Needs the scope `operator`.
     #[oai(path = "/audit", method = "get", operation_id = "listAudit")]
     async fn list(
         &self,

@@ -69,7 +69,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "NewRetry",
         r#"{"account_id": "COOP-MBALE-001", "event": "batch.exported", "status": "FAILED", "error": "status", "created_from": "2026-04-20T00:00:00Z", "dry_run": true}"#,
     ),
-    ("RetryCount", r#"{"matched": 10000, "skipped": 0}"#),
+    ("RetryCount", r#"{"matched": 10000, "skipped": 0, "complete": true}"#),
     (
         "Retry",
         r#"{"retry_id": "ret_01HXYZBC3D4E5F6G7H8J9K0M1N", "state": "RUNNING", "matched": 10000, "replayed": 2300, "skipped": 0, "created_at": "2026-04-20T15:00:00Z", "ended_at": null, "actor": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "webhook_id": null, "event": "batch.exported", "status": "FAILED", "error": "status", "created_from": "2026-04-20T00:00:00.000Z", "created_to": null, "delivery_id": null}"#,

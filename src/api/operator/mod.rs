@@ -12,7 +12,10 @@ mod tokens;
 mod webhooks;
 mod wire;
 
-pub(super) use self::examples::{A_VENDOR, SUPPLEMENT};
+pub(super) use self::{
+    examples::{A_VENDOR, SUPPLEMENT},
+    retries::COUNTING,
+};
 use super::{Deps, auth::Authenticated, failure::Failure, refused::Shape};
 use crate::{
     config::Limits,

@@ -1,5 +1,7 @@
 //! `/operator/retries`: retry all that match.
 
+use std::time::Duration;
+
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -21,8 +23,11 @@ use crate::{
     },
     domain::ids::RetryId,
     error::{Error, Missing, Result},
-    store::retries::{self, Field},
+    store::retries::{self, Count, Field},
 };
+
+/// Counting takes no longer: whoever asked is answered in time, and a run finds what there is by itself.
+pub(in crate::api) const COUNTING: Duration = Duration::from_secs(5);
 
 /// The routes.
 pub(crate) struct Routes;
@@ -42,7 +47,8 @@ enum Asked {
 impl Routes {
     /// Retry all that match
     ///
-    /// With `"dry_run": true` only says how many there are. Else starts a run that replays every delivery that matches, made
+    /// With `"dry_run": true` only says how many there are, or, where counting takes more than 5 s, how many were found by
+    /// then. Else starts a run that replays every delivery that matches, made
     /// up to now, once: so many of each webhook at a time that nobody is flooded. It goes on after a restart. A delivery that
     /// has been replayed before is left to its replay, and tests are never retried. What belongs to a suspended or deleted
     /// webhook is skipped. Needs the scope `operator`.
@@ -58,9 +64,10 @@ impl Routes {
         let wanted = Wanted { account_id, webhook_id, event, status, error, created_from, created_to };
         let (walls, selection) = wanted.read(&deps, walls(&auth)?)?;
         let field = deps.db.read(move |view| Field::new(view, &walls, selection)).await?;
-        let count = retries::count(&deps.db, &field).await?;
+        let count = retries::count(&deps.db, &field, COUNTING).await?;
         if dry_run.unwrap_or(false) {
-            return Ok(Asked::Counted(Body(RetryCount { matched: count.matched, skipped: count.skipped })));
+            let Count { matched, skipped, complete } = count;
+            return Ok(Asked::Counted(Body(RetryCount { matched, skipped, complete })));
         }
         let start = deps.db.write_as(auth.0.actor(), move |tx| retries::start(tx, &field, count.matched));
         Ok(Asked::Begun(Body(Retry::new(&start.await?, &deps.profiles))))

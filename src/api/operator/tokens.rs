@@ -69,7 +69,7 @@ impl Routes {
         let look =
             deps.db.read(move |view| tokens::page(view, &walls, account_id.0.as_deref(), after, limit + 1)).await;
         let mut tokens = look.map_err(|error| match error {
-            Error::NotFound(_) => bad_cursor(),
+            Error::NotFound(Missing::Token) => bad_cursor(),
             error => error,
         })?;
         let more = tokens.len() > limit;

@@ -17,6 +17,7 @@ use super::{
     words::{Moment, thousands},
 };
 use crate::{
+    api::operator,
     domain::{
         delivery::{Failure, State},
         ids::{DeliveryId, RetryId},
@@ -202,14 +203,18 @@ struct Counted<'a> {
 #[handler]
 pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
     let (field, search) = (field(&door, &visit, &search).await?, search.0);
-    let count = retries::count(&door.deps.db, &field).await?;
+    let count = retries::count(&door.deps.db, &field, operator::COUNTING).await?;
     let filters = search.filters().into_iter().filter(|(_, value)| !value.is_empty());
     frame::page(&Counted {
         frame: Frame::new(&door, &visit, "/ui/deliveries"),
         filters: filters.map(|(name, value)| (name, value.to_owned())).collect(),
         back: search.query(""),
         matched: count.matched,
-        matched_words: thousands(count.matched),
+        matched_words: if count.complete {
+            thousands(count.matched)
+        } else {
+            format!("more than {}", thousands(count.matched))
+        },
         skipped: count.skipped,
     })
 }
@@ -224,7 +229,7 @@ async fn field(door: &Door, visit: &Visit, search: &Search) -> Result<Field, Err
 #[handler]
 pub(super) async fn start(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
     let field = field(&door, &visit, &Search::of(&fields)).await?;
-    let count = retries::count(&door.deps.db, &field).await?;
+    let count = retries::count(&door.deps.db, &field, operator::COUNTING).await?;
     let start = move |tx: &Tx<'_>| retries::start(tx, &field, count.matched);
     let run = door.deps.db.write_as(visit.caller.actor(), start).await?;
     Ok(go(&format!("/ui/retries/{}", run.id)))

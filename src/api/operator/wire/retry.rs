@@ -60,6 +60,8 @@ pub(in crate::api::operator) struct RetryCount {
     pub(in crate::api::operator) matched: u64,
     /// Of these, those that a run would skip: their webhook is suspended or deleted.
     pub(in crate::api::operator) skipped: u64,
+    /// Whether these are all that there are; false: counting was ended after 5 s, and there may be more.
+    pub(in crate::api::operator) complete: bool,
 }
 
 /// Where a run is in its life.
@@ -82,7 +84,7 @@ pub(in crate::api::operator) struct Retry {
     retry_id: String,
     /// Where it is in its life.
     state: RetryState,
-    /// Deliveries that matched when it was asked for.
+    /// Deliveries that matched when it was asked for; it grows if more are found than were counted in 5 s.
     matched: u64,
     /// Deliveries that were replayed by now.
     replayed: u64,
