@@ -80,9 +80,9 @@ pub(super) fn tell(claim: &Claim, attempted: &Attempted, loud: bool) {
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let outcome = outcome.failure().map_or(DELIVERED, Failure::name);
     if loud && outcome != DELIVERED {
-        tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome);
+        tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
     } else {
-        tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome);
+        tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) fn tell_cut_off(figures: &Figures, profiles: &Profiles, cut_off: &[Cu
         }
     }
     for CutOff { delivery, endpoint, kind, attempt, .. } in cut_off.iter().take(CUT_OFF_TOLD) {
-        tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, outcome);
+        tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, outcome = %outcome);
     }
 }
 

@@ -207,13 +207,15 @@ fn the_overview_and_the_list_of_webhooks_look_at_what_they_show() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
+    const BY_ENDPOINT: &str =
+        "SELECT ifnull(sum((SELECT count(*) FROM delivery WHERE endpoint = endpoint.key AND state = '{state}'";
     let overview = |beginning| statement("overview.rs", beginning);
     for (index, state) in [("delivery_due", "pending"), ("delivery_held", "held"), ("delivery_exhausted", "exhausted")]
     {
         let all = overview("SELECT count(*) FROM delivery INDEXED BY {index}");
         let all = plan(&conn, &all.replace("{index}", index).replace("{state}", state));
         assert_eq!(all, [format!("SCAN delivery USING COVERING INDEX {index}")]);
-        let own = overview("SELECT ifnull(sum((SELECT count(*)").replace("{state}", state);
+        let own = overview(BY_ENDPOINT).replace("{state}", state);
         let own = plan(&conn, &own.replace("{whose}", "account = ?1"));
         assert!(own[0].starts_with("SEARCH endpoint USING COVERING INDEX endpoint_"), "{own:#?}");
         assert_eq!(own.last(), Some(&format!("SEARCH delivery USING COVERING INDEX {index} (endpoint=?)")));
