@@ -143,7 +143,7 @@ impl Readiness {
 }
 
 /// Ends when so much time has passed.
-async fn passed(clock: &SharedClock, time: Duration) {
+pub(super) async fn passed(clock: &SharedClock, time: Duration) {
     let since = clock.uptime();
     while let Some(left) = time.checked_sub(clock.uptime().saturating_sub(since)).filter(|left| !left.is_zero()) {
         clock.sleep(clock.now(), left).await;

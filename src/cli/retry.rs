@@ -77,7 +77,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let db = open(config)?;
     block_on(async {
         let field = db.read(move |view| Field::new(view, &walls, selection)).await.map_err(named)?;
-        let count = retries::count(&db, &field).await?;
+        let count = retries::count(&db, &field, u64::MAX).await?;
         if one {
             judge_one(count)?;
         }

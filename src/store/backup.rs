@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -71,6 +71,15 @@ pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) ->
         fs::metadata(file).map(|file| file.len())
     };
     synced().map_err(|error: std::io::Error| at(file, &format!("cannot be written: {error}")))
+}
+
+/// Makes a folder for backups, for its owner only, if it is not there.
+///
+/// # Errors
+/// One that cannot be made.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| at(folder, &format!("cannot be made: {error}")))
 }
 
 fn copy(storage: &Storage, part: &Path, key_part: &Path, mut progress: impl FnMut(Progress)) -> Result<()> {

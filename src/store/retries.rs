@@ -19,7 +19,7 @@ use crate::{
         delivery::{DeliveryKey, Failure, State},
         endpoint::{EndpointKey, EndpointState},
         event::EventKey,
-        ids::{DeliveryId, EndpointId, RetryId},
+        ids::{DeliveryId, EndpointId, RetryId, TokenId},
         retry::{Run, RunKey, RunState},
         selection::Selection,
         timestamp::Timestamp,
@@ -165,18 +165,23 @@ pub struct Count {
     pub matched: u64,
     /// Of these, those whose webhook is suspended or deleted: they would be skipped.
     pub skipped: u64,
+    /// Whether there are more, which were not counted.
+    pub more: bool,
 }
 
-/// Counts what a run over this field would replay, in many small reads.
+/// Counts what a run over this field would replay, in many small reads, until there are more than so many.
 ///
 /// # Errors
 /// Faults of the database only.
-pub async fn count(db: &Db, field: &Field) -> Result<Count> {
+pub async fn count(db: &Db, field: &Field, most: u64) -> Result<Count> {
     let of = field.clone();
     let mut count = Count::default();
     for endpoint in db.read(move |view| of.endpoints(view)).await? {
         let (mut after, mut ended) = (DeliveryKey::MIN, false);
         while !ended {
+            if count.matched > most {
+                return Ok(Count { more: true, ..count });
+            }
             let of = field.clone();
             let look = db.read(move |view| look(view, &of, endpoint, after, usize::MAX)).await?;
             (after, ended) = (look.after, look.ended);
@@ -279,9 +284,13 @@ pub fn begin_anew(tx: &Tx<'_>, run: RunKey) -> Result<()> {
 /// Cancels a run; one that has ended stays as it is.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
+/// [`Error::NotFound`] if there is none within the walls; [`Error::Forbidden`] if somebody outside of them asked for it.
 pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
     let run = find_in(tx.conn, walls, id)?;
+    if !is_own(&run) {
+        let refusal = "somebody else has started this run: they cancel it, or an operator";
+        return Err(Error::Forbidden(refusal.to_owned()));
+    }
     if run.state == RunState::Running {
         tx.conn
             .prepare_cached("UPDATE retry SET state = 'cancelled', ended_at = ?2 WHERE key = ?1")?
@@ -332,7 +341,29 @@ pub fn list(view: &View<'_>, walls: &Walls, before: Option<RetryId>, limit: usiz
         named_params! { ":before": before, ":profile": walls.profile, ":account": walls.account, ":limit": limit },
         read,
     )?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let runs: Vec<Run> = rows.collect::<rusqlite::Result<_>>()?;
+    runs.into_iter().map(|run| seen(view.conn, walls, run)).collect()
+}
+
+/// What whoever is within the walls is told of somebody outside of them.
+const OUTSIDE: &str = "somebody else";
+
+/// Whether somebody within the walls asked for a run that was found within them.
+pub fn is_own(run: &Run) -> bool {
+    run.actor != OUTSIDE
+}
+
+/// A run as it is told within these walls: whoever asked for it from outside of them is not named.
+fn seen(conn: &Connection, walls: &Walls, run: Run) -> Result<Run> {
+    if *walls == all() {
+        return Ok(run);
+    }
+    let mut rows = conn.prepare_cached(
+        "SELECT 1 FROM token WHERE id = ?1 AND (?2 IS NULL OR account = ?2) AND (?3 IS NULL OR profile = ?3)",
+    )?;
+    let token = TokenId::parse(&run.actor).map(|id| id.to_bytes());
+    let is_within = rows.exists((token, walls.account, &walls.profile))?;
+    Ok(if is_within { run } else { Run { actor: OUTSIDE.to_owned(), ..run } })
 }
 
 /// One run.
@@ -348,6 +379,7 @@ fn find_in(conn: &Connection, walls: &Walls, id: RetryId) -> Result<Run> {
         .query_row(named_params! { ":id": id.to_bytes(), ":profile": walls.profile, ":account": walls.account }, read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Retry))
+        .and_then(|run| seen(conn, walls, run))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Run> {

@@ -1,5 +1,5 @@
 //! Steps of the wall clock: when it is set, due times are moved along, so that each delivery waits as long as was decided;
-//! and so are the ends of former secrets.
+//! and so are the ends of former secrets and of sessions.
 //!
 //! A step is where the wall clock moved by another amount than time passed. It is looked for in every transaction before
 //! anything else happens there, so nothing is written between a step and its correction.
@@ -8,7 +8,7 @@ use std::{cell::Cell, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Tx, endpoints, queue};
+use super::{Tx, endpoints, queue, sessions};
 use crate::{clock::SharedClock, domain::timestamp::Timestamp};
 
 /// A difference smaller than this is drift, in milliseconds.
@@ -48,6 +48,7 @@ impl Steps {
             "the clock was set: due times are moved along, so that nothing waits longer or less"
         );
         endpoints::shift(tx, step)?;
+        sessions::shift(tx, step)?;
         queue::shift(tx, step)
     }
 

@@ -58,7 +58,7 @@ impl Routes {
         let wanted = Wanted { account_id, webhook_id, event, status, error, created_from, created_to };
         let (walls, selection) = wanted.read(&deps, walls(&auth)?)?;
         let field = deps.db.read(move |view| Field::new(view, &walls, selection)).await?;
-        let count = retries::count(&deps.db, &field).await?;
+        let count = retries::count(&deps.db, &field, u64::MAX).await?;
         if dry_run.unwrap_or(false) {
             return Ok(Asked::Counted(Body(RetryCount { matched: count.matched, skipped: count.skipped })));
         }
