@@ -137,6 +137,12 @@ struct Choice {
     chosen: bool,
 }
 
+/// A filter as people read it.
+fn in_words((name, value): (&'static str, String)) -> (&'static str, String) {
+    let state = states(&value).into_iter().find(|state| name == "state" && state.chosen);
+    (name, state.map_or(value, |state| state.label.to_owned()))
+}
+
 /// The states, in the words of the badges.
 fn states(chosen: &str) -> Vec<Choice> {
     let word = |state| match state {
@@ -233,7 +239,7 @@ pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) 
     let mut sent = given(bounded.filters());
     sent.push(("matched", count.matched.to_string()));
     frame::page(&Counted {
-        filters: given(search.filters()),
+        filters: given(search.filters()).into_iter().map(in_words).collect(),
         back: search.query(""),
         sent,
         matched: count.matched,
