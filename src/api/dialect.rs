@@ -40,7 +40,7 @@ impl Dialect {
     /// What happens to an endpoint when a delivery is given up, for people.
     pub(crate) const fn when_exhausted(&self) -> &'static str {
         match self.profile.when_exhausted {
-            WhenExhausted::StayActive => "After the last one the delivery is given up; the webhook stays active.",
+            WhenExhausted::StayActive => "After the last one the delivery has failed; the webhook stays active.",
             WhenExhausted::Suspend => "After the last one the webhook is suspended, and what comes for it is held.",
         }
     }
@@ -50,13 +50,16 @@ impl Dialect {
     /// # Errors
     /// [`Invalid::UnknownEvent`] for a name that is not in the catalogue.
     pub(crate) fn sample_for(&self, filter: &EventFilter, named: Option<&str>, now: Timestamp) -> Result<Sample> {
-        let known = |name: &&&str| named.map_or_else(|| filter.wants(name), |named| ***name == *named);
-        let kind =
-            self.kinds.iter().find(known).or(self.kinds.first().filter(|_| named.is_none())).ok_or_else(|| {
-                let named = excerpt(named.unwrap_or_default());
-                let message = format!("event '{named}' is unknown: the catalogue has {}", self.kinds.join(", "));
-                Error::invalid(Invalid::UnknownEvent, message)
-            })?;
-        Ok(((*kind).to_owned(), (self.sample)(kind, now)?))
+        let kinds = || self.kinds.iter().copied();
+        let kind = match named {
+            Some(named) => kinds().find(|kind| *kind == named),
+            None => filter.first_of(kinds()).or(kinds().next()),
+        };
+        let kind = kind.ok_or_else(|| {
+            let named = excerpt(named.unwrap_or_default());
+            let message = format!("event '{named}' is unknown: the catalogue has {}", self.kinds.join(", "));
+            Error::invalid(Invalid::UnknownEvent, message)
+        })?;
+        Ok((kind.to_owned(), (self.sample)(kind, now)?))
     }
 }

@@ -144,7 +144,7 @@ impl Readiness {
 }
 
 /// Ends at that uptime.
-async fn passed(clock: &SharedClock, until: Duration) {
+pub(super) async fn passed(clock: &SharedClock, until: Duration) {
     while let Some(left) = until.checked_sub(clock.uptime()).filter(|left| !left.is_zero()) {
         clock.sleep(clock.now(), left).await;
     }

@@ -1,5 +1,7 @@
 //! What is said of a setting that cannot be used.
 
+use std::iter;
+
 use figment::{Figment, Metadata, value::Value};
 
 use super::{DEFAULTS, SECRETS};
@@ -45,11 +47,16 @@ pub(super) fn given(figment: &Figment, key: &str) -> Option<String> {
     }
 }
 
-/// What the shipped file says of a key, in the comment beside it.
-pub(super) fn meaning(key: &str) -> &'static str {
+/// What the shipped file says of a key, in the comment beside it and in the lines that it goes on for.
+pub(super) fn meaning(key: &str) -> String {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let key = rest.split('.').next().unwrap_or(rest);
-    let lines = DEFAULTS.lines().skip_while(|line| *line != format!("[{section}]"));
-    let line = lines.skip(1).take_while(|line| !line.starts_with('[')).find(|line| line.split(' ').next() == Some(key));
-    line.and_then(|line| line.split_once("# ")).map_or("another value", |(_, comment)| comment)
+    let first = |line: &str, word: &str| line.split(' ').next() == Some(word);
+    let lines = DEFAULTS.lines().skip_while(|line| !first(line, &format!("[{section}]")));
+    let mut lines = lines.skip(1).take_while(|line| !line.starts_with('[')).skip_while(|line| !first(line, key));
+    let Some((_, said)) = lines.next().and_then(|line| line.split_once("# ")) else {
+        return "another value".to_owned();
+    };
+    let more = lines.map_while(|line| line.trim_start().strip_prefix("# ").filter(|_| line.starts_with(' ')));
+    iter::once(said).chain(more).collect::<Vec<_>>().join(" ")
 }

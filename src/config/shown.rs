@@ -24,7 +24,7 @@ pub struct Setting {
     /// Whether it is another than the default.
     pub changed: bool,
     /// What `config.toml` says of it.
-    pub meaning: &'static str,
+    pub meaning: String,
 }
 
 impl Config {
@@ -52,12 +52,21 @@ fn sections(config: &Config) -> Map<String, Value> {
     }
 }
 
+/// A span of time in the largest unit of which it is so many, as people write it: `90d`.
+fn span(text: &str) -> Option<String> {
+    let span = humantime::parse_duration(text).ok()?;
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let millis = span.as_millis();
+    units.iter().find(|(unit, _)| millis.is_multiple_of(*unit)).map(|(unit, name)| format!("{}{name}", millis / unit))
+}
+
 /// A value that gives away no secret: neither one that is a secret, nor a password or a query within a URL.
 fn masked(key: &str, value: &Value) -> String {
     match value {
         Value::String(text) if !text.is_empty() && (key.ends_with("_secret") || key.ends_with("password")) => {
             MASKED.to_owned()
         }
+        Value::String(text) if span(text).is_some() => format!("\"{}\"", span(text).unwrap_or_default()),
         Value::String(text) => match Url::parse(text) {
             Ok(mut url) if text.contains("://") => {
                 if url.password().is_some() {

@@ -41,10 +41,10 @@ macro_rules! actions {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Whether its entries pass when there are many: it is done to webhooks and deliveries, as often as an account
-            /// likes.
+            /// Whether its entries pass when there are many: it is done to webhooks and deliveries, and by signing in, as
+            /// often as an account likes.
             pub fn passes(self) -> bool {
-                ["webhook.", "delivery."].iter().any(|subject| self.name().starts_with(subject))
+                ["webhook.", "delivery.", "session."].iter().any(|subject| self.name().starts_with(subject))
             }
         }
     };
@@ -61,6 +61,8 @@ actions! {
     TokenCreated = "token.created";
     /// A token was revoked.
     TokenRevoked = "token.revoked";
+    /// A token was shown to the dashboard, where a session began.
+    SessionBegun = "session.begun";
     /// A webhook was registered.
     WebhookCreated = "webhook.created";
     /// Its URL or its events were changed.
@@ -87,6 +89,10 @@ actions! {
     RetryStarted = "retry.started";
     /// Such a run was cancelled.
     RetryCancelled = "retry.cancelled";
+    /// A test mail was sent.
+    MailTested = "mail.tested";
+    /// A backup was made from the dashboard; the entry names the file.
+    BackedUp = "database.backed_up";
     /// The signing secrets have a new key.
     KeyRotated = "key.rotated";
 }
@@ -103,6 +109,8 @@ pub struct Entry {
     pub at: Timestamp,
     /// Who, as [`Actor`] prints it.
     pub actor: String,
+    /// What the token is called that did it, if one did and it has a name.
+    pub label: Option<String>,
     /// The profile it was made in, if it was in one.
     pub profile: Option<String>,
     /// The account it was made in, if it was in one.

@@ -138,6 +138,18 @@ impl EventFilter {
         self.0.iter().any(|entry| matches(entry, kind))
     }
 
+    /// Whether both want the same: all, or what the same entries say in whatever order.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let wants_all = |filter: &Self| filter.0.iter().any(|entry| entry == "*");
+        let within = |one: &Self, other: &Self| one.0.iter().all(|entry| other.0.contains(entry));
+        wants_all(self) && wants_all(other) || within(self, other) && within(other, self)
+    }
+
+    /// The first event of this catalogue that the first entry matches, or the next one.
+    pub fn first_of<'a>(&self, catalogue: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+        self.0.iter().find_map(|entry| catalogue.clone().find(|kind| matches(entry, kind)))
+    }
+
     /// The entries, as they were given.
     pub fn entries(&self) -> &[String] {
         &self.0

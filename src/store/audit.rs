@@ -1,13 +1,13 @@
 //! The audit: an entry is written by the verb that makes the change, in its transaction, so that no door can forget it.
 
-use rusqlite::Row;
+use rusqlite::{OptionalExtension, Row};
 
 use super::{Tx, View, convert};
 use crate::{
     domain::{
         audit::{Action, Entry, EntryKey},
         endpoint::EndpointKey,
-        ids::EndpointId,
+        ids::{EndpointId, TokenId},
         token::Walls,
     },
     error::Result,
@@ -72,6 +72,22 @@ pub(super) fn of_account(tx: &Tx<'_>, action: Action, account: &str, subject: &s
 /// Faults of the database only.
 pub fn tested(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     of_endpoint(tx, Action::WebhookTested, endpoint, None)
+}
+
+/// Writes that a test mail was sent.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn mail_tested(tx: &Tx<'_>) -> Result<()> {
+    note(tx, Action::MailTested, None, None, None)
+}
+
+/// Writes that the database was copied to this file.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn backed_up(tx: &Tx<'_>, file: &str) -> Result<()> {
+    note(tx, Action::BackedUp, None, None, Some(file))
 }
 
 /// Writes that so many deliveries that were held for an endpoint were cancelled; those that go one slice after the other have
@@ -167,10 +183,16 @@ pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Re
             && fits(filter.account.as_deref(), entry.account_id.as_deref())
             && fits(filter.action.map(Action::name), Some(&entry.action))
         {
-            found.push(entry);
+            found.push(Entry { label: label(view, &entry.actor)?, ..entry });
         }
     }
     Ok((found, last.filter(|_| looked == LOOKED_AT)))
+}
+
+fn label(view: &View<'_>, actor: &str) -> Result<Option<String>> {
+    let Some(id) = TokenId::parse(actor) else { return Ok(None) };
+    let mut rows = view.conn.prepare_cached("SELECT label FROM token WHERE id = ?")?;
+    Ok(rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?.flatten())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -178,6 +200,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
         key: row.get("key")?,
         at: convert::moment(row, "at")?,
         actor: row.get("actor")?,
+        label: None,
         profile: row.get("profile")?,
         account_id: row.get("account")?,
         action: row.get("action")?,

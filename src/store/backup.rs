@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -97,6 +97,15 @@ fn clear(part: &Path) -> Result<()> {
     fs::remove_file(part)
         .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
         .map_err(|error| at(part, &format!("is in the way: {error}")))
+}
+
+/// Makes a folder for backups, for its owner only, if it is not there.
+///
+/// # Errors
+/// One that cannot be made.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| at(folder, &format!("cannot be made: {error}")))
 }
 
 fn copy(storage: &Storage, part: &Path, key_part: &Path, mut progress: impl FnMut(Progress)) -> Result<()> {

@@ -195,16 +195,19 @@ pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> 
 /// Makes a new delivery of the same event to the same endpoint, due now, and shows it.
 ///
 /// # Errors
-/// [`Error::NotFound`] if the endpoint has no such delivery; [`Error::Conflict`] while it is suspended.
+/// [`Error::NotFound`] if the endpoint has no such delivery; [`Error::Conflict`] while it is suspended, or if it is deleted.
 pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
     let mut rows = tx.conn.prepare_cached("SELECT key, event FROM delivery WHERE id = ? AND endpoint = ?")?;
     let original = rows.query_row((id.to_bytes(), endpoint.key), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let (key, event): (DeliveryKey, EventKey) = original.ok_or(Error::NotFound(Missing::Delivery))?;
-    if endpoint.state == EndpointState::Suspended {
-        return Err(Error::conflict(
-            Conflict::Suspended,
-            "this webhook is suspended: resume it first, by PATCH with \"status\": \"ACTIVE\"",
-        ));
+    match endpoint.state {
+        EndpointState::Active => {}
+        EndpointState::Suspended => {
+            return Err(Error::conflict(Conflict::Suspended, "this webhook is suspended: resume it, then replay"));
+        }
+        EndpointState::Deleted => {
+            return Err(Error::conflict(Conflict::Ended, "the webhook of this delivery is deleted"));
+        }
     }
     let replay = queue::enqueue(tx, event, endpoint.key, endpoint.state, Some(key))?;
     let (subject, note) = (id.to_string(), format!("as {replay}"));

@@ -3,6 +3,7 @@
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 use rusqlite::{OptionalExtension, Row};
+use sha2::{Digest, Sha256};
 
 use super::{Target, Tx, View, audit, convert, following, keyring::key_of};
 use crate::{
@@ -116,6 +117,31 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
         .execute((endpoint.key, (tx.now + overlap).millis(), tx.keys.seal(endpoint.id, secret)?))?;
     tx.changed(endpoint.key);
     audit::of_endpoint(tx, Action::SecretChanged, endpoint.key, None)
+}
+
+/// Marks the secret that an endpoint has, and tells nothing of it: another one has another mark.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn secret_mark(view: &View<'_>, key: EndpointKey) -> Result<String> {
+    mark_in(view.conn, key)
+}
+
+/// Makes sure that an endpoint has the secret of this mark.
+///
+/// # Errors
+/// [`Error::Conflict`] if it has another.
+pub fn expect_secret(tx: &Tx<'_>, key: EndpointKey, mark: &str) -> Result<()> {
+    if mark_in(tx.conn, key)? == mark {
+        return Ok(());
+    }
+    Err(Error::conflict(Conflict::Different, "its secret was changed meanwhile: load the page again and look first"))
+}
+
+fn mark_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<String> {
+    let mut rows = conn.prepare_cached("SELECT secret FROM endpoint WHERE key = ?")?;
+    let sealed: Vec<u8> = rows.query_row([key], |row| row.get(0))?;
+    Ok(Sha256::digest(sealed)[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Adds a new key to the key file; what is sealed from now on is sealed with it.

@@ -1,13 +1,17 @@
 //! Events: publish, fan out, find.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Tx, View, convert,
+    Tx, View, accounts, convert,
     queue::{self, Fresh},
 };
 use crate::{
     domain::{
+        account::AccountKey,
+        delivery::DeliveryKey,
         endpoint::{EndpointKey, EndpointState, EventFilter},
         event::{Accepted, Audience, Event, EventKey, NewEvent, Published},
         ids::{DeliveryId, EndpointId, EventId},
@@ -167,12 +171,27 @@ pub struct Filter {
     pub after: Option<EventId>,
 }
 
-/// One page of events, newest first; the `after` of the next, or `None` when there is nothing more to look at. It looks at
-/// 10,000 of them at most, so it may hold few or none and yet not be the last.
+/// One page of events, newest first.
+#[derive(Debug)]
+pub struct Page {
+    /// What was found.
+    pub events: Vec<Event>,
+    /// The `after` of the next page; `None` when there is nothing more to look at.
+    pub next: Option<EventId>,
+    /// Whether some of the account may be left out: older ones than were looked at, which no endpoint of it got.
+    pub partial: bool,
+}
+
+/// One page of events. It looks at 10,000 of them at most, so it may hold few or none and yet not be the last. Of one
+/// account it also finds all that its endpoints got, however much others have published since.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `after` is no event.
-pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Result<(Vec<Event>, Option<EventId>)> {
+/// [`Error::Invalid`] if `after` is no event; [`Error::NotFound`] for an account that is not within the walls.
+pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Result<Page> {
+    let account = match &filter.account {
+        Some(id) => Some(accounts::see(view, walls, id)?.key),
+        None => walls.account,
+    };
     let before = match filter.after {
         None => EventKey::MAX,
         Some(id) => {
@@ -189,17 +208,71 @@ pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Re
     let mut rows = view.conn.prepare_cached(
         "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
          WHERE event.key < ?1 AND event.key >= ?2 AND account.profile != '' AND (?3 IS NULL OR account.profile = ?3)
-           AND (?4 IS NULL OR event.account = ?4) AND (?5 IS NULL OR account.id = ?5) AND (?6 IS NULL OR kind = ?6)
-         ORDER BY event.key DESC LIMIT ?7",
+           AND (?4 IS NULL OR event.account = ?4) AND (?5 IS NULL OR kind = ?5)
+         ORDER BY event.key DESC LIMIT ?6",
     )?;
-    let wanted = (before, oldest, &walls.profile, walls.account, &filter.account, &filter.kind, limit + 1);
-    let mut found: Vec<Event> = rows.query_map(wanted, read)?.collect::<rusqlite::Result<_>>()?;
+    let wanted = (before, oldest, &walls.profile, account, &filter.kind, limit + 1);
+    let mut events: Vec<Event> = rows.query_map(wanted, read)?.collect::<rusqlite::Result<_>>()?;
     let mut next = edge.map(|(_, id)| EventId::from_bytes(id));
-    if found.len() > limit {
-        found.truncate(limit);
-        next = found.last().map(|event| event.id);
+    let mut partial = false;
+    if let Some(account) = account.filter(|_| edge.is_some() && events.len() <= limit) {
+        let (older, rest) = delivered(view.conn, account, oldest, filter.kind.as_deref(), limit + 1 - events.len())?;
+        events.extend(older);
+        (next, partial) = (rest, true);
     }
-    Ok((found, next))
+    if events.len() > limit {
+        events.truncate(limit);
+        next = events.last().map(|event| event.id);
+    }
+    Ok(Page { events, next, partial })
+}
+
+/// The events of an account before this one that an endpoint of it got, newest first, so many at most; and from where on
+/// there may be more. Deliveries are made in the order of their events, so each endpoint's are looked through by their own index.
+fn delivered(
+    conn: &Connection,
+    account: AccountKey,
+    before: EventKey,
+    kind: Option<&str>,
+    most: usize,
+) -> Result<(Vec<Event>, Option<EventId>)> {
+    let mut rows = conn.prepare_cached("SELECT key FROM endpoint WHERE account = ?")?;
+    let endpoints: Vec<EndpointKey> = rows.query_map([account], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut first = conn.prepare_cached(
+        "SELECT key FROM delivery INDEXED BY delivery_of_event
+         WHERE event >= ? AND replay_of IS NULL ORDER BY event, key LIMIT 1",
+    )?;
+    let upto: DeliveryKey = first.query_row([before], |row| row.get(0)).optional()?.unwrap_or(DeliveryKey::MAX);
+    let looked_at = (LOOKED_AT / endpoints.len().max(1)).max(most);
+    let mut of_endpoint = conn.prepare_cached(
+        "SELECT event FROM delivery INDEXED BY delivery_of_endpoint
+         WHERE endpoint = ? AND key < ? AND replay_of IS NULL ORDER BY key DESC LIMIT ?",
+    )?;
+    // Down to the floor all of them were looked at.
+    let (mut keys, mut floor) = (BTreeSet::new(), EventKey::MIN);
+    for endpoint in endpoints {
+        let own = of_endpoint.query_map((endpoint, upto, looked_at), |row| row.get(0))?;
+        let own: Vec<EventKey> = own.collect::<rusqlite::Result<_>>()?;
+        if own.len() == looked_at {
+            floor = floor.max(own.last().copied().unwrap_or(floor));
+        }
+        keys.extend(own);
+    }
+    let mut event = conn.prepare_cached(
+        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
+         WHERE event.key = ?1 AND (?2 IS NULL OR kind = ?2)",
+    )?;
+    let mut found: Vec<Event> = Vec::new();
+    for key in keys.into_iter().rev().take_while(|key| *key >= floor) {
+        found.extend(event.query_row((key, kind), read).optional()?);
+        if found.len() == most {
+            let last = found.last().map(|event| event.id);
+            return Ok((found, last));
+        }
+    }
+    let mut rows = conn.prepare_cached("SELECT id FROM event WHERE key = ?")?;
+    let rest = rows.query_row([floor], |row| row.get(0).map(EventId::from_bytes)).optional()?;
+    Ok((found, rest))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Event> {

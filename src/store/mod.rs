@@ -42,7 +42,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::writer::Write;
 pub use self::{
-    backup::{Made, Progress, backup},
+    backup::{Made, Progress, backup, make_folder},
     handover::{Change, News, Room, SMALL_BODY},
     keyring::{KeyRing, random},
     open::{check, open},
@@ -134,8 +134,20 @@ impl Db {
         &self,
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.write_in_turn_as(self.0.actor, run).await
+    }
+
+    /// The same for what somebody else has begun and nobody waits for.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_in_turn_as<T: Send + 'static>(
+        &self,
+        actor: Actor,
+        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.send(Write::One(writer::write(self.0.actor, run, reply))).await.map_err(|_| unavailable())?;
+        self.0.queue.send(Write::One(writer::write(actor, run, reply))).await.map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 

@@ -22,7 +22,7 @@ use crate::{
         delivery::{DeliveryKey, Failure, State},
         endpoint::{EndpointKey, EndpointState},
         event::EventKey,
-        ids::{DeliveryId, EndpointId, RetryId},
+        ids::{DeliveryId, EndpointId, RetryId, TokenId},
         retry::{Run, RunKey, RunState},
         selection::Selection,
         timestamp::Timestamp,
@@ -310,9 +310,13 @@ pub fn begin_anew(tx: &Tx<'_>, run: RunKey) -> Result<()> {
 /// Cancels a run; one that has ended stays as it is.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
+/// [`Error::NotFound`] if there is none within the walls; [`Error::Forbidden`] if somebody outside of them asked for it.
 pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
     let run = find_in(tx.conn, walls, id)?;
+    if !is_own(&run) {
+        let refusal = "somebody else has started this run: they cancel it, or an operator";
+        return Err(Error::Forbidden(refusal.to_owned()));
+    }
     if run.state == RunState::Running {
         tx.conn
             .prepare_cached("UPDATE retry SET state = 'cancelled', ended_at = ?2 WHERE key = ?1")?
@@ -363,7 +367,29 @@ pub fn list(view: &View<'_>, walls: &Walls, before: Option<RetryId>, limit: usiz
         named_params! { ":before": before, ":profile": walls.profile, ":account": walls.account, ":limit": limit },
         read,
     )?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let runs: Vec<Run> = rows.collect::<rusqlite::Result<_>>()?;
+    runs.into_iter().map(|run| seen(view.conn, walls, run)).collect()
+}
+
+/// What whoever is within the walls is told of somebody outside of them.
+const OUTSIDE: &str = "somebody else";
+
+/// Whether somebody within the walls asked for a run that was found within them.
+pub fn is_own(run: &Run) -> bool {
+    run.actor != OUTSIDE
+}
+
+/// A run as it is told within these walls: whoever asked for it from outside of them is not named.
+fn seen(conn: &Connection, walls: &Walls, run: Run) -> Result<Run> {
+    if *walls == all() {
+        return Ok(run);
+    }
+    let mut rows = conn.prepare_cached(
+        "SELECT 1 FROM token WHERE id = ?1 AND (?2 IS NULL OR account = ?2) AND (?3 IS NULL OR profile = ?3)",
+    )?;
+    let token = TokenId::parse(&run.actor).map(|id| id.to_bytes());
+    let is_within = rows.exists((token, walls.account, &walls.profile))?;
+    Ok(if is_within { run } else { Run { actor: OUTSIDE.to_owned(), ..run } })
 }
 
 /// One run.
@@ -379,6 +405,7 @@ fn find_in(conn: &Connection, walls: &Walls, id: RetryId) -> Result<Run> {
         .query_row(named_params! { ":id": id.to_bytes(), ":profile": walls.profile, ":account": walls.account }, read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Retry))
+        .and_then(|run| seen(conn, walls, run))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Run> {

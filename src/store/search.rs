@@ -12,14 +12,14 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    View, accounts,
+    View, accounts, convert,
     deliveries::{self, COLUMNS, JOINS, LOOKED_AT},
     endpoints,
 };
 use crate::{
     domain::{
         delivery::{Delivery, DeliveryKey, Failure, State},
-        endpoint::EndpointKey,
+        endpoint::{EndpointKey, EndpointState},
         ids::DeliveryId,
         selection::Selection,
         timestamp::Timestamp,
@@ -109,7 +109,7 @@ impl Range {
     /// The delivery of this key, if it is of the range and this holds of it.
     fn listed(&self, conn: &Connection, key: DeliveryKey) -> Result<Option<Listed>> {
         let sql = format!(
-            "{COLUMNS}, p.profile, p.url, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
+            "{COLUMNS}, p.profile, p.url, p.state AS endpoint_state, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
              WHERE d.key = :key AND {FITS}"
         );
         let mut rows = conn.prepare_cached(&sql)?;
@@ -158,6 +158,8 @@ pub struct Listed {
     pub profile: String,
     /// Where the endpoint is now.
     pub url: String,
+    /// Whether it is delivered to.
+    pub endpoint_state: EndpointState,
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Listed> {
@@ -166,6 +168,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Listed> {
         account_id: row.get("account_id")?,
         profile: row.get("profile")?,
         url: row.get("url")?,
+        endpoint_state: convert::endpoint_state(&row.get::<_, String>("endpoint_state")?)?,
     })
 }
 

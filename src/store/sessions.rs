@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use rusqlite::OptionalExtension;
 
-use super::{Tx, View, tokens::read_caller};
+use super::{
+    Tx, View,
+    tokens::{self, read_caller},
+};
 use crate::{
-    domain::{ids::TokenId, timestamp::Timestamp, token::Caller},
+    domain::{audit::Action, ids::TokenId, timestamp::Timestamp, token::Caller},
     error::{Error, Missing, Result},
 };
 
@@ -31,10 +34,16 @@ pub fn begin(tx: &Tx<'_>, token: TokenId, hash: [u8; 32], lasts: Duration) -> Re
     tx.conn
         .prepare_cached(
             "DELETE FROM session WHERE hash IN (SELECT hash FROM session WHERE token = (SELECT key FROM token WHERE id = ?)
+                                                  AND hash != ?
                                                 ORDER BY expires_at DESC LIMIT -1 OFFSET ?)",
         )?
-        .execute((token.to_bytes(), PER_TOKEN))?;
-    Ok(())
+        .execute((token.to_bytes(), hash, PER_TOKEN - 1))?;
+    tokens::note(tx, Action::SessionBegun, token, None)
+}
+
+/// Moves the ends of sessions by so many milliseconds.
+pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
+    tx.conn.prepare_cached("UPDATE session SET expires_at = expires_at + ?")?.execute([by]).map(drop)
 }
 
 /// Whose session this is; `None` if it is unknown, its time has come, or its token is revoked.

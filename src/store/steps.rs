@@ -1,5 +1,5 @@
 //! Steps of the wall clock: when it is set, due times are moved along, so that each delivery waits as long as was decided;
-//! and so are the ends of former secrets. What was counted in a time that has yet to come is forgotten.
+//! and so are the ends of former secrets and of sessions. What was counted in a time that has yet to come is forgotten.
 //!
 //! A step is where the wall clock moved by another amount than time passed. It is looked for in every transaction before
 //! anything else happens there, so nothing is written between a step and its correction.
@@ -8,7 +8,7 @@ use std::{cell::Cell, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Tx, endpoints, queue, tallies};
+use super::{Tx, endpoints, queue, sessions, tallies};
 use crate::{clock::SharedClock, domain::timestamp::Timestamp};
 
 /// A difference smaller than this is drift, in milliseconds.
@@ -48,6 +48,7 @@ impl Steps {
             "the clock was set: due times are moved along, so that nothing waits longer or less"
         );
         endpoints::shift(tx, step)?;
+        sessions::shift(tx, step)?;
         tallies::forget_after(tx)?;
         queue::shift(tx, step)
     }

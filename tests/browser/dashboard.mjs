@@ -1,5 +1,8 @@
 // A day at the dashboard: an account, a token and a webhook are made; deliveries arrive, fail, are held, and go out again.
 
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+
 import { api, base, check, look, open, operator, person, receiver, signIn, until } from "./browser.mjs";
 
 const browser = await open();
@@ -75,6 +78,9 @@ try {
   check((await page.locator("#raw").textContent()) === shop.posts[0].body, "the exact bytes are those that arrived");
   await page.getByText("Send it to a test receiver").click();
   check((await page.locator("#curl").textContent()).startsWith("curl -sS http://127.0.0.1:9000/ -H 'content-type: application/json'"), "a curl line replays it");
+  const line = (await page.locator("#curl").textContent()).replace("127.0.0.1:9000/", new URL(shop.url).host);
+  await promisify(execFile)("sh", ["-c", line]);
+  check(shop.posts.pop().body === shop.posts[0].body, "and it does, to the byte, when a shell runs it");
   await look(page, "delivery");
   await page.getByRole("button", { name: "Replay" }).click();
   await page.locator("#line .badge.good").waitFor();
@@ -174,14 +180,72 @@ try {
   await neighbour.keyboard.press("Tab");
   check(await neighbour.evaluate(() => document.querySelector("main").contains(document.activeElement)), "and past the menu");
 
+  // The whole way by keyboard: signing in, registering, testing.
+  const hand = await person(browser);
+  const tabTo = async (name) => {
+    const named = (name) => {
+      const { labels, innerText } = document.activeElement;
+      return (labels?.[0]?.innerText ?? innerText).trim().startsWith(name);
+    };
+    for (let presses = 0; presses < 80; presses++) {
+      await hand.keyboard.press("Tab");
+      if (await hand.evaluate(named, name)) return;
+    }
+    throw new Error(`no key leads to ${name}`);
+  };
+  await hand.goto("/ui/sign-in");
+  await until("the field of the token has the focus", () => hand.evaluate(() => document.activeElement.id === "token"));
+  await hand.keyboard.type(foreignToken);
+  await hand.keyboard.press("Enter");
+  await hand.waitForURL("**/ui");
+  for (const [name, then] of [["Webhooks", "Enter"], ["Register a webhook", "Enter"], ["URL", other.url], ["All events", "Space"], ["Register", "Enter"], ["I have it", "Enter"], ["Test it now", "Enter"]]) {
+    await tabTo(name);
+    if (name === "URL") await hand.keyboard.type(then);
+    else if (then === "Enter") await Promise.all([hand.waitForNavigation(), hand.keyboard.press(then)]);
+    else await hand.keyboard.press(then);
+  }
+  check(await hand.getByRole("heading", { name: "The test arrived" }).isVisible(), "a webhook is registered and tested by keyboard alone");
+
+  // An open page keeps the focus, tells time by the server's clock, and says when it cannot be refreshed.
+  const early = await person(browser);
+  await early.addInitScript(() => {
+    const now = Date.now.bind(Date);
+    Date.now = () => now() - 3_600_000;
+  });
+  await signIn(early, operator);
+  await early.goto("/ui/deliveries");
+  const first = early.locator("#list th a").first();
+  await first.focus();
+  const refreshed = () => early.waitForResponse((answer) => "ngoma-refresh" in answer.request().headers());
+  await publish({ batch_id: "BATCH-8" });
+  await refreshed();
+  await refreshed();
+  check(await first.evaluate((link) => link === document.activeElement), "a refresh leaves the focus where it is");
+  const told = await early.locator("#list tbody time").allTextContents();
+  check(told.every((text) => /^(now|\d+ (s|min) ago)$/.test(text)), `a clock that is an hour slow changes nothing: ${told[0]}`);
+  await early.route("**/ui/deliveries", (route) => route.abort());
+  await early.locator("#stale", { hasText: "Not refreshed since" }).waitFor();
+  await early.unroute("**/ui/deliveries");
+  await early.locator("#stale", { hasText: "Not refreshed since" }).waitFor({ state: "hidden" });
+  check(true, "a page that cannot be refreshed says so, until it can");
+
+  // A form that is sent anew does nothing again.
+  await early.goto(`/ui/webhooks/${webhook}`);
+  await early.getByText("Rotate the secret…").click();
+  await early.getByRole("button", { name: "Make a new secret" }).click();
+  const secret = await early.locator("#secret").textContent();
+  await early.reload();
+  check((await early.locator("#secret").textContent()) === secret, "the page of a new secret can be loaded again, and rotates nothing");
+
   // Revoking a token signs its dashboards out.
   const till = await person(browser);
   await signIn(till, token);
   await till.goto("/ui/deliveries");
   await page.goto("/ui/accounts?account=COOP-ELGON-7");
   await page.getByText("Revoke…").first().click();
-  await page.getByRole("button", { name: "Refuse it from now on" }).first().click();
+  await page.getByRole("button", { name: "Revoke it for good" }).first().click();
   await till.waitForURL("**/ui/sign-in?**");
+  check(await till.getByText("You were signed out").isVisible(), "and it says so");
   check(true, "revoking a token signs an open page out by itself");
 
   // Without a script everything still works.
@@ -201,7 +265,7 @@ try {
   await mail.getByRole("link").click();
   await mail.getByRole("heading", { name: shop.url }).waitFor();
   check(true, "a link from elsewhere opens the page for whoever is signed in");
-  if (page.faults.length + neighbour.faults.length + till.faults.length > 0) throw new Error([...page.faults, ...neighbour.faults, ...till.faults].join("\n"));
+  if (page.faults.length + neighbour.faults.length + till.faults.length + hand.faults.length > 0) throw new Error([...page.faults, ...neighbour.faults, ...till.faults, ...hand.faults, ...early.faults].join("\n"));
 } finally {
   await browser.close();
   shop.close();

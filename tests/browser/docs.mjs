@@ -53,6 +53,24 @@ try {
     check((await status.textContent()).trim().startsWith("200"), `${vendor}: "Try it out" answers 200`);
     await page.screenshot({ path: join(pictures, `docs-${operation}.png`) });
   }
+  // And one with a body.
+  const task = { event: "task.settled", task_id: "tsk_docs", consensus_label: "cat", confidence: 1.0, bsv_txid: "9f", settled_at: "2026-04-08T21:05:00Z" };
+  const batch = { event: "batch.exported", cooperative_id: "COOP-DOCS-2", data: { batch_id: "BATCH-1" } };
+  for (const [vendor, operation, token, body] of [
+    ["AsiliChain", "publishEvent", await account("COOP-DOCS-2", "asilichain"), batch],
+    ["ASG Gateway", "asgPublishEvent", await account("CUST-DOCS-2", "asg"), task],
+  ]) {
+    await authorize(token);
+    const block = page.locator(`.opblock[id$="-${operation}"]`);
+    await block.locator(".opblock-summary").click();
+    await block.locator(".try-out__btn").click();
+    await block.locator("textarea.body-param__text").fill(JSON.stringify(body));
+    await block.locator("button.execute").click();
+    const answer = block.locator(".live-responses-table tbody tr").first();
+    await answer.locator(".response-col_status").waitFor();
+    const said = await answer.textContent();
+    check(said.trim().startsWith("202") && said.includes("evt_"), `${vendor}: "Try it out" publishes`);
+  }
   if (page.faults.length) throw new Error(page.faults.join("\n"));
 } finally {
   await browser.close();

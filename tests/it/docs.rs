@@ -50,6 +50,19 @@ fn pages_are_sent_compressed_and_once() {
 }
 
 #[test]
+fn pages_may_run_what_stands_in_them_and_nothing_else() {
+    let world = World::new();
+    for (path, scripts) in [("/", "script-src 'none'"), ("/docs", "script-src 'sha256-")] {
+        let page = world.stranger().get(path);
+        let policy = page.header("content-security-policy");
+        for part in ["default-src 'none'", scripts, "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
+            assert!(policy.contains(part), "{path}: {part}: {policy}");
+        }
+        assert!(!policy.contains("http") && !policy.contains("script-src 'unsafe"), "{policy}");
+    }
+}
+
+#[test]
 fn every_answer_names_its_request() {
     let world = World::new();
     for path in ["/", "/health/live", "/nothing", "/v1/webhooks"] {

@@ -1,11 +1,15 @@
 //! Sessions of the dashboard: who gets in, what a form needs, and how a session ends.
 
+use std::time::Duration;
+
 use ngoma::domain::token::BearerToken;
 
 use crate::{
     visitor::{Browser, operator, to_sign_in},
-    world::{Holder, World},
+    world::{COOP, Holder, World},
 };
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 #[test]
 fn a_stranger_is_asked_for_a_token() {
@@ -91,17 +95,98 @@ fn a_form_is_taken_only_from_the_dashboard_s_own_pages() {
     );
     assert_eq!(json.status, 415, "what is no form");
     assert_eq!(browser.post("/ui/accounts", &fields).status, 303);
-    assert_eq!(
-        browser
-            .post_with(
-                "/ui/accounts",
-                &[("id", "COOP-B"), ("vendor", "asg")],
-                &[("origin", "https://hooks.example"), ("x-forwarded-host", "hooks.example")]
-            )
-            .status,
-        303,
-        "behind a proxy"
-    );
+}
+
+#[test]
+fn behind_a_proxy_forms_are_taken_by_what_the_browser_says() {
+    let world = World::new();
+    let browser = operator(&world);
+    let origin = ("origin", "https://hooks.example");
+    let sends = |id: &str, headers: &[(&str, &str)]| {
+        browser.post_with("/ui/accounts", &[("id", id), ("vendor", "asg")], headers)
+    };
+    // As most proxies are set: Host is the inner one, and nothing tells the outer.
+    assert_eq!(sends("A", &[origin, ("sec-fetch-site", "same-origin")]).status, 303);
+    assert_eq!(sends("B", &[origin, ("x-forwarded-host", "hooks.example")]).status, 303);
+    assert_eq!(sends("C", &[origin, ("x-forwarded-host", "hooks.example, inner.local:8080")]).status, 303);
+    for foreign in [("sec-fetch-site", "same-site"), ("x-forwarded-host", "inner.local, hooks.example")] {
+        assert_eq!(sends("D", &[origin, foreign]).status, 403, "{foreign:?}");
+    }
+    let refused = sends("D", &[origin]);
+    for part in ["This form was not taken", "Origin", "Host", "X-Forwarded-Host", "https://hooks.example"] {
+        assert!(refused.status == 403 && refused.text.contains(part), "{part}: {}", refused.text);
+    }
+    let token = world.token_for(Holder::Operator, "operator");
+    let stranger = Browser::new(&world);
+    let proxied = [origin, ("sec-fetch-site", "same-origin"), ("x-forwarded-proto", "https, http")];
+    let entered = stranger.post_with("/ui/sign-in", &[("token", &token)], &proxied);
+    assert!(entered.header("set-cookie").ends_with("; Secure"), "{} {}", entered.status, entered.text);
+    let refused = stranger.post_with("/ui/sign-in", &[("token", &token)], &[origin]);
+    assert!(refused.status == 403 && refused.text.contains("This form was not taken"), "{}", refused.text);
+}
+
+#[test]
+fn an_open_page_takes_nothing_of_its_token_s_quota() {
+    let world = World::with(|wish| wish.config.limits.requests_per_minute = 10);
+    let browser = operator(&world);
+    let refresh = || {
+        let headers = [("cookie", browser.cookie.as_str()), ("ngoma-refresh", "1")];
+        browser.send("GET", "/ui/events", &headers, None).status
+    };
+    let refreshed: Vec<u16> = (0..11).map(|_| refresh()).collect();
+    assert_eq!(refreshed, [[200; 10].as_slice(), &[429]].concat(), "it has a quota of its own");
+    assert_eq!(browser.get("/ui").status, 200, "whoever looks is not kept from it");
+}
+
+#[test]
+fn signing_in_ends_the_session_that_the_browser_had() {
+    let world = World::new();
+    let token = world.token_for(Holder::Operator, "operator");
+    let mut browser = Browser::with(&world, &token);
+    let former = browser.cookie.clone();
+    assert_eq!(browser.enter(&token).status, 303);
+    assert_ne!(browser.cookie, former);
+    assert_eq!(browser.get("/ui").status, 200);
+    browser.cookie = former;
+    assert!(to_sign_in(&browser.get("/ui")), "the key that it had opens nothing");
+}
+
+#[test]
+fn a_session_that_has_ended_says_so_and_one_that_never_was_does_not() {
+    let world = World::new();
+    let browser = operator(&world);
+    let said = "You were signed out";
+    world.advance("12h");
+    assert!(browser.get("/ui/sign-in").text.contains(said));
+    assert!(!Browser::new(&world).get("/ui/sign-in").text.contains(said));
+    assert!(Browser::new(&world).get("/ui/sign-in?next=%2Fui&ended=1").text.contains(said), "as an open page says");
+}
+
+#[test]
+fn a_clock_that_is_set_neither_ends_a_session_nor_lengthens_it() {
+    let world = World::new();
+    let token = world.token_for(Holder::Operator, "operator");
+    let browser = Browser::with(&world, &token);
+    let noticed = || drop(world.block_on(world.db().write_in_turn(|_| Ok(()))));
+    world.clock.step(world.now() + 2 * DAY);
+    noticed();
+    assert_eq!(browser.get("/ui").status, 200, "set forward by two days");
+    world.clock.step(world.now() - 3 * DAY);
+    noticed();
+    assert_eq!(browser.get("/ui").status, 200);
+    world.advance("12h");
+    assert!(to_sign_in(&browser.get("/ui")), "twelve hours are twelve hours");
+}
+
+#[test]
+fn signing_in_and_a_test_mail_leave_a_line_in_the_audit() {
+    let world = World::new();
+    let token = world.token_for(Holder::Account(COOP.to_owned()), "webhooks");
+    drop(Browser::with(&world, &token));
+    let entries = world.client(&world.token_for(Holder::Operator, "operator")).get("/operator/audit").expect(200);
+    let begun = entries["entries"].as_array().expect("a list").iter().find(|entry| entry["action"] == "session.begun");
+    let begun = begun.expect("an entry");
+    assert_eq!((&begun["account_id"], &begun["actor"]), (&COOP.into(), &begun["subject"]));
 }
 
 #[test]

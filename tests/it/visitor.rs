@@ -58,8 +58,24 @@ impl Browser {
         let headers =
             headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned())).collect();
         let text = response.body_mut().read_to_string().expect("a text");
-        leaks::exchange(path, None, response.status().as_u16(), &text);
+        // What is shown once is made to be seen.
+        if !path.starts_with("/ui/made/") {
+            leaks::exchange(path, None, response.status().as_u16(), &text);
+        }
         Answer { status: response.status().as_u16(), headers, text }
+    }
+
+    /// Sends a form of a page, with what it holds unseen.
+    pub fn submit(&self, page: &Answer, action: &str, fields: &[(&str, &str)]) -> Answer {
+        let hidden = hidden(&page.text, action);
+        let hidden = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.post(action, &fields.iter().copied().chain(hidden).collect::<Vec<_>>())
+    }
+
+    /// The page that an answer leads to.
+    pub fn follow(&self, answer: &Answer) -> Answer {
+        assert_eq!(answer.status, 303, "{}", answer.text);
+        self.get(answer.header("location"))
     }
 
     pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -73,6 +89,30 @@ impl Browser {
         let headers = [&own[..], headers].concat();
         self.send("POST", path, &headers, Some(body.finish().as_bytes()))
     }
+}
+
+/// The page of a retry run, once it has ended.
+pub fn ended(world: &World, browser: &Browser, run: &str) -> String {
+    for _ in 0..10_000 {
+        let page = browser.get(run).text;
+        // What has ended is not fetched again.
+        if !page.contains("data-every") {
+            return page;
+        }
+        world.advance("1s");
+    }
+    panic!("it never ends: {}", browser.get(run).text);
+}
+
+/// What the form of this page that goes there sends unseen.
+fn hidden(page: &str, action: &str) -> Vec<(String, String)> {
+    let at = page.find(&format!("action=\"{action}\"")).unwrap_or_else(|| panic!("no form goes to {action}: {page}"));
+    let form = page[at..].split("</form>").next().unwrap_or_default();
+    let fields = form.split("<input type=\"hidden\" name=\"").skip(1).filter_map(|field| {
+        let (name, rest) = field.split_once("\" value=\"")?;
+        Some((name.to_owned(), rest.split('"').next()?.to_owned()))
+    });
+    fields.filter(|(name, _)| name != "form").collect()
 }
 
 pub fn operator(world: &World) -> Browser {

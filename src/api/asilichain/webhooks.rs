@@ -330,13 +330,7 @@ fn present(endpoint: Endpoint) -> Result<Endpoint> {
 
 /// The event to test with: the one named, or the first that the webhook gets.
 fn sample_for(endpoint: &Endpoint, named: Option<String>) -> Result<&'static catalogue::Entry> {
-    let first = || {
-        let first_wanted = endpoint.events.entries().iter().find_map(|entry| {
-            let filter = EventFilter::from_stored(entry);
-            catalogue::names().find(|name| filter.wants(name))
-        });
-        first_wanted.unwrap_or("farmer.registered").to_owned()
-    };
+    let first = || endpoint.events.first_of(catalogue::names()).unwrap_or("farmer.registered").to_owned();
     let name = named.unwrap_or_else(first);
     catalogue::find(&name).ok_or_else(|| {
         Error::invalid(

@@ -101,7 +101,7 @@ impl Routes {
 }
 
 /// The profile of this name.
-pub(super) fn known(deps: &Deps, name: &str) -> Result<&'static str> {
+pub(in crate::api) fn known(deps: &Deps, name: &str) -> Result<&'static str> {
     let known = || deps.profiles.iter().map(|profile| profile.name).collect::<Vec<_>>().join(" or ");
     deps.profiles
         .get(name)

@@ -19,8 +19,8 @@ use crate::{
         reasons::ErrorClass,
         refused::{OnState, Refused, WithoutBody},
     },
-    domain::{endpoint::EndpointState, ids::DeliveryId, selection::Selection, token::Walls},
-    error::{Conflict, Error, Missing, Result},
+    domain::{ids::DeliveryId, selection::Selection, token::Walls},
+    error::{Error, Missing, Result},
     store::{
         Tx, deliveries,
         search::{self, Range},
@@ -130,9 +130,6 @@ impl Routes {
         let within = walls.clone();
         let retry = move |tx: &Tx<'_>| {
             let endpoint = deliveries::endpoint_of(tx, &within, id)?;
-            if endpoint.state == EndpointState::Deleted {
-                return Err(Error::conflict(Conflict::Ended, "the webhook of this delivery is deleted"));
-            }
             Ok(deliveries::replay(tx, &endpoint, id)?.id)
         };
         let made = deps.db.write_as(auth.0.actor(), retry).await?;

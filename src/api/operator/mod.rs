@@ -13,8 +13,11 @@ mod webhooks;
 mod wire;
 
 pub(super) use self::{
+    accounts::known,
     examples::{A_VENDOR, SUPPLEMENT},
     retries::COUNTING,
+    tokens::{check_label, holder},
+    wire::{Header, MASK, Request},
 };
 use super::{Deps, auth::Authenticated, failure::Failure, refused::Shape};
 use crate::{
@@ -107,7 +110,7 @@ fn bad_cursor() -> Error {
 }
 
 /// A webhook's id with its vendor's prefix, and the walls narrowed to that vendor.
-fn webhook(profiles: &Profiles, walls: &Walls, text: &str) -> Result<(EndpointId, Walls)> {
+pub(super) fn webhook(profiles: &Profiles, walls: &Walls, text: &str) -> Result<(EndpointId, Walls)> {
     let found = profiles.iter().find_map(|profile| {
         let id = EndpointId::from_wire(profile.endpoint_prefix, text)?;
         walls.profile.as_ref().is_none_or(|seen| *seen == profile.name).then_some((id, profile.name))
@@ -117,12 +120,12 @@ fn webhook(profiles: &Profiles, walls: &Walls, text: &str) -> Result<(EndpointId
 }
 
 /// A webhook's id, as its vendor writes it.
-fn on_wire(profiles: &Profiles, profile: &str, id: EndpointId) -> String {
+pub(super) fn on_wire(profiles: &Profiles, profile: &str, id: EndpointId) -> String {
     id.on_wire(profiles.get(profile).map_or("", |profile| profile.endpoint_prefix))
 }
 
 /// A time in a filter.
-fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>> {
+pub(super) fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>> {
     let parse = |text| {
         Timestamp::parse(text).ok_or_else(|| {
             Error::request(format!(

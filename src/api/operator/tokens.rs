@@ -95,11 +95,9 @@ impl Routes {
         let scopes: Vec<&str> = body.0.scopes.iter().map(|scope| TokenScope::name(*scope)).collect();
         let scopes =
             Scopes::parse(&scopes.join(",")).map_err(|_| Error::request("scopes is empty: name at least one"))?;
-        let holder = holder(&deps, &body.0, &scopes)?;
-        let label = body.0.label;
-        if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL) {
-            return Err(Error::request(format!("label has more than {MAX_LABEL} bytes")).into());
-        }
+        let NewToken { account_id, profile, label, .. } = body.0;
+        let holder = holder(&deps, account_id, profile.as_deref(), &scopes)?;
+        label.as_deref().map(check_label).transpose()?;
         let create = move |tx: &Tx<'_>| tokens::create(tx, &holder, &scopes, label.as_deref());
         let (id, token) = deps.db.write_as(auth.0.actor(), create).await?;
         let token = SecretText(token.expose().to_owned().into());
@@ -124,18 +122,31 @@ impl Routes {
     }
 }
 
+/// Checks what its maker calls a token.
+pub(in crate::api) fn check_label(label: &str) -> Result<()> {
+    if label.len() <= MAX_LABEL {
+        return Ok(());
+    }
+    Err(Error::request(format!("label has more than {MAX_LABEL} bytes")))
+}
+
 /// Whose the new token is.
-fn holder(deps: &Deps, wanted: &NewToken, scopes: &Scopes) -> Result<Holder> {
-    match (&wanted.account_id, &wanted.profile) {
+pub(in crate::api) fn holder(
+    deps: &Deps,
+    account: Option<String>,
+    profile: Option<&str>,
+    scopes: &Scopes,
+) -> Result<Holder> {
+    match (account, profile) {
         (None, None) if scopes.is_operator() => Ok(Holder::Operator),
         (None, None) => Err(Error::request(
-            "whose token? Give account_id or profile; only a token with the scope operator needs neither",
+            "whose token? Name an account or the profile of a vendor; only a token with the scope operator needs neither",
         )),
         _ if scopes.is_operator() => {
-            Err(Error::request("an operator's token reaches every account: leave out account_id and profile"))
+            Err(Error::request("an operator's token reaches every account: leave out account and profile"))
         }
-        (Some(_), Some(_)) => Err(Error::request("give account_id or profile, not both")),
-        (Some(account), None) => Ok(Holder::Account(account.clone())),
+        (Some(_), Some(_)) => Err(Error::request("name an account or a profile, not both")),
+        (Some(account), None) => Ok(Holder::Account(account)),
         (None, Some(profile)) => Ok(Holder::Platform(known(deps, profile)?.to_owned())),
     }
 }

@@ -1,5 +1,7 @@
 //! Accounts and their tokens: for the operator.
 
+use std::sync::Arc;
+
 use askama::Template;
 use poem::{
     Response, Result, handler,
@@ -11,11 +13,13 @@ use super::{
     Door,
     fields::Fields,
     frame::{self, Frame, Said, go},
+    made::{Outcome, Shown},
     query::Asked,
     session::Visit,
     words::Moment,
 };
 use crate::{
+    api::{body::SecretText, operator},
     domain::{
         account,
         ids::TokenId,
@@ -29,9 +33,7 @@ use crate::{
 };
 
 /// Accounts, and tokens, on a page.
-const PAGE: usize = 50;
-/// Longest label, in bytes.
-const MAX_LABEL: usize = 200;
+const PAGE: usize = 20;
 
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
@@ -91,12 +93,55 @@ struct Page<'a> {
     more_accounts: Option<String>,
     tokens: Vec<TokenRow>,
     more_tokens: Option<String>,
-    vendors: Vec<(&'static str, &'static str)>,
-    account: String,
-    mail: String,
-    holder: String,
-    label: String,
+    new_account: AccountForm,
+    new_token: TokenForm,
     problem: Option<String>,
+}
+
+/// Something to choose: its value, what it is called, and whether it is chosen.
+type Choice = (&'static str, &'static str, bool);
+
+/// The fields of an account to be made.
+struct AccountForm {
+    id: String,
+    vendors: Vec<Choice>,
+    mail: String,
+}
+
+/// The fields of a token to be made.
+struct TokenForm {
+    holder: String,
+    platforms: Vec<Choice>,
+    scopes: Vec<Choice>,
+    label: String,
+}
+
+/// What a token may do, in the words of the form, and whether that is ticked to begin with.
+const SCOPES: [(Scope, &str, bool); 3] = [
+    (Scope::Webhooks, "manage webhooks, read and replay deliveries", true),
+    (Scope::Events, "publish, read events", true),
+    (Scope::Operator, "everything, in every account", false),
+];
+
+/// Both forms, with what was filled in.
+fn forms(door: &Door, account: &str, fields: Option<&Fields>) -> (AccountForm, TokenForm) {
+    let filled = |name| fields.and_then(|fields| fields.get(name)).unwrap_or_default().to_owned();
+    let vendors = |field: &'static str| {
+        let chosen = filled(field);
+        let choice = move |name: &'static str, title| (name, title, name == chosen);
+        door.dialects.iter().map(|dialect| choice(dialect.profile.name, dialect.title)).collect()
+    };
+    // A form that was sent says by what is not there what was not ticked.
+    let sent = fields
+        .filter(|fields| fields.get("holder").or(fields.get("platform")).is_some() || fields.get("scope").is_some());
+    let ticked =
+        |scope: Scope, usual| sent.map_or(usual, |fields| fields.all("scope").any(|ticked| ticked == scope.name()));
+    let scopes = SCOPES.map(|(scope, meaning, usual)| (scope.name(), meaning, ticked(scope, usual)));
+    let holder = if fields.is_some() { filled("holder") } else { account.to_owned() };
+    (
+        AccountForm { id: filled("id"), vendors: vendors("vendor"), mail: filled("mail") },
+        TokenForm { holder, platforms: vendors("platform"), scopes: scopes.into(), label: filled("label") },
+    )
 }
 
 /// Every account, and every token that is not revoked.
@@ -151,20 +196,14 @@ async fn show(
             made: frame.when(account.created_at),
         })
     });
-    let filled = |name| {
-        let fields = refused.as_ref().map(|refused| &refused.fields);
-        fields.and_then(|fields| fields.get(name)).unwrap_or_default().to_owned()
-    };
+    let (new_account, new_token) = forms(door, &search.account, refused.as_ref().map(|refused| &refused.fields));
     let mut page = frame::page(&Page {
         accounts: rows.collect::<Result<_, _>>()?,
         more_accounts,
         tokens: tokens.iter().map(|token| TokenRow::new(door, &frame, visit, token)).collect::<Result<_, _>>()?,
         more_tokens,
-        vendors: door.dialects.iter().map(|dialect| (dialect.profile.name, dialect.title)).collect(),
-        account: if filled("id").is_empty() { search.account } else { filled("id") },
-        mail: filled("mail"),
-        holder: filled("holder"),
-        label: filled("label"),
+        new_account,
+        new_token,
         problem: refused.as_ref().map(|refused| refused.why.to_string()),
         frame,
     })?;
@@ -201,7 +240,7 @@ async fn make_account(door: &Door, visit: &Visit, fields: &Fields) -> Result<Str
     let mail = fields.get("mail").map(str::to_owned);
     account::check_id(&id)?;
     mail.as_deref().map(account::check_email).transpose()?;
-    let profile = door.known(fields.need("vendor", "the vendor")?)?.profile.name;
+    let profile = operator::known(&door.deps, fields.need("vendor", "the vendor")?)?;
     let named = id.clone();
     let create = move |tx: &Tx<'_>| accounts::create(tx, profile, &named, mail.as_deref());
     door.deps.db.write_as(visit.caller.actor(), create).await?;
@@ -212,46 +251,36 @@ async fn make_account(door: &Door, visit: &Visit, fields: &Fields) -> Result<Str
 #[handler]
 pub(super) async fn create_token(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
     visit.operator()?;
-    match make_token(&door, &visit, &fields).await {
-        Ok((about, token)) => {
-            let frame = Frame::new(&door, &visit, "/ui/accounts");
-            let next = "/ui/accounts".to_owned();
-            frame::page(&frame::Once { frame, title: "The token is made", about, secret: Some(token), next })
-        }
+    match door.made.once(&door, &visit, &fields, || make_token(&door, &visit, &fields)).await {
+        Ok(made) => Ok(made),
         Err(why) => again(&door, &visit, fields, why).await,
     }
 }
 
-async fn make_token(door: &Door, visit: &Visit, fields: &Fields) -> Result<(String, String), Error> {
+async fn make_token(door: &Door, visit: &Visit, fields: &Fields) -> Result<Outcome, Error> {
     let scopes: Vec<&str> = fields.all("scope").collect();
     if scopes.is_empty() {
         return Err(Error::request("a token needs a scope: tick what it may do"));
     }
     let scopes = Scopes::parse(&scopes.join(","))?;
-    let platform = fields.get("platform").map(|name| door.known(name)).transpose()?;
-    let account = fields.get("holder").map(str::to_owned);
-    let (holder, about) = match (account, platform) {
-        _ if scopes.is_operator() && fields.get("holder").or(fields.get("platform")).is_some() => {
-            return Err(Error::request("an operator's token reaches every account: leave account and vendor empty"));
-        }
-        (None, None) if scopes.is_operator() => (Holder::Operator, "An operator's token".to_owned()),
-        (Some(account), None) => (Holder::Account(account.clone()), format!("A token of {account}")),
-        (None, Some(dialect)) => {
-            (Holder::Platform(dialect.profile.name.to_owned()), format!("A token of the platform {}", dialect.title))
-        }
-        (Some(_), Some(_)) => return Err(Error::request("name an account or a vendor, not both")),
-        (None, None) => {
-            return Err(Error::request("whose token? Name an account or a vendor; only an operator's needs neither"));
-        }
+    let (account, platform) = (fields.get("holder"), fields.get("platform"));
+    let holder = operator::holder(&door.deps, account.map(str::to_owned), platform, &scopes)?;
+    let whose = match &holder {
+        Holder::Account(account) => format!("A token of {account}"),
+        Holder::Platform(profile) => format!("A token of the platform {}", door.dialect(profile)?.title),
+        Holder::Operator => "An operator's token".to_owned(),
     };
+    let about = format!("{whose}, with the scope {}", scopes.names().join(" and "));
     let label = fields.get("label").map(str::to_owned);
-    if label.as_ref().is_some_and(|label| label.len() > MAX_LABEL) {
-        return Err(Error::request(format!("the label has more than {MAX_LABEL} bytes")));
-    }
-    let about = format!("{about}, with the scope {}", scopes.names().join(" and "));
+    label.as_deref().map(operator::check_label).transpose()?;
     let create = move |tx: &Tx<'_>| tokens::create(tx, &holder, &scopes, label.as_deref());
     let (id, token) = door.deps.db.write_as(visit.caller.actor(), create).await?;
-    Ok((format!("{about}: {id}"), token.expose().to_owned()))
+    Ok(Outcome::Shown(Arc::new(Shown {
+        title: "The token is made",
+        about: format!("{about}: {id}"),
+        secret: Some(SecretText(token.expose().to_owned().into())),
+        next: "/ui/accounts".to_owned(),
+    })))
 }
 
 /// Revokes a token.

@@ -1,4 +1,4 @@
-//! Alerts: what people were told, and what they could not be told yet. For the operator.
+//! Alerts: what people were told, and what they could not be told yet. To an account its own; to the operator also why.
 
 use askama::Template;
 use poem::{
@@ -24,7 +24,10 @@ use crate::{
         token::Scope,
     },
     error::Error,
-    store::alerts::{self, Progress, Standing},
+    store::{
+        alerts::{self, Progress, Standing},
+        audit,
+    },
 };
 
 /// Alerts on a page.
@@ -54,7 +57,8 @@ impl Way {
             Standing::Dropped(at) => ("", "dropped", at),
         };
         let told = matches!(progress.standing, Standing::Told(_));
-        let error = progress.last_error.filter(|_| !told).unwrap_or_default();
+        // It tells of the operator's mail server.
+        let error = progress.last_error.filter(|_| !told && frame.operator).unwrap_or_default();
         Self { name: progress.channel.name(), class, word, at: frame.when(at), error }
     }
 }
@@ -79,7 +83,7 @@ impl Row {
         let (class, word, said) = match &alert.what {
             What::Suspended(failing) => ("bad", "suspended", because(failing)),
             What::Warning { failing, tries, next_attempt_at } => {
-                let then = if next_attempt_at.is_some() { "tried on" } else { "given up" };
+                let then = if next_attempt_at.is_some() { "tried on" } else { "failed for good" };
                 ("warn", "warning", format!("failed {tries} times, {then}; {}", because(failing)))
             }
             What::Expiring { held, .. } => ("warn", "expiring", format!("{held} held deliveries grow too old")),
@@ -89,7 +93,7 @@ impl Row {
             class,
             word,
             said,
-            webhook: door.written(&alert.profile, alert.endpoint)?,
+            webhook: door.written(&alert.profile, alert.endpoint),
             url: alert.shown_url().to_owned(),
             account: alert.account.clone(),
             addressee: alert.addressee.clone().unwrap_or_default(),
@@ -128,10 +132,12 @@ async fn show(
     said: &Said,
     refused: Option<(Error, String)>,
 ) -> Result<Response> {
-    visit.operator()?;
-    let (before, walls) = (AlertId::parse(&search.before), visit.caller.horizon(Scope::Operator)?);
-    let look =
-        door.deps.db.read(move |view| Ok((alerts::list(view, &walls, before, PAGE + 1)?, alerts::unsent_count(view)?)));
+    let (before, walls) = (AlertId::parse(&search.before), visit.caller.horizon(Scope::Webhooks)?);
+    let operator = visit.is_operator();
+    let look = door.deps.db.read(move |view| {
+        let unsent = if operator { alerts::unsent_count(view)? } else { 0 };
+        Ok((alerts::list(view, &walls, before, PAGE + 1)?, unsent))
+    });
     let (mut found, unsent) = look.await?;
     let frame = Frame::new(door, visit, "/ui/alerts").saying(said);
     let more = (found.len() > PAGE).then(|| {
@@ -166,7 +172,10 @@ pub(super) async fn test_mail(door: Data<&Door>, visit: Visit, fields: Fields) -
         (door.deps.send_test_mail)(to.clone()).await
     };
     match sent.await {
-        Ok(()) => Ok(go("/ui/alerts?said=mailed")),
+        Ok(()) => {
+            door.deps.db.write_as(visit.caller.actor(), audit::mail_tested).await?;
+            Ok(go("/ui/alerts?said=mailed"))
+        }
         Err(error) => show(&door, &visit, &Search::default(), &Said::default(), Some((error, to))).await,
     }
 }

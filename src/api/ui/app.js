@@ -1,34 +1,51 @@
 // What pages do better with a script: they refresh by themselves, keep times relative, and copy. Without it everything works.
 "use strict";
 
-// Parts that are marked are fetched again with the page they stand in, while somebody looks.
-const every = Number(document.querySelector("[data-every]")?.dataset.every ?? 0) * 1000;
+const root = document.documentElement;
+// How far the server's clock is ahead of this one, in milliseconds.
+let ahead = 0;
+const heed = (now) => (ahead = now ? Date.parse(now) - Date.now() : 0);
+heed(root.dataset.now);
+
+// Parts that are marked are fetched again with the page they stand in, while somebody looks: not one that holds the focus, or
+// a selection.
+const pause = (page) => Number(page.querySelector("[data-every]")?.dataset.every ?? 0) * 1000;
+let every = root.dataset.at ? pause(document) : 0;
+let seen = new Date();
 
 const busy = (part) => {
   const chosen = document.getSelection();
-  const typing = part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, summary");
-  return typing || (chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode));
+  return part.contains(document.activeElement) || (chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode));
 };
 
 const refresh = async () => {
   if (document.hidden) return;
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  const answer = await fetch(root.dataset.at, { headers: { accept: "text/html", "ngoma-refresh": "1" } });
   if (answer.redirected && new URL(answer.url).pathname === "/ui/sign-in") {
-    location.assign(answer.url);
+    location.assign(`${answer.url}&ended=1`);
     return;
   }
-  if (!answer.ok) return;
+  if (!answer.ok) throw new Error(`it answers ${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  heed(fresh.documentElement.dataset.now);
+  every = pause(fresh);
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(part.id);
     if (!next || busy(part) || next.innerHTML === part.innerHTML) continue;
-    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
     const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
     part.replaceChildren(...next.childNodes);
     open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
-    if (focused) document.getElementById(focused)?.focus();
     ready(part);
   }
+  seen = new Date();
+  document.getElementById("stale").textContent = "";
+};
+
+const stale = (flaw) => {
+  const why = flaw.message.startsWith("it answers") ? flaw.message : "the server does not answer";
+  const said = `Not refreshed since ${seen.toLocaleTimeString()}: ${why}. This page goes on trying.`;
+  const note = document.getElementById("stale");
+  if (note.textContent !== said) note.textContent = said;
 };
 
 const span = (seconds) => {
@@ -40,8 +57,8 @@ const span = (seconds) => {
 
 const tell = () => {
   for (const time of document.querySelectorAll("time")) {
-    const away = Math.trunc((Date.parse(time.dateTime) - Date.now()) / 1000);
-    const words = away === 0 ? "now" : away > 0 ? `in ${span(away)}` : `${span(-away)} ago`;
+    const away = Math.trunc((Date.parse(time.dateTime) - Date.now() - ahead) / 1000);
+    const words = away === 0 || (away < 0 && "due" in time.dataset) ? "now" : away > 0 ? `in ${span(away)}` : `${span(-away)} ago`;
     if (time.textContent !== words) time.textContent = words;
   }
 };
@@ -72,7 +89,5 @@ addEventListener("pageshow", () => document.querySelectorAll("form button").forE
 
 ready(document);
 setInterval(tell, 1000);
-if (every) {
-  const again = () => setTimeout(() => refresh().catch(() => {}).finally(again), every);
-  again();
-}
+const again = () => every && setTimeout(() => refresh().catch(stale).finally(again), every);
+again();

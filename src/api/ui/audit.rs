@@ -37,6 +37,8 @@ struct Search {
 struct Row {
     at: Moment,
     actor: String,
+    /// What the token is called that did it.
+    label: String,
     action: String,
     account: String,
     subject: String,
@@ -48,10 +50,8 @@ struct Row {
 impl Row {
     fn new(door: &Door, frame: &Frame<'_>, entry: Entry) -> Self {
         let mut subject = entry.subject.unwrap_or_default();
-        if let Some(id) = EndpointId::parse(&subject)
-            && let Some(written) = entry.profile.as_deref().and_then(|profile| door.written(profile, id).ok())
-        {
-            subject = written;
+        if let Some(id) = EndpointId::parse(&subject) {
+            subject = door.written(entry.profile.as_deref().unwrap_or_default(), id);
         }
         let href = match entry.action.split('.').next() {
             Some("webhook") => format!("/ui/webhooks/{subject}"),
@@ -62,6 +62,7 @@ impl Row {
         Self {
             at: frame.when(entry.at),
             actor: entry.actor,
+            label: entry.label.unwrap_or_default(),
             action: entry.action,
             account: entry.account_id.unwrap_or_default(),
             subject,

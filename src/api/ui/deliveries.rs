@@ -11,6 +11,7 @@ use super::{
     Door,
     fields::Fields,
     frame::{self, Frame, Said, go},
+    made::Outcome,
     query::Asked,
     session::Visit,
     views::{ListedRow, meaning},
@@ -20,15 +21,16 @@ use crate::{
     api::operator,
     domain::{
         delivery::{Failure, State},
+        excerpt::excerpt,
         ids::{DeliveryId, RetryId},
         retry::{Run, RunState},
         selection::Selection,
         timestamp::Timestamp,
-        token::{Reach, Scope},
+        token::{Reach, Scope, Walls},
     },
     error::{Error, Missing},
     store::{
-        Tx,
+        Tx, View,
         retries::{self, Field},
         search::{self, Range},
     },
@@ -89,28 +91,41 @@ impl Search {
         self.filters().iter().all(|(_, value)| value.is_empty())
     }
 
-    fn selection(&self, door: &Door) -> Result<Selection, Error> {
+    /// What is meant, and the caller's walls: narrowed to the vendor of the webhook that is named.
+    fn selection(&self, door: &Door, visit: &Visit) -> Result<(Selection, Walls), Error> {
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
         let failure = |text: &str| Failure::ALL.into_iter().find(|failure| failure.name() == text);
-        Ok(Selection {
+        let webhook = Asked::text(&self.webhook).map(|id| door.webhook(visit, id)).transpose()?;
+        let (endpoint, walls) = match webhook {
+            Some((id, walls)) => (Some(id), walls),
+            None => (None, visit.caller.horizon(Scope::Webhooks)?),
+        };
+        let selection = Selection {
             account: Asked::text(&self.account).map(str::to_owned),
-            endpoint: Asked::text(&self.webhook).map(|id| door.webhook(id).map(|(_, id)| id)).transpose()?,
+            endpoint,
             kind: Asked::text(&self.event).map(str::to_owned),
-            state: state(&self.state),
-            failure: failure(&self.error),
+            state: known("state", &self.state, state)?,
+            failure: known("error", &self.error, failure)?,
             from: moment(&self.from, "from")?,
             to: moment(&self.to, "to")?,
             delivery: None,
-        })
+        };
+        Ok((selection, walls))
     }
+}
+
+/// A word of a filter; one that is not known must not mean all.
+fn known<T>(label: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
+    let unknown = |text| Error::request(format!("{label} '{}' is unknown: choose one of the list", excerpt(text)));
+    Asked::text(text).map(|text| find(text).ok_or_else(|| unknown(text))).transpose()
 }
 
 /// What a browser makes of a date and a time, taken as UTC.
 fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
     let Some(text) = Asked::text(text) else { return Ok(None) };
-    let wordings = [text.to_owned(), format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")];
+    let wordings = [format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")];
     let found = wordings.iter().find_map(|wording| Timestamp::parse(wording));
-    found.map(Some).ok_or_else(|| Error::request(format!("{label} is no time, such as 2026-04-20T11:55")))
+    found.map_or_else(|| operator::moment(label, Some(text)), |found| Ok(Some(found)))
 }
 
 /// A word to choose.
@@ -120,10 +135,16 @@ struct Choice {
     chosen: bool,
 }
 
+/// A filter as people read it.
+fn in_words((name, value): (&'static str, String)) -> (&'static str, String) {
+    let state = states(&value).into_iter().find(|state| name == "state" && state.chosen);
+    (name, state.map_or(value, |state| state.label.to_owned()))
+}
+
 /// The states, in the words of the badges.
 fn states(chosen: &str) -> Vec<Choice> {
     let word = |state| match state {
-        State::Pending => "waiting",
+        State::Pending => "waiting or retrying",
         State::Claimed => "in flight",
         State::Exhausted => "failed",
         state => state.name(),
@@ -155,21 +176,20 @@ pub(super) async fn list(
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
     let search = search.0;
-    let selection = search.selection(&door)?;
     let after = Asked::text(&search.after).and_then(DeliveryId::parse);
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
-    let look = door.deps.db.read(move |view| {
-        let range = Range::new(view, &walls, selection)?;
-        search::page(view, &range, after, PAGE)
-    });
+    let look = async {
+        let (selection, walls) = search.selection(&door, &visit)?;
+        let page = move |view: &View<'_>| search::page(view, &Range::new(view, &walls, selection)?, after, PAGE);
+        door.deps.db.read(page).await
+    };
     let (found, more) = match look.await {
         // An account or a webhook that is not there has no deliveries.
         Err(Error::NotFound(_)) => (Vec::new(), None),
         found => found?,
     };
-    let rows = found.iter().map(|listed| ListedRow::new(&door, &frame, listed)).collect::<Result<Vec<_>, _>>()?;
+    let rows: Vec<ListedRow> = found.iter().map(|listed| ListedRow::new(&door, &frame, listed)).collect();
     let retriable = matches!(search.state.as_str(), "" | "exhausted" | "cancelled");
     frame::page(&Page {
         states: states(&search.state),
@@ -194,6 +214,8 @@ struct Counted<'a> {
     frame: Frame<'a>,
     filters: Vec<(&'static str, String)>,
     back: String,
+    /// What the form sends back: what was counted, and no more.
+    sent: Vec<(&'static str, String)>,
     matched: u64,
     matched_words: String,
     skipped: u64,
@@ -202,13 +224,22 @@ struct Counted<'a> {
 /// How many deliveries match and would be retried.
 #[handler]
 pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
-    let (field, search) = (field(&door, &visit, &search).await?, search.0);
+    let search = search.0;
+    let frame = Frame::new(&door, &visit, "/ui/deliveries");
+    let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
+    let field = field(&door, &visit, &search).await?;
     let count = retries::count(&door.deps.db, &field, operator::COUNTING).await?;
-    let filters = search.filters().into_iter().filter(|(_, value)| !value.is_empty());
+    let given = |filters: [(&'static str, &str); 7]| {
+        let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
+        filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
+    };
+    let bounded = Search { to: upto.precise(), ..search.clone() };
+    let mut sent = given(bounded.filters());
+    sent.push(("matched", count.matched.to_string()));
     frame::page(&Counted {
-        frame: Frame::new(&door, &visit, "/ui/deliveries"),
-        filters: filters.map(|(name, value)| (name, value.to_owned())).collect(),
+        filters: given(search.filters()).into_iter().map(in_words).collect(),
         back: search.query(""),
+        sent,
         matched: count.matched,
         matched_words: if count.complete {
             thousands(count.matched)
@@ -216,23 +247,32 @@ pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) 
             format!("more than {}", thousands(count.matched))
         },
         skipped: count.skipped,
+        frame,
     })
 }
 
 async fn field(door: &Door, visit: &Visit, search: &Search) -> Result<Field, Error> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
-    let selection = search.selection(door)?;
+    let (selection, walls) = search.selection(door, visit)?;
     door.deps.db.read(move |view| Field::new(view, &walls, selection)).await
 }
 
-/// Starts a run over all that match.
+/// Starts a run over what was counted.
 #[handler]
 pub(super) async fn start(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
-    let field = field(&door, &visit, &Search::of(&fields)).await?;
-    let count = retries::count(&door.deps.db, &field, operator::COUNTING).await?;
-    let start = move |tx: &Tx<'_>| retries::start(tx, &field, count.matched);
-    let run = door.deps.db.write_as(visit.caller.actor(), start).await?;
-    Ok(go(&format!("/ui/retries/{}", run.id)))
+    let search = Search::of(&fields);
+    let counted = fields.get("matched").and_then(|matched| matched.parse().ok());
+    let matched: u64 = counted.filter(|_| !search.to.is_empty()).ok_or_else(|| {
+        Error::request(
+            "this form does not say how many deliveries were counted: look at the deliveries and begin there",
+        )
+    })?;
+    let start = || async {
+        let field = field(&door, &visit, &search).await?;
+        let start = move |tx: &Tx<'_>| retries::start(tx, &field, matched);
+        let run = door.deps.db.write_as(visit.caller.actor(), start).await?;
+        Ok(Outcome::Page(format!("/ui/retries/{}", run.id)))
+    };
+    Ok(door.made.once(&door, &visit, &fields, start).await?)
 }
 
 /// A run, as it stands.
@@ -247,21 +287,20 @@ struct RunView {
     replayed: String,
     skipped: String,
     running: bool,
+    /// Whether it can be cancelled by whoever looks.
+    can_cancel: bool,
     of: Vec<(&'static str, String)>,
 }
 
 impl RunView {
-    fn new(door: &Door, frame: &Frame<'_>, run: &Run) -> Self {
+    fn new(door: &Door, visit: &Visit, frame: &Frame<'_>, run: &Run) -> Self {
         let (word, class) = match run.state {
             RunState::Running => ("running", "warn"),
             RunState::Done => ("done", "good"),
             RunState::Cancelled => ("cancelled", ""),
         };
         let selection = &run.selection;
-        let webhook = selection.endpoint.map(|id| {
-            let profile = run.profile.as_deref().and_then(|profile| door.written(profile, id).ok());
-            profile.unwrap_or_else(|| id.to_string())
-        });
+        let webhook = selection.endpoint.map(|id| door.written(run.profile.as_deref().unwrap_or_default(), id));
         let of = [
             ("account", selection.account.clone()),
             ("webhook", webhook),
@@ -275,12 +314,13 @@ impl RunView {
             word,
             class,
             made: frame.when(run.created_at),
-            actor: run.actor.clone(),
+            actor: if run.actor == visit.caller.token.to_string() { "you".to_owned() } else { run.actor.clone() },
             matched: run.matched,
             done: run.replayed + run.skipped,
             replayed: thousands(run.replayed),
             skipped: thousands(run.skipped),
             running: run.state == RunState::Running,
+            can_cancel: visit.is_operator() || retries::is_own(run),
             of: of.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect(),
         }
     }
@@ -300,7 +340,7 @@ pub(super) async fn watch(door: Data<&Door>, visit: Visit, id: Path<String>, sai
     let id = RetryId::parse(&id).ok_or(Error::NotFound(Missing::Retry))?;
     let found = door.deps.db.read(move |view| retries::find(view, &walls, id)).await?;
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
-    frame::page(&RunPage { run: RunView::new(&door, &frame, &found), frame })
+    frame::page(&RunPage { run: RunView::new(&door, &visit, &frame, &found), frame })
 }
 
 #[derive(Template)]
@@ -316,7 +356,7 @@ pub(super) async fn runs(door: Data<&Door>, visit: Visit) -> Result<Response> {
     let walls = visit.caller.horizon(Scope::Webhooks)?;
     let found = door.deps.db.read(move |view| retries::list(view, &walls, None, RUNS)).await?;
     let frame = Frame::new(&door, &visit, "/ui/deliveries");
-    frame::page(&Runs { runs: found.iter().map(|run| RunView::new(&door, &frame, run)).collect(), frame })
+    frame::page(&Runs { runs: found.iter().map(|run| RunView::new(&door, &visit, &frame, run)).collect(), frame })
 }
 
 /// Cancels a run.

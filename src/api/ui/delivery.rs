@@ -10,25 +10,28 @@ use super::{
     Door,
     fields::Fields,
     frame::{self, Frame, Said, go},
+    made::Outcome,
     session::Visit,
-    views::{ListedRow, meaning},
-    words::{self, Moment, indented, shell, took},
+    views::{ListedRow, Shown, file, meaning},
+    words::{self, Moment, shell, took},
 };
 use crate::{
+    api::operator::{Header, MASK, Request},
     domain::{
         delivery::{Attempt, State},
+        endpoint::EndpointState,
         ids::DeliveryId,
-        post::{Headers, USER_AGENT},
         token::Scope,
     },
     error::{Error, Missing},
-    store::{Tx, deliveries, endpoints, search, webhooks},
+    store::{
+        Tx, View, deliveries,
+        search::{self, Listed},
+    },
 };
 
 /// Where `ngoma listen` listens.
 const TEST_RECEIVER: &str = "http://127.0.0.1:9000/";
-/// Stands for what is made anew at each attempt.
-const SIGNED: &str = "made for each attempt with the signing secret";
 
 #[derive(Template)]
 #[template(path = "delivery.html", config = "src/api/ui/askama.toml")]
@@ -36,15 +39,22 @@ struct Page<'a> {
     frame: Frame<'a>,
     row: ListedRow,
     attempts: Vec<Step>,
-    headers: Vec<(String, String)>,
-    raw: String,
-    pretty: String,
+    headers: Vec<Header>,
+    body: Shown,
     curl: String,
     replay_of: Option<String>,
     can_replay: bool,
     can_cancel: bool,
     suspended: bool,
+    deleted: bool,
+    /// Whether nothing more becomes of it.
+    ended: bool,
 }
+
+/// Most bytes of an answer that stand in the page.
+const ANSWER: usize = 512;
+/// Attempts whose answers stand in the page: the last ones.
+const ANSWERS: usize = 5;
 
 /// One attempt in the line.
 struct Step {
@@ -59,8 +69,9 @@ struct Step {
 }
 
 impl Step {
-    fn new(frame: &Frame<'_>, attempt: &Attempt) -> Self {
+    fn new(frame: &Frame<'_>, attempt: &Attempt, with_answer: bool) -> Self {
         let ended = attempt.started_at + attempt.duration.unwrap_or_default();
+        let shown = if with_answer { attempt.response.len().min(ANSWER) } else { 0 };
         let said = match (attempt.failure, attempt.status) {
             (None, Some(status)) => format!("answered {status}"),
             (None, None) => "delivered".to_owned(),
@@ -73,61 +84,65 @@ impl Step {
             took: attempt.duration.map(took).unwrap_or_default(),
             good: attempt.failure.is_none(),
             said,
-            answer: String::from_utf8_lossy(&attempt.response).into_owned(),
-            truncated: attempt.truncated,
+            answer: String::from_utf8_lossy(&attempt.response[..shown]).into_owned(),
+            truncated: attempt.truncated || shown < attempt.response.len(),
             next: attempt.next_attempt_at.map(|at| (words::long_span(at.since(ended)), frame.when(at))),
         }
     }
 }
 
+/// A delivery, its attempts, and the stored body of its event.
+fn look(view: &View<'_>, visit: &Visit, id: DeliveryId) -> Result<(Listed, Vec<Attempt>, String), Error> {
+    let listed = search::find(view, &visit.caller.horizon(Scope::Webhooks)?, id)?;
+    let attempts = deliveries::attempts(view, listed.delivery.key)?;
+    let body = deliveries::body_of(view, listed.delivery.event)?;
+    Ok((listed, attempts, body))
+}
+
+/// The same, with the request that it sends.
+async fn find(door: &Door, visit: &Visit, id: &str) -> Result<(Listed, Vec<Attempt>, Request), Error> {
+    let id = DeliveryId::parse(id).ok_or(Error::NotFound(Missing::Delivery))?;
+    let visit = visit.clone();
+    let (listed, attempts, body) = door.deps.db.read(move |view| look(view, &visit, id)).await?;
+    let request = Request::new(&listed, &attempts, &body, &door.deps.profiles, door.deps.clock.now())?;
+    Ok((listed, attempts, request))
+}
+
 /// One delivery.
 #[handler]
 pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>, said: Query<Said>) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
-    let id = DeliveryId::parse(&id).ok_or(Error::NotFound(Missing::Delivery))?;
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
-    let now = frame.now();
-    let look = door.deps.db.read(move |view| {
-        let listed = search::find(view, &walls, id)?;
-        let attempts = deliveries::attempts(view, listed.delivery.key)?;
-        let body = deliveries::body_of(view, listed.delivery.event)?;
-        let report = webhooks::find(view, &walls, listed.delivery.endpoint, now)?;
-        Ok((listed, attempts, body, report))
-    });
-    let (listed, attempts, stored, report) = look.await?;
-    let (delivery, profile) = (&listed.delivery, &door.dialect(&listed.profile)?.profile);
-    let row = ListedRow::new(&door, &frame, &listed)?;
-    let body = String::from_utf8_lossy(&(profile.envelope)(&row.webhook, &stored)).into_owned();
-    let headers = Headers {
-        profile,
-        event: delivery.event,
-        delivery: delivery.id,
-        attempt: delivery.attempts.max(1),
-        at: attempts.last().map_or(now, |last| last.started_at),
-        test: delivery.test,
-        signature: Some(SIGNED.to_owned()),
-        standard: SIGNED.to_owned(),
-    };
-    let mut headers: Vec<(String, String)> =
-        headers.list().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    headers.push(("user-agent".to_owned(), USER_AGENT.to_owned()));
-    let sent = headers.iter().filter(|(_, value)| value != SIGNED);
-    let sent: Vec<String> = sent.map(|(name, value)| format!(" -H {}", shell(&format!("{name}: {value}")))).collect();
-    let curl = format!("curl -sS {TEST_RECEIVER}{} --data-binary {}", sent.concat(), shell(&body));
-    let suspended = report.endpoint.suspended_at.is_some();
+    let (listed, attempts, request) = find(&door, &visit, &id).await?;
+    let (delivery, state) = (&listed.delivery, listed.endpoint_state);
+    let body = Shown::new(&request.body, format!("/ui/deliveries/{}/body", delivery.id));
+    let signed = |header: &&Header| !header.value.contains(MASK);
+    let headers = request.headers.iter().filter(signed);
+    let headers = headers.map(|header| format!(" -H {}", shell(&format!("{}: {}", header.name, header.value))));
+    let sent = body.raw.as_deref().map_or_else(|| format!("@{}.json", delivery.id), shell);
+    let curl = format!("curl -sS {TEST_RECEIVER}{} --data-binary {sent}", headers.collect::<String>());
+    let with_answer = attempts.len().saturating_sub(ANSWERS);
+    let steps = attempts.iter().zip(0..).map(|(attempt, place)| Step::new(&frame, attempt, place >= with_answer));
     frame::page(&Page {
-        attempts: attempts.iter().map(|attempt| Step::new(&frame, attempt)).collect(),
-        headers,
-        pretty: indented(&body),
-        raw: body,
+        attempts: steps.collect(),
+        headers: request.headers,
+        body,
         curl,
         replay_of: delivery.replay_of.map(|id| id.to_string()),
-        can_replay: delivery.state != State::Claimed && row.delivery.badge.word != "deleted",
+        can_replay: delivery.state != State::Claimed && state == EndpointState::Active,
         can_cancel: matches!(delivery.state, State::Pending | State::Held),
-        suspended,
-        row,
+        suspended: state == EndpointState::Suspended,
+        deleted: state == EndpointState::Deleted,
+        ended: matches!(delivery.state, State::Delivered | State::Exhausted | State::Cancelled),
+        row: ListedRow::new(&door, &frame, &listed),
         frame,
     })
+}
+
+/// The body of a delivery, to the byte.
+#[handler]
+pub(super) async fn whole(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
+    let (listed, _, request) = find(&door, &visit, &id).await?;
+    Ok(file(&listed.delivery.id.to_string(), request.body))
 }
 
 /// Replays or cancels.
@@ -136,7 +151,7 @@ pub(super) async fn act(
     door: Data<&Door>,
     visit: Visit,
     path: Path<(String, String)>,
-    _fields: Fields,
+    fields: Fields,
 ) -> Result<Response> {
     let Path((written, verb)) = path;
     let walls = visit.caller.horizon(Scope::Webhooks)?;
@@ -144,13 +159,12 @@ pub(super) async fn act(
     let (actor, db) = (visit.caller.actor(), &door.deps.db);
     match verb.as_str() {
         "replay" => {
-            let replay = move |tx: &Tx<'_>| {
-                let endpoint = deliveries::endpoint_of(tx, &walls, id)?;
-                let endpoint = endpoints::find(tx, &walls, endpoint.id)?;
-                deliveries::replay(tx, &endpoint, id)
+            let replay = || async {
+                let replay = move |tx: &Tx<'_>| deliveries::replay(tx, &deliveries::endpoint_of(tx, &walls, id)?, id);
+                let made = db.write_as(actor, replay).await?;
+                Ok(Outcome::Page(format!("/ui/deliveries/{}?said=replayed", made.id)))
             };
-            let made = db.write_as(actor, replay).await?;
-            Ok(go(&format!("/ui/deliveries/{}?said=replayed", made.id)))
+            Ok(door.made.once(&door, &visit, &fields, replay).await?)
         }
         "cancel" => {
             db.write_as(actor, move |tx| deliveries::cancel(tx, &walls, id)).await?;

@@ -12,8 +12,8 @@ use super::{
     frame::{self, Frame, go},
     query::Asked,
     session::Visit,
-    views::DeliveryRow,
-    words::{Moment, indented},
+    views::{DeliveryRow, Shown, file, shown_url},
+    words::Moment,
 };
 use crate::{
     domain::{
@@ -53,6 +53,7 @@ struct Page<'a> {
     rows: Vec<Row>,
     kinds: Vec<&'a str>,
     more: Option<String>,
+    partial: bool,
     searched: bool,
     of_one_account: bool,
     search: Search,
@@ -72,9 +73,13 @@ pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>)
         kind: Asked::text(&search.event).map(str::to_owned),
         after: Asked::text(&search.after).and_then(EventId::parse),
     };
-    let (found, more) = door.deps.db.read(move |view| events::list(view, &walls, &filter, PAGE)).await?;
+    let found = match door.deps.db.read(move |view| events::list(view, &walls, &filter, PAGE)).await {
+        // An account that is not there has no events.
+        Err(Error::NotFound(_)) => events::Page { events: Vec::new(), next: None, partial: false },
+        found => found?,
+    };
     let frame = Frame::new(&door, &visit, "/ui/events");
-    let rows = found.into_iter().map(|event| Row {
+    let rows = found.events.into_iter().map(|event| Row {
         id: event.id.to_string(),
         kind: event.kind,
         account: event.account_id,
@@ -88,7 +93,8 @@ pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>)
     frame::page(&Page {
         rows: rows.collect(),
         kinds: door.dialects.iter().flat_map(|dialect| dialect.kinds.iter().copied()).collect(),
-        more: more.map(next),
+        more: found.next.map(next),
+        partial: found.partial,
         searched: !(search.account.is_empty() && search.event.is_empty()),
         of_one_account: matches!(visit.caller.reach, Reach::Account { .. }),
         search,
@@ -121,8 +127,7 @@ struct EventPage<'a> {
     test: bool,
     at: Moment,
     target: Option<String>,
-    pretty: String,
-    raw: String,
+    body: Shown,
     matched: Vec<Matched>,
     passed: Vec<Passed>,
     sees_webhooks: bool,
@@ -147,14 +152,14 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
         let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
         Matched {
             webhook: endpoint.map(written).unwrap_or_default(),
-            url: endpoint.map_or(String::new(), |endpoint| endpoint.url.as_str().to_owned()),
+            url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.as_str())),
             delivery: DeliveryRow::new(&frame, delivery),
         }
     });
     let others = all.iter().filter(|endpoint| made.iter().all(|delivery| delivery.endpoint != endpoint.id));
     let passed = others.map(|endpoint| Passed {
         webhook: written(endpoint),
-        url: endpoint.url.as_str().to_owned(),
+        url: shown_url(endpoint.url.as_str()),
         why: why_not(&event, endpoint),
     });
     let sees_webhooks = visit.caller.scopes.allow(Scope::Webhooks);
@@ -165,9 +170,8 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
         vendor: dialect.title,
         test: event.test,
         at: frame.when(event.accepted_at),
-        target: event.target.clone(),
-        pretty: indented(&event.body),
-        raw: event.body.clone(),
+        target: event.target.as_deref().map(shown_url),
+        body: Shown::new(&event.body, format!("/ui/events/{}/body", event.id)),
         matched: matched.collect(),
         // What a token may not list is not named.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
@@ -176,7 +180,16 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
     })
 }
 
-/// Why an endpoint did not get an event, as far as it can be told from what it is now.
+/// The payload of an event, as it is stored.
+#[handler]
+pub(super) async fn whole(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
+    let walls = visit.caller.horizon(Scope::Events)?;
+    let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
+    let event = door.deps.db.read(move |view| events::find(view, &walls, id)).await?;
+    Ok(file(&event.id.to_string(), event.body))
+}
+
+/// Why an endpoint has no delivery of an event, as far as it can be told from what it is now.
 fn why_not(event: &Event, endpoint: &Endpoint) -> String {
     if event.test {
         return "the event is a test of another webhook".to_owned();
@@ -184,14 +197,17 @@ fn why_not(event: &Event, endpoint: &Endpoint) -> String {
     if endpoint.created_at > event.accepted_at {
         return "it was registered later".to_owned();
     }
-    if event.target.as_ref().is_some_and(|target| target != endpoint.url.as_str()) {
-        return "the event was published for another URL".to_owned();
+    match &event.target {
+        Some(target) if target != endpoint.url.as_str() => return "the event was published for another URL".to_owned(),
+        Some(_) => return "another webhook with this URL got it: the newest that was active".to_owned(),
+        None => {}
     }
     if !endpoint.events.wants(&event.kind) {
         return format!("its events ({}) do not hold {}", endpoint.events.entries().join(", "), event.kind);
     }
-    match endpoint.state {
-        EndpointState::Deleted => "it is deleted".to_owned(),
-        _ => "it was changed or resumed since".to_owned(),
-    }
+    let now = match endpoint.state {
+        EndpointState::Deleted => "it is deleted now",
+        EndpointState::Active | EndpointState::Suspended => "its events are others now",
+    };
+    format!("{now}, or its delivery was removed because it had grown old")
 }

@@ -24,7 +24,7 @@ impl Fields {
         }
         let too_large = || poem::Error::from_string("this form is too large", StatusCode::PAYLOAD_TOO_LARGE);
         let announced = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
-        if announced.is_none_or(|length| length > MOST) {
+        if announced.is_some_and(|length| length > MOST) {
             return Err(too_large());
         }
         let body = <poem::Body as FromRequest>::from_request(request, body).await?;

@@ -10,10 +10,10 @@ use poem::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Door, session::Visit, words::Moment};
+use super::{Door, made::Shown, session::Visit, words::Moment};
 use crate::{
     api::pages::Page,
-    domain::{timestamp::Timestamp, token::Scope},
+    domain::{ids::RequestId, timestamp::Timestamp, token::Scope},
     error::Error,
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Assets {
     pub(super) style: &'static str,
     /// Marks this script.
     pub(super) script: &'static str,
+    /// Marks this icon.
+    pub(super) icon: &'static str,
     files: [(&'static str, Page); 3],
 }
 
@@ -41,9 +43,11 @@ impl Assets {
     pub(super) fn new() -> Self {
         static STYLE_MARK: LazyLock<String> = LazyLock::new(|| mark(STYLE));
         static SCRIPT_MARK: LazyLock<String> = LazyLock::new(|| mark(SCRIPT));
+        static ICON_MARK: LazyLock<String> = LazyLock::new(|| mark(ICON));
         Self {
             style: &STYLE_MARK,
             script: &SCRIPT_MARK,
+            icon: &ICON_MARK,
             files: [
                 ("/ui/style.css", Page::new("text/css; charset=utf-8", || Ok(STYLE.to_owned())).kept()),
                 ("/ui/app.js", Page::new("text/javascript; charset=utf-8", || Ok(SCRIPT.to_owned())).kept()),
@@ -72,6 +76,10 @@ pub(super) struct Frame<'a> {
     pub(super) who: String,
     /// What every form carries.
     pub(super) form: String,
+    /// What a form carries that makes something: it is taken once.
+    pub(super) once: String,
+    /// Where to fetch the page anew; nothing for one that a form led to.
+    pub(super) at: String,
     /// What was just done.
     pub(super) said: &'static str,
     pub(super) operator: bool,
@@ -84,7 +92,7 @@ const PAGES: [(&str, &str, Option<Scope>); 8] = [
     ("/ui/webhooks", "Webhooks", Some(Scope::Webhooks)),
     ("/ui/deliveries", "Deliveries", Some(Scope::Webhooks)),
     ("/ui/events", "Events", Some(Scope::Events)),
-    ("/ui/alerts", "Alerts", None),
+    ("/ui/alerts", "Alerts", Some(Scope::Webhooks)),
     ("/ui/accounts", "Accounts", None),
     ("/ui/audit", "Audit", None),
     ("/ui/system", "System", None),
@@ -93,7 +101,7 @@ const PAGES: [(&str, &str, Option<Scope>); 8] = [
 impl<'a> Frame<'a> {
     /// The frame of a page that stands below the link of this address.
     pub(super) fn new(door: &'a Door, visit: &Visit, at: &str) -> Self {
-        let operator = visit.is_operator();
+        let (operator, now) = (visit.is_operator(), door.deps.clock.now());
         let opens = |scope: &Option<Scope>| scope.map_or(operator, |scope| visit.caller.scopes.allow(scope));
         let links = PAGES.iter().filter(|(.., scope)| opens(scope));
         Self {
@@ -101,9 +109,11 @@ impl<'a> Frame<'a> {
             links: links.map(|&(href, label, _)| Link { href, label, current: href == at }).collect(),
             who: visit.who(),
             form: visit.form_token(),
+            once: RequestId::mint(now).to_string(),
+            at: visit.at.clone(),
             said: "",
             operator,
-            now: door.deps.clock.now(),
+            now,
         }
     }
 
@@ -121,6 +131,11 @@ impl<'a> Frame<'a> {
     /// The moment of the page.
     pub(super) fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The moment of the page, for its script.
+    pub(super) fn moment(&self) -> String {
+        self.now.precise()
     }
 
     /// The version of the program.
@@ -141,7 +156,7 @@ impl Said {
             "paused" => "Paused. What comes for it from now on is held until you resume it.",
             "resumed" => "Resumed. What was held goes out now.",
             "changed" => "Changed. It holds from the next delivery on.",
-            "deleted" => "Deleted. What was pending or held for it is cancelled.",
+            "deleted" => "Deleted. What was waiting or held for it is cancelled.",
             "dropping" => "The held deliveries are being dropped: the number falls to nothing as they are cancelled.",
             "replayed" => "Replayed: this is the new delivery of the same event.",
             "cancelled" => "Cancelled. It is not tried again.",
@@ -159,10 +174,7 @@ impl Said {
 #[template(path = "once.html", config = "src/api/ui/askama.toml")]
 pub(super) struct Once<'a> {
     pub(super) frame: Frame<'a>,
-    pub(super) title: &'static str,
-    pub(super) about: String,
-    pub(super) secret: Option<String>,
-    pub(super) next: String,
+    pub(super) shown: &'a Shown,
 }
 
 /// A page as an answer.

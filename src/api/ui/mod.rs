@@ -11,6 +11,7 @@ mod delivery;
 mod events;
 mod fields;
 mod frame;
+mod made;
 mod overview;
 mod query;
 mod session;
@@ -33,26 +34,34 @@ use flate2::{Compression, write::GzEncoder};
 use poem::{
     Endpoint, EndpointExt, Request, Response, Result, Route,
     endpoint::BoxEndpoint,
-    get,
+    get, handler,
     http::{HeaderValue, Method, StatusCode, header},
-    post,
 };
 
 use self::{
     fields::Fields,
-    frame::{Assets, Frame},
+    frame::{Assets, Frame, go},
+    made::Made,
+    overview::Overviews,
     session::Visit,
+    system::Backups,
 };
-use super::{Deps, dialect::Dialect, exchange::Exchange, problem::Problem, quota::Quota};
+use super::{Deps, dialect::Dialect, exchange::Exchange, operator, problem::Problem, quota::Quota};
 use crate::{
-    config::{Config, Setting},
-    domain::{excerpt::excerpt, ids::EndpointId},
-    error::{Error, Missing},
+    config::{Config, Setting, Storage},
+    domain::{
+        ids::EndpointId,
+        token::{Scope, Walls},
+    },
+    error::Error,
 };
 
 /// What a page may load and where its forms may go: this server alone.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What an open page says when it asks for itself again.
+const REFRESH: &str = "ngoma-refresh";
 
 /// Pages shorter than this are sent as they are.
 const WORTH_COMPRESSING: usize = 1024;
@@ -67,9 +76,14 @@ pub(super) struct Parts {
     dialects: Vec<Dialect>,
     assets: Assets,
     quota: Quota,
+    /// What open pages may ask for by themselves: it is not taken from what people do.
+    refreshes: Quota,
+    made: Made,
+    overviews: Overviews,
+    backups: Backups,
     /// The machine's uptime when it began.
     started: Duration,
-    database: PathBuf,
+    storage: Storage,
     settings: Vec<Setting>,
     /// Whether there is a mail server.
     mails: bool,
@@ -97,35 +111,49 @@ pub(super) fn is_at(path: &str) -> bool {
 impl Dashboard {
     /// The dashboard of these vendors.
     pub(super) fn new(deps: Deps, dialects: Vec<Dialect>, config: &Config) -> Self {
-        let quota = Quota::per_minute(deps.limits.requests_per_minute);
-        let (started, database) = (deps.clock.uptime(), config.storage.path.clone());
-        let (settings, mails) = (config.shown(), !config.alerts.smtp_url.is_empty());
-        let door =
-            Door(Arc::new(Parts { deps, dialects, assets: Assets::new(), quota, started, database, settings, mails }));
+        let quota = || Quota::per_minute(deps.limits.requests_per_minute);
+        let door = Door(Arc::new(Parts {
+            quota: quota(),
+            refreshes: quota(),
+            started: deps.clock.uptime(),
+            deps,
+            dialects,
+            assets: Assets::new(),
+            made: Made::default(),
+            overviews: Overviews::default(),
+            backups: Backups::default(),
+            storage: config.storage.clone(),
+            settings: config.shown(),
+            mails: !config.alerts.smtp_url.is_empty(),
+        }));
         let routes = Route::new()
             .at("/ui/sign-in", get(session::sign_in).post(session::enter))
-            .at("/ui/sign-out", post(session::sign_out))
+            .at("/ui/sign-out", get(up).post(session::sign_out))
+            .at("/ui/made/:form", get(made::show))
             .at("/ui", get(overview::show))
             .at("/ui/webhooks", get(webhooks::list))
-            .at("/ui/webhooks/new", get(webhooks::form).post(webhooks::register))
+            .at("/ui/webhooks/new", get(webhooks::begin).post(webhooks::register))
             .at("/ui/webhooks/:id", get(webhook::show))
-            .at("/ui/webhooks/:id/:verb", post(webhook::act))
+            .at("/ui/webhooks/:id/:verb", get(up).post(webhook::act))
             .at("/ui/deliveries", get(deliveries::list))
             .at("/ui/retry", get(deliveries::ask).post(deliveries::start))
             .at("/ui/retries", get(deliveries::runs))
             .at("/ui/retries/:id", get(deliveries::watch))
-            .at("/ui/retries/:id/cancel", post(deliveries::cancel))
+            .at("/ui/retries/:id/cancel", get(up).post(deliveries::cancel))
             .at("/ui/accounts", get(accounts::list).post(accounts::create_account))
-            .at("/ui/tokens", post(accounts::create_token))
-            .at("/ui/tokens/:id/revoke", post(accounts::revoke))
+            .at("/ui/tokens", get(to_accounts).post(accounts::create_token))
+            .at("/ui/tokens/:id/revoke", get(to_accounts).post(accounts::revoke))
             .at("/ui/alerts", get(alerts::list))
-            .at("/ui/alerts/test-mail", post(alerts::test_mail))
+            .at("/ui/alerts/test-mail", get(up).post(alerts::test_mail))
             .at("/ui/audit", get(audit::list))
             .at("/ui/system", get(system::show))
+            .at("/ui/system/backup", get(up).post(system::back_up))
             .at("/ui/events", get(events::list))
             .at("/ui/events/:id", get(events::show))
+            .at("/ui/events/:id/body", get(events::whole))
             .at("/ui/deliveries/:id", get(delivery::show))
-            .at("/ui/deliveries/:id/:verb", post(delivery::act));
+            .at("/ui/deliveries/:id/body", get(delivery::whole))
+            .at("/ui/deliveries/:id/:verb", get(up).post(delivery::act));
         Self { routes: routes.data(door.clone()).map_to_response().boxed(), door }
     }
 
@@ -159,6 +187,9 @@ impl Dashboard {
         let open = request.uri().path() == "/ui/sign-in";
         match &visit {
             None if !open => return Ok(session::to_sign_in(&request)),
+            Some(visit) if request.method().is_safe() && request.headers().contains_key(REFRESH) => {
+                session::spend(&self.door.refreshes, visit.caller.token)?;
+            }
             Some(visit) => session::spend(&self.door.quota, visit.caller.token)?,
             None => {}
         }
@@ -190,8 +221,8 @@ impl Parts {
     /// What the database takes on the disk, with its log.
     fn database_bytes(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-        let log = PathBuf::from(format!("{}-wal", self.database.display()));
-        size(&self.database) + size(&log)
+        let log = PathBuf::from(format!("{}-wal", self.storage.path.display()));
+        size(&self.storage.path) + size(&log)
     }
 
     /// The vendor of this profile.
@@ -200,23 +231,27 @@ impl Parts {
         found.ok_or_else(|| Error::Internal(format!("no profile '{profile}'")))
     }
 
-    /// The vendor that a form names.
-    fn known(&self, profile: &str) -> Result<&Dialect, Error> {
-        let unknown = || Error::request(format!("there is no vendor '{}'", excerpt(profile)));
-        self.dialects.iter().find(|dialect| dialect.profile.name == profile).ok_or_else(unknown)
-    }
-
-    /// The vendor and the id of a webhook that a path names as it is written on the wire.
-    fn webhook(&self, written: &str) -> Result<(&Dialect, EndpointId), Error> {
-        let named = |dialect: &Dialect| EndpointId::from_wire(dialect.profile.endpoint_prefix, written);
-        let found = self.dialects.iter().find_map(|dialect| named(dialect).map(|id| (dialect, id)));
-        found.ok_or(Error::NotFound(Missing::Webhook))
+    /// The webhook that a path names as it is written on the wire, and the caller's walls narrowed to its vendor.
+    fn webhook(&self, visit: &Visit, written: &str) -> Result<(EndpointId, Walls), Error> {
+        operator::webhook(&self.deps.profiles, &visit.caller.horizon(Scope::Webhooks)?, written)
     }
 
     /// The id of an endpoint, as its vendor writes it.
-    fn written(&self, profile: &str, id: EndpointId) -> Result<String, Error> {
-        Ok(id.on_wire(self.dialect(profile)?.profile.endpoint_prefix))
+    fn written(&self, profile: &str, id: EndpointId) -> String {
+        operator::on_wire(&self.deps.profiles, profile, id)
     }
+}
+
+/// From an address that takes forms to the page above it.
+#[handler]
+fn up(request: &Request) -> Response {
+    go(request.uri().path().rsplit_once('/').map_or("/ui", |(above, _)| above))
+}
+
+/// The same, where the page above is another.
+#[handler]
+fn to_accounts() -> Response {
+    go("/ui/accounts")
 }
 
 #[derive(Template)]
@@ -242,6 +277,7 @@ fn refusal(door: &Door, visit: Option<&Visit>, error: &poem::Error, request_id: 
         tracing::error!(request.id = request_id, reason, "a page failed by our fault");
     }
     let title = match problem.status {
+        StatusCode::FORBIDDEN if problem.error.is_none() => "This form was not taken",
         StatusCode::FORBIDDEN => "Not with this token",
         StatusCode::NOT_FOUND => "Not here",
         StatusCode::TOO_MANY_REQUESTS => "A moment, please",
@@ -281,18 +317,22 @@ fn sealed(mut response: Response) -> Response {
 /// A page in gzip. Other sites cannot make a browser ask for one with its cookie, so its length tells them nothing.
 async fn compressed(mut response: Response) -> Response {
     let text = response.take_body().into_bytes().await.unwrap_or_default();
-    let zip = || {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&text)?;
-        encoder.finish()
-    };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    match zip() {
-        Ok(zipped) if text.len() >= WORTH_COMPRESSING => {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            response.set_body(zipped);
-        }
-        _ => response.set_body(text),
+    if text.len() < WORTH_COMPRESSING {
+        response.set_body(text);
+        return response;
+    }
+    let plain = text.clone();
+    let zip = tokio::task::spawn_blocking(move || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&plain)?;
+        encoder.finish()
+    });
+    if let Ok(Ok(zipped)) = zip.await {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response.set_body(zipped);
+    } else {
+        response.set_body(text);
     }
     response
 }

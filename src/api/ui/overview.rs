@@ -1,5 +1,11 @@
 //! The first page: how everything stands, and what needs somebody.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
 use askama::Template;
 use poem::{
     Response, Result, handler,
@@ -15,12 +21,28 @@ use super::{
     words::{bytes, long_span, thousands},
 };
 use crate::{
-    domain::{endpoint::EndpointState, tally::Tally, token::Scope},
-    store::{alerts, overview, webhooks},
+    api::look::Looks,
+    domain::{
+        account::AccountKey,
+        endpoint::EndpointState,
+        tally::Tally,
+        timestamp::Timestamp,
+        token::{Scope, Walls},
+    },
+    error::Error,
+    store::{
+        View, alerts,
+        overview::{self, Overview},
+        webhooks::{self, Report},
+    },
 };
 
 /// Webhooks that need somebody, of each kind.
 const SHOWN: usize = 10;
+/// How long what was seen is shown to whoever asks: a look counts all that waits.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Callers whose looks are remembered.
+const MOST: usize = 1000;
 
 #[derive(Template)]
 #[template(path = "overview.html", config = "src/api/ui/askama.toml")]
@@ -30,6 +52,8 @@ struct Page<'a> {
     minutes: Chart,
     hours: Chart,
     trouble: Vec<WebhookRow>,
+    /// Those that are not shown: how many, what they are, and where they are listed.
+    more: Vec<(u64, &'static str, &'static str)>,
     any_webhook: bool,
     unsent: u64,
     machine: Option<Machine>,
@@ -51,6 +75,50 @@ struct Machine {
     version: &'static str,
 }
 
+/// What was seen, of one caller's walls.
+struct Seen {
+    all: Overview,
+    suspended: Vec<Report>,
+    failing: Vec<Report>,
+    unsent: u64,
+    now: Timestamp,
+}
+
+/// Whose walls.
+type Whose = (Option<String>, Option<AccountKey>);
+
+/// What all with the same walls share.
+type Shared = Looks<Result<Arc<Seen>, Error>>;
+
+/// The last looks at everything: all whose walls are the same share one.
+#[derive(Default)]
+pub(super) struct Overviews(Mutex<HashMap<Whose, Arc<Shared>>>);
+
+impl Overviews {
+    async fn last(&self, door: &Door, walls: Walls, operator: bool) -> Result<Arc<Seen>, Error> {
+        let looks = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() >= MOST {
+                all.clear();
+            }
+            Arc::clone(all.entry((walls.profile.as_deref().map(str::to_owned), walls.account)).or_default())
+        };
+        let (db, now) = (door.deps.db.clone(), door.deps.clock.now());
+        let look = || async move { db.read(move |view| look(view, &walls, operator, now)).await.map(Arc::new) };
+        let seen = looks.last(door.deps.clock.uptime(), PAUSE, look).await;
+        seen.unwrap_or_else(|| Err(Error::Internal("a look at everything panicked".to_owned())))
+    }
+}
+
+fn look(view: &View<'_>, walls: &Walls, operator: bool, now: Timestamp) -> Result<Seen, Error> {
+    let state = |state| webhooks::Filter { state, ..webhooks::Filter::default() };
+    let (suspended, _) = webhooks::list(view, walls, &state(Some(EndpointState::Suspended)), SHOWN, now)?;
+    let failing = webhooks::Filter { failing: true, ..webhooks::Filter::default() };
+    let (failing, _) = webhooks::list(view, walls, &failing, SHOWN, now)?;
+    let unsent = if operator { alerts::unsent_count(view)? } else { 0 };
+    Ok(Seen { all: overview::look(view, walls, now)?, suspended, failing, unsent, now })
+}
+
 /// How everything stands.
 #[handler]
 pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> Result<Response> {
@@ -60,17 +128,14 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
     }
     let walls = visit.caller.horizon(Scope::Webhooks)?;
     let frame = Frame::new(&door, &visit, "/ui").saying(&said);
-    let (now, operator) = (frame.now(), visit.is_operator());
-    let look = door.deps.db.read(move |view| {
-        let state = |state| webhooks::Filter { state, ..webhooks::Filter::default() };
-        let (suspended, _) = webhooks::list(view, &walls, &state(Some(EndpointState::Suspended)), SHOWN, now)?;
-        let failing = webhooks::Filter { failing: true, ..webhooks::Filter::default() };
-        let (failing, _) = webhooks::list(view, &walls, &failing, SHOWN, now)?;
-        let unsent = if operator { alerts::unsent_count(view)? } else { 0 };
-        Ok((overview::look(view, &walls, now)?, suspended, failing, unsent))
-    });
-    let (all, suspended, failing, unsent) = look.await?;
-    let trouble = suspended.iter().chain(&failing).map(|report| WebhookRow::new(&door, &frame, report));
+    let seen = door.overviews.last(&door, walls, visit.is_operator()).await?;
+    let Seen { all, suspended, failing, unsent, now } = &*seen;
+    let more = [
+        (all.suspended, suspended.len(), "suspended", "/ui/webhooks?state=suspended"),
+        (all.failing, failing.len(), "failing", "/ui/webhooks?state=failing"),
+    ];
+    let more = more.into_iter().map(|(all, shown, what, href)| (all.saturating_sub(shown as u64), what, href));
+    let trouble = suspended.iter().chain(failing).map(|report| WebhookRow::new(&door, &frame, report));
     let day: u64 = all.hours.iter().map(|(_, hour): &(_, Tally)| hour.failed).sum();
     let oldest = all.due_since.map_or_else(|| "–".to_owned(), |since| long_span(now.since(since)));
     let tile = |label, value: u64, class, href| Tile {
@@ -85,7 +150,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
         tile("in flight", all.in_flight, "", "/ui/deliveries?state=claimed"),
         tile("retrying", all.pending.saturating_sub(all.due), "warn", "/ui/deliveries?state=pending"),
         tile("held", all.held, "warn", "/ui/deliveries?state=held"),
-        tile("given up", all.failed, "bad", "/ui/deliveries?state=exhausted"),
+        tile("failed", all.failed, "bad", "/ui/deliveries?state=exhausted"),
         tile("failed attempts, 24 h", day, "warn", ""),
     ];
     let machine = visit.is_operator().then(|| Machine {
@@ -96,11 +161,12 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
     });
     frame::page(&Page {
         tiles,
-        minutes: Chart::new("minutes", "Deliveries per minute", "60 min ago", &all.minutes, now),
-        hours: Chart::new("hours", "Deliveries per hour", "24 h ago", &all.hours, now),
+        minutes: Chart::new("minutes", "Deliveries per minute", "60 min ago", &all.minutes, *now),
+        hours: Chart::new("hours", "Deliveries per hour", "24 h ago", &all.hours, *now),
         trouble: trouble.collect::<Result<_, _>>()?,
         any_webhook: all.active + all.suspended > 0,
-        unsent,
+        more: more.filter(|(more, ..)| *more > 0).collect(),
+        unsent: *unsent,
         machine,
         frame,
     })

@@ -2,8 +2,6 @@
 
 use url::form_urlencoded::Serializer;
 
-use crate::{api::dialect::Dialect, domain::ids::EndpointId};
-
 /// Names and values, of which the empty ones are left out.
 pub(super) struct Asked(Serializer<'static, String>);
 
@@ -27,9 +25,4 @@ impl Asked {
     pub(super) fn query(mut self) -> String {
         self.0.finish()
     }
-}
-
-/// The id of a vendor's webhook, as it is written in an address.
-pub(super) fn chosen(dialect: &Dialect, id: EndpointId) -> String {
-    id.on_wire(dialect.profile.endpoint_prefix)
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     api::quota::Quota,
     domain::{
+        excerpt::excerpt,
         ids::TokenId,
         session::{LASTS, SessionKey},
         token::{BearerToken, Caller, Reach},
@@ -34,6 +35,8 @@ const GUESSES: [u8; 16] = [0; 16];
 pub(super) struct Visit {
     /// Whose token was shown.
     pub(super) caller: Caller,
+    /// The page that is asked for, with its query; nothing for a form.
+    pub(super) at: String,
     key: SessionKey,
 }
 
@@ -45,15 +48,20 @@ impl Visit {
         let Some(key) = cookie(request.headers()) else { return Ok(None) };
         let (hash, now) = (key.hash(), door.deps.clock.now());
         let caller = door.deps.db.glance(|view| sessions::caller(view, hash, now))?;
-        Ok(caller.map(|caller| Self { caller, key }))
+        let at = if request.method().is_safe() { asked(request).to_owned() } else { String::new() };
+        Ok(caller.map(|caller| Self { caller, at, key }))
+    }
+
+    /// What is stored of the session's key.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        self.key.hash()
     }
 
     /// Holds a form against this session: another site's page cannot know its token, nor hide where it comes from.
-    pub(super) fn check_form(&self, request: &Request, fields: &Fields) -> Result<(), Error> {
-        let own = is_own(request.headers()) && fields.get("form").is_some_and(|given| self.key.knows_form(given));
-        let refusal =
-            "this form did not come from this dashboard, or is of an earlier session: load the page and send it again";
-        if own { Ok(()) } else { Err(Error::Forbidden(refusal.to_owned())) }
+    pub(super) fn check_form(&self, request: &Request, fields: &Fields) -> Result<()> {
+        check_origin(request.headers())?;
+        let refusal = "this form is of an earlier session, or of another page: load the page and send it again";
+        if fields.get("form").is_some_and(|given| self.key.knows_form(given)) { Ok(()) } else { Err(foreign(refusal)) }
     }
 
     /// What every form of this session carries.
@@ -99,18 +107,44 @@ fn cookie(headers: &HeaderMap) -> Option<SessionKey> {
     pairs.find_map(|(name, value)| (name == COOKIE).then(|| SessionKey::parse(value))?)
 }
 
-/// Whether a form comes from a page of this server. Browsers say so in headers that no page can set.
-fn is_own(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let hosts = [text("host"), text("x-forwarded-host")];
-    let from_here = |origin: &str| origin.split_once("://").is_some_and(|(_, host)| hosts.contains(&Some(host)));
-    text("origin").is_none_or(from_here)
-        && text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"))
+/// A header; where several proxies each added to it, what the first said.
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let text = headers.get(name).and_then(|value| value.to_str().ok())?;
+    text.split(',').next().map(str::trim)
+}
+
+/// A form that is not taken.
+fn foreign(message: impl Into<String>) -> poem::Error {
+    poem::Error::from_string(message, StatusCode::FORBIDDEN)
+}
+
+/// Makes sure that a form comes from a page of this server. Browsers say so in headers that no page can set.
+fn check_origin(headers: &HeaderMap) -> Result<()> {
+    match header(headers, "sec-fetch-site") {
+        Some("same-origin") => return Ok(()),
+        Some("none") | None => {}
+        Some(site) => return Err(foreign(format!("this form comes from another site (Sec-Fetch-Site: {site})"))),
+    }
+    let Some(origin) = header(headers, "origin") else { return Ok(()) };
+    let hosts = ["host", "x-forwarded-host"].map(|name| header(headers, name));
+    if origin.split_once("://").is_some_and(|(_, host)| hosts.contains(&Some(host))) {
+        return Ok(());
+    }
+    Err(foreign(format!(
+        "this form comes from {} (its header Origin), and neither Host nor X-Forwarded-Host says that this server is that: \
+         if it is, let the proxy in front of it pass Host on, or send X-Forwarded-Host",
+        excerpt(origin)
+    )))
 }
 
 /// Whether the browser speaks TLS, with the proxy in front of this server.
 fn by_tls(headers: &HeaderMap) -> bool {
-    headers.get("x-forwarded-proto").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"))
+    header(headers, "x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case("https"))
+}
+
+/// The page that a request asks for.
+fn asked(request: &Request) -> &str {
+    request.uri().path_and_query().map_or("/ui", |asked| asked.as_str())
 }
 
 /// The cookie of a session, or one that takes it away. A browser that came by TLS never sends it without.
@@ -123,6 +157,8 @@ fn set_cookie(value: &str, seconds: u64, tls: bool) -> String {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct From {
     next: Option<String>,
+    /// Said by an open page whose session has ended.
+    ended: Option<String>,
 }
 
 impl From {
@@ -137,33 +173,34 @@ impl From {
 struct SignIn<'a> {
     assets: &'a Assets,
     next: &'a str,
+    /// A session was there, and is not any more.
+    ended: bool,
     problem: Option<String>,
 }
 
 /// The page that asks for a token.
 #[handler]
-pub(super) fn sign_in(door: Data<&Door>, from: Query<From>) -> Result<Response> {
-    frame::page(&SignIn { assets: &door.assets, next: from.page(), problem: None })
+pub(super) fn sign_in(request: &Request, door: Data<&Door>, from: Query<From>) -> Result<Response> {
+    let was_in = cookie(request.headers()).is_some() || from.ended.is_some();
+    let ended = was_in && request.data::<Visit>().is_none();
+    frame::page(&SignIn { assets: &door.assets, next: from.page(), ended, problem: None })
 }
 
 /// Takes a token, and begins a session.
 #[handler]
 pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) -> Result<Response> {
-    let from = From { next: fields.get("next").map(str::to_owned) };
-    let entered = if is_own(request.headers()) {
-        begin(&door, fields.get("token").unwrap_or_default()).await
-    } else {
-        Err(Error::Forbidden("this form did not come from this dashboard: load the page and send it again".to_owned()))
-    };
-    match entered {
+    let from = From { next: fields.get("next").map(str::to_owned), ended: None };
+    check_origin(request.headers())?;
+    let former = cookie(request.headers()).map(|key| key.hash());
+    match begin(&door, fields.get("token").unwrap_or_default(), former).await {
         Ok(key) => {
             let cookie = set_cookie(&key.expose(), LASTS.as_secs(), by_tls(request.headers()));
             Ok(go(from.page()).with_header(header::SET_COOKIE, cookie).into_response())
         }
-        Err(error @ (Error::Unauthorized(_) | Error::TooMany(_) | Error::Forbidden(_))) => {
+        Err(error @ (Error::Unauthorized(_) | Error::TooMany(_))) => {
             let status = poem::Error::from(error.clone()).status();
-            let mut page =
-                frame::page(&SignIn { assets: &door.assets, next: from.page(), problem: Some(error.to_string()) })?;
+            let problem = Some(error.to_string());
+            let mut page = frame::page(&SignIn { assets: &door.assets, next: from.page(), ended: false, problem })?;
             page.set_status(status);
             Ok(page)
         }
@@ -171,7 +208,8 @@ pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) 
     }
 }
 
-async fn begin(door: &Door, token: &str) -> Result<SessionKey, Error> {
+/// Begins a session; the one that this browser had ends.
+async fn begin(door: &Door, token: &str, former: Option<[u8; 32]>) -> Result<SessionKey, Error> {
     let unknown = || {
         let refused = spend(&door.quota, TokenId::from_bytes(GUESSES)).err();
         let message = "this token is unknown or revoked: copy the whole of it, from ngm_ to its end, or make a new one";
@@ -182,7 +220,8 @@ async fn begin(door: &Door, token: &str) -> Result<SessionKey, Error> {
     spend(&door.quota, caller.token)?;
     let key = SessionKey::from_random(&*random()?);
     let hash = key.hash();
-    let begun = door.deps.db.write(move |tx| {
+    let begun = door.deps.db.write_as(caller.actor(), move |tx| {
+        former.map(|former| sessions::end(tx, former)).transpose()?;
         tokens::used(tx, caller.token)?;
         sessions::begin(tx, caller.token, hash, LASTS)
     });
@@ -198,7 +237,7 @@ pub(super) fn spend(quota: &Quota, token: TokenId) -> Result<(), Error> {
 /// Ends the session.
 #[handler]
 pub(super) async fn sign_out(request: &Request, door: Data<&Door>, visit: Visit) -> Result<Response> {
-    let hash = visit.key.hash();
+    let hash = visit.hash();
     door.deps.db.write(move |tx| sessions::end(tx, hash)).await?;
     let cookie = set_cookie("", 0, by_tls(request.headers()));
     Ok(go("/ui/sign-in").with_header(header::SET_COOKIE, cookie).into_response())
@@ -213,8 +252,7 @@ pub(super) fn to_sign_in(request: &Request) -> Response {
         let page = "<!doctype html><meta http-equiv=\"refresh\" content=\"0\"><title>Ngoma</title>";
         return Response::builder().content_type(frame::HTML).body(page);
     }
-    let asked = request.uri().path_and_query().map_or("/ui", |asked| asked.as_str());
-    let next = if request.method().is_safe() { asked } else { "/ui" };
+    let next = if request.method().is_safe() { asked(request) } else { "/ui" };
     let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
     go(&format!("/ui/sign-in?next={next}")).with_status(StatusCode::SEE_OTHER).into_response()
 }

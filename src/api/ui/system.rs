@@ -1,20 +1,80 @@
-//! The system: its settings as they are, and what it takes on the disk. For the operator.
+//! The system: its settings as they are, what it takes on the disk, and a backup at once. For the operator.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use askama::Template;
-use poem::{Response, Result, handler, web::Data};
+use poem::{
+    Response, Result, handler,
+    web::{Data, Query},
+};
 
 use super::{
     Door,
-    frame::{self, Frame},
+    fields::Fields,
+    frame::{self, Frame, Said, go},
     session::Visit,
-    words::{bytes, long_span, schedule, waits},
+    words::{Moment, bytes, long_span, schedule, waits},
 };
-use crate::config::Setting;
+use crate::{
+    config::Setting,
+    domain::timestamp::Timestamp,
+    error::Error,
+    store::{self, Progress, audit},
+};
+
+/// Where backups go, beside the database.
+const FOLDER: &str = "backups";
 
 /// The settings of one section.
 struct Section<'a> {
     name: &'a str,
     settings: Vec<&'a Setting>,
+}
+
+/// What became of the last backup that was asked for here.
+#[derive(Clone)]
+enum Backup {
+    /// It is being made: how far it has come, in words.
+    Running(String),
+    /// It is there: where, and its length in bytes.
+    Made(PathBuf, u64, Timestamp),
+    /// It could not be made, and why.
+    Failed(String),
+}
+
+/// The last backup that was asked for here, if one was.
+#[derive(Default)]
+pub(super) struct Backups(Arc<Mutex<Option<Backup>>>);
+
+impl Backups {
+    fn last(&self) -> Option<Backup> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the place of the one backup at a time; says whether it was free.
+    fn begin(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = !matches!(*last, Some(Backup::Running(_)));
+        if free {
+            *last = Some(Backup::Running("begun".to_owned()));
+        }
+        free
+    }
+}
+
+fn tell(last: &Mutex<Option<Backup>>, news: Backup) {
+    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(news);
+}
+
+/// The same for a page.
+struct BackupView {
+    running: bool,
+    problem: bool,
+    said: String,
+    at: Option<Moment>,
 }
 
 #[derive(Template)]
@@ -24,13 +84,15 @@ struct Page<'a> {
     facts: Vec<(&'static str, String)>,
     schedules: Vec<(&'static str, String, String)>,
     sections: Vec<Section<'a>>,
+    folder: String,
+    backup: Option<BackupView>,
 }
 
 /// How the server is set.
 #[handler]
-pub(super) async fn show(door: Data<&Door>, visit: Visit) -> Result<Response> {
+pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> Result<Response> {
     visit.operator()?;
-    let frame = Frame::new(&door, &visit, "/ui/system");
+    let frame = Frame::new(&door, &visit, "/ui/system").saying(&said);
     let mut sections: Vec<Section<'_>> = Vec::new();
     for setting in &door.settings {
         match sections.last_mut().filter(|section| section.name == setting.section) {
@@ -41,11 +103,65 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit) -> Result<Response> {
     let facts = vec![
         ("Version", frame.version().to_owned()),
         ("Running for", long_span(door.uptime())),
-        ("Database", format!("{} ({})", door.database.display(), bytes(door.database_bytes()))),
+        ("Database", format!("{} ({})", door.storage.path.display(), bytes(door.database_bytes()))),
     ];
     let schedules = door.dialects.iter().map(|dialect| {
         let policy = &dialect.profile.retry;
         (dialect.title, schedule(policy), waits(policy))
     });
-    frame::page(&Page { facts, schedules: schedules.collect(), sections, frame })
+    let backup = door.backups.last().map(|last| match last {
+        Backup::Running(said) => BackupView { running: true, problem: false, said, at: None },
+        Backup::Failed(said) => BackupView { running: false, problem: true, said, at: None },
+        Backup::Made(file, length, at) => {
+            let said = format!("{} ({}) and its key are made and checked", file.display(), bytes(length));
+            BackupView { running: false, problem: false, said, at: Some(frame.when(at)) }
+        }
+    });
+    let folder = folder(&door).display().to_string();
+    frame::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, frame })
+}
+
+fn folder(door: &Door) -> PathBuf {
+    door.storage.path.with_file_name(FOLDER)
+}
+
+/// Makes a backup beside the database; the page tells how far it has come.
+#[handler]
+pub(super) async fn back_up(door: Data<&Door>, visit: Visit, _fields: Fields) -> Result<Response> {
+    visit.operator()?;
+    if door.backups.begin() {
+        let (db, storage, actor) = (door.deps.db.clone(), door.storage.clone(), visit.caller.actor());
+        let (last, folder, now) = (Arc::clone(&door.backups.0), folder(&door), door.deps.clock.now());
+        let file = folder.join(format!("{}.db", now.to_string().replace(':', "-")));
+        tokio::spawn(async move {
+            let (progress, target) = (Arc::clone(&last), file.clone());
+            let copy = tokio::task::spawn_blocking(move || {
+                store::make_folder(&folder)?;
+                store::backup(&storage, &target, |step| {
+                    let said = match step {
+                        Progress::Copied(percent) => format!("copied {percent} %"),
+                        Progress::Checking => "copied; looking through it".to_owned(),
+                    };
+                    tell(&progress, Backup::Running(said));
+                })
+            });
+            let made = copy.await.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
+            let name = file.display().to_string();
+            let noted = match &made {
+                Ok(_) => db.write_in_turn_as(actor, move |tx| audit::backed_up(tx, &name)).await,
+                Err(_) => Ok(()),
+            };
+            tell(
+                &last,
+                match made.and_then(|copy| noted.map(|()| copy)) {
+                    Ok(copy) => Backup::Made(file, copy.bytes, now),
+                    Err(flaw) => {
+                        tracing::error!(error = %flaw, "a backup that was asked for at the dashboard could not be made");
+                        Backup::Failed(flaw.to_string())
+                    }
+                },
+            );
+        });
+    }
+    Ok(go("/ui/system"))
 }

@@ -1,9 +1,11 @@
 //! Things as pages show them: rows of webhooks and deliveries, each with the words and the colour of its state.
 
+use poem::Response;
+
 use super::{
     Parts,
     frame::Frame,
-    words::{Moment, thousands, took},
+    words::{Moment, bytes, indented, thousands, took},
 };
 use crate::{
     domain::{
@@ -39,7 +41,7 @@ impl Badge {
     pub(super) fn of_delivery(delivery: &Delivery) -> Self {
         let (class, word) = match delivery.state {
             State::Pending if delivery.attempts > 0 => ("warn", "retrying"),
-            State::Pending => ("", "pending"),
+            State::Pending => ("", "waiting"),
             State::Claimed => ("", "in flight"),
             State::Delivered => ("good", "delivered"),
             State::Exhausted => ("bad", "failed"),
@@ -129,8 +131,8 @@ impl WebhookRow {
         let endpoint = &report.endpoint;
         let entries = endpoint.events.entries();
         Ok(Self {
-            id: door.written(&report.profile, endpoint.id)?,
-            url: endpoint.url.as_str().to_owned(),
+            id: door.written(&report.profile, endpoint.id),
+            url: shown_url(endpoint.url.as_str()),
             account: endpoint.account_id.clone(),
             vendor: door.dialect(&report.profile)?.title,
             events: entries.to_vec(),
@@ -194,12 +196,50 @@ pub(super) struct ListedRow {
 }
 
 impl ListedRow {
-    pub(super) fn new(door: &Parts, frame: &Frame<'_>, listed: &Listed) -> Result<Self, Error> {
-        Ok(Self {
+    pub(super) fn new(door: &Parts, frame: &Frame<'_>, listed: &Listed) -> Self {
+        Self {
             delivery: DeliveryRow::new(frame, &listed.delivery),
-            webhook: door.written(&listed.profile, listed.delivery.endpoint)?,
-            url: listed.url.clone(),
+            webhook: door.written(&listed.profile, listed.delivery.endpoint),
+            url: shown_url(&listed.url),
             account: listed.account_id.clone(),
-        })
+        }
     }
+}
+
+/// A URL without its query, which may hold a secret: it stands in full on the page of its webhook alone.
+pub(super) fn shown_url(url: &str) -> String {
+    url.split_once('?').map_or_else(|| url.to_owned(), |(before, _)| format!("{before}?…"))
+}
+
+/// Most bytes of a body that stand in a page, a line for each part.
+const PRETTY: usize = 16 << 10;
+/// Most bytes of one that stand in a page as they are; a longer one is loaded by itself.
+const RAW: usize = 1 << 10;
+
+/// A body as a page shows it.
+pub(super) struct Shown {
+    pub(super) pretty: String,
+    /// Whether it goes on.
+    pub(super) cut: bool,
+    /// The exact bytes, if they are few.
+    pub(super) raw: Option<String>,
+    pub(super) size: String,
+    /// Where all of it can be loaded.
+    pub(super) href: String,
+}
+
+impl Shown {
+    pub(super) fn new(body: &str, href: String) -> Self {
+        let (pretty, cut) = indented(body, PRETTY);
+        let raw = (body.len() <= RAW).then(|| body.to_owned());
+        Self { pretty, cut, raw, size: bytes(body.len() as u64), href }
+    }
+}
+
+/// A body by itself, to be kept as a file.
+pub(super) fn file(name: &str, body: String) -> Response {
+    Response::builder()
+        .content_type("application/json")
+        .header("content-disposition", format!("attachment; filename=\"{name}.json\""))
+        .body(body)
 }

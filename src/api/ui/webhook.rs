@@ -1,5 +1,7 @@
 //! One webhook: how it is set, how it fares, and while it is suspended what to do about it.
 
+use std::sync::Arc;
+
 use askama::Template;
 use poem::{
     Response, Result, handler,
@@ -11,25 +13,27 @@ use super::{
     chart::Chart,
     fields::Fields,
     frame::{self, Frame, Said, go},
+    made::{Outcome, Shown},
     session::Visit,
-    views::{DeliveryRow, WebhookRow, meaning, short},
-    webhooks::wanted,
+    views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
+    webhooks::{WebhookForm, wanted},
     words::{self, Moment, count, long_span, took},
 };
 use crate::{
     domain::{
-        delivery::Attempt,
-        endpoint::{EndpointState, SuspendedReason},
-        ids::DeliveryId,
+        delivery::{Attempt, Delivery},
+        endpoint::{Endpoint, EndpointState, SuspendedReason},
+        ids::{DeliveryId, EndpointId},
+        profile::RetryPolicy,
         tally::{Span, Tally},
         timestamp::Timestamp,
-        token::Scope,
+        token::Walls,
     },
     error::{Error, Missing},
     store::{
         Tx, audit, deliveries, endpoints,
         tallies::{self, Of},
-        webhooks,
+        webhooks::{self, Report},
     },
 };
 
@@ -51,7 +55,10 @@ struct Page<'a> {
     after: &'static str,
     timeout: String,
     made: Moment,
-    kinds: Vec<(&'static str, bool)>,
+    /// The whole URL.
+    url: String,
+    form: WebhookForm,
+    secret_mark: String,
     week: Chart,
     recent: Vec<DeliveryRow>,
     answers: Vec<(String, String, &'static str)>,
@@ -67,10 +74,32 @@ struct Suspended {
     last_error: Option<(String, &'static str)>,
 }
 
+impl Suspended {
+    fn of(report: &Report, policy: &RetryPolicy, recent: &[Delivery]) -> Option<Self> {
+        let what = match report.endpoint.suspended_reason? {
+            SuspendedReason::Paused => "Somebody paused it.".to_owned(),
+            SuspendedReason::Gone => "It answered 410 Gone: the receiver says that it is there no more.".to_owned(),
+            SuspendedReason::Exhausted => format!("A delivery failed {} times.", policy.max_attempts),
+        };
+        let last_error = recent.iter().find_map(|delivery| {
+            let failure = delivery.last_failure?;
+            Some((short(Some(failure), delivery.last_status), meaning(failure)))
+        });
+        let held_words = count(report.held, "delivery is held", "deliveries are held");
+        Some(Self { what, held: report.held, held_words, last_error })
+    }
+}
+
 /// One webhook.
 #[handler]
 pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>, said: Query<Said>) -> Result<Response> {
     show_with(&door, &visit, &id, Some(&said), None).await
+}
+
+/// A change that could not be made: what was filled in, and why.
+struct Refused<'a> {
+    fields: &'a Fields,
+    why: Error,
 }
 
 async fn show_with(
@@ -78,10 +107,9 @@ async fn show_with(
     visit: &Visit,
     written: &str,
     said: Option<&Said>,
-    problem: Option<Error>,
+    refused: Option<Refused<'_>>,
 ) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
-    let (dialect, id) = door.webhook(written)?;
+    let (id, walls) = door.webhook(visit, written)?;
     let mut frame = Frame::new(door, visit, "/ui/webhooks");
     if let Some(said) = said {
         frame = frame.saying(said);
@@ -92,49 +120,39 @@ async fn show_with(
         let recent = deliveries::list(view, &report.endpoint, &deliveries::Filter::default(), RECENT)?.deliveries;
         let week = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
         let answers = deliveries::answers(view, report.endpoint.key)?;
-        Ok((report, recent, week, answers))
+        let mark = endpoints::secret_mark(view, report.endpoint.key)?;
+        Ok((report, recent, week, answers, mark))
     });
-    let (report, recent, week, answers) = look.await?;
+    let (report, recent, week, answers, secret_mark) = look.await?;
     let answers = answers.into_iter().map(|answer| {
         let often = count(answer.attempts, "attempt", "attempts");
         (short(answer.failure, answer.status), often, answer.failure.map_or("", meaning))
     });
-    if report.profile != dialect.profile.name {
-        return Err(Error::NotFound(Missing::Webhook).into());
-    }
-    let week = in_bars(&week);
+    let (week, dialect) = (in_bars(&week), door.dialect(&report.profile)?);
     let (endpoint, policy) = (&report.endpoint, &dialect.profile.retry);
-    let suspended = (endpoint.state == EndpointState::Suspended).then(|| Suspended {
-        what: match endpoint.suspended_reason {
-            Some(SuspendedReason::Paused) => "Somebody paused it.".to_owned(),
-            Some(SuspendedReason::Gone) => {
-                "It answered 410 Gone: the receiver says that it is there no more.".to_owned()
-            }
-            _ => format!("A delivery failed {} times.", policy.max_attempts),
-        },
-        last_error: recent.iter().find_map(|delivery| {
-            let failure = delivery.last_failure?;
-            Some((short(Some(failure), delivery.last_status), meaning(failure)))
-        }),
-        held: report.held,
-        held_words: count(report.held, "delivery is held", "deliveries are held"),
-    });
-    let status = problem.as_ref().map(|problem| poem::Error::from(problem.clone()).status());
+    let status = refused.as_ref().map(|refused| poem::Error::from(refused.why.clone()).status());
+    let url = endpoint.url.as_str().to_owned();
+    let form = match &refused {
+        Some(refused) if refused.fields.get("url").is_some() => WebhookForm::filled(dialect, refused.fields),
+        _ => WebhookForm::of(dialect, url.clone(), endpoint.events.entries()),
+    };
     let mut page = frame::page(&Page {
         row: WebhookRow::new(door, &frame, &report)?,
         present: endpoint.state != EndpointState::Deleted,
-        suspended,
+        suspended: Suspended::of(&report, policy, &recent),
         schedule: words::schedule(policy),
         waits: words::waits(policy),
         after: dialect.when_exhausted(),
         timeout: long_span(dialect.profile.timeout),
         made: frame.when(endpoint.created_at),
-        kinds: dialect.kinds.iter().map(|kind| (*kind, endpoint.events.wants(kind))).collect(),
+        url,
+        form,
+        secret_mark,
         week: Chart::new("week", "Deliveries in 7 days", "7 d ago", &week, now),
         recent: recent.iter().map(|delivery| DeliveryRow::new(&frame, delivery)).collect(),
         answers: answers.collect(),
         looked_at: deliveries::ANSWERS_OF,
-        problem: problem.as_ref().map(ToString::to_string),
+        problem: refused.as_ref().map(|refused| refused.why.to_string()),
         frame,
     })?;
     if let Some(status) = status {
@@ -167,24 +185,20 @@ pub(super) async fn act(
         "change" => change(&door, &visit, &written, &fields).await,
         "drop" => drop_held(&door, &visit, &written).await,
         "test" => return test(&door, &visit, &written, &fields).await,
-        "secret" => return rotate(&door, &visit, &written).await,
+        "secret" => return rotate(&door, &visit, &written, &fields).await,
         _ => return Err(poem::error::NotFoundError.into()),
     };
     match done {
         Ok(said) => Ok(go(&format!("/ui/webhooks/{written}?said={said}"))),
-        Err(error @ (Error::Invalid { .. } | Error::Conflict { .. })) => {
-            show_with(&door, &visit, &written, None, Some(error)).await
+        Err(why @ (Error::Invalid { .. } | Error::Conflict { .. })) => {
+            show_with(&door, &visit, &written, None, Some(Refused { fields: &fields, why })).await
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// A webhook that is there, within the caller's walls.
-fn find(
-    tx: &Tx<'_>,
-    walls: &crate::domain::token::Walls,
-    id: crate::domain::ids::EndpointId,
-) -> Result<crate::domain::endpoint::Endpoint, Error> {
+fn find(tx: &Tx<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint, Error> {
     let endpoint = endpoints::find(tx, walls, id)?;
     match endpoint.state {
         EndpointState::Deleted => Err(Error::NotFound(Missing::Webhook)),
@@ -193,8 +207,7 @@ fn find(
 }
 
 async fn change_state(door: &Door, visit: &Visit, written: &str, verb: &str) -> Result<&'static str, Error> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
-    let (_, id) = door.webhook(written)?;
+    let (id, walls) = door.webhook(visit, written)?;
     let verb = verb.to_owned();
     let change = move |tx: &Tx<'_>| {
         let key = find(tx, &walls, id)?.key;
@@ -208,15 +221,17 @@ async fn change_state(door: &Door, visit: &Visit, written: &str, verb: &str) -> 
 }
 
 async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<&'static str, Error> {
-    let (deps, walls) = (&door.deps, visit.caller.horizon(Scope::Webhooks)?);
-    let (dialect, id) = door.webhook(written)?;
-    let events = wanted(fields, dialect, deps.limits.events_per_webhook)?;
+    let (deps, (id, walls)) = (&door.deps, door.webhook(visit, written)?);
+    let profile = walls.profile.clone().unwrap_or_default();
+    let events = wanted(fields, door.dialect(&profile)?, deps.limits.events_per_webhook)?;
     let url = deps.target(fields.need("url", "the URL")?)?;
     deps.vet(&url).await?;
     let change = move |tx: &Tx<'_>| {
         let endpoint = find(tx, &walls, id)?;
         endpoints::set_url(tx, endpoint.key, &url)?;
-        endpoints::set_events(tx, endpoint.key, &events)?;
+        if !events.is_same_as(&endpoint.events) {
+            endpoints::set_events(tx, endpoint.key, &events)?;
+        }
         Ok("changed")
     };
     deps.db.write_as(visit.caller.actor(), change).await
@@ -224,8 +239,7 @@ async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> R
 
 /// Drops what is held, a part at a time, whether or not whoever asked waits for it.
 async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<&'static str, Error> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
-    let (_, id) = door.webhook(written)?;
+    let (id, walls) = door.webhook(visit, written)?;
     let (db, actor) = (door.deps.db.clone(), visit.caller.actor());
     let first = db.write_as(actor, move |tx| {
         let (endpoint, before) = (find(tx, &walls, id)?, deliveries::next_key(tx)?);
@@ -234,7 +248,11 @@ async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<&'static
     let (key, before, mut more) = first.await?;
     tokio::spawn(async move {
         while more {
-            more = db.write_as(actor, move |tx| deliveries::drop_held(tx, key, before)).await.unwrap_or(false);
+            let dropped = db.write_in_turn_as(actor, move |tx| deliveries::drop_held(tx, key, before)).await;
+            more = dropped.unwrap_or_else(|flaw| {
+                tracing::error!(endpoint = key, error = %flaw, "dropping what is held ended early: drop the rest again");
+                false
+            });
         }
     });
     Ok("dropping")
@@ -258,13 +276,13 @@ struct Tested<'a> {
 
 /// Sends sample data at once and shows what came of it.
 async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
-    let (dialect, id) = door.webhook(written)?;
+    let (id, walls) = door.webhook(visit, written)?;
     let named = fields.get("event").map(str::to_owned);
     let (now, deps) = (door.deps.clock.now(), &door.deps);
-    let look = deps.db.read(move |view| webhooks::find(view, &walls, id, now)).await?;
-    let (kind, body) = dialect.sample_for(&look.endpoint.events, named.as_deref(), now)?;
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
+    let within = walls.clone();
+    let look = deps.db.read(move |view| endpoints::see(view, &within, id)).await?;
+    let dialect = door.dialect(walls.profile.as_deref().unwrap_or_default())?;
+    let (kind, body) = dialect.sample_for(&look.events, named.as_deref(), now)?;
     let prepare = move |tx: &Tx<'_>| {
         let endpoint = find(tx, &walls, id)?;
         audit::tested(tx, endpoint.key)?;
@@ -277,7 +295,7 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
     frame::page(&Tested {
         frame: Frame::new(door, visit, "/ui/webhooks"),
         webhook: written.to_owned(),
-        url: endpoint.url.as_str().to_owned(),
+        url: shown_url(endpoint.url.as_str()),
         kind,
         delivery,
         delivered: attempt.failure.is_none(),
@@ -289,24 +307,30 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
     })
 }
 
-/// Gives a webhook a new secret, and shows it this once.
-async fn rotate(door: &Door, visit: &Visit, written: &str) -> Result<Response> {
-    let (deps, walls) = (&door.deps, visit.caller.horizon(Scope::Webhooks)?);
-    let (_, id) = door.webhook(written)?;
-    let secret = deps.secret(None)?;
-    let (shown, overlap) = (secret.shown(), deps.secret_overlap);
-    let rotate = move |tx: &Tx<'_>| {
-        let endpoint = find(tx, &walls, id)?;
-        endpoints::set_secret(tx, &endpoint, &secret.secret, overlap)?;
-        Ok(endpoint)
+/// Gives a webhook a new secret in place of the one that the page was made with, and shows it once.
+async fn rotate(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<Response> {
+    let (deps, (id, walls)) = (&door.deps, door.webhook(visit, written)?);
+    let former = fields.get("former").unwrap_or_default().to_owned();
+    let rotate = || async {
+        let secret = deps.secret(None)?;
+        let (shown, overlap) = (secret.shown(), deps.secret_overlap);
+        let rotate = move |tx: &Tx<'_>| {
+            let endpoint = find(tx, &walls, id)?;
+            endpoints::expect_secret(tx, endpoint.key, &former)?;
+            endpoints::set_secret(tx, &endpoint, &secret.secret, overlap)?;
+            Ok(endpoint)
+        };
+        let endpoint = deps.db.write_as(visit.caller.actor(), rotate).await?;
+        let url = shown_url(endpoint.url.as_str());
+        Ok(Outcome::Shown(Arc::new(Shown {
+            title: "The new signing secret",
+            about: format!("{url}. The former secret signs too for {}.", long_span(overlap)),
+            secret: shown,
+            next: format!("/ui/webhooks/{written}"),
+        })))
     };
-    let endpoint = deps.db.write_as(visit.caller.actor(), rotate).await?;
-    let about = format!("{}. The former secret signs too for {}.", endpoint.url.as_str(), long_span(overlap));
-    frame::page(&frame::Once {
-        frame: Frame::new(door, visit, "/ui/webhooks"),
-        title: "The new signing secret",
-        about,
-        secret: shown.map(|secret| secret.0.to_string()),
-        next: format!("/ui/webhooks/{written}"),
-    })
+    match door.made.once(door, visit, fields, rotate).await {
+        Err(why @ Error::Conflict { .. }) => show_with(door, visit, written, None, Some(Refused { fields, why })).await,
+        made => Ok(made?),
+    }
 }

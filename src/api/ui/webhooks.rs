@@ -1,5 +1,7 @@
 //! The list of webhooks, and the form that registers one.
 
+use std::sync::Arc;
+
 use askama::Template;
 use poem::{
     Response, Result, handler,
@@ -11,15 +13,16 @@ use super::{
     Door,
     fields::Fields,
     frame::{self, Frame, Said},
-    query::{Asked, chosen},
+    made::{Outcome, Shown},
+    query::Asked,
     session::Visit,
-    views::WebhookRow,
+    views::{WebhookRow, shown_url},
 };
 use crate::{
     api::{body::SecretText, dialect::Dialect},
     domain::{
         endpoint::{EndpointState, EventFilter},
-        token::{Reach, Scope},
+        token::{Reach, Scope, Walls},
     },
     error::Error,
     store::{Tx, accounts, endpoints, webhooks},
@@ -67,7 +70,7 @@ pub(super) async fn list(
         "deleted" => Some(EndpointState::Deleted),
         _ => None,
     };
-    let after = Asked::text(&search.after).map(|after| door.webhook(after).map(|(_, id)| id)).transpose()?;
+    let after = Asked::text(&search.after).map(|after| door.webhook(&visit, after).map(|(id, _)| id)).transpose()?;
     let filter = webhooks::Filter {
         account: Asked::text(&search.account).map(str::to_owned),
         state,
@@ -76,24 +79,20 @@ pub(super) async fn list(
         after,
     };
     let now = frame.now();
-    let (found, more) = match door.deps.db.read(move |view| webhooks::list(view, &walls, &filter, PAGE, now)).await {
+    let look = door.deps.db.read(move |view| {
+        let (found, next) = webhooks::list(view, &walls, &filter, PAGE, now)?;
+        let all = Walls { profile: None, account: None };
+        Ok((found, next.map(|next| webhooks::find(view, &all, next, now)).transpose()?))
+    });
+    let (found, next) = match look.await {
+        // An account that is not there has no webhooks.
         Err(Error::NotFound(_)) => (Vec::new(), None),
         found => found?,
     };
-    let more = match (more, found.last()) {
-        (Some(id), Some(last)) => {
-            let after = door.written(&last.profile, id)?;
-            Some(
-                Asked::new()
-                    .with("url", &search.url)
-                    .with("account", &search.account)
-                    .with("state", &search.state)
-                    .with("after", &after)
-                    .query(),
-            )
-        }
-        _ => None,
-    };
+    let more = next.map(|next| {
+        let asked = Asked::new().with("url", &search.url).with("account", &search.account).with("state", &search.state);
+        asked.with("after", &door.written(&next.profile, next.endpoint.id)).query()
+    });
     let rows = found.iter().map(|report| WebhookRow::new(&door, &frame, report)).collect::<Result<_, _>>()?;
     let searched = [&search.url, &search.account, &search.state].iter().any(|text| !text.is_empty());
     let of_one_account = matches!(visit.caller.reach, Reach::Account { .. });
@@ -113,15 +112,51 @@ struct Form<'a> {
     /// The account it is for, once that is known.
     account: String,
     vendor: &'a str,
-    kinds: Vec<(&'a str, bool)>,
-    url: String,
+    form: WebhookForm,
     accounts: Vec<String>,
     problem: Option<String>,
 }
 
+/// The fields of a webhook, as a form shows them.
+#[derive(Default)]
+pub(super) struct WebhookForm {
+    pub(super) url: String,
+    /// Whether all events are ticked.
+    pub(super) every: bool,
+    /// Every event of the catalogue, and whether it is ticked.
+    pub(super) kinds: Vec<(&'static str, bool)>,
+    /// Other entries: prefixes such as `batch.*`.
+    pub(super) more: String,
+}
+
+impl WebhookForm {
+    /// The form of a webhook as it is.
+    pub(super) fn of(dialect: &Dialect, url: String, entries: &[String]) -> Self {
+        let is_entry = |kind: &str| entries.iter().any(|entry| entry == kind);
+        let others = entries.iter().filter(|entry| *entry != "*" && !dialect.kinds.contains(&entry.as_str()));
+        Self {
+            url,
+            every: is_entry("*"),
+            kinds: dialect.kinds.iter().map(|kind| (*kind, is_entry(kind))).collect(),
+            more: others.cloned().collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    /// The form as it was filled in.
+    pub(super) fn filled(dialect: &Dialect, fields: &Fields) -> Self {
+        let is_ticked = |kind: &str| fields.all("event").any(|ticked| ticked == kind);
+        Self {
+            url: fields.get("url").unwrap_or_default().to_owned(),
+            every: fields.get("every").is_some(),
+            kinds: dialect.kinds.iter().map(|kind| (*kind, is_ticked(kind))).collect(),
+            more: fields.get("more").unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 /// The form that registers a webhook: first whose it is, then where and what.
 #[handler]
-pub(super) async fn form(door: Data<&Door>, visit: Visit, asked: Query<For>) -> Result<Response> {
+pub(super) async fn begin(door: Data<&Door>, visit: Visit, asked: Query<For>) -> Result<Response> {
     let account = match &visit.caller.reach {
         Reach::Account { id, .. } => id.clone(),
         _ => asked.0.account.trim().to_owned(),
@@ -150,12 +185,19 @@ async fn show_form(
         Err(error) => (None, problem.or(Some(error))),
     };
     let dialect = found.as_ref().map(|found| door.dialect(&found.profile)).transpose()?;
-    let picked = |kind: &str| filled.is_some_and(|fields| fields.all("event").any(|picked| picked == kind));
+    let form = match (dialect, filled) {
+        (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
+        // Where there is but one event, it is the one.
+        (Some(dialect), None) if dialect.kinds.len() == 1 => {
+            WebhookForm { every: true, ..WebhookForm::of(dialect, String::new(), &[]) }
+        }
+        (Some(dialect), None) => WebhookForm::of(dialect, String::new(), &[]),
+        (None, _) => WebhookForm::default(),
+    };
     let mut page = frame::page(&Form {
         account: found.map(|found| found.id).unwrap_or_default(),
         vendor: dialect.map_or("", |dialect| dialect.title),
-        kinds: dialect.map_or(&[][..], |dialect| &dialect.kinds).iter().map(|kind| (*kind, picked(kind))).collect(),
-        url: filled.and_then(|fields| fields.get("url")).unwrap_or_default().to_owned(),
+        form,
         accounts: offered.into_iter().map(|account| account.id).collect(),
         problem: problem.as_ref().map(ToString::to_string),
         frame,
@@ -168,10 +210,10 @@ async fn show_form(
 
 /// The events that a form's boxes name: all of them, those that are ticked, and what is written beside.
 pub(super) fn wanted(fields: &Fields, dialect: &Dialect, most: usize) -> Result<EventFilter, Error> {
-    let mut entries: Vec<String> = fields.all("event").map(str::to_owned).collect();
     if fields.get("every").is_some() {
-        entries = vec!["*".to_owned()];
+        return EventFilter::parse(vec!["*".to_owned()], dialect.kinds.iter().copied(), most);
     }
+    let mut entries: Vec<String> = fields.all("event").map(str::to_owned).collect();
     entries.extend(
         fields
             .all("more")
@@ -186,24 +228,15 @@ pub(super) fn wanted(fields: &Fields, dialect: &Dialect, most: usize) -> Result<
 #[handler]
 pub(super) async fn register(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
     let account = fields.need("account", "the account")?.to_owned();
-    match try_register(&door, &visit, &account, &fields).await {
-        Ok((id, url, secret)) => {
-            let frame = Frame::new(&door, &visit, "/ui/webhooks");
-            let next = format!("/ui/webhooks/{id}");
-            let secret = secret.map(|secret| secret.0.to_string());
-            frame::page(&frame::Once { frame, title: "The webhook is registered", about: url, secret, next })
-        }
+    let make = || try_register(&door, &visit, &account, &fields);
+    match door.made.once(&door, &visit, &fields, make).await {
+        Ok(made) => Ok(made),
         Err(error @ (Error::Internal(_) | Error::Unavailable(_) | Error::Forbidden(_))) => Err(error.into()),
         Err(error) => show_form(&door, &visit, account, Some(&fields), Some(error)).await,
     }
 }
 
-async fn try_register(
-    door: &Door,
-    visit: &Visit,
-    account: &str,
-    fields: &Fields,
-) -> Result<(String, String, Option<SecretText>), Error> {
+async fn try_register(door: &Door, visit: &Visit, account: &str, fields: &Fields) -> Result<Outcome, Error> {
     let (deps, walls) = (&door.deps, visit.caller.horizon(Scope::Webhooks)?);
     let named = account.to_owned();
     let account = deps.db.read(move |view| accounts::see(view, &walls, &named)).await?;
@@ -216,5 +249,11 @@ async fn try_register(
     let most = deps.limits.webhooks_per_account;
     let create = move |tx: &Tx<'_>| endpoints::create(tx, &account, url, events, &secret.secret, most);
     let endpoint = deps.db.write_as(visit.caller.actor(), create).await?;
-    Ok((chosen(dialect, endpoint.id), endpoint.url.as_str().to_owned(), shown))
+    let id = door.written(dialect.profile.name, endpoint.id);
+    Ok(Outcome::Shown(Arc::new(Shown {
+        title: "The webhook is registered",
+        about: shown_url(endpoint.url.as_str()),
+        secret: shown,
+        next: format!("/ui/webhooks/{id}"),
+    })))
 }

@@ -7,6 +7,10 @@ use crate::domain::{profile::RetryPolicy, timestamp::Timestamp};
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
+/// Bytes that a mark such as `<` takes in a page beside its own.
+const ESCAPE: usize = 4;
+/// Parts of JSON that lie deeper are not indented further.
+const DEEPEST: usize = 20;
 
 /// A moment as a page shows it: in words, and exactly.
 #[derive(Debug, Clone)]
@@ -107,16 +111,21 @@ pub(super) fn bytes(number: u64) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
-/// JSON with a line for each part. Only white space between tokens is added, so every number keeps its own literal.
-pub(super) fn indented(json: &str) -> String {
-    let mut out = String::with_capacity(json.len() * 2);
+/// JSON with a line for each part, up to so many bytes of a page; and whether it goes on. Only white space between tokens is added, so
+/// every number keeps its own literal.
+pub(super) fn indented(json: &str, most: usize) -> (String, bool) {
+    let mut out = String::with_capacity(most.min(json.len() * 2));
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    let mut rest = json.chars().peekable();
+    let (mut rest, mut marks) = (json.chars().peekable(), 0);
     let line = |out: &mut String, depth: usize| {
         out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
+        out.extend(std::iter::repeat_n("  ", depth.min(DEEPEST)));
     };
     while let Some(next) = rest.next() {
+        if out.len() + ESCAPE * marks >= most {
+            return (out, true);
+        }
+        marks += usize::from(matches!(next, '<' | '>' | '&' | '"' | '\''));
         if quoted {
             quoted = next != '"' || escaped;
             escaped = next == '\\' && !escaped;
@@ -152,7 +161,7 @@ pub(super) fn indented(json: &str) -> String {
             c => out.push(c),
         }
     }
-    out
+    (out, false)
 }
 
 /// A text as one word of a POSIX shell.

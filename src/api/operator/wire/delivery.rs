@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What stands where a signature would.
-const MASK: &str = "***";
+pub(in crate::api) const MASK: &str = "***";
 
 /// A delivery, and whose it is.
 #[derive(Debug, Serialize, Object)]
@@ -92,29 +92,29 @@ pub(in crate::api::operator) struct DeliveryReportPage {
 /// A header of a request.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "RequestHeader")]
-pub(in crate::api::operator) struct Header {
+pub(in crate::api) struct Header {
     /// Its name, in the letter case in which it is sent.
-    name: String,
+    pub(in crate::api) name: String,
     /// Its value; of a signature only its kind, for the rest is as good as a secret.
-    value: String,
+    pub(in crate::api) value: String,
 }
 
 /// A request to a receiver.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "DeliveryRequest")]
-pub(in crate::api::operator) struct Request {
+pub(in crate::api) struct Request {
     /// Always `POST`.
     method: String,
     /// The URL of the webhook as it is now: an earlier attempt may have gone elsewhere.
     url: String,
     /// The headers of the last attempt, or of the first if there was none; `host` and `content-length` are added on the way.
-    headers: Vec<Header>,
+    pub(in crate::api) headers: Vec<Header>,
     /// The body, the same on every attempt.
-    body: String,
+    pub(in crate::api) body: String,
 }
 
 impl Request {
-    pub(in crate::api::operator) fn new(
+    pub(in crate::api) fn new(
         listed: &Listed,
         attempts: &[delivery::Attempt],
         body: &str,

@@ -6,9 +6,10 @@ mod report;
 mod retry;
 mod tenancy;
 
+pub(in crate::api) use self::delivery::{Header, MASK, Request};
 pub(super) use self::{
     alert::{Alert, AlertPage},
-    delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, Request},
+    delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},
     report::{Overview, WebhookHistory, WebhookReport, WebhookReportPage, WebhookState},
     retry::{NewRetry, Retry, RetryCount, RetryPage},
     tenancy::{
