@@ -41,6 +41,7 @@ fn an_account_retries_what_failed_of_its_own_and_cancels_its_own_run() {
     assert!(page.contains("cancelled") && page.contains("by you"), "{page}");
     let run = start(&browser, "state=exhausted");
     assert!(ended(&world, &browser, &run).contains("1 replayed, 0 skipped, of 1"));
+    world.settle();
     assert_eq!(receiver.posts().len(), 2);
     let foreign = of(&world, OTHER_COOP, "webhooks");
     for path in [run.clone(), format!("/ui/retry?account={COOP}")] {
