@@ -10,7 +10,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use poem::http::{Method, StatusCode};
 
-use super::{exchange::Exchange, publishing::Form};
+use super::{exchange::Exchange, publishing::Form, ui};
 use crate::{
     domain::ids::{self, TokenId},
     figures::Figures,
@@ -31,11 +31,13 @@ enum Purpose {
 }
 
 impl Purpose {
-    fn of(path: &str, form: Option<Form>) -> Self {
+    fn of(method: &Method, path: &str, form: Option<Form>) -> Self {
         match form {
             Some(form) => Self::Publish(form),
             None if path.starts_with("/health/") => Self::Watch,
             None if matches!(path, "/" | "/docs" | "/openapi.json" | "/metrics") => Self::Watch,
+            // Its pages refresh themselves.
+            None if ui::is_at(path) && method == Method::GET => Self::Watch,
             None => Self::Manage,
         }
     }
@@ -99,7 +101,7 @@ impl Lines {
 
     /// Counts a request and tells of it.
     pub(super) fn write(&self, line: &Line<'_>) {
-        let (purpose, status) = (Purpose::of(line.path, line.form), line.status);
+        let (purpose, status) = (Purpose::of(line.method, line.path, line.form), line.status);
         self.figures.answered(purpose.name(), class(status));
         if let (Purpose::Publish(_), StatusCode::ACCEPTED) = (purpose, status) {
             self.figures.published(purpose.name(), line.took);

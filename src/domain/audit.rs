@@ -41,10 +41,9 @@ macro_rules! actions {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Whether its entries pass when there are many: it is done to webhooks and deliveries, and by signing in, as
-            /// often as an account likes.
+            /// Whether its entries pass when there are many: it is what an account may do as often as it likes.
             pub fn passes(self) -> bool {
-                ["webhook.", "delivery.", "session."].iter().any(|subject| self.name().starts_with(subject))
+                ["webhook.", "delivery.", "retry.", "session."].iter().any(|subject| self.name().starts_with(subject))
             }
         }
     };

@@ -13,13 +13,13 @@ use crate::{
     error::Result,
 };
 
-/// Entries about webhooks and deliveries that are kept of each account, some 600 kB: somebody who pauses and resumes a webhook
-/// all day must neither fill the disk nor push out what others have done. What is done to accounts and by operators stays.
+/// Entries that pass, which are kept of each account, some 600 kB: somebody who pauses and resumes a webhook all day must
+/// neither fill the disk nor push out what others have done. What is done to accounts, tokens and keys stays.
 const KEPT: i64 = 5_000;
 /// Entries that go at once, of those that are too many.
 const AT_ONCE: i64 = 100;
 
-/// Slices of what was held too long follow each other within so many milliseconds.
+/// Slices of what was held follow each other within so many milliseconds.
 const ONE_PASS_MS: i64 = 60_000;
 
 /// Entries that are looked at for one page.
@@ -90,20 +90,23 @@ pub fn backed_up(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackedUp, None, None, Some(file))
 }
 
-/// Writes that so many deliveries that were held for an endpoint were cancelled; those that go one slice after the other have
-/// one entry together.
-pub(super) fn held_cancelled(tx: &Tx<'_>, endpoint: EndpointKey, count: usize) -> Result<()> {
+/// Writes that so many deliveries that were held for an endpoint were cancelled, if any were; those that go one slice after the
+/// other have one entry together.
+pub(super) fn held(tx: &Tx<'_>, action: Action, endpoint: EndpointKey, count: usize) -> Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
     let mut rows = tx.conn.prepare_cached("SELECT id FROM endpoint WHERE key = ?")?;
     let id = rows.query_row([endpoint], |row| Ok(EndpointId::from_bytes(row.get(0)?)))?;
     let added = tx
         .conn
         .prepare_cached(
             "UPDATE audit SET note = (CAST(note AS INTEGER) + ?1) || ' deliveries'
-             WHERE key = (SELECT max(key) FROM audit) AND action = ?2 AND subject = ?3 AND at > ?4",
+             WHERE key = (SELECT max(key) FROM audit) AND action = ?2 AND subject = ?3 AND actor = ?4 AND at > ?5",
         )?
-        .execute((count, Action::HeldCancelled.name(), id.to_string(), tx.now.millis() - ONE_PASS_MS))?;
+        .execute((count, action.name(), id.to_string(), tx.actor().to_string(), tx.now.millis() - ONE_PASS_MS))?;
     if added == 0 {
-        of_endpoint(tx, Action::HeldCancelled, endpoint, Some(&format!("{count} deliveries")))?;
+        of_endpoint(tx, action, endpoint, Some(&format!("{count} deliveries")))?;
     }
     Ok(())
 }

@@ -82,7 +82,6 @@ pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) ->
 /// Makes the file that becomes the copy, and keeps other backups from it until it is closed.
 fn take(part: &Path) -> Result<File> {
     let another = || at(part, "is being written: another backup to this file is under way");
-    let is_held = |file: &File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
     if File::open(part).is_ok_and(|left| is_held(&left)) {
         return Err(another());
     }
@@ -92,6 +91,10 @@ fn take(part: &Path) -> Result<File> {
     if is_held(&file) { Err(another()) } else { Ok(file) }
 }
 
+fn is_held(file: &File) -> bool {
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
 /// Removes what a backup that was cut off left there.
 fn clear(part: &Path) -> Result<()> {
     fs::remove_file(part)
@@ -99,13 +102,24 @@ fn clear(part: &Path) -> Result<()> {
         .map_err(|error| at(part, &format!("is in the way: {error}")))
 }
 
-/// Makes a folder for backups, for its owner only, if it is not there.
+/// Makes a folder for backups, for its owner only, if it is not there; and removes what backups that were cut off left in it.
 ///
 /// # Errors
-/// One that cannot be made.
+/// One that cannot be made or read.
 pub fn make_folder(folder: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| at(folder, &format!("cannot be made: {error}")))
+    made.map_err(|error| at(folder, &format!("cannot be made: {error}")))?;
+    let unread = |error: std::io::Error| at(folder, &format!("cannot be read: {error}"));
+    for there in fs::read_dir(folder).map_err(unread)? {
+        let part = there.map_err(unread)?.path();
+        // The part of a key file is held by that of its database.
+        let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
+        let holder = File::open(format!("{}.part", of.strip_suffix(".key").unwrap_or(of)));
+        if !holder.is_ok_and(|holder| is_held(&holder)) {
+            clear(&part)?;
+        }
+    }
+    Ok(())
 }
 
 fn copy(storage: &Storage, part: &Path, key_part: &Path, mut progress: impl FnMut(Progress)) -> Result<()> {

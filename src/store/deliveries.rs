@@ -262,10 +262,7 @@ pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
 /// Faults of the database only.
 pub fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey) -> Result<bool> {
     let dropped = following::expire(tx, endpoint, before, following::SLICE)?;
-    if dropped > 0 {
-        let note = format!("{dropped} dropped");
-        audit::of_endpoint(tx, Action::HeldDropped, endpoint, Some(&note))?;
-    }
+    audit::held(tx, Action::HeldDropped, endpoint, dropped)?;
     // What has yet to follow the suspension will be held too.
     let mut rows = tx.conn.prepare_cached("SELECT 1 FROM delivery WHERE endpoint = ? AND state = 'pending'")?;
     let behind = endpoints::state(tx, endpoint)? == EndpointState::Suspended && rows.exists([endpoint])?;

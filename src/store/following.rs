@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::{Tx, audit, endpoints};
+use super::{Tx, endpoints};
 use crate::{
     domain::{
         delivery::{DeliveryKey, State},
@@ -46,7 +46,7 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     Ok(())
 }
 
-/// Cancels what has been held for too long: so many deliveries of a suspended endpoint with a smaller key. Says how many.
+/// Cancels what is held: so many deliveries of a suspended endpoint with a smaller key. Says how many.
 pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, most: usize) -> Result<usize> {
     if endpoints::state(tx, endpoint)? != EndpointState::Suspended {
         return Ok(0);
@@ -55,11 +55,7 @@ pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, mo
         "UPDATE delivery SET state = 'cancelled'
          WHERE key IN (SELECT key FROM delivery WHERE endpoint = ? AND state = 'held' AND key < ? LIMIT ?)",
     )?;
-    let cancelled = rows.execute((endpoint, before, most))?;
-    if cancelled > 0 {
-        audit::held_cancelled(tx, endpoint, cancelled)?;
-    }
-    Ok(cancelled)
+    Ok(rows.execute((endpoint, before, most))?)
 }
 
 /// The endpoints whose deliveries have yet to follow them: a stop came in between.

@@ -10,13 +10,14 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Params, Statement, types::FromSql};
 
 use super::{
-    Tx, View, alerts,
+    Tx, View, alerts, audit,
     convert::{self, millis},
     endpoints, following,
 };
 use crate::{
     domain::{
         alert::NOTICE,
+        audit::Action,
         delivery::DeliveryKey,
         endpoint::{EndpointKey, EndpointState},
         event::EventKey,
@@ -203,7 +204,10 @@ pub fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, lived: Du
          WHERE endpoint = ? AND kind = 'expiring' AND lived <= ? ORDER BY lived DESC LIMIT 1",
     )?;
     let told = rows.query_row((endpoint, millis(lived) - millis(NOTICE)), |row| row.get(0)).optional()?;
-    told.map_or(Ok(0), |told: DeliveryKey| following::expire(tx, endpoint, before.min(told), SLICE))
+    let Some(told): Option<DeliveryKey> = told else { return Ok(0) };
+    let cancelled = following::expire(tx, endpoint, before.min(told), SLICE)?;
+    audit::held(tx, Action::HeldCancelled, endpoint, cancelled)?;
+    Ok(cancelled)
 }
 
 /// What is held for an endpoint and will expire.

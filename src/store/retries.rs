@@ -28,13 +28,15 @@ use crate::{
         timestamp::Timestamp,
         token::Walls,
     },
-    error::{Error, Missing, Result},
+    error::{Conflict, Error, Missing, Result},
 };
 
 /// Deliveries that are looked at in one read.
 const LOOKED_AT: usize = 1000;
 /// Most deliveries of one endpoint that may wait while a run adds to them.
 const WAITING: usize = 100;
+/// Runs of one token, or of the command line, that go on at the same time.
+const RUNNING: usize = 10;
 
 /// What a run goes over: a range, as it was at some moment.
 #[derive(Debug, Clone)]
@@ -204,8 +206,16 @@ pub async fn count(db: &Db, field: &Field, patience: Duration) -> Result<Count> 
 /// Starts a run over a field, of which so many were counted: it is corrected when the run finds more.
 ///
 /// # Errors
-/// Faults of the database only.
+/// [`Error::Conflict`] while ten runs of whoever starts it go on.
 pub fn start(tx: &Tx<'_>, field: &Field, matched: u64) -> Result<Run> {
+    let mut rows = tx.conn.prepare_cached("SELECT count(*) FROM retry WHERE state = 'running' AND actor = ?")?;
+    let running: usize = rows.query_row([tx.actor().to_string()], |row| row.get(0))?;
+    if running >= RUNNING {
+        return Err(Error::conflict(
+            Conflict::LimitReached,
+            format!("{RUNNING} of your retry runs are going on: wait until one has ended, or cancel one"),
+        ));
+    }
     let id = RetryId::mint(tx.now);
     let Range { profile, selection } = &field.range;
     tx.conn

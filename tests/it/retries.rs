@@ -238,6 +238,22 @@ fn a_receiver_that_still_fails_gets_no_more_than_may_wait_however_many_runs_ther
 }
 
 #[test]
+fn nobody_has_more_than_ten_runs_going_on() {
+    let mut world = World::new();
+    let receiver = Receiver::new();
+    with_failed(&mut world, &receiver, 200);
+    receiver.always(Reply::Hang);
+    let boss = operator(&world);
+    let runs: Vec<String> = (0..10).map(|_| start(&boss, json!({}))).collect();
+    let refused = boss.post("/operator/retries", json!({}));
+    assert!(refused.text.contains("10 of your retry runs are going on"), "{}", refused.text);
+    assert_eq!(refused.code(409), "LIMIT_REACHED");
+    boss.post(&format!("/operator/retries/{}/cancel", runs[0]), json!({})).expect(200);
+    start(&boss, json!({}));
+    assert_eq!(operator(&world).post("/operator/retries", json!({})).status, 202, "of another token");
+}
+
+#[test]
 fn a_run_that_fails_each_time_keeps_no_other_from_its_end() {
     let mut world = World::new();
     let receiver = Receiver::new();

@@ -83,3 +83,21 @@ fn an_account_drops_only_what_is_held_of_its_own() {
     assert_eq!(coop.deliveries(&webhook)[0]["status"], "CANCELLED");
     assert_eq!(receiver.posts().len(), 1);
 }
+
+#[test]
+fn what_was_dropped_has_one_entry_in_the_audit() {
+    let (world, _receiver) = with_a_failure();
+    let (coop, boss) = (world.coop(), operator(&world));
+    let webhook = coop.get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
+    let event = json!({ "event": "batch.exported", "cooperative_id": COOP, "data": {} });
+    for many in [1000, 500] {
+        coop.post("/events/batch", json!({ "events": vec![event.clone(); many] })).expect(202);
+    }
+    assert_eq!(boss.post(&format!("/ui/webhooks/{webhook}/drop"), &[]).status, 303);
+    while coop.get(&format!("/webhooks/{webhook}")).expect(200)["held_deliveries"] != 0 {}
+    let audit = boss.get("/ui/audit?action=webhook.held_dropped").text;
+    assert!(audit.contains("1500 deliveries") && !audit.contains("500 dropped"), "{audit}");
+    let audit = boss.get("/ui/audit?action=webhook.held_cancelled").text;
+    assert!(!audit.contains("1500 deliveries") && !audit.contains(&webhook), "it was not held for too long: {audit}");
+}

@@ -260,8 +260,8 @@ async fn field(door: &Door, visit: &Visit, search: &Search) -> Result<Field, Err
 #[handler]
 pub(super) async fn start(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
     let search = Search::of(&fields);
-    let counted = fields.get("matched").and_then(|matched| matched.parse().ok());
-    let matched: u64 = counted.filter(|_| !search.to.is_empty()).ok_or_else(|| {
+    let counted = fields.get("matched").and_then(|matched| matched.parse::<u32>().ok());
+    let matched = counted.map(u64::from).filter(|_| !search.to.is_empty()).ok_or_else(|| {
         Error::request(
             "this form does not say how many deliveries were counted: look at the deliveries and begin there",
         )

@@ -157,7 +157,9 @@ impl Said {
             "resumed" => "Resumed. What was held goes out now.",
             "changed" => "Changed. It holds from the next delivery on.",
             "deleted" => "Deleted. What was waiting or held for it is cancelled.",
-            "dropping" => "The held deliveries are being dropped: the number falls to nothing as they are cancelled.",
+            "dropping" => {
+                "The held deliveries are being dropped: the number falls to nothing as they are cancelled. If the server is stopped before that, drop the rest again."
+            }
             "replayed" => "Replayed: this is the new delivery of the same event.",
             "cancelled" => "Cancelled. It is not tried again.",
             "retry-cancelled" => "The run is cancelled. What it has replayed by now goes out.",
