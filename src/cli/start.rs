@@ -12,6 +12,7 @@ pub(super) fn print(app: &App, config: &Config, durability: Durability) {
     let address = app.address();
     say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
     say!("  address    http://{address}");
+    say!("  dashboard  http://{address}/ui");
     say!("  docs       http://{address}/docs");
     say!("  database   {}", database(config, durability));
     for profile in profiles(config).iter() {

@@ -141,6 +141,7 @@ fn a_start_tells_in_one_block_what_it_will_do() {
     let expected = [
         "ngoma ",
         "address    http://127.0.0.1:",
+        "dashboard  http://127.0.0.1:",
         "docs       http://127.0.0.1:",
         "database   ngoma.db (1 MB, full durability)",
         "asg        6 attempts, waits 1s, 4s, 16s again and again; then the delivery has failed",
@@ -163,8 +164,8 @@ fn a_start_tells_in_one_block_what_it_will_do() {
         ],
         true,
     );
-    assert_eq!(block[7], "egress     https:// and http://, to public addresses, 127.0.0.0/8, ::1/128");
-    assert!(block[6].contains("any number of management requests"), "{block:?}");
+    assert_eq!(block[8], "egress     https:// and http://, to public addresses, 127.0.0.0/8, ::1/128");
+    assert!(block[7].contains("any number of management requests"), "{block:?}");
     let places = "in this log, at warn; mail by mail.coop.example:465; POST to https://127.0.0.1:9";
     assert_eq!(block.last().map(String::as_str), Some(format!("alerts     {places}").as_str()));
     assert!(!block.concat().contains("word"), "{block:?}");
