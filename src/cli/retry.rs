@@ -86,7 +86,8 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 print_json(&json!({ "matched": count.matched, "skipped": count.skipped }));
             } else {
                 say!("{} deliveries match, {} of them of suspended or deleted webhooks", count.matched, count.skipped);
-                say!("nothing was retried: run this again with --yes");
+                let next = if count.matched == 0 { "there is nothing to retry" } else { "run this again with --yes" };
+                say!("nothing was retried: {next}");
             }
             return Ok(());
         }

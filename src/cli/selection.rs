@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -33,8 +36,8 @@ pub(super) struct Filters {
     #[arg(long, value_name = "NAME")]
     event: Option<String>,
     /// Only those whose last attempt failed so.
-    #[arg(long, value_name = "CLASS")]
-    error: Option<ErrorClass>,
+    #[arg(long, value_name = "CLASS", value_parser = class())]
+    error: Option<Failure>,
     /// Only those made since: a time such as 2026-04-20T11:55:00Z, or a while such as 2h or 3d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
@@ -65,34 +68,12 @@ impl Status {
     }
 }
 
-/// Why an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ErrorClass {
-    Dns,
-    Blocked,
-    Connect,
-    Tls,
-    Timeout,
-    Reset,
-    Protocol,
-    Status,
-    Interrupted,
-}
-
-impl ErrorClass {
-    const fn failure(self) -> Failure {
-        match self {
-            Self::Dns => Failure::Dns,
-            Self::Blocked => Failure::Blocked,
-            Self::Connect => Failure::Connect,
-            Self::Tls => Failure::Tls,
-            Self::Timeout => Failure::Timeout,
-            Self::Reset => Failure::Reset,
-            Self::Protocol => Failure::Protocol,
-            Self::Status => Failure::Status,
-            Self::Interrupted => Failure::Interrupted,
-        }
-    }
+/// The class of a failure, by its name.
+fn class() -> impl TypedValueParser<Value = Failure> {
+    PossibleValuesParser::new(Failure::ALL.map(Failure::name)).try_map(|name| {
+        let found = Failure::ALL.into_iter().find(|failure| failure.name() == name);
+        found.ok_or("no such class")
+    })
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
@@ -128,7 +109,7 @@ impl Filters {
             endpoint,
             kind: self.event,
             state: status.map(Status::state),
-            failure: self.error.map(ErrorClass::failure),
+            failure: self.error,
             from: self.since,
             to: None,
             delivery: None,

@@ -136,6 +136,8 @@ fn what_matches_is_counted_first_and_retried_when_yes_is_said() {
     receiver.always(Reply::status(200));
     let said = out(&world, &["retry", "--event", "dds.filed"]);
     assert!(said.starts_with("3 deliveries match, 0 of them") && said.contains("--yes"), "{said}");
+    let (_, said, _) = run(world.folder(), &["retry", "--account", COOP, "--error", "tls"]);
+    assert!(said.contains("0 deliveries match") && said.ends_with("there is nothing to retry\n"), "{said}");
     world.advance("1m");
     assert_eq!(receiver.posts().len(), 3, "nothing is retried yet");
     assert!(out(&world, &["retry", "--cancelled", "--json"]).contains("\"matched\":0"));
