@@ -343,26 +343,6 @@ fn stories_never_sleep_and_are_never_ignored() {
 }
 
 #[test]
-fn every_story_is_in_the_list_of_promises_and_the_list_promises_nothing_else() {
-    let list = fs::read_to_string(root().join("tests/README.md")).expect("the list");
-    let listed: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("- ")).collect();
-    let mut told = Vec::new();
-    for source in sources("tests/it") {
-        let mut lines = source.code.iter().map(|line| line.trim());
-        while lines.any(|line| line == "#[test]") {
-            let name = lines.clone().find_map(|line| line.strip_prefix("fn ")?.split('(').next()).expect("a story");
-            let words = name.replace("_s_", "'s ").replace('_', " ");
-            let (first, rest) = words.split_at(1);
-            told.push(format!("{}{rest}", first.to_uppercase()));
-        }
-    }
-    let unlisted = told.iter().filter(|promise| !listed.contains(&promise.as_str()));
-    let untold = listed.iter().filter(|line| !told.iter().any(|promise| promise == *line));
-    none(&unlisted.map(|promise| format!("tests/README.md does not list: {promise}")).collect::<Vec<_>>());
-    none(&untold.map(|line| format!("tests/README.md lists what no story keeps: {line}")).collect::<Vec<_>>());
-}
-
-#[test]
 fn the_top_level_holds_what_a_newcomer_expects_and_nothing_else() {
     let mut violations = Vec::new();
     for entry in fs::read_dir(root()).expect("the project").flatten() {
