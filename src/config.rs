@@ -288,19 +288,20 @@ impl Config {
             figment = figment.merge(Named(given, Serialized::default("asg.max_attempts", limit)));
         }
         let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&figment, &error)))?;
+        // As they were given: a folder before such a name would hide it.
+        config.check_limits(&figment)?;
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         config.storage.path = folder.join(&config.storage.path);
         config.storage.key_file = folder.join(&config.storage.key_file);
         if config.egress.extra_ca != Path::new("") {
             config.egress.extra_ca = folder.join(&config.egress.extra_ca);
         }
-        config.check_limits(&figment)?;
         config.exposed = exposed(&figment);
         Ok(config)
     }
 
     fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
-        let rules = [self.delivery_rules(), self.client_rules(), self.retention_rules()];
+        let rules = [self.storage_rules(), self.delivery_rules(), self.client_rules(), self.retention_rules()];
         match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
                 let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
@@ -309,6 +310,28 @@ impl Config {
             }
             None => Ok(()),
         }
+    }
+
+    /// Names that SQLite would take for something else than a file, or for one of its own files beside the database.
+    fn storage_rules(&self) -> Vec<Rule> {
+        const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+        let Storage { path, key_file, .. } = &self.storage;
+        let (name, key_name) = (path.to_string_lossy(), key_file.to_string_lossy());
+        let of_sqlite = name.is_empty() || name.starts_with(':') || name.to_ascii_lowercase().starts_with("file:");
+        let of_database =
+            |key: &str| key.strip_prefix(&*name).is_some_and(|rest| rest.is_empty() || BESIDE.contains(&rest));
+        vec![
+            (
+                !of_sqlite && !BESIDE.iter().any(|end| name.ends_with(end)),
+                "storage.path",
+                "the name of a file, such as ngoma.db: not empty, without ':' or 'file:' in front, and without -wal, -shm or -journal at the end",
+            ),
+            (
+                !key_name.is_empty() && !of_database(&key_name),
+                "storage.key_file",
+                "the name of a file of its own, such as ngoma.key",
+            ),
+        ]
     }
 
     /// What one client may take.

@@ -142,6 +142,11 @@ impl Error {
         }
     }
 
+    /// Whether the server or its machine is at fault, not the request.
+    pub fn is_fault(&self) -> bool {
+        matches!(self.kind(), Self::Unavailable(_) | Self::Internal(_))
+    }
+
     /// A state in the way, with what to do about it.
     pub fn conflict(reason: Conflict, message: impl Into<String>) -> Self {
         Self::Conflict { reason, message: message.into() }

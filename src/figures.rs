@@ -6,7 +6,7 @@
 use std::{
     fs,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::clock;
+use crate::{clock, error::Error};
 
 /// Classes of the status of an answer.
 pub const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
@@ -55,6 +55,8 @@ pub struct Figures {
     group: Histogram,
     clock_steps: Counter,
     last_step: Mutex<Option<Step>>,
+    written: Mutex<Written>,
+    paused: Mutex<Option<Fault>>,
     batches: AtomicUsize,
     profiles: Mutex<Vec<&'static str>>,
     there_is: ThereIs,
@@ -67,6 +69,24 @@ pub struct Step {
     pub by: i64,
     /// When that was noticed, as the machine's uptime.
     pub at: Duration,
+}
+
+/// A fault of the server or of its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// When it happened, as the machine's uptime.
+    pub at: Duration,
+    /// What failed.
+    pub why: Error,
+}
+
+/// How the writer's last transactions ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// When the last one that changed something was committed, as the machine's uptime.
+    pub last: Option<Duration>,
+    /// The last fault in one, also if only one write of many failed.
+    pub fault: Option<Fault>,
 }
 
 /// What there is, as it was last looked at.
@@ -126,6 +146,8 @@ impl Default for Figures {
             group: Histogram::new(GROUPS),
             clock_steps: Counter::default(),
             last_step: Mutex::default(),
+            written: Mutex::default(),
+            paused: Mutex::default(),
             batches: AtomicUsize::default(),
             profiles: Mutex::default(),
             there_is: ThereIs::default(),
@@ -182,7 +204,7 @@ impl Figures {
         drop(self.accepted.get_or_create(&[("profile", profile)]));
         drop(self.attempt.get_or_create(&[("profile", profile)]));
         drop(self.wait.get_or_create(&[("profile", profile)]));
-        self.profiles.lock().unwrap_or_else(PoisonError::into_inner).push(profile);
+        lock(&self.profiles).push(profile);
         self.show_webhooks(profile, 0, 0);
         for outcome in outcomes {
             drop(self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]));
@@ -254,12 +276,39 @@ impl Figures {
     /// The wall clock was set.
     pub fn stepped(&self, step: Step) {
         self.clock_steps.inc();
-        *self.last_step.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
+        *lock(&self.last_step) = Some(step);
     }
 
     /// When the wall clock was last set, since this server started.
     pub fn last_step(&self) -> Option<Step> {
-        *self.last_step.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.last_step)
+    }
+
+    /// A transaction that changed something was committed, at this uptime.
+    pub fn wrote(&self, at: Duration) {
+        lock(&self.written).last = Some(at);
+    }
+
+    /// A write failed for no fault of its own.
+    pub fn write_failed(&self, fault: Fault) {
+        lock(&self.written).fault = Some(fault);
+    }
+
+    /// How the writer's last transactions ended.
+    pub fn written(&self) -> Written {
+        lock(&self.written).clone()
+    }
+
+    /// The engine's last turn failed with this fault, or did not. Of several in a row, the first tells the time.
+    pub fn turned(&self, fault: Option<Fault>) {
+        let mut paused = lock(&self.paused);
+        let since = paused.as_ref().map(|first| first.at);
+        *paused = fault.map(|fault| Fault { at: since.unwrap_or(fault.at), ..fault });
+    }
+
+    /// Since when and why deliveries pause; `None` while they go out.
+    pub fn paused(&self) -> Option<Fault> {
+        lock(&self.paused).clone()
     }
 
     fn show_webhooks(&self, profile: &str, active: u64, suspended: u64) {
@@ -282,7 +331,7 @@ impl Figures {
             self.show_webhooks(profile, *active, *suspended);
         }
         // Of a profile whose last account was erased nothing is found.
-        for profile in self.profiles.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for profile in lock(&self.profiles).iter() {
             if found.webhooks.iter().all(|(found, ..)| found != profile) {
                 self.show_webhooks(profile, 0, 0);
             }
@@ -309,6 +358,10 @@ impl Figures {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn set(gauge: &Gauge, value: u64) {

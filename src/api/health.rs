@@ -20,8 +20,11 @@ use crate::{
     store,
 };
 
-/// How long what was seen is told to whoever asks: a look is a synced write, and anybody may ask for one.
+/// How long the outcome of a write on trial is shared: it is synced, and anybody may ask for one.
 const PAUSE: Duration = Duration::from_secs(1);
+/// For how long the server's own writes tell how the database is: a fault counts also if a write succeeded after it, and a
+/// write is tried only when there was none.
+const FRESH: Duration = Duration::from_secs(5);
 /// A write that takes longer is not waited for.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 /// An engine that has not come round for so long does not work: it does so at every poll, and after every outcome.
@@ -78,6 +81,8 @@ pub(crate) struct Parts {
     disk: Part,
     /// It goes on evenly.
     clock: Part,
+    /// It opens the signing secrets that are stored.
+    key_file: Part,
 }
 
 /// Whether the server can do its work, part by part.
@@ -117,29 +122,13 @@ impl Part {
 
 impl Readiness {
     fn of(parts: Parts) -> Self {
-        let all = [&parts.database, &parts.engine, &parts.disk, &parts.clock];
+        let all = [&parts.database, &parts.engine, &parts.disk, &parts.clock, &parts.key_file];
         let status = match all.iter().any(|part| part.status == PartStatus::Unavailable) {
             true => Status::Unavailable,
             false => Status::Ok,
         };
         let warnings = all.iter().filter(|part| part.status == PartStatus::Warning);
         Self { status, warnings: warnings.map(|part| part.message.clone()).collect(), parts }
-    }
-
-    /// Looks at every part; at the database by writing to it.
-    async fn look(deps: Deps) -> Self {
-        let (busy, until) = (deps.db.is_busy(), deps.clock.uptime() + WRITE_PATIENCE);
-        let written = tokio::select! {
-            written = deps.db.write_in_turn(store::probe) => Some(written),
-            () = passed(&deps.clock, until) => None,
-        };
-        let now = deps.clock.uptime();
-        Self::of(Parts {
-            database: database(written, busy),
-            engine: engine(now.saturating_sub((deps.looked)())),
-            disk: disk(deps.db.free_space(), deps.watch.low_space_bytes),
-            clock: clock(deps.db.figures().last_step().filter(|step| now.saturating_sub(step.at) < RECENT)),
-        })
     }
 }
 
@@ -150,26 +139,75 @@ pub(super) async fn passed(clock: &SharedClock, until: Duration) {
     }
 }
 
-fn database(written: Option<Result<()>>, busy: bool) -> Part {
-    match written {
-        None => Part::unavailable(format!("the database took no write within {} s", WRITE_PATIENCE.as_secs())),
-        Some(Ok(())) if busy => Part::warning(
+/// How the database is, as far as the server's own writes tell: `None` if there were none of late.
+fn database(deps: &Deps, now: Duration) -> Option<Part> {
+    if deps.db.lost().is_some() {
+        return Some(Part::unavailable(
+            "the disk failed, or a file of the database was removed, moved or replaced: nothing is accepted any more, and the \
+             server stops; its log says more",
+        ));
+    }
+    let is_fresh = |at: Duration| now.saturating_sub(at) < FRESH;
+    let written = deps.db.figures().written();
+    match written.fault.filter(|fault| is_fresh(fault.at)) {
+        Some(fault) => Some(Part::unavailable(reason(&fault.why))),
+        None if !written.last.is_some_and(is_fresh) => None,
+        None if deps.db.is_busy() => Some(Part::warning(
             "the database is busy: half of the places for waiting writes are taken, or more (limits.waiting_writes)",
-        ),
-        Some(Ok(())) => Part::ok("the database takes writes"),
-        Some(Err(Error::Unavailable(why))) => Part::unavailable(why),
-        Some(Err(_)) => Part::unavailable("the database cannot be written: the server's log says why"),
+        )),
+        None => Some(Part::ok("the database takes writes")),
     }
 }
 
-fn engine(rested: Duration) -> Part {
-    if rested < STUCK {
+/// Tries a write.
+async fn try_write(deps: Deps) -> Part {
+    let until = deps.clock.uptime() + WRITE_PATIENCE;
+    tokio::select! {
+        written = deps.db.write_in_turn(store::probe) => match written {
+            Ok(()) => Part::ok("the database takes writes"),
+            Err(error) => Part::unavailable(reason(&error)),
+        },
+        () = passed(&deps.clock, until) => {
+            Part::unavailable(format!("the database took no write within {} s", WRITE_PATIENCE.as_secs()))
+        }
+    }
+}
+
+/// What is said of a fault to everybody.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Unavailable(why) => why.clone(),
+        _ => "a write to the database failed: the server's log says why".to_owned(),
+    }
+}
+
+fn engine(deps: &Deps, now: Duration) -> Part {
+    let seconds = |since: Duration| now.saturating_sub(since).as_secs();
+    if let Some(fault) = deps.db.figures().paused() {
+        let why = reason(&fault.why);
+        return Part::unavailable(format!(
+            "deliveries have paused for {} s and go on by themselves: {why}",
+            seconds(fault.at)
+        ));
+    }
+    let looked = (deps.looked)();
+    if now.saturating_sub(looked) < STUCK {
         return Part::ok("deliveries go out");
     }
-    let seconds = rested.as_secs();
     Part::unavailable(format!(
-        "nothing was sent or looked for in the last {seconds} s: the server's log may say why; restart it"
+        "nothing was sent or looked for in the last {} s: the server's log may say why; restart it",
+        seconds(looked)
     ))
+}
+
+async fn key_file(deps: &Deps) -> Part {
+    match deps.db.key_fault().await {
+        None => Part::ok("the key file opens the signing secrets"),
+        Some(_) => Part::unavailable(
+            "the key file is missing, cannot be used or is not the one of this database: deliveries go on, but no signing secret \
+             can be stored, and a restart would fail; put the right file back (storage.key_file); the server's log says more",
+        ),
+    }
 }
 
 fn disk(free: Option<u64>, low: u64) -> Part {
@@ -193,9 +231,30 @@ fn clock(step: Option<Step>) -> Part {
     ))
 }
 
-/// The routes, and the last look at all parts.
+/// The routes, and the last write on trial.
 #[derive(Default)]
-pub(crate) struct Routes(Looks<Readiness>);
+pub(crate) struct Routes(Looks<Part>);
+
+impl Routes {
+    async fn readiness(&self, deps: &Deps) -> Readiness {
+        let now = deps.clock.uptime();
+        let database = match database(deps, now) {
+            Some(part) => part,
+            None => {
+                let tried = self.0.last(now, PAUSE, || try_write(deps.clone())).await;
+                tried.unwrap_or_else(|| Part::unavailable("a write on trial failed: the server's log says why"))
+            }
+        };
+        let step = deps.db.figures().last_step().filter(|step| now.saturating_sub(step.at) < RECENT);
+        Readiness::of(Parts {
+            database,
+            engine: engine(deps, deps.clock.uptime()),
+            disk: disk(deps.db.free_space(), deps.watch.low_space_bytes),
+            clock: clock(step),
+            key_file: key_file(deps).await,
+        })
+    }
+}
 
 #[OpenApi(tag = "Tag::Health")]
 impl Routes {
@@ -209,20 +268,15 @@ impl Routes {
 
     /// Can it do its work?
     ///
-    /// Answers 200 when the database can be written and the engine works, else 503; and says so of each part. Little room on
-    /// the disk, a clock that was set and many writes that wait are warnings: still 200. It looks at most once a second, and all who ask share what
-    /// it saw. Needs no token.
+    /// Answers 200 when the database takes writes, deliveries go out and the key file is in its place, else 503; and says so of
+    /// each part. The server's own last writes decide; when there was none for 5 seconds it tries one, at most once a second.
+    /// Little room on the disk, a clock that was set and many writes that wait are warnings: still 200. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self, deps: Data<&Deps>) -> Result<Ready, Refused<Errors, WithoutToken>> {
-        let look = || Readiness::look(deps.clone());
-        Ok(match self.0.last(deps.clock.uptime(), PAUSE, look).await {
-            Some(ready) if ready.status == Status::Ok => Ready::Ok(Body(ready)),
-            Some(not) => Ready::Unavailable(Body(not)),
-            None => {
-                let unknown = || Part::unavailable("looking at it failed: the server's log says why");
-                let parts = Parts { database: unknown(), engine: unknown(), disk: unknown(), clock: unknown() };
-                Ready::Unavailable(Body(Readiness::of(parts)))
-            }
+        let readiness = self.readiness(&deps).await;
+        Ok(match readiness.status {
+            Status::Ok => Ready::Ok(Body(readiness)),
+            Status::Unavailable => Ready::Unavailable(Body(readiness)),
         })
     }
 }
@@ -236,11 +290,11 @@ pub(super) const SUPPLEMENT: Supplement = Supplement {
         ("Parts", PARTS),
         (
             "Readiness",
-            r#"{"status": "ok", "warnings": ["412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"], "parts": {"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}}}"#,
+            r#"{"status": "ok", "warnings": ["412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"], "parts": {"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}, "key_file": {"status": "ok", "message": "the key file opens the signing secrets"}}}"#,
         ),
     ],
     parameters: &[],
     signature: None,
 };
 
-const PARTS: &str = r#"{"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}}"#;
+const PARTS: &str = r#"{"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}, "key_file": {"status": "ok", "message": "the key file opens the signing secrets"}}"#;

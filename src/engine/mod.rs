@@ -49,6 +49,7 @@ use crate::{
         timestamp::Timestamp,
     },
     error::{Error, Result},
+    figures::Fault,
     store::{
         Change, Db, News, Target, Tx,
         attempts::{self, TestRecord},
@@ -219,10 +220,12 @@ impl Engine {
                         // What it claimed is among the news.
                         inner.hear_all(&mut news, &mut heard);
                         inner.launch();
+                        inner.db.figures().turned(None);
                         written_since_stop = stopping;
                     }
                     Err(error) => {
                         tracing::error!(%error, "deliveries pause until the database takes writes again");
+                        inner.db.figures().turned(Some(Fault { at: inner.flights.clock.uptime(), why: error }));
                         failed = true;
                     }
                 }

@@ -17,9 +17,11 @@ use rusqlite::{
 use zeroize::Zeroizing;
 
 use super::{
-    KeyRing,
+    Db, KeyRing,
     files::{self, OWN, at, beside, folder_of},
-    open::{self, APPLICATION_ID},
+    keyring::SEALED,
+    open,
+    place::{APPLICATION_ID, same_file},
 };
 use crate::{
     config::Storage,
@@ -56,6 +58,26 @@ pub struct Made {
 /// A file that is there already, or cannot be written; a database that is not there or is damaged; a key file that does not
 /// open its secrets. Nothing is left behind then.
 pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) -> Result<Made> {
+    make(open::existing, storage, file, progress)
+}
+
+impl Db {
+    /// As [`backup`], in a process that has the database open: the file is opened by SQLite only, which would lose its locks
+    /// when anything else closed it.
+    ///
+    /// # Errors
+    /// As [`backup`].
+    pub fn back_up(&self, storage: &Storage, file: &Path, progress: impl FnMut(Progress)) -> Result<Made> {
+        make(open::another, storage, file, progress)
+    }
+}
+
+fn make(
+    open: fn(&Storage) -> Result<Connection>,
+    storage: &Storage,
+    file: &Path,
+    progress: impl FnMut(Progress),
+) -> Result<Made> {
     let key_file = beside(file, ".key");
     let held = take(&beside(file, ".part"))?;
     let parts = Parts([beside(file, ".part"), beside(&key_file, ".part")]);
@@ -66,7 +88,12 @@ pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) ->
         }
     }
     clear(key_part)?;
-    copy(storage, part, key_part, progress)?;
+    let copied = copy(&open(storage)?, storage, part, key_part, progress);
+    let in_place = held.metadata().and_then(|made| Ok(same_file(&made, &part.symlink_metadata()?)));
+    if !in_place.is_ok_and(|in_place| in_place) {
+        return Err(at(part, "was removed or replaced while the backup was made: make it again"));
+    }
+    copied?;
     let synced = || {
         File::open(part)?.sync_all()?;
         // The key first: there is no copy without it.
@@ -122,14 +149,20 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn copy(storage: &Storage, part: &Path, key_part: &Path, mut progress: impl FnMut(Progress)) -> Result<()> {
-    let source = open::existing(storage)?;
+fn copy(
+    source: &Connection,
+    storage: &Storage,
+    part: &Path,
+    key_part: &Path,
+    mut progress: impl FnMut(Progress),
+) -> Result<()> {
     let failed = |error: rusqlite::Error| at(part, &format!("cannot be made: {error}"));
-    let keys = view(&source, &storage.key_file)?;
+    let keys = view(source, &storage.key_file)?;
     write_new(key_part, keys.as_bytes())?.sync_all().map_err(|error| at(key_part, &error.to_string()))?;
     let mut copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    open::in_memory(&copy).map_err(failed)?;
     {
-        let backup = Backup::new(&source, &mut copy).map_err(failed)?;
+        let backup = Backup::new(source, &mut copy).map_err(failed)?;
         while backup.step(PAGES).map_err(failed)? != StepResult::Done {
             let pages = backup.progress();
             let percent = (pages.pagecount - pages.remaining) * 100 / pages.pagecount.max(1);
@@ -173,12 +206,12 @@ fn check(copy: &Connection, keys: &KeyRing) -> Result<(), String> {
     if found != "ok" {
         return Err("the database is damaged; 'ngoma check' says where".to_owned());
     }
-    let mut rows = copy.prepare(open::SEALED).map_err(text)?;
+    let mut rows = copy.prepare(SEALED).map_err(text)?;
     let mut rows = rows.query([]).map_err(text)?;
     while let Some(row) = rows.next().map_err(text)? {
         let endpoint = EndpointId::from_bytes(row.get("id").map_err(text)?);
         let secret: Vec<u8> = row.get("secret").map_err(text)?;
-        keys.open(endpoint, &secret).map_err(|error| error.to_string())?;
+        keys.open(copy, endpoint, &secret).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ pub fn create(
             url.as_str(),
             events.to_string(),
             tx.now.millis(),
-            tx.keys.seal(id, secret)?,
+            tx.keys.seal(tx.conn, id, secret)?,
         ))?;
     let key = tx.conn.last_insert_rowid();
     audit::of_endpoint(tx, Action::WebhookCreated, key, Some(url.without_query()))?;
@@ -114,7 +114,7 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
     }
     tx.conn
         .prepare_cached("UPDATE endpoint SET former_secret = secret, former_until = ?2, secret = ?3 WHERE key = ?1")?
-        .execute((endpoint.key, (tx.now + overlap).millis(), tx.keys.seal(endpoint.id, secret)?))?;
+        .execute((endpoint.key, (tx.now + overlap).millis(), tx.keys.seal(tx.conn, endpoint.id, secret)?))?;
     tx.changed(endpoint.key);
     audit::of_endpoint(tx, Action::SecretChanged, endpoint.key, None)
 }
@@ -149,7 +149,7 @@ fn mark_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<String> {
 /// # Errors
 /// A key file that cannot be written.
 pub fn add_key(tx: &Tx<'_>) -> Result<()> {
-    tx.keys.add()?;
+    tx.keys.add(tx.conn)?;
     audit::note(tx, Action::KeyRotated, None, None, None)
 }
 
@@ -167,7 +167,7 @@ pub fn reseal(tx: &Tx<'_>, from: EndpointKey, at_once: usize) -> Result<Option<E
     while let Some(row) = rows.next()? {
         let key: EndpointKey = row.get("key")?;
         let id = EndpointId::from_bytes(row.get("id")?);
-        let again = |sealed: Vec<u8>| tx.keys.seal(id, &tx.keys.open(id, &sealed)?);
+        let again = |sealed: Vec<u8>| tx.keys.seal(tx.conn, id, &tx.keys.open(tx.conn, id, &sealed)?);
         let secret = again(row.get("secret")?)?;
         let former = row.get::<_, Option<Vec<u8>>>("former_secret")?.map(again).transpose()?;
         tx.conn
@@ -184,7 +184,7 @@ pub fn reseal(tx: &Tx<'_>, from: EndpointKey, at_once: usize) -> Result<Option<E
 /// Faults of the database, or a key file that cannot be written.
 pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
     // Another rotation may have added a key meanwhile.
-    tx.keys.reload()?;
+    tx.keys.refresh(tx.conn)?;
     let current = tx.keys.current();
     let mut rows = tx.conn.prepare_cached(
         "SELECT secret FROM endpoint WHERE secret != x''
@@ -196,7 +196,7 @@ pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
             return Ok(false);
         }
     }
-    tx.keys.keep_current()?;
+    tx.keys.keep_current(tx.conn)?;
     Ok(true)
 }
 
@@ -300,10 +300,10 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = rows.query([key])?;
     let row = rows.next()?.ok_or(Error::NotFound(Missing::Webhook))?;
     let id = EndpointId::from_bytes(row.get("id")?);
-    let mut secrets = vec![tx.keys.open(id, &row.get::<_, Vec<u8>>("secret")?)?];
+    let mut secrets = vec![tx.keys.open(tx.conn, id, &row.get::<_, Vec<u8>>("secret")?)?];
     let overlaps = convert::moment_if(row, "former_until")?.is_some_and(|until| tx.now < until);
     if let Some(former) = row.get::<_, Option<Vec<u8>>>("former_secret")?.filter(|_| overlaps) {
-        secrets.push(tx.keys.open(id, &former)?);
+        secrets.push(tx.keys.open(tx.conn, id, &former)?);
     }
     Ok(Target {
         key,

@@ -1,13 +1,13 @@
-//! The files beside the database: whom they are for, and the lock that makes a process the only server.
+//! The files of the database: their names, their sizes, and whom they are for.
 
 use std::{
     ffi::OsString,
-    fs::{self, File, Permissions, TryLockError},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// Whom a file is for: its owner.
 pub(super) const OWN: u32 = 0o600;
@@ -20,9 +20,11 @@ pub(super) fn open_to_others(path: &Path) -> Option<String> {
     (mode & OTHERS != 0).then(|| format!("others may use it (mode {mode:o}): chmod {OWN:o} {}", path.display()))
 }
 
-/// The files that make up a database: SQLite gives the log and its index the mode of the first.
+/// The files that make up a database: SQLite keeps the log and its index beside the file itself, links on the way to it
+/// resolved, and gives them its mode.
 pub(super) fn of_database(path: &Path) -> [PathBuf; 3] {
-    ["", "-wal", "-shm"].map(|suffix| beside(path, suffix))
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    [path.to_owned(), beside(&real, "-wal"), beside(&real, "-shm")]
 }
 
 /// Bytes of a file; 0 if it is not there.
@@ -42,59 +44,6 @@ pub(super) fn narrow(files: &[PathBuf]) {
         // Of another owner: it may well be meant so, and `ngoma check` tells.
         drop(fs::set_permissions(file, Permissions::from_mode(OWN)));
     }
-}
-
-/// The lock of the one server of a file.
-pub(super) struct ServingLock {
-    file: File,
-    name: PathBuf,
-}
-
-impl ServingLock {
-    /// Takes the lock of this database, by whatever name it is called. A left-over lock file is no lock.
-    pub(super) fn take(database: &Path) -> Result<Self> {
-        let name = name_of_lock(database);
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(OWN).open(&name);
-        let file = file.map_err(|error| at(&name, &format!("cannot be opened: {error}")))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(at(database, "is in use: another ngoma is already serving this database"));
-            }
-            Err(TryLockError::Error(error)) => return Err(at(&name, &format!("cannot be locked: {error}"))),
-        }
-        narrow(std::slice::from_ref(&name));
-        let lock = Self { file, name };
-        match lock.lost() {
-            None => Ok(lock),
-            Some(lost) => Err(Error::Internal(lost)),
-        }
-    }
-
-    /// Why it keeps nobody away any more: another file is, or can be, locked under its name.
-    pub(super) fn lost(&self) -> Option<String> {
-        let same = |there: fs::Metadata| {
-            self.file.metadata().is_ok_and(|held| (held.dev(), held.ino()) == (there.dev(), there.ino()))
-        };
-        let kept = fs::metadata(&self.name).is_ok_and(same);
-        (!kept).then(|| {
-            format!("{} was removed or replaced: another server may have the database by now", self.name.display())
-        })
-    }
-}
-
-impl Drop for ServingLock {
-    fn drop(&mut self) {
-        // Closing the file would do, but for a process that is being started at this moment and holds it open too.
-        let _ = self.file.unlock();
-    }
-}
-
-/// The lock file of a database: beside the file itself, links on the way to it resolved.
-pub(super) fn name_of_lock(database: &Path) -> PathBuf {
-    let folder = || Some(fs::canonicalize(folder_of(database)).ok()?.join(database.file_name()?));
-    let real = fs::canonicalize(database).ok().or_else(folder);
-    beside(real.as_deref().unwrap_or(database), ".lock")
 }
 
 /// A file beside another, whose name goes on so.

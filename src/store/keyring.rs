@@ -5,20 +5,22 @@
 //! associated data, so that a secret moved to another row does not open.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     io::{self, ErrorKind, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock, RwLockReadGuard},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
+use rusqlite::Connection;
 use zeroize::Zeroizing;
 
-use super::files::{self, folder_of};
+use super::files::{self, at, folder_of};
 use crate::{
     domain::{ids::EndpointId, signature::SigningSecret},
     error::{Error, Result},
@@ -30,10 +32,13 @@ const HEADER: usize = 2 + NONCE;
 /// Bytes of a line of the key file, at most.
 const LINE: usize = "255 ".len() + 64 + "\n".len();
 
-/// The keys, the current one first. Another process may rotate them meanwhile: the file is read again when it has changed.
+/// The keys, the current one first. Another process may rotate them meanwhile: the file is read again when it has changed,
+/// and taken if it opens the secrets of the database.
 pub struct KeyRing {
     path: PathBuf,
     keys: RwLock<Keys>,
+    /// The file that was not taken (`None`: there was none), and why.
+    refused: Mutex<Option<(Option<FileStamp>, Error)>>,
 }
 
 /// Bytes that are wiped when they go; in a box, because a value that moves leaves its bytes behind.
@@ -57,7 +62,19 @@ impl KeyRing {
     /// # Errors
     /// A file that cannot be read, or that holds anything but keys.
     pub fn read(path: &Path) -> Result<Self> {
-        Ok(Self { path: path.to_owned(), keys: RwLock::new(Keys::read(path)?) })
+        Ok(Self::of(path, Keys::read(path)?))
+    }
+
+    /// Reads the key file of the database that holds these secrets.
+    ///
+    /// # Errors
+    /// A file that is missing, cannot be used, or does not open them.
+    pub(super) fn fitting(path: &Path, sealed: &Sealed) -> Result<Self> {
+        Ok(Self::of(path, Keys::fitting(path, sealed)?))
+    }
+
+    fn of(path: &Path, keys: Keys) -> Self {
+        Self { path: path.to_owned(), keys: RwLock::new(keys), refused: Mutex::default() }
     }
 
     /// Takes the text of a key file that was read before, whoever may read the file.
@@ -65,8 +82,7 @@ impl KeyRing {
     /// # Errors
     /// A text that holds anything but keys.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
-        let keys = Keys::parse(path, text, file_of(path).unwrap_or_default())?;
-        Ok(Self { path: path.to_owned(), keys: RwLock::new(keys) })
+        Ok(Self::of(path, Keys::parse(path, text, file_of(path).unwrap_or_default())?))
     }
 
     /// Makes a key file with one new key, readable by its owner only, on disk before this returns.
@@ -78,16 +94,19 @@ impl KeyRing {
         Self::read(path)
     }
 
-    /// Whether a key of this id is held.
-    pub(super) fn has(&self, id: u8) -> bool {
-        self.keys().ring.iter().any(|(held, _)| *held == id)
-    }
-
-    /// Encrypts a secret for the row of this endpoint, with the current key.
-    pub(super) fn seal(&self, endpoint: EndpointId, secret: &SigningSecret) -> Result<Vec<u8>> {
-        if file_of(&self.path) != Some(self.keys().file) {
-            self.reload()?;
-        }
+    /// Encrypts a secret for the row of this endpoint of the database, with the current key.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] while the key file is missing or another one: after a restart the secret would not open.
+    pub(super) fn seal(&self, conn: &Connection, endpoint: EndpointId, secret: &SigningSecret) -> Result<Vec<u8>> {
+        self.refresh(conn).map_err(|error| {
+            tracing::error!(%error, "a signing secret cannot be stored");
+            Error::Unavailable(
+                "no signing secret can be stored now, because the server's key file is missing or is not the right one: \
+                 nothing was stored; try again later"
+                    .to_owned(),
+            )
+        })?;
         let keys = self.keys();
         let (id, key) = keys.ring.first().ok_or_else(|| unusable(&self.path, "it is empty"))?;
         let nonce = random::<NONCE>()?;
@@ -98,13 +117,13 @@ impl KeyRing {
         Ok([&[VERSION, *id][..], &**nonce, &sealed].concat())
     }
 
-    /// Decrypts the secret of this endpoint's row.
-    pub(super) fn open(&self, endpoint: EndpointId, sealed: &[u8]) -> Result<SigningSecret> {
-        let mut secret = self.decrypt(endpoint, sealed);
+    /// Decrypts the secret of this endpoint's row in the database.
+    pub(super) fn open(&self, conn: &Connection, endpoint: EndpointId, sealed: &[u8]) -> Result<SigningSecret> {
+        let mut secret = self.keys().decrypt(endpoint, sealed);
         // By its number alone an old key cannot be told from the new one that took the number after it was forgotten.
-        if secret.is_none() && file_of(&self.path) != Some(self.keys().file) {
-            self.reload()?;
-            secret = self.decrypt(endpoint, sealed);
+        if secret.is_none() && !self.is_current() {
+            self.refresh(conn)?;
+            secret = self.keys().decrypt(endpoint, sealed);
         }
         let secret = secret.and_then(|secret| String::from_utf8(secret).ok());
         SigningSecret::parse(secret.ok_or_else(|| {
@@ -112,15 +131,6 @@ impl KeyRing {
                 "the signing secret of endpoint {endpoint} does not open: the key file is not the one it was sealed with"
             ))
         })?)
-    }
-
-    fn decrypt(&self, endpoint: EndpointId, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (header, ciphertext) = sealed.split_at_checked(HEADER).filter(|(header, _)| header[0] == VERSION)?;
-        let nonce = <[u8; NONCE]>::try_from(&header[2..]).ok()?;
-        let keys = self.keys();
-        let (_, key) = keys.ring.iter().find(|(id, _)| *id == header[1])?;
-        let payload = Payload { msg: ciphertext, aad: &endpoint.to_bytes() };
-        cipher(key).decrypt(&XNonce::from(nonce), payload).ok()
     }
 
     /// The id of the key that seals.
@@ -133,36 +143,83 @@ impl KeyRing {
     ///
     /// # Errors
     /// A file that cannot be written, or 256 keys.
-    pub(super) fn add(&self) -> Result<()> {
-        self.reload()?;
+    pub(super) fn add(&self, conn: &Connection) -> Result<()> {
+        self.refresh(conn)?;
         let mut ring = self.keys().ring.clone();
         let free = (0..=u8::MAX).find(|id| !ring.iter().any(|(held, _)| held == id));
         let id = free.ok_or_else(|| unusable(&self.path, "it holds 256 keys already"))?;
         ring.insert(0, (id, random()?));
         write_file(&self.path, &ring)?;
-        self.reload()
+        self.refresh(conn)
     }
 
     /// Forgets every key but the current one.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub(super) fn keep_current(&self) -> Result<()> {
+    pub(super) fn keep_current(&self, conn: &Connection) -> Result<()> {
         let ring: Vec<_> = self.keys().ring.iter().take(1).cloned().collect();
         write_file(&self.path, &ring)?;
-        self.reload()
+        self.refresh(conn)
     }
 
     fn keys(&self) -> RwLockReadGuard<'_, Keys> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the file again.
-    pub(super) fn reload(&self) -> Result<()> {
-        let keys = Keys::read(&self.path)?;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    fn refused(&self) -> MutexGuard<'_, Option<(Option<FileStamp>, Error)>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the file is the one that the keys were read from.
+    pub(super) fn is_current(&self) -> bool {
+        file_of(&self.path) == Some(self.keys().file)
+    }
+
+    /// Reads the file again if it has changed. Only within a write, or on a connection that holds no older view.
+    ///
+    /// # Errors
+    /// A file that is missing, cannot be used, or does not open the secrets of the database: the keys stay as they were.
+    pub(super) fn refresh(&self, conn: &Connection) -> Result<()> {
+        while !self.is_current() {
+            let file = file_of(&self.path);
+            if let Some((_, why)) = self.refused().as_ref().filter(|(refused, _)| *refused == file) {
+                return Err(why.clone());
+            }
+            match Keys::fitting(&self.path, &sealed(conn)?) {
+                Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
+                // Replaced meanwhile: a rotation may need a second look.
+                Err(_) if file_of(&self.path) != file => {}
+                Err(why) => *self.refused() = Some((file, why)),
+            }
+        }
         Ok(())
     }
+}
+
+/// The secrets of a database that are sealed.
+pub(super) struct Sealed {
+    /// How many there are.
+    pub(super) count: usize,
+    /// For each key one that it sealed: the endpoint, and the secret.
+    samples: BTreeMap<u8, ([u8; 16], Vec<u8>)>,
+}
+
+/// Each secret that is sealed, with the id of its endpoint. Those of deleted endpoints are wiped.
+pub(super) const SEALED: &str = "SELECT id, secret FROM endpoint WHERE secret != x''
+     UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL";
+
+/// The secrets of this database that are sealed.
+pub(super) fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
+    let mut rows = conn.prepare(SEALED)?;
+    let rows = rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+    let mut sealed = Sealed { count: 0, samples: BTreeMap::new() };
+    for row in rows {
+        let (id, secret) = row?;
+        sealed.count += 1;
+        sealed.samples.entry(key_of(&secret).unwrap_or(0)).or_insert((id, secret));
+    }
+    Ok(sealed)
 }
 
 impl Keys {
@@ -184,6 +241,39 @@ impl Keys {
         }
         Ok(Self { ring, file })
     }
+
+    /// The keys of the file, each tried on a secret that it sealed.
+    fn fitting(path: &Path, sealed: &Sealed) -> Result<Self> {
+        if !path.exists() {
+            return Err(at(
+                path,
+                &format!(
+                    "is missing, and {} signing secrets cannot be read without it: restore it from the backup made with this database",
+                    sealed.count
+                ),
+            ));
+        }
+        let keys = Self::read(path)?;
+        for (key, (endpoint, secret)) in &sealed.samples {
+            if keys.decrypt(EndpointId::from_bytes(*endpoint), secret).map(Zeroizing::new).is_none() {
+                return Err(at(
+                    path,
+                    &format!(
+                        "is not the key file of this database (key {key} does not open its secrets): restore the one from the backup made with it"
+                    ),
+                ));
+            }
+        }
+        Ok(keys)
+    }
+
+    fn decrypt(&self, endpoint: EndpointId, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (header, ciphertext) = sealed.split_at_checked(HEADER).filter(|(header, _)| header[0] == VERSION)?;
+        let nonce = <[u8; NONCE]>::try_from(&header[2..]).ok()?;
+        let (_, key) = self.ring.iter().find(|(id, _)| *id == header[1])?;
+        let payload = Payload { msg: ciphertext, aad: &endpoint.to_bytes() };
+        cipher(key).decrypt(&XNonce::from(nonce), payload).ok()
+    }
 }
 
 /// The id of the key that sealed this.
@@ -195,11 +285,12 @@ fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(<&Key>::from(key))
 }
 
-/// Tells a file from the one that replaced it: inode, length, and when it was written, in seconds and nanoseconds.
-type FileStamp = (u64, u64, i64, i64);
+/// Tells a file from the one that replaced it, or that it was: device and number, length, and when it or its mode was last
+/// changed, in seconds and nanoseconds.
+type FileStamp = (u64, u64, u64, i64, i64);
 
 fn file_of(path: &Path) -> Option<FileStamp> {
-    fs::metadata(path).ok().map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }
 
 /// Writes the keys to a new file beside, and puts it in the place of the old one: all or nothing, and on disk. Only for

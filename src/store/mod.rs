@@ -12,12 +12,14 @@ pub mod deliveries;
 pub mod endpoints;
 pub mod erase;
 pub mod events;
+mod faults;
 mod files;
 mod following;
 mod handover;
 mod keyring;
 mod open;
 pub mod overview;
+mod place;
 pub mod queue;
 pub mod retention;
 pub mod retries;
@@ -40,7 +42,6 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::writer::Write;
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
     handover::{Change, News, Room, SMALL_BODY},
@@ -49,6 +50,7 @@ pub use self::{
     targets::Target,
     writer::Tx,
 };
+use self::{place::Place, writer::Write};
 use crate::{
     config::Durability,
     domain::audit::Actor,
@@ -72,6 +74,9 @@ struct Inner {
     news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     told: watch::Receiver<u64>,
     broken: watch::Receiver<Option<String>>,
+    keys: Arc<KeyRing>,
+    /// Of a server only.
+    place: Option<Arc<Place>>,
     /// Last: when it goes, the writer ends, and with it the lock on the file; every other connection is closed by then.
     queue: mpsc::Sender<Write>,
 }
@@ -216,15 +221,6 @@ impl Db {
     /// Where room for new claims is granted.
     pub fn room(&self) -> &Room {
         &self.0.room
-    }
-
-    /// Ends with the reason when the disk cannot be trusted any more.
-    pub async fn broken(&self) -> String {
-        let mut broken = self.0.broken.clone();
-        match broken.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => "the writer has ended".to_owned(),
-        }
     }
 }
 

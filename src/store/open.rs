@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     fs::{self, File},
     hint,
     io::{ErrorKind, Read},
@@ -20,25 +19,21 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Db, Inner, KeyRing, Room,
-    files::{self, ServingLock, at, folder_of},
+    files::{self, at, folder_of},
     following,
+    keyring::sealed,
+    place::{APPLICATION_ID, HEADER, Lock, MAGIC, Place},
     steps::Steps,
     writer::Writer,
 };
 use crate::{
     clock::SharedClock,
     config::{Durability, Storage},
-    domain::{audit::Actor, ids::EndpointId},
+    domain::audit::Actor,
     error::{Error, Result},
     figures::Figures,
 };
 
-/// Marks a SQLite file as ours: "Ngom" in ASCII.
-pub(super) const APPLICATION_ID: i32 = 0x4E67_6F6D;
-/// The first bytes of every SQLite file.
-const MAGIC: &[u8] = b"SQLite format 3\0";
-/// The bytes of a SQLite file up to and with its application id.
-const HEADER: usize = 72;
 /// Reading connections.
 const READERS: u32 = 4;
 /// How long a read waits for a connection.
@@ -66,13 +61,14 @@ const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Opens the database, makes it if it is not there, and brings its schema up to date.
 ///
-/// At most `waiting_writes` wait for the writer. With `serving`, an OS lock on a file beside it keeps every other server away; what the command line does needs none.
+/// At most `waiting_writes` wait for the writer. With `serving`, a lock on the file keeps every other server away, and the
+/// place of the file is watched; the command line needs neither.
 ///
 /// # Errors
 /// Another server on the same file; a foreign or newer file; a key file that is missing or not the right one.
 pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, serving: bool) -> Result<Db> {
-    let lock = serving.then(|| ServingLock::take(&storage.path)).transpose()?;
     refuse_foreign(&storage.path)?;
+    let lock = serving.then(|| Lock::take(&storage.path)).transpose()?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
     let old = !serving && MIGRATIONS.current_version(&conn).is_ok_and(|version| version != SchemaVersion::NoneSet);
@@ -99,6 +95,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let (news, news_heard) = mpsc::unbounded_channel();
     let room = Arc::new(Room::default());
     let (broken, broken_seen) = watch::channel(None);
+    let place = lock.map(|lock| Place::new(lock, &storage.path, &conn)).transpose()?.map(Arc::new);
     let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
     let behind = serving.then(|| following::behind(&conn)).transpose()?.unwrap_or_default();
     let figures = Arc::new(Figures::default());
@@ -107,7 +104,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         figures: Arc::clone(&figures),
         queue: waiting,
         clock,
-        keys,
+        keys: Arc::clone(&keys),
         steps,
         targets: RefCell::default(),
         room: Arc::clone(&room),
@@ -116,7 +113,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         failed: Cell::new(false),
         told,
         broken,
-        lock,
+        place: place.clone(),
     };
     keep_freed_memory();
     thread::Builder::new()
@@ -133,16 +130,23 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         news: Mutex::new(serving.then_some(news_heard)),
         told: told_seen,
         broken: broken_seen,
+        keys,
+        place,
         queue,
     })))
 }
 
-/// A connection to the database that is there.
+/// A connection to the database that is there, for a process that has none yet.
 pub(super) fn existing(storage: &Storage) -> Result<Connection> {
     if !storage.path.exists() {
         return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
     }
     refuse_foreign(&storage.path)?;
+    another(storage)
+}
+
+/// One more connection to the database, which this process may have open already.
+pub(super) fn another(storage: &Storage) -> Result<Connection> {
     connect(&storage.path, storage.durability)
 }
 
@@ -152,8 +156,7 @@ pub(super) fn existing(storage: &Storage) -> Result<Connection> {
 /// A file that cannot be opened as ours at all.
 pub fn check(storage: &Storage) -> Result<Vec<String>> {
     let conn = existing(storage)?;
-    let [database, log, index] = files::of_database(&storage.path);
-    let files = [database, log, index, files::name_of_lock(&storage.path)];
+    let files = files::of_database(&storage.path);
     let wide = files.iter().filter_map(|file| Some(format!("{}: {}", file.display(), files::open_to_others(file)?)));
     let mut problems: Vec<String> = wide.collect();
     let unusable = |error| unusable(&storage.path, &error);
@@ -174,7 +177,8 @@ pub fn check(storage: &Storage) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Refuses a file that is not ours, without touching it; makes an empty one that only its owner can read.
+/// Refuses a file that is not ours, without touching it; makes an empty one that only its owner can read. Not for a process
+/// that has the file open.
 fn refuse_foreign(path: &Path) -> Result<()> {
     let length = match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => 0,
@@ -206,6 +210,7 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection> {
 fn connection(path: &Path, durability: Durability) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
+    in_memory(&conn)?;
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
     // Plans do not depend on what is bound: a statement is prepared once, not again for other values.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -232,7 +237,13 @@ fn connection(path: &Path, durability: Durability) -> rusqlite::Result<Connectio
     Ok(conn)
 }
 
+/// Keeps what SQLite needs for a while in memory: it would look for a folder for it outside that of the database.
+pub(super) fn in_memory(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "temp_store", "MEMORY")
+}
+
 fn reading(conn: &mut Connection) -> rusqlite::Result<()> {
+    in_memory(conn)?;
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
     conn.pragma_update(None, "query_only", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
@@ -265,25 +276,6 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// How many secrets are sealed, and for each key one row that it sealed: the endpoint, and the secret.
-type Sealed = (usize, BTreeMap<u8, ([u8; 16], Vec<u8>)>);
-
-/// Each secret that is sealed, with the id of its endpoint. Those of deleted endpoints are wiped.
-pub(super) const SEALED: &str = "SELECT id, secret FROM endpoint WHERE secret != x''
-     UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL";
-
-fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
-    let mut rows = conn.prepare(SEALED)?;
-    let rows = rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-    let (mut count, mut samples) = (0, BTreeMap::new());
-    for row in rows {
-        let (id, secret) = row?;
-        count += 1;
-        samples.entry(secret.get(1).copied().unwrap_or(0)).or_insert((id, secret));
-    }
-    Ok((count, samples))
-}
-
 /// Reads the key file and tries every key on a row it sealed; makes it for a database that holds no secret yet.
 ///
 /// A failure is looked at again under the write lock: another process may be making the key file, or rotating the key.
@@ -291,9 +283,9 @@ fn key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
     try_key_ring(conn, storage).or_else(|_| {
         let _lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
             .map_err(|error| unusable(&storage.path, &error))?;
-        let (count, _) = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
+        let sealed = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
         let path = &storage.key_file;
-        if count == 0 && !path.exists() {
+        if sealed.count == 0 && !path.exists() {
             fs::create_dir_all(folder_of(path)).map_err(|error| at(path, &error.to_string()))?;
             return KeyRing::create(path);
         }
@@ -302,28 +294,8 @@ fn key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
 }
 
 fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
-    let (count, samples) = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
-    let path = &storage.key_file;
-    if !path.exists() {
-        return Err(at(
-            path,
-            &format!(
-                "is missing, and {count} signing secrets cannot be read without it: restore it from the backup made with this database"
-            ),
-        ));
-    }
-    let ring = KeyRing::read(path)?;
-    for (key, (endpoint, secret)) in samples {
-        if !ring.has(key) || ring.open(EndpointId::from_bytes(endpoint), &secret).is_err() {
-            return Err(at(
-                path,
-                &format!(
-                    "is not the key file of this database (key {key} does not open its secrets): restore the one from the backup made with it"
-                ),
-            ));
-        }
-    }
-    Ok(ring)
+    let sealed = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
+    KeyRing::fitting(&storage.key_file, &sealed)
 }
 
 /// Why SQLite cannot use the file.

@@ -9,6 +9,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeSet, VecDeque},
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -22,10 +23,10 @@ use tokio::sync::{
 
 use super::{
     convert::is_full,
-    files::ServingLock,
     following,
     handover::{Change, News, Room},
     keyring::KeyRing,
+    place::Place,
     queue::Claimed,
     steps::Steps,
     targets::Targets,
@@ -34,11 +35,14 @@ use crate::{
     clock::{SharedClock, Stopwatch},
     domain::{audit::Actor, endpoint::EndpointKey, timestamp::Timestamp},
     error::{Error, Result},
-    figures::{Figures, Step},
+    figures::{Fault, Figures, Step},
 };
 
 /// Most writes that share one commit.
 const MAX_GROUP: usize = 256;
+
+/// What is answered once the database is not where it was.
+const LOST: &str = "the database file was removed, replaced or cut short: nothing can be stored, and the server stops";
 
 /// A transaction is a moment: all that is written in it happens at `now`.
 #[derive(Debug)]
@@ -94,8 +98,8 @@ pub(super) enum Write {
     Batch(Run),
 }
 
-/// Runs in the transaction, says whether to keep what it did, and how to answer.
-pub(super) type Run = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
+/// Runs in the transaction; says why what it did is not kept, if so, and how to answer.
+pub(super) type Run = Box<dyn FnOnce(&Tx<'_>) -> (Option<Error>, Answer) + Send>;
 
 /// Wraps a closure of this actor so that its result reaches `reply` after the commit.
 pub(super) fn write<T: Send + 'static>(
@@ -107,7 +111,7 @@ pub(super) fn write<T: Send + 'static>(
         tx.actor.set(actor);
         let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
-        let keep = result.is_ok();
+        let refused = result.as_ref().err().cloned();
         let answer: Answer = Box::new(move |failed| {
             // A write that failed by itself says why. A caller that has gone away needs no answer.
             let _ = reply.send(match failed {
@@ -115,7 +119,7 @@ pub(super) fn write<T: Send + 'static>(
                 None => result,
             });
         });
-        (keep, answer)
+        (refused, answer)
     })
 }
 
@@ -139,8 +143,8 @@ pub(super) struct Writer {
     pub(super) told: watch::Sender<u64>,
     /// Set once when the disk cannot be trusted any more.
     pub(super) broken: watch::Sender<Option<String>>,
-    /// After the connection: whoever takes the lock next finds the file closed.
-    pub(super) lock: Option<ServingLock>,
+    /// Of a server only. After the connection: whoever takes the lock next finds the file closed.
+    pub(super) place: Option<Arc<Place>>,
 }
 
 impl Writer {
@@ -174,24 +178,18 @@ impl Writer {
             self.figures.batches_wait(batches.len());
             let groups = [(!group.is_empty()).then_some((group, behind)), batch.map(|batch| (batch, None))];
             for (group, behind) in groups.into_iter().flatten() {
-                if let Err(fatal) = self.commit(group, behind) {
-                    tracing::error!(error = %fatal, "the database cannot be written: stopping, so that a restart can recover");
-                    self.broken.send_replace(Some(fatal));
+                if self.commit(group, behind).is_break() {
                     return;
                 }
             }
         }
     }
 
-    /// One group, one transaction. `Err` only for a fault after which nothing on the disk can be relied on.
-    fn commit(&self, group: Vec<Run>, behind: Option<EndpointKey>) -> Result<(), String> {
+    /// One group, one transaction. It breaks off only for a fault after which nothing on the disk can be relied on.
+    fn commit(&self, group: Vec<Run>, behind: Option<EndpointKey>) -> ControlFlow<()> {
         let (writes, watch) = (group.len(), Stopwatch::start());
         let mut answers = Vec::with_capacity(writes);
-        let mut failed = self.execute("BEGIN IMMEDIATE").err();
-        // Looked at within the transaction: the first of another server comes after this one, or this one is given up.
-        if let Some(lost) = self.lock.as_ref().and_then(ServingLock::lost) {
-            return Err(lost);
-        }
+        let begun = self.execute("BEGIN IMMEDIATE");
         // The moment is taken when the lock is: another process may have held it for seconds.
         let now = self.clock.now();
         let tx = Tx {
@@ -206,63 +204,95 @@ impl Writer {
         };
         let changes = self.conn.total_changes();
         let uptime = self.clock.uptime();
-        if let (None, Some(steps)) = (&failed, &self.steps) {
-            failed = steps.follow(&tx, uptime).err();
+        let mut held = None;
+        let done = begun
+            .and_then(|()| self.steps.as_ref().map_or(Ok(()), |steps| steps.follow(&tx, uptime)))
+            .and_then(|()| self.run_all(group, &tx, &mut answers))
+            .and_then(|()| {
+                let changed = self.conn.total_changes() > changes;
+                self.steps.as_ref().map_or(Ok(()), |steps| steps.note(&tx, changed))
+            })
+            .and_then(|()| {
+                held = self.place.as_ref().map(|place| place.hold());
+                self.execute("COMMIT")
+            });
+        self.failed.set(done.is_err());
+        // Looked at after the commit: what is answered as stored was in the file of this name then.
+        let place = || self.place.as_ref().map(|place| place.hold());
+        if let Some(lost) = held.or_else(place).and_then(|held| held.lost(&self.conn)) {
+            self.give_up(lost);
+            let told = Error::Unavailable(LOST.to_owned());
+            answers.into_iter().for_each(|answer| answer(Some(told.clone())));
+            return ControlFlow::Break(());
         }
+        if let Err(error) = done {
+            return self.undo(error, answers);
+        }
+        self.figures.committed(writes, watch.elapsed());
+        if self.conn.total_changes() > changes {
+            self.figures.wrote(uptime);
+        }
+        self.committed(tx, uptime, behind);
+        answers.into_iter().for_each(|answer| answer(None));
+        ControlFlow::Continue(())
+    }
+
+    /// Runs each write of a group in a savepoint of its own, up to the first fault that undoes them all. Dropping a write
+    /// drops its reply, which its caller reads as "not available".
+    fn run_all(&self, group: Vec<Run>, tx: &Tx<'_>, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
         for write in group {
-            // Once SQLite has rolled the group back, a further closure would write outside any transaction.
-            if failed.is_none() && self.conn.is_autocommit() {
-                failed = Some(rolled_back());
-            }
-            failed = failed.or_else(|| self.execute("SAVEPOINT w").err());
-            if failed.is_some() {
-                // Dropping it drops its reply, which its caller reads as "not available".
-                continue;
-            }
+            self.execute("SAVEPOINT w")?;
             let before = tx.news.borrow().changes.len();
-            let (keep, answer) = write(&tx);
-            if !keep {
+            let (refused, answer) = write(tx);
+            answers.push(answer);
+            if refused.is_some() {
                 // Above all the claims: their rows are gone.
                 tx.news.borrow_mut().changes.truncate(before);
             }
-            if !self.conn.is_autocommit() {
-                let undo = if keep { Ok(()) } else { self.execute("ROLLBACK TO w") };
-                failed = failed.or(undo.and_then(|()| self.execute("RELEASE w")).err());
+            let kept = refused.is_none();
+            if let Some(why) = refused.filter(Error::is_fault) {
+                self.figures.write_failed(Fault { at: self.clock.uptime(), why });
             }
-            answers.push(answer);
+            // Once SQLite has rolled the group back, a further closure would write outside any transaction.
+            if self.conn.is_autocommit() {
+                return Err(rolled_back());
+            }
+            if !kept {
+                self.execute("ROLLBACK TO w")?;
+            }
+            self.execute("RELEASE w")?;
         }
-        if failed.is_none() && self.conn.is_autocommit() {
-            failed = Some(rolled_back());
-        }
-        if let (None, Some(steps)) = (&failed, &self.steps) {
-            failed = steps.note(&tx, self.conn.total_changes() > changes).err();
-        }
-        let failed = failed.or_else(|| self.execute("COMMIT").err());
-        self.failed.set(failed.is_some());
-        let Some(error) = failed else {
-            self.figures.committed(writes, watch.elapsed());
-            self.committed(tx, uptime, behind);
-            answers.into_iter().for_each(|answer| answer(None));
-            return Ok(());
-        };
-        self.undo(error, answers)
+        Ok(())
     }
 
     /// Undoes a group whole and says why to each of its writes.
-    fn undo(&self, error: rusqlite::Error, answers: Vec<Answer>) -> Result<(), String> {
+    fn undo(&self, error: rusqlite::Error, answers: Vec<Answer>) -> ControlFlow<()> {
         if !self.conn.is_autocommit() {
             let _ = self.execute("ROLLBACK");
         }
         self.targets.borrow_mut().forget();
-        let fatal = !is_passing(&error);
-        let error_text = error.to_string();
+        let (error_text, is_passing) = (error.to_string(), is_passing(&error));
+        // Then the write that led to it has said why.
+        let was_rolled_back = error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationAborted);
         let told = match Error::from(error) {
             Error::Internal(_) => Error::Unavailable("the database failed: nothing was stored; try again".to_owned()),
             told => told,
         };
         tracing::warn!(error = error_text, "nothing of these writes was stored");
+        if !was_rolled_back {
+            self.figures.write_failed(Fault { at: self.clock.uptime(), why: told.clone() });
+        }
+        if !is_passing {
+            self.give_up(error_text);
+        }
         answers.into_iter().for_each(|answer| answer(Some(told.clone())));
-        if fatal { Err(error_text) } else { Ok(()) }
+        if is_passing { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// Stops the server, before anybody is answered: who asks how it is after an answer is told the truth.
+    fn give_up(&self, reason: String) {
+        tracing::error!(error = %reason, "the database cannot be written: stopping, so that a restart can recover");
+        self.broken.send_replace(Some(reason));
     }
 
     /// Takes note of what is on disk now.
@@ -274,7 +304,7 @@ impl Writer {
                 self.figures.stepped(Step { by, at: uptime });
             }
         }
-        if self.lock.is_some() {
+        if self.place.is_some() {
             let mut behind = self.behind.borrow_mut();
             followed.map(|endpoint| behind.remove(&endpoint));
             behind.extend(tx.behind.into_inner());

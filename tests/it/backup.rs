@@ -279,6 +279,30 @@ fn a_medium_that_keeps_no_modes_takes_a_backup_with_a_warning() {
 }
 
 #[test]
+fn a_backup_whose_file_is_taken_away_while_it_is_made_says_so_and_takes_no_other_for_it() {
+    let site = Site::new();
+    let conn = rusqlite::Connection::open(site.database()).expect("the file");
+    let much = "INSERT INTO event (id, account, kind, body, accepted_at) VALUES (randomblob(16), 1, 'k', hex(zeroblob(16000000)), 0)";
+    conn.execute(much, []).expect("much");
+    drop(conn);
+    let (part, other) = (site.folder().join("copy.db.part"), site.folder().join("other"));
+    for replaced in [false, true] {
+        fs::write(&other, "somebody's").expect("written");
+        let (part, other) = (part.clone(), other.clone());
+        let taken = thread::spawn(move || {
+            // As soon as something was copied.
+            while fs::metadata(&part).map_or(0, |part| part.len()) < 8 * PAGE as u64 {}
+            if replaced { fs::rename(other, part) } else { fs::remove_file(part) }
+        });
+        let refusal = refused(&site, "copy.db");
+        assert!(refusal.contains("copy.db.part was removed or replaced"), "{refusal}");
+        taken.join().expect("no panic").expect("taken away");
+        fs::remove_file(site.folder().join("other")).unwrap_or_default();
+        assert!(names(site.folder()).is_empty(), "{:?}", names(site.folder()));
+    }
+}
+
+#[test]
 fn what_the_readme_restores_belongs_to_whom_its_folder_belongs() {
     let site = Site::new();
     back_up(&site, "ngoma-2026-04-20.db");

@@ -34,7 +34,7 @@ fn own_files(folder: &Path) -> Vec<String> {
     names
 }
 
-const FILES: [&str; 5] = ["ngoma.db", "ngoma.db-shm", "ngoma.db-wal", "ngoma.db.lock", "ngoma.key"];
+const FILES: [&str; 4] = ["ngoma.db", "ngoma.db-shm", "ngoma.db-wal", "ngoma.key"];
 
 #[test]
 fn every_file_is_for_its_owner_only() {
@@ -44,11 +44,8 @@ fn every_file_is_for_its_owner_only() {
 #[test]
 fn a_file_that_others_could_read_is_narrowed_when_it_is_opened() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (database, lock) = (folder.path().join("ngoma.db"), folder.path().join("ngoma.db.lock"));
-    for file in [&database, &lock] {
-        fs::write(file, "").expect("an empty file");
-    }
-    set_mode(&lock, 0o666);
+    let database = folder.path().join("ngoma.db");
+    fs::write(&database, "").expect("an empty file");
     set_mode(&database, 0o644);
     let site = Site::within(folder.path());
     assert_eq!(mode(&database), 0o600, "a command narrows it too");
@@ -56,7 +53,7 @@ fn a_file_that_others_could_read_is_narrowed_when_it_is_opened() {
         let server = site.start();
         assert_eq!(own_files(folder.path()), FILES);
         server.kill();
-        for name in &FILES[..4] {
+        for name in &FILES[..3] {
             set_mode(&folder.path().join(name), 0o664);
         }
     }
@@ -86,7 +83,7 @@ fn check_names_each_file_that_others_may_use_and_leaves_it() {
     let check = || run(site.folder(), &["check"]);
     assert_eq!(check().0, 0);
     // The last one to close the file takes the log away.
-    for (name, wide) in [("ngoma.db", 0o644), ("ngoma.db.lock", 0o666), ("ngoma.key", 0o640)] {
+    for (name, wide) in [("ngoma.db", 0o644), ("ngoma.key", 0o640)] {
         let file = site.folder().join(name);
         set_mode(&file, wide);
         let (code, _, said) = check();

@@ -6,13 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ngoma::{
+    error::Error,
+    store::{self, Tx, accounts},
+};
 use serde_json::{Value, json};
 
 use crate::{
     limits::{hold_writer, poll},
     mailbox,
-    receiver::PATIENCE,
-    world::{Wish, World},
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{COOP, Wish, World},
 };
 
 fn ready(world: &World, status: u16) -> Value {
@@ -29,8 +33,8 @@ fn every_part_says_that_it_is_well() {
     let world = World::new();
     let readiness = ready(&world, 200);
     assert_eq!((&readiness["status"], &readiness["warnings"]), (&json!("ok"), &json!([])));
-    assert_eq!(readiness["parts"].as_object().map(serde_json::Map::len), Some(4));
-    for name in ["database", "engine", "disk", "clock"] {
+    assert_eq!(readiness["parts"].as_object().map(serde_json::Map::len), Some(5));
+    for name in ["database", "engine", "disk", "clock", "key_file"] {
         let (status, message) = part(&readiness, name);
         assert!(status == "ok" && message.len() > 10, "{name}: {readiness}");
     }
@@ -73,24 +77,91 @@ fn a_database_that_is_busy_is_a_warning_and_it_stays_ready() {
     let (open, held) = hold_writer(world.db());
     let mut waits = pin!(world.db().write(|_| Ok(())));
     assert!(poll(waits.as_mut()).is_pending(), "one of two places is taken");
-    let stranger = world.stranger();
-    let asking = thread::spawn(move || stranger.get("/health/ready").expect(200));
-    let begun = Instant::now();
-    while world.db().waiting() < 2 {
-        assert!(begun.elapsed() < PATIENCE, "it looks");
-    }
+    let readiness = ready(&world, 200);
     drop(open);
     held.join().expect("no panic");
     world.block_on(waits).expect("written");
-    let readiness = asking.join().expect("no panic");
     let (status, message) = part(&readiness, "database");
     assert!(status == "warning" && message.contains("limits.waiting_writes"), "{readiness}");
     assert_eq!((&readiness["status"], &readiness["warnings"]), (&json!("ok"), &json!([message])));
     for name in ["engine", "disk", "clock"] {
         assert_eq!(part(&readiness, name).0, "ok", "{name}");
     }
-    world.advance("1s");
     assert_eq!(ready(&world, 200)["warnings"], json!([]));
+}
+
+/// From now on the file may have no page more than it has, or as many as it likes.
+fn limit_pages(world: &World, pages: u32) {
+    world.block_on(world.db().write(move |tx| store::limit_pages(tx, pages))).expect("it is set");
+}
+
+/// Publishes so many kilobytes, and gives the status of the answer.
+fn publish(world: &World, kilobytes: usize) -> u16 {
+    let data = json!({ "pages": vec!["x".repeat(1024); kilobytes] });
+    world.coop().post("/events", json!({ "event": "batch.exported", "cooperative_id": COOP, "data": data })).status
+}
+
+#[test]
+fn while_writes_fail_it_is_not_ready_though_small_ones_succeed_and_it_recovers_by_itself() {
+    let world = World::new();
+    limit_pages(&world, 1);
+    while publish(&world, 40) == 202 {}
+    for _ in 0..15 {
+        assert_eq!(publish(&world, 40), 503);
+        world.block_on(world.db().write(store::probe)).expect("a row finds room");
+        let readiness = ready(&world, 503);
+        let (status, message) = part(&readiness, "database");
+        assert!(status == "unavailable" && message.contains("the disk is full"), "{readiness}");
+    }
+    limit_pages(&world, u32::MAX);
+    world.advance("4s");
+    assert_eq!(part(&ready(&world, 503), "database").0, "unavailable", "it is told for a while");
+    world.advance("1s");
+    assert_eq!(part(&ready(&world, 200), "database").0, "ok");
+}
+
+#[test]
+fn a_fault_in_one_write_of_many_is_told_and_a_request_that_is_refused_is_none() {
+    let world = World::new();
+    assert_eq!(world.coop().post("/events", json!({})).status, 400);
+    let conflict = |tx: &Tx<'_>| accounts::create(tx, "asilichain", COOP, None);
+    world.block_on(world.db().write(conflict)).expect_err("it is there");
+    assert_eq!(part(&ready(&world, 200), "database").0, "ok");
+    let failed = |_: &Tx<'_>| Err::<(), _>(Error::Internal("database: unable to open database file".to_owned()));
+    world.block_on(world.db().write(failed)).expect_err("it fails");
+    let readiness = ready(&world, 503);
+    let (status, message) = part(&readiness, "database");
+    assert!(status == "unavailable" && message.contains("the server's log says why"), "{readiness}");
+    // Nobody writes: it tries by itself.
+    world.advance("5s");
+    assert_eq!(part(&ready(&world, 200), "database").0, "ok");
+}
+
+#[test]
+fn deliveries_that_pause_are_told_with_the_reason_until_they_go_on() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    // What it answers needs a page of its own.
+    receiver.next([Reply::GatedBody(vec![b'a'; 4096])]);
+    world.coop().webhook(&receiver.url(), &["dds.filed"], "s");
+    world.coop().publish("dds.filed", json!({}));
+    receiver.wait_for(1);
+    limit_pages(&world, 1);
+    for kilobytes in [40, 0] {
+        while publish(&world, kilobytes) == 202 {}
+    }
+    world.until_heard(|| receiver.open_gate());
+    world.move_clock(Duration::from_secs(7));
+    assert_eq!(world.in_flight(), 1, "its outcome is kept");
+    let readiness = ready(&world, 503);
+    let (status, message) = part(&readiness, "engine");
+    assert!(status == "unavailable" && message.contains("have paused for 7 s"), "{readiness}");
+    assert!(message.contains("the disk is full"), "{message}");
+    limit_pages(&world, u32::MAX);
+    world.advance("1s");
+    assert_eq!(part(&ready(&world, 503), "engine").0, "ok");
+    world.advance("5s");
+    assert_eq!(ready(&world, 200)["status"], "ok");
 }
 
 #[test]
@@ -98,7 +169,7 @@ fn a_writer_and_an_engine_that_are_stuck_are_told_without_waiting_for_them() {
     let world = World::new();
     // What a start writes is written: only the look waits.
     mailbox::told(&world);
-    world.settle();
+    world.advance("5s");
     let (open, held) = hold_writer(world.db());
     let stranger = world.stranger();
     let asking = thread::spawn(move || stranger.get("/health/ready").expect(503));

@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::{
+    program::{finish, ngoma},
     receiver::{Receiver, Reply},
     site::{Site, event_of, publish},
     world::World,
@@ -74,10 +75,12 @@ fn a_second_server_on_the_same_file_is_refused_and_the_first_goes_on() {
 fn by_another_name_of_the_file_no_second_server_gets_in() {
     let mut world = World::new();
     let aside = tempfile::tempdir().expect("a folder");
-    let (folder, file) = (aside.path().join("alias"), aside.path().join("alias.db"));
+    let (folder, file, link) =
+        (aside.path().join("alias"), aside.path().join("alias.db"), world.folder().join("link.db"));
+    fs::hard_link(world.database(), &link).expect("a link");
     symlink(world.folder(), &folder).expect("a link to the folder");
     symlink(world.database(), &file).expect("a link to the file");
-    for path in [folder.join("ngoma.db"), file] {
+    for path in [folder.join("ngoma.db"), file, link] {
         world.config.storage.path = path;
         let refusal = open(&world, true).expect_err("there is a server already").to_string();
         assert!(refusal.contains("another ngoma is already serving this database"), "{refusal}");
@@ -85,17 +88,41 @@ fn by_another_name_of_the_file_no_second_server_gets_in() {
 }
 
 #[test]
-fn a_server_whose_lock_file_is_taken_away_stops_and_says_so() {
+fn through_a_bind_mount_no_second_server_gets_in() {
     let site = Site::new();
-    let mut first = site.start();
-    fs::remove_file(beside(&site.database(), ".lock")).expect("removed");
-    let second = site.start();
-    // Nobody asks it anything: it looks by itself.
-    assert_eq!(first.running.wait().code(), Some(1));
-    let log = first.running.log();
-    assert!(log.contains("ngoma.db.lock") && log.contains("another server may have the database by now"), "{log}");
-    event_of(&publish(&second.coop(), "after").expect("the second one serves"));
-    second.stop();
+    let first = site.start();
+    let aside = tempfile::tempdir().expect("a folder");
+    let mounted = "mount --bind \"$1\" \"$2\" && cd \"$2\" && shift 2 && exec \"$@\"";
+    let [from, to] = [site.folder(), aside.path()].map(|folder| folder.to_str().expect("a path"));
+    let mut second = site.under("unshare", &["-m", "sh", "-c", mounted, "sh", from, to], &site.command());
+    let (code, _, said) = finish(&mut second);
+    assert!(code == 1 && said.contains("another ngoma is already serving this database"), "{said}");
+    event_of(&publish(&first.coop(), "after").expect("the first one serves"));
+    first.stop();
+}
+
+#[test]
+fn names_that_sqlite_takes_for_something_else_are_refused_and_so_is_one_for_two_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |key: &str, value: &str| {
+        for arguments in [&["serve"][..], &["check"], &["--config", "config.toml", "account", "list"]] {
+            let mut command = ngoma(folder.path(), arguments);
+            let (code, _, said) = finish(command.env(format!("NGOMA_STORAGE__{}", key.to_uppercase()), value));
+            let told =
+                said.contains(&format!("storage.{key} = {value}")) && said.contains("expected the name of a file");
+            assert!(code == 1 && told, "{arguments:?} {key} {value}: {said}");
+        }
+    };
+    fs::write(folder.path().join("config.toml"), "").expect("a config");
+    for path in
+        [":memory:", ":", "file:ngoma.db", "FILE:ngoma.db?mode=memory", "", "ngoma.db-wal", "x-shm", "x-journal"]
+    {
+        refused("path", path);
+    }
+    for key_file in ["", "ngoma.db", "ngoma.db-wal", "ngoma.db-shm", "ngoma.db-journal"] {
+        refused("key_file", key_file);
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing was made");
 }
 
 #[test]
@@ -108,18 +135,6 @@ fn the_writer_syncs_as_the_config_says() {
         assert_eq!(world.block_on(world.db().write(store::durability)), Ok(durability));
         world.stop();
     }
-}
-
-#[test]
-fn a_lock_file_that_was_left_over_keeps_nobody_away() {
-    let mut world = World::new();
-    world.crash();
-    let lock = beside(&world.database(), ".lock");
-    assert!(lock.exists());
-    world.start();
-    world.stop();
-    fs::write(&lock, "4711").expect("a foreign lock file");
-    world.start();
 }
 
 #[test]

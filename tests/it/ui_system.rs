@@ -1,6 +1,6 @@
 //! What the operator does at the dashboard: a backup, a test mail; and an account that reads its alerts.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt};
 
 use ngoma::config::Secret;
 use serde_json::json;
@@ -47,6 +47,22 @@ fn a_backup_is_made_beside_the_database_and_the_page_tells_what_became_of_it() {
     let said = page();
     assert!(said.contains("No backup was made") && said.contains("is there already"), "{said}");
     assert_eq!(of(&world, COOP, "webhooks").post("/ui/system/backup", &[]).status, 403);
+}
+
+#[test]
+fn a_backup_at_the_dashboard_leaves_sqlite_its_lock_on_the_database() {
+    let world = World::new();
+    let browser = operator(&world);
+    let file = fs::metadata(world.database()).expect("the database").ino();
+    let locked = || {
+        let locks = fs::read_to_string("/proc/locks").expect("every lock");
+        locks.lines().any(|lock| lock.contains("POSIX") && lock.contains(&format!(":{file} ")))
+    };
+    assert!(locked(), "as long as a connection is open");
+    let begun = browser.post("/ui/system/backup", &[]);
+    while browser.follow(&begun).text.contains("It is being made") {}
+    // It goes when the process closes the file by any other way than SQLite.
+    assert!(locked(), "and still");
 }
 
 #[test]

@@ -254,7 +254,7 @@ impl World {
 
 /// Waits until no server of this process holds the file: the lock goes when its writer has ended.
 pub fn wait_for_lock(database: &Path) {
-    let Ok(file) = std::fs::File::open(format!("{}.lock", database.display())) else { return };
+    let Ok(file) = std::fs::File::open(database) else { return };
     file.lock().expect("the lock");
     // Not by closing it alone: a process that is being started may hold it open too.
     file.unlock().expect("its own lock");

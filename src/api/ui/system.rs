@@ -134,10 +134,10 @@ pub(super) async fn back_up(door: Data<&Door>, visit: Visit, _fields: Fields) ->
         let (last, folder, now) = (Arc::clone(&door.backups.0), folder(&door), door.deps.clock.now());
         let file = folder.join(format!("{}.db", now.to_string().replace(':', "-")));
         tokio::spawn(async move {
-            let (progress, target) = (Arc::clone(&last), file.clone());
+            let (progress, target, source) = (Arc::clone(&last), file.clone(), db.clone());
             let copy = tokio::task::spawn_blocking(move || {
                 store::make_folder(&folder)?;
-                store::backup(&storage, &target, |step| {
+                source.back_up(&storage, &target, |step| {
                     let said = match step {
                         Progress::Copied(percent) => format!("copied {percent} %"),
                         Progress::Checking => "copied; looking through it".to_owned(),
