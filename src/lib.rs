@@ -56,7 +56,8 @@
 //! **account** (a tenant), **token**, **endpoint** (on the wire: webhook), **event**, **delivery** (an event on its way to
 //! an endpoint), **attempt** (one POST), **claim** (the right to attempt), **lane** (an endpoint's place in the
 //! order of serving), **in hand** (claimed, not begun), **probation** (an endpoint whose last attempt timed out),
-//! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
+//! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**, **outage** (an
+//! endpoint has given up deliveries and had no success since),
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
 //! the tables had grown at some time), **erasure**, **walls** (what a caller may see), **dialect** (a vendor's words, for the doors

@@ -23,6 +23,7 @@ mod selection;
 mod serve;
 mod start;
 mod token;
+mod webhooks;
 
 use std::{
     io::{self, Write},
@@ -61,6 +62,7 @@ enum Command {
     Account(account::Args),
     Token(token::Args),
     Key(key::Args),
+    Webhooks(webhooks::Args),
     Deliveries(deliveries::Args),
     Retry(retry::Args),
     Listen(listen::Args),
@@ -94,6 +96,7 @@ impl Cli {
             Command::Account(args) => account::run(args, &config()?),
             Command::Token(args) => token::run(args, &config()?),
             Command::Key(args) => key::run(&args, &config()?),
+            Command::Webhooks(args) => webhooks::run(args, &config()?),
             Command::Deliveries(args) => deliveries::run(args, &config()?),
             Command::Retry(args) => retry::run(args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{
     delivery::Failure,
-    endpoint::EndpointState,
+    endpoint::{EndpointState, Resumed},
     ids::{AlertId, DeliveryId, EndpointId},
     timestamp::Timestamp,
 };
@@ -133,9 +133,16 @@ pub struct Alert {
     pub state: EndpointState,
     /// How many deliveries are held for it now.
     pub held: u64,
+    /// How many deliveries failed since its last success and were not replayed.
+    pub failed: u64,
 }
 
 impl Alert {
+    /// What resuming the endpoint would set going now.
+    pub const fn resuming(&self) -> Resumed {
+        Resumed { resent: self.failed, released: self.held }
+    }
+
     /// Where the endpoint is. A query may hold a secret: it is left out.
     pub fn shown_url(&self) -> &str {
         self.url.split_once('?').map_or(&self.url, |(before, _)| before)

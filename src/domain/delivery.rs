@@ -5,7 +5,7 @@
 //! | - | publish, fan out, replay | Pending, due now; Held while the endpoint is suspended |
 //! | Pending | claim: one attempt and one try more | Claimed |
 //! | Claimed | [`settle`] | Delivered, Pending, Exhausted, Held or Cancelled |
-//! | Claimed | the server restarts, or the attempt never ends | Pending, due now, the try given back ([`interrupt`]) |
+//! | Claimed | the server restarts, or the attempt never ends | Pending, due at once in its place in line, the try given back ([`interrupt`]) |
 //! | Claimed | the attempt is not begun after all | Pending, due now, attempt and try given back ([`interrupt`]) |
 //! | Pending | the endpoint is suspended | Held |
 //! | Held | the endpoint is resumed | Pending, due now, tries = 0 |

@@ -206,6 +206,51 @@ impl SuspendedReason {
     }
 }
 
+/// What is sent again when an endpoint is resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resend {
+    /// The deliveries that failed since its last success, as replays and before those that were held.
+    Failed,
+    /// None: what failed stays as it is.
+    Nothing,
+}
+
+/// What resuming an endpoint has set going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// Deliveries that failed since its last success and are sent again.
+    pub resent: u64,
+    /// Deliveries that were held and go out.
+    pub released: u64,
+}
+
+impl Resumed {
+    /// Whether nothing waited for it.
+    pub const fn is_nothing(self) -> bool {
+        self.resent == 0 && self.released == 0
+    }
+}
+
+/// How many of each, in the order in which they go out: as people are told before and after.
+impl fmt::Display for Resumed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { resent, released } = *self;
+        match resent {
+            0 => {}
+            1 => f.write_str("1 failed delivery is sent again")?,
+            _ => write!(f, "{resent} failed deliveries are sent again")?,
+        }
+        match (resent, released) {
+            (0, 0) => f.write_str("nothing waits for it"),
+            (_, 0) => Ok(()),
+            (0, 1) => f.write_str("1 held delivery goes out"),
+            (0, _) => write!(f, "{released} held deliveries go out"),
+            (_, 1) => f.write_str(", then 1 held one goes out"),
+            (_, _) => write!(f, ", then {released} held ones go out"),
+        }
+    }
+}
+
 /// An endpoint, without its secrets.
 #[derive(Debug, Clone)]
 pub struct Endpoint {

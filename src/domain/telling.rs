@@ -69,12 +69,36 @@ impl Telling<'_> {
             text.push_str("\nWhen the receiver is repaired, send it a test:\n");
             paste(&mut text, test);
         }
-        if let (EndpointState::Suspended, Some(resume), false) = (self.alert.state, &by_hand.resume, fixed) {
-            text.push_str("\nReactivate the webhook. What is held is then sent at once:\n");
-            paste(&mut text, resume);
+        if self.alert.state == EndpointState::Suspended && !fixed {
+            self.say_how_to_resume(&mut text, by_hand.resume.as_deref());
         }
         text.push_str("\n$TOKEN is a token of this account with the scope \"webhooks\".\n");
         self.close(text)
+    }
+
+    /// What resuming sets going, and the lines that do it: by the API, if the profile has one for it, and on the server.
+    fn say_how_to_resume(&self, text: &mut String, line: Option<&str>) {
+        let resuming = self.alert.resuming();
+        text.push_str(if resuming.is_nothing() {
+            "\nReactivate the webhook:\n"
+        } else {
+            "\nReactivate the webhook. When you do,\n"
+        });
+        if !resuming.is_nothing() {
+            let _ = writeln!(text, "{resuming}:");
+        }
+        line.into_iter().for_each(|line| paste(text, line));
+        let command = format!("ngoma webhooks resume {}", self.webhook());
+        if line.is_some() {
+            text.push_str("\nOr, in a shell on the server:\n");
+        }
+        paste(text, &command);
+        if resuming.resent > 0 {
+            text.push_str(match line {
+                Some(_) => "\nTo leave what failed, add \"resend_failed\":false to the first line's JSON,\nor --leave-failed to the second line.\n",
+                None => "\nTo leave what failed, add --leave-failed.\n",
+            });
+        }
     }
 
     /// The body of the POST, as Standard Webhooks recommends it: type, timestamp, data.
@@ -95,6 +119,7 @@ impl Telling<'_> {
         put("url", text(alert.shown_url()));
         put("webhook_status", text(state(alert.state)));
         put("held_deliveries", Some(alert.held.to_string()));
+        put("failed_deliveries", Some(alert.failed.to_string()));
         if let Some(failing) = alert.failing() {
             put("delivery_id", failing.delivery.map(|id| quote(&id.to_string())));
             put("failing_since", text(&failing.since.to_string()));
@@ -132,7 +157,9 @@ impl Telling<'_> {
         let whose = format!("The webhook of {} at {}", one_line(&self.alert.account), self.host());
         match &self.alert.what {
             What::Suspended(_) => {
-                format!("{whose}\nis SUSPENDED: nothing is sent to it any more.\nWhat comes for it is held, not lost.")
+                format!(
+                    "{whose}\nis SUSPENDED: nothing is sent to it any more.\nWhat comes for it from now on is held."
+                )
             }
             What::Warning { tries, next_attempt_at: Some(_), .. } => format!(
                 "{whose}\ndid not take a delivery, {tries} times of {}.\nWhen all have failed it is suspended.",
@@ -168,6 +195,9 @@ impl Telling<'_> {
         }
         if alert.state == EndpointState::Suspended || alert.held > 0 {
             facts.push(("held now", counted(alert.held, "delivery")));
+        }
+        if alert.state == EndpointState::Suspended || alert.failed > 0 {
+            facts.push(("failed", format!("{} since its last success", counted(alert.failed, "delivery"))));
         }
         facts
     }

@@ -380,6 +380,7 @@ fn log(telling: &Telling<'_>) {
         last_error = failing.map(|failing| failing.failure.name()),
         last_status = failing.and_then(|failing| failing.status),
         held = alert.held,
+        failed = alert.failed,
         look_by = unbroken(&by_hand.look),
         resume_by = by_hand.resume.as_deref().map(unbroken),
         "{}",

@@ -203,7 +203,10 @@ pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delive
     match endpoint.state {
         EndpointState::Active => {}
         EndpointState::Suspended => {
-            return Err(Error::conflict(Conflict::Suspended, "this webhook is suspended: resume it, then replay"));
+            return Err(Error::conflict(
+                Conflict::Suspended,
+                "this webhook is suspended: resume it first, which also sends again what failed since its last success",
+            ));
         }
         EndpointState::Deleted => {
             return Err(Error::conflict(Conflict::Ended, "the webhook of this delivery is deleted"));

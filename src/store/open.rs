@@ -61,6 +61,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0004.sql")),
     M::up(include_str!("migrations/0005.sql")),
     M::up(include_str!("migrations/0006.sql")),
+    M::up(include_str!("migrations/0007.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -113,6 +114,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         room: Arc::clone(&room),
         news,
         behind: RefCell::new(behind),
+        others: Cell::default(),
         failed: Cell::new(false),
         told,
         broken,

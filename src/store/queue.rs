@@ -10,7 +10,8 @@ use rusqlite::{OptionalExtension, Row};
 use super::{
     Target, Tx, alerts, attempts, convert, endpoints,
     handover::{Change, SMALL_BODY},
-    targets,
+    make::{self, New},
+    outages, targets,
 };
 use crate::{
     domain::{
@@ -208,6 +209,10 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
         Settlement::Exhausted(Some(reason)) => endpoints::suspend(tx, claim.target.key, reason)?,
         _ => {}
     }
+    // Nobody misses sample data.
+    if !claim.test {
+        outages::note(tx, claim.target.key, claim.key, claim.target.outage, settlement)?;
+    }
     if !(outcome.is_success() || ours || claim.test) {
         alert(tx, claim, &attempt, settlement, profile)?;
     }
@@ -229,15 +234,12 @@ fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, pro
     }
 }
 
-/// Gives back a claim whose attempt never began, as if it had not been claimed: due at once, and ahead of what was made
-/// after it; or, where a fault of ours kept it from beginning, a second later.
+/// Gives back a claim whose attempt never began, as if it had not been claimed: due at once, in its place in line; or, where a fault of ours kept it from beginning, a second later.
 ///
 /// # Errors
 /// Faults of the database only.
 pub fn give_back(tx: &Tx<'_>, claim: &Claim, faulty: bool) -> Result<Option<Settlement>> {
-    let mut rows = tx.conn.prepare_cached("SELECT created_at FROM delivery WHERE key = ?")?;
-    let created_at = rows.query_row([claim.key], |row| row.get(0)).optional()?.map(Timestamp::from_millis);
-    let due_at = if faulty { tx.now + AFTER_A_FAULT } else { created_at.map_or(tx.now, |at| at.min(tx.now)) };
+    let due_at = if faulty { tx.now + AFTER_A_FAULT } else { make::place_in_line(tx, claim.key)? };
     let settlement = delivery::interrupt(endpoints::state(tx, claim.target.key)?, due_at);
     if !leave(tx, claim.owner(), (claim.attempt - 1, claim.tries - 1), settlement)? {
         return Ok(None);
@@ -273,7 +275,7 @@ pub struct CutOff {
     pub attempt: u32,
 }
 
-/// Gives lost claims back: due now, the attempt recorded as interrupted, its try not counted. Says which.
+/// Gives lost claims back: due at once, in their place in line, the attempt recorded as interrupted, its try not counted. Says which.
 ///
 /// # Errors
 /// Faults of the database only.
@@ -301,7 +303,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
     })?;
     let rows: Vec<(DeliveryKey, EndpointKey, u32, Timestamp, CutOff)> = rows.collect::<rusqlite::Result<_>>()?;
     for &(key, endpoint, tries, started_at, CutOff { attempt: number, .. }) in &rows {
-        let settlement = delivery::interrupt(endpoints::state(tx, endpoint)?, tx.now);
+        let settlement = delivery::interrupt(endpoints::state(tx, endpoint)?, make::place_in_line(tx, key)?);
         leave(tx, (key, number), (number, tries.saturating_sub(1)), settlement)?;
         let next_attempt_at = (settlement.state() == State::Pending).then_some(tx.now);
         let attempt = Attempt {
@@ -316,7 +318,8 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
         };
         attempts::record(tx, key, &attempt)?;
         if let Settlement::Retry(at) = settlement {
-            tx.due(endpoint, at);
+            // Its lane's turn is not older for it.
+            tx.due(endpoint, at.max(tx.now));
         }
     }
     Ok(rows.into_iter().map(|(.., cut_off)| cut_off).collect())
@@ -400,25 +403,12 @@ pub(super) fn enqueue(
     state: EndpointState,
     replay_of: Option<DeliveryKey>,
 ) -> Result<DeliveryId> {
-    let id = DeliveryId::mint(tx.now);
-    let now = tx.now.millis();
     let (state, due_at) = match state {
-        EndpointState::Active => (State::Pending, Some(now)),
+        EndpointState::Active => (State::Pending, Some(tx.now)),
         EndpointState::Suspended => (State::Held, None),
         EndpointState::Deleted => (State::Cancelled, None),
     };
-    tx.conn
-        .prepare_cached(
-            "INSERT INTO delivery (id, event, endpoint, state, due_at, created_at, replay_of) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute((id.to_bytes(), event, endpoint, state.name(), due_at, now, replay_of))?;
-    if let Some(original) = replay_of {
-        tx.conn.prepare_cached("UPDATE delivery SET replayed = 1 WHERE key = ?")?.execute([original])?;
-    }
-    if state == State::Pending {
-        tx.due(endpoint, tx.now);
-    }
-    Ok(id)
+    make::delivery(tx, &New { event, endpoint, state, due_at, made_at: tx.now, replay_of })
 }
 
 /// Cancels a delivery that is pending or held; any other stays as it is.

@@ -53,6 +53,8 @@ pub struct Tx<'a> {
     pub(super) news: RefCell<News>,
     /// Who makes the change at hand.
     actor: Cell<Actor>,
+    /// Whether this process serves: a command leaves to the server what takes long, or what the engine must hear of.
+    pub(super) serving: bool,
     /// Endpoints that have changed, and not all of whose deliveries have followed.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
 }
@@ -133,6 +135,8 @@ pub(super) struct Writer {
     pub(super) news: mpsc::UnboundedSender<News>,
     /// Endpoints whose deliveries have yet to follow them; only a server sees to that.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
+    /// SQLite's number for what other processes have written, as it was last seen.
+    pub(super) others: Cell<i64>,
     /// The last commit failed: nothing is begun unasked.
     pub(super) failed: Cell<bool>,
     /// How many commits had news.
@@ -202,8 +206,12 @@ impl Writer {
             room: &self.room,
             news: RefCell::new(News::new(now)),
             actor: Cell::new(Actor::Engine),
+            serving: self.lock.is_some(),
             behind: RefCell::default(),
         };
+        if failed.is_none() {
+            failed = self.look_beside().err();
+        }
         let changes = self.conn.total_changes();
         let uptime = self.clock.uptime();
         if let (None, Some(steps)) = (&failed, &self.steps) {
@@ -246,6 +254,19 @@ impl Writer {
             return Ok(());
         };
         self.undo(error, answers)
+    }
+
+    /// A command may have resumed an endpoint since the last commit: its deliveries have yet to follow.
+    fn look_beside(&self) -> rusqlite::Result<()> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
+        let others = self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if others != self.others.get() {
+            self.behind.borrow_mut().extend(following::behind(&self.conn)?);
+            self.others.set(others);
+        }
+        Ok(())
     }
 
     /// Undoes a group whole and says why to each of its writes.

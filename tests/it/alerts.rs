@@ -56,8 +56,8 @@ fn a_suspension_is_logged_at_warn_with_addressee_reason_and_the_line_that_resume
     let alert = lines.iter().find(|line| line["level"] == "WARN").unwrap_or_else(|| panic!("an alert: {log}"));
     assert_eq!((&alert["to"], &alert["webhook"]), (&json!("ops@coop.example"), &json!(webhook)));
     assert_eq!(
-        (&alert["last_error"], &alert["last_status"], &alert["held"]),
-        (&json!("status"), &json!(410), &json!(0))
+        (&alert["last_error"], &alert["last_status"], &alert["held"], &alert["failed"]),
+        (&json!("status"), &json!(410), &json!(0), &json!(1))
     );
     assert_eq!(alert["url"], receiver.url(), "without the query, which may hold a secret");
     let line = alert["resume_by"].as_str().expect("a line");
@@ -344,14 +344,18 @@ fn a_warning_that_was_dropped_before_the_log_had_told_it_goes_no_other_way() {
     assert_eq!(look::<i64>(&world, "count(*)", "channel = 'mail'"), 0);
 }
 
-/// A database as version 1 of the schema had it, with the accounts, tokens and webhooks of this one.
-fn set_back(world: &World, alerts: &str) {
+/// A database as this version of the schema had it, with the accounts, tokens, webhooks and deliveries of this one, and what
+/// else the SQL adds.
+pub fn set_back(world: &World, version: u32, more: &str) {
     let (now, old) = (world.database(), world.folder().join("old.db"));
     let file = rusqlite::Connection::open(&old).expect("a file");
     file.pragma_update(None, "auto_vacuum", "INCREMENTAL").expect("set");
     file.pragma_update(None, "application_id", 0x4E67_6F6D).expect("set");
-    file.execute_batch(include_str!("../../src/store/migrations/0001.sql")).expect("the schema");
-    file.pragma_update(None, "user_version", 1).expect("set");
+    for number in 1..=version {
+        let path = format!("{}/src/store/migrations/{number:04}.sql", env!("CARGO_MANIFEST_DIR"));
+        file.execute_batch(&std::fs::read_to_string(path).expect("a migration")).expect("the schema");
+    }
+    file.pragma_update(None, "user_version", version).expect("set");
     file.execute("ATTACH ? AS now", [now.to_str().expect("a path")]).expect("attached");
     for table in ["account", "token", "endpoint", "event", "delivery", "attempt"] {
         let columns = "SELECT group_concat(name) FROM pragma_table_info(?, 'main')";
@@ -359,7 +363,7 @@ fn set_back(world: &World, alerts: &str) {
         let copy = format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM now.{table}");
         file.execute(&copy, []).expect("copied");
     }
-    file.execute_batch(alerts).expect("alerts");
+    file.execute_batch(more).expect("rows");
     file.close().expect("closed");
     for suffix in ["-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{suffix}", now.display()));
@@ -378,6 +382,7 @@ fn the_alerts_of_an_older_database_are_kept_and_those_untold_are_told() {
     world.stop();
     set_back(
         &world,
+        1,
         "INSERT INTO alert (endpoint, kind, created_at, addressee, failing_since, failure, status, held, told_at) VALUES
            (1, 'suspended', 1776600000000, 'a@b', 1776590000000, 'status', 503, 7, 1776600000001),
            (1, 'suspended', 1776686000000, 'a@b', 1776680000000, 'timeout', NULL, 1, NULL)",

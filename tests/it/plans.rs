@@ -42,6 +42,21 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
     ),
     ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
+    // What resuming sends again is counted and read in its order, past nothing else that failed.
+    (
+        "outages.rs",
+        "SELECT count(*) FROM delivery INDEXED BY delivery_failed",
+        &[
+            "SEARCH delivery USING COVERING INDEX delivery_failed (outage=?)",
+            "SCALAR SUBQUERY 1",
+            "SEARCH endpoint USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
+    (
+        "outages.rs",
+        "SELECT d.key, d.event FROM endpoint e",
+        &["SEARCH e USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH d USING COVERING INDEX delivery_failed (outage=?)"],
+    ),
     // A run looks at what failed of one webhook, past what it has seen.
     (
         "retries.rs",

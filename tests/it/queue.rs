@@ -8,7 +8,7 @@ use ngoma::{
     config::{Durability, Storage},
     domain::{
         delivery::State,
-        endpoint::{EventFilter, SuspendedReason, TargetUrl},
+        endpoint::{EventFilter, Resend, SuspendedReason, TargetUrl},
         event::{Audience, NewEvent, Published},
         ids::{DeliveryId, EndpointId},
         profile::Profiles,
@@ -144,10 +144,14 @@ impl Machine {
                 self.write(move |tx| endpoints::suspend(tx, key(place), SuspendedReason::Paused)).expect("it suspends");
                 self.model.suspend(place);
             }
-            Step::Resume(which) => {
+            Step::Resume(which, resend) => {
                 let place = which % self.endpoints.len();
-                self.write(move |tx| endpoints::resume(tx, key(place))).expect("it resumes");
-                self.model.resume(place);
+                let failed = if resend { Resend::Failed } else { Resend::Nothing };
+                self.write(move |tx| endpoints::resume(tx, key(place), failed)).expect("it resumes");
+                self.model.resume(place, resend);
+                let made =
+                    self.rows("SELECT id FROM delivery ORDER BY key", |row| row.get(0).map(DeliveryId::from_bytes));
+                self.ids.extend(&made[self.ids.len()..]);
             }
             Step::Delete(which) => {
                 let place = which % self.endpoints.len();
@@ -234,7 +238,7 @@ impl Machine {
         let replay = replayed.expect("it replays");
         assert_eq!(replay.replay_of, Some(id));
         self.ids.push(replay.id);
-        self.model.add(place);
+        self.model.replay(index);
     }
 
     pub fn advance(&mut self, by: i64) {
@@ -305,7 +309,7 @@ impl Machine {
     }
 
     fn parcels(&self) -> Vec<Parcel> {
-        let sql = "SELECT endpoint, state, created_at, due_at, started_at, attempts, tries FROM delivery ORDER BY key";
+        let sql = "SELECT * FROM delivery ORDER BY key";
         self.rows(sql, |row| {
             let life = match row.get::<_, String>("state")?.as_str() {
                 "pending" => Life::Pending { due: row.get("due_at")? },
@@ -316,8 +320,17 @@ impl Machine {
                 _ => Life::Cancelled,
             };
             let place = index(row.get("endpoint")?);
-            let (made, attempts, tries) = (row.get("created_at")?, row.get("attempts")?, row.get("tries")?);
-            Ok(Parcel { place, made, life, attempts, tries })
+            Ok(Parcel {
+                place,
+                event: index(row.get("event")?),
+                made: row.get("created_at")?,
+                life,
+                attempts: row.get("attempts")?,
+                tries: row.get("tries")?,
+                outage: row.get::<_, Option<i64>>("outage")?.map(index),
+                replay: row.get::<_, Option<i64>>("replay_of")?.is_some(),
+                replayed: row.get("replayed")?,
+            })
         })
     }
 
@@ -336,6 +349,8 @@ impl Machine {
                 standing,
                 address: address.expect("a number"),
                 timed_out: row.get("timed_out")?,
+                outage: row.get::<_, Option<i64>>("outage")?.map(index),
+                resumed: row.get("resumed_at")?,
             })
         })
     }

@@ -74,6 +74,8 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE endpoint SET suspended_reason = 'gone' WHERE key = 1",
         ],
     ),
+    ("resend IS NULL OR state != 'deleted'", &["UPDATE endpoint SET state = 'deleted', resend = 4 WHERE key = 1"]),
+    ("outage IS NULL OR state = 'exhausted'", &["UPDATE delivery SET outage = 4 WHERE key = 5"]),
     (
         "(former_secret IS NULL) = (former_until IS NULL)",
         &[

@@ -23,7 +23,7 @@ use crate::{
     },
     config,
     domain::{
-        endpoint::{Endpoint, EndpointState, EventFilter, SuspendedReason},
+        endpoint::{Endpoint, EndpointState, EventFilter, Resend, SuspendedReason},
         excerpt::excerpt,
         ids::{DeliveryId, EndpointId},
         token::{Scope, Walls},
@@ -110,8 +110,8 @@ impl Routes {
 
     /// Look at a webhook
     ///
-    /// How it fares: its last 20 deliveries; if it is suspended, why, since when and how many deliveries are held. Needs
-    /// the scope `webhooks`.
+    /// How it fares: its last 20 deliveries; if it is suspended, why, since when, how many deliveries are held, and
+    /// how many failed and would be sent again. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "get", operation_id = "getWebhook")]
     async fn get(
         &self,
@@ -124,15 +124,18 @@ impl Routes {
         let look = deps.db.read(move |view| {
             let endpoint = see(view, &walls, id)?;
             let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
-            Ok(WebhookDetails::new(&endpoint, endpoints::held(view, endpoint.key)?, &recent))
+            let (held, failed) = (endpoints::held(view, endpoint.key)?, endpoints::failed(view, endpoint.key)?);
+            Ok(WebhookDetails::new(&endpoint, held, failed, &recent))
         });
         Ok(Body(look.await?))
     }
 
     /// Change, pause or resume a webhook
     ///
-    /// What is left out stays. `"status": "ACTIVE"` resumes a suspended one: what was held goes out at once, each with a
-    /// fresh schedule. Needs the scope `webhooks`.
+    /// What is left out stays. `"status": "ACTIVE"` resumes a suspended one. The deliveries that failed since its last success
+    /// and were not replayed are sent again, as replays and in the order in which they were made; `"resend_failed": false`
+    /// leaves them. Then those that were held go out. Each has a fresh schedule; the answer says how many there are of both.
+    /// Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "patch", operation_id = "updateWebhook")]
     async fn update(
         &self,
@@ -151,19 +154,26 @@ impl Routes {
             deps.vet(url).await?;
         }
         let (status, overlap) = (body.0.status, deps.secret_overlap);
+        let resend = if body.0.resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let update = move |tx: &Tx<'_>| {
             let endpoint = find(tx, &walls, id)?;
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             events.map(|events| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
             secret.map(|secret| endpoints::set_secret(tx, &endpoint, &secret.secret, overlap)).transpose()?;
+            let mut resumed = None;
             match status {
-                Some(WebhookStatus::Active) => endpoints::resume(tx, endpoint.key)?,
+                Some(WebhookStatus::Active) => resumed = endpoints::resume(tx, endpoint.key, resend)?,
                 Some(WebhookStatus::Suspended) => endpoints::suspend(tx, endpoint.key, SuspendedReason::Paused)?,
                 None => {}
             }
-            find(tx, &walls, id)
+            Ok((find(tx, &walls, id)?, resumed))
         };
-        Ok(Body(WebhookView::from(&deps.db.write_as(auth.0.actor(), update).await?)))
+        let (endpoint, resumed) = deps.db.write_as(auth.0.actor(), update).await?;
+        Ok(Body(WebhookView {
+            resent_deliveries: resumed.map(|resumed| resumed.resent),
+            released_deliveries: resumed.map(|resumed| resumed.released),
+            ..WebhookView::from(&endpoint)
+        }))
     }
 
     /// Delete a webhook

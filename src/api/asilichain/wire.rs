@@ -60,6 +60,12 @@ pub(super) struct WebhookView {
     /// The signing secret, only in the answer to a registration that sent none. It is never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) secret: Option<SecretText>,
+    /// How many failed deliveries are sent again, only in the answer to a PATCH that resumed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) resent_deliveries: Option<u64>,
+    /// How many held deliveries go out after those, only in the answer to a PATCH that resumed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) released_deliveries: Option<u64>,
 }
 
 impl From<&Endpoint> for WebhookView {
@@ -75,6 +81,8 @@ impl From<&Endpoint> for WebhookView {
             },
             created_at: endpoint.created_at.to_string(),
             secret: None,
+            resent_deliveries: None,
+            released_deliveries: None,
         }
     }
 }
@@ -100,12 +108,14 @@ pub(super) struct WebhookDetails {
     pub(super) suspended_reason: Option<SuspendedReason>,
     /// How many deliveries are held until it is resumed.
     pub(super) held_deliveries: u64,
+    /// How many deliveries failed since its last success and were not replayed: resuming it sends them again.
+    pub(super) failed_deliveries: u64,
     /// The last 20 deliveries, newest first.
     pub(super) recent_deliveries: Vec<Delivery>,
 }
 
 impl WebhookDetails {
-    pub(super) fn new(endpoint: &Endpoint, held: u64, recent: &[delivery::Delivery]) -> Self {
+    pub(super) fn new(endpoint: &Endpoint, held: u64, failed: u64, recent: &[delivery::Delivery]) -> Self {
         let view = WebhookView::from(endpoint);
         Self {
             webhook_id: view.webhook_id,
@@ -117,6 +127,7 @@ impl WebhookDetails {
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
             suspended_reason: endpoint.suspended_reason.map(Into::into),
             held_deliveries: held,
+            failed_deliveries: failed,
             recent_deliveries: recent.iter().map(Delivery::from).collect(),
         }
     }
@@ -133,8 +144,10 @@ pub(super) struct WebhookChange {
     /// The new signing secret. For 24 hours (by default) `webhook-signature` carries a signature of the former one too;
     /// `X-AsiliChain-Signature` is of the new one at once.
     pub(super) secret: Option<SecretText>,
-    /// `ACTIVE` resumes: what is held goes out at once, each with a fresh schedule. `SUSPENDED` pauses.
+    /// `ACTIVE` resumes: what failed since the last success is sent again, then what is held goes out. `SUSPENDED` pauses.
     pub(super) status: Option<WebhookStatus>,
+    /// With `ACTIVE`: whether what failed is sent again; `false` leaves it failed. Default: true.
+    pub(super) resend_failed: Option<bool>,
 }
 
 /// An event on its way to a webhook.

@@ -17,12 +17,12 @@ use super::{
     session::Visit,
     views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
     webhooks::{WebhookForm, wanted},
-    words::{self, Moment, count, long_span, took},
+    words::{self, Moment, count, long_span, thousands, took},
 };
 use crate::{
     domain::{
         delivery::{Attempt, Delivery},
-        endpoint::{Endpoint, EndpointState, SuspendedReason},
+        endpoint::{Endpoint, EndpointState, Resend, Resumed, SuspendedReason},
         ids::{DeliveryId, EndpointId},
         profile::RetryPolicy,
         tally::{Span, Tally},
@@ -70,7 +70,10 @@ struct Page<'a> {
 struct Suspended {
     what: String,
     held: u64,
-    held_words: String,
+    /// How many failed deliveries resuming sends again.
+    failed: u64,
+    /// What resuming sets going, in words; nothing if nothing waits.
+    resuming: String,
     last_error: Option<(String, &'static str)>,
 }
 
@@ -85,9 +88,31 @@ impl Suspended {
             let failure = delivery.last_failure?;
             Some((short(Some(failure), delivery.last_status), meaning(failure)))
         });
-        let held_words = count(report.held, "delivery is held", "deliveries are held");
-        Some(Self { what, held: report.held, held_words, last_error })
+        let resuming = Resumed { resent: report.failed, released: report.held };
+        let words = if resuming.is_nothing() { String::new() } else { resuming.to_string() };
+        Some(Self { what, held: report.held, failed: report.failed, resuming: words, last_error })
     }
+
+    /// The heading: how many deliveries wait for the webhook to be resumed.
+    fn heading(&self) -> String {
+        let failed = || count(self.failed, "delivery failed", "deliveries failed");
+        match (self.failed, self.held) {
+            (0, 0) => "Nothing is sent to it".to_owned(),
+            (_, 0) => failed(),
+            (0, held) => count(held, "delivery is held", "deliveries are held"),
+            (_, held) => format!("{}, {}", failed(), count(held, "is held", "are held")),
+        }
+    }
+
+    /// What the button says that resumes.
+    fn button(&self) -> String {
+        resume_button(self.failed + self.held)
+    }
+}
+
+/// What a button says that resumes a webhook for which so many deliveries wait.
+fn resume_button(waiting: u64) -> String {
+    if waiting == 0 { "Resume".to_owned() } else { format!("Resume and send {}", thousands(waiting)) }
 }
 
 /// One webhook.
@@ -171,7 +196,7 @@ fn in_bars(hours: &[(Timestamp, Tally)]) -> Vec<(Timestamp, Tally)> {
     bars.collect()
 }
 
-/// Does what a button of the page says.
+/// Does what a button of the page says. What was done is said by the page that follows, as [`Said`] has it.
 #[handler]
 pub(super) async fn act(
     door: Data<&Door>,
@@ -181,7 +206,8 @@ pub(super) async fn act(
 ) -> Result<Response> {
     let Path((written, verb)) = path;
     let done = match verb.as_str() {
-        "pause" | "resume" | "delete" => change_state(&door, &visit, &written, &verb).await,
+        "pause" | "delete" => change_state(&door, &visit, &written, &verb).await,
+        "resume" => resume(&door, &visit, &written, &fields).await,
         "change" => change(&door, &visit, &written, &fields).await,
         "drop" => drop_held(&door, &visit, &written).await,
         "test" => return test(&door, &visit, &written, &fields).await,
@@ -206,21 +232,30 @@ fn find(tx: &Tx<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint, Error> {
     }
 }
 
-async fn change_state(door: &Door, visit: &Visit, written: &str, verb: &str) -> Result<&'static str, Error> {
+async fn change_state(door: &Door, visit: &Visit, written: &str, verb: &str) -> Result<String, Error> {
     let (id, walls) = door.webhook(visit, written)?;
     let verb = verb.to_owned();
     let change = move |tx: &Tx<'_>| {
         let key = find(tx, &walls, id)?.key;
         match verb.as_str() {
             "pause" => endpoints::suspend(tx, key, SuspendedReason::Paused).map(|()| "paused"),
-            "resume" => endpoints::resume(tx, key).map(|()| "resumed"),
             _ => endpoints::delete(tx, key).map(|()| "deleted"),
         }
     };
-    door.deps.db.write_as(visit.caller.actor(), change).await
+    door.deps.db.write_as(visit.caller.actor(), change).await.map(str::to_owned)
 }
 
-async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<&'static str, Error> {
+async fn resume(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<String, Error> {
+    let (id, walls) = door.webhook(visit, written)?;
+    let resend = if fields.get("failed") == Some("leave") { Resend::Nothing } else { Resend::Failed };
+    let resume = move |tx: &Tx<'_>| endpoints::resume(tx, find(tx, &walls, id)?.key, resend);
+    Ok(match door.deps.db.write_as(visit.caller.actor(), resume).await? {
+        None => "active".to_owned(),
+        Some(Resumed { resent, released }) => format!("resumed&resent={resent}&released={released}"),
+    })
+}
+
+async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<String, Error> {
     let (deps, (id, walls)) = (&door.deps, door.webhook(visit, written)?);
     let profile = walls.profile.clone().unwrap_or_default();
     let events = wanted(fields, door.dialect(&profile)?, deps.limits.events_per_webhook)?;
@@ -232,13 +267,13 @@ async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> R
         if !events.is_same_as(&endpoint.events) {
             endpoints::set_events(tx, endpoint.key, &events)?;
         }
-        Ok("changed")
+        Ok("changed".to_owned())
     };
     deps.db.write_as(visit.caller.actor(), change).await
 }
 
 /// Drops what is held, a part at a time, whether or not whoever asked waits for it.
-async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<&'static str, Error> {
+async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<String, Error> {
     let (id, walls) = door.webhook(visit, written)?;
     let (db, actor) = (door.deps.db.clone(), visit.caller.actor());
     let first = db.write_as(actor, move |tx| {
@@ -255,7 +290,7 @@ async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<&'static
             });
         }
     });
-    Ok("dropping")
+    Ok("dropping".to_owned())
 }
 
 #[derive(Template)]
@@ -267,7 +302,8 @@ struct Tested<'a> {
     kind: String,
     delivery: DeliveryId,
     delivered: bool,
-    suspended: bool,
+    /// What the button says that resumes it; nothing while it is active.
+    resume: Option<String>,
     status: Option<u16>,
     meaning: &'static str,
     took: String,
@@ -292,6 +328,14 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
     let (endpoint, target) = deps.db.write_as(visit.caller.actor(), prepare).await?;
     let sent = (deps.send_test)(endpoint.account_id, target, kind.clone(), body).await?;
     let (delivery, attempt): (DeliveryId, Attempt) = sent;
+    let resume = match endpoint.state {
+        EndpointState::Suspended => {
+            let key = endpoint.key;
+            let waiting = deps.db.read(move |view| Ok(endpoints::failed(view, key)? + endpoints::held(view, key)?));
+            Some(resume_button(waiting.await?))
+        }
+        EndpointState::Active | EndpointState::Deleted => None,
+    };
     frame::page(&Tested {
         frame: Frame::new(door, visit, "/ui/webhooks"),
         webhook: written.to_owned(),
@@ -299,7 +343,7 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
         kind,
         delivery,
         delivered: attempt.failure.is_none(),
-        suspended: endpoint.state == EndpointState::Suspended,
+        resume: resume.filter(|_| attempt.failure.is_none()),
         status: attempt.status,
         meaning: attempt.failure.map_or("", meaning),
         took: took(attempt.duration.unwrap_or_default()),

@@ -107,6 +107,8 @@ pub(in crate::api::operator) struct Alert {
     webhook_status: WebhookState,
     /// Deliveries that are held for it now.
     held: u64,
+    /// Deliveries that failed since its last success and were not replayed: resuming it sends them again.
+    failed_deliveries: u64,
     /// The delivery that failed; null if it is about none.
     delivery_id: Option<String>,
     /// Why it failed; null if it is about none.
@@ -138,6 +140,7 @@ impl Alert {
             url: alert.shown_url().to_owned(),
             webhook_status: alert.state.into(),
             held: alert.held,
+            failed_deliveries: alert.failed,
             delivery_id: failing.and_then(|failing| failing.delivery).map(|id| id.to_string()),
             error: failing.map(|failing| failing.failure.into()),
             response_status: failing.and_then(|failing| failing.status),
