@@ -30,6 +30,9 @@ pub const DEFAULTS: &str = include_str!("../config.toml");
 /// The file that is read when none is named.
 const USUAL_FILE: &str = "config.toml";
 
+/// The largest request body that may be allowed: several copies of it are in memory while it is read, checked and stored.
+const MOST_BYTES: usize = 100_000_000;
+
 /// What no error may show.
 const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.webhook_secret"];
 
@@ -315,8 +318,8 @@ impl Config {
     fn client_rules(&self) -> Vec<Rule> {
         let (server, limits) = (&self.server, &self.limits);
         vec![
-            (server.max_body_bytes >= 1024, "server.max_body_bytes", "at least 1024"),
-            (server.max_batch_bytes >= 1024, "server.max_batch_bytes", "at least 1024"),
+            ((1024..=MOST_BYTES).contains(&server.max_body_bytes), "server.max_body_bytes", "1024 to 100000000"),
+            ((1024..=MOST_BYTES).contains(&server.max_batch_bytes), "server.max_batch_bytes", "1024 to 100000000"),
             ((1..=100_000).contains(&limits.connections), "limits.connections", "1 to 100000"),
             ((1..=100_000).contains(&limits.connections_per_client), "limits.connections_per_client", "1 to 100000"),
             ((16..=100).contains(&limits.request_headers), "limits.request_headers", "16 to 100"),

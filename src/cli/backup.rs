@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::show;
 use crate::{
     config::Config,
-    error::Result,
-    store::{self, Made, Progress},
+    error::{Error, Result},
+    store::{self, Progress},
 };
 
 /// Copy the database, also while the server runs, and its key file beside it
@@ -25,10 +25,13 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         Progress::Checking => show("copied; looking through it"),
     });
     show("");
-    let (Made { bytes, open_to_others }, file) = (made?, args.file.display());
-    if let Some(problem) = open_to_others {
+    let (made, file) = (made?, args.file.display());
+    if let Some(problem) = &made.open_to_others {
         eprintln!("ngoma: {file}.key: {problem}; if this medium keeps no modes, guard it as you guard the key");
     }
-    say!("{file} ({} MB) and {file}.key are made and checked; keep them apart", bytes.div_ceil(1_000_000));
+    if let Some(flaw) = made.flaw(&args.file) {
+        return Err(Error::Internal(flaw));
+    }
+    say!("{file} ({} MB) and {file}.key are made and checked; keep them apart", made.bytes.div_ceil(1_000_000));
     Ok(())
 }

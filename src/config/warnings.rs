@@ -1,6 +1,7 @@
 //! Settings that can be used, and yet are not as they should be.
 
 use std::{
+    fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -11,6 +12,17 @@ use super::{Config, SECRETS};
 
 /// What everybody may do with a file.
 const READ_BY_ALL: u32 = 0o004;
+
+/// Bytes of memory that this process may have: those of the machine, or what its control group allows. `None` if neither is
+/// known.
+fn memory() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().trim_end_matches(" kB");
+        Some(kilobytes.parse::<u64>().ok()? * 1024)
+    });
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    machine.into_iter().chain(group).min()
+}
 
 /// The file that holds a secret and can be read by everybody, if there is one.
 pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
@@ -36,6 +48,21 @@ impl Config {
                 self.server.listen
             )
         });
-        exposed.into_iter().chain(unreachable).collect()
+        let bodies = (self.limits.waiting_writes as u64).saturating_mul(self.server.max_body_bytes as u64);
+        let batches = (self.limits.batches as u64).saturating_mul(self.server.max_batch_bytes as u64);
+        let (most, megabytes) = (bodies.saturating_add(batches), 1_000_000);
+        let large = memory().filter(|memory| most > *memory).map(|memory| {
+            format!(
+                "waiting requests may take {} MB of memory, of which there are {} MB: lower limits.waiting_writes ({}), \
+                 server.max_body_bytes ({}), limits.batches ({}) or server.max_batch_bytes ({})",
+                most / megabytes,
+                memory / megabytes,
+                self.limits.waiting_writes,
+                self.server.max_body_bytes,
+                self.limits.batches,
+                self.server.max_batch_bytes
+            )
+        });
+        exposed.into_iter().chain(unreachable).chain(large).collect()
     }
 }

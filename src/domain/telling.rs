@@ -38,6 +38,7 @@ impl Telling<'_> {
     pub fn subject(&self) -> String {
         let what = match self.alert.what {
             What::Suspended(_) => "is SUSPENDED",
+            What::Warning { .. } if self.is_damaged() => "will not get a delivery: its body is damaged",
             What::Warning { next_attempt_at: Some(_), .. } => "is failing",
             What::Warning { next_attempt_at: None, .. } => "missed a delivery",
             What::Expiring { .. } => "has deliveries that will be cancelled",
@@ -65,7 +66,10 @@ impl Telling<'_> {
         };
         text.push_str("\nLook at it (what failed, and what was answered):\n");
         paste(&mut text, &by_hand.look);
-        if let Some(test) = &by_hand.test {
+        if self.is_damaged() {
+            text.push_str("\nThe receiver is not at fault. Publish the event again, under another key.\n");
+            text.push_str("The operator of the server runs 'ngoma check' and looks at its disk.\n");
+        } else if let Some(test) = &by_hand.test {
             text.push_str("\nWhen the receiver is repaired, send it a test:\n");
             paste(&mut text, test);
         }
@@ -123,6 +127,11 @@ impl Telling<'_> {
         format!(r#"{{"type":"webhook.{kind}","timestamp":"{at}","data":{{{data}}}}}"#)
     }
 
+    /// Whether it is about a delivery whose stored body is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.alert.failing().is_some_and(|failing| failing.failure == Failure::Damaged)
+    }
+
     fn host(&self) -> String {
         let url = Url::parse(&self.alert.url).ok();
         url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "an unknown host".to_owned())
@@ -133,6 +142,11 @@ impl Telling<'_> {
         match &self.alert.what {
             What::Suspended(_) => {
                 format!("{whose}\nis SUSPENDED: nothing is sent to it any more.\nWhat comes for it is held, not lost.")
+            }
+            What::Warning { .. } if self.is_damaged() => {
+                format!(
+                    "{whose}\nwill not get a delivery: its body was damaged on the disk of the Ngoma server.\nIt was not sent."
+                )
             }
             What::Warning { tries, next_attempt_at: Some(_), .. } => format!(
                 "{whose}\ndid not take a delivery, {tries} times of {}.\nWhen all have failed it is suspended.",
@@ -189,6 +203,7 @@ pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
         Failure::Reset => "the connection broke before an answer came",
         Failure::Protocol => "what came back is not HTTP",
         Failure::Interrupted => "Ngoma was stopped meanwhile",
+        Failure::Damaged => "its body is damaged on the disk of the Ngoma server",
         Failure::Status => match status {
             Some(410) => "it answered 410: gone for good",
             Some(300..=399) => "it answered with a redirect, which is not followed",

@@ -6,6 +6,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use tokio::sync::{oneshot, watch};
 use url::Url;
 
@@ -129,6 +130,13 @@ impl Ways {
             // A name is judged at each POST: one that cannot be looked up now must not keep the server from starting.
             guard.vet_as_written(&url).map_err(unusable)?;
             let secret = config.alerts.webhook_secret.expose().to_owned();
+            let encoded =
+                secret.strip_prefix("whsec_").map(|rest| BASE64_STANDARD_NO_PAD.decode(rest.trim_end_matches('=')));
+            if encoded.is_some_and(|key| !key.is_ok_and(|key| !key.is_empty())) {
+                return Err(Error::request(
+                    "alerts.webhook_secret: expected base64 after 'whsec_', as 'openssl rand -base64 32' makes it",
+                ));
+            }
             let secret = SigningSecret::parse(secret).map_err(|_| {
                 Error::request("alerts.webhook_secret: expected 1 to 256 bytes, as alerts.webhook_url is set")
             })?;
@@ -385,6 +393,7 @@ fn log(telling: &Telling<'_>) {
         "{}",
         match alert.what {
             What::Suspended(_) => "webhook suspended: its deliveries are held until it is resumed",
+            What::Warning { .. } if telling.is_damaged() => "a delivery was not sent: its stored body is damaged",
             What::Warning { next_attempt_at: Some(_), .. } => "webhook failing: half of a delivery's tries are used",
             What::Warning { next_attempt_at: None, .. } => "webhook failing: a delivery was given up",
             What::Expiring { .. } => "held deliveries will be cancelled in seven days",

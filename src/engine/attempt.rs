@@ -39,7 +39,8 @@ pub(super) fn attempt(claim: &Claim, profile: &Profile, sender: &Sender, started
 
 fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Outcome {
     let target = &claim.target;
-    let body = (profile.envelope)(&target.id.on_wire(profile.endpoint_prefix), &claim.body);
+    let Ok(stored) = &claim.body else { return Outcome::Failed(Failure::Damaged) };
+    let body = (profile.envelope)(&target.id.on_wire(profile.endpoint_prefix), stored);
     let event = claim.event.to_string();
     let standard = target.secrets.iter().map(|secret| secret.sign_standard(&event, started_at, &body));
     let headers = Headers {

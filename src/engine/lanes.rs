@@ -170,7 +170,7 @@ impl Lanes {
 
     /// Takes a claim in hand, wherever it was made.
     pub fn take_in_hand(&mut self, claim: Claim) {
-        let (endpoint, size) = (claim.target.key, claim.body.len());
+        let (endpoint, size) = (claim.target.key, claim.size());
         if self.with(endpoint, |lane| {
             lane.body = size.max(lane.body - lane.body / 8);
             lane.hand.push_back((Stopwatch::start(), claim));

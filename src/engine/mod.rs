@@ -265,7 +265,7 @@ impl Engine {
         let places = tokio::time::timeout(TEST_PATIENCE, places).await;
         let _places = places.ok().flatten().ok_or_else(unavailable)?;
         let flights = Arc::clone(&inner.flights);
-        let now = flights.clock.now();
+        let (now, body) = (flights.clock.now(), Arc::<str>::from(body));
         let claim = Claim {
             key: 0,
             delivery: DeliveryId::mint(now),
@@ -274,7 +274,7 @@ impl Engine {
             event: EventId::mint(now),
             kind,
             test: true,
-            body: body.into(),
+            body: Ok(Arc::clone(&body)),
             target: Arc::new(target),
         };
         let (figures, (reply, answer)) = (Arc::clone(inner.db.figures()), oneshot::channel());
@@ -292,7 +292,7 @@ impl Engine {
         let Attempted { started_at, duration, outcome } = attempted;
         let attempt = Attempt::ended(claim.attempt, started_at, duration, &outcome, None);
         let seen = (claim.delivery, attempt.clone());
-        let (delivery, event, kind, body) = (claim.delivery, claim.event, claim.kind, claim.body);
+        let (delivery, event, kind) = (claim.delivery, claim.event, claim.kind);
         let record = TestRecord { delivery, event, kind, body, attempt };
         let endpoint = claim.target.key;
         inner.db.write(move |tx| attempts::record_test(tx, endpoint, &record)).await?;

@@ -45,24 +45,27 @@ pub(super) struct Failed<'a> {
 }
 
 /// Writes the alert of an endpoint that was just suspended because this delivery was given up. Warnings that were not told
-/// yet are dropped.
+/// yet are dropped, unless they are of a damaged body.
 pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     tx.conn
         .prepare_cached(
             "UPDATE telling SET due_at = NULL, dropped_at = ?2
-             WHERE due_at IS NOT NULL AND alert IN (SELECT key FROM alert WHERE endpoint = ?1 AND kind = 'warning')",
+             WHERE due_at IS NOT NULL AND alert IN (SELECT key FROM alert WHERE endpoint = ?1 AND kind = 'warning' AND failure != ?3)",
         )?
-        .execute((failed.endpoint, tx.now.millis()))?;
+        .execute((failed.endpoint, tx.now.millis(), Failure::Damaged.name()))?;
     insert(tx, Kind::Suspended, failed, None)
 }
 
 /// Writes a warning, unless there is a younger one of this endpoint than a day. One from the future is none: the clock was
-/// set back since.
+/// set back since. A damaged body and a failing receiver are different troubles: neither keeps the other's warning back.
 pub(super) fn warning(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     let mut warned = tx.conn.prepare_cached(
-        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning' AND created_at > ? AND created_at <= ? LIMIT 1",
+        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning' AND created_at > ? AND created_at <= ?
+           AND (failure = ?) = ? LIMIT 1",
     )?;
-    if warned.exists((failed.endpoint, (tx.now - A_DAY).millis(), tx.now.millis()))? {
+    let damaged = Failure::Damaged;
+    let same = failed.last.failure == Some(damaged);
+    if warned.exists((failed.endpoint, (tx.now - A_DAY).millis(), tx.now.millis(), damaged.name(), same))? {
         return Ok(());
     }
     insert(tx, Kind::Warning, failed, Some(failed.tries))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Tx;
+use super::{Tx, body};
 use crate::{
     domain::{
         delivery::{Attempt, DeliveryKey, Failure, State},
@@ -59,10 +59,10 @@ pub fn record_test(tx: &Tx<'_>, endpoint: EndpointKey, test: &TestRecord) -> Res
     let stored = tx
         .conn
         .prepare_cached(
-            "INSERT INTO event (id, account, kind, body, accepted_at, test)
-             SELECT ?1, account, ?2, ?3, ?4, 1 FROM endpoint WHERE key = ?5 AND profile != ''",
+            "INSERT INTO event (id, account, kind, body, accepted_at, test, checksum)
+             SELECT ?1, account, ?2, ?3, ?4, 1, ?6 FROM endpoint WHERE key = ?5 AND profile != ''",
         )?
-        .execute((test.event.to_bytes(), &test.kind, &test.body, at, endpoint))?;
+        .execute((test.event.to_bytes(), &test.kind, &test.body, at, endpoint, body::checksum(&test.body)))?;
     if stored == 0 {
         return Err(Error::NotFound(Missing::Webhook));
     }

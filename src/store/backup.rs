@@ -4,10 +4,10 @@
 //! Nothing has its name before it is whole, checked and synced.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread,
 };
 
 use rusqlite::{
@@ -17,8 +17,8 @@ use rusqlite::{
 use zeroize::Zeroizing;
 
 use super::{
-    KeyRing,
-    files::{self, OWN, at, beside, folder_of},
+    KeyRing, body,
+    files::{self, at, beside, folder_of},
     open::{self, APPLICATION_ID},
 };
 use crate::{
@@ -27,8 +27,11 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Pages that are copied before progress is told: 4 MiB.
+/// Pages that are copied before they are synced and progress is told: 4 MiB. Whoever publishes waits for the same disk: one
+/// sync of the whole copy would keep it busy for a second or more.
 const PAGES: i32 = 1024;
+/// How far the copying gives way to all other work of the machine: the most there is.
+const NICE: i32 = 19;
 /// How often the start is tried anew when the key is rotated just then.
 const STARTS: u32 = 100;
 
@@ -48,14 +51,43 @@ pub struct Made {
     pub bytes: u64,
     /// What is wrong with the mode of the key's copy: there are media that keep none.
     pub open_to_others: Option<String>,
+    /// Events whose bodies are damaged in the database, and so in the copy.
+    pub damaged: usize,
+}
+
+impl Made {
+    /// What is wrong with the copy in this file, if something is.
+    pub fn flaw(&self, file: &Path) -> Option<String> {
+        (self.damaged > 0).then(|| {
+            format!(
+                "{} is made, but in it as in the database {} event bodies are damaged; all else is whole. 'ngoma check' names the \
+                 events: an older backup may have them whole, so keep it",
+                file.display(),
+                self.damaged
+            )
+        })
+    }
 }
 
 /// Copies the database to this file, and the key file beside it as `FILE.key`.
 ///
 /// # Errors
 /// A file that is there already, or cannot be written; a database that is not there or is damaged; a key file that does not
-/// open its secrets. Nothing is left behind then.
-pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) -> Result<Made> {
+/// open its secrets. Nothing is left behind then. A copy in which event bodies are damaged is made and says so.
+pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
+    // A thread of its own, as no thread may take its priority back.
+    let made = thread::scope(|scope| {
+        let copying = scope.spawn(|| {
+            // Without it the copying is as urgent as the rest, and no worse.
+            let _ = rustix::process::nice(NICE);
+            make(storage, file, progress)
+        });
+        copying.join()
+    });
+    made.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())))
+}
+
+fn make(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) -> Result<Made> {
     let key_file = beside(file, ".key");
     let held = take(&beside(file, ".part"))?;
     let parts = Parts([beside(file, ".part"), beside(&key_file, ".part")]);
@@ -66,7 +98,7 @@ pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) ->
         }
     }
     clear(key_part)?;
-    copy(storage, part, key_part, progress)?;
+    let damaged = copy(storage, &held, part, key_part, progress)?;
     let synced = || {
         File::open(part)?.sync_all()?;
         // The key first: there is no copy without it.
@@ -76,7 +108,7 @@ pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) ->
         held.metadata().map(|file| file.len())
     };
     let bytes = synced().map_err(|error: std::io::Error| at(file, &format!("cannot be written: {error}")))?;
-    Ok(Made { bytes, open_to_others: files::open_to_others(&key_file) })
+    Ok(Made { bytes, open_to_others: files::open_to_others(&key_file), damaged })
 }
 
 /// Makes the file that becomes the copy, and keeps other backups from it until it is closed.
@@ -107,8 +139,7 @@ fn clear(part: &Path) -> Result<()> {
 /// # Errors
 /// One that cannot be made or read.
 pub fn make_folder(folder: &Path) -> Result<()> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| at(folder, &format!("cannot be made: {error}")))?;
+    files::make_folders(folder, 0o700).map_err(|error| at(folder, &format!("cannot be made: {error}")))?;
     let unread = |error: std::io::Error| at(folder, &format!("cannot be read: {error}"));
     for there in fs::read_dir(folder).map_err(unread)? {
         let part = there.map_err(unread)?.path();
@@ -122,7 +153,13 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn copy(storage: &Storage, part: &Path, key_part: &Path, mut progress: impl FnMut(Progress)) -> Result<()> {
+fn copy(
+    storage: &Storage,
+    held: &File,
+    part: &Path,
+    key_part: &Path,
+    mut progress: impl FnMut(Progress),
+) -> Result<usize> {
     let source = open::existing(storage)?;
     let failed = |error: rusqlite::Error| at(part, &format!("cannot be made: {error}"));
     let keys = view(&source, &storage.key_file)?;
@@ -131,6 +168,7 @@ fn copy(storage: &Storage, part: &Path, key_part: &Path, mut progress: impl FnMu
     {
         let backup = Backup::new(&source, &mut copy).map_err(failed)?;
         while backup.step(PAGES).map_err(failed)? != StepResult::Done {
+            held.sync_data().map_err(|error| at(part, &format!("cannot be written: {error}")))?;
             let pages = backup.progress();
             let percent = (pages.pagecount - pages.remaining) * 100 / pages.pagecount.max(1);
             progress(Progress::Copied(u8::try_from(percent).unwrap_or(100)));
@@ -140,10 +178,11 @@ fn copy(storage: &Storage, part: &Path, key_part: &Path, mut progress: impl FnMu
     progress(Progress::Checking);
     // One file, without a log beside it.
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
-    check(&copy, &KeyRing::parse(key_part, &keys)?).map_err(|problem| {
+    let damaged = check(&copy, &KeyRing::parse(key_part, &keys)?).map_err(|problem| {
         at(&storage.path, &format!("was copied, but the copy is no good and was removed: {problem}"))
     })?;
-    copy.close().map_err(|(_, error)| failed(error))
+    copy.close().map_err(|(_, error)| failed(error))?;
+    Ok(damaged)
 }
 
 /// Begins to read, and gives the key file as it was then.
@@ -162,8 +201,8 @@ fn view(source: &Connection, key_file: &Path) -> Result<Zeroizing<String>> {
     Err(at(key_file, "is being changed all the time: try again when the key is not being rotated"))
 }
 
-/// What is wrong with a copy.
-fn check(copy: &Connection, keys: &KeyRing) -> Result<(), String> {
+/// Looks through a copy; gives how many event bodies in it are damaged. The error is whatever else is wrong with it.
+fn check(copy: &Connection, keys: &KeyRing) -> Result<usize, String> {
     let text = |error: rusqlite::Error| error.to_string();
     let id: i32 = copy.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(text)?;
     if id != APPLICATION_ID {
@@ -180,7 +219,7 @@ fn check(copy: &Connection, keys: &KeyRing) -> Result<(), String> {
         let secret: Vec<u8> = row.get("secret").map_err(text)?;
         keys.open(endpoint, &secret).map_err(|error| error.to_string())?;
     }
-    Ok(())
+    body::damaged(copy, |_| {}).map(|damaged| damaged.len()).map_err(text)
 }
 
 /// Files that are not whole: they go, unless they were given their names.
@@ -200,7 +239,7 @@ impl Drop for Parts {
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(OWN).open(path)?;
+        let mut file = files::make(path)?;
         file.write_all(bytes).map(|()| file)
     };
     write().map_err(|error| at(path, &format!("cannot be written: {error}")))

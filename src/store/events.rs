@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Tx, View, accounts, convert,
+    Tx, View, accounts, body, convert,
     queue::{self, Fresh},
 };
 use crate::{
@@ -36,8 +36,8 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     let key = event.idempotency_key.as_ref();
     tx.conn
         .prepare_cached(
-            "INSERT INTO event (id, account, kind, body, accepted_at, target, idempotency_key, digest)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO event (id, account, kind, body, accepted_at, target, idempotency_key, digest, checksum)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute((
             id.to_bytes(),
@@ -51,6 +51,7 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
             },
             key.map(|key| &key.text),
             key.map(|key| key.digest),
+            body::checksum(&event.body),
         ))?;
     let fresh = Fresh { key: tx.conn.last_insert_rowid(), id, kind: &event.kind, body: &event.body };
     let mut deliveries = Vec::with_capacity(endpoints.len());
@@ -64,19 +65,17 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
 fn repeated(tx: &Tx<'_>, event: &NewEvent) -> Result<Option<Published>> {
     let Some(key) = &event.idempotency_key else { return Ok(None) };
     let mut rows = tx.conn.prepare_cached(
-        "SELECT event.key, event.id, body, digest FROM event WHERE idempotency_key = ? AND account = ?",
+        "SELECT event.key, event.id, body, checksum, digest FROM event WHERE idempotency_key = ? AND account = ?",
     )?;
     let earlier = rows.query_row((&key.text, event.account), |row| {
-        let accepted =
-            Accepted { id: EventId::from_bytes(row.get("id")?), body: row.get("body")?, deliveries: Vec::new() };
-        Ok((row.get::<_, EventKey>("key")?, row.get::<_, [u8; 32]>("digest")?, accepted))
+        let id = EventId::from_bytes(row.get("id")?);
+        Ok((row.get::<_, EventKey>("key")?, row.get::<_, [u8; 32]>("digest")?, id, body::read(row)?))
     });
-    let Some((event_key, digest, mut accepted)) = earlier.optional()? else { return Ok(None) };
+    let Some((event_key, digest, id, body)) = earlier.optional()? else { return Ok(None) };
     if digest != key.digest {
         return Ok(Some(Published::Reused));
     }
-    accepted.deliveries = fanned_out(tx.conn, event_key)?;
-    Ok(Some(Published::Accepted(accepted)))
+    Ok(Some(Published::Accepted(Accepted { id, body: body?, deliveries: fanned_out(tx.conn, event_key)? })))
 }
 
 /// The deliveries that a publish made, replays left out.
@@ -284,8 +283,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         profile: row.get("profile")?,
         accepted_at: convert::moment(row, "accepted_at")?,
         test: row.get("test")?,
-        kind: row.get("kind")?,
-        body: row.get("body")?,
+        kind: convert::text(row, "kind")?,
+        body: body::read(row)?,
         target: row.get("target")?,
     })
 }

@@ -3,9 +3,12 @@
 use std::{
     ffi::OsString,
     fs::{self, File, Permissions, TryLockError},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::{Access, access};
 
 use crate::error::{Error, Result};
 
@@ -36,6 +39,66 @@ pub(super) fn free_space(path: &Path) -> Option<u64> {
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
+/// Whether this process is root's, which may give files to others and opens whatever there is.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether this user may read a file.
+pub(super) fn may_read(file: &Path) -> bool {
+    access(file, Access::READ_OK).is_ok()
+}
+
+/// Whether this user may read and write a file, or make files in a folder.
+pub(super) fn may_write(path: &Path) -> bool {
+    let enter = if path.is_dir() { Access::EXEC_OK } else { Access::READ_OK };
+    access(path, Access::WRITE_OK | enter).is_ok()
+}
+
+/// Makes a file for its owner only. Made by root, it belongs to the owner of its folder: the server, which may run as that
+/// user, must be able to use what a command of root's made.
+pub(super) fn make(path: &Path) -> io::Result<File> {
+    let file = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(OWN).open(path)?;
+    if is_root() {
+        // A medium that keeps no owners has the file belong to the same user as the folder.
+        drop(fs::metadata(folder_of(path)).and_then(|folder| give(&file, &folder)));
+    }
+    Ok(file)
+}
+
+/// Gives a file owner and mode of the one that it is to replace.
+pub(super) fn keep(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
+    give(file, replaced)?;
+    file.set_permissions(replaced.permissions())
+}
+
+fn give(file: &File, like: &fs::Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) == (like.uid(), like.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(like.uid()), Some(like.gid()))
+}
+
+/// Makes a folder of this mode, and those above it, as far as they are not there. Made by root, each belongs to the owner of
+/// the folder that it is in.
+pub(super) fn make_folders(folder: &Path, mode: u32) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(folder);
+    make_folders(&above, mode)?;
+    match fs::DirBuilder::new().mode(mode).create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+        made => made?,
+    }
+    if is_root() {
+        let owner = fs::metadata(above)?;
+        drop(lchown(folder, Some(owner.uid()), Some(owner.gid())));
+    }
+    Ok(())
+}
+
 /// Makes each of these files, as far as they are there and ours, a file for its owner only.
 pub(super) fn narrow(files: &[PathBuf]) {
     for file in files.iter().filter(|file| open_to_others(file).is_some()) {
@@ -54,7 +117,8 @@ impl ServingLock {
     /// Takes the lock of this database, by whatever name it is called. A left-over lock file is no lock.
     pub(super) fn take(database: &Path) -> Result<Self> {
         let name = name_of_lock(database);
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(OWN).open(&name);
+        let there = || fs::OpenOptions::new().write(true).create(true).truncate(false).mode(OWN).open(&name);
+        let file = make(&name).or_else(|_| there());
         let file = file.map_err(|error| at(&name, &format!("cannot be opened: {error}")))?;
         match file.try_lock() {
             Ok(()) => {}

@@ -7,7 +7,7 @@
 use std::{
     fmt, fs,
     io::{self, ErrorKind, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock, RwLockReadGuard},
 };
@@ -202,8 +202,8 @@ fn file_of(path: &Path) -> Option<FileStamp> {
     fs::metadata(path).ok().map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
 }
 
-/// Writes the keys to a new file beside, and puts it in the place of the old one: all or nothing, and on disk. Only for
-/// whoever has the write lock of the database: two at the same time would take each other's new file away.
+/// Writes the keys to a new file beside, and puts it in the place of the old one, whose owner and mode it has: all or nothing,
+/// and on disk. Only for whoever has the write lock of the database: two at the same time would take each other's new file away.
 fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
     // All the room at once: a text that grows leaves a copy behind.
     let mut text = Zeroizing::new(String::with_capacity(ring.len() * LINE));
@@ -221,13 +221,19 @@ fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
         // What a crash left there, or somebody else put there, is not written into.
         fs::remove_file(&beside)
             .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        let mut file = files::make(&beside)?;
+        if let Ok(replaced) = fs::metadata(path) {
+            files::keep(&file, &replaced)?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
         fs::File::open(folder_of(path))?.sync_all()
     };
-    write().map_err(|error| unusable(path, &error.to_string()))
+    write().map_err(|error| {
+        let _ = fs::remove_file(&beside);
+        unusable(path, &error.to_string())
+    })
 }
 
 fn parse_key(line: &str) -> Option<(u8, Wiped<32>)> {

@@ -7,6 +7,8 @@ pub mod alerts;
 pub mod attempts;
 pub mod audit;
 mod backup;
+mod body;
+mod check;
 mod convert;
 pub mod deliveries;
 pub mod endpoints;
@@ -43,9 +45,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::writer::Write;
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
+    check::{Found, check},
     handover::{Change, News, Room, SMALL_BODY},
     keyring::{KeyRing, random},
-    open::{check, open},
+    open::open,
     targets::Target,
     writer::Tx,
 };
@@ -64,7 +67,7 @@ struct Inner {
     path: PathBuf,
     figures: Arc<Figures>,
     readers: r2d2::Pool<SqliteConnectionManager>,
-    glance: Mutex<Connection>,
+    glance: Arc<Mutex<Connection>>,
     room: Arc<Room>,
     /// Who makes the changes that are nobody else's.
     actor: Actor,

@@ -6,7 +6,6 @@ use std::{
     fs::{self, File},
     hint,
     io::{ErrorKind, Read},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex},
     thread,
@@ -44,7 +43,7 @@ const READERS: u32 = 4;
 /// How long a read waits for a connection.
 const READER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a write waits for a lock that another process holds, in milliseconds.
-const BUSY_TIMEOUT_MS: u32 = 5000;
+pub(super) const BUSY_TIMEOUT_MS: u32 = 5000;
 /// How long the log may be kept from everybody else while it is emptied, in milliseconds.
 const EMPTYING_TIMEOUT_MS: u32 = 10;
 /// The write-ahead log is cut back to this size after a checkpoint: 64 MiB.
@@ -61,8 +60,9 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0004.sql")),
     M::up(include_str!("migrations/0005.sql")),
     M::up(include_str!("migrations/0006.sql")),
+    M::up(include_str!("migrations/0008.sql")),
 ];
-const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+pub(super) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Opens the database, makes it if it is not there, and brings its schema up to date.
 ///
@@ -80,10 +80,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         return Err(at(&storage.path, "is of an older ngoma: start the server once, which brings it up to date"));
     }
     MIGRATIONS.to_latest(&mut conn).map_err(|error| match error {
-        rusqlite_migration::Error::MigrationDefinition(_) => at(
-            &storage.path,
-            "was made by a newer ngoma: run that version, or restore a backup made before the upgrade",
-        ),
+        rusqlite_migration::Error::MigrationDefinition(_) => newer(&storage.path),
         error => at(&storage.path, &error.to_string()),
     })?;
     let keys = Arc::new(key_ring(&conn, storage)?);
@@ -94,6 +91,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         r2d2::Pool::builder().max_size(READERS).min_idle(Some(1)).connection_timeout(READER_PATIENCE).build(readers)?;
     let mut glance = connect(&storage.path, storage.durability)?;
     reading(&mut glance)?;
+    let glance = Arc::new(Mutex::new(glance));
     let (queue, waiting) = mpsc::channel(waiting_writes);
     let (told, told_seen) = watch::channel(0);
     let (news, news_heard) = mpsc::unbounded_channel();
@@ -103,6 +101,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let behind = serving.then(|| following::behind(&conn)).transpose()?.unwrap_or_default();
     let figures = Arc::new(Figures::default());
     let writer = Writer {
+        glance: Arc::clone(&glance),
         conn,
         figures: Arc::clone(&figures),
         queue: waiting,
@@ -127,7 +126,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         path: storage.path.clone(),
         figures,
         readers,
-        glance: Mutex::new(glance),
+        glance,
         room,
         actor: if serving { Actor::Engine } else { Actor::CommandLine },
         news: Mutex::new(serving.then_some(news_heard)),
@@ -142,44 +141,23 @@ pub(super) fn existing(storage: &Storage) -> Result<Connection> {
     if !storage.path.exists() {
         return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
     }
-    refuse_foreign(&storage.path)?;
+    known(&storage.path)?;
     connect(&storage.path, storage.durability)
 }
 
-/// Looks through the whole file and the key file, and says what is wrong; an empty list is good news.
-///
-/// # Errors
-/// A file that cannot be opened as ours at all.
-pub fn check(storage: &Storage) -> Result<Vec<String>> {
-    let conn = existing(storage)?;
-    let [database, log, index] = files::of_database(&storage.path);
-    let files = [database, log, index, files::name_of_lock(&storage.path)];
-    let wide = files.iter().filter_map(|file| Some(format!("{}: {}", file.display(), files::open_to_others(file)?)));
-    let mut problems: Vec<String> = wide.collect();
-    let unusable = |error| unusable(&storage.path, &error);
-    let mut rows = conn.prepare("PRAGMA quick_check").map_err(unusable)?;
-    for line in rows.query_map([], |row| row.get::<_, String>(0)).map_err(unusable)? {
-        problems.push(line.unwrap_or_else(|error| error.to_string()));
-    }
-    problems.retain(|line| line != "ok");
-    let pending = MIGRATIONS.pending_migrations(&conn).map_err(|error| at(&storage.path, &error.to_string()))?;
-    match pending {
-        0 => {}
-        1.. => problems.push(format!("{pending} migrations are to be run: the next start does it")),
-        _ => problems.push("it was made by a newer ngoma".to_owned()),
-    }
-    if pending == 0 {
-        problems.extend(key_ring(&conn, storage).err().map(|error| error.to_string()));
-    }
-    Ok(problems)
+/// What is said of a file of a newer version.
+pub(super) fn newer(path: &Path) -> Error {
+    at(path, "was made by a newer ngoma: run that version, or restore a backup made before the upgrade")
 }
 
 /// Refuses a file that is not ours, without touching it; makes an empty one that only its owner can read.
 fn refuse_foreign(path: &Path) -> Result<()> {
-    let length = match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => 0,
-        Err(_) => fs::metadata(path).map_err(|error| at(path, &format!("cannot be opened: {error}")))?.len(),
-    };
+    if files::make(path).is_ok() { Ok(()) } else { known(path) }
+}
+
+/// Refuses a file that is not ours, without touching it; an empty one may become ours.
+pub(super) fn known(path: &Path) -> Result<()> {
+    let length = fs::metadata(path).map_err(|error| at(path, &format!("cannot be opened: {error}")))?.len();
     if length == 0 {
         return Ok(());
     }
@@ -266,13 +244,13 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 }
 
 /// How many secrets are sealed, and for each key one row that it sealed: the endpoint, and the secret.
-type Sealed = (usize, BTreeMap<u8, ([u8; 16], Vec<u8>)>);
+pub(super) type Sealed = (usize, BTreeMap<u8, ([u8; 16], Vec<u8>)>);
 
 /// Each secret that is sealed, with the id of its endpoint. Those of deleted endpoints are wiped.
 pub(super) const SEALED: &str = "SELECT id, secret FROM endpoint WHERE secret != x''
      UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL";
 
-fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
+pub(super) fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
     let mut rows = conn.prepare(SEALED)?;
     let rows = rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
     let (mut count, mut samples) = (0, BTreeMap::new());
@@ -294,14 +272,14 @@ fn key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
         let (count, _) = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
         let path = &storage.key_file;
         if count == 0 && !path.exists() {
-            fs::create_dir_all(folder_of(path)).map_err(|error| at(path, &error.to_string()))?;
+            files::make_folders(&folder_of(path), 0o777).map_err(|error| at(path, &error.to_string()))?;
             return KeyRing::create(path);
         }
         try_key_ring(conn, storage)
     })
 }
 
-fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
+pub(super) fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
     let (count, samples) = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
     let path = &storage.key_file;
     if !path.exists() {
@@ -327,7 +305,7 @@ fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
 }
 
 /// Why SQLite cannot use the file.
-fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
+pub(super) fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => no_database(path),
         Some(ErrorCode::DatabaseCorrupt) => at(path, "is damaged: restore a backup"),

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use rusqlite::{OptionalExtension, Row};
 
 use super::{
-    Target, Tx, alerts, attempts, convert, endpoints,
+    Target, Tx, alerts, attempts, body, convert, endpoints,
     handover::{Change, SMALL_BODY},
     targets,
 };
@@ -16,7 +16,7 @@ use crate::{
     domain::{
         delivery::{self, Attempt, DeliveryKey, Failure, Outcome, Settlement, State},
         endpoint::{EndpointKey, EndpointState},
-        event::EventKey,
+        event::{EventKey, StoredBody},
         ids::{DeliveryId, EndpointId, EventId},
         profile::{Profile, WhenExhausted},
         timestamp::Timestamp,
@@ -50,7 +50,7 @@ pub struct Claim {
     /// Whether it is sample data.
     pub test: bool,
     /// The stored body, for the envelope to finish.
-    pub body: Arc<str>,
+    pub body: StoredBody,
     /// Where it goes.
     pub target: Arc<Target>,
 }
@@ -59,6 +59,11 @@ impl Claim {
     /// Who owns it: nobody else has this number of an attempt at this delivery.
     pub fn owner(&self) -> (DeliveryKey, u32) {
         (self.key, self.attempt)
+    }
+
+    /// Bytes of the stored body.
+    pub fn size(&self) -> usize {
+        self.body.as_ref().map_or(0, |body| body.len())
     }
 }
 
@@ -108,7 +113,7 @@ fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, mut most: usize) -> Result<Claim
         let mut rows = rows.query((endpoint, tx.now.millis(), some))?;
         while let Some(row) = rows.next()? {
             let claim = read_claim(tx, row, &target)?;
-            bytes += claim.body.len();
+            bytes += claim.size();
             claims.push(claim);
         }
         most = if claims.len() - before < some { 0 } else { most - some };
@@ -121,21 +126,18 @@ fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, mut most: usize) -> Result<Claim
 }
 
 fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>) -> Result<Claim> {
-    let event: EventKey = row.get("event")?;
-    let mut events = tx.conn.prepare_cached("SELECT id, kind, test, body FROM event WHERE key = ?")?;
-    Ok(events.query_row([event], |event| {
-        Ok(Claim {
-            key: row.get("key")?,
-            delivery: DeliveryId::from_bytes(row.get("id")?),
-            attempt: row.get("attempts")?,
-            tries: row.get("tries")?,
-            event: EventId::from_bytes(event.get("id")?),
-            kind: event.get("kind")?,
-            test: event.get("test")?,
-            body: event.get("body")?,
-            target: Arc::clone(target),
-        })
-    })?)
+    let (event, kind, test, body) = body::to_send(tx, row.get("event")?)?;
+    Ok(Claim {
+        key: row.get("key")?,
+        delivery: DeliveryId::from_bytes(row.get("id")?),
+        attempt: row.get("attempts")?,
+        tries: row.get("tries")?,
+        event,
+        kind,
+        test,
+        body,
+        target: Arc::clone(target),
+    })
 }
 
 /// Has the news of this commit tell of each endpoint that has something pending, when the first of it is due, and of each
@@ -218,6 +220,9 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
 fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, profile: &Profile) -> Result<()> {
     let (endpoint, tries) = (claim.target.key, claim.tries);
     let failed = alerts::Failed { endpoint, key: claim.key, id: claim.delivery, tries, last };
+    if last.failure == Some(Failure::Damaged) {
+        return alerts::warning(tx, &failed);
+    }
     match (settlement, profile.warn_after) {
         (Settlement::Exhausted(Some(_)), _) => alerts::suspended(tx, &failed),
         (Settlement::Retry(_), Some(after)) if tries >= after => alerts::warning(tx, &failed),
@@ -293,7 +298,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
             delivery: DeliveryId::from_bytes(row.get("id")?),
             endpoint: EndpointId::from_bytes(row.get("endpoint_id")?),
             profile: row.get("profile")?,
-            kind: row.get("kind")?,
+            kind: convert::text(row, "kind")?,
             attempt: row.get("attempts")?,
         };
         let (tries, started_at) = (row.get("tries")?, convert::moment(row, "started_at")?);
@@ -386,7 +391,7 @@ pub(super) fn send_out(
         event: event.id,
         kind: event.kind.to_owned(),
         test: false,
-        body: Arc::clone(event.body),
+        body: Ok(Arc::clone(event.body)),
         target,
     }));
     Ok(id)

@@ -10,7 +10,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -48,6 +48,8 @@ pub struct Tx<'a> {
     /// The moment of the transaction.
     pub now: Timestamp,
     pub(super) keys: &'a KeyRing,
+    /// A connection that only reads what is committed.
+    pub(super) glance: &'a Mutex<Connection>,
     pub(super) targets: &'a RefCell<Targets>,
     pub(super) room: &'a Room,
     pub(super) news: RefCell<News>,
@@ -121,6 +123,8 @@ pub(super) fn write<T: Send + 'static>(
 
 /// What the writer thread owns.
 pub(super) struct Writer {
+    /// Reads what is committed. Before the connection that writes, which is the last to be closed.
+    pub(super) glance: Arc<Mutex<Connection>>,
     pub(super) conn: Connection,
     pub(super) figures: Arc<Figures>,
     pub(super) queue: mpsc::Receiver<Write>,
@@ -198,6 +202,7 @@ impl Writer {
             conn: &self.conn,
             now,
             keys: &self.keys,
+            glance: &self.glance,
             targets: &self.targets,
             room: &self.room,
             news: RefCell::new(News::new(now)),

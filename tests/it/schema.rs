@@ -192,7 +192,7 @@ const KEYS: &[(&str, &str)] = &[
     ("an attempt is recorded once", "INSERT INTO attempt (delivery, number, started_at) VALUES (3, 1, 0)"),
     (
         "an idempotency key names one event of an account",
-        "INSERT INTO event SELECT 3, randomblob(16), account, kind, body, 0, NULL, 0, idempotency_key, digest FROM event WHERE key = 2",
+        "INSERT INTO event SELECT 3, randomblob(16), account, kind, body, 0, NULL, 0, idempotency_key, digest, NULL FROM event WHERE key = 2",
     ),
     ("a delivery has an event", "DELETE FROM event WHERE key = 1"),
     ("a delivery has an endpoint", "UPDATE delivery SET endpoint = 77 WHERE key = 1"),

@@ -132,7 +132,7 @@ impl Machine {
         for (claimed, (_, quota)) in served.into_iter().zip(wanted) {
             let place = index(claimed.endpoint);
             let (count, due) = (claimed.claims.len(), self.model.due(place).min(*quota));
-            let bytes: usize = claimed.claims.iter().map(|claim| claim.body.len()).sum();
+            let bytes: usize = claimed.claims.iter().map(|claim| claim.size()).sum();
             assert!(count == due || (count < due && bytes >= MOST_BYTES), "what is due is claimed: {count} of {due}");
             let mut last = i64::MIN;
             for claim in &claimed.claims {

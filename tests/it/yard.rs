@@ -86,7 +86,7 @@ impl Yard {
             event: EventId::mint(self.now),
             kind: "batch.exported".to_owned(),
             test: false,
-            body: "x".repeat(self.body).into(),
+            body: Ok("x".repeat(self.body).into()),
             target: Arc::clone(target),
         }
     }

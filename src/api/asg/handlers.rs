@@ -203,8 +203,8 @@ impl Routes {
             Ok((event, deliveries, attempts))
         });
         let (event, deliveries, attempts) = look.await?;
-        let body: TaskSettled<'_> =
-            serde_json::from_str(&event.body).map_err(|flaw| Error::Internal(flaw.to_string()))?;
+        let stored = event.body.map_err(Error::from)?;
+        let body: TaskSettled<'_> = serde_json::from_str(&stored).map_err(|flaw| Error::Internal(flaw.to_string()))?;
         let status = WebhookStatus::of(&deliveries);
         Ok(Body(Task {
             task_id: body.task_id.into_owned(),

@@ -141,7 +141,7 @@ impl Routes {
             Ok((event, deliveries))
         });
         let (event, deliveries) = look.await?;
-        let stored = Stored::read(&event.body)?;
+        let stored = Stored::read(&event.body.map_err(Error::from)?)?;
         Ok(Body(EventView {
             event_id: event.id.to_string(),
             event: event.kind,

@@ -109,7 +109,7 @@ impl Routes {
         });
         let (listed, attempts, body) = look.await?;
         Ok(Body(DeliveryReportDetails {
-            request: Request::new(&listed, &attempts, &body, &deps.profiles, now)?,
+            request: body.ok().map(|body| Request::new(&listed, &attempts, &body, &deps.profiles, now)).transpose()?,
             attempts: attempts.iter().map(Attempt::from).collect(),
             delivery: DeliveryReport::new(&listed, &deps.profiles),
         }))

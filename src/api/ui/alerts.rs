@@ -20,6 +20,7 @@ use crate::{
     domain::{
         account,
         alert::{Alert, Failing, What},
+        delivery::Failure,
         ids::AlertId,
         token::Scope,
     },
@@ -82,6 +83,9 @@ impl Row {
         };
         let (class, word, said) = match &alert.what {
             What::Suspended(failing) => ("bad", "suspended", because(failing)),
+            What::Warning { failing, .. } if failing.failure == Failure::Damaged => {
+                ("bad", "damaged", because(failing))
+            }
             What::Warning { failing, tries, next_attempt_at } => {
                 let then = if next_attempt_at.is_some() { "tried on" } else { "failed for good" };
                 ("warn", "warning", format!("failed {tries} times, {then}; {}", because(failing)))

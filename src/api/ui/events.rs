@@ -127,7 +127,7 @@ struct EventPage<'a> {
     test: bool,
     at: Moment,
     target: Option<String>,
-    body: Shown,
+    body: Option<Shown>,
     matched: Vec<Matched>,
     passed: Vec<Passed>,
     sees_webhooks: bool,
@@ -171,7 +171,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
         test: event.test,
         at: frame.when(event.accepted_at),
         target: event.target.as_deref().map(shown_url),
-        body: Shown::new(&event.body, format!("/ui/events/{}/body", event.id)),
+        body: event.body.as_ref().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
         matched: matched.collect(),
         // What a token may not list is not named.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
@@ -186,7 +186,8 @@ pub(super) async fn whole(door: Data<&Door>, visit: Visit, id: Path<String>) -> 
     let walls = visit.caller.horizon(Scope::Events)?;
     let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
     let event = door.deps.db.read(move |view| events::find(view, &walls, id)).await?;
-    Ok(file(&event.id.to_string(), event.body))
+    let body = event.body.map_err(Error::from)?;
+    Ok(file(&event.id.to_string(), body.to_string()))
 }
 
 /// Why an endpoint has no delivery of an event, as far as it can be told from what it is now.

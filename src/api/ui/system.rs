@@ -41,7 +41,7 @@ enum Backup {
     Running(String),
     /// It is there: where, and its length in bytes.
     Made(PathBuf, u64, Timestamp),
-    /// It could not be made, and why.
+    /// It could not be made, or is not whole: a sentence.
     Failed(String),
 }
 
@@ -154,10 +154,16 @@ pub(super) async fn back_up(door: Data<&Door>, visit: Visit, _fields: Fields) ->
             tell(
                 &last,
                 match made.and_then(|copy| noted.map(|()| copy)) {
-                    Ok(copy) => Backup::Made(file, copy.bytes, now),
+                    Ok(copy) => match copy.flaw(&file) {
+                        None => Backup::Made(file, copy.bytes, now),
+                        Some(flaw) => {
+                            tracing::error!(error = %flaw, "a backup that was asked for at the dashboard is not whole");
+                            Backup::Failed(flaw)
+                        }
+                    },
                     Err(flaw) => {
                         tracing::error!(error = %flaw, "a backup that was asked for at the dashboard could not be made");
-                        Backup::Failed(flaw.to_string())
+                        Backup::Failed(format!("No backup was made: {flaw}"))
                     }
                 },
             );

@@ -64,6 +64,7 @@ pub(super) const fn meaning(failure: Failure) -> &'static str {
         Failure::Protocol => "what came back is not HTTP",
         Failure::Status => "it answered with an error",
         Failure::Interrupted => "this server stopped meanwhile; it costs no try",
+        Failure::Damaged => "not sent: its body is damaged on this server's disk",
     }
 }
 
