@@ -45,6 +45,7 @@
 //! - The store knows no HTTP status and no vendor's word.
 //! - The engine never parses JSON: bodies are finished by concatenation.
 //! - No transaction is open during a network call.
+//! - No stored body is sent that does not match its checksum.
 //! - No log line tells a token or a secret, at any level.
 //! - Only `settle`, `give_back` and recovery leave the claimed state.
 //! - Nothing outside `api/asg` says "asg" but `api/mod.rs`, `app.rs` and the config; likewise for AsiliChain. The two

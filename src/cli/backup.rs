@@ -12,7 +12,7 @@ use crate::{
 /// Copy the database, also while the server runs, and its key file beside it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy holds all that was accepted before, is looked through, and is on the disk when this ends. FILE.key opens its\nsigning secrets: keep the two apart. To restore: stop the server, put both files in the places of ngoma.db (its -wal and\n-shm away) and ngoma.key, for the server's user only, run 'ngoma check', start it."
+    after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy holds all that was accepted before, is looked through, and is on the disk when this ends with 0. FILE.key opens its\nsigning secrets: keep the two apart. To restore: stop the server, put both files in the places of ngoma.db (its -wal and\n-shm away) and ngoma.key, for the server's user only, run 'ngoma check', start it."
 )]
 pub(super) struct Args {
     /// Where to; a file that is there is not overwritten.

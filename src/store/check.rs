@@ -4,7 +4,7 @@
 use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::{Path, PathBuf},
+    path::Path,
     time::SystemTime,
 };
 
@@ -82,12 +82,14 @@ fn files_of(storage: &Storage) -> Vec<String> {
     let [database, log, index] = files::of_database(&storage.path);
     for file in [database, log, index, files::name_of_lock(&storage.path)] {
         problems.extend(files::open_to_others(&file).map(|wide| format!("{}: {wide}", file.display())));
-        problems.extend(unusable_by_server(&file, files::may_write(&file)));
+        problems.extend(unusable_by_server(&file, &folder, files::may_write(&file)));
     }
     let key = &storage.key_file;
-    problems.extend(unusable_by_server(key, files::may_read(key)));
-    let near = key.ancestors().skip(1).map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
-    let near = near.into_iter().find(|folder| folder.exists()).map(PathBuf::from).unwrap_or_default();
+    problems.extend(unusable_by_server(key, &folder, files::may_read(key)));
+    let mut near = folder_of(key);
+    while !near.exists() {
+        near = folder_of(&near);
+    }
     if !key.exists() && !files::may_write(&near) {
         problems.push(format!(
             "the key file {} cannot be made: this user cannot write {}",
@@ -98,20 +100,17 @@ fn files_of(storage: &Storage) -> Vec<String> {
     problems
 }
 
-/// Why the server's user cannot use a file that is there. That user is this one or, for root, the owner of the folder.
-fn unusable_by_server(file: &Path, usable: bool) -> Option<String> {
-    let (there, folder) = (fs::metadata(file).ok()?, fs::metadata(folder_of(file)).ok()?);
+/// Why the server's user cannot use a file that is there. That user is this one or, for root, the owner of the database's folder.
+fn unusable_by_server(file: &Path, folder: &Path, usable: bool) -> Option<String> {
+    let (there, server) = (fs::metadata(file).ok()?, fs::metadata(folder).ok()?.uid());
     let name = file.display();
     if !usable {
         let mode = there.mode() & 0o777;
         return Some(format!("{name} cannot be used by this user: it belongs to user {}, mode {mode:o}", there.uid()));
     }
-    (files::is_root() && there.uid() != folder.uid()).then(|| {
-        let folder = folder_of(file);
-        format!(
-            "{name} belongs to another user than its folder, so the server may not open it: chown --reference={} {name}",
-            folder.display()
-        )
+    (files::is_root() && there.uid() != server).then(|| {
+        let folder = folder.display();
+        format!("{name} does not belong to the owner of the folder {folder}, as whom the server runs: chown --reference={folder} {name}")
     })
 }
 
