@@ -3,6 +3,7 @@
 mod flaw;
 mod secret;
 mod shown;
+mod sources;
 mod warnings;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 
 use figment::{
     Figment, Metadata,
-    providers::{Env, Format, Serialized, Toml},
+    providers::{Format, Serialized, Toml},
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -22,13 +23,10 @@ use self::{
     flaw::{explain, given, source},
     warnings::exposed,
 };
-pub use self::{secret::Secret, shown::Setting};
+pub use self::{secret::Secret, shown::Setting, sources::no_file};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
-
-/// The file that is read when none is named.
-const USUAL_FILE: &str = "config.toml";
 
 /// What no error may show.
 const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.webhook_secret"];
@@ -62,6 +60,9 @@ pub struct Config {
     /// The file that shows a secret to everybody.
     #[serde(skip)]
     exposed: Option<PathBuf>,
+    /// Environment variables that begin like a setting and are none.
+    #[serde(skip)]
+    ignored: Vec<String>,
 }
 
 /// The API server.
@@ -266,18 +267,14 @@ impl Config {
     /// environment. Paths become relative to the file's folder.
     ///
     /// # Errors
-    /// An unknown key or a bad value, named with its source and what was expected.
+    /// A file that cannot be read; an unknown key or a bad value, named with its source and what was expected.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let usual = Path::new(USUAL_FILE);
-        let file = file.or_else(|| usual.exists().then_some(usual));
+        let file = sources::file(file)?;
         let mut figment = Figment::from(Toml::string(DEFAULTS));
-        if let Some(path) = file {
-            if !path.is_file() {
-                return Err(ConfigError(format!("{} is not there, or is no file", path.display())));
-            }
+        if let Some(path) = &file {
             figment = figment.merge(Toml::file_exact(path));
         }
-        figment = figment.merge(Env::prefixed("NGOMA_").split("__"));
+        figment = figment.merge(sources::environment());
         if let Some(limit) = std::env::var_os("WEBHOOK_RETRY_MAX") {
             let limit = limit.to_string_lossy().parse::<u32>().map_err(|_| {
                 ConfigError(
@@ -288,7 +285,7 @@ impl Config {
             figment = figment.merge(Named(given, Serialized::default("asg.max_attempts", limit)));
         }
         let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&figment, &error)))?;
-        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         config.storage.path = folder.join(&config.storage.path);
         config.storage.key_file = folder.join(&config.storage.key_file);
         if config.egress.extra_ca != Path::new("") {
@@ -296,6 +293,7 @@ impl Config {
         }
         config.check_limits(&figment)?;
         config.exposed = exposed(&figment);
+        config.ignored = sources::ignored();
         Ok(config)
     }
 
@@ -304,7 +302,7 @@ impl Config {
         match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
                 let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
-                let source = source(figment.find_metadata(key));
+                let source = source(figment.find_metadata(key), key);
                 Err(ConfigError(format!("{key}{given}{source} is out of its limits: expected {expected}")))
             }
             None => Ok(()),

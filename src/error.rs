@@ -68,7 +68,7 @@ pub enum Invalid {
 }
 
 /// What was not found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
     /// A webhook, on the wire; an endpoint, in the code.
     Webhook,
@@ -78,8 +78,8 @@ pub enum Missing {
     Event,
     /// An ASG task: an event by its idempotency key.
     Task,
-    /// A tenant; for one of the vendors a cooperative.
-    Account,
+    /// The tenant of this id; for one of the vendors a cooperative.
+    Account(String),
     /// A token.
     Token,
     /// A retry run.
@@ -89,11 +89,11 @@ pub enum Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Account(id) => return write!(f, "account {id}"),
             Self::Webhook => "webhook",
             Self::Delivery => "delivery",
             Self::Event => "event",
             Self::Task => "task",
-            Self::Account => "account",
             Self::Token => "token",
             Self::Retry => "retry run",
         })

@@ -9,7 +9,7 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
     io::{self, IoSlice},
     net::SocketAddr,
     pin::{Pin, pin},
@@ -36,7 +36,10 @@ use tokio::{
 };
 
 use super::places::Places;
-use crate::{clock::from_now, config::Limits};
+use crate::{
+    clock::{Clock, SystemClock, from_now},
+    config::Limits,
+};
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -104,8 +107,14 @@ pub async fn serve(
                 });
                 let connection = ending.watch(http.serve_connection(TokioIo::new(stream), service));
                 open.spawn(async move {
+                    let mut connection = pin!(connection);
+                    // hyper writes the date into each answer: a connection at a time without dates ends.
+                    let served = poll_fn(|cx| match SystemClock.now().checked() {
+                        Ok(_) => connection.as_mut().poll(cx).map(drop),
+                        Err(_) => Poll::Ready(()),
+                    });
                     // How it ended interests nobody.
-                    let _ = connection.await;
+                    served.await;
                     drop(place);
                 });
             }

@@ -2,6 +2,7 @@
 
 use super::{serve, show};
 use crate::{
+    clock::{Clock, SystemClock},
     config::Config,
     engine,
     error::{Error, Result},
@@ -16,6 +17,7 @@ use crate::{
 pub(super) struct Args {}
 
 pub(super) fn run(_: &Args, config: &Config) -> Result<()> {
+    SystemClock.now().checked()?;
     engine::check(config)?;
     serve::filter(config)?;
     config.warnings().iter().for_each(|warning| say!("warning   {warning}"));

@@ -4,9 +4,10 @@ use clap::Subcommand;
 
 use super::{block_on, open, show};
 use crate::{
+    clock::{Clock, SystemClock},
     config::{Config, Durability},
     error::Result,
-    store::endpoints,
+    store::{self, endpoints},
 };
 
 /// Secrets that are encrypted again in one transaction.
@@ -34,6 +35,13 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     // Whatever the server does: the old key goes from a file that is synced, so no row that needs it may come back.
     let mut config = config.clone();
     config.storage.durability = Durability::Full;
+    let file = config.storage.key_file.display();
+    if config.storage.path.exists() && store::make_lost_key(&config.storage, SystemClock.now().checked()?)? {
+        say!(
+            "the key file was missing, and no secret needed it: a new key is in {file}; back it up now, apart from the database"
+        );
+        return Ok(());
+    }
     let db = open(&config)?;
     let forgotten = block_on(async {
         db.write(endpoints::add_key).await?;
@@ -45,7 +53,6 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         show("");
         db.write(endpoints::forget_old_keys).await
     })?;
-    let file = config.storage.key_file.display();
     if forgotten {
         say!("every secret is encrypted with a new key; back up {file} now, apart from the database");
     } else {

@@ -22,6 +22,7 @@ mod retry;
 mod selection;
 mod serve;
 mod start;
+mod supervisor;
 mod token;
 
 use std::{
@@ -32,6 +33,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use serde_json::Value;
 
 use crate::{
@@ -41,10 +43,13 @@ use crate::{
     store::{self, Db},
 };
 
+/// The version and, if it was built in a checkout, the commit.
+const VERSION: &str = env!("NGOMA_VERSION");
+
 /// A self-hosted webhook sender: one binary, one SQLite file.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = VERSION,
     after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  it could not be done, or 'check' found something; the reason is on standard error, in a sentence;\n     of 'serve' also: stopped at once by a second signal\n  2  the command line is wrong; nothing was done"
 )]
 pub struct Cli {
@@ -73,6 +78,10 @@ enum Command {
 impl Cli {
     /// Runs the command and says by the exit code how it went.
     pub fn run(self) -> ExitCode {
+        // Keys, secrets and tokens go through memory: none of it is for a core file, or for another process of this user.
+        if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+            eprintln!("ngoma: core files cannot be forbidden: {error}");
+        }
         let done = self.dispatch().and_then(|()| match UNPRINTED.get() {
             // Whoever read it has gone away (`| head`): no error.
             None | Some(io::ErrorKind::BrokenPipe) => Ok(()),

@@ -3,13 +3,11 @@
 use std::{io::IsTerminal, net::SocketAddr, process};
 
 use ipnet::IpNet;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use rustix::process::Signal;
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use super::{descriptors, start};
+use super::{VERSION, descriptors, start, supervisor};
 use crate::{
     app::{self, Outside, profiles},
     config::{Config, LogFormat},
@@ -28,7 +26,7 @@ const DEV_LABEL: &str = "dev";
 /// Run the server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop it gracefully; a second one at once."
+    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop it gracefully; a second one at once. SIGHUP changes nothing: settings are read at a start."
 )]
 pub(super) struct Args {
     /// For trying it: allows http:// and loopback targets, makes a demo account for each vendor with fresh tokens and
@@ -65,10 +63,12 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
 
 async fn serve(config: Config, dev: bool) -> Result<()> {
     // Before anybody can know that it runs: a stop that comes early is a stop too.
-    let heard = |kind| signal(kind).map_err(|error| Error::Internal(error.to_string()));
-    let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+    let [mut terminate, mut interrupt, mut quit] =
+        [supervisor::heard(Signal::TERM)?, supervisor::heard(Signal::INT)?, supervisor::heard(Signal::QUIT)?];
+    supervisor::ignore_others()?;
     let settings = config.clone();
     let app = app::prepare(config, Outside::default()).await?;
+    tracing::info!("ngoma {VERSION} serves at http://{}", app.address());
     start::print(&app, &settings, app.db().write(store::durability).await?);
     if dev {
         print_demo(app.db(), &settings).await?;
@@ -81,14 +81,17 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = quit.recv() => {}
             }
             if count > 0 {
                 process::exit(1);
             }
             tracing::info!("stopping: what is under way may end, 10 s at most; a second signal stops at once");
+            supervisor::stopping();
             stop.send_replace(true);
         }
     });
+    tokio::spawn(supervisor::report(app.pulse()));
     app.run(stopped).await
 }
 

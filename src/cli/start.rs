@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use super::VERSION;
 use crate::{
     app::{App, profiles},
     config::{Config, Durability, Egress, Limits, Retention, Server},
@@ -10,7 +11,7 @@ use crate::{
 
 pub(super) fn print(app: &App, config: &Config, durability: Durability) {
     let address = app.address();
-    say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
+    say!("ngoma {VERSION} is ready");
     say!("  address    http://{address}");
     say!("  dashboard  http://{address}/ui");
     say!("  docs       http://{address}/docs");

@@ -36,6 +36,12 @@ impl Config {
                 self.server.listen
             )
         });
-        exposed.into_iter().chain(unreachable).collect()
+        let ignored = (!self.ignored.is_empty()).then(|| {
+            format!(
+                "environment variables that begin with NGOMA_ but are not settings are ignored: {} (a setting is NGOMA_, the section, two underscores, the key)",
+                self.ignored.join(", ")
+            )
+        });
+        exposed.into_iter().chain(unreachable).chain(ignored).collect()
     }
 }

@@ -92,7 +92,9 @@ actions! {
     MailTested = "mail.tested";
     /// A backup was made from the dashboard; the entry names the file.
     BackedUp = "database.backed_up";
-    /// The signing secrets have a new key.
+    /// The key file was made, or first noted; the entry names the key by its mark.
+    KeyMade = "key.made";
+    /// The signing secrets have a new key; the entry names it by its mark.
     KeyRotated = "key.rotated";
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The prefix of a secret in Standard Webhooks' own form; the rest is its key in base64.
-const PREFIX: &str = "whsec_";
+pub const PREFIX: &str = "whsec_";
 
 /// Longest signing secret, in bytes.
 pub const MAX_SECRET_BYTES: usize = 256;

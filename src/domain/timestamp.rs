@@ -4,8 +4,13 @@ use std::{fmt, ops, time::Duration};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use crate::error::{Error, Result};
+
 /// Longest text of a time that is taken, in bytes. Nanoseconds and an offset need 35; nobody measures more finely.
 pub const MAX_TIME: usize = 64;
+
+/// The first moment after the year 9999.
+const YEAR_10000: i64 = 253_402_300_800_000;
 
 /// A moment: milliseconds since 1970-01-01T00:00:00Z.
 ///
@@ -17,6 +22,16 @@ impl Timestamp {
     /// The moment so many milliseconds after 1970.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
+    }
+
+    /// The moment itself, if it is one that dates can be written of: RFC 3339 and HTTP have four digits for the year, and
+    /// nothing before 1970 is sent.
+    ///
+    /// # Errors
+    /// A moment before 1970 or after 9999: the clock that showed it is wrong.
+    pub fn checked(self) -> Result<Self> {
+        let wrong = "the clock of this machine is before 1970 or after 9999: set it, then start again";
+        (0..YEAR_10000).contains(&self.0).then_some(self).ok_or_else(|| Error::Internal(wrong.to_owned()))
     }
 
     /// Milliseconds since 1970.

@@ -6,8 +6,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use tokio::sync::{oneshot, watch};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{
     egress::Guard,
@@ -25,7 +27,7 @@ use crate::{
         endpoint::TargetUrl,
         ids::AlertId,
         profile::Profiles,
-        signature::SigningSecret,
+        signature::{PREFIX, SigningSecret},
         telling::{Telling, in_words, unbroken},
         timestamp::Timestamp,
     },
@@ -122,14 +124,19 @@ impl Ways {
         let public = !config.server.public_url.is_empty();
         let base = if public { base(config)? } else { format!("http://{}", guard.own()) };
         let unusable = |error: Error| Error::request(format!("alerts.webhook_url: {error}"));
+        let own = config.alerts.webhook_secret.expose();
+        if own.strip_prefix(PREFIX).is_some_and(|key| !is_key(key)) {
+            return Err(Error::request(format!(
+                "alerts.webhook_secret: expected \"{PREFIX}\" and the base64 of 24 to 64 random bytes: echo \"{PREFIX}$(openssl rand -base64 32)\""
+            )));
+        }
         let webhook = if config.alerts.webhook_url.is_empty() {
             None
         } else {
             let url = TargetUrl::from_stored(config.alerts.webhook_url.expose()).map_err(unusable)?;
             // A name is judged at each POST: one that cannot be looked up now must not keep the server from starting.
             guard.vet_as_written(&url).map_err(unusable)?;
-            let secret = config.alerts.webhook_secret.expose().to_owned();
-            let secret = SigningSecret::parse(secret).map_err(|_| {
+            let secret = SigningSecret::parse(own.to_owned()).map_err(|_| {
                 Error::request("alerts.webhook_secret: expected 1 to 256 bytes, as alerts.webhook_url is set")
             })?;
             Some((url, secret))
@@ -145,6 +152,12 @@ impl Ways {
             Channel::Webhook => self.webhook.is_some(),
         }
     }
+}
+
+/// Whether this is the base64 of a key as Standard Webhooks 1.0.0 wants one: 24 to 64 bytes. Padding may be left out.
+fn is_key(text: &str) -> bool {
+    let key = BASE64_STANDARD_NO_PAD.decode(text.trim_end_matches('=')).map(Zeroizing::new);
+    key.is_ok_and(|key| (24..=64).contains(&key.len()))
 }
 
 /// `server.public_url`, which stands between quotes in lines that are pasted into a shell.
@@ -300,6 +313,7 @@ impl Inner {
         let Some(profile) = self.profiles.get(&alert.profile) else {
             return never("its vendor is not served any more");
         };
+        let at = self.clock.now().checked().map_err(|error| Untold::Later(error.to_string()))?;
         let telling = Telling { alert, profile, base: &self.ways.base };
         match channel {
             Channel::Log => {
@@ -309,20 +323,26 @@ impl Inner {
             Channel::Mail => match (&self.ways.mailer, &alert.addressee) {
                 (Some(mailer), Some(to)) => {
                     let (subject, text) = (&telling.subject(), telling.text());
-                    mailer.send(&Mail { to, id: alert.id, at: self.clock.now(), subject, text }).await
+                    mailer.send(&Mail { to, id: alert.id, at, subject, text }).await
                 }
                 (None, _) => never("alerts.smtp_url is empty now"),
                 (_, None) => never("the account has no alert e-mail now"),
             },
             Channel::Webhook => match &self.ways.webhook {
-                Some((url, secret)) => self.post(alert.id, url, secret, telling.json()).await,
+                Some((url, secret)) => self.post((alert.id, at), url, secret, telling.json()).await,
                 None => never("alerts.webhook_url is empty now"),
             },
         }
     }
 
-    async fn post(&self, id: AlertId, url: &TargetUrl, secret: &SigningSecret, body: String) -> Told {
-        let (at, id, url) = (self.clock.now(), id.to_string(), url.clone());
+    async fn post(
+        &self,
+        (id, at): (AlertId, Timestamp),
+        url: &TargetUrl,
+        secret: &SigningSecret,
+        body: String,
+    ) -> Told {
+        let (id, url) = (id.to_string(), url.clone());
         let headers = [
             ("content-type", "application/json".to_owned()),
             ("webhook-signature", secret.sign_standard(&id, at, body.as_bytes())),

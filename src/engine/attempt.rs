@@ -29,6 +29,11 @@ const CUT_OFF_TOLD: usize = 100;
 /// Makes the attempt that a claim allows, on the thread that asks.
 pub(super) fn attempt(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Attempted {
     let watch = Stopwatch::start();
+    if started_at.checked().is_err() {
+        // Neither a signature nor TLS has a date for it. The writer stops the server.
+        let outcome = Outcome::Failed(Failure::Interrupted);
+        return Attempted { started_at, duration: watch.elapsed(), outcome };
+    }
     let sent = catch_unwind(AssertUnwindSafe(|| post(claim, profile, sender, started_at)));
     let outcome = sent.unwrap_or_else(|_| {
         tracing::error!(delivery.id = %claim.delivery, "sending panicked; the attempt is made again");

@@ -375,10 +375,14 @@ impl Inner {
                 .extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, faulty: false, probation: None })));
         }
         if polled {
-            for key in lanes.lost(self.settings.timeout + LOST_AFTER) {
-                tracing::error!(delivery.key = key, "an attempt never ended: its claim is given back");
-                work.lost.push(key);
+            let lost = lanes.lost(self.settings.timeout + LOST_AFTER);
+            if !lost.is_empty() {
+                tracing::error!(
+                    attempts = lost.len(),
+                    "attempts never ended (was the process paused?): they are repeated"
+                );
             }
+            work.lost.extend(lost);
         }
         work.wanted = lanes.wanted(at);
     }

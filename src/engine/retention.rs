@@ -162,6 +162,7 @@ impl Retention {
         for keys in retention::slices(gone) {
             self.write(move |tx| retention::remove_endpoints(tx, &keys)).await?;
         }
+        self.db.forget_copies(now, lived).await?;
         let age = self.settings.undelivered;
         let over = self.db.read(move |view| {
             let past = retention::past(view, now, lived, age)?;

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     clock::Stopwatch,
+    config,
     domain::{
         delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
         post::USER_AGENT,
@@ -78,6 +79,10 @@ pub(super) struct Sender {
 pub fn authorities(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
     let unusable =
         |problem: String| Error::request(format!("egress.extra_ca: {} cannot be used: {problem}", extra_ca.display()));
+    // A pipe would be waited for.
+    if let Some(kind) = config::no_file(extra_ca) {
+        return Err(Error::request(format!("egress.extra_ca: {} is {kind}, not a file", extra_ca.display())));
+    }
     let pem = std::fs::read(extra_ca).map_err(|error| unusable(error.to_string()))?;
     let mut roots = Vec::new();
     for item in parse_pem(&pem) {

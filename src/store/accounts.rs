@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Tx, View, audit, convert};
 use crate::{
-    domain::{account::Account, audit::Action, token::Walls},
+    domain::{account::Account, audit::Action, excerpt::excerpt, token::Walls},
     error::{Conflict, Error, Missing, Result},
 };
 
@@ -37,6 +37,11 @@ pub fn set_alert_email(tx: &Tx<'_>, id: &str, alert_email: Option<&str>) -> Resu
     audit::note(tx, Action::AccountChanged, Some((&account.profile, id)), Some(id), Some(note))
 }
 
+/// That there is no account of this id, which may be as long as anybody likes.
+pub(super) fn missing(id: &str) -> Error {
+    Error::NotFound(Missing::Account(excerpt(id).into_owned()))
+}
+
 /// The account of this id, in this profile.
 ///
 /// # Errors
@@ -46,7 +51,7 @@ pub fn find(tx: &Tx<'_>, profile: &str, id: &str) -> Result<Account> {
         .prepare_cached("SELECT * FROM account WHERE id = ? AND profile = ?")?
         .query_row((id, profile), read)
         .optional()?
-        .ok_or(Error::NotFound(Missing::Account))
+        .ok_or_else(|| missing(id))
 }
 
 /// The account of this id, in whatever profile.
@@ -63,7 +68,7 @@ pub(super) fn find_in(conn: &Connection, walls: &Walls, id: &str) -> Result<Acco
     )?
     .query_row((id, &walls.profile, walls.account), read)
     .optional()?
-    .ok_or(Error::NotFound(Missing::Account))
+    .ok_or_else(|| missing(id))
 }
 
 /// One page of accounts, in the order they were made, after the one of this id.

@@ -57,6 +57,8 @@ pub struct Made {
 /// open its secrets. Nothing is left behind then.
 pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) -> Result<Made> {
     let key_file = beside(file, ".key");
+    let all = [file.to_owned(), key_file.clone(), beside(file, ".part"), beside(&key_file, ".part")];
+    all.iter().try_for_each(|file| files::expect_file(file))?;
     let held = take(&beside(file, ".part"))?;
     let parts = Parts([beside(file, ".part"), beside(&key_file, ".part")]);
     let [part, key_part] = &parts.0;
@@ -82,7 +84,7 @@ pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) ->
 /// Makes the file that becomes the copy, and keeps other backups from it until it is closed.
 fn take(part: &Path) -> Result<File> {
     let another = || at(part, "is being written: another backup to this file is under way");
-    if File::open(part).is_ok_and(|left| is_held(&left)) {
+    if is_held_at(part) {
         return Err(another());
     }
     clear(part)?;
@@ -95,8 +97,12 @@ fn is_held(file: &File) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
+fn is_held_at(part: &Path) -> bool {
+    files::expect_file(part).is_ok() && File::open(part).is_ok_and(|left| is_held(&left))
+}
+
 /// Removes what a backup that was cut off left there.
-fn clear(part: &Path) -> Result<()> {
+pub(super) fn clear(part: &Path) -> Result<()> {
     fs::remove_file(part)
         .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
         .map_err(|error| at(part, &format!("is in the way: {error}")))
@@ -114,8 +120,8 @@ pub fn make_folder(folder: &Path) -> Result<()> {
         let part = there.map_err(unread)?.path();
         // The part of a key file is held by that of its database.
         let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
-        let holder = File::open(format!("{}.part", of.strip_suffix(".key").unwrap_or(of)));
-        if !holder.is_ok_and(|holder| is_held(&holder)) {
+        let holder = format!("{}.part", of.strip_suffix(".key").unwrap_or(of));
+        if !is_held_at(Path::new(&holder)) {
             clear(&part)?;
         }
     }
@@ -198,7 +204,8 @@ impl Drop for Parts {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
+/// Makes a file of these bytes, for its owner only.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(OWN).open(path)?;
         file.write_all(bytes).map(|()| file)

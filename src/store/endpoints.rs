@@ -150,7 +150,7 @@ fn mark_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<String> {
 /// A key file that cannot be written.
 pub fn add_key(tx: &Tx<'_>) -> Result<()> {
     tx.keys.add()?;
-    audit::note(tx, Action::KeyRotated, None, None, None)
+    audit::note(tx, Action::KeyRotated, None, tx.keys.mark().as_deref(), None)
 }
 
 /// Encrypts the secrets of the next endpoints after `from` with the current key, so many at a time; gives the last one's

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    config,
+    error::{Error, Result},
+};
 
 /// Whom a file is for: its owner.
 pub(super) const OWN: u32 = 0o600;
@@ -18,6 +21,14 @@ const OTHERS: u32 = 0o077;
 pub(super) fn open_to_others(path: &Path) -> Option<String> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     (mode & OTHERS != 0).then(|| format!("others may use it (mode {mode:o}): chmod {OWN:o} {}", path.display()))
+}
+
+/// Refuses what is there and is no file: opening a pipe can take for ever.
+pub(super) fn expect_file(path: &Path) -> Result<()> {
+    match config::no_file(path) {
+        Some(kind) => Err(at(path, &format!("is {kind}, not a file: move it away, or name another file"))),
+        None => Ok(()),
+    }
 }
 
 /// The files that make up a database: SQLite gives the log and its index the mode of the first.
@@ -54,6 +65,7 @@ impl ServingLock {
     /// Takes the lock of this database, by whatever name it is called. A left-over lock file is no lock.
     pub(super) fn take(database: &Path) -> Result<Self> {
         let name = name_of_lock(database);
+        expect_file(&name)?;
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(OWN).open(&name);
         let file = file.map_err(|error| at(&name, &format!("cannot be opened: {error}")))?;
         match file.try_lock() {

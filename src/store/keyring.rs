@@ -16,6 +16,7 @@ use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::files::{self, folder_of};
@@ -128,6 +129,16 @@ impl KeyRing {
         self.keys().ring.first().map(|(id, _)| *id)
     }
 
+    /// Names the current key without revealing it.
+    pub(super) fn mark(&self) -> Option<String> {
+        self.keys().ring.first().map(|(_, key)| mark_of(key))
+    }
+
+    /// Whether the key of this mark is held.
+    pub(super) fn has_mark(&self, mark: &str) -> bool {
+        self.keys().ring.iter().any(|(_, key)| mark_of(key) == mark)
+    }
+
     /// Adds a new key and makes it the current one; the others still open what they sealed. Only within a write: its lock
     /// keeps other processes from the file.
     ///
@@ -167,6 +178,7 @@ impl KeyRing {
 
 impl Keys {
     fn read(path: &Path) -> Result<Self> {
+        files::expect_file(path)?;
         let file = file_of(path).unwrap_or_default();
         let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| unusable(path, &error.to_string()))?;
         if let Some(wide) = files::open_to_others(path) {
@@ -189,6 +201,11 @@ impl Keys {
 /// The id of the key that sealed this.
 pub(super) fn key_of(sealed: &[u8]) -> Option<u8> {
     sealed.get(1).copied()
+}
+
+/// The first bytes of its SHA-256, in hexadecimal digits.
+fn mark_of(key: &[u8; 32]) -> String {
+    Sha256::digest(key)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {

@@ -7,6 +7,7 @@ pub mod alerts;
 pub mod attempts;
 pub mod audit;
 mod backup;
+mod before;
 mod convert;
 pub mod deliveries;
 pub mod endpoints;
@@ -15,6 +16,7 @@ pub mod events;
 mod files;
 mod following;
 mod handover;
+mod key_mark;
 mod keyring;
 mod open;
 pub mod overview;
@@ -34,6 +36,7 @@ mod writer;
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use r2d2_sqlite::SqliteConnectionManager;
@@ -45,13 +48,13 @@ pub use self::{
     backup::{Made, Progress, backup, make_folder},
     handover::{Change, News, Room, SMALL_BODY},
     keyring::{KeyRing, random},
-    open::{check, open},
+    open::{check, make_lost_key, open},
     targets::Target,
     writer::Tx,
 };
 use crate::{
     config::Durability,
-    domain::audit::Actor,
+    domain::{audit::Actor, timestamp::Timestamp},
     error::{Error, Result},
     figures::Figures,
 };
@@ -201,6 +204,16 @@ impl Db {
         let inner = Arc::clone(&self.0);
         let task = tokio::task::spawn_blocking(move || open::empty_log(&*inner.readers.get()?));
         task.await.unwrap_or_else(|_| Err(Error::Internal("emptying the log panicked".to_owned())))
+    }
+
+    /// Removes copies from before a change of the schema once they are a week old, both in time of service (`lived`) and by
+    /// the clock.
+    ///
+    /// # Errors
+    /// Faults of the database only.
+    pub async fn forget_copies(&self, now: Timestamp, lived: Duration) -> Result<()> {
+        let path = self.0.path.clone();
+        self.read(move |view| before::forget(view, &path, now, lived)).await
     }
 
     /// The news of commits: for one listener, once.

@@ -19,16 +19,16 @@ use rusqlite_migration::{M, Migrations, SchemaVersion};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Db, Inner, KeyRing, Room,
+    Db, Inner, KeyRing, Room, before,
     files::{self, ServingLock, at, folder_of},
-    following,
+    following, key_mark,
     steps::Steps,
     writer::Writer,
 };
 use crate::{
     clock::SharedClock,
     config::{Durability, Storage},
-    domain::{audit::Actor, ids::EndpointId},
+    domain::{audit::Actor, ids::EndpointId, timestamp::Timestamp},
     error::{Error, Result},
     figures::Figures,
 };
@@ -62,6 +62,8 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0005.sql")),
     M::up(include_str!("migrations/0006.sql")),
 ];
+/// The number of the present schema.
+pub(super) const SCHEMA: usize = STEPS.len();
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Opens the database, makes it if it is not there, and brings its schema up to date.
@@ -69,24 +71,17 @@ const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 /// At most `waiting_writes` wait for the writer. With `serving`, an OS lock on a file beside it keeps every other server away; what the command line does needs none.
 ///
 /// # Errors
-/// Another server on the same file; a foreign or newer file; a key file that is missing or not the right one.
+/// Another server on the same file; a foreign or newer file; a key file that is missing or not the right one; a clock before
+/// 1970 or after 9999.
 pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, serving: bool) -> Result<Db> {
+    let now = clock.now().checked()?;
     let lock = serving.then(|| ServingLock::take(&storage.path)).transpose()?;
     refuse_foreign(&storage.path)?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
-    let old = !serving && MIGRATIONS.current_version(&conn).is_ok_and(|version| version != SchemaVersion::NoneSet);
-    if old && MIGRATIONS.pending_migrations(&conn).is_ok_and(|pending| pending > 0) {
-        return Err(at(&storage.path, "is of an older ngoma: start the server once, which brings it up to date"));
-    }
-    MIGRATIONS.to_latest(&mut conn).map_err(|error| match error {
-        rusqlite_migration::Error::MigrationDefinition(_) => at(
-            &storage.path,
-            "was made by a newer ngoma: run that version, or restore a backup made before the upgrade",
-        ),
-        error => at(&storage.path, &error.to_string()),
-    })?;
-    let keys = Arc::new(key_ring(&conn, storage)?);
+    bring_up_to_date(&mut conn, &storage.path, serving, now)?;
+    let actor = if serving { Actor::Engine } else { Actor::CommandLine };
+    let keys = Arc::new(key_ring(&conn, storage, Some((now, actor)))?);
     let readers = SqliteConnectionManager::file(&storage.path)
         .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .with_init(reading);
@@ -129,12 +124,31 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         readers,
         glance: Mutex::new(glance),
         room,
-        actor: if serving { Actor::Engine } else { Actor::CommandLine },
+        actor,
         news: Mutex::new(serving.then_some(news_heard)),
         told: told_seen,
         broken: broken_seen,
         queue,
     })))
+}
+
+/// Brings the schema up to date, a copy of what was beside it. Only a server does so; a new database is made by everybody.
+fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Timestamp) -> Result<()> {
+    if let Ok(SchemaVersion::Inside(schema)) = MIGRATIONS.current_version(conn)
+        && schema.get() < SCHEMA
+    {
+        if !serving {
+            return Err(at(path, "is of an older ngoma: start the server once, which brings it up to date"));
+        }
+        before::copy(conn, path, schema.get(), now);
+        tracing::info!("{} is brought from schema {schema} to schema {SCHEMA}", path.display());
+    }
+    MIGRATIONS.to_latest(conn).map_err(|error| match error {
+        rusqlite_migration::Error::MigrationDefinition(_) => {
+            at(path, "was made by a newer ngoma: run that version, or restore a backup made before the upgrade")
+        }
+        error => at(path, &error.to_string()),
+    })
 }
 
 /// A connection to the database that is there.
@@ -169,13 +183,14 @@ pub fn check(storage: &Storage) -> Result<Vec<String>> {
         _ => problems.push("it was made by a newer ngoma".to_owned()),
     }
     if pending == 0 {
-        problems.extend(key_ring(&conn, storage).err().map(|error| error.to_string()));
+        problems.extend(key_ring(&conn, storage, None).err().map(|error| error.to_string()));
     }
     Ok(problems)
 }
 
 /// Refuses a file that is not ours, without touching it; makes an empty one that only its owner can read.
 fn refuse_foreign(path: &Path) -> Result<()> {
+    files::expect_file(path)?;
     let length = match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => 0,
         Err(_) => fs::metadata(path).map_err(|error| at(path, &format!("cannot be opened: {error}")))?.len(),
@@ -284,35 +299,71 @@ fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
     Ok((count, samples))
 }
 
-/// Reads the key file and tries every key on a row it sealed; makes it for a database that holds no secret yet.
+/// Reads the key file and tries every key on a row it sealed, or by its mark where there is no such row. With a `maker`, who
+/// acts at some moment, it is made for a database that never had one.
 ///
 /// A failure is looked at again under the write lock: another process may be making the key file, or rotating the key.
-fn key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
-    try_key_ring(conn, storage).or_else(|_| {
-        let _lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
-            .map_err(|error| unusable(&storage.path, &error))?;
-        let (count, _) = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
-        let path = &storage.key_file;
-        if count == 0 && !path.exists() {
-            fs::create_dir_all(folder_of(path)).map_err(|error| at(path, &error.to_string()))?;
-            return KeyRing::create(path);
-        }
-        try_key_ring(conn, storage)
-    })
+fn key_ring(conn: &Connection, storage: &Storage, maker: Option<(Timestamp, Actor)>) -> Result<KeyRing> {
+    match (try_key_ring(conn, storage), maker) {
+        (Ok((ring, true)), _) | (Ok((ring, _)), None) => return Ok(ring),
+        _ => {}
+    }
+    let unusable = |error| unusable(&storage.path, &error);
+    let write = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_err(unusable)?;
+    let (count, _) = sealed(conn).map_err(unusable)?;
+    let never_had_one = count == 0 && key_mark::known(conn).map_err(unusable)?.is_none();
+    if maker.is_some() && never_had_one && !storage.key_file.exists() {
+        make_key(&storage.key_file)?;
+    }
+    let (ring, marked) = try_key_ring(conn, storage)?;
+    if let (false, Some((now, actor))) = (marked, maker) {
+        key_mark::note(conn, &ring, now, actor).and_then(|()| write.commit()).map_err(unusable)?;
+    }
+    Ok(ring)
 }
 
-fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
+fn make_key(path: &Path) -> Result<KeyRing> {
+    fs::create_dir_all(folder_of(path)).map_err(|error| at(path, &error.to_string()))?;
+    KeyRing::create(path)
+}
+
+/// Makes a new key file in the place of one that is lost, if no secret needs that; says whether it did.
+///
+/// # Errors
+/// A database or a key file that cannot be used.
+pub fn make_lost_key(storage: &Storage, now: Timestamp) -> Result<bool> {
+    let conn = existing(storage)?;
+    let unusable = |error| unusable(&storage.path, &error);
+    let write = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_err(unusable)?;
+    let current = MIGRATIONS.pending_migrations(&conn).is_ok_and(|pending| pending == 0);
+    if !current || storage.key_file.exists() || sealed(&conn).map_err(unusable)?.0 > 0 {
+        return Ok(false);
+    }
+    let ring = make_key(&storage.key_file)?;
+    let noted = key_mark::note(&conn, &ring, now, Actor::CommandLine).and_then(|()| write.commit());
+    noted.map_err(unusable).map(|()| true)
+}
+
+/// The keys, and whether it is known that they are those of this database.
+fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<(KeyRing, bool)> {
     let (count, samples) = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
+    let mark = if count > 0 { None } else { key_mark::known(conn).map_err(|error| unusable(&storage.path, &error))? };
     let path = &storage.key_file;
     if !path.exists() {
-        return Err(at(
-            path,
-            &format!(
-                "is missing, and {count} signing secrets cannot be read without it: restore it from the backup made with this database"
-            ),
-        ));
+        let problem = match (count, &mark) {
+            (0, None) => "is missing: the next start makes one, as no signing secret is stored yet".to_owned(),
+            (0, Some(_)) => "is missing: restore it from the backup made with this database; if it is lost, 'ngoma key rotate' makes a new one, as no signing secret is stored yet".to_owned(),
+            _ => format!("is missing, and {count} signing secrets cannot be read without it: restore it from the backup made with this database"),
+        };
+        return Err(at(path, &problem));
     }
     let ring = KeyRing::read(path)?;
+    if mark.as_ref().is_some_and(|mark| !ring.has_mark(mark)) {
+        return Err(at(
+            path,
+            "is not the key file of this database: restore the one from the backup made with it; if that is lost, move this one away and run 'ngoma key rotate', as no signing secret is stored yet",
+        ));
+    }
     for (key, (endpoint, secret)) in samples {
         if !ring.has(key) || ring.open(EndpointId::from_bytes(endpoint), &secret).is_err() {
             return Err(at(
@@ -323,7 +374,7 @@ fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
             ));
         }
     }
-    Ok(ring)
+    Ok((ring, count > 0 || mark.is_some()))
 }
 
 /// Why SQLite cannot use the file.

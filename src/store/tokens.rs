@@ -62,7 +62,7 @@ pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>
         Holder::Account(id) => {
             let mut rows = tx.conn.prepare_cached("SELECT key, profile FROM account WHERE id = ? AND profile != ''")?;
             let found = rows.query_row([id], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).optional()?;
-            let (key, profile) = found.ok_or(Error::NotFound(Missing::Account))?;
+            let (key, profile) = found.ok_or_else(|| accounts::missing(id))?;
             (Some(key), Some(profile))
         }
     };

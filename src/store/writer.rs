@@ -193,7 +193,7 @@ impl Writer {
             return Err(lost);
         }
         // The moment is taken when the lock is: another process may have held it for seconds.
-        let now = self.clock.now();
+        let now = self.clock.now().checked().map_err(|error| error.to_string())?;
         let tx = Tx {
             conn: &self.conn,
             now,

@@ -137,7 +137,7 @@ fn one_event_at_fault_refuses_the_whole_batch_and_is_named_by_its_place() {
     let of = |cooperative: &str| json!({ "event": "dds.filed", "cooperative_id": cooperative, "data": {} });
     let answer = send(&platform, &[of(COOP), of(OTHER_COOP), of("COOP-NOWHERE")]);
     assert_eq!(answer.code(404), "COOPERATIVE_NOT_FOUND");
-    assert_eq!(message(&answer), "events[2]: cooperative not found");
+    assert_eq!(message(&answer), "events[2]: cooperative COOP-NOWHERE not found");
     let mut elsewhere = task("t2", "cat");
     elsewhere["callback_url"] = "http://127.0.0.1:1/unknown".into();
     let sentence = customer.post("/v1/events/batch", json!({ "events": [task("t1", "cat"), elsewhere] })).sentence(422);

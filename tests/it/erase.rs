@@ -187,7 +187,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
         assert_eq!(left(&world, &one[..16]), 0, "a secret or a token");
     }
     check_rest(&world);
-    assert!(delete(world.folder(), &["--yes"]).2.contains("account not found"));
+    assert!(delete(world.folder(), &["--yes"]).2.contains(&format!("account {COOP} not found")));
 }
 
 #[test]

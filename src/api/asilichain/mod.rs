@@ -120,9 +120,9 @@ impl Shape for Errors {
 /// An error as this vendor's clients read it.
 pub(super) fn shape(problem: &Problem, request_id: &str) -> Response {
     match &problem.error {
-        Some(Error::NotFound(Missing::Account)) => {
+        Some(Error::NotFound(Missing::Account(id))) => {
             // Its place in a batch may stand before it.
-            let message = problem.message.replace("account not found", "cooperative not found");
+            let message = problem.message.replace(&format!("account {id}"), &format!("cooperative {id}"));
             failure::answer(problem.status, "COOPERATIVE_NOT_FOUND", message, request_id)
         }
         _ => failure::shape(problem, request_id),
