@@ -377,10 +377,7 @@ impl Inner {
         if polled {
             let lost = lanes.lost(self.settings.timeout + LOST_AFTER);
             if !lost.is_empty() {
-                tracing::error!(
-                    attempts = lost.len(),
-                    "attempts never ended (was the process paused?): they are repeated"
-                );
+                tracing::error!(attempts = lost.len(), "attempts never ended (was the process paused?): made again");
             }
             work.lost.extend(lost);
         }
