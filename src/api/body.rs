@@ -1,6 +1,6 @@
 //! JSON bodies, read from their raw text, so that a payload keeps each number's own literal.
 
-use std::{borrow::Cow, io, marker::PhantomData};
+use std::{borrow::Cow, fmt, io, marker::PhantomData};
 
 use poem::{
     FromRequest, IntoResponse, Request, RequestBody, Response, Result,
@@ -13,12 +13,16 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::value::RawValue;
 use tokio::{io::AsyncReadExt, task::spawn_blocking};
 use zeroize::Zeroizing;
 
-use crate::{domain::excerpt::excerpt, error::Error};
+use super::unreadable;
+use crate::{domain::signature::SigningSecret, error::Error};
 
 /// Room for a body that does not announce its length, in bytes; it is doubled until the body fits.
 const UNANNOUNCED: usize = 4096;
@@ -86,19 +90,41 @@ impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
 }
 
 fn parse<T: Type + DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    let text = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes };
-    // Every body is an object; serde would also fill one from an array.
-    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return Err(Error::request("the body is an array: expected an object"));
-    }
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|flaw| {
-        let path = flaw.path().to_string();
-        let place = if path == "." { "the body".to_owned() } else { path };
-        Error::request(format!("{}: {}", excerpt(&place), excerpt(&flaw.into_inner().to_string())))
-    })?;
-    reader.end().map_err(|flaw| Error::request(format!("the body: {flaw}")))?;
+    let bytes = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes };
+    let text = unreadable::text(bytes)?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|flaw| unreadable::explain(text, &flaw.path().to_string(), flaw.inner()))?;
+    reader.end().map_err(|flaw| unreadable::explain(text, ".", &flaw))?;
     Ok(value)
+}
+
+/// An object, where serde would also take an array of its fields.
+struct Whole<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectOnly(PhantomData))
+    }
+}
+
+struct ObjectOnly<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOnly<T> {
+    type Value = Whole<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Whole<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Whole)
+    }
+}
+
+/// Reads a list of objects, for a field of a body.
+pub(crate) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Ok(Vec::<Whole<T>>::deserialize(from)?.into_iter().map(|whole| whole.0).collect())
 }
 
 /// Whether a parameter of the type leaves the text in UTF-8, the only encoding of JSON (RFC 8259, section 8.1).
@@ -213,6 +239,13 @@ impl<T: Send> IntoResponse for Printed<T> {
 #[derive(Deserialize, Serialize)]
 #[serde(transparent)]
 pub(crate) struct SecretText(pub(crate) Zeroizing<String>);
+
+impl SecretText {
+    /// The secret; `otherwise` says what else there is to do, for the refusal of one that cannot be taken.
+    pub(crate) fn read(self, otherwise: &str) -> Result<SigningSecret, Error> {
+        SigningSecret::parse(self.0).map_err(|error| Error::request(format!("{error}. {otherwise}")))
+    }
+}
 
 /// A JSON object, as it was written.
 #[derive(Debug, Clone, Deserialize, Serialize)]

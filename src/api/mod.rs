@@ -25,6 +25,7 @@ mod quota;
 mod reasons;
 mod refused;
 mod ui;
+mod unreadable;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -100,7 +101,7 @@ impl Deps {
     /// The subscriber's own secret, or a new one.
     fn secret(&self, own: Option<SecretText>) -> Result<Secret> {
         match own {
-            Some(own) => Ok(Secret { secret: SigningSecret::parse(own.0)?, made: false }),
+            Some(own) => Ok(Secret { secret: own.read("Leave it out to have one made.")?, made: false }),
             None => Ok(Secret { secret: SigningSecret::from_random(&*random()?), made: true }),
         }
     }
@@ -139,7 +140,12 @@ published schedule that survives restarts, and suspends what stays dead until so
 **Try it here.** Start the server with `serve --dev`, press *Authorize* and paste one of the tokens that it prints.
 
 **Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
-headers. Deliveries are at least once: handle each `webhook-id` once.";
+headers. Deliveries are at least once: handle each `webhook-id` once. A library refuses a delivery whose `webhook-timestamp` is more \
+than 5 minutes off its own clock.
+
+**A receiver's framework may refuse an event.** `express.json()` answers 413 to more than 100 KiB, unless its `limit` is raised; \
+Fastify answers 400 to a key `__proto__`, and to a key `constructor` with `prototype` in it, unless `onProtoPoisoning` and \
+`onConstructorPoisoning` are set.";
 
 /// The shape of errors outside any vendor's own paths.
 type Common = asilichain::Errors;

@@ -109,11 +109,12 @@ impl EventFilter {
         let mut kept: Vec<String> = Vec::new();
         for entry in entries {
             if !catalogue.clone().any(|kind| matches(&entry, kind)) {
+                let prefix = catalogue.clone().find_map(|kind| kind.split_once('.')).map_or("", |(prefix, _)| prefix);
                 let known = catalogue.collect::<Vec<_>>().join(", ");
                 return Err(Error::invalid(
                     Invalid::UnknownEvent,
                     format!(
-                        "events holds '{}', which matches no event: expected *, a prefix such as batch.*, or any of {known}",
+                        "events holds '{}', which matches no event: expected {known}, a prefix such as {prefix}.*, or *",
                         excerpt(&entry)
                     ),
                 ));

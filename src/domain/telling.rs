@@ -181,8 +181,8 @@ impl Telling<'_> {
 /// What happened at the last attempt, for somebody who knows no class of errors.
 pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
     match failure {
-        Failure::Dns => "the name of its host was not found",
-        Failure::Blocked => "its address is not allowed by egress.allow",
+        Failure::Dns => "the name of its host could not be looked up",
+        Failure::Blocked => "its address is not allowed by the rules of [egress]",
         Failure::Connect => "nobody took the connection",
         Failure::Tls => "TLS failed: the certificate, its name or its date",
         Failure::Timeout => "no answer came in time",

@@ -107,11 +107,11 @@ impl KeyRing {
             secret = self.decrypt(endpoint, sealed);
         }
         let secret = secret.and_then(|secret| String::from_utf8(secret).ok());
-        SigningSecret::parse(secret.ok_or_else(|| {
+        secret.map(SigningSecret::from_stored).ok_or_else(|| {
             Error::Internal(format!(
                 "the signing secret of endpoint {endpoint} does not open: the key file is not the one it was sealed with"
             ))
-        })?)
+        })
     }
 
     fn decrypt(&self, endpoint: EndpointId, sealed: &[u8]) -> Option<Vec<u8>> {

@@ -257,6 +257,11 @@ impl Writer {
         let fatal = !is_passing(&error);
         let error_text = error.to_string();
         let told = match Error::from(error) {
+            // What a failed sync left in the log may be found there at the next start.
+            Error::Internal(_) if fatal => Error::Unavailable(
+                "the database failed, and whether this was stored is not known: look first, or send it again under the same key"
+                    .to_owned(),
+            ),
             Error::Internal(_) => Error::Unavailable("the database failed: nothing was stored; try again".to_owned()),
             told => told,
         };

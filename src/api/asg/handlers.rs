@@ -28,8 +28,8 @@ use crate::{
         event::{self, Audience, IdempotencyKey, Published},
         excerpt::excerpt,
         ids::EndpointId,
-        json::MAX_NUMBER,
-        timestamp::{MAX_TIME, Timestamp},
+        json,
+        timestamp::Timestamp,
         token::{Caller, Scope},
     },
     error::{Conflict, Error, Invalid, Missing, Result},
@@ -64,7 +64,8 @@ enum BatchPublication {
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on every settled task is delivered to it. Needs the scope `webhooks`.
+    /// From then on every settled task goes out to it, but those published for the `callback_url` of another. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/webhooks", method = "post", operation_id = "asgRegisterWebhook")]
     async fn register(
         &self,
@@ -105,8 +106,8 @@ impl Routes {
 
     /// Delete a webhook
     ///
-    /// Deactivates it (a soft delete) and cancels what is still pending for it. Deleting it again answers the same, until
-    /// it is forgotten after a time (`retention.undelivered` in the server's config, 90 days by default). Needs
+    /// Deactivates it (a soft delete) and cancels what is still pending for it; an attempt under way may still arrive.
+    /// Deleting it again answers the same, until it is forgotten after a time (`retention.undelivered` in the server's config, 90 days by default). Needs
     /// the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
     async fn delete(
@@ -181,8 +182,8 @@ impl Routes {
 
     /// Look at a task
     ///
-    /// What was published, and what became of its deliveries: `webhook_fail` is true when one was given up after its last
-    /// attempt. Needs the scope `events`.
+    /// What was published, and what became of its deliveries: `webhook_fail` is true when one was given up and none is under
+    /// way. Needs the scope `events`.
     #[oai(path = "/tasks/:task_id", method = "get", operation_id = "asgGetTask")]
     async fn task(
         &self,
@@ -298,15 +299,9 @@ fn check(body: &NewEvent, limits: &Limits) -> Result<(Audience, IdempotencyKey)>
         let message = format!("event '{}' is unknown: expected {TASK_SETTLED}", excerpt(&body.event));
         return Err(Error::invalid(Invalid::UnknownEvent, message));
     }
-    if !Timestamp::is_rfc3339(&body.settled_at) {
-        let message =
-            format!("settled_at is no RFC 3339 time of at most {MAX_TIME} bytes, such as 2026-04-08T21:05:00Z");
-        return Err(Error::request(message));
-    }
-    if body.confidence.0.get().len() > MAX_NUMBER {
-        let message = format!("confidence is a number too long: at most {MAX_NUMBER} bytes are taken");
-        return Err(Error::invalid(Invalid::Payload, message));
-    }
+    Timestamp::read("settled_at", &body.settled_at)?;
+    json::check_number(body.confidence.0.get())
+        .map_err(|problem| Error::invalid(Invalid::Payload, format!("confidence {problem}")))?;
     for (field, text) in [("consensus_label", &body.consensus_label), ("bsv_txid", &body.bsv_txid)] {
         if text.len() > limits.string_bytes {
             let message = format!("{field} is a string too long: at most {} bytes are taken", limits.string_bytes);

@@ -24,7 +24,7 @@ use crate::{
         excerpt::excerpt,
         ids::EventId,
         json,
-        timestamp::{MAX_TIME, Timestamp},
+        timestamp::Timestamp,
         token::{Caller, Scope},
     },
     error::{Error, Invalid, Missing, Result},
@@ -261,11 +261,7 @@ fn check(body: &NewEvent, limits: &config::Limits) -> Result<String> {
         let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(&body.event));
         return Err(Error::invalid(Invalid::UnknownEvent, message));
     }
-    if body.created_at.as_deref().is_some_and(|time| !Timestamp::is_rfc3339(time)) {
-        let message =
-            format!("created_at is no RFC 3339 time of at most {MAX_TIME} bytes, such as 2026-04-20T11:55:00Z");
-        return Err(Error::request(message));
-    }
+    body.created_at.as_deref().map(|time| Timestamp::read("created_at", time)).transpose()?;
     let data = body.data.0.get();
     if !data.starts_with('{') {
         return Err(Error::invalid(Invalid::Payload, "data is no JSON object"));

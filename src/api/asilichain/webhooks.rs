@@ -69,7 +69,7 @@ enum Replayed {
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on every event that it wants is delivered to it. Needs the scope `webhooks`.
+    /// From then on every event that it wants goes out to it. Needs the scope `webhooks`.
     #[oai(path = "/", method = "post", operation_id = "registerWebhook")]
     async fn register(
         &self,
@@ -146,7 +146,7 @@ impl Routes {
         let url = body.0.url.as_deref().map(|url| deps.target(url)).transpose()?;
         let most = deps.limits.events_per_webhook;
         let events = body.0.events.map(|events| EventFilter::parse(events, catalogue::names(), most)).transpose()?;
-        let secret = body.0.secret.map(|secret| deps.secret(Some(secret))).transpose()?;
+        let secret = body.0.secret.map(|secret| secret.read("Leave it out to keep the present one.")).transpose()?;
         if let Some(url) = &url {
             deps.vet(url).await?;
         }
@@ -155,7 +155,7 @@ impl Routes {
             let endpoint = find(tx, &walls, id)?;
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             events.map(|events| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
-            secret.map(|secret| endpoints::set_secret(tx, &endpoint, &secret.secret, overlap)).transpose()?;
+            secret.map(|secret| endpoints::set_secret(tx, &endpoint, &secret, overlap)).transpose()?;
             match status {
                 Some(WebhookStatus::Active) => endpoints::resume(tx, endpoint.key)?,
                 Some(WebhookStatus::Suspended) => endpoints::suspend(tx, endpoint.key, SuspendedReason::Paused)?,
@@ -168,7 +168,7 @@ impl Routes {
 
     /// Delete a webhook
     ///
-    /// What is pending or held for it is cancelled. Needs the scope `webhooks`.
+    /// What is pending or held for it is cancelled; an attempt under way may still arrive. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "delete", operation_id = "deleteWebhook")]
     async fn delete(
         &self,
@@ -222,7 +222,8 @@ impl Routes {
             let endpoint = find(tx, &walls, id)?;
             let entry = sample_for(&endpoint, named)?;
             audit::tested(tx, endpoint.key)?;
-            let body = envelope::stored(entry.name, &api_version, &tx.now.to_string(), entry.sample);
+            let sample = entry.sample_for(&endpoint.account_id);
+            let body = envelope::stored(entry.name, &api_version, &tx.now.to_string(), &sample);
             Ok((endpoint.account_id, endpoints::target(tx, endpoint.key)?, entry.name.to_owned(), body))
         };
         let (account, target, kind, body) = deps.db.write_as(auth.0.actor(), prepare).await?;

@@ -59,6 +59,8 @@ struct Page<'a> {
     url: String,
     form: WebhookForm,
     secret_mark: String,
+    signature: &'static str,
+    overlap: String,
     week: Chart,
     recent: Vec<DeliveryRow>,
     answers: Vec<(String, String, &'static str)>,
@@ -144,6 +146,8 @@ async fn show_with(
         waits: words::waits(policy),
         after: dialect.when_exhausted(),
         timeout: long_span(dialect.profile.timeout),
+        signature: dialect.profile.signature_header,
+        overlap: long_span(door.deps.secret_overlap),
         made: frame.when(endpoint.created_at),
         url,
         form,
@@ -282,7 +286,7 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
     let within = walls.clone();
     let look = deps.db.read(move |view| endpoints::see(view, &within, id)).await?;
     let dialect = door.dialect(walls.profile.as_deref().unwrap_or_default())?;
-    let (kind, body) = dialect.sample_for(&look.events, named.as_deref(), now)?;
+    let (kind, body) = dialect.sample_for(&look, named.as_deref(), now)?;
     let prepare = move |tx: &Tx<'_>| {
         let endpoint = find(tx, &walls, id)?;
         audit::tested(tx, endpoint.key)?;
@@ -314,6 +318,7 @@ async fn rotate(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> R
     let rotate = || async {
         let secret = deps.secret(None)?;
         let (shown, overlap) = (secret.shown(), deps.secret_overlap);
+        let signature = door.dialect(walls.profile.as_deref().unwrap_or_default())?.profile.signature_header;
         let rotate = move |tx: &Tx<'_>| {
             let endpoint = find(tx, &walls, id)?;
             endpoints::expect_secret(tx, endpoint.key, &former)?;
@@ -324,7 +329,10 @@ async fn rotate(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> R
         let url = shown_url(endpoint.url.as_str());
         Ok(Outcome::Shown(Arc::new(Shown {
             title: "The new signing secret",
-            about: format!("{url}. The former secret signs too for {}.", long_span(overlap)),
+            about: format!(
+                "{url}. {signature} is signed with it from now on; in webhook-signature the former secret signs too for {}.",
+                long_span(overlap)
+            ),
             secret: shown,
             next: format!("/ui/webhooks/{written}"),
         })))
