@@ -132,9 +132,9 @@ impl App {
             Ok(())
         });
         let (mut server_stop, mut stop) = (stop.clone(), stop);
-        let (listener, limits) = (self.listener, self.config.limits);
+        let (listener, limits, proxies) = (self.listener, self.config.limits, self.config.server.trusted_proxies);
         let (server, mut server_ended) = spawn(async move {
-            connections::serve(listener, routes, &limits, asked(&mut server_stop)).await;
+            connections::serve(listener, routes, &limits, &proxies, asked(&mut server_stop)).await;
             Ok(())
         });
         tokio::select! {
@@ -184,7 +184,7 @@ impl App {
                 let guard = guard.clone();
                 Box::pin(async move {
                     let vetted = tokio::task::spawn_blocking(move || guard.vet(&url)).await;
-                    vetted.unwrap_or_else(|_| Err(Error::Internal("vetting a target panicked".to_owned())))
+                    vetted.map_err(|_| Error::Internal("vetting a target panicked".to_owned()))
                 })
             }),
             send_test: Arc::new(move |account, target, kind, body| {

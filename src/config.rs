@@ -76,6 +76,8 @@ pub struct Server {
     pub max_body_bytes: usize,
     /// Largest body of a batch, in bytes.
     pub max_batch_bytes: usize,
+    /// Proxies whose `X-Forwarded-For` says who the client is.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// What one client may take.
@@ -297,6 +299,13 @@ impl Config {
         config.check_limits(&figment)?;
         config.exposed = exposed(&figment);
         Ok(config)
+    }
+
+    /// The form of log lines, also where the other settings cannot be used: what is wrong with them is told in it.
+    pub fn log_format(file: Option<&Path>) -> LogFormat {
+        let of = |layers: Figment| layers.merge(Env::prefixed("NGOMA_").split("__")).extract_inner("log.format").ok();
+        let file = Toml::file_exact(file.unwrap_or(Path::new(USUAL_FILE)));
+        of(Figment::from(file)).or_else(|| of(Figment::new())).unwrap_or(LogFormat::Text)
     }
 
     fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {

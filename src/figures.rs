@@ -23,6 +23,9 @@ use crate::clock;
 /// Classes of the status of an answer.
 pub const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
+/// Lines of this process's log that could not be written, or had to wait behind too many others.
+pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
 /// Labels whose values are words of the program.
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Seconds = Gauge<f64, AtomicU64>;
@@ -81,6 +84,7 @@ struct ThereIs {
     log: Gauge,
     disk_free: Family<Labels<0>, Gauge>,
     survey_failed: Gauge,
+    log_lines_dropped: Counter,
     processor: Counter<f64, AtomicU64>,
     memory: Gauge,
     descriptors: Gauge,
@@ -171,6 +175,8 @@ impl Figures {
         all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
         let help = "1 while the database cannot be looked through: the figures that come from there are old";
         all.register("ngoma_survey_failed", help, is.survey_failed.clone());
+        let help = "Lines of the log that were lost: nobody took them in time";
+        all.register("ngoma_log_lines_dropped", help, is.log_lines_dropped.clone());
         let help = "Processor time of the process";
         all.register_with_unit("process_cpu", help, Unit::Seconds, is.processor.clone());
         all.register_with_unit("process_resident_memory", "Memory of the process", Unit::Bytes, is.memory.clone());
@@ -301,6 +307,7 @@ impl Figures {
     pub fn text(&self) -> String {
         let is = &self.there_is;
         is.processor.inner().store(clock::processor_time().as_secs_f64().to_bits(), Ordering::Relaxed);
+        is.log_lines_dropped.inner().store(LOG_LINES_DROPPED.load(Ordering::Relaxed), Ordering::Relaxed);
         // Where there is no /proc, these stay 0.
         set(&is.memory, resident_memory().unwrap_or_default());
         set(&is.descriptors, fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64));

@@ -46,6 +46,7 @@
 //! - The engine never parses JSON: bodies are finished by concatenation.
 //! - No transaction is open during a network call.
 //! - No log line tells a token or a secret, at any level.
+//! - Nothing waits for the log: lines that it cannot take are dropped and counted.
 //! - Only `settle`, `give_back` and recovery leave the claimed state.
 //! - Nothing outside `api/asg` says "asg" but `api/mod.rs`, `app.rs` and the config; likewise for AsiliChain. The two
 //!   never use each other.

@@ -23,6 +23,7 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use ipnet::IpNet;
 use poem::{
     Endpoint, Response,
     http::uri::Scheme,
@@ -35,7 +36,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::places::Places;
+use super::{client::is_trusted, places::Places};
 use crate::{clock::from_now, config::Limits};
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
@@ -70,6 +71,7 @@ pub async fn serve(
     listener: TcpListener,
     routes: impl Endpoint<Output = Response> + 'static,
     limits: &Limits,
+    proxies: &[IpNet],
     stop: impl Future<Output = ()>,
 ) {
     let mut http = http1::Builder::new();
@@ -87,7 +89,9 @@ pub async fn serve(
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 };
-                let Some(place) = places.take(remote, limits.connections_per_client) else { continue };
+                // A trusted proxy brings many clients: their requests are counted one by one.
+                let most = if is_trusted(remote.ip(), proxies) { usize::MAX } else { limits.connections_per_client };
+                let Some(place) = places.take(remote.ip(), most) else { continue };
                 let (routes, local) = (Arc::clone(&routes), local.clone());
                 let stream = Timed::new(stream, limits.client_timeout);
                 let moved_on = Arc::clone(&stream.moved_on);

@@ -1,6 +1,10 @@
 //! One exchange: the way of a request to its answer, whatever becomes of it.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use poem::{
     Endpoint, IntoResponse, Request, Response,
@@ -10,9 +14,10 @@ use poem::{
 use super::{
     allowed::ALLOWED,
     body::MaxBody,
-    failure, head,
+    client, failure, head,
     line::{Line, Lines},
     pages::Page,
+    places::{Place, Places},
     problem::Problem,
     publishing::{self, Form},
     quota::Spent,
@@ -68,6 +73,8 @@ pub(super) struct Way {
     pub(super) dashboard: Dashboard,
     pub(super) limits: Limits,
     pub(super) server: Server,
+    /// Requests that clients behind trusted proxies have under way.
+    pub(super) under_way: Places,
     pub(super) clock: SharedClock,
     pub(super) lines: Lines,
 }
@@ -91,7 +98,11 @@ impl Way {
         let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
             || request.header(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
         let page = self.pages.iter().find(|(at, _)| *at == path);
-        let answer = match (head::check(&request, &self.limits), page) {
+        let client = client::address(&request, &self.server.trusted_proxies);
+        let place = self.place(client, client::peer(&request));
+        let too_many = place.as_ref().err().map_or(Ok(()), |error| Err(error.clone().into()));
+        let checked = head::check(&request, &self.limits).and(too_many);
+        let answer = match (checked, page) {
             (Err(refused), _) => Err(refused),
             (Ok(()), Some((_, page))) => page.call(request).await,
             (Ok(()), None) if ui::is_at(&path) => Ok(self.dashboard.answer(request, &request_id).await),
@@ -116,9 +127,20 @@ impl Way {
             status: response.status(),
             error: code,
             took: watch.elapsed(),
+            client,
             exchange: &exchange,
         });
         exchange.spent().show(with_request_id(response, &request_id))
+    }
+}
+
+impl Way {
+    /// A place for a request that a trusted proxy passes on, unless its client has as many under way as it may have
+    /// connections; connections of others are counted when they are accepted.
+    fn place(&self, client: Option<IpAddr>, peer: Option<IpAddr>) -> Result<Option<Place>, Error> {
+        let Some(client) = client.filter(|client| Some(*client) != peer) else { return Ok(None) };
+        let place = self.under_way.take(client, self.limits.connections_per_client);
+        place.map(Some).ok_or(Error::TooMany(Duration::from_secs(1)))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod asg;
 pub mod asilichain;
 mod auth;
 mod body;
+mod client;
 pub mod connections;
 mod contract;
 mod dialect;
@@ -34,12 +35,21 @@ use poem_openapi::{
     registry::{MetaWebhook, Registry},
 };
 
-use self::{body::SecretText, exchange::Way, line::Lines, pages::Page, problem::Problem, ui::Dashboard};
+use self::{
+    body::SecretText, exchange::Way, line::Lines, pages::Page, places::Places, problem::Problem, ui::Dashboard,
+};
 pub use self::{publishing::Places as BatchPlaces, quota::Quota};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits, Watch},
-    domain::{delivery::Attempt, endpoint::TargetUrl, ids::DeliveryId, profile::Profiles, signature::SigningSecret},
+    domain::{
+        delivery::Attempt,
+        endpoint::{Blocked, TargetUrl},
+        ids::DeliveryId,
+        profile::Profiles,
+        signature::SigningSecret,
+        token::Caller,
+    },
     error::{Error, Result},
     store::{Db, Target, random},
 };
@@ -47,7 +57,7 @@ use crate::{
 /// What a future in a box resolves to.
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 /// The engine's judgement of a target, handed in by `app`.
-pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<()> + Send + Sync>;
+pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<Result<(), Blocked>> + Send + Sync>;
 /// The engine's way to send a test delivery at once, handed in by `app`: account, target, event, stored body.
 pub type SendTest = Arc<dyn Fn(String, Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
 
@@ -110,9 +120,11 @@ impl Deps {
         TargetUrl::parse(text, self.limits.url_bytes)
     }
 
-    /// Asks the egress guard.
-    async fn vet(&self, url: &TargetUrl) -> Result<()> {
-        (self.vet)(url.clone()).await
+    /// Asks the egress guard whether this caller may have deliveries sent there.
+    async fn vet(&self, caller: &Caller, url: &TargetUrl) -> Result<()> {
+        let vetted = (self.vet)(url.clone()).await?;
+        vetted
+            .map_err(|blocked| if caller.scopes.is_operator() { blocked.for_operator() } else { blocked.for_account() })
     }
 }
 
@@ -235,6 +247,7 @@ pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> +
         dashboard,
         limits: deps.limits,
         server: config.server.clone(),
+        under_way: Places::default(),
         clock: deps.clock,
         lines,
     });

@@ -7,7 +7,7 @@ use super::{block_on, erase, open, open_or_make, print_json, selection::ALL};
 use crate::{
     app::profiles,
     config::Config,
-    domain::account,
+    domain::{account, text::escaped},
     engine::alerts,
     error::{Error, Result},
     store::accounts,
@@ -143,7 +143,8 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             } else {
                 for account in accounts {
                     let mail = account.alert_email.as_deref().unwrap_or("(no alert e-mail)");
-                    say!("{:<24} {:<12} {}  {mail}", account.id, account.profile, account.created_at);
+                    let (id, mail) = (escaped(&account.id), escaped(mail));
+                    say!("{id:<24} {:<12} {}  {mail}", account.profile, account.created_at);
                 }
             }
         }

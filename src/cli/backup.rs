@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::show;
+use tracing::Level;
+
+use super::{log, show};
 use crate::{
     config::Config,
     error::Result,
@@ -27,7 +29,8 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     show("");
     let (Made { bytes, open_to_others }, file) = (made?, args.file.display());
     if let Some(problem) = open_to_others {
-        eprintln!("ngoma: {file}.key: {problem}; if this medium keeps no modes, guard it as you guard the key");
+        let open = format!("{file}.key: {problem}; if this medium keeps no modes, guard it as you guard the key");
+        log::complain(Level::WARN, &open);
     }
     say!("{file} ({} MB) and {file}.key are made and checked; keep them apart", bytes.div_ceil(1_000_000));
     Ok(())

@@ -2,10 +2,10 @@
 //!
 //! Exit codes stand in the help of the program.
 
-/// Prints a line.
+/// Prints a line, or several; what others wrote is shown escaped.
 macro_rules! say {
     () => { say!("") };
-    ($($part:tt)*) => { $crate::cli::print(format!("{}\n", format_args!($($part)*)).as_bytes()) };
+    ($($part:tt)*) => { $crate::cli::say(&format!($($part)*)) };
 }
 
 mod account;
@@ -17,6 +17,7 @@ mod descriptors;
 mod erase;
 mod key;
 mod listen;
+mod log;
 mod openapi;
 mod retry;
 mod selection;
@@ -33,10 +34,12 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
+use tracing::Level;
 
 use crate::{
     clock::SystemClock,
     config::Config,
+    domain::text::{escaped, escaped_json},
     error::{Error, Result},
     store::{self, Db},
 };
@@ -78,19 +81,24 @@ impl Cli {
             None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
             Some(kind) => Err(Error::Internal(format!("standard output cannot be written: {kind}"))),
         });
-        match done {
+        let code = match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("ngoma: {error}");
+                log::complain(Level::ERROR, &error.to_string());
                 ExitCode::FAILURE
             }
-        }
+        };
+        log::drain();
+        code
     }
 
     fn dispatch(self) -> Result<()> {
         let config = || Config::load(self.config.as_deref()).map_err(|error| Error::request(error.to_string()));
         match self.command {
-            Command::Serve(args) => serve::run(args, config()?),
+            Command::Serve(args) => {
+                log::open(Config::log_format(self.config.as_deref()))?;
+                serve::run(args, config()?)
+            }
             Command::Account(args) => account::run(args, &config()?),
             Command::Token(args) => token::run(args, &config()?),
             Command::Key(args) => key::run(&args, &config()?),
@@ -113,6 +121,14 @@ fn print(bytes: &[u8]) {
     let mut out = io::stdout().lock();
     if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
         UNPRINTED.get_or_init(|| error.kind());
+    }
+}
+
+/// Prints lines of text: in each, what would not show itself on a terminal is escaped.
+fn say(text: &str) {
+    if !log::print(text) {
+        let lines: Vec<_> = text.split('\n').map(escaped).collect();
+        print(format!("{}\n", lines.join("\n")).as_bytes());
     }
 }
 
@@ -149,11 +165,11 @@ fn show(progress: &str) {
     let mut terminal = io::stderr();
     if terminal.is_terminal() {
         // The rest of a longer line is wiped.
-        let _ = write!(terminal, "\r{progress}\x1b[K").and_then(|()| terminal.flush());
+        let _ = write!(terminal, "\r{}\x1b[K", escaped(progress)).and_then(|()| terminal.flush());
     }
 }
 
-/// Prints one line of JSON.
+/// Prints one line of JSON, which means the same with what others wrote escaped.
 fn print_json(value: &Value) {
-    say!("{value}");
+    say!("{}", escaped_json(&value.to_string()));
 }

@@ -1,18 +1,19 @@
 //! `ngoma serve`: the server.
 
-use std::{io::IsTerminal, net::SocketAddr, process};
+use std::{net::SocketAddr, process};
 
 use ipnet::IpNet;
+use rustix::process::Signal;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{self, SignalKind, signal},
     sync::watch,
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{descriptors, start};
+use super::{descriptors, log, start};
 use crate::{
     app::{self, Outside, profiles},
-    config::{Config, LogFormat},
+    config::Config,
     domain::token::Scopes,
     engine::alerts::ALERT,
     error::{Error, Result},
@@ -53,19 +54,24 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
         let loopback = ["127.0.0.0/8", "::1/128"].map(str::parse::<IpNet>).into_iter().flatten();
         config.egress.allow.extend(loopback);
     }
-    start_log(&config)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
+    // A file that may not grow ends no process whose signal has a handler: writing to it is an error then.
+    runtime.block_on(async { heard(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop) })?;
+    log::subscribe(filter(&config)?);
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     descriptors::provide(&mut config);
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
     let served = runtime.block_on(serve(config, args.dev));
     // A sending thread may hang in a look-up: nobody waits for it.
     runtime.shutdown_background();
     served
 }
 
+fn heard(kind: SignalKind) -> Result<unix::Signal> {
+    signal(kind).map_err(|error| Error::Internal(error.to_string()))
+}
+
 async fn serve(config: Config, dev: bool) -> Result<()> {
     // Before anybody can know that it runs: a stop that comes early is a stop too.
-    let heard = |kind| signal(kind).map_err(|error| Error::Internal(error.to_string()));
     let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
     let settings = config.clone();
     let app = app::prepare(config, Outside::default()).await?;
@@ -107,21 +113,11 @@ pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
     })
 }
 
-fn start_log(config: &Config) -> Result<()> {
-    let filter = filter(config)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let log = log.with_ansi(std::io::stderr().is_terminal());
-    match config.log.format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
-
 /// Makes a demo account for each vendor, revokes the tokens of the last start and prints fresh ones.
 async fn print_demo(db: &Db, config: &Config) -> Result<()> {
     db.write(|tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
-    say!("\nDemo accounts (this start's tokens; the last start's are revoked):");
+    let told = "a demo account and its token of this start; the last start's is revoked";
+    let mut rows = vec!["\nDemo accounts (this start's tokens; the last start's are revoked):".to_owned()];
     for profile in profiles(config).iter() {
         let name = profile.name;
         let id = format!("DEMO-{}", name.to_uppercase());
@@ -130,15 +126,20 @@ async fn print_demo(db: &Db, config: &Config) -> Result<()> {
         let _ = db.write(move |tx| accounts::create(tx, name, &made, None)).await;
         let (holder, scopes) = (Holder::Account(id.clone()), Scopes::parse("webhooks,events")?);
         let (_, token) = db.write(move |tx| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL))).await?;
-        say!("  {name:<11} account {id:<16} token {}", token.expose());
+        if !log::print_object(told, &[("profile", name), ("account", &id), ("token", token.expose())]) {
+            rows.push(format!("  {name:<11} account {id:<16} token {}", token.expose()));
+        }
     }
-    say!();
+    if rows.len() > 1 {
+        say!("{}\n", rows.join("\n"));
+    }
     Ok(())
 }
 
 /// On an empty database: the commands that make the first account and token.
 async fn print_first_steps(db: &Db) -> Result<()> {
-    if db.read(tokens::list).await?.is_empty() {
+    let told = "there is no token yet: 'ngoma account create' and 'ngoma token create' make the first";
+    if db.read(tokens::list).await?.is_empty() && !log::print_object(told, &[]) {
         say!("\nThere is no token yet. In another terminal:");
         say!("  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example");
         say!("  ngoma token create --account COOP-MBALE-001 --scope webhooks,events");

@@ -6,7 +6,12 @@ use serde_json::json;
 use super::{account::check_profile, block_on, open, open_or_make, print_json};
 use crate::{
     config::Config,
-    domain::{ids::TokenId, timestamp::Timestamp, token::Scopes},
+    domain::{
+        ids::TokenId,
+        text::escaped,
+        timestamp::Timestamp,
+        token::{Scopes, check_label},
+    },
     error::{Error, Missing, Result},
     store::tokens::{self, Holder, TokenRecord},
 };
@@ -65,6 +70,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         Command::Create { account, platform, scope, label, json } => {
             let scopes = Scopes::parse(&scope)?;
             let holder = holder(config, account, platform, &scopes)?;
+            label.as_deref().map(check_label).transpose()?;
             let db = open_or_make(config)?;
             let create = db.write(move |tx| tokens::create(tx, &holder, &scopes, label.as_deref()));
             let (id, token) = block_on(create)?;
@@ -139,5 +145,5 @@ fn print(token: &TokenRecord) {
     };
     let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at: Timestamp| at.to_string());
     let label = token.label.as_deref().unwrap_or("");
-    say!("{}  {holder:<24} {:<16} used {used}  {label}", token.id, token.scopes.to_string());
+    say!("{}  {:<24} {:<16} used {used}  {}", token.id, escaped(&holder), token.scopes.to_string(), escaped(label));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{
     delivery::Failure,
-    endpoint::EndpointState,
+    endpoint::{EndpointState, masked},
     ids::{AlertId, DeliveryId, EndpointId},
     timestamp::Timestamp,
 };
@@ -127,7 +127,7 @@ pub struct Alert {
     pub endpoint: EndpointId,
     /// The name of its profile.
     pub profile: String,
-    /// Where it is now, query included: not to be shown as it is.
+    /// Where it is now, whole: only for its owner.
     pub url: String,
     /// Its state now.
     pub state: EndpointState,
@@ -136,9 +136,9 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// Where the endpoint is. A query may hold a secret: it is left out.
-    pub fn shown_url(&self) -> &str {
-        self.url.split_once('?').map_or(&self.url, |(before, _)| before)
+    /// Where the endpoint is, for those who do not own it.
+    pub fn masked_url(&self) -> String {
+        masked(&self.url)
     }
 
     /// What it is about.

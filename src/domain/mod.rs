@@ -17,5 +17,6 @@ pub mod session;
 pub mod signature;
 pub mod tally;
 pub mod telling;
+pub mod text;
 pub mod timestamp;
 pub mod token;

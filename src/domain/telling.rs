@@ -10,6 +10,7 @@ use crate::domain::{
     endpoint::EndpointState,
     json::quote,
     profile::{ByHand, Profile},
+    text::is_hidden,
 };
 
 /// An alert, with what it takes to write of it: its profile, and where the server is reached.
@@ -92,7 +93,7 @@ impl Telling<'_> {
         put("account", text(&alert.account));
         put("profile", text(&alert.profile));
         put("webhook_id", text(&self.webhook()));
-        put("url", text(alert.shown_url()));
+        put("url", text(&alert.masked_url()));
         put("webhook_status", text(state(alert.state)));
         put("held_deliveries", Some(alert.held.to_string()));
         if let Some(failing) = alert.failing() {
@@ -152,7 +153,7 @@ impl Telling<'_> {
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         let alert = self.alert;
-        let mut facts = vec![("webhook", self.webhook()), ("URL", alert.shown_url().to_owned())];
+        let mut facts = vec![("webhook", self.webhook()), ("URL", alert.masked_url())];
         match &alert.what {
             What::Suspended(_) => facts.push(("suspended", alert.created_at.to_string())),
             What::Warning { next_attempt_at, .. } => {
@@ -216,7 +217,7 @@ fn paste(text: &mut String, command: &str) {
 
 /// Nothing that breaks a line, whatever a row holds.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }
 
 fn counted(count: u64, one: &str) -> String {

@@ -7,7 +7,9 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{
-    domain::{account::AccountKey, audit::Actor, excerpt::excerpt, ids::TokenId, timestamp::Timestamp},
+    domain::{
+        account::AccountKey, audit::Actor, excerpt::excerpt, ids::TokenId, text::is_hidden, timestamp::Timestamp,
+    },
     error::{Error, Invalid, Result},
 };
 
@@ -17,6 +19,23 @@ pub const PREFIX: &str = "ngm_";
 const BODY_DIGITS: usize = 43;
 /// Base-62 digits of the checksum: the first 4 bytes of the body's SHA-256.
 const CHECK_DIGITS: usize = 6;
+
+/// Longest label, in bytes.
+const MAX_LABEL: usize = 200;
+
+/// Checks what its maker calls a token: at most 200 bytes, and nothing that would not show itself in a list.
+///
+/// # Errors
+/// Any other text.
+pub fn check_label(label: &str) -> Result<()> {
+    if label.len() > MAX_LABEL {
+        return Err(Error::request(format!("label has more than {MAX_LABEL} bytes")));
+    }
+    if label.contains(is_hidden) {
+        return Err(Error::request("label holds control characters, line ends or marks of direction: leave them out"));
+    }
+    Ok(())
+}
 
 /// A bearer token as its owner holds it. Shown once, and wiped from memory when it goes; only its hash is stored.
 #[derive(Clone)]

@@ -127,7 +127,7 @@ impl Ways {
         } else {
             let url = TargetUrl::from_stored(config.alerts.webhook_url.expose()).map_err(unusable)?;
             // A name is judged at each POST: one that cannot be looked up now must not keep the server from starting.
-            guard.vet_as_written(&url).map_err(unusable)?;
+            guard.vet_as_written(&url).map_err(|blocked| unusable(blocked.for_operator()))?;
             let secret = config.alerts.webhook_secret.expose().to_owned();
             let secret = SigningSecret::parse(secret).map_err(|_| {
                 Error::request("alerts.webhook_secret: expected 1 to 256 bytes, as alerts.webhook_url is set")
@@ -374,7 +374,7 @@ fn log(telling: &Telling<'_>) {
         to = alert.addressee.as_deref().unwrap_or("(no alert e-mail)"),
         account = alert.account,
         webhook = telling.webhook(),
-        url = alert.shown_url(),
+        url = alert.masked_url(),
         suspended_at = matches!(alert.what, What::Suspended(_)).then(|| alert.created_at.to_string()),
         failing_since = failing.map(|failing| failing.since.to_string()),
         last_error = failing.map(|failing| failing.failure.name()),

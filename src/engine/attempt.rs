@@ -71,18 +71,18 @@ pub(super) fn count(figures: &Figures, profile: &Profile, claim: &Claim, attempt
 }
 
 /// Tells an attempt in one line; a failure is worth more attention than a success, if it is `loud`.
-pub(super) fn tell(claim: &Claim, attempted: &Attempted, loud: bool) {
+pub(super) fn tell(profile: &Profile, claim: &Claim, attempted: &Attempted, loud: bool) {
     let Attempted { outcome, duration, .. } = attempted;
     let status = outcome.answer().map(|answer| answer.status);
     let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
-    let endpoint = claim.target.id;
+    let (prefix, endpoint) = (profile.endpoint_prefix, claim.target.id);
     // A log in JSON shows a longer number as a text.
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let outcome = outcome.failure().map_or(DELIVERED, Failure::name);
     if loud && outcome != DELIVERED {
-        tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
+        tracing::info!(delivery.id = %delivery, endpoint.id = %format_args!("{prefix}{endpoint}"), event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
     } else {
-        tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
+        tracing::debug!(delivery.id = %delivery, endpoint.id = %format_args!("{prefix}{endpoint}"), event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
     }
 }
 
@@ -94,7 +94,8 @@ pub(super) fn tell_cut_off(figures: &Figures, profiles: &Profiles, cut_off: &[Cu
             figures.cut_off(profile.name, outcome);
         }
     }
-    for CutOff { delivery, endpoint, kind, attempt, .. } in cut_off.iter().take(CUT_OFF_TOLD) {
+    for CutOff { delivery, endpoint, profile, kind, attempt } in cut_off.iter().take(CUT_OFF_TOLD) {
+        let endpoint = endpoint.on_wire(profiles.get(profile).map_or("", |profile| profile.endpoint_prefix));
         tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, outcome = %outcome);
     }
 }

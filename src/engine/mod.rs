@@ -282,7 +282,7 @@ impl Engine {
             let attempted = flights.profiles.get(&claim.target.profile).map(|profile| {
                 let attempted = attempt(&claim, profile, &flights.sender, now);
                 count(&figures, profile, &claim, &attempted);
-                tell(&claim, &attempted, true);
+                tell(profile, &claim, &attempted, true);
                 attempted
             });
             drop(reply.send(attempted.map(|attempted| (claim, attempted))));
@@ -415,9 +415,9 @@ impl Inner {
             let Ended { claim, attempted: Some(attempted), .. } = &*ended else { continue };
             if let Some(profile) = self.flights.profiles.get(&claim.target.profile) {
                 count(self.db.figures(), profile, claim, attempted);
+                let loud = !attempted.outcome.is_success() && work.told.is_loud(claim.target.key, at);
+                tell(profile, claim, attempted, loud);
             }
-            let loud = !attempted.outcome.is_success() && work.told.is_loud(claim.target.key, at);
-            tell(claim, attempted, loud);
         }
         work.lost.clear();
         Ok(())

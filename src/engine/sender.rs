@@ -19,14 +19,12 @@ use ureq::{
     },
 };
 
-use super::{
-    egress::{Blocked, Guard},
-    look_ups::Unresolved,
-};
+use super::{egress::Guard, look_ups::Unresolved};
 use crate::{
     clock::Stopwatch,
     domain::{
         delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
+        endpoint::Blocked,
         post::USER_AGENT,
     },
     error::{Error, Result},

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         account::Account,
         audit::Action,
-        endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, SuspendedReason, TargetUrl},
+        endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, SuspendedReason, TargetUrl, masked},
         ids::EndpointId,
         signature::SigningSecret,
         token::Walls,
@@ -57,7 +57,7 @@ pub fn create(
             tx.keys.seal(id, secret)?,
         ))?;
     let key = tx.conn.last_insert_rowid();
-    audit::of_endpoint(tx, Action::WebhookCreated, key, Some(url.without_query()))?;
+    audit::of_endpoint(tx, Action::WebhookCreated, key, Some(&url.masked()))?;
     Ok(Endpoint {
         key,
         id,
@@ -82,7 +82,7 @@ pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
         .execute((url.as_str(), key))?;
     if moved == 1 {
         tx.changed(key);
-        audit::of_endpoint(tx, Action::WebhookChanged, key, Some(&format!("url {}", url.without_query())))?;
+        audit::of_endpoint(tx, Action::WebhookChanged, key, Some(&format!("url {}", url.masked())))?;
     }
     Ok(())
 }
@@ -371,7 +371,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         key: row.get("key")?,
         id: EndpointId::from_bytes(row.get("id")?),
         account_id: row.get("account_id")?,
-        url: TargetUrl::from_stored(&url).map_err(|_| convert::unreadable(&url))?,
+        url: TargetUrl::from_stored(&url).map_err(|_| convert::unreadable(&masked(&url)))?,
         events: EventFilter::from_stored(&row.get::<_, String>("events")?),
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         suspended_at: convert::moment_if(row, "suspended_at")?,

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     receiver::{PATIENCE, Receiver, Reply},
+    retries::operator,
     world::{Answer, COOP, Client, Holder, OTHER_COOP, Wish, World},
 };
 
@@ -230,6 +231,12 @@ fn a_token_may_ask_as_often_as_requests_per_minute_and_publish_as_often_as_it_li
     assert!(!refused.header("retry-after").is_empty() && quota(&refused)[0] == "2");
     customer.post("/v1/events", task("t", "cat")).expect(202);
     assert_eq!(world.stranger().get("/health/live").status, 200);
+    let watcher = operator(&world);
+    for _ in 0..5 {
+        let shown = watcher.get("/metrics");
+        assert_eq!((shown.status, quota(&shown)), (200, ["", "", ""]), "watching is not counted");
+    }
+    assert_eq!(quota(&watcher.get("/operator/overview")), ["2", "1", "30"]);
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::{
     thread,
 };
 
+use serde_json::Value;
+
 use crate::{
     leaks,
     receiver::{PATIENCE, lock},
@@ -107,6 +109,21 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Where it serves, once it says so, in text or in JSON.
+    #[track_caller]
+    pub fn address(&mut self) -> String {
+        let line = self.line_with("address");
+        match serde_json::from_str::<Value>(&line) {
+            Ok(started) => started["address"].as_str().expect("an address").to_owned(),
+            Err(_) => word_after(&line, "address").to_owned(),
+        }
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_none()
     }
 
     /// The id of its process.

@@ -78,7 +78,7 @@ impl Routes {
         let events = EventFilter::parse(events, [TASK_SETTLED].into_iter(), deps.limits.events_per_webhook)?;
         let url = deps.target(&body.0.callback_url)?;
         let secret = deps.secret(body.0.secret)?;
-        deps.vet(&url).await?;
+        deps.vet(&auth.0, &url).await?;
         let shown = secret.shown();
         let most = deps.limits.webhooks_per_account;
         let register = move |tx: &Tx<'_>| {

@@ -82,7 +82,7 @@ impl Routes {
         let events = EventFilter::parse(body.0.events, catalogue::names(), deps.limits.events_per_webhook)?;
         let url = deps.target(&body.0.url)?;
         let secret = deps.secret(body.0.secret)?;
-        deps.vet(&url).await?;
+        deps.vet(&auth.0, &url).await?;
         let shown = secret.shown();
         let most = deps.limits.webhooks_per_account;
         let register = move |tx: &Tx<'_>| {
@@ -148,7 +148,7 @@ impl Routes {
         let events = body.0.events.map(|events| EventFilter::parse(events, catalogue::names(), most)).transpose()?;
         let secret = body.0.secret.map(|secret| deps.secret(Some(secret))).transpose()?;
         if let Some(url) = &url {
-            deps.vet(url).await?;
+            deps.vet(&auth.0, url).await?;
         }
         let (status, overlap) = (body.0.status, deps.secret_overlap);
         let update = move |tx: &Tx<'_>| {

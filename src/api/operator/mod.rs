@@ -16,7 +16,7 @@ pub(super) use self::{
     accounts::known,
     examples::{A_VENDOR, SUPPLEMENT},
     retries::COUNTING,
-    tokens::{check_label, holder},
+    tokens::holder,
     wire::{Header, MASK, Request},
 };
 use super::{Deps, auth::Authenticated, failure::Failure, refused::Shape};

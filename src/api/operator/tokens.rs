@@ -19,16 +19,16 @@ use crate::{
         body::{Body, SecretText},
         refused::{Refused, WithBody, WithoutBody},
     },
-    domain::{ids::TokenId, token::Scopes},
+    domain::{
+        ids::TokenId,
+        token::{Scopes, check_label},
+    },
     error::{Error, Missing, Result},
     store::{
         Tx,
         tokens::{self, Holder},
     },
 };
-
-/// Longest label, in bytes.
-const MAX_LABEL: usize = 200;
 
 /// The routes.
 pub(crate) struct Routes;
@@ -120,14 +120,6 @@ impl Routes {
         deps.db.write_as(auth.0.actor(), move |tx| tokens::revoke(tx, id)).await?;
         Ok(Revoked::Gone)
     }
-}
-
-/// Checks what its maker calls a token.
-pub(in crate::api) fn check_label(label: &str) -> Result<()> {
-    if label.len() <= MAX_LABEL {
-        return Ok(());
-    }
-    Err(Error::request(format!("label has more than {MAX_LABEL} bytes")))
 }
 
 /// Whose the new token is.

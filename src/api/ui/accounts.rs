@@ -23,7 +23,7 @@ use crate::{
     domain::{
         account,
         ids::TokenId,
-        token::{Scope, Scopes},
+        token::{self, Scope, Scopes},
     },
     error::{Error, Missing},
     store::{
@@ -272,7 +272,7 @@ async fn make_token(door: &Door, visit: &Visit, fields: &Fields) -> Result<Outco
     };
     let about = format!("{whose}, with the scope {}", scopes.names().join(" and "));
     let label = fields.get("label").map(str::to_owned);
-    label.as_deref().map(operator::check_label).transpose()?;
+    label.as_deref().map(token::check_label).transpose()?;
     let create = move |tx: &Tx<'_>| tokens::create(tx, &holder, &scopes, label.as_deref());
     let (id, token) = door.deps.db.write_as(visit.caller.actor(), create).await?;
     Ok(Outcome::Shown(Arc::new(Shown {

@@ -13,7 +13,7 @@ use super::{
     frame::{self, Frame, Said, go},
     query::Asked,
     session::Visit,
-    views::{meaning, short},
+    views::{meaning, short, shown_url},
     words::Moment,
 };
 use crate::{
@@ -94,7 +94,7 @@ impl Row {
             word,
             said,
             webhook: door.written(&alert.profile, alert.endpoint),
-            url: alert.shown_url().to_owned(),
+            url: if frame.operator { alert.masked_url() } else { shown_url(&alert.url) },
             account: alert.account.clone(),
             addressee: alert.addressee.clone().unwrap_or_default(),
             ways: ways.into_iter().map(|way| Way::new(frame, way)).collect(),

@@ -225,7 +225,7 @@ async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> R
     let profile = walls.profile.clone().unwrap_or_default();
     let events = wanted(fields, door.dialect(&profile)?, deps.limits.events_per_webhook)?;
     let url = deps.target(fields.need("url", "the URL")?)?;
-    deps.vet(&url).await?;
+    deps.vet(&visit.caller, &url).await?;
     let change = move |tx: &Tx<'_>| {
         let endpoint = find(tx, &walls, id)?;
         endpoints::set_url(tx, endpoint.key, &url)?;
@@ -240,7 +240,7 @@ async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> R
 /// Drops what is held, a part at a time, whether or not whoever asked waits for it.
 async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<&'static str, Error> {
     let (id, walls) = door.webhook(visit, written)?;
-    let (db, actor) = (door.deps.db.clone(), visit.caller.actor());
+    let (db, actor, written) = (door.deps.db.clone(), visit.caller.actor(), written.to_owned());
     let first = db.write_as(actor, move |tx| {
         let (endpoint, before) = (find(tx, &walls, id)?, deliveries::next_key(tx)?);
         Ok((endpoint.key, before, deliveries::drop_held(tx, endpoint.key, before)?))
@@ -250,7 +250,7 @@ async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<&'static
         while more {
             let dropped = db.write_in_turn_as(actor, move |tx| deliveries::drop_held(tx, key, before)).await;
             more = dropped.unwrap_or_else(|flaw| {
-                tracing::error!(endpoint = key, error = %flaw, "dropping what is held ended early: drop the rest again");
+                tracing::error!(endpoint.id = written, error = %flaw, "dropping what is held ended early: drop the rest again");
                 false
             });
         }

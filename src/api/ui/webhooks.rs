@@ -244,7 +244,7 @@ async fn try_register(door: &Door, visit: &Visit, account: &str, fields: &Fields
     let events = wanted(fields, dialect, deps.limits.events_per_webhook)?;
     let url = deps.target(fields.need("url", "the URL")?)?;
     let secret = deps.secret(fields.get("secret").map(|own| SecretText(own.to_owned().into())))?;
-    deps.vet(&url).await?;
+    deps.vet(&visit.caller, &url).await?;
     let shown = secret.shown();
     let most = deps.limits.webhooks_per_account;
     let create = move |tx: &Tx<'_>| endpoints::create(tx, &account, url, events, &secret.secret, most);

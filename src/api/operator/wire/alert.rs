@@ -101,7 +101,7 @@ pub(in crate::api::operator) struct Alert {
     account_id: String,
     /// The webhook it is about.
     webhook_id: String,
-    /// Where that is now, without the query.
+    /// Where that is now: at most 12 characters of its path, and no query, as they may hold secrets.
     url: String,
     /// The status of the webhook now.
     webhook_status: WebhookState,
@@ -135,7 +135,7 @@ impl Alert {
             created_at: alert.created_at.precise(),
             account_id: alert.account.clone(),
             webhook_id: on_wire(profiles, &alert.profile, alert.endpoint),
-            url: alert.shown_url().to_owned(),
+            url: alert.masked_url(),
             webhook_status: alert.state.into(),
             held: alert.held,
             delivery_id: failing.and_then(|failing| failing.delivery).map(|id| id.to_string()),
