@@ -12,7 +12,7 @@ use crate::{
     api::{self, BatchPlaces, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
-    domain::{profile::Profiles, timestamp::Timestamp},
+    domain::{audit::Actor, profile::Profiles, timestamp::Timestamp},
     engine::{
         Engine, Guard, LookUp, Pulse,
         alerts::{Alerts, send_test_mail},
@@ -20,7 +20,7 @@ use crate::{
         retries, system_look_up,
     },
     error::{Error, Result},
-    store::{self, Db},
+    store::{self, Admission, Db},
 };
 
 /// How long a stop waits for what is under way: attempts, and requests.
@@ -157,7 +157,7 @@ impl App {
             let engine = async {
                 let ended = outcome_of(engine).await;
                 // For the next start: if it finds an earlier moment, the clock was set back in between.
-                drop(self.db.write(store::probe).await);
+                drop(self.db.write(Actor::Engine, Admission::Try, store::probe).await);
                 ended
             };
             let others = [server, telling, retries, retention].map(outcome_of);
@@ -187,9 +187,9 @@ impl App {
                     vetted.unwrap_or_else(|_| Err(Error::Internal("vetting a target panicked".to_owned())))
                 })
             }),
-            send_test: Arc::new(move |account, target, kind, body| {
+            send_test: Arc::new(move |grant, account, target, kind, body| {
                 let engine = engine.clone();
-                Box::pin(async move { engine.send_test(account, target, kind, body).await })
+                Box::pin(async move { engine.send_test(grant, account, target, kind, body).await })
             }),
             profiles: profiles(&self.config),
             send_test_mail: Arc::new(move |to| {

@@ -39,8 +39,17 @@
 //! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
 //! section of the config, one line in `api/mod.rs` and one in `app.rs`.
 //!
+//! # The right to act
+//!
+//! A request is let in by its token or its session when its head has come; then it may wait long for its body or its turn. So
+//! what lets it in is kept as a [`domain::grant::Grant`]. [`store::Db::write`] checks the grant again in the transaction that
+//! writes, [`store::Db::read_as`] after the read. If the token was revoked, the session ended, the scope was taken away or the
+//! account was erased meanwhile, the request is refused and writes nothing. The name of an account means one that was there
+//! when the request began. What was answered goes on, whatever becomes of the token: events are delivered, retry runs go on.
+//!
 //! # What never happens
 //!
+//! - No door writes or reads for a request without its grant.
 //! - The domain never asks the time; only `clock.rs` does.
 //! - The store knows no HTTP status and no vendor's word.
 //! - The engine never parses JSON: bodies are finished by concatenation.
@@ -60,8 +69,8 @@
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
 //! the tables had grown at some time), **erasure**, **walls** (what a caller may see), **dialect** (a vendor's words, for the doors
-//! that serve them all), **session** (a browser that showed a token), **audit** (who changed what), **tally**
-//! (attempts counted by minute and hour), **retry run** (all that match, replayed once).
+//! that serve them all), **grant** (the right by which a request acts), **session** (a browser that showed a token), **audit**
+//! (who changed what), **tally** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
 pub mod api;
 pub mod app;

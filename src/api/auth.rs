@@ -12,7 +12,10 @@ use super::{
 use crate::{
     domain::token::{BearerToken, Caller, Scope},
     error::Error,
-    store::tokens::{self, LAST_USED_GRAIN},
+    store::{
+        Admission,
+        tokens::{self, LAST_USED_GRAIN},
+    },
 };
 
 /// The bearer token that `ngoma token create` (or `ngoma serve --dev`) printed.
@@ -42,10 +45,9 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
     }
     let now = deps.clock.now();
     if caller.last_used_at.is_none_or(|used| now.since(used) >= LAST_USED_GRAIN) {
-        let id = caller.token;
-        let db = deps.db.clone();
+        let (id, grant, db) = (caller.token, caller.grant(), deps.db.clone());
         // Nobody waits for this note, and a full queue may drop it.
-        tokio::spawn(async move { db.write(move |tx| tokens::used(tx, id)).await });
+        tokio::spawn(async move { db.write(grant, Admission::Try, move |tx| tokens::used(tx, id)).await });
     }
     Ok(caller)
 }

@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
+    domain::audit::Actor,
     error::{Error, Result},
     figures::Step,
-    store,
+    store::{self, Admission},
 };
 
 /// How long what was seen is told to whoever asks: a look is a synced write, and anybody may ask for one.
@@ -130,7 +131,7 @@ impl Readiness {
     async fn look(deps: Deps) -> Self {
         let (busy, until) = (deps.db.is_busy(), deps.clock.uptime() + WRITE_PATIENCE);
         let written = tokio::select! {
-            written = deps.db.write_in_turn(store::probe) => Some(written),
+            written = deps.db.write(Actor::Engine, Admission::Wait, store::probe) => Some(written),
             () = passed(&deps.clock, until) => None,
         };
         let now = deps.clock.uptime();

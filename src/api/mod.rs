@@ -39,7 +39,10 @@ pub use self::{publishing::Places as BatchPlaces, quota::Quota};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits, Watch},
-    domain::{delivery::Attempt, endpoint::TargetUrl, ids::DeliveryId, profile::Profiles, signature::SigningSecret},
+    domain::{
+        delivery::Attempt, endpoint::TargetUrl, grant::Grant, ids::DeliveryId, profile::Profiles,
+        signature::SigningSecret,
+    },
     error::{Error, Result},
     store::{Db, Target, random},
 };
@@ -48,8 +51,8 @@ use crate::{
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 /// The engine's judgement of a target, handed in by `app`.
 pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<()> + Send + Sync>;
-/// The engine's way to send a test delivery at once, handed in by `app`: account, target, event, stored body.
-pub type SendTest = Arc<dyn Fn(String, Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
+/// The engine's way to send a test delivery at once, handed in by `app`: the right to act, account, target, event, stored body.
+pub type SendTest = Arc<dyn Fn(Grant, String, Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
 
 /// The engine's way to send a test mail to an address at once, handed in by `app`.
 pub type SendTestMail = Arc<dyn Fn(String) -> Boxed<()> + Send + Sync>;

@@ -14,9 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{Deps, exchange::Exchange};
 use crate::{
     config::Limits,
-    domain::{event::Accepted, ids::TokenId},
+    domain::{event::Accepted, grant::Grant, ids::TokenId},
     error::{Error, Invalid, Result},
-    store::Tx,
+    store::{Admission, Tx},
 };
 
 /// One token may hold this part of the places.
@@ -107,6 +107,7 @@ pub(super) async fn check<E: Send + 'static, C: Send + 'static>(
 /// Whatever keeps one of them from being stored, with its place; then none is.
 pub(super) async fn publish<C: Send + 'static>(
     deps: &Deps,
+    grant: Grant,
     place: Place,
     events: Vec<C>,
     store: impl Fn(&Tx<'_>, &C) -> Result<Accepted> + Send + 'static,
@@ -126,7 +127,7 @@ pub(super) async fn publish<C: Send + 'static>(
         };
         events.into_iter().enumerate().map(each).collect()
     };
-    deps.db.write_batch(publish).await
+    deps.db.write(grant, Admission::Batch, publish).await
 }
 
 fn too_many(most: usize) -> Error {

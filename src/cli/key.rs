@@ -5,8 +5,9 @@ use clap::Subcommand;
 use super::{block_on, open, show};
 use crate::{
     config::{Config, Durability},
+    domain::audit::Actor,
     error::Result,
-    store::endpoints,
+    store::{Admission, endpoints},
 };
 
 /// Secrets that are encrypted again in one transaction.
@@ -36,14 +37,16 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     config.storage.durability = Durability::Full;
     let db = open(&config)?;
     let forgotten = block_on(async {
-        db.write(endpoints::add_key).await?;
+        db.write(Actor::CommandLine, Admission::Try, endpoints::add_key).await?;
         let (mut from, mut done) = (0, 0);
-        while let Some(last) = db.write(move |tx| endpoints::reseal(tx, from, AT_ONCE)).await? {
+        while let Some(last) =
+            db.write(Actor::CommandLine, Admission::Try, move |tx| endpoints::reseal(tx, from, AT_ONCE)).await?
+        {
             (from, done) = (last, done + AT_ONCE);
             show(&format!("the secrets of {done} webhooks are encrypted again"));
         }
         show("");
-        db.write(endpoints::forget_old_keys).await
+        db.write(Actor::CommandLine, Admission::Try, endpoints::forget_old_keys).await
     })?;
     let file = config.storage.key_file.display();
     if forgotten {

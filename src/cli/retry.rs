@@ -18,13 +18,14 @@ use crate::{
     clock,
     config::Config,
     domain::{
+        audit::Actor,
         ids::DeliveryId,
         retry::{Run, RunState},
         selection::Selection,
     },
     error::{Error, Result},
     store::{
-        Db,
+        Admission, Db,
         retries::{self, Field},
     },
 };
@@ -77,7 +78,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let db = open(config)?;
     block_on(async {
         let field = db.read(move |view| Field::new(view, &walls, selection)).await.map_err(named)?;
-        let count = retries::count(&db, &field, Duration::MAX).await?;
+        let count = retries::count(&db, Actor::CommandLine, &field, Duration::MAX).await?;
         if one {
             judge_one(count)?;
         }
@@ -91,7 +92,8 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             }
             return Ok(());
         }
-        let run = db.write(move |tx| retries::start(tx, &field, count.matched)).await?;
+        let run =
+            db.write(Actor::CommandLine, Admission::Try, move |tx| retries::start(tx, &field, count.matched)).await?;
         if as_json {
             print_json(&json!({ "retry_id": run.id.to_string(), "matched": run.matched }));
             return Ok(());

@@ -13,11 +13,11 @@ use super::{descriptors, start};
 use crate::{
     app::{self, Outside, profiles},
     config::{Config, LogFormat},
-    domain::token::Scopes,
+    domain::{audit::Actor, token::Scopes},
     engine::alerts::ALERT,
     error::{Error, Result},
     store::{
-        self, Db, accounts,
+        self, Admission, Db, accounts,
         tokens::{self, Holder},
     },
 };
@@ -69,7 +69,7 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
     let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
     let settings = config.clone();
     let app = app::prepare(config, Outside::default()).await?;
-    start::print(&app, &settings, app.db().write(store::durability).await?);
+    start::print(&app, &settings, app.db().write(Actor::Engine, Admission::Try, store::durability).await?);
     if dev {
         print_demo(app.db(), &settings).await?;
     } else {
@@ -120,16 +120,18 @@ fn start_log(config: &Config) -> Result<()> {
 
 /// Makes a demo account for each vendor, revokes the tokens of the last start and prints fresh ones.
 async fn print_demo(db: &Db, config: &Config) -> Result<()> {
-    db.write(|tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
+    db.write(Actor::Engine, Admission::Try, |tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
     say!("\nDemo accounts (this start's tokens; the last start's are revoked):");
     for profile in profiles(config).iter() {
         let name = profile.name;
         let id = format!("DEMO-{}", name.to_uppercase());
         let made = id.clone();
         // An account that is there already is what we want.
-        let _ = db.write(move |tx| accounts::create(tx, name, &made, None)).await;
+        let _ = db.write(Actor::Engine, Admission::Try, move |tx| accounts::create(tx, name, &made, None)).await;
         let (holder, scopes) = (Holder::Account(id.clone()), Scopes::parse("webhooks,events")?);
-        let (_, token) = db.write(move |tx| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL))).await?;
+        let (_, token) = db
+            .write(Actor::Engine, Admission::Try, move |tx| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL)))
+            .await?;
         say!("  {name:<11} account {id:<16} token {}", token.expose());
     }
     say!();

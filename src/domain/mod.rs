@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod excerpt;
+pub mod grant;
 pub mod ids;
 pub mod json;
 pub mod post;

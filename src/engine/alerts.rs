@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     domain::{
         alert::{Alert, AlertKey, Channel, Untold, What},
+        audit::Actor,
         delivery::{Failure, Outcome},
         endpoint::TargetUrl,
         ids::AlertId,
@@ -31,7 +32,7 @@ use crate::{
     },
     error::{Error, Result},
     store::{
-        Db,
+        Admission, Db,
         alerts::{self, Which},
     },
 };
@@ -196,7 +197,7 @@ impl Alerts {
     /// Tells what is to be told until `stop` turns true; what is being told then may end. At the start all is due at once.
     /// The log goes on until all is `decided`, so that a stop leaves nothing unsaid.
     pub async fn run(&self, stop: watch::Receiver<bool>, decided: impl Future<Output = ()>) {
-        while let Err(error) = self.0.db.write(alerts::all_due).await {
+        while let Err(error) = self.0.db.write(Actor::Engine, Admission::Try, alerts::all_due).await {
             tracing::error!(%error, "alerts wait until the database takes writes");
             if self.0.pause(AFTER_A_FAULT, &mut stop.clone()).await {
                 return;
@@ -285,7 +286,7 @@ impl Inner {
 
     /// Writes what came of a try, and the ways that come next; gives when it is tried again.
     async fn note(&self, of: Which, channel: Channel, told: Told, then: Vec<Channel>) -> Result<Option<Timestamp>> {
-        let note = self.db.write_in_turn(move |tx| match told {
+        let note = self.db.write(Actor::Engine, Admission::Wait, move |tx| match told {
             Ok(()) => alerts::told(tx, of, channel, &then).map(|()| None),
             Err(untold) => {
                 let again = |tries, created_at| untold.again(tries, created_at, tx.now);

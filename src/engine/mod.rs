@@ -42,15 +42,17 @@ use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
+        audit::Actor,
         delivery::{Attempt, DeliveryKey, Failure},
         endpoint::EndpointKey,
+        grant::Grant,
         ids::{DeliveryId, EventId},
         profile::Profiles,
         timestamp::Timestamp,
     },
     error::{Error, Result},
     store::{
-        Change, Db, News, Target, Tx,
+        Admission, Change, Db, News, Target, Tx,
         attempts::{self, TestRecord},
         endpoints,
         queue::{self, Attempted, Claim, Lost},
@@ -248,12 +250,14 @@ impl Engine {
         }
     }
 
-    /// Sends a test delivery of this account at once, whatever state its endpoint is in, and records it.
+    /// Sends a test delivery of this account at once, whatever state its endpoint is in, and records it; each only if the right
+    /// of the request still holds.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.
+    /// As [`Db::check`]; [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.
     pub async fn send_test(
         &self,
+        grant: Grant,
         account: String,
         target: Target,
         kind: String,
@@ -264,8 +268,8 @@ impl Engine {
         let places = async { Some((own.acquire().await.ok()?, inner.tests.acquire().await.ok()?)) };
         let places = tokio::time::timeout(TEST_PATIENCE, places).await;
         let _places = places.ok().flatten().ok_or_else(unavailable)?;
-        let flights = Arc::clone(&inner.flights);
-        let now = flights.clock.now();
+        inner.db.check(grant)?;
+        let (flights, now) = (Arc::clone(&inner.flights), inner.flights.clock.now());
         let claim = Claim {
             key: 0,
             delivery: DeliveryId::mint(now),
@@ -293,9 +297,8 @@ impl Engine {
         let attempt = Attempt::ended(claim.attempt, started_at, duration, &outcome, None);
         let seen = (claim.delivery, attempt.clone());
         let (delivery, event, kind, body) = (claim.delivery, claim.event, claim.kind, claim.body);
-        let record = TestRecord { delivery, event, kind, body, attempt };
-        let endpoint = claim.target.key;
-        inner.db.write(move |tx| attempts::record_test(tx, endpoint, &record)).await?;
+        let (endpoint, record) = (claim.target.key, TestRecord { delivery, event, kind, body, attempt });
+        inner.db.write(grant, Admission::Try, move |tx| attempts::record_test(tx, endpoint, &record)).await?;
         Ok(seen)
     }
 }
@@ -315,7 +318,7 @@ impl Inner {
             Ok(recovered)
         };
         // What is pending is among the news, in its order with every step of the clock.
-        let recovered = self.db.write_in_turn(recover).await?;
+        let recovered = self.db.write(Actor::Engine, Admission::Wait, recover).await?;
         if !recovered.is_empty() {
             tracing::info!(recovered = recovered.len(), "attempts cut off by the last stop are made again");
             tell_cut_off(self.db.figures(), &self.flights.profiles, &recovered);
@@ -389,7 +392,7 @@ impl Inner {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
         let counts = work.counts.clone();
-        let written = self.db.write_in_turn(move |tx| {
+        let written = self.db.write(Actor::Engine, Admission::Wait, move |tx| {
             for one in &ended {
                 match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
                     (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,

@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use crate::{
     clock::{self, SharedClock, Stopwatch},
     config,
-    domain::{alert::NOTICE, timestamp::Timestamp},
+    domain::{alert::NOTICE, audit::Actor, timestamp::Timestamp},
     error::Result,
     store::{
-        Db, Tx, View, erase,
+        Admission, Db, Tx, View, erase,
         retention::{self, Keys, Spent},
     },
 };
@@ -202,7 +202,7 @@ async fn step<T: Send + 'static>(
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let watch = Stopwatch::start();
-    let done = db.write_in_turn(run).await?;
+    let done = db.write(Actor::Engine, Admission::Wait, run).await?;
     clock::pause((watch.elapsed() * rest).clamp(LEAST_REST, MOST_REST)).await;
     Ok(done)
 }

@@ -4,7 +4,11 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Tx, View, audit, convert};
 use crate::{
-    domain::{account::Account, audit::Action, token::Walls},
+    domain::{
+        account::{Account, AccountKey},
+        audit::{Action, Actor},
+        token::Walls,
+    },
     error::{Conflict, Error, Missing, Result},
 };
 
@@ -37,14 +41,27 @@ pub fn set_alert_email(tx: &Tx<'_>, id: &str, alert_email: Option<&str>) -> Resu
     audit::note(tx, Action::AccountChanged, Some((&account.profile, id)), Some(id), Some(note))
 }
 
-/// The account of this id, in this profile.
+/// The account that a write means by this id, in this profile. A request means one that was there when it began, and its
+/// token's own if the token belongs to one: never another account that was given the name since.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none.
 pub fn find(tx: &Tx<'_>, profile: &str, id: &str) -> Result<Account> {
+    named(tx, Some(profile), id)
+}
+
+/// As [`find`]; in whatever profile, if none is given.
+pub(super) fn named(tx: &Tx<'_>, profile: Option<&str>, id: &str) -> Result<Account> {
+    let (own, newest) = match tx.actor() {
+        Actor::Request(grant) => (grant.account(), grant.newest_account()),
+        Actor::CommandLine | Actor::Engine => (None, AccountKey::MAX),
+    };
     tx.conn
-        .prepare_cached("SELECT * FROM account WHERE id = ? AND profile = ?")?
-        .query_row((id, profile), read)
+        .prepare_cached(
+            "SELECT * FROM account
+             WHERE id = ?1 AND profile = ifnull(?2, profile) AND profile != '' AND key = ifnull(?3, key) AND key <= ?4",
+        )?
+        .query_row((id, profile, own, newest), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Account))
 }

@@ -14,6 +14,7 @@ pub mod erase;
 pub mod events;
 mod files;
 mod following;
+mod grants;
 mod handover;
 mod keyring;
 mod open;
@@ -50,6 +51,7 @@ pub use self::{
     writer::Tx,
 };
 use crate::{
+    clock::SharedClock,
     config::Durability,
     domain::audit::Actor,
     error::{Error, Result},
@@ -66,14 +68,25 @@ struct Inner {
     readers: r2d2::Pool<SqliteConnectionManager>,
     glance: Mutex<Connection>,
     room: Arc<Room>,
-    /// Who makes the changes that are nobody else's.
-    actor: Actor,
+    clock: SharedClock,
     /// Taken by the one engine.
     news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     told: watch::Receiver<u64>,
     broken: watch::Receiver<Option<String>>,
     /// Last: when it goes, the writer ends, and with it the lock on the file; every other connection is closed by then.
     queue: mpsc::Sender<Write>,
+}
+
+/// How a write takes its place in the writer's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It is refused if every place is taken.
+    Try,
+    /// It waits for a place: for what the server does by itself.
+    Wait,
+    /// As [`Admission::Try`], for a write that takes as long as many others: it has a transaction of its own, and between two of
+    /// these others have theirs.
+    Batch,
 }
 
 impl std::fmt::Debug for Db {
@@ -89,66 +102,53 @@ pub struct View<'a> {
 }
 
 impl Db {
-    /// Runs a closure in the writer's next transaction; answers after the commit.
+    /// Runs a closure in one of the writer's next transactions; answers after the commit. Of a request, the same transaction
+    /// first checks that the right by which it acts still holds.
     ///
     /// # Errors
-    /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
-    /// disk is full, another process holds the database, or it has failed.
-    pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        self.write_as(self.0.actor, run).await
-    }
-
-    /// The same for what somebody else changes: the audit names them.
-    ///
-    /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_as<T: Send + 'static>(
+    /// The closure's own, whereupon nothing of it is kept; [`Error::Unauthorized`] or [`Error::Forbidden`] for a request whose
+    /// token, session, account or scope is gone; [`Error::Unavailable`] when too many writes wait already, the disk is full,
+    /// another process holds the database, or it has failed.
+    pub async fn write<T: Send + 'static>(
         &self,
-        actor: Actor,
+        actor: impl Into<Actor>,
+        admission: Admission,
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(Write::One(writer::write(actor, run, reply))).map_err(|_| unavailable())?;
+        let (queue, run) = (&self.0.queue, writer::write(actor.into(), run, reply));
+        let queued = match admission {
+            Admission::Try => queue.try_send(Write::One(run)).is_ok(),
+            Admission::Wait => queue.send(Write::One(run)).await.is_ok(),
+            Admission::Batch => queue.try_send(Write::Batch(run)).is_ok(),
+        };
+        if !queued {
+            return Err(unavailable());
+        }
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
-    /// The same for one that takes as long as many others: it has a transaction of its own, and others have theirs between
-    /// it and the next.
+    /// Checks that the right by which a request acts still holds; the engine and the command line need none.
     ///
     /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_batch<T: Send + 'static>(
-        &self,
-        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(Write::Batch(writer::write(self.0.actor, run, reply))).map_err(|_| unavailable())?;
-        answer.await.unwrap_or_else(|_| Err(unavailable()))
+    /// [`Error::Unauthorized`] if its token or session is gone, [`Error::Forbidden`] if only the scope is.
+    pub fn check(&self, actor: impl Into<Actor>) -> Result<()> {
+        let (actor, now) = (actor.into(), self.0.clock.now());
+        self.glance(|view| grants::check(view.conn, actor, now))
     }
 
-    /// The same for the engine, which waits for a place in the queue rather than be refused one.
+    /// [`Db::read`] for a request: once the closure has run, checks that the right by which the request acts still holds.
     ///
     /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_in_turn<T: Send + 'static>(
+    /// As [`Db::check`] and [`Db::read`].
+    pub async fn read_as<T: Send + 'static>(
         &self,
-        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+        actor: impl Into<Actor>,
+        run: impl FnOnce(&View<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.write_in_turn_as(self.0.actor, run).await
-    }
-
-    /// The same for what somebody else has begun and nobody waits for.
-    ///
-    /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_in_turn_as<T: Send + 'static>(
-        &self,
-        actor: Actor,
-        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
-        self.0.queue.send(Write::One(writer::write(actor, run, reply))).await.map_err(|_| unavailable())?;
-        answer.await.unwrap_or_else(|_| Err(unavailable()))
+        let found = self.read(run).await;
+        self.check(actor)?;
+        found
     }
 
     /// Runs a closure on a reading connection, off the async threads.

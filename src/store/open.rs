@@ -28,7 +28,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     config::{Durability, Storage},
-    domain::{audit::Actor, ids::EndpointId},
+    domain::ids::EndpointId,
     error::{Error, Result},
     figures::Figures,
 };
@@ -106,7 +106,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         conn,
         figures: Arc::clone(&figures),
         queue: waiting,
-        clock,
+        clock: Arc::clone(&clock),
         keys,
         steps,
         targets: RefCell::default(),
@@ -129,7 +129,7 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         readers,
         glance: Mutex::new(glance),
         room,
-        actor: if serving { Actor::Engine } else { Actor::CommandLine },
+        clock,
         news: Mutex::new(serving.then_some(news_heard)),
         told: told_seen,
         broken: broken_seen,

@@ -23,7 +23,7 @@ use tokio::sync::{
 use super::{
     convert::is_full,
     files::ServingLock,
-    following,
+    following, grants,
     handover::{Change, News, Room},
     keyring::KeyRing,
     queue::Claimed,
@@ -97,7 +97,7 @@ pub(super) enum Write {
 /// Runs in the transaction, says whether to keep what it did, and how to answer.
 pub(super) type Run = Box<dyn FnOnce(&Tx<'_>) -> (bool, Answer) + Send>;
 
-/// Wraps a closure of this actor so that its result reaches `reply` after the commit.
+/// Wraps a closure of this actor so that its result reaches `reply` after the commit. The actor is checked first.
 pub(super) fn write<T: Send + 'static>(
     actor: Actor,
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
@@ -105,7 +105,8 @@ pub(super) fn write<T: Send + 'static>(
 ) -> Run {
     Box::new(move |tx| {
         tx.actor.set(actor);
-        let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
+        let admitted = || grants::check(tx.conn, actor, tx.now).and_then(|()| run(tx));
+        let result = catch_unwind(AssertUnwindSafe(admitted))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
         let keep = result.is_ok();
         let answer: Answer = Box::new(move |failed| {

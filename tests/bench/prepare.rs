@@ -11,6 +11,7 @@ use ngoma::{
     clock::{SharedClock, SystemClock},
     config::{Config, Storage},
     domain::{
+        audit::Actor,
         endpoint::{EventFilter, TargetUrl},
         event::{Audience, NewEvent},
         signature::SigningSecret,
@@ -18,7 +19,7 @@ use ngoma::{
     },
     error::Result,
     store::{
-        self, Db, Tx, accounts, endpoints, events,
+        self, Admission, Db, Tx, accounts, endpoints, events,
         tokens::{self, Holder},
     },
 };
@@ -78,7 +79,7 @@ impl Store {
 
     /// One transaction.
     pub fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> T {
-        self.runtime.block_on(self.db.write(run)).expect("it is written")
+        self.runtime.block_on(self.db.write(Actor::Engine, Admission::Try, run)).expect("it is written")
     }
 
     /// Makes an account with these webhooks.

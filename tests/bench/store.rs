@@ -8,13 +8,14 @@ use std::{
 use ngoma::{
     app,
     domain::{
+        audit::Actor,
         delivery::{Answer, Outcome},
         endpoint::EndpointKey,
         event::{Audience, NewEvent},
         profile::Profiles,
     },
     store::{
-        Db, accounts, events,
+        Admission, Db, accounts, events,
         queue::{self, Attempted, Claim},
     },
 };
@@ -88,7 +89,7 @@ async fn write(db: Db) -> usize {
     let mut published = 0;
     while watch.elapsed() < TIME {
         let body = stored(published as u64);
-        let publish = db.write(move |tx| {
+        let publish = db.write(Actor::Engine, Admission::Try, move |tx| {
             let account = accounts::find(tx, PROFILE, ACCOUNT)?.key;
             let event = NewEvent { account, kind: KIND.to_owned(), body: body.into(), idempotency_key: None };
             events::publish(tx, &event, &Audience::Subscribers)

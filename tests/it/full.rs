@@ -14,9 +14,12 @@ use std::{
 use ngoma::{
     clock::{Clock, ManualClock},
     config::{Durability, Storage},
-    domain::event::{Audience, NewEvent},
+    domain::{
+        audit::Actor,
+        event::{Audience, NewEvent},
+    },
     error::{Error, Result},
-    store::{self, Db, Tx, accounts, events},
+    store::{self, Admission, Db, Tx, accounts, events},
 };
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
@@ -35,7 +38,7 @@ const UNHEARD: &str = "batch.exported";
 
 /// From now on the file may have no page more than it has, or as many as it likes.
 fn limit_pages(world: &World, pages: u32) {
-    world.block_on(world.db().write(move |tx| store::limit_pages(tx, pages))).expect("it is set");
+    world.write(move |tx| store::limit_pages(tx, pages)).expect("it is set");
 }
 
 /// Publishes until there is no room for so many kilobytes more; how many were accepted.
@@ -135,7 +138,7 @@ impl Shelf {
     }
 
     fn write(&self, run: impl FnOnce(&Tx<'_>) -> Result<()> + Send + 'static) -> Result<()> {
-        self.runtime.block_on(self.db.write(run))
+        self.runtime.block_on(self.db.write(Actor::Engine, Admission::Try, run))
     }
 
     /// Has these writes share a commit: they gather while the writer is held. How many ran without an error of their own,
@@ -148,7 +151,7 @@ impl Shelf {
         let mut told = Vec::new();
         for write in writes {
             let well = Arc::clone(&went_well);
-            told.push(Box::pin(self.db.write(move |tx| {
+            told.push(Box::pin(self.db.write(Actor::Engine, Admission::Try, move |tx| {
                 write(tx)?;
                 well.fetch_add(1, Ordering::SeqCst);
                 Ok(())

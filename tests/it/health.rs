@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ngoma::{domain::audit::Actor, store::Admission};
 use serde_json::{Value, json};
 
 use crate::{
@@ -71,7 +72,7 @@ fn a_database_that_is_busy_is_a_warning_and_it_stays_ready() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.waiting_writes = 2);
     world.settle();
     let (open, held) = hold_writer(world.db());
-    let mut waits = pin!(world.db().write(|_| Ok(())));
+    let mut waits = pin!(world.db().write(Actor::Engine, Admission::Try, |_| Ok(())));
     assert!(poll(waits.as_mut()).is_pending(), "one of two places is taken");
     let stranger = world.stranger();
     let asking = thread::spawn(move || stranger.get("/health/ready").expect(200));

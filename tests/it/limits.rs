@@ -9,8 +9,9 @@ use std::{
 };
 
 use ngoma::{
+    domain::audit::Actor,
     error::Error,
-    store::{Db, Tx},
+    store::{Admission, Db, Tx},
 };
 use serde_json::{Value, json};
 
@@ -261,7 +262,7 @@ pub fn hold_writer(db: &Db) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
             let _ = gate.recv_timeout(PATIENCE);
             Ok(())
         };
-        runtime.block_on(db.write(wait)).expect("it is committed");
+        runtime.block_on(db.write(Actor::Engine, Admission::Try, wait)).expect("it is committed");
     });
     begins.recv_timeout(PATIENCE).expect("the writer begins");
     (open, held)
@@ -274,7 +275,7 @@ fn a_server_starts_however_many_writes_wait() {
     let mut crowd = None;
     let started = world.try_start_after(|db| {
         let (held, db) = (hold_writer(db), db.clone());
-        let mut waits = Box::pin(async move { db.write(|_| Ok(())).await });
+        let mut waits = Box::pin(async move { db.write(Actor::Engine, Admission::Try, |_| Ok(())).await });
         assert!(poll(waits.as_mut()).is_pending(), "the one place is taken");
         crowd = Some((held, waits));
     });
@@ -299,10 +300,13 @@ fn more_writes_than_waiting_writes_are_refused_with_503_and_nothing_is_stored() 
     }
     world.settle();
     let (open, held) = hold_writer(world.db());
-    let (first, second) = (world.db().write(|_| Ok(1)), world.db().write(|_| Ok(2)));
+    let (first, second) = (
+        world.db().write(Actor::Engine, Admission::Try, |_| Ok(1)),
+        world.db().write(Actor::Engine, Admission::Try, |_| Ok(2)),
+    );
     let (mut first, mut second) = (pin!(first), pin!(second));
     assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending(), "two wait");
-    let mut third = pin!(world.db().write(|_| Ok(3)));
+    let mut third = pin!(world.db().write(Actor::Engine, Admission::Try, |_| Ok(3)));
     assert!(matches!(poll(third.as_mut()), Poll::Ready(Err(Error::Unavailable(_)))), "a third may not");
 
     let event = json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} });

@@ -341,7 +341,7 @@ fn an_alert_in_the_place_of_an_erased_one_is_not_taken_for_told() {
     let world = world_with(&mailbox.url(), |_| {});
     let _suspended = suspend(&world);
     mailbox.wait_for(1);
-    world.block_on(world.db().write(|tx| erase::begin(tx, COOP))).expect("erased");
+    world.write(|tx| erase::begin(tx, COOP)).expect("erased");
     world.account("asilichain", "COOP-3", Some("third@coop.example"));
     let coop = world.client(&world.token_for(Holder::Account("COOP-3".to_owned()), "webhooks,events"));
     let receiver = Receiver::new();

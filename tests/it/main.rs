@@ -40,6 +40,8 @@ mod generated;
 mod hand;
 mod heads;
 mod health;
+mod held;
+mod held_pages;
 mod history;
 mod journal;
 mod json;

@@ -105,7 +105,7 @@ fn the_writer_syncs_as_the_config_says() {
     for durability in [Durability::Full, Durability::Normal] {
         world.config.storage.durability = durability;
         world.start();
-        assert_eq!(world.block_on(world.db().write(store::durability)), Ok(durability));
+        assert_eq!(world.write(store::durability), Ok(durability));
         world.stop();
     }
 }

@@ -87,8 +87,14 @@ const PLANS: &[(&str, &str, &[&str])] = &[
             "SEARCH session USING PRIMARY KEY (hash=?)",
             "SEARCH token USING INTEGER PRIMARY KEY (rowid=?)",
             "SEARCH account USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+            // The newest: the last row.
+            "SCALAR SUBQUERY 1",
+            "SEARCH account",
         ],
     ),
+    // Every write of a request asks whether its token still stands, and every publish for its account.
+    ("grants.rs", "SELECT scopes FROM token", &["SEARCH token USING INDEX sqlite_autoindex_token_1 (id=?)"]),
+    ("accounts.rs", "SELECT * FROM account\n", &["SEARCH account USING INDEX sqlite_autoindex_account_1 (id=?)"]),
     (
         "retention.rs",
         "SELECT key, octet_length(body) FROM event WHERE key >= ?",

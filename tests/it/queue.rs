@@ -7,6 +7,7 @@ use ngoma::{
     clock::{Clock, ManualClock, Stopwatch},
     config::{Durability, Storage},
     domain::{
+        audit::Actor,
         delivery::State,
         endpoint::{EventFilter, SuspendedReason, TargetUrl},
         event::{Audience, NewEvent, Published},
@@ -18,7 +19,7 @@ use ngoma::{
     },
     engine::lanes::{Lanes, Limits},
     error::{Error, Result},
-    store::{self, Db, News, Tx, accounts, deliveries, endpoints, events, queue::Claim},
+    store::{self, Admission, Db, News, Tx, accounts, deliveries, endpoints, events, queue::Claim},
 };
 use rusqlite::{Connection, OpenFlags, Row};
 use tempfile::TempDir;
@@ -259,7 +260,7 @@ impl Machine {
     pub fn write<T: Send + 'static>(&mut self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
         self.model.notice();
         let db = self.running().db.clone();
-        self.runtime.block_on(db.write(run))
+        self.runtime.block_on(db.write(Actor::Engine, Admission::Try, run))
     }
 
     /// Compares every row with the model. `after` names the step, should they differ.

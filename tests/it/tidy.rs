@@ -41,6 +41,17 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     (&["prometheus"], &["src/figures.rs"], "leave what is shown of figures to figures.rs"),
     (&["poem", "hyper"], &["src/api/", "src/app.rs", "src/cli/"], "keep HTTP in the doors"),
     (&[".unwrap()", ".expect(\"", "todo!", "dbg!", "unimplemented!"], &[], "return an error"),
+    (
+        &["Actor::Engine", "Actor::CommandLine"],
+        &["src/store/", "src/engine/", "src/app.rs", "src/cli/", "src/api/health.rs"],
+        "a door writes by the grant of its request",
+    ),
+    (
+        &["db.read(", ".read(|view|", ".read(move |view|"],
+        &["src/store/", "src/engine/", "src/cli/", "src/api/ui/overview.rs"],
+        "a door reads by the grant of its request: read_as",
+    ),
+    (&["Caller::new("], &["src/store/"], "only the store makes a caller, from the row of a token"),
     (&["#[allow", "#![allow"], &[], "use #[expect(.., reason = \"..\")]"),
 ];
 

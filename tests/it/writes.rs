@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ngoma::{
     domain::{
+        audit::Actor,
         delivery::{Answer, DeliveryKey, Failure, Outcome, State},
         endpoint::EndpointKey,
         profile::Profiles,
@@ -11,7 +12,7 @@ use ngoma::{
     },
     error::Result,
     store::{
-        self, Change, Tx, endpoints,
+        self, Admission, Change, Tx, endpoints,
         queue::{self, Attempted, Claim, Claimed, Lost},
     },
 };
@@ -91,14 +92,14 @@ impl Machine {
     {
         let db = self.running().db.clone();
         let write = async |run: Option<P>| match run {
-            Some(run) => Some(db.write(run).await),
+            Some(run) => Some(db.write(Actor::Engine, Admission::Try, run).await),
             None => None,
         };
         // While the writer is held, they queue up.
         let held = (before.is_some() || after.is_some()).then(|| hold_writer(&db));
         let (before, turned, after, held) = self.runtime.block_on(async {
             let opening = async { held.map(|(open, held)| open.send(()).map(|()| held)) };
-            tokio::join!(write(before), db.write(turn), write(after), opening)
+            tokio::join!(write(before), db.write(Actor::Engine, Admission::Try, turn), write(after), opening)
         });
         if let Some(held) = held {
             held.expect("the writer waits").join().expect("no panic");

@@ -6,6 +6,7 @@ use ngoma::{
     clock::{Clock, ManualClock},
     config::{Durability, Storage},
     domain::{
+        audit::Actor,
         endpoint::{EndpointKey, EventFilter, TargetUrl},
         ids::{DeliveryId, EventId},
         signature::SigningSecret,
@@ -13,7 +14,7 @@ use ngoma::{
     },
     engine::lanes::{Ended, Lanes, Limits},
     store::{
-        self, Target, accounts, endpoints,
+        self, Admission, Target, accounts, endpoints,
         queue::{Claim, Claimed},
     },
 };
@@ -45,7 +46,7 @@ fn targets(folder: &Path, count: usize) -> Vec<Arc<Target>> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(START));
     let db = store::open(&storage, 100, clock, true).expect("it opens");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let made = runtime.block_on(db.write(move |tx| {
+    let made = runtime.block_on(db.write(Actor::Engine, Admission::Try, move |tx| {
         accounts::create(tx, "asg", "a", None)?;
         let account = accounts::find(tx, "asg", "a")?;
         let url = TargetUrl::from_stored("https://receiver.example/")?;

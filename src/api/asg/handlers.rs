@@ -33,7 +33,7 @@ use crate::{
         token::{Caller, Scope},
     },
     error::{Conflict, Error, Invalid, Missing, Result},
-    store::{Tx, accounts, deliveries, endpoints, events},
+    store::{Admission, Tx, accounts, deliveries, endpoints, events},
 };
 
 /// The routes.
@@ -72,7 +72,7 @@ impl Routes {
         deps: Data<&Deps>,
         body: Body<NewWebhook>,
     ) -> Result<Registered, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Webhooks)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Webhooks)?;
         let account = auth.0.acts_for(body.0.account.as_deref(), "account")?.to_owned();
         let events = body.0.events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let events = EventFilter::parse(events, [TASK_SETTLED].into_iter(), deps.limits.events_per_webhook)?;
@@ -85,7 +85,7 @@ impl Routes {
             let account = accounts::find(tx, NAME, &account)?;
             endpoints::create(tx, &account, url, events, &secret.secret, most)
         };
-        let endpoint = deps.db.write_as(auth.0.actor(), register).await?;
+        let endpoint = deps.db.write(grant, Admission::Try, register).await?;
         Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
     }
 
@@ -98,8 +98,8 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
     ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
-        let walls = auth.0.walls(NAME, Scope::Webhooks)?;
-        let endpoints = deps.db.read(move |view| endpoints::list(view, &walls)).await?;
+        let (grant, walls) = auth.0.walls(NAME, Scope::Webhooks)?;
+        let endpoints = deps.db.read_as(grant, move |view| endpoints::list(view, &walls)).await?;
         Ok(Body(endpoints.iter().map(WebhookView::from).collect()))
     }
 
@@ -116,13 +116,13 @@ impl Routes {
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
     ) -> Result<Body<WebhookView>, Refused<Errors, WithoutBody>> {
-        let walls = auth.0.walls(NAME, Scope::Webhooks)?;
+        let (grant, walls) = auth.0.walls(NAME, Scope::Webhooks)?;
         let id = EndpointId::from_wire(WEBHOOK, &webhook_id.0).ok_or(Error::NotFound(Missing::Webhook))?;
         let delete = move |tx: &Tx<'_>| {
             endpoints::delete(tx, endpoints::find(tx, &walls, id)?.key)?;
             endpoints::find(tx, &walls, id)
         };
-        Ok(Body(WebhookView::from(&deps.db.write_as(auth.0.actor(), delete).await?)))
+        Ok(Body(WebhookView::from(&deps.db.write(grant, Admission::Try, delete).await?)))
     }
 
     /// Publish a settled task
@@ -138,11 +138,11 @@ impl Routes {
         deps: Data<&Deps>,
         body: Body<NewEvent>,
     ) -> Result<Publication, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Events)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Events)?;
         let checked = Checked::new(body.0, &auth.0, &deps.limits)?;
         let (checked, accepted) = deps
             .db
-            .write(move |tx| {
+            .write(grant, Admission::Try, move |tx| {
                 let accepted = checked.store(tx)?;
                 Ok((checked, accepted))
             })
@@ -166,11 +166,11 @@ impl Routes {
         place: Place,
         body: Body<NewEvents>,
     ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Events)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Events)?;
         let (caller, limits) = (auth.0, deps.limits.clone());
         let check = move |event| Checked::new(event, &caller, &limits);
         let events = publishing::check(body.0.events, &deps.limits, check).await?;
-        let stored = publishing::publish(&deps, place, events, |tx, event: &Checked| event.store(tx)).await?;
+        let stored = publishing::publish(&deps, grant, place, events, |tx, event: &Checked| event.store(tx)).await?;
         deps.db.figures().accepted(NAME, stored.len());
         let answer = move || {
             let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
@@ -193,9 +193,9 @@ impl Routes {
         /// The account it was published for. Needed only with a token that belongs to no account, when several have it.
         account: Query<Option<String>>,
     ) -> Result<Body<Task>, Refused<Errors, WithoutBody>> {
-        let walls = auth.0.walls(NAME, Scope::Events)?;
+        let (grant, walls) = auth.0.walls(NAME, Scope::Events)?;
         let named = account.0.map(|named| auth.0.acts_for(Some(&named), "account").map(str::to_owned)).transpose()?;
-        let look = deps.db.read(move |view| {
+        let look = deps.db.read_as(grant, move |view| {
             let event = events::find_by_key(view, &walls, &task_id.0, named.as_deref())?;
             let deliveries = deliveries::of_event(view, event.key)?;
             let attempts = deliveries.iter().map(|delivery| deliveries::attempts(view, delivery.key));

@@ -28,7 +28,7 @@ use crate::{
         token::{Caller, Scope},
     },
     error::{Error, Invalid, Missing, Result},
-    store::{Tx, accounts, deliveries, events},
+    store::{Admission, Tx, accounts, deliveries, events},
 };
 
 /// What is said of a key that is none, wherever it stands.
@@ -70,12 +70,12 @@ impl Routes {
         idempotency_key: Key,
         body: Body<NewEvent>,
     ) -> Result<Publication, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Events)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Events)?;
         let checked = Checked::new(body.0, idempotency_key.0, &auth.0, &deps.limits)?;
         let api_version = settings.api_version.clone();
         let (checked, accepted) = deps
             .db
-            .write(move |tx| {
+            .write(grant, Admission::Try, move |tx| {
                 let accepted = checked.store(tx, &api_version)?;
                 Ok((checked, accepted))
             })
@@ -104,7 +104,7 @@ impl Routes {
         place: Place,
         body: Body<NewEvents>,
     ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Events)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Events)?;
         let (caller, limits) = (auth.0, deps.limits.clone());
         let check = move |event| Checked::new(event, None, &caller, &limits);
         let mut events = publishing::check(body.0.events, &deps.limits, check).await?;
@@ -113,7 +113,7 @@ impl Routes {
         }
         let api_version = settings.api_version.clone();
         let store = move |tx: &Tx<'_>, event: &Checked| event.store(tx, &api_version);
-        let stored = publishing::publish(&deps, place, events, store).await?;
+        let stored = publishing::publish(&deps, grant, place, events, store).await?;
         deps.db.figures().accepted(NAME, stored.len());
         let answer = move || {
             let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
@@ -133,9 +133,9 @@ impl Routes {
         /// The event's id, `evt_...`.
         event_id: Path<String>,
     ) -> Result<Body<EventView>, Refused<Errors, WithoutBody>> {
-        let walls = auth.0.walls(NAME, Scope::Events)?;
+        let (grant, walls) = auth.0.walls(NAME, Scope::Events)?;
         let id = EventId::parse(&event_id.0).ok_or(Error::NotFound(Missing::Event))?;
-        let look = deps.db.read(move |view| {
+        let look = deps.db.read_as(grant, move |view| {
             let event = events::find(view, &walls, id)?;
             let deliveries = deliveries::of_event(view, event.key)?;
             Ok((event, deliveries))

@@ -25,12 +25,13 @@ use crate::{
     domain::{
         endpoint::{Endpoint, EndpointState, EventFilter, SuspendedReason},
         excerpt::excerpt,
+        grant::Grant,
         ids::{DeliveryId, EndpointId},
         token::{Scope, Walls},
     },
     error::{Error, Invalid, Missing, Result},
     store::{
-        Tx, View, accounts, audit,
+        Admission, Tx, View, accounts, audit,
         deliveries::{self, Filter},
         endpoints,
     },
@@ -77,7 +78,7 @@ impl Routes {
         deps: Data<&Deps>,
         body: Body<NewWebhook>,
     ) -> Result<Registered, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Webhooks)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Webhooks)?;
         let account = auth.0.acts_for(Some(&body.0.cooperative_id), "cooperative_id")?.to_owned();
         let events = EventFilter::parse(body.0.events, catalogue::names(), deps.limits.events_per_webhook)?;
         let url = deps.target(&body.0.url)?;
@@ -89,7 +90,7 @@ impl Routes {
             let account = accounts::find(tx, NAME, &account)?;
             endpoints::create(tx, &account, url, events, &secret.secret, most)
         };
-        let endpoint = deps.db.write_as(auth.0.actor(), register).await?;
+        let endpoint = deps.db.write(grant, Admission::Try, register).await?;
         Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
     }
 
@@ -102,8 +103,8 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
     ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
-        let walls = auth.0.walls(NAME, Scope::Webhooks)?;
-        let endpoints = deps.db.read(move |view| endpoints::list(view, &walls)).await?;
+        let (grant, walls) = auth.0.walls(NAME, Scope::Webhooks)?;
+        let endpoints = deps.db.read_as(grant, move |view| endpoints::list(view, &walls)).await?;
         let present = endpoints.iter().filter(|endpoint| endpoint.state != EndpointState::Deleted);
         Ok(Body(present.map(WebhookView::from).collect()))
     }
@@ -120,8 +121,8 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
     ) -> Result<Body<WebhookDetails>, Refused<Errors, WithoutBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
-        let look = deps.db.read(move |view| {
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
+        let look = deps.db.read_as(grant, move |view| {
             let endpoint = see(view, &walls, id)?;
             let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
             Ok(WebhookDetails::new(&endpoint, endpoints::held(view, endpoint.key)?, &recent))
@@ -142,7 +143,7 @@ impl Routes {
         webhook_id: Path<String>,
         body: Body<WebhookChange>,
     ) -> Result<Body<WebhookView>, Refused<Errors, WithBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let url = body.0.url.as_deref().map(|url| deps.target(url)).transpose()?;
         let most = deps.limits.events_per_webhook;
         let events = body.0.events.map(|events| EventFilter::parse(events, catalogue::names(), most)).transpose()?;
@@ -163,7 +164,7 @@ impl Routes {
             }
             find(tx, &walls, id)
         };
-        Ok(Body(WebhookView::from(&deps.db.write_as(auth.0.actor(), update).await?)))
+        Ok(Body(WebhookView::from(&deps.db.write(grant, Admission::Try, update).await?)))
     }
 
     /// Delete a webhook
@@ -177,8 +178,8 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
     ) -> Result<Deleted, Refused<Errors, WithoutBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
-        deps.db.write_as(auth.0.actor(), move |tx| endpoints::delete(tx, find(tx, &walls, id)?.key)).await?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
+        deps.db.write(grant, Admission::Try, move |tx| endpoints::delete(tx, find(tx, &walls, id)?.key)).await?;
         Ok(Deleted::Gone)
     }
 
@@ -195,10 +196,10 @@ impl Routes {
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
     ) -> Result<Replayed, Refused<Errors, OnState>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let original = DeliveryId::parse(&delivery_id.0).ok_or(Error::NotFound(Missing::Delivery))?;
         let replay = move |tx: &Tx<'_>| deliveries::replay(tx, &find(tx, &walls, id)?, original);
-        Ok(Replayed::Accepted(Body(Delivery::from(&deps.db.write_as(auth.0.actor(), replay).await?))))
+        Ok(Replayed::Accepted(Body(Delivery::from(&deps.db.write(grant, Admission::Try, replay).await?))))
     }
 
     /// Test a webhook
@@ -215,7 +216,7 @@ impl Routes {
         webhook_id: Path<String>,
         body: Body<Option<TestRequest>>,
     ) -> Result<Body<TestResult>, Refused<Errors, WithBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let named = body.0.unwrap_or_default().event;
         let api_version = settings.api_version.clone();
         let prepare = move |tx: &Tx<'_>| {
@@ -225,8 +226,8 @@ impl Routes {
             let body = envelope::stored(entry.name, &api_version, &tx.now.to_string(), entry.sample);
             Ok((endpoint.account_id, endpoints::target(tx, endpoint.key)?, entry.name.to_owned(), body))
         };
-        let (account, target, kind, body) = deps.db.write_as(auth.0.actor(), prepare).await?;
-        let (delivery, attempt) = (deps.send_test)(account, target, kind, body).await?;
+        let (account, target, kind, body) = deps.db.write(grant, Admission::Try, prepare).await?;
+        let (delivery, attempt) = (deps.send_test)(grant, account, target, kind, body).await?;
         let attempt = Attempt::from(&attempt);
         Ok(Body(TestResult {
             delivery_id: delivery.to_string(),
@@ -259,14 +260,16 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<DeliveryPage>, Refused<Errors, WithoutBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let after = cursor.0.map(|cursor| DeliveryId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
         let filter = Filter { state: status.0.map(DeliveryStatus::into), kind: event.0, after };
         let limit = limit.0.unwrap_or(PAGE.min(deps.limits.page_size));
         if !(1..=deps.limits.page_size).contains(&limit) {
             return Err(Error::request(format!("limit must be 1 to {}", deps.limits.page_size)).into());
         }
-        let look = deps.db.read(move |view| deliveries::list(view, &see(view, &walls, id)?, &filter, limit as usize));
+        let look = deps
+            .db
+            .read_as(grant, move |view| deliveries::list(view, &see(view, &walls, id)?, &filter, limit as usize));
         let page = look.await?;
         Ok(Body(DeliveryPage {
             next_cursor: page.next.map(|next| next.to_string()),
@@ -287,9 +290,9 @@ impl Routes {
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
     ) -> Result<Body<DeliveryDetails>, Refused<Errors, WithoutBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let wanted = DeliveryId::parse(&delivery_id.0).ok_or(Error::NotFound(Missing::Delivery))?;
-        let look = deps.db.read(move |view| {
+        let look = deps.db.read_as(grant, move |view| {
             let delivery = deliveries::find(view, &see(view, &walls, id)?, wanted)?;
             let attempts = deliveries::attempts(view, delivery.key)?;
             Ok(DeliveryDetails {
@@ -305,10 +308,10 @@ fn bad_cursor() -> Error {
     Error::request("cursor is not one that this list gave: start again without it")
 }
 
-/// The walls of the caller, and the webhook that the path names.
-fn scoped(auth: &Authenticated, webhook: &str) -> Result<(Walls, EndpointId)> {
-    let walls = auth.0.walls(NAME, Scope::Webhooks)?;
-    Ok((walls, EndpointId::from_wire(WEBHOOK, webhook).ok_or(Error::NotFound(Missing::Webhook))?))
+/// The caller's right and walls, and the webhook that the path names.
+fn scoped(auth: &Authenticated, webhook: &str) -> Result<(Grant, Walls, EndpointId)> {
+    let (grant, walls) = auth.0.walls(NAME, Scope::Webhooks)?;
+    Ok((grant, walls, EndpointId::from_wire(WEBHOOK, webhook).ok_or(Error::NotFound(Missing::Webhook))?))
 }
 
 /// A webhook that is not deleted.

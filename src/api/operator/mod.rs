@@ -23,6 +23,7 @@ use super::{Deps, auth::Authenticated, failure::Failure, refused::Shape};
 use crate::{
     config::Limits,
     domain::{
+        grant::Grant,
         ids::EndpointId,
         profile::Profiles,
         timestamp::{MAX_TIME, Timestamp},
@@ -90,8 +91,8 @@ impl Shape for Errors {
     ];
 }
 
-/// What the caller may see, who must be an operator.
-fn walls(auth: &Authenticated) -> Result<Walls> {
+/// The right of the caller, who must be an operator, and what they may see.
+fn walls(auth: &Authenticated) -> Result<(Grant, Walls)> {
     auth.0.horizon(Scope::Operator)
 }
 

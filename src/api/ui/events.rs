@@ -62,7 +62,7 @@ struct Page<'a> {
 /// The events within the walls, newest first.
 #[handler]
 pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Events)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Events)?;
     let search = search.0;
     if let Some(id) = Asked::text(&search.id) {
         let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
@@ -73,7 +73,7 @@ pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>)
         kind: Asked::text(&search.event).map(str::to_owned),
         after: Asked::text(&search.after).and_then(EventId::parse),
     };
-    let found = match door.deps.db.read(move |view| events::list(view, &walls, &filter, PAGE)).await {
+    let found = match door.deps.db.read_as(grant, move |view| events::list(view, &walls, &filter, PAGE)).await {
         // An account that is not there has no events.
         Err(Error::NotFound(_)) => events::Page { events: Vec::new(), next: None, partial: false },
         found => found?,
@@ -136,9 +136,9 @@ struct EventPage<'a> {
 /// One event.
 #[handler]
 pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Events)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Events)?;
     let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
-    let look = door.deps.db.read(move |view| {
+    let look = door.deps.db.read_as(grant, move |view| {
         let event = events::find(view, &walls, id)?;
         let made = deliveries::of_event(view, event.key)?;
         let own = Walls { profile: None, account: Some(event.account) };
@@ -183,9 +183,9 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
 /// The payload of an event, as it is stored.
 #[handler]
 pub(super) async fn whole(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Events)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Events)?;
     let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
-    let event = door.deps.db.read(move |view| events::find(view, &walls, id)).await?;
+    let event = door.deps.db.read_as(grant, move |view| events::find(view, &walls, id)).await?;
     Ok(file(&event.id.to_string(), event.body))
 }
 

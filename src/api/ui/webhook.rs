@@ -31,7 +31,7 @@ use crate::{
     },
     error::{Error, Missing},
     store::{
-        Tx, audit, deliveries, endpoints,
+        Admission, Tx, audit, deliveries, endpoints,
         tallies::{self, Of},
         webhooks::{self, Report},
     },
@@ -109,13 +109,13 @@ async fn show_with(
     said: Option<&Said>,
     refused: Option<Refused<'_>>,
 ) -> Result<Response> {
-    let (id, walls) = door.webhook(visit, written)?;
+    let (grant, walls, id) = door.webhook(visit, written)?;
     let mut frame = Frame::new(door, visit, "/ui/webhooks");
     if let Some(said) = said {
         frame = frame.saying(said);
     }
     let now = frame.now();
-    let look = door.deps.db.read(move |view| {
+    let look = door.deps.db.read_as(grant, move |view| {
         let report = webhooks::find(view, &walls, id, now)?;
         let recent = deliveries::list(view, &report.endpoint, &deliveries::Filter::default(), RECENT)?.deliveries;
         let week = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
@@ -207,7 +207,7 @@ fn find(tx: &Tx<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint, Error> {
 }
 
 async fn change_state(door: &Door, visit: &Visit, written: &str, verb: &str) -> Result<&'static str, Error> {
-    let (id, walls) = door.webhook(visit, written)?;
+    let (grant, walls, id) = door.webhook(visit, written)?;
     let verb = verb.to_owned();
     let change = move |tx: &Tx<'_>| {
         let key = find(tx, &walls, id)?.key;
@@ -217,11 +217,11 @@ async fn change_state(door: &Door, visit: &Visit, written: &str, verb: &str) -> 
             _ => endpoints::delete(tx, key).map(|()| "deleted"),
         }
     };
-    door.deps.db.write_as(visit.caller.actor(), change).await
+    door.deps.db.write(grant, Admission::Try, change).await
 }
 
 async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<&'static str, Error> {
-    let (deps, (id, walls)) = (&door.deps, door.webhook(visit, written)?);
+    let (deps, (grant, walls, id)) = (&door.deps, door.webhook(visit, written)?);
     let profile = walls.profile.clone().unwrap_or_default();
     let events = wanted(fields, door.dialect(&profile)?, deps.limits.events_per_webhook)?;
     let url = deps.target(fields.need("url", "the URL")?)?;
@@ -234,21 +234,22 @@ async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> R
         }
         Ok("changed")
     };
-    deps.db.write_as(visit.caller.actor(), change).await
+    deps.db.write(grant, Admission::Try, change).await
 }
 
-/// Drops what is held, a part at a time, whether or not whoever asked waits for it.
+/// Drops what is held, a part at a time, whether or not the browser waits for it; no more of it once the right to ask is gone.
 async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<&'static str, Error> {
-    let (id, walls) = door.webhook(visit, written)?;
-    let (db, actor) = (door.deps.db.clone(), visit.caller.actor());
-    let first = db.write_as(actor, move |tx| {
+    let (grant, walls, id) = door.webhook(visit, written)?;
+    let db = door.deps.db.clone();
+    let first = db.write(grant, Admission::Try, move |tx| {
         let (endpoint, before) = (find(tx, &walls, id)?, deliveries::next_key(tx)?);
         Ok((endpoint.key, before, deliveries::drop_held(tx, endpoint.key, before)?))
     });
     let (key, before, mut more) = first.await?;
     tokio::spawn(async move {
         while more {
-            let dropped = db.write_in_turn_as(actor, move |tx| deliveries::drop_held(tx, key, before)).await;
+            let drop = move |tx: &Tx<'_>| deliveries::drop_held(tx, key, before);
+            let dropped = db.write(grant, Admission::Wait, drop).await;
             more = dropped.unwrap_or_else(|flaw| {
                 tracing::error!(endpoint = key, error = %flaw, "dropping what is held ended early: drop the rest again");
                 false
@@ -276,11 +277,11 @@ struct Tested<'a> {
 
 /// Sends sample data at once and shows what came of it.
 async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<Response> {
-    let (id, walls) = door.webhook(visit, written)?;
+    let (grant, walls, id) = door.webhook(visit, written)?;
     let named = fields.get("event").map(str::to_owned);
     let (now, deps) = (door.deps.clock.now(), &door.deps);
     let within = walls.clone();
-    let look = deps.db.read(move |view| endpoints::see(view, &within, id)).await?;
+    let look = deps.db.read_as(grant, move |view| endpoints::see(view, &within, id)).await?;
     let dialect = door.dialect(walls.profile.as_deref().unwrap_or_default())?;
     let (kind, body) = dialect.sample_for(&look.events, named.as_deref(), now)?;
     let prepare = move |tx: &Tx<'_>| {
@@ -289,8 +290,8 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
         let target = endpoints::target(tx, endpoint.key)?;
         Ok((endpoint, target))
     };
-    let (endpoint, target) = deps.db.write_as(visit.caller.actor(), prepare).await?;
-    let sent = (deps.send_test)(endpoint.account_id, target, kind.clone(), body).await?;
+    let (endpoint, target) = deps.db.write(grant, Admission::Try, prepare).await?;
+    let sent = (deps.send_test)(grant, endpoint.account_id, target, kind.clone(), body).await?;
     let (delivery, attempt): (DeliveryId, Attempt) = sent;
     frame::page(&Tested {
         frame: Frame::new(door, visit, "/ui/webhooks"),
@@ -309,7 +310,7 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
 
 /// Gives a webhook a new secret in place of the one that the page was made with, and shows it once.
 async fn rotate(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<Response> {
-    let (deps, (id, walls)) = (&door.deps, door.webhook(visit, written)?);
+    let (deps, (grant, walls, id)) = (&door.deps, door.webhook(visit, written)?);
     let former = fields.get("former").unwrap_or_default().to_owned();
     let rotate = || async {
         let secret = deps.secret(None)?;
@@ -320,7 +321,7 @@ async fn rotate(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> R
             endpoints::set_secret(tx, &endpoint, &secret.secret, overlap)?;
             Ok(endpoint)
         };
-        let endpoint = deps.db.write_as(visit.caller.actor(), rotate).await?;
+        let endpoint = deps.db.write(grant, Admission::Try, rotate).await?;
         let url = shown_url(endpoint.url.as_str());
         Ok(Outcome::Shown(Arc::new(Shown {
             title: "The new signing secret",
