@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, BatchPlaces, Deps, Quota, asg, asilichain, connections},
+    api::{self, Budgets, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::{profile::Profiles, timestamp::Timestamp},
@@ -200,7 +200,7 @@ impl App {
             watch: self.config.watch.clone(),
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),
-            batches: Arc::new(BatchPlaces::new(self.config.limits.batches)),
+            budgets: Arc::new(Budgets::new(&self.config.limits)),
             quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),
         }
     }

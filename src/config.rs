@@ -103,8 +103,12 @@ pub struct Limits {
     pub events_per_batch: usize,
     /// Deliveries that a batch comes to.
     pub deliveries_per_batch: usize,
-    /// Batches in memory at the same time.
+    /// Batches that are checked or wait for the database at the same time.
     pub batches: usize,
+    /// Request bodies in memory, in bytes.
+    pub request_bytes: usize,
+    /// Answers on their way, in bytes.
+    pub answer_bytes: usize,
     /// Endpoints of one account that are not deleted.
     pub webhooks_per_account: u64,
     /// Entries of an endpoint's filter.
@@ -155,6 +159,8 @@ pub struct Delivery {
     pub max_in_flight: usize,
     /// Attempts at the same time to one endpoint.
     pub max_in_flight_per_endpoint: usize,
+    /// Large bodies in memory, over all endpoints, in bytes.
+    pub max_in_flight_bytes: usize,
     /// How long a former secret signs too.
     #[serde(with = "humantime_serde")]
     pub secret_overlap: Duration,
@@ -326,6 +332,12 @@ impl Config {
             ((1..=10_000).contains(&limits.events_per_batch), "limits.events_per_batch", "1 to 10000"),
             (limits.deliveries_per_batch >= 1, "limits.deliveries_per_batch", "at least 1"),
             ((1..=1000).contains(&limits.batches), "limits.batches", "1 to 1000"),
+            (
+                limits.request_bytes / 4 >= server.max_body_bytes.max(server.max_batch_bytes),
+                "limits.request_bytes",
+                "at least 4 x server.max_body_bytes and 4 x server.max_batch_bytes: one token may use a quarter",
+            ),
+            (limits.answer_bytes >= 1 << 20, "limits.answer_bytes", "at least 1048576"),
             ((16..=65_536).contains(&limits.url_bytes), "limits.url_bytes", "16 to 65536"),
             ((1..=500).contains(&limits.json_depth), "limits.json_depth", "1 to 500"),
             ((1..=1000).contains(&limits.page_size), "limits.page_size", "1 to 1000"),
@@ -356,6 +368,7 @@ impl Config {
                 "delivery.max_in_flight_per_endpoint",
                 "1 to max_in_flight",
             ),
+            (self.delivery.max_in_flight_bytes >= 1 << 20, "delivery.max_in_flight_bytes", "at least 1048576"),
             (self.delivery.secret_overlap <= 30 * day, "delivery.secret_overlap", "at most 30d"),
             ((1..=100).contains(&self.asg.max_attempts), "asg.max_attempts", "1 to 100"),
             (

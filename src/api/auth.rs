@@ -31,7 +31,7 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
     exchange.inspect(|exchange| exchange.is_of(&caller));
     let form = publishing::form(request);
     if form == Some(Form::Batch) {
-        // Before it takes a place and is read.
+        // Before it is read.
         caller.walls(vendor_of(request.uri().path()), Scope::Events)?;
     }
     // Publishing is limited by the writer's queue alone.
@@ -39,6 +39,9 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
         let left = deps.quota.spend(caller.token);
         exchange.inspect(|exchange| exchange.spent().note(&left));
         left.outcome?;
+    }
+    if let Some(exchange) = exchange.filter(|_| request.method().is_safe()) {
+        exchange.begin_read(&deps.budgets).await?;
     }
     let now = deps.clock.now();
     if caller.last_used_at.is_none_or(|used| now.since(used) >= LAST_USED_GRAIN) {

@@ -1,7 +1,8 @@
 //! One exchange: the way of a request to its answer, whatever becomes of it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use hyper::body::Bytes;
 use poem::{
     Endpoint, IntoResponse, Request, Response,
     http::{HeaderValue, StatusCode, header},
@@ -9,7 +10,9 @@ use poem::{
 
 use super::{
     allowed::ALLOWED,
-    body::MaxBody,
+    batch,
+    body::BodyLimits,
+    budget::{Budgets, Part},
     failure, head,
     line::{Line, Lines},
     pages::Page,
@@ -26,8 +29,11 @@ use crate::{
         ids::{RequestId, TokenId},
         token::{Caller, Reach},
     },
-    error::Error,
+    error::{Error, Result},
 };
+
+/// Answers up to this size, in bytes, are not counted: what a connection buffers anyway.
+const SMALL_ANSWER: usize = 16 << 10;
 
 /// What is learnt of a request on its way, for its answer and its log line. Attached to it; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +43,31 @@ pub(super) struct Exchange(Arc<Learnt>);
 struct Learnt {
     caller: OnceLock<(TokenId, Option<String>)>,
     spent: Spent,
+    held: Mutex<Held>,
 }
+
+/// What the request holds of the budgets.
+#[derive(Debug, Default)]
+struct Held {
+    body: Option<Part>,
+    read: Option<Part>,
+}
+
+/// An answer that counts until its client has taken it.
+struct Counted {
+    bytes: Bytes,
+    _part: Part,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Marks an answer whose bytes all who ask for it share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared;
 
 impl Exchange {
     /// Whose token it brought.
@@ -60,6 +90,54 @@ impl Exchange {
     pub(super) fn spent(&self) -> &Spent {
         &self.0.spent
     }
+
+    /// Holds this much more for its body.
+    pub(super) fn count_body(&self, part: Part) {
+        match &mut self.held().body {
+            Some(held) => held.merge(part),
+            held => *held = Some(part),
+        }
+    }
+
+    /// What it holds for its body.
+    pub(super) fn take_body(&self) -> Option<Part> {
+        self.held().body.take()
+    }
+
+    /// Waits until few answers of its token are being made. Without this, many that are made at once and cannot be sent
+    /// would fill the memory.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if that takes longer than `client_timeout`.
+    pub(super) async fn begin_read(&self, budgets: &Budgets) -> Result<()> {
+        let Some((token, _)) = self.0.caller.get() else { return Ok(()) };
+        let part = budgets.reads.take(*token, 1, budgets.client_timeout).await.ok_or_else(untaken)?;
+        self.held().read = Some(part);
+        Ok(())
+    }
+
+    /// Counts a large answer until its client has taken it; before, it waits for those that its token has not taken.
+    async fn count_answer(&self, budgets: &Budgets, mut response: Response) -> Result<Response> {
+        let (Some((token, _)), None) = (self.0.caller.get(), response.data::<Shared>()) else { return Ok(response) };
+        let bytes = response.take_body().into_bytes().await.unwrap_or_default();
+        if bytes.len() <= SMALL_ANSWER {
+            response.set_body(bytes);
+            return Ok(response);
+        }
+        let part = budgets.answer_bytes.take(*token, bytes.len(), budgets.client_timeout).await.ok_or_else(untaken)?;
+        response.set_body(Bytes::from_owner(Counted { bytes, _part: part }));
+        Ok(response)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn untaken() -> Error {
+    let message =
+        "the earlier answers to this token have not been read yet (limits.answer_bytes): read them, then ask again";
+    Error::Unavailable(message.to_owned())
 }
 
 /// What every request passes, besides the routes.
@@ -70,6 +148,7 @@ pub(super) struct Way {
     pub(super) server: Server,
     pub(super) clock: SharedClock,
     pub(super) lines: Lines,
+    pub(super) budgets: Arc<Budgets>,
 }
 
 impl Way {
@@ -84,10 +163,7 @@ impl Way {
             (request.method().clone(), request.uri().path().to_owned(), publishing::form(&request));
         let exchange = Exchange::default();
         request.set_data(exchange.clone());
-        request.set_data(MaxBody(match form {
-            Some(Form::Batch) => self.server.max_batch_bytes,
-            Some(Form::One) | None => self.server.max_body_bytes,
-        }));
+        request.set_data(self.body_limits(form));
         let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
             || request.header(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
         let page = self.pages.iter().find(|(at, _)| *at == path);
@@ -96,6 +172,13 @@ impl Way {
             (Ok(()), Some((_, page))) => page.call(request).await,
             (Ok(()), None) if ui::is_at(&path) => Ok(self.dashboard.answer(request, &request_id).await),
             (Ok(()), None) => routes.call(request).await.map(IntoResponse::into_response),
+        };
+        let answer = match answer {
+            // An event alone is answered in a few bytes.
+            Ok(response) if form != Some(Form::One) => {
+                exchange.count_answer(&self.budgets, response).await.map_err(Into::into)
+            }
+            answer => answer,
         };
         let mut code = None;
         let response = answer.unwrap_or_else(|error| {
@@ -119,6 +202,18 @@ impl Way {
             exchange: &exchange,
         });
         exchange.spent().show(with_request_id(response, &request_id))
+    }
+
+    fn body_limits(&self, form: Option<Form>) -> BodyLimits {
+        let event_bytes = self.server.max_body_bytes;
+        let (bytes, batch) = match form {
+            Some(Form::Batch) => {
+                let events = self.limits.events_per_batch;
+                (self.server.max_batch_bytes, Some(batch::Limits { events, event_bytes }))
+            }
+            Some(Form::One) | None => (event_bytes, None),
+        };
+        BodyLimits { bytes, batch, budgets: Arc::clone(&self.budgets) }
     }
 }
 

@@ -2,9 +2,12 @@
 
 mod allowed;
 pub mod asg;
+mod aside;
 pub mod asilichain;
 mod auth;
+mod batch;
 mod body;
+mod budget;
 pub mod connections;
 mod contract;
 mod dialect;
@@ -13,6 +16,7 @@ mod failure;
 mod head;
 mod health;
 mod history;
+mod idle;
 mod line;
 mod look;
 mod metrics;
@@ -35,7 +39,7 @@ use poem_openapi::{
 };
 
 use self::{body::SecretText, exchange::Way, line::Lines, pages::Page, problem::Problem, ui::Dashboard};
-pub use self::{publishing::Places as BatchPlaces, quota::Quota};
+pub use self::{budget::Budgets, quota::Quota};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits, Watch},
@@ -79,8 +83,8 @@ pub struct Deps {
     pub limits: Limits,
     /// Counts the management requests of each token.
     pub quota: Arc<Quota>,
-    /// Counts the batches that are in memory.
-    pub batches: Arc<BatchPlaces>,
+    /// The memory that requests and answers share.
+    pub budgets: Arc<Budgets>,
 }
 
 /// A signing secret, and whether it was made here: then, and only then, it is shown.
@@ -237,6 +241,7 @@ pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> +
         server: config.server.clone(),
         clock: deps.clock,
         lines,
+        budgets: deps.budgets,
     });
     routes.around(move |routes, request: Request| {
         let way = Arc::clone(&way);

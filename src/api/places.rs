@@ -42,7 +42,8 @@ impl Drop for Place {
     }
 }
 
-fn client(address: IpAddr) -> IpAddr {
+/// The client behind an address: the address itself, or its network if it is an IPv6 address (/64).
+pub fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address => address,

@@ -55,7 +55,7 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
     }
     start_log(&config)?;
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    descriptors::provide(&mut config);
+    descriptors::provide(&mut config)?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
     let served = runtime.block_on(serve(config, args.dev));
     // A sending thread may hang in a look-up: nobody waits for it.

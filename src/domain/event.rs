@@ -97,7 +97,7 @@ pub struct Accepted {
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
 }
 
-/// A stored event.
+/// A stored event, without its body, which may be large.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The key of its row.
@@ -116,8 +116,6 @@ pub struct Event {
     pub test: bool,
     /// Its name in the catalogue.
     pub kind: String,
-    /// The body before its envelope is finished.
-    pub body: String,
     /// The one URL its producer named, if it did.
     pub target: Option<String>,
 }

@@ -67,7 +67,12 @@ impl SigningSecret {
 
     /// The value of a vendor's signature header for this body.
     pub fn sign_body(&self, body: &[u8]) -> String {
-        let mac = keyed(self.0.as_bytes()).chain_update(body).finalize().into_bytes();
+        self.sign_body_in_parts(&[body])
+    }
+
+    /// The same for a body in several parts.
+    pub fn sign_body_in_parts(&self, body: &[&[u8]]) -> String {
+        let mac = fed(keyed(self.0.as_bytes()), body).finalize().into_bytes();
         let mut out = String::with_capacity(71);
         out.push_str("sha256=");
         for byte in mac {
@@ -81,13 +86,16 @@ impl SigningSecret {
     ///
     /// The key is the decoded rest of a `whsec_` secret if that is padded base64, else the bytes of the secret.
     pub fn sign_standard(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
+        self.sign_standard_in_parts(id, at, &[body])
+    }
+
+    /// The same for a body in several parts.
+    pub fn sign_standard_in_parts(&self, id: &str, at: Timestamp, body: &[&[u8]]) -> String {
         let decoded =
             self.0.strip_prefix(PREFIX).and_then(|rest| BASE64_STANDARD.decode(rest).ok()).map(Zeroizing::new);
         let mac = keyed(decoded.as_ref().map_or(self.0.as_bytes(), |key| key))
-            .chain_update(format!("{id}.{}.", at.unix_seconds()))
-            .chain_update(body)
-            .finalize()
-            .into_bytes();
+            .chain_update(format!("{id}.{}.", at.unix_seconds()));
+        let mac = fed(mac, body).finalize().into_bytes();
         format!("v1,{}", BASE64_STANDARD.encode(mac))
     }
 
@@ -104,6 +112,10 @@ impl SigningSecret {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn fed(mac: Hmac<Sha256>, parts: &[&[u8]]) -> Hmac<Sha256> {
+    parts.iter().fold(mac, |mac, part| mac.chain_update(part))
+}
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     // A key longer than a block is hashed first, as RFC 2104 has it: every length is taken, and the error type is empty.

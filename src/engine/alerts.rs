@@ -331,7 +331,7 @@ impl Inner {
         ];
         let (sender, timeout, (reply, answer)) = (Arc::clone(&self.sender), self.timeout, oneshot::channel());
         let run = move || {
-            let post = Post { url: url.as_str(), headers: &headers, body: body.as_bytes(), timeout };
+            let post = Post { url: url.as_str(), headers: &headers, body: [body.as_bytes(), &[]], timeout };
             drop(reply.send(sender.send(&post).0));
         };
         self.pool.run(run).map_err(|error| Untold::Later(format!("no thread for the POST: {error}")))?;

@@ -41,7 +41,7 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
     let target = &claim.target;
     let body = (profile.envelope)(&target.id.on_wire(profile.endpoint_prefix), &claim.body);
     let event = claim.event.to_string();
-    let standard = target.secrets.iter().map(|secret| secret.sign_standard(&event, started_at, &body));
+    let standard = target.secrets.iter().map(|secret| secret.sign_standard_in_parts(&event, started_at, &body.parts()));
     let headers = Headers {
         profile,
         event: claim.event,
@@ -49,11 +49,11 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
         attempt: claim.attempt,
         at: started_at,
         test: claim.test,
-        signature: target.secrets.first().map(|secret| secret.sign_body(&body)),
+        signature: target.secrets.first().map(|secret| secret.sign_body_in_parts(&body.parts())),
         standard: standard.collect::<Vec<_>>().join(" "),
     };
     let headers = headers.list();
-    let post = Post { url: target.url.as_str(), headers: &headers, body: &body, timeout: profile.timeout };
+    let post = Post { url: target.url.as_str(), headers: &headers, body: body.parts(), timeout: profile.timeout };
     let (mut outcome, retry_after) = sender.send(&post);
     if let Outcome::Answered(answer) = &mut outcome
         && matches!(answer.status, 429 | 503)

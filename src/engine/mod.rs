@@ -36,14 +36,13 @@ use self::{
 pub use self::{
     egress::Guard,
     look_ups::{LookUp, LookUps, Unresolved, system_look_up},
-    sender::authorities,
+    sender::{authorities, kept_connections},
 };
 use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
         delivery::{Attempt, DeliveryKey, Failure},
-        endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
         profile::Profiles,
         timestamp::Timestamp,
@@ -53,7 +52,7 @@ use crate::{
         Change, Db, News, Target, Tx,
         attempts::{self, TestRecord},
         endpoints,
-        queue::{self, Attempted, Claim, Lost},
+        queue::{self, Attempted, Claim, Lost, Wanted},
         tallies::{self as counted, Count},
     },
 };
@@ -111,7 +110,7 @@ pub struct Pulse {
 struct Work {
     ended: Vec<Arc<Ended>>,
     lost: Vec<DeliveryKey>,
-    wanted: Vec<(EndpointKey, usize)>,
+    wanted: Vec<Wanted>,
     counts: Option<Arc<Vec<Count>>>,
     tallies: Tallies,
     told: Told,
@@ -148,7 +147,8 @@ impl Engine {
             per_endpoint: settings.max_in_flight_per_endpoint,
             at_work: processors * AT_WORK_PER_PROCESSOR,
         });
-        let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca)?);
+        let lanes = lanes.with_body_bytes(settings.max_in_flight_bytes);
+        let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca, settings.max_in_flight)?);
         let own = (db.clone(), Arc::clone(&clock), profiles.clone());
         let alerts = Alerts::new(own, config, guard, Arc::clone(&sender))?;
         let (ended, ended_seen) = mpsc::unbounded_channel();
@@ -292,7 +292,7 @@ impl Engine {
         let Attempted { started_at, duration, outcome } = attempted;
         let attempt = Attempt::ended(claim.attempt, started_at, duration, &outcome, None);
         let seen = (claim.delivery, attempt.clone());
-        let (delivery, event, kind, body) = (claim.delivery, claim.event, claim.kind, claim.body);
+        let (delivery, event, kind, body) = (claim.delivery, claim.event, claim.kind, claim.body.text());
         let record = TestRecord { delivery, event, kind, body, attempt };
         let endpoint = claim.target.key;
         inner.db.write(move |tx| attempts::record_test(tx, endpoint, &record)).await?;
@@ -380,7 +380,9 @@ impl Inner {
                 work.lost.push(key);
             }
         }
-        work.wanted = lanes.wanted(at);
+        lanes.make_room(self.db.room().bodies().bytes());
+        let wanted = lanes.wanted(at);
+        work.wanted = lanes.allowed(wanted);
     }
 
     /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due, and add what was
@@ -426,6 +428,7 @@ impl Inner {
     /// How much is under way, and how long to rest unless something happens. Grants room on the way.
     fn look_around(&self, at: Timestamp, failed: bool) -> (usize, usize, Duration) {
         let mut lanes = self.flights.lanes();
+        lanes.make_room(self.db.room().bodies().bytes());
         let (in_all, each) = lanes.room(at);
         self.db.room().grant(in_all, each);
         self.db.figures().flying(lanes.flying());

@@ -22,6 +22,9 @@ use crate::{
 const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
     FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
 
+/// Deleted endpoints in a list.
+const DELETED_SHOWN: usize = 1000;
+
 /// Registers an endpoint, active at once.
 ///
 /// # Errors
@@ -341,19 +344,19 @@ pub(super) fn find_in(conn: &rusqlite::Connection, walls: &Walls, id: EndpointId
     .ok_or(Error::NotFound(Missing::Webhook))
 }
 
-/// Every endpoint within the walls, deleted ones included, in the order they were registered.
+/// Every endpoint within the walls, with the newest 1,000 of the deleted ones, in the order they were registered.
 ///
 /// # Errors
 /// Faults of the database only.
 pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
-    let mut rows = match walls.account {
-        Some(_) => view.conn.prepare_cached(&format!(
-            "{SELECT} WHERE account = ?2 AND (?1 IS NULL OR endpoint.profile = ?1) ORDER BY endpoint.key"
-        ))?,
-        None => view.conn.prepare_cached(&format!(
-            "{SELECT} WHERE (?1 IS NULL OR endpoint.profile = ?1) AND ?2 IS NULL ORDER BY endpoint.key"
-        ))?,
-    };
+    let of = if walls.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
+    // An account may have deleted any number of them.
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{SELECT} WHERE {of} AND (?1 IS NULL OR endpoint.profile = ?1)
+           AND (endpoint.state != 'deleted' OR endpoint.key >= ifnull(
+               (SELECT key FROM endpoint WHERE {of} AND state = 'deleted' ORDER BY key DESC LIMIT 1 OFFSET {DELETED_SHOWN} - 1), 0))
+         ORDER BY endpoint.key"
+    ))?;
     Ok(rows.query_map((&walls.profile, walls.account), read)?.collect::<rusqlite::Result<_>>()?)
 }
 

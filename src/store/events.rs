@@ -124,16 +124,21 @@ fn listeners(
     Ok(listeners)
 }
 
+/// All of an event but its body, which [`deliveries::body_of`](super::deliveries::body_of) reads: there may be many events on a page.
+const COLUMNS: &str =
+    "SELECT event.key, event.id, event.account, event.accepted_at, event.test, event.kind, event.target,
+                              account.id AS account_id, account.profile";
+
 /// The event of this id.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none within the walls.
 pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
     view.conn
-        .prepare_cached(
-            "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account AND account.profile != ''
+        .prepare_cached(&format!(
+            "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
              WHERE event.id = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)",
-        )?
+        ))?
         .query_row((id.to_bytes(), &walls.profile, walls.account), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Event))
@@ -144,11 +149,11 @@ pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
 /// # Errors
 /// [`Error::NotFound`] if there is none within the walls; [`Error::Invalid`] if several accounts have one.
 pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str, account: Option<&str>) -> Result<Event> {
-    let mut rows = view.conn.prepare_cached(
-        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account AND account.profile != ''
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
          WHERE idempotency_key = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
            AND (?4 IS NULL OR account.id = ?4) LIMIT 2",
-    )?;
+    ))?;
     let rows = rows.query_map((key, &walls.profile, walls.account, account), read)?;
     let mut found: Vec<Event> = rows.collect::<rusqlite::Result<_>>()?;
     if found.len() > 1 {
@@ -205,12 +210,12 @@ pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Re
     let edge: Option<(EventKey, [u8; 16])> =
         edge.query_row((before, LOOKED_AT - 1), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let oldest = edge.map_or(EventKey::MIN, |(key, _)| key);
-    let mut rows = view.conn.prepare_cached(
-        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{COLUMNS} FROM event JOIN account ON account.key = event.account
          WHERE event.key < ?1 AND event.key >= ?2 AND account.profile != '' AND (?3 IS NULL OR account.profile = ?3)
            AND (?4 IS NULL OR event.account = ?4) AND (?5 IS NULL OR kind = ?5)
          ORDER BY event.key DESC LIMIT ?6",
-    )?;
+    ))?;
     let wanted = (before, oldest, &walls.profile, account, &filter.kind, limit + 1);
     let mut events: Vec<Event> = rows.query_map(wanted, read)?.collect::<rusqlite::Result<_>>()?;
     let mut next = edge.map(|(_, id)| EventId::from_bytes(id));
@@ -258,10 +263,10 @@ fn delivered(
         }
         keys.extend(own);
     }
-    let mut event = conn.prepare_cached(
-        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
+    let mut event = conn.prepare_cached(&format!(
+        "{COLUMNS} FROM event JOIN account ON account.key = event.account
          WHERE event.key = ?1 AND (?2 IS NULL OR kind = ?2)",
-    )?;
+    ))?;
     let mut found: Vec<Event> = Vec::new();
     for key in keys.into_iter().rev().take_while(|key| *key >= floor) {
         found.extend(event.query_row((key, kind), read).optional()?);
@@ -285,7 +290,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         accepted_at: convert::moment(row, "accepted_at")?,
         test: row.get("test")?,
         kind: row.get("kind")?,
-        body: row.get("body")?,
         target: row.get("target")?,
     })
 }

@@ -7,6 +7,8 @@ pub mod alerts;
 pub mod attempts;
 pub mod audit;
 mod backup;
+mod bodies;
+mod claim;
 mod convert;
 pub mod deliveries;
 pub mod endpoints;
@@ -43,7 +45,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::writer::Write;
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
-    handover::{Change, News, Room, SMALL_BODY},
+    bodies::{Bodies, Body, SMALL_BODY},
+    handover::{Change, News, Room},
     keyring::{KeyRing, random},
     open::{check, open},
     targets::Target,

@@ -7,11 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{
-    Target, Tx, alerts, attempts, convert, endpoints,
-    handover::{Change, SMALL_BODY},
-    targets,
-};
+pub use super::claim::{Claim, Claimed, Wanted};
+use super::{SMALL_BODY, Target, Tx, alerts, attempts, convert, endpoints, handover::Change, targets};
 use crate::{
     domain::{
         delivery::{self, Attempt, DeliveryKey, Failure, Outcome, Settlement, State},
@@ -32,99 +29,68 @@ const AFTER_UNREADABLE: Duration = Duration::from_secs(60);
 const CLAIMED_AT_ONCE: usize = 16;
 const CLAIMED_BYTES: usize = CLAIMED_AT_ONCE * SMALL_BODY;
 
-/// A delivery that this server alone may attempt, until it is settled or given back.
-#[derive(Debug)]
-pub struct Claim {
-    /// The key of the delivery's row.
-    pub key: DeliveryKey,
-    /// The public id of the delivery.
-    pub delivery: DeliveryId,
-    /// The number of this attempt.
-    pub attempt: u32,
-    /// Tries of this schedule, this one included.
-    pub tries: u32,
-    /// The event's public id.
-    pub event: EventId,
-    /// The event's name.
-    pub kind: String,
-    /// Whether it is sample data.
-    pub test: bool,
-    /// The stored body, for the envelope to finish.
-    pub body: Arc<str>,
-    /// Where it goes.
-    pub target: Arc<Target>,
-}
-
-impl Claim {
-    /// Who owns it: nobody else has this number of an attempt at this delivery.
-    pub fn owner(&self) -> (DeliveryKey, u32) {
-        (self.key, self.attempt)
-    }
-}
-
-/// What was claimed of one endpoint.
-#[derive(Debug)]
-pub struct Claimed {
-    /// The endpoint.
-    pub endpoint: EndpointKey,
-    /// Its deliveries, those due longest first.
-    pub claims: Vec<Claim>,
-    /// When the first of those left pending is due.
-    pub next: Option<Timestamp>,
-}
-
-/// Claims so many due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in
-/// memory.
+/// Claims due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in memory.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn claim(tx: &Tx<'_>, wanted: &[(EndpointKey, usize)]) -> Result<Vec<Claimed>> {
-    wanted.iter().map(|&(endpoint, most)| claim_of(tx, endpoint, most)).collect()
+pub fn claim(tx: &Tx<'_>, wanted: &[Wanted]) -> Result<Vec<Claimed>> {
+    wanted.iter().map(|wanted| claim_of(tx, wanted)).collect()
 }
 
-fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, mut most: usize) -> Result<Claimed> {
+fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes }: &Wanted) -> Result<Claimed> {
     if endpoints::state(tx, endpoint)? != EndpointState::Active {
         // What is still pending has yet to follow.
-        return Ok(Claimed { endpoint, claims: Vec::new(), next: None });
+        return Ok(Claimed::nothing(endpoint, None));
     }
     let target = match targets::shared(tx, endpoint) {
         Ok(target) => target,
         Err(error) => {
             // One unreadable row must not keep the others waiting.
             tracing::error!(%error, "an endpoint cannot be served");
-            return Ok(Claimed { endpoint, claims: Vec::new(), next: Some(tx.now + AFTER_UNREADABLE) });
+            return Ok(Claimed::nothing(endpoint, Some(tx.now + AFTER_UNREADABLE)));
         }
     };
-    let mut claims = Vec::new();
+    let (mut claims, mut left) = (Vec::new(), Vec::new());
     let mut rows = tx.conn.prepare_cached(
         "UPDATE delivery SET state = 'claimed', due_at = NULL, started_at = ?2, attempts = attempts + 1, tries = tries + 1
          WHERE key IN (SELECT key FROM delivery WHERE endpoint = ?1 AND state = 'pending' AND due_at <= ?2
                        ORDER BY due_at LIMIT ?3)
          RETURNING key, id, attempts, tries, event",
     )?;
-    let mut bytes = 0;
-    while most > 0 && bytes < CLAIMED_BYTES {
+    let (mut bytes, mut too_large) = (0, None);
+    while most > 0 && bytes < CLAIMED_BYTES && too_large.is_none() {
         let (before, some) = (claims.len(), most.min(CLAIMED_AT_ONCE));
         let mut rows = rows.query((endpoint, tx.now.millis(), some))?;
         while let Some(row) = rows.next()? {
-            let claim = read_claim(tx, row, &target)?;
+            let (claim, size) = read_claim(tx, row, &target, large_bytes)?;
+            if too_large.is_none() && claim.body.len() < size {
+                too_large = Some(size);
+            }
             bytes += claim.body.len();
-            claims.push(claim);
+            // What stands behind a body that does not fit waits with it.
+            if too_large.is_none() { claims.push(claim) } else { left.push(claim) }
         }
         most = if claims.len() - before < some { 0 } else { most - some };
+    }
+    for claim in left {
+        give_back(tx, &claim, false)?;
     }
     let mut next = tx.conn.prepare_cached(
         "SELECT due_at FROM delivery WHERE endpoint = ? AND state = 'pending' ORDER BY due_at LIMIT 1",
     )?;
     let next = next.query_row([endpoint], |row| row.get(0)).optional()?;
-    Ok(Claimed { endpoint, claims, next: next.map(Timestamp::from_millis) })
+    Ok(Claimed { endpoint, claims, next: next.map(Timestamp::from_millis), too_large })
 }
 
-fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>) -> Result<Claim> {
-    let event: EventKey = row.get("event")?;
-    let mut events = tx.conn.prepare_cached("SELECT id, kind, test, body FROM event WHERE key = ?")?;
-    Ok(events.query_row([event], |event| {
-        Ok(Claim {
+/// A claim, and the size of its body in bytes: the body is left out if it does not fit.
+fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>, large_bytes: usize) -> Result<(Claim, usize)> {
+    let key: EventKey = row.get("event")?;
+    let mut events = tx.conn.prepare_cached(
+        "SELECT id, kind, test, octet_length(body) AS size, CASE WHEN octet_length(body) <= ?2 THEN body ELSE '' END AS body
+         FROM event WHERE key = ?1",
+    )?;
+    let (mut claim, size) = events.query_row((key, SMALL_BODY), |event| {
+        let claim = Claim {
             key: row.get("key")?,
             delivery: DeliveryId::from_bytes(row.get("id")?),
             attempt: row.get("attempts")?,
@@ -132,10 +98,21 @@ fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>) -> Result<Claim>
             event: EventId::from_bytes(event.get("id")?),
             kind: event.get("kind")?,
             test: event.get("test")?,
-            body: event.get("body")?,
+            body: event.get::<_, Arc<str>>("body")?.into(),
             target: Arc::clone(target),
-        })
-    })?)
+        };
+        Ok((claim, event.get("size")?))
+    })?;
+    if size > SMALL_BODY {
+        let read = || {
+            let mut bodies = tx.conn.prepare_cached("SELECT body FROM event WHERE key = ?")?;
+            Ok(bodies.query_row([key], |row| row.get(0))?)
+        };
+        if let Some(body) = tx.room.bodies().keep(key, size, large_bytes, read)? {
+            claim.body = body;
+        }
+    }
+    Ok((claim, size))
 }
 
 /// Has the news of this commit tell of each endpoint that has something pending, when the first of it is due, and of each
@@ -386,7 +363,7 @@ pub(super) fn send_out(
         event: event.id,
         kind: event.kind.to_owned(),
         test: false,
-        body: Arc::clone(event.body),
+        body: Arc::clone(event.body).into(),
         target,
     }));
     Ok(id)

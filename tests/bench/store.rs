@@ -15,7 +15,7 @@ use ngoma::{
     },
     store::{
         Db, accounts, events,
-        queue::{self, Attempted, Claim},
+        queue::{self, Attempted, Claim, Wanted},
     },
 };
 
@@ -142,7 +142,8 @@ impl<'a> Queue<'a> {
 
     fn claim(&self, most: usize) -> Vec<Claim> {
         let endpoint = self.endpoint;
-        let claimed = self.store.write(move |tx| queue::claim(tx, &[(endpoint, most)]));
+        let claimed =
+            self.store.write(move |tx| queue::claim(tx, &[Wanted { endpoint, claims: most, large_bytes: usize::MAX }]));
         claimed.into_iter().flat_map(|claimed| claimed.claims).collect()
     }
 

@@ -144,7 +144,7 @@ fn what_has_yet_to_follow_is_held_for_all_that_can_be_seen() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let claimed = runtime.block_on(db.write(|tx| {
         endpoints::suspend(tx, 1, SuspendedReason::Paused)?;
-        queue::claim(tx, &[(1, 10)])
+        queue::claim(tx, &[queue::Wanted { endpoint: 1, claims: 10, large_bytes: usize::MAX }])
     }));
     let claimed = claimed.expect("it is committed");
     assert!(claimed[0].claims.is_empty() && claimed[0].next.is_none(), "nothing is claimed, nor looked for again");

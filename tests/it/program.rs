@@ -1,6 +1,7 @@
 //! The built program, as a user runs it: a process of its own, its output read line by line.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
@@ -112,6 +113,13 @@ impl Running {
     /// The id of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it ever held, in KiB.
+    pub fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     /// Sends a signal, by name.

@@ -12,7 +12,7 @@ use ngoma::{
     error::Result,
     store::{
         self, Change, Tx, endpoints,
-        queue::{self, Attempted, Claim, Claimed, Lost},
+        queue::{self, Attempted, Claim, Claimed, Lost, Wanted},
     },
 };
 
@@ -177,7 +177,8 @@ impl Work {
             for key in lost {
                 assert_eq!(queue::recover(tx, &Lost::One(key))?.len(), 1);
             }
-            tx.served(queue::claim(tx, &wanted)?);
+            let all = |&(endpoint, claims): &_| Wanted { endpoint, claims, large_bytes: usize::MAX };
+            tx.served(queue::claim(tx, &wanted.iter().map(all).collect::<Vec<_>>())?);
             Ok(settled)
         }
     }

@@ -107,10 +107,16 @@ impl Yard {
             *pending -= count;
             let next = (*pending > 0).then_some(self.now);
             let claims = (0..count).map(|_| self.claim(endpoint)).collect();
-            self.lanes.served(Claimed { endpoint, claims, next }, self.now);
+            self.lanes.served(Claimed { endpoint, claims, next, too_large: None }, self.now);
             served.insert(endpoint, count);
         }
         served
+    }
+
+    /// The next body of this endpoint is too large for the memory there is.
+    pub fn does_not_fit(&mut self, endpoint: EndpointKey, bytes: usize) {
+        let claimed = Claimed { endpoint, claims: Vec::new(), next: Some(self.now), too_large: Some(bytes) };
+        self.lanes.served(claimed, self.now);
     }
 
     /// Begins whatever may begin.

@@ -91,7 +91,7 @@ impl Routes {
 
     /// List webhooks
     ///
-    /// Every webhook of the account, deleted ones included. Secrets are not returned. Needs the scope `webhooks`.
+    /// Every webhook of the account, with the newest 1,000 of the deleted ones. Secrets are not returned. Needs the scope `webhooks`.
     #[oai(path = "/webhooks", method = "get", operation_id = "asgListWebhooks")]
     async fn list(
         &self,
@@ -137,14 +137,15 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
         body: Body<NewEvent>,
+        place: Place,
     ) -> Result<Publication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
         let checked = Checked::new(body.0, &auth.0, &deps.limits)?;
-        let (checked, accepted) = deps
+        let (checked, accepted, _held) = deps
             .db
             .write(move |tx| {
                 let accepted = checked.store(tx)?;
-                Ok((checked, accepted))
+                Ok((checked, accepted, place))
             })
             .await?;
         deps.db.figures().accepted(NAME, 1);
@@ -163,16 +164,17 @@ impl Routes {
         &self,
         auth: Authenticated,
         deps: Data<&Deps>,
-        place: Place,
         body: Body<NewEvents>,
+        place: Place,
     ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
         let (caller, limits) = (auth.0, deps.limits.clone());
         let check = move |event| Checked::new(event, &caller, &limits);
         let events = publishing::check(body.0.events, &deps.limits, check).await?;
-        let stored = publishing::publish(&deps, place, events, |tx, event: &Checked| event.store(tx)).await?;
+        let (place, stored) = publishing::publish(&deps, place, events, |tx, event: &Checked| event.store(tx)).await?;
         deps.db.figures().accepted(NAME, stored.len());
         let answer = move || {
+            let _held = place;
             let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
             Ok(AcceptedEvents { events: events.collect() })
         };
@@ -200,11 +202,10 @@ impl Routes {
             let deliveries = deliveries::of_event(view, event.key)?;
             let attempts = deliveries.iter().map(|delivery| deliveries::attempts(view, delivery.key));
             let attempts = attempts.collect::<Result<Vec<_>>>()?;
-            Ok((event, deliveries, attempts))
+            Ok((deliveries::body_of(view, event.id)?, event, deliveries, attempts))
         });
-        let (event, deliveries, attempts) = look.await?;
-        let body: TaskSettled<'_> =
-            serde_json::from_str(&event.body).map_err(|flaw| Error::Internal(flaw.to_string()))?;
+        let (body, event, deliveries, attempts) = look.await?;
+        let body: TaskSettled<'_> = serde_json::from_str(&body).map_err(|flaw| Error::Internal(flaw.to_string()))?;
         let status = WebhookStatus::of(&deliveries);
         Ok(Body(Task {
             task_id: body.task_id.into_owned(),

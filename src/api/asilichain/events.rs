@@ -69,15 +69,16 @@ impl Routes {
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Key,
         body: Body<NewEvent>,
+        place: Place,
     ) -> Result<Publication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
         let checked = Checked::new(body.0, idempotency_key.0, &auth.0, &deps.limits)?;
         let api_version = settings.api_version.clone();
-        let (checked, accepted) = deps
+        let (checked, accepted, _held) = deps
             .db
             .write(move |tx| {
                 let accepted = checked.store(tx, &api_version)?;
-                Ok((checked, accepted))
+                Ok((checked, accepted, place))
             })
             .await?;
         deps.db.figures().accepted(NAME, 1);
@@ -101,8 +102,8 @@ impl Routes {
         /// event with an `idempotency_key` of its own is known by that instead.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Key,
-        place: Place,
         body: Body<NewEvents>,
+        place: Place,
     ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
         auth.0.walls(NAME, Scope::Events)?;
         let (caller, limits) = (auth.0, deps.limits.clone());
@@ -113,9 +114,10 @@ impl Routes {
         }
         let api_version = settings.api_version.clone();
         let store = move |tx: &Tx<'_>, event: &Checked| event.store(tx, &api_version);
-        let stored = publishing::publish(&deps, place, events, store).await?;
+        let (place, stored) = publishing::publish(&deps, place, events, store).await?;
         deps.db.figures().accepted(NAME, stored.len());
         let answer = move || {
+            let _held = place;
             let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
             Ok(AcceptedEvents { events: events.collect::<Result<_>>()? })
         };
@@ -137,11 +139,14 @@ impl Routes {
         let id = EventId::parse(&event_id.0).ok_or(Error::NotFound(Missing::Event))?;
         let look = deps.db.read(move |view| {
             let event = events::find(view, &walls, id)?;
+            let body = deliveries::body_of(view, event.id)?;
             let deliveries = deliveries::of_event(view, event.key)?;
-            Ok((event, deliveries))
+            Ok((event, body, deliveries))
         });
-        let (event, deliveries) = look.await?;
-        let stored = Stored::read(&event.body)?;
+        let (event, body, deliveries) = look.await?;
+        let stored = Stored::read(&body)?;
+        // It may be large, and is copied.
+        drop(body);
         Ok(Body(EventView {
             event_id: event.id.to_string(),
             event: event.kind,

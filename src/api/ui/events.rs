@@ -23,7 +23,7 @@ use crate::{
         token::{Reach, Scope, Walls},
     },
     error::{Error, Missing},
-    store::{deliveries, endpoints, events},
+    store::{View, deliveries, endpoints, events},
 };
 
 /// Events on a page.
@@ -142,9 +142,9 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
         let event = events::find(view, &walls, id)?;
         let made = deliveries::of_event(view, event.key)?;
         let own = Walls { profile: None, account: Some(event.account) };
-        Ok((made, endpoints::list(view, &own)?, event))
+        Ok((made, endpoints::list(view, &own)?, deliveries::body_of(view, id)?, event))
     });
-    let (made, all, event) = look.await?;
+    let (made, all, body, event) = look.await?;
     let dialect = door.dialect(&event.profile)?;
     let frame = Frame::new(&door, &visit, "/ui/events");
     let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
@@ -171,7 +171,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
         test: event.test,
         at: frame.when(event.accepted_at),
         target: event.target.as_deref().map(shown_url),
-        body: Shown::new(&event.body, format!("/ui/events/{}/body", event.id)),
+        body: Shown::new(&body, format!("/ui/events/{}/body", event.id)),
         matched: matched.collect(),
         // What a token may not list is not named.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
@@ -185,8 +185,12 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
 pub(super) async fn whole(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
     let walls = visit.caller.horizon(Scope::Events)?;
     let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
-    let event = door.deps.db.read(move |view| events::find(view, &walls, id)).await?;
-    Ok(file(&event.id.to_string(), event.body))
+    let look = move |view: &View<'_>| {
+        events::find(view, &walls, id)?;
+        deliveries::body_of(view, id)
+    };
+    let body = door.deps.db.read(look).await?;
+    Ok(file(&id.to_string(), body))
 }
 
 /// Why an endpoint has no delivery of an event, as far as it can be told from what it is now.

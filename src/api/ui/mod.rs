@@ -193,6 +193,12 @@ impl Dashboard {
             Some(visit) => session::spend(&self.door.quota, visit.caller.token)?,
             None => {}
         }
+        if let Some((visit, exchange)) = visit.as_ref().zip(request.data::<Exchange>()) {
+            exchange.is_of(&visit.caller);
+            if request.method().is_safe() {
+                exchange.begin_read(&self.door.deps.budgets).await?;
+            }
+        }
         if request.method() == Method::POST {
             let (whole, mut body) = request.split();
             let fields = Fields::read(&whole, &mut body).await?;
@@ -203,9 +209,6 @@ impl Dashboard {
             request.set_data(fields);
         }
         if let Some(visit) = visit {
-            if let Some(exchange) = request.data::<Exchange>() {
-                exchange.is_of(&visit.caller);
-            }
             request.set_data(visit);
         }
         self.routes.call(request).await

@@ -142,7 +142,7 @@ impl Request {
             method: "POST".to_owned(),
             url: listed.url.clone(),
             headers,
-            body: String::from_utf8_lossy(&(profile.envelope)(&webhook, body)).into_owned(),
+            body: (profile.envelope)(&webhook, body).text(),
         })
     }
 }
