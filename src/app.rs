@@ -200,7 +200,7 @@ impl App {
             watch: self.config.watch.clone(),
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),
-            budgets: Arc::new(Budgets::new(&self.config.limits)),
+            budgets: Arc::new(Budgets::new(&self.config)),
             quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),
         }
     }

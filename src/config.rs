@@ -332,11 +332,7 @@ impl Config {
             ((1..=10_000).contains(&limits.events_per_batch), "limits.events_per_batch", "1 to 10000"),
             (limits.deliveries_per_batch >= 1, "limits.deliveries_per_batch", "at least 1"),
             ((1..=1000).contains(&limits.batches), "limits.batches", "1 to 1000"),
-            (
-                limits.request_bytes / 4 >= server.max_body_bytes.max(server.max_batch_bytes),
-                "limits.request_bytes",
-                "at least 4 x server.max_body_bytes and 4 x server.max_batch_bytes: one token may use a quarter",
-            ),
+            (limits.request_bytes >= 1 << 20, "limits.request_bytes", "at least 1048576"),
             (limits.answer_bytes >= 1 << 20, "limits.answer_bytes", "at least 1048576"),
             ((16..=65_536).contains(&limits.url_bytes), "limits.url_bytes", "16 to 65536"),
             ((1..=500).contains(&limits.json_depth), "limits.json_depth", "1 to 500"),

@@ -45,6 +45,8 @@
 //! - The store knows no HTTP status and no vendor's word.
 //! - The engine never parses JSON: bodies are finished by concatenation.
 //! - No transaction is open during a network call.
+//! - No bytes of others are kept without a limit: bodies of requests and answers take them from a budget that tokens share,
+//!   large bodies of deliveries from one that endpoints share.
 //! - No log line tells a token or a secret, at any level.
 //! - Only `settle`, `give_back` and recovery leave the claimed state.
 //! - Nothing outside `api/asg` says "asg" but `api/mod.rs`, `app.rs` and the config; likewise for AsiliChain. The two

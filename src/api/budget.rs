@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{config::Limits, domain::ids::TokenId};
+use crate::{config::Config, domain::ids::TokenId};
 
 /// One token may hold this part of a budget.
 const PART: usize = 4;
@@ -32,11 +32,13 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// What these limits allow.
-    pub fn new(limits: &Limits) -> Self {
+    /// What these settings allow. The largest body always fits into the part of one token.
+    pub fn new(config: &Config) -> Self {
+        let (server, limits) = (&config.server, &config.limits);
+        let largest = server.max_body_bytes.max(server.max_batch_bytes);
         Self {
             batches: Budget::new(limits.batches),
-            request_bytes: Budget::new(limits.request_bytes),
+            request_bytes: Budget::new(limits.request_bytes.max(PART * largest)),
             reads: Budget::new(ANSWERS_IN_THE_MAKING),
             answer_bytes: Budget::new(limits.answer_bytes),
             client_timeout: limits.client_timeout,

@@ -137,7 +137,6 @@ fn answers_that_are_not_read_cost_little_memory_and_keep_nobody_waiting() {
     }
     peak_is_low(&server, &format!("{READERS} readers of an answer of 4 MB who do not read it"));
     drop((first, slow));
-    assert_eq!(coop.get(&format!("/events/{id}")).status, 200, "its memory is free again");
 }
 
 /// A connection that has sent this much of a batch.

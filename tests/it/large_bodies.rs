@@ -114,7 +114,10 @@ fn publish(client: &Client, bytes: usize, told: &mpsc::Sender<u16>) {
 #[test]
 fn requests_that_wait_for_the_database_hold_as_many_bytes_as_request_bytes() {
     // A quarter for one token: two of these bodies, without the part that is not counted.
-    let world = World::with(|wish: &mut Wish| wish.config.limits.request_bytes = 4 * 100_000);
+    let world = World::with(|wish: &mut Wish| {
+        wish.config.limits.request_bytes = 4 * 100_000;
+        (wish.config.server.max_body_bytes, wish.config.server.max_batch_bytes) = (100_000, 100_000);
+    });
     let (coop, other) = (world.coop(), world.coop());
     [&coop, &other].iter().for_each(|client| drop(client.publish("dds.filed", json!({}))));
     world.settle();
