@@ -9,10 +9,10 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, BatchPlaces, Deps, Quota, asg, asilichain, connections},
+    api::{self, Budgets, Deps, Quota, asg, asilichain, connections},
     clock::{SharedClock, SystemClock},
     config::Config,
-    domain::{profile::Profiles, timestamp::Timestamp},
+    domain::{audit::Actor, profile::Profiles, timestamp::Timestamp},
     engine::{
         Engine, Guard, LookUp, Pulse,
         alerts::{Alerts, send_test_mail},
@@ -20,7 +20,7 @@ use crate::{
         retries, system_look_up,
     },
     error::{Error, Result},
-    store::{self, Db},
+    store::{self, Admission, Db},
 };
 
 /// How long a stop waits for what is under way: attempts, and requests.
@@ -67,7 +67,7 @@ pub struct App {
 /// # Errors
 /// Whatever keeps the server from starting, as a sentence.
 pub async fn prepare(config: Config, outside: Outside) -> Result<App> {
-    let db = store::open(&config.storage, config.limits.waiting_writes, Arc::clone(&outside.clock), true)?;
+    let db = store::open(&config.storage, &config.limits, Arc::clone(&outside.clock), true)?;
     let unbound =
         |error: std::io::Error| Error::Internal(format!("cannot listen on {}: {error}", config.server.listen));
     let listener = connections::listen(config.server.listen).map_err(unbound)?;
@@ -132,9 +132,9 @@ impl App {
             Ok(())
         });
         let (mut server_stop, mut stop) = (stop.clone(), stop);
-        let (listener, limits) = (self.listener, self.config.limits);
+        let (listener, limits, proxies) = (self.listener, self.config.limits, self.config.server.trusted_proxies);
         let (server, mut server_ended) = spawn(async move {
-            connections::serve(listener, routes, &limits, asked(&mut server_stop)).await;
+            connections::serve(listener, routes, &limits, &proxies, asked(&mut server_stop)).await;
             Ok(())
         });
         tokio::select! {
@@ -157,7 +157,7 @@ impl App {
             let engine = async {
                 let ended = outcome_of(engine).await;
                 // For the next start: if it finds an earlier moment, the clock was set back in between.
-                drop(self.db.write(store::probe).await);
+                drop(self.db.write(Actor::Engine, Admission::Try, store::probe).await);
                 ended
             };
             let others = [server, telling, retries, retention].map(outcome_of);
@@ -184,12 +184,12 @@ impl App {
                 let guard = guard.clone();
                 Box::pin(async move {
                     let vetted = tokio::task::spawn_blocking(move || guard.vet(&url)).await;
-                    vetted.unwrap_or_else(|_| Err(Error::Internal("vetting a target panicked".to_owned())))
+                    vetted.map_err(|_| Error::Internal("vetting a target panicked".to_owned()))
                 })
             }),
-            send_test: Arc::new(move |account, target, kind, body| {
+            send_test: Arc::new(move |grant, account, target, kind, body| {
                 let engine = engine.clone();
-                Box::pin(async move { engine.send_test(account, target, kind, body).await })
+                Box::pin(async move { engine.send_test(grant, account, target, kind, body).await })
             }),
             profiles: profiles(&self.config),
             send_test_mail: Arc::new(move |to| {
@@ -200,7 +200,7 @@ impl App {
             watch: self.config.watch.clone(),
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),
-            batches: Arc::new(BatchPlaces::new(self.config.limits.batches)),
+            budgets: Arc::new(Budgets::new(&self.config)),
             quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),
         }
     }

@@ -32,8 +32,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Timestamp::from_millis(since.map_or_else(|before| -millis(before.duration()), millis))
     }
 
     fn uptime(&self) -> Duration {

@@ -1,8 +1,10 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
 mod flaw;
+mod rules;
 mod secret;
 mod shown;
+mod sources;
 mod warnings;
 
 use std::{
@@ -13,22 +15,16 @@ use std::{
 
 use figment::{
     Figment, Metadata,
-    providers::{Env, Format, Serialized, Toml},
+    providers::{Format, Serialized, Toml},
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use self::{
-    flaw::{explain, given, source},
-    warnings::exposed,
-};
-pub use self::{secret::Secret, shown::Setting};
+use self::{flaw::explain, warnings::exposed};
+pub use self::{secret::Secret, shown::Setting, sources::no_file};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
-
-/// The file that is read when none is named.
-const USUAL_FILE: &str = "config.toml";
 
 /// What no error may show.
 const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.webhook_secret"];
@@ -62,6 +58,9 @@ pub struct Config {
     /// The file that shows a secret to everybody.
     #[serde(skip)]
     exposed: Option<PathBuf>,
+    /// Environment variables that begin like a setting and are none.
+    #[serde(skip)]
+    ignored: Vec<String>,
 }
 
 /// The API server.
@@ -76,6 +75,8 @@ pub struct Server {
     pub max_body_bytes: usize,
     /// Largest body of a batch, in bytes.
     pub max_batch_bytes: usize,
+    /// Proxies whose `X-Forwarded-For` says who the client is.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// What one client may take.
@@ -103,8 +104,16 @@ pub struct Limits {
     pub events_per_batch: usize,
     /// Deliveries that a batch comes to.
     pub deliveries_per_batch: usize,
-    /// Batches in memory at the same time.
+    /// Batches that are checked or wait for the database at the same time.
     pub batches: usize,
+    /// Request bodies in memory, in bytes.
+    pub request_bytes: usize,
+    /// Answers on their way, in bytes.
+    pub answer_bytes: usize,
+    /// Deliveries of one account that may wait (pending or held); 0 for no limit.
+    pub pending_per_account: u64,
+    /// Bytes that the events of one account may take; 0 for no limit.
+    pub bytes_per_account: u64,
     /// Endpoints of one account that are not deleted.
     pub webhooks_per_account: u64,
     /// Entries of an endpoint's filter.
@@ -155,6 +164,8 @@ pub struct Delivery {
     pub max_in_flight: usize,
     /// Attempts at the same time to one endpoint.
     pub max_in_flight_per_endpoint: usize,
+    /// Large bodies in memory, over all endpoints, in bytes.
+    pub max_in_flight_bytes: usize,
     /// How long a former secret signs too.
     #[serde(with = "humantime_serde")]
     pub secret_overlap: Duration,
@@ -266,18 +277,14 @@ impl Config {
     /// environment. Paths become relative to the file's folder.
     ///
     /// # Errors
-    /// An unknown key or a bad value, named with its source and what was expected.
+    /// A file that cannot be read; an unknown key or a bad value, named with its source and what was expected.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let usual = Path::new(USUAL_FILE);
-        let file = file.or_else(|| usual.exists().then_some(usual));
+        let file = sources::file(file)?;
         let mut figment = Figment::from(Toml::string(DEFAULTS));
-        if let Some(path) = file {
-            if !path.is_file() {
-                return Err(ConfigError(format!("{} is not there, or is no file", path.display())));
-            }
+        if let Some(path) = &file {
             figment = figment.merge(Toml::file_exact(path));
         }
-        figment = figment.merge(Env::prefixed("NGOMA_").split("__"));
+        figment = figment.merge(sources::environment());
         if let Some(limit) = std::env::var_os("WEBHOOK_RETRY_MAX") {
             let limit = limit.to_string_lossy().parse::<u32>().map_err(|_| {
                 ConfigError(
@@ -290,137 +297,25 @@ impl Config {
         let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&figment, &error)))?;
         // As they were given: a folder before such a name would hide it.
         config.check_limits(&figment)?;
-        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         config.storage.path = folder.join(&config.storage.path);
         config.storage.key_file = folder.join(&config.storage.key_file);
         if config.egress.extra_ca != Path::new("") {
             config.egress.extra_ca = folder.join(&config.egress.extra_ca);
         }
         config.exposed = exposed(&figment);
+        config.ignored = sources::ignored();
         Ok(config)
     }
 
-    fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
-        let rules = [self.storage_rules(), self.delivery_rules(), self.client_rules(), self.retention_rules()];
-        match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
-            Some((_, key, expected)) => {
-                let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
-                let source = source(figment.find_metadata(key));
-                Err(ConfigError(format!("{key}{given}{source} is out of its limits: expected {expected}")))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Names that SQLite would take for something else than a file, or for one of its own files beside the database.
-    fn storage_rules(&self) -> Vec<Rule> {
-        const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
-        let Storage { path, key_file, .. } = &self.storage;
-        let (name, key_name) = (path.to_string_lossy(), key_file.to_string_lossy());
-        let of_sqlite = name.is_empty() || name.starts_with(':') || name.to_ascii_lowercase().starts_with("file:");
-        let of_database =
-            |key: &str| key.strip_prefix(&*name).is_some_and(|rest| rest.is_empty() || BESIDE.contains(&rest));
-        vec![
-            (
-                !of_sqlite && !BESIDE.iter().any(|end| name.ends_with(end)),
-                "storage.path",
-                "the name of a file, such as ngoma.db: not empty, without ':' or 'file:' in front, and without -wal, -shm or -journal at the end",
-            ),
-            (
-                !key_name.is_empty() && !of_database(&key_name),
-                "storage.key_file",
-                "the name of a file of its own, such as ngoma.key",
-            ),
-        ]
-    }
-
-    /// What one client may take.
-    fn client_rules(&self) -> Vec<Rule> {
-        let (server, limits) = (&self.server, &self.limits);
-        vec![
-            (server.max_body_bytes >= 1024, "server.max_body_bytes", "at least 1024"),
-            (server.max_batch_bytes >= 1024, "server.max_batch_bytes", "at least 1024"),
-            ((1..=100_000).contains(&limits.connections), "limits.connections", "1 to 100000"),
-            ((1..=100_000).contains(&limits.connections_per_client), "limits.connections_per_client", "1 to 100000"),
-            ((16..=100).contains(&limits.request_headers), "limits.request_headers", "16 to 100"),
-            ((1024..=32_768).contains(&limits.request_header_bytes), "limits.request_header_bytes", "1024 to 32768"),
-            ((256..=16_384).contains(&limits.request_url_bytes), "limits.request_url_bytes", "256 to 16384"),
-            ((1..=1_000_000).contains(&limits.waiting_writes), "limits.waiting_writes", "1 to 1000000"),
-            ((1..=10_000).contains(&limits.events_per_batch), "limits.events_per_batch", "1 to 10000"),
-            (limits.deliveries_per_batch >= 1, "limits.deliveries_per_batch", "at least 1"),
-            ((1..=1000).contains(&limits.batches), "limits.batches", "1 to 1000"),
-            ((16..=65_536).contains(&limits.url_bytes), "limits.url_bytes", "16 to 65536"),
-            ((1..=500).contains(&limits.json_depth), "limits.json_depth", "1 to 500"),
-            ((1..=1000).contains(&limits.page_size), "limits.page_size", "1 to 1000"),
-            (
-                limits.client_timeout >= self.delivery.timeout + Duration::from_secs(5),
-                "limits.client_timeout",
-                "at least delivery.timeout + 5s: a test delivery is answered when its attempt has ended",
-            ),
-        ]
-    }
-
-    /// How deliveries are attempted, and what is logged.
-    fn delivery_rules(&self) -> Vec<Rule> {
-        let second = Duration::from_secs(1);
-        let minute = Duration::from_secs(60);
-        let day = Duration::from_secs(86_400);
-        let wait_fits = |waits: &[Wait]| waits.iter().all(|wait| wait.0 <= 7 * day);
-        vec![
-            (
-                (Duration::from_millis(100)..=minute).contains(&self.delivery.timeout),
-                "delivery.timeout",
-                "100ms to 60s",
-            ),
-            ((second / 100..=minute).contains(&self.delivery.poll_interval), "delivery.poll_interval", "10ms to 60s"),
-            ((2..=512).contains(&self.delivery.max_in_flight), "delivery.max_in_flight", "2 to 512"),
-            (
-                (1..=self.delivery.max_in_flight).contains(&self.delivery.max_in_flight_per_endpoint),
-                "delivery.max_in_flight_per_endpoint",
-                "1 to max_in_flight",
-            ),
-            (self.delivery.secret_overlap <= 30 * day, "delivery.secret_overlap", "at most 30d"),
-            ((1..=100).contains(&self.asg.max_attempts), "asg.max_attempts", "1 to 100"),
-            (
-                !self.asg.waits.is_empty() && wait_fits(&self.asg.waits),
-                "asg.waits",
-                "one wait or more, each at most 7d",
-            ),
-            (
-                self.log.level.contains('=')
-                    || ["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()),
-                "log.level",
-                "error, warn, info, debug or trace",
-            ),
-            (
-                self.asilichain.waits.len() < 100 && wait_fits(&self.asilichain.waits),
-                "asilichain.waits",
-                "at most 99 waits, each at most 7d",
-            ),
-        ]
-    }
-
-    /// How long what was is kept.
-    fn retention_rules(&self) -> Vec<Rule> {
-        let day = Duration::from_secs(86_400);
-        let Retention { delivered, undelivered } = self.retention;
-        vec![
-            (
-                (day..=36_500 * day).contains(&delivered),
-                "retention.delivered",
-                "1d to 36500d: an idempotency key must hold for a day",
-            ),
-            (
-                (delivered.max(8 * day)..=36_500 * day).contains(&undelivered),
-                "retention.undelivered",
-                "as long as retention.delivered, and 8d, to 36500d: a week's notice is given of what is held",
-            ),
-        ]
+    /// The form of log lines, also where the other settings cannot be used: what is wrong with them is told in it.
+    pub fn log_format(file: Option<&Path>) -> LogFormat {
+        let of = |layers: Figment| layers.merge(sources::environment()).extract_inner("log.format").ok();
+        let file = sources::file(file).ok().flatten();
+        let given = file.and_then(|file| of(Figment::from(Toml::file_exact(file))));
+        given.or_else(|| of(Figment::new())).unwrap_or(LogFormat::Text)
     }
 }
-
-/// Whether it holds, the key it is about, and what is expected of it.
-type Rule = (bool, &'static str, &'static str);
 
 /// A provider whose errors are told under another name.
 struct Named(Metadata, Serialized<u32>);

@@ -1,6 +1,6 @@
 //! What can go wrong, in the words of the problem. Knows no HTTP: the doors map each kind to a status and a vendor's code.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The result of everything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,9 +33,14 @@ pub enum Error {
         /// What to do about it.
         message: String,
     },
-    /// The caller asks too often; how long to wait.
-    #[error("too many requests: wait {} s", .0.as_secs().max(1))]
-    TooMany(std::time::Duration),
+    /// The caller asks too often, or has used up its share.
+    #[error("{message}")]
+    TooMany {
+        /// When it may ask again.
+        wait: Duration,
+        /// What to do.
+        message: String,
+    },
     /// Not possible right now (disk full, database busy, shutting down); nothing was stored, try again.
     #[error("{0}")]
     Unavailable(String),
@@ -68,7 +73,7 @@ pub enum Invalid {
 }
 
 /// What was not found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
     /// A webhook, on the wire; an endpoint, in the code.
     Webhook,
@@ -78,8 +83,8 @@ pub enum Missing {
     Event,
     /// An ASG task: an event by its idempotency key.
     Task,
-    /// A tenant; for one of the vendors a cooperative.
-    Account,
+    /// The tenant of this id; for one of the vendors a cooperative.
+    Account(String),
     /// A token.
     Token,
     /// A retry run.
@@ -89,11 +94,11 @@ pub enum Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Account(id) => return write!(f, "account {id}"),
             Self::Webhook => "webhook",
             Self::Delivery => "delivery",
             Self::Event => "event",
             Self::Task => "task",
-            Self::Account => "account",
             Self::Token => "token",
             Self::Retry => "retry run",
         })

@@ -7,7 +7,7 @@ use std::{
     fs,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,6 +22,9 @@ use crate::{clock, error::Error};
 
 /// Classes of the status of an answer.
 pub const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+/// Lines of this process's log that could not be written, or had to wait behind too many others.
+pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Labels whose values are words of the program.
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -51,13 +54,13 @@ pub struct Figures {
     attempt: Histograms<1>,
     wait: Histograms<1>,
     in_flight: Gauge,
+    accounts_near_limit: Gauge,
     commit: Histogram,
     group: Histogram,
     clock_steps: Counter,
     last_step: Mutex<Option<Step>>,
     written: Mutex<Written>,
     paused: Mutex<Option<Fault>>,
-    batches: AtomicUsize,
     profiles: Mutex<Vec<&'static str>>,
     there_is: ThereIs,
 }
@@ -101,6 +104,7 @@ struct ThereIs {
     log: Gauge,
     disk_free: Family<Labels<0>, Gauge>,
     survey_failed: Gauge,
+    log_lines_dropped: Counter,
     processor: Counter<f64, AtomicU64>,
     memory: Gauge,
     descriptors: Gauge,
@@ -142,13 +146,13 @@ impl Default for Figures {
             attempt: histograms(|| Histogram::new(RECEIVERS)),
             wait: histograms(|| Histogram::new(WAITS)),
             in_flight: Gauge::default(),
+            accounts_near_limit: Gauge::default(),
             commit: Histogram::new(QUICK),
             group: Histogram::new(GROUPS),
             clock_steps: Counter::default(),
             last_step: Mutex::default(),
             written: Mutex::default(),
             paused: Mutex::default(),
-            batches: AtomicUsize::default(),
             profiles: Mutex::default(),
             there_is: ThereIs::default(),
         };
@@ -177,6 +181,11 @@ impl Figures {
         let help = "From the making of a delivery to the start of its first attempt, time held included";
         all.register_with_unit("ngoma_queue_wait", help, Unit::Seconds, self.wait.clone());
         all.register("ngoma_attempts_in_flight", "Attempts under way", self.in_flight.clone());
+        all.register(
+            "ngoma_accounts_near_limit",
+            "Accounts that have used 80 % of their share of what waits or is stored, as of their last publish",
+            self.accounts_near_limit.clone(),
+        );
         let help = "One transaction of the writer, its sync included";
         all.register_with_unit("ngoma_commit", help, Unit::Seconds, self.commit.clone());
         all.register("ngoma_commit_writes", "Writes that shared a transaction", self.group.clone());
@@ -193,6 +202,8 @@ impl Figures {
         all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
         let help = "1 while the database cannot be looked through: the figures that come from there are old";
         all.register("ngoma_survey_failed", help, is.survey_failed.clone());
+        let help = "Lines of the log that were lost: nobody took them in time";
+        all.register("ngoma_log_lines_dropped", help, is.log_lines_dropped.clone());
         let help = "Processor time of the process";
         all.register_with_unit("process_cpu", help, Unit::Seconds, is.processor.clone());
         all.register_with_unit("process_resident_memory", "Memory of the process", Unit::Bytes, is.memory.clone());
@@ -263,14 +274,9 @@ impl Figures {
         self.group.observe(writes as f64);
     }
 
-    /// So many batches wait in the writer's own hands.
-    pub fn batches_wait(&self, batches: usize) {
-        self.batches.store(batches, Ordering::Relaxed);
-    }
-
-    /// How many batches wait there.
-    pub fn batches_waiting(&self) -> usize {
-        self.batches.load(Ordering::Relaxed)
+    /// So many accounts have used 80 % of their share, or more.
+    pub fn near_limit(&self, accounts: usize) {
+        set(&self.accounts_near_limit, accounts as u64);
     }
 
     /// The wall clock was set.
@@ -350,6 +356,7 @@ impl Figures {
     pub fn text(&self) -> String {
         let is = &self.there_is;
         is.processor.inner().store(clock::processor_time().as_secs_f64().to_bits(), Ordering::Relaxed);
+        is.log_lines_dropped.inner().store(LOG_LINES_DROPPED.load(Ordering::Relaxed), Ordering::Relaxed);
         // Where there is no /proc, these stay 0.
         set(&is.memory, resident_memory().unwrap_or_default());
         set(&is.descriptors, fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64));

@@ -39,14 +39,27 @@
 //! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
 //! section of the config, one line in `api/mod.rs` and one in `app.rs`.
 //!
+//! # The right to act
+//!
+//! A request is let in by its token or its session when its head has come; then it may wait long for its body or its turn. So
+//! what lets it in is kept as a [`domain::grant::Grant`]. [`store::Db::write`] checks the grant again in the transaction that
+//! writes, [`store::Db::read_as`] after the read. If the token was revoked, the session ended, the scope was taken away or the
+//! account was erased meanwhile, the request is refused and writes nothing. The name of an account means one that was there
+//! when the request began. What was answered goes on, whatever becomes of the token: events are delivered, retry runs go on.
+//!
 //! # What never happens
 //!
+//! - No door writes or reads for a request without its grant.
 //! - The domain never asks the time; only `clock.rs` does.
 //! - The store knows no HTTP status and no vendor's word.
 //! - The engine never parses JSON: bodies are finished by concatenation.
 //! - No transaction is open during a network call.
 //! - Nothing but SQLite closes the database file while it is open: that would drop SQLite's locks.
+//! - No bytes of others are kept without a limit: bodies of requests and answers take them from a budget that tokens share,
+//!   large bodies of deliveries from one that endpoints share.
+//! - No stored body is sent that does not match its checksum.
 //! - No log line tells a token or a secret, at any level.
+//! - Nothing waits for the log: lines that it cannot take are dropped and counted.
 //! - Only `settle`, `give_back` and recovery leave the claimed state.
 //! - Nothing outside `api/asg` says "asg" but `api/mod.rs`, `app.rs` and the config; likewise for AsiliChain. The two
 //!   never use each other.
@@ -57,12 +70,13 @@
 //! **account** (a tenant), **token**, **endpoint** (on the wire: webhook), **event**, **delivery** (an event on its way to
 //! an endpoint), **attempt** (one POST), **claim** (the right to attempt), **lane** (an endpoint's place in the
 //! order of serving), **in hand** (claimed, not begun), **probation** (an endpoint whose last attempt timed out),
-//! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**,
+//! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**, **outage** (an
+//! endpoint has given up deliveries and had no success since),
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
 //! the tables had grown at some time), **erasure**, **walls** (what a caller may see), **dialect** (a vendor's words, for the doors
-//! that serve them all), **session** (a browser that showed a token), **audit** (who changed what), **tally**
-//! (attempts counted by minute and hour), **retry run** (all that match, replayed once).
+//! that serve them all), **grant** (the right by which a request acts), **session** (a browser that showed a token), **audit**
+//! (who changed what), **tally** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
 pub mod api;
 pub mod app;

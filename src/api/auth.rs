@@ -12,7 +12,10 @@ use super::{
 use crate::{
     domain::token::{BearerToken, Caller, Scope},
     error::Error,
-    store::tokens::{self, LAST_USED_GRAIN},
+    store::{
+        Admission,
+        tokens::{self, LAST_USED_GRAIN},
+    },
 };
 
 /// The bearer token that `ngoma token create` (or `ngoma serve --dev`) printed.
@@ -31,21 +34,23 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
     exchange.inspect(|exchange| exchange.is_of(&caller));
     let form = publishing::form(request);
     if form == Some(Form::Batch) {
-        // Before it takes a place and is read.
+        // Before it is read.
         caller.walls(vendor_of(request.uri().path()), Scope::Events)?;
     }
-    // Publishing is limited by the writer's queue alone.
-    if form.is_none() {
+    // Publishing is limited by the writer's queue alone, and watching must not fail while somebody manages.
+    if form.is_none() && request.uri().path() != "/metrics" {
         let left = deps.quota.spend(caller.token);
         exchange.inspect(|exchange| exchange.spent().note(&left));
         left.outcome?;
     }
+    if let Some(exchange) = exchange.filter(|_| request.method().is_safe()) {
+        exchange.begin_read(&deps.budgets).await?;
+    }
     let now = deps.clock.now();
     if caller.last_used_at.is_none_or(|used| now.since(used) >= LAST_USED_GRAIN) {
-        let id = caller.token;
-        let db = deps.db.clone();
+        let (id, grant, db) = (caller.token, caller.grant(), deps.db.clone());
         // Nobody waits for this note, and a full queue may drop it.
-        tokio::spawn(async move { db.write(move |tx| tokens::used(tx, id)).await });
+        tokio::spawn(async move { db.write(grant, Admission::Try, move |tx| tokens::used(tx, id)).await });
     }
     Ok(caller)
 }

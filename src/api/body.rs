@@ -1,6 +1,6 @@
 //! JSON bodies, read from their raw text, so that a payload keeps each number's own literal.
 
-use std::{borrow::Cow, io, marker::PhantomData};
+use std::{borrow::Cow, fmt, io, marker::PhantomData, sync::Arc, time::Duration};
 
 use poem::{
     FromRequest, IntoResponse, Request, RequestBody, Response, Result,
@@ -13,22 +13,37 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::value::RawValue;
-use tokio::{io::AsyncReadExt, task::spawn_blocking};
+use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
-use crate::{domain::excerpt::excerpt, error::Error};
+use super::{aside, batch, budget::Budgets, exchange::Exchange, unreadable};
+use crate::{
+    domain::{ids::TokenId, signature::SigningSecret},
+    error::Error,
+};
 
-/// Room for a body that does not announce its length, in bytes; it is doubled until the body fits.
-const UNANNOUNCED: usize = 4096;
+/// The memory for a body in bytes, until that is full; then it is doubled. So much is not counted.
+const UNCOUNTED: usize = 4096;
+/// How long a body waits for more memory.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The token of those who have shown none.
+const NOBODY: [u8; 16] = [0; 16];
 
-/// A larger body is parsed on a thread where that keeps nobody waiting, in bytes.
-const LARGE: usize = 64 << 10;
-
-/// The largest body that is read, in bytes; from the config, attached to every request.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct MaxBody(pub(crate) usize);
+/// What the body of a request may be; attached to every request.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyLimits {
+    /// Most bytes.
+    pub(crate) bytes: usize,
+    /// What its events may be, if it is a batch.
+    pub(crate) batch: Option<batch::Limits>,
+    /// The memory that all bodies share.
+    pub(crate) budgets: Arc<Budgets>,
+}
 
 /// A JSON body: documented by its `Object`, read and written by serde.
 #[derive(Debug)]
@@ -69,7 +84,8 @@ impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
 
     async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
         is_plain(request)?;
-        let bytes = read(request, body).await?;
+        let limits = request.data::<BodyLimits>().ok_or_else(|| Error::Internal("a body without limits".to_owned()))?;
+        let bytes = read(request, body, limits.bytes).await?;
         match request.content_type() {
             // An optional body that is not there needs no type.
             None if bytes.is_empty() && !T::IS_REQUIRED => {}
@@ -77,28 +93,51 @@ impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
             Some(given) if Self::check_content_type(given) => {}
             Some(given) => return Err(ContentTypeError::NotSupported { content_type: given.to_owned() }.into()),
         }
-        if bytes.len() <= LARGE {
-            return Ok(Self(parse(&bytes)?));
-        }
-        let parsed = spawn_blocking(move || parse(&bytes)).await;
-        Ok(Self(parsed.unwrap_or_else(|_| Err(Error::Internal("reading a body panicked".to_owned())))?))
+        let (batch, length) = (limits.batch, bytes.len());
+        let parse = move || -> Result<T> {
+            batch.map_or(Ok(()), |limits| limits.check(&bytes))?;
+            Ok(parse(&bytes)?)
+        };
+        Ok(Self(aside::run(length, parse).await??))
     }
 }
 
 fn parse<T: Type + DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    let text = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes };
-    // Every body is an object; serde would also fill one from an array.
-    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return Err(Error::request("the body is an array: expected an object"));
-    }
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|flaw| {
-        let path = flaw.path().to_string();
-        let place = if path == "." { "the body".to_owned() } else { path };
-        Error::request(format!("{}: {}", excerpt(&place), excerpt(&flaw.into_inner().to_string())))
-    })?;
-    reader.end().map_err(|flaw| Error::request(format!("the body: {flaw}")))?;
+    let bytes = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes };
+    let text = unreadable::text(bytes)?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|flaw| unreadable::explain(text, &flaw.path().to_string(), flaw.inner()))?;
+    reader.end().map_err(|flaw| unreadable::explain(text, ".", &flaw))?;
     Ok(value)
+}
+
+/// An object, where serde would also take an array of its fields.
+struct Whole<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectOnly(PhantomData))
+    }
+}
+
+struct ObjectOnly<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOnly<T> {
+    type Value = Whole<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Whole<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Whole)
+    }
+}
+
+/// Reads a list of objects, for a field of a body.
+pub(crate) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Ok(Vec::<Whole<T>>::deserialize(from)?.into_iter().map(|whole| whole.0).collect())
 }
 
 /// Whether a parameter of the type leaves the text in UTF-8, the only encoding of JSON (RFC 8259, section 8.1).
@@ -119,9 +158,10 @@ fn is_plain(request: &Request) -> Result<()> {
     Err(poem::Error::from_string(message, StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
-/// Reads the body, and refuses a larger one whether or not it announced its length. It may hold a secret: it is wiped.
-async fn read(request: &Request, body: &mut RequestBody) -> Result<Zeroizing<Vec<u8>>> {
-    let limit = request.data::<MaxBody>().map_or(0, |limit| limit.0);
+/// Reads a body of at most `limit` bytes, whether or not it announces its length. It may hold a secret: it is wiped.
+///
+/// It takes memory as its bytes come, so a slow client holds little more than it has sent.
+pub(crate) async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Zeroizing<Vec<u8>>> {
     let too_large =
         || poem::Error::from_string(format!("the body is larger than {limit} bytes"), StatusCode::PAYLOAD_TOO_LARGE);
     let announced = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
@@ -129,21 +169,39 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Zeroizing<Vec
         return Err(too_large());
     }
     let mut reader = <poem::Body as FromRequest>::from_request(request, body).await?.into_async_read();
-    // All the room at once, and some to see the end.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(UNANNOUNCED) + 1));
+    // One more, to see the end.
+    let most = announced.unwrap_or(limit) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most.min(UNCOUNTED)));
     let failed = |error: io::Error| Error::request(format!("the body could not be read: {error}"));
     while reader.read_buf(&mut *bytes).await.map_err(failed)? > 0 {
         if bytes.len() > limit {
             return Err(too_large());
         }
         if bytes.len() == bytes.capacity() {
+            let room = (2 * bytes.len()).min(most);
+            count(request, room - bytes.len()).await?;
             // Not in its place: what grows there leaves a copy behind.
-            let mut larger = Zeroizing::new(Vec::with_capacity(2 * bytes.len()));
+            let mut larger = Zeroizing::new(Vec::with_capacity(room));
             larger.extend_from_slice(&bytes);
             bytes = larger;
         }
     }
     Ok(bytes)
+}
+
+/// Takes this many bytes of the memory for bodies, until the request is answered or its events are stored.
+async fn count(request: &Request, bytes: usize) -> Result<(), Error> {
+    let missing = || Error::Internal("a body without limits".to_owned());
+    let budgets = &request.data::<BodyLimits>().ok_or_else(missing)?.budgets;
+    let exchange = request.data::<Exchange>().ok_or_else(missing)?;
+    let token = exchange.caller().0.unwrap_or_else(|| TokenId::from_bytes(NOBODY));
+    let part = budgets.request_bytes.take(token, bytes, PATIENCE).await;
+    exchange.count_body(part.ok_or_else(|| {
+        let message = "the server has no memory for this request now, as others are not stored yet \
+                       (limits.request_bytes): nothing was stored; try again";
+        Error::Unavailable(message.to_owned())
+    })?);
+    Ok(())
 }
 
 impl<T: Serialize + Send> IntoResponse for Body<T> {
@@ -182,12 +240,11 @@ pub(crate) struct Printed<T>(Vec<u8>, PhantomData<T>);
 impl<T: Serialize> Printed<T> {
     /// Makes the body and prints it.
     pub(crate) async fn new(make: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<Self, Error> {
-        let printed = spawn_blocking(move || {
+        let print = move || {
             serde_json::to_vec(&make()?)
                 .map_err(|flaw| Error::Internal(format!("an answer could not be written: {flaw}")))
-        });
-        let text = printed.await.unwrap_or_else(|_| Err(Error::Internal("printing an answer panicked".to_owned())));
-        Ok(Self(text?, PhantomData))
+        };
+        Ok(Self(aside::run(usize::MAX, print).await??, PhantomData))
     }
 }
 
@@ -213,6 +270,13 @@ impl<T: Send> IntoResponse for Printed<T> {
 #[derive(Deserialize, Serialize)]
 #[serde(transparent)]
 pub(crate) struct SecretText(pub(crate) Zeroizing<String>);
+
+impl SecretText {
+    /// The secret; `otherwise` says what else there is to do, for the refusal of one that cannot be taken.
+    pub(crate) fn read(self, otherwise: &str) -> Result<SigningSecret, Error> {
+        SigningSecret::parse(self.0).map_err(|error| Error::request(format!("{error}. {otherwise}")))
+    }
+}
 
 /// A JSON object, as it was written.
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -1,5 +1,5 @@
 //! What a connection may take: there are only so many, each keeps only so much of a head, and one that takes no answer for
-//! too long is closed.
+//! too long is closed. When there are as many as there may be, the one that has waited longest for a request makes way.
 //!
 //! A connection has `client_timeout` from its start, and from each answer that it has taken, to bring the head of a request;
 //! as long again for the body, and to take the answer once there is one; of a large answer, for a part. So a client that
@@ -8,8 +8,7 @@
 //! They speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and be kept by pings.
 
 use std::{
-    convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
     io::{self, IoSlice},
     net::SocketAddr,
     pin::{Pin, pin},
@@ -23,6 +22,7 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use ipnet::IpNet;
 use poem::{
     Endpoint, Response,
     http::uri::Scheme,
@@ -35,8 +35,16 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::places::Places;
-use crate::{clock::from_now, config::Limits};
+pub use super::places::client;
+use super::{
+    client::is_trusted,
+    idle::{Guest, Idle},
+    places::Places,
+};
+use crate::{
+    clock::{Clock, SystemClock, from_now},
+    config::Limits,
+};
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -70,6 +78,7 @@ pub async fn serve(
     listener: TcpListener,
     routes: impl Endpoint<Output = Response> + 'static,
     limits: &Limits,
+    proxies: &[IpNet],
     stop: impl Future<Output = ()>,
 ) {
     let mut http = http1::Builder::new();
@@ -77,42 +86,79 @@ pub async fn serve(
     http.max_buf_size(BUFFER).half_close(true);
     let local = listener.local_addr().map(|address| LocalAddr(address.into())).unwrap_or_default();
     let (mut stop, routes) = (pin!(stop), Arc::new(routes));
-    let (mut open, ending, places) = (JoinSet::new(), GracefulShutdown::new(), Places::default());
+    let (mut open, ending, places, idle) =
+        (JoinSet::new(), GracefulShutdown::new(), Places::default(), Idle::default());
     loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            Some(_) = open.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, remote)) = accepted else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // A trusted proxy brings many clients: their requests are counted one by one.
+        let most = if is_trusted(remote.ip(), proxies) { usize::MAX } else { limits.connections_per_client };
+        let Some(place) = places.take(remote.ip(), most) else { continue };
         tokio::select! {
             () = &mut stop => break,
-            Some(_) = open.join_next() => {}
-            accepted = listener.accept(), if open.len() < limits.connections => {
-                let Ok((stream, remote)) = accepted else {
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
-                };
-                let Some(place) = places.take(remote, limits.connections_per_client) else { continue };
-                let (routes, local) = (Arc::clone(&routes), local.clone());
-                let stream = Timed::new(stream, limits.client_timeout);
-                let moved_on = Arc::clone(&stream.moved_on);
-                let service = service_fn(move |request| {
-                    let moved_on = Arc::clone(&moved_on);
-                    moved_on.store(true, Ordering::Relaxed);
-                    let request = (request, local.clone(), RemoteAddr(remote.into()), Scheme::HTTP).into();
-                    let routes = Arc::clone(&routes);
-                    async move {
-                        let answer = routes.get_response(request).await;
-                        moved_on.store(true, Ordering::Relaxed);
-                        Ok::<_, Infallible>(answer.into())
-                    }
-                });
-                let connection = ending.watch(http.serve_connection(TokioIo::new(stream), service));
-                open.spawn(async move {
-                    // How it ended interests nobody.
-                    let _ = connection.await;
-                    drop(place);
-                });
-            }
+            () = make_way(&mut open, limits.connections, &idle) => {}
         }
+        let (routes, local, guest) = (Arc::clone(&routes), local.clone(), idle.enter());
+        let stream = Timed::new(stream, limits.client_timeout, Arc::clone(&guest));
+        let moved_on = Arc::clone(&stream.moved_on);
+        let asked = Arc::clone(&guest);
+        let service = service_fn(move |request| {
+            let (moved_on, guest) = (Arc::clone(&moved_on), Arc::clone(&asked));
+            moved_on.store(true, Ordering::Relaxed);
+            let begun = guest.begin();
+            let request = (request, local.clone(), RemoteAddr(remote.into()), Scheme::HTTP).into();
+            let routes = Arc::clone(&routes);
+            async move {
+                if !begun {
+                    return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+                }
+                let answer = routes.get_response(request).await;
+                moved_on.store(true, Ordering::Relaxed);
+                guest.answered();
+                Ok(answer.into())
+            }
+        });
+        let connection = ending.watch(http.serve_connection(TokioIo::new(stream), service));
+        open.spawn(async move {
+            let mut connection = pin!(connection);
+            // hyper writes the date into each answer: a connection at a time without dates ends.
+            let served = poll_fn(|cx| match SystemClock.now().checked() {
+                Ok(_) => connection.as_mut().poll(cx).map(drop),
+                Err(_) => Poll::Ready(()),
+            });
+            // How it ended interests nobody.
+            tokio::select! {
+                () = served => {}
+                () = guest.dismissed() => {}
+            }
+            drop(place);
+        });
     }
     drop(listener);
     ending.shutdown().await;
+}
+
+/// Waits until fewer connections are open than there may be: the one that has waited longest for a request makes way, or
+/// the first that begins to wait.
+async fn make_way(open: &mut JoinSet<()>, most: usize, idle: &Idle) {
+    while open.try_join_next().is_some() {}
+    while open.len() >= most {
+        if idle.dismiss() {
+            open.join_next().await;
+            continue;
+        }
+        tokio::select! {
+            _ = open.join_next() => {}
+            () = idle.came() => {}
+        }
+    }
 }
 
 /// A connection that ends when it has taken no answer for too long.
@@ -124,11 +170,12 @@ struct Timed<I> {
     taken: usize,
     /// The head of a request has come, or there is an answer: its time is renewed when it goes on.
     moved_on: Arc<AtomicBool>,
+    guest: Arc<Guest>,
 }
 
 impl<I> Timed<I> {
-    fn new(inner: I, timeout: Duration) -> Self {
-        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0, moved_on: Arc::default() }
+    fn new(inner: I, timeout: Duration, guest: Arc<Guest>) -> Self {
+        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0, moved_on: Arc::default(), guest }
     }
 
     /// Ready with an error once the time is up; else the task is woken then.
@@ -196,7 +243,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            self.guest.sent();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

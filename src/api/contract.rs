@@ -30,7 +30,7 @@ const DELIVERY_HEADERS: [(&str, &str, &str); 6] = [
     ("webhook-timestamp", "When this attempt was made, in seconds since 1970.", "1776686100"),
     (
         "webhook-signature",
-        "Standard Webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`; two of them, a space between, while a former secret overlaps.",
+        "Standard Webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`; two of them, a space between, while a former secret overlaps, and for a secret that is `whsec_` and base64 without its padding.",
         "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     ),
     ("ngoma-delivery", "The delivery's id.", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     domain::{
-        endpoint::EventFilter,
+        endpoint::Endpoint,
         excerpt::excerpt,
         profile::{Profile, WhenExhausted},
         timestamp::Timestamp,
@@ -15,8 +15,8 @@ use crate::{
 /// An event that nobody published: its name, and the stored body that the profile's envelope finishes.
 pub(crate) type Sample = (String, String);
 
-/// Makes the stored body of sample data, for an event of this name at this moment.
-type MakeSample = Box<dyn Fn(&str, Timestamp) -> Result<String> + Send + Sync>;
+/// Makes the stored body of sample data, for an event of this name, of this account, at this moment.
+type MakeSample = Box<dyn Fn(&str, &str, Timestamp) -> Result<String> + Send + Sync>;
 
 /// A vendor's words.
 pub(crate) struct Dialect {
@@ -26,7 +26,7 @@ pub(crate) struct Dialect {
     pub(crate) title: &'static str,
     /// The names of its catalogue, in order.
     pub(crate) kinds: Vec<&'static str>,
-    /// The stored body of sample data, made for an event of this name at this moment.
+    /// The stored body of sample data, made for an event of this name, of this account, at this moment.
     pub(crate) sample: MakeSample,
 }
 
@@ -45,21 +45,21 @@ impl Dialect {
         }
     }
 
-    /// What an endpoint of this filter is tested with: the event that is named, or the first that it wants.
+    /// What an endpoint is tested with: the event that is named, or the first that it wants.
     ///
     /// # Errors
     /// [`Invalid::UnknownEvent`] for a name that is not in the catalogue.
-    pub(crate) fn sample_for(&self, filter: &EventFilter, named: Option<&str>, now: Timestamp) -> Result<Sample> {
+    pub(crate) fn sample_for(&self, endpoint: &Endpoint, named: Option<&str>, now: Timestamp) -> Result<Sample> {
         let kinds = || self.kinds.iter().copied();
         let kind = match named {
             Some(named) => kinds().find(|kind| *kind == named),
-            None => filter.first_of(kinds()).or(kinds().next()),
+            None => endpoint.events.first_of(kinds()).or(kinds().next()),
         };
         let kind = kind.ok_or_else(|| {
             let named = excerpt(named.unwrap_or_default());
             let message = format!("event '{named}' is unknown: the catalogue has {}", self.kinds.join(", "));
             Error::invalid(Invalid::UnknownEvent, message)
         })?;
-        Ok((kind.to_owned(), (self.sample)(kind, now)?))
+        Ok((kind.to_owned(), (self.sample)(kind, &endpoint.account_id, now)?))
     }
 }

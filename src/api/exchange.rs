@@ -1,7 +1,12 @@
 //! One exchange: the way of a request to its answer, whatever becomes of it.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
 
+use hyper::body::Bytes;
 use poem::{
     Endpoint, IntoResponse, Request, Response,
     http::{HeaderValue, StatusCode, header},
@@ -9,10 +14,13 @@ use poem::{
 
 use super::{
     allowed::ALLOWED,
-    body::MaxBody,
-    failure, head,
+    batch,
+    body::BodyLimits,
+    budget::{Budgets, Part},
+    client, failure, head,
     line::{Line, Lines},
     pages::Page,
+    places::{Place, Places},
     problem::Problem,
     publishing::{self, Form},
     quota::Spent,
@@ -26,8 +34,11 @@ use crate::{
         ids::{RequestId, TokenId},
         token::{Caller, Reach},
     },
-    error::Error,
+    error::{Error, Result},
 };
+
+/// Answers up to this size, in bytes, are not counted: what a connection buffers anyway.
+const SMALL_ANSWER: usize = 16 << 10;
 
 /// What is learnt of a request on its way, for its answer and its log line. Attached to it; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +48,31 @@ pub(super) struct Exchange(Arc<Learnt>);
 struct Learnt {
     caller: OnceLock<(TokenId, Option<String>)>,
     spent: Spent,
+    held: Mutex<Held>,
 }
+
+/// What the request holds of the budgets.
+#[derive(Debug, Default)]
+struct Held {
+    body: Option<Part>,
+    read: Option<Part>,
+}
+
+/// An answer that counts until its client has taken it.
+struct Counted {
+    bytes: Bytes,
+    _part: Part,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Marks an answer whose bytes all who ask for it share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared;
 
 impl Exchange {
     /// Whose token it brought.
@@ -60,6 +95,54 @@ impl Exchange {
     pub(super) fn spent(&self) -> &Spent {
         &self.0.spent
     }
+
+    /// Holds this much more for its body.
+    pub(super) fn count_body(&self, part: Part) {
+        match &mut self.held().body {
+            Some(held) => held.merge(part),
+            held => *held = Some(part),
+        }
+    }
+
+    /// What it holds for its body.
+    pub(super) fn take_body(&self) -> Option<Part> {
+        self.held().body.take()
+    }
+
+    /// Waits until few answers of its token are being made. Without this, many that are made at once and cannot be sent
+    /// would fill the memory.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if that takes longer than `client_timeout`.
+    pub(super) async fn begin_read(&self, budgets: &Budgets) -> Result<()> {
+        let Some((token, _)) = self.0.caller.get() else { return Ok(()) };
+        let part = budgets.reads.take(*token, 1, budgets.client_timeout).await.ok_or_else(untaken)?;
+        self.held().read = Some(part);
+        Ok(())
+    }
+
+    /// Counts a large answer until its client has taken it; before, it waits for those that its token has not taken.
+    async fn count_answer(&self, budgets: &Budgets, mut response: Response) -> Result<Response> {
+        let (Some((token, _)), None) = (self.0.caller.get(), response.data::<Shared>()) else { return Ok(response) };
+        let bytes = response.take_body().into_bytes().await.unwrap_or_default();
+        if bytes.len() <= SMALL_ANSWER {
+            response.set_body(bytes);
+            return Ok(response);
+        }
+        let part = budgets.answer_bytes.take(*token, bytes.len(), budgets.client_timeout).await.ok_or_else(untaken)?;
+        response.set_body(Bytes::from_owner(Counted { bytes, _part: part }));
+        Ok(response)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn untaken() -> Error {
+    let message =
+        "the earlier answers to this token have not been read yet (limits.answer_bytes): read them, then ask again";
+    Error::Unavailable(message.to_owned())
 }
 
 /// What every request passes, besides the routes.
@@ -68,8 +151,11 @@ pub(super) struct Way {
     pub(super) dashboard: Dashboard,
     pub(super) limits: Limits,
     pub(super) server: Server,
+    /// Requests that clients behind trusted proxies have under way.
+    pub(super) under_way: Places,
     pub(super) clock: SharedClock,
     pub(super) lines: Lines,
+    pub(super) budgets: Arc<Budgets>,
 }
 
 impl Way {
@@ -84,18 +170,26 @@ impl Way {
             (request.method().clone(), request.uri().path().to_owned(), publishing::form(&request));
         let exchange = Exchange::default();
         request.set_data(exchange.clone());
-        request.set_data(MaxBody(match form {
-            Some(Form::Batch) => self.server.max_batch_bytes,
-            Some(Form::One) | None => self.server.max_body_bytes,
-        }));
+        request.set_data(self.body_limits(form));
         let has_body = request.headers().contains_key(header::TRANSFER_ENCODING)
             || request.header(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
         let page = self.pages.iter().find(|(at, _)| *at == path);
-        let answer = match (head::check(&request, &self.limits), page) {
+        let client = client::address(&request, &self.server.trusted_proxies);
+        let place = self.place(client, client::peer(&request));
+        let too_many = place.as_ref().err().map_or(Ok(()), |error| Err(error.clone().into()));
+        let checked = head::check(&request, &self.limits).and(too_many);
+        let answer = match (checked, page) {
             (Err(refused), _) => Err(refused),
             (Ok(()), Some((_, page))) => page.call(request).await,
             (Ok(()), None) if ui::is_at(&path) => Ok(self.dashboard.answer(request, &request_id).await),
             (Ok(()), None) => routes.call(request).await.map(IntoResponse::into_response),
+        };
+        let answer = match answer {
+            // An event alone is answered in a few bytes.
+            Ok(response) if form != Some(Form::One) => {
+                exchange.count_answer(&self.budgets, response).await.map_err(Into::into)
+            }
+            answer => answer,
         };
         let mut code = None;
         let response = answer.unwrap_or_else(|error| {
@@ -116,9 +210,35 @@ impl Way {
             status: response.status(),
             error: code,
             took: watch.elapsed(),
+            client,
             exchange: &exchange,
         });
         exchange.spent().show(with_request_id(response, &request_id))
+    }
+
+    fn body_limits(&self, form: Option<Form>) -> BodyLimits {
+        let event_bytes = self.server.max_body_bytes;
+        let (bytes, batch) = match form {
+            Some(Form::Batch) => {
+                let events = self.limits.events_per_batch;
+                (self.server.max_batch_bytes, Some(batch::Limits { events, event_bytes }))
+            }
+            Some(Form::One) | None => (event_bytes, None),
+        };
+        BodyLimits { bytes, batch, budgets: Arc::clone(&self.budgets) }
+    }
+}
+
+impl Way {
+    /// A place for a request that a trusted proxy passes on, unless its client has as many under way as it may have
+    /// connections; connections of others are counted when they are accepted.
+    fn place(&self, client: Option<IpAddr>, peer: Option<IpAddr>) -> Result<Option<Place>, Error> {
+        let Some(client) = client.filter(|client| Some(*client) != peer) else { return Ok(None) };
+        let place = self.under_way.take(client, self.limits.connections_per_client);
+        place.map(Some).ok_or_else(|| Error::TooMany {
+            wait: Duration::from_secs(1),
+            message: "too many requests of this client are in progress: wait 1 s".to_owned(),
+        })
     }
 }
 
@@ -132,7 +252,7 @@ fn refuse(path: &str, request_id: &str, problem: &Problem) -> Response {
     match problem.status {
         StatusCode::UNAUTHORIZED => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         StatusCode::TOO_MANY_REQUESTS => {
-            if let Some(Error::TooMany(wait)) = problem.error {
+            if let Some(Error::TooMany { wait, .. }) = problem.error {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
             }
         }

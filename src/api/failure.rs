@@ -47,7 +47,7 @@ pub(super) fn code(problem: &Problem) -> &'static str {
             Missing::Webhook => "WEBHOOK_NOT_FOUND",
             Missing::Delivery => "DELIVERY_NOT_FOUND",
             Missing::Event => "EVENT_NOT_FOUND",
-            Missing::Account => "ACCOUNT_NOT_FOUND",
+            Missing::Account(_) => "ACCOUNT_NOT_FOUND",
             Missing::Token => "TOKEN_NOT_FOUND",
             Missing::Retry => "RETRY_NOT_FOUND",
             Missing::Task => "NOT_FOUND",

@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
+    domain::audit::Actor,
     error::{Error, Result},
     figures::Step,
-    store,
+    store::{self, Admission},
 };
 
 /// How long the outcome of a write on trial is shared: it is synced, and anybody may ask for one.
@@ -163,7 +164,7 @@ fn database(deps: &Deps, now: Duration) -> Option<Part> {
 async fn try_write(deps: Deps) -> Part {
     let until = deps.clock.uptime() + WRITE_PATIENCE;
     tokio::select! {
-        written = deps.db.write_in_turn(store::probe) => match written {
+        written = deps.db.write(Actor::Engine, Admission::Wait, store::probe) => match written {
             Ok(()) => Part::ok("the database takes writes"),
             Err(error) => Part::unavailable(reason(&error)),
         },

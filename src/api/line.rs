@@ -5,7 +5,7 @@
 //! Each token has its own share of them, those without a token one together, and faults of ours another: nobody's loop hides
 //! what others are refused.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use poem::http::{Method, StatusCode};
@@ -62,6 +62,8 @@ pub(super) struct Line<'a> {
     /// Why it was refused, as its answer says.
     pub(super) error: Option<&'static str>,
     pub(super) took: Duration,
+    /// The address that it comes from.
+    pub(super) client: Option<IpAddr>,
     pub(super) exchange: &'a Exchange,
 }
 
@@ -83,6 +85,7 @@ macro_rules! tell {
             status = line.status.as_u16(),
             error = line.error,
             duration_ms = millis(line.took),
+            client.address = line.client.map(tracing::field::display),
             account,
             token.id = token.map(tracing::field::display),
         );

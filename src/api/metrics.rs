@@ -16,13 +16,17 @@ use super::{
     look::Looks,
     refused::{Refused, WithoutBody},
 };
-use crate::{error::Error, figures::CONTENT_TYPE};
+use crate::{
+    domain::{grant::Grant, token::Scope},
+    error::Error,
+    figures::CONTENT_TYPE,
+};
 
 /// How often the database is looked through for whoever gathers: so often it may be asked, and no more.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Whoever may see the figures: the operator, or everybody if the config says so.
-pub(crate) struct Watcher;
+/// Who may see the figures: the operator, by this right, or everybody if the config says so.
+pub(crate) struct Watcher(Option<Grant>);
 
 impl<'a> ApiExtractor<'a> for Watcher {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
@@ -44,14 +48,14 @@ impl<'a> ApiExtractor<'a> for Watcher {
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         if request.data::<Deps>().is_some_and(|deps| deps.watch.metrics_public) {
-            return Ok(Self);
+            return Ok(Self(None));
         }
         let Authenticated(caller) = Authenticated::from_request(request, body, options).await?;
         if !caller.scopes.is_operator() {
             let message = "this token lacks the scope 'operator': make one by 'ngoma token create --scope operator'";
             return Err(Error::Forbidden(message.to_owned()).into());
         }
-        Ok(Self)
+        Ok(Self(Some(caller.horizon(Scope::Operator)?.0)))
     }
 }
 
@@ -90,7 +94,7 @@ impl Routes {
     /// In the text format of Prometheus and OpenMetrics; the README lists every figure. What has to be read from the
     /// database is read every 10 seconds at most. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
-    async fn metrics(&self, _watcher: Watcher, deps: Data<&Deps>) -> Result<Shown, Refused<Common, WithoutBody>> {
+    async fn metrics(&self, watcher: Watcher, deps: Data<&Deps>) -> Result<Shown, Refused<Common, WithoutBody>> {
         let figures = Arc::clone(deps.db.figures());
         let (db, now, shown) = (deps.db.clone(), deps.clock.now(), Arc::clone(&figures));
         let survey = || async move {
@@ -101,6 +105,7 @@ impl Routes {
             // It panicked.
             figures.show(None);
         }
+        watcher.0.map(|grant| deps.db.check(grant)).transpose()?;
         Ok(Shown::Text(Text(figures.text())))
     }
 }

@@ -2,9 +2,13 @@
 
 mod allowed;
 pub mod asg;
+mod aside;
 pub mod asilichain;
 mod auth;
+mod batch;
 mod body;
+mod budget;
+mod client;
 pub mod connections;
 mod contract;
 mod dialect;
@@ -13,6 +17,7 @@ mod failure;
 mod head;
 mod health;
 mod history;
+mod idle;
 mod line;
 mod look;
 mod metrics;
@@ -25,6 +30,7 @@ mod quota;
 mod reasons;
 mod refused;
 mod ui;
+mod unreadable;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -34,12 +40,22 @@ use poem_openapi::{
     registry::{MetaWebhook, Registry},
 };
 
-use self::{body::SecretText, exchange::Way, line::Lines, pages::Page, problem::Problem, ui::Dashboard};
-pub use self::{publishing::Places as BatchPlaces, quota::Quota};
+use self::{
+    body::SecretText, exchange::Way, line::Lines, pages::Page, places::Places, problem::Problem, ui::Dashboard,
+};
+pub use self::{budget::Budgets, quota::Quota};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits, Watch},
-    domain::{delivery::Attempt, endpoint::TargetUrl, ids::DeliveryId, profile::Profiles, signature::SigningSecret},
+    domain::{
+        delivery::Attempt,
+        endpoint::{Blocked, TargetUrl},
+        grant::Grant,
+        ids::DeliveryId,
+        profile::Profiles,
+        signature::SigningSecret,
+        token::Caller,
+    },
     error::{Error, Result},
     store::{Db, Target, random},
 };
@@ -47,9 +63,9 @@ use crate::{
 /// What a future in a box resolves to.
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 /// The engine's judgement of a target, handed in by `app`.
-pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<()> + Send + Sync>;
-/// The engine's way to send a test delivery at once, handed in by `app`: account, target, event, stored body.
-pub type SendTest = Arc<dyn Fn(String, Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
+pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<Result<(), Blocked>> + Send + Sync>;
+/// The engine's way to send a test delivery at once, handed in by `app`: the right to act, account, target, event, stored body.
+pub type SendTest = Arc<dyn Fn(Grant, String, Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
 
 /// The engine's way to send a test mail to an address at once, handed in by `app`.
 pub type SendTestMail = Arc<dyn Fn(String) -> Boxed<()> + Send + Sync>;
@@ -79,8 +95,8 @@ pub struct Deps {
     pub limits: Limits,
     /// Counts the management requests of each token.
     pub quota: Arc<Quota>,
-    /// Counts the batches that are in memory.
-    pub batches: Arc<BatchPlaces>,
+    /// The memory that requests and answers share.
+    pub budgets: Arc<Budgets>,
 }
 
 /// A signing secret, and whether it was made here: then, and only then, it is shown.
@@ -100,7 +116,7 @@ impl Deps {
     /// The subscriber's own secret, or a new one.
     fn secret(&self, own: Option<SecretText>) -> Result<Secret> {
         match own {
-            Some(own) => Ok(Secret { secret: SigningSecret::parse(own.0)?, made: false }),
+            Some(own) => Ok(Secret { secret: own.read("Leave it out to have one made.")?, made: false }),
             None => Ok(Secret { secret: SigningSecret::from_random(&*random()?), made: true }),
         }
     }
@@ -110,9 +126,11 @@ impl Deps {
         TargetUrl::parse(text, self.limits.url_bytes)
     }
 
-    /// Asks the egress guard.
-    async fn vet(&self, url: &TargetUrl) -> Result<()> {
-        (self.vet)(url.clone()).await
+    /// Asks the egress guard whether this caller may have deliveries sent there.
+    async fn vet(&self, caller: &Caller, url: &TargetUrl) -> Result<()> {
+        let vetted = (self.vet)(url.clone()).await?;
+        vetted
+            .map_err(|blocked| if caller.scopes.is_operator() { blocked.for_operator() } else { blocked.for_account() })
     }
 }
 
@@ -139,7 +157,12 @@ published schedule that survives restarts, and suspends what stays dead until so
 **Try it here.** Start the server with `serve --dev`, press *Authorize* and paste one of the tokens that it prints.
 
 **Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
-headers. Deliveries are at least once: handle each `webhook-id` once.";
+headers. Deliveries are at least once: handle each `webhook-id` once. A library refuses a delivery whose `webhook-timestamp` is more \
+than 5 minutes off its own clock.
+
+**A receiver's framework may refuse an event.** `express.json()` answers 413 to more than 100 KiB, unless its `limit` is raised; \
+Fastify answers 400 to a key `__proto__`, and to a key `constructor` with `prototype` in it, unless `onProtoPoisoning` and \
+`onConstructorPoisoning` are set.";
 
 /// The shape of errors outside any vendor's own paths.
 type Common = asilichain::Errors;
@@ -235,8 +258,10 @@ pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> +
         dashboard,
         limits: deps.limits,
         server: config.server.clone(),
+        under_way: Places::default(),
         clock: deps.clock,
         lines,
+        budgets: deps.budgets,
     });
     routes.around(move |routes, request: Request| {
         let way = Arc::clone(&way);

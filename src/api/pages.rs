@@ -16,6 +16,7 @@ use poem::{
 };
 use sha2::{Digest, Sha256};
 
+use super::exchange::Shared;
 use crate::error::{Error, Result};
 
 /// A page that can be asked for.
@@ -99,6 +100,7 @@ impl Endpoint for Page {
         }
         let (ready, lasts) = (self.ready()?, self.kept && request.uri().query().is_some());
         let response = Response::builder()
+            .extension(Shared)
             .header("etag", &ready.etag)
             .header("cache-control", if lasts { "public, max-age=31536000, immutable" } else { "no-cache" })
             .header("content-security-policy", &ready.policy)

@@ -1,8 +1,8 @@
-//! Who holds how many connections: no client may hold every place there is.
+//! Who holds how many connections, or requests under way: no client may hold every place there is.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,9 +11,9 @@ use std::{
 pub(super) struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 impl Places {
-    /// A place for a connection from there, unless its client holds so many already.
-    pub(super) fn take(&self, remote: SocketAddr, most: usize) -> Option<Place> {
-        let client = client(remote.ip());
+    /// A place for what comes from there, unless its client holds so many already.
+    pub(super) fn take(&self, remote: IpAddr, most: usize) -> Option<Place> {
+        let client = client(remote);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.get(&client).copied().unwrap_or_default();
         (count < most).then(|| {
@@ -42,7 +42,8 @@ impl Drop for Place {
     }
 }
 
-fn client(address: IpAddr) -> IpAddr {
+/// The client behind an address: the address itself, or its network if it is an IPv6 address (/64).
+pub fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address => address,

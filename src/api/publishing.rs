@@ -1,26 +1,19 @@
 //! What publishing has of its own: which requests do it, and how a batch goes: all of its events, or none.
 //!
-//! A batch is large, so there are only so many in memory at once, and of one token only a part of them. One more waits
-//! before its body is read.
+//! A batch that has been read waits for a place until few others are on their way to the database. A client that sends its
+//! batch slowly holds no place.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::time::Duration;
 
 use poem::{FromRequest, Request, RequestBody, http::Method};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Deps, exchange::Exchange};
+use super::{Deps, aside, batch, budget::Part, exchange::Exchange};
 use crate::{
     config::Limits,
-    domain::{event::Accepted, ids::TokenId},
+    domain::{event::Accepted, grant::Grant},
     error::{Error, Invalid, Result},
-    store::Tx,
+    store::{Admission, Tx},
 };
-
-/// One token may hold this part of the places.
-const PART: usize = 4;
 
 /// How a request publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,45 +33,29 @@ pub(super) fn form(request: &Request) -> Option<Form> {
     }
 }
 
-/// The places of the batches that are in memory.
+/// What a publish holds until it is stored, also if its client has gone away: the memory of its body, and the place of a
+/// batch. Taken when the body has been read.
 #[derive(Debug)]
-pub struct Places {
-    all: Arc<Semaphore>,
-    each: usize,
-    of_one: Mutex<HashMap<TokenId, Arc<Semaphore>>>,
-}
-
-impl Places {
-    /// So many, a quarter of them for one token.
-    pub fn new(all: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), each: (all / PART).max(1), of_one: Mutex::default() }
-    }
-
-    fn of(&self, token: TokenId) -> Arc<Semaphore> {
-        let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
-        of_one.retain(|_, places| Arc::strong_count(places) > 1);
-        Arc::clone(of_one.entry(token).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
-    }
-}
-
-/// The place of a batch, given back when it goes. Taken after the token is known and before the body is read.
 pub(super) struct Place {
-    _own: OwnedSemaphorePermit,
-    _one: OwnedSemaphorePermit,
+    _body: Option<Part>,
+    _batch: Option<Part>,
 }
 
 impl<'a> FromRequest<'a> for Place {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        let missing = || Error::Internal("a batch without its caller".to_owned());
-        let places = &request.data::<Deps>().ok_or_else(missing)?.batches;
-        let token = request.data::<Exchange>().and_then(|exchange| exchange.caller().0).ok_or_else(missing)?;
-        let own = places.of(token).acquire_owned().await.map_err(|_| missing())?;
-        let one = Arc::clone(&places.all).acquire_owned().await.map_err(|_| missing())?;
-        Ok(Self { _own: own, _one: one })
+        let missing = || Error::Internal("a publish without its caller".to_owned());
+        let exchange = request.data::<Exchange>().ok_or_else(missing)?;
+        let mut place = Self { _body: exchange.take_body(), _batch: None };
+        if form(request) == Some(Form::Batch) {
+            let batches = &request.data::<Deps>().ok_or_else(missing)?.budgets.batches;
+            let token = exchange.caller().0.ok_or_else(missing)?;
+            place._batch = batches.take(token, 1, Duration::MAX).await;
+        }
+        Ok(place)
     }
 }
 
-/// Checks every event of a batch, on a thread where that keeps nobody waiting: there may be many.
+/// Checks every event of a batch.
 ///
 /// # Errors
 /// A batch that is empty or too long; what is wrong with the first event that cannot be published, with its place.
@@ -87,34 +64,28 @@ pub(super) async fn check<E: Send + 'static, C: Send + 'static>(
     limits: &Limits,
     check: impl Fn(E) -> Result<C> + Send + 'static,
 ) -> Result<Vec<C>> {
-    let most = limits.events_per_batch;
-    if !(1..=most).contains(&events.len()) {
-        let count = events.len();
-        return Err(Error::request(format!(
-            "events has {count} entries: 1 to {most} are taken (limits.events_per_batch)"
-        )));
-    }
-    let checked = tokio::task::spawn_blocking(move || {
+    batch::check_count(events.len(), limits.events_per_batch)?;
+    let all = move || {
         let each = |(place, event)| check(event).map_err(|error| error.within(format!("events[{place}].")));
         events.into_iter().enumerate().map(each).collect()
-    });
-    checked.await.unwrap_or_else(|_| Err(Error::Internal("checking a batch panicked".to_owned())))
+    };
+    aside::run(usize::MAX, all).await?
 }
 
-/// Stores every event of a batch in one transaction, and gives each with its answer, in their order.
+/// Stores every event of a batch in one transaction, and gives each with its answer, in their order. The place is given back
+/// to be held until the answer is printed.
 ///
 /// # Errors
 /// Whatever keeps one of them from being stored, with its place; then none is.
 pub(super) async fn publish<C: Send + 'static>(
     deps: &Deps,
+    grant: Grant,
     place: Place,
     events: Vec<C>,
     store: impl Fn(&Tx<'_>, &C) -> Result<Accepted> + Send + 'static,
-) -> Result<Vec<(C, Accepted)>> {
+) -> Result<(Place, Vec<(C, Accepted)>)> {
     let most = deps.limits.deliveries_per_batch;
     let publish = move |tx: &Tx<'_>| {
-        // Held until it is written, also when whoever sent it has gone away.
-        let _place = place;
         let mut deliveries = 0;
         let each = |(place, event)| {
             let accepted = store(tx, &event).map_err(|error| error.within(format!("events[{place}]: ")))?;
@@ -124,9 +95,10 @@ pub(super) async fn publish<C: Send + 'static>(
             }
             Ok((event, accepted))
         };
-        events.into_iter().enumerate().map(each).collect()
+        let stored = events.into_iter().enumerate().map(each).collect::<Result<_>>()?;
+        Ok((place, stored))
     };
-    deps.db.write_batch(publish).await
+    deps.db.write(grant, Admission::Batch, publish).await
 }
 
 fn too_many(most: usize) -> Error {

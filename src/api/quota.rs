@@ -57,7 +57,8 @@ impl Quota {
             Err(refusal) => {
                 let wait = wait_of(&refusal);
                 let state = State { limit: *limit, remaining: 0, reset: each * *limit };
-                Left { outcome: Err(Error::TooMany(wait)), state: Some(state) }
+                let message = format!("too many requests: wait {} s", wait.as_secs().max(1));
+                Left { outcome: Err(Error::TooMany { wait, message }), state: Some(state) }
             }
         }
     }

@@ -7,7 +7,8 @@ use crate::domain::{delivery::Failure, endpoint};
 
 /// Why an attempt failed: no address for the name (`dns`), an address that may not be delivered to (`blocked`), no connection
 /// (`connect`), no TLS with it (`tls`), no whole answer in time (`timeout`), a connection that broke (`reset`), an answer that
-/// is not HTTP (`protocol`) or not 2xx (`status`), or a stop of this server (`interrupted`, which costs no try).
+/// is not HTTP (`protocol`) or not 2xx (`status`), a stop of this server (`interrupted`, which costs no try), or a body that
+/// was damaged on this server's disk and was not sent (`damaged`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
@@ -21,6 +22,7 @@ pub(crate) enum ErrorClass {
     Protocol,
     Status,
     Interrupted,
+    Damaged,
 }
 
 impl From<ErrorClass> for Failure {
@@ -35,6 +37,7 @@ impl From<ErrorClass> for Failure {
             ErrorClass::Protocol => Self::Protocol,
             ErrorClass::Status => Self::Status,
             ErrorClass::Interrupted => Self::Interrupted,
+            ErrorClass::Damaged => Self::Damaged,
         }
     }
 }
@@ -51,6 +54,7 @@ impl From<Failure> for ErrorClass {
             Failure::Protocol => Self::Protocol,
             Failure::Status => Self::Status,
             Failure::Interrupted => Self::Interrupted,
+            Failure::Damaged => Self::Damaged,
         }
     }
 }

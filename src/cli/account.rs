@@ -7,10 +7,10 @@ use super::{block_on, erase, open, open_or_make, print_json, selection::ALL};
 use crate::{
     app::profiles,
     config::Config,
-    domain::account,
+    domain::{account, audit::Actor, text::escaped},
     engine::alerts,
     error::{Error, Result},
-    store::accounts,
+    store::{Admission, accounts},
 };
 
 /// Make, list, change and erase accounts (tenants)
@@ -94,7 +94,9 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             alert_email.as_deref().map(account::check_email).transpose()?;
             let made = id.clone();
             let db = open_or_make(config)?;
-            block_on(db.write(move |tx| accounts::create(tx, &profile, &id, alert_email.as_deref())))?;
+            block_on(db.write(Actor::CommandLine, Admission::Try, move |tx| {
+                accounts::create(tx, &profile, &id, alert_email.as_deref())
+            }))?;
             if json {
                 print_json(&json!({ "id": made }));
             } else {
@@ -107,7 +109,9 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             alert_email.as_deref().map(account::check_email).transpose()?;
             let (name, db) = (id.clone(), open(config)?);
             let set = alert_email.clone();
-            block_on(db.write(move |tx| accounts::set_alert_email(tx, &name, set.as_deref())))?;
+            block_on(db.write(Actor::CommandLine, Admission::Try, move |tx| {
+                accounts::set_alert_email(tx, &name, set.as_deref())
+            }))?;
             match alert_email {
                 Some(to) => say!("alerts of {id} are mailed to {to}; to try it: ngoma account test-mail {id}"),
                 None => say!("alerts of {id} are mailed to nobody"),
@@ -143,7 +147,8 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             } else {
                 for account in accounts {
                     let mail = account.alert_email.as_deref().unwrap_or("(no alert e-mail)");
-                    say!("{:<24} {:<12} {}  {mail}", account.id, account.profile, account.created_at);
+                    let (id, mail) = (escaped(&account.id), escaped(mail));
+                    say!("{id:<24} {:<12} {}  {mail}", account.profile, account.created_at);
                 }
             }
         }

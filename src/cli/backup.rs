@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
-use super::show;
+use tracing::Level;
+
+use super::{log, show};
 use crate::{
     config::Config,
-    error::Result,
-    store::{self, Made, Progress},
+    error::{Error, Result},
+    store::{self, Progress},
 };
 
 /// Copy the database, also while the server runs, and its key file beside it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy holds all that was accepted before, is looked through, and is on the disk when this ends. FILE.key opens its\nsigning secrets: keep the two apart. To restore: stop the server, put both files in the places of ngoma.db (its -wal and\n-shm away) and ngoma.key, for the server's user only, run 'ngoma check', start it."
+    after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy holds all that was accepted before, is looked through, and is on the disk when this ends with 0. FILE.key opens its\nsigning secrets: keep the two apart. To restore: stop the server, put both files in the places of ngoma.db (its -wal and\n-shm away) and ngoma.key, for the server's user only, run 'ngoma check', start it."
 )]
 pub(super) struct Args {
     /// Where to; a file that is there is not overwritten.
@@ -25,10 +27,14 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         Progress::Checking => show("copied; looking through it"),
     });
     show("");
-    let (Made { bytes, open_to_others }, file) = (made?, args.file.display());
-    if let Some(problem) = open_to_others {
-        eprintln!("ngoma: {file}.key: {problem}; if this medium keeps no modes, guard it as you guard the key");
+    let (made, file) = (made?, args.file.display());
+    if let Some(problem) = &made.open_to_others {
+        let open = format!("{file}.key: {problem}; if this medium keeps no modes, guard it as you guard the key");
+        log::complain(Level::WARN, &open);
     }
-    say!("{file} ({} MB) and {file}.key are made and checked; keep them apart", bytes.div_ceil(1_000_000));
+    if let Some(flaw) = made.flaw(&args.file) {
+        return Err(Error::Internal(flaw));
+    }
+    say!("{file} ({} MB) and {file}.key are made and checked; keep them apart", made.bytes.div_ceil(1_000_000));
     Ok(())
 }

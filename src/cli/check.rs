@@ -1,37 +1,50 @@
-//! `ngoma check`: what is wrong with the config and the database.
+//! `ngoma check`: what would stop a start, and what is damaged.
+
+use std::net::TcpListener;
 
 use super::{serve, show};
 use crate::{
+    clock::{Clock, SystemClock},
     config::Config,
     engine,
     error::{Error, Result},
     store,
 };
 
-/// Read the config and look through the whole database; say what is wrong
+/// Find what would stop a start, and what is damaged; change nothing
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma check\n  ngoma --config /etc/ngoma/config.toml check && systemctl restart ngoma"
+    after_help = "Examples:\n  ngoma check\n  ngoma check --quick\n  ngoma --config /etc/ngoma/config.toml check && systemctl restart ngoma\n\nIt reads the settings as a start does, and looks at owners and modes of the files, the whole database, the checksum of each\nevent body, and each signing secret. Run it as the server's user, or as root. It may run while the server runs.\nA database that the next start brings up to date is fine."
 )]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Do not compare indexes with their tables: faster for a large database.
+    #[arg(long)]
+    quick: bool,
+}
 
-pub(super) fn run(_: &Args, config: &Config) -> Result<()> {
-    engine::check(config)?;
-    serve::filter(config)?;
+pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
+    let clock = SystemClock.now().checked().map(drop);
+    let settings = [clock, engine::check(config), serve::filter(config).map(drop), address(config)];
+    let mut problems: Vec<String> =
+        settings.into_iter().filter_map(|checked| Some(checked.err()?.to_string())).collect();
     config.warnings().iter().for_each(|warning| say!("warning   {warning}"));
-    let path = config.storage.path.display();
-    if !config.storage.path.exists() {
-        say!("config    ok\ndatabase  {path} is not there yet: 'ngoma serve' makes it");
-        return Ok(());
-    }
-    let bytes = std::fs::metadata(&config.storage.path).map_or(0, |file| file.len());
-    show(&format!("looking through {path}, {} MB", bytes / 1_000_000));
-    let problems = store::check(&config.storage);
+    let mut found = store::check(&config.storage, args.quick, show);
     show("");
-    let problems = problems?;
-    if problems.is_empty() {
-        say!("config    ok\ndatabase  {path} ok");
-        return Ok(());
+    problems.append(&mut found.problems);
+    match problems.as_slice() {
+        [] => {
+            let note = if found.note.is_empty() { "ok" } else { &found.note };
+            say!("config    ok\ndatabase  {} {note}", config.storage.path.display());
+            Ok(())
+        }
+        [problem] => Err(Error::Internal(problem.clone())),
+        problems => Err(Error::Internal(format!("{} problems:\n  {}", problems.len(), problems.join("\n  ")))),
     }
-    Err(Error::Internal(format!("{path} has problems:\n  {}", problems.join("\n  "))))
+}
+
+/// Whether the address to listen on is one of this machine. The port may be the running server's.
+fn address(config: &Config) -> Result<()> {
+    let listen = config.server.listen;
+    let bound = TcpListener::bind((listen.ip(), 0)).map(drop);
+    bound.map_err(|error| Error::Internal(format!("cannot listen on {listen}: {error}")))
 }

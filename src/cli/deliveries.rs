@@ -19,6 +19,7 @@ use crate::{
         delivery::{DeliveryKey, Failure, State},
         profile::Profiles,
         selection::Selection,
+        text::escaped,
         token::Walls,
     },
     error::{Error, Result},
@@ -166,8 +167,8 @@ fn line(listed: &Listed, profiles: &Profiles, as_json: bool) {
         name(delivery.state),
         last,
         delivery.attempts,
-        delivery.kind,
-        listed.account_id,
+        escaped(&delivery.kind),
+        escaped(&listed.account_id),
         webhook(listed, profiles),
     );
 }

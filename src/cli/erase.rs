@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::{block_on, show};
 use crate::{
     clock,
+    domain::audit::Actor,
     engine::retention,
     error::{Error, Result},
     store::{
-        Db,
+        Admission, Db,
         erase::{self, Extent},
     },
 };
@@ -56,7 +57,7 @@ async fn begin(db: &Db, id: &str) -> Result<()> {
     let mut tries = 0;
     loop {
         let id = id.to_owned();
-        match db.write(move |tx| erase::begin(tx, &id)).await {
+        match db.write(Actor::CommandLine, Admission::Try, move |tx| erase::begin(tx, &id)).await {
             Err(Error::Unavailable(_)) if tries < TRIES => tries += 1,
             done => return done,
         }

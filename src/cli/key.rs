@@ -4,9 +4,11 @@ use clap::Subcommand;
 
 use super::{block_on, open, show};
 use crate::{
+    clock::{Clock, SystemClock},
     config::{Config, Durability},
+    domain::audit::Actor,
     error::Result,
-    store::endpoints,
+    store::{self, Admission, endpoints},
 };
 
 /// Secrets that are encrypted again in one transaction.
@@ -34,18 +36,26 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     // Whatever the server does: the old key goes from a file that is synced, so no row that needs it may come back.
     let mut config = config.clone();
     config.storage.durability = Durability::Full;
+    let file = config.storage.key_file.display();
+    if config.storage.path.exists() && store::make_lost_key(&config.storage, SystemClock.now().checked()?)? {
+        say!(
+            "the key file was missing, and no secret needed it: a new key is in {file}; back it up now, apart from the database"
+        );
+        return Ok(());
+    }
     let db = open(&config)?;
     let forgotten = block_on(async {
-        db.write(endpoints::add_key).await?;
+        db.write(Actor::CommandLine, Admission::Try, endpoints::add_key).await?;
         let (mut from, mut done) = (0, 0);
-        while let Some(last) = db.write(move |tx| endpoints::reseal(tx, from, AT_ONCE)).await? {
+        while let Some(last) =
+            db.write(Actor::CommandLine, Admission::Try, move |tx| endpoints::reseal(tx, from, AT_ONCE)).await?
+        {
             (from, done) = (last, done + AT_ONCE);
             show(&format!("the secrets of {done} webhooks are encrypted again"));
         }
         show("");
-        db.write(endpoints::forget_old_keys).await
+        db.write(Actor::CommandLine, Admission::Try, endpoints::forget_old_keys).await
     })?;
-    let file = config.storage.key_file.display();
     if forgotten {
         say!("every secret is encrypted with a new key; back up {file} now, apart from the database");
     } else {

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::block_on;
 use crate::{
     app::profiles,
+    clock::{Clock, SystemClock},
     config::Config,
     domain::{profile::Profiles, signature::SigningSecret, timestamp::Timestamp},
     error::{Error, Result},
@@ -31,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 9000)]
     port: u16,
     /// The webhook's signing secret. Without it, signatures are shown but not verified.
-    #[arg(long, value_parser = |text: &str| SigningSecret::parse(text.to_owned()))]
+    #[arg(long, value_parser = secret)]
     secret: Option<SigningSecret>,
     /// The status to answer with.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
@@ -39,6 +40,13 @@ pub(super) struct Args {
     /// How long to wait before answering, such as 500ms or 12s.
     #[arg(long, default_value = "0s", value_parser = duration())]
     delay: Duration,
+}
+
+fn secret(text: &str) -> Result<SigningSecret> {
+    if text.is_empty() {
+        return Err(Error::request("it is empty: leave --secret out to see signatures without verifying them"));
+    }
+    SigningSecret::parse(text.to_owned())
 }
 
 fn duration() -> ValueParser {
@@ -53,6 +61,7 @@ struct Receiver {
 }
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
+    SystemClock.now().checked()?;
     let receiver = Receiver {
         secret: args.secret,
         profiles: profiles(config),

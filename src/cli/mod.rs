@@ -2,10 +2,10 @@
 //!
 //! Exit codes stand in the help of the program.
 
-/// Prints a line.
+/// Prints a line, or several; what others wrote is shown escaped.
 macro_rules! say {
     () => { say!("") };
-    ($($part:tt)*) => { $crate::cli::print(format!("{}\n", format_args!($($part)*)).as_bytes()) };
+    ($($part:tt)*) => { $crate::cli::say(&format!($($part)*)) };
 }
 
 mod account;
@@ -17,12 +17,15 @@ mod descriptors;
 mod erase;
 mod key;
 mod listen;
+mod log;
 mod openapi;
 mod retry;
 mod selection;
 mod serve;
 mod start;
+mod supervisor;
 mod token;
+mod webhooks;
 
 use std::{
     io::{self, Write},
@@ -32,19 +35,25 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use serde_json::Value;
+use tracing::Level;
 
 use crate::{
     clock::SystemClock,
     config::Config,
+    domain::text::{escaped, escaped_json},
     error::{Error, Result},
     store::{self, Db},
 };
 
+/// The version and, if it was built in a checkout, the commit.
+const VERSION: &str = env!("NGOMA_VERSION");
+
 /// A self-hosted webhook sender: one binary, one SQLite file.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = VERSION,
     after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  it could not be done, or 'check' found something; the reason is on standard error, in a sentence;\n     of 'serve' also: stopped at once by a second signal\n  2  the command line is wrong; nothing was done"
 )]
 pub struct Cli {
@@ -61,6 +70,7 @@ enum Command {
     Account(account::Args),
     Token(token::Args),
     Key(key::Args),
+    Webhooks(webhooks::Args),
     Deliveries(deliveries::Args),
     Retry(retry::Args),
     Listen(listen::Args),
@@ -73,27 +83,37 @@ enum Command {
 impl Cli {
     /// Runs the command and says by the exit code how it went.
     pub fn run(self) -> ExitCode {
+        // Keys, secrets and tokens go through memory: none of it is for a core file, or for another process of this user.
+        if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+            eprintln!("ngoma: core files cannot be forbidden: {error}");
+        }
         let done = self.dispatch().and_then(|()| match UNPRINTED.get() {
             // Whoever read it has gone away (`| head`): no error.
             None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
             Some(kind) => Err(Error::Internal(format!("standard output cannot be written: {kind}"))),
         });
-        match done {
+        let code = match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("ngoma: {error}");
+                log::complain(Level::ERROR, &error.to_string());
                 ExitCode::FAILURE
             }
-        }
+        };
+        log::drain();
+        code
     }
 
     fn dispatch(self) -> Result<()> {
         let config = || Config::load(self.config.as_deref()).map_err(|error| Error::request(error.to_string()));
         match self.command {
-            Command::Serve(args) => serve::run(args, config()?),
+            Command::Serve(args) => {
+                log::open(Config::log_format(self.config.as_deref()))?;
+                serve::run(args, config()?)
+            }
             Command::Account(args) => account::run(args, &config()?),
             Command::Token(args) => token::run(args, &config()?),
             Command::Key(args) => key::run(&args, &config()?),
+            Command::Webhooks(args) => webhooks::run(args, &config()?),
             Command::Deliveries(args) => deliveries::run(args, &config()?),
             Command::Retry(args) => retry::run(args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),
@@ -113,6 +133,14 @@ fn print(bytes: &[u8]) {
     let mut out = io::stdout().lock();
     if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
         UNPRINTED.get_or_init(|| error.kind());
+    }
+}
+
+/// Prints lines of text: in each, what would not show itself on a terminal is escaped.
+fn say(text: &str) {
+    if !log::print(text) {
+        let lines: Vec<_> = text.split('\n').map(escaped).collect();
+        print(format!("{}\n", lines.join("\n")).as_bytes());
     }
 }
 
@@ -140,7 +168,7 @@ fn open(config: &Config) -> Result<Db> {
 
 /// The database, made if it is not there.
 fn open_or_make(config: &Config) -> Result<Db> {
-    store::open(&config.storage, config.limits.waiting_writes, Arc::new(SystemClock), false)
+    store::open(&config.storage, &config.limits, Arc::new(SystemClock), false)
 }
 
 /// Shows on the terminal, if there is one, how far long work has come; the next line takes its place.
@@ -149,11 +177,11 @@ fn show(progress: &str) {
     let mut terminal = io::stderr();
     if terminal.is_terminal() {
         // The rest of a longer line is wiped.
-        let _ = write!(terminal, "\r{progress}\x1b[K").and_then(|()| terminal.flush());
+        let _ = write!(terminal, "\r{}\x1b[K", escaped(progress)).and_then(|()| terminal.flush());
     }
 }
 
-/// Prints one line of JSON.
+/// Prints one line of JSON, which means the same with what others wrote escaped.
 fn print_json(value: &Value) {
-    say!("{value}");
+    say!("{}", escaped_json(&value.to_string()));
 }

@@ -18,13 +18,14 @@ use crate::{
     clock,
     config::Config,
     domain::{
+        audit::Actor,
         ids::DeliveryId,
         retry::{Run, RunState},
         selection::Selection,
     },
     error::{Error, Result},
     store::{
-        Db,
+        Admission, Db,
         retries::{self, Field},
     },
 };
@@ -37,7 +38,7 @@ const PATIENCE: u32 = 25;
 /// Send one delivery again, or all that match; the server does it, at once or when it is started
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma retry dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K               this one\n  ngoma retry --account COOP-MBALE-001 --since 2h         says how many failed\n  ngoma retry --account COOP-MBALE-001 --since 2h --yes   and sends them again, each once\n  ngoma retry --all --yes                                 whatever failed, of everybody\n\nWhat was retried before is left to its replay. What belongs to a suspended webhook is skipped: resume it first.\nThe run goes on when this command is ended, and after a restart; the API can cancel it."
+    after_help = "Examples:\n  ngoma retry dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K               this one\n  ngoma retry --account COOP-MBALE-001 --since 2h         says how many failed\n  ngoma retry --account COOP-MBALE-001 --since 2h --yes   and sends them again, each once\n  ngoma retry --all --yes                                 whatever failed, of everybody\n\nWhat was retried before is left to its replay. What belongs to a suspended webhook is skipped: resume it first\n('ngoma webhooks resume'), which also sends again what failed since its last success.\nThe run goes on when this command is ended, and after a restart; the API can cancel it."
 )]
 pub(super) struct Args {
     /// The delivery to send again, dlv_..., as 'ngoma deliveries' shows it.
@@ -77,7 +78,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let db = open(config)?;
     block_on(async {
         let field = db.read(move |view| Field::new(view, &walls, selection)).await.map_err(named)?;
-        let count = retries::count(&db, &field, Duration::MAX).await?;
+        let count = retries::count(&db, Actor::CommandLine, &field, Duration::MAX).await?;
         if one {
             judge_one(count)?;
         }
@@ -91,7 +92,8 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             }
             return Ok(());
         }
-        let run = db.write(move |tx| retries::start(tx, &field, count.matched)).await?;
+        let run =
+            db.write(Actor::CommandLine, Admission::Try, move |tx| retries::start(tx, &field, count.matched)).await?;
         if as_json {
             print_json(&json!({ "retry_id": run.id.to_string(), "matched": run.matched }));
             return Ok(());

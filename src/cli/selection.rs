@@ -98,11 +98,8 @@ impl Filters {
     pub(super) fn read(self, profiles: &Profiles, status: Option<Status>) -> Result<(Walls, Selection)> {
         let (mut walls, mut endpoint) = (ALL, None);
         if let Some(text) = &self.webhook {
-            let found = profiles
-                .iter()
-                .find_map(|profile| Some((EndpointId::from_wire(profile.endpoint_prefix, text)?, profile.name)));
-            let (id, profile) = found.ok_or_else(|| Error::request(format!("'{text}' is no webhook's id")))?;
-            (walls.profile, endpoint) = (Some(profile.into()), Some(id));
+            let (within, id) = webhook(profiles, text)?;
+            (walls, endpoint) = (within, Some(id));
         }
         let selection = Selection {
             account: self.account,
@@ -116,6 +113,14 @@ impl Filters {
         };
         Ok((walls, selection))
     }
+}
+
+/// The webhook of an id as people write it, and the walls narrowed to its vendor.
+pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(Walls, EndpointId)> {
+    let found =
+        profiles.iter().find_map(|profile| Some((EndpointId::from_wire(profile.endpoint_prefix, text)?, profile.name)));
+    let (id, profile) = found.ok_or_else(|| Error::request(format!("'{text}' is no webhook's id")))?;
+    Ok((Walls { profile: Some(profile.into()), account: None }, id))
 }
 
 /// The name of a state, as the API has it.

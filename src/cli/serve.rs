@@ -1,23 +1,24 @@
 //! `ngoma serve`: the server.
 
-use std::{io::IsTerminal, net::SocketAddr, process};
+use std::{net::SocketAddr, process};
 
 use ipnet::IpNet;
+use rustix::process::Signal;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{self, SignalKind, signal},
     sync::watch,
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{descriptors, start};
+use super::{VERSION, descriptors, log, start, supervisor};
 use crate::{
     app::{self, Outside, profiles},
-    config::{Config, LogFormat},
-    domain::token::Scopes,
+    config::Config,
+    domain::{audit::Actor, token::Scopes},
     engine::alerts::ALERT,
     error::{Error, Result},
     store::{
-        self, Db, accounts,
+        self, Admission, Db, accounts,
         tokens::{self, Holder},
     },
 };
@@ -28,7 +29,7 @@ const DEV_LABEL: &str = "dev";
 /// Run the server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop it gracefully; a second one at once."
+    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop it gracefully; a second one at once. SIGHUP changes nothing: settings are read at a start."
 )]
 pub(super) struct Args {
     /// For trying it: allows http:// and loopback targets, makes a demo account for each vendor with fresh tokens and
@@ -53,23 +54,31 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
         let loopback = ["127.0.0.0/8", "::1/128"].map(str::parse::<IpNet>).into_iter().flatten();
         config.egress.allow.extend(loopback);
     }
-    start_log(&config)?;
-    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    descriptors::provide(&mut config);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
+    // A file that may not grow ends no process whose signal has a handler: writing to it is an error then.
+    runtime.block_on(async { heard(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop) })?;
+    log::subscribe(filter(&config)?);
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    descriptors::provide(&mut config)?;
     let served = runtime.block_on(serve(config, args.dev));
     // A sending thread may hang in a look-up: nobody waits for it.
     runtime.shutdown_background();
     served
 }
 
+fn heard(kind: SignalKind) -> Result<unix::Signal> {
+    signal(kind).map_err(|error| Error::Internal(error.to_string()))
+}
+
 async fn serve(config: Config, dev: bool) -> Result<()> {
     // Before anybody can know that it runs: a stop that comes early is a stop too.
-    let heard = |kind| signal(kind).map_err(|error| Error::Internal(error.to_string()));
-    let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
+    let [mut terminate, mut interrupt, mut quit] =
+        [supervisor::heard(Signal::TERM)?, supervisor::heard(Signal::INT)?, supervisor::heard(Signal::QUIT)?];
+    supervisor::ignore_others()?;
     let settings = config.clone();
     let app = app::prepare(config, Outside::default()).await?;
-    start::print(&app, &settings, app.db().write(store::durability).await?);
+    tracing::info!("ngoma {VERSION} serves at http://{}", app.address());
+    start::print(&app, &settings, app.db().write(Actor::Engine, Admission::Try, store::durability).await?);
     if dev {
         print_demo(app.db(), &settings).await?;
     } else {
@@ -81,14 +90,17 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = quit.recv() => {}
             }
             if count > 0 {
                 process::exit(1);
             }
             tracing::info!("stopping: what is under way may end, 10 s at most; a second signal stops at once");
+            supervisor::stopping();
             stop.send_replace(true);
         }
     });
+    tokio::spawn(supervisor::report(app.pulse()));
     app.run(stopped).await
 }
 
@@ -107,38 +119,35 @@ pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
     })
 }
 
-fn start_log(config: &Config) -> Result<()> {
-    let filter = filter(config)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let log = log.with_ansi(std::io::stderr().is_terminal());
-    match config.log.format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
-
 /// Makes a demo account for each vendor, revokes the tokens of the last start and prints fresh ones.
 async fn print_demo(db: &Db, config: &Config) -> Result<()> {
-    db.write(|tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
-    say!("\nDemo accounts (this start's tokens; the last start's are revoked):");
+    db.write(Actor::Engine, Admission::Try, |tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
+    let told = "a demo account and its token of this start; the last start's is revoked";
+    let mut rows = vec!["\nDemo accounts (this start's tokens; the last start's are revoked):".to_owned()];
     for profile in profiles(config).iter() {
         let name = profile.name;
         let id = format!("DEMO-{}", name.to_uppercase());
         let made = id.clone();
         // An account that is there already is what we want.
-        let _ = db.write(move |tx| accounts::create(tx, name, &made, None)).await;
+        let _ = db.write(Actor::Engine, Admission::Try, move |tx| accounts::create(tx, name, &made, None)).await;
         let (holder, scopes) = (Holder::Account(id.clone()), Scopes::parse("webhooks,events")?);
-        let (_, token) = db.write(move |tx| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL))).await?;
-        say!("  {name:<11} account {id:<16} token {}", token.expose());
+        let (_, token) = db
+            .write(Actor::Engine, Admission::Try, move |tx| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL)))
+            .await?;
+        if !log::print_object(told, &[("profile", name), ("account", &id), ("token", token.expose())]) {
+            rows.push(format!("  {name:<11} account {id:<16} token {}", token.expose()));
+        }
     }
-    say!();
+    if rows.len() > 1 {
+        say!("{}\n", rows.join("\n"));
+    }
     Ok(())
 }
 
 /// On an empty database: the commands that make the first account and token.
 async fn print_first_steps(db: &Db) -> Result<()> {
-    if db.read(tokens::list).await?.is_empty() {
+    let told = "there is no token yet: 'ngoma account create' and 'ngoma token create' make the first";
+    if db.read(tokens::list).await?.is_empty() && !log::print_object(told, &[]) {
         say!("\nThere is no token yet. In another terminal:");
         say!("  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example");
         say!("  ngoma token create --account COOP-MBALE-001 --scope webhooks,events");

@@ -1,7 +1,8 @@
-//! What somebody wants to know when a server has started, in one block.
+//! What somebody wants to know when a server has started, in one block; with a log in JSON, in one object.
 
 use std::{fs, time::Duration};
 
+use super::{VERSION, log};
 use crate::{
     app::{App, profiles},
     config::{Config, Durability, Egress, Limits, Retention, Server},
@@ -10,18 +11,25 @@ use crate::{
 
 pub(super) fn print(app: &App, config: &Config, durability: Durability) {
     let address = app.address();
-    say!("ngoma {} is ready", env!("CARGO_PKG_VERSION"));
-    say!("  address    http://{address}");
-    say!("  dashboard  http://{address}/ui");
-    say!("  docs       http://{address}/docs");
-    say!("  database   {}", database(config, durability));
-    for profile in profiles(config).iter() {
-        say!("  {:<11}{}", profile.name, schedule(profile));
+    let begun = format!("ngoma {VERSION} is ready");
+    let mut facts = vec![
+        ("address", format!("http://{address}")),
+        ("dashboard", format!("http://{address}/ui")),
+        ("docs", format!("http://{address}/docs")),
+        ("database", database(config, durability)),
+    ];
+    facts.extend(profiles(config).iter().map(|profile| (profile.name, schedule(profile))));
+    facts.extend([
+        ("limits", limits(&config.server, &config.limits)),
+        ("egress", egress(&config.egress)),
+        ("retention", retention(config.retention)),
+        ("alerts", app.alerts().places()),
+    ]);
+    let facts: Vec<(&str, &str)> = facts.iter().map(|(name, fact)| (*name, fact.as_str())).collect();
+    if !log::print_object(&begun, &facts) {
+        let lines: Vec<String> = facts.iter().map(|(name, fact)| format!("  {name:<11}{fact}")).collect();
+        say!("{begun}\n{}", lines.join("\n"));
     }
-    say!("  limits     {}", limits(&config.server, &config.limits));
-    say!("  egress     {}", egress(&config.egress));
-    say!("  retention  {}", retention(config.retention));
-    say!("  alerts     {}", app.alerts().places());
 }
 
 fn database(config: &Config, durability: Durability) -> String {

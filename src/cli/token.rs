@@ -6,9 +6,18 @@ use serde_json::json;
 use super::{account::check_profile, block_on, open, open_or_make, print_json};
 use crate::{
     config::Config,
-    domain::{ids::TokenId, timestamp::Timestamp, token::Scopes},
+    domain::{
+        audit::Actor,
+        ids::TokenId,
+        text::escaped,
+        timestamp::Timestamp,
+        token::{Scopes, check_label},
+    },
     error::{Error, Missing, Result},
-    store::tokens::{self, Holder, TokenRecord},
+    store::{
+        Admission,
+        tokens::{self, Holder, TokenRecord},
+    },
 };
 
 /// Make, list and revoke bearer tokens
@@ -65,8 +74,11 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         Command::Create { account, platform, scope, label, json } => {
             let scopes = Scopes::parse(&scope)?;
             let holder = holder(config, account, platform, &scopes)?;
+            label.as_deref().map(check_label).transpose()?;
             let db = open_or_make(config)?;
-            let create = db.write(move |tx| tokens::create(tx, &holder, &scopes, label.as_deref()));
+            let create = db.write(Actor::CommandLine, Admission::Try, move |tx| {
+                tokens::create(tx, &holder, &scopes, label.as_deref())
+            });
             let (id, token) = block_on(create)?;
             if json {
                 print_json(&json!({ "id": id.to_string(), "token": token.expose() }));
@@ -89,7 +101,9 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         }
         Command::Revoke { id } => {
             let parsed = TokenId::parse(&id).ok_or(Error::NotFound(Missing::Token));
-            let revoked = parsed.and_then(|token| block_on(open(config)?.write(move |tx| tokens::revoke(tx, token))));
+            let revoked = parsed.and_then(|token| {
+                block_on(open(config)?.write(Actor::CommandLine, Admission::Try, move |tx| tokens::revoke(tx, token)))
+            });
             revoked.map_err(|error| match error {
                 Error::NotFound(_) => {
                     Error::request(format!("there is no token '{id}' to revoke: 'ngoma token list' shows them"))
@@ -139,5 +153,5 @@ fn print(token: &TokenRecord) {
     };
     let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at: Timestamp| at.to_string());
     let label = token.label.as_deref().unwrap_or("");
-    say!("{}  {holder:<24} {:<16} used {used}  {label}", token.id, token.scopes.to_string());
+    say!("{}  {:<24} {:<16} used {used}  {}", token.id, escaped(&holder), token.scopes.to_string(), escaped(label));
 }

@@ -4,13 +4,13 @@ use std::iter;
 
 use figment::{Figment, Metadata, value::Value};
 
-use super::{DEFAULTS, SECRETS};
+use super::{DEFAULTS, SECRETS, sources};
 
 /// Says key, value, source and what was expected.
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
-    let source = source(error.metadata.as_ref());
+    let source = source(error.metadata.as_ref(), &key);
     match &error.kind {
         Kind::UnknownField(field, expected) => {
             let named = if key.is_empty() { field } else { &key };
@@ -25,11 +25,12 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     }
 }
 
-/// Where a value comes from.
-pub(super) fn source(metadata: Option<&Metadata>) -> String {
-    metadata.map_or_else(String::new, |metadata| match &metadata.source {
-        Some(source) => format!(" in {source}"),
-        None => format!(" in the {}", metadata.name),
+/// Where the value of a key comes from.
+pub(super) fn source(metadata: Option<&Metadata>, key: &str) -> String {
+    metadata.map_or_else(String::new, |metadata| match (&metadata.source, sources::variable(key)) {
+        (Some(source), _) => format!(" in {source}"),
+        (None, Some(name)) if metadata.name.starts_with('`') => format!(" in the environment variable {name}"),
+        (None, _) => format!(" in the {}", metadata.name),
     })
 }
 

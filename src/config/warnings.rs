@@ -1,6 +1,7 @@
 //! Settings that can be used, and yet are not as they should be.
 
 use std::{
+    fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -11,6 +12,17 @@ use super::{Config, SECRETS};
 
 /// What everybody may do with a file.
 const READ_BY_ALL: u32 = 0o004;
+
+/// Bytes of memory that this process may have: those of the machine, or what its control group allows. `None` if neither is
+/// known.
+fn memory() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().trim_end_matches(" kB");
+        Some(kilobytes.parse::<u64>().ok()? * 1024)
+    });
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    machine.into_iter().chain(group).min()
+}
 
 /// The file that holds a secret and can be read by everybody, if there is one.
 pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
@@ -36,6 +48,25 @@ impl Config {
                 self.server.listen
             )
         });
-        exposed.into_iter().chain(unreachable).collect()
+        let limits = &self.limits;
+        let most = (2 * limits.request_bytes as u64).saturating_add(limits.answer_bytes as u64);
+        let megabytes = 1_000_000;
+        let large = memory().filter(|memory| most > *memory).map(|memory| {
+            format!(
+                "requests and answers may take {} MB of memory, of which there are {} MB: lower limits.request_bytes ({}) or \
+                 limits.answer_bytes ({})",
+                most / megabytes,
+                memory / megabytes,
+                limits.request_bytes,
+                limits.answer_bytes
+            )
+        });
+        let ignored = (!self.ignored.is_empty()).then(|| {
+            format!(
+                "environment variables that begin with NGOMA_ but are not settings are ignored: {} (a setting is NGOMA_, the section, two underscores, the key)",
+                self.ignored.join(", ")
+            )
+        });
+        exposed.into_iter().chain(unreachable).chain(large).chain(ignored).collect()
     }
 }

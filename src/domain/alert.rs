@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{
     delivery::Failure,
-    endpoint::EndpointState,
+    endpoint::{EndpointState, Resumed, masked},
     ids::{AlertId, DeliveryId, EndpointId},
     timestamp::Timestamp,
 };
@@ -127,18 +127,25 @@ pub struct Alert {
     pub endpoint: EndpointId,
     /// The name of its profile.
     pub profile: String,
-    /// Where it is now, query included: not to be shown as it is.
+    /// Where it is now, whole: only for its owner.
     pub url: String,
     /// Its state now.
     pub state: EndpointState,
     /// How many deliveries are held for it now.
     pub held: u64,
+    /// How many deliveries failed since its last success and were not replayed.
+    pub failed: u64,
 }
 
 impl Alert {
-    /// Where the endpoint is. A query may hold a secret: it is left out.
-    pub fn shown_url(&self) -> &str {
-        self.url.split_once('?').map_or(&self.url, |(before, _)| before)
+    /// What resuming the endpoint would set going now.
+    pub const fn resuming(&self) -> Resumed {
+        Resumed { resent: self.failed, released: self.held }
+    }
+
+    /// Where the endpoint is, for those who do not own it.
+    pub fn masked_url(&self) -> String {
+        masked(&self.url)
     }
 
     /// What it is about.

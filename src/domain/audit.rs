@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::domain::{ids::TokenId, timestamp::Timestamp};
+use crate::domain::{grant::Grant, timestamp::Timestamp};
 
 /// Who changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
-    /// Whoever holds this token.
-    Token(TokenId),
+    /// A request, by this right.
+    Request(Grant),
     /// Whoever has a shell on the machine.
     CommandLine,
     /// The server, unasked.
@@ -19,10 +19,16 @@ pub enum Actor {
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Token(id) => id.fmt(f),
+            Self::Request(grant) => grant.token().fmt(f),
             Self::CommandLine => f.write_str("command line"),
             Self::Engine => f.write_str("engine"),
         }
+    }
+}
+
+impl From<Grant> for Actor {
+    fn from(grant: Grant) -> Self {
+        Self::Request(grant)
     }
 }
 
@@ -88,11 +94,13 @@ actions! {
     RetryStarted = "retry.started";
     /// Such a run was cancelled.
     RetryCancelled = "retry.cancelled";
-    /// A test mail was sent.
+    /// A test mail was asked for.
     MailTested = "mail.tested";
-    /// A backup was made from the dashboard; the entry names the file.
+    /// A backup was asked for at the dashboard; the entry names the file.
     BackedUp = "database.backed_up";
-    /// The signing secrets have a new key.
+    /// The key file was made, or first noted; the entry names the key by its mark.
+    KeyMade = "key.made";
+    /// The signing secrets have a new key; the entry names it by its mark.
     KeyRotated = "key.rotated";
 }
 

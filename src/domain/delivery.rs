@@ -5,7 +5,7 @@
 //! | - | publish, fan out, replay | Pending, due now; Held while the endpoint is suspended |
 //! | Pending | claim: one attempt and one try more | Claimed |
 //! | Claimed | [`settle`] | Delivered, Pending, Exhausted, Held or Cancelled |
-//! | Claimed | the server restarts, or the attempt never ends | Pending, due now, the try given back ([`interrupt`]) |
+//! | Claimed | the server restarts, or the attempt never ends | Pending, due at once in its place in line, the try given back ([`interrupt`]) |
 //! | Claimed | the attempt is not begun after all | Pending, due now, attempt and try given back ([`interrupt`]) |
 //! | Pending | the endpoint is suspended | Held |
 //! | Held | the endpoint is resumed | Pending, due now, tries = 0 |
@@ -87,11 +87,13 @@ pub enum Failure {
     Status,
     /// A fault of ours, which costs no try: the server stopped meanwhile, or had no descriptor, memory or thread for it.
     Interrupted,
+    /// A fault of ours that ends the delivery: its stored body is damaged, and was not sent.
+    Damaged,
 }
 
 impl Failure {
     /// Every class.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Dns,
         Self::Blocked,
         Self::Connect,
@@ -101,6 +103,7 @@ impl Failure {
         Self::Protocol,
         Self::Status,
         Self::Interrupted,
+        Self::Damaged,
     ];
 
     /// As it is stored and shown.
@@ -115,7 +118,13 @@ impl Failure {
             Self::Protocol => "protocol",
             Self::Status => "status",
             Self::Interrupted => "interrupted",
+            Self::Damaged => "damaged",
         }
+    }
+
+    /// Whether it is a fault of ours, which says nothing of the receiver.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Damaged)
     }
 }
 
@@ -200,7 +209,8 @@ impl Settlement {
 
 /// Decides what becomes of a claimed delivery: pure, so that it can be read and tested alone.
 ///
-/// `tries` counts this attempt. A 410 ends the delivery at once; `Retry-After` lengthens a wait, never shortens it.
+/// `tries` counts this attempt. A 410 ends the delivery at once, and so does a damaged body, which suspends no endpoint;
+/// `Retry-After` lengthens a wait, never shortens it.
 pub fn settle(
     outcome: &Outcome,
     tries: u32,
@@ -211,6 +221,9 @@ pub fn settle(
 ) -> Settlement {
     if outcome.is_success() {
         return Settlement::Delivered;
+    }
+    if outcome.failure() == Some(Failure::Damaged) {
+        return Settlement::Exhausted(None);
     }
     let gone = outcome.answer().is_some_and(|answer| answer.status == 410);
     match (policy.wait_after(tries).filter(|_| !gone), endpoint) {

@@ -65,9 +65,9 @@ impl TargetUrl {
         self.0.as_str()
     }
 
-    /// The canonical text without its query, which may hold a secret: for what is kept or told elsewhere.
-    pub fn without_query(&self) -> &str {
-        self.as_str().split_once('?').map_or(self.as_str(), |(before, _)| before)
+    /// The canonical text for those who do not own it, as [`masked`] shows it.
+    pub fn masked(&self) -> String {
+        masked(self.as_str())
     }
 
     /// Scheme, host and port, without a path, which may hold a secret too.
@@ -83,6 +83,50 @@ impl TargetUrl {
     /// The port, given or usual.
     pub fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(443)
+    }
+}
+
+/// Characters of a path that everybody may see.
+const SHOWN_PATH: usize = 12;
+
+/// A URL for those who do not own it: its query and the end of a longer path, which may hold secrets, are left out.
+pub fn masked(url: &str) -> String {
+    let url = url.split_once('?').map_or(url, |(before, _)| before);
+    let host = url.find("://").map_or(0, |end| end + "://".len());
+    let path = url[host..].find('/').map_or(url.len(), |start| host + start);
+    match url[path..].char_indices().nth(SHOWN_PATH) {
+        Some((end, _)) => format!("{}...", &url[..path + end]),
+        None => url.to_owned(),
+    }
+}
+
+/// Why the egress guard refuses a target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Blocked {
+    /// For what the URL itself says.
+    #[error("{0}")]
+    Written(String),
+    /// For an address that the operator has not opened: which one, and why. What a name resolves to within the operator's
+    /// networks is no account's business.
+    #[error("{0}")]
+    Address(String),
+}
+
+impl Blocked {
+    /// The refusal as an account may read it.
+    pub fn for_account(&self) -> Error {
+        match self {
+            Self::Written(_) => self.for_operator(),
+            Self::Address(_) => {
+                Self::Written("its address is not allowed; the operator can open it by egress.allow".to_owned())
+                    .for_operator()
+            }
+        }
+    }
+
+    /// The refusal as the operator may read it.
+    pub fn for_operator(&self) -> Error {
+        Error::invalid(Invalid::Target, format!("this URL cannot be used: {self}"))
     }
 }
 
@@ -109,11 +153,12 @@ impl EventFilter {
         let mut kept: Vec<String> = Vec::new();
         for entry in entries {
             if !catalogue.clone().any(|kind| matches(&entry, kind)) {
+                let prefix = catalogue.clone().find_map(|kind| kind.split_once('.')).map_or("", |(prefix, _)| prefix);
                 let known = catalogue.collect::<Vec<_>>().join(", ");
                 return Err(Error::invalid(
                     Invalid::UnknownEvent,
                     format!(
-                        "events holds '{}', which matches no event: expected *, a prefix such as batch.*, or any of {known}",
+                        "events holds '{}', which matches no event: expected {known}, a prefix such as {prefix}.*, or *",
                         excerpt(&entry)
                     ),
                 ));
@@ -202,6 +247,51 @@ impl SuspendedReason {
             Self::Exhausted => "exhausted",
             Self::Gone => "gone",
             Self::Paused => "paused",
+        }
+    }
+}
+
+/// What is sent again when an endpoint is resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resend {
+    /// The deliveries that failed since its last success, as replays and before those that were held.
+    Failed,
+    /// None: what failed stays as it is.
+    Nothing,
+}
+
+/// What resuming an endpoint has set going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// Deliveries that failed since its last success and are sent again.
+    pub resent: u64,
+    /// Deliveries that were held and go out.
+    pub released: u64,
+}
+
+impl Resumed {
+    /// Whether nothing waited for it.
+    pub const fn is_nothing(self) -> bool {
+        self.resent == 0 && self.released == 0
+    }
+}
+
+/// How many of each, in the order in which they go out: as people are told before and after.
+impl fmt::Display for Resumed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { resent, released } = *self;
+        match resent {
+            0 => {}
+            1 => f.write_str("1 failed delivery is sent again")?,
+            _ => write!(f, "{resent} failed deliveries are sent again")?,
+        }
+        match (resent, released) {
+            (0, 0) => f.write_str("nothing waits for it"),
+            (_, 0) => Ok(()),
+            (0, 1) => f.write_str("1 held delivery goes out"),
+            (0, _) => write!(f, "{released} held deliveries go out"),
+            (_, 1) => f.write_str(", then 1 held one goes out"),
+            (_, _) => write!(f, ", then {released} held ones go out"),
         }
     }
 }

@@ -14,6 +14,19 @@ use crate::{
     error::{Error, Result},
 };
 
+/// The stored body of an event is not what was published: a fault of the disk, or a person, has changed it. It is never sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damaged;
+
+impl From<Damaged> for Error {
+    fn from(_: Damaged) -> Self {
+        Self::Internal("the stored body of an event is damaged: 'ngoma check' names it".to_owned())
+    }
+}
+
+/// The stored body of an event, for its profile's envelope to finish.
+pub type StoredBody = Result<Arc<str>, Damaged>;
+
 /// The key of an event's row.
 pub type EventKey = i64;
 
@@ -97,7 +110,7 @@ pub struct Accepted {
     pub deliveries: Vec<(DeliveryId, EndpointId)>,
 }
 
-/// A stored event.
+/// A stored event, without its body, which may be large.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The key of its row.
@@ -116,8 +129,6 @@ pub struct Event {
     pub test: bool,
     /// Its name in the catalogue.
     pub kind: String,
-    /// The body before its envelope is finished.
-    pub body: String,
     /// The one URL its producer named, if it did.
     pub target: Option<String>,
 }

@@ -19,7 +19,7 @@ pub struct Limits {
 }
 
 /// Longest literal of a number that is delivered as it was sent, in bytes. What a 64-bit number can tell needs 24.
-pub const MAX_NUMBER: usize = 64;
+const MAX_NUMBER: usize = 64;
 
 /// The largest integer that every reader of JSON keeps exactly: 2^53 - 1.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
@@ -33,7 +33,7 @@ pub struct Flaw {
     /// Where it stands, such as `.items[3].price`; empty for the whole text.
     pub path: String,
     /// What is wrong with it, ready to follow the path in a sentence.
-    pub problem: &'static str,
+    pub problem: String,
 }
 
 impl fmt::Display for Flaw {
@@ -188,18 +188,7 @@ impl Reader<'_> {
         if !is_number(literal) {
             return Err(self.flaw("is not JSON: a number was expected"));
         }
-        if !literal.contains(['.', 'e', 'E']) {
-            let magnitude = literal.trim_start_matches('-').parse::<u64>().unwrap_or(u64::MAX);
-            if magnitude > MAX_SAFE_INTEGER {
-                return Err(self.flaw(
-                    "is an integer beyond 2^53 - 1, which JavaScript receivers cannot read exactly: send it as a string",
-                ));
-            }
-        }
-        let number: f64 = literal.parse().map_err(|_| self.flaw("is not JSON: a number was expected"))?;
-        if !number.is_finite() {
-            return Err(self.flaw("is a number too large to be read: send it as a string"));
-        }
+        let number = held(literal).map_err(|problem| self.flaw(format!("{problem}: send it as a string")))?;
         out.push_str(ryu_js::Buffer::new().format_finite(number));
         Ok(())
     }
@@ -281,13 +270,42 @@ impl Reader<'_> {
         }
     }
 
-    fn flaw(&self, problem: &'static str) -> Flaw {
+    fn flaw(&self, problem: impl Into<String>) -> Flaw {
         let path = self.path.iter().map(|step| match step {
             Step::Key(key) => format!(".{key}"),
             Step::Index(index) => format!("[{index}]"),
         });
-        Flaw { path: path.collect(), problem }
+        Flaw { path: path.collect(), problem: problem.into() }
     }
+}
+
+/// What every receiver reads a literal of JSON's grammar as.
+fn held(literal: &str) -> Result<f64, &'static str> {
+    if !literal.contains(['.', 'e', 'E']) {
+        let magnitude = literal.trim_start_matches('-').parse::<u64>().unwrap_or(u64::MAX);
+        if magnitude > MAX_SAFE_INTEGER {
+            return Err("is an integer beyond 2^53 - 1, which JavaScript receivers cannot read exactly");
+        }
+    }
+    let number = literal.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.ok_or("is a number too large to be read")
+}
+
+/// Checks the literal of a JSON number that is delivered as it was sent.
+///
+/// # Errors
+/// What is wrong with it, ready to follow its name in a sentence: more than 64 bytes, an integer beyond ±(2^53 - 1), a
+/// number that overflows, or an exponent of more than three digits, on which exact decimals of some languages choke.
+pub fn check_number(literal: &str) -> Result<(), String> {
+    if literal.len() > MAX_NUMBER {
+        return Err(format!("is a number too long: at most {MAX_NUMBER} bytes are taken"));
+    }
+    held(literal)?;
+    let exponent = literal.split_once(['e', 'E']).map_or("", |(_, exponent)| exponent);
+    if exponent.trim_start_matches(['+', '-', '0']).len() > 3 {
+        return Err("has an exponent of more than 3 digits, which some receivers cannot read".to_owned());
+    }
+    Ok(())
 }
 
 /// Whether a literal is a number in JSON's grammar, which is narrower than Rust's: no `01`, `1.` or `-.5`.

@@ -5,7 +5,28 @@ use std::time::Duration;
 /// Finishes a stored body for one endpoint: `(webhook id on the wire, stored body) -> bytes to send`.
 ///
 /// By concatenation, never by parsing, so that every attempt and every replay sends the same bytes.
-pub type Envelope = fn(&str, &str) -> Vec<u8>;
+pub type Envelope = for<'a> fn(&str, &'a str) -> Finished<'a>;
+
+/// A finished body, in two parts: the stored body, which may be large, is not copied.
+#[derive(Debug)]
+pub struct Finished<'a> {
+    /// What comes before the rest.
+    pub head: String,
+    /// The stored body, or its end.
+    pub rest: &'a str,
+}
+
+impl Finished<'_> {
+    /// Its bytes, in order.
+    pub fn parts(&self) -> [&[u8]; 2] {
+        [self.head.as_bytes(), self.rest.as_bytes()]
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> String {
+        [&self.head, self.rest].concat()
+    }
+}
 
 /// What differs between two vendors for the engine.
 #[derive(Debug, Clone)]

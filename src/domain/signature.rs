@@ -1,11 +1,16 @@
 //! Signing secrets and the two ways a delivery is signed.
 //!
 //! Both vendors' pages: `sha256=` and the lower-case hex of HMAC-SHA256 over the exact bytes of the body, keyed with the
-//! bytes of the secret. Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
+//! bytes of the secret. Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, keyed with
+//! what its libraries make of the secret.
 
 use std::fmt;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    prelude::BASE64_STANDARD,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -17,10 +22,19 @@ use crate::{
 };
 
 /// The prefix of a secret in Standard Webhooks' own form; the rest is its key in base64.
-const PREFIX: &str = "whsec_";
+pub const PREFIX: &str = "whsec_";
 
 /// Longest signing secret, in bytes.
 pub const MAX_SECRET_BYTES: usize = 256;
+
+/// Base64 as lenient libraries read it: without padding, and with bits after the last byte. No library reads the alphabet
+/// for URLs: such a secret is text to them.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 
 /// A signing secret. Never printed, wiped from memory when it goes, and compared in constant time.
 #[derive(Clone)]
@@ -41,17 +55,37 @@ impl PartialEq for SigningSecret {
 impl Eq for SigningSecret {}
 
 impl SigningSecret {
-    /// Takes a subscriber's own secret: any text of 1 to 256 bytes, as the vendors' pages set no floor.
+    /// Takes a subscriber's own secret: a line of 1 to 256 bytes, as the vendors' pages set no floor. White space around it
+    /// is no part of it.
     ///
     /// # Errors
-    /// An empty secret, or one of more than 256 bytes.
+    /// A secret that is empty or longer, that holds a control character, or that is `whsec_` without a key: libraries read
+    /// that as the empty key, with which anybody can sign.
     pub fn parse(text: impl Into<Zeroizing<String>>) -> Result<Self> {
         let text = text.into();
-        match text.len() {
-            0 => Err(Error::request("secret is empty: leave it out to have one made")),
-            1..=MAX_SECRET_BYTES => Ok(Self(text)),
-            length => Err(Error::request(format!("secret has {length} bytes: at most {MAX_SECRET_BYTES} are taken"))),
+        let secret = Zeroizing::new(text.trim().to_owned());
+        let is_control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        if secret.is_empty() {
+            return Err(Error::request(format!("secret is empty: it must have 1 to {MAX_SECRET_BYTES} bytes")));
         }
+        if secret.len() > MAX_SECRET_BYTES {
+            let length = secret.len();
+            return Err(Error::request(format!("secret has {length} bytes: at most {MAX_SECRET_BYTES} are taken")));
+        }
+        if secret.contains(is_control) {
+            return Err(Error::request(
+                "secret holds a line end or another control character: it must be one line of text",
+            ));
+        }
+        if secret.strip_prefix(PREFIX).is_some_and(|rest| rest.trim_end_matches('=').is_empty()) {
+            return Err(Error::request(format!("secret has no key after {PREFIX}: anybody could sign with it")));
+        }
+        Ok(Self(secret))
+    }
+
+    /// A stored secret, which signs as it always did, whatever is taken now.
+    pub fn from_stored(text: impl Into<Zeroizing<String>>) -> Self {
+        Self(text.into())
     }
 
     /// Makes a secret of 32 random bytes, in Standard Webhooks' form.
@@ -67,7 +101,12 @@ impl SigningSecret {
 
     /// The value of a vendor's signature header for this body.
     pub fn sign_body(&self, body: &[u8]) -> String {
-        let mac = keyed(self.0.as_bytes()).chain_update(body).finalize().into_bytes();
+        self.sign_body_in_parts(&[body])
+    }
+
+    /// The same for a body in several parts.
+    pub fn sign_body_in_parts(&self, body: &[&[u8]]) -> String {
+        let mac = fed(keyed(self.0.as_bytes()), body).finalize().into_bytes();
         let mut out = String::with_capacity(71);
         out.push_str("sha256=");
         for byte in mac {
@@ -77,18 +116,30 @@ impl SigningSecret {
         out
     }
 
-    /// One entry of the `webhook-signature` header: `v1,` and the base64 of the signature of `id.timestamp.body`.
+    /// What the `webhook-signature` header says for this secret: `v1,` and the base64 of the signature of
+    /// `id.timestamp.body`.
     ///
-    /// The key is the decoded rest of a `whsec_` secret if that is padded base64, else the bytes of the secret.
+    /// The key is the decoded rest of a `whsec_` secret if that is base64, else the bytes of the secret. Of base64 that lacks
+    /// its padding there are two signatures, a space between: some libraries decode it, others cannot and are given the
+    /// bytes, as it was the rule here before.
     pub fn sign_standard(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
-        let decoded =
-            self.0.strip_prefix(PREFIX).and_then(|rest| BASE64_STANDARD.decode(rest).ok()).map(Zeroizing::new);
-        let mac = keyed(decoded.as_ref().map_or(self.0.as_bytes(), |key| key))
-            .chain_update(format!("{id}.{}.", at.unix_seconds()))
-            .chain_update(body)
-            .finalize()
-            .into_bytes();
-        format!("v1,{}", BASE64_STANDARD.encode(mac))
+        self.sign_standard_in_parts(id, at, &[body])
+    }
+
+    /// The same for a body in several parts.
+    pub fn sign_standard_in_parts(&self, id: &str, at: Timestamp, body: &[&[u8]]) -> String {
+        let sign = |key: &[u8]| {
+            let mac = fed(keyed(key).chain_update(format!("{id}.{}.", at.unix_seconds())), body);
+            format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
+        };
+        let Some(rest) = self.0.strip_prefix(PREFIX) else { return sign(self.0.as_bytes()) };
+        if let Ok(key) = BASE64_STANDARD.decode(rest).map(Zeroizing::new) {
+            return sign(&key);
+        }
+        match LENIENT.decode(rest.trim_end_matches('=')).map(Zeroizing::new) {
+            Ok(key) if !key.is_empty() => format!("{} {}", sign(&key), sign(self.0.as_bytes())),
+            _ => sign(self.0.as_bytes()),
+        }
     }
 
     /// Whether a vendor's signature header is right for this body. Takes the same time for every wrong one.
@@ -99,11 +150,16 @@ impl SigningSecret {
     /// Whether one of the entries of a `webhook-signature` header is right for this id, time and body.
     pub fn verifies_standard(&self, id: &str, at: Timestamp, body: &[u8], header: &str) -> bool {
         let expected = self.sign_standard(id, at, body);
-        header.split(' ').any(|entry| expected.as_bytes().ct_eq(entry.as_bytes()).into())
+        let is_one = |entry: &str| expected.split(' ').any(|own| own.as_bytes().ct_eq(entry.as_bytes()).into());
+        header.split(' ').any(is_one)
     }
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn fed(mac: Hmac<Sha256>, parts: &[&[u8]]) -> Hmac<Sha256> {
+    parts.iter().fold(mac, |mac, part| mac.chain_update(part))
+}
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     // A key longer than a block is hashed first, as RFC 2104 has it: every length is taken, and the error type is empty.

@@ -10,6 +10,7 @@ use crate::domain::{
     endpoint::EndpointState,
     json::quote,
     profile::{ByHand, Profile},
+    text::is_hidden,
 };
 
 /// An alert, with what it takes to write of it: its profile, and where the server is reached.
@@ -38,6 +39,7 @@ impl Telling<'_> {
     pub fn subject(&self) -> String {
         let what = match self.alert.what {
             What::Suspended(_) => "is SUSPENDED",
+            What::Warning { .. } if self.is_damaged() => "will not get a delivery: its body is damaged",
             What::Warning { next_attempt_at: Some(_), .. } => "is failing",
             What::Warning { next_attempt_at: None, .. } => "missed a delivery",
             What::Expiring { .. } => "has deliveries that will be cancelled",
@@ -65,16 +67,43 @@ impl Telling<'_> {
         };
         text.push_str("\nLook at it (what failed, and what was answered):\n");
         paste(&mut text, &by_hand.look);
-        if let Some(test) = &by_hand.test {
+        if self.is_damaged() {
+            text.push_str("\nThe receiver is not at fault. Publish the event again, under another key.\n");
+            text.push_str("The operator of the server runs 'ngoma check' and looks at its disk.\n");
+        } else if let Some(test) = &by_hand.test {
             text.push_str("\nWhen the receiver is repaired, send it a test:\n");
             paste(&mut text, test);
         }
-        if let (EndpointState::Suspended, Some(resume), false) = (self.alert.state, &by_hand.resume, fixed) {
-            text.push_str("\nReactivate the webhook. What is held is then sent at once:\n");
-            paste(&mut text, resume);
+        if self.alert.state == EndpointState::Suspended && !fixed {
+            self.say_how_to_resume(&mut text, by_hand.resume.as_deref());
         }
         text.push_str("\n$TOKEN is a token of this account with the scope \"webhooks\".\n");
         self.close(text)
+    }
+
+    /// What resuming sets going, and the lines that do it: by the API, if the profile has one for it, and on the server.
+    fn say_how_to_resume(&self, text: &mut String, line: Option<&str>) {
+        let resuming = self.alert.resuming();
+        text.push_str(if resuming.is_nothing() {
+            "\nReactivate the webhook:\n"
+        } else {
+            "\nReactivate the webhook. When you do,\n"
+        });
+        if !resuming.is_nothing() {
+            let _ = writeln!(text, "{resuming}:");
+        }
+        line.into_iter().for_each(|line| paste(text, line));
+        let command = format!("ngoma webhooks resume {}", self.webhook());
+        if line.is_some() {
+            text.push_str("\nOr, in a shell on the server:\n");
+        }
+        paste(text, &command);
+        if resuming.resent > 0 {
+            text.push_str(match line {
+                Some(_) => "\nTo leave what failed, add \"resend_failed\":false to the first line's JSON,\nor --leave-failed to the second line.\n",
+                None => "\nTo leave what failed, add --leave-failed.\n",
+            });
+        }
     }
 
     /// The body of the POST, as Standard Webhooks recommends it: type, timestamp, data.
@@ -92,9 +121,10 @@ impl Telling<'_> {
         put("account", text(&alert.account));
         put("profile", text(&alert.profile));
         put("webhook_id", text(&self.webhook()));
-        put("url", text(alert.shown_url()));
+        put("url", text(&alert.masked_url()));
         put("webhook_status", text(state(alert.state)));
         put("held_deliveries", Some(alert.held.to_string()));
+        put("failed_deliveries", Some(alert.failed.to_string()));
         if let Some(failing) = alert.failing() {
             put("delivery_id", failing.delivery.map(|id| quote(&id.to_string())));
             put("failing_since", text(&failing.since.to_string()));
@@ -123,6 +153,11 @@ impl Telling<'_> {
         format!(r#"{{"type":"webhook.{kind}","timestamp":"{at}","data":{{{data}}}}}"#)
     }
 
+    /// Whether it is about a delivery whose stored body is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.alert.failing().is_some_and(|failing| failing.failure == Failure::Damaged)
+    }
+
     fn host(&self) -> String {
         let url = Url::parse(&self.alert.url).ok();
         url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "an unknown host".to_owned())
@@ -132,7 +167,14 @@ impl Telling<'_> {
         let whose = format!("The webhook of {} at {}", one_line(&self.alert.account), self.host());
         match &self.alert.what {
             What::Suspended(_) => {
-                format!("{whose}\nis SUSPENDED: nothing is sent to it any more.\nWhat comes for it is held, not lost.")
+                format!(
+                    "{whose}\nis SUSPENDED: nothing is sent to it any more.\nWhat comes for it from now on is held."
+                )
+            }
+            What::Warning { .. } if self.is_damaged() => {
+                format!(
+                    "{whose}\nwill not get a delivery: its body was damaged on the disk of the Ngoma server.\nIt was not sent."
+                )
             }
             What::Warning { tries, next_attempt_at: Some(_), .. } => format!(
                 "{whose}\ndid not take a delivery, {tries} times of {}.\nWhen all have failed it is suspended.",
@@ -152,7 +194,7 @@ impl Telling<'_> {
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         let alert = self.alert;
-        let mut facts = vec![("webhook", self.webhook()), ("URL", alert.shown_url().to_owned())];
+        let mut facts = vec![("webhook", self.webhook()), ("URL", alert.masked_url())];
         match &alert.what {
             What::Suspended(_) => facts.push(("suspended", alert.created_at.to_string())),
             What::Warning { next_attempt_at, .. } => {
@@ -169,6 +211,9 @@ impl Telling<'_> {
         if alert.state == EndpointState::Suspended || alert.held > 0 {
             facts.push(("held now", counted(alert.held, "delivery")));
         }
+        if alert.state == EndpointState::Suspended || alert.failed > 0 {
+            facts.push(("failed", format!("{} since its last success", counted(alert.failed, "delivery"))));
+        }
         facts
     }
 
@@ -181,14 +226,15 @@ impl Telling<'_> {
 /// What happened at the last attempt, for somebody who knows no class of errors.
 pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
     match failure {
-        Failure::Dns => "the name of its host was not found",
-        Failure::Blocked => "its address is not allowed by egress.allow",
+        Failure::Dns => "the name of its host could not be looked up",
+        Failure::Blocked => "its address is not allowed by the rules of [egress]",
         Failure::Connect => "nobody took the connection",
         Failure::Tls => "TLS failed: the certificate, its name or its date",
         Failure::Timeout => "no answer came in time",
         Failure::Reset => "the connection broke before an answer came",
         Failure::Protocol => "what came back is not HTTP",
         Failure::Interrupted => "Ngoma was stopped meanwhile",
+        Failure::Damaged => "its body is damaged on the disk of the Ngoma server",
         Failure::Status => match status {
             Some(410) => "it answered 410: gone for good",
             Some(300..=399) => "it answered with a redirect, which is not followed",
@@ -216,7 +262,7 @@ fn paste(text: &mut String, command: &str) {
 
 /// Nothing that breaks a line, whatever a row holds.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }
 
 fn counted(count: u64, one: &str) -> String {

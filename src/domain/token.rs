@@ -7,7 +7,9 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{
-    domain::{account::AccountKey, audit::Actor, excerpt::excerpt, ids::TokenId, timestamp::Timestamp},
+    domain::{
+        account::AccountKey, excerpt::excerpt, grant::Grant, ids::TokenId, text::is_hidden, timestamp::Timestamp,
+    },
     error::{Error, Invalid, Result},
 };
 
@@ -17,6 +19,23 @@ pub const PREFIX: &str = "ngm_";
 const BODY_DIGITS: usize = 43;
 /// Base-62 digits of the checksum: the first 4 bytes of the body's SHA-256.
 const CHECK_DIGITS: usize = 6;
+
+/// Longest label, in bytes.
+const MAX_LABEL: usize = 200;
+
+/// Checks what its maker calls a token: at most 200 bytes, and nothing that would not show itself in a list.
+///
+/// # Errors
+/// Any other text.
+pub fn check_label(label: &str) -> Result<()> {
+    if label.len() > MAX_LABEL {
+        return Err(Error::request(format!("label has more than {MAX_LABEL} bytes")));
+    }
+    if label.contains(is_hidden) {
+        return Err(Error::request("label holds control characters, line ends or marks of direction: leave them out"));
+    }
+    Ok(())
+}
 
 /// A bearer token as its owner holds it. Shown once, and wiped from memory when it goes; only its hash is stored.
 #[derive(Clone)]
@@ -131,6 +150,20 @@ impl Scopes {
         self.0.contains(&scope) || self.is_operator()
     }
 
+    /// Refuses a set without this scope.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`], with what to do.
+    pub fn need(&self, scope: Scope) -> Result<()> {
+        if self.allow(scope) {
+            return Ok(());
+        }
+        Err(Error::Forbidden(format!(
+            "this token lacks the scope '{}': make one with it by 'ngoma token create'",
+            scope.name()
+        )))
+    }
+
     /// Whether the set holds `operator`.
     pub fn is_operator(&self) -> bool {
         self.0.contains(&Scope::Operator)
@@ -166,7 +199,8 @@ pub enum Reach {
     Everything,
 }
 
-/// Whoever holds a valid token: what a request may see and do follows from this alone.
+/// The holder of a valid token: what a request may see and do follows from this alone. Only the store makes one, from the row
+/// of the token or the session that was shown.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The token that was shown.
@@ -177,6 +211,10 @@ pub struct Caller {
     pub scopes: Scopes,
     /// When it was last used, coarsely.
     pub last_used_at: Option<Timestamp>,
+    /// The SHA-256 of the session's key, if a session was shown.
+    pub(super) session: Option<[u8; 32]>,
+    /// The newest account at that moment.
+    pub(super) newest_account: AccountKey,
 }
 
 /// What a request may see. Every query of a door is made within walls.
@@ -189,11 +227,26 @@ pub struct Walls {
 }
 
 impl Caller {
-    /// The walls for a route of `profile` that asks for `scope`.
+    /// The holder of this token, with what was seen beside its row; for the store.
+    pub fn new(
+        (token, reach, scopes): (TokenId, Reach, Scopes),
+        last_used_at: Option<Timestamp>,
+        session: Option<[u8; 32]>,
+        newest_account: AccountKey,
+    ) -> Self {
+        Self { token, reach, scopes, last_used_at, session, newest_account }
+    }
+
+    /// The right to act where no scope is needed.
+    pub fn grant(&self) -> Grant {
+        Grant::new(self, None)
+    }
+
+    /// The right to act, and the walls, for a route of `profile` that asks for `scope`.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token of another profile, or without the scope.
-    pub fn walls(&self, profile: &'static str, scope: Scope) -> Result<Walls> {
+    pub fn walls(&self, profile: &'static str, scope: Scope) -> Result<(Grant, Walls)> {
         let (home, account) = match &self.reach {
             Reach::Account { key, profile, .. } => (profile.as_str(), Some(*key)),
             Reach::Platform(profile) => (profile.as_str(), None),
@@ -202,36 +255,22 @@ impl Caller {
         if home != profile {
             return Err(Error::Forbidden("this token belongs to another vendor's routes".to_owned()));
         }
-        self.needs(scope)?;
-        Ok(Walls { profile: Some(profile.into()), account })
+        self.scopes.need(scope)?;
+        Ok((Grant::new(self, Some(scope)), Walls { profile: Some(profile.into()), account }))
     }
 
-    /// The walls for what is no vendor's own and asks for `scope`: all that the token reaches.
+    /// The right to act, and the walls, for what is no vendor's own and asks for `scope`: all that the token reaches.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token without the scope.
-    pub fn horizon(&self, scope: Scope) -> Result<Walls> {
-        self.needs(scope)?;
-        Ok(match &self.reach {
+    pub fn horizon(&self, scope: Scope) -> Result<(Grant, Walls)> {
+        self.scopes.need(scope)?;
+        let walls = match &self.reach {
             Reach::Account { key, profile, .. } => Walls { profile: Some(profile.clone().into()), account: Some(*key) },
             Reach::Platform(profile) => Walls { profile: Some(profile.clone().into()), account: None },
             Reach::Everything => Walls { profile: None, account: None },
-        })
-    }
-
-    fn needs(&self, scope: Scope) -> Result<()> {
-        if self.scopes.allow(scope) {
-            return Ok(());
-        }
-        Err(Error::Forbidden(format!(
-            "this token lacks the scope '{}': make one with it by 'ngoma token create'",
-            scope.name()
-        )))
-    }
-
-    /// The caller, as the audit names them.
-    pub fn actor(&self) -> Actor {
-        Actor::Token(self.token)
+        };
+        Ok((Grant::new(self, Some(scope)), walls))
     }
 
     /// The id of the account that a request acts for: the token's own, or the one it names.

@@ -6,8 +6,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use tokio::sync::{oneshot, watch};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{
     egress::Guard,
@@ -21,17 +23,18 @@ use crate::{
     config::Config,
     domain::{
         alert::{Alert, AlertKey, Channel, Untold, What},
+        audit::Actor,
         delivery::{Failure, Outcome},
         endpoint::TargetUrl,
         ids::AlertId,
         profile::Profiles,
-        signature::SigningSecret,
+        signature::{PREFIX, SigningSecret},
         telling::{Telling, in_words, unbroken},
         timestamp::Timestamp,
     },
     error::{Error, Result},
     store::{
-        Db,
+        Admission, Db,
         alerts::{self, Which},
     },
 };
@@ -122,14 +125,19 @@ impl Ways {
         let public = !config.server.public_url.is_empty();
         let base = if public { base(config)? } else { format!("http://{}", guard.own()) };
         let unusable = |error: Error| Error::request(format!("alerts.webhook_url: {error}"));
+        let own = config.alerts.webhook_secret.expose();
+        if own.strip_prefix(PREFIX).is_some_and(|key| !is_key(key)) {
+            return Err(Error::request(format!(
+                "alerts.webhook_secret: expected \"{PREFIX}\" and the base64 of 24 to 64 random bytes: echo \"{PREFIX}$(openssl rand -base64 32)\""
+            )));
+        }
         let webhook = if config.alerts.webhook_url.is_empty() {
             None
         } else {
             let url = TargetUrl::from_stored(config.alerts.webhook_url.expose()).map_err(unusable)?;
             // A name is judged at each POST: one that cannot be looked up now must not keep the server from starting.
-            guard.vet_as_written(&url).map_err(unusable)?;
-            let secret = config.alerts.webhook_secret.expose().to_owned();
-            let secret = SigningSecret::parse(secret).map_err(|_| {
+            guard.vet_as_written(&url).map_err(|blocked| unusable(blocked.for_operator()))?;
+            let secret = SigningSecret::parse(own.to_owned()).map_err(|_| {
                 Error::request("alerts.webhook_secret: expected 1 to 256 bytes, as alerts.webhook_url is set")
             })?;
             Some((url, secret))
@@ -145,6 +153,12 @@ impl Ways {
             Channel::Webhook => self.webhook.is_some(),
         }
     }
+}
+
+/// Whether this is the base64 of a key as Standard Webhooks 1.0.0 wants one: 24 to 64 bytes. Padding may be left out.
+fn is_key(text: &str) -> bool {
+    let key = BASE64_STANDARD_NO_PAD.decode(text.trim_end_matches('=')).map(Zeroizing::new);
+    key.is_ok_and(|key| (24..=64).contains(&key.len()))
 }
 
 /// `server.public_url`, which stands between quotes in lines that are pasted into a shell.
@@ -196,7 +210,7 @@ impl Alerts {
     /// Tells what is to be told until `stop` turns true; what is being told then may end. At the start all is due at once.
     /// The log goes on until all is `decided`, so that a stop leaves nothing unsaid.
     pub async fn run(&self, stop: watch::Receiver<bool>, decided: impl Future<Output = ()>) {
-        while let Err(error) = self.0.db.write(alerts::all_due).await {
+        while let Err(error) = self.0.db.write(Actor::Engine, Admission::Try, alerts::all_due).await {
             tracing::error!(%error, "alerts wait until the database takes writes");
             if self.0.pause(AFTER_A_FAULT, &mut stop.clone()).await {
                 return;
@@ -285,7 +299,7 @@ impl Inner {
 
     /// Writes what came of a try, and the ways that come next; gives when it is tried again.
     async fn note(&self, of: Which, channel: Channel, told: Told, then: Vec<Channel>) -> Result<Option<Timestamp>> {
-        let note = self.db.write_in_turn(move |tx| match told {
+        let note = self.db.write(Actor::Engine, Admission::Wait, move |tx| match told {
             Ok(()) => alerts::told(tx, of, channel, &then).map(|()| None),
             Err(untold) => {
                 let again = |tries, created_at| untold.again(tries, created_at, tx.now);
@@ -300,6 +314,7 @@ impl Inner {
         let Some(profile) = self.profiles.get(&alert.profile) else {
             return never("its vendor is not served any more");
         };
+        let at = self.clock.now().checked().map_err(|error| Untold::Later(error.to_string()))?;
         let telling = Telling { alert, profile, base: &self.ways.base };
         match channel {
             Channel::Log => {
@@ -309,20 +324,26 @@ impl Inner {
             Channel::Mail => match (&self.ways.mailer, &alert.addressee) {
                 (Some(mailer), Some(to)) => {
                     let (subject, text) = (&telling.subject(), telling.text());
-                    mailer.send(&Mail { to, id: alert.id, at: self.clock.now(), subject, text }).await
+                    mailer.send(&Mail { to, id: alert.id, at, subject, text }).await
                 }
                 (None, _) => never("alerts.smtp_url is empty now"),
                 (_, None) => never("the account has no alert e-mail now"),
             },
             Channel::Webhook => match &self.ways.webhook {
-                Some((url, secret)) => self.post(alert.id, url, secret, telling.json()).await,
+                Some((url, secret)) => self.post((alert.id, at), url, secret, telling.json()).await,
                 None => never("alerts.webhook_url is empty now"),
             },
         }
     }
 
-    async fn post(&self, id: AlertId, url: &TargetUrl, secret: &SigningSecret, body: String) -> Told {
-        let (at, id, url) = (self.clock.now(), id.to_string(), url.clone());
+    async fn post(
+        &self,
+        (id, at): (AlertId, Timestamp),
+        url: &TargetUrl,
+        secret: &SigningSecret,
+        body: String,
+    ) -> Told {
+        let (id, url) = (id.to_string(), url.clone());
         let headers = [
             ("content-type", "application/json".to_owned()),
             ("webhook-signature", secret.sign_standard(&id, at, body.as_bytes())),
@@ -331,7 +352,7 @@ impl Inner {
         ];
         let (sender, timeout, (reply, answer)) = (Arc::clone(&self.sender), self.timeout, oneshot::channel());
         let run = move || {
-            let post = Post { url: url.as_str(), headers: &headers, body: body.as_bytes(), timeout };
+            let post = Post { url: url.as_str(), headers: &headers, body: [body.as_bytes(), &[]], timeout };
             drop(reply.send(sender.send(&post).0));
         };
         self.pool.run(run).map_err(|error| Untold::Later(format!("no thread for the POST: {error}")))?;
@@ -374,17 +395,19 @@ fn log(telling: &Telling<'_>) {
         to = alert.addressee.as_deref().unwrap_or("(no alert e-mail)"),
         account = alert.account,
         webhook = telling.webhook(),
-        url = alert.shown_url(),
+        url = alert.masked_url(),
         suspended_at = matches!(alert.what, What::Suspended(_)).then(|| alert.created_at.to_string()),
         failing_since = failing.map(|failing| failing.since.to_string()),
         last_error = failing.map(|failing| failing.failure.name()),
         last_status = failing.and_then(|failing| failing.status),
         held = alert.held,
+        failed = alert.failed,
         look_by = unbroken(&by_hand.look),
         resume_by = by_hand.resume.as_deref().map(unbroken),
         "{}",
         match alert.what {
             What::Suspended(_) => "webhook suspended: its deliveries are held until it is resumed",
+            What::Warning { .. } if telling.is_damaged() => "a delivery was not sent: its stored body is damaged",
             What::Warning { next_attempt_at: Some(_), .. } => "webhook failing: half of a delivery's tries are used",
             What::Warning { next_attempt_at: None, .. } => "webhook failing: a delivery was given up",
             What::Expiring { .. } => "held deliveries will be cancelled in seven days",

@@ -29,6 +29,11 @@ const CUT_OFF_TOLD: usize = 100;
 /// Makes the attempt that a claim allows, on the thread that asks.
 pub(super) fn attempt(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Attempted {
     let watch = Stopwatch::start();
+    if started_at.checked().is_err() {
+        // Neither a signature nor TLS has a date for it. The writer stops the server.
+        let outcome = Outcome::Failed(Failure::Interrupted);
+        return Attempted { started_at, duration: watch.elapsed(), outcome };
+    }
     let sent = catch_unwind(AssertUnwindSafe(|| post(claim, profile, sender, started_at)));
     let outcome = sent.unwrap_or_else(|_| {
         tracing::error!(delivery.id = %claim.delivery, "sending panicked; the attempt is made again");
@@ -39,9 +44,10 @@ pub(super) fn attempt(claim: &Claim, profile: &Profile, sender: &Sender, started
 
 fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Outcome {
     let target = &claim.target;
-    let body = (profile.envelope)(&target.id.on_wire(profile.endpoint_prefix), &claim.body);
+    let Ok(stored) = &claim.body else { return Outcome::Failed(Failure::Damaged) };
+    let body = (profile.envelope)(&target.id.on_wire(profile.endpoint_prefix), stored);
     let event = claim.event.to_string();
-    let standard = target.secrets.iter().map(|secret| secret.sign_standard(&event, started_at, &body));
+    let standard = target.secrets.iter().map(|secret| secret.sign_standard_in_parts(&event, started_at, &body.parts()));
     let headers = Headers {
         profile,
         event: claim.event,
@@ -49,11 +55,11 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
         attempt: claim.attempt,
         at: started_at,
         test: claim.test,
-        signature: target.secrets.first().map(|secret| secret.sign_body(&body)),
+        signature: target.secrets.first().map(|secret| secret.sign_body_in_parts(&body.parts())),
         standard: standard.collect::<Vec<_>>().join(" "),
     };
     let headers = headers.list();
-    let post = Post { url: target.url.as_str(), headers: &headers, body: &body, timeout: profile.timeout };
+    let post = Post { url: target.url.as_str(), headers: &headers, body: body.parts(), timeout: profile.timeout };
     let (mut outcome, retry_after) = sender.send(&post);
     if let Outcome::Answered(answer) = &mut outcome
         && matches!(answer.status, 429 | 503)
@@ -71,18 +77,18 @@ pub(super) fn count(figures: &Figures, profile: &Profile, claim: &Claim, attempt
 }
 
 /// Tells an attempt in one line; a failure is worth more attention than a success, if it is `loud`.
-pub(super) fn tell(claim: &Claim, attempted: &Attempted, loud: bool) {
+pub(super) fn tell(profile: &Profile, claim: &Claim, attempted: &Attempted, loud: bool) {
     let Attempted { outcome, duration, .. } = attempted;
     let status = outcome.answer().map(|answer| answer.status);
     let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
-    let endpoint = claim.target.id;
+    let (prefix, endpoint) = (profile.endpoint_prefix, claim.target.id);
     // A log in JSON shows a longer number as a text.
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let outcome = outcome.failure().map_or(DELIVERED, Failure::name);
     if loud && outcome != DELIVERED {
-        tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
+        tracing::info!(delivery.id = %delivery, endpoint.id = %format_args!("{prefix}{endpoint}"), event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
     } else {
-        tracing::debug!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
+        tracing::debug!(delivery.id = %delivery, endpoint.id = %format_args!("{prefix}{endpoint}"), event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
     }
 }
 
@@ -94,7 +100,8 @@ pub(super) fn tell_cut_off(figures: &Figures, profiles: &Profiles, cut_off: &[Cu
             figures.cut_off(profile.name, outcome);
         }
     }
-    for CutOff { delivery, endpoint, kind, attempt, .. } in cut_off.iter().take(CUT_OFF_TOLD) {
+    for CutOff { delivery, endpoint, profile, kind, attempt } in cut_off.iter().take(CUT_OFF_TOLD) {
+        let endpoint = endpoint.on_wire(profiles.get(profile).map_or("", |profile| profile.endpoint_prefix));
         tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, outcome = %outcome);
     }
 }

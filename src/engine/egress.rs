@@ -7,10 +7,12 @@ use std::{
     fmt,
     io::ErrorKind,
     net::{IpAddr, SocketAddr, UdpSocket},
+    num::NonZeroU32,
     sync::Arc,
     time::Duration,
 };
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ipnet::{Ipv4Net, Ipv6Net};
 use ureq::{
     config::Config,
@@ -26,8 +28,8 @@ use super::look_ups::{LookUp, LookUps, Unresolved};
 use crate::{
     clock::SharedClock,
     config::Egress,
-    domain::endpoint::TargetUrl,
-    error::{Error, Invalid, Result},
+    domain::endpoint::{Blocked, TargetUrl},
+    error::Result,
 };
 
 /// How long a door waits for a name before it accepts the target and leaves the verdict to the attempt.
@@ -76,17 +78,10 @@ const METADATA: [IpAddr; 6] = {
     ]
 };
 
-/// Why a target is refused, for the person who may open it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Blocked(String);
+/// Refusals in a second that are told: names that are tried in a loop fill no disk.
+const REFUSALS_TOLD: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Blocked {}
+type Judgement = std::result::Result<(), Blocked>;
 
 /// The guard. Cheap to clone.
 #[derive(Clone)]
@@ -94,6 +89,7 @@ pub struct Guard {
     egress: Egress,
     own: SocketAddr,
     look_ups: Arc<LookUps>,
+    told: Arc<DefaultDirectRateLimiter>,
 }
 
 impl fmt::Debug for Guard {
@@ -108,19 +104,20 @@ impl Guard {
     /// # Errors
     /// When the system starts no threads.
     pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp, clock: SharedClock) -> Result<Self> {
-        Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up, clock)?) })
+        let told = Arc::new(RateLimiter::direct(Quota::per_second(REFUSALS_TOLD)));
+        Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up, clock)?), told })
     }
 
     /// The judgement at the door: what is known to be refused is refused at once; a name that does not resolve within two
     /// seconds is accepted, and the attempt tells. Blocks for as long.
     ///
     /// # Errors
-    /// [`Invalid::Target`], naming the address and the setting that opens it.
-    pub fn vet(&self, url: &TargetUrl) -> Result<()> {
+    /// Why it is refused, and the setting that opens it.
+    pub fn vet(&self, url: &TargetUrl) -> Judgement {
         self.vet_as_written(url)?;
         let Host::Domain(name) = url.host() else { return Ok(()) };
         let Ok(addresses) = self.look_ups.resolve(name, url.port(), DOOR_LOOKUP) else { return Ok(()) };
-        addresses.into_iter().try_for_each(|address| self.judge(address)).or_else(refuse)
+        self.judge_all(name, &addresses)
     }
 
     /// The addresses of a name, not judged. Blocks for as long.
@@ -135,19 +132,20 @@ impl Guard {
     ///
     /// # Errors
     /// As [`Guard::vet`].
-    pub fn vet_as_written(&self, url: &TargetUrl) -> Result<()> {
+    pub fn vet_as_written(&self, url: &TargetUrl) -> Judgement {
         if url.is_plain() && !self.egress.allow_http {
-            return refuse(plain());
+            return Err(plain());
         }
         if url.as_str().parse::<Uri>().is_err() {
-            return refuse(Blocked("it holds characters that no request can carry: percent-encode them".to_owned()));
+            let problem = "it holds characters that no request can carry: percent-encode them";
+            return Err(Blocked::Written(problem.to_owned()));
         }
-        let judged = match url.host() {
-            Host::Ipv4(address) => self.judge(SocketAddr::new(address.into(), url.port())),
-            Host::Ipv6(address) => self.judge(SocketAddr::new(address.into(), url.port())),
-            Host::Domain(_) => Ok(()),
+        let address = match url.host() {
+            Host::Ipv4(address) => SocketAddr::new(address.into(), url.port()),
+            Host::Ipv6(address) => SocketAddr::new(address.into(), url.port()),
+            Host::Domain(_) => return Ok(()),
         };
-        judged.or_else(refuse)
+        self.judge_all(&url.host().to_string(), &[address])
     }
 
     /// Where the server listens.
@@ -155,8 +153,18 @@ impl Guard {
         self.own
     }
 
+    /// Whether all addresses of a host may be dialled; the log says which one may not.
+    fn judge_all(&self, host: &str, addresses: &[SocketAddr]) -> Judgement {
+        let judged = addresses.iter().try_for_each(|address| self.judge(*address));
+        judged.inspect_err(|reason| {
+            if self.told.check().is_ok() {
+                tracing::info!(host, %reason, "a target is refused");
+            }
+        })
+    }
+
     /// Whether this address may be dialled.
-    pub(super) fn judge(&self, target: SocketAddr) -> std::result::Result<(), Blocked> {
+    pub(super) fn judge(&self, target: SocketAddr) -> Judgement {
         let address = target.ip().to_canonical();
         let covered = self.egress.allow.iter().filter(|block| block.contains(&address));
         let covered = if METADATA.contains(&address) {
@@ -165,12 +173,12 @@ impl Guard {
             covered.count() > 0
         };
         if self.is_itself(target) {
-            return Err(Blocked(format!("{target} is this server itself")));
+            return Err(Blocked::Address(format!("{target} is this server itself")));
         }
         if covered || (self.egress.public && is_public(address)) {
             return Ok(());
         }
-        Err(Blocked(format!(
+        Err(Blocked::Address(format!(
             "the address {address} is not allowed; the operator can let it through by adding it to egress.allow"
         )))
     }
@@ -201,12 +209,10 @@ fn is_of_this_machine(target: SocketAddr) -> bool {
     !UdpSocket::bind(any_port).is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
 }
 
-fn refuse(blocked: Blocked) -> Result<()> {
-    Err(Error::invalid(Invalid::Target, format!("this URL cannot be used: {blocked}")))
-}
-
 fn plain() -> Blocked {
-    Blocked("http:// is not allowed, use https://; the operator can let it through by egress.allow_http".to_owned())
+    Blocked::Written(
+        "http:// is not allowed, use https://; the operator can let it through by egress.allow_http".to_owned(),
+    )
 }
 
 fn is_public(address: IpAddr) -> bool {
@@ -229,7 +235,7 @@ impl Resolver for Guard {
             Ok(address) => vec![SocketAddr::new(address, port)],
             Err(_) => self.look_ups.resolve(host, port, *timeout.after).map_err(unresolved)?,
         };
-        addresses.iter().try_for_each(|address| self.judge(*address)).map_err(blocked)?;
+        self.judge_all(host, &addresses).map_err(blocked)?;
         let mut dialled = self.empty();
         addresses.into_iter().take(MAX_DIALLED).for_each(|address| dialled.push(address));
         if dialled.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(dialled) }

@@ -62,7 +62,7 @@ impl Flights {
             Outcome::Failed(Failure::Timeout) => lanes::Ended::TimedOut,
             // A look-up that hangs, or waits for one that does, holds a place as long as a receiver that hangs.
             Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => lanes::Ended::TimedOut,
-            Outcome::Failed(Failure::Interrupted) => lanes::Ended::Unknown,
+            Outcome::Failed(failure) if failure.is_ours() => lanes::Ended::Unknown,
             _ if outcome.is_success() => lanes::Ended::Well(*duration),
             _ => lanes::Ended::Failed,
         }

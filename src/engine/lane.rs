@@ -83,11 +83,32 @@ pub(super) struct Lane {
     pub(super) pace: Duration,
     /// How large a body is, of late.
     pub(super) body: usize,
+    /// Whether its next body waits until there is memory for it.
+    pub(super) waits: Waits,
+}
+
+/// Whether an endpoint's next delivery has a large body for which there is no memory yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Not that anybody knows.
+    No,
+    /// For this many bytes: it is not served until they are free.
+    For(usize),
+    /// No more: it is the next that may claim a large body.
+    First,
 }
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { turn_at: None, hand: VecDeque::new(), flying: 0, standing: Standing::New, pace: AHEAD, body: 0 }
+        Self {
+            turn_at: None,
+            hand: VecDeque::new(),
+            flying: 0,
+            standing: Standing::New,
+            pace: AHEAD,
+            body: 0,
+            waits: Waits::No,
+        }
     }
 }
 
@@ -131,6 +152,11 @@ impl Lane {
         self.places(limits) * rounds as usize
     }
 
+    /// Whether its endpoint is on probation.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.standing == Standing::Probation
+    }
+
     pub(super) fn held(&self) -> usize {
         self.hand.len() + self.flying
     }
@@ -152,7 +178,8 @@ impl Lane {
 
     /// Where it stands in the order of turns, if it may be served.
     pub(super) fn turn(&self, limits: Limits) -> Option<(Order, Timestamp)> {
-        let turn_at = self.turn_at.filter(|_| self.held() < self.most(limits))?;
+        let may = self.held() < self.most(limits) && !matches!(self.waits, Waits::For(_));
+        let turn_at = self.turn_at.filter(|_| may)?;
         let order = match self.standing {
             Standing::Fast => Order::Fast,
             Standing::New => Order::New,

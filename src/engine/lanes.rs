@@ -4,6 +4,10 @@
 //! A lane's turn is the due time of its first pending delivery, or the moment it was last served if that is later: so the
 //! lane that has waited longest comes first, and what one endpoint has waiting costs the others nothing.
 //!
+//! Large bodies in memory have a limit in bytes. A lane whose next body does not fit leaves the order of turns and waits in
+//! line. While a lane waits, no other claims a large body, so that the largest gets its memory too; small bodies go on.
+//! Lanes on probation have a line of their own and half of the bytes: receivers that hang do not keep the others waiting.
+//!
 //! Pure bookkeeping: no database, no thread, no clock but stopwatches.
 
 use std::{
@@ -13,11 +17,11 @@ use std::{
 };
 
 pub use super::lane::{Ended, Limits, SLOW};
-use super::lane::{Lane, Order, Share, Standing};
+use super::lane::{Lane, Order, Share, Standing, Waits};
 use crate::{
     clock::Stopwatch,
     domain::{delivery::DeliveryKey, endpoint::EndpointKey, timestamp::Timestamp},
-    store::queue::{Claim, Claimed},
+    store::queue::{Claim, Claimed, Wanted},
 };
 
 /// An attempt that has taken longer is waiting for its receiver; before, it is at work and wants a processor.
@@ -45,6 +49,10 @@ pub struct Lanes {
     turns: [BTreeSet<(Timestamp, EndpointKey)>; 4],
     /// The lanes with something in hand, each once.
     in_hand: VecDeque<EndpointKey>,
+    /// Most bytes of large bodies in memory.
+    body_bytes: usize,
+    /// The lanes whose next body waits for memory, in order: those that are not on probation, and those that are.
+    in_line: [VecDeque<EndpointKey>; 2],
     flights: HashMap<DeliveryKey, Flight>,
     /// What has ended, or is given back, and is not on disk yet: a crash would repeat it, so it counts as under way.
     unwritten: usize,
@@ -64,6 +72,8 @@ impl Lanes {
             lanes: HashMap::new(),
             turns: Default::default(),
             in_hand: VecDeque::new(),
+            body_bytes: usize::MAX,
+            in_line: Default::default(),
             flights: HashMap::new(),
             unwritten: 0,
             taken: Share::default(),
@@ -71,6 +81,12 @@ impl Lanes {
             most_lanes: MANY,
             open: true,
         }
+    }
+
+    /// The same lanes, with this limit on the bytes of large bodies in memory.
+    #[must_use]
+    pub fn with_body_bytes(self, body_bytes: usize) -> Self {
+        Self { body_bytes, ..self }
     }
 
     /// Attempts under way.
@@ -162,15 +178,59 @@ impl Lanes {
         self.turns.iter().filter_map(|turns| turns.range(later).next()).map(|(at, _)| *at).min()
     }
 
-    /// A lane was served: it goes to the back of the order.
+    /// What [`Lanes::wanted`] names, with the bytes to which the large bodies in memory may come.
+    pub fn allowed(&self, wanted: Vec<(EndpointKey, usize)>) -> Vec<Wanted> {
+        let allow = |(endpoint, claims)| {
+            let lane = self.lanes.get(&endpoint);
+            let line = usize::from(lane.is_some_and(Lane::is_suspect));
+            let first = lane.is_some_and(|lane| lane.waits == Waits::First);
+            let may = first || self.in_line[..=line].iter().all(VecDeque::is_empty);
+            Wanted { endpoint, claims, large_bytes: if may { self.most_bytes(line) } else { 0 } }
+        };
+        wanted.into_iter().map(allow).collect()
+    }
+
+    /// Large bodies in memory have this many bytes now: the lanes whose bodies fit beside them leave the line.
+    pub fn make_room(&mut self, mut bytes: usize) {
+        for line in 0..self.in_line.len() {
+            let most = self.most_bytes(line);
+            while let Some(&endpoint) = self.in_line[line].front() {
+                if let Some(Waits::For(size)) = self.lanes.get(&endpoint).map(|lane| lane.waits) {
+                    bytes += size.min(most);
+                    if bytes > most {
+                        return;
+                    }
+                    self.with(endpoint, |lane| lane.waits = Waits::First);
+                }
+                self.in_line[line].pop_front();
+            }
+        }
+    }
+
+    fn most_bytes(&self, line: usize) -> usize {
+        self.body_bytes / (1 + line)
+    }
+
+    /// A lane was served: it goes to the back of the order, or into the line.
     pub fn served(&mut self, claimed: Claimed, now: Timestamp) {
-        self.with(claimed.endpoint, |lane| lane.turn_at = claimed.next.map(|next| next.max(now)));
+        let Claimed { endpoint, next, too_large, .. } = claimed;
+        let (line, was_first) = self.with(endpoint, |lane| {
+            let was_first = lane.waits == Waits::First;
+            lane.turn_at = next.map(|next| next.max(now));
+            lane.waits = too_large.map_or(Waits::No, Waits::For);
+            (usize::from(lane.is_suspect()), was_first)
+        });
+        match too_large {
+            Some(_) if was_first => self.in_line[line].push_front(endpoint),
+            Some(_) => self.in_line[line].push_back(endpoint),
+            None => {}
+        }
         claimed.claims.into_iter().for_each(|claim| self.take_in_hand(claim));
     }
 
     /// Takes a claim in hand, wherever it was made.
     pub fn take_in_hand(&mut self, claim: Claim) {
-        let (endpoint, size) = (claim.target.key, claim.body.len());
+        let (endpoint, size) = (claim.target.key, claim.size());
         if self.with(endpoint, |lane| {
             lane.body = size.max(lane.body - lane.body / 8);
             lane.hand.push_back((Stopwatch::start(), claim));

@@ -13,6 +13,7 @@ pub mod retention;
 pub mod retries;
 mod sender;
 mod tallies;
+mod tests;
 
 use std::{
     collections::HashMap,
@@ -22,11 +23,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use self::{
     alerts::Alerts,
-    attempt::{DELIVERED, Told, attempt, count, tell, tell_cut_off},
+    attempt::{DELIVERED, Told, count, tell, tell_cut_off},
     flights::{Closing, Ended, Flight, Flights},
     lanes::{Lanes, Limits},
     pool::Pool,
@@ -36,25 +37,22 @@ use self::{
 pub use self::{
     egress::Guard,
     look_ups::{LookUp, LookUps, Unresolved, system_look_up},
-    sender::authorities,
+    sender::{authorities, kept_connections},
 };
 use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
     domain::{
-        delivery::{Attempt, DeliveryKey, Failure},
-        endpoint::EndpointKey,
-        ids::{DeliveryId, EventId},
+        audit::Actor,
+        delivery::{DeliveryKey, Failure},
         profile::Profiles,
         timestamp::Timestamp,
     },
     error::{Error, Result},
     figures::Fault,
     store::{
-        Change, Db, News, Target, Tx,
-        attempts::{self, TestRecord},
-        endpoints,
-        queue::{self, Attempted, Claim, Lost},
+        Admission, Change, Db, News, Tx, endpoints,
+        queue::{self, Lost, Wanted},
         tallies::{self as counted, Count},
     },
 };
@@ -63,12 +61,6 @@ use crate::{
 const LOST_AFTER: Duration = Duration::from_secs(60);
 /// Attempts at work for each processor: more would only take turns at it.
 const AT_WORK_PER_PROCESSOR: usize = 4;
-/// Test deliveries under way at once; one more waits for a place, but not for long.
-const TESTS_AT_ONCE: usize = 8;
-/// And of one account.
-const TESTS_OF_ONE: usize = 2;
-const TEST_PATIENCE: Duration = Duration::from_secs(1);
-
 /// The engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -112,7 +104,7 @@ pub struct Pulse {
 struct Work {
     ended: Vec<Arc<Ended>>,
     lost: Vec<DeliveryKey>,
-    wanted: Vec<(EndpointKey, usize)>,
+    wanted: Vec<Wanted>,
     counts: Option<Arc<Vec<Count>>>,
     tallies: Tallies,
     told: Told,
@@ -149,7 +141,8 @@ impl Engine {
             per_endpoint: settings.max_in_flight_per_endpoint,
             at_work: processors * AT_WORK_PER_PROCESSOR,
         });
-        let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca)?);
+        let lanes = lanes.with_body_bytes(settings.max_in_flight_bytes);
+        let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca, settings.max_in_flight)?);
         let own = (db.clone(), Arc::clone(&clock), profiles.clone());
         let alerts = Alerts::new(own, config, guard, Arc::clone(&sender))?;
         let (ended, ended_seen) = mpsc::unbounded_channel();
@@ -159,7 +152,7 @@ impl Engine {
             db,
             settings,
             pool: Pool::default(),
-            tests: Semaphore::new(TESTS_AT_ONCE),
+            tests: Semaphore::new(tests::AT_ONCE),
             tests_of: Mutex::default(),
             flights: Arc::new(flights),
             alerts,
@@ -250,66 +243,9 @@ impl Engine {
             }
         }
     }
-
-    /// Sends a test delivery of this account at once, whatever state its endpoint is in, and records it.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.
-    pub async fn send_test(
-        &self,
-        account: String,
-        target: Target,
-        kind: String,
-        body: String,
-    ) -> Result<(DeliveryId, Attempt)> {
-        let inner = Arc::clone(&self.0);
-        let own = inner.tests_of(account);
-        let places = async { Some((own.acquire().await.ok()?, inner.tests.acquire().await.ok()?)) };
-        let places = tokio::time::timeout(TEST_PATIENCE, places).await;
-        let _places = places.ok().flatten().ok_or_else(unavailable)?;
-        let flights = Arc::clone(&inner.flights);
-        let now = flights.clock.now();
-        let claim = Claim {
-            key: 0,
-            delivery: DeliveryId::mint(now),
-            attempt: 1,
-            tries: 1,
-            event: EventId::mint(now),
-            kind,
-            test: true,
-            body: body.into(),
-            target: Arc::new(target),
-        };
-        let (figures, (reply, answer)) = (Arc::clone(inner.db.figures()), oneshot::channel());
-        let run = move || {
-            let attempted = flights.profiles.get(&claim.target.profile).map(|profile| {
-                let attempted = attempt(&claim, profile, &flights.sender, now);
-                count(&figures, profile, &claim, &attempted);
-                tell(&claim, &attempted, true);
-                attempted
-            });
-            drop(reply.send(attempted.map(|attempted| (claim, attempted))));
-        };
-        inner.pool.run(run).map_err(|_| unavailable())?;
-        let (claim, attempted) = answer.await.ok().flatten().ok_or_else(unavailable)?;
-        let Attempted { started_at, duration, outcome } = attempted;
-        let attempt = Attempt::ended(claim.attempt, started_at, duration, &outcome, None);
-        let seen = (claim.delivery, attempt.clone());
-        let (delivery, event, kind, body) = (claim.delivery, claim.event, claim.kind, claim.body);
-        let record = TestRecord { delivery, event, kind, body, attempt };
-        let endpoint = claim.target.key;
-        inner.db.write(move |tx| attempts::record_test(tx, endpoint, &record)).await?;
-        Ok(seen)
-    }
 }
 
 impl Inner {
-    /// The places for the tests of one account.
-    fn tests_of(&self, account: String) -> Arc<Semaphore> {
-        let mut tests_of = self.tests_of.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(tests_of.entry(account).or_insert_with(|| Arc::new(Semaphore::new(TESTS_OF_ONE))))
-    }
-
     /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
     async fn recover(&self) -> Result<()> {
         let recover = |tx: &Tx<'_>| {
@@ -318,7 +254,7 @@ impl Inner {
             Ok(recovered)
         };
         // What is pending is among the news, in its order with every step of the clock.
-        let recovered = self.db.write_in_turn(recover).await?;
+        let recovered = self.db.write(Actor::Engine, Admission::Wait, recover).await?;
         if !recovered.is_empty() {
             tracing::info!(recovered = recovered.len(), "attempts cut off by the last stop are made again");
             tell_cut_off(self.db.figures(), &self.flights.profiles, &recovered);
@@ -378,12 +314,15 @@ impl Inner {
                 .extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, faulty: false, probation: None })));
         }
         if polled {
-            for key in lanes.lost(self.settings.timeout + LOST_AFTER) {
-                tracing::error!(delivery.key = key, "an attempt never ended: its claim is given back");
-                work.lost.push(key);
+            let lost = lanes.lost(self.settings.timeout + LOST_AFTER);
+            if !lost.is_empty() {
+                tracing::error!(attempts = lost.len(), "attempts never ended (was the process paused?): made again");
             }
+            work.lost.extend(lost);
         }
-        work.wanted = lanes.wanted(at);
+        lanes.make_room(self.db.room().bodies().bytes());
+        let wanted = lanes.wanted(at);
+        work.wanted = lanes.allowed(wanted);
     }
 
     /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due, and add what was
@@ -392,7 +331,7 @@ impl Inner {
         let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
         let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
         let counts = work.counts.clone();
-        let written = self.db.write_in_turn(move |tx| {
+        let written = self.db.write(Actor::Engine, Admission::Wait, move |tx| {
             for one in &ended {
                 match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
                     (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,
@@ -418,9 +357,9 @@ impl Inner {
             let Ended { claim, attempted: Some(attempted), .. } = &*ended else { continue };
             if let Some(profile) = self.flights.profiles.get(&claim.target.profile) {
                 count(self.db.figures(), profile, claim, attempted);
+                let loud = !attempted.outcome.is_success() && work.told.is_loud(claim.target.key, at);
+                tell(profile, claim, attempted, loud);
             }
-            let loud = !attempted.outcome.is_success() && work.told.is_loud(claim.target.key, at);
-            tell(claim, attempted, loud);
         }
         work.lost.clear();
         Ok(())
@@ -429,6 +368,7 @@ impl Inner {
     /// How much is under way, and how long to rest unless something happens. Grants room on the way.
     fn look_around(&self, at: Timestamp, failed: bool) -> (usize, usize, Duration) {
         let mut lanes = self.flights.lanes();
+        lanes.make_room(self.db.room().bodies().bytes());
         let (in_all, each) = lanes.room(at);
         self.db.room().grant(in_all, each);
         self.db.figures().flying(lanes.flying());

@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use crate::{
     clock::{self, SharedClock, Stopwatch},
     config,
-    domain::{alert::NOTICE, timestamp::Timestamp},
+    domain::{alert::NOTICE, audit::Actor, timestamp::Timestamp},
     error::Result,
     store::{
-        Db, Tx, View, erase,
+        Admission, Db, Tx, View, erase,
         retention::{self, Keys, Spent},
     },
 };
@@ -162,6 +162,7 @@ impl Retention {
         for keys in retention::slices(gone) {
             self.write(move |tx| retention::remove_endpoints(tx, &keys)).await?;
         }
+        self.db.forget_copies(now, lived).await?;
         let age = self.settings.undelivered;
         let over = self.db.read(move |view| {
             let past = retention::past(view, now, lived, age)?;
@@ -202,7 +203,7 @@ async fn step<T: Send + 'static>(
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let watch = Stopwatch::start();
-    let done = db.write_in_turn(run).await?;
+    let done = db.write(Actor::Engine, Admission::Wait, run).await?;
     clock::pause((watch.elapsed() * rest).clamp(LEAST_REST, MOST_REST)).await;
     Ok(done)
 }

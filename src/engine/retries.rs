@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use crate::{
     clock::{SharedClock, Stopwatch},
-    domain::{delivery::DeliveryKey, endpoint::EndpointKey, retry::RunKey},
+    domain::{audit::Actor, delivery::DeliveryKey, endpoint::EndpointKey, retry::RunKey},
     error::Result,
     store::{
-        Db, View,
+        Admission, Db, View,
         retries::{self, Field, Look},
     },
 };
@@ -79,7 +79,7 @@ async fn go_on(db: &Db, run: RunKey, field: Field, way: Option<Way>) -> Result<W
         let found = looks.iter().any(|look| !look.keys.is_empty());
         let (ended, stays) = (rest.is_empty(), looks.is_empty());
         if ended || found {
-            db.write_in_turn(move |tx| retries::replay(tx, run, &field, &looks, ended)).await?;
+            db.write(Actor::Engine, Admission::Wait, move |tx| retries::replay(tx, run, &field, &looks, ended)).await?;
             return Ok(rest);
         }
         if stays || watch.elapsed() >= PACE {
@@ -90,7 +90,7 @@ async fn go_on(db: &Db, run: RunKey, field: Field, way: Option<Way>) -> Result<W
 }
 
 async fn begin(db: &Db, run: RunKey, field: Field) -> Result<Way> {
-    db.write_in_turn(move |tx| retries::begin_anew(tx, run)).await?;
+    db.write(Actor::Engine, Admission::Wait, move |tx| retries::begin_anew(tx, run)).await?;
     Ok(db.read(move |view| field.way(view)).await?.into())
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::io::Errno;
 use ureq::{
-    Agent, Body,
+    Agent, Body, SendBody,
     http::Response,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
     unversioned::transport::{
@@ -19,14 +19,13 @@ use ureq::{
     },
 };
 
-use super::{
-    egress::{Blocked, Guard},
-    look_ups::Unresolved,
-};
+use super::{egress::Guard, look_ups::Unresolved};
 use crate::{
     clock::Stopwatch,
+    config,
     domain::{
         delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
+        endpoint::Blocked,
         post::USER_AGENT,
     },
     error::{Error, Result},
@@ -36,9 +35,11 @@ use crate::{
 const BUFFER: usize = 16 << 10;
 /// Kept connections are in so many shelves, by their receiver: ureq walks over all of a pool, its receivers squared, at
 /// every POST.
-const SHELVES: u64 = 16;
+const SHELVES: usize = 16;
 /// Connections kept open in a shelf.
 const IDLE_CONNECTIONS: usize = 16;
+/// Connections kept open for each attempt that may be under way.
+const IDLE_FOR_AN_ATTEMPT: usize = 4;
 /// Connections kept open to one receiver.
 const IDLE_PER_HOST: usize = 8;
 /// A connection that was idle for longer is not used again.
@@ -57,8 +58,20 @@ pub(super) struct Post<'a> {
     pub(super) url: &'a str,
     /// In the letter case in which they are sent.
     pub(super) headers: &'a [(&'a str, String)],
-    pub(super) body: &'a [u8],
+    /// In two parts, so that nobody has to copy a large one.
+    pub(super) body: [&'a [u8]; 2],
     pub(super) timeout: Duration,
+}
+
+/// Reads both parts of a body as if they were one: what fits into a packet leaves in one.
+struct Parts<'a>([&'a [u8]; 2]);
+
+impl Read for Parts<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let [head, rest] = &mut self.0;
+        let first = head.read(into)?;
+        Ok(first + rest.read(&mut into[first..])?)
+    }
 }
 
 /// What came back: an outcome without the meaning of `Retry-After`, whose text is returned beside it.
@@ -78,6 +91,10 @@ pub(super) struct Sender {
 pub fn authorities(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
     let unusable =
         |problem: String| Error::request(format!("egress.extra_ca: {} cannot be used: {problem}", extra_ca.display()));
+    // A pipe would be waited for.
+    if let Some(kind) = config::no_file(extra_ca) {
+        return Err(Error::request(format!("egress.extra_ca: {} is {kind}, not a file", extra_ca.display())));
+    }
     let pem = std::fs::read(extra_ca).map_err(|error| unusable(error.to_string()))?;
     let mut roots = Vec::new();
     for item in parse_pem(&pem) {
@@ -102,10 +119,21 @@ pub(super) fn roots(extra_ca: &Path) -> Result<RootCerts> {
     Ok(RootCerts::new_with_certs(&certificates))
 }
 
+/// How many connections are kept open at most where this many attempts are made at the same time.
+pub fn kept_connections(attempts: usize) -> usize {
+    SHELVES * kept_in_a_shelf(attempts)
+}
+
+fn kept_in_a_shelf(attempts: usize) -> usize {
+    (attempts * IDLE_FOR_AN_ATTEMPT / SHELVES).clamp(1, IDLE_CONNECTIONS)
+}
+
 impl Sender {
+    /// Sends this many attempts at the same time.
+    ///
     /// # Errors
     /// A file of private authorities that cannot be used.
-    pub(super) fn new(guard: &Guard, extra_ca: &Path) -> Result<Self> {
+    pub(super) fn new(guard: &Guard, extra_ca: &Path, attempts: usize) -> Result<Self> {
         let roots = roots(extra_ca)?;
         let agent = |idle: usize| {
             let config = Agent::config_builder()
@@ -126,7 +154,7 @@ impl Sender {
             let chain = Begin.chain(TcpConnector::default()).chain(Connected);
             Agent::with_parts(config, chain.chain(RustlsConnector::default()).chain(Ready), guard.clone())
         };
-        Ok(Self { pooled: (0..SHELVES).map(|_| agent(IDLE_CONNECTIONS)).collect(), fresh: agent(0) })
+        Ok(Self { pooled: (0..SHELVES).map(|_| agent(kept_in_a_shelf(attempts))).collect(), fresh: agent(0) })
     }
 
     /// Where connections to the receiver of this URL are kept.
@@ -134,8 +162,8 @@ impl Sender {
         let mut hasher = DefaultHasher::new();
         // Scheme, nothing, host and port.
         url.split('/').take(3).for_each(|part| part.hash(&mut hasher));
-        let shelf = usize::try_from(hasher.finish() % SHELVES).ok();
-        shelf.and_then(|shelf| self.pooled.get(shelf)).unwrap_or(&self.fresh)
+        let shelf = hasher.finish() % SHELVES as u64;
+        usize::try_from(shelf).ok().and_then(|shelf| self.pooled.get(shelf)).unwrap_or(&self.fresh)
     }
 
     /// Makes one POST. A kept connection that breaks before any byte of an answer was merely stale: the POST is repeated
@@ -156,8 +184,10 @@ fn post_by(agent: &Agent, post: &Post<'_>, timeout: Duration) -> Result<Response
     let request = agent.post(post.url);
     let request =
         post.headers.iter().fold(request, |request, (name, value)| request.header_raw(name, value.as_bytes()));
+    let length = post.body.iter().map(|part| part.len()).sum::<usize>();
+    let request = request.header("content-length", length);
     let config = request.config().timeout_global(Some(timeout)).timeout_recv_body(Some(READ_ANSWER));
-    config.build().send(post.body)
+    config.build().send(SendBody::from_reader(&mut Parts(post.body)))
 }
 
 /// Keeps the answer's first bytes, as far as they came.

@@ -33,7 +33,7 @@ impl Tallies {
     pub(super) fn count(&mut self, ended: &Ended, now: Timestamp) {
         let Some(Attempted { duration, outcome, .. }) = &ended.attempted else { return };
         let failure = outcome.failure();
-        if failure == Some(Failure::Interrupted) {
+        if failure.is_some_and(Failure::is_ours) {
             return;
         }
         let (endpoint, minute) = (ended.claim.target.key, Span::Minute.start_of(now));

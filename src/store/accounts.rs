@@ -4,7 +4,12 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Tx, View, audit, convert};
 use crate::{
-    domain::{account::Account, audit::Action, token::Walls},
+    domain::{
+        account::{Account, AccountKey},
+        audit::{Action, Actor},
+        excerpt::excerpt,
+        token::Walls,
+    },
     error::{Conflict, Error, Missing, Result},
 };
 
@@ -37,16 +42,34 @@ pub fn set_alert_email(tx: &Tx<'_>, id: &str, alert_email: Option<&str>) -> Resu
     audit::note(tx, Action::AccountChanged, Some((&account.profile, id)), Some(id), Some(note))
 }
 
-/// The account of this id, in this profile.
+/// That there is no account of this id, which may be as long as anybody likes.
+pub(super) fn missing(id: &str) -> Error {
+    Error::NotFound(Missing::Account(excerpt(id).into_owned()))
+}
+
+/// The account that a write means by this id, in this profile. A request means one that was there when it began, and its
+/// token's own if the token belongs to one: never another account that was given the name since.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none.
 pub fn find(tx: &Tx<'_>, profile: &str, id: &str) -> Result<Account> {
+    named(tx, Some(profile), id)
+}
+
+/// As [`find`]; in whatever profile, if none is given.
+pub(super) fn named(tx: &Tx<'_>, profile: Option<&str>, id: &str) -> Result<Account> {
+    let (own, newest) = match tx.actor() {
+        Actor::Request(grant) => (grant.account(), grant.newest_account()),
+        Actor::CommandLine | Actor::Engine => (None, AccountKey::MAX),
+    };
     tx.conn
-        .prepare_cached("SELECT * FROM account WHERE id = ? AND profile = ?")?
-        .query_row((id, profile), read)
+        .prepare_cached(
+            "SELECT * FROM account
+             WHERE id = ?1 AND profile = ifnull(?2, profile) AND profile != '' AND key = ifnull(?3, key) AND key <= ?4",
+        )?
+        .query_row((id, profile, own, newest), read)
         .optional()?
-        .ok_or(Error::NotFound(Missing::Account))
+        .ok_or_else(|| missing(id))
 }
 
 /// The account of this id, in whatever profile.
@@ -63,7 +86,7 @@ pub(super) fn find_in(conn: &Connection, walls: &Walls, id: &str) -> Result<Acco
     )?
     .query_row((id, &walls.profile, walls.account), read)
     .optional()?
-    .ok_or(Error::NotFound(Missing::Account))
+    .ok_or_else(|| missing(id))
 }
 
 /// One page of accounts, in the order they were made, after the one of this id.

@@ -3,11 +3,14 @@
 //!
 //! An alert begins with one entry, of the log. When that is told, the entries of the other ways are made.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, convert, following, handover::Change};
+use super::{Tx, View, convert, following, handover::Change, outages};
 use crate::{
     domain::{
         alert::{Alert, AlertKey, Channel, Failing, Kind, NOTICE, What},
@@ -45,24 +48,27 @@ pub(super) struct Failed<'a> {
 }
 
 /// Writes the alert of an endpoint that was just suspended because this delivery was given up. Warnings that were not told
-/// yet are dropped.
+/// yet are dropped, unless they are of a damaged body.
 pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     tx.conn
         .prepare_cached(
             "UPDATE telling SET due_at = NULL, dropped_at = ?2
-             WHERE due_at IS NOT NULL AND alert IN (SELECT key FROM alert WHERE endpoint = ?1 AND kind = 'warning')",
+             WHERE due_at IS NOT NULL AND alert IN (SELECT key FROM alert WHERE endpoint = ?1 AND kind = 'warning' AND failure != ?3)",
         )?
-        .execute((failed.endpoint, tx.now.millis()))?;
+        .execute((failed.endpoint, tx.now.millis(), Failure::Damaged.name()))?;
     insert(tx, Kind::Suspended, failed, None)
 }
 
 /// Writes a warning, unless there is a younger one of this endpoint than a day. One from the future is none: the clock was
-/// set back since.
+/// set back since. A damaged body and a failing receiver are different troubles: neither keeps the other's warning back.
 pub(super) fn warning(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     let mut warned = tx.conn.prepare_cached(
-        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning' AND created_at > ? AND created_at <= ? LIMIT 1",
+        "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning' AND created_at > ? AND created_at <= ?
+           AND (failure = ?) = ? LIMIT 1",
     )?;
-    if warned.exists((failed.endpoint, (tx.now - A_DAY).millis(), tx.now.millis()))? {
+    let damaged = Failure::Damaged;
+    let same = failed.last.failure == Some(damaged);
+    if warned.exists((failed.endpoint, (tx.now - A_DAY).millis(), tx.now.millis(), damaged.name(), same))? {
         return Ok(());
     }
     insert(tx, Kind::Warning, failed, Some(failed.tries))
@@ -160,7 +166,14 @@ pub fn next(view: &View<'_>, channel: Channel) -> Result<Option<(AlertKey, Times
 pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<Alert>> {
     let mut rows = view.conn.prepare_cached(&format!("{SELECT} WHERE alert.key = ?"))?;
     let found = rows.query_row([key], |row| Ok((row.get("endpoint")?, alert(row)?))).optional()?;
-    found.map(|(endpoint, alert)| Ok(Alert { held: following::held(view.conn, endpoint)?, ..alert })).transpose()
+    let Some((endpoint, alert)) = found else { return Ok(None) };
+    let (held, failed) = now(view, endpoint)?;
+    Ok(Some(Alert { held, failed, ..alert }))
+}
+
+/// How many deliveries are held for an endpoint, and how many it has failed since its last success.
+fn now(view: &View<'_>, endpoint: EndpointKey) -> Result<(u64, u64)> {
+    Ok((following::held(view.conn, endpoint)?, outages::failed(view.conn, endpoint)?))
 }
 
 /// Notes that an alert was told by a way, even if it was dropped meanwhile; if it was not, these ways come next.
@@ -274,12 +287,12 @@ pub fn list(
     let mut rows = rows.query((before, &walls.profile, walls.account, limit))?;
     let mut ways = view.conn.prepare_cached("SELECT * FROM telling WHERE alert = ?")?;
     // Many may be of one endpoint, for which much may be held.
-    let (mut found, mut held) = (Vec::new(), HashMap::<EndpointKey, u64>::new());
+    let (mut found, mut counts) = (Vec::new(), HashMap::new());
     while let Some(row) = rows.next()? {
         let (mut alert, endpoint) = (alert(row)?, row.get("endpoint")?);
-        alert.held = match held.get(&endpoint) {
-            Some(held) => *held,
-            None => *held.entry(endpoint).or_insert(following::held(view.conn, endpoint)?),
+        (alert.held, alert.failed) = match counts.entry(endpoint) {
+            Entry::Occupied(counted) => *counted.get(),
+            Entry::Vacant(place) => *place.insert(now(view, endpoint)?),
         };
         let ways = ways.query_map([alert.key], progress)?.collect::<rusqlite::Result<_>>()?;
         found.push((alert, ways));
@@ -302,7 +315,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     })
 }
 
-/// An alert without the count of what is held now.
+/// An alert without the counts of what is held and has failed now.
 fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
     let what = match convert::alert_kind(&row.get::<_, String>("kind")?)? {
         Kind::Suspended => What::Suspended(failing(row)?),
@@ -325,6 +338,7 @@ fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
         url: row.get("url")?,
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         held: 0,
+        failed: 0,
     })
 }
 

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Tx;
+use rusqlite::OptionalExtension;
+
+use super::{Tx, checksum, shares};
 use crate::{
     domain::{
+        account::AccountKey,
         delivery::{Attempt, DeliveryKey, Failure, State},
         endpoint::EndpointKey,
         ids::{DeliveryId, EventId},
@@ -56,16 +59,19 @@ pub struct TestRecord {
 /// [`Error::NotFound`] if the endpoint's account was erased meanwhile.
 pub fn record_test(tx: &Tx<'_>, endpoint: EndpointKey, test: &TestRecord) -> Result<()> {
     let at = test.attempt.started_at.millis();
-    let stored = tx
+    let account = tx
         .conn
         .prepare_cached(
-            "INSERT INTO event (id, account, kind, body, accepted_at, test)
-             SELECT ?1, account, ?2, ?3, ?4, 1 FROM endpoint WHERE key = ?5 AND profile != ''",
+            "INSERT INTO event (id, account, kind, body, accepted_at, test, checksum)
+             SELECT ?1, account, ?2, ?3, ?4, 1, ?6 FROM endpoint WHERE key = ?5 AND profile != '' RETURNING account",
         )?
-        .execute((test.event.to_bytes(), &test.kind, &test.body, at, endpoint))?;
-    if stored == 0 {
-        return Err(Error::NotFound(Missing::Webhook));
-    }
+        .query_row(
+            (test.event.to_bytes(), &test.kind, &test.body, at, endpoint, checksum::checksum(&test.body)),
+            |row| row.get(0),
+        )
+        .optional()?;
+    let account: AccountKey = account.ok_or(Error::NotFound(Missing::Webhook))?;
+    shares::stores(tx, account, test.body.len());
     let event = tx.conn.last_insert_rowid();
     let state = if test.attempt.failure.is_none() { State::Delivered } else { State::Exhausted };
     tx.conn

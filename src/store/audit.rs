@@ -74,7 +74,7 @@ pub fn tested(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     of_endpoint(tx, Action::WebhookTested, endpoint, None)
 }
 
-/// Writes that a test mail was sent.
+/// Writes that a test mail was asked for.
 ///
 /// # Errors
 /// Faults of the database only.
@@ -82,7 +82,7 @@ pub fn mail_tested(tx: &Tx<'_>) -> Result<()> {
     note(tx, Action::MailTested, None, None, None)
 }
 
-/// Writes that the database was copied to this file.
+/// Writes that a copy of the database to this file was asked for.
 ///
 /// # Errors
 /// Faults of the database only.

@@ -4,10 +4,10 @@
 //! Nothing has its name before it is whole, checked and synced.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread,
 };
 
 use rusqlite::{
@@ -17,8 +17,8 @@ use rusqlite::{
 use zeroize::Zeroizing;
 
 use super::{
-    Db, KeyRing,
-    files::{self, OWN, at, beside, folder_of},
+    Db, KeyRing, checksum,
+    files::{self, at, beside, folder_of},
     keyring::SEALED,
     open,
     place::{APPLICATION_ID, same_file},
@@ -29,8 +29,11 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Pages that are copied before progress is told: 4 MiB.
+/// Pages that are copied before they are synced and progress is told: 4 MiB. Whoever publishes waits for the same disk: one
+/// sync of the whole copy would keep it busy for a second or more.
 const PAGES: i32 = 1024;
+/// How far the copying gives way to all other work of the machine: the most there is.
+const NICE: i32 = 19;
 /// How often the start is tried anew when the key is rotated just then.
 const STARTS: u32 = 100;
 
@@ -50,15 +53,31 @@ pub struct Made {
     pub bytes: u64,
     /// What is wrong with the mode of the key's copy: there are media that keep none.
     pub open_to_others: Option<String>,
+    /// Events whose bodies are damaged in the database, and so in the copy.
+    pub damaged: usize,
+}
+
+impl Made {
+    /// What is wrong with the copy in this file, if something is.
+    pub fn flaw(&self, file: &Path) -> Option<String> {
+        (self.damaged > 0).then(|| {
+            format!(
+                "{} is made, but in it as in the database {} event bodies are damaged; all else is whole. 'ngoma check' names the \
+                 events: an older backup may have them whole, so keep it",
+                file.display(),
+                self.damaged
+            )
+        })
+    }
 }
 
 /// Copies the database to this file, and the key file beside it as `FILE.key`.
 ///
 /// # Errors
 /// A file that is there already, or cannot be written; a database that is not there or is damaged; a key file that does not
-/// open its secrets. Nothing is left behind then.
-pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress)) -> Result<Made> {
-    make(open::existing, storage, file, progress)
+/// open its secrets. Nothing is left behind then. A copy in which event bodies are damaged is made and says so.
+pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
+    make_politely(open::existing, storage, file, progress)
 }
 
 impl Db {
@@ -67,9 +86,27 @@ impl Db {
     ///
     /// # Errors
     /// As [`backup`].
-    pub fn back_up(&self, storage: &Storage, file: &Path, progress: impl FnMut(Progress)) -> Result<Made> {
-        make(open::another, storage, file, progress)
+    pub fn back_up(&self, storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
+        make_politely(open::another, storage, file, progress)
     }
+}
+
+/// Makes it on a thread of its own with a low priority: no thread may take its priority back.
+fn make_politely(
+    open: fn(&Storage) -> Result<Connection>,
+    storage: &Storage,
+    file: &Path,
+    progress: impl FnMut(Progress) + Send,
+) -> Result<Made> {
+    let made = thread::scope(|scope| {
+        let copying = scope.spawn(|| {
+            // Without it the copying is as urgent as the rest, and no worse.
+            let _ = rustix::process::nice(NICE);
+            make(open, storage, file, progress)
+        });
+        copying.join()
+    });
+    made.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())))
 }
 
 fn make(
@@ -79,6 +116,8 @@ fn make(
     progress: impl FnMut(Progress),
 ) -> Result<Made> {
     let key_file = beside(file, ".key");
+    let all = [file.to_owned(), key_file.clone(), beside(file, ".part"), beside(&key_file, ".part")];
+    all.iter().try_for_each(|file| files::expect_file(file))?;
     let held = take(&beside(file, ".part"))?;
     let parts = Parts([beside(file, ".part"), beside(&key_file, ".part")]);
     let [part, key_part] = &parts.0;
@@ -88,12 +127,12 @@ fn make(
         }
     }
     clear(key_part)?;
-    let copied = copy(&open(storage)?, storage, part, key_part, progress);
+    let copied = copy(&open(storage)?, storage, &held, part, key_part, progress);
     let in_place = held.metadata().and_then(|made| Ok(same_file(&made, &part.symlink_metadata()?)));
     if !in_place.is_ok_and(|in_place| in_place) {
         return Err(at(part, "was removed or replaced while the backup was made: make it again"));
     }
-    copied?;
+    let damaged = copied?;
     let synced = || {
         File::open(part)?.sync_all()?;
         // The key first: there is no copy without it.
@@ -103,13 +142,13 @@ fn make(
         held.metadata().map(|file| file.len())
     };
     let bytes = synced().map_err(|error: std::io::Error| at(file, &format!("cannot be written: {error}")))?;
-    Ok(Made { bytes, open_to_others: files::open_to_others(&key_file) })
+    Ok(Made { bytes, open_to_others: files::open_to_others(&key_file), damaged })
 }
 
 /// Makes the file that becomes the copy, and keeps other backups from it until it is closed.
 fn take(part: &Path) -> Result<File> {
     let another = || at(part, "is being written: another backup to this file is under way");
-    if File::open(part).is_ok_and(|left| is_held(&left)) {
+    if is_held_at(part) {
         return Err(another());
     }
     clear(part)?;
@@ -122,8 +161,12 @@ fn is_held(file: &File) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
+fn is_held_at(part: &Path) -> bool {
+    files::expect_file(part).is_ok() && File::open(part).is_ok_and(|left| is_held(&left))
+}
+
 /// Removes what a backup that was cut off left there.
-fn clear(part: &Path) -> Result<()> {
+pub(super) fn clear(part: &Path) -> Result<()> {
     fs::remove_file(part)
         .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
         .map_err(|error| at(part, &format!("is in the way: {error}")))
@@ -134,15 +177,14 @@ fn clear(part: &Path) -> Result<()> {
 /// # Errors
 /// One that cannot be made or read.
 pub fn make_folder(folder: &Path) -> Result<()> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| at(folder, &format!("cannot be made: {error}")))?;
+    files::make_folders(folder, 0o700).map_err(|error| at(folder, &format!("cannot be made: {error}")))?;
     let unread = |error: std::io::Error| at(folder, &format!("cannot be read: {error}"));
     for there in fs::read_dir(folder).map_err(unread)? {
         let part = there.map_err(unread)?.path();
         // The part of a key file is held by that of its database.
         let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
-        let holder = File::open(format!("{}.part", of.strip_suffix(".key").unwrap_or(of)));
-        if !holder.is_ok_and(|holder| is_held(&holder)) {
+        let holder = format!("{}.part", of.strip_suffix(".key").unwrap_or(of));
+        if !is_held_at(Path::new(&holder)) {
             clear(&part)?;
         }
     }
@@ -152,10 +194,11 @@ pub fn make_folder(folder: &Path) -> Result<()> {
 fn copy(
     source: &Connection,
     storage: &Storage,
+    held: &File,
     part: &Path,
     key_part: &Path,
     mut progress: impl FnMut(Progress),
-) -> Result<()> {
+) -> Result<usize> {
     let failed = |error: rusqlite::Error| at(part, &format!("cannot be made: {error}"));
     let keys = view(source, &storage.key_file)?;
     write_new(key_part, keys.as_bytes())?.sync_all().map_err(|error| at(key_part, &error.to_string()))?;
@@ -164,6 +207,7 @@ fn copy(
     {
         let backup = Backup::new(source, &mut copy).map_err(failed)?;
         while backup.step(PAGES).map_err(failed)? != StepResult::Done {
+            held.sync_data().map_err(|error| at(part, &format!("cannot be written: {error}")))?;
             let pages = backup.progress();
             let percent = (pages.pagecount - pages.remaining) * 100 / pages.pagecount.max(1);
             progress(Progress::Copied(u8::try_from(percent).unwrap_or(100)));
@@ -173,10 +217,11 @@ fn copy(
     progress(Progress::Checking);
     // One file, without a log beside it.
     copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
-    check(&copy, &KeyRing::parse(key_part, &keys)?).map_err(|problem| {
+    let damaged = check(&copy, &KeyRing::parse(key_part, &keys)?).map_err(|problem| {
         at(&storage.path, &format!("was copied, but the copy is no good and was removed: {problem}"))
     })?;
-    copy.close().map_err(|(_, error)| failed(error))
+    copy.close().map_err(|(_, error)| failed(error))?;
+    Ok(damaged)
 }
 
 /// Begins to read, and gives the key file as it was then.
@@ -195,8 +240,8 @@ fn view(source: &Connection, key_file: &Path) -> Result<Zeroizing<String>> {
     Err(at(key_file, "is being changed all the time: try again when the key is not being rotated"))
 }
 
-/// What is wrong with a copy.
-fn check(copy: &Connection, keys: &KeyRing) -> Result<(), String> {
+/// Looks through a copy; gives how many event bodies in it are damaged. The error is whatever else is wrong with it.
+fn check(copy: &Connection, keys: &KeyRing) -> Result<usize, String> {
     let text = |error: rusqlite::Error| error.to_string();
     let id: i32 = copy.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(text)?;
     if id != APPLICATION_ID {
@@ -213,7 +258,7 @@ fn check(copy: &Connection, keys: &KeyRing) -> Result<(), String> {
         let secret: Vec<u8> = row.get("secret").map_err(text)?;
         keys.open(copy, endpoint, &secret).map_err(|error| error.to_string())?;
     }
-    Ok(())
+    checksum::damaged(copy, |_| {}).map(|damaged| damaged.len()).map_err(text)
 }
 
 /// Files that are not whole: they go, unless they were given their names.
@@ -231,9 +276,10 @@ impl Drop for Parts {
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
+/// Makes a file of these bytes, for its owner only.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(OWN).open(path)?;
+        let mut file = files::make(path)?;
         file.write_all(bytes).map(|()| file)
     };
     write().map_err(|error| at(path, &format!("cannot be written: {error}")))

@@ -45,6 +45,11 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
         .is_some_and(|error| error.code == ErrorCode::DiskFull || error.extended_code == NO_ROOM_FOR_SHM)
 }
 
+/// A text in a column that is shown and compared, whatever a damaged file holds there.
+pub(super) fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
+}
+
 /// A moment in a column.
 pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_millis)

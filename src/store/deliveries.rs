@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, audit, convert, endpoints, following, queue};
+use super::{Tx, View, audit, checksum, convert, endpoints, following, queue};
 use crate::{
     domain::{
         audit::Action,
         delivery::{Attempt, Delivery, DeliveryKey, Failure, State},
         endpoint::{Endpoint, EndpointKey, EndpointState},
-        event::EventKey,
+        event::{EventKey, StoredBody},
         ids::{DeliveryId, EndpointId, EventId},
         token::Walls,
     },
@@ -203,7 +203,10 @@ pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delive
     match endpoint.state {
         EndpointState::Active => {}
         EndpointState::Suspended => {
-            return Err(Error::conflict(Conflict::Suspended, "this webhook is suspended: resume it, then replay"));
+            return Err(Error::conflict(
+                Conflict::Suspended,
+                "this webhook is suspended: resume it first, which also sends again what failed since its last success",
+            ));
         }
         EndpointState::Deleted => {
             return Err(Error::conflict(Conflict::Ended, "the webhook of this delivery is deleted"));
@@ -282,9 +285,9 @@ pub fn next_key(tx: &Tx<'_>) -> Result<DeliveryKey> {
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such event.
-pub fn body_of(view: &View<'_>, event: EventId) -> Result<String> {
-    let mut rows = view.conn.prepare_cached("SELECT body FROM event WHERE id = ?")?;
-    rows.query_row([event.to_bytes()], |row| row.get(0)).optional()?.ok_or(Error::NotFound(Missing::Event))
+pub fn body_of(view: &View<'_>, event: EventId) -> Result<StoredBody> {
+    let mut rows = view.conn.prepare_cached("SELECT body, checksum FROM event WHERE id = ?")?;
+    rows.query_row([event.to_bytes()], checksum::read).optional()?.ok_or(Error::NotFound(Missing::Event))
 }
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
@@ -293,7 +296,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         id: DeliveryId::from_bytes(row.get("id")?),
         endpoint: EndpointId::from_bytes(row.get("endpoint_id")?),
         event: EventId::from_bytes(row.get("event_id")?),
-        kind: row.get("kind")?,
+        kind: convert::text(row, "kind")?,
         test: row.get("test")?,
         state: convert::state(&row.get::<_, String>("state")?)?,
         attempts: row.get("attempts")?,

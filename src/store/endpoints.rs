@@ -5,14 +5,17 @@ use std::{sync::atomic::AtomicBool, time::Duration};
 use rusqlite::{OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
-use super::{Target, Tx, View, audit, convert, following, keyring::key_of};
+use super::{Target, Tx, View, audit, convert, following, keyring::key_of, outages};
 use crate::{
     domain::{
         account::Account,
         audit::Action,
-        endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, SuspendedReason, TargetUrl},
+        endpoint::{
+            Endpoint, EndpointKey, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl, masked,
+        },
         ids::EndpointId,
         signature::SigningSecret,
+        timestamp::Timestamp,
         token::Walls,
     },
     error::{Conflict, Error, Missing, Result},
@@ -21,6 +24,9 @@ use crate::{
 /// Of accounts that were not erased.
 const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
     FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
+
+/// Deleted endpoints in a list.
+const DELETED_SHOWN: usize = 1000;
 
 /// Registers an endpoint, active at once.
 ///
@@ -57,7 +63,7 @@ pub fn create(
             tx.keys.seal(tx.conn, id, secret)?,
         ))?;
     let key = tx.conn.last_insert_rowid();
-    audit::of_endpoint(tx, Action::WebhookCreated, key, Some(url.without_query()))?;
+    audit::of_endpoint(tx, Action::WebhookCreated, key, Some(&url.masked()))?;
     Ok(Endpoint {
         key,
         id,
@@ -82,7 +88,7 @@ pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
         .execute((url.as_str(), key))?;
     if moved == 1 {
         tx.changed(key);
-        audit::of_endpoint(tx, Action::WebhookChanged, key, Some(&format!("url {}", url.without_query())))?;
+        audit::of_endpoint(tx, Action::WebhookChanged, key, Some(&format!("url {}", url.masked())))?;
     }
     Ok(())
 }
@@ -150,7 +156,7 @@ fn mark_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<String> {
 /// A key file that cannot be written.
 pub fn add_key(tx: &Tx<'_>) -> Result<()> {
     tx.keys.add(tx.conn)?;
-    audit::note(tx, Action::KeyRotated, None, None, None)
+    audit::note(tx, Action::KeyRotated, None, tx.keys.mark().as_deref(), None)
 }
 
 /// Encrypts the secrets of the next endpoints after `from` with the current key, so many at a time; gives the last one's
@@ -220,23 +226,31 @@ pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result
     following::follow(tx, key)
 }
 
-/// Makes a suspended endpoint active again, and what is held for it due at once.
+/// Makes a suspended endpoint active again. What it has failed since its last success is sent again, or left; then what is
+/// held for it is due at once. Says how many of each; `None` if it is not suspended.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn resume(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
-    let resumed = tx
-        .conn
-        .prepare_cached(
-            "UPDATE endpoint SET state = 'active', suspended_at = NULL, suspended_reason = NULL
-             WHERE key = ?1 AND state = 'suspended'",
-        )?
-        .execute([key])?;
-    if resumed == 0 {
-        return Ok(());
+pub fn resume(tx: &Tx<'_>, key: EndpointKey, resend: Resend) -> Result<Option<Resumed>> {
+    if state(tx, key)? != EndpointState::Suspended {
+        return Ok(None);
     }
-    audit::of_endpoint(tx, Action::WebhookResumed, key, None)?;
-    following::follow(tx, key)
+    let resent = match resend {
+        Resend::Failed => outages::failed(tx.conn, key)?,
+        Resend::Nothing => 0,
+    };
+    let resumed = Resumed { resent, released: following::held(tx.conn, key)? };
+    tx.conn
+        .prepare_cached(
+            "UPDATE endpoint SET state = 'active', suspended_at = NULL, suspended_reason = NULL,
+               resend = iif(?2, (SELECT max(key) FROM delivery), NULL), resumed_at = ?3
+             WHERE key = ?1",
+        )?
+        .execute((key, resent > 0, tx.now.millis()))?;
+    let note = (!resumed.is_nothing()).then(|| resumed.to_string());
+    audit::of_endpoint(tx, Action::WebhookResumed, key, note.as_deref())?;
+    following::follow(tx, key)?;
+    Ok(Some(resumed))
 }
 
 /// Deletes an endpoint, wipes its secrets and cancels what is pending or held for it. Its row stays, for the record of its
@@ -249,7 +263,7 @@ pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
         .conn
         .prepare_cached(
             "UPDATE endpoint SET state = 'deleted', suspended_at = NULL, suspended_reason = NULL,
-               secret = x'', former_secret = NULL, former_until = NULL
+               secret = x'', former_secret = NULL, former_until = NULL, resend = NULL
              WHERE key = ?1 AND state != 'deleted'",
         )?
         .execute([key])?;
@@ -281,11 +295,20 @@ pub(super) fn state_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<
     Ok(state.unwrap_or(EndpointState::Deleted))
 }
 
-/// Moves the ends of the times in which former secrets sign too by so many milliseconds, and when endpoints last fared so.
+/// When an endpoint was last resumed; now, if it never was.
+pub(super) fn resumed_at(tx: &Tx<'_>, key: EndpointKey) -> Result<Timestamp> {
+    let mut rows = tx.conn.prepare_cached("SELECT resumed_at FROM endpoint WHERE key = ?")?;
+    let at = rows.query_row([key], |row| convert::moment_if(row, "resumed_at")).optional()?.flatten();
+    Ok(at.map_or(tx.now, |at| at.min(tx.now)))
+}
+
+/// Moves the ends of the times in which former secrets sign too by so many milliseconds, when endpoints last fared so, and
+/// when they were resumed.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE endpoint SET former_until = former_until + ?1, last_success_at = last_success_at + ?1,
-                 last_failure_at = last_failure_at + ?1
-               WHERE former_until IS NOT NULL OR last_success_at IS NOT NULL OR last_failure_at IS NOT NULL";
+                 last_failure_at = last_failure_at + ?1, resumed_at = resumed_at + ?1
+               WHERE former_until IS NOT NULL OR last_success_at IS NOT NULL OR last_failure_at IS NOT NULL
+                 OR resumed_at IS NOT NULL";
     tx.conn.prepare_cached(sql)?.execute([by]).map(drop)
 }
 
@@ -294,9 +317,9 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
 /// # Errors
 /// Faults of the database only.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
-    let mut rows = tx
-        .conn
-        .prepare_cached("SELECT id, profile, url, secret, former_secret, former_until FROM endpoint WHERE key = ?")?;
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT id, profile, url, secret, former_secret, former_until, outage FROM endpoint WHERE key = ?",
+    )?;
     let mut rows = rows.query([key])?;
     let row = rows.next()?.ok_or(Error::NotFound(Missing::Webhook))?;
     let id = EndpointId::from_bytes(row.get("id")?);
@@ -311,6 +334,7 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
         profile: row.get("profile")?,
         url: TargetUrl::from_stored(&row.get::<_, String>("url")?)?,
         secrets,
+        outage: row.get("outage")?,
         read_at: tx.now,
         stale: AtomicBool::new(false),
     })
@@ -341,19 +365,19 @@ pub(super) fn find_in(conn: &rusqlite::Connection, walls: &Walls, id: EndpointId
     .ok_or(Error::NotFound(Missing::Webhook))
 }
 
-/// Every endpoint within the walls, deleted ones included, in the order they were registered.
+/// Every endpoint within the walls, with the newest 1,000 of the deleted ones, in the order they were registered.
 ///
 /// # Errors
 /// Faults of the database only.
 pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
-    let mut rows = match walls.account {
-        Some(_) => view.conn.prepare_cached(&format!(
-            "{SELECT} WHERE account = ?2 AND (?1 IS NULL OR endpoint.profile = ?1) ORDER BY endpoint.key"
-        ))?,
-        None => view.conn.prepare_cached(&format!(
-            "{SELECT} WHERE (?1 IS NULL OR endpoint.profile = ?1) AND ?2 IS NULL ORDER BY endpoint.key"
-        ))?,
-    };
+    let of = if walls.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
+    // An account may have deleted any number of them.
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{SELECT} WHERE {of} AND (?1 IS NULL OR endpoint.profile = ?1)
+           AND (endpoint.state != 'deleted' OR endpoint.key >= ifnull(
+               (SELECT key FROM endpoint WHERE {of} AND state = 'deleted' ORDER BY key DESC LIMIT 1 OFFSET {DELETED_SHOWN} - 1), 0))
+         ORDER BY endpoint.key"
+    ))?;
     Ok(rows.query_map((&walls.profile, walls.account), read)?.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -365,13 +389,22 @@ pub fn held(view: &View<'_>, key: EndpointKey) -> Result<u64> {
     following::held(view.conn, key)
 }
 
+/// How many deliveries an endpoint has failed since its last success: those that resuming it sends again. What was replayed
+/// already is not counted.
+///
+/// # Errors
+/// Faults of the database only.
+pub fn failed(view: &View<'_>, key: EndpointKey) -> Result<u64> {
+    outages::failed(view.conn, key)
+}
+
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
     let url: String = row.get("url")?;
     Ok(Endpoint {
         key: row.get("key")?,
         id: EndpointId::from_bytes(row.get("id")?),
         account_id: row.get("account_id")?,
-        url: TargetUrl::from_stored(&url).map_err(|_| convert::unreadable(&url))?,
+        url: TargetUrl::from_stored(&url).map_err(|_| convert::unreadable(&masked(&url)))?,
         events: EventFilter::from_stored(&row.get::<_, String>("events")?),
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         suspended_at: convert::moment_if(row, "suspended_at")?,

@@ -4,7 +4,7 @@
 use rusqlite::OptionalExtension;
 
 use super::{
-    Tx, View, audit,
+    Tx, View, accounts, audit,
     retention::{self, ANSWERS, SLICE, slice},
     retries, tallies,
 };
@@ -17,7 +17,7 @@ use crate::{
         event::EventKey,
         ids::{DeliveryId, EndpointId, EventId},
     },
-    error::{Error, Missing, Result},
+    error::Result,
 };
 
 /// Events of whomever that one look passes: for so long is the log kept from being emptied.
@@ -62,7 +62,7 @@ pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
             })
         })
         .optional()?
-        .ok_or(Error::NotFound(Missing::Account))
+        .ok_or_else(|| accounts::missing(id))
 }
 
 /// Makes an account vanish for everybody: its name, its tokens, its alerts, its retry runs, the URLs and secrets of its
@@ -73,7 +73,7 @@ pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
 pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
     let mut rows = tx.conn.prepare_cached("SELECT key, profile FROM account WHERE id = ? AND profile != ''")?;
     let found = rows.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let (account, profile): (AccountKey, String) = found.ok_or(Error::NotFound(Missing::Account))?;
+    let (account, profile): (AccountKey, String) = found.ok_or_else(|| accounts::missing(id))?;
     retries::forget(tx, account, id)?;
     let mut endpoints = tx.conn.prepare_cached("SELECT key FROM endpoint WHERE account = ?")?;
     for endpoint in endpoints.query_map([account], |row| row.get(0))? {
@@ -81,7 +81,7 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
     }
     for sql in [
         "UPDATE endpoint SET profile = '', url = '', events = '', state = 'deleted', suspended_at = NULL,
-           suspended_reason = NULL, secret = x'', former_secret = NULL, former_until = NULL
+           suspended_reason = NULL, secret = x'', former_secret = NULL, former_until = NULL, resend = NULL
          WHERE account = ?",
         "DELETE FROM alert WHERE endpoint IN (SELECT key FROM endpoint WHERE account = ?)",
         "DELETE FROM token WHERE account = ?",

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Tx, View, accounts, convert,
+    Tx, View, accounts, checksum, convert,
     queue::{self, Fresh},
+    shares,
 };
 use crate::{
     domain::{
@@ -23,7 +24,7 @@ use crate::{
 /// Stores an event and fans it out to its audience, in one transaction; a repeat by its idempotency key stores nothing.
 ///
 /// # Errors
-/// Faults of the database only.
+/// [`Error::TooMany`] when the account's share of the database is used up.
 pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Published> {
     if let Some(earlier) = repeated(tx, event)? {
         return Ok(earlier);
@@ -32,12 +33,13 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     if endpoints.is_empty() && matches!(audience, Audience::Target(_)) {
         return Ok(Published::NoSuchTarget);
     }
+    shares::admit(tx, event.account, event.body.len())?;
     let id = EventId::mint(tx.now);
     let key = event.idempotency_key.as_ref();
     tx.conn
         .prepare_cached(
-            "INSERT INTO event (id, account, kind, body, accepted_at, target, idempotency_key, digest)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO event (id, account, kind, body, accepted_at, target, idempotency_key, digest, checksum)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute((
             id.to_bytes(),
@@ -51,12 +53,14 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
             },
             key.map(|key| &key.text),
             key.map(|key| key.digest),
+            checksum::checksum(&event.body),
         ))?;
     let fresh = Fresh { key: tx.conn.last_insert_rowid(), id, kind: &event.kind, body: &event.body };
     let mut deliveries = Vec::with_capacity(endpoints.len());
     for (endpoint, endpoint_id, state) in endpoints {
         deliveries.push((queue::send_out(tx, &fresh, endpoint, state)?, endpoint_id));
     }
+    shares::add(tx, event.account, event.body.len(), deliveries.len());
     Ok(Published::Accepted(Accepted { id, body: event.body.clone(), deliveries }))
 }
 
@@ -64,19 +68,17 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
 fn repeated(tx: &Tx<'_>, event: &NewEvent) -> Result<Option<Published>> {
     let Some(key) = &event.idempotency_key else { return Ok(None) };
     let mut rows = tx.conn.prepare_cached(
-        "SELECT event.key, event.id, body, digest FROM event WHERE idempotency_key = ? AND account = ?",
+        "SELECT event.key, event.id, body, checksum, digest FROM event WHERE idempotency_key = ? AND account = ?",
     )?;
     let earlier = rows.query_row((&key.text, event.account), |row| {
-        let accepted =
-            Accepted { id: EventId::from_bytes(row.get("id")?), body: row.get("body")?, deliveries: Vec::new() };
-        Ok((row.get::<_, EventKey>("key")?, row.get::<_, [u8; 32]>("digest")?, accepted))
+        let id = EventId::from_bytes(row.get("id")?);
+        Ok((row.get::<_, EventKey>("key")?, row.get::<_, [u8; 32]>("digest")?, id, checksum::read(row)?))
     });
-    let Some((event_key, digest, mut accepted)) = earlier.optional()? else { return Ok(None) };
+    let Some((event_key, digest, id, body)) = earlier.optional()? else { return Ok(None) };
     if digest != key.digest {
         return Ok(Some(Published::Reused));
     }
-    accepted.deliveries = fanned_out(tx.conn, event_key)?;
-    Ok(Some(Published::Accepted(accepted)))
+    Ok(Some(Published::Accepted(Accepted { id, body: body?, deliveries: fanned_out(tx.conn, event_key)? })))
 }
 
 /// The deliveries that a publish made, replays left out.
@@ -124,16 +126,21 @@ fn listeners(
     Ok(listeners)
 }
 
+/// All of an event but its body, which [`deliveries::body_of`](super::deliveries::body_of) reads: there may be many events on a page.
+const COLUMNS: &str =
+    "SELECT event.key, event.id, event.account, event.accepted_at, event.test, event.kind, event.target,
+                              account.id AS account_id, account.profile";
+
 /// The event of this id.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none within the walls.
 pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
     view.conn
-        .prepare_cached(
-            "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account AND account.profile != ''
+        .prepare_cached(&format!(
+            "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
              WHERE event.id = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)",
-        )?
+        ))?
         .query_row((id.to_bytes(), &walls.profile, walls.account), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Event))
@@ -144,11 +151,11 @@ pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
 /// # Errors
 /// [`Error::NotFound`] if there is none within the walls; [`Error::Invalid`] if several accounts have one.
 pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str, account: Option<&str>) -> Result<Event> {
-    let mut rows = view.conn.prepare_cached(
-        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account AND account.profile != ''
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
          WHERE idempotency_key = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
            AND (?4 IS NULL OR account.id = ?4) LIMIT 2",
-    )?;
+    ))?;
     let rows = rows.query_map((key, &walls.profile, walls.account, account), read)?;
     let mut found: Vec<Event> = rows.collect::<rusqlite::Result<_>>()?;
     if found.len() > 1 {
@@ -205,12 +212,12 @@ pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Re
     let edge: Option<(EventKey, [u8; 16])> =
         edge.query_row((before, LOOKED_AT - 1), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let oldest = edge.map_or(EventKey::MIN, |(key, _)| key);
-    let mut rows = view.conn.prepare_cached(
-        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{COLUMNS} FROM event JOIN account ON account.key = event.account
          WHERE event.key < ?1 AND event.key >= ?2 AND account.profile != '' AND (?3 IS NULL OR account.profile = ?3)
            AND (?4 IS NULL OR event.account = ?4) AND (?5 IS NULL OR kind = ?5)
          ORDER BY event.key DESC LIMIT ?6",
-    )?;
+    ))?;
     let wanted = (before, oldest, &walls.profile, account, &filter.kind, limit + 1);
     let mut events: Vec<Event> = rows.query_map(wanted, read)?.collect::<rusqlite::Result<_>>()?;
     let mut next = edge.map(|(_, id)| EventId::from_bytes(id));
@@ -258,10 +265,10 @@ fn delivered(
         }
         keys.extend(own);
     }
-    let mut event = conn.prepare_cached(
-        "SELECT event.*, account.id AS account_id, account.profile FROM event JOIN account ON account.key = event.account
+    let mut event = conn.prepare_cached(&format!(
+        "{COLUMNS} FROM event JOIN account ON account.key = event.account
          WHERE event.key = ?1 AND (?2 IS NULL OR kind = ?2)",
-    )?;
+    ))?;
     let mut found: Vec<Event> = Vec::new();
     for key in keys.into_iter().rev().take_while(|key| *key >= floor) {
         found.extend(event.query_row((key, kind), read).optional()?);
@@ -284,8 +291,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         profile: row.get("profile")?,
         accepted_at: convert::moment(row, "accepted_at")?,
         test: row.get("test")?,
-        kind: row.get("kind")?,
-        body: row.get("body")?,
+        kind: convert::text(row, "kind")?,
         target: row.get("target")?,
     })
 }

@@ -2,12 +2,18 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown},
     path::{Path, PathBuf},
 };
 
-use crate::error::Error;
+use rustix::fs::{Access, access};
+
+use crate::{
+    config,
+    error::{Error, Result},
+};
 
 /// Whom a file is for: its owner.
 pub(super) const OWN: u32 = 0o600;
@@ -18,6 +24,14 @@ const OTHERS: u32 = 0o077;
 pub(super) fn open_to_others(path: &Path) -> Option<String> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     (mode & OTHERS != 0).then(|| format!("others may use it (mode {mode:o}): chmod {OWN:o} {}", path.display()))
+}
+
+/// Refuses what is there and is no file: opening a pipe can take for ever.
+pub(super) fn expect_file(path: &Path) -> Result<()> {
+    match config::no_file(path) {
+        Some(kind) => Err(at(path, &format!("is {kind}, not a file: move it away, or name another file"))),
+        None => Ok(()),
+    }
 }
 
 /// The files that make up a database: SQLite keeps the log and its index beside the file itself, links on the way to it
@@ -36,6 +50,66 @@ pub(super) fn size(path: &Path) -> u64 {
 pub(super) fn free_space(path: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder_of(path)).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Whether this process is root's, which may give files to others and opens whatever there is.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether this user may read a file.
+pub(super) fn may_read(file: &Path) -> bool {
+    access(file, Access::READ_OK).is_ok()
+}
+
+/// Whether this user may read and write a file, or make files in a folder.
+pub(super) fn may_write(path: &Path) -> bool {
+    let enter = if path.is_dir() { Access::EXEC_OK } else { Access::READ_OK };
+    access(path, Access::WRITE_OK | enter).is_ok()
+}
+
+/// Makes a file for its owner only. Made by root, it belongs to the owner of its folder: the server, which may run as that
+/// user, must be able to use what a command of root's made.
+pub(super) fn make(path: &Path) -> io::Result<File> {
+    let file = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(OWN).open(path)?;
+    if is_root() {
+        // A medium that keeps no owners has the file belong to the same user as the folder.
+        drop(fs::metadata(folder_of(path)).and_then(|folder| give(&file, &folder)));
+    }
+    Ok(file)
+}
+
+/// Gives a file owner and mode of the one that it is to replace.
+pub(super) fn keep(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
+    give(file, replaced)?;
+    file.set_permissions(replaced.permissions())
+}
+
+fn give(file: &File, like: &fs::Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) == (like.uid(), like.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(like.uid()), Some(like.gid()))
+}
+
+/// Makes a folder of this mode, and those above it, as far as they are not there. Made by root, each belongs to the owner of
+/// the folder that it is in.
+pub(super) fn make_folders(folder: &Path, mode: u32) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(folder);
+    make_folders(&above, mode)?;
+    match fs::DirBuilder::new().mode(mode).create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+        made => made?,
+    }
+    if is_root() {
+        let owner = fs::metadata(above)?;
+        drop(lchown(folder, Some(owner.uid()), Some(owner.gid())));
+    }
+    Ok(())
 }
 
 /// Makes each of these files, as far as they are there and ours, a file for its owner only.

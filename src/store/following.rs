@@ -1,11 +1,11 @@
 //! Deliveries follow their endpoint: held while it is suspended, and cancelled when that is too long; due when
-//! it is resumed, cancelled when it is deleted.
+//! it is resumed, after what failed and is sent again; cancelled when it is deleted.
 
 use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::{Tx, endpoints};
+use super::{Tx, endpoints, outages};
 use crate::{
     domain::{
         delivery::{DeliveryKey, State},
@@ -18,17 +18,26 @@ use crate::{
 pub(super) const SLICE: usize = 1000;
 
 /// Brings the deliveries of an endpoint where its state wants them: while it is suspended, what is pending is held; while
-/// it is active, what is held is due at once, each with a fresh schedule; when it is deleted, both are cancelled.
+/// it is active, what failed is sent again if its resuming asked for that, and then what is held is due at once, each with a
+/// fresh schedule; when it is deleted, both are cancelled.
 ///
 /// A thousand of them at most: the rest is noted, and the writer goes on with it in transactions of its own. Until then
-/// the endpoint's state alone decides what is claimed.
+/// the endpoint's state alone decides what is claimed. A command leaves it all to the server, which sees that the endpoint
+/// has changed: nobody else can tell the engine what is due.
 pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
+    if !tx.serving {
+        return Ok(());
+    }
+    let resumed_at = endpoints::resumed_at(tx, endpoint)?;
     let (to, due_at, from) = match endpoints::state(tx, endpoint)? {
         EndpointState::Suspended => (State::Held, None, &[State::Pending][..]),
-        EndpointState::Active => (State::Pending, Some(tx.now.millis()), &[State::Held][..]),
+        EndpointState::Active => (State::Pending, Some(resumed_at.millis()), &[State::Held][..]),
         EndpointState::Deleted => (State::Cancelled, None, &[State::Pending, State::Held][..]),
     };
     let mut left = SLICE;
+    if to == State::Pending {
+        left -= outages::resend(tx, endpoint, resumed_at, left)?;
+    }
     for from in from {
         let mut rows = tx.conn.prepare_cached(&format!(
             "UPDATE delivery SET state = ?3, due_at = ?4, tries = iif(?4 IS NULL, tries, 0)
@@ -58,12 +67,13 @@ pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, mo
     Ok(rows.execute((endpoint, before, most))?)
 }
 
-/// The endpoints whose deliveries have yet to follow them: a stop came in between.
+/// The endpoints whose deliveries have yet to follow them: a stop came in between, or a command has changed them.
 pub(super) fn behind(conn: &Connection) -> rusqlite::Result<BTreeSet<EndpointKey>> {
     let has = |state| format!("EXISTS (SELECT 1 FROM delivery WHERE endpoint = endpoint.key AND state = '{state}')");
     let (pending, held) = (has("pending"), has("held"));
     let mut rows = conn.prepare(&format!(
-        "SELECT key FROM endpoint WHERE (state != 'active' AND {pending}) OR (state != 'suspended' AND {held})"
+        "SELECT key FROM endpoint WHERE (state != 'active' AND {pending}) OR (state != 'suspended' AND {held})
+           OR (state = 'active' AND resend IS NOT NULL)"
     ))?;
     rows.query_map([], |row| row.get(0))?.collect()
 }

@@ -5,11 +5,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::queue::{Claim, Claimed};
+use super::{
+    bodies::Bodies,
+    claim::{Claim, Claimed},
+};
 use crate::domain::{endpoint::EndpointKey, timestamp::Timestamp};
-
-/// A body up to this size, in bytes, is small: claims of larger ones are not kept in memory before their places are free.
-pub const SMALL_BODY: usize = 16 << 10;
 
 /// What a commit changed for those who deliver.
 #[derive(Debug)]
@@ -52,7 +52,11 @@ impl News {
 /// How many new deliveries may be claimed in the transaction that makes them, because they would be sent at once. The
 /// engine grants it, publishing uses it up; what an undone transaction took is granted again when the lane next changes.
 #[derive(Debug, Default)]
-pub struct Room(Mutex<Granted>);
+pub struct Room {
+    granted: Mutex<Granted>,
+    /// The bodies of what is claimed.
+    bodies: Bodies,
+}
 
 #[derive(Debug, Default)]
 struct Granted {
@@ -72,6 +76,11 @@ impl Room {
                 granted.each.remove(&endpoint);
             }
         }
+    }
+
+    /// The bodies of what is claimed.
+    pub fn bodies(&self) -> &Bodies {
+        &self.bodies
     }
 
     /// Grants nothing any more.
@@ -95,6 +104,6 @@ impl Room {
     }
 
     fn granted(&self) -> MutexGuard<'_, Granted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

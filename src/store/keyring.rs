@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     io::{self, ErrorKind, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
@@ -18,6 +18,7 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 use rusqlite::Connection;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::files::{self, at, folder_of};
@@ -126,16 +127,26 @@ impl KeyRing {
             secret = self.keys().decrypt(endpoint, sealed);
         }
         let secret = secret.and_then(|secret| String::from_utf8(secret).ok());
-        SigningSecret::parse(secret.ok_or_else(|| {
+        secret.map(SigningSecret::from_stored).ok_or_else(|| {
             Error::Internal(format!(
                 "the signing secret of endpoint {endpoint} does not open: the key file is not the one it was sealed with"
             ))
-        })?)
+        })
     }
 
     /// The id of the key that seals.
     pub(super) fn current(&self) -> Option<u8> {
         self.keys().ring.first().map(|(id, _)| *id)
+    }
+
+    /// Names the current key without revealing it.
+    pub(super) fn mark(&self) -> Option<String> {
+        self.keys().ring.first().map(|(_, key)| mark_of(key))
+    }
+
+    /// Whether the key of this mark is held.
+    pub(super) fn has_mark(&self, mark: &str) -> bool {
+        self.keys().ring.iter().any(|(_, key)| mark_of(key) == mark)
     }
 
     /// Adds a new key and makes it the current one; the others still open what they sealed. Only within a write: its lock
@@ -224,6 +235,7 @@ pub(super) fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
 
 impl Keys {
     fn read(path: &Path) -> Result<Self> {
+        files::expect_file(path)?;
         let file = file_of(path).unwrap_or_default();
         let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| unusable(path, &error.to_string()))?;
         if let Some(wide) = files::open_to_others(path) {
@@ -281,6 +293,11 @@ pub(super) fn key_of(sealed: &[u8]) -> Option<u8> {
     sealed.get(1).copied()
 }
 
+/// The first bytes of its SHA-256, in hexadecimal digits.
+fn mark_of(key: &[u8; 32]) -> String {
+    Sha256::digest(key)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(<&Key>::from(key))
 }
@@ -293,8 +310,8 @@ fn file_of(path: &Path) -> Option<FileStamp> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }
 
-/// Writes the keys to a new file beside, and puts it in the place of the old one: all or nothing, and on disk. Only for
-/// whoever has the write lock of the database: two at the same time would take each other's new file away.
+/// Writes the keys to a new file beside, and puts it in the place of the old one, whose owner and mode it has: all or nothing,
+/// and on disk. Only for whoever has the write lock of the database: two at the same time would take each other's new file away.
 fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
     // All the room at once: a text that grows leaves a copy behind.
     let mut text = Zeroizing::new(String::with_capacity(ring.len() * LINE));
@@ -312,13 +329,19 @@ fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
         // What a crash left there, or somebody else put there, is not written into.
         fs::remove_file(&beside)
             .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        let mut file = files::make(&beside)?;
+        if let Ok(replaced) = fs::metadata(path) {
+            files::keep(&file, &replaced)?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
         fs::File::open(folder_of(path))?.sync_all()
     };
-    write().map_err(|error| unusable(path, &error.to_string()))
+    write().map_err(|error| {
+        let _ = fs::remove_file(&beside);
+        unusable(path, &error.to_string())
+    })
 }
 
 fn parse_key(line: &str) -> Option<(u8, Wiped<32>)> {

@@ -7,6 +7,11 @@ pub mod alerts;
 pub mod attempts;
 pub mod audit;
 mod backup;
+mod before;
+mod bodies;
+mod check;
+mod checksum;
+mod claim;
 mod convert;
 pub mod deliveries;
 pub mod endpoints;
@@ -15,9 +20,13 @@ pub mod events;
 mod faults;
 mod files;
 mod following;
+mod grants;
 mod handover;
+mod key_mark;
 mod keyring;
+mod make;
 mod open;
+mod outages;
 pub mod overview;
 mod place;
 pub mod queue;
@@ -25,17 +34,20 @@ pub mod retention;
 pub mod retries;
 pub mod search;
 pub mod sessions;
+mod shares;
 mod steps;
 mod survey;
 pub mod tallies;
 mod targets;
 pub mod tokens;
+mod waiting;
 pub mod webhooks;
 mod writer;
 
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use r2d2_sqlite::SqliteConnectionManager;
@@ -44,16 +56,23 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
-    handover::{Change, News, Room, SMALL_BODY},
+    bodies::{Bodies, Body, SMALL_BODY},
+    check::{Found, check},
+    handover::{Change, News, Room},
     keyring::{KeyRing, random},
-    open::{check, open},
+    open::{make_lost_key, open},
     targets::Target,
     writer::Tx,
 };
-use self::{place::Place, writer::Write};
+use self::{
+    place::Place,
+    waiting::{Asker, Places},
+    writer::Write,
+};
 use crate::{
+    clock::SharedClock,
     config::Durability,
-    domain::audit::Actor,
+    domain::{audit::Actor, timestamp::Timestamp},
     error::{Error, Result},
     figures::Figures,
 };
@@ -66,10 +85,9 @@ struct Inner {
     path: PathBuf,
     figures: Arc<Figures>,
     readers: r2d2::Pool<SqliteConnectionManager>,
-    glance: Mutex<Connection>,
+    glance: Arc<Mutex<Connection>>,
     room: Arc<Room>,
-    /// Who makes the changes that are nobody else's.
-    actor: Actor,
+    clock: SharedClock,
     /// Taken by the one engine.
     news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     told: watch::Receiver<u64>,
@@ -78,7 +96,18 @@ struct Inner {
     /// Of a server only.
     place: Option<Arc<Place>>,
     /// Last: when it goes, the writer ends, and with it the lock on the file; every other connection is closed by then.
-    queue: mpsc::Sender<Write>,
+    places: Places,
+}
+
+/// How a write takes its place in the writer's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It is refused if every place is taken, or seven of eight by its own token.
+    Try,
+    /// It waits for a place: for what the server does by itself.
+    Wait,
+    /// As [`Admission::Try`], for a write that takes as long as many others: it has a transaction of its own.
+    Batch,
 }
 
 impl std::fmt::Debug for Db {
@@ -94,66 +123,54 @@ pub struct View<'a> {
 }
 
 impl Db {
-    /// Runs a closure in the writer's next transaction; answers after the commit.
+    /// Runs a closure in one of the writer's next transactions; answers after the commit. Of a request, the same transaction
+    /// first checks that the right by which it acts still holds.
     ///
     /// # Errors
-    /// The closure's own, whereupon nothing of it is kept; [`Error::Unavailable`] when too many writes wait already, the
-    /// disk is full, another process holds the database, or it has failed.
-    pub async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        self.write_as(self.0.actor, run).await
-    }
-
-    /// The same for what somebody else changes: the audit names them.
-    ///
-    /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_as<T: Send + 'static>(
+    /// The closure's own, whereupon nothing of it is kept; [`Error::Unauthorized`] or [`Error::Forbidden`] for a request whose
+    /// token, session, account or scope is gone; [`Error::Unavailable`] when too many writes wait already, the disk is full,
+    /// another process holds the database, or it has failed.
+    pub async fn write<T: Send + 'static>(
         &self,
-        actor: Actor,
+        actor: impl Into<Actor>,
+        admission: Admission,
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(Write::One(writer::write(actor, run, reply))).map_err(|_| unavailable())?;
+        let actor = actor.into();
+        let (places, asker, run) = (&self.0.places, Asker::from(actor), writer::write(actor, run, reply));
+        let queued = match admission {
+            Admission::Try => places.try_send(asker, Write::One(run)),
+            Admission::Wait => places.send(asker, Write::One(run)).await,
+            Admission::Batch => places.try_send(asker, Write::Batch(run)),
+        };
+        if !queued {
+            return Err(unavailable());
+        }
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
-    /// The same for one that takes as long as many others: it has a transaction of its own, and others have theirs between
-    /// it and the next.
+    /// Checks that the right by which a request acts still holds; the engine and the command line need none.
     ///
     /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_batch<T: Send + 'static>(
-        &self,
-        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
-        self.0.queue.try_send(Write::Batch(writer::write(self.0.actor, run, reply))).map_err(|_| unavailable())?;
-        answer.await.unwrap_or_else(|_| Err(unavailable()))
+    /// [`Error::Unauthorized`] if its token or session is gone, [`Error::Forbidden`] if only the scope is.
+    pub fn check(&self, actor: impl Into<Actor>) -> Result<()> {
+        let (actor, now) = (actor.into(), self.0.clock.now());
+        self.glance(|view| grants::check(view.conn, actor, now))
     }
 
-    /// The same for the engine, which waits for a place in the queue rather than be refused one.
+    /// [`Db::read`] for a request: once the closure has run, checks that the right by which the request acts still holds.
     ///
     /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_in_turn<T: Send + 'static>(
+    /// As [`Db::check`] and [`Db::read`].
+    pub async fn read_as<T: Send + 'static>(
         &self,
-        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+        actor: impl Into<Actor>,
+        run: impl FnOnce(&View<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.write_in_turn_as(self.0.actor, run).await
-    }
-
-    /// The same for what somebody else has begun and nobody waits for.
-    ///
-    /// # Errors
-    /// As [`Db::write`].
-    pub async fn write_in_turn_as<T: Send + 'static>(
-        &self,
-        actor: Actor,
-        run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
-        self.0.queue.send(Write::One(writer::write(actor, run, reply))).await.map_err(|_| unavailable())?;
-        answer.await.unwrap_or_else(|_| Err(unavailable()))
+        let found = self.read(run).await;
+        self.check(actor)?;
+        found
     }
 
     /// Runs a closure on a reading connection, off the async threads.
@@ -184,12 +201,13 @@ impl Db {
 
     /// How many writes wait for the writer.
     pub fn waiting(&self) -> usize {
-        self.0.queue.max_capacity() - self.0.queue.capacity()
+        self.0.places.taken().0
     }
 
     /// Whether half of the places for waiting writes are taken, or more.
     pub fn is_busy(&self) -> bool {
-        2 * self.waiting() >= self.0.queue.max_capacity()
+        let (taken, all) = self.0.places.taken();
+        2 * taken >= all
     }
 
     /// What is counted and measured about it, and about what is done with it.
@@ -206,6 +224,16 @@ impl Db {
         let inner = Arc::clone(&self.0);
         let task = tokio::task::spawn_blocking(move || open::empty_log(&*inner.readers.get()?));
         task.await.unwrap_or_else(|_| Err(Error::Internal("emptying the log panicked".to_owned())))
+    }
+
+    /// Removes copies from before a change of the schema once they are a week old, both in time of service (`lived`) and by
+    /// the clock.
+    ///
+    /// # Errors
+    /// Faults of the database only.
+    pub async fn forget_copies(&self, now: Timestamp, lived: Duration) -> Result<()> {
+        let path = self.0.path.clone();
+        self.read(move |view| before::forget(view, &path, now, lived)).await
     }
 
     /// The news of commits: for one listener, once.

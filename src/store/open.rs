@@ -5,7 +5,6 @@ use std::{
     fs::{self, File},
     hint,
     io::{ErrorKind, Read},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex},
     thread,
@@ -18,18 +17,20 @@ use rusqlite_migration::{M, Migrations, SchemaVersion};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Db, Inner, KeyRing, Room,
+    Db, Inner, KeyRing, Room, before,
     files::{self, at, folder_of},
-    following,
+    following, key_mark,
     keyring::sealed,
     place::{APPLICATION_ID, HEADER, Lock, MAGIC, Place},
+    shares::Shares,
     steps::Steps,
+    waiting::Places,
     writer::Writer,
 };
 use crate::{
     clock::SharedClock,
-    config::{Durability, Storage},
-    domain::audit::Actor,
+    config::{Durability, Limits, Storage},
+    domain::{audit::Actor, timestamp::Timestamp},
     error::{Error, Result},
     figures::Figures,
 };
@@ -39,7 +40,7 @@ const READERS: u32 = 4;
 /// How long a read waits for a connection.
 const READER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a write waits for a lock that another process holds, in milliseconds.
-const BUSY_TIMEOUT_MS: u32 = 5000;
+pub(super) const BUSY_TIMEOUT_MS: u32 = 5000;
 /// How long the log may be kept from everybody else while it is emptied, in milliseconds.
 const EMPTYING_TIMEOUT_MS: u32 = 10;
 /// The write-ahead log is cut back to this size after a checkpoint: 64 MiB.
@@ -56,33 +57,31 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/0004.sql")),
     M::up(include_str!("migrations/0005.sql")),
     M::up(include_str!("migrations/0006.sql")),
+    M::up(include_str!("migrations/0007.sql")),
+    M::up(include_str!("migrations/0008.sql")),
+    M::up(include_str!("migrations/0009.sql")),
 ];
-const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+/// The number of the present schema.
+pub(super) const SCHEMA: usize = STEPS.len();
+pub(super) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// Opens the database, makes it if it is not there, and brings its schema up to date.
 ///
-/// At most `waiting_writes` wait for the writer. With `serving`, a lock on the file keeps every other server away, and the
-/// place of the file is watched; the command line needs neither.
+/// Writes wait, and accounts have their shares, within the limits. With `serving`, a lock on the file keeps every other server
+/// away, and the place of the file is watched; the command line needs neither.
 ///
 /// # Errors
-/// Another server on the same file; a foreign or newer file; a key file that is missing or not the right one.
-pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, serving: bool) -> Result<Db> {
+/// Another server on the same file; a foreign or newer file; a key file that is missing or not the right one; a clock before
+/// 1970 or after 9999.
+pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: bool) -> Result<Db> {
+    let now = clock.now().checked()?;
     refuse_foreign(&storage.path)?;
     let lock = serving.then(|| Lock::take(&storage.path)).transpose()?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
-    let old = !serving && MIGRATIONS.current_version(&conn).is_ok_and(|version| version != SchemaVersion::NoneSet);
-    if old && MIGRATIONS.pending_migrations(&conn).is_ok_and(|pending| pending > 0) {
-        return Err(at(&storage.path, "is of an older ngoma: start the server once, which brings it up to date"));
-    }
-    MIGRATIONS.to_latest(&mut conn).map_err(|error| match error {
-        rusqlite_migration::Error::MigrationDefinition(_) => at(
-            &storage.path,
-            "was made by a newer ngoma: run that version, or restore a backup made before the upgrade",
-        ),
-        error => at(&storage.path, &error.to_string()),
-    })?;
-    let keys = Arc::new(key_ring(&conn, storage)?);
+    bring_up_to_date(&mut conn, &storage.path, serving, now)?;
+    let actor = if serving { Actor::Engine } else { Actor::CommandLine };
+    let keys = Arc::new(key_ring(&conn, storage, Some((now, actor)))?);
     let readers = SqliteConnectionManager::file(&storage.path)
         .with_flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .with_init(reading);
@@ -90,7 +89,8 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         r2d2::Pool::builder().max_size(READERS).min_idle(Some(1)).connection_timeout(READER_PATIENCE).build(readers)?;
     let mut glance = connect(&storage.path, storage.durability)?;
     reading(&mut glance)?;
-    let (queue, waiting) = mpsc::channel(waiting_writes);
+    let glance = Arc::new(Mutex::new(glance));
+    let (places, waiting) = Places::new(limits.waiting_writes);
     let (told, told_seen) = watch::channel(0);
     let (news, news_heard) = mpsc::unbounded_channel();
     let room = Arc::new(Room::default());
@@ -100,16 +100,19 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
     let behind = serving.then(|| following::behind(&conn)).transpose()?.unwrap_or_default();
     let figures = Arc::new(Figures::default());
     let writer = Writer {
+        glance: Arc::clone(&glance),
         conn,
         figures: Arc::clone(&figures),
-        queue: waiting,
-        clock,
+        waiting,
+        clock: Arc::clone(&clock),
         keys: Arc::clone(&keys),
         steps,
         targets: RefCell::default(),
+        shares: RefCell::new(Shares::new(limits)),
         room: Arc::clone(&room),
         news,
         behind: RefCell::new(behind),
+        others: Cell::default(),
         failed: Cell::new(false),
         told,
         broken,
@@ -124,16 +127,33 @@ pub fn open(storage: &Storage, waiting_writes: usize, clock: SharedClock, servin
         path: storage.path.clone(),
         figures,
         readers,
-        glance: Mutex::new(glance),
+        glance,
         room,
-        actor: if serving { Actor::Engine } else { Actor::CommandLine },
+        clock,
         news: Mutex::new(serving.then_some(news_heard)),
         told: told_seen,
         broken: broken_seen,
         keys,
         place,
-        queue,
+        places,
     })))
+}
+
+/// Brings the schema up to date, a copy of what was beside it. Only a server does so; a new database is made by everybody.
+fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Timestamp) -> Result<()> {
+    if let Ok(SchemaVersion::Inside(schema)) = MIGRATIONS.current_version(conn)
+        && schema.get() < SCHEMA
+    {
+        if !serving {
+            return Err(at(path, "is of an older ngoma: start the server once, which brings it up to date"));
+        }
+        before::copy(conn, path, schema.get(), now);
+        tracing::info!("{} is brought from schema {schema} to schema {SCHEMA}", path.display());
+    }
+    MIGRATIONS.to_latest(conn).map_err(|error| match error {
+        rusqlite_migration::Error::MigrationDefinition(_) => newer(path),
+        error => at(path, &error.to_string()),
+    })
 }
 
 /// A connection to the database that is there, for a process that has none yet.
@@ -141,7 +161,7 @@ pub(super) fn existing(storage: &Storage) -> Result<Connection> {
     if !storage.path.exists() {
         return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
     }
-    refuse_foreign(&storage.path)?;
+    known(&storage.path)?;
     another(storage)
 }
 
@@ -150,40 +170,22 @@ pub(super) fn another(storage: &Storage) -> Result<Connection> {
     connect(&storage.path, storage.durability)
 }
 
-/// Looks through the whole file and the key file, and says what is wrong; an empty list is good news.
-///
-/// # Errors
-/// A file that cannot be opened as ours at all.
-pub fn check(storage: &Storage) -> Result<Vec<String>> {
-    let conn = existing(storage)?;
-    let files = files::of_database(&storage.path);
-    let wide = files.iter().filter_map(|file| Some(format!("{}: {}", file.display(), files::open_to_others(file)?)));
-    let mut problems: Vec<String> = wide.collect();
-    let unusable = |error| unusable(&storage.path, &error);
-    let mut rows = conn.prepare("PRAGMA quick_check").map_err(unusable)?;
-    for line in rows.query_map([], |row| row.get::<_, String>(0)).map_err(unusable)? {
-        problems.push(line.unwrap_or_else(|error| error.to_string()));
-    }
-    problems.retain(|line| line != "ok");
-    let pending = MIGRATIONS.pending_migrations(&conn).map_err(|error| at(&storage.path, &error.to_string()))?;
-    match pending {
-        0 => {}
-        1.. => problems.push(format!("{pending} migrations are to be run: the next start does it")),
-        _ => problems.push("it was made by a newer ngoma".to_owned()),
-    }
-    if pending == 0 {
-        problems.extend(key_ring(&conn, storage).err().map(|error| error.to_string()));
-    }
-    Ok(problems)
+/// What is said of a file of a newer version.
+pub(super) fn newer(path: &Path) -> Error {
+    at(path, "was made by a newer ngoma: run that version, or restore a backup made before the upgrade")
 }
 
 /// Refuses a file that is not ours, without touching it; makes an empty one that only its owner can read. Not for a process
 /// that has the file open.
 fn refuse_foreign(path: &Path) -> Result<()> {
-    let length = match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => 0,
-        Err(_) => fs::metadata(path).map_err(|error| at(path, &format!("cannot be opened: {error}")))?.len(),
-    };
+    files::expect_file(path)?;
+    if files::make(path).is_ok() { Ok(()) } else { known(path) }
+}
+
+/// Refuses a file that is not ours, without touching it; an empty one may become ours.
+pub(super) fn known(path: &Path) -> Result<()> {
+    files::expect_file(path)?;
+    let length = fs::metadata(path).map_err(|error| at(path, &format!("cannot be opened: {error}")))?.len();
     if length == 0 {
         return Ok(());
     }
@@ -276,30 +278,80 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// Reads the key file and tries every key on a row it sealed; makes it for a database that holds no secret yet.
+/// Reads the key file and tries every key on a row it sealed, or by its mark where there is no such row. With a `maker`, who
+/// acts at some moment, it is made for a database that never had one.
 ///
 /// A failure is looked at again under the write lock: another process may be making the key file, or rotating the key.
-fn key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
-    try_key_ring(conn, storage).or_else(|_| {
-        let _lock = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
-            .map_err(|error| unusable(&storage.path, &error))?;
-        let sealed = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
-        let path = &storage.key_file;
-        if sealed.count == 0 && !path.exists() {
-            fs::create_dir_all(folder_of(path)).map_err(|error| at(path, &error.to_string()))?;
-            return KeyRing::create(path);
-        }
-        try_key_ring(conn, storage)
-    })
+fn key_ring(conn: &Connection, storage: &Storage, maker: Option<(Timestamp, Actor)>) -> Result<KeyRing> {
+    match (try_key_ring(conn, storage), maker) {
+        (Ok((ring, true)), _) | (Ok((ring, _)), None) => return Ok(ring),
+        _ => {}
+    }
+    let unusable = |error| unusable(&storage.path, &error);
+    let write = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_err(unusable)?;
+    let count = sealed(conn).map_err(unusable)?.count;
+    let never_had_one = count == 0 && key_mark::known(conn).map_err(unusable)?.is_none();
+    if maker.is_some() && never_had_one && !storage.key_file.exists() {
+        make_key(&storage.key_file)?;
+    }
+    let (ring, marked) = try_key_ring(conn, storage)?;
+    if let (false, Some((now, actor))) = (marked, maker) {
+        key_mark::note(conn, &ring, now, actor).and_then(|()| write.commit()).map_err(unusable)?;
+    }
+    Ok(ring)
 }
 
-fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<KeyRing> {
-    let sealed = sealed(conn).map_err(|error| unusable(&storage.path, &error))?;
-    KeyRing::fitting(&storage.key_file, &sealed)
+fn make_key(path: &Path) -> Result<KeyRing> {
+    files::make_folders(&folder_of(path), 0o777).map_err(|error| at(path, &error.to_string()))?;
+    KeyRing::create(path)
+}
+
+/// Makes a new key file in the place of one that is lost, if no secret needs that; says whether it did.
+///
+/// # Errors
+/// A database or a key file that cannot be used.
+pub fn make_lost_key(storage: &Storage, now: Timestamp) -> Result<bool> {
+    let conn = existing(storage)?;
+    let unusable = |error| unusable(&storage.path, &error);
+    let write = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_err(unusable)?;
+    let current = MIGRATIONS.pending_migrations(&conn).is_ok_and(|pending| pending == 0);
+    if !current || storage.key_file.exists() || sealed(&conn).map_err(unusable)?.count > 0 {
+        return Ok(false);
+    }
+    let ring = make_key(&storage.key_file)?;
+    let noted = key_mark::note(&conn, &ring, now, Actor::CommandLine).and_then(|()| write.commit());
+    noted.map_err(unusable).map(|()| true)
+}
+
+/// The keys, and whether it is known that they are those of this database.
+pub(super) fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<(KeyRing, bool)> {
+    let unusable = |error| unusable(&storage.path, &error);
+    let sealed = sealed(conn).map_err(unusable)?;
+    let mark = if sealed.count > 0 { None } else { key_mark::known(conn).map_err(unusable)? };
+    let path = &storage.key_file;
+    if sealed.count == 0 && !path.exists() {
+        let problem = match mark {
+            None => "is missing: the next start makes one, as no signing secret is stored yet",
+            Some(_) => {
+                "is missing: restore it from the backup made with this database; if it is lost, 'ngoma key rotate' makes a \
+                 new one, as no signing secret is stored yet"
+            }
+        };
+        return Err(at(path, problem));
+    }
+    let ring = KeyRing::fitting(path, &sealed)?;
+    if mark.as_ref().is_some_and(|mark| !ring.has_mark(mark)) {
+        return Err(at(
+            path,
+            "is not the key file of this database: restore the one from the backup made with it; if that is lost, move this \
+             one away and run 'ngoma key rotate', as no signing secret is stored yet",
+        ));
+    }
+    Ok((ring, sealed.count > 0 || mark.is_some()))
 }
 
 /// Why SQLite cannot use the file.
-fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
+pub(super) fn unusable(path: &Path, error: &rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => no_database(path),
         Some(ErrorCode::DatabaseCorrupt) => at(path, "is damaged: restore a backup"),

@@ -7,10 +7,12 @@ use std::{sync::Arc, time::Duration};
 
 use rusqlite::{OptionalExtension, Row};
 
+pub use super::claim::{Claim, Claimed, Wanted};
 use super::{
-    Target, Tx, alerts, attempts, convert, endpoints,
-    handover::{Change, SMALL_BODY},
-    targets,
+    Body, SMALL_BODY, Target, Tx, alerts, attempts, checksum, convert, endpoints,
+    handover::Change,
+    make::{self, New},
+    outages, targets,
 };
 use crate::{
     domain::{
@@ -32,110 +34,78 @@ const AFTER_UNREADABLE: Duration = Duration::from_secs(60);
 const CLAIMED_AT_ONCE: usize = 16;
 const CLAIMED_BYTES: usize = CLAIMED_AT_ONCE * SMALL_BODY;
 
-/// A delivery that this server alone may attempt, until it is settled or given back.
-#[derive(Debug)]
-pub struct Claim {
-    /// The key of the delivery's row.
-    pub key: DeliveryKey,
-    /// The public id of the delivery.
-    pub delivery: DeliveryId,
-    /// The number of this attempt.
-    pub attempt: u32,
-    /// Tries of this schedule, this one included.
-    pub tries: u32,
-    /// The event's public id.
-    pub event: EventId,
-    /// The event's name.
-    pub kind: String,
-    /// Whether it is sample data.
-    pub test: bool,
-    /// The stored body, for the envelope to finish.
-    pub body: Arc<str>,
-    /// Where it goes.
-    pub target: Arc<Target>,
-}
-
-impl Claim {
-    /// Who owns it: nobody else has this number of an attempt at this delivery.
-    pub fn owner(&self) -> (DeliveryKey, u32) {
-        (self.key, self.attempt)
-    }
-}
-
-/// What was claimed of one endpoint.
-#[derive(Debug)]
-pub struct Claimed {
-    /// The endpoint.
-    pub endpoint: EndpointKey,
-    /// Its deliveries, those due longest first.
-    pub claims: Vec<Claim>,
-    /// When the first of those left pending is due.
-    pub next: Option<Timestamp>,
-}
-
-/// Claims so many due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in
-/// memory.
+/// Claims due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in memory.
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn claim(tx: &Tx<'_>, wanted: &[(EndpointKey, usize)]) -> Result<Vec<Claimed>> {
-    wanted.iter().map(|&(endpoint, most)| claim_of(tx, endpoint, most)).collect()
+pub fn claim(tx: &Tx<'_>, wanted: &[Wanted]) -> Result<Vec<Claimed>> {
+    wanted.iter().map(|wanted| claim_of(tx, wanted)).collect()
 }
 
-fn claim_of(tx: &Tx<'_>, endpoint: EndpointKey, mut most: usize) -> Result<Claimed> {
+fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes }: &Wanted) -> Result<Claimed> {
     if endpoints::state(tx, endpoint)? != EndpointState::Active {
         // What is still pending has yet to follow.
-        return Ok(Claimed { endpoint, claims: Vec::new(), next: None });
+        return Ok(Claimed::nothing(endpoint, None));
     }
     let target = match targets::shared(tx, endpoint) {
         Ok(target) => target,
         Err(error) => {
             // One unreadable row must not keep the others waiting.
             tracing::error!(%error, "an endpoint cannot be served");
-            return Ok(Claimed { endpoint, claims: Vec::new(), next: Some(tx.now + AFTER_UNREADABLE) });
+            return Ok(Claimed::nothing(endpoint, Some(tx.now + AFTER_UNREADABLE)));
         }
     };
-    let mut claims = Vec::new();
+    let (mut claims, mut left) = (Vec::new(), Vec::new());
     let mut rows = tx.conn.prepare_cached(
         "UPDATE delivery SET state = 'claimed', due_at = NULL, started_at = ?2, attempts = attempts + 1, tries = tries + 1
          WHERE key IN (SELECT key FROM delivery WHERE endpoint = ?1 AND state = 'pending' AND due_at <= ?2
                        ORDER BY due_at LIMIT ?3)
          RETURNING key, id, attempts, tries, event",
     )?;
-    let mut bytes = 0;
-    while most > 0 && bytes < CLAIMED_BYTES {
+    let (mut bytes, mut too_large) = (0, None);
+    while most > 0 && bytes < CLAIMED_BYTES && too_large.is_none() {
         let (before, some) = (claims.len(), most.min(CLAIMED_AT_ONCE));
         let mut rows = rows.query((endpoint, tx.now.millis(), some))?;
         while let Some(row) = rows.next()? {
-            let claim = read_claim(tx, row, &target)?;
-            bytes += claim.body.len();
-            claims.push(claim);
+            let (claim, left_out) = read_claim(tx, row, &target, large_bytes)?;
+            too_large = too_large.or(left_out);
+            bytes += claim.size();
+            // What stands behind a body that does not fit waits with it.
+            if too_large.is_none() { claims.push(claim) } else { left.push(claim) }
         }
         most = if claims.len() - before < some { 0 } else { most - some };
+    }
+    for claim in left {
+        give_back(tx, &claim, false)?;
     }
     let mut next = tx.conn.prepare_cached(
         "SELECT due_at FROM delivery WHERE endpoint = ? AND state = 'pending' ORDER BY due_at LIMIT 1",
     )?;
     let next = next.query_row([endpoint], |row| row.get(0)).optional()?;
-    Ok(Claimed { endpoint, claims, next: next.map(Timestamp::from_millis) })
+    Ok(Claimed { endpoint, claims, next: next.map(Timestamp::from_millis), too_large })
 }
 
-fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>) -> Result<Claim> {
-    let event: EventKey = row.get("event")?;
-    let mut events = tx.conn.prepare_cached("SELECT id, kind, test, body FROM event WHERE key = ?")?;
-    Ok(events.query_row([event], |event| {
-        Ok(Claim {
-            key: row.get("key")?,
-            delivery: DeliveryId::from_bytes(row.get("id")?),
-            attempt: row.get("attempts")?,
-            tries: row.get("tries")?,
-            event: EventId::from_bytes(event.get("id")?),
-            kind: event.get("kind")?,
-            test: event.get("test")?,
-            body: event.get("body")?,
-            target: Arc::clone(target),
-        })
-    })?)
+/// A claim; and the size of its body in bytes if that is left out, as it does not fit.
+fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>, large_bytes: usize) -> Result<(Claim, Option<usize>)> {
+    let key: EventKey = row.get("event")?;
+    let checksum::ToSend { id, kind, test, size, body } = checksum::to_send(tx, key)?;
+    let (body, left_out) = match body {
+        Some(body) => (Some(body.map(Body::from)), None),
+        None => (tx.room.bodies().keep(key, size, large_bytes, || checksum::read_long(tx, key))?, Some(size)),
+    };
+    let left_out = left_out.filter(|_| body.is_none());
+    let claim = Claim {
+        key: row.get("key")?,
+        delivery: DeliveryId::from_bytes(row.get("id")?),
+        attempt: row.get("attempts")?,
+        tries: row.get("tries")?,
+        event: id,
+        kind,
+        test,
+        body: body.unwrap_or_else(|| Ok(Body::from(""))),
+        target: Arc::clone(target),
+    };
+    Ok((claim, left_out))
 }
 
 /// Has the news of this commit tell of each endpoint that has something pending, when the first of it is due, and of each
@@ -208,6 +178,10 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
         Settlement::Exhausted(Some(reason)) => endpoints::suspend(tx, claim.target.key, reason)?,
         _ => {}
     }
+    // Nobody misses sample data.
+    if !claim.test {
+        outages::note(tx, claim.target.key, claim.key, claim.target.outage, settlement)?;
+    }
     if !(outcome.is_success() || ours || claim.test) {
         alert(tx, claim, &attempt, settlement, profile)?;
     }
@@ -218,6 +192,9 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
 fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, profile: &Profile) -> Result<()> {
     let (endpoint, tries) = (claim.target.key, claim.tries);
     let failed = alerts::Failed { endpoint, key: claim.key, id: claim.delivery, tries, last };
+    if last.failure == Some(Failure::Damaged) {
+        return alerts::warning(tx, &failed);
+    }
     match (settlement, profile.warn_after) {
         (Settlement::Exhausted(Some(_)), _) => alerts::suspended(tx, &failed),
         (Settlement::Retry(_), Some(after)) if tries >= after => alerts::warning(tx, &failed),
@@ -229,15 +206,12 @@ fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, pro
     }
 }
 
-/// Gives back a claim whose attempt never began, as if it had not been claimed: due at once, and ahead of what was made
-/// after it; or, where a fault of ours kept it from beginning, a second later.
+/// Gives back a claim whose attempt never began, as if it had not been claimed: due at once, in its place in line; or, where a fault of ours kept it from beginning, a second later.
 ///
 /// # Errors
 /// Faults of the database only.
 pub fn give_back(tx: &Tx<'_>, claim: &Claim, faulty: bool) -> Result<Option<Settlement>> {
-    let mut rows = tx.conn.prepare_cached("SELECT created_at FROM delivery WHERE key = ?")?;
-    let created_at = rows.query_row([claim.key], |row| row.get(0)).optional()?.map(Timestamp::from_millis);
-    let due_at = if faulty { tx.now + AFTER_A_FAULT } else { created_at.map_or(tx.now, |at| at.min(tx.now)) };
+    let due_at = if faulty { tx.now + AFTER_A_FAULT } else { make::place_in_line(tx, claim.key)? };
     let settlement = delivery::interrupt(endpoints::state(tx, claim.target.key)?, due_at);
     if !leave(tx, claim.owner(), (claim.attempt - 1, claim.tries - 1), settlement)? {
         return Ok(None);
@@ -273,7 +247,7 @@ pub struct CutOff {
     pub attempt: u32,
 }
 
-/// Gives lost claims back: due now, the attempt recorded as interrupted, its try not counted. Says which.
+/// Gives lost claims back: due at once, in their place in line, the attempt recorded as interrupted, its try not counted. Says which.
 ///
 /// # Errors
 /// Faults of the database only.
@@ -293,7 +267,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
             delivery: DeliveryId::from_bytes(row.get("id")?),
             endpoint: EndpointId::from_bytes(row.get("endpoint_id")?),
             profile: row.get("profile")?,
-            kind: row.get("kind")?,
+            kind: convert::text(row, "kind")?,
             attempt: row.get("attempts")?,
         };
         let (tries, started_at) = (row.get("tries")?, convert::moment(row, "started_at")?);
@@ -301,7 +275,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
     })?;
     let rows: Vec<(DeliveryKey, EndpointKey, u32, Timestamp, CutOff)> = rows.collect::<rusqlite::Result<_>>()?;
     for &(key, endpoint, tries, started_at, CutOff { attempt: number, .. }) in &rows {
-        let settlement = delivery::interrupt(endpoints::state(tx, endpoint)?, tx.now);
+        let settlement = delivery::interrupt(endpoints::state(tx, endpoint)?, make::place_in_line(tx, key)?);
         leave(tx, (key, number), (number, tries.saturating_sub(1)), settlement)?;
         let next_attempt_at = (settlement.state() == State::Pending).then_some(tx.now);
         let attempt = Attempt {
@@ -316,7 +290,8 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
         };
         attempts::record(tx, key, &attempt)?;
         if let Settlement::Retry(at) = settlement {
-            tx.due(endpoint, at);
+            // Its lane's turn is not older for it.
+            tx.due(endpoint, at.max(tx.now));
         }
     }
     Ok(rows.into_iter().map(|(.., cut_off)| cut_off).collect())
@@ -386,7 +361,7 @@ pub(super) fn send_out(
         event: event.id,
         kind: event.kind.to_owned(),
         test: false,
-        body: Arc::clone(event.body),
+        body: Ok(Arc::clone(event.body).into()),
         target,
     }));
     Ok(id)
@@ -400,25 +375,12 @@ pub(super) fn enqueue(
     state: EndpointState,
     replay_of: Option<DeliveryKey>,
 ) -> Result<DeliveryId> {
-    let id = DeliveryId::mint(tx.now);
-    let now = tx.now.millis();
     let (state, due_at) = match state {
-        EndpointState::Active => (State::Pending, Some(now)),
+        EndpointState::Active => (State::Pending, Some(tx.now)),
         EndpointState::Suspended => (State::Held, None),
         EndpointState::Deleted => (State::Cancelled, None),
     };
-    tx.conn
-        .prepare_cached(
-            "INSERT INTO delivery (id, event, endpoint, state, due_at, created_at, replay_of) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute((id.to_bytes(), event, endpoint, state.name(), due_at, now, replay_of))?;
-    if let Some(original) = replay_of {
-        tx.conn.prepare_cached("UPDATE delivery SET replayed = 1 WHERE key = ?")?.execute([original])?;
-    }
-    if state == State::Pending {
-        tx.due(endpoint, tx.now);
-    }
-    Ok(id)
+    make::delivery(tx, &New { event, endpoint, state, due_at, made_at: tx.now, replay_of })
 }
 
 /// Cancels a delivery that is pending or held; any other stays as it is.

@@ -12,7 +12,7 @@ use rusqlite::{OptionalExtension, Params, Statement, types::FromSql};
 use super::{
     Tx, View, alerts, audit,
     convert::{self, millis},
-    endpoints, following,
+    endpoints, following, shares,
 };
 use crate::{
     domain::{
@@ -172,14 +172,17 @@ pub fn events(view: &View<'_>, from: EventKey, to: EventKey) -> Result<Vec<Event
 /// # Errors
 /// Faults of the database only.
 pub fn remove_events(tx: &Tx<'_>, keys: &[EventKey]) -> Result<usize> {
+    let mut rows = tx.conn.prepare_cached(
+        "DELETE FROM event WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = ?1)
+         RETURNING account, octet_length(body)",
+    )?;
     let mut removed = 0;
     for key in keys {
-        removed += tx
-            .conn
-            .prepare_cached(
-                "DELETE FROM event WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = ?1)",
-            )?
-            .execute([key])?;
+        let gone = rows.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some((account, size)) = gone {
+            shares::frees(tx, account, size);
+            removed += 1;
+        }
     }
     Ok(removed)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Db, Tx, View, audit, convert,
+    Db, Tx, View, accounts, audit, convert,
     deliveries::{self, JOINS},
     endpoints, queue,
     search::{FITS, Range},
@@ -18,7 +18,7 @@ use crate::{
     clock::Stopwatch,
     domain::{
         account::AccountKey,
-        audit::Action,
+        audit::{Action, Actor},
         delivery::{DeliveryKey, Failure, State},
         endpoint::{EndpointKey, EndpointState},
         event::EventKey,
@@ -183,15 +183,15 @@ pub struct Count {
 /// Counts what a run over this field would replay, in many small reads, for so long at most.
 ///
 /// # Errors
-/// Faults of the database only.
-pub async fn count(db: &Db, field: &Field, patience: Duration) -> Result<Count> {
+/// As [`Db::read_as`].
+pub async fn count(db: &Db, actor: Actor, field: &Field, patience: Duration) -> Result<Count> {
     let (of, watch) = (field.clone(), Stopwatch::start());
     let mut count = Count { matched: 0, skipped: 0, complete: true };
-    for (endpoint, mut after) in db.read(move |view| of.way(view)).await? {
+    for (endpoint, mut after) in db.read_as(actor, move |view| of.way(view)).await? {
         let mut ended = false;
         while !ended {
             let of = field.clone();
-            let look = db.read(move |view| look(view, &of, endpoint, after, usize::MAX)).await?;
+            let look = db.read_as(actor, move |view| look(view, &of, endpoint, after, usize::MAX)).await?;
             (after, ended) = (look.after, look.ended);
             count.matched += look.keys.len() as u64;
             count.skipped += if look.active { 0 } else { look.keys.len() as u64 };
@@ -206,7 +206,7 @@ pub async fn count(db: &Db, field: &Field, patience: Duration) -> Result<Count> 
 /// Starts a run over a field, of which so many were counted: it is corrected when the run finds more.
 ///
 /// # Errors
-/// [`Error::Conflict`] while ten runs of whoever starts it go on.
+/// [`Error::Conflict`] while ten runs of whoever starts it go on; [`Error::NotFound`] if the account is gone.
 pub fn start(tx: &Tx<'_>, field: &Field, matched: u64) -> Result<Run> {
     let mut rows = tx.conn.prepare_cached("SELECT count(*) FROM retry WHERE state = 'running' AND actor = ?")?;
     let running: usize = rows.query_row([tx.actor().to_string()], |row| row.get(0))?;
@@ -218,6 +218,7 @@ pub fn start(tx: &Tx<'_>, field: &Field, matched: u64) -> Result<Run> {
     }
     let id = RetryId::mint(tx.now);
     let Range { profile, selection } = &field.range;
+    selection.account.as_deref().map(|account| accounts::named(tx, profile.as_deref(), account)).transpose()?;
     tx.conn
         .prepare_cached(
             "INSERT INTO retry (id, created_at, actor, state, upto, profile, account, endpoint, kind, wanted, failure,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     Tx, View,
@@ -59,11 +59,18 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
 /// Faults of the database only.
 pub fn caller(view: &View<'_>, hash: [u8; 32], now: Timestamp) -> Result<Option<Caller>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT token.id AS token_id, token.account, account.id AS account_id, token.profile, scopes, last_used_at
+        "SELECT token.id AS token_id, token.account, account.id AS account_id, token.profile, scopes, last_used_at,
+           (SELECT max(key) FROM account) AS newest_account
          FROM session JOIN token ON token.key = session.token LEFT JOIN account ON account.key = token.account
          WHERE session.hash = ? AND expires_at > ? AND revoked_at IS NULL",
     )?;
-    Ok(rows.query_row((hash, now.millis()), read_caller).optional()?)
+    Ok(rows.query_row((hash, now.millis()), |row| read_caller(row, Some(hash))).optional()?)
+}
+
+/// Whether a session has not ended.
+pub(super) fn stands(conn: &Connection, hash: [u8; 32], now: Timestamp) -> Result<bool> {
+    let mut rows = conn.prepare_cached("SELECT 1 FROM session WHERE hash = ? AND expires_at > ?")?;
+    Ok(rows.exists((hash, now.millis()))?)
 }
 
 /// Ends a session.

@@ -30,7 +30,7 @@ impl Db {
         });
         let [database, log, _] = files::of_database(&self.0.path);
         Ok(Found {
-            writer_waiting: self.waiting() + self.0.figures.batches_waiting(),
+            writer_waiting: self.waiting(),
             database: files::size(&database),
             log: files::size(&log),
             disk_free: self.free_space(),

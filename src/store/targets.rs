@@ -12,6 +12,7 @@ use std::{
 use super::{Tx, endpoints};
 use crate::{
     domain::{
+        delivery::DeliveryKey,
         endpoint::{EndpointKey, TargetUrl},
         ids::EndpointId,
         signature::SigningSecret,
@@ -38,6 +39,8 @@ pub struct Target {
     pub url: TargetUrl,
     /// What to sign with: the present secret, and the former one while it overlaps.
     pub secrets: Vec<SigningSecret>,
+    /// The outage that the endpoint was in: a success ends it.
+    pub(super) outage: Option<DeliveryKey>,
     /// When it was read.
     pub(super) read_at: Timestamp,
     pub(super) stale: AtomicBool,
@@ -61,6 +64,11 @@ impl Targets {
         for target in self.0.remove(&endpoint).into_iter().flatten().filter_map(|target| target.upgrade()) {
             target.stale.store(true, Ordering::Release);
         }
+    }
+
+    /// Has what goes to this endpoint from now on read it anew; what is held stays good.
+    pub(super) fn renew(&mut self, endpoint: EndpointKey) {
+        self.0.entry(endpoint).or_default().push(Weak::new());
     }
 
     /// Shares none of them any more: what was read in a transaction that was undone may never have been true. What is held

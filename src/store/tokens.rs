@@ -60,10 +60,8 @@ pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>
         Holder::Operator => (None, None),
         Holder::Platform(profile) => (None, Some(profile.clone())),
         Holder::Account(id) => {
-            let mut rows = tx.conn.prepare_cached("SELECT key, profile FROM account WHERE id = ? AND profile != ''")?;
-            let found = rows.query_row([id], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).optional()?;
-            let (key, profile) = found.ok_or(Error::NotFound(Missing::Account))?;
-            (Some(key), Some(profile))
+            let account = accounts::named(tx, None, id)?;
+            (Some(account.key), Some(account.profile))
         }
     };
     let id = TokenId::mint(tx.now);
@@ -96,7 +94,8 @@ pub(super) fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>)
 /// Faults of the database only.
 pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT token.id AS token_id, hash, token.account, account.id AS account_id, token.profile, scopes, last_used_at
+        "SELECT token.id AS token_id, hash, token.account, account.id AS account_id, token.profile, scopes, last_used_at,
+           (SELECT max(key) FROM account) AS newest_account
          FROM token LEFT JOIN account ON account.key = token.account
          WHERE hash BETWEEN ? AND ? AND revoked_at IS NULL",
     )?;
@@ -107,25 +106,23 @@ pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {
     let mut rows = rows.query((first, last))?;
     while let Some(row) = rows.next()? {
         if token.has_hash(&row.get::<_, [u8; 32]>("hash")?) {
-            return Ok(Some(read_caller(row)?));
+            return Ok(Some(read_caller(row, None)?));
         }
     }
     Ok(None)
 }
 
-pub(super) fn read_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
+pub(super) fn read_caller(row: &Row<'_>, session: Option<[u8; 32]>) -> rusqlite::Result<Caller> {
     let account: Option<i64> = row.get("account")?;
     let profile: Option<String> = row.get("profile")?;
-    Ok(Caller {
-        token: TokenId::from_bytes(row.get("token_id")?),
-        reach: match (account, profile) {
-            (Some(key), Some(profile)) => Reach::Account { key, id: row.get("account_id")?, profile },
-            (None, Some(profile)) => Reach::Platform(profile),
-            (_, None) => Reach::Everything,
-        },
-        scopes: scopes(row)?,
-        last_used_at: convert::moment_if(row, "last_used_at")?,
-    })
+    let reach = match (account, profile) {
+        (Some(key), Some(profile)) => Reach::Account { key, id: row.get("account_id")?, profile },
+        (None, Some(profile)) => Reach::Platform(profile),
+        (_, None) => Reach::Everything,
+    };
+    let whose = (TokenId::from_bytes(row.get("token_id")?), reach, scopes(row)?);
+    let newest_account: Option<i64> = row.get("newest_account")?;
+    Ok(Caller::new(whose, convert::moment_if(row, "last_used_at")?, session, newest_account.unwrap_or_default()))
 }
 
 /// Notes that a token was used.
@@ -217,7 +214,7 @@ pub fn revoke_labelled(tx: &Tx<'_>, label: &str) -> Result<()> {
     ids.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().try_for_each(|id| revoke(tx, id))
 }
 
-fn scopes(row: &Row<'_>) -> rusqlite::Result<Scopes> {
+pub(super) fn scopes(row: &Row<'_>) -> rusqlite::Result<Scopes> {
     let text: String = row.get("scopes")?;
     Scopes::parse(&text).map_err(|_| convert::unreadable(&text))
 }

@@ -34,6 +34,8 @@ pub struct Report {
     pub waiting: u64,
     /// Deliveries that are held until it is resumed, those that have yet to follow its suspension included.
     pub held: u64,
+    /// Deliveries that failed since its last success and were not replayed: resuming it sends them again.
+    pub failed: u64,
     /// When an attempt last ended well, within ten seconds or so.
     pub last_success_at: Option<Timestamp>,
     /// The last attempt that failed, within ten seconds or so.
@@ -171,6 +173,7 @@ fn bare(row: &Row<'_>, endpoint: Endpoint, profile: String) -> rusqlite::Result<
         day: Tally::default(),
         waiting: 0,
         held: 0,
+        failed: 0,
         last_success_at: convert::moment_if(row, "last_success_at")?,
         last_failure,
     })
@@ -187,5 +190,5 @@ fn filled(view: &View<'_>, report: Report, now: Timestamp) -> Result<Report> {
         EndpointState::Suspended | EndpointState::Deleted => 0,
     };
     let (day, held) = (tallies::day(view, Of::Endpoint(key), now)?, endpoints::held(view, key)?);
-    Ok(Report { day, waiting, held, ..report })
+    Ok(Report { day, waiting, held, failed: endpoints::failed(view, key)?, ..report })
 }

@@ -3,43 +3,44 @@
 //! It takes what waits, runs each closure in a savepoint inside one IMMEDIATE transaction, commits once, then answers all.
 //! So an answer means: committed, and with `durability = "full"` synced to disk.
 //!
-//! A batch takes as long as hundreds of other writes: it has a commit of its own, and between two batches all others that wait
-//! have theirs. So nobody waits for more than one.
+//! Which write is next is decided by [`Waiting`]: each asker has a fair share of the writer's time. A batch takes as long as
+//! hundreds of other writes: it has a commit of its own.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeSet, VecDeque},
+    collections::BTreeSet,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use rusqlite::Connection;
-use tokio::sync::{
-    mpsc::{self, error::TryRecvError},
-    oneshot, watch,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     convert::is_full,
-    following,
+    following, grants,
     handover::{Change, News, Room},
     keyring::KeyRing,
     place::Place,
     queue::Claimed,
+    shares::{self, Shares},
     steps::Steps,
     targets::Targets,
+    waiting::{Asker, Waiting},
 };
 use crate::{
     clock::{SharedClock, Stopwatch},
-    domain::{audit::Actor, endpoint::EndpointKey, timestamp::Timestamp},
+    domain::{account::AccountKey, audit::Actor, endpoint::EndpointKey, timestamp::Timestamp},
     error::{Error, Result},
     figures::{Fault, Figures, Step},
 };
 
 /// Most writes that share one commit.
 const MAX_GROUP: usize = 256;
+/// A group that has taken so long takes no further write: what each waits for is bounded, however much a write does.
+const MAX_GROUP_TIME: Duration = Duration::from_millis(10);
 
 /// What is answered once the database is not where it was.
 const LOST: &str = "the database file was removed, replaced or cut short: nothing can be stored, and the server stops";
@@ -52,11 +53,20 @@ pub struct Tx<'a> {
     /// The moment of the transaction.
     pub now: Timestamp,
     pub(super) keys: &'a KeyRing,
+    /// A connection that only reads what is committed.
+    pub(super) glance: &'a Mutex<Connection>,
     pub(super) targets: &'a RefCell<Targets>,
     pub(super) room: &'a Room,
     pub(super) news: RefCell<News>,
+    /// The machine's uptime, which never steps.
+    pub(super) uptime: Duration,
+    pub(super) shares: &'a RefCell<Shares>,
+    /// Bytes of events that accounts have stored or removed, not yet written to their rows.
+    pub(super) stored: RefCell<Vec<(AccountKey, i64)>>,
     /// Who makes the change at hand.
     actor: Cell<Actor>,
+    /// Whether this process serves: a command leaves to the server what takes long, or what the engine must hear of.
+    pub(super) serving: bool,
     /// Endpoints that have changed, and not all of whose deliveries have followed.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
 }
@@ -101,7 +111,7 @@ pub(super) enum Write {
 /// Runs in the transaction; says why what it did is not kept, if so, and how to answer.
 pub(super) type Run = Box<dyn FnOnce(&Tx<'_>) -> (Option<Error>, Answer) + Send>;
 
-/// Wraps a closure of this actor so that its result reaches `reply` after the commit.
+/// Wraps a closure of this actor so that its result reaches `reply` after the commit. The actor is checked first.
 pub(super) fn write<T: Send + 'static>(
     actor: Actor,
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
@@ -109,7 +119,8 @@ pub(super) fn write<T: Send + 'static>(
 ) -> Run {
     Box::new(move |tx| {
         tx.actor.set(actor);
-        let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
+        let admitted = || grants::check(tx.conn, actor, tx.now).and_then(|()| run(tx));
+        let result = catch_unwind(AssertUnwindSafe(admitted))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
         let refused = result.as_ref().err().cloned();
         let answer: Answer = Box::new(move |failed| {
@@ -125,18 +136,23 @@ pub(super) fn write<T: Send + 'static>(
 
 /// What the writer thread owns.
 pub(super) struct Writer {
+    /// Reads what is committed. Before the connection that writes, which is the last to be closed.
+    pub(super) glance: Arc<Mutex<Connection>>,
     pub(super) conn: Connection,
     pub(super) figures: Arc<Figures>,
-    pub(super) queue: mpsc::Receiver<Write>,
+    pub(super) waiting: Arc<Waiting>,
     pub(super) clock: SharedClock,
     pub(super) keys: Arc<KeyRing>,
     /// Notices that the clock was set; only a server does.
     pub(super) steps: Option<Steps>,
     pub(super) targets: RefCell<Targets>,
+    pub(super) shares: RefCell<Shares>,
     pub(super) room: Arc<Room>,
     pub(super) news: mpsc::UnboundedSender<News>,
     /// Endpoints whose deliveries have yet to follow them; only a server sees to that.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
+    /// SQLite's number for what other processes have written, as it was last seen.
+    pub(super) others: Cell<i64>,
     /// The last commit failed: nothing is begun unasked.
     pub(super) failed: Cell<bool>,
     /// How many commits had news.
@@ -149,65 +165,46 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Runs until every handle is gone, or until the disk fails.
-    pub(super) fn run(mut self) {
-        let mut batches = VecDeque::new();
+    pub(super) fn run(self) {
         loop {
-            let behind = self.behind.borrow().first().copied();
-            let mut group = Vec::new();
-            if batches.is_empty() && (behind.is_none() || self.failed.get()) {
-                match self.queue.blocking_recv() {
-                    Some(Write::One(run)) => group.push(run),
-                    Some(Write::Batch(run)) => batches.push_back(run),
-                    None => return,
-                }
+            let behind = self.behind.borrow().first().copied().filter(|_| !self.failed.get());
+            let first = match behind {
+                Some(_) => self.waiting.now(),
+                None => self.waiting.wait(),
+            };
+            if first.is_none() && self.waiting.is_closed() {
+                return;
             }
-            while group.len() < MAX_GROUP {
-                match self.queue.try_recv() {
-                    Ok(Write::One(run)) => group.push(run),
-                    Ok(Write::Batch(run)) => batches.push_back(run),
-                    Err(TryRecvError::Disconnected) if group.is_empty() && batches.is_empty() => return,
-                    Err(_) => break,
-                }
+            let alone = matches!(first, Some((_, Write::Batch(_))));
+            let mut written = self.commit(first, behind.filter(|_| !alone));
+            if let (Some(behind), true, ControlFlow::Continue(())) = (behind, alone, written) {
+                // What follows an endpoint does not wait for the end of all batches.
+                written = self.commit(self.waiting.more(), Some(behind));
             }
-            group.extend(
-                behind.map(|endpoint| {
-                    write(Actor::Engine, move |tx| following::follow(tx, endpoint), oneshot::channel().0)
-                }),
-            );
-            let batch = batches.pop_front().map(|batch| vec![batch]);
-            self.figures.batches_wait(batches.len());
-            let groups = [(!group.is_empty()).then_some((group, behind)), batch.map(|batch| (batch, None))];
-            for (group, behind) in groups.into_iter().flatten() {
-                if self.commit(group, behind).is_break() {
-                    return;
-                }
+            if written.is_break() {
+                return;
             }
         }
     }
 
-    /// One group, one transaction. It breaks off only for a fault after which nothing on the disk can be relied on.
-    fn commit(&self, group: Vec<Run>, behind: Option<EndpointKey>) -> ControlFlow<()> {
-        let (writes, watch) = (group.len(), Stopwatch::start());
-        let mut answers = Vec::with_capacity(writes);
+    /// One group, one transaction: this write, those that wait and may share its commit, and what follows an endpoint. It
+    /// breaks off only for a fault after which nothing on the disk can be relied on.
+    fn commit(&self, first: Option<(Asker, Write)>, behind: Option<EndpointKey>) -> ControlFlow<()> {
+        let watch = Stopwatch::start();
+        let mut answers = Vec::new();
         let begun = self.execute("BEGIN IMMEDIATE");
         // The moment is taken when the lock is: another process may have held it for seconds.
-        let now = self.clock.now();
-        let tx = Tx {
-            conn: &self.conn,
-            now,
-            keys: &self.keys,
-            targets: &self.targets,
-            room: &self.room,
-            news: RefCell::new(News::new(now)),
-            actor: Cell::new(Actor::Engine),
-            behind: RefCell::default(),
+        let Ok(now) = self.clock.now().checked().map_err(|error| self.give_up(error.to_string())) else {
+            return ControlFlow::Break(());
         };
+        let tx = self.begin(now);
         let changes = self.conn.total_changes();
-        let uptime = self.clock.uptime();
         let mut held = None;
         let done = begun
-            .and_then(|()| self.steps.as_ref().map_or(Ok(()), |steps| steps.follow(&tx, uptime)))
-            .and_then(|()| self.run_all(group, &tx, &mut answers))
+            .and_then(|()| self.look_beside())
+            .and_then(|()| self.steps.as_ref().map_or(Ok(()), |steps| steps.follow(&tx, tx.uptime)))
+            .and_then(|()| self.run_group(&tx, first, behind, &mut answers))
+            .and_then(|()| shares::write(&tx))
             .and_then(|()| {
                 let changed = self.conn.total_changes() > changes;
                 self.steps.as_ref().map_or(Ok(()), |steps| steps.note(&tx, changed))
@@ -228,39 +225,93 @@ impl Writer {
         if let Err(error) = done {
             return self.undo(error, answers);
         }
-        self.figures.committed(writes, watch.elapsed());
+        self.figures.committed(answers.len(), watch.elapsed());
+        self.figures.near_limit(self.shares.borrow().near_limit());
         if self.conn.total_changes() > changes {
-            self.figures.wrote(uptime);
+            self.figures.wrote(tx.uptime);
         }
-        self.committed(tx, uptime, behind);
+        self.committed(tx, behind);
         answers.into_iter().for_each(|answer| answer(None));
         ControlFlow::Continue(())
     }
 
-    /// Runs each write of a group in a savepoint of its own, up to the first fault that undoes them all. Dropping a write
-    /// drops its reply, which its caller reads as "not available".
-    fn run_all(&self, group: Vec<Run>, tx: &Tx<'_>, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
-        for write in group {
-            self.execute("SAVEPOINT w")?;
-            let before = tx.news.borrow().changes.len();
-            let (refused, answer) = write(tx);
-            answers.push(answer);
-            if refused.is_some() {
-                // Above all the claims: their rows are gone.
-                tx.news.borrow_mut().changes.truncate(before);
-            }
-            let kept = refused.is_none();
-            if let Some(why) = refused.filter(Error::is_fault) {
-                self.figures.write_failed(Fault { at: self.clock.uptime(), why });
-            }
-            // Once SQLite has rolled the group back, a further closure would write outside any transaction.
-            if self.conn.is_autocommit() {
-                return Err(rolled_back());
-            }
-            if !kept {
-                self.execute("ROLLBACK TO w")?;
-            }
-            self.execute("RELEASE w")?;
+    fn begin(&self, now: Timestamp) -> Tx<'_> {
+        Tx {
+            conn: &self.conn,
+            now,
+            uptime: self.clock.uptime(),
+            keys: &self.keys,
+            glance: &self.glance,
+            targets: &self.targets,
+            shares: &self.shares,
+            stored: RefCell::default(),
+            room: &self.room,
+            news: RefCell::new(News::new(now)),
+            actor: Cell::new(Actor::Engine),
+            serving: self.place.is_some(),
+            behind: RefCell::default(),
+        }
+    }
+
+    /// Runs the writes of a group, up to the first fault that undoes them all, and charges each asker for its own. Those that
+    /// still wait then go on waiting.
+    fn run_group(
+        &self,
+        tx: &Tx<'_>,
+        first: Option<(Asker, Write)>,
+        behind: Option<EndpointKey>,
+        answers: &mut Vec<Answer>,
+    ) -> rusqlite::Result<()> {
+        let alone = matches!(first, Some((_, Write::Batch(_))));
+        let (mut next, group) = (first, Stopwatch::start());
+        while let Some((asker, Write::One(run) | Write::Batch(run))) = next {
+            let watch = Stopwatch::start();
+            self.run_one(tx, run, answers)?;
+            self.waiting.charge(asker, watch.elapsed());
+            let full = alone || answers.len() >= MAX_GROUP || group.elapsed() >= MAX_GROUP_TIME;
+            next = if full { None } else { self.waiting.more() };
+        }
+        if let Some(endpoint) = behind {
+            let follow = write(Actor::Engine, move |tx| following::follow(tx, endpoint), oneshot::channel().0);
+            self.run_one(tx, follow, answers)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a write in a savepoint of its own. Dropping it drops its reply, which its caller reads as "not available".
+    fn run_one(&self, tx: &Tx<'_>, run: Run, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
+        self.execute("SAVEPOINT w")?;
+        let (changes, stored) = (tx.news.borrow().changes.len(), tx.stored.borrow().len());
+        let (refused, answer) = run(tx);
+        answers.push(answer);
+        if refused.is_some() {
+            // Above all the claims: their rows are gone.
+            tx.news.borrow_mut().changes.truncate(changes);
+            tx.stored.borrow_mut().truncate(stored);
+        }
+        let kept = refused.is_none();
+        if let Some(why) = refused.filter(Error::is_fault) {
+            self.figures.write_failed(Fault { at: self.clock.uptime(), why });
+        }
+        // Once SQLite has rolled the group back, a further closure would write outside any transaction.
+        if self.conn.is_autocommit() {
+            return Err(rolled_back());
+        }
+        if !kept {
+            self.execute("ROLLBACK TO w")?;
+        }
+        self.execute("RELEASE w")
+    }
+
+    /// A command may have resumed an endpoint since the last commit: its deliveries have yet to follow.
+    fn look_beside(&self) -> rusqlite::Result<()> {
+        if self.place.is_none() {
+            return Ok(());
+        }
+        let others = self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if others != self.others.get() {
+            self.behind.borrow_mut().extend(following::behind(&self.conn)?);
+            self.others.set(others);
         }
         Ok(())
     }
@@ -275,6 +326,11 @@ impl Writer {
         // Then the write that led to it has said why.
         let was_rolled_back = error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationAborted);
         let told = match Error::from(error) {
+            // What a failed sync left in the log may be found there at the next start.
+            Error::Internal(_) if !is_passing => Error::Unavailable(
+                "the database failed, and whether this was stored is not known: look first, or send it again under the same key"
+                    .to_owned(),
+            ),
             Error::Internal(_) => Error::Unavailable("the database failed: nothing was stored; try again".to_owned()),
             told => told,
         };
@@ -296,12 +352,12 @@ impl Writer {
     }
 
     /// Takes note of what is on disk now.
-    fn committed(&self, tx: Tx<'_>, uptime: Duration, followed: Option<EndpointKey>) {
+    fn committed(&self, tx: Tx<'_>, followed: Option<EndpointKey>) {
         if let Some(steps) = &self.steps {
-            steps.committed(tx.now, uptime);
+            steps.committed(tx.now, tx.uptime);
             let by = tx.news.borrow().shifted;
             if by != 0 {
-                self.figures.stepped(Step { by, at: uptime });
+                self.figures.stepped(Step { by, at: tx.uptime });
             }
         }
         if self.place.is_some() {

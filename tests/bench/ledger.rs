@@ -170,6 +170,10 @@ impl Spread {
         self.at(99)
     }
 
+    pub fn longest(&self) -> Duration {
+        Duration::from_nanos(self.0.last().copied().unwrap_or(0))
+    }
+
     fn at(&self, percent: usize) -> Duration {
         Duration::from_nanos(self.0.get(self.0.len() * percent / 100).copied().unwrap_or(0))
     }

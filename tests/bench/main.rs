@@ -8,8 +8,10 @@
 #![expect(unreachable_pub, reason = "one binary: its modules share freely")]
 
 mod backlog;
+mod backup;
 mod bare;
 mod end_to_end;
+mod fairness;
 mod fan_out;
 mod healthy;
 mod isolation;
@@ -36,6 +38,8 @@ const BENCHMARKS: &[Benchmark] = &[
     ("isolation", "a healthy webhook beside 1, 10, 50 that hang, and one that is slow", isolation::run),
     ("backlog", "a healthy webhook beside 100,000 or (--long) 1,000,000 that wait, or a dead one", backlog::run),
     ("retention", "publishing while 200,000 or (--long) 1,000,000 old deliveries are removed", retention::run),
+    ("fairness", "one account at a modest pace beside another that publishes flat out", fairness::run),
+    ("backup", "publishing 2,000 events a second while a database of 500 MB is backed up", backup::run),
     ("store", "the store alone: publish, claim, settle; bytes on the disk", store::run),
     ("rest", "what 10,000 webhooks cost that get nothing", rest::run),
 ];

@@ -11,6 +11,7 @@ use ngoma::{
     clock::{SharedClock, SystemClock},
     config::{Config, Storage},
     domain::{
+        audit::Actor,
         endpoint::{EventFilter, TargetUrl},
         event::{Audience, NewEvent},
         signature::SigningSecret,
@@ -18,7 +19,7 @@ use ngoma::{
     },
     error::Result,
     store::{
-        self, Db, Tx, accounts, endpoints, events,
+        self, Admission, Db, Tx, accounts, endpoints, events,
         tokens::{self, Holder},
     },
 };
@@ -65,9 +66,10 @@ pub struct Store {
 impl Store {
     /// Opens it, whose moments are those of this clock.
     pub fn open(folder: &Path, clock: SharedClock) -> Self {
-        let storage = config(folder).storage;
+        let Config { storage, mut limits, .. } = config(folder);
+        (limits.waiting_writes, limits.pending_per_account, limits.bytes_per_account) = (10_000, 0, 0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let db = store::open(&storage, 10_000, clock, false).expect("a database");
+        let db = store::open(&storage, &limits, clock, false).expect("a database");
         Self { runtime, db, storage }
     }
 
@@ -78,7 +80,7 @@ impl Store {
 
     /// One transaction.
     pub fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> T {
-        self.runtime.block_on(self.db.write(run)).expect("it is written")
+        self.runtime.block_on(self.db.write(Actor::Engine, Admission::Try, run)).expect("it is written")
     }
 
     /// Makes an account with these webhooks.

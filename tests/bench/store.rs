@@ -8,14 +8,15 @@ use std::{
 use ngoma::{
     app,
     domain::{
+        audit::Actor,
         delivery::{Answer, Outcome},
         endpoint::EndpointKey,
         event::{Audience, NewEvent},
         profile::Profiles,
     },
     store::{
-        Db, accounts, events,
-        queue::{self, Attempted, Claim},
+        Admission, Db, accounts, events,
+        queue::{self, Attempted, Claim, Wanted},
     },
 };
 
@@ -88,7 +89,7 @@ async fn write(db: Db) -> usize {
     let mut published = 0;
     while watch.elapsed() < TIME {
         let body = stored(published as u64);
-        let publish = db.write(move |tx| {
+        let publish = db.write(Actor::Engine, Admission::Try, move |tx| {
             let account = accounts::find(tx, PROFILE, ACCOUNT)?.key;
             let event = NewEvent { account, kind: KIND.to_owned(), body: body.into(), idempotency_key: None };
             events::publish(tx, &event, &Audience::Subscribers)
@@ -142,7 +143,8 @@ impl<'a> Queue<'a> {
 
     fn claim(&self, most: usize) -> Vec<Claim> {
         let endpoint = self.endpoint;
-        let claimed = self.store.write(move |tx| queue::claim(tx, &[(endpoint, most)]));
+        let claimed =
+            self.store.write(move |tx| queue::claim(tx, &[Wanted { endpoint, claims: most, large_bytes: usize::MAX }]));
         claimed.into_iter().flat_map(|claimed| claimed.claims).collect()
     }
 

@@ -5,16 +5,20 @@ use std::time::Duration;
 use ngoma::{
     domain::{
         alert::{Channel, Kind},
+        audit::Actor,
         timestamp::Timestamp,
         token::Walls,
     },
-    store::alerts::{self, Standing},
+    store::{
+        Admission,
+        alerts::{self, Standing},
+    },
 };
 use serde_json::json;
 
 use crate::{
     mailbox::{Mailbox, advance, look, told, world_with},
-    program::{Running, ngoma, word_after},
+    program::{Running, ngoma},
     receiver::{Receiver, Reply},
     world::{COOP, Client, START, World},
 };
@@ -39,11 +43,12 @@ fn a_suspension_is_logged_at_warn_with_addressee_reason_and_the_line_that_resume
     serve
         .env("NGOMA_EGRESS__ALLOW", "[\"127.0.0.0/8\"]")
         .env("NGOMA_EGRESS__ALLOW_HTTP", "true")
+        .env("NGOMA_LOG__LEVEL", "info")
         .env("NGOMA_LOG__FORMAT", "json");
     let mut server = Running::start(&mut serve);
-    let coop =
-        Client::at(word_after(&server.line_with("address"), "address"), made["token"].as_str().expect("a token"));
-    let body = json!({ "url": format!("{}?key=hidden", receiver.url()), "events": ["*"], "cooperative_id": "COOP-1" });
+    let coop = Client::at(&server.address(), made["token"].as_str().expect("a token"));
+    let url = format!("{}/services/T0/hidden?key=hidden", receiver.url());
+    let body = json!({ "url": url, "events": ["*"], "cooperative_id": "COOP-1" });
     let webhook = coop.post("/webhooks", body).expect(201)["webhook_id"].as_str().expect("an id").to_owned();
     coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
     receiver.wait_for(1);
@@ -56,10 +61,11 @@ fn a_suspension_is_logged_at_warn_with_addressee_reason_and_the_line_that_resume
     let alert = lines.iter().find(|line| line["level"] == "WARN").unwrap_or_else(|| panic!("an alert: {log}"));
     assert_eq!((&alert["to"], &alert["webhook"]), (&json!("ops@coop.example"), &json!(webhook)));
     assert_eq!(
-        (&alert["last_error"], &alert["last_status"], &alert["held"]),
-        (&json!("status"), &json!(410), &json!(0))
+        (&alert["last_error"], &alert["last_status"], &alert["held"], &alert["failed"]),
+        (&json!("status"), &json!(410), &json!(0), &json!(1))
     );
-    assert_eq!(alert["url"], receiver.url(), "without the query, which may hold a secret");
+    assert_eq!(alert["url"], format!("{}/servic...", receiver.url()), "a path and a query may hold secrets");
+    assert!(!log.contains("hidden"), "{log}");
     let line = alert["resume_by"].as_str().expect("a line");
     assert!(line.contains("PATCH") && line.contains(&webhook) && line.contains("ACTIVE"), "{line}");
     assert!(alert["failing_since"].is_string() && alert["suspended_at"].is_string());
@@ -245,7 +251,7 @@ fn held_deliveries_that_will_be_cancelled_are_told_of_once_in_seven_days() {
     world.settle();
     let expiring = |day: u64| {
         let lived = Duration::from_secs(day * 86_400);
-        world.block_on(world.db().write(move |tx| alerts::expiring(tx, 1, 1, START, lived))).expect("written")
+        world.write(move |tx| alerts::expiring(tx, 1, 1, START, lived)).expect("written")
     };
     assert!(expiring(0));
     assert!(!expiring(6), "it was told already");
@@ -299,7 +305,7 @@ fn when_the_clock_is_set_back_an_alert_waits_no_longer_for_it() {
     coop.publish("dds.filed", json!({}));
     told(&world);
     world.clock.step(START - Duration::from_secs(86_400));
-    world.block_on(world.db().write(ngoma::store::probe)).expect("it notices");
+    world.write(ngoma::store::probe).expect("it notices");
     told(&world);
     let mut mailbox = back();
     advance(&world, "5s");
@@ -313,7 +319,7 @@ fn setting_the_clock_makes_no_warning_older() {
     coop.publish("dds.filed", json!({}));
     for by in [0, 2, -2] {
         world.clock.step(Timestamp::from_millis(world.now().millis() + by * 86_400_000));
-        world.block_on(world.db().write(ngoma::store::probe)).expect("it notices");
+        world.write(ngoma::store::probe).expect("it notices");
         for status in ["SUSPENDED", "ACTIVE"] {
             coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": status })).expect(200);
         }
@@ -338,20 +344,26 @@ fn a_warning_that_was_dropped_before_the_log_had_told_it_goes_no_other_way() {
     file.execute("UPDATE telling SET told_at = NULL, dropped_at = 1", []).expect("dropped");
     world.start();
     let which = (alert.key, alert.id);
-    let told = world.db().write(move |tx| alerts::told(tx, which, Channel::Log, &[Channel::Mail]));
+    let told = world
+        .db()
+        .write(Actor::Engine, Admission::Try, move |tx| alerts::told(tx, which, Channel::Log, &[Channel::Mail]));
     world.block_on(told).expect("noted");
     assert_eq!(look::<i64>(&world, "count(*)", "channel = 'log' AND told_at IS NOT NULL"), 1);
     assert_eq!(look::<i64>(&world, "count(*)", "channel = 'mail'"), 0);
 }
 
-/// A database as version 1 of the schema had it, with the accounts, tokens and webhooks of this one.
-fn set_back(world: &World, alerts: &str) {
+/// A database as this version of the schema had it, with the accounts, tokens, webhooks and deliveries of this one, and what
+/// else the SQL adds.
+pub fn set_back(world: &World, version: u32, more: &str) {
     let (now, old) = (world.database(), world.folder().join("old.db"));
     let file = rusqlite::Connection::open(&old).expect("a file");
     file.pragma_update(None, "auto_vacuum", "INCREMENTAL").expect("set");
     file.pragma_update(None, "application_id", 0x4E67_6F6D).expect("set");
-    file.execute_batch(include_str!("../../src/store/migrations/0001.sql")).expect("the schema");
-    file.pragma_update(None, "user_version", 1).expect("set");
+    for number in 1..=version {
+        let path = format!("{}/src/store/migrations/{number:04}.sql", env!("CARGO_MANIFEST_DIR"));
+        file.execute_batch(&std::fs::read_to_string(path).expect("a migration")).expect("the schema");
+    }
+    file.pragma_update(None, "user_version", version).expect("set");
     file.execute("ATTACH ? AS now", [now.to_str().expect("a path")]).expect("attached");
     for table in ["account", "token", "endpoint", "event", "delivery", "attempt"] {
         let columns = "SELECT group_concat(name) FROM pragma_table_info(?, 'main')";
@@ -359,7 +371,7 @@ fn set_back(world: &World, alerts: &str) {
         let copy = format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM now.{table}");
         file.execute(&copy, []).expect("copied");
     }
-    file.execute_batch(alerts).expect("alerts");
+    file.execute_batch(more).expect("rows");
     file.close().expect("closed");
     for suffix in ["-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{suffix}", now.display()));
@@ -378,6 +390,7 @@ fn the_alerts_of_an_older_database_are_kept_and_those_untold_are_told() {
     world.stop();
     set_back(
         &world,
+        1,
         "INSERT INTO alert (endpoint, kind, created_at, addressee, failing_since, failure, status, held, told_at) VALUES
            (1, 'suspended', 1776600000000, 'a@b', 1776590000000, 'status', 503, 7, 1776600000001),
            (1, 'suspended', 1776686000000, 'a@b', 1776680000000, 'timeout', NULL, 1, NULL)",

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     receiver::{Receiver, Reply},
-    world::{COOP, Client, World},
+    visitor,
+    world::{COOP, Client, Holder, OTHER_COOP, World},
 };
 
 /// Lets a webhook fail until it is suspended.
@@ -215,15 +216,15 @@ fn while_suspended_everything_is_held_and_resuming_sends_it_with_a_fresh_schedul
     let resumed = coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE" })).expect(200);
     assert_eq!(resumed["status"], "ACTIVE");
     world.settle();
-    assert_eq!(receiver.posts().len(), 8, "due at once");
+    assert_eq!(receiver.posts().len(), 9, "the one that failed and those that were held are due at once");
     for wait in ["30s", "5m", "30m"] {
         world.advance(wait);
     }
     receiver.always(Reply::status(200));
     world.advance("2h");
-    assert_eq!(receiver.posts().len(), 20, "five attempts each, anew");
+    assert_eq!(receiver.posts().len(), 25, "five attempts each, anew");
     assert_eq!(coop.status(&webhook), "ACTIVE");
-    assert!(coop.deliveries(&webhook)[..3].iter().all(|delivery| delivery["status"] == "DELIVERED"));
+    assert!(coop.deliveries(&webhook)[..4].iter().all(|delivery| delivery["status"] == "DELIVERED"));
     let details = coop.get(&format!("/webhooks/{webhook}")).expect(200);
     assert_eq!((&details["suspended_at"], &details["suspended_reason"]), (&Value::Null, &Value::Null));
 }
@@ -316,4 +317,33 @@ fn the_catalogue_lists_the_page_s_15_events_with_samples() {
         assert_eq!([&event["name"], &event["trigger"], &event["useful_for"]], [name, trigger, useful_for]);
         assert!(event["sample"].as_object().is_some_and(|sample| sample.len() > 3), "{event}");
     }
+}
+
+#[test]
+fn a_test_carries_the_cooperative_s_own_id_from_the_api_and_from_the_dashboard() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    let coop = world.client(&world.token_for(Holder::Account(OTHER_COOP.to_owned()), "webhooks"));
+    let body = json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": OTHER_COOP });
+    let webhook = coop.post("/webhooks", body).expect(201)["webhook_id"].as_str().expect("an id").to_owned();
+    let browser = visitor::of(&world, OTHER_COOP, "webhooks");
+    let mut named = 0;
+    for event in coop.get("/event-types").expect(200).as_array().expect("a list") {
+        let name = event["name"].as_str().expect("a name");
+        coop.post(&format!("/webhooks/{webhook}/test"), json!({ "event": name })).expect(200);
+        let page = browser.post(&format!("/ui/webhooks/{webhook}/test"), &[("event", name)]);
+        assert_eq!(page.status, 200, "{}", page.text);
+        let posts = receiver.posts();
+        let [by_api, by_dashboard] = &posts[posts.len() - 2..] else { panic!("two tests came") };
+        assert_eq!(
+            (by_api.json()["event"].as_str(), &by_api.json()["data"]),
+            (Some(name), &by_dashboard.json()["data"])
+        );
+        assert!(!by_api.text().contains(COOP), "{}", by_api.text());
+        if event["sample"].get("cooperative_id").is_some() {
+            assert_eq!(by_api.json()["data"]["cooperative_id"], OTHER_COOP);
+            named += 1;
+        }
+    }
+    assert!(named >= 5, "{named} samples name a cooperative");
 }

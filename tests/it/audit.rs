@@ -212,7 +212,7 @@ fn a_run_is_told_in_the_account_whose_webhook_or_delivery_it_names() {
     let delivery = coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"].clone();
     let delivery = delivery.as_str().expect("an id");
     world.settle();
-    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE" })).expect(200);
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE", "resend_failed": false })).expect(200);
     boss.post("/operator/retries", json!({ "webhook_id": webhook })).expect(202);
     std::fs::write(world.folder().join("config.toml"), "").expect("a config");
     let said = run(world.folder(), &["retry", delivery, "--json"]);

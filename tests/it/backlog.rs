@@ -4,8 +4,8 @@ use std::{fs, path::Path, sync::Arc};
 
 use ngoma::{
     clock::{Clock, ManualClock},
-    domain::endpoint::SuspendedReason,
-    store::{self, endpoints, erase, queue},
+    domain::{audit::Actor, endpoint::SuspendedReason},
+    store::{self, Admission, endpoints, erase, queue},
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -54,7 +54,7 @@ fn wait_for(world: &World, conn: &Connection, condition: &str, expected: usize) 
     while count(conn, condition) != expected {
         assert!(begun.elapsed() < PATIENCE, "{} of {expected}: {condition}", count(conn, condition));
         // A write of its own: it shares a commit with a slice, or waits for one.
-        world.block_on(world.db().write_in_turn(|_| Ok(()))).expect("the writer answers");
+        world.write(|_| Ok(())).expect("the writer answers");
     }
 }
 
@@ -140,16 +140,16 @@ fn what_has_yet_to_follow_is_held_for_all_that_can_be_seen() {
     let world = stopped_with(&receiver, "pending", MANY, 0);
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     // Nothing serves: what is left behind stays so.
-    let db = store::open(&world.config.storage, 100, clock, false).expect("it opens");
+    let db = store::open(&world.config.storage, &world.config.limits, clock, false).expect("it opens");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let claimed = runtime.block_on(db.write(|tx| {
+    let claimed = runtime.block_on(db.write(Actor::Engine, Admission::Try, |tx| {
         endpoints::suspend(tx, 1, SuspendedReason::Paused)?;
-        queue::claim(tx, &[(1, 10)])
+        queue::claim(tx, &[queue::Wanted { endpoint: 1, claims: 10, large_bytes: usize::MAX }])
     }));
     let claimed = claimed.expect("it is committed");
     assert!(claimed[0].claims.is_empty() && claimed[0].next.is_none(), "nothing is claimed, nor looked for again");
     let conn = Connection::open(world.database()).expect("the file");
-    assert!((1..MANY).contains(&count(&conn, "state = 'pending'")), "a part has followed");
+    assert_eq!(count(&conn, "state = 'pending'"), MANY, "what serves sees to that");
     assert_eq!(runtime.block_on(db.read(|view| endpoints::held(view, 1))), Ok(MANY as u64));
 }
 
@@ -182,7 +182,7 @@ fn many_bytes_go_in_small_steps_too_by_age_and_by_erasing() {
         if by_age {
             age(&world, "30d");
         } else {
-            world.block_on(world.db().write(|tx| erase::begin(tx, COOP))).expect("begun");
+            world.write(|tx| erase::begin(tx, COOP)).expect("begun");
             age(&world, "1h");
         }
         let left: i64 = look(&world, "SELECT count(*) FROM event WHERE kind = 'k'");

@@ -137,7 +137,7 @@ fn one_event_at_fault_refuses_the_whole_batch_and_is_named_by_its_place() {
     let of = |cooperative: &str| json!({ "event": "dds.filed", "cooperative_id": cooperative, "data": {} });
     let answer = send(&platform, &[of(COOP), of(OTHER_COOP), of("COOP-NOWHERE")]);
     assert_eq!(answer.code(404), "COOPERATIVE_NOT_FOUND");
-    assert_eq!(message(&answer), "events[2]: cooperative not found");
+    assert_eq!(message(&answer), "events[2]: cooperative COOP-NOWHERE not found");
     let mut elsewhere = task("t2", "cat");
     elsewhere["callback_url"] = "http://127.0.0.1:1/unknown".into();
     let sentence = customer.post("/v1/events/batch", json!({ "events": [task("t1", "cat"), elsewhere] })).sentence(422);
@@ -242,8 +242,8 @@ fn a_batch_may_have_as_many_events_bytes_and_deliveries_as_the_config_says() {
     assert!(message_of_it.contains("limits.deliveries_per_batch"), "{message_of_it}");
     assert_eq!(stored(&world), before);
     let sized = |bytes: usize| {
-        let start = r#"{"events":[{"event":"dds.filed","data":{"a":""#;
-        format!("{start}{}\"}}}}]}}", "x".repeat(bytes - start.len() - 5))
+        let start = r#"{"events":[{"event":"dds.filed","data":{}},"#;
+        format!("{start}{}{}]}}", " ".repeat(bytes - start.len() - 38), event(&json!({ "a": 1 })))
     };
     assert_eq!(coop.post_text("/events/batch", &sized(2048)).status, 202);
     let refused = coop.post_text("/events/batch", &sized(2049));
@@ -251,6 +251,37 @@ fn a_batch_may_have_as_many_events_bytes_and_deliveries_as_the_config_says() {
     assert!(message(&refused).contains("2048 bytes"), "{}", refused.text);
     assert_eq!(coop.post_text("/events", &sized(1025)).code(413), "PAYLOAD_TOO_LARGE", "of one event as before");
     assert_eq!(coop.get("/events/batch").header("allow"), "POST");
+}
+
+#[test]
+fn an_event_of_a_batch_may_have_as_many_bytes_as_an_event_alone() {
+    const MOST: usize = 70_000;
+    let world = World::with(|wish: &mut Wish| wish.config.server.max_body_bytes = MOST);
+    let (coop, customer) = (world.coop(), world.customer());
+    let before = stored(&world);
+    let padded = |text: &Value, bytes: usize| {
+        let text = text.to_string();
+        format!("{{{}{}", " ".repeat(bytes - text.len()), &text[1..])
+    };
+    let small = event(&json!({}));
+    let batch = |texts: [&str; 3]| format!(r#"{{"events":[{}]}}"#, texts.join(","));
+    let (at, beyond) = (padded(&small, MOST), padded(&small, MOST + 1));
+    let refused = coop.post_text("/events/batch", &batch([&small.to_string(), &at, &beyond]));
+    assert_eq!(refused.code(413), "PAYLOAD_TOO_LARGE");
+    let said = format!("events[2] has {} bytes: at most {MOST} are taken of one event", MOST + 1);
+    assert!(message(&refused).starts_with(&said), "{}", refused.text);
+    assert_eq!(coop.post_text("/events", &beyond).code(413), "PAYLOAD_TOO_LARGE");
+    let [one, other, third] = ["t1", "t2", "t3"].map(|id| task(id, "cat"));
+    let beyond = padded(&one, MOST + 1);
+    let refused = customer.post_text("/v1/events/batch", &batch([&beyond, &other.to_string(), &third.to_string()]));
+    assert!(refused.sentence(413).starts_with("events[0] has "), "{}", refused.text);
+    assert_eq!(stored(&world), before, "nothing of any of them");
+    coop.post_text("/events/batch", &batch([&small.to_string(), &at, &at])).expect(202);
+    let at = padded(&one, MOST);
+    customer.post_text("/v1/events/batch", &batch([&at, &other.to_string(), &third.to_string()])).expect(202);
+    // So many that nobody takes them are refused before they are made.
+    let many = format!(r#"{{"events":[{}0]}}"#, "0,".repeat(50_000));
+    assert!(message(&coop.post_text("/events/batch", &many)).starts_with("events has 50001 entries: 1 to 1000"));
 }
 
 #[test]
@@ -289,7 +320,7 @@ fn publishing_batches_is_not_counted_as_management() {
 }
 
 #[test]
-fn a_batch_waits_unread_while_its_token_has_others_under_way() {
+fn a_batch_waits_while_its_token_has_others_under_way() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.batches = 4);
     let (coop, other) = (world.coop(), world.coop());
     let good = vec![event(&json!({}))];

@@ -78,7 +78,7 @@ fn a_token_that_makes_no_sense_is_refused_with_what_to_do() {
     let cases: [(&[&str], &str); 5] = [
         (&["token", "create", "--scope", "webhooks"], "--account"),
         (&["token", "create", "--scope", "everything", "--account", "X"], "'everything'"),
-        (&["token", "create", "--scope", "events", "--account", "X"], "account not found"),
+        (&["token", "create", "--scope", "events", "--account", "X"], "account X not found"),
         (&["token", "create", "--scope", "events", "--platform", "acme"], "'acme'"),
         (&["token", "create", "--scope", "operator", "--platform", "asg"], "every account"),
     ];

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ngoma::api::connections::client;
 use socket2::{Domain, Socket, Type};
 
 use crate::{
@@ -71,21 +72,77 @@ fn read_to_close(stream: &mut TcpStream) -> usize {
 }
 
 #[test]
-fn one_connection_more_than_there_may_be_waits_until_another_closes() {
+fn one_connection_more_than_there_may_be_takes_the_place_of_the_one_that_has_waited_longest() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.connections = 4);
     let mut open: Vec<TcpStream> = (0..4).map(|_| connect(&world)).collect();
-    for stream in &mut open {
+    let ask = |stream: &mut TcpStream| {
         stream.write_all(LIVE).expect("it is open");
         answered(stream).expect("there is a place for it");
-    }
+    };
+    open.iter_mut().for_each(ask);
+    // Of the first and the second, the second has waited longer now.
+    ask(&mut open[0]);
     let mut fifth = connect(&world);
-    fifth.write_all(LIVE).expect("the kernel keeps it");
-    assert!(is_silent(&mut fifth), "nobody serves it");
-    // Those that have a place are not disturbed.
-    open[0].write_all(LIVE).expect("it is open");
-    answered(&mut open[0]).expect("served");
-    drop(open.pop());
-    answered(&mut fifth).expect("it has the place that became free");
+    ask(&mut fifth);
+    assert_eq!(read_to_close(&mut open.remove(1)), 0, "it made way");
+    open.iter_mut().for_each(ask);
+    ask(&mut fifth);
+}
+
+#[test]
+fn a_connection_with_a_request_in_progress_makes_way_for_nobody() {
+    let world = World::with(|wish: &mut Wish| wish.config.limits.connections = 2);
+    let token = world.token_for(crate::world::Holder::Account(COOP.to_owned()), "events");
+    world_page(&world);
+    // One that is sending its request, and one that has not read all of its answer.
+    let body = r#"{"event":"dds.filed","data":{}}"#;
+    let (mut sends, mut reads) = (connect(&world), connect_from([127, 0, 0, 1], world.address(), Some(4096)));
+    let head = format!(
+        "POST /events HTTP/1.1\r\nhost: n\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{{",
+        body.len()
+    );
+    sends.write_all(head.as_bytes()).expect("it is open");
+    reads.write_all(b"GET /docs HTTP/1.1\r\nhost: n\r\n\r\n").expect("it is open");
+    reads.read_exact(&mut [0; 12]).expect("it begins");
+    let mut third = connect(&world);
+    third.write_all(LIVE).expect("the kernel keeps it");
+    assert!(is_silent(&mut third), "nobody serves it");
+    sends.write_all(&body.as_bytes()[1..]).expect("it is open");
+    sends.read_exact(&mut [0; 12]).expect("it is answered");
+    answered(&mut third).expect("it has the place of the one that has its answer");
+    read_to_close(&mut sends);
+    let mut status = vec![0; 500_000];
+    reads.read_exact(&mut status).expect("the other one reads on");
+}
+
+#[test]
+fn idle_connections_of_many_addresses_keep_nobody_out() {
+    let world = World::with(|wish: &mut Wish| {
+        wish.config.limits.connections = 64;
+        wish.config.limits.connections_per_client = 16;
+        // Nothing but a lack of room closes them.
+        wish.config.limits.client_timeout = Duration::from_secs(3600);
+    });
+    let idle: Vec<TcpStream> = (2..7)
+        .flat_map(|host| (0..16).map(move |_| host))
+        .map(|host| connect_from([127, 0, 0, host], world.address(), None))
+        .collect();
+    for _ in 0..20 {
+        let mut sixth = connect(&world);
+        sixth.write_all(LIVE).expect("the kernel takes it");
+        answered(&mut sixth).expect("it is served");
+    }
+    drop(idle);
+}
+
+#[test]
+fn the_addresses_of_one_network_of_ipv6_are_one_client() {
+    let client = |text: &str| client(text.parse().expect("an address"));
+    assert_eq!(client("2001:db8:1:2:3:4:5:6"), client("2001:db8:1:2::1"));
+    assert_ne!(client("2001:db8:1:2::1"), client("2001:db8:1:3::1"));
+    assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
+    assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
 }
 
 #[test]

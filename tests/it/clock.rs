@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     flaky::Dice,
+    program::finish,
     receiver::{PATIENCE, Receiver, Reply},
     site::{SECRET, Site, event_of, publish},
     world::World,
@@ -275,7 +277,6 @@ fn a_clock_set_forward_while_no_server_runs_suspends_nobody() {
     }
 }
 
-/// The library that gives a program another wall clock.
 #[test]
 fn a_clock_set_while_the_server_starts_makes_nothing_wait_longer() {
     for by in STEPS {
@@ -289,6 +290,7 @@ fn a_clock_set_while_the_server_starts_makes_nothing_wait_longer() {
     }
 }
 
+/// The library that gives a program another wall clock.
 fn libfaketime() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").expect("a folder").flatten();
     let mut found = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
@@ -310,18 +312,12 @@ fn the_program_itself_notices_that_its_clock_was_set() {
         site.set("ASILICHAIN__WAITS", r#"["3s", "3s"]"#);
         let receiver = Receiver::new();
         receiver.next([Reply::status(500)]);
-        let offset = site.folder().join("offset");
-        set_off(&offset, 0);
-        let mut command = site.command();
-        command.env("LD_PRELOAD", libfaketime()).env("FAKETIME_TIMESTAMP_FILE", &offset).env("FAKETIME_NO_CACHE", "1");
-        // What has passed is never faked: only the wall clock is somebody's to set.
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        let mut server = site.start_by(&mut command);
+        let mut server = site.start_by(at_another_time(&mut site.command(), &site, 0));
         let webhook = server.coop().webhook(&receiver.url(), &["*"], SECRET);
         event_of(&publish(&server.coop(), "k").expect("the server answers"));
         let first = receiver.wait_for(1).remove(0);
         let since = Instant::now();
-        set_off(&offset, step);
+        set_off(&site.folder().join("offset"), step);
         let second = receiver.wait_for(2).remove(1);
         let waited = since.elapsed();
         assert!(waited > secs(2) && waited < PATIENCE / 3, "{step} s: it waited {waited:?} instead of 3 s");
@@ -334,4 +330,104 @@ fn the_program_itself_notices_that_its_clock_was_set() {
         assert!(server.running.log().contains("the clock was set"), "it says so");
         println!("libfaketime: {step:+} s, the retry of 3 s came after {waited:.1?}");
     }
+}
+
+/// The last moment before 1970, and the first after 9999.
+const NO_DATES: [i64; 2] = [-1, 253_402_300_800_000];
+/// Far before 1970 and far after 9999, from whenever this runs, in seconds.
+const FAR: [i64; 2] = [-100 * YEAR / 1000, 9000 * YEAR / 1000];
+const OUT_OF_RANGE: &str = "the clock of this machine is before 1970 or after 9999: set it";
+
+#[test]
+fn with_a_clock_before_1970_or_after_9999_no_start_changes_anything() {
+    for wrong in NO_DATES {
+        let (mut world, receiver, _) = failed_once(Reply::status(500));
+        world.settle();
+        world.stop();
+        let right = world.now();
+        world.clock.step(Timestamp::from_millis(wrong));
+        let refusal = world.try_start().expect_err("it must not start").to_string();
+        assert!(refusal.contains(OUT_OF_RANGE), "{refusal}");
+        world.clock.step(right);
+        world.start();
+        world.settle();
+        comes_after(&world, &receiver, secs(WAITS[0]), "as if nothing had been");
+    }
+    let site = Site::new();
+    for offset in FAR {
+        for command in [&["serve"][..], &["token", "list"], &["check"], &["listen", "--port", "0"]] {
+            let (code, _, said) = finish(at_another_time(&mut site.command_of(command), &site, offset));
+            assert!(code == 1 && said.contains(OUT_OF_RANGE), "{command:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_set_before_1970_or_after_9999_stops_the_server_with_a_sentence_and_panics_nowhere() {
+    for offset in FAR {
+        let mut site = Site::new();
+        site.set("ASILICHAIN__WAITS", r#"["1h"]"#);
+        let (failing, receiver) = (Receiver::new(), Receiver::new());
+        failing.always(Reply::status(500));
+        let mut server = site.start_by(at_another_time(&mut site.command(), &site, 0));
+        let coop = server.coop();
+        coop.webhook(&failing.url(), &["dds.filed"], SECRET);
+        coop.webhook(&receiver.url(), &["*"], SECRET);
+        coop.publish("dds.filed", json!({}));
+        failing.wait_for(1);
+        receiver.wait_for(1);
+        let since = Instant::now();
+        while site.count("claimed") > 0 {
+            assert!(since.elapsed() < PATIENCE, "what they answered is written");
+        }
+        set_off(&site.folder().join("offset"), offset);
+        // Whoever asks meanwhile, over old connections and new ones, is answered or cut off.
+        for number in 0..40 {
+            drop(publish(&coop, &format!("{number}")));
+            drop(publish(&server.coop(), &format!("again {number}")));
+        }
+        assert_eq!(server.running.wait().code(), Some(1), "{offset} s");
+        let log = server.running.log();
+        assert!(log.contains(&format!("ngoma: {OUT_OF_RANGE}")), "{offset} s: {log}");
+        assert!(!log.contains("panicked"), "{offset} s: {log}");
+        // With the right clock it goes on where it was: what waits an hour waits on.
+        set_off(&site.folder().join("offset"), 0);
+        let server = site.start_by(at_another_time(&mut site.command(), &site, 0));
+        let posts = receiver.posts().len();
+        event_of(&publish(&server.coop(), "after").expect("the server answers"));
+        receiver.wait_for(posts + 1);
+        assert_eq!(failing.posts().len(), 1, "{offset} s");
+        let noted: i64 = site.look("SELECT at FROM moment");
+        assert!((0..NO_DATES[1]).contains(&noted), "{noted}");
+    }
+}
+
+/// A command that sees the wall clock so many seconds off.
+fn at_another_time<'a>(command: &'a mut Command, site: &Site, seconds: i64) -> &'a mut Command {
+    let offset = site.folder().join("offset");
+    set_off(&offset, seconds);
+    command.env("LD_PRELOAD", libfaketime()).env("FAKETIME_TIMESTAMP_FILE", &offset).env("FAKETIME_NO_CACHE", "1");
+    // What has passed is never faked: only the wall clock is somebody's to set.
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+}
+
+#[test]
+fn attempts_that_a_pause_of_the_process_outlasted_are_told_in_one_line() {
+    let site = Site::new();
+    let receivers: Vec<Receiver> = (0..5).map(|_| Receiver::new()).collect();
+    let mut command = site.command();
+    // Whoever was stopped finds that much time has passed, by every clock.
+    let server = site.start_by(at_another_time(&mut command, &site, 0).env_remove("FAKETIME_DONT_FAKE_MONOTONIC"));
+    let coop = server.coop();
+    for receiver in &receivers {
+        receiver.always(Reply::Hang);
+        coop.webhook(&receiver.url(), &["*"], SECRET);
+    }
+    coop.publish("dds.filed", json!({}));
+    receivers.iter().for_each(|receiver| drop(receiver.wait_for(1)));
+    set_off(&site.folder().join("offset"), 100);
+    receivers.iter().for_each(|receiver| drop(receiver.wait_for(2)));
+    let log = server.kill();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("never ended")).collect();
+    assert!(told.len() == 1 && told[0].contains("attempts=5"), "{told:#?}");
 }

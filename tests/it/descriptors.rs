@@ -5,6 +5,7 @@ use std::{fs, net::TcpStream, thread, time::Instant};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::{
+    program::finish,
     receiver::{PATIENCE, Receiver},
     site::{SECRET, Server, Site, event_of, publish},
 };
@@ -62,16 +63,49 @@ fn idle_connections_cost_no_delivery_a_try() {
 fn where_the_system_gives_few_descriptors_fewer_api_connections_are_taken() {
     let mut site = site();
     site.set("DELIVERY__MAX_IN_FLIGHT", "4").set("DELIVERY__MAX_IN_FLIGHT_PER_ENDPOINT", "4");
-    let server = start_with(&site, "-n 592");
+    let server = start_with(&site, "-n 316");
     server.running.error_with("connections=236");
     let (coop, receiver) = (server.coop(), Receiver::new());
     coop.webhook(&receiver.url(), &["*"], SECRET);
     let idlers = idlers(&server, 320, 236);
     event_of(&publish(&coop, "k").expect("the server answers"));
     receiver.wait_for(1);
-    assert!(held(&server) < 300, "so many are left for what is not the API: {}", 592 - held(&server));
+    assert!(held(&server) < 280, "so many are left for what is not the API: {}", 316 - held(&server));
     drop(idlers);
     delivered_at("attempts = 1", server, &site);
+}
+
+#[test]
+fn with_few_descriptors_the_server_refuses_to_start_or_does_all_of_its_work() {
+    for (limit, enough) in [(24, false), (40, false), (64, false), (100, true), (200, true), (300, true)] {
+        let site = site();
+        if !enough {
+            let command = site.under("sh", &["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"], &site.command());
+            let (code, _, err) = finish(&mut { command });
+            assert_eq!(code, 1, "{limit}: {err}");
+            assert!(err.contains(&format!("{limit} file descriptors")) && err.contains("ulimit -n 1024"), "{err}");
+            continue;
+        }
+        let server = start_with(&site, &format!("-n {limit}"));
+        let coop = server.coop();
+        let receivers: Vec<Receiver> = (0..20).map(|_| Receiver::new()).collect();
+        for receiver in &receivers {
+            coop.webhook(&receiver.url(), &["*"], SECRET);
+        }
+        let idlers: Vec<TcpStream> =
+            (0..limit).map(|_| TcpStream::connect(server.address()).expect("the kernel keeps it")).collect();
+        let keys: Vec<String> = (0..20).map(|number| format!("k{number}")).collect();
+        for key in &keys {
+            event_of(&publish(&server.coop(), key).expect("the server answers"));
+        }
+        let copy = site.folder().join(format!("copy-{limit}"));
+        let backup = finish(&mut site.command_of(&["backup", copy.to_str().expect("a path")]));
+        assert_eq!(backup.0, 0, "{limit}: {}", backup.2);
+        receivers.iter().for_each(|receiver| _ = receiver.wait_for(keys.len()));
+        drop(idlers);
+        server.stop();
+        assert_eq!(site.look::<i64>("SELECT count(*) FROM delivery WHERE state = 'delivered' AND tries = 1"), 400);
+    }
 }
 
 #[test]

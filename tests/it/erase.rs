@@ -154,7 +154,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
     let delivery = DeliveryId::parse(failed["delivery_id"].as_str().expect("an id"));
     let selection = Selection { delivery, ..Selection::default() };
     let field = world.block_on(world.db().read(|view| Field::new(view, &ALL, selection))).expect("a field");
-    world.block_on(world.db().write(move |tx| retries::start(tx, &field, 1))).expect("started");
+    world.write(move |tx| retries::start(tx, &field, 1)).expect("started");
     assert_eq!(look::<i64>(&world, "SELECT count(*) FROM retry"), 3);
     world.settle();
     let webhook = coop.get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
@@ -187,7 +187,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
         assert_eq!(left(&world, &one[..16]), 0, "a secret or a token");
     }
     check_rest(&world);
-    assert!(delete(world.folder(), &["--yes"]).2.contains("account not found"));
+    assert!(delete(world.folder(), &["--yes"]).2.contains(&format!("account {COOP} not found")));
 }
 
 #[test]
@@ -234,14 +234,14 @@ fn an_erasure_that_was_cut_off_is_finished_by_another_or_by_the_server() {
         let receiver = Receiver::new();
         let (mut world, _) = world(&receiver);
         pass(&world);
-        world.block_on(world.db().write(|tx| erase::begin(tx, COOP))).expect("begun");
+        world.write(|tx| erase::begin(tx, COOP)).expect("begun");
         for _ in 0..6 {
             let next = world.block_on(world.db().read(|view| {
                 let erasure = erase::unfinished(view, None)?.remove(0);
                 Ok((erase::next(view, &erasure)?, erasure))
             }));
             let (step, erasure) = next.expect("a step");
-            world.block_on(world.db().write(move |tx| erase::remove(tx, &erasure, &step))).expect("done");
+            world.write(move |tx| erase::remove(tx, &erasure, &step)).expect("done");
         }
         assert!(left(&world, MARK.as_bytes()) > 0 && left(&world, COOP.as_bytes()) > 0);
         if by_the_server {

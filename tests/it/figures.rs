@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path, pin::Pin, sync::mpsc, time::Duration};
 
-use ngoma::store::erase;
+use ngoma::{
+    domain::audit::Actor,
+    store::{Admission, erase},
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -188,7 +191,7 @@ fn batches_that_wait_in_the_writer_s_own_hands_are_among_what_waits() {
     let (begun, begins) = mpsc::channel();
     let (open, gate) = mpsc::channel::<()>();
     let (open_writer, held) = hold_writer(world.db());
-    let first = world.db().write_batch(move |_| {
+    let first = world.db().write(Actor::Engine, Admission::Batch, move |_| {
         begun.send(()).expect("the story waits");
         // Opened, or the story has gone.
         let _ = gate.recv_timeout(PATIENCE);
@@ -196,7 +199,7 @@ fn batches_that_wait_in_the_writer_s_own_hands_are_among_what_waits() {
     });
     let mut batches: Vec<Pin<Box<dyn Future<Output = _>>>> = vec![Box::pin(first)];
     for _ in 0..2 {
-        batches.push(Box::pin(world.db().write_batch(|_| Ok(()))));
+        batches.push(Box::pin(world.db().write(Actor::Engine, Admission::Batch, |_| Ok(()))));
     }
     assert!(batches.iter_mut().all(|batch| poll(Pin::new(batch)).is_pending()), "three wait");
     drop(open_writer);
@@ -220,7 +223,7 @@ fn webhooks_of_a_profile_whose_last_account_was_erased_are_none() {
     let webhooks =
         |profile: &str| Figures::of(&operator).value(&format!("ngoma_webhooks{{profile={profile},state=active}}"));
     assert_eq!((webhooks("asg"), webhooks("asilichain")), (1.0, 1.0));
-    world.block_on(world.db().write(|tx| erase::begin(tx, CUSTOMER))).expect("it is erased");
+    world.write(|tx| erase::begin(tx, CUSTOMER)).expect("it is erased");
     world.advance("10s");
     assert_eq!((webhooks("asg"), webhooks("asilichain")), (0.0, 1.0));
 }

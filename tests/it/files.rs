@@ -119,6 +119,10 @@ fn commands_that_find_no_key_file_at_the_same_time_make_one_and_the_same() {
     let site = Site::new();
     let key = site.folder().join("ngoma.key");
     fs::remove_file(&key).expect("no secret needs it yet");
+    // As a version left it that kept no mark of its key.
+    let conn = rusqlite::Connection::open(site.database()).expect("the file");
+    conn.execute("DELETE FROM audit WHERE action LIKE 'key.%'", []).expect("forgotten");
+    drop(conn);
     // Each has its new file, and waits, before it puts it in its place.
     let slow = ["-f", "-qq", "-e", "trace=/^rename", "-e", "inject=/^rename:delay_enter=500000", "-o", "/dev/null"];
     let list = || site.under("strace", &slow, &site.command_of(&["token", "list"]));

@@ -14,9 +14,12 @@ use std::{
 use ngoma::{
     clock::{Clock, ManualClock},
     config::{Durability, Storage},
-    domain::event::{Audience, NewEvent},
+    domain::{
+        audit::Actor,
+        event::{Audience, NewEvent},
+    },
     error::{Error, Result},
-    store::{self, Db, Tx, accounts, events},
+    store::{self, Admission, Db, Tx, accounts, events},
 };
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
@@ -26,7 +29,7 @@ use crate::{
     disk::SmallDisk,
     limits::{hold_writer, poll},
     receiver::{Receiver, Reply},
-    world::{Answer, COOP, Client, START, World},
+    world::{Answer, COOP, Client, START, World, defaults},
 };
 
 const ACCOUNT: &str = "COOP-A";
@@ -35,7 +38,7 @@ const UNHEARD: &str = "batch.exported";
 
 /// From now on the file may have no page more than it has, or as many as it likes.
 fn limit_pages(world: &World, pages: u32) {
-    world.block_on(world.db().write(move |tx| store::limit_pages(tx, pages))).expect("it is set");
+    world.write(move |tx| store::limit_pages(tx, pages)).expect("it is set");
 }
 
 /// Publishes until there is no room for so many kilobytes more; how many were accepted.
@@ -127,7 +130,7 @@ impl Shelf {
             Storage { path: folder.join("ngoma.db"), key_file: folder.join("ngoma.key"), durability: Durability::Full };
         let clock = Arc::new(ManualClock::new(START));
         let handed: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        let db = store::open(&storage, 100, handed, true).expect("it opens");
+        let db = store::open(&storage, &defaults().limits, handed, true).expect("it opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let shelf = Self { db, clock, storage, runtime };
         shelf.write(|tx| accounts::create(tx, "asilichain", ACCOUNT, None)).expect("an account");
@@ -135,7 +138,7 @@ impl Shelf {
     }
 
     fn write(&self, run: impl FnOnce(&Tx<'_>) -> Result<()> + Send + 'static) -> Result<()> {
-        self.runtime.block_on(self.db.write(run))
+        self.runtime.block_on(self.db.write(Actor::Engine, Admission::Try, run))
     }
 
     /// Has these writes share a commit: they gather while the writer is held. How many ran without an error of their own,
@@ -148,7 +151,7 @@ impl Shelf {
         let mut told = Vec::new();
         for write in writes {
             let well = Arc::clone(&went_well);
-            told.push(Box::pin(self.db.write(move |tx| {
+            told.push(Box::pin(self.db.write(Actor::Engine, Admission::Try, move |tx| {
                 write(tx)?;
                 well.fetch_add(1, Ordering::SeqCst);
                 Ok(())

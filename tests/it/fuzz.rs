@@ -198,7 +198,7 @@ fn guard() -> Guard {
 
 fn is_judged(guard: &Guard, host: &str, denied: bool) -> Result<(), TestCaseError> {
     let target = TargetUrl::parse(&format!("http://{host}:81/"), 2048);
-    let judged = target.and_then(|target| guard.vet(&target));
+    let judged = target.and_then(|target| guard.vet(&target).map_err(|blocked| blocked.for_operator()));
     prop_assert_eq!(judged.is_err(), denied, "{}: {:?}", host, judged);
     Ok(())
 }

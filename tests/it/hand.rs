@@ -103,7 +103,7 @@ fn after_a_new_url_is_answered_for_no_attempt_begins_at_the_old_one() {
     let nothing: fn(&World) = |_| {};
     let a_while: fn(&World) = |world| world.move_clock(Duration::from_secs(2));
     let a_full_disk: fn(&World) = |world| {
-        let limit = |pages| world.block_on(world.db().write(move |tx| store::limit_pages(tx, pages)));
+        let limit = |pages| world.write(move |tx| store::limit_pages(tx, pages));
         limit(1).expect("it is set");
         let data = json!({ "pages": vec!["x".repeat(1024); 100] });
         let body = json!({ "event": "dds.filed", "cooperative_id": COOP, "data": data });

@@ -7,8 +7,9 @@ use std::{
 };
 
 use ngoma::{
+    domain::audit::Actor,
     error::Error,
-    store::{self, Tx, accounts},
+    store::{self, Admission, Tx, accounts},
 };
 use serde_json::{Value, json};
 
@@ -75,7 +76,7 @@ fn a_database_that_is_busy_is_a_warning_and_it_stays_ready() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.waiting_writes = 2);
     world.settle();
     let (open, held) = hold_writer(world.db());
-    let mut waits = pin!(world.db().write(|_| Ok(())));
+    let mut waits = pin!(world.db().write(Actor::Engine, Admission::Try, |_| Ok(())));
     assert!(poll(waits.as_mut()).is_pending(), "one of two places is taken");
     let readiness = ready(&world, 200);
     drop(open);
@@ -92,7 +93,7 @@ fn a_database_that_is_busy_is_a_warning_and_it_stays_ready() {
 
 /// From now on the file may have no page more than it has, or as many as it likes.
 fn limit_pages(world: &World, pages: u32) {
-    world.block_on(world.db().write(move |tx| store::limit_pages(tx, pages))).expect("it is set");
+    world.write(move |tx| store::limit_pages(tx, pages)).expect("it is set");
 }
 
 /// Publishes so many kilobytes, and gives the status of the answer.
@@ -108,7 +109,7 @@ fn while_writes_fail_it_is_not_ready_though_small_ones_succeed_and_it_recovers_b
     while publish(&world, 40) == 202 {}
     for _ in 0..15 {
         assert_eq!(publish(&world, 40), 503);
-        world.block_on(world.db().write(store::probe)).expect("a row finds room");
+        world.write(store::probe).expect("a row finds room");
         let readiness = ready(&world, 503);
         let (status, message) = part(&readiness, "database");
         assert!(status == "unavailable" && message.contains("the disk is full"), "{readiness}");
@@ -125,10 +126,10 @@ fn a_fault_in_one_write_of_many_is_told_and_a_request_that_is_refused_is_none() 
     let world = World::new();
     assert_eq!(world.coop().post("/events", json!({})).status, 400);
     let conflict = |tx: &Tx<'_>| accounts::create(tx, "asilichain", COOP, None);
-    world.block_on(world.db().write(conflict)).expect_err("it is there");
+    world.write(conflict).expect_err("it is there");
     assert_eq!(part(&ready(&world, 200), "database").0, "ok");
     let failed = |_: &Tx<'_>| Err::<(), _>(Error::Internal("database: unable to open database file".to_owned()));
-    world.block_on(world.db().write(failed)).expect_err("it fails");
+    world.write(failed).expect_err("it fails");
     let readiness = ready(&world, 503);
     let (status, message) = part(&readiness, "database");
     assert!(status == "unavailable" && message.contains("the server's log says why"), "{readiness}");

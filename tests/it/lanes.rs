@@ -348,7 +348,7 @@ fn lanes_at_rest_are_forgotten_in_time_but_not_who_is_on_probation() {
     assert_eq!(yard.room(), [(1, 0), (2, PER_ENDPOINT)].into());
     for endpoint in 3..5000 {
         yard.lanes.due(endpoint, yard.now);
-        yard.lanes.served(Claimed { endpoint, claims: Vec::new(), next: None }, yard.now);
+        yard.lanes.served(Claimed::nothing(endpoint, None), yard.now);
     }
     assert_eq!(yard.room().get(&2), Some(&0), "it has to show again how it answers");
     let claim = yard.claim(1);

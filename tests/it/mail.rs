@@ -68,6 +68,10 @@ fn a_suspension_is_mailed_once_with_all_that_it_takes_to_act() {
         "status         500".to_owned(),
         format!("delivery       {}", given_up.as_str().expect("an id")),
         "held now       0 deliveries".to_owned(),
+        "failed         1 delivery since its last success".to_owned(),
+        "Reactivate the webhook. When you do,\n1 failed delivery is sent again:\n".to_owned(),
+        format!("  ngoma webhooks resume {webhook}\n"),
+        "To leave what failed, add \"resend_failed\":false".to_owned(),
     ] {
         assert!(text.contains(&part), "'{part}' is not in: {text}");
     }
@@ -130,6 +134,7 @@ fn a_mail_counts_what_is_held_when_it_is_sent_and_says_if_all_is_over() {
     let texts: Vec<String> = mailbox.wait_for(3).iter().map(|mail| mail.text().to_owned()).collect();
     // The second and the third event of the story, and the two that came later.
     assert!(texts[0].contains("held now       4 deliveries") && texts[0].contains("PATCH"), "{}", texts[0]);
+    assert!(texts[0].contains("\n1 failed delivery is sent again, then 4 held ones go out:\n"), "{}", texts[0]);
     assert!(texts[1].contains("reactivated since") && !texts[1].contains("PATCH"), "{}", texts[1]);
     assert!(texts[2].contains("deleted since") && !texts[2].contains("curl"), "{}", texts[2]);
 }
@@ -341,7 +346,7 @@ fn an_alert_in_the_place_of_an_erased_one_is_not_taken_for_told() {
     let world = world_with(&mailbox.url(), |_| {});
     let _suspended = suspend(&world);
     mailbox.wait_for(1);
-    world.block_on(world.db().write(|tx| erase::begin(tx, COOP))).expect("erased");
+    world.write(|tx| erase::begin(tx, COOP)).expect("erased");
     world.account("asilichain", "COOP-3", Some("third@coop.example"));
     let coop = world.client(&world.token_for(Holder::Account("COOP-3".to_owned()), "webhooks,events"));
     let receiver = Receiver::new();

@@ -62,7 +62,7 @@ fn an_address_is_corrected_and_what_could_not_be_mailed_goes_there() {
     assert!(!entries.to_string().contains("right"), "an address is nobody else's business");
     for (arguments, word) in [
         (&["set", COOP, "--alert-email", "ops@coop..example"][..], "'ops@coop..example'"),
-        (&["set", "NOBODY", "--no-alert-email"], "account not found"),
+        (&["set", "NOBODY", "--no-alert-email"], "account NOBODY not found"),
     ] {
         assert!(refusal(&world, arguments).contains(word), "{arguments:?}");
     }
@@ -89,7 +89,7 @@ fn a_test_mail_says_that_mail_works_or_why_not() {
     assert!(said.contains("550") && said.contains("no such user"), "{said}");
     let said = refusal(&world, &["test-mail", OTHER_COOP]);
     assert!(said.contains("has no alert e-mail") && said.contains("account set"), "{said}");
-    assert!(refusal(&world, &["test-mail", "NOBODY"]).contains("account not found"));
+    assert!(refusal(&world, &["test-mail", "NOBODY"]).contains("account NOBODY not found"));
     fs::write(world.folder().join("config.toml"), "").expect("a config");
     assert!(refusal(&world, &["test-mail", COOP]).contains("alerts.smtp_url is empty"));
 }

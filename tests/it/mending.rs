@@ -130,7 +130,7 @@ fn what_matches_is_counted_first_and_retried_when_yes_is_said() {
     for _ in 0..3 {
         coop.publish("dds.filed", json!({}));
         world.settle();
-        coop.patch(&path, json!({ "status": "ACTIVE" })).expect(200);
+        coop.patch(&path, json!({ "status": "ACTIVE", "resend_failed": false })).expect(200);
     }
     world.settle();
     receiver.always(Reply::status(200));

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use crate::queue::Machine;
+pub use crate::steps::{Beside, Reaction, Step};
+use crate::{
+    queue::Machine,
+    steps::{HOUR, STEP, step},
+};
 
 /// Most attempts at the same time, and most of one endpoint.
 pub const IN_FLIGHT: usize = 6;
@@ -16,126 +20,8 @@ pub const PER_ENDPOINT: usize = 3;
 const WAITS: [&[i64]; 2] = [&[1_000, 4_000], &[30_000, 300_000, 1_800_000, 7_200_000]];
 /// The dialect that suspends a webhook whose delivery is given up.
 const SUSPENDS: usize = 1;
-const HOUR: i64 = 3_600_000;
 /// The wait after a fault of our own.
 const AFTER_A_FAULT: i64 = 1_000;
-/// A clock that is off by less than this has drifted; from there on it was set.
-const STEP: i64 = 1_000;
-
-/// What a receiver does.
-#[derive(Debug, Clone, Copy)]
-pub enum Reaction {
-    Takes,
-    Fails,
-    /// Fails, and asks for a wait of so many seconds.
-    Asks(u64),
-    Gone,
-    TimesOut,
-    /// Nobody knows: the fault was ours.
-    Breaks,
-}
-
-/// What is written beside a turn of the engine, before it hears of either.
-#[derive(Debug, Clone, Copy)]
-pub enum Beside {
-    Nothing,
-    /// A publish of this dialect in the same commit, ahead of the turn.
-    PublishBefore(usize),
-    /// The same behind the turn.
-    PublishAfter(usize),
-    /// A publish that fills the disk: nothing of the commit is stored, and the turn is tried again.
-    DiskFull,
-    /// The clock is set by so much after the turn's commit, and the next commit notices it.
-    ClockSet(i64),
-}
-
-/// One step of a history. Numbers name things modulo how many there are.
-#[derive(Debug, Clone)]
-pub enum Step {
-    Register(usize),
-    Publish {
-        dialect: usize,
-        large: bool,
-    },
-    /// A publish that ends in a fault and so never was.
-    PublishUndone(usize),
-    /// One round of the engine's loop.
-    Turn(Beside),
-    /// The same after a rest: what has been in hand too long is looked for.
-    Poll,
-    /// An attempt ends, and took so many milliseconds.
-    End {
-        which: usize,
-        reaction: Reaction,
-        took: u64,
-    },
-    EndLate(usize, Reaction),
-    LoseAll,
-    Crash,
-    Stop,
-    Suspend(usize),
-    Resume(usize),
-    Delete(usize),
-    /// Another URL.
-    Move(usize),
-    Replay(usize),
-    Advance(i64),
-    AdvanceToDue,
-    AdvanceToJustBefore,
-    /// The wall clock is set by so much, and the next write notices it.
-    SetClock(i64),
-}
-
-fn reaction() -> impl Strategy<Value = Reaction> {
-    prop_oneof![
-        8 => Just(Reaction::Takes),
-        8 => Just(Reaction::Fails),
-        2 => prop_oneof![Just(0), Just(2), Just(600), Just(9_999)].prop_map(Reaction::Asks),
-        1 => Just(Reaction::Gone),
-        3 => Just(Reaction::TimesOut),
-        1 => Just(Reaction::Breaks),
-    ]
-}
-
-fn clock_set() -> impl Strategy<Value = i64> {
-    prop_oneof![Just(STEP), Just(-STEP), STEP..3 * HOUR, -3 * HOUR..-STEP]
-}
-
-fn beside() -> impl Strategy<Value = Beside> {
-    prop_oneof![
-        10 => Just(Beside::Nothing),
-        2 => (0..2_usize).prop_map(Beside::PublishBefore),
-        4 => (0..2_usize).prop_map(Beside::PublishAfter),
-        1 => Just(Beside::DiskFull),
-        1 => clock_set().prop_map(Beside::ClockSet),
-    ]
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let any = 0..10_000_usize;
-    let took = prop_oneof![6 => Just(1), 2 => Just(12), 1 => Just(60), 1 => Just(1_001)];
-    prop_oneof![
-        2 => (0..2_usize).prop_map(Step::Register),
-        12 => (0..2_usize, prop::bool::weighted(0.1)).prop_map(|(dialect, large)| Step::Publish { dialect, large }),
-        1 => (0..2_usize).prop_map(Step::PublishUndone),
-        20 => beside().prop_map(Step::Turn),
-        3 => Just(Step::Poll),
-        30 => (any.clone(), reaction(), took).prop_map(|(which, reaction, took)| Step::End { which, reaction, took }),
-        3 => (any.clone(), reaction()).prop_map(|(which, reaction)| Step::EndLate(which, reaction)),
-        1 => Just(Step::LoseAll),
-        1 => Just(Step::Crash),
-        1 => Just(Step::Stop),
-        2 => any.clone().prop_map(Step::Suspend),
-        5 => any.clone().prop_map(Step::Resume),
-        1 => any.clone().prop_map(Step::Delete),
-        2 => any.clone().prop_map(Step::Move),
-        3 => any.prop_map(Step::Replay),
-        3 => prop_oneof![Just(1), Just(999), 0..HOUR].prop_map(Step::Advance),
-        10 => Just(Step::AdvanceToDue),
-        3 => Just(Step::AdvanceToJustBefore),
-        2 => clock_set().prop_map(Step::SetClock),
-    ]
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -153,6 +39,9 @@ pub struct Place {
     pub address: usize,
     /// Whether its last attempt timed out, as far as that is written.
     pub timed_out: bool,
+    /// The first delivery given up since its last success.
+    pub outage: Option<usize>,
+    pub resumed: Option<i64>,
 }
 
 /// A delivery, as the model sees it: the state and what belongs to it.
@@ -169,10 +58,15 @@ pub enum Life {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parcel {
     pub place: usize,
+    pub event: usize,
     pub made: i64,
     pub life: Life,
     pub attempts: u32,
     pub tries: u32,
+    /// The outage in which it was given up.
+    pub outage: Option<usize>,
+    pub replay: bool,
+    pub replayed: bool,
 }
 
 /// The design's table of states, and nothing else.
@@ -183,6 +77,10 @@ pub struct Model {
     pub unnoticed: i64,
     pub places: Vec<Place>,
     pub parcels: Vec<Parcel>,
+    /// How many were published.
+    pub events: usize,
+    /// The outage in which each was claimed last: a success ends it.
+    pub claimed_in: BTreeMap<usize, Option<usize>>,
     /// How many new deliveries may be claimed as they are made: in all, and of each endpoint.
     pub room: (usize, BTreeMap<usize, usize>),
     /// How much of it was taken for nothing.
@@ -191,12 +89,21 @@ pub struct Model {
 
 impl Model {
     pub fn register(&mut self, dialect: usize) {
-        self.places.push(Place { dialect, standing: Standing::Active, address: 0, timed_out: false });
+        self.places.push(Place {
+            dialect,
+            standing: Standing::Active,
+            address: 0,
+            timed_out: false,
+            outage: None,
+            resumed: None,
+        });
     }
 
     pub fn publish(&mut self, dialect: usize, large: bool) {
+        let event = self.events;
+        self.events += 1;
         for place in self.audience(dialect) {
-            self.add(place);
+            self.add(place, event);
             if !large && self.takes_room(place) {
                 let parcel = self.parcels.len() - 1;
                 self.claim(parcel);
@@ -240,12 +147,22 @@ impl Model {
         count(&self.room.1) + count(&self.wasted)
     }
 
-    pub fn add(&mut self, place: usize) {
+    fn add(&mut self, place: usize, event: usize) {
         let life = self.again(place, self.now);
-        self.parcels.push(Parcel { place, made: self.now, life, attempts: 0, tries: 0 });
+        let (made, outage) = (self.now, None);
+        let (attempts, tries, replay, replayed) = (0, 0, false, false);
+        self.parcels.push(Parcel { place, event, made, life, attempts, tries, outage, replay, replayed });
+    }
+
+    pub fn replay(&mut self, original: usize) {
+        let Parcel { place, event, .. } = self.parcels[original];
+        self.parcels[original].replayed = true;
+        self.add(place, event);
+        self.parcels.last_mut().expect("it was made").replay = true;
     }
 
     pub fn claim(&mut self, parcel: usize) {
+        self.claimed_in.insert(parcel, self.places[self.parcels[parcel].place].outage);
         let parcel = &mut self.parcels[parcel];
         parcel.life = Life::Claimed { since: self.now };
         parcel.attempts += 1;
@@ -267,24 +184,31 @@ impl Model {
             (Reaction::Gone, _) | (_, None) => Life::Exhausted,
             (_, Some(wait)) => self.again(place, self.now + wait.max(asked)),
         };
-        if self.parcels[parcel].life == Life::Exhausted && self.places[place].dialect == SUSPENDS {
-            self.suspend(place);
+        match self.parcels[parcel].life {
+            Life::Exhausted => {
+                self.parcels[parcel].outage = Some(*self.places[place].outage.get_or_insert(parcel));
+                if self.places[place].dialect == SUSPENDS {
+                    self.suspend(place);
+                }
+            }
+            Life::Delivered if self.claimed_in[&parcel] == self.places[place].outage => {
+                self.places[place].outage = None
+            }
+            _ => {}
         }
     }
 
-    /// An attempt that never began was never counted, and what it was for goes ahead of what was made after it.
+    /// An attempt that never began was never counted.
     pub fn give_back(&mut self, parcel: usize) {
         self.recover(parcel);
-        let parcel = &mut self.parcels[parcel];
-        parcel.attempts -= 1;
-        if let Life::Pending { due } = &mut parcel.life {
-            *due = parcel.made.min(*due);
-        }
+        self.parcels[parcel].attempts -= 1;
     }
 
-    /// An attempt that nobody will report on costs no try.
+    /// An attempt that nobody will report on costs no try, and what it was for goes back to its place in line.
     pub fn recover(&mut self, parcel: usize) {
-        self.parcels[parcel].life = self.again(self.parcels[parcel].place, self.now);
+        let Parcel { place, made, replay, .. } = self.parcels[parcel];
+        let line = self.places[place].resumed.map_or(made, |resumed| made.max(resumed)).min(self.now);
+        self.parcels[parcel].life = self.again(place, line - i64::from(replay));
         self.parcels[parcel].tries -= 1;
     }
 
@@ -305,12 +229,30 @@ impl Model {
         }
     }
 
-    pub fn resume(&mut self, place: usize) {
+    /// What a resume sends again: given up since the last success, and not replayed. In the order of the events.
+    fn failed(&self, place: usize) -> Vec<usize> {
+        let outage = self.places[place].outage;
+        let is_failed = |parcel: &usize| {
+            let parcel = &self.parcels[*parcel];
+            parcel.place == place && parcel.outage.is_some() && parcel.outage == outage && !parcel.replayed
+        };
+        let mut failed: Vec<usize> = (0..self.parcels.len()).filter(is_failed).collect();
+        failed.sort_by_key(|parcel| (self.parcels[*parcel].event, *parcel));
+        failed
+    }
+
+    pub fn resume(&mut self, place: usize, resend: bool) {
         if self.places[place].standing == Standing::Suspended {
             self.places[place].standing = Standing::Active;
             let due = self.now;
+            self.places[place].resumed = Some(due);
             for parcel in self.waiting(place) {
                 (parcel.life, parcel.tries) = (Life::Pending { due }, 0);
+            }
+            // What failed goes before it.
+            for failed in if resend { self.failed(place) } else { Vec::new() } {
+                self.replay(failed);
+                self.parcels.last_mut().expect("it was made").life = Life::Pending { due: due - 1 };
             }
         }
     }
@@ -331,6 +273,9 @@ impl Model {
             {
                 *due += by;
             }
+        }
+        if by.abs() >= STEP {
+            self.places.iter_mut().filter_map(|place| place.resumed.as_mut()).for_each(|resumed| *resumed += by);
         }
     }
 

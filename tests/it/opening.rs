@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::{
-    program::{finish, ngoma},
+    program::{finish, ngoma, run},
     receiver::{Receiver, Reply},
     site::{Site, event_of, publish},
     world::World,
@@ -23,7 +23,7 @@ use crate::{
 
 fn open(world: &World, serving: bool) -> ngoma::error::Result<Db> {
     let clock: Arc<dyn ngoma::clock::Clock> = Arc::<ngoma::clock::ManualClock>::clone(&world.clock);
-    store::open(&world.config.storage, 100, clock, serving)
+    store::open(&world.config.storage, &world.config.limits, clock, serving)
 }
 
 /// A start that is refused with a sentence that says all of this.
@@ -132,7 +132,7 @@ fn the_writer_syncs_as_the_config_says() {
     for durability in [Durability::Full, Durability::Normal] {
         world.config.storage.durability = durability;
         world.start();
-        assert_eq!(world.block_on(world.db().write(store::durability)), Ok(durability));
+        assert_eq!(world.write(store::durability), Ok(durability));
         world.stop();
     }
 }
@@ -174,6 +174,46 @@ fn with_another_key_file_the_server_refuses_to_start_and_names_it() {
     assert_eq!(endpoints(&world), before);
     fs::rename(&aside, &key).expect("renamed");
     world.start();
+}
+
+#[test]
+fn a_key_file_that_is_missing_or_foreign_is_refused_also_while_no_secret_is_stored() {
+    let mut world = World::new();
+    world.stop();
+    let key = world.config.storage.key_file.clone();
+    let aside = beside(&key, ".aside");
+    let told = |world: &mut World, says: &str| {
+        refused(world, &["ngoma.key", says, "no signing secret is stored yet"]);
+        for command in [&["check"][..], &["token", "list"]] {
+            let (code, _, said) = run(world.folder(), command);
+            assert!(code == 1 && said.contains(says), "{command:?}: {said}");
+        }
+    };
+    fs::rename(&key, &aside).expect("renamed");
+    told(&mut world, "is missing");
+    assert!(!key.exists(), "no command makes another");
+    KeyRing::create(&key).expect("another key");
+    told(&mut world, "is not the key file of this database");
+    let foreign = fs::read(&key).expect("it is there");
+    assert!(run(world.folder(), &["key", "rotate"]).0 == 1 && fs::read(&key).is_ok_and(|now| now == foreign));
+    fs::rename(&aside, &key).expect("renamed");
+    world.start();
+    world.stop();
+    // It is lost for good: the remedy that was named.
+    fs::remove_file(&key).expect("removed");
+    let (code, out, said) = run(world.folder(), &["key", "rotate"]);
+    assert!(code == 0 && out.contains("ngoma.key"), "{said}");
+    world.start();
+    world.stop();
+    // A version that kept no mark of its key left no key either.
+    fs::remove_file(&key).expect("removed");
+    let conn = Connection::open(world.database()).expect("the file");
+    conn.execute("DELETE FROM audit WHERE action LIKE 'key.%'", []).expect("forgotten");
+    drop(conn);
+    world.start();
+    world.stop();
+    fs::remove_file(&key).expect("removed");
+    told(&mut world, "is missing");
 }
 
 #[test]

@@ -18,9 +18,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     (
         "alerts.rs",
         "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning'",
-        &[
-            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=? AND created_at>? AND created_at<?)",
-        ],
+        &["SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=? AND created_at>? AND created_at<?)"],
     ),
     (
         "alerts.rs",
@@ -33,7 +31,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &[
             "SEARCH telling USING PRIMARY KEY (alert=?)",
             "LIST SUBQUERY 1",
-            "SEARCH alert USING COVERING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
+            "SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
         ],
     ),
     (
@@ -42,6 +40,21 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
     ),
     ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
+    // What resuming sends again is counted and read in its order, past nothing else that failed.
+    (
+        "outages.rs",
+        "SELECT count(*) FROM delivery INDEXED BY delivery_failed",
+        &[
+            "SEARCH delivery USING COVERING INDEX delivery_failed (outage=?)",
+            "SCALAR SUBQUERY 1",
+            "SEARCH endpoint USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
+    (
+        "outages.rs",
+        "SELECT d.key, d.event FROM endpoint e",
+        &["SEARCH e USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH d USING COVERING INDEX delivery_failed (outage=?)"],
+    ),
     // A run looks at what failed of one webhook, past what it has seen.
     (
         "retries.rs",
@@ -87,8 +100,14 @@ const PLANS: &[(&str, &str, &[&str])] = &[
             "SEARCH session USING PRIMARY KEY (hash=?)",
             "SEARCH token USING INTEGER PRIMARY KEY (rowid=?)",
             "SEARCH account USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+            // The newest: the last row.
+            "SCALAR SUBQUERY 1",
+            "SEARCH account",
         ],
     ),
+    // Every write of a request asks whether its token still stands, and every publish for its account.
+    ("grants.rs", "SELECT scopes FROM token", &["SEARCH token USING INDEX sqlite_autoindex_token_1 (id=?)"]),
+    ("accounts.rs", "SELECT * FROM account\n", &["SEARCH account USING INDEX sqlite_autoindex_account_1 (id=?)"]),
     (
         "retention.rs",
         "SELECT key, octet_length(body) FROM event WHERE key >= ?",

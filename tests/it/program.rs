@@ -1,12 +1,15 @@
 //! The built program, as a user runs it: a process of its own, its output read line by line.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, mpsc},
     thread,
 };
+
+use serde_json::Value;
 
 use crate::{
     leaks,
@@ -109,9 +112,31 @@ impl Running {
         }
     }
 
+    /// Where it serves, once it says so, in text or in JSON.
+    #[track_caller]
+    pub fn address(&mut self) -> String {
+        let line = self.line_with("address");
+        match serde_json::from_str::<Value>(&line) {
+            Ok(started) => started["address"].as_str().expect("an address").to_owned(),
+            Err(_) => word_after(&line, "address").to_owned(),
+        }
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_none()
+    }
+
     /// The id of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it ever held, in KiB.
+    pub fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     /// Sends a signal, by name.

@@ -7,8 +7,9 @@ use ngoma::{
     clock::{Clock, ManualClock, Stopwatch},
     config::{Durability, Storage},
     domain::{
+        audit::Actor,
         delivery::State,
-        endpoint::{EventFilter, SuspendedReason, TargetUrl},
+        endpoint::{EventFilter, Resend, SuspendedReason, TargetUrl},
         event::{Audience, NewEvent, Published},
         ids::{DeliveryId, EndpointId},
         profile::Profiles,
@@ -18,7 +19,7 @@ use ngoma::{
     },
     engine::lanes::{Lanes, Limits},
     error::{Error, Result},
-    store::{self, Db, News, Tx, accounts, deliveries, endpoints, events, queue::Claim},
+    store::{self, Admission, Db, News, Tx, accounts, deliveries, endpoints, events, queue::Claim},
 };
 use rusqlite::{Connection, OpenFlags, Row};
 use tempfile::TempDir;
@@ -144,10 +145,14 @@ impl Machine {
                 self.write(move |tx| endpoints::suspend(tx, key(place), SuspendedReason::Paused)).expect("it suspends");
                 self.model.suspend(place);
             }
-            Step::Resume(which) => {
+            Step::Resume(which, resend) => {
                 let place = which % self.endpoints.len();
-                self.write(move |tx| endpoints::resume(tx, key(place))).expect("it resumes");
-                self.model.resume(place);
+                let failed = if resend { Resend::Failed } else { Resend::Nothing };
+                self.write(move |tx| endpoints::resume(tx, key(place), failed)).expect("it resumes");
+                self.model.resume(place, resend);
+                let made =
+                    self.rows("SELECT id FROM delivery ORDER BY key", |row| row.get(0).map(DeliveryId::from_bytes));
+                self.ids.extend(&made[self.ids.len()..]);
             }
             Step::Delete(which) => {
                 let place = which % self.endpoints.len();
@@ -234,7 +239,7 @@ impl Machine {
         let replay = replayed.expect("it replays");
         assert_eq!(replay.replay_of, Some(id));
         self.ids.push(replay.id);
-        self.model.add(place);
+        self.model.replay(index);
     }
 
     pub fn advance(&mut self, by: i64) {
@@ -259,7 +264,7 @@ impl Machine {
     pub fn write<T: Send + 'static>(&mut self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
         self.model.notice();
         let db = self.running().db.clone();
-        self.runtime.block_on(db.write(run))
+        self.runtime.block_on(db.write(Actor::Engine, Admission::Try, run))
     }
 
     /// Compares every row with the model. `after` names the step, should they differ.
@@ -305,7 +310,7 @@ impl Machine {
     }
 
     fn parcels(&self) -> Vec<Parcel> {
-        let sql = "SELECT endpoint, state, created_at, due_at, started_at, attempts, tries FROM delivery ORDER BY key";
+        let sql = "SELECT * FROM delivery ORDER BY key";
         self.rows(sql, |row| {
             let life = match row.get::<_, String>("state")?.as_str() {
                 "pending" => Life::Pending { due: row.get("due_at")? },
@@ -316,8 +321,17 @@ impl Machine {
                 _ => Life::Cancelled,
             };
             let place = index(row.get("endpoint")?);
-            let (made, attempts, tries) = (row.get("created_at")?, row.get("attempts")?, row.get("tries")?);
-            Ok(Parcel { place, made, life, attempts, tries })
+            Ok(Parcel {
+                place,
+                event: index(row.get("event")?),
+                made: row.get("created_at")?,
+                life,
+                attempts: row.get("attempts")?,
+                tries: row.get("tries")?,
+                outage: row.get::<_, Option<i64>>("outage")?.map(index),
+                replay: row.get::<_, Option<i64>>("replay_of")?.is_some(),
+                replayed: row.get("replayed")?,
+            })
         })
     }
 
@@ -336,6 +350,8 @@ impl Machine {
                 standing,
                 address: address.expect("a number"),
                 timed_out: row.get("timed_out")?,
+                outage: row.get::<_, Option<i64>>("outage")?.map(index),
+                resumed: row.get("resumed_at")?,
             })
         })
     }
@@ -350,7 +366,7 @@ impl Machine {
 fn open(storage: &Storage, clock: &Arc<ManualClock>) -> Running {
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     wait_for_lock(&storage.path);
-    let db = store::open(storage, 100, clock, true).expect("it opens");
+    let db = store::open(storage, &defaults().limits, clock, true).expect("it opens");
     // No attempt is at work for long enough to matter.
     let limits = Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: usize::MAX };
     Running {

@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, net::TcpStream, sync::mpsc, thread, time::Duration};
 
 use ngoma::{
-    domain::event::{Audience, NewEvent},
-    store::{accounts, events},
+    domain::{
+        audit::Actor,
+        event::{Audience, NewEvent},
+    },
+    store::{Admission, accounts, events},
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -297,7 +300,7 @@ fn a_stop_gives_back_what_was_claimed_as_it_began() {
     coop.publish("dds.filed", json!({}));
     world.settle();
     let db = world.db().clone();
-    let publish = db.write(|tx| {
+    let publish = db.write(Actor::Engine, Admission::Try, |tx| {
         let account = accounts::find(tx, "asilichain", COOP)?.key;
         let body = r#"{"event":"dds.filed"}"#.to_owned().into();
         let event = NewEvent { account, kind: "dds.filed".to_owned(), body, idempotency_key: None };
@@ -305,7 +308,7 @@ fn a_stop_gives_back_what_was_claimed_as_it_began() {
     });
     let (begun, begins) = mpsc::channel();
     let (open, gate) = mpsc::channel();
-    let hold = db.write(move |_| {
+    let hold = db.write(Actor::Engine, Admission::Try, move |_| {
         begun.send(()).expect("the story waits");
         gate.recv().expect("the story opens it");
         Ok(())

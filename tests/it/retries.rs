@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use ngoma::{
-    domain::{selection::Selection, timestamp::Timestamp, token::Walls},
+    domain::{audit::Actor, selection::Selection, timestamp::Timestamp, token::Walls},
     store::retries::{self, Field},
 };
 use rusqlite::Connection;
@@ -189,7 +189,7 @@ fn so_many_replays_of_a_webhook_wait_at_once_and_no_more() {
     }
     for _ in 0..50 {
         world.move_clock(Duration::from_secs(1));
-        world.block_on(world.db().write_in_turn(|_| Ok(()))).expect("the writer answers");
+        world.write(|_| Ok(())).expect("the writer answers");
         let waiting = count(&world, "SELECT count(*) FROM delivery WHERE state = 'pending'");
         assert!(waiting <= WAITING, "{waiting} wait");
     }
@@ -313,11 +313,12 @@ fn counting_ends_in_time_and_a_run_finds_what_was_not_counted() {
     let everybody = Walls { profile: None, account: None };
     let field = world.block_on(world.db().read(move |view| Field::new(view, &everybody, Selection::default())));
     let field = field.expect("a field");
-    let count = |patience| world.block_on(retries::count(world.db(), &field, patience)).expect("a count");
+    let count =
+        |patience| world.block_on(retries::count(world.db(), Actor::Engine, &field, patience)).expect("a count");
     let (some, all) = (count(Duration::ZERO), count(Duration::MAX));
     assert_eq!((some.matched, some.complete), (1000, false), "a look, and no more");
     assert_eq!((all.matched, all.complete), (2500, true));
-    let run = world.block_on(world.db().write(move |tx| retries::start(tx, &field, some.matched))).expect("a run");
+    let run = world.write(move |tx| retries::start(tx, &field, some.matched)).expect("a run");
     let done = until(&world, &run.id.to_string(), is_done);
     assert_eq!((done["matched"].as_u64(), replayed(&done)), (Some(2500), 2500));
 }
@@ -340,7 +341,7 @@ fn what_was_made_at_another_time_is_not_looked_at_for_a_run() {
     let field = world.block_on(world.db().read(move |view| Field::new(view, &everybody, selection)));
     let field = field.expect("a field");
     // One look is enough: the 1,000 that it may pass are those of that time.
-    let count = world.block_on(retries::count(world.db(), &field, Duration::ZERO)).expect("a count");
+    let count = world.block_on(retries::count(world.db(), Actor::Engine, &field, Duration::ZERO)).expect("a count");
     assert_eq!(count.matched, 10);
 }
 

@@ -74,6 +74,8 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE endpoint SET suspended_reason = 'gone' WHERE key = 1",
         ],
     ),
+    ("resend IS NULL OR state != 'deleted'", &["UPDATE endpoint SET state = 'deleted', resend = 4 WHERE key = 1"]),
+    ("outage IS NULL OR state = 'exhausted'", &["UPDATE delivery SET outage = 4 WHERE key = 5"]),
     (
         "(former_secret IS NULL) = (former_until IS NULL)",
         &[
@@ -192,7 +194,7 @@ const KEYS: &[(&str, &str)] = &[
     ("an attempt is recorded once", "INSERT INTO attempt (delivery, number, started_at) VALUES (3, 1, 0)"),
     (
         "an idempotency key names one event of an account",
-        "INSERT INTO event SELECT 3, randomblob(16), account, kind, body, 0, NULL, 0, idempotency_key, digest FROM event WHERE key = 2",
+        "INSERT INTO event SELECT 3, randomblob(16), account, kind, body, 0, NULL, 0, idempotency_key, digest, NULL FROM event WHERE key = 2",
     ),
     ("a delivery has an event", "DELETE FROM event WHERE key = 1"),
     ("a delivery has an endpoint", "UPDATE delivery SET endpoint = 77 WHERE key = 1"),

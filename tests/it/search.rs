@@ -285,7 +285,7 @@ fn one_delivery_is_retried_as_a_new_one() {
     let path = format!("/operator/deliveries/{failed}/retry");
     assert_eq!(operator.post(&path, json!({})).code(409), "WEBHOOK_SUSPENDED");
     receiver.always(Reply::status(200));
-    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE" })).expect(200);
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE", "resend_failed": false })).expect(200);
     let made = operator.post(&path, json!({})).expect(202);
     assert_eq!((&made["replay_of"], &made["account_id"]), (&json!(failed), &json!(COOP)));
     world.settle();

@@ -249,12 +249,12 @@ fn what_an_undone_publish_had_claimed_is_never_sent() {
     // From here on there is room: a delivery is claimed as it is made.
     coop.publish("dds.filed", json!({}));
     world.settle();
-    let undone = world.block_on(world.db().write(|tx| {
+    let undone = world.write(|tx| {
         let account = accounts::find(tx, "asilichain", COOP)?.key;
         let event = NewEvent { account, kind: "dds.filed".to_owned(), body: "{}".into(), idempotency_key: None };
         events::publish(tx, &event, &Audience::Subscribers)?;
         Err::<(), _>(Error::Internal("undone".to_owned()))
-    }));
+    });
     assert!(undone.is_err());
     coop.publish("dds.filed", json!({ "number": 2 }));
     world.settle();

@@ -50,9 +50,7 @@ impl Served {
 
     /// The most memory it ever held, in KiB.
     pub fn peak(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.running.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        self.running.peak()
     }
 
     /// How many of its threads send.

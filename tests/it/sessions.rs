@@ -167,7 +167,7 @@ fn a_clock_that_is_set_neither_ends_a_session_nor_lengthens_it() {
     let world = World::new();
     let token = world.token_for(Holder::Operator, "operator");
     let browser = Browser::with(&world, &token);
-    let noticed = || drop(world.block_on(world.db().write_in_turn(|_| Ok(()))));
+    let noticed = || drop(world.write(|_| Ok(())));
     world.clock.step(world.now() + 2 * DAY);
     noticed();
     assert_eq!(browser.get("/ui").status, 200, "set forward by two days");

@@ -54,7 +54,8 @@ fn any_2xx_delivers_whatever_became_of_the_endpoint_meanwhile() {
 
 #[test]
 fn anything_else_is_tried_again_after_the_wait_of_that_try() {
-    let every_failure = Failure::ALL.map(Outcome::Failed).into_iter();
+    let failures = Failure::ALL.into_iter().filter(|failure| *failure != Failure::Damaged);
+    let every_failure = failures.map(Outcome::Failed);
     let every_status = [100, 199, 300, 301, 308, 400, 401, 404, 409, 429, 500, 503, 599].map(answered);
     for outcome in every_failure.chain(every_status) {
         for (tries, wait) in [(1, 30), (2, 300), (3, 1800), (4, 7200)] {
@@ -91,6 +92,14 @@ fn a_410_exhausts_at_once_and_says_that_the_endpoint_is_gone() {
     }
     let stays = settle(&answered(410), 1, EndpointState::Active, &policy(3, &[1]), WhenExhausted::StayActive, START);
     assert_eq!(stays, Settlement::Exhausted(None));
+}
+
+#[test]
+fn a_damaged_body_exhausts_at_once_and_suspends_nobody() {
+    for (tries, endpoint) in [1, LAST].into_iter().flat_map(|tries| STATES.map(|endpoint| (tries, endpoint))) {
+        let decided = decide(&Outcome::Failed(Failure::Damaged), tries, endpoint);
+        assert_eq!(decided, Settlement::Exhausted(None), "{endpoint:?}, try {tries}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    program::{Running, ngoma, run, word_after},
+    program::{Running, ngoma, run},
     world::{Answer, COOP, CUSTOMER, Client},
 };
 
@@ -108,7 +108,7 @@ impl Site {
     #[track_caller]
     pub fn start_by(&self, command: &mut Command) -> Server {
         let mut running = Running::start(command);
-        let base = word_after(&running.line_with("address"), "address").to_owned();
+        let base = running.address();
         Server { running, base, token: self.token.clone(), customer_token: self.customer_token.clone() }
     }
 

@@ -266,7 +266,7 @@ fn dropping_the_held_cancels_them_and_nothing_else() {
 fn the_system_shows_every_setting_and_no_secret() {
     let world = World::with(|wish| {
         wish.config.alerts.smtp_url = "smtps://ngoma:hunter2@mail.example".to_owned().into();
-        wish.config.alerts.webhook_secret = "whsec_hunter2".to_owned().into();
+        wish.config.alerts.webhook_secret = "hunter2-signs".to_owned().into();
     });
     let page = operator(&world).get("/ui/system").text;
     for key in ["max_body_bytes", "requests_per_minute", "durability", "smtp_url", "webhook_secret", "api_version"] {

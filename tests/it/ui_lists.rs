@@ -1,6 +1,12 @@
 //! Lists of the dashboard: what each filter leaves, how pages go on, and what no page says.
 
-use ngoma::domain::event::{Audience, NewEvent};
+use ngoma::{
+    domain::{
+        audit::Actor,
+        event::{Audience, NewEvent},
+    },
+    store::Admission,
+};
 use serde_json::json;
 
 use crate::{
@@ -12,7 +18,7 @@ use crate::{
 /// So many events of another account, which nobody wants: published past the door, which takes longer.
 fn crowd(world: &World, count: usize) {
     for _ in 0..count / 1000 {
-        let publish = world.db().write_batch(|tx| {
+        let publish = world.db().write(Actor::Engine, Admission::Batch, |tx| {
             let account = ngoma::store::accounts::find(tx, "asilichain", OTHER_COOP)?.key;
             for _ in 0..1000 {
                 let event =

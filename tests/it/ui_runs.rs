@@ -18,7 +18,7 @@ fn with_a_failure() -> (World, Receiver) {
     coop.publish("batch.exported", json!({}));
     world.settle();
     receiver.always(Reply::status(200));
-    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE" })).expect(200);
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE", "resend_failed": false })).expect(200);
     world.settle();
     (world, receiver)
 }

@@ -48,6 +48,27 @@ fn systemd_takes_the_unit_and_finds_it_well_locked_away() {
 }
 
 #[test]
+fn the_unit_starts_the_server_again_after_any_end_and_for_as_long_as_it_takes() {
+    let unit = unit();
+    for (key, value) in [
+        ("Type", "notify"),
+        ("NotifyAccess", "main"),
+        ("Restart", "always"),
+        ("RestartSec", "5"),
+        ("StartLimitIntervalSec", "0"),
+        // A start that changes the schema of a large database takes its time.
+        ("TimeoutStartSec", "infinity"),
+        ("LimitCORE", "0"),
+    ] {
+        assert_eq!(values(&unit, key), [value], "{key}");
+    }
+    let before_service = unit.split("[Service]").next().expect("a section");
+    assert!(before_service.contains("StartLimitIntervalSec"), "it belongs to [Unit]");
+    let watchdog: u64 = values(&unit, "WatchdogSec")[0].parse().expect("seconds");
+    assert!(watchdog >= 3 * 60, "the longest delivery.poll_interval, and the rest between two messages");
+}
+
+#[test]
 fn the_unit_s_command_serves_with_the_readme_s_config_and_stops_in_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().join("lib");

@@ -105,7 +105,7 @@ pub fn ended(world: &World, browser: &Browser, run: &str) -> String {
 }
 
 /// What the form of this page that goes there sends unseen.
-fn hidden(page: &str, action: &str) -> Vec<(String, String)> {
+pub fn hidden(page: &str, action: &str) -> Vec<(String, String)> {
     let at = page.find(&format!("action=\"{action}\"")).unwrap_or_else(|| panic!("no form goes to {action}: {page}"));
     let form = page[at..].split("</form>").next().unwrap_or_default();
     let fields = form.split("<input type=\"hidden\" name=\"").skip(1).filter_map(|field| {

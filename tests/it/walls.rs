@@ -16,7 +16,7 @@ const NO_WEBHOOK: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
 /// What an operation asks of its caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Needs {
+pub enum Needs {
     /// Nothing: it is open to everybody.
     Nothing,
     /// A token of the vendor, of any scope.
@@ -85,27 +85,33 @@ const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
 ];
 
 /// An operation of the contract.
-struct Operation {
-    id: String,
-    method: String,
-    path: String,
+pub struct Operation {
+    pub id: String,
+    pub method: String,
+    pub path: String,
+    pub takes_body: bool,
 }
 
-fn operations() -> Vec<Operation> {
+pub fn operations() -> Vec<Operation> {
     let contract: Value = serde_json::from_str(&ngoma::api::contract().expect("a contract")).expect("JSON");
     let mut all = Vec::new();
     for (path, item) in contract["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
             let id = operation["operationId"].as_str().expect("an id").to_owned();
-            all.push(Operation { id, method: method.to_uppercase(), path: path.clone() });
+            let takes_body = operation["requestBody"].is_object();
+            all.push(Operation { id, method: method.to_uppercase(), path: path.clone(), takes_body });
         }
     }
     all
 }
 
 impl Operation {
-    fn is_asg(&self) -> bool {
+    pub fn is_asg(&self) -> bool {
         self.path.starts_with("/v1/")
+    }
+
+    pub fn needs(&self) -> Needs {
+        self.expected().0
     }
 
     fn expected(&self) -> (Needs, u16, Foreign) {
@@ -115,8 +121,8 @@ impl Operation {
         (*needs, *own, *foreign)
     }
 
-    /// Asks for it as the owner of these things would.
-    fn ask(&self, client: &Client, things: &Things) -> Answer {
+    /// The path and the body with which the owner of these things would ask for it.
+    pub fn request(&self, things: &Things) -> (String, Option<String>) {
         let webhook = if self.is_asg() { &things.asg_webhook } else { &things.webhook };
         let delivery = if self.id == "cancelDelivery" { &things.held } else { &things.delivery };
         let path = self.path.replace("{webhook_id}", webhook).replace("{delivery_id}", delivery);
@@ -129,19 +135,26 @@ impl Operation {
             "registerWebhook" => json!({ "url": url, "events": ["*"], "cooperative_id": COOP }),
             "publishEvent" => json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} }),
             "publishBatch" => {
-                json!({ "events": [{ "event": "dds.filed", "cooperative_id": COOP, "data": {} }, { "event": "dds.filed", "data": {} }] })
+                let event = json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} });
+                json!({ "events": [event, event] })
             }
             "updateWebhook" => json!({ "status": "SUSPENDED" }),
             "asgRegisterWebhook" => json!({ "callback_url": url, "account": CUSTOMER }),
             "createAccount" => json!({ "account_id": format!("NEW-{}", things.webhook), "profile": "asg" }),
+            "startRetry" => json!({ "account_id": COOP }),
             "createToken" => json!({ "account_id": COOP, "scopes": ["events"] }),
             "asgPublishEvent" => task(&format!("{}-more", things.task)),
             "asgPublishBatch" => json!({ "events": [task(&format!("{}-batch", things.task))] }),
             _ => json!({}),
         };
-        match self.method.as_str() {
-            "GET" | "DELETE" => client.send(&self.method, &path, &[], None),
-            method => client.send(method, &path, &JSON, Some(body.to_string().as_bytes())),
+        (path, (!matches!(self.method.as_str(), "GET" | "DELETE")).then(|| body.to_string()))
+    }
+
+    /// Asks for it as the owner of these things would.
+    fn ask(&self, client: &Client, things: &Things) -> Answer {
+        match self.request(things) {
+            (path, None) => client.send(&self.method, &path, &[], None),
+            (path, Some(body)) => client.send(&self.method, &path, &JSON, Some(body.as_bytes())),
         }
     }
 }
@@ -153,15 +166,15 @@ fn task(id: &str) -> Value {
 
 /// What the owners have: a webhook of each vendor, and something delivered to it.
 #[derive(Clone)]
-struct Things {
-    url: String,
-    webhook: String,
-    event: String,
-    delivery: String,
-    paused: String,
-    held: String,
-    token: String,
-    retry: String,
+pub struct Things {
+    pub url: String,
+    pub webhook: String,
+    pub event: String,
+    pub delivery: String,
+    pub paused: String,
+    pub held: String,
+    pub token: String,
+    pub retry: String,
     asg_webhook: String,
     task: String,
 }
@@ -172,7 +185,7 @@ fn text(value: &Value) -> String {
 
 impl Things {
     /// New ones for each operation, as one may delete or suspend them.
-    fn make(world: &World, receiver: &Receiver, place: usize) -> Self {
+    pub fn make(world: &World, receiver: &Receiver, place: usize) -> Self {
         let url = format!("{}/{place}", receiver.url());
         let (coop, customer) = (owner(world, COOP), owner(world, CUSTOMER));
         let webhook = coop.webhook(&url, &["*"], "s3cret");
@@ -246,11 +259,11 @@ fn with(world: &World, account: &str, scopes: &str) -> Client {
 fn revoked(world: &World, account: &str) -> Client {
     let holder = Holder::Account(account.to_owned());
     let scopes = ngoma::domain::token::Scopes::parse("webhooks,events").expect("scopes");
-    let made = world.block_on(world.db().write(move |tx| tokens::create(tx, &holder, &scopes, None)));
+    let made = world.write(move |tx| tokens::create(tx, &holder, &scopes, None));
     let (id, token) = made.expect("a token");
     let client = world.client(token.expose());
     assert_ne!(client.get(if account == COOP { "/webhooks" } else { "/v1/webhooks" }).status, 401, "good once");
-    world.block_on(world.db().write(move |tx| tokens::revoke(tx, id))).expect("revoked");
+    world.write(move |tx| tokens::revoke(tx, id)).expect("revoked");
     client
 }
 

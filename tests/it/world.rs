@@ -13,10 +13,10 @@ use ngoma::{
     app::{self, Outside},
     clock::{Clock, ManualClock},
     config::Config,
-    domain::timestamp::Timestamp,
+    domain::{audit::Actor, timestamp::Timestamp},
     engine::{LookUp, Pulse, alerts::Alerts},
     error::Result,
-    store::Db,
+    store::{Admission, Db},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -209,7 +209,7 @@ impl World {
         let (told, clock, db) = (running.db.told(), Arc::clone(&self.clock), running.db.clone());
         let rest = async move {
             // What was committed before now has moved the count by now.
-            db.write_in_turn(|_| Ok(())).await.expect("the writer answers");
+            db.write(Actor::Engine, Admission::Wait, |_| Ok(())).await.expect("the writer answers");
             let calm = |pulse: &Pulse| {
                 pulse.busy == 0 && pulse.wanted == 0 && pulse.at == clock.now() && pulse.heard == *told.borrow()
             };

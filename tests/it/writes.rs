@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ngoma::{
     domain::{
+        audit::Actor,
         delivery::{Answer, DeliveryKey, Failure, Outcome, State},
         endpoint::EndpointKey,
         profile::Profiles,
@@ -11,8 +12,8 @@ use ngoma::{
     },
     error::Result,
     store::{
-        self, Change, Tx, endpoints,
-        queue::{self, Attempted, Claim, Claimed, Lost},
+        self, Admission, Change, Tx, endpoints,
+        queue::{self, Attempted, Claim, Claimed, Lost, Wanted},
     },
 };
 
@@ -91,14 +92,14 @@ impl Machine {
     {
         let db = self.running().db.clone();
         let write = async |run: Option<P>| match run {
-            Some(run) => Some(db.write(run).await),
+            Some(run) => Some(db.write(Actor::Engine, Admission::Try, run).await),
             None => None,
         };
         // While the writer is held, they queue up.
         let held = (before.is_some() || after.is_some()).then(|| hold_writer(&db));
         let (before, turned, after, held) = self.runtime.block_on(async {
             let opening = async { held.map(|(open, held)| open.send(()).map(|()| held)) };
-            tokio::join!(write(before), db.write(turn), write(after), opening)
+            tokio::join!(write(before), db.write(Actor::Engine, Admission::Try, turn), write(after), opening)
         });
         if let Some(held) = held {
             held.expect("the writer waits").join().expect("no panic");
@@ -132,7 +133,7 @@ impl Machine {
         for (claimed, (_, quota)) in served.into_iter().zip(wanted) {
             let place = index(claimed.endpoint);
             let (count, due) = (claimed.claims.len(), self.model.due(place).min(*quota));
-            let bytes: usize = claimed.claims.iter().map(|claim| claim.body.len()).sum();
+            let bytes: usize = claimed.claims.iter().map(|claim| claim.size()).sum();
             assert!(count == due || (count < due && bytes >= MOST_BYTES), "what is due is claimed: {count} of {due}");
             let mut last = i64::MIN;
             for claim in &claimed.claims {
@@ -177,7 +178,8 @@ impl Work {
             for key in lost {
                 assert_eq!(queue::recover(tx, &Lost::One(key))?.len(), 1);
             }
-            tx.served(queue::claim(tx, &wanted)?);
+            let all = |&(endpoint, claims): &_| Wanted { endpoint, claims, large_bytes: usize::MAX };
+            tx.served(queue::claim(tx, &wanted.iter().map(all).collect::<Vec<_>>())?);
             Ok(settled)
         }
     }

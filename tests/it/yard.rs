@@ -6,6 +6,7 @@ use ngoma::{
     clock::{Clock, ManualClock},
     config::{Durability, Storage},
     domain::{
+        audit::Actor,
         endpoint::{EndpointKey, EventFilter, TargetUrl},
         ids::{DeliveryId, EventId},
         signature::SigningSecret,
@@ -13,12 +14,12 @@ use ngoma::{
     },
     engine::lanes::{Ended, Lanes, Limits},
     store::{
-        self, Target, accounts, endpoints,
+        self, Admission, Target, accounts, endpoints,
         queue::{Claim, Claimed},
     },
 };
 
-use crate::world::START;
+use crate::world::{START, defaults};
 
 pub const IN_FLIGHT: usize = 16;
 pub const PER_ENDPOINT: usize = 4;
@@ -43,9 +44,9 @@ fn targets(folder: &Path, count: usize) -> Vec<Arc<Target>> {
     let storage =
         Storage { path: folder.join("ngoma.db"), key_file: folder.join("ngoma.key"), durability: Durability::Normal };
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(START));
-    let db = store::open(&storage, 100, clock, true).expect("it opens");
+    let db = store::open(&storage, &defaults().limits, clock, true).expect("it opens");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let made = runtime.block_on(db.write(move |tx| {
+    let made = runtime.block_on(db.write(Actor::Engine, Admission::Try, move |tx| {
         accounts::create(tx, "asg", "a", None)?;
         let account = accounts::find(tx, "asg", "a")?;
         let url = TargetUrl::from_stored("https://receiver.example/")?;
@@ -86,7 +87,7 @@ impl Yard {
             event: EventId::mint(self.now),
             kind: "batch.exported".to_owned(),
             test: false,
-            body: "x".repeat(self.body).into(),
+            body: Ok("x".repeat(self.body).into()),
             target: Arc::clone(target),
         }
     }
@@ -107,10 +108,16 @@ impl Yard {
             *pending -= count;
             let next = (*pending > 0).then_some(self.now);
             let claims = (0..count).map(|_| self.claim(endpoint)).collect();
-            self.lanes.served(Claimed { endpoint, claims, next }, self.now);
+            self.lanes.served(Claimed { endpoint, claims, next, too_large: None }, self.now);
             served.insert(endpoint, count);
         }
         served
+    }
+
+    /// The next body of this endpoint is too large for the memory there is.
+    pub fn does_not_fit(&mut self, endpoint: EndpointKey, bytes: usize) {
+        let claimed = Claimed { endpoint, claims: Vec::new(), next: Some(self.now), too_large: Some(bytes) };
+        self.lanes.served(claimed, self.now);
     }
 
     /// Begins whatever may begin.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::body::RawNumber;
+use crate::{api::body::RawNumber, domain::profile::Finished};
 
 /// What a delivery's body holds. The number keeps its own literal, as the page verifies the raw bytes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,6 +20,6 @@ pub(super) struct TaskSettled<'a> {
 }
 
 /// Finishes a stored body: it is complete already, as nothing in it depends on the webhook.
-pub(super) fn finish(_: &str, stored: &str) -> Vec<u8> {
-    stored.as_bytes().to_vec()
+pub(super) fn finish<'a>(_: &str, stored: &'a str) -> Finished<'a> {
+    Finished { head: String::new(), rest: stored }
 }

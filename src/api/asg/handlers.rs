@@ -28,12 +28,12 @@ use crate::{
         event::{self, Audience, IdempotencyKey, Published},
         excerpt::excerpt,
         ids::EndpointId,
-        json::MAX_NUMBER,
-        timestamp::{MAX_TIME, Timestamp},
+        json,
+        timestamp::Timestamp,
         token::{Caller, Scope},
     },
     error::{Conflict, Error, Invalid, Missing, Result},
-    store::{Tx, accounts, deliveries, endpoints, events},
+    store::{Admission, Tx, accounts, deliveries, endpoints, events},
 };
 
 /// The routes.
@@ -64,7 +64,8 @@ enum BatchPublication {
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on every settled task is delivered to it. Needs the scope `webhooks`.
+    /// From then on every settled task goes out to it, but those published for the `callback_url` of another. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/webhooks", method = "post", operation_id = "asgRegisterWebhook")]
     async fn register(
         &self,
@@ -72,41 +73,41 @@ impl Routes {
         deps: Data<&Deps>,
         body: Body<NewWebhook>,
     ) -> Result<Registered, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Webhooks)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Webhooks)?;
         let account = auth.0.acts_for(body.0.account.as_deref(), "account")?.to_owned();
         let events = body.0.events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let events = EventFilter::parse(events, [TASK_SETTLED].into_iter(), deps.limits.events_per_webhook)?;
         let url = deps.target(&body.0.callback_url)?;
         let secret = deps.secret(body.0.secret)?;
-        deps.vet(&url).await?;
+        deps.vet(&auth.0, &url).await?;
         let shown = secret.shown();
         let most = deps.limits.webhooks_per_account;
         let register = move |tx: &Tx<'_>| {
             let account = accounts::find(tx, NAME, &account)?;
             endpoints::create(tx, &account, url, events, &secret.secret, most)
         };
-        let endpoint = deps.db.write_as(auth.0.actor(), register).await?;
+        let endpoint = deps.db.write(grant, Admission::Try, register).await?;
         Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
     }
 
     /// List webhooks
     ///
-    /// Every webhook of the account, deleted ones included. Secrets are not returned. Needs the scope `webhooks`.
+    /// Every webhook of the account, with the newest 1,000 of the deleted ones. Secrets are not returned. Needs the scope `webhooks`.
     #[oai(path = "/webhooks", method = "get", operation_id = "asgListWebhooks")]
     async fn list(
         &self,
         auth: Authenticated,
         deps: Data<&Deps>,
     ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
-        let walls = auth.0.walls(NAME, Scope::Webhooks)?;
-        let endpoints = deps.db.read(move |view| endpoints::list(view, &walls)).await?;
+        let (grant, walls) = auth.0.walls(NAME, Scope::Webhooks)?;
+        let endpoints = deps.db.read_as(grant, move |view| endpoints::list(view, &walls)).await?;
         Ok(Body(endpoints.iter().map(WebhookView::from).collect()))
     }
 
     /// Delete a webhook
     ///
-    /// Deactivates it (a soft delete) and cancels what is still pending for it. Deleting it again answers the same, until
-    /// it is forgotten after a time (`retention.undelivered` in the server's config, 90 days by default). Needs
+    /// Deactivates it (a soft delete) and cancels what is still pending for it; an attempt under way may still arrive.
+    /// Deleting it again answers the same, until it is forgotten after a time (`retention.undelivered` in the server's config, 90 days by default). Needs
     /// the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
     async fn delete(
@@ -116,13 +117,13 @@ impl Routes {
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
     ) -> Result<Body<WebhookView>, Refused<Errors, WithoutBody>> {
-        let walls = auth.0.walls(NAME, Scope::Webhooks)?;
+        let (grant, walls) = auth.0.walls(NAME, Scope::Webhooks)?;
         let id = EndpointId::from_wire(WEBHOOK, &webhook_id.0).ok_or(Error::NotFound(Missing::Webhook))?;
         let delete = move |tx: &Tx<'_>| {
             endpoints::delete(tx, endpoints::find(tx, &walls, id)?.key)?;
             endpoints::find(tx, &walls, id)
         };
-        Ok(Body(WebhookView::from(&deps.db.write_as(auth.0.actor(), delete).await?)))
+        Ok(Body(WebhookView::from(&deps.db.write(grant, Admission::Try, delete).await?)))
     }
 
     /// Publish a settled task
@@ -137,14 +138,15 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
         body: Body<NewEvent>,
+        place: Place,
     ) -> Result<Publication, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Events)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Events)?;
         let checked = Checked::new(body.0, &auth.0, &deps.limits)?;
-        let (checked, accepted) = deps
+        let (checked, accepted, _held) = deps
             .db
-            .write(move |tx| {
+            .write(grant, Admission::Try, move |tx| {
                 let accepted = checked.store(tx)?;
-                Ok((checked, accepted))
+                Ok((checked, accepted, place))
             })
             .await?;
         deps.db.figures().accepted(NAME, 1);
@@ -163,16 +165,18 @@ impl Routes {
         &self,
         auth: Authenticated,
         deps: Data<&Deps>,
-        place: Place,
         body: Body<NewEvents>,
+        place: Place,
     ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Events)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Events)?;
         let (caller, limits) = (auth.0, deps.limits.clone());
         let check = move |event| Checked::new(event, &caller, &limits);
         let events = publishing::check(body.0.events, &deps.limits, check).await?;
-        let stored = publishing::publish(&deps, place, events, |tx, event: &Checked| event.store(tx)).await?;
+        let store = |tx: &Tx<'_>, event: &Checked| event.store(tx);
+        let (place, stored) = publishing::publish(&deps, grant, place, events, store).await?;
         deps.db.figures().accepted(NAME, stored.len());
         let answer = move || {
+            let _held = place;
             let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
             Ok(AcceptedEvents { events: events.collect() })
         };
@@ -181,8 +185,8 @@ impl Routes {
 
     /// Look at a task
     ///
-    /// What was published, and what became of its deliveries: `webhook_fail` is true when one was given up after its last
-    /// attempt. Needs the scope `events`.
+    /// What was published, and what became of its deliveries: `webhook_fail` is true when one was given up and none is under
+    /// way. Needs the scope `events`.
     #[oai(path = "/tasks/:task_id", method = "get", operation_id = "asgGetTask")]
     async fn task(
         &self,
@@ -193,18 +197,18 @@ impl Routes {
         /// The account it was published for. Needed only with a token that belongs to no account, when several have it.
         account: Query<Option<String>>,
     ) -> Result<Body<Task>, Refused<Errors, WithoutBody>> {
-        let walls = auth.0.walls(NAME, Scope::Events)?;
+        let (grant, walls) = auth.0.walls(NAME, Scope::Events)?;
         let named = account.0.map(|named| auth.0.acts_for(Some(&named), "account").map(str::to_owned)).transpose()?;
-        let look = deps.db.read(move |view| {
+        let look = deps.db.read_as(grant, move |view| {
             let event = events::find_by_key(view, &walls, &task_id.0, named.as_deref())?;
             let deliveries = deliveries::of_event(view, event.key)?;
             let attempts = deliveries.iter().map(|delivery| deliveries::attempts(view, delivery.key));
             let attempts = attempts.collect::<Result<Vec<_>>>()?;
-            Ok((event, deliveries, attempts))
+            Ok((deliveries::body_of(view, event.id)?, event, deliveries, attempts))
         });
-        let (event, deliveries, attempts) = look.await?;
-        let body: TaskSettled<'_> =
-            serde_json::from_str(&event.body).map_err(|flaw| Error::Internal(flaw.to_string()))?;
+        let (body, event, deliveries, attempts) = look.await?;
+        let body = body.map_err(Error::from)?;
+        let body: TaskSettled<'_> = serde_json::from_str(&body).map_err(|flaw| Error::Internal(flaw.to_string()))?;
         let status = WebhookStatus::of(&deliveries);
         Ok(Body(Task {
             task_id: body.task_id.into_owned(),
@@ -298,15 +302,9 @@ fn check(body: &NewEvent, limits: &Limits) -> Result<(Audience, IdempotencyKey)>
         let message = format!("event '{}' is unknown: expected {TASK_SETTLED}", excerpt(&body.event));
         return Err(Error::invalid(Invalid::UnknownEvent, message));
     }
-    if !Timestamp::is_rfc3339(&body.settled_at) {
-        let message =
-            format!("settled_at is no RFC 3339 time of at most {MAX_TIME} bytes, such as 2026-04-08T21:05:00Z");
-        return Err(Error::request(message));
-    }
-    if body.confidence.0.get().len() > MAX_NUMBER {
-        let message = format!("confidence is a number too long: at most {MAX_NUMBER} bytes are taken");
-        return Err(Error::invalid(Invalid::Payload, message));
-    }
+    Timestamp::read("settled_at", &body.settled_at)?;
+    json::check_number(body.confidence.0.get())
+        .map_err(|problem| Error::invalid(Invalid::Payload, format!("confidence {problem}")))?;
     for (field, text) in [("consensus_label", &body.consensus_label), ("bsv_txid", &body.bsv_txid)] {
         if text.len() > limits.string_bytes {
             let message = format!("{field} is a string too long: at most {} bytes are taken", limits.string_bytes);

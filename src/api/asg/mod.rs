@@ -54,7 +54,7 @@ pub(super) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Di
         profile: profile(settings, delivery),
         title: "ASG Gateway",
         kinds: vec![TASK_SETTLED],
-        sample: Box::new(|kind, now| {
+        sample: Box::new(|kind, _, now| {
             let time = json::quote(&now.to_string());
             Ok(format!(
                 r#"{{"event":{},"task_id":"tsk_sample","consensus_label":"cat","confidence":1.0,"bsv_txid":"9f1c5a7be0d34c2f","settled_at":{time},"timestamp":{time}}}"#,
@@ -76,7 +76,7 @@ pub(super) struct Errors;
 impl Shape for Errors {
     type Body = Failure;
     const MEANINGS: &'static [(u16, &'static str)] = &[
-        (400, "The request is not of the documented form; the sentence names the field."),
+        (400, "The request is not of the documented form; the sentence says what is wrong, and where."),
         (401, "No token, or one that is unknown or revoked."),
         (403, "The token lacks the scope, or belongs to another vendor's routes or another account."),
         (404, "There is no such thing in this account."),
@@ -84,11 +84,17 @@ impl Shape for Errors {
         (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "The URL is longer than limits.request_url_bytes."),
         (415, "The body is not sent as application/json in UTF-8, or is compressed."),
-        (422, "The URL may not be delivered to, the event is unknown, or callback_url is no active webhook."),
+        (
+            422,
+            "The URL may not be delivered to, the event is unknown, a value cannot be delivered, or callback_url is no active webhook.",
+        ),
         (429, "Too many requests of this token; Retry-After says how long to wait."),
         (431, "There are more headers, or larger ones, than limits.request_headers and request_header_bytes allow."),
         (500, "A fault of the server; its log says more."),
-        (503, "The server cannot take this now; nothing was stored, try again."),
+        (
+            503,
+            "The server cannot take this now: try again. Nothing was stored, unless the sentence says that this is not known.",
+        ),
     ];
 }
 

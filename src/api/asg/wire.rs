@@ -7,7 +7,7 @@ use super::WEBHOOK;
 use crate::{
     api::{
         Tag,
-        body::{RawNumber, SecretText},
+        body::{RawNumber, SecretText, objects},
         reasons::ErrorClass,
     },
     domain::{
@@ -30,7 +30,9 @@ pub(crate) struct Failure {
 pub(super) struct NewWebhook {
     /// Where to POST: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) callback_url: String,
-    /// The signing secret: 1 to 256 bytes. Best left out: a strong one is then made and returned once.
+    /// The signing secret: a line of 1 to 256 bytes; white space around it is no part of it. Best left out: a strong one is
+    /// then made and returned once. A library of Standard Webhooks takes `whsec_` and padded base64 as text; give it any
+    /// other secret as bytes, not as text.
     pub(super) secret: Option<SecretText>,
     /// Which events to deliver. Default: `["task.settled"]`, the only one there is.
     pub(super) events: Option<Vec<String>>,
@@ -79,11 +81,12 @@ pub(super) struct NewEvent {
     pub(super) task_id: String,
     /// The label agreed on.
     pub(super) consensus_label: String,
-    /// How sure the label is. Delivered with the literal it is sent with (`1.0` stays `1.0`).
+    /// How sure the label is. Delivered with the literal it is sent with (`1.0` stays `1.0`), of at most 64 bytes. What a
+    /// receiver cannot hold is refused: a number that overflows (`1e309`), an integer beyond 2^53 - 1.
     pub(super) confidence: RawNumber,
     /// The on-chain id.
     pub(super) bsv_txid: String,
-    /// When the task was settled, RFC 3339. Delivered as given.
+    /// When the task was settled, RFC 3339, such as `2026-04-08T21:05:00Z`. Delivered as given.
     pub(super) settled_at: String,
     /// Deliver only to the active webhook with this URL, signed with its secret. Without it: to every active webhook.
     pub(super) callback_url: Option<String>,
@@ -94,6 +97,7 @@ pub(super) struct NewEvent {
 #[oai(rename = "AsgNewEvents")]
 pub(super) struct NewEvents {
     /// 1 to 1,000 of them, each as it would be published alone; together at most 4 MiB.
+    #[serde(deserialize_with = "objects")]
     pub(super) events: Vec<NewEvent>,
 }
 
@@ -136,7 +140,7 @@ pub(super) struct AcceptedEvents {
 pub(super) enum WebhookStatus {
     /// One is still under way.
     Pending,
-    /// None is under way, and one was given up after its last attempt.
+    /// None is under way, and one was given up: after its last attempt, or as it was answered 410.
     WebhookFail,
     /// None is under way, none failed, and one arrived.
     Delivered,
@@ -260,7 +264,7 @@ pub(super) struct Task {
     pub(super) callback_url: Option<String>,
     /// What became of its deliveries, together.
     pub(super) webhook_status: WebhookStatus,
-    /// Whether a delivery was given up after its last attempt, and none is under way.
+    /// Whether a delivery was given up, and none is under way.
     pub(super) webhook_fail: bool,
     /// Its deliveries.
     pub(super) deliveries: Vec<Delivery>,
@@ -294,7 +298,7 @@ pub(crate) trait Payloads {
     ///
     /// POSTed to each webhook. Signed by `X-ASG-Signature: sha256=<hex>`, HMAC-SHA256 of the raw body with the webhook's
     /// secret, and by the Standard Webhooks headers `webhook-id`, `webhook-timestamp`, `webhook-signature`. Answer 2xx
-    /// within 10 seconds. Otherwise it is sent again, by default after 1 s and 4 s (three attempts in all), with the
+    /// within 10 seconds (by default). Otherwise it is sent again, by default after 1 s and 4 s (three attempts in all), with the
     /// same `webhook-id`: handle it once.
     #[oai(name = "task.settled", method = "post", operation_id = "asgTaskSettled")]
     fn task_settled(&self, payload: Json<TaskSettledPayload>);

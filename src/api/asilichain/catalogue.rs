@@ -1,5 +1,10 @@
 //! The 15 events of the vendor's catalogue, in its words and order, each with sample data.
 
+use crate::domain::json;
+
+/// The cooperative of the samples.
+const COOPERATIVE: &str = r#""cooperative_id":"COOP-MBALE-001""#;
+
 /// An event of the catalogue.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -11,6 +16,13 @@ pub(super) struct Entry {
     pub(super) useful_for: &'static str,
     /// Sample data: a JSON object.
     pub(super) sample: &'static str,
+}
+
+impl Entry {
+    /// Sample data of this cooperative.
+    pub(super) fn sample_for(&self, cooperative: &str) -> String {
+        self.sample.replace(COOPERATIVE, &format!(r#""cooperative_id":{}"#, json::quote(cooperative)))
+    }
 }
 
 /// The names, in order.

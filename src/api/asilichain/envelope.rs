@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     api::body::RawObject,
-    domain::json,
+    domain::{json, profile::Finished},
     error::{Error, Result},
 };
 
@@ -21,9 +21,9 @@ pub(super) fn stored(event: &str, api_version: &str, created_at: &str, data: &st
 }
 
 /// Finishes a stored body for one webhook.
-pub(super) fn finish(webhook: &str, stored: &str) -> Vec<u8> {
+pub(super) fn finish<'a>(webhook: &str, stored: &'a str) -> Finished<'a> {
     let rest = stored.strip_prefix('{').unwrap_or(stored);
-    format!(r#"{{"webhook_id":"{webhook}",{rest}"#).into_bytes()
+    Finished { head: format!(r#"{{"webhook_id":"{webhook}","#), rest }
 }
 
 /// What a stored body says of its event.

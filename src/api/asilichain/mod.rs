@@ -64,13 +64,13 @@ pub(super) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery
         profile: profile(settings, delivery),
         title: "AsiliChain",
         kinds: catalogue::names().collect(),
-        sample: Box::new(move |kind, now| {
+        sample: Box::new(move |kind, account, now| {
             let unknown = || {
                 let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(kind));
                 Error::invalid(Invalid::UnknownEvent, message)
             };
             let entry = catalogue::find(kind).ok_or_else(unknown)?;
-            Ok(envelope::stored(entry.name, &api_version, &now.to_string(), entry.sample))
+            Ok(envelope::stored(entry.name, &api_version, &now.to_string(), &entry.sample_for(account)))
         }),
     }
 }
@@ -92,7 +92,10 @@ pub(super) struct Errors;
 impl Shape for Errors {
     type Body = Failure;
     const MEANINGS: &'static [(u16, &'static str)] = &[
-        (400, "`INVALID_REQUEST`: the request is not of the documented form; the message names the field."),
+        (
+            400,
+            "`INVALID_REQUEST`: the request is not of the documented form; the message says what is wrong, and where.",
+        ),
         (401, "`UNAUTHORIZED`: no token, or one that is unknown or revoked."),
         (403, "`FORBIDDEN`: the token lacks the scope, or belongs to another vendor's routes or another cooperative."),
         (
@@ -113,16 +116,19 @@ impl Shape for Errors {
             "`INVALID_REQUEST`: there are more headers, or larger ones, than limits.request_headers and request_header_bytes allow.",
         ),
         (500, "`INTERNAL`: a fault of the server; its log says more, under the request_id."),
-        (503, "`UNAVAILABLE`: the server cannot take this now; nothing was stored, try again."),
+        (
+            503,
+            "`UNAVAILABLE`: the server cannot take this now: try again. Nothing was stored, unless the message says that this is not known.",
+        ),
     ];
 }
 
 /// An error as this vendor's clients read it.
 pub(super) fn shape(problem: &Problem, request_id: &str) -> Response {
     match &problem.error {
-        Some(Error::NotFound(Missing::Account)) => {
+        Some(Error::NotFound(Missing::Account(id))) => {
             // Its place in a batch may stand before it.
-            let message = problem.message.replace("account not found", "cooperative not found");
+            let message = problem.message.replace(&format!("account {id}"), &format!("cooperative {id}"));
             failure::answer(problem.status, "COOPERATIVE_NOT_FOUND", message, request_id)
         }
         _ => failure::shape(problem, request_id),

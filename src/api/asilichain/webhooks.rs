@@ -23,14 +23,15 @@ use crate::{
     },
     config,
     domain::{
-        endpoint::{Endpoint, EndpointState, EventFilter, SuspendedReason},
+        endpoint::{Endpoint, EndpointState, EventFilter, Resend, SuspendedReason},
         excerpt::excerpt,
+        grant::Grant,
         ids::{DeliveryId, EndpointId},
         token::{Scope, Walls},
     },
     error::{Error, Invalid, Missing, Result},
     store::{
-        Tx, View, accounts, audit,
+        Admission, Tx, View, accounts, audit,
         deliveries::{self, Filter},
         endpoints,
     },
@@ -69,7 +70,7 @@ enum Replayed {
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on every event that it wants is delivered to it. Needs the scope `webhooks`.
+    /// From then on every event that it wants goes out to it. Needs the scope `webhooks`.
     #[oai(path = "/", method = "post", operation_id = "registerWebhook")]
     async fn register(
         &self,
@@ -77,19 +78,19 @@ impl Routes {
         deps: Data<&Deps>,
         body: Body<NewWebhook>,
     ) -> Result<Registered, Refused<Errors, WithBody>> {
-        auth.0.walls(NAME, Scope::Webhooks)?;
+        let (grant, _) = auth.0.walls(NAME, Scope::Webhooks)?;
         let account = auth.0.acts_for(Some(&body.0.cooperative_id), "cooperative_id")?.to_owned();
         let events = EventFilter::parse(body.0.events, catalogue::names(), deps.limits.events_per_webhook)?;
         let url = deps.target(&body.0.url)?;
         let secret = deps.secret(body.0.secret)?;
-        deps.vet(&url).await?;
+        deps.vet(&auth.0, &url).await?;
         let shown = secret.shown();
         let most = deps.limits.webhooks_per_account;
         let register = move |tx: &Tx<'_>| {
             let account = accounts::find(tx, NAME, &account)?;
             endpoints::create(tx, &account, url, events, &secret.secret, most)
         };
-        let endpoint = deps.db.write_as(auth.0.actor(), register).await?;
+        let endpoint = deps.db.write(grant, Admission::Try, register).await?;
         Ok(Registered::Created(Body(WebhookView { secret: shown, ..WebhookView::from(&endpoint) })))
     }
 
@@ -102,16 +103,16 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
     ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
-        let walls = auth.0.walls(NAME, Scope::Webhooks)?;
-        let endpoints = deps.db.read(move |view| endpoints::list(view, &walls)).await?;
+        let (grant, walls) = auth.0.walls(NAME, Scope::Webhooks)?;
+        let endpoints = deps.db.read_as(grant, move |view| endpoints::list(view, &walls)).await?;
         let present = endpoints.iter().filter(|endpoint| endpoint.state != EndpointState::Deleted);
         Ok(Body(present.map(WebhookView::from).collect()))
     }
 
     /// Look at a webhook
     ///
-    /// How it fares: its last 20 deliveries; if it is suspended, why, since when and how many deliveries are held. Needs
-    /// the scope `webhooks`.
+    /// How it fares: its last 20 deliveries; if it is suspended, why, since when, how many deliveries are held, and
+    /// how many failed and would be sent again. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "get", operation_id = "getWebhook")]
     async fn get(
         &self,
@@ -120,19 +121,22 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
     ) -> Result<Body<WebhookDetails>, Refused<Errors, WithoutBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
-        let look = deps.db.read(move |view| {
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
+        let look = deps.db.read_as(grant, move |view| {
             let endpoint = see(view, &walls, id)?;
             let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
-            Ok(WebhookDetails::new(&endpoint, endpoints::held(view, endpoint.key)?, &recent))
+            let (held, failed) = (endpoints::held(view, endpoint.key)?, endpoints::failed(view, endpoint.key)?);
+            Ok(WebhookDetails::new(&endpoint, held, failed, &recent))
         });
         Ok(Body(look.await?))
     }
 
     /// Change, pause or resume a webhook
     ///
-    /// What is left out stays. `"status": "ACTIVE"` resumes a suspended one: what was held goes out at once, each with a
-    /// fresh schedule. Needs the scope `webhooks`.
+    /// What is left out stays. `"status": "ACTIVE"` resumes a suspended one. The deliveries that failed since its last success
+    /// and were not replayed are sent again, as replays and in the order in which they were made; `"resend_failed": false`
+    /// leaves them. Then those that were held go out. Each has a fresh schedule; the answer says how many there are of both.
+    /// Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "patch", operation_id = "updateWebhook")]
     async fn update(
         &self,
@@ -142,33 +146,40 @@ impl Routes {
         webhook_id: Path<String>,
         body: Body<WebhookChange>,
     ) -> Result<Body<WebhookView>, Refused<Errors, WithBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let url = body.0.url.as_deref().map(|url| deps.target(url)).transpose()?;
         let most = deps.limits.events_per_webhook;
         let events = body.0.events.map(|events| EventFilter::parse(events, catalogue::names(), most)).transpose()?;
-        let secret = body.0.secret.map(|secret| deps.secret(Some(secret))).transpose()?;
+        let secret = body.0.secret.map(|secret| secret.read("Leave it out to keep the present one.")).transpose()?;
         if let Some(url) = &url {
-            deps.vet(url).await?;
+            deps.vet(&auth.0, url).await?;
         }
         let (status, overlap) = (body.0.status, deps.secret_overlap);
+        let resend = if body.0.resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let update = move |tx: &Tx<'_>| {
             let endpoint = find(tx, &walls, id)?;
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             events.map(|events| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
-            secret.map(|secret| endpoints::set_secret(tx, &endpoint, &secret.secret, overlap)).transpose()?;
+            secret.map(|secret| endpoints::set_secret(tx, &endpoint, &secret, overlap)).transpose()?;
+            let mut resumed = None;
             match status {
-                Some(WebhookStatus::Active) => endpoints::resume(tx, endpoint.key)?,
+                Some(WebhookStatus::Active) => resumed = endpoints::resume(tx, endpoint.key, resend)?,
                 Some(WebhookStatus::Suspended) => endpoints::suspend(tx, endpoint.key, SuspendedReason::Paused)?,
                 None => {}
             }
-            find(tx, &walls, id)
+            Ok((find(tx, &walls, id)?, resumed))
         };
-        Ok(Body(WebhookView::from(&deps.db.write_as(auth.0.actor(), update).await?)))
+        let (endpoint, resumed) = deps.db.write(grant, Admission::Try, update).await?;
+        Ok(Body(WebhookView {
+            resent_deliveries: resumed.map(|resumed| resumed.resent),
+            released_deliveries: resumed.map(|resumed| resumed.released),
+            ..WebhookView::from(&endpoint)
+        }))
     }
 
     /// Delete a webhook
     ///
-    /// What is pending or held for it is cancelled. Needs the scope `webhooks`.
+    /// What is pending or held for it is cancelled; an attempt under way may still arrive. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "delete", operation_id = "deleteWebhook")]
     async fn delete(
         &self,
@@ -177,8 +188,8 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
     ) -> Result<Deleted, Refused<Errors, WithoutBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
-        deps.db.write_as(auth.0.actor(), move |tx| endpoints::delete(tx, find(tx, &walls, id)?.key)).await?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
+        deps.db.write(grant, Admission::Try, move |tx| endpoints::delete(tx, find(tx, &walls, id)?.key)).await?;
         Ok(Deleted::Gone)
     }
 
@@ -195,10 +206,10 @@ impl Routes {
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
     ) -> Result<Replayed, Refused<Errors, OnState>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let original = DeliveryId::parse(&delivery_id.0).ok_or(Error::NotFound(Missing::Delivery))?;
         let replay = move |tx: &Tx<'_>| deliveries::replay(tx, &find(tx, &walls, id)?, original);
-        Ok(Replayed::Accepted(Body(Delivery::from(&deps.db.write_as(auth.0.actor(), replay).await?))))
+        Ok(Replayed::Accepted(Body(Delivery::from(&deps.db.write(grant, Admission::Try, replay).await?))))
     }
 
     /// Test a webhook
@@ -215,18 +226,19 @@ impl Routes {
         webhook_id: Path<String>,
         body: Body<Option<TestRequest>>,
     ) -> Result<Body<TestResult>, Refused<Errors, WithBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let named = body.0.unwrap_or_default().event;
         let api_version = settings.api_version.clone();
         let prepare = move |tx: &Tx<'_>| {
             let endpoint = find(tx, &walls, id)?;
             let entry = sample_for(&endpoint, named)?;
             audit::tested(tx, endpoint.key)?;
-            let body = envelope::stored(entry.name, &api_version, &tx.now.to_string(), entry.sample);
+            let sample = entry.sample_for(&endpoint.account_id);
+            let body = envelope::stored(entry.name, &api_version, &tx.now.to_string(), &sample);
             Ok((endpoint.account_id, endpoints::target(tx, endpoint.key)?, entry.name.to_owned(), body))
         };
-        let (account, target, kind, body) = deps.db.write_as(auth.0.actor(), prepare).await?;
-        let (delivery, attempt) = (deps.send_test)(account, target, kind, body).await?;
+        let (account, target, kind, body) = deps.db.write(grant, Admission::Try, prepare).await?;
+        let (delivery, attempt) = (deps.send_test)(grant, account, target, kind, body).await?;
         let attempt = Attempt::from(&attempt);
         Ok(Body(TestResult {
             delivery_id: delivery.to_string(),
@@ -259,14 +271,16 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<DeliveryPage>, Refused<Errors, WithoutBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let after = cursor.0.map(|cursor| DeliveryId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
         let filter = Filter { state: status.0.map(DeliveryStatus::into), kind: event.0, after };
         let limit = limit.0.unwrap_or(PAGE.min(deps.limits.page_size));
         if !(1..=deps.limits.page_size).contains(&limit) {
             return Err(Error::request(format!("limit must be 1 to {}", deps.limits.page_size)).into());
         }
-        let look = deps.db.read(move |view| deliveries::list(view, &see(view, &walls, id)?, &filter, limit as usize));
+        let look = deps
+            .db
+            .read_as(grant, move |view| deliveries::list(view, &see(view, &walls, id)?, &filter, limit as usize));
         let page = look.await?;
         Ok(Body(DeliveryPage {
             next_cursor: page.next.map(|next| next.to_string()),
@@ -287,9 +301,9 @@ impl Routes {
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
     ) -> Result<Body<DeliveryDetails>, Refused<Errors, WithoutBody>> {
-        let (walls, id) = scoped(&auth, &webhook_id.0)?;
+        let (grant, walls, id) = scoped(&auth, &webhook_id.0)?;
         let wanted = DeliveryId::parse(&delivery_id.0).ok_or(Error::NotFound(Missing::Delivery))?;
-        let look = deps.db.read(move |view| {
+        let look = deps.db.read_as(grant, move |view| {
             let delivery = deliveries::find(view, &see(view, &walls, id)?, wanted)?;
             let attempts = deliveries::attempts(view, delivery.key)?;
             Ok(DeliveryDetails {
@@ -305,10 +319,10 @@ fn bad_cursor() -> Error {
     Error::request("cursor is not one that this list gave: start again without it")
 }
 
-/// The walls of the caller, and the webhook that the path names.
-fn scoped(auth: &Authenticated, webhook: &str) -> Result<(Walls, EndpointId)> {
-    let walls = auth.0.walls(NAME, Scope::Webhooks)?;
-    Ok((walls, EndpointId::from_wire(WEBHOOK, webhook).ok_or(Error::NotFound(Missing::Webhook))?))
+/// The caller's right and walls, and the webhook that the path names.
+fn scoped(auth: &Authenticated, webhook: &str) -> Result<(Grant, Walls, EndpointId)> {
+    let (grant, walls) = auth.0.walls(NAME, Scope::Webhooks)?;
+    Ok((grant, walls, EndpointId::from_wire(WEBHOOK, webhook).ok_or(Error::NotFound(Missing::Webhook))?))
 }
 
 /// A webhook that is not deleted.

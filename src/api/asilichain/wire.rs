@@ -7,7 +7,7 @@ use super::WEBHOOK;
 use crate::{
     api::{
         Tag,
-        body::{RawObject, SecretText},
+        body::{RawObject, SecretText, objects},
         history::{Attempt, DeliveryStatus},
         reasons::{ErrorClass, SuspendedReason},
     },
@@ -37,7 +37,9 @@ pub(super) struct NewWebhook {
     pub(super) events: Vec<String>,
     /// The cooperative it belongs to: the token's own.
     pub(super) cooperative_id: String,
-    /// The signing secret: 1 to 256 bytes. Best left out: a strong one is then made and returned once.
+    /// The signing secret: a line of 1 to 256 bytes; white space around it is no part of it. Best left out: a strong one is
+    /// then made and returned once. A library of Standard Webhooks takes `whsec_` and padded base64 as text; give it any
+    /// other secret as bytes, not as text.
     pub(super) secret: Option<SecretText>,
 }
 
@@ -60,6 +62,12 @@ pub(super) struct WebhookView {
     /// The signing secret, only in the answer to a registration that sent none. It is never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) secret: Option<SecretText>,
+    /// How many failed deliveries are sent again, only in the answer to a PATCH that resumed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) resent_deliveries: Option<u64>,
+    /// How many held deliveries go out after those, only in the answer to a PATCH that resumed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) released_deliveries: Option<u64>,
 }
 
 impl From<&Endpoint> for WebhookView {
@@ -75,6 +83,8 @@ impl From<&Endpoint> for WebhookView {
             },
             created_at: endpoint.created_at.to_string(),
             secret: None,
+            resent_deliveries: None,
+            released_deliveries: None,
         }
     }
 }
@@ -100,12 +110,14 @@ pub(super) struct WebhookDetails {
     pub(super) suspended_reason: Option<SuspendedReason>,
     /// How many deliveries are held until it is resumed.
     pub(super) held_deliveries: u64,
+    /// How many deliveries failed since its last success and were not replayed: resuming it sends them again.
+    pub(super) failed_deliveries: u64,
     /// The last 20 deliveries, newest first.
     pub(super) recent_deliveries: Vec<Delivery>,
 }
 
 impl WebhookDetails {
-    pub(super) fn new(endpoint: &Endpoint, held: u64, recent: &[delivery::Delivery]) -> Self {
+    pub(super) fn new(endpoint: &Endpoint, held: u64, failed: u64, recent: &[delivery::Delivery]) -> Self {
         let view = WebhookView::from(endpoint);
         Self {
             webhook_id: view.webhook_id,
@@ -117,6 +129,7 @@ impl WebhookDetails {
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
             suspended_reason: endpoint.suspended_reason.map(Into::into),
             held_deliveries: held,
+            failed_deliveries: failed,
             recent_deliveries: recent.iter().map(Delivery::from).collect(),
         }
     }
@@ -130,11 +143,14 @@ pub(super) struct WebhookChange {
     pub(super) url: Option<String>,
     /// Which events from now on.
     pub(super) events: Option<Vec<String>>,
-    /// The new signing secret. For 24 hours (by default) `webhook-signature` carries a signature of the former one too;
-    /// `X-AsiliChain-Signature` is of the new one at once.
+    /// The new signing secret, as at a registration; left out, the present one stays. A library is given any secret but
+    /// `whsec_` and padded base64 as bytes, not as text. For 24 hours (by default) `webhook-signature` carries a signature of
+    /// the former one too; `X-AsiliChain-Signature` is of the new one at once.
     pub(super) secret: Option<SecretText>,
-    /// `ACTIVE` resumes: what is held goes out at once, each with a fresh schedule. `SUSPENDED` pauses.
+    /// `ACTIVE` resumes: what failed since the last success is sent again, then what is held goes out. `SUSPENDED` pauses.
     pub(super) status: Option<WebhookStatus>,
+    /// With `ACTIVE`: whether what failed is sent again; `false` leaves it failed. Default: true.
+    pub(super) resend_failed: Option<bool>,
 }
 
 /// An event on its way to a webhook.
@@ -240,7 +256,7 @@ pub(super) struct NewEvent {
     pub(super) cooperative_id: Option<String>,
     /// What happened: any JSON object. Delivered as `JSON.stringify` prints it; integers beyond 2^53 - 1 must be strings.
     pub(super) data: RawObject,
-    /// When it happened, RFC 3339. Delivered as given. Default: the moment of acceptance.
+    /// When it happened, RFC 3339, such as `2026-04-20T11:55:00Z`. Delivered as given. Default: the moment of acceptance.
     pub(super) created_at: Option<String>,
     /// The same as the header `Idempotency-Key`, of this event alone: so each event of a batch can have its own.
     pub(super) idempotency_key: Option<String>,
@@ -250,6 +266,7 @@ pub(super) struct NewEvent {
 #[derive(Debug, Deserialize, Object)]
 pub(super) struct NewEvents {
     /// 1 to 1,000 of them, each as it would be published alone; together at most 4 MiB.
+    #[serde(deserialize_with = "objects")]
     pub(super) events: Vec<NewEvent>,
 }
 
@@ -340,9 +357,9 @@ pub(crate) trait Payloads {
     ///
     /// POSTed to each webhook that wants it. Signed by `X-AsiliChain-Signature: sha256=<hex>`, HMAC-SHA256 of the raw body
     /// (which is what `JSON.stringify(req.body)` prints) with the webhook's secret, and by the Standard Webhooks headers
-    /// `webhook-id`, `webhook-timestamp`, `webhook-signature`. Answer 2xx within 10 seconds. Otherwise it is sent again,
-    /// by default after 30 s, 5 min, 30 min and 2 h (five attempts in all), with the same `webhook-id`: handle it once. Then the
-    /// webhook is suspended, and what comes is held until it is resumed.
+    /// `webhook-id`, `webhook-timestamp`, `webhook-signature`. Answer 2xx within 10 seconds (by default). Otherwise it is sent
+    /// again, by default after 30 s, 5 min, 30 min and 2 h (five attempts in all), with the same `webhook-id`: handle it once. Then the
+    /// webhook is suspended, and what comes is held until it is resumed, for 90 days at most (by default).
     #[oai(name = "event", method = "post", operation_id = "asilichainEvent")]
     fn event(&self, payload: Json<Payload>);
 }

@@ -19,7 +19,7 @@ use crate::{
     },
     domain::{account, excerpt::excerpt},
     error::{Error, Result},
-    store::{Tx, accounts},
+    store::{Admission, Tx, accounts},
 };
 
 /// The routes.
@@ -47,8 +47,8 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<AccountPage>, Refused<Errors, WithoutBody>> {
-        let (walls, limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
-        let look = deps.db.read(move |view| accounts::page(view, &walls, cursor.0.as_deref(), limit + 1));
+        let ((grant, walls), limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
+        let look = deps.db.read_as(grant, move |view| accounts::page(view, &walls, cursor.0.as_deref(), limit + 1));
         let mut accounts = look.await.map_err(|error| match error {
             Error::NotFound(_) => bad_cursor(),
             error => error,
@@ -71,15 +71,15 @@ impl Routes {
         deps: Data<&Deps>,
         body: Body<NewAccount>,
     ) -> Result<Made, Refused<Errors, WithBody>> {
-        let walls = walls(&auth)?;
+        let (grant, walls) = walls(&auth)?;
         let NewAccount { account_id, profile, alert_email } = body.0;
         account::check_id(&account_id)?;
         alert_email.as_deref().map(account::check_email).transpose()?;
         let profile = known(&deps, &profile)?;
         let id = account_id.clone();
         let create = move |tx: &Tx<'_>| accounts::create(tx, profile, &id, alert_email.as_deref());
-        deps.db.write_as(auth.0.actor(), create).await?;
-        let made = deps.db.read(move |view| accounts::see(view, &walls, &account_id)).await?;
+        deps.db.write(grant, Admission::Try, create).await?;
+        let made = deps.db.read_as(grant, move |view| accounts::see(view, &walls, &account_id)).await?;
         Ok(Made::Created(Body(Account::from(&made))))
     }
 
@@ -94,8 +94,8 @@ impl Routes {
         /// The account's id.
         account_id: Path<String>,
     ) -> Result<Body<Account>, Refused<Errors, WithoutBody>> {
-        let walls = walls(&auth)?;
-        let found = deps.db.read(move |view| accounts::see(view, &walls, &account_id.0)).await?;
+        let (grant, walls) = walls(&auth)?;
+        let found = deps.db.read_as(grant, move |view| accounts::see(view, &walls, &account_id.0)).await?;
         Ok(Body(Account::from(&found)))
     }
 }

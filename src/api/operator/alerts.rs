@@ -36,10 +36,11 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<AlertPage>, Refused<Errors, WithoutBody>> {
-        let (walls, limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
+        let ((grant, walls), limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
         let before = cursor.0.map(|cursor| AlertId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
-        let look =
-            deps.db.read(move |view| Ok((alerts::list(view, &walls, before, limit + 1)?, alerts::unsent_count(view)?)));
+        let look = deps.db.read_as(grant, move |view| {
+            Ok((alerts::list(view, &walls, before, limit + 1)?, alerts::unsent_count(view)?))
+        });
         let (mut found, unsent) = look.await?;
         let more = found.len() > limit;
         found.truncate(limit);

@@ -43,13 +43,13 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<AuditPage>, Refused<Errors, WithoutBody>> {
-        let (walls, limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
+        let ((grant, walls), limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
         let filter = Filter {
             account: account_id.0,
             action: action.0.as_deref().map(known).transpose()?,
             before: cursor.0.map(|cursor| cursor.parse().map_err(|_| bad_cursor())).transpose()?,
         };
-        let (entries, next) = deps.db.read(move |view| audit::list(view, &walls, &filter, limit)).await?;
+        let (entries, next) = deps.db.read_as(grant, move |view| audit::list(view, &walls, &filter, limit)).await?;
         Ok(Body(AuditPage {
             next_cursor: next.map(|next| next.to_string()),
             entries: entries.into_iter().map(|entry| AuditEntry::new(entry, &deps.profiles)).collect(),

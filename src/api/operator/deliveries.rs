@@ -19,10 +19,10 @@ use crate::{
         reasons::ErrorClass,
         refused::{OnState, Refused, WithoutBody},
     },
-    domain::{ids::DeliveryId, selection::Selection, token::Walls},
+    domain::{grant::Grant, ids::DeliveryId, selection::Selection, token::Walls},
     error::{Error, Missing, Result},
     store::{
-        Tx, deliveries,
+        Admission, Tx, deliveries,
         search::{self, Range},
     },
 };
@@ -77,10 +77,12 @@ impl Routes {
             created_from: created_from.0,
             created_to: created_to.0,
         };
-        let (walls, selection) = wanted.read(&deps, walls(&auth)?)?;
+        let (grant, walls) = walls(&auth)?;
+        let (walls, selection) = wanted.read(&deps, walls)?;
         let limit = page_size(limit.0, &deps.limits)?;
         let after = cursor.0.map(|cursor| DeliveryId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
-        let look = deps.db.read(move |view| search::page(view, &Range::new(view, &walls, selection)?, after, limit));
+        let look =
+            deps.db.read_as(grant, move |view| search::page(view, &Range::new(view, &walls, selection)?, after, limit));
         let (found, next) = look.await?;
         Ok(Body(DeliveryReportPage {
             next_cursor: next.map(|next| next.to_string()),
@@ -100,8 +102,8 @@ impl Routes {
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
     ) -> Result<Body<DeliveryReportDetails>, Refused<Errors, WithoutBody>> {
-        let (walls, id, now) = (walls(&auth)?, parse(&delivery_id.0)?, now(&deps));
-        let look = deps.db.read(move |view| {
+        let ((grant, walls), id, now) = (walls(&auth)?, parse(&delivery_id.0)?, now(&deps));
+        let look = deps.db.read_as(grant, move |view| {
             let listed = search::find(view, &walls, id)?;
             let attempts = deliveries::attempts(view, listed.delivery.key)?;
             let body = deliveries::body_of(view, listed.delivery.event)?;
@@ -109,7 +111,7 @@ impl Routes {
         });
         let (listed, attempts, body) = look.await?;
         Ok(Body(DeliveryReportDetails {
-            request: Request::new(&listed, &attempts, &body, &deps.profiles, now)?,
+            request: body.ok().map(|body| Request::new(&listed, &attempts, &body, &deps.profiles, now)).transpose()?,
             attempts: attempts.iter().map(Attempt::from).collect(),
             delivery: DeliveryReport::new(&listed, &deps.profiles),
         }))
@@ -126,14 +128,14 @@ impl Routes {
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
     ) -> Result<Retried, Refused<Errors, OnState>> {
-        let (walls, id) = (walls(&auth)?, parse(&delivery_id.0)?);
+        let ((grant, walls), id) = (walls(&auth)?, parse(&delivery_id.0)?);
         let within = walls.clone();
         let retry = move |tx: &Tx<'_>| {
             let endpoint = deliveries::endpoint_of(tx, &within, id)?;
             Ok(deliveries::replay(tx, &endpoint, id)?.id)
         };
-        let made = deps.db.write_as(auth.0.actor(), retry).await?;
-        Ok(Retried::Accepted(Body(shown(&deps, walls, made).await?)))
+        let made = deps.db.write(grant, Admission::Try, retry).await?;
+        Ok(Retried::Accepted(Body(shown(&deps, grant, walls, made).await?)))
     }
 
     /// Cancel a delivery
@@ -147,10 +149,10 @@ impl Routes {
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
     ) -> Result<Body<DeliveryReport>, Refused<Errors, OnState>> {
-        let (walls, id) = (walls(&auth)?, parse(&delivery_id.0)?);
+        let ((grant, walls), id) = (walls(&auth)?, parse(&delivery_id.0)?);
         let within = walls.clone();
-        deps.db.write_as(auth.0.actor(), move |tx| deliveries::cancel(tx, &within, id)).await?;
-        Ok(Body(shown(&deps, walls, id).await?))
+        deps.db.write(grant, Admission::Try, move |tx| deliveries::cancel(tx, &within, id)).await?;
+        Ok(Body(shown(&deps, grant, walls, id).await?))
     }
 }
 
@@ -158,8 +160,8 @@ fn parse(text: &str) -> Result<DeliveryId> {
     DeliveryId::parse(text).ok_or(Error::NotFound(Missing::Delivery))
 }
 
-async fn shown(deps: &Deps, walls: Walls, id: DeliveryId) -> Result<DeliveryReport> {
-    let listed = deps.db.read(move |view| search::find(view, &walls, id)).await?;
+async fn shown(deps: &Deps, grant: Grant, walls: Walls, id: DeliveryId) -> Result<DeliveryReport> {
+    let listed = deps.db.read_as(grant, move |view| search::find(view, &walls, id)).await?;
     Ok(DeliveryReport::new(&listed, &deps.profiles))
 }
 

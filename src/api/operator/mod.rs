@@ -16,16 +16,17 @@ pub(super) use self::{
     accounts::known,
     examples::{A_VENDOR, SUPPLEMENT},
     retries::COUNTING,
-    tokens::{check_label, holder},
+    tokens::holder,
     wire::{Header, MASK, Request},
 };
 use super::{Deps, auth::Authenticated, failure::Failure, refused::Shape};
 use crate::{
     config::Limits,
     domain::{
+        grant::Grant,
         ids::EndpointId,
         profile::Profiles,
-        timestamp::{MAX_TIME, Timestamp},
+        timestamp::Timestamp,
         token::{Scope, Walls},
     },
     error::{Error, Missing, Result},
@@ -65,7 +66,10 @@ struct Errors;
 impl Shape for Errors {
     type Body = Failure;
     const MEANINGS: &'static [(u16, &'static str)] = &[
-        (400, "`INVALID_REQUEST`: the request is not of the documented form; the message names the field."),
+        (
+            400,
+            "`INVALID_REQUEST`: the request is not of the documented form; the message says what is wrong, and where.",
+        ),
         (401, "`UNAUTHORIZED`: no token, or one that is unknown or revoked."),
         (403, "`FORBIDDEN`: the token lacks the scope `operator`."),
         (
@@ -86,12 +90,15 @@ impl Shape for Errors {
             "`INVALID_REQUEST`: there are more headers, or larger ones, than limits.request_headers and request_header_bytes allow.",
         ),
         (500, "`INTERNAL`: a fault of the server; its log says more, under the request_id."),
-        (503, "`UNAVAILABLE`: the server cannot take this now; nothing was stored, try again."),
+        (
+            503,
+            "`UNAVAILABLE`: the server cannot take this now: try again. Nothing was stored, unless the message says that this is not known.",
+        ),
     ];
 }
 
-/// What the caller may see, who must be an operator.
-fn walls(auth: &Authenticated) -> Result<Walls> {
+/// The right of the caller, who must be an operator, and what they may see.
+fn walls(auth: &Authenticated) -> Result<(Grant, Walls)> {
     auth.0.horizon(Scope::Operator)
 }
 
@@ -126,14 +133,7 @@ pub(super) fn on_wire(profiles: &Profiles, profile: &str, id: EndpointId) -> Str
 
 /// A time in a filter.
 pub(super) fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>> {
-    let parse = |text| {
-        Timestamp::parse(text).ok_or_else(|| {
-            Error::request(format!(
-                "{name} is no RFC 3339 time of at most {MAX_TIME} bytes, such as 2026-04-20T11:55:00Z"
-            ))
-        })
-    };
-    text.map(parse).transpose()
+    text.map(|text| Timestamp::read(name, text)).transpose()
 }
 
 /// What the store needs to be read at some moment.

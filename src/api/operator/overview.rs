@@ -32,9 +32,9 @@ impl Routes {
         auth: Authenticated,
         deps: Data<&Deps>,
     ) -> Result<Body<Overview>, Refused<Errors, WithoutBody>> {
-        let (walls, now) = (walls(&auth)?, now(&deps));
+        let ((grant, walls), now) = (walls(&auth)?, now(&deps));
         let failing = webhooks::Filter { failing: true, ..webhooks::Filter::default() };
-        let look = deps.db.read(move |view| {
+        let look = deps.db.read_as(grant, move |view| {
             Ok((overview::look(view, &walls, now)?, webhooks::list(view, &walls, &failing, FAILING, now)?.0))
         });
         let (overview, failing) = look.await?;

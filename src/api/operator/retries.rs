@@ -23,7 +23,10 @@ use crate::{
     },
     domain::ids::RetryId,
     error::{Error, Missing, Result},
-    store::retries::{self, Count, Field},
+    store::{
+        Admission,
+        retries::{self, Count, Field},
+    },
 };
 
 /// Counting takes no longer: whoever asked is answered in time, and a run finds what there is by itself.
@@ -62,14 +65,15 @@ impl Routes {
         let NewRetry { account_id, webhook_id, event, status, error, created_from, created_to, dry_run } = body.0;
         let status = status.map(Into::into);
         let wanted = Wanted { account_id, webhook_id, event, status, error, created_from, created_to };
-        let (walls, selection) = wanted.read(&deps, walls(&auth)?)?;
-        let field = deps.db.read(move |view| Field::new(view, &walls, selection)).await?;
-        let count = retries::count(&deps.db, &field, COUNTING).await?;
+        let (grant, walls) = walls(&auth)?;
+        let (walls, selection) = wanted.read(&deps, walls)?;
+        let field = deps.db.read_as(grant, move |view| Field::new(view, &walls, selection)).await?;
+        let count = retries::count(&deps.db, grant.into(), &field, COUNTING).await?;
         if dry_run.unwrap_or(false) {
             let Count { matched, skipped, complete } = count;
             return Ok(Asked::Counted(Body(RetryCount { matched, skipped, complete })));
         }
-        let start = deps.db.write_as(auth.0.actor(), move |tx| retries::start(tx, &field, count.matched));
+        let start = deps.db.write(grant, Admission::Try, move |tx| retries::start(tx, &field, count.matched));
         Ok(Asked::Begun(Body(Retry::new(&start.await?, &deps.profiles))))
     }
 
@@ -86,9 +90,9 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<RetryPage>, Refused<Errors, WithoutBody>> {
-        let (walls, limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
+        let ((grant, walls), limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
         let before = cursor.0.map(|cursor| RetryId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
-        let look = deps.db.read(move |view| retries::list(view, &walls, before, limit + 1)).await;
+        let look = deps.db.read_as(grant, move |view| retries::list(view, &walls, before, limit + 1)).await;
         let mut runs = look.map_err(|error| match error {
             Error::NotFound(_) => bad_cursor(),
             error => error,
@@ -112,8 +116,8 @@ impl Routes {
         /// The run's id, `ret_...`.
         retry_id: Path<String>,
     ) -> Result<Body<Retry>, Refused<Errors, WithoutBody>> {
-        let (walls, id) = (walls(&auth)?, parse(&retry_id.0)?);
-        let run = deps.db.read(move |view| retries::find(view, &walls, id)).await?;
+        let ((grant, walls), id) = (walls(&auth)?, parse(&retry_id.0)?);
+        let run = deps.db.read_as(grant, move |view| retries::find(view, &walls, id)).await?;
         Ok(Body(Retry::new(&run, &deps.profiles)))
     }
 
@@ -128,8 +132,8 @@ impl Routes {
         /// The run's id, `ret_...`.
         retry_id: Path<String>,
     ) -> Result<Body<Retry>, Refused<Errors, WithoutBody>> {
-        let (walls, id) = (walls(&auth)?, parse(&retry_id.0)?);
-        let run = deps.db.write_as(auth.0.actor(), move |tx| retries::cancel(tx, &walls, id)).await?;
+        let ((grant, walls), id) = (walls(&auth)?, parse(&retry_id.0)?);
+        let run = deps.db.write(grant, Admission::Try, move |tx| retries::cancel(tx, &walls, id)).await?;
         Ok(Body(Retry::new(&run, &deps.profiles)))
     }
 }

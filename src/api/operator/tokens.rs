@@ -19,16 +19,16 @@ use crate::{
         body::{Body, SecretText},
         refused::{Refused, WithBody, WithoutBody},
     },
-    domain::{ids::TokenId, token::Scopes},
+    domain::{
+        ids::TokenId,
+        token::{Scopes, check_label},
+    },
     error::{Error, Missing, Result},
     store::{
-        Tx,
+        Admission, Tx,
         tokens::{self, Holder},
     },
 };
-
-/// Longest label, in bytes.
-const MAX_LABEL: usize = 200;
 
 /// The routes.
 pub(crate) struct Routes;
@@ -64,10 +64,12 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<TokenPage>, Refused<Errors, WithoutBody>> {
-        let (walls, limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
+        let ((grant, walls), limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
         let after = cursor.0.map(|cursor| TokenId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
-        let look =
-            deps.db.read(move |view| tokens::page(view, &walls, account_id.0.as_deref(), after, limit + 1)).await;
+        let look = deps
+            .db
+            .read_as(grant, move |view| tokens::page(view, &walls, account_id.0.as_deref(), after, limit + 1))
+            .await;
         let mut tokens = look.map_err(|error| match error {
             Error::NotFound(Missing::Token) => bad_cursor(),
             error => error,
@@ -91,7 +93,7 @@ impl Routes {
         deps: Data<&Deps>,
         body: Body<NewToken>,
     ) -> Result<Made, Refused<Errors, WithBody>> {
-        walls(&auth)?;
+        let (grant, _) = walls(&auth)?;
         let scopes: Vec<&str> = body.0.scopes.iter().map(|scope| TokenScope::name(*scope)).collect();
         let scopes =
             Scopes::parse(&scopes.join(",")).map_err(|_| Error::request("scopes is empty: name at least one"))?;
@@ -99,14 +101,15 @@ impl Routes {
         let holder = holder(&deps, account_id, profile.as_deref(), &scopes)?;
         label.as_deref().map(check_label).transpose()?;
         let create = move |tx: &Tx<'_>| tokens::create(tx, &holder, &scopes, label.as_deref());
-        let (id, token) = deps.db.write_as(auth.0.actor(), create).await?;
+        let (id, token) = deps.db.write(grant, Admission::Try, create).await?;
         let token = SecretText(token.expose().to_owned().into());
         Ok(Made::Created(Body(MadeToken { token_id: id.to_string(), token })))
     }
 
     /// Revoke a token
     ///
-    /// It is refused at once. Needs the scope `operator`.
+    /// It is refused at once, also for requests that are under way. Retry runs that it started go on: cancel them if they should
+    /// not. Needs the scope `operator`.
     #[oai(path = "/:token_id", method = "delete", operation_id = "revokeToken")]
     async fn revoke(
         &self,
@@ -115,19 +118,11 @@ impl Routes {
         /// The token's id, `tok_...`.
         token_id: Path<String>,
     ) -> Result<Revoked, Refused<Errors, WithoutBody>> {
-        walls(&auth)?;
+        let (grant, _) = walls(&auth)?;
         let id = TokenId::parse(&token_id.0).ok_or(Error::NotFound(Missing::Token))?;
-        deps.db.write_as(auth.0.actor(), move |tx| tokens::revoke(tx, id)).await?;
+        deps.db.write(grant, Admission::Try, move |tx| tokens::revoke(tx, id)).await?;
         Ok(Revoked::Gone)
     }
-}
-
-/// Checks what its maker calls a token.
-pub(in crate::api) fn check_label(label: &str) -> Result<()> {
-    if label.len() <= MAX_LABEL {
-        return Ok(());
-    }
-    Err(Error::request(format!("label has more than {MAX_LABEL} bytes")))
 }
 
 /// Whose the new token is.

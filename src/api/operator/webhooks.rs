@@ -56,7 +56,7 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<WebhookReportPage>, Refused<Errors, WithoutBody>> {
-        let (walls, now, limit) = (walls(&auth)?, now(&deps), page_size(limit.0, &deps.limits)?);
+        let ((grant, walls), now, limit) = (walls(&auth)?, now(&deps), page_size(limit.0, &deps.limits)?);
         let known = |cursor: String| webhook(&deps.profiles, &walls, &cursor).map_err(|_| bad_cursor());
         let after = cursor.0.map(known).transpose()?.map(|(id, _)| id);
         let filter = Filter {
@@ -66,7 +66,7 @@ impl Routes {
             url: url.0,
             after,
         };
-        let look = deps.db.read(move |view| {
+        let look = deps.db.read_as(grant, move |view| {
             let (found, next) = webhooks::list(view, &walls, &filter, limit, now)?;
             let next = next.map(|next| webhooks::find(view, &walls, next, now)).transpose()?;
             Ok((found, next))
@@ -90,8 +90,9 @@ impl Routes {
         webhook_id: Path<String>,
     ) -> Result<Body<WebhookHistory>, Refused<Errors, WithoutBody>> {
         let now = now(&deps);
-        let (id, walls) = webhook(&deps.profiles, &walls(&auth)?, &webhook_id.0)?;
-        let look = deps.db.read(move |view| {
+        let (grant, walls) = walls(&auth)?;
+        let (id, walls) = webhook(&deps.profiles, &walls, &webhook_id.0)?;
+        let look = deps.db.read_as(grant, move |view| {
             let report = webhooks::find(view, &walls, id, now)?;
             let hours = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
             Ok((report, hours))

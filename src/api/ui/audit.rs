@@ -18,7 +18,6 @@ use crate::{
     domain::{
         audit::{Action, Entry},
         ids::EndpointId,
-        token::Scope,
     },
     store::audit,
 };
@@ -86,15 +85,14 @@ struct Page<'a> {
 /// The last changes, newest first.
 #[handler]
 pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
-    visit.operator()?;
-    let walls = visit.caller.horizon(Scope::Operator)?;
+    let (grant, walls) = visit.operator()?;
     let search = search.0;
     let filter = audit::Filter {
         account: Asked::text(&search.account).map(str::to_owned),
         action: Action::ALL.iter().copied().find(|action| action.name() == search.action),
         before: search.before.parse().ok(),
     };
-    let (entries, more) = door.deps.db.read(move |view| audit::list(view, &walls, &filter, PAGE)).await?;
+    let (entries, more) = door.deps.db.read_as(grant, move |view| audit::list(view, &walls, &filter, PAGE)).await?;
     let frame = Frame::new(&door, &visit, "/ui/audit");
     let next = |key: i64| {
         let asked = Asked::new().with("account", &search.account).with("action", &search.action);

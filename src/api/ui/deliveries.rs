@@ -22,6 +22,7 @@ use crate::{
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
+        grant::Grant,
         ids::{DeliveryId, RetryId},
         retry::{Run, RunState},
         selection::Selection,
@@ -30,7 +31,7 @@ use crate::{
     },
     error::{Error, Missing},
     store::{
-        Tx, View,
+        Admission, Tx, View,
         retries::{self, Field},
         search::{self, Range},
     },
@@ -91,14 +92,17 @@ impl Search {
         self.filters().iter().all(|(_, value)| value.is_empty())
     }
 
-    /// What is meant, and the caller's walls: narrowed to the vendor of the webhook that is named.
-    fn selection(&self, door: &Door, visit: &Visit) -> Result<(Selection, Walls), Error> {
+    /// The caller's right, what is meant, and the caller's walls: narrowed to the vendor of the webhook that is named.
+    fn selection(&self, door: &Door, visit: &Visit) -> Result<(Grant, Selection, Walls), Error> {
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
         let failure = |text: &str| Failure::ALL.into_iter().find(|failure| failure.name() == text);
         let webhook = Asked::text(&self.webhook).map(|id| door.webhook(visit, id)).transpose()?;
-        let (endpoint, walls) = match webhook {
-            Some((id, walls)) => (Some(id), walls),
-            None => (None, visit.caller.horizon(Scope::Webhooks)?),
+        let (grant, endpoint, walls) = match webhook {
+            Some((grant, walls, id)) => (grant, Some(id), walls),
+            None => {
+                let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
+                (grant, None, walls)
+            }
         };
         let selection = Selection {
             account: Asked::text(&self.account).map(str::to_owned),
@@ -110,7 +114,7 @@ impl Search {
             to: moment(&self.to, "to")?,
             delivery: None,
         };
-        Ok((selection, walls))
+        Ok((grant, selection, walls))
     }
 }
 
@@ -180,9 +184,9 @@ pub(super) async fn list(
     let after = Asked::text(&search.after).and_then(DeliveryId::parse);
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
     let look = async {
-        let (selection, walls) = search.selection(&door, &visit)?;
+        let (grant, selection, walls) = search.selection(&door, &visit)?;
         let page = move |view: &View<'_>| search::page(view, &Range::new(view, &walls, selection)?, after, PAGE);
-        door.deps.db.read(page).await
+        door.deps.db.read_as(grant, page).await
     };
     let (found, more) = match look.await {
         // An account or a webhook that is not there has no deliveries.
@@ -227,8 +231,8 @@ pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) 
     let search = search.0;
     let frame = Frame::new(&door, &visit, "/ui/deliveries");
     let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
-    let field = field(&door, &visit, &search).await?;
-    let count = retries::count(&door.deps.db, &field, operator::COUNTING).await?;
+    let (grant, field) = field(&door, &visit, &search).await?;
+    let count = retries::count(&door.deps.db, grant.into(), &field, operator::COUNTING).await?;
     let given = |filters: [(&'static str, &str); 7]| {
         let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
         filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
@@ -251,9 +255,10 @@ pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) 
     })
 }
 
-async fn field(door: &Door, visit: &Visit, search: &Search) -> Result<Field, Error> {
-    let (selection, walls) = search.selection(door, visit)?;
-    door.deps.db.read(move |view| Field::new(view, &walls, selection)).await
+async fn field(door: &Door, visit: &Visit, search: &Search) -> Result<(Grant, Field), Error> {
+    let (grant, selection, walls) = search.selection(door, visit)?;
+    let field = door.deps.db.read_as(grant, move |view| Field::new(view, &walls, selection)).await?;
+    Ok((grant, field))
 }
 
 /// Starts a run over what was counted.
@@ -267,9 +272,9 @@ pub(super) async fn start(door: Data<&Door>, visit: Visit, fields: Fields) -> Re
         )
     })?;
     let start = || async {
-        let field = field(&door, &visit, &search).await?;
+        let (grant, field) = field(&door, &visit, &search).await?;
         let start = move |tx: &Tx<'_>| retries::start(tx, &field, matched);
-        let run = door.deps.db.write_as(visit.caller.actor(), start).await?;
+        let run = door.deps.db.write(grant, Admission::Try, start).await?;
         Ok(Outcome::Page(format!("/ui/retries/{}", run.id)))
     };
     Ok(door.made.once(&door, &visit, &fields, start).await?)
@@ -336,9 +341,9 @@ struct RunPage<'a> {
 /// One run and how far it has come.
 #[handler]
 pub(super) async fn watch(door: Data<&Door>, visit: Visit, id: Path<String>, said: Query<Said>) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let id = RetryId::parse(&id).ok_or(Error::NotFound(Missing::Retry))?;
-    let found = door.deps.db.read(move |view| retries::find(view, &walls, id)).await?;
+    let found = door.deps.db.read_as(grant, move |view| retries::find(view, &walls, id)).await?;
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
     frame::page(&RunPage { run: RunView::new(&door, &visit, &frame, &found), frame })
 }
@@ -353,8 +358,8 @@ struct Runs<'a> {
 /// The last runs.
 #[handler]
 pub(super) async fn runs(door: Data<&Door>, visit: Visit) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
-    let found = door.deps.db.read(move |view| retries::list(view, &walls, None, RUNS)).await?;
+    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
+    let found = door.deps.db.read_as(grant, move |view| retries::list(view, &walls, None, RUNS)).await?;
     let frame = Frame::new(&door, &visit, "/ui/deliveries");
     frame::page(&Runs { runs: found.iter().map(|run| RunView::new(&door, &visit, &frame, run)).collect(), frame })
 }
@@ -362,8 +367,8 @@ pub(super) async fn runs(door: Data<&Door>, visit: Visit) -> Result<Response> {
 /// Cancels a run.
 #[handler]
 pub(super) async fn cancel(door: Data<&Door>, visit: Visit, id: Path<String>, _fields: Fields) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let id = RetryId::parse(&id).ok_or(Error::NotFound(Missing::Retry))?;
-    let cancelled = door.deps.db.write_as(visit.caller.actor(), move |tx| retries::cancel(tx, &walls, id)).await?;
+    let cancelled = door.deps.db.write(grant, Admission::Try, move |tx| retries::cancel(tx, &walls, id)).await?;
     Ok(go(&format!("/ui/retries/{}?said=retry-cancelled", cancelled.id)))
 }

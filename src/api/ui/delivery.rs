@@ -20,12 +20,13 @@ use crate::{
     domain::{
         delivery::{Attempt, State},
         endpoint::EndpointState,
+        event::{Damaged, StoredBody},
         ids::DeliveryId,
-        token::Scope,
+        token::{Scope, Walls},
     },
     error::{Error, Missing},
     store::{
-        Tx, View, deliveries,
+        Admission, Tx, View, deliveries,
         search::{self, Listed},
     },
 };
@@ -39,9 +40,8 @@ struct Page<'a> {
     frame: Frame<'a>,
     row: ListedRow,
     attempts: Vec<Step>,
-    headers: Vec<Header>,
-    body: Shown,
-    curl: String,
+    /// `None`: its body is damaged, and is not sent.
+    sent: Option<Sent>,
     replay_of: Option<String>,
     can_replay: bool,
     can_cancel: bool,
@@ -49,6 +49,25 @@ struct Page<'a> {
     deleted: bool,
     /// Whether nothing more becomes of it.
     ended: bool,
+}
+
+/// The request, and the line that sends it to a test receiver.
+struct Sent {
+    headers: Vec<Header>,
+    body: Shown,
+    curl: String,
+}
+
+impl Sent {
+    fn new(delivery: DeliveryId, request: Request) -> Self {
+        let body = Shown::new(&request.body, format!("/ui/deliveries/{delivery}/body"));
+        let signed = |header: &&Header| !header.value.contains(MASK);
+        let headers = request.headers.iter().filter(signed);
+        let headers = headers.map(|header| format!(" -H {}", shell(&format!("{}: {}", header.name, header.value))));
+        let sent = body.raw.as_deref().map_or_else(|| format!("@{delivery}.json"), shell);
+        let curl = format!("curl -sS {TEST_RECEIVER}{} --data-binary {sent}", headers.collect::<String>());
+        Self { headers: request.headers, body, curl }
+    }
 }
 
 /// Most bytes of an answer that stand in the page.
@@ -92,19 +111,22 @@ impl Step {
 }
 
 /// A delivery, its attempts, and the stored body of its event.
-fn look(view: &View<'_>, visit: &Visit, id: DeliveryId) -> Result<(Listed, Vec<Attempt>, String), Error> {
-    let listed = search::find(view, &visit.caller.horizon(Scope::Webhooks)?, id)?;
+fn look(view: &View<'_>, walls: &Walls, id: DeliveryId) -> Result<(Listed, Vec<Attempt>, StoredBody), Error> {
+    let listed = search::find(view, walls, id)?;
     let attempts = deliveries::attempts(view, listed.delivery.key)?;
     let body = deliveries::body_of(view, listed.delivery.event)?;
     Ok((listed, attempts, body))
 }
 
-/// The same, with the request that it sends.
-async fn find(door: &Door, visit: &Visit, id: &str) -> Result<(Listed, Vec<Attempt>, Request), Error> {
+/// The same, with the request that it sends; the body of some is damaged.
+async fn find(door: &Door, visit: &Visit, id: &str) -> Result<(Listed, Vec<Attempt>, Result<Request, Damaged>), Error> {
     let id = DeliveryId::parse(id).ok_or(Error::NotFound(Missing::Delivery))?;
-    let visit = visit.clone();
-    let (listed, attempts, body) = door.deps.db.read(move |view| look(view, &visit, id)).await?;
-    let request = Request::new(&listed, &attempts, &body, &door.deps.profiles, door.deps.clock.now())?;
+    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
+    let (listed, attempts, body) = door.deps.db.read_as(grant, move |view| look(view, &walls, id)).await?;
+    let request = match body {
+        Ok(body) => Ok(Request::new(&listed, &attempts, &body, &door.deps.profiles, door.deps.clock.now())?),
+        Err(damaged) => Err(damaged),
+    };
     Ok((listed, attempts, request))
 }
 
@@ -114,19 +136,11 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>, said
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
     let (listed, attempts, request) = find(&door, &visit, &id).await?;
     let (delivery, state) = (&listed.delivery, listed.endpoint_state);
-    let body = Shown::new(&request.body, format!("/ui/deliveries/{}/body", delivery.id));
-    let signed = |header: &&Header| !header.value.contains(MASK);
-    let headers = request.headers.iter().filter(signed);
-    let headers = headers.map(|header| format!(" -H {}", shell(&format!("{}: {}", header.name, header.value))));
-    let sent = body.raw.as_deref().map_or_else(|| format!("@{}.json", delivery.id), shell);
-    let curl = format!("curl -sS {TEST_RECEIVER}{} --data-binary {sent}", headers.collect::<String>());
     let with_answer = attempts.len().saturating_sub(ANSWERS);
     let steps = attempts.iter().zip(0..).map(|(attempt, place)| Step::new(&frame, attempt, place >= with_answer));
     frame::page(&Page {
         attempts: steps.collect(),
-        headers: request.headers,
-        body,
-        curl,
+        sent: request.ok().map(|request| Sent::new(delivery.id, request)),
         replay_of: delivery.replay_of.map(|id| id.to_string()),
         can_replay: delivery.state != State::Claimed && state == EndpointState::Active,
         can_cancel: matches!(delivery.state, State::Pending | State::Held),
@@ -142,7 +156,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>, said
 #[handler]
 pub(super) async fn whole(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
     let (listed, _, request) = find(&door, &visit, &id).await?;
-    Ok(file(&listed.delivery.id.to_string(), request.body))
+    Ok(file(&listed.delivery.id.to_string(), request.map_err(Error::from)?.body))
 }
 
 /// Replays or cancels.
@@ -154,20 +168,20 @@ pub(super) async fn act(
     fields: Fields,
 ) -> Result<Response> {
     let Path((written, verb)) = path;
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let id = DeliveryId::parse(&written).ok_or(Error::NotFound(Missing::Delivery))?;
-    let (actor, db) = (visit.caller.actor(), &door.deps.db);
+    let db = &door.deps.db;
     match verb.as_str() {
         "replay" => {
             let replay = || async {
                 let replay = move |tx: &Tx<'_>| deliveries::replay(tx, &deliveries::endpoint_of(tx, &walls, id)?, id);
-                let made = db.write_as(actor, replay).await?;
+                let made = db.write(grant, Admission::Try, replay).await?;
                 Ok(Outcome::Page(format!("/ui/deliveries/{}?said=replayed", made.id)))
             };
             Ok(door.made.once(&door, &visit, &fields, replay).await?)
         }
         "cancel" => {
-            db.write_as(actor, move |tx| deliveries::cancel(tx, &walls, id)).await?;
+            db.write(grant, Admission::Try, move |tx| deliveries::cancel(tx, &walls, id)).await?;
             Ok(go(&format!("/ui/deliveries/{id}?said=cancelled")))
         }
         _ => Err(poem::error::NotFoundError.into()),

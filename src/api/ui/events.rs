@@ -23,7 +23,7 @@ use crate::{
         token::{Reach, Scope, Walls},
     },
     error::{Error, Missing},
-    store::{deliveries, endpoints, events},
+    store::{View, deliveries, endpoints, events},
 };
 
 /// Events on a page.
@@ -62,7 +62,7 @@ struct Page<'a> {
 /// The events within the walls, newest first.
 #[handler]
 pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Events)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Events)?;
     let search = search.0;
     if let Some(id) = Asked::text(&search.id) {
         let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
@@ -73,7 +73,7 @@ pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>)
         kind: Asked::text(&search.event).map(str::to_owned),
         after: Asked::text(&search.after).and_then(EventId::parse),
     };
-    let found = match door.deps.db.read(move |view| events::list(view, &walls, &filter, PAGE)).await {
+    let found = match door.deps.db.read_as(grant, move |view| events::list(view, &walls, &filter, PAGE)).await {
         // An account that is not there has no events.
         Err(Error::NotFound(_)) => events::Page { events: Vec::new(), next: None, partial: false },
         found => found?,
@@ -127,7 +127,7 @@ struct EventPage<'a> {
     test: bool,
     at: Moment,
     target: Option<String>,
-    body: Shown,
+    body: Option<Shown>,
     matched: Vec<Matched>,
     passed: Vec<Passed>,
     sees_webhooks: bool,
@@ -136,15 +136,15 @@ struct EventPage<'a> {
 /// One event.
 #[handler]
 pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Events)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Events)?;
     let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
-    let look = door.deps.db.read(move |view| {
+    let look = door.deps.db.read_as(grant, move |view| {
         let event = events::find(view, &walls, id)?;
         let made = deliveries::of_event(view, event.key)?;
         let own = Walls { profile: None, account: Some(event.account) };
-        Ok((made, endpoints::list(view, &own)?, event))
+        Ok((made, endpoints::list(view, &own)?, deliveries::body_of(view, id)?, event))
     });
-    let (made, all, event) = look.await?;
+    let (made, all, body, event) = look.await?;
     let dialect = door.dialect(&event.profile)?;
     let frame = Frame::new(&door, &visit, "/ui/events");
     let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
@@ -171,7 +171,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
         test: event.test,
         at: frame.when(event.accepted_at),
         target: event.target.as_deref().map(shown_url),
-        body: Shown::new(&event.body, format!("/ui/events/{}/body", event.id)),
+        body: body.as_ref().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
         matched: matched.collect(),
         // What a token may not list is not named.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
@@ -183,10 +183,14 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
 /// The payload of an event, as it is stored.
 #[handler]
 pub(super) async fn whole(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Events)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Events)?;
     let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
-    let event = door.deps.db.read(move |view| events::find(view, &walls, id)).await?;
-    Ok(file(&event.id.to_string(), event.body))
+    let look = move |view: &View<'_>| {
+        events::find(view, &walls, id)?;
+        deliveries::body_of(view, id)
+    };
+    let body = door.deps.db.read_as(grant, look).await?.map_err(Error::from)?;
+    Ok(file(&id.to_string(), body.to_string()))
 }
 
 /// Why an endpoint has no delivery of an event, as far as it can be told from what it is now.

@@ -4,7 +4,7 @@ use poem::{FromRequest, Request, RequestBody, Result, http::StatusCode};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::{api::body, error::Error};
 
 /// Most bytes of a form. The longest field is a URL, or a secret.
 const MOST: usize = 64 << 10;
@@ -22,14 +22,7 @@ impl Fields {
             let message = format!("this page takes forms: send {FORM}");
             return Err(poem::Error::from_string(message, StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let too_large = || poem::Error::from_string("this form is too large", StatusCode::PAYLOAD_TOO_LARGE);
-        let announced = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > MOST) {
-            return Err(too_large());
-        }
-        let body = <poem::Body as FromRequest>::from_request(request, body).await?;
-        let bytes = body.into_bytes_limit(MOST).await.map_err(|_| too_large())?;
-        let bytes = Zeroizing::new(Vec::from(bytes));
+        let bytes = body::read(request, body, MOST).await?;
         Ok(Self(
             form_urlencoded::parse(&bytes)
                 .map(|(name, value)| (name.into_owned(), value.into_owned().into()))

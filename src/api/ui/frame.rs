@@ -1,6 +1,6 @@
 //! What every page has around it: its head, the way to the other pages, who is signed in.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use askama::Template;
 use poem::{
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{Door, made::Shown, session::Visit, words::Moment};
 use crate::{
     api::pages::Page,
-    domain::{ids::RequestId, timestamp::Timestamp, token::Scope},
+    domain::{endpoint::Resumed, ids::RequestId, timestamp::Timestamp, token::Scope},
     error::Error,
 };
 
@@ -81,7 +81,7 @@ pub(super) struct Frame<'a> {
     /// Where to fetch the page anew; nothing for one that a form led to.
     pub(super) at: String,
     /// What was just done.
-    pub(super) said: &'static str,
+    pub(super) said: Cow<'static, str>,
     pub(super) operator: bool,
     now: Timestamp,
 }
@@ -111,7 +111,7 @@ impl<'a> Frame<'a> {
             form: visit.form_token(),
             once: RequestId::mint(now).to_string(),
             at: visit.at.clone(),
-            said: "",
+            said: Cow::Borrowed(""),
             operator,
             now,
         }
@@ -148,13 +148,22 @@ impl<'a> Frame<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Said {
     said: Option<String>,
+    /// Of a webhook that was resumed: how many failed deliveries are sent again, and how many held ones go out.
+    #[serde(default)]
+    resent: u64,
+    #[serde(default)]
+    released: u64,
 }
 
 impl Said {
-    fn sentence(&self) -> &'static str {
-        match self.said.as_deref().unwrap_or_default() {
+    fn sentence(&self) -> Cow<'static, str> {
+        let sentence = match self.said.as_deref().unwrap_or_default() {
             "paused" => "Paused. What comes for it from now on is held until you resume it.",
-            "resumed" => "Resumed. What was held goes out now.",
+            "resumed" => {
+                let Self { resent, released, .. } = *self;
+                return format!("Resumed: {}.", Resumed { resent, released }).into();
+            }
+            "active" => "It was active already: nothing was changed.",
             "changed" => "Changed. It holds from the next delivery on.",
             "deleted" => "Deleted. What was waiting or held for it is cancelled.",
             "dropping" => {
@@ -167,7 +176,8 @@ impl Said {
             "revoked" => "The token is revoked: it is refused from now on, and its dashboards are signed out.",
             "mailed" => "A test mail is on its way: look into the mailbox.",
             _ => "",
-        }
+        };
+        Cow::Borrowed(sentence)
     }
 }
 

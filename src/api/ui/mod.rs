@@ -50,6 +50,7 @@ use super::{Deps, dialect::Dialect, exchange::Exchange, operator, problem::Probl
 use crate::{
     config::{Config, Setting, Storage},
     domain::{
+        grant::Grant,
         ids::EndpointId,
         token::{Scope, Walls},
     },
@@ -169,6 +170,10 @@ impl Dashboard {
         let response = match visit {
             Ok(visit) => match self.admit(request, visit.clone()).await {
                 Ok(response) => response,
+                // A session that ended meanwhile is shown as little as a stranger.
+                Err(error) if error.status() == StatusCode::UNAUTHORIZED => {
+                    refusal(&self.door, None, &error, request_id)
+                }
                 Err(error) => refusal(&self.door, visit.as_ref(), &error, request_id),
             },
             Err(error) => refusal(&self.door, None, &error.into(), request_id),
@@ -193,6 +198,12 @@ impl Dashboard {
             Some(visit) => session::spend(&self.door.quota, visit.caller.token)?,
             None => {}
         }
+        if let Some((visit, exchange)) = visit.as_ref().zip(request.data::<Exchange>()) {
+            exchange.is_of(&visit.caller);
+            if request.method().is_safe() {
+                exchange.begin_read(&self.door.deps.budgets).await?;
+            }
+        }
         if request.method() == Method::POST {
             let (whole, mut body) = request.split();
             let fields = Fields::read(&whole, &mut body).await?;
@@ -203,9 +214,6 @@ impl Dashboard {
             request.set_data(fields);
         }
         if let Some(visit) = visit {
-            if let Some(exchange) = request.data::<Exchange>() {
-                exchange.is_of(&visit.caller);
-            }
             request.set_data(visit);
         }
         self.routes.call(request).await
@@ -231,9 +239,11 @@ impl Parts {
         found.ok_or_else(|| Error::Internal(format!("no profile '{profile}'")))
     }
 
-    /// The webhook that a path names as it is written on the wire, and the caller's walls narrowed to its vendor.
-    fn webhook(&self, visit: &Visit, written: &str) -> Result<(EndpointId, Walls), Error> {
-        operator::webhook(&self.deps.profiles, &visit.caller.horizon(Scope::Webhooks)?, written)
+    /// The caller's right and walls, narrowed to the vendor of the webhook that a path names, and that webhook.
+    fn webhook(&self, visit: &Visit, written: &str) -> Result<(Grant, Walls, EndpointId), Error> {
+        let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
+        let (id, walls) = operator::webhook(&self.deps.profiles, &walls, written)?;
+        Ok((grant, walls, id))
     }
 
     /// The id of an endpoint, as its vendor writes it.

@@ -25,6 +25,7 @@ use crate::{
     domain::{
         account::AccountKey,
         endpoint::EndpointState,
+        grant::Grant,
         tally::Tally,
         timestamp::Timestamp,
         token::{Scope, Walls},
@@ -95,7 +96,8 @@ type Shared = Looks<Result<Arc<Seen>, Error>>;
 pub(super) struct Overviews(Mutex<HashMap<Whose, Arc<Shared>>>);
 
 impl Overviews {
-    async fn last(&self, door: &Door, walls: Walls, operator: bool) -> Result<Arc<Seen>, Error> {
+    /// What was last seen within these walls. The look is of all who share it; the right of each is checked when it has ended.
+    async fn last(&self, door: &Door, grant: Grant, walls: Walls, operator: bool) -> Result<Arc<Seen>, Error> {
         let looks = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= MOST {
@@ -106,6 +108,7 @@ impl Overviews {
         let (db, now) = (door.deps.db.clone(), door.deps.clock.now());
         let look = || async move { db.read(move |view| look(view, &walls, operator, now)).await.map(Arc::new) };
         let seen = looks.last(door.deps.clock.uptime(), PAUSE, look).await;
+        door.deps.db.check(grant)?;
         seen.unwrap_or_else(|| Err(Error::Internal("a look at everything panicked".to_owned())))
     }
 }
@@ -126,9 +129,9 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
     if !scopes.allow(Scope::Webhooks) && scopes.allow(Scope::Events) {
         return Ok(go("/ui/events"));
     }
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let frame = Frame::new(&door, &visit, "/ui").saying(&said);
-    let seen = door.overviews.last(&door, walls, visit.is_operator()).await?;
+    let seen = door.overviews.last(&door, grant, walls, visit.is_operator()).await?;
     let Seen { all, suspended, failing, unsent, now } = &*seen;
     let more = [
         (all.suspended, suspended.len(), "suspended", "/ui/webhooks?state=suspended"),

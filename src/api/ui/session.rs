@@ -17,12 +17,13 @@ use crate::{
     api::quota::Quota,
     domain::{
         excerpt::excerpt,
+        grant::Grant,
         ids::TokenId,
         session::{LASTS, SessionKey},
-        token::{BearerToken, Caller, Reach},
+        token::{BearerToken, Caller, Reach, Scope, Walls},
     },
     error::{Error, Missing},
-    store::{random, sessions, tokens},
+    store::{Admission, random, sessions, tokens},
 };
 
 /// The cookie's name.
@@ -74,10 +75,14 @@ impl Visit {
         self.caller.scopes.is_operator() && matches!(self.caller.reach, Reach::Everything)
     }
 
-    /// Refuses everybody but the operator.
-    pub(super) fn operator(&self) -> Result<(), Error> {
+    /// The right and the walls of the operator; everybody else is refused.
+    pub(super) fn operator(&self) -> Result<(Grant, Walls), Error> {
         let refusal = "only an operator's token opens this page: make one by 'ngoma token create --scope operator'";
-        if self.is_operator() { Ok(()) } else { Err(Error::Forbidden(refusal.to_owned())) }
+        if self.is_operator() {
+            self.caller.horizon(Scope::Operator)
+        } else {
+            Err(Error::Forbidden(refusal.to_owned()))
+        }
     }
 
     /// Whom the token belongs to.
@@ -197,7 +202,7 @@ pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) 
             let cookie = set_cookie(&key.expose(), LASTS.as_secs(), by_tls(request.headers()));
             Ok(go(from.page()).with_header(header::SET_COOKIE, cookie).into_response())
         }
-        Err(error @ (Error::Unauthorized(_) | Error::TooMany(_))) => {
+        Err(error @ (Error::Unauthorized(_) | Error::TooMany { .. })) => {
             let status = poem::Error::from(error.clone()).status();
             let problem = Some(error.to_string());
             let mut page = frame::page(&SignIn { assets: &door.assets, next: from.page(), ended: false, problem })?;
@@ -220,7 +225,7 @@ async fn begin(door: &Door, token: &str, former: Option<[u8; 32]>) -> Result<Ses
     spend(&door.quota, caller.token)?;
     let key = SessionKey::from_random(&*random()?);
     let hash = key.hash();
-    let begun = door.deps.db.write_as(caller.actor(), move |tx| {
+    let begun = door.deps.db.write(caller.grant(), Admission::Try, move |tx| {
         former.map(|former| sessions::end(tx, former)).transpose()?;
         tokens::used(tx, caller.token)?;
         sessions::begin(tx, caller.token, hash, LASTS)
@@ -238,7 +243,7 @@ pub(super) fn spend(quota: &Quota, token: TokenId) -> Result<(), Error> {
 #[handler]
 pub(super) async fn sign_out(request: &Request, door: Data<&Door>, visit: Visit) -> Result<Response> {
     let hash = visit.hash();
-    door.deps.db.write(move |tx| sessions::end(tx, hash)).await?;
+    door.deps.db.write(visit.caller.grant(), Admission::Try, move |tx| sessions::end(tx, hash)).await?;
     let cookie = set_cookie("", 0, by_tls(request.headers()));
     Ok(go("/ui/sign-in").with_header(header::SET_COOKIE, cookie).into_response())
 }

@@ -22,7 +22,7 @@ use crate::{
     config::Setting,
     domain::timestamp::Timestamp,
     error::Error,
-    store::{self, Progress, audit},
+    store::{self, Admission, Progress, audit},
 };
 
 /// Where backups go, beside the database.
@@ -41,7 +41,7 @@ enum Backup {
     Running(String),
     /// It is there: where, and its length in bytes.
     Made(PathBuf, u64, Timestamp),
-    /// It could not be made, and why.
+    /// It could not be made, or is not whole: a sentence.
     Failed(String),
 }
 
@@ -52,6 +52,10 @@ pub(super) struct Backups(Arc<Mutex<Option<Backup>>>);
 impl Backups {
     fn last(&self) -> Option<Backup> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.last(), Some(Backup::Running(_)))
     }
 
     /// Takes the place of the one backup at a time; says whether it was free.
@@ -128,13 +132,19 @@ fn folder(door: &Door) -> PathBuf {
 /// Makes a backup beside the database; the page tells how far it has come.
 #[handler]
 pub(super) async fn back_up(door: Data<&Door>, visit: Visit, _fields: Fields) -> Result<Response> {
-    visit.operator()?;
+    let (grant, _) = visit.operator()?;
+    if door.backups.is_running() {
+        return Ok(go("/ui/system"));
+    }
+    let (folder, now) = (folder(&door), door.deps.clock.now());
+    let file = folder.join(format!("{}.db", now.to_string().replace(':', "-")));
+    let name = file.display().to_string();
+    // Before it is made: this write is refused if the right to ask for it is gone.
+    door.deps.db.write(grant, Admission::Try, move |tx| audit::backed_up(tx, &name)).await?;
     if door.backups.begin() {
-        let (db, storage, actor) = (door.deps.db.clone(), door.storage.clone(), visit.caller.actor());
-        let (last, folder, now) = (Arc::clone(&door.backups.0), folder(&door), door.deps.clock.now());
-        let file = folder.join(format!("{}.db", now.to_string().replace(':', "-")));
+        let (db, storage, last) = (door.deps.db.clone(), door.storage.clone(), Arc::clone(&door.backups.0));
         tokio::spawn(async move {
-            let (progress, target, source) = (Arc::clone(&last), file.clone(), db.clone());
+            let (progress, target, source) = (Arc::clone(&last), file.clone(), db);
             let copy = tokio::task::spawn_blocking(move || {
                 store::make_folder(&folder)?;
                 source.back_up(&storage, &target, |step| {
@@ -146,18 +156,19 @@ pub(super) async fn back_up(door: Data<&Door>, visit: Visit, _fields: Fields) ->
                 })
             });
             let made = copy.await.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
-            let name = file.display().to_string();
-            let noted = match &made {
-                Ok(_) => db.write_in_turn_as(actor, move |tx| audit::backed_up(tx, &name)).await,
-                Err(_) => Ok(()),
-            };
             tell(
                 &last,
-                match made.and_then(|copy| noted.map(|()| copy)) {
-                    Ok(copy) => Backup::Made(file, copy.bytes, now),
+                match made {
+                    Ok(copy) => match copy.flaw(&file) {
+                        None => Backup::Made(file, copy.bytes, now),
+                        Some(flaw) => {
+                            tracing::error!(error = %flaw, "a backup that was asked for at the dashboard is not whole");
+                            Backup::Failed(flaw)
+                        }
+                    },
                     Err(flaw) => {
                         tracing::error!(error = %flaw, "a backup that was asked for at the dashboard could not be made");
-                        Backup::Failed(flaw.to_string())
+                        Backup::Failed(format!("No backup was made: {flaw}"))
                     }
                 },
             );

@@ -55,8 +55,8 @@ impl Badge {
 /// Why an attempt failed, for people: what it means, and where to look.
 pub(super) const fn meaning(failure: Failure) -> &'static str {
     match failure {
-        Failure::Dns => "the host's name was not found",
-        Failure::Blocked => "its address is not allowed (egress.allow)",
+        Failure::Dns => "the host's name could not be looked up",
+        Failure::Blocked => "its address is not allowed by the rules of [egress]",
         Failure::Connect => "no connection: nothing listens there, or a firewall is in between",
         Failure::Tls => "the TLS handshake failed: look at its certificate",
         Failure::Timeout => "it took too long to answer",
@@ -64,6 +64,7 @@ pub(super) const fn meaning(failure: Failure) -> &'static str {
         Failure::Protocol => "what came back is not HTTP",
         Failure::Status => "it answered with an error",
         Failure::Interrupted => "this server stopped meanwhile; it costs no try",
+        Failure::Damaged => "not sent: its body is damaged on this server's disk",
     }
 }
 

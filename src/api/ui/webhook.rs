@@ -17,12 +17,12 @@ use super::{
     session::Visit,
     views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
     webhooks::{WebhookForm, wanted},
-    words::{self, Moment, count, long_span, took},
+    words::{self, Moment, count, long_span, thousands, took},
 };
 use crate::{
     domain::{
         delivery::{Attempt, Delivery},
-        endpoint::{Endpoint, EndpointState, SuspendedReason},
+        endpoint::{Endpoint, EndpointState, Resend, Resumed, SuspendedReason},
         ids::{DeliveryId, EndpointId},
         profile::RetryPolicy,
         tally::{Span, Tally},
@@ -31,7 +31,7 @@ use crate::{
     },
     error::{Error, Missing},
     store::{
-        Tx, audit, deliveries, endpoints,
+        Admission, Tx, audit, deliveries, endpoints,
         tallies::{self, Of},
         webhooks::{self, Report},
     },
@@ -59,6 +59,8 @@ struct Page<'a> {
     url: String,
     form: WebhookForm,
     secret_mark: String,
+    signature: &'static str,
+    overlap: String,
     week: Chart,
     recent: Vec<DeliveryRow>,
     answers: Vec<(String, String, &'static str)>,
@@ -70,7 +72,10 @@ struct Page<'a> {
 struct Suspended {
     what: String,
     held: u64,
-    held_words: String,
+    /// How many failed deliveries resuming sends again.
+    failed: u64,
+    /// What resuming sets going, in words; nothing if nothing waits.
+    resuming: String,
     last_error: Option<(String, &'static str)>,
 }
 
@@ -85,9 +90,31 @@ impl Suspended {
             let failure = delivery.last_failure?;
             Some((short(Some(failure), delivery.last_status), meaning(failure)))
         });
-        let held_words = count(report.held, "delivery is held", "deliveries are held");
-        Some(Self { what, held: report.held, held_words, last_error })
+        let resuming = Resumed { resent: report.failed, released: report.held };
+        let words = if resuming.is_nothing() { String::new() } else { resuming.to_string() };
+        Some(Self { what, held: report.held, failed: report.failed, resuming: words, last_error })
     }
+
+    /// The heading: how many deliveries wait for the webhook to be resumed.
+    fn heading(&self) -> String {
+        let failed = || count(self.failed, "delivery failed", "deliveries failed");
+        match (self.failed, self.held) {
+            (0, 0) => "Nothing is sent to it".to_owned(),
+            (_, 0) => failed(),
+            (0, held) => count(held, "delivery is held", "deliveries are held"),
+            (_, held) => format!("{}, {}", failed(), count(held, "is held", "are held")),
+        }
+    }
+
+    /// What the button says that resumes.
+    fn button(&self) -> String {
+        resume_button(self.failed + self.held)
+    }
+}
+
+/// What a button says that resumes a webhook for which so many deliveries wait.
+fn resume_button(waiting: u64) -> String {
+    if waiting == 0 { "Resume".to_owned() } else { format!("Resume and send {}", thousands(waiting)) }
 }
 
 /// One webhook.
@@ -109,13 +136,13 @@ async fn show_with(
     said: Option<&Said>,
     refused: Option<Refused<'_>>,
 ) -> Result<Response> {
-    let (id, walls) = door.webhook(visit, written)?;
+    let (grant, walls, id) = door.webhook(visit, written)?;
     let mut frame = Frame::new(door, visit, "/ui/webhooks");
     if let Some(said) = said {
         frame = frame.saying(said);
     }
     let now = frame.now();
-    let look = door.deps.db.read(move |view| {
+    let look = door.deps.db.read_as(grant, move |view| {
         let report = webhooks::find(view, &walls, id, now)?;
         let recent = deliveries::list(view, &report.endpoint, &deliveries::Filter::default(), RECENT)?.deliveries;
         let week = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
@@ -144,6 +171,8 @@ async fn show_with(
         waits: words::waits(policy),
         after: dialect.when_exhausted(),
         timeout: long_span(dialect.profile.timeout),
+        signature: dialect.profile.signature_header,
+        overlap: long_span(door.deps.secret_overlap),
         made: frame.when(endpoint.created_at),
         url,
         form,
@@ -171,7 +200,7 @@ fn in_bars(hours: &[(Timestamp, Tally)]) -> Vec<(Timestamp, Tally)> {
     bars.collect()
 }
 
-/// Does what a button of the page says.
+/// Does what a button of the page says. What was done is said by the page that follows, as [`Said`] has it.
 #[handler]
 pub(super) async fn act(
     door: Data<&Door>,
@@ -181,7 +210,8 @@ pub(super) async fn act(
 ) -> Result<Response> {
     let Path((written, verb)) = path;
     let done = match verb.as_str() {
-        "pause" | "resume" | "delete" => change_state(&door, &visit, &written, &verb).await,
+        "pause" | "delete" => change_state(&door, &visit, &written, &verb).await,
+        "resume" => resume(&door, &visit, &written, &fields).await,
         "change" => change(&door, &visit, &written, &fields).await,
         "drop" => drop_held(&door, &visit, &written).await,
         "test" => return test(&door, &visit, &written, &fields).await,
@@ -206,56 +236,66 @@ fn find(tx: &Tx<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint, Error> {
     }
 }
 
-async fn change_state(door: &Door, visit: &Visit, written: &str, verb: &str) -> Result<&'static str, Error> {
-    let (id, walls) = door.webhook(visit, written)?;
+async fn change_state(door: &Door, visit: &Visit, written: &str, verb: &str) -> Result<String, Error> {
+    let (grant, walls, id) = door.webhook(visit, written)?;
     let verb = verb.to_owned();
     let change = move |tx: &Tx<'_>| {
         let key = find(tx, &walls, id)?.key;
         match verb.as_str() {
             "pause" => endpoints::suspend(tx, key, SuspendedReason::Paused).map(|()| "paused"),
-            "resume" => endpoints::resume(tx, key).map(|()| "resumed"),
             _ => endpoints::delete(tx, key).map(|()| "deleted"),
         }
     };
-    door.deps.db.write_as(visit.caller.actor(), change).await
+    door.deps.db.write(grant, Admission::Try, change).await.map(str::to_owned)
 }
 
-async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<&'static str, Error> {
-    let (deps, (id, walls)) = (&door.deps, door.webhook(visit, written)?);
+async fn resume(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<String, Error> {
+    let (grant, walls, id) = door.webhook(visit, written)?;
+    let resend = if fields.get("failed") == Some("leave") { Resend::Nothing } else { Resend::Failed };
+    let resume = move |tx: &Tx<'_>| endpoints::resume(tx, find(tx, &walls, id)?.key, resend);
+    Ok(match door.deps.db.write(grant, Admission::Try, resume).await? {
+        None => "active".to_owned(),
+        Some(Resumed { resent, released }) => format!("resumed&resent={resent}&released={released}"),
+    })
+}
+
+async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<String, Error> {
+    let (deps, (grant, walls, id)) = (&door.deps, door.webhook(visit, written)?);
     let profile = walls.profile.clone().unwrap_or_default();
     let events = wanted(fields, door.dialect(&profile)?, deps.limits.events_per_webhook)?;
     let url = deps.target(fields.need("url", "the URL")?)?;
-    deps.vet(&url).await?;
+    deps.vet(&visit.caller, &url).await?;
     let change = move |tx: &Tx<'_>| {
         let endpoint = find(tx, &walls, id)?;
         endpoints::set_url(tx, endpoint.key, &url)?;
         if !events.is_same_as(&endpoint.events) {
             endpoints::set_events(tx, endpoint.key, &events)?;
         }
-        Ok("changed")
+        Ok("changed".to_owned())
     };
-    deps.db.write_as(visit.caller.actor(), change).await
+    deps.db.write(grant, Admission::Try, change).await
 }
 
-/// Drops what is held, a part at a time, whether or not whoever asked waits for it.
-async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<&'static str, Error> {
-    let (id, walls) = door.webhook(visit, written)?;
-    let (db, actor) = (door.deps.db.clone(), visit.caller.actor());
-    let first = db.write_as(actor, move |tx| {
+/// Drops what is held, a part at a time, whether or not the browser waits for it; no more of it once the right to ask is gone.
+async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<String, Error> {
+    let (grant, walls, id) = door.webhook(visit, written)?;
+    let (db, written) = (door.deps.db.clone(), written.to_owned());
+    let first = db.write(grant, Admission::Try, move |tx| {
         let (endpoint, before) = (find(tx, &walls, id)?, deliveries::next_key(tx)?);
         Ok((endpoint.key, before, deliveries::drop_held(tx, endpoint.key, before)?))
     });
     let (key, before, mut more) = first.await?;
     tokio::spawn(async move {
         while more {
-            let dropped = db.write_in_turn_as(actor, move |tx| deliveries::drop_held(tx, key, before)).await;
+            let drop = move |tx: &Tx<'_>| deliveries::drop_held(tx, key, before);
+            let dropped = db.write(grant, Admission::Wait, drop).await;
             more = dropped.unwrap_or_else(|flaw| {
-                tracing::error!(endpoint = key, error = %flaw, "dropping what is held ended early: drop the rest again");
+                tracing::error!(endpoint.id = written, error = %flaw, "dropping what is held ended early: drop the rest again");
                 false
             });
         }
     });
-    Ok("dropping")
+    Ok("dropping".to_owned())
 }
 
 #[derive(Template)]
@@ -267,7 +307,8 @@ struct Tested<'a> {
     kind: String,
     delivery: DeliveryId,
     delivered: bool,
-    suspended: bool,
+    /// What the button says that resumes it; nothing while it is active.
+    resume: Option<String>,
     status: Option<u16>,
     meaning: &'static str,
     took: String,
@@ -276,22 +317,30 @@ struct Tested<'a> {
 
 /// Sends sample data at once and shows what came of it.
 async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<Response> {
-    let (id, walls) = door.webhook(visit, written)?;
+    let (grant, walls, id) = door.webhook(visit, written)?;
     let named = fields.get("event").map(str::to_owned);
     let (now, deps) = (door.deps.clock.now(), &door.deps);
     let within = walls.clone();
-    let look = deps.db.read(move |view| endpoints::see(view, &within, id)).await?;
+    let look = deps.db.read_as(grant, move |view| endpoints::see(view, &within, id)).await?;
     let dialect = door.dialect(walls.profile.as_deref().unwrap_or_default())?;
-    let (kind, body) = dialect.sample_for(&look.events, named.as_deref(), now)?;
+    let (kind, body) = dialect.sample_for(&look, named.as_deref(), now)?;
     let prepare = move |tx: &Tx<'_>| {
         let endpoint = find(tx, &walls, id)?;
         audit::tested(tx, endpoint.key)?;
         let target = endpoints::target(tx, endpoint.key)?;
         Ok((endpoint, target))
     };
-    let (endpoint, target) = deps.db.write_as(visit.caller.actor(), prepare).await?;
-    let sent = (deps.send_test)(endpoint.account_id, target, kind.clone(), body).await?;
+    let (endpoint, target) = deps.db.write(grant, Admission::Try, prepare).await?;
+    let sent = (deps.send_test)(grant, endpoint.account_id, target, kind.clone(), body).await?;
     let (delivery, attempt): (DeliveryId, Attempt) = sent;
+    let resume = match endpoint.state {
+        EndpointState::Suspended => {
+            let key = endpoint.key;
+            let waiting = deps.db.read(move |view| Ok(endpoints::failed(view, key)? + endpoints::held(view, key)?));
+            Some(resume_button(waiting.await?))
+        }
+        EndpointState::Active | EndpointState::Deleted => None,
+    };
     frame::page(&Tested {
         frame: Frame::new(door, visit, "/ui/webhooks"),
         webhook: written.to_owned(),
@@ -299,7 +348,7 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
         kind,
         delivery,
         delivered: attempt.failure.is_none(),
-        suspended: endpoint.state == EndpointState::Suspended,
+        resume: resume.filter(|_| attempt.failure.is_none()),
         status: attempt.status,
         meaning: attempt.failure.map_or("", meaning),
         took: took(attempt.duration.unwrap_or_default()),
@@ -309,22 +358,26 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
 
 /// Gives a webhook a new secret in place of the one that the page was made with, and shows it once.
 async fn rotate(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<Response> {
-    let (deps, (id, walls)) = (&door.deps, door.webhook(visit, written)?);
+    let (deps, (grant, walls, id)) = (&door.deps, door.webhook(visit, written)?);
     let former = fields.get("former").unwrap_or_default().to_owned();
     let rotate = || async {
         let secret = deps.secret(None)?;
         let (shown, overlap) = (secret.shown(), deps.secret_overlap);
+        let signature = door.dialect(walls.profile.as_deref().unwrap_or_default())?.profile.signature_header;
         let rotate = move |tx: &Tx<'_>| {
             let endpoint = find(tx, &walls, id)?;
             endpoints::expect_secret(tx, endpoint.key, &former)?;
             endpoints::set_secret(tx, &endpoint, &secret.secret, overlap)?;
             Ok(endpoint)
         };
-        let endpoint = deps.db.write_as(visit.caller.actor(), rotate).await?;
+        let endpoint = deps.db.write(grant, Admission::Try, rotate).await?;
         let url = shown_url(endpoint.url.as_str());
         Ok(Outcome::Shown(Arc::new(Shown {
             title: "The new signing secret",
-            about: format!("{url}. The former secret signs too for {}.", long_span(overlap)),
+            about: format!(
+                "{url}. {signature} is signed with it from now on; in webhook-signature the former secret signs too for {}.",
+                long_span(overlap)
+            ),
             secret: shown,
             next: format!("/ui/webhooks/{written}"),
         })))

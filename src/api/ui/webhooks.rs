@@ -25,7 +25,7 @@ use crate::{
         token::{Reach, Scope, Walls},
     },
     error::Error,
-    store::{Tx, accounts, endpoints, webhooks},
+    store::{Admission, Tx, accounts, endpoints, webhooks},
 };
 
 /// Webhooks on a page.
@@ -61,7 +61,7 @@ pub(super) async fn list(
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let frame = Frame::new(&door, &visit, "/ui/webhooks").saying(&said);
     let search = search.0;
     let state = match search.state.as_str() {
@@ -70,7 +70,7 @@ pub(super) async fn list(
         "deleted" => Some(EndpointState::Deleted),
         _ => None,
     };
-    let after = Asked::text(&search.after).map(|after| door.webhook(&visit, after).map(|(id, _)| id)).transpose()?;
+    let after = Asked::text(&search.after).map(|after| door.webhook(&visit, after).map(|(.., id)| id)).transpose()?;
     let filter = webhooks::Filter {
         account: Asked::text(&search.account).map(str::to_owned),
         state,
@@ -79,7 +79,7 @@ pub(super) async fn list(
         after,
     };
     let now = frame.now();
-    let look = door.deps.db.read(move |view| {
+    let look = door.deps.db.read_as(grant, move |view| {
         let (found, next) = webhooks::list(view, &walls, &filter, PAGE, now)?;
         let all = Walls { profile: None, account: None };
         Ok((found, next.map(|next| webhooks::find(view, &all, next, now)).transpose()?))
@@ -172,10 +172,10 @@ async fn show_form(
     filled: Option<&Fields>,
     problem: Option<Error>,
 ) -> Result<Response> {
-    let walls = visit.caller.horizon(Scope::Webhooks)?;
+    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let frame = Frame::new(door, visit, "/ui/webhooks");
     let named = account.clone();
-    let look = door.deps.db.read(move |view| {
+    let look = door.deps.db.read_as(grant, move |view| {
         let chosen = if named.is_empty() { None } else { Some(accounts::see(view, &walls, &named)) };
         Ok((chosen.transpose(), accounts::page(view, &walls, None, OFFERED)?))
     });
@@ -237,18 +237,21 @@ pub(super) async fn register(door: Data<&Door>, visit: Visit, fields: Fields) ->
 }
 
 async fn try_register(door: &Door, visit: &Visit, account: &str, fields: &Fields) -> Result<Outcome, Error> {
-    let (deps, walls) = (&door.deps, visit.caller.horizon(Scope::Webhooks)?);
+    let (deps, (grant, walls)) = (&door.deps, visit.caller.horizon(Scope::Webhooks)?);
     let named = account.to_owned();
-    let account = deps.db.read(move |view| accounts::see(view, &walls, &named)).await?;
+    let account = deps.db.read_as(grant, move |view| accounts::see(view, &walls, &named)).await?;
     let dialect = door.dialect(&account.profile)?;
     let events = wanted(fields, dialect, deps.limits.events_per_webhook)?;
     let url = deps.target(fields.need("url", "the URL")?)?;
     let secret = deps.secret(fields.get("secret").map(|own| SecretText(own.to_owned().into())))?;
-    deps.vet(&url).await?;
+    deps.vet(&visit.caller, &url).await?;
     let shown = secret.shown();
     let most = deps.limits.webhooks_per_account;
-    let create = move |tx: &Tx<'_>| endpoints::create(tx, &account, url, events, &secret.secret, most);
-    let endpoint = deps.db.write_as(visit.caller.actor(), create).await?;
+    let create = move |tx: &Tx<'_>| {
+        let account = accounts::find(tx, &account.profile, &account.id)?;
+        endpoints::create(tx, &account, url, events, &secret.secret, most)
+    };
+    let endpoint = deps.db.write(grant, Admission::Try, create).await?;
     let id = door.written(dialect.profile.name, endpoint.id);
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The webhook is registered",

@@ -101,12 +101,14 @@ pub(in crate::api::operator) struct Alert {
     account_id: String,
     /// The webhook it is about.
     webhook_id: String,
-    /// Where that is now, without the query.
+    /// Where that is now: at most 12 characters of its path, and no query, as they may hold secrets.
     url: String,
     /// The status of the webhook now.
     webhook_status: WebhookState,
     /// Deliveries that are held for it now.
     held: u64,
+    /// Deliveries that failed since its last success and were not replayed: resuming it sends them again.
+    failed_deliveries: u64,
     /// The delivery that failed; null if it is about none.
     delivery_id: Option<String>,
     /// Why it failed; null if it is about none.
@@ -135,9 +137,10 @@ impl Alert {
             created_at: alert.created_at.precise(),
             account_id: alert.account.clone(),
             webhook_id: on_wire(profiles, &alert.profile, alert.endpoint),
-            url: alert.shown_url().to_owned(),
+            url: alert.masked_url(),
             webhook_status: alert.state.into(),
             held: alert.held,
+            failed_deliveries: alert.failed,
             delivery_id: failing.and_then(|failing| failing.delivery).map(|id| id.to_string()),
             error: failing.map(|failing| failing.failure.into()),
             response_status: failing.and_then(|failing| failing.status),

@@ -142,7 +142,7 @@ impl Request {
             method: "POST".to_owned(),
             url: listed.url.clone(),
             headers,
-            body: String::from_utf8_lossy(&(profile.envelope)(&webhook, body)).into_owned(),
+            body: (profile.envelope)(&webhook, body).text(),
         })
     }
 }
@@ -156,6 +156,6 @@ pub(in crate::api::operator) struct DeliveryReportDetails {
     pub(in crate::api::operator) delivery: DeliveryReport,
     /// Every attempt that has ended, in order.
     pub(in crate::api::operator) attempts: Vec<Attempt>,
-    /// What is sent.
-    pub(in crate::api::operator) request: Request,
+    /// What is sent; null if its stored body is damaged, which is never sent.
+    pub(in crate::api::operator) request: Option<Request>,
 }

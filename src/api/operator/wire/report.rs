@@ -172,6 +172,8 @@ pub(in crate::api::operator) struct WebhookReport {
     waiting: u64,
     /// Deliveries that are held until it is resumed.
     held: u64,
+    /// Deliveries that failed since its last success and were not replayed: resuming it sends them again.
+    failed_deliveries: u64,
     /// When an attempt last ended well; null for never.
     last_success_at: Option<String>,
     /// When an attempt last failed; null for never.
@@ -202,6 +204,7 @@ impl WebhookReport {
             p95_ms_24h: report.day.p95_ms(),
             waiting: report.waiting,
             held: report.held,
+            failed_deliveries: report.failed,
             last_success_at: report.last_success_at.map(|at| at.precise()),
             last_error_at: last.map(|last| last.at.precise()),
             last_error: last.map(|last| last.failure.into()),

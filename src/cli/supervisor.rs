@@ -1,0 +1,73 @@
+//! What the server hears from its supervisor, and what it says to it: signals, and the messages of sd_notify(3).
+
+use rustix::process::Signal;
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    clock,
+    engine::Pulse,
+    error::{Error, Result},
+};
+
+/// Signals that would end the server, and by which nobody asks for that. (SIGPIPE is ignored in every Rust program.)
+const IGNORED: [(Signal, &str); 8] = [
+    (Signal::USR1, "SIGUSR1"),
+    (Signal::USR2, "SIGUSR2"),
+    (Signal::ALARM, "SIGALRM"),
+    (Signal::VTALARM, "SIGVTALRM"),
+    (Signal::PROF, "SIGPROF"),
+    (Signal::IO, "SIGIO"),
+    (Signal::POWER, "SIGPWR"),
+    (Signal::XCPU, "SIGXCPU"),
+];
+
+/// From now on a signal of this kind is heard.
+pub(super) fn heard(signal_of: Signal) -> Result<tokio::signal::unix::Signal> {
+    signal(SignalKind::from_raw(signal_of.as_raw())).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// Ignores the signals that ask for no stop, and says so.
+pub(super) fn ignore_others() -> Result<()> {
+    let reload = "SIGHUP: settings are read at a start only; restart to change them".to_owned();
+    let others = IGNORED.map(|(one, name)| (one, format!("{name} is ignored: SIGTERM stops the server")));
+    for (one, said) in others.into_iter().chain([(Signal::HUP, reload)]) {
+        let mut heard = heard(one)?;
+        tokio::spawn(async move {
+            while heard.recv().await.is_some() {
+                tracing::warn!("{said}");
+            }
+        });
+    }
+    // A file that may not grow further: the write that failed says so, and a line about it might be the next one.
+    heard(Signal::XFSZ).map(drop)
+}
+
+/// Says that the server is ready once its engine has looked for work, and from then on that it works, each time that the
+/// engine has: it does so by way of the writer.
+pub(super) async fn report(mut pulse: watch::Receiver<Pulse>) {
+    if pulse.changed().await.is_err() {
+        return;
+    }
+    tell(NotifyState::Ready);
+    let Some(interval) = sd_notify::watchdog_enabled() else { return };
+    while pulse.changed().await.is_ok() {
+        tell(NotifyState::Watchdog);
+        clock::pause(interval / 4).await;
+    }
+}
+
+/// Says that the server stops.
+pub(super) fn stopping() {
+    tell(NotifyState::Stopping);
+}
+
+/// Nobody hears it outside systemd.
+fn tell(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager cannot be notified (NOTIFY_SOCKET)");
+    }
+}

@@ -1,0 +1,91 @@
+//! Where settings come from, beside the defaults: a file, and the environment.
+
+use std::{
+    env, fs,
+    io::ErrorKind,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+};
+
+use figment::providers::Env;
+
+use super::ConfigError;
+
+/// The file that is read when none is named.
+const USUAL_FILE: &str = "config.toml";
+/// How the name of a setting begins in the environment.
+const PREFIX: &str = "NGOMA_";
+/// What stands between section and key.
+const BETWEEN: &str = "__";
+
+/// What lies at a path, if it is something else than a file: `a pipe`, `a folder`. Opening a pipe can take for ever.
+pub fn no_file(path: &Path) -> Option<&'static str> {
+    let kind = fs::metadata(path).ok()?.file_type();
+    match kind {
+        _ if kind.is_file() => None,
+        _ if kind.is_dir() => Some("a folder"),
+        _ if kind.is_fifo() => Some("a pipe"),
+        _ if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
+    }
+}
+
+/// The file to read: the one that is named, or the usual one if it is there.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
+    let usual = Path::new(USUAL_FILE);
+    // One that cannot be looked at is not passed over.
+    let missing = || usual.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    let path = match named {
+        Some(path) => path,
+        None if missing() => return Ok(None),
+        None => usual,
+    };
+    let refused = |problem: String| Err(ConfigError(format!("{} {problem}", path.display())));
+    if let Some(kind) = no_file(path) {
+        return refused(format!("is {kind}, not a file"));
+    }
+    match fs::read_to_string(path) {
+        Ok(_) => Ok(Some(path.to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => refused("is not there".to_owned()),
+        Err(error) => refused(format!("cannot be read: {error}")),
+    }
+}
+
+/// The variables that are settings.
+pub(super) fn environment() -> Env {
+    Env::prefixed(PREFIX).filter(|rest| is_setting(rest.as_str())).split(BETWEEN)
+}
+
+/// The variables that begin like a setting and are none, such as those that Kubernetes sets for a service named ngoma.
+pub(super) fn ignored() -> Vec<String> {
+    variables().filter(|name| !is_setting(&name[PREFIX.len()..])).collect()
+}
+
+/// The variable that sets this key, an entry of its list, or something within it.
+pub(super) fn variable(key: &str) -> Option<String> {
+    let parts: Vec<&str> = key.split('.').collect();
+    (1..=parts.len()).rev().find_map(|depth| {
+        let wanted = format!("{PREFIX}{}", parts[..depth].join(BETWEEN)).to_ascii_uppercase();
+        variables().find(|name| {
+            let rest = name.to_ascii_uppercase();
+            rest.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(BETWEEN))
+        })
+    })
+}
+
+/// Whether this, after the prefix, is a section and a key.
+fn is_setting(rest: &str) -> bool {
+    rest.contains(BETWEEN) && rest.split(BETWEEN).all(|part| !part.is_empty())
+}
+
+/// The names in the environment that begin with the prefix, in any case, as the settings are read.
+fn variables() -> impl Iterator<Item = String> {
+    let names = env::vars_os().map(|(name, _)| name.to_string_lossy().trim().to_owned());
+    let mut names: Vec<String> =
+        names.filter(|name| name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))).collect();
+    names.sort();
+    names.into_iter()
+}

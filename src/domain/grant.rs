@@ -1,0 +1,72 @@
+//! The right by which a request acts. It is given at the head of the request; the store looks again, in every write and after
+//! every read, whether it still holds.
+
+use crate::{
+    domain::{
+        account::AccountKey,
+        ids::TokenId,
+        token::{Caller, Reach, Scope, Scopes},
+    },
+    error::{Error, Result},
+};
+
+/// What a request was let in with: its token, the session if it came by one, the account, and the scope that it needs. Only a
+/// [`Caller`] gives one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    token: TokenId,
+    session: Option<[u8; 32]>,
+    account: Option<AccountKey>,
+    newest_account: AccountKey,
+    scope: Option<Scope>,
+}
+
+impl Grant {
+    /// The grant of a caller, for what needs this scope; `None` for what needs none.
+    pub(super) fn new(caller: &Caller, scope: Option<Scope>) -> Self {
+        let account = match &caller.reach {
+            Reach::Account { key, .. } => Some(*key),
+            Reach::Platform(_) | Reach::Everything => None,
+        };
+        Self { token: caller.token, session: caller.session, account, newest_account: caller.newest_account, scope }
+    }
+
+    /// The token.
+    pub fn token(&self) -> TokenId {
+        self.token
+    }
+
+    /// The SHA-256 of the session's key, if the request came by a session.
+    pub fn session(&self) -> Option<[u8; 32]> {
+        self.session
+    }
+
+    /// The account that the token belongs to, if it belongs to one.
+    pub fn account(&self) -> Option<AccountKey> {
+        self.account
+    }
+
+    /// The newest account when the request began. Names mean no newer one: an account that was erased and made again under
+    /// its name is another account.
+    pub fn newest_account(&self) -> AccountKey {
+        self.newest_account
+    }
+
+    /// Checks the scopes that the token has now.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the scope that the request needs is not among them.
+    pub fn check_scopes(&self, scopes: &Scopes) -> Result<()> {
+        self.scope.map_or(Ok(()), |scope| scopes.need(scope))
+    }
+
+    /// The refusal of a request whose token or session is gone.
+    pub fn ended(&self) -> Error {
+        Error::Unauthorized(match self.session {
+            Some(_) => "your session ended before this was done: sign in again, then see what was done".to_owned(),
+            None => {
+                "this token was revoked before the request was done: make a new one by 'ngoma token create'".to_owned()
+            }
+        })
+    }
+}

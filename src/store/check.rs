@@ -1,0 +1,203 @@
+//! What `ngoma check` finds: files that would stop a start, damage in the database, event bodies and secrets that do not open.
+//! It changes nothing, not even the files beside the database.
+
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
+    time::SystemTime,
+};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rusqlite::{Connection, OpenFlags};
+
+use super::{
+    KeyRing, checksum,
+    files::{self, beside, folder_of},
+    key_mark,
+    keyring::{SEALED, sealed},
+    open::{self, BUSY_TIMEOUT_MS, MIGRATIONS},
+};
+use crate::{clock::Stopwatch, config::Storage, domain::ids::EndpointId};
+
+/// What a path keeps in a URI.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
+/// Steps of SQLite between two tellings of progress: some milliseconds.
+const STEPS: i32 = 1_000_000;
+/// Damaged rows that are named one by one.
+const NAMED: usize = 100;
+
+/// What a check has found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What keeps a server from starting, or is damaged: a sentence each.
+    pub problems: Vec<String>,
+    /// What is well, and yet worth a word, ready to follow the path of the database.
+    pub note: String,
+}
+
+/// Looks at the files, at the whole database, at each event body and at each secret. With `quick`, indexes are not compared
+/// with their tables. `progress` gets a line for a terminal now and then.
+pub fn check(storage: &Storage, quick: bool, progress: impl Fn(&str) + Clone + Send + 'static) -> Found {
+    let mut found = Found { problems: files_of(storage), note: String::new() };
+    if !storage.path.exists() {
+        found.note = "is not there yet: 'ngoma serve' makes it".to_owned();
+        return found;
+    }
+    if !files::may_read(&storage.path) {
+        return found;
+    }
+    loop {
+        let before = state(&storage.path);
+        let mut seen = Found::default();
+        if let Err(problem) = database(storage, quick, &progress, &mut seen) {
+            seen.problems.push(problem);
+        }
+        // Without a log beside it the file is read as one that nobody changes: if somebody did, once more.
+        if before.0 || before == state(&storage.path) {
+            found.problems.append(&mut seen.problems);
+            found.note = seen.note;
+            return found;
+        }
+    }
+}
+
+/// Whether a log lies beside the file; its length, and when it was written.
+fn state(path: &Path) -> (bool, Option<(u64, SystemTime)>) {
+    let file = fs::metadata(path).ok().and_then(|file| Some((file.len(), file.modified().ok()?)));
+    (beside(path, "-wal").exists(), file)
+}
+
+/// What is wrong with the folders and files, without a look into them.
+fn files_of(storage: &Storage) -> Vec<String> {
+    let mut problems = Vec::new();
+    let folder = folder_of(&storage.path);
+    let shown = folder.display();
+    match fs::metadata(&folder) {
+        Err(error) => problems.push(format!("the folder {shown} of the database cannot be used: {error}")),
+        Ok(there) if !there.is_dir() => problems.push(format!("{shown} is no folder: the database cannot be in it")),
+        Ok(_) if !files::may_write(&folder) => problems.push(format!(
+            "the folder {shown} of the database cannot be written by this user: give it to the server's user, and run this as that user"
+        )),
+        Ok(_) => {}
+    }
+    for file in files::of_database(&storage.path) {
+        problems.extend(files::open_to_others(&file).map(|wide| format!("{}: {wide}", file.display())));
+        problems.extend(unusable_by_server(&file, &folder, files::may_write(&file)));
+    }
+    let key = &storage.key_file;
+    problems.extend(unusable_by_server(key, &folder, files::may_read(key)));
+    let mut near = folder_of(key);
+    while !near.exists() {
+        near = folder_of(&near);
+    }
+    if !key.exists() && !files::may_write(&near) {
+        problems.push(format!(
+            "the key file {} cannot be made: this user cannot write {}",
+            key.display(),
+            near.display()
+        ));
+    }
+    problems
+}
+
+/// Why the server's user cannot use a file that is there. That user is this one or, for root, the owner of the database's folder.
+fn unusable_by_server(file: &Path, folder: &Path, usable: bool) -> Option<String> {
+    let (there, server) = (fs::metadata(file).ok()?, fs::metadata(folder).ok()?.uid());
+    let name = file.display();
+    if !usable {
+        let mode = there.mode() & 0o777;
+        return Some(format!("{name} cannot be used by this user: it belongs to user {}, mode {mode:o}", there.uid()));
+    }
+    (files::is_root() && there.uid() != server).then(|| {
+        let folder = folder.display();
+        format!("{name} does not belong to the owner of the folder {folder}, as whom the server runs: chown --reference={folder} {name}")
+    })
+}
+
+/// Looks into the database; what keeps it from being read at all is the error.
+fn database(
+    storage: &Storage,
+    quick: bool,
+    progress: &(impl Fn(&str) + Clone + Send + 'static),
+    found: &mut Found,
+) -> Result<(), String> {
+    let path = &storage.path;
+    open::known(path).map_err(|error| error.to_string())?;
+    let unusable = |error| open::unusable(path, &error).to_string();
+    let conn = connect(path).map_err(unusable)?;
+    let (tell, watch) = (progress.clone(), Stopwatch::start());
+    let looking = format!("looking through {}, {} MB", path.display(), files::size(path) / 1_000_000);
+    progress(&looking);
+    let said = looking.clone();
+    let handler = move || {
+        tell(&format!("{said}: {} s", watch.elapsed().as_secs()));
+        false
+    };
+    conn.progress_handler(STEPS, Some(handler)).map_err(unusable)?;
+    let sql = if quick { "PRAGMA quick_check" } else { "PRAGMA integrity_check" };
+    let mut rows = conn.prepare(sql).map_err(unusable)?;
+    let lines = rows.query_map([], |row| row.get::<_, String>(0)).map_err(unusable)?;
+    let lines = lines.map(|line| line.unwrap_or_else(|error| error.to_string())).filter(|line| line != "ok");
+    let plain = |line: String| line.replace("*** in database main ***", "").replace('\n', " ");
+    found.problems.extend(lines.map(|line| format!("{}: {}", path.display(), plain(line).trim())));
+    conn.progress_handler(0, None::<fn() -> bool>).map_err(unusable)?;
+    let pending = MIGRATIONS.pending_migrations(&conn).map_err(|error| format!("{} {error}", path.display()))?;
+    match pending {
+        0 => {}
+        1.. => found.note = format!("ok; the next start brings it up to date ({pending} steps)"),
+        _ => return Err(open::newer(path).to_string()),
+    }
+    if !conn.table_exists(None, "event").map_err(unusable)? {
+        return Ok(());
+    }
+    let damaged = checksum::damaged(&conn, |percent| progress(&format!("{looking}: event bodies, {percent} %")));
+    let damaged = damaged.map_err(unusable)?;
+    let named = damaged.iter().take(NAMED);
+    found.problems.extend(named.map(|event| format!("the body of event {event} is damaged: it is not sent")));
+    if damaged.len() > NAMED {
+        found.problems.push(format!("the bodies of {} more events are damaged", damaged.len() - NAMED));
+    }
+    secrets(&conn, storage, found).map_err(unusable)
+}
+
+/// Tries the key file on every secret.
+fn secrets(conn: &Connection, storage: &Storage, found: &mut Found) -> rusqlite::Result<()> {
+    let count = sealed(conn)?.count;
+    // An old schema has no marks of keys.
+    let mark = key_mark::known(conn).unwrap_or(None);
+    if count == 0 && mark.is_none() && !storage.key_file.exists() {
+        return Ok(());
+    }
+    let ring: KeyRing = match open::try_key_ring(conn, storage) {
+        Ok((ring, _)) => ring,
+        Err(error) => {
+            found.problems.push(error.to_string());
+            return Ok(());
+        }
+    };
+    let mut rows = conn.prepare(SEALED)?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let (endpoint, secret) = (EndpointId::from_bytes(row.get("id")?), row.get::<_, Vec<u8>>("secret")?);
+        found.problems.extend(ring.open(conn, endpoint, &secret).err().map(|error| error.to_string()));
+    }
+    Ok(())
+}
+
+/// A connection that only reads. Without a log beside it nobody has the file open, and it is read as it is. Beside a log the
+/// index is only read; should it be missing, SQLite makes it, for the owner of the database.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let how = match (beside(&real, "-wal").exists(), beside(&real, "-shm").exists()) {
+        (false, _) => "immutable=1",
+        (true, true) => "readonly_shm=1",
+        (true, false) => "readonly_shm=0",
+    };
+    let uri = format!("file://{}?mode=ro&{how}", percent_encode(real.as_os_str().as_bytes(), PATH));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(uri, flags)?;
+    conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    Ok(conn)
+}

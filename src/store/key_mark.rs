@@ -1,0 +1,23 @@
+//! Which key file belongs to a database that holds no secret to try it on: the audit names each key that was made for it, by
+//! a mark that does not reveal the key.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::KeyRing;
+use crate::domain::{
+    audit::{Action, Actor},
+    timestamp::Timestamp,
+};
+
+/// The mark of the newest key; `None` if the version that made it left none.
+pub(super) fn known(conn: &Connection) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT subject FROM audit WHERE action IN (?, ?) ORDER BY key DESC LIMIT 1";
+    let names = (Action::KeyMade.name(), Action::KeyRotated.name());
+    conn.query_row(sql, names, |row| row.get(0)).optional().map(Option::flatten)
+}
+
+/// Writes down which key this database has.
+pub(super) fn note(conn: &Connection, keys: &KeyRing, now: Timestamp, actor: Actor) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, ?, ?)";
+    conn.execute(sql, (now.millis(), actor.to_string(), Action::KeyMade.name(), keys.mark())).map(drop)
+}

@@ -1,0 +1,163 @@
+//! What each account may store and have waiting. A publish beyond its share is refused, so that no account fills the disk that
+//! all use, or makes the work of the others slow.
+//!
+//! The bytes of an account are kept in its row. Its waiting deliveries are counted only when it matters: between two counts,
+//! the last count and all that was added since stand for them, which is never too few.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::Tx;
+use crate::{
+    config::Limits,
+    domain::account::AccountKey,
+    error::{Error, Result},
+};
+
+/// The operator is warned when an account has used this part of its share, in percent; once, until it is below again.
+const WARN_AT: u64 = 80;
+/// The waiting deliveries of an account near its limit are counted this often at most: a count looks at each of them.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// The same at the limit, where every publish would be refused.
+const COUNT_EVERY_AT_LIMIT: Duration = Duration::from_secs(1);
+/// When a refused publisher may ask again: what waits goes out meanwhile.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// The shares of all accounts.
+#[derive(Debug)]
+pub(super) struct Shares {
+    /// Most deliveries that wait; 0: no limit.
+    pending: u64,
+    /// Most bytes of events; 0: no limit.
+    bytes: u64,
+    of: HashMap<AccountKey, Share>,
+}
+
+/// What one account has used.
+#[derive(Debug, Default)]
+struct Share {
+    /// Deliveries that waited at the last count, and those made since.
+    waiting: u64,
+    /// When they were counted, as uptime.
+    counted: Option<Duration>,
+    warned: bool,
+}
+
+impl Shares {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { pending: limits.pending_per_account, bytes: limits.bytes_per_account, of: HashMap::new() }
+    }
+
+    /// Accounts that the operator was warned of.
+    pub(super) fn near_limit(&self) -> usize {
+        self.of.values().filter(|share| share.warned).count()
+    }
+}
+
+/// Checks that an account may store an event of this size, and have its deliveries wait.
+///
+/// # Errors
+/// [`Error::TooMany`] when its share is used up, with what to do.
+pub(super) fn admit(tx: &Tx<'_>, account: AccountKey, size: usize) -> Result<()> {
+    let mut shares = tx.shares.borrow_mut();
+    let (most_pending, most_bytes) = (shares.pending, shares.bytes);
+    let stored = if most_bytes == 0 { 0 } else { stored(tx, account)? + size as u64 };
+    let share = shares.of.entry(account).or_default();
+    let waiting = if most_pending == 0 { 0 } else { share.waiting(tx, account, most_pending)? };
+    let near = |used: u64, most: u64| most > 0 && used.saturating_mul(100) >= most.saturating_mul(WARN_AT);
+    let is_near = near(stored, most_bytes) || near(waiting, most_pending);
+    if is_near && !share.warned {
+        warn(tx, account, stored, waiting)?;
+    }
+    share.warned = is_near;
+    if most_bytes > 0 && stored > most_bytes {
+        return Err(refused(format!(
+            "the events of this account would take {stored} bytes, and it may store {most_bytes} (limits.bytes_per_account): \
+             wait until old ones are removed, or ask the operator to raise the limit"
+        )));
+    }
+    if most_pending > 0 && waiting >= most_pending {
+        return Err(refused(format!(
+            "{waiting} deliveries of this account wait, as many as may (limits.pending_per_account): repair or delete the \
+             webhooks that do not take theirs, or ask the operator to raise the limit"
+        )));
+    }
+    Ok(())
+}
+
+fn refused(message: String) -> Error {
+    Error::TooMany { wait: RETRY_AFTER, message }
+}
+
+impl Share {
+    /// How many deliveries wait: never fewer than do, and counted anew where that may matter.
+    fn waiting(&mut self, tx: &Tx<'_>, account: AccountKey, most: u64) -> Result<u64> {
+        let every = if self.waiting >= most { COUNT_EVERY_AT_LIMIT } else { COUNT_EVERY };
+        let is_due = match self.counted {
+            None => true,
+            Some(at) => self.waiting.saturating_mul(100) >= most.saturating_mul(WARN_AT) && tx.uptime >= at + every,
+        };
+        if is_due {
+            let mut rows = tx.conn.prepare_cached(
+                "SELECT ifnull(sum((SELECT count(*) FROM delivery WHERE endpoint = e.key AND state = 'pending')
+                                 + (SELECT count(*) FROM delivery WHERE endpoint = e.key AND state = 'held')), 0)
+                 FROM endpoint e WHERE account = ?",
+            )?;
+            self.waiting = rows.query_row([account], |row| row.get(0))?;
+            self.counted = Some(tx.uptime);
+        }
+        Ok(self.waiting)
+    }
+}
+
+/// Bytes of the events of an account, those of this transaction included.
+fn stored(tx: &Tx<'_>, account: AccountKey) -> Result<u64> {
+    let mut rows = tx.conn.prepare_cached("SELECT stored_bytes FROM account WHERE key = ?")?;
+    let written: i64 = rows.query_row([account], |row| row.get(0))?;
+    let stored = tx.stored.borrow();
+    let unwritten = stored.iter().filter(|(of, _)| *of == account).map(|(_, bytes)| bytes);
+    Ok(u64::try_from(written + unwritten.sum::<i64>()).unwrap_or(0))
+}
+
+fn warn(tx: &Tx<'_>, account: AccountKey, stored_bytes: u64, waiting: u64) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
+    let account: String = rows.query_row([account], |row| row.get(0))?;
+    tracing::warn!(
+        account,
+        waiting,
+        stored_bytes,
+        "this account has used {WARN_AT} % of its share (limits.pending_per_account, limits.bytes_per_account): beyond it, \
+         its publishes are refused"
+    );
+    Ok(())
+}
+
+/// Counts what a publish has added.
+pub(super) fn add(tx: &Tx<'_>, account: AccountKey, size: usize, deliveries: usize) {
+    if let Some(share) = tx.shares.borrow_mut().of.get_mut(&account) {
+        share.waiting += deliveries as u64;
+    }
+    stores(tx, account, size);
+}
+
+/// Counts the bytes of an event that was stored.
+pub(super) fn stores(tx: &Tx<'_>, account: AccountKey, size: usize) {
+    tx.stored.borrow_mut().push((account, i64::try_from(size).unwrap_or(i64::MAX)));
+}
+
+/// Counts the bytes of an event that was removed.
+pub(super) fn frees(tx: &Tx<'_>, account: AccountKey, size: i64) {
+    tx.stored.borrow_mut().push((account, -size));
+}
+
+/// Writes what each account stores now, once for a transaction.
+pub(super) fn write(tx: &Tx<'_>) -> rusqlite::Result<()> {
+    let mut sums = HashMap::<AccountKey, i64>::new();
+    for (account, bytes) in tx.stored.borrow_mut().drain(..) {
+        *sums.entry(account).or_default() += bytes;
+    }
+    for (account, bytes) in sums {
+        let sql = "UPDATE account SET stored_bytes = max(0, stored_bytes + ?2) WHERE key = ?1";
+        tx.conn.prepare_cached(sql)?.execute((account, bytes))?;
+    }
+    Ok(())
+}
