@@ -165,11 +165,15 @@ impl App {
             let ended = tokio::join!(engine, server, telling, retries, retention);
             ended.0.and(ended.1).and(ended.2).and(ended.3).and(ended.4)
         });
-        stopped.await.unwrap_or_else(|_| {
+        let stopped = stopped.await.unwrap_or_else(|_| {
             tracing::warn!("what is still under way is cut off; the next start makes it again");
             cut_off.iter().for_each(AbortHandle::abort);
             Ok(())
-        })
+        });
+        match self.db.lost() {
+            Some(reason) => Err(Error::Internal(reason)),
+            None => stopped,
+        }
     }
 
     fn deps(&self) -> Deps {

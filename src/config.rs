@@ -112,7 +112,7 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// Deliveries of one account that may wait (pending or held); 0 for no limit.
     pub pending_per_account: u64,
-    /// Bytes that the events of one account may take; 0 for no limit.
+    /// Bytes that the events of one account, and the answers to them, may take; 0 for no limit.
     pub bytes_per_account: u64,
     /// Endpoints of one account that are not deleted.
     pub webhooks_per_account: u64,

@@ -47,6 +47,9 @@ pub enum Error {
     /// A fault of ours. The message is for the log.
     #[error("{0}")]
     Internal(String),
+    /// One stored thing cannot be read any more, and the others can. The message is for the log.
+    #[error("{0}")]
+    Unreadable(String),
     /// What is wrong with one of several things.
     #[error("{place}{error}")]
     Within {

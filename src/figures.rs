@@ -274,7 +274,7 @@ impl Figures {
         self.group.observe(writes as f64);
     }
 
-    /// So many accounts have used 80 % of their share, or more.
+    /// The number of accounts that have used 80 % of their share, or more.
     pub fn near_limit(&self, accounts: usize) {
         set(&self.accounts_near_limit, accounts as u64);
     }

@@ -38,13 +38,16 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
         caller.walls(vendor_of(request.uri().path()), Scope::Events)?;
     }
     // Publishing is limited by the writer's queue alone, and watching must not fail while somebody manages.
-    if form.is_none() && request.uri().path() != "/metrics" {
+    let is_watching = request.uri().path() == "/metrics";
+    if form.is_none() && !is_watching {
         let left = deps.quota.spend(caller.token);
         exchange.inspect(|exchange| exchange.spent().note(&left));
         left.outcome?;
     }
-    if let Some(exchange) = exchange.filter(|_| request.method().is_safe()) {
+    if let Some(exchange) = exchange.filter(|_| request.method().is_safe() && !is_watching) {
         exchange.begin_read(&deps.budgets).await?;
+        // It may have waited.
+        deps.db.check(caller.grant())?;
     }
     let now = deps.clock.now();
     if caller.last_used_at.is_none_or(|used| now.since(used) >= LAST_USED_GRAIN) {

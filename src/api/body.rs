@@ -22,17 +22,12 @@ use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
 use super::{aside, batch, budget::Budgets, exchange::Exchange, unreadable};
-use crate::{
-    domain::{ids::TokenId, signature::SigningSecret},
-    error::Error,
-};
+use crate::{domain::signature::SigningSecret, error::Error};
 
-/// The memory for a body in bytes, until that is full; then it is doubled. So much is not counted.
+/// The memory for a body at first, in bytes; it is doubled when it is full. These first bytes are not counted.
 const UNCOUNTED: usize = 4096;
 /// How long a body waits for more memory.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The token of those who have shown none.
-const NOBODY: [u8; 16] = [0; 16];
 
 /// What the body of a request may be; attached to every request.
 #[derive(Debug, Clone)]
@@ -194,8 +189,8 @@ async fn count(request: &Request, bytes: usize) -> Result<(), Error> {
     let missing = || Error::Internal("a body without limits".to_owned());
     let budgets = &request.data::<BodyLimits>().ok_or_else(missing)?.budgets;
     let exchange = request.data::<Exchange>().ok_or_else(missing)?;
-    let token = exchange.caller().0.unwrap_or_else(|| TokenId::from_bytes(NOBODY));
-    let part = budgets.request_bytes.take(token, bytes, PATIENCE).await;
+    // Those who have shown no token hold a part together.
+    let part = budgets.request_bytes.take(&exchange.holder().unwrap_or_default(), bytes, PATIENCE).await;
     exchange.count_body(part.ok_or_else(|| {
         let message = "the server has no memory for this request now, as others are not stored yet \
                        (limits.request_bytes): nothing was stored; try again";

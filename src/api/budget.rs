@@ -1,5 +1,5 @@
-//! Budgets that tokens share: of bytes in memory, or of things under way. One token holds at most a quarter of a budget, so
-//! that it keeps no other waiting.
+//! Budgets that accounts share: of bytes in memory, or of requests in progress. One account, or one token that belongs to
+//! none, holds at most a quarter of a budget, so that it keeps no other waiting.
 
 use std::{
     collections::HashMap,
@@ -9,9 +9,9 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{config::Config, domain::ids::TokenId};
+use crate::config::Config;
 
-/// One token may hold this part of a budget.
+/// One holder may have this part of a budget.
 const PART: usize = 4;
 /// Requests whose answer is being made. Each may hold its answer several times over.
 const ANSWERS_IN_THE_MAKING: usize = 8;
@@ -32,7 +32,7 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// What these settings allow. The largest body always fits into the part of one token.
+    /// What these settings allow. The largest body always fits into the part of one holder.
     pub fn new(config: &Config) -> Self {
         let (server, limits) = (&config.server, &config.limits);
         let largest = server.max_body_bytes.max(server.max_batch_bytes);
@@ -51,7 +51,7 @@ impl Budgets {
 pub(super) struct Budget {
     all: Arc<Semaphore>,
     each: usize,
-    of_one: Mutex<HashMap<TokenId, Arc<Semaphore>>>,
+    of_one: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// A part of a budget, given back when it is dropped.
@@ -67,26 +67,26 @@ impl Budget {
         Self { all: Arc::new(Semaphore::new(all)), each: (all / PART).max(1), of_one: Mutex::default() }
     }
 
-    /// Waits for this much of the budget; for the quarter of one token at most. `None`: it took longer than `patience`.
-    pub(super) async fn take(&self, token: TokenId, amount: usize, patience: Duration) -> Option<Part> {
+    /// Waits for this much of the budget; for the quarter of one holder at most. `None`: it took longer than `patience`.
+    pub(super) async fn take(&self, holder: &str, amount: usize, patience: Duration) -> Option<Part> {
         let amount = u32::try_from(amount.min(self.each)).unwrap_or(u32::MAX);
         let take = async {
-            let own = self.of(token).acquire_many_owned(amount).await.ok()?;
+            let own = self.of(holder).acquire_many_owned(amount).await.ok()?;
             let all = Arc::clone(&self.all).acquire_many_owned(amount).await.ok()?;
             Some(Part { own, all })
         };
         tokio::time::timeout(patience, take).await.ok().flatten()
     }
 
-    fn of(&self, token: TokenId) -> Arc<Semaphore> {
+    fn of(&self, holder: &str) -> Arc<Semaphore> {
         let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
         of_one.retain(|_, own| Arc::strong_count(own) > 1);
-        Arc::clone(of_one.entry(token).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
+        Arc::clone(of_one.entry(holder.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
     }
 }
 
 impl Part {
-    /// Both parts as one, of the same token.
+    /// Both parts as one, of the same holder.
     pub(super) fn merge(&mut self, more: Self) {
         if Arc::ptr_eq(self.own.semaphore(), more.own.semaphore()) {
             self.own.merge(more.own);

@@ -20,8 +20,10 @@ pub(super) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
 /// client. What stands before it may be anything.
 pub(super) fn address(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     let mut client = peer(request)?;
-    let lines = request.headers().get_all(FORWARDED).iter().filter_map(|line| line.to_str().ok());
-    let mut named = lines.flat_map(|line| line.split(',')).map(str::trim).collect::<Vec<_>>();
+    // What a client has put before the proxy's own words may be any bytes.
+    let lines = request.headers().get_all(FORWARDED).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let lines = lines.collect::<Vec<_>>();
+    let mut named = lines.iter().flat_map(|line| line.split(',')).map(str::trim).collect::<Vec<_>>();
     while is_trusted(client, proxies) {
         let Some(before) = named.pop().and_then(parse) else { break };
         client = before;

@@ -91,6 +91,12 @@ impl Exchange {
         (caller.map(|(token, _)| *token), caller.and_then(|(_, account)| account.as_deref()))
     }
 
+    /// Who holds what it takes of the budgets: the account, or a token that belongs to none.
+    pub(super) fn holder(&self) -> Option<String> {
+        let (token, account) = self.0.caller.get()?;
+        Some(account.clone().unwrap_or_else(|| token.to_string()))
+    }
+
     /// What it took of its token's quota.
     pub(super) fn spent(&self) -> &Spent {
         &self.0.spent
@@ -115,21 +121,21 @@ impl Exchange {
     /// # Errors
     /// [`Error::Unavailable`] if that takes longer than `client_timeout`.
     pub(super) async fn begin_read(&self, budgets: &Budgets) -> Result<()> {
-        let Some((token, _)) = self.0.caller.get() else { return Ok(()) };
-        let part = budgets.reads.take(*token, 1, budgets.client_timeout).await.ok_or_else(untaken)?;
+        let Some(holder) = self.holder() else { return Ok(()) };
+        let part = budgets.reads.take(&holder, 1, budgets.client_timeout).await.ok_or_else(untaken)?;
         self.held().read = Some(part);
         Ok(())
     }
 
     /// Counts a large answer until its client has taken it; before, it waits for those that its token has not taken.
     async fn count_answer(&self, budgets: &Budgets, mut response: Response) -> Result<Response> {
-        let (Some((token, _)), None) = (self.0.caller.get(), response.data::<Shared>()) else { return Ok(response) };
+        let (Some(holder), None) = (self.holder(), response.data::<Shared>()) else { return Ok(response) };
         let bytes = response.take_body().into_bytes().await.unwrap_or_default();
         if bytes.len() <= SMALL_ANSWER {
             response.set_body(bytes);
             return Ok(response);
         }
-        let part = budgets.answer_bytes.take(*token, bytes.len(), budgets.client_timeout).await.ok_or_else(untaken)?;
+        let part = budgets.answer_bytes.take(&holder, bytes.len(), budgets.client_timeout).await.ok_or_else(untaken)?;
         response.set_body(Bytes::from_owner(Counted { bytes, _part: part }));
         Ok(response)
     }
@@ -175,7 +181,9 @@ impl Way {
             || request.header(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
         let page = self.pages.iter().find(|(at, _)| *at == path);
         let client = client::address(&request, &self.server.trusted_proxies);
-        let place = self.place(client, client::peer(&request));
+        // Watching must not fail while somebody else asks much.
+        let is_watching = path == "/metrics" || path.starts_with("/health/");
+        let place = self.place(client.filter(|_| !is_watching), client::peer(&request));
         let too_many = place.as_ref().err().map_or(Ok(()), |error| Err(error.clone().into()));
         let checked = head::check(&request, &self.limits).and(too_many);
         let answer = match (checked, page) {
@@ -186,7 +194,7 @@ impl Way {
         };
         let answer = match answer {
             // An event alone is answered in a few bytes.
-            Ok(response) if form != Some(Form::One) => {
+            Ok(response) if form != Some(Form::One) && !is_watching => {
                 exchange.count_answer(&self.budgets, response).await.map_err(Into::into)
             }
             answer => answer,
@@ -244,7 +252,7 @@ impl Way {
 
 /// An error in the shape of the vendor whose path was asked for.
 fn refuse(path: &str, request_id: &str, problem: &Problem) -> Response {
-    if let Some(Error::Internal(reason)) = &problem.error {
+    if let Some(Error::Internal(reason) | Error::Unreadable(reason)) = &problem.error {
         tracing::error!(request.id = request_id, reason, "a request failed by our fault");
     }
     let mut response = shape(path, problem, request_id);

@@ -11,7 +11,7 @@ use std::{
 pub(super) struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 impl Places {
-    /// A place for what comes from there, unless its client holds so many already.
+    /// A place for what comes from there, unless its client holds `most` already.
     pub(super) fn take(&self, remote: IpAddr, most: usize) -> Option<Place> {
         let client = client(remote);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -30,7 +30,7 @@ impl ResponseError for Error {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal(_) | Self::Within { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal(_) | Self::Unreadable(_) | Self::Within { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -41,7 +41,9 @@ impl Problem {
         let status = error.status();
         if let Some(ours) = error.downcast_ref::<Error>() {
             let message = match ours.kind() {
-                Error::Internal(_) => "internal error: the server's log says more, under this request's id".to_owned(),
+                Error::Internal(_) | Error::Unreadable(_) => {
+                    "internal error: the server's log says more, under this request's id".to_owned()
+                }
                 _ => ours.to_string(),
             };
             return Self { status, error: Some(ours.kind().clone()), message };

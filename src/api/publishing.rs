@@ -48,8 +48,8 @@ impl<'a> FromRequest<'a> for Place {
         let mut place = Self { _body: exchange.take_body(), _batch: None };
         if form(request) == Some(Form::Batch) {
             let batches = &request.data::<Deps>().ok_or_else(missing)?.budgets.batches;
-            let token = exchange.caller().0.ok_or_else(missing)?;
-            place._batch = batches.take(token, 1, Duration::MAX).await;
+            let holder = exchange.holder().ok_or_else(missing)?;
+            place._batch = batches.take(&holder, 1, Duration::MAX).await;
         }
         Ok(place)
     }

@@ -85,7 +85,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         // Keys, secrets and tokens go through memory: none of it is for a core file, or for another process of this user.
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-            eprintln!("ngoma: core files cannot be forbidden: {error}");
+            log::complain(Level::WARN, &format!("core files cannot be forbidden: {error}"));
         }
         let done = self.dispatch().and_then(|()| match UNPRINTED.get() {
             // Whoever read it has gone away (`| head`): no error.

@@ -46,8 +46,8 @@ pub(super) fn ignore_others() -> Result<()> {
     heard(Signal::XFSZ).map(drop)
 }
 
-/// Says that the server is ready once its engine has looked for work, and from then on that it works, each time that the
-/// engine has: it does so by way of the writer.
+/// Says that the server is ready once its engine has looked for work, and then each time that the engine has come round: so
+/// the service manager notices a server that hangs. On a full disk the engine comes round too: a restart would not help.
 pub(super) async fn report(mut pulse: watch::Receiver<Pulse>) {
     if pulse.changed().await.is_err() {
         return;

@@ -49,16 +49,19 @@ impl Config {
             )
         });
         let limits = &self.limits;
-        let most = (2 * limits.request_bytes as u64).saturating_add(limits.answer_bytes as u64);
+        let most = (2 * limits.request_bytes as u64)
+            .saturating_add(limits.answer_bytes as u64)
+            .saturating_add(self.delivery.max_in_flight_bytes as u64);
         let megabytes = 1_000_000;
         let large = memory().filter(|memory| most > *memory).map(|memory| {
             format!(
-                "requests and answers may take {} MB of memory, of which there are {} MB: lower limits.request_bytes ({}) or \
-                 limits.answer_bytes ({})",
+                "requests, answers and deliveries may take {} MB of memory, of which there are {} MB: lower limits.request_bytes \
+                 ({}), limits.answer_bytes ({}) or delivery.max_in_flight_bytes ({})",
                 most / megabytes,
                 memory / megabytes,
                 limits.request_bytes,
-                limits.answer_bytes
+                limits.answer_bytes,
+                self.delivery.max_in_flight_bytes
             )
         });
         let ignored = (!self.ignored.is_empty()).then(|| {

@@ -117,10 +117,11 @@ impl Blocked {
     pub fn for_account(&self) -> Error {
         match self {
             Self::Written(_) => self.for_operator(),
-            Self::Address(_) => {
-                Self::Written("its address is not allowed; the operator can open it by egress.allow".to_owned())
-                    .for_operator()
-            }
+            Self::Address(_) => Self::Written(
+                "its address is not allowed; the operator finds the reason in the log, and egress.allow opens networks"
+                    .to_owned(),
+            )
+            .for_operator(),
         }
     }
 

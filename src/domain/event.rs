@@ -20,7 +20,7 @@ pub struct Damaged;
 
 impl From<Damaged> for Error {
     fn from(_: Damaged) -> Self {
-        Self::Internal("the stored body of an event is damaged: 'ngoma check' names it".to_owned())
+        Self::Unreadable("the stored body of an event is damaged: 'ngoma check' names it".to_owned())
     }
 }
 

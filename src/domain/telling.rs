@@ -212,7 +212,10 @@ impl Telling<'_> {
             facts.push(("held now", counted(alert.held, "delivery")));
         }
         if alert.state == EndpointState::Suspended || alert.failed > 0 {
-            facts.push(("failed", format!("{} since its last success", counted(alert.failed, "delivery"))));
+            facts.push((
+                "failed",
+                format!("{} since its last success, not replayed", counted(alert.failed, "delivery")),
+            ));
         }
         facts
     }

@@ -259,7 +259,7 @@ impl Caller {
         Ok((Grant::new(self, Some(scope)), Walls { profile: Some(profile.into()), account }))
     }
 
-    /// The right to act, and the walls, for what is no vendor's own and asks for `scope`: all that the token reaches.
+    /// The right to act, and the walls, for routes of no vendor that ask for `scope`: they show everything the token reaches.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token without the scope.

@@ -125,7 +125,7 @@ impl Ways {
         let public = !config.server.public_url.is_empty();
         let base = if public { base(config)? } else { format!("http://{}", guard.own()) };
         let unusable = |error: Error| Error::request(format!("alerts.webhook_url: {error}"));
-        let own = config.alerts.webhook_secret.expose();
+        let own = config.alerts.webhook_secret.expose().trim();
         if own.strip_prefix(PREFIX).is_some_and(|key| !is_key(key)) {
             return Err(Error::request(format!(
                 "alerts.webhook_secret: expected \"{PREFIX}\" and the base64 of 24 to 64 random bytes: echo \"{PREFIX}$(openssl rand -base64 32)\""

@@ -16,9 +16,17 @@ use crate::{
     error::{Error, Missing, Result},
 };
 
-/// Writes an attempt of a delivery.
+/// Writes an attempt of a delivery. The answer of the receiver counts as stored by its account.
 pub(super) fn record(tx: &Tx<'_>, delivery: DeliveryKey, attempt: &Attempt) -> Result<()> {
     let response = Some(&attempt.response).filter(|response| !response.is_empty());
+    if let Some(response) = response {
+        let mut rows = tx.conn.prepare_cached(
+            "SELECT account FROM delivery JOIN endpoint ON endpoint.key = endpoint WHERE delivery.key = ?",
+        )?;
+        if let Some(account) = rows.query_row([delivery], |row| row.get(0)).optional()? {
+            shares::stores(tx, account, response.len());
+        }
+    }
     tx.conn
         .prepare_cached(
             "INSERT INTO attempt (delivery, number, started_at, duration_ms, failure, status, response, truncated, next_attempt_at)

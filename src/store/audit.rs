@@ -6,7 +6,7 @@ use super::{Tx, View, convert};
 use crate::{
     domain::{
         audit::{Action, Entry, EntryKey},
-        endpoint::EndpointKey,
+        endpoint::{EndpointKey, masked},
         ids::{EndpointId, TokenId},
         token::Walls,
     },
@@ -208,6 +208,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
         account_id: row.get("account")?,
         action: row.get("action")?,
         subject: row.get("subject")?,
-        note: row.get("note")?,
+        note: row.get::<_, Option<String>>("note")?.map(shown),
     })
+}
+
+/// A note as it is shown: older versions wrote whole URLs, whose paths may hold secrets.
+fn shown(note: String) -> String {
+    match note.find("http://").or_else(|| note.find("https://")) {
+        Some(start) if !note.ends_with("...") => format!("{}{}", &note[..start], masked(&note[start..])),
+        _ => note,
+    }
 }

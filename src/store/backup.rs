@@ -29,7 +29,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Pages that are copied before they are synced and progress is told: 4 MiB. Whoever publishes waits for the same disk: one
+/// Pages that are copied before they are synced and progress is told: 4 MiB. Publishers wait for the same disk: one
 /// sync of the whole copy would keep it busy for a second or more.
 const PAGES: i32 = 1024;
 /// How far the copying gives way to all other work of the machine: the most there is.

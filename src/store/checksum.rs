@@ -3,7 +3,7 @@
 //!
 //! The checksum is the CRC-32 of the body's bytes. It finds every change of one or two bits and of up to 32 bits in a row,
 //! whatever the body's length, and misses one of four billion others. It costs less than 0.1 microseconds for an event of
-//! 600 bytes. It guards against faults of the disk, not against a person: whoever can write to the file can write a checksum.
+//! 600 bytes. It guards against faults of the disk, not against a person: who can write to the file can write a checksum.
 
 use std::sync::PoisonError;
 

@@ -311,7 +311,7 @@ fn file_of(path: &Path) -> Option<FileStamp> {
 }
 
 /// Writes the keys to a new file beside, and puts it in the place of the old one, whose owner and mode it has: all or nothing,
-/// and on disk. Only for whoever has the write lock of the database: two at the same time would take each other's new file away.
+/// and on disk. Only under the write lock of the database: two at the same time would take each other's new file away.
 fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
     // All the room at once: a text that grows leaves a copy behind.
     let mut text = Zeroizing::new(String::with_capacity(ring.len() * LINE));

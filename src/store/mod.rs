@@ -137,12 +137,13 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let actor = actor.into();
-        let (places, asker, run) = (&self.0.places, Asker::from(actor), writer::write(actor, run, reply));
+        let (actor, places) = (actor.into(), &self.0.places);
+        let run = writer::write(actor, run, reply);
+        let write = if admission == Admission::Batch { Write::Batch(run) } else { Write::One(run) };
+        let asker = Asker::from(actor);
         let queued = match admission {
-            Admission::Try => places.try_send(asker, Write::One(run)),
-            Admission::Wait => places.send(asker, Write::One(run)).await,
-            Admission::Batch => places.try_send(asker, Write::Batch(run)),
+            Admission::Try | Admission::Batch => places.try_send(asker, write),
+            Admission::Wait => places.send(asker, write).await,
         };
         if !queued {
             return Err(unavailable());

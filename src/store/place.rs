@@ -98,6 +98,8 @@ impl Place {
         let former = [header.schema, schema_version()?];
         let mark = u32::from_ne_bytes(**random()?) >> 2;
         conn.pragma_update(None, "schema_version", mark)?;
+        // Into the file itself: from then on nothing else is taken for it. What is in the way is not waited for.
+        let _ = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         // The working folder may be moved too.
         let [database, log, index] = files::of_database(&path::absolute(path).map_err(unseen)?);
         let named = |name: PathBuf| fs::metadata(&name).map(|file| (name, id_of(&file))).map_err(unseen);
@@ -168,8 +170,9 @@ impl Held<'_> {
             let cut = bytes < seen.bytes && bytes < header.bytes;
             !cut && (seen.former.contains(&header.schema) || seen.is_ours(header.schema, conn))
         });
-        if whole.is_none() {
-            return Some(0);
+        let Some(header) = whole else { return Some(0) };
+        if header.schema == seen.mark {
+            seen.former = [seen.mark; 2];
         }
         let log_bytes = log.metadata().map_or(0, |file| file.len());
         let mut log_header = [0; LOG_HEADER];

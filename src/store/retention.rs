@@ -147,6 +147,15 @@ pub fn remove_deliveries(tx: &Tx<'_>, keys: &[DeliveryKey]) -> Result<usize> {
     for key in keys {
         let mut replayed = tx.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM delivery WHERE replay_of = ?)")?;
         if !replayed.query_row([key], |row| row.get::<_, bool>(0))? {
+            let mut answers = tx.conn.prepare_cached(
+                "SELECT account, sum(octet_length(response)) AS size FROM attempt
+                 JOIN delivery ON delivery.key = delivery JOIN endpoint ON endpoint.key = endpoint
+                 WHERE delivery = ? GROUP BY account HAVING size > 0",
+            )?;
+            let answers = answers.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            if let Some((account, size)) = answers {
+                shares::frees(tx, account, size);
+            }
             tx.conn.prepare_cached("DELETE FROM attempt WHERE delivery = ?")?.execute([key])?;
             removed += tx.conn.prepare_cached("DELETE FROM delivery WHERE key = ?")?.execute([key])?;
         }

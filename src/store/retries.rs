@@ -206,7 +206,7 @@ pub async fn count(db: &Db, actor: Actor, field: &Field, patience: Duration) -> 
 /// Starts a run over a field, of which so many were counted: it is corrected when the run finds more.
 ///
 /// # Errors
-/// [`Error::Conflict`] while ten runs of whoever starts it go on; [`Error::NotFound`] if the account is gone.
+/// [`Error::Conflict`] while ten runs of the same actor go on; [`Error::NotFound`] if the account is gone.
 pub fn start(tx: &Tx<'_>, field: &Field, matched: u64) -> Result<Run> {
     let mut rows = tx.conn.prepare_cached("SELECT count(*) FROM retry WHERE state = 'running' AND actor = ?")?;
     let running: usize = rows.query_row([tx.actor().to_string()], |row| row.get(0))?;

@@ -1,8 +1,9 @@
 //! What each account may store and have waiting. A publish beyond its share is refused, so that no account fills the disk that
 //! all use, or makes the work of the others slow.
 //!
-//! The bytes of an account are kept in its row. Its waiting deliveries are counted only when it matters: between two counts,
-//! the last count and all that was added since stand for them, which is never too few.
+//! The bytes of an account are kept in its row: bodies of events, and answers of its receivers. Its waiting deliveries are
+//! counted only near the limit; between two counts, the last count and what was published since stand for them. Replays are
+//! noticed at the next count.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,7 +14,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The operator is warned when an account has used this part of its share, in percent; once, until it is below again.
+/// The operator is warned when an account has used this part of its share, in percent; once, until the account is below it again.
 const WARN_AT: u64 = 80;
 /// The waiting deliveries of an account near its limit are counted this often at most: a count looks at each of them.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
@@ -71,8 +72,8 @@ pub(super) fn admit(tx: &Tx<'_>, account: AccountKey, size: usize) -> Result<()>
     share.warned = is_near;
     if most_bytes > 0 && stored > most_bytes {
         return Err(refused(format!(
-            "the events of this account would take {stored} bytes, and it may store {most_bytes} (limits.bytes_per_account): \
-             wait until old ones are removed, or ask the operator to raise the limit"
+            "the events of this account, with the answers of its receivers, would take {stored} bytes, and it may store \
+             {most_bytes} (limits.bytes_per_account): wait until old ones are removed, or ask the operator to raise the limit"
         )));
     }
     if most_pending > 0 && waiting >= most_pending {
@@ -139,12 +140,12 @@ pub(super) fn add(tx: &Tx<'_>, account: AccountKey, size: usize, deliveries: usi
     stores(tx, account, size);
 }
 
-/// Counts the bytes of an event that was stored.
+/// Counts bytes that were stored: of an event, or of an answer.
 pub(super) fn stores(tx: &Tx<'_>, account: AccountKey, size: usize) {
     tx.stored.borrow_mut().push((account, i64::try_from(size).unwrap_or(i64::MAX)));
 }
 
-/// Counts the bytes of an event that was removed.
+/// Counts bytes that were removed.
 pub(super) fn frees(tx: &Tx<'_>, account: AccountKey, size: i64) {
     tx.stored.borrow_mut().push((account, -size));
 }

@@ -2,8 +2,8 @@
 //! the next write is that of the asker who has used least of the writer's time. So a tenant who publishes as fast as it can
 //! leaves the others their share; alone, it has all of it.
 //!
-//! This is start-time fair queueing, with the time that each write took as its cost: a batch of a thousand events weighs as
-//! much as it costs.
+//! This is start-time fair queueing, with the time that each write took, its commit included, as its cost: a batch of a
+//! thousand events weighs what it takes.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -38,11 +38,44 @@ impl From<Actor> for Asker {
     }
 }
 
+/// A write in its line.
+struct Place {
+    write: Write,
+    /// Numbers go up as writes come: of two askers who have used the same, the first to come is first.
+    number: u64,
+    _held: OwnedSemaphorePermit,
+}
+
 /// The writes of one asker, and how much of the writer's time it has used.
 #[derive(Default)]
 struct Line {
-    writes: VecDeque<(Write, OwnedSemaphorePermit)>,
+    ones: VecDeque<Place>,
+    batches: VecDeque<Place>,
+    /// Its last write was a batch: a single one goes first now.
+    after_batch: bool,
     used: Duration,
+}
+
+impl Line {
+    fn len(&self) -> usize {
+        self.ones.len() + self.batches.len()
+    }
+
+    /// The number of its next write, and whether that is a batch.
+    fn next(&self) -> Option<(u64, bool)> {
+        let (one, batch) = (self.ones.front(), self.batches.front());
+        match (one, batch) {
+            (Some(one), Some(batch)) if !self.after_batch && batch.number < one.number => Some((batch.number, true)),
+            (Some(one), _) => Some((one.number, false)),
+            (None, batch) => batch.map(|batch| (batch.number, true)),
+        }
+    }
+
+    fn take(&mut self, is_batch: bool) -> Option<Write> {
+        self.after_batch = is_batch;
+        let line = if is_batch { &mut self.batches } else { &mut self.ones };
+        line.pop_front().map(|place| place.write)
+    }
 }
 
 #[derive(Default)]
@@ -50,20 +83,32 @@ struct Lines {
     of: HashMap<Asker, Line>,
     /// What the asker that was served last had used before. A line that begins anew begins here: nobody saves time up.
     served_at: Duration,
+    /// How many writes have come.
+    number: u64,
+    /// Nobody asks any more.
     closed: bool,
+    /// Nobody writes any more.
+    ended: bool,
 }
 
 impl Lines {
-    fn next(&mut self, within_group: bool) -> Option<(Asker, Write)> {
-        let waiting = self.of.iter().filter(|(_, line)| !line.writes.is_empty());
-        let first = |(asker, line): &(&Asker, &Line)| (**asker != Asker::Server, line.used);
-        let asker = *waiting.min_by_key(first)?.0;
+    /// The next write, of all of them or of a group.
+    fn next(&mut self, group: Option<Group>) -> Option<(Asker, Write)> {
+        let first = |(asker, line): (&Asker, &Line)| {
+            let (number, is_batch) = match group {
+                None => line.next()?,
+                // What came later has the next group, and a batch has its own.
+                Some(group) => {
+                    line.ones.front().map(|one| (one.number, false)).filter(|(number, _)| *number <= group.upto)?
+                }
+            };
+            Some(((*asker != Asker::Server, line.used, number), *asker, is_batch))
+        };
+        let of_group = |asker: &Asker| *asker == Asker::Server || !group.is_some_and(|group| group.late);
+        let lines = self.of.iter().filter(|(asker, _)| of_group(asker));
+        let (_, asker, is_batch) = lines.filter_map(first).min_by_key(|(order, ..)| *order)?;
         let line = self.of.get_mut(&asker)?;
-        if within_group && matches!(line.writes.front(), Some((Write::Batch(_), _))) {
-            return None;
-        }
-        // The place is free from now on.
-        let (write, _place) = line.writes.pop_front()?;
+        let write = line.take(is_batch)?;
         if asker != Asker::Server {
             self.served_at = self.served_at.max(line.used);
         }
@@ -71,7 +116,16 @@ impl Lines {
     }
 }
 
-/// All lines. Those who ask hold it as [`Places`], the writer as it is.
+/// Which writes may share a commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Group {
+    /// Those that waited when it began.
+    upto: u64,
+    /// It has taken its time: only the server's own writes may still join.
+    pub(super) late: bool,
+}
+
+/// All lines. The writer holds it as it is, and those who ask as [`Places`].
 pub(super) struct Waiting {
     lines: Mutex<Lines>,
     came: Condvar,
@@ -86,7 +140,7 @@ impl Waiting {
     pub(super) fn wait(&self) -> Option<(Asker, Write)> {
         let mut lines = self.lines();
         loop {
-            if let Some(next) = lines.next(false) {
+            if let Some(next) = lines.next(None) {
                 return Some(next);
             }
             if lines.closed {
@@ -98,7 +152,24 @@ impl Waiting {
 
     /// The next write if one waits now.
     pub(super) fn now(&self) -> Option<(Asker, Write)> {
-        self.lines().next(false)
+        self.lines().next(None)
+    }
+
+    /// The writes that wait now, as a group.
+    pub(super) fn group(&self) -> Group {
+        Group { upto: self.lines().number, late: false }
+    }
+
+    /// The next write of a group.
+    pub(super) fn more(&self, group: Group) -> Option<(Asker, Write)> {
+        self.lines().next(Some(group))
+    }
+
+    /// Nobody writes any more: what waits, and what comes, is not taken.
+    pub(super) fn end(&self) {
+        let mut lines = self.lines();
+        (lines.closed, lines.ended) = (true, true);
+        lines.of.clear();
     }
 
     /// Whether nobody can ask any more.
@@ -106,19 +177,18 @@ impl Waiting {
         self.lines().closed
     }
 
-    /// The next write if it waits now and may share the commit of others.
-    pub(super) fn more(&self) -> Option<(Asker, Write)> {
-        self.lines().next(true)
-    }
-
-    /// Notes what a write has cost its asker.
-    pub(super) fn charge(&self, asker: Asker, cost: Duration) {
-        if asker != Asker::Server {
-            let mut lines = self.lines();
-            if let Some(line) = lines.of.get_mut(&asker) {
-                line.used += cost;
-            }
+    /// Notes what writes have cost their askers.
+    pub(super) fn charge(&self, costs: impl IntoIterator<Item = (Asker, Duration)>) {
+        let mut lines = self.lines();
+        for (asker, cost) in costs.into_iter().filter(|(asker, _)| *asker != Asker::Server) {
+            // A line that was forgotten meanwhile had used no more than this.
+            let served_at = lines.served_at;
+            let line = lines.of.entry(asker).or_insert_with(|| Line { used: served_at, ..Line::default() });
+            line.used += cost;
         }
+        // Who waits for nothing and has used no more than others begins anew some day.
+        let served_at = lines.served_at;
+        lines.of.retain(|_, line| line.len() > 0 || line.used > served_at);
     }
 }
 
@@ -156,19 +226,22 @@ impl Places {
         }
     }
 
-    fn line_up(&self, asker: Asker, write: Write, place: OwnedSemaphorePermit, most: usize) -> bool {
+    fn line_up(&self, asker: Asker, write: Write, held: OwnedSemaphorePermit, most: usize) -> bool {
         let mut lines = self.waiting.lines();
-        let served_at = lines.served_at;
-        // Who waits for nothing and has used no more than others begins anew some day.
-        lines.of.retain(|_, line| !line.writes.is_empty() || line.used > served_at);
-        let line = lines.of.entry(asker).or_default();
-        if line.writes.len() >= most {
+        if lines.ended {
             return false;
         }
-        if line.writes.is_empty() {
+        lines.number += 1;
+        let (served_at, number) = (lines.served_at, lines.number);
+        let line = lines.of.entry(asker).or_default();
+        if line.len() >= most {
+            return false;
+        }
+        if line.len() == 0 {
             line.used = line.used.max(served_at);
         }
-        line.writes.push_back((write, place));
+        let of_kind = if matches!(write, Write::Batch(_)) { &mut line.batches } else { &mut line.ones };
+        of_kind.push_back(Place { write, number, _held: held });
         drop(lines);
         self.waiting.came.notify_one();
         true

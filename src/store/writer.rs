@@ -39,7 +39,7 @@ use crate::{
 
 /// Most writes that share one commit.
 const MAX_GROUP: usize = 256;
-/// A group that has taken so long takes no further write: what each waits for is bounded, however much a write does.
+/// A group that has run for this long takes no further write of a request: nobody waits longer for one group, however much a write does.
 const MAX_GROUP_TIME: Duration = Duration::from_millis(10);
 
 /// What is answered once the database is not where it was.
@@ -134,6 +134,15 @@ pub(super) fn write<T: Send + 'static>(
     })
 }
 
+/// When the writer is gone, however it ended, nothing waits for it.
+struct Ends(Arc<Waiting>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// What the writer thread owns.
 pub(super) struct Writer {
     /// Reads what is committed. Before the connection that writes, which is the last to be closed.
@@ -159,13 +168,14 @@ pub(super) struct Writer {
     pub(super) told: watch::Sender<u64>,
     /// Set once when the disk cannot be trusted any more.
     pub(super) broken: watch::Sender<Option<String>>,
-    /// Of a server only. After the connection: whoever takes the lock next finds the file closed.
+    /// Of a server only. After the connection: the next holder of the lock finds the file closed.
     pub(super) place: Option<Arc<Place>>,
 }
 
 impl Writer {
     /// Runs until every handle is gone, or until the disk fails.
     pub(super) fn run(self) {
+        let _ends = Ends(Arc::clone(&self.waiting));
         loop {
             let behind = self.behind.borrow().first().copied().filter(|_| !self.failed.get());
             let first = match behind {
@@ -179,7 +189,7 @@ impl Writer {
             let mut written = self.commit(first, behind.filter(|_| !alone));
             if let (Some(behind), true, ControlFlow::Continue(())) = (behind, alone, written) {
                 // What follows an endpoint does not wait for the end of all batches.
-                written = self.commit(self.waiting.more(), Some(behind));
+                written = self.commit(self.waiting.more(self.waiting.group()), Some(behind));
             }
             if written.is_break() {
                 return;
@@ -191,7 +201,7 @@ impl Writer {
     /// breaks off only for a fault after which nothing on the disk can be relied on.
     fn commit(&self, first: Option<(Asker, Write)>, behind: Option<EndpointKey>) -> ControlFlow<()> {
         let watch = Stopwatch::start();
-        let mut answers = Vec::new();
+        let (mut answers, mut costs) = (Vec::new(), Vec::new());
         let begun = self.execute("BEGIN IMMEDIATE");
         // The moment is taken when the lock is: another process may have held it for seconds.
         let Ok(now) = self.clock.now().checked().map_err(|error| self.give_up(error.to_string())) else {
@@ -203,7 +213,7 @@ impl Writer {
         let done = begun
             .and_then(|()| self.look_beside())
             .and_then(|()| self.steps.as_ref().map_or(Ok(()), |steps| steps.follow(&tx, tx.uptime)))
-            .and_then(|()| self.run_group(&tx, first, behind, &mut answers))
+            .and_then(|()| self.run_group(&tx, first, behind, &mut answers, &mut costs))
             .and_then(|()| shares::write(&tx))
             .and_then(|()| {
                 let changed = self.conn.total_changes() > changes;
@@ -214,6 +224,10 @@ impl Writer {
                 self.execute("COMMIT")
             });
         self.failed.set(done.is_err());
+        // What the commit takes is shared by the writes in it.
+        let own: Duration = costs.iter().map(|(_, cost)| *cost).sum();
+        let share = watch.elapsed().saturating_sub(own) / u32::try_from(costs.len().max(1)).unwrap_or(u32::MAX);
+        self.waiting.charge(costs.into_iter().map(|(asker, _)| (asker, share)));
         // Looked at after the commit: what is answered as stored was in the file of this name then.
         let place = || self.place.as_ref().map(|place| place.hold());
         if let Some(lost) = held.or_else(place).and_then(|held| held.lost(&self.conn)) {
@@ -253,7 +267,7 @@ impl Writer {
         }
     }
 
-    /// Runs the writes of a group, up to the first fault that undoes them all, and charges each asker for its own. Those that
+    /// Runs the writes of a group, up to the first fault that undoes them all, and notes what each has cost its asker. Those that
     /// still wait then go on waiting.
     fn run_group(
         &self,
@@ -261,15 +275,17 @@ impl Writer {
         first: Option<(Asker, Write)>,
         behind: Option<EndpointKey>,
         answers: &mut Vec<Answer>,
+        costs: &mut Vec<(Asker, Duration)>,
     ) -> rusqlite::Result<()> {
         let alone = matches!(first, Some((_, Write::Batch(_))));
-        let (mut next, group) = (first, Stopwatch::start());
+        let (mut next, begun, mut group) = (first, Stopwatch::start(), self.waiting.group());
         while let Some((asker, Write::One(run) | Write::Batch(run))) = next {
             let watch = Stopwatch::start();
             self.run_one(tx, run, answers)?;
-            self.waiting.charge(asker, watch.elapsed());
-            let full = alone || answers.len() >= MAX_GROUP || group.elapsed() >= MAX_GROUP_TIME;
-            next = if full { None } else { self.waiting.more() };
+            costs.push((asker, watch.elapsed()));
+            self.waiting.charge(costs.last().copied());
+            group.late = begun.elapsed() >= MAX_GROUP_TIME;
+            next = if alone || answers.len() >= MAX_GROUP { None } else { self.waiting.more(group) };
         }
         if let Some(endpoint) = behind {
             let follow = write(Actor::Engine, move |tx| following::follow(tx, endpoint), oneshot::channel().0);

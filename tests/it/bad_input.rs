@@ -83,7 +83,7 @@ fn targets_that_cannot_be_used_are_refused() {
         customer.post("/v1/webhooks", json!({ "callback_url": url })).sentence(422);
     }
     let refused = coop.post("/webhooks", json!({ "url": "http://10.0.0.1/", "events": ["*"], "cooperative_id": COOP }));
-    assert!(refused.text.contains("10.0.0.1") && refused.text.contains("egress.allow"), "{}", refused.text);
+    assert!(refused.text.contains("its address is not allowed"), "{}", refused.text);
     let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
     let patched = coop.patch(&format!("/webhooks/{webhook}"), json!({ "url": "http://10.0.0.1/" }));
     assert_eq!(patched.code(422), "URL_NOT_ALLOWED");

@@ -320,12 +320,13 @@ fn publishing_batches_is_not_counted_as_management() {
 }
 
 #[test]
-fn a_batch_waits_while_its_token_has_others_under_way() {
+fn a_batch_waits_while_its_account_has_others_in_progress() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.batches = 4);
-    let (coop, other) = (world.coop(), world.coop());
-    let good = vec![event(&json!({}))];
+    let other = world.client(&world.token_for(Holder::Account(OTHER_COOP.to_owned()), "events"));
+    let (coop, good) = (world.coop(), vec![event(&json!({}))]);
     // Their first use is noted.
-    [&coop, &other].into_iter().for_each(|client| drop(answers(&send(client, &good))));
+    answers(&send(&coop, &good));
+    assert_eq!(send(&other, &[]).status, 400);
     world.settle();
     let before = stored(&world).0;
     let (open, held) = hold_writer(world.db());
@@ -335,7 +336,7 @@ fn a_batch_waits_while_its_token_has_others_under_way() {
         thread::spawn(move || told.send(send(&coop, &events).status));
     };
     (0..3).for_each(|_| ask(good.clone()));
-    // Of one token, a quarter has a place. What another's does wrong is told at once; its own, when there is a place.
+    // Of one account, a quarter has a place. What another does wrong is told at once; its own, when there is a place.
     while world.db().waiting() == 0 {
         assert_eq!(send(&other, &[]).status, 400);
     }

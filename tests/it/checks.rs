@@ -105,7 +105,7 @@ fn check_names_what_would_stop_a_start() {
         (("STORAGE__PATH", "nowhere/ngoma.db"), "the folder nowhere"),
         (("STORAGE__PATH", "ngoma.key/ngoma.db"), "ngoma.key is no folder"),
         (("STORAGE__KEY_FILE", "other.key"), "other.key is missing"),
-        (("STORAGE__KEY_FILE", "ngoma.db"), "the key file ngoma.db cannot be used"),
+        (("STORAGE__KEY_FILE", "ngoma.db"), "storage.key_file = ngoma.db"),
         (("SERVER__LISTEN", "127.0.0.1:http"), "server.listen"),
         (("SERVER__LISTEN", "203.0.113.7:8080"), "cannot listen on 203.0.113.7:8080"),
         (("SERVER__MAX_BODY_BYTES", "1000000000000"), "server.max_body_bytes"),
@@ -123,7 +123,7 @@ fn check_names_what_would_stop_a_start() {
     let webhook = [("ALERTS__WEBHOOK_URL", "http://127.0.0.1:9/"), ("ALERTS__WEBHOOK_SECRET", "whsec_no*base64")];
     let mut command = site.command_of(&["check"]);
     let (code, _, said) = finish(command.envs(webhook.map(|(name, value)| (format!("NGOMA_{name}"), value))));
-    assert!(code == 1 && said.contains("alerts.webhook_secret: expected base64"), "{said}");
+    assert!(code == 1 && said.contains("alerts.webhook_secret: expected"), "{said}");
     if !nobody {
         return;
     }
@@ -154,7 +154,7 @@ fn check_warns_of_limits_that_are_beyond_the_memory_of_the_machine() {
     command.env("NGOMA_LIMITS__REQUEST_BYTES", "1000000000000");
     let (code, out, said) = finish(&mut command);
     assert_eq!(code, 0, "{said}");
-    assert!(out.contains("warning   requests and answers may take 2000016 MB of memory"), "{out}");
+    assert!(out.contains("warning   requests, answers and deliveries may take 2000033 MB of memory"), "{out}");
 }
 
 #[test]

@@ -11,14 +11,14 @@ use std::{
 };
 
 use ngoma::{
-    domain::audit::Actor,
-    store::{Admission, Db, View, accounts, erase},
+    domain::{audit::Actor, ids::TokenId},
+    store::{Admission, Db, Tx, View, accounts, erase, tokens},
 };
 use rusqlite::Connection;
 use serde_json::json;
 
 use crate::{
-    limits::poll,
+    limits::{hold_writer, poll},
     receiver::{PATIENCE, Receiver, Reply},
     walls::{Needs, Operation, Things, operations},
     world::{COOP, CUSTOMER, Holder, Wish, World},
@@ -289,30 +289,40 @@ fn what_was_begun_for_an_account_never_reaches_another_that_is_made_under_its_na
 fn a_batch_that_waits_for_a_place_is_not_taken_once_its_token_is_revoked() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.batches = 1);
     let things = Things::make(&world, &Receiver::new(), 0);
-    let batch = |operation: &str| {
+    let [first, second] = ["publishBatch", "asgPublishBatch"].map(|operation| {
         let operation = operations().into_iter().find(|one| one.id == operation).expect("an operation");
-        let holder = Holder::Account(account_of(&operation).to_owned());
-        let asked = asked(&world, &operation, &things, holder, "events");
-        let Asked { path, headers, body, .. } = &asked;
+        asked(&world, &operation, &things, Holder::Account(account_of(&operation).to_owned()), "events")
+    });
+    let look = |sql: &str| open(&world).query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
+    let published = || look("SELECT count(*) FROM event JOIN account ON account.key = account WHERE profile = 'asg'");
+    let (id, before) = (id_of(&world, second.token), published());
+    let send = |Asked { path, headers, body, .. }: &Asked| {
         let mut stream = TcpStream::connect(world.address()).expect("a connection");
-        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Expect: 100-continue\r\n");
-        write!(stream, "{head}Content-Length: {}\r\n\r\n", body.len()).expect("sent");
-        (stream, asked)
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}");
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("sent");
+        stream
     };
-    let (mut first, of_first) = batch("publishBatch");
-    first.read_exact(&mut [0; 25]).expect("it has the one place");
-    let (mut second, of_second) = batch("asgPublishBatch");
-    let used =
-        || open(&world).query_row("SELECT last_used_at FROM token WHERE key = ?", [of_second.token], |row| row.get(0));
-    until("the second is let in", || used().is_ok_and(|at: Option<i64>| at.is_some()));
-    second.write_all(of_second.body.as_bytes()).expect("sent");
-    let before = rows(&world, of_second.token);
-    open(&world).execute_batch(&Loss::Revoked.sql(of_second.token)).expect("revoked");
-    drop((first, of_first));
+    let (gate, held) = hold_writer(world.db());
+    let _first = send(&first);
+    // The use of each token is noted as it is let in.
+    until("the first has the one place", || world.db().waiting() >= 2);
+    let mut waiting = send(&second);
+    until("the second is let in", || world.db().waiting() >= 3);
+    let revoke = move |tx: &Tx<'_>| tokens::revoke(tx, id);
+    let mut revoked = Box::pin(world.db().write(Actor::Engine, Admission::Try, revoke));
+    assert!(poll(revoked.as_mut()).is_pending(), "it is written as soon as the writer is free");
+    gate.send(()).expect("the writer waits");
+    world.block_on(revoked).expect("revoked");
+    held.join().expect("no panic");
     let mut answer = String::new();
-    second.read_to_string(&mut answer).expect("an answer");
+    waiting.read_to_string(&mut answer).expect("an answer");
     assert!(answer.contains("HTTP/1.1 401 ") && answer.contains("this token was revoked"), "{answer}");
-    assert_eq!(rows(&world, of_second.token), before);
+    assert_eq!(published(), before);
+}
+
+fn id_of(world: &World, token: i64) -> TokenId {
+    let id = open(world).query_row("SELECT id FROM token WHERE key = ?", [token], |row| row.get(0));
+    TokenId::from_bytes(id.expect("a token"))
 }
 
 #[test]

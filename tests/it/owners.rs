@@ -102,7 +102,7 @@ fn what_root_makes_first_belongs_to_the_owner_of_the_folder() {
     for made in ["keys", "keys/of", key] {
         assert_eq!(fs::metadata(folder.path().join(made)).expect("it is there").uid(), user(), "{made}");
     }
-    // A server that root runs, and that ends at once, leaves its lock, its log and its index.
+    // A server that root runs, and that ends at once, leaves its log and its index.
     let serve = || {
         let mut serve = ngoma(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
         serve.env(keys, key);
@@ -111,7 +111,7 @@ fn what_root_makes_first_belongs_to_the_owner_of_the_folder() {
     let mut server = Running::start(&mut serve());
     server.line_with("address");
     server.log();
-    assert!(folder.path().join("ngoma.db-wal").exists() && folder.path().join("ngoma.db.lock").exists());
+    assert!(folder.path().join("ngoma.db-wal").exists());
     assert_eq!(foreign(folder.path()), [""; 0]);
     let mut server = Running::start(as_user(&mut serve()));
     server.line_with("address");
@@ -131,7 +131,7 @@ fn check_tells_root_of_files_that_the_servers_user_does_not_own() {
     if user() != 65534 {
         return;
     }
-    for name in ["ngoma.db", "ngoma.db-wal", "ngoma.db-shm", "ngoma.db.lock", "ngoma.key"] {
+    for name in ["ngoma.db", "ngoma.db-wal", "ngoma.db-shm", "ngoma.key"] {
         let file = site.folder().join(name);
         chown(&file, Some(0), None).expect("taken");
         let (code, _, said) = finish(as_user(&mut site.command_of(&["check"])));

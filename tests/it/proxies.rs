@@ -103,6 +103,7 @@ fn behind_a_trusted_proxy_each_client_has_its_own_share() {
     let mut greedy = [begin(&server, "203.0.113.9"), begin(&server, "203.0.113.9")];
     greedy.iter_mut().for_each(|stream| assert_eq!(status(stream), "100"));
     assert_eq!(status(&mut begin(&server, "203.0.113.9")), "429", "one more than it may have");
+    assert_eq!(status(&mut begin(&server, "\u{e9}, 203.0.113.9")), "429", "whatever it writes before its address");
     assert_eq!(status(&mut begin(&server, "203.0.113.10")), "100", "another has its own");
     // A network of IPv6 is one client.
     let mut network = [begin(&server, "2001:db8::1"), begin(&server, "2001:db8::2")];

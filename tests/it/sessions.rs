@@ -98,6 +98,15 @@ fn a_form_is_taken_only_from_the_dashboard_s_own_pages() {
 }
 
 #[test]
+fn where_people_come_by_https_the_cookie_is_for_tls_only_whatever_a_proxy_says() {
+    let world = World::with(|wish| wish.config.server.public_url = "https://hooks.example".to_owned());
+    let token = world.token_for(Holder::Operator, "operator");
+    let entered =
+        Browser::new(&world).post_with("/ui/sign-in", &[("token", &token)], &[("sec-fetch-site", "same-origin")]);
+    assert!(entered.header("set-cookie").ends_with("; Secure"), "{} {}", entered.status, entered.text);
+}
+
+#[test]
 fn behind_a_proxy_forms_are_taken_by_what_the_browser_says() {
     let world = World::new();
     let browser = operator(&world);

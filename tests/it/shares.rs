@@ -1,21 +1,27 @@
 //! What one account may have waiting and stored, and how its publishes wait beside those of others.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use ngoma::{
     domain::{audit::Actor, token::BearerToken},
-    store::{Admission, Tx, tokens},
+    store::{self, Admission, Tx, tokens},
 };
 use serde_json::{Value, json};
 
 use crate::{
     limits::hold_writer,
-    receiver::Receiver,
+    receiver::{Receiver, Reply},
     retention::{age, look, pass},
     world::{Answer, COOP, Client, Holder, OTHER_COOP, Wish, World},
 };
 
 const EVENT: &str = "batch.exported";
+/// What all accounts take.
+const TAKEN: &str = "SELECT (SELECT sum(octet_length(body)) FROM event)
+                          + (SELECT ifnull(sum(octet_length(response)), 0) FROM attempt)";
 
 fn publish(client: &Client, cooperative: &str, data: Value) -> Answer {
     client.post("/events", json!({ "event": EVENT, "cooperative_id": cooperative, "data": data }))
@@ -58,6 +64,7 @@ fn an_account_that_has_stored_as_much_as_it_may_is_refused_more_until_old_events
     pass(&world);
     let coop = world.coop();
     let receiver = Receiver::new();
+    receiver.always(Reply::Answer(200, "", b"thanks".to_vec()));
     coop.webhook(&receiver.url(), &[EVENT], "s");
     let note = "x".repeat(1_000);
     let accepted = (0..10).take_while(|n| publish(&coop, COOP, json!({ "n": n, "note": note })).status == 202).count();
@@ -67,13 +74,14 @@ fn an_account_that_has_stored_as_much_as_it_may_is_refused_more_until_old_events
     assert_eq!(refused.code(429), "RATE_LIMITED");
     assert!(refused.text.contains("limits.bytes_per_account"), "{refused:?}");
     let stored: i64 = look(&world, &format!("SELECT stored_bytes FROM account WHERE id = '{COOP}'"));
-    assert_eq!(stored, look::<i64>(&world, "SELECT sum(octet_length(body)) FROM event"));
+    assert_eq!(stored, look::<i64>(&world, TAKEN));
     // The newest row of each table stays.
     age(&world, "1h");
     age(&world, "30d");
     publish(&coop, COOP, json!({ "note": note })).expect(202);
+    world.settle();
     let stored: i64 = look(&world, &format!("SELECT stored_bytes FROM account WHERE id = '{COOP}'"));
-    assert_eq!(stored, look::<i64>(&world, "SELECT sum(octet_length(body)) FROM event"));
+    assert_eq!(stored, look::<i64>(&world, TAKEN));
 }
 
 #[test]
@@ -149,6 +157,49 @@ fn whoever_asks_once_does_not_wait_behind_all_that_another_has_asked() {
     assert_eq!(taken[0], "server", "what has ended is written first");
     let place = taken.iter().position(|name| *name == "modest").expect("it is written");
     assert!(place <= 3, "the modest one was taken at place {place}");
+}
+
+#[test]
+fn two_tokens_that_write_without_a_pause_leave_a_third_its_share() {
+    let world = World::new();
+    let greedy = [actor_of(&world, COOP), actor_of(&world, COOP)];
+    let modest = actor_of(&world, OTHER_COOP);
+    let (db, writes, over) = (world.db().clone(), Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+    world.block_on(async {
+        // Each sends its next batch when its last one is written: its line is empty while one of its batches is.
+        let greedy = greedy.map(|actor| {
+            let (db, writes, over) = (db.clone(), Arc::clone(&writes), Arc::clone(&over));
+            tokio::spawn(async move {
+                while !over.load(Ordering::Relaxed) && writes.load(Ordering::Relaxed) < 1_000 {
+                    let batch = |tx: &Tx<'_>| store::probe(tx);
+                    db.write(actor, Admission::Batch, batch).await.expect("it is written");
+                    writes.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        while writes.load(Ordering::Relaxed) < 10 {
+            tokio::task::yield_now().await;
+        }
+        let modest: Vec<_> = (0..8)
+            .map(|_| {
+                let db = db.clone();
+                tokio::spawn(async move {
+                    for _ in 0..5 {
+                        db.write(modest, Admission::Try, store::probe).await.expect("it is written");
+                    }
+                })
+            })
+            .collect();
+        for one in modest {
+            one.await.expect("no panic");
+        }
+        over.store(true, Ordering::Relaxed);
+        for one in greedy {
+            one.await.expect("no panic");
+        }
+    });
+    let batches = writes.load(Ordering::Relaxed);
+    assert!(batches < 200, "{batches} batches went before five rounds of single writes");
 }
 
 #[test]

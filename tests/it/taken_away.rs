@@ -92,6 +92,22 @@ fn nothing_is_accepted_once_the_database_was_taken_away_and_the_server_stops_and
 }
 
 #[test]
+fn a_restored_database_that_another_backup_overwrites_is_noticed() {
+    let outer = tempfile::tempdir().expect("a folder");
+    let folder = outer.path().join("data");
+    fs::create_dir(&folder).expect("a folder");
+    let site = Site::within(&folder);
+    for copy in ["first.db", "second.db"] {
+        assert_eq!(run(&folder, &["backup", copy]).0, 0);
+    }
+    rename(&folder, "first.db", "ngoma.db");
+    let server = site.start();
+    publish(&server.coop(), "1").expect("an answer");
+    fs::copy(folder.join("second.db"), folder.join("ngoma.db")).expect("copied");
+    stops(server, "overwritten by another backup", "ngoma.db ");
+}
+
+#[test]
 fn a_server_that_nobody_asks_anything_notices_by_itself_that_its_database_was_taken_away() {
     let outer = tempfile::tempdir().expect("a folder");
     let story = |(number, (what, name, act)): (usize, &'static (&'static str, &'static str, Act))| {

@@ -65,8 +65,8 @@ const ABSENCES: &[(&str, &[&str], &str)] = &[
 
 /// A vendor's word, and where code may say it.
 const VENDORS: [(&str, [&str; 4]); 2] = [
-    ("asg", ["src/api/asg/", "src/api/mod.rs", "src/app.rs", "src/config.rs"]),
-    ("asilichain", ["src/api/asilichain/", "src/api/mod.rs", "src/app.rs", "src/config.rs"]),
+    ("asg", ["src/api/asg/", "src/api/mod.rs", "src/app.rs", "src/config"]),
+    ("asilichain", ["src/api/asilichain/", "src/api/mod.rs", "src/app.rs", "src/config"]),
 ];
 
 /// A source file: its lines, and the same with comments, or with comments and the insides of strings, left out.

@@ -98,7 +98,7 @@ fn without_room_for_it_no_copy_is_made_and_the_start_says_why() {
     let database = disk.folder().join("ngoma.db");
     // Its 2 MB take a copy, and what the change itself writes, but not a copy as large as that beside it.
     fs::remove_file(disk.ballast()).expect("removed");
-    let was = old_database(&database, 560 << 10);
+    let was = old_database(&database, 520 << 10);
     let log = serve(disk.folder()).log();
     assert!(log.contains("no copy of the database is made") && log.contains("free"), "{log}");
     assert!(!disk.folder().join(format!("ngoma.db.before-{was}")).exists());

@@ -86,6 +86,8 @@ pub(super) struct Parts {
     started: Duration,
     storage: Storage,
     settings: Vec<Setting>,
+    /// People reach this server by https: cookies are for TLS only.
+    secure: bool,
     /// Whether there is a mail server.
     mails: bool,
 }
@@ -125,6 +127,7 @@ impl Dashboard {
             backups: Backups::default(),
             storage: config.storage.clone(),
             settings: config.shown(),
+            secure: config.server.public_url.starts_with("https://"),
             mails: !config.alerts.smtp_url.is_empty(),
         }));
         let routes = Route::new()
@@ -202,6 +205,8 @@ impl Dashboard {
             exchange.is_of(&visit.caller);
             if request.method().is_safe() {
                 exchange.begin_read(&self.door.deps.budgets).await?;
+                // It may have waited.
+                self.door.deps.db.check(visit.caller.grant())?;
             }
         }
         if request.method() == Method::POST {

@@ -199,7 +199,7 @@ pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) 
     let former = cookie(request.headers()).map(|key| key.hash());
     match begin(&door, fields.get("token").unwrap_or_default(), former).await {
         Ok(key) => {
-            let cookie = set_cookie(&key.expose(), LASTS.as_secs(), by_tls(request.headers()));
+            let cookie = set_cookie(&key.expose(), LASTS.as_secs(), door.secure || by_tls(request.headers()));
             Ok(go(from.page()).with_header(header::SET_COOKIE, cookie).into_response())
         }
         Err(error @ (Error::Unauthorized(_) | Error::TooMany { .. })) => {
@@ -244,7 +244,7 @@ pub(super) fn spend(quota: &Quota, token: TokenId) -> Result<(), Error> {
 pub(super) async fn sign_out(request: &Request, door: Data<&Door>, visit: Visit) -> Result<Response> {
     let hash = visit.hash();
     door.deps.db.write(visit.caller.grant(), Admission::Try, move |tx| sessions::end(tx, hash)).await?;
-    let cookie = set_cookie("", 0, by_tls(request.headers()));
+    let cookie = set_cookie("", 0, door.secure || by_tls(request.headers()));
     Ok(go("/ui/sign-in").with_header(header::SET_COOKIE, cookie).into_response())
 }
 

@@ -336,7 +336,8 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
     let resume = match endpoint.state {
         EndpointState::Suspended => {
             let key = endpoint.key;
-            let waiting = deps.db.read(move |view| Ok(endpoints::failed(view, key)? + endpoints::held(view, key)?));
+            let waiting =
+                deps.db.read_as(grant, move |view| Ok(endpoints::failed(view, key)? + endpoints::held(view, key)?));
             Some(resume_button(waiting.await?))
         }
         EndpointState::Active | EndpointState::Deleted => None,
