@@ -277,9 +277,12 @@ fn a_checkpoint_that_was_cut_off_loses_nothing() {
     receiver.always(Reply::status(500));
     let mut world = World::new();
     let webhook = world.coop().webhook(&receiver.url(), &["*"], "s3cret");
-    // What a power cut leaves: the log is whole, and of the file only the first page, which counts more pages than came.
+    // The file grows: its first page is in the log.
+    world.coop().publish("dds.filed", json!({ "note": "x".repeat(60_000) }));
+    world.settle();
+    // What a power cut in a checkpoint leaves: the log is whole, and the file's first page counts more pages than came.
     let copy = world.folder().join("copy.db");
-    let mut bytes = fs::read(world.database()).expect("bytes")[..4096].to_vec();
+    let mut bytes = fs::read(world.database()).expect("bytes");
     bytes[28..32].copy_from_slice(&4000_u32.to_be_bytes());
     bytes.copy_within(24..28, 92);
     fs::write(&copy, bytes).expect("written");
