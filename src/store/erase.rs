@@ -41,7 +41,7 @@ pub struct Extent {
 /// What an account has. Looks at every event there is.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no such account.
+/// [`crate::error::Error::NotFound`] if there is no such account.
 pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
     view.conn
         .prepare_cached(
@@ -69,7 +69,7 @@ pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
 /// endpoints. What else it had is left to [`next`] and [`remove`]. The audit keeps that a number was erased.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no such account.
+/// [`crate::error::Error::NotFound`] if there is no such account.
 pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
     let mut rows = tx.conn.prepare_cached("SELECT key, profile FROM account WHERE id = ? AND profile != ''")?;
     let found = rows.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
