@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     limits::hold_writer,
     receiver::{PATIENCE, Receiver, Reply},
-    world::{Client, Wish, World},
+    world::{Client, Holder, OTHER_COOP, Wish, World},
     yard::{FAST, Yard},
 };
 
@@ -113,13 +113,16 @@ fn publish(client: &Client, bytes: usize, told: &mpsc::Sender<u16>) {
 
 #[test]
 fn requests_that_wait_for_the_database_hold_as_many_bytes_as_request_bytes() {
-    // A quarter for one token: two of these bodies, without the part that is not counted.
+    // A quarter for one account: two of these bodies, without the part that is not counted.
     let world = World::with(|wish: &mut Wish| {
         wish.config.limits.request_bytes = 4 * 100_000;
         (wish.config.server.max_body_bytes, wish.config.server.max_batch_bytes) = (100_000, 100_000);
     });
-    let (coop, other) = (world.coop(), world.coop());
-    [&coop, &other].iter().for_each(|client| drop(client.publish("dds.filed", json!({}))));
+    let other = world.client(&world.token_for(Holder::Account(OTHER_COOP.to_owned()), "events"));
+    let coop = world.coop();
+    for client in [&coop, &other] {
+        client.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
+    }
     world.settle();
     let (open, held) = hold_writer(world.db());
     let (told, tells) = mpsc::channel();
@@ -133,7 +136,7 @@ fn requests_that_wait_for_the_database_hold_as_many_bytes_as_request_bytes() {
     assert_eq!(refused.code(503), "UNAVAILABLE");
     assert!(refused.text.contains("limits.request_bytes") && refused.text.contains("try again"), "{}", refused.text);
     assert_eq!(refused.header("retry-after"), "1");
-    // A small one, and one of another token, go on to the database.
+    // A small one, and one of another account, go on to the database.
     publish(&coop, 1000, &told);
     publish(&other, 50_000, &told);
     while world.db().waiting() < before + 4 {
