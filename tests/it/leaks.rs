@@ -87,7 +87,7 @@ pub fn forms(text: &str) -> BTreeSet<String> {
         for before in 0..3 {
             // In the middle of what is encoded: the digits that hold nothing else.
             let encoded = BASE64_STANDARD_NO_PAD.encode([&[0; 3][..before], bytes].concat());
-            let encoded = &encoded[(before * 8).div_ceil(6)..(before + bytes.len()) * 8 / 6];
+            let encoded = encoded.get((before * 8).div_ceil(6)..(before + bytes.len()) * 8 / 6).unwrap_or_default();
             forms.extend([encoded.to_owned(), encoded.replace('+', "-").replace('/', "_")]);
         }
     }
