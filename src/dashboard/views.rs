@@ -3,9 +3,9 @@
 use poem::Response;
 
 use super::{
-    Parts,
+    format::{Moment, bytes, indented, thousands, took},
     frame::Frame,
-    words::{Moment, bytes, indented, thousands, took},
+    state::Parts,
 };
 use crate::{
     domain::{

@@ -7,8 +7,10 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors, NAME, TASK_SETTLED, WEBHOOK,
     envelope::TaskSettled,
+    errors::Errors,
+    examples::Tag,
+    profile::{NAME, TASK_SETTLED, WEBHOOK},
     wire::{
         Accepted, AcceptedEvents, Delivery, DeliveryRef, NewEvent, NewEvents, NewWebhook, Task, WebhookStatus,
         WebhookView,
@@ -16,11 +18,9 @@ use super::{
 };
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::{Body, Printed},
+        deps::Deps,
+        openapi::{Authenticated, Body, Printed, Refused, WithBody, WithoutBody},
         publishing::{self, Place},
-        refused::{Refused, WithBody, WithoutBody},
     },
     config::Limits,
     domain::{

@@ -3,13 +3,9 @@
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::WEBHOOK;
+use super::{examples::Tag, profile::WEBHOOK};
 use crate::{
-    api::{
-        Tag,
-        body::{RawNumber, SecretText, objects},
-        reasons::ErrorClass,
-    },
+    api::openapi::{ErrorClass, RawNumber, SecretText, objects},
     domain::{
         delivery::{self, State},
         endpoint::{Endpoint, EndpointState},

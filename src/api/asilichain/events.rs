@@ -4,19 +4,19 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
 use super::{
-    Errors, NAME, WEBHOOK,
     catalogue::{self, CATALOGUE},
     envelope::{self, Stored},
+    errors::Errors,
+    examples::Tag,
     idempotency::Key,
+    profile::{NAME, WEBHOOK},
     wire::{Accepted, AcceptedEvents, Delivery, DeliveryRef, EventType, EventView, NewEvent, NewEvents},
 };
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::{Body, Printed, RawObject},
+        deps::Deps,
+        openapi::{Authenticated, Body, Printed, RawObject, Refused, WithBody, WithoutBody},
         publishing::{self, Place},
-        refused::{Refused, WithBody, WithoutBody},
     },
     config,
     domain::{

@@ -7,7 +7,10 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors, NAME, WEBHOOK, catalogue, envelope,
+    catalogue, envelope,
+    errors::Errors,
+    examples::Tag,
+    profile::{NAME, WEBHOOK},
     wire::{
         Delivery, DeliveryDetails, DeliveryPage, NewWebhook, TestRequest, TestResult, WebhookChange, WebhookDetails,
         WebhookStatus, WebhookView,
@@ -15,11 +18,8 @@ use super::{
 };
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        history::{Attempt, DeliveryStatus},
-        refused::{OnState, Refused, WithBody, WithoutBody},
+        deps::Deps,
+        openapi::{Attempt, Authenticated, Body, DeliveryStatus, OnState, Refused, WithBody, WithoutBody},
     },
     config,
     domain::{

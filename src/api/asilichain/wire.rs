@@ -3,14 +3,9 @@
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::WEBHOOK;
+use super::{examples::Tag, profile::WEBHOOK};
 use crate::{
-    api::{
-        Tag,
-        body::{RawObject, SecretText, objects},
-        history::{Attempt, DeliveryStatus},
-        reasons::{ErrorClass, SuspendedReason},
-    },
+    api::openapi::{Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects},
     domain::{
         delivery,
         endpoint::{Endpoint, EndpointState},

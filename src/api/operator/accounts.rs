@@ -7,15 +7,13 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors, bad_cursor, page_size, walls,
+    Errors, Tag, bad_cursor, page_size, walls,
     wire::{Account, AccountPage, NewAccount},
 };
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithBody, WithoutBody},
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithBody, WithoutBody},
     },
     domain::{account, excerpt::excerpt},
     error::{Error, Result},
@@ -101,7 +99,7 @@ impl Routes {
 }
 
 /// The profile of this name.
-pub(in crate::api) fn known(deps: &Deps, name: &str) -> Result<&'static str> {
+pub(crate) fn known(deps: &Deps, name: &str) -> Result<&'static str> {
     let known = || deps.profiles.iter().map(|profile| profile.name).collect::<Vec<_>>().join(" or ");
     deps.profiles
         .get(name)

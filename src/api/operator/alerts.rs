@@ -4,15 +4,13 @@ use poem::web::Data;
 use poem_openapi::{OpenApi, param::Query};
 
 use super::{
-    Errors, bad_cursor, page_size, walls,
+    Errors, Tag, bad_cursor, page_size, walls,
     wire::{Alert, AlertPage},
 };
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithoutBody},
     },
     domain::ids::AlertId,
     store::alerts,

@@ -7,17 +7,13 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors, bad_cursor, moment, now, page_size, walls, webhook,
+    Errors, Tag, bad_cursor, moment, now, page_size, walls, webhook,
     wire::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, Request},
 };
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        history::{Attempt, DeliveryStatus},
-        reasons::ErrorClass,
-        refused::{OnState, Refused, WithoutBody},
+        deps::Deps,
+        openapi::{Attempt, Authenticated, Body, DeliveryStatus, ErrorClass, OnState, Refused, WithoutBody},
     },
     domain::{grant::Grant, ids::DeliveryId, selection::Selection, token::Walls},
     error::{Error, Missing, Result},

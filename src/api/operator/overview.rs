@@ -3,13 +3,11 @@
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
-use super::{Errors, now, walls, wire::Overview};
+use super::{Errors, Tag, now, walls, wire::Overview};
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithoutBody},
     },
     store::{overview, webhooks},
 };

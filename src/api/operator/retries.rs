@@ -9,17 +9,15 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors, bad_cursor,
+    Errors, Tag, bad_cursor,
     deliveries::Wanted,
     page_size, walls,
     wire::{NewRetry, Retry, RetryCount, RetryPage},
 };
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithBody, WithoutBody},
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithBody, WithoutBody},
     },
     domain::ids::RetryId,
     error::{Error, Missing, Result},
@@ -30,7 +28,7 @@ use crate::{
 };
 
 /// Counting takes no longer: whoever asked is answered in time, and a run finds what there is by itself.
-pub(in crate::api) const COUNTING: Duration = Duration::from_secs(5);
+pub(crate) const COUNTING: Duration = Duration::from_secs(5);
 
 /// The routes.
 pub(crate) struct Routes;

@@ -7,17 +7,15 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors,
+    Errors, Tag,
     accounts::known,
     bad_cursor, page_size, walls,
     wire::{MadeToken, NewToken, Token, TokenPage, TokenScope},
 };
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::{Body, SecretText},
-        refused::{Refused, WithBody, WithoutBody},
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, SecretText, WithBody, WithoutBody},
     },
     domain::{
         ids::TokenId,
@@ -126,12 +124,7 @@ impl Routes {
 }
 
 /// Whose the new token is.
-pub(in crate::api) fn holder(
-    deps: &Deps,
-    account: Option<String>,
-    profile: Option<&str>,
-    scopes: &Scopes,
-) -> Result<Holder> {
+pub(crate) fn holder(deps: &Deps, account: Option<String>, profile: Option<&str>, scopes: &Scopes) -> Result<Holder> {
     match (account, profile) {
         (None, None) if scopes.is_operator() => Ok(Holder::Operator),
         (None, None) => Err(Error::request(

@@ -7,15 +7,13 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors, bad_cursor, now, on_wire, page_size, walls, webhook,
+    Errors, Tag, bad_cursor, now, on_wire, page_size, walls, webhook,
     wire::{WebhookHistory, WebhookReport, WebhookReportPage, WebhookState},
 };
 use crate::{
     api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithoutBody},
     },
     domain::tally::Span,
     error::Result,
