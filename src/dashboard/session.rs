@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::{
     IntoResponse, Request, Response, Result, handler,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     web::{Data, Query},
 };
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use super::{
     fields::Fields,
     render::{self, go},
     state::Door,
-    visit::{COOKIE, Visit, asked, check_origin, cookie},
+    visit::{COOKIE, Visit, asked, by_tls, check_origin, cookie},
 };
 use crate::{
     domain::{
@@ -28,11 +28,6 @@ use crate::{
 
 /// Failed sign-ins share one rate limit: people with a token do not wait for those who guess.
 const GUESSES: [u8; 16] = [0; 16];
-
-/// Whether the browser speaks TLS, with the proxy in front of this server.
-fn by_tls(headers: &HeaderMap) -> bool {
-    header(headers, "x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case("https"))
-}
 
 /// The cookie of a session, or the one that removes it. A browser that came by TLS never sends it without TLS.
 fn set_cookie(value: &str, seconds: u64, tls: bool) -> String {

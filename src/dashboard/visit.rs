@@ -20,6 +20,7 @@ use crate::{
 
 /// The cookie's name.
 pub(super) const COOKIE: &str = "ngoma_session";
+
 /// A request of somebody who is signed in.
 #[derive(Clone)]
 pub(super) struct Visit {
@@ -91,7 +92,7 @@ impl<'a> FromRequest<'a> for Visit {
 }
 
 /// The refusal when nobody is signed in, or the session has ended.
-pub(super) fn not_signed_in() -> Error {
+fn not_signed_in() -> Error {
     Error::Unauthorized("sign in first".to_owned())
 }
 
@@ -102,7 +103,7 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<SessionKey> {
 }
 
 /// A header. If several proxies added to it, the value of the first.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let text = headers.get(name).and_then(|value| value.to_str().ok())?;
     text.split(',').next().map(str::trim)
 }
@@ -129,6 +130,11 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<()> {
          if it is, let the proxy in front of it pass Host on, or send X-Forwarded-Host",
         excerpt(origin)
     )))
+}
+
+/// Whether the browser speaks TLS, with the proxy in front of this server.
+pub(super) fn by_tls(headers: &HeaderMap) -> bool {
+    header(headers, "x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case("https"))
 }
 
 /// The page that a request asks for.
