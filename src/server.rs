@@ -1,18 +1,24 @@
-//! The composition root: from settings to a running server. The one place that wires all.
+//! From settings to a running server. This is the one place that puts all parts together, runs them and stops them.
+
+mod doors;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use poem::{Endpoint, EndpointExt, Response};
 use tokio::{
     net::TcpListener,
     sync::watch,
-    task::{AbortHandle, JoinHandle},
+    task::{JoinError, JoinSet},
 };
+use tokio_util::sync::CancellationToken;
 
+use self::doors::Answers;
 use crate::{
-    api::{self, Budgets, Deps, Quota, asg, asilichain, connections},
+    api::{self, deps::Deps},
     clock::{SharedClock, SystemClock},
     config::Config,
-    domain::{audit::Actor, profile::Profiles, timestamp::Timestamp},
+    dashboard::Dashboard,
+    domain::{audit::Actor, timestamp::Timestamp},
     engine::{
         Engine, Guard, LookUp, Pulse,
         alerts::{Alerts, send_test_mail},
@@ -20,22 +26,14 @@ use crate::{
         retries, system_look_up,
     },
     error::{Error, Result},
+    http::{budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, server as http_server},
     store::{self, Admission, Db},
 };
 
-/// How long a stop waits for what is under way: attempts, and requests.
+/// How long a stop waits for attempts and requests in progress.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Every vendor that is served.
-pub fn profiles(config: &Config) -> Profiles {
-    let profiles = Profiles::new(vec![
-        asg::profile(&config.asg, &config.delivery),
-        asilichain::profile(&config.asilichain, &config.delivery),
-    ]);
-    if config.alerts.warn { profiles } else { profiles.without_warnings() }
-}
-
-/// What lies outside the program and may be another thing in a test: the time, and the look-up of names.
+/// What lies outside the program, and is replaced in tests: the time, and the look-up of names.
 #[derive(Clone)]
 pub struct Outside {
     /// The time.
@@ -51,7 +49,7 @@ impl Default for Outside {
 }
 
 /// A server that is ready to run: its database is open and its port is bound.
-pub struct App {
+pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     config: Config,
@@ -66,21 +64,21 @@ pub struct App {
 ///
 /// # Errors
 /// Whatever keeps the server from starting, as a sentence.
-pub async fn prepare(config: Config, outside: Outside) -> Result<App> {
+pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
     let db = store::open(&config.storage, &config.limits, Arc::clone(&outside.clock), true)?;
     let unbound =
         |error: std::io::Error| Error::Internal(format!("cannot listen on {}: {error}", config.server.listen));
-    let listener = connections::listen(config.server.listen).map_err(unbound)?;
+    let listener = http_server::listen(config.server.listen).map_err(unbound)?;
     let address = listener.local_addr().map_err(unbound)?;
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);
-    let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(&config), &config, &guard)?;
+    let engine = Engine::new(db.clone(), Arc::clone(&clock), api::profiles(&config), &config, &guard)?;
     let retention = Retention::new(db.clone(), clock, config.retention);
-    Ok(App { listener, address, config, db, engine, retention, guard, outside })
+    Ok(Server { listener, address, config, db, engine, retention, guard, outside })
 }
 
-impl App {
-    /// Where it listens.
+impl Server {
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -95,85 +93,108 @@ impl App {
         self.engine.pulse()
     }
 
-    /// Whoever tells alerts.
+    /// The part that sends alerts.
     pub fn alerts(&self) -> &Alerts {
         self.engine.alerts()
     }
 
-    /// When its last pass for what has grown old began that has ended.
+    /// The beginning of the last retention pass that has ended.
     pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
         self.retention.passes()
     }
 
-    /// Serves until `stop` turns true; then lets what is under way end, ten seconds at most, and writes its outcomes.
+    /// Serves until `stop` turns true. Then attempts and requests in progress may end, for ten seconds at most, and their
+    /// outcomes are written.
     ///
     /// # Errors
     /// When the database fails: a restart recovers.
-    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<()> {
-        let routes = api::routes(self.deps(), &self.config);
-        let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
-        let (engine, engine_stop) = (self.engine, stop.clone());
-        let (engine, mut engine_ended) = spawn(async move { engine.run(engine_stop).await });
-        // Should it end unasked, deliveries go on.
-        let mut decided = engine_ended.clone();
-        let (telling, mut telling_ended) = spawn(async move {
-            alerts.run(alerts_stop, asked(&mut decided)).await;
-            Ok(())
-        });
-        let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
-        let (retries, retention) =
-            (retries::run(self.db.clone(), clock, poll, stop.clone()), self.retention.run(stop.clone()));
-        let (retries, mut retries_ended) = spawn(async move {
-            retries.await;
-            Ok(())
-        });
-        let (retention, mut retention_ended) = spawn(async move {
-            retention.await;
-            Ok(())
-        });
-        let (mut server_stop, mut stop) = (stop.clone(), stop);
-        let (listener, limits, proxies) = (self.listener, self.config.limits, self.config.server.trusted_proxies);
-        let (server, mut server_ended) = spawn(async move {
-            connections::serve(listener, routes, &limits, &proxies, asked(&mut server_stop)).await;
-            Ok(())
-        });
-        tokio::select! {
-            () = asked(&mut stop) => {}
-            () = asked(&mut engine_ended) => {}
-            () = asked(&mut server_ended) => {}
-            () = asked(&mut telling_ended) => {}
-            () = asked(&mut retries_ended) => {}
-            () = asked(&mut retention_ended) => {}
-            reason = self.db.broken() => return Err(Error::Internal(reason)),
-        }
-        let parts = [&engine, &server, &telling, &retries, &retention];
-        let cut_off = parts.map(JoinHandle::abort_handle);
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let (db, engine_ended) = (self.db.clone(), CancellationToken::new());
+        let mut parts = self.start(&stop, &engine_ended);
+        let first = tokio::select! {
+            () = asked(&mut stop) => Ok(()),
+            Some(ended) = parts.join_next() => outcome_of(ended),
+            reason = db.broken() => {
+                parts.detach_all();
+                return Err(Error::Internal(reason));
+            }
+        };
         if !*stop.borrow() {
-            // One of them has ended unasked: the others have no reason to go on.
-            cut_off.iter().for_each(AbortHandle::abort);
+            // One part has ended unasked: the others have no reason to go on.
+            parts.abort_all();
         }
-        // All share the time there is: requests under way are answered, attempts and mails under way end and are written.
+        // All parts share the time: requests are answered, attempts and mails end and are written.
         let stopped = tokio::time::timeout(GRACE, async {
-            let engine = async {
-                let ended = outcome_of(engine).await;
-                // For the next start: if it finds an earlier moment, the clock was set back in between.
-                drop(self.db.write(Actor::Engine, Admission::Try, store::probe).await);
-                ended
+            let rest = async {
+                let mut outcome = first;
+                while let Some(ended) = parts.join_next().await {
+                    outcome = outcome.and(outcome_of(ended));
+                }
+                outcome
             };
-            let others = [server, telling, retries, retention].map(outcome_of);
-            let [server, telling, retries, retention] = others;
-            let ended = tokio::join!(engine, server, telling, retries, retention);
-            ended.0.and(ended.1).and(ended.2).and(ended.3).and(ended.4)
+            let mark = async {
+                engine_ended.cancelled().await;
+                // For the next start: if it finds an earlier moment, the clock was set back in between.
+                drop(db.write(Actor::Engine, Admission::Try, store::probe).await);
+            };
+            tokio::join!(rest, mark).0
         });
         let stopped = stopped.await.unwrap_or_else(|_| {
             tracing::warn!("what is still under way is cut off; the next start makes it again");
-            cut_off.iter().for_each(AbortHandle::abort);
             Ok(())
         });
-        match self.db.lost() {
+        match db.lost() {
             Some(reason) => Err(Error::Internal(reason)),
             None => stopped,
         }
+    }
+
+    /// Starts all parts. Each ends after `stop` turns true; `engine_ended` is cancelled when the engine has ended.
+    fn start(self, stop: &watch::Receiver<bool>, engine_ended: &CancellationToken) -> JoinSet<Result<()>> {
+        let mut parts = JoinSet::new();
+        let pipeline = self.pipeline();
+        let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
+        // The engine may still report outcomes that alerts tell of.
+        let engine_done = engine_ended.clone();
+        parts.spawn(async move {
+            alerts.run(alerts_stop, engine_done.cancelled()).await;
+            Ok(())
+        });
+        let (engine, engine_stop, on_end) = (self.engine, stop.clone(), engine_ended.clone().drop_guard());
+        parts.spawn(async move {
+            let _on_end = on_end;
+            engine.run(engine_stop).await
+        });
+        let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
+        let retries = retries::run(self.db, clock, poll, stop.clone());
+        parts.spawn(async move {
+            retries.await;
+            Ok(())
+        });
+        let retention = self.retention.run(stop.clone());
+        parts.spawn(async move {
+            retention.await;
+            Ok(())
+        });
+        let (listener, limits, proxies) = (self.listener, self.config.limits, self.config.server.trusted_proxies);
+        let mut server_stop = stop.clone();
+        parts.spawn(async move {
+            http_server::serve(listener, pipeline, &limits, &proxies, asked(&mut server_stop)).await;
+            Ok(())
+        });
+        parts
+    }
+
+    /// The way of every request.
+    fn pipeline(&self) -> impl Endpoint<Output = Response> + 'static {
+        let (deps, config) = (self.deps(), &self.config);
+        let answers = Answers {
+            pages: api::pages(),
+            dashboard: Dashboard::new(deps.clone(), api::dialects(config), config),
+            api: api::routes(deps.clone(), config).boxed(),
+        };
+        let (limits, server) = (config.limits.clone(), config.server.clone());
+        Pipeline::new(answers.doors(), limits, server, deps.clock, deps.db.figures(), deps.budgets)
     }
 
     fn deps(&self) -> Deps {
@@ -195,7 +216,7 @@ impl App {
                 let engine = engine.clone();
                 Box::pin(async move { engine.send_test(grant, account, target, kind, body).await })
             }),
-            profiles: profiles(&self.config),
+            profiles: api::profiles(&self.config),
             send_test_mail: Arc::new(move |to| {
                 let config = Arc::clone(&config);
                 Box::pin(async move { send_test_mail(&config, &to).await })
@@ -205,24 +226,14 @@ impl App {
             secret_overlap: self.config.delivery.secret_overlap,
             limits: self.config.limits.clone(),
             budgets: Arc::new(Budgets::new(&self.config)),
-            quota: Arc::new(Quota::per_minute(self.config.limits.requests_per_minute)),
+            rate_limit: Arc::new(RateLimit::per_minute(self.config.limits.requests_per_minute)),
         }
     }
 }
 
-/// Starts a task; what is returned beside it tells when it has ended, however it did.
-fn spawn(task: impl Future<Output = Result<()>> + Send + 'static) -> (JoinHandle<Result<()>>, watch::Receiver<bool>) {
-    let (alive, ended) = watch::channel(false);
-    let task = tokio::spawn(async move {
-        let _alive = alive;
-        task.await
-    });
-    (task, ended)
-}
-
-/// What a task came to; one that was cut off came to nothing.
-async fn outcome_of(task: JoinHandle<Result<()>>) -> Result<()> {
-    match task.await {
+/// The outcome of a part that has ended; one that was cut off has none.
+fn outcome_of(ended: Result<Result<()>, JoinError>) -> Result<()> {
+    match ended {
         Ok(outcome) => outcome,
         Err(cut) if cut.is_cancelled() => Ok(()),
         Err(_) => Err(Error::Internal("a part of the server panicked".to_owned())),

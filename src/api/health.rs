@@ -1,23 +1,21 @@
-//! For whoever watches the process.
+//! The health checks, for monitors.
 
-use std::time::Duration;
+use std::{marker::PhantomData, time::Duration};
 
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::Serialize;
 
 use super::{
-    Deps, Errors, Tag,
-    body::Body,
-    contract::Supplement,
-    look::Looks,
-    refused::{Refused, WithoutToken},
+    deps::Deps,
+    openapi::{Body, Refused, Shape, Supplement, Tag, WithoutToken},
 };
 use crate::{
-    clock::SharedClock,
+    clock,
     domain::audit::Actor,
     error::{Error, Result},
     figures::Step,
+    http::single_flight::SingleFlight,
     store::{self, Admission},
 };
 
@@ -133,13 +131,6 @@ impl Readiness {
     }
 }
 
-/// Ends at that uptime.
-pub(super) async fn passed(clock: &SharedClock, until: Duration) {
-    while let Some(left) = until.checked_sub(clock.uptime()).filter(|left| !left.is_zero()) {
-        clock.sleep(clock.now(), left).await;
-    }
-}
-
 /// How the database is, as far as the server's own writes tell: `None` if there were none of late.
 fn database(deps: &Deps, now: Duration) -> Option<Part> {
     if deps.db.lost().is_some() {
@@ -168,7 +159,7 @@ async fn try_write(deps: Deps) -> Part {
             Ok(()) => Part::ok("the database takes writes"),
             Err(error) => Part::unavailable(reason(&error)),
         },
-        () = passed(&deps.clock, until) => {
+        () = clock::until(&deps.clock, until) => {
             Part::unavailable(format!("the database took no write within {} s", WRITE_PATIENCE.as_secs()))
         }
     }
@@ -224,7 +215,7 @@ fn disk(free: Option<u64>, low: u64) -> Part {
     }
 }
 
-fn clock(step: Option<Step>) -> Part {
+fn clock_part(step: Option<Step>) -> Part {
     let Some(Step { by, .. }) = step else { return Part::ok("the clock goes evenly") };
     let (seconds, way) = (by.unsigned_abs() as f64 / 1000.0, if by < 0 { "back" } else { "forward" });
     Part::warning(format!(
@@ -232,17 +223,22 @@ fn clock(step: Option<Step>) -> Part {
     ))
 }
 
-/// The routes, and the last write on trial.
-#[derive(Default)]
-pub(crate) struct Routes(Looks<Part>);
+/// The routes, and the last write on trial. `E` is the shape of their errors.
+pub(crate) struct Routes<E>(SingleFlight<Part>, PhantomData<E>);
 
-impl Routes {
+impl<E> Default for Routes<E> {
+    fn default() -> Self {
+        Self(SingleFlight::default(), PhantomData)
+    }
+}
+
+impl<E: Shape> Routes<E> {
     async fn readiness(&self, deps: &Deps) -> Readiness {
         let now = deps.clock.uptime();
         let database = match database(deps, now) {
             Some(part) => part,
             None => {
-                let tried = self.0.last(now, PAUSE, || try_write(deps.clone())).await;
+                let tried = self.0.recent(now, PAUSE, || try_write(deps.clone())).await;
                 tried.unwrap_or_else(|| Part::unavailable("a write on trial failed: the server's log says why"))
             }
         };
@@ -251,19 +247,19 @@ impl Routes {
             database,
             engine: engine(deps, deps.clock.uptime()),
             disk: disk(deps.db.free_space(), deps.watch.low_space_bytes),
-            clock: clock(step),
+            clock: clock_part(step),
             key_file: key_file(deps).await,
         })
     }
 }
 
 #[OpenApi(tag = "Tag::Health")]
-impl Routes {
+impl<E: Shape> Routes<E> {
     /// Is the process alive?
     ///
     /// Answers as soon as the server runs. Needs no token.
     #[oai(path = "/health/live", method = "get", operation_id = "live")]
-    async fn live(&self) -> Result<Body<Health>, Refused<Errors, WithoutToken>> {
+    async fn live(&self) -> Result<Body<Health>, Refused<E, WithoutToken>> {
         Ok(Body(Health { status: Status::Ok }))
     }
 
@@ -273,7 +269,7 @@ impl Routes {
     /// each part. The server's own last writes decide; when there was none for 5 seconds it tries one, at most once a second.
     /// Little room on the disk, a clock that was set and many writes that wait are warnings: still 200. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
-    async fn ready(&self, deps: Data<&Deps>) -> Result<Ready, Refused<Errors, WithoutToken>> {
+    async fn ready(&self, deps: Data<&Deps>) -> Result<Ready, Refused<E, WithoutToken>> {
         let readiness = self.readiness(&deps).await;
         Ok(match readiness.status {
             Status::Ok => Ready::Ok(Body(readiness)),
@@ -283,7 +279,7 @@ impl Routes {
 }
 
 /// What the document says of it beside its types.
-pub(super) const SUPPLEMENT: Supplement = Supplement {
+pub(crate) const SUPPLEMENT: Supplement = Supplement {
     tag: "Health",
     schemas: &[
         ("Health", r#"{"status": "ok"}"#),

@@ -1,6 +1,6 @@
-//! Figures, for a program that gathers them (Prometheus, and whatever reads its format).
+//! The metrics, for a program that gathers them (Prometheus, and others that read its format).
 
-use std::{sync::Arc, time::Duration};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use poem::{IntoResponse, Request, RequestBody, Response, web::Data};
 use poem_openapi::{
@@ -11,21 +11,20 @@ use poem_openapi::{
 };
 
 use super::{
-    Common, Deps, Tag,
-    auth::Authenticated,
-    look::Looks,
-    refused::{Refused, WithoutBody},
+    deps::Deps,
+    openapi::{Authenticated, Refused, Shape, Tag, WithoutBody},
 };
 use crate::{
     domain::{grant::Grant, token::Scope},
     error::Error,
     figures::CONTENT_TYPE,
+    http::single_flight::SingleFlight,
 };
 
-/// How often the database is looked through for whoever gathers: so often it may be asked, and no more.
+/// The database is read for the metrics once in this time at most.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Who may see the figures: the operator, by this right, or everybody if the config says so.
+/// Who may see the metrics: the operator, by this right, or everybody if the config says so.
 pub(crate) struct Watcher(Option<Grant>);
 
 impl<'a> ApiExtractor<'a> for Watcher {
@@ -59,7 +58,7 @@ impl<'a> ApiExtractor<'a> for Watcher {
     }
 }
 
-/// Figures in the text format.
+/// Metrics in the text format.
 pub(crate) struct Text(String);
 
 impl Payload for Text {
@@ -83,25 +82,30 @@ pub(crate) enum Shown {
     Text(Text),
 }
 
-/// The route, and when the database was last looked through.
-#[derive(Default)]
-pub(crate) struct Routes(Looks<()>);
+/// The route, and the last reading of the database. `E` is the shape of its errors.
+pub(crate) struct Routes<E>(SingleFlight<()>, PhantomData<E>);
+
+impl<E> Default for Routes<E> {
+    fn default() -> Self {
+        Self(SingleFlight::default(), PhantomData)
+    }
+}
 
 #[OpenApi(tag = "Tag::Health")]
-impl Routes {
+impl<E: Shape> Routes<E> {
     /// What is counted and measured
     ///
     /// In the text format of Prometheus and OpenMetrics; the README lists every figure. What has to be read from the
     /// database is read every 10 seconds at most. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
-    async fn metrics(&self, watcher: Watcher, deps: Data<&Deps>) -> Result<Shown, Refused<Common, WithoutBody>> {
+    async fn metrics(&self, watcher: Watcher, deps: Data<&Deps>) -> Result<Shown, Refused<E, WithoutBody>> {
         let figures = Arc::clone(deps.db.figures());
         let (db, now, shown) = (deps.db.clone(), deps.clock.now(), Arc::clone(&figures));
         let survey = || async move {
             let found = db.survey(now).await;
             shown.show(found.as_ref().inspect_err(|error| tracing::warn!(%error, "no figures from the database")).ok());
         };
-        if self.0.last(deps.clock.uptime(), PAUSE, survey).await.is_none() {
+        if self.0.recent(deps.clock.uptime(), PAUSE, survey).await.is_none() {
             // It panicked.
             figures.show(None);
         }

@@ -1,40 +1,28 @@
-//! What publishing has of its own: which requests do it, and how a batch goes: all of its events, or none.
+//! How events are published: the memory that they hold until they are stored, and batches, which are stored as a whole or
+//! not at all.
 //!
 //! A batch that has been read waits for a place until few others are on their way to the database. A client that sends its
 //! batch slowly holds no place.
 
 use std::time::Duration;
 
-use poem::{FromRequest, Request, RequestBody, http::Method};
+use poem::{FromRequest, Request, RequestBody};
 
-use super::{Deps, aside, batch, budget::Part, exchange::Exchange};
+use super::{deps::Deps, openapi::batch};
 use crate::{
     config::Limits,
     domain::{event::Accepted, grant::Grant},
     error::{Error, Invalid, Result},
+    http::{
+        blocking,
+        budget::Part,
+        context::{Publishing, RequestContext},
+    },
     store::{Admission, Tx},
 };
 
-/// How a request publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// One event.
-    One,
-    /// Many at once.
-    Batch,
-}
-
-/// How this request publishes, if it does.
-pub(super) fn form(request: &Request) -> Option<Form> {
-    match (request.method(), request.uri().path()) {
-        (&Method::POST, "/events" | "/v1/events") => Some(Form::One),
-        (&Method::POST, "/events/batch" | "/v1/events/batch") => Some(Form::Batch),
-        _ => None,
-    }
-}
-
 /// What a publish holds until it is stored, also if its client has gone away: the memory of its body, and the place of a
-/// batch. Taken when the body has been read.
+/// batch. It is taken when the body has been read.
 #[derive(Debug)]
 pub(super) struct Place {
     _body: Option<Part>,
@@ -44,11 +32,11 @@ pub(super) struct Place {
 impl<'a> FromRequest<'a> for Place {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
         let missing = || Error::Internal("a publish without its caller".to_owned());
-        let exchange = request.data::<Exchange>().ok_or_else(missing)?;
-        let mut place = Self { _body: exchange.take_body(), _batch: None };
-        if form(request) == Some(Form::Batch) {
+        let context = request.data::<RequestContext>().ok_or_else(missing)?;
+        let mut place = Self { _body: context.take_body(), _batch: None };
+        if context.door().publishing() == Some(Publishing::Batch) {
             let batches = &request.data::<Deps>().ok_or_else(missing)?.budgets.batches;
-            let holder = exchange.holder().ok_or_else(missing)?;
+            let holder = context.holder().ok_or_else(missing)?;
             place._batch = batches.take(&holder, 1, Duration::MAX).await;
         }
         Ok(place)
@@ -69,7 +57,7 @@ pub(super) async fn check<E: Send + 'static, C: Send + 'static>(
         let each = |(place, event)| check(event).map_err(|error| error.within(format!("events[{place}].")));
         events.into_iter().enumerate().map(each).collect()
     };
-    aside::run(usize::MAX, all).await?
+    blocking::run(usize::MAX, all).await?
 }
 
 /// Stores every event of a batch in one transaction, and gives each with its answer, in their order. The place is given back

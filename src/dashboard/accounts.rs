@@ -10,16 +10,17 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    Door,
+    state::Door,
     fields::Fields,
-    frame::{self, Frame, Said, go},
-    made::{Outcome, Shown},
-    query::Asked,
-    session::Visit,
-    words::Moment,
+    frame::{Frame, Said},
+    render::{self, go},
+    form_once::{Outcome, Shown},
+    query_string::QueryString,
+    visit::Visit,
+    format::Moment,
 };
 use crate::{
-    api::{body::SecretText, operator},
+    api::{openapi::SecretText, operator},
     domain::{
         account,
         ids::TokenId,
@@ -86,7 +87,7 @@ struct Refused {
 }
 
 #[derive(Template)]
-#[template(path = "accounts.html", config = "src/api/ui/askama.toml")]
+#[template(path = "accounts.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     accounts: Vec<AccountRow>,
@@ -165,11 +166,11 @@ async fn show(
     let (grant, walls) = visit.operator()?;
     let of = search.clone();
     let look = door.deps.db.read_as(grant, move |view| {
-        let of_account = Asked::text(&of.account);
-        let after = Asked::text(&of.token).and_then(TokenId::parse);
+        let of_account = QueryString::text(&of.account);
+        let after = QueryString::text(&of.token).and_then(TokenId::parse);
         let accounts = match of_account {
             Some(id) => vec![accounts::see(view, &walls, id)?],
-            None => accounts::page(view, &walls, Asked::text(&of.after), PAGE + 1)?,
+            None => accounts::page(view, &walls, QueryString::text(&of.after), PAGE + 1)?,
         };
         Ok((accounts, tokens::page(view, &walls, of_account, after, PAGE + 1)?))
     });
@@ -180,12 +181,12 @@ async fn show(
     }
     let more_accounts = (found.len() > PAGE).then(|| {
         found.truncate(PAGE);
-        Asked::new().with("after", found.last().map_or("", |last| last.id.as_str())).query()
+        QueryString::new().with("after", found.last().map_or("", |last| last.id.as_str())).query()
     });
     let more_tokens = (tokens.len() > PAGE).then(|| {
         tokens.truncate(PAGE);
         let last = tokens.last().map(|last| last.id.to_string()).unwrap_or_default();
-        Asked::new().with("account", &search.account).with("token", &last).query()
+        QueryString::new().with("account", &search.account).with("token", &last).query()
     });
     let rows = found.iter().map(|account| {
         Ok::<_, Error>(AccountRow {
@@ -196,7 +197,7 @@ async fn show(
         })
     });
     let (new_account, new_token) = forms(door, &search.account, refused.as_ref().map(|refused| &refused.fields));
-    let mut page = frame::page(&Page {
+    let mut page = render::page(&Page {
         accounts: rows.collect::<Result<_, _>>()?,
         more_accounts,
         tokens: tokens.iter().map(|token| TokenRow::new(door, &frame, visit, token)).collect::<Result<_, _>>()?,
@@ -227,7 +228,7 @@ async fn again(door: &Door, visit: &Visit, fields: Fields, why: Error) -> Result
 pub(super) async fn create_account(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
     match make_account(&door, &visit, &fields).await {
         Ok(id) => {
-            Ok(go(&format!("/ui/accounts?{}", Asked::new().with("account", &id).with("said", "account").query())))
+            Ok(go(&format!("/ui/accounts?{}", QueryString::new().with("account", &id).with("said", "account").query())))
         }
         Err(why) => again(&door, &visit, fields, why).await,
     }
@@ -249,7 +250,7 @@ async fn make_account(door: &Door, visit: &Visit, fields: &Fields) -> Result<Str
 /// Makes a token; this page is the only one that shows it.
 #[handler]
 pub(super) async fn create_token(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
-    match door.made.once(&door, &visit, &fields, || make_token(&door, &visit, &fields)).await {
+    match door.made.once(&visit, &fields, || make_token(&door, &visit, &fields)).await {
         Ok(made) => Ok(made),
         Err(why) => again(&door, &visit, fields, why).await,
     }

@@ -8,13 +8,14 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    Door,
+    state::Door,
     fields::Fields,
-    frame::{self, Frame, Said, go},
-    query::Asked,
-    session::Visit,
+    frame::{Frame, Said},
+    render::{self, go},
+    query_string::QueryString,
+    visit::Visit,
     views::{meaning, short, shown_url},
-    words::Moment,
+    format::Moment,
 };
 use crate::{
     domain::{
@@ -108,7 +109,7 @@ impl Row {
 }
 
 #[derive(Template)]
-#[template(path = "alerts.html", config = "src/api/ui/askama.toml")]
+#[template(path = "alerts.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     rows: Vec<Row>,
@@ -148,11 +149,11 @@ async fn show(
     let more = (found.len() > PAGE).then(|| {
         found.truncate(PAGE);
         let last = found.last().map(|(alert, _)| alert.id.to_string()).unwrap_or_default();
-        Asked::new().with("before", &last).query()
+        QueryString::new().with("before", &last).query()
     });
     let rows = found.into_iter().map(|(alert, ways)| Row::new(door, &frame, &alert, ways));
     let (problem, to) = refused.unzip();
-    let mut page = frame::page(&Page {
+    let mut page = render::page(&Page {
         rows: rows.collect::<Result<_, _>>()?,
         unsent,
         more,

@@ -8,11 +8,12 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    Door,
-    frame::{self, Frame},
-    query::Asked,
-    session::Visit,
-    words::Moment,
+    state::Door,
+    frame::{Frame},
+    render::{self},
+    query_string::QueryString,
+    visit::Visit,
+    format::Moment,
 };
 use crate::{
     domain::{
@@ -72,7 +73,7 @@ impl Row {
 }
 
 #[derive(Template)]
-#[template(path = "audit.html", config = "src/api/ui/askama.toml")]
+#[template(path = "audit.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     rows: Vec<Row>,
@@ -88,17 +89,17 @@ pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>)
     let (grant, walls) = visit.operator()?;
     let search = search.0;
     let filter = audit::Filter {
-        account: Asked::text(&search.account).map(str::to_owned),
+        account: QueryString::text(&search.account).map(str::to_owned),
         action: Action::ALL.iter().copied().find(|action| action.name() == search.action),
         before: search.before.parse().ok(),
     };
     let (entries, more) = door.deps.db.read_as(grant, move |view| audit::list(view, &walls, &filter, PAGE)).await?;
     let frame = Frame::new(&door, &visit, "/ui/audit");
     let next = |key: i64| {
-        let asked = Asked::new().with("account", &search.account).with("action", &search.action);
+        let asked = QueryString::new().with("account", &search.account).with("action", &search.action);
         asked.with("before", &key.to_string()).query()
     };
-    frame::page(&Page {
+    render::page(&Page {
         rows: entries.into_iter().map(|entry| Row::new(&door, &frame, entry)).collect(),
         actions: Action::ALL.iter().map(|action| (action.name(), action.name() == search.action)).collect(),
         more: more.map(next),

@@ -1,6 +1,6 @@
 //! Charts, drawn on the server: bars of what was delivered with what failed on top, and the same as text.
 
-use super::words::{Moment, thousands};
+use super::format::{Moment, thousands};
 use crate::domain::{tally::Tally, timestamp::Timestamp};
 
 /// The ground of a chart, in units of its own: the page scales it.

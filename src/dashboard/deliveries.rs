@@ -8,14 +8,15 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    Door,
+    state::Door,
     fields::Fields,
-    frame::{self, Frame, Said, go},
-    made::Outcome,
-    query::Asked,
-    session::Visit,
+    frame::{Frame, Said},
+    render::{self, go},
+    form_once::Outcome,
+    query_string::QueryString,
+    visit::Visit,
     views::{ListedRow, meaning},
-    words::{Moment, thousands},
+    format::{Moment, thousands},
 };
 use crate::{
     api::operator,
@@ -84,7 +85,7 @@ impl Search {
     }
 
     fn query(&self, after: &str) -> String {
-        let asked = self.filters().into_iter().fold(Asked::new(), |asked, (name, value)| asked.with(name, value));
+        let asked = self.filters().into_iter().fold(QueryString::new(), |asked, (name, value)| asked.with(name, value));
         asked.with("after", after).query()
     }
 
@@ -96,7 +97,7 @@ impl Search {
     fn selection(&self, door: &Door, visit: &Visit) -> Result<(Grant, Selection, Walls), Error> {
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
         let failure = |text: &str| Failure::ALL.into_iter().find(|failure| failure.name() == text);
-        let webhook = Asked::text(&self.webhook).map(|id| door.webhook(visit, id)).transpose()?;
+        let webhook = QueryString::text(&self.webhook).map(|id| door.webhook(visit, id)).transpose()?;
         let (grant, endpoint, walls) = match webhook {
             Some((grant, walls, id)) => (grant, Some(id), walls),
             None => {
@@ -105,9 +106,9 @@ impl Search {
             }
         };
         let selection = Selection {
-            account: Asked::text(&self.account).map(str::to_owned),
+            account: QueryString::text(&self.account).map(str::to_owned),
             endpoint,
-            kind: Asked::text(&self.event).map(str::to_owned),
+            kind: QueryString::text(&self.event).map(str::to_owned),
             state: known("state", &self.state, state)?,
             failure: known("error", &self.error, failure)?,
             from: moment(&self.from, "from")?,
@@ -121,12 +122,12 @@ impl Search {
 /// A word of a filter; one that is not known must not mean all.
 fn known<T>(label: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
     let unknown = |text| Error::request(format!("{label} '{}' is unknown: choose one of the list", excerpt(text)));
-    Asked::text(text).map(|text| find(text).ok_or_else(|| unknown(text))).transpose()
+    QueryString::text(text).map(|text| find(text).ok_or_else(|| unknown(text))).transpose()
 }
 
 /// What a browser makes of a date and a time, taken as UTC.
 fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
-    let Some(text) = Asked::text(text) else { return Ok(None) };
+    let Some(text) = QueryString::text(text) else { return Ok(None) };
     let wordings = [format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")];
     let found = wordings.iter().find_map(|wording| Timestamp::parse(wording));
     found.map_or_else(|| operator::moment(label, Some(text)), |found| Ok(Some(found)))
@@ -158,7 +159,7 @@ fn states(chosen: &str) -> Vec<Choice> {
 }
 
 #[derive(Template)]
-#[template(path = "deliveries.html", config = "src/api/ui/askama.toml")]
+#[template(path = "deliveries.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     rows: Vec<ListedRow>,
@@ -181,7 +182,7 @@ pub(super) async fn list(
     said: Query<Said>,
 ) -> Result<Response> {
     let search = search.0;
-    let after = Asked::text(&search.after).and_then(DeliveryId::parse);
+    let after = QueryString::text(&search.after).and_then(DeliveryId::parse);
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
     let look = async {
         let (grant, selection, walls) = search.selection(&door, &visit)?;
@@ -195,7 +196,7 @@ pub(super) async fn list(
     };
     let rows: Vec<ListedRow> = found.iter().map(|listed| ListedRow::new(&door, &frame, listed)).collect();
     let retriable = matches!(search.state.as_str(), "" | "exhausted" | "cancelled");
-    frame::page(&Page {
+    render::page(&Page {
         states: states(&search.state),
         errors: Failure::ALL
             .into_iter()
@@ -213,7 +214,7 @@ pub(super) async fn list(
 }
 
 #[derive(Template)]
-#[template(path = "retry.html", config = "src/api/ui/askama.toml")]
+#[template(path = "retry.html", config = "src/dashboard/askama.toml")]
 struct Counted<'a> {
     frame: Frame<'a>,
     filters: Vec<(&'static str, String)>,
@@ -240,7 +241,7 @@ pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) 
     let bounded = Search { to: upto.precise(), ..search.clone() };
     let mut sent = given(bounded.filters());
     sent.push(("matched", count.matched.to_string()));
-    frame::page(&Counted {
+    render::page(&Counted {
         filters: given(search.filters()).into_iter().map(in_words).collect(),
         back: search.query(""),
         sent,
@@ -277,7 +278,7 @@ pub(super) async fn start(door: Data<&Door>, visit: Visit, fields: Fields) -> Re
         let run = door.deps.db.write(grant, Admission::Try, start).await?;
         Ok(Outcome::Page(format!("/ui/retries/{}", run.id)))
     };
-    Ok(door.made.once(&door, &visit, &fields, start).await?)
+    Ok(door.made.once(&visit, &fields, start).await?)
 }
 
 /// A run, as it stands.
@@ -332,7 +333,7 @@ impl RunView {
 }
 
 #[derive(Template)]
-#[template(path = "run.html", config = "src/api/ui/askama.toml")]
+#[template(path = "run.html", config = "src/dashboard/askama.toml")]
 struct RunPage<'a> {
     frame: Frame<'a>,
     run: RunView,
@@ -345,11 +346,11 @@ pub(super) async fn watch(door: Data<&Door>, visit: Visit, id: Path<String>, sai
     let id = RetryId::parse(&id).ok_or(Error::NotFound(Missing::Retry))?;
     let found = door.deps.db.read_as(grant, move |view| retries::find(view, &walls, id)).await?;
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
-    frame::page(&RunPage { run: RunView::new(&door, &visit, &frame, &found), frame })
+    render::page(&RunPage { run: RunView::new(&door, &visit, &frame, &found), frame })
 }
 
 #[derive(Template)]
-#[template(path = "runs.html", config = "src/api/ui/askama.toml")]
+#[template(path = "runs.html", config = "src/dashboard/askama.toml")]
 struct Runs<'a> {
     frame: Frame<'a>,
     runs: Vec<RunView>,
@@ -361,7 +362,7 @@ pub(super) async fn runs(door: Data<&Door>, visit: Visit) -> Result<Response> {
     let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let found = door.deps.db.read_as(grant, move |view| retries::list(view, &walls, None, RUNS)).await?;
     let frame = Frame::new(&door, &visit, "/ui/deliveries");
-    frame::page(&Runs { runs: found.iter().map(|run| RunView::new(&door, &visit, &frame, run)).collect(), frame })
+    render::page(&Runs { runs: found.iter().map(|run| RunView::new(&door, &visit, &frame, run)).collect(), frame })
 }
 
 /// Cancels a run.

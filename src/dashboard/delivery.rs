@@ -7,13 +7,14 @@ use poem::{
 };
 
 use super::{
-    Door,
+    state::Door,
     fields::Fields,
-    frame::{self, Frame, Said, go},
-    made::Outcome,
-    session::Visit,
+    frame::{Frame, Said},
+    render::{self, go},
+    form_once::Outcome,
+    visit::Visit,
     views::{ListedRow, Shown, file, meaning},
-    words::{self, Moment, shell, took},
+    format::{self, Moment, shell, took},
 };
 use crate::{
     api::operator::{Header, MASK, Request},
@@ -35,7 +36,7 @@ use crate::{
 const TEST_RECEIVER: &str = "http://127.0.0.1:9000/";
 
 #[derive(Template)]
-#[template(path = "delivery.html", config = "src/api/ui/askama.toml")]
+#[template(path = "delivery.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     row: ListedRow,
@@ -105,7 +106,7 @@ impl Step {
             said,
             answer: String::from_utf8_lossy(&attempt.response[..shown]).into_owned(),
             truncated: attempt.truncated || shown < attempt.response.len(),
-            next: attempt.next_attempt_at.map(|at| (words::long_span(at.since(ended)), frame.when(at))),
+            next: attempt.next_attempt_at.map(|at| (format::long_span(at.since(ended)), frame.when(at))),
         }
     }
 }
@@ -138,7 +139,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>, said
     let (delivery, state) = (&listed.delivery, listed.endpoint_state);
     let with_answer = attempts.len().saturating_sub(ANSWERS);
     let steps = attempts.iter().zip(0..).map(|(attempt, place)| Step::new(&frame, attempt, place >= with_answer));
-    frame::page(&Page {
+    render::page(&Page {
         attempts: steps.collect(),
         sent: request.ok().map(|request| Sent::new(delivery.id, request)),
         replay_of: delivery.replay_of.map(|id| id.to_string()),
@@ -178,7 +179,7 @@ pub(super) async fn act(
                 let made = db.write(grant, Admission::Try, replay).await?;
                 Ok(Outcome::Page(format!("/ui/deliveries/{}?said=replayed", made.id)))
             };
-            Ok(door.made.once(&door, &visit, &fields, replay).await?)
+            Ok(door.made.once(&visit, &fields, replay).await?)
         }
         "cancel" => {
             db.write(grant, Admission::Try, move |tx| deliveries::cancel(tx, &walls, id)).await?;

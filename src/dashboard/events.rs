@@ -8,12 +8,13 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    Door,
-    frame::{self, Frame, go},
-    query::Asked,
-    session::Visit,
+    state::Door,
+    frame::{Frame},
+    render::{self, go},
+    query_string::QueryString,
+    visit::Visit,
     views::{DeliveryRow, Shown, file, shown_url},
-    words::Moment,
+    format::Moment,
 };
 use crate::{
     domain::{
@@ -47,7 +48,7 @@ struct Row {
 }
 
 #[derive(Template)]
-#[template(path = "events.html", config = "src/api/ui/askama.toml")]
+#[template(path = "events.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     rows: Vec<Row>,
@@ -64,14 +65,14 @@ struct Page<'a> {
 pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
     let (grant, walls) = visit.caller.horizon(Scope::Events)?;
     let search = search.0;
-    if let Some(id) = Asked::text(&search.id) {
+    if let Some(id) = QueryString::text(&search.id) {
         let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
         return Ok(go(&format!("/ui/events/{id}")));
     }
     let filter = events::Filter {
-        account: Asked::text(&search.account).map(str::to_owned),
-        kind: Asked::text(&search.event).map(str::to_owned),
-        after: Asked::text(&search.after).and_then(EventId::parse),
+        account: QueryString::text(&search.account).map(str::to_owned),
+        kind: QueryString::text(&search.event).map(str::to_owned),
+        after: QueryString::text(&search.after).and_then(EventId::parse),
     };
     let found = match door.deps.db.read_as(grant, move |view| events::list(view, &walls, &filter, PAGE)).await {
         // An account that is not there has no events.
@@ -87,10 +88,10 @@ pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>)
         at: frame.when(event.accepted_at),
     });
     let next = |id: EventId| {
-        let asked = Asked::new().with("account", &search.account).with("event", &search.event);
+        let asked = QueryString::new().with("account", &search.account).with("event", &search.event);
         asked.with("after", &id.to_string()).query()
     };
-    frame::page(&Page {
+    render::page(&Page {
         rows: rows.collect(),
         kinds: door.dialects.iter().flat_map(|dialect| dialect.kinds.iter().copied()).collect(),
         more: found.next.map(next),
@@ -117,7 +118,7 @@ struct Passed {
 }
 
 #[derive(Template)]
-#[template(path = "event.html", config = "src/api/ui/askama.toml")]
+#[template(path = "event.html", config = "src/dashboard/askama.toml")]
 struct EventPage<'a> {
     frame: Frame<'a>,
     id: String,
@@ -163,7 +164,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
         why: why_not(&event, endpoint),
     });
     let sees_webhooks = visit.caller.scopes.allow(Scope::Webhooks);
-    frame::page(&EventPage {
+    render::page(&EventPage {
         id: event.id.to_string(),
         kind: event.kind.clone(),
         account: event.account_id.clone(),

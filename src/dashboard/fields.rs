@@ -4,7 +4,7 @@ use poem::{FromRequest, Request, RequestBody, Result, http::StatusCode};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use crate::{api::body, error::Error};
+use crate::{error::Error, http::body};
 
 /// Most bytes of a form. The longest field is a URL, or a secret.
 const MOST: usize = 64 << 10;

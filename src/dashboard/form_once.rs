@@ -7,25 +7,16 @@ use std::{
     time::Duration,
 };
 
-use poem::{
-    Response, Result, handler,
-    http::StatusCode,
-    web::{Data, Path},
-};
+use poem::Response;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use super::{
-    Door,
-    fields::Fields,
-    frame::{self, Frame, go},
-    session::Visit,
-};
+use super::{fields::Fields, render::go, visit::Visit};
 use crate::{
-    api::{body::SecretText, health::passed},
-    clock::SharedClock,
+    api::openapi::SecretText,
+    clock::{self, SharedClock},
     domain::ids::RequestId,
-    error::Error,
+    error::{Error, Result},
 };
 
 /// How long it is kept.
@@ -36,8 +27,10 @@ type Map = Mutex<HashMap<Mark, Arc<OnceCell<Outcome>>>>;
 type Mark = [u8; 16];
 
 /// What forms have led to.
-#[derive(Default)]
-pub(super) struct Made(Arc<Map>);
+pub(super) struct FormOnce {
+    clock: SharedClock,
+    outcomes: Arc<Map>,
+}
 
 /// Where a form has led.
 #[derive(Clone)]
@@ -57,22 +50,26 @@ pub(super) struct Shown {
     pub(super) next: String,
 }
 
-impl Made {
+impl FormOnce {
+    /// Nothing yet.
+    pub(super) fn new(clock: SharedClock) -> Self {
+        Self { clock, outcomes: Arc::default() }
+    }
+
     /// Does what a form asks for, unless this very form was taken before; leads to where that led.
     pub(super) async fn once<F: Future<Output = Result<Outcome, Error>>>(
         &self,
-        door: &Door,
         visit: &Visit,
         fields: &Fields,
         act: impl FnOnce() -> F,
     ) -> Result<Response, Error> {
-        let clock = &door.deps.clock;
+        let clock = &self.clock;
         let form = fields.get("once").map_or_else(|| RequestId::mint(clock.now()).to_string(), str::to_owned);
         let mark = mark(visit, &form);
-        let place = match self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(mark) {
+        let place = match self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).entry(mark) {
             Entry::Occupied(place) => Arc::clone(place.get()),
             Entry::Vacant(place) => {
-                tokio::spawn(forget(Arc::downgrade(&self.0), mark, Arc::clone(clock)));
+                tokio::spawn(forget(Arc::downgrade(&self.outcomes), mark, Arc::clone(clock)));
                 Arc::clone(place.insert(Arc::default()))
             }
         };
@@ -82,9 +79,10 @@ impl Made {
         })
     }
 
-    fn shown(&self, visit: &Visit, form: &str) -> Option<Arc<Shown>> {
-        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match made.get(&mark(visit, form))?.get()? {
+    /// What this form of the session has led to, if that is shown once.
+    pub(super) fn shown(&self, visit: &Visit, form: &str) -> Option<Arc<Shown>> {
+        let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcomes.get(&mark(visit, form))?.get()? {
             Outcome::Shown(shown) => Some(Arc::clone(shown)),
             Outcome::Page(_) => None,
         }
@@ -98,20 +96,9 @@ fn mark(visit: &Visit, form: &str) -> Mark {
     mark
 }
 
-async fn forget(made: Weak<Map>, mark: Mark, clock: SharedClock) {
-    passed(&clock, clock.uptime() + KEPT).await;
-    if let Some(made) = made.upgrade() {
-        made.lock().unwrap_or_else(PoisonError::into_inner).remove(&mark);
+async fn forget(outcomes: Weak<Map>, mark: Mark, clock: SharedClock) {
+    clock::until(&clock, clock.uptime() + KEPT).await;
+    if let Some(outcomes) = outcomes.upgrade() {
+        outcomes.lock().unwrap_or_else(PoisonError::into_inner).remove(&mark);
     }
-}
-
-/// The page of what is shown once.
-#[handler]
-pub(super) fn show(door: Data<&Door>, visit: Visit, form: Path<String>) -> Result<Response> {
-    let gone = || {
-        let message = "what stood here is gone: it is shown for a minute. If it was not copied, make a new one";
-        poem::Error::from_string(message, StatusCode::NOT_FOUND)
-    };
-    let shown = door.made.shown(&visit, &form).ok_or_else(gone)?;
-    frame::page(&frame::Once { frame: Frame::new(&door, &visit, ""), shown: &shown })
 }

@@ -1,66 +1,11 @@
 //! What every page has around it: its head, the way to the other pages, who is signed in.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::borrow::Cow;
 
-use askama::Template;
-use poem::{
-    IntoResponse, Response, Result,
-    http::{HeaderValue, StatusCode, header},
-};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use super::{Door, made::Shown, session::Visit, words::Moment};
-use crate::{
-    api::pages::Page,
-    domain::{endpoint::Resumed, ids::RequestId, timestamp::Timestamp, token::Scope},
-    error::Error,
-};
-
-/// What a page is sent as.
-pub(super) const HTML: &str = "text/html; charset=utf-8";
-
-const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("app.js");
-const ICON: &str = include_str!("icon.svg");
-
-/// The files that pages load. Their addresses name their content, so that a browser asks for each once.
-pub(super) struct Assets {
-    /// Marks this style sheet.
-    pub(super) style: &'static str,
-    /// Marks this script.
-    pub(super) script: &'static str,
-    /// Marks this icon.
-    pub(super) icon: &'static str,
-    files: [(&'static str, Page); 3],
-}
-
-fn mark(text: &str) -> String {
-    Sha256::digest(text)[..6].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl Assets {
-    pub(super) fn new() -> Self {
-        static STYLE_MARK: LazyLock<String> = LazyLock::new(|| mark(STYLE));
-        static SCRIPT_MARK: LazyLock<String> = LazyLock::new(|| mark(SCRIPT));
-        static ICON_MARK: LazyLock<String> = LazyLock::new(|| mark(ICON));
-        Self {
-            style: &STYLE_MARK,
-            script: &SCRIPT_MARK,
-            icon: &ICON_MARK,
-            files: [
-                ("/ui/style.css", Page::new("text/css; charset=utf-8", || Ok(STYLE.to_owned())).kept()),
-                ("/ui/app.js", Page::new("text/javascript; charset=utf-8", || Ok(SCRIPT.to_owned())).kept()),
-                ("/ui/icon.svg", Page::new("image/svg+xml", || Ok(ICON.to_owned())).kept()),
-            ],
-        }
-    }
-
-    /// The file at this path.
-    pub(super) fn at(&self, path: &str) -> Option<&Page> {
-        self.files.iter().find(|(at, _)| *at == path).map(|(_, page)| page)
-    }
-}
+use super::{assets::Assets, format::Moment, state::Door, visit::Visit};
+use crate::domain::{endpoint::Resumed, ids::RequestId, timestamp::Timestamp, token::Scope};
 
 /// A link to another page.
 pub(super) struct Link {
@@ -179,28 +124,4 @@ impl Said {
         };
         Cow::Borrowed(sentence)
     }
-}
-
-/// A page that shows something once.
-#[derive(Template)]
-#[template(path = "once.html", config = "src/api/ui/askama.toml")]
-pub(super) struct Once<'a> {
-    pub(super) frame: Frame<'a>,
-    pub(super) shown: &'a Shown,
-}
-
-/// A page as an answer.
-pub(super) fn page(template: &impl Template) -> Result<Response> {
-    let unmade = |flaw: askama::Error| Error::Internal(format!("a page cannot be made: {flaw}"));
-    let text = template.render().map_err(unmade)?;
-    Ok(Response::builder().content_type(HTML).body(text))
-}
-
-/// Shows another page, after a form.
-pub(super) fn go(to: &str) -> Response {
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    if let Ok(to) = HeaderValue::from_str(to) {
-        response.headers_mut().insert(header::LOCATION, to);
-    }
-    response
 }

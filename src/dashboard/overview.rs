@@ -1,11 +1,5 @@
 //! The first page: how everything stands, and what needs somebody.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
 use askama::Template;
 use poem::{
     Response, Result, handler,
@@ -13,40 +7,19 @@ use poem::{
 };
 
 use super::{
-    Door,
     chart::Chart,
-    frame::{self, Frame, Said, go},
-    session::Visit,
+    format::{bytes, long_span, thousands},
+    frame::{Frame, Said},
+    overview_cache::Seen,
+    render::{self, go},
+    state::Door,
     views::WebhookRow,
-    words::{bytes, long_span, thousands},
+    visit::Visit,
 };
-use crate::{
-    api::look::Looks,
-    domain::{
-        account::AccountKey,
-        endpoint::EndpointState,
-        grant::Grant,
-        tally::Tally,
-        timestamp::Timestamp,
-        token::{Scope, Walls},
-    },
-    error::Error,
-    store::{
-        View, alerts,
-        overview::{self, Overview},
-        webhooks::{self, Report},
-    },
-};
-
-/// Webhooks that need somebody, of each kind.
-const SHOWN: usize = 10;
-/// How long what was seen is shown to whoever asks: a look counts all that waits.
-const PAUSE: Duration = Duration::from_secs(5);
-/// Callers whose looks are remembered.
-const MOST: usize = 1000;
+use crate::domain::{tally::Tally, token::Scope};
 
 #[derive(Template)]
-#[template(path = "overview.html", config = "src/api/ui/askama.toml")]
+#[template(path = "overview.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     tiles: Vec<Tile>,
@@ -76,52 +49,6 @@ struct Machine {
     version: &'static str,
 }
 
-/// What was seen, of one caller's walls.
-struct Seen {
-    all: Overview,
-    suspended: Vec<Report>,
-    failing: Vec<Report>,
-    unsent: u64,
-    now: Timestamp,
-}
-
-/// Whose walls.
-type Whose = (Option<String>, Option<AccountKey>);
-
-/// What all with the same walls share.
-type Shared = Looks<Result<Arc<Seen>, Error>>;
-
-/// The last looks at everything: all whose walls are the same share one.
-#[derive(Default)]
-pub(super) struct Overviews(Mutex<HashMap<Whose, Arc<Shared>>>);
-
-impl Overviews {
-    /// What was last seen within these walls. The look is of all who share it; the right of each is checked when it has ended.
-    async fn last(&self, door: &Door, grant: Grant, walls: Walls, operator: bool) -> Result<Arc<Seen>, Error> {
-        let looks = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if all.len() >= MOST {
-                all.clear();
-            }
-            Arc::clone(all.entry((walls.profile.as_deref().map(str::to_owned), walls.account)).or_default())
-        };
-        let (db, now) = (door.deps.db.clone(), door.deps.clock.now());
-        let look = || async move { db.read(move |view| look(view, &walls, operator, now)).await.map(Arc::new) };
-        let seen = looks.last(door.deps.clock.uptime(), PAUSE, look).await;
-        door.deps.db.check(grant)?;
-        seen.unwrap_or_else(|| Err(Error::Internal("a look at everything panicked".to_owned())))
-    }
-}
-
-fn look(view: &View<'_>, walls: &Walls, operator: bool, now: Timestamp) -> Result<Seen, Error> {
-    let state = |state| webhooks::Filter { state, ..webhooks::Filter::default() };
-    let (suspended, _) = webhooks::list(view, walls, &state(Some(EndpointState::Suspended)), SHOWN, now)?;
-    let failing = webhooks::Filter { failing: true, ..webhooks::Filter::default() };
-    let (failing, _) = webhooks::list(view, walls, &failing, SHOWN, now)?;
-    let unsent = if operator { alerts::unsent_count(view)? } else { 0 };
-    Ok(Seen { all: overview::look(view, walls, now)?, suspended, failing, unsent, now })
-}
-
 /// How everything stands.
 #[handler]
 pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> Result<Response> {
@@ -131,7 +58,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
     }
     let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let frame = Frame::new(&door, &visit, "/ui").saying(&said);
-    let seen = door.overviews.last(&door, grant, walls, visit.is_operator()).await?;
+    let seen = door.overviews.last(&door.deps, grant, walls, visit.is_operator()).await?;
     let Seen { all, suspended, failing, unsent, now } = &*seen;
     let more = [
         (all.suspended, suspended.len(), "suspended", "/ui/webhooks?state=suspended"),
@@ -162,7 +89,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
         uptime: long_span(door.uptime()),
         version: frame.version(),
     });
-    frame::page(&Page {
+    render::page(&Page {
         tiles,
         minutes: Chart::new("minutes", "Deliveries per minute", "60 min ago", &all.minutes, *now),
         hours: Chart::new("hours", "Deliveries per hour", "24 h ago", &all.hours, *now),

@@ -3,9 +3,9 @@
 use url::form_urlencoded::Serializer;
 
 /// Names and values, of which the empty ones are left out.
-pub(super) struct Asked(Serializer<'static, String>);
+pub(super) struct QueryString(Serializer<'static, String>);
 
-impl Asked {
+impl QueryString {
     pub(super) fn new() -> Self {
         Self(Serializer::new(String::new()))
     }

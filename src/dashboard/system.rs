@@ -1,9 +1,6 @@
 //! The system: its settings as they are, what it takes on the disk, and a backup at once. For the operator.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use askama::Template;
 use poem::{
@@ -12,15 +9,16 @@ use poem::{
 };
 
 use super::{
-    Door,
+    backups::{Backup, tell},
+    state::Door,
     fields::Fields,
-    frame::{self, Frame, Said, go},
-    session::Visit,
-    words::{Moment, bytes, long_span, schedule, waits},
+    frame::{Frame, Said},
+    render::{self, go},
+    visit::Visit,
+    format::{Moment, bytes, long_span, schedule, waits},
 };
 use crate::{
     config::Setting,
-    domain::timestamp::Timestamp,
     error::Error,
     store::{self, Admission, Progress, audit},
 };
@@ -34,45 +32,6 @@ struct Section<'a> {
     settings: Vec<&'a Setting>,
 }
 
-/// What became of the last backup that was asked for here.
-#[derive(Clone)]
-enum Backup {
-    /// It is being made: how far it has come, in words.
-    Running(String),
-    /// It is there: where, and its length in bytes.
-    Made(PathBuf, u64, Timestamp),
-    /// It could not be made, or is not whole: a sentence.
-    Failed(String),
-}
-
-/// The last backup that was asked for here, if one was.
-#[derive(Default)]
-pub(super) struct Backups(Arc<Mutex<Option<Backup>>>);
-
-impl Backups {
-    fn last(&self) -> Option<Backup> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn is_running(&self) -> bool {
-        matches!(self.last(), Some(Backup::Running(_)))
-    }
-
-    /// Takes the place of the one backup at a time; says whether it was free.
-    fn begin(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = !matches!(*last, Some(Backup::Running(_)));
-        if free {
-            *last = Some(Backup::Running("begun".to_owned()));
-        }
-        free
-    }
-}
-
-fn tell(last: &Mutex<Option<Backup>>, news: Backup) {
-    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(news);
-}
-
 /// The same for a page.
 struct BackupView {
     running: bool,
@@ -82,7 +41,7 @@ struct BackupView {
 }
 
 #[derive(Template)]
-#[template(path = "system.html", config = "src/api/ui/askama.toml")]
+#[template(path = "system.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     facts: Vec<(&'static str, String)>,
@@ -122,7 +81,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
         }
     });
     let folder = folder(&door).display().to_string();
-    frame::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, frame })
+    render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, frame })
 }
 
 fn folder(door: &Door) -> PathBuf {

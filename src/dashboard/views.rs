@@ -3,9 +3,9 @@
 use poem::Response;
 
 use super::{
-    Parts,
-    frame::Frame,
-    words::{Moment, bytes, indented, thousands, took},
+    state::Parts,
+    frame::{Frame},
+    format::{Moment, bytes, indented, thousands, took},
 };
 use crate::{
     domain::{

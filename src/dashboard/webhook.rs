@@ -9,15 +9,16 @@ use poem::{
 };
 
 use super::{
-    Door,
+    state::Door,
     chart::Chart,
     fields::Fields,
-    frame::{self, Frame, Said, go},
-    made::{Outcome, Shown},
-    session::Visit,
+    frame::{Frame, Said},
+    render::{self, go},
+    form_once::{Outcome, Shown},
+    visit::Visit,
     views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
     webhooks::{WebhookForm, wanted},
-    words::{self, Moment, count, long_span, thousands, took},
+    format::{self, Moment, count, long_span, thousands, took},
 };
 use crate::{
     domain::{
@@ -44,7 +45,7 @@ const WEEK: i64 = 7 * 24;
 const HOURS_PER_BAR: usize = 6;
 
 #[derive(Template)]
-#[template(path = "webhook.html", config = "src/api/ui/askama.toml")]
+#[template(path = "webhook.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     row: WebhookRow,
@@ -163,12 +164,12 @@ async fn show_with(
         Some(refused) if refused.fields.get("url").is_some() => WebhookForm::filled(dialect, refused.fields),
         _ => WebhookForm::of(dialect, url.clone(), endpoint.events.entries()),
     };
-    let mut page = frame::page(&Page {
+    let mut page = render::page(&Page {
         row: WebhookRow::new(door, &frame, &report)?,
         present: endpoint.state != EndpointState::Deleted,
         suspended: Suspended::of(&report, policy, &recent),
-        schedule: words::schedule(policy),
-        waits: words::waits(policy),
+        schedule: format::schedule(policy),
+        waits: format::waits(policy),
         after: dialect.when_exhausted(),
         timeout: long_span(dialect.profile.timeout),
         signature: dialect.profile.signature_header,
@@ -299,7 +300,7 @@ async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<String, 
 }
 
 #[derive(Template)]
-#[template(path = "tested.html", config = "src/api/ui/askama.toml")]
+#[template(path = "tested.html", config = "src/dashboard/askama.toml")]
 struct Tested<'a> {
     frame: Frame<'a>,
     webhook: String,
@@ -342,7 +343,7 @@ async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Res
         }
         EndpointState::Active | EndpointState::Deleted => None,
     };
-    frame::page(&Tested {
+    render::page(&Tested {
         frame: Frame::new(door, visit, "/ui/webhooks"),
         webhook: written.to_owned(),
         url: shown_url(endpoint.url.as_str()),
@@ -383,7 +384,7 @@ async fn rotate(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> R
             next: format!("/ui/webhooks/{written}"),
         })))
     };
-    match door.made.once(door, visit, fields, rotate).await {
+    match door.made.once(visit, fields, rotate).await {
         Err(why @ Error::Conflict { .. }) => show_with(door, visit, written, None, Some(Refused { fields, why })).await,
         made => Ok(made?),
     }

@@ -10,16 +10,17 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    Door,
+    state::Door,
     fields::Fields,
-    frame::{self, Frame, Said},
-    made::{Outcome, Shown},
-    query::Asked,
-    session::Visit,
+    frame::{Frame, Said},
+    render::{self},
+    form_once::{Outcome, Shown},
+    query_string::QueryString,
+    visit::Visit,
     views::{WebhookRow, shown_url},
 };
 use crate::{
-    api::{body::SecretText, dialect::Dialect},
+    api::{dialect::Dialect, openapi::SecretText},
     domain::{
         endpoint::{EndpointState, EventFilter},
         token::{Reach, Scope, Walls},
@@ -43,7 +44,7 @@ struct Search {
 }
 
 #[derive(Template)]
-#[template(path = "webhooks.html", config = "src/api/ui/askama.toml")]
+#[template(path = "webhooks.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     search: Search,
@@ -70,12 +71,12 @@ pub(super) async fn list(
         "deleted" => Some(EndpointState::Deleted),
         _ => None,
     };
-    let after = Asked::text(&search.after).map(|after| door.webhook(&visit, after).map(|(.., id)| id)).transpose()?;
+    let after = QueryString::text(&search.after).map(|after| door.webhook(&visit, after).map(|(.., id)| id)).transpose()?;
     let filter = webhooks::Filter {
-        account: Asked::text(&search.account).map(str::to_owned),
+        account: QueryString::text(&search.account).map(str::to_owned),
         state,
         failing: search.state == "failing",
-        url: Asked::text(&search.url).map(str::to_owned),
+        url: QueryString::text(&search.url).map(str::to_owned),
         after,
     };
     let now = frame.now();
@@ -90,13 +91,13 @@ pub(super) async fn list(
         found => found?,
     };
     let more = next.map(|next| {
-        let asked = Asked::new().with("url", &search.url).with("account", &search.account).with("state", &search.state);
+        let asked = QueryString::new().with("url", &search.url).with("account", &search.account).with("state", &search.state);
         asked.with("after", &door.written(&next.profile, next.endpoint.id)).query()
     });
     let rows = found.iter().map(|report| WebhookRow::new(&door, &frame, report)).collect::<Result<_, _>>()?;
     let searched = [&search.url, &search.account, &search.state].iter().any(|text| !text.is_empty());
     let of_one_account = matches!(visit.caller.reach, Reach::Account { .. });
-    frame::page(&Page { frame, rows, more, searched, search, of_one_account })
+    render::page(&Page { frame, rows, more, searched, search, of_one_account })
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -106,7 +107,7 @@ struct For {
 }
 
 #[derive(Template)]
-#[template(path = "register.html", config = "src/api/ui/askama.toml")]
+#[template(path = "register.html", config = "src/dashboard/askama.toml")]
 struct Form<'a> {
     frame: Frame<'a>,
     /// The account it is for, once that is known.
@@ -194,7 +195,7 @@ async fn show_form(
         (Some(dialect), None) => WebhookForm::of(dialect, String::new(), &[]),
         (None, _) => WebhookForm::default(),
     };
-    let mut page = frame::page(&Form {
+    let mut page = render::page(&Form {
         account: found.map(|found| found.id).unwrap_or_default(),
         vendor: dialect.map_or("", |dialect| dialect.title),
         form,
@@ -229,7 +230,7 @@ pub(super) fn wanted(fields: &Fields, dialect: &Dialect, most: usize) -> Result<
 pub(super) async fn register(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
     let account = fields.need("account", "the account")?.to_owned();
     let make = || try_register(&door, &visit, &account, &fields);
-    match door.made.once(&door, &visit, &fields, make).await {
+    match door.made.once(&visit, &fields, make).await {
         Ok(made) => Ok(made),
         Err(error @ (Error::Internal(_) | Error::Unavailable(_) | Error::Forbidden(_))) => Err(error.into()),
         Err(error) => show_form(&door, &visit, account, Some(&fields), Some(error)).await,

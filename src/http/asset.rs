@@ -1,5 +1,5 @@
-//! Pages that never change while the server runs: with an ETag, so that a slow link loads them once. Each is made and
-//! compressed when it is first asked for, as most servers never are; then all answers share its bytes.
+//! Pages and files that never change while the server runs. They have an ETag, so that a slow link loads them once. Each is
+//! made and compressed when it is first asked for; then all answers share its bytes.
 
 use std::{
     io::{Read, Write},
@@ -16,35 +16,38 @@ use poem::{
 };
 use sha2::{Digest, Sha256};
 
-use super::exchange::Shared;
 use crate::error::{Error, Result};
 
-/// A page that can be asked for.
-pub(super) struct Page {
+/// Marks an answer whose bytes are shared by all who ask for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SharedBytes;
+
+/// A page or file that never changes.
+pub(crate) struct Asset {
     content_type: &'static str,
     make: fn() -> Result<String>,
-    kept: bool,
+    immutable: bool,
     ready: OnceLock<Ready>,
 }
 
-/// A page that was made.
+/// An asset that was made.
 struct Ready {
     etag: String,
     policy: String,
     gzip: Bytes,
-    /// For the few that take no gzip; made when the first of them asks.
+    /// For the few clients that take no gzip; made when the first of them asks.
     plain: OnceLock<Bytes>,
 }
 
-impl Page {
-    /// A page of this type, made so.
-    pub(super) fn new(content_type: &'static str, make: fn() -> Result<String>) -> Self {
-        Self { content_type, make, kept: false, ready: OnceLock::new() }
+impl Asset {
+    /// An asset of this type, which `make` makes.
+    pub(crate) fn new(content_type: &'static str, make: fn() -> Result<String>) -> Self {
+        Self { content_type, make, immutable: false, ready: OnceLock::new() }
     }
 
-    /// The same, for a page whose address says by its query which content it has: a browser never asks for it again.
-    pub(super) fn kept(self) -> Self {
-        Self { kept: true, ..self }
+    /// For an asset whose address names its content in the query: a browser loads it once and never asks again.
+    pub(crate) fn immutable(self) -> Self {
+        Self { immutable: true, ..self }
     }
 
     fn ready(&self) -> Result<&Ready> {
@@ -75,7 +78,7 @@ impl Ready {
     }
 }
 
-/// What a page may do: run the scripts that stand in it, and ask this server; nothing else.
+/// The policy of a page: it may run the scripts that stand in it, and ask this server; nothing else.
 fn policy(page: &str) -> String {
     let scripts = page.split("</script>").filter_map(|part| part.split_once("<script")?.1.split_once('>'));
     let hash = |(_, script): (_, &str)| format!(" 'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(script)));
@@ -91,16 +94,16 @@ fn unmade(flaw: &std::io::Error) -> Error {
     Error::Internal(format!("a page cannot be made: {flaw}"))
 }
 
-impl Endpoint for Page {
+impl Endpoint for Asset {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(MethodNotAllowedError.into());
         }
-        let (ready, lasts) = (self.ready()?, self.kept && request.uri().query().is_some());
+        let (ready, lasts) = (self.ready()?, self.immutable && request.uri().query().is_some());
         let response = Response::builder()
-            .extension(Shared)
+            .extension(SharedBytes)
             .header("etag", &ready.etag)
             .header("cache-control", if lasts { "public, max-age=31536000, immutable" } else { "no-cache" })
             .header("content-security-policy", &ready.policy)
@@ -120,26 +123,3 @@ impl Endpoint for Page {
         })
     }
 }
-
-/// The page that leads to everything.
-pub(super) const INDEX: &str = r#"<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Ngoma</title>
-<style>
-  :root { color-scheme: light dark; font: 1.05rem/1.6 system-ui, sans-serif }
-  body { max-width: 38rem; margin: 3rem auto; padding: 0 1.2rem }
-  li { margin: .4rem 0 }
-</style>
-<h1>Ngoma</h1>
-<p>This server delivers webhooks: it stores events durably, signs them, delivers them, and retries.</p>
-<ul>
-  <li><a href="/ui">The dashboard</a>: what goes out, what waits, what fails, and what to do about it</li>
-  <li><a href="/docs">The docs</a>: every route of both vendors, to read and to try</li>
-  <li><a href="/openapi.json">openapi.json</a>: the contract, for programs</li>
-  <li><a href="/health/ready">Health</a>: can it do its work? (<a href="/health/live">is it alive?</a>)</li>
-</ul>
-<p>No token yet? On the server: <code>ngoma account create --help</code>, then <code>ngoma token create --help</code>.</p>
-</html>
-"#;

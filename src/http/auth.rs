@@ -1,59 +1,77 @@
-//! Who is asking: the bearer token of a request.
+//! Who asks: the caller behind a bearer token, and the rate limit of that token.
+
+use std::sync::Arc;
 
 use poem::Request;
-use poem_openapi::{SecurityScheme, auth::Bearer};
 
 use super::{
-    Deps,
-    exchange::Exchange,
-    publishing::{self, Form},
-    vendor_of,
+    budget::Budgets,
+    context::{Door, Publishing, RequestContext},
+    rate_limit::RateLimit,
 };
 use crate::{
+    clock::SharedClock,
     domain::token::{BearerToken, Caller, Scope},
-    error::Error,
+    error::{Error, Result},
     store::{
-        Admission,
+        Admission, Db,
         tokens::{self, LAST_USED_GRAIN},
     },
 };
 
-/// The bearer token that `ngoma token create` (or `ngoma serve --dev`) printed.
-#[derive(SecurityScheme)]
-#[oai(ty = "bearer", rename = "token", bearer_format = "ngm_...", checker = "authenticate")]
-pub(crate) struct Authenticated(pub(crate) Caller);
+/// Checks the tokens of requests.
+#[derive(Clone)]
+pub(crate) struct TokenCheck {
+    /// Where tokens are stored.
+    pub(crate) db: Db,
+    /// The time.
+    pub(crate) clock: SharedClock,
+    /// Limits the management requests of each token.
+    pub(crate) rate_limit: Arc<RateLimit>,
+    /// What requests that read wait for.
+    pub(crate) budgets: Arc<Budgets>,
+}
 
-/// Looks the token up at every request, so that revoking works at once, whichever process does it.
-async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
-    let unknown =
-        || Error::Unauthorized("this token is unknown or revoked: make one by 'ngoma token create'".to_owned());
-    let deps = request.data::<Deps>().ok_or_else(|| Error::Internal("no dependencies".to_owned()))?;
-    let token = BearerToken::parse(&bearer.token).ok_or_else(unknown)?;
-    let caller = deps.db.glance(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
-    let exchange = request.data::<Exchange>();
-    exchange.inspect(|exchange| exchange.is_of(&caller));
-    let form = publishing::form(request);
-    if form == Some(Form::Batch) {
-        // Before it is read.
-        caller.walls(vendor_of(request.uri().path()), Scope::Events)?;
+impl TokenCheck {
+    /// The caller behind the token of a request. The token is looked up at every request: a revoked one is refused at once,
+    /// whichever process revoked it.
+    ///
+    /// # Errors
+    /// A token that is unknown, lacks the scope for a batch, or has asked too often; a read that waited too long.
+    pub(crate) async fn caller(&self, request: &Request, token: &str) -> Result<Caller> {
+        let unknown =
+            || Error::Unauthorized("this token is unknown or revoked: make one by 'ngoma token create'".to_owned());
+        let missing = || Error::Internal("a request without its context".to_owned());
+        let context = request.data::<RequestContext>().ok_or_else(missing)?;
+        let token = BearerToken::parse(token).ok_or_else(unknown)?;
+        let caller = self.db.glance(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
+        context.is_of(&caller);
+        let door = context.door();
+        if let Door::Vendor(vendor, Some(Publishing::Batch)) = door {
+            // Before the body is read.
+            caller.walls(vendor, Scope::Events)?;
+        }
+        // Events are limited by the writer's queue alone, and metrics must not fail while somebody manages.
+        if door.publishing().is_none() && door != Door::Metrics {
+            let taken = self.rate_limit.take(caller.token);
+            context.token_limit().note(&taken);
+            taken.outcome?;
+        }
+        if request.method().is_safe() && door != Door::Metrics {
+            context.begin_read(&self.budgets).await?;
+            // The token may have been revoked while this waited.
+            self.db.check(caller.grant())?;
+        }
+        self.note_use(&caller);
+        Ok(caller)
     }
-    // Publishing is limited by the writer's queue alone, and watching must not fail while somebody manages.
-    let is_watching = request.uri().path() == "/metrics";
-    if form.is_none() && !is_watching {
-        let left = deps.quota.spend(caller.token);
-        exchange.inspect(|exchange| exchange.spent().note(&left));
-        left.outcome?;
+
+    /// Notes when the token was last used. Nobody waits for this note, and a full queue may drop it.
+    fn note_use(&self, caller: &Caller) {
+        let now = self.clock.now();
+        if caller.last_used_at.is_none_or(|used| now.since(used) >= LAST_USED_GRAIN) {
+            let (id, grant, db) = (caller.token, caller.grant(), self.db.clone());
+            tokio::spawn(async move { db.write(grant, Admission::Try, move |tx| tokens::used(tx, id)).await });
+        }
     }
-    if let Some(exchange) = exchange.filter(|_| request.method().is_safe() && !is_watching) {
-        exchange.begin_read(&deps.budgets).await?;
-        // It may have waited.
-        deps.db.check(caller.grant())?;
-    }
-    let now = deps.clock.now();
-    if caller.last_used_at.is_none_or(|used| now.since(used) >= LAST_USED_GRAIN) {
-        let (id, grant, db) = (caller.token, caller.grant(), deps.db.clone());
-        // Nobody waits for this note, and a full queue may drop it.
-        tokio::spawn(async move { db.write(grant, Admission::Try, move |tx| tokens::used(tx, id)).await });
-    }
-    Ok(caller)
 }

@@ -1,5 +1,5 @@
 //! Budgets that accounts share: of bytes in memory, or of requests in progress. One account, or one token that belongs to
-//! none, holds at most a quarter of a budget, so that it keeps no other waiting.
+//! no account, holds at most a quarter of a budget, so that it keeps no other waiting.
 
 use std::{
     collections::HashMap,
@@ -13,14 +13,14 @@ use crate::config::Config;
 
 /// One holder may have this part of a budget.
 const PART: usize = 4;
-/// Requests whose answer is being made. Each may hold its answer several times over.
+/// Requests whose answer is being made. Each may hold several copies of its answer.
 const ANSWERS_IN_THE_MAKING: usize = 8;
 
-/// Every budget of the API.
+/// Every budget of the server.
 #[derive(Debug)]
-pub struct Budgets {
+pub(crate) struct Budgets {
     /// Batches that have been read and are not stored yet.
-    pub(super) batches: Budget,
+    pub(crate) batches: Budget,
     /// Bytes of request bodies, until they are stored.
     pub(super) request_bytes: Budget,
     /// Requests that read, until their answer has its bytes.
@@ -32,8 +32,8 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// What these settings allow. The largest body always fits into the part of one holder.
-    pub fn new(config: &Config) -> Self {
+    /// The budgets that the settings allow. The largest body always fits into the part of one holder.
+    pub(crate) fn new(config: &Config) -> Self {
         let (server, limits) = (&config.server, &config.limits);
         let largest = server.max_body_bytes.max(server.max_batch_bytes);
         Self {
@@ -46,9 +46,9 @@ impl Budgets {
     }
 }
 
-/// A budget. Those that wait for a part of it are served in order.
+/// A budget. Requests that wait for a part of it are served in order.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     all: Arc<Semaphore>,
     each: usize,
     of_one: Mutex<HashMap<String, Arc<Semaphore>>>,
@@ -56,7 +56,7 @@ pub(super) struct Budget {
 
 /// A part of a budget, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(crate) struct Part {
     own: OwnedSemaphorePermit,
     all: OwnedSemaphorePermit,
 }
@@ -67,8 +67,8 @@ impl Budget {
         Self { all: Arc::new(Semaphore::new(all)), each: (all / PART).max(1), of_one: Mutex::default() }
     }
 
-    /// Waits for this much of the budget; for the quarter of one holder at most. `None`: it took longer than `patience`.
-    pub(super) async fn take(&self, holder: &str, amount: usize, patience: Duration) -> Option<Part> {
+    /// Waits for this much of the budget, at most the quarter of one holder. `None` if that takes longer than `patience`.
+    pub(crate) async fn take(&self, holder: &str, amount: usize, patience: Duration) -> Option<Part> {
         let amount = u32::try_from(amount.min(self.each)).unwrap_or(u32::MAX);
         let take = async {
             let own = self.of(holder).acquire_many_owned(amount).await.ok()?;
@@ -86,7 +86,7 @@ impl Budget {
 }
 
 impl Part {
-    /// Both parts as one, of the same holder.
+    /// Adds another part of the same holder.
     pub(super) fn merge(&mut self, more: Self) {
         if Arc::ptr_eq(self.own.semaphore(), more.own.semaphore()) {
             self.own.merge(more.own);

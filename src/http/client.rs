@@ -1,11 +1,11 @@
-//! Who the client of a request is: the address that it comes from, or, behind a trusted proxy, the one that the proxy names.
+//! Who the client of a request is: the address of its connection or, behind a trusted proxy, the address that the proxy names.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use poem::Request;
 
-/// Each proxy adds the address that a request came to it from.
+/// Each proxy adds the address that the request came from.
 const FORWARDED: &str = "x-forwarded-for";
 
 /// Whether the address is one of a trusted proxy.
@@ -14,13 +14,13 @@ pub(super) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
     proxies.iter().any(|block| block.contains(&address))
 }
 
-/// The client's address; `None` of a request that came by no network.
+/// The client's address; `None` if the request came by no network.
 ///
-/// Addresses are believed from the right, as long as trusted proxies wrote them: the first that is no trusted proxy is the
-/// client. What stands before it may be anything.
+/// The addresses of the header are read from the right, while trusted proxies wrote them. The first that is no trusted proxy
+/// is the client. What stands left of it may be anything: the client wrote it.
 pub(super) fn address(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     let mut client = peer(request)?;
-    // What a client has put before the proxy's own words may be any bytes.
+    // The part that a client wrote may be any bytes.
     let lines = request.headers().get_all(FORWARDED).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
     let lines = lines.collect::<Vec<_>>();
     let mut named = lines.iter().flat_map(|line| line.split(',')).map(str::trim).collect::<Vec<_>>();
@@ -31,7 +31,7 @@ pub(super) fn address(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     Some(client)
 }
 
-/// Where the connection of a request comes from.
+/// The address that the connection of a request comes from.
 pub(super) fn peer(request: &Request) -> Option<IpAddr> {
     request.remote_addr().as_socket_addr().map(|peer| peer.ip().to_canonical())
 }
@@ -40,4 +40,12 @@ pub(super) fn peer(request: &Request) -> Option<IpAddr> {
 fn parse(text: &str) -> Option<IpAddr> {
     let bare = || text.trim_matches(['[', ']']).parse().ok();
     text.parse().map(|socket: SocketAddr| socket.ip()).ok().or_else(bare).map(|address: IpAddr| address.to_canonical())
+}
+
+/// What counts as one client: an IPv4 address, or the IPv6 network that a customer of a provider gets (/64).
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address => address,
+    }
 }

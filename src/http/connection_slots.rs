@@ -1,51 +1,45 @@
-//! Who holds how many connections, or requests under way: no client may hold every place there is.
+//! How many connections, or requests in progress, each client has: no client may take all of them.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The places that clients hold. A client is an IPv4 address, or the IPv6 network that a customer of a provider gets (/64).
-#[derive(Debug, Clone, Default)]
-pub(super) struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
+use super::client::network;
 
-impl Places {
-    /// A place for what comes from there, unless its client holds `most` already.
-    pub(super) fn take(&self, remote: IpAddr, most: usize) -> Option<Place> {
-        let client = client(remote);
+/// The slots that clients hold, counted by their [`network`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct ConnectionSlots(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl ConnectionSlots {
+    /// A slot for this address, unless its client holds `most` already.
+    pub(super) fn take(&self, remote: IpAddr, most: usize) -> Option<ConnectionSlot> {
+        let client = network(remote);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.get(&client).copied().unwrap_or_default();
         (count < most).then(|| {
             held.insert(client, count + 1);
-            Place { client, places: self.clone() }
+            ConnectionSlot { client, slots: self.clone() }
         })
     }
 }
 
-/// A place, given back when it goes.
+/// A slot. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     client: IpAddr,
-    places: Places,
+    slots: ConnectionSlots,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut held = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = held.get_mut(&self.client) {
             *count -= 1;
             if *count == 0 {
                 held.remove(&self.client);
             }
         }
-    }
-}
-
-/// The client behind an address: the address itself, or its network if it is an IPv6 address (/64).
-pub fn client(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address => address,
     }
 }

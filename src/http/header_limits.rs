@@ -1,5 +1,5 @@
-//! The head of a request: refused if it is larger than any client of ours has reason to send, or does not say for whom it is,
-//! before anything else is asked.
+//! The head of a request: it is refused, before anything else is done, if it is larger than any client needs or does not name
+//! one host.
 
 use poem::{
     Error, Request, Result,
@@ -8,7 +8,7 @@ use poem::{
 
 use crate::config::Limits;
 
-/// Holds URL and headers against their limits, and asks for one host (RFC 9112, section 3.2).
+/// Checks URL and headers against the limits, and that there is one host (RFC 9112, section 3.2).
 pub(super) fn check(request: &Request, limits: &Limits) -> Result<()> {
     let url = request.original_uri();
     let path = url.path_and_query().map_or(0, |path| path.as_str().len());

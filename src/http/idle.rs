@@ -1,5 +1,5 @@
-//! Which connections wait for a request, in order: when there are as many connections as there may be, the one that has
-//! waited longest is closed, and a new one gets its place. A connection with a request in progress is never closed for that.
+//! The connections that wait for a request, in order. When no more connections may be open, the one that has waited longest
+//! is closed, and a new one gets its place. A connection with a request in progress is never closed for that.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// The ticket of a connection that does not wait.
+/// The ticket of a connection that does not wait for a request.
 const NONE: u64 = 0;
 
 /// The connections that wait for a request. Cheap to clone.
@@ -27,31 +27,31 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     last: u64,
-    /// By ticket: who has waited longest comes first.
-    guests: BTreeMap<u64, Weak<Guest>>,
+    /// By ticket: the connection that has waited longest comes first.
+    connections: BTreeMap<u64, Weak<Connection>>,
 }
 
 impl Idle {
-    /// A new connection. It waits for its first request.
-    pub(super) fn enter(&self) -> Arc<Guest> {
-        let guest = Arc::new(Guest {
+    /// Adds a new connection. It waits for its first request.
+    pub(super) fn enter(&self) -> Arc<Connection> {
+        let connection = Arc::new(Connection {
             idle: self.clone(),
             ticket: AtomicU64::new(NONE),
             answered: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
             close: Notify::new(),
         });
-        guest.wait();
-        guest
+        connection.wait();
+        connection
     }
 
-    /// Closes the connection that has waited longest; `false`: none waits.
+    /// Closes the connection that has waited longest; `false` if none waits.
     pub(super) fn dismiss(&self) -> bool {
         let mut waiting = self.waiting();
-        while let Some((_, guest)) = waiting.guests.pop_first() {
-            if let Some(guest) = guest.upgrade() {
-                guest.dismissed.store(true, Ordering::Relaxed);
-                guest.close.notify_one();
+        while let Some((_, connection)) = waiting.connections.pop_first() {
+            if let Some(connection) = connection.upgrade() {
+                connection.dismissed.store(true, Ordering::Relaxed);
+                connection.close.notify_one();
                 drop(waiting);
                 return true;
             }
@@ -71,37 +71,37 @@ impl Idle {
 
 /// A connection: it waits for a request, or has one in progress until its answer is taken.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct Connection {
     idle: Idle,
-    /// Changed only while the others are locked.
+    /// Changed only while the list is locked.
     ticket: AtomicU64,
     answered: AtomicBool,
     dismissed: AtomicBool,
     close: Notify,
 }
 
-impl Guest {
-    /// A request has come; `false`: too late, the connection is being closed.
+impl Connection {
+    /// Notes that a request has come; `false` if the connection is being closed already.
     pub(super) fn begin(&self) -> bool {
         self.answered.store(false, Ordering::Relaxed);
         let mut waiting = self.idle.waiting();
-        waiting.guests.remove(&self.ticket.swap(NONE, Ordering::Relaxed));
+        waiting.connections.remove(&self.ticket.swap(NONE, Ordering::Relaxed));
         !self.dismissed.load(Ordering::Relaxed)
     }
 
-    /// There is an answer: when it is sent, the connection waits again.
+    /// Notes that there is an answer: once it is sent, the connection waits again.
     pub(super) fn answered(&self) {
         self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// Everything is sent.
+    /// Notes that everything is sent.
     pub(super) fn sent(self: &Arc<Self>) {
         if self.answered.swap(false, Ordering::Relaxed) {
             self.wait();
         }
     }
 
-    /// Ends when the connection has to make way.
+    /// Ends when the connection must be closed to make way.
     pub(super) async fn dismissed(&self) {
         self.close.notified().await;
     }
@@ -111,15 +111,15 @@ impl Guest {
         waiting.last += 1;
         let ticket = waiting.last;
         self.ticket.store(ticket, Ordering::Relaxed);
-        waiting.guests.insert(ticket, Arc::downgrade(self));
+        waiting.connections.insert(ticket, Arc::downgrade(self));
         drop(waiting);
         self.idle.0.came.notify_one();
     }
 }
 
-impl Drop for Guest {
+impl Drop for Connection {
     fn drop(&mut self) {
         let ticket = self.ticket.load(Ordering::Relaxed);
-        self.idle.waiting().guests.remove(&ticket);
+        self.idle.waiting().connections.remove(&ticket);
     }
 }

@@ -1,11 +1,13 @@
-//! What a connection may take: there are only so many, each keeps only so much of a head, and one that takes no answer for
-//! too long is closed. When there are as many as there may be, the one that has waited longest for a request makes way.
+//! Connections and their limits: how many there are, how large a head may be, how long a client may take.
 //!
-//! A connection has `client_timeout` from its start, and from each answer that it has taken, to bring the head of a request;
-//! as long again for the body, and to take the answer once there is one; of a large answer, for a part. So a client that
-//! sends a header a minute, or never reads, or reads a byte now and then, or just waits, holds its place for a bounded time.
+//! When no more connections may be open, the one that has waited longest for a request makes way.
 //!
-//! They speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and be kept by pings.
+//! A connection has `client_timeout` from its start, and from each answer that it has taken, to send the head of a request.
+//! It has as long again for the body, and as long again to take the answer, or a part of a large answer. So a client that
+//! sends a header a minute, never reads, reads a byte now and then, or just waits, holds its place for a bounded time.
+//!
+//! Connections speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and pings would
+//! keep it open.
 
 use std::{
     future::{Future, poll_fn},
@@ -35,11 +37,10 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-pub use super::places::client;
 use super::{
     client::is_trusted,
-    idle::{Guest, Idle},
-    places::Places,
+    connection_slots::ConnectionSlots,
+    idle::{Connection, Idle},
 };
 use crate::{
     clock::{Clock, SystemClock, from_now},
@@ -48,13 +49,14 @@ use crate::{
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What a connection buffers: more than the limits of a head can add up to. To a head that does not fit, hyper itself
-/// answers 431, without a body.
+/// The buffer of a connection: larger than any head within the limits. To a head that does not fit, hyper itself answers 431,
+/// without a body.
 const BUFFER: usize = 64 << 10;
-/// What the kernel keeps of an answer that its client has not taken, in bytes; left to itself it keeps up to 4 MiB. (Linux
-/// takes twice this, for its own accounts.)
+/// How much of an answer the kernel keeps until its client takes it, in bytes. Without this it keeps up to 4 MiB. (Linux
+/// doubles the number for its own use.)
 const UNREAD: u32 = 64 << 10;
-/// What a client takes of a larger answer in one `client_timeout` at least: with 30 s, the speed of the slowest mobile links.
+/// How much of a larger answer a client must take in one `client_timeout`, in bytes. With 30 s, that is the speed of the
+/// slowest mobile links.
 const PART: usize = 128 << 10;
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -62,8 +64,8 @@ const BACKLOG: u32 = 1024;
 /// Binds the port.
 ///
 /// # Errors
-/// When another process has it, or this one may not.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// When another process has the port, or this process may not bind it.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     // Every connection inherits it.
@@ -72,9 +74,9 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves as many connections as there may be until `stop` ends; then no more, and it ends when the last request under way
-/// is answered. Dropping it cuts them off.
-pub async fn serve(
+/// Serves connections until `stop` ends. Then it accepts no more, and ends when the last request in progress is answered.
+/// Dropping it cuts the connections off.
+pub(crate) async fn serve(
     listener: TcpListener,
     routes: impl Endpoint<Output = Response> + 'static,
     limits: &Limits,
@@ -82,12 +84,12 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let mut http = http1::Builder::new();
-    // Whoever has said all may say so, and still gets the answer.
+    // A client may close its sending side and still get the answer.
     http.max_buf_size(BUFFER).half_close(true);
     let local = listener.local_addr().map(|address| LocalAddr(address.into())).unwrap_or_default();
     let (mut stop, routes) = (pin!(stop), Arc::new(routes));
-    let (mut open, ending, places, idle) =
-        (JoinSet::new(), GracefulShutdown::new(), Places::default(), Idle::default());
+    let (mut open, ending, slots, idle) =
+        (JoinSet::new(), GracefulShutdown::new(), ConnectionSlots::default(), Idle::default());
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
@@ -100,19 +102,19 @@ pub async fn serve(
         };
         // A trusted proxy brings many clients: their requests are counted one by one.
         let most = if is_trusted(remote.ip(), proxies) { usize::MAX } else { limits.connections_per_client };
-        let Some(place) = places.take(remote.ip(), most) else { continue };
+        let Some(slot) = slots.take(remote.ip(), most) else { continue };
         tokio::select! {
             () = &mut stop => break,
             () = make_way(&mut open, limits.connections, &idle) => {}
         }
-        let (routes, local, guest) = (Arc::clone(&routes), local.clone(), idle.enter());
-        let stream = Timed::new(stream, limits.client_timeout, Arc::clone(&guest));
+        let (routes, local, tracked) = (Arc::clone(&routes), local.clone(), idle.enter());
+        let stream = Timed::new(stream, limits.client_timeout, Arc::clone(&tracked));
         let moved_on = Arc::clone(&stream.moved_on);
-        let asked = Arc::clone(&guest);
+        let asked = Arc::clone(&tracked);
         let service = service_fn(move |request| {
-            let (moved_on, guest) = (Arc::clone(&moved_on), Arc::clone(&asked));
+            let (moved_on, tracked) = (Arc::clone(&moved_on), Arc::clone(&asked));
             moved_on.store(true, Ordering::Relaxed);
-            let begun = guest.begin();
+            let begun = tracked.begin();
             let request = (request, local.clone(), RemoteAddr(remote.into()), Scheme::HTTP).into();
             let routes = Arc::clone(&routes);
             async move {
@@ -121,7 +123,7 @@ pub async fn serve(
                 }
                 let answer = routes.get_response(request).await;
                 moved_on.store(true, Ordering::Relaxed);
-                guest.answered();
+                tracked.answered();
                 Ok(answer.into())
             }
         });
@@ -133,20 +135,20 @@ pub async fn serve(
                 Ok(_) => connection.as_mut().poll(cx).map(drop),
                 Err(_) => Poll::Ready(()),
             });
-            // How it ended interests nobody.
+            // Nobody needs to know how it ended.
             tokio::select! {
                 () = served => {}
-                () = guest.dismissed() => {}
+                () = tracked.dismissed() => {}
             }
-            drop(place);
+            drop(slot);
         });
     }
     drop(listener);
     ending.shutdown().await;
 }
 
-/// Waits until fewer connections are open than there may be: the one that has waited longest for a request makes way, or
-/// the first that begins to wait.
+/// Waits until fewer connections are open than `most`. The one that has waited longest for a request makes way, else the
+/// first that begins to wait.
 async fn make_way(open: &mut JoinSet<()>, most: usize, idle: &Idle) {
     while open.try_join_next().is_some() {}
     while open.len() >= most {
@@ -161,24 +163,24 @@ async fn make_way(open: &mut JoinSet<()>, most: usize, idle: &Idle) {
     }
 }
 
-/// A connection that ends when it has taken no answer for too long.
+/// A stream that fails when its client takes too long.
 struct Timed<I> {
     inner: I,
     deadline: Pin<Box<Sleep>>,
     timeout: Duration,
-    /// How much it has taken since its time was renewed.
+    /// Bytes that the client has taken since its time was renewed.
     taken: usize,
-    /// The head of a request has come, or there is an answer: its time is renewed when it goes on.
+    /// Whether the head of a request has come, or there is an answer: then the time is renewed.
     moved_on: Arc<AtomicBool>,
-    guest: Arc<Guest>,
+    connection: Arc<Connection>,
 }
 
 impl<I> Timed<I> {
-    fn new(inner: I, timeout: Duration, guest: Arc<Guest>) -> Self {
-        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0, moved_on: Arc::default(), guest }
+    fn new(inner: I, timeout: Duration, connection: Arc<Connection>) -> Self {
+        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0, moved_on: Arc::default(), connection }
     }
 
-    /// Ready with an error once the time is up; else the task is woken then.
+    /// Ready with an error once the time is up. Before, it has the task woken when the time is up.
     fn check(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.moved_on.swap(false, Ordering::Relaxed) {
             self.renew();
@@ -186,7 +188,7 @@ impl<I> Timed<I> {
         self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
     }
 
-    /// Renews its time if all that was offered was taken, or enough of it.
+    /// Renews the time if the client took all that was offered, or enough of it.
     fn took(&mut self, bytes: usize, offered: usize) {
         self.taken += bytes;
         if bytes == offered || self.taken >= PART {
@@ -222,7 +224,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
         written
     }
 
-    /// Without it hyper copies every answer into a buffer of its own.
+    /// Without this, hyper copies every answer into a buffer of its own.
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -245,7 +247,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
         if matches!(flushed, Poll::Ready(Ok(()))) {
-            self.guest.sent();
+            self.connection.sent();
         }
         flushed
     }

@@ -1,4 +1,4 @@
-//! A look at something that costs: shared by all who ask meanwhile, and for a while after.
+//! Costly work that many ask for: those who ask while it is done, and for a while after, share one result.
 
 use std::{
     future::Future,
@@ -8,57 +8,57 @@ use std::{
 
 use tokio::sync::watch;
 
-/// The last look, if there was one.
+/// The last run of the work, if there was one.
 #[derive(Debug)]
-pub(super) struct Looks<T>(Mutex<Option<Look<T>>>);
+pub(crate) struct SingleFlight<T>(Mutex<Option<Run<T>>>);
 
 #[derive(Debug)]
-struct Look<T> {
+struct Run<T> {
     /// When it began, as the machine's uptime.
     at: Duration,
-    /// What it found, once it has.
-    found: watch::Receiver<Option<T>>,
+    /// Its result, once there is one.
+    result: watch::Receiver<Option<T>>,
 }
 
-impl<T> Default for Looks<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Looks<T> {
-    /// What the last look found if it began less than `pause` ago; else what a new one finds, which goes on when whoever
-    /// asked for it has gone away. `None` only if a look panicked.
-    pub(super) async fn last<F: Future<Output = T> + Send + 'static>(
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
+    /// The result of the last run if it began less than `pause` ago, else of a new one. A run goes on when the one who
+    /// asked for it has gone away. `None` only if the run panicked.
+    pub(crate) async fn recent<F: Future<Output = T> + Send + 'static>(
         &self,
         now: Duration,
         pause: Duration,
-        look: impl FnOnce() -> F,
+        work: impl FnOnce() -> F,
     ) -> Option<T> {
-        let mut found = self.begun(now, pause, look);
-        let found = found.wait_for(Option::is_some).await;
-        found.ok()?.clone()
+        let mut result = self.begun(now, pause, work);
+        let result = result.wait_for(Option::is_some).await;
+        result.ok()?.clone()
     }
 
     fn begun<F: Future<Output = T> + Send + 'static>(
         &self,
         now: Duration,
         pause: Duration,
-        look: impl FnOnce() -> F,
+        work: impl FnOnce() -> F,
     ) -> watch::Receiver<Option<T>> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(look) = &*last {
-            let fresh = now.saturating_sub(look.at) < pause;
-            // One that is under way may be waited for; one that panicked may not.
-            let told = if look.found.borrow().is_none() { look.found.has_changed().is_ok() } else { fresh };
-            if told {
-                return look.found.clone();
+        if let Some(run) = &*last {
+            let fresh = now.saturating_sub(run.at) < pause;
+            // A run in progress may be waited for; one that panicked may not.
+            let usable = if run.result.borrow().is_none() { run.result.has_changed().is_ok() } else { fresh };
+            if usable {
+                return run.result.clone();
             }
         }
-        let (tell, found) = watch::channel(None);
-        let look = look();
-        tokio::spawn(async move { tell.send_replace(Some(look.await)) });
-        *last = Some(Look { at: now, found: found.clone() });
-        found
+        let (tell, result) = watch::channel(None);
+        let work = work();
+        tokio::spawn(async move { tell.send_replace(Some(work.await)) });
+        *last = Some(Run { at: now, result: result.clone() });
+        result
     }
 }

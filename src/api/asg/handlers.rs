@@ -6,35 +6,8 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{
-    Errors, NAME, TASK_SETTLED, WEBHOOK,
-    envelope::TaskSettled,
-    wire::{
-        Accepted, AcceptedEvents, Delivery, DeliveryRef, NewEvent, NewEvents, NewWebhook, Task, WebhookStatus,
-        WebhookView,
-    },
-};
-use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::{Body, Printed},
-        publishing::{self, Place},
-        refused::{Refused, WithBody, WithoutBody},
-    },
-    config::Limits,
-    domain::{
-        endpoint::{EventFilter, TargetUrl},
-        event::{self, Audience, IdempotencyKey, Published},
-        excerpt::excerpt,
-        ids::EndpointId,
-        json,
-        timestamp::Timestamp,
-        token::{Caller, Scope},
-    },
-    error::{Conflict, Error, Invalid, Missing, Result},
-    store::{Admission, Tx, accounts, deliveries, endpoints, events},
-};
+use super::{envelope::TaskSettled, errors::Errors, examples::Tag, profile::{NAME, TASK_SETTLED, WEBHOOK}, wire::{Accepted, AcceptedEvents, Delivery, DeliveryRef, NewEvent, NewEvents, NewWebhook, Task, WebhookStatus, WebhookView}};
+use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Printed, Refused, WithBody, WithoutBody}, publishing::{Place, self}}, config::Limits, domain::{endpoint::{EventFilter, TargetUrl}, event::{Audience, IdempotencyKey, Published, self}, excerpt::excerpt, ids::EndpointId, json, timestamp::Timestamp, token::{Caller, Scope}}, error::{Conflict, Error, Invalid, Missing, Result}, store::{Admission, Tx, accounts, deliveries, endpoints, events}};
 
 /// The routes.
 pub(crate) struct Routes;

@@ -3,18 +3,8 @@
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::WEBHOOK;
-use crate::{
-    api::{
-        Tag,
-        body::{RawNumber, SecretText, objects},
-        reasons::ErrorClass,
-    },
-    domain::{
-        delivery::{self, State},
-        endpoint::{Endpoint, EndpointState},
-    },
-};
+use super::{examples::Tag, profile::WEBHOOK};
+use crate::{api::openapi::{ErrorClass, RawNumber, SecretText, objects}, domain::{delivery::{State, self}, endpoint::{Endpoint, EndpointState}}};
 
 /// An error.
 #[derive(Debug, Serialize, Object)]

@@ -3,19 +3,8 @@
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::WEBHOOK;
-use crate::{
-    api::{
-        Tag,
-        body::{RawObject, SecretText, objects},
-        history::{Attempt, DeliveryStatus},
-        reasons::{ErrorClass, SuspendedReason},
-    },
-    domain::{
-        delivery,
-        endpoint::{Endpoint, EndpointState},
-    },
-};
+use super::{examples::Tag, profile::WEBHOOK};
+use crate::{api::openapi::{Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects}, domain::{delivery, endpoint::{Endpoint, EndpointState}}};
 
 /// Whether a webhook is delivered to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]

@@ -1,25 +1,16 @@
-//! Which methods each path takes.
-
-use std::sync::LazyLock;
+//! Which methods each path takes: the header `Allow` of a 405.
 
 use serde_json::Value;
 
-use super::contract;
-
-/// What takes a GET takes a HEAD too.
+/// A path that takes a GET takes a HEAD too.
 const READ: &str = "GET, HEAD";
 
-/// Which methods each path takes, read from the contract: RFC 9110 asks a 405 to say so.
-pub(super) struct Allowed(Vec<(Vec<String>, String)>);
+/// Which methods each path takes. RFC 9110 asks a 405 to list them.
+pub(crate) struct Allow(Vec<(Vec<String>, String)>);
 
-/// Read when somebody first asks so.
-pub(super) static ALLOWED: LazyLock<Allowed> = LazyLock::new(|| {
-    let contract = contract().inspect_err(|error| tracing::error!(%error, "no 405 says which methods a path takes"));
-    Allowed::read(&contract.unwrap_or_default())
-});
-
-impl Allowed {
-    fn read(contract: &str) -> Self {
+impl Allow {
+    /// Reads the methods from the document.
+    pub(crate) fn read(contract: &str) -> Self {
         let document: Value = serde_json::from_str(contract).unwrap_or_default();
         let paths = document["paths"].as_object().cloned().unwrap_or_default();
         Self(
@@ -36,7 +27,8 @@ impl Allowed {
         )
     }
 
-    pub(super) fn at(&self, path: &str) -> String {
+    /// The methods of a path, as the header lists them.
+    pub(crate) fn at(&self, path: &str) -> String {
         let parts: Vec<&str> = path.split('/').collect();
         let fits = |template: &[String]| {
             template.len() == parts.len()

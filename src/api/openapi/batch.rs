@@ -1,5 +1,4 @@
-//! What the events of a batch may be, judged before the batch is parsed: a number of events that nobody takes, or one of
-//! them that is too large, then costs no memory.
+//! The limits of a batch, checked before it is parsed: too many events, or one that is too large, then cost no memory.
 
 use std::fmt;
 
@@ -10,44 +9,32 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::error::Error;
+use crate::{error::Error, http::body::BatchLimits};
 
-/// How many events a batch may have, and how large each may be.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Most events.
-    pub(crate) events: usize,
-    /// Most bytes of an event, as it is written.
-    pub(crate) event_bytes: usize,
-}
-
-impl Limits {
-    /// Holds the text of a batch against its limits. What is no batch is left to the parser, which says what is wrong.
-    pub(super) fn check(self, text: &[u8]) -> poem::Result<()> {
-        // A smaller one has no event that is too large, and no number of events that matters.
-        if text.len() <= self.event_bytes.min(SMALL) {
-            return Ok(());
-        }
-        let Ok(Batch { events: Events { count, largest: (bytes, place) } }) = serde_json::from_slice(text) else {
-            return Ok(());
-        };
-        check_count(count, self.events)?;
-        if bytes > self.event_bytes {
-            let most = self.event_bytes;
-            let message = format!(
-                "events[{place}] has {bytes} bytes: at most {most} are taken of one event (server.max_body_bytes)"
-            );
-            return Err(poem::Error::from_string(message, StatusCode::PAYLOAD_TOO_LARGE));
-        }
-        Ok(())
+/// Checks the text of a batch against its limits. A text that is no batch is left to the parser, which says what is wrong.
+pub(super) fn check(limits: BatchLimits, text: &[u8]) -> poem::Result<()> {
+    // A smaller text has no event that is too large, and no number of events that matters.
+    if text.len() <= limits.event_bytes.min(SMALL) {
+        return Ok(());
     }
+    let Ok(Batch { events: Events { count, largest: (bytes, place) } }) = serde_json::from_slice(text) else {
+        return Ok(());
+    };
+    check_count(count, limits.events)?;
+    if bytes > limits.event_bytes {
+        let most = limits.event_bytes;
+        let message =
+            format!("events[{place}] has {bytes} bytes: at most {most} are taken of one event (server.max_body_bytes)");
+        return Err(poem::Error::from_string(message, StatusCode::PAYLOAD_TOO_LARGE));
+    }
+    Ok(())
 }
 
-/// Holds a number of events against the limit.
+/// Checks a number of events against the limit.
 ///
 /// # Errors
 /// A batch that is empty or too long.
-pub(super) fn check_count(count: usize, most: usize) -> Result<(), Error> {
+pub(crate) fn check_count(count: usize, most: usize) -> Result<(), Error> {
     if (1..=most).contains(&count) {
         return Ok(());
     }

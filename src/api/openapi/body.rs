@@ -1,9 +1,9 @@
 //! JSON bodies, read from their raw text, so that a payload keeps each number's own literal.
 
-use std::{borrow::Cow, fmt, io, marker::PhantomData, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use poem::{
-    FromRequest, IntoResponse, Request, RequestBody, Response, Result,
+    IntoResponse, Request, RequestBody, Response, Result,
     http::{StatusCode, header},
 };
 use poem_openapi::{
@@ -18,27 +18,17 @@ use serde::{
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
-use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
-use super::{aside, batch, budget::Budgets, exchange::Exchange, unreadable};
-use crate::{domain::signature::SigningSecret, error::Error};
-
-/// The memory for a body at first, in bytes; it is doubled when it is full. These first bytes are not counted.
-const UNCOUNTED: usize = 4096;
-/// How long a body waits for more memory.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What the body of a request may be; attached to every request.
-#[derive(Debug, Clone)]
-pub(crate) struct BodyLimits {
-    /// Most bytes.
-    pub(crate) bytes: usize,
-    /// What its events may be, if it is a batch.
-    pub(crate) batch: Option<batch::Limits>,
-    /// The memory that all bodies share.
-    pub(crate) budgets: Arc<Budgets>,
-}
+use super::{batch, json_error};
+use crate::{
+    domain::signature::SigningSecret,
+    error::Error,
+    http::{
+        blocking,
+        body::{BodyLimits, read},
+    },
+};
 
 /// A JSON body: documented by its `Object`, read and written by serde.
 #[derive(Debug)]
@@ -88,22 +78,22 @@ impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
             Some(given) if Self::check_content_type(given) => {}
             Some(given) => return Err(ContentTypeError::NotSupported { content_type: given.to_owned() }.into()),
         }
-        let (batch, length) = (limits.batch, bytes.len());
+        let (limits, length) = (limits.batch, bytes.len());
         let parse = move || -> Result<T> {
-            batch.map_or(Ok(()), |limits| limits.check(&bytes))?;
+            limits.map_or(Ok(()), |limits| batch::check(limits, &bytes))?;
             Ok(parse(&bytes)?)
         };
-        Ok(Self(aside::run(length, parse).await??))
+        Ok(Self(blocking::run(length, parse).await??))
     }
 }
 
 fn parse<T: Type + DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let bytes = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes };
-    let text = unreadable::text(bytes)?;
+    let text = json_error::text(bytes)?;
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|flaw| unreadable::explain(text, &flaw.path().to_string(), flaw.inner()))?;
-    reader.end().map_err(|flaw| unreadable::explain(text, ".", &flaw))?;
+        .map_err(|flaw| json_error::explain(text, &flaw.path().to_string(), flaw.inner()))?;
+    reader.end().map_err(|flaw| json_error::explain(text, ".", &flaw))?;
     Ok(value)
 }
 
@@ -135,7 +125,7 @@ pub(crate) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -
     Ok(Vec::<Whole<T>>::deserialize(from)?.into_iter().map(|whole| whole.0).collect())
 }
 
-/// Whether a parameter of the type leaves the text in UTF-8, the only encoding of JSON (RFC 8259, section 8.1).
+/// Whether a parameter of the content type allows UTF-8, the only encoding of JSON (RFC 8259, section 8.1).
 fn is_utf8(parameter: &str) -> bool {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     let charset = value.trim().trim_matches('"');
@@ -143,7 +133,7 @@ fn is_utf8(parameter: &str) -> bool {
         || ["utf-8", "utf8"].iter().any(|utf8| charset.eq_ignore_ascii_case(utf8))
 }
 
-/// Refuses a body that is coded: it is read as it is.
+/// Refuses a compressed body: bodies are read as they come.
 fn is_plain(request: &Request) -> Result<()> {
     let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
     if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -151,52 +141,6 @@ fn is_plain(request: &Request) -> Result<()> {
     }
     let message = "the body must not be compressed: send it without Content-Encoding";
     Err(poem::Error::from_string(message, StatusCode::UNSUPPORTED_MEDIA_TYPE))
-}
-
-/// Reads a body of at most `limit` bytes, whether or not it announces its length. It may hold a secret: it is wiped.
-///
-/// It takes memory as its bytes come, so a slow client holds little more than it has sent.
-pub(crate) async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Zeroizing<Vec<u8>>> {
-    let too_large =
-        || poem::Error::from_string(format!("the body is larger than {limit} bytes"), StatusCode::PAYLOAD_TOO_LARGE);
-    let announced = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_large());
-    }
-    let mut reader = <poem::Body as FromRequest>::from_request(request, body).await?.into_async_read();
-    // One more, to see the end.
-    let most = announced.unwrap_or(limit) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(most.min(UNCOUNTED)));
-    let failed = |error: io::Error| Error::request(format!("the body could not be read: {error}"));
-    while reader.read_buf(&mut *bytes).await.map_err(failed)? > 0 {
-        if bytes.len() > limit {
-            return Err(too_large());
-        }
-        if bytes.len() == bytes.capacity() {
-            let room = (2 * bytes.len()).min(most);
-            count(request, room - bytes.len()).await?;
-            // Not in its place: what grows there leaves a copy behind.
-            let mut larger = Zeroizing::new(Vec::with_capacity(room));
-            larger.extend_from_slice(&bytes);
-            bytes = larger;
-        }
-    }
-    Ok(bytes)
-}
-
-/// Takes this many bytes of the memory for bodies, until the request is answered or its events are stored.
-async fn count(request: &Request, bytes: usize) -> Result<(), Error> {
-    let missing = || Error::Internal("a body without limits".to_owned());
-    let budgets = &request.data::<BodyLimits>().ok_or_else(missing)?.budgets;
-    let exchange = request.data::<Exchange>().ok_or_else(missing)?;
-    // Those who have shown no token hold a part together.
-    let part = budgets.request_bytes.take(&exchange.holder().unwrap_or_default(), bytes, PATIENCE).await;
-    exchange.count_body(part.ok_or_else(|| {
-        let message = "the server has no memory for this request now, as others are not stored yet \
-                       (limits.request_bytes): nothing was stored; try again";
-        Error::Unavailable(message.to_owned())
-    })?);
-    Ok(())
 }
 
 impl<T: Serialize + Send> IntoResponse for Body<T> {
@@ -228,7 +172,7 @@ impl<T: Type> ApiResponse for Body<T> {
     }
 }
 
-/// A JSON body that is printed before it is answered, on a thread where that keeps nobody waiting: there may be much of it.
+/// A JSON body that is printed before it is answered, on a thread of its own: it may be large.
 #[derive(Debug)]
 pub(crate) struct Printed<T>(Vec<u8>, PhantomData<T>);
 
@@ -239,7 +183,7 @@ impl<T: Serialize> Printed<T> {
             serde_json::to_vec(&make()?)
                 .map_err(|flaw| Error::Internal(format!("an answer could not be written: {flaw}")))
         };
-        Ok(Self(aside::run(usize::MAX, print).await??, PhantomData))
+        Ok(Self(blocking::run(usize::MAX, print).await??, PhantomData))
     }
 }
 
@@ -261,13 +205,13 @@ impl<T: Send> IntoResponse for Printed<T> {
     }
 }
 
-/// A signing secret as it is sent or shown, wiped when it goes.
+/// A signing secret as it is sent or shown; wiped from memory when it is dropped.
 #[derive(Deserialize, Serialize)]
 #[serde(transparent)]
 pub(crate) struct SecretText(pub(crate) Zeroizing<String>);
 
 impl SecretText {
-    /// The secret; `otherwise` says what else there is to do, for the refusal of one that cannot be taken.
+    /// The secret. A refusal of one that cannot be taken ends with the advice `otherwise`.
     pub(crate) fn read(self, otherwise: &str) -> Result<SigningSecret, Error> {
         SigningSecret::parse(self.0).map_err(|error| Error::request(format!("{error}. {otherwise}")))
     }

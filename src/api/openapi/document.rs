@@ -9,15 +9,15 @@ use serde_json::{Map, Value, json};
 const OPENAPI: &str = "3.1.0";
 
 /// What a vendor adds to the document that its types cannot say.
-pub(super) struct Supplement {
+pub(crate) struct Supplement {
     /// The name of its tag.
-    pub(super) tag: &'static str,
+    pub(crate) tag: &'static str,
     /// An example of each schema.
-    pub(super) schemas: &'static [(&'static str, &'static str)],
+    pub(crate) schemas: &'static [(&'static str, &'static str)],
     /// An example of each parameter, by name.
-    pub(super) parameters: &'static [(&'static str, &'static str)],
+    pub(crate) parameters: &'static [(&'static str, &'static str)],
     /// The header of its signature, if it delivers.
-    pub(super) signature: Option<&'static str>,
+    pub(crate) signature: Option<&'static str>,
 }
 
 /// What every delivery carries beside its vendor's signature: header, meaning, example.
@@ -51,7 +51,7 @@ const RECEIVER_ANSWERS: [(&str, &str); 4] = [
 /// In 3.1 what may be null says so in its `type`; and every property that is not required may be null here, as the
 /// readers and writers of all bodies are serde's. It is written so that generators of clients understand it: see
 /// tests/it/generated.rs.
-pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json::Result<Value> {
+pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json::Result<Value> {
     let mut document: Value = serde_json::from_str(generated)?;
     document["openapi"] = OPENAPI.into();
     modernise(&mut document);

@@ -1,10 +1,10 @@
-//! Why a body cannot be read: what is wrong and where, in a sentence.
+//! Why a body cannot be read: a sentence that says what is wrong, and where.
 
 use serde::de::IgnoredAny;
 
 use crate::{domain::excerpt::excerpt, error::Error};
 
-/// What the library says of a text that is no JSON, and what we say. The first that the library's words begin with counts.
+/// The messages of the JSON library for a text that is no JSON, and ours. The first whose beginning fits counts.
 const NOT_JSON: [(&str, &str); 15] = [
     ("EOF while parsing an object", "it ends in the middle of an object"),
     ("EOF while parsing a list", "it ends in the middle of a list"),
@@ -26,18 +26,18 @@ const NOT_JSON: [(&str, &str); 15] = [
     ("invalid number", "a number was expected, as JSON writes numbers"),
 ];
 
-/// What the library says of JSON that is not of the documented form, and what we say.
+/// The messages of the library for JSON that is not of the documented form, and ours.
 const NOT_OURS: [(&str, &str); 3] = [
     ("expected value", "expected one of the documented words"),
     ("lone leading surrogate", "a string holds half of a surrogate pair, which is no character"),
     ("unexpected end of hex escape", "a string holds half of a surrogate pair, which is no character"),
 ];
 
-/// The text of a body that may be JSON of an object.
+/// The text of a body, if it may be a JSON object.
 ///
 /// # Errors
 /// Bytes that are no UTF-8, a byte order mark, nothing at all, an array.
-pub(super) fn text(bytes: &[u8]) -> Result<&str, Error> {
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Error> {
     let text = str::from_utf8(bytes).map_err(|flaw| {
         let at = flaw.valid_up_to() + 1;
         Error::request(format!("the body is not UTF-8: byte {at} begins no character. Send JSON in UTF-8"))
@@ -51,9 +51,9 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Error> {
     }
 }
 
-/// Says what the library found wrong with the text, while it read what stands at this path.
-pub(super) fn explain(text: &str, path: &str, flaw: &serde_json::Error) -> Error {
-    // The library may stop at a wrong type before it sees that the text is broken, and names some wrong types as if it were.
+/// Explains what the library found wrong with the text when it read the value at this path.
+pub(crate) fn explain(text: &str, path: &str, flaw: &serde_json::Error) -> Error {
+    // The library may stop at a wrong type before it sees that the text is broken, and reports some wrong types as broken text.
     if let Err(broken) = serde_json::from_str::<IgnoredAny>(text) {
         let said = in_our_words(&broken, &NOT_JSON);
         let (line, column) = (broken.line(), broken.column());
@@ -65,7 +65,7 @@ pub(super) fn explain(text: &str, path: &str, flaw: &serde_json::Error) -> Error
     Error::request(format!("{place}: {} (line {}, column {})", excerpt(&said), flaw.line(), flaw.column()))
 }
 
-/// The library's words without the place that they end in, or ours for them.
+/// Our words for the library's message; or its own, without the place at their end.
 fn in_our_words(flaw: &serde_json::Error, ours: &[(&str, &str)]) -> String {
     let words = flaw.to_string();
     let place = format!(" at line {} column {}", flaw.line(), flaw.column());
@@ -73,7 +73,7 @@ fn in_our_words(flaw: &serde_json::Error, ours: &[(&str, &str)]) -> String {
     if let Some((_, own)) = ours.iter().find(|(begin, _)| words.starts_with(begin)) {
         return (*own).to_owned();
     }
-    // A type of ours is an object to everybody else.
+    // The name of our type means nothing to a client.
     match words.split_once(", expected struct ") {
         Some((found, _)) => format!("{found}, expected an object"),
         None => words.to_owned(),

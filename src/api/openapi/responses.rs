@@ -1,4 +1,4 @@
-//! The refusals that an operation documents and makes, each in its vendor's shape.
+//! The error responses that an operation documents, each in the shape of its door.
 
 use std::marker::PhantomData;
 
@@ -10,7 +10,7 @@ use poem_openapi::{
 
 use crate::error::Error;
 
-/// A vendor's shape of an error, and what each status means there.
+/// The shape of an error at a door, and what each status means there.
 pub(crate) trait Shape: Send + Sync + 'static {
     /// The body.
     type Body: Type;
@@ -18,13 +18,13 @@ pub(crate) trait Shape: Send + Sync + 'static {
     const MEANINGS: &'static [(u16, &'static str)];
 }
 
-/// Which refusals an operation can come to.
+/// Which errors an operation can answer with.
 pub(crate) trait Kind: Send + Sync + 'static {
     /// Their statuses.
     const STATUSES: &'static [u16];
 }
 
-/// Of an operation that asks for no token: a request's head may be too large or broken.
+/// For an operation without a token: the head of a request may be too large or broken.
 #[derive(Debug)]
 pub(crate) struct WithoutToken;
 
@@ -32,7 +32,7 @@ impl Kind for WithoutToken {
     const STATUSES: &'static [u16] = &[400, 414, 431];
 }
 
-/// Of an operation that takes no body.
+/// For an operation that takes no body.
 #[derive(Debug)]
 pub(crate) struct WithoutBody;
 
@@ -40,7 +40,7 @@ impl Kind for WithoutBody {
     const STATUSES: &'static [u16] = &[400, 401, 403, 404, 414, 429, 431, 500, 503];
 }
 
-/// Of one that takes none, but may find the state of a thing in its way.
+/// For an operation that takes no body and may conflict with the state of a thing.
 #[derive(Debug)]
 pub(crate) struct OnState;
 
@@ -48,7 +48,7 @@ impl Kind for OnState {
     const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 414, 429, 431, 500, 503];
 }
 
-/// Of an operation that takes a body.
+/// For an operation that takes a body.
 #[derive(Debug)]
 pub(crate) struct WithBody;
 

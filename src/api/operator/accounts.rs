@@ -6,21 +6,11 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{
+use super::{Tag, 
     Errors, bad_cursor, page_size, walls,
     wire::{Account, AccountPage, NewAccount},
 };
-use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithBody, WithoutBody},
-    },
-    domain::{account, excerpt::excerpt},
-    error::{Error, Result},
-    store::{Admission, Tx, accounts},
-};
+use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithBody, WithoutBody}}, domain::{account, excerpt::excerpt}, error::{Error, Result}, store::{Admission, Tx, accounts}};
 
 /// The routes.
 pub(crate) struct Routes;

@@ -3,20 +3,11 @@
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Query};
 
-use super::{
+use super::{Tag, 
     Errors, bad_cursor, page_size, walls,
     wire::{Alert, AlertPage},
 };
-use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
-    },
-    domain::ids::AlertId,
-    store::alerts,
-};
+use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithoutBody}}, domain::ids::AlertId, store::alerts};
 
 /// The routes.
 pub(crate) struct Routes;

@@ -3,21 +3,11 @@
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Query};
 
-use super::{
+use super::{Tag, 
     Errors, bad_cursor, page_size, walls,
     wire::{AuditEntry, AuditPage},
 };
-use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
-    },
-    domain::{audit::Action, excerpt::excerpt},
-    error::{Error, Result},
-    store::audit::{self, Filter},
-};
+use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithoutBody}}, domain::{audit::Action, excerpt::excerpt}, error::{Error, Result}, store::audit::{Filter, self}};
 
 /// The routes.
 pub(crate) struct Routes;

@@ -6,26 +6,11 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{
+use super::{Tag, 
     Errors, bad_cursor, moment, now, page_size, walls, webhook,
     wire::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, Request},
 };
-use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        history::{Attempt, DeliveryStatus},
-        reasons::ErrorClass,
-        refused::{OnState, Refused, WithoutBody},
-    },
-    domain::{grant::Grant, ids::DeliveryId, selection::Selection, token::Walls},
-    error::{Error, Missing, Result},
-    store::{
-        Admission, Tx, deliveries,
-        search::{self, Range},
-    },
-};
+use crate::{api::{deps::Deps, openapi::{Attempt, Authenticated, Body, DeliveryStatus, ErrorClass, OnState, Refused, WithoutBody}}, domain::{grant::Grant, ids::DeliveryId, selection::Selection, token::Walls}, error::{Error, Missing, Result}, store::{Admission, Tx, deliveries, search::{Range, self}}};
 
 /// The routes.
 pub(crate) struct Routes;

@@ -3,16 +3,8 @@
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
-use super::{Errors, now, walls, wire::Overview};
-use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
-    },
-    store::{overview, webhooks},
-};
+use super::{Tag, Errors, now, walls, wire::Overview};
+use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithoutBody}}, store::{overview, webhooks}};
 
 /// Failing webhooks that are shown.
 const FAILING: usize = 20;

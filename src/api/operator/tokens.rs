@@ -6,29 +6,13 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{
+use super::{Tag, 
     Errors,
     accounts::known,
     bad_cursor, page_size, walls,
     wire::{MadeToken, NewToken, Token, TokenPage, TokenScope},
 };
-use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::{Body, SecretText},
-        refused::{Refused, WithBody, WithoutBody},
-    },
-    domain::{
-        ids::TokenId,
-        token::{Scopes, check_label},
-    },
-    error::{Error, Missing, Result},
-    store::{
-        Admission, Tx,
-        tokens::{self, Holder},
-    },
-};
+use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, SecretText, WithBody, WithoutBody}}, domain::{ids::TokenId, token::{Scopes, check_label}}, error::{Error, Missing, Result}, store::{Admission, Tx, tokens::{Holder, self}}};
 
 /// The routes.
 pub(crate) struct Routes;

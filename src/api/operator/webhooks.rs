@@ -6,24 +6,11 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{
+use super::{Tag, 
     Errors, bad_cursor, now, on_wire, page_size, walls, webhook,
     wire::{WebhookHistory, WebhookReport, WebhookReportPage, WebhookState},
 };
-use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
-    },
-    domain::tally::Span,
-    error::Result,
-    store::{
-        tallies::{self, Of},
-        webhooks::{self, Filter},
-    },
-};
+use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithoutBody}}, domain::tally::Span, error::Result, store::{tallies::{Of, self}, webhooks::{Filter, self}}};
 
 /// Hours that are shown of one webhook: a week.
 const WEEK: i64 = 7 * 24;

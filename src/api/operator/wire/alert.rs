@@ -4,14 +4,7 @@ use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 use super::WebhookState;
-use crate::{
-    api::{operator::on_wire, reasons::ErrorClass},
-    domain::{
-        alert::{self, Channel, Kind, What},
-        profile::Profiles,
-    },
-    store::alerts::{Progress, Standing},
-};
+use crate::{api::{openapi::ErrorClass, operator::on_wire}, domain::{alert::{Channel, Kind, What, self}, profile::Profiles}, store::alerts::{Progress, Standing}};
 
 /// What an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]

@@ -3,21 +3,7 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
-use crate::{
-    api::{
-        history::{Attempt, DeliveryStatus},
-        operator::on_wire,
-        reasons::ErrorClass,
-    },
-    domain::{
-        delivery,
-        post::{Headers, USER_AGENT},
-        profile::Profiles,
-        timestamp::Timestamp,
-    },
-    error::{Error, Result},
-    store::search::Listed,
-};
+use crate::{api::{openapi::{Attempt, DeliveryStatus, ErrorClass}, operator::on_wire}, domain::{delivery, post::{Headers, USER_AGENT}, profile::Profiles, timestamp::Timestamp}, error::{Error, Result}, store::search::Listed};
 
 /// What stands where a signature would.
 pub(in crate::api) const MASK: &str = "***";

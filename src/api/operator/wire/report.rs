@@ -3,14 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    api::{
-        operator::on_wire,
-        reasons::{ErrorClass, SuspendedReason},
-    },
-    domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp},
-    store::{overview, webhooks::Report},
-};
+use crate::{api::{openapi::{ErrorClass, SuspendedReason}, operator::on_wire}, domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp}, store::{overview, webhooks::Report}};
 
 /// Attempts in a span of time.
 #[derive(Debug, Serialize, Object)]

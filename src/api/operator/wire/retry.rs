@@ -3,14 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    api::{history::DeliveryStatus, operator::on_wire, reasons::ErrorClass},
-    domain::{
-        delivery::State,
-        profile::Profiles,
-        retry::{Run, RunState},
-    },
-};
+use crate::{api::{openapi::{DeliveryStatus, ErrorClass}, operator::on_wire}, domain::{delivery::State, profile::Profiles, retry::{Run, RunState}}};
 
 /// What can be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]

@@ -3,11 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    api::{body::SecretText, operator::on_wire},
-    domain::{account, audit::Entry, ids::EndpointId, profile::Profiles, token::Scope},
-    store::tokens::TokenRecord,
-};
+use crate::{api::{openapi::SecretText, operator::on_wire}, domain::{account, audit::Entry, ids::EndpointId, profile::Profiles, token::Scope}, store::tokens::TokenRecord};
 
 /// A tenant to be made.
 #[derive(Debug, Deserialize, Object)]

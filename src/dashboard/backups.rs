@@ -1,0 +1,47 @@
+//! The backup that the system page makes.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::domain::timestamp::Timestamp;
+
+/// What became of the last backup that was asked for here.
+#[derive(Clone)]
+pub(super) enum Backup {
+    /// It is being made: how far it has come, in words.
+    Running(String),
+    /// It is there: where, and its length in bytes.
+    Made(PathBuf, u64, Timestamp),
+    /// It could not be made, or is not whole: a sentence.
+    Failed(String),
+}
+
+/// The last backup that was asked for here, if one was.
+#[derive(Default)]
+pub(super) struct Backups(pub(super) Arc<Mutex<Option<Backup>>>);
+
+impl Backups {
+    pub(super) fn last(&self) -> Option<Backup> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.last(), Some(Backup::Running(_)))
+    }
+
+    /// Takes the place of the one backup at a time; says whether it was free.
+    pub(super) fn begin(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = !matches!(*last, Some(Backup::Running(_)));
+        if free {
+            *last = Some(Backup::Running("begun".to_owned()));
+        }
+        free
+    }
+}
+
+pub(super) fn tell(last: &Mutex<Option<Backup>>, news: Backup) {
+    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(news);
+}

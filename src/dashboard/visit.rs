@@ -1,0 +1,137 @@
+//! Who is looking: the session behind a browser's cookie.
+
+use poem::{
+    FromRequest, Request, RequestBody, Result,
+    http::{HeaderMap, StatusCode, header},
+};
+
+use super::fields::Fields;
+use crate::{
+    api::deps::Deps,
+    domain::{
+        excerpt::excerpt,
+        grant::Grant,
+        session::SessionKey,
+        token::{Caller, Reach, Scope, Walls},
+    },
+    error::Error,
+    store::sessions,
+};
+
+/// The cookie's name.
+pub(super) const COOKIE: &str = "ngoma_session";
+/// A request of somebody who is signed in.
+#[derive(Clone)]
+pub(super) struct Visit {
+    /// Whose token was shown.
+    pub(super) caller: Caller,
+    /// The page that is asked for, with its query; nothing for a form.
+    pub(super) at: String,
+    key: SessionKey,
+}
+
+impl Visit {
+    /// The visit behind a request's cookie; `None` if there is none, or it has ended.
+    ///
+    /// Looked up at every request, so that revoking works at once, whichever process does it.
+    pub(super) fn of(request: &Request, deps: &Deps) -> Result<Option<Self>, Error> {
+        let Some(key) = cookie(request.headers()) else { return Ok(None) };
+        let (hash, now) = (key.hash(), deps.clock.now());
+        let caller = deps.db.glance(|view| sessions::caller(view, hash, now))?;
+        let at = if request.method().is_safe() { asked(request).to_owned() } else { String::new() };
+        Ok(caller.map(|caller| Self { caller, at, key }))
+    }
+
+    /// What is stored of the session's key.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        self.key.hash()
+    }
+
+    /// Holds a form against this session: another site's page cannot know its token, nor hide where it comes from.
+    pub(super) fn check_form(&self, request: &Request, fields: &Fields) -> Result<()> {
+        check_origin(request.headers())?;
+        let refusal = "this form is of an earlier session, or of another page: load the page and send it again";
+        if fields.get("form").is_some_and(|given| self.key.knows_form(given)) { Ok(()) } else { Err(foreign(refusal)) }
+    }
+
+    /// What every form of this session carries.
+    pub(super) fn form_token(&self) -> String {
+        self.key.form_token()
+    }
+
+    /// Whether it may see and do everything.
+    pub(super) fn is_operator(&self) -> bool {
+        self.caller.scopes.is_operator() && matches!(self.caller.reach, Reach::Everything)
+    }
+
+    /// The right and the walls of the operator; everybody else is refused.
+    pub(super) fn operator(&self) -> Result<(Grant, Walls), Error> {
+        let refusal = "only an operator's token opens this page: make one by 'ngoma token create --scope operator'";
+        if self.is_operator() {
+            self.caller.horizon(Scope::Operator)
+        } else {
+            Err(Error::Forbidden(refusal.to_owned()))
+        }
+    }
+
+    /// Whom the token belongs to.
+    pub(super) fn who(&self) -> String {
+        match &self.caller.reach {
+            Reach::Account { id, .. } => id.clone(),
+            Reach::Platform(profile) => format!("platform {profile}"),
+            Reach::Everything => "operator".to_owned(),
+        }
+    }
+}
+
+impl<'a> FromRequest<'a> for Visit {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
+        Ok(request.data::<Self>().cloned().ok_or_else(not_signed_in)?)
+    }
+}
+
+/// Nobody is signed in, or not any more.
+pub(super) fn not_signed_in() -> Error {
+    Error::Unauthorized("sign in first".to_owned())
+}
+
+pub(super) fn cookie(headers: &HeaderMap) -> Option<SessionKey> {
+    let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find_map(|(name, value)| (name == COOKIE).then(|| SessionKey::parse(value))?)
+}
+
+/// A header; where several proxies each added to it, what the first said.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let text = headers.get(name).and_then(|value| value.to_str().ok())?;
+    text.split(',').next().map(str::trim)
+}
+
+/// A form that is not taken.
+fn foreign(message: impl Into<String>) -> poem::Error {
+    poem::Error::from_string(message, StatusCode::FORBIDDEN)
+}
+
+/// Makes sure that a form comes from a page of this server. Browsers say so in headers that no page can set.
+pub(super) fn check_origin(headers: &HeaderMap) -> Result<()> {
+    match header(headers, "sec-fetch-site") {
+        Some("same-origin") => return Ok(()),
+        Some("none") | None => {}
+        Some(site) => return Err(foreign(format!("this form comes from another site (Sec-Fetch-Site: {site})"))),
+    }
+    let Some(origin) = header(headers, "origin") else { return Ok(()) };
+    let hosts = ["host", "x-forwarded-host"].map(|name| header(headers, name));
+    if origin.split_once("://").is_some_and(|(_, host)| hosts.contains(&Some(host))) {
+        return Ok(());
+    }
+    Err(foreign(format!(
+        "this form comes from {} (its header Origin), and neither Host nor X-Forwarded-Host says that this server is that: \
+         if it is, let the proxy in front of it pass Host on, or send X-Forwarded-Host",
+        excerpt(origin)
+    )))
+}
+
+/// The page that a request asks for.
+pub(super) fn asked(request: &Request) -> &str {
+    request.uri().path_and_query().map_or("/ui", |asked| asked.as_str())
+}
