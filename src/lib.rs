@@ -12,8 +12,10 @@
 //! | floor | what it holds |
 //! |---|---|
 //! | `main`, [`cli`] | the command line: one file per command |
-//! | [`app`] | the composition root: config in, a running server out; the one place that wires all |
-//! | [`api`] and [`engine`] | the doors, where poem lives; and what acts without being asked, where ureq lives. They never use each other: what a door needs of the engine, `app` hands in |
+//! | [`server`] | config in, a running server out: it puts all parts together, runs them and stops them |
+//! | [`api`] and [`dashboard`] | the doors: the API for programs, with its OpenAPI document, and the pages for people. They never use each other |
+//! | [`http`] | what every request passes: connections, limits, tokens, the log. It knows no vendor, no OpenAPI and no page. poem lives here and above |
+//! | [`engine`] | what acts without a request: it sends deliveries and alerts, and removes what is old. ureq lives here |
 //! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
 //! | [`figures`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
@@ -33,11 +35,14 @@
 //! What a person must be told of it is written in the same transaction, and told aside ([`engine::alerts`]): each way of
 //! telling goes through an outbox of its own, so that no mail server that hangs keeps a delivery waiting.
 //!
-//! What people see is made by the dashboard, `api/ui`: pages rendered here by typed templates, doing what the API does by the
-//! same verbs, within the same walls. It knows no vendor: what it needs of each is handed to it.
+//! A request passes the pipeline of [`http`]: it finds the door of the request, checks the limits, gives a refusal the shape
+//! of the door's errors, and writes the log line. It knows no door by itself: `server/doors.rs` hands them in.
+//!
+//! The [`dashboard`] renders pages by typed templates. It does what the API does, with the same rights. It knows no vendor:
+//! what it needs of each is handed to it.
 //!
 //! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
-//! section of the config, one line in `api/mod.rs` and one in `app.rs`.
+//! section of the config, and its lines in `api/mod.rs`.
 //!
 //! # The right to act
 //!
@@ -61,8 +66,9 @@
 //! - No log line tells a token or a secret, at any level.
 //! - Nothing waits for the log: lines that it cannot take are dropped and counted.
 //! - Only `settle`, `give_back` and recovery leave the claimed state.
-//! - Nothing outside `api/asg` says "asg" but `api/mod.rs`, `app.rs` and the config; likewise for AsiliChain. The two
-//!   never use each other.
+//! - Nothing outside `api/asg` says "asg" but `api/mod.rs` and the config; likewise for AsiliChain. The two never use each
+//!   other.
+//! - No files import each other in a circle.
 //! - No file is longer than 450 lines, no function longer than 70.
 //!
 //! # Names
@@ -79,12 +85,14 @@
 //! (who changed what), **tally** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
 pub mod api;
-pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
 pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod figures;
+pub mod http;
+pub mod server;
 pub mod store;

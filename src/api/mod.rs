@@ -158,7 +158,8 @@ pub(crate) fn explain(error: &poem::Error) -> Problem {
 pub(crate) fn refuse(context: &RequestContext, path: &str, problem: &Problem) -> Response {
     /// Read from the contract when the first request uses a wrong method.
     static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
-        let contract = contract().inspect_err(|error| tracing::error!(%error, "no 405 says which methods a path takes"));
+        let contract =
+            contract().inspect_err(|error| tracing::error!(%error, "no 405 says which methods a path takes"));
         Allow::read(&contract.unwrap_or_default())
     });
     let mut response = match context.door() {

@@ -3,9 +3,14 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{block_on, erase, open, open_or_make, print_json, selection::ALL};
+use super::{
+    database::{block_on, open, open_or_make},
+    erase,
+    output::print_json,
+    selection::ALL,
+};
 use crate::{
-    app::profiles,
+    api::profiles,
     config::Config,
     domain::{account, audit::Actor, text::escaped},
     engine::alerts,

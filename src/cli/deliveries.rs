@@ -8,11 +8,12 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    block_on, is_unread, open, print_json,
+    database::{block_on, open},
+    output::{is_unread, print_json},
     selection::{Filters, Status, name},
 };
 use crate::{
-    app::profiles,
+    api::profiles,
     clock,
     config::Config,
     domain::{

@@ -8,13 +8,13 @@ use std::{
 use serde_json::json;
 
 use super::{
-    block_on,
+    database::{block_on, open},
     deliveries::named,
-    open, print_json,
+    output::print_json,
     selection::{ALL, Filters, Status},
 };
 use crate::{
-    app::profiles,
+    api::profiles,
     clock,
     config::Config,
     domain::{

@@ -10,13 +10,14 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{VERSION, descriptors, log, start, supervisor};
+use super::{descriptors, log, start, supervisor, version::VERSION};
 use crate::{
-    app::{self, Outside, profiles},
+    api::profiles,
     config::Config,
     domain::{audit::Actor, token::Scopes},
     engine::alerts::ALERT,
     error::{Error, Result},
+    server::{self, Outside},
     store::{
         self, Admission, Db, accounts,
         tokens::{self, Holder},
@@ -76,13 +77,13 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
         [supervisor::heard(Signal::TERM)?, supervisor::heard(Signal::INT)?, supervisor::heard(Signal::QUIT)?];
     supervisor::ignore_others()?;
     let settings = config.clone();
-    let app = app::prepare(config, Outside::default()).await?;
-    tracing::info!("ngoma {VERSION} serves at http://{}", app.address());
-    start::print(&app, &settings, app.db().write(Actor::Engine, Admission::Try, store::durability).await?);
+    let server = server::prepare(config, Outside::default()).await?;
+    tracing::info!("ngoma {VERSION} serves at http://{}", server.address());
+    start::print(&server, &settings, server.db().write(Actor::Engine, Admission::Try, store::durability).await?);
     if dev {
-        print_demo(app.db(), &settings).await?;
+        print_demo(server.db(), &settings).await?;
     } else {
-        print_first_steps(app.db()).await?;
+        print_first_steps(server.db()).await?;
     }
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -100,8 +101,8 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
             stop.send_replace(true);
         }
     });
-    tokio::spawn(supervisor::report(app.pulse()));
-    app.run(stopped).await
+    tokio::spawn(supervisor::report(server.pulse()));
+    server.run(stopped).await
 }
 
 /// What is logged.

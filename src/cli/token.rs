@@ -3,7 +3,11 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{account::check_profile, block_on, open, open_or_make, print_json};
+use super::{
+    account::check_profile,
+    database::{block_on, open, open_or_make},
+    output::print_json,
+};
 use crate::{
     config::Config,
     domain::{

@@ -3,9 +3,14 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{block_on, deliveries::named, open, print_json, selection};
+use super::{
+    database::{block_on, open},
+    deliveries::named,
+    output::print_json,
+    selection,
+};
 use crate::{
-    app::profiles,
+    api::profiles,
     config::Config,
     domain::{
         audit::Actor,

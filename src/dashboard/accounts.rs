@@ -10,14 +10,14 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    state::Door,
     fields::Fields,
-    frame::{Frame, Said},
-    render::{self, go},
     form_once::{Outcome, Shown},
-    query_string::QueryString,
-    visit::Visit,
     format::Moment,
+    frame::{Frame, Said},
+    query_string::QueryString,
+    render::{self, go},
+    state::Door,
+    visit::Visit,
 };
 use crate::{
     api::{openapi::SecretText, operator},

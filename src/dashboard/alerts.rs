@@ -8,14 +8,14 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    state::Door,
     fields::Fields,
-    frame::{Frame, Said},
-    render::{self, go},
-    query_string::QueryString,
-    visit::Visit,
-    views::{meaning, short, shown_url},
     format::Moment,
+    frame::{Frame, Said},
+    query_string::QueryString,
+    render::{self, go},
+    state::Door,
+    views::{meaning, short, shown_url},
+    visit::Visit,
 };
 use crate::{
     domain::{

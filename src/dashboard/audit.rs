@@ -7,14 +7,7 @@ use poem::{
 };
 use serde::Deserialize;
 
-use super::{
-    state::Door,
-    frame::{Frame},
-    render::{self},
-    query_string::QueryString,
-    visit::Visit,
-    format::Moment,
-};
+use super::{format::Moment, frame::Frame, query_string::QueryString, render, state::Door, visit::Visit};
 use crate::{
     domain::{
         audit::{Action, Entry},

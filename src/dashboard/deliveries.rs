@@ -8,15 +8,15 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    state::Door,
     fields::Fields,
-    frame::{Frame, Said},
-    render::{self, go},
     form_once::Outcome,
-    query_string::QueryString,
-    visit::Visit,
-    views::{ListedRow, meaning},
     format::{Moment, thousands},
+    frame::{Frame, Said},
+    query_string::QueryString,
+    render::{self, go},
+    state::Door,
+    views::{ListedRow, meaning},
+    visit::Visit,
 };
 use crate::{
     api::operator,

@@ -7,14 +7,14 @@ use poem::{
 };
 
 use super::{
-    state::Door,
     fields::Fields,
+    form_once::Outcome,
+    format::{self, Moment, shell, took},
     frame::{Frame, Said},
     render::{self, go},
-    form_once::Outcome,
-    visit::Visit,
+    state::Door,
     views::{ListedRow, Shown, file, meaning},
-    format::{self, Moment, shell, took},
+    visit::Visit,
 };
 use crate::{
     api::operator::{Header, MASK, Request},

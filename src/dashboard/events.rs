@@ -8,13 +8,13 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    state::Door,
-    frame::{Frame},
-    render::{self, go},
-    query_string::QueryString,
-    visit::Visit,
-    views::{DeliveryRow, Shown, file, shown_url},
     format::Moment,
+    frame::Frame,
+    query_string::QueryString,
+    render::{self, go},
+    state::Door,
+    views::{DeliveryRow, Shown, file, shown_url},
+    visit::Visit,
 };
 use crate::{
     domain::{

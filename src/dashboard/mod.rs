@@ -1,36 +1,34 @@
-//! The dashboard: pages for people, made on the server. They do what the API does, by the same verbs, within the same walls.
+//! The dashboard: pages for people, made on the server. They do what the API does, with the same rights.
 //!
-//! Nothing is loaded from elsewhere and nothing stands in a page that runs or styles: the policy of every answer forbids it.
+//! A page loads nothing from elsewhere, and holds no script and no style in itself: the policy of every answer forbids it.
 
 mod accounts;
 mod alerts;
+mod assets;
 mod audit;
+mod backups;
 mod chart;
 mod deliveries;
 mod delivery;
 mod events;
 mod fields;
+mod form_once;
+mod format;
 mod frame;
-mod made;
+mod once;
 mod overview;
-mod query;
+mod overview_cache;
+mod query_string;
+mod refusal;
+mod render;
 mod session;
+mod state;
 mod system;
 mod views;
+mod visit;
 mod webhook;
 mod webhooks;
-mod words;
 
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
-
-use askama::Template;
-use flate2::{Compression, write::GzEncoder};
 use poem::{
     Endpoint, EndpointExt, Request, Response, Result, Route,
     endpoint::BoxEndpoint,
@@ -40,60 +38,40 @@ use poem::{
 
 use self::{
     fields::Fields,
-    frame::{Assets, Frame, go},
-    made::Made,
-    overview::Overviews,
-    session::Visit,
-    system::Backups,
+    refusal::refusal,
+    render::{compressed, go, sealed},
+    state::Door,
+    visit::Visit,
 };
-use super::{Deps, dialect::Dialect, exchange::Exchange, operator, problem::Problem, quota::Quota};
 use crate::{
-    config::{Config, Setting, Storage},
-    domain::{
-        grant::Grant,
-        ids::EndpointId,
-        token::{Scope, Walls},
-    },
+    api::{deps::Deps, dialect::Dialect},
+    config::Config,
     error::Error,
+    http::context::RequestContext,
 };
 
-/// What an open page says when it asks for itself again.
+/// The header that an open page sends when it asks for itself again.
 const REFRESH: &str = "ngoma-refresh";
 
 /// The dashboard, as an endpoint that answers every request below `/ui`.
-pub(super) struct Dashboard {
+pub(crate) struct Dashboard {
     door: Door,
     routes: BoxEndpoint<'static>,
 }
 
 /// Whether a path is the dashboard's.
-pub(super) fn is_at(path: &str) -> bool {
+pub(crate) fn is_at(path: &str) -> bool {
     path == "/ui" || path.starts_with("/ui/")
 }
 
 impl Dashboard {
     /// The dashboard of these vendors.
-    pub(super) fn new(deps: Deps, dialects: Vec<Dialect>, config: &Config) -> Self {
-        let quota = || Quota::per_minute(deps.limits.requests_per_minute);
-        let door = Door(Arc::new(Parts {
-            quota: quota(),
-            refreshes: quota(),
-            started: deps.clock.uptime(),
-            deps,
-            dialects,
-            assets: Assets::new(),
-            made: Made::default(),
-            overviews: Overviews::default(),
-            backups: Backups::default(),
-            storage: config.storage.clone(),
-            settings: config.shown(),
-            secure: config.server.public_url.starts_with("https://"),
-            mails: !config.alerts.smtp_url.is_empty(),
-        }));
+    pub(crate) fn new(deps: Deps, dialects: Vec<Dialect>, config: &Config) -> Self {
+        let door = Door::new(deps, dialects, config);
         let routes = Route::new()
             .at("/ui/sign-in", get(session::sign_in).post(session::enter))
             .at("/ui/sign-out", get(up).post(session::sign_out))
-            .at("/ui/made/:form", get(made::show))
+            .at("/ui/made/:form", get(once::show))
             .at("/ui", get(overview::show))
             .at("/ui/webhooks", get(webhooks::list))
             .at("/ui/webhooks/new", get(webhooks::begin).post(webhooks::register))
@@ -121,37 +99,32 @@ impl Dashboard {
         Self { routes: routes.data(door.clone()).map_to_response().boxed(), door }
     }
 
-    /// Answers a request: every refusal is a page too.
-    pub(super) async fn answer(&self, request: Request, request_id: &str) -> Response {
-        let zipped = request.header("accept-encoding").is_some_and(|takes| takes.contains("gzip"));
+    /// Lets the request in, and answers it; a refusal is a page too.
+    async fn answer(&self, request: Request, context: &RequestContext) -> Response {
+        let refused = |visit: Option<&Visit>, error: &poem::Error| refusal(&self.door, visit, error, context.id());
         if let Some(file) = self.door.assets.at(request.uri().path()) {
-            let sent = file.call(request).await;
-            return sealed(sent.unwrap_or_else(|error| refusal(&self.door, None, &error, request_id)));
+            return file.call(request).await.unwrap_or_else(|error| refused(None, &error));
         }
         let has_form = request.method() == Method::POST;
-        let visit = Visit::of(&request, &self.door);
-        let response = match visit {
-            Ok(visit) => match self.admit(request, visit.clone()).await {
+        let mut response = match Visit::of(&request, &self.door.deps) {
+            Ok(visit) => match self.admit(request, context, visit.clone()).await {
                 Ok(response) => response,
-                // A session that ended meanwhile is shown as little as a stranger.
-                Err(error) if error.status() == StatusCode::UNAUTHORIZED => {
-                    refusal(&self.door, None, &error, request_id)
-                }
-                Err(error) => refusal(&self.door, visit.as_ref(), &error, request_id),
+                // A session that has ended is shown as little as a stranger.
+                Err(error) if error.status() == StatusCode::UNAUTHORIZED => refused(None, &error),
+                Err(error) => refused(visit.as_ref(), &error),
             },
-            Err(error) => refusal(&self.door, None, &error.into(), request_id),
+            Err(error) => refused(None, &error.into()),
         };
-        let mut response = sealed(response);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if has_form && response.status().is_client_error() {
-            // The form may not have been read: what follows on this connection would not be a request.
+            // The form may be unread: the next bytes of this connection would not be a request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if zipped { compressed(response).await } else { response }
+        response
     }
 
-    /// Lets in whoever is signed in, and whoever comes to sign in.
-    async fn admit(&self, mut request: Request, visit: Option<Visit>) -> Result<Response> {
+    /// Lets in a visit that is signed in, or that comes to sign in.
+    async fn admit(&self, mut request: Request, context: &RequestContext, visit: Option<Visit>) -> Result<Response> {
         let open = request.uri().path() == "/ui/sign-in";
         match &visit {
             None if !open => return Ok(session::to_sign_in(&request)),
@@ -161,11 +134,11 @@ impl Dashboard {
             Some(visit) => session::spend(&self.door.quota, visit.caller.token)?,
             None => {}
         }
-        if let Some((visit, exchange)) = visit.as_ref().zip(request.data::<Exchange>()) {
-            exchange.is_of(&visit.caller);
+        if let Some(visit) = &visit {
+            context.is_of(&visit.caller);
             if request.method().is_safe() {
-                exchange.begin_read(&self.door.deps.budgets).await?;
-                // It may have waited.
+                context.begin_read(&self.door.deps.budgets).await?;
+                // The session may have ended while this waited.
                 self.door.deps.db.check(visit.caller.grant())?;
             }
         }
@@ -185,47 +158,27 @@ impl Dashboard {
     }
 }
 
-impl Parts {
-    /// How long the server has been running.
-    fn uptime(&self) -> Duration {
-        self.deps.clock.uptime().saturating_sub(self.started)
-    }
+impl Endpoint for Dashboard {
+    type Output = Response;
 
-    /// What the database takes on the disk, with its log.
-    fn database_bytes(&self) -> u64 {
-        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-        let log = PathBuf::from(format!("{}-wal", self.storage.path.display()));
-        size(&self.storage.path) + size(&log)
-    }
-
-    /// The vendor of this profile.
-    fn dialect(&self, profile: &str) -> Result<&Dialect, Error> {
-        let found = self.dialects.iter().find(|dialect| dialect.profile.name == profile);
-        found.ok_or_else(|| Error::Internal(format!("no profile '{profile}'")))
-    }
-
-    /// The caller's right and walls, narrowed to the vendor of the webhook that a path names, and that webhook.
-    fn webhook(&self, visit: &Visit, written: &str) -> Result<(Grant, Walls, EndpointId), Error> {
-        let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
-        let (id, walls) = operator::webhook(&self.deps.profiles, &walls, written)?;
-        Ok((grant, walls, id))
-    }
-
-    /// The id of an endpoint, as its vendor writes it.
-    fn written(&self, profile: &str, id: EndpointId) -> String {
-        operator::on_wire(&self.deps.profiles, profile, id)
+    async fn call(&self, request: Request) -> Result<Response> {
+        let missing = || Error::Internal("a page without its context".to_owned());
+        let context = request.data::<RequestContext>().ok_or_else(missing)?.clone();
+        let is_asset = self.door.assets.at(request.uri().path()).is_some();
+        let zips = request.header("accept-encoding").is_some_and(|takes| takes.contains("gzip"));
+        let response = sealed(self.answer(request, &context).await);
+        Ok(if zips && !is_asset { compressed(response).await } else { response })
     }
 }
 
-/// From an address that takes forms to the page above it.
+/// Leads from an address that takes forms to the page above it.
 #[handler]
 fn up(request: &Request) -> Response {
     go(request.uri().path().rsplit_once('/').map_or("/ui", |(above, _)| above))
 }
 
-/// The same, where the page above is another.
+/// Leads from an address of a form about tokens to the page of accounts.
 #[handler]
 fn to_accounts() -> Response {
     go("/ui/accounts")
 }
-

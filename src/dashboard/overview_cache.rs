@@ -8,13 +8,7 @@ use std::{
 
 use crate::{
     api::deps::Deps,
-    domain::{
-        account::AccountKey,
-        endpoint::EndpointState,
-        grant::Grant,
-        timestamp::Timestamp,
-        token::Walls,
-    },
+    domain::{account::AccountKey, endpoint::EndpointState, grant::Grant, timestamp::Timestamp, token::Walls},
     error::Error,
     http::single_flight::SingleFlight,
     store::{
@@ -52,7 +46,13 @@ pub(super) struct Overviews(Mutex<HashMap<Whose, Arc<Shared>>>);
 
 impl Overviews {
     /// What was last seen within these walls. The look is of all who share it; the right of each is checked when it has ended.
-    pub(super) async fn last(&self, deps: &Deps, grant: Grant, walls: Walls, operator: bool) -> Result<Arc<Seen>, Error> {
+    pub(super) async fn last(
+        &self,
+        deps: &Deps,
+        grant: Grant,
+        walls: Walls,
+        operator: bool,
+    ) -> Result<Arc<Seen>, Error> {
         let looks = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= MOST {

@@ -3,13 +3,7 @@
 use askama::Template;
 use poem::{Response, http::StatusCode};
 
-use super::{
-    assets::Assets,
-    frame::Frame,
-    render::page,
-    state::Door,
-    visit::Visit,
-};
+use super::{assets::Assets, frame::Frame, render::page, state::Door, visit::Visit};
 use crate::{error::Error, http::error::Problem};
 
 #[derive(Template)]

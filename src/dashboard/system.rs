@@ -10,12 +10,12 @@ use poem::{
 
 use super::{
     backups::{Backup, tell},
-    state::Door,
     fields::Fields,
+    format::{Moment, bytes, long_span, schedule, waits},
     frame::{Frame, Said},
     render::{self, go},
+    state::Door,
     visit::Visit,
-    format::{Moment, bytes, long_span, schedule, waits},
 };
 use crate::{
     config::Setting,

@@ -3,9 +3,9 @@
 use poem::Response;
 
 use super::{
-    state::Parts,
-    frame::{Frame},
     format::{Moment, bytes, indented, thousands, took},
+    frame::Frame,
+    state::Parts,
 };
 use crate::{
     domain::{

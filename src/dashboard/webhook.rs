@@ -9,16 +9,16 @@ use poem::{
 };
 
 use super::{
-    state::Door,
     chart::Chart,
     fields::Fields,
+    form_once::{Outcome, Shown},
+    format::{self, Moment, count, long_span, thousands, took},
     frame::{Frame, Said},
     render::{self, go},
-    form_once::{Outcome, Shown},
-    visit::Visit,
+    state::Door,
     views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
+    visit::Visit,
     webhooks::{WebhookForm, wanted},
-    format::{self, Moment, count, long_span, thousands, took},
 };
 use crate::{
     domain::{

@@ -10,14 +10,14 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
-    state::Door,
     fields::Fields,
-    frame::{Frame, Said},
-    render::{self},
     form_once::{Outcome, Shown},
+    frame::{Frame, Said},
     query_string::QueryString,
-    visit::Visit,
+    render,
+    state::Door,
     views::{WebhookRow, shown_url},
+    visit::Visit,
 };
 use crate::{
     api::{dialect::Dialect, openapi::SecretText},
@@ -71,7 +71,8 @@ pub(super) async fn list(
         "deleted" => Some(EndpointState::Deleted),
         _ => None,
     };
-    let after = QueryString::text(&search.after).map(|after| door.webhook(&visit, after).map(|(.., id)| id)).transpose()?;
+    let after =
+        QueryString::text(&search.after).map(|after| door.webhook(&visit, after).map(|(.., id)| id)).transpose()?;
     let filter = webhooks::Filter {
         account: QueryString::text(&search.account).map(str::to_owned),
         state,
@@ -91,7 +92,8 @@ pub(super) async fn list(
         found => found?,
     };
     let more = next.map(|next| {
-        let asked = QueryString::new().with("url", &search.url).with("account", &search.account).with("state", &search.state);
+        let asked =
+            QueryString::new().with("url", &search.url).with("account", &search.account).with("state", &search.state);
         asked.with("after", &door.written(&next.profile, next.endpoint.id)).query()
     });
     let rows = found.iter().map(|report| WebhookRow::new(&door, &frame, report)).collect::<Result<_, _>>()?;

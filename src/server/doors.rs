@@ -1,11 +1,6 @@
 //! Leads each request to its door: the API, the dashboard, or a page.
 
-use poem::{
-    Endpoint, Request, Response,
-    endpoint::BoxEndpoint,
-    error::NotFoundError,
-    http::Method,
-};
+use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint, error::NotFoundError, http::Method};
 
 use crate::{
     api,

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, sync::Arc};
 
 use ngoma::{
-    app,
+    api,
     clock::{Clock, ManualClock, Stopwatch},
     config::{Durability, Storage},
     domain::{
@@ -95,7 +95,7 @@ impl Machine {
             model: Model { now: START.millis(), ..Model::default() },
             book: Book::default(),
             clock,
-            profiles: app::profiles(&config),
+            profiles: api::profiles(&config),
             ids: Vec::new(),
             over: Vec::new(),
             since: Stopwatch::start(),

@@ -6,8 +6,35 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{envelope::TaskSettled, errors::Errors, examples::Tag, profile::{NAME, TASK_SETTLED, WEBHOOK}, wire::{Accepted, AcceptedEvents, Delivery, DeliveryRef, NewEvent, NewEvents, NewWebhook, Task, WebhookStatus, WebhookView}};
-use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Printed, Refused, WithBody, WithoutBody}, publishing::{Place, self}}, config::Limits, domain::{endpoint::{EventFilter, TargetUrl}, event::{Audience, IdempotencyKey, Published, self}, excerpt::excerpt, ids::EndpointId, json, timestamp::Timestamp, token::{Caller, Scope}}, error::{Conflict, Error, Invalid, Missing, Result}, store::{Admission, Tx, accounts, deliveries, endpoints, events}};
+use super::{
+    envelope::TaskSettled,
+    errors::Errors,
+    examples::Tag,
+    profile::{NAME, TASK_SETTLED, WEBHOOK},
+    wire::{
+        Accepted, AcceptedEvents, Delivery, DeliveryRef, NewEvent, NewEvents, NewWebhook, Task, WebhookStatus,
+        WebhookView,
+    },
+};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Authenticated, Body, Printed, Refused, WithBody, WithoutBody},
+        publishing::{self, Place},
+    },
+    config::Limits,
+    domain::{
+        endpoint::{EventFilter, TargetUrl},
+        event::{self, Audience, IdempotencyKey, Published},
+        excerpt::excerpt,
+        ids::EndpointId,
+        json,
+        timestamp::Timestamp,
+        token::{Caller, Scope},
+    },
+    error::{Conflict, Error, Invalid, Missing, Result},
+    store::{Admission, Tx, accounts, deliveries, endpoints, events},
+};
 
 /// The routes.
 pub(crate) struct Routes;

@@ -9,10 +9,4 @@ mod profile;
 mod wire;
 
 pub use self::profile::{NAME, profile};
-pub(super) use self::{
-    errors::shape,
-    examples::SUPPLEMENT,
-    handlers::Routes,
-    profile::dialect,
-    wire::Payloads,
-};
+pub(super) use self::{errors::shape, examples::SUPPLEMENT, handlers::Routes, profile::dialect, wire::Payloads};

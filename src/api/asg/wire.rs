@@ -4,7 +4,13 @@ use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
 use super::{examples::Tag, profile::WEBHOOK};
-use crate::{api::openapi::{ErrorClass, RawNumber, SecretText, objects}, domain::{delivery::{State, self}, endpoint::{Endpoint, EndpointState}}};
+use crate::{
+    api::openapi::{ErrorClass, RawNumber, SecretText, objects},
+    domain::{
+        delivery::{self, State},
+        endpoint::{Endpoint, EndpointState},
+    },
+};
 
 /// An error.
 #[derive(Debug, Serialize, Object)]

@@ -4,7 +4,11 @@
 
 use serde::Deserialize;
 
-use crate::{api::openapi::RawObject, domain::{json, profile::Finished}, error::{Error, Result}};
+use crate::{
+    api::openapi::RawObject,
+    domain::{json, profile::Finished},
+    error::{Error, Result},
+};
 
 /// What is stored: the body without its webhook id. `data` is printed by [`json::stringify`].
 pub(super) fn stored(event: &str, api_version: &str, created_at: &str, data: &str) -> String {

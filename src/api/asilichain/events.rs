@@ -3,8 +3,33 @@
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi, param::Path};
 
-use super::{catalogue::{CATALOGUE, self}, envelope::{Stored, self}, errors::Errors, examples::Tag, idempotency::Key, profile::{NAME, WEBHOOK}, wire::{Accepted, AcceptedEvents, Delivery, DeliveryRef, EventType, EventView, NewEvent, NewEvents}};
-use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Printed, RawObject, Refused, WithBody, WithoutBody}, publishing::{Place, self}}, config, domain::{event::{Audience, IdempotencyKey, Published, self}, excerpt::excerpt, ids::EventId, json, timestamp::Timestamp, token::{Caller, Scope}}, error::{Error, Invalid, Missing, Result}, store::{Admission, Tx, accounts, deliveries, events}};
+use super::{
+    catalogue::{self, CATALOGUE},
+    envelope::{self, Stored},
+    errors::Errors,
+    examples::Tag,
+    idempotency::Key,
+    profile::{NAME, WEBHOOK},
+    wire::{Accepted, AcceptedEvents, Delivery, DeliveryRef, EventType, EventView, NewEvent, NewEvents},
+};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Authenticated, Body, Printed, RawObject, Refused, WithBody, WithoutBody},
+        publishing::{self, Place},
+    },
+    config,
+    domain::{
+        event::{self, Audience, IdempotencyKey, Published},
+        excerpt::excerpt,
+        ids::EventId,
+        json,
+        timestamp::Timestamp,
+        token::{Caller, Scope},
+    },
+    error::{Error, Invalid, Missing, Result},
+    store::{Admission, Tx, accounts, deliveries, events},
+};
 
 /// What is said of a key that is none, wherever it stands.
 const WRONG_KEY: &str = "idempotency_key (or the header Idempotency-Key) must have 1 to 255 bytes";

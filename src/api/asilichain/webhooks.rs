@@ -6,8 +6,36 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{catalogue, envelope, errors::Errors, examples::Tag, profile::{NAME, WEBHOOK}, wire::{Delivery, DeliveryDetails, DeliveryPage, NewWebhook, TestRequest, TestResult, WebhookChange, WebhookDetails, WebhookStatus, WebhookView}};
-use crate::{api::{deps::Deps, openapi::{Attempt, Authenticated, Body, DeliveryStatus, OnState, Refused, WithBody, WithoutBody}}, config, domain::{endpoint::{Endpoint, EndpointState, EventFilter, Resend, SuspendedReason}, excerpt::excerpt, grant::Grant, ids::{DeliveryId, EndpointId}, token::{Scope, Walls}}, error::{Error, Invalid, Missing, Result}, store::{Admission, Tx, View, accounts, audit, deliveries::{Filter, self}, endpoints}};
+use super::{
+    catalogue, envelope,
+    errors::Errors,
+    examples::Tag,
+    profile::{NAME, WEBHOOK},
+    wire::{
+        Delivery, DeliveryDetails, DeliveryPage, NewWebhook, TestRequest, TestResult, WebhookChange, WebhookDetails,
+        WebhookStatus, WebhookView,
+    },
+};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Attempt, Authenticated, Body, DeliveryStatus, OnState, Refused, WithBody, WithoutBody},
+    },
+    config,
+    domain::{
+        endpoint::{Endpoint, EndpointState, EventFilter, Resend, SuspendedReason},
+        excerpt::excerpt,
+        grant::Grant,
+        ids::{DeliveryId, EndpointId},
+        token::{Scope, Walls},
+    },
+    error::{Error, Invalid, Missing, Result},
+    store::{
+        Admission, Tx, View, accounts, audit,
+        deliveries::{self, Filter},
+        endpoints,
+    },
+};
 
 /// Deliveries shown with a webhook.
 const RECENT: usize = 20;

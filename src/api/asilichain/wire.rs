@@ -4,7 +4,13 @@ use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
 use super::{examples::Tag, profile::WEBHOOK};
-use crate::{api::openapi::{Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects}, domain::{delivery, endpoint::{Endpoint, EndpointState}}};
+use crate::{
+    api::openapi::{Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects},
+    domain::{
+        delivery,
+        endpoint::{Endpoint, EndpointState},
+    },
+};
 
 /// Whether a webhook is delivered to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]

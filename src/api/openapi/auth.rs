@@ -3,11 +3,7 @@
 use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 
-use crate::{
-    domain::token::Caller,
-    error::Error,
-    http::auth::TokenCheck,
-};
+use crate::{domain::token::Caller, error::Error, http::auth::TokenCheck};
 
 /// The bearer token that `ngoma token create` (or `ngoma serve --dev`) printed.
 #[derive(SecurityScheme)]

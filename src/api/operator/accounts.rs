@@ -6,11 +6,19 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{Tag, 
-    Errors, bad_cursor, page_size, walls,
+use super::{
+    Errors, Tag, bad_cursor, page_size, walls,
     wire::{Account, AccountPage, NewAccount},
 };
-use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithBody, WithoutBody}}, domain::{account, excerpt::excerpt}, error::{Error, Result}, store::{Admission, Tx, accounts}};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithBody, WithoutBody},
+    },
+    domain::{account, excerpt::excerpt},
+    error::{Error, Result},
+    store::{Admission, Tx, accounts},
+};
 
 /// The routes.
 pub(crate) struct Routes;
@@ -91,7 +99,7 @@ impl Routes {
 }
 
 /// The profile of this name.
-pub(in crate::api) fn known(deps: &Deps, name: &str) -> Result<&'static str> {
+pub(crate) fn known(deps: &Deps, name: &str) -> Result<&'static str> {
     let known = || deps.profiles.iter().map(|profile| profile.name).collect::<Vec<_>>().join(" or ");
     deps.profiles
         .get(name)

@@ -3,11 +3,18 @@
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Query};
 
-use super::{Tag, 
-    Errors, bad_cursor, page_size, walls,
+use super::{
+    Errors, Tag, bad_cursor, page_size, walls,
     wire::{Alert, AlertPage},
 };
-use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithoutBody}}, domain::ids::AlertId, store::alerts};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithoutBody},
+    },
+    domain::ids::AlertId,
+    store::alerts,
+};
 
 /// The routes.
 pub(crate) struct Routes;

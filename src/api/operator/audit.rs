@@ -3,11 +3,19 @@
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Query};
 
-use super::{Tag, 
-    Errors, bad_cursor, page_size, walls,
+use super::{
+    Errors, Tag, bad_cursor, page_size, walls,
     wire::{AuditEntry, AuditPage},
 };
-use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithoutBody}}, domain::{audit::Action, excerpt::excerpt}, error::{Error, Result}, store::audit::{Filter, self}};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithoutBody},
+    },
+    domain::{audit::Action, excerpt::excerpt},
+    error::{Error, Result},
+    store::audit::{self, Filter},
+};
 
 /// The routes.
 pub(crate) struct Routes;

@@ -6,11 +6,22 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{Tag, 
-    Errors, bad_cursor, moment, now, page_size, walls, webhook,
+use super::{
+    Errors, Tag, bad_cursor, moment, now, page_size, walls, webhook,
     wire::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage, Request},
 };
-use crate::{api::{deps::Deps, openapi::{Attempt, Authenticated, Body, DeliveryStatus, ErrorClass, OnState, Refused, WithoutBody}}, domain::{grant::Grant, ids::DeliveryId, selection::Selection, token::Walls}, error::{Error, Missing, Result}, store::{Admission, Tx, deliveries, search::{Range, self}}};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Attempt, Authenticated, Body, DeliveryStatus, ErrorClass, OnState, Refused, WithoutBody},
+    },
+    domain::{grant::Grant, ids::DeliveryId, selection::Selection, token::Walls},
+    error::{Error, Missing, Result},
+    store::{
+        Admission, Tx, deliveries,
+        search::{self, Range},
+    },
+};
 
 /// The routes.
 pub(crate) struct Routes;

@@ -13,15 +13,11 @@ mod tokens;
 mod webhooks;
 mod wire;
 
-use self::{
-    errors::Errors,
-    examples::Tag,
-    parameters::{bad_cursor, now, page_size, walls},
-};
 pub(crate) use self::{
     accounts::known,
-    examples::{A_VENDOR, SUPPLEMENT},
-    parameters::{moment, on_wire, webhook},
+    errors::Errors,
+    examples::{A_VENDOR, SUPPLEMENT, Tag},
+    parameters::{bad_cursor, moment, now, on_wire, page_size, walls, webhook},
     retries::COUNTING,
     tokens::holder,
     wire::{Header, MASK, Request},
@@ -50,4 +46,3 @@ pub(super) const ROUTES: Routes = (
     alerts::Routes,
     audit::Routes,
 );
-

@@ -3,8 +3,14 @@
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
-use super::{Tag, Errors, now, walls, wire::Overview};
-use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithoutBody}}, store::{overview, webhooks}};
+use super::{Errors, Tag, now, walls, wire::Overview};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithoutBody},
+    },
+    store::{overview, webhooks},
+};
 
 /// Failing webhooks that are shown.
 const FAILING: usize = 20;

@@ -17,12 +17,12 @@ use crate::{
 const PAGE: u32 = 20;
 
 /// The right of the caller, who must be an operator, and what they may see.
-pub(super) fn walls(auth: &Authenticated) -> Result<(Grant, Walls)> {
+pub(crate) fn walls(auth: &Authenticated) -> Result<(Grant, Walls)> {
     auth.0.horizon(Scope::Operator)
 }
 
 /// How many entries a page holds.
-pub(super) fn page_size(asked: Option<u32>, limits: &Limits) -> Result<usize> {
+pub(crate) fn page_size(asked: Option<u32>, limits: &Limits) -> Result<usize> {
     let limit = asked.unwrap_or(PAGE.min(limits.page_size));
     if (1..=limits.page_size).contains(&limit) {
         return Ok(limit as usize);
@@ -31,7 +31,7 @@ pub(super) fn page_size(asked: Option<u32>, limits: &Limits) -> Result<usize> {
 }
 
 /// A cursor that no list gave.
-pub(super) fn bad_cursor() -> Error {
+pub(crate) fn bad_cursor() -> Error {
     Error::request("cursor is not one that this list gave: start again without it")
 }
 
@@ -56,6 +56,6 @@ pub(crate) fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>
 }
 
 /// What the store needs to be read at some moment.
-pub(super) fn now(deps: &Deps) -> Timestamp {
+pub(crate) fn now(deps: &Deps) -> Timestamp {
     deps.clock.now()
 }

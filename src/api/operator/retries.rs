@@ -8,16 +8,27 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{Tag, 
-    Errors, bad_cursor,
+use super::{
+    Errors, Tag, bad_cursor,
     deliveries::Wanted,
     page_size, walls,
     wire::{NewRetry, Retry, RetryCount, RetryPage},
 };
-use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithBody, WithoutBody}}, domain::ids::RetryId, error::{Error, Missing, Result}, store::{Admission, retries::{Count, Field, self}}};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithBody, WithoutBody},
+    },
+    domain::ids::RetryId,
+    error::{Error, Missing, Result},
+    store::{
+        Admission,
+        retries::{self, Count, Field},
+    },
+};
 
 /// Counting takes no longer: whoever asked is answered in time, and a run finds what there is by itself.
-pub(in crate::api) const COUNTING: Duration = Duration::from_secs(5);
+pub(crate) const COUNTING: Duration = Duration::from_secs(5);
 
 /// The routes.
 pub(crate) struct Routes;

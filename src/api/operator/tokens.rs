@@ -6,13 +6,27 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{Tag, 
-    Errors,
+use super::{
+    Errors, Tag,
     accounts::known,
     bad_cursor, page_size, walls,
     wire::{MadeToken, NewToken, Token, TokenPage, TokenScope},
 };
-use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, SecretText, WithBody, WithoutBody}}, domain::{ids::TokenId, token::{Scopes, check_label}}, error::{Error, Missing, Result}, store::{Admission, Tx, tokens::{Holder, self}}};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, SecretText, WithBody, WithoutBody},
+    },
+    domain::{
+        ids::TokenId,
+        token::{Scopes, check_label},
+    },
+    error::{Error, Missing, Result},
+    store::{
+        Admission, Tx,
+        tokens::{self, Holder},
+    },
+};
 
 /// The routes.
 pub(crate) struct Routes;
@@ -110,12 +124,7 @@ impl Routes {
 }
 
 /// Whose the new token is.
-pub(in crate::api) fn holder(
-    deps: &Deps,
-    account: Option<String>,
-    profile: Option<&str>,
-    scopes: &Scopes,
-) -> Result<Holder> {
+pub(crate) fn holder(deps: &Deps, account: Option<String>, profile: Option<&str>, scopes: &Scopes) -> Result<Holder> {
     match (account, profile) {
         (None, None) if scopes.is_operator() => Ok(Holder::Operator),
         (None, None) => Err(Error::request(

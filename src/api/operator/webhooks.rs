@@ -6,11 +6,22 @@ use poem_openapi::{
     param::{Path, Query},
 };
 
-use super::{Tag, 
-    Errors, bad_cursor, now, on_wire, page_size, walls, webhook,
+use super::{
+    Errors, Tag, bad_cursor, now, on_wire, page_size, walls, webhook,
     wire::{WebhookHistory, WebhookReport, WebhookReportPage, WebhookState},
 };
-use crate::{api::{deps::Deps, openapi::{Authenticated, Body, Refused, WithoutBody}}, domain::tally::Span, error::Result, store::{tallies::{Of, self}, webhooks::{Filter, self}}};
+use crate::{
+    api::{
+        deps::Deps,
+        openapi::{Authenticated, Body, Refused, WithoutBody},
+    },
+    domain::tally::Span,
+    error::Result,
+    store::{
+        tallies::{self, Of},
+        webhooks::{self, Filter},
+    },
+};
 
 /// Hours that are shown of one webhook: a week.
 const WEEK: i64 = 7 * 24;

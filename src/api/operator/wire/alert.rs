@@ -4,13 +4,20 @@ use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 use super::WebhookState;
-use crate::{api::{openapi::ErrorClass, operator::on_wire}, domain::{alert::{Channel, Kind, What, self}, profile::Profiles}, store::alerts::{Progress, Standing}};
+use crate::{
+    api::{openapi::ErrorClass, operator::on_wire},
+    domain::{
+        alert::{self, Channel, Kind, What},
+        profile::Profiles,
+    },
+    store::alerts::{Progress, Standing},
+};
 
 /// What an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum AlertKind {
+pub(crate) enum AlertKind {
     /// A webhook was suspended.
     Suspended,
     /// A delivery has used half of its tries, or was given up.
@@ -23,7 +30,7 @@ pub(in crate::api::operator) enum AlertKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
-pub(in crate::api::operator) enum AlertChannel {
+pub(crate) enum AlertChannel {
     /// A line of the log.
     Log,
     /// A mail to the account's alert address.
@@ -36,7 +43,7 @@ pub(in crate::api::operator) enum AlertChannel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum AlertStanding {
+pub(crate) enum AlertStanding {
     /// It is to be told.
     Due,
     /// It was told.
@@ -47,7 +54,7 @@ pub(in crate::api::operator) enum AlertStanding {
 
 /// Where one way of telling an alert stands.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct AlertWay {
+pub(crate) struct AlertWay {
     /// The way.
     channel: AlertChannel,
     /// Whether it was told.
@@ -83,7 +90,7 @@ impl From<&Progress> for AlertWay {
 
 /// An alert.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct Alert {
+pub(crate) struct Alert {
     /// Its id, the same by every way.
     alert_id: String,
     /// What it is about.
@@ -115,7 +122,7 @@ pub(in crate::api::operator) struct Alert {
 }
 
 impl Alert {
-    pub(in crate::api::operator) fn new(alert: &alert::Alert, ways: &[Progress], profiles: &Profiles) -> Self {
+    pub(crate) fn new(alert: &alert::Alert, ways: &[Progress], profiles: &Profiles) -> Self {
         let (failing, since) = match &alert.what {
             What::Suspended(failing) | What::Warning { failing, .. } => (Some(failing), failing.since),
             What::Expiring { oldest, .. } => (None, *oldest),
@@ -145,11 +152,11 @@ impl Alert {
 
 /// One page of alerts, newest first.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct AlertPage {
+pub(crate) struct AlertPage {
     /// How many are still to be told, over all ways and accounts.
-    pub(in crate::api::operator) unsent: u64,
+    pub(crate) unsent: u64,
     /// The alerts.
-    pub(in crate::api::operator) alerts: Vec<Alert>,
+    pub(crate) alerts: Vec<Alert>,
     /// Send it as `cursor` to get the next page; null on the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }

@@ -3,14 +3,27 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
-use crate::{api::{openapi::{Attempt, DeliveryStatus, ErrorClass}, operator::on_wire}, domain::{delivery, post::{Headers, USER_AGENT}, profile::Profiles, timestamp::Timestamp}, error::{Error, Result}, store::search::Listed};
+use crate::{
+    api::{
+        openapi::{Attempt, DeliveryStatus, ErrorClass},
+        operator::on_wire,
+    },
+    domain::{
+        delivery,
+        post::{Headers, USER_AGENT},
+        profile::Profiles,
+        timestamp::Timestamp,
+    },
+    error::{Error, Result},
+    store::search::Listed,
+};
 
 /// What stands where a signature would.
-pub(in crate::api) const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// A delivery, and whose it is.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct DeliveryReport {
+pub(crate) struct DeliveryReport {
     /// Its id.
     delivery_id: String,
     /// The account it belongs to.
@@ -44,7 +57,7 @@ pub(in crate::api::operator) struct DeliveryReport {
 }
 
 impl DeliveryReport {
-    pub(in crate::api::operator) fn new(listed: &Listed, profiles: &Profiles) -> Self {
+    pub(crate) fn new(listed: &Listed, profiles: &Profiles) -> Self {
         let delivery = &listed.delivery;
         Self {
             delivery_id: delivery.id.to_string(),
@@ -68,39 +81,39 @@ impl DeliveryReport {
 
 /// One page of deliveries, newest first.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct DeliveryReportPage {
+pub(crate) struct DeliveryReportPage {
     /// The deliveries.
-    pub(in crate::api::operator) deliveries: Vec<DeliveryReport>,
+    pub(crate) deliveries: Vec<DeliveryReport>,
     /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// A header of a request.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "RequestHeader")]
-pub(in crate::api) struct Header {
+pub(crate) struct Header {
     /// Its name, in the letter case in which it is sent.
-    pub(in crate::api) name: String,
+    pub(crate) name: String,
     /// Its value; of a signature only its kind, for the rest is as good as a secret.
-    pub(in crate::api) value: String,
+    pub(crate) value: String,
 }
 
 /// A request to a receiver.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "DeliveryRequest")]
-pub(in crate::api) struct Request {
+pub(crate) struct Request {
     /// Always `POST`.
     method: String,
     /// The URL of the webhook as it is now: an earlier attempt may have gone elsewhere.
     url: String,
     /// The headers of the last attempt, or of the first if there was none; `host` and `content-length` are added on the way.
-    pub(in crate::api) headers: Vec<Header>,
+    pub(crate) headers: Vec<Header>,
     /// The body, the same on every attempt.
-    pub(in crate::api) body: String,
+    pub(crate) body: String,
 }
 
 impl Request {
-    pub(in crate::api) fn new(
+    pub(crate) fn new(
         listed: &Listed,
         attempts: &[delivery::Attempt],
         body: &str,
@@ -135,13 +148,13 @@ impl Request {
 
 /// A delivery with its attempts and its request.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct DeliveryReportDetails {
+pub(crate) struct DeliveryReportDetails {
     /// The delivery.
     #[oai(flatten)]
     #[serde(flatten)]
-    pub(in crate::api::operator) delivery: DeliveryReport,
+    pub(crate) delivery: DeliveryReport,
     /// Every attempt that has ended, in order.
-    pub(in crate::api::operator) attempts: Vec<Attempt>,
+    pub(crate) attempts: Vec<Attempt>,
     /// What is sent; null if its stored body is damaged, which is never sent.
-    pub(in crate::api::operator) request: Option<Request>,
+    pub(crate) request: Option<Request>,
 }

@@ -6,7 +6,7 @@ mod report;
 mod retry;
 mod tenancy;
 
-pub(in crate::api) use self::delivery::{Header, MASK, Request};
+pub(crate) use self::delivery::{Header, MASK, Request};
 pub(super) use self::{
     alert::{Alert, AlertPage},
     delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},

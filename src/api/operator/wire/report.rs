@@ -3,12 +3,19 @@
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use crate::{api::{openapi::{ErrorClass, SuspendedReason}, operator::on_wire}, domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp}, store::{overview, webhooks::Report}};
+use crate::{
+    api::{
+        openapi::{ErrorClass, SuspendedReason},
+        operator::on_wire,
+    },
+    domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp},
+    store::{overview, webhooks::Report},
+};
 
 /// Attempts in a span of time.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AttemptSlot")]
-pub(in crate::api::operator) struct Slot {
+pub(crate) struct Slot {
     /// Its start, RFC 3339, UTC.
     start: String,
     /// Attempts that ended well: each is a delivery that arrived.
@@ -28,7 +35,7 @@ fn slots(series: &[(Timestamp, Tally)]) -> Vec<Slot> {
 
 /// Deliveries, by what they wait for.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct DeliveryCounts {
+pub(crate) struct DeliveryCounts {
     /// Wait for their next attempt.
     pending: u64,
     /// Are under way, or about to be.
@@ -41,7 +48,7 @@ pub(in crate::api::operator) struct DeliveryCounts {
 
 /// Webhooks, by status.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct WebhookCounts {
+pub(crate) struct WebhookCounts {
     /// Are delivered to.
     active: u64,
     /// Of these: whose last attempt failed.
@@ -52,7 +59,7 @@ pub(in crate::api::operator) struct WebhookCounts {
 
 /// How everything stands.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct Overview {
+pub(crate) struct Overview {
     /// When this was seen, RFC 3339, UTC.
     at: String,
     /// Deliveries that are not delivered or cancelled; the slots tell what was delivered.
@@ -72,12 +79,7 @@ pub(in crate::api::operator) struct Overview {
 }
 
 impl Overview {
-    pub(in crate::api::operator) fn new(
-        seen: &overview::Overview,
-        failing: &[Report],
-        profiles: &Profiles,
-        now: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(seen: &overview::Overview, failing: &[Report], profiles: &Profiles, now: Timestamp) -> Self {
         let waited = |due: Timestamp| u64::try_from(now.since(due).as_millis()).unwrap_or(u64::MAX);
         Self {
             at: now.precise(),
@@ -101,7 +103,7 @@ impl Overview {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum WebhookState {
+pub(crate) enum WebhookState {
     /// Deliveries go out.
     Active,
     /// Deliveries are held until it is resumed.
@@ -132,7 +134,7 @@ impl From<EndpointState> for WebhookState {
 
 /// A webhook and how it fares. What is told of attempts is ten seconds old at most.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct WebhookReport {
+pub(crate) struct WebhookReport {
     /// Its id, with its vendor's prefix.
     webhook_id: String,
     /// The account it belongs to.
@@ -178,7 +180,7 @@ pub(in crate::api::operator) struct WebhookReport {
 }
 
 impl WebhookReport {
-    pub(in crate::api::operator) fn new(report: &Report, profiles: &Profiles) -> Self {
+    pub(crate) fn new(report: &Report, profiles: &Profiles) -> Self {
         let (endpoint, last) = (&report.endpoint, report.last_failure);
         Self {
             webhook_id: on_wire(profiles, &report.profile, endpoint.id),
@@ -208,16 +210,16 @@ impl WebhookReport {
 
 /// One page of webhooks, newest first.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct WebhookReportPage {
+pub(crate) struct WebhookReportPage {
     /// The webhooks.
-    pub(in crate::api::operator) webhooks: Vec<WebhookReport>,
+    pub(crate) webhooks: Vec<WebhookReport>,
     /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// A webhook, how it fares, and how it fared.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct WebhookHistory {
+pub(crate) struct WebhookHistory {
     /// The webhook.
     #[oai(flatten)]
     #[serde(flatten)]
@@ -227,7 +229,7 @@ pub(in crate::api::operator) struct WebhookHistory {
 }
 
 impl WebhookHistory {
-    pub(in crate::api::operator) fn new(report: &Report, hours: &[(Timestamp, Tally)], profiles: &Profiles) -> Self {
+    pub(crate) fn new(report: &Report, hours: &[(Timestamp, Tally)], profiles: &Profiles) -> Self {
         Self { webhook: WebhookReport::new(report, profiles), last_week: slots(hours) }
     }
 }

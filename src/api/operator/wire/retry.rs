@@ -3,13 +3,23 @@
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use crate::{api::{openapi::{DeliveryStatus, ErrorClass}, operator::on_wire}, domain::{delivery::State, profile::Profiles, retry::{Run, RunState}}};
+use crate::{
+    api::{
+        openapi::{DeliveryStatus, ErrorClass},
+        operator::on_wire,
+    },
+    domain::{
+        delivery::State,
+        profile::Profiles,
+        retry::{Run, RunState},
+    },
+};
 
 /// What can be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[oai(rename = "RetriableStatus", rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum Retriable {
+pub(crate) enum Retriable {
     /// What was given up after its last attempt.
     Failed,
     /// What was cancelled.
@@ -27,41 +37,41 @@ impl From<Retriable> for DeliveryStatus {
 
 /// Which deliveries to retry: those that fit all that is given.
 #[derive(Debug, Deserialize, Object)]
-pub(in crate::api::operator) struct NewRetry {
+pub(crate) struct NewRetry {
     /// Only of this account.
-    pub(in crate::api::operator) account_id: Option<String>,
+    pub(crate) account_id: Option<String>,
     /// Only to this webhook.
-    pub(in crate::api::operator) webhook_id: Option<String>,
+    pub(crate) webhook_id: Option<String>,
     /// Only of this event.
-    pub(in crate::api::operator) event: Option<String>,
+    pub(crate) event: Option<String>,
     /// Those that are `FAILED`, the default, or those that are `CANCELLED`.
-    pub(in crate::api::operator) status: Option<Retriable>,
+    pub(crate) status: Option<Retriable>,
     /// Only those whose last attempt failed so.
-    pub(in crate::api::operator) error: Option<ErrorClass>,
+    pub(crate) error: Option<ErrorClass>,
     /// Only those made at this time or later, RFC 3339.
-    pub(in crate::api::operator) created_from: Option<String>,
+    pub(crate) created_from: Option<String>,
     /// Only those made at this time or earlier, RFC 3339.
-    pub(in crate::api::operator) created_to: Option<String>,
+    pub(crate) created_to: Option<String>,
     /// Only say how many there are.
-    pub(in crate::api::operator) dry_run: Option<bool>,
+    pub(crate) dry_run: Option<bool>,
 }
 
 /// How many there are to retry.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct RetryCount {
+pub(crate) struct RetryCount {
     /// Deliveries that match.
-    pub(in crate::api::operator) matched: u64,
+    pub(crate) matched: u64,
     /// Of these, those that a run would skip: their webhook is suspended or deleted.
-    pub(in crate::api::operator) skipped: u64,
+    pub(crate) skipped: u64,
     /// Whether these are all that there are; false: counting was ended after 5 s, and there may be more.
-    pub(in crate::api::operator) complete: bool,
+    pub(crate) complete: bool,
 }
 
 /// Where a run is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum RetryState {
+pub(crate) enum RetryState {
     /// It goes on, also after a restart.
     Running,
     /// It has come to its end.
@@ -72,7 +82,7 @@ pub(in crate::api::operator) enum RetryState {
 
 /// A run that retries all that match.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct Retry {
+pub(crate) struct Retry {
     /// Its id.
     retry_id: String,
     /// Where it is in its life.
@@ -108,7 +118,7 @@ pub(in crate::api::operator) struct Retry {
 }
 
 impl Retry {
-    pub(in crate::api::operator) fn new(run: &Run, profiles: &Profiles) -> Self {
+    pub(crate) fn new(run: &Run, profiles: &Profiles) -> Self {
         let wanted = &run.selection;
         Self {
             retry_id: run.id.to_string(),
@@ -140,9 +150,9 @@ impl Retry {
 
 /// One page of runs, newest first.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct RetryPage {
+pub(crate) struct RetryPage {
     /// The runs.
-    pub(in crate::api::operator) retries: Vec<Retry>,
+    pub(crate) retries: Vec<Retry>,
     /// Send it as `cursor` to get the next page; null on the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
