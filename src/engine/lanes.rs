@@ -123,17 +123,19 @@ impl Lanes {
         }
     }
 
-    /// What to claim now: the lanes that have waited longest first, and none gets a second place before each of them has
-    /// had a first. Claims ahead of their places are shared evenly.
+    /// What to claim now: the lanes that have waited longest first, and none gets a second claim before each of them holds
+    /// one. Claims ahead of their places are shared likewise.
     pub fn wanted(&self, now: Timestamp) -> Vec<(EndpointKey, usize)> {
         if !self.open {
             return Vec::new();
         }
         let mut free = self.free();
         let mut slow = self.taken.slow;
-        let free_for = |most: usize| most.saturating_sub(self.taken.slow).min(free);
+        let mut ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
+        // Where some have claims ahead, places are free again soon: those that hold nothing are in time for them.
+        let soon = if self.taken.ahead > 0 { ahead } else { 0 };
+        let free_for = |most: usize| most.saturating_sub(self.taken.slow).min(free + soon);
         let (free_for_new, free_for_slow) = (free_for(self.limits.new_too()), free_for(self.limits.slow()));
-        let ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
         let suspects = self.limits.on_probation().saturating_sub(self.taken.on_probation);
         let come = |order: Order, most: usize| {
             self.turns[order as usize].iter().take_while(|(at, _)| *at <= now).take(most).copied()
@@ -147,28 +149,27 @@ impl Lanes {
         let lanes: Vec<(EndpointKey, &Lane)> =
             turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect();
         let mut quotas = vec![0; lanes.len()];
-        loop {
-            let before = free;
+        let top = lanes.iter().map(|(_, lane)| lane.most(self.limits)).max().unwrap_or(0);
+        // The lanes that hold least come first: those that are busy may hold every place, and all there is ahead.
+        for level in 0..top {
             for ((_, lane), quota) in lanes.iter().zip(&mut quotas) {
-                let may = free > 0 && lane.is_let(self.limits, slow, true);
-                if may && lane.held() + *quota < lane.places(self.limits) {
-                    *quota += 1;
-                    free -= 1;
-                    slow += usize::from(lane.standing != Standing::Fast);
+                let held = lane.held() + *quota;
+                if held > level || held >= lane.most(self.limits) || !lane.is_let(self.limits, slow, true) {
+                    continue;
                 }
-            }
-            if free == before {
-                break;
+                let is_quick = lane.most(self.limits) > lane.places(self.limits);
+                if free > 0 && held < lane.places(self.limits) {
+                    free -= 1;
+                } else if ahead > 0 && (is_quick || held == 0 && soon > 0) {
+                    ahead -= 1;
+                } else {
+                    continue;
+                }
+                *quota += 1;
+                slow += usize::from(lane.standing != Standing::Fast);
             }
         }
-        let each = ahead / lanes.len().max(1);
-        let quotas = lanes.iter().zip(quotas).map(|((endpoint, lane), quota)| {
-            let places = lane.places(self.limits);
-            let more = lane.most(self.limits).saturating_sub(places.max(lane.held()));
-            // Nothing is taken ahead while a place is free.
-            let more = if lane.held() + quota >= places { more.min(each) } else { 0 };
-            (*endpoint, quota + more)
-        });
+        let quotas = lanes.iter().zip(quotas).map(|((endpoint, _), quota)| (*endpoint, quota));
         quotas.filter(|(_, quota)| *quota > 0).collect()
     }
 

@@ -24,6 +24,7 @@ use super::{
     place::{APPLICATION_ID, same_file},
 };
 use crate::{
+    clock::Stopwatch,
     config::Storage,
     domain::ids::EndpointId,
     error::{Error, Result},
@@ -31,7 +32,7 @@ use crate::{
 
 /// Pages that are copied before they are synced and progress is told: 4 MiB. Publishers wait for the same disk: one
 /// sync of the whole copy would keep it busy for a second or more.
-const PAGES: i32 = 1024;
+const PAGES: i32 = 128;
 /// How far the copying gives way to all other work of the machine: the most there is.
 const NICE: i32 = 19;
 /// How often the start is tried anew when the key is rotated just then.
@@ -206,8 +207,11 @@ fn copy(
     open::in_memory(&copy).map_err(failed)?;
     {
         let backup = Backup::new(source, &mut copy).map_err(failed)?;
+        let mut watch = Stopwatch::start();
         while backup.step(PAGES).map_err(failed)? != StepResult::Done {
             held.sync_data().map_err(|error| at(part, &format!("cannot be written: {error}")))?;
+            thread::sleep(watch.elapsed());
+            watch = Stopwatch::start();
             let pages = backup.progress();
             let percent = (pages.pagecount - pages.remaining) * 100 / pages.pagecount.max(1);
             progress(Progress::Copied(u8::try_from(percent).unwrap_or(100)));
