@@ -15,6 +15,7 @@
 //! | [`server`] | config in, a running server out: it puts all parts together, runs them and stops them |
 //! | [`api`] and [`dashboard`] | the doors: the API for programs, with its OpenAPI document, and the pages for people. They never use each other |
 //! | [`http`] | what every request passes: connections, limits, tokens, the log. It knows no vendor, no OpenAPI and no page. poem lives here and above |
+//! | [`app`] | what the program can do: one method for each thing. It is the only way from a door to the store and the engine |
 //! | [`engine`] | what acts without a request: it sends deliveries and alerts, and removes what is old. ureq lives here |
 //! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
 //! | [`figures`] | what is counted and measured, for `/metrics` |
@@ -24,8 +25,8 @@
 //!
 //! # The way of an event
 //!
-//! A door parses a request into domain values and calls one verb of the store inside [`store::Db::write`]: `publish`
-//! stores the event and one delivery per endpoint that wants it. All writes run on one thread and share commits; the door
+//! A door parses a request into domain values and calls one method of the [`app`], which writes inside [`store::Db::write`]:
+//! `publish` stores the event and one delivery per endpoint that wants it. All writes run on one thread and share commits; the door
 //! answers after the commit, so a 202 means *on disk*. A delivery that may be sent at once is claimed as it is made; every
 //! commit hands its news to the engine. The engine's turn is one transaction: settle what has ended, claim what is due,
 //! lane by lane ([`engine::lanes`]). Claims are taken in hand and go to sending threads, each of which makes a POST, reports
@@ -80,11 +81,12 @@
 //! endpoint has given up deliveries and had no success since),
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
-//! the tables had grown at some time), **erasure**, **walls** (what a caller may see), **dialect** (a vendor's words, for the doors
+//! the tables had grown at some time), **erasure**, **scope** (what a caller may see), **dialect** (a vendor's words, for the doors
 //! that serve them all), **grant** (the right by which a request acts), **session** (a browser that showed a token), **audit**
 //! (who changed what), **tally** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

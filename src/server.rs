@@ -14,19 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::doors::Answers;
 use crate::{
-    api::{self, deps::Deps},
+    api,
+    app::App,
     clock::{SharedClock, SystemClock},
     config::Config,
     dashboard::Dashboard,
     domain::{audit::Actor, timestamp::Timestamp},
-    engine::{
-        Engine, Guard, LookUp, Pulse,
-        alerts::{Alerts, send_test_mail},
-        retention::Retention,
-        retries, system_look_up,
-    },
+    engine::{Engine, Guard, LookUp, Pulse, alerts::Alerts, retention::Retention, retries, system_look_up},
     error::{Error, Result},
-    http::{budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, server as http_server},
+    http::{auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, server as http_server},
     store::{self, Admission, Db},
 };
 
@@ -187,47 +183,29 @@ impl Server {
 
     /// The way of every request.
     fn pipeline(&self) -> impl Endpoint<Output = Response> + 'static {
-        let (deps, config) = (self.deps(), &self.config);
+        let (app, config, clock) = (self.app(), &self.config, Arc::clone(&self.outside.clock));
+        let (budgets, per_minute) = (Arc::new(Budgets::new(config)), config.limits.requests_per_minute);
+        let tokens = TokenCheck {
+            app: app.clone(),
+            rate_limit: Arc::new(RateLimit::per_minute(per_minute)),
+            budgets: Arc::clone(&budgets),
+        };
         let answers = Answers {
             pages: api::pages(),
-            dashboard: Dashboard::new(deps.clone(), api::dialects(config), config),
-            api: api::routes(deps.clone(), config).boxed(),
+            dashboard: Dashboard::new(app.clone(), Arc::clone(&budgets), config),
+            api: api::routes(app, tokens, config).boxed(),
         };
         let (limits, server) = (config.limits.clone(), config.server.clone());
-        Pipeline::new(answers.doors(), limits, server, deps.clock, deps.db.figures(), deps.budgets)
+        Pipeline::new(answers.doors(), limits, server, clock, self.db.figures(), budgets)
     }
 
-    fn deps(&self) -> Deps {
-        let (guard, engine, pulse) = (self.guard.clone(), self.engine.clone(), self.engine.pulse());
+    /// What the program can do, for its doors.
+    fn app(&self) -> App {
         let mut config = self.config.clone();
         config.server.listen = self.address;
-        let config = Arc::new(config);
-        Deps {
-            db: self.db.clone(),
-            clock: Arc::clone(&self.outside.clock),
-            vet: Arc::new(move |url| {
-                let guard = guard.clone();
-                Box::pin(async move {
-                    let vetted = tokio::task::spawn_blocking(move || guard.vet(&url)).await;
-                    vetted.map_err(|_| Error::Internal("vetting a target panicked".to_owned()))
-                })
-            }),
-            send_test: Arc::new(move |grant, account, target, kind, body| {
-                let engine = engine.clone();
-                Box::pin(async move { engine.send_test(grant, account, target, kind, body).await })
-            }),
-            profiles: api::profiles(&self.config),
-            send_test_mail: Arc::new(move |to| {
-                let config = Arc::clone(&config);
-                Box::pin(async move { send_test_mail(&config, &to).await })
-            }),
-            looked: Arc::new(move || pulse.borrow().looked),
-            watch: self.config.watch.clone(),
-            secret_overlap: self.config.delivery.secret_overlap,
-            limits: self.config.limits.clone(),
-            budgets: Arc::new(Budgets::new(&self.config)),
-            rate_limit: Arc::new(RateLimit::per_minute(self.config.limits.requests_per_minute)),
-        }
+        let parts = (self.db.clone(), self.engine.clone(), self.guard.clone());
+        let vendors = (api::profiles(&config), api::dialects(&config));
+        App::new(parts, Arc::clone(&self.outside.clock), vendors, config)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The metrics, for a program that gathers them (Prometheus, and others that read its format).
 
-use std::{marker::PhantomData, sync::Arc, time::Duration};
+use std::{marker::PhantomData, time::Duration};
 
 use poem::{IntoResponse, Request, RequestBody, Response, web::Data};
 use poem_openapi::{
@@ -10,13 +10,9 @@ use poem_openapi::{
     types::Type,
 };
 
-use super::{
-    deps::Deps,
-    openapi::{Authenticated, Refused, Shape, Tag, WithoutBody},
-};
+use super::openapi::{Refused, Shape, Tag, WithoutBody};
 use crate::{
-    domain::{grant::Grant, token::Scope},
-    error::Error,
+    app::{Access, App, Operator},
     figures::CONTENT_TYPE,
     http::single_flight::SingleFlight,
 };
@@ -24,8 +20,8 @@ use crate::{
 /// The database is read for the metrics once in this time at most.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Who may see the metrics: the operator, by this right, or everybody if the config says so.
-pub(crate) struct Watcher(Option<Grant>);
+/// The right to see the metrics: the operator's, or anybody's if the config says so.
+pub(crate) struct Watcher(Option<Access<Operator>>);
 
 impl<'a> ApiExtractor<'a> for Watcher {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
@@ -34,11 +30,11 @@ impl<'a> ApiExtractor<'a> for Watcher {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        Authenticated::register(registry);
+        Access::<Operator>::register(registry);
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        Authenticated::security_schemes()
+        Access::<Operator>::security_schemes()
     }
 
     async fn from_request(
@@ -46,15 +42,10 @@ impl<'a> ApiExtractor<'a> for Watcher {
         body: &mut RequestBody,
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        if request.data::<Deps>().is_some_and(|deps| deps.watch.metrics_public) {
+        if request.data::<App>().is_some_and(App::shows_metrics_to_all) {
             return Ok(Self(None));
         }
-        let Authenticated(caller) = Authenticated::from_request(request, body, options).await?;
-        if !caller.scopes.is_operator() {
-            let message = "this token lacks the scope 'operator': make one by 'ngoma token create --scope operator'";
-            return Err(Error::Forbidden(message.to_owned()).into());
-        }
-        Ok(Self(Some(caller.horizon(Scope::Operator)?.0)))
+        Ok(Self(Some(Access::from_request(request, body, options).await?)))
     }
 }
 
@@ -98,18 +89,14 @@ impl<E: Shape> Routes<E> {
     /// In the text format of Prometheus and OpenMetrics; the README lists every figure. What has to be read from the
     /// database is read every 10 seconds at most. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
-    async fn metrics(&self, watcher: Watcher, deps: Data<&Deps>) -> Result<Shown, Refused<E, WithoutBody>> {
-        let figures = Arc::clone(deps.db.figures());
-        let (db, now, shown) = (deps.db.clone(), deps.clock.now(), Arc::clone(&figures));
-        let survey = || async move {
-            let found = db.survey(now).await;
-            shown.show(found.as_ref().inspect_err(|error| tracing::warn!(%error, "no figures from the database")).ok());
-        };
-        if self.0.recent(deps.clock.uptime(), PAUSE, survey).await.is_none() {
+    async fn metrics(&self, watcher: Watcher, app: Data<&App>) -> Result<Shown, Refused<E, WithoutBody>> {
+        let surveyor = app.clone();
+        let survey = || async move { surveyor.survey().await };
+        if self.0.recent(app.clock().uptime(), PAUSE, survey).await.is_none() {
             // It panicked.
-            figures.show(None);
+            app.figures().show(None);
         }
-        watcher.0.map(|grant| deps.db.check(grant)).transpose()?;
-        Ok(Shown::Text(Text(figures.text())))
+        watcher.0.map(|access| app.check(&access)).transpose()?;
+        Ok(Shown::Text(Text(app.figures().text())))
     }
 }

@@ -4,14 +4,11 @@
 
 pub mod asg;
 pub mod asilichain;
-pub(crate) mod deps;
-pub(crate) mod dialect;
 mod health;
 mod metrics;
 pub(crate) mod openapi;
 pub(crate) mod operator;
 mod publishing;
-mod secret;
 
 use std::sync::LazyLock;
 
@@ -24,12 +21,9 @@ use poem_openapi::{
     registry::{MetaWebhook, Registry},
 };
 
-use self::{
-    deps::Deps,
-    dialect::Dialect,
-    openapi::{allow::Allow, document, error},
-};
+use self::openapi::{allow::Allow, document, error};
 use crate::{
+    app::{App, Dialect},
     config::Config,
     domain::profile::Profiles,
     error::{Error, Result},
@@ -190,12 +184,6 @@ pub(crate) fn dialects(config: &Config) -> Vec<Dialect> {
 }
 
 /// Every route of the API.
-pub(crate) fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> + 'static {
-    let tokens = TokenCheck {
-        db: deps.db.clone(),
-        clock: deps.clock.clone(),
-        rate_limit: deps.rate_limit.clone(),
-        budgets: deps.budgets.clone(),
-    };
-    service().into_endpoint().data(config.asilichain.clone()).data(deps).data(tokens).map_to_response()
+pub(crate) fn routes(app: App, tokens: TokenCheck, config: &Config) -> impl Endpoint<Output = Response> + 'static {
+    service().into_endpoint().data(config.asilichain.clone()).data(app).data(tokens).map_to_response()
 }

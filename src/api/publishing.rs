@@ -8,17 +8,16 @@ use std::time::Duration;
 
 use poem::{FromRequest, Request, RequestBody};
 
-use super::{deps::Deps, openapi::batch};
+use super::openapi::batch;
 use crate::{
     config::Limits,
-    domain::{event::Accepted, grant::Grant},
-    error::{Error, Invalid, Result},
+    error::{Error, Result},
     http::{
+        auth::TokenCheck,
         blocking,
         budget::Part,
         context::{Publishing, RequestContext},
     },
-    store::{Admission, Tx},
 };
 
 /// What a publish holds until it is stored, also if its client has gone away: the memory of its body, and the place of a
@@ -32,10 +31,10 @@ pub(super) struct Place {
 impl<'a> FromRequest<'a> for Place {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
         let missing = || Error::Internal("a publish without its caller".to_owned());
-        let context = request.data::<RequestContext>().ok_or_else(missing)?;
+        let context = RequestContext::of(request)?;
         let mut place = Self { _body: context.take_body(), _batch: None };
         if context.door().publishing() == Some(Publishing::Batch) {
-            let batches = &request.data::<Deps>().ok_or_else(missing)?.budgets.batches;
+            let batches = &request.data::<TokenCheck>().ok_or_else(missing)?.budgets.batches;
             let holder = context.holder().ok_or_else(missing)?;
             place._batch = batches.take(&holder, 1, Duration::MAX).await;
         }
@@ -58,42 +57,4 @@ pub(super) async fn check<E: Send + 'static, C: Send + 'static>(
         events.into_iter().enumerate().map(each).collect()
     };
     blocking::run(usize::MAX, all).await?
-}
-
-/// Stores every event of a batch in one transaction, and returns each with its answer, in order. The place is returned too:
-/// it is held until the answer is printed.
-///
-/// # Errors
-/// Whatever keeps one of them from being stored, with its place; then none is.
-pub(super) async fn publish<C: Send + 'static>(
-    deps: &Deps,
-    grant: Grant,
-    place: Place,
-    events: Vec<C>,
-    store: impl Fn(&Tx<'_>, &C) -> Result<Accepted> + Send + 'static,
-) -> Result<(Place, Vec<(C, Accepted)>)> {
-    let most = deps.limits.deliveries_per_batch;
-    let publish = move |tx: &Tx<'_>| {
-        let mut deliveries = 0;
-        let each = |(place, event)| {
-            let accepted = store(tx, &event).map_err(|error| error.within(format!("events[{place}]: ")))?;
-            deliveries += accepted.deliveries.len();
-            if deliveries > most {
-                return Err(too_many(most).within(format!("events[{place}]: ")));
-            }
-            Ok((event, accepted))
-        };
-        let stored = events.into_iter().enumerate().map(each).collect::<Result<_>>()?;
-        Ok((place, stored))
-    };
-    deps.db.write(grant, Admission::Batch, publish).await
-}
-
-fn too_many(most: usize) -> Error {
-    Error::invalid(
-        Invalid::Payload,
-        format!(
-            "with this one they come to more than {most} deliveries (limits.deliveries_per_batch): publish fewer at once"
-        ),
-    )
 }

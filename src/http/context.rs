@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use poem::Request;
+
 use super::{
     budget::{Budgets, Part},
     rate_limit::TokenLimit,
@@ -49,6 +51,14 @@ impl Door {
         }
     }
 
+    /// The vendor whose routes they are, if they are a vendor's.
+    pub(crate) const fn vendor(self) -> Option<&'static str> {
+        match self {
+            Self::Vendor(vendor, _) => Some(vendor),
+            _ => None,
+        }
+    }
+
     /// Whether a monitor asks. It must get its answer while other clients ask too much.
     pub(crate) const fn is_monitoring(self) -> bool {
         matches!(self, Self::Health | Self::Metrics)
@@ -80,6 +90,14 @@ impl RequestContext {
     pub(crate) fn new(id: String, door: Door) -> Self {
         let (caller, token_limit, held) = (OnceLock::new(), TokenLimit::default(), Mutex::default());
         Self(Arc::new(Known { id, door, caller, token_limit, held }))
+    }
+
+    /// The context of a request.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a request that did not come through the pipeline.
+    pub(crate) fn of(request: &Request) -> Result<&Self> {
+        request.data().ok_or_else(|| Error::Internal("a request without its context".to_owned()))
     }
 
     /// The id of the request, as its answer and the log show it.

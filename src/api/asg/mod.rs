@@ -1,6 +1,7 @@
 //! ASG Gateway's dialect: `/v1/webhooks`, `task.settled`, `X-ASG-Signature`.
 //! Source of every rule: the vendor's page "Webhooks" and its "Retry policy".
 
+mod draft;
 mod envelope;
 mod errors;
 mod examples;

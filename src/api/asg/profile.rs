@@ -2,12 +2,14 @@
 
 use super::envelope;
 use crate::{
-    api::dialect::Dialect,
+    app::Dialect,
     config,
     domain::{
+        excerpt::excerpt,
         json,
         profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
     },
+    error::{Error, Invalid, Result},
 };
 
 /// The name of this profile.
@@ -39,13 +41,23 @@ pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
     }
 }
 
-/// What the doors need that serve every vendor.
+/// Refuses an event that the catalogue does not have.
+pub(super) fn check_kind(name: &str) -> Result<()> {
+    if name == TASK_SETTLED {
+        return Ok(());
+    }
+    let message = format!("event '{}' is unknown: expected {TASK_SETTLED}", excerpt(name));
+    Err(Error::invalid(Invalid::UnknownEvent, message))
+}
+
+/// What differs for everything else that the program can do.
 pub(crate) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Dialect {
     Dialect {
         profile: profile(settings, delivery),
         title: "ASG Gateway",
         kinds: vec![TASK_SETTLED],
         sample: Box::new(|kind, _, now| {
+            check_kind(kind)?;
             let time = json::quote(&now.to_string());
             Ok(format!(
                 r#"{{"event":{},"task_id":"tsk_sample","consensus_label":"cat","confidence":1.0,"bsv_txid":"9f1c5a7be0d34c2f","settled_at":{time},"timestamp":{time}}}"#,

@@ -2,6 +2,7 @@
 //! Source of every rule: the vendor's page "Webhooks Overview".
 
 mod catalogue;
+mod draft;
 mod envelope;
 mod errors;
 mod events;

@@ -2,13 +2,9 @@
 
 use super::{catalogue, envelope};
 use crate::{
-    api::dialect::Dialect,
+    app::Dialect,
     config,
-    domain::{
-        excerpt::excerpt,
-        profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
-    },
-    error::{Error, Invalid},
+    domain::profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
 };
 
 /// The name of this profile.
@@ -39,7 +35,7 @@ pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Pr
     }
 }
 
-/// What the doors need that serve every vendor.
+/// What differs for everything else that the program can do.
 pub(crate) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery) -> Dialect {
     let api_version = settings.api_version.clone();
     Dialect {
@@ -47,11 +43,7 @@ pub(crate) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery
         title: "AsiliChain",
         kinds: catalogue::names().collect(),
         sample: Box::new(move |kind, account, now| {
-            let unknown = || {
-                let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(kind));
-                Error::invalid(Invalid::UnknownEvent, message)
-            };
-            let entry = catalogue::find(kind).ok_or_else(unknown)?;
+            let entry = catalogue::find(kind)?;
             Ok(envelope::stored(entry.name, &api_version, &now.to_string(), &entry.sample_for(account)))
         }),
     }

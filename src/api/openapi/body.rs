@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{batch, json_error};
 use crate::{
-    domain::signature::SigningSecret,
+    domain::{signature::SigningSecret, token::BearerToken},
     error::Error,
     http::{
         blocking,
@@ -210,10 +210,15 @@ impl<T: Send> IntoResponse for Printed<T> {
 #[serde(transparent)]
 pub(crate) struct SecretText(pub(crate) Zeroizing<String>);
 
-impl SecretText {
-    /// The secret. A refusal of one that cannot be taken ends with the advice `otherwise`.
-    pub(crate) fn read(self, otherwise: &str) -> Result<SigningSecret, Error> {
-        SigningSecret::parse(self.0).map_err(|error| Error::request(format!("{error}. {otherwise}")))
+impl From<&BearerToken> for SecretText {
+    fn from(token: &BearerToken) -> Self {
+        Self(token.expose().to_owned().into())
+    }
+}
+
+impl From<&SigningSecret> for SecretText {
+    fn from(secret: &SigningSecret) -> Self {
+        Self(secret.expose().to_owned().into())
     }
 }
 

@@ -12,7 +12,6 @@ mod shared;
 mod tag;
 
 pub(crate) use self::{
-    auth::Authenticated,
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
     document::Supplement,
     error::Failure,

@@ -7,21 +7,13 @@ mod deliveries;
 mod errors;
 mod examples;
 mod overview;
-mod parameters;
 mod retries;
 mod tokens;
 mod webhooks;
 mod wire;
 
-pub(crate) use self::{
-    accounts::known,
-    errors::Errors,
-    examples::{A_VENDOR, SUPPLEMENT, Tag},
-    parameters::{bad_cursor, moment, now, on_wire, page_size, walls, webhook},
-    retries::COUNTING,
-    tokens::holder,
-    wire::{Header, MASK, Request},
-};
+pub(crate) use self::examples::{A_VENDOR, SUPPLEMENT};
+use self::{errors::Errors, examples::Tag};
 
 /// The routes, by subject.
 pub(super) type Routes = (

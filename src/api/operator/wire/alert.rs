@@ -5,12 +5,12 @@ use serde::Serialize;
 
 use super::WebhookState;
 use crate::{
-    api::{openapi::ErrorClass, operator::on_wire},
+    api::openapi::ErrorClass,
+    app::alerts::{self, Progress, Standing},
     domain::{
         alert::{self, Channel, Kind, What},
         profile::Profiles,
     },
-    store::alerts::{Progress, Standing},
 };
 
 /// What an alert is about.
@@ -122,7 +122,7 @@ pub(crate) struct Alert {
 }
 
 impl Alert {
-    pub(crate) fn new(alert: &alert::Alert, ways: &[Progress], profiles: &Profiles) -> Self {
+    fn new(alert: &alert::Alert, ways: &[Progress], profiles: &Profiles) -> Self {
         let (failing, since) = match &alert.what {
             What::Suspended(failing) | What::Warning { failing, .. } => (Some(failing), failing.since),
             What::Expiring { oldest, .. } => (None, *oldest),
@@ -136,7 +136,7 @@ impl Alert {
             },
             created_at: alert.created_at.precise(),
             account_id: alert.account.clone(),
-            webhook_id: on_wire(profiles, &alert.profile, alert.endpoint),
+            webhook_id: profiles.on_wire(&alert.profile, alert.endpoint),
             url: alert.masked_url(),
             webhook_status: alert.state.into(),
             held: alert.held,
@@ -159,4 +159,11 @@ pub(crate) struct AlertPage {
     pub(crate) alerts: Vec<Alert>,
     /// Send it as `cursor` to get the next page; null on the last.
     pub(crate) next_cursor: Option<String>,
+}
+
+impl AlertPage {
+    pub(crate) fn new(found: alerts::AlertPage, profiles: &Profiles) -> Self {
+        let alerts = found.page.items.iter().map(|(alert, ways)| Alert::new(alert, ways, profiles));
+        Self { unsent: found.unsent, alerts: alerts.collect(), next_cursor: found.page.next }
+    }
 }

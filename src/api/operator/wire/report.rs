@@ -4,12 +4,9 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{
-        openapi::{ErrorClass, SuspendedReason},
-        operator::on_wire,
-    },
+    api::openapi::{ErrorClass, SuspendedReason},
+    app::{Page, overview::Seen, webhooks::Report},
     domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp},
-    store::{overview, webhooks::Report},
 };
 
 /// Attempts in a span of time.
@@ -79,22 +76,23 @@ pub(crate) struct Overview {
 }
 
 impl Overview {
-    pub(crate) fn new(seen: &overview::Overview, failing: &[Report], profiles: &Profiles, now: Timestamp) -> Self {
+    pub(crate) fn new(seen: &Seen, profiles: &Profiles) -> Self {
+        let (now, all) = (seen.now, &seen.all);
         let waited = |due: Timestamp| u64::try_from(now.since(due).as_millis()).unwrap_or(u64::MAX);
         Self {
             at: now.precise(),
             deliveries: DeliveryCounts {
-                pending: seen.pending,
-                in_flight: seen.in_flight,
-                held: seen.held,
-                failed: seen.failed,
+                pending: all.pending,
+                in_flight: all.in_flight,
+                held: all.held,
+                failed: all.failed,
             },
-            due_since: seen.due_since.map(|due| due.precise()),
-            oldest_due_ms: seen.due_since.map(waited),
-            webhooks: WebhookCounts { active: seen.active, failing: seen.failing, suspended: seen.suspended },
-            failing_webhooks: failing.iter().map(|report| WebhookReport::new(report, profiles)).collect(),
-            last_hour: slots(&seen.minutes),
-            last_day: slots(&seen.hours),
+            due_since: all.due_since.map(|due| due.precise()),
+            oldest_due_ms: all.due_since.map(waited),
+            webhooks: WebhookCounts { active: all.active, failing: all.failing, suspended: all.suspended },
+            failing_webhooks: seen.failing.iter().map(|report| WebhookReport::new(report, profiles)).collect(),
+            last_hour: slots(&all.minutes),
+            last_day: slots(&all.hours),
         }
     }
 }
@@ -183,7 +181,7 @@ impl WebhookReport {
     pub(crate) fn new(report: &Report, profiles: &Profiles) -> Self {
         let (endpoint, last) = (&report.endpoint, report.last_failure);
         Self {
-            webhook_id: on_wire(profiles, &report.profile, endpoint.id),
+            webhook_id: profiles.on_wire(&report.profile, endpoint.id),
             account_id: endpoint.account_id.clone(),
             profile: report.profile.clone(),
             url: endpoint.url.as_str().to_owned(),
@@ -215,6 +213,13 @@ pub(crate) struct WebhookReportPage {
     pub(crate) webhooks: Vec<WebhookReport>,
     /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
     pub(crate) next_cursor: Option<String>,
+}
+
+impl WebhookReportPage {
+    pub(crate) fn new(page: &Page<Report>, profiles: &Profiles) -> Self {
+        let webhooks = page.items.iter().map(|report| WebhookReport::new(report, profiles)).collect();
+        Self { webhooks, next_cursor: page.next.clone() }
+    }
 }
 
 /// A webhook, how it fares, and how it fared.

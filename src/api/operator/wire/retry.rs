@@ -4,15 +4,16 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{
-        openapi::{DeliveryStatus, ErrorClass},
-        operator::on_wire,
-    },
+    api::openapi::ErrorClass,
+    app::{Page, Wanted, recovery::Count},
     domain::{
         delivery::State,
         profile::Profiles,
         retry::{Run, RunState},
+        selection::Selection,
+        timestamp::Timestamp,
     },
+    error::Result,
 };
 
 /// What can be retried.
@@ -26,10 +27,10 @@ pub(crate) enum Retriable {
     Cancelled,
 }
 
-impl From<Retriable> for DeliveryStatus {
+impl From<Retriable> for State {
     fn from(status: Retriable) -> Self {
         match status {
-            Retriable::Failed => Self::Failed,
+            Retriable::Failed => Self::Exhausted,
             Retriable::Cancelled => Self::Cancelled,
         }
     }
@@ -56,6 +57,22 @@ pub(crate) struct NewRetry {
     pub(crate) dry_run: Option<bool>,
 }
 
+impl NewRetry {
+    /// Which deliveries it asks for.
+    pub(crate) fn read(self) -> Result<Wanted> {
+        let selection = Selection {
+            account: self.account_id,
+            kind: self.event,
+            state: self.status.map(State::from),
+            failure: self.error.map(Into::into),
+            from: Timestamp::read_if("created_from", self.created_from.as_deref())?,
+            to: Timestamp::read_if("created_to", self.created_to.as_deref())?,
+            ..Selection::default()
+        };
+        Ok(Wanted { webhook: self.webhook_id, selection })
+    }
+}
+
 /// How many there are to retry.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct RetryCount {
@@ -65,6 +82,12 @@ pub(crate) struct RetryCount {
     pub(crate) skipped: u64,
     /// Whether these are all that there are; false: counting was ended after 5 s, and there may be more.
     pub(crate) complete: bool,
+}
+
+impl From<Count> for RetryCount {
+    fn from(Count { matched, skipped, complete }: Count) -> Self {
+        Self { matched, skipped, complete }
+    }
 }
 
 /// Where a run is in its life.
@@ -134,7 +157,7 @@ impl Retry {
             ended_at: run.ended_at.map(|at| at.to_string()),
             actor: run.actor.clone(),
             account_id: wanted.account.clone(),
-            webhook_id: wanted.endpoint.map(|id| on_wire(profiles, run.profile.as_deref().unwrap_or_default(), id)),
+            webhook_id: wanted.endpoint.map(|id| profiles.on_wire(run.profile.as_deref().unwrap_or_default(), id)),
             event: wanted.kind.clone(),
             status: wanted.state.map(|state| match state {
                 State::Cancelled => Retriable::Cancelled,
@@ -155,4 +178,11 @@ pub(crate) struct RetryPage {
     pub(crate) retries: Vec<Retry>,
     /// Send it as `cursor` to get the next page; null on the last.
     pub(crate) next_cursor: Option<String>,
+}
+
+impl RetryPage {
+    pub(crate) fn new(page: &Page<Run>, profiles: &Profiles) -> Self {
+        let retries = page.items.iter().map(|run| Retry::new(run, profiles)).collect();
+        Self { retries, next_cursor: page.next.clone() }
+    }
 }

@@ -4,9 +4,9 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{openapi::SecretText, operator::on_wire},
+    api::openapi::SecretText,
+    app::{Page, tokens::TokenRecord},
     domain::{account, audit::Entry, ids::EndpointId, profile::Profiles, token::Scope},
-    store::tokens::TokenRecord,
 };
 
 /// A tenant to be made.
@@ -51,6 +51,12 @@ pub(crate) struct AccountPage {
     pub(crate) accounts: Vec<Account>,
     /// Send it as `cursor` to get the next page; null on the last.
     pub(crate) next_cursor: Option<String>,
+}
+
+impl From<Page<account::Account>> for AccountPage {
+    fn from(page: Page<account::Account>) -> Self {
+        Self { accounts: page.items.iter().map(Account::from).collect(), next_cursor: page.next }
+    }
 }
 
 /// What a token may do.
@@ -141,6 +147,12 @@ pub(crate) struct TokenPage {
     pub(crate) next_cursor: Option<String>,
 }
 
+impl From<Page<TokenRecord>> for TokenPage {
+    fn from(page: Page<TokenRecord>) -> Self {
+        Self { tokens: page.items.iter().map(Token::from).collect(), next_cursor: page.next }
+    }
+}
+
 /// A change: who made it, and when.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct AuditEntry {
@@ -159,11 +171,11 @@ pub(crate) struct AuditEntry {
 }
 
 impl AuditEntry {
-    pub(crate) fn new(entry: Entry, profiles: &Profiles) -> Self {
+    fn new(entry: Entry, profiles: &Profiles) -> Self {
         let webhook = entry.action.starts_with("webhook.").then(|| {
             // Its id has its vendor's prefix.
             let id = EndpointId::parse(entry.subject.as_deref()?)?;
-            Some(on_wire(profiles, entry.profile.as_deref()?, id))
+            Some(profiles.on_wire(entry.profile.as_deref()?, id))
         });
         let subject = webhook.flatten().or(entry.subject);
         Self {
@@ -184,4 +196,11 @@ pub(crate) struct AuditPage {
     pub(crate) entries: Vec<AuditEntry>,
     /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
     pub(crate) next_cursor: Option<String>,
+}
+
+impl AuditPage {
+    pub(crate) fn new(page: Page<Entry>, profiles: &Profiles) -> Self {
+        let entries = page.items.into_iter().map(|entry| AuditEntry::new(entry, profiles)).collect();
+        Self { entries, next_cursor: page.next }
+    }
 }
