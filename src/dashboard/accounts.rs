@@ -17,20 +17,16 @@ use super::{
     query_string::QueryString,
     render::{self, go},
     state::Door,
-    visit::Visit,
+    visit::{Allowed, Visit},
 };
 use crate::{
-    api::{openapi::SecretText, operator},
-    domain::{
-        account,
-        ids::TokenId,
-        token::{self, Scope, Scopes},
+    app::{
+        Operator, Page as Found, PageRequest,
+        accounts::NewAccount,
+        tokens::{Holder, NewToken, TokenRecord},
     },
-    error::{Error, Missing},
-    store::{
-        Admission, Tx, accounts,
-        tokens::{self, Holder, TokenRecord},
-    },
+    domain::token::{Scope, Scopes},
+    error::Error,
 };
 
 /// Accounts, and tokens, on a page.
@@ -130,7 +126,7 @@ fn forms(door: &Door, account: &str, fields: Option<&Fields>) -> (AccountForm, T
     let vendors = |field: &'static str| {
         let chosen = filled(field);
         let choice = move |name: &'static str, title| (name, title, name == chosen);
-        door.dialects.iter().map(|dialect| choice(dialect.profile.name, dialect.title)).collect()
+        door.app.dialects().iter().map(|dialect| choice(dialect.profile.name, dialect.title)).collect()
     };
     // A form that was sent says by what is not there what was not ticked.
     let sent = fields
@@ -149,7 +145,7 @@ fn forms(door: &Door, account: &str, fields: Option<&Fields>) -> (AccountForm, T
 #[handler]
 pub(super) async fn list(
     door: Data<&Door>,
-    visit: Visit,
+    visit: Allowed<Operator>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
@@ -158,37 +154,26 @@ pub(super) async fn list(
 
 async fn show(
     door: &Door,
-    visit: &Visit,
+    visit: &Allowed<Operator>,
     search: Search,
     said: Option<&Said>,
     refused: Option<Refused>,
 ) -> Result<Response> {
-    let (grant, walls) = visit.operator()?;
-    let of = search.clone();
-    let look = door.deps.db.read_as(grant, move |view| {
-        let of_account = QueryString::text(&of.account);
-        let after = QueryString::text(&of.token).and_then(TokenId::parse);
-        let accounts = match of_account {
-            Some(id) => vec![accounts::see(view, &walls, id)?],
-            None => accounts::page(view, &walls, QueryString::text(&of.after), PAGE + 1)?,
-        };
-        Ok((accounts, tokens::page(view, &walls, of_account, after, PAGE + 1)?))
-    });
-    let (mut found, mut tokens) = look.await?;
+    let (app, of_account) = (&door.app, QueryString::text(&search.account));
+    let accounts = match of_account {
+        Some(id) => Found { items: vec![app.account(&visit.access, id).await?], next: None },
+        None => app.accounts(&visit.access, PageRequest::of(PAGE, &search.after)).await?,
+    };
+    let page = PageRequest::of(PAGE, &search.token);
+    let tokens = app.tokens(&visit.access, of_account.map(str::to_owned), page).await?;
     let mut frame = Frame::new(door, visit, "/ui/accounts");
     if let Some(said) = said {
         frame = frame.saying(said);
     }
-    let more_accounts = (found.len() > PAGE).then(|| {
-        found.truncate(PAGE);
-        QueryString::new().with("after", found.last().map_or("", |last| last.id.as_str())).query()
-    });
-    let more_tokens = (tokens.len() > PAGE).then(|| {
-        tokens.truncate(PAGE);
-        let last = tokens.last().map(|last| last.id.to_string()).unwrap_or_default();
-        QueryString::new().with("account", &search.account).with("token", &last).query()
-    });
-    let rows = found.iter().map(|account| {
+    let more_accounts = accounts.next.map(|next| QueryString::new().with("after", &next).query());
+    let more_tokens =
+        tokens.next.map(|next| QueryString::new().with("account", &search.account).with("token", &next).query());
+    let rows = accounts.items.iter().map(|account| {
         Ok::<_, Error>(AccountRow {
             id: account.id.clone(),
             vendor: door.dialect(&account.profile)?.title,
@@ -200,7 +185,7 @@ async fn show(
     let mut page = render::page(&Page {
         accounts: rows.collect::<Result<_, _>>()?,
         more_accounts,
-        tokens: tokens.iter().map(|token| TokenRow::new(door, &frame, visit, token)).collect::<Result<_, _>>()?,
+        tokens: tokens.items.iter().map(|token| TokenRow::new(door, &frame, visit, token)).collect::<Result<_, _>>()?,
         more_tokens,
         new_account,
         new_token,
@@ -214,7 +199,7 @@ async fn show(
 }
 
 /// The page with a form that could not be taken; what is no fault of the form is an error of the page.
-async fn again(door: &Door, visit: &Visit, fields: Fields, why: Error) -> Result<Response> {
+async fn again(door: &Door, visit: &Allowed<Operator>, fields: Fields, why: Error) -> Result<Response> {
     match why {
         Error::Invalid { .. } | Error::Conflict { .. } | Error::NotFound(_) => {
             show(door, visit, Search::default(), None, Some(Refused { fields, why })).await
@@ -225,7 +210,7 @@ async fn again(door: &Door, visit: &Visit, fields: Fields, why: Error) -> Result
 
 /// Makes an account.
 #[handler]
-pub(super) async fn create_account(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
+pub(super) async fn create_account(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
     match make_account(&door, &visit, &fields).await {
         Ok(id) => {
             Ok(go(&format!("/ui/accounts?{}", QueryString::new().with("account", &id).with("said", "account").query())))
@@ -234,60 +219,53 @@ pub(super) async fn create_account(door: Data<&Door>, visit: Visit, fields: Fiel
     }
 }
 
-async fn make_account(door: &Door, visit: &Visit, fields: &Fields) -> Result<String, Error> {
-    let (grant, _) = visit.operator()?;
+async fn make_account(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> Result<String, Error> {
     let id = fields.need("id", "the account's id")?.to_owned();
-    let mail = fields.get("mail").map(str::to_owned);
-    account::check_id(&id)?;
-    mail.as_deref().map(account::check_email).transpose()?;
-    let profile = operator::known(&door.deps, fields.need("vendor", "the vendor")?)?;
-    let named = id.clone();
-    let create = move |tx: &Tx<'_>| accounts::create(tx, profile, &named, mail.as_deref());
-    door.deps.db.write(grant, Admission::Try, create).await?;
-    Ok(id)
+    let (vendor, mail) = (fields.need("vendor", "the vendor")?, fields.get("mail").map(str::to_owned));
+    let new = NewAccount::new(door.app.profiles(), id, vendor, mail)?;
+    Ok(door.app.create_account(&visit.access, new).await?.id)
 }
 
 /// Makes a token; this page is the only one that shows it.
 #[handler]
-pub(super) async fn create_token(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
+pub(super) async fn create_token(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
     match door.made.once(&visit, &fields, || make_token(&door, &visit, &fields)).await {
         Ok(made) => Ok(made),
         Err(why) => again(&door, &visit, fields, why).await,
     }
 }
 
-async fn make_token(door: &Door, visit: &Visit, fields: &Fields) -> Result<Outcome, Error> {
-    let (grant, _) = visit.operator()?;
+async fn make_token(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> Result<Outcome, Error> {
     let scopes: Vec<&str> = fields.all("scope").collect();
     if scopes.is_empty() {
         return Err(Error::request("a token needs a scope: tick what it may do"));
     }
     let scopes = Scopes::parse(&scopes.join(","))?;
-    let (account, platform) = (fields.get("holder"), fields.get("platform"));
-    let holder = operator::holder(&door.deps, account.map(str::to_owned), platform, &scopes)?;
-    let whose = match &holder {
+    let holder = (fields.get("holder").map(str::to_owned), fields.get("platform"));
+    let new = NewToken::new(door.app.profiles(), holder, scopes, fields.get("label").map(str::to_owned))?;
+    let whose = match new.holder() {
         Holder::Account(account) => format!("A token of {account}"),
         Holder::Platform(profile) => format!("A token of the platform {}", door.dialect(profile)?.title),
         Holder::Operator => "An operator's token".to_owned(),
     };
-    let about = format!("{whose}, with the scope {}", scopes.names().join(" and "));
-    let label = fields.get("label").map(str::to_owned);
-    label.as_deref().map(token::check_label).transpose()?;
-    let create = move |tx: &Tx<'_>| tokens::create(tx, &holder, &scopes, label.as_deref());
-    let (id, token) = door.deps.db.write(grant, Admission::Try, create).await?;
+    let about = format!("{whose}, with the scope {}", new.scopes().names().join(" and "));
+    let (id, token) = door.app.create_token(&visit.access, new).await?;
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The token is made",
         about: format!("{about}: {id}"),
-        secret: Some(SecretText(token.expose().to_owned().into())),
+        secret: Some(token.expose().to_owned().into()),
         next: "/ui/accounts".to_owned(),
     })))
 }
 
 /// Revokes a token.
 #[handler]
-pub(super) async fn revoke(door: Data<&Door>, visit: Visit, id: Path<String>, _fields: Fields) -> Result<Response> {
-    let (grant, _) = visit.operator()?;
-    let id = TokenId::parse(&id).ok_or(Error::NotFound(Missing::Token))?;
-    door.deps.db.write(grant, Admission::Try, move |tx| tokens::revoke(tx, id)).await?;
+pub(super) async fn revoke(
+    door: Data<&Door>,
+    visit: Allowed<Operator>,
+    id: Path<String>,
+    _fields: Fields,
+) -> Result<Response> {
+    door.app.revoke_token(&visit.access, &id).await?;
     Ok(go("/ui/accounts?said=revoked"))
 }

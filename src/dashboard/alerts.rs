@@ -15,22 +15,18 @@ use super::{
     render::{self, go},
     state::Door,
     views::{meaning, short, shown_url},
-    visit::Visit,
+    visit::Allowed,
 };
 use crate::{
+    app::{
+        Manages, Operator, PageRequest, Webhooks,
+        alerts::{Progress, Standing},
+    },
     domain::{
-        account,
         alert::{Alert, Failing, What},
         delivery::Failure,
-        ids::AlertId,
-        token::Scope,
     },
     error::Error,
-    store::{
-        Admission,
-        alerts::{self, Progress, Standing},
-        audit,
-    },
 };
 
 /// Alerts on a page.
@@ -124,40 +120,30 @@ struct Page<'a> {
 #[handler]
 pub(super) async fn list(
     door: Data<&Door>,
-    visit: Visit,
+    visit: Allowed<Webhooks>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
     show(&door, &visit, &search, &said, None).await
 }
 
-async fn show(
+async fn show<S: Manages>(
     door: &Door,
-    visit: &Visit,
+    visit: &Allowed<S>,
     search: &Search,
     said: &Said,
     refused: Option<(Error, String)>,
 ) -> Result<Response> {
-    let (before, (grant, walls)) = (AlertId::parse(&search.before), visit.caller.horizon(Scope::Webhooks)?);
-    let operator = visit.is_operator();
-    let look = door.deps.db.read_as(grant, move |view| {
-        let unsent = if operator { alerts::unsent_count(view)? } else { 0 };
-        Ok((alerts::list(view, &walls, before, PAGE + 1)?, unsent))
-    });
-    let (mut found, unsent) = look.await?;
+    let found = door.app.alerts(&visit.access, PageRequest::of(PAGE, &search.before)).await?;
     let frame = Frame::new(door, visit, "/ui/alerts").saying(said);
-    let more = (found.len() > PAGE).then(|| {
-        found.truncate(PAGE);
-        let last = found.last().map(|(alert, _)| alert.id.to_string()).unwrap_or_default();
-        QueryString::new().with("before", &last).query()
-    });
-    let rows = found.into_iter().map(|(alert, ways)| Row::new(door, &frame, &alert, ways));
+    let more = found.page.next.map(|next| QueryString::new().with("before", &next).query());
+    let rows = found.page.items.into_iter().map(|(alert, ways)| Row::new(door, &frame, &alert, ways));
     let (problem, to) = refused.unzip();
     let mut page = render::page(&Page {
         rows: rows.collect::<Result<_, _>>()?,
-        unsent,
+        unsent: found.unsent,
         more,
-        mails: door.mails,
+        mails: door.app.mails(),
         problem: problem.as_ref().map(ToString::to_string),
         to: to.unwrap_or_default(),
         frame,
@@ -170,16 +156,9 @@ async fn show(
 
 /// Sends a test mail at once.
 #[handler]
-pub(super) async fn test_mail(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
-    let (grant, _) = visit.operator()?;
+pub(super) async fn test_mail(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
     let to = fields.need("to", "the address")?.to_owned();
-    let sent = async {
-        account::check_email(&to)?;
-        // Before it is sent: this write is refused if the right to ask for it is gone.
-        door.deps.db.write(grant, Admission::Try, audit::mail_tested).await?;
-        (door.deps.send_test_mail)(to.clone()).await
-    };
-    match sent.await {
+    match door.app.test_mail(&visit.access, &to).await {
         Ok(()) => Ok(go("/ui/alerts?said=mailed")),
         Err(error) => show(&door, &visit, &Search::default(), &Said::default(), Some((error, to))).await,
     }

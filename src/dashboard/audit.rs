@@ -7,13 +7,13 @@ use poem::{
 };
 use serde::Deserialize;
 
-use super::{format::Moment, frame::Frame, query_string::QueryString, render, state::Door, visit::Visit};
+use super::{format::Moment, frame::Frame, query_string::QueryString, render, state::Door, visit::Allowed};
 use crate::{
+    app::{Operator, PageRequest},
     domain::{
         audit::{Action, Entry},
         ids::EndpointId,
     },
-    store::audit,
 };
 
 /// Entries on a page.
@@ -78,24 +78,21 @@ struct Page<'a> {
 
 /// The last changes, newest first.
 #[handler]
-pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
-    let (grant, walls) = visit.operator()?;
+pub(super) async fn list(door: Data<&Door>, visit: Allowed<Operator>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
-    let filter = audit::Filter {
-        account: QueryString::text(&search.account).map(str::to_owned),
-        action: Action::ALL.iter().copied().find(|action| action.name() == search.action),
-        before: search.before.parse().ok(),
-    };
-    let (entries, more) = door.deps.db.read_as(grant, move |view| audit::list(view, &walls, &filter, PAGE)).await?;
+    let account = QueryString::text(&search.account).map(str::to_owned);
+    let action = Action::ALL.iter().copied().find(|action| action.name() == search.action);
+    let page = PageRequest::of(PAGE, &search.before);
+    let found = door.app.audit(&visit.access, (account, action), page).await?;
     let frame = Frame::new(&door, &visit, "/ui/audit");
-    let next = |key: i64| {
+    let next = |before: String| {
         let asked = QueryString::new().with("account", &search.account).with("action", &search.action);
-        asked.with("before", &key.to_string()).query()
+        asked.with("before", &before).query()
     };
     render::page(&Page {
-        rows: entries.into_iter().map(|entry| Row::new(&door, &frame, entry)).collect(),
+        rows: found.items.into_iter().map(|entry| Row::new(&door, &frame, entry)).collect(),
         actions: Action::ALL.iter().map(|action| (action.name(), action.name() == search.action)).collect(),
-        more: more.map(next),
+        more: found.next.map(next),
         searched: !(search.account.is_empty() && search.action.is_empty()),
         search,
         frame,

@@ -16,26 +16,18 @@ use super::{
     render::{self, go},
     state::Door,
     views::{ListedRow, meaning},
-    visit::Visit,
+    visit::{Allowed, Visit},
 };
 use crate::{
-    api::operator,
+    app::{Page as Found, PageRequest, Wanted, Webhooks, recovery},
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
-        grant::Grant,
-        ids::{DeliveryId, RetryId},
         retry::{Run, RunState},
         selection::Selection,
         timestamp::Timestamp,
-        token::{Reach, Scope, Walls},
     },
-    error::{Error, Missing},
-    store::{
-        Admission, Tx, View,
-        retries::{self, Field},
-        search::{self, Range},
-    },
+    error::Error,
 };
 
 /// Deliveries on a page.
@@ -93,29 +85,21 @@ impl Search {
         self.filters().iter().all(|(_, value)| value.is_empty())
     }
 
-    /// The caller's right, what is meant, and the caller's walls: narrowed to the vendor of the webhook that is named.
-    fn selection(&self, door: &Door, visit: &Visit) -> Result<(Grant, Selection, Walls), Error> {
+    /// Which deliveries it asks for.
+    fn wanted(&self) -> Result<Wanted, Error> {
+        let text = |text| QueryString::text(text).map(str::to_owned);
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
         let failure = |text: &str| Failure::ALL.into_iter().find(|failure| failure.name() == text);
-        let webhook = QueryString::text(&self.webhook).map(|id| door.webhook(visit, id)).transpose()?;
-        let (grant, endpoint, walls) = match webhook {
-            Some((grant, walls, id)) => (grant, Some(id), walls),
-            None => {
-                let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
-                (grant, None, walls)
-            }
-        };
         let selection = Selection {
-            account: QueryString::text(&self.account).map(str::to_owned),
-            endpoint,
-            kind: QueryString::text(&self.event).map(str::to_owned),
+            account: text(&self.account),
+            kind: text(&self.event),
             state: known("state", &self.state, state)?,
             failure: known("error", &self.error, failure)?,
             from: moment(&self.from, "from")?,
             to: moment(&self.to, "to")?,
-            delivery: None,
+            ..Selection::default()
         };
-        Ok((grant, selection, walls))
+        Ok(Wanted { webhook: text(&self.webhook), selection })
     }
 }
 
@@ -130,7 +114,7 @@ fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
     let Some(text) = QueryString::text(text) else { return Ok(None) };
     let wordings = [format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")];
     let found = wordings.iter().find_map(|wording| Timestamp::parse(wording));
-    found.map_or_else(|| operator::moment(label, Some(text)), |found| Ok(Some(found)))
+    found.map_or_else(|| Timestamp::read(label, text), Ok).map(Some)
 }
 
 /// A word to choose.
@@ -173,28 +157,23 @@ struct Page<'a> {
     search: Search,
 }
 
-/// Deliveries within the walls, newest first.
+/// Deliveries within the scope, newest first.
 #[handler]
 pub(super) async fn list(
     door: Data<&Door>,
-    visit: Visit,
+    visit: Allowed<Webhooks>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
     let search = search.0;
-    let after = QueryString::text(&search.after).and_then(DeliveryId::parse);
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
-    let look = async {
-        let (grant, selection, walls) = search.selection(&door, &visit)?;
-        let page = move |view: &View<'_>| search::page(view, &Range::new(view, &walls, selection)?, after, PAGE);
-        door.deps.db.read_as(grant, page).await
-    };
-    let (found, more) = match look.await {
+    let page = PageRequest::of(PAGE, &search.after);
+    let found = match door.app.deliveries(&visit.access, search.wanted()?, page).await {
         // An account or a webhook that is not there has no deliveries.
-        Err(Error::NotFound(_)) => (Vec::new(), None),
+        Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
-    let rows: Vec<ListedRow> = found.iter().map(|listed| ListedRow::new(&door, &frame, listed)).collect();
+    let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&door, &frame, listed)).collect();
     let retriable = matches!(search.state.as_str(), "" | "exhausted" | "cancelled");
     render::page(&Page {
         states: states(&search.state),
@@ -202,11 +181,11 @@ pub(super) async fn list(
             .into_iter()
             .map(|class| Choice { value: class.name(), label: meaning(class), chosen: class.name() == search.error })
             .collect(),
-        kinds: door.dialects.iter().flat_map(|dialect| dialect.kinds.iter().copied()).collect(),
+        kinds: door.kinds(),
         searched: !search.is_empty(),
-        more: more.map(|id| search.query(&id.to_string())),
+        more: found.next.map(|next| search.query(&next)),
         retry: (retriable && !rows.is_empty()).then(|| search.query("")),
-        of_one_account: matches!(visit.caller.reach, Reach::Account { .. }),
+        of_one_account: visit.is_of_one_account(),
         rows,
         search,
         frame,
@@ -228,12 +207,11 @@ struct Counted<'a> {
 
 /// How many deliveries match and would be retried.
 #[handler]
-pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
+pub(super) async fn ask(door: Data<&Door>, visit: Allowed<Webhooks>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
     let frame = Frame::new(&door, &visit, "/ui/deliveries");
     let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
-    let (grant, field) = field(&door, &visit, &search).await?;
-    let count = retries::count(&door.deps.db, grant.into(), &field, operator::COUNTING).await?;
+    let count = door.app.count_matching(&visit.access, search.wanted()?).await?;
     let given = |filters: [(&'static str, &str); 7]| {
         let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
         filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
@@ -256,15 +234,9 @@ pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) 
     })
 }
 
-async fn field(door: &Door, visit: &Visit, search: &Search) -> Result<(Grant, Field), Error> {
-    let (grant, selection, walls) = search.selection(door, visit)?;
-    let field = door.deps.db.read_as(grant, move |view| Field::new(view, &walls, selection)).await?;
-    Ok((grant, field))
-}
-
 /// Starts a run over what was counted.
 #[handler]
-pub(super) async fn start(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
+pub(super) async fn start(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
     let search = Search::of(&fields);
     let counted = fields.get("matched").and_then(|matched| matched.parse::<u32>().ok());
     let matched = counted.map(u64::from).filter(|_| !search.to.is_empty()).ok_or_else(|| {
@@ -273,9 +245,7 @@ pub(super) async fn start(door: Data<&Door>, visit: Visit, fields: Fields) -> Re
         )
     })?;
     let start = || async {
-        let (grant, field) = field(&door, &visit, &search).await?;
-        let start = move |tx: &Tx<'_>| retries::start(tx, &field, matched);
-        let run = door.deps.db.write(grant, Admission::Try, start).await?;
+        let run = door.app.recover_counted(&visit.access, search.wanted()?, matched).await?;
         Ok(Outcome::Page(format!("/ui/retries/{}", run.id)))
     };
     Ok(door.made.once(&visit, &fields, start).await?)
@@ -326,7 +296,7 @@ impl RunView {
             replayed: thousands(run.replayed),
             skipped: thousands(run.skipped),
             running: run.state == RunState::Running,
-            can_cancel: visit.is_operator() || retries::is_own(run),
+            can_cancel: visit.is_operator() || recovery::is_own(run),
             of: of.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect(),
         }
     }
@@ -341,10 +311,13 @@ struct RunPage<'a> {
 
 /// One run and how far it has come.
 #[handler]
-pub(super) async fn watch(door: Data<&Door>, visit: Visit, id: Path<String>, said: Query<Said>) -> Result<Response> {
-    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
-    let id = RetryId::parse(&id).ok_or(Error::NotFound(Missing::Retry))?;
-    let found = door.deps.db.read_as(grant, move |view| retries::find(view, &walls, id)).await?;
+pub(super) async fn watch(
+    door: Data<&Door>,
+    visit: Allowed<Webhooks>,
+    id: Path<String>,
+    said: Query<Said>,
+) -> Result<Response> {
+    let found = door.app.run(&visit.access, &id).await?;
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
     render::page(&RunPage { run: RunView::new(&door, &visit, &frame, &found), frame })
 }
@@ -358,18 +331,23 @@ struct Runs<'a> {
 
 /// The last runs.
 #[handler]
-pub(super) async fn runs(door: Data<&Door>, visit: Visit) -> Result<Response> {
-    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
-    let found = door.deps.db.read_as(grant, move |view| retries::list(view, &walls, None, RUNS)).await?;
+pub(super) async fn runs(door: Data<&Door>, visit: Allowed<Webhooks>) -> Result<Response> {
+    let found = door.app.runs(&visit.access, PageRequest::of(RUNS, "")).await?;
     let frame = Frame::new(&door, &visit, "/ui/deliveries");
-    render::page(&Runs { runs: found.iter().map(|run| RunView::new(&door, &visit, &frame, run)).collect(), frame })
+    render::page(&Runs {
+        runs: found.items.iter().map(|run| RunView::new(&door, &visit, &frame, run)).collect(),
+        frame,
+    })
 }
 
 /// Cancels a run.
 #[handler]
-pub(super) async fn cancel(door: Data<&Door>, visit: Visit, id: Path<String>, _fields: Fields) -> Result<Response> {
-    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
-    let id = RetryId::parse(&id).ok_or(Error::NotFound(Missing::Retry))?;
-    let cancelled = door.deps.db.write(grant, Admission::Try, move |tx| retries::cancel(tx, &walls, id)).await?;
+pub(super) async fn cancel(
+    door: Data<&Door>,
+    visit: Allowed<Webhooks>,
+    id: Path<String>,
+    _fields: Fields,
+) -> Result<Response> {
+    let cancelled = door.app.cancel_run(&visit.access, &id).await?;
     Ok(go(&format!("/ui/retries/{}?said=retry-cancelled", cancelled.id)))
 }

@@ -14,22 +14,19 @@ use super::{
     render::{self, go},
     state::Door,
     views::{ListedRow, Shown, file, meaning},
-    visit::Visit,
+    visit::Allowed,
 };
 use crate::{
-    api::operator::{Header, MASK, Request},
+    app::{
+        Webhooks,
+        deliveries::{MASK, Preview},
+    },
     domain::{
         delivery::{Attempt, State},
         endpoint::EndpointState,
-        event::{Damaged, StoredBody},
         ids::DeliveryId,
-        token::{Scope, Walls},
     },
-    error::{Error, Missing},
-    store::{
-        Admission, Tx, View, deliveries,
-        search::{self, Listed},
-    },
+    error::Error,
 };
 
 /// Where `ngoma listen` listens.
@@ -54,17 +51,16 @@ struct Page<'a> {
 
 /// The request, and the line that sends it to a test receiver.
 struct Sent {
-    headers: Vec<Header>,
+    headers: Vec<(String, String)>,
     body: Shown,
     curl: String,
 }
 
 impl Sent {
-    fn new(delivery: DeliveryId, request: Request) -> Self {
+    fn new(delivery: DeliveryId, request: Preview) -> Self {
         let body = Shown::new(&request.body, format!("/ui/deliveries/{delivery}/body"));
-        let signed = |header: &&Header| !header.value.contains(MASK);
-        let headers = request.headers.iter().filter(signed);
-        let headers = headers.map(|header| format!(" -H {}", shell(&format!("{}: {}", header.name, header.value))));
+        let headers = request.headers.iter().filter(|(_, value)| !value.contains(MASK));
+        let headers = headers.map(|(name, value)| format!(" -H {}", shell(&format!("{name}: {value}"))));
         let sent = body.raw.as_deref().map_or_else(|| format!("@{delivery}.json"), shell);
         let curl = format!("curl -sS {TEST_RECEIVER}{} --data-binary {sent}", headers.collect::<String>());
         Self { headers: request.headers, body, curl }
@@ -111,78 +107,60 @@ impl Step {
     }
 }
 
-/// A delivery, its attempts, and the stored body of its event.
-fn look(view: &View<'_>, walls: &Walls, id: DeliveryId) -> Result<(Listed, Vec<Attempt>, StoredBody), Error> {
-    let listed = search::find(view, walls, id)?;
-    let attempts = deliveries::attempts(view, listed.delivery.key)?;
-    let body = deliveries::body_of(view, listed.delivery.event)?;
-    Ok((listed, attempts, body))
-}
-
-/// The same, with the request that it sends; the body of some is damaged.
-async fn find(door: &Door, visit: &Visit, id: &str) -> Result<(Listed, Vec<Attempt>, Result<Request, Damaged>), Error> {
-    let id = DeliveryId::parse(id).ok_or(Error::NotFound(Missing::Delivery))?;
-    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
-    let (listed, attempts, body) = door.deps.db.read_as(grant, move |view| look(view, &walls, id)).await?;
-    let request = match body {
-        Ok(body) => Ok(Request::new(&listed, &attempts, &body, &door.deps.profiles, door.deps.clock.now())?),
-        Err(damaged) => Err(damaged),
-    };
-    Ok((listed, attempts, request))
-}
-
 /// One delivery.
 #[handler]
-pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>, said: Query<Said>) -> Result<Response> {
+pub(super) async fn show(
+    door: Data<&Door>,
+    visit: Allowed<Webhooks>,
+    id: Path<String>,
+    said: Query<Said>,
+) -> Result<Response> {
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
-    let (listed, attempts, request) = find(&door, &visit, &id).await?;
+    let details = door.app.delivery(&visit.access, &id).await?;
+    let (listed, attempts) = (&details.listed, &details.attempts);
     let (delivery, state) = (&listed.delivery, listed.endpoint_state);
     let with_answer = attempts.len().saturating_sub(ANSWERS);
     let steps = attempts.iter().zip(0..).map(|(attempt, place)| Step::new(&frame, attempt, place >= with_answer));
     render::page(&Page {
         attempts: steps.collect(),
-        sent: request.ok().map(|request| Sent::new(delivery.id, request)),
+        sent: details.request.ok().map(|request| Sent::new(delivery.id, request)),
         replay_of: delivery.replay_of.map(|id| id.to_string()),
         can_replay: delivery.state != State::Claimed && state == EndpointState::Active,
         can_cancel: matches!(delivery.state, State::Pending | State::Held),
         suspended: state == EndpointState::Suspended,
         deleted: state == EndpointState::Deleted,
         ended: matches!(delivery.state, State::Delivered | State::Exhausted | State::Cancelled),
-        row: ListedRow::new(&door, &frame, &listed),
+        row: ListedRow::new(&door, &frame, listed),
         frame,
     })
 }
 
 /// The body of a delivery, to the byte.
 #[handler]
-pub(super) async fn whole(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
-    let (listed, _, request) = find(&door, &visit, &id).await?;
-    Ok(file(&listed.delivery.id.to_string(), request.map_err(Error::from)?.body))
+pub(super) async fn whole(door: Data<&Door>, visit: Allowed<Webhooks>, id: Path<String>) -> Result<Response> {
+    let details = door.app.delivery(&visit.access, &id).await?;
+    Ok(file(&details.listed.delivery.id.to_string(), details.request.map_err(Error::from)?.body))
 }
 
 /// Replays or cancels.
 #[handler]
 pub(super) async fn act(
     door: Data<&Door>,
-    visit: Visit,
+    visit: Allowed<Webhooks>,
     path: Path<(String, String)>,
     fields: Fields,
 ) -> Result<Response> {
-    let Path((written, verb)) = path;
-    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
-    let id = DeliveryId::parse(&written).ok_or(Error::NotFound(Missing::Delivery))?;
-    let db = &door.deps.db;
+    let Path((id, verb)) = path;
     match verb.as_str() {
         "replay" => {
             let replay = || async {
-                let replay = move |tx: &Tx<'_>| deliveries::replay(tx, &deliveries::endpoint_of(tx, &walls, id)?, id);
-                let made = db.write(grant, Admission::Try, replay).await?;
-                Ok(Outcome::Page(format!("/ui/deliveries/{}?said=replayed", made.id)))
+                let made = door.app.replay(&visit.access, &id).await?;
+                Ok(Outcome::Page(format!("/ui/deliveries/{}?said=replayed", made.delivery.id)))
             };
             Ok(door.made.once(&visit, &fields, replay).await?)
         }
         "cancel" => {
-            db.write(grant, Admission::Try, move |tx| deliveries::cancel(tx, &walls, id)).await?;
+            door.app.cancel(&visit.access, &id).await?;
             Ok(go(&format!("/ui/deliveries/{id}?said=cancelled")))
         }
         _ => Err(poem::error::NotFoundError.into()),

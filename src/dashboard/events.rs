@@ -14,17 +14,17 @@ use super::{
     render::{self, go},
     state::Door,
     views::{DeliveryRow, Shown, file, shown_url},
-    visit::Visit,
+    visit::Allowed,
 };
 use crate::{
+    app::{Events, PageRequest, events::EventPage as Found},
     domain::{
         endpoint::{Endpoint, EndpointState},
         event::Event,
         ids::EventId,
-        token::{Reach, Scope, Walls},
+        token::Scope,
     },
     error::{Error, Missing},
-    store::{View, deliveries, endpoints, events},
 };
 
 /// Events on a page.
@@ -60,44 +60,40 @@ struct Page<'a> {
     search: Search,
 }
 
-/// The events within the walls, newest first.
+/// The events within the scope, newest first.
 #[handler]
-pub(super) async fn list(door: Data<&Door>, visit: Visit, search: Query<Search>) -> Result<Response> {
-    let (grant, walls) = visit.caller.horizon(Scope::Events)?;
+pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
     if let Some(id) = QueryString::text(&search.id) {
         let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
         return Ok(go(&format!("/ui/events/{id}")));
     }
-    let filter = events::Filter {
-        account: QueryString::text(&search.account).map(str::to_owned),
-        kind: QueryString::text(&search.event).map(str::to_owned),
-        after: QueryString::text(&search.after).and_then(EventId::parse),
-    };
-    let found = match door.deps.db.read_as(grant, move |view| events::list(view, &walls, &filter, PAGE)).await {
+    let text = |text| QueryString::text(text).map(str::to_owned);
+    let (wanted, page) = ((text(&search.account), text(&search.event)), PageRequest::of(PAGE, &search.after));
+    let found = match door.app.events(&visit.access, wanted, page).await {
         // An account that is not there has no events.
-        Err(Error::NotFound(_)) => events::Page { events: Vec::new(), next: None, partial: false },
+        Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
     let frame = Frame::new(&door, &visit, "/ui/events");
-    let rows = found.events.into_iter().map(|event| Row {
+    let rows = found.page.items.into_iter().map(|event| Row {
         id: event.id.to_string(),
         kind: event.kind,
         account: event.account_id,
         test: event.test,
         at: frame.when(event.accepted_at),
     });
-    let next = |id: EventId| {
+    let next = |after: String| {
         let asked = QueryString::new().with("account", &search.account).with("event", &search.event);
-        asked.with("after", &id.to_string()).query()
+        asked.with("after", &after).query()
     };
     render::page(&Page {
         rows: rows.collect(),
-        kinds: door.dialects.iter().flat_map(|dialect| dialect.kinds.iter().copied()).collect(),
-        more: found.next.map(next),
+        kinds: door.kinds(),
+        more: found.page.next.map(next),
         partial: found.partial,
         searched: !(search.account.is_empty() && search.event.is_empty()),
-        of_one_account: matches!(visit.caller.reach, Reach::Account { .. }),
+        of_one_account: visit.is_of_one_account(),
         search,
         frame,
     })
@@ -136,16 +132,9 @@ struct EventPage<'a> {
 
 /// One event.
 #[handler]
-pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
-    let (grant, walls) = visit.caller.horizon(Scope::Events)?;
-    let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
-    let look = door.deps.db.read_as(grant, move |view| {
-        let event = events::find(view, &walls, id)?;
-        let made = deliveries::of_event(view, event.key)?;
-        let own = Walls { profile: None, account: Some(event.account) };
-        Ok((made, endpoints::list(view, &own)?, deliveries::body_of(view, id)?, event))
-    });
-    let (made, all, body, event) = look.await?;
+pub(super) async fn show(door: Data<&Door>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
+    let (details, all) = door.app.event_and_webhooks(&visit.access, &id).await?;
+    let (event, made) = (&details.event, &details.deliveries);
     let dialect = door.dialect(&event.profile)?;
     let frame = Frame::new(&door, &visit, "/ui/events");
     let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
@@ -161,7 +150,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
     let passed = others.map(|endpoint| Passed {
         webhook: written(endpoint),
         url: shown_url(endpoint.url.as_str()),
-        why: why_not(&event, endpoint),
+        why: why_not(event, endpoint),
     });
     let sees_webhooks = visit.caller.scopes.allow(Scope::Webhooks);
     render::page(&EventPage {
@@ -172,7 +161,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
         test: event.test,
         at: frame.when(event.accepted_at),
         target: event.target.as_deref().map(shown_url),
-        body: body.as_ref().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
+        body: details.body().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
         matched: matched.collect(),
         // What a token may not list is not named.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
@@ -183,15 +172,9 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>) -> R
 
 /// The payload of an event, as it is stored.
 #[handler]
-pub(super) async fn whole(door: Data<&Door>, visit: Visit, id: Path<String>) -> Result<Response> {
-    let (grant, walls) = visit.caller.horizon(Scope::Events)?;
-    let id = EventId::parse(&id).ok_or(Error::NotFound(Missing::Event))?;
-    let look = move |view: &View<'_>| {
-        events::find(view, &walls, id)?;
-        deliveries::body_of(view, id)
-    };
-    let body = door.deps.db.read_as(grant, look).await?.map_err(Error::from)?;
-    Ok(file(&id.to_string(), body.to_string()))
+pub(super) async fn whole(door: Data<&Door>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
+    let details = door.app.event(&visit.access, &id).await?;
+    Ok(file(&details.event.id.to_string(), details.body()?.to_owned()))
 }
 
 /// Why an endpoint has no delivery of an event, as far as it can be told from what it is now.

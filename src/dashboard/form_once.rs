@@ -11,10 +11,10 @@ use std::{
 use poem::Response;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
 
 use super::{fields::Fields, render::go, visit::Visit};
 use crate::{
-    api::openapi::SecretText,
     clock::{self, SharedClock},
     domain::ids::RequestId,
     error::{Error, Result},
@@ -46,8 +46,8 @@ pub(super) enum Outcome {
 pub(super) struct Shown {
     pub(super) title: &'static str,
     pub(super) about: String,
-    pub(super) secret: Option<SecretText>,
-    /// The address to go on to.
+    pub(super) secret: Option<Zeroizing<String>>,
+    /// Where to go from there.
     pub(super) next: String,
 }
 
@@ -91,7 +91,7 @@ impl FormOnce {
 }
 
 fn mark(visit: &Visit, form: &str) -> Mark {
-    let digest = Sha256::new().chain_update(visit.hash()).chain_update(form).finalize();
+    let digest = Sha256::new().chain_update(visit.key().hash()).chain_update(form).finalize();
     let mut mark = Mark::default();
     mark.copy_from_slice(&digest[..16]);
     mark

@@ -46,7 +46,7 @@ const PAGES: [(&str, &str, Option<Scope>); 8] = [
 impl<'a> Frame<'a> {
     /// The frame of a page; `at` is the address of its link in the navigation.
     pub(super) fn new(door: &'a Door, visit: &Visit, at: &str) -> Self {
-        let (operator, now) = (visit.is_operator(), door.deps.clock.now());
+        let (operator, now) = (visit.is_operator(), door.app.clock().now());
         let opens = |scope: &Option<Scope>| scope.map_or(operator, |scope| visit.caller.scopes.allow(scope));
         let links = PAGES.iter().filter(|(.., scope)| opens(scope));
         Self {

@@ -7,7 +7,6 @@ mod accounts;
 mod alerts;
 mod assets;
 mod audit;
-mod backups;
 mod chart;
 mod deliveries;
 mod delivery;
@@ -30,6 +29,8 @@ mod visit;
 mod webhook;
 mod webhooks;
 
+use std::sync::Arc;
+
 use poem::{
     Endpoint, EndpointExt, Request, Response, Result, Route,
     endpoint::BoxEndpoint,
@@ -45,10 +46,9 @@ use self::{
     visit::Visit,
 };
 use crate::{
-    api::{deps::Deps, dialect::Dialect},
+    app::App,
     config::Config,
-    error::Error,
-    http::context::RequestContext,
+    http::{budget::Budgets, context::RequestContext},
 };
 
 /// The header that an open page sends when it asks for itself again.
@@ -66,9 +66,9 @@ pub(crate) fn is_at(path: &str) -> bool {
 }
 
 impl Dashboard {
-    /// The dashboard of these vendors.
-    pub(crate) fn new(deps: Deps, dialects: Vec<Dialect>, config: &Config) -> Self {
-        let door = Door::new(deps, dialects, config);
+    /// A dashboard that begins now.
+    pub(crate) fn new(app: App, budgets: Arc<Budgets>, config: &Config) -> Self {
+        let door = Door::new(app, budgets, config);
         let routes = Route::new()
             .at("/ui/sign-in", get(session::sign_in).post(session::enter))
             .at("/ui/sign-out", get(up).post(session::sign_out))
@@ -107,7 +107,7 @@ impl Dashboard {
             return file.call(request).await.unwrap_or_else(|error| refused(None, &error));
         }
         let has_form = request.method() == Method::POST;
-        let mut response = match Visit::of(&request, &self.door.deps) {
+        let mut response = match Visit::of(&request, &self.door.app) {
             Ok(visit) => match self.admit(request, context, visit.clone()).await {
                 Ok(response) => response,
                 // A session that has ended is shown as little as a stranger.
@@ -138,9 +138,9 @@ impl Dashboard {
         if let Some(visit) = &visit {
             context.is_of(&visit.caller);
             if request.method().is_safe() {
-                context.begin_read(&self.door.deps.budgets).await?;
+                context.begin_read(&self.door.budgets).await?;
                 // The session may have ended while this waited.
-                self.door.deps.db.check(visit.caller.grant())?;
+                self.door.app.still_stands(&visit.caller)?;
             }
         }
         if request.method() == Method::POST {
@@ -163,8 +163,7 @@ impl Endpoint for Dashboard {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let missing = || Error::Internal("a page without its context".to_owned());
-        let context = request.data::<RequestContext>().ok_or_else(missing)?.clone();
+        let context = RequestContext::of(&request)?.clone();
         let is_asset = self.door.assets.at(request.uri().path()).is_some();
         let zips = request.header("accept-encoding").is_some_and(|takes| takes.contains("gzip"));
         let response = sealed(self.answer(request, &context).await);

@@ -10,13 +10,15 @@ use super::{
     chart::Chart,
     format::{bytes, long_span, thousands},
     frame::{Frame, Said},
-    overview_cache::Seen,
     render::{self, go},
     state::Door,
     views::WebhookRow,
-    visit::Visit,
+    visit::{Allowed, Visit},
 };
-use crate::domain::{tally::Tally, token::Scope};
+use crate::{
+    app::{Webhooks, overview::Seen},
+    domain::{tally::Tally, token::Scope},
+};
 
 #[derive(Template)]
 #[template(path = "overview.html", config = "src/dashboard/askama.toml")]
@@ -51,14 +53,18 @@ struct Machine {
 
 /// How everything stands.
 #[handler]
-pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> Result<Response> {
+pub(super) async fn show(
+    door: Data<&Door>,
+    visit: Visit,
+    allowed: Result<Allowed<Webhooks>>,
+    said: Query<Said>,
+) -> Result<Response> {
     let scopes = &visit.caller.scopes;
     if !scopes.allow(Scope::Webhooks) && scopes.allow(Scope::Events) {
         return Ok(go("/ui/events"));
     }
-    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let frame = Frame::new(&door, &visit, "/ui").saying(&said);
-    let seen = door.overviews.last(&door.deps, grant, walls, visit.is_operator()).await?;
+    let seen = door.overviews.last(&door.app, &allowed?.access).await?;
     let Seen { all, suspended, failing, unsent, now } = &*seen;
     let more = [
         (all.suspended, suspended.len(), "suspended", "/ui/webhooks?state=suspended"),
@@ -84,9 +90,9 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
         tile("failed attempts, 24 h", day, "warn", ""),
     ];
     let machine = visit.is_operator().then(|| Machine {
-        database: bytes(door.database_bytes()),
-        free: door.deps.db.free_space().map(bytes),
-        uptime: long_span(door.uptime()),
+        database: bytes(door.app.database_bytes()),
+        free: door.app.free_space().map(bytes),
+        uptime: long_span(door.app.uptime()),
         version: frame.version(),
     });
     render::page(&Page {

@@ -19,11 +19,9 @@ use crate::{
     domain::{
         ids::TokenId,
         session::{LASTS, SessionKey},
-        token::BearerToken,
     },
     error::{Error, Missing},
     http::rate_limit::RateLimit,
-    store::{Admission, random, sessions, tokens},
 };
 
 /// Failed sign-ins share one rate limit: people with a token do not wait for those who guess.
@@ -73,8 +71,8 @@ pub(super) fn sign_in(request: &Request, door: Data<&Door>, from: Query<From>) -
 pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) -> Result<Response> {
     let from = From { next: fields.get("next").map(str::to_owned), ended: None };
     check_origin(request.headers())?;
-    let former = cookie(request.headers()).map(|key| key.hash());
-    match begin(&door, fields.get("token").unwrap_or_default(), former).await {
+    let former = cookie(request.headers());
+    match begin(&door, fields.get("token").unwrap_or_default(), former.as_ref()).await {
         Ok(key) => {
             let cookie = set_cookie(&key.expose(), LASTS.as_secs(), door.secure || by_tls(request.headers()));
             Ok(go(from.page()).with_header(header::SET_COOKIE, cookie).into_response())
@@ -90,25 +88,17 @@ pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) 
     }
 }
 
-/// Begins a session; the former session of this browser ends.
-async fn begin(door: &Door, token: &str, former: Option<[u8; 32]>) -> Result<SessionKey, Error> {
+/// Begins a session; the one that this browser had ends.
+async fn begin(door: &Door, token: &str, former: Option<&SessionKey>) -> Result<SessionKey, Error> {
     let unknown = || {
         let refused = spend(&door.quota, TokenId::from_bytes(GUESSES)).err();
         let message = "this token is unknown or revoked: copy the whole of it, from ngm_ to its end, or make a new one";
         refused.unwrap_or_else(|| Error::Unauthorized(message.to_owned()))
     };
-    let token = BearerToken::parse(token).ok_or_else(unknown)?;
-    let caller = door.deps.db.glance(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
+    let caller = door.app.caller_of_token(token)?.ok_or_else(unknown)?;
     spend(&door.quota, caller.token)?;
-    let key = SessionKey::from_random(&*random()?);
-    let hash = key.hash();
-    let begun = door.deps.db.write(caller.grant(), Admission::Try, move |tx| {
-        former.map(|former| sessions::end(tx, former)).transpose()?;
-        tokens::used(tx, caller.token)?;
-        sessions::begin(tx, caller.token, hash, LASTS)
-    });
-    begun.await.map_err(|error| if error == Error::NotFound(Missing::Token) { unknown() } else { error })?;
-    Ok(key)
+    let begun = door.app.begin_session(&caller, former).await;
+    begun.map_err(|error| if error == Error::NotFound(Missing::Token) { unknown() } else { error })
 }
 
 /// Takes one request from a token's rate limit.
@@ -119,8 +109,7 @@ pub(super) fn spend(quota: &RateLimit, token: TokenId) -> Result<(), Error> {
 /// Ends the session.
 #[handler]
 pub(super) async fn sign_out(request: &Request, door: Data<&Door>, visit: Visit) -> Result<Response> {
-    let hash = visit.hash();
-    door.deps.db.write(visit.caller.grant(), Admission::Try, move |tx| sessions::end(tx, hash)).await?;
+    door.app.end_session(&visit.caller, visit.key()).await?;
     let cookie = set_cookie("", 0, door.secure || by_tls(request.headers()));
     Ok(go("/ui/sign-in").with_header(header::SET_COOKIE, cookie).into_response())
 }

@@ -1,7 +1,5 @@
 //! The system: its settings as they are, what it takes on the disk, and a backup at once. For the operator.
 
-use std::{path::PathBuf, sync::Arc};
-
 use askama::Template;
 use poem::{
     Response, Result, handler,
@@ -9,22 +7,17 @@ use poem::{
 };
 
 use super::{
-    backups::{Backup, tell},
     fields::Fields,
     format::{Moment, bytes, long_span, schedule, waits},
     frame::{Frame, Said},
     render::{self, go},
     state::Door,
-    visit::Visit,
+    visit::Allowed,
 };
 use crate::{
+    app::{Backup, Operator},
     config::Setting,
-    error::Error,
-    store::{self, Admission, Progress, audit},
 };
-
-/// Where backups go, beside the database.
-const FOLDER: &str = "backups";
 
 /// The settings of one section.
 struct Section<'a> {
@@ -53,8 +46,8 @@ struct Page<'a> {
 
 /// How the server is set.
 #[handler]
-pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> Result<Response> {
-    visit.operator()?;
+pub(super) async fn show(door: Data<&Door>, visit: Allowed<Operator>, said: Query<Said>) -> Result<Response> {
+    let app = &door.app;
     let frame = Frame::new(&door, &visit, "/ui/system").saying(&said);
     let mut sections: Vec<Section<'_>> = Vec::new();
     for setting in &door.settings {
@@ -65,14 +58,14 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
     }
     let facts = vec![
         ("Version", frame.version().to_owned()),
-        ("Running for", long_span(door.uptime())),
-        ("Database", format!("{} ({})", door.storage.path.display(), bytes(door.database_bytes()))),
+        ("Running for", long_span(app.uptime())),
+        ("Database", format!("{} ({})", app.database().display(), bytes(app.database_bytes()))),
     ];
-    let schedules = door.dialects.iter().map(|dialect| {
+    let schedules = app.dialects().iter().map(|dialect| {
         let policy = &dialect.profile.retry;
         (dialect.title, schedule(policy), waits(policy))
     });
-    let backup = door.backups.last().map(|last| match last {
+    let backup = app.last_backup().map(|last| match last {
         Backup::Running(said) => BackupView { running: true, problem: false, said, at: None },
         Backup::Failed(said) => BackupView { running: false, problem: true, said, at: None },
         Backup::Made(file, length, at) => {
@@ -80,58 +73,13 @@ pub(super) async fn show(door: Data<&Door>, visit: Visit, said: Query<Said>) -> 
             BackupView { running: false, problem: false, said, at: Some(frame.when(at)) }
         }
     });
-    let folder = folder(&door).display().to_string();
+    let folder = app.backup_folder().display().to_string();
     render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, frame })
-}
-
-fn folder(door: &Door) -> PathBuf {
-    door.storage.path.with_file_name(FOLDER)
 }
 
 /// Makes a backup beside the database; the page tells how far it has come.
 #[handler]
-pub(super) async fn back_up(door: Data<&Door>, visit: Visit, _fields: Fields) -> Result<Response> {
-    let (grant, _) = visit.operator()?;
-    if door.backups.is_running() {
-        return Ok(go("/ui/system"));
-    }
-    let (folder, now) = (folder(&door), door.deps.clock.now());
-    let file = folder.join(format!("{}.db", now.to_string().replace(':', "-")));
-    let name = file.display().to_string();
-    // Before it is made: this write is refused if the right to ask for it is gone.
-    door.deps.db.write(grant, Admission::Try, move |tx| audit::backed_up(tx, &name)).await?;
-    if door.backups.begin() {
-        let (db, storage, last) = (door.deps.db.clone(), door.storage.clone(), Arc::clone(&door.backups.0));
-        tokio::spawn(async move {
-            let (progress, target, source) = (Arc::clone(&last), file.clone(), db);
-            let copy = tokio::task::spawn_blocking(move || {
-                store::make_folder(&folder)?;
-                source.back_up(&storage, &target, |step| {
-                    let said = match step {
-                        Progress::Copied(percent) => format!("copied {percent} %"),
-                        Progress::Checking => "copied; looking through it".to_owned(),
-                    };
-                    tell(&progress, Backup::Running(said));
-                })
-            });
-            let made = copy.await.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
-            tell(
-                &last,
-                match made {
-                    Ok(copy) => match copy.flaw(&file) {
-                        None => Backup::Made(file, copy.bytes, now),
-                        Some(flaw) => {
-                            tracing::error!(error = %flaw, "a backup that was asked for at the dashboard is not whole");
-                            Backup::Failed(flaw)
-                        }
-                    },
-                    Err(flaw) => {
-                        tracing::error!(error = %flaw, "a backup that was asked for at the dashboard could not be made");
-                        Backup::Failed(format!("No backup was made: {flaw}"))
-                    }
-                },
-            );
-        });
-    }
+pub(super) async fn back_up(door: Data<&Door>, visit: Allowed<Operator>, _fields: Fields) -> Result<Response> {
+    door.app.back_up(&visit.access).await?;
     Ok(go("/ui/system"))
 }

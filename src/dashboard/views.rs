@@ -8,6 +8,7 @@ use super::{
     state::Parts,
 };
 use crate::{
+    app::{deliveries::Listed, webhooks::Report},
     domain::{
         delivery::{Delivery, Failure, State},
         endpoint::{Endpoint, EndpointState, SuspendedReason},
@@ -15,7 +16,6 @@ use crate::{
         timestamp::Timestamp,
     },
     error::Error,
-    store::{search::Listed, webhooks::Report},
 };
 
 /// A word in a colour.

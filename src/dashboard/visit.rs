@@ -1,5 +1,7 @@
 //! Who is looking: the session behind a browser's cookie.
 
+use std::ops::Deref;
+
 use poem::{
     FromRequest, Request, RequestBody, Result,
     http::{HeaderMap, StatusCode, header},
@@ -7,15 +9,13 @@ use poem::{
 
 use super::fields::Fields;
 use crate::{
-    api::deps::Deps,
+    app::{Access, App, Right},
     domain::{
         excerpt::excerpt,
-        grant::Grant,
         session::SessionKey,
-        token::{Caller, Reach, Scope, Walls},
+        token::{Caller, Reach, Scope},
     },
     error::Error,
-    store::sessions,
 };
 
 /// The cookie's name.
@@ -33,19 +33,16 @@ pub(super) struct Visit {
 
 impl Visit {
     /// The visit behind a request's cookie; `None` if there is none, or it has ended.
-    ///
-    /// It is looked up at every request: a revoked token is refused at once, whichever process revoked it.
-    pub(super) fn of(request: &Request, deps: &Deps) -> Result<Option<Self>, Error> {
+    pub(super) fn of(request: &Request, app: &App) -> Result<Option<Self>, Error> {
         let Some(key) = cookie(request.headers()) else { return Ok(None) };
-        let (hash, now) = (key.hash(), deps.clock.now());
-        let caller = deps.db.glance(|view| sessions::caller(view, hash, now))?;
+        let caller = app.caller_of_session(&key)?;
         let at = if request.method().is_safe() { asked(request).to_owned() } else { String::new() };
         Ok(caller.map(|caller| Self { caller, at, key }))
     }
 
-    /// The hash of the session's key, as it is stored.
-    pub(super) fn hash(&self) -> [u8; 32] {
-        self.key.hash()
+    /// The key of the session.
+    pub(super) fn key(&self) -> &SessionKey {
+        &self.key
     }
 
     /// Checks that a form belongs to this session. The page of another site cannot know the token, nor hide its origin.
@@ -62,17 +59,12 @@ impl Visit {
 
     /// Whether the visit may see and do everything.
     pub(super) fn is_operator(&self) -> bool {
-        self.caller.scopes.is_operator() && matches!(self.caller.reach, Reach::Everything)
+        self.caller.is_operator()
     }
 
-    /// The right and the walls of the operator; everybody else is refused.
-    pub(super) fn operator(&self) -> Result<(Grant, Walls), Error> {
-        let refusal = "only an operator's token opens this page: make one by 'ngoma token create --scope operator'";
-        if self.is_operator() {
-            self.caller.horizon(Scope::Operator)
-        } else {
-            Err(Error::Forbidden(refusal.to_owned()))
-        }
+    /// Whether it sees one account alone: pages then need not say which.
+    pub(super) fn is_of_one_account(&self) -> bool {
+        matches!(self.caller.reach, Reach::Account { .. })
     }
 
     /// The owner of the token, in words.
@@ -91,7 +83,34 @@ impl<'a> FromRequest<'a> for Visit {
     }
 }
 
-/// The refusal when nobody is signed in, or the session has ended.
+/// A visit by somebody who has the right that a page needs. The page hands on its access.
+pub(super) struct Allowed<S> {
+    visit: Visit,
+    /// What the page may see and do.
+    pub(super) access: Access<S>,
+}
+
+impl<S> Deref for Allowed<S> {
+    type Target = Visit;
+
+    fn deref(&self) -> &Visit {
+        &self.visit
+    }
+}
+
+impl<'a, S: Right> FromRequest<'a> for Allowed<S> {
+    async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
+        let visit = Visit::from_request(request, body).await?;
+        if S::NEEDED == Some(Scope::Operator) && !visit.is_operator() {
+            let refusal = "only an operator's token opens this page: make one by 'ngoma token create --scope operator'";
+            return Err(Error::Forbidden(refusal.to_owned()).into());
+        }
+        let access = Access::new(visit.caller.clone(), None)?;
+        Ok(Self { visit, access })
+    }
+}
+
+/// Nobody is signed in, or not any more.
 fn not_signed_in() -> Error {
     Error::Unauthorized("sign in first".to_owned())
 }

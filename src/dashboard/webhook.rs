@@ -17,31 +17,26 @@ use super::{
     render::{self, go},
     state::Door,
     views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
-    visit::Visit,
+    visit::Allowed,
     webhooks::{WebhookForm, wanted},
 };
 use crate::{
+    app::{
+        Webhooks,
+        webhooks::{ANSWERS_OF, Change, EventList, Portrait, Report},
+    },
     domain::{
-        delivery::{Attempt, Delivery},
-        endpoint::{Endpoint, EndpointState, Resend, Resumed, SuspendedReason},
-        ids::{DeliveryId, EndpointId},
+        delivery::Delivery,
+        endpoint::{EndpointState, Resend, Resumed, SuspendedReason},
+        ids::DeliveryId,
         profile::RetryPolicy,
-        tally::{Span, Tally},
+        tally::Tally,
         timestamp::Timestamp,
-        token::Walls,
     },
-    error::{Error, Missing},
-    store::{
-        Admission, Tx, audit, deliveries, endpoints,
-        tallies::{self, Of},
-        webhooks::{self, Report},
-    },
+    error::Error,
 };
 
-/// Deliveries shown with a webhook.
-const RECENT: usize = 20;
-/// Hours in the chart of a week: one bar for six of them.
-const WEEK: i64 = 7 * 24;
+/// Hours of the week that one bar of the chart stands for.
 const HOURS_PER_BAR: usize = 6;
 
 #[derive(Template)]
@@ -120,7 +115,12 @@ fn resume_button(waiting: u64) -> String {
 
 /// One webhook.
 #[handler]
-pub(super) async fn show(door: Data<&Door>, visit: Visit, id: Path<String>, said: Query<Said>) -> Result<Response> {
+pub(super) async fn show(
+    door: Data<&Door>,
+    visit: Allowed<Webhooks>,
+    id: Path<String>,
+    said: Query<Said>,
+) -> Result<Response> {
     show_with(&door, &visit, &id, Some(&said), None).await
 }
 
@@ -132,26 +132,18 @@ struct Refused<'a> {
 
 async fn show_with(
     door: &Door,
-    visit: &Visit,
+    visit: &Allowed<Webhooks>,
     written: &str,
     said: Option<&Said>,
     refused: Option<Refused<'_>>,
 ) -> Result<Response> {
-    let (grant, walls, id) = door.webhook(visit, written)?;
     let mut frame = Frame::new(door, visit, "/ui/webhooks");
     if let Some(said) = said {
         frame = frame.saying(said);
     }
     let now = frame.now();
-    let look = door.deps.db.read_as(grant, move |view| {
-        let report = webhooks::find(view, &walls, id, now)?;
-        let recent = deliveries::list(view, &report.endpoint, &deliveries::Filter::default(), RECENT)?.deliveries;
-        let week = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
-        let answers = deliveries::answers(view, report.endpoint.key)?;
-        let mark = endpoints::secret_mark(view, report.endpoint.key)?;
-        Ok((report, recent, week, answers, mark))
-    });
-    let (report, recent, week, answers, secret_mark) = look.await?;
+    let Portrait { report, week, recent, answers, secret_mark } =
+        door.app.webhook_portrait(&visit.access, written).await?;
     let answers = answers.into_iter().map(|answer| {
         let often = count(answer.attempts, "attempt", "attempts");
         (short(answer.failure, answer.status), often, answer.failure.map_or("", meaning))
@@ -173,7 +165,7 @@ async fn show_with(
         after: dialect.when_exhausted(),
         timeout: long_span(dialect.profile.timeout),
         signature: dialect.profile.signature_header,
-        overlap: long_span(door.deps.secret_overlap),
+        overlap: long_span(door.app.secret_overlap()),
         made: frame.when(endpoint.created_at),
         url,
         form,
@@ -181,7 +173,7 @@ async fn show_with(
         week: Chart::new("week", "Deliveries in 7 days", "7 d ago", &week, now),
         recent: recent.iter().map(|delivery| DeliveryRow::new(&frame, delivery)).collect(),
         answers: answers.collect(),
-        looked_at: deliveries::ANSWERS_OF,
+        looked_at: ANSWERS_OF,
         problem: refused.as_ref().map(|refused| refused.why.to_string()),
         frame,
     })?;
@@ -205,16 +197,17 @@ fn in_bars(hours: &[(Timestamp, Tally)]) -> Vec<(Timestamp, Tally)> {
 #[handler]
 pub(super) async fn act(
     door: Data<&Door>,
-    visit: Visit,
+    visit: Allowed<Webhooks>,
     path: Path<(String, String)>,
     fields: Fields,
 ) -> Result<Response> {
     let Path((written, verb)) = path;
     let done = match verb.as_str() {
-        "pause" | "delete" => change_state(&door, &visit, &written, &verb).await,
+        "pause" => door.app.pause(&visit.access, &written).await.map(|()| "paused".to_owned()),
+        "delete" => door.app.delete(&visit.access, &written).await.map(|()| "deleted".to_owned()),
         "resume" => resume(&door, &visit, &written, &fields).await,
         "change" => change(&door, &visit, &written, &fields).await,
-        "drop" => drop_held(&door, &visit, &written).await,
+        "drop" => door.app.drop_held(&visit.access, &written).await.map(|()| "dropping".to_owned()),
         "test" => return test(&door, &visit, &written, &fields).await,
         "secret" => return rotate(&door, &visit, &written, &fields).await,
         _ => return Err(poem::error::NotFoundError.into()),
@@ -228,75 +221,22 @@ pub(super) async fn act(
     }
 }
 
-/// A webhook that is there, within the caller's walls.
-fn find(tx: &Tx<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint, Error> {
-    let endpoint = endpoints::find(tx, walls, id)?;
-    match endpoint.state {
-        EndpointState::Deleted => Err(Error::NotFound(Missing::Webhook)),
-        EndpointState::Active | EndpointState::Suspended => Ok(endpoint),
-    }
-}
-
-async fn change_state(door: &Door, visit: &Visit, written: &str, verb: &str) -> Result<String, Error> {
-    let (grant, walls, id) = door.webhook(visit, written)?;
-    let verb = verb.to_owned();
-    let change = move |tx: &Tx<'_>| {
-        let key = find(tx, &walls, id)?.key;
-        match verb.as_str() {
-            "pause" => endpoints::suspend(tx, key, SuspendedReason::Paused).map(|()| "paused"),
-            _ => endpoints::delete(tx, key).map(|()| "deleted"),
-        }
-    };
-    door.deps.db.write(grant, Admission::Try, change).await.map(str::to_owned)
-}
-
-async fn resume(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<String, Error> {
-    let (grant, walls, id) = door.webhook(visit, written)?;
+async fn resume(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<String, Error> {
     let resend = if fields.get("failed") == Some("leave") { Resend::Nothing } else { Resend::Failed };
-    let resume = move |tx: &Tx<'_>| endpoints::resume(tx, find(tx, &walls, id)?.key, resend);
-    Ok(match door.deps.db.write(grant, Admission::Try, resume).await? {
+    Ok(match door.app.resume(&visit.access, written, resend).await? {
         None => "active".to_owned(),
         Some(Resumed { resent, released }) => format!("resumed&resent={resent}&released={released}"),
     })
 }
 
-async fn change(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<String, Error> {
-    let (deps, (grant, walls, id)) = (&door.deps, door.webhook(visit, written)?);
-    let profile = walls.profile.clone().unwrap_or_default();
-    let events = wanted(fields, door.dialect(&profile)?, deps.limits.events_per_webhook)?;
-    let url = deps.target(fields.need("url", "the URL")?)?;
-    deps.vet(&visit.caller, &url).await?;
-    let change = move |tx: &Tx<'_>| {
-        let endpoint = find(tx, &walls, id)?;
-        endpoints::set_url(tx, endpoint.key, &url)?;
-        if !events.is_same_as(&endpoint.events) {
-            endpoints::set_events(tx, endpoint.key, &events)?;
-        }
-        Ok("changed".to_owned())
+async fn change(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<String, Error> {
+    let change = Change {
+        url: Some(fields.need("url", "the URL")?.to_owned()),
+        events: Some(EventList::Ticked(wanted(fields))),
+        ..Change::default()
     };
-    deps.db.write(grant, Admission::Try, change).await
-}
-
-/// Drops what is held, a part at a time, whether or not the browser waits for it; no more of it once the right to ask is gone.
-async fn drop_held(door: &Door, visit: &Visit, written: &str) -> Result<String, Error> {
-    let (grant, walls, id) = door.webhook(visit, written)?;
-    let (db, written) = (door.deps.db.clone(), written.to_owned());
-    let first = db.write(grant, Admission::Try, move |tx| {
-        let (endpoint, before) = (find(tx, &walls, id)?, deliveries::next_key(tx)?);
-        Ok((endpoint.key, before, deliveries::drop_held(tx, endpoint.key, before)?))
-    });
-    let (key, before, mut more) = first.await?;
-    tokio::spawn(async move {
-        while more {
-            let drop = move |tx: &Tx<'_>| deliveries::drop_held(tx, key, before);
-            let dropped = db.write(grant, Admission::Wait, drop).await;
-            more = dropped.unwrap_or_else(|flaw| {
-                tracing::error!(endpoint.id = written, error = %flaw, "dropping what is held ended early: drop the rest again");
-                false
-            });
-        }
-    });
-    Ok("dropping".to_owned())
+    door.app.update(&visit.access, written, change).await?;
+    Ok("changed".to_owned())
 }
 
 #[derive(Template)]
@@ -317,70 +257,45 @@ struct Tested<'a> {
 }
 
 /// Sends sample data at once and shows what came of it.
-async fn test(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<Response> {
-    let (grant, walls, id) = door.webhook(visit, written)?;
-    let named = fields.get("event").map(str::to_owned);
-    let (now, deps) = (door.deps.clock.now(), &door.deps);
-    let within = walls.clone();
-    let look = deps.db.read_as(grant, move |view| endpoints::see(view, &within, id)).await?;
-    let dialect = door.dialect(walls.profile.as_deref().unwrap_or_default())?;
-    let (kind, body) = dialect.sample_for(&look, named.as_deref(), now)?;
-    let prepare = move |tx: &Tx<'_>| {
-        let endpoint = find(tx, &walls, id)?;
-        audit::tested(tx, endpoint.key)?;
-        let target = endpoints::target(tx, endpoint.key)?;
-        Ok((endpoint, target))
-    };
-    let (endpoint, target) = deps.db.write(grant, Admission::Try, prepare).await?;
-    let sent = (deps.send_test)(grant, endpoint.account_id, target, kind.clone(), body).await?;
-    let (delivery, attempt): (DeliveryId, Attempt) = sent;
-    let resume = match endpoint.state {
-        EndpointState::Suspended => {
-            let key = endpoint.key;
-            let waiting =
-                deps.db.read_as(grant, move |view| Ok(endpoints::failed(view, key)? + endpoints::held(view, key)?));
-            Some(resume_button(waiting.await?))
+async fn test(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
+    let tested = door.app.test(&visit.access, written, fields.get("event").map(str::to_owned)).await?;
+    let attempt = &tested.attempt;
+    let resume = match tested.endpoint.state {
+        EndpointState::Suspended if attempt.failure.is_none() => {
+            let standing = door.app.webhook(&visit.access, written).await?;
+            Some(resume_button(standing.failed + standing.held))
         }
-        EndpointState::Active | EndpointState::Deleted => None,
+        _ => None,
     };
     render::page(&Tested {
         frame: Frame::new(door, visit, "/ui/webhooks"),
         webhook: written.to_owned(),
-        url: shown_url(endpoint.url.as_str()),
-        kind,
-        delivery,
+        url: shown_url(tested.endpoint.url.as_str()),
+        delivery: tested.delivery,
         delivered: attempt.failure.is_none(),
-        resume: resume.filter(|_| attempt.failure.is_none()),
+        resume,
         status: attempt.status,
         meaning: attempt.failure.map_or("", meaning),
         took: took(attempt.duration.unwrap_or_default()),
         answer: String::from_utf8_lossy(&attempt.response).into_owned(),
+        kind: tested.kind,
     })
 }
 
 /// Gives a webhook a new secret in place of the one that the page was made with, and shows it once.
-async fn rotate(door: &Door, visit: &Visit, written: &str, fields: &Fields) -> Result<Response> {
-    let (deps, (grant, walls, id)) = (&door.deps, door.webhook(visit, written)?);
-    let former = fields.get("former").unwrap_or_default().to_owned();
+async fn rotate(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
+    let former = fields.get("former").unwrap_or_default();
     let rotate = || async {
-        let secret = deps.secret(None)?;
-        let (shown, overlap) = (secret.shown(), deps.secret_overlap);
-        let signature = door.dialect(walls.profile.as_deref().unwrap_or_default())?.profile.signature_header;
-        let rotate = move |tx: &Tx<'_>| {
-            let endpoint = find(tx, &walls, id)?;
-            endpoints::expect_secret(tx, endpoint.key, &former)?;
-            endpoints::set_secret(tx, &endpoint, &secret.secret, overlap)?;
-            Ok(endpoint)
-        };
-        let endpoint = deps.db.write(grant, Admission::Try, rotate).await?;
-        let url = shown_url(endpoint.url.as_str());
+        let changed = door.app.rotate_secret(&visit.access, written, former.to_owned()).await?;
+        let signature = door.dialect(&changed.profile)?.profile.signature_header;
+        let (url, overlap) = (shown_url(changed.endpoint.url.as_str()), door.app.secret_overlap());
         Ok(Outcome::Shown(Arc::new(Shown {
             title: "The new signing secret",
             about: format!(
                 "{url}. {signature} is signed with it from now on; in webhook-signature the former secret signs too for {}.",
                 long_span(overlap)
             ),
-            secret: shown,
+            secret: changed.made_secret.map(|secret| secret.expose().to_owned().into()),
             next: format!("/ui/webhooks/{written}"),
         })))
     };

@@ -17,16 +17,15 @@ use super::{
     render,
     state::Door,
     views::{WebhookRow, shown_url},
-    visit::Visit,
+    visit::Allowed,
 };
 use crate::{
-    api::{dialect::Dialect, openapi::SecretText},
-    domain::{
-        endpoint::{EndpointState, EventFilter},
-        token::{Reach, Scope, Walls},
+    app::{
+        Dialect, Page as Found, PageRequest, Webhooks,
+        webhooks::{NewWebhook, WebhookFilter},
     },
+    domain::{endpoint::EndpointState, token::Reach},
     error::Error,
-    store::{Admission, Tx, accounts, endpoints, webhooks},
 };
 
 /// Webhooks on a page.
@@ -54,15 +53,14 @@ struct Page<'a> {
     of_one_account: bool,
 }
 
-/// Every webhook within the walls, newest first.
+/// Every webhook within the scope, newest first.
 #[handler]
 pub(super) async fn list(
     door: Data<&Door>,
-    visit: Visit,
+    visit: Allowed<Webhooks>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
     let frame = Frame::new(&door, &visit, "/ui/webhooks").saying(&said);
     let search = search.0;
     let state = match search.state.as_str() {
@@ -71,34 +69,26 @@ pub(super) async fn list(
         "deleted" => Some(EndpointState::Deleted),
         _ => None,
     };
-    let after =
-        QueryString::text(&search.after).map(|after| door.webhook(&visit, after).map(|(.., id)| id)).transpose()?;
-    let filter = webhooks::Filter {
+    let filter = WebhookFilter {
         account: QueryString::text(&search.account).map(str::to_owned),
         state,
         failing: search.state == "failing",
         url: QueryString::text(&search.url).map(str::to_owned),
-        after,
+        after: None,
     };
-    let now = frame.now();
-    let look = door.deps.db.read_as(grant, move |view| {
-        let (found, next) = webhooks::list(view, &walls, &filter, PAGE, now)?;
-        let all = Walls { profile: None, account: None };
-        Ok((found, next.map(|next| webhooks::find(view, &all, next, now)).transpose()?))
-    });
-    let (found, next) = match look.await {
+    let found = match door.app.webhook_reports(&visit.access, filter, PageRequest::of(PAGE, &search.after)).await {
         // An account that is not there has no webhooks.
-        Err(Error::NotFound(_)) => (Vec::new(), None),
+        Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
-    let more = next.map(|next| {
+    let more = found.next.map(|next| {
         let asked =
             QueryString::new().with("url", &search.url).with("account", &search.account).with("state", &search.state);
-        asked.with("after", &door.written(&next.profile, next.endpoint.id)).query()
+        asked.with("after", &next).query()
     });
-    let rows = found.iter().map(|report| WebhookRow::new(&door, &frame, report)).collect::<Result<_, _>>()?;
+    let rows = found.items.iter().map(|report| WebhookRow::new(&door, &frame, report)).collect::<Result<_, _>>()?;
     let searched = [&search.url, &search.account, &search.state].iter().any(|text| !text.is_empty());
-    let of_one_account = matches!(visit.caller.reach, Reach::Account { .. });
+    let of_one_account = visit.is_of_one_account();
     render::page(&Page { frame, rows, more, searched, search, of_one_account })
 }
 
@@ -159,7 +149,7 @@ impl WebhookForm {
 
 /// The form that registers a webhook: first whose it is, then where and what.
 #[handler]
-pub(super) async fn begin(door: Data<&Door>, visit: Visit, asked: Query<For>) -> Result<Response> {
+pub(super) async fn begin(door: Data<&Door>, visit: Allowed<Webhooks>, asked: Query<For>) -> Result<Response> {
     let account = match &visit.caller.reach {
         Reach::Account { id, .. } => id.clone(),
         _ => asked.0.account.trim().to_owned(),
@@ -170,23 +160,19 @@ pub(super) async fn begin(door: Data<&Door>, visit: Visit, asked: Query<For>) ->
 /// The form, with what was filled in and why that cannot be taken.
 async fn show_form(
     door: &Door,
-    visit: &Visit,
+    visit: &Allowed<Webhooks>,
     account: String,
     filled: Option<&Fields>,
     problem: Option<Error>,
 ) -> Result<Response> {
-    let (grant, walls) = visit.caller.horizon(Scope::Webhooks)?;
-    let frame = Frame::new(door, visit, "/ui/webhooks");
-    let named = account.clone();
-    let look = door.deps.db.read_as(grant, move |view| {
-        let chosen = if named.is_empty() { None } else { Some(accounts::see(view, &walls, &named)) };
-        Ok((chosen.transpose(), accounts::page(view, &walls, None, OFFERED)?))
-    });
-    let (found, offered) = look.await?;
-    let (found, problem) = match found {
+    let (app, frame) = (&door.app, Frame::new(door, visit, "/ui/webhooks"));
+    let chosen = if account.is_empty() { None } else { Some(app.account(&visit.access, &account).await) };
+    let (found, problem) = match chosen.transpose() {
         Ok(found) => (found, problem),
-        Err(error) => (None, problem.or(Some(error))),
+        Err(error @ Error::NotFound(_)) => (None, problem.or(Some(error))),
+        Err(error) => return Err(error.into()),
     };
+    let offered = app.accounts(&visit.access, PageRequest::of(OFFERED, "")).await?.items;
     let dialect = found.as_ref().map(|found| door.dialect(&found.profile)).transpose()?;
     let form = match (dialect, filled) {
         (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
@@ -212,9 +198,9 @@ async fn show_form(
 }
 
 /// The events that a form's boxes name: all of them, those that are ticked, and what is written beside.
-pub(super) fn wanted(fields: &Fields, dialect: &Dialect, most: usize) -> Result<EventFilter, Error> {
+pub(super) fn wanted(fields: &Fields) -> Vec<String> {
     if fields.get("every").is_some() {
-        return EventFilter::parse(vec!["*".to_owned()], dialect.kinds.iter().copied(), most);
+        return vec!["*".to_owned()];
     }
     let mut entries: Vec<String> = fields.all("event").map(str::to_owned).collect();
     entries.extend(
@@ -224,12 +210,12 @@ pub(super) fn wanted(fields: &Fields, dialect: &Dialect, most: usize) -> Result<
             .map(|entry| entry.trim().to_owned())
             .filter(|entry| !entry.is_empty()),
     );
-    EventFilter::parse(entries, dialect.kinds.iter().copied(), most)
+    entries
 }
 
 /// Registers a webhook; if its secret was made here, this is the one page that shows it.
 #[handler]
-pub(super) async fn register(door: Data<&Door>, visit: Visit, fields: Fields) -> Result<Response> {
+pub(super) async fn register(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
     let account = fields.need("account", "the account")?.to_owned();
     let make = || try_register(&door, &visit, &account, &fields);
     match door.made.once(&visit, &fields, make).await {
@@ -239,27 +225,24 @@ pub(super) async fn register(door: Data<&Door>, visit: Visit, fields: Fields) ->
     }
 }
 
-async fn try_register(door: &Door, visit: &Visit, account: &str, fields: &Fields) -> Result<Outcome, Error> {
-    let (deps, (grant, walls)) = (&door.deps, visit.caller.horizon(Scope::Webhooks)?);
-    let named = account.to_owned();
-    let account = deps.db.read_as(grant, move |view| accounts::see(view, &walls, &named)).await?;
-    let dialect = door.dialect(&account.profile)?;
-    let events = wanted(fields, dialect, deps.limits.events_per_webhook)?;
-    let url = deps.target(fields.need("url", "the URL")?)?;
-    let secret = deps.secret(fields.get("secret").map(|own| SecretText(own.to_owned().into())))?;
-    deps.vet(&visit.caller, &url).await?;
-    let shown = secret.shown();
-    let most = deps.limits.webhooks_per_account;
-    let create = move |tx: &Tx<'_>| {
-        let account = accounts::find(tx, &account.profile, &account.id)?;
-        endpoints::create(tx, &account, url, events, &secret.secret, most)
+async fn try_register(
+    door: &Door,
+    visit: &Allowed<Webhooks>,
+    account: &str,
+    fields: &Fields,
+) -> Result<Outcome, Error> {
+    let new = NewWebhook {
+        account: account.to_owned(),
+        url: fields.need("url", "the URL")?.to_owned(),
+        events: wanted(fields),
+        secret: fields.get("secret").map(|own| own.to_owned().into()),
     };
-    let endpoint = deps.db.write(grant, Admission::Try, create).await?;
-    let id = door.written(dialect.profile.name, endpoint.id);
+    let made = door.app.register(&visit.access, new).await?;
+    let id = door.written(&made.profile, made.endpoint.id);
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The webhook is registered",
-        about: shown_url(endpoint.url.as_str()),
-        secret: shown,
+        about: shown_url(made.endpoint.url.as_str()),
+        secret: made.made_secret.map(|secret| secret.expose().to_owned().into()),
         next: format!("/ui/webhooks/{id}"),
     })))
 }
