@@ -149,14 +149,14 @@ pub(super) async fn list(
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
-    show(&door, &visit, search.0, Some(&said), None).await
+    show(&door, &visit, search.0, &said, None).await
 }
 
 async fn show(
     door: &Door,
     visit: &Allowed<Operator>,
     search: Search,
-    said: Option<&Said>,
+    said: &Said,
     refused: Option<Refused>,
 ) -> Result<Response> {
     let (app, of_account) = (&door.app, QueryString::text(&search.account));
@@ -166,10 +166,7 @@ async fn show(
     };
     let page = PageRequest::of(PAGE, &search.token);
     let tokens = app.tokens(&visit.access, of_account.map(str::to_owned), page).await?;
-    let mut frame = Frame::new(door, visit, "/ui/accounts");
-    if let Some(said) = said {
-        frame = frame.saying(said);
-    }
+    let frame = Frame::new(door, visit, "/ui/accounts").saying(said);
     let more_accounts = accounts.next.map(|next| QueryString::new().with("after", &next).query());
     let more_tokens =
         tokens.next.map(|next| QueryString::new().with("account", &search.account).with("token", &next).query());
@@ -182,7 +179,7 @@ async fn show(
         })
     });
     let (new_account, new_token) = forms(door, &search.account, refused.as_ref().map(|refused| &refused.fields));
-    let mut page = render::page(&Page {
+    let page = Page {
         accounts: rows.collect::<Result<_, _>>()?,
         more_accounts,
         tokens: tokens.items.iter().map(|token| TokenRow::new(door, &frame, visit, token)).collect::<Result<_, _>>()?,
@@ -191,18 +188,15 @@ async fn show(
         new_token,
         problem: refused.as_ref().map(|refused| refused.why.to_string()),
         frame,
-    })?;
-    if let Some(refused) = refused {
-        page.set_status(poem::Error::from(refused.why).status());
-    }
-    Ok(page)
+    };
+    render::page_with(&page, refused.map(|refused| refused.why))
 }
 
 /// The page with a form that could not be taken; what is no fault of the form is an error of the page.
 async fn again(door: &Door, visit: &Allowed<Operator>, fields: Fields, why: Error) -> Result<Response> {
     match why {
         Error::Invalid { .. } | Error::Conflict { .. } | Error::NotFound(_) => {
-            show(door, visit, Search::default(), None, Some(Refused { fields, why })).await
+            show(door, visit, Search::default(), &Said::default(), Some(Refused { fields, why })).await
         }
         why => Err(why.into()),
     }

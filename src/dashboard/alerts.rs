@@ -139,7 +139,7 @@ async fn show<S: Manages>(
     let more = found.page.next.map(|next| QueryString::new().with("before", &next).query());
     let rows = found.page.items.into_iter().map(|(alert, ways)| Row::new(door, &frame, &alert, ways));
     let (problem, to) = refused.unzip();
-    let mut page = render::page(&Page {
+    let page = Page {
         rows: rows.collect::<Result<_, _>>()?,
         unsent: found.unsent,
         more,
@@ -147,11 +147,8 @@ async fn show<S: Manages>(
         problem: problem.as_ref().map(ToString::to_string),
         to: to.unwrap_or_default(),
         frame,
-    })?;
-    if let Some(problem) = problem {
-        page.set_status(poem::Error::from(problem).status());
-    }
-    Ok(page)
+    };
+    render::page_with(&page, problem)
 }
 
 /// Sends a test mail at once.

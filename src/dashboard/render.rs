@@ -28,6 +28,15 @@ pub(super) fn page(template: &impl Template) -> Result<Response> {
     Ok(Response::builder().content_type(HTML).body(text))
 }
 
+/// A page as an answer, with the status of the error that it tells, if it tells one.
+pub(super) fn page_with(template: &impl Template, error: Option<Error>) -> Result<Response> {
+    let mut response = page(template)?;
+    if let Some(error) = error {
+        response.set_status(poem::Error::from(error).status());
+    }
+    Ok(response)
+}
+
 /// Leads to another page, after a form.
 pub(super) fn go(to: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();

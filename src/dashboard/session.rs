@@ -78,11 +78,9 @@ pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) 
             Ok(go(from.page()).with_header(header::SET_COOKIE, cookie).into_response())
         }
         Err(error @ (Error::Unauthorized(_) | Error::TooMany { .. })) => {
-            let status = poem::Error::from(error.clone()).status();
             let problem = Some(error.to_string());
-            let mut page = render::page(&SignIn { assets: &door.assets, next: from.page(), ended: false, problem })?;
-            page.set_status(status);
-            Ok(page)
+            let page = SignIn { assets: &door.assets, next: from.page(), ended: false, problem };
+            render::page_with(&page, Some(error))
         }
         Err(error) => Err(error.into()),
     }

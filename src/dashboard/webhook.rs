@@ -121,7 +121,7 @@ pub(super) async fn show(
     id: Path<String>,
     said: Query<Said>,
 ) -> Result<Response> {
-    show_with(&door, &visit, &id, Some(&said), None).await
+    show_with(&door, &visit, &id, &said, None).await
 }
 
 /// A change that could not be made: what was filled in, and why.
@@ -134,13 +134,10 @@ async fn show_with(
     door: &Door,
     visit: &Allowed<Webhooks>,
     written: &str,
-    said: Option<&Said>,
+    said: &Said,
     refused: Option<Refused<'_>>,
 ) -> Result<Response> {
-    let mut frame = Frame::new(door, visit, "/ui/webhooks");
-    if let Some(said) = said {
-        frame = frame.saying(said);
-    }
+    let frame = Frame::new(door, visit, "/ui/webhooks").saying(said);
     let now = frame.now();
     let Portrait { report, week, recent, answers, secret_mark } =
         door.app.webhook_portrait(&visit.access, written).await?;
@@ -150,13 +147,12 @@ async fn show_with(
     });
     let (week, dialect) = (in_bars(&week), door.dialect(&report.profile)?);
     let (endpoint, policy) = (&report.endpoint, &dialect.profile.retry);
-    let status = refused.as_ref().map(|refused| poem::Error::from(refused.why.clone()).status());
     let url = endpoint.url.as_str().to_owned();
     let form = match &refused {
         Some(refused) if refused.fields.get("url").is_some() => WebhookForm::filled(dialect, refused.fields),
         _ => WebhookForm::of(dialect, url.clone(), endpoint.events.entries()),
     };
-    let mut page = render::page(&Page {
+    let page = Page {
         row: WebhookRow::new(door, &frame, &report)?,
         present: endpoint.state != EndpointState::Deleted,
         suspended: Suspended::of(&report, policy, &recent),
@@ -176,11 +172,8 @@ async fn show_with(
         looked_at: ANSWERS_OF,
         problem: refused.as_ref().map(|refused| refused.why.to_string()),
         frame,
-    })?;
-    if let Some(status) = status {
-        page.set_status(status);
-    }
-    Ok(page)
+    };
+    render::page_with(&page, refused.map(|refused| refused.why))
 }
 
 /// The hours of a week, put together to bars.
@@ -215,7 +208,7 @@ pub(super) async fn act(
     match done {
         Ok(said) => Ok(go(&format!("/ui/webhooks/{written}?said={said}"))),
         Err(why @ (Error::Invalid { .. } | Error::Conflict { .. })) => {
-            show_with(&door, &visit, &written, None, Some(Refused { fields: &fields, why })).await
+            show_with(&door, &visit, &written, &Said::default(), Some(Refused { fields: &fields, why })).await
         }
         Err(error) => Err(error.into()),
     }
@@ -300,7 +293,9 @@ async fn rotate(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &
         })))
     };
     match door.made.once(visit, fields, rotate).await {
-        Err(why @ Error::Conflict { .. }) => show_with(door, visit, written, None, Some(Refused { fields, why })).await,
+        Err(why @ Error::Conflict { .. }) => {
+            show_with(door, visit, written, &Said::default(), Some(Refused { fields, why })).await
+        }
         made => Ok(made?),
     }
 }

@@ -183,18 +183,15 @@ async fn show_form(
         (Some(dialect), None) => WebhookForm::of(dialect, String::new(), &[]),
         (None, _) => WebhookForm::default(),
     };
-    let mut page = render::page(&Form {
+    let page = Form {
         account: found.map(|found| found.id).unwrap_or_default(),
         vendor: dialect.map_or("", |dialect| dialect.title),
         form,
         accounts: offered.into_iter().map(|account| account.id).collect(),
         problem: problem.as_ref().map(ToString::to_string),
         frame,
-    })?;
-    if let Some(problem) = problem {
-        page.set_status(poem::Error::from(problem).status());
-    }
-    Ok(page)
+    };
+    render::page_with(&page, problem)
 }
 
 /// The events that a form's boxes name: all of them, those that are ticked, and what is written beside.

@@ -9,6 +9,34 @@ use crate::domain::{
     endpoint,
 };
 
+/// Says for which value of the domain each word of an enumeration stands.
+macro_rules! stands_for {
+    ($wire:ty => $domain:ty { $($word:ident => $value:ident),* $(,)? }) => {
+        impl From<$domain> for $wire {
+            fn from(value: $domain) -> Self {
+                match value { $(<$domain>::$value => Self::$word,)* }
+            }
+        }
+
+        impl From<$wire> for $domain {
+            fn from(word: $wire) -> Self {
+                match word { $(<$wire>::$word => Self::$value,)* }
+            }
+        }
+    };
+}
+
+pub(crate) use stands_for;
+
+stands_for!(DeliveryStatus => State {
+    Pending => Pending, InFlight => Claimed, Delivered => Delivered, Failed => Exhausted, Held => Held, Cancelled => Cancelled,
+});
+stands_for!(ErrorClass => Failure {
+    Dns => Dns, Blocked => Blocked, Connect => Connect, Tls => Tls, Timeout => Timeout, Reset => Reset,
+    Protocol => Protocol, Status => Status, Interrupted => Interrupted, Damaged => Damaged,
+});
+stands_for!(SuspendedReason => endpoint::SuspendedReason { Exhausted => Exhausted, Gone => Gone, Paused => Paused });
+
 /// Where a delivery is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -26,32 +54,6 @@ pub(crate) enum DeliveryStatus {
     Held,
     /// Its webhook was deleted before it went out.
     Cancelled,
-}
-
-impl From<State> for DeliveryStatus {
-    fn from(state: State) -> Self {
-        match state {
-            State::Pending => Self::Pending,
-            State::Claimed => Self::InFlight,
-            State::Delivered => Self::Delivered,
-            State::Exhausted => Self::Failed,
-            State::Held => Self::Held,
-            State::Cancelled => Self::Cancelled,
-        }
-    }
-}
-
-impl From<DeliveryStatus> for State {
-    fn from(status: DeliveryStatus) -> Self {
-        match status {
-            DeliveryStatus::Pending => Self::Pending,
-            DeliveryStatus::InFlight => Self::Claimed,
-            DeliveryStatus::Delivered => Self::Delivered,
-            DeliveryStatus::Failed => Self::Exhausted,
-            DeliveryStatus::Held => Self::Held,
-            DeliveryStatus::Cancelled => Self::Cancelled,
-        }
-    }
 }
 
 /// One POST to the receiver.
@@ -110,40 +112,6 @@ pub(crate) enum ErrorClass {
     Damaged,
 }
 
-impl From<ErrorClass> for Failure {
-    fn from(class: ErrorClass) -> Self {
-        match class {
-            ErrorClass::Dns => Self::Dns,
-            ErrorClass::Blocked => Self::Blocked,
-            ErrorClass::Connect => Self::Connect,
-            ErrorClass::Tls => Self::Tls,
-            ErrorClass::Timeout => Self::Timeout,
-            ErrorClass::Reset => Self::Reset,
-            ErrorClass::Protocol => Self::Protocol,
-            ErrorClass::Status => Self::Status,
-            ErrorClass::Interrupted => Self::Interrupted,
-            ErrorClass::Damaged => Self::Damaged,
-        }
-    }
-}
-
-impl From<Failure> for ErrorClass {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Dns => Self::Dns,
-            Failure::Blocked => Self::Blocked,
-            Failure::Connect => Self::Connect,
-            Failure::Tls => Self::Tls,
-            Failure::Timeout => Self::Timeout,
-            Failure::Reset => Self::Reset,
-            Failure::Protocol => Self::Protocol,
-            Failure::Status => Self::Status,
-            Failure::Interrupted => Self::Interrupted,
-            Failure::Damaged => Self::Damaged,
-        }
-    }
-}
-
 /// Why a webhook is suspended: every attempt of a delivery failed (`exhausted`), it answered 410 (`gone`), or somebody paused it
 /// (`paused`).
 #[derive(Debug, Clone, Copy, Serialize, Enum)]
@@ -153,14 +121,4 @@ pub(crate) enum SuspendedReason {
     Exhausted,
     Gone,
     Paused,
-}
-
-impl From<endpoint::SuspendedReason> for SuspendedReason {
-    fn from(reason: endpoint::SuspendedReason) -> Self {
-        match reason {
-            endpoint::SuspendedReason::Exhausted => Self::Exhausted,
-            endpoint::SuspendedReason::Gone => Self::Gone,
-            endpoint::SuspendedReason::Paused => Self::Paused,
-        }
-    }
 }

@@ -8,12 +8,12 @@ use poem_openapi::{
 
 use super::{
     Errors, Tag,
-    wire::{MadeToken, NewToken, TokenPage, TokenScope},
+    wire::{MadeToken, NewToken, TokenPage},
 };
 use crate::{
     api::openapi::{Body, Refused, SecretText, WithBody, WithoutBody},
     app::{Access, App, Operator, PageRequest, tokens},
-    domain::token::Scopes,
+    domain::token::{Scope, Scopes},
     error::{Error, Result},
 };
 
@@ -67,7 +67,7 @@ impl Routes {
         body: Body<NewToken>,
     ) -> Result<Made, Refused<Errors, WithBody>> {
         let NewToken { account_id, profile, scopes, label } = body.0;
-        let scopes: Vec<&str> = scopes.into_iter().map(TokenScope::name).collect();
+        let scopes: Vec<&str> = scopes.into_iter().map(|scope| Scope::from(scope).name()).collect();
         let scopes =
             Scopes::parse(&scopes.join(",")).map_err(|_| Error::request("scopes is empty: name at least one"))?;
         let new = tokens::NewToken::new(app.profiles(), (account_id, profile.as_deref()), scopes, label)?;

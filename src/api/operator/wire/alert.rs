@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::WebhookState;
 use crate::{
-    api::openapi::ErrorClass,
+    api::openapi::{ErrorClass, stands_for},
     app::alerts::{self, Progress, Standing},
     domain::{
         alert::{self, Channel, Kind, What},
@@ -26,6 +26,8 @@ pub(crate) enum AlertKind {
     Expiring,
 }
 
+stands_for!(AlertKind => Kind { Suspended => Suspended, Warning => Warning, Expiring => Expiring });
+
 /// A way by which alerts are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "lowercase")]
@@ -38,6 +40,8 @@ pub(crate) enum AlertChannel {
     /// A POST to the operator's own webhook.
     Webhook,
 }
+
+stands_for!(AlertChannel => Channel { Log => Log, Mail => Mail, Webhook => Webhook });
 
 /// Whether an alert was told by a way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
@@ -75,11 +79,7 @@ impl From<&Progress> for AlertWay {
             Standing::Dropped(at) => (AlertStanding::Dropped, at),
         };
         Self {
-            channel: match way.channel {
-                Channel::Log => AlertChannel::Log,
-                Channel::Mail => AlertChannel::Mail,
-                Channel::Webhook => AlertChannel::Webhook,
-            },
+            channel: way.channel.into(),
             standing,
             at: at.precise(),
             tries: way.tries,
@@ -129,11 +129,7 @@ impl Alert {
         };
         Self {
             alert_id: alert.id.to_string(),
-            kind: match alert.kind() {
-                Kind::Suspended => AlertKind::Suspended,
-                Kind::Warning => AlertKind::Warning,
-                Kind::Expiring => AlertKind::Expiring,
-            },
+            kind: alert.kind().into(),
             created_at: alert.created_at.precise(),
             account_id: alert.account.clone(),
             webhook_id: profiles.on_wire(&alert.profile, alert.endpoint),

@@ -4,7 +4,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::openapi::{ErrorClass, SuspendedReason},
+    api::openapi::{ErrorClass, SuspendedReason, stands_for},
     app::{Page, overview::Seen, webhooks::Report},
     domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp},
 };
@@ -110,25 +110,7 @@ pub(crate) enum WebhookState {
     Deleted,
 }
 
-impl From<WebhookState> for EndpointState {
-    fn from(state: WebhookState) -> Self {
-        match state {
-            WebhookState::Active => Self::Active,
-            WebhookState::Suspended => Self::Suspended,
-            WebhookState::Deleted => Self::Deleted,
-        }
-    }
-}
-
-impl From<EndpointState> for WebhookState {
-    fn from(state: EndpointState) -> Self {
-        match state {
-            EndpointState::Active => Self::Active,
-            EndpointState::Suspended => Self::Suspended,
-            EndpointState::Deleted => Self::Deleted,
-        }
-    }
-}
+stands_for!(WebhookState => EndpointState { Active => Active, Suspended => Suspended, Deleted => Deleted });
 
 /// A webhook and how it fares. What is told of attempts is ten seconds old at most.
 #[derive(Debug, Serialize, Object)]

@@ -4,7 +4,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::openapi::ErrorClass,
+    api::openapi::{ErrorClass, stands_for},
     app::{Page, Wanted, recovery::Count},
     domain::{
         delivery::State,
@@ -103,6 +103,8 @@ pub(crate) enum RetryState {
     Cancelled,
 }
 
+stands_for!(RetryState => RunState { Running => Running, Done => Done, Cancelled => Cancelled });
+
 /// A run that retries all that match.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct Retry {
@@ -145,11 +147,7 @@ impl Retry {
         let wanted = &run.selection;
         Self {
             retry_id: run.id.to_string(),
-            state: match run.state {
-                RunState::Running => RetryState::Running,
-                RunState::Done => RetryState::Done,
-                RunState::Cancelled => RetryState::Cancelled,
-            },
+            state: run.state.into(),
             matched: run.matched,
             replayed: run.replayed,
             skipped: run.skipped,

@@ -4,7 +4,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::openapi::SecretText,
+    api::openapi::{SecretText, stands_for},
     app::{Page, tokens::TokenRecord},
     domain::{account, audit::Entry, ids::EndpointId, profile::Profiles, token::Scope},
 };
@@ -72,15 +72,7 @@ pub(crate) enum TokenScope {
     Operator,
 }
 
-impl TokenScope {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Webhooks => Scope::Webhooks.name(),
-            Self::Events => Scope::Events.name(),
-            Self::Operator => Scope::Operator.name(),
-        }
-    }
-}
+stands_for!(TokenScope => Scope { Webhooks => Webhooks, Events => Events, Operator => Operator });
 
 /// A token to be made: of an account, of a vendor's platform, or of an operator.
 #[derive(Debug, Deserialize, Object)]
