@@ -10,12 +10,12 @@ use crate::{
     domain::{
         tally::{Span, Tally},
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     error::Result,
 };
 
-/// How everything within somebody's walls stands.
+/// How everything within somebody's scope stands.
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// Deliveries that wait for their next attempt.
@@ -46,8 +46,8 @@ pub struct Overview {
 ///
 /// # Errors
 /// Faults of the database only.
-pub fn look(view: &View<'_>, walls: &Walls, now: Timestamp) -> Result<Overview> {
-    let (whose, key) = match (walls.account, &walls.profile) {
+pub fn look(view: &View<'_>, scope: &AccessScope, now: Timestamp) -> Result<Overview> {
+    let (whose, key) = match (scope.account, &scope.profile) {
         (Some(account), _) => ("account = ?1", Value::Integer(account)),
         (None, Some(profile)) => ("profile = ?1", Value::Text(profile.to_string())),
         (None, None) => ("?1 IS NULL", Value::Null),
@@ -95,7 +95,7 @@ pub fn look(view: &View<'_>, walls: &Walls, now: Timestamp) -> Result<Overview> 
             "state = 'active' AND last_failure_at IS NOT NULL AND last_failure_at >= ifnull(last_success_at, 0)",
         )?,
         suspended: webhooks("state = 'suspended'")?,
-        minutes: tallies::series(view, Of::Walls(walls), Span::Minute, 60, now)?,
-        hours: tallies::series(view, Of::Walls(walls), Span::Hour, 24, now)?,
+        minutes: tallies::series(view, Of::Scope(scope), Span::Minute, 60, now)?,
+        hours: tallies::series(view, Of::Scope(scope), Span::Hour, 24, now)?,
     })
 }

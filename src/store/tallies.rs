@@ -9,7 +9,7 @@ use crate::{
         endpoint::EndpointKey,
         tally::{Span, Tally},
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     error::Result,
 };
@@ -132,8 +132,8 @@ fn forget(tx: &Tx<'_>) -> Result<()> {
 /// Of whom tallies are read.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
-    /// Of all endpoints within these walls.
-    Walls(&'a Walls),
+    /// Of all endpoints within this scope.
+    Scope(&'a AccessScope),
     /// Of this endpoint.
     Endpoint(EndpointKey),
 }
@@ -147,17 +147,17 @@ pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestam
     const ONE: &str = "SELECT delivered, failed, durations FROM tally WHERE span = ?1 AND start = ?2 AND endpoint = ?3";
     let (sql, whose) = match of {
         Of::Endpoint(key) => (ONE, Value::Integer(key)),
-        Of::Walls(Walls { account: Some(key), .. }) => (
+        Of::Scope(AccessScope { account: Some(key), .. }) => (
             "SELECT delivered, failed, durations FROM endpoint CROSS JOIN tally ON tally.endpoint = endpoint.key
              WHERE span = ?1 AND start = ?2 AND account = ?3",
             Value::Integer(*key),
         ),
-        Of::Walls(Walls { profile: Some(profile), .. }) => (
+        Of::Scope(AccessScope { profile: Some(profile), .. }) => (
             "SELECT delivered, failed, durations FROM endpoint CROSS JOIN tally ON tally.endpoint = endpoint.key
              WHERE span = ?1 AND start = ?2 AND profile = ?3",
             Value::Text(profile.to_string()),
         ),
-        Of::Walls(_) => (ONE, Value::Integer(ALL)),
+        Of::Scope(_) => (ONE, Value::Integer(ALL)),
     };
     let mut rows = view.conn.prepare_cached(sql)?;
     let last = span.start_of(now).millis();
