@@ -105,7 +105,6 @@ impl File {
                     let is_other = matches!(before, "mod" | "fn" | "." | "let") || tokens.get(at + 1) == Some(&":");
                     file.words.extend(path.into_iter().filter(|_| !is_other));
                 } else {
-                    file.words.insert(path[0].clone());
                     file.paths.push(path);
                 }
             }
