@@ -103,8 +103,8 @@ impl Server {
         self.retention.passes()
     }
 
-    /// Serves until `stop` turns true. Then attempts and requests in progress may end, for ten seconds at most, and their
-    /// outcomes are written.
+    /// Serves until `stop` turns true. Then attempts and requests in progress may end, for ten seconds at most, and
+    /// their outcomes are written.
     ///
     /// # Errors
     /// When the database fails: a restart recovers.

@@ -46,7 +46,7 @@ impl<'a> FromRequest<'a> for Place {
 /// Checks every event of a batch.
 ///
 /// # Errors
-/// A batch that is empty or too long; what is wrong with the first event that cannot be published, with its place.
+/// A batch that is empty or too long; the fault of the first event that cannot be published, with its place.
 pub(super) async fn check<E: Send + 'static, C: Send + 'static>(
     events: Vec<E>,
     limits: &Limits,
@@ -60,8 +60,8 @@ pub(super) async fn check<E: Send + 'static, C: Send + 'static>(
     blocking::run(usize::MAX, all).await?
 }
 
-/// Stores every event of a batch in one transaction, and gives each with its answer, in their order. The place is given back
-/// to be held until the answer is printed.
+/// Stores every event of a batch in one transaction, and returns each with its answer, in order. The place is returned too:
+/// it is held until the answer is printed.
 ///
 /// # Errors
 /// Whatever keeps one of them from being stored, with its place; then none is.

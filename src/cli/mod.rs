@@ -2,11 +2,8 @@
 //!
 //! Exit codes stand in the help of the program.
 
-/// Prints a line, or several; what others wrote is shown escaped.
-macro_rules! say {
-    () => { say!("") };
-    ($($part:tt)*) => { $crate::cli::output::say(&format!($($part)*)) };
-}
+#[macro_use]
+mod output;
 
 mod account;
 mod backup;
@@ -20,7 +17,6 @@ mod key;
 mod listen;
 mod log;
 mod openapi;
-mod output;
 mod retry;
 mod selection;
 mod serve;
@@ -73,9 +69,10 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command and says by the exit code how it went.
+    /// Runs the command. The exit code tells how it went.
     pub fn run(self) -> ExitCode {
-        // Keys, secrets and tokens go through memory: none of it is for a core file, or for another process of this user.
+        // Memory holds keys, secrets and tokens: keep them out of core files, and away from other processes of this
+        // user.
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
             log::complain(Level::WARN, &format!("core files cannot be forbidden: {error}"));
         }

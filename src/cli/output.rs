@@ -10,6 +10,12 @@ use serde_json::Value;
 use super::log;
 use crate::domain::text::{escaped, escaped_json};
 
+/// Prints a line, or several lines. Unusual characters are escaped.
+macro_rules! say {
+    () => { say!("") };
+    ($($part:tt)*) => { $crate::cli::output::say(&format!($($part)*)) };
+}
+
 /// Why standard output could not be written.
 static UNPRINTED: OnceLock<io::ErrorKind> = OnceLock::new();
 

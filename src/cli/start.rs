@@ -1,4 +1,4 @@
-//! What somebody wants to know when a server has started, in one block; with a log in JSON, in one object.
+//! The facts about a server that has started: one block of text or, with a log in JSON, one object.
 
 use std::{fs, time::Duration};
 

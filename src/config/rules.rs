@@ -9,7 +9,8 @@ use super::{
     flaw::{given, source},
 };
 
-/// The largest request body that may be allowed: several copies of it are in memory while it is read, checked and stored.
+/// The largest request body that may be allowed: several copies of it are in memory while it is read, checked and
+/// stored.
 const MOST_BYTES: usize = 100_000_000;
 
 /// Whether the rule holds, the key, and what is expected of its value.

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// A setting that is never shown, and wiped from memory when it is dropped. The reader of the file may have kept a copy.
+/// A setting that is never shown, and wiped from memory when it is dropped. The reader of the file may have kept a
+/// copy.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(Zeroizing<String>);

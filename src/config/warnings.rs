@@ -13,8 +13,8 @@ use super::{Config, SECRETS};
 /// The mode by which everybody may read a file.
 const READ_BY_ALL: u32 = 0o004;
 
-/// The memory that this process may have, in bytes: that of the machine, or less if its control group says so. `None` if
-/// neither is known.
+/// The memory that this process may have, in bytes: that of the machine, or less if its control group says so. `None`
+/// if neither is known.
 fn memory() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().trim_end_matches(" kB");

@@ -12,11 +12,11 @@ const ICON: &str = include_str!("icon.svg");
 
 /// The files that pages load. Their addresses name their content, so that a browser asks for each once.
 pub(super) struct Assets {
-    /// Marks this style sheet.
+    /// The mark of the style sheet's content.
     pub(super) style: &'static str,
-    /// Marks this script.
+    /// The mark of the script's content.
     pub(super) script: &'static str,
-    /// Marks this icon.
+    /// The mark of the icon's content.
     pub(super) icon: &'static str,
     files: [(&'static str, Asset); 3],
 }

@@ -7,14 +7,14 @@ use std::{
 
 use crate::domain::timestamp::Timestamp;
 
-/// What became of the last backup that was asked for here.
+/// The state of the last backup that was asked for here.
 #[derive(Clone)]
 pub(super) enum Backup {
-    /// It is being made: how far it has come, in words.
+    /// It is being made: its progress, in words.
     Running(String),
-    /// It is there: where, and its length in bytes.
+    /// It is made: its file, its length in bytes, and when.
     Made(PathBuf, u64, Timestamp),
-    /// It could not be made, or is not whole: a sentence.
+    /// It could not be made, or is not whole: the reason, in a sentence.
     Failed(String),
 }
 
@@ -31,7 +31,7 @@ impl Backups {
         matches!(self.last(), Some(Backup::Running(_)))
     }
 
-    /// Takes the place of the one backup at a time; says whether it was free.
+    /// Begins a backup; `false` if one is being made already.
     pub(super) fn begin(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let free = !matches!(*last, Some(Backup::Running(_)));

@@ -1,17 +1,17 @@
-//! Charts, drawn on the server: bars of what was delivered with what failed on top, and the same as text.
+//! Charts, drawn on the server: bars of delivered attempts with failed ones on top, and the same numbers as text.
 
 use super::format::{Moment, thousands};
 use crate::domain::{tally::Tally, timestamp::Timestamp};
 
-/// The ground of a chart, in units of its own: the page scales it.
+/// The size of a chart in its own units; the page scales it.
 const WIDTH: u64 = 480;
 const HEIGHT: u64 = 140;
-/// Below the bars: the axis and its words.
+/// The height below the bars: the axis and its labels.
 const FOOT: u64 = 18;
-/// Above them: the largest number.
+/// The height above the bars: the largest number.
 const HEAD: u64 = 14;
 
-/// One bar: both of its parts, in units of the ground.
+/// One bar: both of its parts, in units of the chart.
 pub(super) struct Bar {
     pub(super) x: u64,
     pub(super) width: u64,
@@ -30,10 +30,10 @@ pub(super) struct Line {
 
 /// A chart.
 pub(super) struct Chart {
-    /// Names it within its page.
+    /// Its id within the page.
     pub(super) id: &'static str,
     pub(super) title: &'static str,
-    /// What it shows, in a sentence.
+    /// A sentence that says what the chart shows.
     pub(super) said: String,
     pub(super) bars: Vec<Bar>,
     pub(super) lines: Vec<Line>,
@@ -45,7 +45,7 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// A chart of these spans, the present one last; `first` says where it begins.
+    /// A chart of these spans, the present one last; `first` labels its beginning.
     pub(super) fn new(
         id: &'static str,
         title: &'static str,
@@ -56,7 +56,7 @@ impl Chart {
         let (base, room) = (HEIGHT - FOOT, HEIGHT - FOOT - HEAD);
         let most = series.iter().map(|(_, tally)| tally.delivered + tally.failed).max().unwrap_or(0);
         let step = WIDTH / u64::try_from(series.len().max(1)).unwrap_or(1);
-        // What is there at all can be seen.
+        // A number above zero is always visible.
         let tall = |count: u64| if count == 0 { 0 } else { (count * room / most.max(1)).max(2) };
         let bars = series.iter().zip(0..).filter(|((_, tally), _)| tally.delivered + tally.failed > 0);
         let bars = bars.map(|((_, tally), place)| {

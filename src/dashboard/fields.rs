@@ -1,4 +1,4 @@
-//! The fields of a form, read once: they may hold a token or a secret, and are wiped when they go.
+//! The fields of a form. They may hold a token or a secret, so they are wiped from memory when they are dropped.
 
 use poem::{FromRequest, Request, RequestBody, Result, http::StatusCode};
 use url::form_urlencoded;
@@ -8,7 +8,7 @@ use crate::{error::Error, http::body};
 
 /// Most bytes of a form. The longest field is a URL, or a secret.
 const MOST: usize = 64 << 10;
-/// What a browser calls a form.
+/// The content type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Name and value of each field, in order.
@@ -48,7 +48,7 @@ impl Fields {
 }
 
 impl<'a> FromRequest<'a> for Fields {
-    /// What the door has read already, when it looked at the form's token.
+    /// The fields that the dashboard has read already, to check the form's token.
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> Result<Self> {
         let read = request.data::<Self>().cloned();
         Ok(read.ok_or_else(|| Error::Internal("a form was not read".to_owned()))?)

@@ -1,5 +1,6 @@
-//! What forms have led to, kept in memory for a minute for the session that sent them. So a second click, or a form that is
-//! sent anew, leads to the same page and does nothing again; and a secret stands on a page that can be loaded again meanwhile.
+//! Each form acts once. Its outcome is kept in memory for a minute, for the session that sent it. So a second click, or
+//! a form that is sent again, leads to the same page and does nothing; and the page of a new secret can be loaded
+//! again.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -19,44 +20,44 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long it is kept.
+/// How long an outcome is kept.
 const KEPT: Duration = Duration::from_secs(60);
 
 type Map = Mutex<HashMap<Mark, Arc<OnceCell<Outcome>>>>;
-/// Which session's form, and which one of it.
+/// The key of an outcome: a hash of the session and of the form's id.
 type Mark = [u8; 16];
 
-/// What forms have led to.
+/// The outcomes of the forms of the last minute.
 pub(super) struct FormOnce {
     clock: SharedClock,
     outcomes: Arc<Map>,
 }
 
-/// Where a form has led.
+/// Where a form led.
 #[derive(Clone)]
 pub(super) enum Outcome {
     /// To this page.
     Page(String),
-    /// To one that shows something once.
+    /// To a page that shows something once.
     Shown(Arc<Shown>),
 }
 
-/// What is shown once.
+/// The content of a page that is shown once.
 pub(super) struct Shown {
     pub(super) title: &'static str,
     pub(super) about: String,
     pub(super) secret: Option<SecretText>,
-    /// Where to go from there.
+    /// The address to go on to.
     pub(super) next: String,
 }
 
 impl FormOnce {
-    /// Nothing yet.
+    /// No outcomes yet.
     pub(super) fn new(clock: SharedClock) -> Self {
         Self { clock, outcomes: Arc::default() }
     }
 
-    /// Does what a form asks for, unless this very form was taken before; leads to where that led.
+    /// Does what a form asks for, unless the same form was taken before. Leads to its outcome.
     pub(super) async fn once<F: Future<Output = Result<Outcome, Error>>>(
         &self,
         visit: &Visit,
@@ -79,7 +80,7 @@ impl FormOnce {
         })
     }
 
-    /// What this form of the session has led to, if that is shown once.
+    /// The content to show once, if this form of the session led to some.
     pub(super) fn shown(&self, visit: &Visit, form: &str) -> Option<Arc<Shown>> {
         let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         match outcomes.get(&mark(visit, form))?.get()? {

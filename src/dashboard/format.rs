@@ -1,4 +1,4 @@
-//! How things are said to people: times, spans, sizes, JSON. Pure.
+//! Times, spans, sizes and JSON as people read them. Pure functions.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use crate::domain::{profile::RetryPolicy, timestamp::Timestamp};
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-/// Bytes that a mark such as `<` takes in a page beside its own.
+/// Extra bytes of an escaped character such as `<` in a page.
 const ESCAPE: usize = 4;
-/// Parts of JSON that lie deeper are not indented further.
+/// JSON is indented up to this depth.
 const DEEPEST: usize = 20;
 
 /// A moment as a page shows it: in words, and exactly.
@@ -17,12 +17,12 @@ const DEEPEST: usize = 20;
 pub(super) struct Moment {
     /// `4 min ago`, `in 2 h`.
     pub(super) words: String,
-    /// RFC 3339, for programs and for whoever points at it.
+    /// RFC 3339, for programs, and as a hint.
     pub(super) exact: String,
 }
 
 impl Moment {
-    /// A moment, seen from now.
+    /// A moment, relative to now.
     pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
         let words = match (now.since(at), at.since(now)) {
             (past, _) if past >= Duration::from_secs(1) => format!("{} ago", span(past)),
@@ -111,8 +111,8 @@ pub(super) fn bytes(number: u64) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
-/// JSON with a line for each part, up to so many bytes of a page; and whether it goes on. Only white space between tokens is added, so
-/// every number keeps its own literal.
+/// JSON with a line for each part, up to `most` bytes of a page; and whether it was cut. Only white space between
+/// tokens is added, so every number keeps its own literal.
 pub(super) fn indented(json: &str, most: usize) -> (String, bool) {
     let mut out = String::with_capacity(most.min(json.len() * 2));
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);

@@ -1,4 +1,4 @@
-//! What every page has around it: its head, the way to the other pages, who is signed in.
+//! The frame of every page: its head, the links to the other pages, who is signed in.
 
 use std::borrow::Cow;
 
@@ -14,24 +14,24 @@ pub(super) struct Link {
     pub(super) current: bool,
 }
 
-/// What stands around a page.
+/// The frame of a page.
 pub(super) struct Frame<'a> {
     pub(super) assets: &'a Assets,
     pub(super) links: Vec<Link>,
     pub(super) who: String,
-    /// What every form carries.
+    /// The token that every form carries.
     pub(super) form: String,
-    /// What a form carries that makes something: it is taken once.
+    /// The id of a form that makes something: the form is taken once.
     pub(super) once: String,
-    /// Where to fetch the page anew; nothing for one that a form led to.
+    /// The address to load the page again; empty for a page that a form led to.
     pub(super) at: String,
-    /// What was just done.
+    /// The sentence about what was just done.
     pub(super) said: Cow<'static, str>,
     pub(super) operator: bool,
     now: Timestamp,
 }
 
-/// Address, label, and the scope that opens it; without one, the operator alone.
+/// Address, label, and the scope that opens the page; without a scope, only the operator sees it.
 const PAGES: [(&str, &str, Option<Scope>); 8] = [
     ("/ui", "Overview", Some(Scope::Webhooks)),
     ("/ui/webhooks", "Webhooks", Some(Scope::Webhooks)),
@@ -44,7 +44,7 @@ const PAGES: [(&str, &str, Option<Scope>); 8] = [
 ];
 
 impl<'a> Frame<'a> {
-    /// The frame of a page that stands below the link of this address.
+    /// The frame of a page; `at` is the address of its link in the navigation.
     pub(super) fn new(door: &'a Door, visit: &Visit, at: &str) -> Self {
         let (operator, now) = (visit.is_operator(), door.deps.clock.now());
         let opens = |scope: &Option<Scope>| scope.map_or(operator, |scope| visit.caller.scopes.allow(scope));
@@ -62,13 +62,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The same, with what was just done.
+    /// Adds the sentence about what was just done.
     pub(super) fn saying(mut self, said: &Said) -> Self {
         self.said = said.sentence();
         self
     }
 
-    /// A moment, seen from the page's.
+    /// A moment as the page shows it.
     pub(super) fn when(&self, at: Timestamp) -> Moment {
         Moment::new(at, self.now)
     }
@@ -89,11 +89,11 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// What a form did, as its address says it to the page that follows.
+/// What a form did. The address of the next page carries it.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Said {
     said: Option<String>,
-    /// Of a webhook that was resumed: how many failed deliveries are sent again, and how many held ones go out.
+    /// For a webhook that was resumed: how many failed deliveries are sent again, and how many held ones go out.
     #[serde(default)]
     resent: u64,
     #[serde(default)]

@@ -1,6 +1,7 @@
 //! The dashboard: pages for people, made on the server. They do what the API does, with the same rights.
 //!
-//! A page loads nothing from elsewhere, and holds no script and no style in itself: the policy of every answer forbids it.
+//! A page loads nothing from elsewhere, and holds no script and no style in itself: the policy of every answer forbids
+//! it.
 
 mod accounts;
 mod alerts;

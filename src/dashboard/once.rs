@@ -17,7 +17,7 @@ struct Once<'a> {
     shown: &'a Shown,
 }
 
-/// The page of what is shown once.
+/// Shows the content once.
 #[handler]
 pub(super) fn show(door: Data<&Door>, visit: Visit, form: Path<String>) -> Result<Response> {
     let gone = || {

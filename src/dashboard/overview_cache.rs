@@ -18,14 +18,14 @@ use crate::{
     },
 };
 
-/// Webhooks that need somebody, of each kind.
+/// Webhooks in trouble that are shown, of each kind.
 const SHOWN: usize = 10;
-/// How long what was seen is shown to whoever asks: a look counts all that waits.
+/// How long a look is shared: it counts all waiting deliveries.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Callers whose looks are remembered.
+/// Looks that are kept, one for each access.
 const MOST: usize = 1000;
 
-/// What was seen, of one caller's walls.
+/// What a caller with some access sees.
 pub(super) struct Seen {
     pub(super) all: Overview,
     pub(super) suspended: Vec<Report>,
@@ -34,18 +34,18 @@ pub(super) struct Seen {
     pub(super) now: Timestamp,
 }
 
-/// Whose walls.
+/// The access: a vendor and an account.
 type Whose = (Option<String>, Option<AccountKey>);
 
-/// What all with the same walls share.
+/// A look that is shared.
 type Shared = SingleFlight<Result<Arc<Seen>, Error>>;
 
-/// The last looks at everything: all whose walls are the same share one.
+/// The last looks. Callers with the same access share one.
 #[derive(Default)]
 pub(super) struct Overviews(Mutex<HashMap<Whose, Arc<Shared>>>);
 
 impl Overviews {
-    /// What was last seen within these walls. The look is of all who share it; the right of each is checked when it has ended.
+    /// The last look with this access. The right of each caller is checked after it.
     pub(super) async fn last(
         &self,
         deps: &Deps,

@@ -1,8 +1,8 @@
-//! The query of an address, made from what was asked.
+//! Makes the query of an address.
 
 use url::form_urlencoded::Serializer;
 
-/// Names and values, of which the empty ones are left out.
+/// Names and values; empty values are left out.
 pub(super) struct QueryString(Serializer<'static, String>);
 
 impl QueryString {
@@ -10,7 +10,7 @@ impl QueryString {
         Self(Serializer::new(String::new()))
     }
 
-    /// A field of a form that was filled in.
+    /// The text of a field, if it was filled in.
     pub(super) fn text(text: &str) -> Option<&str> {
         Some(text.trim()).filter(|text| !text.is_empty())
     }

@@ -22,7 +22,7 @@ struct Closed<'a> {
     message: String,
 }
 
-/// A page that says what is in the way, and what to do.
+/// A page that says what went wrong, and what to do.
 pub(super) fn refusal(door: &Door, visit: Option<&Visit>, error: &poem::Error, request_id: &str) -> Response {
     let problem = Problem::of(error);
     if let Some(Error::Internal(reason)) = &problem.error {

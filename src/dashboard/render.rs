@@ -14,7 +14,7 @@ use crate::error::Error;
 /// The content type of a page.
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 
-/// What a page may load and where its forms may go: this server alone.
+/// The policy of every page: it loads from this server alone, and its forms go to this server alone.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -28,7 +28,7 @@ pub(super) fn page(template: &impl Template) -> Result<Response> {
     Ok(Response::builder().content_type(HTML).body(text))
 }
 
-/// Shows another page, after a form.
+/// Leads to another page, after a form.
 pub(super) fn go(to: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     if let Ok(to) = HeaderValue::from_str(to) {
@@ -37,13 +37,13 @@ pub(super) fn go(to: &str) -> Response {
     response
 }
 
-/// An answer with the headers that keep others out of it.
+/// Adds the headers that keep other sites out of a page.
 pub(super) fn sealed(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         ("content-security-policy", POLICY),
         ("x-content-type-options", "nosniff"),
-        // Not 'no-referrer': then a browser would not say where a form comes from.
+        // Not 'no-referrer': then a browser would not send the origin of a form.
         ("referrer-policy", "same-origin"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
@@ -53,7 +53,7 @@ pub(super) fn sealed(mut response: Response) -> Response {
     response
 }
 
-/// A page in gzip. Other sites cannot make a browser ask for one with its cookie, so its length tells them nothing.
+/// A page in gzip. Other sites cannot have a browser ask for a page with its cookie, so the length tells them nothing.
 pub(super) async fn compressed(mut response: Response) -> Response {
     let text = response.take_body().into_bytes().await.unwrap_or_default();
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));

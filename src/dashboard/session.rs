@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::{
     IntoResponse, Request, Response, Result, handler,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     web::{Data, Query},
 };
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use super::{
     fields::Fields,
     render::{self, go},
     state::Door,
-    visit::{COOKIE, Visit, asked, check_origin, cookie},
+    visit::{COOKIE, Visit, asked, by_tls, check_origin, cookie},
 };
 use crate::{
     domain::{
@@ -26,25 +26,20 @@ use crate::{
     store::{Admission, random, sessions, tokens},
 };
 
-/// Failed sign-ins share one quota: nobody who has a token waits for those who guess.
+/// Failed sign-ins share one rate limit: people with a token do not wait for those who guess.
 const GUESSES: [u8; 16] = [0; 16];
 
-/// Whether the browser speaks TLS, with the proxy in front of this server.
-fn by_tls(headers: &HeaderMap) -> bool {
-    header(headers, "x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case("https"))
-}
-
-/// The cookie of a session, or one that takes it away. A browser that came by TLS never sends it without.
+/// The cookie of a session, or the one that removes it. A browser that came by TLS never sends it without TLS.
 fn set_cookie(value: &str, seconds: u64, tls: bool) -> String {
     let secure = if tls { "; Secure" } else { "" };
     format!("{COOKIE}={value}; Path=/ui; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
-/// Where a page was left for signing in.
+/// The page that a browser wanted before it had to sign in.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct From {
     next: Option<String>,
-    /// Said by an open page whose session has ended.
+    /// Sent by an open page whose session has ended.
     ended: Option<String>,
 }
 
@@ -60,7 +55,7 @@ impl From {
 struct SignIn<'a> {
     assets: &'a Assets,
     next: &'a str,
-    /// A session was there, and is not any more.
+    /// Whether an earlier session has ended.
     ended: bool,
     problem: Option<String>,
 }
@@ -95,7 +90,7 @@ pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) 
     }
 }
 
-/// Begins a session; the one that this browser had ends.
+/// Begins a session; the former session of this browser ends.
 async fn begin(door: &Door, token: &str, former: Option<[u8; 32]>) -> Result<SessionKey, Error> {
     let unknown = || {
         let refused = spend(&door.quota, TokenId::from_bytes(GUESSES)).err();
@@ -116,7 +111,7 @@ async fn begin(door: &Door, token: &str, former: Option<[u8; 32]>) -> Result<Ses
     Ok(key)
 }
 
-/// Takes one request from a token's quota.
+/// Takes one request from a token's rate limit.
 pub(super) fn spend(quota: &RateLimit, token: TokenId) -> Result<(), Error> {
     quota.take(token).outcome
 }
@@ -130,12 +125,12 @@ pub(super) async fn sign_out(request: &Request, door: Data<&Door>, visit: Visit)
     Ok(go("/ui/sign-in").with_header(header::SET_COOKIE, cookie).into_response())
 }
 
-/// To the page that asks for a token, and from there back here.
+/// Leads to the page that asks for a token, and from there back.
 pub(super) fn to_sign_in(request: &Request) -> Response {
     let headers = request.headers();
     let from_elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
     if from_elsewhere && request.method().is_safe() && cookie(headers).is_none() {
-        // A link in a mail: the browser keeps the cookie back until a page of ours asks.
+        // After a link in a mail, the browser sends the cookie only when a page of ours asks.
         let page = "<!doctype html><meta http-equiv=\"refresh\" content=\"0\"><title>Ngoma</title>";
         return Response::builder().content_type(render::HTML).body(page);
     }

@@ -20,26 +20,26 @@ use crate::{
     http::rate_limit::RateLimit,
 };
 
-/// What the pages need.
+/// What all pages share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Door(Arc<Parts>);
 
-/// What every page shares.
+/// What all pages share.
 pub(super) struct Parts {
     pub(super) deps: Deps,
     pub(super) dialects: Vec<Dialect>,
     pub(super) assets: Assets,
     pub(super) quota: RateLimit,
-    /// What open pages may ask for by themselves: it is not taken from what people do.
+    /// The limit of pages that refresh themselves: they take nothing from the limit of people.
     pub(super) refreshes: RateLimit,
     pub(super) made: FormOnce,
     pub(super) overviews: Overviews,
     pub(super) backups: Backups,
-    /// The machine's uptime when it began.
+    /// The machine's uptime when the server began.
     pub(super) started: Duration,
     pub(super) storage: Storage,
     pub(super) settings: Vec<Setting>,
-    /// People reach this server by https: cookies are for TLS only.
+    /// Whether people reach this server by https: then cookies are for TLS only.
     pub(super) secure: bool,
     /// Whether there is a mail server.
     pub(super) mails: bool,
@@ -81,7 +81,7 @@ impl Parts {
         self.deps.clock.uptime().saturating_sub(self.started)
     }
 
-    /// What the database takes on the disk, with its log.
+    /// The size of the database on the disk, with its log, in bytes.
     pub(super) fn database_bytes(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         let log = PathBuf::from(format!("{}-wal", self.storage.path.display()));

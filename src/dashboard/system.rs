@@ -32,7 +32,7 @@ struct Section<'a> {
     settings: Vec<&'a Setting>,
 }
 
-/// The same for a page.
+/// A backup as the page shows it.
 struct BackupView {
     running: bool,
     problem: bool,

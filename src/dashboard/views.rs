@@ -1,4 +1,4 @@
-//! Things as pages show them: rows of webhooks and deliveries, each with the words and the colour of its state.
+//! Webhooks and deliveries as pages show them, with the word and the colour of their state.
 
 use poem::Response;
 
@@ -25,7 +25,7 @@ pub(super) struct Badge {
 }
 
 impl Badge {
-    /// How an endpoint stands.
+    /// The state of an endpoint.
     pub(super) fn of_endpoint(endpoint: &Endpoint, failing: bool) -> Self {
         let (class, word) = match (endpoint.state, endpoint.suspended_reason) {
             (EndpointState::Active, _) if failing => ("warn", "failing"),
@@ -37,7 +37,7 @@ impl Badge {
         Self { class, word }
     }
 
-    /// How a delivery stands.
+    /// The state of a delivery.
     pub(super) fn of_delivery(delivery: &Delivery) -> Self {
         let (class, word) = match delivery.state {
             State::Pending if delivery.attempts > 0 => ("warn", "retrying"),
@@ -77,13 +77,13 @@ pub(super) fn short(failure: Option<Failure>, status: Option<u16>) -> String {
     }
 }
 
-/// A share of a small bar, in its units.
+/// The two parts of a small bar, in its units.
 pub(super) struct Spark {
     pub(super) good: u64,
     pub(super) bad: u64,
 }
 
-/// How long a small bar is.
+/// The length of a small bar, in its units.
 const SPARK: u64 = 100;
 
 /// The success of a day: `98 %`, and a small bar.
@@ -94,11 +94,11 @@ pub(super) struct Success {
 }
 
 impl Success {
-    /// Of these attempts; `None` if there were none.
+    /// The success of these attempts; `None` if there were none.
     pub(super) fn of(tally: &Tally) -> Option<Self> {
         let all = tally.delivered + tally.failed;
         let good = (tally.delivered * SPARK).checked_div(all)?;
-        // What failed is seen, however little it is.
+        // Failures are always visible, however few.
         let good = if tally.failed > 0 { good.min(SPARK - 4) } else { good };
         let percent = (tally.delivered * 100).checked_div(all)?;
         Some(Self {
@@ -207,25 +207,25 @@ impl ListedRow {
     }
 }
 
-/// A URL without its query, which may hold a secret: it stands in full on the page of its webhook alone.
+/// A URL without its query, which may hold a secret. Only the page of its webhook shows it in full.
 pub(super) fn shown_url(url: &str) -> String {
     url.split_once('?').map_or_else(|| url.to_owned(), |(before, _)| format!("{before}?…"))
 }
 
-/// Most bytes of a body that stand in a page, a line for each part.
+/// Most bytes of a body that a page shows with a line for each part.
 const PRETTY: usize = 16 << 10;
-/// Most bytes of one that stand in a page as they are; a longer one is loaded by itself.
+/// Most bytes of a body that a page shows as they are; a longer body is loaded by itself.
 const RAW: usize = 1 << 10;
 
 /// A body as a page shows it.
 pub(super) struct Shown {
     pub(super) pretty: String,
-    /// Whether it goes on.
+    /// Whether it was cut.
     pub(super) cut: bool,
     /// The exact bytes, if they are few.
     pub(super) raw: Option<String>,
     pub(super) size: String,
-    /// Where all of it can be loaded.
+    /// The address of the whole body.
     pub(super) href: String,
 }
 
@@ -237,7 +237,7 @@ impl Shown {
     }
 }
 
-/// A body by itself, to be kept as a file.
+/// A body as a file to download.
 pub(super) fn file(name: &str, body: String) -> Response {
     Response::builder()
         .content_type("application/json")

@@ -20,12 +20,13 @@ use crate::{
 
 /// The cookie's name.
 pub(super) const COOKIE: &str = "ngoma_session";
+
 /// A request of somebody who is signed in.
 #[derive(Clone)]
 pub(super) struct Visit {
-    /// Whose token was shown.
+    /// The owner of the token that began the session.
     pub(super) caller: Caller,
-    /// The page that is asked for, with its query; nothing for a form.
+    /// The page that is asked for, with its query; empty for a form.
     pub(super) at: String,
     key: SessionKey,
 }
@@ -33,7 +34,7 @@ pub(super) struct Visit {
 impl Visit {
     /// The visit behind a request's cookie; `None` if there is none, or it has ended.
     ///
-    /// Looked up at every request, so that revoking works at once, whichever process does it.
+    /// It is looked up at every request: a revoked token is refused at once, whichever process revoked it.
     pub(super) fn of(request: &Request, deps: &Deps) -> Result<Option<Self>, Error> {
         let Some(key) = cookie(request.headers()) else { return Ok(None) };
         let (hash, now) = (key.hash(), deps.clock.now());
@@ -42,24 +43,24 @@ impl Visit {
         Ok(caller.map(|caller| Self { caller, at, key }))
     }
 
-    /// What is stored of the session's key.
+    /// The hash of the session's key, as it is stored.
     pub(super) fn hash(&self) -> [u8; 32] {
         self.key.hash()
     }
 
-    /// Holds a form against this session: another site's page cannot know its token, nor hide where it comes from.
+    /// Checks that a form belongs to this session. The page of another site cannot know the token, nor hide its origin.
     pub(super) fn check_form(&self, request: &Request, fields: &Fields) -> Result<()> {
         check_origin(request.headers())?;
         let refusal = "this form is of an earlier session, or of another page: load the page and send it again";
         if fields.get("form").is_some_and(|given| self.key.knows_form(given)) { Ok(()) } else { Err(foreign(refusal)) }
     }
 
-    /// What every form of this session carries.
+    /// The token that every form of this session carries.
     pub(super) fn form_token(&self) -> String {
         self.key.form_token()
     }
 
-    /// Whether it may see and do everything.
+    /// Whether the visit may see and do everything.
     pub(super) fn is_operator(&self) -> bool {
         self.caller.scopes.is_operator() && matches!(self.caller.reach, Reach::Everything)
     }
@@ -74,7 +75,7 @@ impl Visit {
         }
     }
 
-    /// Whom the token belongs to.
+    /// The owner of the token, in words.
     pub(super) fn who(&self) -> String {
         match &self.caller.reach {
             Reach::Account { id, .. } => id.clone(),
@@ -90,8 +91,8 @@ impl<'a> FromRequest<'a> for Visit {
     }
 }
 
-/// Nobody is signed in, or not any more.
-pub(super) fn not_signed_in() -> Error {
+/// The refusal when nobody is signed in, or the session has ended.
+fn not_signed_in() -> Error {
     Error::Unauthorized("sign in first".to_owned())
 }
 
@@ -101,18 +102,18 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<SessionKey> {
     pairs.find_map(|(name, value)| (name == COOKIE).then(|| SessionKey::parse(value))?)
 }
 
-/// A header; where several proxies each added to it, what the first said.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// A header. If several proxies added to it, the value of the first.
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let text = headers.get(name).and_then(|value| value.to_str().ok())?;
     text.split(',').next().map(str::trim)
 }
 
-/// A form that is not taken.
+/// The refusal of a form.
 fn foreign(message: impl Into<String>) -> poem::Error {
     poem::Error::from_string(message, StatusCode::FORBIDDEN)
 }
 
-/// Makes sure that a form comes from a page of this server. Browsers say so in headers that no page can set.
+/// Checks that a form comes from a page of this server. Browsers send this in headers that no page can set.
 pub(super) fn check_origin(headers: &HeaderMap) -> Result<()> {
     match header(headers, "sec-fetch-site") {
         Some("same-origin") => return Ok(()),
@@ -129,6 +130,11 @@ pub(super) fn check_origin(headers: &HeaderMap) -> Result<()> {
          if it is, let the proxy in front of it pass Host on, or send X-Forwarded-Host",
         excerpt(origin)
     )))
+}
+
+/// Whether the browser speaks TLS, with the proxy in front of this server.
+pub(super) fn by_tls(headers: &HeaderMap) -> bool {
+    header(headers, "x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case("https"))
 }
 
 /// The page that a request asks for.

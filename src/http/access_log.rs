@@ -1,9 +1,9 @@
 //! The access log: one line for each request, and its count.
 //!
-//! Events that are accepted and the questions of monitors are logged at debug, as there may be thousands a second. Other
-//! answers are logged at info, faults of the server at warn. Refusals at info are limited to a number a second, so that a
-//! client in a loop does not fill the disk. Each token has its own limit; requests without a token share one, and faults of
-//! the server have another. So no client's loop hides what others are refused.
+//! Events that are accepted and the questions of monitors are logged at debug, as there may be thousands a second.
+//! Other answers are logged at info, faults of the server at warn. Refusals at info are limited to a number a second,
+//! so that a client in a loop does not fill the disk. Each token has its own limit; requests without a token share one,
+//! and faults of the server have another. So no client's loop hides what others are refused.
 
 use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -16,7 +16,8 @@ use crate::{
     figures::Figures,
 };
 
-/// Refusals of a token in a second that are logged at info, and faults that are logged at warn; more are logged at debug.
+/// Refusals of a token in a second that are logged at info, and faults that are logged at warn; more are logged at
+/// debug.
 const REFUSALS: u32 = 10;
 /// A longer word of a path may be anything.
 const LONGEST_WORD: usize = 20;

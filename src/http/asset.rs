@@ -1,5 +1,5 @@
-//! Pages and files that never change while the server runs. They have an ETag, so that a slow link loads them once. Each is
-//! made and compressed when it is first asked for; then all answers share its bytes.
+//! Pages and files that never change while the server runs. They have an ETag, so that a slow link loads them once.
+//! Each is made and compressed when it is first asked for; then all answers share its bytes.
 
 use std::{
     io::{Read, Write},

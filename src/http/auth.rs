@@ -33,8 +33,8 @@ pub(crate) struct TokenCheck {
 }
 
 impl TokenCheck {
-    /// The caller behind the token of a request. The token is looked up at every request: a revoked one is refused at once,
-    /// whichever process revoked it.
+    /// The caller behind the token of a request. The token is looked up at every request: a revoked one is refused at
+    /// once, whichever process revoked it.
     ///
     /// # Errors
     /// A token that is unknown, lacks the scope for a batch, or has asked too often; a read that waited too long.

@@ -1,5 +1,5 @@
-//! Work on large texts, on threads of its own: it keeps no request waiting. Text that is parsed, checked or printed may take
-//! many times its size in memory, so only a little of this work is done at once.
+//! Work on large texts, on threads of its own: it keeps no request waiting. Text that is parsed, checked or printed may
+//! take many times its size in memory, so only a little of this work is done at once.
 
 use tokio::{sync::Semaphore, task::spawn_blocking};
 

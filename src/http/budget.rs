@@ -1,5 +1,5 @@
-//! Budgets that accounts share: of bytes in memory, or of requests in progress. One account, or one token that belongs to
-//! no account, holds at most a quarter of a budget, so that it keeps no other waiting.
+//! Budgets that accounts share: of bytes in memory, or of requests in progress. One account, or one token that belongs
+//! to no account, holds at most a quarter of a budget, so that it keeps no other waiting.
 
 use std::{
     collections::HashMap,
@@ -67,7 +67,8 @@ impl Budget {
         Self { all: Arc::new(Semaphore::new(all)), each: (all / PART).max(1), of_one: Mutex::default() }
     }
 
-    /// Waits for this much of the budget, at most the quarter of one holder. `None` if that takes longer than `patience`.
+    /// Waits for this much of the budget, at most the quarter of one holder. `None` if that takes longer than
+    /// `patience`.
     pub(crate) async fn take(&self, holder: &str, amount: usize, patience: Duration) -> Option<Part> {
         let amount = u32::try_from(amount.min(self.each)).unwrap_or(u32::MAX);
         let take = async {

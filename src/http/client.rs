@@ -1,4 +1,5 @@
-//! Who the client of a request is: the address of its connection or, behind a trusted proxy, the address that the proxy names.
+//! Who the client of a request is: the address of its connection or, behind a trusted proxy, the address that the proxy
+//! names.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -16,8 +17,8 @@ pub(super) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
 
 /// The client's address; `None` if the request came by no network.
 ///
-/// The addresses of the header are read from the right, while trusted proxies wrote them. The first that is no trusted proxy
-/// is the client. What stands left of it may be anything: the client wrote it.
+/// The addresses of the header are read from the right, while trusted proxies wrote them. The first that is no trusted
+/// proxy is the client. What stands left of it may be anything: the client wrote it.
 pub(super) fn address(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     let mut client = peer(request)?;
     // The part that a client wrote may be any bytes.

@@ -1,5 +1,5 @@
-//! The head of a request: it is refused, before anything else is done, if it is larger than any client needs or does not name
-//! one host.
+//! The head of a request: it is refused, before anything else is done, if it is larger than any client needs or does
+//! not name one host.
 
 use poem::{
     Error, Request, Result,

@@ -1,5 +1,5 @@
-//! The connections that wait for a request, in order. When no more connections may be open, the one that has waited longest
-//! is closed, and a new one gets its place. A connection with a request in progress is never closed for that.
+//! The connections that wait for a request, in order. When no more connections may be open, the one that has waited
+//! longest is closed, and a new one gets its place. A connection with a request in progress is never closed for that.
 
 use std::{
     collections::BTreeMap,

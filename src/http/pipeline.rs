@@ -146,8 +146,8 @@ impl<E: Endpoint<Output = Response>> Pipeline<E> {
         BodyLimits { bytes, batch, budgets: Arc::clone(&self.budgets) }
     }
 
-    /// A slot for a request that a trusted proxy passes on, unless its client has as many requests in progress as it may
-    /// have connections. Clients without a proxy are counted when their connection is accepted.
+    /// A slot for a request that a trusted proxy passes on, unless its client has as many requests in progress as it
+    /// may have connections. Clients without a proxy are counted when their connection is accepted.
     fn slot(&self, client: Option<IpAddr>, peer: Option<IpAddr>) -> Result<Option<ConnectionSlot>> {
         let Some(client) = client.filter(|client| Some(*client) != peer) else { return Ok(None) };
         let slot = self.in_progress.take(client, self.limits.connections_per_client);

@@ -2,12 +2,13 @@
 //!
 //! When no more connections may be open, the one that has waited longest for a request makes way.
 //!
-//! A connection has `client_timeout` from its start, and from each answer that it has taken, to send the head of a request.
-//! It has as long again for the body, and as long again to take the answer, or a part of a large answer. So a client that
-//! sends a header a minute, never reads, reads a byte now and then, or just waits, holds its place for a bounded time.
+//! A connection has `client_timeout` from its start, and from each answer that it has taken, to send the head of a
+//! request. It has as long again for the body, and as long again to take the answer, or a part of a large answer. So a
+//! client that sends a header a minute, never reads, reads a byte now and then, or just waits, holds its place for a
+//! bounded time.
 //!
-//! Connections speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and pings would
-//! keep it open.
+//! Connections speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and pings
+//! would keep it open.
 
 use std::{
     future::{Future, poll_fn},
@@ -49,14 +50,14 @@ use crate::{
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The buffer of a connection: larger than any head within the limits. To a head that does not fit, hyper itself answers 431,
-/// without a body.
+/// The buffer of a connection: larger than any head within the limits. To a head that does not fit, hyper itself
+/// answers 431, without a body.
 const BUFFER: usize = 64 << 10;
-/// How much of an answer the kernel keeps until its client takes it, in bytes. Without this it keeps up to 4 MiB. (Linux
-/// doubles the number for its own use.)
+/// How much of an answer the kernel keeps until its client takes it, in bytes. Without this it keeps up to 4 MiB.
+/// (Linux doubles the number for its own use.)
 const UNREAD: u32 = 64 << 10;
-/// How much of a larger answer a client must take in one `client_timeout`, in bytes. With 30 s, that is the speed of the
-/// slowest mobile links.
+/// How much of a larger answer a client must take in one `client_timeout`, in bytes. With 30 s, that is the speed of
+/// the slowest mobile links.
 const PART: usize = 128 << 10;
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -74,8 +75,8 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves connections until `stop` ends. Then it accepts no more, and ends when the last request in progress is answered.
-/// Dropping it cuts the connections off.
+/// Serves connections until `stop` ends. Then it accepts no more, and ends when the last request in progress is
+/// answered. Dropping it cuts the connections off.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: impl Endpoint<Output = Response> + 'static,
@@ -147,8 +148,8 @@ pub(crate) async fn serve(
     ending.shutdown().await;
 }
 
-/// Waits until fewer connections are open than `most`. The one that has waited longest for a request makes way, else the
-/// first that begins to wait.
+/// Waits until fewer connections are open than `most`. The one that has waited longest for a request makes way, else
+/// the first that begins to wait.
 async fn make_way(open: &mut JoinSet<()>, most: usize, idle: &Idle) {
     while open.try_join_next().is_some() {}
     while open.len() >= most {

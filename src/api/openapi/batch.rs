@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::{error::Error, http::body::BatchLimits};
 
-/// Checks the text of a batch against its limits. A text that is no batch is left to the parser, which says what is wrong.
+/// Checks the text of a batch against its limits. A text that is no batch is left to the parser, which says what is
+/// wrong.
 pub(super) fn check(limits: BatchLimits, text: &[u8]) -> poem::Result<()> {
     // A smaller text has no event that is too large, and no number of events that matters.
     if text.len() <= limits.event_bytes.min(SMALL) {

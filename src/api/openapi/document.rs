@@ -1,5 +1,5 @@
-//! The contract: one OpenAPI document, generated from the types, from which `/openapi.json`, the docs page and the
-//! committed file all come.
+//! The contract: one OpenAPI document, generated from the types. `/openapi.json`, the docs page and the committed file
+//! are all made of it.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 /// The version that is published: the first in which `webhooks` is legal.
 const OPENAPI: &str = "3.1.0";
 
-/// What a vendor adds to the document that its types cannot say.
+/// What a door adds to the document that its types cannot say.
 pub(crate) struct Supplement {
     /// The name of its tag.
     pub(crate) tag: &'static str,
@@ -20,7 +20,7 @@ pub(crate) struct Supplement {
     pub(crate) signature: Option<&'static str>,
 }
 
-/// What every delivery carries beside its vendor's signature: header, meaning, example.
+/// The headers of every delivery beside its vendor's signature: name, meaning, example.
 const DELIVERY_HEADERS: [(&str, &str, &str); 6] = [
     (
         "webhook-id",
@@ -38,7 +38,7 @@ const DELIVERY_HEADERS: [(&str, &str, &str); 6] = [
     ("ngoma-test", "`true` on sample data that somebody asked for: not a real event.", "true"),
 ];
 
-/// What a receiver may answer, and what follows.
+/// The answers of a receiver, and what follows.
 const RECEIVER_ANSWERS: [(&str, &str); 4] = [
     ("2XX", "Received: the delivery is done."),
     ("410", "Gone: no further attempt of this delivery."),
@@ -46,11 +46,11 @@ const RECEIVER_ANSWERS: [(&str, &str); 4] = [
     ("default", "Anything else, a redirect included, or no answer within the time-out: tried again on the schedule."),
 ];
 
-/// Turns the document that poem-openapi writes (3.0 in form) into a 3.1 document, with examples and with what is sent.
+/// Turns the document of poem-openapi, which has the form of 3.0, into a 3.1 document with examples and with the
+/// deliveries.
 ///
-/// In 3.1 what may be null says so in its `type`; and every property that is not required may be null here, as the
-/// readers and writers of all bodies are serde's. It is written so that generators of clients understand it: see
-/// tests/it/generated.rs.
+/// In 3.1 the `type` of a property says whether it may be null. Here every property that is not required may be null,
+/// as serde reads and writes all bodies. Generators of clients understand this form: see tests/it/generated.rs.
 pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json::Result<Value> {
     let mut document: Value = serde_json::from_str(generated)?;
     document["openapi"] = OPENAPI.into();
@@ -71,7 +71,7 @@ pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
     }
     for (section, of_path) in [("paths", false), ("webhooks", true)] {
         for operation in operations(&mut document[section]) {
-            // What asks for no token says so.
+            // An operation without a token says so.
             operation.as_object_mut().map(|operation| operation.entry("security").or_insert_with(|| json!([])));
             let supplement = supplements.iter().find(|supplement| operation["tags"][0] == supplement.tag);
             let Some(supplement) = supplement else { continue };
@@ -79,7 +79,7 @@ pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
                 describe_delivery(operation, supplement);
             }
             for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-                // An enumeration shows by itself what it takes.
+                // An enumeration needs no example: it lists its values.
                 let is_plain = parameter.pointer("/schema/$ref").is_none();
                 let mut examples = supplement.parameters.iter().filter(|_| is_plain);
                 let example = examples.find(|(name, _)| parameter["name"] == *name);
@@ -93,7 +93,7 @@ pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
     Ok(document)
 }
 
-/// The schemas that requests bring, those inside of them included.
+/// The schemas of request bodies, with all schemas inside of them.
 fn taken(document: &Value) -> BTreeSet<String> {
     fn follow(document: &Value, value: &Value, taken: &mut BTreeSet<String>) {
         match value {
@@ -118,7 +118,7 @@ fn taken(document: &Value) -> BTreeSet<String> {
     taken
 }
 
-/// Says of what is answered that all that its example has is always there, if only as null: so nobody need ask whether it is.
+/// Marks response properties as required if the example has them: they are always there, if only as null.
 fn require(schema: &mut Value, example: &Value) {
     for part in schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
         require(part, example);
@@ -148,7 +148,7 @@ fn exemplify(schema: &mut Value, example: &Value) {
     schema["example"] = example.clone();
 }
 
-/// Says of an outgoing payload which headers it carries and what its receiver may answer.
+/// Describes a delivery: its headers, and the answers of its receiver.
 fn describe_delivery(operation: &mut Value, supplement: &Supplement) {
     let signature = supplement.signature.map(|header| {
         let meaning =
@@ -169,8 +169,8 @@ fn describe_delivery(operation: &mut Value, supplement: &Supplement) {
     }
 }
 
-/// Rewrites what 3.1 says in another way: `nullable`, exclusive bounds that were booleans, and references that are
-/// described. Says of each time that it is one.
+/// Rewrites the parts that 3.1 writes in another way: `nullable`, exclusive bounds that are booleans, and references
+/// with a description. Marks each time as a `date-time`.
 fn modernise(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(modernise),
@@ -200,13 +200,13 @@ fn modernise(value: &mut Value) {
     }
 }
 
-/// By its name.
+/// Whether a property of this name is a time.
 fn is_time(name: &str) -> bool {
     ["_at", "_since", "created_from", "created_to", "timestamp"].iter().any(|end| name.ends_with(end))
 }
 
-/// Puts what is said of a reference beside it: 3.0 took an `allOf` of the two, in which generators of clients see a type of
-/// its own, or none.
+/// Puts the description of a reference beside it. In 3.0 an `allOf` holds the two, in which generators of clients see a
+/// type of its own, or none.
 fn describe_reference(schema: &mut Map<String, Value>) {
     if let Some([reference, Value::Object(said)]) = schema.get("allOf").and_then(Value::as_array).map(Vec::as_slice)
         && let Some(reference) = reference.get("$ref").cloned()

@@ -53,7 +53,8 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Error> {
 
 /// Explains what the library found wrong with the text when it read the value at this path.
 pub(crate) fn explain(text: &str, path: &str, flaw: &serde_json::Error) -> Error {
-    // The library may stop at a wrong type before it sees that the text is broken, and reports some wrong types as broken text.
+    // The library may stop at a wrong type before it sees that the text is broken, and reports some wrong types as
+    // broken text.
     if let Err(broken) = serde_json::from_str::<IgnoredAny>(text) {
         let said = in_our_words(&broken, &NOT_JSON);
         let (line, column) = (broken.line(), broken.column());

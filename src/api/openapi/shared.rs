@@ -1,5 +1,5 @@
-//! Types that the documents of all doors share: the status of a delivery, its attempts, why an attempt failed, and why a
-//! webhook is suspended.
+//! Types that the documents of all doors share: the status of a delivery, its attempts, why an attempt failed, and why
+//! a webhook is suspended.
 
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
