@@ -118,7 +118,7 @@ impl Tree {
     fn new<'a>(files: impl IntoIterator<Item = (&'a str, String)>) -> Self {
         let module = |name: &str| {
             let mut parts: Module = name.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
-            parts.pop_if(|last| last == "mod");
+            parts.pop_if(|last| *last == "mod");
             if parts == ["lib"] { Vec::new() } else { parts }
         };
         let files = files.into_iter().filter(|(name, _)| !matches!(*name, "main.rs" | "build.rs"));
@@ -163,7 +163,9 @@ impl Tree {
             let mut used = BTreeMap::new();
             let mut uses = |path: Vec<String>, written: &[String]| {
                 let definer = self.definer(&path, &mut BTreeSet::new()).filter(|definer| definer != module);
-                definer.map(|definer| used.entry(definer).or_insert_with(|| written.join("::")));
+                if let Some(definer) = definer {
+                    used.entry(definer).or_insert_with(|| written.join("::"));
+                }
             };
             let mut known = BTreeMap::new();
             for import in &file.imports {
