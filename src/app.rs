@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     domain::{audit::Actor, profile::Profiles, timestamp::Timestamp},
     engine::{
-        Engine, Guard, LookUp, Pulse,
+        Engine, EngineStatus, Guard, LookUp,
         alerts::{Alerts, send_test_mail},
         retention::Retention,
         retries, system_look_up,
@@ -91,8 +91,8 @@ impl App {
     }
 
     /// What its engine saw when it last came to rest.
-    pub fn pulse(&self) -> watch::Receiver<Pulse> {
-        self.engine.pulse()
+    pub fn pulse(&self) -> watch::Receiver<EngineStatus> {
+        self.engine.status()
     }
 
     /// Whoever tells alerts.
@@ -177,7 +177,7 @@ impl App {
     }
 
     fn deps(&self) -> Deps {
-        let (guard, engine, pulse) = (self.guard.clone(), self.engine.clone(), self.engine.pulse());
+        let (guard, engine, pulse) = (self.guard.clone(), self.engine.clone(), self.engine.status());
         let mut config = self.config.clone();
         config.server.listen = self.address;
         let config = Arc::new(config);

@@ -15,7 +15,7 @@
 //! | [`app`] | the composition root: config in, a running server out; the one place that wires all |
 //! | [`api`] and [`engine`] | the doors, where poem lives; and what acts without being asked, where ureq lives. They never use each other: what a door needs of the engine, `app` hands in |
 //! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
-//! | [`figures`] | what is counted and measured, for `/metrics` |
+//! | [`metrics`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
 //! | [`error`], [`config`] | what can go wrong, the settings |
@@ -86,5 +86,5 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod error;
-pub mod figures;
+pub mod metrics;
 pub mod store;

@@ -29,7 +29,7 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
         || Error::Unauthorized("this token is unknown or revoked: make one by 'ngoma token create'".to_owned());
     let deps = request.data::<Deps>().ok_or_else(|| Error::Internal("no dependencies".to_owned()))?;
     let token = BearerToken::parse(&bearer.token).ok_or_else(unknown)?;
-    let caller = deps.db.glance(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
+    let caller = deps.db.read_inline(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
     let exchange = request.data::<Exchange>();
     exchange.inspect(|exchange| exchange.is_of(&caller));
     let form = publishing::form(request);

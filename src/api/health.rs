@@ -17,7 +17,7 @@ use crate::{
     clock::SharedClock,
     domain::audit::Actor,
     error::{Error, Result},
-    figures::Step,
+    metrics::ClockJump,
     store::{self, Admission},
 };
 
@@ -149,7 +149,7 @@ fn database(deps: &Deps, now: Duration) -> Option<Part> {
         ));
     }
     let is_fresh = |at: Duration| now.saturating_sub(at) < FRESH;
-    let written = deps.db.figures().written();
+    let written = deps.db.metrics().written();
     match written.fault.filter(|fault| is_fresh(fault.at)) {
         Some(fault) => Some(Part::unavailable(reason(&fault.why))),
         None if !written.last.is_some_and(is_fresh) => None,
@@ -184,7 +184,7 @@ fn reason(error: &Error) -> String {
 
 fn engine(deps: &Deps, now: Duration) -> Part {
     let seconds = |since: Duration| now.saturating_sub(since).as_secs();
-    if let Some(fault) = deps.db.figures().paused() {
+    if let Some(fault) = deps.db.metrics().paused() {
         let why = reason(&fault.why);
         return Part::unavailable(format!(
             "deliveries have paused for {} s and go on by themselves: {why}",
@@ -224,8 +224,8 @@ fn disk(free: Option<u64>, low: u64) -> Part {
     }
 }
 
-fn clock(step: Option<Step>) -> Part {
-    let Some(Step { by, .. }) = step else { return Part::ok("the clock goes evenly") };
+fn clock(step: Option<ClockJump>) -> Part {
+    let Some(ClockJump { by, .. }) = step else { return Part::ok("the clock goes evenly") };
     let (seconds, way) = (by.unsigned_abs() as f64 / 1000.0, if by < 0 { "back" } else { "forward" });
     Part::warning(format!(
         "the clock was set {way} by {seconds:.1} s within the last hour: due times were moved along; see that the time is right"
@@ -246,7 +246,7 @@ impl Routes {
                 tried.unwrap_or_else(|| Part::unavailable("a write on trial failed: the server's log says why"))
             }
         };
-        let step = deps.db.figures().last_step().filter(|step| now.saturating_sub(step.at) < RECENT);
+        let step = deps.db.metrics().last_clock_jump().filter(|step| now.saturating_sub(step.at) < RECENT);
         Readiness::of(Parts {
             database,
             engine: engine(deps, deps.clock.uptime()),

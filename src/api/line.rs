@@ -13,7 +13,7 @@ use poem::http::{Method, StatusCode};
 use super::{exchange::Exchange, publishing::Form, ui};
 use crate::{
     domain::ids::{self, TokenId},
-    figures::Figures,
+    metrics::Metrics,
 };
 
 /// Refusals of a token in a second that are told at info, and faults of ours that are told at warn; the others are told at
@@ -69,7 +69,7 @@ pub(super) struct Line<'a> {
 
 /// Where lines go.
 pub(super) struct Lines {
-    figures: Arc<Figures>,
+    figures: Arc<Metrics>,
     refusals: DefaultKeyedRateLimiter<Option<TokenId>>,
     faults: DefaultDirectRateLimiter,
 }
@@ -93,7 +93,7 @@ macro_rules! tell {
 }
 
 impl Lines {
-    pub(super) fn new(figures: &Arc<Figures>) -> Self {
+    pub(super) fn new(figures: &Arc<Metrics>) -> Self {
         let forms = [Form::One, Form::Batch].map(|form| Purpose::Publish(form).name());
         let others = [Purpose::Watch, Purpose::Manage].map(Purpose::name);
         figures.show_requests(&[forms, others].concat(), &forms);

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{grant::Grant, token::Scope},
     error::Error,
-    figures::CONTENT_TYPE,
+    metrics::CONTENT_TYPE,
 };
 
 /// How often the database is looked through for whoever gathers: so often it may be asked, and no more.
@@ -95,10 +95,10 @@ impl Routes {
     /// database is read every 10 seconds at most. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self, watcher: Watcher, deps: Data<&Deps>) -> Result<Shown, Refused<Common, WithoutBody>> {
-        let figures = Arc::clone(deps.db.figures());
+        let figures = Arc::clone(deps.db.metrics());
         let (db, now, shown) = (deps.db.clone(), deps.clock.now(), Arc::clone(&figures));
         let survey = || async move {
-            let found = db.survey(now).await;
+            let found = db.gauges(now).await;
             shown.show(found.as_ref().inspect_err(|error| tracing::warn!(%error, "no figures from the database")).ok());
         };
         if self.0.last(deps.clock.uptime(), PAUSE, survey).await.is_none() {

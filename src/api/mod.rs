@@ -252,7 +252,7 @@ pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> +
     let dialects =
         vec![asilichain::dialect(&config.asilichain, &config.delivery), asg::dialect(&config.asg, &config.delivery)];
     let dashboard = Dashboard::new(deps.clone(), dialects, config);
-    let lines = Lines::new(deps.db.figures());
+    let lines = Lines::new(deps.db.metrics());
     let way = Arc::new(Way {
         pages,
         dashboard,

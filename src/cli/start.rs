@@ -23,7 +23,7 @@ pub(super) fn print(app: &App, config: &Config, durability: Durability) {
         ("limits", limits(&config.server, &config.limits)),
         ("egress", egress(&config.egress)),
         ("retention", retention(config.retention)),
-        ("alerts", app.alerts().places()),
+        ("alerts", app.alerts().destinations()),
     ]);
     let facts: Vec<(&str, &str)> = facts.iter().map(|(name, fact)| (*name, fact.as_str())).collect();
     if !log::print_object(&begun, &facts) {

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     clock,
-    engine::Pulse,
+    engine::EngineStatus,
     error::{Error, Result},
 };
 
@@ -48,7 +48,7 @@ pub(super) fn ignore_others() -> Result<()> {
 
 /// Says that the server is ready once its engine has looked for work, and then each time that the engine has come round: so
 /// the service manager notices a server that hangs. On a full disk the engine comes round too: a restart would not help.
-pub(super) async fn report(mut pulse: watch::Receiver<Pulse>) {
+pub(super) async fn report(mut pulse: watch::Receiver<EngineStatus>) {
     if pulse.changed().await.is_err() {
         return;
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Tx, View, accounts, checksum, convert,
+    Result, Tx, View, accounts, checksum, convert,
     queue::{self, Fresh},
     shares,
 };
@@ -18,7 +18,7 @@ use crate::{
         ids::{DeliveryId, EndpointId, EventId},
         token::Walls,
     },
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// Stores an event and fans it out to its audience, in one transaction; a repeat by its idempotency key stores nothing.

@@ -149,7 +149,7 @@ impl Routes {
                 Ok((checked, accepted, place))
             })
             .await?;
-        deps.db.figures().accepted(NAME, 1);
+        deps.db.metrics().accepted(NAME, 1);
         Ok(Publication::Accepted(Body(checked.answer(&accepted))))
     }
 
@@ -174,7 +174,7 @@ impl Routes {
         let events = publishing::check(body.0.events, &deps.limits, check).await?;
         let store = |tx: &Tx<'_>, event: &Checked| event.store(tx);
         let (place, stored) = publishing::publish(&deps, grant, place, events, store).await?;
-        deps.db.figures().accepted(NAME, stored.len());
+        deps.db.metrics().accepted(NAME, stored.len());
         let answer = move || {
             let _held = place;
             let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));

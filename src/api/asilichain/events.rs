@@ -81,7 +81,7 @@ impl Routes {
                 Ok((checked, accepted, place))
             })
             .await?;
-        deps.db.figures().accepted(NAME, 1);
+        deps.db.metrics().accepted(NAME, 1);
         Ok(Publication::Accepted(Body(checked.answer(&accepted)?)))
     }
 
@@ -115,7 +115,7 @@ impl Routes {
         let api_version = settings.api_version.clone();
         let store = move |tx: &Tx<'_>, event: &Checked| event.store(tx, &api_version);
         let (place, stored) = publishing::publish(&deps, grant, place, events, store).await?;
-        deps.db.figures().accepted(NAME, stored.len());
+        deps.db.metrics().accepted(NAME, stored.len());
         let answer = move || {
             let _held = place;
             let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));

@@ -25,7 +25,7 @@ use crate::{
     error::{Error, Missing, Result},
     store::{
         Admission,
-        retries::{self, Count, Field},
+        retries::{self, Candidates, Count},
     },
 };
 
@@ -67,7 +67,7 @@ impl Routes {
         let wanted = Wanted { account_id, webhook_id, event, status, error, created_from, created_to };
         let (grant, walls) = walls(&auth)?;
         let (walls, selection) = wanted.read(&deps, walls)?;
-        let field = deps.db.read_as(grant, move |view| Field::new(view, &walls, selection)).await?;
+        let field = deps.db.read_as(grant, move |view| Candidates::new(view, &walls, selection)).await?;
         let count = retries::count(&deps.db, grant.into(), &field, COUNTING).await?;
         if dry_run.unwrap_or(false) {
             let Count { matched, skipped, complete } = count;

@@ -17,10 +17,10 @@ use crate::{
         body::Body,
         refused::{Refused, WithoutBody},
     },
-    domain::tally::Span,
+    domain::stats::Span,
     error::Result,
     store::{
-        tallies::{self, Of},
+        stats::{self, Of},
         webhooks::{self, Filter},
     },
 };
@@ -94,7 +94,7 @@ impl Routes {
         let (id, walls) = webhook(&deps.profiles, &walls, &webhook_id.0)?;
         let look = deps.db.read_as(grant, move |view| {
             let report = webhooks::find(view, &walls, id, now)?;
-            let hours = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
+            let hours = stats::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
             Ok((report, hours))
         });
         let (report, hours) = look.await?;

@@ -32,7 +32,7 @@ use crate::{
     error::{Error, Missing},
     store::{
         Admission, Tx, View,
-        retries::{self, Field},
+        retries::{self, Candidates},
         search::{self, Range},
     },
 };
@@ -255,9 +255,9 @@ pub(super) async fn ask(door: Data<&Door>, visit: Visit, search: Query<Search>) 
     })
 }
 
-async fn field(door: &Door, visit: &Visit, search: &Search) -> Result<(Grant, Field), Error> {
+async fn field(door: &Door, visit: &Visit, search: &Search) -> Result<(Grant, Candidates), Error> {
     let (grant, selection, walls) = search.selection(door, visit)?;
-    let field = door.deps.db.read_as(grant, move |view| Field::new(view, &walls, selection)).await?;
+    let field = door.deps.db.read_as(grant, move |view| Candidates::new(view, &walls, selection)).await?;
     Ok((grant, field))
 }
 

@@ -48,7 +48,7 @@ impl Visit {
     pub(super) fn of(request: &Request, door: &Door) -> Result<Option<Self>, Error> {
         let Some(key) = cookie(request.headers()) else { return Ok(None) };
         let (hash, now) = (key.hash(), door.deps.clock.now());
-        let caller = door.deps.db.glance(|view| sessions::caller(view, hash, now))?;
+        let caller = door.deps.db.read_inline(|view| sessions::caller(view, hash, now))?;
         let at = if request.method().is_safe() { asked(request).to_owned() } else { String::new() };
         Ok(caller.map(|caller| Self { caller, at, key }))
     }
@@ -221,7 +221,7 @@ async fn begin(door: &Door, token: &str, former: Option<[u8; 32]>) -> Result<Ses
         refused.unwrap_or_else(|| Error::Unauthorized(message.to_owned()))
     };
     let token = BearerToken::parse(token).ok_or_else(unknown)?;
-    let caller = door.deps.db.glance(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
+    let caller = door.deps.db.read_inline(|view| tokens::caller(view, &token))?.ok_or_else(unknown)?;
     spend(&door.quota, caller.token)?;
     let key = SessionKey::from_random(&*random()?);
     let hash = key.hash();

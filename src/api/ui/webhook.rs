@@ -25,14 +25,14 @@ use crate::{
         endpoint::{Endpoint, EndpointState, Resend, Resumed, SuspendedReason},
         ids::{DeliveryId, EndpointId},
         profile::RetryPolicy,
-        tally::{Span, Tally},
+        stats::{Span, Stats},
         timestamp::Timestamp,
         token::Walls,
     },
     error::{Error, Missing},
     store::{
         Admission, Tx, audit, deliveries, endpoints,
-        tallies::{self, Of},
+        stats::{self, Of},
         webhooks::{self, Report},
     },
 };
@@ -145,7 +145,7 @@ async fn show_with(
     let look = door.deps.db.read_as(grant, move |view| {
         let report = webhooks::find(view, &walls, id, now)?;
         let recent = deliveries::list(view, &report.endpoint, &deliveries::Filter::default(), RECENT)?.deliveries;
-        let week = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
+        let week = stats::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
         let answers = deliveries::answers(view, report.endpoint.key)?;
         let mark = endpoints::secret_mark(view, report.endpoint.key)?;
         Ok((report, recent, week, answers, mark))
@@ -191,7 +191,7 @@ async fn show_with(
 }
 
 /// The hours of a week, put together to bars.
-fn in_bars(hours: &[(Timestamp, Tally)]) -> Vec<(Timestamp, Tally)> {
+fn in_bars(hours: &[(Timestamp, Stats)]) -> Vec<(Timestamp, Stats)> {
     let bars = hours.chunks(HOURS_PER_BAR).filter_map(|hours| {
         let mut sum = hours.first().copied()?;
         hours[1..].iter().for_each(|(_, more)| sum.1.add(more));

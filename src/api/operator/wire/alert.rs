@@ -10,7 +10,7 @@ use crate::{
         alert::{self, Channel, Kind, What},
         profile::Profiles,
     },
-    store::alerts::{Progress, Standing},
+    store::alerts::{ChannelState, Progress},
 };
 
 /// What an alert is about.
@@ -69,10 +69,10 @@ pub(in crate::api::operator) struct AlertWay {
 
 impl From<&Progress> for AlertWay {
     fn from(way: &Progress) -> Self {
-        let (standing, at) = match way.standing {
-            Standing::Due(at) => (AlertStanding::Due, at),
-            Standing::Told(at) => (AlertStanding::Told, at),
-            Standing::Dropped(at) => (AlertStanding::Dropped, at),
+        let (standing, at) = match way.state {
+            ChannelState::Due(at) => (AlertStanding::Due, at),
+            ChannelState::Delivered(at) => (AlertStanding::Told, at),
+            ChannelState::Dropped(at) => (AlertStanding::Dropped, at),
         };
         Self {
             channel: match way.channel {

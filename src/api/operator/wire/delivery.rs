@@ -10,8 +10,8 @@ use crate::{
         reasons::ErrorClass,
     },
     domain::{
+        attempt_headers::{AttemptHeaders, USER_AGENT},
         delivery,
-        post::{Headers, USER_AGENT},
         profile::Profiles,
         timestamp::Timestamp,
     },
@@ -124,7 +124,7 @@ impl Request {
         let unknown = || Error::Internal(format!("there is no profile '{}'", listed.profile));
         let profile = profiles.get(&listed.profile).ok_or_else(unknown)?;
         let last = attempts.last();
-        let headers = Headers {
+        let headers = AttemptHeaders {
             profile,
             event: listed.delivery.event,
             delivery: listed.delivery.id,

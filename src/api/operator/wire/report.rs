@@ -8,7 +8,7 @@ use crate::{
         operator::on_wire,
         reasons::{ErrorClass, SuspendedReason},
     },
-    domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp},
+    domain::{endpoint::EndpointState, profile::Profiles, stats::Stats, timestamp::Timestamp},
     store::{overview, webhooks::Report},
 };
 
@@ -24,8 +24,8 @@ pub(in crate::api::operator) struct Slot {
     failed: u64,
 }
 
-fn slots(series: &[(Timestamp, Tally)]) -> Vec<Slot> {
-    let slot = |(start, tally): &(Timestamp, Tally)| Slot {
+fn slots(series: &[(Timestamp, Stats)]) -> Vec<Slot> {
+    let slot = |(start, tally): &(Timestamp, Stats)| Slot {
         start: start.to_string(),
         delivered: tally.delivered,
         failed: tally.failed,
@@ -234,7 +234,7 @@ pub(in crate::api::operator) struct WebhookHistory {
 }
 
 impl WebhookHistory {
-    pub(in crate::api::operator) fn new(report: &Report, hours: &[(Timestamp, Tally)], profiles: &Profiles) -> Self {
+    pub(in crate::api::operator) fn new(report: &Report, hours: &[(Timestamp, Stats)], profiles: &Profiles) -> Self {
         Self { webhook: WebhookReport::new(report, profiles), last_week: slots(hours) }
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     attempt::attempt,
-    lanes::{self, Lanes},
+    lanes::{AttemptResult, Lanes},
     sender::Sender,
 };
 use crate::{
@@ -19,17 +19,17 @@ use crate::{
 };
 
 /// What the sending threads need.
-pub(super) struct Flights {
+pub(super) struct SendContext {
     pub(super) clock: SharedClock,
     pub(super) profiles: Profiles,
     pub(super) sender: Arc<Sender>,
     pub(super) lanes: Mutex<Lanes>,
-    pub(super) ended: mpsc::UnboundedSender<Ended>,
+    pub(super) ended: mpsc::UnboundedSender<EndedClaim>,
 }
 
 /// A claim that was on its way, back to be settled.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedClaim {
     pub(super) claim: Claim,
     /// What the attempt came to; `None`: it never began.
     pub(super) attempted: Option<Attempted>,
@@ -39,73 +39,73 @@ pub(super) struct Ended {
     pub(super) probation: Option<bool>,
 }
 
-impl Flights {
+impl SendContext {
     pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands over what a claim came to, and takes the next one. Both at once: nobody sees the claim in neither place.
-    fn land(&self, claim: Claim, attempted: Option<Attempted>) -> Option<Claim> {
-        let ended = self.judge(&claim, attempted.as_ref());
+    fn finish(&self, claim: Claim, attempted: Option<Attempted>) -> Option<Claim> {
+        let ended = self.result_of(&claim, attempted.as_ref());
         let mut lanes = self.lanes();
         if let Some(probation) = lanes.ended(claim.owner(), ended) {
             // Nobody listens only when the engine has stopped; the next start recovers the claim.
-            drop(self.ended.send(Ended { claim, attempted, faulty: false, probation }));
+            drop(self.ended.send(EndedClaim { claim, attempted, faulty: false, probation }));
         }
         lanes.begin()
     }
 
-    fn judge(&self, claim: &Claim, attempted: Option<&Attempted>) -> lanes::Ended {
-        let Some(Attempted { duration, outcome, .. }) = attempted else { return lanes::Ended::Unknown };
+    fn result_of(&self, claim: &Claim, attempted: Option<&Attempted>) -> AttemptResult {
+        let Some(Attempted { duration, outcome, .. }) = attempted else { return AttemptResult::Unknown };
         let timeout = self.profiles.get(&claim.target.profile).map(|profile| profile.timeout);
         match outcome {
-            Outcome::Failed(Failure::Timeout) => lanes::Ended::TimedOut,
+            Outcome::Failed(Failure::Timeout) => AttemptResult::TimedOut,
             // A look-up that hangs, or waits for one that does, holds a place as long as a receiver that hangs.
-            Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => lanes::Ended::TimedOut,
-            Outcome::Failed(failure) if failure.is_ours() => lanes::Ended::Unknown,
-            _ if outcome.is_success() => lanes::Ended::Well(*duration),
-            _ => lanes::Ended::Failed,
+            Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => AttemptResult::TimedOut,
+            Outcome::Failed(failure) if failure.is_ours() => AttemptResult::Unknown,
+            _ if outcome.is_success() => AttemptResult::Succeeded(*duration),
+            _ => AttemptResult::Failed,
         }
     }
 }
 
 /// Lets nothing begin any more once the engine is gone, however it went.
-pub(super) struct Closing(pub(super) Arc<Flights>);
+pub(super) struct CloseOnDrop(pub(super) Arc<SendContext>);
 
-impl Drop for Closing {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.lanes().close();
     }
 }
 
 /// A sending thread's way from claim to claim. However an attempt ends, that is reported.
-pub(super) struct Flight {
+pub(super) struct InFlight {
     claim: Option<Claim>,
-    flights: Arc<Flights>,
+    context: Arc<SendContext>,
 }
 
-impl Flight {
-    pub(super) fn new(claim: Claim, flights: &Arc<Flights>) -> Self {
-        Self { claim: Some(claim), flights: Arc::clone(flights) }
+impl InFlight {
+    pub(super) fn new(claim: Claim, context: &Arc<SendContext>) -> Self {
+        Self { claim: Some(claim), context: Arc::clone(context) }
     }
 
     pub(super) fn run(mut self) {
-        let flights = Arc::clone(&self.flights);
+        let context = Arc::clone(&self.context);
         while let Some(claim) = &self.claim {
-            let profile = flights.profiles.get(&claim.target.profile).filter(|_| !claim.target.is_stale());
-            let attempted = profile.map(|profile| attempt(claim, profile, &flights.sender, flights.clock.now()));
-            self.claim = self.claim.take().and_then(|claim| flights.land(claim, attempted));
+            let profile = context.profiles.get(&claim.target.profile).filter(|_| !claim.target.is_stale());
+            let attempted = profile.map(|profile| attempt(claim, profile, &context.sender, context.clock.now()));
+            self.claim = self.claim.take().and_then(|claim| context.finish(claim, attempted));
         }
     }
 }
 
-impl Drop for Flight {
+impl Drop for InFlight {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
             // No thread could be had. Nothing else begins here: that would find none either.
-            let mut lanes = self.flights.lanes();
-            if let Some(probation) = lanes.ended(claim.owner(), lanes::Ended::Unknown) {
-                drop(self.flights.ended.send(Ended { claim, attempted: None, faulty: true, probation }));
+            let mut lanes = self.context.lanes();
+            if let Some(probation) = lanes.ended(claim.owner(), AttemptResult::Unknown) {
+                drop(self.context.ended.send(EndedClaim { claim, attempted: None, faulty: true, probation }));
             }
         }
     }
