@@ -1,4 +1,5 @@
-//! The sending threads' side of the engine: from claim to claim, each attempt begun when its lane may, each end reported.
+//! What is in flight: the lanes and the reports of attempts, which the rounds and the sending threads share; and a sending
+//! thread's work, from claim to claim.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,18 +19,17 @@ use crate::{
     store::queue::{Attempted, Claim},
 };
 
-/// What the sending threads need.
-pub(super) struct SendContext {
-    pub(super) clock: SharedClock,
-    pub(super) profiles: Profiles,
-    pub(super) sender: Arc<Sender>,
-    pub(super) lanes: Mutex<Lanes>,
-    pub(super) ended: mpsc::UnboundedSender<EndedClaim>,
+/// What the rounds and the sending threads share.
+pub struct InFlight {
+    clock: SharedClock,
+    profiles: Profiles,
+    lanes: Mutex<Lanes>,
+    ended: mpsc::UnboundedSender<EndedClaim>,
 }
 
-/// A claim that was on its way, back to be settled.
+/// A claim whose attempt has ended or will not begin: it is to be settled or given back.
 #[derive(Debug)]
-pub(super) struct EndedClaim {
+pub struct EndedClaim {
     pub(super) claim: Claim,
     /// What the attempt came to; `None`: it never began.
     pub(super) attempted: Option<Attempted>,
@@ -39,20 +39,51 @@ pub(super) struct EndedClaim {
     pub(super) probation: Option<bool>,
 }
 
-impl SendContext {
-    pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes> {
+impl EndedClaim {
+    /// A claim whose attempt never began.
+    pub(super) fn unsent(claim: Claim) -> Self {
+        Self { claim, attempted: None, faulty: false, probation: None }
+    }
+}
+
+impl InFlight {
+    /// Nothing in flight. What ends is reported to the receiver that is returned beside it.
+    pub fn new(clock: SharedClock, profiles: Profiles, lanes: Lanes) -> (Self, mpsc::UnboundedReceiver<EndedClaim>) {
+        let (ended, reports) = mpsc::unbounded_channel();
+        (Self { clock, profiles, lanes: Mutex::new(lanes), ended }, reports)
+    }
+
+    /// The lanes, locked.
+    pub fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over what a claim came to, and takes the next one. Both at once: nobody sees the claim in neither place.
-    fn finish(&self, claim: Claim, attempted: Option<Attempted>) -> Option<Claim> {
-        let ended = self.result_of(&claim, attempted.as_ref());
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    pub(super) fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+
+    /// Reports what a claim came to (`None`: its attempt never began) and takes the next claim, under one lock: so
+    /// [`Lanes::busy`] never undercounts.
+    pub fn finish(&self, claim: Claim, attempted: Option<Attempted>) -> Option<Claim> {
+        let result = self.result_of(&claim, attempted.as_ref());
         let mut lanes = self.lanes();
-        if let Some(probation) = lanes.ended(claim.owner(), ended) {
+        if let Some(probation) = lanes.ended(claim.owner(), result) {
             // Nobody listens only when the engine has stopped; the next start recovers the claim.
             drop(self.ended.send(EndedClaim { claim, attempted, faulty: false, probation }));
         }
         lanes.begin()
+    }
+
+    /// Reports a claim for which no thread could be had. No other is taken: that would find no thread either.
+    fn give_back(&self, claim: Claim) {
+        let mut lanes = self.lanes();
+        if let Some(probation) = lanes.ended(claim.owner(), AttemptResult::Unknown) {
+            drop(self.ended.send(EndedClaim { claim, attempted: None, faulty: true, probation }));
+        }
     }
 
     fn result_of(&self, claim: &Claim, attempted: Option<&Attempted>) -> AttemptResult {
@@ -70,7 +101,7 @@ impl SendContext {
 }
 
 /// Lets nothing begin any more once the engine is gone, however it went.
-pub(super) struct CloseOnDrop(pub(super) Arc<SendContext>);
+pub(super) struct CloseOnDrop(pub(super) Arc<InFlight>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
@@ -78,35 +109,33 @@ impl Drop for CloseOnDrop {
     }
 }
 
-/// A sending thread's way from claim to claim. However an attempt ends, that is reported.
-pub(super) struct InFlight {
+/// A sending thread's work: it makes the attempt of a claim, reports its end, and takes the next claim. However an attempt
+/// ends, that is reported.
+pub(super) struct SendingThread {
     claim: Option<Claim>,
-    context: Arc<SendContext>,
+    in_flight: Arc<InFlight>,
+    sender: Arc<Sender>,
 }
 
-impl InFlight {
-    pub(super) fn new(claim: Claim, context: &Arc<SendContext>) -> Self {
-        Self { claim: Some(claim), context: Arc::clone(context) }
+impl SendingThread {
+    pub(super) fn new(claim: Claim, in_flight: &Arc<InFlight>, sender: &Arc<Sender>) -> Self {
+        Self { claim: Some(claim), in_flight: Arc::clone(in_flight), sender: Arc::clone(sender) }
     }
 
     pub(super) fn run(mut self) {
-        let context = Arc::clone(&self.context);
+        let (in_flight, sender) = (Arc::clone(&self.in_flight), Arc::clone(&self.sender));
         while let Some(claim) = &self.claim {
-            let profile = context.profiles.get(&claim.target.profile).filter(|_| !claim.target.is_stale());
-            let attempted = profile.map(|profile| attempt(claim, profile, &context.sender, context.clock.now()));
-            self.claim = self.claim.take().and_then(|claim| context.finish(claim, attempted));
+            let profile = in_flight.profiles.get(&claim.target.profile).filter(|_| !claim.target.is_stale());
+            let attempted = profile.map(|profile| attempt(claim, profile, &sender, in_flight.clock.now()));
+            self.claim = self.claim.take().and_then(|claim| in_flight.finish(claim, attempted));
         }
     }
 }
 
-impl Drop for InFlight {
+impl Drop for SendingThread {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            // No thread could be had. Nothing else begins here: that would find none either.
-            let mut lanes = self.context.lanes();
-            if let Some(probation) = lanes.ended(claim.owner(), AttemptResult::Unknown) {
-                drop(self.context.ended.send(EndedClaim { claim, attempted: None, faulty: true, probation }));
-            }
+            self.in_flight.give_back(claim);
         }
     }
 }

@@ -11,6 +11,7 @@ mod mail;
 mod pool;
 pub mod retention;
 pub mod retries;
+mod rounds;
 mod run;
 mod sender;
 mod stats;
@@ -18,7 +19,9 @@ mod test_delivery;
 
 pub use self::{
     egress::Guard,
+    in_flight::{EndedClaim, InFlight},
     look_ups::{LookUp, LookUps, Unresolved, system_look_up},
-    run::{Engine, EngineStatus, check},
+    rounds::{EngineStatus, Handlers, Round, Rounds},
+    run::{Engine, check},
     sender::{authorities, kept_connections},
 };

@@ -1,49 +1,41 @@
-//! The engine's loop: it settles what has ended, claims what is due, and has it sent.
+//! The engine: it is made of the settings, and runs round after round until it is stopped.
 
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
 };
 
 use tokio::sync::{mpsc, watch};
 
 use super::{
     alerts::{self, Alerts},
-    attempt::{DELIVERED, FailureLog, count, log_attempt, log_cut_off},
+    attempt::DELIVERED,
     egress::Guard,
-    in_flight::{CloseOnDrop, EndedClaim, InFlight, SendContext},
-    lanes::{self, Lanes, Limits},
+    in_flight::{CloseOnDrop, EndedClaim, InFlight, SendingThread},
+    lanes::{Lanes, Limits},
     pool::Pool,
+    rounds::{EngineStatus, Handlers, Round, Rounds},
     sender::{self, Sender},
-    stats::StatsBuffer,
     test_delivery::TestSender,
 };
 use crate::{
-    clock::{self, SharedClock, Stopwatch},
+    clock::SharedClock,
     config::{self, Config},
     domain::{
-        audit::Actor,
-        delivery::{Attempt, DeliveryKey, Failure},
+        delivery::{Attempt, Failure},
         grant::Grant,
         ids::DeliveryId,
         profile::Profiles,
         timestamp::Timestamp,
     },
     error::{Error, Result},
-    metrics::Fault,
-    store::{
-        Admission, Change, Db, News, Target, Tx, endpoints,
-        queue::{self, Lost, Wanted},
-        stats::{self, MinuteStats},
-    },
+    store::{Db, Target},
 };
 
-/// An attempt is given up as lost this long after it must have timed out.
-const LOST_AFTER: Duration = Duration::from_secs(60);
 /// Attempts at work for each processor: more would only take turns at it.
 const AT_WORK_PER_PROCESSOR: usize = 4;
+
 /// The engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -59,43 +51,12 @@ struct Inner {
     settings: config::Delivery,
     pool: Pool,
     tests: TestSender,
-    context: Arc<SendContext>,
+    in_flight: Arc<InFlight>,
+    sender: Arc<Sender>,
     alerts: Alerts,
     /// Taken by the one `run`.
     ended: Mutex<Option<mpsc::UnboundedReceiver<EndedClaim>>>,
     status: watch::Sender<EngineStatus>,
-}
-
-/// What the engine saw when it last came to rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EngineStatus {
-    /// The moment at which it looked for due work.
-    pub at: Timestamp,
-    /// The same as the machine's uptime, which never steps.
-    pub looked: Duration,
-    /// How many commits' news it had heard by then.
-    pub heard: u64,
-    /// Deliveries that are claimed and not settled.
-    pub busy: usize,
-    /// Endpoints with something to be claimed at once.
-    pub wanted: usize,
-}
-
-/// What is to be written in one turn: kept until the database takes it.
-#[derive(Default)]
-struct Work {
-    ended: Vec<Arc<EndedClaim>>,
-    lost: Vec<DeliveryKey>,
-    wanted: Vec<Wanted>,
-    counts: Option<Arc<Vec<MinuteStats>>>,
-    stats: StatsBuffer,
-    failure_log: FailureLog,
-}
-
-impl Work {
-    fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty() && self.counts.is_none()
-    }
 }
 
 /// Whether an engine can be made of these settings.
@@ -127,19 +88,19 @@ impl Engine {
         let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca, settings.max_in_flight)?);
         let own = (db.clone(), Arc::clone(&clock), profiles.clone());
         let alerts = Alerts::new(own, config, guard, Arc::clone(&sender))?;
-        let (ended, ended_seen) = mpsc::unbounded_channel();
         let looked = clock.uptime();
-        let context = Arc::new(SendContext { clock, profiles, sender, lanes: Mutex::new(lanes), ended });
-        let pool = Pool::default();
-        let tests = TestSender::new(db.clone(), Arc::clone(&context), pool.clone());
+        let (in_flight, ended) = InFlight::new(clock, profiles, lanes);
+        let (in_flight, pool) = (Arc::new(in_flight), Pool::default());
+        let tests = TestSender::new(db.clone(), Arc::clone(&in_flight), Arc::clone(&sender), pool.clone());
         Ok(Self(Arc::new(Inner {
             db,
             settings,
             pool,
             tests,
-            context,
+            in_flight,
+            sender,
             alerts,
-            ended: Mutex::new(Some(ended_seen)),
+            ended: Mutex::new(Some(ended)),
             status: watch::Sender::new(EngineStatus {
                 at: Timestamp::from_millis(i64::MIN),
                 looked,
@@ -181,206 +142,41 @@ impl Engine {
     /// # Errors
     /// When what a crash left behind cannot be recovered, or a second `run` is asked for.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let mut rounds = self.rounds()?;
+        let _closes = CloseOnDrop(Arc::clone(&self.0.in_flight));
+        rounds.recover().await?;
+        loop {
+            let stopping = *stop.borrow_and_update();
+            match rounds.round(stopping).await {
+                // More is due than one transaction took, or a stop gives back what was claimed as it began.
+                Round::Again => {}
+                // The next delivery is due at this moment; a commit, an ended attempt or a stop comes earlier.
+                Round::Idle(until) => rounds.wait(Some(until), &mut stop).await,
+                // The disk may be full, or another process may hold the database: that takes a while to pass.
+                Round::Failed => rounds.wait(None, &mut stop).await,
+                // Nothing is left that a restart would have to recover.
+                Round::Drained => return Ok(()),
+            }
+        }
+    }
+
+    /// The rounds of the one `run`.
+    fn rounds(&self) -> Result<Rounds> {
         let inner = &self.0;
         let taken = inner.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(mut ended), Some(mut news)) = (taken, inner.db.news()) else {
+        let (Some(ended), Some(news)) = (taken, inner.db.news()) else {
             return Err(Error::Internal("the engine runs already".to_owned()));
         };
-        let _closes = CloseOnDrop(Arc::clone(&inner.context));
-        inner.recover().await?;
-        let (mut work, mut heard) = (Work::default(), 0);
-        let (mut polled, mut written_since_stop) = (true, false);
-        let mut since_poll = Stopwatch::start();
-        loop {
-            let at = inner.context.clock.now();
-            // However much happens, it looks now and then for what nothing tells of.
-            if polled || since_poll.elapsed() >= inner.settings.poll_interval {
-                (polled, since_poll) = (true, Stopwatch::start());
-            }
-            let stopping = *stop.borrow_and_update();
-            if stopping {
-                inner.stop_claiming();
-            }
-            inner.hear_all(&mut news, &mut heard);
-            inner.launch();
-            inner.gather(&mut work, &mut ended, at, polled);
-            work.counts = work.stats.due(at, stopping);
-            let mut failed = false;
-            if polled || stopping || !work.is_empty() {
-                match inner.turn(&mut work, at).await {
-                    Ok(()) => {
-                        // What it claimed is among the news.
-                        inner.hear_all(&mut news, &mut heard);
-                        inner.launch();
-                        inner.db.metrics().turned(None);
-                        written_since_stop = stopping;
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "deliveries pause until the database takes writes again");
-                        inner.db.metrics().turned(Some(Fault { at: inner.context.clock.uptime(), why: error }));
-                        failed = true;
-                    }
-                }
-            }
-            let (busy, wanted, rest) = inner.grant_claim_budget(at, failed);
-            let looked = inner.context.clock.uptime();
-            inner.status.send_replace(EngineStatus { at, looked, heard, busy, wanted });
-            // Whatever was claimed by a publish before the last turn is in the news by now.
-            if written_since_stop && busy == 0 && news.is_empty() {
-                if work.stats.is_empty() || failed {
-                    return Ok(());
-                }
-                continue;
-            }
-            polled = false;
-            tokio::select! {
-                Some(one) = ended.recv() => work.ended.push(Arc::new(one)),
-                Some(one) = news.recv() => inner.hear(one, &mut heard),
-                _ = stop.changed() => {}
-                () = clock::pause(lanes::AT_WORK), if inner.context.lanes().is_pressed() => {}
-                () = inner.context.clock.sleep(at, rest) => polled = true,
-            }
-        }
-    }
-}
-
-impl Inner {
-    /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
-    async fn recover(&self) -> Result<()> {
-        let recover = |tx: &Tx<'_>| {
-            let recovered = queue::recover(tx, &Lost::All)?;
-            queue::take_up(tx)?;
-            Ok(recovered)
-        };
-        // What is pending is among the news, in its order with every step of the clock.
-        let recovered = self.db.write(Actor::Engine, Admission::Wait, recover).await?;
-        if !recovered.is_empty() {
-            tracing::info!(recovered = recovered.len(), "attempts cut off by the last stop are made again");
-            log_cut_off(self.db.metrics(), &self.context.profiles, &recovered);
-        }
-        Ok(())
-    }
-
-    fn hear_all(&self, news: &mut mpsc::UnboundedReceiver<News>, heard: &mut u64) {
-        while let Ok(one) = news.try_recv() {
-            self.hear(one, heard);
-        }
-    }
-
-    /// Takes the news of a commit.
-    fn hear(&self, news: News, heard: &mut u64) {
-        *heard = news.number;
-        let mut lanes = self.context.lanes();
-        if news.shifted != 0 {
-            lanes.shift(news.shifted);
-        }
-        for change in news.changes {
-            match change {
-                Change::Due(endpoint, at) => lanes.due(endpoint, at),
-                Change::ClaimedAtBirth(claim) => lanes.prefetch(claim),
-                Change::TimedOut(endpoint) => lanes.put_on_probation(endpoint),
-                Change::Served(claimed) => lanes.served(claimed, news.at),
-                Change::Alert => self.alerts.wake(),
-            }
-        }
-    }
-
-    fn stop_claiming(&self) {
-        self.db.claim_budget().close();
-        self.context.lanes().close();
-    }
-
-    /// Begins as many attempts as may be under way.
-    fn launch(&self) {
-        loop {
-            let Some(claim) = self.context.lanes().begin() else { return };
-            let in_flight = InFlight::new(claim, &self.context);
-            if let Err(error) = self.pool.run(move || in_flight.run()) {
+        let (pool, in_flight, sender) = (inner.pool.clone(), Arc::clone(&inner.in_flight), Arc::clone(&inner.sender));
+        let begin = move |claim| {
+            let thread = SendingThread::new(claim, &in_flight, &sender);
+            if let Err(error) = pool.run(move || thread.run()) {
                 tracing::error!(%error, "no thread for a delivery");
             }
-        }
-    }
-
-    /// Collects what is to be written; what grows old is looked for now and then.
-    fn gather(&self, work: &mut Work, ended: &mut mpsc::UnboundedReceiver<EndedClaim>, at: Timestamp, polled: bool) {
-        let mut lanes = self.context.lanes();
-        while let Ok(one) = ended.try_recv() {
-            work.ended.push(Arc::new(one));
-        }
-        if polled || !lanes.is_open() {
-            let unsent = lanes.overdue().into_iter();
-            work.ended.extend(
-                unsent.map(|claim| Arc::new(EndedClaim { claim, attempted: None, faulty: false, probation: None })),
-            );
-        }
-        if polled {
-            let lost = lanes.lost(self.settings.timeout + LOST_AFTER);
-            if !lost.is_empty() {
-                tracing::error!(attempts = lost.len(), "attempts never ended (was the process paused?): made again");
-            }
-            work.lost.extend(lost);
-        }
-        lanes.admit_large_bodies(self.db.claim_budget().bodies().bytes());
-        let wanted = lanes.wanted(at);
-        work.wanted = lanes.allowed(wanted);
-    }
-
-    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due, and add what was
-    /// counted.
-    async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<()> {
-        let (ended, context) = (work.ended.clone(), Arc::clone(&self.context));
-        let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
-        let counts = work.counts.clone();
-        let written = self.db.write(Actor::Engine, Admission::Wait, move |tx| {
-            for one in &ended {
-                match (&one.attempted, context.profiles.get(&one.claim.target.profile)) {
-                    (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,
-                    _ => queue::give_back(tx, &one.claim, one.faulty)?,
-                };
-                if let Some(timed_out) = one.probation {
-                    endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
-                }
-            }
-            let mut cut_off = Vec::new();
-            for key in &lost {
-                cut_off.append(&mut queue::recover(tx, &Lost::One(*key))?);
-            }
-            tx.served(queue::claim(tx, &wanted)?);
-            counts.map(|counts| stats::add(tx, &counts)).transpose()?;
-            Ok(cut_off)
-        });
-        log_cut_off(self.db.metrics(), &self.context.profiles, &written.await?);
-        self.context.lanes().written(work.ended.len() + work.lost.len());
-        work.stats.written(at);
-        for ended in work.ended.drain(..) {
-            work.stats.count(&ended, at);
-            let EndedClaim { claim, attempted: Some(attempted), .. } = &*ended else { continue };
-            if let Some(profile) = self.context.profiles.get(&claim.target.profile) {
-                count(self.db.metrics(), profile, claim, attempted);
-                let loud = !attempted.outcome.is_success() && work.failure_log.is_loud(claim.target.key, at);
-                log_attempt(profile, claim, attempted, loud);
-            }
-        }
-        work.lost.clear();
-        Ok(())
-    }
-
-    /// How much is under way, and how long to rest unless something happens. Grants room on the way.
-    fn grant_claim_budget(&self, at: Timestamp, failed: bool) -> (usize, usize, Duration) {
-        let mut lanes = self.context.lanes();
-        lanes.admit_large_bodies(self.db.claim_budget().bodies().bytes());
-        let (in_all, each) = lanes.claim_budget(at);
-        self.db.claim_budget().grant(in_all, each);
-        self.db.metrics().set_in_flight(lanes.in_flight());
-        let poll = self.settings.poll_interval;
-        let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());
-        let rest = match wanted {
-            _ if failed => poll,
-            // What was claimed as a stop began is given back by the next turn.
-            _ if !lanes.is_open() && lanes.has_prefetched() => Duration::ZERO,
-            0 => lanes.next_turn(at).map_or(poll, |next| next.since(at).min(poll)),
-            _ => Duration::ZERO,
         };
-        (busy, wanted, rest)
+        let alerts = inner.alerts.clone();
+        let handlers = Handlers { begin: Box::new(begin), alert: Box::new(move || alerts.wake()) };
+        let (db, settings, in_flight) = (inner.db.clone(), inner.settings.clone(), Arc::clone(&inner.in_flight));
+        Ok(Rounds::new(db, settings, in_flight, (news, ended), inner.status.clone(), handlers))
     }
 }

@@ -10,8 +10,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     attempt::{attempt, count, log_attempt},
-    in_flight::SendContext,
+    in_flight::InFlight,
     pool::Pool,
+    sender::Sender,
 };
 use crate::{
     domain::{
@@ -37,15 +38,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Sends test deliveries, a few at once.
 pub(super) struct TestSender {
     db: Db,
-    context: Arc<SendContext>,
+    in_flight: Arc<InFlight>,
+    sender: Arc<Sender>,
     pool: Pool,
     all: Semaphore,
     of_account: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl TestSender {
-    pub(super) fn new(db: Db, context: Arc<SendContext>, pool: Pool) -> Self {
-        Self { db, context, pool, all: Semaphore::new(AT_ONCE), of_account: Mutex::default() }
+    pub(super) fn new(db: Db, in_flight: Arc<InFlight>, sender: Arc<Sender>, pool: Pool) -> Self {
+        Self { db, in_flight, sender, pool, all: Semaphore::new(AT_ONCE), of_account: Mutex::default() }
     }
 
     /// Makes the attempt and records it; each only if the right of the request still holds.
@@ -65,8 +67,8 @@ impl TestSender {
         let places = tokio::time::timeout(PATIENCE, places).await;
         let _places = places.ok().flatten().ok_or_else(unavailable)?;
         self.db.check(grant)?;
-        let context = Arc::clone(&self.context);
-        let (now, body) = (context.clock.now(), Arc::<str>::from(body));
+        let (in_flight, sender) = (Arc::clone(&self.in_flight), Arc::clone(&self.sender));
+        let (now, body) = (in_flight.clock().now(), Arc::<str>::from(body));
         let claim = Claim {
             key: 0,
             delivery: DeliveryId::mint(now),
@@ -80,8 +82,8 @@ impl TestSender {
         };
         let (metrics, (reply, answer)) = (Arc::clone(self.db.metrics()), oneshot::channel());
         let run = move || {
-            let attempted = context.profiles.get(&claim.target.profile).map(|profile| {
-                let attempted = attempt(&claim, profile, &context.sender, now);
+            let attempted = in_flight.profiles().get(&claim.target.profile).map(|profile| {
+                let attempted = attempt(&claim, profile, &sender, now);
                 count(&metrics, profile, &claim, &attempted);
                 log_attempt(profile, &claim, &attempted, true);
                 attempted

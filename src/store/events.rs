@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
     Result, Tx, View, accounts, checksum, convert,
+    news::Change,
     queue::{self, Fresh},
     shares,
 };
@@ -58,7 +59,9 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     let fresh = Fresh { key: tx.conn.last_insert_rowid(), id, kind: &event.kind, body: &event.body };
     let mut deliveries = Vec::with_capacity(endpoints.len());
     for (endpoint, endpoint_id, state) in endpoints {
-        deliveries.push((queue::send_out(tx, &fresh, endpoint, state)?, endpoint_id));
+        let (delivery, claim) = queue::deliver_new(tx, &fresh, endpoint, state)?;
+        claim.into_iter().for_each(|claim| tx.announce(Change::ClaimedAtBirth(claim)));
+        deliveries.push((delivery, endpoint_id));
     }
     shares::add(tx, event.account, event.body.len(), deliveries.len());
     Ok(Published::Accepted(Accepted { id, body: event.body.clone(), deliveries }))

@@ -31,7 +31,8 @@ const AFTER_UNREADABLE: Duration = Duration::from_secs(60);
 const CLAIMED_AT_ONCE: usize = 16;
 const CLAIMED_BYTES: usize = CLAIMED_AT_ONCE * SMALL_BODY;
 
-/// Claims due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in memory.
+/// Claims due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in memory. The
+/// other way to be claimed is [`deliver_new`], which claims a delivery as it is made.
 pub fn claim(tx: &Tx<'_>, wanted: &[Wanted]) -> Result<Vec<Claimed>> {
     wanted.iter().map(|wanted| claim_of(tx, wanted)).collect()
 }
@@ -315,20 +316,20 @@ pub(super) struct Fresh<'a> {
     pub(super) body: &'a Arc<str>,
 }
 
-/// Makes the delivery of a new event to an endpoint: claimed at once where there is room, else as [`enqueue`] does.
-pub(super) fn send_out(
+/// Makes the delivery of a new event to an endpoint and claims it in the same statement, if the engine has granted room: the
+/// way to be claimed at birth. The claim is the caller's to announce. Without room the delivery waits for [`claim`].
+pub(super) fn deliver_new(
     tx: &Tx<'_>,
     event: &Fresh<'_>,
     endpoint: EndpointKey,
     state: EndpointState,
-) -> Result<DeliveryId> {
+) -> Result<(DeliveryId, Option<Claim>)> {
+    let later = || Ok((enqueue(tx, event.key, endpoint, state, None)?, None));
     if state != EndpointState::Active || event.body.len() > SMALL_BODY || !tx.claim_budget.take(endpoint) {
-        return enqueue(tx, event.key, endpoint, state, None);
+        return later();
     }
     // The claim will say why it cannot be read.
-    let Ok(target) = endpoints::shared_target(tx, endpoint) else {
-        return enqueue(tx, event.key, endpoint, state, None);
-    };
+    let Ok(target) = endpoints::shared_target(tx, endpoint) else { return later() };
     let id = DeliveryId::mint(tx.now);
     let now = tx.now.millis();
     tx.conn
@@ -337,7 +338,7 @@ pub(super) fn send_out(
              VALUES (?1, ?2, ?3, 'claimed', 1, 1, ?4, ?4)",
         )?
         .execute((id.to_bytes(), event.key, endpoint, now))?;
-    tx.announce(Change::ClaimedAtBirth(Claim {
+    let claim = Claim {
         key: tx.conn.last_insert_rowid(),
         delivery: id,
         attempt: 1,
@@ -347,8 +348,8 @@ pub(super) fn send_out(
         test: false,
         body: Ok(Arc::clone(event.body).into()),
         target,
-    }));
-    Ok(id)
+    };
+    Ok((id, Some(claim)))
 }
 
 /// Makes a delivery of an event to an endpoint: due now, or held while that is suspended.

@@ -50,8 +50,8 @@ impl Tx<'_> {
         self.actor.get()
     }
 
-    /// Hands what was claimed to those who deliver, with the news of this commit.
-    pub fn served(&self, claimed: Vec<Claimed>) {
+    /// Gives claims to the engine, with the news of this commit: in their order with what the commit's other writes made due.
+    pub fn hand_over(&self, claimed: Vec<Claimed>) {
         claimed.into_iter().for_each(|claimed| self.announce(Change::Served(claimed)));
     }
 
