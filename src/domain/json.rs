@@ -69,7 +69,7 @@ pub fn quote(text: &str) -> String {
     out
 }
 
-enum Step {
+enum PathSegment {
     Key(String),
     Index(usize),
 }
@@ -78,7 +78,7 @@ struct Reader<'a> {
     text: &'a str,
     limits: Limits,
     at: usize,
-    path: Vec<Step>,
+    path: Vec<PathSegment>,
 }
 
 impl Reader<'_> {
@@ -114,7 +114,7 @@ impl Reader<'_> {
             self.skip_space();
             self.expect(b':')?;
             self.skip_space();
-            self.path.push(Step::Key(key.clone()));
+            self.path.push(PathSegment::Key(key.clone()));
             let mut value = String::new();
             self.value(&mut value)?;
             self.path.pop();
@@ -148,7 +148,7 @@ impl Reader<'_> {
             if count > 0 {
                 out.push(',');
             }
-            self.path.push(Step::Index(count));
+            self.path.push(PathSegment::Index(count));
             self.value(out)?;
             self.path.pop();
             count += 1;
@@ -272,8 +272,8 @@ impl Reader<'_> {
 
     fn flaw(&self, problem: impl Into<String>) -> Flaw {
         let path = self.path.iter().map(|step| match step {
-            Step::Key(key) => format!(".{key}"),
-            Step::Index(index) => format!("[{index}]"),
+            PathSegment::Key(key) => format!(".{key}"),
+            PathSegment::Index(index) => format!("[{index}]"),
         });
         Flaw { path: path.collect(), problem: problem.into() }
     }

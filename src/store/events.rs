@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Tx, View, accounts, checksum, convert,
+    Result, Tx, View, accounts, checksum, convert,
+    news::Change,
     queue::{self, Fresh},
     shares,
 };
@@ -18,7 +19,7 @@ use crate::{
         ids::{DeliveryId, EndpointId, EventId},
         token::AccessScope,
     },
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// Stores an event and fans it out to its audience, in one transaction; a repeat by its idempotency key stores nothing.
@@ -58,7 +59,9 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     let fresh = Fresh { key: tx.conn.last_insert_rowid(), id, kind: &event.kind, body: &event.body };
     let mut deliveries = Vec::with_capacity(endpoints.len());
     for (endpoint, endpoint_id, state) in endpoints {
-        deliveries.push((queue::send_out(tx, &fresh, endpoint, state)?, endpoint_id));
+        let (delivery, claim) = queue::deliver_new(tx, &fresh, endpoint, state)?;
+        claim.into_iter().for_each(|claim| tx.announce(Change::ClaimedAtBirth(claim)));
+        deliveries.push((delivery, endpoint_id));
     }
     shares::add(tx, event.account, event.body.len(), deliveries.len());
     Ok(Published::Accepted(Accepted { id, body: event.body.clone(), deliveries }))

@@ -21,10 +21,13 @@ use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::files::{self, at, folder_of};
+use super::{
+    Result,
+    files::{self, at, folder_of},
+};
 use crate::{
     domain::{ids::EndpointId, signature::SigningSecret},
-    error::{Error, Result},
+    error::Error,
 };
 
 const VERSION: u8 = 1;

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Tx, View, accounts, convert,
+    Result, Tx, View, accounts, convert,
     deliveries::{self, COLUMNS, JOINS, LOOKED_AT},
     endpoints,
 };
@@ -25,7 +25,7 @@ use crate::{
         timestamp::Timestamp,
         token::AccessScope,
     },
-    error::{Error, Result},
+    error::Error,
 };
 
 /// Webhooks whose histories are merged, which costs one seek each; of more, everything is looked at in the order it was made.
@@ -206,18 +206,12 @@ pub fn page(
 }
 
 /// The newest delivery there is, of whomever.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn newest(view: &View<'_>) -> Result<DeliveryKey> {
     let mut rows = view.conn.prepare_cached("SELECT ifnull(max(key), 0) FROM delivery")?;
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
 /// Those that fit among the next [`LOOKED_AT`] after this one, oldest first, and the last that was looked at.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<Listed>, DeliveryKey)> {
     let sql = "SELECT key FROM delivery NOT INDEXED WHERE key > ? ORDER BY key LIMIT ?";
     let mut rows = view.conn.prepare_cached(sql)?;
@@ -227,9 +221,6 @@ pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<L
 }
 
 /// Those of these that are there and fit.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec<Listed>> {
     keys.iter().filter_map(|key| range.listed(view.conn, *key).transpose()).collect()
 }

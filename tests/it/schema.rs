@@ -29,9 +29,9 @@ const VALID: &str = "
       VALUES (1, zeroblob(16), 1, 'suspended', 0, 0, 'dns', zeroblob(16));
     INSERT INTO alert (key, id, endpoint, kind, created_at, since, failure, tries) VALUES (2, randomblob(16), 1, 'warning', 0, 0, 'dns', 3);
     INSERT INTO alert (key, id, endpoint, kind, created_at, since, held) VALUES (3, randomblob(16), 1, 'expiring', 0, 0, 7);
-    INSERT INTO telling (alert, channel, due_at) VALUES (1, 'log', 5);
-    INSERT INTO telling (alert, channel, told_at) VALUES (1, 'mail', 5);
-    INSERT INTO telling (alert, channel, dropped_at) VALUES (1, 'webhook', 5);
+    INSERT INTO alert_delivery (alert, channel, due_at) VALUES (1, 'log', 5);
+    INSERT INTO alert_delivery (alert, channel, told_at) VALUES (1, 'mail', 5);
+    INSERT INTO alert_delivery (alert, channel, dropped_at) VALUES (1, 'webhook', 5);
     INSERT INTO tally (span, start, endpoint, delivered, failed, durations) VALUES (60, 0, 1, 1, 0, zeroblob(64));
     INSERT INTO retry (key, id, created_at, actor, state, upto, matched) VALUES (1, randomblob(16), 0, 'engine', 'running', 7, 1);
     INSERT INTO retry (key, id, created_at, actor, state, ended_at, upto, endpoint, delivery, matched)
@@ -143,14 +143,14 @@ const CHECKS: &[(&str, &[&str])] = &[
         "(kind = 'expiring') = (held IS NOT NULL)",
         &["UPDATE alert SET held = 1 WHERE key = 1", "UPDATE alert SET held = NULL WHERE key = 3"],
     ),
-    ("channel IN ('log', 'mail', 'webhook')", &["UPDATE telling SET channel = 'drum' WHERE channel = 'log'"]),
-    ("tries >= 0", &["UPDATE telling SET tries = -1"]),
+    ("channel IN ('log', 'mail', 'webhook')", &["UPDATE alert_delivery SET channel = 'drum' WHERE channel = 'log'"]),
+    ("tries >= 0", &["UPDATE alert_delivery SET tries = -1"]),
     (
         "(due_at IS NOT NULL) + (told_at IS NOT NULL) + (dropped_at IS NOT NULL) = 1",
         &[
-            "UPDATE telling SET due_at = NULL WHERE channel = 'log'",
-            "UPDATE telling SET due_at = 7 WHERE channel = 'mail'",
-            "UPDATE telling SET told_at = 7 WHERE channel = 'webhook'",
+            "UPDATE alert_delivery SET due_at = NULL WHERE channel = 'log'",
+            "UPDATE alert_delivery SET due_at = 7 WHERE channel = 'mail'",
+            "UPDATE alert_delivery SET told_at = 7 WHERE channel = 'webhook'",
         ],
     ),
     ("span IN (60, 3600)", &["UPDATE tally SET span = 61"]),
@@ -200,7 +200,7 @@ const KEYS: &[(&str, &str)] = &[
     ("a delivery has an endpoint", "UPDATE delivery SET endpoint = 77 WHERE key = 1"),
     ("an alert has an endpoint", "UPDATE alert SET endpoint = 77 WHERE key = 1"),
     ("an alert's id is its own", "UPDATE alert SET id = (SELECT id FROM alert WHERE key = 2) WHERE key = 1"),
-    ("an alert is told once by a way", "INSERT INTO telling (alert, channel, due_at) VALUES (1, 'log', 6)"),
+    ("an alert is told once by a way", "INSERT INTO alert_delivery (alert, channel, due_at) VALUES (1, 'log', 6)"),
     ("an endpoint has an account", "DELETE FROM account WHERE id = 'A'"),
     ("a moment is a number", "UPDATE delivery SET due_at = 'soon' WHERE key = 1"),
 ];
