@@ -18,7 +18,7 @@
 //! | [`metrics`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
-//! | [`error`], [`config`] | what can go wrong, the settings |
+//! | [`error`], [`config`], [`keyed_semaphore`] | what can go wrong, the settings, permits for each account |
 //!
 //! # The way of an event
 //!
@@ -86,5 +86,6 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod error;
+pub mod keyed_semaphore;
 pub mod metrics;
 pub mod store;
