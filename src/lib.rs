@@ -21,7 +21,7 @@
 //! | [`metrics`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
-//! | [`error`], [`config`] | what can go wrong, the settings |
+//! | [`error`], [`config`], [`keyed_semaphore`] | what can go wrong, the settings, permits for each account |
 //!
 //! # The way of an event
 //!
@@ -95,6 +95,7 @@ pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod http;
+pub mod keyed_semaphore;
 pub mod metrics;
 pub mod server;
 pub mod store;

@@ -1,10 +1,6 @@
 //! Test deliveries: each an attempt outside the queue, made at once on a person's request.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, oneshot};
 
@@ -21,6 +17,7 @@ use crate::{
         ids::{DeliveryId, EventId},
     },
     error::{Error, Result},
+    keyed_semaphore::KeyedSemaphore,
     store::{
         Admission, Db, Target,
         attempts::{self, TestRecord},
@@ -42,12 +39,12 @@ pub(super) struct TestSender {
     sender: Arc<Sender>,
     pool: Pool,
     all: Semaphore,
-    of_account: Mutex<HashMap<String, Arc<Semaphore>>>,
+    of_account: KeyedSemaphore,
 }
 
 impl TestSender {
     pub(super) fn new(db: Db, in_flight: Arc<InFlight>, sender: Arc<Sender>, pool: Pool) -> Self {
-        Self { db, in_flight, sender, pool, all: Semaphore::new(AT_ONCE), of_account: Mutex::default() }
+        Self { db, in_flight, sender, pool, all: Semaphore::new(AT_ONCE), of_account: KeyedSemaphore::new(OF_ONE) }
     }
 
     /// Makes the attempt and records it; each only if the right of the request still holds.
@@ -62,7 +59,7 @@ impl TestSender {
         kind: String,
         body: String,
     ) -> Result<(DeliveryId, Attempt)> {
-        let own = self.places_of(account);
+        let own = self.of_account.of(&account);
         let places = async { Some((own.acquire().await.ok()?, self.all.acquire().await.ok()?)) };
         let places = tokio::time::timeout(PATIENCE, places).await;
         let _places = places.ok().flatten().ok_or_else(unavailable)?;
@@ -99,12 +96,6 @@ impl TestSender {
         let (endpoint, record) = (claim.target.key, TestRecord { delivery, event, kind, body, attempt });
         self.db.write(grant, Admission::Try, move |tx| attempts::record_test(tx, endpoint, &record)).await?;
         Ok(seen)
-    }
-
-    /// The places for the tests of one account.
-    fn places_of(&self, account: String) -> Arc<Semaphore> {
-        let mut of_account = self.of_account.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(of_account.entry(account).or_insert_with(|| Arc::new(Semaphore::new(OF_ONE))))
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use data_encoding::HEXLOWER;
 use rusqlite::{OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
@@ -23,8 +24,8 @@ use crate::{
     error::{Conflict, Error, Missing},
 };
 
-/// Of accounts that were not erased.
-const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
+/// All of an endpoint, and the id of its account. An erased account has no endpoints.
+pub(super) const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
     FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
 
 /// Deleted endpoints in a list.
@@ -137,7 +138,7 @@ pub fn expect_secret(tx: &Tx<'_>, key: EndpointKey, mark: &str) -> Result<()> {
 fn mark_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<String> {
     let mut rows = conn.prepare_cached("SELECT secret FROM endpoint WHERE key = ?")?;
     let sealed: Vec<u8> = rows.query_row([key], |row| row.get(0))?;
-    Ok(Sha256::digest(sealed)[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(HEXLOWER.encode(&Sha256::digest(sealed)[..8]))
 }
 
 /// Adds a new key to the key file; what is sealed from now on is sealed with it.

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         account::AccountKey,
         delivery::DeliveryKey,
-        endpoint::{EndpointKey, EndpointState, EventFilter},
+        endpoint::{EndpointKey, EndpointState, EventFilter, TargetUrl},
         event::{Accepted, Audience, Event, EventKey, NewEvent, Published},
         ids::{DeliveryId, EndpointId, EventId},
         token::AccessScope,
@@ -30,10 +30,13 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     if let Some(earlier) = repeated(tx, event)? {
         return Ok(earlier);
     }
-    let endpoints = listeners(tx, event, audience)?;
-    if endpoints.is_empty() && matches!(audience, Audience::Target(_)) {
-        return Ok(Published::NoSuchTarget);
-    }
+    let endpoints = match audience {
+        Audience::Subscribers => subscribers(tx, event)?,
+        Audience::Target(url) => match newest_at(tx, event.account, url)? {
+            Some(endpoint) => vec![endpoint],
+            None => return Ok(Published::NoSuchTarget),
+        },
+    };
     shares::admit(tx, event.account, event.body.len())?;
     let id = EventId::mint(tx.now);
     let key = event.idempotency_key.as_ref();
@@ -95,38 +98,36 @@ fn fanned_out(conn: &Connection, event: EventKey) -> Result<Vec<(DeliveryId, End
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The endpoints that an event goes to.
-fn listeners(
-    tx: &Tx<'_>,
-    event: &NewEvent,
-    audience: &Audience,
-) -> Result<Vec<(EndpointKey, EndpointId, EndpointState)>> {
+/// An endpoint that gets an event.
+type Recipient = (EndpointKey, EndpointId, EndpointState);
+
+/// The endpoints that want an event, in the order in which they were registered.
+fn subscribers(tx: &Tx<'_>, event: &NewEvent) -> Result<Vec<Recipient>> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT key, id, url, events, state FROM endpoint WHERE account = ? AND state != 'deleted' ORDER BY key DESC",
+        "SELECT key, id, events, state FROM endpoint WHERE account = ? AND state != 'deleted' ORDER BY key",
     )?;
     let mut rows = rows.query([event.account])?;
-    let mut listeners = Vec::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let listener = (
-            row.get("key")?,
-            EndpointId::from_bytes(row.get("id")?),
-            convert::endpoint_state(&row.get::<_, String>("state")?)?,
-        );
-        match audience {
-            Audience::Subscribers => {
-                if EventFilter::from_stored(&row.get::<_, String>("events")?).wants(&event.kind) {
-                    listeners.push(listener);
-                }
-            }
-            Audience::Target(url) => {
-                if row.get::<_, String>("url")? == url.as_str() && listener.2 == EndpointState::Active {
-                    return Ok(vec![listener]);
-                }
-            }
+        if EventFilter::from_stored(&row.get::<_, String>("events")?).wants(&event.kind) {
+            let state = convert::endpoint_state(&row.get::<_, String>("state")?)?;
+            found.push((row.get("key")?, EndpointId::from_bytes(row.get("id")?), state));
         }
     }
-    listeners.reverse();
-    Ok(listeners)
+    Ok(found)
+}
+
+/// The newest active endpoint of an account with exactly this target.
+fn newest_at(tx: &Tx<'_>, account: AccountKey, url: &TargetUrl) -> Result<Option<Recipient>> {
+    // The first condition on the state lets SQLite use the index of those that are not deleted.
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT key, id FROM endpoint WHERE account = ? AND state != 'deleted' AND state = 'active' AND url = ?
+         ORDER BY key DESC LIMIT 1",
+    )?;
+    let found = rows.query_row((account, url.as_str()), |row| {
+        Ok((row.get("key")?, EndpointId::from_bytes(row.get("id")?), EndpointState::Active))
+    });
+    Ok(found.optional()?)
 }
 
 /// All of an event but its body, which [`deliveries::body_of`](super::deliveries::body_of) reads: there may be many events on a page.

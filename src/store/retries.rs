@@ -139,20 +139,11 @@ pub fn look(
 
 /// Whether this delivery is of the range and was not replayed; the one that is named alone may have been.
 fn is_due(conn: &Connection, range: &Range, key: DeliveryKey) -> Result<bool> {
-    let mut rows = conn.prepare_cached(&format!(
+    let sql = format!(
         "SELECT 1 FROM delivery d {JOINS} JOIN account c ON c.key = p.account
          WHERE d.key = :key AND {FITS} AND (:delivery IS NOT NULL OR e.test = 0 AND d.replayed = 0)"
-    ))?;
-    let Selection { account, kind, .. } = &range.selection;
-    Ok(rows.exists(named_params! {
-        ":key": key, ":profile": range.profile, ":account": account, ":kind": kind,
-        ":endpoint": range.selection.endpoint.map(|id| id.to_bytes()),
-        ":state": range.selection.state.map(State::name),
-        ":failure": range.selection.failure.map(Failure::name),
-        ":from": range.selection.from.map(Timestamp::millis),
-        ":to": range.selection.to.map(Timestamp::millis),
-        ":delivery": range.selection.delivery.map(|id| id.to_bytes()),
-    })?)
+    );
+    Ok(range.query(conn, &sql, key, |_| Ok(()))?.is_some())
 }
 
 /// How many more replays of this endpoint may wait. What is under way may fail and wait again; and what waits for its next

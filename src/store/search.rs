@@ -106,13 +106,24 @@ impl Range {
         Ok(oldest.unwrap_or(DeliveryKey::MAX)..=newest.unwrap_or(DeliveryKey::MIN))
     }
 
-    /// The delivery of this key, if it is of the range and this holds of it.
+    /// The delivery of this key, if it is of the range.
     fn listed(&self, conn: &Connection, key: DeliveryKey) -> Result<Option<Listed>> {
         let sql = format!(
             "{COLUMNS}, p.profile, p.url, p.state AS endpoint_state, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
              WHERE d.key = :key AND {FITS}"
         );
-        let mut rows = conn.prepare_cached(&sql)?;
+        self.query(conn, &sql, key, read)
+    }
+
+    /// Runs a query for the delivery of this key, whose condition is [`FITS`]; gives its row as `read` reads it.
+    pub(super) fn query<T>(
+        &self,
+        conn: &Connection,
+        sql: &str,
+        key: DeliveryKey,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let mut rows = conn.prepare_cached(sql)?;
         let Selection { account, kind, .. } = &self.selection;
         let found = rows.query_row(
             named_params! {

@@ -3,7 +3,8 @@
 use rusqlite::{OptionalExtension, Row};
 
 use super::{
-    Result, View, accounts, convert, endpoints,
+    Result, View, accounts, convert,
+    endpoints::{self, SELECT},
     stats::{self, Of},
 };
 use crate::{
@@ -75,10 +76,6 @@ pub struct Filter {
     /// Only those registered before this one.
     pub after: Option<EndpointId>,
 }
-
-/// Of accounts that were not erased.
-const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
-    FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
 
 /// One page, newest first; profile and id of the last that was looked at, the `after` of the next page, or `None` when there is
 /// nothing more to look at. It looks at 10,000 of them at most, so it may hold few or none and yet not be the last.

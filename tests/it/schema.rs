@@ -257,3 +257,48 @@ fn keys_and_references_hold() {
         assert_eq!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation), "{promise}: {error}");
     }
 }
+
+/// A statement of the schema, to compare: for a table its columns in order, its constraints in any order, and its options.
+fn shape(sql: &str) -> (String, Vec<String>, Vec<String>, String) {
+    let words =
+        |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(").replace(" )", ")");
+    let bare: String =
+        sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let bare = words(&bare.replace('"', ""));
+    let Some((head, rest)) = bare.strip_prefix("CREATE TABLE ").and_then(|table| table.split_once('(')) else {
+        return (bare, Vec::new(), Vec::new(), String::new());
+    };
+    let (body, options) = rest.rsplit_once(')').expect("a closing bracket");
+    let (mut items, mut depth) = (vec![String::new()], 0);
+    for c in body.chars() {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        match c {
+            ',' if depth == 0 => items.push(String::new()),
+            c => items.last_mut().expect("an item").push(c),
+        }
+    }
+    let items = items.iter().map(|item| words(item));
+    let (mut constraints, columns): (Vec<_>, Vec<_>) =
+        items.partition(|item| item.starts_with("CHECK") || item.starts_with("PRIMARY KEY"));
+    constraints.sort();
+    (words(head), columns, constraints, words(options))
+}
+
+#[test]
+fn the_schema_that_is_there_to_read_is_the_one_that_the_migrations_make() {
+    let (_world, conn) = database();
+    let mut rows =
+        conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'").expect("SQL");
+    let rows = rows.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+    let mut made: Vec<_> = rows.map(|sql| shape(&sql.expect("a text"))).collect();
+    let text = include_str!("../../src/store/schema.sql");
+    // No comment holds a semicolon at its line's end.
+    let mut read: Vec<_> = text
+        .split_inclusive(";\n")
+        .filter(|sql| sql.contains("CREATE "))
+        .map(|sql| shape(sql.trim_end().trim_end_matches(';')))
+        .collect();
+    made.sort();
+    read.sort();
+    assert_eq!(read, made, "src/store/schema.sql says what the migrations do not make, or the other way round");
+}
