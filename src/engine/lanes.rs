@@ -140,16 +140,17 @@ impl Lanes {
         let come = |order: Order, most: usize| {
             self.turns[order as usize].iter().take_while(|(at, _)| *at <= now).take(most).copied()
         };
-        // Of the fast, those that want no place may stand before those that do.
+        // Those that hold much already may stand before those that hold nothing.
         let mut turns: Vec<_> = come(Order::Fast, free + ahead + self.taken.fast).collect();
         turns.extend(come(Order::New, free_for_new));
-        turns.extend(come(Order::Slow, free_for_slow));
+        turns.extend(come(Order::Slow, if free_for_slow > 0 { free_for_slow + self.taken.slow } else { 0 }));
         turns.extend(come(Order::Probation, free_for_slow.min(suspects)));
         turns.sort_unstable();
         let lanes: Vec<(EndpointKey, &Lane)> =
             turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect();
         let mut quotas = vec![0; lanes.len()];
         let top = lanes.iter().map(|(_, lane)| lane.most(self.limits)).max().unwrap_or(0);
+        let mut one_waits = false;
         // The lanes that hold least come first: those that are busy may hold every place, and all there is ahead.
         for level in 0..top {
             for ((_, lane), quota) in lanes.iter().zip(&mut quotas) {
@@ -160,9 +161,11 @@ impl Lanes {
                 let is_quick = lane.most(self.limits) > lane.places(self.limits);
                 if free > 0 && held < lane.places(self.limits) {
                     free -= 1;
-                } else if ahead > 0 && (is_quick || held == 0 && soon > 0) {
+                } else if ahead > 0 && (is_quick && !one_waits || held == 0 && soon > 0) {
                     ahead -= 1;
                 } else {
+                    // Nothing more is claimed ahead where a place is missing.
+                    one_waits |= held < lane.places(self.limits);
                     continue;
                 }
                 *quota += 1;
