@@ -1,6 +1,6 @@
 //! What every request passes, whatever it asks for: connections, limits, the token, the log.
 //!
-//! This floor knows no vendor, no OpenAPI and no page. What it needs of them is handed in as [`pipeline::Doors`].
+//! This floor knows no vendor, no OpenAPI and no page. What it needs of them is handed in as `pipeline::Doors`.
 
 pub(crate) mod access_log;
 pub(crate) mod asset;

@@ -24,7 +24,7 @@ struct File {
     imports: Vec<Import>,
     /// The paths in its code, imports left out.
     paths: Vec<Vec<String>>,
-    /// Every word of its code, imports left out.
+    /// The words of its code that may name what it imports.
     words: BTreeSet<String>,
 }
 
@@ -101,9 +101,10 @@ impl File {
                     at += 2;
                 }
                 if path.len() == 1 {
-                    file.words.extend(path);
+                    // The name of a module, function, method or field is no use of what has the same name.
+                    let is_other = matches!(before, "mod" | "fn" | "." | "let") || tokens.get(at + 1) == Some(&":");
+                    file.words.extend(path.into_iter().filter(|_| !is_other));
                 } else {
-                    file.words.insert(path[0].clone());
                     file.paths.push(path);
                 }
             }
@@ -262,9 +263,10 @@ fn the_finder_of_circles_names_the_files_and_what_they_use() {
 fn the_finder_of_circles_looks_through_re_exports() {
     let found = of(&[
         ("lib.rs", "mod a; mod main_door;"),
-        ("a/mod.rs", "mod b; mod c; pub use self::{b::B, c::C as Sea}; use b::hidden; fn g() {}"),
-        ("a/b.rs", "pub struct B; fn hidden() {} fn h() { Self::h(); std::mem::drop(1) }"),
-        ("a/c.rs", "use super::{B, hidden}; pub struct C(B); fn f() { hidden() }"),
+        ("a/mod.rs", "mod b; mod c; pub use self::{b::{b, B}, c::C as Sea}; use b::hidden; fn g() { x.b() }"),
+        ("a/b.rs", "pub struct B; pub fn b(_: super::Sea) {} fn hidden() {} fn h() { Self::h(); std::mem::drop(1) }"),
+        ("a/c.rs", "pub struct C { b: u8 }"),
+        ("a/d.rs", "use super::{B, hidden}; pub struct D(B); fn f() { hidden() }"),
         ("main_door.rs", "use crate::a::Sea; fn f(_: Sea) -> impl Fn() + use<> { Sea::f }"),
     ]);
     assert_eq!(found, [] as [&str; 0]);
