@@ -18,6 +18,7 @@
 //! | [`figures`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
+//! | [`guide`] | the user's guide: chapters in Markdown, and the pages made of them |
 //! | [`error`], [`config`] | what can go wrong, the settings |
 //!
 //! # The way of an event
@@ -87,4 +88,5 @@ pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod figures;
+pub mod guide;
 pub mod store;

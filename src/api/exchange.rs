@@ -153,7 +153,7 @@ fn untaken() -> Error {
 
 /// What every request passes, besides the routes.
 pub(super) struct Way {
-    pub(super) pages: [(&'static str, Page); 3],
+    pub(super) pages: Vec<(&'static str, Page)>,
     pub(super) dashboard: Dashboard,
     pub(super) limits: Limits,
     pub(super) server: Server,

@@ -36,6 +36,7 @@ impl Purpose {
             Some(form) => Self::Publish(form),
             None if path.starts_with("/health/") => Self::Watch,
             None if matches!(path, "/" | "/docs" | "/openapi.json" | "/metrics") => Self::Watch,
+            None if path == "/guide" || path.starts_with("/guide/") => Self::Watch,
             // Its pages refresh themselves.
             None if ui::is_at(path) && method == Method::GET => Self::Watch,
             None => Self::Manage,

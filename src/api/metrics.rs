@@ -91,7 +91,7 @@ pub(crate) struct Routes(Looks<()>);
 impl Routes {
     /// What is counted and measured
     ///
-    /// In the text format of Prometheus and OpenMetrics; the README lists every figure. What has to be read from the
+    /// In the text format of Prometheus and OpenMetrics; the guide's chapter on monitoring lists every figure. What has to be read from the
     /// database is read every 10 seconds at most. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self, watcher: Watcher, deps: Data<&Deps>) -> Result<Shown, Refused<Common, WithoutBody>> {

@@ -46,7 +46,7 @@ use self::{
 pub use self::{budget::Budgets, quota::Quota};
 use crate::{
     clock::SharedClock,
-    config::{Config, Limits, Watch},
+    config::{Config, DEFAULTS, Limits, Watch},
     domain::{
         delivery::Attempt,
         endpoint::{Blocked, TargetUrl},
@@ -57,6 +57,7 @@ use crate::{
         token::Caller,
     },
     error::{Error, Result},
+    guide::CHAPTERS,
     store::{Db, Target, random},
 };
 
@@ -154,6 +155,8 @@ const DESCRIPTION: &str = "\
 Ngoma delivers webhooks: it stores events durably, signs them, delivers them to every subscribed webhook, retries on a \
 published schedule that survives restarts, and suspends what stays dead until somebody resumes it.
 
+**How to run the server:** read [the guide](/guide).
+
 **Try it here.** Start the server with `serve --dev`, press *Authorize* and paste one of the tokens that it prints.
 
 **Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
@@ -163,6 +166,9 @@ than 5 minutes off its own clock.
 **A receiver's framework may refuse an event.** `express.json()` answers 413 to more than 100 KiB, unless its `limit` is raised; \
 Fastify answers 400 to a key `__proto__`, and to a key `constructor` with `prototype` in it, unless `onProtoPoisoning` and \
 `onConstructorPoisoning` are set.";
+
+/// The type of a page for people.
+const HTML: &str = "text/html; charset=utf-8";
 
 /// The shape of errors outside any vendor's own paths.
 type Common = asilichain::Errors;
@@ -243,11 +249,13 @@ fn shape(path: &str, problem: &Problem, request_id: &str) -> Response {
 
 /// Every route.
 pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> + 'static {
-    let pages = [
-        ("/", Page::new("text/html; charset=utf-8", || Ok(pages::INDEX.to_owned()))),
-        ("/docs", Page::new("text/html; charset=utf-8", docs)),
+    let mut pages = vec![
+        ("/", Page::new(HTML, || Ok(pages::INDEX.to_owned()))),
+        ("/docs", Page::new(HTML, docs)),
         ("/openapi.json", Page::new("application/json", contract)),
+        ("/guide/config.toml", Page::new("text/plain; charset=utf-8", || Ok(DEFAULTS.to_owned()))),
     ];
+    pages.extend(CHAPTERS.iter().map(|chapter| (chapter.path, Page::new(HTML, || chapter.page(ui::STYLE)))));
     let routes = service().into_endpoint().data(config.asilichain.clone()).data(deps.clone());
     let dialects =
         vec![asilichain::dialect(&config.asilichain, &config.delivery), asg::dialect(&config.asg, &config.delivery)];

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 /// A page that can be asked for.
 pub(super) struct Page {
     content_type: &'static str,
-    make: fn() -> Result<String>,
+    make: Box<dyn Fn() -> Result<String> + Send + Sync>,
     kept: bool,
     ready: OnceLock<Ready>,
 }
@@ -38,8 +38,11 @@ struct Ready {
 
 impl Page {
     /// A page of this type, made so.
-    pub(super) fn new(content_type: &'static str, make: fn() -> Result<String>) -> Self {
-        Self { content_type, make, kept: false, ready: OnceLock::new() }
+    pub(super) fn new(
+        content_type: &'static str,
+        make: impl Fn() -> Result<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { content_type, make: Box::new(make), kept: false, ready: OnceLock::new() }
     }
 
     /// The same, for a page whose address says by its query which content it has: a browser never asks for it again.
@@ -136,6 +139,7 @@ pub(super) const INDEX: &str = r#"<!doctype html>
 <p>This server delivers webhooks: it stores events durably, signs them, delivers them, and retries.</p>
 <ul>
   <li><a href="/ui">The dashboard</a>: what goes out, what waits, what fails, and what to do about it</li>
+  <li><a href="/guide">The guide</a>: how to run this server, publish to it, and repair what fails</li>
   <li><a href="/docs">The docs</a>: every route of both vendors, to read and to try</li>
   <li><a href="/openapi.json">openapi.json</a>: the contract, for programs</li>
   <li><a href="/health/ready">Health</a>: can it do its work? (<a href="/health/live">is it alive?</a>)</li>

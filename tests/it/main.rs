@@ -42,6 +42,7 @@ mod flaky;
 mod full;
 mod fuzz;
 mod generated;
+mod guide;
 mod hand;
 mod heads;
 mod health;

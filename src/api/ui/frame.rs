@@ -20,7 +20,8 @@ use crate::{
 /// What a page is sent as.
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 
-const STYLE: &str = include_str!("style.css");
+/// The style sheet of the dashboard, and of the guide.
+pub(crate) const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("app.js");
 const ICON: &str = include_str!("icon.svg");
 

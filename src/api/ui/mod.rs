@@ -38,6 +38,7 @@ use poem::{
     http::{HeaderValue, Method, StatusCode, header},
 };
 
+pub(super) use self::frame::STYLE;
 use self::{
     fields::Fields,
     frame::{Assets, Frame, go},
