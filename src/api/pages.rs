@@ -38,10 +38,7 @@ struct Ready {
 
 impl Page {
     /// A page of this type, made so.
-    pub(super) fn new(
-        content_type: &'static str,
-        make: impl Fn() -> Result<String> + Send + Sync + 'static,
-    ) -> Self {
+    pub(super) fn new(content_type: &'static str, make: impl Fn() -> Result<String> + Send + Sync + 'static) -> Self {
         Self { content_type, make: Box::new(make), kept: false, ready: OnceLock::new() }
     }
 

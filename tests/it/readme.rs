@@ -192,7 +192,10 @@ fn readme_and_guide_followed_from_a_fresh_folder_show_what_they_say() {
                 assert!(line.trim_start().starts_with("verified "), "{line}");
             }
             let fails = shown == "POST /asg";
-            assert_eq!(receiver.line_with("  -> ").trim(), if fails { "-> 500 Internal Server Error" } else { "-> 200 OK" });
+            assert_eq!(
+                receiver.line_with("  -> ").trim(),
+                if fails { "-> 500 Internal Server Error" } else { "-> 200 OK" }
+            );
             if fails {
                 // The retry that the README promises.
                 assert!(receiver.line_with(shown).contains("attempt 2"));

@@ -74,7 +74,10 @@ fn the_unit_s_command_serves_with_the_guide_s_config_and_stops_in_time() {
     let state = folder.path().join("lib");
     fs::create_dir(&state).expect("a folder");
     let config = folder.path().join("config.toml");
-    let text = blocks(&chapter("deploy"), "toml").into_iter().find(|block| block.contains("/var/lib/ngoma")).expect("a config");
+    let text = blocks(&chapter("deploy"), "toml")
+        .into_iter()
+        .find(|block| block.contains("/var/lib/ngoma"))
+        .expect("a config");
     let text = text.replace("/var/lib/ngoma", &state.display().to_string());
     fs::write(&config, text).expect("a config");
     let unit = unit();
