@@ -80,9 +80,9 @@ export const look = async (page, name) => {
   console.log(`ok ${name} in light, dark and on a phone`);
 };
 
-// A picture for the README: as much as fits on a small screen.
+// A picture for the README: as much as fits on a screen.
 export const picture = async (page, name) => {
-  await page.setViewportSize({ width: 960, height: 675 });
+  await page.setViewportSize({ width: 1200, height: 840 });
   await page.screenshot({ path: join(pictures, `readme-${name}.png`) });
   await page.setViewportSize(DESK);
 };
