@@ -23,7 +23,7 @@ pub enum Error {
     /// A valid token that may not do this.
     #[error("{0}")]
     Forbidden(String),
-    /// There is no such thing within the caller's walls.
+    /// There is no such thing within the caller's scope.
     #[error("{0} not found")]
     NotFound(Missing),
     /// It exists, but its state forbids this.
@@ -130,6 +130,17 @@ impl Error {
     /// A request that is not of the documented form.
     pub fn request(message: impl Into<String>) -> Self {
         Self::invalid(Invalid::Request, message)
+    }
+
+    /// A cursor that no list gave, or whose entry is gone.
+    pub fn bad_cursor() -> Self {
+        Self::request("cursor is not one that this list gave: start again without it")
+    }
+
+    /// The error of a cursor whose entry is missing.
+    #[must_use]
+    pub fn of_cursor(self) -> Self {
+        if matches!(self, Self::NotFound(_)) { Self::bad_cursor() } else { self }
     }
 
     /// A broken rule, with what to change.

@@ -10,9 +10,9 @@ use poem::{
 };
 use serde_json::Value;
 
-use super::block_on;
+use super::database::block_on;
 use crate::{
-    app::profiles,
+    api::profiles,
     clock::{Clock, SystemClock},
     config::Config,
     domain::{profile::Profiles, signature::SigningSecret, timestamp::Timestamp},

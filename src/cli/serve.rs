@@ -10,13 +10,14 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{VERSION, descriptors, log, start, supervisor};
+use super::{descriptors, log, start, supervisor, version::VERSION};
 use crate::{
-    app::{self, Outside, profiles},
+    api::profiles,
     config::Config,
     domain::{audit::Actor, token::Scopes},
     engine::alerts::ALERT,
     error::{Error, Result},
+    server::{self, Outside},
     store::{
         self, Admission, Db, accounts,
         tokens::{self, Holder},
@@ -55,13 +56,13 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
         config.egress.allow.extend(loopback);
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
-    // A file that may not grow ends no process whose signal has a handler: writing to it is an error then.
+    // With a handler for its signal, a file that has reached its size limit does not end the process: the write fails.
     runtime.block_on(async { heard(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop) })?;
     log::subscribe(filter(&config)?);
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     descriptors::provide(&mut config)?;
     let served = runtime.block_on(serve(config, args.dev));
-    // A sending thread may hang in a look-up: nobody waits for it.
+    // A sending thread may hang in a look-up: the end does not wait for it.
     runtime.shutdown_background();
     served
 }
@@ -71,18 +72,18 @@ fn heard(kind: SignalKind) -> Result<unix::Signal> {
 }
 
 async fn serve(config: Config, dev: bool) -> Result<()> {
-    // Before anybody can know that it runs: a stop that comes early is a stop too.
+    // Before the server is visible: an early signal stops it too.
     let [mut terminate, mut interrupt, mut quit] =
         [supervisor::heard(Signal::TERM)?, supervisor::heard(Signal::INT)?, supervisor::heard(Signal::QUIT)?];
     supervisor::ignore_others()?;
     let settings = config.clone();
-    let app = app::prepare(config, Outside::default()).await?;
-    tracing::info!("ngoma {VERSION} serves at http://{}", app.address());
-    start::print(&app, &settings, app.db().write(Actor::Engine, Admission::Try, store::durability).await?);
+    let server = server::prepare(config, Outside::default()).await?;
+    tracing::info!("ngoma {VERSION} serves at http://{}", server.address());
+    start::print(&server, &settings, server.db().write(Actor::Engine, Admission::Try, store::durability).await?);
     if dev {
-        print_demo(app.db(), &settings).await?;
+        print_demo(server.db(), &settings).await?;
     } else {
-        print_first_steps(app.db()).await?;
+        print_first_steps(server.db()).await?;
     }
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -100,16 +101,16 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
             stop.send_replace(true);
         }
     });
-    tokio::spawn(supervisor::report(app.pulse()));
-    app.run(stopped).await
+    tokio::spawn(supervisor::report(server.status()));
+    server.run(stopped).await
 }
 
-/// What is logged.
+/// The filter of the log.
 ///
 /// # Errors
-/// A log.level that is none.
+/// A log.level that cannot be read.
 pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
-    // What our libraries say at info, we say better ourselves. Alerts are told at every level.
+    // The info lines of libraries repeat ours. Alerts are logged at every level.
     let directives = format!(
         "poem=warn,rusqlite_migration=warn,ureq=warn,ureq_proto=warn,hyper=warn,{}=warn,{}",
         ALERT, config.log.level
@@ -128,7 +129,7 @@ async fn print_demo(db: &Db, config: &Config) -> Result<()> {
         let name = profile.name;
         let id = format!("DEMO-{}", name.to_uppercase());
         let made = id.clone();
-        // An account that is there already is what we want.
+        // An account that is there already is fine.
         let _ = db.write(Actor::Engine, Admission::Try, move |tx| accounts::create(tx, name, &made, None)).await;
         let (holder, scopes) = (Holder::Account(id.clone()), Scopes::parse("webhooks,events")?);
         let (_, token) = db

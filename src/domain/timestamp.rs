@@ -87,6 +87,14 @@ impl Timestamp {
             ))
         })
     }
+
+    /// As [`Timestamp::read`], for an optional field.
+    ///
+    /// # Errors
+    /// As [`Timestamp::read`].
+    pub fn read_if(name: &str, text: Option<&str>) -> Result<Option<Self>> {
+        text.map(|text| Self::read(name, text)).transpose()
+    }
 }
 
 /// Whether each character is where RFC 3339 has it. The parser is more lenient, but knows the calendar.

@@ -135,13 +135,23 @@ pub struct Caller {
     newest_account: AccountKey,
 }
 
-/// What a request may see. Every query of a door is made within walls.
+/// What a request may see. Every query of a request is made within a scope of access.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Walls {
+pub struct AccessScope {
     /// The one profile that is seen: of the routes that were called, or of the caller; `None` shows all of them.
     pub profile: Option<Cow<'static, str>>,
     /// The caller's own account; `None` shows every account.
     pub account: Option<AccountKey>,
+}
+
+impl AccessScope {
+    /// Every account of every profile.
+    pub const EVERYTHING: Self = Self { profile: None, account: None };
+
+    /// The same accounts, but only of this profile.
+    pub fn narrowed_to(&self, profile: &'static str) -> Self {
+        Self { profile: Some(profile.into()), account: self.account }
+    }
 }
 
 impl Caller {
@@ -168,36 +178,43 @@ impl Caller {
         self.grant_for(None)
     }
 
-    /// The right to act, and the walls, for a route of `profile` that asks for `scope`.
+    /// The right to act, and the access scope, for a route of this vendor that needs one of the token's scopes, or any.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token of another profile, or without the scope.
-    pub fn walls(&self, profile: &'static str, scope: Scope) -> Result<(Grant, Walls)> {
+    /// [`Error::Forbidden`] for a token of another vendor, or without the scope.
+    pub fn scope_for(&self, vendor: &'static str, needed: Option<Scope>) -> Result<(Grant, AccessScope)> {
         let (home, account) = match &self.reach {
             Reach::Account { key, profile, .. } => (profile.as_str(), Some(*key)),
             Reach::Platform(profile) => (profile.as_str(), None),
-            Reach::Everything => (profile, None),
+            Reach::Everything => (vendor, None),
         };
-        if home != profile {
+        if home != vendor {
             return Err(Error::Forbidden("this token belongs to another vendor's routes".to_owned()));
         }
-        self.scopes.need(scope)?;
-        Ok((self.grant_for(Some(scope)), Walls { profile: Some(profile.into()), account }))
+        Ok((self.grant_with(needed)?, AccessScope { profile: Some(vendor.into()), account }))
     }
 
-    /// The right to act, and the walls, for routes of no vendor that ask for `scope`: they show everything the token
-    /// reaches.
+    /// The right to act, and the access scope, for routes of no vendor: they show everything that the token reaches.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token without the scope.
-    pub fn horizon(&self, scope: Scope) -> Result<(Grant, Walls)> {
-        self.scopes.need(scope)?;
-        let walls = match &self.reach {
-            Reach::Account { key, profile, .. } => Walls { profile: Some(profile.clone().into()), account: Some(*key) },
-            Reach::Platform(profile) => Walls { profile: Some(profile.clone().into()), account: None },
-            Reach::Everything => Walls { profile: None, account: None },
+    pub fn scope_everywhere(&self, needed: Option<Scope>) -> Result<(Grant, AccessScope)> {
+        let (profile, account) = match &self.reach {
+            Reach::Account { key, profile, .. } => (Some(profile.clone().into()), Some(*key)),
+            Reach::Platform(profile) => (Some(profile.clone().into()), None),
+            Reach::Everything => (None, None),
         };
-        Ok((self.grant_for(Some(scope)), walls))
+        Ok((self.grant_with(needed)?, AccessScope { profile, account }))
+    }
+
+    fn grant_with(&self, needed: Option<Scope>) -> Result<Grant> {
+        needed.map_or(Ok(()), |scope| self.scopes.need(scope))?;
+        Ok(self.grant_for(needed))
+    }
+
+    /// Whether the token is the operator's, who may do everything in every account.
+    pub fn is_operator(&self) -> bool {
+        self.scopes.is_operator() && self.reach == Reach::Everything
     }
 
     /// The id of the account for which a request acts: the token's own, or the one it names.

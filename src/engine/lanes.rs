@@ -132,44 +132,49 @@ impl Lanes {
         }
         let mut free = self.free();
         let mut slow = self.taken.slow;
-        let free_for = |most: usize| most.saturating_sub(self.taken.slow).min(free);
+        let mut ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
+        // Where some lanes have claims ahead, places are free again soon: lanes that hold none get theirs in time.
+        let soon = if self.taken.ahead > 0 { ahead } else { 0 };
+        let free_for = |most: usize| most.saturating_sub(self.taken.slow).min(free + soon);
         let (free_for_new, free_for_slow) = (free_for(self.limits.slow_or_new()), free_for(self.limits.slow()));
-        let ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
         let probation_in_flight = self.limits.on_probation().saturating_sub(self.taken.on_probation);
         let come = |order: Order, most: usize| {
             self.turns[order as usize].iter().take_while(|(at, _)| *at <= now).take(most).copied()
         };
-        // Fast lanes that need no place may stand before those that do.
+        // Lanes that hold many claims may stand before lanes that hold none.
         let mut turns: Vec<_> = come(Order::Fast, free + ahead + self.taken.fast).collect();
         turns.extend(come(Order::New, free_for_new));
-        turns.extend(come(Order::Slow, free_for_slow));
+        turns.extend(come(Order::Slow, if free_for_slow > 0 { free_for_slow + self.taken.slow } else { 0 }));
         turns.extend(come(Order::Probation, free_for_slow.min(probation_in_flight)));
         turns.sort_unstable();
         let lanes: Vec<(EndpointKey, &Lane)> =
             turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect();
         let mut quotas = vec![0; lanes.len()];
-        loop {
-            let before = free;
+        let top = lanes.iter().map(|(_, lane)| lane.most(self.limits)).max().unwrap_or(0);
+        let mut one_waits = false;
+        // The lanes that hold least come first: busy ones may hold every place, and everything that may be claimed
+        // ahead.
+        for level in 0..top {
             for ((_, lane), quota) in lanes.iter().zip(&mut quotas) {
-                let may = free > 0 && lane.may_start(self.limits, slow, true);
-                if may && lane.held() + *quota < lane.places(self.limits) {
-                    *quota += 1;
-                    free -= 1;
-                    slow += usize::from(lane.behaviour != Behaviour::Fast);
+                let held = lane.held() + *quota;
+                if held > level || held >= lane.most(self.limits) || !lane.may_start(self.limits, slow, true) {
+                    continue;
                 }
-            }
-            if free == before {
-                break;
+                let is_quick = lane.most(self.limits) > lane.places(self.limits);
+                if free > 0 && held < lane.places(self.limits) {
+                    free -= 1;
+                } else if ahead > 0 && (is_quick && !one_waits || held == 0 && soon > 0) {
+                    ahead -= 1;
+                } else {
+                    // Nothing more is claimed ahead where a place is missing.
+                    one_waits |= held < lane.places(self.limits);
+                    continue;
+                }
+                *quota += 1;
+                slow += usize::from(lane.behaviour != Behaviour::Fast);
             }
         }
-        let each = ahead / lanes.len().max(1);
-        let quotas = lanes.iter().zip(quotas).map(|((endpoint, lane), quota)| {
-            let places = lane.places(self.limits);
-            let more = lane.most(self.limits).saturating_sub(places.max(lane.held()));
-            // Nothing is claimed ahead while a place is free.
-            let more = if lane.held() + quota >= places { more.min(each) } else { 0 };
-            (*endpoint, quota + more)
-        });
+        let quotas = lanes.iter().zip(quotas).map(|((endpoint, _), quota)| (*endpoint, quota));
         quotas.filter(|(_, quota)| *quota > 0).collect()
     }
 

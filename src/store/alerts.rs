@@ -17,7 +17,7 @@ use crate::{
         endpoint::EndpointKey,
         ids::{AlertId, DeliveryId, EndpointId},
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     error::Error,
 };
@@ -252,7 +252,7 @@ pub fn unsent_count(view: &View<'_>) -> Result<u64> {
 /// [`Error::Invalid`] if `before` is no alert.
 pub fn list(
     view: &View<'_>,
-    walls: &Walls,
+    scope: &AccessScope,
     before: Option<AlertId>,
     limit: usize,
 ) -> Result<Vec<(Alert, Vec<Progress>)>> {
@@ -261,14 +261,14 @@ pub fn list(
         Some(id) => {
             let mut rows = view.conn.prepare_cached("SELECT key FROM alert WHERE id = ?")?;
             let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-            key.ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?
+            key.ok_or_else(Error::bad_cursor)?
         }
     };
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE alert.key < ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
          ORDER BY alert.key DESC LIMIT ?4"
     ))?;
-    let mut rows = rows.query((before, &walls.profile, walls.account, limit))?;
+    let mut rows = rows.query((before, &scope.profile, scope.account, limit))?;
     let mut ways = view.conn.prepare_cached("SELECT * FROM alert_delivery WHERE alert = ?")?;
     // Many alerts may be about one endpoint, and counting its held deliveries takes time.
     let (mut found, mut counts) = (Vec::new(), HashMap::new());

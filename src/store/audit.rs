@@ -7,7 +7,7 @@ use crate::domain::{
     audit::{Action, Entry, EntryKey},
     endpoint::{EndpointKey, masked},
     ids::{EndpointId, TokenId},
-    token::Walls,
+    token::AccessScope,
 };
 
 /// How many removable entries are kept of each account (some 600 kB). Somebody who pauses and resumes a webhook all day
@@ -142,9 +142,14 @@ pub struct Filter {
 
 /// One page of entries, newest first; and the `before` of the next page, `None` at the end. It reads a limited number
 /// of entries: a page may hold few or none and yet not be the last.
-pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Result<(Vec<Entry>, Option<EntryKey>)> {
+pub fn list(
+    view: &View<'_>,
+    scope: &AccessScope,
+    filter: &Filter,
+    limit: usize,
+) -> Result<(Vec<Entry>, Option<EntryKey>)> {
     let before = filter.before.unwrap_or(EntryKey::MAX);
-    let own: Option<String> = match walls.account {
+    let own: Option<String> = match scope.account {
         Some(key) => {
             let mut rows = view.conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
             Some(rows.query_row([key], |row| row.get(0))?)
@@ -169,7 +174,7 @@ pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Re
         }
         last = Some(entry.key);
         let fits = |wanted: Option<&str>, given: Option<&str>| wanted.is_none() || wanted == given;
-        if fits(walls.profile.as_deref(), entry.profile.as_deref())
+        if fits(scope.profile.as_deref(), entry.profile.as_deref())
             && fits(filter.account.as_deref(), entry.account_id.as_deref())
             && fits(filter.action.map(Action::name), Some(&entry.action))
         {

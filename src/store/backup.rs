@@ -22,11 +22,11 @@ use super::{
     open,
     served_files::{APPLICATION_ID, same_file},
 };
-use crate::{config::Storage, domain::ids::EndpointId, error::Error};
+use crate::{clock::Stopwatch, config::Storage, domain::ids::EndpointId, error::Error};
 
 /// Pages copied before the copy is synced and progress is reported: 4 MiB. Publishers wait for the same disk; one sync
 /// of the whole copy would keep it busy for a second or more.
-const PAGES: i32 = 1024;
+const PAGES: i32 = 128;
 /// The priority of the copying thread: the lowest there is.
 const NICE: i32 = 19;
 /// How often the start is repeated when the key is rotated at the same time.
@@ -194,8 +194,11 @@ fn copy(
     open::in_memory(&copy).map_err(failed)?;
     {
         let backup = Backup::new(source, &mut copy).map_err(failed)?;
+        let mut watch = Stopwatch::start();
         while backup.step(PAGES).map_err(failed)? != StepResult::Done {
             held.sync_data().map_err(|error| at(part, &format!("cannot be written: {error}")))?;
+            thread::sleep(watch.elapsed());
+            watch = Stopwatch::start();
             let pages = backup.progress();
             let percent = (pages.pagecount - pages.remaining) * 100 / pages.pagecount.max(1);
             progress(Progress::Copied(u8::try_from(percent).unwrap_or(100)));

@@ -12,7 +12,7 @@ use crate::{
         endpoint::{Endpoint, EndpointKey, EndpointState},
         event::{EventKey, StoredBody},
         ids::{DeliveryId, EndpointId, EventId},
-        token::Walls,
+        token::AccessScope,
     },
     error::{Conflict, Error, Missing},
 };
@@ -60,8 +60,7 @@ pub struct Page {
 pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize) -> Result<Page> {
     let before: DeliveryKey = match filter.after {
         None => DeliveryKey::MAX,
-        Some(id) => key_of(view.conn, endpoint.key, id)?
-            .ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?,
+        Some(id) => key_of(view.conn, endpoint.key, id)?.ok_or_else(Error::bad_cursor)?,
     };
     // The state is part of the text, not a parameter, so that SQLite can use the state's own index.
     let state = filter.state.map(|state| format!("AND d.state = '{}'", state.name())).unwrap_or_default();
@@ -211,17 +210,17 @@ pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delive
     find_in(tx.conn, endpoint, replay)
 }
 
-/// The endpoint of a delivery, within these walls.
+/// The endpoint of a delivery, within this scope.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such delivery within them.
-pub fn endpoint_of(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<Endpoint> {
+pub fn endpoint_of(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Endpoint> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT endpoint.id FROM delivery JOIN endpoint ON endpoint.key = delivery.endpoint WHERE delivery.id = ?",
     )?;
     let endpoint = rows.query_row([id.to_bytes()], |row| row.get(0).map(EndpointId::from_bytes)).optional()?;
     let endpoint = endpoint.ok_or(Error::NotFound(Missing::Delivery))?;
-    endpoints::find(tx, walls, endpoint).map_err(|error| match error {
+    endpoints::find(tx, scope, endpoint).map_err(|error| match error {
         Error::NotFound(_) => Error::NotFound(Missing::Delivery),
         error => error,
     })
@@ -230,10 +229,10 @@ pub fn endpoint_of(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<Endpoin
 /// Cancels a pending or held delivery. A cancelled one stays cancelled.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls; [`Error::Conflict`] while an attempt is under way, and when
+/// [`Error::NotFound`] if there is none within the scope; [`Error::Conflict`] while an attempt is under way, and when
 /// it has come to another end.
-pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
-    let endpoint = endpoint_of(tx, walls, id)?;
+pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<()> {
+    let endpoint = endpoint_of(tx, scope, id)?;
     let delivery = find_in(tx.conn, &endpoint, id)?;
     match delivery.state {
         State::Cancelled => Ok(()),

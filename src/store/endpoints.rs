@@ -19,7 +19,7 @@ use crate::{
         },
         ids::EndpointId,
         signature::SigningSecret,
-        token::Walls,
+        token::AccessScope,
     },
     error::{Conflict, Error, Missing},
 };
@@ -313,31 +313,31 @@ pub(super) fn shared_target(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<Arc<Ta
 /// The endpoint of this id, deleted ones included.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(tx: &Tx<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
-    find_in(tx.conn, walls, id)
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(tx: &Tx<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
+    find_in(tx.conn, scope, id)
 }
 
 /// The same, for a read.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn see(view: &View<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
-    find_in(view.conn, walls, id)
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn see(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
+    find_in(view.conn, scope, id)
 }
 
-pub(super) fn find_in(conn: &rusqlite::Connection, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
+pub(super) fn find_in(conn: &rusqlite::Connection, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
     conn.prepare_cached(&format!(
         "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account = ?3)"
     ))?
-    .query_row((id.to_bytes(), &walls.profile, walls.account), read)
+    .query_row((id.to_bytes(), &scope.profile, scope.account), read)
     .optional()?
     .ok_or(Error::NotFound(Missing::Webhook))
 }
 
-/// Every endpoint within the walls, with the newest 1,000 of the deleted ones, in the order they were registered.
-pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
-    let of = if walls.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
+/// Every endpoint within the scope, with the newest 1,000 of the deleted ones, in the order they were registered.
+pub fn list(view: &View<'_>, scope: &AccessScope) -> Result<Vec<Endpoint>> {
+    let of = if scope.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
     // An account may have deleted any number of endpoints.
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE {of} AND (?1 IS NULL OR endpoint.profile = ?1)
@@ -345,7 +345,7 @@ pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
                (SELECT key FROM endpoint WHERE {of} AND state = 'deleted' ORDER BY key DESC LIMIT 1 OFFSET {DELETED_SHOWN} - 1), 0))
          ORDER BY endpoint.key"
     ))?;
-    Ok(rows.query_map((&walls.profile, walls.account), read)?.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.query_map((&scope.profile, scope.account), read)?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The number of deliveries held for an endpoint.

@@ -17,7 +17,7 @@ use crate::{
         endpoint::{EndpointKey, EndpointState, EventFilter, TargetUrl},
         event::{Accepted, Audience, Event, EventKey, NewEvent, Published},
         ids::{DeliveryId, EndpointId, EventId},
-        token::Walls,
+        token::AccessScope,
     },
     error::{Error, Missing},
 };
@@ -140,14 +140,14 @@ const COLUMNS: &str =
 /// The event of this id.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(view: &View<'_>, scope: &AccessScope, id: EventId) -> Result<Event> {
     view.conn
         .prepare_cached(&format!(
             "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
              WHERE event.id = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)",
         ))?
-        .query_row((id.to_bytes(), &walls.profile, walls.account), read)
+        .query_row((id.to_bytes(), &scope.profile, scope.account), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Event))
 }
@@ -155,14 +155,14 @@ pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
 /// The event with this idempotency key; only of the named account, if one is named.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls; [`Error::Invalid`] if several accounts have one.
-pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str, account: Option<&str>) -> Result<Event> {
+/// [`Error::NotFound`] if there is none within the scope; [`Error::Invalid`] if several accounts have one.
+pub fn find_by_key(view: &View<'_>, scope: &AccessScope, key: &str, account: Option<&str>) -> Result<Event> {
     let mut rows = view.conn.prepare_cached(&format!(
         "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
          WHERE idempotency_key = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
            AND (?4 IS NULL OR account.id = ?4) LIMIT 2",
     ))?;
-    let rows = rows.query_map((key, &walls.profile, walls.account, account), read)?;
+    let rows = rows.query_map((key, &scope.profile, scope.account, account), read)?;
     let mut found: Vec<Event> = rows.collect::<rusqlite::Result<_>>()?;
     if found.len() > 1 {
         return Err(Error::request("several accounts have one of this name: say which, by ?account=ID"));
@@ -199,18 +199,18 @@ pub struct Page {
 /// account it also finds every event that its endpoints got, however much others have published since.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `after` is no event; [`Error::NotFound`] for an account that is not within the walls.
-pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Result<Page> {
+/// [`Error::Invalid`] if `after` is no event; [`Error::NotFound`] for an account that is not within the scope.
+pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize) -> Result<Page> {
     let account = match &filter.account {
-        Some(id) => Some(accounts::see(view, walls, id)?.key),
-        None => walls.account,
+        Some(id) => Some(accounts::see(view, scope, id)?.key),
+        None => scope.account,
     };
     let before = match filter.after {
         None => EventKey::MAX,
         Some(id) => {
             let mut rows = view.conn.prepare_cached("SELECT key FROM event WHERE id = ?")?;
             let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-            key.ok_or_else(|| Error::request("there is no such event to go on from: start again"))?
+            key.ok_or_else(Error::bad_cursor)?
         }
     };
     let mut edge =
@@ -224,7 +224,7 @@ pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Re
            AND (?4 IS NULL OR event.account = ?4) AND (?5 IS NULL OR kind = ?5)
          ORDER BY event.key DESC LIMIT ?6",
     ))?;
-    let wanted = (before, oldest, &walls.profile, account, &filter.kind, limit + 1);
+    let wanted = (before, oldest, &scope.profile, account, &filter.kind, limit + 1);
     let mut events: Vec<Event> = rows.query_map(wanted, read)?.collect::<rusqlite::Result<_>>()?;
     let mut next = edge.map(|(_, id)| EventId::from_bytes(id));
     let mut partial = false;

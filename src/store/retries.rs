@@ -25,7 +25,7 @@ use crate::{
         retry::{Run, RunKey, RunState},
         selection::Selection,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     error::{Conflict, Error, Missing},
 };
@@ -49,14 +49,14 @@ impl Candidates {
     /// its replay only the replay counts; test deliveries are never retried.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an account or a webhook that is not within the walls; [`Error::Invalid`] for a state
+    /// [`Error::NotFound`] for an account or a webhook that is not within the scope; [`Error::Invalid`] for a state
     /// that nothing is retried from.
-    pub fn new(view: &View<'_>, walls: &Walls, selection: Selection) -> Result<Self> {
+    pub fn new(view: &View<'_>, scope: &AccessScope, selection: Selection) -> Result<Self> {
         let state = selection.state.or(Some(State::Exhausted).filter(|_| selection.delivery.is_none()));
         if !matches!(state, None | Some(State::Exhausted | State::Cancelled)) {
             return Err(Error::request("only what failed or was cancelled can be retried"));
         }
-        let range = Range::new(view, walls, Selection { state, ..selection })?;
+        let range = Range::new(view, scope, Selection { state, ..selection })?;
         let upto = newest(view.conn)?.min(*range.keys(view.conn)?.end());
         Ok(Self { range, upto })
     }
@@ -232,8 +232,8 @@ pub fn start(tx: &Tx<'_>, candidates: &Candidates, matched: u64) -> Result<Run> 
     find_in(tx.conn, &all(), id)
 }
 
-fn all() -> Walls {
-    Walls { profile: None, account: None }
+fn all() -> AccessScope {
+    AccessScope::EVERYTHING
 }
 
 /// Writes an audit entry in the account that the run names, or whose webhook or delivery it names.
@@ -302,10 +302,10 @@ pub fn begin_anew(tx: &Tx<'_>, run: RunKey) -> Result<()> {
 /// Cancels a run; an ended run stays as it is.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls; [`Error::Forbidden`] if somebody outside of them asked for
+/// [`Error::NotFound`] if there is none within the scope; [`Error::Forbidden`] if somebody outside of them asked for
 /// it.
-pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
-    let run = find_in(tx.conn, walls, id)?;
+pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: RetryId) -> Result<Run> {
+    let run = find_in(tx.conn, scope, id)?;
     if !is_own(&run) {
         let refusal = "somebody else has started this run: they cancel it, or an operator";
         return Err(Error::Forbidden(refusal.to_owned()));
@@ -316,7 +316,7 @@ pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
             .execute((run.key, tx.now.millis()))?;
         note(tx, Action::RetryCancelled, &run)?;
     }
-    find_in(tx.conn, walls, id)
+    find_in(tx.conn, scope, id)
 }
 
 /// Removes the runs over an account that is being erased, in any state.
@@ -348,54 +348,55 @@ const WITHIN: &str = "(:profile IS NULL OR profile = :profile)
 /// One page of runs, newest first, before the one of this id.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none of this id within the walls.
-pub fn list(view: &View<'_>, walls: &Walls, before: Option<RetryId>, limit: usize) -> Result<Vec<Run>> {
-    let before = before.map_or(Ok(RunKey::MAX), |id| find_in(view.conn, walls, id).map(|run| run.key))?;
+/// [`Error::Invalid`] if there is none of this id within the scope.
+pub fn list(view: &View<'_>, scope: &AccessScope, before: Option<RetryId>, limit: usize) -> Result<Vec<Run>> {
+    let before = before.map_or(Ok(RunKey::MAX), |id| find_in(view.conn, scope, id).map(|run| run.key));
+    let before = before.map_err(Error::of_cursor)?;
     let sql = format!("SELECT * FROM retry WHERE key < :before AND {WITHIN} ORDER BY key DESC LIMIT :limit");
     let mut rows = view.conn.prepare_cached(&sql)?;
     let rows = rows.query_map(
-        named_params! { ":before": before, ":profile": walls.profile, ":account": walls.account, ":limit": limit },
+        named_params! { ":before": before, ":profile": scope.profile, ":account": scope.account, ":limit": limit },
         read,
     )?;
     let runs: Vec<Run> = rows.collect::<rusqlite::Result<_>>()?;
-    runs.into_iter().map(|run| seen(view.conn, walls, run)).collect()
+    runs.into_iter().map(|run| seen(view.conn, scope, run)).collect()
 }
 
-/// What whoever is within the walls is told of somebody outside of them.
+/// What whoever is within the scope is told of somebody outside of them.
 const OUTSIDE: &str = "somebody else";
 
-/// Whether somebody within the walls asked for a run that was found within them.
+/// Whether somebody within the scope asked for a run that was found within them.
 pub fn is_own(run: &Run) -> bool {
     run.actor != OUTSIDE
 }
 
-/// A run as it is told within these walls: whoever asked for it from outside of them is not named.
-fn seen(conn: &Connection, walls: &Walls, run: Run) -> Result<Run> {
-    if *walls == all() {
+/// A run as it is told within this scope: whoever asked for it from outside of them is not named.
+fn seen(conn: &Connection, scope: &AccessScope, run: Run) -> Result<Run> {
+    if *scope == all() {
         return Ok(run);
     }
     let mut rows = conn.prepare_cached(
         "SELECT 1 FROM token WHERE id = ?1 AND (?2 IS NULL OR account = ?2) AND (?3 IS NULL OR profile = ?3)",
     )?;
     let token = TokenId::parse(&run.actor).map(|id| id.to_bytes());
-    let is_within = rows.exists((token, walls.account, &walls.profile))?;
+    let is_within = rows.exists((token, scope.account, &scope.profile))?;
     Ok(if is_within { run } else { Run { actor: OUTSIDE.to_owned(), ..run } })
 }
 
 /// One run.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(view: &View<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
-    find_in(view.conn, walls, id)
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(view: &View<'_>, scope: &AccessScope, id: RetryId) -> Result<Run> {
+    find_in(view.conn, scope, id)
 }
 
-fn find_in(conn: &Connection, walls: &Walls, id: RetryId) -> Result<Run> {
+fn find_in(conn: &Connection, scope: &AccessScope, id: RetryId) -> Result<Run> {
     conn.prepare_cached(&format!("SELECT * FROM retry WHERE id = :id AND {WITHIN}"))?
-        .query_row(named_params! { ":id": id.to_bytes(), ":profile": walls.profile, ":account": walls.account }, read)
+        .query_row(named_params! { ":id": id.to_bytes(), ":profile": scope.profile, ":account": scope.account }, read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Retry))
-        .and_then(|run| seen(conn, walls, run))
+        .and_then(|run| seen(conn, scope, run))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Run> {

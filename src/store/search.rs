@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Result, View, accounts, convert,
+    Result, Tx, View, accounts, convert,
     deliveries::{self, COLUMNS, JOINS, LOOKED_AT},
     endpoints,
 };
@@ -23,7 +23,7 @@ use crate::{
         ids::DeliveryId,
         selection::Selection,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     error::Error,
 };
@@ -47,7 +47,7 @@ pub(super) const FITS: &str = "
     AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
     AND (:delivery IS NULL OR d.id = :delivery)";
 
-/// A selection within somebody's walls: what it names is there, and theirs.
+/// A selection within somebody's scope: what it names is there, and theirs.
 #[derive(Debug, Clone)]
 pub struct Range {
     /// The only profile that is seen; `None`: all.
@@ -58,22 +58,22 @@ pub struct Range {
 
 impl Range {
     /// # Errors
-    /// [`Error::NotFound`] for an account or a webhook that is not within the walls.
-    pub fn new(view: &View<'_>, walls: &Walls, selection: Selection) -> Result<Self> {
-        Self::within(view.conn, walls, selection)
+    /// [`Error::NotFound`] for an account or a webhook that is not within the scope.
+    pub fn new(view: &View<'_>, scope: &AccessScope, selection: Selection) -> Result<Self> {
+        Self::within(view.conn, scope, selection)
     }
 
-    pub(super) fn within(conn: &Connection, walls: &Walls, mut selection: Selection) -> Result<Self> {
+    pub(super) fn within(conn: &Connection, scope: &AccessScope, mut selection: Selection) -> Result<Self> {
         if let Some(account) = &selection.account {
-            accounts::find_in(conn, walls, account)?;
-        } else if let Some(key) = walls.account {
+            accounts::find_in(conn, scope, account)?;
+        } else if let Some(key) = scope.account {
             let mut rows = conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
             selection.account = Some(rows.query_row([key], |row| row.get(0))?);
         }
         if let Some(endpoint) = selection.endpoint {
-            endpoints::find_in(conn, walls, endpoint)?;
+            endpoints::find_in(conn, scope, endpoint)?;
         }
-        Ok(Self { profile: walls.profile.as_deref().map(str::to_owned), selection })
+        Ok(Self { profile: scope.profile.as_deref().map(str::to_owned), selection })
     }
 
     /// The endpoints in question, deleted ones included; `None` if they are more than `most`, or all.
@@ -201,8 +201,7 @@ pub fn page(
     let conn = view.conn;
     let before = match after {
         None => DeliveryKey::MAX,
-        Some(id) => key_of(conn, id)?
-            .ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?,
+        Some(id) => key_of(conn, id)?.ok_or_else(Error::bad_cursor)?,
     };
     let mut looked = Merged::new(conn, range, before)?;
     let mut found = Vec::new();
@@ -242,13 +241,21 @@ pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec
 /// One delivery.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(view: &View<'_>, walls: &Walls, id: DeliveryId) -> Result<Listed> {
-    find_in(view.conn, walls, id)
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(view: &View<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
+    find_in(view.conn, scope, id)
 }
 
-pub(super) fn find_in(conn: &Connection, walls: &Walls, id: DeliveryId) -> Result<Listed> {
-    let range = Range::within(conn, walls, Selection { delivery: Some(id), ..Selection::default() })?;
+/// One delivery, as this transaction left it.
+///
+/// # Errors
+/// As [`find`].
+pub fn made(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
+    find_in(tx.conn, scope, id)
+}
+
+pub(super) fn find_in(conn: &Connection, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
+    let range = Range::within(conn, scope, Selection { delivery: Some(id), ..Selection::default() })?;
     let listed = key_of(conn, id)?.map(|key| range.listed(conn, key)).transpose()?;
     listed.flatten().ok_or(Error::NotFound(crate::error::Missing::Delivery))
 }

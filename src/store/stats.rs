@@ -8,7 +8,7 @@ use crate::domain::{
     endpoint::EndpointKey,
     stats::{Span, Stats},
     timestamp::Timestamp,
-    token::Walls,
+    token::AccessScope,
 };
 
 /// How long minutes are kept, in milliseconds: two hours.
@@ -126,8 +126,8 @@ fn forget(tx: &Tx<'_>) -> Result<()> {
 /// Whose statistics are read.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
-    /// Of all endpoints within these walls.
-    Walls(&'a Walls),
+    /// Of all endpoints within this scope.
+    Scope(&'a AccessScope),
     /// Of this endpoint.
     Endpoint(EndpointKey),
 }
@@ -138,17 +138,17 @@ pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestam
     const ONE: &str = "SELECT delivered, failed, durations FROM tally WHERE span = ?1 AND start = ?2 AND endpoint = ?3";
     let (sql, whose) = match of {
         Of::Endpoint(key) => (ONE, Value::Integer(key)),
-        Of::Walls(Walls { account: Some(key), .. }) => (
+        Of::Scope(AccessScope { account: Some(key), .. }) => (
             "SELECT delivered, failed, durations FROM endpoint CROSS JOIN tally ON tally.endpoint = endpoint.key
              WHERE span = ?1 AND start = ?2 AND account = ?3",
             Value::Integer(*key),
         ),
-        Of::Walls(Walls { profile: Some(profile), .. }) => (
+        Of::Scope(AccessScope { profile: Some(profile), .. }) => (
             "SELECT delivered, failed, durations FROM endpoint CROSS JOIN tally ON tally.endpoint = endpoint.key
              WHERE span = ?1 AND start = ?2 AND profile = ?3",
             Value::Text(profile.to_string()),
         ),
-        Of::Walls(_) => (ONE, Value::Integer(ALL)),
+        Of::Scope(_) => (ONE, Value::Integer(ALL)),
     };
     let mut rows = view.conn.prepare_cached(sql)?;
     let last = span.start_of(now).millis();

@@ -10,7 +10,7 @@ use crate::{
         audit::Action,
         ids::TokenId,
         timestamp::Timestamp,
-        token::{BearerToken, Caller, Reach, Scopes, Walls},
+        token::{AccessScope, BearerToken, Caller, Reach, Scopes},
     },
     error::{Error, Missing},
 };
@@ -132,30 +132,30 @@ pub fn used(tx: &Tx<'_>, id: TokenId) -> Result<()> {
 
 /// Every token that is not revoked, in the order they were made.
 pub fn list(view: &View<'_>) -> Result<Vec<TokenRecord>> {
-    page(view, &Walls { profile: None, account: None }, None, None, usize::MAX)
+    page(view, &AccessScope::EVERYTHING, None, None, usize::MAX)
 }
 
 /// One page of the tokens that are not revoked, in the order they were made: of the account of this id, if one is
 /// named, and after this one.
 ///
 /// # Errors
-/// [`Error::NotFound`] if `after` is no token, or for an account that is not within the walls.
+/// [`Error::Invalid`] if `after` is no token; [`Error::NotFound`] for an account that is not within the scope.
 pub fn page(
     view: &View<'_>,
-    walls: &Walls,
+    scope: &AccessScope,
     account: Option<&str>,
     after: Option<TokenId>,
     limit: usize,
 ) -> Result<Vec<TokenRecord>> {
     if let Some(account) = account {
-        accounts::find_in(view.conn, walls, account)?;
+        accounts::find_in(view.conn, scope, account)?;
     }
     let after = match after {
         None => 0,
         Some(id) => {
             let mut rows = view.conn.prepare_cached("SELECT key FROM token WHERE id = ?")?;
             let key: Option<i64> = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-            key.ok_or(Error::NotFound(Missing::Token))?
+            key.ok_or_else(Error::bad_cursor)?
         }
     };
     let mut rows = view.conn.prepare_cached(
@@ -166,7 +166,7 @@ pub fn page(
          ORDER BY token.key LIMIT ?5",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = rows.query_map((after, &walls.profile, walls.account, account, limit), |row| {
+    let rows = rows.query_map((after, &scope.profile, scope.account, account, limit), |row| {
         Ok(TokenRecord {
             id: TokenId::from_bytes(row.get("token_id")?),
             account: row.get("account_id")?,

@@ -14,7 +14,7 @@ use crate::{
         ids::EndpointId,
         stats::Stats,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     error::{Error, Missing},
 };
@@ -77,28 +77,28 @@ pub struct Filter {
     pub after: Option<EndpointId>,
 }
 
-/// One page, newest first; and the `after` of the next page, `None` at the end. It reads at most 10,000 of them: a page
-/// may hold few or none and yet not be the last.
+/// One page, newest first; and profile and id of the last endpoint that was read, the `after` of the next page: `None`
+/// at the end. It reads at most 10,000 endpoints: a page may hold few or none and yet not be the last.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an account that is not within the walls; [`Error::Invalid`] if `after` is no endpoint.
+/// [`Error::NotFound`] for an account that is not within the scope; [`Error::Invalid`] if `after` is no endpoint.
 pub fn list(
     view: &View<'_>,
-    walls: &Walls,
+    scope: &AccessScope,
     filter: &Filter,
     limit: usize,
     now: Timestamp,
-) -> Result<(Vec<Report>, Option<EndpointId>)> {
+) -> Result<(Vec<Report>, Option<(String, EndpointId)>)> {
     let account = match &filter.account {
-        Some(account) => Some(accounts::see(view, walls, account)?.key),
-        None => walls.account,
+        Some(account) => Some(accounts::see(view, scope, account)?.key),
+        None => scope.account,
     };
     let before = match filter.after {
         None => EndpointKey::MAX,
         Some(id) => {
             let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE id = ?")?;
             let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-            key.ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?
+            key.ok_or_else(Error::bad_cursor)?
         }
     };
     let sql = match account {
@@ -116,19 +116,19 @@ pub fn list(
             Some(state) => endpoint.state == state,
             None => endpoint.state != EndpointState::Deleted,
         };
-        let seen = walls.profile.as_ref().is_none_or(|seen| *seen == profile);
+        let seen = scope.profile.as_ref().is_none_or(|seen| *seen == profile);
         let named = url.as_ref().is_none_or(|text| endpoint.url.as_str().to_lowercase().contains(text));
         if looked == LOOKED_AT {
             return Ok((found, last));
         }
-        (looked, last) = (looked + 1, Some(endpoint.id));
+        (looked, last) = (looked + 1, Some((profile.clone(), endpoint.id)));
         if wanted && seen && named {
             let report = bare(row, endpoint, profile)?;
             if filter.failing && !report.is_failing() {
                 continue;
             }
             if found.len() == limit {
-                let next = found.last().map(|report| report.endpoint.id);
+                let next = found.last().map(|report| (report.profile.clone(), report.endpoint.id));
                 return Ok((found, next));
             }
             found.push(filled(view, report, now)?);
@@ -140,14 +140,14 @@ pub fn list(
 /// One endpoint; it may be deleted.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(view: &View<'_>, walls: &Walls, id: EndpointId, now: Timestamp) -> Result<Report> {
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<Report> {
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2)
            AND (?3 IS NULL OR endpoint.account = ?3)"
     ))?;
     let report = rows
-        .query_row((id.to_bytes(), &walls.profile, walls.account), |row| {
+        .query_row((id.to_bytes(), &scope.profile, scope.account), |row| {
             bare(row, endpoints::read(row)?, row.get("profile")?)
         })
         .optional()?

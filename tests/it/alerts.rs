@@ -7,7 +7,7 @@ use ngoma::{
         alert::{Channel, Kind},
         audit::Actor,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     store::{
         Admission,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What the operator sees.
-const ALL: Walls = Walls { profile: None, account: None };
+const ALL: AccessScope = AccessScope::EVERYTHING;
 
 #[test]
 fn a_suspension_is_logged_at_warn_with_addressee_reason_and_the_line_that_resumes() {

@@ -161,10 +161,24 @@ impl Book {
         IN_FLIGHT.saturating_sub(placed(true) + placed(false).min(SLOW_AND_NEW_PLACES))
     }
 
-    /// What is free of its part.
-    fn free_for(&self, page: &Page) -> usize {
+    /// Claims beyond the places there are that may still be taken.
+    fn spare(&self) -> usize {
+        MOST_AHEAD_IN_ALL.saturating_sub(self.ahead())
+    }
+
+    fn ahead(&self) -> usize {
+        self.pages.iter().map(|page| page.held() - page.placed()).sum()
+    }
+
+    /// Claims for endpoints that hold nothing: where others have claims ahead, places are free again soon.
+    fn free_soon(&self) -> usize {
+        self.free() + if self.ahead() > 0 { self.spare() } else { 0 }
+    }
+
+    /// What is left of its part.
+    fn left_of_part(&self, page: &Page) -> usize {
         let placed = self.pages.iter().filter(|page| !page.is_fast()).map(Page::placed);
-        if page.is_fast() { self.free() } else { page.part().saturating_sub(placed.sum()).min(self.free()) }
+        if page.is_fast() { usize::MAX } else { page.part().saturating_sub(placed.sum()) }
     }
 
     fn free_on_probation(&self) -> usize {
@@ -172,12 +186,13 @@ impl Book {
         (IN_FLIGHT / 2).saturating_sub(held.sum())
     }
 
-    /// Has something due, and a place to send it from.
+    /// Has something due, and a place to send it from, or will soon.
     fn is_ready(&self, model: &Model, place: usize) -> bool {
         let page = &self.pages[place];
+        let free = if page.held() == 0 { self.free_soon() } else { self.free() };
         model.due(place) > 0
             && page.has_place()
-            && self.free_for(page) > 0
+            && free.min(self.left_of_part(page)) > 0
             && (!page.on_probation() || self.free_on_probation() > 0)
     }
 
@@ -200,19 +215,23 @@ impl Book {
             assert!(page.held() + quota <= page.most(), "endpoint {place} would hold too much: {quota} for {page:?}");
             placed.insert(*place, places);
         }
-        let places: usize = placed.values().sum();
-        let ahead = quotas.values().sum::<usize>() - places;
+        let (claims, places): (usize, usize) = (quotas.values().sum(), placed.values().sum());
         let slow: usize = placed.iter().filter(|(place, _)| !self.pages[**place].is_fast()).map(|(_, n)| n).sum();
         for (place, _) in placed.iter().filter(|(_, places)| **places > 0) {
             let page = &self.pages[*place];
-            let theirs = placed.iter().filter(|(rival, _)| self.pages[**rival].part() <= page.part());
+            let theirs = placed.iter().filter(|(rival, _)| {
+                let rival = &self.pages[**rival];
+                !rival.is_fast() && rival.part() <= page.part()
+            });
             let theirs: usize = theirs.map(|(_, places)| places).sum();
-            assert!(theirs <= self.free_for(page), "{:?} would take the places of those of whom more is known", page);
+            let part = self.left_of_part(page);
+            assert!(theirs <= part, "{page:?} would take the places of those of whom more is known");
         }
         let suspects: usize =
             quotas.iter().filter(|(place, _)| self.pages[**place].on_probation()).map(|(_, n)| n).sum();
-        assert!(places <= self.free(), "more is claimed than there are places");
-        assert!(ahead <= MOST_AHEAD_IN_ALL, "more is claimed ahead than may be");
+        assert!(claims <= self.free() + self.spare(), "more is claimed ahead than may be");
+        let others = quotas.iter().filter(|(place, _)| self.pages[**place].promise != Promise::Proven);
+        assert!(others.map(|(_, n)| n).sum::<usize>() <= self.free_soon(), "more is claimed than there are places");
         assert!(suspects <= self.free_on_probation(), "those on probation would hold more than half");
         for place in self.ready(model) {
             if placed.get(&place).is_some_and(|places| *places > 0) {
@@ -220,23 +239,31 @@ impl Book {
             }
             let page = &self.pages[place];
             let suspected = page.on_probation() && suspects == self.free_on_probation();
-            let slowed = !page.is_fast() && slow >= self.free_for(page);
-            assert!(suspected || slowed || places == self.free(), "endpoint {place} waits while a place is free");
+            let slowed = !page.is_fast() && slow >= self.left_of_part(page);
+            assert!(suspected || slowed || places >= self.free(), "endpoint {place} waits while a place is free");
             let rivals = placed.iter().filter(|(rival, places)| {
                 let rival = &self.pages[**rival];
                 **places > 0 && (!suspected || rival.on_probation()) && (!slowed || rival.part() <= page.part())
             });
             for (rival, places) in rivals {
-                assert!(*places <= 1, "{rival} gets a second before endpoint {place} has had a first");
+                let held = self.pages[*rival].held();
+                assert!(
+                    held + places <= page.held() + 1,
+                    "{rival} gets a second before endpoint {place} has had a first"
+                );
                 let (first, second) = (self.pages[*rival].turn, self.pages[place].turn);
-                assert!(first <= second, "endpoint {place} has waited longer than {rival}: {second:?}, {first:?}");
+                let is_behind = held < page.held();
+                assert!(
+                    is_behind || first <= second,
+                    "endpoint {place} has waited longer than {rival}: {second:?}, {first:?}"
+                );
             }
         }
     }
 
     /// New deliveries are claimed as they are made only where nothing older waits, and no more than may be held.
     pub fn judge_room(&self, model: &Model, in_all: usize, each: &BTreeMap<usize, usize>) {
-        assert!(in_all <= self.free() + MOST_AHEAD_IN_ALL);
+        assert!(in_all <= self.free() + MOST_AHEAD_IN_ALL, "more room than there is");
         for (place, room) in each {
             let page = &self.pages[*place];
             assert!(

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use ngoma::{
-    domain::{ids::DeliveryId, selection::Selection, token::Walls},
+    domain::{ids::DeliveryId, selection::Selection, token::AccessScope},
     store::{
         erase,
         retries::{self, Candidates},
@@ -22,7 +22,7 @@ use crate::{
 
 /// What stands in whatever the account has: its URLs, events, keys, labels, and its receiver's answers.
 const MARK: &str = "erase-me";
-const ALL: Walls = Walls { profile: None, account: None };
+const ALL: AccessScope = AccessScope::EVERYTHING;
 const MAIL: &str = "ops@coop.example";
 
 /// A world beside which the built program works, with an account that has some of everything.

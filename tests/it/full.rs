@@ -133,7 +133,7 @@ impl Shelf {
         let db = store::open(&storage, &defaults().limits, handed, true).expect("it opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let shelf = Self { db, clock, storage, runtime };
-        shelf.write(|tx| accounts::create(tx, "asilichain", ACCOUNT, None)).expect("an account");
+        shelf.write(|tx| accounts::create(tx, "asilichain", ACCOUNT, None).map(drop)).expect("an account");
         shelf
     }
 
@@ -175,7 +175,7 @@ impl Shelf {
 
 /// Needs no page more.
 fn small(number: usize) -> Work {
-    Box::new(move |tx| accounts::create(tx, "asilichain", &format!("COOP-{number}"), None))
+    Box::new(move |tx| accounts::create(tx, "asilichain", &format!("COOP-{number}"), None).map(drop))
 }
 
 /// Needs many.

@@ -144,12 +144,14 @@ fn each_suspension_has_its_own_mail_and_pausing_by_hand_has_none() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
     let world = world_with(&mailbox.url(), |_| {});
-    let (_receiver, webhook) = suspend(&world);
+    let (receiver, webhook) = suspend(&world);
     let coop = world.coop();
     let set = |status| coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": status })).expect(200);
     set("ACTIVE");
     coop.publish("dds.filed", json!({}));
     told(&world);
+    // It is repaired: what the last resumption sends again does not suspend it once more.
+    receiver.always(Reply::status(200));
     set("ACTIVE");
     set("SUSPENDED");
     advance(&world, "1h");

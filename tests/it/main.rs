@@ -20,6 +20,7 @@ mod browser;
 mod bytes;
 mod checks;
 mod children;
+mod circles;
 mod cli;
 mod clients;
 mod clock;

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, sync::Arc};
 
 use ngoma::{
-    app,
+    api,
     clock::{Clock, ManualClock, Stopwatch},
     config::{Durability, Storage},
     domain::{
@@ -15,7 +15,7 @@ use ngoma::{
         profile::Profiles,
         signature::SigningSecret,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     engine::lanes::{Lanes, Limits},
     error::{Error, Result},
@@ -95,7 +95,7 @@ impl Machine {
             model: Model { now: START.millis(), ..Model::default() },
             book: Book::default(),
             clock,
-            profiles: app::profiles(&config),
+            profiles: api::profiles(&config),
             ids: Vec::new(),
             over: Vec::new(),
             since: Stopwatch::start(),
@@ -229,9 +229,9 @@ impl Machine {
         }
         let index = which % self.ids.len();
         let place = self.model.parcels[index].place;
-        let walls = Walls { profile: Some(DIALECTS[self.model.places[place].dialect].into()), account: None };
+        let scope = AccessScope { profile: Some(DIALECTS[self.model.places[place].dialect].into()), account: None };
         let (id, endpoint) = (self.ids[index], self.endpoints[place]);
-        let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &walls, endpoint)?, id));
+        let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &scope, endpoint)?, id));
         if self.model.places[place].standing != Standing::Active {
             assert!(matches!(replayed, Err(Error::Conflict { .. })), "{replayed:?}");
             return;
@@ -288,8 +288,8 @@ impl Machine {
         let shown = self.runtime.block_on(db.read(move |view| {
             let mut shown = Vec::new();
             for (id, place) in endpoints.iter().zip(profiles) {
-                let walls = Walls { profile: Some(DIALECTS[place.dialect].into()), account: None };
-                let endpoint = endpoints::see(view, &walls, *id)?;
+                let scope = AccessScope { profile: Some(DIALECTS[place.dialect].into()), account: None };
+                let endpoint = endpoints::see(view, &scope, *id)?;
                 let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
                 assert_eq!(page.next, None);
                 for delivery in page.deliveries {

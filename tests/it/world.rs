@@ -10,12 +10,12 @@ use std::{
 };
 
 use ngoma::{
-    app::{self, Outside},
     clock::{Clock, ManualClock},
     config::Config,
     domain::{audit::Actor, timestamp::Timestamp},
     engine::{EngineStatus, LookUp, alerts::Alerts},
     error::Result,
+    server::{self, Outside},
     store::{Admission, Db},
 };
 use serde_json::Value;
@@ -108,13 +108,13 @@ impl World {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
-        let app = runtime.block_on(app::prepare(self.config.clone(), outside))?;
-        let (address, db, pulse) = (app.address(), app.db().clone(), app.pulse());
-        let (alerts, passes) = (app.alerts().clone(), app.passes());
+        let server = runtime.block_on(server::prepare(self.config.clone(), outside))?;
+        let (address, db, pulse) = (server.address(), server.db().clone(), server.status());
+        let (alerts, passes) = (server.alerts().clone(), server.passes());
         first(&db);
         let (stop, stopped) = watch::channel(false);
         let (report, ended) = mpsc::channel();
-        runtime.spawn(async move { report.send(app.run(stopped).await) });
+        runtime.spawn(async move { report.send(server.run(stopped).await) });
         self.running = Some(Running { runtime, address, db, pulse, alerts, passes, stop, ended });
         Ok(())
     }
