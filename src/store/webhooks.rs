@@ -77,18 +77,14 @@ pub struct Filter {
     pub after: Option<EndpointId>,
 }
 
-/// One page, newest first; and profile and id of the last endpoint that was read, the `after` of the next page: `None`
-/// at the end. It reads at most 10,000 endpoints: a page may hold few or none and yet not be the last.
+/// One page, and the profile and the id of the last endpoint that was read: `None` at the end.
+pub type Page = (Vec<Report>, Option<(String, EndpointId)>);
+
+/// One page, newest first. It reads at most 10,000 endpoints: a page may hold few or none and yet not be the last.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an account that is not within the scope; [`Error::Invalid`] if `after` is no endpoint.
-pub fn list(
-    view: &View<'_>,
-    scope: &AccessScope,
-    filter: &Filter,
-    limit: usize,
-    now: Timestamp,
-) -> Result<(Vec<Report>, Option<(String, EndpointId)>)> {
+pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize, now: Timestamp) -> Result<Page> {
     let account = match &filter.account {
         Some(account) => Some(accounts::see(view, scope, account)?.key),
         None => scope.account,
