@@ -96,7 +96,7 @@ impl<E: Shape> Routes<E> {
             // It panicked.
             app.metrics().show(None);
         }
-        watcher.0.map(|access| app.check(&access)).transpose()?;
+        watcher.0.map(|access| app.check_access(&access)).transpose()?;
         Ok(Shown::Text(Text(app.metrics().text())))
     }
 }

@@ -95,7 +95,7 @@ impl<S: Right> Access<S> {
     }
 
     /// What it may see.
-    pub(super) fn scope(&self) -> &AccessScope {
+    pub fn scope(&self) -> &AccessScope {
         &self.scope
     }
 

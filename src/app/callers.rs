@@ -65,7 +65,7 @@ impl App {
     ///
     /// # Errors
     /// [`Unauthorized`](crate::error::Error::Unauthorized) if it does not.
-    pub fn still_stands(&self, caller: &Caller) -> Result<()> {
+    pub fn check_caller(&self, caller: &Caller) -> Result<()> {
         self.0.db.check(caller.grant())
     }
 
@@ -74,7 +74,7 @@ impl App {
     /// # Errors
     /// [`Unauthorized`](crate::error::Error::Unauthorized) if its token or session is gone,
     /// [`Forbidden`](crate::error::Error::Forbidden) if only the scope is.
-    pub fn check<S: Right>(&self, access: &Access<S>) -> Result<()> {
+    pub fn check_access<S: Right>(&self, access: &Access<S>) -> Result<()> {
         self.0.db.check(access.grant())
     }
 }

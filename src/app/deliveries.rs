@@ -53,7 +53,7 @@ impl App {
         (state, kind): (Option<State>, Option<String>),
         page: PageRequest,
     ) -> Result<Page<Delivery>> {
-        let ((id, access), size) = (self.named(access, webhook)?, self.page_size(&page)?);
+        let ((id, access), size) = (self.resolve(access, webhook)?, self.page_size(&page)?);
         let filter = Filter { state, kind, after: page.after(DeliveryId::parse)? };
         let list = move |view: &View<'_>, scope: &AccessScope| {
             deliveries::list(view, &webhooks::see(view, scope, id)?, &filter, size)
@@ -69,7 +69,7 @@ impl App {
         webhook: &str,
         delivery: &str,
     ) -> Result<(Delivery, Vec<Attempt>)> {
-        let (endpoint, access) = self.named(access, webhook)?;
+        let (endpoint, access) = self.resolve(access, webhook)?;
         let wanted = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let delivery = deliveries::find(view, &webhooks::see(view, scope, endpoint)?, wanted)?;
@@ -84,7 +84,7 @@ impl App {
     /// # Errors
     /// As [`App::delivery_of`]; [`Conflict`](crate::error::Error::Conflict) while the webhook is suspended.
     pub async fn replay_of(&self, access: &Access<Webhooks>, webhook: &str, delivery: &str) -> Result<Delivery> {
-        let (endpoint, access) = self.named(access, webhook)?;
+        let (endpoint, access) = self.resolve(access, webhook)?;
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
             deliveries::replay(tx, &webhooks::find(tx, scope, endpoint)?, original)

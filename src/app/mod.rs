@@ -146,7 +146,7 @@ impl App {
     }
 
     /// The webhook of this id, and the access narrowed to its vendor.
-    fn named<S: Right>(&self, access: &Access<S>, webhook: &str) -> Result<(EndpointId, Access<S>)> {
+    fn resolve<S: Right>(&self, access: &Access<S>, webhook: &str) -> Result<(EndpointId, Access<S>)> {
         let (id, scope) = self.0.profiles.webhook(access.scope(), webhook)?;
         Ok((id, access.within(scope)))
     }

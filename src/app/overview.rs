@@ -13,7 +13,7 @@ use crate::{
 
 /// How everything that a caller sees stood at some moment.
 #[derive(Debug)]
-pub struct Seen {
+pub struct Snapshot {
     /// The moment.
     pub now: Timestamp,
     /// Everything, counted.
@@ -28,20 +28,20 @@ pub struct Seen {
 
 impl App {
     /// How everything stands that a caller sees, with as many webhooks of each kind that needs somebody as are asked for.
-    pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Seen> {
+    pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let seen = self.overview_for_all(access, shown).await;
-        self.check(access)?;
+        self.check_access(access)?;
         seen
     }
 
     /// As [`App::overview`], for all who see the same: it goes on when the one who asked first may see nothing any more, and
-    /// [`App::check`] tells of each whether they may be shown it.
-    pub async fn overview_for_all(&self, access: &Access<impl Manages>, shown: usize) -> Result<Seen> {
+    /// [`App::check_access`] tells of each whether they may be shown it.
+    pub async fn overview_for_all(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let (scope, is_operator, now) = (access.scope().clone(), access.is_operator(), self.now());
         let look = self.0.db.read(move |view| {
             let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
             let failing = Filter { failing: true, ..Filter::default() };
-            Ok(Seen {
+            Ok(Snapshot {
                 now,
                 all: overview::look(view, &scope, now)?,
                 suspended: webhooks::list(view, &scope, &suspended, shown, now)?.0,
@@ -51,13 +51,4 @@ impl App {
         });
         look.await
     }
-
-    /// Marks what a caller sees: two who see the same have the same mark.
-    pub fn sight(access: &Access<impl Manages>) -> Sight {
-        let scope = access.scope();
-        (scope.profile.as_deref().map(str::to_owned), scope.account)
-    }
 }
-
-/// What a caller sees: profile and account, as far as there is one.
-pub type Sight = (Option<String>, Option<i64>);

@@ -33,7 +33,7 @@ pub trait Draft: Send + 'static {
     }
 
     /// The vendor's refusal of another body under the same key.
-    fn is_reused(&self) -> Error;
+    fn reused_key(&self) -> Error;
 }
 
 impl App {
@@ -105,7 +105,7 @@ fn store(tx: &Tx<'_>, vendor: &str, draft: &impl Draft) -> Result<Accepted> {
     };
     match events::publish(tx, &event, draft.audience())? {
         Published::Accepted(accepted) => Ok(accepted),
-        Published::Reused => Err(draft.is_reused()),
+        Published::Reused => Err(draft.reused_key()),
         Published::NoSuchTarget => {
             let message = "callback_url is no active webhook of this account: register it first";
             Err(Error::invalid(Invalid::Target, message))

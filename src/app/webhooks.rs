@@ -68,7 +68,7 @@ pub struct Change {
     /// The subscriber's own new secret.
     pub secret: Option<Zeroizing<String>>,
     /// Whether it is delivered to from now on.
-    pub state: Option<Turn>,
+    pub state: Option<NewState>,
 }
 
 /// Entries of an event filter.
@@ -79,17 +79,17 @@ pub enum EventList {
     Ticked(Vec<String>),
 }
 
-/// On or off.
+/// Whether a webhook is to be delivered to.
 #[derive(Debug, Clone, Copy)]
-pub enum Turn {
-    /// Resume it, if it is suspended.
-    On(Resend),
-    /// Pause it.
-    Off,
+pub enum NewState {
+    /// Yes: it is resumed, if it is suspended.
+    Active(Resend),
+    /// No: what comes is held.
+    Paused,
 }
 
 /// A webhook, and what is to be known before it is resumed.
-pub struct Standing {
+pub struct WebhookSummary {
     /// The webhook.
     pub endpoint: Endpoint,
     /// Deliveries that are held until it is resumed.
@@ -101,7 +101,7 @@ pub struct Standing {
 }
 
 /// All that a page about one webhook shows.
-pub struct Portrait {
+pub struct WebhookDetails {
     /// How it fares.
     pub report: Report,
     /// Its attempts of the last seven days.
@@ -115,7 +115,7 @@ pub struct Portrait {
 }
 
 /// What a test came to.
-pub struct Tested {
+pub struct TestOutcome {
     /// The webhook.
     pub endpoint: Endpoint,
     /// The event that was sent.
@@ -168,7 +168,7 @@ impl App {
         webhook: &str,
         change: Change,
     ) -> Result<(Endpoint, Option<Resumed>)> {
-        let (id, access) = self.named(access, webhook)?;
+        let (id, access) = self.resolve(access, webhook)?;
         let Change { url, events, secret, state } = change;
         let url = url.map(|url| self.target(&url)).transpose()?;
         let events = events.map(|events| self.wanted_events(&access, events)).transpose()?;
@@ -185,8 +185,10 @@ impl App {
             events.filter(changed).map(|(events, _)| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
             secret.map(|secret| endpoints::set_secret(tx, &endpoint, &secret, overlap)).transpose()?;
             let resumed = match state {
-                Some(Turn::On(resend)) => endpoints::resume(tx, endpoint.key, resend)?,
-                Some(Turn::Off) => endpoints::suspend(tx, endpoint.key, SuspendedReason::Paused).map(|()| None)?,
+                Some(NewState::Active(resend)) => endpoints::resume(tx, endpoint.key, resend)?,
+                Some(NewState::Paused) => {
+                    endpoints::suspend(tx, endpoint.key, SuspendedReason::Paused).map(|()| None)?
+                }
                 None => None,
             };
             Ok((find(tx, scope, id)?, resumed))
@@ -196,12 +198,12 @@ impl App {
 
     /// Holds what comes for a webhook until it is resumed.
     pub async fn pause(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
-        self.update(access, webhook, Change { state: Some(Turn::Off), ..Change::default() }).await.map(drop)
+        self.update(access, webhook, Change { state: Some(NewState::Paused), ..Change::default() }).await.map(drop)
     }
 
     /// Makes a suspended webhook active again, and says what that has set going; `None` if it was active.
     pub async fn resume(&self, access: &Access<Webhooks>, webhook: &str, resend: Resend) -> Result<Option<Resumed>> {
-        let change = Change { state: Some(Turn::On(resend)), ..Change::default() };
+        let change = Change { state: Some(NewState::Active(resend)), ..Change::default() };
         self.update(access, webhook, change).await.map(|(_, resumed)| resumed)
     }
 
@@ -210,7 +212,7 @@ impl App {
     /// # Errors
     /// [`Error::Conflict`] if it has another secret by now; [`Error::NotFound`] for an unknown or deleted webhook.
     pub async fn rotate_secret(&self, access: &Access<Webhooks>, webhook: &str, former: String) -> Result<Registered> {
-        let (id, access) = self.named(access, webhook)?;
+        let (id, access) = self.resolve(access, webhook)?;
         let (secret, overlap) = (new_secret()?, self.secret_overlap());
         let rotate = move |tx: &Tx<'_>, scope: &AccessScope| {
             let endpoint = find(tx, scope, id)?;
@@ -224,13 +226,13 @@ impl App {
 
     /// Deletes a webhook and cancels what is pending or held for it.
     pub async fn delete(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
-        let (id, access) = self.named(access, webhook)?;
+        let (id, access) = self.resolve(access, webhook)?;
         self.write(&access, move |tx, scope| endpoints::delete(tx, find(tx, scope, id)?.key)).await
     }
 
     /// As [`App::delete`]; one that is deleted already stays so, as long as it is remembered.
     pub async fn deactivate(&self, access: &Access<Webhooks>, webhook: &str) -> Result<Endpoint> {
-        let (id, access) = self.named(access, webhook)?;
+        let (id, access) = self.resolve(access, webhook)?;
         let delete = move |tx: &Tx<'_>, scope: &AccessScope| {
             endpoints::delete(tx, endpoints::find(tx, scope, id)?.key)?;
             endpoints::find(tx, scope, id)
@@ -241,7 +243,7 @@ impl App {
     /// Cancels what is held for a webhook, a part at a time. It goes on when this has answered; no more of it once the right to
     /// ask is gone.
     pub async fn drop_held(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
-        let (id, access) = self.named(access, webhook)?;
+        let (id, access) = self.resolve(access, webhook)?;
         let first = move |tx: &Tx<'_>, scope: &AccessScope| {
             let (endpoint, before) = (find(tx, scope, id)?, deliveries::next_key(tx)?);
             Ok((endpoint.key, before, deliveries::drop_held(tx, endpoint.key, before)?))
@@ -267,8 +269,8 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`] for an unknown or deleted webhook; [`Error::Invalid`] for an unknown event; as
     /// [`Engine::send_test`](crate::engine::Engine::send_test).
-    pub async fn test(&self, access: &Access<Webhooks>, webhook: &str, event: Option<String>) -> Result<Tested> {
-        let (id, access) = self.named(access, webhook)?;
+    pub async fn test(&self, access: &Access<Webhooks>, webhook: &str, event: Option<String>) -> Result<TestOutcome> {
+        let (id, access) = self.resolve(access, webhook)?;
         let dialects = self.0.dialects.clone();
         let prepare = move |tx: &Tx<'_>, scope: &AccessScope| {
             let endpoint = find(tx, scope, id)?;
@@ -281,7 +283,7 @@ impl App {
         let account = endpoint.account_id.clone();
         let sent = self.0.engine.send_test(access.grant(), account, target, kind.clone(), body).await?;
         let (delivery, attempt) = sent;
-        Ok(Tested { endpoint, kind, delivery, attempt })
+        Ok(TestOutcome { endpoint, kind, delivery, attempt })
     }
 
     /// Every webhook, with the newest of the deleted ones, in the order they were registered.
@@ -290,13 +292,13 @@ impl App {
     }
 
     /// One webhook, and what is to be known before it is resumed.
-    pub async fn webhook(&self, access: &Access<Webhooks>, webhook: &str) -> Result<Standing> {
-        let (id, access) = self.named(access, webhook)?;
+    pub async fn webhook(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookSummary> {
+        let (id, access) = self.resolve(access, webhook)?;
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let endpoint = see(view, scope, id)?;
             let (held, failed) = (endpoints::held(view, endpoint.key)?, endpoints::failed(view, endpoint.key)?);
             let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
-            Ok(Standing { endpoint, held, failed, recent })
+            Ok(WebhookSummary { endpoint, held, failed, recent })
         };
         self.read(&access, look).await
     }
@@ -320,19 +322,19 @@ impl App {
 
     /// One webhook with how it fares, and its attempts of the last seven days.
     pub async fn webhook_report(&self, access: &Access<Operator>, webhook: &str) -> Result<(Report, Hours)> {
-        let ((id, access), now) = (self.named(access, webhook)?, self.now());
+        let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
         self.read(&access, move |view, scope| report(view, scope, id, now)).await
     }
 
     /// All that a page about one webhook shows.
-    pub async fn webhook_portrait(&self, access: &Access<Webhooks>, webhook: &str) -> Result<Portrait> {
-        let ((id, access), now) = (self.named(access, webhook)?, self.now());
+    pub async fn webhook_in_full(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookDetails> {
+        let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let (report, week) = report(view, scope, id, now)?;
             let key: EndpointKey = report.endpoint.key;
             let recent = deliveries::list(view, &report.endpoint, &Filter::default(), RECENT)?.deliveries;
             let (answers, secret_mark) = (deliveries::answers(view, key)?, endpoints::secret_mark(view, key)?);
-            Ok(Portrait { report, week, recent, answers, secret_mark })
+            Ok(WebhookDetails { report, week, recent, answers, secret_mark })
         };
         self.read(&access, look).await
     }

@@ -68,8 +68,14 @@ enum Command {
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     match args.command {
         Command::Create { account, platform, scope, label, json } => {
-            let holder = (account, platform.as_deref());
-            let new = NewToken::new(&profiles(config), holder, Scopes::parse(&scope)?, label)?;
+            let (scopes, holder) = (Scopes::parse(&scope)?, (account, platform.as_deref()));
+            if holder == (None, None) && !scopes.is_operator() {
+                // The rule is the app's; here it names the options.
+                let message =
+                    "whose token? Give --account ID or --platform PROFILE; only --scope operator needs neither";
+                return Err(Error::request(message));
+            }
+            let new = NewToken::new(&profiles(config), holder, scopes, label)?;
             let db = open_or_make(config)?;
             let create = db.write(Actor::CommandLine, Admission::Try, move |tx| new.create(tx));
             let (id, token) = block_on(create)?;

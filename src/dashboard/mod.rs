@@ -140,7 +140,7 @@ impl Dashboard {
             if request.method().is_safe() {
                 context.begin_read(&self.door.budgets).await?;
                 // The session may have ended while this waited.
-                self.door.app.still_stands(&visit.caller)?;
+                self.door.app.check_caller(&visit.caller)?;
             }
         }
         if request.method() == Method::POST {

@@ -16,7 +16,7 @@ use super::{
     visit::{Allowed, Visit},
 };
 use crate::{
-    app::{Webhooks, overview::Seen},
+    app::{Webhooks, overview::Snapshot},
     domain::{stats::Stats, token::Scope},
 };
 
@@ -65,7 +65,7 @@ pub(super) async fn show(
     }
     let frame = Frame::new(&door, &visit, "/ui").saying(&said);
     let seen = door.overviews.last(&door.app, &allowed?.access).await?;
-    let Seen { all, suspended, failing, unsent, now } = &*seen;
+    let Snapshot { all, suspended, failing, unsent, now } = &*seen;
     let more = [
         (all.suspended, suspended.len(), "suspended", "/ui/webhooks?state=suspended"),
         (all.failing, failing.len(), "failing", "/ui/webhooks?state=failing"),

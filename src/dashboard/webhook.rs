@@ -23,7 +23,7 @@ use super::{
 use crate::{
     app::{
         Webhooks,
-        webhooks::{ANSWERS_OF, Change, EventList, Portrait, Report},
+        webhooks::{ANSWERS_OF, Change, EventList, Report, WebhookDetails},
     },
     domain::{
         delivery::Delivery,
@@ -139,8 +139,8 @@ async fn show_with(
 ) -> Result<Response> {
     let frame = Frame::new(door, visit, "/ui/webhooks").saying(said);
     let now = frame.now();
-    let Portrait { report, week, recent, answers, secret_mark } =
-        door.app.webhook_portrait(&visit.access, written).await?;
+    let WebhookDetails { report, week, recent, answers, secret_mark } =
+        door.app.webhook_in_full(&visit.access, written).await?;
     let answers = answers.into_iter().map(|answer| {
         let often = count(answer.attempts, "attempt", "attempts");
         (short(answer.failure, answer.status), often, answer.failure.map_or("", meaning))
@@ -255,8 +255,8 @@ async fn test(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fi
     let attempt = &tested.attempt;
     let resume = match tested.endpoint.state {
         EndpointState::Suspended if attempt.failure.is_none() => {
-            let standing = door.app.webhook(&visit.access, written).await?;
-            Some(resume_button(standing.failed + standing.held))
+            let waiting = door.app.webhook(&visit.access, written).await?;
+            Some(resume_button(waiting.failed + waiting.held))
         }
         _ => None,
     };

@@ -136,7 +136,7 @@ pub struct Caller {
 }
 
 /// What a request may see. Every query of a request is made within a scope of access.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessScope {
     /// The one profile that is seen: of the routes that were called, or of the caller; `None` shows all of them.
     pub profile: Option<Cow<'static, str>>,

@@ -47,7 +47,7 @@ impl TokenCheck {
         if request.method().is_safe() && door != Door::Metrics {
             context.begin_read(&self.budgets).await?;
             // The token may have been revoked while this waited.
-            self.app.still_stands(&caller)?;
+            self.app.check_caller(&caller)?;
         }
         self.app.note_use(&caller);
         Ok(caller)

@@ -79,7 +79,7 @@ impl Draft for SettledTask {
         &self.audience
     }
 
-    fn is_reused(&self) -> Error {
+    fn reused_key(&self) -> Error {
         let message = format!("task '{}' was published before with another body", excerpt(&self.task.task_id));
         Error::conflict(Conflict::Different, message)
     }

@@ -111,7 +111,7 @@ impl Draft for CatalogueEvent {
         self.key.as_ref()
     }
 
-    fn is_reused(&self) -> Error {
+    fn reused_key(&self) -> Error {
         let message = "this Idempotency-Key was used before with another body: use a new key for a new event";
         Error::invalid(Invalid::KeyReused, message)
     }

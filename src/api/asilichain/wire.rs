@@ -9,7 +9,7 @@ use crate::{
     app::{
         Page,
         events::EventDetails,
-        webhooks::{Change, EventList, Registered, Standing, Tested, Turn},
+        webhooks::{Change, EventList, NewState, Registered, TestOutcome, WebhookSummary},
     },
     domain::{
         delivery,
@@ -123,8 +123,8 @@ pub(super) struct WebhookDetails {
     pub(super) recent_deliveries: Vec<Delivery>,
 }
 
-impl From<Standing> for WebhookDetails {
-    fn from(Standing { endpoint, held, failed, recent }: Standing) -> Self {
+impl From<WebhookSummary> for WebhookDetails {
+    fn from(WebhookSummary { endpoint, held, failed, recent }: WebhookSummary) -> Self {
         let endpoint = &endpoint;
         let view = WebhookView::from(endpoint);
         Self {
@@ -165,8 +165,8 @@ impl From<WebhookChange> for Change {
     fn from(WebhookChange { url, events, secret, status, resend_failed }: WebhookChange) -> Self {
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = status.map(|status| match status {
-            WebhookStatus::Active => Turn::On(resend),
-            WebhookStatus::Suspended => Turn::Off,
+            WebhookStatus::Active => NewState::Active(resend),
+            WebhookStatus::Suspended => NewState::Paused,
         });
         Self { url, events: events.map(EventList::Ordered), secret: secret.map(|own| own.0), state }
     }
@@ -278,8 +278,8 @@ pub(super) struct TestResult {
     pub(super) response_body: Option<String>,
 }
 
-impl From<&Tested> for TestResult {
-    fn from(tested: &Tested) -> Self {
+impl From<&TestOutcome> for TestResult {
+    fn from(tested: &TestOutcome) -> Self {
         let attempt = Attempt::from(&tested.attempt);
         Self {
             delivery_id: tested.delivery.to_string(),

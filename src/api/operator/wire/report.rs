@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::openapi::{ErrorClass, SuspendedReason, stands_for},
-    app::{Page, overview::Seen, webhooks::Report},
+    app::{Page, overview::Snapshot, webhooks::Report},
     domain::{endpoint::EndpointState, profile::Profiles, stats::Stats, timestamp::Timestamp},
 };
 
@@ -76,7 +76,7 @@ pub(crate) struct Overview {
 }
 
 impl Overview {
-    pub(crate) fn new(seen: &Seen, profiles: &Profiles) -> Self {
+    pub(crate) fn new(seen: &Snapshot, profiles: &Profiles) -> Self {
         let (now, all) = (seen.now, &seen.all);
         let waited = |due: Timestamp| u64::try_from(now.since(due).as_millis()).unwrap_or(u64::MAX);
         Self {
