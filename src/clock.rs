@@ -1,4 +1,4 @@
-//! The only file that asks the time.
+//! The clocks. Only this file reads the time.
 
 use std::{
     future::Future,
@@ -11,19 +11,19 @@ use tokio::sync::watch;
 
 use crate::domain::timestamp::Timestamp;
 
-/// What tells the time. There are two: the system's, and one that tests move by hand.
+/// A clock. There are two: the system's, and one that tests move by hand.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment, as the wall clock has it: it may step.
+    /// The present time of the wall clock, which may jump.
     fn now(&self) -> Timestamp;
 
-    /// The time since the machine started, asleep or awake: it never steps.
+    /// The time since the machine started, suspended or not: it never jumps.
     fn uptime(&self) -> Duration;
 
-    /// Ends when `wait` has passed since that moment. It may end earlier: whoever slept looks again.
+    /// Ends when `wait` has passed since that moment. It may end earlier: the caller checks again.
     fn sleep(&self, since: Timestamp, wait: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// A clock that several own.
+/// A shared clock.
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The wall clock.
@@ -58,7 +58,7 @@ impl ManualClock {
         Self(watch::Sender::new((now, Duration::ZERO)))
     }
 
-    /// Lets time pass until this moment, and wakes whoever sleeps.
+    /// Lets time pass until this moment, and wakes all sleepers.
     pub fn set(&self, now: Timestamp) {
         self.0.send_modify(|(wall, uptime)| {
             *uptime += now.since(*wall);
@@ -66,7 +66,7 @@ impl ManualClock {
         });
     }
 
-    /// Sets the wall clock while no time passes, as somebody does who corrects it.
+    /// Sets the wall clock without letting time pass, like a correction by hand.
     pub fn step(&self, now: Timestamp) {
         self.0.send_modify(|(wall, _)| *wall = now);
     }
@@ -90,7 +90,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Measures how long something takes, whatever the wall clock does meanwhile.
+/// Measures a duration, independent of the wall clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 
@@ -106,25 +106,25 @@ impl Stopwatch {
     }
 }
 
-/// The moment so long from now, for a timer that is set again and again.
+/// The moment after this wait, for a timer that is reset again and again.
 pub fn from_now(wait: Duration) -> tokio::time::Instant {
     tokio::time::Instant::now() + wait
 }
 
-/// How long processors have worked for this process.
+/// The processor time of this process.
 pub fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Ends when the machine has been up for this long.
+/// Waits until the machine has been up for this long.
 pub async fn until(clock: &SharedClock, uptime: Duration) {
     while let Some(left) = uptime.checked_sub(clock.uptime()).filter(|left| !left.is_zero()) {
         clock.sleep(clock.now(), left).await;
     }
 }
 
-/// Ends after so much time, whatever the wall clock does meanwhile.
+/// Waits for this time, independent of the wall clock.
 pub async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }

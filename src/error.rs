@@ -1,4 +1,5 @@
-//! What can go wrong, in the words of the problem. Knows no HTTP: the doors map each kind to a status and a vendor's code.
+//! Errors, in the terms of the problem. This file knows no HTTP: each API maps an error to a status and a vendor's
+//! code.
 
 use std::{fmt, time::Duration};
 
@@ -8,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong. Each message is written for the person who has to act on it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// What was asked cannot be accepted as it stands; nothing was stored.
+    /// The request cannot be accepted as it is; nothing was stored.
     #[error("{message}")]
     Invalid {
         /// Which rule was broken.
@@ -16,7 +17,7 @@ pub enum Error {
         /// What to change.
         message: String,
     },
-    /// No token, or one that is unknown or revoked.
+    /// No token, or an unknown or revoked one.
     #[error("{0}")]
     Unauthorized(String),
     /// A valid token that may not do this.
@@ -25,7 +26,7 @@ pub enum Error {
     /// There is no such thing within the caller's scope.
     #[error("{0} not found")]
     NotFound(Missing),
-    /// The thing is there, but in a state that forbids this.
+    /// It exists, but its state forbids this.
     #[error("{message}")]
     Conflict {
         /// Which state is in the way.
@@ -44,13 +45,13 @@ pub enum Error {
     /// Not possible right now (disk full, database busy, shutting down); nothing was stored, try again.
     #[error("{0}")]
     Unavailable(String),
-    /// A fault of ours. The message is for the log.
+    /// A fault of this server. The message is for the log.
     #[error("{0}")]
     Internal(String),
-    /// One stored thing cannot be read any more, and the others can. The message is for the log.
+    /// One stored thing cannot be read any more, but others can. The message is for the log.
     #[error("{0}")]
     Unreadable(String),
-    /// What is wrong with one of several things.
+    /// An error about one of several things.
     #[error("{place}{error}")]
     Within {
         /// Which of them, ready to stand before the sentence.
@@ -117,11 +118,11 @@ pub enum Conflict {
     Different,
     /// It exists already.
     Exists,
-    /// There are as many as there may be.
+    /// There are already as many as allowed.
     LimitReached,
     /// An attempt is under way.
     UnderWay,
-    /// It has come to its end.
+    /// It has ended.
     Ended,
 }
 
@@ -136,7 +137,7 @@ impl Error {
         Self::request("cursor is not one that this list gave: start again without it")
     }
 
-    /// The same of a cursor: what it names is not there.
+    /// The error of a cursor whose entry is missing.
     #[must_use]
     pub fn of_cursor(self) -> Self {
         if matches!(self, Self::NotFound(_)) { Self::bad_cursor() } else { self }
@@ -147,13 +148,13 @@ impl Error {
         Self::Invalid { reason, message: message.into() }
     }
 
-    /// The same, of one of several things: `place` stands before the sentence.
+    /// The error of one of several things: `place` stands before the sentence.
     #[must_use]
     pub fn within(self, place: impl Into<String>) -> Self {
         Self::Within { place: place.into(), error: Box::new(self) }
     }
 
-    /// What is wrong, wherever it is.
+    /// The error itself, without its place.
     pub fn kind(&self) -> &Self {
         match self {
             Self::Within { error, .. } => error.kind(),

@@ -1,4 +1,4 @@
-//! A semaphore for each key, such as an account: so that no key takes the permits of the others.
+//! A semaphore for each key, such as an account, so that no key takes the permits of others.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-/// Semaphores by key. One without a holder is forgotten.
+/// Semaphores by key. A semaphore without a holder is removed.
 #[derive(Debug)]
 pub struct KeyedSemaphore {
     permits: usize,
@@ -20,7 +20,7 @@ impl KeyedSemaphore {
         Self { permits, of: Mutex::default() }
     }
 
-    /// The semaphore of a key. Whoever holds a permit of it, or waits for one, must hold this too.
+    /// The semaphore of a key. Who holds a permit of it, or waits for one, must also hold the semaphore itself.
     pub fn of(&self, key: &str) -> Arc<Semaphore> {
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         of.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);

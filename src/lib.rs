@@ -30,7 +30,7 @@
 //! `publish` stores the event and one delivery per endpoint that wants it. All writes run on one thread and share commits; the door
 //! answers after the commit, so a 202 means *on disk*. A delivery that may be sent at once is claimed as it is made; every
 //! commit hands its news to the engine. The engine's turn is one transaction: settle what has ended, claim what is due,
-//! lane by lane ([`engine::lanes`]). Claims are taken in hand and go to sending threads, each of which makes a POST, reports
+//! lane by lane ([`engine::lanes`]). Claims are prefetched and go to sending threads, each of which makes a POST, reports
 //! an outcome (a value, never an error) and takes the next claim. What an outcome leads to is decided by a pure function,
 //! [`domain::delivery::settle`].
 //!
@@ -77,14 +77,14 @@
 //!
 //! **account** (a tenant), **token**, **endpoint** (on the wire: webhook), **event**, **delivery** (an event on its way to
 //! an endpoint), **attempt** (one POST), **claim** (the right to attempt), **lane** (an endpoint's place in the
-//! order of serving), **in hand** (claimed, not begun), **probation** (an endpoint whose last attempt timed out),
+//! order of serving), **prefetched** (claimed, not begun), **probation** (an endpoint whose last attempt timed out),
 //! **outcome** (what happened), **settlement** (what is decided), **wait**, **due**, **exhausted** (a dead letter), **suspended**, **held**, **outage** (an
 //! endpoint has given up deliveries and had no success since),
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
 //! the tables had grown at some time), **erasure**, **scope** (what a caller may see), **dialect** (a vendor's words, for the doors
 //! that serve them all), **grant** (the right by which a request acts), **session** (a browser that showed a token), **audit**
-//! (who changed what), **tally** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
+//! (who changed what), **stats** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
 pub mod api;
 pub mod app;

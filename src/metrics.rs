@@ -1,7 +1,7 @@
-//! Figures: what the server counts and measures, for `/metrics`.
+//! Metrics: what the server counts and measures, for `/metrics`.
 //!
-//! Every label has a handful of values: a profile, a state, a class; never an account, a webhook or a URL. What happens
-//! is counted as it happens, in memory; what there is, is read from the database now and then, and set here.
+//! Every label has a handful of values: a profile, a state, a class; never an account, a webhook or a URL. Events are
+//! counted in memory as they happen. Gauges are read from the database now and then, and set here.
 
 use std::{
     fs,
@@ -20,13 +20,13 @@ use prometheus_client::{
 
 use crate::{clock, error::Error};
 
-/// Classes of the status of an answer.
+/// Classes of HTTP statuses.
 pub const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
-/// Lines of this process's log that could not be written, or had to wait behind too many others.
+/// Log lines of this process that could not be written, or waited behind too many others.
 pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Labels whose values are words of the program.
+/// Labels whose values are fixed words of the program.
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Seconds = Gauge<f64, AtomicU64>;
 type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
@@ -34,13 +34,13 @@ type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram
 /// The form in which [`Metrics::text`] is written.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Upper bounds of what the server does itself, in seconds.
+/// Bucket bounds for the server's own work, in seconds.
 const QUICK: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// Of what receivers take; an attempt ends after `delivery.timeout`, 10 s by default.
+/// Bucket bounds for the answers of receivers; an attempt ends after `delivery.timeout`, 10 s by default.
 const RECEIVERS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
-/// Of how long deliveries wait.
+/// Bucket bounds for the waits of deliveries.
 const WAITS: [f64; 13] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 21_600.0];
-/// Of how many share a commit.
+/// Bucket bounds for the writes in a commit.
 const GROUPS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// What the server counts and measures.
@@ -65,12 +65,12 @@ pub struct Metrics {
     gauges: Gauges,
 }
 
-/// A step of the wall clock.
+/// A jump of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockJump {
     /// By how many milliseconds it was set forward, or back.
     pub by: i64,
-    /// When that was noticed, as the machine's uptime.
+    /// When the jump was noticed, as the machine's uptime.
     pub at: Duration,
 }
 
@@ -86,13 +86,13 @@ pub struct Fault {
 /// How the writer's last transactions ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
-    /// When the last one that changed something was committed, as the machine's uptime.
+    /// When the last transaction that changed something was committed, as the machine's uptime.
     pub last: Option<Duration>,
-    /// The last fault in one, also if only one write of many failed.
+    /// The last fault, also if only one write of many failed.
     pub fault: Option<Fault>,
 }
 
-/// What there is, as it was last looked at.
+/// Gauges refreshed from the database.
 #[derive(Debug, Default)]
 struct Gauges {
     deliveries: Family<Labels<1>, Gauge>,
@@ -110,16 +110,16 @@ struct Gauges {
     descriptors: Gauge,
 }
 
-/// What was found in the database and beside it, to be shown.
+/// The values of the gauges, as read from the database and its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GaugeValues {
-    /// Deliveries that have not come to a good end, by state.
+    /// Deliveries that are neither delivered nor cancelled, by state.
     pub deliveries: Vec<(&'static str, u64)>,
-    /// How long the one that is due longest has been due.
+    /// How long the longest due delivery has been due.
     pub oldest_due: Duration,
-    /// Of each profile, how many endpoints are active, and how many suspended.
+    /// For each profile the number of active and of suspended endpoints.
     pub webhooks: Vec<(String, u64, u64)>,
-    /// Alerts that nobody was told yet.
+    /// Undelivered alerts.
     pub alerts_unsent: u64,
     /// Writes that wait for the writer.
     pub writer_waiting: usize,
@@ -127,7 +127,7 @@ pub struct GaugeValues {
     pub database: u64,
     /// Bytes of its write-ahead log.
     pub log: u64,
-    /// Bytes that are free on its disk; `None` if the system does not say.
+    /// Free bytes on its disk; `None` if the system does not say.
     pub disk_free: Option<u64>,
 }
 
@@ -210,7 +210,7 @@ impl Metrics {
         all.register("process_open_fds", "File descriptors of the process", is.descriptors.clone());
     }
 
-    /// Shows the series of a profile before anything happened there.
+    /// Creates the series of a profile before its first event.
     pub fn show_profile(&self, profile: &'static str, outcomes: impl IntoIterator<Item = &'static str>) {
         drop(self.accepted.get_or_create(&[("profile", profile)]));
         drop(self.attempt.get_or_create(&[("profile", profile)]));
@@ -222,7 +222,7 @@ impl Metrics {
         }
     }
 
-    /// Shows the series of what requests are for, and of how they publish, before there was one.
+    /// Creates the series of requests and publishes before the first one.
     pub fn show_requests(&self, what: &[&'static str], forms: &[&'static str]) {
         for what in what {
             for class in CLASSES {
@@ -239,17 +239,17 @@ impl Metrics {
         self.requests.get_or_create(&[("what", what), ("class", class)]).inc();
     }
 
-    /// A publish of this form was answered with 202, after so long.
+    /// A publish of this form was answered with 202, after this time.
     pub fn published(&self, form: &'static str, took: Duration) {
         self.publish.get_or_create(&[("form", form)]).observe(took.as_secs_f64());
     }
 
-    /// So many events of a profile were accepted.
+    /// This many events of a profile were accepted.
     pub fn accepted(&self, profile: &'static str, events: usize) {
         self.accepted.get_or_create(&[("profile", profile)]).inc_by(events as u64);
     }
 
-    /// An attempt has ended; if it was the first of its delivery, that had waited so long for it.
+    /// An attempt has ended. `waited` is how long its delivery waited for it, if it was the first.
     pub fn attempted(&self, profile: &'static str, outcome: &'static str, took: Duration, waited: Option<Duration>) {
         self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]).inc();
         self.attempt.get_or_create(&[("profile", profile)]).observe(took.as_secs_f64());
@@ -258,23 +258,23 @@ impl Metrics {
         }
     }
 
-    /// An attempt was cut off: nobody knows how long it took.
+    /// An attempt was cut off: its duration is unknown.
     pub fn cut_off(&self, profile: &'static str, outcome: &'static str) {
         self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]).inc();
     }
 
-    /// So many attempts are under way now.
+    /// Sets the number of attempts under way.
     pub fn set_in_flight(&self, attempts: usize) {
         set(&self.in_flight, attempts as u64);
     }
 
-    /// So many writes were committed together.
+    /// This many writes were committed together.
     pub fn committed(&self, writes: usize, took: Duration) {
         self.commit.observe(took.as_secs_f64());
         self.group.observe(writes as f64);
     }
 
-    /// The number of accounts that have used 80 % of their share, or more.
+    /// Sets the number of accounts that have used 80 % of their share or more.
     pub fn set_accounts_near_limit(&self, accounts: usize) {
         set(&self.accounts_near_limit, accounts as u64);
     }
@@ -285,7 +285,7 @@ impl Metrics {
         *lock(&self.last_clock_jump) = Some(jump);
     }
 
-    /// When the wall clock was last set, since this server started.
+    /// The last jump of the wall clock since this server started.
     pub fn last_clock_jump(&self) -> Option<ClockJump> {
         *lock(&self.last_clock_jump)
     }
@@ -295,7 +295,7 @@ impl Metrics {
         lock(&self.written).last = Some(at);
     }
 
-    /// A write failed for no fault of its own.
+    /// A write failed, and not by a fault of its own.
     pub fn write_failed(&self, fault: Fault) {
         lock(&self.written).fault = Some(fault);
     }
@@ -305,7 +305,8 @@ impl Metrics {
         lock(&self.written).clone()
     }
 
-    /// The engine's last turn failed with this fault, or did not. Of several in a row, the first tells the time.
+    /// The engine's last transaction failed with this fault, or did not. Of several faults in a row, the first tells
+    /// the time.
     pub fn turned(&self, fault: Option<Fault>) {
         let mut paused = lock(&self.paused);
         let since = paused.as_ref().map(|first| first.at);
@@ -324,7 +325,7 @@ impl Metrics {
         }
     }
 
-    /// Shows what was found; `None`: the database could not be looked through, and what was found last stays.
+    /// Sets the gauges. `None`: the database could not be read, and the gauges stay as they were.
     pub fn show(&self, found: Option<&GaugeValues>) {
         let is = &self.gauges;
         set(&is.refresh_failed, u64::from(found.is_none()));
@@ -336,7 +337,7 @@ impl Metrics {
         for (profile, active, suspended) in &found.webhooks {
             self.show_webhooks(profile, *active, *suspended);
         }
-        // Of a profile whose last account was erased nothing is found.
+        // A profile whose last account was erased is not in the database.
         for profile in lock(&self.profiles).iter() {
             if found.webhooks.iter().all(|(found, ..)| found != profile) {
                 self.show_webhooks(profile, 0, 0);
@@ -352,7 +353,7 @@ impl Metrics {
         }
     }
 
-    /// All of it, in the OpenMetrics text format, with what the process takes of the machine by now.
+    /// All metrics in the OpenMetrics text format, with the process's present use of the machine.
     pub fn text(&self) -> String {
         let is = &self.gauges;
         is.processor.inner().store(clock::processor_time().as_secs_f64().to_bits(), Ordering::Relaxed);
@@ -361,7 +362,7 @@ impl Metrics {
         set(&is.memory, resident_memory().unwrap_or_default());
         set(&is.descriptors, fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64));
         let mut text = String::new();
-        // Only a writer that fails makes it fail.
+        // It fails only if the writer fails.
         let _ = encode(&mut text, &self.registry);
         text
     }

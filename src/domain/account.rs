@@ -24,7 +24,7 @@ pub struct Account {
     pub id: String,
     /// The name of its profile.
     pub profile: String,
-    /// Where its alerts go.
+    /// The e-mail address of its alerts.
     pub alert_email: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -42,7 +42,8 @@ pub fn check_id(id: &str) -> Result<()> {
     Err(Error::request(format!("account id '{id}' is not 1 to {MAX_ID} letters, digits or any of - _ . :")))
 }
 
-/// Checks an alert address: a name and a host as RFC 5321 has them, in ASCII, without quotes; the host may have a single label.
+/// Checks an alert address: a name and a host as RFC 5321 has them, in ASCII, without quotes; the host may have a
+/// single label.
 ///
 /// # Errors
 /// Any other text.

@@ -1,4 +1,5 @@
-//! Alerts: what a person has to be told of an endpoint, by which ways, and when it is tried again.
+//! Alerts: what people must know of an endpoint, by which channels, and when a failed delivery of an alert is tried
+//! again.
 
 use std::time::Duration;
 
@@ -12,20 +13,20 @@ use crate::domain::{
 /// The key of an alert's row.
 pub type AlertKey = i64;
 
-/// The waits after the first tries to tell an alert; then [`HOURLY`].
+/// The waits after the first failed tries; then [`HOURLY`].
 const WAITS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(600)];
 const HOURLY: Duration = Duration::from_secs(3600);
-/// An alert that is refused, not only delayed, is given up when it is so old: by then it is of no use.
+/// A refused alert is given up at this age: by then it is useless.
 const STALE: Duration = Duration::from_secs(7 * 86_400);
 
-/// Held deliveries are cancelled so long after they were told of as expiring.
+/// Held deliveries are cancelled this long after the alert that announces it.
 pub const NOTICE: Duration = Duration::from_secs(7 * 86_400);
 
-/// A way by which alerts are told. Each alert goes by all that are set up, each with its own tries.
+/// A channel of alerts. Each alert goes by all channels that are set up, each with its own tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// A line at warn, always: the first way, from which the others start.
+    /// A log line at warn. Always the first channel; the others follow it.
     Log,
     /// The account's alert e-mail.
     Mail,
@@ -34,7 +35,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// Every way.
+    /// Every channel.
     pub const ALL: [Self; 3] = [Self::Log, Self::Mail, Self::Webhook];
 
     /// As it is stored and shown.
@@ -47,7 +48,7 @@ impl Channel {
     }
 }
 
-/// What an alert is about.
+/// The kind of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// An endpoint was suspended.
@@ -75,7 +76,7 @@ impl Kind {
 /// The failing delivery that an alert is about.
 #[derive(Debug, Clone)]
 pub struct Failing {
-    /// The delivery; unknown of alerts that an older version wrote.
+    /// The delivery; `None` in alerts of an older version.
     pub delivery: Option<DeliveryId>,
     /// When its first attempt began.
     pub since: Timestamp,
@@ -90,7 +91,7 @@ pub struct Failing {
 pub enum What {
     /// The endpoint was suspended, because this delivery was given up.
     Suspended(Failing),
-    /// This delivery failed so many times; without a next attempt it was given up.
+    /// This delivery failed `tries` times. Without a next attempt it was given up.
     Warning {
         /// The delivery.
         failing: Failing,
@@ -99,56 +100,56 @@ pub enum What {
         /// When it is tried again.
         next_attempt_at: Option<Timestamp>,
     },
-    /// So many held deliveries will be cancelled in seven days, the oldest of which was made then.
+    /// Held deliveries will be cancelled in seven days.
     Expiring {
-        /// How many.
+        /// Their number.
         held: u64,
-        /// When the oldest was made.
+        /// When the oldest of them was made.
         oldest: Timestamp,
     },
 }
 
-/// An alert, as it stands when it is told.
+/// An alert, with the present state of its endpoint.
 #[derive(Debug, Clone)]
 pub struct Alert {
     /// The key of its row.
     pub key: AlertKey,
-    /// The public id, the same by every way and at every try.
+    /// The public id, the same by every channel and at every try.
     pub id: AlertId,
     /// What happened.
     pub what: What,
-    /// When it was decided.
+    /// When it was written.
     pub created_at: Timestamp,
     /// The public id of the account.
     pub account: String,
-    /// Whom to mail; `None` if the account has no address now.
+    /// The address to mail to; `None` if the account has none now.
     pub addressee: Option<String>,
     /// The endpoint.
     pub endpoint: EndpointId,
     /// The name of its profile.
     pub profile: String,
-    /// Where it is now, whole: only for its owner.
+    /// Its present URL, complete: only for its owner.
     pub url: String,
-    /// Its state now.
+    /// Its present state.
     pub state: EndpointState,
-    /// How many deliveries are held for it now.
+    /// The number of deliveries held for it now.
     pub held: u64,
-    /// How many deliveries failed since its last success and were not replayed.
+    /// The number of deliveries that failed since its last success and were not replayed.
     pub failed: u64,
 }
 
 impl Alert {
-    /// What resuming the endpoint would set going now.
+    /// What a resume of the endpoint would start now.
     pub const fn resuming(&self) -> Resumed {
         Resumed { resent: self.failed, released: self.held }
     }
 
-    /// Where the endpoint is, for those who do not own it.
+    /// The endpoint's URL, for people who do not own it.
     pub fn masked_url(&self) -> String {
         masked(&self.url)
     }
 
-    /// What it is about.
+    /// Its kind.
     pub const fn kind(&self) -> Kind {
         match self.what {
             What::Suspended(_) => Kind::Suspended,
@@ -166,19 +167,19 @@ impl Alert {
     }
 }
 
-/// Why an alert could not be told, in words for a log and a list: no password, no secret, no query.
+/// Why an alert was not delivered, in words for a log and a list: no password, no secret, no query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undelivered {
-    /// Whoever was to take it is not there, or says "not now".
+    /// The destination cannot be reached, or said "not now".
     Later(String),
-    /// It was refused, as it may be until somebody changes a setting here or there.
+    /// It was refused, until somebody changes a setting here or there.
     Refused(String),
-    /// There is no such way any more.
+    /// The channel no longer exists.
     Never(String),
 }
 
 impl Undelivered {
-    /// When an alert of this age is tried again, after the so-many-th try of this start; `None`: never.
+    /// When an alert of this age is tried again, after this many tries since the start; `None`: never.
     pub fn again(&self, tries: u32, created_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let place = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
         let again = now + WAITS.get(place).copied().unwrap_or(HOURLY);

@@ -1,4 +1,4 @@
-//! How an alert is told: the words of the mail, and the body of the POST. Pure: what is told stands in the alert.
+//! The text of an alert: the words of the mail, and the body of the POST. Pure: everything it says is in the alert.
 
 use std::fmt::Write;
 
@@ -13,10 +13,10 @@ use crate::domain::{
     text::is_hidden,
 };
 
-/// An alert, with what it takes to write of it: its profile, and where the server is reached.
+/// An alert, with its profile and the server's address, which its text needs.
 #[derive(Debug, Clone, Copy)]
 pub struct AlertMessage<'a> {
-    /// What is told.
+    /// The alert.
     pub alert: &'a Alert,
     /// The endpoint's profile.
     pub profile: &'a Profile,
@@ -30,12 +30,12 @@ impl AlertMessage<'_> {
         self.alert.endpoint.on_wire(self.profile.endpoint_prefix)
     }
 
-    /// What a person may do.
+    /// The command lines that a person may run.
     pub fn by_hand(&self) -> ByHand {
         (self.profile.by_hand)(self.base, &self.webhook())
     }
 
-    /// One line that says which account, what, and where.
+    /// One line: which account, what, and where.
     pub fn subject(&self) -> String {
         let what = match self.alert.what {
             What::Suspended(_) => "is SUSPENDED",
@@ -47,7 +47,7 @@ impl AlertMessage<'_> {
         one_line(&format!("[Ngoma] {}: the webhook at {} {what}", self.alert.account, self.host()))
     }
 
-    /// The text of the mail: short lines, for somebody who is tired.
+    /// The text of the mail: short lines, for a tired reader.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.opening());
         for (name, value) in self.facts() {
@@ -81,7 +81,8 @@ impl AlertMessage<'_> {
         self.close(text)
     }
 
-    /// What resuming sets going, and the lines that do it: by the API, if the profile has one for it, and on the server.
+    /// What a resume starts, and the command lines for it: by the API, if the profile has one for it, and on the
+    /// server.
     fn say_how_to_resume(&self, text: &mut String, line: Option<&str>) {
         let resuming = self.alert.resuming();
         text.push_str(if resuming.is_nothing() {
@@ -226,7 +227,7 @@ impl AlertMessage<'_> {
     }
 }
 
-/// What happened at the last attempt, for somebody who knows no class of errors.
+/// What happened at the last attempt, for readers who know no error classes.
 pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
     match failure {
         Failure::Dns => "the name of its host could not be looked up",
@@ -251,7 +252,7 @@ pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
     }
 }
 
-/// A command of several lines in one.
+/// A command of several lines, as one line.
 pub fn unbroken(command: &str) -> String {
     command.replace(" \\\n  ", " ")
 }
@@ -263,7 +264,7 @@ fn paste(text: &mut String, command: &str) {
     }
 }
 
-/// Nothing that breaks a line, whatever a row holds.
+/// The text without anything that breaks a line, whatever a row holds.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }

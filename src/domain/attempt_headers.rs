@@ -1,4 +1,4 @@
-//! The POST of an attempt: which headers it carries beside the body.
+//! The headers of an attempt's POST.
 
 use crate::domain::{
     ids::{DeliveryId, EventId},
@@ -6,13 +6,13 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// What the server calls itself.
+/// The name that the server gives itself.
 pub const USER_AGENT: &str = concat!("ngoma/", env!("CARGO_PKG_VERSION"));
 
-/// What the headers of an attempt tell.
+/// The values of an attempt's headers.
 #[derive(Debug)]
 pub struct AttemptHeaders<'a> {
-    /// Whose dialect.
+    /// The profile of the endpoint.
     pub profile: &'a Profile,
     /// The event: its id is the same on every attempt and replay.
     pub event: EventId,
@@ -26,7 +26,7 @@ pub struct AttemptHeaders<'a> {
     pub test: bool,
     /// The vendor's signature of the body; none if there is no secret.
     pub signature: Option<String>,
-    /// The Standard Webhooks' signatures.
+    /// The signatures of Standard Webhooks.
     pub standard: String,
 }
 

@@ -7,11 +7,11 @@ use crate::domain::{grant::Grant, timestamp::Timestamp};
 /// Who changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
-    /// A request, by this right.
+    /// A request, with this grant.
     Request(Grant),
-    /// Whoever has a shell on the machine.
+    /// A user with a shell on the machine.
     CommandLine,
-    /// The server, unasked.
+    /// The server by itself.
     Engine,
 }
 
@@ -34,7 +34,7 @@ impl From<Grant> for Actor {
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// What is changed.
+        /// A kind of change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Action { $($(#[$doc])* $name,)* }
 
@@ -42,12 +42,12 @@ macro_rules! actions {
             /// Every action.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// As it is stored and shown: the kind of the subject, and what became of it.
+            /// As it is stored and shown: the kind of the subject, and what happened to it.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Whether its entries pass when there are many: it is what an account may do as often as it likes.
+            /// Whether its entries may be removed when there are many: accounts may do this as often as they like.
             pub fn passes(self) -> bool {
                 ["webhook.", "delivery.", "retry.", "session."].iter().any(|subject| self.name().starts_with(subject))
             }
@@ -58,7 +58,7 @@ macro_rules! actions {
 actions! {
     /// An account was made.
     AccountCreated = "account.created";
-    /// It has another alert e-mail, or none any more.
+    /// Its alert e-mail was changed or removed.
     AccountChanged = "account.changed";
     /// An account was erased; the entry names its number.
     AccountErased = "account.erased";
@@ -66,13 +66,13 @@ actions! {
     TokenCreated = "token.created";
     /// A token was revoked.
     TokenRevoked = "token.revoked";
-    /// A token was shown to the dashboard, where a session began.
+    /// A session of the dashboard began with a token.
     SessionBegun = "session.begun";
     /// A webhook was registered.
     WebhookCreated = "webhook.created";
     /// Its URL or its events were changed.
     WebhookChanged = "webhook.changed";
-    /// It has a new signing secret.
+    /// Its signing secret was changed.
     SecretChanged = "webhook.secret_changed";
     /// It was suspended, by a person or by the engine.
     WebhookSuspended = "webhook.suspended";
@@ -80,34 +80,34 @@ actions! {
     WebhookResumed = "webhook.resumed";
     /// It was deleted.
     WebhookDeleted = "webhook.deleted";
-    /// A test delivery to it was asked for.
+    /// A test delivery to it was requested.
     WebhookTested = "webhook.tested";
-    /// What was held for it was cancelled.
+    /// Its held deliveries were cancelled.
     HeldDropped = "webhook.held_dropped";
-    /// What was held for it for too long was cancelled.
+    /// Its held deliveries were cancelled because they were too old.
     HeldCancelled = "webhook.held_cancelled";
     /// A delivery was replayed.
     DeliveryReplayed = "delivery.replayed";
     /// A delivery was cancelled.
     DeliveryCancelled = "delivery.cancelled";
-    /// A run that retries many deliveries was started.
+    /// A retry run was started.
     RetryStarted = "retry.started";
-    /// Such a run was cancelled.
+    /// A retry run was cancelled.
     RetryCancelled = "retry.cancelled";
-    /// A test mail was asked for.
+    /// A test mail was requested.
     MailTested = "mail.tested";
-    /// A backup was asked for at the dashboard; the entry names the file.
+    /// A backup was requested at the dashboard; the entry names the file.
     BackedUp = "database.backed_up";
-    /// The key file was made, or first noted; the entry names the key by its mark.
+    /// The key file was created, or first noted; the entry names the key by its mark.
     KeyMade = "key.made";
-    /// The signing secrets have a new key; the entry names it by its mark.
+    /// The signing secrets got a new key; the entry names it by its mark.
     KeyRotated = "key.rotated";
 }
 
 /// The key of an entry's row.
 pub type EntryKey = i64;
 
-/// One change, as it is listed.
+/// One change, in a list.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The key of its row.
@@ -116,16 +116,16 @@ pub struct Entry {
     pub at: Timestamp,
     /// Who, as [`Actor`] prints it.
     pub actor: String,
-    /// What the token is called that did it, if one did and it has a name.
+    /// The label of the token that did it, if a token did it and has one.
     pub label: Option<String>,
-    /// The profile it was made in, if it was in one.
+    /// The profile in which it was made, if any.
     pub profile: Option<String>,
-    /// The account it was made in, if it was in one.
+    /// The account in which it was made, if any.
     pub account_id: Option<String>,
     /// What, as [`Action::name`] says it.
     pub action: String,
-    /// The id of what was changed; a webhook's without its prefix.
+    /// The id of the changed object; a webhook's without its prefix.
     pub subject: Option<String>,
-    /// What of it; never a secret.
+    /// Details; never a secret.
     pub note: Option<String>,
 }

@@ -29,21 +29,21 @@ pub type DeliveryKey = i64;
 /// Bytes of an answer that are kept.
 pub const MAX_KEPT_ANSWER: usize = 4096;
 
-/// A `Retry-After` beyond this is not heeded further: one hour.
+/// A longer `Retry-After` is cut to this: one hour.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Where a delivery is in its life. The schema refuses anything else.
+/// The state of a delivery. The schema refuses anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Waits for its due time; the only state from which it is claimed.
+    /// Waits for its due time. Only pending deliveries are claimed.
     Pending,
-    /// An attempt is under way. Only the claim's owner, or recovery, ends this.
+    /// An attempt is under way. Only the owner of the claim, or recovery, ends this state.
     Claimed,
     /// The receiver answered 2xx. Final.
     Delivered,
     /// No try is left (a dead letter). Final: a replay is a new delivery.
     Exhausted,
-    /// Its endpoint is suspended; it goes out when that is resumed.
+    /// Its endpoint is suspended; it goes out when the endpoint is resumed.
     Held,
     /// Its endpoint was deleted before it went out. Final.
     Cancelled,
@@ -82,13 +82,13 @@ pub enum Failure {
     Timeout,
     /// The connection broke before an answer was there.
     Reset,
-    /// What came back is not HTTP.
+    /// The answer is not HTTP.
     Protocol,
     /// An answer that is not 2xx.
     Status,
-    /// A fault of ours, which costs no try: the server stopped meanwhile, or had no descriptor, memory or thread for it.
+    /// A fault of this server, which costs no try: it stopped meanwhile, or lacked a descriptor, memory or a thread.
     Interrupted,
-    /// A fault of ours that ends the delivery: its stored body is damaged, and was not sent.
+    /// A fault of this server that ends the delivery: its stored body is damaged, and was not sent.
     Damaged,
 }
 
@@ -123,7 +123,7 @@ impl Failure {
         }
     }
 
-    /// Whether it is a fault of ours, which says nothing of the receiver.
+    /// Whether it is a fault of this server, which says nothing of the receiver.
     pub const fn is_ours(self) -> bool {
         matches!(self, Self::Interrupted | Self::Damaged)
     }
@@ -151,14 +151,14 @@ pub struct Answer {
 /// What happened in one attempt: a value, never an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The receiver answered, well or not.
+    /// The receiver answered, with any status.
     Answered(Answer),
     /// There was no answer, for this reason.
     Failed(Failure),
 }
 
 impl Outcome {
-    /// Success is a 2xx status, whatever becomes of the body.
+    /// Whether it is a success: a 2xx status, even if the body breaks off.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Answered(answer) if (200..300).contains(&answer.status))
     }
@@ -180,16 +180,16 @@ impl Outcome {
     }
 }
 
-/// What is decided about a claimed delivery after its attempt.
+/// The decision about a claimed delivery after its attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
-    /// It arrived.
+    /// It was delivered.
     Delivered,
     /// It is tried again at this moment.
     Retry(Timestamp),
-    /// It is given up; the endpoint is suspended for this reason, or stays as it is.
+    /// It is given up. The endpoint is suspended for this reason, or stays as it is.
     Exhausted(Option<SuspendedReason>),
-    /// The endpoint was suspended meanwhile: it is kept.
+    /// The endpoint was suspended meanwhile: the delivery is held.
     Held,
     /// The endpoint was deleted meanwhile.
     Cancelled,
@@ -208,10 +208,10 @@ impl Settlement {
     }
 }
 
-/// Decides what becomes of a claimed delivery: pure, so that it can be read and tested alone.
+/// Decides what happens to a claimed delivery. Pure, so that it can be read and tested alone.
 ///
-/// `tries` counts this attempt. A 410 ends the delivery at once, and so does a damaged body, which suspends no endpoint;
-/// `Retry-After` lengthens a wait, never shortens it.
+/// `tries` counts this attempt. A 410 ends the delivery at once, and so does a damaged body, which suspends no
+/// endpoint; `Retry-After` lengthens a wait, never shortens it.
 pub fn settle(
     outcome: &Outcome,
     tries: u32,
@@ -241,7 +241,8 @@ pub fn settle(
     }
 }
 
-/// Decides what becomes of a claimed delivery whose attempt nobody will report: it is tried again, the try given back.
+/// Decides what happens to a claimed delivery whose attempt nobody will report: it is tried again, and the try does not
+/// count.
 pub const fn interrupt(endpoint: EndpointState, now: Timestamp) -> Settlement {
     match endpoint {
         EndpointState::Active => Settlement::Retry(now),
@@ -260,7 +261,7 @@ pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     Some((Timestamp::from_millis(0) + since_1970).since(now))
 }
 
-/// One attempt, as it is recorded.
+/// A recorded attempt.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// 1 for the first.
@@ -304,7 +305,7 @@ impl Attempt {
     }
 }
 
-/// A delivery, as it is shown.
+/// A delivery, for display.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The key of its row.
@@ -319,7 +320,7 @@ pub struct Delivery {
     pub kind: String,
     /// Whether it carries sample data on somebody's request.
     pub test: bool,
-    /// Where it is in its life.
+    /// Its state.
     pub state: State,
     /// Attempts begun.
     pub attempts: u32,
@@ -331,6 +332,6 @@ pub struct Delivery {
     pub last_status: Option<u16>,
     /// The class of the last attempt's failure.
     pub last_failure: Option<Failure>,
-    /// The delivery that it repeats.
+    /// The delivery that it repeats, if it is a replay.
     pub replay_of: Option<DeliveryId>,
 }

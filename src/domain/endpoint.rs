@@ -17,7 +17,7 @@ pub type EndpointKey = i64;
 pub struct TargetUrl(Url);
 
 impl TargetUrl {
-    /// Parses a subscriber's URL of at most so many bytes.
+    /// Parses a subscriber's URL of at most `max_bytes`.
     ///
     /// # Errors
     /// [`Invalid::Target`] for a URL that no delivery could or should be sent to.
@@ -47,7 +47,7 @@ impl TargetUrl {
         Ok(Self(url))
     }
 
-    /// The URL of a stored text; limits may have changed since it was taken.
+    /// The URL of a stored text. Limits may have changed since it was accepted.
     ///
     /// # Errors
     /// As [`TargetUrl::parse`], for a damaged file.
@@ -65,7 +65,7 @@ impl TargetUrl {
         self.0.as_str()
     }
 
-    /// The canonical text for those who do not own it, as [`masked`] shows it.
+    /// The canonical text for people who do not own it, as [`masked`] shows it.
     pub fn masked(&self) -> String {
         masked(self.as_str())
     }
@@ -80,16 +80,16 @@ impl TargetUrl {
         self.0.host().unwrap_or(Host::Domain(""))
     }
 
-    /// The port, given or usual.
+    /// The port in the URL, or the usual one.
     pub fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or(443)
     }
 }
 
-/// Characters of a path that everybody may see.
+/// Characters of a path that everyone may see.
 const SHOWN_PATH: usize = 12;
 
-/// A URL for those who do not own it: its query and the end of a longer path, which may hold secrets, are left out.
+/// A URL for people who do not own it, without its query and the end of a longer path, which may hold secrets.
 pub fn masked(url: &str) -> String {
     let url = url.split_once('?').map_or(url, |(before, _)| before);
     let host = url.find("://").map_or(0, |end| end + "://".len());
@@ -103,11 +103,11 @@ pub fn masked(url: &str) -> String {
 /// Why the egress guard refuses a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Blocked {
-    /// For what the URL itself says.
+    /// Because of the URL itself.
     #[error("{0}")]
     Written(String),
-    /// For an address that the operator has not opened: which one, and why. What a name resolves to within the operator's
-    /// networks is no account's business.
+    /// Because of an address that the operator has not allowed: which one, and why. Accounts must not learn what a name
+    /// resolves to within the operator's networks.
     #[error("{0}")]
     Address(String),
 }
@@ -136,7 +136,7 @@ impl Blocked {
 pub struct EventFilter(Vec<String>);
 
 impl EventFilter {
-    /// Checks a subscriber's list, of at most so many entries, against the catalogue; doubles are dropped.
+    /// Checks a subscriber's list of at most `max_entries` against the catalogue; duplicates are dropped.
     ///
     /// # Errors
     /// An empty list, one that is too long, or an entry that can match nothing.
@@ -184,14 +184,14 @@ impl EventFilter {
         self.0.iter().any(|entry| matches(entry, kind))
     }
 
-    /// Whether both want the same: all, or what the same entries say in whatever order.
+    /// Whether both select the same events: all, or the same entries in any order.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let wants_all = |filter: &Self| filter.0.iter().any(|entry| entry == "*");
         let within = |one: &Self, other: &Self| one.0.iter().all(|entry| other.0.contains(entry));
         wants_all(self) && wants_all(other) || within(self, other) && within(other, self)
     }
 
-    /// The first event of this catalogue that the first entry matches, or the next one.
+    /// The first event of this catalogue that the first entry matches; if none, the next entry, and so on.
     pub fn first_of<'a>(&self, catalogue: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
         self.0.iter().find_map(|entry| catalogue.clone().find(|kind| matches(entry, kind)))
     }
@@ -223,7 +223,7 @@ pub enum EndpointState {
     Active,
     /// Deliveries are held until it is resumed.
     Suspended,
-    /// Gone for its account; kept for the record of its deliveries. Final.
+    /// Deleted. Its row stays for the record of its deliveries. Final.
     Deleted,
 }
 
@@ -252,32 +252,32 @@ impl SuspendedReason {
     }
 }
 
-/// What is sent again when an endpoint is resumed.
+/// Which deliveries a resume sends again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resend {
-    /// The deliveries that failed since its last success, as replays and before those that were held.
+    /// Those that failed since its last success, as replays and before the held ones.
     Failed,
-    /// None: what failed stays as it is.
+    /// None: failed deliveries stay as they are.
     Nothing,
 }
 
-/// What resuming an endpoint has set going.
+/// What a resume starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resumed {
-    /// Deliveries that failed since its last success and are sent again.
+    /// Failed deliveries that are sent again.
     pub resent: u64,
-    /// Deliveries that were held and go out.
+    /// Held deliveries that go out.
     pub released: u64,
 }
 
 impl Resumed {
-    /// Whether nothing waited for it.
+    /// Whether there is nothing to send.
     pub const fn is_nothing(self) -> bool {
         self.resent == 0 && self.released == 0
     }
 }
 
-/// How many of each, in the order in which they go out: as people are told before and after.
+/// Both numbers in words, in the order of sending: people read this before and after a resume.
 impl fmt::Display for Resumed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resent, released } = *self;

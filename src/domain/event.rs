@@ -1,4 +1,4 @@
-//! Events: what a platform publishes, stored once, whoever gets it.
+//! Events: what a platform publishes. Each is stored once, for all its deliveries.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The stored body of an event is not what was published: a fault of the disk, or a person, has changed it. It is never sent.
+/// The error of a damaged body: a fault of the disk, or a person, has changed it since it was published. It is never
+/// sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Damaged;
 
@@ -24,39 +25,39 @@ impl From<Damaged> for Error {
     }
 }
 
-/// The stored body of an event, for its profile's envelope to finish.
+/// The stored body of an event, for its profile's envelope to complete.
 pub type StoredBody = Result<Arc<str>, Damaged>;
 
 /// The key of an event's row.
 pub type EventKey = i64;
 
-/// Longest idempotency key, in bytes (IETF draft 07 of the Idempotency-Key header sets none; Stripe's limit).
+/// Longest idempotency key, in bytes (the limit of Stripe; IETF draft 07 of the Idempotency-Key header has none).
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 /// An event about to be published.
 #[derive(Debug)]
 pub struct NewEvent {
-    /// Whose it is.
+    /// Its account.
     pub account: AccountKey,
     /// Its name in the catalogue.
     pub kind: String,
-    /// The body that its profile's envelope finishes for each endpoint.
+    /// The body, which its profile's envelope completes for each endpoint.
     pub body: Arc<str>,
-    /// The key under which a repeat is recognised.
+    /// The key that identifies a repeated publish.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-/// A key under which a publish may be repeated, with the digest of what came with it. Its scope is the account.
+/// A key that identifies a repeated publish within the account, with the digest of the request that it came with.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey {
     /// The producer's own text.
     pub text: String,
-    /// SHA-256 of everything that makes the request what it is.
+    /// SHA-256 of all parts of the request that matter.
     pub digest: [u8; 32],
 }
 
 impl IdempotencyKey {
-    /// Checks a key and takes the digest of the parts of the request it came with.
+    /// Checks a key and computes the digest of its request's parts.
     ///
     /// # Errors
     /// A key that is empty or longer than 255 bytes.
@@ -72,14 +73,14 @@ impl IdempotencyKey {
         Ok(Self { text: text.to_owned(), digest: digest.finalize().into() })
     }
 
-    /// The key of one event of a batch that has this key as a whole. A key of one line never reads like it.
+    /// The key of one event in a batch that has this key. A key of one line cannot equal it.
     #[must_use]
     pub fn nth(&self, place: usize) -> Self {
         Self { text: format!("{}\n{place}", self.text), digest: self.digest }
     }
 }
 
-/// Who gets an event.
+/// Which endpoints get an event.
 #[derive(Debug, Clone)]
 pub enum Audience {
     /// Every endpoint of the account that wants events of this kind.
@@ -88,7 +89,7 @@ pub enum Audience {
     Target(TargetUrl),
 }
 
-/// What became of a publish.
+/// The result of a publish.
 #[derive(Debug)]
 pub enum Published {
     /// Stored, now or by an earlier request with the same key and body.
@@ -99,12 +100,12 @@ pub enum Published {
     NoSuchTarget,
 }
 
-/// An accepted event and the deliveries it was fanned out to.
+/// An accepted event and its deliveries.
 #[derive(Debug, Clone)]
 pub struct Accepted {
     /// Its public id.
     pub id: EventId,
-    /// The body before its envelope is finished.
+    /// The body, not yet completed by the envelope.
     pub body: Arc<str>,
     /// Each delivery and the endpoint it goes to.
     pub deliveries: Vec<(DeliveryId, EndpointId)>,

@@ -1,12 +1,12 @@
-//! What others sent, cut for a sentence of ours: a refusal repeats enough to know it by, and never all of it.
+//! Excerpts of other people's texts for our messages: an error repeats enough of a text to recognise it, and never all.
 
 use std::borrow::Cow;
 
 /// How many characters of each end are kept.
 const EDGE: usize = 60;
 
-/// The text itself if it is short, else its two ends: the beginning names it, and messages of others end in what they
-/// expected.
+/// The text itself if it is short, else its two ends: the beginning identifies it, and other programs' messages end
+/// with what they expected.
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     let head = text.char_indices().nth(EDGE);
     let tail = text.char_indices().nth_back(EDGE - 1);

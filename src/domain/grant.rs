@@ -1,5 +1,5 @@
-//! The right by which a request acts. It is given at the head of the request; the store looks again, in every write and after
-//! every read, whether it still holds.
+//! Grants: what allows a request to act. A request gets its grant when its head has come. The store checks the grant
+//! again in every write and after every read.
 
 use crate::{
     domain::{
@@ -10,8 +10,8 @@ use crate::{
     error::{Error, Result},
 };
 
-/// What a request was let in with: its token, the session if it came by one, the account, and the scope that it needs. Only a
-/// [`Caller`](crate::domain::token::Caller) gives one.
+/// What allows a request to act: its token, its session if it has one, the account, and the scope that it needs. Only a
+/// [`Caller`](crate::domain::token::Caller) gives grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     pub(super) token: TokenId,
@@ -27,7 +27,7 @@ impl Grant {
         self.token
     }
 
-    /// The SHA-256 of the session's key, if the request came by a session.
+    /// The SHA-256 of the session's key, if the request has a session.
     pub fn session(&self) -> Option<[u8; 32]> {
         self.session
     }
@@ -37,8 +37,8 @@ impl Grant {
         self.account
     }
 
-    /// The newest account when the request began. Names mean no newer one: an account that was erased and made again under
-    /// its name is another account.
+    /// The newest account when the request began. Names mean no newer account: an account that was erased and made
+    /// again under its name is another one.
     pub fn newest_account(&self) -> AccountKey {
         self.newest_account
     }
@@ -51,7 +51,7 @@ impl Grant {
         self.scope.map_or(Ok(()), |scope| scopes.need(scope))
     }
 
-    /// The refusal of a request whose token or session is gone.
+    /// The error for a request whose token or session is gone.
     pub fn ended(&self) -> Error {
         Error::Unauthorized(match self.session {
             Some(_) => "your session ended before this was done: sign in again, then see what was done".to_owned(),

@@ -20,7 +20,7 @@ fn strip(prefix: &str, text: &str) -> Option<Ulid> {
     Ulid::from_string(digits).ok().filter(|ulid| ulid.array_to_str(&mut [0; ulid::ULID_LEN]) == digits)
 }
 
-/// Whether this reads like an id of ours, whatever it names: a short prefix and a ULID.
+/// Whether this looks like an id of ours, of any kind: a short prefix and a ULID.
 pub fn is_one(text: &str) -> bool {
     let prefix = text.find('_').map_or("", |end| &text[..=end]);
     (2..=5).contains(&prefix.len())
@@ -40,7 +40,7 @@ macro_rules! ids {
                 Self(mint(now))
             }
 
-            /// The least id of this moment: none that was made then is before it.
+            /// The smallest id of this moment.
             pub fn first_of(moment: Timestamp) -> Self {
                 Self(Ulid::from_parts(u64::try_from(moment.millis()).unwrap_or(0), 0))
             }

@@ -1,9 +1,10 @@
 //! The fixed point of `JSON.stringify(JSON.parse(x))`.
 //!
 //! AsiliChain's page verifies a signature over `JSON.stringify(req.body)`: the receiver parses the body and prints it
-//! again before it hashes. [`stringify()`] prints a producer's JSON as ECMAScript would, so that printing it again changes
-//! nothing; what could not survive that is refused with the path of the offending value. serde_json checks the grammar and
-//! reads the strings. The numbers are read here from their literals: a parsed value has already lost long integers.
+//! again before it hashes. [`stringify()`] prints a producer's JSON as ECMAScript would, so that printing it again
+//! changes nothing; what could not survive that is refused with the path of the offending value. serde_json checks the
+//! grammar and reads the strings. The numbers are read here from their literals: a parsed value has already lost long
+//! integers.
 
 use std::{borrow::Cow, fmt};
 
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::excerpt::excerpt;
 
-/// What a payload may hold, so that every receiver can take it.
+/// Limits of a payload, so that every receiver can read it.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Deepest nesting of arrays and objects.
@@ -21,7 +22,7 @@ pub struct Limits {
     pub string_bytes: usize,
 }
 
-/// Longest literal of a number that is delivered as it was sent, in bytes. What a 64-bit number can tell needs 24.
+/// Longest literal of a number that is delivered as it was sent, in bytes. A 64-bit number needs at most 24.
 const MAX_NUMBER: usize = 64;
 
 /// The largest integer that every reader of JSON keeps exactly: 2^53 - 1.
@@ -228,7 +229,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// What every receiver reads a literal of JSON's grammar as.
+/// The number that every receiver reads from a literal of JSON's grammar.
 fn held(literal: &str) -> Result<f64, &'static str> {
     if !literal.contains(['.', 'e', 'E']) {
         let magnitude = literal.trim_start_matches('-').parse::<u64>().unwrap_or(u64::MAX);
@@ -257,7 +258,7 @@ pub fn check_number(literal: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The array index that a key is, in ECMAScript's eyes: canonical decimal digits up to 2^32 - 2.
+/// The array index of a key in ECMAScript: canonical decimal digits up to 2^32 - 2.
 fn array_index(key: &str) -> Option<u32> {
     let canonical = key == "0" || (!key.starts_with('0') && key.bytes().all(|b| b.is_ascii_digit()));
     key.parse().ok().filter(|index| canonical && *index <= MAX_ARRAY_INDEX)

@@ -1,4 +1,4 @@
-//! A dialect is data and one pure function: what differs between the vendors, and nothing else.
+//! A vendor's profile: data and one pure function. It holds what differs between the vendors, and nothing else.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use crate::{
     error::{Error, Missing, Result},
 };
 
-/// Finishes a stored body for one endpoint: `(webhook id on the wire, stored body) -> bytes to send`.
+/// Completes a stored body for one endpoint: `(webhook id on the wire, stored body) -> bytes to send`.
 ///
-/// By concatenation, never by parsing, so that every attempt and every replay sends the same bytes.
+/// It only concatenates and never parses, so every attempt and every replay sends the same bytes.
 pub type Envelope = for<'a> fn(&str, &'a str) -> Finished<'a>;
 
-/// A finished body, in two parts: the stored body, which may be large, is not copied.
+/// A completed body in two parts, so that the stored body, which may be large, is not copied.
 #[derive(Debug)]
 pub struct Finished<'a> {
-    /// What comes before the rest.
+    /// The bytes before the rest.
     pub head: String,
     /// The stored body, or its end.
     pub rest: &'a str,
@@ -42,18 +42,18 @@ pub struct Profile {
     pub endpoint_prefix: &'static str,
     /// The header of its signature, in the vendor's own letter case.
     pub signature_header: &'static str,
-    /// From the look-up of the name to the last byte of the answer.
+    /// The time limit of an attempt, from the look-up of the name to the last byte of the answer.
     pub timeout: Duration,
     /// How often and when a delivery is tried.
     pub retry: RetryPolicy,
     /// What happens to the endpoint when a delivery is exhausted.
     pub when_exhausted: WhenExhausted,
-    /// From which failed try on, if more are left, its account is warned; and when a delivery is given up without a
-    /// suspension. `None`: never.
+    /// The failed try from which on its account is warned, if more tries are left; it is also warned when a delivery is
+    /// given up without a suspension. `None`: never.
     pub warn_after: Option<u32>,
-    /// What a person may do about an endpoint: `(base of the server's URLs, webhook id on the wire) -> command lines`.
+    /// Command lines for a person: `(base of the server's URLs, webhook id on the wire) -> command lines`.
     pub by_hand: fn(&str, &str) -> ByHand,
-    /// Finishes the body.
+    /// Completes the body.
     pub envelope: Envelope,
 }
 
@@ -87,11 +87,11 @@ impl RetryPolicy {
 pub enum WhenExhausted {
     /// It stays active.
     StayActive,
-    /// It is suspended, and its account is told.
+    /// It is suspended, and its account is alerted.
     Suspend,
 }
 
-/// What a person may do about an endpoint, as shell commands of short lines that can be pasted. The token is `$TOKEN`.
+/// Shell commands that a person may paste to work on an endpoint, in short lines. The token is `$TOKEN`.
 #[derive(Debug, Clone)]
 pub struct ByHand {
     /// Look at it.
@@ -127,7 +127,7 @@ impl Profiles {
         self.0.iter().find(|profile| profile.name == name)
     }
 
-    /// The profile of the name that somebody gives.
+    /// The profile of a name that a user gives.
     ///
     /// # Errors
     /// [`Error::Invalid`] if there is none, with the names there are.
@@ -156,7 +156,7 @@ impl Profiles {
         id.on_wire(self.get(profile).map_or("", |profile| profile.endpoint_prefix))
     }
 
-    /// The same without warnings.
+    /// These profiles, without warnings.
     pub fn without_warnings(mut self) -> Self {
         self.0.iter_mut().for_each(|profile| profile.warn_after = None);
         self

@@ -1,18 +1,18 @@
-//! Retry runs: every delivery that matches, replayed once, at a pace.
+//! Retry runs: each replays every matching delivery once, at a limited pace.
 
 use crate::domain::{ids::RetryId, selection::Selection, timestamp::Timestamp};
 
 /// The key of a run's row.
 pub type RunKey = i64;
 
-/// Where a run is in its life.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {
-    /// It goes on, also after a restart.
+    /// Running; it continues after a restart.
     Running,
-    /// It has come to its end.
+    /// Finished.
     Done,
-    /// Somebody ended it; what it has replayed by then goes out.
+    /// Cancelled by somebody; the replays made by then go out.
     Cancelled,
 }
 
@@ -30,28 +30,28 @@ impl RunState {
     }
 }
 
-/// A run, as it stands.
+/// A retry run.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// The key of its row.
     pub key: RunKey,
     /// The public id.
     pub id: RetryId,
-    /// When it was asked for: later deliveries are none of its.
+    /// When it was requested. Later deliveries do not belong to it.
     pub created_at: Timestamp,
-    /// Who asked for it, as the audit names them.
+    /// Who requested it, as in the audit.
     pub actor: String,
     /// Which deliveries.
     pub selection: Selection,
-    /// The profile of its deliveries, if whoever asked sees only one.
+    /// The profile of its deliveries, if its requester sees only one.
     pub profile: Option<String>,
     /// Where it is in its life.
     pub state: RunState,
-    /// How many there were to replay when it was asked for.
+    /// How many deliveries matched when it was requested.
     pub matched: u64,
-    /// How many were replayed by now.
+    /// How many were replayed so far.
     pub replayed: u64,
-    /// How many were passed by: their webhook is suspended or deleted.
+    /// How many were skipped: their webhook is suspended or deleted.
     pub skipped: u64,
     /// When it ended.
     pub ended_at: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! Which deliveries somebody means, over all webhooks that they may see.
+//! A selection of deliveries, over all webhooks that a caller may see.
 
 use crate::domain::{
     delivery::{Failure, State},
@@ -6,7 +6,7 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// Which deliveries: those that fit all that is given.
+/// A selection: the deliveries that match everything that is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Of the account of this id.
@@ -17,12 +17,12 @@ pub struct Selection {
     pub kind: Option<String>,
     /// In this state.
     pub state: Option<State>,
-    /// Whose last attempt failed so.
+    /// Whose last attempt failed in this way.
     pub failure: Option<Failure>,
     /// Made at this moment or later.
     pub from: Option<Timestamp>,
     /// Made at this moment or earlier.
     pub to: Option<Timestamp>,
-    /// This one alone.
+    /// Only this delivery.
     pub delivery: Option<DeliveryId>,
 }

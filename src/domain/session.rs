@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 /// How long a session lasts, used or not: a working day.
 pub const LASTS: Duration = Duration::from_secs(12 * 3600);
 
-/// The key of a session, as its browser holds it: 32 random bytes. Wiped from memory when it goes; only its hash is stored.
+/// The key of a session, as its browser holds it: 32 random bytes. Wiped from memory when dropped; only its hash is
+/// stored.
 #[derive(Clone)]
 pub struct SessionKey(Zeroizing<[u8; 32]>);
 
@@ -44,7 +45,7 @@ impl SessionKey {
         Sha256::digest(*self.0).into()
     }
 
-    /// What every form of this session carries: only its own pages can know it.
+    /// The token in every form of this session: only its own pages can know it.
     pub fn form_token(&self) -> String {
         let mac = match <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.0) {
             Ok(mac) => mac.chain_update(b"form").finalize().into_bytes(),

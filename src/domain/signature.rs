@@ -1,8 +1,8 @@
 //! Signing secrets and the two ways a delivery is signed.
 //!
-//! Both vendors' pages: `sha256=` and the lower-case hex of HMAC-SHA256 over the exact bytes of the body, keyed with the
-//! bytes of the secret. Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, keyed with
-//! what its libraries make of the secret.
+//! Both vendors' pages: `sha256=` and the lower-case hex of HMAC-SHA256 over the exact bytes of the body, keyed with
+//! the bytes of the secret. Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`,
+//! keyed with what its libraries make of the secret.
 
 use std::fmt;
 
@@ -28,8 +28,8 @@ pub const PREFIX: &str = "whsec_";
 /// Longest signing secret, in bytes.
 pub const MAX_SECRET_BYTES: usize = 256;
 
-/// Base64 as lenient libraries read it: without padding, and with bits after the last byte. No library reads the alphabet
-/// for URLs: such a secret is text to them.
+/// Base64 as lenient libraries read it: without padding, and with bits after the last byte. No library reads the
+/// alphabet for URLs: such a secret is text to them.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -37,7 +37,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// A signing secret. Never printed, wiped from memory when it goes, and compared in constant time.
+/// A signing secret: never printed, wiped from memory when dropped, compared in constant time.
 #[derive(Clone)]
 pub struct SigningSecret(Zeroizing<String>);
 
@@ -56,12 +56,12 @@ impl PartialEq for SigningSecret {
 impl Eq for SigningSecret {}
 
 impl SigningSecret {
-    /// Takes a subscriber's own secret: a line of 1 to 256 bytes, as the vendors' pages set no floor. White space around it
-    /// is no part of it.
+    /// Takes a subscriber's own secret: a line of 1 to 256 bytes, as the vendors' pages set no minimum. White space
+    /// around it is removed.
     ///
     /// # Errors
-    /// A secret that is empty or longer, that holds a control character, or that is `whsec_` without a key: libraries read
-    /// that as the empty key, with which anybody can sign.
+    /// A secret that is empty or longer, that holds a control character, or that is `whsec_` without a key: libraries
+    /// read that as the empty key, with which anybody can sign.
     pub fn parse(text: impl Into<Zeroizing<String>>) -> Result<Self> {
         let text = text.into();
         let secret = Zeroizing::new(text.trim().to_owned());
@@ -84,7 +84,7 @@ impl SigningSecret {
         Ok(Self(secret))
     }
 
-    /// A stored secret, which signs as it always did, whatever is taken now.
+    /// A stored secret. It signs as always, whatever is accepted now.
     pub fn from_stored(text: impl Into<Zeroizing<String>>) -> Self {
         Self(text.into())
     }
@@ -105,7 +105,7 @@ impl SigningSecret {
         self.sign_body_in_parts(&[body])
     }
 
-    /// The same for a body in several parts.
+    /// As above, for a body in several parts.
     pub fn sign_body_in_parts(&self, body: &[&[u8]]) -> String {
         let mac = fed(keyed(self.0.as_bytes()), body).finalize().into_bytes();
         let mut out = String::with_capacity(71);
@@ -114,17 +114,17 @@ impl SigningSecret {
         out
     }
 
-    /// What the `webhook-signature` header says for this secret: `v1,` and the base64 of the signature of
+    /// The value of the `webhook-signature` header for this secret: `v1,` and the base64 of the signature of
     /// `id.timestamp.body`.
     ///
-    /// The key is the decoded rest of a `whsec_` secret if that is base64, else the bytes of the secret. Of base64 that lacks
-    /// its padding there are two signatures, a space between: some libraries decode it, others cannot and are given the
-    /// bytes, as it was the rule here before.
+    /// The key is the decoded rest of a `whsec_` secret if that is base64, else the bytes of the secret. Base64 without
+    /// its padding gets two signatures with a space between them: some libraries decode it, others use the bytes, as
+    /// this server did before.
     pub fn sign_standard(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
         self.sign_standard_in_parts(id, at, &[body])
     }
 
-    /// The same for a body in several parts.
+    /// As above, for a body in several parts.
     pub fn sign_standard_in_parts(&self, id: &str, at: Timestamp, body: &[&[u8]]) -> String {
         let sign = |key: &[u8]| {
             let mac = fed(keyed(key).chain_update(format!("{id}.{}.", at.unix_seconds())), body);
@@ -158,7 +158,8 @@ fn fed(mac: Hmac<Sha256>, parts: &[&[u8]]) -> Hmac<Sha256> {
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    // A key longer than a block is hashed first, as RFC 2104 has it: every length is taken, and the error type is empty.
+    // A key longer than a block is hashed first, as RFC 2104 has it: every length is taken, and the error type is
+    // empty.
     match <Hmac<Sha256> as KeyInit>::new_from_slice(key) {
         Ok(mac) => mac,
         Err(_) => unreachable!("HMAC takes a key of any length"),

@@ -1,28 +1,28 @@
-//! Tallies: how many attempts ended well and how many failed in a minute or an hour, and how long they took.
+//! Statistics of attempts: how many succeeded and failed in a minute or an hour, and how long they took.
 
 use std::time::Duration;
 
 use crate::domain::timestamp::Timestamp;
 
-/// The bounds of the buckets of durations, in milliseconds; what took longer is counted in the last.
+/// Upper bounds of the duration buckets, in milliseconds. The last bucket holds everything longer.
 const BOUNDS_MS: [u64; BUCKETS] = [1, 2, 5, 10, 20, 50, 100, 200, 350, 500, 1000, 2000, 5000, 10_500, 30_000, 65_000];
 const BUCKETS: usize = 16;
 
-/// What was counted in some span of time.
+/// The counts of a span of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Attempts that ended well: each is a delivery that arrived.
+    /// Successful attempts: each is a delivered delivery.
     pub delivered: u64,
-    /// Attempts that failed; a delivery may have several.
+    /// Failed attempts; a delivery may have several.
     pub failed: u64,
     durations: [u32; BUCKETS],
 }
 
 impl Stats {
-    /// Bytes of its durations, as they are stored.
+    /// Bytes of the stored durations.
     pub const BYTES: usize = 4 * BUCKETS;
 
-    /// What was stored. Durations of another length are none.
+    /// The statistics of stored values. Durations of another length are ignored.
     pub fn from_stored(delivered: u64, failed: u64, durations: &[u8]) -> Self {
         let mut stats = Self { delivered, failed, ..Self::default() };
         for (count, bytes) in stats.durations.iter_mut().zip(durations.as_chunks().0) {
@@ -48,7 +48,7 @@ impl Stats {
         self.durations[bucket] = self.durations[bucket].saturating_add(1);
     }
 
-    /// Adds what another has counted.
+    /// Adds other counts.
     pub fn add(&mut self, other: &Self) {
         self.delivered += other.delivered;
         self.failed += other.failed;
@@ -57,13 +57,14 @@ impl Stats {
         }
     }
 
-    /// Of a hundred attempts, how many ended well; `None` without any.
+    /// The percentage of successes; `None` without attempts.
     pub fn success_percent(&self) -> Option<f64> {
         let all = self.delivered + self.failed;
         (all > 0).then(|| self.delivered as f64 * 100.0 / all as f64)
     }
 
-    /// 95 of 100 attempts took at most so many milliseconds, to the next bound of a bucket; `None` without any.
+    /// The time within which 95 of 100 attempts ended, in milliseconds, rounded up to a bucket's bound; `None` without
+    /// attempts.
     pub fn p95_ms(&self) -> Option<u64> {
         let all: u64 = self.durations.iter().map(|count| u64::from(*count)).sum();
         let mut within = 0;
@@ -75,7 +76,7 @@ impl Stats {
     }
 }
 
-/// A span of time in which is counted.
+/// The length of a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
     /// A minute.
@@ -85,7 +86,7 @@ pub enum Span {
 }
 
 impl Span {
-    /// Its length.
+    /// Its length in seconds.
     pub const fn seconds(self) -> i64 {
         match self {
             Self::Minute => 60,

@@ -1,12 +1,12 @@
-//! Text that others wrote, on its way to a terminal or a log: what would not show itself there is escaped.
+//! Other people's text for a terminal or a log: characters that would not show themselves are escaped.
 
 use std::{
     borrow::Cow,
     fmt::{self, Write},
 };
 
-/// Whether a character does something to a terminal, or to the reading of a line, instead of showing itself: control
-/// characters (C0, DEL, C1), line separators, and what changes the direction of text (Unicode's Bidi_Control).
+/// Whether a character controls a terminal or the reading of a line instead of showing itself: control characters (C0,
+/// DEL, C1), line separators, and marks of direction (Unicode's Bidi_Control).
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -37,12 +37,12 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
         return text.into();
     }
     let mut plain = String::new();
-    // A String takes whatever is written.
+    // Writing to a String never fails.
     let _ = Escaping(&mut plain).write_str(text);
     plain.into()
 }
 
-/// The same JSON with hidden characters escaped: they stand only in its strings, as `\u001b` escapes.
+/// The JSON with hidden characters escaped as `\u001b`: they can only be in its strings.
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_hidden) {
         return json.into();

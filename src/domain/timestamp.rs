@@ -1,4 +1,4 @@
-//! A moment, in milliseconds since 1970 UTC, as it is stored and printed.
+//! Moments, as they are stored and printed.
 
 use std::{fmt, ops, time::Duration};
 
@@ -15,7 +15,7 @@ const MAX_FRACTION: usize = 9;
 /// The farthest offset from UTC, in seconds: Java knows none beyond 18 hours.
 const MAX_OFFSET: u32 = 18 * 3600;
 
-/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z: Python knows no moment outside.
+/// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999Z: the range of Python.
 const MOMENTS: ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// The first moment after the year 9999.
@@ -28,13 +28,13 @@ const YEAR_10000: i64 = 253_402_300_800_000;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The moment so many milliseconds after 1970.
+    /// The moment this many milliseconds after 1970.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// The moment itself, if it is one that dates can be written of: RFC 3339 and HTTP have four digits for the year, and
-    /// nothing before 1970 is sent.
+    /// The moment, if dates can express it: RFC 3339 and HTTP have four digits for the year, and nothing before 1970 is
+    /// sent.
     ///
     /// # Errors
     /// A moment before 1970 or after 9999: the clock that showed it is wrong.
@@ -64,8 +64,8 @@ impl Timestamp {
         format!("{}.{:03}Z", whole.trim_end_matches('Z'), self.0.rem_euclid(1000))
     }
 
-    /// The moment of an RFC 3339 time that Python, JavaScript, Go and Java all read; `None` if it is none. So `T` and `Z`
-    /// are capitals, a minute has 60 seconds, a fraction has 1 to 9 digits, an offset is of at most 18 hours, and the year
+    /// Reads an RFC 3339 time that Python, JavaScript, Go and Java all read; `None` for any other text. So `T` and `Z`
+    /// are capitals, a minute has 60 seconds, a fraction has 1 to 9 digits, an offset is at most 18 hours, and the year
     /// is 1 to 9999, in UTC too.
     pub fn parse(text: &str) -> Option<Self> {
         let moment = is_written_well(text).then(|| OffsetDateTime::parse(text, &Rfc3339).ok())??;
@@ -74,7 +74,7 @@ impl Timestamp {
         (known && moment.offset().whole_seconds().unsigned_abs() <= MAX_OFFSET).then_some(Self(millis))
     }
 
-    /// The moment of a time that a client sent in the field of this name. What is delivered is the client's own text.
+    /// Reads a time that a client sent in the field of this name. The client's own text is delivered.
     ///
     /// # Errors
     /// A text that [`Timestamp::parse`] does not take.
@@ -88,7 +88,7 @@ impl Timestamp {
         })
     }
 
-    /// As [`Timestamp::read`], of a field that may be left out.
+    /// As [`Timestamp::read`], for an optional field.
     ///
     /// # Errors
     /// As [`Timestamp::read`].
@@ -97,7 +97,7 @@ impl Timestamp {
     }
 }
 
-/// Whether each character of the text stands where RFC 3339 has it. The parser is more lenient, and knows the calendar.
+/// Whether each character is where RFC 3339 has it. The parser is more lenient, but knows the calendar.
 fn is_written_well(text: &str) -> bool {
     let fits = |text: &str, form: &str| {
         let pairs = || text.bytes().zip(form.bytes());

@@ -1,4 +1,4 @@
-//! Bearer tokens, what they reach, and what they may do there.
+//! Bearer tokens, their reach, and their holders.
 
 use std::{borrow::Cow, fmt};
 
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Invalid, Result},
 };
 
-/// What every token starts with, so that people and secret scanners know it.
+/// The beginning of every token, by which people and secret scanners recognise it.
 pub const PREFIX: &str = "ngm_";
 /// Base-62 digits of 32 bytes.
 const BODY_DIGITS: usize = 43;
@@ -24,7 +24,7 @@ const CHECK_DIGITS: usize = 6;
 /// Longest label, in bytes.
 const MAX_LABEL: usize = 200;
 
-/// Checks what its maker calls a token: at most 200 bytes, and nothing that would not show itself in a list.
+/// Checks a token's label: at most 200 bytes, and only characters that show themselves in a list.
 ///
 /// # Errors
 /// Any other text.
@@ -38,7 +38,7 @@ pub fn check_label(label: &str) -> Result<()> {
     Ok(())
 }
 
-/// A bearer token as its owner holds it. Shown once, and wiped from memory when it goes; only its hash is stored.
+/// A bearer token as its owner holds it. It is shown once and wiped from memory when dropped; only its hash is stored.
 #[derive(Clone)]
 pub struct BearerToken(Zeroizing<String>);
 
@@ -55,7 +55,7 @@ impl BearerToken {
         Self([PREFIX, &body, &checksum(&body)].concat().into())
     }
 
-    /// Takes a token from a request; `None` if it cannot be one of ours, which spares the look-up.
+    /// Reads a token of a request; `None` if it cannot be one of ours, which saves a look-up.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == BODY_DIGITS + CHECK_DIGITS)?;
         let (body, check) = digits.split_at_checked(BODY_DIGITS)?;
@@ -82,7 +82,7 @@ fn checksum(body: &str) -> Zeroizing<String> {
     base62(&Sha256::digest(body.as_bytes())[..4], CHECK_DIGITS)
 }
 
-/// The bytes as one big-endian number in base 62, in so many digits.
+/// The bytes as one big-endian number in base 62, with this many digits.
 fn base62(bytes: &[u8], digits: usize) -> Zeroizing<String> {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut number = Zeroizing::new(bytes.to_vec());
@@ -99,7 +99,7 @@ fn base62(bytes: &[u8], digits: usize) -> Zeroizing<String> {
     out
 }
 
-/// How far a token reaches.
+/// The reach of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
     /// One account.
@@ -117,25 +117,25 @@ pub enum Reach {
     Everything,
 }
 
-/// The holder of a valid token: what a request may see and do follows from this alone. Only the store makes one, from the row
-/// of the token or the session that was shown.
+/// The holder of a valid token: what a request may see and do follows from this alone. Only the store makes one, from
+/// the row of the token or the session that was shown.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The token that was shown.
+    /// The token.
     pub token: TokenId,
-    /// How far it reaches.
+    /// Its reach.
     pub reach: Reach,
-    /// What it may do there.
+    /// Its scopes.
     pub scopes: Scopes,
-    /// When it was last used, coarsely.
+    /// When it was last used, roughly.
     pub last_used_at: Option<Timestamp>,
-    /// The SHA-256 of the session's key, if a session was shown.
+    /// The SHA-256 of the session's key, if the request has a session.
     session: Option<[u8; 32]>,
-    /// The newest account at that moment.
+    /// The key of the newest account at that moment.
     newest_account: AccountKey,
 }
 
-/// What a request may see. Every query of a door is made within one.
+/// What a request may see. Every query of a request is made within a scope of access.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessScope {
     /// The one profile that is seen: of the routes that were called, or of the caller; `None` shows all of them.
@@ -148,14 +148,14 @@ impl AccessScope {
     /// Every account of every profile.
     pub const EVERYTHING: Self = Self { profile: None, account: None };
 
-    /// The same account or accounts, of this profile alone.
+    /// The same accounts, but only of this profile.
     pub fn narrowed_to(&self, profile: &'static str) -> Self {
         Self { profile: Some(profile.into()), account: self.account }
     }
 }
 
 impl Caller {
-    /// The holder of this token, with what was seen beside its row; for the store.
+    /// The holder of this token, as the store reads it.
     pub fn new(
         (token, reach, scopes): (TokenId, Reach, Scopes),
         last_used_at: Option<Timestamp>,
@@ -173,7 +173,7 @@ impl Caller {
         Grant { token: self.token, session: self.session, account, newest_account: self.newest_account, scope }
     }
 
-    /// The right to act where no scope is needed.
+    /// The grant for a request that needs no scope.
     pub fn grant(&self) -> Grant {
         self.grant_for(None)
     }
@@ -212,15 +212,16 @@ impl Caller {
         Ok(self.grant_for(needed))
     }
 
-    /// Whether it is the operator's: it may do everything, in every account.
+    /// Whether the token is the operator's, who may do everything in every account.
     pub fn is_operator(&self) -> bool {
         self.scopes.is_operator() && self.reach == Reach::Everything
     }
 
-    /// The id of the account that a request acts for: the token's own, or the one it names.
+    /// The id of the account for which a request acts: the token's own, or the one it names.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] if it names a foreign one; [`Error::Invalid`] if there is none at all.
+    /// [`Error::Forbidden`] if it names another account than the token's own; [`Error::Invalid`] if there is none at
+    /// all.
     pub fn acts_for<'a>(&'a self, named: Option<&'a str>, field: &str) -> Result<&'a str> {
         match (&self.reach, named) {
             (Reach::Account { id, .. }, Some(named)) if named != id => {

@@ -1,8 +1,8 @@
-//! Tells people what they have to know: in the log, by mail, and by POST to the operator's own webhook.
+//! Delivers alerts: in the log, by mail, and by POST to the operator's own webhook.
 //!
-//! Each way goes through its part of the outbox by itself, so that one that hangs keeps no other waiting, and none the
-//! deliveries. An alert is noted as told when the mail server, or the webhook, has said yes: told twice, under the same id,
-//! only if the program dies in between.
+//! Each channel works through its own entries of the outbox: one that hangs delays no other channel and no delivery. An
+//! alert is marked as delivered when the mail server or the webhook has accepted it. It is delivered twice, under the
+//! same id, only if the program dies in between.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -39,17 +39,17 @@ use crate::{
     },
 };
 
-/// The name under which alerts are logged: at warn, whatever the level of the rest.
+/// The log target of alerts. They are logged at warn, whatever the level of other lines.
 pub const ALERT: &str = "ngoma::alert";
 
-/// The outbox is looked into at least this often: clocks may be set, and other processes may write.
+/// The longest time between two looks at the outbox: the clock may be set, and other processes may write.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The wait after a fault of the database.
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
 
 type Delivered = std::result::Result<(), Undelivered>;
 
-/// The ways by which alerts are told, as they are set up.
+/// The channels, as they are set up.
 struct Channels {
     /// The base of the server's URLs.
     base: String,
@@ -57,7 +57,7 @@ struct Channels {
     webhook: Option<(TargetUrl, SigningSecret)>,
 }
 
-/// Whoever tells alerts. Cheap to clone.
+/// The delivery of alerts. Cheap to clone.
 #[derive(Clone)]
 pub struct Alerts(Arc<Inner>);
 
@@ -75,33 +75,33 @@ struct Inner {
     timeout: Duration,
     sender: Arc<Sender>,
     pool: Pool,
-    /// How often something may have been written to the outbox.
+    /// Counts how often the outbox may have changed.
     written: watch::Sender<u64>,
     rest: watch::Sender<[ChannelRest; 3]>,
 }
 
-/// What a way of telling saw when it last came to rest.
+/// What a channel saw when it last came to rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelRest {
-    /// The moment at which it found nothing due.
+    /// When it found nothing due.
     pub at: Timestamp,
-    /// How often it had been woken by then.
+    /// The count of changes that it had seen.
     pub seen: u64,
 }
 
-/// Whether the settings of alerts can be used.
+/// Checks the settings of alerts.
 ///
 /// # Errors
-/// A setting that cannot, named.
+/// A setting that cannot be used, by its name.
 pub(super) fn check(config: &Config) -> Result<()> {
     Channels::alone(config).map(drop)
 }
 
-/// Sends one mail that says only that mail works.
+/// Sends a mail that says only that mail works.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a setting that cannot be used, or if there is no mail server; [`Error::Unavailable`] with the reason
-/// if it did not take the mail.
+/// [`Error::Invalid`] for a setting that cannot be used, or if there is no mail server; [`Error::Unavailable`] with the
+/// reason if the server did not accept the mail.
 pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
     let Channels { base, mailer, .. } = Channels::alone(config)?;
     let none = || Error::request("alerts.smtp_url is empty: there is no mail server to send by");
@@ -113,7 +113,7 @@ pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
 }
 
 impl Channels {
-    /// The ways, without a server.
+    /// The channels, without a server.
     fn alone(config: &Config) -> Result<Self> {
         let clock: SharedClock = Arc::new(SystemClock);
         let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
@@ -135,7 +135,7 @@ impl Channels {
             None
         } else {
             let url = TargetUrl::from_stored(config.alerts.webhook_url.expose()).map_err(unusable)?;
-            // A name is judged at each POST: one that cannot be looked up now must not keep the server from starting.
+            // A host name is checked at each POST: one that cannot be looked up now must not prevent a start.
             guard.vet_as_written(&url).map_err(|blocked| unusable(blocked.for_operator()))?;
             let secret = SigningSecret::parse(own.to_owned()).map_err(|_| {
                 Error::request("alerts.webhook_secret: expected 1 to 256 bytes, as alerts.webhook_url is set")
@@ -145,7 +145,7 @@ impl Channels {
         Ok(Self { base, mailer, webhook })
     }
 
-    /// Whether this way is set up.
+    /// Whether this channel is set up.
     const fn has(&self, channel: Channel) -> bool {
         match channel {
             Channel::Log => true,
@@ -155,13 +155,13 @@ impl Channels {
     }
 }
 
-/// Whether this is the base64 of a key as Standard Webhooks 1.0.0 wants one: 24 to 64 bytes. Padding may be left out.
+/// Whether this is the base64 of a key as Standard Webhooks 1.0.0 requires: 24 to 64 bytes. Padding may be missing.
 fn is_key(text: &str) -> bool {
     let key = BASE64_STANDARD_NO_PAD.decode(text.trim_end_matches('=')).map(Zeroizing::new);
     key.is_ok_and(|key| (24..=64).contains(&key.len()))
 }
 
-/// `server.public_url`, which stands between quotes in lines that are pasted into a shell.
+/// `server.public_url`. It is put in quotes in command lines that people paste into a shell.
 fn base(config: &Config) -> Result<String> {
     let text = config.server.public_url.trim_end_matches('/');
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte));
@@ -189,7 +189,7 @@ impl Alerts {
         Ok(Self(Arc::new(Inner { db, clock, profiles, channels, timeout, sender, pool, written, rest })))
     }
 
-    /// Where alerts go, in words that hold no secret.
+    /// The destinations of alerts, in words without secrets.
     pub fn destinations(&self) -> String {
         let Channels { mailer, webhook, .. } = &self.0.channels;
         let mail = mailer.as_ref().map(|mailer| format!("mail by {mailer}"));
@@ -197,18 +197,18 @@ impl Alerts {
         ["in this log, at warn".to_owned()].into_iter().chain(mail).chain(post).collect::<Vec<_>>().join("; ")
     }
 
-    /// Something was written that is to be told.
+    /// Notes that an alert was written.
     pub fn wake(&self) {
         self.0.written.send_modify(|count| *count += 1);
     }
 
-    /// How often it was woken; and what each way saw when it last came to rest.
+    /// The count of changes, and what each channel saw when it last came to rest.
     pub fn status(&self) -> (watch::Receiver<u64>, watch::Receiver<[ChannelRest; 3]>) {
         (self.0.written.subscribe(), self.0.rest.subscribe())
     }
 
-    /// Tells what is to be told until `stop` turns true; what is being told then may end. At the start all is due at once.
-    /// The log goes on until all is `decided`, so that a stop leaves nothing unsaid.
+    /// Delivers alerts until `stop` turns true; a delivery under way may end. At the start every alert is due at once.
+    /// The log goes on until the engine has `decided` everything, so that a stop leaves no alert out of the log.
     pub async fn run(&self, stop: watch::Receiver<bool>, decided: impl Future<Output = ()>) {
         while let Err(error) = self.0.db.write(Actor::Engine, Admission::Try, alerts::all_due).await {
             tracing::error!(%error, "alerts wait until the database takes writes");
@@ -253,8 +253,8 @@ impl Alerts {
 }
 
 impl Inner {
-    /// Tells all that is due by a way, oldest first; gives when the next one is due. What is due by a way that is not set up
-    /// waits for a start with one.
+    /// Delivers all due alerts by a channel, oldest first; returns when the next one is due. Alerts for a channel that
+    /// is not set up wait for a start that has it.
     async fn deliver_due(&self, channel: Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
         if !self.channels.has(channel) {
             return Ok(None);
@@ -278,7 +278,7 @@ impl Inner {
             then.extend(self.channels.mailer.as_ref().and(alert.addressee.as_ref()).map(|_| Channel::Mail));
             then.extend(self.channels.webhook.as_ref().map(|_| Channel::Webhook));
         }
-        // Not to be told again only because the database does not take it now.
+        // An alert must not be delivered twice only because the database takes no writes now.
         let again = loop {
             match self.note((key, alert.id), channel, delivered.clone(), then.clone()).await {
                 Ok(again) => break again,
@@ -297,7 +297,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes what came of a try, and the ways that come next; gives when it is tried again.
+    /// Writes the result of a try and the next channels; returns when it is tried again.
     async fn note(
         &self,
         of: Which,
@@ -380,7 +380,7 @@ impl Inner {
         })
     }
 
-    /// Waits; says whether a stop came first.
+    /// Waits; returns whether a stop came first.
     async fn pause(&self, wait: Duration, stop: &mut watch::Receiver<bool>) -> bool {
         tokio::select! {
             () = self.clock.sleep(self.clock.now(), wait) => false,
@@ -389,7 +389,7 @@ impl Inner {
     }
 }
 
-/// The alert as a line of the log.
+/// Writes the alert as a log line.
 fn log(message: &AlertMessage<'_>) {
     let alert = message.alert;
     let by_hand = message.by_hand();
@@ -421,7 +421,7 @@ fn log(message: &AlertMessage<'_>) {
     );
 }
 
-/// That an alert was not told is worth a line too: nobody may have read the first one.
+/// Logs that an alert was not delivered: nobody may have read its first line.
 fn log_undelivered(alert: &Alert, channel: Channel, undelivered: &Undelivered, again: Option<Timestamp>) {
     let (alert, channel, reason) = (alert.id, channel.name(), undelivered.words());
     match (undelivered, again) {

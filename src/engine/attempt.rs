@@ -1,4 +1,4 @@
-//! One attempt: finish the body, sign it, send it, say what happened, in figures and in a line of the log.
+//! One attempt: complete the body, sign it, send it, and record the outcome in metrics and in a log line.
 
 use std::{
     collections::HashMap,
@@ -19,18 +19,18 @@ use crate::{
     store::queue::{Attempted, Claim, CutOff},
 };
 
-/// The outcome of an attempt that did not fail.
+/// The name of the outcome of a success.
 pub(super) const DELIVERED: &str = "delivered";
-/// Failures of an endpoint in a second that are told at info; the others are told at debug.
+/// Failures of an endpoint in a second that are logged at info; further ones are logged at debug.
 const FAILURES_LOGGED: u32 = 5;
-/// Attempts cut off by a crash that are told one by one.
+/// Attempts cut off by a crash that are logged one by one.
 const CUT_OFF_LOGGED: usize = 100;
 
-/// Makes the attempt that a claim allows, on the thread that asks.
+/// Makes the attempt of a claim, on the calling thread.
 pub(super) fn attempt(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Attempted {
     let watch = Stopwatch::start();
     if started_at.checked().is_err() {
-        // Neither a signature nor TLS has a date for it. The writer stops the server.
+        // Signatures and TLS have no date for it. The writer stops the server.
         let outcome = Outcome::Failed(Failure::Interrupted);
         return Attempted { started_at, duration: watch.elapsed(), outcome };
     }
@@ -69,20 +69,20 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
     outcome
 }
 
-/// Counts an attempt; the first of a delivery tells how long that has waited.
+/// Counts an attempt. The first attempt of a delivery also counts how long the delivery waited.
 pub(super) fn count(metrics: &Metrics, profile: &Profile, claim: &Claim, attempted: &Attempted) {
     let outcome = attempted.outcome.failure().map_or(DELIVERED, Failure::name);
     let waited = (claim.attempt == 1).then(|| attempted.started_at.since(claim.delivery.minted_at()));
     metrics.attempted(profile.name, outcome, attempted.duration, waited);
 }
 
-/// Tells an attempt in one line; a failure is worth more attention than a success, if it is `loud`.
+/// Logs an attempt in one line: at info if it failed and is `loud`, else at debug.
 pub(super) fn log_attempt(profile: &Profile, claim: &Claim, attempted: &Attempted, loud: bool) {
     let Attempted { outcome, duration, .. } = attempted;
     let status = outcome.answer().map(|answer| answer.status);
     let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
     let (prefix, endpoint) = (profile.endpoint_prefix, claim.target.id);
-    // A log in JSON shows a longer number as a text.
+    // A JSON log would show a larger number as text.
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let outcome = outcome.failure().map_or(DELIVERED, Failure::name);
     if loud && outcome != DELIVERED {
@@ -92,7 +92,7 @@ pub(super) fn log_attempt(profile: &Profile, claim: &Claim, attempted: &Attempte
     }
 }
 
-/// Counts attempts that were cut off, and tells the first of them.
+/// Counts attempts that were cut off, and logs the first of them.
 pub(super) fn log_cut_off(metrics: &Metrics, profiles: &Profiles, cut_off: &[CutOff]) {
     let outcome = Failure::Interrupted.name();
     for CutOff { profile, .. } in cut_off {
@@ -106,7 +106,7 @@ pub(super) fn log_cut_off(metrics: &Metrics, profiles: &Profiles, cut_off: &[Cut
     }
 }
 
-/// How many failures of each endpoint were told in this second.
+/// The number of logged failures of each endpoint in the present second.
 #[derive(Debug, Default)]
 pub(super) struct FailureLog {
     second: i64,
@@ -114,7 +114,8 @@ pub(super) struct FailureLog {
 }
 
 impl FailureLog {
-    /// Whether one more failure of this endpoint is told aloud: so many a second, so that no log fills a disk.
+    /// Whether a further failure of this endpoint is logged at info: a limited number in a second, so that no log fills
+    /// a disk.
     pub(super) fn is_loud(&mut self, endpoint: EndpointKey, at: Timestamp) -> bool {
         let second = at.millis().div_euclid(1000);
         if self.second != second {

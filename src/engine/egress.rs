@@ -1,7 +1,7 @@
 //! The address guard: which addresses a delivery may be sent to.
 //!
-//! It is ureq's resolver, so every address is vetted that would be dialled, at every attempt: a name that turns private
-//! between two attempts gains nothing. The doors ask the same judgement when a target is registered.
+//! It is ureq's resolver: every address is checked before it is dialled, at every attempt. A name that turns private
+//! between two attempts gains nothing. The APIs use the same check when a target is registered.
 
 use std::{
     fmt,
@@ -32,9 +32,9 @@ use crate::{
     error::Result,
 };
 
-/// How long a door waits for a name before it accepts the target and leaves the verdict to the attempt.
+/// How long a registration waits for a look-up before it accepts the target. The attempt then decides.
 const DOOR_LOOKUP: Duration = Duration::from_secs(2);
-/// ureq's list of addresses holds no more.
+/// The capacity of ureq's list of addresses.
 const MAX_DIALLED: usize = 16;
 
 macro_rules! blocks {
@@ -53,10 +53,10 @@ const DENIED_V4: [Ipv4Net; 19] = {
     ]
 };
 
-/// The only IPv6 block that is public, as a whole.
+/// The only public IPv6 block.
 const PUBLIC_V6: Ipv6Net = Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// What is not public in it: Teredo and other protocols, documentation, 6to4.
+/// Parts of it that are not public: Teredo and other protocols, documentation, 6to4.
 const DENIED_V6: [Ipv6Net; 4] = {
     use std::net::Ipv6Addr as A;
     blocks![Ipv6Net:
@@ -65,7 +65,7 @@ const DENIED_V6: [Ipv6Net; 4] = {
     ]
 };
 
-/// Addresses that hand out a machine's credentials: opened only by name, never by a block around them.
+/// Addresses that give out a machine's credentials: allowed only one by one, never by a block around them.
 const METADATA: [IpAddr; 6] = {
     use std::net::{Ipv4Addr as A, Ipv6Addr as B};
     [
@@ -78,7 +78,7 @@ const METADATA: [IpAddr; 6] = {
     ]
 };
 
-/// Refusals in a second that are told: names that are tried in a loop fill no disk.
+/// Refusals logged in a second: names that are tried in a loop must not fill the disk.
 const REFUSALS_LOGGED: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 type Judgement = std::result::Result<(), Blocked>;
@@ -99,17 +99,17 @@ impl fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// A guard of these rules, for a server that listens on `own`.
+    /// A guard with these rules, for a server that listens on `own`.
     ///
     /// # Errors
-    /// When the system starts no threads.
+    /// When the system cannot start threads.
     pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp, clock: SharedClock) -> Result<Self> {
         let refusals = Arc::new(RateLimiter::direct(Quota::per_second(REFUSALS_LOGGED)));
         Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up, clock)?), refusals })
     }
 
-    /// The judgement at the door: what is known to be refused is refused at once; a name that does not resolve within two
-    /// seconds is accepted, and the attempt tells. Blocks for as long.
+    /// The check at a registration. A target that is known to be refused is refused at once; a name that does not
+    /// resolve within two seconds is accepted, and the attempt decides. Blocks for up to two seconds.
     ///
     /// # Errors
     /// Why it is refused, and the setting that opens it.
@@ -120,7 +120,7 @@ impl Guard {
         self.judge_all(name, &addresses)
     }
 
-    /// The addresses of a name, not judged. Blocks for as long.
+    /// The addresses of a name, unchecked. Blocks until they are found, at most `within`.
     ///
     /// # Errors
     /// When none is found in time.
@@ -128,7 +128,7 @@ impl Guard {
         self.look_ups.resolve(name, port, within)
     }
 
-    /// What can be said at once, without a look-up: the name of a host is left to the attempt.
+    /// The check without a look-up: a host name is left to the attempt.
     ///
     /// # Errors
     /// As [`Guard::vet`].
@@ -153,7 +153,7 @@ impl Guard {
         self.own
     }
 
-    /// Whether all addresses of a host may be dialled; the log says which one may not.
+    /// Whether all addresses of a host may be dialled; a refused one is logged.
     fn judge_all(&self, host: &str, addresses: &[SocketAddr]) -> Judgement {
         let judged = addresses.iter().try_for_each(|address| self.judge(*address));
         judged.inspect_err(|reason| {
@@ -183,7 +183,7 @@ impl Guard {
         )))
     }
 
-    /// Whether dialling the target comes to this server.
+    /// Whether dialling the target reaches this server.
     fn is_itself(&self, target: SocketAddr) -> bool {
         let (own, address) = (self.own.ip().to_canonical(), target.ip().to_canonical());
         if target.port() != self.own.port() {
@@ -192,17 +192,17 @@ impl Guard {
         if own.is_unspecified() {
             return is_of_this_machine(target);
         }
-        // Whoever dials the unspecified address reaches loopback.
+        // Dialling the unspecified address reaches loopback.
         address == own || (own.is_loopback() && address.is_unspecified())
     }
 }
 
-/// Whether the address is one of this machine's at this moment: the kernel lets a socket have no other.
+/// Whether the address belongs to this machine now: the kernel lets a socket bind only such addresses.
 ///
-/// No list of interfaces could say it of all of 127.0.0.0/8, or of an address that came a moment ago. In doubt the answer
-/// is yes; so it is for every address where the machine is set to bind what it does not have (`ip_nonlocal_bind`).
+/// A list of interfaces would not cover all of 127.0.0.0/8, or an address that was just added. In doubt the answer is
+/// yes; so it is for every address on a machine that may bind foreign ones (`ip_nonlocal_bind`).
 fn is_of_this_machine(target: SocketAddr) -> bool {
-    // Not by itself: an IPv6 address may need its scope.
+    // The whole socket address is kept: an IPv6 address may need its scope.
     let mut any_port = target;
     any_port.set_ip(target.ip().to_canonical());
     any_port.set_port(0);

@@ -1,5 +1,5 @@
-//! What is in flight: the lanes and the reports of attempts, which the rounds and the sending threads share; and a sending
-//! thread's work, from claim to claim.
+//! What is in flight: the lanes and the reports of attempts, which rounds and sending threads share; and the work of a
+//! sending thread, from claim to claim.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,11 +31,11 @@ pub struct InFlight {
 #[derive(Debug)]
 pub struct EndedClaim {
     pub(super) claim: Claim,
-    /// What the attempt came to; `None`: it never began.
+    /// The attempt; `None`: it never began.
     pub(super) attempted: Option<Attempted>,
-    /// It was a fault of ours that it did not.
+    /// Whether a fault of this server prevented it.
     pub(super) faulty: bool,
-    /// Whether its endpoint goes on probation, or off it.
+    /// Whether its endpoint goes on probation (`Some(true)`), leaves it (`Some(false)`), or neither.
     pub(super) probation: Option<bool>,
 }
 
@@ -47,7 +47,7 @@ impl EndedClaim {
 }
 
 impl InFlight {
-    /// Nothing in flight. What ends is reported to the receiver that is returned beside it.
+    /// Nothing in flight yet. Ended attempts are reported to the receiver beside it.
     pub fn new(clock: SharedClock, profiles: Profiles, lanes: Lanes) -> (Self, mpsc::UnboundedReceiver<EndedClaim>) {
         let (ended, reports) = mpsc::unbounded_channel();
         (Self { clock, profiles, lanes: Mutex::new(lanes), ended }, reports)
@@ -66,7 +66,7 @@ impl InFlight {
         &self.profiles
     }
 
-    /// Reports what a claim came to (`None`: its attempt never began) and takes the next claim, under one lock: so
+    /// Reports the result of a claim (`None`: its attempt never began) and takes the next claim under one lock, so
     /// [`Lanes::busy`] never undercounts.
     pub fn finish(&self, claim: Claim, attempted: Option<Attempted>) -> Option<Claim> {
         let result = self.result_of(&claim, attempted.as_ref());
@@ -78,7 +78,7 @@ impl InFlight {
         lanes.begin()
     }
 
-    /// Reports a claim for which no thread could be had. No other is taken: that would find no thread either.
+    /// Reports a claim for which there is no thread. It takes no other claim: there would be no thread for it either.
     fn give_back(&self, claim: Claim) {
         let mut lanes = self.lanes();
         if let Some(probation) = lanes.ended(claim.owner(), AttemptResult::Unknown) {
@@ -91,7 +91,7 @@ impl InFlight {
         let timeout = self.profiles.get(&claim.target.profile).map(|profile| profile.timeout);
         match outcome {
             Outcome::Failed(Failure::Timeout) => AttemptResult::TimedOut,
-            // A look-up that hangs, or waits for one that does, holds a place as long as a receiver that hangs.
+            // A look-up that hangs or waits for one that hangs occupies a place as long as a receiver that hangs.
             Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => AttemptResult::TimedOut,
             Outcome::Failed(failure) if failure.is_ours() => AttemptResult::Unknown,
             _ if outcome.is_success() => AttemptResult::Succeeded(*duration),
@@ -100,7 +100,7 @@ impl InFlight {
     }
 }
 
-/// Lets nothing begin any more once the engine is gone, however it went.
+/// Stops all further attempts when the engine is gone, for whatever reason.
 pub(super) struct CloseOnDrop(pub(super) Arc<InFlight>);
 
 impl Drop for CloseOnDrop {
@@ -109,8 +109,8 @@ impl Drop for CloseOnDrop {
     }
 }
 
-/// A sending thread's work: it makes the attempt of a claim, reports its end, and takes the next claim. However an attempt
-/// ends, that is reported.
+/// The work of a sending thread: it makes the attempt of a claim, reports its end, and takes the next claim. The end is
+/// reported in every case.
 pub(super) struct SendingThread {
     claim: Option<Claim>,
     in_flight: Arc<InFlight>,

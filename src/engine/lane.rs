@@ -1,4 +1,4 @@
-//! One lane: what is known of an endpoint, what it holds, and what it may hold.
+//! One lane: the behaviour of an endpoint, its claims, and its limits.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -8,31 +8,32 @@ use crate::{
     store::{SMALL_BODY, queue::Claim},
 };
 
-/// Claims are taken ahead of their places for so much time, judged by how fast the endpoint answers.
+/// How much work is claimed ahead of free places, in time, judged by the endpoint's pace.
 const AHEAD: Duration = Duration::from_millis(50);
-/// Most claims of one endpoint for each of its places, however fast it answers.
+/// Most claims of an endpoint for each of its places, however fast it is.
 const MOST_AHEAD: u32 = 32;
-/// An endpoint that takes longer is slow.
+/// An endpoint that takes longer than this is slow.
 pub const SLOW: Duration = Duration::from_secs(1);
 
-/// How many attempts at the same time.
+/// Limits of attempts at the same time.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Over all endpoints.
     pub in_flight: usize,
     /// To one endpoint.
     pub per_endpoint: usize,
-    /// Those that are at work rather than waiting.
+    /// Attempts that use a processor rather than wait.
     pub at_work: usize,
 }
 
 impl Limits {
-    /// Over all endpoints that are not fast, so that those that are always find a place.
+    /// Over all endpoints that are not fast, so that fast ones always find a place.
     pub(super) fn slow(self) -> usize {
         (self.in_flight * 3 / 4).max(1)
     }
 
-    /// The same, with the first attempts at new ones: so that these are made however many are slow.
+    /// Over all endpoints that are not fast, with first attempts to new ones: so that new endpoints are tried however
+    /// many are slow.
     pub(super) fn slow_or_new(self) -> usize {
         (self.in_flight * 7 / 8).max(1)
     }
@@ -43,58 +44,59 @@ impl Limits {
     }
 }
 
-/// How an attempt ended, as far as its lane cares.
+/// The result of an attempt, for its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptResult {
-    /// Well, after so long.
+    /// A success, after this time.
     Succeeded(Duration),
-    /// In time, but not well.
+    /// A failure, in time.
     Failed,
-    /// By the time-out.
+    /// A time-out.
     TimedOut,
-    /// Nobody knows, or it never began.
+    /// Unknown, or the attempt never began.
     Unknown,
 }
 
-/// What is known of an endpoint.
+/// The recent behaviour of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behaviour {
-    /// Nothing: it holds one place.
+    /// Unknown yet: it gets one place.
     New,
-    /// Its last attempt failed: it holds one place.
+    /// Its last attempt failed: it gets one place.
     Failing,
-    /// Its last attempt ended well, but slowly: it may hold many, and all but the fast together three quarters of them.
+    /// Its last attempt succeeded slowly: it may get many places, but all endpoints that are not fast share three
+    /// quarters of them.
     Slow,
-    /// Its last attempt ended well, and soon: it may hold many.
+    /// Its last attempt succeeded soon: it may get many places.
     Fast,
-    /// Its last attempt timed out: it holds one place, and all such together at most half of them.
+    /// Its last attempt timed out: it gets one place, and all such endpoints share half of them.
     Probation,
 }
 
 #[derive(Debug)]
 pub(super) struct Lane {
-    /// When something of it is due that is not claimed.
+    /// When its first unclaimed delivery is due.
     pub(super) turn_at: Option<Timestamp>,
-    /// Claimed, not begun; since when.
+    /// Claims that have not begun, each with the time since it was made.
     pub(super) prefetched: VecDeque<(Stopwatch, Claim)>,
     pub(super) in_flight: usize,
     pub(super) behaviour: Behaviour,
-    /// How long an attempt takes, of late.
+    /// The recent duration of its attempts.
     pub(super) pace: Duration,
-    /// How large a body is, of late.
+    /// The recent size of its bodies.
     pub(super) body: usize,
-    /// Whether its next body waits until there is memory for it.
+    /// Whether its next body waits for memory.
     pub(super) waits: Waits,
 }
 
-/// Whether an endpoint's next delivery has a large body for which there is no memory yet.
+/// Whether the next delivery has a large body that waits for memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waits {
-    /// Not that anybody knows.
+    /// As far as known it does not.
     No,
-    /// For this many bytes: it is not served until they are free.
+    /// It waits for this many bytes, and is not served until they are free.
     For(usize),
-    /// No more: it is the next that may claim a large body.
+    /// It is the next lane that may claim a large body.
     First,
 }
 
@@ -113,7 +115,7 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// What the end of an attempt says of its endpoint.
+    /// Updates the behaviour after an attempt.
     pub(super) fn record(&mut self, ended: AttemptResult) {
         match ended {
             AttemptResult::Succeeded(took) => {
@@ -126,7 +128,8 @@ impl Lane {
         }
     }
 
-    /// Whether it may have one more, where those that are not fast have so many, and those on probation may or may not.
+    /// Whether this endpoint may start another attempt, given `slow` non-fast attempts in flight. `on_probation`:
+    /// whether endpoints on probation may start one.
     pub(super) fn may_start(&self, limits: Limits, slow: usize, on_probation: bool) -> bool {
         match self.behaviour {
             Behaviour::Fast => true,
@@ -136,12 +139,12 @@ impl Lane {
         }
     }
 
-    /// How many attempts it may have under way.
+    /// Most attempts in flight.
     pub(super) fn places(&self, limits: Limits) -> usize {
         if matches!(self.behaviour, Behaviour::Fast | Behaviour::Slow) { limits.per_endpoint } else { 1 }
     }
 
-    /// How many claims it may hold: those under way, and those that will be before long.
+    /// Most claims: those in flight, and those that will begin soon.
     pub(super) fn most(&self, limits: Limits) -> usize {
         let rounds = if self.behaviour != Behaviour::Fast || self.body > SMALL_BODY {
             1
@@ -163,7 +166,7 @@ impl Lane {
 
     pub(super) fn share(&self, limits: Limits) -> Share {
         let held = self.held();
-        // What is under way holds its place, however few the lane has by now.
+        // Attempts in flight keep their places, even if the lane has fewer now.
         let placed = held.min(self.places(limits)).max(self.in_flight);
         let mut share = Share { ahead: held - placed, ..Share::default() };
         match self.behaviour {
@@ -176,7 +179,7 @@ impl Lane {
         share
     }
 
-    /// Where it stands in the order of turns, if it may be served.
+    /// Its place in the order of turns, if it may be served.
     pub(super) fn turn(&self, limits: Limits) -> Option<(Order, Timestamp)> {
         let may = self.held() < self.most(limits) && !matches!(self.waits, Waits::For(_));
         let turn_at = self.turn_at.filter(|_| may)?;
@@ -190,7 +193,7 @@ impl Lane {
     }
 }
 
-/// The lanes that stand in one order of turns.
+/// The kinds of lanes with an order of turns of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Fast,
@@ -199,17 +202,17 @@ pub(super) enum Order {
     Probation,
 }
 
-/// What a lane takes of what all have together.
+/// This endpoint's contribution to the global counters.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Share {
-    /// Places of those that are fast.
+    /// Places of fast endpoints.
     pub(super) fast: usize,
-    /// Places of all others.
+    /// Places of all other endpoints.
     pub(super) slow: usize,
-    /// Of these, those under way.
+    /// Those of them in flight.
     pub(super) slow_in_flight: usize,
     pub(super) ahead: usize,
     pub(super) on_probation: usize,
-    /// Of these, those under way.
+    /// Those of them in flight.
     pub(super) probation_in_flight: usize,
 }

@@ -1,14 +1,15 @@
-//! Lanes: whose turn it is. Each endpoint has one. It knows when something of the endpoint is due, how the endpoint has
-//! behaved of late, and what is in hand for it: claimed, but not begun.
+//! Lanes decide whose turn it is. Each endpoint has one. A lane knows when a delivery of its endpoint is due, how the
+//! endpoint behaved recently, and which claims are prefetched: claimed but not begun.
 //!
-//! A lane's turn is the due time of its first pending delivery, or the moment it was last served if that is later: so the
-//! lane that has waited longest comes first, and what one endpoint has waiting costs the others nothing.
+//! A lane's turn is the due time of its first pending delivery, or the time it was last served if that is later. So the
+//! lane that has waited longest comes first, and the backlog of one endpoint does not delay the others.
 //!
-//! Large bodies in memory have a limit in bytes. A lane whose next body does not fit leaves the order of turns and waits in
-//! line. While a lane waits, no other claims a large body, so that the largest gets its memory too; small bodies go on.
-//! Lanes on probation have a line of their own and half of the bytes: receivers that hang do not keep the others waiting.
+//! Large bodies in memory have a limit in bytes. A lane whose next body does not fit leaves the order of turns and
+//! waits in line. While a lane waits, no other claims a large body, so that the largest body gets its memory too; small
+//! bodies go on. Lanes on probation have a line of their own and half of the bytes: receivers that hang do not block
+//! the others.
 //!
-//! Pure bookkeeping: no database, no thread, no clock but stopwatches.
+//! Pure bookkeeping: no database, no threads, no clock except stopwatches.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
@@ -24,13 +25,13 @@ use crate::{
     store::queue::{Claim, Claimed, Wanted},
 };
 
-/// An attempt that has taken longer is waiting for its receiver; before, it is at work and wants a processor.
+/// An attempt that has taken longer than this waits for its receiver; until then it needs a processor.
 pub const AT_WORK: Duration = Duration::from_millis(2);
-/// Most claims ahead of their places, of all endpoints.
+/// Most claims ahead of free places, over all endpoints.
 const MOST_AHEAD_IN_ALL: usize = 512;
-/// Lanes are kept at rest, with what is known of their endpoints, while there are no more than so many.
+/// Idle lanes are kept, with their behaviour, while there are no more lanes than this.
 const MANY: usize = 1024;
-/// What has not begun after so long is given back: its receiver is not as fast as it was.
+/// A claim that has not begun after this time is given back: its receiver is slower than before.
 const OLD: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -40,32 +41,32 @@ struct Started {
     since: Stopwatch,
 }
 
-/// The lanes of all endpoints that were served of late.
+/// The lanes of all recently served endpoints.
 #[derive(Debug)]
 pub struct Lanes {
     limits: Limits,
     lanes: HashMap<EndpointKey, Lane>,
-    /// The lanes that may be served, in order.
+    /// The lanes that may be served, in order, for each kind.
     turns: [BTreeSet<(Timestamp, EndpointKey)>; 4],
-    /// The lanes with something in hand, each once.
+    /// The lanes with prefetched claims, each once.
     prefetched: VecDeque<EndpointKey>,
     /// Most bytes of large bodies in memory.
     body_bytes: usize,
-    /// The lanes whose next body waits for memory, in order: those that are not on probation, and those that are.
+    /// The lanes whose next body waits for memory, in order: those not on probation, and those on probation.
     in_line: [VecDeque<EndpointKey>; 2],
     in_flight: HashMap<DeliveryKey, Started>,
-    /// What has ended, or is given back, and is not on disk yet: a crash would repeat it, so it counts as under way.
+    /// Finished but uncommitted; still counted, because a crash would resend them.
     unwritten: usize,
     taken: Share,
-    /// Lanes that have changed since room was last granted.
+    /// Lanes that changed since the claim budget was last computed.
     changed: HashSet<EndpointKey>,
-    /// So many lanes are kept before those at rest are forgotten.
+    /// Idle lanes are removed when there are this many lanes.
     most_lanes: usize,
     open: bool,
 }
 
 impl Lanes {
-    /// No lane yet.
+    /// No lanes yet.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -83,38 +84,38 @@ impl Lanes {
         }
     }
 
-    /// The same lanes, with this limit on the bytes of large bodies in memory.
+    /// Sets the limit on the bytes of large bodies in memory.
     #[must_use]
     pub fn with_body_bytes(self, body_bytes: usize) -> Self {
         Self { body_bytes, ..self }
     }
 
-    /// Attempts under way.
+    /// The number of attempts in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Claims that nobody else may have: held, or not written yet.
+    /// The number of claims that are held, or finished but uncommitted.
     pub fn busy(&self) -> usize {
         self.taken.fast + self.taken.slow + self.taken.ahead + self.unwritten
     }
 
-    /// So many outcomes are on disk.
+    /// Notes that this many outcomes are on disk.
     pub fn written(&mut self, outcomes: usize) {
         self.unwritten -= outcomes;
     }
 
-    /// Something of this endpoint is due at this moment: its turn comes no later.
+    /// A delivery of this endpoint is due at this moment: the lane's turn comes no later.
     pub fn due(&mut self, endpoint: EndpointKey, at: Timestamp) {
         self.with(endpoint, |lane| lane.turn_at = Some(lane.turn_at.map_or(at, |turn_at| turn_at.min(at))));
     }
 
-    /// The endpoint's last attempt, before this server started, timed out.
+    /// The last attempt to this endpoint before the server started timed out: it begins on probation.
     pub fn put_on_probation(&mut self, endpoint: EndpointKey) {
         self.with(endpoint, |lane| lane.behaviour = Behaviour::Probation);
     }
 
-    /// The clock was set: every turn moves along.
+    /// The clock was set: every turn moves by this many milliseconds.
     pub fn shift(&mut self, by: i64) {
         for endpoint in self.lanes.keys().copied().collect::<Vec<_>>() {
             self.with(endpoint, |lane| {
@@ -123,8 +124,8 @@ impl Lanes {
         }
     }
 
-    /// What to claim now: the lanes that have waited longest first, and none gets a second claim before each of them holds
-    /// one. Claims ahead of their places are shared likewise.
+    /// What to claim now: how many deliveries of which endpoints. The lanes that have waited longest come first, and no
+    /// lane gets a second place before each has had a first. Claims ahead of free places are shared evenly.
     pub fn wanted(&self, now: Timestamp) -> Vec<(EndpointKey, usize)> {
         if !self.open {
             return Vec::new();
@@ -132,7 +133,7 @@ impl Lanes {
         let mut free = self.free();
         let mut slow = self.taken.slow;
         let mut ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
-        // Where some have claims ahead, places are free again soon: those that hold nothing are in time for them.
+        // Where some lanes have claims ahead, places are free again soon: lanes that hold none get theirs in time.
         let soon = if self.taken.ahead > 0 { ahead } else { 0 };
         let free_for = |most: usize| most.saturating_sub(self.taken.slow).min(free + soon);
         let (free_for_new, free_for_slow) = (free_for(self.limits.slow_or_new()), free_for(self.limits.slow()));
@@ -140,7 +141,7 @@ impl Lanes {
         let come = |order: Order, most: usize| {
             self.turns[order as usize].iter().take_while(|(at, _)| *at <= now).take(most).copied()
         };
-        // Those that hold much already may stand before those that hold nothing.
+        // Lanes that hold many claims may stand before lanes that hold none.
         let mut turns: Vec<_> = come(Order::Fast, free + ahead + self.taken.fast).collect();
         turns.extend(come(Order::New, free_for_new));
         turns.extend(come(Order::Slow, if free_for_slow > 0 { free_for_slow + self.taken.slow } else { 0 }));
@@ -151,7 +152,8 @@ impl Lanes {
         let mut quotas = vec![0; lanes.len()];
         let top = lanes.iter().map(|(_, lane)| lane.most(self.limits)).max().unwrap_or(0);
         let mut one_waits = false;
-        // The lanes that hold least come first: those that are busy may hold every place, and all there is ahead.
+        // The lanes that hold least come first: busy ones may hold every place, and everything that may be claimed
+        // ahead.
         for level in 0..top {
             for ((_, lane), quota) in lanes.iter().zip(&mut quotas) {
                 let held = lane.held() + *quota;
@@ -176,13 +178,13 @@ impl Lanes {
         quotas.filter(|(_, quota)| *quota > 0).collect()
     }
 
-    /// When the next turn comes; what has come already waits for something to end.
+    /// When the next future turn comes. Present turns wait for an attempt to end.
     pub fn next_turn(&self, now: Timestamp) -> Option<Timestamp> {
         let later = (Bound::Excluded((now, EndpointKey::MAX)), Bound::Unbounded);
         self.turns.iter().filter_map(|turns| turns.range(later).next()).map(|(at, _)| *at).min()
     }
 
-    /// What [`Lanes::wanted`] names, with the bytes to which the large bodies in memory may come.
+    /// Adds to each endpoint of [`Lanes::wanted`] the limit for all large bodies in memory.
     pub fn allowed(&self, wanted: Vec<(EndpointKey, usize)>) -> Vec<Wanted> {
         let allow = |(endpoint, claims)| {
             let lane = self.lanes.get(&endpoint);
@@ -194,7 +196,7 @@ impl Lanes {
         wanted.into_iter().map(allow).collect()
     }
 
-    /// Large bodies in memory have this many bytes now: the lanes whose bodies fit beside them leave the line.
+    /// Tells how many bytes the large bodies in memory have now: lanes whose bodies fit leave the line.
     pub fn admit_large_bodies(&mut self, mut bytes: usize) {
         for line in 0..self.in_line.len() {
             let most = self.most_bytes(line);
@@ -215,7 +217,7 @@ impl Lanes {
         self.body_bytes / (1 + line)
     }
 
-    /// A lane was served: it goes to the back of the order, or into the line.
+    /// A lane was served: it goes to the back of the order, or into the line for memory.
     pub fn served(&mut self, claimed: Claimed, now: Timestamp) {
         let Claimed { endpoint, next, too_large, .. } = claimed;
         let (line, was_first) = self.with(endpoint, |lane| {
@@ -232,7 +234,7 @@ impl Lanes {
         claimed.claims.into_iter().for_each(|claim| self.prefetch(claim));
     }
 
-    /// Takes a claim in hand, wherever it was made.
+    /// Takes a claim that has not begun, wherever it was made.
     pub fn prefetch(&mut self, claim: Claim) {
         let (endpoint, size) = (claim.target.key, claim.size());
         if self.with(endpoint, |lane| {
@@ -244,23 +246,23 @@ impl Lanes {
         }
     }
 
-    /// Whether something claimed has not begun.
+    /// Whether any claim has not begun.
     pub fn has_prefetched(&self) -> bool {
         !self.prefetched.is_empty()
     }
 
-    /// Whether something in hand waits only for an attempt at work to end, or to be waiting itself.
+    /// Whether a claim waits only for a processor.
     pub fn is_pressed(&self) -> bool {
         self.open && !self.prefetched.is_empty() && self.has_place() && !self.has_processor()
     }
 
-    /// The next claim to begin, if one may.
+    /// The next claim to begin, if one may begin now.
     pub fn begin(&mut self) -> Option<Claim> {
         if !self.open || self.prefetched.is_empty() || !self.has_place() || !self.has_processor() {
             return None;
         }
         let limits = self.limits;
-        // What was in hand when its endpoint went on probation keeps to the half too.
+        // Claims made before their endpoint went on probation keep to its limit too.
         let trusted = self.taken.probation_in_flight < limits.on_probation();
         let slow = self.taken.slow_in_flight;
         for _ in 0..self.prefetched.len() {
@@ -283,8 +285,8 @@ impl Lanes {
         None
     }
 
-    /// An attempt has ended. `None`: it was given up before, and counts for nothing. Else whether the endpoint goes on
-    /// probation, or off it.
+    /// An attempt has ended. `None`: it was given up before, and does not count. Otherwise whether the endpoint goes on
+    /// probation (`Some(true)`), leaves it (`Some(false)`), or neither.
     pub fn ended(&mut self, (key, attempt): (DeliveryKey, u32), ended: AttemptResult) -> Option<Option<bool>> {
         let endpoint = self.in_flight.get(&key).filter(|started| started.attempt == attempt)?.endpoint;
         self.in_flight.remove(&key);
@@ -298,13 +300,13 @@ impl Lanes {
         }))
     }
 
-    /// Takes out of hand what will not begin soon: it is to be given back.
+    /// Removes the prefetched claims that will not begin soon: they are to be given back.
     pub fn overdue(&mut self) -> Vec<Claim> {
         let open = self.open;
         self.remove_prefetched(|lane, since| !open || lane.behaviour == Behaviour::Probation || since.elapsed() > OLD)
     }
 
-    /// Takes out what is under way for longer than this, and so will never end.
+    /// Removes the attempts in flight for longer than this: they will never end.
     pub fn lost(&mut self, longest: Duration) -> Vec<DeliveryKey> {
         let lost: Vec<(DeliveryKey, u32)> = self
             .in_flight
@@ -318,18 +320,18 @@ impl Lanes {
         lost.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// Whether something may begin at all.
+    /// Whether claims may still begin.
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Nothing begins any more, and nothing is wanted.
+    /// Stops: no claim begins any more, and none is wanted.
     pub fn close(&mut self) {
         self.open = false;
     }
 
-    /// How many new deliveries may be claimed as they are made: in all, and of each lane that has changed. None where older
-    /// ones wait, and none on probation.
+    /// The claim budget for publishing: the total, and the number for each lane that changed. It is zero where older
+    /// deliveries wait, and on probation.
     pub fn claim_budget(&mut self, now: Timestamp) -> (usize, Vec<(EndpointKey, usize)>) {
         let limits = self.limits;
         let in_all = if self.open { self.free() + MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead) } else { 0 };
@@ -360,7 +362,7 @@ impl Lanes {
         out
     }
 
-    /// Places that nobody holds. What the slow have in hand beyond their part cannot begin, and takes none.
+    /// Free places. Prefetched claims of slow lanes beyond their part cannot begin, and take no place.
     fn free(&self) -> usize {
         self.limits.in_flight.saturating_sub(self.taken.fast + self.taken.slow.min(self.limits.slow_or_new()))
     }
@@ -374,7 +376,7 @@ impl Lanes {
         at_work < self.limits.at_work
     }
 
-    /// Forgets lanes at rest, but not who is on probation. An endpoint that is forgotten is as a new one.
+    /// Removes idle lanes, except those on probation. A removed endpoint counts as new.
     fn forget(&mut self) {
         let idle = |lane: &Lane| lane.turn_at.is_none() && lane.held() == 0 && lane.behaviour != Behaviour::Probation;
         self.changed.extend(self.lanes.iter().filter(|(_, lane)| idle(lane)).map(|(endpoint, _)| *endpoint));
@@ -382,7 +384,7 @@ impl Lanes {
         self.most_lanes = MANY.max(self.lanes.len() * 2);
     }
 
-    /// The one way to change a lane: what all have together, and the order of turns, follow.
+    /// The only way to change a lane: it updates the global counters and the order of turns.
     fn with<T>(&mut self, endpoint: EndpointKey, change: impl FnOnce(&mut Lane) -> T) -> T {
         if self.lanes.len() >= self.most_lanes && !self.lanes.contains_key(&endpoint) {
             self.forget();

@@ -1,7 +1,8 @@
-//! Look-ups of names: bounded in threads, in time and in number, and one at a time for each name, so that names that hang
-//! keep no healthy one waiting.
+//! Look-ups of host names, limited in threads, time and number, one at a time for each name: so that names that hang do
+//! not delay the others.
 //!
-//! A name is quick while its last look-up found addresses soon. The others, new ones too, hold half of the threads at most.
+//! A name is quick while its last look-up found addresses soon. All other names, new ones included, may use half of the
+//! threads.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -19,21 +20,21 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Threads that look names up; a look-up that hangs keeps one until the system gives up.
+/// Threads for look-ups; one that hangs is lost until the system gives up.
 const THREADS: usize = 16;
-/// Those that names may hold which are not quick.
+/// Threads for names that are not quick.
 const FOR_OTHERS: usize = THREADS / 2;
 /// A look-up that finds addresses within this is quick.
 const QUICK: Duration = Duration::from_secs(1);
-/// Names that may wait for a thread: quick ones, and as many others.
+/// Queue limit, applied separately to quick and slow names.
 const MOST_WAITING: usize = 256;
-/// Names whose addresses are remembered.
+/// Names whose addresses are cached.
 const MOST_KNOWN: usize = 4096;
-/// How long addresses are remembered: no longer than the shortest wait between two attempts. Each is judged at every
-/// attempt, remembered or not.
+/// How long addresses are cached: not longer than the shortest wait between two attempts. Every attempt checks its
+/// addresses, cached or not.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
 
-/// Looks a host's name up: the system's resolver, or a test's.
+/// The look-up of a host name: the system's resolver, or a test's.
 pub type LookUp = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 
 /// The system's own resolver.
@@ -41,7 +42,7 @@ pub fn system_look_up() -> LookUp {
     Arc::new(|host, port| match (host, port).to_socket_addrs() {
         Ok(found) => Ok(found.collect()),
         Err(error) => {
-            // The resolver does not say that it got no socket to ask by: whoever asks for one hears it.
+            // The resolver does not report that it got no socket. Binding one shows whether that was so.
             UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
             Err(error)
         }
@@ -51,10 +52,10 @@ pub fn system_look_up() -> LookUp {
 /// Why a name has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
-    /// There is none, or whoever must know does not say in time.
+    /// It has none, or its name server does not answer in time.
     #[error("the name has no address, or its look-up takes too long")]
     ByItself,
-    /// No thread was free in time, or the system lacked something: a fault of ours.
+    /// No thread was free in time, or the system lacked a resource: a fault of this server.
     #[error("the name could not be looked up")]
     ByUs,
 }
@@ -62,7 +63,7 @@ pub enum Unresolved {
 type Name = (String, u16);
 type Found = std::result::Result<Vec<SocketAddr>, Unresolved>;
 
-/// A name that waits for a thread, and how long somebody waits for it.
+/// A name that waits for a thread, and how long a caller waits for it.
 struct Asked {
     name: Name,
     since: Stopwatch,
@@ -75,11 +76,11 @@ impl Asked {
     }
 }
 
-/// What is known of a name.
+/// The state of a name.
 enum Entry {
-    /// Somebody asked; a thread is on it since then, or will be.
+    /// Requested; the stopwatch starts when a thread takes it.
     Asked(Option<Stopwatch>),
-    /// What came of it, and at which uptime.
+    /// The result, and the uptime at which it was found.
     Known(Found, Duration),
 }
 
@@ -88,15 +89,15 @@ struct State {
     names: HashMap<Name, Entry>,
     quick: HashSet<Name>,
     waiting: VecDeque<Asked>,
-    /// Threads held by names that are not quick.
+    /// Threads used by names that are not quick.
     others: usize,
     ended: bool,
 }
 
 impl State {
-    /// Lets a name wait for a thread, if there is room for one of its kind.
+    /// Queues a name for a thread, if the queue of its kind has room.
     fn queue(&mut self, asked: Asked) -> std::result::Result<(), Unresolved> {
-        // Nobody waits for these any more; who asks next has them asked anew.
+        // Nobody waits for these any more; the next caller requests them again.
         let (gone, waiting) = self.waiting.drain(..).partition::<VecDeque<_>, _>(|asked| asked.left().is_zero());
         self.waiting = waiting;
         gone.iter().for_each(|asked| drop(self.names.remove(&asked.name)));
@@ -109,7 +110,7 @@ impl State {
         Ok(())
     }
 
-    /// The first that may have a thread now, and whether it is quick.
+    /// The next name that may have a thread, and whether it is quick.
     fn next(&mut self) -> Option<(Asked, bool)> {
         let free = self.others < FOR_OTHERS;
         let place = self.waiting.iter().position(|asked| free || self.quick.contains(&asked.name))?;
@@ -124,7 +125,7 @@ impl State {
         } else if self.quick.len() < MOST_KNOWN || self.quick.contains(&name) {
             self.quick.insert(name.clone());
         } else {
-            // Few receivers are so many: all begin anew.
+            // Hardly any server has so many receivers: the set starts again.
             self.quick.clear();
         }
         self.names.insert(name, Entry::Known(found, now));
@@ -143,12 +144,12 @@ impl Shared {
     }
 }
 
-/// The threads that look names up.
+/// The threads for look-ups.
 pub struct LookUps(Arc<Shared>);
 
 impl LookUps {
     /// # Errors
-    /// When the system starts no threads.
+    /// When the system cannot start threads.
     pub fn start(look_up: &LookUp, clock: SharedClock) -> Result<Self> {
         let shared = Arc::new(Shared { clock, state: Mutex::default(), changed: Condvar::new() });
         for _ in 0..THREADS {
@@ -159,10 +160,10 @@ impl LookUps {
         Ok(Self(shared))
     }
 
-    /// The addresses of a name. Blocks for as long as that at most.
+    /// The addresses of a name. Blocks for at most this time.
     ///
     /// # Errors
-    /// There are none; or none came in time, or too many names wait already.
+    /// The name has none, none came in time, or too many names wait.
     pub fn resolve(&self, host: &str, port: u16, within: Duration) -> Found {
         let name = (host.to_owned(), port);
         let since = Stopwatch::start();
@@ -178,7 +179,7 @@ impl LookUps {
         } else if let Some(asked) = state.waiting.iter_mut().find(|asked| asked.name == name)
             && asked.left() < within
         {
-            // Whoever asked first may give up earlier.
+            // The first caller may give up earlier.
             (asked.since, asked.within) = (since, within);
         }
         loop {
@@ -189,7 +190,7 @@ impl LookUps {
             };
             let left = within.saturating_sub(since.elapsed());
             if left.is_zero() {
-                // What began late had no time to end.
+                // A look-up that began late had no time to end.
                 let had_time = begun.is_some_and(|begun| begun.elapsed() >= within / 2);
                 return Err(if had_time { Unresolved::ByItself } else { Unresolved::ByUs });
             }
@@ -213,7 +214,7 @@ fn work(shared: &Shared, look_up: &LookUp) {
             continue;
         };
         if asked.left().is_zero() {
-            // Nobody waits for it any more; who asks next has it asked anew.
+            // Nobody waits for it any more; the next caller requests it again.
             state.names.remove(&asked.name);
             continue;
         }
@@ -234,7 +235,7 @@ fn work(shared: &Shared, look_up: &LookUp) {
     }
 }
 
-/// Whether our own system lacks what a connection takes: descriptors or memory.
+/// Whether this system lacks a resource for a connection: descriptors or memory.
 pub(super) fn is_ours(error: &io::Error) -> bool {
     let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))

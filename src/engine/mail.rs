@@ -1,4 +1,4 @@
-//! The mail server: one mail at a time, each over a connection of its own. lettre never leaves this file.
+//! Mail: one mail at a time, each over a connection of its own. lettre never leaves this file.
 
 use std::{
     fmt,
@@ -31,17 +31,17 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How long one address of the server may take to answer, before the next is tried.
+/// How long one address of the server may take to answer before the next is tried.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long the server may take until it has let us in.
+/// How long connecting and signing in may take.
 const ENTRY: Duration = Duration::from_secs(30);
-/// How long it may take over a mail. RFC 5321 (4.5.3.2.6) would give it ten minutes: whoever hangs up before its answer sends
-/// the mail again.
+/// How long the server may take to accept a mail. RFC 5321 (4.5.3.2.6) allows ten minutes: a client that hangs up
+/// before the answer sends the mail again.
 const TAKING: Duration = Duration::from_secs(300);
-/// How long the server's farewell is waited for, once it has taken the mail.
+/// How long the server's QUIT answer is waited for after it has accepted the mail.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What is mailed.
+/// A mail.
 pub(super) struct Mail<'a> {
     pub(super) to: &'a str,
     pub(super) id: AlertId,
@@ -50,7 +50,7 @@ pub(super) struct Mail<'a> {
     pub(super) text: String,
 }
 
-/// The way to a mail server.
+/// A mail server, and how to use it.
 pub(super) struct Mailer {
     from: Mailbox,
     host: String,
@@ -77,10 +77,10 @@ impl fmt::Display for Mailer {
 }
 
 impl Mailer {
-    /// The mailer of these settings, which has names looked up as the guard does; `None` if there is no mail server.
+    /// The mailer of these settings, which looks names up like the guard; `None` if there is no mail server.
     ///
     /// # Errors
-    /// A setting that cannot be used, named without its value.
+    /// A setting that cannot be used, by its name and without its value.
     pub(super) fn of(
         settings: &config::Alerts,
         extra_ca: &Path,
@@ -129,7 +129,7 @@ impl Mailer {
         Ok(Some(Self { from, host, port, security, hello, sign_in, guard, clock }))
     }
 
-    /// Hands a mail to the server. When this says that it did, the server has taken it on.
+    /// Hands a mail to the server. On success the server has accepted it.
     pub(super) async fn send(&self, mail: &Mail<'_>) -> Done<()> {
         let (envelope, bytes) = self.compose(mail)?;
         let mut connection = self.within(ENTRY, "let us in", self.enter()).await?;
@@ -141,12 +141,12 @@ impl Mailer {
             })
         };
         self.within(TAKING, "take it", taken).await?;
-        // It is sent, whatever becomes of the farewell.
+        // The mail is sent, whether or not the server says goodbye.
         let _ = tokio::time::timeout(FAREWELL, connection.quit()).await;
         Ok(())
     }
 
-    /// Cuts a step off that takes too long.
+    /// Cuts a step off after its time limit.
     async fn within<T>(&self, limit: Duration, step: &str, work: impl Future<Output = Done<T>>) -> Done<T> {
         let begun = self.clock.uptime();
         let over = async {
@@ -220,7 +220,7 @@ impl Mailer {
         if let Some((user, password)) = &self.sign_in {
             let credentials = Credentials::new(user.clone(), password.expose().to_owned());
             connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| match error.status() {
-                // Not the server's words: they may repeat what was sent.
+                // The server's words are left out: they may repeat what was sent.
                 Some(code) => Undelivered::Later(format!("{self} refused the user name or the password ({code})")),
                 None if error.is_client() => self.later("signing in to", &error),
                 None => Undelivered::Later(format!("signing in to {self} failed")),
@@ -230,7 +230,7 @@ impl Mailer {
     }
 }
 
-/// TLS that trusts the public authorities, and those of `egress.extra_ca`.
+/// TLS that trusts the public authorities and those of `egress.extra_ca`.
 fn trusted(host: &str, extra_ca: &Path) -> std::result::Result<TlsParameters, String> {
     let mut tls = TlsParameters::builder(host.to_owned());
     if extra_ca != Path::new("") {

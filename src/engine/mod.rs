@@ -1,4 +1,5 @@
-//! What acts without being asked: the loop that settles what has ended, claims what is due, and has it sent.
+//! The engine: it works without being asked. Its rounds settle ended attempts and claim due deliveries; sending threads
+//! make the attempts.
 
 pub mod alerts;
 mod attempt;

@@ -1,4 +1,4 @@
-//! What has grown old goes, once an hour, in steps so small that publishing hardly notices.
+//! Retention: removes old rows once an hour, in steps so small that publishing hardly notices.
 
 use std::time::Duration;
 
@@ -16,38 +16,38 @@ use crate::{
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// After a pass that failed, the next comes so soon.
+/// The wait after a failed pass.
 const AFTER_A_FAULT: Duration = Duration::from_secs(60);
-/// After each step the writer is left alone for so many times as long as the step took.
+/// After each step the writer is left alone for this many times the step's duration.
 const REST: u32 = 4;
-/// While somebody waits for an erasure, for as long.
+/// The same, while somebody waits for an erasure.
 const REST_OF_ERASURE: u32 = 1;
-/// And at least for so long, and at most: a step may have taken long because the process was stopped in it.
+/// The shortest and the longest rest: a step may have taken long because the process was stopped in it.
 const LEAST_REST: Duration = Duration::from_millis(2);
 const MOST_REST: Duration = Duration::from_millis(500);
-/// How often emptying the log is tried; each time may keep those who publish waiting for 10 ms.
+/// How often emptying the log is tried; each try may block publishers for 10 ms.
 const EMPTYING: u32 = 3;
 const BETWEEN_EMPTYINGS: Duration = Duration::from_millis(50);
 
-/// Removes what has grown old.
+/// Removes old rows.
 pub struct Retention {
     db: Db,
     clock: SharedClock,
     settings: config::Retention,
-    /// For how long the database had been served when this service began.
+    /// The total serving time when this start began.
     before: Option<Duration>,
-    /// So far has the last pass removed what was delivered: what it left behind waits for the longer time.
+    /// The keys up to which the last pass removed delivered deliveries: the others wait for the longer time.
     walked: Keys,
     passes: watch::Sender<Option<Timestamp>>,
 }
 
 impl Retention {
-    /// Retention by these settings.
+    /// Retention with these settings.
     pub fn new(db: Db, clock: SharedClock, settings: config::Retention) -> Self {
         Self { db, clock, settings, before: None, walked: Keys::default(), passes: watch::Sender::new(None) }
     }
 
-    /// When the last pass that has ended began.
+    /// When the last finished pass began.
     pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
         self.passes.subscribe()
     }
@@ -56,7 +56,7 @@ impl Retention {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             () = self.work() => {}
-            // Whatever it does, it is between two transactions.
+            // At every await it is between two transactions.
             _ = stop.wait_for(|stop| *stop) => {}
         }
     }
@@ -81,7 +81,8 @@ impl Retention {
         }
     }
 
-    /// Removes what is too old by now, so long after the start. Says how many rows of deliveries and events.
+    /// Removes what is too old now; `since` is the time since the start. Returns the number of removed deliveries and
+    /// events.
     async fn pass(&mut self, start: Timestamp, since: Duration) -> Result<usize> {
         let before = match self.before {
             Some(before) => before,
@@ -103,7 +104,7 @@ impl Retention {
             removed += self.remove(states, from, to).await?;
         }
         self.walked = delivered;
-        // What is cancelled now can be seen to be so until the next pass.
+        // Cancelled deliveries stay visible until the next pass.
         self.expire(undelivered, expiring, uptime_total).await?;
         self.forget(uptime_total).await?;
         self.shrink().await?;
@@ -113,7 +114,7 @@ impl Retention {
         Ok(removed)
     }
 
-    /// Removes the spent deliveries of an age, and the events of that age of which none is left.
+    /// Removes the deliveries in these states and the events without deliveries, up to these keys.
     async fn remove(&self, states: EndStates, mut from: Keys, to: Keys) -> Result<usize> {
         let mut removed = 0;
         loop {
@@ -133,7 +134,7 @@ impl Retention {
         Ok(removed)
     }
 
-    /// Cancels what is held and too old, and tells the accounts of what will be before long.
+    /// Cancels held deliveries that are too old, and writes alerts about those that soon will be.
     async fn expire(&self, undelivered: Keys, expiring: Keys, uptime_total: Duration) -> Result<()> {
         for endpoint in self.db.read(retention::suspended).await? {
             while self.write(move |tx| retention::expire(tx, endpoint, undelivered.delivery, uptime_total)).await? > 0 {
@@ -146,7 +147,8 @@ impl Retention {
         Ok(())
     }
 
-    /// Wipes secrets that sign no more, and removes endpoints that were deleted long ago, and what else is long over.
+    /// Wipes secrets that no longer sign, and removes endpoints that were deleted long ago, old copies, and expired
+    /// rows.
     async fn forget(&self, uptime_total: Duration) -> Result<()> {
         let (now, seen_by) = (self.clock.now(), uptime_total.checked_sub(self.settings.undelivered));
         let found = self.db.read(move |view| {
@@ -176,7 +178,7 @@ impl Retention {
         Ok(())
     }
 
-    /// Gives superfluous space back to the file system.
+    /// Returns free pages beyond the reserve to the file system.
     async fn shrink(&self) -> Result<()> {
         loop {
             let most = self.db.read(retention::superfluous).await?;
@@ -192,12 +194,12 @@ impl Retention {
     }
 }
 
-/// Whichever is later.
+/// The later keys of both.
 fn later(one: Keys, other: Keys) -> Keys {
     Keys { event: one.event.max(other.event), delivery: one.delivery.max(other.delivery) }
 }
 
-/// One transaction, and then a rest for those who publish.
+/// One transaction, and then a rest for publishers.
 async fn write_and_rest<T: Send + 'static>(
     db: &Db,
     rest: u32,
@@ -209,11 +211,11 @@ async fn write_and_rest<T: Send + 'static>(
     Ok(done)
 }
 
-/// Removes what is left of the accounts that are being erased; only of those of this name, if one is given. Tells of every
-/// step how many rows of deliveries and events it removed, and gives their number.
+/// Removes the rest of the accounts that are being erased; only of the one with this id, if one is given. `progress`
+/// gets the number of deliveries and events that each step removed; returns their sum.
 ///
 /// # Errors
-/// Faults of the database only: another call goes on from there.
+/// When the database fails: another call continues from there.
 pub async fn erase_all(db: &Db, id: Option<&str>, mut progress: impl FnMut(usize)) -> Result<usize> {
     let mut removed = 0;
     loop {
@@ -229,10 +231,10 @@ pub async fn erase_all(db: &Db, id: Option<&str>, mut progress: impl FnMut(usize
     }
 }
 
-/// Empties the log, so that what was removed is not there either; tries so often. Says whether it could.
+/// Empties the log, so that removed data is not there either, in at most this many tries. Returns whether it could.
 ///
 /// # Errors
-/// Faults of the database only.
+/// When the database fails.
 pub async fn empty_log(db: &Db, tries: u32) -> Result<bool> {
     for _ in 0..tries {
         if db.empty_log().await? {

@@ -1,5 +1,5 @@
-//! Goes on with the retry runs: step by step, so many replays of each webhook as may wait at once, and no more in a step
-//! than the writer takes without others noticing.
+//! Works on the retry runs in steps: as many replays of each webhook as may wait at once, and no more in a step than
+//! the writer takes without delaying others.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,17 +18,17 @@ use crate::{
     },
 };
 
-/// Between two steps of a run.
+/// The time between two steps of a run.
 const PACE: Duration = Duration::from_millis(200);
 /// Most replays in one step.
 const STEP: usize = 500;
-/// Most endpoints that are looked at in one step.
+/// Most endpoints read in one step.
 const LOOKS: usize = 50;
 
-/// The endpoints that a run has yet to go over, each with how far it has come; the next in turn is first.
+/// The endpoints that a run has not finished, each with the last key it read; the next one is first.
 type Remaining = VecDeque<(EndpointKey, DeliveryKey)>;
 
-/// Goes on with whatever runs there are, until `stop` turns true. New ones, the command line's too, are seen within `poll`.
+/// Works on all running runs until `stop` turns true. New ones, also from the command line, are noticed within `poll`.
 pub async fn run(db: Db, clock: SharedClock, poll: Duration, mut stop: watch::Receiver<bool>) {
     let mut remaining = HashMap::new();
     while !*stop.borrow_and_update() {
@@ -48,14 +48,14 @@ pub async fn run(db: Db, clock: SharedClock, poll: Duration, mut stop: watch::Re
     }
 }
 
-/// One step of every run; says whether all that there are go on well.
+/// One step of every run; returns whether there are runs and none failed.
 async fn step(db: &Db, remaining: &mut HashMap<RunKey, Remaining>) -> Result<bool> {
     let running = db.read(retries::running).await?;
     remaining.retain(|run, _| running.iter().any(|(key, _)| key == run));
     let mut well = !running.is_empty();
     for (run, candidates) in running {
         match go_on(db, run, candidates, remaining.remove(&run)).await {
-            // Only what is on disk is passed by.
+            // Progress counts only when it is on disk.
             Ok(rest_of_run) => drop(remaining.insert(run, rest_of_run)),
             Err(error) => {
                 tracing::warn!(%error, "a retry run begins anew when the database takes it");
@@ -66,7 +66,8 @@ async fn step(db: &Db, remaining: &mut HashMap<RunKey, Remaining>) -> Result<boo
     Ok(well)
 }
 
-/// One step of a run, from where it has come to. While it finds nothing it goes on, for as long as it will rest.
+/// One step of a run, from where it stopped. While it finds no candidates it goes on, for as long as the time between
+/// two steps.
 async fn go_on(db: &Db, run: RunKey, candidates: Candidates, rest_of_run: Option<Remaining>) -> Result<Remaining> {
     let watch = Stopwatch::start();
     let mut rest_of_run = match rest_of_run {
@@ -95,7 +96,7 @@ async fn begin(db: &Db, run: RunKey, candidates: Candidates) -> Result<Remaining
     Ok(db.read(move |view| candidates.endpoints(view)).await?.into())
 }
 
-/// Looks for what to replay next: endpoint by endpoint, as far as each has room.
+/// Finds the next candidates, endpoint by endpoint, up to the free replay slots of each.
 fn look_along(view: &View<'_>, candidates: &Candidates, mut rest_of_run: Remaining) -> Result<(Vec<Look>, Remaining)> {
     let (mut looks, mut left) = (Vec::new(), STEP);
     for _ in 0..rest_of_run.len().min(LOOKS) {

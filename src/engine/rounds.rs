@@ -1,7 +1,7 @@
-//! The rounds of the engine. Each hears what commits have changed, begins the attempts that may begin, and writes one
-//! transaction: what has ended is settled, and what is due is claimed.
+//! The rounds of the engine. A round takes the news of commits, begins the attempts that may begin, and writes one
+//! transaction: it settles ended attempts and claims due deliveries.
 //!
-//! A round touches neither threads nor sockets: how an attempt begins is handed in.
+//! A round uses neither threads nor sockets: the caller passes in how an attempt begins.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,16 +29,16 @@ use crate::{
 /// An attempt is given up as lost this long after it must have timed out.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
-/// What a round came to.
+/// The result of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Round {
     /// More can be done at once.
     Again,
-    /// Nothing can be done before this moment, unless something happens.
+    /// Nothing is due before this moment, unless something happens.
     Idle(Timestamp),
-    /// The database did not take the transaction. What was to be written is kept for the next round.
+    /// The database did not take the transaction. Its work is kept for the next round.
     Failed,
-    /// A stop was asked for, nothing is in flight, and every outcome is written.
+    /// A stop was requested, nothing is in flight, and every outcome is written.
     Drained,
 }
 
@@ -47,25 +47,25 @@ pub enum Round {
 pub struct EngineStatus {
     /// The moment at which it looked for due work.
     pub at: Timestamp,
-    /// The same as the machine's uptime, which never steps.
+    /// The same moment as the machine's uptime, which never jumps.
     pub looked: Duration,
-    /// The number of the last commit whose news it had heard by then.
+    /// The number of the last commit whose news was taken by then.
     pub heard: u64,
-    /// Deliveries that are claimed and not settled.
+    /// Claimed deliveries that are not settled.
     pub busy: usize,
-    /// Endpoints with something to be claimed at once.
+    /// Endpoints with deliveries to claim at once.
     pub wanted: usize,
 }
 
-/// What the rounds hand to others.
+/// What the rounds pass on.
 pub struct Handlers {
-    /// Begins the attempt of a claim: its end is to be reported by [`InFlight::finish`].
+    /// Begins the attempt of a claim. Its end must be reported by [`InFlight::finish`].
     pub begin: Box<dyn FnMut(Claim) + Send>,
     /// An alert was written.
     pub alert: Box<dyn Fn() + Send>,
 }
 
-/// What is to be written in one transaction: kept until the database takes it.
+/// The work of one transaction: kept until the database takes it.
 #[derive(Default)]
 struct Work {
     ended: Vec<Arc<EndedClaim>>,
@@ -95,7 +95,7 @@ pub struct Rounds {
     /// The moment at which the present round began.
     at: Timestamp,
     heard: u64,
-    /// Whether this round looks for what nothing announces.
+    /// Whether this round looks for things that no news announces.
     polls: bool,
     since_poll: Stopwatch,
     /// Whether a transaction was written since a stop was asked for.
@@ -103,7 +103,7 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Rounds that hear this news and these ends of attempts.
+    /// Rounds with this news and these reports of ended attempts.
     pub fn new(
         db: Db,
         settings: config::Delivery,
@@ -130,7 +130,7 @@ impl Rounds {
         }
     }
 
-    /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
+    /// Recovers the claims that an earlier run left unsettled, and announces what is pending.
     ///
     /// # Errors
     /// When the database does not take it.
@@ -140,7 +140,7 @@ impl Rounds {
             queue::take_up(tx)?;
             Ok(recovered)
         };
-        // What is pending is among the news, in its order with every step of the clock.
+        // Pending deliveries are announced by news, in their order with every jump of the clock.
         let recovered = self.db.write(Actor::Engine, Admission::Wait, recover).await?;
         if !recovered.is_empty() {
             tracing::info!(recovered = recovered.len(), "attempts cut off by the last stop are made again");
@@ -152,7 +152,7 @@ impl Rounds {
     /// One round. With `stopping`, nothing is claimed any more.
     pub async fn round(&mut self, stopping: bool) -> Round {
         self.at = self.in_flight.clock().now();
-        // However much happens, it looks now and then for what nothing announces.
+        // Even when much happens, it looks now and then for things that no news announces.
         if self.polls || self.since_poll.elapsed() >= self.settings.poll_interval {
             (self.polls, self.since_poll) = (true, Stopwatch::start());
         }
@@ -169,7 +169,7 @@ impl Rounds {
         }
         self.polls = false;
         let (busy, next) = self.end_round();
-        // What a publish claimed before the last transaction is in the news by now.
+        // The claims that publishes made before the last transaction are in the news by now.
         let is_drained = self.written_since_stop && busy == 0 && self.news.is_empty();
         match next {
             _ if is_drained && (failed || self.work.stats.is_empty()) => Round::Drained,
@@ -180,7 +180,7 @@ impl Rounds {
         }
     }
 
-    /// Waits until this moment, until something happens, or for as long as the settings allow between two looks.
+    /// Waits until this moment (`None`: for the poll interval) or until something happens.
     pub async fn wait(&mut self, until: Option<Timestamp>, stop: &mut watch::Receiver<bool>) {
         let poll = self.settings.poll_interval;
         let rest = until.map_or(poll, |until| until.since(self.at).min(poll));
@@ -194,7 +194,7 @@ impl Rounds {
         }
     }
 
-    /// Hears the news of every commit so far.
+    /// Takes the news of every commit so far.
     pub fn hear_all(&mut self) {
         while let Ok(one) = self.news.try_recv() {
             self.hear(one);
@@ -219,7 +219,7 @@ impl Rounds {
         }
     }
 
-    /// Begins as many attempts as may be under way.
+    /// Begins as many attempts as may be in flight.
     pub fn begin_all(&mut self) {
         loop {
             let Some(claim) = self.in_flight.lanes().begin() else { return };
@@ -227,12 +227,12 @@ impl Rounds {
         }
     }
 
-    /// What would be claimed now, of which endpoint how much.
+    /// What would be claimed now: how many deliveries of which endpoints.
     pub fn wanted(&self) -> Vec<(EndpointKey, usize)> {
         self.in_flight.lanes().wanted(self.in_flight.clock().now())
     }
 
-    /// Collects what is to be written. What grows old is looked for only when the round polls.
+    /// Collects the work of the transaction. Old claims are looked for only when the round polls.
     fn gather(&mut self, stopping: bool) {
         if self.polls {
             self.give_up_lost(self.settings.timeout + LOST_AFTER);
@@ -251,7 +251,7 @@ impl Rounds {
         work.counts = work.stats.due(self.at, stopping);
     }
 
-    /// Gives up the attempts that are under way for longer than this: they will never end.
+    /// Gives up the attempts in flight for longer than this: they will never end.
     pub fn give_up_lost(&mut self, longest: Duration) {
         let lost = self.in_flight.lanes().lost(longest);
         if !lost.is_empty() {
@@ -260,14 +260,14 @@ impl Rounds {
         self.work.lost.extend(lost);
     }
 
-    /// Writes the transaction and takes what it claimed; says whether the database took it.
+    /// Writes the transaction and takes what it claimed; returns whether the database took it.
     async fn write_or_log(&mut self, stopping: bool) -> bool {
         if let Err(error) = self.write().await {
             tracing::error!(%error, "deliveries pause until the database takes writes again");
             self.db.metrics().turned(Some(Fault { at: self.in_flight.clock().uptime(), why: error }));
             return false;
         }
-        // What it claimed is among the news.
+        // Its claims are in the news.
         self.hear_all();
         self.begin_all();
         self.db.metrics().turned(None);
@@ -275,8 +275,8 @@ impl Rounds {
         true
     }
 
-    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due, and add what was
-    /// counted.
+    /// One transaction: settles ended attempts, gives back claims that did not begin or were lost, claims due
+    /// deliveries, and adds statistics.
     async fn write(&mut self) -> Result<()> {
         let (work, in_flight) = (&mut self.work, Arc::clone(&self.in_flight));
         let (ended, lost, counts) = (work.ended.clone(), work.lost.clone(), work.counts.clone());
@@ -315,8 +315,8 @@ impl Rounds {
         Ok(())
     }
 
-    /// Publishes the claim budget and the status; returns the claims that nobody else may have, and when more can be done:
-    /// `None` at once.
+    /// Publishes the claim budget and the status. Returns the number of busy claims, and when more can be done; `None`:
+    /// at once.
     fn end_round(&mut self) -> (usize, Option<Timestamp>) {
         let at = self.at;
         let mut lanes = self.in_flight.lanes();
@@ -325,7 +325,7 @@ impl Rounds {
         self.db.claim_budget().grant(in_all, each);
         self.db.metrics().set_in_flight(lanes.in_flight());
         let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());
-        // What was claimed as a stop began is given back by the next round.
+        // Claims made just before a stop are given back by the next round.
         let gives_back = !lanes.is_open() && lanes.has_prefetched();
         let next = lanes.next_turn(at).unwrap_or(at + self.settings.poll_interval);
         let (looked, heard) = (self.in_flight.clock().uptime(), self.heard);

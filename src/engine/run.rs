@@ -33,7 +33,7 @@ use crate::{
     store::{Db, Target},
 };
 
-/// Attempts at work for each processor: more would only take turns at it.
+/// Attempts that use a processor at the same time, for each processor: more would only take turns.
 const AT_WORK_PER_PROCESSOR: usize = 4;
 
 /// The engine. Cheap to clone.
@@ -54,22 +54,22 @@ struct Inner {
     in_flight: Arc<InFlight>,
     sender: Arc<Sender>,
     alerts: Alerts,
-    /// Taken by the one `run`.
+    /// Taken once, by `run`.
     ended: Mutex<Option<mpsc::UnboundedReceiver<EndedClaim>>>,
     status: watch::Sender<EngineStatus>,
 }
 
-/// Whether an engine can be made of these settings.
+/// Checks the settings of the engine.
 ///
 /// # Errors
-/// A setting that cannot be used, named.
+/// A setting that cannot be used, by its name.
 pub fn check(config: &Config) -> Result<()> {
     sender::roots(&config.egress.extra_ca)?;
     alerts::check(config)
 }
 
 impl Engine {
-    /// An engine at rest.
+    /// An engine that does not run yet.
     ///
     /// # Errors
     /// A setting that cannot be used.
@@ -111,21 +111,21 @@ impl Engine {
         })))
     }
 
-    /// What it saw when it last came to rest.
+    /// The status at the end of its last round.
     pub fn status(&self) -> watch::Receiver<EngineStatus> {
         self.0.status.subscribe()
     }
 
-    /// Whoever tells alerts.
+    /// The delivery of alerts.
     pub fn alerts(&self) -> &Alerts {
         &self.0.alerts
     }
 
-    /// Sends a test delivery of this account at once, whatever state its endpoint is in, and records it; each only if the right
-    /// of the request still holds.
+    /// Sends a test delivery of this account at once, whatever state its endpoint is in, and records it. Before each
+    /// step it checks that the token or session of the request still allows it.
     ///
     /// # Errors
-    /// As [`Db::check`]; [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.
+    /// As [`Db::check`]; [`Error::Unavailable`] when there is no sending thread, or when the record cannot be written.
     pub async fn send_test(
         &self,
         grant: Grant,
@@ -137,10 +137,10 @@ impl Engine {
         self.0.tests.send(grant, account, target, kind, body).await
     }
 
-    /// Works until `stop` turns true and what is in flight has ended; then every outcome is written.
+    /// Works until `stop` turns true and nothing is in flight; then every outcome is written.
     ///
     /// # Errors
-    /// When what a crash left behind cannot be recovered, or a second `run` is asked for.
+    /// When the claims of a crash cannot be recovered, or on a second call.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let mut rounds = self.rounds()?;
         let _closes = CloseOnDrop(Arc::clone(&self.0.in_flight));

@@ -1,4 +1,5 @@
-//! One POST by ureq, as a value: nothing a receiver does is an error of ours. ureq never leaves this folder.
+//! One POST by ureq. Its result is a value: nothing a receiver does is an error of this server. ureq never leaves this
+//! folder.
 
 use std::{
     cell::Cell,
@@ -35,37 +36,37 @@ use crate::{
 
 /// Bytes that a connection buffers in each direction.
 const BUFFER: usize = 16 << 10;
-/// Kept connections are in so many shelves, by their receiver: ureq walks over all of a pool, its receivers squared, at
-/// every POST.
+/// Kept connections are divided into shelves by receiver: at every POST ureq walks over a whole pool, and takes time by
+/// the square of its receivers.
 const SHELVES: usize = 16;
 /// Connections kept open in a shelf.
 const IDLE_CONNECTIONS: usize = 16;
-/// Connections kept open for each attempt that may be under way.
+/// Connections kept open for each attempt that may be in flight.
 const IDLE_FOR_AN_ATTEMPT: usize = 4;
 /// Connections kept open to one receiver.
 const IDLE_PER_HOST: usize = 8;
 /// A connection that was idle for longer is not used again.
 const IDLE_AGE: Duration = Duration::from_secs(15);
-/// What is held back to leave together with what follows.
+/// Written bytes up to this size are held back, to be sent together with what follows.
 const MOST_HELD: usize = 4 << 10;
-/// Time-outs longer than this may be longer by a tenth of a second.
+/// Time-outs longer than this are rounded up to a tenth of a second.
 const FINE: Duration = Duration::from_secs(1);
 const COARSE_MS: u128 = 100;
-/// How long the body of an answer is read once its status is there.
+/// How long the body of an answer may take after its status.
 const READ_ANSWER: Duration = Duration::from_secs(1);
 
-/// What is sent.
+/// A POST to make.
 #[derive(Debug)]
 pub(super) struct Post<'a> {
     pub(super) url: &'a str,
-    /// In the letter case in which they are sent.
+    /// Names in the letter case in which they are sent.
     pub(super) headers: &'a [(&'a str, String)],
-    /// In two parts, so that nobody has to copy a large one.
+    /// In two parts, so that a large one is not copied.
     pub(super) body: [&'a [u8]; 2],
     pub(super) timeout: Duration,
 }
 
-/// Reads both parts of a body as if they were one: what fits into a packet leaves in one.
+/// Reads both parts of a body as one: if they fit into a packet, they are sent in one.
 struct Parts<'a>([&'a [u8]; 2]);
 
 impl Read for Parts<'_> {
@@ -76,10 +77,10 @@ impl Read for Parts<'_> {
     }
 }
 
-/// What came back: an outcome without the meaning of `Retry-After`, whose text is returned beside it.
+/// The outcome, and the text of `Retry-After`, which the caller interprets.
 pub(super) type Sent = (Outcome, Option<String>);
 
-/// Sends, on the thread that asks.
+/// Makes POSTs, on the calling thread.
 #[derive(Debug)]
 pub(super) struct Sender {
     pooled: Vec<Agent>,
@@ -93,7 +94,7 @@ pub(super) struct Sender {
 pub fn authorities(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
     let unusable =
         |problem: String| Error::request(format!("egress.extra_ca: {} cannot be used: {problem}", extra_ca.display()));
-    // A pipe would be waited for.
+    // Reading a pipe would block.
     if let Some(kind) = config::no_file(extra_ca) {
         return Err(Error::request(format!("egress.extra_ca: {} is {kind}, not a file", extra_ca.display())));
     }
@@ -121,7 +122,7 @@ pub(super) fn roots(extra_ca: &Path) -> Result<RootCerts> {
     Ok(RootCerts::new_with_certs(&certificates))
 }
 
-/// How many connections are kept open at most where this many attempts are made at the same time.
+/// Most connections kept open when this many attempts are made at the same time.
 pub fn kept_connections(attempts: usize) -> usize {
     SHELVES * kept_in_a_shelf(attempts)
 }
@@ -131,7 +132,7 @@ fn kept_in_a_shelf(attempts: usize) -> usize {
 }
 
 impl Sender {
-    /// Sends this many attempts at the same time.
+    /// A sender for this many attempts at the same time.
     ///
     /// # Errors
     /// A file of private authorities that cannot be used.
@@ -152,23 +153,23 @@ impl Sender {
                 .max_idle_connections_per_host(idle.min(IDLE_PER_HOST))
                 .max_idle_age(IDLE_AGE)
                 .build();
-            // ureq's own chain without its proxies, and a note after each step.
+            // ureq's own chain without proxies, with a note after each step.
             let chain = Begin.chain(TcpConnector::default()).chain(Connected);
             Agent::with_parts(config, chain.chain(RustlsConnector::default()).chain(Ready), guard.clone())
         };
         Ok(Self { pooled: (0..SHELVES).map(|_| agent(kept_in_a_shelf(attempts))).collect(), fresh: agent(0) })
     }
 
-    /// Where connections to the receiver of this URL are kept.
+    /// The agent that keeps connections to the receiver of this URL.
     fn shelf(&self, url: &str) -> &Agent {
         let mut hasher = DefaultHasher::new();
-        // Scheme, nothing, host and port.
+        // Scheme, an empty part, host and port.
         url.split('/').take(3).for_each(|part| part.hash(&mut hasher));
         let shelf = hasher.finish() % SHELVES as u64;
         usize::try_from(shelf).ok().and_then(|shelf| self.pooled.get(shelf)).unwrap_or(&self.fresh)
     }
 
-    /// Makes one POST. A kept connection that breaks before any byte of an answer was merely stale: the POST is repeated
+    /// Makes one POST. If a kept connection breaks before any byte of an answer, it was stale: the POST is repeated
     /// once on a fresh one, as the same attempt.
     pub(super) fn send(&self, post: &Post<'_>) -> Sent {
         PHASE.set(Phase::Kept);
@@ -192,7 +193,7 @@ fn post_by(agent: &Agent, post: &Post<'_>, timeout: Duration) -> Result<Response
     config.build().send(SendBody::from_reader(&mut Parts(post.body)))
 }
 
-/// Keeps the answer's first bytes, as far as they came.
+/// Keeps the first bytes of the answer, as far as they came.
 fn receive(response: Response<Body>) -> Sent {
     let status = response.status().as_u16();
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -226,18 +227,18 @@ fn failed(error: &ureq::Error) -> Failure {
     }
 }
 
-/// How far the POST under way on this thread has come.
+/// The progress of the POST on this thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// A kept connection is used; nothing has come back.
     Kept,
     /// A connection is being made.
     Dialling,
-    /// It stands; TLS, if any, is being negotiated.
+    /// Connected; TLS, if any, is being negotiated.
     Connected,
-    /// The request is being sent, or has been.
+    /// The request is being sent, or was sent.
     Ready,
-    /// Something came back.
+    /// Some of the answer came back.
     Answered,
 }
 
@@ -245,7 +246,7 @@ thread_local! {
     static PHASE: Cell<Phase> = const { Cell::new(Phase::Kept) };
 }
 
-/// The first link of the chain of connectors: it runs only when no connection was kept.
+/// The first connector of the chain: it runs only when no connection was kept.
 #[derive(Debug)]
 struct Begin;
 
@@ -258,7 +259,7 @@ impl Connector for Begin {
     }
 }
 
-/// The link between TCP and TLS.
+/// The connector between TCP and TLS.
 #[derive(Debug)]
 struct Connected;
 
@@ -271,7 +272,7 @@ impl<In: Transport> Connector<In> for Connected {
     }
 }
 
-/// The last link: watches the connection for the first byte of an answer.
+/// The last connector: it watches the connection for the first byte of an answer.
 #[derive(Debug)]
 struct Ready;
 
@@ -284,15 +285,15 @@ impl<In: Transport> Connector<In> for Ready {
     }
 }
 
-/// A connection that notes the first byte of an answer, and spares system calls: the head and the body of a POST leave
-/// together, the socket's time-outs are set anew only when they differ by much, and whether a connection is still open is
-/// asked when it is used again, not also when it is put aside.
+/// A connection that notes the first byte of an answer and saves system calls: it sends the head and the body of a POST
+/// together, sets the socket's time-outs only when they change much, and checks whether it is still open only when it
+/// is used again, not also when it is put aside.
 #[derive(Debug)]
 struct Watched<T> {
     inner: T,
-    /// Written, not sent yet.
+    /// Written but not sent yet.
     held: Vec<u8>,
-    /// Something came since the connection was last put aside.
+    /// Whether something came since the connection was last put aside.
     used: bool,
 }
 
@@ -336,7 +337,7 @@ impl<T: Transport> Transport for Watched<T> {
             self.used = true;
             PHASE.set(Phase::Answered);
         } else if self.inner.buffers().input_append_buf().is_empty() {
-            // Headers that do not fit; ureq would take it for a hang-up.
+            // The headers do not fit; ureq would report a closed connection.
             return Err(ureq::Error::LargeResponseHeader(BUFFER, BUFFER));
         }
         Ok(got)
@@ -351,7 +352,7 @@ impl<T: Transport> Transport for Watched<T> {
     }
 }
 
-/// A time-out rounded up, so that the next one is mostly the same.
+/// Rounds a time-out up, so that the next one is mostly the same.
 fn coarse(timeout: NextTimeout) -> NextTimeout {
     if timeout.after.is_not_happening() || *timeout.after <= FINE {
         return timeout;

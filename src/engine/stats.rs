@@ -1,5 +1,5 @@
-//! Counts what attempts came to, in memory: what is counted is written every ten seconds, with a turn of the engine that
-//! writes anyway.
+//! Counts the results of attempts in memory. They are written every ten seconds, in a transaction that the engine makes
+//! anyway.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,22 +14,22 @@ use crate::{
     store::{queue::Attempted, stats::MinuteStats},
 };
 
-/// How often it is written.
+/// How often they are written.
 const EVERY: Duration = Duration::from_secs(10);
-/// Most endpoints in one transaction: with more, it is written in several.
+/// Most minutes of endpoints in one transaction: more are written in several.
 const AT_ONCE: usize = 500;
 
-/// What was counted and is not written.
+/// Counts that are not written yet.
 #[derive(Debug, Default)]
 pub(super) struct StatsBuffer {
     counts: HashMap<(EndpointKey, Timestamp), MinuteStats>,
-    /// On its way to the disk, until it is there.
+    /// Being written: kept until they are on disk.
     leaving: Option<Arc<Vec<MinuteStats>>>,
     written_at: Option<Timestamp>,
 }
 
 impl StatsBuffer {
-    /// Counts an attempt that has ended by now. A fault of ours is none.
+    /// Counts an attempt that ended now. Faults of this server do not count.
     pub(super) fn count(&mut self, ended: &EndedClaim, now: Timestamp) {
         let Some(Attempted { duration, outcome, .. }) = &ended.attempted else { return };
         let failure = outcome.failure();
@@ -51,14 +51,14 @@ impl StatsBuffer {
         }
     }
 
-    /// What is to be written now, if it is time for it, or if all is to be written that there is.
+    /// The counts to write now, if it is time, or if `all` are to be written.
     pub(super) fn due(&mut self, now: Timestamp, all: bool) -> Option<Arc<Vec<MinuteStats>>> {
         let last = *self.written_at.get_or_insert(now);
-        // A clock that was set back makes it no rarer.
+        // A clock that was set back must not delay it.
         let time = now.since(last) >= EVERY || now < last || (all && !self.counts.is_empty());
         if self.leaving.is_none() && time {
             let mut places: Vec<_> = self.counts.keys().copied().collect();
-            // An endpoint's minutes in their order: what was last is written last.
+            // The minutes of an endpoint in order: the last result must be written last.
             places.sort_unstable_by_key(|&(endpoint, minute)| (minute, endpoint));
             places.truncate(AT_ONCE);
             self.leaving = Some(Arc::new(places.iter().filter_map(|place| self.counts.remove(place)).collect()));
@@ -66,7 +66,7 @@ impl StatsBuffer {
         self.leaving.clone()
     }
 
-    /// What was due is on disk.
+    /// Notes that the due counts are on disk.
     pub(super) fn written(&mut self, now: Timestamp) {
         if self.leaving.take().is_some() && self.counts.len() < AT_ONCE {
             self.written_at = Some(now);

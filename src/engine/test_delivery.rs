@@ -1,4 +1,4 @@
-//! Test deliveries: each an attempt outside the queue, made at once on a person's request.
+//! Test deliveries: each is one attempt outside the queue, made at once because a person asked for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,9 +25,9 @@ use crate::{
     },
 };
 
-/// Test deliveries under way at once; one more waits for a place, but not for long.
+/// Test deliveries at the same time; another one waits for a place, but not for long.
 const AT_ONCE: usize = 8;
-/// And of one account.
+/// Test deliveries of one account at the same time.
 const OF_ONE: usize = 2;
 /// How long a test waits for a place.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -47,7 +47,8 @@ impl TestSender {
         Self { db, in_flight, sender, pool, all: Semaphore::new(AT_ONCE), of_account: KeyedSemaphore::new(OF_ONE) }
     }
 
-    /// Makes the attempt and records it; each only if the right of the request still holds.
+    /// Makes the attempt and records it. Before each step it checks that the token or session of the request still
+    /// allows it.
     ///
     /// # Errors
     /// As [`Db::check`]; [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.

@@ -1,4 +1,4 @@
-//! Accounts.
+//! Accounts: make, change, find, list.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -16,7 +16,7 @@ use crate::{
 /// Makes an account.
 ///
 /// # Errors
-/// [`Error::Conflict`] if the id is taken, in whatever profile.
+/// [`Error::Conflict`] if another account has the id, in any profile.
 pub fn create(tx: &Tx<'_>, profile: &str, id: &str, alert_email: Option<&str>) -> Result<Account> {
     let made = tx
         .conn
@@ -33,8 +33,8 @@ pub fn create(tx: &Tx<'_>, profile: &str, id: &str, alert_email: Option<&str>) -
     Ok(Account { key, id, profile, alert_email, created_at: tx.now })
 }
 
-/// Has the alerts of an account mailed to this address from now on, those included that could not be sent until now; `None`: to
-/// nobody.
+/// Changes the address to which an account's alerts are mailed, including alerts that are not delivered yet; `None`: no
+/// mail.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such account.
@@ -45,13 +45,13 @@ pub fn set_alert_email(tx: &Tx<'_>, id: &str, alert_email: Option<&str>) -> Resu
     audit::note(tx, Action::AccountChanged, Some((&account.profile, id)), Some(id), Some(note))
 }
 
-/// That there is no account of this id, which may be as long as anybody likes.
+/// The error for an unknown account. The id is cut, because it may be of any length.
 pub(super) fn missing(id: &str) -> Error {
     Error::NotFound(Missing::Account(excerpt(id).into_owned()))
 }
 
-/// The account that a write means by this id, in this profile. A request means one that was there when it began, and its
-/// token's own if the token belongs to one: never another account that was given the name since.
+/// The account with this id in this profile, for a write. For a request it must have existed when the request began
+/// and, if the token belongs to an account, be that account: never another one that got the id since.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none.
@@ -59,7 +59,7 @@ pub fn find(tx: &Tx<'_>, profile: &str, id: &str) -> Result<Account> {
     named(tx, Some(profile), id)
 }
 
-/// As [`find`]; in whatever profile, if none is given.
+/// As [`find`]; in any profile if none is given.
 pub(super) fn named(tx: &Tx<'_>, profile: Option<&str>, id: &str) -> Result<Account> {
     let (own, newest) = match tx.actor() {
         Actor::Request(grant) => (grant.account(), grant.newest_account()),
@@ -75,7 +75,7 @@ pub(super) fn named(tx: &Tx<'_>, profile: Option<&str>, id: &str) -> Result<Acco
         .ok_or_else(|| missing(id))
 }
 
-/// The account of this id, in whatever profile.
+/// The account with this id, in any profile.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none within the scope.

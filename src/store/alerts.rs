@@ -1,7 +1,6 @@
-//! Alerts: what a person has to be told, written in the transaction that decided it; and the outbox of each way by which it
-//! is told.
+//! Alerts, written in the transaction that decided them; and their deliveries by each channel.
 //!
-//! An alert begins with one entry, of the log. When that is told, the entries of the other ways are made.
+//! An alert begins with one delivery, by the log. When that is done, the deliveries by the other channels are added.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -23,7 +22,7 @@ use crate::{
     error::Error,
 };
 
-/// An endpoint is warned of once in so long.
+/// An endpoint gets at most one warning in this time.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 const SELECT: &str = "
@@ -31,10 +30,10 @@ const SELECT: &str = "
            account.alert_email
     FROM alert JOIN endpoint ON endpoint.key = alert.endpoint JOIN account ON account.key = endpoint.account";
 
-/// One way of one alert.
+/// One alert's delivery by one channel.
 const OF: &str = "FROM alert_delivery JOIN alert ON alert.key = alert_delivery.alert WHERE alert.key = ?1 AND alert.id = ?2 AND channel = ?3";
 
-/// An alert by its key and its id: the key alone may be another's by now.
+/// An alert by key and id: another alert may have got the key meanwhile.
 pub type Which = (AlertKey, AlertId);
 
 /// A delivery that failed.
@@ -46,8 +45,8 @@ pub(super) struct Failed<'a> {
     pub(super) last: &'a Attempt,
 }
 
-/// Writes the alert of an endpoint that was just suspended because this delivery was given up. Warnings that were not told
-/// yet are dropped, unless they are of a damaged body.
+/// Writes the alert of an endpoint that was just suspended because this delivery was given up. Undelivered warnings of
+/// the endpoint are dropped, except those about a damaged body.
 pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     tx.conn
         .prepare_cached(
@@ -58,8 +57,8 @@ pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     insert(tx, Kind::Suspended, failed, None)
 }
 
-/// Writes a warning, unless there is a younger one of this endpoint than a day. One from the future is none: the clock was
-/// set back since. A damaged body and a failing receiver are different troubles: neither keeps the other's warning back.
+/// Writes a warning, unless the endpoint had one within a day. A warning from the future does not count: the clock was
+/// set back since. A damaged body and a failing receiver are different problems: one warning does not stop the other.
 pub(super) fn warning(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     let mut warned = tx.conn.prepare_cached(
         "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning' AND created_at > ? AND created_at <= ?
@@ -94,8 +93,9 @@ fn insert(tx: &Tx<'_>, kind: Kind, failed: &Failed<'_>, tries: Option<u32>) -> R
     begin(tx)
 }
 
-/// Writes that so many held deliveries of an endpoint, the oldest made at that moment, will be cancelled in seven days;
-/// unless that was written already when the database had been served for seven days less. Says whether it was written.
+/// Writes the alert that held deliveries of an endpoint will be cancelled in seven days; `oldest` is when the first of
+/// them was made. Writes nothing if there was one within the last seven days of serving time. Returns whether it wrote
+/// one.
 pub fn expiring(
     tx: &Tx<'_>,
     endpoint: EndpointKey,
@@ -124,7 +124,7 @@ pub fn expiring(
     Ok(true)
 }
 
-/// The alert that was just written is to be told: by the log first.
+/// Starts the delivery of the alert that was just written: by the log first.
 fn begin(tx: &Tx<'_>) -> Result<()> {
     add(tx, tx.conn.last_insert_rowid(), Channel::Log)?;
     tx.announce(Change::Alert);
@@ -138,7 +138,7 @@ fn add(tx: &Tx<'_>, alert: AlertKey, channel: Channel) -> Result<()> {
     Ok(())
 }
 
-/// Makes all that is to be told due at once, as if it had not been tried yet: a start may have changed what was in the way.
+/// Makes every undelivered alert due at once, without earlier tries: a restart may have removed what was in the way.
 pub fn all_due(tx: &Tx<'_>) -> Result<()> {
     tx.conn
         .prepare_cached("UPDATE alert_delivery SET due_at = ?, tries = 0 WHERE due_at IS NOT NULL")?
@@ -146,7 +146,7 @@ pub fn all_due(tx: &Tx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What is to be told next by a way, and when.
+/// The next alert to deliver by a channel, and when.
 pub fn next(view: &View<'_>, channel: Channel) -> Result<Option<(AlertKey, Timestamp)>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT alert, due_at FROM alert_delivery WHERE channel = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1",
@@ -155,7 +155,7 @@ pub fn next(view: &View<'_>, channel: Channel) -> Result<Option<(AlertKey, Times
     Ok(row.optional()?)
 }
 
-/// An alert, as it stands now; `None` if its webhook, or its account, has gone.
+/// An alert with the present state of its endpoint; `None` if the webhook or the account is gone.
 pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<Alert>> {
     let mut rows = view.conn.prepare_cached(&format!("{SELECT} WHERE alert.key = ?"))?;
     let found = rows.query_row([key], |row| Ok((row.get("endpoint")?, alert(row)?))).optional()?;
@@ -164,12 +164,12 @@ pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<Alert>> {
     Ok(Some(Alert { held, failed, ..alert }))
 }
 
-/// How many deliveries are held for an endpoint, and how many it has failed since its last success.
+/// The number of deliveries held for an endpoint, and of those it has failed since its last success.
 fn now(view: &View<'_>, endpoint: EndpointKey) -> Result<(u64, u64)> {
     Ok((cascade::held(view.conn, endpoint)?, outages::failed(view.conn, endpoint)?))
 }
 
-/// Notes that an alert was told by a way, even if it was dropped meanwhile; if it was not, these ways come next.
+/// Marks `channel` as delivered; enqueues `then` unless the alert was dropped.
 pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Channel]) -> Result<()> {
     let mut due = tx.conn.prepare_cached(&format!("SELECT 1 {OF} AND due_at IS NOT NULL"))?;
     let due = due.exists((alert, id.to_bytes(), channel.name()))?;
@@ -183,8 +183,8 @@ pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Chan
     then.iter().try_for_each(|channel| add(tx, alert, *channel))
 }
 
-/// Notes that an alert could not be told by a way, and when it is tried again: what `again` makes of how often it was tried
-/// and when it was decided; `None` gives it up. One that was dropped meanwhile stays so. Gives what was decided.
+/// Notes a failed try of a channel. `again` gets the number of tries and the time of the alert, and returns when to try
+/// again; `None` gives up. A dropped alert stays dropped. Returns what was decided.
 pub fn not_delivered(
     tx: &Tx<'_>,
     (alert, id): Which,
@@ -208,45 +208,45 @@ pub fn not_delivered(
     Ok(again)
 }
 
-/// Moves what is to be told along when the clock was set, and what was decided: its age is what has passed since.
+/// Moves due times and alert times when the clock is set, so that waits and ages stay the same.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     tx.conn.prepare_cached("UPDATE alert SET created_at = created_at + ?")?.execute([by])?;
     tx.conn.prepare_cached("UPDATE alert_delivery SET due_at = due_at + ? WHERE due_at IS NOT NULL")?.execute([by])?;
     Ok(())
 }
 
-/// Where one way of telling an alert stands.
+/// The state of one channel of an alert.
 #[derive(Debug, Clone)]
 pub struct Progress {
-    /// The way.
+    /// The channel.
     pub channel: Channel,
     /// Tries since the last start.
     pub tries: u32,
-    /// Whether it was told, is to be told, or was dropped; and when.
+    /// Due, delivered or dropped, and when.
     pub state: ChannelState,
     /// Why the last try failed.
     pub last_error: Option<String>,
 }
 
-/// Whether an alert was told by a way, and when.
+/// The state of an alert's delivery by a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelState {
-    /// It is tried at this moment.
+    /// It is tried at this time.
     Due(Timestamp),
-    /// It was told then.
+    /// It was delivered at this time.
     Delivered(Timestamp),
-    /// It was given up then, or overtaken by a suspension.
+    /// At this time it was given up, or replaced by the alert of a suspension.
     Dropped(Timestamp),
 }
 
-/// How many entries are still to be told, over all ways.
+/// The number of undelivered entries, over all channels.
 pub fn unsent_count(view: &View<'_>) -> Result<u64> {
     let mut rows = view.conn.prepare_cached("SELECT count(*) FROM alert_delivery WHERE due_at IS NOT NULL")?;
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
-/// At most `limit` alerts, newest first, those before the one of this id (the last one of the page before); each with where
-/// its ways stand.
+/// At most `limit` alerts, newest first, before the alert with this id (the last one of the previous page); each with
+/// the state of its channels.
 ///
 /// # Errors
 /// [`Error::Invalid`] if `before` is no alert.
@@ -270,7 +270,7 @@ pub fn list(
     ))?;
     let mut rows = rows.query((before, &scope.profile, scope.account, limit))?;
     let mut ways = view.conn.prepare_cached("SELECT * FROM alert_delivery WHERE alert = ?")?;
-    // Many may be of one endpoint, for which much may be held.
+    // Many alerts may be about one endpoint, and counting its held deliveries takes time.
     let (mut found, mut counts) = (Vec::new(), HashMap::new());
     while let Some(row) = rows.next()? {
         let (mut alert, endpoint) = (alert(row)?, row.get("endpoint")?);
@@ -299,7 +299,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     })
 }
 
-/// An alert without the counts of what is held and has failed now.
+/// An alert without the present counts of held and failed deliveries.
 fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
     let what = match convert::alert_kind(&row.get::<_, String>("kind")?)? {
         Kind::Suspended => What::Suspended(failing(row)?),

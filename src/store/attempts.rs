@@ -1,4 +1,4 @@
-//! Attempts: one row for each that has ended.
+//! Attempts: one row for each ended attempt.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Missing},
 };
 
-/// Writes an attempt of a delivery. The answer of the receiver counts as stored by its account.
+/// Writes an attempt of a delivery. The receiver's answer counts as stored by its account.
 pub(super) fn record(tx: &Tx<'_>, delivery: DeliveryKey, attempt: &Attempt) -> Result<()> {
     let response = Some(&attempt.response).filter(|response| !response.is_empty());
     if let Some(response) = response {
@@ -46,7 +46,7 @@ pub(super) fn record(tx: &Tx<'_>, delivery: DeliveryKey, attempt: &Attempt) -> R
     Ok(())
 }
 
-/// A test that was sent: an attempt outside the machine, recorded whole when it has ended.
+/// A test delivery: one attempt outside the state machine, written when it has ended.
 #[derive(Debug)]
 pub struct TestRecord {
     /// Its delivery's id.
@@ -57,7 +57,7 @@ pub struct TestRecord {
     pub kind: String,
     /// The stored body.
     pub body: Arc<str>,
-    /// What it came to.
+    /// The attempt.
     pub attempt: Attempt,
 }
 

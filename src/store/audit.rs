@@ -1,4 +1,4 @@
-//! The audit: an entry is written by the verb that makes the change, in its transaction, so that no door can forget it.
+//! The audit: each verb that changes something writes an entry in the same transaction, so no caller can forget it.
 
 use rusqlite::{OptionalExtension, Row};
 
@@ -10,22 +10,23 @@ use crate::domain::{
     token::AccessScope,
 };
 
-/// Entries that pass, which are kept of each account, some 600 kB: somebody who pauses and resumes a webhook all day must
-/// neither fill the disk nor push out what others have done. What is done to accounts, tokens and keys stays.
+/// How many removable entries are kept of each account (some 600 kB). Somebody who pauses and resumes a webhook all day
+/// must neither fill the disk nor push out what others have done. Entries about accounts, tokens and keys are never
+/// removed.
 const KEPT: i64 = 5_000;
-/// Entries that go at once, of those that are too many.
+/// How many surplus entries are removed at once.
 const AT_ONCE: i64 = 100;
 
-/// Slices of what was held follow each other within so many milliseconds.
+/// Two slices of cancelled deliveries within this many milliseconds share an entry.
 const ONE_PASS_MS: i64 = 60_000;
 
-/// Entries that are looked at for one page.
+/// Entries read for one page.
 const LOOKED_AT: i64 = 10_000;
 
-/// In whose account something is changed: its profile and its id.
+/// The profile and the id of the account in which something is changed.
 pub(super) type Whose<'a> = Option<(&'a str, &'a str)>;
 
-/// Writes an entry, by whoever makes this change.
+/// Writes an entry of the present actor.
 pub(super) fn note(
     tx: &Tx<'_>,
     action: Action,
@@ -63,23 +64,23 @@ pub(super) fn of_account(tx: &Tx<'_>, action: Action, account: &str, subject: &s
     note(tx, action, Some((&profile, account)), Some(subject), what)
 }
 
-/// Writes that a test delivery to this endpoint was asked for.
+/// Writes that a test delivery to this endpoint was requested.
 pub fn tested(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     of_endpoint(tx, Action::WebhookTested, endpoint, None)
 }
 
-/// Writes that a test mail was asked for.
+/// Writes that a test mail was requested.
 pub fn mail_tested(tx: &Tx<'_>) -> Result<()> {
     note(tx, Action::MailTested, None, None, None)
 }
 
-/// Writes that a copy of the database to this file was asked for.
+/// Writes that a backup to this file was requested.
 pub fn backed_up(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackedUp, None, None, Some(file))
 }
 
-/// Writes that so many deliveries that were held for an endpoint were cancelled, if any were; those that go one slice after the
-/// other have one entry together.
+/// Writes that held deliveries of an endpoint were cancelled, if any were. Slices that follow each other share an
+/// entry.
 pub(super) fn held(tx: &Tx<'_>, action: Action, endpoint: EndpointKey, count: usize) -> Result<()> {
     if count == 0 {
         return Ok(());
@@ -99,7 +100,7 @@ pub(super) fn held(tx: &Tx<'_>, action: Action, endpoint: EndpointKey, count: us
     Ok(())
 }
 
-/// Forgets the oldest entries of an account that pass, when it has more than so many.
+/// Removes the oldest removable entries of an account that has too many.
 fn prune(tx: &Tx<'_>, account: &str) -> Result<()> {
     let passing = Action::ALL.iter().filter(|action| action.passes());
     let passing: Vec<String> = passing.map(|action| format!("'{}'", action.name())).collect();
@@ -115,7 +116,8 @@ fn prune(tx: &Tx<'_>, account: &str) -> Result<()> {
     Ok(())
 }
 
-/// The entries about the account of this id, so many at most, up to this one: what is newer is about another of that name.
+/// At most this many entries about the account with this id, up to the entry `last`: newer ones are about another
+/// account with the same id.
 pub(super) fn of(view: &View<'_>, account: &str, last: EntryKey, most: usize) -> Result<Vec<EntryKey>> {
     let mut rows = view.conn.prepare_cached("SELECT key FROM audit WHERE account = ? AND key <= ? LIMIT ?")?;
     Ok(rows.query_map((account, last, most), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
@@ -138,8 +140,8 @@ pub struct Filter {
     pub before: Option<EntryKey>,
 }
 
-/// One page of entries, newest first; the `before` of the next, or `None` when there is nothing more to look at. It looks at
-/// a bounded number of them, so it may hold few or none and yet not be the last.
+/// One page of entries, newest first; and the `before` of the next page, `None` at the end. It reads a limited number
+/// of entries: a page may hold few or none and yet not be the last.
 pub fn list(
     view: &View<'_>,
     scope: &AccessScope,
@@ -154,7 +156,7 @@ pub fn list(
         }
         None => None,
     };
-    // Of one account: by its index.
+    // For one account: by its index.
     let account = own.as_ref().or(filter.account.as_ref());
     let looked = if account.is_some() {
         "SELECT * FROM audit INDEXED BY audit_of_account WHERE account = ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3"
@@ -202,7 +204,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// A note as it is shown: older versions wrote whole URLs, whose paths may hold secrets.
+/// A note for display: older versions wrote whole URLs, whose paths may hold secrets.
 fn shown(note: String) -> String {
     match note.find("http://").or_else(|| note.find("https://")) {
         Some(start) if !note.ends_with("...") => format!("{}{}", &note[..start], masked(&note[start..])),

@@ -1,7 +1,7 @@
-//! A copy of the database while it is served, and of the key file that opens its secrets.
+//! Backups: a copy of the database while it is served, and of the key file that opens its secrets.
 //!
-//! The pages are copied within one read: whatever is written meanwhile is not in the copy, and what was on disk before is.
-//! Nothing has its name before it is whole, checked and synced.
+//! All pages are copied within one read: the copy holds what was on disk when it began, and nothing later. No file gets
+//! its name before it is complete, checked and synced.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -24,29 +24,29 @@ use super::{
 };
 use crate::{clock::Stopwatch, config::Storage, domain::ids::EndpointId, error::Error};
 
-/// Pages that are copied before they are synced: 512 KiB. Publishers wait for the same disk: one sync of the whole copy
-/// would keep it busy for a second or more.
+/// Pages copied before the copy is synced and progress is reported: 4 MiB. Publishers wait for the same disk; one sync
+/// of the whole copy would keep it busy for a second or more.
 const PAGES: i32 = 128;
-/// How far the copying gives way to all other work of the machine: the most there is.
+/// The priority of the copying thread: the lowest there is.
 const NICE: i32 = 19;
-/// How often the start is tried anew when the key is rotated just then.
+/// How often the start is repeated when the key is rotated at the same time.
 const STARTS: u32 = 100;
 
 /// What a backup is doing.
 #[derive(Debug, Clone, Copy)]
 pub enum Progress {
-    /// So many percent are copied.
+    /// This many percent are copied.
     Copied(u8),
-    /// All is copied, and looked through.
+    /// Everything is copied, and the copy is being checked.
     Checking,
 }
 
-/// A backup that was made.
+/// A finished backup.
 #[derive(Debug)]
 pub struct Made {
     /// The length of the copy, in bytes.
     pub bytes: u64,
-    /// What is wrong with the mode of the key's copy: there are media that keep none.
+    /// What is wrong with the mode of the key file's copy: some media keep no modes.
     pub open_to_others: Option<String>,
     /// Events whose bodies are damaged in the database, and so in the copy.
     pub damaged: usize,
@@ -69,15 +69,15 @@ impl Made {
 /// Copies the database to this file, and the key file beside it as `FILE.key`.
 ///
 /// # Errors
-/// A file that is there already, or cannot be written; a database that is not there or is damaged; a key file that does not
-/// open its secrets. Nothing is left behind then. A copy in which event bodies are damaged is made and says so.
+/// A file that exists or cannot be written; a database that is missing or damaged; a key file that does not open its
+/// secrets. Then nothing is left behind. A copy with damaged event bodies is made, and the result says so.
 pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
     make_politely(open::existing, storage, file, progress)
 }
 
 impl Db {
-    /// As [`backup`], in a process that has the database open: the file is opened by SQLite only, which would lose its locks
-    /// when anything else closed it.
+    /// As [`backup`], in a process that has the database open. Only SQLite opens the file then: if anything else closed
+    /// it, SQLite would lose its locks.
     ///
     /// # Errors
     /// As [`backup`].
@@ -86,7 +86,7 @@ impl Db {
     }
 }
 
-/// Makes it on a thread of its own with a low priority: no thread may take its priority back.
+/// Makes the backup on a thread of its own with low priority: a thread cannot raise its priority again.
 fn make_politely(
     open: fn(&Storage) -> Result<Connection>,
     storage: &Storage,
@@ -95,7 +95,7 @@ fn make_politely(
 ) -> Result<Made> {
     let made = thread::scope(|scope| {
         let copying = scope.spawn(|| {
-            // Without it the copying is as urgent as the rest, and no worse.
+            // If that fails, the copying has normal priority.
             let _ = rustix::process::nice(NICE);
             make(open, storage, file, progress)
         });
@@ -130,7 +130,7 @@ fn make(
     let damaged = copied?;
     let synced = || {
         File::open(part)?.sync_all()?;
-        // The key first: there is no copy without it.
+        // The key first: there must be no copy without its key.
         fs::rename(key_part, &key_file)?;
         fs::rename(part, file)?;
         File::open(folder_of(file))?.sync_all()?;
@@ -140,7 +140,7 @@ fn make(
     Ok(Made { bytes, open_to_others: files::open_to_others(&key_file), damaged })
 }
 
-/// Makes the file that becomes the copy, and keeps other backups from it until it is closed.
+/// Creates the file that becomes the copy, and locks it against other backups until it is closed.
 fn take(part: &Path) -> Result<File> {
     let another = || at(part, "is being written: another backup to this file is under way");
     if is_held_at(part) {
@@ -148,7 +148,7 @@ fn take(part: &Path) -> Result<File> {
     }
     clear(part)?;
     let file = write_new(part, b"")?;
-    // A medium that knows no locks keeps nobody away.
+    // A medium without locks keeps nobody away.
     if is_held(&file) { Err(another()) } else { Ok(file) }
 }
 
@@ -160,16 +160,16 @@ fn is_held_at(part: &Path) -> bool {
     files::expect_file(part).is_ok() && File::open(part).is_ok_and(|left| is_held(&left))
 }
 
-/// Makes a folder for backups, for its owner only, if it is not there; and removes what backups that were cut off left in it.
+/// Creates a folder for backups, for its owner only, if it is missing; and removes what interrupted backups left in it.
 ///
 /// # Errors
-/// One that cannot be made or read.
+/// A folder that cannot be created or read.
 pub fn make_folder(folder: &Path) -> Result<()> {
     files::make_folders(folder, 0o700).map_err(|error| at(folder, &format!("cannot be made: {error}")))?;
     let unread = |error: std::io::Error| at(folder, &format!("cannot be read: {error}"));
     for there in fs::read_dir(folder).map_err(unread)? {
         let part = there.map_err(unread)?.path();
-        // The part of a key file is held by that of its database.
+        // The lock on the part of the database protects the part of its key file too.
         let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
         let holder = format!("{}.part", of.strip_suffix(".key").unwrap_or(of));
         if !is_held_at(Path::new(&holder)) {
@@ -215,14 +215,15 @@ fn copy(
     Ok(damaged)
 }
 
-/// Begins to read, and gives the key file as it was then.
+/// Begins a read, and returns the key file as it was at that moment.
 fn view(source: &Connection, key_file: &Path) -> Result<Zeroizing<String>> {
     let read = || fs::read_to_string(key_file).map(Zeroizing::new).map_err(|error| at(key_file, &error.to_string()));
     let unreadable = |error: rusqlite::Error| Error::from(error);
     for _ in 0..STARTS {
         let keys = read()?;
         source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;").map_err(unreadable)?;
-        // The file opens whatever is on disk at every moment: the one that stayed the same does so for this view.
+        // At every moment the key file opens what is on disk. One that did not change while the read began opens what
+        // the read sees.
         if *keys == *read()? {
             return Ok(keys);
         }
@@ -231,7 +232,7 @@ fn view(source: &Connection, key_file: &Path) -> Result<Zeroizing<String>> {
     Err(at(key_file, "is being changed all the time: try again when the key is not being rotated"))
 }
 
-/// Looks through a copy; gives how many event bodies in it are damaged. The error is whatever else is wrong with it.
+/// Checks a copy; returns how many event bodies in it are damaged. The error is anything else that is wrong.
 fn check(copy: &Connection, keys: &KeyRing) -> Result<usize, String> {
     let text = |error: rusqlite::Error| error.to_string();
     let id: i32 = copy.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(text)?;
@@ -252,7 +253,7 @@ fn check(copy: &Connection, keys: &KeyRing) -> Result<usize, String> {
     checksum::damaged(copy, |_| {}).map(|damaged| damaged.len()).map_err(text)
 }
 
-/// Files that are not whole: they go, unless they were given their names.
+/// Incomplete files: they are removed unless they got their final names.
 struct Parts([PathBuf; 2]);
 
 impl Drop for Parts {

@@ -1,5 +1,5 @@
-//! The bodies of deliveries in memory. The deliveries of one event share a large body, and its bytes count until the last of
-//! them lets it go.
+//! The bodies of deliveries in memory. The deliveries of one event share a large body. Its bytes count until the last
+//! of them drops it.
 
 use std::{
     collections::HashMap,
@@ -10,15 +10,15 @@ use std::{
 use super::Result;
 use crate::domain::event::{Damaged, EventKey, StoredBody};
 
-/// A body up to this size, in bytes, is small. Small bodies are bounded by the number of claims; large ones by their bytes
-/// too, and they are not claimed ahead of a free place.
+/// A body up to this size, in bytes, is small. The number of claims limits small bodies. Large bodies are also limited
+/// by their bytes, and are not claimed ahead of a free place.
 pub const SMALL_BODY: usize = 16 << 10;
 
 /// The body of a claim. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Body {
     text: Arc<str>,
-    /// Only of a large one.
+    /// Only for a large body.
     _counted: Option<Arc<Counted>>,
 }
 
@@ -46,7 +46,7 @@ struct Large {
     of: HashMap<EventKey, Weak<Counted>>,
 }
 
-/// A large body: its bytes count as long as it is there.
+/// A large body: its bytes count as long as it exists.
 #[derive(Debug)]
 struct Counted {
     event: EventKey,
@@ -58,7 +58,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let mut large = self.bodies.large();
         large.bytes -= self.text.len();
-        // Another delivery of the event may have read it again meanwhile.
+        // Another delivery of the event may have read the body again meanwhile.
         if large.of.get(&self.event).is_some_and(|body| body.strong_count() == 0) {
             large.of.remove(&self.event);
         }
@@ -71,11 +71,12 @@ impl Bodies {
         self.large().bytes
     }
 
-    /// The large body of this event, with `size` bytes, if large bodies then have at most `most` bytes in all; one that is
-    /// larger is read when no other is there. `read` is called only if the body is not in memory.
+    /// The large body of this event, of `size` bytes, if all large bodies together then stay within `most` bytes. A
+    /// body larger than `most` is read when no other large body is in memory. `read` is called only if the body is not
+    /// in memory yet.
     ///
     /// # Errors
-    /// What `read` says.
+    /// The error of `read`.
     pub(super) fn keep(
         &self,
         event: EventKey,

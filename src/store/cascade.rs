@@ -1,5 +1,6 @@
-//! Deliveries follow their endpoint: held while it is suspended, and cancelled when that is too long; due when
-//! it is resumed, after what failed and is sent again; cancelled when it is deleted.
+//! The cascade of an endpoint's state to its deliveries: they are held while it is suspended and cancelled when that
+//! takes too long, due again when it is resumed (after the failed ones that are resent), and cancelled when it is
+//! deleted.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +13,16 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// Deliveries that follow a change of their endpoint in one transaction: for so long may nobody else write.
+/// How many deliveries one transaction updates: this limits how long other writes wait.
 pub(super) const SLICE: usize = 1000;
 
-/// Brings the deliveries of an endpoint where its state wants them: while it is suspended, what is pending is held; while
-/// it is active, what failed is sent again if its resuming asked for that, and then what is held is due at once, each with a
-/// fresh schedule; when it is deleted, both are cancelled.
+/// Updates the deliveries of an endpoint to its state. Suspended: pending ones are held. Active: failed ones are resent
+/// if the resume asked for it, then held ones are due at once, each with a fresh schedule. Deleted: pending and held
+/// ones are cancelled.
 ///
-/// A thousand of them at most: the rest is noted, and the writer goes on with it in transactions of its own. Until then
-/// the endpoint's state alone decides what is claimed. A command leaves it all to the server, which sees that the endpoint
-/// has changed: nobody else can tell the engine what is due.
+/// At most a thousand are updated at once; the writer continues in transactions of its own. Until it is done, the
+/// endpoint's state alone decides what is claimed. A command leaves the work to the server, which notices that the
+/// endpoint has changed: only the server can announce due deliveries to the engine.
 pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     if !tx.serving {
         return Ok(());
@@ -53,7 +54,7 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     Ok(())
 }
 
-/// Cancels what is held: so many deliveries of a suspended endpoint with a smaller key. Says how many.
+/// Cancels at most this many held deliveries of a suspended endpoint, with keys below `before`; returns how many.
 pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, most: usize) -> Result<usize> {
     if state(tx, endpoint)? != EndpointState::Suspended {
         return Ok(0);
@@ -65,7 +66,7 @@ pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, mo
     Ok(rows.execute((endpoint, before, most))?)
 }
 
-/// The endpoints whose deliveries have yet to follow them: a stop came in between, or a command has changed them.
+/// The endpoints whose deliveries are not all updated: the server stopped in between, or a command has changed them.
 pub(super) fn behind(conn: &Connection) -> rusqlite::Result<BTreeSet<EndpointKey>> {
     let has = |state| format!("EXISTS (SELECT 1 FROM delivery WHERE endpoint = endpoint.key AND state = '{state}')");
     let (pending, held) = (has("pending"), has("held"));
@@ -76,7 +77,7 @@ pub(super) fn behind(conn: &Connection) -> rusqlite::Result<BTreeSet<EndpointKey
     rows.query_map([], |row| row.get(0))?.collect()
 }
 
-/// How many deliveries are held for an endpoint, those that have yet to follow its suspension included.
+/// How many deliveries of an endpoint are held, with those that its suspension has yet to update.
 pub(super) fn held(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
     let mut rows = conn.prepare_cached(
         "SELECT (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'held')
@@ -86,7 +87,7 @@ pub(super) fn held(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
     Ok(rows.query_row([endpoint], |row| row.get(0))?)
 }
 
-/// The state of an endpoint; one whose row is gone was deleted.
+/// The state of an endpoint; deleted if its row is gone.
 pub(super) fn state(tx: &Tx<'_>, key: EndpointKey) -> Result<EndpointState> {
     state_in(tx.conn, key)
 }

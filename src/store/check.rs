@@ -1,5 +1,5 @@
-//! What `ngoma check` finds: files that would stop a start, damage in the database, event bodies and secrets that do not open.
-//! It changes nothing, not even the files beside the database.
+//! What `ngoma check` looks for: files that would prevent a start, damage in the database, event bodies and secrets
+//! that cannot be read. It changes nothing, not even the files beside the database.
 
 use std::{
     fs,
@@ -21,24 +21,24 @@ use super::{
 };
 use crate::{clock::Stopwatch, config::Storage, domain::ids::EndpointId};
 
-/// What a path keeps in a URI.
+/// Characters of a path that stay as they are in a URI.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
-/// Steps of SQLite between two tellings of progress: some milliseconds.
+/// SQLite's steps between two reports of progress: some milliseconds.
 const STEPS: i32 = 1_000_000;
 /// Damaged rows that are named one by one.
 const NAMED: usize = 100;
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// What keeps a server from starting, or is damaged: a sentence each.
+    /// Problems that prevent a start, and damage: a sentence each.
     pub problems: Vec<String>,
-    /// What is well, and yet worth a word, ready to follow the path of the database.
+    /// A remark about a healthy database, ready to follow its path in a sentence.
     pub note: String,
 }
 
-/// Looks at the files, at the whole database, at each event body and at each secret. With `quick`, indexes are not compared
-/// with their tables. `progress` gets a line for a terminal now and then.
+/// Checks the files, the whole database, each event body and each secret. With `quick`, indexes are not compared with
+/// their tables. `progress` gets a line for a terminal now and then.
 pub fn check(storage: &Storage, quick: bool, progress: impl Fn(&str) + Clone + Send + 'static) -> Found {
     let mut found = Found { problems: files_of(storage), note: String::new() };
     if !storage.path.exists() {
@@ -54,7 +54,7 @@ pub fn check(storage: &Storage, quick: bool, progress: impl Fn(&str) + Clone + S
         if let Err(problem) = database(storage, quick, &progress, &mut seen) {
             seen.problems.push(problem);
         }
-        // Without a log beside it the file is read as one that nobody changes: if somebody did, once more.
+        // Without a log beside it, the file is read as if nobody changed it. If somebody did, it is read again.
         if before.0 || before == state(&storage.path) {
             found.problems.append(&mut seen.problems);
             found.note = seen.note;
@@ -63,13 +63,13 @@ pub fn check(storage: &Storage, quick: bool, progress: impl Fn(&str) + Clone + S
     }
 }
 
-/// Whether a log lies beside the file; its length, and when it was written.
+/// Whether there is a log beside the file; the file's length, and when it was written.
 fn state(path: &Path) -> (bool, Option<(u64, SystemTime)>) {
     let file = fs::metadata(path).ok().and_then(|file| Some((file.len(), file.modified().ok()?)));
     (beside(path, "-wal").exists(), file)
 }
 
-/// What is wrong with the folders and files, without a look into them.
+/// Problems with folders and files, found without reading them.
 fn files_of(storage: &Storage) -> Vec<String> {
     let mut problems = Vec::new();
     let folder = folder_of(&storage.path);
@@ -102,7 +102,8 @@ fn files_of(storage: &Storage) -> Vec<String> {
     problems
 }
 
-/// Why the server's user cannot use a file that is there. That user is this one or, for root, the owner of the database's folder.
+/// Why the server's user cannot use this file. That user is the present one or, for root, the owner of the database's
+/// folder.
 fn unusable_by_server(file: &Path, folder: &Path, usable: bool) -> Option<String> {
     let (there, server) = (fs::metadata(file).ok()?, fs::metadata(folder).ok()?.uid());
     let name = file.display();
@@ -116,7 +117,7 @@ fn unusable_by_server(file: &Path, folder: &Path, usable: bool) -> Option<String
     })
 }
 
-/// Looks into the database; what keeps it from being read at all is the error.
+/// Checks the database; the error is why it cannot be read at all.
 fn database(
     storage: &Storage,
     quick: bool,
@@ -165,7 +166,7 @@ fn database(
 /// Tries the key file on every secret.
 fn secrets(conn: &Connection, storage: &Storage, found: &mut Found) -> rusqlite::Result<()> {
     let count = sealed(conn)?.count;
-    // An old schema has no marks of keys.
+    // An old schema has no key marks.
     let mark = key_mark::known(conn).unwrap_or(None);
     if count == 0 && mark.is_none() && !storage.key_file.exists() {
         return Ok(());
@@ -186,8 +187,8 @@ fn secrets(conn: &Connection, storage: &Storage, found: &mut Found) -> rusqlite:
     Ok(())
 }
 
-/// A connection that only reads. Without a log beside it nobody has the file open, and it is read as it is. Beside a log the
-/// index is only read; should it be missing, SQLite makes it, for the owner of the database.
+/// A read-only connection. Without a log beside it, nobody has the file open and it is read as it is. With a log, the
+/// log's index is only read; if the index is missing, SQLite makes it, for the owner of the database.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let how = match (beside(&real, "-wal").exists(), beside(&real, "-shm").exists()) {

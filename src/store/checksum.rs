@@ -1,9 +1,9 @@
-//! The stored bodies of events, each with a checksum of its own: SQLite keeps none, and notices no byte that a disk changes
-//! within a text.
+//! Checksums of stored event bodies. SQLite keeps none: it does not notice a byte that the disk changes within a text.
 //!
-//! The checksum is the CRC-32 of the body's bytes. It finds every change of one or two bits and of up to 32 bits in a row,
-//! whatever the body's length, and misses one of four billion others. It costs less than 0.1 microseconds for an event of
-//! 600 bytes. It guards against faults of the disk, not against a person: who can write to the file can write a checksum.
+//! The checksum is the CRC-32 of the body's bytes. It finds every change of one or two bits and every change within 32
+//! bits in a row, for bodies of any length; it misses one of four billion other changes. It costs less than 0.1
+//! microseconds for an event of 600 bytes. It protects against faults of the disk, not against people: who can write
+//! the file can write a checksum.
 
 use std::sync::PoisonError;
 
@@ -20,7 +20,7 @@ pub(super) fn checksum(body: &str) -> u32 {
     crc32fast::hash(body.as_bytes())
 }
 
-/// Reads the columns `body` and `checksum` of an event's row. A row of an older version has no checksum: of its body only the
+/// Reads the columns `body` and `checksum` of an event's row. A row of an older version has no checksum: then only the
 /// encoding is checked.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredBody> {
     let ValueRef::Text(bytes) = row.get_ref("body")? else { return Ok(Err(Damaged)) };
@@ -32,10 +32,11 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredBody> {
     Ok(std::str::from_utf8(bytes).ok().filter(|_| intact).map(Into::into).ok_or(Damaged))
 }
 
-/// Bytes of a row that lie in one page, whatever the smaller columns hold. The rest of a longer row is a chain of pages.
+/// Bytes of a row that fit in one page, whatever the smaller columns hold. The rest of a longer row is in a chain of
+/// further pages.
 const IN_A_PAGE: u32 = 3800;
 
-/// What is sent of an event.
+/// The parts of an event that are sent.
 pub(super) struct ToSend {
     pub(super) id: EventId,
     pub(super) kind: String,
@@ -43,14 +44,14 @@ pub(super) struct ToSend {
     pub(super) test: bool,
     /// Bytes of the body.
     pub(super) size: usize,
-    /// `None` if it is large: [`read_long`] reads it.
+    /// `None` for a large body: [`read_long`] reads it.
     pub(super) body: Option<StoredBody>,
 }
 
-/// Reads what is sent of an event, but for a large body.
+/// Reads the parts of an event that are sent, except a large body.
 ///
-/// Damage in a chain of pages is an error of SQLite's that ends the whole transaction. So a long body is read by the connection
-/// that only reads; one that this transaction has made is not damaged yet.
+/// For damage in a chain of pages SQLite ends the whole transaction. So a long body is read by the read-only
+/// connection. A body that this transaction has written cannot be damaged yet.
 pub(super) fn to_send(tx: &Tx<'_>, event: EventKey) -> Result<ToSend> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT id, kind, test, size, is_long, iif(is_long, '', body) AS body, iif(is_long, NULL, checksum) AS checksum
@@ -77,7 +78,7 @@ pub(super) fn to_send(tx: &Tx<'_>, event: EventKey) -> Result<ToSend> {
     Ok(found)
 }
 
-/// Reads the body of an event that lies in a chain of pages.
+/// Reads the body of an event that fills more than one page.
 pub(super) fn read_long(tx: &Tx<'_>, event: EventKey) -> Result<StoredBody> {
     let long = |conn: &Connection| {
         conn.prepare_cached("SELECT body, checksum FROM event WHERE key = ?")?.query_row([event], read).optional()
@@ -89,12 +90,12 @@ pub(super) fn read_long(tx: &Tx<'_>, event: EventKey) -> Result<StoredBody> {
     }
 }
 
-/// What stands for a row that is damaged; any other error stays one.
+/// Replaces the error of a damaged row by a value; any other error stays.
 fn unless_damage<T>(error: rusqlite::Error, damaged: impl FnOnce() -> T) -> rusqlite::Result<T> {
     if is_damage(&error) { Ok(damaged()) } else { Err(error) }
 }
 
-/// Whether this error says that a row is damaged, and nothing of the rest of the database.
+/// Whether this error means one damaged row, and not a fault of the whole database.
 fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{
         FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, QueryReturnedNoRows, Utf8Error,
@@ -110,11 +111,11 @@ fn is_damage(error: &rusqlite::Error) -> bool {
         )
 }
 
-/// Reads every stored body, and names the events whose bodies are damaged. `progress` gets the percentage that is done, after
-/// every thousandth event.
+/// Reads every stored body and returns the names of the events whose bodies are damaged. `progress` gets the percentage
+/// done, after every thousandth event.
 ///
 /// # Errors
-/// Faults of the database other than damaged rows.
+/// Any fault of the database other than a damaged row.
 pub(super) fn damaged(conn: &Connection, mut progress: impl FnMut(u8)) -> rusqlite::Result<Vec<String>> {
     let checksum = if conn.column_exists(None, "event", "checksum")? { "checksum" } else { "NULL" };
     let mut rows =
@@ -142,7 +143,7 @@ pub(super) fn damaged(conn: &Connection, mut progress: impl FnMut(u8)) -> rusqli
         if !is_damage(&broken) {
             return Err(broken);
         }
-        // The row after the last one that was read is broken within the file: it is passed over.
+        // The row after the last readable one is broken: it is skipped.
         drop(rows);
         done = next.query_row([done], |row| row.get(0))?;
         named.push(format!("of row {done}"));

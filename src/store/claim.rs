@@ -1,4 +1,4 @@
-//! What is claimed, and what may be.
+//! Claims: the right to attempt deliveries, and how many new deliveries a publish may claim.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// A delivery that this server alone may attempt, until it is settled or given back.
+/// The right to make one attempt of a delivery. No one else may attempt it until the claim is settled or given back.
 #[derive(Debug)]
 pub struct Claim {
     /// The key of the delivery's row.
@@ -23,22 +23,22 @@ pub struct Claim {
     pub delivery: DeliveryId,
     /// The number of this attempt.
     pub attempt: u32,
-    /// Tries of this schedule, this one included.
+    /// The number of this try in its schedule.
     pub tries: u32,
     /// The event's public id.
     pub event: EventId,
     /// The event's name.
     pub kind: String,
-    /// Whether it is sample data.
+    /// Whether it carries sample data.
     pub test: bool,
-    /// The stored body, for the envelope to finish.
+    /// The stored body; the envelope completes it.
     pub body: Result<Body, Damaged>,
-    /// Where it goes.
+    /// Where to send it.
     pub target: Arc<Target>,
 }
 
 impl Claim {
-    /// Who owns it: nobody else has this number of an attempt at this delivery.
+    /// What identifies the claim: no other claim has this delivery and this attempt number.
     pub fn owner(&self) -> (DeliveryKey, u32) {
         (self.key, self.attempt)
     }
@@ -49,43 +49,44 @@ impl Claim {
     }
 }
 
-/// What may be claimed of one endpoint.
+/// How much to claim for one endpoint.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
     /// The endpoint.
     pub endpoint: EndpointKey,
-    /// How many deliveries.
+    /// The number of deliveries.
     pub claims: usize,
-    /// To how many bytes the large bodies in memory may come; 0: no large body is claimed.
+    /// The limit for all large bodies in memory, in bytes; 0: claim no large body.
     pub large_bytes: usize,
 }
 
-/// What was claimed of one endpoint.
+/// The claims of one endpoint.
 #[derive(Debug)]
 pub struct Claimed {
     /// The endpoint.
     pub endpoint: EndpointKey,
-    /// Its deliveries, those due longest first.
+    /// The claims, the longest due first.
     pub claims: Vec<Claim>,
-    /// When the first of those left pending is due.
+    /// When the endpoint's next pending delivery is due.
     pub next: Option<Timestamp>,
-    /// The bytes of the next body, if it was left pending because large bodies fill the memory they may take.
+    /// The size of the next body in bytes, if it stayed pending because it would exceed the limit for large bodies.
     pub too_large: Option<usize>,
 }
 
 impl Claimed {
-    /// Nothing, and nothing more before `next`.
+    /// No claims, and nothing due before `next`.
     pub fn nothing(endpoint: EndpointKey, next: Option<Timestamp>) -> Self {
         Self { endpoint, claims: Vec::new(), next, too_large: None }
     }
 }
 
-/// How many new deliveries may be claimed in the transaction that makes them, because they would be sent at once. The
-/// engine grants it, publishing uses it up; what an undone transaction took is granted again when the lane next changes.
+/// How many new deliveries a publish may claim in the transaction that makes them, because they can be sent at once.
+/// The engine grants the budget and publishing uses it up. What an undone transaction used is granted again when the
+/// lane changes next.
 #[derive(Debug, Default)]
 pub struct ClaimBudget {
     granted: Mutex<Granted>,
-    /// The bodies of what is claimed.
+    /// The bodies of all claims.
     bodies: Bodies,
 }
 
@@ -96,7 +97,7 @@ struct Granted {
 }
 
 impl ClaimBudget {
-    /// Grants so many in all, and to each of these endpoints so many; what others have stays.
+    /// Sets the total, and the number for each of these endpoints. Other endpoints keep theirs.
     pub fn grant(&self, in_all: usize, each: impl IntoIterator<Item = (EndpointKey, usize)>) {
         let mut granted = self.granted();
         granted.in_all = in_all;
@@ -109,12 +110,12 @@ impl ClaimBudget {
         }
     }
 
-    /// The bodies of what is claimed.
+    /// The bodies of all claims.
     pub fn bodies(&self) -> &Bodies {
         &self.bodies
     }
 
-    /// Grants nothing any more.
+    /// Sets every number to zero.
     pub fn close(&self) {
         *self.granted() = Granted::default();
     }

@@ -1,8 +1,9 @@
-//! ClockJumps of the wall clock: when it is set, due times are moved along, so that each delivery waits as long as was decided;
-//! and so are the ends of former secrets and of sessions. What was counted in a time that has yet to come is forgotten.
+//! Jumps of the wall clock. When the clock is set, due times move along, so that each delivery waits as long as was
+//! decided. The ends of former secrets and of sessions move too. Statistics of a time that has not come yet are
+//! removed.
 //!
-//! A step is where the wall clock moved by another amount than time passed. It is looked for in every transaction before
-//! anything else happens there, so nothing is written between a step and its correction.
+//! A jump is a difference between the wall clock and the time that really passed. Every transaction looks for one
+//! before it does anything else, so nothing is written between a jump and its correction.
 
 use std::{cell::Cell, time::Duration};
 
@@ -13,13 +14,13 @@ use crate::{clock::SharedClock, domain::timestamp::Timestamp};
 
 /// A difference smaller than this is drift, in milliseconds.
 const JUMP_MS: i64 = 1000;
-/// How often the moment is written down beside something else that is written, in milliseconds.
+/// How often the time is stored while other things are written, in milliseconds.
 const NOTE_MS: i64 = 1000;
-/// How often it is written down by itself, in milliseconds: by so much a wait may be lengthened when a clock is set back
-/// after a crash.
+/// How often the time is stored when nothing else is written, in milliseconds. If the clock is set back after a crash,
+/// a wait may grow by this much.
 const NOTE_IDLE_MS: i64 = 60_000;
 
-/// The clocks as they were at the last commit.
+/// Both clocks at the last commit.
 pub(super) struct ClockJumps {
     wall: Cell<Timestamp>,
     uptime: Cell<Duration>,
@@ -27,7 +28,7 @@ pub(super) struct ClockJumps {
 }
 
 impl ClockJumps {
-    /// Watches from now on; or from the last moment written down, if that lies in the future: then the clock was set back
+    /// Starts to watch: from now, or from the last stored time if that lies in the future. Then the clock was set back
     /// while no server ran.
     pub(super) fn watch(conn: &Connection, clock: &SharedClock) -> rusqlite::Result<Self> {
         let noted: Option<i64> = conn.query_row("SELECT at FROM moment", [], |row| row.get(0)).optional()?;
@@ -35,8 +36,8 @@ impl ClockJumps {
         Ok(Self { wall: Cell::new(noted.max(clock.now())), uptime: Cell::new(clock.uptime()), noted: Cell::new(noted) })
     }
 
-    /// Moves every due time along if the clock has stepped. Takes time in proportion to what is pending; clocks are seldom
-    /// set.
+    /// Moves all due times if the clock has jumped. Takes time in proportion to the pending deliveries; clocks are
+    /// seldom set.
     pub(super) fn follow(&self, tx: &Tx<'_>, uptime: Duration) -> rusqlite::Result<()> {
         let passed = i64::try_from(uptime.saturating_sub(self.uptime.get()).as_millis()).unwrap_or(i64::MAX);
         let jump = tx.now.millis().saturating_sub(self.wall.get().millis()).saturating_sub(passed);
@@ -53,7 +54,7 @@ impl ClockJumps {
         queue::shift(tx, jump)
     }
 
-    /// Writes the moment down, now and then; more seldom if nothing else is written.
+    /// Stores the time now and then, more seldom if nothing else is written.
     pub(super) fn note(&self, tx: &Tx<'_>, written: bool) -> rusqlite::Result<()> {
         let often = if written { NOTE_MS } else { NOTE_IDLE_MS };
         if (tx.now.millis() - self.noted.get().millis()).abs() >= often {
@@ -63,14 +64,14 @@ impl ClockJumps {
         Ok(())
     }
 
-    /// The transaction of this moment is on disk.
+    /// Notes that the transaction of this moment is on disk.
     pub(super) fn committed(&self, now: Timestamp, uptime: Duration) {
         self.wall.set(now);
         self.uptime.set(uptime);
     }
 }
 
-/// Writes the moment down.
+/// Stores the time.
 pub(super) fn note(tx: &Tx<'_>) -> rusqlite::Result<()> {
     let sql = "INSERT INTO moment (one, at) VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at";
     tx.conn.prepare_cached(sql)?.execute([tx.now.millis()]).map(drop)

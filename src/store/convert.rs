@@ -1,4 +1,4 @@
-//! Between SQLite's words and ours: errors, and the types that columns hold.
+//! Conversions between SQLite and the domain: errors, and the types of columns.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::{
 
 /// The result of every verb of the store.
 ///
-/// A verb that names no errors fails only for faults of the database: [`Error::Unavailable`] while the disk is full or another
-/// process keeps the database busy, [`Error::Internal`] for any other.
+/// A verb that names no errors fails only for faults of the database: [`Error::Unavailable`] while the disk is full or
+/// another process keeps the database busy, [`Error::Internal`] for any other.
 pub type Result<T, E = Error> = crate::error::Result<T, E>;
 
-/// On a small file system the shared memory beside the database is what does not fit any more.
+/// On a small file system it may be the shared memory file beside the database that does not fit.
 const NO_ROOM_FOR_SHM: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 impl From<rusqlite::Error> for Error {
@@ -44,14 +44,14 @@ impl From<r2d2::Error> for Error {
     }
 }
 
-/// Whether the error says that there is no space left.
+/// Whether the disk is full.
 pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     error
         .sqlite_error()
         .is_some_and(|error| error.code == ErrorCode::DiskFull || error.extended_code == NO_ROOM_FOR_SHM)
 }
 
-/// A text in a column that is shown and compared, whatever a damaged file holds there.
+/// A text column that is shown and compared; a damaged file may hold any bytes there.
 pub(super) fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
 }
@@ -61,7 +61,7 @@ pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp>
     row.get(column).map(Timestamp::from_millis)
 }
 
-/// A moment that may be absent.
+/// A moment in a column that may be NULL.
 pub(super) fn moment_if(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
 }
@@ -71,12 +71,12 @@ pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// One of the names that a CHECK allows.
+/// The value of a name that a CHECK allows.
 fn one_of<T: Copy>(text: &str, all: &[T], name: fn(T) -> &'static str) -> rusqlite::Result<T> {
     all.iter().copied().find(|value| name(*value) == text).ok_or_else(|| unreadable(text))
 }
 
-/// What a damaged file may hold: a value that no CHECK lets in.
+/// The error for a value that no CHECK allows: the file is damaged.
 pub(super) fn unreadable(text: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, format!("unexpected value '{text}'").into())
 }
@@ -101,7 +101,7 @@ pub(super) fn alert_kind(text: &str) -> rusqlite::Result<Kind> {
     one_of(text, &Kind::ALL, Kind::name)
 }
 
-/// A way of telling an alert.
+/// The channel of an alert.
 pub(super) fn channel(text: &str) -> rusqlite::Result<Channel> {
     one_of(text, &Channel::ALL, Channel::name)
 }

@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{clock::SharedClock, config::Durability, domain::audit::Actor, error::Error, metrics::Metrics};
 
-/// A handle on the database. Cheap to clone; the file stays open, and locked if this process serves it, until all are gone.
+/// A handle on the database. Cheap to clone. The file stays open until the last clone is dropped; a server's lock on
+/// the file is held as long.
 #[derive(Clone)]
 pub struct Db(pub(super) Arc<Inner>);
 
@@ -32,25 +33,26 @@ pub(super) struct Inner {
     pub(super) inline_reader: Arc<Mutex<Connection>>,
     pub(super) claim_budget: Arc<ClaimBudget>,
     pub(super) clock: SharedClock,
-    /// Taken by the one engine.
+    /// Taken once, by the engine.
     pub(super) news: Mutex<Option<mpsc::UnboundedReceiver<News>>>,
     pub(super) news_count: watch::Receiver<u64>,
     pub(super) broken: watch::Receiver<Option<String>>,
     pub(super) keys: Arc<KeyRing>,
-    /// Of a server only.
+    /// Only in a server.
     pub(super) files: Option<Arc<ServedFiles>>,
-    /// Last: when it goes, the writer ends, and with it the lock on the file; every other connection is closed by then.
+    /// The last field: dropping it ends the writer and releases the lock on the file. Every other connection is closed
+    /// by then.
     pub(super) queue: WriteQueueHandle,
 }
 
 /// How a write takes its place in the writer's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It is refused if every place is taken, or seven of eight by its own token.
+    /// Refused if the queue is full, or if seven eighths of it hold writes of the same token.
     Try,
-    /// It waits for a place: for what the server does by itself.
+    /// Waits until the queue has a free slot: for the server's own work.
     Wait,
-    /// As [`Admission::Try`], for a write that takes as long as many others: it has a transaction of its own.
+    /// As [`Admission::Try`], for a write that takes as long as hundreds of others: it gets a transaction of its own.
     Batch,
 }
 
@@ -61,13 +63,13 @@ impl std::fmt::Debug for Db {
 }
 
 impl Db {
-    /// Runs a closure in one of the writer's next transactions; answers after the commit. Of a request, the same transaction
-    /// first checks that the right by which it acts still holds.
+    /// Runs a closure in one of the writer's next transactions and returns after the commit. For a request, the same
+    /// transaction first checks that its token or session still allows it.
     ///
     /// # Errors
-    /// The closure's own, whereupon nothing of it is kept; [`Error::Unauthorized`] or [`Error::Forbidden`] for a request whose
-    /// token, session, account or scope is gone; [`Error::Unavailable`] when too many writes wait already, the disk is full,
-    /// another process holds the database, or it has failed.
+    /// The closure's own error: then nothing of it is kept. [`Error::Unauthorized`] or [`Error::Forbidden`] if the
+    /// token, session, account or scope of a request is gone. [`Error::Unavailable`] when the queue or the disk is
+    /// full, when another process keeps the database busy, or when the database has failed.
     pub async fn write<T: Send + 'static>(
         &self,
         actor: impl Into<Actor>,
@@ -89,7 +91,7 @@ impl Db {
         answer.await.unwrap_or_else(|_| Err(unavailable()))
     }
 
-    /// Checks that the right by which a request acts still holds; the engine and the command line need none.
+    /// Checks that the token or session of a request still allows it. The engine and the command line need no check.
     ///
     /// # Errors
     /// [`Error::Unauthorized`] if its token or session is gone, [`Error::Forbidden`] if only the scope is.
@@ -98,7 +100,8 @@ impl Db {
         self.read_inline(|view| grants::check(view.conn, actor, now))
     }
 
-    /// [`Db::read`] for a request: once the closure has run, checks that the right by which the request acts still holds.
+    /// [`Db::read`] for a request. After the closure has run, it checks that the token or session of the request still
+    /// allows it.
     ///
     /// # Errors
     /// As [`Db::check`] and [`Db::read`].
@@ -129,7 +132,8 @@ impl Db {
         task.await.unwrap_or_else(|_| Err(Error::Internal("a read panicked".to_owned())))
     }
 
-    /// Reads in place: only for one indexed row, so small that a thread of its own would cost more.
+    /// Runs a closure at once, on the calling thread: only for a read of one indexed row, for which a thread would cost
+    /// more.
     ///
     /// # Errors
     /// The closure's own.
@@ -143,28 +147,28 @@ impl Db {
         self.0.queue.taken().0
     }
 
-    /// Whether half of the places for waiting writes are taken, or more.
+    /// Whether the queue of writes is at least half full.
     pub fn is_busy(&self) -> bool {
         let (taken, all) = self.0.queue.taken();
         2 * taken >= all
     }
 
-    /// What is counted and measured about it, and about what is done with it.
+    /// The metrics of the database and of everything that uses it.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.0.metrics
     }
 
-    /// The news of commits: for one listener, once.
+    /// The receiver of the news of commits. Given out once.
     pub fn news(&self) -> Option<mpsc::UnboundedReceiver<News>> {
         self.0.news.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// How many commits had news by now.
+    /// The number of commits with news so far.
     pub fn news_count(&self) -> watch::Receiver<u64> {
         self.0.news_count.clone()
     }
 
-    /// How many new deliveries a publish may claim as it makes them.
+    /// How many new deliveries a publish may claim in the transaction that makes them.
     pub fn claim_budget(&self) -> &ClaimBudget {
         &self.0.claim_budget
     }
@@ -174,20 +178,21 @@ fn unavailable() -> Error {
     Error::Unavailable("the database cannot take this now: nothing was stored; try again".to_owned())
 }
 
-/// Writes one row, the moment, to see whether the disk takes it.
+/// Writes one small row, to test whether the disk takes writes.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when it does not.
+/// [`Error::Unavailable`] when the disk takes none.
 pub fn probe(tx: &Tx<'_>) -> Result<()> {
     Ok(clock_jumps::note(tx)?)
 }
 
-/// Keeps the file from growing beyond so many pages, or beyond what it has, until the next start: how stories fill it.
+/// Limits the file to this many pages until the next start (at least to its present size). Tests use it to fill the
+/// disk.
 pub fn limit_pages(tx: &Tx<'_>, pages: u32) -> Result<()> {
     Ok(tx.conn.pragma_update(None, "max_page_count", pages)?)
 }
 
-/// What a commit of the writer waits for, as SQLite has it.
+/// What a commit of the writer waits for, according to SQLite.
 pub fn durability(tx: &Tx<'_>) -> Result<Durability> {
     const FULL: i64 = 2;
     let level: i64 = tx.conn.pragma_query_value(None, "synchronous", |row| row.get(0))?;

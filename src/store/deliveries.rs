@@ -1,4 +1,4 @@
-//! Deliveries and their attempts, for looking at; and replay.
+//! Deliveries and their attempts: list, show, replay, cancel.
 
 use std::time::Duration;
 
@@ -21,14 +21,15 @@ pub(super) const COLUMNS: &str = "
     SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, o.id AS original,
            a.status AS last_status, a.failure AS last_failure";
 
-/// The last recorded attempt is the one under way less one, or the last. An erased account has no profile.
+/// The last recorded attempt: the one before the attempt under way, or the last. The endpoints of an erased account
+/// have no profile.
 pub(super) const JOINS: &str = "
     JOIN event e ON e.key = d.event
     JOIN endpoint p ON p.key = d.endpoint AND p.profile != ''
     LEFT JOIN delivery o ON o.key = d.replay_of
     LEFT JOIN attempt a ON a.delivery = d.key AND a.number = d.attempts - (d.state = 'claimed')";
 
-/// Deliveries that are looked at for one page.
+/// Deliveries read for one page.
 pub const LOOKED_AT: usize = 10_000;
 
 /// Which of an endpoint's deliveries to list, newest first.
@@ -45,14 +46,14 @@ pub struct Filter {
 /// One page of an endpoint's deliveries, newest first.
 #[derive(Debug)]
 pub struct Page {
-    /// What was found: so many as were asked for, or fewer.
+    /// The deliveries: as many as were asked for, or fewer.
     pub deliveries: Vec<Delivery>,
-    /// The `after` of the next page; `None` when there is nothing more to look at.
+    /// The `after` of the next page; `None` at the end.
     pub next: Option<DeliveryId>,
 }
 
-/// One page of an endpoint's deliveries. Whatever it asks for, it looks at [`LOOKED_AT`] of them at most, so it may hold
-/// few or none and yet not be the last.
+/// One page of an endpoint's deliveries. It reads at most [`LOOKED_AT`] of them: a page may hold few or none and yet
+/// not be the last.
 ///
 /// # Errors
 /// [`Error::Invalid`] if `after` is no delivery of this endpoint.
@@ -61,7 +62,7 @@ pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize)
         None => DeliveryKey::MAX,
         Some(id) => key_of(view.conn, endpoint.key, id)?.ok_or_else(Error::bad_cursor)?,
     };
-    // The state stands in the text, not in a parameter: so its own index can be used.
+    // The state is part of the text, not a parameter, so that SQLite can use the state's own index.
     let state = filter.state.map(|state| format!("AND d.state = '{}'", state.name())).unwrap_or_default();
     let own = filter.state.and_then(index_of);
     let index = own.unwrap_or("delivery_of_endpoint");
@@ -91,7 +92,7 @@ pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize)
     Ok(Page { deliveries, next })
 }
 
-/// The index that holds the deliveries of a state, if there is one from which they come in the order they were made.
+/// The index of a state's deliveries, if there is one that keeps their order.
 pub(super) fn index_of(state: State) -> Option<&'static str> {
     match state {
         State::Exhausted => Some("delivery_exhausted"),
@@ -101,7 +102,7 @@ pub(super) fn index_of(state: State) -> Option<&'static str> {
     }
 }
 
-/// The index that holds the deliveries of a state endpoint by endpoint, in whatever order.
+/// The index of a state's deliveries by endpoint, in any order.
 pub(super) fn index_by_endpoint(state: State) -> Option<&'static str> {
     match state {
         State::Pending => Some("delivery_due"),
@@ -153,7 +154,7 @@ pub fn attempts(view: &View<'_>, delivery: DeliveryKey) -> Result<Vec<Attempt>> 
 /// Deliveries whose attempts [`answers`] counts.
 pub const ANSWERS_OF: usize = 1000;
 
-/// How often attempts ended in one way.
+/// How often attempts ended with the same result.
 #[derive(Debug)]
 pub struct Answered {
     /// The class of the failure; `None` for a success.
@@ -164,7 +165,7 @@ pub struct Answered {
     pub attempts: u64,
 }
 
-/// How the attempts of an endpoint's last deliveries ended, the most frequent first.
+/// The results of the attempts of an endpoint's last deliveries, the most frequent first.
 pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT failure, status, count(*) AS attempts
@@ -182,10 +183,11 @@ pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> 
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Makes a new delivery of the same event to the same endpoint, due now, and shows it.
+/// Makes a new delivery of the same event to the same endpoint, due now, and returns it.
 ///
 /// # Errors
-/// [`Error::NotFound`] if the endpoint has no such delivery; [`Error::Conflict`] while it is suspended, or if it is deleted.
+/// [`Error::NotFound`] if the endpoint has no such delivery; [`Error::Conflict`] while it is suspended, or if it is
+/// deleted.
 pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
     let mut rows = tx.conn.prepare_cached("SELECT key, event FROM delivery WHERE id = ? AND endpoint = ?")?;
     let original = rows.query_row((id.to_bytes(), endpoint.key), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
@@ -224,11 +226,11 @@ pub fn endpoint_of(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<E
     })
 }
 
-/// Cancels a delivery that waits, or is held. One that is cancelled already stays so.
+/// Cancels a pending or held delivery. A cancelled one stays cancelled.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope; [`Error::Conflict`] while an attempt is under way, and when it has
-/// come to another end.
+/// [`Error::NotFound`] if there is none within the scope; [`Error::Conflict`] while an attempt is under way, and when
+/// it has come to another end.
 pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<()> {
     let endpoint = endpoint_of(tx, scope, id)?;
     let delivery = find_in(tx.conn, &endpoint, id)?;
@@ -248,12 +250,12 @@ pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<()> {
     }
 }
 
-/// Cancels what is held for a suspended endpoint and was made before this one, a part of it at a time; says whether there may
-/// be more.
+/// Cancels the next slice of the held deliveries of a suspended endpoint with keys below `before`; returns whether
+/// there may be more.
 pub fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey) -> Result<bool> {
     let dropped = cascade::expire(tx, endpoint, before, cascade::SLICE)?;
     audit::held(tx, Action::HeldDropped, endpoint, dropped)?;
-    // What has yet to follow the suspension will be held too.
+    // Pending deliveries will be held too when the suspension reaches them.
     let mut rows = tx.conn.prepare_cached("SELECT 1 FROM delivery WHERE endpoint = ? AND state = 'pending'")?;
     let behind = cascade::state(tx, endpoint)? == EndpointState::Suspended && rows.exists([endpoint])?;
     Ok(dropped == cascade::SLICE || behind)
@@ -265,7 +267,7 @@ pub fn next_key(tx: &Tx<'_>) -> Result<DeliveryKey> {
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
-/// The body of an event as it was stored, for its envelope to finish.
+/// The stored body of an event, for its envelope to complete.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such event.

@@ -28,13 +28,13 @@ use crate::{
 pub(super) const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
     FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
 
-/// Deleted endpoints in a list.
+/// Deleted endpoints shown in a list.
 const DELETED_SHOWN: usize = 1000;
 
 /// Registers an endpoint, active at once.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the account has `most` of them already.
+/// [`Error::Conflict`] when the account already has `most` endpoints.
 pub fn create(
     tx: &Tx<'_>,
     account: &Account,
@@ -106,10 +106,10 @@ pub fn set_events(tx: &Tx<'_>, key: EndpointKey, events: &EventFilter) -> Result
     Ok(())
 }
 
-/// Gives an endpoint a new secret; the one it had signs too for `overlap`.
+/// Gives an endpoint a new secret. The former one signs too for `overlap`.
 pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, overlap: Duration) -> Result<()> {
     if target(tx, endpoint.key)?.secrets.first() == Some(secret) {
-        // A request that is repeated must not push the former secret out.
+        // A repeated request must not push out the former secret.
         return Ok(());
     }
     tx.conn
@@ -119,15 +119,15 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
     audit::of_endpoint(tx, Action::SecretChanged, endpoint.key, None)
 }
 
-/// Marks the secret that an endpoint has, and tells nothing of it: another one has another mark.
+/// A mark of the endpoint's secret, which does not reveal it: another secret has another mark.
 pub fn secret_mark(view: &View<'_>, key: EndpointKey) -> Result<String> {
     mark_in(view.conn, key)
 }
 
-/// Makes sure that an endpoint has the secret of this mark.
+/// Checks that the endpoint's secret has this mark.
 ///
 /// # Errors
-/// [`Error::Conflict`] if it has another.
+/// [`Error::Conflict`] if the secret is another one.
 pub fn expect_secret(tx: &Tx<'_>, key: EndpointKey, mark: &str) -> Result<()> {
     if mark_in(tx.conn, key)? == mark {
         return Ok(());
@@ -141,7 +141,7 @@ fn mark_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<String> {
     Ok(HEXLOWER.encode(&Sha256::digest(sealed)[..8]))
 }
 
-/// Adds a new key to the key file; what is sealed from now on is sealed with it.
+/// Adds a new key to the key file; later secrets are sealed with it.
 ///
 /// # Errors
 /// A key file that cannot be written.
@@ -150,11 +150,11 @@ pub fn add_key(tx: &Tx<'_>) -> Result<()> {
     audit::note(tx, Action::KeyRotated, None, tx.keys.mark().as_deref(), None)
 }
 
-/// Encrypts the secrets of the next endpoints after `from` with the current key, so many at a time; gives the last one's
-/// key, or `None` when there are no more.
+/// Encrypts the secrets of the next `at_once` endpoints after `from` with the current key. Returns the key of the last
+/// one, or `None` when there are no more.
 ///
 /// # Errors
-/// Faults of the database, or a secret that does not open.
+/// A secret that does not open.
 pub fn reseal(tx: &Tx<'_>, from: EndpointKey, at_once: usize) -> Result<Option<EndpointKey>> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT key, id, secret, former_secret FROM endpoint WHERE key > ? AND secret != x'' ORDER BY key LIMIT ?",
@@ -175,10 +175,10 @@ pub fn reseal(tx: &Tx<'_>, from: EndpointKey, at_once: usize) -> Result<Option<E
     Ok(last)
 }
 
-/// Forgets the old keys of the key file if no secret needs them any more; says whether it did.
+/// Removes the old keys from the key file if no secret needs them; returns whether it did.
 ///
 /// # Errors
-/// Faults of the database, or a key file that cannot be written.
+/// A key file that cannot be written.
 pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
     // Another rotation may have added a key meanwhile.
     tx.keys.refresh(tx.conn)?;
@@ -197,7 +197,7 @@ pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// Suspends an active endpoint and holds what is pending for it.
+/// Suspends an active endpoint and holds its pending deliveries.
 pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result<()> {
     let suspended = tx
         .conn
@@ -214,8 +214,8 @@ pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result
     cascade::follow(tx, key)
 }
 
-/// Makes a suspended endpoint active again. What it has failed since its last success is sent again, or left; then what is
-/// held for it is due at once. Says how many of each; `None` if it is not suspended.
+/// Resumes a suspended endpoint. The deliveries it has failed since its last success are resent, or left as they are;
+/// then the held ones are due at once. Returns how many of each; `None` if it is not suspended.
 pub fn resume(tx: &Tx<'_>, key: EndpointKey, resend: Resend) -> Result<Option<Resumed>> {
     if cascade::state(tx, key)? != EndpointState::Suspended {
         return Ok(None);
@@ -238,8 +238,8 @@ pub fn resume(tx: &Tx<'_>, key: EndpointKey, resend: Resend) -> Result<Option<Re
     Ok(Some(resumed))
 }
 
-/// Deletes an endpoint, wipes its secrets and cancels what is pending or held for it. Its row stays, for the record of its
-/// deliveries.
+/// Deletes an endpoint, wipes its secrets and cancels its pending and held deliveries. Its row stays, for the record of
+/// its deliveries.
 pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
     let deleted = tx
         .conn
@@ -263,8 +263,7 @@ pub fn set_timed_out(tx: &Tx<'_>, key: EndpointKey, timed_out: bool) -> Result<(
     Ok(())
 }
 
-/// Moves the ends of the times in which former secrets sign too by so many milliseconds, when endpoints last fared so, and
-/// when they were resumed.
+/// Moves the times in the rows of endpoints by this many milliseconds: ends of overlaps, last results, resumes.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE endpoint SET former_until = former_until + ?1, last_success_at = last_success_at + ?1,
                  last_failure_at = last_failure_at + ?1, resumed_at = resumed_at + ?1
@@ -298,10 +297,10 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     })
 }
 
-/// Where an endpoint's deliveries go now.
+/// The target of an endpoint, shared with its other claims.
 ///
 /// # Errors
-/// Faults of the database; a secret or a URL that cannot be read.
+/// A secret or a URL that cannot be read.
 pub(super) fn shared_target(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<Arc<Target>> {
     if let Some(target) = tx.targets.borrow().held(endpoint, tx.now) {
         return Ok(target);
@@ -339,7 +338,7 @@ pub(super) fn find_in(conn: &rusqlite::Connection, scope: &AccessScope, id: Endp
 /// Every endpoint within the scope, with the newest 1,000 of the deleted ones, in the order they were registered.
 pub fn list(view: &View<'_>, scope: &AccessScope) -> Result<Vec<Endpoint>> {
     let of = if scope.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
-    // An account may have deleted any number of them.
+    // An account may have deleted any number of endpoints.
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE {of} AND (?1 IS NULL OR endpoint.profile = ?1)
            AND (endpoint.state != 'deleted' OR endpoint.key >= ifnull(
@@ -349,13 +348,13 @@ pub fn list(view: &View<'_>, scope: &AccessScope) -> Result<Vec<Endpoint>> {
     Ok(rows.query_map((&scope.profile, scope.account), read)?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// How many deliveries are held for an endpoint.
+/// The number of deliveries held for an endpoint.
 pub fn held(view: &View<'_>, key: EndpointKey) -> Result<u64> {
     cascade::held(view.conn, key)
 }
 
-/// How many deliveries an endpoint has failed since its last success: those that resuming it sends again. What was replayed
-/// already is not counted.
+/// The number of deliveries that an endpoint has failed since its last success and that were not replayed: a resume
+/// resends them.
 pub fn failed(view: &View<'_>, key: EndpointKey) -> Result<u64> {
     outages::failed(view.conn, key)
 }

@@ -1,5 +1,5 @@
-//! Erasing an account: at once for everybody, then row by row, a slice at a time. What stays is one row without content in
-//! each table at most, so that no key is given twice; of the account, a number.
+//! Erasing an account: at once for everybody who asks, then row by row in slices. At most one empty row stays in each
+//! table, so that no key is used twice, and a number in place of the account.
 
 use rusqlite::OptionalExtension;
 
@@ -17,7 +17,7 @@ use crate::domain::{
     ids::{DeliveryId, EndpointId, EventId},
 };
 
-/// Events of whomever that one look passes: for so long is the log kept from being emptied.
+/// Events of all accounts that one read passes: it limits how long the log cannot be emptied.
 const LOOKED_AT: i64 = 20_000;
 
 /// What an account has.
@@ -35,7 +35,7 @@ pub struct Extent {
     pub deliveries: u64,
 }
 
-/// What an account has. Looks at every event there is.
+/// What an account has. Reads every event.
 ///
 /// # Errors
 /// [`crate::error::Error::NotFound`] if there is no such account.
@@ -62,8 +62,8 @@ pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
         .ok_or_else(|| accounts::missing(id))
 }
 
-/// Makes an account vanish for everybody: its name, its tokens, its alerts, its retry runs, the URLs and secrets of its
-/// endpoints. What else it had is left to [`next`] and [`remove`]. The audit keeps that a number was erased.
+/// Removes an account for everybody who asks: its name, tokens, alerts and retry runs, and the URLs and secrets of its
+/// endpoints. [`next`] and [`remove`] do the rest. The audit keeps that an account with this number was erased.
 ///
 /// # Errors
 /// [`crate::error::Error::NotFound`] if there is no such account.
@@ -85,7 +85,7 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
     ] {
         tx.conn.prepare_cached(sql)?.execute([account])?;
     }
-    // Whatever goes, these keep its keys from being given again.
+    // These rows keep the keys from being used again.
     let now = tx.now.millis();
     tx.conn
         .prepare_cached(
@@ -109,7 +109,7 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
              VALUES (?, ?, ?, ?, (SELECT ifnull(max(key), 0) FROM audit), 0)",
         )?
         .execute((account, id, endpoint, event))?;
-    // No account can be given this name: it holds a space.
+    // No account can have this name: it holds a space.
     let number = format!("erased {account}");
     tx.conn
         .prepare_cached("UPDATE account SET id = ?, profile = '', alert_email = NULL WHERE key = ?")?
@@ -120,7 +120,7 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
 /// An account that is being erased.
 #[derive(Debug, Clone)]
 pub struct Erasure {
-    /// What it was called.
+    /// Its former id.
     pub id: String,
     account: AccountKey,
     endpoint: EndpointKey,
@@ -129,7 +129,7 @@ pub struct Erasure {
     scanned: EventKey,
 }
 
-/// The accounts that are being erased; only of this name, if one is given.
+/// The accounts that are being erased; only the one of this name, if one is given.
 pub fn unfinished(view: &View<'_>, id: Option<&str>) -> Result<Vec<Erasure>> {
     let mut rows = view.conn.prepare_cached("SELECT * FROM erasure WHERE id = ifnull(?, id) ORDER BY account")?;
     let rows = rows.query_map([id], |row| {
@@ -145,22 +145,22 @@ pub fn unfinished(view: &View<'_>, id: Option<&str>) -> Result<Vec<Erasure>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// What of an account goes next.
+/// The next part of an account to remove.
 #[derive(Debug)]
 pub enum ErasureStep {
-    /// Deliveries of one endpoint, the newest first: a replay goes before its original.
+    /// Deliveries of one endpoint, the newest first, so that a replay goes before its original.
     Deliveries(Vec<DeliveryKey>),
-    /// An endpoint that has none left.
+    /// An endpoint without deliveries.
     Endpoint(EndpointKey),
-    /// Events, and up to which one they were looked for.
+    /// Events, and the key up to which they were searched.
     Events(Vec<EventKey>, EventKey),
     /// Entries of the audit.
     Entries(Vec<EntryKey>),
-    /// Its name: nothing else is left.
+    /// Its former name: nothing else is left.
     Name,
 }
 
-/// Looks for what goes next.
+/// Finds the next part to remove.
 pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<ErasureStep> {
     let Erasure { account, endpoint, event, scanned, .. } = erasure;
     let mut rows = view.conn.prepare_cached("SELECT min(key) FROM endpoint WHERE account = ? AND key < ?")?;
@@ -183,7 +183,7 @@ pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<ErasureStep> {
     Ok(ErasureStep::Events(keys, scanned))
 }
 
-/// Removes it. Says how many rows of deliveries and events went.
+/// Removes a part. Returns the number of removed deliveries and events.
 pub fn remove(tx: &Tx<'_>, erasure: &Erasure, step: &ErasureStep) -> Result<usize> {
     match step {
         ErasureStep::Deliveries(keys) => retention::remove_deliveries(tx, keys),

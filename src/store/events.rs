@@ -22,7 +22,8 @@ use crate::{
     error::{Error, Missing},
 };
 
-/// Stores an event and fans it out to its audience, in one transaction; a repeat by its idempotency key stores nothing.
+/// Stores an event and makes a delivery for each endpoint of its audience, in one transaction. A repeat by its
+/// idempotency key stores nothing.
 ///
 /// # Errors
 /// [`Error::TooMany`] when the account's share of the database is used up.
@@ -70,7 +71,7 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     Ok(Published::Accepted(Accepted { id, body: event.body.clone(), deliveries }))
 }
 
-/// What an earlier publish with the same key came to.
+/// The result of an earlier publish with the same key.
 fn repeated(tx: &Tx<'_>, event: &NewEvent) -> Result<Option<Published>> {
     let Some(key) = &event.idempotency_key else { return Ok(None) };
     let mut rows = tx.conn.prepare_cached(
@@ -87,7 +88,7 @@ fn repeated(tx: &Tx<'_>, event: &NewEvent) -> Result<Option<Published>> {
     Ok(Some(Published::Accepted(Accepted { id, body: body?, deliveries: fanned_out(tx.conn, event_key)? })))
 }
 
-/// The deliveries that a publish made, replays left out.
+/// The deliveries of a publish, without replays.
 fn fanned_out(conn: &Connection, event: EventKey) -> Result<Vec<(DeliveryId, EndpointId)>> {
     let mut rows = conn.prepare_cached(
         "SELECT delivery.id, endpoint.id FROM delivery JOIN endpoint ON endpoint.key = delivery.endpoint
@@ -130,7 +131,8 @@ fn newest_at(tx: &Tx<'_>, account: AccountKey, url: &TargetUrl) -> Result<Option
     Ok(found.optional()?)
 }
 
-/// All of an event but its body, which [`deliveries::body_of`](super::deliveries::body_of) reads: there may be many events on a page.
+/// All columns of an event except the body, which [`deliveries::body_of`](super::deliveries::body_of) reads: a page may
+/// hold many events.
 const COLUMNS: &str =
     "SELECT event.key, event.id, event.account, event.accepted_at, event.test, event.kind, event.target,
                               account.id AS account_id, account.profile";
@@ -150,7 +152,7 @@ pub fn find(view: &View<'_>, scope: &AccessScope, id: EventId) -> Result<Event> 
         .ok_or(Error::NotFound(Missing::Event))
 }
 
-/// The event that came with this idempotency key, of the named account if one is named.
+/// The event with this idempotency key; only of the named account, if one is named.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none within the scope; [`Error::Invalid`] if several accounts have one.
@@ -168,7 +170,7 @@ pub fn find_by_key(view: &View<'_>, scope: &AccessScope, key: &str, account: Opt
     found.pop().ok_or(Error::NotFound(Missing::Task))
 }
 
-/// Events that are looked at for one page.
+/// Events read for one page.
 const LOOKED_AT: usize = 10_000;
 
 /// Which events to list, newest first.
@@ -185,16 +187,16 @@ pub struct Filter {
 /// One page of events, newest first.
 #[derive(Debug)]
 pub struct Page {
-    /// What was found.
+    /// The events.
     pub events: Vec<Event>,
-    /// The `after` of the next page; `None` when there is nothing more to look at.
+    /// The `after` of the next page; `None` at the end.
     pub next: Option<EventId>,
-    /// Whether some of the account may be left out: older ones than were looked at, which no endpoint of it got.
+    /// Whether older events of the account may be missing: those that none of its endpoints got.
     pub partial: bool,
 }
 
-/// One page of events. It looks at 10,000 of them at most, so it may hold few or none and yet not be the last. Of one
-/// account it also finds all that its endpoints got, however much others have published since.
+/// One page of events. It reads at most 10,000 of them: a page may hold few or none and yet not be the last. For one
+/// account it also finds every event that its endpoints got, however much others have published since.
 ///
 /// # Errors
 /// [`Error::Invalid`] if `after` is no event; [`Error::NotFound`] for an account that is not within the scope.
@@ -238,8 +240,8 @@ pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize)
     Ok(Page { events, next, partial })
 }
 
-/// The events of an account before this one that an endpoint of it got, newest first, so many at most; and from where on
-/// there may be more. Deliveries are made in the order of their events, so each endpoint's are looked through by their own index.
+/// At most this many events before `before` that an endpoint of the account got, newest first; and where to continue.
+/// Deliveries are made in the order of their events, so the deliveries of each endpoint are read by their own index.
 fn delivered(
     conn: &Connection,
     account: AccountKey,
@@ -259,7 +261,7 @@ fn delivered(
         "SELECT event FROM delivery INDEXED BY delivery_of_endpoint
          WHERE endpoint = ? AND key < ? AND replay_of IS NULL ORDER BY key DESC LIMIT ?",
     )?;
-    // Down to the floor all of them were looked at.
+    // All endpoints were read down to this event.
     let (mut keys, mut floor) = (BTreeSet::new(), EventKey::MIN);
     for endpoint in endpoints {
         let own = of_endpoint.query_map((endpoint, upto, looked_at), |row| row.get(0))?;

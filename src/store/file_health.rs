@@ -1,16 +1,16 @@
-//! Whether a server can go on with its files: looked at once a second, whatever else it does, and for whoever asks.
+//! Whether a server can go on with its files: checked once a second, and whenever somebody asks.
 
 use std::{mem, sync::Arc, time::Duration};
 
 use super::Db;
 use crate::{clock, error::Error};
 
-/// How often the names of the files are looked at.
+/// The time between two checks.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Db {
-    /// Ends with the reason when nothing that is written can be relied on any more: the disk failed, or a file of the
-    /// database is not in its place.
+    /// Returns the reason when the file can no longer be trusted: the disk failed, or a file of the database is not in
+    /// its place.
     pub async fn broken(&self) -> String {
         let mut broken = self.0.broken.clone();
         let mut key_is_good = true;
@@ -37,21 +37,21 @@ impl Db {
         }
     }
 
-    /// Why nothing that is written can be relied on any more, if that is so. Cheap: a few looks at the files.
+    /// Why the file can no longer be trusted, if so. Cheap: a few file checks.
     pub fn lost(&self) -> Option<String> {
         let broken = self.0.broken.borrow().clone();
         let files = self.0.files.as_ref();
         broken.or_else(|| self.read_inline(|view| Ok(files.and_then(|files| files.lost(view.conn)))).ok().flatten())
     }
 
-    /// Why the key file cannot be used any more, if that is so: a start would refuse it. Cheap while the file is the same.
+    /// Why the key file can no longer be used, if so: a start would refuse it. Cheap while the file stays the same.
     pub async fn key_fault(&self) -> Option<Error> {
         if self.0.keys.is_current() {
             return None;
         }
         let inner = Arc::clone(&self.0);
         let looked = tokio::task::spawn_blocking(move || {
-            // Every reading connection is busy: the next look tells.
+            // All reading connections are busy: the next check will tell.
             let conn = inner.readers.get().ok()?;
             inner.keys.refresh(&conn).err()
         });

@@ -1,4 +1,4 @@
-//! The files of the database: their names, their sizes, and whom they are for.
+//! The files of the database: names, sizes, owners and modes.
 
 use std::{
     ffi::OsString,
@@ -13,18 +13,18 @@ use rustix::fs::{Access, access};
 use super::Result;
 use crate::{config, error::Error};
 
-/// Whom a file is for: its owner.
+/// The mode of a file: for its owner only.
 pub(super) const OWN: u32 = 0o600;
-/// What anybody else may do with a file.
+/// The mode bits of all other users.
 const OTHERS: u32 = 0o077;
 
-/// What is wrong with the mode of a file, and the remedy; `None` if it is for its owner only, or not there.
+/// What is wrong with a file's mode, and the remedy; `None` if it is for its owner only, or missing.
 pub(super) fn open_to_others(path: &Path) -> Option<String> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     (mode & OTHERS != 0).then(|| format!("others may use it (mode {mode:o}): chmod {OWN:o} {}", path.display()))
 }
 
-/// Refuses what is there and is no file: opening a pipe can take for ever.
+/// Refuses a path that exists and is no file: opening a pipe can take for ever.
 pub(super) fn expect_file(path: &Path) -> Result<()> {
     match config::no_file(path) {
         Some(kind) => Err(at(path, &format!("is {kind}, not a file: move it away, or name another file"))),
@@ -32,25 +32,25 @@ pub(super) fn expect_file(path: &Path) -> Result<()> {
     }
 }
 
-/// The files that make up a database: SQLite keeps the log and its index beside the file itself, links on the way to it
-/// resolved, and gives them its mode.
+/// The files of a database. SQLite keeps the log and its index beside the file itself, with links resolved, and gives
+/// them its mode.
 pub(super) fn of_database(path: &Path) -> [PathBuf; 3] {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     [path.to_owned(), beside(&real, "-wal"), beside(&real, "-shm")]
 }
 
-/// Bytes of a file; 0 if it is not there.
+/// The size of a file in bytes; 0 if it is missing.
 pub(super) fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |there| there.len())
 }
 
-/// Bytes that the server may still write on the disk of this file; `None` if the system does not say.
+/// Free bytes for this user on the disk of this file; `None` if the system does not say.
 pub(super) fn free_space(path: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder_of(path)).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// Whether this process is root's, which may give files to others and opens whatever there is.
+/// Whether this process runs as root, which may give files away and open any file.
 pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -60,24 +60,24 @@ pub(super) fn may_read(file: &Path) -> bool {
     access(file, Access::READ_OK).is_ok()
 }
 
-/// Whether this user may read and write a file, or make files in a folder.
+/// Whether this user may read and write a file, or create files in a folder.
 pub(super) fn may_write(path: &Path) -> bool {
     let enter = if path.is_dir() { Access::EXEC_OK } else { Access::READ_OK };
     access(path, Access::WRITE_OK | enter).is_ok()
 }
 
-/// Makes a file for its owner only. Made by root, it belongs to the owner of its folder: the server, which may run as that
-/// user, must be able to use what a command of root's made.
+/// Creates a file for its owner only. If root creates it, it gets the owner of its folder: the server, which may run as
+/// that user, must be able to use files that a command of root's created.
 pub(super) fn make(path: &Path) -> io::Result<File> {
     let file = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(OWN).open(path)?;
     if is_root() {
-        // A medium that keeps no owners has the file belong to the same user as the folder.
+        // On a medium without owners, the file belongs to the same user as the folder anyway.
         drop(fs::metadata(folder_of(path)).and_then(|folder| give(&file, &folder)));
     }
     Ok(file)
 }
 
-/// Gives a file owner and mode of the one that it is to replace.
+/// Gives a file the owner and mode of the file that it replaces.
 pub(super) fn keep(file: &File, replaced: &fs::Metadata) -> io::Result<()> {
     give(file, replaced)?;
     file.set_permissions(replaced.permissions())
@@ -91,8 +91,8 @@ fn give(file: &File, like: &fs::Metadata) -> io::Result<()> {
     fchown(file, Some(like.uid()), Some(like.gid()))
 }
 
-/// Makes a folder of this mode, and those above it, as far as they are not there. Made by root, each belongs to the owner of
-/// the folder that it is in.
+/// Creates a folder with this mode, and the missing folders above it. If root creates them, each gets the owner of the
+/// folder above.
 pub(super) fn make_folders(folder: &Path, mode: u32) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -110,22 +110,22 @@ pub(super) fn make_folders(folder: &Path, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes each of these files, as far as they are there and ours, a file for its owner only.
+/// Limits each of these files to its owner, if it exists and is ours.
 pub(super) fn narrow(files: &[PathBuf]) {
     for file in files.iter().filter(|file| open_to_others(file).is_some()) {
-        // Of another owner: it may well be meant so, and `ngoma check` tells.
+        // A file of another owner may be meant to be so, and `ngoma check` reports it.
         drop(fs::set_permissions(file, Permissions::from_mode(OWN)));
     }
 }
 
-/// Removes what a backup that was cut off left there.
+/// Removes what an interrupted backup left there.
 pub(super) fn clear(part: &Path) -> Result<()> {
     fs::remove_file(part)
         .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
         .map_err(|error| at(part, &format!("is in the way: {error}")))
 }
 
-/// Makes a file of these bytes, for its owner only.
+/// Creates a file with these bytes, for its owner only.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
     let write = || {
         let mut file = make(path)?;
@@ -134,14 +134,14 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
     write().map_err(|error| at(path, &format!("cannot be written: {error}")))
 }
 
-/// A file beside another, whose name goes on so.
+/// The name of a file beside another: the same name with a suffix.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)
 }
 
-/// The folder that a file is in.
+/// The folder of a file.
 pub(super) fn folder_of(path: &Path) -> PathBuf {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }

@@ -1,5 +1,4 @@
-//! What there is: counts for whoever watches the server. None of them looks at what has come to a good end, which grows
-//! without end.
+//! Counts for people who watch the server. None of them reads finished deliveries, whose number only grows.
 
 use super::{Db, Result, View, alerts, files};
 use crate::{
@@ -7,11 +6,11 @@ use crate::{
     metrics::GaugeValues,
 };
 
-/// The states that are counted, each with an index of its own.
+/// The counted states, each with an index of its own.
 const COUNTED: [State; 4] = [State::Pending, State::Claimed, State::Held, State::Exhausted];
 
 impl Db {
-    /// Looks through the database, and at its files.
+    /// Reads the gauges from the database and its files.
     pub async fn gauges(&self, now: Timestamp) -> Result<GaugeValues> {
         let found = self.read(move |view| {
             let (deliveries, webhooks) = (deliveries(view)?, webhooks(view)?);
@@ -50,7 +49,7 @@ fn deliveries(view: &View<'_>) -> Result<Vec<(&'static str, u64)>> {
         .collect()
 }
 
-/// The first due time of all that is pending for an active endpoint: a look at the head of each.
+/// The earliest due time of a pending delivery to an active endpoint: reads one row for each endpoint.
 fn oldest_due(view: &View<'_>) -> Result<Option<Timestamp>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT min((SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending' ORDER BY due_at LIMIT 1))

@@ -1,12 +1,12 @@
-//! Whether an actor may still act: the right of a request may be gone since it began.
+//! Checks whether an actor may still act: since a request began, its token or session may be gone.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{Result, sessions, tokens};
 use crate::domain::{audit::Actor, timestamp::Timestamp};
 
-/// Checks of a request that its token still stands, belongs to the same account and has the scope, and that its session has not
-/// ended. The tokens of an account go with it, so the account itself needs no look.
+/// For a request, checks that its token is valid, belongs to the same account and has the scope, and that its session
+/// has not ended. An erased account loses its tokens, so the account itself needs no check.
 ///
 /// # Errors
 /// [`Error::Unauthorized`](crate::error::Error::Unauthorized) if the token or the session is gone;

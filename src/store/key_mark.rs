@@ -1,5 +1,5 @@
-//! Which key file belongs to a database that holds no secret to try it on: the audit names each key that was made for it, by
-//! a mark that does not reveal the key.
+//! Marks of keys: they tell which key file belongs to a database without secrets to try it on. The audit names each key
+//! by a mark that does not reveal the key.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -9,14 +9,14 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// The mark of the newest key; `None` if the version that made it left none.
+/// The mark of the newest key; `None` if an older version wrote none.
 pub(super) fn known(conn: &Connection) -> rusqlite::Result<Option<String>> {
     let sql = "SELECT subject FROM audit WHERE action IN (?, ?) ORDER BY key DESC LIMIT 1";
     let names = (Action::KeyMade.name(), Action::KeyRotated.name());
     conn.query_row(sql, names, |row| row.get(0)).optional().map(Option::flatten)
 }
 
-/// Writes down which key this database has.
+/// Writes the mark of this database's key.
 pub(super) fn note(conn: &Connection, keys: &KeyRing, now: Timestamp, actor: Actor) -> rusqlite::Result<()> {
     let sql = "INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, ?, ?)";
     conn.execute(sql, (now.millis(), actor.to_string(), Action::KeyMade.name(), keys.mark())).map(drop)

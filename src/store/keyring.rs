@@ -1,8 +1,8 @@
 //! The keys that encrypt signing secrets at rest, and the file that holds them.
 //!
-//! The file has one line a key, `<id> <64 hexadecimal digits>`; the first is the current one, the others open what was
-//! sealed before. Sealed bytes are `version | key id | nonce | ciphertext` (XChaCha20-Poly1305); the endpoint's id is the
-//! associated data, so that a secret moved to another row does not open.
+//! The file has one line for each key, `<id> <64 hexadecimal digits>`. The first key is the current one; the others
+//! open older secrets. Sealed bytes are `version | key id | nonce | ciphertext` (XChaCha20-Poly1305). The endpoint's id
+//! is the associated data, so a secret that was moved to another row does not open.
 
 use std::{
     collections::BTreeMap,
@@ -34,24 +34,24 @@ use crate::{
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 const HEADER: usize = 2 + NONCE;
-/// Bytes of a line of the key file, at most.
+/// The longest line of the key file, in bytes.
 const LINE: usize = "255 ".len() + 64 + "\n".len();
 
-/// The keys, the current one first. Another process may rotate them meanwhile: the file is read again when it has changed,
-/// and taken if it opens the secrets of the database.
+/// The keys, the current one first. Another process may rotate them: the file is read again when it has changed, and
+/// its keys are taken if they open the secrets of the database.
 pub struct KeyRing {
     path: PathBuf,
     keys: RwLock<Keys>,
-    /// The file that was not taken (`None`: there was none), and why.
+    /// The last refused file (`None`: it was missing), and why.
     refused: Mutex<Option<(Option<FileStamp>, Error)>>,
 }
 
-/// Bytes that are wiped when they go; in a box, because a value that moves leaves its bytes behind.
+/// Bytes that are wiped when dropped. They are in a box because moving a value leaves its bytes behind.
 type Wiped<const N: usize> = Box<Zeroizing<[u8; N]>>;
 
 struct Keys {
     ring: Vec<(u8, Wiped<32>)>,
-    /// Which file they were read from: a rotation replaces it.
+    /// The file from which they were read: a rotation replaces it.
     file: FileStamp,
 }
 
@@ -65,7 +65,7 @@ impl KeyRing {
     /// Reads the key file.
     ///
     /// # Errors
-    /// A file that cannot be read, or that holds anything but keys.
+    /// A file that cannot be read, or that holds anything else.
     pub fn read(path: &Path) -> Result<Self> {
         Ok(Self::of(path, Keys::read(path)?))
     }
@@ -82,15 +82,15 @@ impl KeyRing {
         Self { path: path.to_owned(), keys: RwLock::new(keys), refused: Mutex::default() }
     }
 
-    /// Takes the text of a key file that was read before, whoever may read the file.
+    /// Takes the text of a key file that was read before, whatever its mode.
     ///
     /// # Errors
-    /// A text that holds anything but keys.
+    /// A text that holds anything else.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
         Ok(Self::of(path, Keys::parse(path, text, file_of(path).unwrap_or_default())?))
     }
 
-    /// Makes a key file with one new key, readable by its owner only, on disk before this returns.
+    /// Creates a key file with one new key, readable by its owner only. It is on disk when this returns.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -102,7 +102,7 @@ impl KeyRing {
     /// Encrypts a secret for the row of this endpoint of the database, with the current key.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] while the key file is missing or another one: after a restart the secret would not open.
+    /// [`Error::Unavailable`] while the key file is missing or another one: the secret would not open after a restart.
     pub(super) fn seal(&self, conn: &Connection, endpoint: EndpointId, secret: &SigningSecret) -> Result<Vec<u8>> {
         self.refresh(conn).map_err(|error| {
             tracing::error!(%error, "a signing secret cannot be stored");
@@ -125,7 +125,7 @@ impl KeyRing {
     /// Decrypts the secret of this endpoint's row in the database.
     pub(super) fn open(&self, conn: &Connection, endpoint: EndpointId, sealed: &[u8]) -> Result<SigningSecret> {
         let mut secret = self.keys().decrypt(endpoint, sealed);
-        // By its number alone an old key cannot be told from the new one that took the number after it was forgotten.
+        // An old key and a new key may have had the same number, if the old one was removed in between.
         if secret.is_none() && !self.is_current() {
             self.refresh(conn)?;
             secret = self.keys().decrypt(endpoint, sealed);
@@ -138,26 +138,26 @@ impl KeyRing {
         })
     }
 
-    /// The id of the key that seals.
+    /// The id of the current key.
     pub(super) fn current(&self) -> Option<u8> {
         self.keys().ring.first().map(|(id, _)| *id)
     }
 
-    /// Names the current key without revealing it.
+    /// A mark of the current key, which does not reveal it.
     pub(super) fn mark(&self) -> Option<String> {
         self.keys().ring.first().map(|(_, key)| mark_of(key))
     }
 
-    /// Whether the key of this mark is held.
+    /// Whether the key with this mark is there.
     pub(super) fn has_mark(&self, mark: &str) -> bool {
         self.keys().ring.iter().any(|(_, key)| mark_of(key) == mark)
     }
 
-    /// Adds a new key and makes it the current one; the others still open what they sealed. Only within a write: its lock
-    /// keeps other processes from the file.
+    /// Adds a new key and makes it the current one; the others still open older secrets. Only within a write, whose
+    /// lock keeps other processes away from the file.
     ///
     /// # Errors
-    /// A file that cannot be written, or 256 keys.
+    /// A file that cannot be written, or that holds 256 keys.
     pub(super) fn add(&self, conn: &Connection) -> Result<()> {
         self.refresh(conn)?;
         let mut ring = self.keys().ring.clone();
@@ -168,7 +168,7 @@ impl KeyRing {
         self.refresh(conn)
     }
 
-    /// Forgets every key but the current one.
+    /// Removes all keys but the current one.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -186,15 +186,16 @@ impl KeyRing {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the file is the one that the keys were read from.
+    /// Whether the keys were read from the present file.
     pub(super) fn is_current(&self) -> bool {
         file_of(&self.path) == Some(self.keys().file)
     }
 
-    /// Reads the file again if it has changed. Only within a write, or on a connection that holds no older view.
+    /// Reads the file again if it has changed. Only within a write, or on a connection without an older view.
     ///
     /// # Errors
-    /// A file that is missing, cannot be used, or does not open the secrets of the database: the keys stay as they were.
+    /// A file that is missing, cannot be used, or does not open the secrets of the database. Then the keys stay as they
+    /// were.
     pub(super) fn refresh(&self, conn: &Connection) -> Result<()> {
         while !self.is_current() {
             let file = file_of(&self.path);
@@ -203,7 +204,7 @@ impl KeyRing {
             }
             match Keys::fitting(&self.path, &sealed(conn)?) {
                 Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
-                // Replaced meanwhile: a rotation may need a second look.
+                // The file was replaced meanwhile: a rotation may need a second read.
                 Err(_) if file_of(&self.path) != file => {}
                 Err(why) => *self.refused() = Some((file, why)),
             }
@@ -212,19 +213,19 @@ impl KeyRing {
     }
 }
 
-/// The secrets of a database that are sealed.
+/// The sealed secrets of a database.
 pub(super) struct Sealed {
-    /// How many there are.
+    /// Their number.
     pub(super) count: usize,
-    /// For each key one that it sealed: the endpoint, and the secret.
+    /// For each key one secret that it sealed, with its endpoint.
     samples: BTreeMap<u8, ([u8; 16], Vec<u8>)>,
 }
 
-/// Each secret that is sealed, with the id of its endpoint. Those of deleted endpoints are wiped.
+/// Each sealed secret, with the id of its endpoint. Deleted endpoints have none.
 pub(super) const SEALED: &str = "SELECT id, secret FROM endpoint WHERE secret != x''
      UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL";
 
-/// The secrets of this database that are sealed.
+/// The sealed secrets of this database.
 pub(super) fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
     let mut rows = conn.prepare(SEALED)?;
     let rows = rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
@@ -258,7 +259,7 @@ impl Keys {
         Ok(Self { ring, file })
     }
 
-    /// The keys of the file, each tried on a secret that it sealed.
+    /// The keys of the file, each tested on a secret that it sealed.
     fn fitting(path: &Path, sealed: &Sealed) -> Result<Self> {
         if !path.exists() {
             return Err(at(
@@ -292,12 +293,12 @@ impl Keys {
     }
 }
 
-/// The id of the key that sealed this.
+/// The id of the key that sealed these bytes.
 pub(super) fn key_of(sealed: &[u8]) -> Option<u8> {
     sealed.get(1).copied()
 }
 
-/// The first bytes of its SHA-256, in hexadecimal digits.
+/// The first bytes of the key's SHA-256, in hexadecimal digits.
 fn mark_of(key: &[u8; 32]) -> String {
     HEXLOWER.encode(&Sha256::digest(key)[..8])
 }
@@ -306,18 +307,17 @@ fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(<&Key>::from(key))
 }
 
-/// Tells a file from the one that replaced it, or that it was: device and number, length, and when it or its mode was last
-/// changed, in seconds and nanoseconds.
+/// Identifies a version of a file: device, inode, length, and the time of its last change in seconds and nanoseconds.
 type FileStamp = (u64, u64, u64, i64, i64);
 
 fn file_of(path: &Path) -> Option<FileStamp> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec()))
 }
 
-/// Writes the keys to a new file beside, and puts it in the place of the old one, whose owner and mode it has: all or nothing,
-/// and on disk. Only under the write lock of the database: two at the same time would take each other's new file away.
+/// Writes the keys to a new file and puts it in the place of the old one, with the same owner and mode: all or nothing,
+/// and on disk. Only under the write lock of the database: two writers at once would remove each other's new file.
 fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
-    // All the room at once: a text that grows leaves a copy behind.
+    // The full capacity at once: a text that grows leaves a copy behind.
     let mut text = Zeroizing::new(String::with_capacity(ring.len() * LINE));
     for (id, key) in ring {
         text.push_str(&format!("{id} "));
@@ -328,7 +328,7 @@ fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
     beside.push(".new");
     let beside = PathBuf::from(beside);
     let write = || -> io::Result<()> {
-        // What a crash left there, or somebody else put there, is not written into.
+        // A file that a crash or somebody else left there is not written into.
         fs::remove_file(&beside)
             .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
         let mut file = files::make(&beside)?;
@@ -363,7 +363,7 @@ fn unusable(path: &Path, problem: &str) -> Error {
 /// Random bytes from the operating system.
 ///
 /// # Errors
-/// When it has none.
+/// When the system has none.
 pub fn random<const N: usize>() -> Result<Wiped<N>> {
     let mut bytes = Wiped::new(Zeroizing::new([0; N]));
     getrandom::fill(&mut **bytes).map_err(|error| Error::Internal(format!("no random bytes: {error}")))?;

@@ -1,6 +1,6 @@
 //! The database: every line of SQL, and the only user of rusqlite and r2d2.
 //!
-//! Writes go through one thread (`writer`); reads through a small pool. Neither knows an HTTP status or a vendor's word.
+//! Writes go through one thread (`writer`), reads through a small pool. Nothing here knows an HTTP status or a vendor.
 
 pub mod accounts;
 pub mod alerts;

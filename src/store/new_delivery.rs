@@ -1,4 +1,4 @@
-//! A delivery is made: its first row, and its place in line.
+//! How a delivery is made: its row, and its place in the order of sending.
 
 use rusqlite::OptionalExtension;
 
@@ -11,18 +11,18 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// A delivery that is to be made.
+/// A delivery to be inserted.
 pub(super) struct NewDelivery {
     pub(super) event: EventKey,
     pub(super) endpoint: EndpointKey,
     pub(super) state: State,
-    /// When it is pending: not later than now.
+    /// Its due time if it is pending: not later than now.
     pub(super) due_at: Option<Timestamp>,
     pub(super) made_at: Timestamp,
     pub(super) replay_of: Option<DeliveryKey>,
 }
 
-/// Makes a delivery. What it repeats is marked as replayed.
+/// Inserts a delivery. A replay marks its original as replayed.
 pub(super) fn insert(tx: &Tx<'_>, new: &NewDelivery) -> Result<DeliveryId> {
     let id = DeliveryId::mint(tx.now);
     tx.conn
@@ -47,8 +47,9 @@ pub(super) fn insert(tx: &Tx<'_>, new: &NewDelivery) -> Result<DeliveryId> {
     Ok(id)
 }
 
-/// When a delivery is due that goes back to its place in line: at once, and before what has its place behind it. That place
-/// is the moment at which it was made or at which its endpoint was resumed since; a replay is before what was held then.
+/// The due time of a delivery that goes back to its place in the order: at once, before the deliveries behind it. Its
+/// place is the time at which it was made, or at which its endpoint was resumed if that is later. A replay goes before
+/// the deliveries that were held at that time.
 pub(super) fn place_in_line(tx: &Tx<'_>, key: DeliveryKey) -> Result<Timestamp> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT min(max(d.created_at, ifnull(p.resumed_at, d.created_at)), ?2) - (d.replay_of IS NOT NULL)

@@ -3,31 +3,32 @@
 use super::claim::{Claim, Claimed};
 use crate::domain::{endpoint::EndpointKey, timestamp::Timestamp};
 
-/// What a commit changed for those who deliver.
+/// What one commit changed for the engine.
 #[derive(Debug)]
 pub struct News {
-    /// How many commits had news by then.
+    /// The number of this commit among those with news.
     pub number: u64,
     /// The moment of the commit.
     pub at: Timestamp,
-    /// By how many milliseconds every due time was moved, before all else.
+    /// By how many milliseconds all due times were moved, before the other changes.
     pub shifted: i64,
-    /// What its writes did, in their order: what is due after an endpoint was served comes after that here.
+    /// The changes, in the order in which they were made. The order matters: a delivery that became due after its
+    /// endpoint was served is listed after that.
     pub changes: Vec<Change>,
 }
 
-/// What one write did.
+/// A change.
 #[derive(Debug)]
 pub enum Change {
-    /// Something of this endpoint is due at this moment.
+    /// A delivery of this endpoint is due at this moment.
     Due(EndpointKey, Timestamp),
-    /// A delivery was claimed as it was made.
+    /// A delivery was claimed in the transaction that made it.
     ClaimedAtBirth(Claim),
-    /// The last attempt at this endpoint, before the server started, timed out.
+    /// The last attempt to this endpoint before the server started timed out.
     TimedOut(EndpointKey),
-    /// An endpoint had its turn.
+    /// Due deliveries of an endpoint were claimed.
     Served(Claimed),
-    /// Somebody has to be told something.
+    /// An alert was written.
     Alert,
 }
 

@@ -1,4 +1,4 @@
-//! Opening the file: who may, with which keys, under which pragmas.
+//! Opening the database: locks, keys, pragmas, and its threads.
 
 use std::{
     cell::{Cell, RefCell},
@@ -39,29 +39,29 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Reading connections.
+/// Number of reading connections.
 const READERS: u32 = 4;
 /// How long a read waits for a connection.
 const READER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a write waits for a lock that another process holds, in milliseconds.
 pub(super) const BUSY_TIMEOUT_MS: u32 = 5000;
-/// How long the log may be kept from everybody else while it is emptied, in milliseconds.
+/// How long emptying the log may block other connections, in milliseconds.
 const EMPTYING_TIMEOUT_MS: u32 = 10;
 /// The write-ahead log is cut back to this size after a checkpoint: 64 MiB.
 const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
-/// Twice so many bytes that were freed are kept for what comes next: see [`keep_freed_memory`].
+/// The allocator keeps twice this many freed bytes: see [`keep_freed_memory`].
 const KEPT: usize = 2 << 20;
-/// Prepared statements kept by a connection; there are fewer in the code.
+/// Prepared statements kept by a connection; the code has fewer.
 const STATEMENTS: usize = 128;
 
-/// Opens the database, makes it if it is not there, and brings its schema up to date.
+/// Opens the database; creates it if it is missing, and brings its schema up to date.
 ///
-/// Writes wait, and accounts have their shares, within the limits. With `serving`, a lock on the file keeps every other server
-/// away, and the place of the file is watched; the command line needs neither.
+/// The limits bound the queue of writes and the shares of accounts. With `serving`, a lock on the file keeps every
+/// other server away, and the files are watched. The command line needs neither.
 ///
 /// # Errors
-/// Another server on the same file; a foreign or newer file; a key file that is missing or not the right one; a clock before
-/// 1970 or after 9999.
+/// Another server uses the file; the file is foreign or newer; the key file is missing or the wrong one; the clock is
+/// before 1970 or after 9999.
 pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: bool) -> Result<Db> {
     let now = clock.now().checked()?;
     refuse_foreign(&storage.path)?;
@@ -128,7 +128,8 @@ pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: boo
     })))
 }
 
-/// Brings the schema up to date, a copy of what was beside it. Only a server does so; a new database is made by everybody.
+/// Brings the schema up to date, after making a copy of the old database. Only a server does so; any process may create
+/// a new database.
 fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Timestamp) -> Result<()> {
     if let Ok(SchemaVersion::Inside(schema)) = MIGRATIONS.current_version(conn)
         && schema.get() < SCHEMA
@@ -145,7 +146,7 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Time
     })
 }
 
-/// A connection to the database that is there, for a process that has none yet.
+/// A connection to an existing database, for a process that has none yet.
 pub(super) fn existing(storage: &Storage) -> Result<Connection> {
     if !storage.path.exists() {
         return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
@@ -154,32 +155,32 @@ pub(super) fn existing(storage: &Storage) -> Result<Connection> {
     another(storage)
 }
 
-/// One more connection to the database, which this process may have open already.
+/// A further connection to the database, for a process that may have it open.
 pub(super) fn another(storage: &Storage) -> Result<Connection> {
     connect(&storage.path, storage.durability)
 }
 
-/// What is said of a file of a newer version.
+/// The error for a file of a newer version.
 pub(super) fn newer(path: &Path) -> Error {
     at(path, "was made by a newer ngoma: run that version, or restore a backup made before the upgrade")
 }
 
-/// Refuses a file that is not ours, without touching it; makes an empty one that only its owner can read. Not for a process
-/// that has the file open.
+/// Refuses a file that is not ours without touching it; creates a missing one, readable by its owner only. Not for a
+/// process that has the file open.
 fn refuse_foreign(path: &Path) -> Result<()> {
     files::expect_file(path)?;
     if files::make(path).is_ok() { Ok(()) } else { known(path) }
 }
 
-/// Refuses a file that is not ours, without touching it; an empty one may become ours.
+/// Refuses a file that is not ours without touching it. An empty file may become ours.
 pub(super) fn known(path: &Path) -> Result<()> {
     files::expect_file(path)?;
     let length = fs::metadata(path).map_err(|error| at(path, &format!("cannot be opened: {error}")))?.len();
     if length == 0 {
         return Ok(());
     }
-    // Past SQLite, which without the log would take a file whose last checkpoint was cut off for a damaged one. This
-    // process has no connection to the file yet: closing this one would drop its locks.
+    // Reads the header without SQLite: without the log, SQLite would take a file whose last checkpoint was cut off for
+    // damaged. This process has no connection to the file yet, so closing it drops no locks.
     let mut header = [0; HEADER];
     match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
         Ok(()) if !header.starts_with(MAGIC) => Err(no_database(path)),
@@ -203,7 +204,7 @@ fn connection(path: &Path, durability: Durability) -> rusqlite::Result<Connectio
     let conn = Connection::open_with_flags(path, flags)?;
     in_memory(&conn)?;
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
-    // Plans do not depend on what is bound: a statement is prepared once, not again for other values.
+    // Query plans do not depend on bound values: a statement is prepared only once.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     let made: bool = conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
@@ -215,7 +216,7 @@ fn connection(path: &Path, durability: Durability) -> rusqlite::Result<Connectio
     conn.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
-    // What is deleted is overwritten: a secret must not outlive its row on a free page.
+    // Deleted data is overwritten: a secret must not stay on a free page.
     conn.pragma_update(None, "secure_delete", true)?;
     conn.pragma_update(
         None,
@@ -228,7 +229,7 @@ fn connection(path: &Path, durability: Durability) -> rusqlite::Result<Connectio
     Ok(conn)
 }
 
-/// Keeps what SQLite needs for a while in memory: it would look for a folder for it outside that of the database.
+/// Keeps SQLite's temporary data in memory: otherwise it would look for a folder outside that of the database.
 pub(super) fn in_memory(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "temp_store", "MEMORY")
 }
@@ -242,17 +243,17 @@ fn reading(conn: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Has freed memory kept, up to 4 MiB in each arena of the allocator, instead of being given back at once. SQLite frees some
-/// 40 KiB at the end of each savepoint; where that lies at the end of an arena, glibc gave it back and took it again for
-/// every publish, which on some starts halved their rate. Freeing one large block says so: mallopt(3), under
-/// `M_MMAP_THRESHOLD`, "dynamic adjustment". Another allocator takes no harm.
+/// Makes the allocator keep freed memory, up to 4 MiB in each arena. SQLite frees some 40 KiB at the end of each
+/// savepoint. If that is at the end of an arena, glibc returned it to the system and took it again for every publish,
+/// which on some starts halved the rate. Freeing one large block raises the threshold: mallopt(3), under
+/// `M_MMAP_THRESHOLD`, "dynamic adjustment". It does no harm to other allocators.
 fn keep_freed_memory() {
     drop(hint::black_box(Vec::<u8>::with_capacity(KEPT)));
 }
 
 impl Db {
-    /// Brings the log back into the file and empties it: what was removed is in neither then. Says whether it could: nobody
-    /// may read an earlier state meanwhile, and nobody who writes waits for long.
+    /// Copies the log into the file and empties it, so that removed data is in neither. Returns whether it could: it
+    /// fails while somebody reads an earlier state. Writers are blocked only briefly.
     pub async fn empty_log(&self) -> Result<bool> {
         let inner = Arc::clone(&self.0);
         let task = tokio::task::spawn_blocking(move || empty_log(&*inner.readers.get()?));
@@ -260,14 +261,14 @@ impl Db {
     }
 }
 
-/// Brings the log back into the file and empties it, unless somebody is in the way for longer than a moment.
+/// Copies the log into the file and empties it, unless another connection is in the way for longer than a moment.
 fn empty_log(conn: &Connection) -> Result<bool> {
     let checkpoint = |how: &str| {
         let busy = conn.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, bool>(0));
         busy.or_else(|error| if is_busy(&error) { Ok(true) } else { Err(error) })
     };
     conn.pragma_update(None, "busy_timeout", EMPTYING_TIMEOUT_MS)?;
-    // The bulk of it beside those who write, the rest while they wait.
+    // The first part runs beside the writers, the rest while they wait.
     let emptied = checkpoint("PASSIVE").and_then(|_| checkpoint("TRUNCATE"));
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
     Ok(!emptied?)
@@ -277,10 +278,10 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// Reads the key file and tries every key on a row it sealed, or by its mark where there is no such row. With a `maker`, who
-/// acts at some moment, it is made for a database that never had one.
+/// Reads the key file and tests every key on a row that it sealed, or by its mark if there is no such row. With a
+/// `maker`, a database that never had a key file gets one.
 ///
-/// A failure is looked at again under the write lock: another process may be making the key file, or rotating the key.
+/// A failure is checked again under the write lock: another process may be creating the key file or rotating the key.
 fn key_ring(conn: &Connection, storage: &Storage, maker: Option<(Timestamp, Actor)>) -> Result<KeyRing> {
     match (try_key_ring(conn, storage), maker) {
         (Ok((ring, true)), _) | (Ok((ring, _)), None) => return Ok(ring),
@@ -305,7 +306,7 @@ fn make_key(path: &Path) -> Result<KeyRing> {
     KeyRing::create(path)
 }
 
-/// Makes a new key file in the place of one that is lost, if no secret needs that; says whether it did.
+/// Creates a new key file in place of a lost one, if no secret needs the lost one; returns whether it did.
 ///
 /// # Errors
 /// A database or a key file that cannot be used.
@@ -322,7 +323,7 @@ pub fn make_lost_key(storage: &Storage, now: Timestamp) -> Result<bool> {
     noted.map_err(unusable).map(|()| true)
 }
 
-/// The keys, and whether it is known that they are those of this database.
+/// The keys, and whether they are known to belong to this database.
 pub(super) fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<(KeyRing, bool)> {
     let unusable = |error| unusable(&storage.path, &error);
     let sealed = sealed(conn).map_err(unusable)?;

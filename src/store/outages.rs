@@ -1,7 +1,7 @@
-//! Outages: what an endpoint has failed for the last time since its last success. Resuming it sends that again.
+//! Outages: the deliveries that an endpoint has failed for good since its last success. A resume sends them again.
 //!
-//! An outage begins with the first delivery given up, and ends with the first success of an attempt that was claimed
-//! after that. It is named by the key of that first delivery, so no clock decides what belongs to it.
+//! An outage begins with the first delivery that is given up. It ends with the first success of an attempt that was
+//! claimed later. Its name is the key of that first delivery, so it does not depend on a clock.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// What is sent again is due so long before what was held: see [`new_delivery::place_in_line`].
+/// Resent deliveries are due this long before the held ones: see [`new_delivery::place_in_line`].
 const BEFORE_HELD: Duration = Duration::from_millis(1);
 
-/// Notes what the end of an attempt says of its endpoint. `claimed_in` is the outage in which the attempt was claimed.
+/// Updates the outage of an endpoint after an attempt. `claimed_in` is the outage in which the attempt was claimed.
 pub(super) fn note(
     tx: &Tx<'_>,
     endpoint: EndpointKey,
@@ -36,14 +36,14 @@ pub(super) fn note(
     }
 }
 
-/// The delivery belongs to its endpoint's outage, or begins one.
+/// Adds the delivery to its endpoint's outage, or begins one with it.
 fn given_up(tx: &Tx<'_>, endpoint: EndpointKey, delivery: DeliveryKey) -> Result<()> {
     let began = tx
         .conn
         .prepare_cached("UPDATE endpoint SET outage = ?2 WHERE key = ?1 AND outage IS NULL")?
         .execute((endpoint, delivery))?;
     if began == 1 {
-        // A success of what is claimed from now on ends it.
+        // The success of a later claim ends it.
         tx.targets.borrow_mut().renew(endpoint);
     }
     tx.conn
@@ -52,7 +52,7 @@ fn given_up(tx: &Tx<'_>, endpoint: EndpointKey, delivery: DeliveryKey) -> Result
     Ok(())
 }
 
-/// Ends an outage, unless what failed in it is just being sent again.
+/// Ends an outage, unless its failed deliveries are just being resent.
 fn end(tx: &Tx<'_>, endpoint: EndpointKey, outage: DeliveryKey) -> Result<()> {
     tx.conn
         .prepare_cached("UPDATE endpoint SET outage = NULL WHERE key = ? AND outage = ? AND resend IS NULL")?
@@ -60,7 +60,7 @@ fn end(tx: &Tx<'_>, endpoint: EndpointKey, outage: DeliveryKey) -> Result<()> {
     Ok(())
 }
 
-/// How many deliveries resuming an endpoint would send again.
+/// How many deliveries a resume of this endpoint would resend.
 pub(super) fn failed(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
     let mut rows = conn.prepare_cached(
         "SELECT count(*) FROM delivery INDEXED BY delivery_failed
@@ -69,8 +69,8 @@ pub(super) fn failed(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
     Ok(rows.query_row([endpoint], |row| row.get(0))?)
 }
 
-/// Makes the replays that the resuming of an endpoint at `resumed_at` asked for, `most` of them at most, in the order of their
-/// events: due at once, and before what was held. Gives how many.
+/// Makes at most `most` of the replays that the resume at `resumed_at` asked for, in the order of their events: due at
+/// once, before the held deliveries. Returns how many.
 pub(super) fn resend(tx: &Tx<'_>, endpoint: EndpointKey, resumed_at: Timestamp, most: usize) -> Result<usize> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT d.key, d.event FROM endpoint e CROSS JOIN delivery d INDEXED BY delivery_failed

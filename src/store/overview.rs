@@ -1,4 +1,4 @@
-//! How everything stands, for a glance.
+//! An overview of deliveries and webhooks.
 
 use rusqlite::{Row, types::Value};
 
@@ -17,29 +17,29 @@ use crate::domain::{
 pub struct Overview {
     /// Deliveries that wait for their next attempt.
     pub pending: u64,
-    /// Of these, those whose next attempt is due: the others have failed before, and wait for their time.
+    /// Those of them whose next attempt is due. The others have failed before and wait for their time.
     pub due: u64,
-    /// Deliveries that are claimed: an attempt is under way, or about to be.
+    /// Claimed deliveries: an attempt is under way or about to begin.
     pub in_flight: u64,
-    /// Deliveries that are held until their webhook is resumed.
+    /// Deliveries held until their webhook is resumed.
     pub held: u64,
     /// Deliveries that were given up.
     pub failed: u64,
-    /// Since when the delivery that is due longest waits; `None` if nothing is due.
+    /// The due time of the longest due delivery; `None` if none is due.
     pub due_since: Option<Timestamp>,
-    /// Webhooks that are delivered to.
+    /// Active webhooks.
     pub active: u64,
-    /// Of these, those whose last attempt failed.
+    /// Those of them whose last attempt failed.
     pub failing: u64,
-    /// Webhooks whose deliveries are held.
+    /// Suspended webhooks.
     pub suspended: u64,
-    /// What was attempted in each minute of the last hour, oldest first.
+    /// The attempts of each minute of the last hour, oldest first.
     pub minutes: Vec<(Timestamp, Stats)>,
-    /// What was attempted in each hour of the last day, oldest first.
+    /// The attempts of each hour of the last day, oldest first.
     pub hours: Vec<(Timestamp, Stats)>,
 }
 
-/// Looks around. What was delivered or cancelled is not counted: that would take a look at every delivery there is.
+/// Reads the overview. Delivered and cancelled deliveries are not counted: that would read every delivery.
 pub fn look(view: &View<'_>, scope: &AccessScope, now: Timestamp) -> Result<Overview> {
     let (whose, key) = match (scope.account, &scope.profile) {
         (Some(account), _) => ("account = ?1", Value::Integer(account)),
@@ -50,7 +50,7 @@ pub fn look(view: &View<'_>, scope: &AccessScope, now: Timestamp) -> Result<Over
         Ok(view.conn.prepare_cached(sql)?.query_row([&key], |row: &Row<'_>| row.get(0))?)
     };
     let count = |state: &str, index: &str| match key {
-        // By the index of the state alone, endpoint by endpoint only where not all are meant.
+        // For all webhooks by the state's index; for some of them, endpoint by endpoint.
         Value::Null => {
             one(&format!("SELECT count(*) FROM delivery INDEXED BY {index} WHERE ?1 IS NULL AND state = '{state}'"))
         }
@@ -71,7 +71,7 @@ pub fn look(view: &View<'_>, scope: &AccessScope, now: Timestamp) -> Result<Over
         ))?;
         rows.query_row((&key, now.millis()), |row| row.get(0))?
     };
-    // The head of each endpoint: what else is pending is not looked at.
+    // Reads only the first pending delivery of each endpoint.
     let mut rows = view.conn.prepare_cached(&format!(
         "SELECT min((SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending' ORDER BY due_at LIMIT 1))
          FROM endpoint WHERE {whose} AND state = 'active'"

@@ -1,7 +1,7 @@
-//! The queue: claim, settle, recover. One verb, one function.
+//! The queue of deliveries: claim, settle, give back, recover. One verb, one function.
 //!
-//! Only [`settle`], [`give_back`] and recovery end a claim. A claim is owned by its delivery's key and the number of its attempt: whoever
-//! comes late finds another number there, and changes nothing.
+//! Only [`settle`], [`give_back`] and [`recover`] end a claim. A claim is identified by the delivery's key and the
+//! attempt number: a late report finds another number and changes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,23 +23,23 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// How long to wait after a fault of our own.
+/// The wait after a fault of this server.
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
-/// How long to wait before an endpoint that cannot be read is looked at again.
+/// The wait before an unreadable endpoint is tried again.
 const AFTER_UNREADABLE: Duration = Duration::from_secs(60);
-/// Claims of one endpoint are made so many at once, until their bodies have so many bytes.
+/// How many claims of one endpoint are made in one step. No further step begins once the bodies have [`CLAIMED_BYTES`].
 const CLAIMED_AT_ONCE: usize = 16;
 const CLAIMED_BYTES: usize = CLAIMED_AT_ONCE * SMALL_BODY;
 
-/// Claims due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in memory. The
-/// other way to be claimed is [`deliver_new`], which claims a delivery as it is made.
+/// Claims due deliveries of these endpoints; fewer if their bodies are large, because claimed bodies are in memory. The
+/// other way to be claimed is [`deliver_new`], which claims a delivery in the transaction that makes it.
 pub fn claim(tx: &Tx<'_>, wanted: &[Wanted]) -> Result<Vec<Claimed>> {
     wanted.iter().map(|wanted| claim_of(tx, wanted)).collect()
 }
 
 fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes }: &Wanted) -> Result<Claimed> {
     if cascade::state(tx, endpoint)? != EndpointState::Active {
-        // What is still pending has yet to follow.
+        // Its pending deliveries are not updated yet.
         return Ok(Claimed::nothing(endpoint, None));
     }
     let target = match endpoints::shared_target(tx, endpoint) {
@@ -65,7 +65,7 @@ fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes }: &W
             let (claim, left_out) = read_claim(tx, row, &target, large_bytes)?;
             too_large = too_large.or(left_out);
             bytes += claim.size();
-            // What stands behind a body that does not fit waits with it.
+            // The deliveries behind a body that does not fit wait too.
             if too_large.is_none() { claims.push(claim) } else { left.push(claim) }
         }
         most = if claims.len() - before < some { 0 } else { most - some };
@@ -80,7 +80,7 @@ fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes }: &W
     Ok(Claimed { endpoint, claims, next: next.map(Timestamp::from_millis), too_large })
 }
 
-/// A claim; and the size of its body in bytes if that is left out, as it does not fit.
+/// A claim; and the size of its body in bytes if the body was left out because it does not fit.
 fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>, large_bytes: usize) -> Result<(Claim, Option<usize>)> {
     let key: EventKey = row.get("event")?;
     let checksum::ToSend { id, kind, test, size, body } = checksum::to_send(tx, key)?;
@@ -103,10 +103,10 @@ fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>, large_bytes: usi
     Ok((claim, left_out))
 }
 
-/// Has the news of this commit tell of each endpoint that has something pending, when the first of it is due, and of each
-/// whose last attempt timed out.
+/// Announces, for each endpoint with pending deliveries, when the first one is due, and each endpoint whose last
+/// attempt timed out.
 pub fn take_up(tx: &Tx<'_>) -> Result<()> {
-    // A look at the head of each endpoint: what else is pending costs nothing.
+    // Reads only the first pending delivery of each endpoint.
     let mut rows = tx.conn.prepare(
         "SELECT key, timed_out, (SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending'
                                  ORDER BY due_at LIMIT 1) AS due_at
@@ -130,17 +130,17 @@ pub fn take_up(tx: &Tx<'_>) -> Result<()> {
 pub struct Attempted {
     /// When the POST began.
     pub started_at: Timestamp,
-    /// How long it took.
+    /// How long the POST took.
     pub duration: Duration,
-    /// What happened.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// Writes what an attempt came to and decides what follows, alert included. `None`: the claim is no longer the caller's,
-/// and nothing was changed.
+/// Writes the outcome of an attempt and decides what follows, alerts included. `None`: the claim is no longer the
+/// caller's, and nothing was changed.
 pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profile) -> Result<Option<Settlement>> {
     let Attempted { started_at, duration, outcome } = attempted;
-    // A fault of ours costs the receiver nothing; sample data suspends nobody.
+    // A fault of this server costs the receiver no try. Sample data suspends no endpoint.
     let ours = *outcome == Outcome::Failed(Failure::Interrupted);
     let when_exhausted = if claim.test { WhenExhausted::StayActive } else { profile.when_exhausted };
     let settlement = if outcome.is_success() {
@@ -167,7 +167,7 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
         Settlement::Exhausted(Some(reason)) => endpoints::suspend(tx, claim.target.key, reason)?,
         _ => {}
     }
-    // Nobody misses sample data.
+    // A test delivery is not missed, so it begins no outage.
     if !claim.test {
         outages::note(tx, claim.target.key, claim.key, claim.target.outage, settlement)?;
     }
@@ -177,7 +177,7 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
     Ok(Some(settlement))
 }
 
-/// What a person has to be told of a failure.
+/// Writes the alert that a failure needs, if it needs one.
 fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, profile: &Profile) -> Result<()> {
     let (endpoint, tries) = (claim.target.key, claim.tries);
     let failed = alerts::Failed { endpoint, key: claim.key, id: claim.delivery, tries, last };
@@ -187,7 +187,7 @@ fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, pro
     match (settlement, profile.warn_after) {
         (Settlement::Exhausted(Some(_)), _) => alerts::suspended(tx, &failed),
         (Settlement::Retry(_), Some(after)) if tries >= after => alerts::warning(tx, &failed),
-        // Given up, and nothing else tells of it.
+        // The delivery was given up, and no other alert says so.
         (Settlement::Exhausted(None), Some(_)) if cascade::state(tx, endpoint)? == EndpointState::Active => {
             alerts::warning(tx, &failed)
         }
@@ -195,7 +195,8 @@ fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, pro
     }
 }
 
-/// Gives back a claim whose attempt never began, as if it had not been claimed: due at once, in its place in line; or, where a fault of ours kept it from beginning, a second later.
+/// Gives back a claim whose attempt never began, as if it had not been claimed: due at once, in its former place in the
+/// order. If a fault of this server prevented the attempt, it is due a second later.
 pub fn give_back(tx: &Tx<'_>, claim: &Claim, faulty: bool) -> Result<Option<Settlement>> {
     let due_at = if faulty { tx.now + AFTER_A_FAULT } else { new_delivery::place_in_line(tx, claim.key)? };
     let settlement = delivery::interrupt(cascade::state(tx, claim.target.key)?, due_at);
@@ -203,18 +204,18 @@ pub fn give_back(tx: &Tx<'_>, claim: &Claim, faulty: bool) -> Result<Option<Sett
         return Ok(None);
     }
     if let Settlement::Retry(at) = settlement {
-        // Its lane's turn is not older for it.
+        // Its lane's turn does not become older by this.
         tx.due(claim.target.key, at.max(tx.now));
     }
     Ok(Some(settlement))
 }
 
-/// Which claims are given up as lost.
+/// Which claims are recovered.
 #[derive(Debug)]
 pub enum Lost {
-    /// All of them: at a start, nobody is at work on any.
+    /// All claims: at a start no attempt is under way.
     All,
-    /// This one: whoever was at work on it never came back.
+    /// This claim: its attempt never ended.
     One(DeliveryKey),
 }
 
@@ -233,7 +234,8 @@ pub struct CutOff {
     pub attempt: u32,
 }
 
-/// Gives lost claims back: due at once, in their place in line, the attempt recorded as interrupted, its try not counted. Says which.
+/// Recovers lost claims: each is due at once in its former place in the order, its attempt is recorded as interrupted,
+/// and its try is not counted. Returns them.
 pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
     let only = match lost {
         Lost::All => None,
@@ -273,21 +275,21 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
         };
         attempts::record(tx, key, &attempt)?;
         if let Settlement::Retry(at) = settlement {
-            // Its lane's turn is not older for it.
+            // Its lane's turn does not become older by this.
             tx.due(endpoint, at.max(tx.now));
         }
     }
     Ok(rows.into_iter().map(|(.., cut_off)| cut_off).collect())
 }
 
-/// Moves every due time by so many milliseconds.
+/// Moves all due times by this many milliseconds.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     tx.conn.prepare_cached("UPDATE delivery SET due_at = due_at + ? WHERE state = 'pending'")?.execute([by])?;
     tx.news.borrow_mut().shifted += by;
     alerts::shift(tx, by)
 }
 
-/// Moves a delivery out of the claimed state, if the claim is still of this attempt.
+/// Ends the claimed state of a delivery, if this attempt still owns the claim.
 fn leave(
     tx: &Tx<'_>,
     (key, attempt): (DeliveryKey, u32),
@@ -316,8 +318,8 @@ pub(super) struct Fresh<'a> {
     pub(super) body: &'a Arc<str>,
 }
 
-/// Makes the delivery of a new event to an endpoint and claims it in the same statement, if the engine has granted room: the
-/// way to be claimed at birth. The claim is the caller's to announce. Without room the delivery waits for [`claim`].
+/// Makes the delivery of a new event to an endpoint. If the claim budget allows, it is claimed in the same statement,
+/// and the caller announces the claim. Otherwise it waits for [`claim`], the other way to be claimed.
 pub(super) fn deliver_new(
     tx: &Tx<'_>,
     event: &Fresh<'_>,
@@ -328,7 +330,7 @@ pub(super) fn deliver_new(
     if state != EndpointState::Active || event.body.len() > SMALL_BODY || !tx.claim_budget.take(endpoint) {
         return later();
     }
-    // The claim will say why it cannot be read.
+    // Claiming it later reports why the target cannot be read.
     let Ok(target) = endpoints::shared_target(tx, endpoint) else { return later() };
     let id = DeliveryId::mint(tx.now);
     let now = tx.now.millis();
@@ -352,7 +354,7 @@ pub(super) fn deliver_new(
     Ok((id, Some(claim)))
 }
 
-/// Makes a delivery of an event to an endpoint: due now, or held while that is suspended.
+/// Makes a delivery of an event to an endpoint: due now, or held while the endpoint is suspended.
 pub(super) fn enqueue(
     tx: &Tx<'_>,
     event: EventKey,
@@ -368,7 +370,7 @@ pub(super) fn enqueue(
     new_delivery::insert(tx, &NewDelivery { event, endpoint, state, due_at, made_at: tx.now, replay_of })
 }
 
-/// Cancels a delivery that is pending or held; any other stays as it is.
+/// Cancels a pending or held delivery; any other stays as it is.
 pub(super) fn cancel(tx: &Tx<'_>, key: DeliveryKey) -> Result<()> {
     let sql = "UPDATE delivery SET state = 'cancelled', due_at = NULL WHERE key = ? AND state IN ('pending', 'held')";
     tx.conn.prepare_cached(sql)?.execute([key])?;

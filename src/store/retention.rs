@@ -1,9 +1,8 @@
-//! Retention: what has grown old goes. What is to go is looked for on a reading connection; the writer removes it, a slice
-//! at a time.
+//! Retention: old rows are removed. A reading connection finds them; the writer removes them, a slice at a time.
 //!
-//! How old something is, no wall clock says: that one may be set. The database's own time is how long it has been served,
-//! and a milestone tells, for a moment of that time, how far the tables had grown. Keys grow with every row, and none is
-//! given twice: the newest row of a table never goes.
+//! Ages are not measured by the wall clock, which may be set, but by serving time: how long the database has been
+//! served in all (`uptime_total`). A milestone stores, for a moment of that time, how far the tables had grown. Keys
+//! grow with every row and none is used twice, so the newest row of a table is never removed.
 
 use std::time::Duration;
 
@@ -23,20 +22,20 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// Rows that one transaction removes: for so long may nobody else write.
+/// Rows removed by one transaction: this limits how long other writes wait.
 pub(super) const SLICE: usize = 100;
-/// Bytes of bodies and answers that one transaction overwrites; one row may have more.
+/// Bytes of bodies and answers that one transaction overwrites. A single row may have more.
 const SLICE_BYTES: usize = 1 << 20;
-/// So much of the time between two services counts at most: by so much may a clock that was set meanwhile age anything.
+/// At most 12 h of downtime counts as age: this limits how much a clock that was set meanwhile can add.
 const LONGEST_STOP: Duration = Duration::from_secs(12 * 3600);
-/// So many pages are kept free for what comes next, however small the file is: 4 MiB.
+/// Pages that stay free for later use, however small the file is: 4 MiB.
 const LEAST_RESERVE: u64 = 1024;
-/// Of larger files, one page in so many.
+/// In larger files, one page in this many stays free.
 const RESERVE: u64 = 10;
-/// Pages given back in one transaction.
+/// Pages returned to the file system in one transaction.
 const PAGES: u64 = 64;
 
-/// How far the tables had grown at some time: what has a smaller key is older.
+/// How far the tables had grown at some time: rows with smaller keys are older.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keys {
     /// Events.
@@ -45,15 +44,14 @@ pub struct Keys {
     pub delivery: DeliveryKey,
 }
 
-/// For how long the database has been served: up to its last milestone, and since then as the wall clock says, but 12 h at
-/// most.
+/// The total serving time: up to the last milestone, plus the time since by the wall clock, at most 12 h.
 pub fn uptime_total(view: &View<'_>, now: Timestamp) -> Result<Duration> {
     let mut rows = view.conn.prepare_cached("SELECT lived, at FROM milestone ORDER BY lived DESC LIMIT 1")?;
     let last = rows.query_row([], |row| Ok((row.get::<_, u64>("lived")?, convert::moment(row, "at")?))).optional()?;
     Ok(last.map_or(Duration::ZERO, |(lived, at)| Duration::from_millis(lived) + now.since(at).min(LONGEST_STOP)))
 }
 
-/// Sets a milestone, and forgets those that are not needed to tell what is as old as `longest`.
+/// Stores a milestone, and removes those that no age up to `longest` needs.
 pub fn note(tx: &Tx<'_>, uptime_total: Duration, longest: Duration) -> Result<()> {
     tx.conn
         .prepare_cached(
@@ -69,7 +67,7 @@ pub fn note(tx: &Tx<'_>, uptime_total: Duration, longest: Duration) -> Result<()
     Ok(())
 }
 
-/// What is at least so old when the database has been served for so long; never the newest row of a table.
+/// Keys of rows older than `age`, measured in serving time (not wall clock); never the newest row of a table.
 pub fn older(view: &View<'_>, uptime_total: Duration, age: Duration) -> Result<Keys> {
     let Some(then) = uptime_total.checked_sub(age) else { return Ok(Keys::default()) };
     let mut rows = view.conn.prepare_cached(
@@ -82,17 +80,17 @@ pub fn older(view: &View<'_>, uptime_total: Duration, age: Duration) -> Result<K
     Ok(keys.optional()?.unwrap_or_default())
 }
 
-/// Which deliveries go.
+/// Which states of finished deliveries are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndStates {
-    /// Those that were delivered.
+    /// Only delivered.
     Delivered,
-    /// Those that have come to whatever end.
+    /// Every final state.
     Any,
 }
 
-/// The next slice of the spent deliveries from a key on, before another. One that was replayed stays as long as its
-/// replay.
+/// The next slice of removable deliveries with keys from `from` on and before `to`. A replayed delivery stays as long
+/// as its replay.
 pub fn deliveries(view: &View<'_>, states: EndStates, from: DeliveryKey, to: DeliveryKey) -> Result<Vec<DeliveryKey>> {
     let states = match states {
         EndStates::Delivered => "'delivered'",
@@ -110,7 +108,7 @@ pub fn deliveries(view: &View<'_>, states: EndStates, from: DeliveryKey, to: Del
 pub(super) const ANSWERS: &str =
     "(SELECT ifnull(sum(octet_length(response)), 0) FROM attempt WHERE attempt.delivery = delivery.key)";
 
-/// Keys, each with the bytes of its row, as far as one transaction goes.
+/// Reads keys, each with the bytes of its row, up to the limit of one transaction.
 pub(super) fn slice<K: FromSql>(rows: &mut Statement<'_>, parameters: impl Params) -> Result<Vec<K>> {
     let (mut keys, mut bytes, mut rows) = (Vec::new(), 0, rows.query(parameters)?);
     while let Some(row) = rows.next()? {
@@ -123,7 +121,7 @@ pub(super) fn slice<K: FromSql>(rows: &mut Statement<'_>, parameters: impl Param
     Ok(keys)
 }
 
-/// Removes deliveries with their attempts, but those that have been replayed meanwhile. Says how many.
+/// Removes deliveries with their attempts, except those that were replayed meanwhile. Returns how many.
 pub fn remove_deliveries(tx: &Tx<'_>, keys: &[DeliveryKey]) -> Result<usize> {
     let mut removed = 0;
     for key in keys {
@@ -145,7 +143,7 @@ pub fn remove_deliveries(tx: &Tx<'_>, keys: &[DeliveryKey]) -> Result<usize> {
     Ok(removed)
 }
 
-/// The next slice of the events from a key on, before another, of which no delivery is left.
+/// The next slice of events without deliveries, with keys from `from` on and before `to`.
 pub fn events(view: &View<'_>, from: EventKey, to: EventKey) -> Result<Vec<EventKey>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT key, octet_length(body) FROM event WHERE key >= ? AND key < ?
@@ -155,7 +153,7 @@ pub fn events(view: &View<'_>, from: EventKey, to: EventKey) -> Result<Vec<Event
     slice(&mut rows, (from, to, SLICE))
 }
 
-/// Removes events, but those of which there is a delivery. Says how many.
+/// Removes events, except those with deliveries. Returns how many.
 pub fn remove_events(tx: &Tx<'_>, keys: &[EventKey]) -> Result<usize> {
     let mut rows = tx.conn.prepare_cached(
         "DELETE FROM event WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = ?1)
@@ -172,14 +170,14 @@ pub fn remove_events(tx: &Tx<'_>, keys: &[EventKey]) -> Result<usize> {
     Ok(removed)
 }
 
-/// The endpoints that are suspended.
+/// The suspended endpoints.
 pub fn suspended(view: &View<'_>) -> Result<Vec<EndpointKey>> {
     let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE state = 'suspended'")?;
     Ok(rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Cancels the next slice of what is held for a suspended endpoint and has a smaller key, as far as its account was told of
-/// that seven days ago, when the database has been served for so long: the settings may have been others then. Says how many.
+/// Cancels the next slice of held deliveries of a suspended endpoint with keys below `before`, but only those of which
+/// its account was warned seven days of serving time ago: the settings may have been different then. Returns how many.
 pub fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, uptime_total: Duration) -> Result<usize> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT milestone.delivery + 1 FROM alert JOIN milestone USING (lived)
@@ -192,18 +190,18 @@ pub fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, uptime_to
     Ok(cancelled)
 }
 
-/// What is held for an endpoint and will expire.
+/// An endpoint with held deliveries that will be cancelled.
 #[derive(Debug, Clone, Copy)]
 pub struct Expiring {
     /// The endpoint.
     pub endpoint: EndpointKey,
-    /// How many deliveries are held for it.
+    /// The number of held deliveries.
     pub held: u64,
-    /// When the oldest of them was made.
+    /// When the oldest held delivery was made.
     pub oldest: Timestamp,
 }
 
-/// The suspended endpoints for which something with a smaller key is held.
+/// The suspended endpoints that hold deliveries with keys below `before`.
 pub fn expiring(view: &View<'_>, before: DeliveryKey) -> Result<Vec<Expiring>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT endpoint.key, created_at FROM
@@ -219,7 +217,7 @@ pub fn expiring(view: &View<'_>, before: DeliveryKey) -> Result<Vec<Expiring>> {
     .collect()
 }
 
-/// Has the account told that what is held for an endpoint will expire; once in a while, however often this is asked for.
+/// Writes the alert that held deliveries will be cancelled, unless there was one recently.
 pub fn tell_expiring(tx: &Tx<'_>, expiring: Expiring, uptime_total: Duration) -> Result<()> {
     let Expiring { endpoint, held, oldest } = expiring;
     if cascade::state(tx, endpoint)? == EndpointState::Suspended {
@@ -228,13 +226,13 @@ pub fn tell_expiring(tx: &Tx<'_>, expiring: Expiring, uptime_total: Duration) ->
     Ok(())
 }
 
-/// The endpoints whose former secret signs no more.
+/// The endpoints whose former secret no longer signs.
 pub fn overlapped(view: &View<'_>, now: Timestamp) -> Result<Vec<EndpointKey>> {
     let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE former_until <= ?")?;
     Ok(rows.query_map([now.millis()], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Wipes the former secrets of these endpoints that sign no more.
+/// Wipes the former secrets of these endpoints, if they no longer sign.
 pub fn wipe_former(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
     for endpoint in endpoints {
         tx.conn
@@ -246,15 +244,15 @@ pub fn wipe_former(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
     Ok(())
 }
 
-/// The deleted endpoints that were not seen to be so before.
+/// The deleted endpoints that are not yet marked as seen.
 pub fn newly_deleted(view: &View<'_>) -> Result<Vec<EndpointKey>> {
     let sql = "SELECT key FROM endpoint WHERE state = 'deleted' AND deleted_lived IS NULL";
     let mut rows = view.conn.prepare_cached(sql)?;
     Ok(rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The endpoints that were seen to be deleted when the database had been served for so long, and of which no delivery is
-/// left; never the newest endpoint.
+/// The endpoints that were marked as deleted by this serving time and have no deliveries left; never the newest
+/// endpoint.
 pub fn long_deleted(view: &View<'_>, seen_by: Duration) -> Result<Vec<EndpointKey>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT key FROM endpoint WHERE state = 'deleted' AND deleted_lived <= ?
@@ -264,7 +262,7 @@ pub fn long_deleted(view: &View<'_>, seen_by: Duration) -> Result<Vec<EndpointKe
     Ok(rows.query_map([millis(seen_by)], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Notes that these endpoints are seen to be deleted.
+/// Marks these endpoints as seen to be deleted.
 pub fn note_deleted(tx: &Tx<'_>, endpoints: &[EndpointKey], uptime_total: Duration) -> Result<()> {
     for endpoint in endpoints {
         tx.conn
@@ -274,7 +272,7 @@ pub fn note_deleted(tx: &Tx<'_>, endpoints: &[EndpointKey], uptime_total: Durati
     Ok(())
 }
 
-/// Removes these endpoints, of which no delivery is left, with their alerts.
+/// Removes these endpoints, which have no deliveries left, with their alerts.
 pub fn remove_endpoints(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
     for endpoint in endpoints {
         tx.conn.prepare_cached("DELETE FROM alert WHERE endpoint = ?")?.execute([endpoint])?;
@@ -283,7 +281,7 @@ pub fn remove_endpoints(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
     Ok(())
 }
 
-/// What is remembered of what is over, by table and condition. Nothing else needs it.
+/// Rows that only record something finished, by table and condition. No other row needs them.
 const EXPIRED: [(&str, &str); 3] = [
     (
         "alert",
@@ -293,11 +291,11 @@ const EXPIRED: [(&str, &str); 3] = [
     ("token", "revoked_at <= ?1"),
 ];
 
-/// An alert, a retry run or a token: which of the three tables, and its key.
+/// An expired alert, retry run or token: the index of its table in [`EXPIRED`], and its key.
 pub type Expired = (usize, i64);
 
-/// The moment before which what is over was so for such a time, both by how long the database has been served and by the wall
-/// clock; `None` if there is none yet.
+/// The time before which finished things are older than `age`, both in serving time and by the wall clock; `None` if
+/// the database has not been served for that long.
 pub fn past(view: &View<'_>, now: Timestamp, uptime_total: Duration, age: Duration) -> Result<Option<Timestamp>> {
     let Some(then) = uptime_total.checked_sub(age) else { return Ok(None) };
     let mut rows = view.conn.prepare_cached("SELECT at FROM milestone WHERE lived <= ? ORDER BY lived DESC LIMIT 1")?;
@@ -305,7 +303,8 @@ pub fn past(view: &View<'_>, now: Timestamp, uptime_total: Duration, age: Durati
     Ok(at.map(|at| at.min(now - age)))
 }
 
-/// The alerts that were told or given up, the retry runs that have ended and the tokens that were revoked by then.
+/// The alerts that were delivered or given up, the retry runs that ended and the tokens that were revoked before this
+/// time.
 pub fn expired(view: &View<'_>, past: Timestamp) -> Result<Vec<Expired>> {
     let mut found = Vec::new();
     for (place, (table, over)) in EXPIRED.iter().enumerate() {
@@ -318,7 +317,7 @@ pub fn expired(view: &View<'_>, past: Timestamp) -> Result<Vec<Expired>> {
     Ok(found)
 }
 
-/// Removes these, unless another has the key by now.
+/// Removes these rows, unless another row has the key by now.
 pub fn forget(tx: &Tx<'_>, past: Timestamp, expired: &[Expired]) -> Result<()> {
     for (place, key) in expired {
         let (table, over) = EXPIRED[*place];
@@ -328,23 +327,23 @@ pub fn forget(tx: &Tx<'_>, past: Timestamp, expired: &[Expired]) -> Result<()> {
     Ok(())
 }
 
-/// How many pages of the file are free beyond the reserve for what comes next: a tenth of the file, and 4 MiB at least.
+/// Free pages beyond the reserve: a tenth of the file, at least 4 MiB.
 pub fn superfluous(view: &View<'_>) -> Result<u64> {
     let count = |name: &str| view.conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     let (free, all) = (count("freelist_count")?, count("page_count")?);
     Ok(free.saturating_sub((all / RESERVE).max(LEAST_RESERVE)))
 }
 
-/// Gives some free pages back to the file system, `most` at most.
+/// Returns at most `most` free pages to the file system.
 pub fn shrink(tx: &Tx<'_>, most: u64) -> Result<()> {
-    // A row for each page.
+    // It yields a row for each page.
     let mut pages = tx.conn.prepare(&format!("PRAGMA incremental_vacuum({})", most.min(PAGES)))?;
     let mut pages = pages.query([])?;
     while pages.next()?.is_some() {}
     Ok(())
 }
 
-/// Keys, as many at a time as one transaction takes.
+/// Splits keys into slices of one transaction each.
 pub fn slices<K>(keys: Vec<K>) -> impl Iterator<Item = Vec<K>> {
     let mut keys = keys.into_iter();
     std::iter::from_fn(move || Some(keys.by_ref().take(SLICE).collect()).filter(|slice: &Vec<_>| !slice.is_empty()))

@@ -1,8 +1,7 @@
-//! Retry runs: each replays every delivery that matches, once.
+//! Retry runs: each replays every matching delivery once.
 //!
-//! What a run has done is on disk with each replay: a delivery that was replayed is passed by.
-//! So a run may be begun anew at any time, and does after a restart; and of two runs over the same, the second finds nothing
-//! but what failed again.
+//! Each replay is its own record of progress: a replayed delivery is skipped. So a run may start again at any time, and
+//! does after a restart. Of two runs over the same deliveries, the second replays only what failed again.
 
 use std::time::Duration;
 
@@ -31,14 +30,14 @@ use crate::{
     error::{Conflict, Error, Missing},
 };
 
-/// Deliveries that are looked at in one read.
+/// Deliveries read at once.
 const LOOKED_AT: usize = 1000;
-/// Most deliveries of one endpoint that may wait while a run adds to them.
+/// Most unfinished deliveries of one endpoint while a run adds replays.
 const WAITING: usize = 100;
-/// Runs of one token, or of the command line, that go on at the same time.
+/// Most running runs of one token, or of the command line.
 const RUNNING: usize = 10;
 
-/// What a run goes over: a range, as it was at some moment.
+/// The deliveries that a run may replay: a range, up to the newest delivery at some moment.
 #[derive(Debug, Clone)]
 pub struct Candidates {
     range: Range,
@@ -46,12 +45,12 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// The deliveries that were given up, or cancelled if the selection asks for that, up to now. A replay stands for what it
-    /// repeats, and a test is never retried.
+    /// The failed deliveries of a selection, or the cancelled ones if it asks for them, up to now. Of a delivery and
+    /// its replay only the replay counts; test deliveries are never retried.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an account or a webhook that is not within the scope; [`Error::Invalid`] for a state that
-    /// nothing is retried from.
+    /// [`Error::NotFound`] for an account or a webhook that is not within the scope; [`Error::Invalid`] for a state
+    /// that nothing is retried from.
     pub fn new(view: &View<'_>, scope: &AccessScope, selection: Selection) -> Result<Self> {
         let state = selection.state.or(Some(State::Exhausted).filter(|_| selection.delivery.is_none()));
         if !matches!(state, None | Some(State::Exhausted | State::Cancelled)) {
@@ -62,7 +61,7 @@ impl Candidates {
         Ok(Self { range, upto })
     }
 
-    /// The endpoints that it may concern, each with the key past which there may be something.
+    /// The endpoints in question, each with the key after which there may be candidates.
     pub fn endpoints(&self, view: &View<'_>) -> Result<Vec<(EndpointKey, DeliveryKey)>> {
         let endpoints = match self.range.endpoints(view.conn, i32::MAX as usize)? {
             Some(endpoints) => endpoints,
@@ -81,22 +80,22 @@ fn newest(conn: &Connection) -> Result<DeliveryKey> {
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
-/// What a look at some of an endpoint's deliveries has found.
+/// The candidates among some of an endpoint's deliveries.
 #[derive(Debug)]
 pub struct Look {
     /// The endpoint.
     pub endpoint: EndpointKey,
-    /// Whether its deliveries can be replayed: it is active.
+    /// Whether its deliveries can be replayed: whether it is active.
     pub active: bool,
-    /// What matches, oldest first.
+    /// The matching deliveries, oldest first.
     pub keys: Vec<DeliveryKey>,
-    /// How far it has looked.
+    /// The last key that was read.
     pub after: DeliveryKey,
-    /// Whether there is nothing beyond.
+    /// Whether the endpoint has no more.
     pub ended: bool,
 }
 
-/// Looks for the next that match, so many at most, past what it has seen of this endpoint.
+/// Finds at most `most` further candidates of this endpoint, after the key `after`.
 pub fn look(
     view: &View<'_>,
     candidates: &Candidates,
@@ -137,7 +136,7 @@ pub fn look(
     Ok(look)
 }
 
-/// Whether this delivery is of the range and was not replayed; the one that is named alone may have been.
+/// Whether this delivery is in the range and was not replayed. A delivery that is named alone may have been replayed.
 fn is_due(conn: &Connection, range: &Range, key: DeliveryKey) -> Result<bool> {
     let sql = format!(
         "SELECT 1 FROM delivery d {JOINS} JOIN account c ON c.key = p.account
@@ -146,8 +145,8 @@ fn is_due(conn: &Connection, range: &Range, key: DeliveryKey) -> Result<bool> {
     Ok(range.query(conn, &sql, key, |_| Ok(()))?.is_some())
 }
 
-/// How many more replays of this endpoint may wait. What is under way may fail and wait again; and what waits for its next
-/// try waits too, so that a receiver that fails at once is not sent everything once.
+/// Free replay slots: 100 minus pending and in-flight deliveries. Deliveries under way may fail and wait again; those
+/// that wait for their next try count too, so that a receiver that fails at once does not get everything once.
 pub fn free_replays(view: &View<'_>, endpoint: EndpointKey) -> Result<usize> {
     let mut rows = view.conn.prepare_cached(
         "SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE endpoint = ?1 AND state = 'pending' LIMIT ?2))
@@ -157,18 +156,18 @@ pub fn free_replays(view: &View<'_>, endpoint: EndpointKey) -> Result<usize> {
     Ok(WAITING.saturating_sub(waiting))
 }
 
-/// How many there are.
+/// The number of candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// Those that match.
+    /// Matching deliveries.
     pub matched: u64,
-    /// Of these, those whose webhook is suspended or deleted: they would be skipped.
+    /// Those of them whose webhook is suspended or deleted: a run would skip them.
     pub skipped: u64,
-    /// Whether these are all; else there was no more time.
+    /// Whether everything was counted within the time.
     pub complete: bool,
 }
 
-/// Counts what a run over these candidates would replay, in many small reads, for so long at most.
+/// Counts what a run over these candidates would replay, in many small reads, for at most `patience`.
 ///
 /// # Errors
 /// As [`Db::read_as`].
@@ -191,7 +190,7 @@ pub async fn count(db: &Db, actor: Actor, candidates: &Candidates, patience: Dur
     Ok(count)
 }
 
-/// Starts a run over these candidates, of which so many were counted: it is corrected when the run finds more.
+/// Starts a run over these candidates. `matched` is their counted number; the run corrects it when it finds more.
 ///
 /// # Errors
 /// [`Error::Conflict`] while ten runs of the same actor go on; [`Error::NotFound`] if the account is gone.
@@ -237,7 +236,7 @@ fn all() -> AccessScope {
     AccessScope::EVERYTHING
 }
 
-/// Notes it in the account that it names, or whose webhook or delivery it names.
+/// Writes an audit entry in the account that the run names, or whose webhook or delivery it names.
 fn note(tx: &Tx<'_>, action: Action, run: &Run) -> Result<()> {
     let Selection { account, endpoint, delivery, .. } = &run.selection;
     let (subject, note) = (
@@ -262,8 +261,8 @@ fn note(tx: &Tx<'_>, action: Action, run: &Run) -> Result<()> {
     }
 }
 
-/// Replays these for a run that goes on, and notes how many it has skipped. What was replayed meanwhile, or whose
-/// endpoint went out of service, is skipped too.
+/// Replays these deliveries for a running run, and counts the skipped ones: those replayed meanwhile, and those whose
+/// endpoint is no longer active.
 pub fn replay(tx: &Tx<'_>, run: RunKey, candidates: &Candidates, looks: &[Look], ended: bool) -> Result<()> {
     let mut going = tx.conn.prepare_cached("SELECT 1 FROM retry WHERE key = ? AND state = 'running'")?;
     if !going.exists([run])? {
@@ -294,16 +293,17 @@ pub fn replay(tx: &Tx<'_>, run: RunKey, candidates: &Candidates, looks: &[Look],
     Ok(())
 }
 
-/// Begins a run anew: what it will skip again is not counted twice.
+/// Starts a run again: deliveries that it skips a second time are not counted twice.
 pub fn begin_anew(tx: &Tx<'_>, run: RunKey) -> Result<()> {
     tx.conn.prepare_cached("UPDATE retry SET skipped = 0 WHERE key = ? AND state = 'running'")?.execute([run])?;
     Ok(())
 }
 
-/// Cancels a run; one that has ended stays as it is.
+/// Cancels a run; an ended run stays as it is.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope; [`Error::Forbidden`] if somebody outside of them asked for it.
+/// [`Error::NotFound`] if there is none within the scope; [`Error::Forbidden`] if somebody outside of them asked for
+/// it.
 pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: RetryId) -> Result<Run> {
     let run = find_in(tx.conn, scope, id)?;
     if !is_own(&run) {
@@ -319,7 +319,7 @@ pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: RetryId) -> Result<Run> {
     find_in(tx.conn, scope, id)
 }
 
-/// Removes the runs over an account that is being erased, whatever they have come to.
+/// Removes the runs over an account that is being erased, in any state.
 pub(super) fn forget(tx: &Tx<'_>, account: AccountKey, id: &str) -> Result<()> {
     tx.conn
         .prepare_cached(
@@ -331,7 +331,7 @@ pub(super) fn forget(tx: &Tx<'_>, account: AccountKey, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// The runs that go on, oldest first.
+/// The running runs, oldest first.
 pub fn running(view: &View<'_>) -> Result<Vec<(RunKey, Candidates)>> {
     let mut rows = view.conn.prepare_cached("SELECT * FROM retry WHERE state = 'running' ORDER BY key")?;
     let rows = rows.query_map([], |row| {

@@ -1,7 +1,7 @@
-//! Deliveries over all webhooks that somebody may see: by a selection, newest first, page by page.
+//! Deliveries of all webhooks that a caller may see: by a selection, newest first, page by page.
 //!
-//! A page looks at so many deliveries at most. Where few webhooks are meant, it merges their histories, each by its index, so
-//! that what others have is not looked at.
+//! A page reads a limited number of deliveries. For a few webhooks it merges their histories, each by its index, so
+//! that deliveries of others are not read.
 
 use std::{
     collections::{BinaryHeap, VecDeque},
@@ -28,17 +28,18 @@ use crate::{
     error::Error,
 };
 
-/// Webhooks whose histories are merged, which costs one seek each; of more, everything is looked at in the order it was made.
+/// Most webhooks whose histories are merged, which costs one seek each. For more, all deliveries are read in the order
+/// in which they were made.
 const MERGED: usize = 2000;
 
-/// How finely moments are told apart.
+/// The resolution of times.
 const MOMENT: Duration = Duration::from_millis(1);
-/// A test delivery is named when its attempt begins and written when that has ended: up to a minute later, and some more
-/// while the writer is busy. What was made meanwhile has smaller keys.
+/// A test delivery gets its id when its attempt begins, and its row when that has ended: up to a minute later, and a
+/// little more while the writer is busy. Deliveries made in between have smaller keys.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(70);
 
-/// Whether a delivery is of a range; `d` is the delivery, `e` its event, `p` its endpoint, `c` the account, `a` its last
-/// attempt.
+/// The condition for a delivery of a range: `d` is the delivery, `e` its event, `p` its endpoint, `c` the account, `a`
+/// its last attempt. [`Range::query`] binds its parameters.
 pub(super) const FITS: &str = "
     (:profile IS NULL OR p.profile = :profile) AND (:account IS NULL OR c.id = :account)
     AND (:endpoint IS NULL OR p.id = :endpoint) AND (:kind IS NULL OR e.kind = :kind)
@@ -49,9 +50,9 @@ pub(super) const FITS: &str = "
 /// A selection within somebody's scope: what it names is there, and theirs.
 #[derive(Debug, Clone)]
 pub struct Range {
-    /// The one profile that is seen.
+    /// The only profile that is seen; `None`: all.
     pub profile: Option<String>,
-    /// Which deliveries, of the caller's own account if they have one.
+    /// Which deliveries; of the caller's own account, if the caller belongs to one.
     pub selection: Selection,
 }
 
@@ -75,7 +76,7 @@ impl Range {
         Ok(Self { profile: scope.profile.as_deref().map(str::to_owned), selection })
     }
 
-    /// The endpoints that are meant, with deleted ones; `None` if they are more than `most`, or all of them.
+    /// The endpoints in question, deleted ones included; `None` if they are more than `most`, or all.
     pub(super) fn endpoints(&self, conn: &Connection, most: usize) -> Result<Option<Vec<EndpointKey>>> {
         let Selection { account, endpoint, delivery, state, .. } = &self.selection;
         let keys = |sql: &str, id: &dyn rusqlite::ToSql| -> Result<Vec<EndpointKey>> {
@@ -98,7 +99,7 @@ impl Range {
         Ok((found.len() <= most).then_some(found))
     }
 
-    /// The keys of what was made in its time, and of some that was not.
+    /// The keys of the deliveries made in the selection's time, and of a few others.
     pub(super) fn keys(&self, conn: &Connection) -> Result<RangeInclusive<DeliveryKey>> {
         let Selection { from, to, .. } = self.selection;
         let oldest = from.map_or(Ok(Some(DeliveryKey::MIN)), |from| oldest_since(conn, from))?;
@@ -106,7 +107,7 @@ impl Range {
         Ok(oldest.unwrap_or(DeliveryKey::MAX)..=newest.unwrap_or(DeliveryKey::MIN))
     }
 
-    /// The delivery of this key, if it is of the range.
+    /// The delivery with this key, if it is in the range.
     fn listed(&self, conn: &Connection, key: DeliveryKey) -> Result<Option<Listed>> {
         let sql = format!(
             "{COLUMNS}, p.profile, p.url, p.state AS endpoint_state, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
@@ -141,8 +142,8 @@ impl Range {
     }
 }
 
-/// The endpoints that have a delivery in the state of this index, as many as `most` and one more: from one to the next, past
-/// what each has.
+/// At most `most` and one endpoints that have a delivery in the state of this index: skips from one endpoint to the
+/// next.
 fn with_any(conn: &Connection, index: &str, state: &str, most: usize) -> Result<Vec<EndpointKey>> {
     let mut rows = conn.prepare_cached(&format!(
         "SELECT endpoint FROM delivery INDEXED BY {index} WHERE state = '{state}' AND endpoint > ? ORDER BY endpoint LIMIT 1"
@@ -158,7 +159,7 @@ fn with_any(conn: &Connection, index: &str, state: &str, most: usize) -> Result<
     Ok(found)
 }
 
-/// A delivery, and whose it is.
+/// A delivery, with its account and endpoint.
 #[derive(Debug, Clone)]
 pub struct Listed {
     /// The delivery.
@@ -167,9 +168,9 @@ pub struct Listed {
     pub account_id: String,
     /// The profile of its endpoint.
     pub profile: String,
-    /// Where the endpoint is now.
+    /// The present URL of the endpoint.
     pub url: String,
-    /// Whether it is delivered to.
+    /// The present state of the endpoint.
     pub endpoint_state: EndpointState,
 }
 
@@ -183,11 +184,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Listed> {
     })
 }
 
-/// One page, newest first; the `after` of the next, or `None` when there is nothing more to look at. It looks at
-/// [`LOOKED_AT`] deliveries at most, so it may hold few or none and yet not be the last.
+/// One page, newest first; and the `after` of the next page, `None` at the end. It reads at most [`LOOKED_AT`]
+/// deliveries: a page may hold few or none and yet not be the last.
 ///
-/// Times are looked up by the ids that were made then: what was made twice at the same time, because the clock was set back,
-/// may be missing in part.
+/// Times are found by the ids that were made then. If the clock was set back, deliveries of a time that came twice may
+/// be missing in part.
 ///
 /// # Errors
 /// [`Error::Invalid`] if `after` is no delivery.
@@ -216,13 +217,14 @@ pub fn page(
     Ok((found, looked.last(conn)?))
 }
 
-/// The newest delivery there is, of whomever.
+/// The key of the newest delivery of all accounts.
 pub fn newest(view: &View<'_>) -> Result<DeliveryKey> {
     let mut rows = view.conn.prepare_cached("SELECT ifnull(max(key), 0) FROM delivery")?;
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
-/// Those that fit among the next [`LOOKED_AT`] after this one, oldest first, and the last that was looked at.
+/// The matching ones among the next [`LOOKED_AT`] deliveries after `than`, oldest first; and the last key that was
+/// read.
 pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<Listed>, DeliveryKey)> {
     let sql = "SELECT key FROM delivery NOT INDEXED WHERE key > ? ORDER BY key LIMIT ?";
     let mut rows = view.conn.prepare_cached(sql)?;
@@ -231,7 +233,7 @@ pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<L
     Ok((again(view, range, &keys)?, keys.last().copied().unwrap_or(than)))
 }
 
-/// Those of these that are there and fit.
+/// Those of these deliveries that exist and match.
 pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec<Listed>> {
     keys.iter().filter_map(|key| range.listed(view.conn, *key).transpose()).collect()
 }
@@ -244,7 +246,7 @@ pub fn find(view: &View<'_>, scope: &AccessScope, id: DeliveryId) -> Result<List
     find_in(view.conn, scope, id)
 }
 
-/// One delivery, as this transaction has left it.
+/// One delivery, as this transaction left it.
 ///
 /// # Errors
 /// As [`find`].
@@ -263,14 +265,14 @@ fn key_of(conn: &Connection, id: DeliveryId) -> Result<Option<DeliveryKey>> {
     Ok(rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?)
 }
 
-/// The least key of what was made then or later.
+/// The smallest key of a delivery made at this time or later.
 fn oldest_since(conn: &Connection, from: Timestamp) -> Result<Option<DeliveryKey>> {
     let sql = "SELECT id FROM delivery WHERE id >= ? ORDER BY id LIMIT 1";
     let Some(first) = moment_of(conn, sql, DeliveryId::first_of(from))? else { return Ok(None) };
     key_among(conn, "min", first, first + WRITTEN_WITHIN)
 }
 
-/// The greatest key of what was made then or earlier.
+/// The greatest key of a delivery made at this time or earlier.
 fn newest_until(conn: &Connection, to: Timestamp) -> Result<Option<DeliveryKey>> {
     let sql = "SELECT id FROM delivery WHERE id < ? ORDER BY id DESC LIMIT 1";
     let Some(last) = moment_of(conn, sql, DeliveryId::first_of(to + MOMENT))? else { return Ok(None) };
@@ -283,14 +285,14 @@ fn moment_of(conn: &Connection, sql: &str, id: DeliveryId) -> Result<Option<Time
     Ok(found.map(|id| DeliveryId::from_bytes(id).minted_at()))
 }
 
-/// The least or greatest key of what was made from one moment to another.
+/// The smallest or greatest key of a delivery made between two times.
 fn key_among(conn: &Connection, which: &str, from: Timestamp, to: Timestamp) -> Result<Option<DeliveryKey>> {
     let mut rows = conn.prepare_cached(&format!("SELECT {which}(key) FROM delivery WHERE id >= ? AND id < ?"))?;
     let [first, last] = [from, to + MOMENT].map(|moment| DeliveryId::first_of(moment).to_bytes());
     Ok(rows.query_row((first, last), |row| row.get(0))?)
 }
 
-/// The keys of one history or several, newest first.
+/// The keys of one or several histories, newest first.
 struct Merged {
     sql: String,
     chunk: usize,
@@ -337,7 +339,7 @@ impl Merged {
         Ok(merged)
     }
 
-    /// Puts the next of this history among the heads.
+    /// Reads the next key of this history into the heap.
     fn read_on(&mut self, conn: &Connection, place: usize) -> Result<()> {
         let history = &mut self.histories[place];
         if history.read.is_empty() {
@@ -359,7 +361,7 @@ impl Merged {
         Ok(Some(key))
     }
 
-    /// The last that was looked at, if there is more.
+    /// The last delivery that was read, if there are more.
     fn last(&self, conn: &Connection) -> Result<Option<DeliveryId>> {
         let Some(last) = self.last.filter(|_| !self.heads.is_empty()) else { return Ok(None) };
         let mut rows = conn.prepare_cached("SELECT id FROM delivery WHERE key = ?")?;

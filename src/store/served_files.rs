@@ -1,9 +1,9 @@
-//! The place of a served database: the lock that makes a process its only server, and whether its files are still those
-//! that their names lead to.
+//! The files of a served database: the lock that makes a process the only server, and checks that the files are still
+//! the ones that their names lead to.
 //!
-//! An open file takes writes also when it has lost its name, or when somebody writes over it; whatever is committed then is
-//! lost at the next start. The database file is never opened and closed here while SQLite has it open: that would drop
-//! SQLite's locks.
+//! An open file accepts writes even if it has lost its name or somebody overwrites it; such commits are lost at the
+//! next start. The database file is never opened and closed here while SQLite has it open: that would drop SQLite's
+//! locks.
 
 use std::{
     fs::{self, File, Metadata, TryLockError},
@@ -21,22 +21,22 @@ use super::{
 };
 use crate::error::Error;
 
-/// Marks a SQLite file as ours: "Ngom" in ASCII.
+/// The application id of our SQLite files: "Ngom" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x4E67_6F6D;
 /// The first bytes of every SQLite file.
 pub(super) const MAGIC: &[u8] = b"SQLite format 3\0";
-/// The bytes of a SQLite file up to and with its application id.
+/// The bytes of a SQLite file up to its application id, included.
 pub(super) const HEADER: usize = 72;
-/// The bytes of a log's header: among them two numbers that each new beginning of the log changes.
+/// The bytes of a log's header. Two of its numbers change whenever the log starts again.
 const LOG_HEADER: usize = 32;
-/// The first bytes of every log, but for the last bit.
+/// The first bytes of every log, except the last bit.
 const LOG_MAGIC: u32 = 0x377F_0682;
 
-/// The lock of the one server of a database file.
+/// The lock of the only server of a database file.
 pub(super) struct ServerLock(File);
 
 impl ServerLock {
-    /// Locks the file itself, whatever name leads to it. The lock is flock's, which knows nothing of SQLite's.
+    /// Locks the file itself, whatever name leads to it. It is a flock lock, which is independent of SQLite's locks.
     pub(super) fn take(database: &Path) -> Result<Self> {
         let file = File::options().read(true).write(true).open(database);
         let file = file.map_err(|error| at(database, &format!("cannot be opened: {error}")))?;
@@ -52,19 +52,19 @@ impl ServerLock {
 
 impl Drop for ServerLock {
     fn drop(&mut self) {
-        // Closing the file would do, but for a process that is being started at this moment and holds it open too.
+        // Closing the file would be enough, except for a process that is just being started and still holds it open.
         let _ = self.0.unlock();
     }
 }
 
-/// Tells a file from every other one: its device and its number there.
+/// Identifies a file: device and inode.
 type FileId = (u64, u64);
 
 fn id_of(file: &Metadata) -> FileId {
     (file.dev(), file.ino())
 }
 
-/// Whether two looks met the same file.
+/// Whether both are the same file.
 pub(super) fn same_file(one: &Metadata, other: &Metadata) -> bool {
     id_of(one) == id_of(other)
 }
@@ -73,17 +73,17 @@ pub(super) fn same_file(one: &Metadata, other: &Metadata) -> bool {
 pub(super) struct ServedFiles {
     database: ServerLock,
     log: File,
-    /// The names of the database, its log and the log's index, and the file that each led to at the start.
+    /// The names of the database, its log and the log's index, each with the file it led to at the start.
     names: [(PathBuf, FileId); 3],
     seen: Mutex<LastSeen>,
 }
 
-/// What the files held when somebody last looked.
+/// The contents at the last check.
 struct LastSeen {
-    /// What the header may say of the schema: what it said at the start, what SQLite said then, and from `mark` on.
+    /// The schema numbers that the header may show: the one at the start, SQLite's number then, and from `mark` on.
     former: [u32; 2],
-    /// A number of this start's own: SQLite keeps it in the header and adds one for each change of the schema. A file that
-    /// was copied over this one does not have it.
+    /// A random number of this start. SQLite keeps it in the header and adds one for each change of the schema. A file
+    /// that was copied over this one does not have it.
     mark: u32,
     bytes: u64,
     log_bytes: u64,
@@ -91,7 +91,7 @@ struct LastSeen {
 }
 
 impl ServedFiles {
-    /// Watches the locked database from now on; `conn` has it open.
+    /// Starts to watch the locked database, which `conn` has open.
     pub(super) fn new(lock: ServerLock, path: &Path, conn: &Connection) -> Result<Self> {
         let unseen = |error: std::io::Error| at(path, &format!("cannot be looked at: {error}"));
         let header = Header::read(&lock.0).ok_or_else(|| at(path, "was changed while it was opened: start again"))?;
@@ -99,9 +99,10 @@ impl ServedFiles {
         let former = [header.schema, schema_version()?];
         let mark = u32::from_ne_bytes(**random()?) >> 2;
         conn.pragma_update(None, "schema_version", mark)?;
-        // Into the file itself: from then on nothing else is taken for it. What is in the way is not waited for.
+        // Writes the mark into the file itself: from then on no other file is taken for it. The checkpoint waits for
+        // nobody.
         let _ = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        // The working folder may be moved too.
+        // Absolute names, because the working folder may be moved.
         let [database, log, index] = files::of_database(&path::absolute(path).map_err(unseen)?);
         let named = |name: PathBuf| fs::metadata(&name).map(|file| (name, id_of(&file))).map_err(unseen);
         let open_log = File::open(&log).map_err(unseen)?;
@@ -114,8 +115,8 @@ impl ServedFiles {
         files.lost(conn).map_or(Ok(files), |lost| Err(Error::Internal(lost)))
     }
 
-    /// What has happened to the name of a file; `None` while each leads where it led at the start. Cheap: three looks at
-    /// names.
+    /// What has happened to a file's name; `None` while each name leads to the same file as at the start. Cheap: three
+    /// checks.
     pub(super) fn moved(&self) -> Option<String> {
         let moved = |(name, id): &&(PathBuf, FileId)| fs::metadata(name).map(|there| id_of(&there)).ok() != Some(*id);
         let (name, _) = self.names.iter().find(moved)?;
@@ -126,8 +127,8 @@ impl ServedFiles {
         ))
     }
 
-    /// Why what is written would be lost; `None` while every file is in its place and whole, or a commit is under way, after
-    /// which the writer looks.
+    /// Why written data would be lost; `None` while every file is in its place and complete, or while a commit is under
+    /// way (the writer checks after it).
     pub(super) fn lost(&self, conn: &Connection) -> Option<String> {
         match self.seen.try_lock() {
             Ok(seen) => FilesGuard { files: self, seen }.lost(conn),
@@ -135,25 +136,25 @@ impl ServedFiles {
         }
     }
 
-    /// For a commit: nobody else looks at the files while a checkpoint may be writing to them.
+    /// For a commit: locks out other checks while a checkpoint may be writing to the files.
     pub(super) fn hold(&self) -> FilesGuard<'_> {
         FilesGuard { files: self, seen: self.seen.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 
-/// The files, at which nobody else looks meanwhile.
+/// The files, locked against other checks.
 pub(super) struct FilesGuard<'a> {
     files: &'a ServedFiles,
     seen: MutexGuard<'a, LastSeen>,
 }
 
 impl FilesGuard<'_> {
-    /// Why what is written would be lost; `None` while every file is in its place and whole.
+    /// Why written data would be lost; `None` while every file is in its place and complete.
     pub(super) fn lost(mut self, conn: &Connection) -> Option<String> {
         if let Some(moved) = self.files.moved() {
             return Some(moved);
         }
-        // Another process may be writing at this moment; what is wrong stays wrong.
+        // Another process may be writing right now. What is really wrong is still wrong a moment later.
         let mut spoiled = || self.spoiled(conn);
         let spoiled = spoiled().and_then(|_| spoiled())?;
         Some(format!(
@@ -162,10 +163,10 @@ impl FilesGuard<'_> {
         ))
     }
 
-    /// Which file does not hold what SQLite wrote: 0 for the database, 1 for its log.
+    /// Which file does not hold what SQLite wrote: 0 the database, 1 its log.
     fn spoiled(&mut self, conn: &Connection) -> Option<usize> {
         let (ServedFiles { database, log, .. }, seen) = (self.files, &mut *self.seen);
-        // The size first: a checkpoint that makes the file shorter writes the header before it cuts.
+        // The size is read first: a checkpoint that shortens the file writes the header before it cuts.
         let bytes = database.0.metadata().map_or(0, |file| file.len());
         let whole = Header::read(&database.0).filter(|header| {
             let cut = bytes < seen.bytes && bytes < header.bytes;
@@ -180,7 +181,7 @@ impl FilesGuard<'_> {
         let read = log.read_exact_at(&mut log_header, 0).is_ok();
         let frames = || conn.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1));
         let cut = match log_bytes {
-            // As a checkpoint may leave it, but then nothing is to be found there.
+            // A checkpoint may leave the log empty; then SQLite must know of no frames in it.
             0 => frames().is_ok_and(|frames| frames > 0),
             _ if !read || number(&log_header, 0) & !1 != LOG_MAGIC => true,
             _ => log_bytes < seen.log_bytes && log_header == seen.log_header,
@@ -194,14 +195,15 @@ impl FilesGuard<'_> {
 }
 
 impl LastSeen {
-    /// Whether the schema was counted up to this number since the start, as another program does that adds tables of its own.
+    /// Whether the schema number has only been counted up since the start, as happens when another program adds tables
+    /// of its own.
     fn is_ours(&self, schema: u32, conn: &Connection) -> bool {
         let now = || conn.pragma_query_value(None, "schema_version", |row| row.get::<_, u32>(0));
         schema == self.mark || now().is_ok_and(|now| (self.mark..=now).contains(&schema))
     }
 }
 
-/// What the header of a database file of ours says.
+/// The header of one of our database files.
 struct Header {
     /// The bytes of all its pages.
     bytes: u64,
@@ -210,7 +212,7 @@ struct Header {
 }
 
 impl Header {
-    /// `None` if that is not how a file of ours begins.
+    /// `None` if the file does not begin like one of ours.
     fn read(file: &File) -> Option<Self> {
         let mut header = [0; HEADER];
         file.read_exact_at(&mut header, 0).ok()?;

@@ -13,13 +13,13 @@ use crate::{
     error::{Error, Missing},
 };
 
-/// Sessions of one token at the same time; one more ends the one that would end first.
+/// Most sessions of one token at the same time; a further one ends the oldest.
 pub const PER_TOKEN: usize = 20;
 
-/// Whoever signs in again within so many milliseconds is told of once: a token in a loop must not fill the audit.
+/// Sign-ins of one token within this many milliseconds get one audit entry: a token in a loop must not fill the audit.
 const AGAIN_MS: i64 = 60_000;
 
-/// Begins a session of whoever holds this token. Those whose time has come are forgotten.
+/// Begins a session for this token. Removes sessions that have ended.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such token, or it is revoked.
@@ -48,12 +48,12 @@ pub fn begin(tx: &Tx<'_>, token: TokenId, hash: [u8; 32], lasts: Duration) -> Re
     if again { Ok(()) } else { tokens::note(tx, Action::SessionBegun, token, None) }
 }
 
-/// Moves the ends of sessions by so many milliseconds.
+/// Moves the ends of sessions by this many milliseconds.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     tx.conn.prepare_cached("UPDATE session SET expires_at = expires_at + ?")?.execute([by]).map(drop)
 }
 
-/// Whose session this is; `None` if it is unknown, its time has come, or its token is revoked.
+/// The caller of a session; `None` if it is unknown, has ended, or its token is revoked.
 pub fn caller(view: &View<'_>, hash: [u8; 32], now: Timestamp) -> Result<Option<Caller>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT token.id AS token_id, token.account, account.id AS account_id, token.profile, scopes, last_used_at,

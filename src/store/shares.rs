@@ -1,25 +1,26 @@
-//! What each account may store and have waiting. A publish beyond its share is refused, so that no account fills the disk that
-//! all use, or makes the work of the others slow.
+//! Shares: what each account may store and how many of its deliveries may wait. A publish beyond the share is refused,
+//! so that no account fills the common disk or slows the others down.
 //!
-//! The bytes of an account are kept in its row: bodies of events, and answers of its receivers. Its waiting deliveries are
-//! counted only near the limit; between two counts, the last count and what was published since stand for them. Replays are
-//! noticed at the next count.
+//! The bytes of an account (event bodies and answers of its receivers) are in its row. Its waiting deliveries are
+//! counted only near the limit. Between two counts, the last count and the publishes since then stand for them; replays
+//! are noticed at the next count.
 
 use std::{collections::HashMap, time::Duration};
 
 use super::{Result, Tx, usage::AccountUsage};
 use crate::{domain::account::AccountKey, error::Error};
 
-/// The operator is warned when an account has used this part of its share, in percent; once, until the account is below it again.
+/// The operator is warned when an account has used this part of its share, in percent; once, until the account is below
+/// it again.
 const WARN_AT: u64 = 80;
-/// The waiting deliveries of an account near its limit are counted this often at most: a count looks at each of them.
+/// How often the waiting deliveries of an account near its limit are counted: a count reads each of them.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// The same at the limit, where every publish would be refused.
+/// How often they are counted at the limit, where every publish would be refused.
 const COUNT_EVERY_AT_LIMIT: Duration = Duration::from_secs(1);
-/// When a refused publisher may ask again: what waits goes out meanwhile.
+/// When a refused publisher may try again: until then waiting deliveries go out.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Checks that an account may store an event of this size, and have its deliveries wait.
+/// Checks that an account may store an event of this size and have its deliveries wait.
 ///
 /// # Errors
 /// [`Error::TooMany`] when its share is used up, with what to do.
@@ -54,7 +55,7 @@ fn refused(message: String) -> Error {
     Error::TooMany { wait: RETRY_AFTER, message }
 }
 
-/// How many deliveries wait: never fewer than do, and counted anew where that may matter.
+/// The number of waiting deliveries: never too low, and counted again where it may matter.
 fn waiting(tx: &Tx<'_>, account: AccountKey, used: &mut AccountUsage, most: u64) -> Result<u64> {
     let every = if used.waiting >= most { COUNT_EVERY_AT_LIMIT } else { COUNT_EVERY };
     let is_due = match used.counted {
@@ -73,7 +74,7 @@ fn waiting(tx: &Tx<'_>, account: AccountKey, used: &mut AccountUsage, most: u64)
     Ok(used.waiting)
 }
 
-/// Bytes of the events of an account, those of this transaction included.
+/// The stored bytes of an account, with those of this transaction.
 fn stored(tx: &Tx<'_>, account: AccountKey) -> Result<u64> {
     let mut rows = tx.conn.prepare_cached("SELECT stored_bytes FROM account WHERE key = ?")?;
     let written: i64 = rows.query_row([account], |row| row.get(0))?;
@@ -95,7 +96,7 @@ fn warn(tx: &Tx<'_>, account: AccountKey, stored_bytes: u64, waiting: u64) -> Re
     Ok(())
 }
 
-/// Counts what a publish has added.
+/// Adds a publish to the usage.
 pub(super) fn add(tx: &Tx<'_>, account: AccountKey, size: usize, deliveries: usize) {
     if let Some(used) = tx.usage.borrow_mut().of.get_mut(&account) {
         used.waiting += deliveries as u64;
@@ -103,17 +104,17 @@ pub(super) fn add(tx: &Tx<'_>, account: AccountKey, size: usize, deliveries: usi
     stores(tx, account, size);
 }
 
-/// Counts bytes that were stored: of an event, or of an answer.
+/// Adds the bytes of an event or an answer to the usage.
 pub(super) fn stores(tx: &Tx<'_>, account: AccountKey, size: usize) {
     tx.stored.borrow_mut().push((account, i64::try_from(size).unwrap_or(i64::MAX)));
 }
 
-/// Counts bytes that were removed.
+/// Takes removed bytes off the usage.
 pub(super) fn frees(tx: &Tx<'_>, account: AccountKey, size: i64) {
     tx.stored.borrow_mut().push((account, -size));
 }
 
-/// Writes what each account stores now, once for a transaction.
+/// Writes the stored bytes of each account, once for each transaction.
 pub(super) fn write(tx: &Tx<'_>) -> rusqlite::Result<()> {
     let mut sums = HashMap::<AccountKey, i64>::new();
     for (account, bytes) in tx.stored.borrow_mut().drain(..) {

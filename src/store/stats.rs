@@ -1,4 +1,4 @@
-//! Tallies: what the engine has counted, by minute and by hour.
+//! Statistics of attempts, by minute and by hour, as the engine counts them.
 
 use rusqlite::{OptionalExtension, types::Value};
 
@@ -11,36 +11,36 @@ use crate::domain::{
     token::AccessScope,
 };
 
-/// Minutes are kept for so long, in milliseconds: two hours.
+/// How long minutes are kept, in milliseconds: two hours.
 const MINUTES_MS: i64 = 2 * 3_600_000;
-/// Hours are kept for so long, in milliseconds: eight days.
+/// How long hours are kept, in milliseconds: eight days.
 const HOURS_MS: i64 = 8 * 86_400_000;
-/// Rows that are forgotten in one transaction.
+/// Rows removed in one transaction.
 const AT_ONCE: usize = 1000;
-/// Where all endpoints are counted together.
+/// The key under which all endpoints together are counted.
 const ALL: EndpointKey = 0;
 
-/// What was counted of one endpoint in one minute.
+/// The statistics of one endpoint in one minute.
 #[derive(Debug)]
 pub struct MinuteStats {
     /// The endpoint.
     pub endpoint: EndpointKey,
     /// The start of the minute.
     pub minute: Timestamp,
-    /// How many.
+    /// The counts.
     pub stats: Stats,
-    /// When the last of them ended well.
+    /// When the last success was.
     pub last_success_at: Option<Timestamp>,
-    /// When the last of them failed, why, and with which status.
+    /// When the last failure was, its class, and the status of the answer.
     pub last_failure: Option<(Timestamp, Failure, Option<u16>)>,
 }
 
-/// Adds what was counted, and forgets what is old.
+/// Adds statistics, and removes old ones.
 pub fn add(tx: &Tx<'_>, counts: &[MinuteStats]) -> Result<()> {
     for count in counts {
         // The clock may have been set back since it was counted.
         let minute = count.minute.min(tx.now);
-        // Of an endpoint that was erased meanwhile nothing is kept.
+        // Nothing is kept of an endpoint that was erased meanwhile.
         for endpoint in [count.endpoint, ALL].into_iter().skip(usize::from(!has_fared(tx, count)?)) {
             for span in [Span::Minute, Span::Hour] {
                 add_to(tx, span, span.start_of(minute), endpoint, &count.stats)?;
@@ -50,7 +50,7 @@ pub fn add(tx: &Tx<'_>, counts: &[MinuteStats]) -> Result<()> {
     forget(tx)
 }
 
-/// Notes how an endpoint fared last; says whether it is there.
+/// Stores the last success and failure of an endpoint; returns whether the endpoint exists.
 fn has_fared(tx: &Tx<'_>, count: &MinuteStats) -> Result<bool> {
     let (failed_at, failure) = count.last_failure.map(|(at, failure, status)| (at, (failure, status))).unzip();
     let (failure, status) = failure.unzip();
@@ -72,7 +72,7 @@ fn has_fared(tx: &Tx<'_>, count: &MinuteStats) -> Result<bool> {
     Ok(updated == 1)
 }
 
-/// Forgets what was counted of an endpoint: from one start to the next, past what others have.
+/// Removes the statistics of an endpoint: goes from one start to the next without reading those of others.
 pub(super) fn remove(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     tx.conn
         .prepare_cached(
@@ -102,7 +102,7 @@ fn add_to(tx: &Tx<'_>, span: Span, start: Timestamp, endpoint: EndpointKey, more
     Ok(())
 }
 
-/// Forgets what was counted at moments that have yet to come: the clock was set back.
+/// Removes statistics of a time that has not come yet: the clock was set back.
 pub(super) fn forget_after(tx: &Tx<'_>) -> rusqlite::Result<()> {
     for span in [Span::Minute, Span::Hour] {
         let sql = "DELETE FROM tally WHERE span = ? AND start > ?";
@@ -123,7 +123,7 @@ fn forget(tx: &Tx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Of whom tallies are read.
+/// Whose statistics are read.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
     /// Of all endpoints within this scope.
@@ -132,9 +132,9 @@ pub enum Of<'a> {
     Endpoint(EndpointKey),
 }
 
-/// The tallies of so many spans up to the present one, oldest first; a span in which nothing happened is there too.
+/// The statistics of the last `count` spans up to the present one, oldest first. A span without attempts is included.
 pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestamp) -> Result<Vec<(Timestamp, Stats)>> {
-    // Each span is looked up by its whole key: what other endpoints have is not read.
+    // Each span is found by its whole key, so statistics of other endpoints are not read.
     const ONE: &str = "SELECT delivered, failed, durations FROM tally WHERE span = ?1 AND start = ?2 AND endpoint = ?3";
     let (sql, whose) = match of {
         Of::Endpoint(key) => (ONE, Value::Integer(key)),
@@ -164,7 +164,7 @@ pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestam
     Ok(series)
 }
 
-/// What was counted in the last 24 hours, of which the present one is the last.
+/// The statistics of the last 24 hours, the present one included.
 pub fn day(view: &View<'_>, of: Of<'_>, now: Timestamp) -> Result<Stats> {
     let mut day = Stats::default();
     series(view, of, Span::Hour, 24, now)?.iter().for_each(|(_, hour)| day.add(hour));

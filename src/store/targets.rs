@@ -1,5 +1,5 @@
-//! Where deliveries go, and what signs them: read from an endpoint's row, shared by the claims that go there, and marked
-//! stale when the endpoint changes, so that nothing claimed before goes out after.
+//! Targets: where deliveries go and what signs them. A target is read from an endpoint's row and shared by its claims.
+//! It is marked stale when the endpoint changes, so that no earlier claim is sent to an old URL or with an old secret.
 
 use std::{
     collections::HashMap,
@@ -17,12 +17,12 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// A target is shared for so long at most, in milliseconds: by so much a former secret may outlive its overlap.
+/// How long a target is shared, in milliseconds: a former secret may sign for this long after its overlap has ended.
 const SHARED_MS: i64 = 1000;
-/// Targets that nobody holds any more are forgotten when so many endpoints are noted.
+/// Targets without a holder are removed when this many endpoints are noted.
 const MANY: usize = 1024;
 
-/// Where an endpoint's deliveries go, as it stands when they are claimed.
+/// Where an endpoint's deliveries go, as read when they were claimed.
 #[derive(Debug)]
 pub struct Target {
     /// The key of the endpoint's row.
@@ -33,9 +33,9 @@ pub struct Target {
     pub profile: String,
     /// Where to POST.
     pub url: TargetUrl,
-    /// What to sign with: the present secret, and the former one while it overlaps.
+    /// The secrets that sign: the present one, and the former one during its overlap.
     pub secrets: Vec<SigningSecret>,
-    /// The outage that the endpoint was in: a success ends it.
+    /// The endpoint's outage at that time: a success ends it.
     pub(super) outage: Option<DeliveryKey>,
     /// When it was read.
     pub(super) read_at: Timestamp,
@@ -43,32 +43,32 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether the endpoint was changed, suspended or deleted since: a claim that has not begun is to be given back.
+    /// Whether the endpoint was changed, suspended or deleted since. A claim that has not started is then given back.
     pub fn is_stale(&self) -> bool {
         self.stale.load(Ordering::Acquire)
     }
 }
 
-/// The targets that somebody holds, those of an endpoint in the order in which they were read: the last is shared. A secret
+/// The targets in use. Those of an endpoint are in the order in which they were read; the last one is shared. A secret
 /// is in memory only while a claim needs it.
 #[derive(Debug, Default)]
 pub(super) struct Targets(HashMap<EndpointKey, Vec<Weak<Target>>>);
 
 impl Targets {
-    /// Marks all that is held of this endpoint as stale.
+    /// Marks all targets of this endpoint as stale.
     pub(super) fn changed(&mut self, endpoint: EndpointKey) {
         for target in self.0.remove(&endpoint).into_iter().flatten().filter_map(|target| target.upgrade()) {
             target.stale.store(true, Ordering::Release);
         }
     }
 
-    /// Has what goes to this endpoint from now on read it anew; what is held stays good.
+    /// Makes later claims of this endpoint read a new target. Earlier ones stay valid.
     pub(super) fn renew(&mut self, endpoint: EndpointKey) {
         self.0.entry(endpoint).or_default().push(Weak::new());
     }
 
-    /// Shares none of them any more: what was read in a transaction that was undone may never have been true. What is held
-    /// of earlier ones is still to be marked.
+    /// Shares no target any more: one that was read in an undone transaction may never have been true. Earlier ones can
+    /// still be marked as stale.
     pub(super) fn forget(&mut self) {
         self.0.retain(|_, held| {
             held.retain(is_held);
@@ -77,13 +77,13 @@ impl Targets {
         self.0.values_mut().for_each(|held| held.push(Weak::new()));
     }
 
-    /// The target that claims of this endpoint share at this moment, if somebody holds it.
+    /// The shared target of this endpoint at this moment, if it is still in use.
     pub(super) fn held(&self, endpoint: EndpointKey, now: Timestamp) -> Option<Arc<Target>> {
         let target = self.0.get(&endpoint)?.last()?.upgrade()?;
         ((now.millis() - target.read_at.millis()).abs() < SHARED_MS).then_some(target)
     }
 
-    /// Shares this target from now on.
+    /// Makes this target the shared one of its endpoint.
     pub(super) fn note(&mut self, target: &Arc<Target>) {
         if self.0.len() >= MANY {
             self.0.retain(|_, held| held.iter().any(is_held));

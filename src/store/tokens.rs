@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Missing},
 };
 
-/// A token's row is looked up by so many bytes of its hash.
+/// Bytes of the hash by which a token's row is found.
 const LOOK_UP: usize = 8;
 
 /// `last_used_at` is at most this much behind.
@@ -32,7 +32,7 @@ pub enum Holder {
     Operator,
 }
 
-/// A token, as it is listed.
+/// A token in a list.
 #[derive(Debug, Clone)]
 pub struct TokenRecord {
     /// Its public id.
@@ -43,7 +43,7 @@ pub struct TokenRecord {
     pub profile: Option<String>,
     /// What it may do.
     pub scopes: Scopes,
-    /// What its maker called it.
+    /// Its label.
     pub label: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -51,7 +51,7 @@ pub struct TokenRecord {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// Makes a token; this is the only time it can be seen.
+/// Makes a token. It can be seen only now.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the holder is an unknown account.
@@ -75,7 +75,7 @@ pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>
     Ok((id, token))
 }
 
-/// Writes an entry of the audit about a token.
+/// Writes an audit entry about a token.
 pub(super) fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>) -> Result<()> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT account.profile, account.id FROM token JOIN account ON account.key = token.account WHERE token.id = ?",
@@ -86,9 +86,9 @@ pub(super) fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>)
     audit::note(tx, action, whose, Some(&id.to_string()), what)
 }
 
-/// Whoever holds this token; `None` if it is unknown or revoked.
+/// The holder of this token; `None` if it is unknown or revoked.
 ///
-/// Its row is looked up by the first bytes of its hash; the whole is compared in constant time.
+/// Its row is found by the first bytes of its hash; the whole hash is compared in constant time.
 pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT token.id AS token_id, hash, token.account, account.id AS account_id, token.profile, scopes, last_used_at,
@@ -135,8 +135,8 @@ pub fn list(view: &View<'_>) -> Result<Vec<TokenRecord>> {
     page(view, &AccessScope::EVERYTHING, None, None, usize::MAX)
 }
 
-/// One page of the tokens that are not revoked, in the order they were made: of the account of this id, if one is named, and
-/// after this one.
+/// One page of the tokens that are not revoked, in the order they were made: of the account of this id, if one is
+/// named, and after this one.
 ///
 /// # Errors
 /// [`Error::Invalid`] if `after` is no token; [`Error::NotFound`] for an account that is not within the scope.
@@ -180,7 +180,7 @@ pub fn page(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Revokes a token; it is refused from the commit on.
+/// Revokes a token: it is refused from the commit on.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such token, or it is revoked already.
@@ -195,7 +195,7 @@ pub fn revoke(tx: &Tx<'_>, id: TokenId) -> Result<()> {
     note(tx, Action::TokenRevoked, id, None)
 }
 
-/// Revokes every token of this label.
+/// Revokes every token with this label.
 pub fn revoke_labelled(tx: &Tx<'_>, label: &str) -> Result<()> {
     let mut rows = tx.conn.prepare_cached("SELECT id FROM token WHERE label = ? AND revoked_at IS NULL")?;
     let ids = rows.query_map([label], |row| row.get(0).map(TokenId::from_bytes))?;

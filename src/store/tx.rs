@@ -1,4 +1,4 @@
-//! A transaction of the writer, and a view of a reading connection: what every verb of the store is given.
+//! A transaction of the writer and a view of a reading connection: the first argument of every verb of the store.
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::domain::{account::AccountKey, audit::Actor, endpoint::EndpointKey, timestamp::Timestamp};
 
-/// A transaction is a moment: all that is written in it happens at `now`.
+/// A transaction is a moment: everything written in it happens at `now`.
 #[derive(Debug)]
 pub struct Tx<'a> {
     /// The connection, inside the transaction.
@@ -26,7 +26,7 @@ pub struct Tx<'a> {
     /// The moment of the transaction.
     pub now: Timestamp,
     pub(super) keys: &'a KeyRing,
-    /// A connection that only reads what is committed.
+    /// A connection that sees only committed data.
     pub(super) inline_reader: &'a Mutex<Connection>,
     pub(super) targets: &'a RefCell<Targets>,
     pub(super) claim_budget: &'a ClaimBudget,
@@ -34,13 +34,14 @@ pub struct Tx<'a> {
     /// The machine's uptime, which never steps.
     pub(super) uptime: Duration,
     pub(super) usage: &'a RefCell<Usage>,
-    /// Bytes of events that accounts have stored or removed, not yet written to their rows.
+    /// Bytes that accounts have stored or freed in this transaction, not yet added to their rows.
     pub(super) stored: RefCell<Vec<(AccountKey, i64)>>,
     /// Who makes the present change.
     pub(super) actor: Cell<Actor>,
-    /// Whether this process serves: a command leaves to the server what takes long, or what the engine must hear of.
+    /// Whether this process is the server. A command leaves long work, and work that the engine must know of, to the
+    /// server.
     pub(super) serving: bool,
-    /// Endpoints that have changed, and not all of whose deliveries have followed.
+    /// Changed endpoints whose deliveries are not all updated yet.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
 }
 
@@ -50,7 +51,8 @@ impl Tx<'_> {
         self.actor.get()
     }
 
-    /// Gives claims to the engine, with the news of this commit: in their order with what the commit's other writes made due.
+    /// Gives claims to the engine by the news of this commit. There they are in order with the deliveries that other
+    /// writes of the commit made due.
     pub fn hand_over(&self, claimed: Vec<Claimed>) {
         claimed.into_iter().for_each(|claimed| self.announce(Change::Served(claimed)));
     }
@@ -71,7 +73,7 @@ impl Tx<'_> {
     }
 }
 
-/// A reading connection: one consistent view for as long as a closure runs.
+/// A reading connection. A closure sees one consistent state of the database.
 #[derive(Debug)]
 pub struct View<'a> {
     pub(super) conn: &'a Connection,

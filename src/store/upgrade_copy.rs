@@ -1,4 +1,5 @@
-//! The copy of the database that a start makes before it changes the schema, for those who want the former version back.
+//! The copy of the database that a start makes before it changes the schema, for users who want to go back to the
+//! former version.
 
 use std::{
     fs::{self, File},
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{domain::timestamp::Timestamp, error::Error};
 
-/// How long it stays, while the server runs.
+/// How long the copy is kept while the server runs.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The name of the copy of a database with this schema.
@@ -25,7 +26,7 @@ fn name_of(path: &Path, schema: usize) -> PathBuf {
     beside(path, &format!(".before-{schema}"))
 }
 
-/// Makes the copy of a database that nobody serves. Without one the start goes on all the same: the log says why.
+/// Makes the copy of a database that nobody serves. If it cannot be made, the start continues and the log says why.
 pub(super) fn copy(conn: &Connection, path: &Path, schema: usize, now: Timestamp) {
     let copy = name_of(path, schema);
     let part = beside(&copy, ".part");
@@ -39,7 +40,7 @@ pub(super) fn copy(conn: &Connection, path: &Path, schema: usize, now: Timestamp
             copy.display()
         ),
         Err(error) => {
-            // Half a copy is of no use.
+            // Half a copy is useless.
             drop(clear(&part));
             tracing::warn!("no copy of the database is made before its schema changes: {error}");
         }
@@ -50,7 +51,7 @@ pub(super) fn copy(conn: &Connection, path: &Path, schema: usize, now: Timestamp
 fn try_copy(conn: &Connection, path: &Path, part: &Path, now: Timestamp) -> Result<()> {
     let count = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     let bytes = count("page_count")?.saturating_mul(count("page_size")?);
-    // As much again may be written by the change itself.
+    // The change of the schema may write as much again.
     let needed = bytes.saturating_mul(2);
     if let Some(free) = files::free_space(path).filter(|free| *free < needed) {
         let mega = |bytes: u64| bytes.div_ceil(1_000_000);
@@ -78,15 +79,14 @@ fn try_copy(conn: &Connection, path: &Path, part: &Path, now: Timestamp) -> Resu
 }
 
 impl Db {
-    /// Removes copies from before a change of the schema once they are a week old, both in time of service (`uptime_total`) and by
-    /// the clock.
+    /// Removes copies that are a week old, both in serving time (`uptime_total`) and by the wall clock.
     pub async fn forget_copies(&self, now: Timestamp, uptime_total: Duration) -> Result<()> {
         let path = self.0.path.clone();
         self.read(move |view| forget(view, &path, now, uptime_total)).await
     }
 }
 
-/// Removes copies that are a week old, both in time of service (`uptime_total`) and by the clock.
+/// Removes copies that are a week old, both in serving time (`uptime_total`) and by the wall clock.
 fn forget(view: &View<'_>, path: &Path, now: Timestamp, uptime_total: Duration) -> Result<()> {
     let Some(past) = retention::past(view, now, uptime_total, KEPT)? else { return Ok(()) };
     let past = UNIX_EPOCH + Duration::from_millis(u64::try_from(past.millis()).unwrap_or(0));

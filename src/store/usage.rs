@@ -1,5 +1,5 @@
-//! What each account has used of its share, as far as it is known in memory: kept by the writer from one transaction to the next.
-//! What may be done with it is decided in `shares`.
+//! The usage of accounts, as far as it is known in memory. The writer keeps it from one transaction to the next;
+//! `shares` decides by it.
 
 use std::{collections::HashMap, time::Duration};
 

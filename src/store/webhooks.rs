@@ -1,4 +1,4 @@
-//! Endpoints and how they fare, over all accounts that somebody may see.
+//! Endpoints and their health, over all accounts that a caller may see.
 
 use rusqlite::{OptionalExtension, Row};
 
@@ -19,31 +19,31 @@ use crate::{
     error::{Error, Missing},
 };
 
-/// Endpoints that are looked at for one page.
+/// Endpoints read for one page.
 const LOOKED_AT: usize = 10_000;
 
-/// An endpoint and how it fares.
+/// An endpoint and its health.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The endpoint.
     pub endpoint: Endpoint,
     /// Its profile.
     pub profile: String,
-    /// What was attempted in the last 24 hours.
+    /// The statistics of the last 24 hours.
     pub day: Stats,
     /// Deliveries that wait for their next attempt.
     pub waiting: u64,
-    /// Deliveries that are held until it is resumed, those that have yet to follow its suspension included.
+    /// Deliveries held until it is resumed, with those that its suspension has yet to update.
     pub held: u64,
     /// Deliveries that failed since its last success and were not replayed: resuming it sends them again.
     pub failed: u64,
-    /// When an attempt last ended well, within ten seconds or so.
+    /// When the last attempt succeeded; at most some ten seconds old.
     pub last_success_at: Option<Timestamp>,
-    /// The last attempt that failed, within ten seconds or so.
+    /// The last failed attempt; at most some ten seconds old.
     pub last_failure: Option<LastFailure>,
 }
 
-/// An attempt that failed.
+/// A failed attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct LastFailure {
     /// When.
@@ -69,26 +69,22 @@ pub struct Filter {
     pub account: Option<String>,
     /// Only those in this state. Without it, deleted ones are left out.
     pub state: Option<EndpointState>,
-    /// Only those that are failing.
+    /// Only failing ones.
     pub failing: bool,
-    /// Only those whose URL holds this text, in whatever letter case.
+    /// Only those whose URL contains this text, in any letter case.
     pub url: Option<String>,
     /// Only those registered before this one.
     pub after: Option<EndpointId>,
 }
 
-/// One page, newest first; profile and id of the last that was looked at, the `after` of the next page, or `None` when there is
-/// nothing more to look at. It looks at 10,000 of them at most, so it may hold few or none and yet not be the last.
+/// One page, and the profile and the id of the last endpoint that was read: `None` at the end.
+pub type Page = (Vec<Report>, Option<(String, EndpointId)>);
+
+/// One page, newest first. It reads at most 10,000 endpoints: a page may hold few or none and yet not be the last.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an account that is not within the scope; [`Error::Invalid`] if `after` is no endpoint.
-pub fn list(
-    view: &View<'_>,
-    scope: &AccessScope,
-    filter: &Filter,
-    limit: usize,
-    now: Timestamp,
-) -> Result<(Vec<Report>, Option<(String, EndpointId)>)> {
+pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize, now: Timestamp) -> Result<Page> {
     let account = match &filter.account {
         Some(account) => Some(accounts::see(view, scope, account)?.key),
         None => scope.account,
@@ -137,7 +133,7 @@ pub fn list(
     Ok((found, None))
 }
 
-/// One endpoint, a deleted one too.
+/// One endpoint; it may be deleted.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none within the scope.
@@ -155,7 +151,7 @@ pub fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp
     filled(view, report, now)
 }
 
-/// What the row of an endpoint tells.
+/// The part of a report that is in the endpoint's row.
 fn bare(row: &Row<'_>, endpoint: Endpoint, profile: String) -> rusqlite::Result<Report> {
     let failed_at = convert::moment_if(row, "last_failure_at")?;
     let failure: Option<String> = row.get("last_failure")?;

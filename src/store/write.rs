@@ -1,4 +1,4 @@
-//! A write on its way to the writer: a closure that runs in a transaction, and the answer to whoever asked for it.
+//! A queued write: a closure that runs in a transaction, and the way back for its result.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,21 +7,22 @@ use tokio::sync::oneshot;
 use super::{Result, Tx, grants};
 use crate::{domain::audit::Actor, error::Error};
 
-/// Reports a write's own result, unless the commit failed.
+/// Sends the result of a write to its caller, or the error of the commit that failed.
 pub(super) type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
 
-/// A write on its way to the writer.
+/// A queued write.
 pub(super) enum Write {
-    /// One that shares a commit.
+    /// A short write: it shares a commit with others.
     One(Run),
-    /// One that takes long, and has its own.
+    /// A long write: it gets a commit of its own.
     Batch(Run),
 }
 
-/// Runs in the transaction; says why what it did is not kept, if so, and how to answer.
+/// Runs the closure in the transaction. Returns the error for which its changes are undone, if any, and how to send the
+/// result.
 pub(super) type Run = Box<dyn FnOnce(&Tx<'_>) -> (Option<Error>, Answer) + Send>;
 
-/// Wraps a closure of this actor so that its result reaches `reply` after the commit. The actor is checked first.
+/// Wraps a closure so that its result reaches `reply` after the commit. First it checks that the actor may still act.
 pub(super) fn wrap<T: Send + 'static>(
     actor: Actor,
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
@@ -34,7 +35,7 @@ pub(super) fn wrap<T: Send + 'static>(
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
         let refused = result.as_ref().err().cloned();
         let answer: Answer = Box::new(move |failed| {
-            // A write that failed by itself says why. A caller that has gone away needs no answer.
+            // A write that failed by itself returns its own error. A caller that is gone needs no result.
             let _ = reply.send(match failed {
                 Some(failed) => result.and(Err(failed)),
                 None => result,

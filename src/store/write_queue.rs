@@ -1,9 +1,9 @@
-//! The writes that wait for the writer. Each asker (a token, the command line, the server itself) has a line of its own, and
-//! the next write is that of the asker who has used least of the writer's time. So a tenant who publishes as fast as it can
-//! leaves the others their share; alone, it has all of it.
+//! The queue of the writer. Each asker (a token, the command line, the server itself) has a queue of its own. The next
+//! write is from the asker that has used the least of the writer's time. So a tenant that publishes as fast as it can
+//! leaves the others their share; when it is alone, it gets all the time.
 //!
-//! This is start-time fair queueing, with the time that each write took, its commit included, as its cost: a batch of a
-//! thousand events weighs what it takes.
+//! This is start-time fair queueing. The cost of a write is the time it took, with its part of the commit: a batch of a
+//! thousand events costs as much as it takes.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,13 +16,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::write::Write;
 use crate::domain::{audit::Actor, ids::TokenId};
 
-/// An eighth of the places is out of reach of any one token.
+/// One token may hold all slots but an eighth.
 const FOR_OTHERS: usize = 8;
 
-/// A party whose writes wait in one line.
+/// Whose writes share a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Asker {
-    /// The engine and its like: what has ended is written before anything new is taken.
+    /// The engine and the server's other tasks. Their writes go first: outcomes are written before new work is
+    /// accepted.
     Server,
     CommandLine,
     Token(TokenId),
@@ -38,20 +39,20 @@ impl From<Actor> for Asker {
     }
 }
 
-/// A write in its line.
+/// A write in the queue of its asker.
 struct Queued {
     write: Write,
-    /// Numbers go up as writes come: of two askers who have used the same, the first to come is first.
+    /// Increases with each write. Between two askers that have used the same time, the lower number goes first.
     number: u64,
     _held: OwnedSemaphorePermit,
 }
 
-/// The writes of one asker, and how much of the writer's time it has used.
+/// The queue of one asker, and the writer's time it has used.
 #[derive(Default)]
 struct AskerQueue {
     ones: VecDeque<Queued>,
     batches: VecDeque<Queued>,
-    /// Its last write was a batch: a single one goes first now.
+    /// Whether its last write was a batch: then a short one goes first.
     after_batch: bool,
     used: Duration,
 }
@@ -81,23 +82,23 @@ impl AskerQueue {
 #[derive(Default)]
 struct Queues {
     of: HashMap<Asker, AskerQueue>,
-    /// What the asker that was served last had used before. A line that begins anew begins here: nobody saves time up.
+    /// The time used by the last served asker. A new queue starts with this value: nobody saves time up.
     served_at: Duration,
-    /// How many writes have come.
+    /// How many writes were queued so far.
     number: u64,
-    /// Nobody asks any more.
+    /// Every handle is gone: no write will come.
     closed: bool,
-    /// Nobody writes any more.
+    /// The writer has ended: no write will be taken.
     ended: bool,
 }
 
 impl Queues {
-    /// The next write, of all of them or of a group.
+    /// The next write, from all queues or only from those that may join a group.
     fn next(&mut self, group: Option<Group>) -> Option<(Asker, Write)> {
         let first = |(asker, queue): (&Asker, &AskerQueue)| {
             let (number, is_batch) = match group {
                 None => queue.next()?,
-                // What came later has the next group, and a batch has its own.
+                // A later write waits for the next group, and a batch for a commit of its own.
                 Some(group) => {
                     queue.ones.front().map(|one| (one.number, false)).filter(|(number, _)| *number <= group.upto)?
                 }
@@ -119,13 +120,13 @@ impl Queues {
 /// Which writes may share a commit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Group {
-    /// Those that waited when it began.
+    /// The number of the last write that was queued when the group began.
     upto: u64,
-    /// It has taken its time: only the server's own writes may still join.
+    /// Whether the group has run long enough: only the server's own writes may still join.
     pub(super) late: bool,
 }
 
-/// All lines. The writer holds it as it is, and those who ask as [`WriteQueueHandle`].
+/// All queues. The writer owns it; callers use a [`WriteQueueHandle`].
 pub(super) struct WriteQueue {
     queues: Mutex<Queues>,
     came: Condvar,
@@ -136,7 +137,7 @@ impl WriteQueue {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next write, as soon as there is one; `None` when nobody can ask any more.
+    /// Waits for the next write; `None` when no write will come.
     pub(super) fn wait(&self) -> Option<(Asker, Write)> {
         let mut queues = self.queues();
         loop {
@@ -150,12 +151,12 @@ impl WriteQueue {
         }
     }
 
-    /// The next write if one waits now.
+    /// The next write, if one is queued now.
     pub(super) fn now(&self) -> Option<(Asker, Write)> {
         self.queues().next(None)
     }
 
-    /// The writes that wait now, as a group.
+    /// A group of the writes that are queued now.
     pub(super) fn group(&self) -> Group {
         Group { upto: self.queues().number, late: false }
     }
@@ -165,35 +166,36 @@ impl WriteQueue {
         self.queues().next(Some(group))
     }
 
-    /// Nobody writes any more: what waits, and what comes, is not taken.
+    /// Ends the queue: queued and later writes are dropped.
     pub(super) fn end(&self) {
         let mut queues = self.queues();
         (queues.closed, queues.ended) = (true, true);
         queues.of.clear();
     }
 
-    /// Whether nobody can ask any more.
+    /// Whether no write will come.
     pub(super) fn is_closed(&self) -> bool {
         self.queues().closed
     }
 
-    /// Notes what writes have cost their askers.
+    /// Adds the costs of writes to their askers.
     pub(super) fn charge(&self, costs: impl IntoIterator<Item = (Asker, Duration)>) {
         let mut queues = self.queues();
         for (asker, cost) in costs.into_iter().filter(|(asker, _)| *asker != Asker::Server) {
-            // A line that was forgotten meanwhile had used no more than this.
+            // A queue that was removed meanwhile had used no more than this.
             let served_at = queues.served_at;
             let queue =
                 queues.of.entry(asker).or_insert_with(|| AskerQueue { used: served_at, ..AskerQueue::default() });
             queue.used += cost;
         }
-        // Who waits for nothing and has used no more than others begins anew some day.
+        // An empty queue that has used no more than the others is removed; its asker starts again later.
         let served_at = queues.served_at;
         queues.of.retain(|_, queue| queue.len() > 0 || queue.used > served_at);
     }
 }
 
-/// The places for waiting writes. When it goes, the writer ends once nothing waits.
+/// The entrance to the queue, with a limited number of slots. When it is dropped, the writer ends after the last queued
+/// write.
 pub(super) struct WriteQueueHandle {
     queue: Arc<WriteQueue>,
     free: Arc<Semaphore>,
@@ -201,13 +203,13 @@ pub(super) struct WriteQueueHandle {
 }
 
 impl WriteQueueHandle {
-    /// So many places.
+    /// A queue with this many slots.
     pub(super) fn new(all: usize) -> (Self, Arc<WriteQueue>) {
         let queue = Arc::new(WriteQueue { queues: Mutex::default(), came: Condvar::new() });
         (Self { queue: Arc::clone(&queue), free: Arc::new(Semaphore::new(all)), all }, queue)
     }
 
-    /// Queues a write if there is a place for it.
+    /// Queues a write if a slot is free; returns whether it did.
     pub(super) fn try_send(&self, asker: Asker, write: Write) -> bool {
         let most = match asker {
             Asker::Token(_) => self.all - self.all / FOR_OTHERS,
@@ -219,7 +221,7 @@ impl WriteQueueHandle {
         }
     }
 
-    /// Queues a write as soon as there is a place for it.
+    /// Queues a write as soon as a slot is free; returns whether it did.
     pub(super) async fn send(&self, asker: Asker, write: Write) -> bool {
         match Arc::clone(&self.free).acquire_owned().await {
             Ok(queued) => self.line_up(asker, write, queued, self.all),
@@ -248,7 +250,7 @@ impl WriteQueueHandle {
         true
     }
 
-    /// How many writes wait, of how many that may.
+    /// Taken slots, and all slots.
     pub(super) fn taken(&self) -> (usize, usize) {
         (self.all - self.free.available_permits(), self.all)
     }

@@ -1,10 +1,10 @@
 //! Group commit: one thread writes, and many writes share a commit.
 //!
-//! It takes what waits, runs each closure in a savepoint inside one IMMEDIATE transaction, commits once, then answers all.
-//! So an answer means: committed, and with `durability = "full"` synced to disk.
+//! The thread takes the queued writes, runs each closure in a savepoint inside one IMMEDIATE transaction, commits once,
+//! then sends all results. So a result means: committed, and with `durability = "full"` synced to disk.
 //!
-//! Which write is next is decided by [`WriteQueue`]: each asker has a fair share of the writer's time. A batch takes as long as
-//! hundreds of other writes: it has a commit of its own.
+//! [`WriteQueue`] decides which write is next: each asker has a fair share of the writer's time. A batch takes as long
+//! as hundreds of short writes, so it gets a commit of its own.
 
 use std::{
     cell::{Cell, RefCell},
@@ -40,13 +40,13 @@ use crate::{
 
 /// Most writes that share one commit.
 const MAX_GROUP: usize = 256;
-/// A group that has run for this long takes no further write of a request: nobody waits longer for one group, however much a write does.
+/// A group that has run for this long takes no further write of a request: this limits how long the others wait.
 const MAX_GROUP_TIME: Duration = Duration::from_millis(10);
 
-/// What is answered once the database is not where it was.
+/// The error of every write once the database file is gone.
 const LOST: &str = "the database file was removed, replaced or cut short: nothing can be stored, and the server stops";
 
-/// When the writer is gone, however it ended, nothing waits for it.
+/// Ends the queue when the writer ends, for whatever reason.
 struct Ends(Arc<WriteQueue>);
 
 impl Drop for Ends {
@@ -57,35 +57,35 @@ impl Drop for Ends {
 
 /// What the writer thread owns.
 pub(super) struct Writer {
-    /// Reads what is committed. Before the connection that writes, which is the last to be closed.
+    /// Sees only committed data. Declared before the writing connection, which must be the last to close.
     pub(super) inline_reader: Arc<Mutex<Connection>>,
     pub(super) conn: Connection,
     pub(super) metrics: Arc<Metrics>,
     pub(super) queue: Arc<WriteQueue>,
     pub(super) clock: SharedClock,
     pub(super) keys: Arc<KeyRing>,
-    /// Notices that the clock was set; only a server does.
+    /// Detects jumps of the wall clock; only in a server.
     pub(super) jumps: Option<ClockJumps>,
     pub(super) targets: RefCell<Targets>,
     pub(super) usage: RefCell<Usage>,
     pub(super) claim_budget: Arc<ClaimBudget>,
     pub(super) news: mpsc::UnboundedSender<News>,
-    /// Endpoints whose deliveries have yet to follow them; only a server sees to that.
+    /// Endpoints whose deliveries are not all updated yet; only in a server.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
-    /// SQLite's number for what other processes have written, as it was last seen.
+    /// SQLite's counter of other processes' writes, as last read.
     pub(super) others: Cell<i64>,
-    /// The last commit failed: nothing is begun unasked.
+    /// Whether the last commit failed: then the writer starts no work of its own.
     pub(super) failed: Cell<bool>,
-    /// How many commits had news.
+    /// The number of commits with news.
     pub(super) news_count: watch::Sender<u64>,
-    /// Set once when the disk cannot be trusted any more.
+    /// Set once, when the disk can no longer be trusted.
     pub(super) broken: watch::Sender<Option<String>>,
-    /// Of a server only. After the connection: the next holder of the lock finds the file closed.
+    /// Only in a server. Declared after the connection: the next holder of the lock must find the file closed.
     pub(super) files: Option<Arc<ServedFiles>>,
 }
 
 impl Writer {
-    /// Runs until every handle is gone, or until the disk fails.
+    /// Runs until every handle is dropped, or until the disk fails.
     pub(super) fn run(self) {
         let _ends = Ends(Arc::clone(&self.queue));
         loop {
@@ -100,7 +100,7 @@ impl Writer {
             let alone = matches!(first, Some((_, Write::Batch(_))));
             let mut written = self.commit(first, behind.filter(|_| !alone));
             if let (Some(behind), true, ControlFlow::Continue(())) = (behind, alone, written) {
-                // What follows an endpoint does not wait for the end of all batches.
+                // A cascade does not wait until all batches are done.
                 written = self.commit(self.queue.more(self.queue.group()), Some(behind));
             }
             if written.is_break() {
@@ -109,13 +109,13 @@ impl Writer {
         }
     }
 
-    /// One group, one transaction: this write, those that wait and may share its commit, and what follows an endpoint. It
-    /// breaks off only for a fault after which nothing on the disk can be relied on.
+    /// One group in one transaction: this write, the queued writes that may join it, and one step of a cascade. It
+    /// breaks only for a fault after which the file can no longer be trusted.
     fn commit(&self, first: Option<(Asker, Write)>, behind: Option<EndpointKey>) -> ControlFlow<()> {
         let watch = Stopwatch::start();
         let (mut answers, mut costs) = (Vec::new(), Vec::new());
         let begun = self.execute("BEGIN IMMEDIATE");
-        // The moment is taken when the lock is: another process may have held it for seconds.
+        // The time is read after the lock is taken: another process may have held the lock for seconds.
         let Ok(now) = self.clock.now().checked().map_err(|error| self.give_up(error.to_string())) else {
             return ControlFlow::Break(());
         };
@@ -136,11 +136,11 @@ impl Writer {
                 self.execute("COMMIT")
             });
         self.failed.set(done.is_err());
-        // What the commit takes is shared by the writes in it.
+        // The writes share the cost of the commit.
         let own: Duration = costs.iter().map(|(_, cost)| *cost).sum();
         let share = watch.elapsed().saturating_sub(own) / u32::try_from(costs.len().max(1)).unwrap_or(u32::MAX);
         self.queue.charge(costs.into_iter().map(|(asker, _)| (asker, share)));
-        // Looked at after the commit: what is answered as stored was in the file of this name then.
+        // Checked after the commit: then everything reported as stored is in the file that has this name.
         let hold = || self.files.as_ref().map(|files| files.hold());
         if let Some(reason) = held.or_else(hold).and_then(|held| held.lost(&self.conn)) {
             self.give_up(reason);
@@ -179,8 +179,8 @@ impl Writer {
         }
     }
 
-    /// Runs the writes of a group, up to the first fault that undoes them all, and notes what each has cost its asker. Those that
-    /// still wait then go on waiting.
+    /// Runs the writes of a group until one fault undoes them all, and notes the cost of each. The remaining writes
+    /// stay queued.
     fn run_group(
         &self,
         tx: &Tx<'_>,
@@ -206,14 +206,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Runs a write in a savepoint of its own. Dropping it drops its reply, which its caller reads as "not available".
+    /// Runs a write in a savepoint of its own. If it is dropped, its caller gets "not available".
     fn run_one(&self, tx: &Tx<'_>, run: Run, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
         self.execute("SAVEPOINT w")?;
         let (changes, stored) = (tx.news.borrow().changes.len(), tx.stored.borrow().len());
         let (refused, answer) = run(tx);
         answers.push(answer);
         if refused.is_some() {
-            // Above all the claims: their rows are gone.
+            // Above all the claims: their rows are undone.
             tx.news.borrow_mut().changes.truncate(changes);
             tx.stored.borrow_mut().truncate(stored);
         }
@@ -221,7 +221,7 @@ impl Writer {
         if let Some(why) = refused.filter(Error::is_fault) {
             self.metrics.write_failed(Fault { at: self.clock.uptime(), why });
         }
-        // Once SQLite has rolled the group back, a further closure would write outside any transaction.
+        // After SQLite has rolled back by itself, another closure would write outside any transaction.
         if self.conn.is_autocommit() {
             return Err(rolled_back());
         }
@@ -231,7 +231,7 @@ impl Writer {
         self.execute("RELEASE w")
     }
 
-    /// A command may have resumed an endpoint since the last commit: its deliveries have yet to follow.
+    /// A command may have changed an endpoint since the last commit: its deliveries are to be updated.
     fn look_beside(&self) -> rusqlite::Result<()> {
         if self.files.is_none() {
             return Ok(());
@@ -244,17 +244,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Undoes a group whole and says why to each of its writes.
+    /// Undoes the whole group, and sends the error to each of its writes.
     fn undo(&self, error: rusqlite::Error, answers: Vec<Answer>) -> ControlFlow<()> {
         if !self.conn.is_autocommit() {
             let _ = self.execute("ROLLBACK");
         }
         self.targets.borrow_mut().forget();
         let (error_text, is_passing) = (error.to_string(), is_passing(&error));
-        // Then the write that led to it has said why.
+        // Otherwise the write that caused it has reported the fault.
         let was_rolled_back = error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationAborted);
         let told = match Error::from(error) {
-            // What a failed sync left in the log may be found there at the next start.
+            // After a failed sync, the next start may still find the data in the log.
             Error::Internal(_) if !is_passing => Error::Unavailable(
                 "the database failed, and whether this was stored is not known: look first, or send it again under the same key"
                     .to_owned(),
@@ -273,13 +273,13 @@ impl Writer {
         if is_passing { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// Stops the server, before anybody is answered: who asks how it is after an answer is told the truth.
+    /// Stops the server before any result is sent: a status asked for after a result must be true.
     fn give_up(&self, reason: String) {
         tracing::error!(error = %reason, "the database cannot be written: stopping, so that a restart can recover");
         self.broken.send_replace(Some(reason));
     }
 
-    /// Takes note of what is on disk now.
+    /// Updates the state in memory after a commit.
     fn committed(&self, tx: Tx<'_>, followed: Option<EndpointKey>) {
         if let Some(jumps) = &self.jumps {
             jumps.committed(tx.now, tx.uptime);
@@ -296,7 +296,7 @@ impl Writer {
         self.tell(tx.news.into_inner());
     }
 
-    /// Hands the news of a commit over, before anybody is answered. Nobody listens where nothing is served.
+    /// Sends the news of a commit, before any result is sent. Without a server nobody receives it.
     fn tell(&self, mut news: News) {
         if !news.is_empty() {
             news.number = *self.news_count.borrow() + 1;
@@ -311,12 +311,12 @@ impl Writer {
     }
 }
 
-/// SQLite has undone the whole transaction by itself, as it may when the disk is full.
+/// SQLite has rolled back the whole transaction by itself, as it may when the disk is full.
 fn rolled_back() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT), None)
 }
 
-/// Whether the failure passes by itself: a full disk, a lock that another process holds, a group that was rolled back.
+/// Whether the fault is temporary: a full disk, a lock that another process holds, a group that was rolled back.
 fn is_passing(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, OperationAborted};
     is_full(error) || matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | OperationAborted))
