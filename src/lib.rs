@@ -18,10 +18,10 @@
 //! | [`app`] | what the program can do: one method for each thing. It is the only way from a door to the store and the engine |
 //! | [`engine`] | what acts without a request: it sends deliveries and alerts, and removes what is old. ureq lives here |
 //! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
-//! | [`figures`] | what is counted and measured, for `/metrics` |
+//! | [`metrics`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
-//! | [`error`], [`config`] | what can go wrong, the settings |
+//! | [`error`], [`config`], [`keyed_semaphore`] | what can go wrong, the settings, permits for each account |
 //!
 //! # The way of an event
 //!
@@ -94,7 +94,8 @@ pub mod dashboard;
 pub mod domain;
 pub mod engine;
 pub mod error;
-pub mod figures;
 pub mod http;
+pub mod keyed_semaphore;
+pub mod metrics;
 pub mod server;
 pub mod store;

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     dashboard::Dashboard,
     domain::{audit::Actor, timestamp::Timestamp},
-    engine::{Engine, Guard, LookUp, Pulse, alerts::Alerts, retention::Retention, retries, system_look_up},
+    engine::{Engine, EngineStatus, Guard, LookUp, alerts::Alerts, retention::Retention, retries, system_look_up},
     error::{Error, Result},
     http::{auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, server as http_server},
     store::{self, Admission, Db},
@@ -85,8 +85,8 @@ impl Server {
     }
 
     /// What its engine saw when it last came to rest.
-    pub fn pulse(&self) -> watch::Receiver<Pulse> {
-        self.engine.pulse()
+    pub fn status(&self) -> watch::Receiver<EngineStatus> {
+        self.engine.status()
     }
 
     /// The part that sends alerts.
@@ -196,7 +196,7 @@ impl Server {
             api: api::routes(app, tokens, config).boxed(),
         };
         let (limits, server) = (config.limits.clone(), config.server.clone());
-        Pipeline::new(answers.doors(), limits, server, clock, self.db.figures(), budgets)
+        Pipeline::new(answers.doors(), limits, server, clock, self.db.metrics(), budgets)
     }
 
     /// What the program can do, for its doors.

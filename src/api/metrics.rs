@@ -13,8 +13,8 @@ use poem_openapi::{
 use super::openapi::{Refused, Shape, Tag, WithoutBody};
 use crate::{
     app::{Access, App, Operator},
-    figures::CONTENT_TYPE,
     http::single_flight::SingleFlight,
+    metrics::CONTENT_TYPE,
 };
 
 /// The database is read for the metrics once in this time at most.
@@ -94,9 +94,9 @@ impl<E: Shape> Routes<E> {
         let survey = || async move { surveyor.survey().await };
         if self.0.recent(app.clock().uptime(), PAUSE, survey).await.is_none() {
             // It panicked.
-            app.figures().show(None);
+            app.metrics().show(None);
         }
         watcher.0.map(|access| app.check_access(&access)).transpose()?;
-        Ok(Shown::Text(Text(app.figures().text())))
+        Ok(Shown::Text(Text(app.metrics().text())))
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     store::{View, alerts, audit},
 };
 
-pub use crate::store::alerts::{Progress, Standing};
+pub use crate::store::alerts::{ChannelState, Progress};
 
 /// A page of alerts, each with where its ways of being told stand.
 #[derive(Debug)]

@@ -18,13 +18,13 @@ impl App {
     /// revoking works at once, whichever process does it.
     pub fn caller_of_token(&self, token: &str) -> Result<Option<Caller>> {
         let Some(token) = BearerToken::parse(token) else { return Ok(None) };
-        self.0.db.glance(|view| tokens::caller(view, &token))
+        self.0.db.read_inline(|view| tokens::caller(view, &token))
     }
 
     /// The holder of a session; `None` if it is unknown or has ended. Looked up at every request, as a token is.
     pub fn caller_of_session(&self, key: &SessionKey) -> Result<Option<Caller>> {
         let (hash, now) = (key.hash(), self.now());
-        self.0.db.glance(|view| sessions::caller(view, hash, now))
+        self.0.db.read_inline(|view| sessions::caller(view, hash, now))
     }
 
     /// Notes that a token was used, if the last note is old. Nobody waits for that, and a full queue may drop it.

@@ -3,10 +3,10 @@
 use super::{Access, App, Manages, Page, PageRequest, Wanted, Webhooks, id, webhooks};
 use crate::{
     domain::{
+        attempt_headers::{AttemptHeaders, USER_AGENT},
         delivery::{Attempt, Delivery, State},
         event::Damaged,
         ids::DeliveryId,
-        post::{Headers, USER_AGENT},
         token::AccessScope,
     },
     error::{Missing, Result},
@@ -157,7 +157,7 @@ impl App {
     /// The request as it was sent last, or would be sent now.
     fn preview(&self, listed: &Listed, last: Option<&Attempt>, body: &str) -> Result<Preview> {
         let profile = &self.dialect(&listed.profile)?.profile;
-        let headers = Headers {
+        let headers = AttemptHeaders {
             profile,
             event: listed.delivery.event,
             delivery: listed.delivery.id,

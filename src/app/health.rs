@@ -7,7 +7,7 @@ use crate::{
     clock,
     domain::audit::Actor,
     error::Error,
-    figures::Step,
+    metrics::ClockJump,
     store::{self, Admission},
 };
 
@@ -51,7 +51,7 @@ impl App {
     /// How every part is. How the database is was found by [`App::database_health`] or [`App::try_write`].
     pub async fn health(&self, database: Part) -> Health {
         let now = self.0.clock.uptime();
-        let step = self.figures().last_step().filter(|step| now.saturating_sub(step.at) < RECENT);
+        let step = self.metrics().last_clock_jump().filter(|step| now.saturating_sub(step.at) < RECENT);
         Health {
             database,
             engine: self.engine_health(now),
@@ -72,7 +72,7 @@ impl App {
             ));
         }
         let is_fresh = |at: Duration| now.saturating_sub(at) < FRESH;
-        let written = db.figures().written();
+        let written = db.metrics().written();
         match written.fault.filter(|fault| is_fresh(fault.at)) {
             Some(fault) => Some(Part::Unavailable(reason(&fault.why))),
             None if !written.last.is_some_and(is_fresh) => None,
@@ -100,11 +100,11 @@ impl App {
 
     fn engine_health(&self, now: Duration) -> Part {
         let seconds = |since: Duration| now.saturating_sub(since).as_secs();
-        if let Some(fault) = self.figures().paused() {
+        if let Some(fault) = self.metrics().paused() {
             let (since, why) = (seconds(fault.at), reason(&fault.why));
             return Part::Unavailable(format!("deliveries have paused for {since} s and go on by themselves: {why}"));
         }
-        let looked = self.0.engine.pulse().borrow().looked;
+        let looked = self.0.engine.status().borrow().looked;
         if now.saturating_sub(looked) < STUCK {
             return Part::Ok("deliveries go out".to_owned());
         }
@@ -148,8 +148,8 @@ fn disk(free: Option<u64>, low: u64) -> Part {
     }
 }
 
-fn clock_health(step: Option<Step>) -> Part {
-    let Some(Step { by, .. }) = step else { return Part::Ok("the clock goes evenly".to_owned()) };
+fn clock_health(step: Option<ClockJump>) -> Part {
+    let Some(ClockJump { by, .. }) = step else { return Part::Ok("the clock goes evenly".to_owned()) };
     let (seconds, way) = (by.unsigned_abs() as f64 / 1000.0, if by < 0 { "back" } else { "forward" });
     Part::Warning(format!(
         "the clock was set {way} by {seconds:.1} s within the last hour: due times were moved along; see that the time is right"

@@ -47,7 +47,7 @@ use crate::{
     domain::{ids::EndpointId, profile::Profiles, timestamp::Timestamp, token::AccessScope},
     engine::{Engine, Guard},
     error::Result,
-    figures::Figures,
+    metrics::Metrics,
     store::{Admission, Db, Tx, View},
 };
 
@@ -118,8 +118,8 @@ impl App {
     }
 
     /// What is counted and measured.
-    pub fn figures(&self) -> &Arc<Figures> {
-        self.0.db.figures()
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.0.db.metrics()
     }
 
     /// Every vendor that is served, as the engine knows it.

@@ -55,7 +55,7 @@ impl App {
             Ok((draft, accepted, held))
         };
         let (draft, accepted, _held) = self.0.db.write(access.grant(), Admission::Try, publish).await?;
-        self.figures().accepted(vendor, 1);
+        self.metrics().accepted(vendor, 1);
         Ok((draft, accepted))
     }
 
@@ -85,7 +85,7 @@ impl App {
             Ok((stored, held))
         };
         let (stored, held) = self.0.db.write(access.grant(), Admission::Batch, publish).await?;
-        self.figures().accepted(vendor, stored.len());
+        self.metrics().accepted(vendor, stored.len());
         Ok((stored, held))
     }
 

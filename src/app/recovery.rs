@@ -6,7 +6,7 @@ use super::{Access, App, Manages, Page, PageRequest, Wanted, id};
 use crate::{
     domain::{ids::RetryId, retry::Run},
     error::{Missing, Result},
-    store::retries::{self, Field},
+    store::retries::{self, Candidates},
 };
 
 pub use crate::store::retries::{Count, is_own};
@@ -21,7 +21,7 @@ impl App {
     /// [`NotFound`](crate::error::Error::NotFound) for an account or a webhook that the caller does not see;
     /// [`Invalid`](crate::error::Error::Invalid) for a state from which nothing is sent again.
     pub async fn count_matching(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Count> {
-        let field = self.field(access, wanted).await?;
+        let field = self.candidates(access, wanted).await?;
         retries::count(&self.0.db, access.grant().into(), &field, COUNTING).await
     }
 
@@ -30,7 +30,7 @@ impl App {
     /// # Errors
     /// As [`App::count_matching`]; [`Conflict`](crate::error::Error::Conflict) while ten runs of the same token go on.
     pub async fn recover(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Run> {
-        let field = self.field(access, wanted).await?;
+        let field = self.candidates(access, wanted).await?;
         let count = retries::count(&self.0.db, access.grant().into(), &field, COUNTING).await?;
         self.write(access, move |tx, _| retries::start(tx, &field, count.matched)).await
     }
@@ -40,7 +40,7 @@ impl App {
     /// # Errors
     /// As [`App::recover`].
     pub async fn recover_counted(&self, access: &Access<impl Manages>, wanted: Wanted, matched: u64) -> Result<Run> {
-        let field = self.field(access, wanted).await?;
+        let field = self.candidates(access, wanted).await?;
         self.write(access, move |tx, _| retries::start(tx, &field, matched)).await
     }
 
@@ -67,8 +67,8 @@ impl App {
     }
 
     /// What a run goes over, as it is now.
-    async fn field(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Field> {
+    async fn candidates(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Candidates> {
         let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
-        self.read(&access.within(scope), move |view, scope| Field::new(view, scope, selection)).await
+        self.read(&access.within(scope), move |view, scope| Candidates::new(view, scope, selection)).await
     }
 }

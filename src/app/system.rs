@@ -40,9 +40,9 @@ impl App {
 
     /// Brings the figures that are read from the database up to date.
     pub async fn survey(&self) {
-        let found = self.0.db.survey(self.now()).await;
+        let found = self.0.db.gauges(self.now()).await;
         let found = found.as_ref().inspect_err(|error| tracing::warn!(%error, "no figures from the database"));
-        self.figures().show(found.ok());
+        self.metrics().show(found.ok());
     }
 
     /// The folder that backups go to.

@@ -9,7 +9,7 @@ use crate::{
         endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
         ids::{DeliveryId, EndpointId},
         signature::SigningSecret,
-        tally::{Span, Tally},
+        stats::{Span, Stats},
         timestamp::Timestamp,
         token::AccessScope,
     },
@@ -18,7 +18,7 @@ use crate::{
         Admission, Tx, View, accounts, audit,
         deliveries::{self, Filter},
         endpoints, random,
-        tallies::{self, Of},
+        stats::{self, Of},
         webhooks,
     },
 };
@@ -34,7 +34,7 @@ const RECENT: usize = 20;
 const WEEK: i64 = 7 * 24;
 
 /// Attempts by the hour, oldest first.
-pub type Hours = Vec<(Timestamp, Tally)>;
+pub type Hours = Vec<(Timestamp, Stats)>;
 
 /// A webhook to be registered, as it is asked for.
 pub struct NewWebhook {
@@ -391,6 +391,6 @@ fn present(endpoint: Endpoint) -> Result<Endpoint> {
 
 fn report(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<(Report, Hours)> {
     let report = webhooks::find(view, scope, id, now)?;
-    let hours = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
+    let hours = stats::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
     Ok((report, hours))
 }

@@ -32,7 +32,7 @@ use crate::{
     config::LogFormat,
     domain::text::{Escaping, escaped, escaped_json},
     error::{Error, Result},
-    figures::LOG_LINES_DROPPED,
+    metrics::LOG_LINES_DROPPED,
 };
 
 /// Most bytes that wait to be written to a stream, [`PLACE`] for each line included.

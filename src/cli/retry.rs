@@ -26,7 +26,7 @@ use crate::{
     error::{Error, Result},
     store::{
         Admission, Db,
-        retries::{self, Field},
+        retries::{self, Candidates},
     },
 };
 
@@ -77,7 +77,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     };
     let db = open(config)?;
     block_on(async {
-        let field = db.read(move |view| Field::new(view, &scope, selection)).await.map_err(named)?;
+        let field = db.read(move |view| Candidates::new(view, &scope, selection)).await.map_err(named)?;
         let count = retries::count(&db, Actor::CommandLine, &field, Duration::MAX).await?;
         if one {
             judge_one(count)?;

@@ -101,7 +101,7 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
             stop.send_replace(true);
         }
     });
-    tokio::spawn(supervisor::report(server.pulse()));
+    tokio::spawn(supervisor::report(server.status()));
     server.run(stopped).await
 }
 

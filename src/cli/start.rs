@@ -24,7 +24,7 @@ pub(super) fn print(server: &Server, config: &Config, durability: Durability) {
         ("limits", limits(&config.server, &config.limits)),
         ("egress", egress(&config.egress)),
         ("retention", retention(config.retention)),
-        ("alerts", server.alerts().places()),
+        ("alerts", server.alerts().destinations()),
     ]);
     let facts: Vec<(&str, &str)> = facts.iter().map(|(name, fact)| (*name, fact.as_str())).collect();
     if !log::print_object(&begun, &facts) {

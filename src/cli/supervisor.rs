@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     clock,
-    engine::Pulse,
+    engine::EngineStatus,
     error::{Error, Result},
 };
 
@@ -49,7 +49,7 @@ pub(super) fn ignore_others() -> Result<()> {
 /// Reports that the server is ready once its engine has looked for work, and then reports each turn of the engine. So
 /// the service manager notices a server that hangs. On a full disk the engine takes its turns too: a restart would not
 /// help.
-pub(super) async fn report(mut pulse: watch::Receiver<Pulse>) {
+pub(super) async fn report(mut pulse: watch::Receiver<EngineStatus>) {
     if pulse.changed().await.is_err() {
         return;
     }

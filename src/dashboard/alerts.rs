@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::{
         Manages, Operator, PageRequest, Webhooks,
-        alerts::{Progress, Standing},
+        alerts::{ChannelState, Progress},
     },
     domain::{
         alert::{Alert, Failing, What},
@@ -49,13 +49,13 @@ struct Way {
 
 impl Way {
     fn new(frame: &Frame<'_>, progress: Progress) -> Self {
-        let (class, word, at) = match progress.standing {
-            Standing::Told(at) => ("good", "told", at),
-            Standing::Due(at) if progress.tries == 0 => ("", "to be told", at.max(frame.now())),
-            Standing::Due(at) => ("bad", "not told yet, tried again", at.max(frame.now())),
-            Standing::Dropped(at) => ("", "dropped", at),
+        let (class, word, at) = match progress.state {
+            ChannelState::Delivered(at) => ("good", "told", at),
+            ChannelState::Due(at) if progress.tries == 0 => ("", "to be told", at.max(frame.now())),
+            ChannelState::Due(at) => ("bad", "not told yet, tried again", at.max(frame.now())),
+            ChannelState::Dropped(at) => ("", "dropped", at),
         };
-        let told = matches!(progress.standing, Standing::Told(_));
+        let told = matches!(progress.state, ChannelState::Delivered(_));
         // It tells of the operator's mail server.
         let error = progress.last_error.filter(|_| !told && frame.operator).unwrap_or_default();
         Self { name: progress.channel.name(), class, word, at: frame.when(at), error }

@@ -22,7 +22,7 @@ pub(super) struct Assets {
 }
 
 fn mark(text: &str) -> String {
-    Sha256::digest(text)[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text)[..6])
 }
 
 impl Assets {

@@ -1,7 +1,7 @@
 //! Charts, drawn on the server: bars of delivered attempts with failed ones on top, and the same numbers as text.
 
 use super::format::{Moment, thousands};
-use crate::domain::{tally::Tally, timestamp::Timestamp};
+use crate::domain::{stats::Stats, timestamp::Timestamp};
 
 /// The size of a chart in its own units; the page scales it.
 const WIDTH: u64 = 480;
@@ -50,7 +50,7 @@ impl Chart {
         id: &'static str,
         title: &'static str,
         first: &'static str,
-        series: &[(Timestamp, Tally)],
+        series: &[(Timestamp, Stats)],
         now: Timestamp,
     ) -> Self {
         let (base, room) = (HEIGHT - FOOT, HEIGHT - FOOT - HEAD);
@@ -76,7 +76,7 @@ impl Chart {
             delivered: tally.delivered,
             failed: tally.failed,
         });
-        let sum = |part: fn(&Tally) -> u64| series.iter().map(|(_, tally)| part(tally)).sum::<u64>();
+        let sum = |part: fn(&Stats) -> u64| series.iter().map(|(_, tally)| part(tally)).sum::<u64>();
         let said = format!(
             "{} delivered, {} attempts failed",
             thousands(sum(|tally| tally.delivered)),

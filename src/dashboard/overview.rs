@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     app::{Webhooks, overview::Snapshot},
-    domain::{tally::Tally, token::Scope},
+    domain::{stats::Stats, token::Scope},
 };
 
 #[derive(Template)]
@@ -72,7 +72,7 @@ pub(super) async fn show(
     ];
     let more = more.into_iter().map(|(all, shown, what, href)| (all.saturating_sub(shown as u64), what, href));
     let trouble = suspended.iter().chain(failing).map(|report| WebhookRow::new(&door, &frame, report));
-    let day: u64 = all.hours.iter().map(|(_, hour): &(_, Tally)| hour.failed).sum();
+    let day: u64 = all.hours.iter().map(|(_, hour): &(_, Stats)| hour.failed).sum();
     let oldest = all.due_since.map_or_else(|| "–".to_owned(), |since| long_span(now.since(since)));
     let tile = |label, value: u64, class, href| Tile {
         label,

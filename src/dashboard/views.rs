@@ -12,7 +12,7 @@ use crate::{
     domain::{
         delivery::{Delivery, Failure, State},
         endpoint::{Endpoint, EndpointState, SuspendedReason},
-        tally::Tally,
+        stats::Stats,
         timestamp::Timestamp,
     },
     error::Error,
@@ -95,7 +95,7 @@ pub(super) struct Success {
 
 impl Success {
     /// The success of these attempts; `None` if there were none.
-    pub(super) fn of(tally: &Tally) -> Option<Self> {
+    pub(super) fn of(tally: &Stats) -> Option<Self> {
         let all = tally.delivered + tally.failed;
         let good = (tally.delivered * SPARK).checked_div(all)?;
         // Failures are always visible, however few.

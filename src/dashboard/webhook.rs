@@ -30,7 +30,7 @@ use crate::{
         endpoint::{EndpointState, Resend, Resumed, SuspendedReason},
         ids::DeliveryId,
         profile::RetryPolicy,
-        tally::Tally,
+        stats::Stats,
         timestamp::Timestamp,
     },
     error::Error,
@@ -177,7 +177,7 @@ async fn show_with(
 }
 
 /// The hours of a week, put together to bars.
-fn in_bars(hours: &[(Timestamp, Tally)]) -> Vec<(Timestamp, Tally)> {
+fn in_bars(hours: &[(Timestamp, Stats)]) -> Vec<(Timestamp, Stats)> {
     let bars = hours.chunks(HOURS_PER_BAR).filter_map(|hours| {
         let mut sum = hours.first().copied()?;
         hours[1..].iter().for_each(|(_, more)| sum.1.add(more));

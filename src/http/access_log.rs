@@ -13,7 +13,7 @@ use poem::http::{Method, StatusCode};
 use super::context::{Door, Publishing, RequestContext};
 use crate::{
     domain::ids::{self, TokenId},
-    figures::Figures,
+    metrics::Metrics,
 };
 
 /// Refusals of a token in a second that are logged at info, and faults that are logged at warn; more are logged at
@@ -66,7 +66,7 @@ pub(super) struct Entry<'a> {
 
 /// Writes the log and counts requests.
 pub(super) struct AccessLog {
-    figures: Arc<Figures>,
+    figures: Arc<Metrics>,
     refusals: DefaultKeyedRateLimiter<Option<TokenId>>,
     faults: DefaultDirectRateLimiter,
 }
@@ -91,7 +91,7 @@ macro_rules! log_at {
 
 impl AccessLog {
     /// A log that counts here.
-    pub(super) fn new(figures: &Arc<Figures>) -> Self {
+    pub(super) fn new(figures: &Arc<Metrics>) -> Self {
         let publishing = [Publishing::One, Publishing::Batch].map(|publishing| Purpose::Publish(publishing).name());
         let others = [Purpose::Watch, Purpose::Manage].map(Purpose::name);
         figures.show_requests(&[publishing, others].concat(), &publishing);

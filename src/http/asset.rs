@@ -61,7 +61,7 @@ impl Asset {
 
 impl Ready {
     fn compress(text: &[u8]) -> std::io::Result<Self> {
-        let etag = Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let etag = data_encoding::HEXLOWER.encode(&Sha256::digest(text)[..8]);
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(text)?;
         let policy = policy(&String::from_utf8_lossy(text));

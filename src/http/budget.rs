@@ -1,15 +1,11 @@
 //! Budgets that accounts share: of bytes in memory, or of requests in progress. One account, or one token that belongs
 //! to no account, holds at most a quarter of a budget, so that it keeps no other waiting.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::Config;
+use crate::{config::Config, keyed_semaphore::KeyedSemaphore};
 
 /// One holder may have this part of a budget.
 const PART: usize = 4;
@@ -51,7 +47,7 @@ impl Budgets {
 pub(crate) struct Budget {
     all: Arc<Semaphore>,
     each: usize,
-    of_one: Mutex<HashMap<String, Arc<Semaphore>>>,
+    of_one: KeyedSemaphore,
 }
 
 /// A part of a budget, given back when it is dropped.
@@ -64,7 +60,8 @@ pub(crate) struct Part {
 impl Budget {
     fn new(all: usize) -> Self {
         let all = all.min(Semaphore::MAX_PERMITS);
-        Self { all: Arc::new(Semaphore::new(all)), each: (all / PART).max(1), of_one: Mutex::default() }
+        let each = (all / PART).max(1);
+        Self { all: Arc::new(Semaphore::new(all)), each, of_one: KeyedSemaphore::new(each) }
     }
 
     /// Waits for this much of the budget, at most the quarter of one holder. `None` if that takes longer than
@@ -72,17 +69,11 @@ impl Budget {
     pub(crate) async fn take(&self, holder: &str, amount: usize, patience: Duration) -> Option<Part> {
         let amount = u32::try_from(amount.min(self.each)).unwrap_or(u32::MAX);
         let take = async {
-            let own = self.of(holder).acquire_many_owned(amount).await.ok()?;
+            let own = self.of_one.of(holder).acquire_many_owned(amount).await.ok()?;
             let all = Arc::clone(&self.all).acquire_many_owned(amount).await.ok()?;
             Some(Part { own, all })
         };
         tokio::time::timeout(patience, take).await.ok().flatten()
-    }
-
-    fn of(&self, holder: &str) -> Arc<Semaphore> {
-        let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
-        of_one.retain(|_, own| Arc::strong_count(own) > 1);
-        Arc::clone(of_one.entry(holder.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.each))))
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     config::{Limits, Server},
     domain::ids::RequestId,
     error::{Error, Result},
-    figures::Figures,
+    metrics::Metrics,
 };
 
 /// Answers up to this size, in bytes, are not counted: a connection buffers them anyway.
@@ -81,7 +81,7 @@ impl<E: Endpoint<Output = Response>> Pipeline<E> {
         limits: Limits,
         server: Server,
         clock: SharedClock,
-        figures: &Arc<Figures>,
+        figures: &Arc<Metrics>,
         budgets: Arc<Budgets>,
     ) -> Self {
         let (in_progress, log) = (ConnectionSlots::default(), AccessLog::new(figures));

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, audit, convert};
+use super::{Result, Tx, View, audit, convert};
 use crate::{
     domain::{
         account::{Account, AccountKey},
@@ -10,7 +10,7 @@ use crate::{
         excerpt::excerpt,
         token::AccessScope,
     },
-    error::{Conflict, Error, Missing, Result},
+    error::{Conflict, Error, Missing},
 };
 
 /// Makes an account.
@@ -108,9 +108,6 @@ pub fn page(view: &View<'_>, scope: &AccessScope, after: Option<&str>, limit: us
 }
 
 /// Every account that was not erased, in the order they were made.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn list(view: &View<'_>) -> Result<Vec<Account>> {
     let mut rows = view.conn.prepare_cached("SELECT * FROM account WHERE profile != '' ORDER BY key")?;
     Ok(rows.query_map([], read)?.collect::<rusqlite::Result<_>>()?)

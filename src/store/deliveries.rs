@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, audit, checksum, convert, endpoints, following, queue};
+use super::{Result, Tx, View, audit, cascade, checksum, convert, endpoints, queue};
 use crate::{
     domain::{
         audit::Action,
@@ -14,7 +14,7 @@ use crate::{
         ids::{DeliveryId, EndpointId, EventId},
         token::AccessScope,
     },
-    error::{Conflict, Error, Missing, Result},
+    error::{Conflict, Error, Missing},
 };
 
 pub(super) const COLUMNS: &str = "
@@ -111,9 +111,6 @@ pub(super) fn index_by_endpoint(state: State) -> Option<&'static str> {
 }
 
 /// Every delivery of an event, in the order they were made.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn of_event(view: &View<'_>, event: EventKey) -> Result<Vec<Delivery>> {
     let mut rows =
         view.conn.prepare_cached(&format!("{COLUMNS} FROM delivery d {JOINS} WHERE d.event = ? ORDER BY d.key"))?;
@@ -136,9 +133,6 @@ fn find_in(conn: &Connection, endpoint: &Endpoint, id: DeliveryId) -> Result<Del
 }
 
 /// The attempts of a delivery that have ended, in order.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn attempts(view: &View<'_>, delivery: DeliveryKey) -> Result<Vec<Attempt>> {
     let mut rows = view.conn.prepare_cached("SELECT * FROM attempt WHERE delivery = ? ORDER BY number")?;
     let rows = rows.query_map([delivery], |row| {
@@ -171,9 +165,6 @@ pub struct Answered {
 }
 
 /// How the attempts of an endpoint's last deliveries ended, the most frequent first.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT failure, status, count(*) AS attempts
@@ -259,22 +250,16 @@ pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<()> {
 
 /// Cancels what is held for a suspended endpoint and was made before this one, a part of it at a time; says whether there may
 /// be more.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey) -> Result<bool> {
-    let dropped = following::expire(tx, endpoint, before, following::SLICE)?;
+    let dropped = cascade::expire(tx, endpoint, before, cascade::SLICE)?;
     audit::held(tx, Action::HeldDropped, endpoint, dropped)?;
     // What has yet to follow the suspension will be held too.
     let mut rows = tx.conn.prepare_cached("SELECT 1 FROM delivery WHERE endpoint = ? AND state = 'pending'")?;
-    let behind = endpoints::state(tx, endpoint)? == EndpointState::Suspended && rows.exists([endpoint])?;
-    Ok(dropped == following::SLICE || behind)
+    let behind = cascade::state(tx, endpoint)? == EndpointState::Suspended && rows.exists([endpoint])?;
+    Ok(dropped == cascade::SLICE || behind)
 }
 
 /// The key that the next delivery would have.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn next_key(tx: &Tx<'_>) -> Result<DeliveryKey> {
     let mut rows = tx.conn.prepare_cached("SELECT ifnull(max(key), 0) + 1 FROM delivery")?;
     Ok(rows.query_row([], |row| row.get(0))?)

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Tx, View, accounts, checksum, convert,
+    Result, Tx, View, accounts, checksum, convert,
+    news::Change,
     queue::{self, Fresh},
     shares,
 };
@@ -13,12 +14,12 @@ use crate::{
     domain::{
         account::AccountKey,
         delivery::DeliveryKey,
-        endpoint::{EndpointKey, EndpointState, EventFilter},
+        endpoint::{EndpointKey, EndpointState, EventFilter, TargetUrl},
         event::{Accepted, Audience, Event, EventKey, NewEvent, Published},
         ids::{DeliveryId, EndpointId, EventId},
         token::AccessScope,
     },
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// Stores an event and fans it out to its audience, in one transaction; a repeat by its idempotency key stores nothing.
@@ -29,10 +30,13 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     if let Some(earlier) = repeated(tx, event)? {
         return Ok(earlier);
     }
-    let endpoints = listeners(tx, event, audience)?;
-    if endpoints.is_empty() && matches!(audience, Audience::Target(_)) {
-        return Ok(Published::NoSuchTarget);
-    }
+    let endpoints = match audience {
+        Audience::Subscribers => subscribers(tx, event)?,
+        Audience::Target(url) => match newest_at(tx, event.account, url)? {
+            Some(endpoint) => vec![endpoint],
+            None => return Ok(Published::NoSuchTarget),
+        },
+    };
     shares::admit(tx, event.account, event.body.len())?;
     let id = EventId::mint(tx.now);
     let key = event.idempotency_key.as_ref();
@@ -58,7 +62,9 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     let fresh = Fresh { key: tx.conn.last_insert_rowid(), id, kind: &event.kind, body: &event.body };
     let mut deliveries = Vec::with_capacity(endpoints.len());
     for (endpoint, endpoint_id, state) in endpoints {
-        deliveries.push((queue::send_out(tx, &fresh, endpoint, state)?, endpoint_id));
+        let (delivery, claim) = queue::deliver_new(tx, &fresh, endpoint, state)?;
+        claim.into_iter().for_each(|claim| tx.announce(Change::ClaimedAtBirth(claim)));
+        deliveries.push((delivery, endpoint_id));
     }
     shares::add(tx, event.account, event.body.len(), deliveries.len());
     Ok(Published::Accepted(Accepted { id, body: event.body.clone(), deliveries }))
@@ -92,38 +98,36 @@ fn fanned_out(conn: &Connection, event: EventKey) -> Result<Vec<(DeliveryId, End
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The endpoints that an event goes to.
-fn listeners(
-    tx: &Tx<'_>,
-    event: &NewEvent,
-    audience: &Audience,
-) -> Result<Vec<(EndpointKey, EndpointId, EndpointState)>> {
+/// An endpoint that gets an event.
+type Recipient = (EndpointKey, EndpointId, EndpointState);
+
+/// The endpoints that want an event, in the order in which they were registered.
+fn subscribers(tx: &Tx<'_>, event: &NewEvent) -> Result<Vec<Recipient>> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT key, id, url, events, state FROM endpoint WHERE account = ? AND state != 'deleted' ORDER BY key DESC",
+        "SELECT key, id, events, state FROM endpoint WHERE account = ? AND state != 'deleted' ORDER BY key",
     )?;
     let mut rows = rows.query([event.account])?;
-    let mut listeners = Vec::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let listener = (
-            row.get("key")?,
-            EndpointId::from_bytes(row.get("id")?),
-            convert::endpoint_state(&row.get::<_, String>("state")?)?,
-        );
-        match audience {
-            Audience::Subscribers => {
-                if EventFilter::from_stored(&row.get::<_, String>("events")?).wants(&event.kind) {
-                    listeners.push(listener);
-                }
-            }
-            Audience::Target(url) => {
-                if row.get::<_, String>("url")? == url.as_str() && listener.2 == EndpointState::Active {
-                    return Ok(vec![listener]);
-                }
-            }
+        if EventFilter::from_stored(&row.get::<_, String>("events")?).wants(&event.kind) {
+            let state = convert::endpoint_state(&row.get::<_, String>("state")?)?;
+            found.push((row.get("key")?, EndpointId::from_bytes(row.get("id")?), state));
         }
     }
-    listeners.reverse();
-    Ok(listeners)
+    Ok(found)
+}
+
+/// The newest active endpoint of an account with exactly this target.
+fn newest_at(tx: &Tx<'_>, account: AccountKey, url: &TargetUrl) -> Result<Option<Recipient>> {
+    // The first condition on the state lets SQLite use the index of those that are not deleted.
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT key, id FROM endpoint WHERE account = ? AND state != 'deleted' AND state = 'active' AND url = ?
+         ORDER BY key DESC LIMIT 1",
+    )?;
+    let found = rows.query_row((account, url.as_str()), |row| {
+        Ok((row.get("key")?, EndpointId::from_bytes(row.get("id")?), EndpointState::Active))
+    });
+    Ok(found.optional()?)
 }
 
 /// All of an event but its body, which [`deliveries::body_of`](super::deliveries::body_of) reads: there may be many events on a page.

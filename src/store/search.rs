@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Tx, View, accounts, convert,
+    Result, Tx, View, accounts, convert,
     deliveries::{self, COLUMNS, JOINS, LOOKED_AT},
     endpoints,
 };
@@ -25,7 +25,7 @@ use crate::{
         timestamp::Timestamp,
         token::AccessScope,
     },
-    error::{Error, Result},
+    error::Error,
 };
 
 /// Webhooks whose histories are merged, which costs one seek each; of more, everything is looked at in the order it was made.
@@ -106,13 +106,24 @@ impl Range {
         Ok(oldest.unwrap_or(DeliveryKey::MAX)..=newest.unwrap_or(DeliveryKey::MIN))
     }
 
-    /// The delivery of this key, if it is of the range and this holds of it.
+    /// The delivery of this key, if it is of the range.
     fn listed(&self, conn: &Connection, key: DeliveryKey) -> Result<Option<Listed>> {
         let sql = format!(
             "{COLUMNS}, p.profile, p.url, p.state AS endpoint_state, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
              WHERE d.key = :key AND {FITS}"
         );
-        let mut rows = conn.prepare_cached(&sql)?;
+        self.query(conn, &sql, key, read)
+    }
+
+    /// Runs a query for the delivery of this key, whose condition is [`FITS`]; gives its row as `read` reads it.
+    pub(super) fn query<T>(
+        &self,
+        conn: &Connection,
+        sql: &str,
+        key: DeliveryKey,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let mut rows = conn.prepare_cached(sql)?;
         let Selection { account, kind, .. } = &self.selection;
         let found = rows.query_row(
             named_params! {
@@ -206,18 +217,12 @@ pub fn page(
 }
 
 /// The newest delivery there is, of whomever.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn newest(view: &View<'_>) -> Result<DeliveryKey> {
     let mut rows = view.conn.prepare_cached("SELECT ifnull(max(key), 0) FROM delivery")?;
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
 /// Those that fit among the next [`LOOKED_AT`] after this one, oldest first, and the last that was looked at.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<Listed>, DeliveryKey)> {
     let sql = "SELECT key FROM delivery NOT INDEXED WHERE key > ? ORDER BY key LIMIT ?";
     let mut rows = view.conn.prepare_cached(sql)?;
@@ -227,9 +232,6 @@ pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<L
 }
 
 /// Those of these that are there and fit.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec<Listed>> {
     keys.iter().filter_map(|key| range.listed(view.conn, *key).transpose()).collect()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, accounts, audit, convert, random};
+use super::{Result, Tx, View, accounts, audit, convert, random};
 use crate::{
     domain::{
         audit::Action,
@@ -12,7 +12,7 @@ use crate::{
         timestamp::Timestamp,
         token::{AccessScope, BearerToken, Caller, Reach, Scopes},
     },
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// A token's row is looked up by so many bytes of its hash.
@@ -89,9 +89,6 @@ pub(super) fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>)
 /// Whoever holds this token; `None` if it is unknown or revoked.
 ///
 /// Its row is looked up by the first bytes of its hash; the whole is compared in constant time.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT token.id AS token_id, hash, token.account, account.id AS account_id, token.profile, scopes, last_used_at,
@@ -126,9 +123,6 @@ pub(super) fn read_caller(row: &Row<'_>, session: Option<[u8; 32]>) -> rusqlite:
 }
 
 /// Notes that a token was used.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn used(tx: &Tx<'_>, id: TokenId) -> Result<()> {
     tx.conn
         .prepare_cached("UPDATE token SET last_used_at = ? WHERE id = ?")?
@@ -137,9 +131,6 @@ pub fn used(tx: &Tx<'_>, id: TokenId) -> Result<()> {
 }
 
 /// Every token that is not revoked, in the order they were made.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn list(view: &View<'_>) -> Result<Vec<TokenRecord>> {
     page(view, &AccessScope::EVERYTHING, None, None, usize::MAX)
 }
@@ -205,9 +196,6 @@ pub fn revoke(tx: &Tx<'_>, id: TokenId) -> Result<()> {
 }
 
 /// Revokes every token of this label.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn revoke_labelled(tx: &Tx<'_>, label: &str) -> Result<()> {
     let mut rows = tx.conn.prepare_cached("SELECT id FROM token WHERE label = ? AND revoked_at IS NULL")?;
     let ids = rows.query_map([label], |row| row.get(0).map(TokenId::from_bytes))?;

@@ -3,19 +3,20 @@
 use rusqlite::{OptionalExtension, Row};
 
 use super::{
-    View, accounts, convert, endpoints,
-    tallies::{self, Of},
+    Result, View, accounts, convert,
+    endpoints::{self, SELECT},
+    stats::{self, Of},
 };
 use crate::{
     domain::{
         delivery::Failure,
         endpoint::{Endpoint, EndpointKey, EndpointState},
         ids::EndpointId,
-        tally::Tally,
+        stats::Stats,
         timestamp::Timestamp,
         token::AccessScope,
     },
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// Endpoints that are looked at for one page.
@@ -29,7 +30,7 @@ pub struct Report {
     /// Its profile.
     pub profile: String,
     /// What was attempted in the last 24 hours.
-    pub day: Tally,
+    pub day: Stats,
     /// Deliveries that wait for their next attempt.
     pub waiting: u64,
     /// Deliveries that are held until it is resumed, those that have yet to follow its suspension included.
@@ -75,10 +76,6 @@ pub struct Filter {
     /// Only those registered before this one.
     pub after: Option<EndpointId>,
 }
-
-/// Of accounts that were not erased.
-const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
-    FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
 
 /// One page, newest first; profile and id of the last that was looked at, the `after` of the next page, or `None` when there is
 /// nothing more to look at. It looks at 10,000 of them at most, so it may hold few or none and yet not be the last.
@@ -170,7 +167,7 @@ fn bare(row: &Row<'_>, endpoint: Endpoint, profile: String) -> rusqlite::Result<
     Ok(Report {
         endpoint,
         profile,
-        day: Tally::default(),
+        day: Stats::default(),
         waiting: 0,
         held: 0,
         failed: 0,
@@ -189,6 +186,6 @@ fn filled(view: &View<'_>, report: Report, now: Timestamp) -> Result<Report> {
         }
         EndpointState::Suspended | EndpointState::Deleted => 0,
     };
-    let (day, held) = (tallies::day(view, Of::Endpoint(key), now)?, endpoints::held(view, key)?);
+    let (day, held) = (stats::day(view, Of::Endpoint(key), now)?, endpoints::held(view, key)?);
     Ok(Report { day, waiting, held, failed: endpoints::failed(view, key)?, ..report })
 }

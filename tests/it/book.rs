@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ngoma::engine::lanes::{Ended, SLOW};
+use ngoma::engine::lanes::{AttemptResult, SLOW};
 
 use crate::model::{IN_FLIGHT, Model, PER_ENDPOINT};
 
@@ -125,17 +125,17 @@ impl Book {
     }
 
     /// An attempt has ended. Says whether the endpoint goes on probation, or off it.
-    pub fn ended(&mut self, place: usize, ended: Ended) -> Option<bool> {
+    pub fn ended(&mut self, place: usize, ended: AttemptResult) -> Option<bool> {
         self.unwritten += 1;
         let page = &mut self.pages[place];
         page.flying -= 1;
         let before = page.on_probation();
         match ended {
-            Ended::Well(took) if took > SLOW => page.promise = Promise::Slow,
-            Ended::Well(_) => page.promise = Promise::Proven,
-            Ended::Failed => page.promise = Promise::Failing,
-            Ended::TimedOut => page.promise = Promise::Probation,
-            Ended::Unknown => {}
+            AttemptResult::Succeeded(took) if took > SLOW => page.promise = Promise::Slow,
+            AttemptResult::Succeeded(_) => page.promise = Promise::Proven,
+            AttemptResult::Failed => page.promise = Promise::Failing,
+            AttemptResult::TimedOut => page.promise = Promise::Probation,
+            AttemptResult::Unknown => {}
         }
         (page.on_probation() != before).then_some(!before)
     }

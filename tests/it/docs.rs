@@ -84,7 +84,7 @@ fn whoever_asks_for_health_while_nothing_is_written_shares_one_write_on_trial() 
     let stranger = world.stranger();
     let ready = || stranger.get("/health/ready").status;
     let written = || -> f64 {
-        let text = world.db().figures().text();
+        let text = world.db().metrics().text();
         let sum = text.lines().find_map(|line| line.strip_prefix("ngoma_commit_writes_sum ")).expect("a sum");
         sum.parse().expect("a number")
     };

@@ -6,7 +6,7 @@ use ngoma::{
     domain::{ids::DeliveryId, selection::Selection, token::AccessScope},
     store::{
         erase,
-        retries::{self, Field},
+        retries::{self, Candidates},
     },
 };
 use rusqlite::Connection;
@@ -153,7 +153,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
     }
     let delivery = DeliveryId::parse(failed["delivery_id"].as_str().expect("an id"));
     let selection = Selection { delivery, ..Selection::default() };
-    let field = world.block_on(world.db().read(|view| Field::new(view, &ALL, selection))).expect("a field");
+    let field = world.block_on(world.db().read(|view| Candidates::new(view, &ALL, selection))).expect("a field");
     world.write(move |tx| retries::start(tx, &field, 1)).expect("started");
     assert_eq!(look::<i64>(&world, "SELECT count(*) FROM retry"), 3);
     world.settle();

@@ -234,10 +234,10 @@ fn what_is_in_memory_is_shown_while_the_database_cannot_be_read() {
     let (coop, operator) = (world.coop(), operator(&world));
     coop.publish("dds.filed", json!({}));
     let conn = rusqlite::Connection::open(world.database()).expect("the file");
-    conn.execute_batch("ALTER TABLE telling RENAME TO gone").expect("a fault");
+    conn.execute_batch("ALTER TABLE alert_delivery RENAME TO gone").expect("a fault");
     let accepted = "ngoma_events_accepted_total{profile=asilichain}";
     Figures::of(&operator).are(&[("ngoma_survey_failed", 1.0), (accepted, 1.0)]);
-    conn.execute_batch("ALTER TABLE gone RENAME TO telling").expect("mended");
+    conn.execute_batch("ALTER TABLE gone RENAME TO alert_delivery").expect("mended");
     world.advance("10s");
     Figures::of(&operator).are(&[("ngoma_survey_failed", 0.0), (accepted, 1.0)]);
 }

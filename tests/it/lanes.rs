@@ -5,7 +5,7 @@ use std::time::Duration;
 use ngoma::{
     clock::Stopwatch,
     domain::endpoint::EndpointKey,
-    engine::lanes::{AT_WORK, Ended, Limits},
+    engine::lanes::{AT_WORK, AttemptResult, Limits},
     store::queue::{Claim, Claimed},
 };
 
@@ -15,7 +15,7 @@ use crate::yard::{FAST, IN_FLIGHT, MOST_AHEAD_IN_ALL, MOST_FOR_A_PLACE, PER_ENDP
 fn who_answers_fast_has_claims_ahead_and_who_is_slow_or_new_has_none() {
     for (millis, ahead) in [(1, 64..=124), (10, 8..=16), (30, 0..=0), (200, 0..=0)] {
         let mut yard = Yard::new(1);
-        yard.attempts(1, 30, Ended::Well(Duration::from_millis(millis)));
+        yard.attempts(1, 30, AttemptResult::Succeeded(Duration::from_millis(millis)));
         yard.publish(1, 1000);
         let claims = yard.turn()[&1];
         assert!(ahead.contains(&(claims - PER_ENDPOINT)), "{claims} claims of one that takes {millis} ms");
@@ -31,7 +31,7 @@ fn who_answers_fast_has_claims_ahead_and_who_is_slow_or_new_has_none() {
 fn an_endpoint_that_becomes_slow_has_nothing_ahead_any_more() {
     let mut yard = Yard::new(1);
     yard.attempts(1, 30, FAST);
-    yard.attempts(1, 10, Ended::Well(Duration::from_millis(100)));
+    yard.attempts(1, 10, AttemptResult::Succeeded(Duration::from_millis(100)));
     yard.publish(1, 1000);
     assert_eq!(yard.turn()[&1], PER_ENDPOINT);
 }
@@ -40,10 +40,10 @@ fn an_endpoint_that_becomes_slow_has_nothing_ahead_any_more() {
 fn an_endpoint_that_fails_holds_one_place_until_it_succeeds() {
     let mut yard = Yard::new(1);
     yard.attempts(1, 30, FAST);
-    yard.attempts(1, 1, Ended::Failed);
+    yard.attempts(1, 1, AttemptResult::Failed);
     yard.publish(1, 1000);
     assert_eq!(yard.turn()[&1], 1, "however fast it refuses");
-    for (ended, more) in [(Ended::Unknown, false), (Ended::Failed, false), (FAST, true)] {
+    for (ended, more) in [(AttemptResult::Unknown, false), (AttemptResult::Failed, false), (FAST, true)] {
         let claim = yard.launch().pop().expect("it begins");
         assert_eq!(yard.end(&claim, ended), None, "it is not on probation");
         yard.lanes.written(1);
@@ -54,9 +54,9 @@ fn an_endpoint_that_fails_holds_one_place_until_it_succeeds() {
 
 #[test]
 fn whoever_is_fast_finds_a_place_however_many_hold_theirs_for_long() {
-    const SLOWLY: Ended = Ended::Well(Duration::from_millis(1_001));
+    const SLOWLY: AttemptResult = AttemptResult::Succeeded(Duration::from_millis(1_001));
     let (most, with_new) = (IN_FLIGHT * 3 / 4, IN_FLIGHT * 7 / 8);
-    for (shown, most) in [(Some(SLOWLY), most), (Some(Ended::Failed), most), (None, with_new)] {
+    for (shown, most) in [(Some(SLOWLY), most), (Some(AttemptResult::Failed), most), (None, with_new)] {
         let mut yard = Yard::new(2 * IN_FLIGHT + 1);
         let (fast, rest) = (yard.keys()[0], yard.keys()[1..].to_vec());
         yard.attempts(fast, 30, FAST);
@@ -75,7 +75,7 @@ fn whoever_is_fast_finds_a_place_however_many_hold_theirs_for_long() {
 
 #[test]
 fn a_new_endpoint_has_its_first_attempt_however_many_hold_their_places_for_long() {
-    for shown in [Ended::Well(Duration::from_millis(1_001)), Ended::Failed] {
+    for shown in [AttemptResult::Succeeded(Duration::from_millis(1_001)), AttemptResult::Failed] {
         let mut yard = Yard::new(2 * IN_FLIGHT + 1);
         let (new, rest) = (yard.keys()[0], yard.keys()[1..].to_vec());
         for endpoint in rest {
@@ -127,7 +127,7 @@ fn claims_ahead_are_bounded_in_all_and_shared_evenly() {
 
 #[test]
 fn where_places_are_missing_those_that_answer_soon_share_them_and_others_claim_nothing_ahead() {
-    for (pace, ahead) in [(FAST, true), (Ended::Well(Duration::from_millis(100)), false)] {
+    for (pace, ahead) in [(FAST, true), (AttemptResult::Succeeded(Duration::from_millis(100)), false)] {
         let mut yard = Yard::new(5);
         for endpoint in yard.keys() {
             yard.attempts(endpoint, 40, pace);
@@ -241,7 +241,7 @@ fn what_is_in_hand_for_an_endpoint_that_times_out_is_given_back() {
     let begun = yard.launch();
     assert!(yard.lanes.overdue().is_empty(), "all are fast so far");
     let slow = begun.iter().find(|claim| claim.target.key == 1).expect("one of the first");
-    assert_eq!(yard.end(slow, Ended::TimedOut), Some(true), "it goes on probation");
+    assert_eq!(yard.end(slow, AttemptResult::TimedOut), Some(true), "it goes on probation");
     let back = yard.lanes.overdue();
     assert_eq!(back.len(), 6, "ten, less four that began");
     assert!(back.iter().all(|claim| claim.target.key == 1));
@@ -250,7 +250,7 @@ fn what_is_in_hand_for_an_endpoint_that_times_out_is_given_back() {
     yard.publish(1, 7);
     assert_eq!(yard.turn().get(&1), None, "three are under way, and one place is what it has");
     for claim in begun.iter().filter(|claim| claim.target.key == 1).skip(1) {
-        yard.end(claim, Ended::TimedOut);
+        yard.end(claim, AttemptResult::TimedOut);
         yard.lanes.written(1);
     }
     assert_eq!(yard.turn().get(&1), Some(&1));
@@ -268,12 +268,12 @@ fn those_on_probation_never_fill_more_than_half_of_the_places_whatever_was_in_ha
     for endpoint in yard.keys() {
         for _ in 0..3 {
             let claim = yard.claim(endpoint);
-            yard.lanes.take_in_hand(claim);
+            yard.lanes.prefetch(claim);
         }
     }
     let begun = yard.launch();
     assert_eq!(begun.len(), IN_FLIGHT, "one of each is under way, two are in hand");
-    begun.iter().for_each(|claim| _ = yard.end(claim, Ended::TimedOut));
+    begun.iter().for_each(|claim| _ = yard.end(claim, AttemptResult::TimedOut));
     yard.lanes.written(IN_FLIGHT);
     assert_eq!(yard.launch().len(), IN_FLIGHT / 2);
     let back = yard.lanes.overdue().len();
@@ -295,11 +295,11 @@ fn closing_gives_back_what_is_in_hand_and_begins_and_wants_nothing_more() {
     assert_eq!(yard.lanes.overdue().len(), claims - PER_ENDPOINT);
     yard.publish(1, 1);
     let claim = yard.claim(1);
-    yard.lanes.take_in_hand(claim);
+    yard.lanes.prefetch(claim);
     assert!(yard.launch().is_empty() && yard.turn().is_empty() && !yard.lanes.is_pressed());
     assert_eq!(yard.lanes.overdue().len(), 1, "what came late is given back too");
-    assert_eq!(yard.lanes.room(yard.now).0, 0);
-    assert_eq!(yard.lanes.flying(), PER_ENDPOINT, "what is under way may end");
+    assert_eq!(yard.lanes.claim_budget(yard.now).0, 0);
+    assert_eq!(yard.lanes.in_flight(), PER_ENDPOINT, "what is under way may end");
 }
 
 #[test]
@@ -308,8 +308,8 @@ fn new_deliveries_find_room_only_where_nothing_older_waits_and_nobody_is_on_prob
     let [proven, new, suspect] = [1, 2, 3];
     yard.attempts(proven, 30, FAST);
     yard.attempts(suspect, 30, FAST);
-    yard.attempts(suspect, 1, Ended::TimedOut);
-    yard.attempts(new, 1, Ended::Unknown);
+    yard.attempts(suspect, 1, AttemptResult::TimedOut);
+    yard.attempts(new, 1, AttemptResult::Unknown);
     let room = yard.room();
     assert!(room[&proven] > PER_ENDPOINT, "so many as it may hold");
     assert_eq!((room[&new], room[&suspect]), (1, 0));
@@ -322,7 +322,7 @@ fn new_deliveries_find_room_only_where_nothing_older_waits_and_nobody_is_on_prob
     yard.launch();
     assert_eq!(yard.room()[&proven], 0, "it holds all it may");
     let claim = yard.claim(new);
-    yard.lanes.take_in_hand(claim);
+    yard.lanes.prefetch(claim);
     assert_eq!(yard.room()[&new], 0);
 }
 
@@ -330,13 +330,13 @@ fn new_deliveries_find_room_only_where_nothing_older_waits_and_nobody_is_on_prob
 fn so_many_attempts_are_at_work_at_once_and_those_that_wait_for_their_receiver_are_not() {
     let mut yard = Yard::with(1, Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: 1 });
     let claim = yard.claim(1);
-    yard.lanes.take_in_hand(claim);
+    yard.lanes.prefetch(claim);
     let first = yard.lanes.begin().expect("it begins");
     yard.end(&first, FAST);
     assert!(!yard.lanes.is_pressed(), "nothing is in hand");
     for _ in 0..2 {
         let claim = yard.claim(1);
-        yard.lanes.take_in_hand(claim);
+        yard.lanes.prefetch(claim);
     }
     let watch = Stopwatch::start();
     yard.lanes.begin().expect("it begins");
@@ -348,7 +348,7 @@ fn so_many_attempts_are_at_work_at_once_and_those_that_wait_for_their_receiver_a
     assert!(!yard.lanes.is_pressed());
     let mut still = Yard::with(1, Limits { in_flight: 1, per_endpoint: 1, at_work: 0 });
     let claim = still.claim(1);
-    still.lanes.take_in_hand(claim);
+    still.lanes.prefetch(claim);
     assert!(still.lanes.begin().is_none() && still.lanes.is_pressed());
 }
 
@@ -360,19 +360,19 @@ fn an_attempt_that_is_lost_frees_its_place_and_counts_for_nothing_when_it_ends_a
     let lost = yard.launch().pop().expect("it begins");
     assert!(yard.lanes.lost(Duration::from_secs(3600)).is_empty());
     assert_eq!(yard.lanes.lost(Duration::ZERO), [lost.key]);
-    assert_eq!((yard.lanes.flying(), yard.lanes.busy()), (0, 1), "it is given back in the next turn");
+    assert_eq!((yard.lanes.in_flight(), yard.lanes.busy()), (0, 1), "it is given back in the next turn");
     yard.lanes.written(1);
     let again = Claim { key: lost.key, attempt: lost.attempt + 1, ..yard.claim(1) };
-    yard.lanes.take_in_hand(again);
+    yard.lanes.prefetch(again);
     let again = yard.launch().pop().expect("it begins");
-    assert_eq!(yard.lanes.ended(lost.owner(), Ended::TimedOut), None);
+    assert_eq!(yard.lanes.ended(lost.owner(), AttemptResult::TimedOut), None);
     assert_eq!(yard.end(&again, FAST), None, "nobody went on probation");
 }
 
 #[test]
 fn lanes_at_rest_are_forgotten_in_time_but_not_who_is_on_probation() {
     let mut yard = Yard::new(2);
-    yard.attempts(1, 1, Ended::TimedOut);
+    yard.attempts(1, 1, AttemptResult::TimedOut);
     yard.attempts(2, 1, FAST);
     assert_eq!(yard.room(), [(1, 0), (2, PER_ENDPOINT)].into());
     for endpoint in 3..5000 {
@@ -381,7 +381,7 @@ fn lanes_at_rest_are_forgotten_in_time_but_not_who_is_on_probation() {
     }
     assert_eq!(yard.room().get(&2), Some(&0), "it has to show again how it answers");
     let claim = yard.claim(1);
-    yard.lanes.take_in_hand(claim);
+    yard.lanes.prefetch(claim);
     let claim = yard.launch().pop().expect("it begins");
     assert_eq!(yard.end(&claim, FAST), Some(false), "it is off probation");
 }

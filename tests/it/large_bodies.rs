@@ -3,7 +3,7 @@
 
 use std::{sync::mpsc, thread};
 
-use ngoma::engine::lanes::Ended;
+use ngoma::engine::lanes::AttemptResult;
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -79,7 +79,7 @@ fn receivers_on_probation_hold_half_of_the_memory_for_large_bodies() {
     let mut yard = Yard::new(4);
     yard.lanes = std::mem::replace(&mut yard.lanes, Yard::new(0).lanes).with_body_bytes(MOST);
     for endpoint in [1, 2] {
-        yard.attempts(endpoint, 1, Ended::TimedOut);
+        yard.attempts(endpoint, 1, AttemptResult::TimedOut);
     }
     for endpoint in [3, 4] {
         yard.attempts(endpoint, 1, FAST);
@@ -96,11 +96,11 @@ fn receivers_on_probation_hold_half_of_the_memory_for_large_bodies() {
     // A body of another does not fit: now everybody waits behind it.
     yard.does_not_fit(3, 80_000);
     assert_eq!(allowed(&mut yard), [(2, 0), (4, 0)]);
-    yard.lanes.make_room(30_000);
+    yard.lanes.admit_large_bodies(30_000);
     assert_eq!(allowed(&mut yard), [(2, 0), (4, 0)], "30,000 and 80,000 are too many");
-    yard.lanes.make_room(20_000);
+    yard.lanes.admit_large_bodies(20_000);
     assert_eq!(allowed(&mut yard), [(2, 0), (3, MOST), (4, MOST)], "it is let in, and the half has no room beside it");
-    yard.lanes.make_room(10_000);
+    yard.lanes.admit_large_bodies(10_000);
     assert_eq!(allowed(&mut yard), [(1, MOST / 2), (2, MOST / 2), (3, MOST), (4, MOST)]);
 }
 

@@ -172,9 +172,13 @@ fn while_the_mail_server_is_down_it_is_tried_on_the_schedule_and_then_sent_once(
     for (count, wait) in [5, 15, 60, 600, 3600, 3600].into_iter().enumerate() {
         due += wait * 1000;
         assert_eq!(look::<i64>(&world, "due_at", "channel = 'mail'"), due, "after {} tries", count + 1);
-        assert_eq!(look::<i64>(&world, "telling.tries", "channel = 'mail'"), count as i64 + 1);
+        assert_eq!(look::<i64>(&world, "alert_delivery.tries", "channel = 'mail'"), count as i64 + 1);
         advance(&world, &format!("{}ms", wait * 1000 - 1));
-        assert_eq!(look::<i64>(&world, "telling.tries", "channel = 'mail'"), count as i64 + 1, "not before it is due");
+        assert_eq!(
+            look::<i64>(&world, "alert_delivery.tries", "channel = 'mail'"),
+            count as i64 + 1,
+            "not before it is due"
+        );
         advance(&world, "1ms");
     }
     let error: String = look(&world, "last_error", "channel = 'mail'");
@@ -200,7 +204,7 @@ fn a_start_tries_at_once_what_was_not_told() {
     for wait in ["5s", "15s", "1m", "10m"] {
         advance(&world, wait);
     }
-    assert_eq!(look::<i64>(&world, "telling.tries", "channel = 'mail'"), 5, "an hour to wait");
+    assert_eq!(look::<i64>(&world, "alert_delivery.tries", "channel = 'mail'"), 5, "an hour to wait");
     world.stop();
     let mut mailbox = back();
     world.start();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use ngoma::{
     domain::{audit::Actor, selection::Selection, timestamp::Timestamp, token::AccessScope},
-    store::retries::{self, Field},
+    store::retries::{self, Candidates},
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -311,7 +311,7 @@ fn counting_ends_in_time_and_a_run_finds_what_was_not_counted() {
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 2500);
     let everybody = AccessScope::EVERYTHING;
-    let field = world.block_on(world.db().read(move |view| Field::new(view, &everybody, Selection::default())));
+    let field = world.block_on(world.db().read(move |view| Candidates::new(view, &everybody, Selection::default())));
     let field = field.expect("a field");
     let count =
         |patience| world.block_on(retries::count(world.db(), Actor::Engine, &field, patience)).expect("a count");
@@ -338,7 +338,7 @@ fn what_was_made_at_another_time_is_not_looked_at_for_a_run() {
     let at = |second: u32| Timestamp::from_millis(1_776_643_200_000 + i64::from(second) * 1000);
     let selection = Selection { from: Some(at(2000)), to: Some(at(2009)), ..Selection::default() };
     let everybody = AccessScope::EVERYTHING;
-    let field = world.block_on(world.db().read(move |view| Field::new(view, &everybody, selection)));
+    let field = world.block_on(world.db().read(move |view| Candidates::new(view, &everybody, selection)));
     let field = field.expect("a field");
     // One look is enough: the 1,000 that it may pass are those of that time.
     let count = world.block_on(retries::count(world.db(), Actor::Engine, &field, Duration::ZERO)).expect("a count");

@@ -73,14 +73,14 @@ impl Machine {
                 self.book.due(index(endpoint), due.millis());
                 self.running().lanes.due(endpoint, due);
             }
-            Change::Made(claim) => {
+            Change::ClaimedAtBirth(claim) => {
                 self.check_claim(&claim);
                 self.book.pages[index(claim.target.key)].hand += 1;
-                self.running().lanes.take_in_hand(claim);
+                self.running().lanes.prefetch(claim);
             }
-            Change::Suspect(endpoint) => {
+            Change::TimedOut(endpoint) => {
                 self.book.pages[index(endpoint)].promise = Promise::Probation;
-                self.running().lanes.suspect(endpoint);
+                self.running().lanes.put_on_probation(endpoint);
             }
             Change::Served(claimed) => {
                 let (place, next) = (index(claimed.endpoint), claimed.next.map(Timestamp::millis));
@@ -133,11 +133,11 @@ impl Machine {
                 self.running().flights.push(Arc::new(claim));
                 return;
             }
-            next = self.land(Arc::new(claim), None, lanes::Ended::Unknown);
+            next = self.land(Arc::new(claim), None, lanes::AttemptResult::Unknown);
         }
     }
 
-    fn land(&mut self, claim: Arc<Claim>, reaction: Option<Reaction>, ended: lanes::Ended) -> Option<Claim> {
+    fn land(&mut self, claim: Arc<Claim>, reaction: Option<Reaction>, ended: lanes::AttemptResult) -> Option<Claim> {
         let expected = self.book.ended(index(claim.target.key), ended);
         let probation = self.running().lanes.ended(claim.owner(), ended);
         assert_eq!(probation, Some(expected), "whether it goes on probation, or off it");
@@ -152,10 +152,10 @@ impl Machine {
         }
         let claim = flights.swap_remove(which % flights.len());
         let ended = match reaction {
-            Reaction::TimesOut => lanes::Ended::TimedOut,
-            Reaction::Breaks => lanes::Ended::Unknown,
-            Reaction::Takes => lanes::Ended::Well(Duration::from_millis(took)),
-            Reaction::Fails | Reaction::Asks(_) | Reaction::Gone => lanes::Ended::Failed,
+            Reaction::TimesOut => lanes::AttemptResult::TimedOut,
+            Reaction::Breaks => lanes::AttemptResult::Unknown,
+            Reaction::Takes => lanes::AttemptResult::Succeeded(Duration::from_millis(took)),
+            Reaction::Fails | Reaction::Asks(_) | Reaction::Gone => lanes::AttemptResult::Failed,
         };
         if let Some(next) = self.land(claim, Some(reaction), ended) {
             self.fly(next);
@@ -165,7 +165,7 @@ impl Machine {
     /// Whoever comes late changes nothing, neither in the lanes nor on disk.
     pub fn end_late(&mut self, which: usize, reaction: Reaction) {
         if let Some(claim) = self.over.get(which % self.over.len().max(1)).cloned() {
-            assert_eq!(self.running().lanes.ended(claim.owner(), lanes::Ended::TimedOut), None);
+            assert_eq!(self.running().lanes.ended(claim.owner(), lanes::AttemptResult::TimedOut), None);
             let profile = self.profiles.get(&claim.target.profile).expect("a profile").clone();
             let settled = self.write(move |tx| queue::settle(tx, &claim, &attempted(reaction), &profile));
             assert_eq!(settled.expect("it settles"), None, "a lost claim decides nothing");
@@ -181,7 +181,7 @@ impl Machine {
         flights.sort_unstable_by_key(|claim| claim.key);
         assert_eq!(lost, flights.iter().map(|claim| claim.key).collect::<Vec<_>>());
         for claim in &flights {
-            self.book.ended(index(claim.target.key), lanes::Ended::Unknown);
+            self.book.ended(index(claim.target.key), lanes::AttemptResult::Unknown);
         }
         self.running().lost.extend(flights);
     }
@@ -203,8 +203,8 @@ impl Machine {
 
     fn grant(&mut self) {
         let now = Timestamp::from_millis(self.model.now);
-        let (in_all, each) = self.running().lanes.room(now);
-        self.running().db.room().grant(in_all, each.clone());
+        let (in_all, each) = self.running().lanes.claim_budget(now);
+        self.running().db.claim_budget().grant(in_all, each.clone());
         let each: BTreeMap<usize, usize> = each.into_iter().map(|(endpoint, room)| (index(endpoint), room)).collect();
         self.book.judge_room(&self.model, in_all, &each);
         self.model.grant(in_all, each);
@@ -234,7 +234,7 @@ impl Machine {
 
     /// A stop lets what is under way end, and gives back the rest: nothing is left for the next start to recover.
     pub fn stop(&mut self) {
-        self.running().db.room().close();
+        self.running().db.claim_budget().close();
         self.running().lanes.close();
         self.model.room = Default::default();
         // Whoever publishes meanwhile is answered, and nobody claims it.
@@ -256,8 +256,8 @@ impl Machine {
     pub fn agree_on_turns(&mut self, after: &dyn Debug) {
         self.receive();
         let unheard = self.running().unheard.iter().flat_map(|news| &news.changes);
-        let unheard = unheard.filter(|change| matches!(change, Change::Made(_))).count();
-        let (busy, flying) = (self.running().lanes.busy(), self.running().lanes.flying());
+        let unheard = unheard.filter(|change| matches!(change, Change::ClaimedAtBirth(_))).count();
+        let (busy, flying) = (self.running().lanes.busy(), self.running().lanes.in_flight());
         assert_eq!((busy, flying), (self.book.busy(), self.running().flights.len()), "after {after:?}");
         assert_eq!(busy + unheard, self.model.claimed().len(), "after {after:?}");
         if self.running().unheard.is_empty() && self.model.unnoticed == 0 {

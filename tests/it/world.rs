@@ -13,7 +13,7 @@ use ngoma::{
     clock::{Clock, ManualClock},
     config::Config,
     domain::{audit::Actor, timestamp::Timestamp},
-    engine::{LookUp, Pulse, alerts::Alerts},
+    engine::{EngineStatus, LookUp, alerts::Alerts},
     error::Result,
     server::{self, Outside},
     store::{Admission, Db},
@@ -53,7 +53,7 @@ struct Running {
     runtime: Runtime,
     address: SocketAddr,
     db: Db,
-    pulse: watch::Receiver<Pulse>,
+    pulse: watch::Receiver<EngineStatus>,
     alerts: Alerts,
     passes: watch::Receiver<Option<Timestamp>>,
     stop: watch::Sender<bool>,
@@ -109,7 +109,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
         let server = runtime.block_on(server::prepare(self.config.clone(), outside))?;
-        let (address, db, pulse) = (server.address(), server.db().clone(), server.pulse());
+        let (address, db, pulse) = (server.address(), server.db().clone(), server.status());
         let (alerts, passes) = (server.alerts().clone(), server.passes());
         first(&db);
         let (stop, stopped) = watch::channel(false);
@@ -206,11 +206,11 @@ impl World {
     pub fn settle(&self) {
         let running = self.running();
         let mut pulse = running.pulse.clone();
-        let (told, clock, db) = (running.db.told(), Arc::clone(&self.clock), running.db.clone());
+        let (told, clock, db) = (running.db.news_count(), Arc::clone(&self.clock), running.db.clone());
         let rest = async move {
             // What was committed before now has moved the count by now.
             db.write(Actor::Engine, Admission::Wait, |_| Ok(())).await.expect("the writer answers");
-            let calm = |pulse: &Pulse| {
+            let calm = |pulse: &EngineStatus| {
                 pulse.busy == 0 && pulse.wanted == 0 && pulse.at == clock.now() && pulse.heard == *told.borrow()
             };
             pulse.wait_for(calm).await.map(drop)

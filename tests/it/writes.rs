@@ -179,7 +179,7 @@ impl Work {
                 assert_eq!(queue::recover(tx, &Lost::One(key))?.len(), 1);
             }
             let all = |&(endpoint, claims): &_| Wanted { endpoint, claims, large_bytes: usize::MAX };
-            tx.served(queue::claim(tx, &wanted.iter().map(all).collect::<Vec<_>>())?);
+            tx.hand_over(queue::claim(tx, &wanted.iter().map(all).collect::<Vec<_>>())?);
             Ok(settled)
         }
     }

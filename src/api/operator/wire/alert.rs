@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::WebhookState;
 use crate::{
     api::openapi::{ErrorClass, stands_for},
-    app::alerts::{self, Progress, Standing},
+    app::alerts::{self, ChannelState, Progress},
     domain::{
         alert::{self, Channel, Kind, What},
         profile::Profiles,
@@ -73,10 +73,10 @@ pub(crate) struct AlertWay {
 
 impl From<&Progress> for AlertWay {
     fn from(way: &Progress) -> Self {
-        let (standing, at) = match way.standing {
-            Standing::Due(at) => (AlertStanding::Due, at),
-            Standing::Told(at) => (AlertStanding::Told, at),
-            Standing::Dropped(at) => (AlertStanding::Dropped, at),
+        let (standing, at) = match way.state {
+            ChannelState::Due(at) => (AlertStanding::Due, at),
+            ChannelState::Delivered(at) => (AlertStanding::Told, at),
+            ChannelState::Dropped(at) => (AlertStanding::Dropped, at),
         };
         Self {
             channel: way.channel.into(),

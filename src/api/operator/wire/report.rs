@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     api::openapi::{ErrorClass, SuspendedReason, stands_for},
     app::{Page, overview::Snapshot, webhooks::Report},
-    domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp},
+    domain::{endpoint::EndpointState, profile::Profiles, stats::Stats, timestamp::Timestamp},
 };
 
 /// Attempts in a span of time.
@@ -21,8 +21,8 @@ pub(crate) struct Slot {
     failed: u64,
 }
 
-fn slots(series: &[(Timestamp, Tally)]) -> Vec<Slot> {
-    let slot = |(start, tally): &(Timestamp, Tally)| Slot {
+fn slots(series: &[(Timestamp, Stats)]) -> Vec<Slot> {
+    let slot = |(start, tally): &(Timestamp, Stats)| Slot {
         start: start.to_string(),
         delivered: tally.delivered,
         failed: tally.failed,
@@ -216,7 +216,7 @@ pub(crate) struct WebhookHistory {
 }
 
 impl WebhookHistory {
-    pub(crate) fn new(report: &Report, hours: &[(Timestamp, Tally)], profiles: &Profiles) -> Self {
+    pub(crate) fn new(report: &Report, hours: &[(Timestamp, Stats)], profiles: &Profiles) -> Self {
         Self { webhook: WebhookReport::new(report, profiles), last_week: slots(hours) }
     }
 }

@@ -3,15 +3,15 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::flights::Ended;
+use super::in_flight::EndedClaim;
 use crate::{
     domain::{
         delivery::{Failure, Outcome},
         endpoint::EndpointKey,
-        tally::{Span, Tally},
+        stats::{Span, Stats},
         timestamp::Timestamp,
     },
-    store::{queue::Attempted, tallies::Count},
+    store::{queue::Attempted, stats::MinuteStats},
 };
 
 /// How often it is written.
@@ -21,30 +21,30 @@ const AT_ONCE: usize = 500;
 
 /// What was counted and is not written.
 #[derive(Debug, Default)]
-pub(super) struct Tallies {
-    counts: HashMap<(EndpointKey, Timestamp), Count>,
+pub(super) struct StatsBuffer {
+    counts: HashMap<(EndpointKey, Timestamp), MinuteStats>,
     /// On its way to the disk, until it is there.
-    leaving: Option<Arc<Vec<Count>>>,
+    leaving: Option<Arc<Vec<MinuteStats>>>,
     written_at: Option<Timestamp>,
 }
 
-impl Tallies {
+impl StatsBuffer {
     /// Counts an attempt that has ended by now. A fault of ours is none.
-    pub(super) fn count(&mut self, ended: &Ended, now: Timestamp) {
+    pub(super) fn count(&mut self, ended: &EndedClaim, now: Timestamp) {
         let Some(Attempted { duration, outcome, .. }) = &ended.attempted else { return };
         let failure = outcome.failure();
         if failure.is_some_and(Failure::is_ours) {
             return;
         }
         let (endpoint, minute) = (ended.claim.target.key, Span::Minute.start_of(now));
-        let count = self.counts.entry((endpoint, minute)).or_insert_with(|| Count {
+        let count = self.counts.entry((endpoint, minute)).or_insert_with(|| MinuteStats {
             endpoint,
             minute,
-            tally: Tally::default(),
+            stats: Stats::default(),
             last_success_at: None,
             last_failure: None,
         });
-        count.tally.count(failure.is_none(), *duration);
+        count.stats.count(failure.is_none(), *duration);
         match failure {
             None => count.last_success_at = Some(now),
             Some(failure) => count.last_failure = Some((now, failure, status_of(outcome))),
@@ -52,7 +52,7 @@ impl Tallies {
     }
 
     /// What is to be written now, if it is time for it, or if all is to be written that there is.
-    pub(super) fn due(&mut self, now: Timestamp, all: bool) -> Option<Arc<Vec<Count>>> {
+    pub(super) fn due(&mut self, now: Timestamp, all: bool) -> Option<Arc<Vec<MinuteStats>>> {
         let last = *self.written_at.get_or_insert(now);
         // A clock that was set back makes it no rarer.
         let time = now.since(last) >= EVERY || now < last || (all && !self.counts.is_empty());

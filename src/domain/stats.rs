@@ -10,7 +10,7 @@ const BUCKETS: usize = 16;
 
 /// What was counted in some span of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Stats {
     /// Attempts that ended well: each is a delivery that arrived.
     pub delivered: u64,
     /// Attempts that failed; a delivery may have several.
@@ -18,17 +18,17 @@ pub struct Tally {
     durations: [u32; BUCKETS],
 }
 
-impl Tally {
+impl Stats {
     /// Bytes of its durations, as they are stored.
     pub const BYTES: usize = 4 * BUCKETS;
 
     /// What was stored. Durations of another length are none.
     pub fn from_stored(delivered: u64, failed: u64, durations: &[u8]) -> Self {
-        let mut tally = Self { delivered, failed, ..Self::default() };
-        for (count, bytes) in tally.durations.iter_mut().zip(durations.as_chunks().0) {
+        let mut stats = Self { delivered, failed, ..Self::default() };
+        for (count, bytes) in stats.durations.iter_mut().zip(durations.as_chunks().0) {
             *count = u32::from_le_bytes(*bytes);
         }
-        tally
+        stats
     }
 
     /// The durations, as they are stored.

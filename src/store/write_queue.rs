@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::writer::Write;
+use super::write::Write;
 use crate::domain::{audit::Actor, ids::TokenId};
 
 /// An eighth of the places is out of reach of any one token.
@@ -39,7 +39,7 @@ impl From<Actor> for Asker {
 }
 
 /// A write in its line.
-struct Place {
+struct Queued {
     write: Write,
     /// Numbers go up as writes come: of two askers who have used the same, the first to come is first.
     number: u64,
@@ -48,15 +48,15 @@ struct Place {
 
 /// The writes of one asker, and how much of the writer's time it has used.
 #[derive(Default)]
-struct Line {
-    ones: VecDeque<Place>,
-    batches: VecDeque<Place>,
+struct AskerQueue {
+    ones: VecDeque<Queued>,
+    batches: VecDeque<Queued>,
     /// Its last write was a batch: a single one goes first now.
     after_batch: bool,
     used: Duration,
 }
 
-impl Line {
+impl AskerQueue {
     fn len(&self) -> usize {
         self.ones.len() + self.batches.len()
     }
@@ -73,14 +73,14 @@ impl Line {
 
     fn take(&mut self, is_batch: bool) -> Option<Write> {
         self.after_batch = is_batch;
-        let line = if is_batch { &mut self.batches } else { &mut self.ones };
-        line.pop_front().map(|place| place.write)
+        let queue = if is_batch { &mut self.batches } else { &mut self.ones };
+        queue.pop_front().map(|queued| queued.write)
     }
 }
 
 #[derive(Default)]
-struct Lines {
-    of: HashMap<Asker, Line>,
+struct Queues {
+    of: HashMap<Asker, AskerQueue>,
     /// What the asker that was served last had used before. A line that begins anew begins here: nobody saves time up.
     served_at: Duration,
     /// How many writes have come.
@@ -91,26 +91,26 @@ struct Lines {
     ended: bool,
 }
 
-impl Lines {
+impl Queues {
     /// The next write, of all of them or of a group.
     fn next(&mut self, group: Option<Group>) -> Option<(Asker, Write)> {
-        let first = |(asker, line): (&Asker, &Line)| {
+        let first = |(asker, queue): (&Asker, &AskerQueue)| {
             let (number, is_batch) = match group {
-                None => line.next()?,
+                None => queue.next()?,
                 // What came later has the next group, and a batch has its own.
                 Some(group) => {
-                    line.ones.front().map(|one| (one.number, false)).filter(|(number, _)| *number <= group.upto)?
+                    queue.ones.front().map(|one| (one.number, false)).filter(|(number, _)| *number <= group.upto)?
                 }
             };
-            Some(((*asker != Asker::Server, line.used, number), *asker, is_batch))
+            Some(((*asker != Asker::Server, queue.used, number), *asker, is_batch))
         };
         let of_group = |asker: &Asker| *asker == Asker::Server || !group.is_some_and(|group| group.late);
-        let lines = self.of.iter().filter(|(asker, _)| of_group(asker));
-        let (_, asker, is_batch) = lines.filter_map(first).min_by_key(|(order, ..)| *order)?;
-        let line = self.of.get_mut(&asker)?;
-        let write = line.take(is_batch)?;
+        let queues = self.of.iter().filter(|(asker, _)| of_group(asker));
+        let (_, asker, is_batch) = queues.filter_map(first).min_by_key(|(order, ..)| *order)?;
+        let queue = self.of.get_mut(&asker)?;
+        let write = queue.take(is_batch)?;
         if asker != Asker::Server {
-            self.served_at = self.served_at.max(line.used);
+            self.served_at = self.served_at.max(queue.used);
         }
         Some((asker, write))
     }
@@ -125,125 +125,126 @@ pub(super) struct Group {
     pub(super) late: bool,
 }
 
-/// All lines. The writer holds it as it is, and those who ask as [`Places`].
-pub(super) struct Waiting {
-    lines: Mutex<Lines>,
+/// All lines. The writer holds it as it is, and those who ask as [`WriteQueueHandle`].
+pub(super) struct WriteQueue {
+    queues: Mutex<Queues>,
     came: Condvar,
 }
 
-impl Waiting {
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+impl WriteQueue {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next write, as soon as there is one; `None` when nobody can ask any more.
     pub(super) fn wait(&self) -> Option<(Asker, Write)> {
-        let mut lines = self.lines();
+        let mut queues = self.queues();
         loop {
-            if let Some(next) = lines.next(None) {
+            if let Some(next) = queues.next(None) {
                 return Some(next);
             }
-            if lines.closed {
+            if queues.closed {
                 return None;
             }
-            lines = self.came.wait(lines).unwrap_or_else(PoisonError::into_inner);
+            queues = self.came.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// The next write if one waits now.
     pub(super) fn now(&self) -> Option<(Asker, Write)> {
-        self.lines().next(None)
+        self.queues().next(None)
     }
 
     /// The writes that wait now, as a group.
     pub(super) fn group(&self) -> Group {
-        Group { upto: self.lines().number, late: false }
+        Group { upto: self.queues().number, late: false }
     }
 
     /// The next write of a group.
     pub(super) fn more(&self, group: Group) -> Option<(Asker, Write)> {
-        self.lines().next(Some(group))
+        self.queues().next(Some(group))
     }
 
     /// Nobody writes any more: what waits, and what comes, is not taken.
     pub(super) fn end(&self) {
-        let mut lines = self.lines();
-        (lines.closed, lines.ended) = (true, true);
-        lines.of.clear();
+        let mut queues = self.queues();
+        (queues.closed, queues.ended) = (true, true);
+        queues.of.clear();
     }
 
     /// Whether nobody can ask any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.lines().closed
+        self.queues().closed
     }
 
     /// Notes what writes have cost their askers.
     pub(super) fn charge(&self, costs: impl IntoIterator<Item = (Asker, Duration)>) {
-        let mut lines = self.lines();
+        let mut queues = self.queues();
         for (asker, cost) in costs.into_iter().filter(|(asker, _)| *asker != Asker::Server) {
             // A line that was forgotten meanwhile had used no more than this.
-            let served_at = lines.served_at;
-            let line = lines.of.entry(asker).or_insert_with(|| Line { used: served_at, ..Line::default() });
-            line.used += cost;
+            let served_at = queues.served_at;
+            let queue =
+                queues.of.entry(asker).or_insert_with(|| AskerQueue { used: served_at, ..AskerQueue::default() });
+            queue.used += cost;
         }
         // Who waits for nothing and has used no more than others begins anew some day.
-        let served_at = lines.served_at;
-        lines.of.retain(|_, line| line.len() > 0 || line.used > served_at);
+        let served_at = queues.served_at;
+        queues.of.retain(|_, queue| queue.len() > 0 || queue.used > served_at);
     }
 }
 
 /// The places for waiting writes. When it goes, the writer ends once nothing waits.
-pub(super) struct Places {
-    waiting: Arc<Waiting>,
+pub(super) struct WriteQueueHandle {
+    queue: Arc<WriteQueue>,
     free: Arc<Semaphore>,
     all: usize,
 }
 
-impl Places {
+impl WriteQueueHandle {
     /// So many places.
-    pub(super) fn new(all: usize) -> (Self, Arc<Waiting>) {
-        let waiting = Arc::new(Waiting { lines: Mutex::default(), came: Condvar::new() });
-        (Self { waiting: Arc::clone(&waiting), free: Arc::new(Semaphore::new(all)), all }, waiting)
+    pub(super) fn new(all: usize) -> (Self, Arc<WriteQueue>) {
+        let queue = Arc::new(WriteQueue { queues: Mutex::default(), came: Condvar::new() });
+        (Self { queue: Arc::clone(&queue), free: Arc::new(Semaphore::new(all)), all }, queue)
     }
 
-    /// Lines a write up if there is a place for it.
+    /// Queues a write if there is a place for it.
     pub(super) fn try_send(&self, asker: Asker, write: Write) -> bool {
         let most = match asker {
             Asker::Token(_) => self.all - self.all / FOR_OTHERS,
             Asker::Server | Asker::CommandLine => self.all,
         };
         match Arc::clone(&self.free).try_acquire_owned() {
-            Ok(place) => self.line_up(asker, write, place, most),
+            Ok(queued) => self.line_up(asker, write, queued, most),
             Err(_) => false,
         }
     }
 
-    /// Lines a write up as soon as there is a place for it.
+    /// Queues a write as soon as there is a place for it.
     pub(super) async fn send(&self, asker: Asker, write: Write) -> bool {
         match Arc::clone(&self.free).acquire_owned().await {
-            Ok(place) => self.line_up(asker, write, place, self.all),
+            Ok(queued) => self.line_up(asker, write, queued, self.all),
             Err(_) => false,
         }
     }
 
     fn line_up(&self, asker: Asker, write: Write, held: OwnedSemaphorePermit, most: usize) -> bool {
-        let mut lines = self.waiting.lines();
-        if lines.ended {
+        let mut queues = self.queue.queues();
+        if queues.ended {
             return false;
         }
-        lines.number += 1;
-        let (served_at, number) = (lines.served_at, lines.number);
-        let line = lines.of.entry(asker).or_default();
-        if line.len() >= most {
+        queues.number += 1;
+        let (served_at, number) = (queues.served_at, queues.number);
+        let queue = queues.of.entry(asker).or_default();
+        if queue.len() >= most {
             return false;
         }
-        if line.len() == 0 {
-            line.used = line.used.max(served_at);
+        if queue.len() == 0 {
+            queue.used = queue.used.max(served_at);
         }
-        let of_kind = if matches!(write, Write::Batch(_)) { &mut line.batches } else { &mut line.ones };
-        of_kind.push_back(Place { write, number, _held: held });
-        drop(lines);
-        self.waiting.came.notify_one();
+        let of_kind = if matches!(write, Write::Batch(_)) { &mut queue.batches } else { &mut queue.ones };
+        of_kind.push_back(Queued { write, number, _held: held });
+        drop(queues);
+        self.queue.came.notify_one();
         true
     }
 
@@ -253,9 +254,9 @@ impl Places {
     }
 }
 
-impl Drop for Places {
+impl Drop for WriteQueueHandle {
     fn drop(&mut self) {
-        self.waiting.lines().closed = true;
-        self.waiting.came.notify_one();
+        self.queue.queues().closed = true;
+        self.queue.came.notify_one();
     }
 }

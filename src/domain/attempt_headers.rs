@@ -11,7 +11,7 @@ pub const USER_AGENT: &str = concat!("ngoma/", env!("CARGO_PKG_VERSION"));
 
 /// What the headers of an attempt tell.
 #[derive(Debug)]
-pub struct Headers<'a> {
+pub struct AttemptHeaders<'a> {
     /// Whose dialect.
     pub profile: &'a Profile,
     /// The event: its id is the same on every attempt and replay.
@@ -30,7 +30,7 @@ pub struct Headers<'a> {
     pub standard: String,
 }
 
-impl<'a> Headers<'a> {
+impl<'a> AttemptHeaders<'a> {
     /// Name and value of each, in the letter case in which they are sent. The sender adds `host`, `user-agent` and
     /// `content-length`.
     pub fn list(self) -> Vec<(&'a str, String)> {

@@ -2,16 +2,13 @@
 
 use rusqlite::{OptionalExtension, types::Value};
 
-use super::{Tx, View};
-use crate::{
-    domain::{
-        delivery::Failure,
-        endpoint::EndpointKey,
-        tally::{Span, Tally},
-        timestamp::Timestamp,
-        token::AccessScope,
-    },
-    error::Result,
+use super::{Result, Tx, View};
+use crate::domain::{
+    delivery::Failure,
+    endpoint::EndpointKey,
+    stats::{Span, Stats},
+    timestamp::Timestamp,
+    token::AccessScope,
 };
 
 /// Minutes are kept for so long, in milliseconds: two hours.
@@ -25,13 +22,13 @@ const ALL: EndpointKey = 0;
 
 /// What was counted of one endpoint in one minute.
 #[derive(Debug)]
-pub struct Count {
+pub struct MinuteStats {
     /// The endpoint.
     pub endpoint: EndpointKey,
     /// The start of the minute.
     pub minute: Timestamp,
     /// How many.
-    pub tally: Tally,
+    pub stats: Stats,
     /// When the last of them ended well.
     pub last_success_at: Option<Timestamp>,
     /// When the last of them failed, why, and with which status.
@@ -39,17 +36,14 @@ pub struct Count {
 }
 
 /// Adds what was counted, and forgets what is old.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn add(tx: &Tx<'_>, counts: &[Count]) -> Result<()> {
+pub fn add(tx: &Tx<'_>, counts: &[MinuteStats]) -> Result<()> {
     for count in counts {
         // The clock may have been set back since it was counted.
         let minute = count.minute.min(tx.now);
         // Of an endpoint that was erased meanwhile nothing is kept.
         for endpoint in [count.endpoint, ALL].into_iter().skip(usize::from(!has_fared(tx, count)?)) {
             for span in [Span::Minute, Span::Hour] {
-                add_to(tx, span, span.start_of(minute), endpoint, &count.tally)?;
+                add_to(tx, span, span.start_of(minute), endpoint, &count.stats)?;
             }
         }
     }
@@ -57,7 +51,7 @@ pub fn add(tx: &Tx<'_>, counts: &[Count]) -> Result<()> {
 }
 
 /// Notes how an endpoint fared last; says whether it is there.
-fn has_fared(tx: &Tx<'_>, count: &Count) -> Result<bool> {
+fn has_fared(tx: &Tx<'_>, count: &MinuteStats) -> Result<bool> {
     let (failed_at, failure) = count.last_failure.map(|(at, failure, status)| (at, (failure, status))).unzip();
     let (failure, status) = failure.unzip();
     let updated = tx
@@ -93,18 +87,18 @@ pub(super) fn remove(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     Ok(())
 }
 
-fn add_to(tx: &Tx<'_>, span: Span, start: Timestamp, endpoint: EndpointKey, more: &Tally) -> Result<()> {
+fn add_to(tx: &Tx<'_>, span: Span, start: Timestamp, endpoint: EndpointKey, more: &Stats) -> Result<()> {
     let place = (span.seconds(), start.millis(), endpoint);
     let mut rows = tx.conn.prepare_cached(
         "SELECT delivered, failed, durations FROM tally WHERE span = ? AND start = ? AND endpoint = ?",
     )?;
-    let mut tally = rows.query_row(place, read).optional()?.unwrap_or_default();
-    tally.add(more);
+    let mut stats = rows.query_row(place, read).optional()?.unwrap_or_default();
+    stats.add(more);
     tx.conn
         .prepare_cached(
             "INSERT OR REPLACE INTO tally (span, start, endpoint, delivered, failed, durations) VALUES (?, ?, ?, ?, ?, ?)",
         )?
-        .execute((place.0, place.1, place.2, tally.delivered, tally.failed, tally.durations()))?;
+        .execute((place.0, place.1, place.2, stats.delivered, stats.failed, stats.durations()))?;
     Ok(())
 }
 
@@ -139,10 +133,7 @@ pub enum Of<'a> {
 }
 
 /// The tallies of so many spans up to the present one, oldest first; a span in which nothing happened is there too.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestamp) -> Result<Vec<(Timestamp, Tally)>> {
+pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestamp) -> Result<Vec<(Timestamp, Stats)>> {
     // Each span is looked up by its whole key: what other endpoints have is not read.
     const ONE: &str = "SELECT delivered, failed, durations FROM tally WHERE span = ?1 AND start = ?2 AND endpoint = ?3";
     let (sql, whose) = match of {
@@ -164,9 +155,9 @@ pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestam
     let starts = (0..count).rev().map(|back| last - back * 1000 * span.seconds());
     let mut series = Vec::new();
     for start in starts {
-        let mut sum = Tally::default();
-        for tally in rows.query_map((span.seconds(), start, &whose), read)? {
-            sum.add(&tally?);
+        let mut sum = Stats::default();
+        for stats in rows.query_map((span.seconds(), start, &whose), read)? {
+            sum.add(&stats?);
         }
         series.push((Timestamp::from_millis(start), sum));
     }
@@ -174,15 +165,12 @@ pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestam
 }
 
 /// What was counted in the last 24 hours, of which the present one is the last.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn day(view: &View<'_>, of: Of<'_>, now: Timestamp) -> Result<Tally> {
-    let mut day = Tally::default();
+pub fn day(view: &View<'_>, of: Of<'_>, now: Timestamp) -> Result<Stats> {
+    let mut day = Stats::default();
     series(view, of, Span::Hour, 24, now)?.iter().for_each(|(_, hour)| day.add(hour));
     Ok(day)
 }
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Tally> {
-    Ok(Tally::from_stored(row.get("delivered")?, row.get("failed")?, &row.get::<_, Vec<u8>>("durations")?))
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stats> {
+    Ok(Stats::from_stored(row.get("delivered")?, row.get("failed")?, &row.get::<_, Vec<u8>>("durations")?))
 }

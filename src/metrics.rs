@@ -31,7 +31,7 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Seconds = Gauge<f64, AtomicU64>;
 type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
-/// The form in which [`Figures::text`] is written.
+/// The form in which [`Metrics::text`] is written.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Upper bounds of what the server does itself, in seconds.
@@ -45,7 +45,7 @@ const GROUPS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// What the server counts and measures.
 #[derive(Debug)]
-pub struct Figures {
+pub struct Metrics {
     registry: Registry,
     requests: Family<Labels<2>, Counter>,
     publish: Histograms<1>,
@@ -57,17 +57,17 @@ pub struct Figures {
     accounts_near_limit: Gauge,
     commit: Histogram,
     group: Histogram,
-    clock_steps: Counter,
-    last_step: Mutex<Option<Step>>,
+    clock_jumps: Counter,
+    last_clock_jump: Mutex<Option<ClockJump>>,
     written: Mutex<Written>,
     paused: Mutex<Option<Fault>>,
     profiles: Mutex<Vec<&'static str>>,
-    there_is: ThereIs,
+    gauges: Gauges,
 }
 
 /// A step of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct ClockJump {
     /// By how many milliseconds it was set forward, or back.
     pub by: i64,
     /// When that was noticed, as the machine's uptime.
@@ -94,7 +94,7 @@ pub struct Written {
 
 /// What there is, as it was last looked at.
 #[derive(Debug, Default)]
-struct ThereIs {
+struct Gauges {
     deliveries: Family<Labels<1>, Gauge>,
     oldest_due: Seconds,
     webhooks: Family<[(&'static str, String); 2], Gauge>,
@@ -103,7 +103,7 @@ struct ThereIs {
     database: Gauge,
     log: Gauge,
     disk_free: Family<Labels<0>, Gauge>,
-    survey_failed: Gauge,
+    refresh_failed: Gauge,
     log_lines_dropped: Counter,
     processor: Counter<f64, AtomicU64>,
     memory: Gauge,
@@ -112,7 +112,7 @@ struct ThereIs {
 
 /// What was found in the database and beside it, to be shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct GaugeValues {
     /// Deliveries that have not come to a good end, by state.
     pub deliveries: Vec<(&'static str, u64)>,
     /// How long the one that is due longest has been due.
@@ -135,9 +135,9 @@ fn histograms<const N: usize>(make: fn() -> Histogram) -> Histograms<N> {
     Family::new_with_constructor(make)
 }
 
-impl Default for Figures {
+impl Default for Metrics {
     fn default() -> Self {
-        let mut figures = Self {
+        let mut metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
             publish: histograms(|| Histogram::new(QUICK)),
@@ -149,22 +149,22 @@ impl Default for Figures {
             accounts_near_limit: Gauge::default(),
             commit: Histogram::new(QUICK),
             group: Histogram::new(GROUPS),
-            clock_steps: Counter::default(),
-            last_step: Mutex::default(),
+            clock_jumps: Counter::default(),
+            last_clock_jump: Mutex::default(),
             written: Mutex::default(),
             paused: Mutex::default(),
             profiles: Mutex::default(),
-            there_is: ThereIs::default(),
+            gauges: Gauges::default(),
         };
-        figures.register();
-        figures
+        metrics.register();
+        metrics
     }
 }
 
-impl Figures {
+impl Metrics {
     fn register(&mut self) {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        let (all, is) = (&mut self.registry, &self.there_is);
+        let (all, is) = (&mut self.registry, &self.gauges);
         all.register("ngoma_build", "The version that runs", version);
         all.register(
             "ngoma_requests",
@@ -189,7 +189,7 @@ impl Figures {
         let help = "One transaction of the writer, its sync included";
         all.register_with_unit("ngoma_commit", help, Unit::Seconds, self.commit.clone());
         all.register("ngoma_commit_writes", "Writes that shared a transaction", self.group.clone());
-        all.register("ngoma_clock_steps", "How often the wall clock was set", self.clock_steps.clone());
+        all.register("ngoma_clock_steps", "How often the wall clock was set", self.clock_jumps.clone());
         let help = "Deliveries that are not delivered or cancelled, by state";
         all.register("ngoma_deliveries", help, is.deliveries.clone());
         let help = "How long the delivery that is due longest has been due; 0 if none is";
@@ -201,7 +201,7 @@ impl Figures {
         all.register_with_unit("ngoma_wal", "Its write-ahead log", Unit::Bytes, is.log.clone());
         all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
         let help = "1 while the database cannot be looked through: the figures that come from there are old";
-        all.register("ngoma_survey_failed", help, is.survey_failed.clone());
+        all.register("ngoma_survey_failed", help, is.refresh_failed.clone());
         let help = "Lines of the log that were lost: nobody took them in time";
         all.register("ngoma_log_lines_dropped", help, is.log_lines_dropped.clone());
         let help = "Processor time of the process";
@@ -264,7 +264,7 @@ impl Figures {
     }
 
     /// So many attempts are under way now.
-    pub fn flying(&self, attempts: usize) {
+    pub fn set_in_flight(&self, attempts: usize) {
         set(&self.in_flight, attempts as u64);
     }
 
@@ -275,19 +275,19 @@ impl Figures {
     }
 
     /// The number of accounts that have used 80 % of their share, or more.
-    pub fn near_limit(&self, accounts: usize) {
+    pub fn set_accounts_near_limit(&self, accounts: usize) {
         set(&self.accounts_near_limit, accounts as u64);
     }
 
     /// The wall clock was set.
-    pub fn stepped(&self, step: Step) {
-        self.clock_steps.inc();
-        *lock(&self.last_step) = Some(step);
+    pub fn clock_jumped(&self, jump: ClockJump) {
+        self.clock_jumps.inc();
+        *lock(&self.last_clock_jump) = Some(jump);
     }
 
     /// When the wall clock was last set, since this server started.
-    pub fn last_step(&self) -> Option<Step> {
-        *lock(&self.last_step)
+    pub fn last_clock_jump(&self) -> Option<ClockJump> {
+        *lock(&self.last_clock_jump)
     }
 
     /// A transaction that changed something was committed, at this uptime.
@@ -320,14 +320,14 @@ impl Figures {
     fn show_webhooks(&self, profile: &str, active: u64, suspended: u64) {
         for (state, count) in [("active", active), ("suspended", suspended)] {
             let labels = [("profile", profile.to_owned()), ("state", state.to_owned())];
-            set(&self.there_is.webhooks.get_or_create(&labels), count);
+            set(&self.gauges.webhooks.get_or_create(&labels), count);
         }
     }
 
     /// Shows what was found; `None`: the database could not be looked through, and what was found last stays.
-    pub fn show(&self, found: Option<&Found>) {
-        let is = &self.there_is;
-        set(&is.survey_failed, u64::from(found.is_none()));
+    pub fn show(&self, found: Option<&GaugeValues>) {
+        let is = &self.gauges;
+        set(&is.refresh_failed, u64::from(found.is_none()));
         let Some(found) = found else { return };
         for (state, count) in &found.deliveries {
             set(&is.deliveries.get_or_create(&[("state", *state)]), *count);
@@ -354,7 +354,7 @@ impl Figures {
 
     /// All of it, in the OpenMetrics text format, with what the process takes of the machine by now.
     pub fn text(&self) -> String {
-        let is = &self.there_is;
+        let is = &self.gauges;
         is.processor.inner().store(clock::processor_time().as_secs_f64().to_bits(), Ordering::Relaxed);
         is.log_lines_dropped.inner().store(LOG_LINES_DROPPED.load(Ordering::Relaxed), Ordering::Relaxed);
         // Where there is no /proc, these stay 0.

@@ -1,11 +1,10 @@
 //! What there is: counts for whoever watches the server. None of them looks at what has come to a good end, which grows
 //! without end.
 
-use super::{Db, View, alerts, files};
+use super::{Db, Result, View, alerts, files};
 use crate::{
     domain::{delivery::State, timestamp::Timestamp},
-    error::Result,
-    figures::Found,
+    metrics::GaugeValues,
 };
 
 /// The states that are counted, each with an index of its own.
@@ -13,23 +12,20 @@ const COUNTED: [State; 4] = [State::Pending, State::Claimed, State::Held, State:
 
 impl Db {
     /// Looks through the database, and at its files.
-    ///
-    /// # Errors
-    /// Faults of the database only.
-    pub async fn survey(&self, now: Timestamp) -> Result<Found> {
+    pub async fn gauges(&self, now: Timestamp) -> Result<GaugeValues> {
         let found = self.read(move |view| {
             let (deliveries, webhooks) = (deliveries(view)?, webhooks(view)?);
             let oldest_due = oldest_due(view)?.map(|due| now.since(due)).unwrap_or_default();
-            Ok(Found {
+            Ok(GaugeValues {
                 deliveries,
                 oldest_due,
                 webhooks,
                 alerts_unsent: alerts::unsent_count(view)?,
-                ..Found::default()
+                ..GaugeValues::default()
             })
         });
         let [database, log, _] = files::of_database(&self.0.path);
-        Ok(Found {
+        Ok(GaugeValues {
             writer_waiting: self.waiting(),
             database: files::size(&database),
             log: files::size(&log),

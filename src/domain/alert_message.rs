@@ -15,7 +15,7 @@ use crate::domain::{
 
 /// An alert, with what it takes to write of it: its profile, and where the server is reached.
 #[derive(Debug, Clone, Copy)]
-pub struct Telling<'a> {
+pub struct AlertMessage<'a> {
     /// What is told.
     pub alert: &'a Alert,
     /// The endpoint's profile.
@@ -24,7 +24,7 @@ pub struct Telling<'a> {
     pub base: &'a str,
 }
 
-impl Telling<'_> {
+impl AlertMessage<'_> {
     /// The webhook's id, as its owner knows it.
     pub fn webhook(&self) -> String {
         self.alert.endpoint.on_wire(self.profile.endpoint_prefix)

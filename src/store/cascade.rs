@@ -3,15 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{Tx, endpoints, outages};
-use crate::{
-    domain::{
-        delivery::{DeliveryKey, State},
-        endpoint::{EndpointKey, EndpointState},
-    },
-    error::Result,
+use super::{Result, Tx, convert, outages};
+use crate::domain::{
+    delivery::{DeliveryKey, State},
+    endpoint::{EndpointKey, EndpointState},
+    timestamp::Timestamp,
 };
 
 /// Deliveries that follow a change of their endpoint in one transaction: for so long may nobody else write.
@@ -28,8 +26,8 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     if !tx.serving {
         return Ok(());
     }
-    let resumed_at = endpoints::resumed_at(tx, endpoint)?;
-    let (to, due_at, from) = match endpoints::state(tx, endpoint)? {
+    let resumed_at = resumed_at(tx, endpoint)?;
+    let (to, due_at, from) = match state(tx, endpoint)? {
         EndpointState::Suspended => (State::Held, None, &[State::Pending][..]),
         EndpointState::Active => (State::Pending, Some(resumed_at.millis()), &[State::Held][..]),
         EndpointState::Deleted => (State::Cancelled, None, &[State::Pending, State::Held][..]),
@@ -57,7 +55,7 @@ pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
 
 /// Cancels what is held: so many deliveries of a suspended endpoint with a smaller key. Says how many.
 pub(super) fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, most: usize) -> Result<usize> {
-    if endpoints::state(tx, endpoint)? != EndpointState::Suspended {
+    if state(tx, endpoint)? != EndpointState::Suspended {
         return Ok(0);
     }
     let mut rows = tx.conn.prepare_cached(
@@ -79,9 +77,6 @@ pub(super) fn behind(conn: &Connection) -> rusqlite::Result<BTreeSet<EndpointKey
 }
 
 /// How many deliveries are held for an endpoint, those that have yet to follow its suspension included.
-///
-/// # Errors
-/// Faults of the database only.
 pub(super) fn held(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
     let mut rows = conn.prepare_cached(
         "SELECT (SELECT count(*) FROM delivery WHERE endpoint = ?1 AND state = 'held')
@@ -89,4 +84,22 @@ pub(super) fn held(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
          FROM endpoint WHERE key = ?1",
     )?;
     Ok(rows.query_row([endpoint], |row| row.get(0))?)
+}
+
+/// The state of an endpoint; one whose row is gone was deleted.
+pub(super) fn state(tx: &Tx<'_>, key: EndpointKey) -> Result<EndpointState> {
+    state_in(tx.conn, key)
+}
+
+pub(super) fn state_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<EndpointState> {
+    let mut rows = conn.prepare_cached("SELECT state FROM endpoint WHERE key = ?")?;
+    let state = rows.query_row([key], |row| convert::endpoint_state(&row.get::<_, String>(0)?)).optional()?;
+    Ok(state.unwrap_or(EndpointState::Deleted))
+}
+
+/// When an endpoint was last resumed; now, if it never was.
+fn resumed_at(tx: &Tx<'_>, key: EndpointKey) -> Result<Timestamp> {
+    let mut rows = tx.conn.prepare_cached("SELECT resumed_at FROM endpoint WHERE key = ?")?;
+    let at = rows.query_row([key], |row| convert::moment_if(row, "resumed_at")).optional()?.flatten();
+    Ok(at.map_or(tx.now, |at| at.min(tx.now)))
 }

@@ -10,16 +10,12 @@ use std::{
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 
 use super::{
-    View,
-    backup::{clear, write_new},
-    files::{self, at, beside, folder_of},
-    open::SCHEMA,
+    Db, Result, View,
+    files::{self, at, beside, clear, folder_of, write_new},
     retention,
+    schema::SCHEMA,
 };
-use crate::{
-    domain::timestamp::Timestamp,
-    error::{Error, Result},
-};
+use crate::{domain::timestamp::Timestamp, error::Error};
 
 /// How long it stays, while the server runs.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -81,9 +77,18 @@ fn try_copy(conn: &Connection, path: &Path, part: &Path, now: Timestamp) -> Resu
     finish().map_err(|error| at(part, &format!("cannot be made: {error}")))
 }
 
-/// Removes copies that are a week old, both in time of service (`lived`) and by the clock.
-pub(super) fn forget(view: &View<'_>, path: &Path, now: Timestamp, lived: Duration) -> Result<()> {
-    let Some(past) = retention::past(view, now, lived, KEPT)? else { return Ok(()) };
+impl Db {
+    /// Removes copies from before a change of the schema once they are a week old, both in time of service (`uptime_total`) and by
+    /// the clock.
+    pub async fn forget_copies(&self, now: Timestamp, uptime_total: Duration) -> Result<()> {
+        let path = self.0.path.clone();
+        self.read(move |view| forget(view, &path, now, uptime_total)).await
+    }
+}
+
+/// Removes copies that are a week old, both in time of service (`uptime_total`) and by the clock.
+fn forget(view: &View<'_>, path: &Path, now: Timestamp, uptime_total: Duration) -> Result<()> {
+    let Some(past) = retention::past(view, now, uptime_total, KEPT)? else { return Ok(()) };
     let past = UNIX_EPOCH + Duration::from_millis(u64::try_from(past.millis()).unwrap_or(0));
     for copy in (1..SCHEMA).map(|schema| name_of(path, schema)) {
         if !fs::metadata(&copy).and_then(|copy| copy.modified()).is_ok_and(|made| made <= past) {

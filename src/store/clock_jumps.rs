@@ -1,4 +1,4 @@
-//! Steps of the wall clock: when it is set, due times are moved along, so that each delivery waits as long as was decided;
+//! ClockJumps of the wall clock: when it is set, due times are moved along, so that each delivery waits as long as was decided;
 //! and so are the ends of former secrets and of sessions. What was counted in a time that has yet to come is forgotten.
 //!
 //! A step is where the wall clock moved by another amount than time passed. It is looked for in every transaction before
@@ -8,11 +8,11 @@ use std::{cell::Cell, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Tx, endpoints, queue, sessions, tallies};
+use super::{Tx, endpoints, queue, sessions, stats};
 use crate::{clock::SharedClock, domain::timestamp::Timestamp};
 
 /// A difference smaller than this is drift, in milliseconds.
-const STEP_MS: i64 = 1000;
+const JUMP_MS: i64 = 1000;
 /// How often the moment is written down beside something else that is written, in milliseconds.
 const NOTE_MS: i64 = 1000;
 /// How often it is written down by itself, in milliseconds: by so much a wait may be lengthened when a clock is set back
@@ -20,13 +20,13 @@ const NOTE_MS: i64 = 1000;
 const NOTE_IDLE_MS: i64 = 60_000;
 
 /// The clocks as they were at the last commit.
-pub(super) struct Steps {
+pub(super) struct ClockJumps {
     wall: Cell<Timestamp>,
     uptime: Cell<Duration>,
     noted: Cell<Timestamp>,
 }
 
-impl Steps {
+impl ClockJumps {
     /// Watches from now on; or from the last moment written down, if that lies in the future: then the clock was set back
     /// while no server ran.
     pub(super) fn watch(conn: &Connection, clock: &SharedClock) -> rusqlite::Result<Self> {
@@ -39,18 +39,18 @@ impl Steps {
     /// set.
     pub(super) fn follow(&self, tx: &Tx<'_>, uptime: Duration) -> rusqlite::Result<()> {
         let passed = i64::try_from(uptime.saturating_sub(self.uptime.get()).as_millis()).unwrap_or(i64::MAX);
-        let step = tx.now.millis().saturating_sub(self.wall.get().millis()).saturating_sub(passed);
-        if step.abs() < STEP_MS {
+        let jump = tx.now.millis().saturating_sub(self.wall.get().millis()).saturating_sub(passed);
+        if jump.abs() < JUMP_MS {
             return Ok(());
         }
         tracing::warn!(
-            step_ms = step,
+            step_ms = jump,
             "the clock was set: due times are moved along, so that nothing waits longer or less"
         );
-        endpoints::shift(tx, step)?;
-        sessions::shift(tx, step)?;
-        tallies::forget_after(tx)?;
-        queue::shift(tx, step)
+        endpoints::shift(tx, jump)?;
+        sessions::shift(tx, jump)?;
+        stats::forget_after(tx)?;
+        queue::shift(tx, jump)
     }
 
     /// Writes the moment down, now and then; more seldom if nothing else is written.

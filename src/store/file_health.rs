@@ -40,8 +40,8 @@ impl Db {
     /// Why nothing that is written can be relied on any more, if that is so. Cheap: a few looks at the files.
     pub fn lost(&self) -> Option<String> {
         let broken = self.0.broken.borrow().clone();
-        let place = self.0.place.as_ref();
-        broken.or_else(|| self.glance(|view| Ok(place.and_then(|place| place.lost(view.conn)))).ok().flatten())
+        let files = self.0.files.as_ref();
+        broken.or_else(|| self.read_inline(|view| Ok(files.and_then(|files| files.lost(view.conn)))).ok().flatten())
     }
 
     /// Why the key file cannot be used any more, if that is so: a start would refuse it. Cheap while the file is the same.

@@ -2,20 +2,17 @@
 
 use rusqlite::OptionalExtension;
 
-use super::Tx;
-use crate::{
-    domain::{
-        delivery::{DeliveryKey, State},
-        endpoint::EndpointKey,
-        event::EventKey,
-        ids::DeliveryId,
-        timestamp::Timestamp,
-    },
-    error::Result,
+use super::{Result, Tx};
+use crate::domain::{
+    delivery::{DeliveryKey, State},
+    endpoint::EndpointKey,
+    event::EventKey,
+    ids::DeliveryId,
+    timestamp::Timestamp,
 };
 
 /// A delivery that is to be made.
-pub(super) struct New {
+pub(super) struct NewDelivery {
     pub(super) event: EventKey,
     pub(super) endpoint: EndpointKey,
     pub(super) state: State,
@@ -26,7 +23,7 @@ pub(super) struct New {
 }
 
 /// Makes a delivery. What it repeats is marked as replayed.
-pub(super) fn delivery(tx: &Tx<'_>, new: &New) -> Result<DeliveryId> {
+pub(super) fn insert(tx: &Tx<'_>, new: &NewDelivery) -> Result<DeliveryId> {
     let id = DeliveryId::mint(tx.now);
     tx.conn
         .prepare_cached(

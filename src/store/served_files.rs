@@ -15,10 +15,11 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
+    Result,
     files::{self, at},
     keyring::random,
 };
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// Marks a SQLite file as ours: "Ngom" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x4E67_6F6D;
@@ -32,9 +33,9 @@ const LOG_HEADER: usize = 32;
 const LOG_MAGIC: u32 = 0x377F_0682;
 
 /// The lock of the one server of a database file.
-pub(super) struct Lock(File);
+pub(super) struct ServerLock(File);
 
-impl Lock {
+impl ServerLock {
     /// Locks the file itself, whatever name leads to it. The lock is flock's, which knows nothing of SQLite's.
     pub(super) fn take(database: &Path) -> Result<Self> {
         let file = File::options().read(true).write(true).open(database);
@@ -49,7 +50,7 @@ impl Lock {
     }
 }
 
-impl Drop for Lock {
+impl Drop for ServerLock {
     fn drop(&mut self) {
         // Closing the file would do, but for a process that is being started at this moment and holds it open too.
         let _ = self.0.unlock();
@@ -69,16 +70,16 @@ pub(super) fn same_file(one: &Metadata, other: &Metadata) -> bool {
 }
 
 /// The files of a served database.
-pub(super) struct Place {
-    database: Lock,
+pub(super) struct ServedFiles {
+    database: ServerLock,
     log: File,
     /// The names of the database, its log and the log's index, and the file that each led to at the start.
     names: [(PathBuf, FileId); 3],
-    seen: Mutex<Seen>,
+    seen: Mutex<LastSeen>,
 }
 
 /// What the files held when somebody last looked.
-struct Seen {
+struct LastSeen {
     /// What the header may say of the schema: what it said at the start, what SQLite said then, and from `mark` on.
     former: [u32; 2],
     /// A number of this start's own: SQLite keeps it in the header and adds one for each change of the schema. A file that
@@ -89,9 +90,9 @@ struct Seen {
     log_header: [u8; LOG_HEADER],
 }
 
-impl Place {
+impl ServedFiles {
     /// Watches the locked database from now on; `conn` has it open.
-    pub(super) fn new(lock: Lock, path: &Path, conn: &Connection) -> Result<Self> {
+    pub(super) fn new(lock: ServerLock, path: &Path, conn: &Connection) -> Result<Self> {
         let unseen = |error: std::io::Error| at(path, &format!("cannot be looked at: {error}"));
         let header = Header::read(&lock.0).ok_or_else(|| at(path, "was changed while it was opened: start again"))?;
         let schema_version = || conn.pragma_query_value(None, "schema_version", |row| row.get::<_, u32>(0));
@@ -108,9 +109,9 @@ impl Place {
         if id_of(&lock.0.metadata().map_err(unseen)?) != names[0].1 {
             return Err(at(path, "was replaced while it was opened: start again"));
         }
-        let seen = Seen { former, mark, bytes: 0, log_bytes: 0, log_header: [0; LOG_HEADER] };
-        let place = Self { database: lock, log: open_log, names, seen: Mutex::new(seen) };
-        place.lost(conn).map_or(Ok(place), |lost| Err(Error::Internal(lost)))
+        let seen = LastSeen { former, mark, bytes: 0, log_bytes: 0, log_header: [0; LOG_HEADER] };
+        let files = Self { database: lock, log: open_log, names, seen: Mutex::new(seen) };
+        files.lost(conn).map_or(Ok(files), |lost| Err(Error::Internal(lost)))
     }
 
     /// What has happened to the name of a file; `None` while each leads where it led at the start. Cheap: three looks at
@@ -129,27 +130,27 @@ impl Place {
     /// which the writer looks.
     pub(super) fn lost(&self, conn: &Connection) -> Option<String> {
         match self.seen.try_lock() {
-            Ok(seen) => Held { place: self, seen }.lost(conn),
+            Ok(seen) => FilesGuard { files: self, seen }.lost(conn),
             Err(_) => self.moved(),
         }
     }
 
     /// For a commit: nobody else looks at the files while a checkpoint may be writing to them.
-    pub(super) fn hold(&self) -> Held<'_> {
-        Held { place: self, seen: self.seen.lock().unwrap_or_else(PoisonError::into_inner) }
+    pub(super) fn hold(&self) -> FilesGuard<'_> {
+        FilesGuard { files: self, seen: self.seen.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 }
 
 /// The files, at which nobody else looks meanwhile.
-pub(super) struct Held<'a> {
-    place: &'a Place,
-    seen: MutexGuard<'a, Seen>,
+pub(super) struct FilesGuard<'a> {
+    files: &'a ServedFiles,
+    seen: MutexGuard<'a, LastSeen>,
 }
 
-impl Held<'_> {
+impl FilesGuard<'_> {
     /// Why what is written would be lost; `None` while every file is in its place and whole.
     pub(super) fn lost(mut self, conn: &Connection) -> Option<String> {
-        if let Some(moved) = self.place.moved() {
+        if let Some(moved) = self.files.moved() {
             return Some(moved);
         }
         // Another process may be writing at this moment; what is wrong stays wrong.
@@ -157,13 +158,13 @@ impl Held<'_> {
         let spoiled = spoiled().and_then(|_| spoiled())?;
         Some(format!(
             "{} was cut short or overwritten while the server ran, which therefore stops: restore a backup, then start again",
-            self.place.names[spoiled].0.display()
+            self.files.names[spoiled].0.display()
         ))
     }
 
     /// Which file does not hold what SQLite wrote: 0 for the database, 1 for its log.
     fn spoiled(&mut self, conn: &Connection) -> Option<usize> {
-        let (Place { database, log, .. }, seen) = (self.place, &mut *self.seen);
+        let (ServedFiles { database, log, .. }, seen) = (self.files, &mut *self.seen);
         // The size first: a checkpoint that makes the file shorter writes the header before it cuts.
         let bytes = database.0.metadata().map_or(0, |file| file.len());
         let whole = Header::read(&database.0).filter(|header| {
@@ -192,7 +193,7 @@ impl Held<'_> {
     }
 }
 
-impl Seen {
+impl LastSeen {
     /// Whether the schema was counted up to this number since the start, as another program does that adds tables of its own.
     fn is_ours(&self, schema: u32, conn: &Connection) -> bool {
         let now = || conn.pragma_query_value(None, "schema_version", |row| row.get::<_, u32>(0));
