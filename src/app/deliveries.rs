@@ -56,7 +56,7 @@ impl App {
         let ((id, access), size) = (self.resolve(access, webhook)?, self.page_size(&page)?);
         let filter = Filter { state, kind, after: page.after(DeliveryId::parse)? };
         let list = move |view: &View<'_>, scope: &AccessScope| {
-            deliveries::list(view, &webhooks::see(view, scope, id)?, &filter, size)
+            deliveries::list(view, &webhooks::find(view, scope, id)?, &filter, size)
         };
         let found = self.read(&access, list).await?;
         Ok(Page::new(found.deliveries, found.next))
@@ -72,7 +72,7 @@ impl App {
         let (endpoint, access) = self.resolve(access, webhook)?;
         let wanted = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let look = move |view: &View<'_>, scope: &AccessScope| {
-            let delivery = deliveries::find(view, &webhooks::see(view, scope, endpoint)?, wanted)?;
+            let delivery = deliveries::find(view, &webhooks::find(view, scope, endpoint)?, wanted)?;
             let attempts = deliveries::attempts(view, delivery.key)?;
             Ok((delivery, attempts))
         };
@@ -135,7 +135,7 @@ impl App {
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
             let made = deliveries::replay(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
-            search::made(tx, scope, made.id)
+            search::find(tx, scope, made.id)
         };
         self.write(access, replay).await
     }
@@ -149,7 +149,7 @@ impl App {
         let delivery = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let cancel = move |tx: &Tx<'_>, scope: &AccessScope| {
             deliveries::cancel(tx, scope, delivery)?;
-            search::made(tx, scope, delivery)
+            search::find(tx, scope, delivery)
         };
         self.write(access, cancel).await
     }

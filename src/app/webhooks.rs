@@ -295,7 +295,7 @@ impl App {
     pub async fn webhook(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookSummary> {
         let (id, access) = self.resolve(access, webhook)?;
         let look = move |view: &View<'_>, scope: &AccessScope| {
-            let endpoint = see(view, scope, id)?;
+            let endpoint = find(view, scope, id)?;
             let (held, failed) = (endpoints::held(view, endpoint.key)?, endpoints::failed(view, endpoint.key)?);
             let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
             Ok(WebhookSummary { endpoint, held, failed, recent })
@@ -373,16 +373,8 @@ fn new_secret() -> Result<SigningSecret> {
 }
 
 /// A webhook that is not deleted.
-pub(super) fn find(tx: &Tx<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
-    present(endpoints::find(tx, scope, id)?)
-}
-
-/// As [`find`], for a read.
-pub(super) fn see(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
-    present(endpoints::see(view, scope, id)?)
-}
-
-fn present(endpoint: Endpoint) -> Result<Endpoint> {
+pub(super) fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
+    let endpoint = endpoints::find(view, scope, id)?;
     match endpoint.state {
         EndpointState::Deleted => Err(Error::NotFound(Missing::Webhook)),
         EndpointState::Active | EndpointState::Suspended => Ok(endpoint),

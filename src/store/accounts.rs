@@ -1,6 +1,6 @@
 //! Accounts: make, change, find, list.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
 use super::{Result, Tx, View, audit, convert};
 use crate::{
@@ -39,7 +39,7 @@ pub fn create(tx: &Tx<'_>, profile: &str, id: &str, alert_email: Option<&str>) -
 /// # Errors
 /// [`Error::NotFound`] if there is no such account.
 pub fn set_alert_email(tx: &Tx<'_>, id: &str, alert_email: Option<&str>) -> Result<()> {
-    let account = find_in(tx.conn, &AccessScope::EVERYTHING, id)?;
+    let account = see(tx, &AccessScope::EVERYTHING, id)?;
     tx.conn.prepare_cached("UPDATE account SET alert_email = ? WHERE key = ?")?.execute((alert_email, account.key))?;
     let note = if alert_email.is_some() { "alert e-mail" } else { "no alert e-mail" };
     audit::note(tx, Action::AccountChanged, Some((&account.profile, id)), Some(id), Some(note))
@@ -80,16 +80,12 @@ pub(super) fn named(tx: &Tx<'_>, profile: Option<&str>, id: &str) -> Result<Acco
 /// # Errors
 /// [`Error::NotFound`] if there is none within the scope.
 pub fn see(view: &View<'_>, scope: &AccessScope, id: &str) -> Result<Account> {
-    find_in(view.conn, scope, id)
-}
-
-pub(super) fn find_in(conn: &Connection, scope: &AccessScope, id: &str) -> Result<Account> {
-    conn.prepare_cached(
-        "SELECT * FROM account WHERE id = ?1 AND profile != '' AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)",
-    )?
-    .query_row((id, &scope.profile, scope.account), read)
-    .optional()?
-    .ok_or_else(|| missing(id))
+    let sql = "SELECT * FROM account WHERE id = ?1 AND profile != '' AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)";
+    view.conn
+        .prepare_cached(sql)?
+        .query_row((id, &scope.profile, scope.account), read)
+        .optional()?
+        .ok_or_else(|| missing(id))
 }
 
 /// One page of accounts, in the order they were made, after the one of this id.
@@ -97,7 +93,7 @@ pub(super) fn find_in(conn: &Connection, scope: &AccessScope, id: &str) -> Resul
 /// # Errors
 /// [`Error::Invalid`] if there is none of this id within the scope.
 pub fn page(view: &View<'_>, scope: &AccessScope, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
-    let after = after.map_or(Ok(0), |id| find_in(view.conn, scope, id).map(|account| account.key));
+    let after = after.map_or(Ok(0), |id| see(view, scope, id).map(|account| account.key));
     let after = after.map_err(Error::of_cursor)?;
     let mut rows = view.conn.prepare_cached(
         "SELECT * FROM account WHERE key > ?1 AND profile != '' AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)

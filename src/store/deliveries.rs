@@ -123,11 +123,8 @@ pub fn of_event(view: &View<'_>, event: EventKey) -> Result<Vec<Delivery>> {
 /// # Errors
 /// [`Error::NotFound`] if the endpoint has none of this id.
 pub fn find(view: &View<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
-    find_in(view.conn, endpoint, id)
-}
-
-fn find_in(conn: &Connection, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
-    conn.prepare_cached(&format!("{COLUMNS} FROM delivery d {JOINS} WHERE d.id = ? AND d.endpoint = ?"))?
+    view.conn
+        .prepare_cached(&format!("{COLUMNS} FROM delivery d {JOINS} WHERE d.id = ? AND d.endpoint = ?"))?
         .query_row((id.to_bytes(), endpoint.key), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Delivery))
@@ -207,7 +204,7 @@ pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delive
     let replay = queue::enqueue(tx, event, endpoint.key, endpoint.state, Some(key))?;
     let (subject, note) = (id.to_string(), format!("as {replay}"));
     audit::of_account(tx, Action::DeliveryReplayed, &endpoint.account_id, &subject, Some(&note))?;
-    find_in(tx.conn, endpoint, replay)
+    find(tx, endpoint, replay)
 }
 
 /// The endpoint of a delivery, within this scope.
@@ -233,7 +230,7 @@ pub fn endpoint_of(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<E
 /// it has come to another end.
 pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<()> {
     let endpoint = endpoint_of(tx, scope, id)?;
-    let delivery = find_in(tx.conn, &endpoint, id)?;
+    let delivery = find(tx, &endpoint, id)?;
     match delivery.state {
         State::Cancelled => Ok(()),
         State::Pending | State::Held => {

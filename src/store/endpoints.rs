@@ -121,7 +121,9 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
 
 /// A mark of the endpoint's secret, which does not reveal it: another secret has another mark.
 pub fn secret_mark(view: &View<'_>, key: EndpointKey) -> Result<String> {
-    mark_in(view.conn, key)
+    let mut rows = view.conn.prepare_cached("SELECT secret FROM endpoint WHERE key = ?")?;
+    let sealed: Vec<u8> = rows.query_row([key], |row| row.get(0))?;
+    Ok(HEXLOWER.encode(&Sha256::digest(sealed)[..8]))
 }
 
 /// Checks that the endpoint's secret has this mark.
@@ -129,16 +131,10 @@ pub fn secret_mark(view: &View<'_>, key: EndpointKey) -> Result<String> {
 /// # Errors
 /// [`Error::Conflict`] if the secret is another one.
 pub fn expect_secret(tx: &Tx<'_>, key: EndpointKey, mark: &str) -> Result<()> {
-    if mark_in(tx.conn, key)? == mark {
+    if secret_mark(tx, key)? == mark {
         return Ok(());
     }
     Err(Error::conflict(Conflict::Different, "its secret was changed meanwhile: load the page again and look first"))
-}
-
-fn mark_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<String> {
-    let mut rows = conn.prepare_cached("SELECT secret FROM endpoint WHERE key = ?")?;
-    let sealed: Vec<u8> = rows.query_row([key], |row| row.get(0))?;
-    Ok(HEXLOWER.encode(&Sha256::digest(sealed)[..8]))
 }
 
 /// Adds a new key to the key file; later secrets are sealed with it.
@@ -314,25 +310,14 @@ pub(super) fn shared_target(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<Arc<Ta
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is none within the scope.
-pub fn find(tx: &Tx<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
-    find_in(tx.conn, scope, id)
-}
-
-/// The same, for a read.
-///
-/// # Errors
-/// [`Error::NotFound`] if there is none within the scope.
-pub fn see(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
-    find_in(view.conn, scope, id)
-}
-
-pub(super) fn find_in(conn: &rusqlite::Connection, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
-    conn.prepare_cached(&format!(
-        "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account = ?3)"
-    ))?
-    .query_row((id.to_bytes(), &scope.profile, scope.account), read)
-    .optional()?
-    .ok_or(Error::NotFound(Missing::Webhook))
+pub fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
+    view.conn
+        .prepare_cached(&format!(
+            "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account = ?3)"
+        ))?
+        .query_row((id.to_bytes(), &scope.profile, scope.account), read)
+        .optional()?
+        .ok_or(Error::NotFound(Missing::Webhook))
 }
 
 /// Every endpoint within the scope, with the newest 1,000 of the deleted ones, in the order they were registered.

@@ -228,8 +228,8 @@ pub fn start(tx: &Tx<'_>, candidates: &Candidates, matched: u64) -> Result<Run> 
             selection.delivery.map(|id| id.to_bytes()),
             matched,
         ))?;
-    note(tx, Action::RetryStarted, &find_in(tx.conn, &all(), id)?)?;
-    find_in(tx.conn, &all(), id)
+    note(tx, Action::RetryStarted, &find(tx, &all(), id)?)?;
+    find(tx, &all(), id)
 }
 
 fn all() -> AccessScope {
@@ -305,7 +305,7 @@ pub fn begin_anew(tx: &Tx<'_>, run: RunKey) -> Result<()> {
 /// [`Error::NotFound`] if there is none within the scope; [`Error::Forbidden`] if somebody outside of them asked for
 /// it.
 pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: RetryId) -> Result<Run> {
-    let run = find_in(tx.conn, scope, id)?;
+    let run = find(tx, scope, id)?;
     if !is_own(&run) {
         let refusal = "somebody else has started this run: they cancel it, or an operator";
         return Err(Error::Forbidden(refusal.to_owned()));
@@ -316,7 +316,7 @@ pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: RetryId) -> Result<Run> {
             .execute((run.key, tx.now.millis()))?;
         note(tx, Action::RetryCancelled, &run)?;
     }
-    find_in(tx.conn, scope, id)
+    find(tx, scope, id)
 }
 
 /// Removes the runs over an account that is being erased, in any state.
@@ -350,7 +350,7 @@ const WITHIN: &str = "(:profile IS NULL OR profile = :profile)
 /// # Errors
 /// [`Error::Invalid`] if there is none of this id within the scope.
 pub fn list(view: &View<'_>, scope: &AccessScope, before: Option<RetryId>, limit: usize) -> Result<Vec<Run>> {
-    let before = before.map_or(Ok(RunKey::MAX), |id| find_in(view.conn, scope, id).map(|run| run.key));
+    let before = before.map_or(Ok(RunKey::MAX), |id| find(view, scope, id).map(|run| run.key));
     let before = before.map_err(Error::of_cursor)?;
     let sql = format!("SELECT * FROM retry WHERE key < :before AND {WITHIN} ORDER BY key DESC LIMIT :limit");
     let mut rows = view.conn.prepare_cached(&sql)?;
@@ -388,15 +388,12 @@ fn seen(conn: &Connection, scope: &AccessScope, run: Run) -> Result<Run> {
 /// # Errors
 /// [`Error::NotFound`] if there is none within the scope.
 pub fn find(view: &View<'_>, scope: &AccessScope, id: RetryId) -> Result<Run> {
-    find_in(view.conn, scope, id)
-}
-
-fn find_in(conn: &Connection, scope: &AccessScope, id: RetryId) -> Result<Run> {
-    conn.prepare_cached(&format!("SELECT * FROM retry WHERE id = :id AND {WITHIN}"))?
+    view.conn
+        .prepare_cached(&format!("SELECT * FROM retry WHERE id = :id AND {WITHIN}"))?
         .query_row(named_params! { ":id": id.to_bytes(), ":profile": scope.profile, ":account": scope.account }, read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Retry))
-        .and_then(|run| seen(conn, scope, run))
+        .and_then(|run| seen(view.conn, scope, run))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Run> {

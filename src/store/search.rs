@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Result, Tx, View, accounts, convert,
+    Result, View, accounts, convert,
     deliveries::{self, COLUMNS, JOINS, LOOKED_AT},
     endpoints,
 };
@@ -59,19 +59,15 @@ pub struct Range {
 impl Range {
     /// # Errors
     /// [`Error::NotFound`] for an account or a webhook that is not within the scope.
-    pub fn new(view: &View<'_>, scope: &AccessScope, selection: Selection) -> Result<Self> {
-        Self::within(view.conn, scope, selection)
-    }
-
-    pub(super) fn within(conn: &Connection, scope: &AccessScope, mut selection: Selection) -> Result<Self> {
+    pub fn new(view: &View<'_>, scope: &AccessScope, mut selection: Selection) -> Result<Self> {
         if let Some(account) = &selection.account {
-            accounts::find_in(conn, scope, account)?;
+            accounts::see(view, scope, account)?;
         } else if let Some(key) = scope.account {
-            let mut rows = conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
+            let mut rows = view.conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
             selection.account = Some(rows.query_row([key], |row| row.get(0))?);
         }
         if let Some(endpoint) = selection.endpoint {
-            endpoints::find_in(conn, scope, endpoint)?;
+            endpoints::find(view, scope, endpoint)?;
         }
         Ok(Self { profile: scope.profile.as_deref().map(str::to_owned), selection })
     }
@@ -243,20 +239,8 @@ pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec
 /// # Errors
 /// [`Error::NotFound`] if there is none within the scope.
 pub fn find(view: &View<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
-    find_in(view.conn, scope, id)
-}
-
-/// One delivery, as this transaction left it.
-///
-/// # Errors
-/// As [`find`].
-pub fn made(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
-    find_in(tx.conn, scope, id)
-}
-
-pub(super) fn find_in(conn: &Connection, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
-    let range = Range::within(conn, scope, Selection { delivery: Some(id), ..Selection::default() })?;
-    let listed = key_of(conn, id)?.map(|key| range.listed(conn, key)).transpose()?;
+    let range = Range::new(view, scope, Selection { delivery: Some(id), ..Selection::default() })?;
+    let listed = key_of(view.conn, id)?.map(|key| range.listed(view.conn, key)).transpose()?;
     listed.flatten().ok_or(Error::NotFound(crate::error::Missing::Delivery))
 }
 

@@ -148,7 +148,7 @@ pub fn page(
     limit: usize,
 ) -> Result<Vec<TokenRecord>> {
     if let Some(account) = account {
-        accounts::find_in(view.conn, scope, account)?;
+        accounts::see(view, scope, account)?;
     }
     let after = match after {
         None => 0,

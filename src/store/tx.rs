@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
+    ops::Deref,
     sync::Mutex,
     time::Duration,
 };
@@ -18,11 +19,11 @@ use super::{
 };
 use crate::domain::{account::AccountKey, audit::Actor, endpoint::EndpointKey, timestamp::Timestamp};
 
-/// A transaction is a moment: everything written in it happens at `now`.
+/// A transaction is a moment: everything written in it happens at `now`. A function that reads a [`View`] takes one too.
 #[derive(Debug)]
 pub struct Tx<'a> {
-    /// The connection, inside the transaction.
-    pub(super) conn: &'a Connection,
+    /// What a read sees inside the transaction.
+    pub(super) view: View<'a>,
     /// The moment of the transaction.
     pub now: Timestamp,
     pub(super) keys: &'a KeyRing,
@@ -43,6 +44,14 @@ pub struct Tx<'a> {
     pub(super) serving: bool,
     /// Changed endpoints whose deliveries are not all updated yet.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
+}
+
+impl<'a> Deref for Tx<'a> {
+    type Target = View<'a>;
+
+    fn deref(&self) -> &View<'a> {
+        &self.view
+    }
 }
 
 impl Tx<'_> {

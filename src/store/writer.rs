@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Tx, cascade,
+    Tx, View, cascade,
     claim::ClaimBudget,
     clock_jumps::ClockJumps,
     convert::is_full,
@@ -163,7 +163,7 @@ impl Writer {
 
     fn begin(&self, now: Timestamp) -> Tx<'_> {
         Tx {
-            conn: &self.conn,
+            view: View { conn: &self.conn },
             now,
             uptime: self.clock.uptime(),
             keys: &self.keys,

@@ -289,7 +289,7 @@ impl Machine {
             let mut shown = Vec::new();
             for (id, place) in endpoints.iter().zip(profiles) {
                 let scope = AccessScope { profile: Some(DIALECTS[place.dialect].into()), account: None };
-                let endpoint = endpoints::see(view, &scope, *id)?;
+                let endpoint = endpoints::find(view, &scope, *id)?;
                 let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
                 assert_eq!(page.next, None);
                 for delivery in page.deliveries {
