@@ -21,6 +21,7 @@
 //! | [`metrics`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
+//! | [`guide`] | the user's guide: chapters in Markdown, and the pages made of them |
 //! | [`error`], [`config`], [`keyed_semaphore`] | what can go wrong, the settings, permits for each account |
 //!
 //! # The way of an event
@@ -94,6 +95,7 @@ pub mod dashboard;
 pub mod domain;
 pub mod engine;
 pub mod error;
+pub mod guide;
 pub mod http;
 pub mod keyed_semaphore;
 pub mod metrics;

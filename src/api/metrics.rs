@@ -86,7 +86,7 @@ impl<E> Default for Routes<E> {
 impl<E: Shape> Routes<E> {
     /// What is counted and measured
     ///
-    /// In the text format of Prometheus and OpenMetrics; the README lists every figure. What has to be read from the
+    /// In the text format of Prometheus and OpenMetrics; the guide's chapter on monitoring lists every figure. What has to be read from the
     /// database is read every 10 seconds at most. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self, watcher: Watcher, app: Data<&App>) -> Result<Shown, Refused<E, WithoutBody>> {

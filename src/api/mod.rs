@@ -39,6 +39,8 @@ const DESCRIPTION: &str = "\
 Ngoma delivers webhooks: it stores events durably, signs them, delivers them to every subscribed webhook, retries on a \
 published schedule that survives restarts, and suspends what stays dead until somebody resumes it.
 
+**How to run the server:** read [the guide](/guide).
+
 **Try it here.** Start the server with `serve --dev`, press *Authorize* and paste one of the tokens that it prints.
 
 **Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
@@ -111,8 +113,8 @@ fn docs() -> Result<String> {
 }
 
 /// The pages that never change, by their path.
-pub(crate) fn pages() -> [(&'static str, Asset); 3] {
-    [
+pub(crate) fn pages() -> Vec<(&'static str, Asset)> {
+    vec![
         ("/", Asset::new("text/html; charset=utf-8", || Ok(INDEX.to_owned()))),
         ("/docs", Asset::new("text/html; charset=utf-8", docs)),
         ("/openapi.json", Asset::new("application/json", contract)),

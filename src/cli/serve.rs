@@ -14,12 +14,15 @@ use super::{descriptors, log, start, supervisor, version::VERSION};
 use crate::{
     api::profiles,
     config::Config,
-    domain::{audit::Actor, token::Scopes},
+    domain::{
+        audit::Actor,
+        token::{BearerToken, Scopes},
+    },
     engine::alerts::ALERT,
     error::{Error, Result},
     server::{self, Outside},
     store::{
-        self, Admission, Db, accounts,
+        self, Admission, Db, Tx, accounts,
         tokens::{self, Holder},
     },
 };
@@ -33,8 +36,8 @@ const DEV_LABEL: &str = "dev";
     after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop it gracefully; a second one at once. SIGHUP changes nothing: settings are read at a start."
 )]
 pub(super) struct Args {
-    /// For trying it: allows http:// and loopback targets, makes a demo account for each vendor with fresh tokens and
-    /// prints them. Never on a public address.
+    /// For trying it: allows http:// and loopback targets, makes a demo account for each vendor, and prints fresh tokens of
+    /// these accounts and of the operator. Never on a public address.
     #[arg(long)]
     dev: bool,
     /// Address and port, over the config's server.listen.
@@ -120,10 +123,11 @@ pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
     })
 }
 
-/// Makes a demo account for each vendor, revokes the tokens of the last start and prints fresh ones.
+/// Makes a demo account for each vendor, revokes the tokens of the last start, and prints a fresh one for each account and one
+/// for the operator.
 async fn print_demo(db: &Db, config: &Config) -> Result<()> {
     db.write(Actor::Engine, Admission::Try, |tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
-    let told = "a demo account and its token of this start; the last start's is revoked";
+    let told = "a token of this start; the last start's is revoked";
     let mut rows = vec!["\nDemo accounts (this start's tokens; the last start's are revoked):".to_owned()];
     for profile in profiles(config).iter() {
         let name = profile.name;
@@ -131,18 +135,26 @@ async fn print_demo(db: &Db, config: &Config) -> Result<()> {
         let made = id.clone();
         // An account that is there already is fine.
         let _ = db.write(Actor::Engine, Admission::Try, move |tx| accounts::create(tx, name, &made, None)).await;
-        let (holder, scopes) = (Holder::Account(id.clone()), Scopes::parse("webhooks,events")?);
-        let (_, token) = db
-            .write(Actor::Engine, Admission::Try, move |tx| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL)))
-            .await?;
+        let token = demo_token(db, Holder::Account(id.clone()), "webhooks,events").await?;
         if !log::print_object(told, &[("profile", name), ("account", &id), ("token", token.expose())]) {
             rows.push(format!("  {name:<11} account {id:<16} token {}", token.expose()));
         }
+    }
+    let token = demo_token(db, Holder::Operator, "operator").await?;
+    if !log::print_object(told, &[("scope", "operator"), ("token", token.expose())]) {
+        rows.push(format!("  operator    for the dashboard        token {}", token.expose()));
     }
     if rows.len() > 1 {
         say!("{}\n", rows.join("\n"));
     }
     Ok(())
+}
+
+/// Makes a token that the next start with `--dev` revokes.
+async fn demo_token(db: &Db, holder: Holder, scopes: &str) -> Result<BearerToken> {
+    let scopes = Scopes::parse(scopes)?;
+    let make = move |tx: &Tx<'_>| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL));
+    Ok(db.write(Actor::Engine, Admission::Try, make).await?.1)
 }
 
 /// On an empty database: the commands that make the first account and token.

@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 
 use crate::http::asset::Asset;
 
-const STYLE: &str = include_str!("style.css");
+/// The style sheet of the dashboard, and of the guide.
+pub(crate) const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("app.js");
 const ICON: &str = include_str!("icon.svg");
 

@@ -38,6 +38,7 @@ use poem::{
     http::{HeaderValue, Method, StatusCode, header},
 };
 
+pub(crate) use self::assets::STYLE;
 use self::{
     fields::Fields,
     refusal::refusal,

@@ -25,7 +25,7 @@ pub(super) struct SharedBytes;
 /// A page or file that never changes.
 pub(crate) struct Asset {
     content_type: &'static str,
-    make: fn() -> Result<String>,
+    make: Box<dyn Fn() -> Result<String> + Send + Sync>,
     immutable: bool,
     ready: OnceLock<Ready>,
 }
@@ -41,8 +41,8 @@ struct Ready {
 
 impl Asset {
     /// An asset of this type, which `make` makes.
-    pub(crate) fn new(content_type: &'static str, make: fn() -> Result<String>) -> Self {
-        Self { content_type, make, immutable: false, ready: OnceLock::new() }
+    pub(crate) fn new(content_type: &'static str, make: impl Fn() -> Result<String> + Send + Sync + 'static) -> Self {
+        Self { content_type, make: Box::new(make), immutable: false, ready: OnceLock::new() }
     }
 
     /// For an asset whose address names its content in the query: a browser loads it once and never asks again.

@@ -4,7 +4,9 @@ use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint, error::NotFoundEr
 
 use crate::{
     api,
+    config::DEFAULTS,
     dashboard::{self, Dashboard},
+    guide::{self, CHAPTERS, Chapter},
     http::{
         asset::Asset,
         context::{Door, RequestContext},
@@ -15,7 +17,7 @@ use crate::{
 /// What answers at each door.
 pub(super) struct Answers {
     /// The pages that never change, by their path.
-    pub(super) pages: [(&'static str, Asset); 3],
+    pub(super) pages: Vec<(&'static str, Asset)>,
     /// The dashboard.
     pub(super) dashboard: Dashboard,
     /// The routes of the API.
@@ -29,8 +31,23 @@ impl Answers {
     }
 }
 
+/// The pages of the guide, and the settings to which it leads.
+pub(super) fn guide_pages() -> impl Iterator<Item = (&'static str, Asset)> {
+    let settings = ("/guide/config.toml", Asset::new("text/plain; charset=utf-8", || Ok(DEFAULTS.to_owned())));
+    let page = |chapter: &'static Chapter| {
+        (chapter.path, Asset::new("text/html; charset=utf-8", || chapter.page(dashboard::STYLE)))
+    };
+    CHAPTERS.iter().map(page).chain([settings])
+}
+
 fn find(method: &Method, path: &str) -> Door {
-    if dashboard::is_at(path) { Door::Dashboard } else { api::door(method, path) }
+    if dashboard::is_at(path) {
+        Door::Dashboard
+    } else if guide::is_at(path) {
+        Door::Page
+    } else {
+        api::door(method, path)
+    }
 }
 
 impl Endpoint for Answers {

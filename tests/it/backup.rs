@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::{
     bodies::fold,
     program::{finish, run},
-    readme::blocks,
+    readme::{blocks, chapter},
     receiver::{Receiver, Reply, lock},
     site::{SECRET, Site, event_of, publish},
     world::Client,
@@ -42,7 +42,7 @@ fn refused(site: &Site, name: &str) -> String {
     err
 }
 
-/// Puts a backup in the place of the database, as the README says.
+/// Puts a backup in the place of the database, as the guide says.
 fn restore(site: &Site, name: &str) {
     for suffix in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(format!("{}{suffix}", site.database().display()));
@@ -304,7 +304,7 @@ fn a_backup_whose_file_is_taken_away_while_it_is_made_says_so_and_takes_no_other
 }
 
 #[test]
-fn what_the_readme_restores_belongs_to_whom_its_folder_belongs() {
+fn what_the_guide_restores_belongs_to_whom_its_folder_belongs() {
     let site = Site::new();
     back_up(&site, "ngoma-2026-04-20.db");
     let lib = site.folder().join("lib");
@@ -317,7 +317,7 @@ fn what_the_readme_restores_belongs_to_whom_its_folder_belongs() {
     }
     // Whoever may, as root: an installation's folder is another user's.
     let _ = std::os::unix::fs::chown(&lib, Some(65534), Some(65534));
-    let blocks = blocks("sh");
+    let blocks = blocks(&chapter("backup"), "sh");
     let block = blocks.iter().find(|block| block.contains("mkdir before")).expect("it is told");
     let restore: Vec<&str> = block.lines().filter(|line| !line.starts_with("ngoma ")).collect();
     let mut bash = std::process::Command::new("bash");

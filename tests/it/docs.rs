@@ -12,7 +12,7 @@ fn the_first_page_leads_to_everything() {
     let world = World::new();
     let page = world.stranger().get("/");
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
-    for link in ["/docs", "/openapi.json", "/health/ready", "/health/live"] {
+    for link in ["/docs", "/guide", "/openapi.json", "/health/ready", "/health/live"] {
         assert!(page.text.contains(&format!("href=\"{link}\"")), "{link}");
         assert_eq!(world.stranger().get(link).status, 200, "{link}");
     }

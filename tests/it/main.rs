@@ -43,6 +43,7 @@ mod flaky;
 mod full;
 mod fuzz;
 mod generated;
+mod guide;
 mod hand;
 mod heads;
 mod health;
