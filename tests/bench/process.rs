@@ -45,6 +45,11 @@ impl Folder {
 
     /// Starts the built program on it, with its usual settings but for the address and that it may send to this machine.
     pub fn serve(&self) -> Process {
+        self.serve_with(&[])
+    }
+
+    /// The same, with these settings changed.
+    pub fn serve_with(&self, settings: &[(&str, &str)]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ngoma"));
         for (name, _) in env::vars().filter(|(name, _)| name.starts_with("NGOMA_")) {
             command.env_remove(name);
@@ -53,6 +58,7 @@ impl Folder {
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("NGOMA_EGRESS__ALLOW", r#"["127.0.0.0/8"]"#)
             .env("NGOMA_EGRESS__ALLOW_HTTP", "true")
+            .envs(settings.iter().copied())
             .current_dir(self.path())
             .stderr(File::create(self.path().join("log")).expect("a file"));
         let watch = Instant::now();
