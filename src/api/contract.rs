@@ -50,7 +50,7 @@ const RECEIVER_ANSWERS: [(&str, &str); 4] = [
 ///
 /// In 3.1 what may be null says so in its `type`; and every property that is not required may be null here, as the
 /// readers and writers of all bodies are serde's. It is written so that generators of clients understand it: see
-/// tests/it/generated.rs.
+/// tests/it/program/generated.rs.
 pub(super) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json::Result<Value> {
     let mut document: Value = serde_json::from_str(generated)?;
     document["openapi"] = OPENAPI.into();

@@ -1,6 +1,9 @@
 //! The sending threads' side of the engine: from claim to claim, each attempt begun when its lane may, each end reported.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::mpsc;
 
@@ -23,20 +26,51 @@ pub(super) struct Flights {
     pub(super) clock: SharedClock,
     pub(super) profiles: Profiles,
     pub(super) sender: Arc<Sender>,
-    pub(super) lanes: Mutex<Lanes>,
+    pub(super) lanes: Arc<Mutex<Lanes>>,
     pub(super) ended: mpsc::UnboundedSender<Ended>,
 }
 
 /// A claim that was on its way, back to be settled.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) claim: Claim,
+pub struct Ended {
+    /// The claim.
+    pub claim: Claim,
     /// What the attempt came to; `None`: it never began.
-    pub(super) attempted: Option<Attempted>,
+    pub attempted: Option<Attempted>,
     /// It was a fault of ours that it did not.
-    pub(super) faulty: bool,
+    pub faulty: bool,
     /// Whether its endpoint goes on probation, or off it.
-    pub(super) probation: Option<bool>,
+    pub probation: Option<bool>,
+}
+
+/// Reports what a claim came to, unless it was given up before, and takes the next one. Both under one lock: nobody sees
+/// the claim in neither place.
+pub fn land(
+    lanes: &Mutex<Lanes>,
+    profiles: &Profiles,
+    claim: Claim,
+    attempted: Option<Attempted>,
+    report: impl FnOnce(Ended),
+) -> Option<Claim> {
+    let timeout = profiles.get(&claim.target.profile).map(|profile| profile.timeout);
+    let ended = judge(attempted.as_ref(), timeout);
+    let mut lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(probation) = lanes.ended(claim.owner(), ended) {
+        report(Ended { claim, attempted, faulty: false, probation });
+    }
+    lanes.begin()
+}
+
+fn judge(attempted: Option<&Attempted>, timeout: Option<Duration>) -> lanes::Ended {
+    let Some(Attempted { duration, outcome, .. }) = attempted else { return lanes::Ended::Unknown };
+    match outcome {
+        Outcome::Failed(Failure::Timeout) => lanes::Ended::TimedOut,
+        // A look-up that hangs, or waits for one that does, holds a place as long as a receiver that hangs.
+        Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => lanes::Ended::TimedOut,
+        Outcome::Failed(failure) if failure.is_ours() => lanes::Ended::Unknown,
+        _ if outcome.is_success() => lanes::Ended::Well(*duration),
+        _ => lanes::Ended::Failed,
+    }
 }
 
 impl Flights {
@@ -44,28 +78,10 @@ impl Flights {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over what a claim came to, and takes the next one. Both at once: nobody sees the claim in neither place.
+    /// Hands over what a claim came to, and takes the next one.
     fn land(&self, claim: Claim, attempted: Option<Attempted>) -> Option<Claim> {
-        let ended = self.judge(&claim, attempted.as_ref());
-        let mut lanes = self.lanes();
-        if let Some(probation) = lanes.ended(claim.owner(), ended) {
-            // Nobody listens only when the engine has stopped; the next start recovers the claim.
-            drop(self.ended.send(Ended { claim, attempted, faulty: false, probation }));
-        }
-        lanes.begin()
-    }
-
-    fn judge(&self, claim: &Claim, attempted: Option<&Attempted>) -> lanes::Ended {
-        let Some(Attempted { duration, outcome, .. }) = attempted else { return lanes::Ended::Unknown };
-        let timeout = self.profiles.get(&claim.target.profile).map(|profile| profile.timeout);
-        match outcome {
-            Outcome::Failed(Failure::Timeout) => lanes::Ended::TimedOut,
-            // A look-up that hangs, or waits for one that does, holds a place as long as a receiver that hangs.
-            Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => lanes::Ended::TimedOut,
-            Outcome::Failed(failure) if failure.is_ours() => lanes::Ended::Unknown,
-            _ if outcome.is_success() => lanes::Ended::Well(*duration),
-            _ => lanes::Ended::Failed,
-        }
+        // Nobody listens only when the engine has stopped; the next start recovers the claim.
+        land(&self.lanes, &self.profiles, claim, attempted, |ended| drop(self.ended.send(ended)))
     }
 }
 

@@ -11,6 +11,7 @@ mod mail;
 mod pool;
 pub mod retention;
 pub mod retries;
+pub mod round;
 mod sender;
 mod tallies;
 mod tests;
@@ -28,9 +29,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use self::{
     alerts::Alerts,
     attempt::{DELIVERED, Told, count, tell, tell_cut_off},
-    flights::{Closing, Ended, Flight, Flights},
+    flights::{Closing, Flight, Flights},
     lanes::{Lanes, Limits},
     pool::Pool,
+    round::{Around, Ended, Round},
     sender::Sender,
     tallies::Tallies,
 };
@@ -42,18 +44,12 @@ pub use self::{
 use crate::{
     clock::{self, SharedClock, Stopwatch},
     config::{self, Config},
-    domain::{
-        audit::Actor,
-        delivery::{DeliveryKey, Failure},
-        profile::Profiles,
-        timestamp::Timestamp,
-    },
+    domain::{delivery::Failure, profile::Profiles, timestamp::Timestamp},
     error::{Error, Result},
     figures::Fault,
     store::{
-        Admission, Change, Db, News, Tx, endpoints,
-        queue::{self, Lost, Wanted},
-        tallies::{self as counted, Count},
+        Db, News,
+        queue::{Claim, CutOff},
     },
 };
 
@@ -99,20 +95,50 @@ pub struct Pulse {
     pub wanted: usize,
 }
 
-/// What is to be written in one turn: kept until the database takes it.
-#[derive(Default)]
-struct Work {
-    ended: Vec<Arc<Ended>>,
-    lost: Vec<DeliveryKey>,
-    wanted: Vec<Wanted>,
-    counts: Option<Arc<Vec<Count>>>,
+/// The engine around its rounds: its channels, and what it counts and tells of each turn.
+struct Threads<'a> {
+    inner: &'a Inner,
+    news: mpsc::UnboundedReceiver<News>,
+    ended: mpsc::UnboundedReceiver<Ended>,
+    /// The moment of the round.
+    at: Timestamp,
     tallies: Tallies,
     told: Told,
 }
 
-impl Work {
-    fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.lost.is_empty() && self.wanted.is_empty() && self.counts.is_none()
+impl Around for Threads<'_> {
+    fn next_news(&mut self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+
+    fn next_ended(&mut self) -> Option<Ended> {
+        self.ended.try_recv().ok()
+    }
+
+    fn begin(&mut self, claim: Claim) {
+        let flight = Flight::new(claim, &self.inner.flights);
+        if let Err(error) = self.inner.pool.run(move || flight.run()) {
+            tracing::error!(%error, "no thread for a delivery");
+        }
+    }
+
+    fn written(&mut self, ended: &[Arc<Ended>], cut_off: &[CutOff]) {
+        let (figures, profiles) = (self.inner.db.figures(), &self.inner.flights.profiles);
+        tell_cut_off(figures, profiles, cut_off);
+        self.tallies.written(self.at);
+        for ended in ended {
+            self.tallies.count(ended, self.at);
+            let Ended { claim, attempted: Some(attempted), .. } = &**ended else { continue };
+            if let Some(profile) = profiles.get(&claim.target.profile) {
+                count(figures, profile, claim, attempted);
+                let loud = !attempted.outcome.is_success() && self.told.is_loud(claim.target.key, self.at);
+                tell(profile, claim, attempted, loud);
+            }
+        }
+    }
+
+    fn alert(&mut self) {
+        self.inner.alerts.wake();
     }
 }
 
@@ -147,7 +173,7 @@ impl Engine {
         let alerts = Alerts::new(own, config, guard, Arc::clone(&sender))?;
         let (ended, ended_seen) = mpsc::unbounded_channel();
         let looked = clock.uptime();
-        let flights = Flights { clock, profiles, sender, lanes: Mutex::new(lanes), ended };
+        let flights = Flights { clock, profiles, sender, lanes: Arc::new(Mutex::new(lanes)), ended };
         Ok(Self(Arc::new(Inner {
             db,
             settings,
@@ -184,77 +210,72 @@ impl Engine {
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let inner = &self.0;
         let taken = inner.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (Some(mut ended), Some(mut news)) = (taken, inner.db.news()) else {
+        let (Some(ended), Some(news)) = (taken, inner.db.news()) else {
             return Err(Error::Internal("the engine runs already".to_owned()));
         };
-        let _closes = Closing(Arc::clone(&inner.flights));
+        let flights = &inner.flights;
+        let _closes = Closing(Arc::clone(flights));
         inner.recover().await?;
-        let (mut work, mut heard) = (Work::default(), 0);
+        let lost_after = inner.settings.timeout + LOST_AFTER;
+        let mut round = Round::new(inner.db.clone(), flights.profiles.clone(), Arc::clone(&flights.lanes), lost_after);
+        let (tallies, told) = (Tallies::default(), Told::default());
+        let mut threads = Threads { inner, news, ended, at: flights.clock.now(), tallies, told };
         let (mut polled, mut written_since_stop) = (true, false);
         let mut since_poll = Stopwatch::start();
         loop {
-            let at = inner.flights.clock.now();
+            let at = flights.clock.now();
+            threads.at = at;
             // However much happens, it looks now and then for what nothing tells of.
             if polled || since_poll.elapsed() >= inner.settings.poll_interval {
                 (polled, since_poll) = (true, Stopwatch::start());
             }
             let stopping = *stop.borrow_and_update();
             if stopping {
-                inner.stop_claiming();
+                round.close();
             }
-            inner.hear_all(&mut news, &mut heard);
-            inner.launch();
-            inner.gather(&mut work, &mut ended, at, polled);
-            work.counts = work.tallies.due(at, stopping);
+            round.collect(&mut threads, at, polled);
+            round.count(threads.tallies.due(at, stopping));
             let mut failed = false;
-            if polled || stopping || !work.is_empty() {
-                match inner.turn(&mut work, at).await {
+            if polled || stopping || !round.work().is_empty() {
+                match round.write(&mut threads).await {
                     Ok(()) => {
-                        // What it claimed is among the news.
-                        inner.hear_all(&mut news, &mut heard);
-                        inner.launch();
                         inner.db.figures().turned(None);
                         written_since_stop = stopping;
                     }
                     Err(error) => {
                         tracing::error!(%error, "deliveries pause until the database takes writes again");
-                        inner.db.figures().turned(Some(Fault { at: inner.flights.clock.uptime(), why: error }));
+                        inner.db.figures().turned(Some(Fault { at: flights.clock.uptime(), why: error }));
                         failed = true;
                     }
                 }
             }
+            round.grant(flights.clock.now());
             let (busy, wanted, rest) = inner.look_around(at, failed);
-            let looked = inner.flights.clock.uptime();
-            inner.pulse.send_replace(Pulse { at, looked, heard, busy, wanted });
+            let looked = flights.clock.uptime();
+            inner.pulse.send_replace(Pulse { at, looked, heard: round.heard(), busy, wanted });
             // Whatever was claimed by a publish before the last turn is in the news by now.
-            if written_since_stop && busy == 0 && news.is_empty() {
-                if work.tallies.is_empty() || failed {
+            if written_since_stop && busy == 0 && threads.news.is_empty() {
+                if threads.tallies.is_empty() || failed {
                     return Ok(());
                 }
                 continue;
             }
             polled = false;
             tokio::select! {
-                Some(one) = ended.recv() => work.ended.push(Arc::new(one)),
-                Some(one) = news.recv() => inner.hear(one, &mut heard),
+                Some(one) = threads.ended.recv() => round.returned(one),
+                Some(one) = threads.news.recv() => round.hear(one, &mut threads),
                 _ = stop.changed() => {}
-                () = clock::pause(lanes::AT_WORK), if inner.flights.lanes().is_pressed() => {}
-                () = inner.flights.clock.sleep(at, rest) => polled = true,
+                () = clock::pause(lanes::AT_WORK), if flights.lanes().is_pressed() => {}
+                () = flights.clock.sleep(at, rest) => polled = true,
             }
         }
     }
 }
 
 impl Inner {
-    /// Takes up what an earlier run has left: claims that nobody settled, and what is pending.
+    /// Takes up what an earlier run has left.
     async fn recover(&self) -> Result<()> {
-        let recover = |tx: &Tx<'_>| {
-            let recovered = queue::recover(tx, &Lost::All)?;
-            queue::take_up(tx)?;
-            Ok(recovered)
-        };
-        // What is pending is among the news, in its order with every step of the clock.
-        let recovered = self.db.write(Actor::Engine, Admission::Wait, recover).await?;
+        let recovered = round::recover(&self.db).await?;
         if !recovered.is_empty() {
             tracing::info!(recovered = recovered.len(), "attempts cut off by the last stop are made again");
             tell_cut_off(self.db.figures(), &self.flights.profiles, &recovered);
@@ -262,115 +283,9 @@ impl Inner {
         Ok(())
     }
 
-    fn hear_all(&self, news: &mut mpsc::UnboundedReceiver<News>, heard: &mut u64) {
-        while let Ok(one) = news.try_recv() {
-            self.hear(one, heard);
-        }
-    }
-
-    /// Takes the news of a commit.
-    fn hear(&self, news: News, heard: &mut u64) {
-        *heard = news.number;
-        let mut lanes = self.flights.lanes();
-        if news.shifted != 0 {
-            lanes.shift(news.shifted);
-        }
-        for change in news.changes {
-            match change {
-                Change::Due(endpoint, at) => lanes.due(endpoint, at),
-                Change::Made(claim) => lanes.take_in_hand(claim),
-                Change::Suspect(endpoint) => lanes.suspect(endpoint),
-                Change::Served(claimed) => lanes.served(claimed, news.at),
-                Change::Alert => self.alerts.wake(),
-            }
-        }
-    }
-
-    fn stop_claiming(&self) {
-        self.db.room().close();
-        self.flights.lanes().close();
-    }
-
-    /// Begins as many attempts as may be under way.
-    fn launch(&self) {
-        loop {
-            let Some(claim) = self.flights.lanes().begin() else { return };
-            let flight = Flight::new(claim, &self.flights);
-            if let Err(error) = self.pool.run(move || flight.run()) {
-                tracing::error!(%error, "no thread for a delivery");
-            }
-        }
-    }
-
-    /// Collects what is to be written; what grows old is looked for now and then.
-    fn gather(&self, work: &mut Work, ended: &mut mpsc::UnboundedReceiver<Ended>, at: Timestamp, polled: bool) {
-        let mut lanes = self.flights.lanes();
-        while let Ok(one) = ended.try_recv() {
-            work.ended.push(Arc::new(one));
-        }
-        if polled || !lanes.is_open() {
-            let unsent = lanes.overdue().into_iter();
-            work.ended
-                .extend(unsent.map(|claim| Arc::new(Ended { claim, attempted: None, faulty: false, probation: None })));
-        }
-        if polled {
-            let lost = lanes.lost(self.settings.timeout + LOST_AFTER);
-            if !lost.is_empty() {
-                tracing::error!(attempts = lost.len(), "attempts never ended (was the process paused?): made again");
-            }
-            work.lost.extend(lost);
-        }
-        lanes.make_room(self.db.room().bodies().bytes());
-        let wanted = lanes.wanted(at);
-        work.wanted = lanes.allowed(wanted);
-    }
-
-    /// One transaction: settle what has ended, give back what did not begin or was lost, claim what is due, and add what was
-    /// counted.
-    async fn turn(&self, work: &mut Work, at: Timestamp) -> Result<()> {
-        let (ended, flights) = (work.ended.clone(), Arc::clone(&self.flights));
-        let (lost, wanted) = (work.lost.clone(), std::mem::take(&mut work.wanted));
-        let counts = work.counts.clone();
-        let written = self.db.write(Actor::Engine, Admission::Wait, move |tx| {
-            for one in &ended {
-                match (&one.attempted, flights.profiles.get(&one.claim.target.profile)) {
-                    (Some(attempted), Some(profile)) => queue::settle(tx, &one.claim, attempted, profile)?,
-                    _ => queue::give_back(tx, &one.claim, one.faulty)?,
-                };
-                if let Some(timed_out) = one.probation {
-                    endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
-                }
-            }
-            let mut cut_off = Vec::new();
-            for key in &lost {
-                cut_off.append(&mut queue::recover(tx, &Lost::One(*key))?);
-            }
-            tx.served(queue::claim(tx, &wanted)?);
-            counts.map(|counts| counted::add(tx, &counts)).transpose()?;
-            Ok(cut_off)
-        });
-        tell_cut_off(self.db.figures(), &self.flights.profiles, &written.await?);
-        self.flights.lanes().written(work.ended.len() + work.lost.len());
-        work.tallies.written(at);
-        for ended in work.ended.drain(..) {
-            work.tallies.count(&ended, at);
-            let Ended { claim, attempted: Some(attempted), .. } = &*ended else { continue };
-            if let Some(profile) = self.flights.profiles.get(&claim.target.profile) {
-                count(self.db.figures(), profile, claim, attempted);
-                let loud = !attempted.outcome.is_success() && work.told.is_loud(claim.target.key, at);
-                tell(profile, claim, attempted, loud);
-            }
-        }
-        work.lost.clear();
-        Ok(())
-    }
-
-    /// How much is under way, and how long to rest unless something happens. Grants room on the way.
+    /// How much is under way, how many endpoints wait to be claimed for, and how long to rest unless something happens.
     fn look_around(&self, at: Timestamp, failed: bool) -> (usize, usize, Duration) {
-        let mut lanes = self.flights.lanes();
-        lanes.make_room(self.db.room().bodies().bytes());
-        let (in_all, each) = lanes.room(at);
-        self.db.room().grant(in_all, each);
+        let lanes = self.flights.lanes();
         self.db.figures().flying(lanes.flying());
         let poll = self.settings.poll_interval;
         let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());

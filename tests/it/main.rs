@@ -1,4 +1,17 @@
-//! Stories in the users' words, on a real file and real sockets, with a clock that is moved by hand.
+//! Stories in the users' words: a real database file, real sockets on 127.0.0.1, and a clock that is moved by hand.
+//!
+//! | room | what its stories promise |
+//! |---|---|
+//! | `asg` | ASG's page: webhooks and tasks, as its customers use them |
+//! | `asilichain` | AsiliChain's page: webhooks, events, deliveries and retries, as its cooperatives use them |
+//! | `delivery` | an event on its way: published, signed, sent, retried and resumed; receivers and names that fail |
+//! | `model` | the queue and the lanes beside a plain model: no sockets, hundreds of steps in milliseconds |
+//! | `durability` | what is on disk stays: kills, full disks, damage, backups, upgrades; what is old goes |
+//! | `operator` | what an operator sees and does: overview, search, retry runs, alerts, mail, health, metrics, audit |
+//! | `dashboard` | the dashboard's pages, forms and sessions, also in a real browser |
+//! | `security` | who may do what: access, addresses, limits, bad input; and what stays secret |
+//! | `program` | the built program and what comes with it: commands, settings, log, memory, contract, README, source |
+//! | `support` | no stories: servers, clients, receivers and files that stories use |
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a story that goes wrong must stop")]
 #![expect(unreachable_pub, reason = "one binary: its modules share freely")]

@@ -1,3 +1,4 @@
-//! ASG's page: tasks and webhooks as its customers use them.
+//! ASG's page: webhooks and tasks, as its customers use them.
 
-pub mod tasks;
+mod tasks;
+mod webhooks;

@@ -1,4 +1,6 @@
-//! AsiliChain's page: events and webhooks as its cooperatives use them.
+//! AsiliChain's page: webhooks, events, deliveries and retries, as its cooperatives use them.
 
-pub mod events;
-pub mod webhooks;
+mod deliveries;
+mod events;
+mod retries;
+mod webhooks;

@@ -1,4 +1,4 @@
-//! People at the dashboard and at the docs page, in a real browser: Chromium, driven by the programs of tests/browser.
+//! The dashboard and the docs page in a real browser: Chromium, driven by the programs of tests/browser.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::support::{
     site::{Server, Site},
 };
 
-/// Where pictures of every page go, for whoever wants to look at them: not committed.
+/// Where pictures of every page go, for people who want to look at them: not committed.
 const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/pictures");
 
 /// Runs a program of tests/browser against a server; it must end well.

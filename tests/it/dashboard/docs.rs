@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
-use crate::{
-    security::limits::hold_writer,
-    support::world::{World, together},
+use crate::support::{
+    world::{World, together},
+    writer::hold_writer,
 };
 
 #[test]
@@ -50,7 +50,7 @@ fn pages_are_sent_compressed_and_once() {
 }
 
 #[test]
-fn pages_may_run_what_stands_in_them_and_nothing_else() {
+fn pages_may_run_only_their_own_scripts() {
     let world = World::new();
     for (path, scripts) in [("/", "script-src 'none'"), ("/docs", "script-src 'sha256-")] {
         let page = world.stranger().get(path);
@@ -79,7 +79,7 @@ fn health_says_whether_it_lives_and_can_work() {
 }
 
 #[test]
-fn whoever_asks_for_health_while_nothing_is_written_shares_one_write_on_trial() {
+fn health_requests_without_other_writes_share_one_trial_write() {
     let world = World::new();
     let stranger = world.stranger();
     let ready = || stranger.get("/health/ready").status;
@@ -98,13 +98,13 @@ fn whoever_asks_for_health_while_nothing_is_written_shares_one_write_on_trial() 
     });
     let asking: Vec<_> = asking.collect();
     let opener = std::thread::spawn(move || {
-        // Whoever comes later is told what the first was told.
+        // Later requests get the first one's answer.
         open.send(()).expect("the writer waits");
         held.join().expect("no panic");
     });
     assert_eq!(together(asking), [200; 8]);
     opener.join().expect("no panic");
-    // What held the writer, the look, and perhaps a turn of the engine.
+    // The write that held the writer, the trial write, and perhaps a turn of the engine.
     assert!(written() - before <= 4.0, "{} writes", written() - before);
 
     let before = written();

@@ -2,19 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    security::{
-        access::Things,
-        revoked_meanwhile::{Asked, Loss, answer, newest_token, refused},
-    },
-    support::{
-        browser::{Browser, hidden},
-        receiver::Receiver,
-        world::{COOP, Holder, Wish, World},
-    },
+use crate::support::{
+    browser::{Browser, hidden},
+    held_request::{HeldRequest, Loss, answer, newest_token, refused},
+    operations::Resources,
+    receiver::Receiver,
+    world::{COOP, Holder, Wish, World},
 };
 
-/// Every form of the templates, and what a person fills in; `{}` is an id. A new form needs a new line.
+/// Every form of the templates, with the fields that a person fills in; `{}` is an id. A new form needs a new line.
 const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/ui/accounts", &[("id", "COOP-NEW"), ("vendor", "asilichain")]),
     ("/ui/alerts/test-mail", &[("to", "ops@coop.example")]),
@@ -64,7 +60,7 @@ const PAGES: [&str; 19] = [
     "/ui/webhooks/new",
 ];
 
-/// Pages that are made of what is in memory: there is nothing to hold them by.
+/// Pages made from memory alone: no read or write can hold them.
 const FROM_MEMORY: [&str; 3] = ["/ui/made/:form", "/ui/sign-in", "/ui/system"];
 
 fn source(name: &str) -> String {
@@ -94,20 +90,20 @@ fn every_form_and_every_page_is_among_those_that_are_held() {
 }
 
 /// The id that an address names.
-fn filled(path: &str, things: &Things) -> String {
+fn filled(path: &str, resources: &Resources) -> String {
     let id = match path.split('/').nth(2).unwrap_or_default() {
-        "deliveries" if path.ends_with("/cancel") => &things.held,
-        "deliveries" => &things.delivery,
-        "events" => &things.event,
-        "retries" => &things.retry,
-        "tokens" => &things.token,
-        _ if path.ends_with("/drop") || path.ends_with("/resume") => &things.paused,
-        _ => &things.webhook,
+        "deliveries" if path.ends_with("/cancel") => &resources.held,
+        "deliveries" => &resources.delivery,
+        "events" => &resources.event,
+        "retries" => &resources.retry,
+        "tokens" => &resources.token,
+        _ if path.ends_with("/drop") || path.ends_with("/resume") => &resources.paused,
+        _ => &resources.webhook,
     };
     path.replace("{}", id).replace(":id", id)
 }
 
-/// Somebody's browser, and the row of the token that was shown to sign in.
+/// A signed-in browser, and the row of its token.
 fn enter(world: &World, holder: Holder, scopes: &str) -> (Browser, i64) {
     let token = world.token_for(holder, scopes);
     let key = newest_token(world);
@@ -119,16 +115,16 @@ fn operator(world: &World) -> (Browser, i64) {
 }
 
 /// A form, filled in, as this browser sends it.
-fn form(world: &World, things: &Things, (browser, token): &(Browser, i64), at: usize) -> Asked {
+fn form(world: &World, resources: &Resources, (browser, token): &(Browser, i64), at: usize) -> HeldRequest {
     let (action, fields) = FORMS[at];
-    let path = filled(action, things);
+    let path = filled(action, resources);
     let mut body = url::form_urlencoded::Serializer::new(String::new());
     body.append_pair("form", &browser.form).extend_pairs(fields);
     if action.ends_with("/secret") {
-        body.extend_pairs(hidden(&browser.get(&format!("/ui/webhooks/{}", things.webhook)).text, &path));
+        body.extend_pairs(hidden(&browser.get(&format!("/ui/webhooks/{}", resources.webhook)).text, &path));
     }
     let (cookie, origin) = (&browser.cookie, world.address());
-    Asked {
+    HeldRequest {
         method: "POST".to_owned(),
         path,
         headers: format!(
@@ -149,7 +145,7 @@ fn with_mail(wish: &mut Wish) {
 fn a_form_that_was_begun_before_its_session_ended_is_refused_and_writes_nothing() {
     let world = World::with(with_mail);
     let receiver = Receiver::new();
-    let things = Things::make(&world, &receiver, 0);
+    let resources = Resources::make(&world, &receiver, 0);
     for (at, (action, _)) in FORMS.iter().enumerate().filter(|(_, (action, _))| *action != "/ui/sign-in") {
         for (loss, status) in [(Loss::SignedOut, 401), (Loss::Revoked, 401), (Loss::Unscoped("events"), 403)] {
             // Signing out needs no scope.
@@ -157,7 +153,7 @@ fn a_form_that_was_begun_before_its_session_ended_is_refused_and_writes_nothing(
                 continue;
             }
             let visitor = operator(&world);
-            refused(&world, &form(&world, &things, &visitor, at), &loss, &[status]);
+            refused(&world, &form(&world, &resources, &visitor, at), &loss, &[status]);
         }
     }
     assert!(!world.folder().join("backups").exists(), "no backup is made for a session that has ended");
@@ -171,14 +167,14 @@ fn a_form_that_was_begun_for_an_account_never_reaches_another_that_is_made_under
         if OPERATORS.contains(action) {
             continue;
         }
-        let things = Things::make(&world, &receiver, at);
+        let resources = Resources::make(&world, &receiver, at);
         let visitor = enter(&world, Holder::Account(COOP.to_owned()), "webhooks,events");
-        refused(&world, &form(&world, &things, &visitor, at), &Loss::Erased(COOP), &[401]);
+        refused(&world, &form(&world, &resources, &visitor, at), &Loss::Erased(COOP), &[401]);
     }
     for action in ["/ui/tokens", "/ui/webhooks/new"] {
-        let things = Things::make(&world, &receiver, 0);
+        let resources = Resources::make(&world, &receiver, 0);
         let at = FORMS.iter().position(|(one, _)| *one == action).expect("a form");
-        refused(&world, &form(&world, &things, &operator(&world), at), &Loss::Erased(COOP), &[404]);
+        refused(&world, &form(&world, &resources, &operator(&world), at), &Loss::Erased(COOP), &[404]);
     }
 }
 
@@ -186,7 +182,7 @@ fn a_form_that_was_begun_for_an_account_never_reaches_another_that_is_made_under
 fn nobody_signs_in_with_a_token_that_is_revoked_before_the_form_is_there() {
     let world = World::new();
     let token = world.token_for(Holder::Operator, "operator");
-    let asked = Asked {
+    let request = HeldRequest {
         method: "POST".to_owned(),
         path: "/ui/sign-in".to_owned(),
         headers: "Content-Type: application/x-www-form-urlencoded\r\n".to_owned(),
@@ -194,7 +190,7 @@ fn nobody_signs_in_with_a_token_that_is_revoked_before_the_form_is_there() {
         is_read: true,
         token: newest_token(&world),
     };
-    refused(&world, &asked, &Loss::Revoked, &[401]);
+    refused(&world, &request, &Loss::Revoked, &[401]);
 }
 
 #[test]
@@ -205,8 +201,8 @@ fn a_form_that_is_held_and_loses_nothing_is_taken() {
         if ["/ui/sign-in", "/ui/alerts/test-mail"].contains(action) {
             continue;
         }
-        let things = Things::make(&world, &receiver, at);
-        let (status, text) = answer(&world, &form(&world, &things, &operator(&world), at), &Loss::Nothing);
+        let resources = Resources::make(&world, &receiver, at);
+        let (status, text) = answer(&world, &form(&world, &resources, &operator(&world), at), &Loss::Nothing);
         assert!(matches!(status, 200 | 303), "{action}: {text}");
         world.settle();
     }
@@ -216,21 +212,21 @@ fn a_form_that_is_held_and_loses_nothing_is_taken() {
 fn a_page_that_was_asked_for_before_its_session_ended_is_not_shown() {
     let world = World::new();
     let receiver = Receiver::new();
-    let things = Things::make(&world, &receiver, 0);
+    let resources = Resources::make(&world, &receiver, 0);
     for page in PAGES.into_iter().filter(|page| !FROM_MEMORY.contains(page)) {
         let left = if page.starts_with("/ui/events") { "webhooks" } else { "events" };
         for loss in [Loss::SignedOut, Loss::Revoked, Loss::Unscoped(left)] {
             let (browser, token) = operator(&world);
-            let asked = Asked {
+            let request = HeldRequest {
                 method: "GET".to_owned(),
-                path: filled(page, &things),
+                path: filled(page, &resources),
                 headers: format!("Cookie: {}\r\n", browser.cookie),
                 body: String::new(),
                 is_read: false,
                 token,
             };
             // 303 leads to signing in: the request came only when its session had ended.
-            refused(&world, &asked, &loss, &[401, 403, 303]);
+            refused(&world, &request, &loss, &[401, 403, 303]);
         }
     }
 }

@@ -1,15 +1,16 @@
-//! Forms of the dashboard: each is taken once, keeps what was filled in when it is refused, and does what it says.
+//! Forms of the dashboard: each is accepted once, keeps its fields when it is refused, and does what its label says.
 
 use serde_json::json;
 
 use crate::support::{
     browser::{Browser, ended, of, operator},
+    client::{Answer, Client},
     leaks,
     receiver::{Receiver, Reply},
-    world::{Answer, COOP, Client, World},
+    world::{COOP, World},
 };
 
-/// What a page shows once.
+/// The secret that a page shows once.
 #[track_caller]
 fn secret(page: &Answer) -> String {
     let shown = page.text.split_once("id=\"secret\">").and_then(|(_, rest)| rest.split('<').next());
@@ -52,7 +53,7 @@ fn a_form_that_makes_something_is_taken_once_and_shows_the_same_again() {
 }
 
 #[test]
-fn what_is_shown_once_is_gone_after_a_minute_and_was_never_another_session_s() {
+fn a_secret_shown_once_is_gone_after_a_minute_and_visible_to_its_session_only() {
     let world = World::new();
     let browser = operator(&world);
     let made = browser.submit(&browser.get("/ui/accounts"), "/ui/tokens", &[("holder", COOP), ("scope", "events")]);
@@ -107,7 +108,7 @@ fn changing_the_url_leaves_the_events_as_they_are() {
 }
 
 #[test]
-fn a_refused_form_keeps_all_that_was_filled_in() {
+fn a_refused_form_keeps_every_field_that_was_filled_in() {
     let world = World::new();
     let (receiver, coop, browser) = (Receiver::new(), world.coop(), operator(&world));
     let account = browser.post("/ui/accounts", &[("id", "no spaces"), ("vendor", "asg"), ("mail", "ops@coop.example")]);

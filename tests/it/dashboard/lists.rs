@@ -1,4 +1,4 @@
-//! Lists of the dashboard: what each filter leaves, how pages go on, and what no page says.
+//! Lists of the dashboard: filters, pages, and values that no page shows.
 
 use ngoma::{
     domain::{
@@ -11,11 +11,12 @@ use serde_json::json;
 
 use crate::support::{
     browser::{Browser, of, operator},
+    client::Answer,
     receiver::{Receiver, Reply},
-    world::{Answer, COOP, CUSTOMER, Holder, OTHER_COOP, World},
+    world::{COOP, CUSTOMER, Holder, OTHER_COOP, World},
 };
 
-/// So many events of another account, which nobody wants: published past the door, which takes longer.
+/// This many events of another account without subscribers: written into the store, as the API takes longer.
 fn crowd(world: &World, count: usize) {
     for _ in 0..count / 1000 {
         let publish = world.db().write(Actor::Engine, Admission::Batch, |tx| {
@@ -71,7 +72,7 @@ fn an_account_s_events_are_listed_however_much_others_have_published_since() {
 }
 
 #[test]
-fn each_filter_of_the_deliveries_leaves_what_it_names() {
+fn each_filter_of_the_deliveries_shows_only_matches() {
     let world = World::new();
     let (good, bad) = (Receiver::new(), Receiver::new());
     bad.always(Reply::status(503));
@@ -143,7 +144,7 @@ fn older_ones_follow_without_a_gap() {
 }
 
 #[test]
-fn what_needs_attention_says_how_many_there_are_besides() {
+fn the_list_of_webhooks_that_need_attention_says_how_many_it_leaves_out() {
     let world = World::new();
     let receiver = Receiver::new();
     let coop = world.coop();
@@ -156,7 +157,7 @@ fn what_needs_attention_says_how_many_there_are_besides() {
 }
 
 #[test]
-fn all_who_look_at_the_overview_share_one_look_for_five_seconds() {
+fn viewers_of_the_overview_share_one_query_for_five_seconds() {
     let world = World::new();
     let (receiver, coop) = (Receiver::new(), world.coop());
     let (browser, other) = (of(&world, COOP, "webhooks"), of(&world, OTHER_COOP, "webhooks"));

@@ -1,11 +1,11 @@
-//! The dashboard: its pages, forms and sessions, and people in a real browser.
+//! The dashboard: its pages, forms and sessions, also in a real browser.
 
-pub mod chromium;
-pub mod docs;
-pub mod ended_sessions;
-pub mod forms;
-pub mod lists;
-pub mod pages;
-pub mod retry_runs;
-pub mod sessions;
-pub mod system;
+mod chromium;
+mod docs;
+mod ended_sessions;
+mod forms;
+mod lists;
+mod pages;
+mod retry_runs;
+mod sessions;
+mod system;

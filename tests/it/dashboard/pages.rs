@@ -1,15 +1,16 @@
-//! The dashboard without a browser: its walls, what every answer forbids, what shows as text, and what a page weighs.
+//! The dashboard without a browser: access, security headers, escaped text, and the weight of a page.
 
 use serde_json::json;
 
 use crate::support::{
     browser::{Browser, of, operator},
+    client::Answer,
     receiver::{Receiver, Reply},
-    world::{Answer, COOP, CUSTOMER, OTHER_COOP, World},
+    world::{COOP, CUSTOMER, OTHER_COOP, World},
 };
 
 #[test]
-fn every_answer_forbids_what_its_pages_do_not_need() {
+fn every_answer_forbids_features_that_its_pages_do_not_use() {
     let world = World::new();
     let browser = operator(&world);
     for path in ["/ui", "/ui/sign-in", "/ui/nothing", "/ui/style.css", "/ui/webhooks/wh_none"] {
@@ -61,7 +62,7 @@ fn no_page_holds_a_script_a_style_or_an_address_elsewhere() {
 }
 
 #[test]
-fn a_page_weighs_less_than_sixty_kilobytes_with_all_that_it_loads() {
+fn a_page_and_the_files_it_loads_weigh_less_than_sixty_kilobytes() {
     let world = World::new();
     let browser = operator(&world);
     for number in 0..50 {
@@ -129,7 +130,7 @@ fn pages(world: &World, browser: &Browser) -> Vec<(String, Answer)> {
 }
 
 #[test]
-fn what_a_stranger_wrote_shows_as_text() {
+fn html_in_the_data_of_others_is_shown_as_text() {
     let world = World::new();
     let evil = "<script>alert(1)</script>";
     let receiver = Receiver::new();
@@ -212,7 +213,7 @@ fn an_account_sees_its_own_and_nothing_else() {
 }
 
 #[test]
-fn what_a_scope_does_not_allow_is_neither_offered_nor_done() {
+fn actions_beyond_the_scope_are_neither_offered_nor_done() {
     let world = World::new();
     let receiver = Receiver::new();
     let webhook = world.coop().webhook(&receiver.url(), &["*"], "s3cret");

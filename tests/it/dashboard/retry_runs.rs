@@ -1,4 +1,4 @@
-//! Retry runs at the dashboard: an account has its own, and what the operator does in it stays the operator's.
+//! Retry runs at the dashboard: an account has its own, and cannot end those of the operator.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn with_a_failure() -> (World, Receiver) {
     (world, receiver)
 }
 
-/// Starts a run over all that failed: its address.
+/// Starts a run over all failed deliveries. Gives its address.
 fn start(browser: &Browser, query: &str) -> String {
     let page = browser.get(&format!("/ui/retry?{query}"));
     let started = browser.submit(&page, "/ui/retry", &[]);
@@ -32,7 +32,7 @@ fn start(browser: &Browser, query: &str) -> String {
 }
 
 #[test]
-fn an_account_retries_what_failed_of_its_own_and_cancels_its_own_run() {
+fn an_account_retries_its_own_failed_deliveries_and_cancels_its_own_run() {
     let (world, receiver) = with_a_failure();
     let browser = of(&world, COOP, "webhooks");
     let run = start(&browser, "state=exhausted");
@@ -56,21 +56,21 @@ fn an_account_retries_what_failed_of_its_own_and_cancels_its_own_run() {
 #[test]
 fn an_account_sees_the_operator_s_run_and_neither_ends_it_nor_learns_whose_token_it_was() {
     let (world, _receiver) = with_a_failure();
-    let (own, boss) = (of(&world, COOP, "webhooks"), operator(&world));
+    let (own, operator) = (of(&world, COOP, "webhooks"), operator(&world));
     let webhook = world.coop().get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
-    let run = start(&boss, &format!("account={COOP}&webhook={webhook}"));
+    let run = start(&operator, &format!("account={COOP}&webhook={webhook}"));
     let page = own.get(&run).text;
     assert!(page.contains("by somebody else") && !page.contains("tok_"), "{page}");
     assert!(!own.get("/ui/retries").text.contains("tok_"));
     assert!(!page.contains(&format!("{run}/cancel")), "it is not offered");
     let refused = own.post(&format!("{run}/cancel"), &[]);
     assert!(refused.status == 403 && refused.text.contains("somebody else has started this run"), "{}", refused.text);
-    assert_eq!(boss.post(&format!("{run}/cancel"), &[]).status, 303);
-    assert!(boss.get(&run).text.contains("cancelled"));
+    assert_eq!(operator.post(&format!("{run}/cancel"), &[]).status, 303);
+    assert!(operator.get(&run).text.contains("cancelled"));
 }
 
 #[test]
-fn an_account_drops_only_what_is_held_of_its_own() {
+fn an_account_drops_only_its_own_held_deliveries() {
     let (world, receiver) = with_a_failure();
     let coop = world.coop();
     let webhook = coop.get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
@@ -85,19 +85,19 @@ fn an_account_drops_only_what_is_held_of_its_own() {
 }
 
 #[test]
-fn what_was_dropped_has_one_entry_in_the_audit() {
+fn dropped_deliveries_have_one_entry_in_the_audit() {
     let (world, _receiver) = with_a_failure();
-    let (coop, boss) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), operator(&world));
     let webhook = coop.get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
     let event = json!({ "event": "batch.exported", "cooperative_id": COOP, "data": {} });
     for many in [1000, 500] {
         coop.post("/events/batch", json!({ "events": vec![event.clone(); many] })).expect(202);
     }
-    assert_eq!(boss.post(&format!("/ui/webhooks/{webhook}/drop"), &[]).status, 303);
+    assert_eq!(operator.post(&format!("/ui/webhooks/{webhook}/drop"), &[]).status, 303);
     while coop.get(&format!("/webhooks/{webhook}")).expect(200)["held_deliveries"] != 0 {}
-    let audit = boss.get("/ui/audit?action=webhook.held_dropped").text;
+    let audit = operator.get("/ui/audit?action=webhook.held_dropped").text;
     assert!(audit.contains("1500 deliveries") && !audit.contains("500 dropped"), "{audit}");
-    let audit = boss.get("/ui/audit?action=webhook.held_cancelled").text;
+    let audit = operator.get("/ui/audit?action=webhook.held_cancelled").text;
     assert!(!audit.contains("1500 deliveries") && !audit.contains(&webhook), "it was not held for too long: {audit}");
 }

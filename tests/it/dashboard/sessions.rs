@@ -1,4 +1,4 @@
-//! Sessions of the dashboard: who gets in, what a form needs, and how a session ends.
+//! Sessions of the dashboard: signing in, forms, and the end of a session.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ fn a_form_is_taken_only_from_the_dashboard_s_own_pages() {
 }
 
 #[test]
-fn where_people_come_by_https_the_cookie_is_for_tls_only_whatever_a_proxy_says() {
+fn with_an_https_base_url_the_cookie_is_for_tls_only_behind_any_proxy() {
     let world = World::with(|wish| wish.config.server.public_url = "https://hooks.example".to_owned());
     let token = world.token_for(Holder::Operator, "operator");
     let entered =
@@ -107,7 +107,7 @@ fn where_people_come_by_https_the_cookie_is_for_tls_only_whatever_a_proxy_says()
 }
 
 #[test]
-fn behind_a_proxy_forms_are_taken_by_what_the_browser_says() {
+fn behind_a_proxy_forms_are_accepted_by_the_browser_s_own_headers() {
     let world = World::new();
     let browser = operator(&world);
     let origin = ("origin", "https://hooks.example");
@@ -193,8 +193,8 @@ fn signing_in_and_a_test_mail_leave_a_line_in_the_audit() {
     let token = world.token_for(Holder::Account(COOP.to_owned()), "webhooks");
     drop(Browser::with(&world, &token));
     drop(Browser::with(&world, &token));
-    let boss = world.client(&world.token_for(Holder::Operator, "operator"));
-    let begun = || boss.get("/operator/audit?action=session.begun").expect(200)["entries"].clone();
+    let operator = world.operator();
+    let begun = || operator.get("/operator/audit?action=session.begun").expect(200)["entries"].clone();
     assert_eq!(begun().as_array().map(Vec::len), Some(1), "a token in a loop fills no disk");
     world.advance("1m");
     drop(Browser::with(&world, &token));

@@ -1,4 +1,4 @@
-//! What the operator does at the dashboard: a backup, a test mail; and an account that reads its alerts.
+//! The dashboard's system page: a backup and a test mail; and an account that reads its alerts.
 
 use std::{fs, os::unix::fs::MetadataExt};
 
@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_backup_is_made_beside_the_database_and_the_page_tells_what_became_of_it() {
+fn a_backup_is_made_beside_the_database_and_the_page_shows_its_result() {
     let world = World::new();
     let browser = operator(&world);
     let folder = world.folder().join("backups");

@@ -1,15 +1,14 @@
-//! Many events in one request: all of them or none, in one transaction, each as if it had been published alone.
+//! Batches: many events in one request, all or none, in one transaction, each as if published alone.
 
 use std::{sync::mpsc, thread, time::Instant};
 
 use serde_json::{Value, json};
 
-use crate::{
-    security::limits::hold_writer,
-    support::{
-        receiver::{PATIENCE, Receiver},
-        world::{Answer, COOP, CUSTOMER, Client, Holder, OTHER_COOP, Wish, World},
-    },
+use crate::support::{
+    client::{Answer, Client},
+    receiver::{PATIENCE, Receiver},
+    world::{COOP, CUSTOMER, Holder, OTHER_COOP, Wish, World},
+    writer::hold_writer,
 };
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -162,7 +161,7 @@ fn each_event_of_a_batch_may_have_a_key_of_its_own() {
     let (first, second) = (json!({ "n": 1 }), json!({ "n": 2 }));
     let both = answers(&send(&coop, &[keyed("a", &first), keyed("b", &second)]));
     assert_eq!(answers(&send(&coop, &[keyed("b", &second), keyed("a", &first)])), [both[1].clone(), both[0].clone()]);
-    // The same key as a single publish has it, by the field and by the header.
+    // The same key in a single publish, by the field and by the header.
     assert_eq!(coop.post("/events", keyed("a", &first)).expect(202), both[0]);
     let body = event(&first).to_string();
     let header = |key| coop.send("POST", "/events", &[JSON, ("idempotency-key", key)], Some(body.as_bytes()));
@@ -281,7 +280,7 @@ fn an_event_of_a_batch_may_have_as_many_bytes_as_an_event_alone() {
     coop.post_text("/events/batch", &batch([&small.to_string(), &at, &at])).expect(202);
     let at = padded(&one, MOST);
     customer.post_text("/v1/events/batch", &batch([&at, &other.to_string(), &third.to_string()])).expect(202);
-    // So many that nobody takes them are refused before they are made.
+    // Too many deliveries are refused before any is made.
     let many = format!(r#"{{"events":[{}0]}}"#, "0,".repeat(50_000));
     assert!(message(&coop.post_text("/events/batch", &many)).starts_with("events has 50001 entries: 1 to 1000"));
 }
@@ -338,7 +337,8 @@ fn a_batch_waits_while_its_account_has_others_in_progress() {
         thread::spawn(move || told.send(send(&coop, &events).status));
     };
     (0..3).for_each(|_| ask(good.clone()));
-    // Of one account, a quarter has a place. What another does wrong is told at once; its own, when there is a place.
+    // A quarter of the places is one account's. Another account gets its refusal at once; the same account waits for a
+    // place.
     while world.db().waiting() == 0 {
         assert_eq!(send(&other, &[]).status, 400);
     }
@@ -356,7 +356,7 @@ fn a_batch_waits_while_its_account_has_others_in_progress() {
 }
 
 #[test]
-fn what_an_undone_batch_had_claimed_is_never_sent_and_its_webhook_goes_on() {
+fn claims_of_an_undone_batch_are_never_sent_and_its_webhook_goes_on() {
     let world = World::new();
     let receiver = Receiver::new();
     let (coop, platform) =

@@ -1,6 +1,7 @@
-//! A long backlog: a change of its webhook is one of a moment, and what waits follows in slices, so that nobody else waits.
+//! A long backlog: a change of its webhook is one of a moment, and what waits follows in slices, so that nobody else
+//! waits.
 
-use std::{fs, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use ngoma::{
     clock::{Clock, ManualClock},
@@ -10,12 +11,11 @@ use ngoma::{
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::{
-    durability::retention::{age, look},
-    support::{
-        receiver::{PATIENCE, Receiver, Reply},
-        world::{COOP, START, World},
-    },
+use crate::support::{
+    aging::age,
+    database::{largest_transaction, query},
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{COOP, START, World},
 };
 
 /// More than is changed in one transaction, several times.
@@ -23,7 +23,7 @@ const LONG: usize = 20_000;
 /// Pages that one transaction may write: those of its slice, and of their indexes.
 const PAGES: usize = 200;
 
-/// Gives the first webhook so many deliveries that wait in this state; those that are pending are due at this moment.
+/// Gives the first webhook this many deliveries in this state; pending ones are due at this moment.
 fn fill(conn: &Connection, state: &str, count: usize, due_at: i64) {
     let due_at = if state == "pending" { due_at.to_string() } else { "NULL".to_owned() };
     let rows = format!(
@@ -49,7 +49,7 @@ fn count(conn: &Connection, condition: &str) -> usize {
     conn.query_row(&sql, [], |row| row.get(0)).expect("a number")
 }
 
-/// Waits until so many deliveries are as they should be.
+/// Waits until this many deliveries meet the condition.
 #[track_caller]
 fn wait_for(world: &World, conn: &Connection, condition: &str, expected: usize) {
     let begun = std::time::Instant::now();
@@ -58,23 +58,6 @@ fn wait_for(world: &World, conn: &Connection, condition: &str, expected: usize) 
         // A write of its own: it shares a commit with a slice, or waits for one.
         world.write(|_| Ok(())).expect("the writer answers");
     }
-}
-
-/// The pages that the largest transaction in the log has written.
-pub fn largest(log: &Path) -> usize {
-    const HEADER: usize = 32;
-    const FRAME: usize = 24 + 4096;
-    let bytes = fs::read(log).expect("the log");
-    let salts = &bytes[16..24];
-    let (mut largest, mut pages) = (0, 0);
-    for frame in bytes[HEADER..].chunks_exact(FRAME).take_while(|frame| &frame[8..16] == salts) {
-        pages += 1;
-        if frame[4..8] != [0; 4] {
-            largest = largest.max(pages);
-            pages = 0;
-        }
-    }
-    largest
 }
 
 #[test]
@@ -104,13 +87,13 @@ fn a_long_backlog_follows_its_webhook_in_slices() {
     receiver.wait_for(1);
     coop.delete(&path).expect(204);
     wait_for(&world, &conn, "state IN ('cancelled', 'claimed')", LONG);
-    let largest = largest(&world.folder().join("ngoma.db-wal"));
+    let largest = largest_transaction(&world.folder().join("ngoma.db-wal"));
     assert!((10..PAGES).contains(&largest), "the largest transaction wrote {largest} pages");
     world.crash_during(&receiver);
 }
 
 #[test]
-fn what_a_stop_left_behind_follows_at_the_next_start() {
+fn a_cascade_cut_off_by_a_stop_is_finished_after_the_next_start() {
     const MANY: usize = 2500;
     let receiver = Receiver::new();
     for (change, left, follows) in [
@@ -136,12 +119,12 @@ fn what_a_stop_left_behind_follows_at_the_next_start() {
 }
 
 #[test]
-fn what_has_yet_to_follow_is_held_for_all_that_can_be_seen() {
+fn deliveries_that_a_cascade_has_not_reached_are_shown_as_held() {
     const MANY: usize = 1500;
     let receiver = Receiver::new();
     let world = stopped_with(&receiver, "pending", MANY, 0);
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
-    // Nothing serves: what is left behind stays so.
+    // No server runs: the rest stays as it is.
     let db = store::open(&world.config.storage, &world.config.limits, clock, false).expect("it opens");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let claimed = runtime.block_on(db.write(Actor::Engine, Admission::Try, |tx| {
@@ -187,8 +170,8 @@ fn many_bytes_go_in_small_steps_too_by_age_and_by_erasing() {
             world.write(|tx| erase::begin(tx, COOP)).expect("begun");
             age(&world, "1h");
         }
-        let left: i64 = look(&world, "SELECT count(*) FROM event WHERE kind = 'k'");
-        let largest = largest(&world.folder().join("ngoma.db-wal"));
+        let left: i64 = query(&world, "SELECT count(*) FROM event WHERE kind = 'k'");
+        let largest = largest_transaction(&world.folder().join("ngoma.db-wal"));
         assert_eq!(left, 0, "by age: {by_age}");
         assert!((100..3 * PAGES).contains(&largest), "the largest transaction wrote {largest} pages, by age: {by_age}");
     }

@@ -1,4 +1,4 @@
-//! The clock is set, forward and back, by an hour and by a year: what waits, waits as long as was decided.
+//! The clock is set, forward and back, by an hour and by a year: each delivery waits as long as was decided.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use ngoma::domain::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::{
-    flaky_receiver::Dice,
+    flaky_receiver::Random,
     program::finish,
     receiver::{PATIENCE, Receiver, Reply},
     site::{SECRET, Site, event_of, publish},
@@ -41,7 +41,7 @@ fn step(world: &World, by: i64) {
     world.settle();
 }
 
-/// Lets time pass, and waits until what became due was done.
+/// Lets time pass, and waits until nothing is due.
 fn pass(world: &World, time: Duration) {
     world.move_clock(time);
     world.settle();
@@ -62,7 +62,7 @@ fn statuses(world: &World, webhook: &str) -> Vec<String> {
     world.coop().deliveries(webhook).iter().map(status).collect()
 }
 
-/// A world with a webhook whose first POST is answered so, and the POST has come.
+/// A world with a webhook whose first POST has come and gets this reply.
 fn failed_once(reply: Reply) -> (World, Receiver, String) {
     let (world, receiver) = (World::new(), Receiver::new());
     receiver.next([reply]);
@@ -86,7 +86,7 @@ fn a_retry_that_waits_when_the_clock_is_set_comes_when_its_time_has_passed() {
 }
 
 #[test]
-fn what_a_receiver_asked_for_by_retry_after_is_kept_too() {
+fn a_wait_set_by_retry_after_survives_a_set_clock() {
     for by in STEPS {
         let (world, receiver, webhook) = failed_once(Reply::Answer(429, "retry-after: 600\r\n", Vec::new()));
         world.settle();
@@ -116,7 +116,7 @@ fn an_attempt_in_flight_when_the_clock_is_set_is_made_once_and_its_wait_begins_w
 }
 
 #[test]
-fn what_is_held_is_held_and_a_webhook_that_is_suspended_stays_so() {
+fn a_set_clock_leaves_held_deliveries_held_and_suspended_webhooks_suspended() {
     for by in STEPS {
         let (world, receiver) = (World::new(), Receiver::new());
         let coop = world.coop();
@@ -169,7 +169,7 @@ fn no_webhook_is_suspended_before_every_wait_has_passed_however_often_the_clock_
 #[test]
 fn whenever_the_clock_is_set_every_attempt_comes_when_its_wait_has_passed() {
     for seed in 0..6 {
-        let mut dice = Dice(seed);
+        let mut random = Random(seed);
         let (world, receiver) = (World::new(), Receiver::new());
         receiver.always(Reply::status(500));
         let webhook = world.coop().webhook(&receiver.url(), &["*"], "s3cret");
@@ -183,15 +183,15 @@ fn whenever_the_clock_is_set_every_attempt_comes_when_its_wait_has_passed() {
                 due = waits.next().map(|wait| passed + wait);
             }
             assert_eq!(receiver.posts().len(), posts, "seed {seed}, {passed} s after the publish");
-            let step_by = STEPS[usize::try_from(dice.below(4)).expect("small")];
-            match (dice.below(3), due) {
+            let step_by = STEPS[usize::try_from(random.below(4)).expect("small")];
+            match (random.below(3), due) {
                 (0, _) => step(&world, step_by),
                 (1, Some(due)) => {
                     world.move_clock(secs(due - passed));
                     passed = due;
                 }
                 _ => {
-                    let time = 1 + dice.below(900);
+                    let time = 1 + random.below(900);
                     world.move_clock(secs(time));
                     passed += time;
                 }
@@ -298,7 +298,7 @@ fn libfaketime() -> PathBuf {
     found.expect("libfaketime is missing: run the suite by tests/run, which installs it")
 }
 
-/// Sets the program's clock so many seconds off.
+/// Sets the program's clock off by this many seconds.
 fn set_off(file: &Path, seconds: i64) {
     let fresh = file.with_extension("fresh");
     fs::write(&fresh, format!("{seconds:+}")).expect("written");
@@ -381,7 +381,7 @@ fn a_clock_set_before_1970_or_after_9999_stops_the_server_with_a_sentence_and_pa
             assert!(since.elapsed() < PATIENCE, "what they answered is written");
         }
         set_off(&site.folder().join("offset"), offset);
-        // Whoever asks meanwhile, over old connections and new ones, is answered or cut off.
+        // Requests meanwhile, over old connections and new ones, are answered or cut off.
         for number in 0..40 {
             drop(publish(&coop, &format!("{number}")));
             drop(publish(&server.coop(), &format!("again {number}")));
@@ -390,7 +390,7 @@ fn a_clock_set_before_1970_or_after_9999_stops_the_server_with_a_sentence_and_pa
         let log = server.running.log();
         assert!(log.contains(&format!("ngoma: {OUT_OF_RANGE}")), "{offset} s: {log}");
         assert!(!log.contains("panicked"), "{offset} s: {log}");
-        // With the right clock it goes on where it was: what waits an hour waits on.
+        // With the right clock it goes on: a delivery that waits an hour still waits.
         set_off(&site.folder().join("offset"), 0);
         let server = site.start_by(at_another_time(&mut site.command(), &site, 0));
         let posts = receiver.posts().len();
@@ -402,21 +402,21 @@ fn a_clock_set_before_1970_or_after_9999_stops_the_server_with_a_sentence_and_pa
     }
 }
 
-/// A command that sees the wall clock so many seconds off.
+/// A command that sees the wall clock off by this many seconds.
 fn at_another_time<'a>(command: &'a mut Command, site: &Site, seconds: i64) -> &'a mut Command {
     let offset = site.folder().join("offset");
     set_off(&offset, seconds);
     command.env("LD_PRELOAD", libfaketime()).env("FAKETIME_TIMESTAMP_FILE", &offset).env("FAKETIME_NO_CACHE", "1");
-    // What has passed is never faked: only the wall clock is somebody's to set.
+    // The monotonic clock is not faked: only the wall clock can be set.
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
 }
 
 #[test]
-fn attempts_that_a_pause_of_the_process_outlasted_are_told_in_one_line() {
+fn attempts_that_a_pause_of_the_process_outlasted_are_logged_in_one_line() {
     let site = Site::new();
     let receivers: Vec<Receiver> = (0..5).map(|_| Receiver::new()).collect();
     let mut command = site.command();
-    // Whoever was stopped finds that much time has passed, by every clock.
+    // A process that was stopped finds that time has passed, by every clock.
     let server = site.start_by(at_another_time(&mut command, &site, 0).env_remove("FAKETIME_DONT_FAKE_MONOTONIC"));
     let coop = server.coop();
     for receiver in &receivers {

@@ -1,4 +1,4 @@
-//! What `JSON.stringify` does to a payload, Ngoma does beforehand, so that nothing changes when a receiver does it.
+//! Ngoma prints a payload as `JSON.stringify` would, so that a receiver that prints it again changes nothing.
 
 use ngoma::domain::{signature::SigningSecret, timestamp::Timestamp};
 use proptest::{prelude::*, sample::Index};
@@ -32,7 +32,7 @@ fn a_text_is_printed_as_javascript_prints_it() {
         (r#"{"__proto__":1,"":2}"#, r#"{"__proto__":1,"":2}"#),
         // A key that comes twice: the first place, the last value, however the key is written.
         (r#"{"a":1,"b":2,"\u0061":{"c":3}}"#, r#"{"a":{"c":3},"b":2}"#),
-        // Strings: only what must be escaped is.
+        // Strings: only characters that must be escaped are.
         (r#""\/\u0041\u00e9\ud83e\udd81""#, r#""/Aé🦁""#),
         (r#""\u0000\u0008\u000b\u001F\u007f""#, "\"\\u0000\\b\\u000b\\u001f\u{7f}\""),
         (r#""\u2028\u2029""#, "\"\u{2028}\u{2029}\""),
@@ -46,7 +46,7 @@ fn a_text_is_printed_as_javascript_prints_it() {
 }
 
 #[test]
-fn what_would_not_survive_is_refused_with_its_path() {
+fn values_that_receivers_cannot_hold_are_refused_with_their_path() {
     let deep = format!("{}{}", "[".repeat(MAX_DEPTH + 1), "]".repeat(MAX_DEPTH + 1));
     let deepest = format!(
         "{} is nested too deep: the server's limits.json_depth says how deep it may be",
@@ -74,7 +74,7 @@ fn what_would_not_survive_is_refused_with_its_path() {
 }
 
 #[test]
-fn what_is_not_json_is_refused() {
+fn text_that_is_not_json_is_refused() {
     let texts = [
         "",
         " ",
@@ -136,8 +136,8 @@ proptest! {
         let once = stringify(&text).expect("it can be delivered");
         match stringify(&once) {
             Ok(twice) => prop_assert_eq!(twice, once),
-            // JavaScript prints 1e20 as a long integer. A producer's own long integer is refused, as nobody can tell whether
-            // a double is what was meant; that a receiver prints this one unchanged is shown by Node below.
+            // JavaScript prints 1e20 as a long integer. A producer's own long integer is refused, as nobody can tell
+            // whether a double was meant; Node shows below that a receiver prints this one unchanged.
             Err(flaw) => prop_assert!(flaw.problem.starts_with("is an integer beyond"), "{flaw}"),
         }
     }
@@ -154,7 +154,7 @@ fn node_prints_twenty_thousand_texts_alike() {
 }
 
 #[test]
-fn what_node_cannot_parse_is_refused() {
+fn text_that_node_cannot_parse_is_refused() {
     let wrong = prop_oneof![
         Just(""),
         proptest::sample::select(
@@ -202,7 +202,7 @@ fn signatures_are_those_of_the_standard_webhooks_vectors() {
     }
 }
 
-/// What Node makes of each text: `JSON.stringify(JSON.parse(text))`, or `!` if that throws.
+/// Node's result for each text: `JSON.stringify(JSON.parse(text))`, or `!` if that throws.
 fn node_prints(texts: &[String]) -> Vec<String> {
     let lines = texts.iter().map(|text| format!("{}\n", serde_json::json!(text)));
     let printed = String::from_utf8(ask(node("stringify.mjs"), lines.collect::<String>().into_bytes()));

@@ -7,13 +7,12 @@ use ngoma::engine::lanes::Ended;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::{
-    model::lane_harness::{FAST, Yard},
-    security::limits::hold_writer,
-    support::{
-        receiver::{PATIENCE, Receiver, Reply},
-        world::{Client, Holder, OTHER_COOP, Wish, World},
-    },
+use crate::support::{
+    client::Client,
+    lane_harness::{FAST, LaneHarness},
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{Holder, OTHER_COOP, Wish, World},
+    writer::hold_writer,
 };
 
 /// Most bytes of large bodies in memory.
@@ -78,32 +77,36 @@ fn the_deliveries_of_one_event_share_its_body() {
 
 #[test]
 fn receivers_on_probation_hold_half_of_the_memory_for_large_bodies() {
-    let mut yard = Yard::new(4);
-    yard.lanes = std::mem::replace(&mut yard.lanes, Yard::new(0).lanes).with_body_bytes(MOST);
+    let mut harness = LaneHarness::new(4);
+    harness.lanes = std::mem::replace(&mut harness.lanes, LaneHarness::new(0).lanes).with_body_bytes(MOST);
     for endpoint in [1, 2] {
-        yard.attempts(endpoint, 1, Ended::TimedOut);
+        harness.attempts(endpoint, 1, Ended::TimedOut);
     }
     for endpoint in [3, 4] {
-        yard.attempts(endpoint, 1, FAST);
+        harness.attempts(endpoint, 1, FAST);
     }
-    let allowed = |yard: &mut Yard| -> Vec<(i64, usize)> {
-        let wanted = yard.lanes.wanted(yard.now);
-        yard.lanes.allowed(wanted).iter().map(|wanted| (wanted.endpoint, wanted.large_bytes)).collect()
+    let allowed = |harness: &mut LaneHarness| -> Vec<(i64, usize)> {
+        let wanted = harness.lanes.wanted(harness.now);
+        harness.lanes.allowed(wanted).iter().map(|wanted| (wanted.endpoint, wanted.large_bytes)).collect()
     };
-    (1..5).for_each(|endpoint| yard.publish(endpoint, 1));
-    assert_eq!(allowed(&mut yard), [(1, MOST / 2), (2, MOST / 2), (3, MOST), (4, MOST)]);
+    (1..5).for_each(|endpoint| harness.publish(endpoint, 1));
+    assert_eq!(allowed(&mut harness), [(1, MOST / 2), (2, MOST / 2), (3, MOST), (4, MOST)]);
     // A body of one on probation does not fit: it waits, and others on probation behind it.
-    yard.does_not_fit(1, 40_000);
-    assert_eq!(allowed(&mut yard), [(2, 0), (3, MOST), (4, MOST)]);
-    // A body of another does not fit: now everybody waits behind it.
-    yard.does_not_fit(3, 80_000);
-    assert_eq!(allowed(&mut yard), [(2, 0), (4, 0)]);
-    yard.lanes.make_room(30_000);
-    assert_eq!(allowed(&mut yard), [(2, 0), (4, 0)], "30,000 and 80,000 are too many");
-    yard.lanes.make_room(20_000);
-    assert_eq!(allowed(&mut yard), [(2, 0), (3, MOST), (4, MOST)], "it is let in, and the half has no room beside it");
-    yard.lanes.make_room(10_000);
-    assert_eq!(allowed(&mut yard), [(1, MOST / 2), (2, MOST / 2), (3, MOST), (4, MOST)]);
+    harness.does_not_fit(1, 40_000);
+    assert_eq!(allowed(&mut harness), [(2, 0), (3, MOST), (4, MOST)]);
+    // A body of another endpoint does not fit: now all wait behind it.
+    harness.does_not_fit(3, 80_000);
+    assert_eq!(allowed(&mut harness), [(2, 0), (4, 0)]);
+    harness.lanes.make_room(30_000);
+    assert_eq!(allowed(&mut harness), [(2, 0), (4, 0)], "30,000 and 80,000 are too many");
+    harness.lanes.make_room(20_000);
+    assert_eq!(
+        allowed(&mut harness),
+        [(2, 0), (3, MOST), (4, MOST)],
+        "it is let in, and the half has no room beside it"
+    );
+    harness.lanes.make_room(10_000);
+    assert_eq!(allowed(&mut harness), [(1, MOST / 2), (2, MOST / 2), (3, MOST), (4, MOST)]);
 }
 
 /// Publishes such an event from a thread, and tells the status.

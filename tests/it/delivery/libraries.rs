@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use crate::{
     program::readme::blocks,
     support::{
+        client::Client,
         other_programs::{ask, modules, node, python},
         program::{Running, finish, ngoma, word_after},
         receiver::{Post, Receiver},
-        world::{COOP, Client, World},
+        world::{COOP, World},
     },
 };
 

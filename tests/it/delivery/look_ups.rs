@@ -1,8 +1,12 @@
-//! Look-ups of names: what one tenant's names do to another's, and what is a fault of ours.
+//! Look-ups of names: hanging names of one account cost another nothing; and faults of our own.
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -14,14 +18,15 @@ use ngoma::{
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     receiver::{PATIENCE, Receiver, lock},
-    world::{Client, Holder, OTHER_COOP, START, World, together},
+    world::{COOP, Holder, OTHER_COOP, START, Wish, World, together},
 };
 
 /// Threads that names may hold which are new or do not answer.
 const FOR_THEM: usize = 8;
 
-/// Registers so many webhooks with names that hang, at once.
+/// Registers this many webhooks with names that hang, at once.
 fn hanging_webhooks(other: &Client, number: usize) -> Vec<String> {
     let register = |number: usize| -> Box<dyn FnOnce() -> String + Send> {
         let url = format!("http://hanging-{number}.example/");
@@ -74,7 +79,7 @@ fn names_of_others_that_hang_cost_no_try_but_their_own() {
 type Found = Result<Vec<SocketAddr>, Unresolved>;
 
 /// Look-ups alone, of which some hang until the story lets them go.
-struct Desk {
+struct HangingLookUps {
     look_ups: Arc<LookUps>,
     clock: Arc<ManualClock>,
     begun: mpsc::Receiver<String>,
@@ -82,9 +87,9 @@ struct Desk {
     found: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
 }
 
-impl Desk {
-    /// One at which every thread that such names may have is held by one that hangs.
-    fn crowded() -> Self {
+impl HangingLookUps {
+    /// Every thread that new or silent names may have is held by a name that hangs.
+    fn on_every_thread() -> Self {
         let (begins, begun) = mpsc::channel();
         let (hold, ends) = mpsc::channel::<()>();
         let ends = Mutex::new(ends);
@@ -97,15 +102,15 @@ impl Desk {
         });
         let clock = Arc::new(ManualClock::new(START));
         let look_ups = LookUps::start(&look_up, clock.clone()).expect("threads");
-        let desk = Self { look_ups: Arc::new(look_ups), clock, begun, hold, found: mpsc::channel() };
-        desk.ask("quick", PATIENCE);
-        desk.next(PATIENCE).expect("it has one");
-        (0..FOR_THEM).for_each(|number| desk.ask(&format!("hanging-{number}"), PATIENCE));
-        (0..=FOR_THEM).for_each(|_| drop(desk.begun.recv_timeout(PATIENCE).expect("it begins")));
-        desk
+        let hanging = Self { look_ups: Arc::new(look_ups), clock, begun, hold, found: mpsc::channel() };
+        hanging.ask("quick", PATIENCE);
+        hanging.next(PATIENCE).expect("it has one");
+        (0..FOR_THEM).for_each(|number| hanging.ask(&format!("hanging-{number}"), PATIENCE));
+        (0..=FOR_THEM).for_each(|_| drop(hanging.begun.recv_timeout(PATIENCE).expect("it begins")));
+        hanging
     }
 
-    /// Has somebody ask for a name who waits so long.
+    /// Asks for a name on a thread of its own, for this long at most.
     fn ask(&self, name: &str, within: Duration) {
         let (look_ups, name, found) = (Arc::clone(&self.look_ups), name.to_owned(), self.found.0.clone());
         thread::spawn(move || found.send(look_ups.resolve(&name, 80, within)));
@@ -119,29 +124,70 @@ impl Desk {
 }
 
 #[test]
-fn so_many_names_may_wait_for_a_look_up_and_one_more_is_told_so_at_once() {
-    let desk = Desk::crowded();
-    (0..256 + 10).for_each(|number| desk.ask(&format!("waiting-{number}"), PATIENCE));
+fn look_ups_that_wait_are_limited_and_one_more_fails_at_once() {
+    let hanging = HangingLookUps::on_every_thread();
+    (0..256 + 10).for_each(|number| hanging.ask(&format!("waiting-{number}"), PATIENCE));
     for _ in 0..10 {
-        assert_eq!(desk.next(PATIENCE / 3), Err(Unresolved::ByUs));
+        assert_eq!(hanging.next(PATIENCE / 3), Err(Unresolved::ByUs));
     }
-    desk.clock.set(START + Duration::from_secs(2));
-    desk.ask("quick", PATIENCE);
-    desk.next(PATIENCE / 3).expect("a name that is quick finds a thread");
-    drop(desk.hold);
+    hanging.clock.set(START + Duration::from_secs(2));
+    hanging.ask("quick", PATIENCE);
+    hanging.next(PATIENCE / 3).expect("a name that is quick finds a thread");
+    drop(hanging.hold);
     for _ in 0..FOR_THEM + 256 {
-        desk.found.1.recv_timeout(PATIENCE).expect("an answer").expect("an address");
+        hanging.found.1.recv_timeout(PATIENCE).expect("an answer").expect("an address");
     }
 }
 
 #[test]
 fn a_look_up_that_two_wait_for_outlives_the_one_with_less_patience() {
-    let desk = Desk::crowded();
-    desk.ask("shared", Duration::from_secs(1));
-    desk.ask("shared", PATIENCE / 3);
-    assert_eq!(desk.next(PATIENCE), Err(Unresolved::ByUs), "the first gives up");
-    drop(desk.hold);
+    let hanging = HangingLookUps::on_every_thread();
+    hanging.ask("shared", Duration::from_secs(1));
+    hanging.ask("shared", PATIENCE / 3);
+    assert_eq!(hanging.next(PATIENCE), Err(Unresolved::ByUs), "the first gives up");
+    drop(hanging.hold);
     for _ in 0..=FOR_THEM {
-        desk.found.1.recv_timeout(PATIENCE).expect("an answer").expect("an address");
+        hanging.found.1.recv_timeout(PATIENCE).expect("an answer").expect("an address");
     }
+}
+
+#[test]
+fn names_that_hang_keep_no_healthy_name_waiting() {
+    let (release, hold) = mpsc::channel::<()>();
+    let hold = std::sync::Mutex::new(hold);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let world = World::with(|wish: &mut Wish| {
+        wish.config.delivery.timeout = Duration::from_secs(5);
+        wish.look_up = Arc::new(move |name, port| {
+            if name == "healthy.example" {
+                return Ok(vec![([127, 0, 0, 1], port).into()]);
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+            // Until the story ends: the sender is dropped then.
+            let _ = crate::support::receiver::lock(&hold).recv();
+            Err(std::io::ErrorKind::NotFound.into())
+        });
+    });
+    let coop = world.coop();
+    let receiver = Receiver::new();
+    coop.webhook(&format!("http://healthy.example:{}/", receiver.port()), &["dds.filed"], "s");
+    let register = |number: usize| -> Box<dyn FnOnce() + Send> {
+        let url = format!("http://hanging-{number}.example/");
+        let body = json!({ "url": url, "events": ["loan.repaid"], "cooperative_id": COOP });
+        let coop = coop.clone();
+        Box::new(move || drop(coop.post("/webhooks", body).expect(201)))
+    };
+    // More than there are threads.
+    together((0..40).map(register).collect());
+    for _ in 0..3 {
+        // Addresses are remembered for a second.
+        world.move_clock(Duration::from_secs(2));
+        coop.publish("loan.repaid", json!({}));
+        coop.publish("dds.filed", json!({}));
+    }
+    receiver.wait_for(3);
+    assert_eq!(asked.load(Ordering::SeqCst), 8, "they have half of the threads, one for each name");
+    drop(release);
+    world.settle();
 }

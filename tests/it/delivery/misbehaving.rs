@@ -1,80 +1,29 @@
-//! The receivers' zoo: whatever a receiver does, its attempt ends by itself, is recorded with its class, and harms nobody.
+//! Receivers that misbehave: whatever one does, its attempt ends in time, is recorded with its class, and harms nobody.
 
 use std::time::Duration;
 
+use Expected::{Delivered, Failed, Status};
 use serde_json::{Value, json};
 
 use crate::support::{
-    raw_receiver::{Beast, Crowded, Guest, Manners},
+    isolation::Isolation,
+    raw_receiver::{Behaviour, FullBacklog, Peer, RawReceiver},
     receiver::Receiver,
-    world::{Client, Wish, World},
 };
 
-/// The time-out of an attempt here.
-pub const TIMEOUT: Duration = Duration::from_secs(1);
-/// How soon after it an attempt has ended.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// A server with few places, a healthy receiver, and whoever misbehaves beside it.
-pub struct Zoo {
-    pub world: World,
-    pub coop: Client,
-    healthy: Receiver,
+/// How an attempt must end.
+enum Expected {
+    Failed(&'static str),
+    Status(u16),
+    Delivered(u16),
 }
 
-/// What became of one attempt: its class (none if it was delivered), the status, and what was kept of the body.
-#[derive(Debug)]
-pub struct Record {
-    pub error: Value,
-    pub status: Value,
-    pub body: Value,
-    pub truncated: Value,
-}
-
-impl Zoo {
-    pub fn new() -> Self {
-        Self::with(|_| {})
-    }
-
-    pub fn with(change: impl FnOnce(&mut Wish)) -> Self {
-        let world = World::with(|wish: &mut Wish| {
-            wish.config.delivery.timeout = TIMEOUT;
-            wish.config.delivery.max_in_flight = 2;
-            wish.config.delivery.max_in_flight_per_endpoint = 1;
-            change(wish);
-        });
-        let (coop, healthy) = (world.coop(), Receiver::new());
-        coop.webhook(&healthy.url(), &["loan.repaid"], "s");
-        Self { world, coop, healthy }
-    }
-
-    /// One attempt at this URL: ended in time, recorded, and its place is free again.
-    #[track_caller]
-    pub fn attempt(&self, name: &str, url: &str, data: Value) -> Record {
-        let webhook = self.coop.webhook(url, &["dds.filed"], "s");
-        let record = self.another(name, &webhook, data);
-        self.coop.delete(&format!("/webhooks/{webhook}")).expect(204);
-        record
-    }
-
-    /// The same, at a webhook that is there.
-    #[track_caller]
-    pub fn another(&self, name: &str, webhook: &str, data: Value) -> Record {
-        self.coop.publish("dds.filed", data);
-        self.world.settle();
-        let record = last_attempt(&self.coop, name, webhook);
-        let before = self.healthy.posts().len();
-        self.coop.publish("loan.repaid", json!({}));
-        self.world.settle();
-        assert_eq!(self.healthy.posts().len(), before + 1, "{name}: a healthy neighbour gets its delivery");
-        record
-    }
-
+impl Isolation {
     /// Every one of these ends with its class, or with its status.
-    fn tour(&self, beasts: &[(&str, Manners, Expected)]) {
-        for (name, manners, expected) in beasts {
-            let beast = Beast::new(*manners);
-            let record = self.attempt(name, &beast.url(), json!({}));
+    fn tour(&self, cases: &[(&str, Behaviour, Expected)]) {
+        for (name, behaviour, expected) in cases {
+            let raw = RawReceiver::new(*behaviour);
+            let record = self.attempt(name, &raw.url(), json!({}));
             let (error, status) = match *expected {
                 Failed(class) => (json!(class), Value::Null),
                 Status(status) => (json!("status"), json!(status)),
@@ -85,39 +34,14 @@ impl Zoo {
     }
 }
 
-/// The last attempt of a webhook's newest delivery, ended in time.
-#[track_caller]
-pub fn last_attempt(coop: &Client, name: &str, webhook: &str) -> Record {
-    let newest = coop.deliveries(webhook)[0]["delivery_id"].as_str().expect("an id").to_owned();
-    let delivery = coop.delivery(webhook, &newest);
-    let attempt = delivery["attempts"].as_array().and_then(|attempts| attempts.last()).expect("an attempt").clone();
-    let took = Duration::from_millis(attempt["duration_ms"].as_u64().expect("a duration"));
-    assert!(took < TIMEOUT + GRACE, "{name}: took {took:?}");
-    assert_eq!(delivery["status"] == "DELIVERED", attempt["error"].is_null(), "{name}: {delivery}");
-    Record {
-        error: attempt["error"].clone(),
-        status: attempt["response_status"].clone(),
-        body: attempt["response_body"].clone(),
-        truncated: attempt["response_truncated"].clone(),
-    }
-}
-
-/// How an attempt must end.
-enum Expected {
-    Failed(&'static str),
-    Status(u16),
-    Delivered(u16),
-}
-use Expected::{Delivered, Failed, Status};
-
 /// Hears the request, then says this and closes.
 macro_rules! says {
-    ($($text:expr),*) => { |guest: &mut Guest| { guest.hear(); $(guest.say($text);)* } };
+    ($($text:expr),*) => { |peer: &mut Peer| { peer.read_request(); $(peer.send($text);)* } };
 }
 
 /// Hears the request, then says this and keeps the connection open.
 macro_rules! says_and_holds {
-    ($($text:expr),*) => { |guest: &mut Guest| { guest.hear(); $(guest.say($text);)* guest.hold(); } };
+    ($($text:expr),*) => { |peer: &mut Peer| { peer.read_request(); $(peer.send($text);)* peer.hold_open(); } };
 }
 
 fn thousand_headers() -> String {
@@ -125,103 +49,103 @@ fn thousand_headers() -> String {
 }
 
 #[test]
-fn whoever_is_slow_or_silent_runs_into_the_time_out() {
-    let zoo = Zoo::new();
-    zoo.tour(&[
-        ("accepts and hangs", |guest| guest.hold(), Failed("timeout")),
+fn slow_and_silent_receivers_run_into_the_time_out() {
+    let isolation = Isolation::new();
+    isolation.tour(&[
+        ("accepts and hangs", |peer| peer.hold_open(), Failed("timeout")),
         ("reads and hangs", says_and_holds!(), Failed("timeout")),
         ("hangs within the headers", says_and_holds!("HTTP/1.1 200 OK\r\nx-a: "), Failed("timeout")),
         (
             "drips its headers",
-            |guest| {
-                guest.hear();
-                guest.drip(format!("HTTP/1.1 200 OK\r\n{}\r\n", thousand_headers()));
+            |peer| {
+                peer.read_request();
+                peer.drip(format!("HTTP/1.1 200 OK\r\n{}\r\n", thousand_headers()));
             },
             Failed("timeout"),
         ),
         (
             "drips its body",
-            |guest| {
-                guest.hear();
-                guest.say("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n");
-                guest.drip([b'x'; 5000]);
+            |peer| {
+                peer.read_request();
+                peer.send("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n");
+                peer.drip([b'x'; 5000]);
             },
             Delivered(200),
         ),
         (
             "drips the body of a failure",
-            |guest| {
-                guest.hear();
-                guest.say("HTTP/1.1 500 No\r\n\r\n");
-                guest.drip([b'x'; 5000]);
+            |peer| {
+                peer.read_request();
+                peer.send("HTTP/1.1 500 No\r\n\r\n");
+                peer.drip([b'x'; 5000]);
             },
             Status(500),
         ),
         (
             "drips chunks",
-            |guest| {
-                guest.hear();
-                guest.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
-                guest.drip("1\r\nx\r\n".repeat(1000));
+            |peer| {
+                peer.read_request();
+                peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+                peer.drip("1\r\nx\r\n".repeat(1000));
             },
             Delivered(200),
         ),
     ]);
-    let crowded = Crowded::new();
-    let record = zoo.attempt("never accepts", &crowded.url(), json!({}));
+    let full = FullBacklog::new();
+    let record = isolation.attempt("never accepts", &full.url(), json!({}));
     assert_eq!((record.error, record.status), (json!("timeout"), Value::Null));
 }
 
 #[test]
-fn whoever_never_reads_a_big_body_runs_into_the_time_out() {
-    let zoo = Zoo::with(|wish| {
+fn receivers_that_never_read_a_big_body_run_into_the_time_out() {
+    let isolation = Isolation::with(|wish| {
         wish.config.server.max_body_bytes = 32 << 20;
         wish.config.limits.string_bytes = 32 << 20;
     });
-    let beast = Beast::new(|guest| guest.hold());
-    let record = zoo.attempt("never reads", &beast.url(), json!({ "long": "x".repeat(8 << 20) }));
+    let raw = RawReceiver::new(|peer| peer.hold_open());
+    let record = isolation.attempt("never reads", &raw.url(), json!({ "long": "x".repeat(8 << 20) }));
     assert_eq!((record.error, record.status), (json!("timeout"), Value::Null));
-    let beast = Beast::new(|guest| {
-        guest.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-        guest.hold();
+    let raw = RawReceiver::new(|peer| {
+        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        peer.hold_open();
     });
-    let record = zoo.attempt("answers and never reads", &beast.url(), json!({ "long": "x".repeat(8 << 20) }));
+    let record = isolation.attempt("answers and never reads", &raw.url(), json!({ "long": "x".repeat(8 << 20) }));
     assert_eq!((record.error, record.status), (json!("timeout"), Value::Null));
 }
 
 #[test]
-fn whoever_hangs_up_is_recorded_as_a_reset_unless_the_status_was_there() {
-    let reset_within_the_request: Manners = |guest| {
-        guest.reset();
-        let _ = std::io::Read::read(&mut guest.stream, &mut [0]);
+fn a_receiver_that_hangs_up_is_recorded_as_a_reset_unless_the_status_was_there() {
+    let reset_within_the_request: Behaviour = |peer| {
+        peer.reset_on_close();
+        let _ = std::io::Read::read(&mut peer.stream, &mut [0]);
     };
-    Zoo::new().tour(&[
+    Isolation::new().tour(&[
         ("resets within the request", reset_within_the_request, Failed("reset")),
         (
             "resets before the headers",
-            |guest| {
-                guest.hear();
-                guest.reset();
+            |peer| {
+                peer.read_request();
+                peer.reset_on_close();
             },
             Failed("reset"),
         ),
         (
             "resets within the headers",
-            |guest| {
-                guest.hear();
-                guest.say("HTTP/1.1 200 OK\r\ncontent-len");
-                guest.reset();
+            |peer| {
+                peer.read_request();
+                peer.send("HTTP/1.1 200 OK\r\ncontent-len");
+                peer.reset_on_close();
             },
             Failed("reset"),
         ),
         (
             "resets after the headers",
-            |guest| {
-                guest.hear();
-                guest.say("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\npart");
-                // Time for the headers to be read: a reset takes with it what nobody has read.
-                guest.wait(Duration::from_millis(200));
-                guest.reset();
+            |peer| {
+                peer.read_request();
+                peer.send("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\npart");
+                // Time for the headers to be read: a reset discards unread bytes.
+                peer.wait(Duration::from_millis(200));
+                peer.reset_on_close();
             },
             Delivered(200),
         ),
@@ -233,8 +157,8 @@ fn whoever_hangs_up_is_recorded_as_a_reset_unless_the_status_was_there() {
 }
 
 #[test]
-fn whoever_speaks_another_language_is_recorded_as_a_breach_of_protocol() {
-    Zoo::new().tour(&[
+fn receivers_that_speak_another_protocol_are_recorded_as_a_protocol_error() {
+    Isolation::new().tour(&[
         ("HTTP/0.9", says!("<html>received</html>\r\n"), Failed("protocol")),
         ("HTTP/2", says!(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80\x00\x04"), Failed("protocol")),
         ("HTTP/2 in words", says!("HTTP/2 200\r\ncontent-length: 0\r\n\r\n"), Failed("protocol")),
@@ -249,19 +173,19 @@ fn whoever_speaks_another_language_is_recorded_as_a_breach_of_protocol() {
         ),
         (
             "a header without an end",
-            |guest| {
-                guest.hear();
-                guest.say("HTTP/1.1 200 OK\r\nx-long: ");
-                guest.flood([b'x'; 4096]);
+            |peer| {
+                peer.read_request();
+                peer.send("HTTP/1.1 200 OK\r\nx-long: ");
+                peer.flood([b'x'; 4096]);
             },
             Failed("protocol"),
         ),
         (
             "a status line without an end",
-            |guest| {
-                guest.hear();
-                guest.say("HTTP/1.1 200 ");
-                guest.flood([b'x'; 4096]);
+            |peer| {
+                peer.read_request();
+                peer.send("HTTP/1.1 200 ");
+                peer.flood([b'x'; 4096]);
             },
             Failed("protocol"),
         ),
@@ -277,29 +201,29 @@ fn whoever_speaks_another_language_is_recorded_as_a_breach_of_protocol() {
 
 #[test]
 fn endless_interim_answers_come_to_an_end() {
-    Zoo::new().tour(&[
+    Isolation::new().tour(&[
         (
             "endless 100",
-            |guest| {
-                guest.hear();
-                guest.flood("HTTP/1.1 100 Continue\r\n\r\n");
+            |peer| {
+                peer.read_request();
+                peer.flood("HTTP/1.1 100 Continue\r\n\r\n");
             },
             Failed("timeout"),
         ),
         (
             "endless 103",
-            |guest| {
-                guest.hear();
-                guest.flood("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
+            |peer| {
+                peer.read_request();
+                peer.flood("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
             },
             Failed("timeout"),
         ),
         (
             "103, then more than the buffer holds",
-            |guest| {
-                guest.hear();
+            |peer| {
+                peer.read_request();
                 let answer = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 90000\r\n\r\n";
-                guest.say([answer.as_bytes(), &[b'x'; 90_000]].concat());
+                peer.send([answer.as_bytes(), &[b'x'; 90_000]].concat());
             },
             Delivered(200),
         ),
@@ -308,12 +232,12 @@ fn endless_interim_answers_come_to_an_end() {
 }
 
 #[test]
-fn a_status_counts_whatever_its_body_is() {
-    let utf_16: Manners = says!(
+fn a_status_counts_with_any_body() {
+    let utf_16: Behaviour = says!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-16\r\ncontent-length: 6\r\n\r\n",
         b"\xff\xfeo\x00k\x00"
     );
-    Zoo::new().tour(&[
+    Isolation::new().tour(&[
         (
             "a chunk size that is no number",
             says!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n"),
@@ -331,10 +255,10 @@ fn a_status_counts_whatever_its_body_is() {
         ),
         (
             "a chunk size without an end",
-            |guest| {
-                guest.hear();
-                guest.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;");
-                guest.flood([b'x'; 4096]);
+            |peer| {
+                peer.read_request();
+                peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;");
+                peer.flood([b'x'; 4096]);
             },
             Delivered(200),
         ),
@@ -353,24 +277,24 @@ fn a_status_counts_whatever_its_body_is() {
 
 #[test]
 fn redirects_are_failures_and_nobody_follows_them() {
-    let zoo = Zoo::new();
+    let isolation = Isolation::new();
     let elsewhere = Receiver::new();
     for status in 300..=308 {
         let answer = format!("HTTP/1.1 {status} There\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", elsewhere.url());
-        let beast = Beast::new(move |guest| {
-            guest.hear();
-            guest.say(&answer);
+        let raw = RawReceiver::new(move |peer| {
+            peer.read_request();
+            peer.send(&answer);
         });
-        let record = zoo.attempt("redirects", &beast.url(), json!({}));
+        let record = isolation.attempt("redirects", &raw.url(), json!({}));
         assert_eq!((record.error, record.status), (json!("status"), json!(status)));
-        assert_eq!(beast.connections(), 1);
+        assert_eq!(raw.connections(), 1);
     }
     assert_eq!(elsewhere.connections(), 0);
 }
 
 #[test]
-fn what_is_left_of_one_answer_is_never_taken_for_the_next() {
-    let zoo = Zoo::new();
+fn the_rest_of_one_answer_is_never_read_as_the_next() {
+    let isolation = Isolation::new();
     let after = "HTTP/1.1 500 Smuggled\r\ncontent-length: 0\r\n\r\n";
     let answers = [
         format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok{after}"),
@@ -379,33 +303,33 @@ fn what_is_left_of_one_answer_is_never_taken_for_the_next() {
     ];
     for answer in answers {
         let said = answer.clone();
-        let beast = Beast::new(move |guest| while guest.hear().ends_with('}') && guest.say(&said) {});
-        let webhook = zoo.coop.webhook(&beast.url(), &["dds.filed"], "s");
+        let raw = RawReceiver::new(move |peer| while peer.read_request().ends_with('}') && peer.send(&said) {});
+        let webhook = isolation.coop.webhook(&raw.url(), &["dds.filed"], "s");
         for _ in 0..3 {
-            let record = zoo.another(&answer, &webhook, json!({}));
+            let record = isolation.another(&answer, &webhook, json!({}));
             assert_eq!(record.error, Value::Null, "{answer}: {record:?}");
         }
-        zoo.coop.delete(&format!("/webhooks/{webhook}")).expect(204);
+        isolation.coop.delete(&format!("/webhooks/{webhook}")).expect(204);
     }
 }
 
 #[test]
 fn an_answer_is_kept_as_it_was_sent() {
-    let zoo = Zoo::new();
-    // It says gzip, and is none: nobody unpacks it.
-    let beast = Beast::new(|guest| {
-        let request = guest.hear();
+    let isolation = Isolation::new();
+    // It says gzip and is none: the body is not unpacked.
+    let raw = RawReceiver::new(|peer| {
+        let request = peer.read_request();
         assert!(!request.contains("accept-encoding"), "{request}");
-        guest.say("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nplain");
+        peer.send("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nplain");
     });
-    let record = zoo.attempt("gzip that is none", &beast.url(), json!({}));
+    let record = isolation.attempt("gzip that is none", &raw.url(), json!({}));
     assert_eq!((record.error, record.body, record.truncated), (Value::Null, json!("plain"), json!(false)));
-    let beast = Beast::new(|guest| {
-        guest.hear();
-        guest.say("HTTP/1.1 200 OK\r\n\r\n");
-        guest.flood([b'x'; 4096]);
+    let raw = RawReceiver::new(|peer| {
+        peer.read_request();
+        peer.send("HTTP/1.1 200 OK\r\n\r\n");
+        peer.flood([b'x'; 4096]);
     });
-    let record = zoo.attempt("huge body", &beast.url(), json!({}));
+    let record = isolation.attempt("huge body", &raw.url(), json!({}));
     assert_eq!((record.error, record.truncated), (Value::Null, json!(true)));
     assert_eq!(record.body.as_str().map(str::len), Some(4096));
 }

@@ -1,20 +1,19 @@
-//! The way of an event: published, signed, sent, retried, resumed; receivers, names and certificates that are at fault.
+//! An event on its way: published, signed, sent, retried and resumed; receivers, names and certificates that fail.
 
-pub mod batch;
-pub mod cascade;
-pub mod claimed_ahead;
-pub mod clock;
-pub mod faults;
-pub mod json;
-pub mod large_bodies;
-pub mod libraries;
-pub mod look_ups;
-pub mod misbehaving;
-pub mod names;
-pub mod readable;
-pub mod resume;
-pub mod resume_long;
-pub mod sending;
-pub mod shares;
-pub mod signatures;
-pub mod tls;
+mod batch;
+mod cascade;
+mod clock;
+mod json;
+mod large_bodies;
+mod libraries;
+mod look_ups;
+mod misbehaving;
+mod names;
+mod prefetched;
+mod readable;
+mod resume;
+mod resume_long;
+mod sending;
+mod shares;
+mod signatures;
+mod tls;

@@ -1,4 +1,4 @@
-//! The zoo of names: unknown, crowded, slow, or turned private between two attempts.
+//! Names of receivers: unknown, hanging, slow, or turned private between two attempts.
 
 use std::{
     io,
@@ -13,13 +13,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    delivery::misbehaving::{TIMEOUT, Zoo, last_attempt},
-    support::{
-        raw_receiver::{Beast, Guest},
-        receiver::{PATIENCE, Receiver, lock},
-        world::World,
-    },
+use crate::support::{
+    isolation::{Isolation, TIMEOUT, last_attempt},
+    raw_receiver::{Peer, RawReceiver},
+    receiver::{PATIENCE, Receiver, lock},
+    world::World,
 };
 
 fn loopback(last: u8, port: u16) -> SocketAddr {
@@ -27,22 +25,24 @@ fn loopback(last: u8, port: u16) -> SocketAddr {
 }
 
 /// Answers every request with this status, and keeps the connection.
-fn answers(status: u16) -> impl Fn(&mut Guest) + Clone + Send + 'static {
-    move |guest| {
-        while guest.hear().ends_with('}') && guest.say(format!("HTTP/1.1 {status} So\r\ncontent-length: 0\r\n\r\n")) {}
+fn answers(status: u16) -> impl Fn(&mut Peer) + Clone + Send + 'static {
+    move |peer| {
+        while peer.read_request().ends_with('}')
+            && peer.send(format!("HTTP/1.1 {status} So\r\ncontent-length: 0\r\n\r\n"))
+        {}
     }
 }
 
 #[test]
 fn a_name_nobody_knows_is_dns() {
-    let zoo = Zoo::with(|wish| {
+    let isolation = Isolation::with(|wish| {
         wish.look_up = Arc::new(|name, _| match name {
             "empty.example" => Ok(Vec::new()),
             _ => Err(io::Error::new(io::ErrorKind::NotFound, "NXDOMAIN")),
         });
     });
     for name in ["nowhere.example", "empty.example"] {
-        let record = zoo.attempt(name, &format!("http://{name}/"), json!({}));
+        let record = isolation.attempt(name, &format!("http://{name}/"), json!({}));
         assert_eq!((record.error, record.status), (json!("dns"), Value::Null), "{name}");
     }
 }
@@ -58,7 +58,7 @@ fn a_look_up_that_hangs_is_dns_at_the_time_out_and_harms_no_other_name() {
     let (story, ends) = mpsc::channel::<()>();
     let (ends, told) = (Arc::new(Mutex::new(ends)), Arc::new(AtomicBool::new(false)));
     let hangs = Arc::clone(&told);
-    let zoo = Zoo::with(|wish| {
+    let isolation = Isolation::with(|wish| {
         wish.look_up = Arc::new(move |name, port| {
             if name == "slow.example" && hangs.load(Ordering::SeqCst) {
                 let _ = lock(&ends).recv_timeout(PATIENCE);
@@ -67,26 +67,26 @@ fn a_look_up_that_hangs_is_dns_at_the_time_out_and_harms_no_other_name() {
         });
     });
     let receiver = Receiver::new();
-    let slow = zoo.coop.webhook(&format!("http://slow.example:{}/", receiver.port()), &["dds.filed"], "s");
+    let slow = isolation.coop.webhook(&format!("http://slow.example:{}/", receiver.port()), &["dds.filed"], "s");
     told.store(true, Ordering::SeqCst);
-    forget(&zoo.world);
-    let record = zoo.another("hangs", &slow, json!({}));
+    forget(&isolation.world);
+    let record = isolation.another("hangs", &slow, json!({}));
     assert_eq!((record.error, record.status), (json!("dns"), Value::Null));
     let url = format!("http://quick.example:{}/", receiver.port());
-    assert_eq!(zoo.attempt("quick", &url, json!({})).error, Value::Null);
+    assert_eq!(isolation.attempt("quick", &url, json!({})).error, Value::Null);
     assert_eq!(receiver.posts().len(), 1, "nothing went to the slow one");
     drop(story);
 }
 
 #[test]
 fn a_name_with_twenty_addresses_is_delivered_to() {
-    let zoo = Zoo::with(|wish| {
+    let isolation = Isolation::with(|wish| {
         wish.look_up = Arc::new(|name, port| {
             let mut addresses: Vec<SocketAddr> = (1..=20).map(|last| loopback(last, port)).collect();
             match name {
-                // The last is not dialled, but tells what the name is.
+                // The last is not dialled, but shows that the name is private.
                 "bad.example" => addresses[19] = ([10, 0, 0, 1], port).into(),
-                // Nobody listens at the first fifteen.
+                // No server listens at the first fifteen.
                 "late.example" => addresses.rotate_left(5),
                 _ => {}
             }
@@ -96,11 +96,11 @@ fn a_name_with_twenty_addresses_is_delivered_to() {
     let receiver = Receiver::new();
     for name in ["many.example", "late.example"] {
         let url = format!("http://{name}:{}/", receiver.port());
-        assert_eq!(zoo.attempt(name, &url, json!({})).error, Value::Null, "{name}");
+        assert_eq!(isolation.attempt(name, &url, json!({})).error, Value::Null, "{name}");
     }
     assert_eq!(receiver.posts().len(), 2);
     let body = json!({ "url": format!("http://bad.example:{}/", receiver.port()), "events": ["*"], "cooperative_id": "COOP-MBALE-001" });
-    assert_eq!(zoo.coop.post("/webhooks", body).code(422), "URL_NOT_ALLOWED");
+    assert_eq!(isolation.coop.post("/webhooks", body).code(422), "URL_NOT_ALLOWED");
 }
 
 /// A name that is the receiver's at registration and at the first attempt, and then this.
@@ -116,9 +116,9 @@ fn turned(scheme: &str, then: fn(u16) -> Vec<SocketAddr>) {
         });
     });
     let coop = world.coop();
-    // Nobody may come to this one.
-    let private = Beast::new(answers(200));
-    let public = Beast::at(loopback(2, private.port()), answers(500));
+    // No connection may come to this one.
+    let private = RawReceiver::new(answers(200));
+    let public = RawReceiver::at(loopback(2, private.port()), answers(500));
     let webhook = coop.webhook(&format!("{scheme}://turns.example:{}/", private.port()), &["dds.filed"], "s");
     forget(&world);
     coop.publish("dds.filed", json!({}));
@@ -147,12 +147,12 @@ fn a_name_that_turns_private_between_two_attempts_is_blocked() {
 }
 
 #[test]
-fn names_that_hang_end_together_and_nobody_looks_up_what_nobody_waits_for() {
+fn look_ups_that_hang_end_together_and_an_abandoned_one_is_not_started() {
     let (story, ends) = mpsc::channel::<()>();
     let ends = Arc::new(Mutex::new(ends));
     let (hang, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (hangs, count) = (Arc::clone(&hang), Arc::clone(&made));
-    let zoo = Zoo::with(|wish| {
+    let isolation = Isolation::with(|wish| {
         wish.config.delivery.max_in_flight = 24;
         wish.look_up = Arc::new(move |_, port| {
             count.fetch_add(1, Ordering::SeqCst);
@@ -165,17 +165,17 @@ fn names_that_hang_end_together_and_nobody_looks_up_what_nobody_waits_for() {
     let receiver = Receiver::new();
     let hook = |number: usize| {
         let url = format!("http://slow-{number}.example:{}/", receiver.port());
-        zoo.coop.webhook(&url, &["dds.filed"], "s")
+        isolation.coop.webhook(&url, &["dds.filed"], "s")
     };
     let webhooks: Vec<String> = (0..20).map(hook).collect();
     let before = made.load(Ordering::SeqCst);
     hang.store(true, Ordering::SeqCst);
-    forget(&zoo.world);
-    zoo.another("twenty at once", &webhooks[0], json!({}));
+    forget(&isolation.world);
+    isolation.another("twenty at once", &webhooks[0], json!({}));
     let mut errors = Vec::new();
     for webhook in &webhooks {
-        errors.push(last_attempt(&zoo.coop, "hangs", webhook).error);
-        zoo.coop.delete(&format!("/webhooks/{webhook}")).expect(204);
+        errors.push(last_attempt(&isolation.coop, "hangs", webhook).error);
+        isolation.coop.delete(&format!("/webhooks/{webhook}")).expect(204);
     }
     let stuck = made.load(Ordering::SeqCst) - before;
     assert_eq!(stuck, 16, "few threads look names up");
@@ -185,7 +185,7 @@ fn names_that_hang_end_together_and_nobody_looks_up_what_nobody_waits_for() {
     hang.store(false, Ordering::SeqCst);
     drop(story);
     let url = format!("http://quick.example:{}/", receiver.port());
-    assert_eq!(zoo.attempt("quick", &url, json!({})).error, Value::Null);
+    assert_eq!(isolation.attempt("quick", &url, json!({})).error, Value::Null);
     // One more at the registration; the attempt that follows at once shares it.
     assert_eq!(made.load(Ordering::SeqCst) - before, stuck + 1);
     assert_eq!(receiver.posts().len(), 1);

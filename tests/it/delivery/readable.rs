@@ -8,10 +8,11 @@ use serde_json::json;
 
 use crate::support::{
     browser,
+    client::Client,
     other_programs::{ask, python_with},
     program::{finish, ngoma},
     receiver::Receiver,
-    world::{COOP, Client, Holder, World},
+    world::{COOP, World},
 };
 
 /// RFC 3339 to the letter, and of what Python, JavaScript, Go and Java read alike.
@@ -35,7 +36,7 @@ const TIMES: [&str; 17] = [
     "9999-12-31T23:59:59Z",
 ];
 
-/// What is not, each with one fault.
+/// Texts that are no RFC 3339, each with one fault.
 const NO_TIMES: [&str; 44] = [
     "",
     "today",
@@ -93,7 +94,7 @@ fn settled(id: &str, at: &str) -> serde_json::Value {
 fn a_time_that_is_not_rfc_3339_to_the_letter_is_refused_wherever_one_is_taken() {
     let world = World::new();
     let (coop, customer) = (world.coop(), world.customer());
-    let operator = world.client(&world.token_for(Holder::Operator, "operator"));
+    let operator = world.operator();
     let browser = browser::operator(&world);
     for time in NO_TIMES {
         let names = |text: &str, field: &str| {
@@ -221,7 +222,7 @@ fn a_task_with_a_number_that_a_receiver_cannot_hold_is_refused_and_any_other_kee
     }
 }
 
-/// Bodies that cannot be read, each with what is said of it.
+/// Bodies that cannot be read, each with the words of its refusal.
 fn broken() -> Vec<(&'static [u8], &'static [&'static str])> {
     vec![
         (b"", &["the body is empty", "JSON object"]),
@@ -267,7 +268,7 @@ fn broken() -> Vec<(&'static [u8], &'static [&'static str])> {
 }
 
 #[test]
-fn broken_json_of_every_kind_is_answered_with_what_is_wrong_and_where() {
+fn broken_json_of_every_kind_is_answered_with_the_fault_and_its_position() {
     let world = World::new();
     let (coop, customer) = (world.coop(), world.customer());
     let send = |client: &Client, path: &str, body: &[u8]| {

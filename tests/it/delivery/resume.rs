@@ -1,21 +1,20 @@
-//! Resuming a webhook sends everything: what failed since its last success, then what was held, each in its order.
+//! Resuming a webhook sends its failed deliveries since the last success, then the held ones, each in order.
 
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::{
-    operator::alerts::set_back,
-    support::{
-        browser::{of, operator},
-        mailbox::told,
-        program::run,
-        receiver::{PATIENCE, Receiver, Reply},
-        world::{COOP, CUSTOMER, Client, Holder, World},
-    },
+use crate::support::{
+    browser::{of, operator},
+    client::Client,
+    database::make_older,
+    mailbox::told,
+    program::run,
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{COOP, CUSTOMER, Holder, World},
 };
 
-/// A world that sends one after the other, so that what arrives shows the order in which it was due.
+/// A world that sends one delivery after the other, so that POSTs show the order of their due times.
 pub fn in_order() -> World {
     World::with(|wish| wish.config.delivery.max_in_flight_per_endpoint = 1)
 }
@@ -91,7 +90,7 @@ fn the_delivery_that_suspended_a_webhook_arrives_when_it_is_resumed_before_those
 }
 
 #[test]
-fn what_failed_can_be_left_and_is_sent_again_by_a_later_resume_in_the_order_in_which_it_was_made() {
+fn failed_deliveries_can_be_left_to_a_later_resume_which_sends_them_in_the_order_of_their_events() {
     let world = in_order();
     let (coop, receiver) = (world.coop(), Receiver::new());
     let (_, path) = suspended(&world, &receiver);
@@ -189,13 +188,13 @@ fn a_success_that_was_under_way_before_the_failure_hides_nothing() {
 }
 
 #[test]
-fn what_was_replayed_is_not_sent_again_nor_does_a_retry_run_repeat_what_a_resume_has_sent() {
+fn a_resume_and_a_retry_run_never_replay_the_same_delivery_twice() {
     let world = in_order();
     let (coop, receiver) = (world.coop(), Receiver::new());
     let (webhook, path) = suspended(&world, &receiver);
     resume(&coop, &path);
-    let boss = world.client(&world.token_for(Holder::Operator, "operator"));
-    let dry = boss.post("/operator/retries", json!({ "dry_run": true })).expect(200);
+    let operator = world.operator();
+    let dry = operator.post("/operator/retries", json!({ "dry_run": true })).expect(200);
     assert_eq!(dry["matched"], 0, "{dry}");
     world.settle();
     receiver.always(Reply::status(410));
@@ -207,7 +206,7 @@ fn what_was_replayed_is_not_sent_again_nor_does_a_retry_run_repeat_what_a_resume
 }
 
 #[test]
-fn dropping_the_held_leaves_what_failed_to_the_resume() {
+fn dropping_held_deliveries_leaves_failed_ones_to_the_resume() {
     let world = in_order();
     let (coop, receiver) = (world.coop(), Receiver::new());
     let (webhook, path) = suspended(&world, &receiver);
@@ -235,7 +234,7 @@ fn a_database_of_an_older_version_knows_what_to_send_again() {
     world.coop().post(&format!("{path}/test"), json!({})).expect(200);
     world.advance("10s");
     world.stop();
-    set_back(&world, 6, "");
+    make_older(&world, 6, "");
     world.start();
     let coop = world.coop();
     assert_eq!(counts(&resume(&coop, &path)), (&json!(1), &json!(0)));
@@ -244,7 +243,7 @@ fn a_database_of_an_older_version_knows_what_to_send_again() {
 }
 
 #[test]
-fn the_dashboard_says_how_many_of_each_sends_them_or_leaves_what_failed() {
+fn the_dashboard_counts_failed_and_held_and_resumes_with_or_without_the_failed() {
     for leave in [false, true] {
         let (world, receiver) = (in_order(), Receiver::new());
         let (webhook, _) = suspended(&world, &receiver);
@@ -319,7 +318,7 @@ fn the_command_line_resumes_with_a_server_and_without_one() {
         if !serving {
             world.start();
         }
-        // A server looks once a second for what commands have changed.
+        // A server looks once a second for changes by commands.
         world.advance("1s");
         receiver.wait_for(before + 3);
         world.settle();
@@ -348,7 +347,7 @@ fn the_command_line_resumes_with_a_server_and_without_one() {
 }
 
 #[test]
-fn whoever_looks_after_all_webhooks_sees_how_many_failed() {
+fn operators_and_alert_webhooks_see_how_many_deliveries_failed() {
     let (own, receiver) = (Receiver::new(), Receiver::new());
     let world = World::with(|wish| {
         wish.config.alerts.webhook_url = own.url().into();
@@ -358,9 +357,9 @@ fn whoever_looks_after_all_webhooks_sees_how_many_failed() {
     told(&world);
     let data = &own.last().json()["data"];
     assert_eq!((&data["failed_deliveries"], &data["resume"].is_string()), (&json!(1), &true));
-    let boss = world.client(&world.token_for(Holder::Operator, "operator"));
-    let report = &boss.get("/operator/webhooks").expect(200)["webhooks"][0];
+    let operator = world.operator();
+    let report = &operator.get("/operator/webhooks").expect(200)["webhooks"][0];
     assert_eq!((&report["failed_deliveries"], &report["held"]), (&json!(1), &json!(2)));
-    let alert = &boss.get("/operator/alerts").expect(200)["alerts"][0];
+    let alert = &operator.get("/operator/alerts").expect(200)["alerts"][0];
     assert_eq!((&alert["failed_deliveries"], &alert["held"]), (&json!(1), &json!(2)));
 }

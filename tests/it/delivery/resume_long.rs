@@ -16,11 +16,11 @@ use crate::{
 
 /// More than one transaction takes.
 const MANY: usize = 2_500;
-/// What came after it.
+/// Deliveries made after the failure.
 const HELD: usize = 5;
 
-/// Gives the first webhook many deliveries that failed in one outage, and some that are held. The ids of their events are in
-/// the order in which they came.
+/// Gives the first webhook many deliveries that failed in one outage, and some that are held. The ids of their events
+/// are in the order in which they came.
 fn fail(conn: &Connection) {
     let all = MANY + HELD;
     conn.execute_batch(&format!(
@@ -36,8 +36,8 @@ fn fail(conn: &Connection) {
     .expect("a long outage");
 }
 
-/// Waits until all has followed its webhook, and compares the order in which it is to be sent with that of the events. What
-/// is under way has no due time, and comes first.
+/// Waits until all has followed its webhook, and compares the order in which it is to be sent with that of the events.
+/// What is under way has no due time, and comes first.
 #[track_caller]
 fn judge_order(world: &World, path: &str) {
     let begun = Instant::now();
@@ -74,7 +74,7 @@ fn after_a_long_outage(receiver: &Receiver) -> (World, String) {
 }
 
 #[test]
-fn more_than_a_slice_is_sent_again_in_order_before_what_was_held_and_keeps_its_order_over_a_crash() {
+fn failed_deliveries_in_many_slices_go_in_order_before_held_ones_even_over_a_crash() {
     let receiver = Receiver::new();
     receiver.always(Reply::Hang);
     let (mut world, path) = after_a_long_outage(&receiver);
@@ -97,7 +97,7 @@ fn more_than_a_slice_is_sent_again_in_order_before_what_was_held_and_keeps_its_o
 }
 
 #[test]
-fn what_a_stop_left_of_a_resume_follows_at_the_next_start() {
+fn a_resume_cut_off_by_a_stop_is_finished_after_the_next_start() {
     let receiver = Receiver::new();
     receiver.always(Reply::Hang);
     let (mut world, path) = after_a_long_outage(&receiver);

@@ -1,4 +1,4 @@
-//! How a receiver is treated: classes of failure, kept connections, hanging neighbours, what a log may say.
+//! Sending: classes of failure, kept connections, hanging neighbours.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -14,8 +14,9 @@ use ngoma::{
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     receiver::{Receiver, Reply},
-    world::{COOP, Client, Wish, World},
+    world::{COOP, Wish, World},
 };
 
 /// The error of the last attempt of a webhook's newest delivery.
@@ -74,7 +75,7 @@ fn nobody_listening_is_connect_an_unknown_name_dns_and_a_name_that_turned_privat
 }
 
 #[test]
-fn a_2xx_is_success_whatever_becomes_of_the_body() {
+fn a_2xx_is_a_success_even_if_its_body_breaks_off() {
     let world = World::new();
     let coop = world.coop();
     let receiver = Receiver::new();
@@ -242,7 +243,7 @@ fn the_server_never_delivers_to_itself() {
 }
 
 #[test]
-fn what_an_undone_publish_had_claimed_is_never_sent() {
+fn claims_of_an_undone_publish_are_never_sent() {
     let world = World::new();
     let (coop, receiver) = (world.coop(), Receiver::new());
     coop.webhook(&receiver.url(), &["*"], "s");
@@ -262,13 +263,13 @@ fn what_an_undone_publish_had_claimed_is_never_sent() {
 }
 
 #[test]
-fn whatever_is_published_while_the_engine_is_at_its_turn_is_sent() {
+fn events_published_during_a_turn_of_the_engine_are_sent() {
     let (world, receiver) = (World::new(), Receiver::new());
     let coop = world.coop();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let _done = Done(&done);
-        // Writes that share their commits with the turns and the publishes; nobody is to hear of them.
+        // Writes that share their commits with the turns and the publishes, and make no news.
         for _ in 0..4 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {

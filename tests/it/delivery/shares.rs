@@ -1,4 +1,4 @@
-//! What one account may have waiting and stored, and how its publishes wait beside those of others.
+//! An account's share of waiting deliveries, of stored bytes and of the writer's time.
 
 use std::sync::{
     Arc, Mutex,
@@ -11,17 +11,17 @@ use ngoma::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    durability::retention::{age, look, pass},
-    security::limits::hold_writer,
-    support::{
-        receiver::{Receiver, Reply},
-        world::{Answer, COOP, Client, Holder, OTHER_COOP, Wish, World},
-    },
+use crate::support::{
+    aging::{age, pass},
+    client::{Answer, Client},
+    database::query,
+    receiver::{Receiver, Reply},
+    world::{COOP, Holder, OTHER_COOP, Wish, World},
+    writer::hold_writer,
 };
 
 const EVENT: &str = "batch.exported";
-/// What all accounts take.
+/// The shares of all accounts.
 const TAKEN: &str = "SELECT (SELECT sum(octet_length(body)) FROM event)
                           + (SELECT ifnull(sum(octet_length(response)), 0) FROM attempt)";
 
@@ -75,31 +75,31 @@ fn an_account_that_has_stored_as_much_as_it_may_is_refused_more_until_old_events
     let refused = publish(&coop, COOP, json!({ "note": note }));
     assert_eq!(refused.code(429), "RATE_LIMITED");
     assert!(refused.text.contains("limits.bytes_per_account"), "{refused:?}");
-    let stored: i64 = look(&world, &format!("SELECT stored_bytes FROM account WHERE id = '{COOP}'"));
-    assert_eq!(stored, look::<i64>(&world, TAKEN));
+    let stored: i64 = query(&world, &format!("SELECT stored_bytes FROM account WHERE id = '{COOP}'"));
+    assert_eq!(stored, query::<i64>(&world, TAKEN));
     // The newest row of each table stays.
     age(&world, "1h");
     age(&world, "30d");
     publish(&coop, COOP, json!({ "note": note })).expect(202);
     world.settle();
-    let stored: i64 = look(&world, &format!("SELECT stored_bytes FROM account WHERE id = '{COOP}'"));
-    assert_eq!(stored, look::<i64>(&world, TAKEN));
+    let stored: i64 = query(&world, &format!("SELECT stored_bytes FROM account WHERE id = '{COOP}'"));
+    assert_eq!(stored, query::<i64>(&world, TAKEN));
 }
 
 #[test]
-fn a_publish_that_is_undone_takes_nothing_of_the_share() {
+fn an_undone_publish_takes_nothing_of_the_share() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.deliveries_per_batch = 1);
     let coop = world.coop();
     (1..=2).for_each(|port| drop(coop.webhook(&format!("http://127.0.0.1:{port}/"), &[EVENT], "s")));
     let one = json!({ "event": EVENT, "cooperative_id": COOP, "data": { "note": "x" } });
     coop.post("/events/batch", json!({ "events": [one] })).expect(422);
-    assert_eq!(look::<i64>(&world, &format!("SELECT stored_bytes FROM account WHERE id = '{COOP}'")), 0);
+    assert_eq!(query::<i64>(&world, &format!("SELECT stored_bytes FROM account WHERE id = '{COOP}'")), 0);
 }
 
 #[test]
 fn the_operator_sees_that_an_account_has_used_most_of_its_share() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.bytes_per_account = 1_000);
-    let operator = world.client(&world.token_for(Holder::Operator, "operator"));
+    let operator = world.operator();
     let near = || operator.get("/metrics").text.contains("\nngoma_accounts_near_limit 1\n");
     let coop = world.coop();
     publish(&coop, COOP, json!({ "note": "x".repeat(300) })).expect(202);
@@ -148,7 +148,7 @@ fn actor_of(world: &World, account: &str) -> Actor {
 }
 
 #[test]
-fn whoever_asks_once_does_not_wait_behind_all_that_another_has_asked() {
+fn one_request_does_not_wait_behind_the_queue_of_another_account() {
     let world = World::new();
     let (greedy, modest) = (actor_of(&world, COOP), actor_of(&world, OTHER_COOP));
     let mut asked = vec![("greedy", greedy); 100];

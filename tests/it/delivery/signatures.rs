@@ -1,7 +1,8 @@
-//! Signatures are verified by other people's code: the functions of the two vendors' pages in JavaScript and Python, the
+//! Signatures are verified by other people's code: the functions of the two vendors' pages in JavaScript and Python,
+//! the
 //! Standard Webhooks library, OpenSSL.
 //!
-//! The receivers are real ones, in tests/verify: they answer 200 to what verifies and 401 to what does not.
+//! The receivers are real ones, in tests/verify: they answer 200 if the signature verifies, and 401 if it does not.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,11 @@ use ngoma::{
 use serde_json::json;
 
 use crate::support::{
+    client::{Answer, Client},
     other_programs::{Seen, Verifier, ask, node, openssl, python},
     payloads::{self, Samples},
     receiver::Receiver,
-    world::{Answer, COOP, Client, World, together},
+    world::{COOP, World, together},
 };
 
 /// Events of AsiliChain, and tasks of ASG, that are published.
@@ -30,13 +32,13 @@ const PUBLISHERS: usize = 4;
 /// The secrets of a vendor's webhooks: two of the subscriber's own, and one that Ngoma makes.
 const SECRETS: [(&str, Option<&str>); 3] = [("plain", Some(PLAIN)), ("almost", Some(ALMOST)), ("made", None)];
 const PLAIN: &str = "your_webhook_signing_secret";
-/// It looks like a secret of Standard Webhooks, but what follows the prefix is no base64: its key is its bytes.
+/// It looks like a secret of Standard Webhooks, but no base64 follows the prefix: its key is its bytes.
 const ALMOST: &str = "whsec_ not base64!";
 
 #[test]
 fn signatures_are_verified_by_other_people_s_code() {
     let world = World::new();
-    // The library refuses what is not of the present.
+    // The library refuses old timestamps.
     world.clock.set(SystemClock.now());
     let (coop, customer) = (world.coop(), world.customer());
     let (mut page, mut library) = (Verifier::start(node("receiver.mjs")), Verifier::start(python("verify.py")));
@@ -89,7 +91,7 @@ fn a_task_s_confidence_keeps_its_literal_and_openssl_agrees_with_the_signature()
 
 /// Without this the stories above would tell nothing.
 #[test]
-fn the_verifying_receivers_refuse_what_does_not_verify() {
+fn the_verifying_receivers_refuse_wrong_signatures() {
     let secret = |text: &str| SigningSecret::parse(text.to_owned()).expect("a secret");
     let (ours, wrong) = (secret(PLAIN), secret("another"));
     let (body, now) = (br#"{"weight_kg":67.5}"#, SystemClock.now());
@@ -132,7 +134,7 @@ fn serve(verifier: &mut Verifier, path: &str, own: Option<&str>, registered: &An
     verifier.serve(&json!({ "path": path, "secret": secret, "standard": standard }));
 }
 
-/// What a verifier must have seen when every webhook of these vendors got so many events, each once, and all verified.
+/// The report of a verifier when every webhook of these vendors got this many events, each once, and all verified.
 fn every(vendors: &[(&str, usize)]) -> BTreeMap<String, Seen> {
     let paths =
         vendors.iter().flat_map(|(vendor, events)| SECRETS.map(|(name, _)| (format!("/{vendor}/{name}"), *events)));

@@ -1,4 +1,4 @@
-//! The zoo, behind TLS: whose certificates are trusted, and what becomes of the others.
+//! Receivers behind TLS: trusted certificates, and the class of failure of the others.
 
 use std::{io::Write, path::Path, sync::Arc};
 
@@ -10,19 +10,17 @@ use rustls::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    delivery::misbehaving::{Record, Zoo},
-    support::{
-        program::{finish, ngoma},
-        raw_receiver::{Beast, Guest, hear},
-    },
+use crate::support::{
+    isolation::{Isolation, Record},
+    program::{finish, ngoma},
+    raw_receiver::{Behaviour, Peer, RawReceiver, read_request},
 };
 
 const NAME: &str = "shop.example";
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
-/// An authority of somebody's own.
+/// A private authority.
 fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -49,13 +47,13 @@ fn certificate(name: &str, by: Option<&Authority>, change: impl FnOnce(&mut Cert
     Arc::new(config.expect("a server's certificate"))
 }
 
-/// A receiver that answers 200 to whoever takes its certificate.
-fn serving(config: &Arc<ServerConfig>) -> Beast {
+/// A receiver that answers 200 to clients that accept its certificate.
+fn serving(config: &Arc<ServerConfig>) -> RawReceiver {
     let config = Arc::clone(config);
-    Beast::new(move |guest: &mut Guest| {
+    RawReceiver::new(move |peer: &mut Peer| {
         let mut connection = ServerConnection::new(Arc::clone(&config)).expect("a connection");
-        let mut stream = Stream::new(&mut connection, &mut guest.stream);
-        while hear(&mut stream).ends_with('}') {
+        let mut stream = Stream::new(&mut connection, &mut peer.stream);
+        while read_request(&mut stream).ends_with('}') {
             let said = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
             if said.and_then(|()| stream.flush()).is_err() {
                 return;
@@ -64,9 +62,9 @@ fn serving(config: &Arc<ServerConfig>) -> Beast {
     })
 }
 
-/// A zoo that trusts this authority, and knows every name as loopback.
-fn zoo(trusted: &Authority) -> Zoo {
-    Zoo::with(|wish| {
+/// A server that trusts this authority, and knows every name as loopback.
+fn isolation(trusted: &Authority) -> Isolation {
+    Isolation::with(|wish| {
         let file = wish.config.storage.path.with_file_name("authority.pem");
         std::fs::write(&file, trusted.as_ref().pem()).expect("written");
         wish.config.egress.extra_ca = file;
@@ -75,21 +73,21 @@ fn zoo(trusted: &Authority) -> Zoo {
 }
 
 #[track_caller]
-fn attempt(zoo: &Zoo, name: &str, beast: &Beast) -> Record {
-    zoo.attempt(name, &format!("https://{NAME}:{}/hook", beast.port()), json!({}))
+fn attempt(isolation: &Isolation, name: &str, raw: &RawReceiver) -> Record {
+    isolation.attempt(name, &format!("https://{NAME}:{}/hook", raw.port()), json!({}))
 }
 
 #[test]
 fn a_private_authority_of_the_settings_is_trusted() {
     let own = authority("Own CA");
-    let zoo = zoo(&own);
+    let isolation = isolation(&own);
     let good = serving(&certificate(NAME, Some(&own), |_| {}));
-    let record = attempt(&zoo, "good", &good);
+    let record = attempt(&isolation, "good", &good);
     assert_eq!((record.error, record.status, record.body), (Value::Null, json!(200), json!("ok")));
     // An address can have a certificate too.
     let address = serving(&certificate("127.0.0.1", Some(&own), |_| {}));
     let url = format!("https://127.0.0.1:{}/", address.port());
-    assert_eq!(zoo.attempt("address", &url, json!({})).error, Value::Null);
+    assert_eq!(isolation.attempt("address", &url, json!({})).error, Value::Null);
 }
 
 #[test]
@@ -114,7 +112,7 @@ fn no_other_certificate_is_taken() {
         params.not_after = date_time_ymd(2021, 1, 1);
     };
     let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(4000, 1, 1);
-    let zoo = zoo(&own);
+    let isolation = isolation(&own);
     let bad = [
         ("self-signed", certificate(NAME, None, |_| {})),
         ("of an authority nobody knows", certificate(NAME, Some(&stranger), |_| {})),
@@ -124,55 +122,55 @@ fn no_other_certificate_is_taken() {
         ("of a host below", certificate(&format!("www.{NAME}"), Some(&own), |_| {})),
     ];
     for (name, config) in bad {
-        let beast = serving(&config);
-        let record = attempt(&zoo, name, &beast);
+        let raw = serving(&config);
+        let record = attempt(&isolation, name, &raw);
         assert_eq!((record.error, record.status), (json!("tls"), Value::Null), "{name}");
-        assert_eq!(beast.connections(), 1, "{name}: no second try in one attempt");
+        assert_eq!(raw.connections(), 1, "{name}: no second try in one attempt");
     }
 }
 
 #[test]
-fn whoever_breaks_the_handshake_is_recorded_so() {
-    let zoo = zoo(&authority("Own CA"));
-    let beasts: [(&str, crate::support::raw_receiver::Manners, &str); 6] = [
-        ("stalls before it", |guest| guest.hold(), "timeout"),
+fn a_broken_handshake_is_recorded_as_tls_or_timeout() {
+    let isolation = isolation(&authority("Own CA"));
+    let cases: [(&str, Behaviour, &str); 6] = [
+        ("stalls before it", |peer| peer.hold_open(), "timeout"),
         (
             "stalls within it",
-            |guest| {
+            |peer| {
                 // The header of a record of 100 bytes that never comes.
-                guest.say(b"\x16\x03\x03\x00\x64");
-                guest.hold();
+                peer.send(b"\x16\x03\x03\x00\x64");
+                peer.hold_open();
             },
             "timeout",
         ),
-        ("drips it", |guest| guest.drip(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc".repeat(1000)), "timeout"),
+        ("drips it", |peer| peer.drip(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc".repeat(1000)), "timeout"),
         (
             "speaks plain HTTP",
-            |guest| {
-                guest.say("HTTP/1.1 400 Plain\r\n\r\n");
-                guest.hold();
+            |peer| {
+                peer.send("HTTP/1.1 400 Plain\r\n\r\n");
+                peer.hold_open();
             },
             "tls",
         ),
         (
             "refuses it",
-            |guest| {
-                guest.say(b"\x15\x03\x03\x00\x02\x02\x28");
-                guest.hold();
+            |peer| {
+                peer.send(b"\x15\x03\x03\x00\x02\x02\x28");
+                peer.hold_open();
             },
             "tls",
         ),
         (
             "hangs up in it",
-            |guest| {
-                let _ = std::io::Read::read(&mut guest.stream, &mut [0; 4096]);
-                guest.reset();
+            |peer| {
+                let _ = std::io::Read::read(&mut peer.stream, &mut [0; 4096]);
+                peer.reset_on_close();
             },
             "tls",
         ),
     ];
-    for (name, manners, class) in beasts {
-        let record = attempt(&zoo, name, &Beast::new(manners));
+    for (name, behaviour, class) in cases {
+        let record = attempt(&isolation, name, &RawReceiver::new(behaviour));
         assert_eq!((record.error, record.status), (json!(class), Value::Null), "{name}");
     }
 }

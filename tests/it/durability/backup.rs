@@ -15,13 +15,13 @@ use ngoma::domain::signature::SigningSecret;
 use serde_json::json;
 
 use crate::{
-    durability::damaged_bodies::fold,
     program::readme::blocks,
     support::{
+        client::Client,
+        database::checkpoint,
         program::{finish, run},
         receiver::{Receiver, Reply, lock},
         site::{SECRET, Site, event_of, publish},
-        world::Client,
     },
 };
 
@@ -63,7 +63,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Publishes on and on, and keeps what was accepted.
+/// Publishes on and on, and keeps the ids of accepted events.
 struct Load {
     accepted: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
@@ -88,7 +88,7 @@ impl Load {
         Self { accepted, stop, threads }
     }
 
-    /// What was accepted by now, as soon as it is so much.
+    /// The ids accepted by now, as soon as there are this many.
     fn at_least(&self, count: usize) -> Vec<String> {
         loop {
             let accepted = lock(&self.accepted).clone();
@@ -106,7 +106,7 @@ impl Load {
 }
 
 #[test]
-fn a_backup_taken_under_load_holds_all_that_was_accepted_before_and_restored_it_serves_on() {
+fn a_backup_taken_under_load_holds_every_event_accepted_before_and_serves_after_a_restore() {
     let (site, receiver, silent) = (Site::new(), Receiver::new(), Receiver::new());
     silent.always(Reply::status(503));
     let server = site.start();
@@ -135,7 +135,7 @@ fn a_backup_taken_under_load_holds_all_that_was_accepted_before_and_restored_it_
         coop.publish("batch.exported", json!({ "after": true }))["event_id"].as_str().expect("an id").to_owned();
     let secret = SigningSecret::parse(SECRET.to_owned()).expect("a secret");
     loop {
-        // Beside it may come what was under way when the copy was taken.
+        // Attempts under way when the copy was taken may come as well.
         let posts = receiver.wait_for(posts + 1);
         for post in &posts {
             assert!(secret.verifies_body(&post.body, post.header("x-asilichain-signature")));
@@ -183,7 +183,7 @@ fn a_backup_overwrites_nothing_and_one_that_fails_leaves_nothing() {
         event_of(&publish(&client, &format!("{number}-{}", "k".repeat(200))).expect("the server answers"));
     }
     server.stop();
-    fold(&site.database());
+    checkpoint(&site.database());
     for there in ["copy.db", "copy.db.key"] {
         fs::write(site.folder().join(there), "somebody's").expect("written");
         assert!(refused(&site, "copy.db").contains(there));
@@ -258,7 +258,7 @@ fn two_backups_to_one_file_do_not_take_each_others_away() {
 #[test]
 fn a_medium_that_keeps_no_modes_takes_a_backup_with_a_warning() {
     let site = Site::new();
-    // So much that it takes a while.
+    // Enough that it takes a while.
     let conn = rusqlite::Connection::open(site.database()).expect("the file");
     conn.execute(
         "INSERT INTO event (id, account, kind, body, accepted_at) VALUES (randomblob(16), 1, 'k', hex(zeroblob(16000000)), 0)",
@@ -306,7 +306,7 @@ fn a_backup_whose_file_is_taken_away_while_it_is_made_says_so_and_takes_no_other
 }
 
 #[test]
-fn what_the_readme_restores_belongs_to_whom_its_folder_belongs() {
+fn a_restore_by_the_readme_belongs_to_the_owner_of_its_folder() {
     let site = Site::new();
     back_up(&site, "ngoma-2026-04-20.db");
     let lib = site.folder().join("lib");
@@ -317,7 +317,7 @@ fn what_the_readme_restores_belongs_to_whom_its_folder_belongs() {
     for name in ["ngoma.db", "ngoma.key"] {
         fs::write(lib.join(name), "lost").expect("written");
     }
-    // Whoever may, as root: an installation's folder is another user's.
+    // Root only: an installation's folder belongs to another user.
     let _ = std::os::unix::fs::chown(&lib, Some(65534), Some(65534));
     let blocks = blocks("sh");
     let block = blocks.iter().find(|block| block.contains("mkdir before")).expect("it is told");

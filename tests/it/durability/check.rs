@@ -1,18 +1,16 @@
-//! `ngoma check` finds what would stop a start, changes nothing, and takes for fine what a start mends by itself.
+//! `ngoma check` finds every fault that would stop a start, changes nothing, and accepts states that a start repairs.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command, time::SystemTime};
 
 use rusqlite::Connection;
 
-use crate::{
-    durability::damaged_bodies::fold,
-    support::{
-        program::finish,
-        site::{SECRET, Site, publish},
-    },
+use crate::support::{
+    database::checkpoint,
+    program::finish,
+    site::{SECRET, Site, publish},
 };
 
-/// A site whose server was killed: its log is beside the file.
+/// A site whose server was killed: the write-ahead log lies beside the file.
 fn killed() -> Site {
     let site = Site::new();
     let server = site.start();
@@ -40,7 +38,7 @@ fn check(site: &Site, words: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn check_changes_nothing_whatever_state_the_files_are_in() {
+fn check_changes_nothing_in_any_state_of_the_files() {
     let site = killed();
     let unchanged = |what: &str| {
         let before = files(site.folder());
@@ -57,7 +55,7 @@ fn check_changes_nothing_whatever_state_the_files_are_in() {
     fs::remove_file(site.folder().join("ngoma.db-shm")).expect("removed");
     assert_eq!(check(&site, &[]).0, 0);
     unchanged("with a log that was copied");
-    fold(&site.database());
+    checkpoint(&site.database());
     unchanged("after a stop");
     let server = site.start();
     let before = files(site.folder()).into_keys().collect::<Vec<_>>();
@@ -68,9 +66,9 @@ fn check_changes_nothing_whatever_state_the_files_are_in() {
 }
 
 #[test]
-fn check_finds_what_an_index_lacks_and_the_quick_one_does_not_look() {
+fn check_finds_rows_that_an_index_lacks_and_check_quick_does_not_look() {
     let site = killed();
-    fold(&site.database());
+    checkpoint(&site.database());
     let conn = Connection::open(site.database()).expect("the file");
     conn.execute_batch(
         "PRAGMA writable_schema = ON;
@@ -80,7 +78,7 @@ fn check_finds_what_an_index_lacks_and_the_quick_one_does_not_look() {
     )
     .expect("written");
     conn.close().expect("closed");
-    fold(&site.database());
+    checkpoint(&site.database());
     let (code, said) = check(&site, &["--quick"]);
     assert_eq!(code, 0, "{said}");
     let (code, said) = check(&site, &[]);
@@ -88,7 +86,7 @@ fn check_finds_what_an_index_lacks_and_the_quick_one_does_not_look() {
 }
 
 #[test]
-fn check_names_what_would_stop_a_start() {
+fn check_names_every_fault_that_would_stop_a_start() {
     let nobody = fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0).expect("Linux");
     let site = killed();
     let folder = site.folder();

@@ -1,4 +1,4 @@
-//! The ledger: whatever ends the program, and however often, each accepted event arrives, and nothing else does.
+//! Kills and stops of the program, many times: each accepted event arrives, and nothing else does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +10,10 @@ use std::{
 use ngoma::domain::{ids::DeliveryId, signature::SigningSecret, timestamp::Timestamp};
 
 use crate::support::{
-    flaky_receiver::{Answered, Dice, Entry, Flaky},
+    client::{Answer, Client},
+    flaky_receiver::{Answered, Entry, FlakyReceiver, Random},
     receiver::PATIENCE,
     site::{SECRET, Server, Site, publish, publish_batch},
-    world::{Answer, Client},
 };
 
 const PRODUCERS: usize = 4;
@@ -22,7 +22,7 @@ const BATCH: usize = 5;
 /// The most that a kill may interrupt, under way or not written yet: the default of `max_in_flight`.
 const IN_FLIGHT: usize = 64;
 
-/// Somebody who publishes one event after another, and repeats, by its key, what got no answer.
+/// A producer that publishes one event after another, and repeats an event without an answer by its key.
 struct Producer {
     number: usize,
     sequence: usize,
@@ -63,7 +63,7 @@ impl Producer {
         self
     }
 
-    /// Gets an answer for what had none.
+    /// Publishes again each event that had no answer.
     fn finish(mut self, client: &Client) -> Self {
         let answer = self.publish(client).expect("the server answers");
         self.note(&answer);
@@ -74,23 +74,23 @@ impl Producer {
 /// A site, its producers and its receiver, over all rounds.
 struct Ledger {
     site: Site,
-    flaky: Flaky,
+    flaky: FlakyReceiver,
     producers: Vec<Producer>,
-    dice: Dice,
+    random: Random,
 }
 
 impl Ledger {
     fn new(seed: u64) -> Self {
         let site = Site::new();
-        let flaky = Flaky::new(seed, (60, 25));
+        let flaky = FlakyReceiver::new(seed, (60, 25));
         let server = site.start();
         server.coop().webhook(&flaky.url(), &["*"], SECRET);
         server.stop();
         let producers = (0..PRODUCERS).map(|number| Producer { number, sequence: 0, accepted: Vec::new() });
-        Self { site, flaky, producers: producers.collect(), dice: Dice(seed) }
+        Self { site, flaky, producers: producers.collect(), random: Random(seed) }
     }
 
-    /// Starts the server, lets everybody publish until so many were accepted, then ends the server so.
+    /// Starts the server, lets the producers publish until this many were accepted, then ends the server in this way.
     fn round(&mut self, accepted: u64, end: impl FnOnce(Server)) {
         let server = self.site.start();
         let (report, reports) = mpsc::channel();
@@ -138,7 +138,7 @@ impl Ledger {
         accepted
     }
 
-    /// Compares what was accepted, what came and what stands in the file. Gives how many came again after a good answer.
+    /// Compares accepted events, POSTs and the file. Gives how many came again after a good answer.
     fn settle_accounts(&self, accepted: &BTreeMap<String, String>) -> usize {
         let entries = self.flaky.entries();
         let mut deliveries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
@@ -174,7 +174,7 @@ impl Ledger {
         repeats.values().sum()
     }
 
-    /// Whether nobody could write down what this attempt came to: the one reason to make it again after a good answer.
+    /// Whether the result of this attempt could not be written: the one reason to repeat it after a good answer.
     fn was_interrupted(&self, delivery: &str, attempt: u32) -> bool {
         let id = DeliveryId::parse(delivery).expect("an id");
         let id: String = id.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -216,11 +216,11 @@ fn repeated(delivery: &str, entries: &[&Entry]) -> Vec<(usize, u32)> {
 }
 
 #[test]
-fn whatever_was_accepted_arrives_however_often_the_program_is_killed() {
+fn every_accepted_event_arrives_however_often_the_program_is_killed() {
     let rounds = if env::var_os("TEST_LONG").is_some() { 500 } else { 50 };
     let mut ledger = Ledger::new(0x4E67_6F6D);
     for _ in 0..rounds {
-        let work = ledger.dice.below(40);
+        let work = ledger.random.below(40);
         ledger.round(work, |server| drop(server.kill()));
     }
     let accepted = ledger.finish();
@@ -233,7 +233,7 @@ fn whatever_was_accepted_arrives_however_often_the_program_is_killed() {
 fn a_stop_in_the_middle_of_the_work_loses_nothing_and_ends_well() {
     let mut ledger = Ledger::new(0x5465_726D);
     for _ in 0..5 {
-        let work = 1 + ledger.dice.below(40);
+        let work = 1 + ledger.random.below(40);
         ledger.round(work, Server::stop);
     }
     let accepted = ledger.finish();

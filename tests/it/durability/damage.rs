@@ -4,12 +4,10 @@ use std::{fs, path::Path};
 
 use rusqlite::Connection;
 
-use crate::{
-    durability::damaged_bodies::fold,
-    support::{
-        program::{finish, run},
-        site::{SECRET, Site, event_of, publish},
-    },
+use crate::support::{
+    database::checkpoint,
+    program::{finish, run},
+    site::{SECRET, Site, event_of, publish},
 };
 
 const PAGE: usize = 4096;
@@ -24,7 +22,7 @@ fn stopped() -> (Site, Vec<u8>) {
         event_of(&publish(&client, &format!("{number}-{}", "k".repeat(200))).expect("the server answers"));
     }
     server.stop();
-    fold(&site.database());
+    checkpoint(&site.database());
     let bytes = fs::read(site.database()).expect("bytes");
     assert!(bytes.len() > 20 * PAGE, "{} bytes", bytes.len());
     (site, bytes)
@@ -37,7 +35,7 @@ fn with(bytes: &[u8], at: usize, other: &[u8]) -> Vec<u8> {
     copy
 }
 
-/// What the file of another program that uses SQLite holds.
+/// The content of another program's SQLite file.
 fn of_another_program(folder: &Path) -> Vec<u8> {
     let path = folder.join("other.db");
     let other = Connection::open(&path).expect("a file");

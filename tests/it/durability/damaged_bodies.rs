@@ -1,36 +1,26 @@
-//! Event bodies that the disk has damaged: none is sent, each is found, and a person is told.
+//! Event bodies that the disk has damaged: none is sent, each is found, and an alert is raised.
 
 use std::{fs, path::Path};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::{
-    operator::retry_runs::operator,
-    support::{
-        browser,
-        mailbox::{look, told},
-        program::run,
-        receiver::{Receiver, Reply},
-        world::World,
-    },
+use crate::support::{
+    browser,
+    database::checkpoint,
+    mailbox::{outbox, told},
+    program::run,
+    receiver::{Receiver, Reply},
+    world::World,
 };
 
 /// Events whose bodies are damaged, and as many that are not.
 const DAMAGED: usize = 40;
 const PAGE: usize = 4096;
 
-/// What marks the data of an event in the file.
+/// The mark of an event's data in the file.
 fn marker(event: usize) -> String {
     format!("event-{event:03}-{}", "k".repeat(event * 5))
-}
-
-/// Brings the log of a database that nobody has open into its file.
-pub fn fold(database: &Path) {
-    let conn = Connection::open(database).expect("the file");
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).expect("folded");
-    conn.close().expect("closed");
-    assert!(!database.with_extension("db-wal").exists());
 }
 
 /// Where these bytes stand in the file: at one place only.
@@ -44,7 +34,7 @@ fn place(file: &[u8], text: &str) -> usize {
 
 /// Flips one bit in each of the first bodies, another in each, so that some are no UTF-8 any more.
 fn flip(database: &Path) {
-    fold(database);
+    checkpoint(database);
     let mut file = fs::read(database).expect("bytes");
     for event in 0..DAMAGED {
         let at = place(&file, &format!("\"{}\"", marker(event)));
@@ -81,7 +71,7 @@ fn with(deliveries: &[Value], field: &str, value: &str) -> usize {
 }
 
 #[test]
-fn a_damaged_body_is_never_sent_the_others_arrive_and_a_person_is_told() {
+fn a_damaged_body_is_never_sent_the_others_arrive_and_an_alert_is_raised() {
     let receiver = Receiver::new();
     let (mut world, webhook) = world(&receiver, false);
     let before = receiver.posts().len();
@@ -96,13 +86,16 @@ fn a_damaged_body_is_never_sent_the_others_arrive_and_a_person_is_told() {
     assert_eq!((with(&deliveries, "status", "FAILED"), with(&deliveries, "error", "damaged")), (DAMAGED, DAMAGED));
     assert_eq!(coop.status(&webhook), "ACTIVE", "it is not the receiver's fault");
     // One alert a day, though warnings are turned off.
-    assert_eq!(look::<i64>(&world, "count(*)", "kind = 'warning' AND failure = 'damaged' AND told_at IS NOT NULL"), 1);
-    let seen = operator(&world).get("/operator/alerts").expect(200);
+    assert_eq!(
+        outbox::<i64>(&world, "count(*)", "kind = 'warning' AND failure = 'damaged' AND told_at IS NOT NULL"),
+        1
+    );
+    let seen = world.operator().get("/operator/alerts").expect(200);
     assert_eq!((&seen["alerts"][0]["error"], seen["alerts"].as_array().map(Vec::len)), (&json!("damaged"), Some(1)));
 }
 
 #[test]
-fn a_damaged_body_is_told_also_after_a_warning_of_the_same_day_and_is_shown_nowhere() {
+fn a_damaged_body_raises_an_alert_even_after_a_warning_of_the_same_day_and_is_never_shown() {
     let receiver = Receiver::new();
     let (mut world, webhook) = world(&receiver, true);
     world.start();
@@ -112,12 +105,12 @@ fn a_damaged_body_is_told_also_after_a_warning_of_the_same_day_and_is_shown_nowh
         world.advance(wait);
     }
     told(&world);
-    let warned = |class: &str| look::<i64>(&world, "count(*)", &format!("kind = 'warning' AND failure = '{class}'"));
+    let warned = |class: &str| outbox::<i64>(&world, "count(*)", &format!("kind = 'warning' AND failure = '{class}'"));
     assert_eq!((warned("status"), warned("damaged")), (1, 1));
     let failed = coop.deliveries(&webhook).into_iter().find(|delivery| delivery["error"] == "damaged").expect("one");
     let (delivery, event) = (failed["delivery_id"].as_str().expect("id"), failed["event_id"].as_str().expect("id"));
     assert_eq!(coop.delivery(&webhook, delivery)["attempts"].as_array().map(Vec::len), Some(2));
-    let operator = operator(&world);
+    let operator = world.operator();
     let seen = operator.get(&format!("/operator/deliveries/{delivery}")).expect(200);
     assert_eq!((&seen["request"], &seen["error"]), (&Value::Null, &json!("damaged")));
     coop.get(&format!("/events/{event}")).expect(500);
@@ -153,7 +146,7 @@ fn check_and_backup_name_each_damaged_body() {
 }
 
 #[test]
-fn a_body_whose_pages_are_broken_ends_its_delivery_alone() {
+fn a_body_with_broken_pages_ends_only_its_own_delivery() {
     let mut world = World::new();
     let receiver = Receiver::new();
     receiver.always(Reply::status(500));
@@ -165,7 +158,7 @@ fn a_body_whose_pages_are_broken_ends_its_delivery_alone() {
     }
     world.settle();
     world.stop();
-    fold(&world.database());
+    checkpoint(&world.database());
     let mut file = fs::read(world.database()).expect("bytes");
     // A long text lies in a chain of pages, each of which begins with the number of the next.
     let page = place(&file, "the middle") / PAGE * PAGE;

@@ -1,24 +1,17 @@
 //! A disk that is full, and a file that another process holds.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{fs, sync::mpsc, thread, time::Duration};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::{
-    flaky_receiver::Flaky,
-    program::finish,
+    client::{Answer, Client},
+    flaky_receiver::FlakyReceiver,
     receiver::{PATIENCE, Receiver, Reply},
     site::{SECRET, Server, Site, event_of, publish},
-    world::{Answer, COOP, Client},
+    small_disk::SmallDisk,
+    world::COOP,
 };
 
 const WELL: (u64, u64) = (100, 0);
@@ -30,50 +23,7 @@ const PAUSED: &str = "deliveries pause until the database takes writes again";
 /// Long enough for a crowd to have come as far as the writer.
 const GATHERING: Duration = Duration::from_secs(1);
 
-/// A file system of two megabytes with a ballast that can be thrown off. Unmounted when it is dropped.
-pub struct SmallDisk {
-    folder: TempDir,
-}
-
-impl SmallDisk {
-    pub fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let options = ["-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs"];
-        let (code, _, said) = finish(Command::new("mount").args(options).arg(folder.path()));
-        assert_eq!(
-            code, 0,
-            "no small disk can be mounted here: run the suite as root, where mounting is allowed: {said}"
-        );
-        let disk = Self { folder };
-        fs::write(disk.ballast(), vec![7; 1 << 20]).expect("room for the ballast");
-        disk
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    pub fn ballast(&self) -> PathBuf {
-        self.folder.path().join("ballast")
-    }
-
-    fn give_a_page(&self) {
-        let ballast = fs::OpenOptions::new().write(true).open(self.ballast()).expect("the ballast");
-        let size = ballast.metadata().expect("its size").len();
-        ballast.set_len(size.checked_sub(4096).expect("some is left")).expect("cut");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let (code, _, said) = finish(Command::new("umount").arg("--lazy").arg(self.folder.path()));
-        if code != 0 {
-            eprintln!("{}: {said}", self.folder.path().display());
-        }
-    }
-}
-
-/// Publishes an event with so many kilobytes of data.
+/// Publishes an event with this many kilobytes of data.
 fn publish_large(client: &Client, kilobytes: usize) -> Answer {
     let data = json!({ "pages": vec!["x".repeat(1024); kilobytes] });
     client.post("/events", json!({ "event": "batch.exported", "cooperative_id": COOP, "data": data }))
@@ -93,7 +43,7 @@ fn fill(client: &Client, kilobytes: usize) -> Vec<String> {
     }
 }
 
-/// The same at the other vendor's door; how many were accepted.
+/// Publishes tasks until the disk is full; how many were accepted.
 fn fill_with_tasks(client: &Client) -> usize {
     for number in 0..2000 {
         let answer = client.post("/v1/events", task(&format!("task-{number}")));
@@ -124,14 +74,14 @@ fn lives(server: &Server) {
     assert_eq!(server.coop().get("/health/live").status, 200, "it stays up");
 }
 
-fn all_came(flaky: &Flaky, accepted: &[String]) {
+fn all_came(flaky: &FlakyReceiver, accepted: &[String]) {
     flaky.wait_until("all that was accepted", |entries| {
         accepted.iter().all(|event| entries.iter().any(|entry| entry.post.header("webhook-id") == event))
     });
 }
 
-/// Stops the server and looks at what it leaves: nothing lost, nothing half written.
-fn audit(site: &Site, flaky: &Flaky, mut server: Server, accepted: &[String], tasks: usize) {
+/// Stops the server and looks at the file: nothing lost, nothing half written.
+fn audit(site: &Site, flaky: &FlakyReceiver, mut server: Server, accepted: &[String], tasks: usize) {
     all_came(flaky, accepted);
     server.running.signal("TERM");
     let status = server.running.wait();
@@ -145,17 +95,17 @@ fn audit(site: &Site, flaky: &Flaky, mut server: Server, accepted: &[String], ta
 }
 
 #[test]
-fn a_full_disk_refuses_and_loses_nothing_and_all_goes_on_when_there_is_space() {
+fn on_a_full_disk_publishes_are_refused_nothing_is_lost_and_it_recovers() {
     let disk = SmallDisk::new();
     let site = Site::within(disk.folder());
-    let flaky = Flaky::new(1, WELL);
+    let flaky = FlakyReceiver::new(1, WELL);
     let server = site.start();
     let client = server.coop();
     let gated = Receiver::new();
     gated.next([Reply::Gate(200)]);
     client.webhook(&gated.url(), &["*"], SECRET);
     client.webhook(&flaky.url(), &["*"], SECRET);
-    // Somebody reads all the while: no checkpoint makes room where there was none.
+    // A reader stays open all the while: no checkpoint makes room.
     let reader = Connection::open(site.database()).expect("the file");
     reader.execute_batch("BEGIN; SELECT count(*) FROM event").expect("read");
     let mut accepted = fill(&client, 40);
@@ -177,7 +127,7 @@ fn a_full_disk_refuses_and_loses_nothing_and_all_goes_on_when_there_is_space() {
     assert_eq!(client.get("/webhooks").status, 200, "reading goes on");
     drop(reader);
     fs::remove_file(disk.ballast()).expect("thrown off");
-    // Nobody asks it to: what was paused goes on by itself.
+    // Paused deliveries go on by themselves.
     all_came(&flaky, &accepted);
     gated.wait_for(accepted.len());
     accepted.push(event_of(&publish(&client, "after").expect("the server answers")));
@@ -189,13 +139,13 @@ fn a_full_disk_refuses_and_loses_nothing_and_all_goes_on_when_there_is_space() {
 fn a_crowd_that_fills_the_disk_at_once_is_answered_each_for_itself() {
     let disk = SmallDisk::new();
     let site = Site::within(disk.folder());
-    let flaky = Flaky::new(2, WELL);
+    let flaky = FlakyReceiver::new(2, WELL);
     let server = site.start();
     server.coop().webhook(&flaky.url(), &["*"], SECRET);
     let mut accepted = fill(&server.coop(), 40);
     let foreign = Connection::open(site.database()).expect("the file");
-    // Together they are larger than the writer's cache: the disk is full in the middle of a transaction, sometimes within
-    // its last write, sometimes before.
+    // Together they are larger than the writer's cache: the disk is full in the middle of a transaction, sometimes
+    // within its last write, sometimes before.
     for size in 6..=14 {
         // While another process holds the file, they gather.
         foreign.execute_batch("BEGIN IMMEDIATE").expect("the lock");
@@ -223,7 +173,7 @@ fn a_crowd_that_fills_the_disk_at_once_is_answered_each_for_itself() {
 fn a_publish_waits_for_another_process_that_holds_the_file_but_not_for_ever() {
     let mut site = Site::new();
     site.set("DELIVERY__POLL_INTERVAL", "60s");
-    let flaky = Flaky::new(3, WELL);
+    let flaky = FlakyReceiver::new(3, WELL);
     let server = site.start();
     server.coop().webhook(&flaky.url(), &["*"], SECRET);
     let mut accepted = vec![event_of(&publish(&server.coop(), "before").expect("the server answers"))];

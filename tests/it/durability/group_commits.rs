@@ -1,4 +1,4 @@
-//! A file that may not grow, and groups of writes that share one commit: nobody is told of success who had none.
+//! A file that may not grow, and groups of writes that share one commit: no failed write is confirmed.
 
 use std::{
     fs::File,
@@ -25,17 +25,16 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::{
-    durability::full_disk::SmallDisk,
-    security::limits::{hold_writer, poll},
-    support::{
-        receiver::{Receiver, Reply},
-        world::{Answer, COOP, Client, START, World, defaults},
-    },
+use crate::support::{
+    client::{Answer, Client},
+    receiver::{Receiver, Reply},
+    small_disk::SmallDisk,
+    world::{COOP, START, World, defaults},
+    writer::{hold_writer, poll},
 };
 
 const ACCOUNT: &str = "COOP-A";
-/// Nobody subscribes to it.
+/// An event without subscribers.
 const UNHEARD: &str = "batch.exported";
 
 /// From now on the file may have no page more than it has, or as many as it likes.
@@ -43,7 +42,7 @@ fn limit_pages(world: &World, pages: u32) {
     world.write(move |tx| store::limit_pages(tx, pages)).expect("it is set");
 }
 
-/// Publishes until there is no room for so many kilobytes more; how many were accepted.
+/// Publishes until there is no room for this many kilobytes; how many events were accepted.
 fn fill(client: &Client, kilobytes: usize) -> usize {
     for accepted in 0..2000 {
         let answer = publish(client, kilobytes);
@@ -73,7 +72,7 @@ fn look<T: rusqlite::types::FromSql>(file: &Path, sql: &str) -> T {
 }
 
 #[test]
-fn a_file_that_may_not_grow_refuses_and_loses_nothing_and_all_goes_on_when_it_may() {
+fn while_the_file_may_not_grow_publishes_are_refused_nothing_is_lost_and_it_recovers() {
     let world = World::new();
     let (coop, customer) = (world.coop(), world.customer());
     let (waits, ends) = (Receiver::new(), Receiver::new());
@@ -81,7 +80,7 @@ fn a_file_that_may_not_grow_refuses_and_loses_nothing_and_all_goes_on_when_it_ma
     let waiting = coop.webhook(&waits.url(), &["dds.filed"], "s");
     coop.publish("dds.filed", json!({}));
     world.settle();
-    // Under way while the file becomes full; what it answers needs a page of its own.
+    // Under way while the file becomes full; its answer needs a page of its own.
     ends.next([Reply::GatedBody(vec![b'a'; 4096])]);
     let ending = coop.webhook(&ends.url(), &["dds.generated"], "s");
     coop.publish("dds.generated", json!({}));
@@ -102,7 +101,7 @@ fn a_file_that_may_not_grow_refuses_and_loses_nothing_and_all_goes_on_when_it_ma
     refused(&publish(&coop, 40));
     assert_eq!(coop.get("/health/live").status, 200);
     limit_pages(&world, u32::MAX);
-    // Nobody asks for it: the engine looks again.
+    // The engine looks again by itself.
     world.advance("1s");
     for (webhook, receiver, posts) in [(&ending, &ends, 1), (&waiting, &waits, 2)] {
         assert_eq!(coop.deliveries(webhook)[0]["status"], "DELIVERED");
@@ -116,8 +115,8 @@ fn a_file_that_may_not_grow_refuses_and_loses_nothing_and_all_goes_on_when_it_ma
     println!("a full file: {accepted} accepted, none lost");
 }
 
-/// A store by itself, with one account: nobody writes but the story.
-struct Shelf {
+/// A store by itself, with one account: only the story writes.
+struct LoneStore {
     db: Db,
     clock: Arc<ManualClock>,
     storage: Storage,
@@ -126,7 +125,7 @@ struct Shelf {
 
 type Work = Box<dyn FnOnce(&Tx<'_>) -> Result<()> + Send>;
 
-impl Shelf {
+impl LoneStore {
     fn within(folder: &Path) -> Self {
         let storage =
             Storage { path: folder.join("ngoma.db"), key_file: folder.join("ngoma.key"), durability: Durability::Full };
@@ -134,19 +133,19 @@ impl Shelf {
         let handed: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let db = store::open(&storage, &defaults().limits, handed, true).expect("it opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let shelf = Self { db, clock, storage, runtime };
-        shelf.write(|tx| accounts::create(tx, "asilichain", ACCOUNT, None)).expect("an account");
-        shelf
+        let store_alone = Self { db, clock, storage, runtime };
+        store_alone.write(|tx| accounts::create(tx, "asilichain", ACCOUNT, None)).expect("an account");
+        store_alone
     }
 
     fn write(&self, run: impl FnOnce(&Tx<'_>) -> Result<()> + Send + 'static) -> Result<()> {
         self.runtime.block_on(self.db.write(Actor::Engine, Admission::Try, run))
     }
 
-    /// Has these writes share a commit: they gather while the writer is held. How many ran without an error of their own,
-    /// and what each was told.
+    /// Has these writes share a commit: they gather while the writer is held. How many ran without an error of their
+    /// own, and what each was told.
     fn group(&self, writes: Vec<Work>, meanwhile: impl FnOnce()) -> (usize, Vec<Result<()>>) {
-        // The moment is written down too, after so long.
+        // After two seconds the commit also writes down the moment.
         self.clock.set(self.clock.now() + Duration::from_secs(2));
         let went_well = Arc::new(AtomicUsize::new(0));
         let (open, held) = hold_writer(&self.db);
@@ -191,10 +190,10 @@ fn large() -> Work {
 }
 
 #[test]
-fn what_shares_a_commit_with_a_write_that_fills_the_file_is_not_stored_and_what_still_waits_is() {
+fn writes_in_the_commit_that_fills_the_file_are_undone_and_waiting_ones_are_stored() {
     const GROUP: usize = 6;
     let folder = tempfile::tempdir().expect("a folder");
-    let shelf = Shelf::within(folder.path());
+    let store_alone = LoneStore::within(folder.path());
     let with_large_at = |place| {
         let write = move |number| if number == place { large() } else { small(GROUP * place + number) };
         (0..GROUP).map(write).collect::<Vec<Work>>()
@@ -202,8 +201,8 @@ fn what_shares_a_commit_with_a_write_that_fills_the_file_is_not_stored_and_what_
     let mut accounts = 1;
     // The last of them too: after it, only the commit is to come.
     for place in 0..GROUP {
-        shelf.write(|tx| store::limit_pages(tx, 1)).expect("it is set");
-        let (went_well, told) = shelf.group(with_large_at(place), || {});
+        store_alone.write(|tx| store::limit_pages(tx, 1)).expect("it is set");
+        let (went_well, told) = store_alone.group(with_large_at(place), || {});
         assert_eq!(went_well, GROUP - 1, "all but the large one found room");
         for (number, told) in told.iter().enumerate() {
             match told {
@@ -214,34 +213,34 @@ fn what_shares_a_commit_with_a_write_that_fills_the_file_is_not_stored_and_what_
                 told => panic!("{number} of {place}: {told:?}"),
             }
         }
-        assert_eq!(shelf.stored(), (accounts, 0), "{place}");
+        assert_eq!(store_alone.stored(), (accounts, 0), "{place}");
     }
-    shelf.write(|tx| store::limit_pages(tx, u32::MAX)).expect("it is set");
-    let (went_well, told) = shelf.group(with_large_at(GROUP), || {});
+    store_alone.write(|tx| store::limit_pages(tx, u32::MAX)).expect("it is set");
+    let (went_well, told) = store_alone.group(with_large_at(GROUP), || {});
     assert_eq!((went_well, told), (GROUP, vec![Ok(()); GROUP]));
-    shelf.write(|tx| large()(tx)).expect("there is room now");
-    assert_eq!(shelf.stored(), (accounts + GROUP, 1));
+    store_alone.write(|tx| large()(tx)).expect("there is room now");
+    assert_eq!(store_alone.stored(), (accounts + GROUP, 1));
 }
 
 #[test]
-fn when_the_commit_of_a_group_fails_none_of_the_group_is_stored_or_told_so() {
+fn when_the_commit_of_a_group_fails_none_of_its_writes_is_stored_or_confirmed() {
     const GROUP: usize = 6;
     let disk = SmallDisk::new();
-    let shelf = Shelf::within(disk.folder());
+    let store_alone = LoneStore::within(disk.folder());
     let fill = || {
         let mut rest = File::create(disk.folder().join("rest")).expect("a file");
         while rest.write_all(&[7; 512]).is_ok() {}
     };
     let all = || (0..GROUP).map(|_| large()).collect();
-    let (went_well, told) = shelf.group(all(), fill);
+    let (went_well, told) = store_alone.group(all(), fill);
     assert_eq!(went_well, GROUP, "each found room in memory");
     for told in &told {
         assert!(matches!(told, Err(Error::Unavailable(why)) if why.contains("the disk is full")), "{told:?}");
     }
-    assert_eq!(shelf.stored(), (1, 0));
+    assert_eq!(store_alone.stored(), (1, 0));
     for file in [disk.folder().join("rest"), disk.ballast()] {
         std::fs::remove_file(file).expect("thrown off");
     }
-    assert_eq!(shelf.group(all(), || {}), (GROUP, vec![Ok(()); GROUP]));
-    assert_eq!(shelf.stored(), (1, GROUP));
+    assert_eq!(store_alone.group(all(), || {}), (GROUP, vec![Ok(()); GROUP]));
+    assert_eq!(store_alone.stored(), (1, GROUP));
 }

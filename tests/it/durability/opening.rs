@@ -1,4 +1,4 @@
-//! What a start refuses, and leaves as it is: another server's database, another program's file, another key.
+//! Files that a start refuses and leaves untouched: another server's database, another program's file, another key.
 
 use std::{
     fs,
@@ -47,7 +47,7 @@ fn stopped_with_a_secret(receiver: &Receiver) -> World {
     world
 }
 
-/// All that the database holds of webhooks, as it lies on the disk.
+/// Every row of webhooks, as it lies on the disk.
 fn endpoints(world: &World) -> Vec<(Vec<u8>, Vec<u8>)> {
     let conn = Connection::open(world.database()).expect("the file");
     let mut rows = conn.prepare("SELECT id, secret FROM endpoint ORDER BY key").expect("a table");

@@ -1,4 +1,4 @@
-//! How SQLite finds what the store asks for: by the index that was made for it, never past rows that nobody wants.
+//! Query plans: SQLite reads by the index made for each query, and no rows beyond the answer.
 
 use std::{fs, path::Path};
 
@@ -14,7 +14,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT key, id, url, events, state FROM endpoint",
         &["SEARCH endpoint USING INDEX endpoint_present (account=?)"],
     ),
-    // Every failure that has used half of its tries asks for the last warning; each way of telling asks for what is due.
+    // Every failure that has used half of its tries reads the last warning; each channel reads its due rows.
     (
         "alerts.rs",
         "SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'warning'",
@@ -40,7 +40,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
     ),
     ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
-    // What resuming sends again is counted and read in its order, past nothing else that failed.
+    // Failed deliveries that a resume sends again are counted and read in order, without reading other failures.
     (
         "outages.rs",
         "SELECT count(*) FROM delivery INDEXED BY delivery_failed",
@@ -55,7 +55,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT d.key, d.event FROM endpoint e",
         &["SEARCH e USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH d USING COVERING INDEX delivery_failed (outage=?)"],
     ),
-    // A run looks at what failed of one webhook, past what it has seen.
+    // A run reads the failed deliveries of one webhook, after those it has seen.
     (
         "retries.rs",
         "SELECT key FROM delivery INDEXED BY delivery_exhausted",
@@ -66,7 +66,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT key FROM delivery INDEXED BY delivery_of_endpoint",
         &["SEARCH delivery USING COVERING INDEX delivery_of_endpoint (endpoint=? AND rowid>? AND rowid<?)"],
     ),
-    // What a crash has cut off is found among the claims, whatever else there is.
+    // Attempts cut off by a crash are found among the claims, in a file of any size.
     (
         "queue.rs",
         "SELECT d.key, d.id, d.endpoint, d.attempts",
@@ -92,7 +92,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT * FROM audit INDEXED BY audit_of_account",
         &["SEARCH audit USING INDEX audit_of_account (account=? AND rowid<?)"],
     ),
-    // Every page of the dashboard asks whose it is.
+    // Every page of the dashboard looks up its session.
     (
         "sessions.rs",
         "SELECT token.id AS token_id",
@@ -130,7 +130,7 @@ fn statement(file: &str, beginning: &str) -> String {
     statement
 }
 
-/// What SQLite would do, a line for each table, each index and each sort.
+/// SQLite's plan: a line for each table, each index and each sort.
 fn plan(conn: &Connection, sql: &str) -> Vec<String> {
     let mut rows = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap_or_else(|error| panic!("{sql}: {error}"));
     // Nothing is bound: plans do not depend on it.
@@ -138,7 +138,7 @@ fn plan(conn: &Connection, sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_grows_without_end_is_looked_up_by_its_own_index() {
+fn growing_tables_are_read_by_their_own_index() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
@@ -177,7 +177,7 @@ fn a_page_of_a_history_is_read_in_order_and_by_index() {
 }
 
 #[test]
-fn a_search_passes_only_what_it_may_show_and_in_order() {
+fn a_search_reads_only_rows_it_may_show_and_in_order() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
@@ -222,7 +222,7 @@ fn a_search_passes_only_what_it_may_show_and_in_order() {
 }
 
 #[test]
-fn the_overview_and_the_list_of_webhooks_look_at_what_they_show() {
+fn the_overview_and_the_list_of_webhooks_read_only_rows_that_they_show() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
@@ -263,7 +263,7 @@ fn the_overview_and_the_list_of_webhooks_look_at_what_they_show() {
 }
 
 #[test]
-fn what_follows_its_webhook_is_found_by_its_state() {
+fn deliveries_of_a_cascade_are_found_by_their_state() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
@@ -276,7 +276,7 @@ fn what_follows_its_webhook_is_found_by_its_state() {
 }
 
 #[test]
-fn what_is_counted_for_figures_is_found_by_its_state_and_not_past_what_is_done() {
+fn gauges_are_counted_by_state_without_reading_finished_rows() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
@@ -298,7 +298,7 @@ fn what_is_counted_for_figures_is_found_by_its_state_and_not_past_what_is_done()
 }
 
 #[test]
-fn what_has_grown_old_is_found_by_key_and_what_refers_to_it_by_index() {
+fn expired_rows_are_found_by_key_and_references_to_them_by_index() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");

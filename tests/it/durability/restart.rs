@@ -1,4 +1,4 @@
-//! Stops, crashes and starts: what was promised before is kept after.
+//! Stops, crashes and starts: promises from before hold after.
 
 use std::{collections::BTreeMap, net::TcpStream, sync::mpsc, thread, time::Duration};
 
@@ -12,12 +12,10 @@ use ngoma::{
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::{
-    security::limits::{hold_writer, poll},
-    support::{
-        receiver::{PATIENCE, Receiver, Reply},
-        world::{COOP, World},
-    },
+use crate::support::{
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{COOP, World},
+    writer::{hold_writer, poll},
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -63,7 +61,7 @@ fn text(value: &Value) -> String {
 }
 
 #[test]
-fn what_was_not_yet_due_keeps_its_time_to_the_millisecond() {
+fn waiting_deliveries_keep_their_time_to_the_millisecond() {
     for how in ENDS {
         let mut world = World::new();
         let receiver = Receiver::new();
@@ -90,7 +88,7 @@ fn what_was_not_yet_due_keeps_its_time_to_the_millisecond() {
 }
 
 #[test]
-fn what_became_due_while_the_server_was_down_is_sent_at_the_start() {
+fn deliveries_that_became_due_while_the_server_was_down_are_sent_at_the_start() {
     for how in ENDS {
         let mut world = World::new();
         let receiver = Receiver::new();
@@ -138,7 +136,7 @@ fn an_attempt_that_a_crash_interrupts_is_recorded_and_costs_no_try() {
 }
 
 #[test]
-fn only_what_was_in_flight_comes_twice_after_a_crash() {
+fn only_attempts_in_flight_are_repeated_after_a_crash() {
     let mut world = World::new();
     let receiver = Receiver::new();
     // A connection that was used before would be tried afresh when it breaks: this process does not really die.
@@ -220,7 +218,7 @@ fn a_webhook_suspended_or_deleted_during_an_attempt_stays_so_when_a_crash_interr
 }
 
 #[test]
-fn what_is_held_stays_held_over_a_restart_and_goes_out_when_the_webhook_is_resumed() {
+fn held_deliveries_stay_held_over_a_restart_and_go_out_when_the_webhook_is_resumed() {
     for how in ENDS {
         let mut world = World::new();
         let receiver = Receiver::new();
@@ -243,7 +241,7 @@ fn what_is_held_stays_held_over_a_restart_and_goes_out_when_the_webhook_is_resum
 }
 
 #[test]
-fn what_has_come_to_its_end_is_never_sent_again() {
+fn finished_deliveries_are_never_sent_again() {
     for how in ENDS {
         let mut world = World::new();
         let (well, dead, deleted) = (Receiver::new(), Receiver::new(), Receiver::new());
@@ -295,7 +293,7 @@ fn a_stop_waits_for_the_answer_of_an_attempt_in_flight_and_writes_it() {
 }
 
 #[test]
-fn a_stop_gives_back_what_was_claimed_as_it_began() {
+fn a_stop_gives_back_deliveries_claimed_as_it_began() {
     let mut world = World::with(|wish| wish.config.delivery.poll_interval = Duration::from_secs(60));
     let (coop, receiver) = (world.coop(), Receiver::new());
     let webhook = coop.webhook(&receiver.url(), &["*"], "s");

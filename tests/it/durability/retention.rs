@@ -1,40 +1,23 @@
-//! What has grown old goes, and nothing sooner, whatever the wall clock says.
+//! Retention: old rows go, and none sooner, even when the wall clock is set.
 
 use std::time::Duration;
 
 use ngoma::domain::timestamp::Timestamp;
-use rusqlite::{Connection, types::FromSql};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::{
-    delivery::cascade::largest,
-    support::{
-        program::{finish, ngoma, run},
-        receiver::{PATIENCE, Receiver, Reply},
-        site::SECRET,
-        world::{COOP, World},
-    },
+use crate::support::{
+    aging::{age, pass},
+    database::{largest_transaction, query},
+    program::{finish, ngoma, run},
+    receiver::{Receiver, Reply},
+    site::SECRET,
+    world::{COOP, World},
 };
 
 const DAY: i64 = 24 * 3_600_000;
 const YEAR: i64 = 365 * DAY;
 const TABLES: [&str; 3] = ["event", "delivery", "attempt"];
-
-/// Waits until what has grown old by now is gone.
-#[track_caller]
-pub fn pass(world: &World) {
-    let (mut passes, now) = (world.passes(), world.now());
-    let passed =
-        async { tokio::time::timeout(PATIENCE, passes.wait_for(|at| *at == Some(now))).await.map(|at| at.is_ok()) };
-    assert_eq!(world.block_on(passed).ok(), Some(true), "the pass ends");
-}
-
-/// Lets time pass, and waits until what has grown old by then is gone.
-#[track_caller]
-pub fn age(world: &World, by: &str) {
-    world.advance(by);
-    pass(world);
-}
 
 /// A world whose first pass is over.
 fn world() -> World {
@@ -43,14 +26,8 @@ fn world() -> World {
     world
 }
 
-pub fn look<T: FromSql>(world: &World, sql: &str) -> T {
-    let conn = Connection::open(world.database()).expect("the file");
-    conn.busy_timeout(PATIENCE).expect("set");
-    conn.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
-}
-
 fn count(world: &World, of: &str) -> usize {
-    look(world, &format!("SELECT count(*) FROM {of}"))
+    query(world, &format!("SELECT count(*) FROM {of}"))
 }
 
 /// How many events, deliveries and attempts there are.
@@ -58,7 +35,7 @@ fn rows(world: &World) -> [usize; 3] {
     TABLES.map(|table| count(world, table))
 }
 
-/// A webhook whose newest delivery is one that nobody minds: the newest row of a table never goes.
+/// Makes one more delivery, as the newest row of a table never goes.
 fn newest(world: &World) {
     let receiver = Receiver::new();
     let webhook = world.coop().webhook(&receiver.url(), &["loan.repaid"], "s");
@@ -68,7 +45,7 @@ fn newest(world: &World) {
 }
 
 #[test]
-fn what_was_delivered_goes_after_retention_delivered_with_its_attempts_and_its_event() {
+fn delivered_deliveries_go_after_retention_delivered_with_their_attempts_and_events() {
     let (world, receiver) = (world(), Receiver::new());
     receiver.next([Reply::status(500)]);
     let coop = world.coop();
@@ -90,7 +67,7 @@ fn what_was_delivered_goes_after_retention_delivered_with_its_attempts_and_its_e
 }
 
 #[test]
-fn what_failed_or_was_cancelled_stays_until_retention_undelivered() {
+fn failed_and_cancelled_deliveries_stay_until_retention_undelivered() {
     let (world, receiver) = (world(), Receiver::new());
     receiver.next([Reply::status(410)]);
     let coop = world.coop();
@@ -123,7 +100,7 @@ fn an_event_that_nobody_wanted_goes_after_retention_delivered() {
 }
 
 #[test]
-fn what_is_pending_or_under_way_never_goes() {
+fn pending_and_claimed_deliveries_are_never_removed() {
     let receiver = Receiver::new();
     receiver.always(Reply::status(500));
     let world = World::with(|wish| {
@@ -160,7 +137,7 @@ fn what_is_pending_or_under_way_never_goes() {
 }
 
 #[test]
-fn what_is_held_too_long_is_cancelled_and_its_account_is_told_a_week_before() {
+fn deliveries_held_too_long_are_cancelled_a_week_after_a_notice_to_their_account() {
     let (world, receiver) = (world(), Receiver::new());
     let coop = world.coop();
     let webhook = coop.webhook(&receiver.url(), &["batch.exported"], "s");
@@ -376,11 +353,11 @@ fn a_long_past_goes_in_small_steps_and_its_space_is_given_back() {
     reader.execute_batch("BEGIN; SELECT count(*) FROM account;").expect("a view");
     age(&world, "30d");
     assert_eq!(rows(&world), [1, 1, 1]);
-    let largest = largest(&world.folder().join("ngoma.db-wal"));
+    let largest = largest_transaction(&world.folder().join("ngoma.db-wal"));
     assert!((10..PAGES).contains(&largest), "the largest transaction wrote {largest} pages");
     drop(reader);
     age(&world, "1h");
-    let free: u64 = look(&world, "SELECT freelist_count FROM pragma_freelist_count");
+    let free: u64 = query(&world, "SELECT freelist_count FROM pragma_freelist_count");
     world.stop();
     let length = length(&world);
     assert!(length < full / 2, "{length} of {full} bytes");

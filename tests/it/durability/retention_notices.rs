@@ -1,18 +1,17 @@
-//! What retention tells before it takes something, and what it forgets by itself.
+//! Retention's notices before it removes held deliveries, and the rows that it forgets without one.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::{
-    durability::retention::{age, look, pass},
-    operator::retry_runs::operator,
-    support::{
-        mailbox::{Mailbox, told, world_with},
-        program::run,
-        receiver::{Receiver, Reply},
-        world::{COOP, Client, World},
-    },
+use crate::support::{
+    aging::{age, pass},
+    client::Client,
+    database::query,
+    mailbox::{Mailbox, told, world_with},
+    program::run,
+    receiver::{Receiver, Reply},
+    world::{COOP, World},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -40,7 +39,7 @@ fn statuses(coop: &Client, webhook: &str) -> Vec<String> {
 }
 
 #[test]
-fn however_the_settings_are_changed_what_is_held_goes_a_week_after_it_was_told_of() {
+fn held_deliveries_go_a_week_after_their_notice_even_if_the_settings_change() {
     let mut world = World::new();
     pass(&world);
     let webhook = held(&world);
@@ -51,7 +50,7 @@ fn however_the_settings_are_changed_what_is_held_goes_a_week_after_it_was_told_o
     world.start();
     pass(&world);
     let coop = world.coop();
-    let told = || look::<i64>(&world, "SELECT count(*) FROM alert WHERE kind = 'expiring'");
+    let told = || query::<i64>(&world, "SELECT count(*) FROM alert WHERE kind = 'expiring'");
     assert_eq!((statuses(&coop, &webhook), told()), (vec!["HELD".to_owned()], 1));
     age(&world, "1d");
     coop.publish("batch.exported", json!({}));
@@ -68,7 +67,7 @@ fn however_the_settings_are_changed_what_is_held_goes_a_week_after_it_was_told_o
 }
 
 #[test]
-fn an_account_is_mailed_a_week_before_what_is_held_is_cancelled() {
+fn an_account_is_mailed_a_week_before_its_held_deliveries_are_cancelled() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
     let world = world_with(&mailbox.url(), |wish| {
@@ -100,13 +99,13 @@ fn alerts_tokens_and_retry_runs_that_are_over_are_forgotten_in_time() {
     let world = World::new();
     std::fs::write(world.folder().join("config.toml"), "").expect("a config");
     pass(&world);
-    let (coop, receiver, boss) = (world.coop(), Receiver::new(), operator(&world));
+    let (coop, receiver, operator) = (world.coop(), Receiver::new(), world.operator());
     receiver.always(Reply::status(410));
     coop.webhook(&receiver.url(), &["dds.filed"], "s");
     coop.publish("dds.filed", json!({}));
     told(&world);
-    boss.post("/operator/retries", json!({ "account_id": COOP })).expect(202);
-    while look::<i64>(&world, "SELECT count(*) FROM retry WHERE state = 'done'") == 0 {
+    operator.post("/operator/retries", json!({ "account_id": COOP })).expect(202);
+    while query::<i64>(&world, "SELECT count(*) FROM retry WHERE state = 'done'") == 0 {
         world.advance("1s");
     }
     let (_, made, _) = run(world.folder(), &["token", "create", "--account", COOP, "--scope", "events", "--json"]);
@@ -119,10 +118,10 @@ fn alerts_tokens_and_retry_runs_that_are_over_are_forgotten_in_time() {
         let sql = "SELECT (SELECT count(*) FROM alert) || ' ' || (SELECT count(*) FROM telling) || ' '
                    || (SELECT count(*) FROM retry WHERE state = 'done') || ' '
                    || (SELECT count(*) FROM token WHERE revoked_at IS NOT NULL)";
-        look::<String>(&world, sql)
+        query::<String>(&world, sql)
     };
     age(&world, "1h");
-    let tokens = look::<i64>(&world, "SELECT count(*) FROM token WHERE revoked_at IS NULL");
+    let tokens = query::<i64>(&world, "SELECT count(*) FROM token WHERE revoked_at IS NULL");
     assert_eq!(over(), "1 1 1 1");
     // The clock alone makes nothing old.
     world.clock.step(world.now() + 365 * DAY);
@@ -134,5 +133,5 @@ fn alerts_tokens_and_retry_runs_that_are_over_are_forgotten_in_time() {
     age(&world, "1d");
     age(&world, "1h");
     assert_eq!(over(), "0 0 0 0");
-    assert_eq!(look::<i64>(&world, "SELECT count(*) FROM token WHERE revoked_at IS NULL"), tokens);
+    assert_eq!(query::<i64>(&world, "SELECT count(*) FROM token WHERE revoked_at IS NULL"), tokens);
 }

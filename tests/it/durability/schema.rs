@@ -1,4 +1,5 @@
-//! The schema refuses half-states: one row of the table for each CHECK, and one for each key and reference that matters.
+//! The schema refuses half-states: one row of the table for each CHECK, and one for each key and reference that
+//! matters.
 
 use rusqlite::{Connection, ErrorCode};
 
@@ -178,7 +179,7 @@ const CHECKS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What keys and references refuse.
+/// Rows that keys and references refuse.
 const KEYS: &[(&str, &str)] = &[
     (
         "an account's id is its own in all profiles",

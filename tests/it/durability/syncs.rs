@@ -1,11 +1,12 @@
-//! What a 202 rests on: syncs to the disk, counted and made to fail by strace.
+//! Syncs to the disk, on which a 202 rests: counted and made to fail by strace.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use crate::support::{
-    flaky_receiver::Flaky,
+    flaky_receiver::FlakyReceiver,
     program::finish,
     site::{SECRET, Server, Site, event_of, publish},
+    strace::require_strace,
 };
 
 const EVENTS: usize = 30;
@@ -13,17 +14,9 @@ const SYNCS: &str = "trace=fsync,fdatasync";
 /// The answers of the receiver: all good.
 const WELL: (u64, u64) = (100, 0);
 
-/// strace, which must be there and be let trace.
-pub fn strace_works() {
-    let tried = Command::new("strace").args(["-f", "-e", SYNCS, "-o", "/dev/null", "true"]).output();
-    let tried = tried.expect("strace is missing: run the suite by tests/run, which installs it");
-    let said = String::from_utf8_lossy(&tried.stderr);
-    assert!(tried.status.success(), "strace may not trace here (ptrace is refused); run where it may: {said}");
-}
-
 /// Starts the program, the child of this process, with strace looking on from aside.
 fn traced(site: &Site, more: &[&str]) -> Server {
-    strace_works();
+    require_strace();
     let trace = site.folder().join("trace");
     let trace = trace.to_str().expect("a path");
     let options = [&["-D", "-f", "-qq", "-e", SYNCS, "-o", trace], more].concat();
@@ -37,7 +30,7 @@ fn syncs(site: &Site) -> usize {
     trace.lines().filter(|line| line.contains("sync") && line.contains(") ") && line.contains("= ")).count()
 }
 
-/// The syncs of a run without deliveries: a start, and then so many events one after another.
+/// The syncs of a run without deliveries: a start, and then EVENTS events one after another.
 fn syncs_of(durability: &str, events: usize) -> usize {
     let mut site = Site::new();
     site.set("STORAGE__DURABILITY", durability);
@@ -60,7 +53,7 @@ fn with_full_durability_each_202_is_synced_and_with_normal_it_is_not() {
 
 #[test]
 fn the_old_key_goes_only_when_every_row_that_no_longer_needs_it_is_synced() {
-    strace_works();
+    require_strace();
     let mut site = Site::new();
     site.set("STORAGE__DURABILITY", "normal");
     // It has the file open all the while, as a server has: closing it syncs nothing.
@@ -82,9 +75,9 @@ fn the_old_key_goes_only_when_every_row_that_no_longer_needs_it_is_synced() {
 }
 
 #[test]
-fn after_a_sync_that_fails_nothing_is_accepted_and_the_next_start_delivers_all_that_was() {
+fn after_a_failed_sync_nothing_is_accepted_and_the_next_start_delivers_every_accepted_event() {
     let mut site = Site::new();
-    let flaky = Flaky::new(7, WELL);
+    let flaky = FlakyReceiver::new(7, WELL);
     let server = site.start();
     server.coop().webhook(&flaky.url(), &["*"], SECRET);
     server.stop();
@@ -104,7 +97,7 @@ fn after_a_sync_that_fails_nothing_is_accepted_and_the_next_start_delivers_all_t
     assert!(accepted.len() > 3, "it worked for a while: {}", accepted.len());
     if let Some(refused) = &refused {
         assert_eq!(refused.code(503), "UNAVAILABLE");
-        // What was in the failed sync may be there at the next start; what came later is not.
+        // Events of the failed sync may be there at the next start; later ones are not.
         assert!(!refused.text.contains("failed: nothing was stored"), "{}", refused.text);
     }
     let later = publish(&client, "later");

@@ -1,4 +1,4 @@
-//! The database is taken away from the server: nothing is accepted that would be lost, and it stops and says why.
+//! The database is taken away from a running server: it accepts no event that would be lost, stops and says why.
 
 use std::{
     fs::{self, OpenOptions},
@@ -11,10 +11,10 @@ use crate::support::{
     world::together,
 };
 
-/// What somebody does in the folder of the database, which holds a backup too.
+/// An action in the folder of the database, which also holds a backup.
 type Act = fn(&Path);
 
-/// The file that the server names, and what somebody does to it.
+/// The file that the server's message names, and the action on it.
 const ACTS: &[(&str, &str, Act)] = &[
     ("removed", "ngoma.db ", |folder| fs::remove_file(folder.join("ngoma.db")).expect("removed")),
     ("moved", "ngoma.db ", |folder| rename(folder, "ngoma.db", "aside")),
@@ -151,7 +151,7 @@ fn health_says_at_once_that_the_database_was_taken_away() {
 }
 
 #[test]
-fn a_database_that_is_put_back_holds_all_that_was_accepted() {
+fn a_database_that_is_put_back_holds_every_accepted_event() {
     let outer = tempfile::tempdir().expect("a folder");
     for (number, name) in ["ngoma.db", "ngoma.db-wal"].into_iter().enumerate() {
         let folder = outer.path().join(number.to_string());
@@ -169,7 +169,7 @@ fn a_database_that_is_put_back_holds_all_that_was_accepted() {
 }
 
 #[test]
-fn what_other_programs_do_to_the_file_through_sqlite_is_no_alarm() {
+fn changes_by_other_programs_through_sqlite_raise_no_alarm() {
     let outer = tempfile::tempdir().expect("a folder");
     let folder = outer.path().join("data");
     let (site, server, _) = serving(&folder);

@@ -1,4 +1,4 @@
-//! Versions: which one runs, and what a start does to the database of an older one.
+//! Versions: which one runs, and how a start brings an older database up to date.
 
 use std::{
     fs,
@@ -9,12 +9,11 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{
-    durability::{full_disk::SmallDisk, retention::age},
-    support::{
-        program::{Running, finish, ngoma, run},
-        world::World,
-    },
+use crate::support::{
+    aging::age,
+    program::{Running, finish, ngoma, run},
+    small_disk::SmallDisk,
+    world::World,
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -61,7 +60,7 @@ fn serve(folder: &Path) -> Running {
 }
 
 #[test]
-fn a_start_that_changes_the_schema_says_so_and_keeps_a_copy_of_what_was() {
+fn a_start_that_changes_the_schema_says_so_and_keeps_a_copy_of_the_old_database() {
     let folder = tempfile::tempdir().expect("a folder");
     let database = folder.path().join("ngoma.db");
     let was = old_database(&database, 0);
@@ -97,7 +96,7 @@ fn a_start_that_changes_the_schema_says_so_and_keeps_a_copy_of_what_was() {
 fn without_room_for_it_no_copy_is_made_and_the_start_says_why() {
     let disk = SmallDisk::new();
     let database = disk.folder().join("ngoma.db");
-    // Its 2 MB take a copy, and what the change itself writes, but not a copy as large as that beside it.
+    // Its 2 MB hold the database and the change itself, but not a copy of the database too.
     fs::remove_file(disk.ballast()).expect("removed");
     let was = old_database(&database, 520 << 10);
     let log = serve(disk.folder()).log();
@@ -120,7 +119,7 @@ fn the_copy_goes_after_a_week_of_service_and_no_sooner() {
     assert!(world.database().exists());
 }
 
-/// What git says of the project's folder, if that is a checkout.
+/// Git's commit of the project's folder, if it is a checkout.
 fn commit() -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(["-C", ROOT]).args(arguments).output().ok()?;
@@ -173,7 +172,7 @@ fn a_build_outside_a_checkout_names_the_version_alone() {
     assert!(build(&inside.join("vendor")).contains(alone), "the commit of another project is not ours");
     let said = build(&inside);
     assert!(said.contains("NGOMA_VERSION=1.2.3 (commit "), "{said}");
-    // What is not there would have every build begin anew.
+    // A missing file would make every build begin anew.
     let watched: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("cargo::rerun-if-changed=")).collect();
     assert!(
         watched.len() > 1 && watched.iter().all(|file| inside.join(file).exists() || *file == "src/build.rs"),

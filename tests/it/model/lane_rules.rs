@@ -1,4 +1,5 @@
-//! What the lanes promise, kept beside them by plain counting: whose turn it is, who holds how much, how each behaved.
+//! The rules of the lanes, checked by plain counting beside them: whose turn it is, how many claims each endpoint
+//! holds, and how it has behaved.
 
 use std::collections::BTreeMap;
 
@@ -6,72 +7,72 @@ use ngoma::engine::lanes::{Ended, SLOW};
 
 use crate::model::states::{IN_FLIGHT, Model, PER_ENDPOINT};
 
-/// Most claims for each place of an endpoint, and most of all endpoints beyond the places there are.
+/// Most claims of an endpoint for each of its places, and most claims of all endpoints beyond their places.
 const MOST_FOR_A_PLACE: usize = 32;
 const MOST_AHEAD_IN_ALL: usize = 512;
-/// Places of all that are not fast, without those that the new may have beyond them, and with these.
+/// Most places of all endpoints that are not fast: of those that have answered, and together with new ones.
 const SLOW_PLACES: usize = IN_FLIGHT * 3 / 4;
 const SLOW_AND_NEW_PLACES: usize = IN_FLIGHT * 7 / 8;
 
-/// What an endpoint has shown of itself since the start.
+/// How an endpoint's last attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Promise {
-    /// Nothing.
+pub enum Reputation {
+    /// It has had none since the start.
     #[default]
     New,
-    /// Its last attempt failed.
+    /// It failed in time.
     Failing,
-    /// It ended its last attempt well, but slowly.
+    /// It succeeded slowly.
     Slow,
-    /// It ended its last attempt well.
+    /// It succeeded fast.
     Proven,
-    /// It let one time out since.
+    /// It timed out.
     Probation,
 }
 
-/// An endpoint's page.
+/// The count of one endpoint.
 #[derive(Debug, Clone, Default)]
-pub struct Page {
-    pub promise: Promise,
+pub struct LaneRecord {
+    pub reputation: Reputation,
     /// Claimed, not begun.
-    pub hand: usize,
+    pub prefetched: usize,
     /// Begun, not ended.
-    pub flying: usize,
+    pub in_flight: usize,
     /// The moment of its turn, as far as the engine has heard.
     pub turn: Option<i64>,
 }
 
-impl Page {
-    /// Attempts that it may have under way.
+impl LaneRecord {
+    /// Most attempts under way.
     fn limit(&self) -> usize {
-        if matches!(self.promise, Promise::Proven | Promise::Slow) { PER_ENDPOINT } else { 1 }
+        if matches!(self.reputation, Reputation::Proven | Reputation::Slow) { PER_ENDPOINT } else { 1 }
     }
 
-    /// Claims that it may hold.
+    /// Most claims held.
     fn most(&self) -> usize {
-        if self.promise == Promise::Proven { PER_ENDPOINT * MOST_FOR_A_PLACE } else { self.limit() }
+        if self.reputation == Reputation::Proven { PER_ENDPOINT * MOST_FOR_A_PLACE } else { self.limit() }
     }
 
-    /// Places that it takes: what is under way has one.
+    /// Places that it takes: each attempt under way has one.
     fn placed(&self) -> usize {
-        self.held().min(self.limit()).max(self.flying)
+        self.held().min(self.limit()).max(self.in_flight)
     }
 
     fn is_fast(&self) -> bool {
-        self.promise == Promise::Proven
+        self.reputation == Reputation::Proven
     }
 
-    /// Places that it may hold together with all that are not fast.
+    /// Most places of this endpoint together with all that are no faster.
     fn part(&self) -> usize {
-        match self.promise {
-            Promise::Proven => IN_FLIGHT,
-            Promise::New => SLOW_AND_NEW_PLACES,
-            Promise::Slow | Promise::Failing | Promise::Probation => SLOW_PLACES,
+        match self.reputation {
+            Reputation::Proven => IN_FLIGHT,
+            Reputation::New => SLOW_AND_NEW_PLACES,
+            Reputation::Slow | Reputation::Failing | Reputation::Probation => SLOW_PLACES,
         }
     }
 
     fn held(&self) -> usize {
-        self.hand + self.flying
+        self.prefetched + self.in_flight
     }
 
     fn has_place(&self) -> bool {
@@ -79,213 +80,226 @@ impl Page {
     }
 
     fn on_probation(&self) -> bool {
-        self.promise == Promise::Probation
+        self.reputation == Reputation::Probation
     }
 }
 
 #[derive(Debug, Default)]
-pub struct Book {
-    pub pages: Vec<Page>,
-    /// Ended or given back, but not on disk.
+pub struct LaneRules {
+    pub lanes: Vec<LaneRecord>,
+    /// Claims that have ended or are given back, and are not on disk yet.
     pub unwritten: usize,
 }
 
-impl Book {
-    pub fn due(&mut self, place: usize, at: i64) {
-        let turn = &mut self.pages[place].turn;
+impl LaneRules {
+    pub fn due(&mut self, endpoint: usize, at: i64) {
+        let turn = &mut self.lanes[endpoint].turn;
         *turn = Some(turn.map_or(at, |turn| turn.min(at)));
     }
 
     pub fn shift(&mut self, by: i64) {
-        for turn in self.pages.iter_mut().filter_map(|page| page.turn.as_mut()) {
+        for turn in self.lanes.iter_mut().filter_map(|lane| lane.turn.as_mut()) {
             *turn += by;
         }
     }
 
-    pub fn served(&mut self, place: usize, claims: usize, next: Option<i64>, now: i64) {
-        self.pages[place].turn = next.map(|next| next.max(now));
-        self.pages[place].hand += claims;
+    pub fn served(&mut self, endpoint: usize, claims: usize, next: Option<i64>, now: i64) {
+        self.lanes[endpoint].turn = next.map(|next| next.max(now));
+        self.lanes[endpoint].prefetched += claims;
     }
 
-    /// An attempt begins; at no other moment do the limits bind.
-    pub fn begun(&mut self, place: usize) {
-        let page = &mut self.pages[place];
-        assert!(page.hand > 0, "what begins was in hand");
-        (page.hand, page.flying) = (page.hand - 1, page.flying + 1);
-        assert!(page.flying <= page.limit(), "endpoint {place} has more under way than it may: {page:?}");
-        let under_way = self.flying(|_| true) + self.unwritten;
+    /// An attempt begins: the limits are checked here and at no other moment.
+    pub fn begun(&mut self, endpoint: usize) {
+        let lane = &mut self.lanes[endpoint];
+        assert!(lane.prefetched > 0, "what begins was prefetched");
+        (lane.prefetched, lane.in_flight) = (lane.prefetched - 1, lane.in_flight + 1);
+        assert!(lane.in_flight <= lane.limit(), "endpoint {endpoint} has more under way than it may: {lane:?}");
+        let under_way = self.in_flight(|_| true) + self.unwritten;
         assert!(under_way <= IN_FLIGHT, "{under_way} are under way or not written");
-        let slow = self.flying(|page| !page.is_fast());
-        assert!(self.pages[place].is_fast() || slow <= self.pages[place].part(), "{slow} of {IN_FLIGHT} are slow");
-        let suspects = self.flying(Page::on_probation);
+        let slow = self.in_flight(|lane| !lane.is_fast());
         assert!(
-            !self.pages[place].on_probation() || suspects <= IN_FLIGHT / 2,
+            self.lanes[endpoint].is_fast() || slow <= self.lanes[endpoint].part(),
+            "{slow} of {IN_FLIGHT} are slow"
+        );
+        let suspects = self.in_flight(LaneRecord::on_probation);
+        assert!(
+            !self.lanes[endpoint].on_probation() || suspects <= IN_FLIGHT / 2,
             "{suspects} of {IN_FLIGHT} on probation"
         );
     }
 
-    /// An attempt has ended. Says whether the endpoint goes on probation, or off it.
-    pub fn ended(&mut self, place: usize, ended: Ended) -> Option<bool> {
+    /// An attempt has ended. Says whether the endpoint goes on probation (true) or off it (false).
+    pub fn ended(&mut self, endpoint: usize, ended: Ended) -> Option<bool> {
         self.unwritten += 1;
-        let page = &mut self.pages[place];
-        page.flying -= 1;
-        let before = page.on_probation();
+        let lane = &mut self.lanes[endpoint];
+        lane.in_flight -= 1;
+        let before = lane.on_probation();
         match ended {
-            Ended::Well(took) if took > SLOW => page.promise = Promise::Slow,
-            Ended::Well(_) => page.promise = Promise::Proven,
-            Ended::Failed => page.promise = Promise::Failing,
-            Ended::TimedOut => page.promise = Promise::Probation,
+            Ended::Well(took) if took > SLOW => lane.reputation = Reputation::Slow,
+            Ended::Well(_) => lane.reputation = Reputation::Proven,
+            Ended::Failed => lane.reputation = Reputation::Failing,
+            Ended::TimedOut => lane.reputation = Reputation::Probation,
             Ended::Unknown => {}
         }
-        (page.on_probation() != before).then_some(!before)
+        (lane.on_probation() != before).then_some(!before)
     }
 
-    /// A claim goes out of hand without an attempt.
-    pub fn unsent(&mut self, place: usize) {
-        self.pages[place].hand -= 1;
+    /// A prefetched claim is given back without an attempt.
+    pub fn unsent(&mut self, endpoint: usize) {
+        self.lanes[endpoint].prefetched -= 1;
         self.unwritten += 1;
     }
 
-    /// Claims that nobody else may have.
+    /// Claims held, and outcomes not written yet.
     pub fn busy(&self) -> usize {
-        self.pages.iter().map(Page::held).sum::<usize>() + self.unwritten
+        self.lanes.iter().map(LaneRecord::held).sum::<usize>() + self.unwritten
     }
 
-    fn flying(&self, which: impl Fn(&Page) -> bool) -> usize {
-        self.pages.iter().filter(|page| which(page)).map(|page| page.flying).sum()
+    fn in_flight(&self, which: impl Fn(&LaneRecord) -> bool) -> usize {
+        self.lanes.iter().filter(|lane| which(lane)).map(|lane| lane.in_flight).sum()
     }
 
     fn free(&self) -> usize {
-        let placed =
-            |fast: bool| -> usize { self.pages.iter().filter(|page| page.is_fast() == fast).map(Page::placed).sum() };
+        let placed = |fast: bool| -> usize {
+            self.lanes.iter().filter(|lane| lane.is_fast() == fast).map(LaneRecord::placed).sum()
+        };
         IN_FLIGHT.saturating_sub(placed(true) + placed(false).min(SLOW_AND_NEW_PLACES))
     }
 
-    /// What is free of its part.
-    fn free_for(&self, page: &Page) -> usize {
-        let placed = self.pages.iter().filter(|page| !page.is_fast()).map(Page::placed);
-        if page.is_fast() { self.free() } else { page.part().saturating_sub(placed.sum()).min(self.free()) }
+    /// Free places that this endpoint may use.
+    fn free_for(&self, lane: &LaneRecord) -> usize {
+        let placed = self.lanes.iter().filter(|lane| !lane.is_fast()).map(LaneRecord::placed);
+        if lane.is_fast() { self.free() } else { lane.part().saturating_sub(placed.sum()).min(self.free()) }
     }
 
     fn free_on_probation(&self) -> usize {
-        let held = self.pages.iter().filter(|page| page.on_probation()).map(Page::held);
+        let held = self.lanes.iter().filter(|lane| lane.on_probation()).map(LaneRecord::held);
         (IN_FLIGHT / 2).saturating_sub(held.sum())
     }
 
-    /// Has something due, and a place to send it from.
-    fn is_ready(&self, model: &Model, place: usize) -> bool {
-        let page = &self.pages[place];
-        model.due(place) > 0
-            && page.has_place()
-            && self.free_for(page) > 0
-            && (!page.on_probation() || self.free_on_probation() > 0)
+    /// Whether something is due for the endpoint and a place is free for it.
+    fn is_ready(&self, model: &Model, endpoint: usize) -> bool {
+        let lane = &self.lanes[endpoint];
+        model.due(endpoint) > 0
+            && lane.has_place()
+            && self.free_for(lane) > 0
+            && (!lane.on_probation() || self.free_on_probation() > 0)
     }
 
     fn ready(&self, model: &Model) -> Vec<usize> {
         if model.unnoticed != 0 {
-            // Nobody can tell before the clock is set right.
+            // The lanes do not know yet that the clock was set.
             return Vec::new();
         }
-        (0..self.pages.len()).filter(|place| self.is_ready(model, *place)).collect()
+        (0..self.lanes.len()).filter(|endpoint| self.is_ready(model, *endpoint)).collect()
     }
 
-    /// What is asked for in a turn is what may be claimed, and goes to whoever has waited longest.
-    pub fn judge_wanted(&self, model: &Model, wanted: &[(usize, usize)]) {
+    /// A turn asks for no more than may be claimed, and serves the endpoint that has waited longest first.
+    pub fn check_wanted(&self, model: &Model, wanted: &[(usize, usize)]) {
         let quotas: BTreeMap<usize, usize> = wanted.iter().copied().collect();
         assert_eq!(quotas.len(), wanted.len(), "each is asked for once");
         let mut placed: BTreeMap<usize, usize> = BTreeMap::new();
-        for (place, quota) in &quotas {
-            let page = &self.pages[*place];
-            let places = (*quota).min(page.limit().saturating_sub(page.held()));
-            assert!(page.held() + quota <= page.most(), "endpoint {place} would hold too much: {quota} for {page:?}");
-            placed.insert(*place, places);
+        for (endpoint, quota) in &quotas {
+            let lane = &self.lanes[*endpoint];
+            let places = (*quota).min(lane.limit().saturating_sub(lane.held()));
+            assert!(
+                lane.held() + quota <= lane.most(),
+                "endpoint {endpoint} would hold too much: {quota} for {lane:?}"
+            );
+            placed.insert(*endpoint, places);
         }
         let places: usize = placed.values().sum();
         let ahead = quotas.values().sum::<usize>() - places;
-        let slow: usize = placed.iter().filter(|(place, _)| !self.pages[**place].is_fast()).map(|(_, n)| n).sum();
-        for (place, _) in placed.iter().filter(|(_, places)| **places > 0) {
-            let page = &self.pages[*place];
-            let theirs = placed.iter().filter(|(rival, _)| self.pages[**rival].part() <= page.part());
+        let slow: usize = placed.iter().filter(|(endpoint, _)| !self.lanes[**endpoint].is_fast()).map(|(_, n)| n).sum();
+        for (endpoint, _) in placed.iter().filter(|(_, places)| **places > 0) {
+            let lane = &self.lanes[*endpoint];
+            let theirs = placed.iter().filter(|(rival, _)| self.lanes[**rival].part() <= lane.part());
             let theirs: usize = theirs.map(|(_, places)| places).sum();
-            assert!(theirs <= self.free_for(page), "{:?} would take the places of those of whom more is known", page);
+            assert!(theirs <= self.free_for(lane), "{:?} would take the places of faster endpoints", lane);
         }
         let suspects: usize =
-            quotas.iter().filter(|(place, _)| self.pages[**place].on_probation()).map(|(_, n)| n).sum();
+            quotas.iter().filter(|(endpoint, _)| self.lanes[**endpoint].on_probation()).map(|(_, n)| n).sum();
         assert!(places <= self.free(), "more is claimed than there are places");
         assert!(ahead <= MOST_AHEAD_IN_ALL, "more is claimed ahead than may be");
         assert!(suspects <= self.free_on_probation(), "those on probation would hold more than half");
-        for place in self.ready(model) {
-            if placed.get(&place).is_some_and(|places| *places > 0) {
+        for endpoint in self.ready(model) {
+            if placed.get(&endpoint).is_some_and(|places| *places > 0) {
                 continue;
             }
-            let page = &self.pages[place];
-            let suspected = page.on_probation() && suspects == self.free_on_probation();
-            let slowed = !page.is_fast() && slow >= self.free_for(page);
-            assert!(suspected || slowed || places == self.free(), "endpoint {place} waits while a place is free");
+            let lane = &self.lanes[endpoint];
+            let suspected = lane.on_probation() && suspects == self.free_on_probation();
+            let slowed = !lane.is_fast() && slow >= self.free_for(lane);
+            assert!(suspected || slowed || places == self.free(), "endpoint {endpoint} waits while a place is free");
             let rivals = placed.iter().filter(|(rival, places)| {
-                let rival = &self.pages[**rival];
-                **places > 0 && (!suspected || rival.on_probation()) && (!slowed || rival.part() <= page.part())
+                let rival = &self.lanes[**rival];
+                **places > 0 && (!suspected || rival.on_probation()) && (!slowed || rival.part() <= lane.part())
             });
             for (rival, places) in rivals {
-                assert!(*places <= 1, "{rival} gets a second before endpoint {place} has had a first");
-                let (first, second) = (self.pages[*rival].turn, self.pages[place].turn);
-                assert!(first <= second, "endpoint {place} has waited longer than {rival}: {second:?}, {first:?}");
+                assert!(*places <= 1, "{rival} gets a second before endpoint {endpoint} has had a first");
+                let (first, second) = (self.lanes[*rival].turn, self.lanes[endpoint].turn);
+                assert!(first <= second, "endpoint {endpoint} has waited longer than {rival}: {second:?}, {first:?}");
             }
         }
     }
 
-    /// New deliveries are claimed as they are made only where nothing older waits, and no more than may be held.
-    pub fn judge_room(&self, model: &Model, in_all: usize, each: &BTreeMap<usize, usize>) {
+    /// Claims at birth are granted only where nothing older waits, and no more than may be held.
+    pub fn check_room(&self, model: &Model, in_all: usize, each: &BTreeMap<usize, usize>, heard_all: bool) {
         assert!(in_all <= self.free() + MOST_AHEAD_IN_ALL);
-        for (place, room) in each {
-            let page = &self.pages[*place];
+        for (endpoint, room) in each {
+            let lane = &self.lanes[*endpoint];
             assert!(
-                page.held() + room <= page.most().max(page.held()),
-                "too much room for {place}: {room} for {page:?}"
+                lane.held() + room <= lane.most().max(lane.held()),
+                "too much room for {endpoint}: {room} for {lane:?}"
             );
-            assert!(*room == 0 || !page.on_probation(), "room for {place}, which is on probation");
-            let waits = model.unnoticed == 0 && model.due(*place) > 0;
-            assert!(*room == 0 || !waits, "room for {place}, where older ones wait");
+            assert!(*room == 0 || !lane.on_probation(), "room for {endpoint}, which is on probation");
+            let waits = heard_all && model.unnoticed == 0 && model.due(*endpoint) > 0;
+            assert!(*room == 0 || !waits, "room for {endpoint}, where older ones wait");
         }
     }
 
-    /// A proven endpoint for which nothing waits has room: what is published for it is sent at once.
-    pub fn judge_room_left(&self, model: &Model) {
-        for (place, page) in self.pages.iter().enumerate() {
-            let waits = model.unnoticed != 0 || page.turn.is_some_and(|turn| turn <= model.now);
-            if page.promise == Promise::Proven && !waits {
-                let places = page.limit().saturating_sub(page.held());
-                assert!(model.room_of(place) >= places, "no room for {place}: {page:?}");
+    /// A fast endpoint for which nothing waits has room: an event published for it is sent at once.
+    pub fn check_room_left(&self, model: &Model) {
+        for (endpoint, lane) in self.lanes.iter().enumerate() {
+            let waits = model.unnoticed != 0 || lane.turn.is_some_and(|turn| turn <= model.now);
+            if lane.reputation == Reputation::Proven && !waits {
+                let places = lane.limit().saturating_sub(lane.held());
+                assert!(model.room_of(endpoint) >= places, "no room for {endpoint}: {lane:?}");
             }
         }
     }
 
-    /// Whatever may begin has begun.
-    pub fn judge_begun(&self) {
-        let full = self.flying(|_| true) + self.unwritten >= IN_FLIGHT;
-        let suspects = self.flying(Page::on_probation);
-        let slow = self.flying(|page| !page.is_fast());
-        for (place, page) in self.pages.iter().enumerate() {
-            let capped = (page.on_probation() && suspects >= IN_FLIGHT / 2) || (!page.is_fast() && slow >= page.part());
-            let may = page.hand > 0 && page.flying < page.limit();
-            assert!(!may || full || capped, "endpoint {place} may begin, and does not: {page:?}");
+    /// Every attempt that may begin has begun.
+    pub fn check_begun(&self) {
+        let full = self.in_flight(|_| true) + self.unwritten >= IN_FLIGHT;
+        let suspects = self.in_flight(LaneRecord::on_probation);
+        let slow = self.in_flight(|lane| !lane.is_fast());
+        for (endpoint, lane) in self.lanes.iter().enumerate() {
+            let capped = (lane.on_probation() && suspects >= IN_FLIGHT / 2) || (!lane.is_fast() && slow >= lane.part());
+            let may = lane.prefetched > 0 && lane.in_flight < lane.limit();
+            assert!(!may || full || capped, "endpoint {endpoint} may begin, and does not: {lane:?}");
         }
     }
 
-    /// Once nothing more is asked for, nobody is left who could be served.
-    pub fn judge_rest(&self, model: &Model) {
+    /// When a turn asks for nothing, no endpoint could be served.
+    pub fn check_idle(&self, model: &Model) {
         let left = self.ready(model);
-        assert!(left.is_empty() || self.free() == 0, "{left:?} are ready, and nobody serves them: {:?}", self.pages);
+        assert!(left.is_empty() || self.free() == 0, "{left:?} are ready, and nobody serves them: {:?}", self.lanes);
     }
 
-    /// No turn comes later than something is due, so nothing is forgotten.
-    pub fn judge_turns(&self, model: &Model, next_turn: Option<i64>) {
-        for (place, page) in self.pages.iter().enumerate() {
-            let Some(due) = model.head(place) else { continue };
-            let turn = page.turn.expect("what is pending has a turn");
-            assert!(turn <= due.max(model.now), "endpoint {place} has something due at {due}, and its turn at {turn}");
-            let is_awaited = turn > model.now && page.has_place();
-            assert!(!is_awaited || next_turn.is_some_and(|next| next <= due), "{next_turn:?} is too late for {place}");
+    /// No turn comes later than the first due delivery of its endpoint, so none is forgotten.
+    pub fn check_turns(&self, model: &Model, next_turn: Option<i64>) {
+        for (endpoint, lane) in self.lanes.iter().enumerate() {
+            let Some(due) = model.head(endpoint) else { continue };
+            let turn = lane.turn.expect("what is pending has a turn");
+            assert!(
+                turn <= due.max(model.now),
+                "endpoint {endpoint} has something due at {due}, and its turn at {turn}"
+            );
+            let is_awaited = turn > model.now && lane.has_place();
+            assert!(
+                !is_awaited || next_turn.is_some_and(|next| next <= due),
+                "{next_turn:?} is too late for {endpoint}"
+            );
         }
     }
 }

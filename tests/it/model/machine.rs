@@ -1,6 +1,10 @@
-//! Store, lanes and model side by side: all take the same steps, and whatever differs is told at once.
+//! Store, engine and model side by side: all take the same steps, and any difference fails the story at once.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ngoma::{
     app,
@@ -17,87 +21,79 @@ use ngoma::{
         timestamp::Timestamp,
         token::Walls,
     },
-    engine::lanes::{Lanes, Limits},
+    engine::{
+        lanes::{Lanes, Limits},
+        round::{Ended, Round},
+    },
     error::{Error, Result},
-    store::{self, Admission, Db, News, Tx, accounts, deliveries, endpoints, events, queue::Claim},
+    store::{self, Admission, Db, Tx, accounts, deliveries, endpoints, events},
 };
 use rusqlite::{Connection, OpenFlags, Row};
 use tempfile::TempDir;
-use tokio::{runtime::Runtime, sync::mpsc};
+use tokio::runtime::Runtime;
 
 use crate::{
     model::{
-        lane_rules::{Book, Page},
-        states::{Beside, IN_FLIGHT, Life, Model, PER_ENDPOINT, Parcel, Place, Reaction, Standing, Step},
+        lane_rules::{LaneRecord, LaneRules},
+        states::{Delivery, DeliveryState, Endpoint, EndpointState, IN_FLIGHT, Model, PER_ENDPOINT},
+        steps::{Beside, Step},
+        threads::Threads,
     },
     support::world::{START, defaults, wait_for_lock},
 };
 
 /// In the order in which the model numbers them.
-const DIALECTS: [&str; 2] = ["asg", "asilichain"];
+const VENDORS: [&str; 2] = ["asg", "asilichain"];
 /// Enough for lanes to compete.
 const MOST_ENDPOINTS: usize = 8;
-/// Larger than what is claimed ahead of its place.
+/// Larger than bodies that are claimed ahead of their place.
 const LARGE_BODY: usize = 17 << 10;
 
-/// What goes with the process.
+/// The part that ends with the process.
 pub struct Running {
     pub db: Db,
-    pub news: mpsc::UnboundedReceiver<News>,
-    pub lanes: Lanes,
-    /// News that the engine has not come to yet.
-    pub unheard: Vec<News>,
-    pub flights: Vec<Arc<Claim>>,
-    /// What is to be written in the next turn.
-    pub ended: Vec<Ended>,
-    pub lost: Vec<Arc<Claim>>,
-}
-
-/// A claim back from its way; no reaction: it never began.
-#[derive(Clone)]
-pub struct Ended {
-    pub claim: Arc<Claim>,
-    pub reaction: Option<Reaction>,
-    pub probation: Option<bool>,
+    pub round: Round,
+    pub threads: Threads,
 }
 
 pub struct Machine {
     pub model: Model,
-    pub book: Book,
+    pub rules: LaneRules,
     pub clock: Arc<ManualClock>,
     pub profiles: Profiles,
     pub ids: Vec<DeliveryId>,
-    /// Claims that are their owner's no more: settled, or lost.
-    pub over: Vec<Arc<Claim>>,
+    /// Claims that are settled or lost.
+    pub over: Vec<Arc<Ended>>,
     pub since: Stopwatch,
     pub runtime: Runtime,
-    running: Option<Running>,
+    pub running: Option<Running>,
     storage: Storage,
     /// A look at the file past the store.
     raw: Connection,
-    endpoints: Vec<EndpointId>,
+    endpoint_ids: Vec<EndpointId>,
     _folder: TempDir,
 }
 
 impl Machine {
-    /// One endpoint of each dialect, nothing published.
+    /// One endpoint of each vendor, nothing published.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = defaults();
-        // What a power cut leaves is not asked here; without waiting for the disk there is time for more histories.
+        // Power cuts are no part of the histories; without waiting for the disk there is time for more of them.
         let storage = Storage {
             path: folder.path().join("ngoma.db"),
             key_file: folder.path().join("ngoma.key"),
             durability: Durability::Normal,
         };
         let clock = Arc::new(ManualClock::new(START));
-        let running = open(&storage, &clock);
+        let profiles = app::profiles(&config);
+        let running = open(&storage, &clock, &profiles);
         let raw = Connection::open_with_flags(&storage.path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
         let mut machine = Self {
             model: Model { now: START.millis(), ..Model::default() },
-            book: Book::default(),
+            rules: LaneRules::default(),
             clock,
-            profiles: app::profiles(&config),
+            profiles,
             ids: Vec::new(),
             over: Vec::new(),
             since: Stopwatch::start(),
@@ -105,12 +101,12 @@ impl Machine {
             running: Some(running),
             storage,
             raw,
-            endpoints: Vec::new(),
+            endpoint_ids: Vec::new(),
             _folder: folder,
         };
-        for (dialect, profile) in DIALECTS.iter().enumerate() {
+        for (vendor, profile) in VENDORS.iter().enumerate() {
             machine.write(move |tx| accounts::create(tx, profile, profile, None)).expect("an account");
-            machine.register(dialect);
+            machine.register(vendor);
         }
         machine
     }
@@ -120,15 +116,15 @@ impl Machine {
     }
 
     pub fn under_way(&mut self) -> usize {
-        self.running().flights.len()
+        self.running().threads.in_flight.len()
     }
 
-    /// Takes a step with all of them. What the store and the lanes answer is compared at once.
+    /// Takes a step with all of them. Answers of the store and the engine are compared at once.
     pub fn take(&mut self, step: &Step) {
         match *step {
-            Step::Register(dialect) => self.register(dialect),
-            Step::Publish { dialect, large } => self.publish(dialect, if large { LARGE_BODY } else { 0 }),
-            Step::PublishUndone(dialect) => self.publish_undone(dialect),
+            Step::Register(vendor) => self.register(vendor),
+            Step::Publish { vendor, large } => self.publish(vendor, if large { LARGE_BODY } else { 0 }),
+            Step::PublishUndone(vendor) => self.publish_undone(vendor),
             Step::Turn(beside) => self.turn(false, beside),
             Step::Poll => self.turn(true, Beside::Nothing),
             Step::End { which, reaction, took } => self.end(which, reaction, took),
@@ -143,29 +139,30 @@ impl Machine {
                 self.reopen(&[]);
             }
             Step::Suspend(which) => {
-                let place = which % self.endpoints.len();
-                self.write(move |tx| endpoints::suspend(tx, key(place), SuspendedReason::Paused)).expect("it suspends");
-                self.model.suspend(place);
+                let endpoint = which % self.endpoint_ids.len();
+                self.write(move |tx| endpoints::suspend(tx, key(endpoint), SuspendedReason::Paused))
+                    .expect("it suspends");
+                self.model.suspend(endpoint);
             }
             Step::Resume(which, resend) => {
-                let place = which % self.endpoints.len();
+                let endpoint = which % self.endpoint_ids.len();
                 let failed = if resend { Resend::Failed } else { Resend::Nothing };
-                self.write(move |tx| endpoints::resume(tx, key(place), failed)).expect("it resumes");
-                self.model.resume(place, resend);
+                self.write(move |tx| endpoints::resume(tx, key(endpoint), failed)).expect("it resumes");
+                self.model.resume(endpoint, resend);
                 let made =
                     self.rows("SELECT id FROM delivery ORDER BY key", |row| row.get(0).map(DeliveryId::from_bytes));
                 self.ids.extend(&made[self.ids.len()..]);
             }
             Step::Delete(which) => {
-                let place = which % self.endpoints.len();
-                self.write(move |tx| endpoints::delete(tx, key(place))).expect("it deletes");
-                self.model.delete(place);
+                let endpoint = which % self.endpoint_ids.len();
+                self.write(move |tx| endpoints::delete(tx, key(endpoint))).expect("it deletes");
+                self.model.delete(endpoint);
             }
             Step::Move(which) => {
-                let place = which % self.endpoints.len();
-                self.model.places[place].address += 1;
-                let url = url(self.model.places[place].address);
-                self.write(move |tx| endpoints::set_url(tx, key(place), &url)).expect("it moves");
+                let endpoint = which % self.endpoint_ids.len();
+                self.model.endpoints[endpoint].address += 1;
+                let url = url(self.model.endpoints[endpoint].address);
+                self.write(move |tx| endpoints::set_url(tx, key(endpoint), &url)).expect("it moves");
             }
             Step::Replay(which) => self.replay(which),
             Step::Advance(by) => self.advance(by),
@@ -175,24 +172,24 @@ impl Machine {
         }
     }
 
-    fn register(&mut self, dialect: usize) {
-        if self.endpoints.len() == MOST_ENDPOINTS {
+    fn register(&mut self, vendor: usize) {
+        if self.endpoint_ids.len() == MOST_ENDPOINTS {
             return;
         }
-        let profile = DIALECTS[dialect];
+        let profile = VENDORS[vendor];
         let made = self.write(move |tx| {
             let account = accounts::find(tx, profile, profile)?;
             let secret = SigningSecret::parse("s3cret".to_owned())?;
             endpoints::create(tx, &account, url(0), EventFilter::from_stored("*"), &secret, u64::MAX)
         });
-        self.endpoints.push(made.expect("an endpoint").id);
-        self.model.register(dialect);
-        self.book.pages.push(Page::default());
+        self.endpoint_ids.push(made.expect("an endpoint").id);
+        self.model.register(vendor);
+        self.rules.lanes.push(LaneRecord::default());
     }
 
-    pub fn publish(&mut self, dialect: usize, length: usize) {
-        let published = self.write(publishing(dialect, length));
-        self.model.publish(dialect, length >= LARGE_BODY);
+    pub fn publish(&mut self, vendor: usize, length: usize) {
+        let published = self.write(publishing(vendor, length));
+        self.model.publish(vendor, length >= LARGE_BODY);
         self.note(published);
     }
 
@@ -202,24 +199,25 @@ impl Machine {
         self.ids.extend(accepted.deliveries.iter().map(|(id, _)| *id));
     }
 
-    fn publish_undone(&mut self, dialect: usize) {
-        let publish = publishing(dialect, 0);
+    fn publish_undone(&mut self, vendor: usize) {
+        let publish = publishing(vendor, 0);
         let undone = self.write(move |tx| {
             publish(tx)?;
             Err::<(), _>(Error::Internal("a fault".to_owned()))
         });
         assert!(undone.is_err());
-        self.model.publish_undone(dialect);
+        self.model.publish_undone(vendor);
     }
 
-    /// The process is gone, and another opens the file. So many claims are found there.
+    /// The process is gone, and another opens the file. It finds these claims.
     fn reopen(&mut self, claimed: &[usize]) {
-        let gone = self.running.take().expect("it runs");
-        let ended = gone.ended.into_iter().map(|ended| ended.claim);
-        self.over.extend(gone.flights.into_iter().chain(ended).chain(gone.lost));
-        drop(gone.db);
-        self.running = Some(open(&self.storage, &self.clock));
-        // A clock that stands before what was last noted was set back.
+        let Running { db, round, threads } = self.running.take().expect("it runs");
+        let given_up = |claim| Arc::new(Ended { claim, attempted: None, faulty: false, probation: None });
+        self.over.extend(threads.in_flight.into_iter().chain(threads.lost).map(given_up));
+        self.over.extend(round.work().ended.iter().cloned().chain(threads.ended.into_iter().map(Arc::new)));
+        drop((db, round));
+        self.running = Some(open(&self.storage, &self.clock, &self.profiles));
+        // A clock that stands before the last noted moment was set back.
         let noted = self.rows("SELECT at FROM moment", |row| row.get::<_, i64>(0));
         self.model.unnoticed = noted.first().map_or(0, |noted| (self.model.now - noted).min(0));
         self.recover(claimed);
@@ -230,11 +228,11 @@ impl Machine {
             return;
         }
         let index = which % self.ids.len();
-        let place = self.model.parcels[index].place;
-        let walls = Walls { profile: Some(DIALECTS[self.model.places[place].dialect].into()), account: None };
-        let (id, endpoint) = (self.ids[index], self.endpoints[place]);
-        let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &walls, endpoint)?, id));
-        if self.model.places[place].standing != Standing::Active {
+        let endpoint = self.model.deliveries[index].endpoint;
+        let walls = Walls { profile: Some(VENDORS[self.model.endpoints[endpoint].vendor].into()), account: None };
+        let (id, endpoint_id) = (self.ids[index], self.endpoint_ids[endpoint]);
+        let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &walls, endpoint_id)?, id));
+        if self.model.endpoints[endpoint].state != EndpointState::Active {
             assert!(matches!(replayed, Err(Error::Conflict { .. })), "{replayed:?}");
             return;
         }
@@ -251,7 +249,7 @@ impl Machine {
 
     fn advance_to_due(&mut self, before: i64) {
         let now = self.model.now;
-        let next = self.model.parcels.iter().filter_map(Parcel::due).filter(|due| *due - before > now).min();
+        let next = self.model.deliveries.iter().filter_map(Delivery::due).filter(|due| *due - before > now).min();
         self.advance(next.map_or(0, |due| due - before - now));
     }
 
@@ -271,14 +269,14 @@ impl Machine {
 
     /// Compares every row with the model. `after` names the step, should they differ.
     pub fn agree(&mut self, after: &dyn Debug) {
-        assert_eq!(self.parcels(), self.model.parcels, "after {after:?}");
-        assert_eq!(self.places(), self.model.places, "after {after:?}");
-        for place in 0..self.endpoints.len() {
-            let active = self.model.places[place].standing == Standing::Active;
-            assert!(active || self.model.head(place).is_none(), "only an active one has pending");
+        assert_eq!(self.deliveries(), self.model.deliveries, "after {after:?}");
+        assert_eq!(self.endpoints(), self.model.endpoints, "after {after:?}");
+        for endpoint in 0..self.endpoint_ids.len() {
+            let active = self.model.endpoints[endpoint].state == EndpointState::Active;
+            assert!(active || self.model.head(endpoint).is_none(), "only an active one has pending");
         }
         let ended: Vec<u32> = self.rows("SELECT (SELECT count(*) FROM attempt WHERE delivery = key AND number <= attempts) FROM delivery ORDER BY key", |row| row.get(0));
-        let expected: Vec<u32> = self.model.parcels.iter().map(ended_attempts).collect();
+        let expected: Vec<u32> = self.model.deliveries.iter().map(ended_attempts).collect();
         assert_eq!(ended, expected, "recorded attempts after {after:?}");
         self.agree_on_turns(after);
     }
@@ -286,11 +284,11 @@ impl Machine {
     /// The store's own view at the end of a history: every delivery is there, with every attempt.
     pub fn shows_the_same(&mut self) {
         let db = self.running().db.clone();
-        let (endpoints, profiles) = (self.endpoints.clone(), self.model.places.clone());
+        let (endpoints, profiles) = (self.endpoint_ids.clone(), self.model.endpoints.clone());
         let shown = self.runtime.block_on(db.read(move |view| {
             let mut shown = Vec::new();
-            for (id, place) in endpoints.iter().zip(profiles) {
-                let walls = Walls { profile: Some(DIALECTS[place.dialect].into()), account: None };
+            for (id, endpoint) in endpoints.iter().zip(profiles) {
+                let walls = Walls { profile: Some(VENDORS[endpoint.vendor].into()), account: None };
                 let endpoint = endpoints::see(view, &walls, *id)?;
                 let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
                 assert_eq!(page.next, None);
@@ -304,30 +302,30 @@ impl Machine {
         }));
         let mut shown: Vec<(usize, DeliveryId, State, Vec<u32>)> = shown.expect("it reads");
         shown.sort_by_key(|(index, ..)| *index);
-        assert_eq!(shown.len(), self.model.parcels.len(), "nothing vanishes, nothing appears");
-        for ((index, id, shown, numbers), parcel) in shown.into_iter().zip(&self.model.parcels) {
-            assert_eq!((id, shown), (self.ids[index], state(parcel)));
-            assert_eq!(numbers, (1..=ended_attempts(parcel)).collect::<Vec<_>>(), "attempts are numbered in a row");
+        assert_eq!(shown.len(), self.model.deliveries.len(), "nothing vanishes, nothing appears");
+        for ((index, id, shown, numbers), delivery) in shown.into_iter().zip(&self.model.deliveries) {
+            assert_eq!((id, shown), (self.ids[index], state(delivery)));
+            assert_eq!(numbers, (1..=ended_attempts(delivery)).collect::<Vec<_>>(), "attempts are numbered in a row");
         }
     }
 
-    fn parcels(&self) -> Vec<Parcel> {
+    fn deliveries(&self) -> Vec<Delivery> {
         let sql = "SELECT * FROM delivery ORDER BY key";
         self.rows(sql, |row| {
-            let life = match row.get::<_, String>("state")?.as_str() {
-                "pending" => Life::Pending { due: row.get("due_at")? },
-                "claimed" => Life::Claimed { since: row.get("started_at")? },
-                "delivered" => Life::Delivered,
-                "exhausted" => Life::Exhausted,
-                "held" => Life::Held,
-                _ => Life::Cancelled,
+            let state = match row.get::<_, String>("state")?.as_str() {
+                "pending" => DeliveryState::Pending { due: row.get("due_at")? },
+                "claimed" => DeliveryState::Claimed { since: row.get("started_at")? },
+                "delivered" => DeliveryState::Delivered,
+                "exhausted" => DeliveryState::Exhausted,
+                "held" => DeliveryState::Held,
+                _ => DeliveryState::Cancelled,
             };
-            let place = index(row.get("endpoint")?);
-            Ok(Parcel {
-                place,
+            let endpoint = index(row.get("endpoint")?);
+            Ok(Delivery {
+                endpoint,
                 event: index(row.get("event")?),
                 made: row.get("created_at")?,
-                life,
+                state,
                 attempts: row.get("attempts")?,
                 tries: row.get("tries")?,
                 outage: row.get::<_, Option<i64>>("outage")?.map(index),
@@ -337,19 +335,19 @@ impl Machine {
         })
     }
 
-    fn places(&self) -> Vec<Place> {
+    fn endpoints(&self) -> Vec<Endpoint> {
         self.rows("SELECT * FROM endpoint ORDER BY key", |row| {
-            let standing = match row.get::<_, String>("state")?.as_str() {
-                "active" => Standing::Active,
-                "suspended" => Standing::Suspended,
-                _ => Standing::Deleted,
+            let state = match row.get::<_, String>("state")?.as_str() {
+                "active" => EndpointState::Active,
+                "suspended" => EndpointState::Suspended,
+                _ => EndpointState::Deleted,
             };
             let profile: String = row.get("profile")?;
             let url: String = row.get("url")?;
             let address = url.rsplit('/').next().and_then(|number| number.parse().ok());
-            Ok(Place {
-                dialect: DIALECTS.iter().position(|dialect| *dialect == profile).expect("a dialect"),
-                standing,
+            Ok(Endpoint {
+                vendor: VENDORS.iter().position(|vendor| *vendor == profile).expect("a vendor"),
+                state,
                 address: address.expect("a number"),
                 timed_out: row.get("timed_out")?,
                 outage: row.get::<_, Option<i64>>("outage")?.map(index),
@@ -365,27 +363,25 @@ impl Machine {
     }
 }
 
-fn open(storage: &Storage, clock: &Arc<ManualClock>) -> Running {
+fn open(storage: &Storage, clock: &Arc<ManualClock>, profiles: &Profiles) -> Running {
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     wait_for_lock(&storage.path);
     let db = store::open(storage, &defaults().limits, clock, true).expect("it opens");
     // No attempt is at work for long enough to matter.
     let limits = Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: usize::MAX };
+    let lanes = Arc::new(Mutex::new(Lanes::new(limits)));
+    let news = db.news().expect("nobody listens yet");
     Running {
-        news: db.news().expect("nobody listens yet"),
+        round: Round::new(db.clone(), profiles.clone(), Arc::clone(&lanes), Duration::MAX),
+        threads: Threads::new(news, lanes, profiles.clone()),
         db,
-        lanes: Lanes::new(limits),
-        unheard: Vec::new(),
-        flights: Vec::new(),
-        ended: Vec::new(),
-        lost: Vec::new(),
     }
 }
 
-/// A publish of a body of about this length to whoever listens in this dialect.
-pub fn publishing(dialect: usize, length: usize) -> impl FnOnce(&Tx<'_>) -> Result<Published> + Send + 'static {
+/// A publish of a body of about this length to the subscribers of this vendor.
+pub fn publishing(vendor: usize, length: usize) -> impl FnOnce(&Tx<'_>) -> Result<Published> + Send + 'static {
     move |tx| {
-        let account = accounts::find(tx, DIALECTS[dialect], DIALECTS[dialect])?.key;
+        let account = accounts::find(tx, VENDORS[vendor], VENDORS[vendor])?.key;
         let body = format!("\"{}\"", "x".repeat(length));
         let event = NewEvent { account, kind: "batch.exported".to_owned(), body: body.into(), idempotency_key: None };
         events::publish(tx, &event, &Audience::Subscribers)
@@ -405,18 +401,18 @@ pub fn index(key: i64) -> usize {
     usize::try_from(key - 1).expect("a key")
 }
 
-pub fn state(parcel: &Parcel) -> State {
-    match parcel.life {
-        Life::Pending { .. } => State::Pending,
-        Life::Claimed { .. } => State::Claimed,
-        Life::Delivered => State::Delivered,
-        Life::Exhausted => State::Exhausted,
-        Life::Held => State::Held,
-        Life::Cancelled => State::Cancelled,
+pub fn state(delivery: &Delivery) -> State {
+    match delivery.state {
+        DeliveryState::Pending { .. } => State::Pending,
+        DeliveryState::Claimed { .. } => State::Claimed,
+        DeliveryState::Delivered => State::Delivered,
+        DeliveryState::Exhausted => State::Exhausted,
+        DeliveryState::Held => State::Held,
+        DeliveryState::Cancelled => State::Cancelled,
     }
 }
 
 /// The one under way is recorded when it has ended.
-fn ended_attempts(parcel: &Parcel) -> u32 {
-    parcel.attempts - u32::from(matches!(parcel.life, Life::Claimed { .. }))
+fn ended_attempts(delivery: &Delivery) -> u32 {
+    delivery.attempts - u32::from(matches!(delivery.state, DeliveryState::Claimed { .. }))
 }

@@ -1,4 +1,4 @@
-//! The table of states, row by row: what is decided about a claimed delivery when its attempt has ended.
+//! The table of states, row by row: where a claimed delivery goes when its attempt has ended.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn asked(status: u16, wait: u64) -> Outcome {
     Outcome::Answered(Answer { status, body: Vec::new(), truncated: false, retry_after })
 }
 
-/// What AsiliChain's schedule decides.
+/// The decision by AsiliChain's schedule.
 fn decide(outcome: &Outcome, tries: u32, endpoint: EndpointState) -> Settlement {
     let suspend = WhenExhausted::Suspend;
     settle(outcome, tries, endpoint, &policy(LAST, &[30, 300, 1800, 7200]), suspend, START)
@@ -43,7 +43,7 @@ fn after(wait: u64) -> Settlement {
 }
 
 #[test]
-fn any_2xx_delivers_whatever_became_of_the_endpoint_meanwhile() {
+fn any_2xx_delivers_even_if_the_endpoint_was_suspended_or_deleted_meanwhile() {
     for status in [200, 201, 202, 204, 226, 299] {
         for endpoint in STATES {
             assert_eq!(decide(&answered(status), 1, endpoint), Settlement::Delivered, "{status}, {endpoint:?}");

@@ -6,30 +6,30 @@ pub const HOUR: i64 = 3_600_000;
 /// A clock that is off by less than this has drifted; from there on it was set.
 pub const STEP: i64 = 1_000;
 
-/// What a receiver does.
+/// The reaction of a receiver to an attempt.
 #[derive(Debug, Clone, Copy)]
 pub enum Reaction {
     Takes,
     Fails,
-    /// Fails, and asks for a wait of so many seconds.
+    /// Fails, and asks for a wait of this many seconds.
     Asks(u64),
     Gone,
     TimesOut,
-    /// Nobody knows: the fault was ours.
+    /// The result is unknown: the fault was ours.
     Breaks,
 }
 
-/// What is written beside a turn of the engine, before it hears of either.
+/// Another write beside a turn of the engine, before the engine hears of either.
 #[derive(Debug, Clone, Copy)]
 pub enum Beside {
     Nothing,
-    /// A publish of this dialect in the same commit, ahead of the turn.
+    /// A publish of this vendor in the same commit, ahead of the turn.
     PublishBefore(usize),
-    /// The same behind the turn.
+    /// A publish of this vendor in the same commit, behind the turn.
     PublishAfter(usize),
     /// A publish that fills the disk: nothing of the commit is stored, and the turn is tried again.
     DiskFull,
-    /// The clock is set by so much after the turn's commit, and the next commit notices it.
+    /// The clock is set by this many milliseconds after the turn's commit, and the next commit notices it.
     ClockSet(i64),
 }
 
@@ -38,16 +38,16 @@ pub enum Beside {
 pub enum Step {
     Register(usize),
     Publish {
-        dialect: usize,
+        vendor: usize,
         large: bool,
     },
     /// A publish that ends in a fault and so never was.
     PublishUndone(usize),
     /// One round of the engine's loop.
     Turn(Beside),
-    /// The same after a rest: what has been in hand too long is looked for.
+    /// A round after a rest, which also gives old prefetched claims back.
     Poll,
-    /// An attempt ends, and took so many milliseconds.
+    /// An attempt ends after this many milliseconds.
     End {
         which: usize,
         reaction: Reaction,
@@ -58,7 +58,7 @@ pub enum Step {
     Crash,
     Stop,
     Suspend(usize),
-    /// And whether what failed is sent again.
+    /// The endpoint, and whether failed deliveries are sent again.
     Resume(usize, bool),
     Delete(usize),
     /// Another URL.
@@ -67,7 +67,7 @@ pub enum Step {
     Advance(i64),
     AdvanceToDue,
     AdvanceToJustBefore,
-    /// The wall clock is set by so much, and the next write notices it.
+    /// The wall clock is set by this many milliseconds, and the next write notices it.
     SetClock(i64),
 }
 
@@ -101,7 +101,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     let took = prop_oneof![6 => Just(1), 2 => Just(12), 1 => Just(60), 1 => Just(1_001)];
     prop_oneof![
         2 => (0..2_usize).prop_map(Step::Register),
-        12 => (0..2_usize, prop::bool::weighted(0.1)).prop_map(|(dialect, large)| Step::Publish { dialect, large }),
+        12 => (0..2_usize, prop::bool::weighted(0.1)).prop_map(|(vendor, large)| Step::Publish { vendor, large }),
         1 => (0..2_usize).prop_map(Step::PublishUndone),
         20 => beside().prop_map(Step::Turn),
         3 => Just(Step::Poll),

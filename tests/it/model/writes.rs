@@ -1,107 +1,110 @@
-//! What a turn writes, beside what else is written, and what of it the model takes.
+//! One turn of the engine beside other writes: publishes in the same commit, a full disk, a clock that is set. The
+//! model takes over what was written.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread};
 
 use ngoma::{
-    domain::{
-        audit::Actor,
-        delivery::{Answer, DeliveryKey, Failure, Outcome, State},
-        endpoint::EndpointKey,
-        profile::Profiles,
-        timestamp::Timestamp,
-    },
+    clock::Clock,
+    domain::{audit::Actor, timestamp::Timestamp},
+    engine::round::Ended,
     error::Result,
-    store::{
-        self, Admission, Change, Tx, endpoints,
-        queue::{self, Attempted, Claim, Claimed, Lost, Wanted},
-    },
+    store::{self, Admission, Db, Tx},
 };
 
 use crate::{
     model::{
-        machine::{Ended, Machine, index, publishing, state},
-        states::{Beside, Reaction},
+        machine::{Machine, Running, index, publishing},
+        steps::Beside,
+        threads::{ChangeSeen, Seen, reaction},
     },
-    security::limits::hold_writer,
-    support::world::START,
+    support::writer::hold_writer,
 };
 
-/// How long an attempt takes, as it is recorded.
-const TOOK: Duration = Duration::from_millis(12);
 /// More than a file holds that may not grow.
 const HUGE_BODY: usize = 1 << 20;
+/// Bodies of one endpoint that are claimed at once have this many bytes, or little more.
+const MOST_BYTES: usize = 256 << 10;
 
 impl Machine {
-    /// Writes the turn, and whatever is written beside it.
-    pub fn write_turn(&mut self, wanted: Vec<(EndpointKey, usize)>, beside: Beside) {
-        let work = Work {
-            ended: std::mem::take(&mut self.running().ended),
-            lost: std::mem::take(&mut self.running().lost),
-            wanted,
-        };
-        let turn = work.turn(&self.profiles);
+    /// Has the engine write its turn, and something else beside it.
+    pub fn write_turn(&mut self, wanted: &[(usize, usize)], beside: Beside) {
         let (first, last) = match beside {
-            Beside::PublishBefore(dialect) => (Some(dialect), None),
-            Beside::PublishAfter(dialect) => (None, Some(dialect)),
+            Beside::PublishBefore(vendor) => (Some(vendor), None),
+            Beside::PublishAfter(vendor) => (None, Some(vendor)),
             Beside::Nothing | Beside::ClockSet(_) => (None, None),
-            Beside::DiskFull => return self.fail_turn(work, turn),
+            Beside::DiskFull => return self.fail_turn(),
         };
-        self.model.notice();
-        let publish = |dialect: Option<usize>| dialect.map(|dialect| publishing(dialect, 0));
-        let (before, turned, after) = self.in_one_commit(publish(first), turn, publish(last));
-        first.into_iter().for_each(|dialect| self.model.publish(dialect, false));
-        before.into_iter().for_each(|published| self.note(published));
-        for (ended, settled) in work.ended.iter().zip(turned.expect("the turn is written")) {
-            self.follow(ended, settled);
+        if let Beside::ClockSet(by) = beside {
+            self.set_clock_after_commit(by);
         }
-        work.lost.iter().for_each(|claim| self.model.recover(index(claim.key)));
-        self.check_served(&work.wanted);
-        last.into_iter().for_each(|dialect| self.model.publish(dialect, false));
+        self.model.notice();
+        let ended = self.running().round.work().ended.clone();
+        let publish = |vendor: Option<usize>| vendor.map(|vendor| publishing(vendor, 0));
+        let (before, turned, after) = self.in_one_commit(publish(first), publish(last));
+        turned.expect("the turn is written");
+        first.into_iter().for_each(|vendor| self.model.publish(vendor, false));
+        before.into_iter().for_each(|published| self.note(published));
+        ended.into_iter().for_each(|ended| self.follow(ended));
+        for claim in std::mem::take(&mut self.running().threads.lost) {
+            self.model.recover(index(claim.key));
+            self.over.push(Arc::new(Ended { claim, attempted: None, faulty: false, probation: None }));
+        }
+        self.check_served(wanted);
+        last.into_iter().for_each(|vendor| self.model.publish(vendor, false));
         after.into_iter().for_each(|published| self.note(published));
         if let Beside::ClockSet(by) = beside {
-            self.set_clock(by);
-            self.write(|_| Ok(())).expect("it writes");
+            (self.model.now, self.model.unnoticed) = (self.model.now + by, by);
+            self.model.notice();
         }
-        let outcomes = work.ended.len() + work.lost.len();
-        self.over.extend(work.lost);
-        self.book.unwritten -= outcomes;
-        self.running().lanes.written(outcomes);
-        self.hear();
+        self.replay_seen();
     }
 
-    /// The disk is full, and the whole commit is undone: what was to be written is kept, what was wanted is wanted again.
-    fn fail_turn(&mut self, work: Work, turn: impl FnOnce(&Tx<'_>) -> Result<Vec<Option<State>>> + Send + 'static) {
+    /// The disk is full, and the whole commit is undone: the engine keeps what it has to write, and wants the same
+    /// again.
+    fn fail_turn(&mut self) {
         self.write(|tx| store::limit_pages(tx, 1)).expect("it is set");
-        let (_, turned, filling) = self.in_one_commit(None, turn, Some(publishing(0, HUGE_BODY)));
+        let ended = self.running().round.work().ended.len();
+        let (_, turned, filling) = self.in_one_commit(None, Some(publishing(0, HUGE_BODY)));
         assert!(turned.is_err() && filling.is_some_and(|published| published.is_err()), "nothing is stored");
+        assert_eq!(self.running().round.work().ended.len(), ended, "nothing is forgotten");
         self.write(|tx| store::limit_pages(tx, u32::MAX)).expect("it is set");
-        (self.running().ended, self.running().lost) = (work.ended, work.lost);
-        self.hear();
     }
 
-    /// Runs a turn with a publish ahead of it, or behind it, in the same commit.
-    fn in_one_commit<P, T, R, S>(
+    /// The clock is set after the turn's commit; the next commit notices it, before the engine hears of either.
+    fn set_clock_after_commit(&mut self, by: i64) {
+        let (db, clock) = (self.running().db.clone(), Arc::clone(&self.clock));
+        let set = move || {
+            // Two steps at once could make one that is too small to be told from drift.
+            write_nothing(&db);
+            clock.step(Timestamp::from_millis(clock.now().millis() + by));
+            write_nothing(&db);
+        };
+        // The round runs on this thread's runtime.
+        self.running().threads.after_commit =
+            Some(Box::new(move || thread::spawn(set).join().expect("the clock is set")));
+    }
+
+    /// Has the engine write with a publish ahead of its turn, or behind it, in the same commit.
+    fn in_one_commit<P, R>(
         &mut self,
         before: Option<P>,
-        turn: T,
         after: Option<P>,
-    ) -> (Option<Result<R>>, Result<S>, Option<Result<R>>)
+    ) -> (Option<Result<R>>, Result<()>, Option<Result<R>>)
     where
         P: FnOnce(&Tx<'_>) -> Result<R> + Send + 'static,
-        T: FnOnce(&Tx<'_>) -> Result<S> + Send + 'static,
         R: Send + 'static,
-        S: Send + 'static,
     {
-        let db = self.running().db.clone();
+        let Self { running, runtime, .. } = self;
+        let Running { db, round, threads } = running.as_mut().expect("it runs");
         let write = async |run: Option<P>| match run {
             Some(run) => Some(db.write(Actor::Engine, Admission::Try, run).await),
             None => None,
         };
         // While the writer is held, they queue up.
-        let held = (before.is_some() || after.is_some()).then(|| hold_writer(&db));
-        let (before, turned, after, held) = self.runtime.block_on(async {
+        let held = (before.is_some() || after.is_some()).then(|| hold_writer(db));
+        let (before, turned, after, held) = runtime.block_on(async {
             let opening = async { held.map(|(open, held)| open.send(()).map(|()| held)) };
-            tokio::join!(write(before), db.write(Actor::Engine, Admission::Try, turn), write(after), opening)
+            tokio::join!(write(before), round.write(threads), write(after), opening)
         });
         if let Some(held) = held {
             held.expect("the writer waits").join().expect("no panic");
@@ -109,98 +112,54 @@ impl Machine {
         (before, turned, after)
     }
 
-    /// The model takes what was written of an attempt, or of one that never began.
-    fn follow(&mut self, ended: &Ended, settled: Option<State>) {
-        let parcel = index(ended.claim.key);
-        match ended.reaction {
-            Some(reaction) => {
-                self.model.settle(parcel, reaction);
-                self.over.push(Arc::clone(&ended.claim));
+    /// The model settles an attempt that was written, or gives a claim back that never began.
+    fn follow(&mut self, ended: Arc<Ended>) {
+        let delivery = index(ended.claim.key);
+        match &ended.attempted {
+            Some(attempted) => {
+                self.model.settle(delivery, reaction(&attempted.outcome));
+                self.over.push(ended);
             }
-            None => self.model.give_back(parcel),
+            None => self.model.give_back(delivery),
         }
-        assert_eq!(settled, Some(state(&self.model.parcels[parcel])));
     }
 
-    /// What was claimed is what was asked for and due, and within an endpoint what has waited longest.
-    fn check_served(&mut self, wanted: &[(EndpointKey, usize)]) {
-        self.receive();
-        let unheard = std::mem::take(&mut self.running().unheard);
-        let served = unheard.iter().flat_map(|news| &news.changes);
-        let served =
-            served.filter_map(|change| if let Change::Served(claimed) = change { Some(claimed) } else { None });
-        let served: Vec<&Claimed> = served.collect();
+    /// The turn has claimed what it wanted, if it was due, and of each endpoint the deliveries that have waited
+    /// longest.
+    fn check_served(&mut self, wanted: &[(usize, usize)]) {
+        let seen = std::mem::take(&mut self.running().threads.seen);
+        let changes =
+            seen.iter().filter_map(|seen| if let Seen::Heard { changes, .. } = seen { Some(changes) } else { None });
+        let served: Vec<_> = changes
+            .flatten()
+            .filter_map(|change| match change {
+                ChangeSeen::Served { endpoint, claims, next } => Some((*endpoint, claims, *next)),
+                _ => None,
+            })
+            .collect();
         let asked = wanted.iter().map(|(endpoint, _)| *endpoint);
-        assert!(asked.eq(served.iter().map(|claimed| claimed.endpoint)), "each that was asked for is served");
-        for (claimed, (_, quota)) in served.into_iter().zip(wanted) {
-            let place = index(claimed.endpoint);
-            let (count, due) = (claimed.claims.len(), self.model.due(place).min(*quota));
-            let bytes: usize = claimed.claims.iter().map(|claim| claim.size()).sum();
+        assert!(asked.eq(served.iter().map(|(endpoint, ..)| *endpoint)), "each that was asked for is served");
+        for ((endpoint, claims, next), (_, quota)) in served.into_iter().zip(wanted) {
+            let (count, due) = (claims.len(), self.model.due(endpoint).min(*quota));
+            let bytes: usize = claims.iter().map(|claim| claim.bytes).sum();
             assert!(count == due || (count < due && bytes >= MOST_BYTES), "what is due is claimed: {count} of {due}");
             let mut last = i64::MIN;
-            for claim in &claimed.claims {
-                let due = self.model.parcels[index(claim.key)].due().expect("only what is pending is claimed");
+            for claim in claims {
+                let due = self.model.deliveries[claim.delivery].due().expect("only pending deliveries are claimed");
                 assert!(due <= self.model.now, "claimed before it is due");
                 last = last.max(due);
-                self.model.claim(index(claim.key));
+                self.model.claim(claim.delivery);
                 self.check_claim(claim);
             }
-            let head = self.model.head(place);
-            assert!(head.is_none_or(|head| last <= head), "what waited longer goes first");
-            assert_eq!(claimed.next.map(Timestamp::millis), head);
+            let head = self.model.head(endpoint);
+            assert!(head.is_none_or(|head| last <= head), "deliveries that have waited longer go first");
+            assert_eq!(next, head);
         }
-        self.running().unheard = unheard;
+        self.running().threads.seen = seen;
     }
 }
 
-/// What is to be written in one turn.
-struct Work {
-    ended: Vec<Ended>,
-    lost: Vec<Arc<Claim>>,
-    wanted: Vec<(EndpointKey, usize)>,
-}
-
-impl Work {
-    /// The engine's one transaction. Says where what has ended went to.
-    fn turn(&self, profiles: &Profiles) -> impl FnOnce(&Tx<'_>) -> Result<Vec<Option<State>>> + Send + 'static {
-        let (ended, wanted, profiles) = (self.ended.clone(), self.wanted.clone(), profiles.clone());
-        let lost: Vec<DeliveryKey> = self.lost.iter().map(|claim| claim.key).collect();
-        move |tx| {
-            let mut settled = Vec::new();
-            for Ended { claim, reaction, probation } in &ended {
-                let settlement = match (reaction, profiles.get(&claim.target.profile)) {
-                    (Some(reaction), Some(profile)) => queue::settle(tx, claim, &attempted(*reaction), profile)?,
-                    _ => queue::give_back(tx, claim, false)?,
-                };
-                settled.push(settlement.map(|settlement| settlement.state()));
-                if let Some(timed_out) = probation {
-                    endpoints::set_timed_out(tx, claim.target.key, *timed_out)?;
-                }
-            }
-            for key in lost {
-                assert_eq!(queue::recover(tx, &Lost::One(key))?.len(), 1);
-            }
-            let all = |&(endpoint, claims): &_| Wanted { endpoint, claims, large_bytes: usize::MAX };
-            tx.served(queue::claim(tx, &wanted.iter().map(all).collect::<Vec<_>>())?);
-            Ok(settled)
-        }
-    }
-}
-
-/// Bodies of one endpoint that are claimed at once have so many bytes, or little more.
-const MOST_BYTES: usize = 256 << 10;
-
-pub fn attempted(reaction: Reaction) -> Attempted {
-    let answered = |status, retry_after| {
-        Outcome::Answered(Answer { status, body: b"an answer".to_vec(), truncated: false, retry_after })
-    };
-    let outcome = match reaction {
-        Reaction::Takes => answered(200, None),
-        Reaction::Fails => answered(500, None),
-        Reaction::Asks(seconds) => answered(503, Some(Duration::from_secs(seconds))),
-        Reaction::Gone => answered(410, None),
-        Reaction::TimesOut => Outcome::Failed(Failure::Timeout),
-        Reaction::Breaks => Outcome::Failed(Failure::Interrupted),
-    };
-    Attempted { started_at: START, duration: TOOK, outcome }
+fn write_nothing(db: &Db) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(db.write(Actor::Engine, Admission::Wait, |_| Ok(()))).expect("it writes");
 }

@@ -1,4 +1,5 @@
-//! Alerts by POST to the operator's own webhook: signed as Standard Webhooks, within the rules of egress, and tried as long.
+//! Alerts by POST to the operator's own webhook: signed as Standard Webhooks, within the rules of egress, and tried as
+//! long.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ngoma::{
@@ -8,7 +9,7 @@ use ngoma::{
 use serde_json::json;
 
 use crate::support::{
-    mailbox::{advance, look, told},
+    mailbox::{advance, outbox, told},
     other_programs::{Verifier, python},
     receiver::{Receiver, Reply},
     world::{COOP, START, Wish, World},
@@ -36,7 +37,7 @@ fn suspend(world: &World) -> (Receiver, String) {
 }
 
 #[test]
-fn an_alert_is_posted_with_all_that_it_takes_to_act() {
+fn an_alert_is_posted_with_everything_needed_to_act() {
     let own = Receiver::new();
     let world = world_that_posts_to(&own.url(), |wish| {
         wish.config.server.public_url = "https://hooks.coop.example/".to_owned();
@@ -69,7 +70,7 @@ fn a_post_is_verified_by_the_library_of_standard_webhooks() {
         let world = world_that_posts_to(&verifier.url("/alerts"), |wish| {
             wish.config.alerts.webhook_secret = Secret::from(secret.to_owned());
         });
-        // The library refuses what is not of the present.
+        // The library refuses old timestamps.
         world.clock.set(SystemClock.now());
         let standard = if secret == SECRET { secret.to_owned() } else { BASE64_STANDARD.encode(secret) };
         verifier.serve(&json!({ "path": "/alerts", "secret": secret, "standard": standard }));
@@ -91,7 +92,7 @@ fn a_post_that_fails_is_tried_on_the_schedule_of_mails_under_the_same_id() {
         assert_eq!(own.posts().len(), count + 1);
         advance(&world, wait);
     }
-    let error: String = look(&world, "last_error", "channel = 'webhook'");
+    let error: String = outbox(&world, "last_error", "channel = 'webhook'");
     assert_eq!(error, "alerts.webhook_url: the receiver has an error of its own (500)");
     own.always(Reply::status(204));
     advance(&world, "1h");
@@ -115,16 +116,16 @@ fn a_warning_that_could_not_be_posted_is_dropped_when_the_suspension_comes() {
     for wait in ["0s", "30s", "5m", "30m"] {
         advance(&world, wait);
     }
-    assert_eq!(look::<i64>(&world, "due_at IS NOT NULL", "kind = 'warning' AND channel = 'webhook'"), 1);
+    assert_eq!(outbox::<i64>(&world, "due_at IS NOT NULL", "kind = 'warning' AND channel = 'webhook'"), 1);
     advance(&world, "2h");
-    assert_eq!(look::<i64>(&world, "dropped_at", "kind = 'warning' AND channel = 'webhook'"), world.now().millis());
+    assert_eq!(outbox::<i64>(&world, "dropped_at", "kind = 'warning' AND channel = 'webhook'"), world.now().millis());
     own.always(Reply::status(200));
     advance(&world, "1h");
     assert_eq!(own.last().json()["type"], "webhook.suspended");
 }
 
 #[test]
-fn who_answers_that_it_is_gone_gets_no_further_post() {
+fn an_alert_webhook_that_answers_410_gets_no_further_post() {
     let own = Receiver::new();
     own.always(Reply::status(410));
     let world = world_that_posts_to(&own.url(), |_| {});
@@ -132,7 +133,7 @@ fn who_answers_that_it_is_gone_gets_no_further_post() {
     told(&world);
     advance(&world, "2h");
     own.only();
-    assert_eq!(look::<i64>(&world, "dropped_at", "channel = 'webhook'"), START.millis());
+    assert_eq!(outbox::<i64>(&world, "dropped_at", "channel = 'webhook'"), START.millis());
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn a_webhook_for_alerts_that_hangs_keeps_nothing_else_waiting() {
     coop.publish("loan.repaid", json!({}));
     world.settle();
     receiver.only();
-    assert_eq!(look::<i64>(&world, "count(*)", "channel = 'log' AND told_at IS NOT NULL"), 1);
+    assert_eq!(outbox::<i64>(&world, "count(*)", "channel = 'log' AND told_at IS NOT NULL"), 1);
 }
 
 #[test]
@@ -173,6 +174,6 @@ fn posts_of_alerts_keep_to_the_rules_of_egress() {
     });
     let _suspended = suspend(&world);
     told(&world);
-    let error: String = look(&world, "last_error", "channel = 'webhook'");
+    let error: String = outbox(&world, "last_error", "channel = 'webhook'");
     assert!(error.contains("not allowed"), "{error}");
 }

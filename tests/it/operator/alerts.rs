@@ -1,4 +1,4 @@
-//! When a webhook is suspended, or will be, a person is told: decided durably, in the same transaction, and told once.
+//! Alerts: written when a webhook is suspended or will be, in the same transaction, and sent once.
 
 use std::time::Duration;
 
@@ -17,13 +17,15 @@ use ngoma::{
 use serde_json::json;
 
 use crate::support::{
-    mailbox::{Mailbox, advance, look, told, world_with},
+    client::Client,
+    database::make_older,
+    mailbox::{Mailbox, advance, outbox, told, world_with},
     program::{Running, ngoma},
     receiver::{Receiver, Reply},
-    world::{COOP, Client, START, World},
+    world::{COOP, START, World},
 };
 
-/// What the operator sees.
+/// The operator's view.
 const ALL: Walls = Walls { profile: None, account: None };
 
 #[test]
@@ -72,7 +74,7 @@ fn a_suspension_is_logged_at_warn_with_addressee_reason_and_the_line_that_resume
 }
 
 #[test]
-fn an_alert_is_durable_and_told_once() {
+fn an_alert_is_durable_and_sent_once() {
     let world = World::new();
     let receiver = Receiver::new();
     receiver.always(Reply::status(500));
@@ -83,13 +85,13 @@ fn an_alert_is_durable_and_told_once() {
     for wait in ["30s", "5m", "30m", "2h"] {
         advance(&world, wait);
     }
-    assert_eq!(look::<i64>(&world, "count(*)", "kind = 'suspended'"), 1, "one suspension, one alert");
-    assert_eq!(look::<i64>(&world, "told_at", "kind = 'suspended' AND channel = 'log'"), world.now().millis());
-    assert_eq!(look::<i64>(&world, "count(*)", "channel != 'log'"), 0, "by no way that is not set up");
+    assert_eq!(outbox::<i64>(&world, "count(*)", "kind = 'suspended'"), 1, "one suspension, one alert");
+    assert_eq!(outbox::<i64>(&world, "told_at", "kind = 'suspended' AND channel = 'log'"), world.now().millis());
+    assert_eq!(outbox::<i64>(&world, "count(*)", "channel != 'log'"), 0, "by no way that is not set up");
 }
 
 #[test]
-fn pausing_by_hand_alerts_nobody() {
+fn pausing_by_hand_raises_no_alert() {
     let world = World::new();
     let coop = world.coop();
     let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
@@ -110,7 +112,7 @@ fn failing(world: &World) -> (Receiver, Client, String) {
 }
 
 fn warnings(world: &World) -> i64 {
-    look(world, "count(*)", "kind = 'warning' AND channel = 'log'")
+    outbox(world, "count(*)", "kind = 'warning' AND channel = 'log'")
 }
 
 #[test]
@@ -125,9 +127,9 @@ fn half_of_the_tries_used_is_a_warning_at_most_once_a_day_for_a_webhook() {
     assert_eq!(warnings(&world), 0, "two of five");
     advance(&world, "5m");
     assert_eq!(warnings(&world), 1, "three of five, of three deliveries");
-    assert_eq!(look::<i64>(&world, "alert.tries", "true"), 3);
-    assert_eq!(look::<i64>(&world, "next_attempt_at", "true"), world.now().millis() + 1_800_000);
-    // What was pending is held and due again with a fresh schedule.
+    assert_eq!(outbox::<i64>(&world, "alert.tries", "true"), 3);
+    assert_eq!(outbox::<i64>(&world, "next_attempt_at", "true"), world.now().millis() + 1_800_000);
+    // Pending deliveries are held, and due again with a fresh schedule.
     let again = || {
         for status in ["SUSPENDED", "ACTIVE"] {
             coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": status })).expect(200);
@@ -145,7 +147,7 @@ fn half_of_the_tries_used_is_a_warning_at_most_once_a_day_for_a_webhook() {
 }
 
 #[test]
-fn who_wants_no_warnings_gets_none() {
+fn with_warnings_turned_off_none_is_sent() {
     let world = World::with(|wish| wish.config.alerts.warn = false);
     let (_receiver, coop, _) = failing(&world);
     coop.publish("dds.filed", json!({}));
@@ -174,7 +176,7 @@ fn where_nothing_is_suspended_the_warning_comes_when_a_delivery_is_given_up() {
     assert_eq!(warnings(&world), 0, "two of three");
     advance(&world, "4s");
     assert_eq!(warnings(&world), 1);
-    assert_eq!(look::<Option<i64>>(&world, "next_attempt_at", "true"), None, "it is given up");
+    assert_eq!(outbox::<Option<i64>>(&world, "next_attempt_at", "true"), None, "it is given up");
     publish("tsk_2");
     advance(&world, "4s");
     assert_eq!(warnings(&world), 1, "within a day");
@@ -191,11 +193,11 @@ fn a_test_that_fails_warns_nobody() {
     for wait in ["30s", "5m", "30m", "2h"] {
         advance(&world, wait);
     }
-    assert_eq!(look::<i64>(&world, "count(*)", "true"), 0);
+    assert_eq!(outbox::<i64>(&world, "count(*)", "true"), 0);
 }
 
 #[test]
-fn a_warning_that_nobody_was_told_is_dropped_when_the_suspension_comes() {
+fn an_unsent_warning_is_dropped_when_the_suspension_comes() {
     let folder = tempfile::tempdir().expect("a folder");
     let mailbox = Mailbox::within(folder.path());
     let world = world_with(&mailbox.url(), |_| {});
@@ -206,10 +208,10 @@ fn a_warning_that_nobody_was_told_is_dropped_when_the_suspension_comes() {
     for wait in ["30s", "5m", "30m"] {
         advance(&world, wait);
     }
-    assert_eq!(look::<i64>(&world, "count(*)", "kind = 'warning' AND channel = 'mail' AND due_at IS NOT NULL"), 1);
+    assert_eq!(outbox::<i64>(&world, "count(*)", "kind = 'warning' AND channel = 'mail' AND due_at IS NOT NULL"), 1);
     advance(&world, "2h");
     assert_eq!(
-        look::<i64>(&world, "dropped_at", "kind = 'warning' AND channel = 'mail'"),
+        outbox::<i64>(&world, "dropped_at", "kind = 'warning' AND channel = 'mail'"),
         world.now().millis(),
         "overtaken by what it warned of"
     );
@@ -241,7 +243,7 @@ fn a_warning_says_how_many_tries_are_used_and_what_follows() {
 }
 
 #[test]
-fn held_deliveries_that_will_be_cancelled_are_told_of_once_in_seven_days() {
+fn held_deliveries_that_will_be_cancelled_raise_one_alert_in_seven_days() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
     let world = world_with(&mailbox.url(), |_| {});
@@ -331,7 +333,7 @@ fn setting_the_clock_makes_no_warning_older() {
 }
 
 #[test]
-fn a_warning_that_was_dropped_before_the_log_had_told_it_goes_no_other_way() {
+fn a_warning_that_was_dropped_before_it_was_logged_is_sent_by_no_other_channel() {
     let mut world = World::new();
     let (_receiver, coop, _) = failing(&world);
     coop.publish("dds.filed", json!({}));
@@ -348,39 +350,12 @@ fn a_warning_that_was_dropped_before_the_log_had_told_it_goes_no_other_way() {
         .db()
         .write(Actor::Engine, Admission::Try, move |tx| alerts::told(tx, which, Channel::Log, &[Channel::Mail]));
     world.block_on(told).expect("noted");
-    assert_eq!(look::<i64>(&world, "count(*)", "channel = 'log' AND told_at IS NOT NULL"), 1);
-    assert_eq!(look::<i64>(&world, "count(*)", "channel = 'mail'"), 0);
-}
-
-/// A database as this version of the schema had it, with the accounts, tokens, webhooks and deliveries of this one, and what
-/// else the SQL adds.
-pub fn set_back(world: &World, version: u32, more: &str) {
-    let (now, old) = (world.database(), world.folder().join("old.db"));
-    let file = rusqlite::Connection::open(&old).expect("a file");
-    file.pragma_update(None, "auto_vacuum", "INCREMENTAL").expect("set");
-    file.pragma_update(None, "application_id", 0x4E67_6F6D).expect("set");
-    for number in 1..=version {
-        let path = format!("{}/src/store/migrations/{number:04}.sql", env!("CARGO_MANIFEST_DIR"));
-        file.execute_batch(&std::fs::read_to_string(path).expect("a migration")).expect("the schema");
-    }
-    file.pragma_update(None, "user_version", version).expect("set");
-    file.execute("ATTACH ? AS now", [now.to_str().expect("a path")]).expect("attached");
-    for table in ["account", "token", "endpoint", "event", "delivery", "attempt"] {
-        let columns = "SELECT group_concat(name) FROM pragma_table_info(?, 'main')";
-        let columns: String = file.query_row(columns, [table], |row| row.get(0)).expect("its columns");
-        let copy = format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM now.{table}");
-        file.execute(&copy, []).expect("copied");
-    }
-    file.execute_batch(more).expect("rows");
-    file.close().expect("closed");
-    for suffix in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{suffix}", now.display()));
-    }
-    std::fs::rename(old, now).expect("replaced");
+    assert_eq!(outbox::<i64>(&world, "count(*)", "channel = 'log' AND told_at IS NOT NULL"), 1);
+    assert_eq!(outbox::<i64>(&world, "count(*)", "channel = 'mail'"), 0);
 }
 
 #[test]
-fn the_alerts_of_an_older_database_are_kept_and_those_untold_are_told() {
+fn the_alerts_of_an_older_database_are_kept_and_unsent_ones_are_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
     let mut world = world_with(&mailbox.url(), |wish| wish.config.alerts.warn = false);
@@ -388,7 +363,7 @@ fn the_alerts_of_an_older_database_are_kept_and_those_untold_are_told() {
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
     coop.publish("dds.filed", json!({}));
     world.stop();
-    set_back(
+    make_older(
         &world,
         1,
         "INSERT INTO alert (endpoint, kind, created_at, addressee, failing_since, failure, status, held, told_at) VALUES

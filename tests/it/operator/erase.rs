@@ -1,4 +1,4 @@
-//! An account is erased: it vanishes for everybody at once, and not a byte of what it had is left.
+//! Erasure: an account vanishes at once for every caller, and not a byte of its data is left.
 
 use std::{fs, path::Path, process::Command};
 
@@ -12,17 +12,16 @@ use ngoma::{
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::{
-    durability::retention::{age, look, pass},
-    operator::retry_runs::operator,
-    support::{
-        program::run,
-        receiver::{Receiver, Reply},
-        world::{COOP, Client, Holder, OTHER_COOP, World},
-    },
+use crate::support::{
+    aging::{age, pass},
+    client::Client,
+    database::query,
+    program::run,
+    receiver::{Receiver, Reply},
+    world::{COOP, Holder, OTHER_COOP, World},
 };
 
-/// What stands in whatever the account has: its URLs, events, keys, labels, and its receiver's answers.
+/// A mark in all data of the account: its URLs, events, keys, labels, and its receiver's answers.
 const MARK: &str = "erase-me";
 const ALL: Walls = Walls { profile: None, account: None };
 const MAIL: &str = "ops@coop.example";
@@ -73,7 +72,8 @@ fn delete(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     run(folder, &[&["account", "delete", COOP], arguments].concat())
 }
 
-/// How often this stands in any of the files. Another process reads them: if this one did, it would drop SQLite's locks.
+/// How often this stands in any of the files. Another process reads them: if this one did, it would drop SQLite's
+/// locks.
 fn left(world: &World, text: &[u8]) -> usize {
     let files = fs::read_dir(world.folder()).expect("a folder").map(|file| file.expect("one").path());
     let files = files.filter(|file| file.extension().is_none_or(|end| end != "toml"));
@@ -91,11 +91,11 @@ fn sealed(world: &World) -> Vec<Vec<u8>> {
     rows.query_map([COOP], |row| row.get(0)).expect("rows").collect::<rusqlite::Result<_>>().expect("bytes")
 }
 
-/// The file is whole, and what is left of the account are rows without content.
+/// The file is whole, and only rows without content are left of the account.
 fn check_rest(world: &World) {
-    assert_eq!(look::<String>(world, "PRAGMA integrity_check"), "ok");
+    assert_eq!(query::<String>(world, "PRAGMA integrity_check"), "ok");
     let broken = "SELECT count(*) FROM pragma_foreign_key_check";
-    assert_eq!(look::<i64>(world, broken), 0);
+    assert_eq!(query::<i64>(world, broken), 0);
     let account = "(SELECT key FROM account WHERE profile = '')";
     for (sql, rows) in [
         (format!("SELECT count(*) FROM event WHERE account IN {account}"), 1),
@@ -105,11 +105,11 @@ fn check_rest(world: &World) {
         ("SELECT count(*) FROM tally WHERE endpoint NOT IN (SELECT key FROM endpoint UNION SELECT 0)".to_owned(), 0),
         ("SELECT count(*) FROM erasure".to_owned(), 0),
     ] {
-        assert_eq!(look::<i64>(world, &sql), rows, "{sql}");
+        assert_eq!(query::<i64>(world, &sql), rows, "{sql}");
     }
 }
 
-/// Whoever sees everything sees that an account was erased, and nothing of it.
+/// The operator sees that an account was erased, and nothing of it.
 fn see_as_the_operator(operator: &Client, webhook: &str) {
     for list in ["accounts", "webhooks", "deliveries", "tokens", "audit", "retries", "overview"] {
         let shown = operator.get(&format!("/operator/{list}")).expect(200);
@@ -147,7 +147,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
     }
 
     // One retry run over all it has, one over a webhook, and one over a delivery.
-    let operator = operator(&world);
+    let operator = world.operator();
     let failed = operator.get(&format!("/operator/deliveries?account_id={COOP}&status=FAILED")).expect(200);
     let failed = &failed["deliveries"][0];
     for of in [json!({ "account_id": COOP }), json!({ "webhook_id": failed["webhook_id"] })] {
@@ -157,7 +157,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
     let selection = Selection { delivery, ..Selection::default() };
     let field = world.block_on(world.db().read(|view| Field::new(view, &ALL, selection))).expect("a field");
     world.write(move |tx| retries::start(tx, &field, 1)).expect("started");
-    assert_eq!(look::<i64>(&world, "SELECT count(*) FROM retry"), 3);
+    assert_eq!(query::<i64>(&world, "SELECT count(*) FROM retry"), 3);
     world.settle();
     let webhook = coop.get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
 
@@ -221,13 +221,13 @@ fn the_others_keep_all_they_have_and_the_name_can_be_given_again() {
     check_rest(&world);
     world.restart();
     assert_eq!(run(world.folder(), &["check"]).0, 0);
-    // What kept the keys goes when it is old, but for the newest.
+    // The rows that kept the keys go when they are old, but for the newest.
     pass(&world);
     for time in ["1h", "90d", "1h", "90d", "1h"] {
         age(&world, time);
     }
-    assert_eq!(look::<i64>(&world, "SELECT count(*) FROM endpoint WHERE url = ''"), 0);
-    assert_eq!(look::<i64>(&world, "SELECT count(*) FROM event WHERE body = ''"), 0);
+    assert_eq!(query::<i64>(&world, "SELECT count(*) FROM endpoint WHERE url = ''"), 0);
+    assert_eq!(query::<i64>(&world, "SELECT count(*) FROM event WHERE body = ''"), 0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `/health/ready`: whether the server can do its work, part by part, and what somebody should look at.
+//! `/health/ready`: whether each part of the server works, and warnings for the operator.
 
 use std::{
     pin::pin,
@@ -13,13 +13,11 @@ use ngoma::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    security::limits::{hold_writer, poll},
-    support::{
-        mailbox,
-        receiver::{PATIENCE, Receiver, Reply},
-        world::{COOP, Wish, World},
-    },
+use crate::support::{
+    mailbox,
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{COOP, Wish, World},
+    writer::{hold_writer, poll},
 };
 
 fn ready(world: &World, status: u16) -> Value {
@@ -98,7 +96,7 @@ fn limit_pages(world: &World, pages: u32) {
     world.write(move |tx| store::limit_pages(tx, pages)).expect("it is set");
 }
 
-/// Publishes so many kilobytes, and gives the status of the answer.
+/// Publishes this many kilobytes, and gives the status of the answer.
 fn publish(world: &World, kilobytes: usize) -> u16 {
     let data = json!({ "pages": vec!["x".repeat(1024); kilobytes] });
     world.coop().post("/events", json!({ "event": "batch.exported", "cooperative_id": COOP, "data": data })).status
@@ -124,7 +122,7 @@ fn while_writes_fail_it_is_not_ready_though_small_ones_succeed_and_it_recovers_b
 }
 
 #[test]
-fn a_fault_in_one_write_of_many_is_told_and_a_request_that_is_refused_is_none() {
+fn health_reports_a_fault_in_one_write_of_many_and_no_refused_request() {
     let world = World::new();
     assert_eq!(world.coop().post("/events", json!({})).status, 400);
     let conflict = |tx: &Tx<'_>| accounts::create(tx, "asilichain", COOP, None);
@@ -135,16 +133,16 @@ fn a_fault_in_one_write_of_many_is_told_and_a_request_that_is_refused_is_none() 
     let readiness = ready(&world, 503);
     let (status, message) = part(&readiness, "database");
     assert!(status == "unavailable" && message.contains("the server's log says why"), "{readiness}");
-    // Nobody writes: it tries by itself.
+    // No request writes: the server tries by itself.
     world.advance("5s");
     assert_eq!(part(&ready(&world, 200), "database").0, "ok");
 }
 
 #[test]
-fn deliveries_that_pause_are_told_with_the_reason_until_they_go_on() {
+fn health_reports_paused_deliveries_and_the_reason_until_they_continue() {
     let world = World::new();
     let receiver = Receiver::new();
-    // What it answers needs a page of its own.
+    // Its answer needs a page of its own.
     receiver.next([Reply::GatedBody(vec![b'a'; 4096])]);
     world.coop().webhook(&receiver.url(), &["dds.filed"], "s");
     world.coop().publish("dds.filed", json!({}));
@@ -168,9 +166,9 @@ fn deliveries_that_pause_are_told_with_the_reason_until_they_go_on() {
 }
 
 #[test]
-fn a_writer_and_an_engine_that_are_stuck_are_told_without_waiting_for_them() {
+fn health_reports_a_stuck_writer_and_a_stuck_engine_without_waiting_for_them() {
     let world = World::new();
-    // What a start writes is written: only the look waits.
+    // The writes of the start are done: only the trial write waits.
     mailbox::told(&world);
     world.advance("5s");
     let (open, held) = hold_writer(world.db());

@@ -1,10 +1,10 @@
-//! A long history: what is asked of it costs no more than what is shown, or than a bounded look.
+//! A long history: a page costs no more than the rows it shows, or a bounded scan.
 
 use ngoma::store::deliveries::LOOKED_AT;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::world::{Client, World};
+use crate::support::{client::Client, world::World};
 
 /// Two looks and a half.
 const LONG: usize = LOOKED_AT * 5 / 2;
@@ -44,7 +44,7 @@ fn pages(coop: &Client, webhook: &str, query: &str) -> Vec<usize> {
 }
 
 #[test]
-fn a_page_looks_at_so_many_deliveries_and_a_cursor_goes_on_from_there() {
+fn a_page_scans_a_bounded_number_of_deliveries_and_its_cursor_continues_there() {
     let mut world = World::new();
     let webhook = with_history(&mut world);
     let coop = world.coop();
@@ -54,7 +54,7 @@ fn a_page_looks_at_so_many_deliveries_and_a_cursor_goes_on_from_there() {
         ("status=PENDING", vec![0, 0, 0]),
         ("status=CANCELLED", vec![0, 0, 1]),
         ("status=DELIVERED&event=loan.repaid", vec![0, 0, 1]),
-        // What is rare and asked for has an index of its own.
+        // Rare states have an index of their own.
         ("status=FAILED", vec![1]),
         ("status=HELD", vec![0]),
         ("status=IN_FLIGHT&event=nosuch", vec![0]),

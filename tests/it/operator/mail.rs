@@ -1,4 +1,4 @@
-//! Alerts by mail, through a real mail server: what they say, and that each arrives once, whatever happens to either side.
+//! Alerts by mail, through a real mail server: their text, and that each arrives once when either side fails.
 
 use std::{process::Command, sync::Arc, time::Duration};
 
@@ -10,10 +10,11 @@ use ngoma::{
 use serde_json::json;
 
 use crate::support::{
-    mailbox::{Mail, Mailbox, advance, look, told, world_with},
-    raw_receiver::Crowded,
+    client::Client,
+    mailbox::{Mail, Mailbox, advance, outbox, told, world_with},
+    raw_receiver::FullBacklog,
     receiver::{Receiver, Reply},
-    world::{COOP, Client, Holder, OTHER_COOP, START, World},
+    world::{COOP, Holder, OTHER_COOP, START, World},
 };
 
 /// A webhook that answers 410, and so is suspended by the first event.
@@ -24,7 +25,7 @@ fn gone(coop: &Client) -> (Receiver, String) {
     (receiver, webhook)
 }
 
-/// Suspends a webhook of the cooperative; what it takes to do so stays there.
+/// Suspends a webhook of the cooperative by a 410; gives its receiver and its id.
 fn suspend(world: &World) -> (Receiver, String) {
     let coop = world.coop();
     let (receiver, webhook) = gone(&coop);
@@ -34,7 +35,7 @@ fn suspend(world: &World) -> (Receiver, String) {
 }
 
 #[test]
-fn a_suspension_is_mailed_once_with_all_that_it_takes_to_act() {
+fn a_suspension_is_mailed_once_with_everything_needed_to_act() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
     let world = world_with(&mailbox.url(), |wish| wish.config.alerts.warn = false);
@@ -85,7 +86,7 @@ fn a_suspension_is_mailed_once_with_all_that_it_takes_to_act() {
     assert_eq!(mailbox.mails().len(), 1, "one suspension, one mail");
 }
 
-/// The commands of a mail, each pasted into a shell with a token; what they print.
+/// Pastes each command of a mail into a shell with a token. Gives their output.
 fn paste(mail: &Mail, token: &str) -> Vec<String> {
     let text = mail.text().replace(" \\\n", " ");
     let commands = text.lines().filter(|line| line.starts_with("  curl "));
@@ -112,7 +113,7 @@ fn the_lines_of_a_mail_look_test_and_reactivate_as_they_stand() {
 }
 
 #[test]
-fn a_mail_counts_what_is_held_when_it_is_sent_and_says_if_all_is_over() {
+fn a_mail_counts_held_deliveries_when_it_is_sent_and_says_if_the_webhook_is_active_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let mailbox = Mailbox::within(folder.path());
     let world = world_with(&mailbox.url(), |_| {});
@@ -169,26 +170,30 @@ fn while_the_mail_server_is_down_it_is_tried_on_the_schedule_and_then_sent_once(
     let mut due = START.millis();
     for (count, wait) in [5, 15, 60, 600, 3600, 3600].into_iter().enumerate() {
         due += wait * 1000;
-        assert_eq!(look::<i64>(&world, "due_at", "channel = 'mail'"), due, "after {} tries", count + 1);
-        assert_eq!(look::<i64>(&world, "telling.tries", "channel = 'mail'"), count as i64 + 1);
+        assert_eq!(outbox::<i64>(&world, "due_at", "channel = 'mail'"), due, "after {} tries", count + 1);
+        assert_eq!(outbox::<i64>(&world, "telling.tries", "channel = 'mail'"), count as i64 + 1);
         advance(&world, &format!("{}ms", wait * 1000 - 1));
-        assert_eq!(look::<i64>(&world, "telling.tries", "channel = 'mail'"), count as i64 + 1, "not before it is due");
+        assert_eq!(
+            outbox::<i64>(&world, "telling.tries", "channel = 'mail'"),
+            count as i64 + 1,
+            "not before it is due"
+        );
         advance(&world, "1ms");
     }
-    let error: String = look(&world, "last_error", "channel = 'mail'");
+    let error: String = outbox(&world, "last_error", "channel = 'mail'");
     assert!(error.contains("connecting to 127.0.0.1:") && error.contains("refused"), "{error}");
     let unsent = || world.block_on(world.db().read(alerts::unsent_count)).expect("a count");
     assert_eq!(unsent(), 1);
     let mut mailbox = back();
     advance(&world, "1h");
     assert_eq!((mailbox.mails().len(), unsent()), (1, 0));
-    assert_eq!(look::<i64>(&world, "told_at", "channel = 'mail'"), world.now().millis());
+    assert_eq!(outbox::<i64>(&world, "told_at", "channel = 'mail'"), world.now().millis());
     advance(&world, "2h");
     assert_eq!(mailbox.mails().len(), 1);
 }
 
 #[test]
-fn a_start_tries_at_once_what_was_not_told() {
+fn a_start_sends_at_once_the_alerts_that_were_not_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let mailbox = Mailbox::within(folder.path());
     let mut world = world_with(&mailbox.url(), |_| {});
@@ -198,7 +203,7 @@ fn a_start_tries_at_once_what_was_not_told() {
     for wait in ["5s", "15s", "1m", "10m"] {
         advance(&world, wait);
     }
-    assert_eq!(look::<i64>(&world, "telling.tries", "channel = 'mail'"), 5, "an hour to wait");
+    assert_eq!(outbox::<i64>(&world, "telling.tries", "channel = 'mail'"), 5, "an hour to wait");
     world.stop();
     let mut mailbox = back();
     world.start();
@@ -220,12 +225,12 @@ fn a_refused_mail_is_tried_hourly_and_given_up_after_a_week() {
     for wait in ["5s", "15s", "1m", "10m", "1h"] {
         advance(&world, wait);
     }
-    let error: String = look(&world, "last_error", "channel = 'mail'");
+    let error: String = outbox(&world, "last_error", "channel = 'mail'");
     assert!(error.contains("refused it") && error.contains("550") && error.contains("no such user"), "{error}");
-    assert_eq!(look::<i64>(&world, "due_at", "channel = 'mail'"), world.now().millis() + 3_600_000);
+    assert_eq!(outbox::<i64>(&world, "due_at", "channel = 'mail'"), world.now().millis() + 3_600_000);
     assert_eq!(mailbox.tries(), 6);
     advance(&world, "168h");
-    assert_eq!(look::<i64>(&world, "dropped_at", "channel = 'mail'"), world.now().millis());
+    assert_eq!(outbox::<i64>(&world, "dropped_at", "channel = 'mail'"), world.now().millis());
     mailbox.order("take");
     advance(&world, "24h");
     assert_eq!((mailbox.tries(), mailbox.mails().len()), (7, 0));
@@ -264,7 +269,7 @@ fn a_mail_server_that_hangs_keeps_nothing_else_waiting() {
         assert_eq!(receiver.wait_for(count).len(), count);
     }
     world.stop();
-    assert_eq!(look::<Option<i64>>(&world, "told_at", "channel = 'mail'"), None);
+    assert_eq!(outbox::<Option<i64>>(&world, "told_at", "channel = 'mail'"), None);
 }
 
 #[test]
@@ -276,7 +281,7 @@ fn a_mail_that_takes_too_long_is_tried_again() {
     let _suspended = suspend(&world);
     mailbox.wait_for(1);
     advance(&world, "5m");
-    let error: String = look(&world, "last_error", "channel = 'mail'");
+    let error: String = outbox(&world, "last_error", "channel = 'mail'");
     assert!(error.ends_with("did not take it within 5m"), "{error}");
     mailbox.order("take");
     advance(&world, "5s");
@@ -296,7 +301,7 @@ fn a_mail_server_may_take_its_time_over_a_mail_and_gets_it_once() {
     world.move_clock(Duration::from_secs(240));
     mailbox.order("take");
     told(&world);
-    assert_eq!(look::<Option<String>>(&world, "last_error", "channel = 'mail'"), None);
+    assert_eq!(outbox::<Option<String>>(&world, "last_error", "channel = 'mail'"), None);
     advance(&world, "2h");
     assert_eq!((mailbox.tries(), mailbox.mails().len()), (1, 1));
 }
@@ -305,7 +310,7 @@ fn a_mail_server_may_take_its_time_over_a_mail_and_gets_it_once() {
 fn when_an_address_of_the_mail_server_answers_nobody_the_next_one_is_asked() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
-    let (hole, own) = (Crowded::new(), ([127, 0, 0, 1], mailbox.port).into());
+    let (hole, own) = (FullBacklog::new(), ([127, 0, 0, 1], mailbox.port).into());
     let addresses = vec![hole.address(), own];
     let world = world_with("smtp://mail.coop.example", |wish| {
         wish.look_up = Arc::new(move |name, port| {
@@ -319,7 +324,7 @@ fn when_an_address_of_the_mail_server_answers_nobody_the_next_one_is_asked() {
 }
 
 #[test]
-fn what_could_not_be_mailed_waits_while_mail_is_turned_off() {
+fn unsent_mails_wait_while_mail_is_turned_off() {
     let folder = tempfile::tempdir().expect("a folder");
     let mailbox = Mailbox::within(folder.path());
     let mut world = world_with(&mailbox.url(), |_| {});
@@ -339,7 +344,7 @@ fn what_could_not_be_mailed_waits_while_mail_is_turned_off() {
 }
 
 #[test]
-fn an_alert_in_the_place_of_an_erased_one_is_not_taken_for_told() {
+fn an_alert_with_the_key_of_an_erased_one_is_still_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
     mailbox.order("slow");
@@ -354,9 +359,9 @@ fn an_alert_in_the_place_of_an_erased_one_is_not_taken_for_told() {
     coop.post("/webhooks", json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": "COOP-3" })).expect(201);
     coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
     world.settle();
-    let key: i64 = look(&world, "min(alert.key)", "channel = 'log'");
+    let key: i64 = outbox(&world, "min(alert.key)", "channel = 'log'");
     assert_eq!(key, 1, "the key of the one that was erased");
-    while look::<i64>(&world, "count(*)", "channel = 'mail'") == 0 {}
+    while outbox::<i64>(&world, "count(*)", "channel = 'mail'") == 0 {}
     mailbox.order("take");
     let mails = mailbox.wait_for(2);
     assert_eq!(mails[1].get("to"), &json!(["third@coop.example"]));
@@ -376,7 +381,7 @@ fn an_address_that_would_break_a_header_is_never_written_into_one() {
     coop.post("/webhooks", body).expect(201);
     coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
     told(&world);
-    let error: String = look(&world, "last_error", "channel = 'mail'");
+    let error: String = outbox(&world, "last_error", "channel = 'mail'");
     assert!(error.contains("is no address"), "{error}");
     assert_eq!(mailbox.tries(), 0);
     let test = engine::alerts::send_test_mail(&world.config, "ops@coop.example\r\nBcc: all@coop.example");
@@ -396,6 +401,6 @@ fn an_account_without_an_address_gets_no_mail() {
     coop.post("/webhooks", body).expect(201);
     coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
     told(&world);
-    assert_eq!((look::<i64>(&world, "count(*)", "told_at IS NOT NULL AND channel = 'log'"), mailbox.tries()), (1, 0));
-    assert_eq!(look::<i64>(&world, "count(*)", "true"), 1, "by no other way");
+    assert_eq!((outbox::<i64>(&world, "count(*)", "told_at IS NOT NULL AND channel = 'log'"), mailbox.tries()), (1, 0));
+    assert_eq!(outbox::<i64>(&world, "count(*)", "true"), 1, "by no other way");
 }

@@ -4,14 +4,11 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::{
-    operator::retry_runs::operator,
-    support::{
-        mailbox::{Mailbox, advance, told, world_with},
-        program::run,
-        receiver::{Receiver, Reply},
-        world::{COOP, OTHER_COOP, World},
-    },
+use crate::support::{
+    mailbox::{Mailbox, advance, told, world_with},
+    program::run,
+    receiver::{Receiver, Reply},
+    world::{COOP, OTHER_COOP, World},
 };
 
 /// A world that mails to this server, as do the commands beside it.
@@ -38,7 +35,7 @@ fn refusal(world: &World, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn an_address_is_corrected_and_what_could_not_be_mailed_goes_there() {
+fn a_corrected_address_gets_the_mails_that_could_not_be_delivered() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
     mailbox.order("say 550 no such user");
@@ -57,7 +54,7 @@ fn an_address_is_corrected_and_what_could_not_be_mailed_goes_there() {
     account(&world, &["set", COOP, "--no-alert-email"]);
     let listed = account(&world, &["list", "--json"]);
     assert!(!listed.contains("@coop.example"), "{listed}");
-    let entries = operator(&world).get("/operator/audit?action=account.changed").expect(200)["entries"].clone();
+    let entries = world.operator().get("/operator/audit?action=account.changed").expect(200)["entries"].clone();
     let told = |place: usize| ["actor", "subject", "note"].map(|field| entries[place][field].clone());
     assert_eq!(told(1), ["command line", COOP, "alert e-mail"]);
     assert_eq!(told(0), ["command line", COOP, "no alert e-mail"]);

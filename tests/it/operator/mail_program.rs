@@ -1,4 +1,4 @@
-//! Alerts by mail from the built program: what a kill leaves behind, TLS and signing in, and that no password is told.
+//! Alerts by mail from the built program: after a kill, by TLS with a password, and no password in any output.
 
 use std::{fs, path::Path};
 
@@ -6,12 +6,13 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     leaks::{self, forms},
     mailbox::Mailbox,
     program::run,
     receiver::{Receiver, Reply},
     site::{Server, Site},
-    world::Client,
+    world::defaults,
 };
 
 const OWNER: &str = "COOP-OWNER";
@@ -39,7 +40,7 @@ fn suspend(coop: &Client) -> Receiver {
     receiver
 }
 
-/// Waits until the log has told it: then it is on disk, and the mail comes next.
+/// Waits until the alert is logged: then it is on disk, and its mail comes next.
 fn decided(server: &Server) {
     server.running.error_with("webhook suspended");
 }
@@ -61,7 +62,7 @@ fn killed_while_the_mail_server_is_down_it_mails_once_at_a_later_start() {
     let mut mailbox = back();
     let server = site.start();
     mailbox.wait_for(1);
-    // A stop lets what is under way end: from here on it is noted.
+    // A stop lets mails under way end: from here on their result is noted.
     server.stop();
     assert_eq!(site.look::<i64>("SELECT count(*) FROM telling WHERE channel = 'mail' AND told_at IS NOT NULL"), 1);
     site.start().stop();
@@ -133,7 +134,7 @@ fn encoded() -> String {
 }
 
 #[test]
-fn mail_goes_by_starttls_or_tls_after_signing_in_and_no_line_tells_password_or_secret() {
+fn mail_goes_by_starttls_or_tls_after_signing_in_and_no_line_shows_password_or_secret() {
     leaks::secret(PASSWORD);
     leaks::secret(SECRET);
     let folder = tempfile::tempdir().expect("a folder");
@@ -181,7 +182,7 @@ fn mail_goes_by_starttls_or_tls_after_signing_in_and_no_line_tells_password_or_s
     }
 }
 
-/// What `ngoma check` and a start say of these settings: a sentence, the same.
+/// The sentence of `ngoma check` and of a start about these settings, which is the same.
 #[track_caller]
 fn refusal(settings: &[(&str, &str)]) -> String {
     let mut site = Site::new();
@@ -200,7 +201,7 @@ fn refusal(settings: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn settings_of_alerts_that_cannot_be_used_are_named_without_what_is_secret_in_them() {
+fn unusable_settings_of_alerts_are_named_without_their_secrets() {
     let url = ("ALERTS__WEBHOOK_URL", "http://127.0.0.1:9/?token=s3cretquery");
     for (settings, says) in [
         (&[("ALERTS__FROM", "nobody")][..], "alerts.from is 'nobody'"),
@@ -233,7 +234,7 @@ fn settings_of_alerts_that_cannot_be_used_are_named_without_what_is_secret_in_th
 
 #[test]
 fn a_setting_that_is_secret_is_never_shown() {
-    let config = crate::support::world::defaults();
+    let config = defaults();
     let mut config = config;
     for secret in [&mut config.alerts.smtp_url, &mut config.alerts.webhook_url, &mut config.alerts.webhook_secret] {
         *secret = ngoma::config::Secret::from("s3cret".to_owned());

@@ -9,13 +9,12 @@ use ngoma::{
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{
-    security::limits::{hold_writer, poll},
-    support::{
-        other_programs::{ask, prometheus},
-        receiver::{PATIENCE, Receiver, Reply},
-        world::{COOP, CUSTOMER, Client, Holder, Wish, World},
-    },
+use crate::support::{
+    client::Client,
+    other_programs::{ask, prometheus},
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{COOP, CUSTOMER, Holder, Wish, World},
+    writer::{hold_writer, poll},
 };
 
 #[derive(Debug, Deserialize)]

@@ -1,4 +1,4 @@
-//! What an operator sees and mends, in every account.
+//! The operator's overview, webhooks, alerts, accounts and tokens, over all accounts.
 
 use ngoma::{
     domain::{ids::DeliveryId, selection::Selection, timestamp::Timestamp, token::Walls},
@@ -7,12 +7,10 @@ use ngoma::{
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::{
-    operator::retry_runs::operator,
-    support::{
-        receiver::{Receiver, Reply},
-        world::{COOP, CUSTOMER, Client, Holder, OTHER_COOP, World},
-    },
+use crate::support::{
+    client::Client,
+    receiver::{Receiver, Reply},
+    world::{COOP, CUSTOMER, Holder, OTHER_COOP, World},
 };
 
 fn text(value: &Value) -> String {
@@ -25,11 +23,11 @@ fn task(id: &str) -> Value {
 }
 
 #[test]
-fn the_overview_counts_what_waits_and_what_was_attempted() {
+fn the_overview_counts_waiting_deliveries_and_attempts() {
     let world = World::new();
     let (well, ill) = (Receiver::new(), Receiver::new());
     ill.always(Reply::status(503));
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     coop.webhook(&well.url(), &["batch.exported"], "s");
     let failing = coop.webhook(&ill.url(), &["batch.exported"], "s");
     let paused = coop.webhook(&well.url(), &["loan.repaid"], "s");
@@ -60,11 +58,11 @@ fn the_overview_counts_what_waits_and_what_was_attempted() {
 }
 
 #[test]
-fn what_is_due_longest_is_told_while_it_waits() {
+fn the_overview_shows_since_when_the_oldest_delivery_is_due() {
     let world = World::new();
     let receiver = Receiver::new();
     receiver.always(Reply::Hang);
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     coop.webhook(&receiver.url(), &["*"], "s");
     for _ in 0..3 {
         coop.publish("dds.filed", json!({}));
@@ -77,7 +75,7 @@ fn what_is_due_longest_is_told_while_it_waits() {
 }
 
 #[test]
-fn what_was_counted_is_there_after_a_stop_and_goes_in_time() {
+fn counts_survive_a_stop_and_expire() {
     let mut world = World::new();
     let receiver = Receiver::new();
     world.coop().webhook(&receiver.url(), &["*"], "s");
@@ -93,7 +91,7 @@ fn what_was_counted_is_there_after_a_stop_and_goes_in_time() {
     receiver.open_gate();
     world.stop();
     world.start();
-    let seen = operator(&world).get("/operator/overview").expect(200);
+    let seen = world.operator().get("/operator/overview").expect(200);
     assert_eq!(seen["last_hour"][59], json!({ "start": "2026-04-20T11:55:00Z", "delivered": 3, "failed": 1 }));
     let rows = |world: &World| -> Vec<(i64, u64)> {
         let conn = Connection::open(world.database()).expect("the file");
@@ -104,7 +102,7 @@ fn what_was_counted_is_there_after_a_stop_and_goes_in_time() {
     world.advance("2h");
     world.advance("1m");
     assert_eq!(rows(&world), [(3600, 2)], "minutes are kept for two hours");
-    let seen = operator(&world).get("/operator/overview").expect(200);
+    let seen = world.operator().get("/operator/overview").expect(200);
     assert_eq!(seen["last_day"][21]["failed"], 1, "{}", seen["last_day"]);
     world.advance("8d");
     assert_eq!(rows(&world), [], "and hours for eight days");
@@ -114,7 +112,7 @@ fn what_was_counted_is_there_after_a_stop_and_goes_in_time() {
 fn a_clock_that_is_set_forward_and_back_leaves_no_figures_of_a_time_to_come() {
     let world = World::new();
     let receiver = Receiver::new();
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     coop.webhook(&receiver.url(), &["*"], "s");
     let set = |hours: i64| {
         world.clock.step(Timestamp::from_millis(world.now().millis() + hours * 3_600_000));
@@ -156,7 +154,7 @@ fn webhooks_of_all_accounts_are_listed_with_how_they_fare() {
     let world = World::new();
     let (well, ill) = (Receiver::new(), Receiver::new());
     ill.next([Reply::status(200)]).always(Reply::status(200));
-    let (coop, customer, operator) = (world.coop(), world.customer(), operator(&world));
+    let (coop, customer, operator) = (world.coop(), world.customer(), world.operator());
     let first = coop.webhook(&format!("{}?Key=1", well.url()), &["batch.*"], "s");
     let second = text(&customer.post("/v1/webhooks", json!({ "callback_url": ill.url() })).expect(201)["webhook_id"]);
     for number in 0..3 {
@@ -211,7 +209,7 @@ fn webhooks_of_all_accounts_are_listed_with_how_they_fare() {
 #[test]
 fn webhooks_are_listed_page_by_page() {
     let world = World::new();
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     let mut made: Vec<String> =
         (0..7).map(|place| coop.webhook(&format!("http://127.0.0.1:1/{place}"), &["*"], "s")).collect();
     made.reverse();
@@ -237,7 +235,7 @@ fn alerts_of_all_accounts_are_listed_with_where_each_way_stands() {
     let world = World::new();
     let receiver = Receiver::new();
     receiver.always(Reply::status(410));
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     let mut made = Vec::new();
     for place in 0..3 {
         made.push(coop.webhook(&format!("{}?key={place}", receiver.url()), &["*"], "s"));
@@ -261,7 +259,7 @@ fn alerts_of_all_accounts_are_listed_with_where_each_way_stands() {
     assert!(deliveries.iter().any(|one| one["delivery_id"] == alert["delivery_id"]), "{alert}");
     assert_eq!(alert["ways"][0]["channel"], "log");
     assert_eq!(operator.get("/operator/alerts?cursor=alr_x").code(400), "INVALID_REQUEST");
-    // The walls of an account's own token, as other pages use them.
+    // The access scope of an account's own token, as other pages use it.
     for (account, sees) in [(COOP, 3), (OTHER_COOP, 0)] {
         let key = if account == COOP { 1 } else { 2 };
         let walls = Walls { profile: Some("asilichain".into()), account: Some(key) };
@@ -271,7 +269,7 @@ fn alerts_of_all_accounts_are_listed_with_where_each_way_stands() {
 }
 
 #[test]
-fn an_account_sees_of_all_this_what_is_its_own() {
+fn each_scope_of_access_sees_only_its_own_deliveries_and_webhooks() {
     let world = World::new();
     let receiver = Receiver::new();
     let (coop, customer) = (world.coop(), world.customer());
@@ -283,8 +281,8 @@ fn an_account_sees_of_all_this_what_is_its_own() {
     }
     world.settle();
     world.advance("10s");
-    let ours = operator(&world).get("/operator/deliveries?account_id=COOP-MBALE-001").expect(200);
-    let foreign = operator(&world).get("/operator/deliveries?account_id=CUST-7").expect(200);
+    let ours = world.operator().get("/operator/deliveries?account_id=COOP-MBALE-001").expect(200);
+    let foreign = world.operator().get("/operator/deliveries?account_id=CUST-7").expect(200);
     let id = |page: &Value| DeliveryId::parse(&text(&page["deliveries"][0]["delivery_id"])).expect("an id");
     let (ours, foreign, now) = (id(&ours), id(&foreign), world.now());
     // Of the cooperative, of its whole profile, of everything.
@@ -320,7 +318,7 @@ fn an_account_sees_of_all_this_what_is_its_own() {
 #[test]
 fn accounts_and_tokens_are_made_listed_and_revoked_over_the_api() {
     let world = World::new();
-    let operator = operator(&world);
+    let operator = world.operator();
     let new = json!({ "account_id": "COOP-9", "profile": "asilichain", "alert_email": "a@b.example" });
     let made = operator.post("/operator/accounts", new.clone()).expect(201);
     assert_eq!(operator.post("/operator/accounts", new).code(409), "ALREADY_EXISTS");

@@ -1,4 +1,4 @@
-//! Retry all that match: counted first, then each replayed once, at a pace, whatever happens meanwhile.
+//! Retry runs: matching deliveries are counted first, then each is replayed once, at a limited pace.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,20 +10,18 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     receiver::{PATIENCE, Receiver, Reply},
-    world::{COOP, Client, Holder, OTHER_COOP, World},
+    world::{COOP, Holder, OTHER_COOP, World},
 };
 
-/// What a receiver has missed.
+/// Deliveries that a receiver has missed.
 const MANY: usize = 10_000;
 /// Most replays of a webhook that wait at once.
 const WAITING: u64 = 100;
 
-pub fn operator(world: &World) -> Client {
-    world.client(&world.token_for(Holder::Operator, "operator"))
-}
-
-/// A webhook of the cooperative to this receiver, and so many of its deliveries that failed with a 500, each of its own event.
+/// A webhook of the cooperative to this receiver, with this many deliveries that failed with a 500, each of its own
+/// event.
 fn with_failed(world: &mut World, receiver: &Receiver, many: usize) -> String {
     let webhook = world.coop().webhook(&receiver.url(), &["*"], "s3cret");
     world.coop().publish("batch.exported", json!({}));
@@ -35,7 +33,7 @@ fn with_failed(world: &mut World, receiver: &Receiver, many: usize) -> String {
 /// An id of the moment at which its event was accepted.
 const ID: &str = "unhex(printf('%012X', accepted_at) || hex(randomblob(10)))";
 
-/// Makes so many deliveries of every webhook there is that failed with a 500. One event was published before.
+/// Makes this many failed deliveries (500) for every webhook. One event was published before.
 fn fail(world: &mut World, many: usize) {
     world.stop();
     let fill = format!(
@@ -75,7 +73,7 @@ fn look(operator: &Client, run: &str) -> Value {
 
 /// Lets time pass until the run has come so far.
 fn until(world: &World, run: &str, is_there: impl Fn(&Value) -> bool) -> Value {
-    let operator = operator(world);
+    let operator = world.operator();
     for _ in 0..100_000 {
         let seen = look(&operator, run);
         if is_there(&seen) {
@@ -105,10 +103,10 @@ fn ten_thousand_failed_deliveries_are_retried_each_once_over_two_restarts() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, MANY);
-    let dry = operator(&world).post("/operator/retries", json!({ "dry_run": true })).expect(200);
+    let dry = world.operator().post("/operator/retries", json!({ "dry_run": true })).expect(200);
     assert_eq!(dry, json!({ "matched": MANY, "skipped": 0, "complete": true }));
     assert_eq!(count(&world, "SELECT count(*) FROM delivery WHERE replay_of IS NOT NULL"), 0, "only counted");
-    let run = start(&operator(&world), json!({}));
+    let run = start(&world.operator(), json!({}));
     for part in [3, 2] {
         let seen = until(&world, &run, |seen| replayed(seen) >= (MANY / part) as u64);
         assert_eq!((&seen["state"], &seen["matched"]), (&json!("RUNNING"), &json!(MANY)));
@@ -120,7 +118,7 @@ fn ten_thousand_failed_deliveries_are_retried_each_once_over_two_restarts() {
     world.settle();
     let (posts, events) = arrived(&receiver);
     assert_eq!((posts, events.len()), (MANY, MANY), "every one arrives, and once");
-    let dry = operator(&world).post("/operator/retries", json!({ "dry_run": true })).expect(200);
+    let dry = world.operator().post("/operator/retries", json!({ "dry_run": true })).expect(200);
     assert_eq!(dry["matched"], 0, "what was retried is left to its replay");
 }
 
@@ -129,7 +127,7 @@ fn a_crash_in_the_middle_of_a_run_repeats_no_replay() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 1000);
-    let run = start(&operator(&world), json!({}));
+    let run = start(&world.operator(), json!({}));
     until(&world, &run, |seen| replayed(seen) >= 300);
     world.crash();
     world.start();
@@ -146,7 +144,7 @@ fn a_cancel_in_the_middle_stops_a_run_and_another_does_the_rest() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 1000);
-    let operator = operator(&world);
+    let operator = world.operator();
     let run = start(&operator, json!({ "account_id": COOP }));
     until(&world, &run, |seen| replayed(seen) >= 300);
     let cancelled = operator.post(&format!("/operator/retries/{run}/cancel"), json!({})).expect(200);
@@ -174,14 +172,14 @@ fn a_cancel_in_the_middle_stops_a_run_and_another_does_the_rest() {
 }
 
 #[test]
-fn so_many_replays_of_a_webhook_wait_at_once_and_no_more() {
+fn replays_of_a_webhook_that_wait_at_once_are_limited() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 500);
     receiver.always(Reply::Hang);
-    let operator = operator(&world);
+    let operator = world.operator();
     let run = start(&operator, json!({}));
-    // Not by advance: what hangs is never at rest.
+    // Not by `advance`: a hanging attempt never comes to rest.
     let mut seen = look(&operator, &run);
     while replayed(&seen) < WAITING {
         world.move_clock(Duration::from_secs(1));
@@ -211,7 +209,7 @@ fn of_many_webhooks_of_two_accounts_a_run_leaves_out_none() {
         client.post("/webhooks", json!({ "url": url, "events": ["*"], "cooperative_id": account })).expect(201);
     }
     fail(&mut world, 100);
-    let run = start(&operator(&world), json!({}));
+    let run = start(&world.operator(), json!({}));
     let done = until(&world, &run, is_done);
     assert_eq!((done["matched"].as_u64(), replayed(&done), &done["skipped"]), (Some(1200), 1200, &json!(0)));
     assert_eq!(count(&world, "SELECT count(*) FROM delivery WHERE replay_of IS NOT NULL"), 1200);
@@ -225,7 +223,7 @@ fn a_receiver_that_still_fails_gets_no_more_than_may_wait_however_many_runs_ther
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 500);
     receiver.always(Reply::status(500));
-    let operator = operator(&world);
+    let operator = world.operator();
     let runs = [(); 3].map(|()| start(&operator, json!({})));
     let made = || count(&world, "SELECT count(*) FROM delivery WHERE replay_of IS NOT NULL");
     let mut left = 20;
@@ -243,14 +241,14 @@ fn nobody_has_more_than_ten_runs_going_on() {
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 200);
     receiver.always(Reply::Hang);
-    let boss = operator(&world);
-    let runs: Vec<String> = (0..10).map(|_| start(&boss, json!({}))).collect();
-    let refused = boss.post("/operator/retries", json!({}));
+    let operator = world.operator();
+    let runs: Vec<String> = (0..10).map(|_| start(&operator, json!({}))).collect();
+    let refused = operator.post("/operator/retries", json!({}));
     assert!(refused.text.contains("10 of your retry runs are going on"), "{}", refused.text);
     assert_eq!(refused.code(409), "LIMIT_REACHED");
-    boss.post(&format!("/operator/retries/{}/cancel", runs[0]), json!({})).expect(200);
-    start(&boss, json!({}));
-    assert_eq!(operator(&world).post("/operator/retries", json!({})).status, 202, "of another token");
+    operator.post(&format!("/operator/retries/{}/cancel", runs[0]), json!({})).expect(200);
+    start(&operator, json!({}));
+    assert_eq!(world.operator().post("/operator/retries", json!({})).status, 202, "of another token");
 }
 
 #[test]
@@ -266,7 +264,7 @@ fn a_run_that_fails_each_time_keeps_no_other_from_its_end() {
              CREATE TRIGGER fault BEFORE INSERT ON delivery WHEN NEW.endpoint = 2 BEGIN SELECT RAISE(ABORT, 'a fault'); END;",
         )
         .expect("a fault");
-    let operator = operator(&world);
+    let operator = world.operator();
     let stuck = start(&operator, json!({ "webhook_id": ill }));
     let run = start(&operator, json!({ "webhook_id": well }));
     assert_eq!(replayed(&until(&world, &run, is_done)), 1500);
@@ -276,11 +274,11 @@ fn a_run_that_fails_each_time_keeps_no_other_from_its_end() {
 }
 
 #[test]
-fn what_belongs_to_a_suspended_or_deleted_webhook_is_skipped() {
+fn a_retry_run_skips_suspended_and_deleted_webhooks() {
     let mut world = World::new();
     let (receiver, other) = (Receiver::new(), Receiver::new());
     let webhook = with_failed(&mut world, &receiver, 300);
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     let path = format!("/webhooks/{webhook}");
     coop.patch(&path, json!({ "status": "SUSPENDED" })).expect(200);
     let dry = operator.post("/operator/retries", json!({ "dry_run": true })).expect(200);
@@ -288,7 +286,7 @@ fn what_belongs_to_a_suspended_or_deleted_webhook_is_skipped() {
     let run = start(&operator, json!({}));
     let done = until(&world, &run, is_done);
     assert_eq!((replayed(&done), &done["skipped"]), (0, &json!(300)));
-    // One that is suspended by what the run itself sends.
+    // A webhook that a replay of the run suspends.
     coop.patch(&path, json!({ "status": "ACTIVE" })).expect(200);
     receiver.always(Reply::status(410));
     let run = start(&operator, json!({}));
@@ -306,7 +304,7 @@ fn what_belongs_to_a_suspended_or_deleted_webhook_is_skipped() {
 }
 
 #[test]
-fn counting_ends_in_time_and_a_run_finds_what_was_not_counted() {
+fn counting_is_bounded_in_time_and_a_run_finds_the_deliveries_that_were_not_counted() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 2500);
@@ -324,7 +322,7 @@ fn counting_ends_in_time_and_a_run_finds_what_was_not_counted() {
 }
 
 #[test]
-fn what_was_made_at_another_time_is_not_looked_at_for_a_run() {
+fn a_retry_run_reads_no_deliveries_of_another_time() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 2500);
@@ -346,7 +344,7 @@ fn what_was_made_at_another_time_is_not_looked_at_for_a_run() {
 }
 
 #[test]
-fn only_what_matches_is_retried() {
+fn only_matching_deliveries_are_retried() {
     let mut world = World::new();
     let receiver = Receiver::new();
     let webhook = with_failed(&mut world, &receiver, 6);
@@ -361,7 +359,7 @@ fn only_what_matches_is_retried() {
              UPDATE event SET test = 1 WHERE key = 6;",
         )
         .expect("changed");
-    let operator = operator(&world);
+    let operator = world.operator();
     let count = |body: Value| {
         let mut body = body;
         body["dry_run"] = true.into();

@@ -1,16 +1,14 @@
-//! All deliveries of everybody: found by filter, looked at one by one, retried and cancelled.
+//! The operator's search: deliveries of all accounts by filter, shown, retried and cancelled.
 
 use std::{thread, time::Duration};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::{
-    operator::retry_runs::operator,
-    support::{
-        receiver::{Receiver, Reply},
-        world::{COOP, CUSTOMER, Client, OTHER_COOP, World},
-    },
+use crate::support::{
+    client::Client,
+    receiver::{Receiver, Reply},
+    world::{COOP, CUSTOMER, OTHER_COOP, World},
 };
 
 fn text(value: &Value) -> String {
@@ -33,11 +31,11 @@ fn search(operator: &Client, query: &str) -> (Vec<String>, Vec<usize>) {
 }
 
 #[test]
-fn deliveries_of_all_accounts_are_found_by_what_is_known_of_them() {
+fn deliveries_of_all_accounts_are_found_by_every_filter() {
     let world = World::new();
     let (well, ill) = (Receiver::new(), Receiver::new());
     ill.always(Reply::status(500));
-    let (coop, customer, operator) = (world.coop(), world.customer(), operator(&world));
+    let (coop, customer, operator) = (world.coop(), world.customer(), world.operator());
     let good = coop.webhook(&well.url(), &["batch.exported"], "s");
     let bad = coop.webhook(&ill.url(), &["batch.exported"], "s");
     let dead = coop.webhook("http://127.0.0.1:1/", &["loan.repaid"], "s");
@@ -88,7 +86,7 @@ fn deliveries_of_all_accounts_are_found_by_what_is_known_of_them() {
 }
 
 #[test]
-fn a_search_merges_what_it_asks_for_and_looks_at_so_much_a_page() {
+fn a_search_merges_webhooks_in_order_and_scans_a_bounded_number_a_page() {
     let mut world = World::new();
     for place in 0..3 {
         world.coop().webhook(&format!("http://127.0.0.1:1/{place}"), &["*"], "s");
@@ -110,7 +108,7 @@ fn a_search_merges_what_it_asks_for_and_looks_at_so_much_a_page() {
     .expect("a history");
     drop(conn);
     world.start();
-    let operator = operator(&world);
+    let operator = world.operator();
     let pages = |query: &str| search(&operator, query).1;
     assert_eq!(pages("event=nosuch"), [0, 0, 0], "a bounded look at everything");
     assert_eq!(pages(&format!("account_id={COOP}&event=nosuch")), [0, 0, 0], "and at three histories together");
@@ -147,17 +145,17 @@ fn a_few_of_a_thousand_webhooks_are_found_at_once_whatever_others_have() {
         )
         .expect("a history");
     world.start();
-    let operator = operator(&world);
+    let operator = world.operator();
     for query in [format!("account_id={OTHER_COOP}"), "status=PENDING".to_owned()] {
         assert_eq!(search(&operator, &format!("{query}&limit=100")).1, [100; 10], "{query}");
     }
 }
 
 #[test]
-fn pages_go_on_where_the_last_one_ended_whatever_is_published_meanwhile() {
+fn pages_continue_where_the_last_one_ended_while_events_are_published() {
     let world = World::new();
     let receiver = Receiver::new();
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     for place in 0..3 {
         coop.webhook(&format!("{}/{place}", receiver.url()), &["*"], "s");
     }
@@ -180,11 +178,11 @@ fn pages_go_on_where_the_last_one_ended_whatever_is_published_meanwhile() {
 }
 
 #[test]
-fn a_time_holds_what_was_made_beside_a_test_delivery_and_the_test() {
+fn a_search_by_time_finds_test_deliveries_and_those_made_beside_them() {
     let world = World::new();
     let receiver = Receiver::new();
     receiver.next([Reply::Gate(200)]);
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     let webhook = coop.webhook(&receiver.url(), &["*"], "s");
     let tester = coop.clone();
     let test = thread::spawn(move || tester.post(&format!("/webhooks/{webhook}/test"), json!({})).expect(200));
@@ -208,7 +206,7 @@ fn a_time_holds_what_was_made_beside_a_test_delivery_and_the_test() {
 #[test]
 fn a_webhook_that_cannot_be_read_is_our_fault_and_no_delivery_that_is_missing() {
     let world = World::new();
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
     let held = text(&coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"]);
@@ -224,7 +222,7 @@ fn a_webhook_that_cannot_be_read_is_our_fault_and_no_delivery_that_is_missing() 
 fn the_request_that_is_shown_is_the_one_that_was_sent_but_for_its_signatures() {
     let world = World::new();
     let receiver = Receiver::new();
-    let (coop, customer, operator) = (world.coop(), world.customer(), operator(&world));
+    let (coop, customer, operator) = (world.coop(), world.customer(), world.operator());
     coop.webhook(&receiver.url(), &["*"], "a secret of ours");
     customer.post("/v1/webhooks", json!({ "callback_url": receiver.url() })).expect(201);
     coop.publish("batch.exported", json!({ "weight_kg": 67.5, "note": "é" }));
@@ -246,7 +244,7 @@ fn the_request_that_is_shown_is_the_one_that_was_sent_but_for_its_signatures() {
     found.reverse();
     assert_eq!((found.len(), &found[3]), (4, &text(&replay["delivery_id"])));
     let mut posts = receiver.posts();
-    // What is shown is the last attempt.
+    // The last attempt is shown.
     let first_try = posts.remove(2);
     assert_eq!((first_try.header("ngoma-attempt"), first_try.header("ngoma-delivery")), ("1", again.as_str()));
     assert_eq!(posts[3].header("webhook-signature").matches("v1,").count(), 2);
@@ -279,7 +277,7 @@ fn one_delivery_is_retried_as_a_new_one() {
     let world = World::new();
     let receiver = Receiver::new();
     receiver.always(Reply::status(410));
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     let webhook = coop.webhook(&receiver.url(), &["*"], "s");
     coop.publish("dds.filed", json!({}));
     world.settle();
@@ -308,7 +306,7 @@ fn a_delivery_is_cancelled_while_it_waits_or_is_held_and_at_no_other_time() {
     let world = World::new();
     let receiver = Receiver::new();
     receiver.next([Reply::status(500), Reply::Gate(200)]);
-    let (coop, operator) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     let webhook = coop.webhook(&receiver.url(), &["*"], "s");
     let cancel = |delivery: &str| operator.post(&format!("/operator/deliveries/{delivery}/cancel"), json!({}));
     coop.publish("dds.filed", json!({}));

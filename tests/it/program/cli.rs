@@ -9,22 +9,16 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    program::{Running, finish, ngoma, run, word_after},
+    client::Client,
+    program::{Running, finish, ngoma, refusal, run, word_after},
     receiver::{Receiver, Reply},
-    world::{Client, World},
+    world::World,
 };
 
 fn json_of(folder: &Path, arguments: &[&str]) -> Value {
     let (code, out, err) = run(folder, arguments);
     assert_eq!(code, 0, "{err}");
     serde_json::from_str(&out).unwrap_or_else(|_| panic!("one JSON value: {out}"))
-}
-
-fn refusal(folder: &Path, arguments: &[&str]) -> String {
-    let (code, out, err) = run(folder, arguments);
-    assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}");
-    assert!(err.starts_with("ngoma: ") && err.trim_end().lines().count() == 1, "one sentence: {err}");
-    err
 }
 
 #[test]
@@ -73,7 +67,7 @@ fn tokens_are_made_listed_and_revoked() {
 }
 
 #[test]
-fn a_token_that_makes_no_sense_is_refused_with_what_to_do() {
+fn a_token_without_a_sensible_scope_or_holder_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().expect("a folder");
     let cases: [(&[&str], &str); 5] = [
         (&["token", "create", "--scope", "webhooks"], "--account"),
@@ -112,68 +106,6 @@ fn using_a_token_is_noted() {
     world.settle();
     let listed = json_of(world.folder(), &["token", "list", "--json"]);
     assert_eq!(listed.as_array().expect("a list").last().expect("one")["last_used_at"], "2026-04-20T11:55:00Z");
-}
-
-#[test]
-fn settings_come_from_the_file_then_the_environment_then_the_flags() {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(
-        folder.path().join("config.toml"),
-        "[asilichain]\nwaits = [\"7s\"]\n[server]\nlisten = \"127.0.0.1:1\"",
-    )
-    .expect("a config");
-    let mut command = ngoma(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
-    command
-        .env("WEBHOOK_RETRY_MAX", "6")
-        .env("NGOMA_ASG__WAITS", "[\"2s\", \"3s\"]")
-        .env("NGOMA_SERVER__LISTEN", "127.0.0.1:2");
-    let mut server = Running::start(&mut command);
-    assert!(server.line_with("asg").contains("6 attempts, waits 2s, 3s"), "{:?}", server.seen);
-    assert!(server.line_with("asilichain").contains("2 attempts, waits 7s"), "{:?}", server.seen);
-    assert!(server.seen.iter().any(|line| line.contains("http://127.0.0.1:")), "{:?}", server.seen);
-}
-
-#[test]
-fn paths_are_relative_to_the_config_file() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let there = folder.path().join("etc");
-    std::fs::create_dir(&there).expect("a folder");
-    std::fs::write(there.join("ngoma.toml"), "[storage]\npath = \"data.db\"").expect("a config");
-    let (code, _, err) =
-        run(folder.path(), &["--config", "etc/ngoma.toml", "account", "create", "--profile", "asg", "--id", "X"]);
-    assert_eq!(code, 0, "{err}");
-    assert!(there.join("data.db").exists() && there.join("ngoma.key").exists());
-}
-
-#[test]
-fn a_wrong_setting_names_key_source_and_what_was_expected() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("config.toml");
-    let cases = [
-        ("[server]\nport = 80", ["port", "config.toml", "listen"]),
-        ("[delivery]\ntimeout = \"soon\"", ["delivery.timeout", "config.toml", "soon"]),
-        ("[delivery]\ntimeout = \"2h\"", ["delivery.timeout", "limits", "60s"]),
-        ("[storage]\ndurability = \"some\"", ["storage.durability", "config.toml", "full"]),
-        ("[egress]\nallow = [\"10.0.0.0/99\"]", ["egress.allow", "config.toml", "10.0.0.0/99"]),
-        ("[nothing]\nx = 1", ["nothing", "config.toml", "server"]),
-        ("[server", ["config.toml", "TOML", ""]),
-    ];
-    for (text, words) in cases {
-        std::fs::write(&file, text).expect("a config");
-        let sentence = run(folder.path(), &["check"]).2;
-        assert!(words.iter().all(|word| sentence.contains(word)), "{text}: {sentence}");
-    }
-    std::fs::write(&file, "").expect("a config");
-    for (name, value, word) in [
-        ("NGOMA_DELIVERY__TIMEOUT", "soon", "delivery.timeout"),
-        ("NGOMA_SERVER__PORT", "80", "port"),
-        ("WEBHOOK_RETRY_MAX", "many", "WEBHOOK_RETRY_MAX"),
-        ("WEBHOOK_RETRY_MAX", "0", "asg.max_attempts"),
-    ] {
-        let (code, _, sentence) = finish(ngoma(folder.path(), &["check"]).env(name, value));
-        assert!(code == 1 && sentence.contains(word), "{name}={value}: {sentence}");
-    }
-    assert!(refusal(folder.path(), &["--config", "nowhere.toml", "check"]).contains("nowhere.toml"));
 }
 
 #[test]
@@ -308,7 +240,7 @@ fn a_port_that_is_taken_is_a_sentence() {
 }
 
 #[test]
-fn a_stop_waits_for_what_is_under_way_and_a_second_signal_does_not() {
+fn a_stop_waits_for_attempts_in_flight_and_a_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let receiver = Receiver::new();
     receiver.always(Reply::Hang);
@@ -334,4 +266,23 @@ fn a_stop_waits_for_what_is_under_way_and_a_second_signal_does_not() {
     again.line_with("Demo accounts");
     receiver.wait_for(2);
     assert_eq!(receiver.last().header("ngoma-attempt"), "2", "what was cut off is made again");
+}
+
+#[test]
+fn dev_listens_on_this_machine_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (code, _, sentence) = finish(&mut ngoma(folder.path(), &["serve", "--dev", "--listen", "0.0.0.0:0"]));
+    assert!(code == 1 && sentence.contains("127.0.0.1"), "{sentence}");
+}
+
+#[test]
+fn looking_makes_no_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in
+        [&["token", "list"][..], &["account", "list"], &["token", "revoke", "tok_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"]]
+    {
+        let (code, _, sentence) = finish(&mut ngoma(folder.path(), arguments));
+        assert!(code == 1 && !sentence.is_empty(), "{arguments:?}: {sentence}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }

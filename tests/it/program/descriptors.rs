@@ -27,7 +27,7 @@ fn held(server: &Server) -> usize {
     fs::read_dir(format!("/proc/{}/fd", server.running.id())).expect("it runs").count()
 }
 
-/// So many clients that connect and say nothing, once the server holds this many descriptors.
+/// This many clients that connect and send nothing, once the server holds this many descriptors.
 fn idlers(server: &Server, number: usize, until: usize) -> Vec<TcpStream> {
     let idlers = (0..number).map(|_| TcpStream::connect(server.address()).expect("the kernel takes it")).collect();
     let since = Instant::now();
@@ -38,7 +38,7 @@ fn idlers(server: &Server, number: usize, until: usize) -> Vec<TcpStream> {
     idlers
 }
 
-/// Stops it and looks for the one delivery: it took so much.
+/// Stops it and looks at the one delivery: its status and attempts.
 fn delivered_at(price: &str, server: Server, site: &Site) {
     server.stop();
     let sql = format!("SELECT count(*) FROM delivery WHERE state = 'delivered' AND {price}");

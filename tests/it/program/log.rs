@@ -1,5 +1,5 @@
-//! The log as its readers have it: one that cannot be written costs lines and nothing else, one in JSON is JSON alone, each
-//! line has its priority in the journal, and no value is more than a value.
+//! The log as its readers have it: one that cannot be written costs lines and nothing else, one in JSON is JSON alone,
+//! each line has its priority in the journal, and no value is more than a value.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,18 +11,18 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     program::{Running, finish, ngoma, run, word_after},
     receiver::{Receiver, Reply},
     site::{Server, Site},
-    world::Client,
 };
 
 const LOST: &str = "ngoma_log_lines_dropped_total";
-/// What the file system takes of one file, in blocks of 1,024 bytes, and in bytes.
+/// The largest file allowed, in blocks of 1,024 bytes, and in bytes.
 const BLOCKS: u64 = 65_536;
 const LIMIT: u64 = BLOCKS << 10;
 
-/// A pipe with a name, held open at both ends so that nobody waits for it to be opened.
+/// A named pipe, held open at both ends so that opening it does not wait.
 fn pipe(site: &Site) -> (PathBuf, File) {
     let path = site.folder().join("pipe");
     assert_eq!(finish(Command::new("mkfifo").arg(&path)).0, 0);
@@ -30,7 +30,7 @@ fn pipe(site: &Site) -> (PathBuf, File) {
     (path, held)
 }
 
-/// A server whose standard error is what the shell makes of this, and an operator's client.
+/// A server whose standard error the shell redirects in this way, and an operator's client.
 fn serve(site: &Site, shell: &str) -> (Server, Client) {
     let (code, out, err) = finish(&mut site.command_of(&["token", "create", "--scope", "operator", "--json"]));
     assert_eq!(code, 0, "{err}");
@@ -183,7 +183,7 @@ fn a_log_in_json_has_no_line_that_is_not_json() {
     };
     let mut server = Running::start(&mut json(&["serve", "--dev", "--listen", "127.0.0.1:0"]));
     server.line_with("DEMO-ASG");
-    // What keeps a start from going on: a file that is in use, a level, a key, a value, a file that is not there.
+    // Faults that end a start: a file in use, a level, a key, a value, a missing file.
     let mut failing = vec![json(&["serve"]), json(&["serve"]), json(&["serve"]), json(&["serve"])];
     failing[1].env("NGOMA_LOG__LEVEL", "loud=");
     failing[2].env("NGOMA_SERVER__NONSENSE", "1");
@@ -207,7 +207,7 @@ fn a_log_in_json_has_no_line_that_is_not_json() {
 }
 
 #[test]
-fn a_setting_in_the_file_makes_what_is_said_of_the_file_json_too() {
+fn log_format_json_in_the_file_applies_to_messages_about_the_file_too() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("config.toml"), "[log]\nformat = \"json\"\n[server]\nnonsense = 1\n")
         .expect("written");
@@ -243,7 +243,7 @@ fn in_the_journal_each_line_has_its_priority() {
     assert_eq!([of("path=\"/webhooks\""), of("path=\"/health/live\""), of("stopping")], ["<6>", "<7>", "<6>"]);
     assert!(log.lines().chain(refused.lines()).all(|line| line.starts_with('<')), "{log}{refused}");
     assert!(refused.lines().last().is_some_and(|line| line.starts_with("<3>ngoma: ")), "{refused}");
-    // Whoever started it may be in the journal, and its standard error elsewhere.
+    // The parent process may log to the journal while this standard error goes elsewhere.
     let (log, refused) = inside("1:1");
     assert!(!log.contains("<6>") && !refused.contains('<'), "{log}{refused}");
 }
@@ -267,7 +267,7 @@ fn a_webhook_stands_in_the_log_under_the_id_that_its_owner_knows() {
     for webhook in [&asilichain, &asg] {
         server.running.error_with(&format!("\"endpoint.id\":\"{webhook}\""));
     }
-    // What a crash cuts off.
+    // Attempts that a crash cuts off.
     receiver.always(Reply::Hang);
     server.coop().publish("dds.filed", json!({}));
     server.customer().post("/v1/events", task("u")).expect(202);

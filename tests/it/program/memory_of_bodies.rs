@@ -1,5 +1,5 @@
-//! Bytes, not only numbers: what the built program holds in memory, whatever one token or the receivers of all accounts do,
-//! and who goes on meanwhile.
+//! Bytes, not only numbers: what the built program holds in memory, whatever one token or the receivers of all accounts
+//! do, and who goes on meanwhile.
 
 use std::{
     io::{Read, Write},
@@ -10,14 +10,13 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    security::connections::connect_from,
-    support::{
-        raw_receiver::Beast,
-        receiver::Receiver,
-        site::{Server, Site},
-        world::{COOP, Client},
-    },
+use crate::support::{
+    client::Client,
+    raw_client::connect_from,
+    raw_receiver::RawReceiver,
+    receiver::Receiver,
+    site::{Server, Site},
+    world::COOP,
 };
 
 /// The most memory that the program may ever hold, in KiB.
@@ -25,14 +24,14 @@ const MOST: u64 = 128 << 10;
 /// Who goes on is answered within this time: below the time-out of those who hold it up.
 const SOON: Duration = Duration::from_secs(9);
 
-/// A site that logs little, whose events may have so many bytes.
+/// A site that logs little, whose events may have this many bytes.
 fn site(event_bytes: usize) -> Site {
     let mut site = Site::new();
     site.set("SERVER__MAX_BODY_BYTES", &event_bytes.to_string()).set("LOG__LEVEL", "info");
     site
 }
 
-/// The JSON of an event of so many bytes that is unlike any other.
+/// The JSON of an event of this many bytes, unlike any other.
 fn event(number: usize, bytes: usize) -> String {
     let start =
         format!(r#"{{"event":"batch.exported","cooperative_id":"{COOP}","data":{{"number":{number},"filling":["#);
@@ -79,14 +78,14 @@ fn peak_is_low(server: &Server, of: &str) {
     println!("{} MiB: {of}", peak >> 10);
 }
 
-/// Publishes so many events of so many bytes to receivers that never read.
+/// Publishes this many events of this many bytes to receivers that never read.
 fn never_read(event_bytes: usize, events: usize) {
     const RECEIVERS: usize = 100;
     let site = site(event_bytes);
     let server = site.start();
     let (coop, customer) = (server.coop(), server.customer());
     let receiver = healthy(&customer);
-    let deaf = Beast::new(|guest| guest.hold());
+    let deaf = RawReceiver::new(|peer| peer.hold_open());
     for _ in 0..RECEIVERS {
         coop.webhook(&deaf.url(), &["*"], "s");
     }

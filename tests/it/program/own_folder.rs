@@ -4,17 +4,16 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::{
-    durability::syncs::strace_works,
-    support::{
-        program::finish,
-        receiver::Receiver,
-        site::{SECRET, Site, event_of, publish},
-        world::{COOP, Client},
-    },
+use crate::support::{
+    client::Client,
+    program::finish,
+    receiver::Receiver,
+    site::{SECRET, Site, event_of, publish},
+    strace::require_strace,
+    world::COOP,
 };
 
-/// Makes all but a folder read-only, for what it starts then: outside that folder, which would be the last to be tried.
+/// Runs a command with every folder but this one read-only, and tries to write elsewhere first.
 const READ_ONLY: &str = r#"
     folder=$1; shift
     mount --make-rprivate / && mount --bind "$folder" "$folder" || exit 90
@@ -43,7 +42,7 @@ fn confined(site: &Site, arguments: &[&str]) -> Command {
     site.under("unshare", &["-m", "sh", "-c", READ_ONLY, "sh", folder], &site.command_of(arguments))
 }
 
-/// Publishes so much at once that SQLite must be able to undo a lot.
+/// Publishes enough at once that SQLite must be able to undo a lot.
 fn publish_many(client: &Client) {
     let events: Vec<Value> = (0..300)
         .map(|number| json!({ "event": "batch.exported", "cooperative_id": COOP, "data": { "n": number, "x": "y".repeat(3000) } }))
@@ -103,7 +102,7 @@ fn written_elsewhere(trace: &Path, folder: &Path) -> Vec<String> {
 
 #[test]
 fn no_file_outside_the_folder_of_the_database_is_opened_for_writing() {
-    strace_works();
+    require_strace();
     let (site, receiver) = (site(), Receiver::new());
     let trace = site.folder().join("trace");
     let options = ["-f", "-qq", "-e", "trace=open,openat,creat", "-o", trace.to_str().expect("a path")];

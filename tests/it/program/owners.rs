@@ -1,4 +1,4 @@
-//! What root's commands make belongs to the server's user, who runs the server afterwards.
+//! Files made by root's commands belong to the server's user, who runs the server afterwards.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ fn user() -> u32 {
     if root { 65534 } else { fs::metadata("/proc/self").expect("Linux says so").uid() }
 }
 
-/// Gives a folder and all that is in it to the server's user.
+/// Gives a folder and everything in it to the server's user.
 fn give(folder: &Path) {
     let owner = |path: &Path| chown(path, Some(user()), None).expect("given");
     owner(folder);
@@ -91,7 +91,7 @@ fn after_any_command_of_root_the_servers_user_can_serve() {
 }
 
 #[test]
-fn what_root_makes_first_belongs_to_the_owner_of_the_folder() {
+fn files_that_root_makes_first_belong_to_the_owner_of_the_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     give(folder.path());
     let keys = "NGOMA_STORAGE__KEY_FILE";
@@ -123,7 +123,7 @@ fn what_root_makes_first_belongs_to_the_owner_of_the_folder() {
 }
 
 #[test]
-fn check_tells_root_of_files_that_the_servers_user_does_not_own() {
+fn check_warns_root_of_files_that_the_servers_user_does_not_own() {
     let site = Site::new();
     site.start().kill();
     give(site.folder());

@@ -1,4 +1,4 @@
-//! A part of the server that panics ends the server: none is missing in silence.
+//! A task of the server that panics ends the server: none is missing in silence.
 
 use std::{backtrace::Backtrace, future::Future, pin::Pin, sync::Arc, time::Duration};
 

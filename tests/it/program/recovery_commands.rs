@@ -1,4 +1,4 @@
-//! Looking and mending from the command line: with and without a server on the file.
+//! Deliveries listed, followed and retried from the command line, with and without a server on the file.
 
 use std::{
     io::{BufRead, BufReader},
@@ -72,7 +72,7 @@ fn deliveries_are_listed_by_filter_while_a_server_runs_and_when_none_does() {
 }
 
 #[test]
-fn what_changes_is_printed_as_it_comes() {
+fn following_prints_changes_as_they_come() {
     let world = world();
     let receiver = Receiver::new();
     receiver.next([Reply::status(500)]);
@@ -120,7 +120,7 @@ fn one_delivery_is_retried_from_the_command_line() {
 }
 
 #[test]
-fn what_matches_is_counted_first_and_retried_when_yes_is_said() {
+fn matching_deliveries_are_counted_first_and_retried_with_yes() {
     let mut world = world();
     let receiver = Receiver::new();
     receiver.always(Reply::status(410));
@@ -152,7 +152,7 @@ fn what_matches_is_counted_first_and_retried_when_yes_is_said() {
 }
 
 #[test]
-fn what_is_printed_as_it_comes_ends_when_nobody_reads_it() {
+fn following_ends_when_its_reader_is_gone() {
     let world = world();
     let receiver = Receiver::new();
     let coop = world.coop();

@@ -1,13 +1,13 @@
-//! What the log says of requests: one line each, at a level that fits, and nothing that a client wrote into it.
+//! The log of requests: one line each, at a fitting level, with no text of a client.
 
 use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     program::{Running, ngoma, run},
     receiver::{Receiver, Reply},
-    world::Client,
 };
 
 /// A server of one cooperative whose log is kept.
@@ -132,7 +132,7 @@ fn each_request_leaves_one_wide_line() {
 }
 
 #[test]
-fn what_goes_well_by_the_thousand_is_quiet_by_default_and_a_client_in_a_loop_is_too() {
+fn frequent_successes_and_a_client_in_a_loop_are_quiet_by_default() {
     let server = Logged::with("info", "json");
     let coop = server.coop.clone();
     for _ in 0..50 {
@@ -175,7 +175,7 @@ fn a_client_in_a_loop_hides_neither_what_others_are_refused_nor_our_own_faults()
 }
 
 #[test]
-fn a_path_shows_words_and_ids_and_nothing_that_a_client_made_up() {
+fn a_logged_path_shows_known_words_and_ids_and_no_text_of_a_client() {
     let server = Logged::with("info", "text");
     let coop = server.coop.clone();
     let token = "ngm_5T7bLqY0eVxkWm2hGJ9sRZc4uPnAdF8oCiH3tNvKzE1QyBc4fG0z";
@@ -217,7 +217,7 @@ fn each_attempt_leaves_one_wide_line() {
 }
 
 #[test]
-fn a_test_delivery_leaves_its_line_and_so_does_what_a_crash_cuts_off() {
+fn test_deliveries_and_attempts_cut_off_by_a_crash_leave_a_log_line() {
     let mut server = Logged::with("info", "json");
     let receiver = Receiver::new();
     let body = json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": "COOP-1" });

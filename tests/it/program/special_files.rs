@@ -1,4 +1,4 @@
-//! A pipe, a folder, a socket or a device where a file is expected: told at once, never waited for.
+//! A pipe, a folder, a socket or a device where a file is expected: refused at once, never waited for.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::support::{program::finish, site::Site};
 
-/// What may lie at a file's place.
+/// Kinds of things at a file's place.
 const KINDS: [(&str, &str); 4] =
     [("pipe", "a pipe"), ("folder", "a folder"), ("socket", "a socket"), ("device", "a device")];
 
@@ -22,7 +22,7 @@ fn put(kind: &str, at: &Path) {
     }
 }
 
-/// What a command says that must end by itself, and not well.
+/// The error of a command that must end by itself, and not well.
 #[track_caller]
 fn refusal(site: &Site, arguments: &[&str]) -> String {
     // 124: it was still waiting.
@@ -33,7 +33,7 @@ fn refusal(site: &Site, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_backup_refuses_what_is_no_file_in_any_of_its_places() {
+fn a_backup_refuses_paths_that_are_not_regular_files() {
     for (kind, name) in KINDS {
         for place in ["copy.db", "copy.db.key", "copy.db.part", "copy.db.key.part"] {
             let site = Site::new();
@@ -47,7 +47,7 @@ fn a_backup_refuses_what_is_no_file_in_any_of_its_places() {
 }
 
 #[test]
-fn what_the_settings_name_must_be_a_file() {
+fn files_named_by_settings_must_be_regular_files() {
     for (kind, name) in KINDS {
         for (setting, place) in
             [("STORAGE__PATH", "other.db"), ("STORAGE__KEY_FILE", "other.key"), ("EGRESS__EXTRA_CA", "other.pem")]

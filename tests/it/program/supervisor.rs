@@ -1,16 +1,16 @@
-//! What a service manager does to the server, and what it hears from it.
+//! Service managers: signals to the server, and its messages to them.
 
 use std::{fs, io, net::TcpListener, os::unix::net::UnixDatagram, time::Duration};
 
 use rusqlite::Connection;
+use serde_json::{Value, json};
 
-use crate::{
-    durability::syncs::strace_works,
-    support::{
-        program::{Running, finish, ngoma},
-        receiver::PATIENCE,
-        site::{Site, event_of, publish},
-    },
+use crate::support::{
+    client::Client,
+    program::{Running, finish, ngoma, word_after},
+    receiver::{PATIENCE, Receiver, Reply},
+    site::{Site, event_of, publish},
+    strace::require_strace,
 };
 
 /// How long nothing may be heard until that is silence: many times the pace of the watchdog messages below.
@@ -89,7 +89,7 @@ fn the_watchdog_hears_nothing_while_the_engine_waits_for_the_writer() {
     let held = Connection::open(site.database()).expect("the file");
     held.busy_timeout(PATIENCE).expect("set");
     held.execute_batch("BEGIN IMMEDIATE").expect("the write lock");
-    // What was on its way may still come.
+    // Messages on their way may still come.
     assert!((0..10).any(|_| manager.hear(SILENCE).is_none()), "it claims to work while nothing can be written");
     held.execute_batch("ROLLBACK").expect("given back");
     assert_eq!(manager.hear(PATIENCE).as_deref(), Some("WATCHDOG=1"));
@@ -114,7 +114,7 @@ fn a_port_that_is_taken_for_a_while_ends_one_start_with_1_and_the_next_one_serve
 
 #[test]
 fn the_memory_of_a_command_is_written_to_no_core_file() {
-    strace_works();
+    require_strace();
     let site = Site::new();
     let trace = site.folder().join("trace");
     let options = ["-f", "-qq", "-e", "trace=prctl,openat", "-o", trace.to_str().expect("a path")];
@@ -124,4 +124,27 @@ fn the_memory_of_a_command_is_written_to_no_core_file() {
     let place = |what: &str| trace.lines().position(|line| line.contains(what)).unwrap_or(usize::MAX);
     let (undumped, key) = (place("PR_SET_DUMPABLE, SUID_DUMP_DISABLE) = 0"), place("ngoma.key"));
     assert!(undumped < key && key < usize::MAX, "before it reads the key: {undumped}, {key}");
+}
+
+#[test]
+fn a_stop_answers_the_requests_that_are_under_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let receiver = Receiver::new();
+    receiver.always(Reply::Gate(200));
+    let mut server = Running::start(&mut ngoma(folder.path(), &["serve", "--dev", "--listen", "127.0.0.1:0"]));
+    let address = word_after(&server.line_with("address"), "address").to_owned();
+    server.line_with("Demo accounts");
+    let coop = Client::at(&address, word_after(&server.line_with("asilichain"), "token"));
+    let body = json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": "DEMO-ASILICHAIN" });
+    let webhook = coop.post("/webhooks", body).expect(201)["webhook_id"].as_str().expect("an id").to_owned();
+    let asking = coop.clone();
+    let test = std::thread::spawn(move || asking.send("POST", &format!("/webhooks/{webhook}/test"), &[], None));
+    receiver.wait_for(1);
+    server.signal("TERM");
+    let port = address.trim_start_matches("http://").to_owned();
+    while std::net::TcpStream::connect(&port).is_ok() {}
+    receiver.open_gate();
+    let answer: Value = test.join().expect("no panic").expect(200);
+    assert_eq!(answer["delivered"], true);
+    assert!(server.wait().success());
 }

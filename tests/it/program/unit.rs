@@ -10,6 +10,7 @@ use crate::{
         program::{finish, ngoma},
         receiver::Receiver,
         site::Site,
+        world::COOP,
     },
 };
 
@@ -128,10 +129,7 @@ fn no_system_call_that_the_program_makes_is_one_that_the_unit_forbids() {
     let (receiver, coop) = (Receiver::new(), server.coop());
     coop.webhook(&receiver.url(), &["*"], "s");
     // A name is looked up too, as those of receivers are.
-    coop.post(
-        "/webhooks",
-        json!({ "url": "http://localhost:1/", "events": ["*"], "cooperative_id": crate::support::world::COOP }),
-    );
+    coop.post("/webhooks", json!({ "url": "http://localhost:1/", "events": ["*"], "cooperative_id": COOP }));
     coop.publish("dds.filed", json!({}));
     receiver.wait_for(1);
     coop.get("/health/ready").expect(200);

@@ -1,5 +1,5 @@
-//! The API attacked by schemathesis, other people's code: from the contract it makes requests that keep to it and requests
-//! that break it, and judges each answer by the contract.
+//! The API attacked by schemathesis, other people's code: from the contract it makes requests that keep to it and
+//! requests that break it, and judges each answer by the contract.
 
 use std::{
     env, io,
@@ -23,8 +23,8 @@ use crate::support::{
 const EXAMPLES: &str = "20";
 
 /// Every check of schemathesis but this one: that what fits the schema is accepted. A schema cannot say which names the
-/// catalogue holds, which URLs the guard lets through, which accounts there are, or which cursors a list gave; those are
-/// documented refusals (400, 422), and stories of their own.
+/// catalogue holds, which URLs the guard lets through, which accounts there are, or which cursors a list gave; those
+/// are documented refusals (400, 422), and stories of their own.
 const NOT_APPLICABLE: &str = "positive_data_acceptance";
 
 fn attack_as(holder: Holder, scopes: &str) {
@@ -40,7 +40,7 @@ fn attack_as(holder: Holder, scopes: &str) {
         // So that more than the first hundred registrations come to something.
         wish.config.limits.webhooks_per_account = 1000;
     });
-    // Somebody for each event that the attacker publishes.
+    // A subscriber for each event that the attacker publishes.
     let url = "http://inside.example/";
     world.coop().webhook(url, &["*"], "s");
     world.customer().post("/v1/webhooks", json!({ "callback_url": url })).expect(201);

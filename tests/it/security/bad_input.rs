@@ -2,12 +2,16 @@
 
 use serde_json::json;
 
-use crate::support::world::{COOP, Client, Holder, Wish, World};
+use crate::support::{
+    client::Client,
+    receiver::Receiver,
+    world::{COOP, Holder, Wish, World},
+};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 #[test]
-fn broken_json_wrong_types_and_missing_fields_name_what_is_wrong() {
+fn broken_json_wrong_types_and_missing_fields_are_named() {
     let world = World::new();
     let coop = world.coop();
     let cases = [
@@ -141,7 +145,7 @@ fn a_body_that_is_compressed_is_refused() {
 }
 
 #[test]
-fn what_a_refusal_repeats_of_a_request_is_cut_short() {
+fn a_refusal_repeats_only_the_start_of_a_long_value() {
     /// A sentence of ours, and about 100 characters of theirs.
     const MOST: usize = 1000;
     let world = World::new();
@@ -162,7 +166,7 @@ fn what_a_refusal_repeats_of_a_request_is_cut_short() {
         assert!((400..500).contains(&refused.status), "{}", refused.status);
         assert!(refused.text.len() < MOST, "{} bytes: {:.300}", refused.text.len(), refused.text);
     }
-    // Both ends of it are shown: what was meant, and what was expected.
+    // Both ends of the message are shown: the value and the expectation.
     let status = coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": long })).text;
     assert!(status.contains("unknown variant") && status.contains("SUSPENDED"), "{status}");
 }
@@ -245,7 +249,7 @@ fn a_token_of_another_vendor_or_without_the_scope_is_403() {
 #[test]
 fn an_operator_s_token_reaches_every_account() {
     let world = World::new();
-    let operator = world.client(&world.token_for(Holder::Operator, "operator"));
+    let operator = world.operator();
     let webhook = world.coop().webhook("http://127.0.0.1:1/", &["*"], "s");
     assert_eq!(operator.get("/webhooks").expect(200)[0]["webhook_id"], webhook.as_str());
     operator.get(&format!("/webhooks/{webhook}")).expect(200);
@@ -301,4 +305,27 @@ fn routes() -> [(&'static str, &'static str); 17] {
         ("GET", "/events/evt_x"),
         ("GET", "/event-types"),
     ]
+}
+
+#[test]
+fn an_array_is_no_object() {
+    let world = World::new();
+    let receiver = Receiver::new();
+    let coop = world.coop();
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    let patch = coop.patch(&format!("/webhooks/{webhook}"), json!([null, null, null, "SUSPENDED"]));
+    assert_eq!(patch.code(400), "INVALID_REQUEST");
+    assert_eq!(coop.post("/events", json!(["batch.exported", null, {}, null])).code(400), "INVALID_REQUEST");
+    assert_eq!(coop.status(&webhook), "ACTIVE");
+}
+
+#[test]
+fn a_path_that_is_no_text_is_not_found_and_a_wrong_parameter_is_named() {
+    let world = World::new();
+    let coop = world.coop();
+    assert_eq!(coop.get("/webhooks/%FF").code(404), "NOT_FOUND");
+    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
+    let answer = coop.get(&format!("/webhooks/{webhook}/deliveries?status=foo"));
+    assert_eq!(answer.code(400), "INVALID_REQUEST");
+    assert!(answer.text.contains("status is not one of the values"), "{}", answer.text);
 }

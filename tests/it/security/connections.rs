@@ -1,17 +1,17 @@
-//! API clients that take more than their share: too many connections, or one that is held for nothing.
+//! Connections of API clients: too many, idle, or too slow.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
+    net::{Shutdown, TcpStream, UdpSocket},
     time::{Duration, Instant},
 };
 
 use ngoma::api::connections::client;
-use socket2::{Domain, Socket, Type};
 
 use crate::support::{
+    raw_client::connect_from,
     receiver::{PATIENCE, Receiver, Reply},
-    world::{COOP, Wish, World},
+    world::{COOP, Holder, Wish, World},
 };
 
 /// Far below what the config check allows: a world is built without it.
@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 /// How long a look at a connection may last on which nothing is expected.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// How long a stop waits for what is under way.
+/// How long a stop waits for requests under way.
 const GRACE: Duration = Duration::from_secs(10);
 
 const LIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: ngoma\r\n\r\n";
@@ -92,7 +92,7 @@ fn one_connection_more_than_there_may_be_takes_the_place_of_the_one_that_has_wai
 #[test]
 fn a_connection_with_a_request_in_progress_makes_way_for_nobody() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.connections = 2);
-    let token = world.token_for(crate::support::world::Holder::Account(COOP.to_owned()), "events");
+    let token = world.token_for(Holder::Account(COOP.to_owned()), "events");
     world_page(&world);
     // One that is sending its request, and one that has not read all of its answer.
     let body = r#"{"event":"dds.filed","data":{}}"#;
@@ -217,7 +217,7 @@ fn a_stop_waits_for_no_client_that_asks_for_nothing() {
 #[test]
 fn a_client_that_sends_half_a_body_is_closed() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
-    let token = world.token_for(crate::support::world::Holder::Operator, "operator");
+    let token = world.token_for(Holder::Operator, "operator");
     let mut stream = connect(&world);
     let head = format!(
         "POST /events HTTP/1.1\r\nhost: ngoma\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
@@ -261,7 +261,7 @@ fn world_page(world: &World) -> usize {
 }
 
 #[test]
-fn what_is_served_in_time_is_served_on_and_on() {
+fn a_connection_served_in_time_is_never_closed() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
     let mut stream = connect(&world);
     let begun = Instant::now();
@@ -273,11 +273,11 @@ fn what_is_served_in_time_is_served_on_and_on() {
 }
 
 #[test]
-fn an_answer_that_takes_its_time_is_given_to_whoever_waits_for_it() {
+fn a_slow_answer_reaches_a_client_that_waits_for_it() {
     let world = World::with(|wish: &mut Wish| wish.config.limits.client_timeout = TIMEOUT);
     let receiver = Receiver::new();
     receiver.next([Reply::Gate(200)]);
-    let token = world.token_for(crate::support::world::Holder::Account(COOP.to_owned()), "webhooks");
+    let token = world.token_for(Holder::Account(COOP.to_owned()), "webhooks");
     let webhook = world.client(&token).webhook(&receiver.url(), &["*"], "s");
     let mut stream = connect(&world);
     let head = format!(
@@ -300,7 +300,7 @@ fn an_answer_that_takes_its_time_is_given_to_whoever_waits_for_it() {
 #[test]
 fn a_client_that_has_said_all_gets_its_answer() {
     let world = World::new();
-    let token = world.token_for(crate::support::world::Holder::Account(COOP.to_owned()), "events");
+    let token = world.token_for(Holder::Account(COOP.to_owned()), "events");
     let body = r#"{"event":"dds.filed","data":{}}"#;
     let request = format!(
         "POST /events HTTP/1.1\r\nhost: ngoma\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
@@ -315,17 +315,6 @@ fn a_client_that_has_said_all_gets_its_answer() {
         stream.read_to_string(&mut answer).expect("an answer, and then the end");
         assert!(answer.starts_with("HTTP/1.1 202"), "'{answer}'");
     }
-}
-
-/// Connects from this address, and keeps only so much of an answer that is not read, if that is said.
-pub fn connect_from(source: [u8; 4], server: SocketAddr, buffer: Option<usize>) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from((Ipv4Addr::from(source), 0)).into()).expect("an address of this machine");
-    buffer.map(|bytes| socket.set_recv_buffer_size(bytes).expect("a size")).unwrap_or_default();
-    socket.connect(&server.into()).expect("the kernel takes it");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a bound");
-    socket.set_write_timeout(Some(PATIENCE)).expect("a bound");
-    socket.into()
 }
 
 #[test]
@@ -349,7 +338,7 @@ fn an_address_may_have_as_many_connections_as_connections_per_client() {
     }
 }
 
-/// Reads so much every twentieth of a second or slower, until the connection ends; how much that was.
+/// Reads this many bytes every twentieth of a second or slower, until the connection ends. Gives their sum.
 fn sip(stream: &mut TcpStream, bytes: usize) -> usize {
     let nothing = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     nothing.set_read_timeout(Some(Duration::from_millis(20))).expect("a bound");

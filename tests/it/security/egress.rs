@@ -13,13 +13,13 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    operator::retry_runs::operator,
     security::egress_blocks::world,
     support::{
-        raw_receiver::Beast,
+        client::{Answer, Client},
+        measured_server::MeasuredServer,
+        raw_receiver::RawReceiver,
         receiver::{Receiver, lock},
-        served::Served,
-        world::{Answer, COOP, Client, World},
+        world::{COOP, World},
     },
 };
 
@@ -64,16 +64,16 @@ fn refused(coop: &Client, url: &str) -> String {
 #[test]
 fn no_spelling_of_loopback_gets_by() {
     let shut = world(true, &[]);
-    let (coop, boss) = (shut.coop(), operator(&shut));
+    let (coop, operator) = (shut.coop(), shut.operator());
     for url in LOOPBACK {
-        let message = refused(&boss, url);
+        let message = refused(&operator, url);
         assert!(message.contains("127.0.0.1") && message.contains("egress.allow"), "{url}: {message}");
     }
     let others = ["[::1]", "[::]", "[::127.0.0.1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0"];
     for host in others.iter().chain(&["0.0.0.0", "[64:ff9b::7f00:1]", "[2002:7f00:1::]"]) {
         assert!(refused(&coop, &format!("http://{host}/")).contains("egress.allow"), "{host}");
     }
-    // Where it is allowed, each is stored as what it means: nothing else is ever dialled.
+    // Where loopback is allowed, each spelling is stored as the address that it means, and only that is dialled.
     let open = world(false, &["127.0.0.1/32"]);
     let coop = open.coop();
     for url in LOOPBACK {
@@ -82,7 +82,7 @@ fn no_spelling_of_loopback_gets_by() {
 }
 
 #[test]
-fn what_only_looks_like_another_host_is_none() {
+fn urls_that_only_look_like_another_host_are_refused() {
     let world = world(true, &[]);
     let coop = world.coop();
     let stored = [
@@ -101,7 +101,7 @@ fn what_only_looks_like_another_host_is_none() {
 }
 
 #[test]
-fn what_cannot_or_must_not_be_dialled_is_refused_with_its_reason() {
+fn urls_that_cannot_or_must_not_be_dialled_are_refused_with_a_reason() {
     let world = world(true, &[]);
     let coop = world.coop();
     let cases = [
@@ -196,9 +196,9 @@ fn a_name_is_judged_by_every_address_it_has_and_asked_for_in_ascii() {
         });
     });
     let coop = world.coop();
-    let boss = operator(&world);
-    assert!(refused(&boss, "https://mixed.example/").contains("10.0.0.5"));
-    assert!(refused(&boss, "https://six.example/").contains("fe80::1"));
+    let operator = world.operator();
+    assert!(refused(&operator, "https://mixed.example/").contains("10.0.0.5"));
+    assert!(refused(&operator, "https://six.example/").contains("fe80::1"));
     let receiver = Receiver::new();
     register(&coop, &format!("http://b\u{fc}cher.example:{}/a", receiver.port())).expect(201);
     coop.publish("dds.filed", json!({}));
@@ -208,7 +208,7 @@ fn a_name_is_judged_by_every_address_it_has_and_asked_for_in_ascii() {
     assert_eq!(lock(&asked).last().map(String::as_str), Some("xn--bcher-kva.example"));
     // The server itself stays shut, by whatever name.
     for host in ["self.example", "[::ffff:127.0.0.1]", "127.0.0.1", "0x7f.1"] {
-        let message = refused(&boss, &format!("http://{host}:{}/", world.address().port()));
+        let message = refused(&operator, &format!("http://{host}:{}/", world.address().port()));
         assert!(message.contains("this server itself"), "{host}: {message}");
     }
 }
@@ -219,7 +219,7 @@ fn error_of(coop: &Client, webhook: &str) -> Value {
 }
 
 #[test]
-fn rules_that_were_tightened_hold_for_what_was_registered_before() {
+fn tightened_rules_hold_for_webhooks_registered_before() {
     let mut world = World::new();
     let coop = world.coop();
     let receiver = Receiver::new();
@@ -242,12 +242,12 @@ fn rules_that_were_tightened_hold_for_what_was_registered_before() {
 
 #[test]
 fn proxies_of_the_environment_are_not_used() {
-    let proxy = Beast::new(|guest| {
-        guest.hear();
-        guest.say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nproxy");
+    let proxy = RawReceiver::new(|peer| {
+        peer.read_request();
+        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nproxy");
     });
     let there = format!("http://127.0.0.1:{}", proxy.port());
-    let program = Served::with(|serve| {
+    let program = MeasuredServer::with(|serve| {
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             serve.env(name, &there).env(name.to_lowercase(), &there);
         }
@@ -256,9 +256,9 @@ fn proxies_of_the_environment_are_not_used() {
     let receiver = Receiver::new();
     assert_eq!(program.attempt(&receiver.url())["response_body"], "{\"received\":true}");
     assert_eq!(receiver.only().path, "/hook", "asked as an origin, not as a proxy");
-    let plain = Beast::new(|guest| {
-        guest.say("no TLS here\r\n\r\n");
-        guest.hold();
+    let plain = RawReceiver::new(|peer| {
+        peer.send("no TLS here\r\n\r\n");
+        peer.hold_open();
     });
     let seen = program.attempt(&format!("https://127.0.0.1:{}/", plain.port()));
     assert_eq!(seen["error"], "tls", "{seen}");
@@ -275,7 +275,7 @@ fn the_unspecified_address_is_the_server_itself_too() {
         });
         let port = world.address().port();
         for host in ["0.0.0.0", "0", "[::]", "[::ffff:0.0.0.0]", "127.0.0.1"] {
-            let message = refused(&operator(&world), &format!("http://{host}:{port}/"));
+            let message = refused(&world.operator(), &format!("http://{host}:{port}/"));
             assert!(message.contains("this server itself"), "{listen}, {host}: {message}");
         }
     }
@@ -318,7 +318,7 @@ fn wide_open(listen: &str, elsewhere: Arc<AtomicBool>) -> World {
     })
 }
 
-/// Registers what this story never sends anything to.
+/// Registers a webhook to which this story sends nothing.
 #[track_caller]
 fn taken(coop: &Client, url: &str) {
     coop.webhook(url, &["batch.exported"], "s");
@@ -332,7 +332,7 @@ fn a_server_that_listens_everywhere_is_itself_at_every_address_of_its_machine() 
     for listen in everywhere {
         let elsewhere = Arc::new(AtomicBool::new(true));
         let world = wide_open(listen, Arc::clone(&elsewhere));
-        let (coop, boss, port) = (world.coop(), operator(&world), world.address().port());
+        let (coop, operator, port) = (world.coop(), world.operator(), world.address().port());
         let own = interfaces
             .iter()
             .copied()
@@ -343,7 +343,7 @@ fn a_server_that_listens_everywhere_is_itself_at_every_address_of_its_machine() 
                 IpAddr::V6(_) => own,
             };
             for spelling in [own, mapped] {
-                let message = refused(&boss, &format!("http://{}/", SocketAddr::new(spelling, port)));
+                let message = refused(&operator, &format!("http://{}/", SocketAddr::new(spelling, port)));
                 assert!(message.contains("this server itself"), "{listen}, {spelling}: {message}");
             }
             // Another server of this machine is none of its business, and nor is its own port elsewhere.
@@ -352,7 +352,7 @@ fn a_server_that_listens_everywhere_is_itself_at_every_address_of_its_machine() 
         for other in ["8.8.8.8", "198.51.100.7", "[2600::1]", "[fd00:ffff::1]"] {
             taken(&coop, &format!("http://{other}:{port}/"));
         }
-        // A name that is somebody else's when it is registered, and then one of these addresses.
+        // A name with a foreign address at registration, and later one of these addresses.
         let webhook = coop.webhook(&format!("http://turns.example:{port}/"), &["dds.filed"], "s");
         elsewhere.store(false, Ordering::SeqCst);
         world.move_clock(Duration::from_secs(2));
@@ -369,9 +369,9 @@ fn a_server_that_listens_at_one_address_is_itself_there_only() {
         ("127.0.0.2:0", ["127.0.0.2", "[::ffff:127.0.0.2]", "0.0.0.0"], ["127.0.0.1", "127.0.0.3", "[::1]"]),
     ] {
         let world = wide_open(listen, Arc::default());
-        let (coop, boss, port) = (world.coop(), operator(&world), world.address().port());
+        let (coop, operator, port) = (world.coop(), world.operator(), world.address().port());
         for host in own {
-            let message = refused(&boss, &format!("http://{host}:{port}/"));
+            let message = refused(&operator, &format!("http://{host}:{port}/"));
             assert!(message.contains("this server itself"), "{listen}, {host}: {message}");
             taken(&coop, &format!("http://{host}:{}/", port ^ 1));
         }

@@ -4,7 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::json;
 
-use crate::support::world::{COOP, Client, Wish, World};
+use crate::support::{
+    client::Client,
+    world::{COOP, Wish, World},
+};
 
 /// IPv4 blocks that are not public.
 const DENIED_V4: &str = "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 \
@@ -69,7 +72,7 @@ impl Block {
     }
 }
 
-/// What the guard must say of an address when public ones are allowed and no other.
+/// The guard's verdict on an address when only public ones are allowed.
 fn is_public(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let denied = Block::all(DENIED_V4).into_iter().chain(Block::all(DENIED_V6)).any(|block| block.holds(address));

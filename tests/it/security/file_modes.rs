@@ -1,4 +1,4 @@
-//! Whom the files are for: their owner only, whoever made them.
+//! Modes of files: for their owner only, no matter which command made them.
 
 use std::{
     fs::{self, Permissions},
@@ -7,13 +7,11 @@ use std::{
     thread,
 };
 
-use crate::{
-    durability::syncs::strace_works,
-    support::{
-        program::{finish, run},
-        site::{SECRET, Site},
-        world::World,
-    },
+use crate::support::{
+    program::{finish, run},
+    site::{SECRET, Site},
+    strace::require_strace,
+    world::World,
 };
 
 fn set_mode(file: &Path, mode: u32) {
@@ -62,7 +60,7 @@ fn a_file_that_others_could_read_is_narrowed_when_it_is_opened() {
 }
 
 #[test]
-fn a_key_file_that_others_may_use_is_refused_with_what_to_do() {
+fn a_key_file_that_others_may_use_is_refused_with_a_remedy() {
     let mut world = World::new();
     world.coop().webhook("http://127.0.0.1:1/", &["*"], SECRET);
     world.stop();
@@ -116,8 +114,8 @@ fn a_new_key_file_is_never_written_into_what_lies_in_its_place() {
 }
 
 #[test]
-fn commands_that_find_no_key_file_at_the_same_time_make_one_and_the_same() {
-    strace_works();
+fn commands_that_find_no_key_file_at_the_same_time_make_only_one() {
+    require_strace();
     let site = Site::new();
     let key = site.folder().join("ngoma.key");
     fs::remove_file(&key).expect("no secret needs it yet");

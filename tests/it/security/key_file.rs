@@ -1,4 +1,5 @@
-//! The key file while the server runs: if it vanishes or is another one, people are told before the next start fails.
+//! The key file while the server runs: if it vanishes or is replaced, health and log say so before the next start
+//! fails.
 
 use std::{
     fs::{self, Permissions},
@@ -10,10 +11,11 @@ use ngoma::{domain::signature::SigningSecret, store::KeyRing};
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     program::run,
     receiver::Receiver,
     site::{SECRET, Site},
-    world::{COOP, Client, World},
+    world::{COOP, World},
 };
 
 /// A world with a webhook, beside which the built program works with the default names of the files.
@@ -28,7 +30,7 @@ fn aside(key: &Path) -> PathBuf {
     key.with_file_name("aside")
 }
 
-/// What `/health/ready` says of the key file, with this status.
+/// The part of `/health/ready` about the key file, with this status.
 #[track_caller]
 fn key_part(world: &World, status: u16) -> String {
     let ready = world.stranger().get("/health/ready").expect(status);
@@ -51,7 +53,7 @@ fn delivers(world: &World, receiver: &Receiver) {
     ));
 }
 
-fn register(coop: &Client) -> crate::support::world::Answer {
+fn register(coop: &Client) -> crate::support::client::Answer {
     coop.post("/webhooks", json!({ "url": "http://127.0.0.1:9/", "events": ["loan.repaid"], "cooperative_id": COOP }))
 }
 
@@ -86,7 +88,7 @@ fn is_well(world: &mut World, receiver: &Receiver) {
 }
 
 #[test]
-fn a_key_file_that_vanishes_makes_the_server_not_ready_and_what_it_opened_is_still_delivered() {
+fn without_its_key_file_the_server_is_not_ready_and_still_delivers_with_opened_secrets() {
     let receiver = Receiver::new();
     let mut world = world(&receiver);
     let key = world.config.storage.key_file.clone();
@@ -118,7 +120,7 @@ fn a_key_file_of_another_database_is_not_taken_and_seals_nothing() {
 }
 
 #[test]
-fn a_key_file_that_others_may_use_is_told_until_its_mode_is_right() {
+fn health_reports_a_key_file_that_others_may_use_until_its_mode_is_right() {
     let receiver = Receiver::new();
     let mut world = world(&receiver);
     let key = world.config.storage.key_file.clone();
@@ -142,7 +144,7 @@ fn a_rotation_of_the_key_is_no_alarm() {
 }
 
 #[test]
-fn the_log_tells_once_that_the_key_file_is_gone_and_once_that_it_is_back() {
+fn the_log_says_once_that_the_key_file_is_gone_and_once_that_it_is_back() {
     let site = Site::new();
     let server = site.start();
     server.coop().webhook("http://127.0.0.1:9/", &["dds.filed"], SECRET);

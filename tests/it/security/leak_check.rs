@@ -1,4 +1,4 @@
-//! The leak check finds what it is there for, and the built program gives it nothing to find.
+//! The leak check finds secrets in every form, and none in the output of the built program.
 
 use std::{fs, path::Path, process::Command};
 
@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::support::{
+    client::Client,
     leaks::{self, forms},
     program::run,
     receiver::{Receiver, Reply},
     site::{Server, Site},
-    world::{COOP, Client},
+    world::COOP,
 };
 
 const TOKEN: &str = "ngm_5T7bLqY0eVxkWm2hGJ9sRZc4uPnAdF8oCiH3tNvKzE1QyBc4fG0z";
@@ -21,7 +22,7 @@ const OWN: &str = "what \"the\" subscriber/signs+with, 100% his own";
 /// Bytes on a line of a dump, such as ureq writes of what it sends: so much of a secret is too much.
 const DUMPED: usize = 16;
 
-/// What tests/leaks says: whether nothing leaked, and its words.
+/// The result of tests/leaks: whether nothing leaked, and its words.
 fn check(secrets: &str, shown: &str) -> (bool, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
@@ -80,7 +81,8 @@ fn a_leak_is_found_however_it_is_written() {
     }
 }
 
-/// Registers, changes a secret, publishes, fails, rotates the key, tests, asks wrongly: all that tokens and secrets are for.
+/// Registers, changes a secret, publishes, fails, rotates the key, tests, asks wrongly: every use of tokens and
+/// secrets.
 /// Gives those that were used.
 fn work(site: &Site, server: &Server) -> Vec<String> {
     let command = |arguments: &[&str]| {
@@ -110,7 +112,7 @@ fn work(site: &Site, server: &Server) -> Vec<String> {
     used.push(key());
     coop.send("POST", &format!("/webhooks/{webhook}/test"), &[], None).expect(200);
 
-    // What is refused is as secret as what is taken.
+    // A refused secret is as secret as an accepted one.
     for (url, secret) in [("http://10.0.0.1/", json!(OWN)), ("http://127.0.0.1/", json!(OWN.repeat(9)))] {
         let refused = coop.post("/webhooks", body(url, &secret));
         assert!(refused.status == 422 || refused.status == 400, "{refused:?}");
@@ -125,7 +127,7 @@ fn work(site: &Site, server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn nothing_that_the_program_writes_tells_a_token_or_a_secret() {
+fn no_output_of_the_program_shows_a_token_or_a_secret() {
     for format in ["text", "json"] {
         let mut site = Site::new();
         site.set("LOG__FORMAT", format).set("ASILICHAIN__WAITS", "[\"1ms\"]");

@@ -1,26 +1,15 @@
-//! Every limit of the config: what is exactly at it is taken, one more is refused, by a message that names it.
+//! Every limit of the config: a value exactly at it is accepted, one more is refused by a message that names it.
 
-use std::{
-    future::Future,
-    pin::{Pin, pin},
-    sync::mpsc,
-    task::{Context, Poll, Waker},
-    thread,
-};
+use std::{pin::pin, sync::mpsc, task::Poll, thread};
 
-use ngoma::{
-    domain::audit::Actor,
-    error::Error,
-    store::{Admission, Db, Tx},
-};
+use ngoma::{domain::audit::Actor, error::Error, store::Admission};
 use serde_json::{Value, json};
 
-use crate::{
-    operator::retry_runs::operator,
-    support::{
-        receiver::{PATIENCE, Receiver, Reply},
-        world::{Answer, COOP, Client, Holder, OTHER_COOP, Wish, World},
-    },
+use crate::support::{
+    client::{Answer, Client},
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{COOP, Holder, OTHER_COOP, Wish, World, defaults},
+    writer::{hold_writer, poll},
 };
 
 const TARGET: &str = "http://127.0.0.1:1/";
@@ -188,7 +177,7 @@ fn a_page_may_hold_as_many_deliveries_as_page_size() {
     names(&page("?limit=6").text, &["limit", "1 to 5"]);
 }
 
-/// What an answer says of the token's quota: limit, what remains, and when it is whole again.
+/// The token's quota in an answer: the limit, the rest, and when it is whole again.
 fn quota(answer: &Answer) -> [&str; 3] {
     ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"].map(|name| answer.header(name))
 }
@@ -225,7 +214,7 @@ fn a_token_may_ask_as_often_as_requests_per_minute_and_publish_as_often_as_it_li
     assert!(!refused.header("retry-after").is_empty() && quota(&refused)[0] == "2");
     customer.post("/v1/events", task("t", "cat")).expect(202);
     assert_eq!(world.stranger().get("/health/live").status, 200);
-    let watcher = operator(&world);
+    let watcher = world.operator();
     for _ in 0..5 {
         let shown = watcher.get("/metrics");
         assert_eq!((shown.status, quota(&shown)), (200, ["", "", ""]), "watching is not counted");
@@ -242,30 +231,6 @@ fn no_requests_per_minute_is_no_limit() {
         answer.expect(200);
         assert_eq!(quota(&answer), ["", "", ""]);
     }
-}
-
-/// Runs a future once, without waiting.
-pub fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// Keeps the writer busy until the gate is opened, by whatever is sent, or dropped.
-pub fn hold_writer(db: &Db) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
-    let (open, gate) = mpsc::channel::<()>();
-    let (begun, begins) = mpsc::channel();
-    let db = db.clone();
-    let held = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let wait = move |_: &Tx<'_>| {
-            begun.send(()).expect("the story waits");
-            // Opened, or the story has gone.
-            let _ = gate.recv_timeout(PATIENCE);
-            Ok(())
-        };
-        runtime.block_on(db.write(Actor::Engine, Admission::Try, wait)).expect("it is committed");
-    });
-    begins.recv_timeout(PATIENCE).expect("the writer begins");
-    (open, held)
 }
 
 #[test]
@@ -340,7 +305,7 @@ fn publish_again(coop: &Client, customer: &Client) {
 
 #[test]
 fn by_default_no_more_writes_wait_than_connections_can_ask_for() {
-    let limits = crate::support::world::defaults().limits;
+    let limits = defaults().limits;
     assert!(limits.waiting_writes <= limits.connections, "{limits:?}");
 }
 

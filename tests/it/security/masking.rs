@@ -1,18 +1,16 @@
-//! Who may know what: the path of a webhook's URL is its owner's, and the address behind a name is the operator's.
+//! Masking: only its owner sees the path of a webhook's URL, and only the operator the address behind a name.
 
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::{
-    operator::retry_runs::operator,
-    support::{
-        browser,
-        mailbox::told,
-        receiver::{Receiver, Reply},
-        site::Site,
-        world::{COOP, Client, Wish, World},
-    },
+use crate::support::{
+    browser,
+    client::Client,
+    mailbox::told,
+    receiver::{Receiver, Reply},
+    site::Site,
+    world::{COOP, Wish, World},
 };
 
 const PATH: &str = "/services/T000/B000/ourSecretPath";
@@ -27,7 +25,7 @@ fn the_path_of_a_url_is_masked_in_alerts_and_audit_and_whole_for_its_owner() {
     });
     let receiver = Receiver::new();
     receiver.always(Reply::status(410));
-    let (coop, boss) = (world.coop(), operator(&world));
+    let (coop, operator) = (world.coop(), world.operator());
     let base = format!("http://127.0.0.1:{}", receiver.port());
     let webhook = coop.webhook(&format!("{base}/short/path1"), &["dds.filed"], "s");
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "url": format!("{base}{PATH}?key=ourKey") })).expect(200);
@@ -36,8 +34,8 @@ fn the_path_of_a_url_is_masked_in_alerts_and_audit_and_whole_for_its_owner() {
     told(&world);
     let shown = format!("{base}{SHOWN}");
     assert_eq!(own.only().json()["data"]["url"], shown);
-    assert_eq!(boss.get("/operator/alerts").expect(200)["alerts"][0]["url"], shown);
-    let audit = boss.get("/operator/audit?limit=100").expect(200);
+    assert_eq!(operator.get("/operator/alerts").expect(200)["alerts"][0]["url"], shown);
+    let audit = operator.get("/operator/audit?limit=100").expect(200);
     let notes: Vec<&str> =
         audit["entries"].as_array().expect("a list").iter().filter_map(|one| one["note"].as_str()).collect();
     assert!(notes.contains(&format!("url {shown}").as_str()), "{notes:?}");
@@ -60,7 +58,7 @@ fn refused(client: &Client, url: &str) -> String {
 }
 
 #[test]
-fn an_account_is_told_that_an_address_is_not_allowed_and_the_operator_which() {
+fn an_account_learns_that_an_address_is_refused_and_only_the_operator_which_one() {
     let world = World::with(|wish: &mut Wish| {
         wish.config.egress.public = true;
         wish.look_up = std::sync::Arc::new(|name, port| {
@@ -68,14 +66,14 @@ fn an_account_is_told_that_an_address_is_not_allowed_and_the_operator_which() {
             Ok(vec![SocketAddr::new(inside.parse().expect("an address"), port)])
         });
     });
-    let (coop, customer, boss) = (world.coop(), world.customer(), operator(&world));
+    let (coop, customer, operator) = (world.coop(), world.customer(), world.operator());
     let itself = format!("http://self.example:{}/", world.address().port());
     for (url, address, why) in [
         ("https://inside.example/", "10.0.0.5", "egress.allow"),
         ("https://10.0.0.5/", "10.0.0.5", "egress.allow"),
         (&itself, "127.0.0.1", "this server itself"),
     ] {
-        let theirs = refused(&boss, url);
+        let theirs = refused(&operator, url);
         assert!(theirs.contains(address) && theirs.contains(why), "{theirs}");
         let browser = browser::operator(&world);
         let fields = [("account", COOP), ("url", url), ("every", "yes")];

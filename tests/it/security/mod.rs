@@ -1,20 +1,20 @@
-//! Who may do what: access, addresses, limits on clients, bad input; and what stays secret.
+//! Who may do what: access, addresses, limits on clients, bad input. And what stays secret.
 
-pub mod access;
-pub mod attack;
-pub mod bad_input;
-pub mod connections;
-pub mod egress;
-pub mod egress_blocks;
-pub mod file_modes;
-pub mod key_file;
-pub mod leak_check;
-pub mod limits;
-pub mod masking;
-pub mod parsers;
-pub mod proxies;
-pub mod request_heads;
-pub mod revoked_meanwhile;
-pub mod secrets;
-pub mod secrets_in_memory;
-pub mod terminal;
+mod access;
+mod attack;
+mod bad_input;
+mod connections;
+mod egress;
+mod egress_blocks;
+mod file_modes;
+mod key_file;
+mod leak_check;
+mod limits;
+mod masking;
+mod parsers;
+mod proxies;
+mod request_heads;
+mod revoked_meanwhile;
+mod secrets;
+mod secrets_in_memory;
+mod terminal;

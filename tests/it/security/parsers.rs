@@ -1,4 +1,4 @@
-//! Whatever comes in: generated texts for every parser that reads what others write. JSON has stories of its own.
+//! Generated texts for every parser of input. JSON has stories of its own.
 
 use std::{
     fs, io,
@@ -26,7 +26,7 @@ use crate::support::world::{START, defaults};
 
 const CATALOGUE: [&str; 5] = ["farmer.registered", "batch.delivered", "batch.graded", "dds.filed", "dds.generated"];
 
-/// What no delivery may reach, as the registries of special addresses say.
+/// Blocks that no delivery may reach, by the registries of special addresses.
 const DENIED: [&str; 22] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -52,7 +52,7 @@ const DENIED: [&str; 22] = [
     "192.0.0.192/32",
 ];
 
-/// The same of IPv6, within the one block that is public.
+/// The IPv6 blocks within the one public block.
 const DENIED_V6: [&str; 4] = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
 const PUBLIC_V6: &str = "2000::/3";
 
@@ -60,8 +60,8 @@ const PUBLIC_V6: &str = "2000::/3";
 const SPECIAL_V6: [&str; 8] =
     [PUBLIC_V6, "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "ff00::/8", "fd00:ec2::254/128"];
 
-/// How an IPv6 address holds an IPv4 one: the first address of the block, the bits after the held one, and whether those
-/// of the held one are turned around.
+/// How an IPv6 address holds an IPv4 one: the first address of the block, the bits after the held one, and whether
+/// those of the held one are turned around.
 const HOLDERS: [(&str, u32, bool); 7] = [
     ("2002::", 80, false),
     ("64:ff9b::", 0, false),
@@ -80,7 +80,7 @@ fn many() -> ProptestConfig {
     ProptestConfig { cases: 4096, ..few() }
 }
 
-/// Pieces of URLs, put together as nobody would.
+/// Pieces of URLs, put together at random.
 fn url() -> impl Strategy<Value = String> {
     let scheme = select(&["http", "https", "HTTPS", "htt\tps", "ftp", "file", "", " https", "javascript"][..]);
     let colon = select(&["://", ":", ":/", ":///", ":\\\\", "//", ""][..]);
@@ -322,7 +322,7 @@ proptest! {
     }
 
     #[test]
-    fn an_ipv6_address_is_judged_alike_in_every_spelling_and_by_what_it_holds(addresses in prop::collection::vec(address_v6(), 20)) {
+    fn an_ipv6_address_is_judged_alike_in_every_spelling_and_by_the_ipv4_address_it_embeds(addresses in prop::collection::vec(address_v6(), 20)) {
         let guard = guard();
         for address in addresses {
             for host in spellings_v6(address) {

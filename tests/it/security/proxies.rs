@@ -8,9 +8,9 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
+    client::Client,
     receiver::PATIENCE,
     site::{Server, Site},
-    world::Client,
 };
 
 /// A server that trusts these proxies, as a list of TOML, and lets a client have two connections.
@@ -52,7 +52,7 @@ fn a_request_line_names_its_client_as_a_trusted_proxy_and_nobody_else_says_it() 
     let cases: [(&[&str], &str); 11] = [
         (&[], "127.0.0.1"),
         (&["203.0.113.9"], "203.0.113.9"),
-        // What the client wrote stands before what the proxies added.
+        // The client's own entries stand before those of the proxies.
         (&["6.6.6.6, 203.0.113.9, 10.0.0.3"], "203.0.113.9"),
         (&["6.6.6.6,203.0.113.9", " 10.0.0.3 "], "203.0.113.9"),
         (&["10.0.0.4, 10.0.0.3"], "10.0.0.4"),
@@ -60,7 +60,7 @@ fn a_request_line_names_its_client_as_a_trusted_proxy_and_nobody_else_says_it() 
         (&["[2001:db8::7]:4711"], "2001:db8::7"),
         (&["2001:db8::7"], "2001:db8::7"),
         (&["::ffff:203.0.113.9"], "203.0.113.9"),
-        // What is no address ends the way back.
+        // A part that is no address ends the walk back.
         (&["6.6.6.6, unknown, 10.0.0.3"], "10.0.0.3"),
         (&["nonsense"], "127.0.0.1"),
     ];

@@ -1,4 +1,5 @@
-//! The head of a request by a real socket: exactly at each limit it is taken, and beyond it nothing of the request is.
+//! The head of a request by a real socket: exactly at each limit it is accepted, and beyond it the whole request is
+//! refused.
 
 use std::{
     io::{Read, Write},
@@ -9,15 +10,16 @@ use std::{
 use serde_json::json;
 
 use crate::support::{
+    client::Answer,
     receiver::{PATIENCE, Receiver},
-    world::{Answer, Wish, World},
+    world::{COOP, Holder, Wish, World},
 };
 
-/// What a connection buffers of a head, whatever its limits are.
+/// Bytes of a head that a connection buffers at most.
 const BUFFER: usize = 64 << 10;
 /// How long a look at a connection may last on which nothing is expected.
 const GLANCE: Duration = Duration::from_millis(100);
-/// Paths of the vendors, of a page, of whoever watches the server, and of nobody.
+/// Paths of the vendors, of a page, of the monitoring, and one that does not exist.
 const PATHS: [(&str, u16); 5] =
     [("/webhooks", 200), ("/v1/webhooks", 200), ("/docs", 200), ("/health/live", 200), ("/nothing", 404)];
 
@@ -27,10 +29,10 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// With what every client sends, here an operator's.
+    /// With the headers that every client sends, here an operator's.
     fn new(world: &'a World) -> Self {
         let mut head = Self { world, headers: Vec::new() };
-        let token = world.token_for(crate::support::world::Holder::Operator, "operator");
+        let token = world.token_for(Holder::Operator, "operator");
         head.with("host", "ngoma").with("connection", "close").with("authorization", &format!("Bearer {token}"));
         head
     }
@@ -61,7 +63,7 @@ fn connect(world: &World) -> TcpStream {
     stream
 }
 
-/// Sends these bytes, and reads what comes until the connection is closed.
+/// Sends these bytes, and reads until the connection is closed.
 fn ask(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) -> Answer {
     stream.write_all(bytes.as_ref()).expect("it is open");
     let mut answer = Vec::new();
@@ -141,7 +143,7 @@ fn a_request_s_url_may_have_as_many_bytes_as_request_url_bytes() {
         assert_eq!(head.get(&format!("http://ngoma{}", &url[.."?q=".len() + path.len()])).status, status);
         refused(&head.get(&format!("http://ngoma{url}")), path, 414, "limits.request_url_bytes");
     }
-    // What the default leaves to any client.
+    // Room that the default leaves to any client.
     let world = World::new();
     let long = format!("/webhooks?q={}", "q".repeat(8000));
     assert_eq!(Head::new(&world).get(&long).status, 200);
@@ -154,12 +156,12 @@ fn nothing_of_a_request_is_taken_whose_head_is_too_large() {
     let receiver = Receiver::new();
     let coop = world.coop();
     let webhook = coop.webhook(&receiver.url(), &["*"], "s");
-    let body = json!({ "event": "dds.filed", "cooperative_id": crate::support::world::COOP, "data": {} }).to_string();
+    let body = json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} }).to_string();
     let mut head = Head::new(&world);
     head.headers.retain(|(name, _)| name != "connection");
     head.with("content-type", "application/json").with("content-length", &body.len().to_string());
     head.with("x-large", &"x".repeat(20_000));
-    // What follows the head is no request: the connection is closed.
+    // Bytes after the head are no request: the connection is closed.
     let follows = format!("{body}GET /health/live HTTP/1.1\r\nhost: ngoma\r\n\r\n");
     let answer = head.send("POST", "/events", &follows);
     assert!(!answer.text.contains("\"ok\""), "{}", answer.text);
@@ -189,7 +191,7 @@ fn a_head_without_end_is_buffered_only_so_far() {
         let answer = ask(&mut stream, "x");
         assert_eq!((answer.status, answer.text.as_str()), (431, ""), "{start}");
     }
-    // So many headers that the parser itself gives up.
+    // Too many headers for the parser itself.
     let answer = ask(&mut connect(&world), format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101)));
     assert_eq!((answer.status, answer.text.as_str()), (431, ""));
 }
@@ -215,8 +217,8 @@ fn an_idempotency_key_that_is_no_text_or_that_another_contradicts_is_refused() {
     let world = World::new();
     let coop = world.coop();
     let webhook = coop.webhook(&Receiver::new().url(), &["*"], "s");
-    let token = world.token_for(crate::support::world::Holder::Operator, "operator");
-    let body = json!({ "event": "dds.filed", "cooperative_id": crate::support::world::COOP, "data": {} }).to_string();
+    let token = world.token_for(Holder::Operator, "operator");
+    let body = json!({ "event": "dds.filed", "cooperative_id": COOP, "data": {} }).to_string();
     let publish = |keys: &[&[u8]]| {
         let length = body.len();
         let mut request = format!(

@@ -1,4 +1,4 @@
-//! Secrets: keys that are changed while the server works, and tokens and signing secrets that are nowhere to be read.
+//! Secrets: keys that are rotated while the server works, and tokens and signing secrets that no file shows.
 
 use std::{fs, path::Path, thread};
 
@@ -10,9 +10,10 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     program::run,
     receiver::Receiver,
-    world::{COOP, Client, Holder, OTHER_COOP, World},
+    world::{COOP, Holder, OTHER_COOP, World},
 };
 
 const OWN: &str = "a signing secret of the subscriber's own";
@@ -52,7 +53,7 @@ fn register(coop: &Client, url: &str) -> String {
     coop.post("/webhooks", body).expect(201)["secret"].as_str().expect("it is shown once").to_owned()
 }
 
-/// Publishes, and verifies what each of these receivers gets.
+/// Publishes, and verifies the POST of each of these receivers.
 fn deliver(world: &World, coop: &Client, hooks: &[(Receiver, String)]) {
     let before: Vec<usize> = hooks.iter().map(|(receiver, _)| receiver.posts().len()).collect();
     coop.publish("dds.filed", json!({ "dds_id": "DDS-1" }));
@@ -117,7 +118,7 @@ fn renew(coop: &Client, (receiver, old): (Receiver, String), new: &str) -> Renew
     Renewed { receiver, secrets }
 }
 
-/// Publishes, and verifies both signatures of what each of these receivers gets.
+/// Publishes, and verifies both signatures of each receiver's POST.
 fn deliver_to_renewed(world: &World, coop: &Client, renewed: &[Renewed]) {
     coop.publish("dds.filed", json!({ "dds_id": "DDS-1" }));
     world.settle();
@@ -233,8 +234,8 @@ fn a_secret_that_was_replaced_is_not_in_the_file_any_more() {
         (0..WEBHOOKS).map(|_| coop.webhook("http://127.0.0.1:1/", &["*"], "a short one")).collect();
     let first = sealed(&world);
     assert_eq!(first.len(), WEBHOOKS);
-    // Longer ones: each row finds another place, and most another page. The first one signs too for a while, so it stays
-    // beside the second; the third takes its place.
+    // Longer ones: each row finds another place, and most another page. The first one signs too for a while, so it
+    // stays beside the second; the third takes its place.
     for secret in ["2", "3"] {
         for webhook in &webhooks {
             coop.patch(&format!("/webhooks/{webhook}"), json!({ "secret": secret.repeat(256) })).expect(200);
@@ -329,7 +330,7 @@ fn a_token_whose_hash_agrees_where_it_is_looked_up_only_is_refused() {
 }
 
 #[test]
-fn what_is_printed_for_a_programmer_shows_no_secret() {
+fn debug_output_shows_no_secret() {
     let token = BearerToken::from_random(&[7; 32]);
     let secret = SigningSecret::from_random(&[7; 32]);
     assert_eq!((format!("{token:?}"), format!("{secret:?}")), ("***".to_owned(), "***".to_owned()));

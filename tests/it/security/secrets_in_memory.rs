@@ -1,7 +1,7 @@
-//! What the built program holds in memory, read from outside as a debugger reads it.
+//! Secrets in the memory of the built program, read from outside as a debugger reads it.
 //!
-//! What a request brings stays in the buffers of the HTTP library until it uses them again, so the stories about sending take
-//! a second process, which knows the secrets from the database alone.
+//! What a request brings stays in the buffers of the HTTP library until it uses them again, so the stories about
+//! sending take a second process, which knows the secrets from the database alone.
 
 use std::{
     fs::{self, File},
@@ -27,10 +27,10 @@ const STANDARD: &str = "whsec_x3Bnq0hUu2dW8mJk5rTzYvE7aLsNcQ1pGf4iXo9DRtM=";
 /// writes when it gets the memory back.
 const PIECE: usize = 16;
 const PAGE: usize = 4096;
-/// What HMAC combines a key with before it hashes it: as good as the key.
+/// The bytes with which HMAC combines a key: the result is as good as the key.
 const PADS: [u8; 3] = [0, 0x36, 0x5c];
 
-/// All that would tell a signing secret: its text, the key it holds, and both as HMAC pads them.
+/// Every form of a signing secret in memory: its text, its key, and both as HMAC pads them.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let key = secret.strip_prefix("whsec_").map(|rest| BASE64_STANDARD.decode(rest).expect("base64"));
     let keys = [Some(secret.as_bytes().to_vec()), key].into_iter().flatten();
@@ -128,7 +128,7 @@ fn a_secret_is_in_the_clear_only_while_a_delivery_that_it_signs_is_under_way() {
 }
 
 #[test]
-fn of_a_secret_that_a_request_brings_nothing_is_kept_but_what_the_http_library_read() {
+fn of_a_secret_in_a_request_only_the_http_library_s_read_buffer_remains() {
     let site = site();
     let server = site.start();
     // Each client has a connection of its own, whose buffer is there as long as it is.

@@ -1,19 +1,17 @@
-//! What others wrote reaches no terminal as they wrote it: nothing that moves a cursor, rings, colours or turns the line round.
+//! What others wrote reaches no terminal as they wrote it: nothing that moves a cursor, rings, colours or turns the
+//! line round.
 
 use std::process::Command;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::{
-    operator::retry_runs::operator,
-    support::{
-        browser,
-        other_programs::python_with,
-        program::{Running, ngoma, run, word_after},
-        receiver::Receiver,
-        world::{COOP, World},
-    },
+use crate::support::{
+    browser,
+    other_programs::python_with,
+    program::{Running, ngoma, run, word_after},
+    receiver::Receiver,
+    world::{COOP, World},
 };
 
 /// Clears a screen, by ESC and by C1; goes back; deletes; turns the line round; begins a line.
@@ -30,7 +28,7 @@ fn is_plain(text: &str) {
 }
 
 #[test]
-fn what_others_wrote_is_shown_escaped_by_every_command() {
+fn every_command_escapes_text_of_others() {
     let world = World::new();
     let receiver = Receiver::new();
     world.coop().webhook(&receiver.url(), &["*"], "s");
@@ -71,7 +69,7 @@ fn a_delivery_is_shown_escaped_by_listen() {
     let url = word_after(&listen.line_with("listening on"), "on").to_owned();
     let bodies = [json!({ "note": NASTY, NASTY: 1 }).to_string(), NASTY.to_owned()];
     for (count, body) in bodies.iter().enumerate() {
-        // Python's own client sends what others refuse to.
+        // Python's own client sends characters that other clients refuse.
         let script = "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], sys.argv[2].encode(), {'webhook-id': sys.argv[3]}))";
         let mut send: Command = python_with("json");
         let sent = send.args(["-c", script, &url, body, &format!("evt\u{9b}\u{a0}{count}")]).status();
@@ -87,7 +85,7 @@ fn a_delivery_is_shown_escaped_by_listen() {
 fn a_label_or_an_account_with_hidden_characters_is_refused_at_every_door() {
     let world = World::new();
     std::fs::write(world.folder().join("config.toml"), "").expect("a config");
-    let (api, browser) = (operator(&world), browser::operator(&world));
+    let (api, browser) = (world.operator(), browser::operator(&world));
     for c in ["\u{1b}", "\n", "\u{7f}", "\u{9b}", "\u{202e}", "\u{2066}", "\u{200f}"] {
         let label = format!("export{c}desk");
         let body = json!({ "account_id": COOP, "scopes": ["events"], "label": label });

@@ -1,4 +1,4 @@
-//! Who there is in a world: accounts, and those who hold tokens.
+//! Accounts of a world, their tokens and their clients.
 
 use ngoma::{
     domain::{audit::Actor, token::Scopes},
@@ -7,8 +7,9 @@ use ngoma::{
 };
 
 use crate::support::{
+    client::Client,
     leaks,
-    world::{COOP, CUSTOMER, Client, Holder, World},
+    world::{COOP, CUSTOMER, Holder, World},
 };
 
 impl World {
@@ -39,5 +40,10 @@ impl World {
     /// A client of the ASG customer.
     pub fn customer(&self) -> Client {
         self.client(&self.token_for(Holder::Account(CUSTOMER.to_owned()), "webhooks,events"))
+    }
+
+    /// A client of the operator.
+    pub fn operator(&self) -> Client {
+        self.client(&self.token_for(Holder::Operator, "operator"))
     }
 }

@@ -1,13 +1,14 @@
-//! Somebody at the dashboard without a browser: keeps the cookie, and sends the token that stands in the forms.
+//! The dashboard used without a real browser: keeps the cookie, and sends the token of the forms.
 
 use crate::support::{
+    client::Answer,
     leaks,
-    world::{Answer, Holder, World},
+    world::{Holder, World},
 };
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
-/// A browser without a face: it keeps its cookie, and sends the token that stands in the forms.
+/// A browser without a screen: it keeps its cookie, and sends the token of the forms.
 pub struct Browser {
     agent: ureq::Agent,
     pub cookie: String,
@@ -58,14 +59,14 @@ impl Browser {
         let headers =
             headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned())).collect();
         let text = response.body_mut().read_to_string().expect("a text");
-        // What is shown once is made to be seen.
+        // The secret on such a page is meant to be seen.
         if !path.starts_with("/ui/made/") {
             leaks::exchange(path, None, response.status().as_u16(), &text);
         }
         Answer { status: response.status().as_u16(), headers, text }
     }
 
-    /// Sends a form of a page, with what it holds unseen.
+    /// Sends a form of a page, with its hidden fields.
     pub fn submit(&self, page: &Answer, action: &str, fields: &[(&str, &str)]) -> Answer {
         let hidden = hidden(&page.text, action);
         let hidden = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -95,7 +96,7 @@ impl Browser {
 pub fn ended(world: &World, browser: &Browser, run: &str) -> String {
     for _ in 0..10_000 {
         let page = browser.get(run).text;
-        // What has ended is not fetched again.
+        // The page of a run that has ended does not refresh itself.
         if !page.contains("data-every") {
             return page;
         }
@@ -104,7 +105,7 @@ pub fn ended(world: &World, browser: &Browser, run: &str) -> String {
     panic!("it never ends: {}", browser.get(run).text);
 }
 
-/// What the form of this page that goes there sends unseen.
+/// The hidden fields of this page's form with this action.
 pub fn hidden(page: &str, action: &str) -> Vec<(String, String)> {
     let at = page.find(&format!("action=\"{action}\"")).unwrap_or_else(|| panic!("no form goes to {action}: {page}"));
     let form = page[at..].split("</form>").next().unwrap_or_default();
@@ -123,7 +124,7 @@ pub fn of(world: &World, account: &str, scopes: &str) -> Browser {
     Browser::with(world, &world.token_for(Holder::Account(account.to_owned()), scopes))
 }
 
-/// Where a stranger is sent.
+/// Whether an answer leads to the sign-in page.
 pub fn to_sign_in(answer: &Answer) -> bool {
     answer.status == 303 && answer.header("location").starts_with("/ui/sign-in")
 }

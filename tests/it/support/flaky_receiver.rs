@@ -31,7 +31,7 @@ pub struct Entry {
 }
 
 struct Shared {
-    dice: Mutex<Dice>,
+    random: Mutex<Random>,
     /// Of a hundred answers: how many are good, and how many are errors; the rest closes.
     odds: (u64, u64),
     round: AtomicUsize,
@@ -42,17 +42,17 @@ struct Shared {
     gone: AtomicBool,
 }
 
-pub struct Flaky {
+pub struct FlakyReceiver {
     shared: Arc<Shared>,
     port: u16,
 }
 
-impl Flaky {
+impl FlakyReceiver {
     pub fn new(seed: u64, odds: (u64, u64)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let shared = Arc::new(Shared {
-            dice: Mutex::new(Dice(seed)),
+            random: Mutex::new(Random(seed)),
             odds,
             round: AtomicUsize::new(0),
             entries: Mutex::new(Vec::new()),
@@ -99,7 +99,7 @@ impl Flaky {
         lock(&self.shared.entries).clone()
     }
 
-    /// Waits until the ledger is as the story wants it.
+    /// Waits until the ledger meets the story's condition.
     pub fn wait_until(&self, what: &str, mut holds: impl FnMut(&[Entry]) -> bool) {
         let entries = lock(&self.shared.entries);
         let waited = self.shared.came.wait_timeout_while(entries, PATIENCE, |entries| !holds(entries));
@@ -107,14 +107,14 @@ impl Flaky {
         assert!(!timeout.timed_out(), "not after {} POSTs: {what}", entries.len());
     }
 
-    /// Waits for one POST more, but not for long.
+    /// Waits a short time for one more POST.
     pub fn wait_a_little(&self) {
         let entries = lock(&self.shared.entries);
         drop(self.shared.came.wait_timeout(entries, Duration::from_millis(50)));
     }
 }
 
-impl Drop for Flaky {
+impl Drop for FlakyReceiver {
     fn drop(&mut self) {
         self.shared.gone.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(("127.0.0.1", self.port));
@@ -125,7 +125,7 @@ impl Shared {
     fn serve(&self, stream: TcpStream) {
         let mut reader = BufReader::new(stream);
         while let Some(post) = read_post(&mut reader) {
-            let roll = lock(&self.dice).below(100);
+            let roll = lock(&self.random).below(100);
             let answered = match roll {
                 roll if roll < self.odds.0 => Answered::Well,
                 roll if roll < self.odds.0 + self.odds.1 => Answered::Badly,
@@ -146,9 +146,9 @@ impl Shared {
 }
 
 /// Numbers that look random and are the same for the same seed (SplitMix64).
-pub struct Dice(pub u64);
+pub struct Random(pub u64);
 
-impl Dice {
+impl Random {
     pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;

@@ -1,9 +1,9 @@
-//! What the suite shows, and what it must not: tests/leaks greps the one for the other.
+//! Everything that the suite shows, and every secret: tests/leaks looks for the one in the other.
 //!
-//! With `TEST_LEAKS` set, every log line of the servers at trace level, every panic, every answer of the API and every line of
-//! the built program is appended to that file; to the one that `TEST_SECRETS` names, every token and every signing secret, in
-//! every form that tells it. What is made to be shown is not kept: the answer to a registration that sent no secret, `token
-//! create`, and the tokens of `--dev`.
+//! With `TEST_LEAKS` set, every log line of the servers at trace level, every panic, every answer of the API and every
+//! line of the built program is appended to that file; to the one that `TEST_SECRETS` names, every token and every
+//! signing secret, in every form that tells it. What is made to be shown is not kept: the answer to a registration that
+//! sent no secret, `token create`, and the tokens of `--dev`.
 
 use std::{
     collections::BTreeSet,
@@ -26,7 +26,7 @@ use url::form_urlencoded;
 
 use crate::support::receiver::lock;
 
-/// Shorter ones, as stories give them, are words that stand everywhere.
+/// Shorter secrets, as stories use them, are words that appear everywhere.
 const SECRET_ENOUGH: usize = 16;
 
 type Kept = Option<Mutex<File>>;
@@ -44,13 +44,13 @@ fn append(kept: &Kept, text: &str) {
     }
 }
 
-/// Keeps what anybody could see.
+/// Keeps a text that others could see.
 pub fn shown(text: &str) {
     static LEAKS: OnceLock<Kept> = OnceLock::new();
     append(LEAKS.get_or_init(|| file("TEST_LEAKS")), text);
 }
 
-/// Keeps what nobody may see.
+/// Keeps a secret, which no output may show.
 pub fn secret(text: &str) {
     static SECRETS: OnceLock<Kept> = OnceLock::new();
     // A form is a line, and one of a few letters, or of one letter again and again, stands everywhere too.
@@ -64,8 +64,9 @@ pub fn secret(text: &str) {
     }
 }
 
-/// Whatever tells a token or a signing secret: the text, quoted or in a URL; its bytes, or those of the key that it encodes,
-/// in base64, in hexadecimal and as a list of numbers. Prefix and checksum are left out, for they are no secret.
+/// Whatever tells a token or a signing secret: the text, quoted or in a URL; its bytes, or those of the key that it
+/// encodes, in base64, in hexadecimal and as a list of numbers. Prefix and checksum are left out, for they are no
+/// secret.
 pub fn forms(text: &str) -> BTreeSet<String> {
     let (digits, rest) = (text.strip_prefix(token::PREFIX), text.strip_prefix("whsec_"));
     let key = rest.and_then(|rest| BASE64_STANDARD.decode(rest).ok());
@@ -130,7 +131,8 @@ impl Drop for Line {
     }
 }
 
-/// Keeps an exchange with the API: the secret that was sent or made, and the answer, unless it is the one that may show it.
+/// Keeps an exchange with the API: the secret that was sent or made, and the answer, unless it is the one that may show
+/// it.
 pub fn exchange(path: &str, body: Option<&[u8]>, status: u16, answer: &str) {
     let secret_of = |text: &[u8]| {
         serde_json::from_slice::<Value>(text).ok().and_then(|body| body["secret"].as_str().map(str::to_owned))

@@ -1,4 +1,4 @@
-//! A mailbox: a real mail server in another process, tests/verify/mailbox.py, that a story tells how to behave.
+//! A mailbox: a real mail server in another process, tests/verify/mailbox.py, whose behaviour a story sets.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -23,17 +23,17 @@ pub struct Mailbox {
     pub port: u16,
 }
 
-/// A mail that was taken.
+/// A mail that the server accepted.
 #[derive(Debug, Clone)]
 pub struct Mail(Value);
 
 impl Mailbox {
-    /// One that takes every mail.
+    /// A mailbox that accepts every mail.
     pub fn within(folder: &Path) -> Self {
         Self::with(folder, &[])
     }
 
-    /// One with these options of the script.
+    /// A mailbox with these options of the script.
     pub fn with(folder: &Path, options: &[&str]) -> Self {
         let file = folder.join("mails.jsonl");
         let mut command = mail_server();
@@ -46,7 +46,7 @@ impl Mailbox {
         mailbox
     }
 
-    /// Goes away, and comes back on the same port when the story says so.
+    /// Stops, and comes back on the same port when the story calls the result.
     pub fn go_down(self) -> impl FnOnce() -> Self {
         let (folder, port) = (self.file.parent().expect("a folder").to_owned(), self.port.to_string());
         drop(self);
@@ -57,12 +57,12 @@ impl Mailbox {
         format!("smtp://127.0.0.1:{}", self.port)
     }
 
-    /// Behaves so from now on.
+    /// Behaves in this way from now on.
     pub fn order(&mut self, order: &str) {
         assert_eq!(self.ask(order), "ok", "{order}");
     }
 
-    /// Waits for so many mails in all, and gives them.
+    /// Waits for this many mails in all, and gives them.
     #[track_caller]
     pub fn wait_for(&mut self, count: usize) -> Vec<Mail> {
         let mails: Vec<Value> = serde_json::from_str(&self.ask(&format!("mails {count}"))).expect("a list");
@@ -75,7 +75,7 @@ impl Mailbox {
         self.wait_for(0)
     }
 
-    /// Waits for so many connections in all.
+    /// Waits for this many connections in all.
     #[track_caller]
     pub fn wait_for_tries(&mut self, count: usize) {
         let tries: usize = self.ask(&format!("tries {count}")).parse().expect("a number");
@@ -133,7 +133,7 @@ pub fn world_with(smtp_url: &str, change: impl FnOnce(&mut Wish)) -> World {
     })
 }
 
-/// Waits until nothing is due to be told either.
+/// Waits until no alert is due either.
 #[track_caller]
 pub fn told(world: &World) {
     world.settle();
@@ -143,7 +143,7 @@ pub fn told(world: &World) {
     told.expect("everybody is told");
 }
 
-/// Moves the clock, then waits until what became due was done and told.
+/// Moves the clock, then waits until due deliveries and alerts are sent.
 #[track_caller]
 pub fn advance(world: &World, by: &str) {
     world.advance(by);
@@ -151,7 +151,7 @@ pub fn advance(world: &World, by: &str) {
 }
 
 /// Looks into the outbox: the value of this SQL over `telling JOIN alert`.
-pub fn look<T: rusqlite::types::FromSql>(world: &World, what: &str, condition: &str) -> T {
+pub fn outbox<T: rusqlite::types::FromSql>(world: &World, what: &str, condition: &str) -> T {
     let file = rusqlite::Connection::open(world.database()).expect("the file");
     let sql = format!("SELECT {what} FROM telling JOIN alert ON alert.key = telling.alert WHERE {condition}");
     file.query_row(&sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))

@@ -1,4 +1,4 @@
-//! Other people's code: programs in other languages that a story starts, talks to by lines, and ends.
+//! Other people's programs, in other languages: a story starts them, talks to them by lines, and ends them.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ pub fn node(program: &str) -> Command {
     node_at(&format!("verify/{program}"))
 }
 
-/// The same, about to run a program of a folder of `tests`.
+/// Node, about to run a program of a folder of `tests`.
 pub fn node_at(program: &str) -> Command {
     let mut command = Command::new("node");
     assert!(ran_well(command.arg("--version")), "node is missing: run the suite by tests/run, which installs it");
@@ -87,7 +87,7 @@ fn ran_well(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
 }
 
-/// What a program says of this input, once it has ended well.
+/// The output of a program for this input, once it has ended well.
 pub fn ask(mut command: Command, input: Vec<u8>) -> Vec<u8> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut stdin = child.stdin.take().expect("a pipe");
@@ -107,7 +107,7 @@ pub struct Verifier {
     port: u16,
 }
 
-/// What a verifier saw of one webhook.
+/// A verifier's report of one webhook.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 pub struct Seen {
     /// Deliveries that verified, answered 200.
@@ -142,7 +142,7 @@ impl Verifier {
         assert_eq!(self.answer(), "ok");
     }
 
-    /// Sends it something, whatever Ngoma would do, and gives the status of its answer.
+    /// Sends it a request that Ngoma might not send, and gives the status of its answer.
     pub fn post(&self, path: &str, headers: &[(&str, String)], body: &[u8]) -> u16 {
         let request =
             headers.iter().fold(ureq::post(self.url(path)), |request, (name, value)| request.header(*name, value));
@@ -150,7 +150,7 @@ impl Verifier {
         answer.expect("it answers").status().as_u16()
     }
 
-    /// Ends it, and gives what it saw of each path.
+    /// Ends it, and gives its report of each path.
     pub fn report(mut self) -> BTreeMap<String, Seen> {
         drop(self.orders.take());
         serde_json::from_str(&self.answer()).expect("a report")

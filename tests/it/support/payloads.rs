@@ -1,4 +1,4 @@
-//! JSON as producers may really write it: odd numbers, keys that JavaScript reorders, escapes, white space, deep nesting.
+//! JSON as producers may write it: odd numbers, keys that JavaScript reorders, escapes, white space, deep nesting.
 
 use std::{env, thread};
 

@@ -16,10 +16,12 @@ use crate::support::{
     receiver::{PATIENCE, lock},
 };
 
-/// Everything, of the libraries too whose words the program leaves out by itself: what it writes is searched for secrets.
+/// Everything, of the libraries too whose words the program leaves out by itself: what it writes is searched for
+/// secrets.
 const TRACE: &str = "trace,poem=trace,rusqlite_migration=trace,ureq=trace,ureq_proto=trace,hyper=trace";
 
-/// A command line of the built program that works in this folder, with nothing of our environment. It logs at trace level.
+/// A command line of the built program that works in this folder, with nothing of our environment. It logs at trace
+/// level.
 pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ngoma"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
@@ -43,6 +45,15 @@ pub fn finish(command: &mut Command) -> (i32, String, String) {
     leaks::shown(&text(&output.stderr));
     text(&output.stdout).lines().for_each(|line| leaks::printed(&leaks::words(command), line));
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// The one sentence with which a command refuses to go on.
+#[track_caller]
+pub fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    let (code, out, err) = run(folder, arguments);
+    assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}");
+    assert!(err.starts_with("ngoma: ") && err.trim_end().lines().count() == 1, "one sentence: {err}");
+    err
 }
 
 /// A program that goes on running; ended when it is dropped.
@@ -173,7 +184,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // So that all it wrote is kept.
+        // So that its whole output is kept.
         let _ = self.errors.take().map(thread::JoinHandle::join);
     }
 }

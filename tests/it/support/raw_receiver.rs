@@ -1,4 +1,4 @@
-//! A receiver that misbehaves: a real socket on loopback whose every connection is handed to a function.
+//! A receiver by a bare socket on loopback: a function of the story handles each connection, well or badly.
 
 use std::{
     io::{self, Read, Write},
@@ -15,54 +15,54 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::support::receiver::{PATIENCE, lock};
 
-/// How a beast treats whoever connects.
-pub type Manners = fn(&mut Guest);
+/// What such a receiver does with a connection.
+pub type Behaviour = fn(&mut Peer);
 
 /// The pause between two bytes that drip.
 const DRIP: Duration = Duration::from_millis(20);
 
-/// What the threads of a beast share.
-struct Den {
+/// State that the threads of a receiver share.
+struct Shared {
     connections: AtomicUsize,
     gone: Mutex<bool>,
     left: Condvar,
 }
 
 /// The receiver. Its threads end with it.
-pub struct Beast {
-    den: Arc<Den>,
+pub struct RawReceiver {
+    shared: Arc<Shared>,
     address: SocketAddr,
 }
 
-impl Beast {
-    pub fn new(manners: impl Fn(&mut Guest) + Clone + Send + 'static) -> Self {
-        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), manners)
+impl RawReceiver {
+    pub fn new(behaviour: impl Fn(&mut Peer) + Clone + Send + 'static) -> Self {
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), behaviour)
     }
 
-    pub fn at(address: SocketAddr, manners: impl Fn(&mut Guest) + Clone + Send + 'static) -> Self {
+    pub fn at(address: SocketAddr, behaviour: impl Fn(&mut Peer) + Clone + Send + 'static) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        // So small that what is not read soon stays with the sender.
+        // Small, so that unread bytes stay with the sender.
         socket.set_recv_buffer_size(16 << 10).expect("a small buffer");
         socket.set_reuse_address(true).expect("a port that was used before");
         socket.bind(&address.into()).expect("a free port");
         socket.listen(64).expect("a listener");
         let listener = TcpListener::from(socket);
         let address = listener.local_addr().expect("bound");
-        let den = Den { connections: AtomicUsize::new(0), gone: Mutex::new(false), left: Condvar::new() };
-        let den = Arc::new(den);
-        let own = Arc::clone(&den);
+        let shared = Shared { connections: AtomicUsize::new(0), gone: Mutex::new(false), left: Condvar::new() };
+        let shared = Arc::new(shared);
+        let own = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if *lock(&own.gone) {
                     return;
                 }
                 own.connections.fetch_add(1, Ordering::SeqCst);
-                let mut guest = Guest { stream, den: Arc::clone(&own) };
-                let manners = manners.clone();
-                thread::spawn(move || manners(&mut guest));
+                let mut peer = Peer { stream, shared: Arc::clone(&own) };
+                let behaviour = behaviour.clone();
+                thread::spawn(move || behaviour(&mut peer));
             }
         });
-        Self { den, address }
+        Self { shared, address }
     }
 
     pub fn port(&self) -> u16 {
@@ -75,44 +75,44 @@ impl Beast {
 
     /// How many connections were made to it.
     pub fn connections(&self) -> usize {
-        self.den.connections.load(Ordering::SeqCst)
+        self.shared.connections.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for Beast {
+impl Drop for RawReceiver {
     fn drop(&mut self) {
-        *lock(&self.den.gone) = true;
-        self.den.left.notify_all();
+        *lock(&self.shared.gone) = true;
+        self.shared.left.notify_all();
         let _ = TcpStream::connect(self.address);
     }
 }
 
-/// One connection to a beast.
-pub struct Guest {
+/// One connection to such a receiver.
+pub struct Peer {
     pub stream: TcpStream,
-    den: Arc<Den>,
+    shared: Arc<Shared>,
 }
 
-impl Guest {
+impl Peer {
     /// Reads the whole request, head and body.
-    pub fn hear(&mut self) -> String {
-        hear(&mut self.stream)
+    pub fn read_request(&mut self) -> String {
+        read_request(&mut self.stream)
     }
 
     /// Whether these bytes could be written.
-    pub fn say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     /// Writes the same until the other side has gone.
     pub fn flood(&mut self, bytes: impl AsRef<[u8]>) {
-        while !*lock(&self.den.gone) && self.say(bytes.as_ref()) {}
+        while !*lock(&self.shared.gone) && self.send(bytes.as_ref()) {}
     }
 
     /// Writes one byte after another, slowly, until the other side has gone.
     pub fn drip(&mut self, bytes: impl AsRef<[u8]>) {
         for byte in bytes.as_ref() {
-            if !self.wait(DRIP) || !self.say([*byte]) {
+            if !self.wait(DRIP) || !self.send([*byte]) {
                 return;
             }
         }
@@ -120,23 +120,23 @@ impl Guest {
 
     /// Waits; false when the story has ended.
     pub fn wait(&self, time: Duration) -> bool {
-        let waited = self.den.left.wait_timeout_while(lock(&self.den.gone), time, |gone| !*gone);
+        let waited = self.shared.left.wait_timeout_while(lock(&self.shared.gone), time, |gone| !*gone);
         !*waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
     }
 
     /// Keeps the connection open and does nothing, until the story has ended.
-    pub fn hold(&self) {
+    pub fn hold_open(&self) {
         self.wait(PATIENCE);
     }
 
     /// Resets the connection as soon as it is closed, which the end of its function does.
-    pub fn reset(&self) {
+    pub fn reset_on_close(&self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
     }
 }
 
 /// Reads a request from a stream.
-pub fn hear(stream: &mut impl Read) -> String {
+pub fn read_request(stream: &mut impl Read) -> String {
     let (mut seen, mut chunk) = (Vec::new(), [0; 4096]);
     loop {
         let read = stream.read(&mut chunk).unwrap_or(0);
@@ -153,12 +153,12 @@ pub fn hear(stream: &mut impl Read) -> String {
 }
 
 /// A receiver that never accepts, and whose backlog is full.
-pub struct Crowded {
+pub struct FullBacklog {
     socket: Socket,
     _waiting: Vec<TcpStream>,
 }
 
-impl Crowded {
+impl FullBacklog {
     pub fn new() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");

@@ -1,4 +1,5 @@
-//! A receiver as subscribers run them: a real socket on 127.0.0.1 that answers as its script says and remembers every POST.
+//! A receiver as subscribers run them: a real socket on 127.0.0.1 that answers as its script says and remembers every
+//! POST.
 
 use std::{
     collections::VecDeque,
@@ -70,7 +71,7 @@ struct Shared {
     came: Condvar,
     gone: AtomicBool,
     connections: Mutex<usize>,
-    /// How often those that wait were let go, and how the last time.
+    /// How often waiting connections were released, and how the last time.
     released: Mutex<(usize, Release)>,
     release: Condvar,
 }
@@ -128,7 +129,7 @@ impl Receiver {
         self.port
     }
 
-    /// From now on answers everything so.
+    /// From now on answers every POST in this way.
     pub fn always(&self, reply: Reply) -> &Self {
         let mut script = lock(&self.shared.script);
         script.next.clear();
@@ -137,13 +138,13 @@ impl Receiver {
         self
     }
 
-    /// Answers the next POSTs so, one each, before it goes on as it did.
+    /// Answers the next POSTs in these ways, one each, before it goes on as before.
     pub fn next(&self, replies: impl IntoIterator<Item = Reply>) -> &Self {
         lock(&self.shared.script).next.extend(replies);
         self
     }
 
-    /// Lets those that came to a gate have their answer.
+    /// Answers the POSTs that wait at a gate.
     pub fn open_gate(&self) {
         self.shared.release(Release::OpenGate);
     }
@@ -163,7 +164,7 @@ impl Receiver {
         *lock(&self.shared.connections)
     }
 
-    /// Waits for so many POSTs in all, and gives them.
+    /// Waits for this many POSTs in all, and gives them.
     pub fn wait_for(&self, count: usize) -> Vec<Post> {
         let posts = lock(&self.shared.posts);
         let (posts, timeout) = self
@@ -203,7 +204,7 @@ impl Shared {
         self.release.notify_all();
     }
 
-    /// Waits until the story lets go those that came after it had done so `seen` times.
+    /// Waits for the next release after the `seen` first ones.
     fn wait_for_release(&self, seen: usize) -> Release {
         let waits = |released: &mut (usize, Release)| released.0 == seen && !self.gone.load(Ordering::SeqCst);
         let released = self.release.wait_timeout_while(lock(&self.released), PATIENCE, waits);
@@ -222,7 +223,7 @@ fn serve(shared: &Shared, stream: TcpStream) {
             let mut script = lock(&shared.script);
             script.next.pop_front().unwrap_or_else(|| script.then.clone())
         };
-        // Before anybody hears of the POST: it may be released from that moment on.
+        // Before the story can see the POST: it may be released from that moment on.
         let seen = lock(&shared.released).0;
         lock(&shared.posts).push(post);
         shared.came.notify_all();

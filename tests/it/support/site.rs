@@ -1,4 +1,4 @@
-//! A site: one database on which the built program is started again and again, with an account of each vendor.
+//! An installation: one database on which the built program is started again and again, with an account of each vendor.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
+    client::{Answer, Client},
     program::{Running, ngoma, run},
-    world::{Answer, COOP, CUSTOMER, Client},
+    world::{COOP, CUSTOMER},
 };
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -126,7 +127,7 @@ impl Site {
         command
     }
 
-    /// Looks into the file from outside.
+    /// The value of this SQL, read from outside the server.
     pub fn look<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
         let conn = Connection::open_with_flags(self.database(), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("the file");
         conn.busy_timeout(crate::support::receiver::PATIENCE).expect("set");
@@ -149,7 +150,7 @@ impl Server {
         Client::at(&self.base, token)
     }
 
-    /// What a client of its own needs to know: where it is, and a token of each vendor's.
+    /// The environment of a client program: the server's address, and a token of each vendor.
     pub fn environment(&self) -> [(&'static str, &str); 3] {
         [("NGOMA", &self.base), ("COOPERATIVE_TOKEN", &self.token), ("API_KEY", &self.customer_token)]
     }
@@ -177,7 +178,7 @@ impl Server {
     }
 }
 
-/// Publishes an AsiliChain event that can be told apart by its key, and may be repeated.
+/// Publishes an AsiliChain event with an idempotency key, which also marks its data.
 pub fn publish(client: &Client, key: &str) -> Result<Answer, ureq::Error> {
     let body = json!({ "event": "batch.exported", "cooperative_id": COOP, "data": { "key": key } }).to_string();
     let headers = [("content-type", "application/json"), ("idempotency-key", key)];

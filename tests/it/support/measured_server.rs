@@ -1,24 +1,24 @@
-//! The built program at work for one cooperative, and what it takes of the machine.
+//! The built program at work for one cooperative, with its memory and its threads measured.
 
 use std::{fs, net::SocketAddr, process::Command};
 
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     program::{Running, ngoma, run, word_after},
-    world::Client,
 };
 
 /// A server that may deliver to loopback, whose attempts end after a second.
-pub struct Served {
+pub struct MeasuredServer {
     running: Running,
     pub coop: Client,
     pub address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
-impl Served {
-    /// Starts it, with whatever the story wants in its environment.
+impl MeasuredServer {
+    /// Starts the server, with a change to its command by the story.
     pub fn with(change: impl FnOnce(&mut Command)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         run(folder.path(), &["account", "create", "--profile", "asilichain", "--id", "COOP-1"]);
@@ -38,7 +38,7 @@ impl Served {
         Self { running, coop, address, _folder: folder }
     }
 
-    /// Sends one test delivery there, and gives what became of it.
+    /// Sends one test delivery to this URL, and gives its result.
     pub fn attempt(&self, url: &str) -> Value {
         let body = json!({ "url": url, "events": ["dds.filed"], "cooperative_id": "COOP-1" });
         let made = self.coop.post("/webhooks", body).expect(201);

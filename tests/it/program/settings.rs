@@ -1,19 +1,17 @@
-//! Settings that come from the environment, or from a file that cannot be read; and what else lies in an environment.
+//! Settings from the file, the environment and the flags; unreadable files, and foreign variables.
 
 use std::{fs, os::unix::fs::symlink};
 
 use serde_json::json;
 
-use crate::{
-    durability::syncs::strace_works,
-    support::{
-        program::{Running, finish, ngoma, run},
-        site::{SECRET, Site},
-        world::{Holder, World},
-    },
+use crate::support::{
+    program::{Running, finish, ngoma, refusal, run},
+    site::{SECRET, Site},
+    strace::require_strace,
+    world::{Holder, World},
 };
 
-/// What Kubernetes sets for a service named ngoma, and for one named ngoma--x.
+/// The variables that Kubernetes sets for a service named ngoma, and for one named ngoma--x.
 const OF_OTHERS: [&str; 7] = [
     "NGOMA_PORT",
     "NGOMA_SERVICE_HOST",
@@ -71,7 +69,7 @@ fn a_wrong_setting_from_the_environment_names_its_variable_in_full() {
 
 #[test]
 fn a_config_file_that_cannot_be_read_is_not_said_to_be_missing() {
-    strace_works();
+    require_strace();
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
     fs::write(at("denied.toml"), "").expect("written");
@@ -127,7 +125,7 @@ fn a_webhook_secret_that_no_library_can_use_is_refused_and_not_shown() {
 }
 
 #[test]
-fn listen_with_an_empty_secret_is_refused_with_what_to_do() {
+fn listen_with_an_empty_secret_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().expect("a folder");
     let (code, _, said) = run(folder.path(), &["listen", "--port", "0", "--secret", ""]);
     assert_eq!(code, 2, "{said}");
@@ -157,4 +155,100 @@ fn an_account_that_is_not_there_is_named() {
     assert_eq!(customers.post("/v1/webhooks", webhook).sentence(404), "account NOBODY not found");
     let (code, _, said) = run(world.folder(), &["token", "create", "--account", "NOBODY", "--scope", "events"]);
     assert!(code == 1 && said.contains("account NOBODY not found"), "{said}");
+}
+
+#[test]
+fn an_unknown_log_level_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (code, _, sentence) = finish(ngoma(folder.path(), &["check"]).env("NGOMA_LOG__LEVEL", "wran"));
+    assert!(code == 1 && sentence.contains("log.level = wran") && sentence.contains("debug"), "{sentence}");
+}
+
+#[test]
+fn a_limit_that_is_broken_is_named_with_its_value_and_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, _, sentence) = finish(ngoma(folder.path(), &["check"]).env("WEBHOOK_RETRY_MAX", "0"));
+    assert!(sentence.contains("asg.max_attempts = 0 in the WEBHOOK_RETRY_MAX"), "{sentence}");
+    std::fs::write(folder.path().join("config.toml"), "[delivery]\ntimeout = \"70s\"").expect("a config");
+    let (_, _, sentence) = finish(&mut ngoma(folder.path(), &["check"]));
+    assert!(sentence.contains("delivery.timeout = 70s in config.toml"), "{sentence}");
+}
+
+#[test]
+fn a_client_waits_at_least_as_long_as_a_test_delivery_takes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |client: &str, attempt: &str| {
+        let mut command = ngoma(folder.path(), &["check"]);
+        finish(command.env("NGOMA_LIMITS__CLIENT_TIMEOUT", client).env("NGOMA_DELIVERY__TIMEOUT", attempt)).2
+    };
+    for (client, attempt) in [("30s", "25100ms"), ("64s", "60s"), ("5s", "1s")] {
+        let sentence = check(client, attempt);
+        let named = ["limits.client_timeout", client, "delivery.timeout + 5s"];
+        assert!(named.iter().all(|word| sentence.contains(word)), "{client} {attempt}: {sentence}");
+    }
+    for (client, attempt) in [("30s", "25s"), ("65s", "60s"), ("6s", "1s")] {
+        assert!(!check(client, attempt).contains("client_timeout"), "{client} {attempt}");
+    }
+}
+
+#[test]
+fn settings_come_from_the_file_then_the_environment_then_the_flags() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(
+        folder.path().join("config.toml"),
+        "[asilichain]\nwaits = [\"7s\"]\n[server]\nlisten = \"127.0.0.1:1\"",
+    )
+    .expect("a config");
+    let mut command = ngoma(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    command
+        .env("WEBHOOK_RETRY_MAX", "6")
+        .env("NGOMA_ASG__WAITS", "[\"2s\", \"3s\"]")
+        .env("NGOMA_SERVER__LISTEN", "127.0.0.1:2");
+    let mut server = Running::start(&mut command);
+    assert!(server.line_with("asg").contains("6 attempts, waits 2s, 3s"), "{:?}", server.seen);
+    assert!(server.line_with("asilichain").contains("2 attempts, waits 7s"), "{:?}", server.seen);
+    assert!(server.seen.iter().any(|line| line.contains("http://127.0.0.1:")), "{:?}", server.seen);
+}
+
+#[test]
+fn paths_are_relative_to_the_config_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let there = folder.path().join("etc");
+    std::fs::create_dir(&there).expect("a folder");
+    std::fs::write(there.join("ngoma.toml"), "[storage]\npath = \"data.db\"").expect("a config");
+    let (code, _, err) =
+        run(folder.path(), &["--config", "etc/ngoma.toml", "account", "create", "--profile", "asg", "--id", "X"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(there.join("data.db").exists() && there.join("ngoma.key").exists());
+}
+
+#[test]
+fn a_wrong_setting_names_key_source_and_what_was_expected() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    let cases = [
+        ("[server]\nport = 80", ["port", "config.toml", "listen"]),
+        ("[delivery]\ntimeout = \"soon\"", ["delivery.timeout", "config.toml", "soon"]),
+        ("[delivery]\ntimeout = \"2h\"", ["delivery.timeout", "limits", "60s"]),
+        ("[storage]\ndurability = \"some\"", ["storage.durability", "config.toml", "full"]),
+        ("[egress]\nallow = [\"10.0.0.0/99\"]", ["egress.allow", "config.toml", "10.0.0.0/99"]),
+        ("[nothing]\nx = 1", ["nothing", "config.toml", "server"]),
+        ("[server", ["config.toml", "TOML", ""]),
+    ];
+    for (text, words) in cases {
+        std::fs::write(&file, text).expect("a config");
+        let sentence = run(folder.path(), &["check"]).2;
+        assert!(words.iter().all(|word| sentence.contains(word)), "{text}: {sentence}");
+    }
+    std::fs::write(&file, "").expect("a config");
+    for (name, value, word) in [
+        ("NGOMA_DELIVERY__TIMEOUT", "soon", "delivery.timeout"),
+        ("NGOMA_SERVER__PORT", "80", "port"),
+        ("WEBHOOK_RETRY_MAX", "many", "WEBHOOK_RETRY_MAX"),
+        ("WEBHOOK_RETRY_MAX", "0", "asg.max_attempts"),
+    ] {
+        let (code, _, sentence) = finish(ngoma(folder.path(), &["check"]).env(name, value));
+        assert!(code == 1 && sentence.contains(word), "{name}={value}: {sentence}");
+    }
+    assert!(refusal(folder.path(), &["--config", "nowhere.toml", "check"]).contains("nowhere.toml"));
 }

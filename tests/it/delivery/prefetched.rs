@@ -1,5 +1,5 @@
-//! What is in hand: claimed ahead of its place for a receiver that answered fast, and then did not. Until it is sent it is
-//! as if nobody had claimed it.
+//! Prefetched deliveries: claimed ahead of their place for a receiver that answered fast, and then did not. Until one
+//! is sent it counts as untried.
 
 use std::time::Duration;
 
@@ -7,17 +7,18 @@ use ngoma::{clock::Stopwatch, domain::signature::SigningSecret, store};
 use serde_json::{Value, json};
 
 use crate::support::{
+    client::Client,
     receiver::{PATIENCE, Post, Receiver, Reply},
-    world::{COOP, Client, Wish, World},
+    world::{COOP, Wish, World},
 };
 
 /// Attempts to one webhook at once.
 const PLACES: usize = 4;
-/// As many again are in hand.
+/// Attempts under way, and as many prefetched deliveries.
 const CLAIMS: usize = 2 * PLACES;
 
-/// A webhook with attempts under way that wait at a gate, and claims in hand.
-struct Hand {
+/// A webhook whose attempts under way wait at a gate, and whose next deliveries are prefetched.
+struct Prefetched {
     world: World,
     coop: Client,
     receiver: Receiver,
@@ -26,7 +27,7 @@ struct Hand {
     before: usize,
 }
 
-impl Hand {
+impl Prefetched {
     fn new() -> Self {
         Self::with(Reply::Gate(200), |_| {}, |_| {})
     }
@@ -39,14 +40,14 @@ impl Hand {
         });
         let (coop, receiver) = (world.coop(), Receiver::new());
         let webhook = coop.webhook(&receiver.url(), &["batch.exported"], "old");
-        let mut hand = Self { world, coop, receiver, webhook, before: 0 };
+        let mut prefetched = Self { world, coop, receiver, webhook, before: 0 };
         // On a busy machine the receiver may seem slow at first.
-        while !hand.fills(&reply, &meanwhile) {
-            hand.receiver.always(Reply::status(200)).hang_up();
-            hand.world.settle();
-            assert!(hand.before < 2000, "nothing is claimed ahead");
+        while !prefetched.fills(&reply, &meanwhile) {
+            prefetched.receiver.always(Reply::status(200)).hang_up();
+            prefetched.world.settle();
+            assert!(prefetched.before < 2000, "nothing is claimed ahead");
         }
-        hand
+        prefetched
     }
 
     fn fills(&mut self, reply: &Reply, meanwhile: impl Fn(&World)) -> bool {
@@ -69,7 +70,7 @@ impl Hand {
         format!("/webhooks/{}", self.webhook)
     }
 
-    /// The deliveries that were claimed, newest first: those in hand, then those under way.
+    /// The deliveries that were claimed, newest first: those prefetched, then those under way.
     fn newest(&self) -> Vec<Value> {
         self.coop.deliveries(&self.webhook)[..CLAIMS].to_vec()
     }
@@ -85,7 +86,7 @@ impl Hand {
         self.receiver.posts().split_off(self.before)
     }
 
-    /// Each of these is so, and had so many attempts.
+    /// Each of these has this status, and had this many attempts.
     #[track_caller]
     fn are(deliveries: &[Value], status: &str, attempts: usize) {
         for delivery in deliveries {
@@ -111,76 +112,76 @@ fn after_a_new_url_is_answered_for_no_attempt_begins_at_the_old_one() {
         limit(u32::MAX).expect("it is set");
     };
     for meanwhile in [nothing, a_while, a_full_disk] {
-        let hand = Hand::with(Reply::Gate(200), |_| {}, meanwhile);
+        let prefetched = Prefetched::with(Reply::Gate(200), |_| {}, meanwhile);
         let new = Receiver::new();
-        hand.coop.patch(&hand.path(), json!({ "url": new.url() })).expect(200);
-        hand.open();
-        assert_eq!(hand.posts().len(), PLACES, "those under way end where they began");
+        prefetched.coop.patch(&prefetched.path(), json!({ "url": new.url() })).expect(200);
+        prefetched.open();
+        assert_eq!(prefetched.posts().len(), PLACES, "those under way end where they began");
         assert_eq!(numbers(&new.posts()), vec!["1"; CLAIMS - PLACES]);
-        Hand::are(&hand.newest(), "DELIVERED", 1);
+        Prefetched::are(&prefetched.newest(), "DELIVERED", 1);
     }
 }
 
 #[test]
 fn after_a_new_secret_is_answered_for_no_attempt_begins_with_the_old_one() {
-    let hand = Hand::new();
-    hand.coop.patch(&hand.path(), json!({ "secret": "new" })).expect(200);
-    hand.open();
+    let prefetched = Prefetched::new();
+    prefetched.coop.patch(&prefetched.path(), json!({ "secret": "new" })).expect(200);
+    prefetched.open();
     let [old, new] = ["old", "new"].map(|secret| SigningSecret::parse(secret.to_owned()).expect("a secret"));
-    let posts = hand.posts();
+    let posts = prefetched.posts();
     assert_eq!(posts.len(), CLAIMS);
     for (number, post) in posts.iter().enumerate() {
         let signed_by =
             |secret: &SigningSecret| secret.verifies_body(&post.body, post.header("X-AsiliChain-Signature"));
         assert_eq!((signed_by(&old), signed_by(&new)), (number < PLACES, number >= PLACES), "{number}");
     }
-    Hand::are(&hand.newest(), "DELIVERED", 1);
+    Prefetched::are(&prefetched.newest(), "DELIVERED", 1);
 }
 
 #[test]
-fn what_is_in_hand_when_a_webhook_is_suspended_is_held_and_was_never_tried() {
-    let hand = Hand::new();
-    hand.coop.patch(&hand.path(), json!({ "status": "SUSPENDED" })).expect(200);
-    hand.open();
-    assert_eq!(hand.posts().len(), PLACES);
-    let newest = hand.newest();
-    let (in_hand, under_way) = newest.split_at(CLAIMS - PLACES);
-    Hand::are(in_hand, "HELD", 0);
-    Hand::are(under_way, "DELIVERED", 1);
-    hand.coop.patch(&hand.path(), json!({ "status": "ACTIVE" })).expect(200);
-    hand.world.settle();
-    assert_eq!(numbers(&hand.posts()), vec!["1"; CLAIMS]);
-    Hand::are(&hand.newest(), "DELIVERED", 1);
+fn prefetched_deliveries_of_a_suspended_webhook_are_held_untried() {
+    let prefetched = Prefetched::new();
+    prefetched.coop.patch(&prefetched.path(), json!({ "status": "SUSPENDED" })).expect(200);
+    prefetched.open();
+    assert_eq!(prefetched.posts().len(), PLACES);
+    let newest = prefetched.newest();
+    let (prefetched_ones, under_way) = newest.split_at(CLAIMS - PLACES);
+    Prefetched::are(prefetched_ones, "HELD", 0);
+    Prefetched::are(under_way, "DELIVERED", 1);
+    prefetched.coop.patch(&prefetched.path(), json!({ "status": "ACTIVE" })).expect(200);
+    prefetched.world.settle();
+    assert_eq!(numbers(&prefetched.posts()), vec!["1"; CLAIMS]);
+    Prefetched::are(&prefetched.newest(), "DELIVERED", 1);
 }
 
 #[test]
-fn what_is_in_hand_when_a_webhook_is_deleted_is_cancelled_and_was_never_tried() {
-    let hand = Hand::new();
-    let newest = hand.newest();
-    hand.coop.delete(&hand.path()).expect(204);
-    hand.open();
-    assert_eq!(hand.posts().len(), PLACES);
+fn prefetched_deliveries_of_a_deleted_webhook_are_cancelled_untried() {
+    let prefetched = Prefetched::new();
+    let newest = prefetched.newest();
+    prefetched.coop.delete(&prefetched.path()).expect(204);
+    prefetched.open();
+    assert_eq!(prefetched.posts().len(), PLACES);
     for (number, delivery) in newest.iter().enumerate() {
         let event = delivery["event_id"].as_str().expect("an id");
-        let shown = hand.coop.get(&format!("/events/{event}")).expect(200)["deliveries"][0].clone();
+        let shown = prefetched.coop.get(&format!("/events/{event}")).expect(200)["deliveries"][0].clone();
         let (status, attempts) = if number < CLAIMS - PLACES { ("CANCELLED", 0) } else { ("DELIVERED", 1) };
-        Hand::are(&[shown], status, attempts);
+        Prefetched::are(&[shown], status, attempts);
     }
 }
 
 #[test]
-fn a_stop_gives_back_what_is_in_hand_and_the_next_start_finds_no_attempt_interrupted() {
-    let mut hand = Hand::new();
-    hand.world.ask_to_stop();
-    hand.receiver.always(Reply::status(200)).open_gate();
-    hand.world.stop();
-    assert_eq!(hand.posts().len(), PLACES, "what is under way ends, and nothing begins");
-    hand.world.start();
-    hand.coop = hand.world.coop();
-    hand.world.settle();
-    assert_eq!(numbers(&hand.posts()), vec!["1"; CLAIMS], "each once");
-    for delivery in hand.newest() {
-        let shown = hand.coop.delivery(&hand.webhook, delivery["delivery_id"].as_str().expect("an id"));
+fn a_stop_gives_prefetched_deliveries_back_and_the_next_start_finds_no_interrupted_attempt() {
+    let mut prefetched = Prefetched::new();
+    prefetched.world.ask_to_stop();
+    prefetched.receiver.always(Reply::status(200)).open_gate();
+    prefetched.world.stop();
+    assert_eq!(prefetched.posts().len(), PLACES, "what is under way ends, and nothing begins");
+    prefetched.world.start();
+    prefetched.coop = prefetched.world.coop();
+    prefetched.world.settle();
+    assert_eq!(numbers(&prefetched.posts()), vec!["1"; CLAIMS], "each once");
+    for delivery in prefetched.newest() {
+        let shown = prefetched.coop.delivery(&prefetched.webhook, delivery["delivery_id"].as_str().expect("an id"));
         let attempts = shown["attempts"].as_array().expect("a list");
         assert_eq!((&shown["status"], attempts.len()), (&json!("DELIVERED"), 1));
         assert_eq!(attempts[0]["error"], Value::Null, "not interrupted");
@@ -188,19 +189,19 @@ fn a_stop_gives_back_what_is_in_hand_and_the_next_start_finds_no_attempt_interru
 }
 
 #[test]
-fn what_is_in_hand_for_a_webhook_that_times_out_is_given_back_however_busy_the_others_are() {
+fn prefetched_deliveries_of_a_webhook_that_times_out_are_given_back_while_others_are_busy() {
     let busy = |wish: &mut Wish| {
         wish.config.delivery.timeout = Duration::from_millis(500);
         wish.config.delivery.poll_interval = Duration::from_millis(10);
     };
-    let hand = Hand::with(Reply::Hang, busy, |_| {});
+    let prefetched = Prefetched::with(Reply::Hang, busy, |_| {});
     let other = Receiver::new();
-    hand.coop.webhook(&other.url(), &["dds.filed"], "s");
+    prefetched.coop.webhook(&other.url(), &["dds.filed"], "s");
     let watch = Stopwatch::start();
     // It was never tried, and waits again: one after the other is sent now, until the receiver answers.
-    let given_back = || hand.newest().iter().any(|one| one["status"] == "PENDING" && one["attempt_count"] == 0);
+    let given_back = || prefetched.newest().iter().any(|one| one["status"] == "PENDING" && one["attempt_count"] == 0);
     while !given_back() {
-        assert!(watch.elapsed() < PATIENCE, "it stays in hand");
-        hand.coop.publish("dds.filed", json!({}));
+        assert!(watch.elapsed() < PATIENCE, "it stays prefetched");
+        prefetched.coop.publish("dds.filed", json!({}));
     }
 }

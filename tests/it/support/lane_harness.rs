@@ -1,4 +1,4 @@
-//! A yard of lanes: what stories of the lanes alone stand on.
+//! The lanes by themselves, for stories of their order and limits: no database, no sockets.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ pub const FAST: Ended = Ended::Well(Duration::from_millis(1));
 pub const SMALL: usize = 16 << 10;
 
 /// Lanes, with as much pending for each endpoint as the story says, and no database.
-pub struct Yard {
+pub struct LaneHarness {
     pub lanes: Lanes,
     pub targets: Vec<Arc<Target>>,
     pub pending: BTreeMap<EndpointKey, usize>,
@@ -39,7 +39,7 @@ pub struct Yard {
     pub made: i64,
 }
 
-/// Where the deliveries of so many endpoints go: only a store makes these.
+/// The targets of this many endpoints: only a store makes these.
 fn targets(folder: &Path, count: usize) -> Vec<Arc<Target>> {
     let storage =
         Storage { path: folder.join("ngoma.db"), key_file: folder.join("ngoma.key"), durability: Durability::Normal };
@@ -61,7 +61,7 @@ fn targets(folder: &Path, count: usize) -> Vec<Arc<Target>> {
     made.expect("targets")
 }
 
-impl Yard {
+impl LaneHarness {
     pub fn new(endpoints: usize) -> Self {
         Self::with(endpoints, Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: usize::MAX })
     }
@@ -92,13 +92,13 @@ impl Yard {
         }
     }
 
-    /// So many more are due for an endpoint.
+    /// This many more deliveries are due for an endpoint.
     pub fn publish(&mut self, endpoint: EndpointKey, count: usize) {
         *self.pending.entry(endpoint).or_default() += count;
         self.lanes.due(endpoint, self.now);
     }
 
-    /// A turn: what is wanted is claimed. Says how much of whom.
+    /// A turn: claims what the lanes want. Gives the count by endpoint.
     pub fn turn(&mut self) -> BTreeMap<EndpointKey, usize> {
         let wanted = self.lanes.wanted(self.now);
         let mut served = BTreeMap::new();
@@ -129,7 +129,7 @@ impl Yard {
         self.lanes.ended(claim.owner(), ended).expect("it was under way")
     }
 
-    /// So many attempts, one after the other, that each end so.
+    /// This many attempts, one after the other, which all end in this way.
     pub fn attempts(&mut self, endpoint: EndpointKey, count: usize, ended: Ended) {
         for _ in 0..count {
             let claim = self.claim(endpoint);
