@@ -212,6 +212,33 @@ fn stories_never_sleep_and_are_never_ignored() {
     none(&violations);
 }
 
+/// The paths of the stories in a file, as `cargo test -- --list` prints them.
+fn stories(source: &Source) -> Vec<String> {
+    let file = source.name.trim_start_matches("tests/it/").trim_end_matches(".rs").replace('/', "::");
+    let named = source.code.windows(2).filter(|lines| lines[0].trim() == "#[test]");
+    let name = |lines: &[String]| {
+        let (_, rest) = lines[1].split_once("fn ")?;
+        Some(format!("{file}::{}", rest.split('(').next()?))
+    };
+    named.filter_map(name).collect()
+}
+
+#[test]
+fn the_list_of_a_quick_run_leaves_out_only_stories_that_exist() {
+    let script = fs::read_to_string(root().join("tests/run")).expect("the script");
+    let list = script.split_once("\nleft_out=(\n").and_then(|(_, rest)| rest.split_once("\n)\n"));
+    let (list, _) = list.expect("the list of stories that a quick run leaves out");
+    let stories: Vec<String> = sources("tests/it").iter().flat_map(stories).collect();
+    assert!(stories.contains(&"program::tidy::no_file_and_no_function_outgrows_its_limit".to_owned()));
+    let names = list.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let exists = |name: &&str| {
+        let is = |story: &String| if name.ends_with("::") { story.starts_with(*name) } else { story == name };
+        stories.iter().any(is)
+    };
+    let missing = names.filter(|name| !exists(name));
+    none(&missing.map(|name| format!("tests/run:1: '{name}' is no file of stories and no story")).collect::<Vec<_>>());
+}
+
 #[test]
 fn the_top_level_holds_only_files_that_a_newcomer_expects() {
     let mut violations = Vec::new();
