@@ -117,6 +117,13 @@ pub fn processor_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Ends when the machine has been up for this long.
+pub async fn until(clock: &SharedClock, uptime: Duration) {
+    while let Some(left) = uptime.checked_sub(clock.uptime()).filter(|left| !left.is_zero()) {
+        clock.sleep(clock.now(), left).await;
+    }
+}
+
 /// Ends after so much time, whatever the wall clock does meanwhile.
 pub async fn pause(time: Duration) {
     tokio::time::sleep(time).await;

@@ -1,32 +1,24 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
 mod flaw;
+mod load;
 mod rules;
 mod secret;
 mod shown;
 mod sources;
 mod warnings;
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use figment::{
-    Figment, Metadata,
-    providers::{Format, Serialized, Toml},
-};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use self::{flaw::explain, warnings::exposed};
 pub use self::{secret::Secret, shown::Setting, sources::no_file};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
-/// What no error may show.
+/// The keys whose values no error may show.
 const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.webhook_secret"];
 
 /// Every setting.
@@ -35,13 +27,13 @@ const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.web
 pub struct Config {
     /// The API server.
     pub server: Server,
-    /// What one client may take.
+    /// Limits of one client.
     pub limits: Limits,
     /// The database file.
     pub storage: Storage,
     /// How deliveries are attempted.
     pub delivery: Delivery,
-    /// How long what was is kept.
+    /// How long finished records are kept.
     pub retention: Retention,
     /// Where deliveries may go.
     pub egress: Egress,
@@ -49,16 +41,16 @@ pub struct Config {
     pub asg: Asg,
     /// The AsiliChain dialect.
     pub asilichain: AsiliChain,
-    /// Who is told, and how, when a webhook is in trouble.
+    /// Who is alerted, and how, when a webhook is in trouble.
     pub alerts: Alerts,
-    /// For whoever watches the server.
+    /// For monitors of the server.
     pub watch: Watch,
-    /// What is logged, and how.
+    /// The log.
     pub log: Log,
-    /// The file that shows a secret to everybody.
+    /// A file with a secret that everybody may read.
     #[serde(skip)]
     exposed: Option<PathBuf>,
-    /// Environment variables that begin like a setting and are none.
+    /// Environment variables that begin like a setting but are none.
     #[serde(skip)]
     ignored: Vec<String>,
 }
@@ -79,7 +71,7 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// What one client may take.
+/// Limits of one client.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -157,7 +149,7 @@ pub struct Delivery {
     /// One attempt, from the look-up to the last byte.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-    /// Look for due work at least this often.
+    /// Longest time between two looks for due work.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
     /// Attempts at the same time, over all endpoints.
@@ -171,14 +163,14 @@ pub struct Delivery {
     pub secret_overlap: Duration,
 }
 
-/// How long what was is kept, counted from when it was made.
+/// How long finished records are kept, from creation.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// Deliveries that succeeded, and events nobody needs any more.
+    /// Deliveries that succeeded, and events that no delivery needs any more.
     #[serde(with = "humantime_serde")]
     pub delivered: Duration,
-    /// Deliveries that did not.
+    /// Deliveries that did not succeed.
     #[serde(with = "humantime_serde")]
     pub undelivered: Duration,
 }
@@ -213,11 +205,11 @@ pub struct Asg {
 pub struct AsiliChain {
     /// The wait after each failure.
     pub waits: Vec<Wait>,
-    /// Stated in every body.
+    /// The version that every body states.
     pub api_version: String,
 }
 
-/// Who is told, and how, when a webhook is in trouble.
+/// Who is alerted, and how, when a webhook is in trouble.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
@@ -227,9 +219,9 @@ pub struct Alerts {
     pub from: String,
     /// Warn before a webhook is suspended.
     pub warn: bool,
-    /// Where each alert is POSTed too; empty: nowhere.
+    /// The URL that each alert is POSTed to; empty: none.
     pub webhook_url: Secret,
-    /// What those are signed with.
+    /// The secret that signs these POSTs.
     pub webhook_secret: Secret,
 }
 
@@ -237,17 +229,17 @@ pub struct Alerts {
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 pub struct Wait(#[serde(with = "humantime_serde")] pub Duration);
 
-/// For whoever watches the server.
+/// For monitors of the server.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watch {
-    /// Show the figures to everybody.
+    /// Show the metrics to everybody.
     pub metrics_public: bool,
     /// Warn when less is free on the disk of the database, in bytes.
     pub low_space_bytes: u64,
 }
 
-/// What is logged, and how.
+/// The log.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
@@ -267,65 +259,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A setting that cannot be used: which, from where, and what was expected.
+/// A setting that cannot be used: its key, its source, and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
-
-impl Config {
-    /// Reads the settings: defaults, then `file` (or `config.toml` in the working folder, if it is there), then the
-    /// environment. Paths become relative to the file's folder.
-    ///
-    /// # Errors
-    /// A file that cannot be read; an unknown key or a bad value, named with its source and what was expected.
-    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let file = sources::file(file)?;
-        let mut figment = Figment::from(Toml::string(DEFAULTS));
-        if let Some(path) = &file {
-            figment = figment.merge(Toml::file_exact(path));
-        }
-        figment = figment.merge(sources::environment());
-        if let Some(limit) = std::env::var_os("WEBHOOK_RETRY_MAX") {
-            let limit = limit.to_string_lossy().parse::<u32>().map_err(|_| {
-                ConfigError(
-                    "WEBHOOK_RETRY_MAX in the environment: expected the number of attempts, such as 3".to_owned(),
-                )
-            })?;
-            let given = figment::Metadata::named("WEBHOOK_RETRY_MAX environment variable");
-            figment = figment.merge(Named(given, Serialized::default("asg.max_attempts", limit)));
-        }
-        let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&figment, &error)))?;
-        // As they were given: a folder before such a name would hide it.
-        config.check_limits(&figment)?;
-        let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        config.storage.path = folder.join(&config.storage.path);
-        config.storage.key_file = folder.join(&config.storage.key_file);
-        if config.egress.extra_ca != Path::new("") {
-            config.egress.extra_ca = folder.join(&config.egress.extra_ca);
-        }
-        config.exposed = exposed(&figment);
-        config.ignored = sources::ignored();
-        Ok(config)
-    }
-
-    /// The form of log lines, also where the other settings cannot be used: what is wrong with them is told in it.
-    pub fn log_format(file: Option<&Path>) -> LogFormat {
-        let of = |layers: Figment| layers.merge(sources::environment()).extract_inner("log.format").ok();
-        let file = sources::file(file).ok().flatten();
-        let given = file.and_then(|file| of(Figment::from(Toml::file_exact(file))));
-        given.or_else(|| of(Figment::new())).unwrap_or(LogFormat::Text)
-    }
-}
-
-/// A provider whose errors are told under another name.
-struct Named(Metadata, Serialized<u32>);
-
-impl figment::Provider for Named {
-    fn metadata(&self) -> Metadata {
-        self.0.clone()
-    }
-
-    fn data(&self) -> Result<figment::value::Map<figment::Profile, figment::value::Dict>, figment::Error> {
-        self.1.data()
-    }
-}

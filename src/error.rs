@@ -22,7 +22,7 @@ pub enum Error {
     /// A valid token that may not do this.
     #[error("{0}")]
     Forbidden(String),
-    /// There is no such thing within the caller's walls.
+    /// There is no such thing within the caller's scope.
     #[error("{0} not found")]
     NotFound(Missing),
     /// The thing is there, but in a state that forbids this.
@@ -129,6 +129,17 @@ impl Error {
     /// A request that is not of the documented form.
     pub fn request(message: impl Into<String>) -> Self {
         Self::invalid(Invalid::Request, message)
+    }
+
+    /// A cursor that no list gave, or whose entry is gone.
+    pub fn bad_cursor() -> Self {
+        Self::request("cursor is not one that this list gave: start again without it")
+    }
+
+    /// The same of a cursor: what it names is not there.
+    #[must_use]
+    pub fn of_cursor(self) -> Self {
+        if matches!(self, Self::NotFound(_)) { Self::bad_cursor() } else { self }
     }
 
     /// A broken rule, with what to change.

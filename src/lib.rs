@@ -12,18 +12,22 @@
 //! | floor | what it holds |
 //! |---|---|
 //! | `main`, [`cli`] | the command line: one file per command |
-//! | [`app`] | the composition root: config in, a running server out; the one place that wires all |
-//! | [`api`] and [`engine`] | the doors, where poem lives; and what acts without being asked, where ureq lives. They never use each other: what a door needs of the engine, `app` hands in |
+//! | [`server`] | config in, a running server out: it puts all parts together, runs them and stops them |
+//! | [`api`] and [`dashboard`] | the doors: the API for programs, with its OpenAPI document, and the pages for people. They never use each other |
+//! | [`http`] | what every request passes: connections, limits, tokens, the log. It knows no vendor, no OpenAPI and no page. poem lives here and above |
+//! | [`app`] | what the program can do: one method for each thing. It is the only way from a door to the store and the engine |
+//! | [`engine`] | what acts without a request: it sends deliveries and alerts, and removes what is old. ureq lives here |
 //! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
-//! | [`figures`] | what is counted and measured, for `/metrics` |
+//! | [`metrics`] | what is counted and measured, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
-//! | [`error`], [`config`] | what can go wrong, the settings |
+//! | [`guide`] | the user's guide: chapters in Markdown, and the pages made of them |
+//! | [`error`], [`config`], [`keyed_semaphore`] | what can go wrong, the settings, permits for each account |
 //!
 //! # The way of an event
 //!
-//! A door parses a request into domain values and calls one verb of the store inside [`store::Db::write`]: `publish`
-//! stores the event and one delivery per endpoint that wants it. All writes run on one thread and share commits; the door
+//! A door parses a request into domain values and calls one method of the [`app`], which writes inside [`store::Db::write`]:
+//! `publish` stores the event and one delivery per endpoint that wants it. All writes run on one thread and share commits; the door
 //! answers after the commit, so a 202 means *on disk*. A delivery that may be sent at once is claimed as it is made; every
 //! commit hands its news to the engine. The engine's turn is one transaction: settle what has ended, claim what is due,
 //! lane by lane ([`engine::lanes`]). Claims are taken in hand and go to sending threads, each of which makes a POST, reports
@@ -33,11 +37,14 @@
 //! What a person must be told of it is written in the same transaction, and told aside ([`engine::alerts`]): each way of
 //! telling goes through an outbox of its own, so that no mail server that hangs keeps a delivery waiting.
 //!
-//! What people see is made by the dashboard, `api/ui`: pages rendered here by typed templates, doing what the API does by the
-//! same verbs, within the same walls. It knows no vendor: what it needs of each is handed to it.
+//! A request passes the pipeline of [`http`]: it finds the door of the request, checks the limits, gives a refusal the shape
+//! of the door's errors, and writes the log line. It knows no door by itself: `server/doors.rs` hands them in.
+//!
+//! The [`dashboard`] renders pages by typed templates. It does what the API does, with the same rights. It knows no vendor:
+//! what it needs of each is handed to it.
 //!
 //! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
-//! section of the config, one line in `api/mod.rs` and one in `app.rs`.
+//! section of the config, and its lines in `api/mod.rs`.
 //!
 //! # The right to act
 //!
@@ -61,8 +68,9 @@
 //! - No log line tells a token or a secret, at any level.
 //! - Nothing waits for the log: lines that it cannot take are dropped and counted.
 //! - Only `settle`, `give_back` and recovery leave the claimed state.
-//! - Nothing outside `api/asg` says "asg" but `api/mod.rs`, `app.rs` and the config; likewise for AsiliChain. The two
-//!   never use each other.
+//! - Nothing outside `api/asg` says "asg" but `api/mod.rs` and the config; likewise for AsiliChain. The two never use each
+//!   other.
+//! - No files import each other in a circle.
 //! - No file is longer than 450 lines, no function longer than 70.
 //!
 //! # Names
@@ -74,7 +82,7 @@
 //! endpoint has given up deliveries and had no success since),
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
-//! the tables had grown at some time), **erasure**, **walls** (what a caller may see), **dialect** (a vendor's words, for the doors
+//! the tables had grown at some time), **erasure**, **scope** (what a caller may see), **dialect** (a vendor's words, for the doors
 //! that serve them all), **grant** (the right by which a request acts), **session** (a browser that showed a token), **audit**
 //! (who changed what), **tally** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 
@@ -83,8 +91,13 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
 pub mod domain;
 pub mod engine;
 pub mod error;
-pub mod figures;
+pub mod guide;
+pub mod http;
+pub mod keyed_semaphore;
+pub mod metrics;
+pub mod server;
 pub mod store;

@@ -1,37 +1,20 @@
-//! For whoever watches the process.
+//! The health checks, for monitors.
 
-use std::time::Duration;
+use std::{marker::PhantomData, time::Duration};
 
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::Serialize;
 
-use super::{
-    Deps, Errors, Tag,
-    body::Body,
-    contract::Supplement,
-    look::Looks,
-    refused::{Refused, WithoutToken},
-};
+use super::openapi::{Body, Refused, Shape, Supplement, Tag, WithoutToken};
 use crate::{
-    clock::SharedClock,
-    domain::audit::Actor,
-    error::{Error, Result},
-    figures::Step,
-    store::{self, Admission},
+    app::{App, health},
+    error::Result,
+    http::single_flight::SingleFlight,
 };
 
 /// How long the outcome of a write on trial is shared: it is synced, and anybody may ask for one.
 const PAUSE: Duration = Duration::from_secs(1);
-/// For how long the server's own writes tell how the database is: a fault counts also if a write succeeded after it, and a
-/// write is tried only when there was none.
-const FRESH: Duration = Duration::from_secs(5);
-/// A write that takes longer is not waited for.
-const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-/// An engine that has not come round for so long does not work: it does so at every poll, and after every outcome.
-const STUCK: Duration = Duration::from_secs(60);
-/// For so long a clock that was set is worth a warning.
-const RECENT: Duration = Duration::from_secs(3600);
 
 /// Whether the server can do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
@@ -107,22 +90,26 @@ pub(crate) enum Ready {
     Unavailable(Body<Readiness>),
 }
 
-impl Part {
-    fn ok(message: impl Into<String>) -> Self {
-        Self { status: PartStatus::Ok, message: message.into() }
-    }
-
-    fn warning(message: impl Into<String>) -> Self {
-        Self { status: PartStatus::Warning, message: message.into() }
-    }
-
-    fn unavailable(message: impl Into<String>) -> Self {
-        Self { status: PartStatus::Unavailable, message: message.into() }
+impl From<health::Part> for Part {
+    fn from(part: health::Part) -> Self {
+        let (status, message) = match part {
+            health::Part::Ok(message) => (PartStatus::Ok, message),
+            health::Part::Warning(message) => (PartStatus::Warning, message),
+            health::Part::Unavailable(message) => (PartStatus::Unavailable, message),
+        };
+        Self { status, message }
     }
 }
 
 impl Readiness {
-    fn of(parts: Parts) -> Self {
+    fn of(health: health::Health) -> Self {
+        let parts = Parts {
+            database: health.database.into(),
+            engine: health.engine.into(),
+            disk: health.disk.into(),
+            clock: health.clock.into(),
+            key_file: health.key_file.into(),
+        };
         let all = [&parts.database, &parts.engine, &parts.disk, &parts.clock, &parts.key_file];
         let status = match all.iter().any(|part| part.status == PartStatus::Unavailable) {
             true => Status::Unavailable,
@@ -133,137 +120,38 @@ impl Readiness {
     }
 }
 
-/// Ends at that uptime.
-pub(super) async fn passed(clock: &SharedClock, until: Duration) {
-    while let Some(left) = until.checked_sub(clock.uptime()).filter(|left| !left.is_zero()) {
-        clock.sleep(clock.now(), left).await;
+/// The routes, and the last write on trial. `E` is the shape of their errors.
+pub(crate) struct Routes<E>(SingleFlight<health::Part>, PhantomData<E>);
+
+impl<E> Default for Routes<E> {
+    fn default() -> Self {
+        Self(SingleFlight::default(), PhantomData)
     }
 }
 
-/// How the database is, as far as the server's own writes tell: `None` if there were none of late.
-fn database(deps: &Deps, now: Duration) -> Option<Part> {
-    if deps.db.lost().is_some() {
-        return Some(Part::unavailable(
-            "the disk failed, or a file of the database was removed, moved or replaced: nothing is accepted any more, and the \
-             server stops; its log says more",
-        ));
-    }
-    let is_fresh = |at: Duration| now.saturating_sub(at) < FRESH;
-    let written = deps.db.figures().written();
-    match written.fault.filter(|fault| is_fresh(fault.at)) {
-        Some(fault) => Some(Part::unavailable(reason(&fault.why))),
-        None if !written.last.is_some_and(is_fresh) => None,
-        None if deps.db.is_busy() => Some(Part::warning(
-            "the database is busy: half of the places for waiting writes are taken, or more (limits.waiting_writes)",
-        )),
-        None => Some(Part::ok("the database takes writes")),
-    }
-}
-
-/// Tries a write.
-async fn try_write(deps: Deps) -> Part {
-    let until = deps.clock.uptime() + WRITE_PATIENCE;
-    tokio::select! {
-        written = deps.db.write(Actor::Engine, Admission::Wait, store::probe) => match written {
-            Ok(()) => Part::ok("the database takes writes"),
-            Err(error) => Part::unavailable(reason(&error)),
-        },
-        () = passed(&deps.clock, until) => {
-            Part::unavailable(format!("the database took no write within {} s", WRITE_PATIENCE.as_secs()))
-        }
-    }
-}
-
-/// What is said of a fault to everybody.
-fn reason(error: &Error) -> String {
-    match error {
-        Error::Unavailable(why) => why.clone(),
-        _ => "a write to the database failed: the server's log says why".to_owned(),
-    }
-}
-
-fn engine(deps: &Deps, now: Duration) -> Part {
-    let seconds = |since: Duration| now.saturating_sub(since).as_secs();
-    if let Some(fault) = deps.db.figures().paused() {
-        let why = reason(&fault.why);
-        return Part::unavailable(format!(
-            "deliveries have paused for {} s and go on by themselves: {why}",
-            seconds(fault.at)
-        ));
-    }
-    let looked = (deps.looked)();
-    if now.saturating_sub(looked) < STUCK {
-        return Part::ok("deliveries go out");
-    }
-    Part::unavailable(format!(
-        "nothing was sent or looked for in the last {} s: the server's log may say why; restart it",
-        seconds(looked)
-    ))
-}
-
-async fn key_file(deps: &Deps) -> Part {
-    match deps.db.key_fault().await {
-        None => Part::ok("the key file opens the signing secrets"),
-        Some(_) => Part::unavailable(
-            "the key file is missing, cannot be used or is not the one of this database: deliveries go on, but no signing secret \
-             can be stored, and a restart would fail; put the right file back (storage.key_file); the server's log says more",
-        ),
-    }
-}
-
-fn disk(free: Option<u64>, low: u64) -> Part {
-    let megabytes = |bytes: u64| bytes / 1_000_000;
-    match free {
-        None => Part::ok("the system does not say how much room is left"),
-        Some(free) if free < low => Part::warning(format!(
-            "{} MB are left on the disk of the database: make room (it is told below {} MB, watch.low_space_bytes)",
-            megabytes(free),
-            megabytes(low)
-        )),
-        Some(free) => Part::ok(format!("{} MB are left on the disk of the database", megabytes(free))),
-    }
-}
-
-fn clock(step: Option<Step>) -> Part {
-    let Some(Step { by, .. }) = step else { return Part::ok("the clock goes evenly") };
-    let (seconds, way) = (by.unsigned_abs() as f64 / 1000.0, if by < 0 { "back" } else { "forward" });
-    Part::warning(format!(
-        "the clock was set {way} by {seconds:.1} s within the last hour: due times were moved along; see that the time is right"
-    ))
-}
-
-/// The routes, and the last write on trial.
-#[derive(Default)]
-pub(crate) struct Routes(Looks<Part>);
-
-impl Routes {
-    async fn readiness(&self, deps: &Deps) -> Readiness {
-        let now = deps.clock.uptime();
-        let database = match database(deps, now) {
+impl<E: Shape> Routes<E> {
+    async fn readiness(&self, app: &App) -> Readiness {
+        let database = match app.database_health() {
             Some(part) => part,
             None => {
-                let tried = self.0.last(now, PAUSE, || try_write(deps.clone())).await;
-                tried.unwrap_or_else(|| Part::unavailable("a write on trial failed: the server's log says why"))
+                let tester = app.clone();
+                let trial = || async move { tester.try_write().await };
+                let failed =
+                    || health::Part::Unavailable("a write on trial failed: the server's log says why".to_owned());
+                self.0.recent(app.clock().uptime(), PAUSE, trial).await.unwrap_or_else(failed)
             }
         };
-        let step = deps.db.figures().last_step().filter(|step| now.saturating_sub(step.at) < RECENT);
-        Readiness::of(Parts {
-            database,
-            engine: engine(deps, deps.clock.uptime()),
-            disk: disk(deps.db.free_space(), deps.watch.low_space_bytes),
-            clock: clock(step),
-            key_file: key_file(deps).await,
-        })
+        Readiness::of(app.health(database).await)
     }
 }
 
 #[OpenApi(tag = "Tag::Health")]
-impl Routes {
+impl<E: Shape> Routes<E> {
     /// Is the process alive?
     ///
     /// Answers as soon as the server runs. Needs no token.
     #[oai(path = "/health/live", method = "get", operation_id = "live")]
-    async fn live(&self) -> Result<Body<Health>, Refused<Errors, WithoutToken>> {
+    async fn live(&self) -> Result<Body<Health>, Refused<E, WithoutToken>> {
         Ok(Body(Health { status: Status::Ok }))
     }
 
@@ -273,8 +161,8 @@ impl Routes {
     /// each part. The server's own last writes decide; when there was none for 5 seconds it tries one, at most once a second.
     /// Little room on the disk, a clock that was set and many writes that wait are warnings: still 200. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
-    async fn ready(&self, deps: Data<&Deps>) -> Result<Ready, Refused<Errors, WithoutToken>> {
-        let readiness = self.readiness(&deps).await;
+    async fn ready(&self, app: Data<&App>) -> Result<Ready, Refused<E, WithoutToken>> {
+        let readiness = self.readiness(&app).await;
         Ok(match readiness.status {
             Status::Ok => Ready::Ok(Body(readiness)),
             Status::Unavailable => Ready::Unavailable(Body(readiness)),
@@ -283,7 +171,7 @@ impl Routes {
 }
 
 /// What the document says of it beside its types.
-pub(super) const SUPPLEMENT: Supplement = Supplement {
+pub(crate) const SUPPLEMENT: Supplement = Supplement {
     tag: "Health",
     schemas: &[
         ("Health", r#"{"status": "ok"}"#),

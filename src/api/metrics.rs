@@ -1,6 +1,6 @@
-//! Figures, for a program that gathers them (Prometheus, and whatever reads its format).
+//! The metrics, for a program that gathers them (Prometheus, and others that read its format).
 
-use std::{sync::Arc, time::Duration};
+use std::{marker::PhantomData, time::Duration};
 
 use poem::{IntoResponse, Request, RequestBody, Response, web::Data};
 use poem_openapi::{
@@ -10,23 +10,18 @@ use poem_openapi::{
     types::Type,
 };
 
-use super::{
-    Common, Deps, Tag,
-    auth::Authenticated,
-    look::Looks,
-    refused::{Refused, WithoutBody},
-};
+use super::openapi::{Refused, Shape, Tag, WithoutBody};
 use crate::{
-    domain::{grant::Grant, token::Scope},
-    error::Error,
-    figures::CONTENT_TYPE,
+    app::{Access, App, Operator},
+    http::single_flight::SingleFlight,
+    metrics::CONTENT_TYPE,
 };
 
-/// How often the database is looked through for whoever gathers: so often it may be asked, and no more.
+/// The database is read for the metrics once in this time at most.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Who may see the figures: the operator, by this right, or everybody if the config says so.
-pub(crate) struct Watcher(Option<Grant>);
+/// The right to see the metrics: the operator's, or anybody's if the config says so.
+pub(crate) struct Watcher(Option<Access<Operator>>);
 
 impl<'a> ApiExtractor<'a> for Watcher {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
@@ -35,11 +30,11 @@ impl<'a> ApiExtractor<'a> for Watcher {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        Authenticated::register(registry);
+        Access::<Operator>::register(registry);
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        Authenticated::security_schemes()
+        Access::<Operator>::security_schemes()
     }
 
     async fn from_request(
@@ -47,19 +42,14 @@ impl<'a> ApiExtractor<'a> for Watcher {
         body: &mut RequestBody,
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        if request.data::<Deps>().is_some_and(|deps| deps.watch.metrics_public) {
+        if request.data::<App>().is_some_and(App::shows_metrics_to_all) {
             return Ok(Self(None));
         }
-        let Authenticated(caller) = Authenticated::from_request(request, body, options).await?;
-        if !caller.scopes.is_operator() {
-            let message = "this token lacks the scope 'operator': make one by 'ngoma token create --scope operator'";
-            return Err(Error::Forbidden(message.to_owned()).into());
-        }
-        Ok(Self(Some(caller.horizon(Scope::Operator)?.0)))
+        Ok(Self(Some(Access::from_request(request, body, options).await?)))
     }
 }
 
-/// Figures in the text format.
+/// Metrics in the text format.
 pub(crate) struct Text(String);
 
 impl Payload for Text {
@@ -83,29 +73,30 @@ pub(crate) enum Shown {
     Text(Text),
 }
 
-/// The route, and when the database was last looked through.
-#[derive(Default)]
-pub(crate) struct Routes(Looks<()>);
+/// The route, and the last reading of the database. `E` is the shape of its errors.
+pub(crate) struct Routes<E>(SingleFlight<()>, PhantomData<E>);
+
+impl<E> Default for Routes<E> {
+    fn default() -> Self {
+        Self(SingleFlight::default(), PhantomData)
+    }
+}
 
 #[OpenApi(tag = "Tag::Health")]
-impl Routes {
+impl<E: Shape> Routes<E> {
     /// What is counted and measured
     ///
-    /// In the text format of Prometheus and OpenMetrics; the README lists every figure. What has to be read from the
+    /// In the text format of Prometheus and OpenMetrics; the guide's chapter on monitoring lists every figure. What has to be read from the
     /// database is read every 10 seconds at most. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
-    async fn metrics(&self, watcher: Watcher, deps: Data<&Deps>) -> Result<Shown, Refused<Common, WithoutBody>> {
-        let figures = Arc::clone(deps.db.figures());
-        let (db, now, shown) = (deps.db.clone(), deps.clock.now(), Arc::clone(&figures));
-        let survey = || async move {
-            let found = db.survey(now).await;
-            shown.show(found.as_ref().inspect_err(|error| tracing::warn!(%error, "no figures from the database")).ok());
-        };
-        if self.0.last(deps.clock.uptime(), PAUSE, survey).await.is_none() {
+    async fn metrics(&self, watcher: Watcher, app: Data<&App>) -> Result<Shown, Refused<E, WithoutBody>> {
+        let surveyor = app.clone();
+        let survey = || async move { surveyor.survey().await };
+        if self.0.recent(app.clock().uptime(), PAUSE, survey).await.is_none() {
             // It panicked.
-            figures.show(None);
+            app.metrics().show(None);
         }
-        watcher.0.map(|grant| deps.db.check(grant)).transpose()?;
-        Ok(Shown::Text(Text(figures.text())))
+        watcher.0.map(|access| app.check_access(&access)).transpose()?;
+        Ok(Shown::Text(Text(app.metrics().text())))
     }
 }

@@ -1,158 +1,45 @@
-//! The doors: HTTP in, one verb of the store, HTTP out. poem lives here and nowhere lower.
+//! The HTTP API: the routes of the vendors and of the operator, health, metrics, and the document that describes them.
+//!
+//! This file only puts the parts together. It is the one place of the API that knows every vendor.
 
-mod allowed;
 pub mod asg;
-mod aside;
 pub mod asilichain;
-mod auth;
-mod batch;
-mod body;
-mod budget;
-mod client;
-pub mod connections;
-mod contract;
-mod dialect;
-mod exchange;
-mod failure;
-mod head;
 mod health;
-mod history;
-mod idle;
-mod line;
-mod look;
 mod metrics;
-mod operator;
-mod pages;
-mod places;
-mod problem;
+pub(crate) mod openapi;
+pub(crate) mod operator;
 mod publishing;
-mod quota;
-mod reasons;
-mod refused;
-mod ui;
-mod unreadable;
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::sync::LazyLock;
 
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response};
+use poem::{
+    Endpoint, EndpointExt, IntoEndpoint, Response,
+    http::{HeaderValue, Method, StatusCode, header},
+};
 use poem_openapi::{
-    ContactObject, LicenseObject, OpenApiService, ServerObject, Tags, Webhook,
+    ContactObject, LicenseObject, OpenApiService, ServerObject, Webhook,
     registry::{MetaWebhook, Registry},
 };
 
-use self::{
-    body::SecretText, exchange::Way, line::Lines, pages::Page, places::Places, problem::Problem, ui::Dashboard,
-};
-pub use self::{budget::Budgets, quota::Quota};
+use self::openapi::{allow::Allow, document, error};
 use crate::{
-    clock::SharedClock,
-    config::{Config, Limits, Watch},
-    domain::{
-        delivery::Attempt,
-        endpoint::{Blocked, TargetUrl},
-        grant::Grant,
-        ids::DeliveryId,
-        profile::Profiles,
-        signature::SigningSecret,
-        token::Caller,
-    },
+    app::{App, Dialect},
+    config::Config,
+    domain::profile::Profiles,
     error::{Error, Result},
-    store::{Db, Target, random},
+    http::{
+        asset::Asset,
+        auth::TokenCheck,
+        context::{Door, Publishing, RequestContext},
+        error::Problem,
+    },
 };
-
-/// What a future in a box resolves to.
-type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
-/// The engine's judgement of a target, handed in by `app`.
-pub type Vet = Arc<dyn Fn(TargetUrl) -> Boxed<Result<(), Blocked>> + Send + Sync>;
-/// The engine's way to send a test delivery at once, handed in by `app`: the right to act, account, target, event, stored body.
-pub type SendTest = Arc<dyn Fn(Grant, String, Target, String, String) -> Boxed<(DeliveryId, Attempt)> + Send + Sync>;
-
-/// The engine's way to send a test mail to an address at once, handed in by `app`.
-pub type SendTestMail = Arc<dyn Fn(String) -> Boxed<()> + Send + Sync>;
-
-/// What the doors need.
-#[derive(Clone)]
-pub struct Deps {
-    /// The database.
-    pub db: Db,
-    /// The time.
-    pub clock: SharedClock,
-    /// The judgement of a target.
-    pub vet: Vet,
-    /// The way to send a test delivery.
-    pub send_test: SendTest,
-    /// The way to send a test mail.
-    pub send_test_mail: SendTestMail,
-    /// Every vendor that is served.
-    pub profiles: Profiles,
-    /// How long a former secret signs too.
-    pub secret_overlap: Duration,
-    /// When the engine last looked for work, as the machine's uptime.
-    pub looked: Arc<dyn Fn() -> Duration + Send + Sync>,
-    /// What whoever watches the server is told.
-    pub watch: Watch,
-    /// What one client may take.
-    pub limits: Limits,
-    /// Counts the management requests of each token.
-    pub quota: Arc<Quota>,
-    /// The memory that requests and answers share.
-    pub budgets: Arc<Budgets>,
-}
-
-/// A signing secret, and whether it was made here: then, and only then, it is shown.
-struct Secret {
-    secret: SigningSecret,
-    made: bool,
-}
-
-impl Secret {
-    /// What the answer shows of it.
-    fn shown(&self) -> Option<SecretText> {
-        self.made.then(|| SecretText(self.secret.expose().to_owned().into()))
-    }
-}
-
-impl Deps {
-    /// The subscriber's own secret, or a new one.
-    fn secret(&self, own: Option<SecretText>) -> Result<Secret> {
-        match own {
-            Some(own) => Ok(Secret { secret: own.read("Leave it out to have one made.")?, made: false }),
-            None => Ok(Secret { secret: SigningSecret::from_random(&*random()?), made: true }),
-        }
-    }
-
-    /// A subscriber's URL.
-    fn target(&self, text: &str) -> Result<TargetUrl> {
-        TargetUrl::parse(text, self.limits.url_bytes)
-    }
-
-    /// Asks the egress guard whether this caller may have deliveries sent there.
-    async fn vet(&self, caller: &Caller, url: &TargetUrl) -> Result<()> {
-        let vetted = (self.vet)(url.clone()).await?;
-        vetted
-            .map_err(|blocked| if caller.scopes.is_operator() { blocked.for_operator() } else { blocked.for_account() })
-    }
-}
-
-/// The parts of the contract.
-#[derive(Tags)]
-enum Tag {
-    /// Webhooks for `task.settled`. Errors: `{"error": "<sentence>"}`.
-    #[oai(rename = "ASG Gateway")]
-    Asg,
-    /// Webhooks for the 15 events of AsiliChain. Errors: `{"error": {"code", "message", "request_id"}}`.
-    #[oai(rename = "AsiliChain")]
-    AsiliChain,
-    /// For whoever runs the server: all accounts, what is under way, what failed, and who changed what. Needs a token with
-    /// the scope `operator`. Errors: `{"error": {"code", "message", "request_id"}}`.
-    Operator,
-    /// For whoever watches the server.
-    Health,
-}
 
 const DESCRIPTION: &str = "\
 Ngoma delivers webhooks: it stores events durably, signs them, delivers them to every subscribed webhook, retries on a \
 published schedule that survives restarts, and suspends what stays dead until somebody resumes it.
+
+**How to run the server:** read [the guide](/guide).
 
 **Try it here.** Start the server with `serve --dev`, press *Authorize* and paste one of the tokens that it prints.
 
@@ -164,12 +51,15 @@ than 5 minutes off its own clock.
 Fastify answers 400 to a key `__proto__`, and to a key `constructor` with `prototype` in it, unless `onProtoPoisoning` and \
 `onConstructorPoisoning` are set.";
 
-/// The shape of errors outside any vendor's own paths.
-type Common = asilichain::Errors;
+/// The page that leads to everything.
+const INDEX: &str = include_str!("index.html");
+
+/// The shape of errors on paths that are no vendor's.
+type CommonErrors = asilichain::Errors;
 
 type Routes = (
-    health::Routes,
-    metrics::Routes,
+    health::Routes<CommonErrors>,
+    metrics::Routes<CommonErrors>,
     asg::Routes,
     asilichain::WebhookRoutes,
     asilichain::EventRoutes,
@@ -177,9 +67,9 @@ type Routes = (
 );
 
 fn service() -> OpenApiService<Routes, Payloads> {
-    let watched = (health::Routes::default(), metrics::Routes::default());
+    let (health, metrics) = (health::Routes::default(), metrics::Routes::default());
     let (webhooks, events) = (asilichain::WebhookRoutes, asilichain::EventRoutes);
-    let routes = (watched.0, watched.1, asg::Routes, webhooks, events, operator::ROUTES);
+    let routes = (health, metrics, asg::Routes, webhooks, events, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .contact(ContactObject::new().name("Whoever runs this server"))
@@ -188,10 +78,7 @@ fn service() -> OpenApiService<Routes, Payloads> {
         .webhooks()
 }
 
-/// The shape of errors on paths that are no vendor's.
-type Errors = asilichain::Errors;
-
-/// What is sent to webhooks, over all vendors.
+/// The bodies that are sent to webhooks, over all vendors.
 struct Payloads;
 
 impl Webhook for Payloads {
@@ -213,58 +100,92 @@ impl Webhook for Payloads {
 /// Only for a fault in the code that makes it.
 pub fn contract() -> Result<String> {
     let supplements = [health::SUPPLEMENT, asg::SUPPLEMENT, asilichain::SUPPLEMENT, operator::SUPPLEMENT];
-    let document = contract::publish(&service().spec(), &supplements);
+    let document = document::publish(&service().spec(), &supplements);
     let text = document.and_then(|document| serde_json::to_string_pretty(&document));
     text.map(|text| text.replace(operator::A_VENDOR, asilichain::NAME) + "\n")
         .map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
 }
 
-/// The docs page, which embeds the document that poem-openapi wrote: ours takes its place.
+/// The docs page. It embeds the document that poem-openapi wrote: the contract takes its place.
 fn docs() -> Result<String> {
     let service = service();
     Ok(service.swagger_ui_html().replace(&service.spec(), &contract()?.replace("</", "<\\/")))
 }
 
-/// The vendor on whose path something is published.
-fn vendor_of(path: &str) -> &'static str {
-    if path.starts_with("/v1/") { asg::NAME } else { asilichain::NAME }
+/// The pages that never change, by their path.
+pub(crate) fn pages() -> Vec<(&'static str, Asset)> {
+    vec![
+        ("/", Asset::new("text/html; charset=utf-8", || Ok(INDEX.to_owned()))),
+        ("/docs", Asset::new("text/html; charset=utf-8", docs)),
+        ("/openapi.json", Asset::new("application/json", contract)),
+    ]
 }
 
-/// A problem in the shape of the vendor whose path was asked for.
-fn shape(path: &str, problem: &Problem, request_id: &str) -> Response {
-    if path.starts_with("/v1/") {
-        asg::shape(problem)
-    } else if path.starts_with("/operator/") {
-        failure::shape(problem, request_id)
-    } else {
-        asilichain::shape(problem, request_id)
+/// The door of a request, unless it is the dashboard's.
+pub(crate) fn door(method: &Method, path: &str) -> Door {
+    match path {
+        "/" | "/docs" | "/openapi.json" => Door::Page,
+        "/metrics" => Door::Metrics,
+        _ if path.starts_with("/health/") => Door::Health,
+        _ if path.starts_with("/operator/") => Door::Operator,
+        _ => {
+            let v1 = path.strip_prefix("/v1/").map(|rest| (asg::NAME, rest));
+            let (vendor, rest) = v1.unwrap_or((asilichain::NAME, path.strip_prefix('/').unwrap_or(path)));
+            Door::Vendor(vendor, publishing(method, rest))
+        }
     }
 }
 
-/// Every route.
-pub fn routes(deps: Deps, config: &Config) -> impl Endpoint<Output = Response> + 'static {
-    let pages = [
-        ("/", Page::new("text/html; charset=utf-8", || Ok(pages::INDEX.to_owned()))),
-        ("/docs", Page::new("text/html; charset=utf-8", docs)),
-        ("/openapi.json", Page::new("application/json", contract)),
-    ];
-    let routes = service().into_endpoint().data(config.asilichain.clone()).data(deps.clone());
-    let dialects =
-        vec![asilichain::dialect(&config.asilichain, &config.delivery), asg::dialect(&config.asg, &config.delivery)];
-    let dashboard = Dashboard::new(deps.clone(), dialects, config);
-    let lines = Lines::new(deps.db.figures());
-    let way = Arc::new(Way {
-        pages,
-        dashboard,
-        limits: deps.limits,
-        server: config.server.clone(),
-        under_way: Places::default(),
-        clock: deps.clock,
-        lines,
-        budgets: deps.budgets,
+/// How a request publishes, if it does; by the path below its vendor's.
+fn publishing(method: &Method, path: &str) -> Option<Publishing> {
+    match path {
+        "events" if method == Method::POST => Some(Publishing::One),
+        "events/batch" if method == Method::POST => Some(Publishing::Batch),
+        _ => None,
+    }
+}
+
+/// What an error means to the client.
+pub(crate) fn explain(error: &poem::Error) -> Problem {
+    error::explain(error)
+}
+
+/// A problem in the shape of the door's errors.
+pub(crate) fn refuse(context: &RequestContext, path: &str, problem: &Problem) -> Response {
+    /// Read from the contract when the first request uses a wrong method.
+    static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
+        let contract =
+            contract().inspect_err(|error| tracing::error!(%error, "no 405 says which methods a path takes"));
+        Allow::read(&contract.unwrap_or_default())
     });
-    routes.around(move |routes, request: Request| {
-        let way = Arc::clone(&way);
-        async move { Ok::<_, poem::Error>(way.answer(&*routes, request).await) }
-    })
+    let mut response = match context.door() {
+        Door::Vendor(asg::NAME, _) => asg::shape(problem),
+        Door::Operator => error::shape(problem, context.id()),
+        _ => asilichain::shape(problem, context.id()),
+    };
+    if problem.status == StatusCode::METHOD_NOT_ALLOWED
+        && let Ok(methods) = HeaderValue::from_str(&ALLOW.at(path))
+    {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
+}
+
+/// Every vendor that is served, as the engine knows it.
+pub fn profiles(config: &Config) -> Profiles {
+    let profiles = Profiles::new(vec![
+        asg::profile(&config.asg, &config.delivery),
+        asilichain::profile(&config.asilichain, &config.delivery),
+    ]);
+    if config.alerts.warn { profiles } else { profiles.without_warnings() }
+}
+
+/// Every vendor that is served, as people know it.
+pub(crate) fn dialects(config: &Config) -> Vec<Dialect> {
+    vec![asilichain::dialect(&config.asilichain, &config.delivery), asg::dialect(&config.asg, &config.delivery)]
+}
+
+/// Every route of the API.
+pub(crate) fn routes(app: App, tokens: TokenCheck, config: &Config) -> impl Endpoint<Output = Response> + 'static {
+    service().into_endpoint().data(config.asilichain.clone()).data(app).data(tokens).map_to_response()
 }

@@ -1,40 +1,27 @@
-//! What publishing has of its own: which requests do it, and how a batch goes: all of its events, or none.
+//! How events are published: the memory that they hold until they are stored, and batches, which are stored as a whole or
+//! not at all.
 //!
 //! A batch that has been read waits for a place until few others are on their way to the database. A client that sends its
 //! batch slowly holds no place.
 
 use std::time::Duration;
 
-use poem::{FromRequest, Request, RequestBody, http::Method};
+use poem::{FromRequest, Request, RequestBody};
 
-use super::{Deps, aside, batch, budget::Part, exchange::Exchange};
+use super::openapi::batch;
 use crate::{
     config::Limits,
-    domain::{event::Accepted, grant::Grant},
-    error::{Error, Invalid, Result},
-    store::{Admission, Tx},
+    error::{Error, Result},
+    http::{
+        auth::TokenCheck,
+        blocking,
+        budget::Part,
+        context::{Publishing, RequestContext},
+    },
 };
 
-/// How a request publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// One event.
-    One,
-    /// Many at once.
-    Batch,
-}
-
-/// How this request publishes, if it does.
-pub(super) fn form(request: &Request) -> Option<Form> {
-    match (request.method(), request.uri().path()) {
-        (&Method::POST, "/events" | "/v1/events") => Some(Form::One),
-        (&Method::POST, "/events/batch" | "/v1/events/batch") => Some(Form::Batch),
-        _ => None,
-    }
-}
-
 /// What a publish holds until it is stored, also if its client has gone away: the memory of its body, and the place of a
-/// batch. Taken when the body has been read.
+/// batch. It is taken when the body has been read.
 #[derive(Debug)]
 pub(super) struct Place {
     _body: Option<Part>,
@@ -44,11 +31,11 @@ pub(super) struct Place {
 impl<'a> FromRequest<'a> for Place {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
         let missing = || Error::Internal("a publish without its caller".to_owned());
-        let exchange = request.data::<Exchange>().ok_or_else(missing)?;
-        let mut place = Self { _body: exchange.take_body(), _batch: None };
-        if form(request) == Some(Form::Batch) {
-            let batches = &request.data::<Deps>().ok_or_else(missing)?.budgets.batches;
-            let holder = exchange.holder().ok_or_else(missing)?;
+        let context = RequestContext::of(request)?;
+        let mut place = Self { _body: context.take_body(), _batch: None };
+        if context.door().publishing() == Some(Publishing::Batch) {
+            let batches = &request.data::<TokenCheck>().ok_or_else(missing)?.budgets.batches;
+            let holder = context.holder().ok_or_else(missing)?;
             place._batch = batches.take(&holder, 1, Duration::MAX).await;
         }
         Ok(place)
@@ -58,7 +45,7 @@ impl<'a> FromRequest<'a> for Place {
 /// Checks every event of a batch.
 ///
 /// # Errors
-/// A batch that is empty or too long; what is wrong with the first event that cannot be published, with its place.
+/// A batch that is empty or too long; the fault of the first event that cannot be published, with its place.
 pub(super) async fn check<E: Send + 'static, C: Send + 'static>(
     events: Vec<E>,
     limits: &Limits,
@@ -69,43 +56,5 @@ pub(super) async fn check<E: Send + 'static, C: Send + 'static>(
         let each = |(place, event)| check(event).map_err(|error| error.within(format!("events[{place}].")));
         events.into_iter().enumerate().map(each).collect()
     };
-    aside::run(usize::MAX, all).await?
-}
-
-/// Stores every event of a batch in one transaction, and gives each with its answer, in their order. The place is given back
-/// to be held until the answer is printed.
-///
-/// # Errors
-/// Whatever keeps one of them from being stored, with its place; then none is.
-pub(super) async fn publish<C: Send + 'static>(
-    deps: &Deps,
-    grant: Grant,
-    place: Place,
-    events: Vec<C>,
-    store: impl Fn(&Tx<'_>, &C) -> Result<Accepted> + Send + 'static,
-) -> Result<(Place, Vec<(C, Accepted)>)> {
-    let most = deps.limits.deliveries_per_batch;
-    let publish = move |tx: &Tx<'_>| {
-        let mut deliveries = 0;
-        let each = |(place, event)| {
-            let accepted = store(tx, &event).map_err(|error| error.within(format!("events[{place}]: ")))?;
-            deliveries += accepted.deliveries.len();
-            if deliveries > most {
-                return Err(too_many(most).within(format!("events[{place}]: ")));
-            }
-            Ok((event, accepted))
-        };
-        let stored = events.into_iter().enumerate().map(each).collect::<Result<_>>()?;
-        Ok((place, stored))
-    };
-    deps.db.write(grant, Admission::Batch, publish).await
-}
-
-fn too_many(most: usize) -> Error {
-    Error::invalid(
-        Invalid::Payload,
-        format!(
-            "with this one they come to more than {most} deliveries (limits.deliveries_per_batch): publish fewer at once"
-        ),
-    )
+    blocking::run(usize::MAX, all).await?
 }

@@ -3,9 +3,15 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{block_on, erase, open, open_or_make, print_json, selection::ALL};
+use super::{
+    database::{block_on, open, open_or_make},
+    erase,
+    output::print_json,
+    selection::ALL,
+};
 use crate::{
-    app::profiles,
+    api::profiles,
+    app::accounts::NewAccount,
     config::Config,
     domain::{account, audit::Actor, text::escaped},
     engine::alerts,
@@ -89,14 +95,9 @@ enum Command {
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     match args.command {
         Command::Create { profile, id, alert_email, json } => {
-            check_profile(config, &profile)?;
-            account::check_id(&id)?;
-            alert_email.as_deref().map(account::check_email).transpose()?;
-            let made = id.clone();
+            let new = NewAccount::new(&profiles(config), id, &profile, alert_email)?;
             let db = open_or_make(config)?;
-            block_on(db.write(Actor::CommandLine, Admission::Try, move |tx| {
-                accounts::create(tx, &profile, &id, alert_email.as_deref())
-            }))?;
+            let made = block_on(db.write(Actor::CommandLine, Admission::Try, move |tx| new.create(tx)))?.id;
             if json {
                 print_json(&json!({ "id": made }));
             } else {
@@ -154,14 +155,4 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Refuses the name of a profile that is not served.
-pub(super) fn check_profile(config: &Config, name: &str) -> Result<()> {
-    let profiles = profiles(config);
-    if profiles.get(name).is_some() {
-        return Ok(());
-    }
-    let known: Vec<&str> = profiles.iter().map(|profile| profile.name).collect();
-    Err(Error::request(format!("there is no profile '{name}': expected {}", known.join(" or "))))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tracing::Level;
 
-use super::{log, show};
+use super::{log, output::show};
 use crate::{
     config::Config,
     error::{Error, Result},

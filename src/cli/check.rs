@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use super::{serve, show};
+use super::{output::show, serve};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,

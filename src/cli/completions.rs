@@ -1,9 +1,9 @@
 //! `ngoma completions`: what a shell needs to complete command lines.
 
-use clap::{CommandFactory, ValueEnum};
+use clap::{Command, ValueEnum};
 use clap_complete::{Shell as Known, generate};
 
-use super::{Cli, print};
+use super::output::print;
 use crate::error::Result;
 
 /// Print completions for a shell
@@ -23,15 +23,15 @@ enum Shell {
     Fish,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args, command: &mut Command) -> Result<()> {
     let shell = match args.shell {
         Shell::Bash => Known::Bash,
         Shell::Zsh => Known::Zsh,
         Shell::Fish => Known::Fish,
     };
-    // Whole before it is written: whoever reads it may go away in the middle.
+    // Made as a whole before it is printed: the reader may go away in the middle.
     let mut script = Vec::new();
-    generate(shell, &mut Cli::command(), "ngoma", &mut script);
+    generate(shell, command, "ngoma", &mut script);
     print(&script);
     Ok(())
 }

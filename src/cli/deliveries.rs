@@ -8,11 +8,12 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    block_on, is_unread, open, print_json,
+    database::{block_on, open},
+    output::{is_unread, print_json},
     selection::{Filters, Status, name},
 };
 use crate::{
-    app::profiles,
+    api::profiles,
     clock,
     config::Config,
     domain::{
@@ -20,7 +21,7 @@ use crate::{
         profile::Profiles,
         selection::Selection,
         text::escaped,
-        token::Walls,
+        token::AccessScope,
     },
     error::{Error, Result},
     store::{
@@ -62,31 +63,37 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (profiles, db) = (profiles(config), open(config)?);
-    let (walls, selection) = args.filters.read(&profiles, args.status)?;
+    let (scope, selection) = args.filters.read(&profiles, args.status)?;
     let (limit, as_json) = (usize::from(args.limit), args.json);
     block_on(async {
         if args.follow {
-            return follow(&db, &walls, selection, limit, |listed| line(listed, &profiles, as_json)).await;
+            return follow(&db, &scope, selection, limit, |listed| line(listed, &profiles, as_json)).await;
         }
-        show(&look(&db, &walls, &selection, limit, usize::MAX).await?, &profiles, as_json);
+        show(&look(&db, &scope, &selection, limit, usize::MAX).await?, &profiles, as_json);
         Ok(())
     })
 }
 
 /// Tells of what is new or changes, until nobody reads it any more. What was watched is read again, and what is newer than all
 /// that was looked at, but nothing twice.
-async fn follow(db: &Db, walls: &Walls, selection: Selection, limit: usize, tell: impl Fn(&Listed)) -> Result<()> {
+async fn follow(
+    db: &Db,
+    scope: &AccessScope,
+    selection: Selection,
+    limit: usize,
+    tell: impl Fn(&Listed),
+) -> Result<()> {
     // Whatever they are now: they may come to be what is asked for.
     let (state, failure) = (selection.state, selection.failure);
     let any = Selection { state: None, failure: None, ..selection.clone() };
     let range = {
-        let (walls, any) = (walls.clone(), any.clone());
-        db.read(move |view| Range::new(view, &walls, any)).await.map_err(named)?
+        let (scope, any) = (scope.clone(), any.clone());
+        db.read(move |view| Range::new(view, &scope, any)).await.map_err(named)?
     };
     let mut newest = db.read(search::newest).await?;
     let known = |found: Vec<Listed>| found.into_iter().rev().filter(move |listed| listed.delivery.key <= newest);
-    known(look(db, walls, &selection, limit, PAGES).await?).for_each(|listed| tell(&listed));
-    let mut watched: VecDeque<_> = known(look(db, walls, &any, WATCHED, PAGES).await?).map(|one| seen(&one)).collect();
+    known(look(db, scope, &selection, limit, PAGES).await?).for_each(|listed| tell(&listed));
+    let mut watched: VecDeque<_> = known(look(db, scope, &any, WATCHED, PAGES).await?).map(|one| seen(&one)).collect();
     while !is_unread() {
         clock::pause(EVERY).await;
         let (keys, of) = (watched.iter().map(|(key, ..)| *key).collect::<Vec<_>>(), range.clone());
@@ -116,11 +123,11 @@ fn seen(Listed { delivery, .. }: &Listed) -> (DeliveryKey, State, u32) {
 }
 
 /// So many of the newest, page by page, of which each is a read of its own; on so many pages at most.
-async fn look(db: &Db, walls: &Walls, selection: &Selection, limit: usize, pages: usize) -> Result<Vec<Listed>> {
+async fn look(db: &Db, scope: &AccessScope, selection: &Selection, limit: usize, pages: usize) -> Result<Vec<Listed>> {
     let (mut found, mut after) = (Vec::new(), None);
     for _ in 0..pages {
-        let (walls, selection, left) = (walls.clone(), selection.clone(), limit.min(MOST) - found.len());
-        let page = db.read(move |view| search::page(view, &Range::new(view, &walls, selection)?, after, left));
+        let (scope, selection, left) = (scope.clone(), selection.clone(), limit.min(MOST) - found.len());
+        let page = db.read(move |view| search::page(view, &Range::new(view, &scope, selection)?, after, left));
         let (page, next) = page.await.map_err(named)?;
         found.extend(page);
         after = next;

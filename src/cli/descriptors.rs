@@ -1,4 +1,4 @@
-//! File descriptors: every connection, file and look-up takes one, and the system gives a process only so many.
+//! File descriptors: every connection, file and look-up takes one, and the system limits how many a process has.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -8,18 +8,19 @@ use crate::{
     error::{Error, Result},
 };
 
-/// For all but API connections and attempts: the runtime, the database and its readers, a backup, alerts, tests.
+/// Descriptors for everything but API connections and attempts: the runtime, the database and its readers, a backup,
+/// alerts, tests.
 const BASE: usize = 56;
-/// API connections that a server must be able to take.
+/// API connections that a server must be able to accept.
 const FEWEST_CONNECTIONS: usize = 8;
-/// Attempts at the same time, at least.
+/// Attempts that a server must be able to make at the same time.
 const FEWEST_ATTEMPTS: usize = 2;
 
-/// Has the system give as many as the settings may need. Where it gives fewer, fewer API connections are taken, and then
-/// fewer attempts are made at the same time: a delivery always finds a descriptor.
+/// Asks the system for as many as the settings may need. If it gives fewer, the server accepts fewer API connections,
+/// and then makes fewer attempts at the same time: a delivery always finds a descriptor.
 ///
 /// # Errors
-/// [`Error::Invalid`] where the system gives too few to serve at all.
+/// [`Error::Invalid`] if the system gives too few to serve at all.
 pub(super) fn provide(config: &mut Config) -> Result<()> {
     let wanted = BASE + of_attempts(config.delivery.max_in_flight) + config.limits.connections;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -58,7 +59,7 @@ pub(super) fn provide(config: &mut Config) -> Result<()> {
     Ok(())
 }
 
-/// An attempt takes a descriptor, and one for its look-up; then its connection is kept.
+/// An attempt takes two descriptors: its connection, which is kept, and its look-up.
 fn of_attempts(attempts: usize) -> usize {
     2 * attempts + kept_connections(attempts)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{block_on, show};
+use super::{database::block_on, output::show};
 use crate::{
     clock,
     domain::audit::Actor,

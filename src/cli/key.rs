@@ -2,7 +2,10 @@
 
 use clap::Subcommand;
 
-use super::{block_on, open, show};
+use super::{
+    database::{block_on, open},
+    output::show,
+};
 use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Durability},

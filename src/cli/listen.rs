@@ -1,6 +1,13 @@
 //! `ngoma listen`: a receiver for local testing, so that nobody needs a tunnel to see a delivery arrive.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use clap::builder::{TypedValueParser, ValueParser};
 use poem::{
@@ -10,9 +17,9 @@ use poem::{
 };
 use serde_json::Value;
 
-use super::block_on;
+use super::database::block_on;
 use crate::{
-    app::profiles,
+    api::profiles,
     clock::{Clock, SystemClock},
     config::Config,
     domain::{profile::Profiles, signature::SigningSecret, timestamp::Timestamp},
@@ -25,7 +32,7 @@ const MAX_BODY: usize = 16 << 20;
 /// Receive deliveries on this machine, verify their signatures and print them
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma listen --secret whsec_...            print and verify what arrives at http://127.0.0.1:9000\n  ngoma listen --port 9001 --status 500      be a receiver that fails\n  ngoma listen --delay 12s                   be one that is too slow"
+    after_help = "Examples:\n  ngoma listen --secret whsec_...            print and verify what arrives at http://127.0.0.1:9000\n  ngoma listen --port 9001 --status 500      be a receiver that fails\n  ngoma listen --fail-first 1                be one that fails once, and then recovers\n  ngoma listen --delay 12s                   be one that is too slow"
 )]
 pub(super) struct Args {
     /// The port, on 127.0.0.1; 0 takes a free one.
@@ -37,6 +44,9 @@ pub(super) struct Args {
     /// The status to answer with.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
+    /// Answer 500 to the first N requests, and then as --status says: to see a delivery fail and arrive at the next attempt.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    fail_first: u32,
     /// How long to wait before answering, such as 500ms or 12s.
     #[arg(long, default_value = "0s", value_parser = duration())]
     delay: Duration,
@@ -57,6 +67,8 @@ struct Receiver {
     secret: Option<SigningSecret>,
     profiles: Profiles,
     status: StatusCode,
+    /// Requests that are still to be answered with 500.
+    to_fail: AtomicU32,
     delay: Duration,
 }
 
@@ -66,6 +78,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         secret: args.secret,
         profiles: profiles(config),
         status: StatusCode::from_u16(args.status).map_err(|error| Error::request(error.to_string()))?,
+        to_fail: AtomicU32::new(args.fail_first),
         delay: args.delay,
     };
     block_on(async move {
@@ -83,9 +96,11 @@ impl Endpoint for Receiver {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let body = request.take_body().into_bytes_limit(MAX_BODY).await?;
-        say!("{}", self.describe(&request, &body));
+        let fails = self.to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let status = if fails { StatusCode::INTERNAL_SERVER_ERROR } else { self.status };
+        say!("{}\n  -> {status}", self.describe(&request, &body));
         tokio::time::sleep(self.delay).await;
-        Ok(Response::builder().status(self.status).content_type("application/json").body(r#"{"received":true}"#))
+        Ok(Response::builder().status(status).content_type("application/json").body(r#"{"received":true}"#))
     }
 }
 
@@ -117,7 +132,6 @@ impl Receiver {
         let pretty = serde_json::from_slice::<Value>(body).and_then(|json| serde_json::to_string_pretty(&json));
         let pretty = pretty.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
         lines.extend(pretty.lines().map(|line| format!("  {line}")));
-        lines.push(format!("  -> {}", self.status));
         lines.join("\n")
     }
 

@@ -1,11 +1,11 @@
-//! What a server says: its log on standard error, and its first words on standard output.
+//! The output of a server: its log on standard error, and its first lines on standard output.
 //!
-//! The server waits for no reader. Each stream has a queue of a bounded size and a thread that writes. A line that does not
-//! fit into the queue, or cannot be written, is dropped and counted; when the stream takes lines again, one says how many
-//! were dropped. The end of the program waits a second at most for what is still in the queues.
+//! The server waits for no reader. Each stream has a queue of a bounded size and a thread that writes. A line that does
+//! not fit into the queue, or cannot be written, is dropped and counted. When the stream takes lines again, a line says
+//! how many were dropped. At its end the program waits a second at most for the lines that are still in the queues.
 //!
-//! Values in a line are escaped, so that no value makes a line of its own or changes a terminal. Where systemd's journal
-//! reads, each line begins with its priority.
+//! Values in a line are escaped: no value can make a line of its own or change a terminal. If systemd's journal reads
+//! the stream, each line begins with its priority.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -32,19 +32,19 @@ use crate::{
     config::LogFormat,
     domain::text::{Escaping, escaped, escaped_json},
     error::{Error, Result},
-    figures::LOG_LINES_DROPPED,
+    metrics::LOG_LINES_DROPPED,
 };
 
 /// Most bytes that wait to be written to a stream, [`PLACE`] for each line included.
 const MOST_WAITING: usize = 4 << 20;
-/// What a line takes in the queue besides its text, in bytes.
+/// Bytes that a line takes in the queue besides its text.
 const PLACE: usize = 64;
-/// How long the end of the program waits for what is not written yet.
+/// How long the program waits at its end for lines that are not written yet.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The wait before a stream that takes nothing at the moment is tried again.
+/// The wait before a blocked stream is tried again.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// The streams of a server; other commands write by themselves.
+/// The streams of a server; other commands have none and write directly.
 static STREAMS: OnceLock<Streams> = OnceLock::new();
 
 struct Streams {
@@ -68,9 +68,9 @@ struct Stream {
 #[derive(Default)]
 struct Queue {
     lines: VecDeque<Vec<u8>>,
-    /// What waits, and what is being written.
+    /// Lines that wait, and the line that is being written.
     bytes: usize,
-    /// Lines that were dropped since a line last said so.
+    /// Lines dropped since the last line about dropped lines.
     dropped: u64,
 }
 
@@ -86,7 +86,7 @@ impl Form {
         Self { format, in_journal: is_journal(stream) }
     }
 
-    /// Lines of the program's own, each with its priority.
+    /// Lines that the program prints itself, each with its priority.
     fn lines(self, level: Level, text: &str) -> Vec<u8> {
         let mut lines = String::new();
         for line in text.lines() {
@@ -94,13 +94,13 @@ impl Form {
                 LogFormat::Text => escaped(line),
                 LogFormat::Json => escaped_json(line),
             };
-            // A String takes whatever is written.
+            // Writing to a String cannot fail.
             let _ = writeln!(lines, "{}{line}", self.priority(level));
         }
         lines.into_bytes()
     }
 
-    /// A line of the log, as the subscriber wrote it: in text its values are escaped already.
+    /// A line of the log from the subscriber. In text, its values are escaped already.
     fn event(self, level: Level, event: &str) -> Vec<u8> {
         match self.format {
             LogFormat::Text => format!("{}{}\n", self.priority(level), event.trim_end()).into_bytes(),
@@ -108,7 +108,7 @@ impl Form {
         }
     }
 
-    /// A sentence that is no event: in text it begins with what is given.
+    /// A sentence that is no log event. In text, it begins with the given words.
     fn sentence(self, level: Level, begin: &str, text: &str) -> Vec<u8> {
         match self.format {
             LogFormat::Text => self.lines(level, &format!("{begin}{text}")),
@@ -116,7 +116,7 @@ impl Form {
         }
     }
 
-    /// What the journal takes off the beginning of a line.
+    /// The priority at the beginning of a line; the journal removes it.
     fn priority(self, level: Level) -> &'static str {
         match level {
             _ if !self.in_journal => "",
@@ -128,7 +128,7 @@ impl Form {
     }
 }
 
-/// Whether systemd's journal reads this stream: it says which stream it is.
+/// Whether systemd's journal reads this stream: its environment variable names the stream.
 fn is_journal(stream: impl AsFd) -> bool {
     let Ok(said) = std::env::var("JOURNAL_STREAM") else { return false };
     rustix::fs::fstat(stream).is_ok_and(|found| said == format!("{}:{}", found.st_dev, found.st_ino))
@@ -142,7 +142,7 @@ fn object(level: Level, message: &str, facts: &[(&str, &str)]) -> Value {
 }
 
 impl Stream {
-    /// Starts the thread that writes. It has a descriptor of its own: while it waits for a reader, nobody else does.
+    /// Starts the thread that writes. It has its own file descriptor: only this thread waits for a reader.
     fn start(stream: impl AsFd, format: LogFormat) -> io::Result<Arc<Self>> {
         let (form, file) = (Form::of(&stream, format), File::from(stream.as_fd().try_clone_to_owned()?));
         let (queue, changed) = (Mutex::default(), Condvar::new());
@@ -167,7 +167,7 @@ impl Stream {
         self.changed.notify_all();
     }
 
-    /// Writes line after line, and goes on after any error.
+    /// Writes one line after another, and goes on after any error.
     fn write_on(&self, mut to: File) {
         let mut cut = false;
         loop {
@@ -197,7 +197,8 @@ impl Stream {
     }
 }
 
-/// Writes a line; says whether all of it was written. After a line that was `cut` off in the middle a new one is begun.
+/// Writes a line, and returns whether all of it was written. After a line that was `cut` in the middle, it begins a new
+/// one.
 fn put(to: &mut File, line: &[u8], cut: &mut bool) -> bool {
     let whole = if *cut { [b"\n", line].concat() } else { line.to_vec() };
     let mut rest = whole.as_slice();
@@ -216,8 +217,8 @@ fn put(to: &mut File, line: &[u8], cut: &mut bool) -> bool {
     true
 }
 
-/// From now on this process is a server: what it prints and logs goes through queues, in this format, and a panic is a line
-/// of the log.
+/// Makes this process a server: from now on its output goes through queues, in this format, and a panic is a line of
+/// the log.
 ///
 /// # Errors
 /// When the system starts no threads or gives no descriptors.
@@ -245,7 +246,7 @@ pub(super) fn subscribe(filter: EnvFilter) {
     let lines = lines.with_target(false).with_ansi(colours).log_internal_errors(false);
     let fields = format::debug_fn(|to, field, value| match field.name() {
         "message" => write!(Escaping(to), "{value:?} "),
-        // What the bridge from the crate log adds.
+        // Fields that the bridge from the crate log adds.
         name if name.starts_with("log.") => Ok(()),
         name => write!(to, "{name}=").and_then(|()| write!(Escaping(to), "{value:?} ")),
     });
@@ -287,18 +288,18 @@ impl Write for Line<'_> {
     }
 }
 
-/// Prints for a server; `false`: this process is none.
+/// Prints the output of a server; `false` if this process is no server.
 pub(super) fn print(text: &str) -> bool {
     STREAMS.get().map(|Streams { out, .. }| out.push(out.form.lines(Level::INFO, text))).is_some()
 }
 
-/// Prints these facts as an object, if the log is in JSON; says whether it did.
+/// Prints these facts as an object, if the log is in JSON, and returns whether it did.
 pub(super) fn print_object(message: &str, facts: &[(&str, &str)]) -> bool {
     let is_json = STREAMS.get().is_some_and(|streams| streams.out.form.format == LogFormat::Json);
     is_json && print(&object(Level::INFO, message, facts).to_string())
 }
 
-/// Says on standard error what is wrong, whether or not somebody reads it.
+/// Writes an error to standard error. It does not matter whether somebody reads it.
 pub(super) fn complain(level: Level, text: &str) {
     let begin = "ngoma: ";
     match STREAMS.get() {
@@ -310,7 +311,7 @@ pub(super) fn complain(level: Level, text: &str) {
     }
 }
 
-/// Waits for what is not written yet, a second at most for each stream.
+/// Waits for the lines that are not written yet, a second at most for each stream.
 pub(super) fn drain() {
     if let Some(Streams { out, log }) = STREAMS.get() {
         [out, log].iter().for_each(|stream| stream.drain());

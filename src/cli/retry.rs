@@ -8,13 +8,13 @@ use std::{
 use serde_json::json;
 
 use super::{
-    block_on,
+    database::{block_on, open},
     deliveries::named,
-    open, print_json,
+    output::print_json,
     selection::{ALL, Filters, Status},
 };
 use crate::{
-    app::profiles,
+    api::profiles,
     clock,
     config::Config,
     domain::{
@@ -26,7 +26,7 @@ use crate::{
     error::{Error, Result},
     store::{
         Admission, Db,
-        retries::{self, Field},
+        retries::{self, Candidates},
     },
 };
 
@@ -62,7 +62,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (one, yes, as_json) = (args.delivery.is_some(), args.yes, args.json);
-    let (walls, selection) = match args.delivery {
+    let (scope, selection) = match args.delivery {
         Some(text) => {
             let id = DeliveryId::parse(&text).ok_or_else(|| Error::request(format!("'{text}' is no delivery's id")))?;
             (ALL, Selection { delivery: Some(id), ..Selection::default() })
@@ -77,7 +77,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     };
     let db = open(config)?;
     block_on(async {
-        let field = db.read(move |view| Field::new(view, &walls, selection)).await.map_err(named)?;
+        let field = db.read(move |view| Candidates::new(view, &scope, selection)).await.map_err(named)?;
         let count = retries::count(&db, Actor::CommandLine, &field, Duration::MAX).await?;
         if one {
             judge_one(count)?;

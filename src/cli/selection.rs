@@ -8,6 +8,7 @@ use clap::{
 };
 
 use crate::{
+    app::Wanted,
     clock::{Clock, SystemClock},
     domain::{
         delivery::{Failure, State},
@@ -15,13 +16,13 @@ use crate::{
         profile::Profiles,
         selection::Selection,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     error::{Error, Result},
 };
 
 /// Whoever has a shell on the machine sees everything.
-pub(super) const ALL: Walls = Walls { profile: None, account: None };
+pub(super) const ALL: AccessScope = AccessScope::EVERYTHING;
 
 /// Those that fit all that is given.
 #[derive(Debug, Args)]
@@ -94,33 +95,29 @@ impl Filters {
             && self.since.is_none()
     }
 
-    /// The selection, and the walls narrowed to the vendor of the webhook, if one is named.
-    pub(super) fn read(self, profiles: &Profiles, status: Option<Status>) -> Result<(Walls, Selection)> {
-        let (mut walls, mut endpoint) = (ALL, None);
-        if let Some(text) = &self.webhook {
-            let (within, id) = webhook(profiles, text)?;
-            (walls, endpoint) = (within, Some(id));
-        }
+    /// The selection, and the scope narrowed to the vendor of the webhook, if one is named.
+    pub(super) fn read(self, profiles: &Profiles, status: Option<Status>) -> Result<(AccessScope, Selection)> {
         let selection = Selection {
             account: self.account,
-            endpoint,
             kind: self.event,
             state: status.map(Status::state),
             failure: self.error,
             from: self.since,
-            to: None,
-            delivery: None,
+            ..Selection::default()
         };
-        Ok((walls, selection))
+        let refusal = self.webhook.as_deref().map(no_webhook);
+        let read = Wanted { webhook: self.webhook, selection }.read(profiles, &ALL);
+        read.map_err(|error| refusal.unwrap_or(error))
     }
 }
 
-/// The webhook of an id as people write it, and the walls narrowed to its vendor.
-pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(Walls, EndpointId)> {
-    let found =
-        profiles.iter().find_map(|profile| Some((EndpointId::from_wire(profile.endpoint_prefix, text)?, profile.name)));
-    let (id, profile) = found.ok_or_else(|| Error::request(format!("'{text}' is no webhook's id")))?;
-    Ok((Walls { profile: Some(profile.into()), account: None }, id))
+/// The webhook of an id as people write it, and the scope narrowed to its vendor.
+pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, AccessScope)> {
+    profiles.webhook(&ALL, text).map_err(|_| no_webhook(text))
+}
+
+fn no_webhook(text: &str) -> Error {
+    Error::request(format!("'{text}' is no webhook's id"))
 }
 
 /// The name of a state, as the API has it.

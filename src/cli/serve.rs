@@ -10,15 +10,19 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{VERSION, descriptors, log, start, supervisor};
+use super::{descriptors, log, start, supervisor, version::VERSION};
 use crate::{
-    app::{self, Outside, profiles},
+    api::profiles,
     config::Config,
-    domain::{audit::Actor, token::Scopes},
+    domain::{
+        audit::Actor,
+        token::{BearerToken, Scopes},
+    },
     engine::alerts::ALERT,
     error::{Error, Result},
+    server::{self, Outside},
     store::{
-        self, Admission, Db, accounts,
+        self, Admission, Db, Tx, accounts,
         tokens::{self, Holder},
     },
 };
@@ -32,8 +36,8 @@ const DEV_LABEL: &str = "dev";
     after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop it gracefully; a second one at once. SIGHUP changes nothing: settings are read at a start."
 )]
 pub(super) struct Args {
-    /// For trying it: allows http:// and loopback targets, makes a demo account for each vendor with fresh tokens and
-    /// prints them. Never on a public address.
+    /// For trying it: allows http:// and loopback targets, makes a demo account for each vendor, and prints fresh tokens of
+    /// these accounts and of the operator. Never on a public address.
     #[arg(long)]
     dev: bool,
     /// Address and port, over the config's server.listen.
@@ -55,13 +59,13 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
         config.egress.allow.extend(loopback);
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
-    // A file that may not grow ends no process whose signal has a handler: writing to it is an error then.
+    // With a handler for its signal, a file that has reached its size limit does not end the process: the write fails.
     runtime.block_on(async { heard(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop) })?;
     log::subscribe(filter(&config)?);
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     descriptors::provide(&mut config)?;
     let served = runtime.block_on(serve(config, args.dev));
-    // A sending thread may hang in a look-up: nobody waits for it.
+    // A sending thread may hang in a look-up: the end does not wait for it.
     runtime.shutdown_background();
     served
 }
@@ -71,18 +75,18 @@ fn heard(kind: SignalKind) -> Result<unix::Signal> {
 }
 
 async fn serve(config: Config, dev: bool) -> Result<()> {
-    // Before anybody can know that it runs: a stop that comes early is a stop too.
+    // Before the server is visible: an early signal stops it too.
     let [mut terminate, mut interrupt, mut quit] =
         [supervisor::heard(Signal::TERM)?, supervisor::heard(Signal::INT)?, supervisor::heard(Signal::QUIT)?];
     supervisor::ignore_others()?;
     let settings = config.clone();
-    let app = app::prepare(config, Outside::default()).await?;
-    tracing::info!("ngoma {VERSION} serves at http://{}", app.address());
-    start::print(&app, &settings, app.db().write(Actor::Engine, Admission::Try, store::durability).await?);
+    let server = server::prepare(config, Outside::default()).await?;
+    tracing::info!("ngoma {VERSION} serves at http://{}", server.address());
+    start::print(&server, &settings, server.db().write(Actor::Engine, Admission::Try, store::durability).await?);
     if dev {
-        print_demo(app.db(), &settings).await?;
+        print_demo(server.db(), &settings).await?;
     } else {
-        print_first_steps(app.db()).await?;
+        print_first_steps(server.db()).await?;
     }
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -100,16 +104,16 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
             stop.send_replace(true);
         }
     });
-    tokio::spawn(supervisor::report(app.pulse()));
-    app.run(stopped).await
+    tokio::spawn(supervisor::report(server.status()));
+    server.run(stopped).await
 }
 
-/// What is logged.
+/// The filter of the log.
 ///
 /// # Errors
-/// A log.level that is none.
+/// A log.level that cannot be read.
 pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
-    // What our libraries say at info, we say better ourselves. Alerts are told at every level.
+    // The info lines of libraries repeat ours. Alerts are logged at every level.
     let directives = format!(
         "poem=warn,rusqlite_migration=warn,ureq=warn,ureq_proto=warn,hyper=warn,{}=warn,{}",
         ALERT, config.log.level
@@ -119,29 +123,38 @@ pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
     })
 }
 
-/// Makes a demo account for each vendor, revokes the tokens of the last start and prints fresh ones.
+/// Makes a demo account for each vendor, revokes the tokens of the last start, and prints a fresh one for each account and one
+/// for the operator.
 async fn print_demo(db: &Db, config: &Config) -> Result<()> {
     db.write(Actor::Engine, Admission::Try, |tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
-    let told = "a demo account and its token of this start; the last start's is revoked";
+    let told = "a token of this start; the last start's is revoked";
     let mut rows = vec!["\nDemo accounts (this start's tokens; the last start's are revoked):".to_owned()];
     for profile in profiles(config).iter() {
         let name = profile.name;
         let id = format!("DEMO-{}", name.to_uppercase());
         let made = id.clone();
-        // An account that is there already is what we want.
+        // An account that is there already is fine.
         let _ = db.write(Actor::Engine, Admission::Try, move |tx| accounts::create(tx, name, &made, None)).await;
-        let (holder, scopes) = (Holder::Account(id.clone()), Scopes::parse("webhooks,events")?);
-        let (_, token) = db
-            .write(Actor::Engine, Admission::Try, move |tx| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL)))
-            .await?;
+        let token = demo_token(db, Holder::Account(id.clone()), "webhooks,events").await?;
         if !log::print_object(told, &[("profile", name), ("account", &id), ("token", token.expose())]) {
             rows.push(format!("  {name:<11} account {id:<16} token {}", token.expose()));
         }
+    }
+    let token = demo_token(db, Holder::Operator, "operator").await?;
+    if !log::print_object(told, &[("scope", "operator"), ("token", token.expose())]) {
+        rows.push(format!("  operator    for the dashboard        token {}", token.expose()));
     }
     if rows.len() > 1 {
         say!("{}\n", rows.join("\n"));
     }
     Ok(())
+}
+
+/// Makes a token that the next start with `--dev` revokes.
+async fn demo_token(db: &Db, holder: Holder, scopes: &str) -> Result<BearerToken> {
+    let scopes = Scopes::parse(scopes)?;
+    let make = move |tx: &Tx<'_>| tokens::create(tx, &holder, &scopes, Some(DEV_LABEL));
+    Ok(db.write(Actor::Engine, Admission::Try, make).await?.1)
 }
 
 /// On an empty database: the commands that make the first account and token.

@@ -1,16 +1,17 @@
-//! What somebody wants to know when a server has started, in one block; with a log in JSON, in one object.
+//! The facts about a server that has started: one block of text or, with a log in JSON, one object.
 
 use std::{fs, time::Duration};
 
-use super::{VERSION, log};
+use super::{log, version::VERSION};
 use crate::{
-    app::{App, profiles},
-    config::{Config, Durability, Egress, Limits, Retention, Server},
+    api::profiles,
+    config::{self, Config, Durability, Egress, Limits, Retention},
     domain::profile::{Profile, WhenExhausted},
+    server::Server,
 };
 
-pub(super) fn print(app: &App, config: &Config, durability: Durability) {
-    let address = app.address();
+pub(super) fn print(server: &Server, config: &Config, durability: Durability) {
+    let address = server.address();
     let begun = format!("ngoma {VERSION} is ready");
     let mut facts = vec![
         ("address", format!("http://{address}")),
@@ -23,7 +24,7 @@ pub(super) fn print(app: &App, config: &Config, durability: Durability) {
         ("limits", limits(&config.server, &config.limits)),
         ("egress", egress(&config.egress)),
         ("retention", retention(config.retention)),
-        ("alerts", app.alerts().places()),
+        ("alerts", server.alerts().destinations()),
     ]);
     let facts: Vec<(&str, &str)> = facts.iter().map(|(name, fact)| (*name, fact.as_str())).collect();
     if !log::print_object(&begun, &facts) {
@@ -55,7 +56,7 @@ fn schedule(profile: &Profile) -> String {
     format!("{attempts} attempts, waits {}{again}; then {then}", waits.join(", "))
 }
 
-fn limits(server: &Server, limits: &Limits) -> String {
+fn limits(server: &config::Server, limits: &Limits) -> String {
     let managing = match limits.requests_per_minute {
         0 => "any number of".to_owned(),
         number => number.to_string(),

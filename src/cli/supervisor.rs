@@ -1,4 +1,4 @@
-//! What the server hears from its supervisor, and what it says to it: signals, and the messages of sd_notify(3).
+//! The server and its supervisor: signals, and the messages of sd_notify(3).
 
 use rustix::process::Signal;
 use sd_notify::NotifyState;
@@ -9,11 +9,11 @@ use tokio::{
 
 use crate::{
     clock,
-    engine::Pulse,
+    engine::EngineStatus,
     error::{Error, Result},
 };
 
-/// Signals that would end the server, and by which nobody asks for that. (SIGPIPE is ignored in every Rust program.)
+/// Signals that would end the server although nobody means that. (SIGPIPE is ignored in every Rust program.)
 const IGNORED: [(Signal, &str); 8] = [
     (Signal::USR1, "SIGUSR1"),
     (Signal::USR2, "SIGUSR2"),
@@ -25,12 +25,12 @@ const IGNORED: [(Signal, &str); 8] = [
     (Signal::XCPU, "SIGXCPU"),
 ];
 
-/// From now on a signal of this kind is heard.
+/// Receives signals of this kind from now on.
 pub(super) fn heard(signal_of: Signal) -> Result<tokio::signal::unix::Signal> {
     signal(SignalKind::from_raw(signal_of.as_raw())).map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// Ignores the signals that ask for no stop, and says so.
+/// Ignores the signals that do not ask for a stop; each is logged.
 pub(super) fn ignore_others() -> Result<()> {
     let reload = "SIGHUP: settings are read at a start only; restart to change them".to_owned();
     let others = IGNORED.map(|(one, name)| (one, format!("{name} is ignored: SIGTERM stops the server")));
@@ -42,13 +42,14 @@ pub(super) fn ignore_others() -> Result<()> {
             }
         });
     }
-    // A file that may not grow further: the write that failed says so, and a line about it might be the next one.
+    // A file has reached its size limit. The failed write reports it; a log line might fail in the same way.
     heard(Signal::XFSZ).map(drop)
 }
 
-/// Says that the server is ready once its engine has looked for work, and then each time that the engine has come round: so
-/// the service manager notices a server that hangs. On a full disk the engine comes round too: a restart would not help.
-pub(super) async fn report(mut pulse: watch::Receiver<Pulse>) {
+/// Reports that the server is ready once its engine has looked for work, and then reports each turn of the engine. So
+/// the service manager notices a server that hangs. On a full disk the engine takes its turns too: a restart would not
+/// help.
+pub(super) async fn report(mut pulse: watch::Receiver<EngineStatus>) {
     if pulse.changed().await.is_err() {
         return;
     }
@@ -60,12 +61,12 @@ pub(super) async fn report(mut pulse: watch::Receiver<Pulse>) {
     }
 }
 
-/// Says that the server stops.
+/// Reports that the server stops.
 pub(super) fn stopping() {
     tell(NotifyState::Stopping);
 }
 
-/// Nobody hears it outside systemd.
+/// Sends a message to systemd; elsewhere it does nothing.
 fn tell(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "the service manager cannot be notified (NOTIFY_SOCKET)");

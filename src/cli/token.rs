@@ -3,21 +3,17 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{account::check_profile, block_on, open, open_or_make, print_json};
+use super::{
+    database::{block_on, open, open_or_make},
+    output::print_json,
+};
 use crate::{
+    api::profiles,
+    app::tokens::{NewToken, TokenRecord},
     config::Config,
-    domain::{
-        audit::Actor,
-        ids::TokenId,
-        text::escaped,
-        timestamp::Timestamp,
-        token::{Scopes, check_label},
-    },
+    domain::{audit::Actor, ids::TokenId, text::escaped, timestamp::Timestamp, token::Scopes},
     error::{Error, Missing, Result},
-    store::{
-        Admission,
-        tokens::{self, Holder, TokenRecord},
-    },
+    store::{Admission, tokens},
 };
 
 /// Make, list and revoke bearer tokens
@@ -72,13 +68,16 @@ enum Command {
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     match args.command {
         Command::Create { account, platform, scope, label, json } => {
-            let scopes = Scopes::parse(&scope)?;
-            let holder = holder(config, account, platform, &scopes)?;
-            label.as_deref().map(check_label).transpose()?;
+            let (scopes, holder) = (Scopes::parse(&scope)?, (account, platform.as_deref()));
+            if holder == (None, None) && !scopes.is_operator() {
+                // The rule is the app's; here it names the options.
+                let message =
+                    "whose token? Give --account ID or --platform PROFILE; only --scope operator needs neither";
+                return Err(Error::request(message));
+            }
+            let new = NewToken::new(&profiles(config), holder, scopes, label)?;
             let db = open_or_make(config)?;
-            let create = db.write(Actor::CommandLine, Admission::Try, move |tx| {
-                tokens::create(tx, &holder, &scopes, label.as_deref())
-            });
+            let create = db.write(Actor::CommandLine, Admission::Try, move |tx| new.create(tx));
             let (id, token) = block_on(create)?;
             if json {
                 print_json(&json!({ "id": id.to_string(), "token": token.expose() }));
@@ -114,23 +113,6 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn holder(config: &Config, account: Option<String>, platform: Option<String>, scopes: &Scopes) -> Result<Holder> {
-    match (account, platform) {
-        (None, None) if scopes.is_operator() => Ok(Holder::Operator),
-        (None, None) => Err(Error::request(
-            "whose token? Give --account ID or --platform PROFILE; only --scope operator needs neither",
-        )),
-        (Some(_), _) | (_, Some(_)) if scopes.is_operator() => {
-            Err(Error::request("an operator's token reaches every account: leave out --account and --platform"))
-        }
-        (Some(account), _) => Ok(Holder::Account(account)),
-        (None, Some(platform)) => {
-            check_profile(config, &platform)?;
-            Ok(Holder::Platform(platform))
-        }
-    }
 }
 
 fn as_json(token: &TokenRecord) -> serde_json::Value {

@@ -3,9 +3,14 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{block_on, deliveries::named, open, print_json, selection};
+use super::{
+    database::{block_on, open},
+    deliveries::named,
+    output::print_json,
+    selection,
+};
 use crate::{
-    app::profiles,
+    api::profiles,
     config::Config,
     domain::{
         audit::Actor,
@@ -44,10 +49,10 @@ enum Command {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let Command::Resume { webhook, leave_failed, json: as_json } = args.command;
-    let (walls, id) = selection::webhook(&profiles(config), &webhook)?;
+    let (id, scope) = selection::webhook(&profiles(config), &webhook)?;
     let resend = if leave_failed { Resend::Nothing } else { Resend::Failed };
     let resume = move |tx: &Tx<'_>| {
-        let endpoint = endpoints::find(tx, &walls, id)?;
+        let endpoint = endpoints::find(tx, &scope, id)?;
         match endpoint.state {
             EndpointState::Deleted => Err(Error::request("this webhook is deleted: it cannot be resumed")),
             EndpointState::Active | EndpointState::Suspended => endpoints::resume(tx, endpoint.key, resend),

@@ -1,4 +1,4 @@
-//! What is said of a setting that cannot be used.
+//! The message for a setting that cannot be used.
 
 use std::iter;
 
@@ -6,7 +6,7 @@ use figment::{Figment, Metadata, value::Value};
 
 use super::{DEFAULTS, SECRETS, sources};
 
-/// Says key, value, source and what was expected.
+/// Names the key, its value, its source and what was expected.
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
@@ -48,7 +48,7 @@ pub(super) fn given(figment: &Figment, key: &str) -> Option<String> {
     }
 }
 
-/// What the shipped file says of a key, in the comment beside it and in the lines that it goes on for.
+/// What `config.toml` says of a key: the comment beside it, and the comment lines that follow.
 pub(super) fn meaning(key: &str) -> String {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let key = rest.split('.').next().unwrap_or(rest);

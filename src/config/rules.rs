@@ -1,4 +1,4 @@
-//! The limits of settings: what each may be.
+//! The range of each setting.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use super::{
     flaw::{given, source},
 };
 
-/// The largest request body that may be allowed: several copies of it are in memory while it is read, checked and stored.
+/// The largest request body that may be allowed: several copies of it are in memory while it is read, checked and
+/// stored.
 const MOST_BYTES: usize = 100_000_000;
 
-/// Whether it holds, the key it is about, and what is expected of it.
+/// Whether the rule holds, the key, and what is expected of its value.
 type Rule = (bool, &'static str, &'static str);
 
 impl Config {
@@ -119,7 +120,7 @@ impl Config {
         ]
     }
 
-    /// How long what was is kept.
+    /// How long finished records are kept.
     fn retention_rules(&self) -> Vec<Rule> {
         let day = Duration::from_secs(86_400);
         let Retention { delivered, undelivered } = self.retention;

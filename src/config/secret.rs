@@ -1,11 +1,12 @@
-//! Settings that nobody may see.
+//! Settings that are never shown.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// A setting that is never shown, and wiped from memory when it goes. What read it may have kept a copy.
+/// A setting that is never shown, and wiped from memory when it is dropped. The reader of the file may have kept a
+/// copy.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(Zeroizing<String>);
@@ -22,7 +23,7 @@ impl Secret {
     }
 }
 
-/// As it is shown.
+/// Masked.
 impl Serialize for Secret {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(if self.is_empty() { "" } else { "***" })

@@ -1,4 +1,4 @@
-//! The settings as people see them: each key with its value, secrets masked.
+//! The settings as people see them: each key with its value; secrets are masked.
 
 use figment::{
     Figment,
@@ -12,7 +12,7 @@ use super::{Config, DEFAULTS, flaw::meaning};
 /// What stands for a secret.
 const MASKED: &str = "***";
 
-/// A setting as it holds.
+/// A setting and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// The section of `config.toml`.
@@ -21,7 +21,7 @@ pub struct Setting {
     pub key: String,
     /// The value, as it would be written there; a secret is masked.
     pub value: String,
-    /// Whether it is another than the default.
+    /// Whether it differs from the default.
     pub changed: bool,
     /// What `config.toml` says of it.
     pub meaning: String,
@@ -52,7 +52,7 @@ fn sections(config: &Config) -> Map<String, Value> {
     }
 }
 
-/// A span of time in the largest unit of which it is so many, as people write it: `90d`.
+/// A span of time in the largest unit that divides it, as people write it: `90d`.
 fn span(text: &str) -> Option<String> {
     let span = humantime::parse_duration(text).ok()?;
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
@@ -60,7 +60,7 @@ fn span(text: &str) -> Option<String> {
     units.iter().find(|(unit, _)| millis.is_multiple_of(*unit)).map(|(unit, name)| format!("{}{name}", millis / unit))
 }
 
-/// A value that gives away no secret: neither one that is a secret, nor a password or a query within a URL.
+/// A value without secrets: a secret setting is masked, and so are the password and the query of a URL.
 fn masked(key: &str, value: &Value) -> String {
     match value {
         Value::String(text) if !text.is_empty() && (key.ends_with("_secret") || key.ends_with("password")) => {

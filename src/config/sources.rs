@@ -1,4 +1,4 @@
-//! Where settings come from, beside the defaults: a file, and the environment.
+//! The sources of settings beside the defaults: a file, and the environment.
 
 use std::{
     env, fs,
@@ -18,7 +18,7 @@ const PREFIX: &str = "NGOMA_";
 /// What stands between section and key.
 const BETWEEN: &str = "__";
 
-/// What lies at a path, if it is something else than a file: `a pipe`, `a folder`. Opening a pipe can take for ever.
+/// What lies at a path, if it is not a file: `a pipe`, `a folder`. Opening a pipe can take for ever.
 pub fn no_file(path: &Path) -> Option<&'static str> {
     let kind = fs::metadata(path).ok()?.file_type();
     match kind {
@@ -36,7 +36,7 @@ pub fn no_file(path: &Path) -> Option<&'static str> {
 /// A file that cannot be read.
 pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
     let usual = Path::new(USUAL_FILE);
-    // One that cannot be looked at is not passed over.
+    // A file that cannot be looked at is an error, not absent.
     let missing = || usual.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
     let path = match named {
         Some(path) => path,
@@ -59,7 +59,7 @@ pub(super) fn environment() -> Env {
     Env::prefixed(PREFIX).filter(|rest| is_setting(rest.as_str())).split(BETWEEN)
 }
 
-/// The variables that begin like a setting and are none, such as those that Kubernetes sets for a service named ngoma.
+/// The variables that begin like a setting but are none, such as those that Kubernetes sets for a service named ngoma.
 pub(super) fn ignored() -> Vec<String> {
     variables().filter(|name| !is_setting(&name[PREFIX.len()..])).collect()
 }

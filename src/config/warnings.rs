@@ -1,4 +1,4 @@
-//! Settings that can be used, and yet are not as they should be.
+//! Warnings about settings that can be used but should be changed.
 
 use std::{
     fs,
@@ -10,11 +10,11 @@ use figment::{Figment, Source};
 
 use super::{Config, SECRETS};
 
-/// What everybody may do with a file.
+/// The mode by which everybody may read a file.
 const READ_BY_ALL: u32 = 0o004;
 
-/// Bytes of memory that this process may have: those of the machine, or what its control group allows. `None` if neither is
-/// known.
+/// The memory that this process may have, in bytes: that of the machine, or less if its control group says so. `None`
+/// if neither is known.
 fn memory() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().trim_end_matches(" kB");
@@ -36,7 +36,7 @@ pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
 }
 
 impl Config {
-    /// What is not as it should be, a sentence each.
+    /// One sentence for each warning.
     pub fn warnings(&self) -> Vec<String> {
         let exposed = self.exposed.as_ref().map(|path| {
             let path = path.display();

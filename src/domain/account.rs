@@ -1,5 +1,7 @@
 //! Accounts: the tenants of a profile.
 
+use email_address::{EmailAddress, Options};
+
 use crate::{
     domain::timestamp::Timestamp,
     error::{Error, Result},
@@ -7,10 +9,8 @@ use crate::{
 
 /// Longest account id, in characters.
 const MAX_ID: usize = 100;
-/// Longest parts of an e-mail address, in bytes: its name, its host, and a label of that.
-const MAX_NAME: usize = 64;
+/// Longest host of an e-mail address, in bytes.
 const MAX_HOST: usize = 253;
-const MAX_LABEL: usize = 63;
 
 /// The key of an account's row.
 pub type AccountKey = i64;
@@ -47,18 +47,14 @@ pub fn check_id(id: &str) -> Result<()> {
 /// # Errors
 /// Any other text.
 pub fn check_email(address: &str) -> Result<()> {
-    let is_name = |name: &str| {
-        let atom = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
-        name.len() <= MAX_NAME && name.split('.').all(|part| !part.is_empty() && part.chars().all(atom))
-    };
-    let is_label = |label: &str| {
-        let inside = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        (1..=MAX_LABEL).contains(&label.len())
-            && label.chars().all(inside)
-            && !(label.starts_with('-') || label.ends_with('-'))
-    };
-    let is_host = |host: &str| host.len() <= MAX_HOST && host.split('.').all(is_label);
-    if address.split_once('@').is_some_and(|(name, host)| is_name(name) && is_host(host)) {
+    let options = Options::default().without_display_text().without_domain_literal();
+    let is_address = EmailAddress::parse_with_options(address, options).is_ok();
+    // That takes quoted names too, names and hosts beyond ASCII, and hosts that no DNS can hold.
+    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let is_plain = address.rsplit_once('@').is_some_and(|(name, host)| {
+        name.is_ascii() && !name.contains('"') && host.len() <= MAX_HOST && host.chars().all(is_host)
+    });
+    if is_address && is_plain {
         return Ok(());
     }
     Err(Error::request(format!("'{address}' is no e-mail address that mail can be sent to: expected name@host")))

@@ -168,7 +168,7 @@ impl Alert {
 
 /// Why an alert could not be told, in words for a log and a list: no password, no secret, no query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Untold {
+pub enum Undelivered {
     /// Whoever was to take it is not there, or says "not now".
     Later(String),
     /// It was refused, as it may be until somebody changes a setting here or there.
@@ -177,7 +177,7 @@ pub enum Untold {
     Never(String),
 }
 
-impl Untold {
+impl Undelivered {
     /// When an alert of this age is tried again, after the so-many-th try of this start; `None`: never.
     pub fn again(&self, tries: u32, created_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let place = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);

@@ -11,9 +11,10 @@
 //! | Held | the endpoint is resumed | Pending, due now, tries = 0 |
 //! | Pending, Held | the endpoint is deleted | Cancelled |
 
-use std::{fmt, time::Duration};
-
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use std::{
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use crate::domain::{
     endpoint::{EndpointState, SuspendedReason},
@@ -249,14 +250,14 @@ pub const fn interrupt(endpoint: EndpointState, now: Timestamp) -> Settlement {
     }
 }
 
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): whole seconds, or a date.
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): whole seconds, or a date in one of the three forms of HTTP.
 pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-    Some(Timestamp::from_millis(date.unix_timestamp().saturating_mul(1000)).since(now))
+    let since_1970 = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some((Timestamp::from_millis(0) + since_1970).since(now))
 }
 
 /// One attempt, as it is recorded.

@@ -5,32 +5,23 @@ use crate::{
     domain::{
         account::AccountKey,
         ids::TokenId,
-        token::{Caller, Reach, Scope, Scopes},
+        scope::{Scope, Scopes},
     },
     error::{Error, Result},
 };
 
 /// What a request was let in with: its token, the session if it came by one, the account, and the scope that it needs. Only a
-/// [`Caller`] gives one.
+/// [`Caller`](crate::domain::token::Caller) gives one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
-    token: TokenId,
-    session: Option<[u8; 32]>,
-    account: Option<AccountKey>,
-    newest_account: AccountKey,
-    scope: Option<Scope>,
+    pub(super) token: TokenId,
+    pub(super) session: Option<[u8; 32]>,
+    pub(super) account: Option<AccountKey>,
+    pub(super) newest_account: AccountKey,
+    pub(super) scope: Option<Scope>,
 }
 
 impl Grant {
-    /// The grant of a caller, for what needs this scope; `None` for what needs none.
-    pub(super) fn new(caller: &Caller, scope: Option<Scope>) -> Self {
-        let account = match &caller.reach {
-            Reach::Account { key, .. } => Some(*key),
-            Reach::Platform(_) | Reach::Everything => None,
-        };
-        Self { token: caller.token, session: caller.session, account, newest_account: caller.newest_account, scope }
-    }
-
     /// The token.
     pub fn token(&self) -> TokenId {
         self.token

@@ -2,10 +2,13 @@
 //!
 //! AsiliChain's page verifies a signature over `JSON.stringify(req.body)`: the receiver parses the body and prints it
 //! again before it hashes. [`stringify()`] prints a producer's JSON as ECMAScript would, so that printing it again changes
-//! nothing; what could not survive that is refused with the path of the offending value. It works on the raw text, because
-//! a parsed value has already lost long integers and duplicate keys.
+//! nothing; what could not survive that is refused with the path of the offending value. serde_json checks the grammar and
+//! reads the strings. The numbers are read here from their literals: a parsed value has already lost long integers.
 
-use std::{collections::HashMap, fmt};
+use std::{borrow::Cow, fmt};
+
+use indexmap::IndexMap;
+use serde_json::value::RawValue;
 
 use crate::domain::excerpt::excerpt;
 
@@ -51,88 +54,91 @@ impl fmt::Display for Flaw {
 /// An integer literal beyond ±(2^53 - 1), a number that overflows, a lone surrogate, nesting or a string beyond the
 /// limits, and text that is not JSON.
 pub fn stringify(text: &str, limits: Limits) -> Result<String, Flaw> {
-    let mut reader = Reader { text, limits, at: 0, path: Vec::new() };
+    let value: &RawValue = serde_json::from_str(text)
+        .map_err(|error| Flaw { path: String::new(), problem: format!("is not JSON: {error}") })?;
     let mut out = String::with_capacity(text.len());
-    reader.skip_space();
-    reader.value(&mut out)?;
-    reader.skip_space();
-    if reader.at < text.len() {
-        return Err(reader.flaw("is not JSON: something follows its end"));
-    }
+    Printer { rest: value.get(), limits, path: Vec::new() }.value(&mut out)?;
     Ok(out)
 }
 
 /// Prints a string as `JSON.stringify` does, quotes included.
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    write_string(text, &mut out);
+    push_quoted(text, &mut out);
     out
 }
 
-enum Step {
-    Key(String),
+fn push_quoted(text: &str, out: &mut String) {
+    if text.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..b' ')) {
+        // serde_json escapes what ECMAScript escapes, and in the same way.
+        match serde_json::to_string(text) {
+            Ok(quoted) => out.push_str(&quoted),
+            Err(_) => unreachable!("a text is always printed"),
+        }
+    } else {
+        out.extend(["\"", text, "\""]);
+    }
+}
+
+enum PathSegment<'a> {
+    Key(Cow<'a, str>),
     Index(usize),
 }
 
-struct Reader<'a> {
-    text: &'a str,
+/// Walks over a text that is JSON, and prints what it passes.
+struct Printer<'a> {
+    rest: &'a str,
     limits: Limits,
-    at: usize,
-    path: Vec<Step>,
+    path: Vec<PathSegment<'a>>,
 }
 
-impl Reader<'_> {
+impl<'a> Printer<'a> {
     fn value(&mut self, out: &mut String) -> Result<(), Flaw> {
-        match self.peek() {
-            Some(b'{') => self.object(out),
-            Some(b'[') => self.array(out),
-            Some(b'"') => {
-                let string = self.string()?;
-                write_string(&string, out);
+        match self.next() {
+            b'{' => self.object(out),
+            b'[' => self.array(out),
+            b'"' => {
+                let (literal, string) = self.string()?;
+                match string {
+                    // Without an escape it is printed as it is written.
+                    Cow::Borrowed(_) => out.push_str(literal),
+                    Cow::Owned(string) => push_quoted(&string, out),
+                }
                 Ok(())
             }
-            Some(b'-' | b'0'..=b'9') => self.number(out),
+            b'-' | b'0'..=b'9' => {
+                let literal = self.take_while(|byte| !matches!(byte, b',' | b']' | b'}') && !is_space(byte));
+                let number = held(literal).map_err(|problem| self.flaw(format!("{problem}: send it as a string")))?;
+                out.push_str(ryu_js::Buffer::new().format_finite(number));
+                Ok(())
+            }
             _ => {
-                let word = ["true", "false", "null"].into_iter().find(|word| self.text[self.at..].starts_with(word));
-                let word = word.ok_or_else(|| self.flaw("is not JSON: a value was expected"))?;
-                self.at += word.len();
-                out.push_str(word);
+                out.push_str(self.take_while(|byte| byte.is_ascii_lowercase()));
                 Ok(())
             }
         }
     }
 
     fn object(&mut self, out: &mut String) -> Result<(), Flaw> {
-        let mut entries: Vec<(String, String)> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
         self.enter()?;
-        while !self.ends_with(b'}', entries.is_empty())? {
-            if self.peek() != Some(b'"') {
-                return Err(self.flaw("is not JSON: a key was expected"));
-            }
-            let key = self.string()?;
-            self.skip_space();
-            self.expect(b':')?;
-            self.skip_space();
-            self.path.push(Step::Key(key.clone()));
+        let mut entries: IndexMap<Cow<'a, str>, String> = IndexMap::new();
+        while self.next() != b'}' {
+            let (_, key) = self.string()?;
+            self.skip(b':');
+            self.path.push(PathSegment::Key(key.clone()));
             let mut value = String::new();
             self.value(&mut value)?;
             self.path.pop();
-            match places.get(&key) {
-                Some(&place) => entries[place].1 = value,
-                None => {
-                    places.insert(key.clone(), entries.len());
-                    entries.push((key, value));
-                }
-            }
+            self.skip(b',');
+            // A key that comes again keeps its place.
+            entries.insert(key, value);
         }
-        entries.sort_by_key(|(key, _)| array_index(key).map_or((1, 0), |index| (0, index)));
+        self.skip(b'}');
+        entries.sort_by_cached_key(|key, _| array_index(key).map_or((1, 0), |index| (0, index)));
         out.push('{');
         for (place, (key, value)) in entries.iter().enumerate() {
-            if place > 0 {
-                out.push(',');
-            }
-            write_string(key, out);
+            out.push_str(if place > 0 { "," } else { "" });
+            push_quoted(key, out);
             out.push(':');
             out.push_str(value);
         }
@@ -143,140 +149,83 @@ impl Reader<'_> {
     fn array(&mut self, out: &mut String) -> Result<(), Flaw> {
         self.enter()?;
         out.push('[');
-        let mut count = 0;
-        while !self.ends_with(b']', count == 0)? {
-            if count > 0 {
-                out.push(',');
+        for index in 0.. {
+            if self.next() == b']' {
+                break;
             }
-            self.path.push(Step::Index(count));
+            out.push_str(if index > 0 { "," } else { "" });
+            self.path.push(PathSegment::Index(index));
             self.value(out)?;
             self.path.pop();
-            count += 1;
+            self.skip(b',');
         }
+        self.skip(b']');
         out.push(']');
         Ok(())
     }
 
     /// Steps over the opening bracket.
     fn enter(&mut self) -> Result<(), Flaw> {
-        self.at += 1;
+        self.rest = &self.rest[1..];
         if self.path.len() >= self.limits.depth {
             return Err(self.flaw("is nested too deep: the server's limits.json_depth says how deep it may be"));
         }
         Ok(())
     }
 
-    /// Whether the closing bracket is next; steps over it, or over the comma before the next entry.
-    fn ends_with(&mut self, bracket: u8, first: bool) -> Result<bool, Flaw> {
-        self.skip_space();
-        if self.peek() == Some(bracket) {
-            self.at += 1;
-            return Ok(true);
+    /// The literal of a string, and its text: borrowed if it holds no escape.
+    fn string(&mut self) -> Result<(&'a str, Cow<'a, str>), Flaw> {
+        let plain = self.rest[1..].bytes().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(0);
+        let (string, end) = if self.rest.as_bytes().get(1 + plain) == Some(&b'"') {
+            (Cow::Borrowed(&self.rest[1..1 + plain]), plain + 2)
+        } else {
+            let mut strings = serde_json::Deserializer::from_str(self.rest).into_iter::<String>();
+            // The grammar was checked: nothing else is left to go wrong.
+            let lone = || self.flaw("holds half of a surrogate pair, which is no character");
+            let string = strings.next().and_then(Result::ok).ok_or_else(lone)?;
+            (Cow::Owned(string), strings.byte_offset())
+        };
+        let (literal, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        if string.len() > self.limits.string_bytes {
+            return Err(self.flaw("is a string too long: the server's limits.string_bytes says how long it may be"));
         }
-        if !first {
-            self.expect(b',')?;
-            self.skip_space();
-        }
-        Ok(false)
+        Ok((literal, string))
     }
 
-    fn number(&mut self, out: &mut String) -> Result<(), Flaw> {
-        let rest = &self.text[self.at..];
-        let length = rest.find(|c: char| !matches!(c, '-' | '+' | '.' | 'e' | 'E' | '0'..='9')).unwrap_or(rest.len());
-        let literal = &rest[..length];
-        self.at += length;
-        if !is_number(literal) {
-            return Err(self.flaw("is not JSON: a number was expected"));
-        }
-        let number = held(literal).map_err(|problem| self.flaw(format!("{problem}: send it as a string")))?;
-        out.push_str(ryu_js::Buffer::new().format_finite(number));
-        Ok(())
+    /// The next byte that is no white space; 0 at the end.
+    fn next(&mut self) -> u8 {
+        self.take_while(is_space);
+        self.rest.bytes().next().unwrap_or(0)
     }
 
-    fn string(&mut self) -> Result<String, Flaw> {
-        self.at += 1;
-        let mut out = String::new();
-        loop {
-            let rest = &self.text[self.at..];
-            let plain = rest.find(|c| matches!(c, '"' | '\\' | '\0'..' '));
-            let plain = plain.ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
-            out.push_str(&rest[..plain]);
-            self.at += plain + 1;
-            if out.len() > self.limits.string_bytes {
-                return Err(self.flaw("is a string too long: the server's limits.string_bytes says how long it may be"));
-            }
-            match rest.as_bytes()[plain] {
-                b'"' => return Ok(out),
-                b'\\' => {}
-                _ => return Err(self.flaw("is not JSON: a string holds a bare control character")),
-            }
-            let escape = self.peek().ok_or_else(|| self.flaw("is not JSON: a string has no end"))?;
-            self.at += 1;
-            out.push(match escape {
-                b'"' => '"',
-                b'\\' => '\\',
-                b'/' => '/',
-                b'b' => '\u{8}',
-                b'f' => '\u{c}',
-                b'n' => '\n',
-                b'r' => '\r',
-                b't' => '\t',
-                b'u' => self.unicode_escape()?,
-                _ => return Err(self.flaw("is not JSON: it holds an unknown escape")),
-            });
+    /// Steps over this byte and the white space before it, if it is there.
+    fn skip(&mut self, byte: u8) {
+        if self.next() == byte {
+            self.rest = &self.rest[1..];
         }
     }
 
-    /// The character of a `\u` escape and its four digits, or of two of them that are a surrogate pair.
-    fn unicode_escape(&mut self) -> Result<char, Flaw> {
-        const LONE: &str = "holds half of a surrogate pair, which is no character";
-        let first = self.four_digits()?;
-        if !(0xD800..0xDC00).contains(&first) {
-            return char::from_u32(first).ok_or_else(|| self.flaw(LONE));
-        }
-        if !self.text[self.at..].starts_with("\\u") {
-            return Err(self.flaw(LONE));
-        }
-        self.at += 2;
-        let second = self.four_digits()?;
-        if !(0xDC00..0xE000).contains(&second) {
-            return Err(self.flaw(LONE));
-        }
-        char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)).ok_or_else(|| self.flaw(LONE))
-    }
-
-    fn four_digits(&mut self) -> Result<u32, Flaw> {
-        let digits = self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        self.at += 4;
-        code.ok_or_else(|| self.flaw("is not JSON: four hexadecimal digits were expected"))
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<(), Flaw> {
-        if self.peek() != Some(byte) {
-            return Err(self.flaw("is not JSON: a comma, colon or bracket is missing"));
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
+    /// Steps over the ASCII characters that these are.
+    fn take_while(&mut self, goes: impl Fn(u8) -> bool) -> &'a str {
+        let length = self.rest.bytes().position(|byte| !goes(byte)).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        taken
     }
 
     fn flaw(&self, problem: impl Into<String>) -> Flaw {
-        let path = self.path.iter().map(|step| match step {
-            Step::Key(key) => format!(".{key}"),
-            Step::Index(index) => format!("[{index}]"),
+        let path = self.path.iter().map(|segment| match segment {
+            PathSegment::Key(key) => format!(".{key}"),
+            PathSegment::Index(index) => format!("[{index}]"),
         });
         Flaw { path: path.collect(), problem: problem.into() }
     }
+}
+
+/// Whether this is white space in JSON's grammar.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 /// What every receiver reads a literal of JSON's grammar as.
@@ -308,36 +257,8 @@ pub fn check_number(literal: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a literal is a number in JSON's grammar, which is narrower than Rust's: no `01`, `1.` or `-.5`.
-fn is_number(literal: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-    let whole = whole.strip_prefix('-').unwrap_or(whole);
-    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-    digits(whole) && (whole == "0" || !whole.starts_with('0')) && digits(fraction) && digits(exponent)
-}
-
 /// The array index that a key is, in ECMAScript's eyes: canonical decimal digits up to 2^32 - 2.
 fn array_index(key: &str) -> Option<u32> {
     let canonical = key == "0" || (!key.starts_with('0') && key.bytes().all(|b| b.is_ascii_digit()));
     key.parse().ok().filter(|index| canonical && *index <= MAX_ARRAY_INDEX)
-}
-
-fn write_string(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }

@@ -2,6 +2,8 @@
 
 pub mod account;
 pub mod alert;
+pub mod alert_message;
+pub mod attempt_headers;
 pub mod audit;
 pub mod delivery;
 pub mod endpoint;
@@ -10,14 +12,13 @@ pub mod excerpt;
 pub mod grant;
 pub mod ids;
 pub mod json;
-pub mod post;
 pub mod profile;
 pub mod retry;
+pub mod scope;
 pub mod selection;
 pub mod session;
 pub mod signature;
-pub mod tally;
-pub mod telling;
+pub mod stats;
 pub mod text;
 pub mod timestamp;
 pub mod token;

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use crate::{
+    domain::{excerpt::excerpt, ids::EndpointId, token::AccessScope},
+    error::{Error, Missing, Result},
+};
+
 /// Finishes a stored body for one endpoint: `(webhook id on the wire, stored body) -> bytes to send`.
 ///
 /// By concatenation, never by parsing, so that every attempt and every replay sends the same bytes.
@@ -120,6 +125,35 @@ impl Profiles {
     /// The profile of this name.
     pub fn get(&self, name: &str) -> Option<&Profile> {
         self.0.iter().find(|profile| profile.name == name)
+    }
+
+    /// The profile of the name that somebody gives.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is none, with the names there are.
+    pub fn named(&self, name: &str) -> Result<&Profile> {
+        self.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.iter().map(|profile| profile.name).collect();
+            Error::request(format!("profile '{}' is unknown: expected {}", excerpt(name), known.join(" or ")))
+        })
+    }
+
+    /// The endpoint of an id with its vendor's prefix, and the access scope narrowed to that vendor.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a text that is no such id, or the id of a vendor outside the scope.
+    pub fn webhook(&self, scope: &AccessScope, text: &str) -> Result<(EndpointId, AccessScope)> {
+        let found = self.iter().find_map(|profile| {
+            let id = EndpointId::from_wire(profile.endpoint_prefix, text)?;
+            let is_seen = scope.profile.as_ref().is_none_or(|seen| *seen == profile.name);
+            is_seen.then(|| (id, scope.narrowed_to(profile.name)))
+        });
+        found.ok_or(Error::NotFound(Missing::Webhook))
+    }
+
+    /// The id of an endpoint, as its vendor writes it.
+    pub fn on_wire(&self, profile: &str, id: EndpointId) -> String {
+        id.on_wire(self.get(profile).map_or("", |profile| profile.endpoint_prefix))
     }
 
     /// The same without warnings.

@@ -11,6 +11,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
     prelude::BASE64_STANDARD,
 };
+use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -109,10 +110,7 @@ impl SigningSecret {
         let mac = fed(keyed(self.0.as_bytes()), body).finalize().into_bytes();
         let mut out = String::with_capacity(71);
         out.push_str("sha256=");
-        for byte in mac {
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
+        HEXLOWER.encode_append(&mac, &mut out);
         out
     }
 
@@ -154,8 +152,6 @@ impl SigningSecret {
         header.split(' ').any(is_one)
     }
 }
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 fn fed(mac: Hmac<Sha256>, parts: &[&[u8]]) -> Hmac<Sha256> {
     parts.iter().fold(mac, |mac, part| mac.chain_update(part))

@@ -87,6 +87,14 @@ impl Timestamp {
             ))
         })
     }
+
+    /// As [`Timestamp::read`], of a field that may be left out.
+    ///
+    /// # Errors
+    /// As [`Timestamp::read`].
+    pub fn read_if(name: &str, text: Option<&str>) -> Result<Option<Self>> {
+        text.map(|text| Self::read(name, text)).transpose()
+    }
 }
 
 /// Whether each character of the text stands where RFC 3339 has it. The parser is more lenient, and knows the calendar.

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub use crate::domain::scope::{Scope, Scopes};
 use crate::{
     domain::{
         account::AccountKey, excerpt::excerpt, grant::Grant, ids::TokenId, text::is_hidden, timestamp::Timestamp,
@@ -98,89 +99,6 @@ fn base62(bytes: &[u8], digits: usize) -> Zeroizing<String> {
     out
 }
 
-/// What a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Manage webhooks, read and replay deliveries.
-    Webhooks,
-    /// Publish; read events and tasks.
-    Events,
-    /// Everything, in every account.
-    Operator,
-}
-
-impl Scope {
-    /// Every scope, in the order they are printed.
-    pub const ALL: [Self; 3] = [Self::Webhooks, Self::Events, Self::Operator];
-
-    /// Its name in a token, on the command line and in the docs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Webhooks => "webhooks",
-            Self::Events => "events",
-            Self::Operator => "operator",
-        }
-    }
-}
-
-/// A non-empty set of scopes, printed as `webhooks,events`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scopes(Vec<Scope>);
-
-impl Scopes {
-    /// Reads `webhooks,events`.
-    ///
-    /// # Errors
-    /// An unknown scope, or none.
-    pub fn parse(text: &str) -> Result<Self> {
-        let mut scopes = Vec::new();
-        for name in text.split(',').map(str::trim) {
-            let scope = Scope::ALL.into_iter().find(|scope| scope.name() == name).ok_or_else(|| {
-                Error::request(format!("unknown scope '{name}': expected webhooks, events or operator"))
-            })?;
-            if !scopes.contains(&scope) {
-                scopes.push(scope);
-            }
-        }
-        Ok(Self(scopes))
-    }
-
-    /// Whether the set holds this scope, or `operator`, which holds all.
-    pub fn allow(&self, scope: Scope) -> bool {
-        self.0.contains(&scope) || self.is_operator()
-    }
-
-    /// Refuses a set without this scope.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`], with what to do.
-    pub fn need(&self, scope: Scope) -> Result<()> {
-        if self.allow(scope) {
-            return Ok(());
-        }
-        Err(Error::Forbidden(format!(
-            "this token lacks the scope '{}': make one with it by 'ngoma token create'",
-            scope.name()
-        )))
-    }
-
-    /// Whether the set holds `operator`.
-    pub fn is_operator(&self) -> bool {
-        self.0.contains(&Scope::Operator)
-    }
-
-    /// The names, in the order they were given.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.0.iter().map(|scope| scope.name()).collect()
-    }
-}
-
-impl fmt::Display for Scopes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.names().join(","))
-    }
-}
-
 /// How far a token reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
@@ -212,18 +130,28 @@ pub struct Caller {
     /// When it was last used, coarsely.
     pub last_used_at: Option<Timestamp>,
     /// The SHA-256 of the session's key, if a session was shown.
-    pub(super) session: Option<[u8; 32]>,
+    session: Option<[u8; 32]>,
     /// The newest account at that moment.
-    pub(super) newest_account: AccountKey,
+    newest_account: AccountKey,
 }
 
-/// What a request may see. Every query of a door is made within walls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Walls {
+/// What a request may see. Every query of a door is made within one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AccessScope {
     /// The one profile that is seen: of the routes that were called, or of the caller; `None` shows all of them.
     pub profile: Option<Cow<'static, str>>,
     /// The caller's own account; `None` shows every account.
     pub account: Option<AccountKey>,
+}
+
+impl AccessScope {
+    /// Every account of every profile.
+    pub const EVERYTHING: Self = Self { profile: None, account: None };
+
+    /// The same account or accounts, of this profile alone.
+    pub fn narrowed_to(&self, profile: &'static str) -> Self {
+        Self { profile: Some(profile.into()), account: self.account }
+    }
 }
 
 impl Caller {
@@ -237,40 +165,56 @@ impl Caller {
         Self { token, reach, scopes, last_used_at, session, newest_account }
     }
 
-    /// The right to act where no scope is needed.
-    pub fn grant(&self) -> Grant {
-        Grant::new(self, None)
+    fn grant_for(&self, scope: Option<Scope>) -> Grant {
+        let account = match &self.reach {
+            Reach::Account { key, .. } => Some(*key),
+            Reach::Platform(_) | Reach::Everything => None,
+        };
+        Grant { token: self.token, session: self.session, account, newest_account: self.newest_account, scope }
     }
 
-    /// The right to act, and the walls, for a route of `profile` that asks for `scope`.
+    /// The right to act where no scope is needed.
+    pub fn grant(&self) -> Grant {
+        self.grant_for(None)
+    }
+
+    /// The right to act, and the access scope, for a route of this vendor that needs one of the token's scopes, or any.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token of another profile, or without the scope.
-    pub fn walls(&self, profile: &'static str, scope: Scope) -> Result<(Grant, Walls)> {
+    /// [`Error::Forbidden`] for a token of another vendor, or without the scope.
+    pub fn scope_for(&self, vendor: &'static str, needed: Option<Scope>) -> Result<(Grant, AccessScope)> {
         let (home, account) = match &self.reach {
             Reach::Account { key, profile, .. } => (profile.as_str(), Some(*key)),
             Reach::Platform(profile) => (profile.as_str(), None),
-            Reach::Everything => (profile, None),
+            Reach::Everything => (vendor, None),
         };
-        if home != profile {
+        if home != vendor {
             return Err(Error::Forbidden("this token belongs to another vendor's routes".to_owned()));
         }
-        self.scopes.need(scope)?;
-        Ok((Grant::new(self, Some(scope)), Walls { profile: Some(profile.into()), account }))
+        Ok((self.grant_with(needed)?, AccessScope { profile: Some(vendor.into()), account }))
     }
 
-    /// The right to act, and the walls, for routes of no vendor that ask for `scope`: they show everything the token reaches.
+    /// The right to act, and the access scope, for routes of no vendor: they show everything that the token reaches.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token without the scope.
-    pub fn horizon(&self, scope: Scope) -> Result<(Grant, Walls)> {
-        self.scopes.need(scope)?;
-        let walls = match &self.reach {
-            Reach::Account { key, profile, .. } => Walls { profile: Some(profile.clone().into()), account: Some(*key) },
-            Reach::Platform(profile) => Walls { profile: Some(profile.clone().into()), account: None },
-            Reach::Everything => Walls { profile: None, account: None },
+    pub fn scope_everywhere(&self, needed: Option<Scope>) -> Result<(Grant, AccessScope)> {
+        let (profile, account) = match &self.reach {
+            Reach::Account { key, profile, .. } => (Some(profile.clone().into()), Some(*key)),
+            Reach::Platform(profile) => (Some(profile.clone().into()), None),
+            Reach::Everything => (None, None),
         };
-        Ok((Grant::new(self, Some(scope)), walls))
+        Ok((self.grant_with(needed)?, AccessScope { profile, account }))
+    }
+
+    fn grant_with(&self, needed: Option<Scope>) -> Result<Grant> {
+        needed.map_or(Ok(()), |scope| self.scopes.need(scope))?;
+        Ok(self.grant_for(needed))
+    }
+
+    /// Whether it is the operator's: it may do everything, in every account.
+    pub fn is_operator(&self) -> bool {
+        self.scopes.is_operator() && self.reach == Reach::Everything
     }
 
     /// The id of the account that a request acts for: the token's own, or the one it names.

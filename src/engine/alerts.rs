@@ -22,14 +22,14 @@ use crate::{
     clock::{Clock, SharedClock, SystemClock},
     config::Config,
     domain::{
-        alert::{Alert, AlertKey, Channel, Untold, What},
+        alert::{Alert, AlertKey, Channel, Undelivered, What},
+        alert_message::{AlertMessage, in_words, unbroken},
         audit::Actor,
         delivery::{Failure, Outcome},
         endpoint::TargetUrl,
         ids::AlertId,
         profile::Profiles,
         signature::{PREFIX, SigningSecret},
-        telling::{Telling, in_words, unbroken},
         timestamp::Timestamp,
     },
     error::{Error, Result},
@@ -47,10 +47,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The wait after a fault of the database.
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
 
-type Told = std::result::Result<(), Untold>;
+type Delivered = std::result::Result<(), Undelivered>;
 
 /// The ways by which alerts are told, as they are set up.
-struct Ways {
+struct Channels {
     /// The base of the server's URLs.
     base: String,
     mailer: Option<Mailer>,
@@ -71,18 +71,18 @@ struct Inner {
     db: Db,
     clock: SharedClock,
     profiles: Profiles,
-    ways: Ways,
+    channels: Channels,
     timeout: Duration,
     sender: Arc<Sender>,
     pool: Pool,
     /// How often something may have been written to the outbox.
     written: watch::Sender<u64>,
-    rest: watch::Sender<[Rest; 3]>,
+    rest: watch::Sender<[ChannelRest; 3]>,
 }
 
 /// What a way of telling saw when it last came to rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rest {
+pub struct ChannelRest {
     /// The moment at which it found nothing due.
     pub at: Timestamp,
     /// How often it had been woken by then.
@@ -94,7 +94,7 @@ pub struct Rest {
 /// # Errors
 /// A setting that cannot, named.
 pub(super) fn check(config: &Config) -> Result<()> {
-    Ways::alone(config).map(drop)
+    Channels::alone(config).map(drop)
 }
 
 /// Sends one mail that says only that mail works.
@@ -103,16 +103,16 @@ pub(super) fn check(config: &Config) -> Result<()> {
 /// [`Error::Invalid`] for a setting that cannot be used, or if there is no mail server; [`Error::Unavailable`] with the reason
 /// if it did not take the mail.
 pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
-    let Ways { base, mailer, .. } = Ways::alone(config)?;
+    let Channels { base, mailer, .. } = Channels::alone(config)?;
     let none = || Error::request("alerts.smtp_url is empty: there is no mail server to send by");
     let (mailer, at) = (mailer.ok_or_else(none)?, SystemClock.now());
     let text = format!("This is a test: alerts of the Ngoma server at\n{base}\narrive here.\n\nNothing is wrong.\n");
     let mail = Mail { to, id: AlertId::mint(at), at, subject: "[Ngoma] a test: alerts arrive here", text };
     let sent = mailer.send(&mail).await;
-    sent.map_err(|untold| Error::Unavailable(format!("the test mail was not sent: {}", untold.words())))
+    sent.map_err(|undelivered| Error::Unavailable(format!("the test mail was not sent: {}", undelivered.words())))
 }
 
-impl Ways {
+impl Channels {
     /// The ways, without a server.
     fn alone(config: &Config) -> Result<Self> {
         let clock: SharedClock = Arc::new(SystemClock);
@@ -182,16 +182,16 @@ impl Alerts {
         guard: &Guard,
         sender: Arc<Sender>,
     ) -> Result<Self> {
-        let ways = Ways::of(config, guard, &clock)?;
+        let channels = Channels::of(config, guard, &clock)?;
         let timeout = config.delivery.timeout;
-        let rest = watch::Sender::new([Rest { at: Timestamp::from_millis(i64::MIN), seen: 0 }; 3]);
+        let rest = watch::Sender::new([ChannelRest { at: Timestamp::from_millis(i64::MIN), seen: 0 }; 3]);
         let (pool, written) = (Pool::default(), watch::Sender::new(0));
-        Ok(Self(Arc::new(Inner { db, clock, profiles, ways, timeout, sender, pool, written, rest })))
+        Ok(Self(Arc::new(Inner { db, clock, profiles, channels, timeout, sender, pool, written, rest })))
     }
 
     /// Where alerts go, in words that hold no secret.
-    pub fn places(&self) -> String {
-        let Ways { mailer, webhook, .. } = &self.0.ways;
+    pub fn destinations(&self) -> String {
+        let Channels { mailer, webhook, .. } = &self.0.channels;
         let mail = mailer.as_ref().map(|mailer| format!("mail by {mailer}"));
         let post = webhook.as_ref().map(|(url, _)| format!("POST to {}", url.origin()));
         ["in this log, at warn".to_owned()].into_iter().chain(mail).chain(post).collect::<Vec<_>>().join("; ")
@@ -203,7 +203,7 @@ impl Alerts {
     }
 
     /// How often it was woken; and what each way saw when it last came to rest.
-    pub fn pulse(&self) -> (watch::Receiver<u64>, watch::Receiver<[Rest; 3]>) {
+    pub fn status(&self) -> (watch::Receiver<u64>, watch::Receiver<[ChannelRest; 3]>) {
         (self.0.written.subscribe(), self.0.rest.subscribe())
     }
 
@@ -220,7 +220,7 @@ impl Alerts {
         let log = async {
             self.serve(Channel::Log, silent).await;
             let (_stop, never) = watch::channel(false);
-            if let Err(error) = self.0.tell_due(Channel::Log, &never).await {
+            if let Err(error) = self.0.deliver_due(Channel::Log, &never).await {
                 tracing::error!(%error, "alerts wait for the next start");
             }
         };
@@ -237,11 +237,11 @@ impl Alerts {
         let mut written = inner.written.subscribe();
         while !*stop.borrow_and_update() {
             let (seen, at) = (*written.borrow_and_update(), inner.clock.now());
-            let next = inner.tell_due(channel, &stop).await.unwrap_or_else(|error| {
+            let next = inner.deliver_due(channel, &stop).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "alerts wait until the database can be read");
                 Some(at + AFTER_A_FAULT)
             });
-            inner.rest.send_modify(|rest| rest[channel as usize] = Rest { at, seen });
+            inner.rest.send_modify(|rest| rest[channel as usize] = ChannelRest { at, seen });
             let wait = next.map_or(LOOK_AGAIN, |next| next.since(at).min(LOOK_AGAIN));
             tokio::select! {
                 _ = written.changed() => {}
@@ -255,32 +255,32 @@ impl Alerts {
 impl Inner {
     /// Tells all that is due by a way, oldest first; gives when the next one is due. What is due by a way that is not set up
     /// waits for a start with one.
-    async fn tell_due(&self, channel: Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
-        if !self.ways.has(channel) {
+    async fn deliver_due(&self, channel: Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
+        if !self.channels.has(channel) {
             return Ok(None);
         }
         loop {
             let next = self.db.read(move |view| alerts::next(view, channel)).await?;
             match next {
                 Some((alert, due)) if due <= self.clock.now() && !*stop.borrow() => {
-                    self.tell(alert, channel, stop).await?;
+                    self.deliver(alert, channel, stop).await?;
                 }
                 next => return Ok(next.map(|(_, due)| due)),
             }
         }
     }
 
-    async fn tell(&self, key: AlertKey, channel: Channel, stop: &watch::Receiver<bool>) -> Result<()> {
+    async fn deliver(&self, key: AlertKey, channel: Channel, stop: &watch::Receiver<bool>) -> Result<()> {
         let Some(alert) = self.db.read(move |view| alerts::read(view, key)).await? else { return Ok(()) };
-        let told = self.tell_by(channel, &alert).await;
+        let delivered = self.deliver_by(channel, &alert).await;
         let mut then = Vec::new();
         if channel == Channel::Log {
-            then.extend(self.ways.mailer.as_ref().and(alert.addressee.as_ref()).map(|_| Channel::Mail));
-            then.extend(self.ways.webhook.as_ref().map(|_| Channel::Webhook));
+            then.extend(self.channels.mailer.as_ref().and(alert.addressee.as_ref()).map(|_| Channel::Mail));
+            then.extend(self.channels.webhook.as_ref().map(|_| Channel::Webhook));
         }
         // Not to be told again only because the database does not take it now.
         let again = loop {
-            match self.note((key, alert.id), channel, told.clone(), then.clone()).await {
+            match self.note((key, alert.id), channel, delivered.clone(), then.clone()).await {
                 Ok(again) => break again,
                 Err(error) => {
                     tracing::error!(%error, "an alert cannot be noted as told until the database takes writes");
@@ -293,44 +293,50 @@ impl Inner {
         if !then.is_empty() {
             self.written.send_modify(|count| *count += 1);
         }
-        told.err().into_iter().for_each(|untold| log_untold(&alert, channel, &untold, again));
+        delivered.err().into_iter().for_each(|undelivered| log_undelivered(&alert, channel, &undelivered, again));
         Ok(())
     }
 
     /// Writes what came of a try, and the ways that come next; gives when it is tried again.
-    async fn note(&self, of: Which, channel: Channel, told: Told, then: Vec<Channel>) -> Result<Option<Timestamp>> {
-        let note = self.db.write(Actor::Engine, Admission::Wait, move |tx| match told {
-            Ok(()) => alerts::told(tx, of, channel, &then).map(|()| None),
-            Err(untold) => {
-                let again = |tries, created_at| untold.again(tries, created_at, tx.now);
-                alerts::untold(tx, of, channel, untold.words(), again)
+    async fn note(
+        &self,
+        of: Which,
+        channel: Channel,
+        delivered: Delivered,
+        then: Vec<Channel>,
+    ) -> Result<Option<Timestamp>> {
+        let note = self.db.write(Actor::Engine, Admission::Wait, move |tx| match delivered {
+            Ok(()) => alerts::delivered(tx, of, channel, &then).map(|()| None),
+            Err(undelivered) => {
+                let again = |tries, created_at| undelivered.again(tries, created_at, tx.now);
+                alerts::not_delivered(tx, of, channel, undelivered.words(), again)
             }
         });
         note.await
     }
 
-    async fn tell_by(&self, channel: Channel, alert: &Alert) -> Told {
-        let never = |reason: &str| Err(Untold::Never(reason.to_owned()));
+    async fn deliver_by(&self, channel: Channel, alert: &Alert) -> Delivered {
+        let never = |reason: &str| Err(Undelivered::Never(reason.to_owned()));
         let Some(profile) = self.profiles.get(&alert.profile) else {
             return never("its vendor is not served any more");
         };
-        let at = self.clock.now().checked().map_err(|error| Untold::Later(error.to_string()))?;
-        let telling = Telling { alert, profile, base: &self.ways.base };
+        let at = self.clock.now().checked().map_err(|error| Undelivered::Later(error.to_string()))?;
+        let message = AlertMessage { alert, profile, base: &self.channels.base };
         match channel {
             Channel::Log => {
-                log(&telling);
+                log(&message);
                 Ok(())
             }
-            Channel::Mail => match (&self.ways.mailer, &alert.addressee) {
+            Channel::Mail => match (&self.channels.mailer, &alert.addressee) {
                 (Some(mailer), Some(to)) => {
-                    let (subject, text) = (&telling.subject(), telling.text());
+                    let (subject, text) = (&message.subject(), message.text());
                     mailer.send(&Mail { to, id: alert.id, at, subject, text }).await
                 }
                 (None, _) => never("alerts.smtp_url is empty now"),
                 (_, None) => never("the account has no alert e-mail now"),
             },
-            Channel::Webhook => match &self.ways.webhook {
-                Some((url, secret)) => self.post((alert.id, at), url, secret, telling.json()).await,
+            Channel::Webhook => match &self.channels.webhook {
+                Some((url, secret)) => self.post((alert.id, at), url, secret, message.json()).await,
                 None => never("alerts.webhook_url is empty now"),
             },
         }
@@ -342,7 +348,7 @@ impl Inner {
         url: &TargetUrl,
         secret: &SigningSecret,
         body: String,
-    ) -> Told {
+    ) -> Delivered {
         let (id, url) = (id.to_string(), url.clone());
         let headers = [
             ("content-type", "application/json".to_owned()),
@@ -355,8 +361,8 @@ impl Inner {
             let post = Post { url: url.as_str(), headers: &headers, body: [body.as_bytes(), &[]], timeout };
             drop(reply.send(sender.send(&post).0));
         };
-        self.pool.run(run).map_err(|error| Untold::Later(format!("no thread for the POST: {error}")))?;
-        let outcome = answer.await.map_err(|_| Untold::Later("sending panicked".to_owned()))?;
+        self.pool.run(run).map_err(|error| Undelivered::Later(format!("no thread for the POST: {error}")))?;
+        let outcome = answer.await.map_err(|_| Undelivered::Later("sending panicked".to_owned()))?;
         let Some(failure) = outcome.failure() else { return Ok(()) };
         let status = outcome.answer().map(|answer| answer.status);
         let words = format!(
@@ -365,12 +371,12 @@ impl Inner {
             status.map_or_else(String::new, |status| format!(" ({status})"))
         );
         Err(match (failure, &outcome) {
-            (_, Outcome::Answered(answer)) if answer.status == 410 => Untold::Never(words),
+            (_, Outcome::Answered(answer)) if answer.status == 410 => Undelivered::Never(words),
             (_, Outcome::Answered(answer)) if matches!(answer.status, 400..=499) && answer.status != 429 => {
-                Untold::Refused(words)
+                Undelivered::Refused(words)
             }
-            (Failure::Blocked, _) => Untold::Refused(words),
-            _ => Untold::Later(words),
+            (Failure::Blocked, _) => Undelivered::Refused(words),
+            _ => Undelivered::Later(words),
         })
     }
 
@@ -384,9 +390,9 @@ impl Inner {
 }
 
 /// The alert as a line of the log.
-fn log(telling: &Telling<'_>) {
-    let alert = telling.alert;
-    let by_hand = telling.by_hand();
+fn log(message: &AlertMessage<'_>) {
+    let alert = message.alert;
+    let by_hand = message.by_hand();
     let failing = alert.failing();
     tracing::warn!(
         target: ALERT,
@@ -394,7 +400,7 @@ fn log(telling: &Telling<'_>) {
         kind = alert.kind().name(),
         to = alert.addressee.as_deref().unwrap_or("(no alert e-mail)"),
         account = alert.account,
-        webhook = telling.webhook(),
+        webhook = message.webhook(),
         url = alert.masked_url(),
         suspended_at = matches!(alert.what, What::Suspended(_)).then(|| alert.created_at.to_string()),
         failing_since = failing.map(|failing| failing.since.to_string()),
@@ -407,7 +413,7 @@ fn log(telling: &Telling<'_>) {
         "{}",
         match alert.what {
             What::Suspended(_) => "webhook suspended: its deliveries are held until it is resumed",
-            What::Warning { .. } if telling.is_damaged() => "a delivery was not sent: its stored body is damaged",
+            What::Warning { .. } if message.is_damaged() => "a delivery was not sent: its stored body is damaged",
             What::Warning { next_attempt_at: Some(_), .. } => "webhook failing: half of a delivery's tries are used",
             What::Warning { next_attempt_at: None, .. } => "webhook failing: a delivery was given up",
             What::Expiring { .. } => "held deliveries will be cancelled in seven days",
@@ -416,11 +422,13 @@ fn log(telling: &Telling<'_>) {
 }
 
 /// That an alert was not told is worth a line too: nobody may have read the first one.
-fn log_untold(alert: &Alert, channel: Channel, untold: &Untold, again: Option<Timestamp>) {
-    let (alert, channel, reason) = (alert.id, channel.name(), untold.words());
-    match (untold, again) {
+fn log_undelivered(alert: &Alert, channel: Channel, undelivered: &Undelivered, again: Option<Timestamp>) {
+    let (alert, channel, reason) = (alert.id, channel.name(), undelivered.words());
+    match (undelivered, again) {
         (_, None) => tracing::error!(%alert, channel, reason, "an alert is given up"),
-        (Untold::Later(_), Some(again)) => tracing::warn!(%alert, channel, reason, again = %again, "an alert waits"),
+        (Undelivered::Later(_), Some(again)) => {
+            tracing::warn!(%alert, channel, reason, again = %again, "an alert waits")
+        }
         (_, Some(again)) => tracing::error!(%alert, channel, reason, again = %again, "an alert is refused"),
     }
 }

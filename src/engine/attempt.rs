@@ -9,22 +9,22 @@ use super::sender::{Post, Sender};
 use crate::{
     clock::Stopwatch,
     domain::{
+        attempt_headers::AttemptHeaders,
         delivery::{self, Failure, Outcome},
         endpoint::EndpointKey,
-        post::Headers,
         profile::{Profile, Profiles},
         timestamp::Timestamp,
     },
-    figures::Figures,
+    metrics::Metrics,
     store::queue::{Attempted, Claim, CutOff},
 };
 
 /// The outcome of an attempt that did not fail.
 pub(super) const DELIVERED: &str = "delivered";
 /// Failures of an endpoint in a second that are told at info; the others are told at debug.
-const FAILURES_TOLD: u32 = 5;
+const FAILURES_LOGGED: u32 = 5;
 /// Attempts cut off by a crash that are told one by one.
-const CUT_OFF_TOLD: usize = 100;
+const CUT_OFF_LOGGED: usize = 100;
 
 /// Makes the attempt that a claim allows, on the thread that asks.
 pub(super) fn attempt(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Attempted {
@@ -48,7 +48,7 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
     let body = (profile.envelope)(&target.id.on_wire(profile.endpoint_prefix), stored);
     let event = claim.event.to_string();
     let standard = target.secrets.iter().map(|secret| secret.sign_standard_in_parts(&event, started_at, &body.parts()));
-    let headers = Headers {
+    let headers = AttemptHeaders {
         profile,
         event: claim.event,
         delivery: claim.delivery,
@@ -70,14 +70,14 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
 }
 
 /// Counts an attempt; the first of a delivery tells how long that has waited.
-pub(super) fn count(figures: &Figures, profile: &Profile, claim: &Claim, attempted: &Attempted) {
+pub(super) fn count(metrics: &Metrics, profile: &Profile, claim: &Claim, attempted: &Attempted) {
     let outcome = attempted.outcome.failure().map_or(DELIVERED, Failure::name);
     let waited = (claim.attempt == 1).then(|| attempted.started_at.since(claim.delivery.minted_at()));
-    figures.attempted(profile.name, outcome, attempted.duration, waited);
+    metrics.attempted(profile.name, outcome, attempted.duration, waited);
 }
 
 /// Tells an attempt in one line; a failure is worth more attention than a success, if it is `loud`.
-pub(super) fn tell(profile: &Profile, claim: &Claim, attempted: &Attempted, loud: bool) {
+pub(super) fn log_attempt(profile: &Profile, claim: &Claim, attempted: &Attempted, loud: bool) {
     let Attempted { outcome, duration, .. } = attempted;
     let status = outcome.answer().map(|answer| answer.status);
     let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
@@ -93,14 +93,14 @@ pub(super) fn tell(profile: &Profile, claim: &Claim, attempted: &Attempted, loud
 }
 
 /// Counts attempts that were cut off, and tells the first of them.
-pub(super) fn tell_cut_off(figures: &Figures, profiles: &Profiles, cut_off: &[CutOff]) {
+pub(super) fn log_cut_off(metrics: &Metrics, profiles: &Profiles, cut_off: &[CutOff]) {
     let outcome = Failure::Interrupted.name();
     for CutOff { profile, .. } in cut_off {
         if let Some(profile) = profiles.get(profile) {
-            figures.cut_off(profile.name, outcome);
+            metrics.cut_off(profile.name, outcome);
         }
     }
-    for CutOff { delivery, endpoint, profile, kind, attempt } in cut_off.iter().take(CUT_OFF_TOLD) {
+    for CutOff { delivery, endpoint, profile, kind, attempt } in cut_off.iter().take(CUT_OFF_LOGGED) {
         let endpoint = endpoint.on_wire(profiles.get(profile).map_or("", |profile| profile.endpoint_prefix));
         tracing::info!(delivery.id = %delivery, endpoint.id = %endpoint, event.kind = %kind, attempt, outcome = %outcome);
     }
@@ -108,12 +108,12 @@ pub(super) fn tell_cut_off(figures: &Figures, profiles: &Profiles, cut_off: &[Cu
 
 /// How many failures of each endpoint were told in this second.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct FailureLog {
     second: i64,
     of: HashMap<EndpointKey, u32>,
 }
 
-impl Told {
+impl FailureLog {
     /// Whether one more failure of this endpoint is told aloud: so many a second, so that no log fills a disk.
     pub(super) fn is_loud(&mut self, endpoint: EndpointKey, at: Timestamp) -> bool {
         let second = at.millis().div_euclid(1000);
@@ -121,8 +121,8 @@ impl Told {
             self.second = second;
             self.of.clear();
         }
-        let told = self.of.entry(endpoint).or_default();
-        *told += 1;
-        *told <= FAILURES_TOLD
+        let logged = self.of.entry(endpoint).or_default();
+        *logged += 1;
+        *logged <= FAILURES_LOGGED
     }
 }

@@ -79,7 +79,7 @@ const METADATA: [IpAddr; 6] = {
 };
 
 /// Refusals in a second that are told: names that are tried in a loop fill no disk.
-const REFUSALS_TOLD: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+const REFUSALS_LOGGED: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 type Judgement = std::result::Result<(), Blocked>;
 
@@ -89,7 +89,7 @@ pub struct Guard {
     egress: Egress,
     own: SocketAddr,
     look_ups: Arc<LookUps>,
-    told: Arc<DefaultDirectRateLimiter>,
+    refusals: Arc<DefaultDirectRateLimiter>,
 }
 
 impl fmt::Debug for Guard {
@@ -104,8 +104,8 @@ impl Guard {
     /// # Errors
     /// When the system starts no threads.
     pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp, clock: SharedClock) -> Result<Self> {
-        let told = Arc::new(RateLimiter::direct(Quota::per_second(REFUSALS_TOLD)));
-        Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up, clock)?), told })
+        let refusals = Arc::new(RateLimiter::direct(Quota::per_second(REFUSALS_LOGGED)));
+        Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up, clock)?), refusals })
     }
 
     /// The judgement at the door: what is known to be refused is refused at once; a name that does not resolve within two
@@ -157,7 +157,7 @@ impl Guard {
     fn judge_all(&self, host: &str, addresses: &[SocketAddr]) -> Judgement {
         let judged = addresses.iter().try_for_each(|address| self.judge(*address));
         judged.inspect_err(|reason| {
-            if self.told.check().is_ok() {
+            if self.refusals.check().is_ok() {
                 tracing::info!(host, %reason, "a target is refused");
             }
         })

@@ -33,7 +33,7 @@ impl Limits {
     }
 
     /// The same, with the first attempts at new ones: so that these are made however many are slow.
-    pub(super) fn new_too(self) -> usize {
+    pub(super) fn slow_or_new(self) -> usize {
         (self.in_flight * 7 / 8).max(1)
     }
 
@@ -45,9 +45,9 @@ impl Limits {
 
 /// How an attempt ended, as far as its lane cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum AttemptResult {
     /// Well, after so long.
-    Well(Duration),
+    Succeeded(Duration),
     /// In time, but not well.
     Failed,
     /// By the time-out.
@@ -58,7 +58,7 @@ pub enum Ended {
 
 /// What is known of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Behaviour {
     /// Nothing: it holds one place.
     New,
     /// Its last attempt failed: it holds one place.
@@ -76,9 +76,9 @@ pub(super) struct Lane {
     /// When something of it is due that is not claimed.
     pub(super) turn_at: Option<Timestamp>,
     /// Claimed, not begun; since when.
-    pub(super) hand: VecDeque<(Stopwatch, Claim)>,
-    pub(super) flying: usize,
-    pub(super) standing: Standing,
+    pub(super) prefetched: VecDeque<(Stopwatch, Claim)>,
+    pub(super) in_flight: usize,
+    pub(super) behaviour: Behaviour,
     /// How long an attempt takes, of late.
     pub(super) pace: Duration,
     /// How large a body is, of late.
@@ -102,9 +102,9 @@ impl Default for Lane {
     fn default() -> Self {
         Self {
             turn_at: None,
-            hand: VecDeque::new(),
-            flying: 0,
-            standing: Standing::New,
+            prefetched: VecDeque::new(),
+            in_flight: 0,
+            behaviour: Behaviour::New,
             pace: AHEAD,
             body: 0,
             waits: Waits::No,
@@ -114,36 +114,36 @@ impl Default for Lane {
 
 impl Lane {
     /// What the end of an attempt says of its endpoint.
-    pub(super) fn learn(&mut self, ended: Ended) {
+    pub(super) fn record(&mut self, ended: AttemptResult) {
         match ended {
-            Ended::Well(took) => {
-                self.standing = if took > SLOW { Standing::Slow } else { Standing::Fast };
+            AttemptResult::Succeeded(took) => {
+                self.behaviour = if took > SLOW { Behaviour::Slow } else { Behaviour::Fast };
                 self.pace = (self.pace * 7 + took) / 8;
             }
-            Ended::Failed => self.standing = Standing::Failing,
-            Ended::TimedOut => self.standing = Standing::Probation,
-            Ended::Unknown => {}
+            AttemptResult::Failed => self.behaviour = Behaviour::Failing,
+            AttemptResult::TimedOut => self.behaviour = Behaviour::Probation,
+            AttemptResult::Unknown => {}
         }
     }
 
     /// Whether it may have one more, where those that are not fast have so many, and those on probation may or may not.
-    pub(super) fn is_let(&self, limits: Limits, slow: usize, on_probation: bool) -> bool {
-        match self.standing {
-            Standing::Fast => true,
-            Standing::New => slow < limits.new_too(),
-            Standing::Slow | Standing::Failing => slow < limits.slow(),
-            Standing::Probation => slow < limits.slow() && on_probation,
+    pub(super) fn may_start(&self, limits: Limits, slow: usize, on_probation: bool) -> bool {
+        match self.behaviour {
+            Behaviour::Fast => true,
+            Behaviour::New => slow < limits.slow_or_new(),
+            Behaviour::Slow | Behaviour::Failing => slow < limits.slow(),
+            Behaviour::Probation => slow < limits.slow() && on_probation,
         }
     }
 
     /// How many attempts it may have under way.
     pub(super) fn places(&self, limits: Limits) -> usize {
-        if matches!(self.standing, Standing::Fast | Standing::Slow) { limits.per_endpoint } else { 1 }
+        if matches!(self.behaviour, Behaviour::Fast | Behaviour::Slow) { limits.per_endpoint } else { 1 }
     }
 
     /// How many claims it may hold: those under way, and those that will be before long.
     pub(super) fn most(&self, limits: Limits) -> usize {
-        let rounds = if self.standing != Standing::Fast || self.body > SMALL_BODY {
+        let rounds = if self.behaviour != Behaviour::Fast || self.body > SMALL_BODY {
             1
         } else {
             AHEAD.as_micros() / self.pace.as_micros().max(1)
@@ -153,25 +153,25 @@ impl Lane {
     }
 
     /// Whether its endpoint is on probation.
-    pub(super) fn is_suspect(&self) -> bool {
-        self.standing == Standing::Probation
+    pub(super) fn on_probation(&self) -> bool {
+        self.behaviour == Behaviour::Probation
     }
 
     pub(super) fn held(&self) -> usize {
-        self.hand.len() + self.flying
+        self.prefetched.len() + self.in_flight
     }
 
     pub(super) fn share(&self, limits: Limits) -> Share {
         let held = self.held();
         // What is under way holds its place, however few the lane has by now.
-        let placed = held.min(self.places(limits)).max(self.flying);
+        let placed = held.min(self.places(limits)).max(self.in_flight);
         let mut share = Share { ahead: held - placed, ..Share::default() };
-        match self.standing {
-            Standing::Fast => share.fast = placed,
-            _ => (share.slow, share.slow_flying) = (placed, self.flying),
+        match self.behaviour {
+            Behaviour::Fast => share.fast = placed,
+            _ => (share.slow, share.slow_in_flight) = (placed, self.in_flight),
         }
-        if self.standing == Standing::Probation {
-            (share.on_probation, share.suspects) = (held, self.flying);
+        if self.behaviour == Behaviour::Probation {
+            (share.on_probation, share.probation_in_flight) = (held, self.in_flight);
         }
         share
     }
@@ -180,11 +180,11 @@ impl Lane {
     pub(super) fn turn(&self, limits: Limits) -> Option<(Order, Timestamp)> {
         let may = self.held() < self.most(limits) && !matches!(self.waits, Waits::For(_));
         let turn_at = self.turn_at.filter(|_| may)?;
-        let order = match self.standing {
-            Standing::Fast => Order::Fast,
-            Standing::New => Order::New,
-            Standing::Slow | Standing::Failing => Order::Slow,
-            Standing::Probation => Order::Probation,
+        let order = match self.behaviour {
+            Behaviour::Fast => Order::Fast,
+            Behaviour::New => Order::New,
+            Behaviour::Slow | Behaviour::Failing => Order::Slow,
+            Behaviour::Probation => Order::Probation,
         };
         Some((order, turn_at))
     }
@@ -207,9 +207,9 @@ pub(super) struct Share {
     /// Places of all others.
     pub(super) slow: usize,
     /// Of these, those under way.
-    pub(super) slow_flying: usize,
+    pub(super) slow_in_flight: usize,
     pub(super) ahead: usize,
     pub(super) on_probation: usize,
     /// Of these, those under way.
-    pub(super) suspects: usize,
+    pub(super) probation_in_flight: usize,
 }

@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-pub use super::lane::{Ended, Limits, SLOW};
-use super::lane::{Lane, Order, Share, Standing, Waits};
+pub use super::lane::{AttemptResult, Limits, SLOW};
+use super::lane::{Behaviour, Lane, Order, Share, Waits};
 use crate::{
     clock::Stopwatch,
     domain::{delivery::DeliveryKey, endpoint::EndpointKey, timestamp::Timestamp},
@@ -34,7 +34,7 @@ const MANY: usize = 1024;
 const OLD: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-struct Flight {
+struct Started {
     attempt: u32,
     endpoint: EndpointKey,
     since: Stopwatch,
@@ -48,12 +48,12 @@ pub struct Lanes {
     /// The lanes that may be served, in order.
     turns: [BTreeSet<(Timestamp, EndpointKey)>; 4],
     /// The lanes with something in hand, each once.
-    in_hand: VecDeque<EndpointKey>,
+    prefetched: VecDeque<EndpointKey>,
     /// Most bytes of large bodies in memory.
     body_bytes: usize,
     /// The lanes whose next body waits for memory, in order: those that are not on probation, and those that are.
     in_line: [VecDeque<EndpointKey>; 2],
-    flights: HashMap<DeliveryKey, Flight>,
+    in_flight: HashMap<DeliveryKey, Started>,
     /// What has ended, or is given back, and is not on disk yet: a crash would repeat it, so it counts as under way.
     unwritten: usize,
     taken: Share,
@@ -71,10 +71,10 @@ impl Lanes {
             limits,
             lanes: HashMap::new(),
             turns: Default::default(),
-            in_hand: VecDeque::new(),
+            prefetched: VecDeque::new(),
             body_bytes: usize::MAX,
             in_line: Default::default(),
-            flights: HashMap::new(),
+            in_flight: HashMap::new(),
             unwritten: 0,
             taken: Share::default(),
             changed: HashSet::new(),
@@ -90,8 +90,8 @@ impl Lanes {
     }
 
     /// Attempts under way.
-    pub fn flying(&self) -> usize {
-        self.flights.len()
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
     /// Claims that nobody else may have: held, or not written yet.
@@ -110,8 +110,8 @@ impl Lanes {
     }
 
     /// The endpoint's last attempt, before this server started, timed out.
-    pub fn suspect(&mut self, endpoint: EndpointKey) {
-        self.with(endpoint, |lane| lane.standing = Standing::Probation);
+    pub fn put_on_probation(&mut self, endpoint: EndpointKey) {
+        self.with(endpoint, |lane| lane.behaviour = Behaviour::Probation);
     }
 
     /// The clock was set: every turn moves along.
@@ -123,52 +123,56 @@ impl Lanes {
         }
     }
 
-    /// What to claim now: the lanes that have waited longest first, and none gets a second place before each of them has
-    /// had a first. Claims ahead of their places are shared evenly.
+    /// What to claim now: the lanes that have waited longest first, and none gets a second claim before each of them holds
+    /// one. Claims ahead of their places are shared likewise.
     pub fn wanted(&self, now: Timestamp) -> Vec<(EndpointKey, usize)> {
         if !self.open {
             return Vec::new();
         }
         let mut free = self.free();
         let mut slow = self.taken.slow;
-        let free_for = |most: usize| most.saturating_sub(self.taken.slow).min(free);
-        let (free_for_new, free_for_slow) = (free_for(self.limits.new_too()), free_for(self.limits.slow()));
-        let ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
-        let suspects = self.limits.on_probation().saturating_sub(self.taken.on_probation);
+        let mut ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
+        // Where some have claims ahead, places are free again soon: those that hold nothing are in time for them.
+        let soon = if self.taken.ahead > 0 { ahead } else { 0 };
+        let free_for = |most: usize| most.saturating_sub(self.taken.slow).min(free + soon);
+        let (free_for_new, free_for_slow) = (free_for(self.limits.slow_or_new()), free_for(self.limits.slow()));
+        let probation_in_flight = self.limits.on_probation().saturating_sub(self.taken.on_probation);
         let come = |order: Order, most: usize| {
             self.turns[order as usize].iter().take_while(|(at, _)| *at <= now).take(most).copied()
         };
-        // Of the fast, those that want no place may stand before those that do.
+        // Those that hold much already may stand before those that hold nothing.
         let mut turns: Vec<_> = come(Order::Fast, free + ahead + self.taken.fast).collect();
         turns.extend(come(Order::New, free_for_new));
-        turns.extend(come(Order::Slow, free_for_slow));
-        turns.extend(come(Order::Probation, free_for_slow.min(suspects)));
+        turns.extend(come(Order::Slow, if free_for_slow > 0 { free_for_slow + self.taken.slow } else { 0 }));
+        turns.extend(come(Order::Probation, free_for_slow.min(probation_in_flight)));
         turns.sort_unstable();
         let lanes: Vec<(EndpointKey, &Lane)> =
             turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect();
         let mut quotas = vec![0; lanes.len()];
-        loop {
-            let before = free;
+        let top = lanes.iter().map(|(_, lane)| lane.most(self.limits)).max().unwrap_or(0);
+        let mut one_waits = false;
+        // The lanes that hold least come first: those that are busy may hold every place, and all there is ahead.
+        for level in 0..top {
             for ((_, lane), quota) in lanes.iter().zip(&mut quotas) {
-                let may = free > 0 && lane.is_let(self.limits, slow, true);
-                if may && lane.held() + *quota < lane.places(self.limits) {
-                    *quota += 1;
-                    free -= 1;
-                    slow += usize::from(lane.standing != Standing::Fast);
+                let held = lane.held() + *quota;
+                if held > level || held >= lane.most(self.limits) || !lane.may_start(self.limits, slow, true) {
+                    continue;
                 }
-            }
-            if free == before {
-                break;
+                let is_quick = lane.most(self.limits) > lane.places(self.limits);
+                if free > 0 && held < lane.places(self.limits) {
+                    free -= 1;
+                } else if ahead > 0 && (is_quick && !one_waits || held == 0 && soon > 0) {
+                    ahead -= 1;
+                } else {
+                    // Nothing more is claimed ahead where a place is missing.
+                    one_waits |= held < lane.places(self.limits);
+                    continue;
+                }
+                *quota += 1;
+                slow += usize::from(lane.behaviour != Behaviour::Fast);
             }
         }
-        let each = ahead / lanes.len().max(1);
-        let quotas = lanes.iter().zip(quotas).map(|((endpoint, lane), quota)| {
-            let places = lane.places(self.limits);
-            let more = lane.most(self.limits).saturating_sub(places.max(lane.held()));
-            // Nothing is taken ahead while a place is free.
-            let more = if lane.held() + quota >= places { more.min(each) } else { 0 };
-            (*endpoint, quota + more)
-        });
+        let quotas = lanes.iter().zip(quotas).map(|((endpoint, _), quota)| (*endpoint, quota));
         quotas.filter(|(_, quota)| *quota > 0).collect()
     }
 
@@ -182,7 +186,7 @@ impl Lanes {
     pub fn allowed(&self, wanted: Vec<(EndpointKey, usize)>) -> Vec<Wanted> {
         let allow = |(endpoint, claims)| {
             let lane = self.lanes.get(&endpoint);
-            let line = usize::from(lane.is_some_and(Lane::is_suspect));
+            let line = usize::from(lane.is_some_and(Lane::on_probation));
             let first = lane.is_some_and(|lane| lane.waits == Waits::First);
             let may = first || self.in_line[..=line].iter().all(VecDeque::is_empty);
             Wanted { endpoint, claims, large_bytes: if may { self.most_bytes(line) } else { 0 } }
@@ -191,7 +195,7 @@ impl Lanes {
     }
 
     /// Large bodies in memory have this many bytes now: the lanes whose bodies fit beside them leave the line.
-    pub fn make_room(&mut self, mut bytes: usize) {
+    pub fn admit_large_bodies(&mut self, mut bytes: usize) {
         for line in 0..self.in_line.len() {
             let most = self.most_bytes(line);
             while let Some(&endpoint) = self.in_line[line].front() {
@@ -218,60 +222,61 @@ impl Lanes {
             let was_first = lane.waits == Waits::First;
             lane.turn_at = next.map(|next| next.max(now));
             lane.waits = too_large.map_or(Waits::No, Waits::For);
-            (usize::from(lane.is_suspect()), was_first)
+            (usize::from(lane.on_probation()), was_first)
         });
         match too_large {
             Some(_) if was_first => self.in_line[line].push_front(endpoint),
             Some(_) => self.in_line[line].push_back(endpoint),
             None => {}
         }
-        claimed.claims.into_iter().for_each(|claim| self.take_in_hand(claim));
+        claimed.claims.into_iter().for_each(|claim| self.prefetch(claim));
     }
 
     /// Takes a claim in hand, wherever it was made.
-    pub fn take_in_hand(&mut self, claim: Claim) {
+    pub fn prefetch(&mut self, claim: Claim) {
         let (endpoint, size) = (claim.target.key, claim.size());
         if self.with(endpoint, |lane| {
             lane.body = size.max(lane.body - lane.body / 8);
-            lane.hand.push_back((Stopwatch::start(), claim));
-            lane.hand.len() == 1
+            lane.prefetched.push_back((Stopwatch::start(), claim));
+            lane.prefetched.len() == 1
         }) {
-            self.in_hand.push_back(endpoint);
+            self.prefetched.push_back(endpoint);
         }
     }
 
     /// Whether something claimed has not begun.
-    pub fn has_in_hand(&self) -> bool {
-        !self.in_hand.is_empty()
+    pub fn has_prefetched(&self) -> bool {
+        !self.prefetched.is_empty()
     }
 
     /// Whether something in hand waits only for an attempt at work to end, or to be waiting itself.
     pub fn is_pressed(&self) -> bool {
-        self.open && !self.in_hand.is_empty() && self.has_place() && !self.has_processor()
+        self.open && !self.prefetched.is_empty() && self.has_place() && !self.has_processor()
     }
 
     /// The next claim to begin, if one may.
     pub fn begin(&mut self) -> Option<Claim> {
-        if !self.open || self.in_hand.is_empty() || !self.has_place() || !self.has_processor() {
+        if !self.open || self.prefetched.is_empty() || !self.has_place() || !self.has_processor() {
             return None;
         }
         let limits = self.limits;
         // What was in hand when its endpoint went on probation keeps to the half too.
-        let trusted = self.taken.suspects < limits.on_probation();
-        let slow = self.taken.slow_flying;
-        for _ in 0..self.in_hand.len() {
-            let endpoint = self.in_hand.pop_front()?;
+        let trusted = self.taken.probation_in_flight < limits.on_probation();
+        let slow = self.taken.slow_in_flight;
+        for _ in 0..self.prefetched.len() {
+            let endpoint = self.prefetched.pop_front()?;
             let begun = self.with(endpoint, |lane| {
-                let may = lane.flying < lane.places(limits) && lane.is_let(limits, slow, trusted);
-                let (_, claim) = if may { lane.hand.pop_front()? } else { return None };
-                lane.flying += 1;
+                let may = lane.in_flight < lane.places(limits) && lane.may_start(limits, slow, trusted);
+                let (_, claim) = if may { lane.prefetched.pop_front()? } else { return None };
+                lane.in_flight += 1;
                 Some(claim)
             });
-            if self.lanes.get(&endpoint).is_some_and(|lane| !lane.hand.is_empty()) {
-                self.in_hand.push_back(endpoint);
+            if self.lanes.get(&endpoint).is_some_and(|lane| !lane.prefetched.is_empty()) {
+                self.prefetched.push_back(endpoint);
             }
             if let Some(claim) = begun {
-                self.flights.insert(claim.key, Flight { attempt: claim.attempt, endpoint, since: Stopwatch::start() });
+                self.in_flight
+                    .insert(claim.key, Started { attempt: claim.attempt, endpoint, since: Stopwatch::start() });
                 return Some(claim);
             }
         }
@@ -280,35 +285,35 @@ impl Lanes {
 
     /// An attempt has ended. `None`: it was given up before, and counts for nothing. Else whether the endpoint goes on
     /// probation, or off it.
-    pub fn ended(&mut self, (key, attempt): (DeliveryKey, u32), ended: Ended) -> Option<Option<bool>> {
-        let endpoint = self.flights.get(&key).filter(|flight| flight.attempt == attempt)?.endpoint;
-        self.flights.remove(&key);
+    pub fn ended(&mut self, (key, attempt): (DeliveryKey, u32), ended: AttemptResult) -> Option<Option<bool>> {
+        let endpoint = self.in_flight.get(&key).filter(|started| started.attempt == attempt)?.endpoint;
+        self.in_flight.remove(&key);
         self.unwritten += 1;
         Some(self.with(endpoint, |lane| {
-            lane.flying -= 1;
-            let before = lane.standing;
-            lane.learn(ended);
-            let on = lane.standing == Standing::Probation;
-            (on != (before == Standing::Probation)).then_some(on)
+            lane.in_flight -= 1;
+            let before = lane.behaviour;
+            lane.record(ended);
+            let on = lane.behaviour == Behaviour::Probation;
+            (on != (before == Behaviour::Probation)).then_some(on)
         }))
     }
 
     /// Takes out of hand what will not begin soon: it is to be given back.
     pub fn overdue(&mut self) -> Vec<Claim> {
         let open = self.open;
-        self.out_of_hand(|lane, since| !open || lane.standing == Standing::Probation || since.elapsed() > OLD)
+        self.remove_prefetched(|lane, since| !open || lane.behaviour == Behaviour::Probation || since.elapsed() > OLD)
     }
 
     /// Takes out what is under way for longer than this, and so will never end.
     pub fn lost(&mut self, longest: Duration) -> Vec<DeliveryKey> {
         let lost: Vec<(DeliveryKey, u32)> = self
-            .flights
+            .in_flight
             .iter()
-            .filter(|(_, flight)| flight.since.elapsed() > longest)
-            .map(|(key, flight)| (*key, flight.attempt))
+            .filter(|(_, started)| started.since.elapsed() > longest)
+            .map(|(key, started)| (*key, started.attempt))
             .collect();
         for owner in &lost {
-            self.ended(*owner, Ended::Unknown);
+            self.ended(*owner, AttemptResult::Unknown);
         }
         lost.into_iter().map(|(key, _)| key).collect()
     }
@@ -325,30 +330,30 @@ impl Lanes {
 
     /// How many new deliveries may be claimed as they are made: in all, and of each lane that has changed. None where older
     /// ones wait, and none on probation.
-    pub fn room(&mut self, now: Timestamp) -> (usize, Vec<(EndpointKey, usize)>) {
+    pub fn claim_budget(&mut self, now: Timestamp) -> (usize, Vec<(EndpointKey, usize)>) {
         let limits = self.limits;
         let in_all = if self.open { self.free() + MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead) } else { 0 };
         let slow = self.taken.slow;
         let each = self.changed.drain().map(|endpoint| {
             let lane = self.lanes.get(&endpoint);
-            let serves = |lane: &&Lane| lane.turn_at.is_none_or(|at| at > now) && lane.is_let(limits, slow, false);
+            let serves = |lane: &&Lane| lane.turn_at.is_none_or(|at| at > now) && lane.may_start(limits, slow, false);
             (endpoint, lane.filter(serves).map_or(0, |lane| lane.most(limits).saturating_sub(lane.held())))
         });
         (in_all, each.collect())
     }
 
-    fn out_of_hand(&mut self, goes: impl Fn(&Lane, &Stopwatch) -> bool) -> Vec<Claim> {
+    fn remove_prefetched(&mut self, goes: impl Fn(&Lane, &Stopwatch) -> bool) -> Vec<Claim> {
         let mut out = Vec::new();
-        for endpoint in std::mem::take(&mut self.in_hand) {
+        for endpoint in std::mem::take(&mut self.prefetched) {
             let left = self.with(endpoint, |lane| {
-                let hand = std::mem::take(&mut lane.hand);
-                let (gone, kept) = hand.into_iter().partition::<VecDeque<_>, _>(|(since, _)| goes(lane, since));
-                lane.hand = kept;
+                let prefetched = std::mem::take(&mut lane.prefetched);
+                let (gone, kept) = prefetched.into_iter().partition::<VecDeque<_>, _>(|(since, _)| goes(lane, since));
+                lane.prefetched = kept;
                 out.extend(gone.into_iter().map(|(_, claim)| claim));
-                !lane.hand.is_empty()
+                !lane.prefetched.is_empty()
             });
             if left {
-                self.in_hand.push_back(endpoint);
+                self.prefetched.push_back(endpoint);
             }
         }
         self.unwritten += out.len();
@@ -357,21 +362,21 @@ impl Lanes {
 
     /// Places that nobody holds. What the slow have in hand beyond their part cannot begin, and takes none.
     fn free(&self) -> usize {
-        self.limits.in_flight.saturating_sub(self.taken.fast + self.taken.slow.min(self.limits.new_too()))
+        self.limits.in_flight.saturating_sub(self.taken.fast + self.taken.slow.min(self.limits.slow_or_new()))
     }
 
     fn has_place(&self) -> bool {
-        self.flights.len() + self.unwritten < self.limits.in_flight
+        self.in_flight.len() + self.unwritten < self.limits.in_flight
     }
 
     fn has_processor(&self) -> bool {
-        let at_work = self.flights.values().filter(|flight| flight.since.elapsed() < AT_WORK).count();
+        let at_work = self.in_flight.values().filter(|started| started.since.elapsed() < AT_WORK).count();
         at_work < self.limits.at_work
     }
 
     /// Forgets lanes at rest, but not who is on probation. An endpoint that is forgotten is as a new one.
     fn forget(&mut self) {
-        let idle = |lane: &Lane| lane.turn_at.is_none() && lane.held() == 0 && lane.standing != Standing::Probation;
+        let idle = |lane: &Lane| lane.turn_at.is_none() && lane.held() == 0 && lane.behaviour != Behaviour::Probation;
         self.changed.extend(self.lanes.iter().filter(|(_, lane)| idle(lane)).map(|(endpoint, _)| *endpoint));
         self.lanes.retain(|_, lane| !idle(lane));
         self.most_lanes = MANY.max(self.lanes.len() * 2);
@@ -389,10 +394,11 @@ impl Lanes {
         let (new_share, new_turn) = (lane.share(limits), lane.turn(limits));
         self.taken.fast = self.taken.fast - share.fast + new_share.fast;
         self.taken.slow = self.taken.slow - share.slow + new_share.slow;
-        self.taken.slow_flying = self.taken.slow_flying - share.slow_flying + new_share.slow_flying;
+        self.taken.slow_in_flight = self.taken.slow_in_flight - share.slow_in_flight + new_share.slow_in_flight;
         self.taken.ahead = self.taken.ahead - share.ahead + new_share.ahead;
         self.taken.on_probation = self.taken.on_probation - share.on_probation + new_share.on_probation;
-        self.taken.suspects = self.taken.suspects - share.suspects + new_share.suspects;
+        self.taken.probation_in_flight =
+            self.taken.probation_in_flight - share.probation_in_flight + new_share.probation_in_flight;
         if turn != new_turn {
             if let Some((order, at)) = turn {
                 self.turns[order as usize].remove(&(at, endpoint));

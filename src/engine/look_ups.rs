@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use super::sender::is_ours;
+use rustix::io::Errno;
+
 use crate::{
     clock::{SharedClock, Stopwatch},
     error::{Error, Result},
@@ -231,4 +232,10 @@ fn work(shared: &Shared, look_up: &LookUp) {
         state.note(name, found, is_quick, shared.clock.uptime());
         shared.changed.notify_all();
     }
+}
+
+/// Whether our own system lacks what a connection takes: descriptors or memory.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }

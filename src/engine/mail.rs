@@ -27,7 +27,7 @@ use super::{egress::Guard, sender::authorities};
 use crate::{
     clock::SharedClock,
     config::{self, Secret},
-    domain::{alert::Untold, excerpt::excerpt, ids::AlertId, timestamp::Timestamp},
+    domain::{alert::Undelivered, excerpt::excerpt, ids::AlertId, timestamp::Timestamp},
     error::{Error, Result},
 };
 
@@ -62,7 +62,7 @@ pub(super) struct Mailer {
     clock: SharedClock,
 }
 
-type Done<T> = std::result::Result<T, Untold>;
+type Done<T> = std::result::Result<T, Undelivered>;
 
 enum Security {
     Plain,
@@ -136,7 +136,7 @@ impl Mailer {
         let taken = async {
             let answer = connection.send(&envelope, &bytes).await;
             answer.map_err(|error| match error.is_permanent() || error.is_client() {
-                true => Untold::Refused(format!("{self} refused it: {}", excerpt(&shown(&error)))),
+                true => Undelivered::Refused(format!("{self} refused it: {}", excerpt(&shown(&error)))),
                 false => self.later("handing it to", &error),
             })
         };
@@ -161,7 +161,7 @@ impl Mailer {
             done = work => done,
             () = over => {
                 let limit = humantime::format_duration(limit);
-                Err(Untold::Later(format!("the mail server {self} did not {step} within {limit}")))
+                Err(Undelivered::Later(format!("the mail server {self} did not {step} within {limit}")))
             }
         }
     }
@@ -169,7 +169,7 @@ impl Mailer {
     fn compose(&self, mail: &Mail<'_>) -> Done<(Envelope, Vec<u8>)> {
         let plain = !mail.to.contains(|c: char| c.is_control() || c.is_whitespace());
         let to = mail.to.parse::<Address>().ok().filter(|_| plain);
-        let to = to.ok_or_else(|| Untold::Refused("the account's alert e-mail is no address".to_owned()))?;
+        let to = to.ok_or_else(|| Undelivered::Refused("the account's alert e-mail is no address".to_owned()))?;
         let millis = u64::try_from(mail.at.millis()).unwrap_or(0);
         let auto = HeaderName::new_from_ascii_str("Auto-Submitted");
         let message = Message::builder()
@@ -181,12 +181,12 @@ impl Mailer {
             .raw_header(HeaderValue::new(auto, "auto-generated".to_owned()))
             .header(ContentType::TEXT_PLAIN)
             .body(mail.text.clone())
-            .map_err(|error| Untold::Refused(format!("it cannot be written as a mail: {error}")))?;
+            .map_err(|error| Undelivered::Refused(format!("it cannot be written as a mail: {error}")))?;
         Ok((message.envelope().clone(), message.formatted()))
     }
 
-    fn later(&self, step: &str, error: &lettre::transport::smtp::Error) -> Untold {
-        Untold::Later(format!("{step} {self} failed: {}", excerpt(&shown(error))))
+    fn later(&self, step: &str, error: &lettre::transport::smtp::Error) -> Undelivered {
+        Undelivered::Later(format!("{step} {self} failed: {}", excerpt(&shown(error))))
     }
 
     /// The addresses of the server.
@@ -198,8 +198,8 @@ impl Mailer {
         let found = tokio::task::spawn_blocking(move || guard.look_up(&host, port, CONNECT)).await;
         match found {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(Untold::Later(format!("looking up {self} failed: {error}"))),
-            Err(_) => Err(Untold::Later("looking up panicked".to_owned())),
+            Ok(Err(error)) => Err(Undelivered::Later(format!("looking up {self} failed: {error}"))),
+            Err(_) => Err(Undelivered::Later("looking up panicked".to_owned())),
         }
     }
 
@@ -221,9 +221,9 @@ impl Mailer {
             let credentials = Credentials::new(user.clone(), password.expose().to_owned());
             connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| match error.status() {
                 // Not the server's words: they may repeat what was sent.
-                Some(code) => Untold::Later(format!("{self} refused the user name or the password ({code})")),
+                Some(code) => Undelivered::Later(format!("{self} refused the user name or the password ({code})")),
                 None if error.is_client() => self.later("signing in to", &error),
-                None => Untold::Later(format!("signing in to {self} failed")),
+                None => Undelivered::Later(format!("signing in to {self} failed")),
             })?;
         }
         Ok(connection)

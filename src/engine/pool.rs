@@ -12,7 +12,7 @@ type Work = Box<dyn FnOnce() + Send>;
 type Idle = Arc<Mutex<Vec<mpsc::Sender<Work>>>>;
 
 /// A pool whose size follows the work that is under way at once, which its owner bounds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Pool {
     idle: Idle,
 }

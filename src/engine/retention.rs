@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     store::{
         Admission, Db, Tx, View, erase,
-        retention::{self, Keys, Spent},
+        retention::{self, EndStates, Keys},
     },
 };
 
@@ -85,27 +85,27 @@ impl Retention {
     async fn pass(&mut self, start: Timestamp, since: Duration) -> Result<usize> {
         let before = match self.before {
             Some(before) => before,
-            None => *self.before.insert(self.db.read(move |view| retention::lived(view, start)).await?),
+            None => *self.before.insert(self.db.read(move |view| retention::uptime_total(view, start)).await?),
         };
-        let lived = before + since;
+        let uptime_total = before + since;
         let config::Retention { delivered, undelivered } = self.settings;
-        self.write(move |tx| retention::note(tx, lived, undelivered)).await?;
+        self.write(move |tx| retention::note(tx, uptime_total, undelivered)).await?;
         let keys = move |view: &View<'_>| {
-            let age = |age| retention::older(view, lived, age);
+            let age = |age| retention::older(view, uptime_total, age);
             Ok((age(delivered)?, age(undelivered)?, age(undelivered.saturating_sub(NOTICE))?))
         };
         let (delivered, undelivered, expiring) = self.db.read(keys).await?;
         let mut removed = erase_all(&self.db, None, |_| {}).await?;
-        for (spent, from, to) in [
-            (Spent::Ended, Keys::default(), undelivered),
-            (Spent::Delivered, later(self.walked, undelivered), delivered),
+        for (states, from, to) in [
+            (EndStates::Any, Keys::default(), undelivered),
+            (EndStates::Delivered, later(self.walked, undelivered), delivered),
         ] {
-            removed += self.remove(spent, from, to).await?;
+            removed += self.remove(states, from, to).await?;
         }
         self.walked = delivered;
         // What is cancelled now can be seen to be so until the next pass.
-        self.expire(undelivered, expiring, lived).await?;
-        self.forget(lived).await?;
+        self.expire(undelivered, expiring, uptime_total).await?;
+        self.forget(uptime_total).await?;
         self.shrink().await?;
         if removed > 0 {
             empty_log(&self.db, EMPTYING).await?;
@@ -114,11 +114,11 @@ impl Retention {
     }
 
     /// Removes the spent deliveries of an age, and the events of that age of which none is left.
-    async fn remove(&self, spent: Spent, mut from: Keys, to: Keys) -> Result<usize> {
+    async fn remove(&self, states: EndStates, mut from: Keys, to: Keys) -> Result<usize> {
         let mut removed = 0;
         loop {
             let Keys { delivery, .. } = from;
-            let keys = self.db.read(move |view| retention::deliveries(view, spent, delivery, to.delivery)).await?;
+            let keys = self.db.read(move |view| retention::deliveries(view, states, delivery, to.delivery)).await?;
             let Some(last) = keys.last() else { break };
             from.delivery = last + 1;
             removed += self.write(move |tx| retention::remove_deliveries(tx, &keys)).await?;
@@ -134,20 +134,21 @@ impl Retention {
     }
 
     /// Cancels what is held and too old, and tells the accounts of what will be before long.
-    async fn expire(&self, undelivered: Keys, expiring: Keys, lived: Duration) -> Result<()> {
+    async fn expire(&self, undelivered: Keys, expiring: Keys, uptime_total: Duration) -> Result<()> {
         for endpoint in self.db.read(retention::suspended).await? {
-            while self.write(move |tx| retention::expire(tx, endpoint, undelivered.delivery, lived)).await? > 0 {}
+            while self.write(move |tx| retention::expire(tx, endpoint, undelivered.delivery, uptime_total)).await? > 0 {
+            }
         }
         let soon = self.db.read(move |view| retention::expiring(view, expiring.delivery)).await?;
         for one in soon {
-            self.write(move |tx| retention::tell_expiring(tx, one, lived)).await?;
+            self.write(move |tx| retention::tell_expiring(tx, one, uptime_total)).await?;
         }
         Ok(())
     }
 
     /// Wipes secrets that sign no more, and removes endpoints that were deleted long ago, and what else is long over.
-    async fn forget(&self, lived: Duration) -> Result<()> {
-        let (now, seen_by) = (self.clock.now(), lived.checked_sub(self.settings.undelivered));
+    async fn forget(&self, uptime_total: Duration) -> Result<()> {
+        let (now, seen_by) = (self.clock.now(), uptime_total.checked_sub(self.settings.undelivered));
         let found = self.db.read(move |view| {
             let gone = seen_by.map(|seen_by| retention::long_deleted(view, seen_by)).transpose()?;
             Ok((retention::overlapped(view, now)?, retention::newly_deleted(view)?, gone.unwrap_or_default()))
@@ -157,19 +158,19 @@ impl Retention {
             self.write(move |tx| retention::wipe_former(tx, &keys)).await?;
         }
         for keys in retention::slices(deleted) {
-            self.write(move |tx| retention::note_deleted(tx, &keys, lived)).await?;
+            self.write(move |tx| retention::note_deleted(tx, &keys, uptime_total)).await?;
         }
         for keys in retention::slices(gone) {
             self.write(move |tx| retention::remove_endpoints(tx, &keys)).await?;
         }
-        self.db.forget_copies(now, lived).await?;
+        self.db.forget_copies(now, uptime_total).await?;
         let age = self.settings.undelivered;
         let over = self.db.read(move |view| {
-            let past = retention::past(view, now, lived, age)?;
-            past.map(|past| Ok((past, retention::memories(view, past)?))).transpose()
+            let past = retention::past(view, now, uptime_total, age)?;
+            past.map(|past| Ok((past, retention::expired(view, past)?))).transpose()
         });
-        let Some((past, memories)) = over.await? else { return Ok(()) };
-        for some in retention::slices(memories) {
+        let Some((past, expired)) = over.await? else { return Ok(()) };
+        for some in retention::slices(expired) {
             self.write(move |tx| retention::forget(tx, past, &some)).await?;
         }
         Ok(())
@@ -187,7 +188,7 @@ impl Retention {
     }
 
     async fn write<T: Send + 'static>(&self, run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        step(&self.db, REST, run).await
+        write_and_rest(&self.db, REST, run).await
     }
 }
 
@@ -197,7 +198,7 @@ fn later(one: Keys, other: Keys) -> Keys {
 }
 
 /// One transaction, and then a rest for those who publish.
-async fn step<T: Send + 'static>(
+async fn write_and_rest<T: Send + 'static>(
     db: &Db,
     rest: u32,
     run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
@@ -222,7 +223,7 @@ pub async fn erase_all(db: &Db, id: Option<&str>, mut progress: impl FnMut(usize
             erasure.map(|erasure| Ok((erase::next(view, &erasure)?, erasure))).transpose()
         };
         let Some((what, erasure)) = db.read(next).await? else { return Ok(removed) };
-        let went = step(db, REST_OF_ERASURE, move |tx| erase::remove(tx, &erasure, &what)).await?;
+        let went = write_and_rest(db, REST_OF_ERASURE, move |tx| erase::remove(tx, &erasure, &what)).await?;
         removed += went;
         progress(went);
     }

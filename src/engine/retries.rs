@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     store::{
         Admission, Db, View,
-        retries::{self, Field, Look},
+        retries::{self, Candidates, Look},
     },
 };
 
@@ -26,14 +26,14 @@ const STEP: usize = 500;
 const LOOKS: usize = 50;
 
 /// The endpoints that a run has yet to go over, each with how far it has come; the next in turn is first.
-type Way = VecDeque<(EndpointKey, DeliveryKey)>;
+type Remaining = VecDeque<(EndpointKey, DeliveryKey)>;
 
 /// Goes on with whatever runs there are, until `stop` turns true. New ones, the command line's too, are seen within `poll`.
 pub async fn run(db: Db, clock: SharedClock, poll: Duration, mut stop: watch::Receiver<bool>) {
-    let mut ways = HashMap::new();
+    let mut remaining = HashMap::new();
     while !*stop.borrow_and_update() {
         let at = clock.now();
-        let rest = match step(&db, &mut ways).await {
+        let rest = match step(&db, &mut remaining).await {
             Ok(true) => PACE,
             Ok(false) => poll,
             Err(error) => {
@@ -49,14 +49,14 @@ pub async fn run(db: Db, clock: SharedClock, poll: Duration, mut stop: watch::Re
 }
 
 /// One step of every run; says whether all that there are go on well.
-async fn step(db: &Db, ways: &mut HashMap<RunKey, Way>) -> Result<bool> {
+async fn step(db: &Db, remaining: &mut HashMap<RunKey, Remaining>) -> Result<bool> {
     let running = db.read(retries::running).await?;
-    ways.retain(|run, _| running.iter().any(|(key, _)| key == run));
+    remaining.retain(|run, _| running.iter().any(|(key, _)| key == run));
     let mut well = !running.is_empty();
-    for (run, field) in running {
-        match go_on(db, run, field, ways.remove(&run)).await {
+    for (run, candidates) in running {
+        match go_on(db, run, candidates, remaining.remove(&run)).await {
             // Only what is on disk is passed by.
-            Ok(way) => drop(ways.insert(run, way)),
+            Ok(rest_of_run) => drop(remaining.insert(run, rest_of_run)),
             Err(error) => {
                 tracing::warn!(%error, "a retry run begins anew when the database takes it");
                 well = false;
@@ -67,52 +67,53 @@ async fn step(db: &Db, ways: &mut HashMap<RunKey, Way>) -> Result<bool> {
 }
 
 /// One step of a run, from where it has come to. While it finds nothing it goes on, for as long as it will rest.
-async fn go_on(db: &Db, run: RunKey, field: Field, way: Option<Way>) -> Result<Way> {
+async fn go_on(db: &Db, run: RunKey, candidates: Candidates, rest_of_run: Option<Remaining>) -> Result<Remaining> {
     let watch = Stopwatch::start();
-    let mut way = match way {
-        Some(way) => way,
-        None => begin(db, run, field.clone()).await?,
+    let mut rest_of_run = match rest_of_run {
+        Some(rest_of_run) => rest_of_run,
+        None => begin(db, run, candidates.clone()).await?,
     };
     loop {
-        let of = field.clone();
-        let (looks, rest) = db.read(move |view| look_along(view, &of, way)).await?;
+        let of = candidates.clone();
+        let (looks, rest) = db.read(move |view| look_along(view, &of, rest_of_run)).await?;
         let found = looks.iter().any(|look| !look.keys.is_empty());
         let (ended, stays) = (rest.is_empty(), looks.is_empty());
         if ended || found {
-            db.write(Actor::Engine, Admission::Wait, move |tx| retries::replay(tx, run, &field, &looks, ended)).await?;
+            db.write(Actor::Engine, Admission::Wait, move |tx| retries::replay(tx, run, &candidates, &looks, ended))
+                .await?;
             return Ok(rest);
         }
         if stays || watch.elapsed() >= PACE {
             return Ok(rest);
         }
-        way = rest;
+        rest_of_run = rest;
     }
 }
 
-async fn begin(db: &Db, run: RunKey, field: Field) -> Result<Way> {
+async fn begin(db: &Db, run: RunKey, candidates: Candidates) -> Result<Remaining> {
     db.write(Actor::Engine, Admission::Wait, move |tx| retries::begin_anew(tx, run)).await?;
-    Ok(db.read(move |view| field.way(view)).await?.into())
+    Ok(db.read(move |view| candidates.endpoints(view)).await?.into())
 }
 
 /// Looks for what to replay next: endpoint by endpoint, as far as each has room.
-fn look_along(view: &View<'_>, field: &Field, mut way: Way) -> Result<(Vec<Look>, Way)> {
+fn look_along(view: &View<'_>, candidates: &Candidates, mut rest_of_run: Remaining) -> Result<(Vec<Look>, Remaining)> {
     let (mut looks, mut left) = (Vec::new(), STEP);
-    for _ in 0..way.len().min(LOOKS) {
+    for _ in 0..rest_of_run.len().min(LOOKS) {
         if left == 0 {
             break;
         }
-        let Some((endpoint, after)) = way.pop_front() else { break };
-        let most = retries::room(view, endpoint)?.min(left);
+        let Some((endpoint, after)) = rest_of_run.pop_front() else { break };
+        let most = retries::free_replays(view, endpoint)?.min(left);
         if most == 0 {
-            way.push_back((endpoint, after));
+            rest_of_run.push_back((endpoint, after));
             continue;
         }
-        let look = retries::look(view, field, endpoint, after, most)?;
+        let look = retries::look(view, candidates, endpoint, after, most)?;
         left -= look.keys.len();
         if !look.ended {
-            way.push_back((endpoint, look.after));
+            rest_of_run.push_back((endpoint, look.after));
         }
         looks.push(look);
     }
-    Ok((looks, way))
+    Ok((looks, rest_of_run))
 }

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::io::Errno;
 use ureq::{
     Agent, Body, SendBody,
     http::Response,
@@ -19,14 +18,17 @@ use ureq::{
     },
 };
 
-use super::{egress::Guard, look_ups::Unresolved};
+use super::{
+    egress::Guard,
+    look_ups::{Unresolved, is_ours},
+};
 use crate::{
     clock::Stopwatch,
     config,
     domain::{
+        attempt_headers::USER_AGENT,
         delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
         endpoint::Blocked,
-        post::USER_AGENT,
     },
     error::{Error, Result},
 };
@@ -222,12 +224,6 @@ fn failed(error: &ureq::Error) -> Failure {
         },
         _ => Failure::Protocol,
     }
-}
-
-/// Whether our own system lacks what a connection takes: descriptors or memory.
-pub(super) fn is_ours(error: &io::Error) -> bool {
-    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| lacks.contains(&errno))
 }
 
 /// How far the POST under way on this thread has come.

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, convert, following, handover::Change, outages};
+use super::{Result, Tx, View, cascade, convert, news::Change, outages};
 use crate::{
     domain::{
         alert::{Alert, AlertKey, Channel, Failing, Kind, NOTICE, What},
@@ -18,9 +18,9 @@ use crate::{
         endpoint::EndpointKey,
         ids::{AlertId, DeliveryId, EndpointId},
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
-    error::{Error, Result},
+    error::Error,
 };
 
 /// An endpoint is warned of once in so long.
@@ -32,8 +32,7 @@ const SELECT: &str = "
     FROM alert JOIN endpoint ON endpoint.key = alert.endpoint JOIN account ON account.key = endpoint.account";
 
 /// One way of one alert.
-const OF: &str =
-    "FROM telling JOIN alert ON alert.key = telling.alert WHERE alert.key = ?1 AND alert.id = ?2 AND channel = ?3";
+const OF: &str = "FROM alert_delivery JOIN alert ON alert.key = alert_delivery.alert WHERE alert.key = ?1 AND alert.id = ?2 AND channel = ?3";
 
 /// An alert by its key and its id: the key alone may be another's by now.
 pub type Which = (AlertKey, AlertId);
@@ -52,7 +51,7 @@ pub(super) struct Failed<'a> {
 pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     tx.conn
         .prepare_cached(
-            "UPDATE telling SET due_at = NULL, dropped_at = ?2
+            "UPDATE alert_delivery SET due_at = NULL, dropped_at = ?2
              WHERE due_at IS NOT NULL AND alert IN (SELECT key FROM alert WHERE endpoint = ?1 AND kind = 'warning' AND failure != ?3)",
         )?
         .execute((failed.endpoint, tx.now.millis(), Failure::Damaged.name()))?;
@@ -97,13 +96,16 @@ fn insert(tx: &Tx<'_>, kind: Kind, failed: &Failed<'_>, tries: Option<u32>) -> R
 
 /// Writes that so many held deliveries of an endpoint, the oldest made at that moment, will be cancelled in seven days;
 /// unless that was written already when the database had been served for seven days less. Says whether it was written.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn expiring(tx: &Tx<'_>, endpoint: EndpointKey, held: u64, oldest: Timestamp, lived: Duration) -> Result<bool> {
+pub fn expiring(
+    tx: &Tx<'_>,
+    endpoint: EndpointKey,
+    held: u64,
+    oldest: Timestamp,
+    uptime_total: Duration,
+) -> Result<bool> {
     let mut told =
         tx.conn.prepare_cached("SELECT 1 FROM alert WHERE endpoint = ? AND kind = 'expiring' AND lived > ?")?;
-    if told.exists((endpoint, convert::millis(lived) - convert::millis(NOTICE)))? {
+    if told.exists((endpoint, convert::millis(uptime_total) - convert::millis(NOTICE)))? {
         return Ok(false);
     }
     tx.conn
@@ -116,7 +118,7 @@ pub fn expiring(tx: &Tx<'_>, endpoint: EndpointKey, held: u64, oldest: Timestamp
             tx.now.millis(),
             oldest.millis(),
             held,
-            convert::millis(lived),
+            convert::millis(uptime_total),
         ))?;
     begin(tx)?;
     Ok(true)
@@ -125,44 +127,35 @@ pub fn expiring(tx: &Tx<'_>, endpoint: EndpointKey, held: u64, oldest: Timestamp
 /// The alert that was just written is to be told: by the log first.
 fn begin(tx: &Tx<'_>) -> Result<()> {
     add(tx, tx.conn.last_insert_rowid(), Channel::Log)?;
-    tx.tell(Change::Alert);
+    tx.announce(Change::Alert);
     Ok(())
 }
 
 fn add(tx: &Tx<'_>, alert: AlertKey, channel: Channel) -> Result<()> {
     tx.conn
-        .prepare_cached("INSERT INTO telling (alert, channel, due_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
+        .prepare_cached("INSERT INTO alert_delivery (alert, channel, due_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
         .execute((alert, channel.name(), tx.now.millis()))?;
     Ok(())
 }
 
 /// Makes all that is to be told due at once, as if it had not been tried yet: a start may have changed what was in the way.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn all_due(tx: &Tx<'_>) -> Result<()> {
     tx.conn
-        .prepare_cached("UPDATE telling SET due_at = ?, tries = 0 WHERE due_at IS NOT NULL")?
+        .prepare_cached("UPDATE alert_delivery SET due_at = ?, tries = 0 WHERE due_at IS NOT NULL")?
         .execute([tx.now.millis()])?;
     Ok(())
 }
 
 /// What is to be told next by a way, and when.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn next(view: &View<'_>, channel: Channel) -> Result<Option<(AlertKey, Timestamp)>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT alert, due_at FROM telling WHERE channel = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1",
+        "SELECT alert, due_at FROM alert_delivery WHERE channel = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1",
     )?;
     let row = rows.query_row([channel.name()], |row| Ok((row.get("alert")?, convert::moment(row, "due_at")?)));
     Ok(row.optional()?)
 }
 
 /// An alert, as it stands now; `None` if its webhook, or its account, has gone.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<Alert>> {
     let mut rows = view.conn.prepare_cached(&format!("{SELECT} WHERE alert.key = ?"))?;
     let found = rows.query_row([key], |row| Ok((row.get("endpoint")?, alert(row)?))).optional()?;
@@ -173,20 +166,17 @@ pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<Alert>> {
 
 /// How many deliveries are held for an endpoint, and how many it has failed since its last success.
 fn now(view: &View<'_>, endpoint: EndpointKey) -> Result<(u64, u64)> {
-    Ok((following::held(view.conn, endpoint)?, outages::failed(view.conn, endpoint)?))
+    Ok((cascade::held(view.conn, endpoint)?, outages::failed(view.conn, endpoint)?))
 }
 
 /// Notes that an alert was told by a way, even if it was dropped meanwhile; if it was not, these ways come next.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn told(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Channel]) -> Result<()> {
+pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Channel]) -> Result<()> {
     let mut due = tx.conn.prepare_cached(&format!("SELECT 1 {OF} AND due_at IS NOT NULL"))?;
     let due = due.exists((alert, id.to_bytes(), channel.name()))?;
     tx.conn
         .prepare_cached(&format!(
-            "UPDATE telling SET tries = tries + 1, told_at = ?4, due_at = NULL, dropped_at = NULL
-             WHERE (alert, channel) IN (SELECT telling.alert, channel {OF})"
+            "UPDATE alert_delivery SET tries = tries + 1, told_at = ?4, due_at = NULL, dropped_at = NULL
+             WHERE (alert, channel) IN (SELECT alert_delivery.alert, channel {OF})"
         ))?
         .execute((alert, id.to_bytes(), channel.name(), tx.now.millis()))?;
     let then = if due { then } else { &[] };
@@ -195,17 +185,14 @@ pub fn told(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Channel])
 
 /// Notes that an alert could not be told by a way, and when it is tried again: what `again` makes of how often it was tried
 /// and when it was decided; `None` gives it up. One that was dropped meanwhile stays so. Gives what was decided.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn untold(
+pub fn not_delivered(
     tx: &Tx<'_>,
     (alert, id): Which,
     channel: Channel,
     error: &str,
     again: impl Fn(u32, Timestamp) -> Option<Timestamp>,
 ) -> Result<Option<Timestamp>> {
-    let sql = format!("SELECT telling.tries + 1 AS tries, created_at {OF} AND due_at IS NOT NULL");
+    let sql = format!("SELECT alert_delivery.tries + 1 AS tries, created_at {OF} AND due_at IS NOT NULL");
     let mut rows = tx.conn.prepare_cached(&sql)?;
     let row = rows.query_row((alert, id.to_bytes(), channel.name()), |row| {
         Ok((row.get::<_, u32>("tries")?, convert::moment(row, "created_at")?))
@@ -215,7 +202,7 @@ pub fn untold(
     let dropped_at = again.is_none().then_some(tx.now.millis());
     tx.conn
         .prepare_cached(
-            "UPDATE telling SET tries = ?3, due_at = ?4, dropped_at = ?5, last_error = ?6 WHERE alert = ?1 AND channel = ?2",
+            "UPDATE alert_delivery SET tries = ?3, due_at = ?4, dropped_at = ?5, last_error = ?6 WHERE alert = ?1 AND channel = ?2",
         )?
         .execute((alert, channel.name(), tries, again.map(Timestamp::millis), dropped_at, error))?;
     Ok(again)
@@ -224,7 +211,7 @@ pub fn untold(
 /// Moves what is to be told along when the clock was set, and what was decided: its age is what has passed since.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     tx.conn.prepare_cached("UPDATE alert SET created_at = created_at + ?")?.execute([by])?;
-    tx.conn.prepare_cached("UPDATE telling SET due_at = due_at + ? WHERE due_at IS NOT NULL")?.execute([by])?;
+    tx.conn.prepare_cached("UPDATE alert_delivery SET due_at = due_at + ? WHERE due_at IS NOT NULL")?.execute([by])?;
     Ok(())
 }
 
@@ -236,28 +223,25 @@ pub struct Progress {
     /// Tries since the last start.
     pub tries: u32,
     /// Whether it was told, is to be told, or was dropped; and when.
-    pub standing: Standing,
+    pub state: ChannelState,
     /// Why the last try failed.
     pub last_error: Option<String>,
 }
 
 /// Whether an alert was told by a way, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum ChannelState {
     /// It is tried at this moment.
     Due(Timestamp),
     /// It was told then.
-    Told(Timestamp),
+    Delivered(Timestamp),
     /// It was given up then, or overtaken by a suspension.
     Dropped(Timestamp),
 }
 
 /// How many entries are still to be told, over all ways.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn unsent_count(view: &View<'_>) -> Result<u64> {
-    let mut rows = view.conn.prepare_cached("SELECT count(*) FROM telling WHERE due_at IS NOT NULL")?;
+    let mut rows = view.conn.prepare_cached("SELECT count(*) FROM alert_delivery WHERE due_at IS NOT NULL")?;
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
@@ -268,7 +252,7 @@ pub fn unsent_count(view: &View<'_>) -> Result<u64> {
 /// [`Error::Invalid`] if `before` is no alert.
 pub fn list(
     view: &View<'_>,
-    walls: &Walls,
+    scope: &AccessScope,
     before: Option<AlertId>,
     limit: usize,
 ) -> Result<Vec<(Alert, Vec<Progress>)>> {
@@ -277,15 +261,15 @@ pub fn list(
         Some(id) => {
             let mut rows = view.conn.prepare_cached("SELECT key FROM alert WHERE id = ?")?;
             let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-            key.ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?
+            key.ok_or_else(Error::bad_cursor)?
         }
     };
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE alert.key < ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
          ORDER BY alert.key DESC LIMIT ?4"
     ))?;
-    let mut rows = rows.query((before, &walls.profile, walls.account, limit))?;
-    let mut ways = view.conn.prepare_cached("SELECT * FROM telling WHERE alert = ?")?;
+    let mut rows = rows.query((before, &scope.profile, scope.account, limit))?;
+    let mut ways = view.conn.prepare_cached("SELECT * FROM alert_delivery WHERE alert = ?")?;
     // Many may be of one endpoint, for which much may be held.
     let (mut found, mut counts) = (Vec::new(), HashMap::new());
     while let Some(row) = rows.next()? {
@@ -302,15 +286,15 @@ pub fn list(
 
 fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     let moment = |column| convert::moment_if(row, column);
-    let standing = match (moment("due_at")?, moment("told_at")?) {
-        (Some(at), _) => Standing::Due(at),
-        (None, Some(at)) => Standing::Told(at),
-        (None, None) => Standing::Dropped(convert::moment(row, "dropped_at")?),
+    let state = match (moment("due_at")?, moment("told_at")?) {
+        (Some(at), _) => ChannelState::Due(at),
+        (None, Some(at)) => ChannelState::Delivered(at),
+        (None, None) => ChannelState::Dropped(convert::moment(row, "dropped_at")?),
     };
     Ok(Progress {
         channel: convert::channel(&row.get::<_, String>("channel")?)?,
         tries: row.get("tries")?,
-        standing,
+        state,
         last_error: row.get("last_error")?,
     })
 }

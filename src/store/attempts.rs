@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
 
-use super::{Tx, checksum, shares};
+use super::{Result, Tx, checksum, shares};
 use crate::{
     domain::{
         account::AccountKey,
@@ -13,7 +13,7 @@ use crate::{
         ids::{DeliveryId, EventId},
         timestamp::Timestamp,
     },
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// Writes an attempt of a delivery. The answer of the receiver counts as stored by its account.

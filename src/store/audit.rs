@@ -2,15 +2,12 @@
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, convert};
-use crate::{
-    domain::{
-        audit::{Action, Entry, EntryKey},
-        endpoint::{EndpointKey, masked},
-        ids::{EndpointId, TokenId},
-        token::Walls,
-    },
-    error::Result,
+use super::{Result, Tx, View, convert};
+use crate::domain::{
+    audit::{Action, Entry, EntryKey},
+    endpoint::{EndpointKey, masked},
+    ids::{EndpointId, TokenId},
+    token::AccessScope,
 };
 
 /// Entries that pass, which are kept of each account, some 600 kB: somebody who pauses and resumes a webhook all day must
@@ -67,25 +64,16 @@ pub(super) fn of_account(tx: &Tx<'_>, action: Action, account: &str, subject: &s
 }
 
 /// Writes that a test delivery to this endpoint was asked for.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn tested(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     of_endpoint(tx, Action::WebhookTested, endpoint, None)
 }
 
 /// Writes that a test mail was asked for.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn mail_tested(tx: &Tx<'_>) -> Result<()> {
     note(tx, Action::MailTested, None, None, None)
 }
 
 /// Writes that a copy of the database to this file was asked for.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn backed_up(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackedUp, None, None, Some(file))
 }
@@ -152,12 +140,14 @@ pub struct Filter {
 
 /// One page of entries, newest first; the `before` of the next, or `None` when there is nothing more to look at. It looks at
 /// a bounded number of them, so it may hold few or none and yet not be the last.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Result<(Vec<Entry>, Option<EntryKey>)> {
+pub fn list(
+    view: &View<'_>,
+    scope: &AccessScope,
+    filter: &Filter,
+    limit: usize,
+) -> Result<(Vec<Entry>, Option<EntryKey>)> {
     let before = filter.before.unwrap_or(EntryKey::MAX);
-    let own: Option<String> = match walls.account {
+    let own: Option<String> = match scope.account {
         Some(key) => {
             let mut rows = view.conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
             Some(rows.query_row([key], |row| row.get(0))?)
@@ -182,7 +172,7 @@ pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Re
         }
         last = Some(entry.key);
         let fits = |wanted: Option<&str>, given: Option<&str>| wanted.is_none() || wanted == given;
-        if fits(walls.profile.as_deref(), entry.profile.as_deref())
+        if fits(scope.profile.as_deref(), entry.profile.as_deref())
             && fits(filter.account.as_deref(), entry.account_id.as_deref())
             && fits(filter.action.map(Action::name), Some(&entry.action))
         {

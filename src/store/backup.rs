@@ -5,7 +5,6 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     thread,
 };
@@ -17,21 +16,17 @@ use rusqlite::{
 use zeroize::Zeroizing;
 
 use super::{
-    Db, KeyRing, checksum,
-    files::{self, at, beside, folder_of},
+    Db, KeyRing, Result, checksum,
+    files::{self, at, beside, clear, folder_of, write_new},
     keyring::SEALED,
     open,
-    place::{APPLICATION_ID, same_file},
+    served_files::{APPLICATION_ID, same_file},
 };
-use crate::{
-    config::Storage,
-    domain::ids::EndpointId,
-    error::{Error, Result},
-};
+use crate::{clock::Stopwatch, config::Storage, domain::ids::EndpointId, error::Error};
 
-/// Pages that are copied before they are synced and progress is told: 4 MiB. Publishers wait for the same disk: one
-/// sync of the whole copy would keep it busy for a second or more.
-const PAGES: i32 = 1024;
+/// Pages that are copied before they are synced: 512 KiB. Publishers wait for the same disk: one sync of the whole copy
+/// would keep it busy for a second or more.
+const PAGES: i32 = 128;
 /// How far the copying gives way to all other work of the machine: the most there is.
 const NICE: i32 = 19;
 /// How often the start is tried anew when the key is rotated just then.
@@ -165,13 +160,6 @@ fn is_held_at(part: &Path) -> bool {
     files::expect_file(part).is_ok() && File::open(part).is_ok_and(|left| is_held(&left))
 }
 
-/// Removes what a backup that was cut off left there.
-pub(super) fn clear(part: &Path) -> Result<()> {
-    fs::remove_file(part)
-        .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
-        .map_err(|error| at(part, &format!("is in the way: {error}")))
-}
-
 /// Makes a folder for backups, for its owner only, if it is not there; and removes what backups that were cut off left in it.
 ///
 /// # Errors
@@ -206,8 +194,11 @@ fn copy(
     open::in_memory(&copy).map_err(failed)?;
     {
         let backup = Backup::new(source, &mut copy).map_err(failed)?;
+        let mut watch = Stopwatch::start();
         while backup.step(PAGES).map_err(failed)? != StepResult::Done {
             held.sync_data().map_err(|error| at(part, &format!("cannot be written: {error}")))?;
+            thread::sleep(watch.elapsed());
+            watch = Stopwatch::start();
             let pages = backup.progress();
             let percent = (pages.pagecount - pages.remaining) * 100 / pages.pagecount.max(1);
             progress(Progress::Copied(u8::try_from(percent).unwrap_or(100)));
@@ -274,13 +265,4 @@ impl Drop for Parts {
             let _ = fs::remove_file(part);
         }
     }
-}
-
-/// Makes a file of these bytes, for its owner only.
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
-    let write = || {
-        let mut file = files::make(path)?;
-        file.write_all(bytes).map(|()| file)
-    };
-    write().map_err(|error| at(path, &format!("cannot be written: {error}")))
 }

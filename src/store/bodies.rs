@@ -7,10 +7,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use crate::{
-    domain::event::{Damaged, EventKey, StoredBody},
-    error::Result,
-};
+use super::Result;
+use crate::domain::event::{Damaged, EventKey, StoredBody};
 
 /// A body up to this size, in bytes, is small. Small bodies are bounded by the number of claims; large ones by their bytes
 /// too, and they are not claimed ahead of a free place.

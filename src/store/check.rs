@@ -16,7 +16,8 @@ use super::{
     files::{self, beside, folder_of},
     key_mark,
     keyring::{SEALED, sealed},
-    open::{self, BUSY_TIMEOUT_MS, MIGRATIONS},
+    open::{self, BUSY_TIMEOUT_MS},
+    schema::MIGRATIONS,
 };
 use crate::{clock::Stopwatch, config::Storage, domain::ids::EndpointId};
 

@@ -9,13 +9,10 @@ use std::sync::PoisonError;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, types::ValueRef};
 
-use super::{SMALL_BODY, Tx, convert};
-use crate::{
-    domain::{
-        event::{Damaged, EventKey, StoredBody},
-        ids::EventId,
-    },
-    error::Result,
+use super::{Result, SMALL_BODY, Tx, convert};
+use crate::domain::{
+    event::{Damaged, EventKey, StoredBody},
+    ids::EventId,
 };
 
 /// The checksum that is stored with a body.
@@ -85,7 +82,7 @@ pub(super) fn read_long(tx: &Tx<'_>, event: EventKey) -> Result<StoredBody> {
     let long = |conn: &Connection| {
         conn.prepare_cached("SELECT body, checksum FROM event WHERE key = ?")?.query_row([event], read).optional()
     };
-    let committed = long(&tx.glance.lock().unwrap_or_else(PoisonError::into_inner));
+    let committed = long(&tx.inline_reader.lock().unwrap_or_else(PoisonError::into_inner));
     match committed.or_else(|error| unless_damage(error, || Some(Err(Damaged))))? {
         Some(body) => Ok(body),
         None => Ok(long(tx.conn)?.unwrap_or(Err(Damaged))),

@@ -1,8 +1,11 @@
 //! What is claimed, and what may be.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use super::{Body, Target};
+use super::{Bodies, Body, Target};
 use crate::domain::{
     delivery::DeliveryKey,
     endpoint::EndpointKey,
@@ -74,5 +77,70 @@ impl Claimed {
     /// Nothing, and nothing more before `next`.
     pub fn nothing(endpoint: EndpointKey, next: Option<Timestamp>) -> Self {
         Self { endpoint, claims: Vec::new(), next, too_large: None }
+    }
+}
+
+/// How many new deliveries may be claimed in the transaction that makes them, because they would be sent at once. The
+/// engine grants it, publishing uses it up; what an undone transaction took is granted again when the lane next changes.
+#[derive(Debug, Default)]
+pub struct ClaimBudget {
+    granted: Mutex<Granted>,
+    /// The bodies of what is claimed.
+    bodies: Bodies,
+}
+
+#[derive(Debug, Default)]
+struct Granted {
+    in_all: usize,
+    each: HashMap<EndpointKey, usize>,
+}
+
+impl ClaimBudget {
+    /// Grants so many in all, and to each of these endpoints so many; what others have stays.
+    pub fn grant(&self, in_all: usize, each: impl IntoIterator<Item = (EndpointKey, usize)>) {
+        let mut granted = self.granted();
+        granted.in_all = in_all;
+        for (endpoint, claims) in each {
+            if claims > 0 {
+                granted.each.insert(endpoint, claims);
+            } else {
+                granted.each.remove(&endpoint);
+            }
+        }
+    }
+
+    /// The bodies of what is claimed.
+    pub fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+
+    /// How many claims are granted now: in all, and to each endpoint.
+    pub fn left(&self) -> (usize, HashMap<EndpointKey, usize>) {
+        let granted = self.granted();
+        (granted.in_all, granted.each.clone())
+    }
+
+    /// Grants nothing any more.
+    pub fn close(&self) {
+        *self.granted() = Granted::default();
+    }
+
+    pub(super) fn take(&self, endpoint: EndpointKey) -> bool {
+        let mut granted = self.granted();
+        if granted.in_all == 0 {
+            return false;
+        }
+        match granted.each.get_mut(&endpoint) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                granted.in_all -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn granted(&self) -> MutexGuard<'_, Granted> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

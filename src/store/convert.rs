@@ -15,6 +15,12 @@ use crate::{
     error::Error,
 };
 
+/// The result of every verb of the store.
+///
+/// A verb that names no errors fails only for faults of the database: [`Error::Unavailable`] while the disk is full or another
+/// process keeps the database busy, [`Error::Internal`] for any other.
+pub type Result<T, E = Error> = crate::error::Result<T, E>;
+
 /// On a small file system the shared memory beside the database is what does not fit any more.
 const NO_ROOM_FOR_SHM: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 

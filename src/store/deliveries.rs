@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Tx, View, audit, checksum, convert, endpoints, following, queue};
+use super::{Result, Tx, View, audit, cascade, checksum, convert, endpoints, queue};
 use crate::{
     domain::{
         audit::Action,
@@ -12,9 +12,9 @@ use crate::{
         endpoint::{Endpoint, EndpointKey, EndpointState},
         event::{EventKey, StoredBody},
         ids::{DeliveryId, EndpointId, EventId},
-        token::Walls,
+        token::AccessScope,
     },
-    error::{Conflict, Error, Missing, Result},
+    error::{Conflict, Error, Missing},
 };
 
 pub(super) const COLUMNS: &str = "
@@ -59,8 +59,7 @@ pub struct Page {
 pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize) -> Result<Page> {
     let before: DeliveryKey = match filter.after {
         None => DeliveryKey::MAX,
-        Some(id) => key_of(view.conn, endpoint.key, id)?
-            .ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?,
+        Some(id) => key_of(view.conn, endpoint.key, id)?.ok_or_else(Error::bad_cursor)?,
     };
     // The state stands in the text, not in a parameter: so its own index can be used.
     let state = filter.state.map(|state| format!("AND d.state = '{}'", state.name())).unwrap_or_default();
@@ -112,9 +111,6 @@ pub(super) fn index_by_endpoint(state: State) -> Option<&'static str> {
 }
 
 /// Every delivery of an event, in the order they were made.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn of_event(view: &View<'_>, event: EventKey) -> Result<Vec<Delivery>> {
     let mut rows =
         view.conn.prepare_cached(&format!("{COLUMNS} FROM delivery d {JOINS} WHERE d.event = ? ORDER BY d.key"))?;
@@ -137,9 +133,6 @@ fn find_in(conn: &Connection, endpoint: &Endpoint, id: DeliveryId) -> Result<Del
 }
 
 /// The attempts of a delivery that have ended, in order.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn attempts(view: &View<'_>, delivery: DeliveryKey) -> Result<Vec<Attempt>> {
     let mut rows = view.conn.prepare_cached("SELECT * FROM attempt WHERE delivery = ? ORDER BY number")?;
     let rows = rows.query_map([delivery], |row| {
@@ -172,9 +165,6 @@ pub struct Answered {
 }
 
 /// How the attempts of an endpoint's last deliveries ended, the most frequent first.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT failure, status, count(*) AS attempts
@@ -218,17 +208,17 @@ pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delive
     find_in(tx.conn, endpoint, replay)
 }
 
-/// The endpoint of a delivery, within these walls.
+/// The endpoint of a delivery, within this scope.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such delivery within them.
-pub fn endpoint_of(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<Endpoint> {
+pub fn endpoint_of(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Endpoint> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT endpoint.id FROM delivery JOIN endpoint ON endpoint.key = delivery.endpoint WHERE delivery.id = ?",
     )?;
     let endpoint = rows.query_row([id.to_bytes()], |row| row.get(0).map(EndpointId::from_bytes)).optional()?;
     let endpoint = endpoint.ok_or(Error::NotFound(Missing::Delivery))?;
-    endpoints::find(tx, walls, endpoint).map_err(|error| match error {
+    endpoints::find(tx, scope, endpoint).map_err(|error| match error {
         Error::NotFound(_) => Error::NotFound(Missing::Delivery),
         error => error,
     })
@@ -237,10 +227,10 @@ pub fn endpoint_of(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<Endpoin
 /// Cancels a delivery that waits, or is held. One that is cancelled already stays so.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls; [`Error::Conflict`] while an attempt is under way, and when it has
+/// [`Error::NotFound`] if there is none within the scope; [`Error::Conflict`] while an attempt is under way, and when it has
 /// come to another end.
-pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
-    let endpoint = endpoint_of(tx, walls, id)?;
+pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<()> {
+    let endpoint = endpoint_of(tx, scope, id)?;
     let delivery = find_in(tx.conn, &endpoint, id)?;
     match delivery.state {
         State::Cancelled => Ok(()),
@@ -260,22 +250,16 @@ pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: DeliveryId) -> Result<()> {
 
 /// Cancels what is held for a suspended endpoint and was made before this one, a part of it at a time; says whether there may
 /// be more.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn drop_held(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey) -> Result<bool> {
-    let dropped = following::expire(tx, endpoint, before, following::SLICE)?;
+    let dropped = cascade::expire(tx, endpoint, before, cascade::SLICE)?;
     audit::held(tx, Action::HeldDropped, endpoint, dropped)?;
     // What has yet to follow the suspension will be held too.
     let mut rows = tx.conn.prepare_cached("SELECT 1 FROM delivery WHERE endpoint = ? AND state = 'pending'")?;
-    let behind = endpoints::state(tx, endpoint)? == EndpointState::Suspended && rows.exists([endpoint])?;
-    Ok(dropped == following::SLICE || behind)
+    let behind = cascade::state(tx, endpoint)? == EndpointState::Suspended && rows.exists([endpoint])?;
+    Ok(dropped == cascade::SLICE || behind)
 }
 
 /// The key that the next delivery would have.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn next_key(tx: &Tx<'_>) -> Result<DeliveryKey> {
     let mut rows = tx.conn.prepare_cached("SELECT ifnull(max(key), 0) + 1 FROM delivery")?;
     Ok(rows.query_row([], |row| row.get(0))?)

@@ -1,11 +1,15 @@
 //! Endpoints: register, change, suspend, resume, delete, find.
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
+use data_encoding::HEXLOWER;
 use rusqlite::{OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
-use super::{Target, Tx, View, audit, convert, following, keyring::key_of, outages};
+use super::{Result, Target, Tx, View, audit, cascade, convert, keyring::key_of, outages};
 use crate::{
     domain::{
         account::Account,
@@ -15,14 +19,13 @@ use crate::{
         },
         ids::EndpointId,
         signature::SigningSecret,
-        timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
-    error::{Conflict, Error, Missing, Result},
+    error::{Conflict, Error, Missing},
 };
 
-/// Of accounts that were not erased.
-const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
+/// All of an endpoint, and the id of its account. An erased account has no endpoints.
+pub(super) const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
     FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
 
 /// Deleted endpoints in a list.
@@ -78,9 +81,6 @@ pub fn create(
 }
 
 /// Changes where an endpoint's deliveries go, from the next attempt on.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
     let moved = tx
         .conn
@@ -94,9 +94,6 @@ pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
 }
 
 /// Changes which events an endpoint wants, from the next publish on.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn set_events(tx: &Tx<'_>, key: EndpointKey, events: &EventFilter) -> Result<()> {
     let events = events.to_string();
     let changed = tx
@@ -110,9 +107,6 @@ pub fn set_events(tx: &Tx<'_>, key: EndpointKey, events: &EventFilter) -> Result
 }
 
 /// Gives an endpoint a new secret; the one it had signs too for `overlap`.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, overlap: Duration) -> Result<()> {
     if target(tx, endpoint.key)?.secrets.first() == Some(secret) {
         // A request that is repeated must not push the former secret out.
@@ -126,9 +120,6 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
 }
 
 /// Marks the secret that an endpoint has, and tells nothing of it: another one has another mark.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn secret_mark(view: &View<'_>, key: EndpointKey) -> Result<String> {
     mark_in(view.conn, key)
 }
@@ -147,7 +138,7 @@ pub fn expect_secret(tx: &Tx<'_>, key: EndpointKey, mark: &str) -> Result<()> {
 fn mark_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<String> {
     let mut rows = conn.prepare_cached("SELECT secret FROM endpoint WHERE key = ?")?;
     let sealed: Vec<u8> = rows.query_row([key], |row| row.get(0))?;
-    Ok(Sha256::digest(sealed)[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(HEXLOWER.encode(&Sha256::digest(sealed)[..8]))
 }
 
 /// Adds a new key to the key file; what is sealed from now on is sealed with it.
@@ -207,9 +198,6 @@ pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
 }
 
 /// Suspends an active endpoint and holds what is pending for it.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result<()> {
     let suspended = tx
         .conn
@@ -223,23 +211,20 @@ pub fn suspend(tx: &Tx<'_>, key: EndpointKey, reason: SuspendedReason) -> Result
         return Ok(());
     }
     audit::of_endpoint(tx, Action::WebhookSuspended, key, Some(reason.name()))?;
-    following::follow(tx, key)
+    cascade::follow(tx, key)
 }
 
 /// Makes a suspended endpoint active again. What it has failed since its last success is sent again, or left; then what is
 /// held for it is due at once. Says how many of each; `None` if it is not suspended.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn resume(tx: &Tx<'_>, key: EndpointKey, resend: Resend) -> Result<Option<Resumed>> {
-    if state(tx, key)? != EndpointState::Suspended {
+    if cascade::state(tx, key)? != EndpointState::Suspended {
         return Ok(None);
     }
     let resent = match resend {
         Resend::Failed => outages::failed(tx.conn, key)?,
         Resend::Nothing => 0,
     };
-    let resumed = Resumed { resent, released: following::held(tx.conn, key)? };
+    let resumed = Resumed { resent, released: cascade::held(tx.conn, key)? };
     tx.conn
         .prepare_cached(
             "UPDATE endpoint SET state = 'active', suspended_at = NULL, suspended_reason = NULL,
@@ -249,15 +234,12 @@ pub fn resume(tx: &Tx<'_>, key: EndpointKey, resend: Resend) -> Result<Option<Re
         .execute((key, resent > 0, tx.now.millis()))?;
     let note = (!resumed.is_nothing()).then(|| resumed.to_string());
     audit::of_endpoint(tx, Action::WebhookResumed, key, note.as_deref())?;
-    following::follow(tx, key)?;
+    cascade::follow(tx, key)?;
     Ok(Some(resumed))
 }
 
 /// Deletes an endpoint, wipes its secrets and cancels what is pending or held for it. Its row stays, for the record of its
 /// deliveries.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
     let deleted = tx
         .conn
@@ -272,34 +254,13 @@ pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
     }
     tx.changed(key);
     audit::of_endpoint(tx, Action::WebhookDeleted, key, None)?;
-    following::follow(tx, key)
+    cascade::follow(tx, key)
 }
 
 /// Notes whether the last attempt to an endpoint timed out.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn set_timed_out(tx: &Tx<'_>, key: EndpointKey, timed_out: bool) -> Result<()> {
     tx.conn.prepare_cached("UPDATE endpoint SET timed_out = ? WHERE key = ?")?.execute((timed_out, key))?;
     Ok(())
-}
-
-/// The state of an endpoint; one whose row is gone was deleted.
-pub(super) fn state(tx: &Tx<'_>, key: EndpointKey) -> Result<EndpointState> {
-    state_in(tx.conn, key)
-}
-
-pub(super) fn state_in(conn: &rusqlite::Connection, key: EndpointKey) -> Result<EndpointState> {
-    let mut rows = conn.prepare_cached("SELECT state FROM endpoint WHERE key = ?")?;
-    let state = rows.query_row([key], |row| convert::endpoint_state(&row.get::<_, String>(0)?)).optional()?;
-    Ok(state.unwrap_or(EndpointState::Deleted))
-}
-
-/// When an endpoint was last resumed; now, if it never was.
-pub(super) fn resumed_at(tx: &Tx<'_>, key: EndpointKey) -> Result<Timestamp> {
-    let mut rows = tx.conn.prepare_cached("SELECT resumed_at FROM endpoint WHERE key = ?")?;
-    let at = rows.query_row([key], |row| convert::moment_if(row, "resumed_at")).optional()?.flatten();
-    Ok(at.map_or(tx.now, |at| at.min(tx.now)))
 }
 
 /// Moves the ends of the times in which former secrets sign too by so many milliseconds, when endpoints last fared so, and
@@ -313,9 +274,6 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
 }
 
 /// Where an endpoint's deliveries go right now, and what signs them.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT id, profile, url, secret, former_secret, former_until, outage FROM endpoint WHERE key = ?",
@@ -340,37 +298,47 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     })
 }
 
+/// Where an endpoint's deliveries go now.
+///
+/// # Errors
+/// Faults of the database; a secret or a URL that cannot be read.
+pub(super) fn shared_target(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<Arc<Target>> {
+    if let Some(target) = tx.targets.borrow().held(endpoint, tx.now) {
+        return Ok(target);
+    }
+    let read = Arc::new(target(tx, endpoint)?);
+    tx.targets.borrow_mut().note(&read);
+    Ok(read)
+}
+
 /// The endpoint of this id, deleted ones included.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(tx: &Tx<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
-    find_in(tx.conn, walls, id)
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(tx: &Tx<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
+    find_in(tx.conn, scope, id)
 }
 
 /// The same, for a read.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn see(view: &View<'_>, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
-    find_in(view.conn, walls, id)
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn see(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
+    find_in(view.conn, scope, id)
 }
 
-pub(super) fn find_in(conn: &rusqlite::Connection, walls: &Walls, id: EndpointId) -> Result<Endpoint> {
+pub(super) fn find_in(conn: &rusqlite::Connection, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
     conn.prepare_cached(&format!(
         "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account = ?3)"
     ))?
-    .query_row((id.to_bytes(), &walls.profile, walls.account), read)
+    .query_row((id.to_bytes(), &scope.profile, scope.account), read)
     .optional()?
     .ok_or(Error::NotFound(Missing::Webhook))
 }
 
-/// Every endpoint within the walls, with the newest 1,000 of the deleted ones, in the order they were registered.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
-    let of = if walls.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
+/// Every endpoint within the scope, with the newest 1,000 of the deleted ones, in the order they were registered.
+pub fn list(view: &View<'_>, scope: &AccessScope) -> Result<Vec<Endpoint>> {
+    let of = if scope.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
     // An account may have deleted any number of them.
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE {of} AND (?1 IS NULL OR endpoint.profile = ?1)
@@ -378,22 +346,16 @@ pub fn list(view: &View<'_>, walls: &Walls) -> Result<Vec<Endpoint>> {
                (SELECT key FROM endpoint WHERE {of} AND state = 'deleted' ORDER BY key DESC LIMIT 1 OFFSET {DELETED_SHOWN} - 1), 0))
          ORDER BY endpoint.key"
     ))?;
-    Ok(rows.query_map((&walls.profile, walls.account), read)?.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.query_map((&scope.profile, scope.account), read)?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many deliveries are held for an endpoint.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn held(view: &View<'_>, key: EndpointKey) -> Result<u64> {
-    following::held(view.conn, key)
+    cascade::held(view.conn, key)
 }
 
 /// How many deliveries an endpoint has failed since its last success: those that resuming it sends again. What was replayed
 /// already is not counted.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn failed(view: &View<'_>, key: EndpointKey) -> Result<u64> {
     outages::failed(view.conn, key)
 }

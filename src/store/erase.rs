@@ -4,20 +4,17 @@
 use rusqlite::OptionalExtension;
 
 use super::{
-    Tx, View, accounts, audit,
+    Result, Tx, View, accounts, audit,
     retention::{self, ANSWERS, SLICE, slice},
-    retries, tallies,
+    retries, stats,
 };
-use crate::{
-    domain::{
-        account::AccountKey,
-        audit::{Action, EntryKey},
-        delivery::DeliveryKey,
-        endpoint::EndpointKey,
-        event::EventKey,
-        ids::{DeliveryId, EndpointId, EventId},
-    },
-    error::Result,
+use crate::domain::{
+    account::AccountKey,
+    audit::{Action, EntryKey},
+    delivery::DeliveryKey,
+    endpoint::EndpointKey,
+    event::EventKey,
+    ids::{DeliveryId, EndpointId, EventId},
 };
 
 /// Events of whomever that one look passes: for so long is the log kept from being emptied.
@@ -133,9 +130,6 @@ pub struct Erasure {
 }
 
 /// The accounts that are being erased; only of this name, if one is given.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn unfinished(view: &View<'_>, id: Option<&str>) -> Result<Vec<Erasure>> {
     let mut rows = view.conn.prepare_cached("SELECT * FROM erasure WHERE id = ifnull(?, id) ORDER BY account")?;
     let rows = rows.query_map([id], |row| {
@@ -153,7 +147,7 @@ pub fn unfinished(view: &View<'_>, id: Option<&str>) -> Result<Vec<Erasure>> {
 
 /// What of an account goes next.
 #[derive(Debug)]
-pub enum Step {
+pub enum ErasureStep {
     /// Deliveries of one endpoint, the newest first: a replay goes before its original.
     Deliveries(Vec<DeliveryKey>),
     /// An endpoint that has none left.
@@ -167,21 +161,18 @@ pub enum Step {
 }
 
 /// Looks for what goes next.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<Step> {
+pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<ErasureStep> {
     let Erasure { account, endpoint, event, scanned, .. } = erasure;
     let mut rows = view.conn.prepare_cached("SELECT min(key) FROM endpoint WHERE account = ? AND key < ?")?;
     if let Some(endpoint) = rows.query_row((account, endpoint), |row| row.get::<_, Option<EndpointKey>>(0))? {
         let sql = format!("SELECT key, {ANSWERS} FROM delivery WHERE endpoint = ? ORDER BY key DESC LIMIT ?");
         let mut rows = view.conn.prepare_cached(&sql)?;
         let keys = slice(&mut rows, (endpoint, SLICE))?;
-        return Ok(if keys.is_empty() { Step::Endpoint(endpoint) } else { Step::Deliveries(keys) });
+        return Ok(if keys.is_empty() { ErasureStep::Endpoint(endpoint) } else { ErasureStep::Deliveries(keys) });
     }
     if scanned + 1 >= *event {
         let entries = audit::of(view, &erasure.id, erasure.entry, SLICE)?;
-        return Ok(if entries.is_empty() { Step::Name } else { Step::Entries(entries) });
+        return Ok(if entries.is_empty() { ErasureStep::Name } else { ErasureStep::Entries(entries) });
     }
     let until = (scanned + LOOKED_AT).min(event - 1);
     let mut rows = view.conn.prepare_cached(
@@ -189,28 +180,25 @@ pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<Step> {
     )?;
     let keys: Vec<EventKey> = slice(&mut rows, (scanned, until, account, SLICE))?;
     let scanned = keys.last().copied().unwrap_or(until);
-    Ok(Step::Events(keys, scanned))
+    Ok(ErasureStep::Events(keys, scanned))
 }
 
 /// Removes it. Says how many rows of deliveries and events went.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn remove(tx: &Tx<'_>, erasure: &Erasure, step: &Step) -> Result<usize> {
+pub fn remove(tx: &Tx<'_>, erasure: &Erasure, step: &ErasureStep) -> Result<usize> {
     match step {
-        Step::Deliveries(keys) => retention::remove_deliveries(tx, keys),
-        Step::Endpoint(key) => {
-            tallies::remove(tx, *key)?;
+        ErasureStep::Deliveries(keys) => retention::remove_deliveries(tx, keys),
+        ErasureStep::Endpoint(key) => {
+            stats::remove(tx, *key)?;
             retention::remove_endpoints(tx, &[*key]).map(|()| 0)
         }
-        Step::Entries(keys) => audit::remove(tx, keys).map(|()| 0),
-        Step::Events(keys, scanned) => {
+        ErasureStep::Entries(keys) => audit::remove(tx, keys).map(|()| 0),
+        ErasureStep::Events(keys, scanned) => {
             tx.conn
                 .prepare_cached("UPDATE erasure SET scanned = ? WHERE account = ?")?
                 .execute((scanned, erasure.account))?;
             retention::remove_events(tx, keys)
         }
-        Step::Name => {
+        ErasureStep::Name => {
             tx.conn.prepare_cached("DELETE FROM erasure WHERE account = ?")?.execute([erasure.account])?;
             Ok(0)
         }

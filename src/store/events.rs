@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Tx, View, accounts, checksum, convert,
+    Result, Tx, View, accounts, checksum, convert,
+    news::Change,
     queue::{self, Fresh},
     shares,
 };
@@ -13,12 +14,12 @@ use crate::{
     domain::{
         account::AccountKey,
         delivery::DeliveryKey,
-        endpoint::{EndpointKey, EndpointState, EventFilter},
+        endpoint::{EndpointKey, EndpointState, EventFilter, TargetUrl},
         event::{Accepted, Audience, Event, EventKey, NewEvent, Published},
         ids::{DeliveryId, EndpointId, EventId},
-        token::Walls,
+        token::AccessScope,
     },
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// Stores an event and fans it out to its audience, in one transaction; a repeat by its idempotency key stores nothing.
@@ -29,10 +30,13 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     if let Some(earlier) = repeated(tx, event)? {
         return Ok(earlier);
     }
-    let endpoints = listeners(tx, event, audience)?;
-    if endpoints.is_empty() && matches!(audience, Audience::Target(_)) {
-        return Ok(Published::NoSuchTarget);
-    }
+    let endpoints = match audience {
+        Audience::Subscribers => subscribers(tx, event)?,
+        Audience::Target(url) => match newest_at(tx, event.account, url)? {
+            Some(endpoint) => vec![endpoint],
+            None => return Ok(Published::NoSuchTarget),
+        },
+    };
     shares::admit(tx, event.account, event.body.len())?;
     let id = EventId::mint(tx.now);
     let key = event.idempotency_key.as_ref();
@@ -58,7 +62,9 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
     let fresh = Fresh { key: tx.conn.last_insert_rowid(), id, kind: &event.kind, body: &event.body };
     let mut deliveries = Vec::with_capacity(endpoints.len());
     for (endpoint, endpoint_id, state) in endpoints {
-        deliveries.push((queue::send_out(tx, &fresh, endpoint, state)?, endpoint_id));
+        let (delivery, claim) = queue::deliver_new(tx, &fresh, endpoint, state)?;
+        claim.into_iter().for_each(|claim| tx.announce(Change::ClaimedAtBirth(claim)));
+        deliveries.push((delivery, endpoint_id));
     }
     shares::add(tx, event.account, event.body.len(), deliveries.len());
     Ok(Published::Accepted(Accepted { id, body: event.body.clone(), deliveries }))
@@ -92,38 +98,36 @@ fn fanned_out(conn: &Connection, event: EventKey) -> Result<Vec<(DeliveryId, End
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The endpoints that an event goes to.
-fn listeners(
-    tx: &Tx<'_>,
-    event: &NewEvent,
-    audience: &Audience,
-) -> Result<Vec<(EndpointKey, EndpointId, EndpointState)>> {
+/// An endpoint that gets an event.
+type Recipient = (EndpointKey, EndpointId, EndpointState);
+
+/// The endpoints that want an event, in the order in which they were registered.
+fn subscribers(tx: &Tx<'_>, event: &NewEvent) -> Result<Vec<Recipient>> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT key, id, url, events, state FROM endpoint WHERE account = ? AND state != 'deleted' ORDER BY key DESC",
+        "SELECT key, id, events, state FROM endpoint WHERE account = ? AND state != 'deleted' ORDER BY key",
     )?;
     let mut rows = rows.query([event.account])?;
-    let mut listeners = Vec::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let listener = (
-            row.get("key")?,
-            EndpointId::from_bytes(row.get("id")?),
-            convert::endpoint_state(&row.get::<_, String>("state")?)?,
-        );
-        match audience {
-            Audience::Subscribers => {
-                if EventFilter::from_stored(&row.get::<_, String>("events")?).wants(&event.kind) {
-                    listeners.push(listener);
-                }
-            }
-            Audience::Target(url) => {
-                if row.get::<_, String>("url")? == url.as_str() && listener.2 == EndpointState::Active {
-                    return Ok(vec![listener]);
-                }
-            }
+        if EventFilter::from_stored(&row.get::<_, String>("events")?).wants(&event.kind) {
+            let state = convert::endpoint_state(&row.get::<_, String>("state")?)?;
+            found.push((row.get("key")?, EndpointId::from_bytes(row.get("id")?), state));
         }
     }
-    listeners.reverse();
-    Ok(listeners)
+    Ok(found)
+}
+
+/// The newest active endpoint of an account with exactly this target.
+fn newest_at(tx: &Tx<'_>, account: AccountKey, url: &TargetUrl) -> Result<Option<Recipient>> {
+    // The first condition on the state lets SQLite use the index of those that are not deleted.
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT key, id FROM endpoint WHERE account = ? AND state != 'deleted' AND state = 'active' AND url = ?
+         ORDER BY key DESC LIMIT 1",
+    )?;
+    let found = rows.query_row((account, url.as_str()), |row| {
+        Ok((row.get("key")?, EndpointId::from_bytes(row.get("id")?), EndpointState::Active))
+    });
+    Ok(found.optional()?)
 }
 
 /// All of an event but its body, which [`deliveries::body_of`](super::deliveries::body_of) reads: there may be many events on a page.
@@ -134,14 +138,14 @@ const COLUMNS: &str =
 /// The event of this id.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(view: &View<'_>, scope: &AccessScope, id: EventId) -> Result<Event> {
     view.conn
         .prepare_cached(&format!(
             "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
              WHERE event.id = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)",
         ))?
-        .query_row((id.to_bytes(), &walls.profile, walls.account), read)
+        .query_row((id.to_bytes(), &scope.profile, scope.account), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Event))
 }
@@ -149,14 +153,14 @@ pub fn find(view: &View<'_>, walls: &Walls, id: EventId) -> Result<Event> {
 /// The event that came with this idempotency key, of the named account if one is named.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls; [`Error::Invalid`] if several accounts have one.
-pub fn find_by_key(view: &View<'_>, walls: &Walls, key: &str, account: Option<&str>) -> Result<Event> {
+/// [`Error::NotFound`] if there is none within the scope; [`Error::Invalid`] if several accounts have one.
+pub fn find_by_key(view: &View<'_>, scope: &AccessScope, key: &str, account: Option<&str>) -> Result<Event> {
     let mut rows = view.conn.prepare_cached(&format!(
         "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
          WHERE idempotency_key = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
            AND (?4 IS NULL OR account.id = ?4) LIMIT 2",
     ))?;
-    let rows = rows.query_map((key, &walls.profile, walls.account, account), read)?;
+    let rows = rows.query_map((key, &scope.profile, scope.account, account), read)?;
     let mut found: Vec<Event> = rows.collect::<rusqlite::Result<_>>()?;
     if found.len() > 1 {
         return Err(Error::request("several accounts have one of this name: say which, by ?account=ID"));
@@ -193,18 +197,18 @@ pub struct Page {
 /// account it also finds all that its endpoints got, however much others have published since.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `after` is no event; [`Error::NotFound`] for an account that is not within the walls.
-pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Result<Page> {
+/// [`Error::Invalid`] if `after` is no event; [`Error::NotFound`] for an account that is not within the scope.
+pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize) -> Result<Page> {
     let account = match &filter.account {
-        Some(id) => Some(accounts::see(view, walls, id)?.key),
-        None => walls.account,
+        Some(id) => Some(accounts::see(view, scope, id)?.key),
+        None => scope.account,
     };
     let before = match filter.after {
         None => EventKey::MAX,
         Some(id) => {
             let mut rows = view.conn.prepare_cached("SELECT key FROM event WHERE id = ?")?;
             let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-            key.ok_or_else(|| Error::request("there is no such event to go on from: start again"))?
+            key.ok_or_else(Error::bad_cursor)?
         }
     };
     let mut edge =
@@ -218,7 +222,7 @@ pub fn list(view: &View<'_>, walls: &Walls, filter: &Filter, limit: usize) -> Re
            AND (?4 IS NULL OR event.account = ?4) AND (?5 IS NULL OR kind = ?5)
          ORDER BY event.key DESC LIMIT ?6",
     ))?;
-    let wanted = (before, oldest, &walls.profile, account, &filter.kind, limit + 1);
+    let wanted = (before, oldest, &scope.profile, account, &filter.kind, limit + 1);
     let mut events: Vec<Event> = rows.query_map(wanted, read)?.collect::<rusqlite::Result<_>>()?;
     let mut next = edge.map(|(_, id)| EventId::from_bytes(id));
     let mut partial = false;

@@ -3,17 +3,15 @@
 use std::{
     ffi::OsString,
     fs::{self, File, Permissions},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown},
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{Access, access};
 
-use crate::{
-    config,
-    error::{Error, Result},
-};
+use super::Result;
+use crate::{config, error::Error};
 
 /// Whom a file is for: its owner.
 pub(super) const OWN: u32 = 0o600;
@@ -118,6 +116,22 @@ pub(super) fn narrow(files: &[PathBuf]) {
         // Of another owner: it may well be meant so, and `ngoma check` tells.
         drop(fs::set_permissions(file, Permissions::from_mode(OWN)));
     }
+}
+
+/// Removes what a backup that was cut off left there.
+pub(super) fn clear(part: &Path) -> Result<()> {
+    fs::remove_file(part)
+        .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        .map_err(|error| at(part, &format!("is in the way: {error}")))
+}
+
+/// Makes a file of these bytes, for its owner only.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
+    let write = || {
+        let mut file = make(path)?;
+        file.write_all(bytes).map(|()| file)
+    };
+    write().map_err(|error| at(path, &format!("cannot be written: {error}")))
 }
 
 /// A file beside another, whose name goes on so.

@@ -2,11 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{sessions, tokens};
-use crate::{
-    domain::{audit::Actor, timestamp::Timestamp},
-    error::Result,
-};
+use super::{Result, sessions, tokens};
+use crate::domain::{audit::Actor, timestamp::Timestamp};
 
 /// Checks of a request that its token still stands, belongs to the same account and has the scope, and that its session has not
 /// ended. The tokens of an account go with it, so the account itself needs no look.

@@ -17,14 +17,18 @@ use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::files::{self, at, folder_of};
+use super::{
+    Result,
+    files::{self, at, folder_of},
+};
 use crate::{
     domain::{ids::EndpointId, signature::SigningSecret},
-    error::{Error, Result},
+    error::Error,
 };
 
 const VERSION: u8 = 1;
@@ -295,7 +299,7 @@ pub(super) fn key_of(sealed: &[u8]) -> Option<u8> {
 
 /// The first bytes of its SHA-256, in hexadecimal digits.
 fn mark_of(key: &[u8; 32]) -> String {
-    Sha256::digest(key)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(key)[..8])
 }
 
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
@@ -317,9 +321,7 @@ fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
     let mut text = Zeroizing::new(String::with_capacity(ring.len() * LINE));
     for (id, key) in ring {
         text.push_str(&format!("{id} "));
-        for byte in key.iter() {
-            text.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
-        }
+        HEXLOWER.encode_append(&***key, &mut text);
         text.push('\n');
     }
     let mut beside = path.as_os_str().to_owned();
@@ -347,12 +349,10 @@ fn write_file(path: &Path, ring: &[(u8, Wiped<32>)]) -> Result<()> {
 fn parse_key(line: &str) -> Option<(u8, Wiped<32>)> {
     let (id, digits) = line.trim().split_once(' ')?;
     let mut key = Wiped::default();
-    if digits.len() != 64 || !digits.is_ascii() {
+    if digits.len() != 2 * key.len() {
         return None;
     }
-    for (place, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * place..2 * place + 2], 16).ok()?;
-    }
+    HEXLOWER_PERMISSIVE.decode_mut(digits.as_bytes(), &mut **key).ok()?;
     Some((id.parse().ok()?, key))
 }
 

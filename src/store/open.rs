@@ -13,26 +13,30 @@ use std::{
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
-use rusqlite_migration::{M, Migrations, SchemaVersion};
+use rusqlite_migration::SchemaVersion;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Db, Inner, KeyRing, Room, before,
+    Db, KeyRing, Result, cascade,
+    claim::ClaimBudget,
+    clock_jumps::ClockJumps,
+    db::Inner,
     files::{self, at, folder_of},
-    following, key_mark,
+    key_mark,
     keyring::sealed,
-    place::{APPLICATION_ID, HEADER, Lock, MAGIC, Place},
-    shares::Shares,
-    steps::Steps,
-    waiting::Places,
+    schema::{MIGRATIONS, SCHEMA},
+    served_files::{APPLICATION_ID, HEADER, MAGIC, ServedFiles, ServerLock},
+    upgrade_copy,
+    usage::Usage,
+    write_queue::WriteQueueHandle,
     writer::Writer,
 };
 use crate::{
     clock::SharedClock,
     config::{Durability, Limits, Storage},
     domain::{audit::Actor, timestamp::Timestamp},
-    error::{Error, Result},
-    figures::Figures,
+    error::Error,
+    metrics::Metrics,
 };
 
 /// Reading connections.
@@ -50,21 +54,6 @@ const KEPT: usize = 2 << 20;
 /// Prepared statements kept by a connection; there are fewer in the code.
 const STATEMENTS: usize = 128;
 
-const STEPS: &[M<'static>] = &[
-    M::up(include_str!("migrations/0001.sql")), //
-    M::up(include_str!("migrations/0002.sql")),
-    M::up(include_str!("migrations/0003.sql")),
-    M::up(include_str!("migrations/0004.sql")),
-    M::up(include_str!("migrations/0005.sql")),
-    M::up(include_str!("migrations/0006.sql")),
-    M::up(include_str!("migrations/0007.sql")),
-    M::up(include_str!("migrations/0008.sql")),
-    M::up(include_str!("migrations/0009.sql")),
-];
-/// The number of the present schema.
-pub(super) const SCHEMA: usize = STEPS.len();
-pub(super) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
-
 /// Opens the database, makes it if it is not there, and brings its schema up to date.
 ///
 /// Writes wait, and accounts have their shares, within the limits. With `serving`, a lock on the file keeps every other server
@@ -76,7 +65,7 @@ pub(super) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS)
 pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: bool) -> Result<Db> {
     let now = clock.now().checked()?;
     refuse_foreign(&storage.path)?;
-    let lock = serving.then(|| Lock::take(&storage.path)).transpose()?;
+    let lock = serving.then(|| ServerLock::take(&storage.path)).transpose()?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
     bring_up_to_date(&mut conn, &storage.path, serving, now)?;
@@ -87,36 +76,36 @@ pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: boo
         .with_init(reading);
     let readers =
         r2d2::Pool::builder().max_size(READERS).min_idle(Some(1)).connection_timeout(READER_PATIENCE).build(readers)?;
-    let mut glance = connect(&storage.path, storage.durability)?;
-    reading(&mut glance)?;
-    let glance = Arc::new(Mutex::new(glance));
-    let (places, waiting) = Places::new(limits.waiting_writes);
-    let (told, told_seen) = watch::channel(0);
+    let mut inline_reader = connect(&storage.path, storage.durability)?;
+    reading(&mut inline_reader)?;
+    let inline_reader = Arc::new(Mutex::new(inline_reader));
+    let (handle, queue) = WriteQueueHandle::new(limits.waiting_writes);
+    let (news_count, news_count_seen) = watch::channel(0);
     let (news, news_heard) = mpsc::unbounded_channel();
-    let room = Arc::new(Room::default());
+    let claim_budget = Arc::new(ClaimBudget::default());
     let (broken, broken_seen) = watch::channel(None);
-    let place = lock.map(|lock| Place::new(lock, &storage.path, &conn)).transpose()?.map(Arc::new);
-    let steps = serving.then(|| Steps::watch(&conn, &clock)).transpose()?;
-    let behind = serving.then(|| following::behind(&conn)).transpose()?.unwrap_or_default();
-    let figures = Arc::new(Figures::default());
+    let files = lock.map(|lock| ServedFiles::new(lock, &storage.path, &conn)).transpose()?.map(Arc::new);
+    let jumps = serving.then(|| ClockJumps::watch(&conn, &clock)).transpose()?;
+    let behind = serving.then(|| cascade::behind(&conn)).transpose()?.unwrap_or_default();
+    let metrics = Arc::new(Metrics::default());
     let writer = Writer {
-        glance: Arc::clone(&glance),
+        inline_reader: Arc::clone(&inline_reader),
         conn,
-        figures: Arc::clone(&figures),
-        waiting,
+        metrics: Arc::clone(&metrics),
+        queue,
         clock: Arc::clone(&clock),
         keys: Arc::clone(&keys),
-        steps,
+        jumps,
         targets: RefCell::default(),
-        shares: RefCell::new(Shares::new(limits)),
-        room: Arc::clone(&room),
+        usage: RefCell::new(Usage::new(limits)),
+        claim_budget: Arc::clone(&claim_budget),
         news,
         behind: RefCell::new(behind),
         others: Cell::default(),
         failed: Cell::new(false),
-        told,
+        news_count,
         broken,
-        place: place.clone(),
+        files: files.clone(),
     };
     keep_freed_memory();
     thread::Builder::new()
@@ -125,17 +114,17 @@ pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: boo
         .map_err(|error| Error::Internal(format!("the writer thread could not be started: {error}")))?;
     Ok(Db(Arc::new(Inner {
         path: storage.path.clone(),
-        figures,
+        metrics,
         readers,
-        glance,
-        room,
+        inline_reader,
+        claim_budget,
         clock,
         news: Mutex::new(serving.then_some(news_heard)),
-        told: told_seen,
+        news_count: news_count_seen,
         broken: broken_seen,
         keys,
-        place,
-        places,
+        files,
+        queue: handle,
     })))
 }
 
@@ -147,7 +136,7 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Time
         if !serving {
             return Err(at(path, "is of an older ngoma: start the server once, which brings it up to date"));
         }
-        before::copy(conn, path, schema.get(), now);
+        upgrade_copy::copy(conn, path, schema.get(), now);
         tracing::info!("{} is brought from schema {schema} to schema {SCHEMA}", path.display());
     }
     MIGRATIONS.to_latest(conn).map_err(|error| match error {
@@ -261,8 +250,18 @@ fn keep_freed_memory() {
     drop(hint::black_box(Vec::<u8>::with_capacity(KEPT)));
 }
 
+impl Db {
+    /// Brings the log back into the file and empties it: what was removed is in neither then. Says whether it could: nobody
+    /// may read an earlier state meanwhile, and nobody who writes waits for long.
+    pub async fn empty_log(&self) -> Result<bool> {
+        let inner = Arc::clone(&self.0);
+        let task = tokio::task::spawn_blocking(move || empty_log(&*inner.readers.get()?));
+        task.await.unwrap_or_else(|_| Err(Error::Internal("emptying the log panicked".to_owned())))
+    }
+}
+
 /// Brings the log back into the file and empties it, unless somebody is in the way for longer than a moment.
-pub(super) fn empty_log(conn: &Connection) -> Result<bool> {
+fn empty_log(conn: &Connection) -> Result<bool> {
     let checkpoint = |how: &str| {
         let busy = conn.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, bool>(0));
         busy.or_else(|error| if is_busy(&error) { Ok(true) } else { Err(error) })

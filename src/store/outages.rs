@@ -8,20 +8,17 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::{
-    Tx,
-    make::{self, New},
+    Result, Tx,
+    new_delivery::{self, NewDelivery},
 };
-use crate::{
-    domain::{
-        delivery::{DeliveryKey, Settlement, State},
-        endpoint::EndpointKey,
-        event::EventKey,
-        timestamp::Timestamp,
-    },
-    error::Result,
+use crate::domain::{
+    delivery::{DeliveryKey, Settlement, State},
+    endpoint::EndpointKey,
+    event::EventKey,
+    timestamp::Timestamp,
 };
 
-/// What is sent again is due so long before what was held: see [`make::place_in_line`].
+/// What is sent again is due so long before what was held: see [`new_delivery::place_in_line`].
 const BEFORE_HELD: Duration = Duration::from_millis(1);
 
 /// Notes what the end of an attempt says of its endpoint. `claimed_in` is the outage in which the attempt was claimed.
@@ -83,9 +80,9 @@ pub(super) fn resend(tx: &Tx<'_>, endpoint: EndpointKey, resumed_at: Timestamp, 
     let failed = rows.query_map((endpoint, most), |row| Ok((row.get(0)?, row.get(1)?)))?;
     let failed: Vec<(DeliveryKey, EventKey)> = failed.collect::<rusqlite::Result<_>>()?;
     for &(key, event) in &failed {
-        make::delivery(
+        new_delivery::insert(
             tx,
-            &New {
+            &NewDelivery {
                 event,
                 endpoint,
                 state: State::Pending,

@@ -3,19 +3,16 @@
 use rusqlite::{Row, types::Value};
 
 use super::{
-    View,
-    tallies::{self, Of},
+    Result, View,
+    stats::{self, Of},
 };
-use crate::{
-    domain::{
-        tally::{Span, Tally},
-        timestamp::Timestamp,
-        token::Walls,
-    },
-    error::Result,
+use crate::domain::{
+    stats::{Span, Stats},
+    timestamp::Timestamp,
+    token::AccessScope,
 };
 
-/// How everything within somebody's walls stands.
+/// How everything within somebody's scope stands.
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// Deliveries that wait for their next attempt.
@@ -37,17 +34,14 @@ pub struct Overview {
     /// Webhooks whose deliveries are held.
     pub suspended: u64,
     /// What was attempted in each minute of the last hour, oldest first.
-    pub minutes: Vec<(Timestamp, Tally)>,
+    pub minutes: Vec<(Timestamp, Stats)>,
     /// What was attempted in each hour of the last day, oldest first.
-    pub hours: Vec<(Timestamp, Tally)>,
+    pub hours: Vec<(Timestamp, Stats)>,
 }
 
 /// Looks around. What was delivered or cancelled is not counted: that would take a look at every delivery there is.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn look(view: &View<'_>, walls: &Walls, now: Timestamp) -> Result<Overview> {
-    let (whose, key) = match (walls.account, &walls.profile) {
+pub fn look(view: &View<'_>, scope: &AccessScope, now: Timestamp) -> Result<Overview> {
+    let (whose, key) = match (scope.account, &scope.profile) {
         (Some(account), _) => ("account = ?1", Value::Integer(account)),
         (None, Some(profile)) => ("profile = ?1", Value::Text(profile.to_string())),
         (None, None) => ("?1 IS NULL", Value::Null),
@@ -95,7 +89,7 @@ pub fn look(view: &View<'_>, walls: &Walls, now: Timestamp) -> Result<Overview> 
             "state = 'active' AND last_failure_at IS NOT NULL AND last_failure_at >= ifnull(last_success_at, 0)",
         )?,
         suspended: webhooks("state = 'suspended'")?,
-        minutes: tallies::series(view, Of::Walls(walls), Span::Minute, 60, now)?,
-        hours: tallies::series(view, Of::Walls(walls), Span::Hour, 24, now)?,
+        minutes: stats::series(view, Of::Scope(scope), Span::Minute, 60, now)?,
+        hours: stats::series(view, Of::Scope(scope), Span::Hour, 24, now)?,
     })
 }

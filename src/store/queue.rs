@@ -9,21 +9,18 @@ use rusqlite::{OptionalExtension, Row};
 
 pub use super::claim::{Claim, Claimed, Wanted};
 use super::{
-    Body, SMALL_BODY, Target, Tx, alerts, attempts, checksum, convert, endpoints,
-    handover::Change,
-    make::{self, New},
-    outages, targets,
+    Body, Result, SMALL_BODY, Target, Tx, alerts, attempts, cascade, checksum, convert, endpoints,
+    new_delivery::{self, NewDelivery},
+    news::Change,
+    outages,
 };
-use crate::{
-    domain::{
-        delivery::{self, Attempt, DeliveryKey, Failure, Outcome, Settlement, State},
-        endpoint::{EndpointKey, EndpointState},
-        event::EventKey,
-        ids::{DeliveryId, EndpointId, EventId},
-        profile::{Profile, WhenExhausted},
-        timestamp::Timestamp,
-    },
-    error::Result,
+use crate::domain::{
+    delivery::{self, Attempt, DeliveryKey, Failure, Outcome, Settlement, State},
+    endpoint::{EndpointKey, EndpointState},
+    event::EventKey,
+    ids::{DeliveryId, EndpointId, EventId},
+    profile::{Profile, WhenExhausted},
+    timestamp::Timestamp,
 };
 
 /// How long to wait after a fault of our own.
@@ -34,20 +31,18 @@ const AFTER_UNREADABLE: Duration = Duration::from_secs(60);
 const CLAIMED_AT_ONCE: usize = 16;
 const CLAIMED_BYTES: usize = CLAIMED_AT_ONCE * SMALL_BODY;
 
-/// Claims due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in memory.
-///
-/// # Errors
-/// Faults of the database only.
+/// Claims due deliveries of each of these endpoints; fewer of one whose bodies are large, as they are kept in memory. The
+/// other way to be claimed is [`deliver_new`], which claims a delivery as it is made.
 pub fn claim(tx: &Tx<'_>, wanted: &[Wanted]) -> Result<Vec<Claimed>> {
     wanted.iter().map(|wanted| claim_of(tx, wanted)).collect()
 }
 
 fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes }: &Wanted) -> Result<Claimed> {
-    if endpoints::state(tx, endpoint)? != EndpointState::Active {
+    if cascade::state(tx, endpoint)? != EndpointState::Active {
         // What is still pending has yet to follow.
         return Ok(Claimed::nothing(endpoint, None));
     }
-    let target = match targets::shared(tx, endpoint) {
+    let target = match endpoints::shared_target(tx, endpoint) {
         Ok(target) => target,
         Err(error) => {
             // One unreadable row must not keep the others waiting.
@@ -91,7 +86,7 @@ fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>, large_bytes: usi
     let checksum::ToSend { id, kind, test, size, body } = checksum::to_send(tx, key)?;
     let (body, left_out) = match body {
         Some(body) => (Some(body.map(Body::from)), None),
-        None => (tx.room.bodies().keep(key, size, large_bytes, || checksum::read_long(tx, key))?, Some(size)),
+        None => (tx.claim_budget.bodies().keep(key, size, large_bytes, || checksum::read_long(tx, key))?, Some(size)),
     };
     let left_out = left_out.filter(|_| body.is_none());
     let claim = Claim {
@@ -110,9 +105,6 @@ fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>, large_bytes: usi
 
 /// Has the news of this commit tell of each endpoint that has something pending, when the first of it is due, and of each
 /// whose last attempt timed out.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn take_up(tx: &Tx<'_>) -> Result<()> {
     // A look at the head of each endpoint: what else is pending costs nothing.
     let mut rows = tx.conn.prepare(
@@ -127,7 +119,7 @@ pub fn take_up(tx: &Tx<'_>) -> Result<()> {
             tx.due(endpoint, due_at);
         }
         if row.get("timed_out")? {
-            tx.tell(Change::Suspect(endpoint));
+            tx.announce(Change::TimedOut(endpoint));
         }
     }
     Ok(())
@@ -146,9 +138,6 @@ pub struct Attempted {
 
 /// Writes what an attempt came to and decides what follows, alert included. `None`: the claim is no longer the caller's,
 /// and nothing was changed.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profile) -> Result<Option<Settlement>> {
     let Attempted { started_at, duration, outcome } = attempted;
     // A fault of ours costs the receiver nothing; sample data suspends nobody.
@@ -157,7 +146,7 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
     let settlement = if outcome.is_success() {
         Settlement::Delivered
     } else {
-        let state = endpoints::state(tx, claim.target.key)?;
+        let state = cascade::state(tx, claim.target.key)?;
         if ours {
             delivery::interrupt(state, tx.now + AFTER_A_FAULT)
         } else {
@@ -199,7 +188,7 @@ fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, pro
         (Settlement::Exhausted(Some(_)), _) => alerts::suspended(tx, &failed),
         (Settlement::Retry(_), Some(after)) if tries >= after => alerts::warning(tx, &failed),
         // Given up, and nothing else tells of it.
-        (Settlement::Exhausted(None), Some(_)) if endpoints::state(tx, endpoint)? == EndpointState::Active => {
+        (Settlement::Exhausted(None), Some(_)) if cascade::state(tx, endpoint)? == EndpointState::Active => {
             alerts::warning(tx, &failed)
         }
         _ => Ok(()),
@@ -207,12 +196,9 @@ fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, pro
 }
 
 /// Gives back a claim whose attempt never began, as if it had not been claimed: due at once, in its place in line; or, where a fault of ours kept it from beginning, a second later.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn give_back(tx: &Tx<'_>, claim: &Claim, faulty: bool) -> Result<Option<Settlement>> {
-    let due_at = if faulty { tx.now + AFTER_A_FAULT } else { make::place_in_line(tx, claim.key)? };
-    let settlement = delivery::interrupt(endpoints::state(tx, claim.target.key)?, due_at);
+    let due_at = if faulty { tx.now + AFTER_A_FAULT } else { new_delivery::place_in_line(tx, claim.key)? };
+    let settlement = delivery::interrupt(cascade::state(tx, claim.target.key)?, due_at);
     if !leave(tx, claim.owner(), (claim.attempt - 1, claim.tries - 1), settlement)? {
         return Ok(None);
     }
@@ -248,9 +234,6 @@ pub struct CutOff {
 }
 
 /// Gives lost claims back: due at once, in their place in line, the attempt recorded as interrupted, its try not counted. Says which.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
     let only = match lost {
         Lost::All => None,
@@ -275,7 +258,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
     })?;
     let rows: Vec<(DeliveryKey, EndpointKey, u32, Timestamp, CutOff)> = rows.collect::<rusqlite::Result<_>>()?;
     for &(key, endpoint, tries, started_at, CutOff { attempt: number, .. }) in &rows {
-        let settlement = delivery::interrupt(endpoints::state(tx, endpoint)?, make::place_in_line(tx, key)?);
+        let settlement = delivery::interrupt(cascade::state(tx, endpoint)?, new_delivery::place_in_line(tx, key)?);
         leave(tx, (key, number), (number, tries.saturating_sub(1)), settlement)?;
         let next_attempt_at = (settlement.state() == State::Pending).then_some(tx.now);
         let attempt = Attempt {
@@ -333,18 +316,20 @@ pub(super) struct Fresh<'a> {
     pub(super) body: &'a Arc<str>,
 }
 
-/// Makes the delivery of a new event to an endpoint: claimed at once where there is room, else as [`enqueue`] does.
-pub(super) fn send_out(
+/// Makes the delivery of a new event to an endpoint and claims it in the same statement, if the engine has granted room: the
+/// way to be claimed at birth. The claim is the caller's to announce. Without room the delivery waits for [`claim`].
+pub(super) fn deliver_new(
     tx: &Tx<'_>,
     event: &Fresh<'_>,
     endpoint: EndpointKey,
     state: EndpointState,
-) -> Result<DeliveryId> {
-    if state != EndpointState::Active || event.body.len() > SMALL_BODY || !tx.room.take(endpoint) {
-        return enqueue(tx, event.key, endpoint, state, None);
+) -> Result<(DeliveryId, Option<Claim>)> {
+    let later = || Ok((enqueue(tx, event.key, endpoint, state, None)?, None));
+    if state != EndpointState::Active || event.body.len() > SMALL_BODY || !tx.claim_budget.take(endpoint) {
+        return later();
     }
     // The claim will say why it cannot be read.
-    let Ok(target) = targets::shared(tx, endpoint) else { return enqueue(tx, event.key, endpoint, state, None) };
+    let Ok(target) = endpoints::shared_target(tx, endpoint) else { return later() };
     let id = DeliveryId::mint(tx.now);
     let now = tx.now.millis();
     tx.conn
@@ -353,7 +338,7 @@ pub(super) fn send_out(
              VALUES (?1, ?2, ?3, 'claimed', 1, 1, ?4, ?4)",
         )?
         .execute((id.to_bytes(), event.key, endpoint, now))?;
-    tx.tell(Change::Made(Claim {
+    let claim = Claim {
         key: tx.conn.last_insert_rowid(),
         delivery: id,
         attempt: 1,
@@ -363,8 +348,8 @@ pub(super) fn send_out(
         test: false,
         body: Ok(Arc::clone(event.body).into()),
         target,
-    }));
-    Ok(id)
+    };
+    Ok((id, Some(claim)))
 }
 
 /// Makes a delivery of an event to an endpoint: due now, or held while that is suspended.
@@ -380,7 +365,7 @@ pub(super) fn enqueue(
         EndpointState::Suspended => (State::Held, None),
         EndpointState::Deleted => (State::Cancelled, None),
     };
-    make::delivery(tx, &New { event, endpoint, state, due_at, made_at: tx.now, replay_of })
+    new_delivery::insert(tx, &NewDelivery { event, endpoint, state, due_at, made_at: tx.now, replay_of })
 }
 
 /// Cancels a delivery that is pending or held; any other stays as it is.

@@ -10,20 +10,17 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Params, Statement, types::FromSql};
 
 use super::{
-    Tx, View, alerts, audit,
+    Result, Tx, View, alerts, audit, cascade,
     convert::{self, millis},
-    endpoints, following, shares,
+    shares,
 };
-use crate::{
-    domain::{
-        alert::NOTICE,
-        audit::Action,
-        delivery::DeliveryKey,
-        endpoint::{EndpointKey, EndpointState},
-        event::EventKey,
-        timestamp::Timestamp,
-    },
-    error::Result,
+use crate::domain::{
+    alert::NOTICE,
+    audit::Action,
+    delivery::DeliveryKey,
+    endpoint::{EndpointKey, EndpointState},
+    event::EventKey,
+    timestamp::Timestamp,
 };
 
 /// Rows that one transaction removes: for so long may nobody else write.
@@ -50,28 +47,22 @@ pub struct Keys {
 
 /// For how long the database has been served: up to its last milestone, and since then as the wall clock says, but 12 h at
 /// most.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn lived(view: &View<'_>, now: Timestamp) -> Result<Duration> {
+pub fn uptime_total(view: &View<'_>, now: Timestamp) -> Result<Duration> {
     let mut rows = view.conn.prepare_cached("SELECT lived, at FROM milestone ORDER BY lived DESC LIMIT 1")?;
     let last = rows.query_row([], |row| Ok((row.get::<_, u64>("lived")?, convert::moment(row, "at")?))).optional()?;
     Ok(last.map_or(Duration::ZERO, |(lived, at)| Duration::from_millis(lived) + now.since(at).min(LONGEST_STOP)))
 }
 
 /// Sets a milestone, and forgets those that are not needed to tell what is as old as `longest`.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn note(tx: &Tx<'_>, lived: Duration, longest: Duration) -> Result<()> {
+pub fn note(tx: &Tx<'_>, uptime_total: Duration, longest: Duration) -> Result<()> {
     tx.conn
         .prepare_cached(
             "INSERT INTO milestone (lived, at, event, delivery)
              VALUES (?, ?, (SELECT ifnull(max(key), 0) FROM event), (SELECT ifnull(max(key), 0) FROM delivery))
              ON CONFLICT DO NOTHING",
         )?
-        .execute((millis(lived), tx.now.millis()))?;
-    let Some(old) = lived.checked_sub(longest) else { return Ok(()) };
+        .execute((millis(uptime_total), tx.now.millis()))?;
+    let Some(old) = uptime_total.checked_sub(longest) else { return Ok(()) };
     tx.conn
         .prepare_cached("DELETE FROM milestone WHERE lived < (SELECT max(lived) FROM milestone WHERE lived <= ?)")?
         .execute([millis(old)])?;
@@ -79,11 +70,8 @@ pub fn note(tx: &Tx<'_>, lived: Duration, longest: Duration) -> Result<()> {
 }
 
 /// What is at least so old when the database has been served for so long; never the newest row of a table.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn older(view: &View<'_>, lived: Duration, age: Duration) -> Result<Keys> {
-    let Some(then) = lived.checked_sub(age) else { return Ok(Keys::default()) };
+pub fn older(view: &View<'_>, uptime_total: Duration, age: Duration) -> Result<Keys> {
+    let Some(then) = uptime_total.checked_sub(age) else { return Ok(Keys::default()) };
     let mut rows = view.conn.prepare_cached(
         "SELECT ifnull(min(event + 1, (SELECT max(key) FROM event)), 0) AS event,
                 ifnull(min(delivery + 1, (SELECT max(key) FROM delivery)), 0) AS delivery
@@ -96,22 +84,19 @@ pub fn older(view: &View<'_>, lived: Duration, age: Duration) -> Result<Keys> {
 
 /// Which deliveries go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spent {
+pub enum EndStates {
     /// Those that were delivered.
     Delivered,
     /// Those that have come to whatever end.
-    Ended,
+    Any,
 }
 
 /// The next slice of the spent deliveries from a key on, before another. One that was replayed stays as long as its
 /// replay.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn deliveries(view: &View<'_>, spent: Spent, from: DeliveryKey, to: DeliveryKey) -> Result<Vec<DeliveryKey>> {
-    let states = match spent {
-        Spent::Delivered => "'delivered'",
-        Spent::Ended => "'delivered', 'exhausted', 'cancelled'",
+pub fn deliveries(view: &View<'_>, states: EndStates, from: DeliveryKey, to: DeliveryKey) -> Result<Vec<DeliveryKey>> {
+    let states = match states {
+        EndStates::Delivered => "'delivered'",
+        EndStates::Any => "'delivered', 'exhausted', 'cancelled'",
     };
     let mut rows = view.conn.prepare_cached(&format!(
         "SELECT key, {ANSWERS} FROM delivery WHERE key >= ? AND key < ? AND state IN ({states})
@@ -139,9 +124,6 @@ pub(super) fn slice<K: FromSql>(rows: &mut Statement<'_>, parameters: impl Param
 }
 
 /// Removes deliveries with their attempts, but those that have been replayed meanwhile. Says how many.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn remove_deliveries(tx: &Tx<'_>, keys: &[DeliveryKey]) -> Result<usize> {
     let mut removed = 0;
     for key in keys {
@@ -164,9 +146,6 @@ pub fn remove_deliveries(tx: &Tx<'_>, keys: &[DeliveryKey]) -> Result<usize> {
 }
 
 /// The next slice of the events from a key on, before another, of which no delivery is left.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn events(view: &View<'_>, from: EventKey, to: EventKey) -> Result<Vec<EventKey>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT key, octet_length(body) FROM event WHERE key >= ? AND key < ?
@@ -177,9 +156,6 @@ pub fn events(view: &View<'_>, from: EventKey, to: EventKey) -> Result<Vec<Event
 }
 
 /// Removes events, but those of which there is a delivery. Says how many.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn remove_events(tx: &Tx<'_>, keys: &[EventKey]) -> Result<usize> {
     let mut rows = tx.conn.prepare_cached(
         "DELETE FROM event WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = ?1)
@@ -197,9 +173,6 @@ pub fn remove_events(tx: &Tx<'_>, keys: &[EventKey]) -> Result<usize> {
 }
 
 /// The endpoints that are suspended.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn suspended(view: &View<'_>) -> Result<Vec<EndpointKey>> {
     let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE state = 'suspended'")?;
     Ok(rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
@@ -207,17 +180,14 @@ pub fn suspended(view: &View<'_>) -> Result<Vec<EndpointKey>> {
 
 /// Cancels the next slice of what is held for a suspended endpoint and has a smaller key, as far as its account was told of
 /// that seven days ago, when the database has been served for so long: the settings may have been others then. Says how many.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, lived: Duration) -> Result<usize> {
+pub fn expire(tx: &Tx<'_>, endpoint: EndpointKey, before: DeliveryKey, uptime_total: Duration) -> Result<usize> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT milestone.delivery + 1 FROM alert JOIN milestone USING (lived)
          WHERE endpoint = ? AND kind = 'expiring' AND lived <= ? ORDER BY lived DESC LIMIT 1",
     )?;
-    let told = rows.query_row((endpoint, millis(lived) - millis(NOTICE)), |row| row.get(0)).optional()?;
+    let told = rows.query_row((endpoint, millis(uptime_total) - millis(NOTICE)), |row| row.get(0)).optional()?;
     let Some(told): Option<DeliveryKey> = told else { return Ok(0) };
-    let cancelled = following::expire(tx, endpoint, before.min(told), SLICE)?;
+    let cancelled = cascade::expire(tx, endpoint, before.min(told), SLICE)?;
     audit::held(tx, Action::HeldCancelled, endpoint, cancelled)?;
     Ok(cancelled)
 }
@@ -234,9 +204,6 @@ pub struct Expiring {
 }
 
 /// The suspended endpoints for which something with a smaller key is held.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn expiring(view: &View<'_>, before: DeliveryKey) -> Result<Vec<Expiring>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT endpoint.key, created_at FROM
@@ -247,36 +214,27 @@ pub fn expiring(view: &View<'_>, before: DeliveryKey) -> Result<Vec<Expiring>> {
     let rows = rows.query_map([before], |row| Ok((row.get(0)?, convert::moment(row, "created_at")?)))?;
     rows.map(|row| {
         let (endpoint, oldest) = row?;
-        Ok(Expiring { endpoint, held: following::held(view.conn, endpoint)?, oldest })
+        Ok(Expiring { endpoint, held: cascade::held(view.conn, endpoint)?, oldest })
     })
     .collect()
 }
 
 /// Has the account told that what is held for an endpoint will expire; once in a while, however often this is asked for.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn tell_expiring(tx: &Tx<'_>, expiring: Expiring, lived: Duration) -> Result<()> {
+pub fn tell_expiring(tx: &Tx<'_>, expiring: Expiring, uptime_total: Duration) -> Result<()> {
     let Expiring { endpoint, held, oldest } = expiring;
-    if endpoints::state(tx, endpoint)? == EndpointState::Suspended {
-        alerts::expiring(tx, endpoint, held, oldest, lived)?;
+    if cascade::state(tx, endpoint)? == EndpointState::Suspended {
+        alerts::expiring(tx, endpoint, held, oldest, uptime_total)?;
     }
     Ok(())
 }
 
 /// The endpoints whose former secret signs no more.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn overlapped(view: &View<'_>, now: Timestamp) -> Result<Vec<EndpointKey>> {
     let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE former_until <= ?")?;
     Ok(rows.query_map([now.millis()], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Wipes the former secrets of these endpoints that sign no more.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn wipe_former(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
     for endpoint in endpoints {
         tx.conn
@@ -289,9 +247,6 @@ pub fn wipe_former(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
 }
 
 /// The deleted endpoints that were not seen to be so before.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn newly_deleted(view: &View<'_>) -> Result<Vec<EndpointKey>> {
     let sql = "SELECT key FROM endpoint WHERE state = 'deleted' AND deleted_lived IS NULL";
     let mut rows = view.conn.prepare_cached(sql)?;
@@ -300,9 +255,6 @@ pub fn newly_deleted(view: &View<'_>) -> Result<Vec<EndpointKey>> {
 
 /// The endpoints that were seen to be deleted when the database had been served for so long, and of which no delivery is
 /// left; never the newest endpoint.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn long_deleted(view: &View<'_>, seen_by: Duration) -> Result<Vec<EndpointKey>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT key FROM endpoint WHERE state = 'deleted' AND deleted_lived <= ?
@@ -313,22 +265,16 @@ pub fn long_deleted(view: &View<'_>, seen_by: Duration) -> Result<Vec<EndpointKe
 }
 
 /// Notes that these endpoints are seen to be deleted.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn note_deleted(tx: &Tx<'_>, endpoints: &[EndpointKey], lived: Duration) -> Result<()> {
+pub fn note_deleted(tx: &Tx<'_>, endpoints: &[EndpointKey], uptime_total: Duration) -> Result<()> {
     for endpoint in endpoints {
         tx.conn
             .prepare_cached("UPDATE endpoint SET deleted_lived = ? WHERE key = ?")?
-            .execute((millis(lived), endpoint))?;
+            .execute((millis(uptime_total), endpoint))?;
     }
     Ok(())
 }
 
 /// Removes these endpoints, of which no delivery is left, with their alerts.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn remove_endpoints(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
     for endpoint in endpoints {
         tx.conn.prepare_cached("DELETE FROM alert WHERE endpoint = ?")?.execute([endpoint])?;
@@ -338,37 +284,31 @@ pub fn remove_endpoints(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
 }
 
 /// What is remembered of what is over, by table and condition. Nothing else needs it.
-const MEMORIES: [(&str, &str); 3] = [
+const EXPIRED: [(&str, &str); 3] = [
     (
         "alert",
-        "created_at <= ?1 AND NOT EXISTS (SELECT 1 FROM telling WHERE telling.alert = alert.key AND due_at IS NOT NULL)",
+        "created_at <= ?1 AND NOT EXISTS (SELECT 1 FROM alert_delivery WHERE alert_delivery.alert = alert.key AND due_at IS NOT NULL)",
     ),
     ("retry", "ended_at <= ?1"),
     ("token", "revoked_at <= ?1"),
 ];
 
 /// An alert, a retry run or a token: which of the three tables, and its key.
-pub type Memory = (usize, i64);
+pub type Expired = (usize, i64);
 
 /// The moment before which what is over was so for such a time, both by how long the database has been served and by the wall
 /// clock; `None` if there is none yet.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn past(view: &View<'_>, now: Timestamp, lived: Duration, age: Duration) -> Result<Option<Timestamp>> {
-    let Some(then) = lived.checked_sub(age) else { return Ok(None) };
+pub fn past(view: &View<'_>, now: Timestamp, uptime_total: Duration, age: Duration) -> Result<Option<Timestamp>> {
+    let Some(then) = uptime_total.checked_sub(age) else { return Ok(None) };
     let mut rows = view.conn.prepare_cached("SELECT at FROM milestone WHERE lived <= ? ORDER BY lived DESC LIMIT 1")?;
     let at = rows.query_row([millis(then)], |row| convert::moment(row, "at")).optional()?;
     Ok(at.map(|at| at.min(now - age)))
 }
 
 /// The alerts that were told or given up, the retry runs that have ended and the tokens that were revoked by then.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn memories(view: &View<'_>, past: Timestamp) -> Result<Vec<Memory>> {
+pub fn expired(view: &View<'_>, past: Timestamp) -> Result<Vec<Expired>> {
     let mut found = Vec::new();
-    for (place, (table, over)) in MEMORIES.iter().enumerate() {
+    for (place, (table, over)) in EXPIRED.iter().enumerate() {
         let mut rows = view.conn.prepare_cached(&format!("SELECT key FROM {table} WHERE {over}"))?;
         let mut rows = rows.query([past.millis()])?;
         while let Some(row) = rows.next()? {
@@ -379,12 +319,9 @@ pub fn memories(view: &View<'_>, past: Timestamp) -> Result<Vec<Memory>> {
 }
 
 /// Removes these, unless another has the key by now.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn forget(tx: &Tx<'_>, past: Timestamp, memories: &[Memory]) -> Result<()> {
-    for (place, key) in memories {
-        let (table, over) = MEMORIES[*place];
+pub fn forget(tx: &Tx<'_>, past: Timestamp, expired: &[Expired]) -> Result<()> {
+    for (place, key) in expired {
+        let (table, over) = EXPIRED[*place];
         let sql = format!("DELETE FROM {table} WHERE {over} AND key = ?2");
         tx.conn.prepare_cached(&sql)?.execute((past.millis(), key))?;
     }
@@ -392,9 +329,6 @@ pub fn forget(tx: &Tx<'_>, past: Timestamp, memories: &[Memory]) -> Result<()> {
 }
 
 /// How many pages of the file are free beyond the reserve for what comes next: a tenth of the file, and 4 MiB at least.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn superfluous(view: &View<'_>) -> Result<u64> {
     let count = |name: &str| view.conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     let (free, all) = (count("freelist_count")?, count("page_count")?);
@@ -402,9 +336,6 @@ pub fn superfluous(view: &View<'_>) -> Result<u64> {
 }
 
 /// Gives some free pages back to the file system, `most` at most.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn shrink(tx: &Tx<'_>, most: u64) -> Result<()> {
     // A row for each page.
     let mut pages = tx.conn.prepare(&format!("PRAGMA incremental_vacuum({})", most.min(PAGES)))?;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    Db, Tx, View, accounts, audit, convert,
+    Db, Result, Tx, View, accounts, audit, cascade, convert,
     deliveries::{self, JOINS},
-    endpoints, queue,
+    queue,
     search::{FITS, Range},
 };
 use crate::{
@@ -26,9 +26,9 @@ use crate::{
         retry::{Run, RunKey, RunState},
         selection::Selection,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
-    error::{Conflict, Error, Missing, Result},
+    error::{Conflict, Error, Missing},
 };
 
 /// Deliveries that are looked at in one read.
@@ -40,33 +40,30 @@ const RUNNING: usize = 10;
 
 /// What a run goes over: a range, as it was at some moment.
 #[derive(Debug, Clone)]
-pub struct Field {
+pub struct Candidates {
     range: Range,
     upto: DeliveryKey,
 }
 
-impl Field {
+impl Candidates {
     /// The deliveries that were given up, or cancelled if the selection asks for that, up to now. A replay stands for what it
     /// repeats, and a test is never retried.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an account or a webhook that is not within the walls; [`Error::Invalid`] for a state that
+    /// [`Error::NotFound`] for an account or a webhook that is not within the scope; [`Error::Invalid`] for a state that
     /// nothing is retried from.
-    pub fn new(view: &View<'_>, walls: &Walls, selection: Selection) -> Result<Self> {
+    pub fn new(view: &View<'_>, scope: &AccessScope, selection: Selection) -> Result<Self> {
         let state = selection.state.or(Some(State::Exhausted).filter(|_| selection.delivery.is_none()));
         if !matches!(state, None | Some(State::Exhausted | State::Cancelled)) {
             return Err(Error::request("only what failed or was cancelled can be retried"));
         }
-        let range = Range::new(view, walls, Selection { state, ..selection })?;
+        let range = Range::new(view, scope, Selection { state, ..selection })?;
         let upto = newest(view.conn)?.min(*range.keys(view.conn)?.end());
         Ok(Self { range, upto })
     }
 
     /// The endpoints that it may concern, each with the key past which there may be something.
-    ///
-    /// # Errors
-    /// Faults of the database only.
-    pub fn way(&self, view: &View<'_>) -> Result<Vec<(EndpointKey, DeliveryKey)>> {
+    pub fn endpoints(&self, view: &View<'_>) -> Result<Vec<(EndpointKey, DeliveryKey)>> {
         let endpoints = match self.range.endpoints(view.conn, i32::MAX as usize)? {
             Some(endpoints) => endpoints,
             None => {
@@ -100,17 +97,20 @@ pub struct Look {
 }
 
 /// Looks for the next that match, so many at most, past what it has seen of this endpoint.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn look(view: &View<'_>, field: &Field, endpoint: EndpointKey, after: DeliveryKey, most: usize) -> Result<Look> {
-    let state = endpoints::state_in(view.conn, endpoint)?;
+pub fn look(
+    view: &View<'_>,
+    candidates: &Candidates,
+    endpoint: EndpointKey,
+    after: DeliveryKey,
+    most: usize,
+) -> Result<Look> {
+    let state = cascade::state_in(view.conn, endpoint)?;
     let active = state == EndpointState::Active;
-    if let Some(id) = field.range.selection.delivery {
+    if let Some(id) = candidates.range.selection.delivery {
         let keys = deliveries::key_of(view.conn, endpoint, id)?.into_iter().collect();
         return Ok(Look { endpoint, active, keys, after, ended: true });
     }
-    let exhausted = field.range.selection.state == Some(State::Exhausted);
+    let exhausted = candidates.range.selection.state == Some(State::Exhausted);
     let mut rows = view.conn.prepare_cached(match exhausted {
         true => {
             "SELECT key FROM delivery INDEXED BY delivery_exhausted
@@ -121,7 +121,7 @@ pub fn look(view: &View<'_>, field: &Field, endpoint: EndpointKey, after: Delive
              WHERE endpoint = ? AND key > ? AND key <= ? ORDER BY key LIMIT ?"
         }
     })?;
-    let keys = rows.query_map((endpoint, after, field.upto, LOOKED_AT), |row| row.get(0))?;
+    let keys = rows.query_map((endpoint, after, candidates.upto, LOOKED_AT), |row| row.get(0))?;
     let keys: Vec<DeliveryKey> = keys.collect::<rusqlite::Result<_>>()?;
     let mut look = Look { endpoint, active, keys: Vec::new(), after, ended: keys.len() < LOOKED_AT };
     for key in keys {
@@ -130,7 +130,7 @@ pub fn look(view: &View<'_>, field: &Field, endpoint: EndpointKey, after: Delive
             break;
         }
         look.after = key;
-        if is_due(view.conn, &field.range, key)? {
+        if is_due(view.conn, &candidates.range, key)? {
             look.keys.push(key);
         }
     }
@@ -139,28 +139,16 @@ pub fn look(view: &View<'_>, field: &Field, endpoint: EndpointKey, after: Delive
 
 /// Whether this delivery is of the range and was not replayed; the one that is named alone may have been.
 fn is_due(conn: &Connection, range: &Range, key: DeliveryKey) -> Result<bool> {
-    let mut rows = conn.prepare_cached(&format!(
+    let sql = format!(
         "SELECT 1 FROM delivery d {JOINS} JOIN account c ON c.key = p.account
          WHERE d.key = :key AND {FITS} AND (:delivery IS NOT NULL OR e.test = 0 AND d.replayed = 0)"
-    ))?;
-    let Selection { account, kind, .. } = &range.selection;
-    Ok(rows.exists(named_params! {
-        ":key": key, ":profile": range.profile, ":account": account, ":kind": kind,
-        ":endpoint": range.selection.endpoint.map(|id| id.to_bytes()),
-        ":state": range.selection.state.map(State::name),
-        ":failure": range.selection.failure.map(Failure::name),
-        ":from": range.selection.from.map(Timestamp::millis),
-        ":to": range.selection.to.map(Timestamp::millis),
-        ":delivery": range.selection.delivery.map(|id| id.to_bytes()),
-    })?)
+    );
+    Ok(range.query(conn, &sql, key, |_| Ok(()))?.is_some())
 }
 
 /// How many more replays of this endpoint may wait. What is under way may fail and wait again; and what waits for its next
 /// try waits too, so that a receiver that fails at once is not sent everything once.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn room(view: &View<'_>, endpoint: EndpointKey) -> Result<usize> {
+pub fn free_replays(view: &View<'_>, endpoint: EndpointKey) -> Result<usize> {
     let mut rows = view.conn.prepare_cached(
         "SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE endpoint = ?1 AND state = 'pending' LIMIT ?2))
               + (SELECT count(*) FROM delivery INDEXED BY delivery_claimed WHERE endpoint = ?1 AND state = 'claimed')",
@@ -180,17 +168,17 @@ pub struct Count {
     pub complete: bool,
 }
 
-/// Counts what a run over this field would replay, in many small reads, for so long at most.
+/// Counts what a run over these candidates would replay, in many small reads, for so long at most.
 ///
 /// # Errors
 /// As [`Db::read_as`].
-pub async fn count(db: &Db, actor: Actor, field: &Field, patience: Duration) -> Result<Count> {
-    let (of, watch) = (field.clone(), Stopwatch::start());
+pub async fn count(db: &Db, actor: Actor, candidates: &Candidates, patience: Duration) -> Result<Count> {
+    let (of, watch) = (candidates.clone(), Stopwatch::start());
     let mut count = Count { matched: 0, skipped: 0, complete: true };
-    for (endpoint, mut after) in db.read_as(actor, move |view| of.way(view)).await? {
+    for (endpoint, mut after) in db.read_as(actor, move |view| of.endpoints(view)).await? {
         let mut ended = false;
         while !ended {
-            let of = field.clone();
+            let of = candidates.clone();
             let look = db.read_as(actor, move |view| look(view, &of, endpoint, after, usize::MAX)).await?;
             (after, ended) = (look.after, look.ended);
             count.matched += look.keys.len() as u64;
@@ -203,11 +191,11 @@ pub async fn count(db: &Db, actor: Actor, field: &Field, patience: Duration) -> 
     Ok(count)
 }
 
-/// Starts a run over a field, of which so many were counted: it is corrected when the run finds more.
+/// Starts a run over these candidates, of which so many were counted: it is corrected when the run finds more.
 ///
 /// # Errors
 /// [`Error::Conflict`] while ten runs of the same actor go on; [`Error::NotFound`] if the account is gone.
-pub fn start(tx: &Tx<'_>, field: &Field, matched: u64) -> Result<Run> {
+pub fn start(tx: &Tx<'_>, candidates: &Candidates, matched: u64) -> Result<Run> {
     let mut rows = tx.conn.prepare_cached("SELECT count(*) FROM retry WHERE state = 'running' AND actor = ?")?;
     let running: usize = rows.query_row([tx.actor().to_string()], |row| row.get(0))?;
     if running >= RUNNING {
@@ -217,7 +205,7 @@ pub fn start(tx: &Tx<'_>, field: &Field, matched: u64) -> Result<Run> {
         ));
     }
     let id = RetryId::mint(tx.now);
-    let Range { profile, selection } = &field.range;
+    let Range { profile, selection } = &candidates.range;
     selection.account.as_deref().map(|account| accounts::named(tx, profile.as_deref(), account)).transpose()?;
     tx.conn
         .prepare_cached(
@@ -229,7 +217,7 @@ pub fn start(tx: &Tx<'_>, field: &Field, matched: u64) -> Result<Run> {
             id.to_bytes(),
             tx.now.millis(),
             tx.actor().to_string(),
-            field.upto,
+            candidates.upto,
             profile,
             &selection.account,
             selection.endpoint.map(|id| id.to_bytes()),
@@ -245,8 +233,8 @@ pub fn start(tx: &Tx<'_>, field: &Field, matched: u64) -> Result<Run> {
     find_in(tx.conn, &all(), id)
 }
 
-fn all() -> Walls {
-    Walls { profile: None, account: None }
+fn all() -> AccessScope {
+    AccessScope::EVERYTHING
 }
 
 /// Notes it in the account that it names, or whose webhook or delivery it names.
@@ -276,19 +264,16 @@ fn note(tx: &Tx<'_>, action: Action, run: &Run) -> Result<()> {
 
 /// Replays these for a run that goes on, and notes how many it has skipped. What was replayed meanwhile, or whose
 /// endpoint went out of service, is skipped too.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn replay(tx: &Tx<'_>, run: RunKey, field: &Field, looks: &[Look], ended: bool) -> Result<()> {
+pub fn replay(tx: &Tx<'_>, run: RunKey, candidates: &Candidates, looks: &[Look], ended: bool) -> Result<()> {
     let mut going = tx.conn.prepare_cached("SELECT 1 FROM retry WHERE key = ? AND state = 'running'")?;
     if !going.exists([run])? {
         return Ok(());
     }
     let (mut replayed, mut skipped) = (0, 0);
     for look in looks {
-        let active = endpoints::state(tx, look.endpoint)? == EndpointState::Active;
+        let active = cascade::state(tx, look.endpoint)? == EndpointState::Active;
         for &key in &look.keys {
-            if !active || !is_due(tx.conn, &field.range, key)? {
+            if !active || !is_due(tx.conn, &candidates.range, key)? {
                 skipped += 1;
                 continue;
             }
@@ -310,9 +295,6 @@ pub fn replay(tx: &Tx<'_>, run: RunKey, field: &Field, looks: &[Look], ended: bo
 }
 
 /// Begins a run anew: what it will skip again is not counted twice.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn begin_anew(tx: &Tx<'_>, run: RunKey) -> Result<()> {
     tx.conn.prepare_cached("UPDATE retry SET skipped = 0 WHERE key = ? AND state = 'running'")?.execute([run])?;
     Ok(())
@@ -321,9 +303,9 @@ pub fn begin_anew(tx: &Tx<'_>, run: RunKey) -> Result<()> {
 /// Cancels a run; one that has ended stays as it is.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls; [`Error::Forbidden`] if somebody outside of them asked for it.
-pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
-    let run = find_in(tx.conn, walls, id)?;
+/// [`Error::NotFound`] if there is none within the scope; [`Error::Forbidden`] if somebody outside of them asked for it.
+pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: RetryId) -> Result<Run> {
+    let run = find_in(tx.conn, scope, id)?;
     if !is_own(&run) {
         let refusal = "somebody else has started this run: they cancel it, or an operator";
         return Err(Error::Forbidden(refusal.to_owned()));
@@ -334,7 +316,7 @@ pub fn cancel(tx: &Tx<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
             .execute((run.key, tx.now.millis()))?;
         note(tx, Action::RetryCancelled, &run)?;
     }
-    find_in(tx.conn, walls, id)
+    find_in(tx.conn, scope, id)
 }
 
 /// Removes the runs over an account that is being erased, whatever they have come to.
@@ -350,15 +332,12 @@ pub(super) fn forget(tx: &Tx<'_>, account: AccountKey, id: &str) -> Result<()> {
 }
 
 /// The runs that go on, oldest first.
-///
-/// # Errors
-/// Faults of the database only.
-pub fn running(view: &View<'_>) -> Result<Vec<(RunKey, Field)>> {
+pub fn running(view: &View<'_>) -> Result<Vec<(RunKey, Candidates)>> {
     let mut rows = view.conn.prepare_cached("SELECT * FROM retry WHERE state = 'running' ORDER BY key")?;
     let rows = rows.query_map([], |row| {
         let run = read(row)?;
         let range = Range { profile: run.profile, selection: run.selection };
-        Ok((run.key, Field { range, upto: row.get("upto")? }))
+        Ok((run.key, Candidates { range, upto: row.get("upto")? }))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -369,54 +348,55 @@ const WITHIN: &str = "(:profile IS NULL OR profile = :profile)
 /// One page of runs, newest first, before the one of this id.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none of this id within the walls.
-pub fn list(view: &View<'_>, walls: &Walls, before: Option<RetryId>, limit: usize) -> Result<Vec<Run>> {
-    let before = before.map_or(Ok(RunKey::MAX), |id| find_in(view.conn, walls, id).map(|run| run.key))?;
+/// [`Error::Invalid`] if there is none of this id within the scope.
+pub fn list(view: &View<'_>, scope: &AccessScope, before: Option<RetryId>, limit: usize) -> Result<Vec<Run>> {
+    let before = before.map_or(Ok(RunKey::MAX), |id| find_in(view.conn, scope, id).map(|run| run.key));
+    let before = before.map_err(Error::of_cursor)?;
     let sql = format!("SELECT * FROM retry WHERE key < :before AND {WITHIN} ORDER BY key DESC LIMIT :limit");
     let mut rows = view.conn.prepare_cached(&sql)?;
     let rows = rows.query_map(
-        named_params! { ":before": before, ":profile": walls.profile, ":account": walls.account, ":limit": limit },
+        named_params! { ":before": before, ":profile": scope.profile, ":account": scope.account, ":limit": limit },
         read,
     )?;
     let runs: Vec<Run> = rows.collect::<rusqlite::Result<_>>()?;
-    runs.into_iter().map(|run| seen(view.conn, walls, run)).collect()
+    runs.into_iter().map(|run| seen(view.conn, scope, run)).collect()
 }
 
-/// What whoever is within the walls is told of somebody outside of them.
+/// What whoever is within the scope is told of somebody outside of them.
 const OUTSIDE: &str = "somebody else";
 
-/// Whether somebody within the walls asked for a run that was found within them.
+/// Whether somebody within the scope asked for a run that was found within them.
 pub fn is_own(run: &Run) -> bool {
     run.actor != OUTSIDE
 }
 
-/// A run as it is told within these walls: whoever asked for it from outside of them is not named.
-fn seen(conn: &Connection, walls: &Walls, run: Run) -> Result<Run> {
-    if *walls == all() {
+/// A run as it is told within this scope: whoever asked for it from outside of them is not named.
+fn seen(conn: &Connection, scope: &AccessScope, run: Run) -> Result<Run> {
+    if *scope == all() {
         return Ok(run);
     }
     let mut rows = conn.prepare_cached(
         "SELECT 1 FROM token WHERE id = ?1 AND (?2 IS NULL OR account = ?2) AND (?3 IS NULL OR profile = ?3)",
     )?;
     let token = TokenId::parse(&run.actor).map(|id| id.to_bytes());
-    let is_within = rows.exists((token, walls.account, &walls.profile))?;
+    let is_within = rows.exists((token, scope.account, &scope.profile))?;
     Ok(if is_within { run } else { Run { actor: OUTSIDE.to_owned(), ..run } })
 }
 
 /// One run.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(view: &View<'_>, walls: &Walls, id: RetryId) -> Result<Run> {
-    find_in(view.conn, walls, id)
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(view: &View<'_>, scope: &AccessScope, id: RetryId) -> Result<Run> {
+    find_in(view.conn, scope, id)
 }
 
-fn find_in(conn: &Connection, walls: &Walls, id: RetryId) -> Result<Run> {
+fn find_in(conn: &Connection, scope: &AccessScope, id: RetryId) -> Result<Run> {
     conn.prepare_cached(&format!("SELECT * FROM retry WHERE id = :id AND {WITHIN}"))?
-        .query_row(named_params! { ":id": id.to_bytes(), ":profile": walls.profile, ":account": walls.account }, read)
+        .query_row(named_params! { ":id": id.to_bytes(), ":profile": scope.profile, ":account": scope.account }, read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Retry))
-        .and_then(|run| seen(conn, walls, run))
+        .and_then(|run| seen(conn, scope, run))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Run> {

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    View, accounts, convert,
+    Result, Tx, View, accounts, convert,
     deliveries::{self, COLUMNS, JOINS, LOOKED_AT},
     endpoints,
 };
@@ -23,9 +23,9 @@ use crate::{
         ids::DeliveryId,
         selection::Selection,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
-    error::{Error, Result},
+    error::Error,
 };
 
 /// Webhooks whose histories are merged, which costs one seek each; of more, everything is looked at in the order it was made.
@@ -46,7 +46,7 @@ pub(super) const FITS: &str = "
     AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
     AND (:delivery IS NULL OR d.id = :delivery)";
 
-/// A selection within somebody's walls: what it names is there, and theirs.
+/// A selection within somebody's scope: what it names is there, and theirs.
 #[derive(Debug, Clone)]
 pub struct Range {
     /// The one profile that is seen.
@@ -57,22 +57,22 @@ pub struct Range {
 
 impl Range {
     /// # Errors
-    /// [`Error::NotFound`] for an account or a webhook that is not within the walls.
-    pub fn new(view: &View<'_>, walls: &Walls, selection: Selection) -> Result<Self> {
-        Self::within(view.conn, walls, selection)
+    /// [`Error::NotFound`] for an account or a webhook that is not within the scope.
+    pub fn new(view: &View<'_>, scope: &AccessScope, selection: Selection) -> Result<Self> {
+        Self::within(view.conn, scope, selection)
     }
 
-    pub(super) fn within(conn: &Connection, walls: &Walls, mut selection: Selection) -> Result<Self> {
+    pub(super) fn within(conn: &Connection, scope: &AccessScope, mut selection: Selection) -> Result<Self> {
         if let Some(account) = &selection.account {
-            accounts::find_in(conn, walls, account)?;
-        } else if let Some(key) = walls.account {
+            accounts::find_in(conn, scope, account)?;
+        } else if let Some(key) = scope.account {
             let mut rows = conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
             selection.account = Some(rows.query_row([key], |row| row.get(0))?);
         }
         if let Some(endpoint) = selection.endpoint {
-            endpoints::find_in(conn, walls, endpoint)?;
+            endpoints::find_in(conn, scope, endpoint)?;
         }
-        Ok(Self { profile: walls.profile.as_deref().map(str::to_owned), selection })
+        Ok(Self { profile: scope.profile.as_deref().map(str::to_owned), selection })
     }
 
     /// The endpoints that are meant, with deleted ones; `None` if they are more than `most`, or all of them.
@@ -106,13 +106,24 @@ impl Range {
         Ok(oldest.unwrap_or(DeliveryKey::MAX)..=newest.unwrap_or(DeliveryKey::MIN))
     }
 
-    /// The delivery of this key, if it is of the range and this holds of it.
+    /// The delivery of this key, if it is of the range.
     fn listed(&self, conn: &Connection, key: DeliveryKey) -> Result<Option<Listed>> {
         let sql = format!(
             "{COLUMNS}, p.profile, p.url, p.state AS endpoint_state, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
              WHERE d.key = :key AND {FITS}"
         );
-        let mut rows = conn.prepare_cached(&sql)?;
+        self.query(conn, &sql, key, read)
+    }
+
+    /// Runs a query for the delivery of this key, whose condition is [`FITS`]; gives its row as `read` reads it.
+    pub(super) fn query<T>(
+        &self,
+        conn: &Connection,
+        sql: &str,
+        key: DeliveryKey,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let mut rows = conn.prepare_cached(sql)?;
         let Selection { account, kind, .. } = &self.selection;
         let found = rows.query_row(
             named_params! {
@@ -189,8 +200,7 @@ pub fn page(
     let conn = view.conn;
     let before = match after {
         None => DeliveryKey::MAX,
-        Some(id) => key_of(conn, id)?
-            .ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?,
+        Some(id) => key_of(conn, id)?.ok_or_else(Error::bad_cursor)?,
     };
     let mut looked = Merged::new(conn, range, before)?;
     let mut found = Vec::new();
@@ -207,18 +217,12 @@ pub fn page(
 }
 
 /// The newest delivery there is, of whomever.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn newest(view: &View<'_>) -> Result<DeliveryKey> {
     let mut rows = view.conn.prepare_cached("SELECT ifnull(max(key), 0) FROM delivery")?;
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
 /// Those that fit among the next [`LOOKED_AT`] after this one, oldest first, and the last that was looked at.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<Listed>, DeliveryKey)> {
     let sql = "SELECT key FROM delivery NOT INDEXED WHERE key > ? ORDER BY key LIMIT ?";
     let mut rows = view.conn.prepare_cached(sql)?;
@@ -228,9 +232,6 @@ pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<L
 }
 
 /// Those of these that are there and fit.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec<Listed>> {
     keys.iter().filter_map(|key| range.listed(view.conn, *key).transpose()).collect()
 }
@@ -238,13 +239,21 @@ pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec
 /// One delivery.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(view: &View<'_>, walls: &Walls, id: DeliveryId) -> Result<Listed> {
-    find_in(view.conn, walls, id)
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(view: &View<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
+    find_in(view.conn, scope, id)
 }
 
-pub(super) fn find_in(conn: &Connection, walls: &Walls, id: DeliveryId) -> Result<Listed> {
-    let range = Range::within(conn, walls, Selection { delivery: Some(id), ..Selection::default() })?;
+/// One delivery, as this transaction has left it.
+///
+/// # Errors
+/// As [`find`].
+pub fn made(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
+    find_in(tx.conn, scope, id)
+}
+
+pub(super) fn find_in(conn: &Connection, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
+    let range = Range::within(conn, scope, Selection { delivery: Some(id), ..Selection::default() })?;
     let listed = key_of(conn, id)?.map(|key| range.listed(conn, key)).transpose()?;
     listed.flatten().ok_or(Error::NotFound(crate::error::Missing::Delivery))
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    Tx, View,
+    Result, Tx, View,
     tokens::{self, read_caller},
 };
 use crate::{
     domain::{audit::Action, ids::TokenId, timestamp::Timestamp, token::Caller},
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// Sessions of one token at the same time; one more ends the one that would end first.
@@ -54,9 +54,6 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
 }
 
 /// Whose session this is; `None` if it is unknown, its time has come, or its token is revoked.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn caller(view: &View<'_>, hash: [u8; 32], now: Timestamp) -> Result<Option<Caller>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT token.id AS token_id, token.account, account.id AS account_id, token.profile, scopes, last_used_at,
@@ -74,9 +71,6 @@ pub(super) fn stands(conn: &Connection, hash: [u8; 32], now: Timestamp) -> Resul
 }
 
 /// Ends a session.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn end(tx: &Tx<'_>, hash: [u8; 32]) -> Result<()> {
     tx.conn.prepare_cached("DELETE FROM session WHERE hash = ?")?.execute([hash])?;
     Ok(())

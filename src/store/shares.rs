@@ -7,12 +7,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::Tx;
-use crate::{
-    config::Limits,
-    domain::account::AccountKey,
-    error::{Error, Result},
-};
+use super::{Result, Tx, usage::AccountUsage};
+use crate::{domain::account::AccountKey, error::Error};
 
 /// The operator is warned when an account has used this part of its share, in percent; once, until the account is below it again.
 const WARN_AT: u64 = 80;
@@ -23,53 +19,22 @@ const COUNT_EVERY_AT_LIMIT: Duration = Duration::from_secs(1);
 /// When a refused publisher may ask again: what waits goes out meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// The shares of all accounts.
-#[derive(Debug)]
-pub(super) struct Shares {
-    /// Most deliveries that wait; 0: no limit.
-    pending: u64,
-    /// Most bytes of events; 0: no limit.
-    bytes: u64,
-    of: HashMap<AccountKey, Share>,
-}
-
-/// What one account has used.
-#[derive(Debug, Default)]
-struct Share {
-    /// Deliveries that waited at the last count, and those made since.
-    waiting: u64,
-    /// When they were counted, as uptime.
-    counted: Option<Duration>,
-    warned: bool,
-}
-
-impl Shares {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self { pending: limits.pending_per_account, bytes: limits.bytes_per_account, of: HashMap::new() }
-    }
-
-    /// Accounts that the operator was warned of.
-    pub(super) fn near_limit(&self) -> usize {
-        self.of.values().filter(|share| share.warned).count()
-    }
-}
-
 /// Checks that an account may store an event of this size, and have its deliveries wait.
 ///
 /// # Errors
 /// [`Error::TooMany`] when its share is used up, with what to do.
 pub(super) fn admit(tx: &Tx<'_>, account: AccountKey, size: usize) -> Result<()> {
-    let mut shares = tx.shares.borrow_mut();
-    let (most_pending, most_bytes) = (shares.pending, shares.bytes);
+    let mut usage = tx.usage.borrow_mut();
+    let (most_pending, most_bytes) = (usage.most_pending, usage.most_bytes);
     let stored = if most_bytes == 0 { 0 } else { stored(tx, account)? + size as u64 };
-    let share = shares.of.entry(account).or_default();
-    let waiting = if most_pending == 0 { 0 } else { share.waiting(tx, account, most_pending)? };
+    let used = usage.of.entry(account).or_default();
+    let waiting = if most_pending == 0 { 0 } else { waiting(tx, account, used, most_pending)? };
     let near = |used: u64, most: u64| most > 0 && used.saturating_mul(100) >= most.saturating_mul(WARN_AT);
     let is_near = near(stored, most_bytes) || near(waiting, most_pending);
-    if is_near && !share.warned {
+    if is_near && !used.warned {
         warn(tx, account, stored, waiting)?;
     }
-    share.warned = is_near;
+    used.warned = is_near;
     if most_bytes > 0 && stored > most_bytes {
         return Err(refused(format!(
             "the events of this account, with the answers of its receivers, would take {stored} bytes, and it may store \
@@ -89,25 +54,23 @@ fn refused(message: String) -> Error {
     Error::TooMany { wait: RETRY_AFTER, message }
 }
 
-impl Share {
-    /// How many deliveries wait: never fewer than do, and counted anew where that may matter.
-    fn waiting(&mut self, tx: &Tx<'_>, account: AccountKey, most: u64) -> Result<u64> {
-        let every = if self.waiting >= most { COUNT_EVERY_AT_LIMIT } else { COUNT_EVERY };
-        let is_due = match self.counted {
-            None => true,
-            Some(at) => self.waiting.saturating_mul(100) >= most.saturating_mul(WARN_AT) && tx.uptime >= at + every,
-        };
-        if is_due {
-            let mut rows = tx.conn.prepare_cached(
-                "SELECT ifnull(sum((SELECT count(*) FROM delivery WHERE endpoint = e.key AND state = 'pending')
-                                 + (SELECT count(*) FROM delivery WHERE endpoint = e.key AND state = 'held')), 0)
-                 FROM endpoint e WHERE account = ?",
-            )?;
-            self.waiting = rows.query_row([account], |row| row.get(0))?;
-            self.counted = Some(tx.uptime);
-        }
-        Ok(self.waiting)
+/// How many deliveries wait: never fewer than do, and counted anew where that may matter.
+fn waiting(tx: &Tx<'_>, account: AccountKey, used: &mut AccountUsage, most: u64) -> Result<u64> {
+    let every = if used.waiting >= most { COUNT_EVERY_AT_LIMIT } else { COUNT_EVERY };
+    let is_due = match used.counted {
+        None => true,
+        Some(at) => used.waiting.saturating_mul(100) >= most.saturating_mul(WARN_AT) && tx.uptime >= at + every,
+    };
+    if is_due {
+        let mut rows = tx.conn.prepare_cached(
+            "SELECT ifnull(sum((SELECT count(*) FROM delivery WHERE endpoint = e.key AND state = 'pending')
+                             + (SELECT count(*) FROM delivery WHERE endpoint = e.key AND state = 'held')), 0)
+             FROM endpoint e WHERE account = ?",
+        )?;
+        used.waiting = rows.query_row([account], |row| row.get(0))?;
+        used.counted = Some(tx.uptime);
     }
+    Ok(used.waiting)
 }
 
 /// Bytes of the events of an account, those of this transaction included.
@@ -134,8 +97,8 @@ fn warn(tx: &Tx<'_>, account: AccountKey, stored_bytes: u64, waiting: u64) -> Re
 
 /// Counts what a publish has added.
 pub(super) fn add(tx: &Tx<'_>, account: AccountKey, size: usize, deliveries: usize) {
-    if let Some(share) = tx.shares.borrow_mut().of.get_mut(&account) {
-        share.waiting += deliveries as u64;
+    if let Some(used) = tx.usage.borrow_mut().of.get_mut(&account) {
+        used.waiting += deliveries as u64;
     }
     stores(tx, account, size);
 }

@@ -9,16 +9,12 @@ use std::{
     },
 };
 
-use super::{Tx, endpoints};
-use crate::{
-    domain::{
-        delivery::DeliveryKey,
-        endpoint::{EndpointKey, TargetUrl},
-        ids::EndpointId,
-        signature::SigningSecret,
-        timestamp::Timestamp,
-    },
-    error::Result,
+use crate::domain::{
+    delivery::DeliveryKey,
+    endpoint::{EndpointKey, TargetUrl},
+    ids::EndpointId,
+    signature::SigningSecret,
+    timestamp::Timestamp,
 };
 
 /// A target is shared for so long at most, in milliseconds: by so much a former secret may outlive its overlap.
@@ -81,12 +77,14 @@ impl Targets {
         self.0.values_mut().for_each(|held| held.push(Weak::new()));
     }
 
-    fn held(&self, endpoint: EndpointKey, now: Timestamp) -> Option<Arc<Target>> {
+    /// The target that claims of this endpoint share at this moment, if somebody holds it.
+    pub(super) fn held(&self, endpoint: EndpointKey, now: Timestamp) -> Option<Arc<Target>> {
         let target = self.0.get(&endpoint)?.last()?.upgrade()?;
         ((now.millis() - target.read_at.millis()).abs() < SHARED_MS).then_some(target)
     }
 
-    fn note(&mut self, target: &Arc<Target>) {
+    /// Shares this target from now on.
+    pub(super) fn note(&mut self, target: &Arc<Target>) {
         if self.0.len() >= MANY {
             self.0.retain(|_, held| held.iter().any(is_held));
         }
@@ -98,17 +96,4 @@ impl Targets {
 
 fn is_held(target: &Weak<Target>) -> bool {
     target.strong_count() > 0
-}
-
-/// Where an endpoint's deliveries go now.
-///
-/// # Errors
-/// Faults of the database; a secret or a URL that cannot be read.
-pub(super) fn shared(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<Arc<Target>> {
-    if let Some(target) = tx.targets.borrow().held(endpoint, tx.now) {
-        return Ok(target);
-    }
-    let target = Arc::new(endpoints::target(tx, endpoint)?);
-    tx.targets.borrow_mut().note(&target);
-    Ok(target)
 }

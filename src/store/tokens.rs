@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Tx, View, accounts, audit, convert, random};
+use super::{Result, Tx, View, accounts, audit, convert, random};
 use crate::{
     domain::{
         audit::Action,
         ids::TokenId,
         timestamp::Timestamp,
-        token::{BearerToken, Caller, Reach, Scopes, Walls},
+        token::{AccessScope, BearerToken, Caller, Reach, Scopes},
     },
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// A token's row is looked up by so many bytes of its hash.
@@ -89,9 +89,6 @@ pub(super) fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>)
 /// Whoever holds this token; `None` if it is unknown or revoked.
 ///
 /// Its row is looked up by the first bytes of its hash; the whole is compared in constant time.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT token.id AS token_id, hash, token.account, account.id AS account_id, token.profile, scopes, last_used_at,
@@ -126,9 +123,6 @@ pub(super) fn read_caller(row: &Row<'_>, session: Option<[u8; 32]>) -> rusqlite:
 }
 
 /// Notes that a token was used.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn used(tx: &Tx<'_>, id: TokenId) -> Result<()> {
     tx.conn
         .prepare_cached("UPDATE token SET last_used_at = ? WHERE id = ?")?
@@ -137,34 +131,31 @@ pub fn used(tx: &Tx<'_>, id: TokenId) -> Result<()> {
 }
 
 /// Every token that is not revoked, in the order they were made.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn list(view: &View<'_>) -> Result<Vec<TokenRecord>> {
-    page(view, &Walls { profile: None, account: None }, None, None, usize::MAX)
+    page(view, &AccessScope::EVERYTHING, None, None, usize::MAX)
 }
 
 /// One page of the tokens that are not revoked, in the order they were made: of the account of this id, if one is named, and
 /// after this one.
 ///
 /// # Errors
-/// [`Error::NotFound`] if `after` is no token, or for an account that is not within the walls.
+/// [`Error::Invalid`] if `after` is no token; [`Error::NotFound`] for an account that is not within the scope.
 pub fn page(
     view: &View<'_>,
-    walls: &Walls,
+    scope: &AccessScope,
     account: Option<&str>,
     after: Option<TokenId>,
     limit: usize,
 ) -> Result<Vec<TokenRecord>> {
     if let Some(account) = account {
-        accounts::find_in(view.conn, walls, account)?;
+        accounts::find_in(view.conn, scope, account)?;
     }
     let after = match after {
         None => 0,
         Some(id) => {
             let mut rows = view.conn.prepare_cached("SELECT key FROM token WHERE id = ?")?;
             let key: Option<i64> = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-            key.ok_or(Error::NotFound(Missing::Token))?
+            key.ok_or_else(Error::bad_cursor)?
         }
     };
     let mut rows = view.conn.prepare_cached(
@@ -175,7 +166,7 @@ pub fn page(
          ORDER BY token.key LIMIT ?5",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = rows.query_map((after, &walls.profile, walls.account, account, limit), |row| {
+    let rows = rows.query_map((after, &scope.profile, scope.account, account, limit), |row| {
         Ok(TokenRecord {
             id: TokenId::from_bytes(row.get("token_id")?),
             account: row.get("account_id")?,
@@ -205,9 +196,6 @@ pub fn revoke(tx: &Tx<'_>, id: TokenId) -> Result<()> {
 }
 
 /// Revokes every token of this label.
-///
-/// # Errors
-/// Faults of the database only.
 pub fn revoke_labelled(tx: &Tx<'_>, label: &str) -> Result<()> {
     let mut rows = tx.conn.prepare_cached("SELECT id FROM token WHERE label = ? AND revoked_at IS NULL")?;
     let ids = rows.query_map([label], |row| row.get(0).map(TokenId::from_bytes))?;

@@ -3,19 +3,20 @@
 use rusqlite::{OptionalExtension, Row};
 
 use super::{
-    View, accounts, convert, endpoints,
-    tallies::{self, Of},
+    Result, View, accounts, convert,
+    endpoints::{self, SELECT},
+    stats::{self, Of},
 };
 use crate::{
     domain::{
         delivery::Failure,
         endpoint::{Endpoint, EndpointKey, EndpointState},
         ids::EndpointId,
-        tally::Tally,
+        stats::Stats,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
-    error::{Error, Missing, Result},
+    error::{Error, Missing},
 };
 
 /// Endpoints that are looked at for one page.
@@ -29,7 +30,7 @@ pub struct Report {
     /// Its profile.
     pub profile: String,
     /// What was attempted in the last 24 hours.
-    pub day: Tally,
+    pub day: Stats,
     /// Deliveries that wait for their next attempt.
     pub waiting: u64,
     /// Deliveries that are held until it is resumed, those that have yet to follow its suspension included.
@@ -76,32 +77,28 @@ pub struct Filter {
     pub after: Option<EndpointId>,
 }
 
-/// Of accounts that were not erased.
-const SELECT: &str = "SELECT endpoint.*, account.id AS account_id
-    FROM endpoint JOIN account ON account.key = endpoint.account AND account.profile != ''";
-
-/// One page, newest first; the `after` of the next, or `None` when there is nothing more to look at. It looks at 10,000 of
-/// them at most, so it may hold few or none and yet not be the last.
+/// One page, newest first; profile and id of the last that was looked at, the `after` of the next page, or `None` when there is
+/// nothing more to look at. It looks at 10,000 of them at most, so it may hold few or none and yet not be the last.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an account that is not within the walls; [`Error::Invalid`] if `after` is no endpoint.
+/// [`Error::NotFound`] for an account that is not within the scope; [`Error::Invalid`] if `after` is no endpoint.
 pub fn list(
     view: &View<'_>,
-    walls: &Walls,
+    scope: &AccessScope,
     filter: &Filter,
     limit: usize,
     now: Timestamp,
-) -> Result<(Vec<Report>, Option<EndpointId>)> {
+) -> Result<(Vec<Report>, Option<(String, EndpointId)>)> {
     let account = match &filter.account {
-        Some(account) => Some(accounts::see(view, walls, account)?.key),
-        None => walls.account,
+        Some(account) => Some(accounts::see(view, scope, account)?.key),
+        None => scope.account,
     };
     let before = match filter.after {
         None => EndpointKey::MAX,
         Some(id) => {
             let mut rows = view.conn.prepare_cached("SELECT key FROM endpoint WHERE id = ?")?;
             let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-            key.ok_or_else(|| Error::request("cursor is not one that this list gave: start again without it"))?
+            key.ok_or_else(Error::bad_cursor)?
         }
     };
     let sql = match account {
@@ -119,19 +116,19 @@ pub fn list(
             Some(state) => endpoint.state == state,
             None => endpoint.state != EndpointState::Deleted,
         };
-        let seen = walls.profile.as_ref().is_none_or(|seen| *seen == profile);
+        let seen = scope.profile.as_ref().is_none_or(|seen| *seen == profile);
         let named = url.as_ref().is_none_or(|text| endpoint.url.as_str().to_lowercase().contains(text));
         if looked == LOOKED_AT {
             return Ok((found, last));
         }
-        (looked, last) = (looked + 1, Some(endpoint.id));
+        (looked, last) = (looked + 1, Some((profile.clone(), endpoint.id)));
         if wanted && seen && named {
             let report = bare(row, endpoint, profile)?;
             if filter.failing && !report.is_failing() {
                 continue;
             }
             if found.len() == limit {
-                let next = found.last().map(|report| report.endpoint.id);
+                let next = found.last().map(|report| (report.profile.clone(), report.endpoint.id));
                 return Ok((found, next));
             }
             found.push(filled(view, report, now)?);
@@ -143,14 +140,14 @@ pub fn list(
 /// One endpoint, a deleted one too.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the walls.
-pub fn find(view: &View<'_>, walls: &Walls, id: EndpointId, now: Timestamp) -> Result<Report> {
+/// [`Error::NotFound`] if there is none within the scope.
+pub fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<Report> {
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2)
            AND (?3 IS NULL OR endpoint.account = ?3)"
     ))?;
     let report = rows
-        .query_row((id.to_bytes(), &walls.profile, walls.account), |row| {
+        .query_row((id.to_bytes(), &scope.profile, scope.account), |row| {
             bare(row, endpoints::read(row)?, row.get("profile")?)
         })
         .optional()?
@@ -170,7 +167,7 @@ fn bare(row: &Row<'_>, endpoint: Endpoint, profile: String) -> rusqlite::Result<
     Ok(Report {
         endpoint,
         profile,
-        day: Tally::default(),
+        day: Stats::default(),
         waiting: 0,
         held: 0,
         failed: 0,
@@ -189,6 +186,6 @@ fn filled(view: &View<'_>, report: Report, now: Timestamp) -> Result<Report> {
         }
         EndpointState::Suspended | EndpointState::Deleted => 0,
     };
-    let (day, held) = (tallies::day(view, Of::Endpoint(key), now)?, endpoints::held(view, key)?);
+    let (day, held) = (stats::day(view, Of::Endpoint(key), now)?, endpoints::held(view, key)?);
     Ok(Report { day, waiting, held, failed: endpoints::failed(view, key)?, ..report })
 }

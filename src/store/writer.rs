@@ -3,14 +3,13 @@
 //! It takes what waits, runs each closure in a savepoint inside one IMMEDIATE transaction, commits once, then answers all.
 //! So an answer means: committed, and with `durability = "full"` synced to disk.
 //!
-//! Which write is next is decided by [`Waiting`]: each asker has a fair share of the writer's time. A batch takes as long as
+//! Which write is next is decided by [`WriteQueue`]: each asker has a fair share of the writer's time. A batch takes as long as
 //! hundreds of other writes: it has a commit of its own.
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
     ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -19,22 +18,24 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    Tx, cascade,
+    claim::ClaimBudget,
+    clock_jumps::ClockJumps,
     convert::is_full,
-    following, grants,
-    handover::{Change, News, Room},
     keyring::KeyRing,
-    place::Place,
-    queue::Claimed,
-    shares::{self, Shares},
-    steps::Steps,
+    news::News,
+    served_files::ServedFiles,
+    shares,
     targets::Targets,
-    waiting::{Asker, Waiting},
+    usage::Usage,
+    write::{self, Answer, Run, Write},
+    write_queue::{Asker, WriteQueue},
 };
 use crate::{
     clock::{SharedClock, Stopwatch},
-    domain::{account::AccountKey, audit::Actor, endpoint::EndpointKey, timestamp::Timestamp},
-    error::{Error, Result},
-    figures::{Fault, Figures, Step},
+    domain::{audit::Actor, endpoint::EndpointKey, timestamp::Timestamp},
+    error::Error,
+    metrics::{ClockJump, Fault, Metrics},
 };
 
 /// Most writes that share one commit.
@@ -45,97 +46,8 @@ const MAX_GROUP_TIME: Duration = Duration::from_millis(10);
 /// What is answered once the database is not where it was.
 const LOST: &str = "the database file was removed, replaced or cut short: nothing can be stored, and the server stops";
 
-/// A transaction is a moment: all that is written in it happens at `now`.
-#[derive(Debug)]
-pub struct Tx<'a> {
-    /// The connection, inside the transaction.
-    pub(super) conn: &'a Connection,
-    /// The moment of the transaction.
-    pub now: Timestamp,
-    pub(super) keys: &'a KeyRing,
-    /// A connection that only reads what is committed.
-    pub(super) glance: &'a Mutex<Connection>,
-    pub(super) targets: &'a RefCell<Targets>,
-    pub(super) room: &'a Room,
-    pub(super) news: RefCell<News>,
-    /// The machine's uptime, which never steps.
-    pub(super) uptime: Duration,
-    pub(super) shares: &'a RefCell<Shares>,
-    /// Bytes of events that accounts have stored or removed, not yet written to their rows.
-    pub(super) stored: RefCell<Vec<(AccountKey, i64)>>,
-    /// Who makes the change at hand.
-    actor: Cell<Actor>,
-    /// Whether this process serves: a command leaves to the server what takes long, or what the engine must hear of.
-    pub(super) serving: bool,
-    /// Endpoints that have changed, and not all of whose deliveries have followed.
-    pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
-}
-
-impl Tx<'_> {
-    /// Who makes the change at hand.
-    pub(super) fn actor(&self) -> Actor {
-        self.actor.get()
-    }
-
-    /// Hands what was claimed to those who deliver, with the news of this commit.
-    pub fn served(&self, claimed: Vec<Claimed>) {
-        claimed.into_iter().for_each(|claimed| self.tell(Change::Served(claimed)));
-    }
-
-    /// Something of this endpoint is due at this moment.
-    pub(super) fn due(&self, endpoint: EndpointKey, at: Timestamp) {
-        self.tell(Change::Due(endpoint, at));
-    }
-
-    pub(super) fn tell(&self, change: Change) {
-        self.news.borrow_mut().changes.push(change);
-    }
-
-    /// This endpoint is not any more what claims took it for.
-    pub(super) fn changed(&self, endpoint: EndpointKey) {
-        self.targets.borrow_mut().changed(endpoint);
-    }
-}
-
-/// Reports a write's own result, unless the commit failed.
-type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
-
-/// A write on its way to the writer.
-pub(super) enum Write {
-    /// One that shares a commit.
-    One(Run),
-    /// One that takes long, and has its own.
-    Batch(Run),
-}
-
-/// Runs in the transaction; says why what it did is not kept, if so, and how to answer.
-pub(super) type Run = Box<dyn FnOnce(&Tx<'_>) -> (Option<Error>, Answer) + Send>;
-
-/// Wraps a closure of this actor so that its result reaches `reply` after the commit. The actor is checked first.
-pub(super) fn write<T: Send + 'static>(
-    actor: Actor,
-    run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
-    reply: oneshot::Sender<Result<T>>,
-) -> Run {
-    Box::new(move |tx| {
-        tx.actor.set(actor);
-        let admitted = || grants::check(tx.conn, actor, tx.now).and_then(|()| run(tx));
-        let result = catch_unwind(AssertUnwindSafe(admitted))
-            .unwrap_or_else(|_| Err(Error::Internal("a write panicked; it was undone".to_owned())));
-        let refused = result.as_ref().err().cloned();
-        let answer: Answer = Box::new(move |failed| {
-            // A write that failed by itself says why. A caller that has gone away needs no answer.
-            let _ = reply.send(match failed {
-                Some(failed) => result.and(Err(failed)),
-                None => result,
-            });
-        });
-        (refused, answer)
-    })
-}
-
 /// When the writer is gone, however it ended, nothing waits for it.
-struct Ends(Arc<Waiting>);
+struct Ends(Arc<WriteQueue>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
@@ -146,17 +58,17 @@ impl Drop for Ends {
 /// What the writer thread owns.
 pub(super) struct Writer {
     /// Reads what is committed. Before the connection that writes, which is the last to be closed.
-    pub(super) glance: Arc<Mutex<Connection>>,
+    pub(super) inline_reader: Arc<Mutex<Connection>>,
     pub(super) conn: Connection,
-    pub(super) figures: Arc<Figures>,
-    pub(super) waiting: Arc<Waiting>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) queue: Arc<WriteQueue>,
     pub(super) clock: SharedClock,
     pub(super) keys: Arc<KeyRing>,
     /// Notices that the clock was set; only a server does.
-    pub(super) steps: Option<Steps>,
+    pub(super) jumps: Option<ClockJumps>,
     pub(super) targets: RefCell<Targets>,
-    pub(super) shares: RefCell<Shares>,
-    pub(super) room: Arc<Room>,
+    pub(super) usage: RefCell<Usage>,
+    pub(super) claim_budget: Arc<ClaimBudget>,
     pub(super) news: mpsc::UnboundedSender<News>,
     /// Endpoints whose deliveries have yet to follow them; only a server sees to that.
     pub(super) behind: RefCell<BTreeSet<EndpointKey>>,
@@ -165,31 +77,31 @@ pub(super) struct Writer {
     /// The last commit failed: nothing is begun unasked.
     pub(super) failed: Cell<bool>,
     /// How many commits had news.
-    pub(super) told: watch::Sender<u64>,
+    pub(super) news_count: watch::Sender<u64>,
     /// Set once when the disk cannot be trusted any more.
     pub(super) broken: watch::Sender<Option<String>>,
     /// Of a server only. After the connection: the next holder of the lock finds the file closed.
-    pub(super) place: Option<Arc<Place>>,
+    pub(super) files: Option<Arc<ServedFiles>>,
 }
 
 impl Writer {
     /// Runs until every handle is gone, or until the disk fails.
     pub(super) fn run(self) {
-        let _ends = Ends(Arc::clone(&self.waiting));
+        let _ends = Ends(Arc::clone(&self.queue));
         loop {
             let behind = self.behind.borrow().first().copied().filter(|_| !self.failed.get());
             let first = match behind {
-                Some(_) => self.waiting.now(),
-                None => self.waiting.wait(),
+                Some(_) => self.queue.now(),
+                None => self.queue.wait(),
             };
-            if first.is_none() && self.waiting.is_closed() {
+            if first.is_none() && self.queue.is_closed() {
                 return;
             }
             let alone = matches!(first, Some((_, Write::Batch(_))));
             let mut written = self.commit(first, behind.filter(|_| !alone));
             if let (Some(behind), true, ControlFlow::Continue(())) = (behind, alone, written) {
                 // What follows an endpoint does not wait for the end of all batches.
-                written = self.commit(self.waiting.more(self.waiting.group()), Some(behind));
+                written = self.commit(self.queue.more(self.queue.group()), Some(behind));
             }
             if written.is_break() {
                 return;
@@ -212,37 +124,37 @@ impl Writer {
         let mut held = None;
         let done = begun
             .and_then(|()| self.look_beside())
-            .and_then(|()| self.steps.as_ref().map_or(Ok(()), |steps| steps.follow(&tx, tx.uptime)))
+            .and_then(|()| self.jumps.as_ref().map_or(Ok(()), |jumps| jumps.follow(&tx, tx.uptime)))
             .and_then(|()| self.run_group(&tx, first, behind, &mut answers, &mut costs))
             .and_then(|()| shares::write(&tx))
             .and_then(|()| {
                 let changed = self.conn.total_changes() > changes;
-                self.steps.as_ref().map_or(Ok(()), |steps| steps.note(&tx, changed))
+                self.jumps.as_ref().map_or(Ok(()), |jumps| jumps.note(&tx, changed))
             })
             .and_then(|()| {
-                held = self.place.as_ref().map(|place| place.hold());
+                held = self.files.as_ref().map(|files| files.hold());
                 self.execute("COMMIT")
             });
         self.failed.set(done.is_err());
         // What the commit takes is shared by the writes in it.
         let own: Duration = costs.iter().map(|(_, cost)| *cost).sum();
         let share = watch.elapsed().saturating_sub(own) / u32::try_from(costs.len().max(1)).unwrap_or(u32::MAX);
-        self.waiting.charge(costs.into_iter().map(|(asker, _)| (asker, share)));
+        self.queue.charge(costs.into_iter().map(|(asker, _)| (asker, share)));
         // Looked at after the commit: what is answered as stored was in the file of this name then.
-        let place = || self.place.as_ref().map(|place| place.hold());
-        if let Some(lost) = held.or_else(place).and_then(|held| held.lost(&self.conn)) {
-            self.give_up(lost);
-            let told = Error::Unavailable(LOST.to_owned());
-            answers.into_iter().for_each(|answer| answer(Some(told.clone())));
+        let hold = || self.files.as_ref().map(|files| files.hold());
+        if let Some(reason) = held.or_else(hold).and_then(|held| held.lost(&self.conn)) {
+            self.give_up(reason);
+            let lost = Error::Unavailable(LOST.to_owned());
+            answers.into_iter().for_each(|answer| answer(Some(lost.clone())));
             return ControlFlow::Break(());
         }
         if let Err(error) = done {
             return self.undo(error, answers);
         }
-        self.figures.committed(answers.len(), watch.elapsed());
-        self.figures.near_limit(self.shares.borrow().near_limit());
+        self.metrics.committed(answers.len(), watch.elapsed());
+        self.metrics.set_accounts_near_limit(self.usage.borrow().near_limit());
         if self.conn.total_changes() > changes {
-            self.figures.wrote(tx.uptime);
+            self.metrics.wrote(tx.uptime);
         }
         self.committed(tx, behind);
         answers.into_iter().for_each(|answer| answer(None));
@@ -255,14 +167,14 @@ impl Writer {
             now,
             uptime: self.clock.uptime(),
             keys: &self.keys,
-            glance: &self.glance,
+            inline_reader: &self.inline_reader,
             targets: &self.targets,
-            shares: &self.shares,
+            usage: &self.usage,
             stored: RefCell::default(),
-            room: &self.room,
+            claim_budget: &self.claim_budget,
             news: RefCell::new(News::new(now)),
             actor: Cell::new(Actor::Engine),
-            serving: self.place.is_some(),
+            serving: self.files.is_some(),
             behind: RefCell::default(),
         }
     }
@@ -278,17 +190,17 @@ impl Writer {
         costs: &mut Vec<(Asker, Duration)>,
     ) -> rusqlite::Result<()> {
         let alone = matches!(first, Some((_, Write::Batch(_))));
-        let (mut next, begun, mut group) = (first, Stopwatch::start(), self.waiting.group());
+        let (mut next, begun, mut group) = (first, Stopwatch::start(), self.queue.group());
         while let Some((asker, Write::One(run) | Write::Batch(run))) = next {
             let watch = Stopwatch::start();
             self.run_one(tx, run, answers)?;
             costs.push((asker, watch.elapsed()));
-            self.waiting.charge(costs.last().copied());
+            self.queue.charge(costs.last().copied());
             group.late = begun.elapsed() >= MAX_GROUP_TIME;
-            next = if alone || answers.len() >= MAX_GROUP { None } else { self.waiting.more(group) };
+            next = if alone || answers.len() >= MAX_GROUP { None } else { self.queue.more(group) };
         }
         if let Some(endpoint) = behind {
-            let follow = write(Actor::Engine, move |tx| following::follow(tx, endpoint), oneshot::channel().0);
+            let follow = write::wrap(Actor::Engine, move |tx| cascade::follow(tx, endpoint), oneshot::channel().0);
             self.run_one(tx, follow, answers)?;
         }
         Ok(())
@@ -307,7 +219,7 @@ impl Writer {
         }
         let kept = refused.is_none();
         if let Some(why) = refused.filter(Error::is_fault) {
-            self.figures.write_failed(Fault { at: self.clock.uptime(), why });
+            self.metrics.write_failed(Fault { at: self.clock.uptime(), why });
         }
         // Once SQLite has rolled the group back, a further closure would write outside any transaction.
         if self.conn.is_autocommit() {
@@ -321,12 +233,12 @@ impl Writer {
 
     /// A command may have resumed an endpoint since the last commit: its deliveries have yet to follow.
     fn look_beside(&self) -> rusqlite::Result<()> {
-        if self.place.is_none() {
+        if self.files.is_none() {
             return Ok(());
         }
         let others = self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if others != self.others.get() {
-            self.behind.borrow_mut().extend(following::behind(&self.conn)?);
+            self.behind.borrow_mut().extend(cascade::behind(&self.conn)?);
             self.others.set(others);
         }
         Ok(())
@@ -352,7 +264,7 @@ impl Writer {
         };
         tracing::warn!(error = error_text, "nothing of these writes was stored");
         if !was_rolled_back {
-            self.figures.write_failed(Fault { at: self.clock.uptime(), why: told.clone() });
+            self.metrics.write_failed(Fault { at: self.clock.uptime(), why: told.clone() });
         }
         if !is_passing {
             self.give_up(error_text);
@@ -369,14 +281,14 @@ impl Writer {
 
     /// Takes note of what is on disk now.
     fn committed(&self, tx: Tx<'_>, followed: Option<EndpointKey>) {
-        if let Some(steps) = &self.steps {
-            steps.committed(tx.now, tx.uptime);
+        if let Some(jumps) = &self.jumps {
+            jumps.committed(tx.now, tx.uptime);
             let by = tx.news.borrow().shifted;
             if by != 0 {
-                self.figures.stepped(Step { by, at: tx.uptime });
+                self.metrics.clock_jumped(ClockJump { by, at: tx.uptime });
             }
         }
-        if self.place.is_some() {
+        if self.files.is_some() {
             let mut behind = self.behind.borrow_mut();
             followed.map(|endpoint| behind.remove(&endpoint));
             behind.extend(tx.behind.into_inner());
@@ -387,10 +299,10 @@ impl Writer {
     /// Hands the news of a commit over, before anybody is answered. Nobody listens where nothing is served.
     fn tell(&self, mut news: News) {
         if !news.is_empty() {
-            news.number = *self.told.borrow() + 1;
+            news.number = *self.news_count.borrow() + 1;
             let number = news.number;
             let _ = self.news.send(news);
-            self.told.send_replace(number);
+            self.news_count.send_replace(number);
         }
     }
 

@@ -35,6 +35,9 @@ const SCENES: [(&str, usize, usize, usize); 4] = [
     ("8 publishers of batches of 250 to 10 webhooks", 8, 250, 10),
 ];
 
+/// With the usual limit the other account would be refused after some seconds.
+const NO_LIMIT: (&str, &str) = ("NGOMA_LIMITS__PENDING_PER_ACCOUNT", "0");
+
 pub fn run(_long: bool) {
     println!(
         "An account publishes 100 events a second from 4 publishers for {} s, beside another account that publishes flat \
@@ -52,7 +55,7 @@ pub fn run(_long: bool) {
         let modest = store.account("COOP-1", own.urls());
         let greedy = store.account("COOP-2", other.urls());
         store.close();
-        let server = folder.serve();
+        let server = folder.serve_with(&[NO_LIMIT]);
         let flood = Flood::start(server.address, &greedy, connections, events);
         thread::sleep(BEFORE);
         let figures = PACED.run(server.address, &modest, &own);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ngoma::{
-    app,
+    api,
     domain::{
         audit::Actor,
         delivery::{Answer, Outcome},
@@ -138,7 +138,7 @@ struct Queue<'a> {
 impl<'a> Queue<'a> {
     fn new(folder: &Folder, store: &'a Store) -> Self {
         // The store has one.
-        Self { store, profiles: app::profiles(&prepare::config(folder.path())), endpoint: 1 }
+        Self { store, profiles: api::profiles(&prepare::config(folder.path())), endpoint: 1 }
     }
 
     fn claim(&self, most: usize) -> Vec<Claim> {

@@ -80,6 +80,13 @@ export const look = async (page, name) => {
   console.log(`ok ${name} in light, dark and on a phone`);
 };
 
+// A picture for the README: as much as fits on a screen.
+export const picture = async (page, name) => {
+  await page.setViewportSize({ width: 1200, height: 840 });
+  await page.screenshot({ path: join(pictures, `readme-${name}.png`) });
+  await page.setViewportSize(DESK);
+};
+
 // A receiver that answers as the story says, and remembers what came.
 export const receiver = async () => {
   const posts = [];

@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
-import { api, base, check, look, open, operator, person, receiver, signIn, until } from "./browser.mjs";
+import { api, base, check, look, open, operator, person, picture, receiver, signIn, until } from "./browser.mjs";
 
 const browser = await open();
 const shop = await receiver();
@@ -110,12 +110,14 @@ try {
   check(held >= 2, "the panel says how many deliveries are held");
   check(await panel.getByText("A delivery failed 3 times.").isVisible(), "and what happened");
   await look(page, "webhook-suspended");
+  await picture(page, "suspended");
   await page.goto("/ui");
   await page.getByRole("link", { name: shop.url }).first().waitFor();
   check(true, "the overview names the webhook that needs somebody");
   // Counts come within ten seconds or so.
   await page.locator("#all svg rect.no").first().waitFor({ timeout: 20_000 });
   await look(page, "overview");
+  await picture(page, "overview");
   await page.goto("/ui/webhooks?state=suspended");
   await look(page, "webhooks");
 

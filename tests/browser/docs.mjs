@@ -1,6 +1,6 @@
-// The docs page, as a programmer uses it: Authorize with a token, then "Try it out" on a route of each vendor.
+// The docs page, as a programmer uses it: Authorize with a token, then "Try it out" on a route of each vendor. Then the guide.
 
-import { api, base, check, open, operator, person, pictures } from "./browser.mjs";
+import { api, base, check, look, open, operator, person, pictures } from "./browser.mjs";
 import { join } from "node:path";
 
 const browser = await open();
@@ -70,6 +70,15 @@ try {
     await answer.locator(".response-col_status").waitFor();
     const said = await answer.textContent();
     check(said.trim().startsWith("202") && said.includes("evt_"), `${vendor}: "Try it out" publishes`);
+  }
+
+  // The guide reads well in light, dark and on a phone.
+  await page.goto("/guide");
+  const chapters = await page.locator("article ol a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+  check(chapters.length >= 9, "the guide lists its chapters");
+  for (const path of ["/guide", ...chapters]) {
+    check((await page.goto(path)).status() === 200, `${path} is there`);
+    await look(page, path.slice(1).replace("/", "-"));
   }
   if (page.faults.length) throw new Error(page.faults.join("\n"));
 } finally {

@@ -1,4 +1,4 @@
-"""The Python of ASG Gateway's page "Webhooks", over the client that the README shows; only the URL is another."""
+"""The Python of ASG Gateway's page "Webhooks", over the client that the guide shows; only the URL is another."""
 
 import os
 

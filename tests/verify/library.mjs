@@ -1,4 +1,4 @@
-// Runs the README's line for JavaScript on deliveries: each line of stdin is {"line", "secret", "headers", "body"}, and each
+// Runs the guide's line for JavaScript on deliveries: each line of stdin is {"line", "secret", "headers", "body"}, and each
 // line of stdout `verified`, or what the library says. The argument is the folder where the library is installed.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

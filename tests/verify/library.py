@@ -1,4 +1,4 @@
-"""Runs the README's line for Python on deliveries: each line of stdin is {"line", "secret", "headers", "body"}, and each line
+"""Runs the guide's line for Python on deliveries: each line of stdin is {"line", "secret", "headers", "body"}, and each line
 of stdout `verified`, or what the library says.
 """
 

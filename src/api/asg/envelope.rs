@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{api::body::RawNumber, domain::profile::Finished};
+use crate::{api::openapi::RawNumber, domain::profile::Finished};
 
 /// What a delivery's body holds. The number keeps its own literal, as the page verifies the raw bytes.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,6 +1,17 @@
 //! What the document says of this vendor beside its types: an example of everything.
 
-use crate::api::contract::Supplement;
+use poem_openapi::Tags;
+
+use super::profile::SIGNATURE;
+use crate::api::openapi::Supplement;
+
+/// This part of the document.
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// Webhooks for `task.settled`. Errors: `{"error": "<sentence>"}`.
+    #[oai(rename = "ASG Gateway")]
+    Asg,
+}
 
 /// For the contract.
 pub(crate) const SUPPLEMENT: Supplement = Supplement {
@@ -11,7 +22,7 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("task_id", "tsk_20260408_0042"),
         ("account", "CUST-7"),
     ],
-    signature: Some(super::SIGNATURE),
+    signature: Some(SIGNATURE),
 };
 
 /// Schema and example.

@@ -3,17 +3,15 @@
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::WEBHOOK;
+use super::{envelope::TaskSettled, examples::Tag, profile::WEBHOOK};
 use crate::{
-    api::{
-        Tag,
-        body::{RawNumber, SecretText, objects},
-        reasons::ErrorClass,
-    },
+    api::openapi::{ErrorClass, RawNumber, SecretText, objects},
+    app::{events::EventDetails, webhooks::Registered},
     domain::{
         delivery::{self, State},
         endpoint::{Endpoint, EndpointState},
     },
+    error::{Error, Result},
 };
 
 /// An error.
@@ -55,6 +53,12 @@ pub(super) struct WebhookView {
     /// The signing secret, only in the answer to a registration that sent none. It is never shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) secret: Option<SecretText>,
+}
+
+impl From<Registered> for WebhookView {
+    fn from(registered: Registered) -> Self {
+        Self { secret: registered.made_secret.as_ref().map(SecretText::from), ..Self::from(&registered.endpoint) }
+    }
 }
 
 impl From<&Endpoint> for WebhookView {
@@ -268,6 +272,29 @@ pub(super) struct Task {
     pub(super) webhook_fail: bool,
     /// Its deliveries.
     pub(super) deliveries: Vec<Delivery>,
+}
+
+impl Task {
+    /// The record of an event, with the attempts of each of its deliveries.
+    pub(super) fn new(details: EventDetails, attempts: &[Vec<delivery::Attempt>]) -> Result<Self> {
+        let body: TaskSettled<'_> =
+            serde_json::from_str(details.body()?).map_err(|flaw| Error::Internal(flaw.to_string()))?;
+        let status = WebhookStatus::of(&details.deliveries);
+        let deliveries = details.deliveries.iter().zip(attempts);
+        Ok(Self {
+            task_id: body.task_id.into_owned(),
+            event_id: details.event.id.to_string(),
+            consensus_label: body.consensus_label.into_owned(),
+            confidence: body.confidence,
+            bsv_txid: body.bsv_txid.into_owned(),
+            settled_at: body.settled_at.into_owned(),
+            timestamp: body.timestamp.into_owned(),
+            callback_url: details.event.target,
+            webhook_status: status,
+            webhook_fail: matches!(status, WebhookStatus::WebhookFail),
+            deliveries: deliveries.map(|(delivery, attempts)| Delivery::new(delivery, attempts)).collect(),
+        })
+    }
 }
 
 /// The body of a delivery, as the receiver gets it.

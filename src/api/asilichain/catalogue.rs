@@ -1,6 +1,9 @@
 //! The 15 events of the vendor's catalogue, in its words and order, each with sample data.
 
-use crate::domain::json;
+use crate::{
+    domain::{excerpt::excerpt, json},
+    error::{Error, Invalid, Result},
+};
 
 /// The cooperative of the samples.
 const COOPERATIVE: &str = r#""cooperative_id":"COOP-MBALE-001""#;
@@ -31,8 +34,14 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 /// The event of this name.
-pub(super) fn find(name: &str) -> Option<&'static Entry> {
-    CATALOGUE.iter().find(|entry| entry.name == name)
+///
+/// # Errors
+/// [`Invalid::UnknownEvent`] if there is none.
+pub(super) fn find(name: &str) -> Result<&'static Entry> {
+    CATALOGUE.iter().find(|entry| entry.name == name).ok_or_else(|| {
+        let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(name));
+        Error::invalid(Invalid::UnknownEvent, message)
+    })
 }
 
 /// The catalogue.

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use crate::{
-    api::body::RawObject,
+    api::openapi::RawObject,
     domain::{json, profile::Finished},
     error::{Error, Result},
 };

@@ -1,6 +1,17 @@
 //! What the document says of this vendor beside its types: an example of everything.
 
-use crate::api::contract::Supplement;
+use poem_openapi::Tags;
+
+use super::profile::SIGNATURE;
+use crate::api::openapi::Supplement;
+
+/// This part of the document.
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// Webhooks for the 15 events of AsiliChain. Errors: `{"error": {"code", "message", "request_id"}}`.
+    #[oai(rename = "AsiliChain")]
+    AsiliChain,
+}
 
 /// For the contract.
 pub(crate) const SUPPLEMENT: Supplement = Supplement {
@@ -15,7 +26,7 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("cursor", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
         ("Idempotency-Key", "export-2026-004821"),
     ],
-    signature: Some(super::SIGNATURE),
+    signature: Some(SIGNATURE),
 };
 
 /// Schema and example.

@@ -3,18 +3,19 @@
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::WEBHOOK;
+use super::{envelope::Stored, examples::Tag, profile::WEBHOOK};
 use crate::{
-    api::{
-        Tag,
-        body::{RawObject, SecretText, objects},
-        history::{Attempt, DeliveryStatus},
-        reasons::{ErrorClass, SuspendedReason},
+    api::openapi::{Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects},
+    app::{
+        Page,
+        events::EventDetails,
+        webhooks::{Change, EventList, NewState, Registered, TestOutcome, WebhookSummary},
     },
     domain::{
         delivery,
-        endpoint::{Endpoint, EndpointState},
+        endpoint::{Endpoint, EndpointState, Resend},
     },
+    error::Result,
 };
 
 /// Whether a webhook is delivered to.
@@ -70,6 +71,12 @@ pub(super) struct WebhookView {
     pub(super) released_deliveries: Option<u64>,
 }
 
+impl From<Registered> for WebhookView {
+    fn from(registered: Registered) -> Self {
+        Self { secret: registered.made_secret.as_ref().map(SecretText::from), ..Self::from(&registered.endpoint) }
+    }
+}
+
 impl From<&Endpoint> for WebhookView {
     fn from(endpoint: &Endpoint) -> Self {
         Self {
@@ -116,8 +123,9 @@ pub(super) struct WebhookDetails {
     pub(super) recent_deliveries: Vec<Delivery>,
 }
 
-impl WebhookDetails {
-    pub(super) fn new(endpoint: &Endpoint, held: u64, failed: u64, recent: &[delivery::Delivery]) -> Self {
+impl From<WebhookSummary> for WebhookDetails {
+    fn from(WebhookSummary { endpoint, held, failed, recent }: WebhookSummary) -> Self {
+        let endpoint = &endpoint;
         let view = WebhookView::from(endpoint);
         Self {
             webhook_id: view.webhook_id,
@@ -151,6 +159,17 @@ pub(super) struct WebhookChange {
     pub(super) status: Option<WebhookStatus>,
     /// With `ACTIVE`: whether what failed is sent again; `false` leaves it failed. Default: true.
     pub(super) resend_failed: Option<bool>,
+}
+
+impl From<WebhookChange> for Change {
+    fn from(WebhookChange { url, events, secret, status, resend_failed }: WebhookChange) -> Self {
+        let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
+        let state = status.map(|status| match status {
+            WebhookStatus::Active => NewState::Active(resend),
+            WebhookStatus::Suspended => NewState::Paused,
+        });
+        Self { url, events: events.map(EventList::Ordered), secret: secret.map(|own| own.0), state }
+    }
 }
 
 /// An event on its way to a webhook.
@@ -210,6 +229,12 @@ pub(super) struct DeliveryPage {
     pub(super) next_cursor: Option<String>,
 }
 
+impl From<Page<delivery::Delivery>> for DeliveryPage {
+    fn from(page: Page<delivery::Delivery>) -> Self {
+        Self { deliveries: page.items.iter().map(Delivery::from).collect(), next_cursor: page.next }
+    }
+}
+
 /// A delivery with its attempts.
 #[derive(Debug, Serialize, Object)]
 pub(super) struct DeliveryDetails {
@@ -219,6 +244,12 @@ pub(super) struct DeliveryDetails {
     pub(super) delivery: Delivery,
     /// Every attempt that has ended, in order.
     pub(super) attempts: Vec<Attempt>,
+}
+
+impl DeliveryDetails {
+    pub(super) fn new(delivery: &delivery::Delivery, attempts: &[delivery::Attempt]) -> Self {
+        Self { delivery: Delivery::from(delivery), attempts: attempts.iter().map(Attempt::from).collect() }
+    }
 }
 
 /// Which event to test with.
@@ -245,6 +276,20 @@ pub(super) struct TestResult {
     pub(super) error: Option<ErrorClass>,
     /// The first 4 KiB of the answer's body, as text; null if there was no answer.
     pub(super) response_body: Option<String>,
+}
+
+impl From<&TestOutcome> for TestResult {
+    fn from(tested: &TestOutcome) -> Self {
+        let attempt = Attempt::from(&tested.attempt);
+        Self {
+            delivery_id: tested.delivery.to_string(),
+            delivered: attempt.error.is_none(),
+            response_status: attempt.response_status,
+            duration_ms: attempt.duration_ms.unwrap_or_default(),
+            error: attempt.error,
+            response_body: attempt.response_body,
+        }
+    }
 }
 
 /// An event to publish.
@@ -318,6 +363,20 @@ pub(super) struct EventView {
     pub(super) data: RawObject,
     /// Its deliveries, replays included.
     pub(super) deliveries: Vec<Delivery>,
+}
+
+impl EventView {
+    pub(super) fn new(details: EventDetails) -> Result<Self> {
+        let Stored { created_at, data } = Stored::read(details.body()?)?;
+        Ok(Self {
+            event_id: details.event.id.to_string(),
+            event: details.event.kind,
+            cooperative_id: details.event.account_id,
+            created_at,
+            data,
+            deliveries: details.deliveries.iter().map(Delivery::from).collect(),
+        })
+    }
 }
 
 /// An event of the catalogue.

@@ -3,19 +3,11 @@
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Query};
 
-use super::{
-    Errors, bad_cursor, page_size, walls,
-    wire::{Alert, AlertPage},
-};
+use super::{Errors, Tag, wire::AlertPage};
 use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
-    },
-    domain::ids::AlertId,
-    store::alerts,
+    api::openapi::{Body, Refused, WithoutBody},
+    app::{Access, App, Operator, PageRequest},
+    error::Result,
 };
 
 /// The routes.
@@ -29,25 +21,14 @@ impl Routes {
     #[oai(path = "/alerts", method = "get", operation_id = "listAlerts")]
     async fn list(
         &self,
-        auth: Authenticated,
-        deps: Data<&Deps>,
+        access: Access<Operator>,
+        app: Data<&App>,
         /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<AlertPage>, Refused<Errors, WithoutBody>> {
-        let ((grant, walls), limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
-        let before = cursor.0.map(|cursor| AlertId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
-        let look = deps.db.read_as(grant, move |view| {
-            Ok((alerts::list(view, &walls, before, limit + 1)?, alerts::unsent_count(view)?))
-        });
-        let (mut found, unsent) = look.await?;
-        let more = found.len() > limit;
-        found.truncate(limit);
-        Ok(Body(AlertPage {
-            unsent,
-            next_cursor: found.last().filter(|_| more).map(|(alert, _)| alert.id.to_string()),
-            alerts: found.iter().map(|(alert, ways)| Alert::new(alert, ways, &deps.profiles)).collect(),
-        }))
+        let found = app.alerts(&access, PageRequest::asked(limit.0, cursor.0)).await?;
+        Ok(Body(AlertPage::new(found, app.profiles())))
     }
 }

@@ -3,20 +3,12 @@
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Query};
 
-use super::{
-    Errors, bad_cursor, page_size, walls,
-    wire::{AuditEntry, AuditPage},
-};
+use super::{Errors, Tag, wire::AuditPage};
 use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
-    },
+    api::openapi::{Body, Refused, WithoutBody},
+    app::{Access, App, Operator, PageRequest},
     domain::{audit::Action, excerpt::excerpt},
     error::{Error, Result},
-    store::audit::{self, Filter},
 };
 
 /// The routes.
@@ -32,8 +24,8 @@ impl Routes {
     #[oai(path = "/audit", method = "get", operation_id = "listAudit")]
     async fn list(
         &self,
-        auth: Authenticated,
-        deps: Data<&Deps>,
+        access: Access<Operator>,
+        app: Data<&App>,
         /// Only in this account.
         account_id: Query<Option<String>>,
         /// Only this, such as `webhook.suspended`.
@@ -43,17 +35,9 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<AuditPage>, Refused<Errors, WithoutBody>> {
-        let ((grant, walls), limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
-        let filter = Filter {
-            account: account_id.0,
-            action: action.0.as_deref().map(known).transpose()?,
-            before: cursor.0.map(|cursor| cursor.parse().map_err(|_| bad_cursor())).transpose()?,
-        };
-        let (entries, next) = deps.db.read_as(grant, move |view| audit::list(view, &walls, &filter, limit)).await?;
-        Ok(Body(AuditPage {
-            next_cursor: next.map(|next| next.to_string()),
-            entries: entries.into_iter().map(|entry| AuditEntry::new(entry, &deps.profiles)).collect(),
-        }))
+        let wanted = (account_id.0, action.0.as_deref().map(known).transpose()?);
+        let found = app.audit(&access, wanted, PageRequest::asked(limit.0, cursor.0)).await?;
+        Ok(Body(AuditPage::new(found, app.profiles())))
     }
 }
 

@@ -1,6 +1,16 @@
 //! What the document says of these routes beside their types: an example of everything.
 
-use crate::api::contract::Supplement;
+use poem_openapi::Tags;
+
+use crate::api::openapi::Supplement;
+
+/// This part of the document.
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// For whoever runs the server: all accounts, what is under way, what failed, and who changed what. Needs a token with
+    /// the scope `operator`. Errors: `{"error": {"code", "message", "request_id"}}`.
+    Operator,
+}
 
 /// Stands for the name of a vendor, which is put in its place from above.
 pub(crate) const A_VENDOR: &str = "{vendor}";

@@ -3,15 +3,11 @@
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
-use super::{Errors, now, walls, wire::Overview};
+use super::{Errors, Tag, wire::Overview};
 use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
-    },
-    store::{overview, webhooks},
+    api::openapi::{Body, Refused, WithoutBody},
+    app::{Access, App, Operator},
+    error::Result,
 };
 
 /// Failing webhooks that are shown.
@@ -25,19 +21,13 @@ impl Routes {
     /// How everything stands
     ///
     /// What waits, what is under way, what is held and what failed; which webhooks fail; the attempts of the last hour by the
-    /// minute and of the last day by the hour. Figures of attempts are ten seconds old at most. Needs the scope `operator`.
+    /// minute and of the last day by the hour. Metrics of attempts are ten seconds old at most. Needs the scope `operator`.
     #[oai(path = "/overview", method = "get", operation_id = "getOverview")]
     async fn overview(
         &self,
-        auth: Authenticated,
-        deps: Data<&Deps>,
+        access: Access<Operator>,
+        app: Data<&App>,
     ) -> Result<Body<Overview>, Refused<Errors, WithoutBody>> {
-        let ((grant, walls), now) = (walls(&auth)?, now(&deps));
-        let failing = webhooks::Filter { failing: true, ..webhooks::Filter::default() };
-        let look = deps.db.read_as(grant, move |view| {
-            Ok((overview::look(view, &walls, now)?, webhooks::list(view, &walls, &failing, FAILING, now)?.0))
-        });
-        let (overview, failing) = look.await?;
-        Ok(Body(Overview::new(&overview, &failing, &deps.profiles, now)))
+        Ok(Body(Overview::new(&app.overview(&access, FAILING).await?, app.profiles())))
     }
 }

@@ -1,7 +1,5 @@
 //! `/operator/retries`: retry all that match.
 
-use std::time::Duration;
-
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -9,28 +7,14 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors, bad_cursor,
-    deliveries::Wanted,
-    page_size, walls,
+    Errors, Tag,
     wire::{NewRetry, Retry, RetryCount, RetryPage},
 };
 use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithBody, WithoutBody},
-    },
-    domain::ids::RetryId,
-    error::{Error, Missing, Result},
-    store::{
-        Admission,
-        retries::{self, Count, Field},
-    },
+    api::openapi::{Body, Refused, WithBody, WithoutBody},
+    app::{Access, App, Operator, PageRequest},
+    error::Result,
 };
-
-/// Counting takes no longer: whoever asked is answered in time, and a run finds what there is by itself.
-pub(in crate::api) const COUNTING: Duration = Duration::from_secs(5);
 
 /// The routes.
 pub(crate) struct Routes;
@@ -58,23 +42,16 @@ impl Routes {
     #[oai(path = "/", method = "post", operation_id = "startRetry")]
     async fn start(
         &self,
-        auth: Authenticated,
-        deps: Data<&Deps>,
+        access: Access<Operator>,
+        app: Data<&App>,
         body: Body<NewRetry>,
     ) -> Result<Asked, Refused<Errors, WithBody>> {
-        let NewRetry { account_id, webhook_id, event, status, error, created_from, created_to, dry_run } = body.0;
-        let status = status.map(Into::into);
-        let wanted = Wanted { account_id, webhook_id, event, status, error, created_from, created_to };
-        let (grant, walls) = walls(&auth)?;
-        let (walls, selection) = wanted.read(&deps, walls)?;
-        let field = deps.db.read_as(grant, move |view| Field::new(view, &walls, selection)).await?;
-        let count = retries::count(&deps.db, grant.into(), &field, COUNTING).await?;
-        if dry_run.unwrap_or(false) {
-            let Count { matched, skipped, complete } = count;
-            return Ok(Asked::Counted(Body(RetryCount { matched, skipped, complete })));
+        let dry_run = body.0.dry_run.unwrap_or(false);
+        let wanted = body.0.read()?;
+        if dry_run {
+            return Ok(Asked::Counted(Body(app.count_matching(&access, wanted).await?.into())));
         }
-        let start = deps.db.write(grant, Admission::Try, move |tx| retries::start(tx, &field, count.matched));
-        Ok(Asked::Begun(Body(Retry::new(&start.await?, &deps.profiles))))
+        Ok(Asked::Begun(Body(Retry::new(&app.recover(&access, wanted).await?, app.profiles()))))
     }
 
     /// List retry runs
@@ -83,26 +60,15 @@ impl Routes {
     #[oai(path = "/", method = "get", operation_id = "listRetries")]
     async fn list(
         &self,
-        auth: Authenticated,
-        deps: Data<&Deps>,
+        access: Access<Operator>,
+        app: Data<&App>,
         /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<RetryPage>, Refused<Errors, WithoutBody>> {
-        let ((grant, walls), limit) = (walls(&auth)?, page_size(limit.0, &deps.limits)?);
-        let before = cursor.0.map(|cursor| RetryId::parse(&cursor).ok_or_else(bad_cursor)).transpose()?;
-        let look = deps.db.read_as(grant, move |view| retries::list(view, &walls, before, limit + 1)).await;
-        let mut runs = look.map_err(|error| match error {
-            Error::NotFound(_) => bad_cursor(),
-            error => error,
-        })?;
-        let more = runs.len() > limit;
-        runs.truncate(limit);
-        Ok(Body(RetryPage {
-            next_cursor: runs.last().filter(|_| more).map(|run| run.id.to_string()),
-            retries: runs.iter().map(|run| Retry::new(run, &deps.profiles)).collect(),
-        }))
+        let found = app.runs(&access, PageRequest::asked(limit.0, cursor.0)).await?;
+        Ok(Body(RetryPage::new(&found, app.profiles())))
     }
 
     /// Look at a retry run
@@ -111,14 +77,12 @@ impl Routes {
     #[oai(path = "/:retry_id", method = "get", operation_id = "getRetry")]
     async fn get(
         &self,
-        auth: Authenticated,
-        deps: Data<&Deps>,
+        access: Access<Operator>,
+        app: Data<&App>,
         /// The run's id, `ret_...`.
         retry_id: Path<String>,
     ) -> Result<Body<Retry>, Refused<Errors, WithoutBody>> {
-        let ((grant, walls), id) = (walls(&auth)?, parse(&retry_id.0)?);
-        let run = deps.db.read_as(grant, move |view| retries::find(view, &walls, id)).await?;
-        Ok(Body(Retry::new(&run, &deps.profiles)))
+        Ok(Body(Retry::new(&app.run(&access, &retry_id.0).await?, app.profiles())))
     }
 
     /// Cancel a retry run
@@ -127,17 +91,11 @@ impl Routes {
     #[oai(path = "/:retry_id/cancel", method = "post", operation_id = "cancelRetry")]
     async fn cancel(
         &self,
-        auth: Authenticated,
-        deps: Data<&Deps>,
+        access: Access<Operator>,
+        app: Data<&App>,
         /// The run's id, `ret_...`.
         retry_id: Path<String>,
     ) -> Result<Body<Retry>, Refused<Errors, WithoutBody>> {
-        let ((grant, walls), id) = (walls(&auth)?, parse(&retry_id.0)?);
-        let run = deps.db.write(grant, Admission::Try, move |tx| retries::cancel(tx, &walls, id)).await?;
-        Ok(Body(Retry::new(&run, &deps.profiles)))
+        Ok(Body(Retry::new(&app.cancel_run(&access, &retry_id.0).await?, app.profiles())))
     }
-}
-
-fn parse(text: &str) -> Result<RetryId> {
-    RetryId::parse(text).ok_or(Error::NotFound(Missing::Retry))
 }

@@ -7,26 +7,14 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors, bad_cursor, now, on_wire, page_size, walls, webhook,
-    wire::{WebhookHistory, WebhookReport, WebhookReportPage, WebhookState},
+    Errors, Tag,
+    wire::{WebhookHistory, WebhookReportPage, WebhookState},
 };
 use crate::{
-    api::{
-        Deps, Tag,
-        auth::Authenticated,
-        body::Body,
-        refused::{Refused, WithoutBody},
-    },
-    domain::tally::Span,
+    api::openapi::{Body, Refused, WithoutBody},
+    app::{Access, App, Operator, PageRequest, webhooks::WebhookFilter},
     error::Result,
-    store::{
-        tallies::{self, Of},
-        webhooks::{self, Filter},
-    },
 };
-
-/// Hours that are shown of one webhook: a week.
-const WEEK: i64 = 7 * 24;
 
 /// The routes.
 pub(crate) struct Routes;
@@ -41,8 +29,8 @@ impl Routes {
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn list(
         &self,
-        auth: Authenticated,
-        deps: Data<&Deps>,
+        access: Access<Operator>,
+        app: Data<&App>,
         /// Only of this account.
         account_id: Query<Option<String>>,
         /// Only those with this status.
@@ -56,26 +44,15 @@ impl Routes {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<WebhookReportPage>, Refused<Errors, WithoutBody>> {
-        let ((grant, walls), now, limit) = (walls(&auth)?, now(&deps), page_size(limit.0, &deps.limits)?);
-        let known = |cursor: String| webhook(&deps.profiles, &walls, &cursor).map_err(|_| bad_cursor());
-        let after = cursor.0.map(known).transpose()?.map(|(id, _)| id);
-        let filter = Filter {
+        let filter = WebhookFilter {
             account: account_id.0,
-            state: status.0.map(WebhookState::into),
+            state: status.0.map(Into::into),
             failing: failing.0.unwrap_or(false),
             url: url.0,
-            after,
+            after: None,
         };
-        let look = deps.db.read_as(grant, move |view| {
-            let (found, next) = webhooks::list(view, &walls, &filter, limit, now)?;
-            let next = next.map(|next| webhooks::find(view, &walls, next, now)).transpose()?;
-            Ok((found, next))
-        });
-        let (found, next) = look.await?;
-        Ok(Body(WebhookReportPage {
-            next_cursor: next.map(|next| on_wire(&deps.profiles, &next.profile, next.endpoint.id)),
-            webhooks: found.iter().map(|report| WebhookReport::new(report, &deps.profiles)).collect(),
-        }))
+        let found = app.webhook_reports(&access, filter, PageRequest::asked(limit.0, cursor.0)).await?;
+        Ok(Body(WebhookReportPage::new(&found, app.profiles())))
     }
 
     /// Look at any webhook
@@ -84,20 +61,12 @@ impl Routes {
     #[oai(path = "/:webhook_id", method = "get", operation_id = "getAnyWebhook")]
     async fn get(
         &self,
-        auth: Authenticated,
-        deps: Data<&Deps>,
+        access: Access<Operator>,
+        app: Data<&App>,
         /// The webhook's id.
         webhook_id: Path<String>,
     ) -> Result<Body<WebhookHistory>, Refused<Errors, WithoutBody>> {
-        let now = now(&deps);
-        let (grant, walls) = walls(&auth)?;
-        let (id, walls) = webhook(&deps.profiles, &walls, &webhook_id.0)?;
-        let look = deps.db.read_as(grant, move |view| {
-            let report = webhooks::find(view, &walls, id, now)?;
-            let hours = tallies::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
-            Ok((report, hours))
-        });
-        let (report, hours) = look.await?;
-        Ok(Body(WebhookHistory::new(&report, &hours, &deps.profiles)))
+        let (report, hours) = app.webhook_report(&access, &webhook_id.0).await?;
+        Ok(Body(WebhookHistory::new(&report, &hours, app.profiles())))
     }
 }

@@ -12,7 +12,7 @@ fn the_first_page_leads_to_everything() {
     let world = World::new();
     let page = world.stranger().get("/");
     assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
-    for link in ["/docs", "/openapi.json", "/health/ready", "/health/live"] {
+    for link in ["/docs", "/guide", "/openapi.json", "/health/ready", "/health/live"] {
         assert!(page.text.contains(&format!("href=\"{link}\"")), "{link}");
         assert_eq!(world.stranger().get(link).status, 200, "{link}");
     }
@@ -84,7 +84,7 @@ fn health_requests_without_other_writes_share_one_trial_write() {
     let stranger = world.stranger();
     let ready = || stranger.get("/health/ready").status;
     let written = || -> f64 {
-        let text = world.db().figures().text();
+        let text = world.db().metrics().text();
         let sum = text.lines().find_map(|line| line.strip_prefix("ngoma_commit_writes_sum ")).expect("a sum");
         sum.parse().expect("a number")
     };

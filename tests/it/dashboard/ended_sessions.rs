@@ -64,13 +64,13 @@ const PAGES: [&str; 19] = [
 const FROM_MEMORY: [&str; 3] = ["/ui/made/:form", "/ui/sign-in", "/ui/system"];
 
 fn source(name: &str) -> String {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/api/ui");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dashboard");
     std::fs::read_to_string(format!("{folder}/{name}")).expect("a text")
 }
 
 #[test]
 fn every_form_and_every_page_is_among_those_that_are_held() {
-    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/api/ui")).expect("a folder");
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/dashboard")).expect("a folder");
     let names = folder.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     let templates = names.filter(|name| name.ends_with(".html")).map(|name| source(&name));
     let mut forms = BTreeSet::new();

@@ -3,7 +3,7 @@
 
 use std::{sync::mpsc, thread};
 
-use ngoma::engine::lanes::Ended;
+use ngoma::engine::lanes::AttemptResult;
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -80,7 +80,7 @@ fn receivers_on_probation_hold_half_of_the_memory_for_large_bodies() {
     let mut harness = LaneHarness::new(4);
     harness.lanes = std::mem::replace(&mut harness.lanes, LaneHarness::new(0).lanes).with_body_bytes(MOST);
     for endpoint in [1, 2] {
-        harness.attempts(endpoint, 1, Ended::TimedOut);
+        harness.attempts(endpoint, 1, AttemptResult::TimedOut);
     }
     for endpoint in [3, 4] {
         harness.attempts(endpoint, 1, FAST);
@@ -97,15 +97,15 @@ fn receivers_on_probation_hold_half_of_the_memory_for_large_bodies() {
     // A body of another endpoint does not fit: now all wait behind it.
     harness.does_not_fit(3, 80_000);
     assert_eq!(allowed(&mut harness), [(2, 0), (4, 0)]);
-    harness.lanes.make_room(30_000);
+    harness.lanes.admit_large_bodies(30_000);
     assert_eq!(allowed(&mut harness), [(2, 0), (4, 0)], "30,000 and 80,000 are too many");
-    harness.lanes.make_room(20_000);
+    harness.lanes.admit_large_bodies(20_000);
     assert_eq!(
         allowed(&mut harness),
         [(2, 0), (3, MOST), (4, MOST)],
         "it is let in, and the half has no room beside it"
     );
-    harness.lanes.make_room(10_000);
+    harness.lanes.admit_large_bodies(10_000);
     assert_eq!(allowed(&mut harness), [(1, MOST / 2), (2, MOST / 2), (3, MOST), (4, MOST)]);
 }
 

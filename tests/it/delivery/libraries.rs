@@ -11,7 +11,7 @@ use ngoma::{
 use serde_json::{Value, json};
 
 use crate::{
-    program::readme::blocks,
+    program::readme::{blocks, chapter},
     support::{
         client::Client,
         other_programs::{ask, modules, node, python},
@@ -25,10 +25,10 @@ use crate::{
 const PYTHON: &str = "Webhook(secret).verify(body, headers)";
 const JAVASCRIPT: &str = "new Webhook(secret).verify(body, headers)";
 
-/// The README's line for a secret that is given as bytes.
+/// The guide's line for a secret that is given as bytes.
 fn line(language: &str, begins: &str) -> String {
-    let block = blocks(language).into_iter().find(|block| block.trim_start().starts_with(begins));
-    block.expect("the README has it").trim().to_owned()
+    let block = blocks(&chapter("verify"), language).into_iter().find(|block| block.trim_start().starts_with(begins));
+    block.expect("the guide has it").trim().to_owned()
 }
 
 /// What each library says of deliveries, each with the secret as the subscriber has it.
@@ -71,7 +71,7 @@ fn delivered(world: &World, secrets: &[&str]) -> Vec<Post> {
 }
 
 #[test]
-fn a_library_is_given_a_secret_as_the_readme_says() {
+fn a_library_is_given_a_secret_as_the_guide_says() {
     let world = World::new();
     let readable = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_YWJjZA==", "whsec_YWJjZB==", "whsec_YWJjZA="];
     let unpadded = ["whsec_YWJjZA", "whsec_YWJjZGU", "whsec_YWJjZB"];

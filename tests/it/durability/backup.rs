@@ -15,7 +15,7 @@ use ngoma::domain::signature::SigningSecret;
 use serde_json::json;
 
 use crate::{
-    program::readme::blocks,
+    program::readme::{blocks, chapter},
     support::{
         client::Client,
         database::checkpoint,
@@ -44,7 +44,7 @@ fn refused(site: &Site, name: &str) -> String {
     err
 }
 
-/// Puts a backup in the place of the database, as the README says.
+/// Puts a backup in the place of the database, as the guide says.
 fn restore(site: &Site, name: &str) {
     for suffix in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(format!("{}{suffix}", site.database().display()));
@@ -306,7 +306,7 @@ fn a_backup_whose_file_is_taken_away_while_it_is_made_says_so_and_takes_no_other
 }
 
 #[test]
-fn a_restore_by_the_readme_belongs_to_the_owner_of_its_folder() {
+fn a_restore_by_the_guide_belongs_to_the_owner_of_its_folder() {
     let site = Site::new();
     back_up(&site, "ngoma-2026-04-20.db");
     let lib = site.folder().join("lib");
@@ -319,7 +319,7 @@ fn a_restore_by_the_readme_belongs_to_the_owner_of_its_folder() {
     }
     // Root only: an installation's folder belongs to another user.
     let _ = std::os::unix::fs::chown(&lib, Some(65534), Some(65534));
-    let blocks = blocks("sh");
+    let blocks = blocks(&chapter("backup"), "sh");
     let block = blocks.iter().find(|block| block.contains("mkdir before")).expect("it is told");
     let restore: Vec<&str> = block.lines().filter(|line| !line.starts_with("ngoma ")).collect();
     let mut bash = std::process::Command::new("bash");

@@ -134,7 +134,7 @@ impl LoneStore {
         let db = store::open(&storage, &defaults().limits, handed, true).expect("it opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let store_alone = Self { db, clock, storage, runtime };
-        store_alone.write(|tx| accounts::create(tx, "asilichain", ACCOUNT, None)).expect("an account");
+        store_alone.write(|tx| accounts::create(tx, "asilichain", ACCOUNT, None).map(drop)).expect("an account");
         store_alone
     }
 
@@ -176,7 +176,7 @@ impl LoneStore {
 
 /// Needs no page more.
 fn small(number: usize) -> Work {
-    Box::new(move |tx| accounts::create(tx, "asilichain", &format!("COOP-{number}"), None))
+    Box::new(move |tx| accounts::create(tx, "asilichain", &format!("COOP-{number}"), None).map(drop))
 }
 
 /// Needs many.

@@ -11,9 +11,10 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     // An account may have deleted any number of webhooks: a publish passes none of them, nor does a registration.
     (
         "events.rs",
-        "SELECT key, id, url, events, state FROM endpoint",
+        "SELECT key, id, events, state FROM endpoint",
         &["SEARCH endpoint USING INDEX endpoint_present (account=?)"],
     ),
+    ("events.rs", "SELECT key, id FROM endpoint", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
     // Every failure that has used half of its tries reads the last warning; each channel reads its due rows.
     (
         "alerts.rs",
@@ -27,19 +28,23 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "alerts.rs",
-        "UPDATE telling SET due_at = NULL, dropped_at",
+        "UPDATE alert_delivery SET due_at = NULL, dropped_at",
         &[
-            "SEARCH telling USING PRIMARY KEY (alert=?)",
+            "SEARCH alert_delivery USING PRIMARY KEY (alert=?)",
             "LIST SUBQUERY 1",
             "SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)",
         ],
     ),
     (
         "alerts.rs",
-        "SELECT alert, due_at FROM telling",
-        &["SEARCH telling USING COVERING INDEX telling_due (channel=? AND due_at>?)"],
+        "SELECT alert, due_at FROM alert_delivery",
+        &["SEARCH alert_delivery USING COVERING INDEX alert_delivery_due (channel=? AND due_at>?)"],
     ),
-    ("alerts.rs", "SELECT count(*) FROM telling", &["SCAN telling USING COVERING INDEX telling_due"]),
+    (
+        "alerts.rs",
+        "SELECT count(*) FROM alert_delivery",
+        &["SCAN alert_delivery USING COVERING INDEX alert_delivery_due"],
+    ),
     // Failed deliveries that a resume sends again are counted and read in order, without reading other failures.
     (
         "outages.rs",
@@ -83,7 +88,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &["SEARCH audit USING INTEGER PRIMARY KEY (rowid=?)", "SCALAR SUBQUERY 1", "SEARCH audit"],
     ),
     (
-        "tallies.rs",
+        "stats.rs",
         "SELECT delivered, failed, durations FROM tally WHERE span = ?1",
         &["SEARCH tally USING PRIMARY KEY (span=? AND start=? AND endpoint=?)"],
     ),
@@ -248,7 +253,7 @@ fn the_overview_and_the_list_of_webhooks_read_only_rows_that_they_show() {
         oldest.last().map(String::as_str),
         Some("SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)")
     );
-    let select = statement("webhooks.rs", "SELECT endpoint.*");
+    let select = statement("endpoints.rs", "SELECT endpoint.*");
     for (beginning, expected) in [
         (
             "{SELECT} WHERE endpoint.account = ?1 AND",
@@ -267,7 +272,7 @@ fn deliveries_of_a_cascade_are_found_by_their_state() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
-    let follow = statement("following.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
+    let follow = statement("cascade.rs", "UPDATE delivery SET state = ?3, due_at = ?4, tries");
     for (state, index) in [("pending", "delivery_due"), ("held", "delivery_held")] {
         let plan = plan(&conn, &follow.replace("{}", state));
         let found = format!("SEARCH delivery USING COVERING INDEX {index} (endpoint=?)");
@@ -280,7 +285,7 @@ fn gauges_are_counted_by_state_without_reading_finished_rows() {
     let mut world = World::new();
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
-    let count = statement("survey.rs", "SELECT count(*) FROM delivery");
+    let count = statement("gauges.rs", "SELECT count(*) FROM delivery");
     for (state, index) in [
         ("pending", "delivery_due"),
         ("claimed", "delivery_claimed"),
@@ -290,7 +295,7 @@ fn gauges_are_counted_by_state_without_reading_finished_rows() {
         let expected = format!("SCAN delivery USING COVERING INDEX {index}");
         assert_eq!(plan(&conn, &count.replace("{}", state)), [expected]);
     }
-    let oldest = plan(&conn, &statement("survey.rs", "SELECT min("));
+    let oldest = plan(&conn, &statement("gauges.rs", "SELECT min("));
     assert!(
         oldest.contains(&"SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)".to_owned()),
         "{oldest:#?}"
@@ -310,7 +315,7 @@ fn expired_rows_are_found_by_key_and_references_to_them_by_index() {
         assert_eq!(spent.iter().filter(|line| line.contains(found)).count(), 1, "{spent:#?}");
     }
     assert_eq!(spent.len(), 5, "nothing is sorted: {spent:#?}");
-    let expire = plan(&conn, &statement("following.rs", "UPDATE delivery SET state = 'cancelled'"));
+    let expire = plan(&conn, &statement("cascade.rs", "UPDATE delivery SET state = 'cancelled'"));
     let found = "SEARCH delivery USING COVERING INDEX delivery_held (endpoint=? AND rowid<?)";
     assert!(expire.contains(&found.to_owned()), "{expire:#?}");
     // A plan does not tell how references are looked for: only the work does.

@@ -115,7 +115,7 @@ fn alerts_tokens_and_retry_runs_that_are_over_are_forgotten_in_time() {
     let conn = rusqlite::Connection::open(world.database()).expect("the file");
     conn.execute("UPDATE token SET revoked_at = ? WHERE revoked_at IS NOT NULL", [world.now().millis()]).expect("set");
     let over = || {
-        let sql = "SELECT (SELECT count(*) FROM alert) || ' ' || (SELECT count(*) FROM telling) || ' '
+        let sql = "SELECT (SELECT count(*) FROM alert) || ' ' || (SELECT count(*) FROM alert_delivery) || ' '
                    || (SELECT count(*) FROM retry WHERE state = 'done') || ' '
                    || (SELECT count(*) FROM token WHERE revoked_at IS NOT NULL)";
         query::<String>(&world, sql)

@@ -30,9 +30,9 @@ const VALID: &str = "
       VALUES (1, zeroblob(16), 1, 'suspended', 0, 0, 'dns', zeroblob(16));
     INSERT INTO alert (key, id, endpoint, kind, created_at, since, failure, tries) VALUES (2, randomblob(16), 1, 'warning', 0, 0, 'dns', 3);
     INSERT INTO alert (key, id, endpoint, kind, created_at, since, held) VALUES (3, randomblob(16), 1, 'expiring', 0, 0, 7);
-    INSERT INTO telling (alert, channel, due_at) VALUES (1, 'log', 5);
-    INSERT INTO telling (alert, channel, told_at) VALUES (1, 'mail', 5);
-    INSERT INTO telling (alert, channel, dropped_at) VALUES (1, 'webhook', 5);
+    INSERT INTO alert_delivery (alert, channel, due_at) VALUES (1, 'log', 5);
+    INSERT INTO alert_delivery (alert, channel, told_at) VALUES (1, 'mail', 5);
+    INSERT INTO alert_delivery (alert, channel, dropped_at) VALUES (1, 'webhook', 5);
     INSERT INTO tally (span, start, endpoint, delivered, failed, durations) VALUES (60, 0, 1, 1, 0, zeroblob(64));
     INSERT INTO retry (key, id, created_at, actor, state, upto, matched) VALUES (1, randomblob(16), 0, 'engine', 'running', 7, 1);
     INSERT INTO retry (key, id, created_at, actor, state, ended_at, upto, endpoint, delivery, matched)
@@ -144,14 +144,14 @@ const CHECKS: &[(&str, &[&str])] = &[
         "(kind = 'expiring') = (held IS NOT NULL)",
         &["UPDATE alert SET held = 1 WHERE key = 1", "UPDATE alert SET held = NULL WHERE key = 3"],
     ),
-    ("channel IN ('log', 'mail', 'webhook')", &["UPDATE telling SET channel = 'drum' WHERE channel = 'log'"]),
-    ("tries >= 0", &["UPDATE telling SET tries = -1"]),
+    ("channel IN ('log', 'mail', 'webhook')", &["UPDATE alert_delivery SET channel = 'drum' WHERE channel = 'log'"]),
+    ("tries >= 0", &["UPDATE alert_delivery SET tries = -1"]),
     (
         "(due_at IS NOT NULL) + (told_at IS NOT NULL) + (dropped_at IS NOT NULL) = 1",
         &[
-            "UPDATE telling SET due_at = NULL WHERE channel = 'log'",
-            "UPDATE telling SET due_at = 7 WHERE channel = 'mail'",
-            "UPDATE telling SET told_at = 7 WHERE channel = 'webhook'",
+            "UPDATE alert_delivery SET due_at = NULL WHERE channel = 'log'",
+            "UPDATE alert_delivery SET due_at = 7 WHERE channel = 'mail'",
+            "UPDATE alert_delivery SET told_at = 7 WHERE channel = 'webhook'",
         ],
     ),
     ("span IN (60, 3600)", &["UPDATE tally SET span = 61"]),
@@ -201,7 +201,7 @@ const KEYS: &[(&str, &str)] = &[
     ("a delivery has an endpoint", "UPDATE delivery SET endpoint = 77 WHERE key = 1"),
     ("an alert has an endpoint", "UPDATE alert SET endpoint = 77 WHERE key = 1"),
     ("an alert's id is its own", "UPDATE alert SET id = (SELECT id FROM alert WHERE key = 2) WHERE key = 1"),
-    ("an alert is told once by a way", "INSERT INTO telling (alert, channel, due_at) VALUES (1, 'log', 6)"),
+    ("an alert is told once by a way", "INSERT INTO alert_delivery (alert, channel, due_at) VALUES (1, 'log', 6)"),
     ("an endpoint has an account", "DELETE FROM account WHERE id = 'A'"),
     ("a moment is a number", "UPDATE delivery SET due_at = 'soon' WHERE key = 1"),
 ];
@@ -257,4 +257,49 @@ fn keys_and_references_hold() {
         let error = conn.execute(sql, []).err().unwrap_or_else(|| panic!("not kept: {promise}"));
         assert_eq!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation), "{promise}: {error}");
     }
+}
+
+/// A statement of the schema, to compare: for a table its columns in order, its constraints in any order, and its options.
+fn shape(sql: &str) -> (String, Vec<String>, Vec<String>, String) {
+    let words =
+        |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(").replace(" )", ")");
+    let bare: String =
+        sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let bare = words(&bare.replace('"', ""));
+    let Some((head, rest)) = bare.strip_prefix("CREATE TABLE ").and_then(|table| table.split_once('(')) else {
+        return (bare, Vec::new(), Vec::new(), String::new());
+    };
+    let (body, options) = rest.rsplit_once(')').expect("a closing bracket");
+    let (mut items, mut depth) = (vec![String::new()], 0);
+    for c in body.chars() {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        match c {
+            ',' if depth == 0 => items.push(String::new()),
+            c => items.last_mut().expect("an item").push(c),
+        }
+    }
+    let items = items.iter().map(|item| words(item));
+    let (mut constraints, columns): (Vec<_>, Vec<_>) =
+        items.partition(|item| item.starts_with("CHECK") || item.starts_with("PRIMARY KEY"));
+    constraints.sort();
+    (words(head), columns, constraints, words(options))
+}
+
+#[test]
+fn the_schema_that_is_there_to_read_is_the_one_that_the_migrations_make() {
+    let (_world, conn) = database();
+    let mut rows =
+        conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'").expect("SQL");
+    let rows = rows.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+    let mut made: Vec<_> = rows.map(|sql| shape(&sql.expect("a text"))).collect();
+    let text = include_str!("../../../src/store/schema.sql");
+    // No comment holds a semicolon at its line's end.
+    let mut read: Vec<_> = text
+        .split_inclusive(";\n")
+        .filter(|sql| sql.contains("CREATE "))
+        .map(|sql| shape(sql.trim_end().trim_end_matches(';')))
+        .collect();
+    made.sort();
+    read.sort();
+    assert_eq!(read, made, "src/store/schema.sql says what the migrations do not make, or the other way round");
 }

@@ -1,20 +1,20 @@
 //! The engine's own rounds, driven by hand: every claim, attempt and turn is compared with the model and with the rules
 //! of the lanes.
 
-use std::{collections::BTreeMap, fmt::Debug, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use ngoma::{
     domain::timestamp::Timestamp,
-    engine::{lanes, round},
+    engine::{Round, lanes::AttemptResult},
     store::queue,
 };
 
 use crate::model::{
     lane_rules::{LaneRecord, Reputation},
-    machine::{Machine, index, url},
+    machine::{Machine, Running, index, url},
     states::{Delivery, DeliveryState, EndpointState},
     steps::{Beside, Reaction},
-    threads::{ChangeSeen, ClaimSeen, Seen, attempted},
+    threads::{ChangeSeen, ClaimSeen, Returned, Seen, attempted},
 };
 
 /// A prefetched claim that has waited for longer is given back.
@@ -23,47 +23,80 @@ const OLD: Duration = Duration::from_secs(1);
 const MOST_ROUNDS: usize = 10_000;
 /// Milliseconds of an attempt whose end comes too late.
 const TOOK: u64 = 12;
+/// How often the engine writes what it has counted, in milliseconds.
+const STATS_EVERY: i64 = 10_000;
 
 impl Machine {
-    /// One round of the engine.
-    pub fn turn(&mut self, polled: bool, beside: Beside) {
-        let now = Timestamp::from_millis(self.model.now);
+    /// One round of the engine. If it is `polled`, the engine has rested before it.
+    pub fn turn(&mut self, polled: bool, beside: Beside) -> Round {
         let running = self.running();
-        running.round.collect(&mut running.threads, now, polled);
-        let open = running.round.lanes().is_open();
+        running.threads.forward_news();
+        running.rounds.hear_all();
+        running.rounds.begin_all();
         self.replay_seen();
-        if open {
+        if self.is_open() {
             self.rules.check_begun();
         }
-        self.note_given_back(polled);
-        let wanted = self.wanted();
-        if open {
+        self.running().threads.forward_reports();
+        if polled {
+            self.rest();
+        }
+        let polled = polled || std::mem::take(&mut self.running().is_first);
+        let wanted = self.running().rounds.wanted();
+        let wanted: Vec<(usize, usize)> = wanted.iter().map(|(endpoint, quota)| (index(*endpoint), *quota)).collect();
+        if self.is_open() {
             self.rules.check_wanted(&self.model, &wanted);
         } else {
             assert!(wanted.is_empty(), "closed lanes want nothing");
         }
-        if polled || !open || !self.running().round.work().is_empty() {
-            self.write_turn(&wanted, beside);
-            if open {
-                self.rules.check_begun();
-            }
+        // A stop closes the lanes first.
+        let wanted = if self.stopping { Vec::new() } else { wanted };
+        let writes = self.counts_are_due() || polled || self.stopping || !wanted.is_empty() || self.has_outcomes();
+        let round = self.write_turn(&wanted, writes, polled || self.stopping, beside);
+        if self.is_open() {
+            self.rules.check_begun();
         }
-        self.grant();
+        self.check_granted(beside);
         let now = Timestamp::from_millis(self.model.now);
-        if open && self.running().threads.has_heard_all() && self.running().round.lanes().wanted(now).is_empty() {
+        let heard_all = self.running().threads.has_heard_all();
+        if self.is_open() && heard_all && self.running().in_flight.lanes().wanted(now).is_empty() {
             self.rules.check_idle(&self.model);
         }
+        round
     }
 
-    /// The claims that the next turn asks for: endpoints, and how many of each.
-    fn wanted(&mut self) -> Vec<(usize, usize)> {
-        let wanted = &self.running().round.work().wanted;
-        wanted.iter().map(|wanted| (index(wanted.endpoint), wanted.claims)).collect()
+    fn is_open(&mut self) -> bool {
+        self.running().in_flight.lanes().is_open()
+    }
+
+    fn has_outcomes(&mut self) -> bool {
+        let threads = &self.running().threads;
+        !threads.returned.is_empty() || !threads.lost.is_empty()
+    }
+
+    /// Whether the next round writes what the engine has counted.
+    fn counts_are_due(&mut self) -> bool {
+        let now = self.model.now;
+        let counts = &mut self.running().counts;
+        let last = *counts.written_at.get_or_insert(now);
+        counts.due |= now - last >= STATS_EVERY || now < last;
+        counts.due
+    }
+
+    /// Has the engine rest until its time is over: its next round polls.
+    fn rest(&mut self) {
+        let now = Timestamp::from_millis(self.model.now);
+        let Self { running, runtime, .. } = self;
+        let Running { rounds, threads, stop, .. } = running.as_mut().expect("it runs");
+        // Each claim that has come back may wake it once.
+        for _ in 0..=threads.returned.len() {
+            runtime.block_on(rounds.wait(Some(now), stop));
+        }
     }
 
     /// Takes the engine's actions since the last time over into the rules, in order. Checks each claim and each attempt.
     pub fn replay_seen(&mut self) {
-        for seen in std::mem::take(&mut self.running().threads.seen) {
+        for seen in self.running().threads.take_seen() {
             match seen {
                 Seen::Heard { shifted, at, changes } => {
                     if shifted != 0 {
@@ -73,17 +106,17 @@ impl Machine {
                 }
                 Seen::Begun(claim) => {
                     self.rules.begun(claim.endpoint);
+                    self.running().prefetched.retain(|one| one.delivery != claim.delivery);
                     if !claim.stale {
                         let endpoint = &self.model.endpoints[claim.endpoint];
                         assert_eq!(endpoint.state, EndpointState::Active, "an attempt begins at an inactive endpoint");
                         assert_eq!(claim.url, url(endpoint.address), "an attempt begins at a former URL");
                     }
                 }
-                Seen::Landed { endpoint, ended, probation } => {
-                    let expected = self.rules.ended(endpoint, ended);
-                    assert_eq!(probation, expected, "whether it goes on probation, or off it");
+                Seen::Landed { result, returned } => {
+                    let probation = self.rules.ended(index(returned.claim.target.key), result);
+                    self.running().threads.expected.push_back((returned, probation));
                 }
-                Seen::Written { outcomes } => self.rules.unwritten -= outcomes,
             }
         }
     }
@@ -94,9 +127,13 @@ impl Machine {
             ChangeSeen::Made(claim) => {
                 self.check_claim(&claim);
                 self.rules.lanes[claim.endpoint].prefetched += 1;
+                self.running().prefetched.push(claim);
             }
-            ChangeSeen::Suspect(endpoint) => self.rules.lanes[endpoint].reputation = Reputation::Probation,
-            ChangeSeen::Served { endpoint, claims, next } => self.rules.served(endpoint, claims.len(), next, at),
+            ChangeSeen::TimedOut(endpoint) => self.rules.lanes[endpoint].reputation = Reputation::Probation,
+            ChangeSeen::Served { endpoint, claims, next } => {
+                self.rules.served(endpoint, claims.len(), next, at);
+                self.running().prefetched.extend(claims);
+            }
         }
     }
 
@@ -113,20 +150,19 @@ impl Machine {
     /// An attempt under way ends.
     pub fn end(&mut self, which: usize, reaction: Reaction, took: u64) {
         let threads = &mut self.running().threads;
-        if threads.in_flight.is_empty() {
-            return;
+        if let Some(claim) = threads.take(which) {
+            threads.end(claim, reaction, took);
+            self.replay_seen();
         }
-        let claim = threads.in_flight.swap_remove(which % threads.in_flight.len());
-        threads.end(claim, reaction, took);
-        self.replay_seen();
     }
 
     /// An end that comes too late changes nothing, neither in the lanes nor on disk.
     pub fn end_late(&mut self, which: usize, reaction: Reaction) {
-        if let Some(late) = self.over.get(which % self.over.len().max(1)).cloned() {
-            assert_eq!(self.running().round.lanes().ended(late.claim.owner(), lanes::Ended::TimedOut), None);
-            let profile = self.profiles.get(&late.claim.target.profile).expect("a profile").clone();
-            let settled = self.write(move |tx| queue::settle(tx, &late.claim, &attempted(reaction, TOOK), &profile));
+        if let Some(claim) = self.over.get(which % self.over.len().max(1)).cloned() {
+            let ended = self.running().in_flight.lanes().ended(claim.owner(), AttemptResult::TimedOut);
+            assert_eq!(ended, None);
+            let profile = self.profiles.get(&claim.target.profile).expect("a profile").clone();
+            let settled = self.write(move |tx| queue::settle(tx, &claim, &attempted(reaction, TOOK), &profile));
             assert_eq!(settled.expect("it settles"), None, "a lost claim decides nothing");
         }
     }
@@ -134,48 +170,49 @@ impl Machine {
     /// No attempt that is under way will ever end.
     pub fn lose_all(&mut self) {
         let running = self.running();
-        let before = running.round.work().lost.len();
-        running.round.lose(Duration::ZERO);
-        let mut lost = running.round.work().lost[before..].to_vec();
-        let mut in_flight = std::mem::take(&mut running.threads.in_flight);
-        lost.sort_unstable();
-        in_flight.sort_unstable_by_key(|claim| claim.key);
-        assert_eq!(lost, in_flight.iter().map(|claim| claim.key).collect::<Vec<_>>());
-        for claim in &in_flight {
-            self.rules.ended(index(claim.target.key), lanes::Ended::Unknown);
+        running.rounds.give_up_lost(Duration::ZERO);
+        assert_eq!(running.in_flight.lanes().in_flight(), 0, "all of them are lost");
+        let lost = running.threads.take_all();
+        for claim in &lost {
+            self.rules.ended(index(claim.target.key), AttemptResult::Unknown);
         }
-        self.running().threads.lost.extend(in_flight);
+        self.running().threads.lost.extend(lost);
     }
 
-    /// Notes the prefetched claims that the round gives back.
-    fn note_given_back(&mut self, polled: bool) {
-        let running = self.running();
-        let closed = !running.round.lanes().is_open();
-        let ended = &running.round.work().ended;
-        let given_back: Vec<usize> =
-            ended[running.threads.noted..].iter().map(|ended| index(ended.claim.target.key)).collect();
-        running.threads.noted = ended.len();
-        assert!(polled || closed || given_back.is_empty(), "only a poll or a stop gives back");
-        for endpoint in given_back {
-            let suspect = self.rules.lanes[endpoint].reputation == Reputation::Probation;
-            assert!(closed || suspect || self.since.elapsed() > OLD, "{:?}", self.rules.lanes[endpoint]);
-            self.rules.unsent(endpoint);
+    /// The prefetched claims that the last round has given back: those that are not claimed any more, or were claimed anew.
+    pub fn given_back(&mut self, claimed_anew: &[usize]) -> Vec<ClaimSeen> {
+        let closed = !self.is_open();
+        let prefetched = std::mem::take(&mut self.running().prefetched);
+        let (kept, given_back): (Vec<_>, Vec<_>) = prefetched
+            .into_iter()
+            .partition(|claim| self.is_claimed(claim.delivery) && !claimed_anew.contains(&claim.delivery));
+        self.running().prefetched = kept;
+        for claim in &given_back {
+            let suspect = self.rules.lanes[claim.endpoint].reputation == Reputation::Probation;
+            assert!(closed || suspect || self.since.elapsed() > OLD, "{:?}", self.rules.lanes[claim.endpoint]);
+            self.rules.unsent(claim.endpoint);
         }
-        if polled || closed {
-            let goes = |lane: &&LaneRecord| lane.prefetched > 0 && (closed || lane.reputation == Reputation::Probation);
-            assert_eq!(self.rules.lanes.iter().filter(goes).count(), 0, "it is all given back");
-        }
+        let goes = |lane: &&LaneRecord| lane.prefetched > 0 && (closed || lane.reputation == Reputation::Probation);
+        assert_eq!(self.rules.lanes.iter().filter(goes).count(), 0, "it is all given back");
+        given_back
     }
 
-    fn grant(&mut self) {
-        let now = Timestamp::from_millis(self.model.now);
-        let (in_all, each) = self.running().round.grant(now);
-        let each: BTreeMap<usize, usize> = each.into_iter().map(|(endpoint, room)| (index(endpoint), room)).collect();
-        // A commit beside a failed turn is heard of in the next round.
-        let heard_all = self.running().threads.has_heard_all();
-        self.rules.check_room(&self.model, in_all, &each, heard_all);
-        self.model.grant(in_all, each);
-        if self.running().round.lanes().is_open() {
+    /// Compares the claims at birth that the engine grants to publishes with the rules, and takes them over.
+    fn check_granted(&mut self, beside: Beside) {
+        let (in_all, each) = self.running().db.claim_budget().left();
+        let mut changed: BTreeMap<usize, usize> = each.into_iter().map(|(key, claims)| (index(key), claims)).collect();
+        for (endpoint, claims) in &self.model.room.1 {
+            if changed.get(endpoint).copied().unwrap_or(0) == *claims {
+                changed.remove(endpoint);
+            } else {
+                changed.entry(*endpoint).or_insert(0);
+            }
+        }
+        // The engine hears in its next round of a clock that is set in this one, and of a commit beside a failed turn.
+        let is_current = self.running().threads.has_heard_all() && !matches!(beside, Beside::ClockSet(_));
+        self.rules.check_room(&self.model, in_all, &changed, is_current);
+        self.model.grant(in_all, changed);
+        if self.is_open() {
             self.rules.check_room_left(&self.model);
         }
     }
@@ -183,16 +220,17 @@ impl Machine {
     /// An engine's start: it takes up the deliveries of an earlier run, with these claims.
     pub fn recover(&mut self, claimed: &[usize]) {
         self.model.notice();
-        let db = self.running().db.clone();
-        let recovered = self.runtime.block_on(round::recover(&db)).expect("it recovers");
-        assert_eq!(recovered.len(), claimed.len());
+        let Self { running, runtime, .. } = self;
+        runtime.block_on(running.as_mut().expect("it runs").rounds.recover()).expect("it recovers");
         claimed.iter().for_each(|delivery| self.model.recover(*delivery));
         self.model.room = Default::default();
+        self.model.wasted = Default::default();
         self.rules.unwritten = 0;
         self.rules.lanes.iter_mut().for_each(|lane| *lane = LaneRecord::default());
         // Pending deliveries are among the news.
         let running = self.running();
-        running.round.hear_and_begin(&mut running.threads);
+        running.threads.forward_news();
+        running.rounds.hear_all();
         self.replay_seen();
         for (lane, endpoint) in self.rules.lanes.iter().zip(&self.model.endpoints) {
             let suspect = endpoint.timed_out && endpoint.state != EndpointState::Deleted;
@@ -202,23 +240,23 @@ impl Machine {
 
     /// A stop lets attempts under way end, and gives back the rest: the next start has nothing to recover.
     pub fn stop(&mut self) {
-        self.running().round.close();
-        self.model.room = Default::default();
+        self.stopping = true;
+        self.turn(false, Beside::Nothing);
         // A publish meanwhile is answered, and not claimed.
         self.publish(0, 0);
         for round in 0.. {
             assert!(round < MOST_ROUNDS, "it never ends");
-            self.turn(false, Beside::Nothing);
-            if self.running().round.lanes().busy() == 0 {
+            self.end_all();
+            if self.turn(false, Beside::Nothing) == Round::Drained {
                 break;
             }
-            self.end_all();
         }
+        assert_eq!(self.running().in_flight.lanes().busy(), 0);
         assert!(self.model.claimed().is_empty(), "a stop leaves no claim");
     }
 
     fn end_all(&mut self) {
-        while !self.running().threads.in_flight.is_empty() {
+        while self.under_way() > 0 {
             self.end(0, Reaction::Takes, 1);
         }
     }
@@ -227,22 +265,20 @@ impl Machine {
     pub fn agree_on_turns(&mut self, after: &dyn Debug) {
         let running = self.running();
         let unheard = running.threads.unheard_claims();
-        let lanes = running.round.lanes();
-        let (busy, in_flight) = (lanes.busy(), lanes.flying());
+        let lanes = running.in_flight.lanes();
+        let (busy, in_flight) = (lanes.busy(), lanes.in_flight());
         drop(lanes);
-        assert_eq!(in_flight, running.threads.in_flight.len(), "after {after:?}");
-        let heard_all = running.threads.has_heard_all();
+        assert_eq!(in_flight, self.under_way(), "after {after:?}");
         assert_eq!(busy, self.rules.busy(), "after {after:?}");
         assert_eq!(busy + unheard, self.model.claimed().len(), "after {after:?}");
-        if heard_all && self.model.unnoticed == 0 {
+        if self.running().threads.has_heard_all() && self.model.unnoticed == 0 {
             let now = Timestamp::from_millis(self.model.now);
-            let next = self.running().round.lanes().next_turn(now).map(Timestamp::millis);
+            let next = self.running().in_flight.lanes().next_turn(now).map(Timestamp::millis);
             self.rules.check_turns(&self.model, next);
         }
     }
 
-    /// From here on every receiver answers well, and the clock goes from turn to turn: nothing is late, nothing is
-    /// left.
+    /// From here on every receiver answers well, and the clock goes from turn to turn: nothing is late, nothing is left.
     pub fn comes_to_rest(&mut self) {
         for round in 0.. {
             assert!(round < MOST_ROUNDS, "it never comes to rest");
@@ -251,9 +287,9 @@ impl Machine {
             self.agree(&"a turn at the end");
             let now = Timestamp::from_millis(self.model.now);
             let running = self.running();
-            let idle = running.threads.is_idle() && running.round.work().is_empty();
-            if idle && running.round.lanes().wanted(now).is_empty() {
-                let next = running.round.lanes().next_turn(now);
+            let wanted = running.in_flight.lanes().wanted(now);
+            if running.threads.is_idle() && wanted.is_empty() {
+                let next = running.in_flight.lanes().next_turn(now);
                 let Some(next) = next else { break };
                 let late = self.model.deliveries.iter().filter_map(Delivery::due).find(|due| *due < next.millis());
                 assert_eq!(late, None, "it is due before any turn");
@@ -264,5 +300,17 @@ impl Machine {
             matches!(delivery.state, DeliveryState::Pending { .. } | DeliveryState::Claimed { .. })
         };
         assert_eq!(self.model.deliveries.iter().find(is_left), None, "it is left behind");
+    }
+
+    /// The model settles an attempt that was written, or gives a claim back that never began.
+    pub fn follow(&mut self, Returned { claim, reaction }: Returned) {
+        let delivery = index(claim.key);
+        match reaction {
+            Some(reaction) => {
+                self.model.settle(delivery, reaction);
+                self.over.push(Arc::clone(&claim));
+            }
+            None => self.model.give_back(delivery),
+        }
     }
 }

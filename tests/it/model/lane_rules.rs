@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ngoma::engine::lanes::{Ended, SLOW};
+use ngoma::engine::lanes::{AttemptResult, SLOW};
 
 use crate::model::states::{IN_FLIGHT, Model, PER_ENDPOINT};
 
@@ -129,17 +129,17 @@ impl LaneRules {
     }
 
     /// An attempt has ended. Says whether the endpoint goes on probation (true) or off it (false).
-    pub fn ended(&mut self, endpoint: usize, ended: Ended) -> Option<bool> {
+    pub fn ended(&mut self, endpoint: usize, ended: AttemptResult) -> Option<bool> {
         self.unwritten += 1;
         let lane = &mut self.lanes[endpoint];
         lane.in_flight -= 1;
         let before = lane.on_probation();
         match ended {
-            Ended::Well(took) if took > SLOW => lane.reputation = Reputation::Slow,
-            Ended::Well(_) => lane.reputation = Reputation::Proven,
-            Ended::Failed => lane.reputation = Reputation::Failing,
-            Ended::TimedOut => lane.reputation = Reputation::Probation,
-            Ended::Unknown => {}
+            AttemptResult::Succeeded(took) if took > SLOW => lane.reputation = Reputation::Slow,
+            AttemptResult::Succeeded(_) => lane.reputation = Reputation::Proven,
+            AttemptResult::Failed => lane.reputation = Reputation::Failing,
+            AttemptResult::TimedOut => lane.reputation = Reputation::Probation,
+            AttemptResult::Unknown => {}
         }
         (lane.on_probation() != before).then_some(!before)
     }
@@ -166,10 +166,24 @@ impl LaneRules {
         IN_FLIGHT.saturating_sub(placed(true) + placed(false).min(SLOW_AND_NEW_PLACES))
     }
 
-    /// Free places that this endpoint may use.
-    fn free_for(&self, lane: &LaneRecord) -> usize {
+    /// Claims that may still be taken beyond the places.
+    fn spare(&self) -> usize {
+        MOST_AHEAD_IN_ALL.saturating_sub(self.ahead())
+    }
+
+    fn ahead(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.held() - lane.placed()).sum()
+    }
+
+    /// Claims for endpoints that hold none: places are free again soon where others have claims ahead.
+    fn free_soon(&self) -> usize {
+        self.free() + if self.ahead() > 0 { self.spare() } else { 0 }
+    }
+
+    /// Places left of this endpoint's part.
+    fn left_of_part(&self, lane: &LaneRecord) -> usize {
         let placed = self.lanes.iter().filter(|lane| !lane.is_fast()).map(LaneRecord::placed);
-        if lane.is_fast() { self.free() } else { lane.part().saturating_sub(placed.sum()).min(self.free()) }
+        if lane.is_fast() { usize::MAX } else { lane.part().saturating_sub(placed.sum()) }
     }
 
     fn free_on_probation(&self) -> usize {
@@ -177,12 +191,13 @@ impl LaneRules {
         (IN_FLIGHT / 2).saturating_sub(held.sum())
     }
 
-    /// Whether something is due for the endpoint and a place is free for it.
+    /// Whether something is due for the endpoint and a place is free for it, or will be soon.
     fn is_ready(&self, model: &Model, endpoint: usize) -> bool {
         let lane = &self.lanes[endpoint];
+        let free = if lane.held() == 0 { self.free_soon() } else { self.free() };
         model.due(endpoint) > 0
             && lane.has_place()
-            && self.free_for(lane) > 0
+            && free.min(self.left_of_part(lane)) > 0
             && (!lane.on_probation() || self.free_on_probation() > 0)
     }
 
@@ -208,19 +223,23 @@ impl LaneRules {
             );
             placed.insert(*endpoint, places);
         }
-        let places: usize = placed.values().sum();
-        let ahead = quotas.values().sum::<usize>() - places;
+        let (claims, places): (usize, usize) = (quotas.values().sum(), placed.values().sum());
         let slow: usize = placed.iter().filter(|(endpoint, _)| !self.lanes[**endpoint].is_fast()).map(|(_, n)| n).sum();
         for (endpoint, _) in placed.iter().filter(|(_, places)| **places > 0) {
             let lane = &self.lanes[*endpoint];
-            let theirs = placed.iter().filter(|(rival, _)| self.lanes[**rival].part() <= lane.part());
+            let theirs = placed.iter().filter(|(rival, _)| {
+                let rival = &self.lanes[**rival];
+                !rival.is_fast() && rival.part() <= lane.part()
+            });
             let theirs: usize = theirs.map(|(_, places)| places).sum();
-            assert!(theirs <= self.free_for(lane), "{:?} would take the places of faster endpoints", lane);
+            let part = self.left_of_part(lane);
+            assert!(theirs <= part, "{lane:?} would take the places of faster endpoints");
         }
         let suspects: usize =
             quotas.iter().filter(|(endpoint, _)| self.lanes[**endpoint].on_probation()).map(|(_, n)| n).sum();
-        assert!(places <= self.free(), "more is claimed than there are places");
-        assert!(ahead <= MOST_AHEAD_IN_ALL, "more is claimed ahead than may be");
+        assert!(claims <= self.free() + self.spare(), "more is claimed ahead than may be");
+        let others = quotas.iter().filter(|(endpoint, _)| self.lanes[**endpoint].reputation != Reputation::Proven);
+        assert!(others.map(|(_, n)| n).sum::<usize>() <= self.free_soon(), "more is claimed than there are places");
         assert!(suspects <= self.free_on_probation(), "those on probation would hold more than half");
         for endpoint in self.ready(model) {
             if placed.get(&endpoint).is_some_and(|places| *places > 0) {
@@ -228,23 +247,31 @@ impl LaneRules {
             }
             let lane = &self.lanes[endpoint];
             let suspected = lane.on_probation() && suspects == self.free_on_probation();
-            let slowed = !lane.is_fast() && slow >= self.free_for(lane);
-            assert!(suspected || slowed || places == self.free(), "endpoint {endpoint} waits while a place is free");
+            let slowed = !lane.is_fast() && slow >= self.left_of_part(lane);
+            assert!(suspected || slowed || places >= self.free(), "endpoint {endpoint} waits while a place is free");
             let rivals = placed.iter().filter(|(rival, places)| {
                 let rival = &self.lanes[**rival];
                 **places > 0 && (!suspected || rival.on_probation()) && (!slowed || rival.part() <= lane.part())
             });
             for (rival, places) in rivals {
-                assert!(*places <= 1, "{rival} gets a second before endpoint {endpoint} has had a first");
+                let held = self.lanes[*rival].held();
+                assert!(
+                    held + places <= lane.held() + 1,
+                    "{rival} gets a second before endpoint {endpoint} has had a first"
+                );
                 let (first, second) = (self.lanes[*rival].turn, self.lanes[endpoint].turn);
-                assert!(first <= second, "endpoint {endpoint} has waited longer than {rival}: {second:?}, {first:?}");
+                let is_behind = held < lane.held();
+                assert!(
+                    is_behind || first <= second,
+                    "endpoint {endpoint} has waited longer than {rival}: {second:?}, {first:?}"
+                );
             }
         }
     }
 
     /// Claims at birth are granted only where nothing older waits, and no more than may be held.
     pub fn check_room(&self, model: &Model, in_all: usize, each: &BTreeMap<usize, usize>, heard_all: bool) {
-        assert!(in_all <= self.free() + MOST_AHEAD_IN_ALL);
+        assert!(in_all <= self.free() + MOST_AHEAD_IN_ALL, "more room than there is");
         for (endpoint, room) in each {
             let lane = &self.lanes[*endpoint];
             assert!(

@@ -1,15 +1,11 @@
 //! Store, engine and model side by side: all take the same steps, and any difference fails the story at once.
 
-use std::{
-    fmt::Debug,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use ngoma::{
-    app,
+    api,
     clock::{Clock, ManualClock, Stopwatch},
-    config::{Durability, Storage},
+    config::{self, Durability, Storage},
     domain::{
         audit::Actor,
         delivery::State,
@@ -19,25 +15,25 @@ use ngoma::{
         profile::Profiles,
         signature::SigningSecret,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     engine::{
+        EngineStatus, InFlight, Rounds,
         lanes::{Lanes, Limits},
-        round::{Ended, Round},
     },
     error::{Error, Result},
-    store::{self, Admission, Db, Tx, accounts, deliveries, endpoints, events},
+    store::{self, Admission, Db, Tx, accounts, deliveries, endpoints, events, queue::Claim},
 };
 use rusqlite::{Connection, OpenFlags, Row};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     model::{
         lane_rules::{LaneRecord, LaneRules},
         states::{Delivery, DeliveryState, Endpoint, EndpointState, IN_FLIGHT, Model, PER_ENDPOINT},
         steps::{Beside, Step},
-        threads::Threads,
+        threads::{ClaimSeen, Threads},
     },
     support::world::{START, defaults, wait_for_lock},
 };
@@ -52,8 +48,23 @@ const LARGE_BODY: usize = 17 << 10;
 /// The part that ends with the process.
 pub struct Running {
     pub db: Db,
-    pub round: Round,
+    pub in_flight: Arc<InFlight>,
+    pub rounds: Rounds,
     pub threads: Threads,
+    /// Whether the engine has made no round yet: its first one polls.
+    pub is_first: bool,
+    /// The claims that the lanes hold and have not begun.
+    pub prefetched: Vec<ClaimSeen>,
+    pub counts: Counts,
+    pub stop: watch::Receiver<bool>,
+    _stop: watch::Sender<bool>,
+}
+
+/// When the engine wrote what it has counted, and whether it does so in its next turn.
+#[derive(Default)]
+pub struct Counts {
+    pub written_at: Option<i64>,
+    pub due: bool,
 }
 
 pub struct Machine {
@@ -63,7 +74,9 @@ pub struct Machine {
     pub profiles: Profiles,
     pub ids: Vec<DeliveryId>,
     /// Claims that are settled or lost.
-    pub over: Vec<Arc<Ended>>,
+    pub over: Vec<Arc<Claim>>,
+    /// Whether the engine was asked to stop.
+    pub stopping: bool,
     pub since: Stopwatch,
     pub runtime: Runtime,
     pub running: Option<Running>,
@@ -86,7 +99,7 @@ impl Machine {
             durability: Durability::Normal,
         };
         let clock = Arc::new(ManualClock::new(START));
-        let profiles = app::profiles(&config);
+        let profiles = api::profiles(&config);
         let running = open(&storage, &clock, &profiles);
         let raw = Connection::open_with_flags(&storage.path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
         let mut machine = Self {
@@ -96,8 +109,9 @@ impl Machine {
             profiles,
             ids: Vec::new(),
             over: Vec::new(),
+            stopping: false,
             since: Stopwatch::start(),
-            runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
+            runtime: tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime"),
             running: Some(running),
             storage,
             raw,
@@ -116,7 +130,7 @@ impl Machine {
     }
 
     pub fn under_way(&mut self) -> usize {
-        self.running().threads.in_flight.len()
+        self.running().threads.under_way()
     }
 
     /// Takes a step with all of them. Answers of the store and the engine are compared at once.
@@ -125,8 +139,8 @@ impl Machine {
             Step::Register(vendor) => self.register(vendor),
             Step::Publish { vendor, large } => self.publish(vendor, if large { LARGE_BODY } else { 0 }),
             Step::PublishUndone(vendor) => self.publish_undone(vendor),
-            Step::Turn(beside) => self.turn(false, beside),
-            Step::Poll => self.turn(true, Beside::Nothing),
+            Step::Turn(beside) => _ = self.turn(false, beside),
+            Step::Poll => _ = self.turn(true, Beside::Nothing),
             Step::End { which, reaction, took } => self.end(which, reaction, took),
             Step::EndLate(which, reaction) => self.end_late(which, reaction),
             Step::LoseAll => self.lose_all(),
@@ -211,11 +225,12 @@ impl Machine {
 
     /// The process is gone, and another opens the file. It finds these claims.
     fn reopen(&mut self, claimed: &[usize]) {
-        let Running { db, round, threads } = self.running.take().expect("it runs");
-        let given_up = |claim| Arc::new(Ended { claim, attempted: None, faulty: false, probation: None });
-        self.over.extend(threads.in_flight.into_iter().chain(threads.lost).map(given_up));
-        self.over.extend(round.work().ended.iter().cloned().chain(threads.ended.into_iter().map(Arc::new)));
-        drop((db, round));
+        let mut gone = self.running.take().expect("it runs");
+        self.over.extend(gone.threads.take_all().into_iter().chain(gone.threads.lost).map(Arc::new));
+        let returned = gone.threads.returned.into_iter().chain(gone.threads.expected.into_iter().map(|(one, _)| one));
+        self.over.extend(returned.map(|returned| returned.claim));
+        drop((gone.db, gone.rounds, gone.in_flight));
+        self.stopping = false;
         self.running = Some(open(&self.storage, &self.clock, &self.profiles));
         // A clock that stands before the last noted moment was set back.
         let noted = self.rows("SELECT at FROM moment", |row| row.get::<_, i64>(0));
@@ -229,9 +244,9 @@ impl Machine {
         }
         let index = which % self.ids.len();
         let endpoint = self.model.deliveries[index].endpoint;
-        let walls = Walls { profile: Some(VENDORS[self.model.endpoints[endpoint].vendor].into()), account: None };
+        let scope = AccessScope { profile: Some(VENDORS[self.model.endpoints[endpoint].vendor].into()), account: None };
         let (id, endpoint_id) = (self.ids[index], self.endpoint_ids[endpoint]);
-        let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &walls, endpoint_id)?, id));
+        let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &scope, endpoint_id)?, id));
         if self.model.endpoints[endpoint].state != EndpointState::Active {
             assert!(matches!(replayed, Err(Error::Conflict { .. })), "{replayed:?}");
             return;
@@ -288,8 +303,8 @@ impl Machine {
         let shown = self.runtime.block_on(db.read(move |view| {
             let mut shown = Vec::new();
             for (id, endpoint) in endpoints.iter().zip(profiles) {
-                let walls = Walls { profile: Some(VENDORS[endpoint.vendor].into()), account: None };
-                let endpoint = endpoints::see(view, &walls, *id)?;
+                let scope = AccessScope { profile: Some(VENDORS[endpoint.vendor].into()), account: None };
+                let endpoint = endpoints::see(view, &scope, *id)?;
                 let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
                 assert_eq!(page.next, None);
                 for delivery in page.deliveries {
@@ -356,6 +371,13 @@ impl Machine {
         })
     }
 
+    /// Whether a delivery is claimed in the file.
+    pub fn is_claimed(&self, delivery: usize) -> bool {
+        let mut row =
+            self.raw.prepare_cached("SELECT state = 'claimed' FROM delivery WHERE key = ?").expect("valid SQL");
+        row.query_row([key(delivery)], |row| row.get(0)).expect("a row")
+    }
+
     fn rows<T>(&self, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
         let mut rows = self.raw.prepare_cached(sql).expect("valid SQL");
         let rows = rows.query_map([], read).expect("rows");
@@ -366,15 +388,28 @@ impl Machine {
 fn open(storage: &Storage, clock: &Arc<ManualClock>, profiles: &Profiles) -> Running {
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     wait_for_lock(&storage.path);
-    let db = store::open(storage, &defaults().limits, clock, true).expect("it opens");
+    let db = store::open(storage, &defaults().limits, Arc::clone(&clock), true).expect("it opens");
     // No attempt is at work for long enough to matter.
     let limits = Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: usize::MAX };
-    let lanes = Arc::new(Mutex::new(Lanes::new(limits)));
-    let news = db.news().expect("nobody listens yet");
+    let (in_flight, reports) = InFlight::new(Arc::clone(&clock), profiles.clone(), Lanes::new(limits));
+    let (in_flight, news) = (Arc::new(in_flight), db.news().expect("nobody listens yet"));
+    let (threads, channels, handlers) = Threads::new(Arc::clone(&in_flight), (news, reports));
+    // The engine polls when the history says so.
+    let settings = config::Delivery { poll_interval: Duration::from_secs(86_400), ..defaults().delivery };
+    let (at, looked) = (clock.now(), clock.uptime());
+    let status = watch::Sender::new(EngineStatus { at, looked, heard: 0, busy: 0, wanted: 0 });
+    let rounds = Rounds::new(db.clone(), settings, Arc::clone(&in_flight), channels, status, handlers);
+    let (stop, stopped) = watch::channel(false);
     Running {
-        round: Round::new(db.clone(), profiles.clone(), Arc::clone(&lanes), Duration::MAX),
-        threads: Threads::new(news, lanes, profiles.clone()),
         db,
+        in_flight,
+        rounds,
+        threads,
+        is_first: true,
+        prefetched: Vec::new(),
+        counts: Counts::default(),
+        stop: stopped,
+        _stop: stop,
     }
 }
 

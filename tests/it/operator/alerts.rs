@@ -7,11 +7,11 @@ use ngoma::{
         alert::{Channel, Kind},
         audit::Actor,
         timestamp::Timestamp,
-        token::Walls,
+        token::AccessScope,
     },
     store::{
         Admission,
-        alerts::{self, Standing},
+        alerts::{self, ChannelState},
     },
 };
 use serde_json::json;
@@ -26,7 +26,7 @@ use crate::support::{
 };
 
 /// The operator's view.
-const ALL: Walls = Walls { profile: None, account: None };
+const ALL: AccessScope = AccessScope::EVERYTHING;
 
 #[test]
 fn a_suspension_is_logged_at_warn_with_addressee_reason_and_the_line_that_resumes() {
@@ -286,13 +286,13 @@ fn alerts_are_listed_newest_first_with_where_each_way_stands() {
     let (alert, ways) = &page[0];
     assert_eq!((page.len(), alert.kind(), alert.account.as_str()), (1, Kind::Suspended, COOP));
     let [log, mail] = [&ways[0], &ways[1]];
-    assert_eq!((log.channel, log.standing), (Channel::Log, Standing::Told(world.now())));
+    assert_eq!((log.channel, log.state), (Channel::Log, ChannelState::Delivered(world.now())));
     assert_eq!((mail.channel, mail.tries), (Channel::Mail, 1));
-    assert!(matches!(mail.standing, Standing::Due(_)));
+    assert!(matches!(mail.state, ChannelState::Due(_)));
     assert!(mail.last_error.as_ref().is_some_and(|error| error.contains("550")), "{mail:?}");
     let rest = list(Some(alert.id), 10).expect("a page");
     assert_eq!((rest.len(), rest[0].0.kind()), (1, Kind::Warning));
-    assert!(rest[0].1.iter().all(|way| matches!(way.standing, Standing::Told(_))));
+    assert!(rest[0].1.iter().all(|way| matches!(way.state, ChannelState::Delivered(_))));
     assert_eq!(world.block_on(world.db().read(alerts::unsent_count)).expect("a count"), 1);
 }
 
@@ -343,12 +343,12 @@ fn a_warning_that_was_dropped_before_it_was_logged_is_sent_by_no_other_channel()
     let alert = world.block_on(world.db().read(|view| alerts::list(view, &ALL, None, 1))).expect("a list").remove(0).0;
     world.stop();
     let file = rusqlite::Connection::open(world.database()).expect("the file");
-    file.execute("UPDATE telling SET told_at = NULL, dropped_at = 1", []).expect("dropped");
+    file.execute("UPDATE alert_delivery SET told_at = NULL, dropped_at = 1", []).expect("dropped");
     world.start();
     let which = (alert.key, alert.id);
     let told = world
         .db()
-        .write(Actor::Engine, Admission::Try, move |tx| alerts::told(tx, which, Channel::Log, &[Channel::Mail]));
+        .write(Actor::Engine, Admission::Try, move |tx| alerts::delivered(tx, which, Channel::Log, &[Channel::Mail]));
     world.block_on(told).expect("noted");
     assert_eq!(outbox::<i64>(&world, "count(*)", "channel = 'log' AND told_at IS NOT NULL"), 1);
     assert_eq!(outbox::<i64>(&world, "count(*)", "channel = 'mail'"), 0);
@@ -375,10 +375,10 @@ fn the_alerts_of_an_older_database_are_kept_and_unsent_ones_are_sent() {
     let list = world.block_on(world.db().read(|view| alerts::list(view, &ALL, None, 10))).expect("a list");
     let moments: Vec<_> = list.iter().map(|(alert, _)| alert.created_at.millis()).collect();
     assert_eq!(moments, [1_776_686_000_000, 1_776_600_000_000]);
-    let told_at = |place: usize| list[place].1.iter().map(|way| (way.channel, way.standing)).collect::<Vec<_>>();
-    let now = Standing::Told(world.now());
+    let told_at = |place: usize| list[place].1.iter().map(|way| (way.channel, way.state)).collect::<Vec<_>>();
+    let now = ChannelState::Delivered(world.now());
     assert_eq!(told_at(0), [(Channel::Log, now), (Channel::Mail, now)]);
-    assert_eq!(told_at(1), [(Channel::Log, Standing::Told(Timestamp::from_millis(1_776_600_000_001)))]);
+    assert_eq!(told_at(1), [(Channel::Log, ChannelState::Delivered(Timestamp::from_millis(1_776_600_000_001)))]);
     // An id that sorts by time, as if it had been made then.
     assert!(list[1].0.id.to_string() < list[0].0.id.to_string());
     assert_eq!(&list[1].0.id.to_bytes()[..6], &1_776_600_000_000_u64.to_be_bytes()[2..]);

@@ -3,10 +3,10 @@
 use std::{fs, path::Path, process::Command};
 
 use ngoma::{
-    domain::{ids::DeliveryId, selection::Selection, token::Walls},
+    domain::{ids::DeliveryId, selection::Selection, token::AccessScope},
     store::{
         erase,
-        retries::{self, Field},
+        retries::{self, Candidates},
     },
 };
 use rusqlite::Connection;
@@ -23,7 +23,7 @@ use crate::support::{
 
 /// A mark in all data of the account: its URLs, events, keys, labels, and its receiver's answers.
 const MARK: &str = "erase-me";
-const ALL: Walls = Walls { profile: None, account: None };
+const ALL: AccessScope = AccessScope::EVERYTHING;
 const MAIL: &str = "ops@coop.example";
 
 /// A world beside which the built program works, with an account that has some of everything.
@@ -155,7 +155,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
     }
     let delivery = DeliveryId::parse(failed["delivery_id"].as_str().expect("an id"));
     let selection = Selection { delivery, ..Selection::default() };
-    let field = world.block_on(world.db().read(|view| Field::new(view, &ALL, selection))).expect("a field");
+    let field = world.block_on(world.db().read(|view| Candidates::new(view, &ALL, selection))).expect("a field");
     world.write(move |tx| retries::start(tx, &field, 1)).expect("started");
     assert_eq!(query::<i64>(&world, "SELECT count(*) FROM retry"), 3);
     world.settle();

@@ -64,7 +64,10 @@ fn killed_while_the_mail_server_is_down_it_mails_once_at_a_later_start() {
     mailbox.wait_for(1);
     // A stop lets mails under way end: from here on their result is noted.
     server.stop();
-    assert_eq!(site.look::<i64>("SELECT count(*) FROM telling WHERE channel = 'mail' AND told_at IS NOT NULL"), 1);
+    assert_eq!(
+        site.look::<i64>("SELECT count(*) FROM alert_delivery WHERE channel = 'mail' AND told_at IS NOT NULL"),
+        1
+    );
     site.start().stop();
     site.start().kill();
     assert_eq!(mailbox.mails().len(), 1);

@@ -1,6 +1,6 @@
-//! What `/metrics` shows: what happened, in a form that Prometheus reads, under names that the README lists.
+//! What `/metrics` shows: what happened, in a form that Prometheus reads, under names that the guide lists.
 
-use std::{collections::BTreeMap, fs, path::Path, pin::Pin, sync::mpsc, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, sync::mpsc, time::Duration};
 
 use ngoma::{
     domain::audit::Actor,
@@ -9,6 +9,7 @@ use ngoma::{
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::program::readme::{chapter, chapters, readme};
 use crate::support::{
     client::Client,
     other_programs::{ask, prometheus},
@@ -235,10 +236,10 @@ fn what_is_in_memory_is_shown_while_the_database_cannot_be_read() {
     let (coop, operator) = (world.coop(), operator(&world));
     coop.publish("dds.filed", json!({}));
     let conn = rusqlite::Connection::open(world.database()).expect("the file");
-    conn.execute_batch("ALTER TABLE telling RENAME TO gone").expect("a fault");
+    conn.execute_batch("ALTER TABLE alert_delivery RENAME TO gone").expect("a fault");
     let accepted = "ngoma_events_accepted_total{profile=asilichain}";
     Figures::of(&operator).are(&[("ngoma_survey_failed", 1.0), (accepted, 1.0)]);
-    conn.execute_batch("ALTER TABLE gone RENAME TO telling").expect("mended");
+    conn.execute_batch("ALTER TABLE gone RENAME TO alert_delivery").expect("mended");
     world.advance("10s");
     Figures::of(&operator).are(&[("ngoma_survey_failed", 0.0), (accepted, 1.0)]);
 }
@@ -292,10 +293,11 @@ fn no_figure_names_an_account_a_webhook_or_a_url() {
 }
 
 #[test]
-fn the_readme_lists_every_figure_and_no_other() {
+fn the_guide_lists_every_figure_and_no_other() {
     let world = World::new();
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
-    let words: Vec<&str> = readme.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let is_other = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let (monitoring, others) = (chapter("monitoring"), [vec![readme()], chapters()].concat().join("\n"));
+    let words: Vec<&str> = monitoring.split(is_other).collect();
     let figures = Figures::of(&operator(&world));
     let mut names = Vec::new();
     for family in &figures.0 {
@@ -309,13 +311,13 @@ fn the_readme_lists_every_figure_and_no_other() {
             _ => "",
         };
         let name = format!("{}{suffix}", family.name);
-        assert!(words.contains(&name.as_str()), "the README does not list {name}");
+        assert!(words.contains(&name.as_str()), "the guide does not list {name}");
         names.push(name);
     }
     let begins = |word: &str| word.starts_with("ngoma_") || word.starts_with("process_");
     // A module of Python.
     let is_figure = |word: &&&str| begins(word) && **word != "ngoma_client";
-    for listed in words.iter().filter(|word| is_figure(word)) {
-        assert!(names.iter().any(|name| name == listed), "the README lists {listed}, which is no figure");
+    for listed in others.split(is_other).collect::<Vec<_>>().iter().filter(|word| is_figure(word)) {
+        assert!(names.iter().any(|name| name == listed), "the guide lists {listed}, which is no figure");
     }
 }

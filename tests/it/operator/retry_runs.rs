@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use ngoma::{
-    domain::{audit::Actor, selection::Selection, timestamp::Timestamp, token::Walls},
-    store::retries::{self, Field},
+    domain::{audit::Actor, selection::Selection, timestamp::Timestamp, token::AccessScope},
+    store::retries::{self, Candidates},
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -308,8 +308,8 @@ fn counting_is_bounded_in_time_and_a_run_finds_the_deliveries_that_were_not_coun
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 2500);
-    let everybody = Walls { profile: None, account: None };
-    let field = world.block_on(world.db().read(move |view| Field::new(view, &everybody, Selection::default())));
+    let everybody = AccessScope::EVERYTHING;
+    let field = world.block_on(world.db().read(move |view| Candidates::new(view, &everybody, Selection::default())));
     let field = field.expect("a field");
     let count =
         |patience| world.block_on(retries::count(world.db(), Actor::Engine, &field, patience)).expect("a count");
@@ -335,8 +335,8 @@ fn a_retry_run_reads_no_deliveries_of_another_time() {
         .expect("changed");
     let at = |second: u32| Timestamp::from_millis(1_776_643_200_000 + i64::from(second) * 1000);
     let selection = Selection { from: Some(at(2000)), to: Some(at(2009)), ..Selection::default() };
-    let everybody = Walls { profile: None, account: None };
-    let field = world.block_on(world.db().read(move |view| Field::new(view, &everybody, selection)));
+    let everybody = AccessScope::EVERYTHING;
+    let field = world.block_on(world.db().read(move |view| Candidates::new(view, &everybody, selection)));
     let field = field.expect("a field");
     // One look is enough: the 1,000 that it may pass are those of that time.
     let count = world.block_on(retries::count(world.db(), Actor::Engine, &field, Duration::ZERO)).expect("a count");

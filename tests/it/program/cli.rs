@@ -141,9 +141,9 @@ fn plain_serve_on_an_empty_database_prints_the_commands_that_come_first() {
 }
 
 #[test]
-fn dev_makes_demo_accounts_and_revokes_the_tokens_of_the_last_start() {
+fn dev_makes_demo_accounts_and_an_operator_s_token_and_revokes_the_tokens_of_the_last_start() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut tokens = Vec::new();
+    let (mut tokens, mut operators) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         let mut server = Running::start(&mut ngoma(folder.path(), &["serve", "--dev", "--listen", "127.0.0.1:0"]));
         let address = word_after(&server.line_with("address"), "address").to_owned();
@@ -154,6 +154,11 @@ fn dev_makes_demo_accounts_and_revokes_the_tokens_of_the_last_start() {
             tokens.iter().map(|token| Client::at(&address, token).get("/webhooks").status).collect();
         assert_eq!(statuses.last(), Some(&200));
         assert!(statuses.len() == 1 || statuses[0] == 401, "the last start's token is revoked");
+        // What the README's pictures show: every account.
+        operators.push(word_after(&server.line_with("operator"), "token").to_owned());
+        let statuses: Vec<u16> =
+            operators.iter().map(|token| Client::at(&address, token).get("/operator/overview").status).collect();
+        assert!(statuses == [200] || statuses == [401, 200], "{statuses:?}");
         server.signal("TERM");
         assert!(server.wait().success(), "exit 0");
     }
@@ -190,6 +195,23 @@ fn listen_can_fail_on_request() {
     world.settle();
     assert!(listen.line_with("X-AsiliChain-Signature").contains("not verified (no --secret)"));
     assert_eq!(coop.deliveries(&webhook)[0]["response_status"], 503);
+}
+
+#[test]
+fn listen_can_fail_at_first_so_that_a_retry_is_seen() {
+    let world = World::new();
+    let mut listen = Running::start(&mut ngoma(world.folder(), &["listen", "--port", "0", "--fail-first", "1"]));
+    let url = word_after(&listen.line_with("listening on"), "on").to_owned();
+    let customer = world.customer();
+    customer.post("/v1/webhooks", json!({ "callback_url": url })).expect(201);
+    let task = json!({ "event": "task.settled", "task_id": "t", "consensus_label": "cat", "confidence": 1, "bsv_txid": "x", "settled_at": "2026-04-08T21:05:00Z" });
+    customer.post("/v1/events", task).expect(202);
+    world.settle();
+    assert!(listen.line_with("POST /").contains("attempt 1"));
+    assert_eq!(listen.line_with("  -> "), "  -> 500 Internal Server Error");
+    world.advance("1s");
+    assert!(listen.line_with("POST /").contains("attempt 2"));
+    assert_eq!(listen.line_with("  -> "), "  -> 200 OK");
 }
 
 #[test]

@@ -13,11 +13,14 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{
-    leaks,
-    other_programs::{modules, python_with},
-    receiver::Receiver,
-    site::{Server, Site},
+use crate::{
+    program::readme::{blocks, chapter},
+    support::{
+        leaks,
+        other_programs::{modules, python_with},
+        receiver::Receiver,
+        site::{Server, Site},
+    },
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -92,7 +95,7 @@ impl Desk {
         command
     }
 
-    /// Makes the Python client, as the README says. Whether all of the contract went into it, and what the generator says.
+    /// Makes the Python client, as the guide says. Whether all of the contract went into it, and what the generator says.
     fn generate_python(&self) -> (bool, String) {
         let settings = ["--config", "generator.yaml", "--fail-on-warning"];
         self.run(self.module("openapi_python_client").args(["generate", "--path", "openapi.json"]).args(settings))
@@ -126,13 +129,11 @@ fn committed() -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// What the README shows in this language.
-fn readme(language: &str) -> String {
-    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("README.md");
-    let mut blocks = readme.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix(language));
-    let block = blocks.next().unwrap_or_else(|| panic!("the README shows nothing in {language}"));
-    assert!(blocks.next().is_none(), "the README shows two things in {language}");
-    block.trim_start().to_owned()
+/// What the guide shows in this language.
+fn shown(language: &str) -> String {
+    let mut found = blocks(&chapter("publish"), language);
+    assert_eq!(found.len(), 1, "the guide shows one program in {language}");
+    found.remove(0)
 }
 
 /// A server whose retries are short: three attempts of ASG, five of AsiliChain.
@@ -162,11 +163,11 @@ fn a_generated_typescript_client_goes_through_both_vendors_pages() {
     server.stop();
 }
 
-/// The lines that the README shows are the ones that run.
+/// The lines that the guide shows are the ones that run.
 #[test]
-fn the_readme_s_python_client_has_the_methods_of_asg_s_page() {
+fn the_guide_s_python_client_has_the_methods_of_asg_s_page() {
     let (desk, (_site, server), receiver) = (Desk::new(), serve(), Receiver::new());
-    let shown = readme("python");
+    let shown = shown("python");
     let count = shown.lines().count();
     assert!(count <= 30, "thirty lines are shown, not {count}");
     desk.write("asg_gateway.py", &shown);
@@ -180,12 +181,12 @@ fn the_readme_s_python_client_has_the_methods_of_asg_s_page() {
 }
 
 #[test]
-fn the_readme_s_typescript_lists_and_tests_webhooks() {
+fn the_guide_s_typescript_lists_and_tests_webhooks() {
     let (desk, (_site, server), receiver) = (Desk::new(), serve(), Receiver::new());
-    desk.write("readme.ts", &readme("ts"));
-    desk.typescript_client(&["readme.ts"]);
+    desk.write("guide.ts", &shown("ts"));
+    desk.typescript_client(&["guide.ts"]);
     let id = server.coop().webhook(&receiver.url(), &["*"], "a secret");
-    let mut program = desk.node("readme.js");
+    let mut program = desk.node("guide.js");
     program.envs(server.environment()).env("TOKEN", server.environment()[1].1);
     assert_eq!(desk.must(&mut program).trim(), format!("{id} ACTIVE true null"));
     assert_eq!(receiver.wait_for(1)[0].header("ngoma-test"), "true");

@@ -1,9 +1,11 @@
 //! The built program and what comes with it: commands, settings, files, log, memory; contract, README and source.
 
+mod circles;
 mod cli;
 mod contract;
 mod descriptors;
 mod generated;
+mod guide;
 mod log;
 mod memory_of_bodies;
 mod memory_of_floods;

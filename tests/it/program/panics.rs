@@ -3,10 +3,10 @@
 use std::{backtrace::Backtrace, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use ngoma::{
-    app::{self, Outside},
     clock::{Clock, SystemClock},
     domain::timestamp::Timestamp,
     error::Result,
+    server::{self, Outside},
 };
 use tokio::sync::watch;
 
@@ -40,9 +40,9 @@ fn a_part_that_panics_ends_the_server_with_an_error() {
         let outside = Outside { clock, ..Outside::default() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("one");
         let ended: Result<()> = runtime.block_on(async {
-            let app = app::prepare(world.config.clone(), outside).await.expect("it starts");
+            let server = server::prepare(world.config.clone(), outside).await.expect("it starts");
             let (_stop, stopped) = watch::channel(false);
-            tokio::time::timeout(PATIENCE, app.run(stopped))
+            tokio::time::timeout(PATIENCE, server.run(stopped))
                 .await
                 .unwrap_or_else(|_| panic!("{part} is missed by nobody"))
         });

@@ -1,16 +1,38 @@
-//! The README, taken at its word: every command in it is run, in its order, in a fresh folder.
+//! README and guide, taken at their word: every command in them is run, in its order, in a fresh folder.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use ngoma::domain::alert::Kind;
+use ngoma::{domain::alert::Kind, guide::CHAPTERS};
 
 use crate::support::program::{Running, finish, ngoma, word_after};
 
-/// The README's blocks of this language.
-pub fn blocks(language: &str) -> Vec<String> {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+/// The README.
+pub fn readme() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README")
+}
+
+/// A chapter of the guide, by its name.
+pub fn chapter(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/guide/{name}.md"));
+    fs::read_to_string(file).expect("a chapter")
+}
+
+/// All chapters, in their order.
+pub fn chapters() -> Vec<String> {
+    let names = CHAPTERS.iter().filter_map(|chapter| chapter.path.strip_prefix("/guide/"));
+    names.map(chapter).collect()
+}
+
+/// The blocks of this language in a text.
+pub fn blocks(text: &str, language: &str) -> Vec<String> {
     let opening = format!("```{language}\n");
-    let found = readme.split(&opening).skip(1).map(|rest| rest.split_once("```").expect("it is closed").0.to_owned());
+    let found = text.split(&opening).skip(1).map(|rest| rest.split_once("```").expect("it is closed").0.to_owned());
     found.collect()
 }
 
@@ -33,7 +55,7 @@ fn commands(block: &str) -> Vec<String> {
     all
 }
 
-/// Somebody who reads the README and does what it says.
+/// Somebody who reads README and guide, and does what they say.
 struct Reader {
     folder: tempfile::TempDir,
     /// What runs in other terminals.
@@ -41,8 +63,8 @@ struct Reader {
     receiver: Option<Running>,
     /// What was set by `NAME=value`.
     variables: BTreeMap<String, String>,
-    /// What the README writes, and what stands in its place here.
-    places: Vec<(String, String)>,
+    /// What they write, and what stands in its place here.
+    places: BTreeMap<&'static str, String>,
     vendors: std::array::IntoIter<&'static str, 2>,
     done: Vec<String>,
 }
@@ -50,11 +72,11 @@ struct Reader {
 impl Reader {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let places = vec![
-            ("/var/lib/ngoma".to_owned(), folder.path().join("lib").display().to_string()),
-            ("/mnt/backups".to_owned(), folder.path().display().to_string()),
-            ("cargo run --release --".to_owned(), "ngoma".to_owned()),
-        ];
+        let places = BTreeMap::from([
+            ("/var/lib/ngoma", folder.path().join("lib").display().to_string()),
+            ("/mnt/backups", folder.path().display().to_string()),
+            ("cargo run --release --", "ngoma".to_owned()),
+        ]);
         fs::create_dir(folder.path().join("lib")).expect("a folder");
         let (variables, vendors, done) = (BTreeMap::new(), ["asilichain", "asg"].into_iter(), Vec::new());
         Self { folder, server: None, receiver: None, variables, places, vendors, done }
@@ -92,7 +114,7 @@ impl Reader {
         self.done.push(command.to_owned());
     }
 
-    /// Copies a token that the server printed: those of the vendors in the order in which the README needs them.
+    /// Copies a token that the server printed, in the order in which the README needs them.
     fn take_token(&mut self) {
         let vendor = self.vendors.next().expect("no more than two are needed");
         let server = self.server.as_ref().expect("it is served");
@@ -116,9 +138,9 @@ impl Reader {
         let address = word_after(&server.line_with("address"), "address").trim_start_matches("http://").to_owned();
         server.line_with("alerts");
         if command.contains("--dev") {
-            ["asg", "asilichain"].iter().for_each(|vendor| drop(server.line_with(&format!("  {vendor}"))));
-            self.places.push(("127.0.0.1:8080".to_owned(), address));
+            ["asg", "asilichain", "operator"].iter().for_each(|name| drop(server.line_with(&format!("  {name}"))));
         }
+        self.places.insert("127.0.0.1:8080", address);
         self.server = Some(server);
     }
 
@@ -126,7 +148,7 @@ impl Reader {
         let arguments: Vec<&str> = words[1..].iter().map(|word| if *word == "9000" { "0" } else { word }).collect();
         let mut receiver = Running::start(&mut ngoma(self.folder.path(), &arguments));
         let url = word_after(&receiver.line_with("listening on"), "on").to_owned();
-        self.places.push(("http://127.0.0.1:9000".to_owned(), url));
+        self.places.insert("http://127.0.0.1:9000", url);
         self.receiver = Some(receiver);
     }
 
@@ -147,16 +169,18 @@ impl Reader {
         // A token may be among what it prints: not kept for the check of leaks.
         let output = bash.output().expect("it runs");
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
-        let refused = said[0].replace("\"error\":null", "").contains("\"error\"");
+        // So every refusal begins; an attempt in the middle of an answer has an error too.
+        let refused = said[0].lines().any(|line| line.starts_with("{\"error\":"));
         assert!(output.status.success() && !refused, "{text}\n{said:?}");
     }
 }
 
 #[test]
-fn whoever_follows_the_readme_from_a_fresh_folder_sees_what_it_says() {
+fn readme_and_guide_followed_from_a_fresh_folder_show_what_they_say() {
     let mut reader = Reader::new();
-    let blocks = blocks("sh");
-    for command in blocks.iter().flat_map(|block| commands(block)) {
+    let texts = [vec![readme()], chapters()].concat();
+    for command in texts.iter().flat_map(|text| blocks(text, "sh")).flat_map(|block| commands(&block)) {
+        let begun = Instant::now();
         reader.follow(&command);
         // After each publish, what the README shows.
         let path = [("/events", "POST /asilichain"), ("/v1/events", "POST /asg")];
@@ -167,6 +191,17 @@ fn whoever_follows_the_readme_from_a_fresh_folder_sees_what_it_says() {
             for signature in ["-Signature: sha256=", "webhook-signature: v1,"] {
                 let line = receiver.line_with(signature);
                 assert!(line.trim_start().starts_with("verified "), "{line}");
+            }
+            let fails = shown == "POST /asg";
+            assert_eq!(
+                receiver.line_with("  -> ").trim(),
+                if fails { "-> 500 Internal Server Error" } else { "-> 200 OK" }
+            );
+            if fails {
+                // The retry that the README promises.
+                assert!(receiver.line_with(shown).contains("attempt 2"));
+                assert_eq!(receiver.line_with("  -> ").trim(), "-> 200 OK");
+                assert!(begun.elapsed() < Duration::from_secs(10), "a reader waits {:?} for it", begun.elapsed());
             }
         }
     }
@@ -181,15 +216,15 @@ fn whoever_follows_the_readme_from_a_fresh_folder_sees_what_it_says() {
         "--yes",
         "backup",
     ] {
-        assert!(reader.done.iter().any(|done| done.contains(part)), "{part} is not in the README any more");
+        assert!(reader.done.iter().any(|done| done.contains(part)), "{part} is in neither README nor guide any more");
     }
 }
 
 #[test]
 fn the_table_of_alerts_tells_of_every_kind() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    let alerts = chapter("alerts");
     let table =
-        readme.split_once("| alert | what it means |").expect("it is there").1.split_once("\n\n").expect("it ends").0;
+        alerts.split_once("| alert | what it means |").expect("it is there").1.split_once("\n\n").expect("it ends").0;
     let kinds: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     assert_eq!(kinds, Kind::ALL.map(Kind::name));
 }

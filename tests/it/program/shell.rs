@@ -3,14 +3,16 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
-    path::Path,
     process::{Command, Stdio},
 };
 
 use clap::CommandFactory;
 use ngoma::cli::Cli;
 
-use crate::support::program::{Running, finish, ngoma, run};
+use crate::{
+    program::readme::readme,
+    support::program::{Running, finish, ngoma, run},
+};
 
 /// Every command there is, as one writes it.
 fn commands() -> Vec<Vec<String>> {
@@ -74,7 +76,7 @@ fn exit_codes_are_those_that_the_help_and_the_readme_tell() {
     let folder = tempfile::tempdir().expect("a folder");
     let help = run(folder.path(), &["--help"]).1;
     let codes = help.split_once("Exit codes:").expect("they are told").1;
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    let readme = readme();
     let told = readme.split_once("Exit codes:").expect("they are told").1;
     for code in ["0", "1", "2"] {
         assert!(codes.contains(&format!("\n  {code}  ")) && told.contains(&format!("{code} ")), "{code}");

@@ -1,11 +1,11 @@
-//! "Run for good": the unit of the README, judged by systemd, and run as far as a test can.
+//! The systemd unit of the guide, judged by systemd, and run as far as a test can.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
 use serde_json::json;
 
 use crate::{
-    program::readme::blocks,
+    program::readme::{blocks, chapter},
     support::{
         program::{finish, ngoma},
         receiver::Receiver,
@@ -18,8 +18,8 @@ use crate::{
 const EXPOSURE: &str = "20";
 
 fn unit() -> String {
-    let mut found = blocks("ini");
-    assert_eq!(found.len(), 1, "the README shows one unit");
+    let mut found = blocks(&chapter("deploy"), "ini");
+    assert_eq!(found.len(), 1, "the guide shows one unit");
     found.remove(0)
 }
 
@@ -72,12 +72,15 @@ fn the_unit_starts_the_server_again_after_any_end_and_for_as_long_as_it_takes() 
 }
 
 #[test]
-fn the_unit_s_command_serves_with_the_readme_s_config_and_stops_in_time() {
+fn the_unit_s_command_serves_with_the_guide_s_config_and_stops_in_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().join("lib");
     fs::create_dir(&state).expect("a folder");
     let config = folder.path().join("config.toml");
-    let text = blocks("toml").into_iter().find(|block| block.contains("/var/lib/ngoma")).expect("a config");
+    let text = blocks(&chapter("deploy"), "toml")
+        .into_iter()
+        .find(|block| block.contains("/var/lib/ngoma"))
+        .expect("a config");
     let text = text.replace("/var/lib/ngoma", &state.display().to_string());
     fs::write(&config, text).expect("a config");
     let unit = unit();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ngoma::api::connections::client;
+use ngoma::http::client::network as client;
 
 use crate::support::{
     raw_client::connect_from,

@@ -20,7 +20,7 @@ impl World {
 
     pub fn account(&self, profile: &'static str, id: &str, mail: Option<&'static str>) {
         let id = id.to_owned();
-        let made = self.write(move |tx| accounts::create(tx, profile, &id, mail));
+        let made = self.write(move |tx| accounts::create(tx, profile, &id, mail).map(drop));
         assert!(matches!(made, Ok(()) | Err(Error::Conflict { .. })), "{made:?}");
     }
 

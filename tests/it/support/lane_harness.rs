@@ -12,7 +12,7 @@ use ngoma::{
         signature::SigningSecret,
         timestamp::Timestamp,
     },
-    engine::lanes::{Ended, Lanes, Limits},
+    engine::lanes::{AttemptResult, Lanes, Limits},
     store::{
         self, Admission, Target, accounts, endpoints,
         queue::{Claim, Claimed},
@@ -26,7 +26,7 @@ pub const PER_ENDPOINT: usize = 4;
 /// The most that is claimed ahead, of one endpoint for each of its places, and of all.
 pub const MOST_FOR_A_PLACE: usize = 32;
 pub const MOST_AHEAD_IN_ALL: usize = 512;
-pub const FAST: Ended = Ended::Well(Duration::from_millis(1));
+pub const FAST: AttemptResult = AttemptResult::Succeeded(Duration::from_millis(1));
 pub const SMALL: usize = 16 << 10;
 
 /// Lanes, with as much pending for each endpoint as the story says, and no database.
@@ -125,15 +125,15 @@ impl LaneHarness {
         std::iter::from_fn(|| self.lanes.begin()).collect()
     }
 
-    pub fn end(&mut self, claim: &Claim, ended: Ended) -> Option<bool> {
+    pub fn end(&mut self, claim: &Claim, ended: AttemptResult) -> Option<bool> {
         self.lanes.ended(claim.owner(), ended).expect("it was under way")
     }
 
     /// This many attempts, one after the other, which all end in this way.
-    pub fn attempts(&mut self, endpoint: EndpointKey, count: usize, ended: Ended) {
+    pub fn attempts(&mut self, endpoint: EndpointKey, count: usize, ended: AttemptResult) {
         for _ in 0..count {
             let claim = self.claim(endpoint);
-            self.lanes.take_in_hand(claim);
+            self.lanes.prefetch(claim);
             let claim = self.lanes.begin().expect("it may begin");
             self.end(&claim, ended);
             self.lanes.written(1);
@@ -142,6 +142,6 @@ impl LaneHarness {
 
     /// How much room each of these has.
     pub fn room(&mut self) -> BTreeMap<EndpointKey, usize> {
-        self.lanes.room(self.now).1.into_iter().collect()
+        self.lanes.claim_budget(self.now).1.into_iter().collect()
     }
 }

@@ -6,7 +6,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
-use ngoma::{config::Secret, engine::alerts::Rest};
+use ngoma::{config::Secret, engine::alerts::ChannelRest};
 use serde_json::Value;
 
 use crate::support::{
@@ -137,8 +137,8 @@ pub fn world_with(smtp_url: &str, change: impl FnOnce(&mut Wish)) -> World {
 #[track_caller]
 pub fn told(world: &World) {
     world.settle();
-    let (written, mut rest) = world.alerts().pulse();
-    let calm = |rest: &[Rest; 3]| rest.iter().all(|way| way.at == world.now() && way.seen == *written.borrow());
+    let (written, mut rest) = world.alerts().status();
+    let calm = |rest: &[ChannelRest; 3]| rest.iter().all(|way| way.at == world.now() && way.seen == *written.borrow());
     let told = world.block_on(async { tokio::time::timeout(PATIENCE, rest.wait_for(calm)).await.map(drop) });
     told.expect("everybody is told");
 }
@@ -153,6 +153,7 @@ pub fn advance(world: &World, by: &str) {
 /// Looks into the outbox: the value of this SQL over `telling JOIN alert`.
 pub fn outbox<T: rusqlite::types::FromSql>(world: &World, what: &str, condition: &str) -> T {
     let file = rusqlite::Connection::open(world.database()).expect("the file");
-    let sql = format!("SELECT {what} FROM telling JOIN alert ON alert.key = telling.alert WHERE {condition}");
+    let sql =
+        format!("SELECT {what} FROM alert_delivery JOIN alert ON alert.key = alert_delivery.alert WHERE {condition}");
     file.query_row(&sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }

@@ -11,12 +11,12 @@ use std::{
 
 pub use ngoma::store::tokens::Holder;
 use ngoma::{
-    app::{self, Outside},
     clock::{Clock, ManualClock},
     config::Config,
     domain::{audit::Actor, timestamp::Timestamp},
-    engine::{LookUp, Pulse, alerts::Alerts},
+    engine::{EngineStatus, LookUp, alerts::Alerts},
     error::Result,
+    server::{self, Outside},
     store::{Admission, Db},
 };
 use tempfile::TempDir;
@@ -52,7 +52,7 @@ struct Running {
     runtime: Runtime,
     address: SocketAddr,
     db: Db,
-    pulse: watch::Receiver<Pulse>,
+    pulse: watch::Receiver<EngineStatus>,
     alerts: Alerts,
     passes: watch::Receiver<Option<Timestamp>>,
     stop: watch::Sender<bool>,
@@ -107,13 +107,13 @@ impl World {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
-        let app = runtime.block_on(app::prepare(self.config.clone(), outside))?;
-        let (address, db, pulse) = (app.address(), app.db().clone(), app.pulse());
-        let (alerts, passes) = (app.alerts().clone(), app.passes());
+        let server = runtime.block_on(server::prepare(self.config.clone(), outside))?;
+        let (address, db, pulse) = (server.address(), server.db().clone(), server.status());
+        let (alerts, passes) = (server.alerts().clone(), server.passes());
         first(&db);
         let (stop, stopped) = watch::channel(false);
         let (report, ended) = mpsc::channel();
-        runtime.spawn(async move { report.send(app.run(stopped).await) });
+        runtime.spawn(async move { report.send(server.run(stopped).await) });
         self.running = Some(Running { runtime, address, db, pulse, alerts, passes, stop, ended });
         Ok(())
     }
@@ -205,11 +205,11 @@ impl World {
     pub fn settle(&self) {
         let running = self.running();
         let mut pulse = running.pulse.clone();
-        let (told, clock, db) = (running.db.told(), Arc::clone(&self.clock), running.db.clone());
+        let (told, clock, db) = (running.db.news_count(), Arc::clone(&self.clock), running.db.clone());
         let rest = async move {
             // Commits before now have moved the count by now.
             db.write(Actor::Engine, Admission::Wait, |_| Ok(())).await.expect("the writer answers");
-            let calm = |pulse: &Pulse| {
+            let calm = |pulse: &EngineStatus| {
                 pulse.busy == 0 && pulse.wanted == 0 && pulse.at == clock.now() && pulse.heard == *told.borrow()
             };
             pulse.wait_for(calm).await.map(drop)

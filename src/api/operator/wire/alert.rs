@@ -5,19 +5,19 @@ use serde::Serialize;
 
 use super::WebhookState;
 use crate::{
-    api::{operator::on_wire, reasons::ErrorClass},
+    api::openapi::{ErrorClass, stands_for},
+    app::alerts::{self, ChannelState, Progress},
     domain::{
         alert::{self, Channel, Kind, What},
         profile::Profiles,
     },
-    store::alerts::{Progress, Standing},
 };
 
 /// What an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum AlertKind {
+pub(crate) enum AlertKind {
     /// A webhook was suspended.
     Suspended,
     /// A delivery has used half of its tries, or was given up.
@@ -26,11 +26,13 @@ pub(in crate::api::operator) enum AlertKind {
     Expiring,
 }
 
+stands_for!(AlertKind => Kind { Suspended => Suspended, Warning => Warning, Expiring => Expiring });
+
 /// A way by which alerts are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
-pub(in crate::api::operator) enum AlertChannel {
+pub(crate) enum AlertChannel {
     /// A line of the log.
     Log,
     /// A mail to the account's alert address.
@@ -39,11 +41,13 @@ pub(in crate::api::operator) enum AlertChannel {
     Webhook,
 }
 
+stands_for!(AlertChannel => Channel { Log => Log, Mail => Mail, Webhook => Webhook });
+
 /// Whether an alert was told by a way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum AlertStanding {
+pub(crate) enum AlertStanding {
     /// It is to be told.
     Due,
     /// It was told.
@@ -54,7 +58,7 @@ pub(in crate::api::operator) enum AlertStanding {
 
 /// Where one way of telling an alert stands.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct AlertWay {
+pub(crate) struct AlertWay {
     /// The way.
     channel: AlertChannel,
     /// Whether it was told.
@@ -69,17 +73,13 @@ pub(in crate::api::operator) struct AlertWay {
 
 impl From<&Progress> for AlertWay {
     fn from(way: &Progress) -> Self {
-        let (standing, at) = match way.standing {
-            Standing::Due(at) => (AlertStanding::Due, at),
-            Standing::Told(at) => (AlertStanding::Told, at),
-            Standing::Dropped(at) => (AlertStanding::Dropped, at),
+        let (standing, at) = match way.state {
+            ChannelState::Due(at) => (AlertStanding::Due, at),
+            ChannelState::Delivered(at) => (AlertStanding::Told, at),
+            ChannelState::Dropped(at) => (AlertStanding::Dropped, at),
         };
         Self {
-            channel: match way.channel {
-                Channel::Log => AlertChannel::Log,
-                Channel::Mail => AlertChannel::Mail,
-                Channel::Webhook => AlertChannel::Webhook,
-            },
+            channel: way.channel.into(),
             standing,
             at: at.precise(),
             tries: way.tries,
@@ -90,7 +90,7 @@ impl From<&Progress> for AlertWay {
 
 /// An alert.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct Alert {
+pub(crate) struct Alert {
     /// Its id, the same by every way.
     alert_id: String,
     /// What it is about.
@@ -122,21 +122,17 @@ pub(in crate::api::operator) struct Alert {
 }
 
 impl Alert {
-    pub(in crate::api::operator) fn new(alert: &alert::Alert, ways: &[Progress], profiles: &Profiles) -> Self {
+    fn new(alert: &alert::Alert, ways: &[Progress], profiles: &Profiles) -> Self {
         let (failing, since) = match &alert.what {
             What::Suspended(failing) | What::Warning { failing, .. } => (Some(failing), failing.since),
             What::Expiring { oldest, .. } => (None, *oldest),
         };
         Self {
             alert_id: alert.id.to_string(),
-            kind: match alert.kind() {
-                Kind::Suspended => AlertKind::Suspended,
-                Kind::Warning => AlertKind::Warning,
-                Kind::Expiring => AlertKind::Expiring,
-            },
+            kind: alert.kind().into(),
             created_at: alert.created_at.precise(),
             account_id: alert.account.clone(),
-            webhook_id: on_wire(profiles, &alert.profile, alert.endpoint),
+            webhook_id: profiles.on_wire(&alert.profile, alert.endpoint),
             url: alert.masked_url(),
             webhook_status: alert.state.into(),
             held: alert.held,
@@ -152,11 +148,18 @@ impl Alert {
 
 /// One page of alerts, newest first.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct AlertPage {
+pub(crate) struct AlertPage {
     /// How many are still to be told, over all ways and accounts.
-    pub(in crate::api::operator) unsent: u64,
+    pub(crate) unsent: u64,
     /// The alerts.
-    pub(in crate::api::operator) alerts: Vec<Alert>,
+    pub(crate) alerts: Vec<Alert>,
     /// Send it as `cursor` to get the next page; null on the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl AlertPage {
+    pub(crate) fn new(found: alerts::AlertPage, profiles: &Profiles) -> Self {
+        let alerts = found.page.items.iter().map(|(alert, ways)| Alert::new(alert, ways, profiles));
+        Self { unsent: found.unsent, alerts: alerts.collect(), next_cursor: found.page.next }
+    }
 }

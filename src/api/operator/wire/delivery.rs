@@ -4,27 +4,17 @@ use poem_openapi::Object;
 use serde::Serialize;
 
 use crate::{
-    api::{
-        history::{Attempt, DeliveryStatus},
-        operator::on_wire,
-        reasons::ErrorClass,
+    api::openapi::{Attempt, DeliveryStatus, ErrorClass},
+    app::{
+        Page,
+        deliveries::{DeliveryDetails, Listed, Preview},
     },
-    domain::{
-        delivery,
-        post::{Headers, USER_AGENT},
-        profile::Profiles,
-        timestamp::Timestamp,
-    },
-    error::{Error, Result},
-    store::search::Listed,
+    domain::profile::Profiles,
 };
-
-/// What stands where a signature would.
-pub(in crate::api) const MASK: &str = "***";
 
 /// A delivery, and whose it is.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct DeliveryReport {
+pub(crate) struct DeliveryReport {
     /// Its id.
     delivery_id: String,
     /// The account it belongs to.
@@ -58,13 +48,13 @@ pub(in crate::api::operator) struct DeliveryReport {
 }
 
 impl DeliveryReport {
-    pub(in crate::api::operator) fn new(listed: &Listed, profiles: &Profiles) -> Self {
+    pub(crate) fn new(listed: &Listed, profiles: &Profiles) -> Self {
         let delivery = &listed.delivery;
         Self {
             delivery_id: delivery.id.to_string(),
             account_id: listed.account_id.clone(),
             profile: listed.profile.clone(),
-            webhook_id: on_wire(profiles, &listed.profile, delivery.endpoint),
+            webhook_id: profiles.on_wire(&listed.profile, delivery.endpoint),
             url: listed.url.clone(),
             event_id: delivery.event.to_string(),
             event: delivery.kind.clone(),
@@ -82,80 +72,70 @@ impl DeliveryReport {
 
 /// One page of deliveries, newest first.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct DeliveryReportPage {
+pub(crate) struct DeliveryReportPage {
     /// The deliveries.
-    pub(in crate::api::operator) deliveries: Vec<DeliveryReport>,
+    pub(crate) deliveries: Vec<DeliveryReport>,
     /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl DeliveryReportPage {
+    pub(crate) fn new(page: Page<Listed>, profiles: &Profiles) -> Self {
+        let deliveries = page.items.iter().map(|listed| DeliveryReport::new(listed, profiles));
+        Self { deliveries: deliveries.collect(), next_cursor: page.next }
+    }
 }
 
 /// A header of a request.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "RequestHeader")]
-pub(in crate::api) struct Header {
+pub(crate) struct Header {
     /// Its name, in the letter case in which it is sent.
-    pub(in crate::api) name: String,
+    name: String,
     /// Its value; of a signature only its kind, for the rest is as good as a secret.
-    pub(in crate::api) value: String,
+    value: String,
 }
 
 /// A request to a receiver.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "DeliveryRequest")]
-pub(in crate::api) struct Request {
+pub(crate) struct Request {
     /// Always `POST`.
     method: String,
     /// The URL of the webhook as it is now: an earlier attempt may have gone elsewhere.
     url: String,
     /// The headers of the last attempt, or of the first if there was none; `host` and `content-length` are added on the way.
-    pub(in crate::api) headers: Vec<Header>,
+    headers: Vec<Header>,
     /// The body, the same on every attempt.
-    pub(in crate::api) body: String,
+    body: String,
 }
 
-impl Request {
-    pub(in crate::api) fn new(
-        listed: &Listed,
-        attempts: &[delivery::Attempt],
-        body: &str,
-        profiles: &Profiles,
-        now: Timestamp,
-    ) -> Result<Self> {
-        let unknown = || Error::Internal(format!("there is no profile '{}'", listed.profile));
-        let profile = profiles.get(&listed.profile).ok_or_else(unknown)?;
-        let last = attempts.last();
-        let headers = Headers {
-            profile,
-            event: listed.delivery.event,
-            delivery: listed.delivery.id,
-            attempt: last.map_or(1, |last| last.number),
-            at: last.map_or(now, |last| last.started_at),
-            test: listed.delivery.test,
-            signature: Some(format!("sha256={MASK}")),
-            standard: format!("v1,{MASK}"),
-        };
-        let header = |(name, value): (&str, String)| Header { name: name.to_owned(), value };
-        let mut headers: Vec<Header> = headers.list().into_iter().map(header).collect();
-        headers.push(header(("user-agent", USER_AGENT.to_owned())));
-        let webhook = listed.delivery.endpoint.on_wire(profile.endpoint_prefix);
-        Ok(Self {
-            method: "POST".to_owned(),
-            url: listed.url.clone(),
-            headers,
-            body: (profile.envelope)(&webhook, body).text(),
-        })
+impl From<Preview> for Request {
+    fn from(Preview { url, headers, body }: Preview) -> Self {
+        let headers = headers.into_iter().map(|(name, value)| Header { name, value });
+        Self { method: "POST".to_owned(), url, headers: headers.collect(), body }
     }
 }
 
 /// A delivery with its attempts and its request.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct DeliveryReportDetails {
+pub(crate) struct DeliveryReportDetails {
     /// The delivery.
     #[oai(flatten)]
     #[serde(flatten)]
-    pub(in crate::api::operator) delivery: DeliveryReport,
+    pub(crate) delivery: DeliveryReport,
     /// Every attempt that has ended, in order.
-    pub(in crate::api::operator) attempts: Vec<Attempt>,
+    pub(crate) attempts: Vec<Attempt>,
     /// What is sent; null if its stored body is damaged, which is never sent.
-    pub(in crate::api::operator) request: Option<Request>,
+    pub(crate) request: Option<Request>,
+}
+
+impl DeliveryReportDetails {
+    pub(crate) fn new(details: DeliveryDetails, profiles: &Profiles) -> Self {
+        Self {
+            delivery: DeliveryReport::new(&details.listed, profiles),
+            attempts: details.attempts.iter().map(Attempt::from).collect(),
+            request: details.request.ok().map(Request::from),
+        }
+    }
 }

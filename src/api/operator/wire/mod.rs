@@ -6,13 +6,10 @@ mod report;
 mod retry;
 mod tenancy;
 
-pub(in crate::api) use self::delivery::{Header, MASK, Request};
 pub(super) use self::{
-    alert::{Alert, AlertPage},
+    alert::AlertPage,
     delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},
-    report::{Overview, WebhookHistory, WebhookReport, WebhookReportPage, WebhookState},
+    report::{Overview, WebhookHistory, WebhookReportPage, WebhookState},
     retry::{NewRetry, Retry, RetryCount, RetryPage},
-    tenancy::{
-        Account, AccountPage, AuditEntry, AuditPage, MadeToken, NewAccount, NewToken, Token, TokenPage, TokenScope,
-    },
+    tenancy::{Account, AccountPage, AuditPage, MadeToken, NewAccount, NewToken, TokenPage},
 };

@@ -4,18 +4,15 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{
-        operator::on_wire,
-        reasons::{ErrorClass, SuspendedReason},
-    },
-    domain::{endpoint::EndpointState, profile::Profiles, tally::Tally, timestamp::Timestamp},
-    store::{overview, webhooks::Report},
+    api::openapi::{ErrorClass, SuspendedReason, stands_for},
+    app::{Page, overview::Snapshot, webhooks::Report},
+    domain::{endpoint::EndpointState, profile::Profiles, stats::Stats, timestamp::Timestamp},
 };
 
 /// Attempts in a span of time.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AttemptSlot")]
-pub(in crate::api::operator) struct Slot {
+pub(crate) struct Slot {
     /// Its start, RFC 3339, UTC.
     start: String,
     /// Attempts that ended well: each is a delivery that arrived.
@@ -24,8 +21,8 @@ pub(in crate::api::operator) struct Slot {
     failed: u64,
 }
 
-fn slots(series: &[(Timestamp, Tally)]) -> Vec<Slot> {
-    let slot = |(start, tally): &(Timestamp, Tally)| Slot {
+fn slots(series: &[(Timestamp, Stats)]) -> Vec<Slot> {
+    let slot = |(start, tally): &(Timestamp, Stats)| Slot {
         start: start.to_string(),
         delivered: tally.delivered,
         failed: tally.failed,
@@ -35,7 +32,7 @@ fn slots(series: &[(Timestamp, Tally)]) -> Vec<Slot> {
 
 /// Deliveries, by what they wait for.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct DeliveryCounts {
+pub(crate) struct DeliveryCounts {
     /// Wait for their next attempt.
     pending: u64,
     /// Are under way, or about to be.
@@ -48,7 +45,7 @@ pub(in crate::api::operator) struct DeliveryCounts {
 
 /// Webhooks, by status.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct WebhookCounts {
+pub(crate) struct WebhookCounts {
     /// Are delivered to.
     active: u64,
     /// Of these: whose last attempt failed.
@@ -59,7 +56,7 @@ pub(in crate::api::operator) struct WebhookCounts {
 
 /// How everything stands.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct Overview {
+pub(crate) struct Overview {
     /// When this was seen, RFC 3339, UTC.
     at: String,
     /// Deliveries that are not delivered or cancelled; the slots tell what was delivered.
@@ -79,27 +76,23 @@ pub(in crate::api::operator) struct Overview {
 }
 
 impl Overview {
-    pub(in crate::api::operator) fn new(
-        seen: &overview::Overview,
-        failing: &[Report],
-        profiles: &Profiles,
-        now: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(seen: &Snapshot, profiles: &Profiles) -> Self {
+        let (now, all) = (seen.now, &seen.all);
         let waited = |due: Timestamp| u64::try_from(now.since(due).as_millis()).unwrap_or(u64::MAX);
         Self {
             at: now.precise(),
             deliveries: DeliveryCounts {
-                pending: seen.pending,
-                in_flight: seen.in_flight,
-                held: seen.held,
-                failed: seen.failed,
+                pending: all.pending,
+                in_flight: all.in_flight,
+                held: all.held,
+                failed: all.failed,
             },
-            due_since: seen.due_since.map(|due| due.precise()),
-            oldest_due_ms: seen.due_since.map(waited),
-            webhooks: WebhookCounts { active: seen.active, failing: seen.failing, suspended: seen.suspended },
-            failing_webhooks: failing.iter().map(|report| WebhookReport::new(report, profiles)).collect(),
-            last_hour: slots(&seen.minutes),
-            last_day: slots(&seen.hours),
+            due_since: all.due_since.map(|due| due.precise()),
+            oldest_due_ms: all.due_since.map(waited),
+            webhooks: WebhookCounts { active: all.active, failing: all.failing, suspended: all.suspended },
+            failing_webhooks: seen.failing.iter().map(|report| WebhookReport::new(report, profiles)).collect(),
+            last_hour: slots(&all.minutes),
+            last_day: slots(&all.hours),
         }
     }
 }
@@ -108,7 +101,7 @@ impl Overview {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum WebhookState {
+pub(crate) enum WebhookState {
     /// Deliveries go out.
     Active,
     /// Deliveries are held until it is resumed.
@@ -117,29 +110,11 @@ pub(in crate::api::operator) enum WebhookState {
     Deleted,
 }
 
-impl From<WebhookState> for EndpointState {
-    fn from(state: WebhookState) -> Self {
-        match state {
-            WebhookState::Active => Self::Active,
-            WebhookState::Suspended => Self::Suspended,
-            WebhookState::Deleted => Self::Deleted,
-        }
-    }
-}
-
-impl From<EndpointState> for WebhookState {
-    fn from(state: EndpointState) -> Self {
-        match state {
-            EndpointState::Active => Self::Active,
-            EndpointState::Suspended => Self::Suspended,
-            EndpointState::Deleted => Self::Deleted,
-        }
-    }
-}
+stands_for!(WebhookState => EndpointState { Active => Active, Suspended => Suspended, Deleted => Deleted });
 
 /// A webhook and how it fares. What is told of attempts is ten seconds old at most.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct WebhookReport {
+pub(crate) struct WebhookReport {
     /// Its id, with its vendor's prefix.
     webhook_id: String,
     /// The account it belongs to.
@@ -185,10 +160,10 @@ pub(in crate::api::operator) struct WebhookReport {
 }
 
 impl WebhookReport {
-    pub(in crate::api::operator) fn new(report: &Report, profiles: &Profiles) -> Self {
+    pub(crate) fn new(report: &Report, profiles: &Profiles) -> Self {
         let (endpoint, last) = (&report.endpoint, report.last_failure);
         Self {
-            webhook_id: on_wire(profiles, &report.profile, endpoint.id),
+            webhook_id: profiles.on_wire(&report.profile, endpoint.id),
             account_id: endpoint.account_id.clone(),
             profile: report.profile.clone(),
             url: endpoint.url.as_str().to_owned(),
@@ -215,16 +190,23 @@ impl WebhookReport {
 
 /// One page of webhooks, newest first.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct WebhookReportPage {
+pub(crate) struct WebhookReportPage {
     /// The webhooks.
-    pub(in crate::api::operator) webhooks: Vec<WebhookReport>,
+    pub(crate) webhooks: Vec<WebhookReport>,
     /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl WebhookReportPage {
+    pub(crate) fn new(page: &Page<Report>, profiles: &Profiles) -> Self {
+        let webhooks = page.items.iter().map(|report| WebhookReport::new(report, profiles)).collect();
+        Self { webhooks, next_cursor: page.next.clone() }
+    }
 }
 
 /// A webhook, how it fares, and how it fared.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct WebhookHistory {
+pub(crate) struct WebhookHistory {
     /// The webhook.
     #[oai(flatten)]
     #[serde(flatten)]
@@ -234,7 +216,7 @@ pub(in crate::api::operator) struct WebhookHistory {
 }
 
 impl WebhookHistory {
-    pub(in crate::api::operator) fn new(report: &Report, hours: &[(Timestamp, Tally)], profiles: &Profiles) -> Self {
+    pub(crate) fn new(report: &Report, hours: &[(Timestamp, Stats)], profiles: &Profiles) -> Self {
         Self { webhook: WebhookReport::new(report, profiles), last_week: slots(hours) }
     }
 }

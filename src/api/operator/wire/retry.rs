@@ -4,29 +4,33 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{history::DeliveryStatus, operator::on_wire, reasons::ErrorClass},
+    api::openapi::{ErrorClass, stands_for},
+    app::{Page, Wanted, recovery::Count},
     domain::{
         delivery::State,
         profile::Profiles,
         retry::{Run, RunState},
+        selection::Selection,
+        timestamp::Timestamp,
     },
+    error::Result,
 };
 
 /// What can be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[oai(rename = "RetriableStatus", rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum Retriable {
+pub(crate) enum Retriable {
     /// What was given up after its last attempt.
     Failed,
     /// What was cancelled.
     Cancelled,
 }
 
-impl From<Retriable> for DeliveryStatus {
+impl From<Retriable> for State {
     fn from(status: Retriable) -> Self {
         match status {
-            Retriable::Failed => Self::Failed,
+            Retriable::Failed => Self::Exhausted,
             Retriable::Cancelled => Self::Cancelled,
         }
     }
@@ -34,41 +38,63 @@ impl From<Retriable> for DeliveryStatus {
 
 /// Which deliveries to retry: those that fit all that is given.
 #[derive(Debug, Deserialize, Object)]
-pub(in crate::api::operator) struct NewRetry {
+pub(crate) struct NewRetry {
     /// Only of this account.
-    pub(in crate::api::operator) account_id: Option<String>,
+    pub(crate) account_id: Option<String>,
     /// Only to this webhook.
-    pub(in crate::api::operator) webhook_id: Option<String>,
+    pub(crate) webhook_id: Option<String>,
     /// Only of this event.
-    pub(in crate::api::operator) event: Option<String>,
+    pub(crate) event: Option<String>,
     /// Those that are `FAILED`, the default, or those that are `CANCELLED`.
-    pub(in crate::api::operator) status: Option<Retriable>,
+    pub(crate) status: Option<Retriable>,
     /// Only those whose last attempt failed so.
-    pub(in crate::api::operator) error: Option<ErrorClass>,
+    pub(crate) error: Option<ErrorClass>,
     /// Only those made at this time or later, RFC 3339.
-    pub(in crate::api::operator) created_from: Option<String>,
+    pub(crate) created_from: Option<String>,
     /// Only those made at this time or earlier, RFC 3339.
-    pub(in crate::api::operator) created_to: Option<String>,
+    pub(crate) created_to: Option<String>,
     /// Only say how many there are.
-    pub(in crate::api::operator) dry_run: Option<bool>,
+    pub(crate) dry_run: Option<bool>,
+}
+
+impl NewRetry {
+    /// Which deliveries it asks for.
+    pub(crate) fn read(self) -> Result<Wanted> {
+        let selection = Selection {
+            account: self.account_id,
+            kind: self.event,
+            state: self.status.map(State::from),
+            failure: self.error.map(Into::into),
+            from: Timestamp::read_if("created_from", self.created_from.as_deref())?,
+            to: Timestamp::read_if("created_to", self.created_to.as_deref())?,
+            ..Selection::default()
+        };
+        Ok(Wanted { webhook: self.webhook_id, selection })
+    }
 }
 
 /// How many there are to retry.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct RetryCount {
+pub(crate) struct RetryCount {
     /// Deliveries that match.
-    pub(in crate::api::operator) matched: u64,
+    pub(crate) matched: u64,
     /// Of these, those that a run would skip: their webhook is suspended or deleted.
-    pub(in crate::api::operator) skipped: u64,
+    pub(crate) skipped: u64,
     /// Whether these are all that there are; false: counting was ended after 5 s, and there may be more.
-    pub(in crate::api::operator) complete: bool,
+    pub(crate) complete: bool,
+}
+
+impl From<Count> for RetryCount {
+    fn from(Count { matched, skipped, complete }: Count) -> Self {
+        Self { matched, skipped, complete }
+    }
 }
 
 /// Where a run is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::api::operator) enum RetryState {
+pub(crate) enum RetryState {
     /// It goes on, also after a restart.
     Running,
     /// It has come to its end.
@@ -77,9 +103,11 @@ pub(in crate::api::operator) enum RetryState {
     Cancelled,
 }
 
+stands_for!(RetryState => RunState { Running => Running, Done => Done, Cancelled => Cancelled });
+
 /// A run that retries all that match.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct Retry {
+pub(crate) struct Retry {
     /// Its id.
     retry_id: String,
     /// Where it is in its life.
@@ -115,15 +143,11 @@ pub(in crate::api::operator) struct Retry {
 }
 
 impl Retry {
-    pub(in crate::api::operator) fn new(run: &Run, profiles: &Profiles) -> Self {
+    pub(crate) fn new(run: &Run, profiles: &Profiles) -> Self {
         let wanted = &run.selection;
         Self {
             retry_id: run.id.to_string(),
-            state: match run.state {
-                RunState::Running => RetryState::Running,
-                RunState::Done => RetryState::Done,
-                RunState::Cancelled => RetryState::Cancelled,
-            },
+            state: run.state.into(),
             matched: run.matched,
             replayed: run.replayed,
             skipped: run.skipped,
@@ -131,7 +155,7 @@ impl Retry {
             ended_at: run.ended_at.map(|at| at.to_string()),
             actor: run.actor.clone(),
             account_id: wanted.account.clone(),
-            webhook_id: wanted.endpoint.map(|id| on_wire(profiles, run.profile.as_deref().unwrap_or_default(), id)),
+            webhook_id: wanted.endpoint.map(|id| profiles.on_wire(run.profile.as_deref().unwrap_or_default(), id)),
             event: wanted.kind.clone(),
             status: wanted.state.map(|state| match state {
                 State::Cancelled => Retriable::Cancelled,
@@ -147,9 +171,16 @@ impl Retry {
 
 /// One page of runs, newest first.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct RetryPage {
+pub(crate) struct RetryPage {
     /// The runs.
-    pub(in crate::api::operator) retries: Vec<Retry>,
+    pub(crate) retries: Vec<Retry>,
     /// Send it as `cursor` to get the next page; null on the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl RetryPage {
+    pub(crate) fn new(page: &Page<Run>, profiles: &Profiles) -> Self {
+        let retries = page.items.iter().map(|run| Retry::new(run, profiles)).collect();
+        Self { retries, next_cursor: page.next.clone() }
+    }
 }

@@ -4,25 +4,25 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{body::SecretText, operator::on_wire},
+    api::openapi::{SecretText, stands_for},
+    app::{Page, tokens::TokenRecord},
     domain::{account, audit::Entry, ids::EndpointId, profile::Profiles, token::Scope},
-    store::tokens::TokenRecord,
 };
 
 /// A tenant to be made.
 #[derive(Debug, Deserialize, Object)]
-pub(in crate::api::operator) struct NewAccount {
+pub(crate) struct NewAccount {
     /// Its id, unique over all vendors: 1 to 100 letters, digits or any of `-` `_` `.` `:`.
-    pub(in crate::api::operator) account_id: String,
+    pub(crate) account_id: String,
     /// The vendor whose routes it uses.
-    pub(in crate::api::operator) profile: String,
+    pub(crate) profile: String,
     /// Where its alerts go.
-    pub(in crate::api::operator) alert_email: Option<String>,
+    pub(crate) alert_email: Option<String>,
 }
 
 /// A tenant of a vendor: a cooperative, a customer.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct Account {
+pub(crate) struct Account {
     /// Its id.
     account_id: String,
     /// The vendor whose routes it uses.
@@ -46,18 +46,24 @@ impl From<&account::Account> for Account {
 
 /// One page of accounts, in the order they were made.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct AccountPage {
+pub(crate) struct AccountPage {
     /// The accounts.
-    pub(in crate::api::operator) accounts: Vec<Account>,
+    pub(crate) accounts: Vec<Account>,
     /// Send it as `cursor` to get the next page; null on the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl From<Page<account::Account>> for AccountPage {
+    fn from(page: Page<account::Account>) -> Self {
+        Self { accounts: page.items.iter().map(Account::from).collect(), next_cursor: page.next }
+    }
 }
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
-pub(in crate::api::operator) enum TokenScope {
+pub(crate) enum TokenScope {
     /// Manage webhooks, read and replay deliveries.
     Webhooks,
     /// Publish; read events and tasks.
@@ -66,42 +72,34 @@ pub(in crate::api::operator) enum TokenScope {
     Operator,
 }
 
-impl TokenScope {
-    pub(in crate::api::operator) const fn name(self) -> &'static str {
-        match self {
-            Self::Webhooks => Scope::Webhooks.name(),
-            Self::Events => Scope::Events.name(),
-            Self::Operator => Scope::Operator.name(),
-        }
-    }
-}
+stands_for!(TokenScope => Scope { Webhooks => Webhooks, Events => Events, Operator => Operator });
 
 /// A token to be made: of an account, of a vendor's platform, or of an operator.
 #[derive(Debug, Deserialize, Object)]
-pub(in crate::api::operator) struct NewToken {
+pub(crate) struct NewToken {
     /// The account it belongs to.
-    pub(in crate::api::operator) account_id: Option<String>,
+    pub(crate) account_id: Option<String>,
     /// The vendor whose platform it belongs to: it reaches all of its accounts.
-    pub(in crate::api::operator) profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// What it may do.
-    pub(in crate::api::operator) scopes: Vec<TokenScope>,
+    pub(crate) scopes: Vec<TokenScope>,
     /// What you call it: at most 200 bytes.
-    pub(in crate::api::operator) label: Option<String>,
+    pub(crate) label: Option<String>,
 }
 
 /// A token that was just made.
 #[derive(Serialize, Object)]
 #[oai(rename = "CreatedToken")]
-pub(in crate::api::operator) struct MadeToken {
+pub(crate) struct MadeToken {
     /// Its id, which is no secret.
-    pub(in crate::api::operator) token_id: String,
+    pub(crate) token_id: String,
     /// The token itself. It is never shown again.
-    pub(in crate::api::operator) token: SecretText,
+    pub(crate) token: SecretText,
 }
 
 /// A token, as it is listed.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct Token {
+pub(crate) struct Token {
     /// Its id, which is no secret.
     token_id: String,
     /// The account it belongs to; null for a platform's and an operator's.
@@ -134,16 +132,22 @@ impl From<&TokenRecord> for Token {
 
 /// One page of tokens, in the order they were made.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct TokenPage {
+pub(crate) struct TokenPage {
     /// The tokens.
-    pub(in crate::api::operator) tokens: Vec<Token>,
+    pub(crate) tokens: Vec<Token>,
     /// Send it as `cursor` to get the next page; null on the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl From<Page<TokenRecord>> for TokenPage {
+    fn from(page: Page<TokenRecord>) -> Self {
+        Self { tokens: page.items.iter().map(Token::from).collect(), next_cursor: page.next }
+    }
 }
 
 /// A change: who made it, and when.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct AuditEntry {
+pub(crate) struct AuditEntry {
     /// When, RFC 3339, UTC.
     at: String,
     /// Who: a token's id, `command line`, or `engine` for the server itself.
@@ -159,11 +163,11 @@ pub(in crate::api::operator) struct AuditEntry {
 }
 
 impl AuditEntry {
-    pub(in crate::api::operator) fn new(entry: Entry, profiles: &Profiles) -> Self {
+    fn new(entry: Entry, profiles: &Profiles) -> Self {
         let webhook = entry.action.starts_with("webhook.").then(|| {
             // Its id has its vendor's prefix.
             let id = EndpointId::parse(entry.subject.as_deref()?)?;
-            Some(on_wire(profiles, entry.profile.as_deref()?, id))
+            Some(profiles.on_wire(entry.profile.as_deref()?, id))
         });
         let subject = webhook.flatten().or(entry.subject);
         Self {
@@ -179,9 +183,16 @@ impl AuditEntry {
 
 /// One page of changes, newest first.
 #[derive(Debug, Serialize, Object)]
-pub(in crate::api::operator) struct AuditPage {
+pub(crate) struct AuditPage {
     /// The changes.
-    pub(in crate::api::operator) entries: Vec<AuditEntry>,
+    pub(crate) entries: Vec<AuditEntry>,
     /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
-    pub(in crate::api::operator) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl AuditPage {
+    pub(crate) fn new(page: Page<Entry>, profiles: &Profiles) -> Self {
+        let entries = page.items.into_iter().map(|entry| AuditEntry::new(entry, profiles)).collect();
+        Self { entries, next_cursor: page.next }
+    }
 }

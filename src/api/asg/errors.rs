@@ -1,0 +1,46 @@
+//! ASG Gateway's errors.
+
+use poem::{IntoResponse, Response};
+
+use super::wire::Failure;
+use crate::{
+    api::openapi::{Body, Shape},
+    http::error::Problem,
+};
+
+/// The shape of its errors: `{"error": "<sentence>"}`.
+#[derive(Debug)]
+pub(crate) struct Errors;
+
+impl Shape for Errors {
+    type Body = Failure;
+    const MEANINGS: &'static [(u16, &'static str)] = &[
+        (400, "The request is not of the documented form; the sentence says what is wrong, and where."),
+        (401, "No token, or one that is unknown or revoked."),
+        (403, "The token lacks the scope, or belongs to another vendor's routes or another account."),
+        (404, "There is no such thing in this account."),
+        (409, "The same task_id was published with another body, or the account has as many webhooks as it may have."),
+        (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
+        (414, "The URL is longer than limits.request_url_bytes."),
+        (415, "The body is not sent as application/json in UTF-8, or is compressed."),
+        (
+            422,
+            "The URL may not be delivered to, the event is unknown, a value cannot be delivered, or callback_url is no active webhook.",
+        ),
+        (429, "Too many requests of this token; Retry-After says how long to wait."),
+        (431, "There are more headers, or larger ones, than limits.request_headers and request_header_bytes allow."),
+        (500, "A fault of the server; its log says more."),
+        (
+            503,
+            "The server cannot take this now: try again. Nothing was stored, unless the sentence says that this is not known.",
+        ),
+    ];
+}
+
+/// An error as this vendor's clients read it.
+pub(crate) fn shape(problem: &Problem) -> Response {
+    let body = Body(Failure { error: problem.message.clone() });
+    let mut response = body.into_response();
+    response.set_status(problem.status);
+    response
+}

@@ -1,0 +1,73 @@
+//! ASG Gateway's profile: names, retry policy, signature header, sample data.
+
+use super::envelope;
+use crate::{
+    app::Dialect,
+    config,
+    domain::{
+        excerpt::excerpt,
+        json,
+        profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
+    },
+    error::{Error, Invalid, Result},
+};
+
+/// The name of this profile.
+pub const NAME: &str = "asg";
+/// The one event of its catalogue.
+pub(super) const TASK_SETTLED: &str = "task.settled";
+/// The prefix of its webhook ids.
+pub(super) const WEBHOOK: &str = "whk_";
+
+/// The header of its signature, in the vendor's own letter case.
+pub(super) const SIGNATURE: &str = "X-ASG-Signature";
+
+/// What differs for the engine.
+pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
+    Profile {
+        name: NAME,
+        endpoint_prefix: WEBHOOK,
+        signature_header: SIGNATURE,
+        timeout: delivery.timeout,
+        retry: RetryPolicy {
+            max_attempts: settings.max_attempts,
+            waits: settings.waits.iter().map(|wait| wait.0).collect(),
+        },
+        when_exhausted: WhenExhausted::StayActive,
+        // Its tries take seconds: nobody could act on half of them. But nothing else tells of a task that is given up.
+        warn_after: Some(settings.max_attempts),
+        by_hand,
+        envelope: envelope::finish,
+    }
+}
+
+/// Refuses an event that the catalogue does not have.
+pub(super) fn check_kind(name: &str) -> Result<()> {
+    if name == TASK_SETTLED {
+        return Ok(());
+    }
+    let message = format!("event '{}' is unknown: expected {TASK_SETTLED}", excerpt(name));
+    Err(Error::invalid(Invalid::UnknownEvent, message))
+}
+
+/// What differs for everything else that the program can do.
+pub(crate) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Dialect {
+    Dialect {
+        profile: profile(settings, delivery),
+        title: "ASG Gateway",
+        kinds: vec![TASK_SETTLED],
+        sample: Box::new(|kind, _, now| {
+            check_kind(kind)?;
+            let time = json::quote(&now.to_string());
+            Ok(format!(
+                r#"{{"event":{},"task_id":"tsk_sample","consensus_label":"cat","confidence":1.0,"bsv_txid":"9f1c5a7be0d34c2f","settled_at":{time},"timestamp":{time}}}"#,
+                json::quote(kind)
+            ))
+        }),
+    }
+}
+
+/// What a person may do about a webhook: the page has no more.
+fn by_hand(base: &str, _: &str) -> ByHand {
+    ByHand { look: curl("GET", &format!("{base}/v1/webhooks"), None), test: None, resume: None }
+}

@@ -1,0 +1,60 @@
+//! AsiliChain's profile: names, retry policy, signature header, sample data.
+
+use super::{catalogue, envelope};
+use crate::{
+    app::Dialect,
+    config,
+    domain::profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
+};
+
+/// The name of this profile.
+pub const NAME: &str = "asilichain";
+/// The prefix of its webhook ids.
+pub(super) const WEBHOOK: &str = "wh_";
+
+/// The header of its signature, in the vendor's own letter case.
+pub(super) const SIGNATURE: &str = "X-AsiliChain-Signature";
+
+/// What differs for the engine.
+pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Profile {
+    let retry = RetryPolicy {
+        max_attempts: u32::try_from(settings.waits.len()).unwrap_or(u32::MAX).saturating_add(1),
+        waits: settings.waits.iter().map(|wait| wait.0).collect(),
+    };
+    Profile {
+        name: NAME,
+        endpoint_prefix: WEBHOOK,
+        signature_header: SIGNATURE,
+        timeout: delivery.timeout,
+        // What is left then takes two hours: time enough to act before it is suspended.
+        warn_after: Some(retry.half()),
+        retry,
+        when_exhausted: WhenExhausted::Suspend,
+        by_hand,
+        envelope: envelope::finish,
+    }
+}
+
+/// What differs for everything else that the program can do.
+pub(crate) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery) -> Dialect {
+    let api_version = settings.api_version.clone();
+    Dialect {
+        profile: profile(settings, delivery),
+        title: "AsiliChain",
+        kinds: catalogue::names().collect(),
+        sample: Box::new(move |kind, account, now| {
+            let entry = catalogue::find(kind)?;
+            Ok(envelope::stored(entry.name, &api_version, &now.to_string(), &entry.sample_for(account)))
+        }),
+    }
+}
+
+/// What a person may do about a webhook. The page: "Reactivate via PATCH /webhooks/{webhook_id}".
+fn by_hand(base: &str, webhook: &str) -> ByHand {
+    let url = format!("{base}/webhooks/{webhook}");
+    ByHand {
+        look: curl("GET", &url, None),
+        test: Some(curl("POST", &format!("{url}/test"), None)),
+        resume: Some(curl("PATCH", &url, Some(r#"{"status":"ACTIVE"}"#))),
+    }
+}

@@ -1,0 +1,63 @@
+//! The shape of errors, unless a vendor has its own: `{"error": {"code", "message", "request_id"}}`.
+
+use poem::{IntoResponse, Response, http::StatusCode};
+use poem_openapi::{
+    Object,
+    error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError},
+};
+use serde::Serialize;
+
+use super::body::Body;
+use crate::http::error::{Problem, code};
+
+/// An error.
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "ApiError")]
+pub(crate) struct Failure {
+    /// What went wrong.
+    pub(crate) error: FailureDetail,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, Object)]
+#[oai(rename = "ApiErrorDetail")]
+pub(crate) struct FailureDetail {
+    /// For programs: one of the documented codes. New ones may come.
+    pub(crate) code: String,
+    /// For people: what to do about it.
+    pub(crate) message: String,
+    /// Names this request in the server's log.
+    pub(crate) request_id: String,
+}
+
+/// An error with this code.
+pub(crate) fn answer(status: StatusCode, code: &str, message: String, request_id: &str) -> Response {
+    let error = FailureDetail { code: code.to_owned(), message, request_id: request_id.to_owned() };
+    let mut response = Body(Failure { error }).into_response();
+    response.set_status(status);
+    response
+}
+
+/// An error, as clients read it.
+pub(crate) fn shape(problem: &Problem, request_id: &str) -> Response {
+    answer(problem.status, code(problem), problem.message.clone(), request_id)
+}
+
+/// What an error means to the client. What poem-openapi found wrong is said in our words.
+pub(crate) fn explain(error: &poem::Error) -> Problem {
+    let status = error.status();
+    if error.is::<AuthorizationError>() {
+        let message = "no token: send the header 'Authorization: Bearer ngm_...'";
+        Problem::without_error(status, message.to_owned())
+    } else if error.is::<ContentTypeError>() {
+        let message = "the body must be JSON in UTF-8: send the header 'Content-Type: application/json'";
+        Problem::without_error(status, message.to_owned())
+    } else if error.is::<ParsePathError>() {
+        Problem::without_error(StatusCode::NOT_FOUND, "there is nothing of this name".to_owned())
+    } else if let Some(wrong) = error.downcast_ref::<ParseParamError>() {
+        let message = format!("{} is not one of the values that it takes: /docs shows them", wrong.name);
+        Problem::without_error(status, message)
+    } else {
+        Problem::of(error)
+    }
+}

@@ -1,0 +1,21 @@
+//! The OpenAPI document, and the types by which all doors read requests and write answers.
+
+pub(crate) mod allow;
+mod auth;
+pub(crate) mod batch;
+mod body;
+pub(crate) mod document;
+pub(crate) mod error;
+mod json_error;
+mod responses;
+mod shared;
+mod tag;
+
+pub(crate) use self::{
+    body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
+    document::Supplement,
+    error::Failure,
+    responses::{OnState, Refused, Shape, WithBody, WithoutBody, WithoutToken},
+    shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, stands_for},
+    tag::Tag,
+};

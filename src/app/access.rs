@@ -1,0 +1,106 @@
+//! Who may do what: the right by which a request acts, as a value that every method of [`App`](super::App) takes.
+//!
+//! The type says which scope a token must have. A handler takes an `Access` from its request and hands it on: one that forgets
+//! to ask who is calling has nothing to hand on, and does not compile.
+
+use std::marker::PhantomData;
+
+use crate::{
+    domain::{
+        grant::Grant,
+        ids::TokenId,
+        token::{AccessScope, Caller, Scope},
+    },
+    error::Result,
+};
+
+/// The scope that a token must have, as a type.
+pub trait Right: Clone + Send + Sync + 'static {
+    /// The scope; `None`: any token will do.
+    const NEEDED: Option<Scope>;
+}
+
+/// Managing webhooks, and looking at their deliveries: for everybody who holds a token with that scope, or the operator.
+pub trait Manages: Right {}
+
+macro_rules! rights {
+    ($($(#[$doc:meta])* $name:ident = $needed:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub enum $name {}
+
+        impl Right for $name {
+            const NEEDED: Option<Scope> = $needed;
+        }
+    )*};
+}
+
+rights! {
+    /// Manage webhooks, read and replay deliveries.
+    Webhooks = Some(Scope::Webhooks);
+    /// Publish; read events and tasks.
+    Events = Some(Scope::Events);
+    /// Everything, in every account.
+    Operator = Some(Scope::Operator);
+    /// What needs a token, of any scope.
+    AnyScope = None;
+}
+
+impl Manages for Webhooks {}
+impl Manages for Operator {}
+
+/// The right by which a request acts, and what it may see. Only a [`Caller`] gives one, and only the store makes a caller.
+#[derive(Debug, Clone)]
+pub struct Access<S> {
+    caller: Caller,
+    grant: Grant,
+    scope: AccessScope,
+    right: PhantomData<S>,
+}
+
+impl<S: Right> Access<S> {
+    /// The access of a caller to the routes of a vendor; without a vendor, to all that the caller's token reaches.
+    ///
+    /// # Errors
+    /// [`Forbidden`](crate::error::Error::Forbidden) for a token of another vendor, or without the scope.
+    pub fn new(caller: Caller, vendor: Option<&'static str>) -> Result<Self> {
+        let (grant, scope) = match vendor {
+            Some(vendor) => caller.scope_for(vendor, S::NEEDED)?,
+            None => caller.scope_everywhere(S::NEEDED)?,
+        };
+        Ok(Self { caller, grant, scope, right: PhantomData })
+    }
+
+    /// The id of the account that a request acts for: the token's own, or the one that the request names in this field.
+    ///
+    /// # Errors
+    /// As [`Caller::acts_for`].
+    pub fn acts_for(&self, named: Option<&str>, field: &str) -> Result<String> {
+        self.caller.acts_for(named, field).map(str::to_owned)
+    }
+
+    /// Whether it is the operator's.
+    pub fn is_operator(&self) -> bool {
+        self.caller.is_operator()
+    }
+
+    /// The token that was shown.
+    pub fn token(&self) -> TokenId {
+        self.caller.token
+    }
+
+    /// What is checked again in each transaction.
+    pub(super) fn grant(&self) -> Grant {
+        self.grant
+    }
+
+    /// What it may see.
+    pub fn scope(&self) -> &AccessScope {
+        &self.scope
+    }
+
+    /// The same right, within a narrower scope.
+    pub(super) fn within(&self, scope: AccessScope) -> Self {
+        Self { scope, ..self.clone() }
+    }
+}

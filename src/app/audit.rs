@@ -1,0 +1,24 @@
+//! The audit: who changed what.
+
+use super::{Access, App, Operator, Page, PageRequest};
+use crate::{
+    domain::audit::{Action, Entry},
+    error::Result,
+    store::audit::{self, Filter},
+};
+
+impl App {
+    /// A page of changes, newest first: of one account, or of one kind, if that is asked for. It looks at 10,000 of them at most,
+    /// so it may hold few or none and yet not be the last.
+    pub async fn audit(
+        &self,
+        access: &Access<Operator>,
+        (account, action): (Option<String>, Option<Action>),
+        page: PageRequest,
+    ) -> Result<Page<Entry>> {
+        let (size, before) = (self.page_size(&page)?, page.after(|cursor| cursor.parse().ok())?);
+        let filter = Filter { account, action, before };
+        let (found, next) = self.read(access, move |view, scope| audit::list(view, scope, &filter, size)).await?;
+        Ok(Page::new(found, next))
+    }
+}

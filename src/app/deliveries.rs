@@ -1,0 +1,177 @@
+//! Deliveries: list, look at, replay, cancel, and the exact request that each sends.
+
+use super::{Access, App, Manages, Page, PageRequest, Wanted, Webhooks, id, webhooks};
+use crate::{
+    domain::{
+        attempt_headers::{AttemptHeaders, USER_AGENT},
+        delivery::{Attempt, Delivery, State},
+        event::Damaged,
+        ids::DeliveryId,
+        token::AccessScope,
+    },
+    error::{Missing, Result},
+    store::{
+        Tx, View,
+        deliveries::{self, Filter},
+        search::{self, Range},
+    },
+};
+
+pub use crate::store::search::Listed;
+
+/// What stands where a signature would.
+pub const MASK: &str = "***";
+
+/// A delivery, its attempts, and the request that it sends.
+pub struct DeliveryDetails {
+    /// The delivery, and whose it is.
+    pub listed: Listed,
+    /// Every attempt that has ended, in order.
+    pub attempts: Vec<Attempt>,
+    /// What is sent; a damaged body never is.
+    pub request: Result<Preview, Damaged>,
+}
+
+/// A request to a receiver, to the byte, but for its signatures.
+#[derive(Debug)]
+pub struct Preview {
+    /// The URL of the webhook as it is now: an earlier attempt may have gone elsewhere.
+    pub url: String,
+    /// The headers of the last attempt, or of the first if there was none; `host` and `content-length` are added on the way.
+    pub headers: Vec<(String, String)>,
+    /// The body, the same on every attempt.
+    pub body: String,
+}
+
+impl App {
+    /// A page of a webhook's deliveries, newest first. With a filter it looks at 10,000 of them at most, so it may hold few or
+    /// none and yet not be the last.
+    pub async fn deliveries_of(
+        &self,
+        access: &Access<Webhooks>,
+        webhook: &str,
+        (state, kind): (Option<State>, Option<String>),
+        page: PageRequest,
+    ) -> Result<Page<Delivery>> {
+        let ((id, access), size) = (self.resolve(access, webhook)?, self.page_size(&page)?);
+        let filter = Filter { state, kind, after: page.after(DeliveryId::parse)? };
+        let list = move |view: &View<'_>, scope: &AccessScope| {
+            deliveries::list(view, &webhooks::see(view, scope, id)?, &filter, size)
+        };
+        let found = self.read(&access, list).await?;
+        Ok(Page::new(found.deliveries, found.next))
+    }
+
+    /// One delivery of a webhook, with every attempt that has ended.
+    pub async fn delivery_of(
+        &self,
+        access: &Access<Webhooks>,
+        webhook: &str,
+        delivery: &str,
+    ) -> Result<(Delivery, Vec<Attempt>)> {
+        let (endpoint, access) = self.resolve(access, webhook)?;
+        let wanted = id(DeliveryId::parse(delivery), Missing::Delivery)?;
+        let look = move |view: &View<'_>, scope: &AccessScope| {
+            let delivery = deliveries::find(view, &webhooks::see(view, scope, endpoint)?, wanted)?;
+            let attempts = deliveries::attempts(view, delivery.key)?;
+            Ok((delivery, attempts))
+        };
+        self.read(&access, look).await
+    }
+
+    /// Sends the event of a webhook's delivery again, as a new delivery.
+    ///
+    /// # Errors
+    /// As [`App::delivery_of`]; [`Conflict`](crate::error::Error::Conflict) while the webhook is suspended.
+    pub async fn replay_of(&self, access: &Access<Webhooks>, webhook: &str, delivery: &str) -> Result<Delivery> {
+        let (endpoint, access) = self.resolve(access, webhook)?;
+        let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
+        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
+            deliveries::replay(tx, &webhooks::find(tx, scope, endpoint)?, original)
+        };
+        self.write(&access, replay).await
+    }
+
+    /// A page of deliveries over all webhooks, newest first. It looks at 10,000 of them at most, so it may hold few or none and
+    /// yet not be the last.
+    pub async fn deliveries(
+        &self,
+        access: &Access<impl Manages>,
+        wanted: Wanted,
+        page: PageRequest,
+    ) -> Result<Page<Listed>> {
+        let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
+        let (after, size) = (page.after(DeliveryId::parse)?, self.page_size(&page)?);
+        let list = move |view: &View<'_>, scope: &AccessScope| {
+            search::page(view, &Range::new(view, scope, selection)?, after, size)
+        };
+        let (found, next) = self.read(&access.within(scope), list).await?;
+        Ok(Page::new(found, next))
+    }
+
+    /// One delivery, its attempts, and the request that it sends.
+    pub async fn delivery(&self, access: &Access<impl Manages>, delivery: &str) -> Result<DeliveryDetails> {
+        let delivery = id(DeliveryId::parse(delivery), Missing::Delivery)?;
+        let look = move |view: &View<'_>, scope: &AccessScope| {
+            let listed = search::find(view, scope, delivery)?;
+            let attempts = deliveries::attempts(view, listed.delivery.key)?;
+            let body = deliveries::body_of(view, listed.delivery.event)?;
+            Ok((listed, attempts, body))
+        };
+        let (listed, attempts, body) = self.read(access, look).await?;
+        let request = match body {
+            Ok(body) => Ok(self.preview(&listed, attempts.last(), &body)?),
+            Err(damaged) => Err(damaged),
+        };
+        Ok(DeliveryDetails { listed, attempts, request })
+    }
+
+    /// Sends the event of a delivery again, as a new delivery.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Error::NotFound) if the caller sees none of this id;
+    /// [`Conflict`](crate::error::Error::Conflict) while its webhook is suspended, or if it is deleted.
+    pub async fn replay(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
+        let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
+        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
+            let made = deliveries::replay(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
+            search::made(tx, scope, made.id)
+        };
+        self.write(access, replay).await
+    }
+
+    /// Cancels a delivery that waits, or is held. One that is cancelled already stays so.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Error::NotFound) if the caller sees none of this id;
+    /// [`Conflict`](crate::error::Error::Conflict) while an attempt is under way, and when it has come to another end.
+    pub async fn cancel(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
+        let delivery = id(DeliveryId::parse(delivery), Missing::Delivery)?;
+        let cancel = move |tx: &Tx<'_>, scope: &AccessScope| {
+            deliveries::cancel(tx, scope, delivery)?;
+            search::made(tx, scope, delivery)
+        };
+        self.write(access, cancel).await
+    }
+
+    /// The request as it was sent last, or would be sent now.
+    fn preview(&self, listed: &Listed, last: Option<&Attempt>, body: &str) -> Result<Preview> {
+        let profile = &self.dialect(&listed.profile)?.profile;
+        let headers = AttemptHeaders {
+            profile,
+            event: listed.delivery.event,
+            delivery: listed.delivery.id,
+            attempt: last.map_or(1, |last| last.number),
+            at: last.map_or_else(|| self.now(), |last| last.started_at),
+            test: listed.delivery.test,
+            signature: Some(format!("sha256={MASK}")),
+            standard: format!("v1,{MASK}"),
+        };
+        let headers = headers.list().into_iter().chain([("user-agent", USER_AGENT.to_owned())]);
+        Ok(Preview {
+            url: listed.url.clone(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
+            body: (profile.envelope)(&listed.delivery.endpoint.on_wire(profile.endpoint_prefix), body).text(),
+        })
+    }
+}

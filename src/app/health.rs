@@ -1,0 +1,157 @@
+//! Whether the server can do its work, part by part, in sentences for everybody.
+
+use std::time::Duration;
+
+use super::App;
+use crate::{
+    clock,
+    domain::audit::Actor,
+    error::Error,
+    metrics::ClockJump,
+    store::{self, Admission},
+};
+
+/// For how long the server's own writes tell how the database is: a fault counts also if a write succeeded after it, and a
+/// write is tried only when there was none.
+const FRESH: Duration = Duration::from_secs(5);
+/// A write that takes longer is not waited for.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// An engine that has not come round for so long does not work: it does so at every poll, and after every outcome.
+const STUCK: Duration = Duration::from_secs(60);
+/// For so long a clock that was set is worth a warning.
+const RECENT: Duration = Duration::from_secs(3600);
+
+/// How a part of the server is.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// As it should be.
+    Ok(String),
+    /// It works, but somebody should look.
+    Warning(String),
+    /// It does not work.
+    Unavailable(String),
+}
+
+/// The parts without which the server cannot work.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// It takes writes.
+    pub database: Part,
+    /// It looks for what is due, and sends it.
+    pub engine: Part,
+    /// It has room.
+    pub disk: Part,
+    /// It goes on evenly.
+    pub clock: Part,
+    /// It opens the signing secrets that are stored.
+    pub key_file: Part,
+}
+
+impl App {
+    /// How every part is. How the database is was found by [`App::database_health`] or [`App::try_write`].
+    pub async fn health(&self, database: Part) -> Health {
+        let now = self.0.clock.uptime();
+        let step = self.metrics().last_clock_jump().filter(|step| now.saturating_sub(step.at) < RECENT);
+        Health {
+            database,
+            engine: self.engine_health(now),
+            disk: disk(self.free_space(), self.0.config.watch.low_space_bytes),
+            clock: clock_health(step),
+            key_file: self.key_file_health().await,
+        }
+    }
+
+    /// How the database is, as far as the server's own writes tell: `None` if there were none of late.
+    pub fn database_health(&self) -> Option<Part> {
+        let (db, now) = (&self.0.db, self.0.clock.uptime());
+        if db.lost().is_some() {
+            return Some(Part::Unavailable(
+                "the disk failed, or a file of the database was removed, moved or replaced: nothing is accepted any more, and the \
+                 server stops; its log says more"
+                    .to_owned(),
+            ));
+        }
+        let is_fresh = |at: Duration| now.saturating_sub(at) < FRESH;
+        let written = db.metrics().written();
+        match written.fault.filter(|fault| is_fresh(fault.at)) {
+            Some(fault) => Some(Part::Unavailable(reason(&fault.why))),
+            None if !written.last.is_some_and(is_fresh) => None,
+            None if db.is_busy() => Some(Part::Warning(
+                "the database is busy: half of the places for waiting writes are taken, or more (limits.waiting_writes)"
+                    .to_owned(),
+            )),
+            None => Some(Part::Ok("the database takes writes".to_owned())),
+        }
+    }
+
+    /// Tries a write.
+    pub async fn try_write(&self) -> Part {
+        let until = self.0.clock.uptime() + WRITE_PATIENCE;
+        tokio::select! {
+            written = self.0.db.write(Actor::Engine, Admission::Wait, store::probe) => match written {
+                Ok(()) => Part::Ok("the database takes writes".to_owned()),
+                Err(error) => Part::Unavailable(reason(&error)),
+            },
+            () = clock::until(&self.0.clock, until) => {
+                Part::Unavailable(format!("the database took no write within {} s", WRITE_PATIENCE.as_secs()))
+            }
+        }
+    }
+
+    fn engine_health(&self, now: Duration) -> Part {
+        let seconds = |since: Duration| now.saturating_sub(since).as_secs();
+        if let Some(fault) = self.metrics().paused() {
+            let (since, why) = (seconds(fault.at), reason(&fault.why));
+            return Part::Unavailable(format!("deliveries have paused for {since} s and go on by themselves: {why}"));
+        }
+        let looked = self.0.engine.status().borrow().looked;
+        if now.saturating_sub(looked) < STUCK {
+            return Part::Ok("deliveries go out".to_owned());
+        }
+        Part::Unavailable(format!(
+            "nothing was sent or looked for in the last {} s: the server's log may say why; restart it",
+            seconds(looked)
+        ))
+    }
+
+    async fn key_file_health(&self) -> Part {
+        match self.0.db.key_fault().await {
+            None => Part::Ok("the key file opens the signing secrets".to_owned()),
+            Some(_) => Part::Unavailable(
+                "the key file is missing, cannot be used or is not the one of this database: deliveries go on, but no signing \
+                 secret can be stored, and a restart would fail; put the right file back (storage.key_file); the server's log \
+                 says more"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// What is said of a fault to everybody.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Unavailable(why) => why.clone(),
+        _ => "a write to the database failed: the server's log says why".to_owned(),
+    }
+}
+
+fn disk(free: Option<u64>, low: u64) -> Part {
+    let megabytes = |bytes: u64| bytes / 1_000_000;
+    match free {
+        None => Part::Ok("the system does not say how much room is left".to_owned()),
+        Some(free) if free < low => Part::Warning(format!(
+            "{} MB are left on the disk of the database: make room (it is told below {} MB, watch.low_space_bytes)",
+            megabytes(free),
+            megabytes(low)
+        )),
+        Some(free) => Part::Ok(format!("{} MB are left on the disk of the database", megabytes(free))),
+    }
+}
+
+fn clock_health(step: Option<ClockJump>) -> Part {
+    let Some(ClockJump { by, .. }) = step else { return Part::Ok("the clock goes evenly".to_owned()) };
+    let (seconds, way) = (by.unsigned_abs() as f64 / 1000.0, if by < 0 { "back" } else { "forward" });
+    Part::Warning(format!(
+        "the clock was set {way} by {seconds:.1} s within the last hour: due times were moved along; see that the time is right"
+    ))
+}

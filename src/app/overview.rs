@@ -1,0 +1,54 @@
+//! How everything stands.
+
+use super::{Access, App, Manages};
+use crate::{
+    domain::{endpoint::EndpointState, timestamp::Timestamp},
+    error::Result,
+    store::{
+        alerts,
+        overview::{self, Overview},
+        webhooks::{self, Filter, Report},
+    },
+};
+
+/// How everything that a caller sees stood at some moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The moment.
+    pub now: Timestamp,
+    /// Everything, counted.
+    pub all: Overview,
+    /// Webhooks that are suspended, some of them at most.
+    pub suspended: Vec<Report>,
+    /// Webhooks that are active and whose last attempt failed, some of them at most.
+    pub failing: Vec<Report>,
+    /// Alerts that are still to be told; 0 for all but the operator.
+    pub unsent: u64,
+}
+
+impl App {
+    /// How everything stands that a caller sees, with as many webhooks of each kind that needs somebody as are asked for.
+    pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
+        let seen = self.overview_for_all(access, shown).await;
+        self.check_access(access)?;
+        seen
+    }
+
+    /// As [`App::overview`], for all who see the same: it goes on when the one who asked first may see nothing any more, and
+    /// [`App::check_access`] tells of each whether they may be shown it.
+    pub async fn overview_for_all(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
+        let (scope, is_operator, now) = (access.scope().clone(), access.is_operator(), self.now());
+        let look = self.0.db.read(move |view| {
+            let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
+            let failing = Filter { failing: true, ..Filter::default() };
+            Ok(Snapshot {
+                now,
+                all: overview::look(view, &scope, now)?,
+                suspended: webhooks::list(view, &scope, &suspended, shown, now)?.0,
+                failing: webhooks::list(view, &scope, &failing, shown, now)?.0,
+                unsent: if is_operator { alerts::unsent_count(view)? } else { 0 },
+            })
+        });
+        look.await
+    }
+}

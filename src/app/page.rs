@@ -1,0 +1,93 @@
+//! Pages of a list: how large one may be, where it begins, and where the next begins.
+
+use super::App;
+use crate::error::{Error, Result};
+
+/// Entries on a page, unless asked otherwise.
+const USUAL: u32 = 20;
+
+/// Which page of a list is wanted.
+#[derive(Debug)]
+pub struct PageRequest {
+    size: Size,
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Size {
+    /// As a client asks, within `limits.page_size`.
+    Asked(Option<u32>),
+    /// As a door has chosen for its own pages.
+    Own(usize),
+}
+
+impl PageRequest {
+    /// A page as a client asks for it: with how many entries, and after the page that gave this cursor.
+    pub fn asked(limit: Option<u32>, cursor: Option<String>) -> Self {
+        Self { size: Size::Asked(limit), cursor }
+    }
+
+    /// A page of the size that a door has chosen. An empty cursor begins the list.
+    pub fn of(size: usize, cursor: &str) -> Self {
+        let cursor = Some(cursor.trim()).filter(|cursor| !cursor.is_empty());
+        Self { size: Size::Own(size), cursor: cursor.map(str::to_owned) }
+    }
+
+    /// What the cursor names, as `read` understands it; `None` at the beginning of the list.
+    ///
+    /// # Errors
+    /// [`Error::bad_cursor`] if it cannot be one of ours.
+    pub(super) fn after<T>(&self, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
+        self.cursor.as_deref().map(|cursor| read(cursor).ok_or_else(Error::bad_cursor)).transpose()
+    }
+}
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// The cursor of the next page; `None` on the last.
+    pub next: Option<String>,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), next: None }
+    }
+}
+
+impl<T> Page<T> {
+    /// A page and the cursor of the next, as the store found them.
+    pub(super) fn new(items: Vec<T>, next: Option<impl ToString>) -> Self {
+        Self { items, next: next.map(|next| next.to_string()) }
+    }
+
+    /// A page of this size, of a list that was read one entry further: `cursor` gives what names its last entry.
+    pub(super) fn cut<C: ToString>(mut items: Vec<T>, size: usize, cursor: impl FnOnce(&T) -> C) -> Self {
+        let more = items.len() > size;
+        items.truncate(size);
+        let next = items.last().filter(|_| more).map(|last| cursor(last).to_string());
+        Self { items, next }
+    }
+}
+
+impl App {
+    /// How many entries a page holds.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for less than 1 or more than `limits.page_size`.
+    pub(super) fn page_size(&self, page: &PageRequest) -> Result<usize> {
+        let most = self.limits().page_size;
+        match page.size {
+            Size::Own(size) => Ok(size),
+            Size::Asked(asked) => {
+                let size = asked.unwrap_or(USUAL.min(most));
+                if (1..=most).contains(&size) {
+                    return Ok(size as usize);
+                }
+                Err(Error::request(format!("limit must be 1 to {most}")))
+            }
+        }
+    }
+}

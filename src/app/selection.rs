@@ -1,0 +1,27 @@
+//! Which deliveries somebody means, as every door and the command line read it.
+
+use crate::{
+    domain::{profile::Profiles, selection::Selection, token::AccessScope},
+    error::Result,
+};
+
+/// Deliveries as somebody names them: those that fit all that is given.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// To the webhook of this id, as its vendor writes it.
+    pub webhook: Option<String>,
+    /// And these.
+    pub selection: Selection,
+}
+
+impl Wanted {
+    /// The selection, and the access scope: narrowed to the vendor of the webhook, if one is named.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Error::NotFound) for a text that is no webhook's id within the scope.
+    pub fn read(self, profiles: &Profiles, scope: &AccessScope) -> Result<(AccessScope, Selection)> {
+        let Some(webhook) = &self.webhook else { return Ok((scope.clone(), self.selection)) };
+        let (endpoint, scope) = profiles.webhook(scope, webhook)?;
+        Ok((scope, Selection { endpoint: Some(endpoint), ..self.selection }))
+    }
+}

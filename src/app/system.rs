@@ -1,0 +1,100 @@
+//! The server itself: how long it has run, what it takes on the disk, its figures, and a backup at once.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Access, App, Backup, Operator};
+use crate::{
+    domain::timestamp::Timestamp,
+    error::{Error, Result},
+    store::{self, Progress, audit},
+};
+
+/// Where backups go, beside the database.
+const FOLDER: &str = "backups";
+
+impl App {
+    /// How long the server has been running.
+    pub fn uptime(&self) -> Duration {
+        self.0.clock.uptime().saturating_sub(self.0.started)
+    }
+
+    /// The file of the database.
+    pub fn database(&self) -> &Path {
+        &self.0.config.storage.path
+    }
+
+    /// What the database takes on the disk, with its log, in bytes.
+    pub fn database_bytes(&self) -> u64 {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        size(self.database()) + size(Path::new(&format!("{}-wal", self.database().display())))
+    }
+
+    /// Bytes that are free on the disk of the database; `None` if the system does not say.
+    pub fn free_space(&self) -> Option<u64> {
+        self.0.db.free_space()
+    }
+
+    /// Brings the figures that are read from the database up to date.
+    pub async fn survey(&self) {
+        let found = self.0.db.gauges(self.now()).await;
+        let found = found.as_ref().inspect_err(|error| tracing::warn!(%error, "no figures from the database"));
+        self.metrics().show(found.ok());
+    }
+
+    /// The folder that backups go to.
+    pub fn backup_folder(&self) -> PathBuf {
+        self.database().with_file_name(FOLDER)
+    }
+
+    /// What became of the last backup that was asked for here.
+    pub fn last_backup(&self) -> Option<Backup> {
+        self.0.backups.last()
+    }
+
+    /// Begins to make a backup beside the database, unless one is being made; [`App::last_backup`] tells how far it has come.
+    pub async fn back_up(&self, access: &Access<Operator>) -> Result<()> {
+        if matches!(self.last_backup(), Some(Backup::Running(_))) {
+            return Ok(());
+        }
+        let now = self.now();
+        let file = self.backup_folder().join(format!("{}.db", now.to_string().replace(':', "-")));
+        let name = file.display().to_string();
+        // Before it is made: this write is refused if the right to ask for it is gone.
+        self.write(access, move |tx, _| audit::backed_up(tx, &name)).await?;
+        if self.0.backups.begin() {
+            let app = self.clone();
+            tokio::spawn(async move {
+                let backups = app.0.backups.clone();
+                let copied = tokio::task::spawn_blocking(move || app.copy_to(&file, now));
+                let made = copied.await.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
+                backups.tell(made.unwrap_or_else(|flaw| {
+                    tracing::error!(error = %flaw, "a backup that was asked for at the dashboard could not be made");
+                    Backup::Failed(format!("No backup was made: {flaw}"))
+                }));
+            });
+        }
+        Ok(())
+    }
+
+    /// Copies the database to this file. It takes long.
+    fn copy_to(&self, file: &Path, now: Timestamp) -> Result<Backup> {
+        store::make_folder(&self.backup_folder())?;
+        let copy = self.0.db.back_up(&self.0.config.storage, file, |progress| {
+            self.0.backups.tell(Backup::Running(match progress {
+                Progress::Copied(percent) => format!("copied {percent} %"),
+                Progress::Checking => "copied; looking through it".to_owned(),
+            }));
+        })?;
+        Ok(match copy.flaw(file) {
+            None => Backup::Made(file.to_owned(), copy.bytes, now),
+            Some(flaw) => {
+                tracing::error!(error = %flaw, "a backup that was asked for at the dashboard is not whole");
+                Backup::Failed(flaw)
+            }
+        })
+    }
+}

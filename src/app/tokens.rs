@@ -1,0 +1,103 @@
+//! Bearer tokens: make, list, revoke.
+
+use super::{Access, App, Operator, Page, PageRequest, id};
+use crate::{
+    domain::{
+        ids::TokenId,
+        profile::Profiles,
+        token::{BearerToken, Scopes, check_label},
+    },
+    error::{Error, Missing, Result},
+    store::{Tx, tokens},
+};
+
+pub use crate::store::tokens::{Holder, TokenRecord};
+
+/// A token that may be made: its holder and its scopes belong together.
+#[derive(Debug)]
+pub struct NewToken {
+    holder: Holder,
+    scopes: Scopes,
+    label: Option<String>,
+}
+
+impl NewToken {
+    /// Checks a token before it is made, at a door or on the command line: of an account, of the platform of a vendor, or, with
+    /// the scope `operator` and neither, of an operator.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if holder and scopes do not belong together, for an unknown profile, or a label that cannot be taken.
+    pub fn new(
+        profiles: &Profiles,
+        (account, profile): (Option<String>, Option<&str>),
+        scopes: Scopes,
+        label: Option<String>,
+    ) -> Result<Self> {
+        let holder = match (account, profile) {
+            (None, None) if scopes.is_operator() => Holder::Operator,
+            (None, None) => {
+                return Err(Error::request(
+                    "whose token? Name an account or the profile of a vendor; only a token with the scope operator needs neither",
+                ));
+            }
+            _ if scopes.is_operator() => {
+                let message = "an operator's token reaches every account: leave out account and profile";
+                return Err(Error::request(message));
+            }
+            (Some(_), Some(_)) => return Err(Error::request("name an account or a profile, not both")),
+            (Some(account), None) => Holder::Account(account),
+            (None, Some(profile)) => Holder::Platform(profiles.named(profile)?.name.to_owned()),
+        };
+        label.as_deref().map(check_label).transpose()?;
+        Ok(Self { holder, scopes, label })
+    }
+
+    /// Whom it is for.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// What it may do.
+    pub fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// Makes it; this is the only time it can be seen.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if it is for an unknown account.
+    pub fn create(&self, tx: &Tx<'_>) -> Result<(TokenId, BearerToken)> {
+        tokens::create(tx, &self.holder, &self.scopes, self.label.as_deref())
+    }
+}
+
+impl App {
+    /// Makes a token; this is the only time it can be seen.
+    ///
+    /// # Errors
+    /// As [`NewToken::create`].
+    pub async fn create_token(&self, access: &Access<Operator>, new: NewToken) -> Result<(TokenId, BearerToken)> {
+        self.write(access, move |tx, _| new.create(tx)).await
+    }
+
+    /// A page of the tokens that are not revoked, in the order they were made; of one account, if it is named.
+    pub async fn tokens(
+        &self,
+        access: &Access<Operator>,
+        account: Option<String>,
+        page: PageRequest,
+    ) -> Result<Page<TokenRecord>> {
+        let (size, after) = (self.page_size(&page)?, page.after(TokenId::parse)?);
+        let list = self.read(access, move |view, scope| tokens::page(view, scope, account.as_deref(), after, size + 1));
+        Ok(Page::cut(list.await?, size, |token| token.id))
+    }
+
+    /// Revokes a token: it is refused from now on, also for requests that are under way.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such token, or it is revoked already.
+    pub async fn revoke_token(&self, access: &Access<Operator>, token: &str) -> Result<()> {
+        let token = id(TokenId::parse(token), Missing::Token)?;
+        self.write(access, move |tx, _| tokens::revoke(tx, token)).await
+    }
+}

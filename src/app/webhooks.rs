@@ -1,0 +1,396 @@
+//! Webhooks: register, change, pause, resume, test, delete, look at.
+
+use zeroize::Zeroizing;
+
+use super::{Access, App, Manages, Operator, Page, PageRequest, Right, Webhooks};
+use crate::{
+    domain::{
+        delivery::{Attempt, Delivery},
+        endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
+        ids::{DeliveryId, EndpointId},
+        signature::SigningSecret,
+        stats::{Span, Stats},
+        timestamp::Timestamp,
+        token::AccessScope,
+    },
+    error::{Error, Missing, Result},
+    store::{
+        Admission, Tx, View, accounts, audit,
+        deliveries::{self, Filter},
+        endpoints, random,
+        stats::{self, Of},
+        webhooks,
+    },
+};
+
+pub use crate::store::{
+    deliveries::{ANSWERS_OF, Answered},
+    webhooks::{Filter as WebhookFilter, LastFailure, Report},
+};
+
+/// Deliveries shown with a webhook.
+const RECENT: usize = 20;
+/// Hours that are shown of one webhook: a week.
+const WEEK: i64 = 7 * 24;
+
+/// Attempts by the hour, oldest first.
+pub type Hours = Vec<(Timestamp, Stats)>;
+
+/// A webhook to be registered, as it is asked for.
+pub struct NewWebhook {
+    /// The account it is for.
+    pub account: String,
+    /// Where to deliver.
+    pub url: String,
+    /// Which events: names, prefixes such as `batch.*`, or `*`.
+    pub events: Vec<String>,
+    /// The subscriber's own secret; without it one is made.
+    pub secret: Option<Zeroizing<String>>,
+}
+
+/// A webhook that has a new secret.
+pub struct Registered {
+    /// The webhook.
+    pub endpoint: Endpoint,
+    /// The profile of its vendor.
+    pub profile: String,
+    /// The secret, if it was made here: then, and only now, it is shown.
+    pub made_secret: Option<SigningSecret>,
+}
+
+/// What to change of a webhook; what is left out stays.
+#[derive(Default)]
+pub struct Change {
+    /// Where to deliver from now on.
+    pub url: Option<String>,
+    /// Which events from now on.
+    pub events: Option<EventList>,
+    /// The subscriber's own new secret.
+    pub secret: Option<Zeroizing<String>>,
+    /// Whether it is delivered to from now on.
+    pub state: Option<NewState>,
+}
+
+/// Entries of an event filter.
+pub enum EventList {
+    /// As a program lists them: their order is kept.
+    Ordered(Vec<String>),
+    /// As a form has them ticked, whose order says nothing: the same entries change nothing.
+    Ticked(Vec<String>),
+}
+
+/// Whether a webhook is to be delivered to.
+#[derive(Debug, Clone, Copy)]
+pub enum NewState {
+    /// Yes: it is resumed, if it is suspended.
+    Active(Resend),
+    /// No: what comes is held.
+    Paused,
+}
+
+/// A webhook, and what is to be known before it is resumed.
+pub struct WebhookSummary {
+    /// The webhook.
+    pub endpoint: Endpoint,
+    /// Deliveries that are held until it is resumed.
+    pub held: u64,
+    /// Deliveries that failed since its last success and were not replayed.
+    pub failed: u64,
+    /// Its last deliveries, newest first.
+    pub recent: Vec<Delivery>,
+}
+
+/// All that a page about one webhook shows.
+pub struct WebhookDetails {
+    /// How it fares.
+    pub report: Report,
+    /// Its attempts of the last seven days.
+    pub week: Hours,
+    /// Its last deliveries, newest first.
+    pub recent: Vec<Delivery>,
+    /// How the attempts of its last deliveries ended.
+    pub answers: Vec<Answered>,
+    /// Marks the secret that it has now.
+    pub secret_mark: String,
+}
+
+/// What a test came to.
+pub struct TestOutcome {
+    /// The webhook.
+    pub endpoint: Endpoint,
+    /// The event that was sent.
+    pub kind: String,
+    /// The test delivery, to be looked at later.
+    pub delivery: DeliveryId,
+    /// Its one attempt.
+    pub attempt: Attempt,
+}
+
+impl App {
+    /// Registers a webhook, active at once.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown account;
+    /// [`Error::Conflict`] if it has as many webhooks as it may have.
+    pub async fn register(&self, access: &Access<Webhooks>, new: NewWebhook) -> Result<Registered> {
+        let NewWebhook { account, url, events, secret } = new;
+        let profile = match &access.scope().profile {
+            Some(profile) => profile.to_string(),
+            None => {
+                let id = account.clone();
+                self.read(access, move |view, scope| accounts::see(view, scope, &id)).await?.profile
+            }
+        };
+        let events = self.dialect(&profile)?.filter(events, self.limits().events_per_webhook)?;
+        let url = self.target(&url)?;
+        let (secret, is_made) = match secret {
+            Some(own) => (own_secret(own, "Leave it out to have one made.")?, false),
+            None => (new_secret()?, true),
+        };
+        self.vet(access, &url).await?;
+        let most = self.limits().webhooks_per_account;
+        let register = move |tx: &Tx<'_>, _: &AccessScope| {
+            let account = accounts::find(tx, &profile, &account)?;
+            let endpoint = endpoints::create(tx, &account, url, events, &secret, most)?;
+            Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
+        };
+        self.write(access, register).await
+    }
+
+    /// Changes a webhook; if that resumed it, says what that has set going.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown or deleted
+    /// webhook.
+    pub async fn update(
+        &self,
+        access: &Access<Webhooks>,
+        webhook: &str,
+        change: Change,
+    ) -> Result<(Endpoint, Option<Resumed>)> {
+        let (id, access) = self.resolve(access, webhook)?;
+        let Change { url, events, secret, state } = change;
+        let url = url.map(|url| self.target(&url)).transpose()?;
+        let events = events.map(|events| self.wanted_events(&access, events)).transpose()?;
+        let secret = secret.map(|own| own_secret(own, "Leave it out to keep the present one.")).transpose()?;
+        if let Some(url) = &url {
+            self.vet(&access, url).await?;
+        }
+        let overlap = self.secret_overlap();
+        let update = move |tx: &Tx<'_>, scope: &AccessScope| {
+            let endpoint = find(tx, scope, id)?;
+            url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
+            let changed =
+                |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);
+            events.filter(changed).map(|(events, _)| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
+            secret.map(|secret| endpoints::set_secret(tx, &endpoint, &secret, overlap)).transpose()?;
+            let resumed = match state {
+                Some(NewState::Active(resend)) => endpoints::resume(tx, endpoint.key, resend)?,
+                Some(NewState::Paused) => {
+                    endpoints::suspend(tx, endpoint.key, SuspendedReason::Paused).map(|()| None)?
+                }
+                None => None,
+            };
+            Ok((find(tx, scope, id)?, resumed))
+        };
+        self.write(&access, update).await
+    }
+
+    /// Holds what comes for a webhook until it is resumed.
+    pub async fn pause(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
+        self.update(access, webhook, Change { state: Some(NewState::Paused), ..Change::default() }).await.map(drop)
+    }
+
+    /// Makes a suspended webhook active again, and says what that has set going; `None` if it was active.
+    pub async fn resume(&self, access: &Access<Webhooks>, webhook: &str, resend: Resend) -> Result<Option<Resumed>> {
+        let change = Change { state: Some(NewState::Active(resend)), ..Change::default() };
+        self.update(access, webhook, change).await.map(|(_, resumed)| resumed)
+    }
+
+    /// Gives a webhook a new secret in place of the one of this mark. The former one signs too for a while.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it has another secret by now; [`Error::NotFound`] for an unknown or deleted webhook.
+    pub async fn rotate_secret(&self, access: &Access<Webhooks>, webhook: &str, former: String) -> Result<Registered> {
+        let (id, access) = self.resolve(access, webhook)?;
+        let (secret, overlap) = (new_secret()?, self.secret_overlap());
+        let rotate = move |tx: &Tx<'_>, scope: &AccessScope| {
+            let endpoint = find(tx, scope, id)?;
+            endpoints::expect_secret(tx, endpoint.key, &former)?;
+            endpoints::set_secret(tx, &endpoint, &secret, overlap)?;
+            let profile = scope.profile.as_deref().unwrap_or_default().to_owned();
+            Ok(Registered { endpoint, profile, made_secret: Some(secret) })
+        };
+        self.write(&access, rotate).await
+    }
+
+    /// Deletes a webhook and cancels what is pending or held for it.
+    pub async fn delete(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
+        let (id, access) = self.resolve(access, webhook)?;
+        self.write(&access, move |tx, scope| endpoints::delete(tx, find(tx, scope, id)?.key)).await
+    }
+
+    /// As [`App::delete`]; one that is deleted already stays so, as long as it is remembered.
+    pub async fn deactivate(&self, access: &Access<Webhooks>, webhook: &str) -> Result<Endpoint> {
+        let (id, access) = self.resolve(access, webhook)?;
+        let delete = move |tx: &Tx<'_>, scope: &AccessScope| {
+            endpoints::delete(tx, endpoints::find(tx, scope, id)?.key)?;
+            endpoints::find(tx, scope, id)
+        };
+        self.write(&access, delete).await
+    }
+
+    /// Cancels what is held for a webhook, a part at a time. It goes on when this has answered; no more of it once the right to
+    /// ask is gone.
+    pub async fn drop_held(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
+        let (id, access) = self.resolve(access, webhook)?;
+        let first = move |tx: &Tx<'_>, scope: &AccessScope| {
+            let (endpoint, before) = (find(tx, scope, id)?, deliveries::next_key(tx)?);
+            Ok((endpoint.key, before, deliveries::drop_held(tx, endpoint.key, before)?))
+        };
+        let (key, before, mut more) = self.write(&access, first).await?;
+        let (db, grant, webhook) = (self.0.db.clone(), access.grant(), webhook.to_owned());
+        tokio::spawn(async move {
+            while more {
+                let drop = move |tx: &Tx<'_>| deliveries::drop_held(tx, key, before);
+                let dropped = db.write(grant, Admission::Wait, drop).await;
+                more = dropped.unwrap_or_else(|flaw| {
+                    tracing::error!(endpoint.id = webhook, error = %flaw, "dropping what is held ended early: drop the rest again");
+                    false
+                });
+            }
+        });
+        Ok(())
+    }
+
+    /// Sends one signed delivery of sample data at once, also while the webhook is suspended: of the event that is named, or of
+    /// the first that the webhook wants.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an unknown or deleted webhook; [`Error::Invalid`] for an unknown event; as
+    /// [`Engine::send_test`](crate::engine::Engine::send_test).
+    pub async fn test(&self, access: &Access<Webhooks>, webhook: &str, event: Option<String>) -> Result<TestOutcome> {
+        let (id, access) = self.resolve(access, webhook)?;
+        let dialects = self.0.dialects.clone();
+        let prepare = move |tx: &Tx<'_>, scope: &AccessScope| {
+            let endpoint = find(tx, scope, id)?;
+            let target = endpoints::target(tx, endpoint.key)?;
+            let sample = dialects.of(&target.profile)?.sample_for(&endpoint, event.as_deref(), tx.now)?;
+            audit::tested(tx, endpoint.key)?;
+            Ok((endpoint, target, sample))
+        };
+        let (endpoint, target, (kind, body)) = self.write(&access, prepare).await?;
+        let account = endpoint.account_id.clone();
+        let sent = self.0.engine.send_test(access.grant(), account, target, kind.clone(), body).await?;
+        let (delivery, attempt) = sent;
+        Ok(TestOutcome { endpoint, kind, delivery, attempt })
+    }
+
+    /// Every webhook, with the newest of the deleted ones, in the order they were registered.
+    pub async fn webhooks(&self, access: &Access<Webhooks>) -> Result<Vec<Endpoint>> {
+        self.read(access, endpoints::list).await
+    }
+
+    /// One webhook, and what is to be known before it is resumed.
+    pub async fn webhook(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookSummary> {
+        let (id, access) = self.resolve(access, webhook)?;
+        let look = move |view: &View<'_>, scope: &AccessScope| {
+            let endpoint = see(view, scope, id)?;
+            let (held, failed) = (endpoints::held(view, endpoint.key)?, endpoints::failed(view, endpoint.key)?);
+            let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
+            Ok(WebhookSummary { endpoint, held, failed, recent })
+        };
+        self.read(&access, look).await
+    }
+
+    /// A page of webhooks with how they fare, newest first. It looks at 10,000 of them at most, so it may hold few or none and
+    /// yet not be the last.
+    pub async fn webhook_reports(
+        &self,
+        access: &Access<impl Manages>,
+        filter: WebhookFilter,
+        page: PageRequest,
+    ) -> Result<Page<Report>> {
+        let (size, now) = (self.page_size(&page)?, self.now());
+        // It may name a webhook that was only looked at, of another vendor.
+        let known = |cursor: &str| Some(self.0.profiles.webhook(&AccessScope::EVERYTHING, cursor).ok()?.0);
+        let filter = WebhookFilter { after: page.after(known)?, ..filter };
+        let list = move |view: &View<'_>, scope: &AccessScope| webhooks::list(view, scope, &filter, size, now);
+        let (found, next) = self.read(access, list).await?;
+        Ok(Page::new(found, next.map(|(profile, id)| self.0.profiles.on_wire(&profile, id))))
+    }
+
+    /// One webhook with how it fares, and its attempts of the last seven days.
+    pub async fn webhook_report(&self, access: &Access<Operator>, webhook: &str) -> Result<(Report, Hours)> {
+        let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
+        self.read(&access, move |view, scope| report(view, scope, id, now)).await
+    }
+
+    /// All that a page about one webhook shows.
+    pub async fn webhook_in_full(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookDetails> {
+        let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
+        let look = move |view: &View<'_>, scope: &AccessScope| {
+            let (report, week) = report(view, scope, id, now)?;
+            let key: EndpointKey = report.endpoint.key;
+            let recent = deliveries::list(view, &report.endpoint, &Filter::default(), RECENT)?.deliveries;
+            let (answers, secret_mark) = (deliveries::answers(view, key)?, endpoints::secret_mark(view, key)?);
+            Ok(WebhookDetails { report, week, recent, answers, secret_mark })
+        };
+        self.read(&access, look).await
+    }
+
+    /// A subscriber's URL.
+    fn target(&self, text: &str) -> Result<TargetUrl> {
+        TargetUrl::parse(text, self.limits().url_bytes)
+    }
+
+    /// The filter of a webhook whose vendor the access is narrowed to, and whether its order counts.
+    fn wanted_events(&self, access: &Access<Webhooks>, events: EventList) -> Result<(EventFilter, bool)> {
+        let (entries, order_counts) = match events {
+            EventList::Ordered(entries) => (entries, true),
+            EventList::Ticked(entries) => (entries, false),
+        };
+        let dialect = self.dialect(access.scope().profile.as_deref().unwrap_or_default())?;
+        Ok((dialect.filter(entries, self.limits().events_per_webhook)?, order_counts))
+    }
+
+    /// Asks the egress guard whether this caller may have deliveries sent there.
+    async fn vet<S: Right>(&self, access: &Access<S>, url: &TargetUrl) -> Result<()> {
+        let (guard, url) = (self.0.guard.clone(), url.clone());
+        let judged = tokio::task::spawn_blocking(move || guard.vet(&url)).await;
+        let judged = judged.map_err(|_| Error::Internal("vetting a target panicked".to_owned()))?;
+        judged.map_err(|blocked| if access.is_operator() { blocked.for_operator() } else { blocked.for_account() })
+    }
+}
+
+/// A subscriber's own secret; `otherwise` says what else there is to do, for the refusal of one that cannot be taken.
+fn own_secret(text: Zeroizing<String>, otherwise: &str) -> Result<SigningSecret> {
+    SigningSecret::parse(text).map_err(|error| Error::request(format!("{error}. {otherwise}")))
+}
+
+fn new_secret() -> Result<SigningSecret> {
+    Ok(SigningSecret::from_random(&*random()?))
+}
+
+/// A webhook that is not deleted.
+pub(super) fn find(tx: &Tx<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
+    present(endpoints::find(tx, scope, id)?)
+}
+
+/// As [`find`], for a read.
+pub(super) fn see(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
+    present(endpoints::see(view, scope, id)?)
+}
+
+fn present(endpoint: Endpoint) -> Result<Endpoint> {
+    match endpoint.state {
+        EndpointState::Deleted => Err(Error::NotFound(Missing::Webhook)),
+        EndpointState::Active | EndpointState::Suspended => Ok(endpoint),
+    }
+}
+
+fn report(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<(Report, Hours)> {
+    let report = webhooks::find(view, scope, id, now)?;
+    let hours = stats::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
+    Ok((report, hours))
+}

@@ -1,0 +1,32 @@
+//! The database, and the runtime, of commands that are not servers.
+
+use std::sync::Arc;
+
+use crate::{
+    clock::SystemClock,
+    config::Config,
+    error::{Error, Result},
+    store::{self, Db},
+};
+
+/// Runs a future to its end, for commands that are not servers.
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Error::Internal(error.to_string()))?.block_on(future)
+}
+
+/// Opens the database that is there, also while a server runs on it.
+pub(super) fn open(config: &Config) -> Result<Db> {
+    if !config.storage.path.exists() {
+        return Err(Error::request(format!(
+            "there is no database at {}: 'ngoma serve' or 'ngoma account create' makes it",
+            config.storage.path.display()
+        )));
+    }
+    open_or_make(config)
+}
+
+/// Opens the database; makes it if it is not there.
+pub(super) fn open_or_make(config: &Config) -> Result<Db> {
+    store::open(&config.storage, &config.limits, Arc::new(SystemClock), false)
+}

@@ -1,0 +1,68 @@
+//! Reads the settings: defaults, file, environment.
+
+use std::path::Path;
+
+use figment::{
+    Figment, Metadata,
+    providers::{Format, Serialized, Toml},
+};
+
+use super::{Config, ConfigError, DEFAULTS, LogFormat, flaw::explain, sources, warnings::exposed};
+
+impl Config {
+    /// Reads the settings: defaults, then `file` (or `config.toml` in the working folder, if it is there), then the
+    /// environment. Paths become relative to the file's folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read; an unknown key or a bad value, named with its source and what was expected.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let file = sources::file(file)?;
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(path) = &file {
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        figment = figment.merge(sources::environment());
+        if let Some(limit) = std::env::var_os("WEBHOOK_RETRY_MAX") {
+            let limit = limit.to_string_lossy().parse::<u32>().map_err(|_| {
+                ConfigError(
+                    "WEBHOOK_RETRY_MAX in the environment: expected the number of attempts, such as 3".to_owned(),
+                )
+            })?;
+            let given = figment::Metadata::named("WEBHOOK_RETRY_MAX environment variable");
+            figment = figment.merge(Named(given, Serialized::default("asg.max_attempts", limit)));
+        }
+        let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&figment, &error)))?;
+        // Before the paths become relative to the folder: a message shows what was given.
+        config.check_limits(&figment)?;
+        let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        config.storage.path = folder.join(&config.storage.path);
+        config.storage.key_file = folder.join(&config.storage.key_file);
+        if config.egress.extra_ca != Path::new("") {
+            config.egress.extra_ca = folder.join(&config.egress.extra_ca);
+        }
+        config.exposed = exposed(&figment);
+        config.ignored = sources::ignored();
+        Ok(config)
+    }
+
+    /// The form of log lines. It is known also when the other settings cannot be used: the log then says why.
+    pub fn log_format(file: Option<&Path>) -> LogFormat {
+        let of = |layers: Figment| layers.merge(sources::environment()).extract_inner("log.format").ok();
+        let file = sources::file(file).ok().flatten();
+        let given = file.and_then(|file| of(Figment::from(Toml::file_exact(file))));
+        given.or_else(|| of(Figment::new())).unwrap_or(LogFormat::Text)
+    }
+}
+
+/// A provider whose errors name another source.
+struct Named(Metadata, Serialized<u32>);
+
+impl figment::Provider for Named {
+    fn metadata(&self) -> Metadata {
+        self.0.clone()
+    }
+
+    fn data(&self) -> Result<figment::value::Map<figment::Profile, figment::value::Dict>, figment::Error> {
+        self.1.data()
+    }
+}

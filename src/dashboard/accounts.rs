@@ -1,0 +1,265 @@
+//! Accounts and their tokens: for the operator.
+
+use std::sync::Arc;
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Path, Query},
+};
+use serde::Deserialize;
+
+use super::{
+    fields::Fields,
+    form_once::{Outcome, Shown},
+    format::Moment,
+    frame::{Frame, Said},
+    query_string::QueryString,
+    render::{self, go},
+    state::Door,
+    visit::{Allowed, Visit},
+};
+use crate::{
+    app::{
+        Operator, Page as Found, PageRequest,
+        accounts::NewAccount,
+        tokens::{Holder, NewToken, TokenRecord},
+    },
+    domain::token::{Scope, Scopes},
+    error::Error,
+};
+
+/// Accounts, and tokens, on a page.
+const PAGE: usize = 20;
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(super) struct Search {
+    account: String,
+    after: String,
+    token: String,
+}
+
+struct AccountRow {
+    id: String,
+    vendor: &'static str,
+    mail: String,
+    made: Moment,
+}
+
+struct TokenRow {
+    id: String,
+    holder: String,
+    scopes: Vec<&'static str>,
+    label: String,
+    made: Moment,
+    used: Option<Moment>,
+    own: bool,
+}
+
+impl TokenRow {
+    fn new(door: &Door, frame: &Frame<'_>, visit: &Visit, token: &TokenRecord) -> Result<Self, Error> {
+        let holder = match (&token.account, &token.profile) {
+            (Some(account), _) => account.clone(),
+            (None, Some(profile)) => format!("platform {}", door.dialect(profile)?.title),
+            (None, None) => "operator".to_owned(),
+        };
+        Ok(Self {
+            id: token.id.to_string(),
+            holder,
+            scopes: token.scopes.names(),
+            label: token.label.clone().unwrap_or_default(),
+            made: frame.when(token.created_at),
+            used: token.last_used_at.map(|at| frame.when(at)),
+            own: token.id == visit.caller.token,
+        })
+    }
+}
+
+/// A form that could not be taken: which one, what was filled in, and why.
+struct Refused {
+    fields: Fields,
+    why: Error,
+}
+
+#[derive(Template)]
+#[template(path = "accounts.html", config = "src/dashboard/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    accounts: Vec<AccountRow>,
+    more_accounts: Option<String>,
+    tokens: Vec<TokenRow>,
+    more_tokens: Option<String>,
+    new_account: AccountForm,
+    new_token: TokenForm,
+    problem: Option<String>,
+}
+
+/// Something to choose: its value, what it is called, and whether it is chosen.
+type Choice = (&'static str, &'static str, bool);
+
+/// The fields of an account to be made.
+struct AccountForm {
+    id: String,
+    vendors: Vec<Choice>,
+    mail: String,
+}
+
+/// The fields of a token to be made.
+struct TokenForm {
+    holder: String,
+    platforms: Vec<Choice>,
+    scopes: Vec<Choice>,
+    label: String,
+}
+
+/// What a token may do, in the words of the form, and whether that is ticked to begin with.
+const SCOPES: [(Scope, &str, bool); 3] = [
+    (Scope::Webhooks, "manage webhooks, read and replay deliveries", true),
+    (Scope::Events, "publish, read events", true),
+    (Scope::Operator, "everything, in every account", false),
+];
+
+/// Both forms, with what was filled in.
+fn forms(door: &Door, account: &str, fields: Option<&Fields>) -> (AccountForm, TokenForm) {
+    let filled = |name| fields.and_then(|fields| fields.get(name)).unwrap_or_default().to_owned();
+    let vendors = |field: &'static str| {
+        let chosen = filled(field);
+        let choice = move |name: &'static str, title| (name, title, name == chosen);
+        door.app.dialects().iter().map(|dialect| choice(dialect.profile.name, dialect.title)).collect()
+    };
+    // A form that was sent says by what is not there what was not ticked.
+    let sent = fields
+        .filter(|fields| fields.get("holder").or(fields.get("platform")).is_some() || fields.get("scope").is_some());
+    let ticked =
+        |scope: Scope, usual| sent.map_or(usual, |fields| fields.all("scope").any(|ticked| ticked == scope.name()));
+    let scopes = SCOPES.map(|(scope, meaning, usual)| (scope.name(), meaning, ticked(scope, usual)));
+    let holder = if fields.is_some() { filled("holder") } else { account.to_owned() };
+    (
+        AccountForm { id: filled("id"), vendors: vendors("vendor"), mail: filled("mail") },
+        TokenForm { holder, platforms: vendors("platform"), scopes: scopes.into(), label: filled("label") },
+    )
+}
+
+/// Every account, and every token that is not revoked.
+#[handler]
+pub(super) async fn list(
+    door: Data<&Door>,
+    visit: Allowed<Operator>,
+    search: Query<Search>,
+    said: Query<Said>,
+) -> Result<Response> {
+    show(&door, &visit, search.0, &said, None).await
+}
+
+async fn show(
+    door: &Door,
+    visit: &Allowed<Operator>,
+    search: Search,
+    said: &Said,
+    refused: Option<Refused>,
+) -> Result<Response> {
+    let (app, of_account) = (&door.app, QueryString::text(&search.account));
+    let accounts = match of_account {
+        Some(id) => Found { items: vec![app.account(&visit.access, id).await?], next: None },
+        None => app.accounts(&visit.access, PageRequest::of(PAGE, &search.after)).await?,
+    };
+    let page = PageRequest::of(PAGE, &search.token);
+    let tokens = app.tokens(&visit.access, of_account.map(str::to_owned), page).await?;
+    let frame = Frame::new(door, visit, "/ui/accounts").saying(said);
+    let more_accounts = accounts.next.map(|next| QueryString::new().with("after", &next).query());
+    let more_tokens =
+        tokens.next.map(|next| QueryString::new().with("account", &search.account).with("token", &next).query());
+    let rows = accounts.items.iter().map(|account| {
+        Ok::<_, Error>(AccountRow {
+            id: account.id.clone(),
+            vendor: door.dialect(&account.profile)?.title,
+            mail: account.alert_email.clone().unwrap_or_default(),
+            made: frame.when(account.created_at),
+        })
+    });
+    let (new_account, new_token) = forms(door, &search.account, refused.as_ref().map(|refused| &refused.fields));
+    let page = Page {
+        accounts: rows.collect::<Result<_, _>>()?,
+        more_accounts,
+        tokens: tokens.items.iter().map(|token| TokenRow::new(door, &frame, visit, token)).collect::<Result<_, _>>()?,
+        more_tokens,
+        new_account,
+        new_token,
+        problem: refused.as_ref().map(|refused| refused.why.to_string()),
+        frame,
+    };
+    render::page_with(&page, refused.map(|refused| refused.why))
+}
+
+/// The page with a form that could not be taken; what is no fault of the form is an error of the page.
+async fn again(door: &Door, visit: &Allowed<Operator>, fields: Fields, why: Error) -> Result<Response> {
+    match why {
+        Error::Invalid { .. } | Error::Conflict { .. } | Error::NotFound(_) => {
+            show(door, visit, Search::default(), &Said::default(), Some(Refused { fields, why })).await
+        }
+        why => Err(why.into()),
+    }
+}
+
+/// Makes an account.
+#[handler]
+pub(super) async fn create_account(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
+    match make_account(&door, &visit, &fields).await {
+        Ok(id) => {
+            Ok(go(&format!("/ui/accounts?{}", QueryString::new().with("account", &id).with("said", "account").query())))
+        }
+        Err(why) => again(&door, &visit, fields, why).await,
+    }
+}
+
+async fn make_account(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> Result<String, Error> {
+    let id = fields.need("id", "the account's id")?.to_owned();
+    let (vendor, mail) = (fields.need("vendor", "the vendor")?, fields.get("mail").map(str::to_owned));
+    let new = NewAccount::new(door.app.profiles(), id, vendor, mail)?;
+    Ok(door.app.create_account(&visit.access, new).await?.id)
+}
+
+/// Makes a token; this page is the only one that shows it.
+#[handler]
+pub(super) async fn create_token(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
+    match door.made.once(&visit, &fields, || make_token(&door, &visit, &fields)).await {
+        Ok(made) => Ok(made),
+        Err(why) => again(&door, &visit, fields, why).await,
+    }
+}
+
+async fn make_token(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> Result<Outcome, Error> {
+    let scopes: Vec<&str> = fields.all("scope").collect();
+    if scopes.is_empty() {
+        return Err(Error::request("a token needs a scope: tick what it may do"));
+    }
+    let scopes = Scopes::parse(&scopes.join(","))?;
+    let holder = (fields.get("holder").map(str::to_owned), fields.get("platform"));
+    let new = NewToken::new(door.app.profiles(), holder, scopes, fields.get("label").map(str::to_owned))?;
+    let whose = match new.holder() {
+        Holder::Account(account) => format!("A token of {account}"),
+        Holder::Platform(profile) => format!("A token of the platform {}", door.dialect(profile)?.title),
+        Holder::Operator => "An operator's token".to_owned(),
+    };
+    let about = format!("{whose}, with the scope {}", new.scopes().names().join(" and "));
+    let (id, token) = door.app.create_token(&visit.access, new).await?;
+    Ok(Outcome::Shown(Arc::new(Shown {
+        title: "The token is made",
+        about: format!("{about}: {id}"),
+        secret: Some(token.expose().to_owned().into()),
+        next: "/ui/accounts".to_owned(),
+    })))
+}
+
+/// Revokes a token.
+#[handler]
+pub(super) async fn revoke(
+    door: Data<&Door>,
+    visit: Allowed<Operator>,
+    id: Path<String>,
+    _fields: Fields,
+) -> Result<Response> {
+    door.app.revoke_token(&visit.access, &id).await?;
+    Ok(go("/ui/accounts?said=revoked"))
+}

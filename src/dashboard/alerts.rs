@@ -1,0 +1,162 @@
+//! Alerts: what people were told, and what they could not be told yet. To an account its own; to the operator also why.
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Query},
+};
+use serde::Deserialize;
+
+use super::{
+    fields::Fields,
+    format::Moment,
+    frame::{Frame, Said},
+    query_string::QueryString,
+    render::{self, go},
+    state::Door,
+    views::{meaning, short, shown_url},
+    visit::Allowed,
+};
+use crate::{
+    app::{
+        Manages, Operator, PageRequest, Webhooks,
+        alerts::{ChannelState, Progress},
+    },
+    domain::{
+        alert::{Alert, Failing, What},
+        delivery::Failure,
+    },
+    error::Error,
+};
+
+/// Alerts on a page.
+const PAGE: usize = 25;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Search {
+    before: String,
+}
+
+/// By which way an alert was told, or is to be.
+struct Way {
+    name: &'static str,
+    class: &'static str,
+    word: &'static str,
+    at: Moment,
+    error: String,
+}
+
+impl Way {
+    fn new(frame: &Frame<'_>, progress: Progress) -> Self {
+        let (class, word, at) = match progress.state {
+            ChannelState::Delivered(at) => ("good", "told", at),
+            ChannelState::Due(at) if progress.tries == 0 => ("", "to be told", at.max(frame.now())),
+            ChannelState::Due(at) => ("bad", "not told yet, tried again", at.max(frame.now())),
+            ChannelState::Dropped(at) => ("", "dropped", at),
+        };
+        let told = matches!(progress.state, ChannelState::Delivered(_));
+        // It tells of the operator's mail server.
+        let error = progress.last_error.filter(|_| !told && frame.operator).unwrap_or_default();
+        Self { name: progress.channel.name(), class, word, at: frame.when(at), error }
+    }
+}
+
+struct Row {
+    at: Moment,
+    class: &'static str,
+    word: &'static str,
+    said: String,
+    webhook: String,
+    url: String,
+    account: String,
+    addressee: String,
+    ways: Vec<Way>,
+}
+
+impl Row {
+    fn new(door: &Door, frame: &Frame<'_>, alert: &Alert, ways: Vec<Progress>) -> Result<Self, Error> {
+        let because = |failing: &Failing| {
+            format!("{}: {}", short(Some(failing.failure), failing.status), meaning(failing.failure))
+        };
+        let (class, word, said) = match &alert.what {
+            What::Suspended(failing) => ("bad", "suspended", because(failing)),
+            What::Warning { failing, .. } if failing.failure == Failure::Damaged => {
+                ("bad", "damaged", because(failing))
+            }
+            What::Warning { failing, tries, next_attempt_at } => {
+                let then = if next_attempt_at.is_some() { "tried on" } else { "failed for good" };
+                ("warn", "warning", format!("failed {tries} times, {then}; {}", because(failing)))
+            }
+            What::Expiring { held, .. } => ("warn", "expiring", format!("{held} held deliveries grow too old")),
+        };
+        Ok(Self {
+            at: frame.when(alert.created_at),
+            class,
+            word,
+            said,
+            webhook: door.written(&alert.profile, alert.endpoint),
+            url: if frame.operator { alert.masked_url() } else { shown_url(&alert.url) },
+            account: alert.account.clone(),
+            addressee: alert.addressee.clone().unwrap_or_default(),
+            ways: ways.into_iter().map(|way| Way::new(frame, way)).collect(),
+        })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "alerts.html", config = "src/dashboard/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    rows: Vec<Row>,
+    unsent: u64,
+    more: Option<String>,
+    mails: bool,
+    problem: Option<String>,
+    to: String,
+}
+
+/// The alerts, newest first.
+#[handler]
+pub(super) async fn list(
+    door: Data<&Door>,
+    visit: Allowed<Webhooks>,
+    search: Query<Search>,
+    said: Query<Said>,
+) -> Result<Response> {
+    show(&door, &visit, &search, &said, None).await
+}
+
+async fn show<S: Manages>(
+    door: &Door,
+    visit: &Allowed<S>,
+    search: &Search,
+    said: &Said,
+    refused: Option<(Error, String)>,
+) -> Result<Response> {
+    let found = door.app.alerts(&visit.access, PageRequest::of(PAGE, &search.before)).await?;
+    let frame = Frame::new(door, visit, "/ui/alerts").saying(said);
+    let more = found.page.next.map(|next| QueryString::new().with("before", &next).query());
+    let rows = found.page.items.into_iter().map(|(alert, ways)| Row::new(door, &frame, &alert, ways));
+    let (problem, to) = refused.unzip();
+    let page = Page {
+        rows: rows.collect::<Result<_, _>>()?,
+        unsent: found.unsent,
+        more,
+        mails: door.app.mails(),
+        problem: problem.as_ref().map(ToString::to_string),
+        to: to.unwrap_or_default(),
+        frame,
+    };
+    render::page_with(&page, problem)
+}
+
+/// Sends a test mail at once.
+#[handler]
+pub(super) async fn test_mail(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
+    let to = fields.need("to", "the address")?.to_owned();
+    match door.app.test_mail(&visit.access, &to).await {
+        Ok(()) => Ok(go("/ui/alerts?said=mailed")),
+        Err(error) => show(&door, &visit, &Search::default(), &Said::default(), Some((error, to))).await,
+    }
+}

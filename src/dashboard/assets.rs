@@ -1,0 +1,50 @@
+//! The files that pages load.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+use crate::http::asset::Asset;
+
+/// The style sheet of the dashboard, and of the guide.
+pub(crate) const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("app.js");
+const ICON: &str = include_str!("icon.svg");
+
+/// The files that pages load. Their addresses name their content, so that a browser asks for each once.
+pub(super) struct Assets {
+    /// The mark of the style sheet's content.
+    pub(super) style: &'static str,
+    /// The mark of the script's content.
+    pub(super) script: &'static str,
+    /// The mark of the icon's content.
+    pub(super) icon: &'static str,
+    files: [(&'static str, Asset); 3],
+}
+
+fn mark(text: &str) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text)[..6])
+}
+
+impl Assets {
+    pub(super) fn new() -> Self {
+        static STYLE_MARK: LazyLock<String> = LazyLock::new(|| mark(STYLE));
+        static SCRIPT_MARK: LazyLock<String> = LazyLock::new(|| mark(SCRIPT));
+        static ICON_MARK: LazyLock<String> = LazyLock::new(|| mark(ICON));
+        Self {
+            style: &STYLE_MARK,
+            script: &SCRIPT_MARK,
+            icon: &ICON_MARK,
+            files: [
+                ("/ui/style.css", Asset::new("text/css; charset=utf-8", || Ok(STYLE.to_owned())).immutable()),
+                ("/ui/app.js", Asset::new("text/javascript; charset=utf-8", || Ok(SCRIPT.to_owned())).immutable()),
+                ("/ui/icon.svg", Asset::new("image/svg+xml", || Ok(ICON.to_owned())).immutable()),
+            ],
+        }
+    }
+
+    /// The file at this path.
+    pub(super) fn at(&self, path: &str) -> Option<&Asset> {
+        self.files.iter().find(|(at, _)| *at == path).map(|(_, page)| page)
+    }
+}

@@ -1,0 +1,201 @@
+//! Events: what was published, who got it, and why others did not.
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Path, Query},
+};
+use serde::Deserialize;
+
+use super::{
+    format::Moment,
+    frame::Frame,
+    query_string::QueryString,
+    render::{self, go},
+    state::Door,
+    views::{DeliveryRow, Shown, file, shown_url},
+    visit::Allowed,
+};
+use crate::{
+    app::{Events, PageRequest, events::EventPage as Found},
+    domain::{
+        endpoint::{Endpoint, EndpointState},
+        event::Event,
+        ids::EventId,
+        token::Scope,
+    },
+    error::{Error, Missing},
+};
+
+/// Events on a page.
+const PAGE: usize = 40;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Search {
+    id: String,
+    account: String,
+    event: String,
+    after: String,
+}
+
+struct Row {
+    id: String,
+    kind: String,
+    account: String,
+    test: bool,
+    at: Moment,
+}
+
+#[derive(Template)]
+#[template(path = "events.html", config = "src/dashboard/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    rows: Vec<Row>,
+    kinds: Vec<&'a str>,
+    more: Option<String>,
+    partial: bool,
+    searched: bool,
+    of_one_account: bool,
+    search: Search,
+}
+
+/// The events within the scope, newest first.
+#[handler]
+pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Query<Search>) -> Result<Response> {
+    let search = search.0;
+    if let Some(id) = QueryString::text(&search.id) {
+        let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
+        return Ok(go(&format!("/ui/events/{id}")));
+    }
+    let text = |text| QueryString::text(text).map(str::to_owned);
+    let (wanted, page) = ((text(&search.account), text(&search.event)), PageRequest::of(PAGE, &search.after));
+    let found = match door.app.events(&visit.access, wanted, page).await {
+        // An account that is not there has no events.
+        Err(Error::NotFound(_)) => Found::default(),
+        found => found?,
+    };
+    let frame = Frame::new(&door, &visit, "/ui/events");
+    let rows = found.page.items.into_iter().map(|event| Row {
+        id: event.id.to_string(),
+        kind: event.kind,
+        account: event.account_id,
+        test: event.test,
+        at: frame.when(event.accepted_at),
+    });
+    let next = |after: String| {
+        let asked = QueryString::new().with("account", &search.account).with("event", &search.event);
+        asked.with("after", &after).query()
+    };
+    render::page(&Page {
+        rows: rows.collect(),
+        kinds: door.kinds(),
+        more: found.page.next.map(next),
+        partial: found.partial,
+        searched: !(search.account.is_empty() && search.event.is_empty()),
+        of_one_account: visit.is_of_one_account(),
+        search,
+        frame,
+    })
+}
+
+/// A webhook that got an event.
+struct Matched {
+    webhook: String,
+    url: String,
+    delivery: DeliveryRow,
+}
+
+/// A webhook that did not.
+struct Passed {
+    webhook: String,
+    url: String,
+    why: String,
+}
+
+#[derive(Template)]
+#[template(path = "event.html", config = "src/dashboard/askama.toml")]
+struct EventPage<'a> {
+    frame: Frame<'a>,
+    id: String,
+    kind: String,
+    account: String,
+    vendor: &'static str,
+    test: bool,
+    at: Moment,
+    target: Option<String>,
+    body: Option<Shown>,
+    matched: Vec<Matched>,
+    passed: Vec<Passed>,
+    sees_webhooks: bool,
+}
+
+/// One event.
+#[handler]
+pub(super) async fn show(door: Data<&Door>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
+    let (details, all) = door.app.event_and_webhooks(&visit.access, &id).await?;
+    let (event, made) = (&details.event, &details.deliveries);
+    let dialect = door.dialect(&event.profile)?;
+    let frame = Frame::new(&door, &visit, "/ui/events");
+    let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
+    let matched = made.iter().map(|delivery| {
+        let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
+        Matched {
+            webhook: endpoint.map(written).unwrap_or_default(),
+            url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.as_str())),
+            delivery: DeliveryRow::new(&frame, delivery),
+        }
+    });
+    let others = all.iter().filter(|endpoint| made.iter().all(|delivery| delivery.endpoint != endpoint.id));
+    let passed = others.map(|endpoint| Passed {
+        webhook: written(endpoint),
+        url: shown_url(endpoint.url.as_str()),
+        why: why_not(event, endpoint),
+    });
+    let sees_webhooks = visit.caller.scopes.allow(Scope::Webhooks);
+    render::page(&EventPage {
+        id: event.id.to_string(),
+        kind: event.kind.clone(),
+        account: event.account_id.clone(),
+        vendor: dialect.title,
+        test: event.test,
+        at: frame.when(event.accepted_at),
+        target: event.target.as_deref().map(shown_url),
+        body: details.body().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
+        matched: matched.collect(),
+        // What a token may not list is not named.
+        passed: if sees_webhooks { passed.collect() } else { Vec::new() },
+        sees_webhooks,
+        frame,
+    })
+}
+
+/// The payload of an event, as it is stored.
+#[handler]
+pub(super) async fn whole(door: Data<&Door>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
+    let details = door.app.event(&visit.access, &id).await?;
+    Ok(file(&details.event.id.to_string(), details.body()?.to_owned()))
+}
+
+/// Why an endpoint has no delivery of an event, as far as it can be told from what it is now.
+fn why_not(event: &Event, endpoint: &Endpoint) -> String {
+    if event.test {
+        return "the event is a test of another webhook".to_owned();
+    }
+    if endpoint.created_at > event.accepted_at {
+        return "it was registered later".to_owned();
+    }
+    match &event.target {
+        Some(target) if target != endpoint.url.as_str() => return "the event was published for another URL".to_owned(),
+        Some(_) => return "another webhook with this URL got it: the newest that was active".to_owned(),
+        None => {}
+    }
+    if !endpoint.events.wants(&event.kind) {
+        return format!("its events ({}) do not hold {}", endpoint.events.entries().join(", "), event.kind);
+    }
+    let now = match endpoint.state {
+        EndpointState::Deleted => "it is deleted now",
+        EndpointState::Active | EndpointState::Suspended => "its events are others now",
+    };
+    format!("{now}, or its delivery was removed because it had grown old")
+}

@@ -1,0 +1,109 @@
+//! The first page: how everything stands, and what needs somebody.
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Query},
+};
+
+use super::{
+    chart::Chart,
+    format::{bytes, long_span, thousands},
+    frame::{Frame, Said},
+    render::{self, go},
+    state::Door,
+    views::WebhookRow,
+    visit::{Allowed, Visit},
+};
+use crate::{
+    app::{Webhooks, overview::Snapshot},
+    domain::{stats::Stats, token::Scope},
+};
+
+#[derive(Template)]
+#[template(path = "overview.html", config = "src/dashboard/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    tiles: Vec<Tile>,
+    minutes: Chart,
+    hours: Chart,
+    trouble: Vec<WebhookRow>,
+    /// Those that are not shown: how many, what they are, and where they are listed.
+    more: Vec<(u64, &'static str, &'static str)>,
+    any_webhook: bool,
+    unsent: u64,
+    machine: Option<Machine>,
+}
+
+/// One number.
+struct Tile {
+    label: &'static str,
+    value: String,
+    class: &'static str,
+    href: &'static str,
+}
+
+/// What the operator sees of the machine.
+struct Machine {
+    database: String,
+    free: Option<String>,
+    uptime: String,
+    version: &'static str,
+}
+
+/// How everything stands.
+#[handler]
+pub(super) async fn show(
+    door: Data<&Door>,
+    visit: Visit,
+    allowed: Result<Allowed<Webhooks>>,
+    said: Query<Said>,
+) -> Result<Response> {
+    let scopes = &visit.caller.scopes;
+    if !scopes.allow(Scope::Webhooks) && scopes.allow(Scope::Events) {
+        return Ok(go("/ui/events"));
+    }
+    let frame = Frame::new(&door, &visit, "/ui").saying(&said);
+    let seen = door.overviews.last(&door.app, &allowed?.access).await?;
+    let Snapshot { all, suspended, failing, unsent, now } = &*seen;
+    let more = [
+        (all.suspended, suspended.len(), "suspended", "/ui/webhooks?state=suspended"),
+        (all.failing, failing.len(), "failing", "/ui/webhooks?state=failing"),
+    ];
+    let more = more.into_iter().map(|(all, shown, what, href)| (all.saturating_sub(shown as u64), what, href));
+    let trouble = suspended.iter().chain(failing).map(|report| WebhookRow::new(&door, &frame, report));
+    let day: u64 = all.hours.iter().map(|(_, hour): &(_, Stats)| hour.failed).sum();
+    let oldest = all.due_since.map_or_else(|| "–".to_owned(), |since| long_span(now.since(since)));
+    let tile = |label, value: u64, class, href| Tile {
+        label,
+        value: thousands(value),
+        class: if value > 0 { class } else { "" },
+        href,
+    };
+    let tiles = vec![
+        tile("due now", all.due, "", "/ui/deliveries?state=pending"),
+        Tile { label: "oldest due", value: oldest, class: "", href: "" },
+        tile("in flight", all.in_flight, "", "/ui/deliveries?state=claimed"),
+        tile("retrying", all.pending.saturating_sub(all.due), "warn", "/ui/deliveries?state=pending"),
+        tile("held", all.held, "warn", "/ui/deliveries?state=held"),
+        tile("failed", all.failed, "bad", "/ui/deliveries?state=exhausted"),
+        tile("failed attempts, 24 h", day, "warn", ""),
+    ];
+    let machine = visit.is_operator().then(|| Machine {
+        database: bytes(door.app.database_bytes()),
+        free: door.app.free_space().map(bytes),
+        uptime: long_span(door.app.uptime()),
+        version: frame.version(),
+    });
+    render::page(&Page {
+        tiles,
+        minutes: Chart::new("minutes", "Deliveries per minute", "60 min ago", &all.minutes, *now),
+        hours: Chart::new("hours", "Deliveries per hour", "24 h ago", &all.hours, *now),
+        trouble: trouble.collect::<Result<_, _>>()?,
+        any_webhook: all.active + all.suspended > 0,
+        more: more.filter(|(more, ..)| *more > 0).collect(),
+        unsent: *unsent,
+        machine,
+        frame,
+    })
+}

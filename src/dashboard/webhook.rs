@@ -1,0 +1,301 @@
+//! One webhook: how it is set, how it fares, and while it is suspended what to do about it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Path, Query},
+};
+
+use super::{
+    chart::Chart,
+    fields::Fields,
+    form_once::{Outcome, Shown},
+    format::{self, Moment, count, long_span, thousands, took},
+    frame::{Frame, Said},
+    render::{self, go},
+    state::Door,
+    views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
+    visit::Allowed,
+    webhooks::{WebhookForm, wanted},
+};
+use crate::{
+    app::{
+        Webhooks,
+        webhooks::{ANSWERS_OF, Change, EventList, Report, WebhookDetails},
+    },
+    domain::{
+        delivery::Delivery,
+        endpoint::{EndpointState, Resend, Resumed, SuspendedReason},
+        ids::DeliveryId,
+        profile::RetryPolicy,
+        stats::Stats,
+        timestamp::Timestamp,
+    },
+    error::Error,
+};
+
+/// Hours of the week that one bar of the chart stands for.
+const HOURS_PER_BAR: usize = 6;
+
+#[derive(Template)]
+#[template(path = "webhook.html", config = "src/dashboard/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    row: WebhookRow,
+    present: bool,
+    suspended: Option<Suspended>,
+    schedule: String,
+    waits: String,
+    after: &'static str,
+    timeout: String,
+    made: Moment,
+    /// The whole URL.
+    url: String,
+    form: WebhookForm,
+    secret_mark: String,
+    signature: &'static str,
+    overlap: String,
+    week: Chart,
+    recent: Vec<DeliveryRow>,
+    answers: Vec<(String, String, &'static str)>,
+    looked_at: usize,
+    problem: Option<String>,
+}
+
+/// What the panel says of a suspended webhook.
+struct Suspended {
+    what: String,
+    held: u64,
+    /// How many failed deliveries resuming sends again.
+    failed: u64,
+    /// What resuming sets going, in words; nothing if nothing waits.
+    resuming: String,
+    last_error: Option<(String, &'static str)>,
+}
+
+impl Suspended {
+    fn of(report: &Report, policy: &RetryPolicy, recent: &[Delivery]) -> Option<Self> {
+        let what = match report.endpoint.suspended_reason? {
+            SuspendedReason::Paused => "Somebody paused it.".to_owned(),
+            SuspendedReason::Gone => "It answered 410 Gone: the receiver says that it is there no more.".to_owned(),
+            SuspendedReason::Exhausted => format!("A delivery failed {} times.", policy.max_attempts),
+        };
+        let last_error = recent.iter().find_map(|delivery| {
+            let failure = delivery.last_failure?;
+            Some((short(Some(failure), delivery.last_status), meaning(failure)))
+        });
+        let resuming = Resumed { resent: report.failed, released: report.held };
+        let words = if resuming.is_nothing() { String::new() } else { resuming.to_string() };
+        Some(Self { what, held: report.held, failed: report.failed, resuming: words, last_error })
+    }
+
+    /// The heading: how many deliveries wait for the webhook to be resumed.
+    fn heading(&self) -> String {
+        let failed = || count(self.failed, "delivery failed", "deliveries failed");
+        match (self.failed, self.held) {
+            (0, 0) => "Nothing is sent to it".to_owned(),
+            (_, 0) => failed(),
+            (0, held) => count(held, "delivery is held", "deliveries are held"),
+            (_, held) => format!("{}, {}", failed(), count(held, "is held", "are held")),
+        }
+    }
+
+    /// What the button says that resumes.
+    fn button(&self) -> String {
+        resume_button(self.failed + self.held)
+    }
+}
+
+/// What a button says that resumes a webhook for which so many deliveries wait.
+fn resume_button(waiting: u64) -> String {
+    if waiting == 0 { "Resume".to_owned() } else { format!("Resume and send {}", thousands(waiting)) }
+}
+
+/// One webhook.
+#[handler]
+pub(super) async fn show(
+    door: Data<&Door>,
+    visit: Allowed<Webhooks>,
+    id: Path<String>,
+    said: Query<Said>,
+) -> Result<Response> {
+    show_with(&door, &visit, &id, &said, None).await
+}
+
+/// A change that could not be made: what was filled in, and why.
+struct Refused<'a> {
+    fields: &'a Fields,
+    why: Error,
+}
+
+async fn show_with(
+    door: &Door,
+    visit: &Allowed<Webhooks>,
+    written: &str,
+    said: &Said,
+    refused: Option<Refused<'_>>,
+) -> Result<Response> {
+    let frame = Frame::new(door, visit, "/ui/webhooks").saying(said);
+    let now = frame.now();
+    let WebhookDetails { report, week, recent, answers, secret_mark } =
+        door.app.webhook_in_full(&visit.access, written).await?;
+    let answers = answers.into_iter().map(|answer| {
+        let often = count(answer.attempts, "attempt", "attempts");
+        (short(answer.failure, answer.status), often, answer.failure.map_or("", meaning))
+    });
+    let (week, dialect) = (in_bars(&week), door.dialect(&report.profile)?);
+    let (endpoint, policy) = (&report.endpoint, &dialect.profile.retry);
+    let url = endpoint.url.as_str().to_owned();
+    let form = match &refused {
+        Some(refused) if refused.fields.get("url").is_some() => WebhookForm::filled(dialect, refused.fields),
+        _ => WebhookForm::of(dialect, url.clone(), endpoint.events.entries()),
+    };
+    let page = Page {
+        row: WebhookRow::new(door, &frame, &report)?,
+        present: endpoint.state != EndpointState::Deleted,
+        suspended: Suspended::of(&report, policy, &recent),
+        schedule: format::schedule(policy),
+        waits: format::waits(policy),
+        after: dialect.when_exhausted(),
+        timeout: long_span(dialect.profile.timeout),
+        signature: dialect.profile.signature_header,
+        overlap: long_span(door.app.secret_overlap()),
+        made: frame.when(endpoint.created_at),
+        url,
+        form,
+        secret_mark,
+        week: Chart::new("week", "Deliveries in 7 days", "7 d ago", &week, now),
+        recent: recent.iter().map(|delivery| DeliveryRow::new(&frame, delivery)).collect(),
+        answers: answers.collect(),
+        looked_at: ANSWERS_OF,
+        problem: refused.as_ref().map(|refused| refused.why.to_string()),
+        frame,
+    };
+    render::page_with(&page, refused.map(|refused| refused.why))
+}
+
+/// The hours of a week, put together to bars.
+fn in_bars(hours: &[(Timestamp, Stats)]) -> Vec<(Timestamp, Stats)> {
+    let bars = hours.chunks(HOURS_PER_BAR).filter_map(|hours| {
+        let mut sum = hours.first().copied()?;
+        hours[1..].iter().for_each(|(_, more)| sum.1.add(more));
+        Some(sum)
+    });
+    bars.collect()
+}
+
+/// Does what a button of the page says. What was done is said by the page that follows, as [`Said`] has it.
+#[handler]
+pub(super) async fn act(
+    door: Data<&Door>,
+    visit: Allowed<Webhooks>,
+    path: Path<(String, String)>,
+    fields: Fields,
+) -> Result<Response> {
+    let Path((written, verb)) = path;
+    let done = match verb.as_str() {
+        "pause" => door.app.pause(&visit.access, &written).await.map(|()| "paused".to_owned()),
+        "delete" => door.app.delete(&visit.access, &written).await.map(|()| "deleted".to_owned()),
+        "resume" => resume(&door, &visit, &written, &fields).await,
+        "change" => change(&door, &visit, &written, &fields).await,
+        "drop" => door.app.drop_held(&visit.access, &written).await.map(|()| "dropping".to_owned()),
+        "test" => return test(&door, &visit, &written, &fields).await,
+        "secret" => return rotate(&door, &visit, &written, &fields).await,
+        _ => return Err(poem::error::NotFoundError.into()),
+    };
+    match done {
+        Ok(said) => Ok(go(&format!("/ui/webhooks/{written}?said={said}"))),
+        Err(why @ (Error::Invalid { .. } | Error::Conflict { .. })) => {
+            show_with(&door, &visit, &written, &Said::default(), Some(Refused { fields: &fields, why })).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn resume(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<String, Error> {
+    let resend = if fields.get("failed") == Some("leave") { Resend::Nothing } else { Resend::Failed };
+    Ok(match door.app.resume(&visit.access, written, resend).await? {
+        None => "active".to_owned(),
+        Some(Resumed { resent, released }) => format!("resumed&resent={resent}&released={released}"),
+    })
+}
+
+async fn change(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<String, Error> {
+    let change = Change {
+        url: Some(fields.need("url", "the URL")?.to_owned()),
+        events: Some(EventList::Ticked(wanted(fields))),
+        ..Change::default()
+    };
+    door.app.update(&visit.access, written, change).await?;
+    Ok("changed".to_owned())
+}
+
+#[derive(Template)]
+#[template(path = "tested.html", config = "src/dashboard/askama.toml")]
+struct Tested<'a> {
+    frame: Frame<'a>,
+    webhook: String,
+    url: String,
+    kind: String,
+    delivery: DeliveryId,
+    delivered: bool,
+    /// What the button says that resumes it; nothing while it is active.
+    resume: Option<String>,
+    status: Option<u16>,
+    meaning: &'static str,
+    took: String,
+    answer: String,
+}
+
+/// Sends sample data at once and shows what came of it.
+async fn test(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
+    let tested = door.app.test(&visit.access, written, fields.get("event").map(str::to_owned)).await?;
+    let attempt = &tested.attempt;
+    let resume = match tested.endpoint.state {
+        EndpointState::Suspended if attempt.failure.is_none() => {
+            let waiting = door.app.webhook(&visit.access, written).await?;
+            Some(resume_button(waiting.failed + waiting.held))
+        }
+        _ => None,
+    };
+    render::page(&Tested {
+        frame: Frame::new(door, visit, "/ui/webhooks"),
+        webhook: written.to_owned(),
+        url: shown_url(tested.endpoint.url.as_str()),
+        delivery: tested.delivery,
+        delivered: attempt.failure.is_none(),
+        resume,
+        status: attempt.status,
+        meaning: attempt.failure.map_or("", meaning),
+        took: took(attempt.duration.unwrap_or_default()),
+        answer: String::from_utf8_lossy(&attempt.response).into_owned(),
+        kind: tested.kind,
+    })
+}
+
+/// Gives a webhook a new secret in place of the one that the page was made with, and shows it once.
+async fn rotate(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
+    let former = fields.get("former").unwrap_or_default();
+    let rotate = || async {
+        let changed = door.app.rotate_secret(&visit.access, written, former.to_owned()).await?;
+        let signature = door.dialect(&changed.profile)?.profile.signature_header;
+        let (url, overlap) = (shown_url(changed.endpoint.url.as_str()), door.app.secret_overlap());
+        Ok(Outcome::Shown(Arc::new(Shown {
+            title: "The new signing secret",
+            about: format!(
+                "{url}. {signature} is signed with it from now on; in webhook-signature the former secret signs too for {}.",
+                long_span(overlap)
+            ),
+            secret: changed.made_secret.map(|secret| secret.expose().to_owned().into()),
+            next: format!("/ui/webhooks/{written}"),
+        })))
+    };
+    match door.made.once(visit, fields, rotate).await {
+        Err(why @ Error::Conflict { .. }) => {
+            show_with(door, visit, written, &Said::default(), Some(Refused { fields, why })).await
+        }
+        made => Ok(made?),
+    }
+}

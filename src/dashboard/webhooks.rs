@@ -1,0 +1,245 @@
+//! The list of webhooks, and the form that registers one.
+
+use std::sync::Arc;
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Query},
+};
+use serde::Deserialize;
+
+use super::{
+    fields::Fields,
+    form_once::{Outcome, Shown},
+    frame::{Frame, Said},
+    query_string::QueryString,
+    render,
+    state::Door,
+    views::{WebhookRow, shown_url},
+    visit::Allowed,
+};
+use crate::{
+    app::{
+        Dialect, Page as Found, PageRequest, Webhooks,
+        webhooks::{NewWebhook, WebhookFilter},
+    },
+    domain::{endpoint::EndpointState, token::Reach},
+    error::Error,
+};
+
+/// Webhooks on a page.
+const PAGE: usize = 25;
+/// Accounts that are offered in a list.
+const OFFERED: usize = 200;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Search {
+    url: String,
+    account: String,
+    state: String,
+    after: String,
+}
+
+#[derive(Template)]
+#[template(path = "webhooks.html", config = "src/dashboard/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    search: Search,
+    rows: Vec<WebhookRow>,
+    more: Option<String>,
+    searched: bool,
+    of_one_account: bool,
+}
+
+/// Every webhook within the scope, newest first.
+#[handler]
+pub(super) async fn list(
+    door: Data<&Door>,
+    visit: Allowed<Webhooks>,
+    search: Query<Search>,
+    said: Query<Said>,
+) -> Result<Response> {
+    let frame = Frame::new(&door, &visit, "/ui/webhooks").saying(&said);
+    let search = search.0;
+    let state = match search.state.as_str() {
+        "active" => Some(EndpointState::Active),
+        "suspended" => Some(EndpointState::Suspended),
+        "deleted" => Some(EndpointState::Deleted),
+        _ => None,
+    };
+    let filter = WebhookFilter {
+        account: QueryString::text(&search.account).map(str::to_owned),
+        state,
+        failing: search.state == "failing",
+        url: QueryString::text(&search.url).map(str::to_owned),
+        after: None,
+    };
+    let found = match door.app.webhook_reports(&visit.access, filter, PageRequest::of(PAGE, &search.after)).await {
+        // An account that is not there has no webhooks.
+        Err(Error::NotFound(_)) => Found::default(),
+        found => found?,
+    };
+    let more = found.next.map(|next| {
+        let asked =
+            QueryString::new().with("url", &search.url).with("account", &search.account).with("state", &search.state);
+        asked.with("after", &next).query()
+    });
+    let rows = found.items.iter().map(|report| WebhookRow::new(&door, &frame, report)).collect::<Result<_, _>>()?;
+    let searched = [&search.url, &search.account, &search.state].iter().any(|text| !text.is_empty());
+    let of_one_account = visit.is_of_one_account();
+    render::page(&Page { frame, rows, more, searched, search, of_one_account })
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct For {
+    account: String,
+}
+
+#[derive(Template)]
+#[template(path = "register.html", config = "src/dashboard/askama.toml")]
+struct Form<'a> {
+    frame: Frame<'a>,
+    /// The account it is for, once that is known.
+    account: String,
+    vendor: &'a str,
+    form: WebhookForm,
+    accounts: Vec<String>,
+    problem: Option<String>,
+}
+
+/// The fields of a webhook, as a form shows them.
+#[derive(Default)]
+pub(super) struct WebhookForm {
+    pub(super) url: String,
+    /// Whether all events are ticked.
+    pub(super) every: bool,
+    /// Every event of the catalogue, and whether it is ticked.
+    pub(super) kinds: Vec<(&'static str, bool)>,
+    /// Other entries: prefixes such as `batch.*`.
+    pub(super) more: String,
+}
+
+impl WebhookForm {
+    /// The form of a webhook as it is.
+    pub(super) fn of(dialect: &Dialect, url: String, entries: &[String]) -> Self {
+        let is_entry = |kind: &str| entries.iter().any(|entry| entry == kind);
+        let others = entries.iter().filter(|entry| *entry != "*" && !dialect.kinds.contains(&entry.as_str()));
+        Self {
+            url,
+            every: is_entry("*"),
+            kinds: dialect.kinds.iter().map(|kind| (*kind, is_entry(kind))).collect(),
+            more: others.cloned().collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    /// The form as it was filled in.
+    pub(super) fn filled(dialect: &Dialect, fields: &Fields) -> Self {
+        let is_ticked = |kind: &str| fields.all("event").any(|ticked| ticked == kind);
+        Self {
+            url: fields.get("url").unwrap_or_default().to_owned(),
+            every: fields.get("every").is_some(),
+            kinds: dialect.kinds.iter().map(|kind| (*kind, is_ticked(kind))).collect(),
+            more: fields.get("more").unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+/// The form that registers a webhook: first whose it is, then where and what.
+#[handler]
+pub(super) async fn begin(door: Data<&Door>, visit: Allowed<Webhooks>, asked: Query<For>) -> Result<Response> {
+    let account = match &visit.caller.reach {
+        Reach::Account { id, .. } => id.clone(),
+        _ => asked.0.account.trim().to_owned(),
+    };
+    show_form(&door, &visit, account, None, None).await
+}
+
+/// The form, with what was filled in and why that cannot be taken.
+async fn show_form(
+    door: &Door,
+    visit: &Allowed<Webhooks>,
+    account: String,
+    filled: Option<&Fields>,
+    problem: Option<Error>,
+) -> Result<Response> {
+    let (app, frame) = (&door.app, Frame::new(door, visit, "/ui/webhooks"));
+    let chosen = if account.is_empty() { None } else { Some(app.account(&visit.access, &account).await) };
+    let (found, problem) = match chosen.transpose() {
+        Ok(found) => (found, problem),
+        Err(error @ Error::NotFound(_)) => (None, problem.or(Some(error))),
+        Err(error) => return Err(error.into()),
+    };
+    let offered = app.accounts(&visit.access, PageRequest::of(OFFERED, "")).await?.items;
+    let dialect = found.as_ref().map(|found| door.dialect(&found.profile)).transpose()?;
+    let form = match (dialect, filled) {
+        (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
+        // Where there is but one event, it is the one.
+        (Some(dialect), None) if dialect.kinds.len() == 1 => {
+            WebhookForm { every: true, ..WebhookForm::of(dialect, String::new(), &[]) }
+        }
+        (Some(dialect), None) => WebhookForm::of(dialect, String::new(), &[]),
+        (None, _) => WebhookForm::default(),
+    };
+    let page = Form {
+        account: found.map(|found| found.id).unwrap_or_default(),
+        vendor: dialect.map_or("", |dialect| dialect.title),
+        form,
+        accounts: offered.into_iter().map(|account| account.id).collect(),
+        problem: problem.as_ref().map(ToString::to_string),
+        frame,
+    };
+    render::page_with(&page, problem)
+}
+
+/// The events that a form's boxes name: all of them, those that are ticked, and what is written beside.
+pub(super) fn wanted(fields: &Fields) -> Vec<String> {
+    if fields.get("every").is_some() {
+        return vec!["*".to_owned()];
+    }
+    let mut entries: Vec<String> = fields.all("event").map(str::to_owned).collect();
+    entries.extend(
+        fields
+            .all("more")
+            .flat_map(|text| text.split([' ', ',', '\n']))
+            .map(|entry| entry.trim().to_owned())
+            .filter(|entry| !entry.is_empty()),
+    );
+    entries
+}
+
+/// Registers a webhook; if its secret was made here, this is the one page that shows it.
+#[handler]
+pub(super) async fn register(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
+    let account = fields.need("account", "the account")?.to_owned();
+    let make = || try_register(&door, &visit, &account, &fields);
+    match door.made.once(&visit, &fields, make).await {
+        Ok(made) => Ok(made),
+        Err(error @ (Error::Internal(_) | Error::Unavailable(_) | Error::Forbidden(_))) => Err(error.into()),
+        Err(error) => show_form(&door, &visit, account, Some(&fields), Some(error)).await,
+    }
+}
+
+async fn try_register(
+    door: &Door,
+    visit: &Allowed<Webhooks>,
+    account: &str,
+    fields: &Fields,
+) -> Result<Outcome, Error> {
+    let new = NewWebhook {
+        account: account.to_owned(),
+        url: fields.need("url", "the URL")?.to_owned(),
+        events: wanted(fields),
+        secret: fields.get("secret").map(|own| own.to_owned().into()),
+    };
+    let made = door.app.register(&visit.access, new).await?;
+    let id = door.written(&made.profile, made.endpoint.id);
+    Ok(Outcome::Shown(Arc::new(Shown {
+        title: "The webhook is registered",
+        about: shown_url(made.endpoint.url.as_str()),
+        secret: made.made_secret.map(|secret| secret.expose().to_owned().into()),
+        next: format!("/ui/webhooks/{id}"),
+    })))
+}

@@ -1,0 +1,285 @@
+//! How an alert is told: the words of the mail, and the body of the POST. Pure: what is told stands in the alert.
+
+use std::fmt::Write;
+
+use url::Url;
+
+use crate::domain::{
+    alert::{Alert, NOTICE, What},
+    delivery::Failure,
+    endpoint::EndpointState,
+    json::quote,
+    profile::{ByHand, Profile},
+    text::is_hidden,
+};
+
+/// An alert, with what it takes to write of it: its profile, and where the server is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct AlertMessage<'a> {
+    /// What is told.
+    pub alert: &'a Alert,
+    /// The endpoint's profile.
+    pub profile: &'a Profile,
+    /// The base of the server's URLs, without a slash at its end.
+    pub base: &'a str,
+}
+
+impl AlertMessage<'_> {
+    /// The webhook's id, as its owner knows it.
+    pub fn webhook(&self) -> String {
+        self.alert.endpoint.on_wire(self.profile.endpoint_prefix)
+    }
+
+    /// What a person may do.
+    pub fn by_hand(&self) -> ByHand {
+        (self.profile.by_hand)(self.base, &self.webhook())
+    }
+
+    /// One line that says which account, what, and where.
+    pub fn subject(&self) -> String {
+        let what = match self.alert.what {
+            What::Suspended(_) => "is SUSPENDED",
+            What::Warning { .. } if self.is_damaged() => "will not get a delivery: its body is damaged",
+            What::Warning { next_attempt_at: Some(_), .. } => "is failing",
+            What::Warning { next_attempt_at: None, .. } => "missed a delivery",
+            What::Expiring { .. } => "has deliveries that will be cancelled",
+        };
+        one_line(&format!("[Ngoma] {}: the webhook at {} {what}", self.alert.account, self.host()))
+    }
+
+    /// The text of the mail: short lines, for somebody who is tired.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n\n", self.opening());
+        for (name, value) in self.facts() {
+            let _ = writeln!(text, "  {name:<15}{}", one_line(&value));
+        }
+        let by_hand = self.by_hand();
+        let fixed = match self.alert.state {
+            EndpointState::Deleted => {
+                text.push_str("\nThe webhook was deleted since: nothing is left to do.\n");
+                return self.close(text);
+            }
+            EndpointState::Active if !matches!(self.alert.what, What::Warning { .. }) => {
+                text.push_str("\nThe webhook was reactivated since. If all is well, nothing is left to do.\n");
+                true
+            }
+            _ => false,
+        };
+        text.push_str("\nLook at it (what failed, and what was answered):\n");
+        paste(&mut text, &by_hand.look);
+        if self.is_damaged() {
+            text.push_str("\nThe receiver is not at fault. Publish the event again, under another key.\n");
+            text.push_str("The operator of the server runs 'ngoma check' and looks at its disk.\n");
+        } else if let Some(test) = &by_hand.test {
+            text.push_str("\nWhen the receiver is repaired, send it a test:\n");
+            paste(&mut text, test);
+        }
+        if self.alert.state == EndpointState::Suspended && !fixed {
+            self.say_how_to_resume(&mut text, by_hand.resume.as_deref());
+        }
+        text.push_str("\n$TOKEN is a token of this account with the scope \"webhooks\".\n");
+        self.close(text)
+    }
+
+    /// What resuming sets going, and the lines that do it: by the API, if the profile has one for it, and on the server.
+    fn say_how_to_resume(&self, text: &mut String, line: Option<&str>) {
+        let resuming = self.alert.resuming();
+        text.push_str(if resuming.is_nothing() {
+            "\nReactivate the webhook:\n"
+        } else {
+            "\nReactivate the webhook. When you do,\n"
+        });
+        if !resuming.is_nothing() {
+            let _ = writeln!(text, "{resuming}:");
+        }
+        line.into_iter().for_each(|line| paste(text, line));
+        let command = format!("ngoma webhooks resume {}", self.webhook());
+        if line.is_some() {
+            text.push_str("\nOr, in a shell on the server:\n");
+        }
+        paste(text, &command);
+        if resuming.resent > 0 {
+            text.push_str(match line {
+                Some(_) => "\nTo leave what failed, add \"resend_failed\":false to the first line's JSON,\nor --leave-failed to the second line.\n",
+                None => "\nTo leave what failed, add --leave-failed.\n",
+            });
+        }
+    }
+
+    /// The body of the POST, as Standard Webhooks recommends it: type, timestamp, data.
+    pub fn json(&self) -> String {
+        let alert = self.alert;
+        let mut data = String::new();
+        let mut put = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                let comma = if data.is_empty() { "" } else { "," };
+                let _ = write!(data, "{comma}{}:{value}", quote(name));
+            }
+        };
+        let text = |text: &str| Some(quote(text));
+        put("alert_id", text(&alert.id.to_string()));
+        put("account", text(&alert.account));
+        put("profile", text(&alert.profile));
+        put("webhook_id", text(&self.webhook()));
+        put("url", text(&alert.masked_url()));
+        put("webhook_status", text(state(alert.state)));
+        put("held_deliveries", Some(alert.held.to_string()));
+        put("failed_deliveries", Some(alert.failed.to_string()));
+        if let Some(failing) = alert.failing() {
+            put("delivery_id", failing.delivery.map(|id| quote(&id.to_string())));
+            put("failing_since", text(&failing.since.to_string()));
+            put("error", text(failing.failure.name()));
+            put("error_in_words", text(in_words(failing.failure, failing.status)));
+            put("response_status", failing.status.map(|status| status.to_string()));
+        }
+        match &alert.what {
+            What::Suspended(_) => {}
+            What::Warning { tries, next_attempt_at, .. } => {
+                put("tries", Some(tries.to_string()));
+                put("max_tries", Some(self.profile.retry.max_attempts.to_string()));
+                put("next_attempt_at", next_attempt_at.map(|at| quote(&at.to_string())));
+            }
+            What::Expiring { held, oldest } => {
+                put("expiring_deliveries", Some(held.to_string()));
+                put("oldest_created_at", text(&oldest.to_string()));
+                put("cancelled_from", text(&(alert.created_at + NOTICE).to_string()));
+            }
+        }
+        let by_hand = self.by_hand();
+        put("look", text(&unbroken(&by_hand.look)));
+        put("test", by_hand.test.map(|line| quote(&unbroken(&line))));
+        put("resume", by_hand.resume.map(|line| quote(&unbroken(&line))));
+        let (kind, at) = (alert.kind().name(), alert.created_at);
+        format!(r#"{{"type":"webhook.{kind}","timestamp":"{at}","data":{{{data}}}}}"#)
+    }
+
+    /// Whether it is about a delivery whose stored body is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.alert.failing().is_some_and(|failing| failing.failure == Failure::Damaged)
+    }
+
+    fn host(&self) -> String {
+        let url = Url::parse(&self.alert.url).ok();
+        url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "an unknown host".to_owned())
+    }
+
+    fn opening(&self) -> String {
+        let whose = format!("The webhook of {} at {}", one_line(&self.alert.account), self.host());
+        match &self.alert.what {
+            What::Suspended(_) => {
+                format!(
+                    "{whose}\nis SUSPENDED: nothing is sent to it any more.\nWhat comes for it from now on is held."
+                )
+            }
+            What::Warning { .. } if self.is_damaged() => {
+                format!(
+                    "{whose}\nwill not get a delivery: its body was damaged on the disk of the Ngoma server.\nIt was not sent."
+                )
+            }
+            What::Warning { tries, next_attempt_at: Some(_), .. } => format!(
+                "{whose}\ndid not take a delivery, {tries} times of {}.\nWhen all have failed it is suspended.",
+                self.profile.retry.max_attempts
+            ),
+            What::Warning { tries, next_attempt_at: None, .. } => format!(
+                "{whose}\ndid not take a delivery, which was given up after {}.\nThe webhook stays active.",
+                counted(u64::from(*tries), "attempt")
+            ),
+            What::Expiring { held, .. } => format!(
+                "{whose}\nis suspended, and {} held for it for long.\nFrom {} on they are CANCELLED, the oldest first.",
+                if *held == 1 { "1 delivery is".to_owned() } else { format!("{held} deliveries are") },
+                self.alert.created_at + NOTICE
+            ),
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let alert = self.alert;
+        let mut facts = vec![("webhook", self.webhook()), ("URL", alert.masked_url())];
+        match &alert.what {
+            What::Suspended(_) => facts.push(("suspended", alert.created_at.to_string())),
+            What::Warning { next_attempt_at, .. } => {
+                facts.extend(next_attempt_at.map(|at| ("next attempt", at.to_string())));
+            }
+            What::Expiring { oldest, .. } => facts.push(("oldest", oldest.to_string())),
+        }
+        if let Some(failing) = alert.failing() {
+            facts.push(("failing since", failing.since.to_string()));
+            facts.push(("last error", in_words(failing.failure, failing.status).to_owned()));
+            facts.extend(failing.status.map(|status| ("status", status.to_string())));
+            facts.extend(failing.delivery.map(|id| ("delivery", id.to_string())));
+        }
+        if alert.state == EndpointState::Suspended || alert.held > 0 {
+            facts.push(("held now", counted(alert.held, "delivery")));
+        }
+        if alert.state == EndpointState::Suspended || alert.failed > 0 {
+            facts.push((
+                "failed",
+                format!("{} since its last success, not replayed", counted(alert.failed, "delivery")),
+            ));
+        }
+        facts
+    }
+
+    fn close(&self, mut text: String) -> String {
+        let _ = write!(text, "\nTimes are UTC. Ngoma sent this by itself, as {}.\n", self.alert.id);
+        text
+    }
+}
+
+/// What happened at the last attempt, for somebody who knows no class of errors.
+pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
+    match failure {
+        Failure::Dns => "the name of its host could not be looked up",
+        Failure::Blocked => "its address is not allowed by the rules of [egress]",
+        Failure::Connect => "nobody took the connection",
+        Failure::Tls => "TLS failed: the certificate, its name or its date",
+        Failure::Timeout => "no answer came in time",
+        Failure::Reset => "the connection broke before an answer came",
+        Failure::Protocol => "what came back is not HTTP",
+        Failure::Interrupted => "Ngoma was stopped meanwhile",
+        Failure::Damaged => "its body is damaged on the disk of the Ngoma server",
+        Failure::Status => match status {
+            Some(410) => "it answered 410: gone for good",
+            Some(300..=399) => "it answered with a redirect, which is not followed",
+            Some(401 | 403) => "the receiver does not let us in",
+            Some(404) => "there is nothing at this URL",
+            Some(413) => "the delivery is too large for it",
+            Some(429) => "it says that too much comes",
+            Some(500..=599) => "the receiver has an error of its own",
+            _ => "it did not answer with a 2xx status",
+        },
+    }
+}
+
+/// A command of several lines in one.
+pub fn unbroken(command: &str) -> String {
+    command.replace(" \\\n  ", " ")
+}
+
+fn paste(text: &mut String, command: &str) {
+    text.push('\n');
+    for line in command.lines() {
+        let _ = writeln!(text, "  {line}");
+    }
+}
+
+/// Nothing that breaks a line, whatever a row holds.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
+}
+
+fn counted(count: u64, one: &str) -> String {
+    match (count, one.strip_suffix('y')) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {one}s"),
+    }
+}
+
+const fn state(state: EndpointState) -> &'static str {
+    match state {
+        EndpointState::Active => "ACTIVE",
+        EndpointState::Suspended => "SUSPENDED",
+        EndpointState::Deleted => "DELETED",
+    }
+}

@@ -1,0 +1,142 @@
+//! What is in flight: the lanes and the reports of attempts, which the rounds and the sending threads share; and a sending
+//! thread's work, from claim to claim.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::{
+    attempt::attempt,
+    lanes::{AttemptResult, Lanes},
+    sender::Sender,
+};
+use crate::{
+    clock::SharedClock,
+    domain::{
+        delivery::{Failure, Outcome},
+        profile::Profiles,
+    },
+    store::queue::{Attempted, Claim},
+};
+
+/// What the rounds and the sending threads share.
+pub struct InFlight {
+    clock: SharedClock,
+    profiles: Profiles,
+    lanes: Mutex<Lanes>,
+    ended: mpsc::UnboundedSender<EndedClaim>,
+}
+
+/// A claim whose attempt has ended or will not begin: it is to be settled or given back.
+#[derive(Debug)]
+pub struct EndedClaim {
+    /// The claim.
+    pub claim: Claim,
+    /// What the attempt came to; `None`: it never began.
+    pub attempted: Option<Attempted>,
+    /// It was a fault of ours that it did not.
+    pub faulty: bool,
+    /// Whether its endpoint goes on probation, or off it.
+    pub probation: Option<bool>,
+}
+
+impl EndedClaim {
+    /// A claim whose attempt never began.
+    pub(super) fn unsent(claim: Claim) -> Self {
+        Self { claim, attempted: None, faulty: false, probation: None }
+    }
+}
+
+impl InFlight {
+    /// Nothing in flight. What ends is reported to the receiver that is returned beside it.
+    pub fn new(clock: SharedClock, profiles: Profiles, lanes: Lanes) -> (Self, mpsc::UnboundedReceiver<EndedClaim>) {
+        let (ended, reports) = mpsc::unbounded_channel();
+        (Self { clock, profiles, lanes: Mutex::new(lanes), ended }, reports)
+    }
+
+    /// The lanes, locked.
+    pub fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    pub(super) fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+
+    /// Reports what a claim came to (`None`: its attempt never began) and takes the next claim, under one lock: so
+    /// [`Lanes::busy`] never undercounts.
+    pub fn finish(&self, claim: Claim, attempted: Option<Attempted>) -> Option<Claim> {
+        let result = self.result_of(&claim, attempted.as_ref());
+        let mut lanes = self.lanes();
+        if let Some(probation) = lanes.ended(claim.owner(), result) {
+            // Nobody listens only when the engine has stopped; the next start recovers the claim.
+            drop(self.ended.send(EndedClaim { claim, attempted, faulty: false, probation }));
+        }
+        lanes.begin()
+    }
+
+    /// Reports a claim for which no thread could be had. No other is taken: that would find no thread either.
+    fn give_back(&self, claim: Claim) {
+        let mut lanes = self.lanes();
+        if let Some(probation) = lanes.ended(claim.owner(), AttemptResult::Unknown) {
+            drop(self.ended.send(EndedClaim { claim, attempted: None, faulty: true, probation }));
+        }
+    }
+
+    fn result_of(&self, claim: &Claim, attempted: Option<&Attempted>) -> AttemptResult {
+        let Some(Attempted { duration, outcome, .. }) = attempted else { return AttemptResult::Unknown };
+        let timeout = self.profiles.get(&claim.target.profile).map(|profile| profile.timeout);
+        match outcome {
+            Outcome::Failed(Failure::Timeout) => AttemptResult::TimedOut,
+            // A look-up that hangs, or waits for one that does, holds a place as long as a receiver that hangs.
+            Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => AttemptResult::TimedOut,
+            Outcome::Failed(failure) if failure.is_ours() => AttemptResult::Unknown,
+            _ if outcome.is_success() => AttemptResult::Succeeded(*duration),
+            _ => AttemptResult::Failed,
+        }
+    }
+}
+
+/// Lets nothing begin any more once the engine is gone, however it went.
+pub(super) struct CloseOnDrop(pub(super) Arc<InFlight>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.lanes().close();
+    }
+}
+
+/// A sending thread's work: it makes the attempt of a claim, reports its end, and takes the next claim. However an attempt
+/// ends, that is reported.
+pub(super) struct SendingThread {
+    claim: Option<Claim>,
+    in_flight: Arc<InFlight>,
+    sender: Arc<Sender>,
+}
+
+impl SendingThread {
+    pub(super) fn new(claim: Claim, in_flight: &Arc<InFlight>, sender: &Arc<Sender>) -> Self {
+        Self { claim: Some(claim), in_flight: Arc::clone(in_flight), sender: Arc::clone(sender) }
+    }
+
+    pub(super) fn run(mut self) {
+        let (in_flight, sender) = (Arc::clone(&self.in_flight), Arc::clone(&self.sender));
+        while let Some(claim) = &self.claim {
+            let profile = in_flight.profiles.get(&claim.target.profile).filter(|_| !claim.target.is_stale());
+            let attempted = profile.map(|profile| attempt(claim, profile, &sender, in_flight.clock.now()));
+            self.claim = self.claim.take().and_then(|claim| in_flight.finish(claim, attempted));
+        }
+    }
+}
+
+impl Drop for SendingThread {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.in_flight.give_back(claim);
+        }
+    }
+}

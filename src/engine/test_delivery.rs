@@ -1,0 +1,104 @@
+//! Test deliveries: each an attempt outside the queue, made at once on a person's request.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{
+    attempt::{attempt, count, log_attempt},
+    in_flight::InFlight,
+    pool::Pool,
+    sender::Sender,
+};
+use crate::{
+    domain::{
+        delivery::Attempt,
+        grant::Grant,
+        ids::{DeliveryId, EventId},
+    },
+    error::{Error, Result},
+    keyed_semaphore::KeyedSemaphore,
+    store::{
+        Admission, Db, Target,
+        attempts::{self, TestRecord},
+        queue::{Attempted, Claim},
+    },
+};
+
+/// Test deliveries under way at once; one more waits for a place, but not for long.
+const AT_ONCE: usize = 8;
+/// And of one account.
+const OF_ONE: usize = 2;
+/// How long a test waits for a place.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sends test deliveries, a few at once.
+pub(super) struct TestSender {
+    db: Db,
+    in_flight: Arc<InFlight>,
+    sender: Arc<Sender>,
+    pool: Pool,
+    all: Semaphore,
+    of_account: KeyedSemaphore,
+}
+
+impl TestSender {
+    pub(super) fn new(db: Db, in_flight: Arc<InFlight>, sender: Arc<Sender>, pool: Pool) -> Self {
+        Self { db, in_flight, sender, pool, all: Semaphore::new(AT_ONCE), of_account: KeyedSemaphore::new(OF_ONE) }
+    }
+
+    /// Makes the attempt and records it; each only if the right of the request still holds.
+    ///
+    /// # Errors
+    /// As [`Db::check`]; [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.
+    pub(super) async fn send(
+        &self,
+        grant: Grant,
+        account: String,
+        target: Target,
+        kind: String,
+        body: String,
+    ) -> Result<(DeliveryId, Attempt)> {
+        let own = self.of_account.of(&account);
+        let places = async { Some((own.acquire().await.ok()?, self.all.acquire().await.ok()?)) };
+        let places = tokio::time::timeout(PATIENCE, places).await;
+        let _places = places.ok().flatten().ok_or_else(unavailable)?;
+        self.db.check(grant)?;
+        let (in_flight, sender) = (Arc::clone(&self.in_flight), Arc::clone(&self.sender));
+        let (now, body) = (in_flight.clock().now(), Arc::<str>::from(body));
+        let claim = Claim {
+            key: 0,
+            delivery: DeliveryId::mint(now),
+            attempt: 1,
+            tries: 1,
+            event: EventId::mint(now),
+            kind,
+            test: true,
+            body: Ok(Arc::clone(&body).into()),
+            target: Arc::new(target),
+        };
+        let (metrics, (reply, answer)) = (Arc::clone(self.db.metrics()), oneshot::channel());
+        let run = move || {
+            let attempted = in_flight.profiles().get(&claim.target.profile).map(|profile| {
+                let attempted = attempt(&claim, profile, &sender, now);
+                count(&metrics, profile, &claim, &attempted);
+                log_attempt(profile, &claim, &attempted, true);
+                attempted
+            });
+            drop(reply.send(attempted.map(|attempted| (claim, attempted))));
+        };
+        self.pool.run(run).map_err(|_| unavailable())?;
+        let (claim, attempted) = answer.await.ok().flatten().ok_or_else(unavailable)?;
+        let Attempted { started_at, duration, outcome } = attempted;
+        let attempt = Attempt::ended(claim.attempt, started_at, duration, &outcome, None);
+        let seen = (claim.delivery, attempt.clone());
+        let (delivery, event, kind) = (claim.delivery, claim.event, claim.kind);
+        let (endpoint, record) = (claim.target.key, TestRecord { delivery, event, kind, body, attempt });
+        self.db.write(grant, Admission::Try, move |tx| attempts::record_test(tx, endpoint, &record)).await?;
+        Ok(seen)
+    }
+}
+
+fn unavailable() -> Error {
+    Error::Unavailable("the server cannot send this now: try again".to_owned())
+}

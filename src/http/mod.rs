@@ -1,0 +1,20 @@
+//! What every request passes, whatever it asks for: connections, limits, the token, the log.
+//!
+//! This floor knows no vendor, no OpenAPI and no page. What it needs of them is handed in as `pipeline::Doors`.
+
+pub(crate) mod access_log;
+pub(crate) mod asset;
+pub(crate) mod auth;
+pub(crate) mod blocking;
+pub(crate) mod body;
+pub(crate) mod budget;
+pub mod client;
+pub(crate) mod connection_slots;
+pub(crate) mod context;
+pub(crate) mod error;
+mod header_limits;
+mod idle;
+pub(crate) mod pipeline;
+pub(crate) mod rate_limit;
+pub(crate) mod server;
+pub(crate) mod single_flight;

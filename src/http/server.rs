@@ -1,0 +1,259 @@
+//! Connections and their limits: how many there are, how large a head may be, how long a client may take.
+//!
+//! When no more connections may be open, the one that has waited longest for a request makes way.
+//!
+//! A connection has `client_timeout` from its start, and from each answer that it has taken, to send the head of a
+//! request. It has as long again for the body, and as long again to take the answer, or a part of a large answer. So a
+//! client that sends a header a minute, never reads, reads a byte now and then, or just waits, holds its place for a
+//! bounded time.
+//!
+//! Connections speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and pings
+//! would keep it open.
+
+use std::{
+    future::{Future, poll_fn},
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use ipnet::IpNet;
+use poem::{
+    Endpoint, Response,
+    http::uri::Scheme,
+    web::{LocalAddr, RemoteAddr},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+    time::{Sleep, sleep},
+};
+
+use super::{
+    client::is_trusted,
+    connection_slots::ConnectionSlots,
+    idle::{Connection, Idle},
+};
+use crate::{
+    clock::{Clock, SystemClock, from_now},
+    config::Limits,
+};
+
+/// Rest after a failed accept, which is mostly a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The buffer of a connection: larger than any head within the limits. To a head that does not fit, hyper itself
+/// answers 431, without a body.
+const BUFFER: usize = 64 << 10;
+/// How much of an answer the kernel keeps until its client takes it, in bytes. Without this it keeps up to 4 MiB.
+/// (Linux doubles the number for its own use.)
+const UNREAD: u32 = 64 << 10;
+/// How much of a larger answer a client must take in one `client_timeout`, in bytes. With 30 s, that is the speed of
+/// the slowest mobile links.
+const PART: usize = 128 << 10;
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// Binds the port.
+///
+/// # Errors
+/// When another process has the port, or this process may not bind it.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Every connection inherits it.
+    socket.set_send_buffer_size(UNREAD)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves connections until `stop` ends. Then it accepts no more, and ends when the last request in progress is
+/// answered. Dropping it cuts the connections off.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: impl Endpoint<Output = Response> + 'static,
+    limits: &Limits,
+    proxies: &[IpNet],
+    stop: impl Future<Output = ()>,
+) {
+    let mut http = http1::Builder::new();
+    // A client may close its sending side and still get the answer.
+    http.max_buf_size(BUFFER).half_close(true);
+    let local = listener.local_addr().map(|address| LocalAddr(address.into())).unwrap_or_default();
+    let (mut stop, routes) = (pin!(stop), Arc::new(routes));
+    let (mut open, ending, slots, idle) =
+        (JoinSet::new(), GracefulShutdown::new(), ConnectionSlots::default(), Idle::default());
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            Some(_) = open.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, remote)) = accepted else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // A trusted proxy brings many clients: their requests are counted one by one.
+        let most = if is_trusted(remote.ip(), proxies) { usize::MAX } else { limits.connections_per_client };
+        let Some(slot) = slots.take(remote.ip(), most) else { continue };
+        tokio::select! {
+            () = &mut stop => break,
+            () = make_way(&mut open, limits.connections, &idle) => {}
+        }
+        let (routes, local, tracked) = (Arc::clone(&routes), local.clone(), idle.enter());
+        let stream = Timed::new(stream, limits.client_timeout, Arc::clone(&tracked));
+        let moved_on = Arc::clone(&stream.moved_on);
+        let asked = Arc::clone(&tracked);
+        let service = service_fn(move |request| {
+            let (moved_on, tracked) = (Arc::clone(&moved_on), Arc::clone(&asked));
+            moved_on.store(true, Ordering::Relaxed);
+            let begun = tracked.begin();
+            let request = (request, local.clone(), RemoteAddr(remote.into()), Scheme::HTTP).into();
+            let routes = Arc::clone(&routes);
+            async move {
+                if !begun {
+                    return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+                }
+                let answer = routes.get_response(request).await;
+                moved_on.store(true, Ordering::Relaxed);
+                tracked.answered();
+                Ok(answer.into())
+            }
+        });
+        let connection = ending.watch(http.serve_connection(TokioIo::new(stream), service));
+        open.spawn(async move {
+            let mut connection = pin!(connection);
+            // hyper writes the date into each answer: a connection at a time without dates ends.
+            let served = poll_fn(|cx| match SystemClock.now().checked() {
+                Ok(_) => connection.as_mut().poll(cx).map(drop),
+                Err(_) => Poll::Ready(()),
+            });
+            // Nobody needs to know how it ended.
+            tokio::select! {
+                () = served => {}
+                () = tracked.dismissed() => {}
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    ending.shutdown().await;
+}
+
+/// Waits until fewer connections are open than `most`. The one that has waited longest for a request makes way, else
+/// the first that begins to wait.
+async fn make_way(open: &mut JoinSet<()>, most: usize, idle: &Idle) {
+    while open.try_join_next().is_some() {}
+    while open.len() >= most {
+        if idle.dismiss() {
+            open.join_next().await;
+            continue;
+        }
+        tokio::select! {
+            _ = open.join_next() => {}
+            () = idle.came() => {}
+        }
+    }
+}
+
+/// A stream that fails when its client takes too long.
+struct Timed<I> {
+    inner: I,
+    deadline: Pin<Box<Sleep>>,
+    timeout: Duration,
+    /// Bytes that the client has taken since its time was renewed.
+    taken: usize,
+    /// Whether the head of a request has come, or there is an answer: then the time is renewed.
+    moved_on: Arc<AtomicBool>,
+    connection: Arc<Connection>,
+}
+
+impl<I> Timed<I> {
+    fn new(inner: I, timeout: Duration, connection: Arc<Connection>) -> Self {
+        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0, moved_on: Arc::default(), connection }
+    }
+
+    /// Ready with an error once the time is up. Before, it has the task woken when the time is up.
+    fn check(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.moved_on.swap(false, Ordering::Relaxed) {
+            self.renew();
+        }
+        self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    /// Renews the time if the client took all that was offered, or enough of it.
+    fn took(&mut self, bytes: usize, offered: usize) {
+        self.taken += bytes;
+        if bytes == offered || self.taken >= PART {
+            self.renew();
+        }
+    }
+
+    fn renew(&mut self) {
+        self.taken = 0;
+        let until = from_now(self.timeout);
+        self.deadline.as_mut().reset(until);
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Timed<I> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(error) = self.check(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(error) = self.check(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.took(count, bytes.len());
+        }
+        written
+    }
+
+    /// Without this, hyper copies every answer into a buffer of its own.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(error) = self.check(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, parts);
+        if let Poll::Ready(Ok(count)) = written {
+            self.took(count, parts.iter().map(|part| part.len()).sum());
+        }
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            self.connection.sent();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,384 @@
+//! Figures: what the server counts and measures, for `/metrics`.
+//!
+//! Every label has a handful of values: a profile, a state, a class; never an account, a webhook or a URL. What happens
+//! is counted as it happens, in memory; what there is, is read from the database now and then, and set here.
+
+use std::{
+    fs,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+
+use crate::{clock, error::Error};
+
+/// Classes of the status of an answer.
+pub const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+/// Lines of this process's log that could not be written, or had to wait behind too many others.
+pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Labels whose values are words of the program.
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Seconds = Gauge<f64, AtomicU64>;
+type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
+
+/// The form in which [`Metrics::text`] is written.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of what the server does itself, in seconds.
+const QUICK: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Of what receivers take; an attempt ends after `delivery.timeout`, 10 s by default.
+const RECEIVERS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+/// Of how long deliveries wait.
+const WAITS: [f64; 13] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 21_600.0];
+/// Of how many share a commit.
+const GROUPS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// What the server counts and measures.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Labels<2>, Counter>,
+    publish: Histograms<1>,
+    accepted: Family<Labels<1>, Counter>,
+    attempts: Family<Labels<2>, Counter>,
+    attempt: Histograms<1>,
+    wait: Histograms<1>,
+    in_flight: Gauge,
+    accounts_near_limit: Gauge,
+    commit: Histogram,
+    group: Histogram,
+    clock_jumps: Counter,
+    last_clock_jump: Mutex<Option<ClockJump>>,
+    written: Mutex<Written>,
+    paused: Mutex<Option<Fault>>,
+    profiles: Mutex<Vec<&'static str>>,
+    gauges: Gauges,
+}
+
+/// A step of the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockJump {
+    /// By how many milliseconds it was set forward, or back.
+    pub by: i64,
+    /// When that was noticed, as the machine's uptime.
+    pub at: Duration,
+}
+
+/// A fault of the server or of its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// When it happened, as the machine's uptime.
+    pub at: Duration,
+    /// What failed.
+    pub why: Error,
+}
+
+/// How the writer's last transactions ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// When the last one that changed something was committed, as the machine's uptime.
+    pub last: Option<Duration>,
+    /// The last fault in one, also if only one write of many failed.
+    pub fault: Option<Fault>,
+}
+
+/// What there is, as it was last looked at.
+#[derive(Debug, Default)]
+struct Gauges {
+    deliveries: Family<Labels<1>, Gauge>,
+    oldest_due: Seconds,
+    webhooks: Family<[(&'static str, String); 2], Gauge>,
+    alerts_unsent: Gauge,
+    writer_waiting: Gauge,
+    database: Gauge,
+    log: Gauge,
+    disk_free: Family<Labels<0>, Gauge>,
+    refresh_failed: Gauge,
+    log_lines_dropped: Counter,
+    processor: Counter<f64, AtomicU64>,
+    memory: Gauge,
+    descriptors: Gauge,
+}
+
+/// What was found in the database and beside it, to be shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GaugeValues {
+    /// Deliveries that have not come to a good end, by state.
+    pub deliveries: Vec<(&'static str, u64)>,
+    /// How long the one that is due longest has been due.
+    pub oldest_due: Duration,
+    /// Of each profile, how many endpoints are active, and how many suspended.
+    pub webhooks: Vec<(String, u64, u64)>,
+    /// Alerts that nobody was told yet.
+    pub alerts_unsent: u64,
+    /// Writes that wait for the writer.
+    pub writer_waiting: usize,
+    /// Bytes of the database file.
+    pub database: u64,
+    /// Bytes of its write-ahead log.
+    pub log: u64,
+    /// Bytes that are free on its disk; `None` if the system does not say.
+    pub disk_free: Option<u64>,
+}
+
+fn histograms<const N: usize>(make: fn() -> Histogram) -> Histograms<N> {
+    Family::new_with_constructor(make)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            publish: histograms(|| Histogram::new(QUICK)),
+            accepted: Family::default(),
+            attempts: Family::default(),
+            attempt: histograms(|| Histogram::new(RECEIVERS)),
+            wait: histograms(|| Histogram::new(WAITS)),
+            in_flight: Gauge::default(),
+            accounts_near_limit: Gauge::default(),
+            commit: Histogram::new(QUICK),
+            group: Histogram::new(GROUPS),
+            clock_jumps: Counter::default(),
+            last_clock_jump: Mutex::default(),
+            written: Mutex::default(),
+            paused: Mutex::default(),
+            profiles: Mutex::default(),
+            gauges: Gauges::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        let (all, is) = (&mut self.registry, &self.gauges);
+        all.register("ngoma_build", "The version that runs", version);
+        all.register(
+            "ngoma_requests",
+            "Requests answered, by what they were for and class of status",
+            self.requests.clone(),
+        );
+        let help = "From a publish, one event or a batch, to its 202";
+        all.register_with_unit("ngoma_publish", help, Unit::Seconds, self.publish.clone());
+        let help = "Events answered with 202, repeats by their key included";
+        all.register("ngoma_events_accepted", help, self.accepted.clone());
+        all.register("ngoma_attempts", "Attempts that have ended, tests included, by outcome", self.attempts.clone());
+        let help = "From the look-up of the name to the last byte of the answer";
+        all.register_with_unit("ngoma_attempt", help, Unit::Seconds, self.attempt.clone());
+        let help = "From the making of a delivery to the start of its first attempt, time held included";
+        all.register_with_unit("ngoma_queue_wait", help, Unit::Seconds, self.wait.clone());
+        all.register("ngoma_attempts_in_flight", "Attempts under way", self.in_flight.clone());
+        all.register(
+            "ngoma_accounts_near_limit",
+            "Accounts that have used 80 % of their share of what waits or is stored, as of their last publish",
+            self.accounts_near_limit.clone(),
+        );
+        let help = "One transaction of the writer, its sync included";
+        all.register_with_unit("ngoma_commit", help, Unit::Seconds, self.commit.clone());
+        all.register("ngoma_commit_writes", "Writes that shared a transaction", self.group.clone());
+        all.register("ngoma_clock_steps", "How often the wall clock was set", self.clock_jumps.clone());
+        let help = "Deliveries that are not delivered or cancelled, by state";
+        all.register("ngoma_deliveries", help, is.deliveries.clone());
+        let help = "How long the delivery that is due longest has been due; 0 if none is";
+        all.register_with_unit("ngoma_oldest_due", help, Unit::Seconds, is.oldest_due.clone());
+        all.register("ngoma_webhooks", "Webhooks that are not deleted, by state", is.webhooks.clone());
+        all.register("ngoma_alerts_unsent", "Alerts that nobody was told yet", is.alerts_unsent.clone());
+        all.register("ngoma_writer_waiting", "Writes that wait for the writer", is.writer_waiting.clone());
+        all.register_with_unit("ngoma_database", "The database file", Unit::Bytes, is.database.clone());
+        all.register_with_unit("ngoma_wal", "Its write-ahead log", Unit::Bytes, is.log.clone());
+        all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
+        let help = "1 while the database cannot be looked through: the figures that come from there are old";
+        all.register("ngoma_survey_failed", help, is.refresh_failed.clone());
+        let help = "Lines of the log that were lost: nobody took them in time";
+        all.register("ngoma_log_lines_dropped", help, is.log_lines_dropped.clone());
+        let help = "Processor time of the process";
+        all.register_with_unit("process_cpu", help, Unit::Seconds, is.processor.clone());
+        all.register_with_unit("process_resident_memory", "Memory of the process", Unit::Bytes, is.memory.clone());
+        all.register("process_open_fds", "File descriptors of the process", is.descriptors.clone());
+    }
+
+    /// Shows the series of a profile before anything happened there.
+    pub fn show_profile(&self, profile: &'static str, outcomes: impl IntoIterator<Item = &'static str>) {
+        drop(self.accepted.get_or_create(&[("profile", profile)]));
+        drop(self.attempt.get_or_create(&[("profile", profile)]));
+        drop(self.wait.get_or_create(&[("profile", profile)]));
+        lock(&self.profiles).push(profile);
+        self.show_webhooks(profile, 0, 0);
+        for outcome in outcomes {
+            drop(self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]));
+        }
+    }
+
+    /// Shows the series of what requests are for, and of how they publish, before there was one.
+    pub fn show_requests(&self, what: &[&'static str], forms: &[&'static str]) {
+        for what in what {
+            for class in CLASSES {
+                drop(self.requests.get_or_create(&[("what", *what), ("class", class)]));
+            }
+        }
+        for form in forms {
+            drop(self.publish.get_or_create(&[("form", *form)]));
+        }
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, what: &'static str, class: &'static str) {
+        self.requests.get_or_create(&[("what", what), ("class", class)]).inc();
+    }
+
+    /// A publish of this form was answered with 202, after so long.
+    pub fn published(&self, form: &'static str, took: Duration) {
+        self.publish.get_or_create(&[("form", form)]).observe(took.as_secs_f64());
+    }
+
+    /// So many events of a profile were accepted.
+    pub fn accepted(&self, profile: &'static str, events: usize) {
+        self.accepted.get_or_create(&[("profile", profile)]).inc_by(events as u64);
+    }
+
+    /// An attempt has ended; if it was the first of its delivery, that had waited so long for it.
+    pub fn attempted(&self, profile: &'static str, outcome: &'static str, took: Duration, waited: Option<Duration>) {
+        self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]).inc();
+        self.attempt.get_or_create(&[("profile", profile)]).observe(took.as_secs_f64());
+        if let Some(waited) = waited {
+            self.wait.get_or_create(&[("profile", profile)]).observe(waited.as_secs_f64());
+        }
+    }
+
+    /// An attempt was cut off: nobody knows how long it took.
+    pub fn cut_off(&self, profile: &'static str, outcome: &'static str) {
+        self.attempts.get_or_create(&[("profile", profile), ("outcome", outcome)]).inc();
+    }
+
+    /// So many attempts are under way now.
+    pub fn set_in_flight(&self, attempts: usize) {
+        set(&self.in_flight, attempts as u64);
+    }
+
+    /// So many writes were committed together.
+    pub fn committed(&self, writes: usize, took: Duration) {
+        self.commit.observe(took.as_secs_f64());
+        self.group.observe(writes as f64);
+    }
+
+    /// The number of accounts that have used 80 % of their share, or more.
+    pub fn set_accounts_near_limit(&self, accounts: usize) {
+        set(&self.accounts_near_limit, accounts as u64);
+    }
+
+    /// The wall clock was set.
+    pub fn clock_jumped(&self, jump: ClockJump) {
+        self.clock_jumps.inc();
+        *lock(&self.last_clock_jump) = Some(jump);
+    }
+
+    /// When the wall clock was last set, since this server started.
+    pub fn last_clock_jump(&self) -> Option<ClockJump> {
+        *lock(&self.last_clock_jump)
+    }
+
+    /// A transaction that changed something was committed, at this uptime.
+    pub fn wrote(&self, at: Duration) {
+        lock(&self.written).last = Some(at);
+    }
+
+    /// A write failed for no fault of its own.
+    pub fn write_failed(&self, fault: Fault) {
+        lock(&self.written).fault = Some(fault);
+    }
+
+    /// How the writer's last transactions ended.
+    pub fn written(&self) -> Written {
+        lock(&self.written).clone()
+    }
+
+    /// The engine's last turn failed with this fault, or did not. Of several in a row, the first tells the time.
+    pub fn turned(&self, fault: Option<Fault>) {
+        let mut paused = lock(&self.paused);
+        let since = paused.as_ref().map(|first| first.at);
+        *paused = fault.map(|fault| Fault { at: since.unwrap_or(fault.at), ..fault });
+    }
+
+    /// Since when and why deliveries pause; `None` while they go out.
+    pub fn paused(&self) -> Option<Fault> {
+        lock(&self.paused).clone()
+    }
+
+    fn show_webhooks(&self, profile: &str, active: u64, suspended: u64) {
+        for (state, count) in [("active", active), ("suspended", suspended)] {
+            let labels = [("profile", profile.to_owned()), ("state", state.to_owned())];
+            set(&self.gauges.webhooks.get_or_create(&labels), count);
+        }
+    }
+
+    /// Shows what was found; `None`: the database could not be looked through, and what was found last stays.
+    pub fn show(&self, found: Option<&GaugeValues>) {
+        let is = &self.gauges;
+        set(&is.refresh_failed, u64::from(found.is_none()));
+        let Some(found) = found else { return };
+        for (state, count) in &found.deliveries {
+            set(&is.deliveries.get_or_create(&[("state", *state)]), *count);
+        }
+        is.oldest_due.set(found.oldest_due.as_secs_f64());
+        for (profile, active, suspended) in &found.webhooks {
+            self.show_webhooks(profile, *active, *suspended);
+        }
+        // Of a profile whose last account was erased nothing is found.
+        for profile in lock(&self.profiles).iter() {
+            if found.webhooks.iter().all(|(found, ..)| found != profile) {
+                self.show_webhooks(profile, 0, 0);
+            }
+        }
+        set(&is.alerts_unsent, found.alerts_unsent);
+        set(&is.writer_waiting, found.writer_waiting as u64);
+        set(&is.database, found.database);
+        set(&is.log, found.log);
+        match found.disk_free {
+            Some(free) => set(&is.disk_free.get_or_create(&[]), free),
+            None => is.disk_free.clear(),
+        }
+    }
+
+    /// All of it, in the OpenMetrics text format, with what the process takes of the machine by now.
+    pub fn text(&self) -> String {
+        let is = &self.gauges;
+        is.processor.inner().store(clock::processor_time().as_secs_f64().to_bits(), Ordering::Relaxed);
+        is.log_lines_dropped.inner().store(LOG_LINES_DROPPED.load(Ordering::Relaxed), Ordering::Relaxed);
+        // Where there is no /proc, these stay 0.
+        set(&is.memory, resident_memory().unwrap_or_default());
+        set(&is.descriptors, fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64));
+        let mut text = String::new();
+        // Only a writer that fails makes it fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set(gauge: &Gauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// Memory of this process, in bytes.
+fn resident_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes << 10)
+}

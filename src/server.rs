@@ -1,0 +1,225 @@
+//! From settings to a running server. This is the one place that puts all parts together, runs them and stops them.
+
+mod doors;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use poem::{Endpoint, EndpointExt, Response};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::doors::Answers;
+use crate::{
+    api,
+    app::App,
+    clock::{SharedClock, SystemClock},
+    config::Config,
+    dashboard::Dashboard,
+    domain::{audit::Actor, timestamp::Timestamp},
+    engine::{Engine, EngineStatus, Guard, LookUp, alerts::Alerts, retention::Retention, retries, system_look_up},
+    error::{Error, Result},
+    http::{auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, server as http_server},
+    store::{self, Admission, Db},
+};
+
+/// How long a stop waits for attempts and requests in progress.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What lies outside the program, and is replaced in tests: the time, and the look-up of names.
+#[derive(Clone)]
+pub struct Outside {
+    /// The time.
+    pub clock: SharedClock,
+    /// The look-up of names.
+    pub look_up: LookUp,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), look_up: system_look_up() }
+    }
+}
+
+/// A server that is ready to run: its database is open and its port is bound.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    config: Config,
+    db: Db,
+    engine: Engine,
+    retention: Retention,
+    guard: Guard,
+    outside: Outside,
+}
+
+/// Opens the database and binds the port.
+///
+/// # Errors
+/// Whatever keeps the server from starting, as a sentence.
+pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
+    let db = store::open(&config.storage, &config.limits, Arc::clone(&outside.clock), true)?;
+    let unbound =
+        |error: std::io::Error| Error::Internal(format!("cannot listen on {}: {error}", config.server.listen));
+    let listener = http_server::listen(config.server.listen).map_err(unbound)?;
+    let address = listener.local_addr().map_err(unbound)?;
+    let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
+    let clock = Arc::clone(&outside.clock);
+    let engine = Engine::new(db.clone(), Arc::clone(&clock), api::profiles(&config), &config, &guard)?;
+    let retention = Retention::new(db.clone(), clock, config.retention);
+    Ok(Server { listener, address, config, db, engine, retention, guard, outside })
+}
+
+impl Server {
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its database.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// What its engine saw when it last came to rest.
+    pub fn status(&self) -> watch::Receiver<EngineStatus> {
+        self.engine.status()
+    }
+
+    /// The part that sends alerts.
+    pub fn alerts(&self) -> &Alerts {
+        self.engine.alerts()
+    }
+
+    /// The beginning of the last retention pass that has ended.
+    pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.retention.passes()
+    }
+
+    /// Serves until `stop` turns true. Then attempts and requests in progress may end, for ten seconds at most, and
+    /// their outcomes are written.
+    ///
+    /// # Errors
+    /// When the database fails: a restart recovers.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let (db, engine_ended) = (self.db.clone(), CancellationToken::new());
+        let mut parts = self.start(&stop, &engine_ended);
+        let first = tokio::select! {
+            () = asked(&mut stop) => Ok(()),
+            Some(ended) = parts.join_next() => outcome_of(ended),
+            reason = db.broken() => {
+                parts.detach_all();
+                return Err(Error::Internal(reason));
+            }
+        };
+        if !*stop.borrow() {
+            // One part has ended unasked: the others have no reason to go on.
+            parts.abort_all();
+        }
+        // All parts share the time: requests are answered, attempts and mails end and are written.
+        let stopped = tokio::time::timeout(GRACE, async {
+            let rest = async {
+                let mut outcome = first;
+                while let Some(ended) = parts.join_next().await {
+                    outcome = outcome.and(outcome_of(ended));
+                }
+                outcome
+            };
+            let mark = async {
+                engine_ended.cancelled().await;
+                // For the next start: if it finds an earlier moment, the clock was set back in between.
+                drop(db.write(Actor::Engine, Admission::Try, store::probe).await);
+            };
+            tokio::join!(rest, mark).0
+        });
+        let stopped = stopped.await.unwrap_or_else(|_| {
+            tracing::warn!("what is still under way is cut off; the next start makes it again");
+            Ok(())
+        });
+        match db.lost() {
+            Some(reason) => Err(Error::Internal(reason)),
+            None => stopped,
+        }
+    }
+
+    /// Starts all parts. Each ends after `stop` turns true; `engine_ended` is cancelled when the engine has ended.
+    fn start(self, stop: &watch::Receiver<bool>, engine_ended: &CancellationToken) -> JoinSet<Result<()>> {
+        let mut parts = JoinSet::new();
+        let pipeline = self.pipeline();
+        let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
+        // The engine may still report outcomes that alerts tell of.
+        let engine_done = engine_ended.clone();
+        parts.spawn(async move {
+            alerts.run(alerts_stop, engine_done.cancelled()).await;
+            Ok(())
+        });
+        let (engine, engine_stop, on_end) = (self.engine, stop.clone(), engine_ended.clone().drop_guard());
+        parts.spawn(async move {
+            let _on_end = on_end;
+            engine.run(engine_stop).await
+        });
+        let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
+        let retries = retries::run(self.db, clock, poll, stop.clone());
+        parts.spawn(async move {
+            retries.await;
+            Ok(())
+        });
+        let retention = self.retention.run(stop.clone());
+        parts.spawn(async move {
+            retention.await;
+            Ok(())
+        });
+        let (listener, limits, proxies) = (self.listener, self.config.limits, self.config.server.trusted_proxies);
+        let mut server_stop = stop.clone();
+        parts.spawn(async move {
+            http_server::serve(listener, pipeline, &limits, &proxies, asked(&mut server_stop)).await;
+            Ok(())
+        });
+        parts
+    }
+
+    /// The way of every request.
+    fn pipeline(&self) -> impl Endpoint<Output = Response> + 'static {
+        let (app, config, clock) = (self.app(), &self.config, Arc::clone(&self.outside.clock));
+        let (budgets, per_minute) = (Arc::new(Budgets::new(config)), config.limits.requests_per_minute);
+        let tokens = TokenCheck {
+            app: app.clone(),
+            rate_limit: Arc::new(RateLimit::per_minute(per_minute)),
+            budgets: Arc::clone(&budgets),
+        };
+        let answers = Answers {
+            pages: api::pages().into_iter().chain(doors::guide_pages()).collect(),
+            dashboard: Dashboard::new(app.clone(), Arc::clone(&budgets), config),
+            api: api::routes(app, tokens, config).boxed(),
+        };
+        let (limits, server) = (config.limits.clone(), config.server.clone());
+        Pipeline::new(answers.doors(), limits, server, clock, self.db.metrics(), budgets)
+    }
+
+    /// What the program can do, for its doors.
+    fn app(&self) -> App {
+        let mut config = self.config.clone();
+        config.server.listen = self.address;
+        let parts = (self.db.clone(), self.engine.clone(), self.guard.clone());
+        let vendors = (api::profiles(&config), api::dialects(&config));
+        App::new(parts, Arc::clone(&self.outside.clock), vendors, config)
+    }
+}
+
+/// The outcome of a part that has ended; one that was cut off has none.
+fn outcome_of(ended: Result<Result<()>, JoinError>) -> Result<()> {
+    match ended {
+        Ok(outcome) => outcome,
+        Err(cut) if cut.is_cancelled() => Ok(()),
+        Err(_) => Err(Error::Internal("a part of the server panicked".to_owned())),
+    }
+}
+
+/// Ends when a stop is asked for.
+async fn asked(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone asks too: it can ask for nothing else any more.
+    drop(stop.wait_for(|stop| *stop).await);
+}

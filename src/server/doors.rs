@@ -1,0 +1,66 @@
+//! Leads each request to its door: the API, the dashboard, or a page.
+
+use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint, error::NotFoundError, http::Method};
+
+use crate::{
+    api,
+    config::DEFAULTS,
+    dashboard::{self, Dashboard},
+    guide::{self, CHAPTERS, Chapter},
+    http::{
+        asset::Asset,
+        context::{Door, RequestContext},
+        pipeline::Doors,
+    },
+};
+
+/// What answers at each door.
+pub(super) struct Answers {
+    /// The pages that never change, by their path.
+    pub(super) pages: Vec<(&'static str, Asset)>,
+    /// The dashboard.
+    pub(super) dashboard: Dashboard,
+    /// The routes of the API.
+    pub(super) api: BoxEndpoint<'static, Response>,
+}
+
+impl Answers {
+    /// All doors, as the pipeline takes them.
+    pub(super) fn doors(self) -> Doors<Self> {
+        Doors { find, answer: self, explain: api::explain, refuse: api::refuse }
+    }
+}
+
+/// The pages of the guide, and the settings to which it leads.
+pub(super) fn guide_pages() -> impl Iterator<Item = (&'static str, Asset)> {
+    let settings = ("/guide/config.toml", Asset::new("text/plain; charset=utf-8", || Ok(DEFAULTS.to_owned())));
+    let page = |chapter: &'static Chapter| {
+        (chapter.path, Asset::new("text/html; charset=utf-8", || chapter.page(dashboard::STYLE)))
+    };
+    CHAPTERS.iter().map(page).chain([settings])
+}
+
+fn find(method: &Method, path: &str) -> Door {
+    if dashboard::is_at(path) {
+        Door::Dashboard
+    } else if guide::is_at(path) {
+        Door::Page
+    } else {
+        api::door(method, path)
+    }
+}
+
+impl Endpoint for Answers {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        match request.data::<RequestContext>().map(RequestContext::door) {
+            Some(Door::Dashboard) => self.dashboard.call(request).await,
+            Some(Door::Page) => {
+                let page = self.pages.iter().find(|(path, _)| *path == request.uri().path());
+                page.ok_or(NotFoundError)?.1.call(request).await
+            }
+            _ => self.api.call(request).await,
+        }
+    }
+}

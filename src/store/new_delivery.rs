@@ -1,0 +1,59 @@
+//! A delivery is made: its first row, and its place in line.
+
+use rusqlite::OptionalExtension;
+
+use super::{Result, Tx};
+use crate::domain::{
+    delivery::{DeliveryKey, State},
+    endpoint::EndpointKey,
+    event::EventKey,
+    ids::DeliveryId,
+    timestamp::Timestamp,
+};
+
+/// A delivery that is to be made.
+pub(super) struct NewDelivery {
+    pub(super) event: EventKey,
+    pub(super) endpoint: EndpointKey,
+    pub(super) state: State,
+    /// When it is pending: not later than now.
+    pub(super) due_at: Option<Timestamp>,
+    pub(super) made_at: Timestamp,
+    pub(super) replay_of: Option<DeliveryKey>,
+}
+
+/// Makes a delivery. What it repeats is marked as replayed.
+pub(super) fn insert(tx: &Tx<'_>, new: &NewDelivery) -> Result<DeliveryId> {
+    let id = DeliveryId::mint(tx.now);
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO delivery (id, event, endpoint, state, due_at, created_at, replay_of) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute((
+            id.to_bytes(),
+            new.event,
+            new.endpoint,
+            new.state.name(),
+            new.due_at.map(Timestamp::millis),
+            new.made_at.millis(),
+            new.replay_of,
+        ))?;
+    if let Some(original) = new.replay_of {
+        tx.conn.prepare_cached("UPDATE delivery SET replayed = 1 WHERE key = ?")?.execute([original])?;
+    }
+    if new.state == State::Pending {
+        tx.due(new.endpoint, tx.now);
+    }
+    Ok(id)
+}
+
+/// When a delivery is due that goes back to its place in line: at once, and before what has its place behind it. That place
+/// is the moment at which it was made or at which its endpoint was resumed since; a replay is before what was held then.
+pub(super) fn place_in_line(tx: &Tx<'_>, key: DeliveryKey) -> Result<Timestamp> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT min(max(d.created_at, ifnull(p.resumed_at, d.created_at)), ?2) - (d.replay_of IS NOT NULL)
+         FROM delivery d JOIN endpoint p ON p.key = d.endpoint WHERE d.key = ?1",
+    )?;
+    let place = rows.query_row((key, tx.now.millis()), |row| row.get(0)).optional()?;
+    Ok(place.map_or(tx.now, Timestamp::from_millis))
+}

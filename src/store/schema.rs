@@ -1,0 +1,19 @@
+//! The schema, as a list of migrations: forward only, and none is ever changed.
+
+use rusqlite_migration::{M, Migrations};
+
+const ALL: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001.sql")), //
+    M::up(include_str!("migrations/0002.sql")),
+    M::up(include_str!("migrations/0003.sql")),
+    M::up(include_str!("migrations/0004.sql")),
+    M::up(include_str!("migrations/0005.sql")),
+    M::up(include_str!("migrations/0006.sql")),
+    M::up(include_str!("migrations/0007.sql")),
+    M::up(include_str!("migrations/0008.sql")),
+    M::up(include_str!("migrations/0009.sql")),
+    M::up(include_str!("migrations/0010.sql")),
+];
+/// The number of the present schema.
+pub(super) const SCHEMA: usize = ALL.len();
+pub(super) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(ALL);
