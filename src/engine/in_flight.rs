@@ -30,13 +30,14 @@ pub struct InFlight {
 /// A claim whose attempt has ended or will not begin: it is to be settled or given back.
 #[derive(Debug)]
 pub struct EndedClaim {
-    pub(super) claim: Claim,
+    /// The claim.
+    pub claim: Claim,
     /// The attempt; `None`: it never began.
-    pub(super) attempted: Option<Attempted>,
+    pub attempted: Option<Attempted>,
     /// Whether a fault of this server prevented it.
-    pub(super) faulty: bool,
+    pub faulty: bool,
     /// Whether its endpoint goes on probation (`Some(true)`), leaves it (`Some(false)`), or neither.
-    pub(super) probation: Option<bool>,
+    pub probation: Option<bool>,
 }
 
 impl EndedClaim {

@@ -115,6 +115,12 @@ impl ClaimBudget {
         &self.bodies
     }
 
+    /// How many claims are granted now: in all, and to each endpoint.
+    pub fn left(&self) -> (usize, HashMap<EndpointKey, usize>) {
+        let granted = self.granted();
+        (granted.in_all, granted.each.clone())
+    }
+
     /// Sets every number to zero.
     pub fn close(&self) {
         *self.granted() = Granted::default();

@@ -9,7 +9,7 @@ const load = createRequire(join(process.env.TEST_NODE_MODULES, "package.json"));
 const { chromium } = load("playwright-core");
 const axe = load("axe-core");
 
-// As tests/it/browser.rs passes it: where the server is, an operator's token, where pictures go.
+// As tests/it/dashboard/chromium.rs passes it: where the server is, an operator's token, where pictures go.
 export const [base, operator, pictures] = process.argv.slice(2);
 mkdirSync(pictures, { recursive: true });
 

@@ -1,126 +1,28 @@
-//! Stories in the users' words, on a real file and real sockets, with a clock that is moved by hand.
+//! Stories in the users' words: a real database file, real sockets on 127.0.0.1, and a clock that is moved by hand.
+//!
+//! | room | what its stories promise |
+//! |---|---|
+//! | `asg` | ASG's page: webhooks and tasks, as its customers use them |
+//! | `asilichain` | AsiliChain's page: webhooks, events, deliveries and retries, as its cooperatives use them |
+//! | `delivery` | an event on its way: published, signed, sent, retried and resumed; receivers and names that fail |
+//! | `model` | the queue and the lanes beside a plain model: no sockets, hundreds of steps in milliseconds |
+//! | `durability` | what is on disk stays: kills, full disks, damage, backups, upgrades; what is old goes |
+//! | `operator` | what an operator sees and does: overview, search, retry runs, alerts, mail, health, metrics, audit |
+//! | `dashboard` | the dashboard's pages, forms and sessions, also in a real browser |
+//! | `security` | who may do what: access, addresses, limits, bad input; and what stays secret |
+//! | `program` | the built program and what comes with it: commands, settings, log, memory, contract, README, source |
+//! | `support` | no stories: servers, clients, receivers and files that stories use |
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a story that goes wrong must stop")]
 #![expect(unreachable_pub, reason = "one binary: its modules share freely")]
 
-mod alert_posts;
-mod alerts;
 mod asg;
 mod asilichain;
-mod attack;
-mod audit;
-mod backlog;
-mod backup;
-mod bad_input;
-mod batch;
-mod beast;
-mod bodies;
-mod book;
-mod browser;
-mod bytes;
-mod checks;
-mod children;
-mod circles;
-mod cli;
-mod clients;
-mod clock;
-mod contract;
-mod crash;
-mod damage;
-mod descriptors;
-mod discretion;
-mod disk;
-mod docs;
+mod dashboard;
+mod delivery;
 mod durability;
-mod egress;
-mod egress_blocks;
-mod environment;
-mod erase;
-mod faults;
-mod figures;
-mod files;
-mod flaky;
-mod full;
-mod fuzz;
-mod generated;
-mod guide;
-mod hand;
-mod heads;
-mod health;
-mod held;
-mod held_pages;
-mod history;
-mod journal;
-mod json;
-mod key_file;
-mod lanes;
-mod large_bodies;
-mod leak_check;
-mod leaks;
-mod libraries;
-mod limits;
-mod log;
-mod look_ups;
-mod mail;
-mod mail_address;
-mod mail_program;
-mod mailbox;
-mod memory;
-mod mending;
 mod model;
-mod notice;
-mod opening;
 mod operator;
-mod others;
-mod own_folder;
-mod owners;
-mod panics;
-mod payloads;
-mod people;
-mod plans;
 mod program;
-mod proxies;
-mod queue;
-mod readable;
-mod readme;
-mod receiver;
-mod restart;
-mod resume;
-mod resume_long;
-mod retention;
-mod retries;
-mod schema;
-mod search;
-mod secrets;
-mod sending;
-mod served;
-mod sessions;
-mod settlement;
-mod shares;
-mod shell;
-mod site;
-mod special_files;
-mod steps;
-mod supervisor;
-mod taken_away;
-mod terminal;
-mod tidy;
-mod turns;
-mod ui;
-mod ui_forms;
-mod ui_lists;
-mod ui_runs;
-mod ui_system;
-mod unit;
-mod upgrade;
-mod visitor;
-mod walls;
-mod warm_copy;
-mod webhooks;
-mod world;
-mod writes;
-mod yard;
-mod zoo;
-mod zoo_memory;
-mod zoo_names;
-mod zoo_tls;
+mod security;
+mod support;

@@ -50,7 +50,7 @@ const RECEIVER_ANSWERS: [(&str, &str); 4] = [
 /// deliveries.
 ///
 /// In 3.1 the `type` of a property says whether it may be null. Here every property that is not required may be null,
-/// as serde reads and writes all bodies. Generators of clients understand this form: see tests/it/generated.rs.
+/// as serde reads and writes all bodies. Generators of clients understand this form: see tests/it/program/generated.rs.
 pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json::Result<Value> {
     let mut document: Value = serde_json::from_str(generated)?;
     document["openapi"] = OPENAPI.into();

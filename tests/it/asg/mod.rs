@@ -1,0 +1,4 @@
+//! ASG's page: webhooks and tasks, as its customers use them.
+
+mod tasks;
+mod webhooks;

@@ -1,0 +1,11 @@
+//! The dashboard: its pages, forms and sessions, also in a real browser.
+
+mod chromium;
+mod docs;
+mod ended_sessions;
+mod forms;
+mod lists;
+mod pages;
+mod retry_runs;
+mod sessions;
+mod system;

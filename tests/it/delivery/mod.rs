@@ -1,0 +1,19 @@
+//! An event on its way: published, signed, sent, retried and resumed; receivers, names and certificates that fail.
+
+mod batch;
+mod cascade;
+mod clock;
+mod json;
+mod large_bodies;
+mod libraries;
+mod look_ups;
+mod misbehaving;
+mod names;
+mod prefetched;
+mod readable;
+mod resume;
+mod resume_long;
+mod sending;
+mod shares;
+mod signatures;
+mod tls;

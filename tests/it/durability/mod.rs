@@ -1,0 +1,19 @@
+//! What is on disk stays: kills, full disks, damage, backups, restores, upgrades. What is old goes.
+
+mod backup;
+mod check;
+mod crash;
+mod damage;
+mod damaged_bodies;
+mod full_disk;
+mod group_commits;
+mod opening;
+mod query_plans;
+mod restart;
+mod retention;
+mod retention_notices;
+mod schema;
+mod syncs;
+mod taken_away;
+mod upgrade;
+mod warm_copy;

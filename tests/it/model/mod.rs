@@ -1,0 +1,12 @@
+//! The queue and the lanes beside a plain model of them: no server, no sockets, hundreds of steps in milliseconds.
+
+mod engine;
+mod histories;
+mod lane_rules;
+mod lanes;
+mod machine;
+mod settlement;
+mod states;
+mod steps;
+mod threads;
+mod writes;

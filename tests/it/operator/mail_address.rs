@@ -1,0 +1,94 @@
+//! Where alerts are mailed to: given, corrected, tried and taken away from the command line, beside a server.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{
+    mailbox::{Mailbox, advance, told, world_with},
+    program::run,
+    receiver::{Receiver, Reply},
+    world::{COOP, OTHER_COOP, World},
+};
+
+/// A world that mails to this server, as do the commands beside it.
+fn world_beside(mailbox: &Mailbox) -> World {
+    let world = world_with(&mailbox.url(), |_| {});
+    let settings = format!("[alerts]\nsmtp_url = \"{}\"\nfrom = \"ngoma@coop.example\"", mailbox.url());
+    fs::write(world.folder().join("config.toml"), settings).expect("a config");
+    world
+}
+
+#[track_caller]
+fn account(world: &World, arguments: &[&str]) -> String {
+    let (code, out, err) = run(world.folder(), &[&["account"], arguments].concat());
+    assert_eq!(code, 0, "{err}");
+    out
+}
+
+#[track_caller]
+fn refusal(world: &World, arguments: &[&str]) -> String {
+    let (code, out, err) = run(world.folder(), &[&["account"], arguments].concat());
+    assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}");
+    assert!(err.lines().last().is_some_and(|line| line.starts_with("ngoma: ")), "{err}");
+    err
+}
+
+#[test]
+fn a_corrected_address_gets_the_mails_that_could_not_be_delivered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    mailbox.order("say 550 no such user");
+    let world = world_beside(&mailbox);
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(410));
+    let coop = world.coop();
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    told(&world);
+    let said = account(&world, &["set", COOP, "--alert-email", "right@coop.example"]);
+    assert!(said.contains("right@coop.example") && said.contains("account test-mail"), "{said}");
+    mailbox.order("take");
+    advance(&world, "5s");
+    assert_eq!(mailbox.mails()[0].get("to"), &json!(["right@coop.example"]));
+    account(&world, &["set", COOP, "--no-alert-email"]);
+    let listed = account(&world, &["list", "--json"]);
+    assert!(!listed.contains("@coop.example"), "{listed}");
+    let entries = world.operator().get("/operator/audit?action=account.changed").expect(200)["entries"].clone();
+    let told = |place: usize| ["actor", "subject", "note"].map(|field| entries[place][field].clone());
+    assert_eq!(told(1), ["command line", COOP, "alert e-mail"]);
+    assert_eq!(told(0), ["command line", COOP, "no alert e-mail"]);
+    assert!(!entries.to_string().contains("right"), "an address is nobody else's business");
+    for (arguments, word) in [
+        (&["set", COOP, "--alert-email", "ops@coop..example"][..], "'ops@coop..example'"),
+        (&["set", "NOBODY", "--no-alert-email"], "account NOBODY not found"),
+    ] {
+        assert!(refusal(&world, arguments).contains(word), "{arguments:?}");
+    }
+    for wrong in [&["account", "set", COOP][..], &["account", "set", COOP, "--alert-email", "a@b", "--no-alert-email"]]
+    {
+        assert_eq!(run(world.folder(), wrong).0, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_test_mail_says_that_mail_works_or_why_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    let world = world_beside(&mailbox);
+    let said = account(&world, &["test-mail", COOP]);
+    assert!(said.contains("ops@coop.example"), "{said}");
+    let mail = mailbox.mails().remove(0);
+    assert_eq!(
+        (mail.get("to"), mail.header("Subject")),
+        (&json!(["ops@coop.example"]), "[Ngoma] a test: alerts arrive here")
+    );
+    mailbox.order("say 550 no such user");
+    let said = refusal(&world, &["test-mail", COOP]);
+    assert!(said.contains("550") && said.contains("no such user"), "{said}");
+    let said = refusal(&world, &["test-mail", OTHER_COOP]);
+    assert!(said.contains("has no alert e-mail") && said.contains("account set"), "{said}");
+    assert!(refusal(&world, &["test-mail", "NOBODY"]).contains("account NOBODY not found"));
+    fs::write(world.folder().join("config.toml"), "").expect("a config");
+    assert!(refusal(&world, &["test-mail", COOP]).contains("alerts.smtp_url is empty"));
+}

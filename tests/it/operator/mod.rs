@@ -1,0 +1,15 @@
+//! What an operator sees and does: the overview, search, retry runs, alerts and mail, health, metrics, the audit.
+
+mod alert_posts;
+mod alerts;
+mod audit;
+mod erase;
+mod health;
+mod history;
+mod mail;
+mod mail_address;
+mod mail_program;
+mod metrics;
+mod overview;
+mod retry_runs;
+mod search;

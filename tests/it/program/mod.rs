@@ -1,0 +1,23 @@
+//! The built program and what comes with it: commands, settings, files, log, memory; contract, README and source.
+
+mod circles;
+mod cli;
+mod contract;
+mod descriptors;
+mod generated;
+mod guide;
+mod log;
+mod memory_of_bodies;
+mod memory_of_floods;
+mod own_folder;
+mod owners;
+mod panics;
+pub mod readme;
+mod recovery_commands;
+mod request_log;
+mod settings;
+mod shell;
+mod special_files;
+mod supervisor;
+mod tidy;
+mod unit;

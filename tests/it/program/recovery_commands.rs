@@ -1,0 +1,199 @@
+//! Deliveries listed, followed and retried from the command line, with and without a server on the file.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
+use ngoma::clock::Stopwatch;
+use serde_json::{Value, json};
+
+use crate::support::{
+    program::{Running, finish, ngoma, run},
+    receiver::{PATIENCE, Receiver, Reply},
+    world::{COOP, World},
+};
+
+/// A world in whose folder the command line finds the file.
+fn world() -> World {
+    let world = World::new();
+    std::fs::write(world.folder().join("config.toml"), "").expect("a config");
+    world
+}
+
+fn out(world: &World, arguments: &[&str]) -> String {
+    let (code, out, err) = run(world.folder(), arguments);
+    assert_eq!(code, 0, "{err}");
+    out
+}
+
+fn refusal(world: &World, arguments: &[&str]) -> String {
+    let (code, out, err) = run(world.folder(), arguments);
+    assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}");
+    err
+}
+
+#[test]
+fn deliveries_are_listed_by_filter_while_a_server_runs_and_when_none_does() {
+    let mut world = world();
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(500));
+    let coop = world.coop();
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    for event in ["dds.filed", "loan.repaid", "dds.filed"] {
+        coop.publish(event, json!({}));
+    }
+    world.settle();
+    receiver.always(Reply::status(410));
+    world.advance("30s");
+    for serving in [true, false] {
+        if !serving {
+            world.stop();
+        }
+        let text = out(&world, &["deliveries"]);
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.lines().all(|line| line.contains(&webhook) && line.contains(COOP)), "{text}");
+        let found = |arguments: &[&str]| -> Vec<Value> {
+            let text = out(&world, &[&["deliveries", "--json"], arguments].concat());
+            serde_json::from_str(&text).expect("a JSON array")
+        };
+        assert_eq!(found(&[]).len(), 3);
+        assert_eq!(found(&["--limit", "2"]).len(), 2);
+        assert_eq!(found(&["--event", "loan.repaid", "--account", COOP, "--webhook", &webhook]).len(), 1);
+        assert_eq!(found(&["--since", "2026-04-20T11:56:00Z"]).len(), 0);
+        assert_eq!(found(&["--error", "dns"]).len(), 0);
+        let failed = found(&["--status", "failed", "--error", "status"]);
+        assert!(!failed.is_empty() && failed.iter().all(|one| one["status"] == "FAILED"), "{failed:?}");
+        assert_eq!((&failed[0]["response_status"], &failed[0]["account_id"]), (&json!(410), &json!(COOP)));
+        assert!(out(&world, &["deliveries", "--status", "delivered"]).contains("no such delivery"));
+        assert!(refusal(&world, &["deliveries", "--account", "NOBODY"]).contains("account"));
+        assert!(refusal(&world, &["deliveries", "--webhook", "x"]).contains("'x'"));
+    }
+}
+
+#[test]
+fn following_prints_changes_as_they_come() {
+    let world = world();
+    let receiver = Receiver::new();
+    receiver.next([Reply::status(500)]);
+    let coop = world.coop();
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    let mut all = Running::start(&mut ngoma(world.folder(), &["deliveries", "--follow"]));
+    let mut done =
+        Running::start(&mut ngoma(world.folder(), &["deliveries", "--follow", "--status", "delivered", "--json"]));
+    all.line_with("PENDING");
+    world.advance("30s");
+    assert!(all.line_with("dds.filed").contains("DELIVERED"), "the one that is there already changes");
+    coop.publish("loan.repaid", json!({}));
+    world.settle();
+    all.line_with("loan.repaid");
+    let line: Value = serde_json::from_str(&done.line_with("loan.repaid")).expect("one object a line");
+    assert_eq!(line["status"], "DELIVERED");
+    assert!(done.seen.iter().all(|line| line.contains("DELIVERED")), "{:?}", done.seen);
+}
+
+#[test]
+fn one_delivery_is_retried_from_the_command_line() {
+    let world = world();
+    let receiver = Receiver::new();
+    let coop = world.coop();
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    let delivery = coop.deliveries(&webhook)[0]["delivery_id"].as_str().expect("an id").to_owned();
+    for count in 2..4 {
+        // One that was retried before may be retried again when it is named.
+        let said: Value = serde_json::from_str(&out(&world, &["retry", &delivery, "--json"])).expect("JSON");
+        assert!(said["retry_id"].as_str().is_some_and(|id| id.starts_with("ret_")), "{said}");
+        world.move_clock(std::time::Duration::from_secs(1));
+        receiver.wait_for(count);
+        world.settle();
+    }
+    assert_eq!(receiver.posts().len(), 3);
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
+    assert!(refusal(&world, &["retry", &delivery]).contains("suspended"));
+    assert!(refusal(&world, &["retry", "dlv_01ARZ3NDEKTSV4RRFFQ69G5FAV"]).contains("no such delivery"));
+    assert!(refusal(&world, &["retry", "x"]).contains("'x'"));
+    assert!(refusal(&world, &["retry"]).contains("--all"));
+}
+
+#[test]
+fn matching_deliveries_are_counted_first_and_retried_with_yes() {
+    let mut world = world();
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(410));
+    let coop = world.coop();
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s");
+    let path = format!("/webhooks/{webhook}");
+    for _ in 0..3 {
+        coop.publish("dds.filed", json!({}));
+        world.settle();
+        coop.patch(&path, json!({ "status": "ACTIVE", "resend_failed": false })).expect(200);
+    }
+    world.settle();
+    receiver.always(Reply::status(200));
+    let said = out(&world, &["retry", "--event", "dds.filed"]);
+    assert!(said.starts_with("3 deliveries match, 0 of them") && said.contains("--yes"), "{said}");
+    let (_, said, _) = run(world.folder(), &["retry", "--account", COOP, "--error", "tls"]);
+    assert!(said.contains("0 deliveries match") && said.ends_with("there is nothing to retry\n"), "{said}");
+    world.advance("1m");
+    assert_eq!(receiver.posts().len(), 3, "nothing is retried yet");
+    assert!(out(&world, &["retry", "--cancelled", "--json"]).contains("\"matched\":0"));
+    world.stop();
+    // No server is there: it is done by the next one.
+    let said = out(&world, &["retry", "--all", "--yes"]);
+    assert!(said.contains("is not done, 0 of 3") && said.contains("ret_"), "{said}");
+    world.start();
+    receiver.wait_for(6);
+    world.settle();
+    assert_eq!(out(&world, &["deliveries", "--status", "delivered"]).lines().count(), 3);
+}
+
+#[test]
+fn following_ends_when_its_reader_is_gone() {
+    let world = world();
+    let receiver = Receiver::new();
+    let coop = world.coop();
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    let mut follow =
+        ngoma(world.folder(), &["deliveries", "--follow"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(follow.stdout.take().expect("piped")).lines();
+    assert!(lines.next().expect("a line").expect("text").contains("dds.filed"));
+    drop(lines);
+    let begun = Stopwatch::start();
+    let ended = loop {
+        coop.publish("loan.repaid", json!({}));
+        if let Some(status) = follow.try_wait().expect("it is ours") {
+            break Some(status);
+        }
+        if begun.elapsed() > PATIENCE {
+            let _ = follow.kill();
+            break None;
+        }
+    };
+    assert!(ended.is_some_and(|status| status.success()), "it goes on for nobody");
+}
+
+#[test]
+fn a_retry_that_could_send_nothing_again_has_failed() {
+    let world = world();
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(410));
+    let coop = world.coop();
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    // A webhook that is suspended by its own failure takes no retry.
+    let mut retry = ngoma(world.folder(), &["retry", "--all", "--yes"]);
+    let retrying = std::thread::spawn(move || finish(&mut retry));
+    while !retrying.is_finished() {
+        world.advance("1s");
+    }
+    let (code, out, err) = retrying.join().expect("no panic");
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("nothing was sent again: 1 skipped"), "{err}");
+}

@@ -1,0 +1,62 @@
+//! A pipe, a folder, a socket or a device where a file is expected: refused at once, never waited for.
+
+use std::{
+    fs,
+    os::unix::{fs::symlink, net::UnixListener},
+    path::Path,
+    process::Command,
+};
+
+use crate::support::{program::finish, site::Site};
+
+/// Kinds of things at a file's place.
+const KINDS: [(&str, &str); 4] =
+    [("pipe", "a pipe"), ("folder", "a folder"), ("socket", "a socket"), ("device", "a device")];
+
+fn put(kind: &str, at: &Path) {
+    match kind {
+        "pipe" => assert_eq!(finish(Command::new("mkfifo").arg(at)).0, 0),
+        "folder" => fs::create_dir(at).expect("a folder"),
+        "socket" => drop(UnixListener::bind(at).expect("a socket")),
+        _ => symlink("/dev/zero", at).expect("a link to a device"),
+    }
+}
+
+/// The error of a command that must end by itself, and not well.
+#[track_caller]
+fn refusal(site: &Site, arguments: &[&str]) -> String {
+    // 124: it was still waiting.
+    let mut command = site.under("timeout", &["20"], &site.command_of(arguments));
+    let (code, _, said) = finish(command.env("NGOMA_LOG__LEVEL", "warn"));
+    assert_eq!(code, 1, "{arguments:?}: {said}");
+    said
+}
+
+#[test]
+fn a_backup_refuses_paths_that_are_not_regular_files() {
+    for (kind, name) in KINDS {
+        for place in ["copy.db", "copy.db.key", "copy.db.part", "copy.db.key.part"] {
+            let site = Site::new();
+            let at = site.folder().join(place);
+            put(kind, &at);
+            let said = refusal(&site, &["backup", "copy.db"]);
+            assert!(said.contains(&format!("{place} is {name}")), "{kind} at {place}: {said}");
+            assert!(at.symlink_metadata().is_ok(), "it is left as it is");
+        }
+    }
+}
+
+#[test]
+fn files_named_by_settings_must_be_regular_files() {
+    for (kind, name) in KINDS {
+        for (setting, place) in
+            [("STORAGE__PATH", "other.db"), ("STORAGE__KEY_FILE", "other.key"), ("EGRESS__EXTRA_CA", "other.pem")]
+        {
+            let mut site = Site::new();
+            site.set(setting, place);
+            put(kind, &site.folder().join(place));
+            let said = refusal(&site, &["serve"]);
+            assert!(said.contains(&format!("{place} is {name}")), "{kind} at {place}: {said}");
+        }
+    }
+}

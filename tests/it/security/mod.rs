@@ -1,0 +1,20 @@
+//! Who may do what: access, addresses, limits on clients, bad input. And what stays secret.
+
+mod access;
+mod attack;
+mod bad_input;
+mod connections;
+mod egress;
+mod egress_blocks;
+mod file_modes;
+mod key_file;
+mod leak_check;
+mod limits;
+mod masking;
+mod parsers;
+mod proxies;
+mod request_heads;
+mod revoked_meanwhile;
+mod secrets;
+mod secrets_in_memory;
+mod terminal;

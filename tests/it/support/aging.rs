@@ -1,0 +1,19 @@
+//! Time that passes, and the retention that follows it.
+
+use crate::support::{receiver::PATIENCE, world::World};
+
+/// Waits until retention has removed what is old by now.
+#[track_caller]
+pub fn pass(world: &World) {
+    let (mut passes, now) = (world.passes(), world.now());
+    let passed =
+        async { tokio::time::timeout(PATIENCE, passes.wait_for(|at| *at == Some(now))).await.map(|at| at.is_ok()) };
+    assert_eq!(world.block_on(passed).ok(), Some(true), "the pass ends");
+}
+
+/// Lets time pass, and waits until retention has followed.
+#[track_caller]
+pub fn age(world: &World, by: &str) {
+    world.advance(by);
+    pass(world);
+}
