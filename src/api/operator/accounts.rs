@@ -7,7 +7,8 @@ use poem_openapi::{
 };
 
 use super::{
-    Errors, Tag,
+    errors::Errors,
+    examples::Tag,
     wire::{Account, AccountPage, NewAccount},
 };
 use crate::{

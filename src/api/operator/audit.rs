@@ -3,7 +3,7 @@
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Query};
 
-use super::{Errors, Tag, wire::AuditPage};
+use super::{errors::Errors, examples::Tag, wire::AuditPage};
 use crate::{
     api::openapi::{Body, Refused, WithoutBody},
     app::{Access, App, Operator, PageRequest},

@@ -13,7 +13,6 @@ mod webhooks;
 mod wire;
 
 pub(crate) use self::examples::{A_VENDOR, SUPPLEMENT};
-use self::{errors::Errors, examples::Tag};
 
 /// The routes, by subject.
 pub(super) type Routes = (

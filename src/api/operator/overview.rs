@@ -3,7 +3,7 @@
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
-use super::{Errors, Tag, wire::Overview};
+use super::{errors::Errors, examples::Tag, wire::Overview};
 use crate::{
     api::openapi::{Body, Refused, WithoutBody},
     app::{Access, App, Operator},
