@@ -21,7 +21,7 @@ impl Routes {
     /// How everything stands
     ///
     /// What waits, what is under way, what is held and what failed; which webhooks fail; the attempts of the last hour by the
-    /// minute and of the last day by the hour. Metrics of attempts are ten seconds old at most. Needs the scope `operator`.
+    /// minute and of the last day by the hour. Figures of attempts are ten seconds old at most. Needs the scope `operator`.
     #[oai(path = "/overview", method = "get", operation_id = "getOverview")]
     async fn overview(
         &self,
