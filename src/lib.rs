@@ -49,14 +49,14 @@
 //! # The right to act
 //!
 //! A request is let in by its token or its session when its head has come; then it may wait long for its body or its turn. So
-//! what lets it in is kept as a [`domain::grant::Grant`]. [`store::Db::write`] checks the grant again in the transaction that
+//! what lets it in is kept as an [`app::Access`], which every handler takes and hands on; its right is a [`domain::grant::Grant`]. [`store::Db::write`] checks the grant again in the transaction that
 //! writes, [`store::Db::read_as`] after the read. If the token was revoked, the session ended, the scope was taken away or the
 //! account was erased meanwhile, the request is refused and writes nothing. The name of an account means one that was there
 //! when the request began. What was answered goes on, whatever becomes of the token: events are delivered, retry runs go on.
 //!
 //! # What never happens
 //!
-//! - No door writes or reads for a request without its grant.
+//! - No door writes or reads for a request without its access, and none comes to the store or the engine but through [`app`].
 //! - The domain never asks the time; only `clock.rs` does.
 //! - The store knows no HTTP status and no vendor's word.
 //! - The engine never parses JSON: bodies are finished by concatenation.
@@ -82,7 +82,7 @@
 //! endpoint has given up deliveries and had no success since),
 //! **replay**, **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
-//! the tables had grown at some time), **erasure**, **scope** (what a caller may see), **dialect** (a vendor's words, for the doors
+//! the tables had grown at some time), **erasure**, **access** (who may do what: a grant, and the scope of what is seen), **dialect** (a vendor's words, for the doors
 //! that serve them all), **grant** (the right by which a request acts), **session** (a browser that showed a token), **audit**
 //! (who changed what), **stats** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
 

@@ -32,8 +32,17 @@ pub trait Draft: Send + 'static {
         &Audience::Subscribers
     }
 
-    /// The vendor's refusal of another body under the same key.
-    fn reused_key(&self) -> Error;
+    /// The vendor's words for why it was not accepted.
+    fn refused(&self, why: Refusal) -> Error;
+}
+
+/// Why an event is not accepted, although it is as its vendor's page asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its key came before, with another body.
+    KeyReused,
+    /// No active webhook has the one URL that it is for.
+    NoSuchTarget,
 }
 
 impl App {
@@ -41,8 +50,8 @@ impl App {
     /// request has gone away: it counts what the event takes of the memory.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown account; the draft's own refusal of another body under its key; [`Invalid::Target`]
-    /// if no active webhook has the one URL it is for; [`Error::TooMany`] if the account's share of the database is used up.
+    /// [`Error::NotFound`] for an unknown account; [`Draft::refused`]; [`Error::TooMany`] if the account's share of the database
+    /// is used up.
     pub async fn publish<D: Draft, H: Send + 'static>(
         &self,
         access: &Access<Events>,
@@ -105,11 +114,8 @@ fn store(tx: &Tx<'_>, vendor: &str, draft: &impl Draft) -> Result<Accepted> {
     };
     match events::publish(tx, &event, draft.audience())? {
         Published::Accepted(accepted) => Ok(accepted),
-        Published::Reused => Err(draft.reused_key()),
-        Published::NoSuchTarget => {
-            let message = "callback_url is no active webhook of this account: register it first";
-            Err(Error::invalid(Invalid::Target, message))
-        }
+        Published::Reused => Err(draft.refused(Refusal::KeyReused)),
+        Published::NoSuchTarget => Err(draft.refused(Refusal::NoSuchTarget)),
     }
 }
 

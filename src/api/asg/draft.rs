@@ -6,7 +6,10 @@ use super::{
     wire::{Accepted, DeliveryRef, NewEvent},
 };
 use crate::{
-    app::{Access, Events, publish::Draft},
+    app::{
+        Access, Events,
+        publish::{Draft, Refusal},
+    },
     config::Limits,
     domain::{
         endpoint::TargetUrl,
@@ -79,9 +82,17 @@ impl Draft for SettledTask {
         &self.audience
     }
 
-    fn reused_key(&self) -> Error {
-        let message = format!("task '{}' was published before with another body", excerpt(&self.task.task_id));
-        Error::conflict(Conflict::Different, message)
+    fn refused(&self, why: Refusal) -> Error {
+        match why {
+            Refusal::KeyReused => {
+                let message = format!("task '{}' was published before with another body", excerpt(&self.task.task_id));
+                Error::conflict(Conflict::Different, message)
+            }
+            Refusal::NoSuchTarget => {
+                let message = "callback_url is no active webhook of this account: register it first";
+                Error::invalid(Invalid::Target, message)
+            }
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use super::{
     wire::{Accepted, DeliveryRef, NewEvent},
 };
 use crate::{
-    app::{Access, Events, publish::Draft},
+    app::{
+        Access, Events,
+        publish::{Draft, Refusal},
+    },
     config,
     domain::{
         event::{self, IdempotencyKey},
@@ -111,7 +114,8 @@ impl Draft for CatalogueEvent {
         self.key.as_ref()
     }
 
-    fn reused_key(&self) -> Error {
+    fn refused(&self, _: Refusal) -> Error {
+        // Every event is for all who want it.
         let message = "this Idempotency-Key was used before with another body: use a new key for a new event";
         Error::invalid(Invalid::KeyReused, message)
     }
