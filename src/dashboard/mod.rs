@@ -108,7 +108,10 @@ impl Dashboard {
             return file.call(request).await.unwrap_or_else(|error| refused(None, &error));
         }
         let has_form = request.method() == Method::POST;
-        let mut response = match Visit::of(&request, &self.door.app) {
+        let visit = Visit::of(&request, &self.door.app);
+        // The form of a stranger is not read.
+        let is_stranger = matches!(visit, Ok(None));
+        let mut response = match visit {
             Ok(visit) => match self.admit(request, context, visit.clone()).await {
                 Ok(response) => response,
                 // A session that has ended is shown as little as a stranger.
@@ -118,7 +121,7 @@ impl Dashboard {
             Err(error) => refused(None, &error.into()),
         };
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if has_form && response.status().is_client_error() {
+        if has_form && (is_stranger || response.status().is_client_error()) {
             // The form may be unread: the next bytes of this connection would not be a request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -61,8 +61,8 @@ pub struct EngineStatus {
 pub struct Handlers {
     /// Begins the attempt of a claim. Its end must be reported by [`InFlight::finish`].
     pub begin: Box<dyn FnMut(Claim) + Send>,
-    /// An alert was written.
-    pub alert: Box<dyn Fn() + Send>,
+    /// Looks at the news of a commit before the lanes take them.
+    pub heard: Box<dyn FnMut(&News) + Send>,
 }
 
 /// The work of one transaction: kept until the database takes it.
@@ -204,6 +204,7 @@ impl Rounds {
     /// Takes the news of a commit.
     fn hear(&mut self, news: News) {
         self.heard = news.number;
+        (self.handlers.heard)(&news);
         let mut lanes = self.in_flight.lanes();
         if news.shifted != 0 {
             lanes.shift(news.shifted);
@@ -214,7 +215,7 @@ impl Rounds {
                 Change::ClaimedAtBirth(claim) => lanes.prefetch(claim),
                 Change::TimedOut(endpoint) => lanes.put_on_probation(endpoint),
                 Change::Served(claimed) => lanes.served(claimed, news.at),
-                Change::Alert => (self.handlers.alert)(),
+                Change::Alert => {}
             }
         }
     }
@@ -321,7 +322,8 @@ impl Rounds {
         let at = self.at;
         let mut lanes = self.in_flight.lanes();
         lanes.admit_large_bodies(self.db.claim_budget().bodies().bytes());
-        let (in_all, each) = lanes.claim_budget(at);
+        // The clock may have been set since the round began.
+        let (in_all, each) = lanes.claim_budget(self.in_flight.clock().now());
         self.db.claim_budget().grant(in_all, each);
         self.db.metrics().set_in_flight(lanes.in_flight());
         let (busy, wanted) = (lanes.busy(), lanes.wanted(at).len());

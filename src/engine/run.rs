@@ -30,7 +30,7 @@ use crate::{
         timestamp::Timestamp,
     },
     error::{Error, Result},
-    store::{Db, Target},
+    store::{Change, Db, News, Target},
 };
 
 /// Attempts that use a processor at the same time, for each processor: more would only take turns.
@@ -175,7 +175,12 @@ impl Engine {
             }
         };
         let alerts = inner.alerts.clone();
-        let handlers = Handlers { begin: Box::new(begin), alert: Box::new(move || alerts.wake()) };
+        let heard = move |news: &News| {
+            if news.changes.iter().any(|change| matches!(change, Change::Alert)) {
+                alerts.wake();
+            }
+        };
+        let handlers = Handlers { begin: Box::new(begin), heard: Box::new(heard) };
         let (db, settings, in_flight) = (inner.db.clone(), inner.settings.clone(), Arc::clone(&inner.in_flight));
         Ok(Rounds::new(db, settings, in_flight, (news, ended), inner.status.clone(), handlers))
     }

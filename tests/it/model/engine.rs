@@ -30,7 +30,6 @@ impl Machine {
     /// One round of the engine. If it is `polled`, the engine has rested before it.
     pub fn turn(&mut self, polled: bool, beside: Beside) -> Round {
         let running = self.running();
-        running.threads.forward_news();
         running.rounds.hear_all();
         running.rounds.begin_all();
         self.replay_seen();
@@ -41,7 +40,7 @@ impl Machine {
         if polled {
             self.rest();
         }
-        let polled = polled || std::mem::take(&mut self.running().is_first);
+        let polled = std::mem::take(&mut self.running().is_first) || polled;
         let wanted = self.running().rounds.wanted();
         let wanted: Vec<(usize, usize)> = wanted.iter().map(|(endpoint, quota)| (index(*endpoint), *quota)).collect();
         if self.is_open() {
@@ -56,10 +55,9 @@ impl Machine {
         if self.is_open() {
             self.rules.check_begun();
         }
-        self.check_granted(beside);
+        self.check_granted();
         let now = Timestamp::from_millis(self.model.now);
-        let heard_all = self.running().threads.has_heard_all();
-        if self.is_open() && heard_all && self.running().in_flight.lanes().wanted(now).is_empty() {
+        if self.is_open() && self.running().has_heard_all() && self.running().in_flight.lanes().wanted(now).is_empty() {
             self.rules.check_idle(&self.model);
         }
         round
@@ -126,6 +124,7 @@ impl Machine {
             ChangeSeen::Due(endpoint, due) => self.rules.due(endpoint, due),
             ChangeSeen::Made(claim) => {
                 self.check_claim(&claim);
+                self.model.unheard -= 1;
                 self.rules.lanes[claim.endpoint].prefetched += 1;
                 self.running().prefetched.push(claim);
             }
@@ -198,7 +197,7 @@ impl Machine {
     }
 
     /// Compares the claims at birth that the engine grants to publishes with the rules, and takes them over.
-    fn check_granted(&mut self, beside: Beside) {
+    fn check_granted(&mut self) {
         let (in_all, each) = self.running().db.claim_budget().left();
         let mut changed: BTreeMap<usize, usize> = each.into_iter().map(|(key, claims)| (index(key), claims)).collect();
         for (endpoint, claims) in &self.model.room.1 {
@@ -208,9 +207,9 @@ impl Machine {
                 changed.entry(*endpoint).or_insert(0);
             }
         }
-        // The engine hears in its next round of a clock that is set in this one, and of a commit beside a failed turn.
-        let is_current = self.running().threads.has_heard_all() && !matches!(beside, Beside::ClockSet(_));
-        self.rules.check_room(&self.model, in_all, &changed, is_current);
+        // The engine hears in its next round of a commit beside a failed turn.
+        let heard_all = self.running().has_heard_all();
+        self.rules.check_room(&self.model, in_all, &changed, heard_all);
         self.model.grant(in_all, changed);
         if self.is_open() {
             self.rules.check_room_left(&self.model);
@@ -225,11 +224,11 @@ impl Machine {
         claimed.iter().for_each(|delivery| self.model.recover(*delivery));
         self.model.room = Default::default();
         self.model.wasted = Default::default();
+        self.model.unheard = 0;
         self.rules.unwritten = 0;
         self.rules.lanes.iter_mut().for_each(|lane| *lane = LaneRecord::default());
         // Pending deliveries are among the news.
         let running = self.running();
-        running.threads.forward_news();
         running.rounds.hear_all();
         self.replay_seen();
         for (lane, endpoint) in self.rules.lanes.iter().zip(&self.model.endpoints) {
@@ -264,14 +263,13 @@ impl Machine {
     /// The lanes hold what the rules have counted, and no turn comes too late.
     pub fn agree_on_turns(&mut self, after: &dyn Debug) {
         let running = self.running();
-        let unheard = running.threads.unheard_claims();
         let lanes = running.in_flight.lanes();
         let (busy, in_flight) = (lanes.busy(), lanes.in_flight());
         drop(lanes);
         assert_eq!(in_flight, self.under_way(), "after {after:?}");
         assert_eq!(busy, self.rules.busy(), "after {after:?}");
-        assert_eq!(busy + unheard, self.model.claimed().len(), "after {after:?}");
-        if self.running().threads.has_heard_all() && self.model.unnoticed == 0 {
+        assert_eq!(busy + self.model.unheard, self.model.claimed().len(), "after {after:?}");
+        if self.running().has_heard_all() && self.model.unnoticed == 0 {
             let now = Timestamp::from_millis(self.model.now);
             let next = self.running().in_flight.lanes().next_turn(now).map(Timestamp::millis);
             self.rules.check_turns(&self.model, next);

@@ -1,6 +1,6 @@
 //! Store, engine and model side by side: all take the same steps, and any difference fails the story at once.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ngoma::{
     api,
@@ -8,7 +8,6 @@ use ngoma::{
     config::{self, Durability, Storage},
     domain::{
         audit::Actor,
-        delivery::State,
         endpoint::{EventFilter, Resend, SuspendedReason, TargetUrl},
         event::{Audience, NewEvent, Published},
         ids::{DeliveryId, EndpointId},
@@ -24,14 +23,14 @@ use ngoma::{
     error::{Error, Result},
     store::{self, Admission, Db, Tx, accounts, deliveries, endpoints, events, queue::Claim},
 };
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     model::{
         lane_rules::{LaneRecord, LaneRules},
-        states::{Delivery, DeliveryState, Endpoint, EndpointState, IN_FLIGHT, Model, PER_ENDPOINT},
+        states::{Delivery, EndpointState, IN_FLIGHT, Model, PER_ENDPOINT},
         steps::{Beside, Step},
         threads::{ClaimSeen, Threads},
     },
@@ -39,7 +38,7 @@ use crate::{
 };
 
 /// In the order in which the model numbers them.
-const VENDORS: [&str; 2] = ["asg", "asilichain"];
+pub const VENDORS: [&str; 2] = ["asg", "asilichain"];
 /// Enough for lanes to compete.
 const MOST_ENDPOINTS: usize = 8;
 /// Larger than bodies that are claimed ahead of their place.
@@ -51,6 +50,7 @@ pub struct Running {
     pub in_flight: Arc<InFlight>,
     pub rounds: Rounds,
     pub threads: Threads,
+    status: watch::Receiver<EngineStatus>,
     /// Whether the engine has made no round yet: its first one polls.
     pub is_first: bool,
     /// The claims that the lanes hold and have not begun.
@@ -58,6 +58,13 @@ pub struct Running {
     pub counts: Counts,
     pub stop: watch::Receiver<bool>,
     _stop: watch::Sender<bool>,
+}
+
+impl Running {
+    /// Whether the engine had heard of every commit at the end of its last round.
+    pub fn has_heard_all(&self) -> bool {
+        self.status.borrow().heard == *self.db.news_count().borrow()
+    }
 }
 
 /// When the engine wrote what it has counted, and whether it does so in its next turn.
@@ -82,8 +89,8 @@ pub struct Machine {
     pub running: Option<Running>,
     storage: Storage,
     /// A look at the file past the store.
-    raw: Connection,
-    endpoint_ids: Vec<EndpointId>,
+    pub raw: Connection,
+    pub endpoint_ids: Vec<EndpointId>,
     _folder: TempDir,
 }
 
@@ -281,108 +288,6 @@ impl Machine {
         let db = self.running().db.clone();
         self.runtime.block_on(db.write(Actor::Engine, Admission::Try, run))
     }
-
-    /// Compares every row with the model. `after` names the step, should they differ.
-    pub fn agree(&mut self, after: &dyn Debug) {
-        assert_eq!(self.deliveries(), self.model.deliveries, "after {after:?}");
-        assert_eq!(self.endpoints(), self.model.endpoints, "after {after:?}");
-        for endpoint in 0..self.endpoint_ids.len() {
-            let active = self.model.endpoints[endpoint].state == EndpointState::Active;
-            assert!(active || self.model.head(endpoint).is_none(), "only an active one has pending");
-        }
-        let ended: Vec<u32> = self.rows("SELECT (SELECT count(*) FROM attempt WHERE delivery = key AND number <= attempts) FROM delivery ORDER BY key", |row| row.get(0));
-        let expected: Vec<u32> = self.model.deliveries.iter().map(ended_attempts).collect();
-        assert_eq!(ended, expected, "recorded attempts after {after:?}");
-        self.agree_on_turns(after);
-    }
-
-    /// The store's own view at the end of a history: every delivery is there, with every attempt.
-    pub fn shows_the_same(&mut self) {
-        let db = self.running().db.clone();
-        let (endpoints, profiles) = (self.endpoint_ids.clone(), self.model.endpoints.clone());
-        let shown = self.runtime.block_on(db.read(move |view| {
-            let mut shown = Vec::new();
-            for (id, endpoint) in endpoints.iter().zip(profiles) {
-                let scope = AccessScope { profile: Some(VENDORS[endpoint.vendor].into()), account: None };
-                let endpoint = endpoints::find(view, &scope, *id)?;
-                let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
-                assert_eq!(page.next, None);
-                for delivery in page.deliveries {
-                    let numbers =
-                        deliveries::attempts(view, delivery.key)?.iter().map(|attempt| attempt.number).collect();
-                    shown.push((index(delivery.key), delivery.id, delivery.state, numbers));
-                }
-            }
-            Ok(shown)
-        }));
-        let mut shown: Vec<(usize, DeliveryId, State, Vec<u32>)> = shown.expect("it reads");
-        shown.sort_by_key(|(index, ..)| *index);
-        assert_eq!(shown.len(), self.model.deliveries.len(), "nothing vanishes, nothing appears");
-        for ((index, id, shown, numbers), delivery) in shown.into_iter().zip(&self.model.deliveries) {
-            assert_eq!((id, shown), (self.ids[index], state(delivery)));
-            assert_eq!(numbers, (1..=ended_attempts(delivery)).collect::<Vec<_>>(), "attempts are numbered in a row");
-        }
-    }
-
-    fn deliveries(&self) -> Vec<Delivery> {
-        let sql = "SELECT * FROM delivery ORDER BY key";
-        self.rows(sql, |row| {
-            let state = match row.get::<_, String>("state")?.as_str() {
-                "pending" => DeliveryState::Pending { due: row.get("due_at")? },
-                "claimed" => DeliveryState::Claimed { since: row.get("started_at")? },
-                "delivered" => DeliveryState::Delivered,
-                "exhausted" => DeliveryState::Exhausted,
-                "held" => DeliveryState::Held,
-                _ => DeliveryState::Cancelled,
-            };
-            let endpoint = index(row.get("endpoint")?);
-            Ok(Delivery {
-                endpoint,
-                event: index(row.get("event")?),
-                made: row.get("created_at")?,
-                state,
-                attempts: row.get("attempts")?,
-                tries: row.get("tries")?,
-                outage: row.get::<_, Option<i64>>("outage")?.map(index),
-                replay: row.get::<_, Option<i64>>("replay_of")?.is_some(),
-                replayed: row.get("replayed")?,
-            })
-        })
-    }
-
-    fn endpoints(&self) -> Vec<Endpoint> {
-        self.rows("SELECT * FROM endpoint ORDER BY key", |row| {
-            let state = match row.get::<_, String>("state")?.as_str() {
-                "active" => EndpointState::Active,
-                "suspended" => EndpointState::Suspended,
-                _ => EndpointState::Deleted,
-            };
-            let profile: String = row.get("profile")?;
-            let url: String = row.get("url")?;
-            let address = url.rsplit('/').next().and_then(|number| number.parse().ok());
-            Ok(Endpoint {
-                vendor: VENDORS.iter().position(|vendor| *vendor == profile).expect("a vendor"),
-                state,
-                address: address.expect("a number"),
-                timed_out: row.get("timed_out")?,
-                outage: row.get::<_, Option<i64>>("outage")?.map(index),
-                resumed: row.get("resumed_at")?,
-            })
-        })
-    }
-
-    /// Whether a delivery is claimed in the file.
-    pub fn is_claimed(&self, delivery: usize) -> bool {
-        let mut row =
-            self.raw.prepare_cached("SELECT state = 'claimed' FROM delivery WHERE key = ?").expect("valid SQL");
-        row.query_row([key(delivery)], |row| row.get(0)).expect("a row")
-    }
-
-    fn rows<T>(&self, sql: &str, read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
-        let mut rows = self.raw.prepare_cached(sql).expect("valid SQL");
-        let rows = rows.query_map([], read).expect("rows");
-        rows.collect::<rusqlite::Result<_>>().expect("readable rows")
-    }
 }
 
 fn open(storage: &Storage, clock: &Arc<ManualClock>, profiles: &Profiles) -> Running {
@@ -393,18 +298,19 @@ fn open(storage: &Storage, clock: &Arc<ManualClock>, profiles: &Profiles) -> Run
     let limits = Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: usize::MAX };
     let (in_flight, reports) = InFlight::new(Arc::clone(&clock), profiles.clone(), Lanes::new(limits));
     let (in_flight, news) = (Arc::new(in_flight), db.news().expect("nobody listens yet"));
-    let (threads, channels, handlers) = Threads::new(Arc::clone(&in_flight), (news, reports));
+    let (threads, ended, handlers) = Threads::new(Arc::clone(&in_flight), reports);
     // The engine polls when the history says so.
     let settings = config::Delivery { poll_interval: Duration::from_secs(86_400), ..defaults().delivery };
     let (at, looked) = (clock.now(), clock.uptime());
-    let status = watch::Sender::new(EngineStatus { at, looked, heard: 0, busy: 0, wanted: 0 });
-    let rounds = Rounds::new(db.clone(), settings, Arc::clone(&in_flight), channels, status, handlers);
+    let (status, status_seen) = watch::channel(EngineStatus { at, looked, heard: 0, busy: 0, wanted: 0 });
+    let rounds = Rounds::new(db.clone(), settings, Arc::clone(&in_flight), (news, ended), status, handlers);
     let (stop, stopped) = watch::channel(false);
     Running {
         db,
         in_flight,
         rounds,
         threads,
+        status: status_seen,
         is_first: true,
         prefetched: Vec::new(),
         counts: Counts::default(),
@@ -434,20 +340,4 @@ pub fn key(index: usize) -> i64 {
 
 pub fn index(key: i64) -> usize {
     usize::try_from(key - 1).expect("a key")
-}
-
-pub fn state(delivery: &Delivery) -> State {
-    match delivery.state {
-        DeliveryState::Pending { .. } => State::Pending,
-        DeliveryState::Claimed { .. } => State::Claimed,
-        DeliveryState::Delivered => State::Delivered,
-        DeliveryState::Exhausted => State::Exhausted,
-        DeliveryState::Held => State::Held,
-        DeliveryState::Cancelled => State::Cancelled,
-    }
-}
-
-/// The one under way is recorded when it has ended.
-fn ended_attempts(delivery: &Delivery) -> u32 {
-    delivery.attempts - u32::from(matches!(delivery.state, DeliveryState::Claimed { .. }))
 }

@@ -5,6 +5,7 @@ mod histories;
 mod lane_rules;
 mod lanes;
 mod machine;
+pub mod rows;
 mod settlement;
 mod states;
 mod steps;

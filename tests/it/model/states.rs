@@ -74,6 +74,8 @@ pub struct Model {
     pub claimed_in: BTreeMap<usize, Option<usize>>,
     /// How many new deliveries may be claimed as they are made: in all, and of each endpoint.
     pub room: (usize, BTreeMap<usize, usize>),
+    /// Claims at birth of which the engine has not heard.
+    pub unheard: usize,
     /// How much of it was taken for nothing.
     pub wasted: BTreeMap<usize, usize>,
 }
@@ -98,6 +100,7 @@ impl Model {
             if !large && self.takes_room(endpoint) {
                 let delivery = self.deliveries.len() - 1;
                 self.claim(delivery);
+                self.unheard += 1;
             }
         }
     }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::VecDeque,
-    future::pending,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -85,15 +84,13 @@ pub struct Returned {
 struct Attempts {
     in_flight: Vec<Claim>,
     seen: Vec<Seen>,
+    /// Done once, when the rounds hear of a commit.
+    on_news: Option<Box<dyn FnOnce() + Send>>,
 }
 
 pub struct Threads {
     in_flight: Arc<InFlight>,
     attempts: Arc<Mutex<Attempts>>,
-    news: mpsc::UnboundedReceiver<News>,
-    /// News that the rounds have not come to yet.
-    unheard: VecDeque<News>,
-    to_rounds: mpsc::UnboundedSender<News>,
     reports: mpsc::UnboundedReceiver<EndedClaim>,
     /// Claims that have come back, and whether each puts its endpoint on probation, by the rules.
     pub expected: VecDeque<(Returned, Option<bool>)>,
@@ -102,34 +99,33 @@ pub struct Threads {
     pub returned: Vec<Returned>,
     /// Attempts that are lost, and not written yet.
     pub lost: Vec<Claim>,
-    /// Done once, after the next turn's commit and before its news are heard.
-    pub after_commit: Option<Box<dyn FnOnce()>>,
 }
 
-/// The ends of the channels that the rounds read.
-pub type Channels = (mpsc::UnboundedReceiver<News>, mpsc::UnboundedReceiver<EndedClaim>);
-
 impl Threads {
-    /// Surroundings between these channels and the rounds; the ends and the handlers that the rounds get.
-    pub fn new(in_flight: Arc<InFlight>, (news, reports): Channels) -> (Self, Channels, Handlers) {
-        let ((to_rounds, news_heard), (ended, ended_seen)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    /// Surroundings that take these reports; the end of the reports and the handlers that the rounds get.
+    pub fn new(
+        in_flight: Arc<InFlight>,
+        reports: mpsc::UnboundedReceiver<EndedClaim>,
+    ) -> (Self, mpsc::UnboundedReceiver<EndedClaim>, Handlers) {
+        let (ended, ended_seen) = mpsc::unbounded_channel();
         let attempts = Arc::<Mutex<Attempts>>::default();
-        let (own, lanes) = (Arc::clone(&attempts), Arc::clone(&in_flight));
-        let handlers = Handlers { begin: Box::new(move |claim| begin(claim, &lanes, &own)), alert: Box::new(|| {}) };
-        let threads = Self {
-            in_flight,
-            attempts,
-            news,
-            unheard: VecDeque::new(),
-            to_rounds,
-            reports,
-            expected: VecDeque::new(),
-            ended,
-            returned: Vec::new(),
-            lost: Vec::new(),
-            after_commit: None,
+        let (own, lanes, listening) = (Arc::clone(&attempts), Arc::clone(&in_flight), Arc::clone(&attempts));
+        let handlers = Handlers {
+            begin: Box::new(move |claim| begin(claim, &lanes, &own)),
+            heard: Box::new(move |news| heard(news, &listening)),
         };
-        (threads, (news_heard, ended_seen), handlers)
+        let (expected, returned, lost) = (VecDeque::new(), Vec::new(), Vec::new());
+        (Self { in_flight, attempts, reports, expected, ended, returned, lost }, ended_seen, handlers)
+    }
+
+    /// Does this when the rounds next hear of a commit.
+    pub fn on_news(&mut self, act: impl FnOnce() + Send + 'static) {
+        lock(&self.attempts).on_news = Some(Box::new(act));
+    }
+
+    /// What was to be done when the rounds hear of a commit, if they have not.
+    pub fn take_on_news(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
+        lock(&self.attempts).on_news.take()
     }
 
     /// How many attempts are under way.
@@ -173,37 +169,6 @@ impl Threads {
         }
     }
 
-    fn receive(&mut self) {
-        while let Ok(news) = self.news.try_recv() {
-            self.unheard.push_back(news);
-        }
-    }
-
-    /// Hands all news so far to the rounds.
-    pub fn forward_news(&mut self) {
-        self.receive();
-        while let Some(news) = self.unheard.pop_front() {
-            self.hand_over(news);
-        }
-    }
-
-    fn hand_over(&self, news: News) {
-        let changes = news.changes.iter().filter_map(change_seen).collect();
-        lock(&self.attempts).seen.push(Seen::Heard { shifted: news.shifted, at: news.at.millis(), changes });
-        assert!(self.to_rounds.send(news).is_ok(), "the rounds listen");
-    }
-
-    /// Hands news to the rounds as they come; never ends.
-    pub async fn forward(&mut self) {
-        while let Some(news) = self.news.recv().await {
-            if let Some(act) = self.after_commit.take() {
-                act();
-            }
-            self.hand_over(news);
-        }
-        pending().await
-    }
-
     /// Hands all claims that have come back to the rounds, and compares what the lanes said of them with the rules.
     pub fn forward_reports(&mut self) {
         while let Ok(report) = self.reports.try_recv() {
@@ -216,22 +181,19 @@ impl Threads {
         assert!(self.expected.is_empty(), "every claim that came back is reported");
     }
 
-    /// Claims made at birth of which the rounds have not heard.
-    pub fn unheard_claims(&mut self) -> usize {
-        self.receive();
-        let changes = self.unheard.iter().flat_map(|news| &news.changes);
-        changes.filter(|change| matches!(change, Change::ClaimedAtBirth(_))).count()
-    }
-
-    pub fn has_heard_all(&mut self) -> bool {
-        self.receive();
-        self.unheard.is_empty()
-    }
-
     /// Whether no attempt is under way, and none has come back that is not written.
     pub fn is_idle(&self) -> bool {
         self.under_way() == 0 && self.expected.is_empty() && self.returned.is_empty()
     }
+}
+
+fn heard(news: &News, attempts: &Mutex<Attempts>) {
+    let act = lock(attempts).on_news.take();
+    if let Some(act) = act {
+        act();
+    }
+    let changes = news.changes.iter().filter_map(change_seen).collect();
+    lock(attempts).seen.push(Seen::Heard { shifted: news.shifted, at: news.at.millis(), changes });
 }
 
 /// As a sending thread: goes from claim to claim until an attempt is under way. A stale claim is given back.

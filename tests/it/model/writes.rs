@@ -45,9 +45,8 @@ impl Machine {
         let publish = |vendor: Option<usize>| vendor.map(|vendor| publishing(vendor, 0));
         let (before, round, after) = self.in_one_commit(publish(first), publish(last));
         assert_ne!(round, Round::Failed, "the turn is written");
-        if let Some(act) = self.running().threads.after_commit.take() {
+        if let Some(act) = self.running().threads.take_on_news() {
             act();
-            self.running().threads.forward_news();
             self.running().rounds.hear_all();
         }
         first.into_iter().for_each(|vendor| self.model.publish(vendor, false));
@@ -90,7 +89,11 @@ impl Machine {
         self.rules.unwritten -= outcomes;
         if given_back.is_empty() {
             let asked = wanted.iter().map(|(endpoint, _)| *endpoint);
-            assert!(asked.eq(served.iter().map(|(endpoint, ..)| *endpoint)), "each that was asked for is served");
+            assert!(
+                asked.eq(served.iter().map(|(endpoint, ..)| *endpoint)),
+                "each that was asked for is served: {wanted:?} {:?}",
+                served.iter().map(|(e, c, n)| (*e, c.len(), *n)).collect::<Vec<_>>()
+            );
         }
         for (endpoint, claims, next) in served {
             let quota = wanted.iter().find(|(asked, _)| *asked == endpoint).map(|(_, quota)| *quota);
@@ -122,6 +125,8 @@ impl Machine {
         assert_eq!(round, Round::Failed, "the turn is not written");
         assert!(filling.is_some_and(|published| published.is_err()), "nothing is stored");
         self.write(|tx| store::limit_pages(tx, u32::MAX)).expect("it is set");
+        // The engine has heard of the writes before.
+        self.replay_seen();
         round
     }
 
@@ -135,8 +140,7 @@ impl Machine {
             write_nothing(&db);
         };
         // The round runs on this thread's runtime.
-        self.running().threads.after_commit =
-            Some(Box::new(move || thread::spawn(set).join().expect("the clock is set")));
+        self.running().threads.on_news(move || thread::spawn(set).join().expect("the clock is set"));
     }
 
     /// Has the engine make its round, with a publish ahead of its turn, or behind it, in the same commit.
@@ -151,7 +155,7 @@ impl Machine {
     {
         let stopping = self.stopping;
         let Self { running, runtime, .. } = self;
-        let Running { db, rounds, threads, .. } = running.as_mut().expect("it runs");
+        let Running { db, rounds, .. } = running.as_mut().expect("it runs");
         let write = async |run: Option<P>| match run {
             Some(run) => Some(db.write(Actor::Engine, Admission::Try, run).await),
             None => None,
@@ -160,15 +164,7 @@ impl Machine {
         let held = (before.is_some() || after.is_some()).then(|| hold_writer(db));
         let (before, round, after, held) = runtime.block_on(async {
             let opening = async { held.map(|(open, held)| open.send(()).map(|()| held)) };
-            // The news of a commit come before its answer.
-            let round = async {
-                tokio::select! {
-                    biased;
-                    () = threads.forward() => panic!("it forwards for ever"),
-                    round = rounds.round(stopping) => round,
-                }
-            };
-            tokio::join!(write(before), round, write(after), opening)
+            tokio::join!(write(before), rounds.round(stopping), write(after), opening)
         });
         if let Some(held) = held {
             held.expect("the writer waits").join().expect("no panic");

@@ -48,7 +48,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
         "keep HTTP in http and the doors",
     ),
     (&["poem_openapi"], &["src/api/"], "describe routes in api"),
-    (&["askama"], &["src/dashboard/", "src/guide/"], "make pages in the dashboard, or in the guide"),
+    (&["askama"], &["src/dashboard/", "src/guide/"], "make pages in the dashboard or the guide"),
     (&[".unwrap()", ".expect(\"", "todo!", "dbg!", "unimplemented!"], &[], "return an error"),
     (
         &["Actor::Engine", "Actor::CommandLine"],
