@@ -32,7 +32,7 @@ const CLAIMED_AT_ONCE: usize = 16;
 const CLAIMED_BYTES: usize = CLAIMED_AT_ONCE * SMALL_BODY;
 
 /// Claims due deliveries of these endpoints; fewer if their bodies are large, because claimed bodies are in memory. The
-/// other way to be claimed is [`deliver_new`], which claims a delivery in the transaction that makes it.
+/// other way to be claimed is `deliver_new`, which claims a delivery in the transaction that makes it.
 pub fn claim(tx: &Tx<'_>, wanted: &[Wanted]) -> Result<Vec<Claimed>> {
     wanted.iter().map(|wanted| claim_of(tx, wanted)).collect()
 }

@@ -291,7 +291,7 @@ const EXPIRED: [(&str, &str); 3] = [
     ("token", "revoked_at <= ?1"),
 ];
 
-/// An expired alert, retry run or token: the index of its table in [`EXPIRED`], and its key.
+/// An expired alert, retry run or token: the index of its table in `EXPIRED`, and its key.
 pub type Expired = (usize, i64);
 
 /// The time before which finished things are older than `age`, both in serving time and by the wall clock; `None` if
