@@ -99,10 +99,12 @@ fn a_connection_with_a_request_in_progress_makes_way_for_nobody() {
     let (mut sends, mut reads) = (connect(&world), connect_from([127, 0, 0, 1], world.address(), Some(4096)));
     let head = format!(
         "POST /events HTTP/1.1\r\nhost: n\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{{",
+         content-length: {}\r\nexpect: 100-continue\r\n\r\n{{",
         body.len()
     );
     sends.write_all(head.as_bytes()).expect("it is open");
+    // From then on its request is in progress.
+    sends.read_exact(&mut [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()]).expect("the body is waited for");
     reads.write_all(b"GET /docs HTTP/1.1\r\nhost: n\r\n\r\n").expect("it is open");
     reads.read_exact(&mut [0; 12]).expect("it begins");
     let mut third = connect(&world);
