@@ -1,8 +1,8 @@
-//! Names what is built: the version and, in a checkout of this project, the commit.
+//! Names the build: the version and, in a checkout of this project, the commit.
 
 use std::{env, path::Path, process::Command};
 
-/// What is looked at to see that the commit is another one, as git names it.
+/// The files of git that change with the commit.
 const WATCHED: [&str; 3] = ["HEAD", "logs/HEAD", "packed-refs"];
 
 fn main() {

@@ -18,7 +18,7 @@
 //! | [`app`] | what the program can do: one method for each thing. It is the only way from a door to the store and the engine |
 //! | [`engine`] | what acts without a request: it sends deliveries and alerts, and removes what is old. ureq lives here |
 //! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
-//! | [`metrics`] | what is counted and measured, for `/metrics` |
+//! | [`metrics`] | counters and gauges, for `/metrics` |
 //! | [`clock`] | the time |
 //! | [`domain`] | the language of the problem: pure values and functions |
 //! | [`guide`] | the user's guide: chapters in Markdown, and the pages made of them |
@@ -29,7 +29,7 @@
 //! A door parses a request into domain values and calls one method of the [`app`], which writes inside [`store::Db::write`]:
 //! `publish` stores the event and one delivery per endpoint that wants it. All writes run on one thread and share commits; the door
 //! answers after the commit, so a 202 means *on disk*. A delivery that may be sent at once is claimed as it is made; every
-//! commit hands its news to the engine. The engine's turn is one transaction: settle what has ended, claim what is due,
+//! commit hands its news to the engine. The engine's round is one transaction: settle ended attempts, claim due deliveries,
 //! lane by lane ([`engine::lanes`]). Claims are prefetched and go to sending threads, each of which makes a POST, reports
 //! an outcome (a value, never an error) and takes the next claim. What an outcome leads to is decided by a pure function,
 //! [`domain::delivery::settle`].
@@ -44,15 +44,16 @@
 //! what it needs of each is handed to it.
 //!
 //! A dialect is data and one pure function, [`domain::profile::Profile`]: a third vendor is a new folder in `api/`, a
-//! section of the config, and its lines in `api/mod.rs`.
+//! section of the config with its rules in `config/rules.rs`, its lines in `api/mod.rs`, and its name in the help of `cli`.
 //!
 //! # The right to act
 //!
 //! A request is let in by its token or its session when its head has come; then it may wait long for its body or its turn. So
-//! what lets it in is kept as an [`app::Access`], which every handler takes and hands on; its right is a [`domain::grant::Grant`]. [`store::Db::write`] checks the grant again in the transaction that
-//! writes, [`store::Db::read_as`] after the read. If the token was revoked, the session ended, the scope was taken away or the
-//! account was erased meanwhile, the request is refused and writes nothing. The name of an account means one that was there
-//! when the request began. What was answered goes on, whatever becomes of the token: events are delivered, retry runs go on.
+//! the right to act is kept as an [`app::Access`], which every handler takes and hands on, with a [`domain::grant::Grant`] in it.
+//! [`store::Db::write`] checks the grant again in the transaction that writes, [`store::Db::read_as`] after the read. If the
+//! token was revoked, the session ended, the scope was taken away or the account was erased meanwhile, the request is refused
+//! and writes nothing. An account's name means the account that had this name when the request began. Accepted work goes on,
+//! whatever becomes of the token: events are delivered, retry runs go on.
 //!
 //! # What never happens
 //!
@@ -68,7 +69,7 @@
 //! - No log line tells a token or a secret, at any level.
 //! - Nothing waits for the log: lines that it cannot take are dropped and counted.
 //! - Only `settle`, `give_back` and recovery leave the claimed state.
-//! - Nothing outside `api/asg` says "asg" but `api/mod.rs` and the config; likewise for AsiliChain. The two never use each
+//! - Nothing outside `api/asg` says "asg" but `api/mod.rs`, the config and the help of `cli`; likewise for AsiliChain. The two never use each
 //!   other.
 //! - No files import each other in a circle.
 //! - No file is longer than 450 lines, no function longer than 70.
@@ -84,7 +85,7 @@
 //! **signature**, **profile**, **envelope**, **alert**, **channel** (a way of telling alerts), **retention**, **milestone** (how far
 //! the tables had grown at some time), **erasure**, **access** (who may do what: a grant, and the scope of what is seen), **dialect** (a vendor's words, for the doors
 //! that serve them all), **grant** (the right by which a request acts), **session** (a browser that showed a token), **audit**
-//! (who changed what), **stats** (attempts counted by minute and hour), **retry run** (all that match, replayed once).
+//! (who changed what), **stats** (attempts counted by minute and hour), **retry run** (every matching delivery, replayed once).
 
 pub mod api;
 pub mod app;

@@ -1,4 +1,5 @@
-//! Who may do what: the right by which a request acts, as a value that every method of [`App`](super::App) takes.
+//! Who may do what: the right by which a request acts, as a value that every method of [`App`](super::App) takes
+//! that reads or writes for a request. Health, metrics and the like take none.
 //!
 //! The type says which scope a token must have. A handler takes an `Access` from its request and hands it on: one that forgets
 //! to ask who is calling has nothing to hand on, and does not compile.
@@ -59,7 +60,7 @@ pub struct Access<S> {
 }
 
 impl<S: Right> Access<S> {
-    /// The access of a caller to the routes of a vendor; without a vendor, to all that the caller's token reaches.
+    /// The access of a caller to the routes of a vendor; without a vendor, to everything that the caller's token reaches.
     ///
     /// # Errors
     /// [`Forbidden`](crate::error::Error::Forbidden) for a token of another vendor, or without the scope.
@@ -89,7 +90,7 @@ impl<S: Right> Access<S> {
         self.caller.token
     }
 
-    /// What is checked again in each transaction.
+    /// The grant, which each transaction checks again.
     pub(super) fn grant(&self) -> Grant {
         self.grant
     }

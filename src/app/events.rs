@@ -1,4 +1,4 @@
-//! Events: what was published, and what became of it.
+//! Published events, and the state of their deliveries.
 
 use super::{Access, App, Events, Page, PageRequest, id};
 use crate::{

@@ -16,9 +16,9 @@ use crate::{
 const FRESH: Duration = Duration::from_secs(5);
 /// A write that takes longer is not waited for.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-/// An engine that has not come round for so long does not work: it does so at every poll, and after every outcome.
+/// An engine that has finished no round for this long does not work: it finishes one at every poll and after every outcome.
 const STUCK: Duration = Duration::from_secs(60);
-/// For so long a clock that was set is worth a warning.
+/// How long a clock that was set is worth a warning.
 const RECENT: Duration = Duration::from_secs(3600);
 
 /// How a part of the server is.
@@ -37,7 +37,7 @@ pub enum Part {
 pub struct Health {
     /// It takes writes.
     pub database: Part,
-    /// It looks for what is due, and sends it.
+    /// It looks for due deliveries, and sends them.
     pub engine: Part,
     /// It has room.
     pub disk: Part,
@@ -127,7 +127,7 @@ impl App {
     }
 }
 
-/// What is said of a fault to everybody.
+/// The sentence about a fault that everybody may read.
 fn reason(error: &Error) -> String {
     match error {
         Error::Unavailable(why) => why.clone(),

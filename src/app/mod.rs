@@ -1,6 +1,6 @@
 //! What the program can do: one method of [`App`] for each thing. It is the only way from a door to the store and the engine.
 //!
-//! A method takes the [`Access`] of its request, then values of the domain, and gives values of the domain. It knows no HTTP
+//! A method that serves a request takes its [`Access`], then values of the domain, and gives values of the domain. It knows no HTTP
 //! and no vendor: what a vendor has of its own is a [`Dialect`], or a [`Draft`](publish::Draft) of an event. Ids are texts, as
 //! people write them: a text that is no id names nothing.
 //!
@@ -117,7 +117,7 @@ impl App {
         !self.0.config.alerts.smtp_url.is_empty()
     }
 
-    /// What is counted and measured.
+    /// The metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         self.0.db.metrics()
     }

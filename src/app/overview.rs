@@ -34,8 +34,8 @@ impl App {
         seen
     }
 
-    /// As [`App::overview`], for all who see the same: it goes on when the one who asked first may see nothing any more, and
-    /// [`App::check_access`] tells of each whether they may be shown it.
+    /// As [`App::overview`], for callers with the same scope who share one look. It does not check the access after the read:
+    /// each caller must ask [`App::check_access`] before showing it.
     pub async fn overview_for_all(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let (scope, is_operator, now) = (access.scope().clone(), access.is_operator(), self.now());
         let look = self.0.db.read(move |view| {

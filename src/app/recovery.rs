@@ -35,7 +35,7 @@ impl App {
         self.write(access, move |tx, _| retries::start(tx, &field, count.matched)).await
     }
 
-    /// Starts a run over what was counted before.
+    /// Starts a run over the deliveries that were counted before.
     ///
     /// # Errors
     /// As [`App::recover`].

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
 };
 
-/// Deliveries as somebody names them: those that fit all that is given.
+/// The filters of a selection, as text. A delivery is selected when it fits every filter that is given.
 #[derive(Debug, Default)]
 pub struct Wanted {
     /// To the webhook of this id, as its vendor writes it.

@@ -58,7 +58,7 @@ pub struct Registered {
     pub made_secret: Option<SigningSecret>,
 }
 
-/// What to change of a webhook; what is left out stays.
+/// The changes to a webhook; a field that is left out stays.
 #[derive(Default)]
 pub struct Change {
     /// Where to deliver from now on.
@@ -88,7 +88,7 @@ pub enum NewState {
     Paused,
 }
 
-/// A webhook, and what is to be known before it is resumed.
+/// A webhook, and how many deliveries failed and are held: a person needs both before resuming.
 pub struct WebhookSummary {
     /// The webhook.
     pub endpoint: Endpoint,
@@ -100,7 +100,7 @@ pub struct WebhookSummary {
     pub recent: Vec<Delivery>,
 }
 
-/// All that a page about one webhook shows.
+/// The content of a page about one webhook.
 pub struct WebhookDetails {
     /// How it fares.
     pub report: Report,
@@ -224,7 +224,7 @@ impl App {
         self.write(&access, rotate).await
     }
 
-    /// Deletes a webhook and cancels what is pending or held for it.
+    /// Deletes a webhook and cancels its pending and held deliveries.
     pub async fn delete(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
         let (id, access) = self.resolve(access, webhook)?;
         self.write(&access, move |tx, scope| endpoints::delete(tx, find(tx, scope, id)?.key)).await
@@ -240,7 +240,7 @@ impl App {
         self.write(&access, delete).await
     }
 
-    /// Cancels what is held for a webhook, a part at a time. It goes on when this has answered; no more of it once the right to
+    /// Cancels the held deliveries of a webhook, a part at a time. It goes on after the answer; no more of it once the right to
     /// ask is gone.
     pub async fn drop_held(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
         let (id, access) = self.resolve(access, webhook)?;
@@ -291,7 +291,7 @@ impl App {
         self.read(access, endpoints::list).await
     }
 
-    /// One webhook, and what is to be known before it is resumed.
+    /// One webhook, and how many deliveries failed and are held.
     pub async fn webhook(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookSummary> {
         let (id, access) = self.resolve(access, webhook)?;
         let look = move |view: &View<'_>, scope: &AccessScope| {
@@ -326,7 +326,7 @@ impl App {
         self.read(&access, move |view, scope| report(view, scope, id, now)).await
     }
 
-    /// All that a page about one webhook shows.
+    /// The content of a page about one webhook.
     pub async fn webhook_in_full(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookDetails> {
         let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
         let look = move |view: &View<'_>, scope: &AccessScope| {

@@ -122,7 +122,7 @@ fn seen(Listed { delivery, .. }: &Listed) -> (DeliveryKey, State, u32) {
     (delivery.key, delivery.state, delivery.attempts)
 }
 
-/// So many of the newest, page by page, of which each is a read of its own; on so many pages at most.
+/// The newest `limit` deliveries, from at most `pages` pages; each page is a read of its own.
 async fn look(db: &Db, scope: &AccessScope, selection: &Selection, limit: usize, pages: usize) -> Result<Vec<Listed>> {
     let (mut found, mut after) = (Vec::new(), None);
     for _ in 0..pages {
@@ -138,7 +138,7 @@ async fn look(db: &Db, scope: &AccessScope, selection: &Selection, limit: usize,
     Ok(found)
 }
 
-/// What was not found, with how to find it.
+/// The sentence about a missing thing, with how to find it.
 pub(super) fn named(error: Error) -> Error {
     match error {
         Error::NotFound(missing) => {

@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Whoever has a shell on the machine sees everything.
+/// A person with a shell on the machine sees everything.
 pub(super) const ALL: AccessScope = AccessScope::EVERYTHING;
 
 /// Those that fit all that is given.

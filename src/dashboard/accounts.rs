@@ -76,7 +76,7 @@ impl TokenRow {
     }
 }
 
-/// A form that could not be taken: which one, what was filled in, and why.
+/// A refused form: its values, and the reason.
 struct Refused {
     fields: Fields,
     why: Error,
@@ -120,7 +120,7 @@ const SCOPES: [(Scope, &str, bool); 3] = [
     (Scope::Operator, "everything, in every account", false),
 ];
 
-/// Both forms, with what was filled in.
+/// Both forms, with their values.
 fn forms(door: &Door, account: &str, fields: Option<&Fields>) -> (AccountForm, TokenForm) {
     let filled = |name| fields.and_then(|fields| fields.get(name)).unwrap_or_default().to_owned();
     let vendors = |field: &'static str| {
@@ -128,7 +128,7 @@ fn forms(door: &Door, account: &str, fields: Option<&Fields>) -> (AccountForm, T
         let choice = move |name: &'static str, title| (name, title, name == chosen);
         door.app.dialects().iter().map(|dialect| choice(dialect.profile.name, dialect.title)).collect()
     };
-    // A form that was sent says by what is not there what was not ticked.
+    // In a form that was sent, a missing field is a box that was not ticked.
     let sent = fields
         .filter(|fields| fields.get("holder").or(fields.get("platform")).is_some() || fields.get("scope").is_some());
     let ticked =
@@ -192,7 +192,7 @@ async fn show(
     render::page_with(&page, refused.map(|refused| refused.why))
 }
 
-/// The page with a form that could not be taken; what is no fault of the form is an error of the page.
+/// The page with a refused form; an error that is no fault of the form is an error of the page.
 async fn again(door: &Door, visit: &Allowed<Operator>, fields: Fields, why: Error) -> Result<Response> {
     match why {
         Error::Invalid { .. } | Error::Conflict { .. } | Error::NotFound(_) => {

@@ -1,4 +1,4 @@
-//! Deliveries of every webhook, by what somebody looks for; and all that match, retried.
+//! Deliveries of every webhook, filtered; and runs that retry every matching one.
 
 use askama::Template;
 use poem::{
@@ -198,7 +198,7 @@ struct Counted<'a> {
     frame: Frame<'a>,
     filters: Vec<(&'static str, String)>,
     back: String,
-    /// What the form sends back: what was counted, and no more.
+    /// The fields that the form sends back: the filters by which the deliveries were counted.
     sent: Vec<(&'static str, String)>,
     matched: u64,
     matched_words: String,
@@ -234,7 +234,7 @@ pub(super) async fn ask(door: Data<&Door>, visit: Allowed<Webhooks>, search: Que
     })
 }
 
-/// Starts a run over what was counted.
+/// Starts a run over the counted deliveries.
 #[handler]
 pub(super) async fn start(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
     let search = Search::of(&fields);
@@ -263,7 +263,7 @@ struct RunView {
     replayed: String,
     skipped: String,
     running: bool,
-    /// Whether it can be cancelled by whoever looks.
+    /// Whether the person who looks may cancel it.
     can_cancel: bool,
     of: Vec<(&'static str, String)>,
 }

@@ -1,4 +1,4 @@
-//! One delivery: what was sent, what came of each attempt, and how to send it again.
+//! One delivery: its request, its attempts, and how to send it again.
 
 use askama::Template;
 use poem::{

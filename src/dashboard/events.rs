@@ -1,4 +1,4 @@
-//! Events: what was published, who got it, and why others did not.
+//! Published events: who got each, and why others did not.
 
 use askama::Template;
 use poem::{

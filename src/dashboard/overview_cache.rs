@@ -28,7 +28,7 @@ type Shared = SingleFlight<Result<Arc<Snapshot>, Error>>;
 pub(super) struct Overviews(Mutex<HashMap<AccessScope, Arc<Shared>>>);
 
 impl Overviews {
-    /// What was last seen of all that a caller sees. Many share a look; the right of each is checked when it has ended.
+    /// The last overview of everything, for callers who see everything. Many share it; each caller's right is checked.
     pub(super) async fn last(&self, app: &App, access: &Access<Webhooks>) -> Result<Arc<Snapshot>, Error> {
         let looks = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

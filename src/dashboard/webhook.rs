@@ -108,7 +108,7 @@ impl Suspended {
     }
 }
 
-/// What a button says that resumes a webhook for which so many deliveries wait.
+/// The text of the button that resumes a webhook with this many waiting deliveries.
 fn resume_button(waiting: u64) -> String {
     if waiting == 0 { "Resume".to_owned() } else { format!("Resume and send {}", thousands(waiting)) }
 }
@@ -124,7 +124,7 @@ pub(super) async fn show(
     show_with(&door, &visit, &id, &said, None).await
 }
 
-/// A change that could not be made: what was filled in, and why.
+/// A refused change: the form's values, and the reason.
 struct Refused<'a> {
     fields: &'a Fields,
     why: Error,
@@ -186,7 +186,7 @@ fn in_bars(hours: &[(Timestamp, Stats)]) -> Vec<(Timestamp, Stats)> {
     bars.collect()
 }
 
-/// Does what a button of the page says. What was done is said by the page that follows, as [`Said`] has it.
+/// Does the work of a button. The page that follows says what happened, by [`Said`].
 #[handler]
 pub(super) async fn act(
     door: Data<&Door>,

@@ -157,7 +157,7 @@ pub(super) async fn begin(door: Data<&Door>, visit: Allowed<Webhooks>, asked: Qu
     show_form(&door, &visit, account, None, None).await
 }
 
-/// The form, with what was filled in and why that cannot be taken.
+/// The form, with its values and the reason for the refusal.
 async fn show_form(
     door: &Door,
     visit: &Allowed<Webhooks>,
@@ -194,7 +194,7 @@ async fn show_form(
     render::page_with(&page, problem)
 }
 
-/// The events that a form's boxes name: all of them, those that are ticked, and what is written beside.
+/// The events that a form names: all, the ticked ones, and those written in the field beside.
 pub(super) fn wanted(fields: &Fields) -> Vec<String> {
     if fields.get("every").is_some() {
         return vec!["*".to_owned()];

@@ -2,7 +2,7 @@
 //!
 //! | from | what happens | to |
 //! |---|---|---|
-//! | - | publish, fan out, replay | Pending, due now; Held while the endpoint is suspended |
+//! | - | publish, fan out, replay | Pending, due now, or Claimed at once; Held while the endpoint is suspended |
 //! | Pending | claim: one attempt and one try more | Claimed |
 //! | Claimed | [`settle`] | Delivered, Pending, Exhausted, Held or Cancelled |
 //! | Claimed | the server restarts, or the attempt never ends | Pending, due at once in its place in line, the try given back ([`interrupt`]) |

@@ -1,4 +1,4 @@
-//! What is in flight: the lanes and the reports of attempts, which rounds and sending threads share; and the work of a
+//! The attempts in flight: the lanes and the reports of attempts, which rounds and sending threads share; and the work of a
 //! sending thread, from claim to claim.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -125,7 +125,7 @@ impl State {
         } else if self.quick.len() < MOST_KNOWN || self.quick.contains(&name) {
             self.quick.insert(name.clone());
         } else {
-            // Hardly any server has so many receivers: the set starts again.
+            // Hardly any server has this many receivers: the set starts again.
             self.quick.clear();
         }
         self.names.insert(name, Entry::Known(found, now));

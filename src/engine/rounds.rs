@@ -130,7 +130,7 @@ impl Rounds {
         }
     }
 
-    /// Recovers the claims that an earlier run left unsettled, and announces what is pending.
+    /// Recovers the claims that an earlier run left unsettled, and announces the pending deliveries.
     ///
     /// # Errors
     /// When the database does not take it.

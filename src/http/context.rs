@@ -1,4 +1,4 @@
-//! What is known of a request while it is answered: its id, its door, its token, and what it holds of the budgets.
+//! The facts about a request while it is answered: its id, its door, its token, and what it holds of the budgets.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -65,7 +65,7 @@ impl Door {
     }
 }
 
-/// What is known of a request. It is attached to the request; cheap to clone.
+/// The facts about a request. They are attached to the request; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestContext(Arc<Known>);
 
@@ -132,7 +132,7 @@ impl RequestContext {
         Some(account.clone().unwrap_or_else(|| token.to_string()))
     }
 
-    /// What is left of the token's rate limit.
+    /// The rest of the token's rate limit.
     pub(crate) fn token_limit(&self) -> &TokenLimit {
         &self.0.token_limit
     }

@@ -83,7 +83,7 @@ impl TokenLimit {
         }
     }
 
-    /// Adds the headers to the answer that show what is left.
+    /// Adds the headers to the answer that show the rest of the limit.
     pub(super) fn show(&self, mut response: Response) -> Response {
         if let Some(state) = self.0.get() {
             let reset = u32::try_from(state.reset.as_secs()).unwrap_or(u32::MAX);

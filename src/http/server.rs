@@ -189,7 +189,7 @@ impl<I> Timed<I> {
         self.deadline.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
     }
 
-    /// Renews the time if the client took all that was offered, or enough of it.
+    /// Renews the time if the client took all bytes that were offered, or enough of them.
     fn took(&mut self, bytes: usize, offered: usize) {
         self.taken += bytes;
         if bytes == offered || self.taken >= PART {

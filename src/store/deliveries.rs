@@ -210,7 +210,7 @@ pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delive
 /// The endpoint of a delivery, within this scope.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no such delivery within them.
+/// [`Error::NotFound`] if there is no such delivery within the scope.
 pub fn endpoint_of(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Endpoint> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT endpoint.id FROM delivery JOIN endpoint ON endpoint.key = delivery.endpoint WHERE delivery.id = ?",

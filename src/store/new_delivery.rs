@@ -1,4 +1,5 @@
-//! How a delivery is made: its row, and its place in the order of sending.
+//! The row of a delivery that waits, and its place in the order of sending. A delivery that is claimed at once gets its row in
+//! `queue::deliver_new`.
 
 use rusqlite::OptionalExtension;
 

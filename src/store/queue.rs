@@ -354,7 +354,7 @@ pub(super) fn deliver_new(
     Ok((id, Some(claim)))
 }
 
-/// Makes a delivery of an event to an endpoint: due now, or held while the endpoint is suspended.
+/// Makes a delivery of an event to an endpoint: due now; held if the endpoint is suspended, cancelled if it is deleted.
 pub(super) fn enqueue(
     tx: &Tx<'_>,
     event: EventKey,

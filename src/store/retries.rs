@@ -362,15 +362,15 @@ pub fn list(view: &View<'_>, scope: &AccessScope, before: Option<RetryId>, limit
     runs.into_iter().map(|run| seen(view.conn, scope, run)).collect()
 }
 
-/// What whoever is within the scope is told of somebody outside of them.
+/// The name that a run shows instead of a person outside the reader's scope.
 const OUTSIDE: &str = "somebody else";
 
-/// Whether somebody within the scope asked for a run that was found within them.
+/// Whether a person within the scope asked for this run, which was found within the same scope.
 pub fn is_own(run: &Run) -> bool {
     run.actor != OUTSIDE
 }
 
-/// A run as it is told within this scope: whoever asked for it from outside of them is not named.
+/// A run as shown within this scope: a person outside the scope who asked for it is not named.
 fn seen(conn: &Connection, scope: &AccessScope, run: Run) -> Result<Run> {
     if *scope == all() {
         return Ok(run);

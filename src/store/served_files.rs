@@ -154,7 +154,7 @@ impl FilesGuard<'_> {
         if let Some(moved) = self.files.moved() {
             return Some(moved);
         }
-        // Another process may be writing right now. What is really wrong is still wrong a moment later.
+        // Another process may be writing right now. A real fault is still there a moment later.
         let mut spoiled = || self.spoiled(conn);
         let spoiled = spoiled().and_then(|_| spoiled())?;
         Some(format!(

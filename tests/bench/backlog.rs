@@ -10,7 +10,7 @@ use crate::{
     receiver::{Answers, Receiver},
 };
 
-/// The deliveries that wait belong to so many webhooks.
+/// The number of webhooks to which the waiting deliveries go.
 const WEBHOOKS: usize = 100;
 /// How far off they are due.
 const WAIT: Duration = Duration::from_secs(2 * 3600);
@@ -37,7 +37,7 @@ pub fn run(long: bool) {
     }
 }
 
-/// Publishes what is due in two hours: by a clock that is so far ahead. Nobody sends there before.
+/// Publishes deliveries that are due in two hours, by a clock that is two hours ahead. Nothing is sent before.
 pub fn wait(store: &Store, events: usize) {
     let ahead = ManualClock::new(SystemClock.now() + WAIT);
     let ahead = Store::open(store.folder(), Arc::new(ahead));

@@ -19,7 +19,7 @@ use crate::{
 
 /// Events that are in the database before: some 500 MB.
 const PAST: usize = 640_000;
-/// The load with a backup and the load without take so many turns of so long.
+/// How many turns the load with a backup and the load without take, and how long each is.
 const TURNS: u32 = 3;
 const TURN: Duration = Duration::from_secs(12);
 /// Events a second, all publishers together.

@@ -33,7 +33,7 @@ pub const WORD: &str = "bare-pipeline";
 const BUFFER: usize = 16 << 10;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Starts it with so many sending threads.
+/// Starts it with this many sending threads.
 pub fn start(senders: usize, target: SocketAddr) -> Process {
     let own = env::current_exe().expect("this program");
     Process::start(Command::new(own).args([WORD, &senders.to_string(), &format!("http://{target}/")]))

@@ -16,7 +16,7 @@ use crate::{
 const PUBLISHERS: [usize; 3] = [1, 16, 64];
 /// Ngoma and the bare pipeline take turns.
 const TURNS: u32 = 3;
-/// In each at most so many events are published, for at most so long.
+/// The most events of a turn, and its longest time.
 const MOST: usize = 20_000;
 const TIME: Duration = Duration::from_secs(2);
 /// Sending threads of the bare pipeline; the better counts.

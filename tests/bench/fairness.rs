@@ -21,7 +21,7 @@ use crate::{
     wire,
 };
 
-/// The modest account: so many events a second, for so long.
+/// The modest account: 100 events a second for 10 seconds.
 const PACED: Load =
     Load { publishers: 4, pace: Pace::PerSecond(100.0), most: 1_000, time: Duration::from_secs(10), fan: 1 };
 /// How long the other has been at it before.

@@ -11,7 +11,7 @@ use crate::{
 
 /// The last is as many as an account may have.
 const WEBHOOKS: [u32; 3] = [1, 10, 100];
-/// At most so many deliveries are made flat out, for at most so long.
+/// The most deliveries that are made flat out, and the longest time for it.
 const DELIVERIES: u32 = 60_000;
 const TIME: Duration = Duration::from_secs(5);
 

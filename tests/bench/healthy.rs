@@ -11,7 +11,7 @@ use crate::{
     table::{self, Table, ms, ratio, whole},
 };
 
-/// The two take so many turns of so long: longer in all than an attempt may take, so that the first time-outs are in it.
+/// How many turns the two take, and how long each is: more in all than the time-out of an attempt, so that time-outs are seen.
 const TURNS: u32 = 14;
 const TURN: Duration = Duration::from_millis(500);
 
@@ -28,7 +28,7 @@ pub fn table() -> Table {
     Table::new(38, &COLUMNS)
 }
 
-/// Measures it beside what is prepared.
+/// Measures the healthy webhook beside the prepared ones.
 pub fn row(table: &Table, name: &str, prepare: impl FnOnce(&Store)) {
     let receiver = Receiver::start(1, Answers::AtOnce);
     let (fresh, only) = healthy(&receiver, |_| {});

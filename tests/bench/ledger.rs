@@ -1,4 +1,4 @@
-//! What was sent when, answered when, and arrived when, by the number that each event carries.
+//! When each event was sent, was answered and arrived, by the number that the event carries.
 
 use std::{
     sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// How long to wait for the next arrival before what has not come counts as missing.
+/// How long to wait for the next arrival before the rest counts as missing.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often it is looked whether all has arrived.
 const LOOK: Duration = Duration::from_millis(2);
@@ -38,7 +38,7 @@ struct Event {
 }
 
 impl Ledger {
-    /// A ledger for so many events, of which publishers take turns, and which go to `fan` webhooks each.
+    /// A ledger for this many events. Publishers take turns at them, and each goes to `fan` webhooks.
     pub fn new(events: usize, publishers: usize, fan: u32) -> Self {
         Self {
             start: Instant::now(),

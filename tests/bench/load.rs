@@ -21,7 +21,7 @@ use crate::{
 pub enum Pace {
     /// Once the last one is answered.
     FlatOut,
-    /// All publishers together so many a second, to the millisecond; later if answers are late.
+    /// All publishers together publish this many a second, to the millisecond; later if answers are late.
     PerSecond(f64),
     /// Once the last one has arrived at its webhooks.
     AfterArrival,

@@ -41,7 +41,7 @@ pub struct Account {
     pub token: String,
 }
 
-/// The data of an event of this number, filled up to so many bytes.
+/// The data of the event with this number, filled up to `bytes` bytes.
 pub fn data(number: u64, bytes: usize) -> String {
     let start = format!(
         r#"{NUMBER}{number},"batch_id":"BATCH-2026-004821","weight_kg":67.5,"grade":"AA","price":{{"amount":412.25,"currency":"USD"}},"farmers":["F-1029","F-1187","F-2210"],"note":""#
@@ -101,7 +101,7 @@ impl Store {
         Account { id: id.to_owned(), token }
     }
 
-    /// Publishes so many events of this account.
+    /// Publishes this many events of this account.
     pub fn publish(&self, account: &str, events: usize) {
         for from in (0..events).step_by(AT_ONCE) {
             let id = account.to_owned();

@@ -12,9 +12,9 @@ use crate::{
 
 const ACCOUNTS: usize = 1_000;
 const WEBHOOKS_EACH: usize = 10;
-/// The median of so many starts counts.
+/// The number of starts, of which the median counts.
 const STARTS: usize = 9;
-/// The two servers take so many turns of so long.
+/// How many turns the two servers take, and how long each is.
 const TURNS: u32 = 5;
 const TURN: Duration = Duration::from_secs(1);
 

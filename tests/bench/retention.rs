@@ -19,7 +19,7 @@ use crate::{
 
 const OLD: usize = 200_000;
 const OLD_LONG: usize = 1_000_000;
-/// The two take so many turns of so long under each load.
+/// How many turns the two take under each load, and how long each is.
 const TURNS: u32 = 4;
 const TURN: Duration = Duration::from_secs(2);
 /// How long the past took to come about.
@@ -63,7 +63,7 @@ pub fn run(long: bool) {
     );
 }
 
-/// A file with a webhook, and so many deliveries that have been delivered there a month ago.
+/// A file with a webhook, and this many deliveries that arrived there a month ago.
 fn served(receiver: &Receiver, old: usize) -> (Folder, Account) {
     let folder = Folder::new();
     let store = folder.store();

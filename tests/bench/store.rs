@@ -70,7 +70,7 @@ fn row(table: &Table, name: &str, group: usize, prepare: impl FnOnce(&Store)) {
     table.row(&[name.to_owned(), whole(published), rate(claiming), rate(settling)]);
 }
 
-/// Publishes by so many writers, each of which writes again when it was answered; gives how many a second.
+/// Publishes by this many writers, each of which writes again when it was answered; gives the publishes a second.
 fn publish(store: &Store, writers: usize) -> f64 {
     let watch = Instant::now();
     let published: usize = store.runtime.block_on(async {
@@ -110,7 +110,7 @@ fn bytes_per_event() -> u64 {
     fs::metadata(folder.database()).expect("a file").len() / DELIVERED as u64
 }
 
-/// Delivers so many of what waits, as if the receiver always answered 200.
+/// Delivers this many waiting deliveries, as if the receiver always answered 200.
 pub fn deliver(folder: &Folder, store: &Store, count: usize) {
     let queue = Queue::new(folder, store);
     let mut delivered = 0;

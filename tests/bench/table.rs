@@ -8,7 +8,7 @@ const LEAST: usize = 10;
 pub struct Table(Vec<usize>);
 
 impl Table {
-    /// Prints the head. What stands in the first column has at most so many letters.
+    /// Prints the head. The first column is this many letters wide.
     pub fn new(first: usize, head: &[&str]) -> Self {
         let least = |place| if place == 0 { first } else { LEAST };
         let table = Self(head.iter().enumerate().map(|(place, name)| name.len().max(least(place))).collect());

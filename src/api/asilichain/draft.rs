@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Invalid, Result},
 };
 
-/// What is said of a key that is none, wherever it stands.
+/// The sentence about an unusable idempotency key, in the header or in the body.
 const WRONG_KEY: &str = "idempotency_key (or the header Idempotency-Key) must have 1 to 255 bytes";
 
 /// An event that may be published.

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// What is stored: the body without its webhook id. `data` is printed by [`json::stringify`].
+/// The stored body: without its webhook id. `data` is printed by [`json::stringify`].
 pub(super) fn stored(event: &str, api_version: &str, created_at: &str, data: &str) -> String {
     format!(
         r#"{{"event":{},"api_version":{},"created_at":{},"data":{data}}}"#,

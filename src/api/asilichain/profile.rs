@@ -26,7 +26,7 @@ pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Pr
         endpoint_prefix: WEBHOOK,
         signature_header: SIGNATURE,
         timeout: delivery.timeout,
-        // What is left then takes two hours: time enough to act before it is suspended.
+        // The remaining attempts take two hours: time enough to act before the suspension.
         warn_after: Some(retry.half()),
         retry,
         when_exhausted: WhenExhausted::Suspend,

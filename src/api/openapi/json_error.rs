@@ -1,4 +1,4 @@
-//! Why a body cannot be read: a sentence that says what is wrong, and where.
+//! Why a body cannot be read: a sentence that names the fault and its place.
 
 use serde::de::IgnoredAny;
 

@@ -1,4 +1,4 @@
-//! `/operator/retries`: retry all that match.
+//! `/operator/retries`: retry every matching delivery.
 
 use poem::web::Data;
 use poem_openapi::{
