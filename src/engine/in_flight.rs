@@ -13,8 +13,9 @@ use super::{
 use crate::{
     clock::SharedClock,
     domain::{
-        delivery::{Failure, Outcome},
+        delivery::{Answer, Failure, MAX_RETRY_AFTER, Outcome},
         profile::Profiles,
+        timestamp::Timestamp,
     },
     store::queue::{Attempted, Claim},
 };
@@ -38,12 +39,14 @@ pub struct EndedClaim {
     pub faulty: bool,
     /// Whether its endpoint goes on probation (`Some(true)`), leaves it (`Some(false)`), or neither.
     pub probation: Option<bool>,
+    /// Its receiver asked for no attempt before this moment.
+    pub rests_until: Option<Timestamp>,
 }
 
 impl EndedClaim {
     /// A claim whose attempt never began.
     pub(super) fn unsent(claim: Claim) -> Self {
-        Self { claim, attempted: None, faulty: false, probation: None }
+        Self { claim, attempted: None, faulty: false, probation: None, rests_until: None }
     }
 }
 
@@ -74,16 +77,18 @@ impl InFlight {
         let mut lanes = self.lanes();
         if let Some(probation) = lanes.ended(claim.owner(), result) {
             // Nobody listens only when the engine has stopped; the next start recovers the claim.
-            drop(self.ended.send(EndedClaim { claim, attempted, faulty: false, probation }));
+            let rests_until = if let AttemptResult::Busy(until) = result { Some(until) } else { None };
+            drop(self.ended.send(EndedClaim { claim, attempted, faulty: false, probation, rests_until }));
         }
-        lanes.begin()
+        lanes.begin(self.clock.now())
     }
 
     /// Reports a claim for which there is no thread. It takes no other claim: there would be no thread for it either.
     fn give_back(&self, claim: Claim) {
         let mut lanes = self.lanes();
         if let Some(probation) = lanes.ended(claim.owner(), AttemptResult::Unknown) {
-            drop(self.ended.send(EndedClaim { claim, attempted: None, faulty: true, probation }));
+            let ended = EndedClaim { claim, attempted: None, faulty: true, probation, rests_until: None };
+            drop(self.ended.send(ended));
         }
     }
 
@@ -96,6 +101,21 @@ impl InFlight {
             Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => AttemptResult::TimedOut,
             Outcome::Failed(failure) if failure.is_ours() => AttemptResult::Unknown,
             _ if outcome.is_success() => AttemptResult::Succeeded(*duration),
+            Outcome::Answered(answer) => self.answered(answer),
+            Outcome::Failed(_) => AttemptResult::Failed,
+        }
+    }
+}
+
+impl InFlight {
+    /// The result of an answer that is no success.
+    fn answered(&self, answer: &Answer) -> AttemptResult {
+        match (answer.status, answer.retry_after) {
+            (429 | 503, Some(wait)) if !wait.is_zero() => {
+                AttemptResult::Busy(self.clock.now() + wait.min(MAX_RETRY_AFTER))
+            }
+            // The receiver works: it does not take this event.
+            (300..=407 | 409..=428 | 430..=499, _) => AttemptResult::Refused,
             _ => AttemptResult::Failed,
         }
     }

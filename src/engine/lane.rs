@@ -2,18 +2,26 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use super::window::Window;
 use crate::{
     clock::Stopwatch,
-    domain::timestamp::Timestamp,
+    domain::{account::AccountKey, timestamp::Timestamp},
     store::{SMALL_BODY, queue::Claim},
 };
 
-/// How much work is claimed ahead of free places, in time, judged by the endpoint's pace.
+/// How much work is claimed ahead of free places, in time, judged by the endpoint's pace. An endpoint that takes longer
+/// than this is far away.
 const AHEAD: Duration = Duration::from_millis(50);
-/// Most claims of an endpoint for each of its places, however fast it is.
-const MOST_AHEAD: u32 = 32;
-/// An endpoint that takes longer than this is slow.
+/// Most claims ahead for each place of an endpoint, however fast it is.
+const MOST_AHEAD: u32 = 31;
+/// An endpoint that takes longer than this for an attempt is slow.
 pub const SLOW: Duration = Duration::from_secs(1);
+/// Places of an endpoint that answers at once: more would add nothing.
+pub(super) const QUICK_PLACES: usize = 8;
+/// Each time that an answer takes this much longer, the endpoint may have one place more.
+const FOR_A_PLACE: Duration = Duration::from_micros(500);
+/// How many fast answers in a row an endpoint has to give after a slow answer or a failure, until it counts as fast.
+pub(super) const TRUSTED_AFTER: u32 = 5;
 
 /// Limits of attempts at the same time.
 #[derive(Debug, Clone, Copy)]
@@ -24,23 +32,35 @@ pub struct Limits {
     pub per_endpoint: usize,
     /// Attempts that use a processor rather than wait.
     pub at_work: usize,
+    /// An attempt that has taken longer makes its endpoint a slow one at once.
+    pub slow_after: Duration,
 }
 
 impl Limits {
-    /// Over all endpoints that are not fast, so that fast ones always find a place.
+    /// Over all endpoints that are slow or fail.
     pub(super) fn slow(self) -> usize {
         (self.in_flight * 3 / 4).max(1)
     }
 
-    /// Over all endpoints that are not fast, with first attempts to new ones: so that new endpoints are tried however
-    /// many are slow.
-    pub(super) fn slow_or_new(self) -> usize {
+    /// Over all endpoints that are slow, fail or are far away.
+    pub(super) fn far(self) -> usize {
         (self.in_flight * 7 / 8).max(1)
+    }
+
+    /// Over all of these, with first attempts to new endpoints: those are tried however many are slow or far away, and
+    /// an endpoint that answers at once always finds a place.
+    pub(super) fn not_quick(self) -> usize {
+        (self.in_flight * 15 / 16).max(1)
     }
 
     /// Over all endpoints on probation.
     pub(super) fn on_probation(self) -> usize {
         self.in_flight / 2
+    }
+
+    /// Over all endpoints of an account while another account waits.
+    pub(super) fn of_account(self) -> usize {
+        (self.in_flight / 2).max(1)
     }
 }
 
@@ -49,8 +69,12 @@ impl Limits {
 pub enum AttemptResult {
     /// A success, after this time.
     Succeeded(Duration),
+    /// The receiver does not take this event.
+    Refused,
     /// A failure, in time.
     Failed,
+    /// The receiver asks for no attempt before this moment.
+    Busy(Timestamp),
     /// A time-out.
     TimedOut,
     /// Unknown, or the attempt never began.
@@ -60,14 +84,14 @@ pub enum AttemptResult {
 /// The recent behaviour of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behaviour {
-    /// Unknown yet: it gets one place.
+    /// Unknown yet.
     New,
-    /// Its last attempt failed: it gets one place.
+    /// It failed, and has not succeeded since.
     Failing,
-    /// Its last attempt succeeded slowly: it may get many places, but all endpoints that are not fast share three
-    /// quarters of them.
+    /// An attempt is or was slow, or failed, and too few fast answers came since. All such endpoints, with those that
+    /// fail, share three quarters of the places.
     Slow,
-    /// Its last attempt succeeded soon: it may get many places.
+    /// It answers soon.
     Fast,
     /// Its last attempt timed out: it gets one place, and all such endpoints share half of them.
     Probation,
@@ -75,12 +99,21 @@ pub(super) enum Behaviour {
 
 #[derive(Debug)]
 pub(super) struct Lane {
+    /// Whose endpoint it is; `None` until its first claim.
+    pub(super) account: Option<AccountKey>,
     /// When its first unclaimed delivery is due.
     pub(super) turn_at: Option<Timestamp>,
     /// Claims that have not begun, each with the time since it was made.
     pub(super) prefetched: VecDeque<(Stopwatch, Claim)>,
     pub(super) in_flight: usize,
+    /// Those of them that take longer than [`Limits::slow_after`].
+    pub(super) slow_in_flight: usize,
     pub(super) behaviour: Behaviour,
+    /// Fast answers that it still has to give until it counts as fast.
+    to_prove: u32,
+    pub(super) window: Window,
+    /// Its receiver asked for no attempt before this moment.
+    pub(super) rests_until: Option<Timestamp>,
     /// The recent duration of its attempts.
     pub(super) pace: Duration,
     /// The recent size of its bodies.
@@ -103,10 +136,15 @@ pub(super) enum Waits {
 impl Default for Lane {
     fn default() -> Self {
         Self {
+            account: None,
             turn_at: None,
             prefetched: VecDeque::new(),
             in_flight: 0,
+            slow_in_flight: 0,
             behaviour: Behaviour::New,
+            to_prove: 0,
+            window: Window::ONE,
+            rests_until: None,
             pace: AHEAD,
             body: 0,
             waits: Waits::No,
@@ -115,44 +153,93 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// Updates the behaviour after an attempt.
-    pub(super) fn record(&mut self, ended: AttemptResult) {
+    /// Updates behaviour and window after an attempt: the one with this `number`, when `begun` attempts had begun.
+    pub(super) fn record(&mut self, ended: AttemptResult, (number, begun): (u64, u64), limits: Limits) {
         match ended {
             AttemptResult::Succeeded(took) => {
-                self.behaviour = if took > SLOW { Behaviour::Slow } else { Behaviour::Fast };
+                // Its own attempt has left the lane.
+                self.window.grow(self.held() + 1, limits.per_endpoint);
                 self.pace = (self.pace * 7 + took) / 8;
+                if took > limits.slow_after { self.distrust(Behaviour::Slow) } else { self.trust() }
             }
-            AttemptResult::Failed => self.behaviour = Behaviour::Failing,
-            AttemptResult::TimedOut => self.behaviour = Behaviour::Probation,
+            AttemptResult::Refused => {
+                self.window.step_back();
+                self.distrust(Behaviour::Failing);
+            }
+            AttemptResult::Failed => {
+                self.window.halve(number, begun);
+                self.distrust(Behaviour::Failing);
+            }
+            AttemptResult::Busy(until) => {
+                self.window.restart();
+                self.rests_until = Some(self.rests_until.map_or(until, |rests_until| rests_until.max(until)));
+                self.distrust(Behaviour::Failing);
+            }
+            AttemptResult::TimedOut => {
+                self.window.halve(number, begun);
+                self.distrust(Behaviour::Probation);
+            }
             AttemptResult::Unknown => {}
         }
     }
 
-    /// Whether this endpoint may start another attempt, given `slow` non-fast attempts in flight. `on_probation`:
-    /// whether endpoints on probation may start one.
-    pub(super) fn may_start(&self, limits: Limits, slow: usize, on_probation: bool) -> bool {
-        match self.behaviour {
-            Behaviour::Fast => true,
-            Behaviour::New => slow < limits.slow_or_new(),
-            Behaviour::Slow | Behaviour::Failing => slow < limits.slow(),
-            Behaviour::Probation => slow < limits.slow() && on_probation,
+    /// An attempt in flight has become slow.
+    pub(super) fn grew_slow(&mut self) {
+        self.slow_in_flight += 1;
+        if matches!(self.behaviour, Behaviour::New | Behaviour::Fast) {
+            self.distrust(Behaviour::Slow);
         }
     }
 
-    /// Most attempts in flight.
+    fn distrust(&mut self, behaviour: Behaviour) {
+        (self.behaviour, self.to_prove) = (behaviour, TRUSTED_AFTER);
+    }
+
+    fn trust(&mut self) {
+        self.to_prove = self.to_prove.saturating_sub(1);
+        let proven = self.to_prove == 0 && self.slow_in_flight == 0;
+        self.behaviour = if proven { Behaviour::Fast } else { Behaviour::Slow };
+    }
+
+    /// Whether its answers take so long that its claims ahead hardly hide the time between attempts.
+    fn is_far(&self) -> bool {
+        self.pace > AHEAD
+    }
+
+    /// Whether its receiver asked for no attempt now.
+    pub(super) fn rests(&self, now: Timestamp) -> bool {
+        self.rests_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether this endpoint may start another attempt beside those of all others. `on_probation`: whether endpoints on
+    /// probation may start one.
+    pub(super) fn may_start(&self, limits: Limits, others: Crowd, on_probation: bool) -> bool {
+        let not_quick = others.all();
+        match self.behaviour {
+            Behaviour::Fast => !self.is_far() || not_quick < limits.far(),
+            Behaviour::New => not_quick < limits.not_quick(),
+            Behaviour::Slow | Behaviour::Failing => others.slow < limits.slow() && not_quick < limits.far(),
+            Behaviour::Probation => others.slow < limits.slow() && not_quick < limits.far() && on_probation,
+        }
+    }
+
+    /// Most attempts in flight: no more than keep its receiver busy.
     pub(super) fn places(&self, limits: Limits) -> usize {
-        if matches!(self.behaviour, Behaviour::Fast | Behaviour::Slow) { limits.per_endpoint } else { 1 }
+        if self.behaviour == Behaviour::Probation {
+            return 1;
+        }
+        let useful = QUICK_PLACES + usize::try_from(self.pace.as_micros() / FOR_A_PLACE.as_micros()).unwrap_or(0);
+        self.window.size().min(useful).min(limits.per_endpoint)
     }
 
     /// Most claims: those in flight, and those that will begin soon.
     pub(super) fn most(&self, limits: Limits) -> usize {
-        let rounds = if self.behaviour != Behaviour::Fast || self.body > SMALL_BODY {
-            1
-        } else {
-            AHEAD.as_micros() / self.pace.as_micros().max(1)
-        };
-        let rounds = u32::try_from(rounds).unwrap_or(MOST_AHEAD).clamp(1, MOST_AHEAD);
-        self.places(limits) * rounds as usize
+        let places = self.places(limits);
+        if self.behaviour != Behaviour::Fast || self.body > SMALL_BODY {
+            return places;
+        }
+        let soon = places as u128 * AHEAD.as_micros() / self.pace.as_micros().max(1);
+        places + usize::try_from(soon).unwrap_or(usize::MAX).min(places * MOST_AHEAD as usize)
     }
 
     /// Whether its endpoint is on probation.
@@ -169,9 +256,10 @@ impl Lane {
         // Attempts in flight keep their places, even if the lane has fewer now.
         let placed = held.min(self.places(limits)).max(self.in_flight);
         let mut share = Share { ahead: held - placed, ..Share::default() };
-        match self.behaviour {
-            Behaviour::Fast => share.fast = placed,
-            _ => (share.slow, share.slow_in_flight) = (placed, self.in_flight),
+        match self.order() {
+            Order::Fast => share.quick = placed,
+            Order::Far => (share.placed.far, share.in_flight.far) = (placed, self.in_flight),
+            _ => (share.placed.slow, share.in_flight.slow) = (placed, self.in_flight),
         }
         if self.behaviour == Behaviour::Probation {
             (share.on_probation, share.probation_in_flight) = (held, self.in_flight);
@@ -179,17 +267,21 @@ impl Lane {
         share
     }
 
-    /// Its place in the order of turns, if it may be served.
-    pub(super) fn turn(&self, limits: Limits) -> Option<(Order, Timestamp)> {
-        let may = self.held() < self.most(limits) && !matches!(self.waits, Waits::For(_));
-        let turn_at = self.turn_at.filter(|_| may)?;
-        let order = match self.behaviour {
+    pub(super) fn order(&self) -> Order {
+        match self.behaviour {
+            Behaviour::Fast if self.is_far() => Order::Far,
             Behaviour::Fast => Order::Fast,
             Behaviour::New => Order::New,
             Behaviour::Slow | Behaviour::Failing => Order::Slow,
             Behaviour::Probation => Order::Probation,
-        };
-        Some((order, turn_at))
+        }
+    }
+
+    /// Its place in the order of turns, if it may be served.
+    pub(super) fn turn(&self, limits: Limits) -> Option<(Order, Timestamp)> {
+        let may = self.held() < self.most(limits) && !matches!(self.waits, Waits::For(_));
+        let turn_at = self.turn_at.filter(|_| may)?;
+        Some((self.order(), self.rests_until.map_or(turn_at, |until| until.max(turn_at))))
     }
 }
 
@@ -197,22 +289,63 @@ impl Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Fast,
+    Far,
     New,
     Slow,
     Probation,
 }
 
+impl Order {
+    /// How many there are.
+    pub(super) const COUNT: usize = 5;
+}
+
+/// Places of endpoints that do not answer at once.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Crowd {
+    /// Of fast endpoints that are far away.
+    pub(super) far: usize,
+    /// Of slow, failing and new ones.
+    pub(super) slow: usize,
+}
+
+impl Crowd {
+    pub(super) fn all(self) -> usize {
+        self.far + self.slow
+    }
+}
+
 /// This endpoint's contribution to the global counters.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Share {
-    /// Places of fast endpoints.
-    pub(super) fast: usize,
-    /// Places of all other endpoints.
-    pub(super) slow: usize,
+    /// Places of endpoints that answer at once.
+    pub(super) quick: usize,
+    /// Places of all others.
+    pub(super) placed: Crowd,
     /// Those of them in flight.
-    pub(super) slow_in_flight: usize,
+    pub(super) in_flight: Crowd,
     pub(super) ahead: usize,
     pub(super) on_probation: usize,
     /// Those of them in flight.
     pub(super) probation_in_flight: usize,
+}
+
+impl Share {
+    /// All places.
+    pub(super) fn places(&self) -> usize {
+        self.quick + self.placed.all()
+    }
+
+    /// Replaces the former contribution of an endpoint by its present one.
+    pub(super) fn replace(&mut self, former: &Self, present: &Self) {
+        let change = |all: &mut usize, former: usize, present: usize| *all = *all - former + present;
+        change(&mut self.quick, former.quick, present.quick);
+        change(&mut self.placed.far, former.placed.far, present.placed.far);
+        change(&mut self.placed.slow, former.placed.slow, present.placed.slow);
+        change(&mut self.in_flight.far, former.in_flight.far, present.in_flight.far);
+        change(&mut self.in_flight.slow, former.in_flight.slow, present.in_flight.slow);
+        change(&mut self.ahead, former.ahead, present.ahead);
+        change(&mut self.on_probation, former.on_probation, present.on_probation);
+        change(&mut self.probation_in_flight, former.probation_in_flight, present.probation_in_flight);
+    }
 }

@@ -17,16 +17,22 @@ use std::{
     time::Duration,
 };
 
-pub use super::lane::{AttemptResult, Limits, SLOW};
-use super::lane::{Behaviour, Lane, Order, Share, Waits};
+pub use super::{
+    ages::AT_WORK,
+    lane::{AttemptResult, Limits, SLOW},
+};
+use super::{
+    ages::Ages,
+    hand::Hand,
+    lane::{Behaviour, Lane, Order, Share, Waits},
+    offer::Offer,
+};
 use crate::{
     clock::Stopwatch,
-    domain::{delivery::DeliveryKey, endpoint::EndpointKey, timestamp::Timestamp},
+    domain::{account::AccountKey, delivery::DeliveryKey, endpoint::EndpointKey, timestamp::Timestamp},
     store::queue::{Claim, Claimed, Wanted},
 };
 
-/// An attempt that has taken longer than this waits for its receiver; until then it needs a processor.
-pub const AT_WORK: Duration = Duration::from_millis(2);
 /// Most claims ahead of free places, over all endpoints.
 const MOST_AHEAD_IN_ALL: usize = 512;
 /// Idle lanes are kept, with their behaviour, while there are no more lanes than this.
@@ -39,6 +45,10 @@ struct Started {
     attempt: u32,
     endpoint: EndpointKey,
     since: Stopwatch,
+    /// How many attempts had begun before it.
+    number: u64,
+    /// Whether it has become slow.
+    is_slow: bool,
 }
 
 /// The lanes of all recently served endpoints.
@@ -47,17 +57,22 @@ pub struct Lanes {
     limits: Limits,
     lanes: HashMap<EndpointKey, Lane>,
     /// The lanes that may be served, in order, for each kind.
-    turns: [BTreeSet<(Timestamp, EndpointKey)>; 4],
-    /// The lanes with prefetched claims, each once.
-    prefetched: VecDeque<EndpointKey>,
+    turns: [BTreeSet<(Timestamp, EndpointKey)>; Order::COUNT],
+    /// The lanes with prefetched claims.
+    hand: Hand,
     /// Most bytes of large bodies in memory.
     body_bytes: usize,
     /// The lanes whose next body waits for memory, in order: those not on probation, and those on probation.
     in_line: [VecDeque<EndpointKey>; 2],
     in_flight: HashMap<DeliveryKey, Started>,
+    ages: Ages,
+    /// How many attempts have begun.
+    begun: u64,
     /// Finished but uncommitted; still counted, because a crash would resend them.
     unwritten: usize,
     taken: Share,
+    /// The places of each account.
+    of_account: HashMap<AccountKey, usize>,
     /// Lanes that changed since the claim budget was last computed.
     changed: HashSet<EndpointKey>,
     /// Idle lanes are removed when there are this many lanes.
@@ -72,12 +87,15 @@ impl Lanes {
             limits,
             lanes: HashMap::new(),
             turns: Default::default(),
-            prefetched: VecDeque::new(),
+            hand: Hand::default(),
             body_bytes: usize::MAX,
             in_line: Default::default(),
             in_flight: HashMap::new(),
+            ages: Ages::default(),
+            begun: 0,
             unwritten: 0,
             taken: Share::default(),
+            of_account: HashMap::new(),
             changed: HashSet::new(),
             most_lanes: MANY,
             open: true,
@@ -97,7 +115,7 @@ impl Lanes {
 
     /// The number of claims that are held, or finished but uncommitted.
     pub fn busy(&self) -> usize {
-        self.taken.fast + self.taken.slow + self.taken.ahead + self.unwritten
+        self.taken.places() + self.taken.ahead + self.unwritten
     }
 
     /// Notes that this many outcomes are on disk.
@@ -115,67 +133,76 @@ impl Lanes {
         self.with(endpoint, |lane| lane.behaviour = Behaviour::Probation);
     }
 
+    /// The receiver of this endpoint asked for no attempt before this moment.
+    pub fn rest(&mut self, endpoint: EndpointKey, until: Timestamp) {
+        self.with(endpoint, |lane| lane.rests_until = Some(until));
+    }
+
+    /// The endpoint was resumed or has another URL: it begins like a new one.
+    pub fn restart(&mut self, endpoint: EndpointKey) {
+        self.with(endpoint, |lane| {
+            lane.window.restart();
+            lane.rests_until = None;
+        });
+    }
+
     /// The clock was set: every turn moves by this many milliseconds.
     pub fn shift(&mut self, by: i64) {
+        let moved = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(by));
         for endpoint in self.lanes.keys().copied().collect::<Vec<_>>() {
             self.with(endpoint, |lane| {
-                lane.turn_at = lane.turn_at.map(|at| Timestamp::from_millis(at.millis().saturating_add(by)));
+                lane.turn_at = lane.turn_at.map(moved);
+                lane.rests_until = lane.rests_until.map(moved);
             });
         }
     }
 
     /// What to claim now: how many deliveries of which endpoints. The lanes that have waited longest come first, and no
-    /// lane gets a second place before each has had a first. Claims ahead of free places are shared evenly.
+    /// lane gets a second place before each has had a first. Claims ahead of free places are shared evenly. An account
+    /// that has half of the places gets more only if no other wants them.
     pub fn wanted(&self, now: Timestamp) -> Vec<(EndpointKey, usize)> {
         if !self.open {
             return Vec::new();
         }
-        let mut free = self.free();
-        let mut slow = self.taken.slow;
-        let mut ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
-        // Where some lanes have claims ahead, places are free again soon: lanes that hold none get theirs in time.
-        let soon = if self.taken.ahead > 0 { ahead } else { 0 };
-        let free_for = |most: usize| most.saturating_sub(self.taken.slow).min(free + soon);
-        let (free_for_new, free_for_slow) = (free_for(self.limits.slow_or_new()), free_for(self.limits.slow()));
-        let probation_in_flight = self.limits.on_probation().saturating_sub(self.taken.on_probation);
+        let ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
+        let mut offer = Offer {
+            limits: self.limits,
+            free: self.free(),
+            ahead,
+            // Where some lanes have claims ahead, places are free again soon: lanes that hold none get theirs in time.
+            soon: if self.taken.ahead > 0 { ahead } else { 0 },
+            crowd: self.taken.placed,
+            of_account: self.of_account.clone(),
+            one_waits: false,
+        };
+        let lanes = self.come(now, &offer);
+        let mut quotas = vec![0; lanes.len()];
+        for most_of_account in [self.limits.of_account(), usize::MAX] {
+            offer.share_out(&lanes, &mut quotas, most_of_account);
+        }
+        let quotas = lanes.iter().zip(quotas).map(|((endpoint, _), quota)| (*endpoint, quota));
+        quotas.filter(|(_, quota)| *quota > 0).collect()
+    }
+
+    /// The lanes whose turn has come, the earliest first: as many as may get something.
+    fn come(&self, now: Timestamp, offer: &Offer) -> Vec<(EndpointKey, &Lane)> {
+        let not_quick = self.taken.placed.all();
+        let left = |most: usize, taken: usize| most.saturating_sub(taken).min(offer.free + offer.soon);
+        let for_new = left(self.limits.not_quick(), not_quick);
+        let for_far = left(self.limits.far(), not_quick);
+        let for_slow = left(self.limits.slow(), self.taken.placed.slow).min(for_far);
+        let for_suspects = self.limits.on_probation().saturating_sub(self.taken.on_probation);
         let come = |order: Order, most: usize| {
             self.turns[order as usize].iter().take_while(|(at, _)| *at <= now).take(most).copied()
         };
         // Lanes that hold many claims may stand before lanes that hold none.
-        let mut turns: Vec<_> = come(Order::Fast, free + ahead + self.taken.fast).collect();
-        turns.extend(come(Order::New, free_for_new));
-        turns.extend(come(Order::Slow, if free_for_slow > 0 { free_for_slow + self.taken.slow } else { 0 }));
-        turns.extend(come(Order::Probation, free_for_slow.min(probation_in_flight)));
+        let mut turns: Vec<_> = come(Order::Fast, offer.free + offer.ahead + self.taken.quick).collect();
+        turns.extend(come(Order::Far, for_far + offer.ahead + self.taken.placed.far));
+        turns.extend(come(Order::New, for_new));
+        turns.extend(come(Order::Slow, if for_slow > 0 { for_slow + self.taken.placed.slow } else { 0 }));
+        turns.extend(come(Order::Probation, for_slow.min(for_suspects)));
         turns.sort_unstable();
-        let lanes: Vec<(EndpointKey, &Lane)> =
-            turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect();
-        let mut quotas = vec![0; lanes.len()];
-        let top = lanes.iter().map(|(_, lane)| lane.most(self.limits)).max().unwrap_or(0);
-        let mut one_waits = false;
-        // The lanes that hold least come first: busy ones may hold every place, and everything that may be claimed
-        // ahead.
-        for level in 0..top {
-            for ((_, lane), quota) in lanes.iter().zip(&mut quotas) {
-                let held = lane.held() + *quota;
-                if held > level || held >= lane.most(self.limits) || !lane.may_start(self.limits, slow, true) {
-                    continue;
-                }
-                let is_quick = lane.most(self.limits) > lane.places(self.limits);
-                if free > 0 && held < lane.places(self.limits) {
-                    free -= 1;
-                } else if ahead > 0 && (is_quick && !one_waits || held == 0 && soon > 0) {
-                    ahead -= 1;
-                } else {
-                    // Nothing more is claimed ahead where a place is missing.
-                    one_waits |= held < lane.places(self.limits);
-                    continue;
-                }
-                *quota += 1;
-                slow += usize::from(lane.behaviour != Behaviour::Fast);
-            }
-        }
-        let quotas = lanes.iter().zip(quotas).map(|((endpoint, _), quota)| (*endpoint, quota));
-        quotas.filter(|(_, quota)| *quota > 0).collect()
+        turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect()
     }
 
     /// When the next future turn comes. Present turns wait for an attempt to end.
@@ -236,74 +263,95 @@ impl Lanes {
 
     /// Takes a claim that has not begun, wherever it was made.
     pub fn prefetch(&mut self, claim: Claim) {
-        let (endpoint, size) = (claim.target.key, claim.size());
+        let (endpoint, account, size) = (claim.target.key, claim.target.account, claim.size());
         if self.with(endpoint, |lane| {
+            lane.account = Some(account);
             lane.body = size.max(lane.body - lane.body / 8);
             lane.prefetched.push_back((Stopwatch::start(), claim));
             lane.prefetched.len() == 1
         }) {
-            self.prefetched.push_back(endpoint);
+            self.hand.push(account, endpoint);
         }
     }
 
     /// Whether any claim has not begun.
     pub fn has_prefetched(&self) -> bool {
-        !self.prefetched.is_empty()
+        !self.hand.is_empty()
     }
 
     /// Whether a claim waits only for a processor.
     pub fn is_pressed(&self) -> bool {
-        self.open && !self.prefetched.is_empty() && self.has_place() && !self.has_processor()
+        self.open && !self.hand.is_empty() && self.has_place() && !self.has_processor()
     }
 
-    /// The next claim to begin, if one may begin now.
-    pub fn begin(&mut self) -> Option<Claim> {
-        if !self.open || self.prefetched.is_empty() || !self.has_place() || !self.has_processor() {
+    /// The next claim to begin, if one may begin now. Accounts take turns, and the endpoints of each.
+    pub fn begin(&mut self, now: Timestamp) -> Option<Claim> {
+        self.note_slow_attempts();
+        if !self.open || self.hand.is_empty() || !self.has_place() || !self.has_processor() {
             return None;
         }
         let limits = self.limits;
         // Claims made before their endpoint went on probation keep to its limit too.
         let trusted = self.taken.probation_in_flight < limits.on_probation();
-        let slow = self.taken.slow_in_flight;
-        for _ in 0..self.prefetched.len() {
-            let endpoint = self.prefetched.pop_front()?;
+        let others = self.taken.in_flight;
+        for _ in 0..self.hand.len() {
+            let (account, endpoint) = self.hand.pop()?;
             let begun = self.with(endpoint, |lane| {
-                let may = lane.in_flight < lane.places(limits) && lane.may_start(limits, slow, trusted);
-                let (_, claim) = if may { lane.prefetched.pop_front()? } else { return None };
+                let has_place = lane.in_flight < lane.places(limits) && lane.may_start(limits, others, trusted);
+                let (_, claim) =
+                    if has_place && !lane.rests(now) { lane.prefetched.pop_front()? } else { return None };
                 lane.in_flight += 1;
                 Some(claim)
             });
             if self.lanes.get(&endpoint).is_some_and(|lane| !lane.prefetched.is_empty()) {
-                self.prefetched.push_back(endpoint);
+                self.hand.push(account, endpoint);
             }
             if let Some(claim) = begun {
-                self.in_flight
-                    .insert(claim.key, Started { attempt: claim.attempt, endpoint, since: Stopwatch::start() });
+                let (since, number) = (Stopwatch::start(), self.begun);
+                let started = Started { attempt: claim.attempt, endpoint, since, number, is_slow: false };
+                self.in_flight.insert(claim.key, started);
+                self.ages.begun(claim.owner());
+                self.begun += 1;
                 return Some(claim);
             }
         }
         None
     }
 
+    /// Moves the attempts that have become slow, and their endpoints, to the share of slow ones.
+    fn note_slow_attempts(&mut self) {
+        for (key, attempt) in self.ages.older(self.limits.slow_after) {
+            let started = self.in_flight.get_mut(&key).filter(|started| started.attempt == attempt);
+            if let Some(started) = started {
+                started.is_slow = true;
+                let endpoint = started.endpoint;
+                self.with(endpoint, Lane::grew_slow);
+            }
+        }
+    }
+
     /// An attempt has ended. `None`: it was given up before, and does not count. Otherwise whether the endpoint goes on
     /// probation (`Some(true)`), leaves it (`Some(false)`), or neither.
     pub fn ended(&mut self, (key, attempt): (DeliveryKey, u32), ended: AttemptResult) -> Option<Option<bool>> {
-        let endpoint = self.in_flight.get(&key).filter(|started| started.attempt == attempt)?.endpoint;
-        self.in_flight.remove(&key);
+        self.in_flight.get(&key).filter(|started| started.attempt == attempt)?;
+        let Started { endpoint, number, is_slow, .. } = self.in_flight.remove(&key)?;
+        self.ages.ended((key, attempt));
         self.unwritten += 1;
+        let (limits, begun) = (self.limits, self.begun);
         Some(self.with(endpoint, |lane| {
             lane.in_flight -= 1;
+            lane.slow_in_flight -= usize::from(is_slow);
             let before = lane.behaviour;
-            lane.record(ended);
+            lane.record(ended, (number, begun), limits);
             let on = lane.behaviour == Behaviour::Probation;
             (on != (before == Behaviour::Probation)).then_some(on)
         }))
     }
 
     /// Removes the prefetched claims that will not begin soon: they are to be given back.
-    pub fn overdue(&mut self) -> Vec<Claim> {
+    pub fn overdue(&mut self, now: Timestamp) -> Vec<Claim> {
         let open = self.open;
-        self.remove_prefetched(|lane, since| !open || lane.behaviour == Behaviour::Probation || since.elapsed() > OLD)
+        self.remove_prefetched(|lane, since| !open || lane.on_probation() || lane.rests(now) || since.elapsed() > OLD)
     }
 
     /// Removes the attempts in flight for longer than this: they will never end.
@@ -335,10 +383,12 @@ impl Lanes {
     pub fn claim_budget(&mut self, now: Timestamp) -> (usize, Vec<(EndpointKey, usize)>) {
         let limits = self.limits;
         let in_all = if self.open { self.free() + MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead) } else { 0 };
-        let slow = self.taken.slow;
+        let others = self.taken.placed;
         let each = self.changed.drain().map(|endpoint| {
             let lane = self.lanes.get(&endpoint);
-            let serves = |lane: &&Lane| lane.turn_at.is_none_or(|at| at > now) && lane.may_start(limits, slow, false);
+            let serves = |lane: &&Lane| {
+                lane.turn_at.is_none_or(|at| at > now) && !lane.rests(now) && lane.may_start(limits, others, false)
+            };
             (endpoint, lane.filter(serves).map_or(0, |lane| lane.most(limits).saturating_sub(lane.held())))
         });
         (in_all, each.collect())
@@ -346,7 +396,7 @@ impl Lanes {
 
     fn remove_prefetched(&mut self, goes: impl Fn(&Lane, &Stopwatch) -> bool) -> Vec<Claim> {
         let mut out = Vec::new();
-        for endpoint in std::mem::take(&mut self.prefetched) {
+        for (account, endpoint) in std::iter::from_fn(|| self.hand.pop()).collect::<Vec<_>>() {
             let left = self.with(endpoint, |lane| {
                 let prefetched = std::mem::take(&mut lane.prefetched);
                 let (gone, kept) = prefetched.into_iter().partition::<VecDeque<_>, _>(|(since, _)| goes(lane, since));
@@ -355,16 +405,18 @@ impl Lanes {
                 !lane.prefetched.is_empty()
             });
             if left {
-                self.prefetched.push_back(endpoint);
+                self.hand.push(account, endpoint);
             }
         }
         self.unwritten += out.len();
         out
     }
 
-    /// Free places. Prefetched claims of slow lanes beyond their part cannot begin, and take no place.
+    /// Free places. Prefetched claims of endpoints that do not answer at once cannot begin beyond their part, and take no
+    /// place.
     fn free(&self) -> usize {
-        self.limits.in_flight.saturating_sub(self.taken.fast + self.taken.slow.min(self.limits.slow_or_new()))
+        let not_quick = self.taken.placed.all().min(self.limits.not_quick());
+        self.limits.in_flight.saturating_sub(self.taken.quick + not_quick)
     }
 
     fn has_place(&self) -> bool {
@@ -372,8 +424,7 @@ impl Lanes {
     }
 
     fn has_processor(&self) -> bool {
-        let at_work = self.in_flight.values().filter(|started| started.since.elapsed() < AT_WORK).count();
-        at_work < self.limits.at_work
+        self.ages.at_work() < self.limits.at_work
     }
 
     /// Removes idle lanes, except those on probation. A removed endpoint counts as new.
@@ -391,16 +442,20 @@ impl Lanes {
         }
         let limits = self.limits;
         let lane = self.lanes.entry(endpoint).or_default();
-        let (share, turn) = (lane.share(limits), lane.turn(limits));
+        let (account, share, turn) = (lane.account, lane.share(limits), lane.turn(limits));
         let changed = change(lane);
-        let (new_share, new_turn) = (lane.share(limits), lane.turn(limits));
-        self.taken.fast = self.taken.fast - share.fast + new_share.fast;
-        self.taken.slow = self.taken.slow - share.slow + new_share.slow;
-        self.taken.slow_in_flight = self.taken.slow_in_flight - share.slow_in_flight + new_share.slow_in_flight;
-        self.taken.ahead = self.taken.ahead - share.ahead + new_share.ahead;
-        self.taken.on_probation = self.taken.on_probation - share.on_probation + new_share.on_probation;
-        self.taken.probation_in_flight =
-            self.taken.probation_in_flight - share.probation_in_flight + new_share.probation_in_flight;
+        let (new_account, new_share, new_turn) = (lane.account, lane.share(limits), lane.turn(limits));
+        self.taken.replace(&share, &new_share);
+        if let Some(account) = account {
+            self.of_account.entry(account).and_modify(|places| *places -= share.places());
+        }
+        if let Some(account) = new_account {
+            let places = self.of_account.entry(account).or_default();
+            *places += new_share.places();
+            if *places == 0 {
+                self.of_account.remove(&account);
+            }
+        }
         if turn != new_turn {
             if let Some((order, at)) = turn {
                 self.turns[order as usize].remove(&(at, endpoint));

@@ -1,14 +1,17 @@
 //! The engine: it works without being asked. Its rounds settle ended attempts and claim due deliveries; sending threads
 //! make the attempts.
 
+mod ages;
 pub mod alerts;
 mod attempt;
 mod egress;
+mod hand;
 mod in_flight;
 mod lane;
 pub mod lanes;
 mod look_ups;
 mod mail;
+mod offer;
 mod pool;
 pub mod retention;
 pub mod retries;
@@ -17,6 +20,7 @@ mod run;
 mod sender;
 mod stats;
 mod test_delivery;
+mod window;
 
 pub use self::{
     egress::Guard,

@@ -214,6 +214,8 @@ impl Rounds {
                 Change::Due(endpoint, at) => lanes.due(endpoint, at),
                 Change::ClaimedAtBirth(claim) => lanes.prefetch(claim),
                 Change::TimedOut(endpoint) => lanes.put_on_probation(endpoint),
+                Change::Rests(endpoint, until) => lanes.rest(endpoint, until),
+                Change::Restarted(endpoint) => lanes.restart(endpoint),
                 Change::Served(claimed) => lanes.served(claimed, news.at),
                 Change::Alert => {}
             }
@@ -223,7 +225,8 @@ impl Rounds {
     /// Begins as many attempts as may be in flight.
     pub fn begin_all(&mut self) {
         loop {
-            let Some(claim) = self.in_flight.lanes().begin() else { return };
+            let now = self.in_flight.clock().now();
+            let Some(claim) = self.in_flight.lanes().begin(now) else { return };
             (self.handlers.begin)(claim);
         }
     }
@@ -243,7 +246,7 @@ impl Rounds {
             work.ended.push(Arc::new(one));
         }
         if self.polls || !lanes.is_open() {
-            let unsent = lanes.overdue().into_iter();
+            let unsent = lanes.overdue(self.at).into_iter();
             work.ended.extend(unsent.map(|claim| Arc::new(EndedClaim::unsent(claim))));
         }
         lanes.admit_large_bodies(self.db.claim_budget().bodies().bytes());
@@ -290,6 +293,9 @@ impl Rounds {
                 };
                 if let Some(timed_out) = one.probation {
                     endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
+                }
+                if let Some(until) = one.rests_until {
+                    endpoints::set_rest(tx, one.claim.target.key, until)?;
                 }
             }
             let mut cut_off = Vec::new();

@@ -13,7 +13,7 @@ use super::{
     attempt::DELIVERED,
     egress::Guard,
     in_flight::{CloseOnDrop, EndedClaim, InFlight, SendingThread},
-    lanes::{Lanes, Limits},
+    lanes::{Lanes, Limits, SLOW},
     pool::Pool,
     rounds::{EngineStatus, Handlers, Round, Rounds},
     sender::{self, Sender},
@@ -81,8 +81,9 @@ impl Engine {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let lanes = Lanes::new(Limits {
             in_flight: settings.max_in_flight,
-            per_endpoint: settings.max_in_flight_per_endpoint,
+            per_endpoint: settings.max_in_flight_per_endpoint.min(settings.max_in_flight),
             at_work: processors * AT_WORK_PER_PROCESSOR,
+            slow_after: SLOW,
         });
         let lanes = lanes.with_body_bytes(settings.max_in_flight_bytes);
         let sender = Arc::new(Sender::new(guard, &config.egress.extra_ca, settings.max_in_flight)?);

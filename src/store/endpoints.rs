@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use rusqlite::{OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
-use super::{Result, Target, Tx, View, audit, cascade, convert, keyring::key_of, outages};
+use super::{Result, Target, Tx, View, audit, cascade, convert, keyring::key_of, news::Change, outages};
 use crate::{
     domain::{
         account::Account,
@@ -19,6 +19,7 @@ use crate::{
         },
         ids::EndpointId,
         signature::SigningSecret,
+        timestamp::Timestamp,
         token::AccessScope,
     },
     error::{Conflict, Error, Missing},
@@ -87,7 +88,9 @@ pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
         .prepare_cached("UPDATE endpoint SET url = ?1 WHERE key = ?2 AND url != ?1")?
         .execute((url.as_str(), key))?;
     if moved == 1 {
+        tx.conn.prepare_cached("UPDATE endpoint SET rests_until = NULL WHERE key = ?")?.execute([key])?;
         tx.changed(key);
+        tx.announce(Change::Restarted(key));
         audit::of_endpoint(tx, Action::WebhookChanged, key, Some(&format!("url {}", url.masked())))?;
     }
     Ok(())
@@ -224,12 +227,13 @@ pub fn resume(tx: &Tx<'_>, key: EndpointKey, resend: Resend) -> Result<Option<Re
     tx.conn
         .prepare_cached(
             "UPDATE endpoint SET state = 'active', suspended_at = NULL, suspended_reason = NULL,
-               resend = iif(?2, (SELECT max(key) FROM delivery), NULL), resumed_at = ?3
+               resend = iif(?2, (SELECT max(key) FROM delivery), NULL), resumed_at = ?3, rests_until = NULL
              WHERE key = ?1",
         )?
         .execute((key, resent > 0, tx.now.millis()))?;
     let note = (!resumed.is_nothing()).then(|| resumed.to_string());
     audit::of_endpoint(tx, Action::WebhookResumed, key, note.as_deref())?;
+    tx.announce(Change::Restarted(key));
     cascade::follow(tx, key)?;
     Ok(Some(resumed))
 }
@@ -259,19 +263,28 @@ pub fn set_timed_out(tx: &Tx<'_>, key: EndpointKey, timed_out: bool) -> Result<(
     Ok(())
 }
 
-/// Moves the times in the rows of endpoints by this many milliseconds: ends of overlaps, last results, resumes.
+/// Notes until when the receiver of an endpoint asked for a rest.
+pub fn set_rest(tx: &Tx<'_>, key: EndpointKey, until: Timestamp) -> Result<()> {
+    let sql = "UPDATE endpoint SET rests_until = max(ifnull(rests_until, 0), ?) WHERE key = ?";
+    tx.conn.prepare_cached(sql)?.execute((until.millis(), key))?;
+    Ok(())
+}
+
+/// Moves the times in the rows of endpoints by this many milliseconds: ends of overlaps and rests, last results,
+/// resumes.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE endpoint SET former_until = former_until + ?1, last_success_at = last_success_at + ?1,
-                 last_failure_at = last_failure_at + ?1, resumed_at = resumed_at + ?1
+                 last_failure_at = last_failure_at + ?1, resumed_at = resumed_at + ?1,
+                 rests_until = rests_until + ?1
                WHERE former_until IS NOT NULL OR last_success_at IS NOT NULL OR last_failure_at IS NOT NULL
-                 OR resumed_at IS NOT NULL";
+                 OR resumed_at IS NOT NULL OR rests_until IS NOT NULL";
     tx.conn.prepare_cached(sql)?.execute([by]).map(drop)
 }
 
 /// Where an endpoint's deliveries go right now, and what signs them.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT id, profile, url, secret, former_secret, former_until, outage FROM endpoint WHERE key = ?",
+        "SELECT id, account, profile, url, secret, former_secret, former_until, outage FROM endpoint WHERE key = ?",
     )?;
     let mut rows = rows.query([key])?;
     let row = rows.next()?.ok_or(Error::NotFound(Missing::Webhook))?;
@@ -284,6 +297,7 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     Ok(Target {
         key,
         id,
+        account: row.get("account")?,
         profile: row.get("profile")?,
         url: TargetUrl::from_stored(&row.get::<_, String>("url")?)?,
         secrets,

@@ -26,6 +26,10 @@ pub enum Change {
     ClaimedAtBirth(Claim),
     /// The last attempt to this endpoint before the server started timed out.
     TimedOut(EndpointKey),
+    /// The receiver of this endpoint asked for no delivery before this moment, before the server started.
+    Rests(EndpointKey, Timestamp),
+    /// The endpoint was resumed, or has another URL.
+    Restarted(EndpointKey),
     /// Due deliveries of an endpoint were claimed.
     Served(Claimed),
     /// An alert was written.

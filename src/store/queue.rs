@@ -103,16 +103,17 @@ fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>, large_bytes: usi
     Ok((claim, left_out))
 }
 
-/// Announces, for each endpoint with pending deliveries, when the first one is due, and each endpoint whose last
-/// attempt timed out.
+/// Announces, for each endpoint with pending deliveries, when the first one is due; each endpoint whose last attempt
+/// timed out; and each one whose receiver asked for a rest.
 pub fn take_up(tx: &Tx<'_>) -> Result<()> {
     // Reads only the first pending delivery of each endpoint.
     let mut rows = tx.conn.prepare(
-        "SELECT key, timed_out, (SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending'
+        "SELECT key, timed_out, rests_until, (SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending'
                                  ORDER BY due_at LIMIT 1) AS due_at
-         FROM endpoint WHERE (state = 'active' AND due_at IS NOT NULL) OR (timed_out AND state != 'deleted')",
+         FROM endpoint WHERE (state = 'active' AND due_at IS NOT NULL)
+           OR ((timed_out OR rests_until > ?) AND state != 'deleted')",
     )?;
-    let mut rows = rows.query([])?;
+    let mut rows = rows.query([tx.now.millis()])?;
     while let Some(row) = rows.next()? {
         let endpoint = row.get("key")?;
         if let Some(due_at) = convert::moment_if(row, "due_at")? {
@@ -120,6 +121,9 @@ pub fn take_up(tx: &Tx<'_>) -> Result<()> {
         }
         if row.get("timed_out")? {
             tx.announce(Change::TimedOut(endpoint));
+        }
+        if let Some(until) = convert::moment_if(row, "rests_until")?.filter(|until| *until > tx.now) {
+            tx.announce(Change::Rests(endpoint, until));
         }
     }
     Ok(())

@@ -57,6 +57,7 @@ CREATE TABLE endpoint (
   outage              INTEGER,                                       -- the first delivery given up since its last success
   resend              INTEGER CHECK (resend IS NULL OR state != 'deleted'), -- failed ones up to this are to be resent
   resumed_at          INTEGER,
+  rests_until         INTEGER,                                       -- its receiver asked for no delivery before this
   CHECK ((state = 'suspended') = (suspended_at IS NOT NULL)),
   CHECK ((suspended_at IS NULL) = (suspended_reason IS NULL)),
   CHECK ((former_secret IS NULL) = (former_until IS NULL))

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::domain::{
+    account::AccountKey,
     delivery::DeliveryKey,
     endpoint::{EndpointKey, TargetUrl},
     ids::EndpointId,
@@ -29,6 +30,8 @@ pub struct Target {
     pub key: EndpointKey,
     /// Its public id.
     pub id: EndpointId,
+    /// The key of its account's row.
+    pub account: AccountKey,
     /// The name of its profile.
     pub profile: String,
     /// Where to POST.

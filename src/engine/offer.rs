@@ -1,0 +1,81 @@
+//! What a round offers to the lanes: free places and claims ahead of them.
+
+use std::collections::HashMap;
+
+use super::lane::{Crowd, Lane, Limits, Order};
+use crate::domain::{account::AccountKey, endpoint::EndpointKey};
+
+/// See the head of this file. It shrinks as it is shared out.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) limits: Limits,
+    /// Free places.
+    pub(super) free: usize,
+    /// Claims ahead of free places.
+    pub(super) ahead: usize,
+    /// Those of them that lanes which hold nothing may have.
+    pub(super) soon: usize,
+    /// The places of endpoints that do not answer at once.
+    pub(super) crowd: Crowd,
+    /// The places of each account.
+    pub(super) of_account: HashMap<AccountKey, usize>,
+    /// Whether a lane lacks a place.
+    pub(super) one_waits: bool,
+}
+
+impl Offer {
+    /// Adds to the quotas of these lanes. The lanes that hold least come first: busy ones may hold every place, and
+    /// everything that may be claimed ahead. An account gets no place beyond `most_of_account`.
+    pub(super) fn share_out(&mut self, lanes: &[(EndpointKey, &Lane)], quotas: &mut [usize], most_of_account: usize) {
+        let mut wanting: Vec<_> = lanes.iter().map(|(_, lane)| *lane).zip(quotas).collect();
+        let mut level = 0;
+        while !wanting.is_empty() && self.free + self.ahead > 0 {
+            wanting.retain_mut(|(lane, quota)| {
+                if lane.held() + **quota > level {
+                    return true;
+                }
+                let gets = self.give(lane, **quota, most_of_account);
+                **quota += usize::from(gets);
+                gets
+            });
+            level += 1;
+        }
+    }
+
+    /// Whether the lane gets one more beside this quota. If not, it gets none later either.
+    fn give(&mut self, lane: &Lane, quota: usize, most_of_account: usize) -> bool {
+        let (held, most, places) = (lane.held() + quota, lane.most(self.limits), lane.places(self.limits));
+        if held >= most || !lane.may_start(self.limits, self.crowd, true) {
+            return false;
+        }
+        let wants_place = held < places;
+        let of_account = lane.account.map_or(0, |account| self.of_account.get(&account).copied().unwrap_or(0));
+        if wants_place && of_account >= most_of_account {
+            return false;
+        }
+        if wants_place && self.free > 0 {
+            self.free -= 1;
+        } else if self.ahead > 0 && (most > places && !self.one_waits || held == 0 && self.soon > 0) {
+            self.ahead -= 1;
+        } else {
+            // Nothing more is claimed ahead where a place is missing.
+            self.one_waits |= wants_place;
+            return false;
+        }
+        if wants_place {
+            self.take_place(lane);
+        }
+        true
+    }
+
+    fn take_place(&mut self, lane: &Lane) {
+        match lane.order() {
+            Order::Fast => {}
+            Order::Far => self.crowd.far += 1,
+            Order::New | Order::Slow | Order::Probation => self.crowd.slow += 1,
+        }
+        if let Some(account) = lane.account {
+            *self.of_account.entry(account).or_default() += 1;
+        }
+    }
+}
