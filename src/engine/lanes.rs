@@ -18,7 +18,7 @@ use std::{
 };
 
 pub use super::{
-    ages::AT_WORK,
+    ages::{AT_WORK, SENDS},
     lane::{AttemptResult, Limits, SLOW},
 };
 use super::{
@@ -298,10 +298,7 @@ impl Lanes {
             let (account, endpoint) = self.hand.pop()?;
             let begun = self.with(endpoint, |lane| {
                 let has_place = lane.in_flight < lane.places(limits) && lane.may_start(limits, others, trusted);
-                let (_, claim) =
-                    if has_place && !lane.rests(now) { lane.prefetched.pop_front()? } else { return None };
-                lane.in_flight += 1;
-                Some(claim)
+                if has_place && !lane.rests(now) { lane.begin() } else { None }
             });
             if self.lanes.get(&endpoint).is_some_and(|lane| !lane.prefetched.is_empty()) {
                 self.hand.push(account, endpoint);
@@ -310,7 +307,7 @@ impl Lanes {
                 let (since, number) = (Stopwatch::start(), self.begun);
                 let started = Started { attempt: claim.attempt, endpoint, since, number, is_slow: false };
                 self.in_flight.insert(claim.key, started);
-                self.ages.begun(claim.owner());
+                self.ages.begun(claim.owner(), self.lanes.get(&endpoint).is_none_or(Lane::may_answer_at_once));
                 self.begun += 1;
                 return Some(claim);
             }
@@ -320,7 +317,7 @@ impl Lanes {
 
     /// Moves the attempts that have become slow, and their endpoints, to the share of slow ones.
     fn note_slow_attempts(&mut self) {
-        for (key, attempt) in self.ages.older(self.limits.slow_after) {
+        for (key, attempt) in self.ages.grown_older(self.limits.slow_after) {
             let started = self.in_flight.get_mut(&key).filter(|started| started.attempt == attempt);
             if let Some(started) = started {
                 started.is_slow = true;
@@ -339,10 +336,9 @@ impl Lanes {
         self.unwritten += 1;
         let (limits, begun) = (self.limits, self.begun);
         Some(self.with(endpoint, |lane| {
-            lane.in_flight -= 1;
             lane.slow_in_flight -= usize::from(is_slow);
             let before = lane.behaviour;
-            lane.record(ended, (number, begun), limits);
+            lane.ended(ended, (number, begun), limits);
             let on = lane.behaviour == Behaviour::Probation;
             (on != (before == Behaviour::Probation)).then_some(on)
         }))
