@@ -17,15 +17,15 @@ use std::{
     time::Duration,
 };
 
-pub use super::{
-    ages::{AT_WORK, SENDS},
-    lane::{AttemptResult, Limits, SLOW},
-};
 use super::{
     ages::Ages,
     hand::Hand,
     lane::{Behaviour, Lane, Order, Share, Waits},
     offer::Offer,
+};
+pub use super::{
+    ages::{AT_WORK, SENDS},
+    lane::{AttemptResult, Limits, SLOW},
 };
 use crate::{
     clock::Stopwatch,

@@ -100,12 +100,12 @@ impl Distant {
         self.arrived.load(Relaxed)
     }
 
-    /// Arrivals a second, measured for so long, once they have come for as long.
-    pub fn pace(&self, measured: Duration) -> f64 {
+    /// Arrivals a second, measured for this long after `warm`.
+    pub fn pace(&self, warm: Duration, measured: Duration) -> f64 {
         while self.arrived() == 0 {
             thread::sleep(Duration::from_millis(1));
         }
-        if std::env::var("FAR").is_ok() { for _ in 0..10 { thread::sleep(measured / 10); eprint!("{} ", self.arrived()); } eprintln!(); } else { thread::sleep(measured); }
+        thread::sleep(warm);
         let (before, watch) = (self.arrived(), Instant::now());
         thread::sleep(measured);
         (self.arrived() - before) as f64 / watch.elapsed().as_secs_f64()
