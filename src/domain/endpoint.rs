@@ -100,14 +100,14 @@ pub fn masked(url: &str) -> String {
     }
 }
 
-/// Why the egress guard refuses a target.
+/// The reason for which the egress guard refuses a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Blocked {
     /// Because of the URL itself.
     #[error("{0}")]
     Written(String),
-    /// Because of an address that the operator has not allowed: which one, and why. Accounts must not learn what a name
-    /// resolves to within the operator's networks.
+    /// The address, which the operator has not allowed, and the reason. Accounts must not learn the addresses of names
+    /// within the operator's networks.
     #[error("{0}")]
     Address(String),
 }
@@ -131,7 +131,7 @@ impl Blocked {
     }
 }
 
-/// Which events an endpoint wants: names of the catalogue, prefixes such as `batch.*`, or `*`.
+/// The events that an endpoint wants: names of the catalogue, prefixes such as `batch.*`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFilter(Vec<String>);
 

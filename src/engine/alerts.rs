@@ -39,7 +39,7 @@ use crate::{
     },
 };
 
-/// The log target of alerts. They are logged at warn, whatever the level of other lines.
+/// The log target of alerts. They are logged at warn, also when `log.level` hides other lines.
 pub const ALERT: &str = "ngoma::alert";
 
 /// The longest time between two looks at the outbox: the clock may be set, and other processes may write.

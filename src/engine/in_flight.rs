@@ -101,7 +101,7 @@ impl InFlight {
     }
 }
 
-/// Stops all further attempts when the engine is gone, for whatever reason.
+/// Stops all further attempts when the engine has ended for any reason.
 pub(super) struct CloseOnDrop(pub(super) Arc<InFlight>);
 
 impl Drop for CloseOnDrop {
