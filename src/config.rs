@@ -41,7 +41,7 @@ pub struct Config {
     pub asg: Asg,
     /// The AsiliChain dialect.
     pub asilichain: AsiliChain,
-    /// Who is alerted, and how, when a webhook is in trouble.
+    /// The channels of alerts.
     pub alerts: Alerts,
     /// For monitors of the server.
     pub watch: Watch,
@@ -209,7 +209,7 @@ pub struct AsiliChain {
     pub api_version: String,
 }
 
-/// Who is alerted, and how, when a webhook is in trouble.
+/// The channels of alerts.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
@@ -259,7 +259,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A setting that cannot be used: its key, its source, and what was expected.
+/// A setting that cannot be used: its key, its source, and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);

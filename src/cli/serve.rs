@@ -33,14 +33,14 @@ const DEV_LABEL: &str = "dev";
 /// Run the server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop it gracefully; a second one at once. SIGHUP changes nothing: settings are read at a start."
+    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop the server gracefully; a second one stops it at once. SIGHUP changes nothing: settings are read\nat a start only."
 )]
 pub(super) struct Args {
-    /// For trying it: allows http:// and loopback targets, makes a demo account for each vendor, and prints fresh tokens of
-    /// these accounts and of the operator. Never on a public address.
+    /// Try the server on this machine: allows http:// and loopback targets, makes a demo account for each profile, and
+    /// prints fresh tokens of these accounts and of the operator. Never on a public address.
     #[arg(long)]
     dev: bool,
-    /// Address and port, over the config's server.listen.
+    /// Address and port; overrides server.listen.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 }
@@ -50,7 +50,7 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
     if args.dev {
         if !config.server.listen.ip().is_loopback() {
             return Err(Error::request(format!(
-                "--dev opens this machine to whoever holds a printed token: listen on 127.0.0.1, not on {}",
+                "--dev opens this machine to everybody who has a printed token: listen on 127.0.0.1, not on {}",
                 config.server.listen
             )));
         }
@@ -65,7 +65,7 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     descriptors::provide(&mut config)?;
     let served = runtime.block_on(serve(config, args.dev));
-    // A sending thread may hang in a look-up: the end does not wait for it.
+    // A sending thread may hang in a look-up, so the end does not wait for it.
     runtime.shutdown_background();
     served
 }
@@ -99,7 +99,7 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
             if count > 0 {
                 process::exit(1);
             }
-            tracing::info!("stopping: what is under way may end, 10 s at most; a second signal stops at once");
+            tracing::info!("stopping: attempts and requests under way may end, 10 s at most; a second signal stops at once");
             supervisor::stopping();
             stop.send_replace(true);
         }

@@ -95,17 +95,17 @@ struct Page<'a> {
     problem: Option<String>,
 }
 
-/// Something to choose: its value, what it is called, and whether it is chosen.
+/// An option of a list: its value, its title, and whether it is chosen.
 type Choice = (&'static str, &'static str, bool);
 
-/// The fields of an account to be made.
+/// The fields of a new account.
 struct AccountForm {
     id: String,
     vendors: Vec<Choice>,
     mail: String,
 }
 
-/// The fields of a token to be made.
+/// The fields of a new token.
 struct TokenForm {
     holder: String,
     platforms: Vec<Choice>,
@@ -113,7 +113,7 @@ struct TokenForm {
     label: String,
 }
 
-/// What a token may do, in the words of the form, and whether that is ticked to begin with.
+/// The scopes in the words of the form, and whether each is ticked at first.
 const SCOPES: [(Scope, &str, bool); 3] = [
     (Scope::Webhooks, "manage webhooks, read and replay deliveries", true),
     (Scope::Events, "publish, read events", true),
@@ -192,7 +192,7 @@ async fn show(
     render::page_with(&page, refused.map(|refused| refused.why))
 }
 
-/// The page with a refused form; an error that is no fault of the form is an error of the page.
+/// The page with a refused form. Any other error stays an error.
 async fn again(door: &Door, visit: &Allowed<Operator>, fields: Fields, why: Error) -> Result<Response> {
     match why {
         Error::Invalid { .. } | Error::Conflict { .. } | Error::NotFound(_) => {
@@ -215,12 +215,12 @@ pub(super) async fn create_account(door: Data<&Door>, visit: Allowed<Operator>, 
 
 async fn make_account(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> Result<String, Error> {
     let id = fields.need("id", "the account's id")?.to_owned();
-    let (vendor, mail) = (fields.need("vendor", "the vendor")?, fields.get("mail").map(str::to_owned));
+    let (vendor, mail) = (fields.need("vendor", "the platform")?, fields.get("mail").map(str::to_owned));
     let new = NewAccount::new(door.app.profiles(), id, vendor, mail)?;
     Ok(door.app.create_account(&visit.access, new).await?.id)
 }
 
-/// Makes a token; this page is the only one that shows it.
+/// Makes a token. Only this page shows it.
 #[handler]
 pub(super) async fn create_token(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
     match door.made.once(&visit, &fields, || make_token(&door, &visit, &fields)).await {
@@ -232,7 +232,7 @@ pub(super) async fn create_token(door: Data<&Door>, visit: Allowed<Operator>, fi
 async fn make_token(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> Result<Outcome, Error> {
     let scopes: Vec<&str> = fields.all("scope").collect();
     if scopes.is_empty() {
-        return Err(Error::request("a token needs a scope: tick what it may do"));
+        return Err(Error::request("a token needs a scope: tick one"));
     }
     let scopes = Scopes::parse(&scopes.join(","))?;
     let holder = (fields.get("holder").map(str::to_owned), fields.get("platform"));

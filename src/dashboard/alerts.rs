@@ -1,4 +1,4 @@
-//! Alerts: what people were told, and what they could not be told yet. To an account its own; to the operator also why.
+//! Alerts with the state of each channel. An account sees its own; only the operator sees why one was not sent.
 
 use askama::Template;
 use poem::{
@@ -38,7 +38,7 @@ struct Search {
     before: String,
 }
 
-/// By which way an alert was told, or is to be.
+/// An alert in one channel.
 struct Way {
     name: &'static str,
     class: &'static str,
@@ -50,13 +50,13 @@ struct Way {
 impl Way {
     fn new(frame: &Frame<'_>, progress: Progress) -> Self {
         let (class, word, at) = match progress.state {
-            ChannelState::Delivered(at) => ("good", "told", at),
-            ChannelState::Due(at) if progress.tries == 0 => ("", "to be told", at.max(frame.now())),
-            ChannelState::Due(at) => ("bad", "not told yet, tried again", at.max(frame.now())),
+            ChannelState::Delivered(at) => ("good", "sent", at),
+            ChannelState::Due(at) if progress.tries == 0 => ("", "to be sent", at.max(frame.now())),
+            ChannelState::Due(at) => ("bad", "not sent yet, tried again", at.max(frame.now())),
             ChannelState::Dropped(at) => ("", "dropped", at),
         };
         let told = matches!(progress.state, ChannelState::Delivered(_));
-        // It tells of the operator's mail server.
+        // The error may describe the operator's mail server.
         let error = progress.last_error.filter(|_| !told && frame.operator).unwrap_or_default();
         Self { name: progress.channel.name(), class, word, at: frame.when(at), error }
     }

@@ -30,12 +30,12 @@ struct Search {
 struct Row {
     at: Moment,
     actor: String,
-    /// What the token is called that did it.
+    /// The label of the token that did it.
     label: String,
     action: String,
     account: String,
     subject: String,
-    /// Where the subject can be looked at.
+    /// The address of the subject's page.
     href: String,
     note: String,
 }

@@ -1,4 +1,4 @@
-//! Deliveries of every webhook, filtered; and runs that retry every matching one.
+//! Deliveries of every webhook, filtered; and runs that replay every matching one.
 
 use askama::Template;
 use poem::{
@@ -35,7 +35,7 @@ const PAGE: usize = 40;
 /// Runs that are shown.
 const RUNS: usize = 20;
 
-/// What somebody looks for, as a form writes it.
+/// The filters, as a form writes them.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub(super) struct Search {
@@ -85,7 +85,7 @@ impl Search {
         self.filters().iter().all(|(_, value)| value.is_empty())
     }
 
-    /// Which deliveries it asks for.
+    /// The deliveries that match.
     fn wanted(&self) -> Result<Wanted, Error> {
         let text = |text| QueryString::text(text).map(str::to_owned);
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
@@ -103,13 +103,13 @@ impl Search {
     }
 }
 
-/// A word of a filter; one that is not known must not mean all.
+/// A word of a filter. An unknown word is an error, because it must not match every delivery.
 fn known<T>(label: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
     let unknown = |text| Error::request(format!("{label} '{}' is unknown: choose one of the list", excerpt(text)));
     QueryString::text(text).map(|text| find(text).ok_or_else(|| unknown(text))).transpose()
 }
 
-/// What a browser makes of a date and a time, taken as UTC.
+/// A date and a time in a browser's form, taken as UTC.
 fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
     let Some(text) = QueryString::text(text) else { return Ok(None) };
     let wordings = [format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")];
@@ -117,7 +117,7 @@ fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
     found.map_or_else(|| Timestamp::read(label, text), Ok).map(Some)
 }
 
-/// A word to choose.
+/// An option of a list.
 struct Choice {
     value: &'static str,
     label: &'static str,
@@ -169,7 +169,7 @@ pub(super) async fn list(
     let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
     let page = PageRequest::of(PAGE, &search.after);
     let found = match door.app.deliveries(&visit.access, search.wanted()?, page).await {
-        // An account or a webhook that is not there has no deliveries.
+        // An unknown account or webhook has no deliveries.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
@@ -205,7 +205,7 @@ struct Counted<'a> {
     skipped: u64,
 }
 
-/// How many deliveries match and would be retried.
+/// The page with the number of matching deliveries, which starts a run.
 #[handler]
 pub(super) async fn ask(door: Data<&Door>, visit: Allowed<Webhooks>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
@@ -241,7 +241,7 @@ pub(super) async fn start(door: Data<&Door>, visit: Allowed<Webhooks>, fields: F
     let counted = fields.get("matched").and_then(|matched| matched.parse::<u32>().ok());
     let matched = counted.map(u64::from).filter(|_| !search.to.is_empty()).ok_or_else(|| {
         Error::request(
-            "this form does not say how many deliveries were counted: look at the deliveries and begin there",
+            "this form does not say how many deliveries were counted: begin at the list of deliveries",
         )
     })?;
     let start = || async {
@@ -251,7 +251,7 @@ pub(super) async fn start(door: Data<&Door>, visit: Allowed<Webhooks>, fields: F
     Ok(door.made.once(&visit, &fields, start).await?)
 }
 
-/// A run, as it stands.
+/// A run and its progress.
 struct RunView {
     id: String,
     word: &'static str,
@@ -263,7 +263,7 @@ struct RunView {
     replayed: String,
     skipped: String,
     running: bool,
-    /// Whether the person who looks may cancel it.
+    /// Whether the visitor may cancel it.
     can_cancel: bool,
     of: Vec<(&'static str, String)>,
 }
@@ -309,7 +309,7 @@ struct RunPage<'a> {
     run: RunView,
 }
 
-/// One run and how far it has come.
+/// The page of one run and its progress.
 #[handler]
 pub(super) async fn watch(
     door: Data<&Door>,

@@ -38,14 +38,14 @@ struct Page<'a> {
     frame: Frame<'a>,
     row: ListedRow,
     attempts: Vec<Step>,
-    /// `None`: its body is damaged, and is not sent.
+    /// The request; `None` if the body is damaged, which is never sent.
     sent: Option<Sent>,
     replay_of: Option<String>,
     can_replay: bool,
     can_cancel: bool,
     suspended: bool,
     deleted: bool,
-    /// Whether nothing more becomes of it.
+    /// Whether its state is final.
     ended: bool,
 }
 
@@ -67,9 +67,9 @@ impl Sent {
     }
 }
 
-/// Most bytes of an answer that stand in the page.
+/// Most bytes of an answer in the page.
 const ANSWER: usize = 512;
-/// Attempts whose answers stand in the page: the last ones.
+/// Most attempts whose answers are in the page: the last ones.
 const ANSWERS: usize = 5;
 
 /// One attempt in the line.

@@ -1,4 +1,4 @@
-//! Published events: who got each, and why others did not.
+//! Published events: the webhooks that got each, and why the others did not.
 
 use askama::Template;
 use poem::{
@@ -71,7 +71,7 @@ pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Quer
     let text = |text| QueryString::text(text).map(str::to_owned);
     let (wanted, page) = ((text(&search.account), text(&search.event)), PageRequest::of(PAGE, &search.after));
     let found = match door.app.events(&visit.access, wanted, page).await {
-        // An account that is not there has no events.
+        // An unknown account has no events.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
@@ -106,7 +106,7 @@ struct Matched {
     delivery: DeliveryRow,
 }
 
-/// A webhook that did not.
+/// A webhook that did not get an event.
 struct Passed {
     webhook: String,
     url: String,
@@ -163,7 +163,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Allowed<Events>, id: Path<Str
         target: event.target.as_deref().map(shown_url),
         body: details.body().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
         matched: matched.collect(),
-        // What a token may not list is not named.
+        // Webhooks are named only to a token that may list them.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
         sees_webhooks,
         frame,
@@ -177,7 +177,7 @@ pub(super) async fn whole(door: Data<&Door>, visit: Allowed<Events>, id: Path<St
     Ok(file(&details.event.id.to_string(), details.body()?.to_owned()))
 }
 
-/// Why an endpoint has no delivery of an event, as far as it can be told from what it is now.
+/// Why an endpoint has no delivery of an event, as far as its present state shows it.
 fn why_not(event: &Event, endpoint: &Endpoint) -> String {
     if event.test {
         return "the event is a test of another webhook".to_owned();
@@ -195,7 +195,7 @@ fn why_not(event: &Event, endpoint: &Endpoint) -> String {
     }
     let now = match endpoint.state {
         EndpointState::Deleted => "it is deleted now",
-        EndpointState::Active | EndpointState::Suspended => "its events are others now",
+        EndpointState::Active | EndpointState::Suspended => "its events were changed since",
     };
     format!("{now}, or its delivery was removed because it had grown old")
 }

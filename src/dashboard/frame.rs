@@ -1,4 +1,4 @@
-//! The frame of every page: its head, the links to the other pages, who is signed in.
+//! The frame of every page: its head, the links to the other pages, the name of the visitor.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ pub(super) struct Frame<'a> {
     pub(super) once: String,
     /// The address to load the page again; empty for a page that a form led to.
     pub(super) at: String,
-    /// The sentence about what was just done.
+    /// The sentence about the form that led here.
     pub(super) said: Cow<'static, str>,
     pub(super) operator: bool,
     now: Timestamp,
@@ -62,7 +62,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Adds the sentence about what was just done.
+    /// Adds the sentence about the form that led here.
     pub(super) fn saying(mut self, said: &Said) -> Self {
         self.said = said.sentence();
         self
@@ -89,7 +89,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// What a form did. The address of the next page carries it.
+/// The result of a form. The address of the next page carries it.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Said {
     said: Option<String>,
@@ -103,23 +103,23 @@ pub(super) struct Said {
 impl Said {
     fn sentence(&self) -> Cow<'static, str> {
         let sentence = match self.said.as_deref().unwrap_or_default() {
-            "paused" => "Paused. What comes for it from now on is held until you resume it.",
+            "paused" => "Paused. New deliveries are held until you resume it.",
             "resumed" => {
                 let Self { resent, released, .. } = *self;
                 return format!("Resumed: {}.", Resumed { resent, released }).into();
             }
             "active" => "It was active already: nothing was changed.",
-            "changed" => "Changed. It holds from the next delivery on.",
-            "deleted" => "Deleted. What was waiting or held for it is cancelled.",
+            "changed" => "Changed. The change applies from the next delivery on.",
+            "deleted" => "Deleted. Its waiting and held deliveries are cancelled.",
             "dropping" => {
                 "The held deliveries are being dropped: the number falls to nothing as they are cancelled. If the server is stopped before that, drop the rest again."
             }
             "replayed" => "Replayed: this is the new delivery of the same event.",
             "cancelled" => "Cancelled. It is not tried again.",
-            "retry-cancelled" => "The run is cancelled. What it has replayed by now goes out.",
+            "retry-cancelled" => "The run is cancelled. The replays that it has made go out.",
             "account" => "The account is made. Now make a token for it.",
             "revoked" => "The token is revoked: it is refused from now on, and its dashboards are signed out.",
-            "mailed" => "A test mail is on its way: look into the mailbox.",
+            "mailed" => "A test mail is sent: look into the mailbox.",
             _ => "",
         };
         Cow::Borrowed(sentence)

@@ -67,7 +67,7 @@ pub(crate) fn is_at(path: &str) -> bool {
 }
 
 impl Dashboard {
-    /// A dashboard that begins now.
+    /// A dashboard of this app.
     pub(crate) fn new(app: App, budgets: Arc<Budgets>, config: &Config) -> Self {
         let door = Door::new(app, budgets, config);
         let routes = Route::new()
@@ -101,7 +101,7 @@ impl Dashboard {
         Self { routes: routes.data(door.clone()).map_to_response().boxed(), door }
     }
 
-    /// Lets the request in, and answers it; a refusal is a page too.
+    /// Answers a request. A refusal is a page too.
     async fn answer(&self, request: Request, context: &RequestContext) -> Response {
         let refused = |visit: Option<&Visit>, error: &poem::Error| refusal(&self.door, visit, error, context.id());
         if let Some(file) = self.door.assets.at(request.uri().path()) {
@@ -109,12 +109,12 @@ impl Dashboard {
         }
         let has_form = request.method() == Method::POST;
         let visit = Visit::of(&request, &self.door.app);
-        // The form of a stranger is not read.
+        // The form of a visitor who is not signed in is not read.
         let is_stranger = matches!(visit, Ok(None));
         let mut response = match visit {
             Ok(visit) => match self.admit(request, context, visit.clone()).await {
                 Ok(response) => response,
-                // A session that has ended is shown as little as a stranger.
+                // The page of a session that has ended shows no more than a page without a session.
                 Err(error) if error.status() == StatusCode::UNAUTHORIZED => refused(None, &error),
                 Err(error) => refused(visit.as_ref(), &error),
             },
@@ -128,7 +128,7 @@ impl Dashboard {
         response
     }
 
-    /// Lets in a visit that is signed in, or that comes to sign in.
+    /// Answers a visit that is signed in, or that comes to sign in.
     async fn admit(&self, mut request: Request, context: &RequestContext, visit: Option<Visit>) -> Result<Response> {
         let open = request.uri().path() == "/ui/sign-in";
         match &visit {

@@ -1,4 +1,4 @@
-//! The first page: how everything stands, and what needs somebody.
+//! The first page: the numbers of deliveries and webhooks, and the webhooks in trouble.
 
 use askama::Template;
 use poem::{
@@ -28,7 +28,7 @@ struct Page<'a> {
     minutes: Chart,
     hours: Chart,
     trouble: Vec<WebhookRow>,
-    /// Those that are not shown: how many, what they are, and where they are listed.
+    /// Webhooks in trouble that are not shown: their number, their state, and the address of their list.
     more: Vec<(u64, &'static str, &'static str)>,
     any_webhook: bool,
     unsent: u64,
@@ -43,7 +43,7 @@ struct Tile {
     href: &'static str,
 }
 
-/// What the operator sees of the machine.
+/// The facts of the server that only the operator sees.
 struct Machine {
     database: String,
     free: Option<String>,
@@ -51,7 +51,7 @@ struct Machine {
     version: &'static str,
 }
 
-/// How everything stands.
+/// The page.
 #[handler]
 pub(super) async fn show(
     door: Data<&Door>,

@@ -1,4 +1,4 @@
-//! The numbers of the first page. All callers with the same access share one look at the database.
+//! The numbers of the first page. All callers with the same access scope share one reading of the database.
 
 use std::{
     collections::HashMap,
@@ -15,20 +15,20 @@ use crate::{
 
 /// Webhooks in trouble that are shown, of each kind.
 const SHOWN: usize = 10;
-/// How long a look is shared: it counts all waiting deliveries.
+/// How long a reading is shared. A reading counts all waiting deliveries.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Looks that are kept, one for each access.
+/// Most readings in memory, one for each access scope.
 const MOST: usize = 1000;
 
-/// One look, for all who see the same.
+/// The reading of one access scope.
 type Shared = SingleFlight<Result<Arc<Snapshot>, Error>>;
 
-/// The last looks, one for all who see the same.
+/// The last reading of each access scope.
 #[derive(Default)]
 pub(super) struct Overviews(Mutex<HashMap<AccessScope, Arc<Shared>>>);
 
 impl Overviews {
-    /// The last overview of everything, for callers who see everything. Many share it; each caller's right is checked.
+    /// The last overview within the caller's access scope.
     pub(super) async fn last(&self, app: &App, access: &Access<Webhooks>) -> Result<Arc<Snapshot>, Error> {
         let looks = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -22,7 +22,7 @@ struct Closed<'a> {
     message: String,
 }
 
-/// A page that says what went wrong, and what to do.
+/// The page of an error, with its sentence.
 pub(super) fn refusal(door: &Door, visit: Option<&Visit>, error: &poem::Error, request_id: &str) -> Response {
     let problem = Problem::of(error);
     if let Some(Error::Internal(reason)) = &problem.error {

@@ -28,7 +28,7 @@ pub(super) fn page(template: &impl Template) -> Result<Response> {
     Ok(Response::builder().content_type(HTML).body(text))
 }
 
-/// A page as an answer, with the status of the error that it tells, if it tells one.
+/// A page as an answer, with the status of the error on it, if there is one.
 pub(super) fn page_with(template: &impl Template, error: Option<Error>) -> Result<Response> {
     let mut response = page(template)?;
     if let Some(error) = error {

@@ -33,7 +33,7 @@ fn set_cookie(value: &str, seconds: u64, tls: bool) -> String {
     format!("{COOKIE}={value}; Path=/ui; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
-/// The page that a browser wanted before it had to sign in.
+/// The page that a browser asked for before it had to sign in.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct From {
     next: Option<String>,

@@ -1,4 +1,4 @@
-//! The system: its settings as they are, what it takes on the disk, and a backup at once. For the operator.
+//! The system: its settings, its size on the disk, and a backup. For the operator.
 
 use askama::Template;
 use poem::{
@@ -44,7 +44,7 @@ struct Page<'a> {
     backup: Option<BackupView>,
 }
 
-/// How the server is set.
+/// The page.
 #[handler]
 pub(super) async fn show(door: Data<&Door>, visit: Allowed<Operator>, said: Query<Said>) -> Result<Response> {
     let app = &door.app;
@@ -77,7 +77,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Allowed<Operator>, said: Quer
     render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, frame })
 }
 
-/// Makes a backup beside the database; the page tells how far it has come.
+/// Begins a backup beside the database. The page shows its progress.
 #[handler]
 pub(super) async fn back_up(door: Data<&Door>, visit: Allowed<Operator>, _fields: Fields) -> Result<Response> {
     door.app.back_up(&visit.access).await?;

@@ -52,7 +52,7 @@ impl Badge {
     }
 }
 
-/// Why an attempt failed, for people: what it means, and where to look.
+/// Why an attempt failed, in words for people.
 pub(super) const fn meaning(failure: Failure) -> &'static str {
     match failure {
         Failure::Dns => "the host's name could not be looked up",
@@ -61,7 +61,7 @@ pub(super) const fn meaning(failure: Failure) -> &'static str {
         Failure::Tls => "the TLS handshake failed: look at its certificate",
         Failure::Timeout => "it took too long to answer",
         Failure::Reset => "the connection broke before an answer came",
-        Failure::Protocol => "what came back is not HTTP",
+        Failure::Protocol => "the answer is not HTTP",
         Failure::Status => "it answered with an error",
         Failure::Interrupted => "this server stopped meanwhile; it costs no try",
         Failure::Damaged => "not sent: its body is damaged on this server's disk",
@@ -220,9 +220,9 @@ const RAW: usize = 1 << 10;
 /// A body as a page shows it.
 pub(super) struct Shown {
     pub(super) pretty: String,
-    /// Whether it was cut.
+    /// Whether `pretty` was cut.
     pub(super) cut: bool,
-    /// The exact bytes, if they are few.
+    /// The exact bytes, unless there are too many.
     pub(super) raw: Option<String>,
     pub(super) size: String,
     /// The address of the whole body.

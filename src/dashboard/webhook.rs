@@ -1,4 +1,4 @@
-//! One webhook: how it is set, how it fares, and while it is suspended what to do about it.
+//! One webhook: its settings, its statistics, and, while it is suspended, how to resume it.
 
 use std::sync::Arc;
 
@@ -64,13 +64,13 @@ struct Page<'a> {
     problem: Option<String>,
 }
 
-/// What the panel says of a suspended webhook.
+/// The panel of a suspended webhook.
 struct Suspended {
     what: String,
     held: u64,
-    /// How many failed deliveries resuming sends again.
+    /// The number of failed deliveries that a resume sends again.
     failed: u64,
-    /// What resuming sets going, in words; nothing if nothing waits.
+    /// The deliveries that a resume sends, in words; empty if there are none.
     resuming: String,
     last_error: Option<(String, &'static str)>,
 }
@@ -79,7 +79,7 @@ impl Suspended {
     fn of(report: &Report, policy: &RetryPolicy, recent: &[Delivery]) -> Option<Self> {
         let what = match report.endpoint.suspended_reason? {
             SuspendedReason::Paused => "Somebody paused it.".to_owned(),
-            SuspendedReason::Gone => "It answered 410 Gone: the receiver says that it is there no more.".to_owned(),
+            SuspendedReason::Gone => "The receiver answered 410 Gone: it does not exist any more.".to_owned(),
             SuspendedReason::Exhausted => format!("A delivery failed {} times.", policy.max_attempts),
         };
         let last_error = recent.iter().find_map(|delivery| {
@@ -102,7 +102,7 @@ impl Suspended {
         }
     }
 
-    /// What the button says that resumes.
+    /// The text of the button that resumes it.
     fn button(&self) -> String {
         resume_button(self.failed + self.held)
     }
@@ -186,7 +186,7 @@ fn in_bars(hours: &[(Timestamp, Stats)]) -> Vec<(Timestamp, Stats)> {
     bars.collect()
 }
 
-/// Does the work of a button. The page that follows says what happened, by [`Said`].
+/// Does the work of a button. The next page shows the result, by [`Said`].
 #[handler]
 pub(super) async fn act(
     door: Data<&Door>,
@@ -241,7 +241,7 @@ struct Tested<'a> {
     kind: String,
     delivery: DeliveryId,
     delivered: bool,
-    /// What the button says that resumes it; nothing while it is active.
+    /// The text of the button that resumes it; `None` while it is active.
     resume: Option<String>,
     status: Option<u16>,
     meaning: &'static str,
@@ -249,7 +249,7 @@ struct Tested<'a> {
     answer: String,
 }
 
-/// Sends sample data at once and shows what came of it.
+/// Sends sample data at once and shows the result.
 async fn test(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
     let tested = door.app.test(&visit.access, written, fields.get("event").map(str::to_owned)).await?;
     let attempt = &tested.attempt;

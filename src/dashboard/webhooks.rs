@@ -1,4 +1,4 @@
-//! The list of webhooks, and the form that registers one.
+//! The list of webhooks, and the form that registers a webhook.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use crate::{
 
 /// Webhooks on a page.
 const PAGE: usize = 25;
-/// Accounts that are offered in a list.
+/// Most accounts in the list of the form.
 const OFFERED: usize = 200;
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,7 +77,7 @@ pub(super) async fn list(
         after: None,
     };
     let found = match door.app.webhook_reports(&visit.access, filter, PageRequest::of(PAGE, &search.after)).await {
-        // An account that is not there has no webhooks.
+        // An unknown account has no webhooks.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
@@ -102,7 +102,7 @@ struct For {
 #[template(path = "register.html", config = "src/dashboard/askama.toml")]
 struct Form<'a> {
     frame: Frame<'a>,
-    /// The account it is for, once that is known.
+    /// The account; empty until it is chosen.
     account: String,
     vendor: &'a str,
     form: WebhookForm,
@@ -123,7 +123,7 @@ pub(super) struct WebhookForm {
 }
 
 impl WebhookForm {
-    /// The form of a webhook as it is.
+    /// The form of a webhook, with its present values.
     pub(super) fn of(dialect: &Dialect, url: String, entries: &[String]) -> Self {
         let is_entry = |kind: &str| entries.iter().any(|entry| entry == kind);
         let others = entries.iter().filter(|entry| *entry != "*" && !dialect.kinds.contains(&entry.as_str()));
@@ -135,7 +135,7 @@ impl WebhookForm {
         }
     }
 
-    /// The form as it was filled in.
+    /// The form, with the values that were sent.
     pub(super) fn filled(dialect: &Dialect, fields: &Fields) -> Self {
         let is_ticked = |kind: &str| fields.all("event").any(|ticked| ticked == kind);
         Self {
@@ -147,7 +147,7 @@ impl WebhookForm {
     }
 }
 
-/// The form that registers a webhook: first whose it is, then where and what.
+/// The form that registers a webhook: first its account, then its URL and its events.
 #[handler]
 pub(super) async fn begin(door: Data<&Door>, visit: Allowed<Webhooks>, asked: Query<For>) -> Result<Response> {
     let account = match &visit.caller.reach {
@@ -176,7 +176,7 @@ async fn show_form(
     let dialect = found.as_ref().map(|found| door.dialect(&found.profile)).transpose()?;
     let form = match (dialect, filled) {
         (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
-        // Where there is but one event, it is the one.
+        // A catalogue with one event leaves nothing to tick.
         (Some(dialect), None) if dialect.kinds.len() == 1 => {
             WebhookForm { every: true, ..WebhookForm::of(dialect, String::new(), &[]) }
         }
@@ -194,7 +194,7 @@ async fn show_form(
     render::page_with(&page, problem)
 }
 
-/// The events that a form names: all, the ticked ones, and those written in the field beside.
+/// The events of a form: all, the ticked ones, and the entries of the text field.
 pub(super) fn wanted(fields: &Fields) -> Vec<String> {
     if fields.get("every").is_some() {
         return vec!["*".to_owned()];
@@ -210,7 +210,7 @@ pub(super) fn wanted(fields: &Fields) -> Vec<String> {
     entries
 }
 
-/// Registers a webhook; if its secret was made here, this is the one page that shows it.
+/// Registers a webhook. If its secret was made here, only this page shows it.
 #[handler]
 pub(super) async fn register(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
     let account = fields.need("account", "the account")?.to_owned();

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What answers at each door.
+/// The endpoint of each door.
 pub(super) struct Answers {
     /// The pages that never change, by their path.
     pub(super) pages: Vec<(&'static str, Asset)>,

@@ -184,7 +184,7 @@ pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Chan
 }
 
 /// Notes a failed try of a channel. `again` gets the number of tries and the time of the alert, and returns when to try
-/// again; `None` gives up. A dropped alert stays dropped. Returns what was decided.
+/// again; `None` gives up. A dropped alert stays dropped. Returns the decision.
 pub fn not_delivered(
     tx: &Tx<'_>,
     (alert, id): Which,

@@ -117,7 +117,7 @@ pub(super) fn suspended_reason(text: Option<String>) -> rusqlite::Result<Option<
     text.map(|text| one_of(&text, &SuspendedReason::ALL, SuspendedReason::name)).transpose()
 }
 
-/// The name of an endpoint's state, as it is stored.
+/// The stored name of an endpoint's state.
 pub(super) fn endpoint_state_name(state: EndpointState) -> &'static str {
     match state {
         EndpointState::Active => "active",

@@ -115,7 +115,7 @@ impl ServedFiles {
         files.lost(conn).map_or(Ok(files), |lost| Err(Error::Internal(lost)))
     }
 
-    /// What has happened to a file's name; `None` while each name leads to the same file as at the start. Cheap: three
+    /// The problem with a file's name; `None` while each name leads to the same file as at the start. Cheap: three
     /// checks.
     pub(super) fn moved(&self) -> Option<String> {
         let moved = |(name, id): &&(PathBuf, FileId)| fs::metadata(name).map(|there| id_of(&there)).ok() != Some(*id);

@@ -123,7 +123,7 @@ fn forget(tx: &Tx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whose statistics are read.
+/// The endpoints whose statistics are read.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
     /// Of all endpoints within this scope.

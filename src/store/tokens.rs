@@ -21,7 +21,7 @@ const LOOK_UP: usize = 8;
 /// `last_used_at` is at most this much behind.
 pub const LAST_USED_GRAIN: Duration = Duration::from_secs(60);
 
-/// Whom a new token is for.
+/// The holder of a new token.
 #[derive(Debug, Clone)]
 pub enum Holder {
     /// The account of this id.

@@ -15,7 +15,7 @@ pub(super) struct Usage {
     pub(super) of: HashMap<AccountKey, AccountUsage>,
 }
 
-/// What one account has used.
+/// The usage of one account.
 #[derive(Debug, Default)]
 pub(super) struct AccountUsage {
     /// Deliveries that waited at the last count, and those made since.

@@ -1,5 +1,5 @@
 //! The queue of the writer. Each asker (a token, the command line, the server itself) has a queue of its own. The next
-//! write is from the asker that has used the least of the writer's time. So a tenant that publishes as fast as it can
+//! write is from the asker that has used the least of the writer's time. So an account that publishes as fast as it can
 //! leaves the others their share; when it is alone, it gets all the time.
 //!
 //! This is start-time fair queueing. The cost of a write is the time it took, with its part of the commit: a batch of a

@@ -152,17 +152,17 @@ try {
   // All that failed, at once.
   await page.goto("/ui/deliveries?state=exhausted");
   await look(page, "deliveries");
-  await page.getByRole("link", { name: "Retry all that match" }).click();
+  await page.getByRole("link", { name: "Replay all that match" }).click();
   await look(page, "retry-count");
   const arrived = shop.posts.length;
-  await page.getByRole("button", { name: /^Retry \d+$/ }).click();
+  await page.getByRole("button", { name: /^Replay \d+$/ }).click();
   await page.locator("#run .badge.good", { hasText: "done" }).waitFor();
   await until("the retried arrive", () => shop.posts.length > arrived);
   await look(page, "retry-run");
   await page.goto("/ui/retries");
   await look(page, "retry-runs");
   await page.goto("/ui/retry?state=exhausted");
-  check(await page.getByText("Nothing to retry").isVisible(), "what was retried is not retried again");
+  check(await page.getByText("Nothing to replay").isVisible(), "replayed deliveries are not replayed again");
 
   for (const [address, name] of [["/ui/alerts", "alerts"], ["/ui/audit", "audit"], ["/ui/system", "system"], ["/ui/nothing", "not-here"]]) {
     await page.goto(address);

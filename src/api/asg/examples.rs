@@ -1,11 +1,11 @@
-//! What the document says of this vendor beside its types: an example of everything.
+//! The part of the contract that this vendor's types cannot say: its tag, and an example of everything.
 
 use poem_openapi::Tags;
 
 use super::profile::SIGNATURE;
 use crate::api::openapi::Supplement;
 
-/// This part of the document.
+/// The tag of this vendor's routes.
 #[derive(Tags)]
 pub(crate) enum Tag {
     /// Webhooks for `task.settled`. Errors: `{"error": "<sentence>"}`.
@@ -13,7 +13,7 @@ pub(crate) enum Tag {
     Asg,
 }
 
-/// For the contract.
+/// The examples and the signature header for the contract.
 pub(crate) const SUPPLEMENT: Supplement = Supplement {
     tag: "ASG Gateway",
     schemas: EXAMPLES,
@@ -25,7 +25,7 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
     signature: Some(SIGNATURE),
 };
 
-/// Schema and example.
+/// The name of each schema, and its example.
 const EXAMPLES: &[(&str, &str)] = &[
     ("AsgError", r#"{"error": "webhook not found"}"#),
     (

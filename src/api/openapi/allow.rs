@@ -1,11 +1,11 @@
-//! Which methods each path takes: the header `Allow` of a 405.
+//! The methods that each path takes: the header `Allow` of a 405.
 
 use serde_json::Value;
 
 /// A path that takes a GET takes a HEAD too.
 const READ: &str = "GET, HEAD";
 
-/// Which methods each path takes. RFC 9110 asks a 405 to list them.
+/// The methods that each path takes. RFC 9110 asks a 405 to list them.
 pub(crate) struct Allow(Vec<(Vec<String>, String)>);
 
 impl Allow {
@@ -34,7 +34,7 @@ impl Allow {
             template.len() == parts.len()
                 && template.iter().zip(&parts).all(|(part, given)| part.starts_with('{') || part == given)
         };
-        // A path of its own comes before one with a parameter in its place.
+        // A path without parameters comes before one with a parameter in the same place.
         let own = self.0.iter().find(|(template, _)| *template == parts);
         own.or_else(|| self.0.iter().find(|(template, _)| fits(template)))
             .map_or_else(|| READ.to_owned(), |(_, methods)| methods.clone())

@@ -1,5 +1,5 @@
 //! The contract: one OpenAPI document, generated from the types. `/openapi.json`, the docs page and the committed file
-//! are all made of it.
+//! are made of it.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 /// The version that is published: the first in which `webhooks` is legal.
 const OPENAPI: &str = "3.1.0";
 
-/// What a door adds to the document that its types cannot say.
+/// The part of the document that a door's types cannot say.
 pub(crate) struct Supplement {
     /// The name of its tag.
     pub(crate) tag: &'static str,
@@ -30,20 +30,20 @@ const DELIVERY_HEADERS: [(&str, &str, &str); 6] = [
     ("webhook-timestamp", "When this attempt was made, in seconds since 1970.", "1776686100"),
     (
         "webhook-signature",
-        "Standard Webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`; two of them, a space between, while a former secret overlaps, and for a secret that is `whsec_` and base64 without its padding.",
+        "Standard Webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. There are two, with a space between, while a former secret signs too, and for a secret that is `whsec_` and base64 without padding.",
         "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     ),
     ("ngoma-delivery", "The delivery's id.", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
     ("ngoma-attempt", "1 for the first attempt.", "1"),
-    ("ngoma-test", "`true` on sample data that somebody asked for: not a real event.", "true"),
+    ("ngoma-test", "`true` for sample data of a test: not a real event.", "true"),
 ];
 
-/// The answers of a receiver, and what follows.
+/// The answers of a receiver, and the result of each.
 const RECEIVER_ANSWERS: [(&str, &str); 4] = [
     ("2XX", "Received: the delivery is done."),
     ("410", "Gone: no further attempt of this delivery."),
-    ("429", "Tried again later; a `Retry-After` header lengthens the wait, up to an hour. So is 503."),
-    ("default", "Anything else, a redirect included, or no answer within the time-out: tried again on the schedule."),
+    ("429", "Tried again later. A `Retry-After` header lengthens the wait, up to an hour. The same holds for 503."),
+    ("default", "Any other answer, also a redirect, or no answer within the time-out: tried again on the schedule."),
 ];
 
 /// Turns the document of poem-openapi, which has the form of 3.0, into a 3.1 document with examples and with the
@@ -148,7 +148,7 @@ fn exemplify(schema: &mut Value, example: &Value) {
     schema["example"] = example.clone();
 }
 
-/// Describes a delivery: its headers, and the answers of its receiver.
+/// Describes the headers of a delivery, and the answers of its receiver.
 fn describe_delivery(operation: &mut Value, supplement: &Supplement) {
     let signature = supplement.signature.map(|header| {
         let meaning =

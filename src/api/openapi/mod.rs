@@ -1,4 +1,4 @@
-//! The OpenAPI document, and the types by which all doors read requests and write answers.
+//! The OpenAPI document, and the types with which all doors read requests and write answers.
 
 pub(crate) mod allow;
 mod auth;

@@ -10,7 +10,7 @@ use poem_openapi::{
 
 use crate::error::Error;
 
-/// The shape of an error at a door, and what each status means there.
+/// The shape of an error at a door, and the meaning of each status.
 pub(crate) trait Shape: Send + Sync + 'static {
     /// The body.
     type Body: Type;
@@ -18,7 +18,7 @@ pub(crate) trait Shape: Send + Sync + 'static {
     const MEANINGS: &'static [(u16, &'static str)];
 }
 
-/// Which errors an operation can answer with.
+/// The errors that an operation can answer with.
 pub(crate) trait Kind: Send + Sync + 'static {
     /// Their statuses.
     const STATUSES: &'static [u16];

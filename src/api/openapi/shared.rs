@@ -9,7 +9,7 @@ use crate::domain::{
     endpoint,
 };
 
-/// Says for which value of the domain each word of an enumeration stands.
+/// Converts between a wire enumeration and an enumeration of the domain.
 macro_rules! stands_for {
     ($wire:ty => $domain:ty { $($word:ident => $value:ident),* $(,)? }) => {
         impl From<$domain> for $wire {
@@ -37,20 +37,20 @@ stands_for!(ErrorClass => Failure {
 });
 stands_for!(SuspendedReason => endpoint::SuspendedReason { Exhausted => Exhausted, Gone => Gone, Paused => Paused });
 
-/// Where a delivery is in its life.
+/// The status of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum DeliveryStatus {
-    /// Waits for its next attempt.
+    /// It waits for its next attempt.
     Pending,
     /// An attempt is under way.
     InFlight,
     /// The receiver answered 2xx.
     Delivered,
-    /// Given up after its last attempt; a replay sends it again.
+    /// It was given up after its last attempt. A replay sends it again.
     Failed,
-    /// Its webhook is suspended; it goes out when that is resumed.
+    /// Its webhook is suspended. It goes out when the webhook is resumed.
     Held,
     /// Its webhook was deleted before it went out.
     Cancelled,
@@ -59,21 +59,21 @@ pub(crate) enum DeliveryStatus {
 /// One POST to the receiver.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct Attempt {
-    /// 1 for the first.
+    /// The number of the attempt: 1 for the first.
     pub(crate) attempt: u32,
-    /// When it began, RFC 3339, UTC.
+    /// When the attempt began: RFC 3339, UTC.
     pub(crate) started_at: String,
-    /// How long it took, in milliseconds; null if the server stopped meanwhile.
+    /// How long the attempt took, in milliseconds; null if the server stopped meanwhile.
     pub(crate) duration_ms: Option<u64>,
     /// The HTTP status of the answer; null if there was none.
     pub(crate) response_status: Option<u16>,
     /// The first 4 KiB of the answer's body, as text; null if there was none.
     pub(crate) response_body: Option<String>,
-    /// Whether the answer's body went on after that.
+    /// Whether the answer's body was longer.
     pub(crate) response_truncated: bool,
-    /// Why it failed; null if it did not.
+    /// Why the attempt failed; null if it did not.
     pub(crate) error: Option<ErrorClass>,
-    /// When the next attempt was due, as decided after this one; null if none was.
+    /// When the next attempt was due; null if there was none.
     pub(crate) next_attempt_at: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::api::openapi::{Failure, Shape};
 
-/// The shape of its errors.
+/// The errors of these routes.
 #[derive(Debug)]
 pub(crate) struct Errors;
 
@@ -11,17 +11,17 @@ impl Shape for Errors {
     const MEANINGS: &'static [(u16, &'static str)] = &[
         (
             400,
-            "`INVALID_REQUEST`: the request is not of the documented form; the message says what is wrong, and where.",
+            "`INVALID_REQUEST`: the request is not of the documented form; the message names the fault and its place.",
         ),
         (401, "`UNAUTHORIZED`: no token, or one that is unknown or revoked."),
         (403, "`FORBIDDEN`: the token lacks the scope `operator`."),
         (
             404,
-            "`ACCOUNT_NOT_FOUND`, `TOKEN_NOT_FOUND`, `WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `RETRY_NOT_FOUND`, `NOT_FOUND`: there is no such thing.",
+            "`ACCOUNT_NOT_FOUND`, `TOKEN_NOT_FOUND`, `WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `RETRY_NOT_FOUND`, `NOT_FOUND`: the object does not exist.",
         ),
         (
             409,
-            "`ALREADY_EXISTS`: an account of this id is there. `WEBHOOK_SUSPENDED`: resume the webhook first. `DELIVERY_IN_FLIGHT`: an attempt is under way. `ALREADY_ENDED`: the delivery, or its webhook, has come to its end.",
+            "`ALREADY_EXISTS`: an account with this id exists. `WEBHOOK_SUSPENDED`: resume the webhook first. `DELIVERY_IN_FLIGHT`: an attempt is under way. `ALREADY_ENDED`: the delivery has ended, or its webhook is deleted.",
         ),
         (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes."),
         (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),

@@ -1,21 +1,21 @@
-//! What the document says of these routes beside their types: an example of everything.
+//! The part of the contract that the types of these routes cannot say: their tag, and an example of everything.
 
 use poem_openapi::Tags;
 
 use crate::api::openapi::Supplement;
 
-/// This part of the document.
+/// The tag of these routes.
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// For whoever runs the server: all accounts, what is under way, what failed, and who changed what. Needs a token with
-    /// the scope `operator`. Errors: `{"error": {"code", "message", "request_id"}}`.
+    /// For the person who runs the server: everything in every account. Needs a token with the scope `operator`.
+    /// Errors: `{"error": {"code", "message", "request_id"}}`.
     Operator,
 }
 
-/// Stands for the name of a vendor, which is put in its place from above.
+/// Stands for the name of a profile; `api/mod.rs` puts a name in its place.
 pub(crate) const A_VENDOR: &str = "{vendor}";
 
-/// For the contract.
+/// The examples for the contract.
 pub(crate) const SUPPLEMENT: Supplement = Supplement {
     tag: "Operator",
     schemas: EXAMPLES,
@@ -37,7 +37,7 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
     signature: None,
 };
 
-/// Schema and example.
+/// The name of each schema, and its example.
 const EXAMPLES: &[(&str, &str)] = &[
     ("AttemptSlot", r#"{"start": "2026-04-20T11:55:00Z", "delivered": 118, "failed": 3}"#),
     ("DeliveryCounts", r#"{"pending": 4, "in_flight": 1, "held": 0, "failed": 12}"#),

@@ -26,7 +26,7 @@ pub(super) type Routes = (
     audit::Routes,
 );
 
-/// All of them.
+/// All routes.
 pub(super) const ROUTES: Routes = (
     overview::Routes,
     accounts::Routes,

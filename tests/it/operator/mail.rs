@@ -70,7 +70,7 @@ fn a_suspension_is_mailed_once_with_everything_needed_to_act() {
         format!("delivery       {}", given_up.as_str().expect("an id")),
         "held now       0 deliveries".to_owned(),
         "failed         1 delivery since its last success".to_owned(),
-        "Reactivate the webhook. When you do,\n1 failed delivery is sent again:\n".to_owned(),
+        "Resume the webhook. Then\n1 failed delivery is sent again:\n".to_owned(),
         format!("  ngoma webhooks resume {webhook}\n"),
         "To leave what failed, add \"resend_failed\":false".to_owned(),
     ] {
@@ -98,7 +98,7 @@ fn paste(mail: &Mail, token: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_lines_of_a_mail_look_test_and_reactivate_as_they_stand() {
+fn the_lines_of_a_mail_look_test_and_resume_as_they_stand() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
     let world = world_with(&mailbox.url(), |_| {});
@@ -136,7 +136,7 @@ fn a_mail_counts_held_deliveries_when_it_is_sent_and_says_if_the_webhook_is_acti
     // The second and the third event of the story, and the two that came later.
     assert!(texts[0].contains("held now       4 deliveries") && texts[0].contains("PATCH"), "{}", texts[0]);
     assert!(texts[0].contains("\n1 failed delivery is sent again, then 4 held ones go out:\n"), "{}", texts[0]);
-    assert!(texts[1].contains("reactivated since") && !texts[1].contains("PATCH"), "{}", texts[1]);
+    assert!(texts[1].contains("resumed since") && !texts[1].contains("PATCH"), "{}", texts[1]);
     assert!(texts[2].contains("deleted since") && !texts[2].contains("curl"), "{}", texts[2]);
 }
 
