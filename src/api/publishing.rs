@@ -1,7 +1,7 @@
 //! Publishing: the memory that events hold until they are stored, and batches, of which all events are stored or none.
 //!
-//! A batch that has been read waits for a place until few others are on their way to the database. A client that sends its
-//! batch slowly holds no place.
+//! A batch that has been read waits for a place until few others are on their way to the database. A client that sends
+//! its batch slowly holds no place.
 
 use std::time::Duration;
 

@@ -61,7 +61,8 @@ pub struct Access<S> {
 }
 
 impl<S: Right> Access<S> {
-    /// The access of a caller to the routes of a vendor; without a vendor, to everything that the caller's token reaches.
+    /// The access of a caller to the routes of a vendor; without a vendor, to everything that the caller's token
+    /// reaches.
     ///
     /// # Errors
     /// [`Forbidden`](crate::error::Error::Forbidden) for a token of another vendor, or without the scope.

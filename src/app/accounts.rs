@@ -22,7 +22,8 @@ impl NewAccount {
     /// Checks an account before it is made, at a door or on the command line.
     ///
     /// # Errors
-    /// [`Invalid`](crate::error::Error::Invalid) for an id or an address that is not well-formed, or an unknown profile.
+    /// [`Invalid`](crate::error::Error::Invalid) for an id or an address that is not well-formed, or an unknown
+    /// profile.
     pub fn new(profiles: &Profiles, id: String, profile: &str, alert_email: Option<String>) -> Result<Self> {
         account::check_id(&id)?;
         alert_email.as_deref().map(account::check_email).transpose()?;

@@ -27,15 +27,16 @@ pub struct Snapshot {
 }
 
 impl App {
-    /// How everything stands that a caller sees, with as many webhooks of each kind that needs somebody as are asked for.
+    /// How everything stands that a caller sees, with as many webhooks of each kind that needs somebody as are asked
+    /// for.
     pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let seen = self.overview_for_all(access, shown).await;
         self.check_access(access)?;
         seen
     }
 
-    /// As [`App::overview`], for callers with the same scope who share one look. It does not check the access after the read:
-    /// each caller must ask [`App::check_access`] before showing it.
+    /// As [`App::overview`], for callers with the same scope who share one look. It does not check the access after the
+    /// read: each caller must ask [`App::check_access`] before showing it.
     pub async fn overview_for_all(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let (scope, is_operator, now) = (access.scope().clone(), access.is_operator(), self.now());
         let look = self.0.db.read(move |view| {

@@ -50,8 +50,8 @@ impl App {
     /// event is stored, also if the request has gone away.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown account; [`Draft::refused`]; [`Error::TooMany`] if the account's share of the database
-    /// is used up.
+    /// [`Error::NotFound`] for an unknown account; [`Draft::refused`]; [`Error::TooMany`] if the account's share of the
+    /// database is used up.
     pub async fn publish<D: Draft, H: Send + 'static>(
         &self,
         access: &Access<Events>,

@@ -26,7 +26,8 @@ impl NewToken {
     /// with the scope `operator` and neither of them, for an operator.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if holder and scopes do not belong together, for an unknown profile, or a label that cannot be taken.
+    /// [`Error::Invalid`] if holder and scopes do not belong together, for an unknown profile, or a label that cannot
+    /// be taken.
     pub fn new(
         profiles: &Profiles,
         (account, profile): (Option<String>, Option<&str>),

@@ -160,8 +160,8 @@ impl App {
     /// Changes a webhook. If that resumes it, returns what the resume has started.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown or deleted
-    /// webhook.
+    /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown or
+    /// deleted webhook.
     pub async fn update(
         &self,
         access: &Access<Webhooks>,

@@ -123,8 +123,8 @@ pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
     })
 }
 
-/// Makes a demo account for each vendor, revokes the tokens of the last start, and prints a fresh one for each account and one
-/// for the operator.
+/// Makes a demo account for each vendor, revokes the tokens of the last start, and prints a fresh one for each account
+/// and one for the operator.
 async fn print_demo(db: &Db, config: &Config) -> Result<()> {
     db.write(Actor::Engine, Admission::Try, |tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
     let told = "a token of this start; the last start's is revoked";

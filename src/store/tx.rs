@@ -19,7 +19,8 @@ use super::{
 };
 use crate::domain::{account::AccountKey, audit::Actor, endpoint::EndpointKey, timestamp::Timestamp};
 
-/// A transaction is a moment: everything written in it happens at `now`. A function that reads a [`View`] takes one too.
+/// A transaction is a moment: everything written in it happens at `now`. A function that reads a [`View`] takes one
+/// too.
 #[derive(Debug)]
 pub struct Tx<'a> {
     /// What a read sees inside the transaction.

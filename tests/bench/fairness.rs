@@ -1,5 +1,5 @@
-//! One account publishes at a modest pace beside another that publishes as fast as it is answered, events or batches, to
-//! webhooks of its own. What counts is how long the first one's publishes take.
+//! One account publishes at a modest pace beside another that publishes as fast as it is answered, events or batches,
+//! to webhooks of its own. What counts is how long the first one's publishes take.
 
 use std::{
     io::{Read, Write},

@@ -11,7 +11,8 @@ use crate::{
     table::{self, Table, ms, ratio, whole},
 };
 
-/// How many turns the two take, and how long each is: more in all than the time-out of an attempt, so that time-outs are seen.
+/// How many turns the two take, and how long each is: more in all than the time-out of an attempt, so that time-outs
+/// are seen.
 const TURNS: u32 = 14;
 const TURN: Duration = Duration::from_millis(500);
 

@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How often it is looked whether all has arrived.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Where the numbers of the next ledger begin: a late arrival of an earlier run is none of a later one. All have as many
-/// digits.
+/// Where the numbers of the next ledger begin: a late arrival of an earlier run is none of a later one. All have as
+/// many digits.
 static NUMBERS: AtomicU64 = AtomicU64::new(100_000_000);
 
 /// The record of one load.

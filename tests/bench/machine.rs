@@ -1,4 +1,5 @@
-//! The machine that is measured on, and how much of it others took meanwhile: a run beside a busy neighbour says little.
+//! The machine that is measured on, and how much of it others took meanwhile: a run beside a busy neighbour says
+//! little.
 
 use std::{fs, process::Command, time::Instant};
 

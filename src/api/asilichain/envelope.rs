@@ -1,4 +1,5 @@
-//! The body of every event: `{"webhook_id","event","api_version","created_at","data"}`, in the order of the vendor's page.
+//! The body of every event: `{"webhook_id","event","api_version","created_at","data"}`, in the order of the vendor's
+//! page.
 //!
 //! The body must be a fixed point of `JSON.stringify`, because a receiver verifies the text that it has parsed and
 //! printed again.

@@ -92,10 +92,10 @@ impl From<&delivery::Attempt> for Attempt {
     }
 }
 
-/// Why an attempt failed: no address for the name (`dns`), an address that may not be delivered to (`blocked`), no connection
-/// (`connect`), no TLS with it (`tls`), no whole answer in time (`timeout`), a connection that broke (`reset`), an answer that
-/// is not HTTP (`protocol`) or not 2xx (`status`), a stop of this server (`interrupted`, which costs no try), or a body that
-/// was damaged on this server's disk and was not sent (`damaged`).
+/// Why an attempt failed: no address for the name (`dns`), an address that may not be delivered to (`blocked`), no
+/// connection (`connect`), no TLS with it (`tls`), no whole answer in time (`timeout`), a connection that broke
+/// (`reset`), an answer that is not HTTP (`protocol`) or not 2xx (`status`), a stop of this server (`interrupted`,
+/// which costs no try), or a body that was damaged on this server's disk and was not sent (`damaged`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
@@ -112,8 +112,8 @@ pub(crate) enum ErrorClass {
     Damaged,
 }
 
-/// Why a webhook is suspended: every attempt of a delivery failed (`exhausted`), it answered 410 (`gone`), or somebody paused it
-/// (`paused`).
+/// Why a webhook is suspended: every attempt of a delivery failed (`exhausted`), it answered 410 (`gone`), or somebody
+/// paused it (`paused`).
 #[derive(Debug, Clone, Copy, Serialize, Enum)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]

@@ -92,7 +92,8 @@ impl Machine {
         }
     }
 
-    /// Takes the engine's actions since the last time over into the rules, in order. Checks each claim and each attempt.
+    /// Takes the engine's actions since the last time over into the rules, in order. Checks each claim and each
+    /// attempt.
     pub fn replay_seen(&mut self) {
         for seen in self.running().threads.take_seen() {
             match seen {
@@ -178,7 +179,8 @@ impl Machine {
         self.running().threads.lost.extend(lost);
     }
 
-    /// The prefetched claims that the last round has given back: those that are not claimed any more, or were claimed anew.
+    /// The prefetched claims that the last round has given back: those that are not claimed any more, or were claimed
+    /// anew.
     pub fn given_back(&mut self, claimed_anew: &[usize]) -> Vec<ClaimSeen> {
         let closed = !self.is_open();
         let prefetched = std::mem::take(&mut self.running().prefetched);
@@ -276,7 +278,8 @@ impl Machine {
         }
     }
 
-    /// From here on every receiver answers well, and the clock goes from turn to turn: nothing is late, nothing is left.
+    /// From here on every receiver answers well, and the clock goes from turn to turn: nothing is late, nothing is
+    /// left.
     pub fn comes_to_rest(&mut self) {
         for round in 0.. {
             assert!(round < MOST_ROUNDS, "it never comes to rest");

@@ -1,5 +1,5 @@
-//! The surroundings of the engine's rounds in a history: no threads and no sockets. An attempt is under way until the history
-//! ends it, and each thing that the rounds do is noted in its order.
+//! The surroundings of the engine's rounds in a history: no threads and no sockets. An attempt is under way until the
+//! history ends it, and each thing that the rounds do is noted in its order.
 
 use std::{
     collections::VecDeque,

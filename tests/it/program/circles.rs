@@ -1,7 +1,7 @@
 //! The files of `src` import each other in no circle: so each can be read, and changed, with what is below it alone.
 //!
-//! The finder reads `use` trees and the paths in the code. A name is followed through re-exports to the file that defines it:
-//! a `mod.rs` that only passes a name on is no part of a circle.
+//! The finder reads `use` trees and the paths in the code. A name is followed through re-exports to the file that
+//! defines it: a `mod.rs` that only passes a name on is no part of a circle.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -56,7 +56,8 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// The imports of one use tree, which begins at this token and ends before a comma, a brace or a semicolon; and where that is.
+/// The imports of one use tree, which begins at this token and ends before a comma, a brace or a semicolon; and where
+/// that is.
 fn read_tree(tokens: &[&str], mut at: usize, head: &[String], is_public: bool, found: &mut Vec<Import>) -> usize {
     let mut path = head.to_vec();
     while let Some(token) = tokens.get(at).copied() {

@@ -1,5 +1,6 @@
-//! Clients that other people's generators make from the committed contract: everything in them has a type and a good name, and
-//! they go through both vendors' pages against the built program. And what other people's linters say of the contract.
+//! Clients that other people's generators make from the committed contract: everything in them has a type and a good
+//! name, and they go through both vendors' pages against the built program. And what other people's linters say of the
+//! contract.
 //!
 //! Whatever an operation adds to the contract is generated, type-checked, judged and linted like the rest.
 
@@ -95,7 +96,8 @@ impl Desk {
         command
     }
 
-    /// Makes the Python client, as the guide says. Whether all of the contract went into it, and what the generator says.
+    /// Makes the Python client, as the guide says. Whether all of the contract went into it, and what the generator
+    /// says.
     fn generate_python(&self) -> (bool, String) {
         let settings = ["--config", "generator.yaml", "--fail-on-warning"];
         self.run(self.module("openapi_python_client").args(["generate", "--path", "openapi.json"]).args(settings))
