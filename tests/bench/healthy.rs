@@ -1,4 +1,4 @@
-//! A healthy webhook beside whatever else its database holds, in turns with the same webhook alone on a fresh one.
+//! A healthy webhook beside the other rows of its database, in turns with the same webhook alone on a fresh one.
 
 use std::time::Duration;
 

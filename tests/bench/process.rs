@@ -108,7 +108,7 @@ impl Process {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// What it holds in memory now and what it held at most, in MiB.
+    /// The memory that it holds now, and the most that it held, in MiB.
     pub fn memory(&self) -> (f64, f64) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let mib = |name: &str| {

@@ -1,4 +1,4 @@
-//! The store alone, by the library: what one writer with group commit makes of many writes at once, synced to the disk.
+//! The store alone, by the library: many writes at once through one writer with group commit, synced to the disk.
 
 use std::{
     fs,
@@ -100,7 +100,7 @@ async fn write(db: Db) -> usize {
     published
 }
 
-/// What a file takes, divided by the events delivered that it holds.
+/// The size of a file, divided by the delivered events in it.
 fn bytes_per_event() -> u64 {
     let folder = Folder::new();
     let store = one_webhook(&folder);

@@ -1,4 +1,4 @@
-//! A subscriber's own secret: what is taken, and how the libraries of Standard Webhooks are given it.
+//! A subscriber's own secret: which texts are accepted, and how to give them to the libraries of Standard Webhooks.
 
 use ngoma::{
     clock::{Clock, SystemClock},
@@ -54,7 +54,7 @@ fn register(client: &Client, url: &str, secret: &str) -> String {
 
 /// Publishes an event to a webhook with each secret, and gives what came of each.
 fn delivered(world: &World, secrets: &[&str]) -> Vec<Post> {
-    // The libraries refuse what is not of the present.
+    // The libraries refuse old timestamps.
     world.clock.set(SystemClock.now());
     let (coop, customer) = (world.coop(), world.customer());
     let receivers: Vec<(Receiver, Receiver)> = secrets.iter().map(|_| (Receiver::new(), Receiver::new())).collect();

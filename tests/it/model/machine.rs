@@ -276,7 +276,7 @@ impl Machine {
     }
 
     pub fn set_clock(&mut self, by: i64) {
-        // Two steps at once could make one that is too small to be told from drift.
+        // Two steps at once could make a step as small as drift.
         self.write(|_| Ok(())).expect("it writes");
         self.model.now += by;
         self.model.unnoticed = by;

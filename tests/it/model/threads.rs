@@ -123,7 +123,7 @@ impl Threads {
         lock(&self.attempts).on_news = Some(Box::new(act));
     }
 
-    /// What was to be done when the rounds hear of a commit, if they have not.
+    /// Actions to take when the rounds hear of a commit.
     pub fn take_on_news(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
         lock(&self.attempts).on_news.take()
     }

@@ -102,7 +102,7 @@ fn pausing_by_hand_raises_no_alert() {
     assert_eq!(count, 0);
 }
 
-/// A webhook of the cooperative that fails whatever comes.
+/// A webhook of the cooperative that fails every delivery.
 fn failing(world: &World) -> (Receiver, Client, String) {
     let receiver = Receiver::new();
     receiver.always(Reply::status(500));

@@ -151,7 +151,7 @@ fn each_suspension_has_its_own_mail_and_pausing_by_hand_has_none() {
     set("ACTIVE");
     coop.publish("dds.filed", json!({}));
     told(&world);
-    // It is repaired: what the last resumption sends again does not suspend it once more.
+    // The receiver is repaired, so that the deliveries of the last resume do not suspend the webhook again.
     receiver.always(Reply::status(200));
     set("ACTIVE");
     set("SUSPENDED");

@@ -72,7 +72,7 @@ impl Desk {
         said
     }
 
-    /// A Python that has this package and what is generated, about to run it as a program.
+    /// A Python with this package and the generated client, about to run a program.
     fn python(&self, package: &str) -> Command {
         let mut command = python_with(package);
         // The generator formats by a program of its own that stands beside Python.

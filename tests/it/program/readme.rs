@@ -58,12 +58,12 @@ fn commands(block: &str) -> Vec<String> {
 /// Somebody who reads README and guide, and does what they say.
 struct Reader {
     folder: tempfile::TempDir,
-    /// What runs in other terminals.
+    /// The programs in other terminals.
     server: Option<Running>,
     receiver: Option<Running>,
-    /// What was set by `NAME=value`.
+    /// Variables set by `NAME=value`.
     variables: BTreeMap<String, String>,
-    /// What they write, and what stands in its place here.
+    /// Texts of the guide, and their replacements here.
     places: BTreeMap<&'static str, String>,
     vendors: std::array::IntoIter<&'static str, 2>,
     done: Vec<String>,
@@ -100,7 +100,7 @@ impl Reader {
             _ if is("TOKEN=ngm_...") => self.take_token(),
             Some((before, Some("serve"))) => self.serve(before, &written),
             Some((_, Some("listen"))) => self.listen(&words),
-            // It says what would go, and that it did not.
+            // It counts only, and fails.
             Some((_, Some("account"))) if is("ngoma") && words[2] == "delete" && !words.contains(&"--yes") => {
                 self.run(&format!("! {written}"));
             }

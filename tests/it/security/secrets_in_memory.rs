@@ -23,8 +23,8 @@ const OWN: &str = "an-own-Secret:of.forty+eight/bytes#0123456789abcd";
 const CUSTOMERS: &str = "what(the)customer-signs=with, and*nobody*else@all";
 const STANDARD: &str = "whsec_x3Bnq0hUu2dW8mJk5rTzYvE7aLsNcQ1pGf4iXo9DRtM=";
 
-/// So many bytes are looked for at a time: what is left of a secret need not be its beginning, over which the allocator
-/// writes when it gets the memory back.
+/// The length of the searched pieces, in bytes. The beginning of a freed secret may be gone, because the allocator
+/// writes over it.
 const PIECE: usize = 16;
 const PAGE: usize = 4096;
 /// The bytes with which HMAC combines a key: the result is as good as the key.
