@@ -60,7 +60,7 @@ impl TargetUrl {
         self.0.scheme() == "http"
     }
 
-    /// The canonical text: what is stored, compared and dialled.
+    /// The canonical text, which is stored, compared and dialled.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -261,7 +261,7 @@ pub enum Resend {
     Nothing,
 }
 
-/// What a resume starts.
+/// The deliveries that a resume sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resumed {
     /// Failed deliveries that are sent again.

@@ -19,7 +19,7 @@ use crate::{
     store::queue::{Attempted, Claim},
 };
 
-/// What the rounds and the sending threads share.
+/// The state that the rounds and the sending threads share.
 pub struct InFlight {
     clock: SharedClock,
     profiles: Profiles,
