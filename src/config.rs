@@ -126,19 +126,19 @@ pub struct Limits {
 pub struct Storage {
     /// The SQLite file.
     pub path: PathBuf,
-    /// What a commit waits for.
+    /// The durability of a commit.
     pub durability: Durability,
     /// The keys of the signing secrets.
     pub key_file: PathBuf,
 }
 
-/// What a commit waits for.
+/// The durability of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// For the disk: survives a power cut.
+    /// A commit waits for the disk: it survives a power cut.
     Full,
-    /// For the operating system: survives a crash of the program.
+    /// A commit waits for the operating system: it survives a crash of the program.
     Normal,
 }
 

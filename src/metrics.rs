@@ -305,8 +305,8 @@ impl Metrics {
         lock(&self.written).clone()
     }
 
-    /// The engine's last transaction failed with this fault, or did not. Of several faults in a row, the first tells
-    /// the time.
+    /// The engine's last transaction failed with this fault, or did not. Of several faults in a row, the time of the
+    /// first is kept.
     pub fn turned(&self, fault: Option<Fault>) {
         let mut paused = lock(&self.paused);
         let since = paused.as_ref().map(|first| first.at);

@@ -150,7 +150,7 @@ impl Server {
         let mut parts = JoinSet::new();
         let pipeline = self.pipeline();
         let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
-        // The engine may still report outcomes that alerts tell of.
+        // The engine may still report outcomes that need alerts.
         let engine_done = engine_ended.clone();
         parts.spawn(async move {
             alerts.run(alerts_stop, engine_done.cancelled()).await;

@@ -1,4 +1,4 @@
-//! How everything stands.
+//! The overview.
 
 use super::{Access, App, Manages};
 use crate::{
@@ -11,18 +11,18 @@ use crate::{
     },
 };
 
-/// How everything that a caller sees stood at some moment.
+/// The overview within an access scope, at a moment.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The moment.
     pub now: Timestamp,
-    /// Everything, counted.
+    /// The counts.
     pub all: Overview,
-    /// Webhooks that are suspended, some of them at most.
+    /// Some suspended webhooks.
     pub suspended: Vec<Report>,
-    /// Webhooks that are active and whose last attempt failed, some of them at most.
+    /// Some active webhooks whose last attempt failed.
     pub failing: Vec<Report>,
-    /// Alerts that are still to be told; 0 for all but the operator.
+    /// The number of alerts that are not sent yet. Only the operator sees it; others see 0.
     pub unsent: u64,
 }
 

@@ -157,7 +157,7 @@ impl App {
         self.write(access, register).await
     }
 
-    /// Changes a webhook. If that resumes it, returns what the resume has started.
+    /// Changes a webhook. If that resumes it, returns the numbers of deliveries that the resume sends.
     ///
     /// # Errors
     /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown or
@@ -201,7 +201,8 @@ impl App {
         self.update(access, webhook, Change { state: Some(NewState::Paused), ..Change::default() }).await.map(drop)
     }
 
-    /// Resumes a suspended webhook, and returns what the resume has started; `None` if the webhook was active.
+    /// Resumes a suspended webhook, and returns the numbers of deliveries that the resume sends; `None` if the webhook
+    /// was active.
     pub async fn resume(&self, access: &Access<Webhooks>, webhook: &str, resend: Resend) -> Result<Option<Resumed>> {
         let change = Change { state: Some(NewState::Active(resend)), ..Change::default() };
         self.update(access, webhook, change).await.map(|(_, resumed)| resumed)

@@ -1,4 +1,4 @@
-//! The dashboard: pages for people, made on the server. They do what the API does, with the same rights.
+//! The dashboard: pages for people, made on the server. They do the same things as the API, with the same rights.
 //!
 //! A page loads nothing from elsewhere, and holds no script and no style in itself: the policy of every answer forbids
 //! it.

@@ -62,7 +62,8 @@ pub(super) fn sealed(mut response: Response) -> Response {
     response
 }
 
-/// A page in gzip. Other sites cannot have a browser ask for a page with its cookie, so the length tells them nothing.
+/// A page in gzip. Other sites cannot have a browser ask for a page with its cookie, so the length reveals nothing to
+/// them.
 pub(super) async fn compressed(mut response: Response) -> Response {
     let text = response.take_body().into_bytes().await.unwrap_or_default();
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));

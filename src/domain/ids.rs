@@ -1,4 +1,4 @@
-//! Public ids: a prefix that says what it names, and a ULID, so that ids sort by time.
+//! Public ids: a prefix for the kind of object, and a ULID, so that ids sort by time.
 
 use std::fmt;
 

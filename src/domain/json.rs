@@ -86,7 +86,7 @@ enum PathSegment<'a> {
     Index(usize),
 }
 
-/// Walks over a text that is JSON, and prints what it passes.
+/// Walks over a JSON text and prints it.
 struct Printer<'a> {
     rest: &'a str,
     limits: Limits,

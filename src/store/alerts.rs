@@ -138,7 +138,7 @@ fn add(tx: &Tx<'_>, alert: AlertKey, channel: Channel) -> Result<()> {
     Ok(())
 }
 
-/// Makes every undelivered alert due at once, without earlier tries: a restart may have removed what was in the way.
+/// Makes every undelivered alert due at once, without earlier tries: a restart may have removed the obstacle.
 pub fn all_due(tx: &Tx<'_>) -> Result<()> {
     tx.conn
         .prepare_cached("UPDATE alert_delivery SET due_at = ?, tries = 0 WHERE due_at IS NOT NULL")?

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// How many removable entries are kept of each account (some 600 kB). Somebody who pauses and resumes a webhook all day
-/// must neither fill the disk nor push out what others have done. Entries about accounts, tokens and keys are never
+/// must neither fill the disk nor push out the entries of others. Entries about accounts, tokens and keys are never
 /// removed.
 const KEPT: i64 = 5_000;
 /// How many surplus entries are removed at once.

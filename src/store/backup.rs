@@ -1,7 +1,7 @@
 //! Backups: a copy of the database while it is served, and of the key file that opens its secrets.
 //!
-//! All pages are copied within one read: the copy holds what was on disk when it began, and nothing later. No file gets
-//! its name before it is complete, checked and synced.
+//! All pages are copied within one read: the copy has the data that was on disk when the read began, and nothing later.
+//! No file gets its name before it is complete, checked and synced.
 
 use std::{
     fs::{self, File, TryLockError},

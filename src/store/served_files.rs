@@ -36,7 +36,8 @@ const LOG_MAGIC: u32 = 0x377F_0682;
 pub(super) struct ServerLock(File);
 
 impl ServerLock {
-    /// Locks the file itself, whatever name leads to it. It is a flock lock, which is independent of SQLite's locks.
+    /// Locks the file itself, under any name that leads to it. It is a flock lock, which is independent of SQLite's
+    /// locks.
     pub(super) fn take(database: &Path) -> Result<Self> {
         let file = File::options().read(true).write(true).open(database);
         let file = file.map_err(|error| at(database, &format!("cannot be opened: {error}")))?;

@@ -41,7 +41,7 @@ pub struct TokenRecord {
     pub account: Option<String>,
     /// The profile it belongs to.
     pub profile: Option<String>,
-    /// What it may do.
+    /// Its scopes.
     pub scopes: Scopes,
     /// Its label.
     pub label: Option<String>,

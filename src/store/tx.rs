@@ -23,7 +23,7 @@ use crate::domain::{account::AccountKey, audit::Actor, endpoint::EndpointKey, ti
 /// too.
 #[derive(Debug)]
 pub struct Tx<'a> {
-    /// What a read sees inside the transaction.
+    /// The view of a read inside the transaction.
     pub(super) view: View<'a>,
     /// The moment of the transaction.
     pub now: Timestamp,

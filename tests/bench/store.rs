@@ -34,7 +34,7 @@ const GROUPS: [usize; 4] = [1, 8, 64, 256];
 const TIME: Duration = Duration::from_secs(2);
 /// Wait in the last row.
 const PENDING: usize = 100_000;
-/// Delivered, to see what they take on the disk.
+/// Delivered events, to measure their size on the disk.
 const DELIVERED: usize = 20_000;
 
 pub fn run(_long: bool) {

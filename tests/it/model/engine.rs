@@ -23,7 +23,7 @@ const OLD: Duration = Duration::from_secs(1);
 const MOST_ROUNDS: usize = 10_000;
 /// Milliseconds of an attempt whose end comes too late.
 const TOOK: u64 = 12;
-/// How often the engine writes what it has counted, in milliseconds.
+/// How often the engine writes its counts, in milliseconds.
 const STATS_EVERY: i64 = 10_000;
 
 impl Machine {
@@ -72,7 +72,7 @@ impl Machine {
         !threads.returned.is_empty() || !threads.lost.is_empty()
     }
 
-    /// Whether the next round writes what the engine has counted.
+    /// Whether the next round writes the engine's counts.
     fn counts_are_due(&mut self) -> bool {
         let now = self.model.now;
         let counts = &mut self.running().counts;

@@ -67,7 +67,7 @@ impl Running {
     }
 }
 
-/// When the engine wrote what it has counted, and whether it does so in its next turn.
+/// When the engine wrote its counts, and whether its next round does.
 #[derive(Default)]
 pub struct Counts {
     pub written_at: Option<i64>,

@@ -79,7 +79,7 @@ pub struct Returned {
     pub reaction: Option<Reaction>,
 }
 
-/// What the rounds change through their handlers.
+/// The state that the rounds change through their handlers.
 #[derive(Default)]
 struct Attempts {
     in_flight: Vec<Claim>,

@@ -18,7 +18,7 @@ struct Import {
     is_public: bool,
 }
 
-/// What a file says of others.
+/// The other files that a file names.
 #[derive(Default)]
 struct File {
     imports: Vec<Import>,

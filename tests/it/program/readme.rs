@@ -55,7 +55,7 @@ fn commands(block: &str) -> Vec<String> {
     all
 }
 
-/// Somebody who reads README and guide, and does what they say.
+/// A reader of README and guide, who runs their commands.
 struct Reader {
     folder: tempfile::TempDir,
     /// The programs in other terminals.
@@ -182,7 +182,7 @@ fn readme_and_guide_followed_from_a_fresh_folder_show_what_they_say() {
     for command in texts.iter().flat_map(|text| blocks(text, "sh")).flat_map(|block| commands(&block)) {
         let begun = Instant::now();
         reader.follow(&command);
-        // After each publish, what the README shows.
+        // After each publish, the output that the README shows.
         let path = [("/events", "POST /asilichain"), ("/v1/events", "POST /asg")];
         let publishes = |path: &str| command.contains(&format!("8080{path} ")) && command.contains("-X POST");
         if let Some((_, shown)) = path.into_iter().find(|(path, _)| publishes(path)) {
