@@ -181,7 +181,6 @@ impl Server {
         parts
     }
 
-    /// The pipeline of every request.
     fn pipeline(&self) -> impl Endpoint<Output = Response> + 'static {
         let (app, config, clock) = (self.app(), &self.config, Arc::clone(&self.outside.clock));
         let (budgets, per_minute) = (Arc::new(Budgets::new(config)), config.limits.requests_per_minute);
@@ -199,7 +198,6 @@ impl Server {
         Pipeline::new(answers.doors(), limits, server, clock, self.db.metrics(), budgets)
     }
 
-    /// The use cases, for the doors.
     fn app(&self) -> App {
         let mut config = self.config.clone();
         config.server.listen = self.address;

@@ -49,7 +49,6 @@ impl<'a> ApiExtractor<'a> for Watcher {
     }
 }
 
-/// Metrics in the text format.
 pub(crate) struct Text(String);
 
 impl Payload for Text {

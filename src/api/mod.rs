@@ -78,7 +78,6 @@ fn service() -> OpenApiService<Routes, Payloads> {
         .webhooks()
 }
 
-/// The bodies that are sent to webhooks, of all vendors.
 struct Payloads;
 
 impl Webhook for Payloads {
@@ -145,7 +144,6 @@ fn publishing(method: &Method, path: &str) -> Option<Publishing> {
     }
 }
 
-/// The status and the sentence for an error.
 pub(crate) fn explain(error: &poem::Error) -> Problem {
     error::explain(error)
 }
@@ -185,7 +183,6 @@ pub(crate) fn dialects(config: &Config) -> Vec<Dialect> {
     vec![asilichain::dialect(&config.asilichain, &config.delivery), asg::dialect(&config.asg, &config.delivery)]
 }
 
-/// Every route of the API.
 pub(crate) fn routes(app: App, tokens: TokenCheck, config: &Config) -> impl Endpoint<Output = Response> + 'static {
     service().into_endpoint().data(config.asilichain.clone()).data(app).data(tokens).map_to_response()
 }

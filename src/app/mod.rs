@@ -55,7 +55,6 @@ use crate::{
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
-/// The parts that the use cases need.
 struct Parts {
     db: Db,
     engine: Engine,
@@ -139,7 +138,6 @@ impl App {
         self.0.dialects.of(profile)
     }
 
-    /// The present moment.
     fn now(&self) -> Timestamp {
         self.0.clock.now()
     }

@@ -9,7 +9,6 @@ use crate::{
     store::{self, Db},
 };
 
-/// Runs a future to its end.
 pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Error::Internal(error.to_string()))?.block_on(future)

@@ -36,7 +36,6 @@ const EVERY: Duration = Duration::from_secs(1);
 const WATCHED: usize = 1000;
 /// How many pages `--follow` looks through for these when it begins.
 const PAGES: usize = 20;
-/// Most deliveries that are listed at once.
 const MOST: usize = 10_000;
 
 /// List deliveries, newest first, or watch them; works with and without a running server

@@ -69,7 +69,6 @@ impl Status {
     }
 }
 
-/// The class of a failure, by its name.
 fn class() -> impl TypedValueParser<Value = Failure> {
     PossibleValuesParser::new(Failure::ALL.map(Failure::name)).try_map(|name| {
         let found = Failure::ALL.into_iter().find(|failure| failure.name() == name);
@@ -86,7 +85,6 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 impl Filters {
-    /// Whether there is no filter.
     pub(super) fn is_empty(&self) -> bool {
         self.account.is_none()
             && self.webhook.is_none()

@@ -60,7 +60,6 @@ pub(super) async fn report(mut pulse: watch::Receiver<EngineStatus>) {
     }
 }
 
-/// Reports that the server stops.
 pub(super) fn stopping() {
     tell(NotifyState::Stopping);
 }

@@ -51,7 +51,6 @@ impl Config {
         ]
     }
 
-    /// The limits of one client.
     fn client_rules(&self) -> Vec<Rule> {
         let (server, limits) = (&self.server, &self.limits);
         vec![
@@ -120,7 +119,6 @@ impl Config {
         ]
     }
 
-    /// How long finished records are kept.
     fn retention_rules(&self) -> Vec<Rule> {
         let day = Duration::from_secs(86_400);
         let Retention { delivered, undelivered } = self.retention;

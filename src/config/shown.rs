@@ -9,7 +9,6 @@ use url::Url;
 
 use super::{Config, DEFAULTS, flaw::meaning};
 
-/// The text in the place of a secret.
 const MASKED: &str = "***";
 
 /// A setting and its value.

@@ -54,7 +54,6 @@ pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError>
     }
 }
 
-/// The variables that are settings.
 pub(super) fn environment() -> Env {
     Env::prefixed(PREFIX).filter(|rest| is_setting(rest.as_str())).split(BETWEEN)
 }

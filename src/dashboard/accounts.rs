@@ -29,7 +29,6 @@ use crate::{
     error::Error,
 };
 
-/// Accounts, and tokens, on a page.
 const PAGE: usize = 20;
 
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -98,14 +97,12 @@ struct Page<'a> {
 /// An option of a list: its value, its title, and whether it is chosen.
 type Choice = (&'static str, &'static str, bool);
 
-/// The fields of a new account.
 struct AccountForm {
     id: String,
     vendors: Vec<Choice>,
     mail: String,
 }
 
-/// The fields of a new token.
 struct TokenForm {
     holder: String,
     platforms: Vec<Choice>,
@@ -202,7 +199,6 @@ async fn again(door: &Door, visit: &Allowed<Operator>, fields: Fields, why: Erro
     }
 }
 
-/// Makes an account.
 #[handler]
 pub(super) async fn create_account(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
     match make_account(&door, &visit, &fields).await {
@@ -252,7 +248,6 @@ async fn make_token(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> 
     })))
 }
 
-/// Revokes a token.
 #[handler]
 pub(super) async fn revoke(
     door: Data<&Door>,

@@ -29,7 +29,6 @@ use crate::{
     error::Error,
 };
 
-/// Alerts on a page.
 const PAGE: usize = 25;
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,7 +115,6 @@ struct Page<'a> {
     to: String,
 }
 
-/// The alerts, newest first.
 #[handler]
 pub(super) async fn list(
     door: Data<&Door>,
@@ -151,7 +149,6 @@ async fn show<S: Manages>(
     render::page_with(&page, problem)
 }
 
-/// Sends a test mail at once.
 #[handler]
 pub(super) async fn test_mail(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
     let to = fields.need("to", "the address")?.to_owned();

@@ -16,7 +16,6 @@ use crate::{
     },
 };
 
-/// Entries on a page.
 const PAGE: usize = 50;
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,7 +75,6 @@ struct Page<'a> {
     search: Search,
 }
 
-/// The last changes, newest first.
 #[handler]
 pub(super) async fn list(door: Data<&Door>, visit: Allowed<Operator>, search: Query<Search>) -> Result<Response> {
     let search = search.0;

@@ -30,12 +30,9 @@ use crate::{
     error::Error,
 };
 
-/// Deliveries on a page.
 const PAGE: usize = 40;
-/// Runs that are shown.
 const RUNS: usize = 20;
 
-/// The filters, as a form writes them.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub(super) struct Search {
@@ -85,7 +82,6 @@ impl Search {
         self.filters().iter().all(|(_, value)| value.is_empty())
     }
 
-    /// The deliveries that match.
     fn wanted(&self) -> Result<Wanted, Error> {
         let text = |text| QueryString::text(text).map(str::to_owned);
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
@@ -117,7 +113,6 @@ fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
     found.map_or_else(|| Timestamp::read(label, text), Ok).map(Some)
 }
 
-/// An option of a list.
 struct Choice {
     value: &'static str,
     label: &'static str,
@@ -157,7 +152,6 @@ struct Page<'a> {
     search: Search,
 }
 
-/// Deliveries within the scope, newest first.
 #[handler]
 pub(super) async fn list(
     door: Data<&Door>,
@@ -234,7 +228,6 @@ pub(super) async fn ask(door: Data<&Door>, visit: Allowed<Webhooks>, search: Que
     })
 }
 
-/// Starts a run over the counted deliveries.
 #[handler]
 pub(super) async fn start(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
     let search = Search::of(&fields);
@@ -251,7 +244,6 @@ pub(super) async fn start(door: Data<&Door>, visit: Allowed<Webhooks>, fields: F
     Ok(door.made.once(&visit, &fields, start).await?)
 }
 
-/// A run and its progress.
 struct RunView {
     id: String,
     word: &'static str,
@@ -329,7 +321,6 @@ struct Runs<'a> {
     runs: Vec<RunView>,
 }
 
-/// The last runs.
 #[handler]
 pub(super) async fn runs(door: Data<&Door>, visit: Allowed<Webhooks>) -> Result<Response> {
     let found = door.app.runs(&visit.access, PageRequest::of(RUNS, "")).await?;
@@ -340,7 +331,6 @@ pub(super) async fn runs(door: Data<&Door>, visit: Allowed<Webhooks>) -> Result<
     })
 }
 
-/// Cancels a run.
 #[handler]
 pub(super) async fn cancel(
     door: Data<&Door>,

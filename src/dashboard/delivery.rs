@@ -107,7 +107,6 @@ impl Step {
     }
 }
 
-/// One delivery.
 #[handler]
 pub(super) async fn show(
     door: Data<&Door>,
@@ -142,7 +141,6 @@ pub(super) async fn whole(door: Data<&Door>, visit: Allowed<Webhooks>, id: Path<
     Ok(file(&details.listed.delivery.id.to_string(), details.request.map_err(Error::from)?.body))
 }
 
-/// Replays or cancels.
 #[handler]
 pub(super) async fn act(
     door: Data<&Door>,

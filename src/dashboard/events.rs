@@ -27,7 +27,6 @@ use crate::{
     error::{Error, Missing},
 };
 
-/// Events on a page.
 const PAGE: usize = 40;
 
 #[derive(Debug, Default, Deserialize)]
@@ -60,7 +59,6 @@ struct Page<'a> {
     search: Search,
 }
 
-/// The events within the scope, newest first.
 #[handler]
 pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
@@ -130,7 +128,6 @@ struct EventPage<'a> {
     sees_webhooks: bool,
 }
 
-/// One event.
 #[handler]
 pub(super) async fn show(door: Data<&Door>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
     let (details, all) = door.app.event_and_webhooks(&visit.access, &id).await?;

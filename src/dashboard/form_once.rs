@@ -52,7 +52,6 @@ pub(super) struct Shown {
 }
 
 impl FormOnce {
-    /// No outcomes yet.
     pub(super) fn new(clock: SharedClock) -> Self {
         Self { clock, outcomes: Arc::default() }
     }

@@ -83,7 +83,6 @@ impl<'a> Frame<'a> {
         self.now.precise()
     }
 
-    /// The version of the program.
     pub(super) fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
     }

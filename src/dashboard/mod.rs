@@ -67,7 +67,6 @@ pub(crate) fn is_at(path: &str) -> bool {
 }
 
 impl Dashboard {
-    /// A dashboard of this app.
     pub(crate) fn new(app: App, budgets: Arc<Budgets>, config: &Config) -> Self {
         let door = Door::new(app, budgets, config);
         let routes = Route::new()

@@ -17,7 +17,6 @@ struct Once<'a> {
     shown: &'a Shown,
 }
 
-/// Shows the content once.
 #[handler]
 pub(super) fn show(door: Data<&Door>, visit: Visit, form: Path<String>) -> Result<Response> {
     let gone = || {

@@ -35,7 +35,6 @@ struct Page<'a> {
     machine: Option<Machine>,
 }
 
-/// One number.
 struct Tile {
     label: &'static str,
     value: String,
@@ -51,7 +50,6 @@ struct Machine {
     version: &'static str,
 }
 
-/// The page.
 #[handler]
 pub(super) async fn show(
     door: Data<&Door>,

@@ -11,7 +11,6 @@ use poem::{
 
 use crate::error::Error;
 
-/// The content type of a page.
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 /// The policy of every page: it loads from this server alone, and its forms go to this server alone.
@@ -21,7 +20,6 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// Pages shorter than this are sent as they are.
 const WORTH_COMPRESSING: usize = 1024;
 
-/// A page as an answer.
 pub(super) fn page(template: &impl Template) -> Result<Response> {
     let unmade = |flaw: askama::Error| Error::Internal(format!("a page cannot be made: {flaw}"));
     let text = template.render().map_err(unmade)?;

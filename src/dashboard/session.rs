@@ -58,7 +58,6 @@ struct SignIn<'a> {
     problem: Option<String>,
 }
 
-/// The page that asks for a token.
 #[handler]
 pub(super) fn sign_in(request: &Request, door: Data<&Door>, from: Query<From>) -> Result<Response> {
     let was_in = cookie(request.headers()).is_some() || from.ended.is_some();
@@ -104,7 +103,6 @@ pub(super) fn spend(quota: &RateLimit, token: TokenId) -> Result<(), Error> {
     quota.take(token).outcome
 }
 
-/// Ends the session.
 #[handler]
 pub(super) async fn sign_out(request: &Request, door: Data<&Door>, visit: Visit) -> Result<Response> {
     door.app.end_session(&visit.caller, visit.key()).await?;

@@ -15,7 +15,6 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Door(Arc<Parts>);
 
-/// The parts that all pages share.
 pub(super) struct Parts {
     pub(super) app: App,
     pub(super) budgets: Arc<Budgets>,
@@ -39,7 +38,6 @@ impl std::ops::Deref for Door {
 }
 
 impl Door {
-    /// The parts, for a dashboard of this app.
     pub(super) fn new(app: App, budgets: Arc<Budgets>, config: &Config) -> Self {
         let limit = || RateLimit::per_minute(config.limits.requests_per_minute);
         Self(Arc::new(Parts {

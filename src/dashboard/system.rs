@@ -19,7 +19,6 @@ use crate::{
     config::Setting,
 };
 
-/// The settings of one section.
 struct Section<'a> {
     name: &'a str,
     settings: Vec<&'a Setting>,
@@ -44,7 +43,6 @@ struct Page<'a> {
     backup: Option<BackupView>,
 }
 
-/// The page.
 #[handler]
 pub(super) async fn show(door: Data<&Door>, visit: Allowed<Operator>, said: Query<Said>) -> Result<Response> {
     let app = &door.app;

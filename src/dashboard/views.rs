@@ -25,7 +25,6 @@ pub(super) struct Badge {
 }
 
 impl Badge {
-    /// The state of an endpoint.
     pub(super) fn of_endpoint(endpoint: &Endpoint, failing: bool) -> Self {
         let (class, word) = match (endpoint.state, endpoint.suspended_reason) {
             (EndpointState::Active, _) if failing => ("warn", "failing"),
@@ -37,7 +36,6 @@ impl Badge {
         Self { class, word }
     }
 
-    /// The state of a delivery.
     pub(super) fn of_delivery(delivery: &Delivery) -> Self {
         let (class, word) = match delivery.state {
             State::Pending if delivery.attempts > 0 => ("warn", "retrying"),
@@ -109,7 +107,6 @@ impl Success {
     }
 }
 
-/// A webhook in a list.
 pub(super) struct WebhookRow {
     pub(super) id: String,
     pub(super) url: String,
@@ -152,7 +149,6 @@ impl WebhookRow {
     }
 }
 
-/// A delivery in a list.
 pub(super) struct DeliveryRow {
     pub(super) id: String,
     pub(super) event: String,

@@ -18,7 +18,6 @@ use crate::{
     error::Error,
 };
 
-/// The cookie's name.
 pub(super) const COOKIE: &str = "ngoma_session";
 
 /// A request with a session.
@@ -40,7 +39,6 @@ impl Visit {
         Ok(caller.map(|caller| Self { caller, at, key }))
     }
 
-    /// The key of the session.
     pub(super) fn key(&self) -> &SessionKey {
         &self.key
     }
@@ -57,7 +55,6 @@ impl Visit {
         self.key.form_token()
     }
 
-    /// Whether the visitor is the operator.
     pub(super) fn is_operator(&self) -> bool {
         self.caller.is_operator()
     }

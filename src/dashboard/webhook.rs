@@ -113,7 +113,6 @@ fn resume_button(waiting: u64) -> String {
     if waiting == 0 { "Resume".to_owned() } else { format!("Resume and send {}", thousands(waiting)) }
 }
 
-/// One webhook.
 #[handler]
 pub(super) async fn show(
     door: Data<&Door>,

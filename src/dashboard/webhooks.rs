@@ -28,7 +28,6 @@ use crate::{
     error::Error,
 };
 
-/// Webhooks on a page.
 const PAGE: usize = 25;
 /// Most accounts in the list of the form.
 const OFFERED: usize = 200;
@@ -53,7 +52,6 @@ struct Page<'a> {
     of_one_account: bool,
 }
 
-/// Every webhook within the scope, newest first.
 #[handler]
 pub(super) async fn list(
     door: Data<&Door>,

@@ -7,7 +7,6 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Longest account id, in characters.
 const MAX_ID: usize = 100;
 /// Longest host of an e-mail address, in bytes.
 const MAX_HOST: usize = 253;

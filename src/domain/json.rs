@@ -165,7 +165,6 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// Steps over the opening bracket.
     fn enter(&mut self) -> Result<(), Flaw> {
         self.rest = &self.rest[1..];
         if self.path.len() >= self.limits.depth {

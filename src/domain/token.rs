@@ -21,7 +21,6 @@ const BODY_DIGITS: usize = 43;
 /// Base-62 digits of the checksum: the first 4 bytes of the body's SHA-256.
 const CHECK_DIGITS: usize = 6;
 
-/// Longest label, in bytes.
 const MAX_LABEL: usize = 200;
 
 /// Checks a token's label: at most 200 bytes, and only characters that show themselves in a list.

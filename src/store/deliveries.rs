@@ -291,7 +291,6 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     })
 }
 
-/// The key of an endpoint's delivery.
 pub(super) fn key_of(conn: &Connection, endpoint: EndpointKey, id: DeliveryId) -> Result<Option<DeliveryKey>> {
     let mut rows = conn.prepare_cached("SELECT key FROM delivery WHERE id = ? AND endpoint = ?")?;
     Ok(rows.query_row((id.to_bytes(), endpoint), |row| row.get(0)).optional()?)

@@ -11,7 +11,6 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// A delivery to be inserted.
 pub(super) struct NewDelivery {
     pub(super) event: EventKey,
     pub(super) endpoint: EndpointKey,

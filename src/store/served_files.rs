@@ -65,12 +65,10 @@ fn id_of(file: &Metadata) -> FileId {
     (file.dev(), file.ino())
 }
 
-/// Whether both are the same file.
 pub(super) fn same_file(one: &Metadata, other: &Metadata) -> bool {
     id_of(one) == id_of(other)
 }
 
-/// The files of a served database.
 pub(super) struct ServedFiles {
     database: ServerLock,
     log: File,

@@ -96,7 +96,6 @@ fn warn(tx: &Tx<'_>, account: AccountKey, stored_bytes: u64, waiting: u64) -> Re
     Ok(())
 }
 
-/// Adds a publish to the usage.
 pub(super) fn add(tx: &Tx<'_>, account: AccountKey, size: usize, deliveries: usize) {
     if let Some(used) = tx.usage.borrow_mut().of.get_mut(&account) {
         used.waiting += deliveries as u64;

@@ -75,7 +75,6 @@ pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>
     Ok((id, token))
 }
 
-/// Writes an audit entry about a token.
 pub(super) fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>) -> Result<()> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT account.profile, account.id FROM token JOIN account ON account.key = token.account WHERE token.id = ?",

@@ -5,7 +5,6 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::{config::Limits, domain::account::AccountKey};
 
-/// The usage of all accounts.
 #[derive(Debug)]
 pub(super) struct Usage {
     /// Most deliveries that wait; 0: no limit.

@@ -39,7 +39,6 @@ impl From<Actor> for Asker {
     }
 }
 
-/// A write in the queue of its asker.
 struct Queued {
     write: Write,
     /// Increases with each write. Between two askers that have used the same time, the lower number goes first.
@@ -156,12 +155,10 @@ impl WriteQueue {
         self.queues().next(None)
     }
 
-    /// A group of the writes that are queued now.
     pub(super) fn group(&self) -> Group {
         Group { upto: self.queues().number, late: false }
     }
 
-    /// The next write of a group.
     pub(super) fn more(&self, group: Group) -> Option<(Asker, Write)> {
         self.queues().next(Some(group))
     }
@@ -203,7 +200,6 @@ pub(super) struct WriteQueueHandle {
 }
 
 impl WriteQueueHandle {
-    /// A queue with this many slots.
     pub(super) fn new(all: usize) -> (Self, Arc<WriteQueue>) {
         let queue = Arc::new(WriteQueue { queues: Mutex::default(), came: Condvar::new() });
         (Self { queue: Arc::clone(&queue), free: Arc::new(Semaphore::new(all)), all }, queue)

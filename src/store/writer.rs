@@ -244,7 +244,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Undoes the whole group, and sends the error to each of its writes.
     fn undo(&self, error: rusqlite::Error, answers: Vec<Answer>) -> ControlFlow<()> {
         if !self.conn.is_autocommit() {
             let _ = self.execute("ROLLBACK");

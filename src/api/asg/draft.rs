@@ -22,7 +22,6 @@ use crate::{
     error::{Conflict, Error, Invalid, Result},
 };
 
-/// A settled task that was checked.
 pub(super) struct SettledTask {
     account: String,
     task: NewEvent,
@@ -38,7 +37,6 @@ impl SettledTask {
         Ok(Self { account, task, audience, key })
     }
 
-    /// The answer to its publisher.
     pub(super) fn answer(self, accepted: &event::Accepted) -> Accepted {
         let deliveries = accepted.deliveries.iter().map(|(delivery, endpoint)| DeliveryRef {
             delivery_id: delivery.to_string(),

@@ -5,7 +5,6 @@ use poem_openapi::Tags;
 use super::profile::SIGNATURE;
 use crate::api::openapi::Supplement;
 
-/// The tag of this vendor's routes.
 #[derive(Tags)]
 pub(crate) enum Tag {
     /// Webhooks for `task.settled`. Errors: `{"error": "<sentence>"}`.
@@ -25,7 +24,6 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
     signature: Some(SIGNATURE),
 };
 
-/// The name of each schema, and its example.
 const EXAMPLES: &[(&str, &str)] = &[
     ("AsgError", r#"{"error": "webhook not found"}"#),
     (

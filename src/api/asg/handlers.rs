@@ -22,7 +22,6 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]

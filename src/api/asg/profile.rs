@@ -16,10 +16,8 @@ use crate::{
 pub const NAME: &str = "asg";
 /// The one event of its catalogue.
 pub(super) const TASK_SETTLED: &str = "task.settled";
-/// The prefix of its webhook ids.
 pub(super) const WEBHOOK: &str = "whk_";
 
-/// The header of its signature, in the vendor's own letter case.
 pub(super) const SIGNATURE: &str = "X-ASG-Signature";
 
 /// The part of the dialect that the engine needs.

@@ -8,7 +8,6 @@ use crate::{
 /// The account of the samples.
 const COOPERATIVE: &str = r#""cooperative_id":"COOP-MBALE-001""#;
 
-/// An event of the catalogue.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// Its name.
@@ -22,13 +21,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Sample data of this account.
     pub(super) fn sample_for(&self, cooperative: &str) -> String {
         self.sample.replace(COOPERATIVE, &format!(r#""cooperative_id":{}"#, json::quote(cooperative)))
     }
 }
 
-/// The names of the events, in order.
 pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
     CATALOGUE.iter().map(|entry| entry.name)
 }
@@ -44,7 +41,6 @@ pub(super) fn find(name: &str) -> Result<&'static Entry> {
     })
 }
 
-/// The catalogue.
 pub(super) const CATALOGUE: &[Entry] = &[
     Entry {
         name: "farmer.registered",

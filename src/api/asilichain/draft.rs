@@ -23,7 +23,6 @@ use crate::{
 /// The sentence about an unusable idempotency key, in the header or in the body.
 const WRONG_KEY: &str = "idempotency_key (or the header Idempotency-Key) must have 1 to 255 bytes";
 
-/// An event that was checked.
 pub(super) struct CatalogueEvent {
     cooperative: String,
     kind: String,
@@ -79,7 +78,6 @@ impl CatalogueEvent {
         Ok(())
     }
 
-    /// The answer to its publisher.
     pub(super) fn answer(self, accepted: &event::Accepted) -> Result<Accepted> {
         let deliveries = accepted.deliveries.iter().map(|(delivery, endpoint)| DeliveryRef {
             delivery_id: delivery.to_string(),

@@ -36,7 +36,6 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Reads a stored body back.
     pub(super) fn read(stored: &str) -> Result<Self> {
         serde_json::from_str(stored).map_err(|flaw| Error::Internal(format!("a stored body: {flaw}")))
     }

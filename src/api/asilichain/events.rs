@@ -21,7 +21,6 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]

@@ -9,10 +9,8 @@ use crate::{
 
 /// The name of this profile.
 pub const NAME: &str = "asilichain";
-/// The prefix of its webhook ids.
 pub(super) const WEBHOOK: &str = "wh_";
 
-/// The header of its signature, in the vendor's own letter case.
 pub(super) const SIGNATURE: &str = "X-AsiliChain-Signature";
 
 /// The part of the dialect that the engine needs.

@@ -24,7 +24,6 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]

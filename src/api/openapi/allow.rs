@@ -9,7 +9,6 @@ const READ: &str = "GET, HEAD";
 pub(crate) struct Allow(Vec<(Vec<String>, String)>);
 
 impl Allow {
-    /// Reads the methods from the document.
     pub(crate) fn read(contract: &str) -> Self {
         let document: Value = serde_json::from_str(contract).unwrap_or_default();
         let paths = document["paths"].as_object().cloned().unwrap_or_default();

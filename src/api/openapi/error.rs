@@ -30,7 +30,6 @@ pub(crate) struct FailureDetail {
     pub(crate) request_id: String,
 }
 
-/// An error with this code.
 pub(crate) fn answer(status: StatusCode, code: &str, message: String, request_id: &str) -> Response {
     let error = FailureDetail { code: code.to_owned(), message, request_id: request_id.to_owned() };
     let mut response = Body(Failure { error }).into_response();

@@ -12,7 +12,6 @@ use crate::error::Error;
 
 /// The shape of an error at a door, and the meaning of each status.
 pub(crate) trait Shape: Send + Sync + 'static {
-    /// The body.
     type Body: Type;
     /// Each status that its routes answer, with its meaning and the codes it comes with.
     const MEANINGS: &'static [(u16, &'static str)];
@@ -20,7 +19,6 @@ pub(crate) trait Shape: Send + Sync + 'static {
 
 /// The errors that an operation can answer with.
 pub(crate) trait Kind: Send + Sync + 'static {
-    /// Their statuses.
     const STATUSES: &'static [u16];
 }
 

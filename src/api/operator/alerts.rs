@@ -10,7 +10,6 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator")]

@@ -11,7 +11,6 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator")]

@@ -4,7 +4,6 @@ use poem_openapi::Tags;
 
 use crate::api::openapi::Supplement;
 
-/// The tag of these routes.
 #[derive(Tags)]
 pub(crate) enum Tag {
     /// For the person who runs the server: everything in every account. Needs a token with the scope `operator`.
@@ -37,7 +36,6 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
     signature: None,
 };
 
-/// The name of each schema, and its example.
 const EXAMPLES: &[(&str, &str)] = &[
     ("AttemptSlot", r#"{"start": "2026-04-20T11:55:00Z", "delivered": 118, "failed": 3}"#),
     ("DeliveryCounts", r#"{"pending": 4, "in_flight": 1, "held": 0, "failed": 12}"#),

@@ -13,7 +13,6 @@ use crate::{
 /// Most failing webhooks in the answer.
 const FAILING: usize = 20;
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator")]

@@ -17,7 +17,6 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]

@@ -58,7 +58,6 @@ pub(crate) struct NewRetry {
 }
 
 impl NewRetry {
-    /// The deliveries that it asks for.
     pub(crate) fn read(self) -> Result<Wanted> {
         let selection = Selection {
             account: self.account_id,
