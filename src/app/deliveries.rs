@@ -88,7 +88,7 @@ impl App {
         let (endpoint, access) = self.resolve(access, webhook)?;
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            deliveries::replay(tx, &webhooks::find(tx, scope, endpoint)?, original)
+            deliveries::add_replay(tx, &webhooks::find(tx, scope, endpoint)?, original)
         };
         self.write(&access, replay).await
     }
@@ -135,7 +135,7 @@ impl App {
     pub async fn replay(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let made = deliveries::replay(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
+            let made = deliveries::add_replay(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
             search::find(tx, scope, made.id)
         };
         self.write(access, replay).await

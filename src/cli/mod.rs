@@ -97,7 +97,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => {
                 log::open(Config::log_format(self.config.as_deref()))?;
-                serve::run(args, config()?)
+                serve::run(args, self.config.as_deref(), config()?)
             }
             Command::Account(args) => account::run(args, &config()?),
             Command::Token(args) => token::run(args, &config()?),

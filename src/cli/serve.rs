@@ -1,6 +1,6 @@
 //! `ngoma serve`: the server.
 
-use std::{net::SocketAddr, process};
+use std::{net::SocketAddr, path::Path, process};
 
 use ipnet::IpNet;
 use rustix::process::Signal;
@@ -45,7 +45,8 @@ pub(super) struct Args {
     listen: Option<SocketAddr>,
 }
 
-pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
+/// `file` is the settings file that the command line names.
+pub(super) fn run(args: Args, file: Option<&Path>, mut config: Config) -> Result<()> {
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     if args.dev {
         if !config.server.listen.ip().is_loopback() {
@@ -64,7 +65,7 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
     log::subscribe(filter(&config)?);
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     descriptors::provide(&mut config)?;
-    let served = runtime.block_on(serve(config, args.dev));
+    let served = runtime.block_on(serve(config, file, args.dev));
     // A sending thread may hang in a look-up, so the end does not wait for it.
     runtime.shutdown_background();
     served
@@ -74,7 +75,7 @@ fn heard(kind: SignalKind) -> Result<unix::Signal> {
     signal(kind).map_err(|error| Error::Internal(error.to_string()))
 }
 
-async fn serve(config: Config, dev: bool) -> Result<()> {
+async fn serve(config: Config, file: Option<&Path>, dev: bool) -> Result<()> {
     // Before the server is visible: an early signal stops it too.
     let [mut terminate, mut interrupt, mut quit] =
         [supervisor::heard(Signal::TERM)?, supervisor::heard(Signal::INT)?, supervisor::heard(Signal::QUIT)?];
@@ -86,7 +87,7 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
     if dev {
         print_demo(server.db(), &settings).await?;
     } else {
-        print_first_steps(server.db()).await?;
+        print_first_steps(server.db(), file).await?;
     }
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -158,12 +159,13 @@ async fn demo_token(db: &Db, holder: Holder, scopes: &str) -> Result<BearerToken
 }
 
 /// On an empty database: the commands that make the first account and token.
-async fn print_first_steps(db: &Db) -> Result<()> {
+async fn print_first_steps(db: &Db, file: Option<&Path>) -> Result<()> {
     let told = "there is no token yet: 'ngoma account create' and 'ngoma token create' make the first";
     if db.read(tokens::list).await?.is_empty() && !log::print_object(told, &[]) {
+        let named = file.map_or_else(String::new, |file| format!(" --config {}", file.display()));
         say!("\nThere is no token yet. In another terminal:");
-        say!("  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example");
-        say!("  ngoma token create --account COOP-MBALE-001 --scope webhooks,events");
+        say!("  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example{named}");
+        say!("  ngoma token create --account COOP-MBALE-001 --scope webhooks,events{named}");
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::{
     frame::{Frame, Said},
     query_string::QueryString,
     render::{self, go},
-    state::Door,
+    state::Shared,
     views::{ListedRow, meaning},
     visit::{Allowed, Visit},
 };
@@ -154,20 +154,20 @@ struct Page<'a> {
 
 #[handler]
 pub(super) async fn list(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
     let search = search.0;
-    let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
+    let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
     let page = PageRequest::of(PAGE, &search.after);
-    let found = match door.app.deliveries(&visit.access, search.wanted()?, page).await {
+    let found = match shared.app.deliveries(&visit.access, search.wanted()?, page).await {
         // An unknown account or webhook has no deliveries.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
-    let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&door, &frame, listed)).collect();
+    let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&shared, &frame, listed)).collect();
     let retriable = matches!(search.state.as_str(), "" | "exhausted" | "cancelled");
     render::page(&Page {
         states: states(&search.state),
@@ -175,7 +175,7 @@ pub(super) async fn list(
             .into_iter()
             .map(|class| Choice { value: class.name(), label: meaning(class), chosen: class.name() == search.error })
             .collect(),
-        kinds: door.kinds(),
+        kinds: shared.kinds(),
         searched: !search.is_empty(),
         more: found.next.map(|next| search.query(&next)),
         retry: (retriable && !rows.is_empty()).then(|| search.query("")),
@@ -201,11 +201,11 @@ struct Counted<'a> {
 
 /// The page with the number of matching deliveries, which starts a run.
 #[handler]
-pub(super) async fn ask(door: Data<&Door>, visit: Allowed<Webhooks>, search: Query<Search>) -> Result<Response> {
+pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
-    let frame = Frame::new(&door, &visit, "/ui/deliveries");
+    let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
-    let count = door.app.count_matching(&visit.access, search.wanted()?).await?;
+    let count = shared.app.count_matching(&visit.access, search.wanted()?).await?;
     let given = |filters: [(&'static str, &str); 7]| {
         let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
         filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
@@ -229,7 +229,7 @@ pub(super) async fn ask(door: Data<&Door>, visit: Allowed<Webhooks>, search: Que
 }
 
 #[handler]
-pub(super) async fn start(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
+pub(super) async fn start(shared: Data<&Shared>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
     let search = Search::of(&fields);
     let counted = fields.get("matched").and_then(|matched| matched.parse::<u32>().ok());
     let matched = counted.map(u64::from).filter(|_| !search.to.is_empty()).ok_or_else(|| {
@@ -238,10 +238,10 @@ pub(super) async fn start(door: Data<&Door>, visit: Allowed<Webhooks>, fields: F
         )
     })?;
     let start = || async {
-        let run = door.app.recover_counted(&visit.access, search.wanted()?, matched).await?;
+        let run = shared.app.recover_counted(&visit.access, search.wanted()?, matched).await?;
         Ok(Outcome::Page(format!("/ui/retries/{}", run.id)))
     };
-    Ok(door.made.once(&visit, &fields, start).await?)
+    Ok(shared.made.once(&visit, &fields, start).await?)
 }
 
 struct RunView {
@@ -261,14 +261,14 @@ struct RunView {
 }
 
 impl RunView {
-    fn new(door: &Door, visit: &Visit, frame: &Frame<'_>, run: &Run) -> Self {
+    fn new(shared: &Shared, visit: &Visit, frame: &Frame<'_>, run: &Run) -> Self {
         let (word, class) = match run.state {
             RunState::Running => ("running", "warn"),
             RunState::Done => ("done", "good"),
             RunState::Cancelled => ("cancelled", ""),
         };
         let selection = &run.selection;
-        let webhook = selection.endpoint.map(|id| door.written(run.profile.as_deref().unwrap_or_default(), id));
+        let webhook = selection.endpoint.map(|id| shared.written(run.profile.as_deref().unwrap_or_default(), id));
         let of = [
             ("account", selection.account.clone()),
             ("webhook", webhook),
@@ -304,14 +304,14 @@ struct RunPage<'a> {
 /// The page of one run and its progress.
 #[handler]
 pub(super) async fn watch(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     id: Path<String>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let found = door.app.run(&visit.access, &id).await?;
-    let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
-    render::page(&RunPage { run: RunView::new(&door, &visit, &frame, &found), frame })
+    let found = shared.app.run(&visit.access, &id).await?;
+    let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
+    render::page(&RunPage { run: RunView::new(&shared, &visit, &frame, &found), frame })
 }
 
 #[derive(Template)]
@@ -322,22 +322,22 @@ struct Runs<'a> {
 }
 
 #[handler]
-pub(super) async fn runs(door: Data<&Door>, visit: Allowed<Webhooks>) -> Result<Response> {
-    let found = door.app.runs(&visit.access, PageRequest::of(RUNS, "")).await?;
-    let frame = Frame::new(&door, &visit, "/ui/deliveries");
+pub(super) async fn runs(shared: Data<&Shared>, visit: Allowed<Webhooks>) -> Result<Response> {
+    let found = shared.app.runs(&visit.access, PageRequest::of(RUNS, "")).await?;
+    let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     render::page(&Runs {
-        runs: found.items.iter().map(|run| RunView::new(&door, &visit, &frame, run)).collect(),
+        runs: found.items.iter().map(|run| RunView::new(&shared, &visit, &frame, run)).collect(),
         frame,
     })
 }
 
 #[handler]
 pub(super) async fn cancel(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     id: Path<String>,
     _fields: Fields,
 ) -> Result<Response> {
-    let cancelled = door.app.cancel_run(&visit.access, &id).await?;
+    let cancelled = shared.app.cancel_run(&visit.access, &id).await?;
     Ok(go(&format!("/ui/retries/{}?said=retry-cancelled", cancelled.id)))
 }

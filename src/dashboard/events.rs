@@ -12,7 +12,7 @@ use super::{
     frame::Frame,
     query_string::QueryString,
     render::{self, go},
-    state::Door,
+    state::Shared,
     views::{DeliveryRow, Shown, file, shown_url},
     visit::Allowed,
 };
@@ -60,7 +60,7 @@ struct Page<'a> {
 }
 
 #[handler]
-pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Query<Search>) -> Result<Response> {
+pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
     if let Some(id) = QueryString::text(&search.id) {
         let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
@@ -68,12 +68,12 @@ pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Quer
     }
     let text = |text| QueryString::text(text).map(str::to_owned);
     let (wanted, page) = ((text(&search.account), text(&search.event)), PageRequest::of(PAGE, &search.after));
-    let found = match door.app.events(&visit.access, wanted, page).await {
+    let found = match shared.app.events(&visit.access, wanted, page).await {
         // An unknown account has no events.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
-    let frame = Frame::new(&door, &visit, "/ui/events");
+    let frame = Frame::new(&shared, &visit, "/ui/events");
     let rows = found.page.items.into_iter().map(|event| Row {
         id: event.id.to_string(),
         kind: event.kind,
@@ -87,7 +87,7 @@ pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Quer
     };
     render::page(&Page {
         rows: rows.collect(),
-        kinds: door.kinds(),
+        kinds: shared.kinds(),
         more: found.page.next.map(next),
         partial: found.partial,
         searched: !(search.account.is_empty() && search.event.is_empty()),
@@ -129,11 +129,11 @@ struct EventPage<'a> {
 }
 
 #[handler]
-pub(super) async fn show(door: Data<&Door>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
-    let (details, all) = door.app.event_and_webhooks(&visit.access, &id).await?;
+pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
+    let (details, all) = shared.app.event_and_webhooks(&visit.access, &id).await?;
     let (event, made) = (&details.event, &details.deliveries);
-    let dialect = door.dialect(&event.profile)?;
-    let frame = Frame::new(&door, &visit, "/ui/events");
+    let dialect = shared.dialect(&event.profile)?;
+    let frame = Frame::new(&shared, &visit, "/ui/events");
     let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
     let matched = made.iter().map(|delivery| {
         let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
@@ -169,8 +169,8 @@ pub(super) async fn show(door: Data<&Door>, visit: Allowed<Events>, id: Path<Str
 
 /// The payload of an event, as it is stored.
 #[handler]
-pub(super) async fn whole(door: Data<&Door>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
-    let details = door.app.event(&visit.access, &id).await?;
+pub(super) async fn whole(shared: Data<&Shared>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
+    let details = shared.app.event(&visit.access, &id).await?;
     Ok(file(&details.event.id.to_string(), details.body()?.to_owned()))
 }
 

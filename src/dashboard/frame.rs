@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{assets::Assets, format::Moment, state::Door, visit::Visit};
+use super::{assets::Assets, format::Moment, state::Shared, visit::Visit};
 use crate::domain::{endpoint::Resumed, ids::RequestId, timestamp::Timestamp, token::Scope};
 
 /// A link to another page.
@@ -45,12 +45,12 @@ const PAGES: [(&str, &str, Option<Scope>); 8] = [
 
 impl<'a> Frame<'a> {
     /// The frame of a page; `at` is the address of its link in the navigation.
-    pub(super) fn new(door: &'a Door, visit: &Visit, at: &str) -> Self {
-        let (operator, now) = (visit.is_operator(), door.app.clock().now());
+    pub(super) fn new(shared: &'a Shared, visit: &Visit, at: &str) -> Self {
+        let (operator, now) = (visit.is_operator(), shared.app.clock().now());
         let opens = |scope: &Option<Scope>| scope.map_or(operator, |scope| visit.caller.scopes.allow(scope));
         let links = PAGES.iter().filter(|(.., scope)| opens(scope));
         Self {
-            assets: &door.assets,
+            assets: &shared.assets,
             links: links.map(|&(href, label, _)| Link { href, label, current: href == at }).collect(),
             who: visit.who(),
             form: visit.form_token(),

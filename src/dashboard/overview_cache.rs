@@ -9,7 +9,7 @@ use std::{
 use crate::{
     app::{Access, App, Webhooks, overview::Snapshot},
     domain::token::AccessScope,
-    error::Error,
+    error::Result,
     http::single_flight::SingleFlight,
 };
 
@@ -21,26 +21,23 @@ const PAUSE: Duration = Duration::from_secs(5);
 const MOST: usize = 1000;
 
 /// The reading of one access scope.
-type Shared = SingleFlight<Result<Arc<Snapshot>, Error>>;
+type Reading = SingleFlight<Result<Arc<Snapshot>>>;
 
 /// The last reading of each access scope.
 #[derive(Default)]
-pub(super) struct Overviews(Mutex<HashMap<AccessScope, Arc<Shared>>>);
+pub(super) struct Overviews(Mutex<HashMap<AccessScope, Arc<Reading>>>);
 
 impl Overviews {
     /// The last overview within the caller's access scope.
-    pub(super) async fn last(&self, app: &App, access: &Access<Webhooks>) -> Result<Arc<Snapshot>, Error> {
-        let looks = {
+    pub(super) async fn last(&self, app: &App, access: &Access<Webhooks>) -> Result<Arc<Snapshot>> {
+        let last = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= MOST {
                 all.clear();
             }
             Arc::clone(all.entry(access.scope().clone()).or_default())
         };
-        let (looker, first) = (app.clone(), access.clone());
-        let look = || async move { looker.overview_for_all(&first, SHOWN).await.map(Arc::new) };
-        let seen = looks.recent(app.clock().uptime(), PAUSE, look).await;
-        app.check_access(access)?;
-        seen.unwrap_or_else(|| Err(Error::Internal("a look at everything panicked".to_owned())))
+        let uptime = app.clock().uptime();
+        app.shared_overview(access, SHOWN, async |read| last.recent(uptime, PAUSE, || read).await).await
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 
 /// The parts that all pages share. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Door(Arc<Parts>);
+pub(super) struct Shared(Arc<Parts>);
 
 pub(super) struct Parts {
     pub(super) app: App,
@@ -29,7 +29,7 @@ pub(super) struct Parts {
     pub(super) secure: bool,
 }
 
-impl std::ops::Deref for Door {
+impl std::ops::Deref for Shared {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
@@ -37,7 +37,7 @@ impl std::ops::Deref for Door {
     }
 }
 
-impl Door {
+impl Shared {
     pub(super) fn new(app: App, budgets: Arc<Budgets>, config: &Config) -> Self {
         let limit = || RateLimit::per_minute(config.limits.requests_per_minute);
         Self(Arc::new(Parts {

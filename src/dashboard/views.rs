@@ -125,14 +125,14 @@ pub(super) struct WebhookRow {
 }
 
 impl WebhookRow {
-    pub(super) fn new(door: &Parts, frame: &Frame<'_>, report: &Report) -> Result<Self, Error> {
+    pub(super) fn new(shared: &Parts, frame: &Frame<'_>, report: &Report) -> Result<Self, Error> {
         let endpoint = &report.endpoint;
         let entries = endpoint.events.entries();
         Ok(Self {
-            id: door.written(&report.profile, endpoint.id),
+            id: shared.written(&report.profile, endpoint.id),
             url: shown_url(endpoint.url.as_str()),
             account: endpoint.account_id.clone(),
-            vendor: door.dialect(&report.profile)?.title,
+            vendor: shared.dialect(&report.profile)?.title,
             events: entries.to_vec(),
             every_event: entries.iter().any(|entry| entry == "*"),
             badge: Badge::of_endpoint(endpoint, report.is_failing()),
@@ -193,10 +193,10 @@ pub(super) struct ListedRow {
 }
 
 impl ListedRow {
-    pub(super) fn new(door: &Parts, frame: &Frame<'_>, listed: &Listed) -> Self {
+    pub(super) fn new(shared: &Parts, frame: &Frame<'_>, listed: &Listed) -> Self {
         Self {
             delivery: DeliveryRow::new(frame, &listed.delivery),
-            webhook: door.written(&listed.profile, listed.delivery.endpoint),
+            webhook: shared.written(&listed.profile, listed.delivery.endpoint),
             url: shown_url(&listed.url),
             account: listed.account_id.clone(),
         }

@@ -15,7 +15,7 @@ use super::{
     frame::{Frame, Said},
     query_string::QueryString,
     render,
-    state::Door,
+    state::Shared,
     views::{WebhookRow, shown_url},
     visit::Allowed,
 };
@@ -54,12 +54,12 @@ struct Page<'a> {
 
 #[handler]
 pub(super) async fn list(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let frame = Frame::new(&door, &visit, "/ui/webhooks").saying(&said);
+    let frame = Frame::new(&shared, &visit, "/ui/webhooks").saying(&said);
     let search = search.0;
     let state = match search.state.as_str() {
         "active" => Some(EndpointState::Active),
@@ -74,7 +74,7 @@ pub(super) async fn list(
         url: QueryString::text(&search.url).map(str::to_owned),
         after: None,
     };
-    let found = match door.app.webhook_reports(&visit.access, filter, PageRequest::of(PAGE, &search.after)).await {
+    let found = match shared.app.webhook_reports(&visit.access, filter, PageRequest::of(PAGE, &search.after)).await {
         // An unknown account has no webhooks.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
@@ -84,7 +84,7 @@ pub(super) async fn list(
             QueryString::new().with("url", &search.url).with("account", &search.account).with("state", &search.state);
         asked.with("after", &next).query()
     });
-    let rows = found.items.iter().map(|report| WebhookRow::new(&door, &frame, report)).collect::<Result<_, _>>()?;
+    let rows = found.items.iter().map(|report| WebhookRow::new(&shared, &frame, report)).collect::<Result<_, _>>()?;
     let searched = [&search.url, &search.account, &search.state].iter().any(|text| !text.is_empty());
     let of_one_account = visit.is_of_one_account();
     render::page(&Page { frame, rows, more, searched, search, of_one_account })
@@ -147,23 +147,23 @@ impl WebhookForm {
 
 /// The form that registers a webhook: first its account, then its URL and its events.
 #[handler]
-pub(super) async fn begin(door: Data<&Door>, visit: Allowed<Webhooks>, asked: Query<For>) -> Result<Response> {
+pub(super) async fn begin(shared: Data<&Shared>, visit: Allowed<Webhooks>, asked: Query<For>) -> Result<Response> {
     let account = match &visit.caller.reach {
         Reach::Account { id, .. } => id.clone(),
         _ => asked.0.account.trim().to_owned(),
     };
-    show_form(&door, &visit, account, None, None).await
+    show_form(&shared, &visit, account, None, None).await
 }
 
 /// The form, with its values and the reason for the refusal.
 async fn show_form(
-    door: &Door,
+    shared: &Shared,
     visit: &Allowed<Webhooks>,
     account: String,
     filled: Option<&Fields>,
     problem: Option<Error>,
 ) -> Result<Response> {
-    let (app, frame) = (&door.app, Frame::new(door, visit, "/ui/webhooks"));
+    let (app, frame) = (&shared.app, Frame::new(shared, visit, "/ui/webhooks"));
     let chosen = if account.is_empty() { None } else { Some(app.account(&visit.access, &account).await) };
     let (found, problem) = match chosen.transpose() {
         Ok(found) => (found, problem),
@@ -171,7 +171,7 @@ async fn show_form(
         Err(error) => return Err(error.into()),
     };
     let offered = app.accounts(&visit.access, PageRequest::of(OFFERED, "")).await?.items;
-    let dialect = found.as_ref().map(|found| door.dialect(&found.profile)).transpose()?;
+    let dialect = found.as_ref().map(|found| shared.dialect(&found.profile)).transpose()?;
     let form = match (dialect, filled) {
         (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
         // A catalogue with one event leaves nothing to tick.
@@ -210,18 +210,18 @@ pub(super) fn wanted(fields: &Fields) -> Vec<String> {
 
 /// Registers a webhook. If its secret was made here, only this page shows it.
 #[handler]
-pub(super) async fn register(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
+pub(super) async fn register(shared: Data<&Shared>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
     let account = fields.need("account", "the account")?.to_owned();
-    let make = || try_register(&door, &visit, &account, &fields);
-    match door.made.once(&visit, &fields, make).await {
+    let make = || try_register(&shared, &visit, &account, &fields);
+    match shared.made.once(&visit, &fields, make).await {
         Ok(made) => Ok(made),
         Err(error @ (Error::Internal(_) | Error::Unavailable(_) | Error::Forbidden(_))) => Err(error.into()),
-        Err(error) => show_form(&door, &visit, account, Some(&fields), Some(error)).await,
+        Err(error) => show_form(&shared, &visit, account, Some(&fields), Some(error)).await,
     }
 }
 
 async fn try_register(
-    door: &Door,
+    shared: &Shared,
     visit: &Allowed<Webhooks>,
     account: &str,
     fields: &Fields,
@@ -232,8 +232,8 @@ async fn try_register(
         events: wanted(fields),
         secret: fields.get("secret").map(|own| own.to_owned().into()),
     };
-    let made = door.app.register(&visit.access, new).await?;
-    let id = door.written(&made.profile, made.endpoint.id);
+    let made = shared.app.register(&visit.access, new).await?;
+    let id = shared.written(&made.profile, made.endpoint.id);
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The webhook is registered",
         about: shown_url(made.endpoint.url.as_str()),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{envelope::TaskSettled, examples::Tag, profile::WEBHOOK};
 use crate::{
-    api::openapi::{ErrorClass, RawNumber, SecretText, objects},
+    api::openapi::{self, ErrorClass, RawNumber, SecretText, objects},
     app::{events::EventDetails, webhooks::Registered},
     domain::{
         delivery::{self, State},
@@ -205,14 +205,9 @@ pub(super) struct Attempt {
 
 impl From<&delivery::Attempt> for Attempt {
     fn from(attempt: &delivery::Attempt) -> Self {
-        Self {
-            attempt: attempt.number,
-            started_at: attempt.started_at.precise(),
-            duration_ms: attempt.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-            response_status: attempt.status,
-            error: attempt.failure.map(Into::into),
-            next_attempt_at: attempt.next_attempt_at.map(|at| at.precise()),
-        }
+        let openapi::Attempt { attempt, started_at, duration_ms, response_status, error, next_attempt_at, .. } =
+            attempt.into();
+        Self { attempt, started_at, duration_ms, response_status, error, next_attempt_at }
     }
 }
 

@@ -13,9 +13,27 @@ use crate::error::Error;
 /// The shape of an error at a door, and the meaning of each status.
 pub(crate) trait Shape: Send + Sync + 'static {
     type Body: Type;
-    /// Each status that its routes answer, with its meaning and the codes it comes with.
+    /// The statuses of its routes, each with its meaning there. A status that is not listed has its meaning in [`COMMON`].
     const MEANINGS: &'static [(u16, &'static str)];
 }
+
+/// The meaning of each status that is the same at all doors with [`Failure`](super::Failure) as body.
+const COMMON: [(u16, &str); 8] = [
+    (400, "`INVALID_REQUEST`: the request is not of the documented form; the message names the fault and its place."),
+    (401, "`UNAUTHORIZED`: no token, or one that is unknown or revoked."),
+    (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
+    (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json in UTF-8, or is compressed."),
+    (429, "`RATE_LIMITED`: too many requests of this token; `Retry-After` says how long to wait."),
+    (
+        431,
+        "`INVALID_REQUEST`: there are more headers, or larger ones, than limits.request_headers and request_header_bytes allow.",
+    ),
+    (500, "`INTERNAL`: a fault of the server; its log says more, under the request_id."),
+    (
+        503,
+        "`UNAVAILABLE`: the server cannot take this now: try again. Nothing was stored, unless the message says that this is not known.",
+    ),
+];
 
 /// The errors that an operation can answer with.
 pub(crate) trait Kind: Send + Sync + 'static {
@@ -72,7 +90,8 @@ impl<S, K> From<Refused<S, K>> for poem::Error {
 
 impl<S: Shape, K: Kind> ApiResponse for Refused<S, K> {
     fn meta() -> MetaResponses {
-        let meanings = S::MEANINGS.iter().filter(|(status, _)| K::STATUSES.contains(status));
+        let meaning = |status| S::MEANINGS.iter().chain(&COMMON).find(|(of, _)| *of == status);
+        let meanings = K::STATUSES.iter().filter_map(|status| meaning(*status));
         let responses = meanings.map(|(status, description)| MetaResponse {
             description,
             status: Some(*status),

@@ -253,7 +253,7 @@ impl Machine {
         let endpoint = self.model.deliveries[index].endpoint;
         let scope = AccessScope { profile: Some(VENDORS[self.model.endpoints[endpoint].vendor].into()), account: None };
         let (id, endpoint_id) = (self.ids[index], self.endpoint_ids[endpoint]);
-        let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &scope, endpoint_id)?, id));
+        let replayed = self.write(move |tx| deliveries::add_replay(tx, &endpoints::find(tx, &scope, endpoint_id)?, id));
         if self.model.endpoints[endpoint].state != EndpointState::Active {
             assert!(matches!(replayed, Err(Error::Conflict { .. })), "{replayed:?}");
             return;
