@@ -1,7 +1,7 @@
 //! The contract: one OpenAPI document, generated from the types. `/openapi.json`, the docs page and the committed file
 //! are made of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,8 @@ const OPENAPI: &str = "3.1.0";
 pub(crate) struct Supplement {
     /// The name of its tag.
     pub(crate) tag: &'static str,
-    /// An example of each schema.
+    /// An example of each schema. In it the text `@Name` stands for the example of another schema, and the key `@` for
+    /// all members of one.
     pub(crate) schemas: &'static [(&'static str, &'static str)],
     /// An example of each parameter, by name.
     pub(crate) parameters: &'static [(&'static str, &'static str)],
@@ -56,11 +57,11 @@ pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
     document["openapi"] = OPENAPI.into();
     modernise(&mut document);
     let taken = taken(&document);
-    let examples = supplements.iter().flat_map(|supplement| supplement.schemas);
+    let examples: Examples = supplements.iter().flat_map(|supplement| supplement.schemas).copied().collect();
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
-        for (name, example) in examples {
+        for (name, text) in &examples {
             if let Some(schema) = schemas.get_mut(*name) {
-                let example = serde_json::from_str(example)?;
+                let example = complete(serde_json::from_str(text)?, &examples)?;
                 exemplify(schema, &example);
                 admit_null(schema);
                 if !taken.contains(*name) {
@@ -91,6 +92,31 @@ pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
         }
     }
     Ok(document)
+}
+
+/// The example of each schema, by its name.
+type Examples = HashMap<&'static str, &'static str>;
+
+/// Puts other examples in the places of their names.
+fn complete(example: Value, examples: &Examples) -> serde_json::Result<Value> {
+    match example {
+        Value::String(text) => match text.strip_prefix('@').and_then(|name| examples.get(name)) {
+            Some(other) => complete(serde_json::from_str(other)?, examples),
+            None => Ok(Value::String(text)),
+        },
+        Value::Array(items) => items.into_iter().map(|item| complete(item, examples)).collect(),
+        Value::Object(members) => {
+            let mut whole = Map::new();
+            for (name, value) in members {
+                match complete(value, examples)? {
+                    Value::Object(part) if name == "@" => whole.extend(part),
+                    value => drop(whole.insert(name, value)),
+                }
+            }
+            Ok(Value::Object(whole))
+        }
+        other => Ok(other),
+    }
 }
 
 /// The schemas of request bodies, with all schemas inside of them.

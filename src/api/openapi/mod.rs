@@ -16,6 +16,6 @@ pub(crate) use self::{
     document::Supplement,
     error::Failure,
     responses::{OnState, Refused, Shape, WithBody, WithoutBody, WithoutToken},
-    shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, stands_for},
+    shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
 };

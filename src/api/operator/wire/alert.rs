@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::WebhookState;
 use crate::{
-    api::openapi::{ErrorClass, stands_for},
+    api::openapi::{ErrorClass, wire_enum},
     app::alerts::{self, ChannelState, Progress},
     domain::{
         alert::{self, Channel, Kind, What},
@@ -13,35 +13,29 @@ use crate::{
     },
 };
 
-/// The kind of an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum AlertKind {
-    /// A webhook was suspended.
-    Suspended,
-    /// A delivery has used half of its tries, or was given up.
-    Warning,
-    /// Held deliveries will be cancelled.
-    Expiring,
+wire_enum! {
+    /// The kind of an alert.
+    AlertKind ("SCREAMING_SNAKE_CASE") of Kind {
+        /// A webhook was suspended.
+        Suspended => Suspended,
+        /// A delivery has used half of its tries, or was given up.
+        Warning => Warning,
+        /// Held deliveries will be cancelled.
+        Expiring => Expiring,
+    }
 }
 
-stands_for!(AlertKind => Kind { Suspended => Suspended, Warning => Warning, Expiring => Expiring });
-
-/// A channel of alerts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AlertChannel {
-    /// A line of the log.
-    Log,
-    /// A mail to the account's alert address.
-    Mail,
-    /// A POST to the operator's own webhook.
-    Webhook,
+wire_enum! {
+    /// A channel of alerts.
+    AlertChannel ("lowercase") of Channel {
+        /// A line of the log.
+        Log => Log,
+        /// A mail to the account's alert address.
+        Mail => Mail,
+        /// A POST to the operator's own webhook.
+        Webhook => Webhook,
+    }
 }
-
-stands_for!(AlertChannel => Channel { Log => Log, Mail => Mail, Webhook => Webhook });
 
 /// The state of an alert in one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]

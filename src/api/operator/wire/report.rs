@@ -1,10 +1,10 @@
 //! The overview, and webhooks with statistics.
 
-use poem_openapi::{Enum, Object};
-use serde::{Deserialize, Serialize};
+use poem_openapi::Object;
+use serde::Serialize;
 
 use crate::{
-    api::openapi::{ErrorClass, SuspendedReason, stands_for},
+    api::openapi::{ErrorClass, SuspendedReason, wire_enum},
     app::{Page, overview::Snapshot, webhooks::Report},
     domain::{endpoint::EndpointState, profile::Profiles, stats::Stats, timestamp::Timestamp},
 };
@@ -97,20 +97,17 @@ impl Overview {
     }
 }
 
-/// The status of any webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
-#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum WebhookState {
-    /// Deliveries go out.
-    Active,
-    /// Deliveries are held until the webhook is resumed.
-    Suspended,
-    /// The webhook is deleted.
-    Deleted,
+wire_enum! {
+    /// The status of any webhook.
+    WebhookState ("SCREAMING_SNAKE_CASE") of EndpointState {
+        /// Deliveries go out.
+        Active => Active,
+        /// Deliveries are held until the webhook is resumed.
+        Suspended => Suspended,
+        /// The webhook is deleted.
+        Deleted => Deleted,
+    }
 }
-
-stands_for!(WebhookState => EndpointState { Active => Active, Suspended => Suspended, Deleted => Deleted });
 
 /// A webhook with statistics of its attempts, which are at most ten seconds old.
 #[derive(Debug, Serialize, Object)]

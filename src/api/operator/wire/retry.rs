@@ -4,7 +4,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::openapi::{ErrorClass, stands_for},
+    api::openapi::{ErrorClass, wire_enum},
     app::{Page, Wanted, recovery::Count},
     domain::{
         delivery::State,
@@ -89,20 +89,17 @@ impl From<Count> for RetryCount {
     }
 }
 
-/// The state of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum RetryState {
-    /// The run goes on, also after a restart.
-    Running,
-    /// The run is done.
-    Done,
-    /// Somebody cancelled the run.
-    Cancelled,
+wire_enum! {
+    /// The state of a run.
+    RetryState ("SCREAMING_SNAKE_CASE") of RunState {
+        /// The run goes on, also after a restart.
+        Running => Running,
+        /// The run is done.
+        Done => Done,
+        /// Somebody cancelled the run.
+        Cancelled => Cancelled,
+    }
 }
-
-stands_for!(RetryState => RunState { Running => Running, Done => Done, Cancelled => Cancelled });
 
 /// A run that replays every matching delivery.
 #[derive(Debug, Serialize, Object)]

@@ -1,10 +1,10 @@
 //! Accounts, tokens, and the audit.
 
-use poem_openapi::{Enum, Object};
+use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::openapi::{SecretText, stands_for},
+    api::openapi::{SecretText, wire_enum},
     app::{Page, tokens::TokenRecord},
     domain::{account, audit::Entry, ids::EndpointId, profile::Profiles, token::Scope},
 };
@@ -59,20 +59,17 @@ impl From<Page<account::Account>> for AccountPage {
     }
 }
 
-/// A scope of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum TokenScope {
-    /// Manage webhooks, read and replay deliveries.
-    Webhooks,
-    /// Publish events, read events and tasks.
-    Events,
-    /// Everything, in every account.
-    Operator,
+wire_enum! {
+    /// A scope of a token.
+    TokenScope ("lowercase") of Scope {
+        /// Manage webhooks, read and replay deliveries.
+        Webhooks => Webhooks,
+        /// Publish events, read events and tasks.
+        Events => Events,
+        /// Everything, in every account.
+        Operator => Operator,
+    }
 }
-
-stands_for!(TokenScope => Scope { Webhooks => Webhooks, Events => Events, Operator => Operator });
 
 /// A token to make: for an account, a platform or an operator.
 #[derive(Debug, Deserialize, Object)]
