@@ -179,11 +179,11 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("Part", r#"{"status": "ok", "message": "the database takes writes"}"#),
         (
             "Parts",
-            r#"{"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}, "key_file": {"status": "ok", "message": "the key file opens the signing secrets"}}"#,
+            r#"{"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: free some space (the warning comes below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}, "key_file": {"status": "ok", "message": "the key file opens the signing secrets"}}"#,
         ),
         (
             "Readiness",
-            r#"{"status": "ok", "warnings": ["412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"], "parts": "@Parts"}"#,
+            r#"{"status": "ok", "warnings": ["412 MB are left on the disk of the database: free some space (the warning comes below 1000 MB, watch.low_space_bytes)"], "parts": "@Parts"}"#,
         ),
     ],
     parameters: &[],

@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use poem::{FromRequest, Request, RequestBody};
+use poem_openapi::{ApiResponse, types::Type};
+use serde::Serialize;
 
-use super::openapi::batch;
+use super::openapi::{Body, Printed, batch};
 use crate::{
     config::Limits,
     error::{Error, Result},
@@ -18,6 +20,22 @@ use crate::{
         context::{Publishing, RequestContext},
     },
 };
+
+/// The answer to a published event.
+#[derive(ApiResponse)]
+pub(super) enum Publication<T: Type + Serialize> {
+    /// The event is on disk, and its deliveries go out.
+    #[oai(status = 202)]
+    Accepted(Body<T>),
+}
+
+/// The answer to a batch.
+#[derive(ApiResponse)]
+pub(super) enum BatchPublication<T: Type> {
+    /// All events are on disk, and their deliveries go out.
+    #[oai(status = 202)]
+    Accepted(Printed<T>),
+}
 
 /// The memory of a publish's body and, for a batch, its place. They are taken when the body has been read, and held
 /// until the events are stored, also if the client has gone away.

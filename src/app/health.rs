@@ -141,7 +141,7 @@ fn disk(free: Option<u64>, low: u64) -> Part {
     match free {
         None => Part::Ok("the system does not say how much room is left".to_owned()),
         Some(free) if free < low => Part::Warning(format!(
-            "{} MB are left on the disk of the database: make room (it is told below {} MB, watch.low_space_bytes)",
+            "{} MB are left on the disk of the database: free some space (the warning comes below {} MB, watch.low_space_bytes)",
             megabytes(free),
             megabytes(low)
         )),

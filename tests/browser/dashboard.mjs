@@ -48,7 +48,7 @@ try {
   // A webhook.
   await page.goto("/ui/webhooks/new");
   await look(page, "register-account");
-  await page.getByLabel("Whose is it?").fill("COOP-ELGON-7");
+  await page.getByLabel("Account", { exact: true }).fill("COOP-ELGON-7");
   await page.getByRole("button", { name: "Go on" }).click();
   await page.getByLabel("URL").fill("ftp://nowhere");
   await page.getByLabel("batch.exported").check();
@@ -92,7 +92,7 @@ try {
   await page.goto("/ui/events");
   await look(page, "events");
   await page.locator("tbody th a").first().click();
-  await page.getByText("And who did not").click();
+  await page.getByText("Webhooks that did not get it").click();
   check(await page.getByText("its events (payout.*) do not hold batch.exported").isVisible(), "an event says why a webhook did not get it");
   await look(page, "event");
 
@@ -147,7 +147,7 @@ try {
   await page.getByText("Leave the failed…").click();
   await look(page, "webhook-leave");
   await page.getByRole("button", { name: "Resume without the failed" }).click();
-  check(await page.getByText(/^Resumed: /).isVisible(), "what failed can be left as it is");
+  check(await page.getByText(/^Resumed: /).isVisible(), "failed deliveries can be left as they are");
 
   // All that failed, at once.
   await page.goto("/ui/deliveries?state=exhausted");

@@ -2,7 +2,7 @@
 
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, OpenApi,
+    OpenApi,
     param::{Path, Query},
 };
 
@@ -15,35 +15,14 @@ use super::{
 };
 use crate::{
     api::{
-        openapi::{Body, Printed, Refused, WithBody, WithoutBody},
-        publishing::{self, Place},
+        openapi::{Body, Printed, Refused, Registered, WithBody, WithoutBody},
+        publishing::{self, BatchPublication, Place, Publication},
     },
     app::{Access, App, Events, Webhooks, webhooks},
     error::Result,
 };
 
 pub(crate) struct Routes;
-
-#[derive(ApiResponse)]
-enum Registered {
-    /// The webhook is registered and active.
-    #[oai(status = 201)]
-    Created(Body<WebhookView>),
-}
-
-#[derive(ApiResponse)]
-enum Publication {
-    /// The event is on disk, and its deliveries go out.
-    #[oai(status = 202)]
-    Accepted(Body<Accepted>),
-}
-
-#[derive(ApiResponse)]
-enum BatchPublication {
-    /// All events are on disk, and their deliveries go out.
-    #[oai(status = 202)]
-    Accepted(Printed<AcceptedEvents>),
-}
 
 #[OpenApi(tag = "Tag::Asg", prefix_path = "/v1")]
 impl Routes {
@@ -57,7 +36,7 @@ impl Routes {
         access: Access<Webhooks>,
         app: Data<&App>,
         body: Body<NewWebhook>,
-    ) -> Result<Registered, Refused<Errors, WithBody>> {
+    ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
         let NewWebhook { callback_url: url, secret, events, account } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
@@ -107,7 +86,7 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewEvent>,
         place: Place,
-    ) -> Result<Publication, Refused<Errors, WithBody>> {
+    ) -> Result<Publication<Accepted>, Refused<Errors, WithBody>> {
         let task = SettledTask::new(body.0, &access, app.limits())?;
         let (task, accepted) = app.publish(&access, task, place).await?;
         Ok(Publication::Accepted(Body(task.answer(&accepted))))
@@ -127,7 +106,7 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewEvents>,
         place: Place,
-    ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
+    ) -> Result<BatchPublication<AcceptedEvents>, Refused<Errors, WithBody>> {
         let (publisher, limits) = (access.clone(), app.limits().clone());
         let check = move |event| SettledTask::new(event, &publisher, &limits);
         let tasks = publishing::check(body.0.events, app.limits(), check).await?;

@@ -1,7 +1,7 @@
 //! The routes under `/events`, and the catalogue.
 
 use poem::web::Data;
-use poem_openapi::{ApiResponse, OpenApi, param::Path};
+use poem_openapi::{OpenApi, param::Path};
 
 use super::{
     catalogue::CATALOGUE,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{
         openapi::{Body, Printed, RawObject, Refused, WithBody, WithoutBody},
-        publishing::{self, Place},
+        publishing::{self, BatchPublication, Place, Publication},
     },
     app::{Access, AnyScope, App, Events},
     config,
@@ -22,20 +22,6 @@ use crate::{
 };
 
 pub(crate) struct Routes;
-
-#[derive(ApiResponse)]
-enum Publication {
-    /// The event is on disk, and its deliveries go out.
-    #[oai(status = 202)]
-    Accepted(Body<Accepted>),
-}
-
-#[derive(ApiResponse)]
-enum BatchPublication {
-    /// All events are on disk, and their deliveries go out.
-    #[oai(status = 202)]
-    Accepted(Printed<AcceptedEvents>),
-}
 
 #[OpenApi(tag = "Tag::AsiliChain")]
 impl Routes {
@@ -56,7 +42,7 @@ impl Routes {
         idempotency_key: Key,
         body: Body<NewEvent>,
         place: Place,
-    ) -> Result<Publication, Refused<Errors, WithBody>> {
+    ) -> Result<Publication<Accepted>, Refused<Errors, WithBody>> {
         let event = CatalogueEvent::new(body.0, idempotency_key.0, &access, (&settings, app.limits()))?;
         let (event, accepted) = app.publish(&access, event, place).await?;
         Ok(Publication::Accepted(Body(event.answer(&accepted)?)))
@@ -81,7 +67,7 @@ impl Routes {
         idempotency_key: Key,
         body: Body<NewEvents>,
         place: Place,
-    ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
+    ) -> Result<BatchPublication<AcceptedEvents>, Refused<Errors, WithBody>> {
         let (publisher, of) = (access.clone(), (settings.clone(), app.limits().clone()));
         let check = move |event| CatalogueEvent::new(event, None, &publisher, (&of.0, &of.1));
         let mut events = publishing::check(body.0.events, app.limits(), check).await?;

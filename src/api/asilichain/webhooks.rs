@@ -15,7 +15,7 @@ use super::{
     },
 };
 use crate::{
-    api::openapi::{Body, DeliveryStatus, OnState, Refused, WithBody, WithoutBody},
+    api::openapi::{Body, DeliveryStatus, OnState, Refused, Registered, WithBody, WithoutBody},
     app::{
         Access, App, PageRequest, Webhooks,
         webhooks::{self, Change},
@@ -25,13 +25,6 @@ use crate::{
 };
 
 pub(crate) struct Routes;
-
-#[derive(ApiResponse)]
-enum Registered {
-    /// The webhook is registered and active.
-    #[oai(status = 201)]
-    Created(Body<WebhookView>),
-}
 
 #[derive(ApiResponse)]
 enum Deleted {
@@ -58,7 +51,7 @@ impl Routes {
         access: Access<Webhooks>,
         app: Data<&App>,
         body: Body<NewWebhook>,
-    ) -> Result<Registered, Refused<Errors, WithBody>> {
+    ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
         let NewWebhook { url, events, cooperative_id, secret } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let new = webhooks::NewWebhook { account, url, events, secret: secret.map(|own| own.0) };

@@ -15,7 +15,7 @@ pub(crate) use self::{
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
     document::Supplement,
     error::Failure,
-    responses::{OnState, Refused, Shape, WithBody, WithoutBody, WithoutToken},
+    responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
 };

@@ -7,7 +7,9 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type,
 };
+use serde::Serialize;
 
+use super::body::Body;
 use crate::error::Error;
 
 /// The shape of an error at a door, and the meaning of each status.
@@ -70,6 +72,14 @@ pub(crate) struct WithBody;
 
 impl Kind for WithBody {
     const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 414, 415, 422, 429, 431, 500, 503];
+}
+
+/// The answer to a registration.
+#[derive(ApiResponse)]
+pub(crate) enum Registered<T: Type + Serialize> {
+    /// The webhook is registered and active.
+    #[oai(status = 201)]
+    Created(Body<T>),
 }
 
 /// An error on its way out of a handler.
