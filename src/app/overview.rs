@@ -41,11 +41,11 @@ impl App {
 
     /// As [`App::overview`], for callers with the same access scope who share a reading: `share` runs this one, or returns
     /// the result of another caller's. It returns `None` if the reading panicked.
-    pub async fn shared_overview(
+    pub async fn shared_overview<F: Future<Output = Option<Result<Arc<Snapshot>>>>>(
         &self,
         access: &Access<impl Manages>,
         shown: usize,
-        share: impl AsyncFnOnce(Reading) -> Option<Result<Arc<Snapshot>>>,
+        share: impl FnOnce(Reading) -> F,
     ) -> Result<Arc<Snapshot>> {
         let (app, reader) = (self.clone(), access.clone());
         let seen = share(Box::pin(async move { app.read_overview(&reader, shown).await.map(Arc::new) })).await;

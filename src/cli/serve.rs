@@ -100,7 +100,9 @@ async fn serve(config: Config, file: Option<&Path>, dev: bool) -> Result<()> {
             if count > 0 {
                 process::exit(1);
             }
-            tracing::info!("stopping: attempts and requests under way may end, 10 s at most; a second signal stops at once");
+            tracing::info!(
+                "stopping: attempts and requests under way may end, 10 s at most; a second signal stops at once"
+            );
             supervisor::stopping();
             stop.send_replace(true);
         }

@@ -179,7 +179,11 @@ async fn show(
     let page = Page {
         accounts: rows.collect::<Result<_, _>>()?,
         more_accounts,
-        tokens: tokens.items.iter().map(|token| TokenRow::new(shared, &frame, visit, token)).collect::<Result<_, _>>()?,
+        tokens: tokens
+            .items
+            .iter()
+            .map(|token| TokenRow::new(shared, &frame, visit, token))
+            .collect::<Result<_, _>>()?,
         more_tokens,
         new_account,
         new_token,
@@ -200,7 +204,11 @@ async fn again(shared: &Shared, visit: &Allowed<Operator>, fields: Fields, why: 
 }
 
 #[handler]
-pub(super) async fn create_account(shared: Data<&Shared>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
+pub(super) async fn create_account(
+    shared: Data<&Shared>,
+    visit: Allowed<Operator>,
+    fields: Fields,
+) -> Result<Response> {
     match make_account(&shared, &visit, &fields).await {
         Ok(id) => {
             Ok(go(&format!("/ui/accounts?{}", QueryString::new().with("account", &id).with("said", "account").query())))

@@ -233,9 +233,7 @@ pub(super) async fn start(shared: Data<&Shared>, visit: Allowed<Webhooks>, field
     let search = Search::of(&fields);
     let counted = fields.get("matched").and_then(|matched| matched.parse::<u32>().ok());
     let matched = counted.map(u64::from).filter(|_| !search.to.is_empty()).ok_or_else(|| {
-        Error::request(
-            "this form does not say how many deliveries were counted: begin at the list of deliveries",
-        )
+        Error::request("this form does not say how many deliveries were counted: begin at the list of deliveries")
     })?;
     let start = || async {
         let run = shared.app.recover_counted(&visit.access, search.wanted()?, matched).await?;

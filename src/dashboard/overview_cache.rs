@@ -38,6 +38,6 @@ impl Overviews {
             Arc::clone(all.entry(access.scope().clone()).or_default())
         };
         let uptime = app.clock().uptime();
-        app.shared_overview(access, SHOWN, async |read| last.recent(uptime, PAUSE, || read).await).await
+        app.shared_overview(access, SHOWN, move |read| async move { last.recent(uptime, PAUSE, || read).await }).await
     }
 }

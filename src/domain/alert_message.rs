@@ -85,11 +85,7 @@ impl AlertMessage<'_> {
     /// and on the server.
     fn say_how_to_resume(&self, text: &mut String, line: Option<&str>) {
         let resuming = self.alert.resuming();
-        text.push_str(if resuming.is_nothing() {
-            "\nResume the webhook:\n"
-        } else {
-            "\nResume the webhook. Then\n"
-        });
+        text.push_str(if resuming.is_nothing() { "\nResume the webhook:\n" } else { "\nResume the webhook. Then\n" });
         if !resuming.is_nothing() {
             let _ = writeln!(text, "{resuming}:");
         }
@@ -168,9 +164,7 @@ impl AlertMessage<'_> {
         let whose = format!("The webhook of {} at {}", one_line(&self.alert.account), self.host());
         match &self.alert.what {
             What::Suspended(_) => {
-                format!(
-                    "{whose}\nis SUSPENDED: nothing is sent to it any more.\nNew deliveries are held."
-                )
+                format!("{whose}\nis SUSPENDED: nothing is sent to it any more.\nNew deliveries are held.")
             }
             What::Warning { .. } if self.is_damaged() => {
                 format!(

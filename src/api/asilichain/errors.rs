@@ -19,10 +19,16 @@ impl Shape for Errors {
     type Body = Failure;
     const MEANINGS: &'static [(u16, &'static str)] = &[
         (403, "`FORBIDDEN`: the token lacks the scope, or belongs to another platform's routes or another account."),
-        (404, "`WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `EVENT_NOT_FOUND`, `COOPERATIVE_NOT_FOUND`, `NOT_FOUND`: the account has no such object."),
+        (
+            404,
+            "`WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `EVENT_NOT_FOUND`, `COOPERATIVE_NOT_FOUND`, `NOT_FOUND`: the account has no such object.",
+        ),
         (409, "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first."),
         (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes, or a batch than max_batch_bytes."),
-        (422, "`URL_NOT_ALLOWED`, `UNKNOWN_EVENT`, `INVALID_PAYLOAD`, `IDEMPOTENCY_KEY_REUSED`: the request is well-formed, but it cannot be accepted."),
+        (
+            422,
+            "`URL_NOT_ALLOWED`, `UNKNOWN_EVENT`, `INVALID_PAYLOAD`, `IDEMPOTENCY_KEY_REUSED`: the request is well-formed, but it cannot be accepted.",
+        ),
     ];
 }
 
