@@ -54,7 +54,7 @@ pub(super) struct Args {
 
 fn secret(text: &str) -> Result<SigningSecret> {
     if text.is_empty() {
-        return Err(Error::request("--secret is empty: leave it out to see signatures without verifying them"));
+        return Err(Error::request("it is empty: leave --secret out to see signatures without verifying them"));
     }
     SigningSecret::parse(text.to_owned())
 }

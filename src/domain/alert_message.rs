@@ -97,8 +97,8 @@ impl AlertMessage<'_> {
         paste(text, &command);
         if resuming.resent > 0 {
             text.push_str(match line {
-                Some(_) => "\nTo leave the failed deliveries, add \"resend_failed\":false to the first line's JSON,\nor --leave-failed to the second line.\n",
-                None => "\nTo leave the failed deliveries, add --leave-failed.\n",
+                Some(_) => "\nTo leave the failed ones, add \"resend_failed\":false to the first line's JSON,\nor --leave-failed to the second line.\n",
+                None => "\nTo leave the failed ones, add --leave-failed.\n",
             });
         }
     }
@@ -216,7 +216,7 @@ impl AlertMessage<'_> {
     }
 
     fn close(&self, mut text: String) -> String {
-        let _ = write!(text, "\nTimes are UTC. Ngoma sent this automatically, as {}.\n", self.alert.id);
+        let _ = write!(text, "\nTimes are UTC. Ngoma sent this by itself, as {}.\n", self.alert.id);
         text
     }
 }

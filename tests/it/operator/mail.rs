@@ -93,7 +93,7 @@ fn a_suspension_is_mailed_once_with_everything_needed_to_act() {
         "failed         1 delivery since its last success".to_owned(),
         "Resume the webhook. Then\n1 failed delivery is sent again:\n".to_owned(),
         format!("  ngoma webhooks resume {webhook}\n"),
-        "To leave the failed deliveries, add \"resend_failed\":false".to_owned(),
+        "To leave the failed ones, add \"resend_failed\":false".to_owned(),
     ] {
         assert!(text.contains(&part), "'{part}' is not in: {text}");
     }
