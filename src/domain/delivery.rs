@@ -1,4 +1,4 @@
-//! The life of a delivery (an event on its way to one endpoint), as a pure state machine.
+//! The states of a delivery (an event on its way to one endpoint), as a pure state machine.
 //!
 //! | from | what happens | to |
 //! |---|---|---|
@@ -135,7 +135,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a receiver answered.
+/// The answer of a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
@@ -148,7 +148,7 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
 }
 
-/// What happened in one attempt: a value, never an error.
+/// The outcome of one attempt: a value, never an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The receiver answered, with any status.

@@ -60,7 +60,7 @@ impl TargetUrl {
         self.0.scheme() == "http"
     }
 
-    /// The canonical text: what is stored, compared and dialled.
+    /// The canonical text, which is stored, compared and dialled.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -100,14 +100,14 @@ pub fn masked(url: &str) -> String {
     }
 }
 
-/// Why the egress guard refuses a target.
+/// The reason for which the egress guard refuses a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Blocked {
     /// Because of the URL itself.
     #[error("{0}")]
     Written(String),
-    /// Because of an address that the operator has not allowed: which one, and why. Accounts must not learn what a name
-    /// resolves to within the operator's networks.
+    /// The address, which the operator has not allowed, and the reason. Accounts must not learn the addresses of names
+    /// within the operator's networks.
     #[error("{0}")]
     Address(String),
 }
@@ -131,7 +131,7 @@ impl Blocked {
     }
 }
 
-/// Which events an endpoint wants: names of the catalogue, prefixes such as `batch.*`, or `*`.
+/// The events that an endpoint wants: names of the catalogue, prefixes such as `batch.*`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFilter(Vec<String>);
 
@@ -261,7 +261,7 @@ pub enum Resend {
     Nothing,
 }
 
-/// What a resume starts.
+/// The deliveries that a resume sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resumed {
     /// Failed deliveries that are sent again.

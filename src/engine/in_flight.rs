@@ -20,7 +20,7 @@ use crate::{
     store::queue::{Attempted, Claim},
 };
 
-/// What the rounds and the sending threads share.
+/// The state that the rounds and the sending threads share.
 pub struct InFlight {
     clock: SharedClock,
     profiles: Profiles,
@@ -121,7 +121,7 @@ impl InFlight {
     }
 }
 
-/// Stops all further attempts when the engine is gone, for whatever reason.
+/// Stops all further attempts when the engine has ended for any reason.
 pub(super) struct CloseOnDrop(pub(super) Arc<InFlight>);
 
 impl Drop for CloseOnDrop {

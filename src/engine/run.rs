@@ -122,8 +122,8 @@ impl Engine {
         &self.0.alerts
     }
 
-    /// Sends a test delivery of this account at once, whatever state its endpoint is in, and records it. Before each
-    /// step it checks that the token or session of the request still allows it.
+    /// Sends a test delivery of this account at once, in any state of its endpoint, and records it. Before each step it
+    /// checks that the token or session of the request still allows it.
     ///
     /// # Errors
     /// As [`Db::check`]; [`Error::Unavailable`] when there is no sending thread, or when the record cannot be written.
@@ -149,7 +149,7 @@ impl Engine {
         loop {
             let stopping = *stop.borrow_and_update();
             match rounds.round(stopping).await {
-                // More is due than one transaction took, or a stop gives back what was claimed as it began.
+                // More is due than one transaction took, or a stop gives back deliveries that were claimed as it began.
                 Round::Again => {}
                 // The next delivery is due at this moment; a commit, an ended attempt or a stop comes earlier.
                 Round::Idle(until) => rounds.wait(Some(until), &mut stop).await,

@@ -1,4 +1,4 @@
-//! The facts about a request while it is answered: its id, its door, its token, and what it holds of the budgets.
+//! The facts about a request while it is answered: its id, its door, its token, and its part of the budgets.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -78,7 +78,7 @@ struct Known {
     held: Mutex<Held>,
 }
 
-/// What the request holds of the budgets.
+/// The part of the budgets that the request holds.
 #[derive(Debug, Default)]
 struct Held {
     body: Option<Part>,
@@ -137,7 +137,7 @@ impl RequestContext {
         &self.0.token_limit
     }
 
-    /// Adds a part of the budget to what the body holds.
+    /// Adds a part of the budget to the part that the body holds.
     pub(crate) fn count_body(&self, part: Part) {
         match &mut self.held().body {
             Some(held) => held.merge(part),
@@ -145,7 +145,7 @@ impl RequestContext {
         }
     }
 
-    /// Takes over what the body holds.
+    /// Takes over the part of the budget that the body holds.
     pub(crate) fn take_body(&self) -> Option<Part> {
         self.held().body.take()
     }

@@ -1,6 +1,6 @@
-//! What every request passes, whatever it asks for: connections, limits, the token, the log.
+//! The steps that every request passes: connections, limits, the token, the log.
 //!
-//! This floor knows no vendor, no OpenAPI and no page. What it needs of them is handed in as `pipeline::Doors`.
+//! This floor knows no vendor, no OpenAPI and no page. It gets them from its caller, as `pipeline::Doors`.
 
 pub(crate) mod access_log;
 pub(crate) mod asset;

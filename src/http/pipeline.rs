@@ -42,19 +42,19 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// What the pipeline leads to.
+/// The doors to which the pipeline leads.
 pub(crate) struct Doors<E> {
     /// Finds the door of a request.
     pub(crate) find: fn(&Method, &str) -> Door,
     /// Answers at the door that the [`RequestContext`] names.
     pub(crate) answer: E,
-    /// What an error means to the client.
+    /// Finds the status and the sentence for an error.
     pub(crate) explain: fn(&poem::Error) -> Problem,
     /// Gives a problem the shape that the door's errors have; it also gets the path.
     pub(crate) refuse: fn(&RequestContext, &str, &Problem) -> Response,
 }
 
-/// What every request passes before and after its door.
+/// The steps that every request passes before and after its door.
 pub(crate) struct Pipeline<E> {
     doors: Doors<E>,
     limits: Limits,

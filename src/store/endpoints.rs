@@ -281,7 +281,7 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     tx.conn.prepare_cached(sql)?.execute([by]).map(drop)
 }
 
-/// Where an endpoint's deliveries go right now, and what signs them.
+/// The target of an endpoint: its present URL and secrets.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT id, account, profile, url, secret, former_secret, former_until, outage FROM endpoint WHERE key = ?",

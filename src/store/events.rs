@@ -170,7 +170,6 @@ pub fn find_by_key(view: &View<'_>, scope: &AccessScope, key: &str, account: Opt
     found.pop().ok_or(Error::NotFound(Missing::Task))
 }
 
-/// Events read for one page.
 const LOOKED_AT: usize = 10_000;
 
 /// Which events to list, newest first.

@@ -47,7 +47,7 @@ pub(super) const FITS: &str = "
     AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
     AND (:delivery IS NULL OR d.id = :delivery)";
 
-/// A selection within somebody's scope: what it names is there, and theirs.
+/// A selection within an access scope: the account and the webhook that it names exist there.
 #[derive(Debug, Clone)]
 pub struct Range {
     /// The only profile that is seen; `None`: all.

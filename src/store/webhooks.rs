@@ -19,7 +19,6 @@ use crate::{
     error::{Error, Missing},
 };
 
-/// Endpoints read for one page.
 const LOOKED_AT: usize = 10_000;
 
 /// An endpoint and its health.

@@ -1,4 +1,4 @@
-//! Receivers that misbehave: whatever one does, its attempt ends in time, is recorded with its class, and harms nobody.
+//! Receivers that misbehave: each attempt ends in time, is recorded with its class, and harms no other webhook.
 
 use std::time::Duration;
 

@@ -287,7 +287,7 @@ fn events_published_during_a_turn_of_the_engine_are_sent() {
     });
 }
 
-/// Tells other threads that the story is over, however it ended.
+/// Stops other threads when the story is over, in any way.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {

@@ -18,7 +18,7 @@ use crate::support::{
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Whom nothing belongs to.
+/// A user id that owns no file.
 const NOBODY: u32 = 65534;
 
 /// The migrations there are, in their order.
@@ -30,8 +30,8 @@ fn migrations() -> Vec<String> {
     files.iter().map(|file| fs::read_to_string(file).expect("a text")).collect()
 }
 
-/// Makes a database as the version before the last change of the schema left it, with an account and so many bytes of
-/// events; gives the number of its schema.
+/// Makes a database of the version before the last change of the schema, with an account and this many bytes of events.
+/// Returns the number of its schema.
 fn old_database(path: &Path, bytes: usize) -> usize {
     let mut steps = migrations();
     steps.pop();

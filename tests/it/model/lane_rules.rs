@@ -62,7 +62,7 @@ impl LaneRecord {
         self.reputation == Reputation::Proven
     }
 
-    /// Most places of this endpoint together with all that are no faster.
+    /// Most places of this endpoint together with all endpoints that are no faster.
     fn part(&self) -> usize {
         match self.reputation {
             Reputation::Proven => IN_FLIGHT,

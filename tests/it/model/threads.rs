@@ -1,5 +1,5 @@
-//! The surroundings of the engine's rounds in a history: no threads and no sockets. An attempt is under way until the history
-//! ends it, and each thing that the rounds do is noted in its order.
+//! The surroundings of the engine's rounds in a history: no threads and no sockets. An attempt is under way until the
+//! history ends it, and each thing that the rounds do is noted in its order.
 
 use std::{
     collections::VecDeque,
@@ -79,7 +79,7 @@ pub struct Returned {
     pub reaction: Option<Reaction>,
 }
 
-/// What the rounds change through their handlers.
+/// The state that the rounds change through their handlers.
 #[derive(Default)]
 struct Attempts {
     in_flight: Vec<Claim>,
@@ -123,7 +123,7 @@ impl Threads {
         lock(&self.attempts).on_news = Some(Box::new(act));
     }
 
-    /// What was to be done when the rounds hear of a commit, if they have not.
+    /// Actions to take when the rounds hear of a commit.
     pub fn take_on_news(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
         lock(&self.attempts).on_news.take()
     }

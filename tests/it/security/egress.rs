@@ -206,7 +206,7 @@ fn a_name_is_judged_by_every_address_it_has_and_asked_for_in_ascii() {
     let host = format!("xn--bcher-kva.example:{}", receiver.port());
     assert_eq!(receiver.only().header("host"), host);
     assert_eq!(lock(&asked).last().map(String::as_str), Some("xn--bcher-kva.example"));
-    // The server itself stays shut, by whatever name.
+    // The server itself stays shut, under every name.
     for host in ["self.example", "[::ffff:127.0.0.1]", "127.0.0.1", "0x7f.1"] {
         let message = refused(&operator, &format!("http://{host}:{}/", world.address().port()));
         assert!(message.contains("this server itself"), "{host}: {message}");

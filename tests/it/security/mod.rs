@@ -1,4 +1,4 @@
-//! Who may do what: access, addresses, limits on clients, bad input. And what stays secret.
+//! Access, addresses, limits on clients, bad input, and secrets.
 
 mod access;
 mod attack;

@@ -297,7 +297,7 @@ proptest! {
         let digits = !text.trim().is_empty() && text.trim().bytes().all(|byte| byte.is_ascii_digit());
         prop_assert!(!digits || wait.is_some());
         prop_assert!(digits || wait.is_none() || text.contains(' '), "'{text}' is {wait:?}");
-        // Whatever was asked for can be waited for.
+        // Every accepted duration can be waited for.
         let _ = START + wait.unwrap_or_default();
         prop_assert_eq!(retry_after(&format!(" {seconds} "), START), Some(Duration::from_secs(seconds)));
         let date = time::OffsetDateTime::from_unix_timestamp(START.unix_seconds() + ahead).expect("a date");

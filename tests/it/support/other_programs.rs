@@ -99,7 +99,7 @@ pub fn ask(mut command: Command, input: Vec<u8>) -> Vec<u8> {
     stdout
 }
 
-/// A receiver in another language, that verifies what it gets by its own means. Ends with the story, however that ends.
+/// A receiver in another language, which verifies deliveries by its own code. It ends with the story.
 pub struct Verifier {
     child: Child,
     orders: Option<ChildStdin>,
