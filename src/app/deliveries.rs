@@ -3,7 +3,7 @@
 use super::{Access, App, Manages, Page, PageRequest, Wanted, Webhooks, id, webhooks};
 use crate::{
     domain::{
-        attempt_headers::{AttemptHeaders, USER_AGENT},
+        attempt_headers::{ACCEPT, AttemptHeaders, USER_AGENT},
         delivery::{Attempt, Delivery, State},
         event::Damaged,
         ids::DeliveryId,
@@ -168,7 +168,8 @@ impl App {
             signature: Some(format!("sha256={MASK}")),
             standard: format!("v1,{MASK}"),
         };
-        let headers = headers.list().into_iter().chain([("user-agent", USER_AGENT.to_owned())]);
+        let own = [("accept", ACCEPT), ("user-agent", USER_AGENT)].map(|(name, value)| (name, value.to_owned()));
+        let headers = headers.list().into_iter().chain(own);
         Ok(Preview {
             url: listed.url.clone(),
             headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),

@@ -251,11 +251,15 @@ pub const fn interrupt(endpoint: EndpointState, now: Timestamp) -> Settlement {
     }
 }
 
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): whole seconds, or a date in one of the three forms of HTTP.
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date in one of the three forms of HTTP. Decimals, which
+/// some receivers send, are rounded up. Anything else is ignored.
 pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if is_number(whole) && is_number(fraction) {
+        let up = u64::from(fraction.bytes().any(|byte| byte != b'0'));
+        return Some(Duration::from_secs(whole.parse().unwrap_or(u64::MAX).saturating_add(up)));
     }
     let since_1970 = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some((Timestamp::from_millis(0) + since_1970).since(now))

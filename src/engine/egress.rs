@@ -24,7 +24,10 @@ use ureq::{
 };
 use url::Host;
 
-use super::look_ups::{LookUp, LookUps, Unresolved};
+use super::{
+    look_ups::{LookUp, LookUps, Unresolved},
+    reuse,
+};
 use crate::{
     clock::SharedClock,
     config::Egress,
@@ -88,6 +91,7 @@ type Judgement = std::result::Result<(), Blocked>;
 pub struct Guard {
     egress: Egress,
     own: SocketAddr,
+    clock: SharedClock,
     look_ups: Arc<LookUps>,
     refusals: Arc<DefaultDirectRateLimiter>,
 }
@@ -105,7 +109,13 @@ impl Guard {
     /// When the system cannot start threads.
     pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp, clock: SharedClock) -> Result<Self> {
         let refusals = Arc::new(RateLimiter::direct(Quota::per_second(REFUSALS_LOGGED)));
-        Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up, clock)?), refusals })
+        let look_ups = Arc::new(LookUps::start(look_up, Arc::clone(&clock))?);
+        Ok(Self { egress: egress.clone(), own, clock, look_ups, refusals })
+    }
+
+    /// The clock of the server.
+    pub(super) fn clock(&self) -> SharedClock {
+        Arc::clone(&self.clock)
     }
 
     /// The check at a registration. A target that is known to be refused is refused at once; a name that does not
@@ -237,7 +247,9 @@ impl Resolver for Guard {
         };
         self.judge_all(host, &addresses).map_err(blocked)?;
         let mut dialled = self.empty();
-        addresses.into_iter().take(MAX_DIALLED).for_each(|address| dialled.push(address));
+        addresses.iter().take(MAX_DIALLED).for_each(|address| dialled.push(*address));
+        // ureq asks for the addresses before it looks for a kept connection.
+        reuse::note(addresses);
         if dialled.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(dialled) }
     }
 }

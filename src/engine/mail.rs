@@ -23,7 +23,7 @@ use lettre::{
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use super::{egress::Guard, sender::authorities};
+use super::{egress::Guard, tls::authorities};
 use crate::{
     clock::SharedClock,
     config::{self, Secret},

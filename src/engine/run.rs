@@ -16,8 +16,9 @@ use super::{
     lanes::{Lanes, Limits, SLOW},
     pool::Pool,
     rounds::{EngineStatus, Handlers, Round, Rounds},
-    sender::{self, Sender},
+    sender::Sender,
     test_delivery::TestSender,
+    tls,
 };
 use crate::{
     clock::SharedClock,
@@ -64,7 +65,7 @@ struct Inner {
 /// # Errors
 /// A setting that cannot be used, by its name.
 pub fn check(config: &Config) -> Result<()> {
-    sender::roots(&config.egress.extra_ca)?;
+    tls::client_config(&config.egress.extra_ca)?;
     alerts::check(config)
 }
 

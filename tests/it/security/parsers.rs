@@ -296,10 +296,16 @@ proptest! {
         let wait = retry_after(&text, START);
         let digits = !text.trim().is_empty() && text.trim().bytes().all(|byte| byte.is_ascii_digit());
         prop_assert!(!digits || wait.is_some());
-        prop_assert!(digits || wait.is_none() || text.contains(' '), "'{text}' is {wait:?}");
+        let is_decimal = text.trim().split_once('.').is_some_and(|(whole, fraction)| {
+            [whole, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        prop_assert!(digits || is_decimal || wait.is_none() || text.contains(' '), "'{text}' is {wait:?}");
+        prop_assert!(!is_decimal || wait.is_some(), "'{text}'");
         // Every accepted duration can be waited for.
         let _ = START + wait.unwrap_or_default();
         prop_assert_eq!(retry_after(&format!(" {seconds} "), START), Some(Duration::from_secs(seconds)));
+        prop_assert_eq!(retry_after(&format!("{seconds}.00"), START), Some(Duration::from_secs(seconds)));
+        prop_assert_eq!(retry_after(&format!("{seconds}.01"), START), Some(Duration::from_secs(seconds.saturating_add(1))));
         let date = time::OffsetDateTime::from_unix_timestamp(START.unix_seconds() + ahead).expect("a date");
         let (day, month) = (date.weekday().to_string(), date.month().to_string());
         let text = format!("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", &day[..3], date.day(), &month[..3], date.year(), date.hour(), date.minute(), date.second());
