@@ -4,6 +4,7 @@
 pub mod alerts;
 mod attempt;
 mod egress;
+mod embedded;
 mod in_flight;
 mod lane;
 pub mod lanes;
