@@ -5,6 +5,7 @@ use crate::{
     domain::{
         attempt_headers::{AttemptHeaders, USER_AGENT},
         delivery::{Attempt, Delivery, State},
+        endpoint::TargetUrl,
         event::Damaged,
         ids::DeliveryId,
         token::AccessScope,
@@ -169,7 +170,7 @@ impl App {
         };
         let headers = headers.list().into_iter().chain([("user-agent", USER_AGENT.to_owned())]);
         Ok(Preview {
-            url: listed.url.clone(),
+            url: TargetUrl::from_stored(&listed.url)?.as_str().to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
             body: (profile.envelope)(&listed.delivery.endpoint.on_wire(profile.endpoint_prefix), body).text(),
         })

@@ -133,7 +133,7 @@ impl WebhookRow {
         let entries = endpoint.events.entries();
         Ok(Self {
             id: door.written(&report.profile, endpoint.id),
-            url: shown_url(endpoint.url.as_str()),
+            url: shown_url(endpoint.url.given()),
             account: endpoint.account_id.clone(),
             vendor: door.dialect(&report.profile)?.title,
             events: entries.to_vec(),

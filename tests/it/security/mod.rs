@@ -18,3 +18,4 @@ mod revoked_meanwhile;
 mod secrets;
 mod secrets_in_memory;
 mod terminal;
+mod urls;
