@@ -13,6 +13,7 @@ mod limits;
 mod masking;
 mod parsers;
 mod proxies;
+mod refusals;
 mod request_heads;
 mod revoked_meanwhile;
 mod secrets;
