@@ -5,6 +5,7 @@ use crate::{
     domain::{
         attempt_headers::{ACCEPT, AttemptHeaders, USER_AGENT},
         delivery::{Attempt, Delivery, State},
+        endpoint::TargetUrl,
         event::Damaged,
         ids::DeliveryId,
         token::AccessScope,
@@ -171,7 +172,7 @@ impl App {
         let own = [("accept", ACCEPT), ("user-agent", USER_AGENT)].map(|(name, value)| (name, value.to_owned()));
         let headers = headers.list().into_iter().chain(own);
         Ok(Preview {
-            url: listed.url.clone(),
+            url: TargetUrl::from_stored(&listed.url)?.as_str().to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
             body: (profile.envelope)(&listed.delivery.endpoint.on_wire(profile.endpoint_prefix), body).text(),
         })

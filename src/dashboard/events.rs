@@ -139,14 +139,14 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
         let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
         Matched {
             webhook: endpoint.map(written).unwrap_or_default(),
-            url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.as_str())),
+            url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.given())),
             delivery: DeliveryRow::new(&frame, delivery),
         }
     });
     let others = all.iter().filter(|endpoint| made.iter().all(|delivery| delivery.endpoint != endpoint.id));
     let passed = others.map(|endpoint| Passed {
         webhook: written(endpoint),
-        url: shown_url(endpoint.url.as_str()),
+        url: shown_url(endpoint.url.given()),
         why: why_not(event, endpoint),
     });
     let sees_webhooks = visit.caller.scopes.allow(Scope::Webhooks);
@@ -183,7 +183,9 @@ fn why_not(event: &Event, endpoint: &Endpoint) -> String {
         return "it was registered later".to_owned();
     }
     match &event.target {
-        Some(target) if target != endpoint.url.as_str() => return "the event was published for another URL".to_owned(),
+        Some(target) if !endpoint.url.is_same_as(target) => {
+            return "the event was published for another URL".to_owned();
+        }
         Some(_) => return "another webhook with this URL got it: the newest that was active".to_owned(),
         None => {}
     }

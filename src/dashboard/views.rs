@@ -130,7 +130,7 @@ impl WebhookRow {
         let entries = endpoint.events.entries();
         Ok(Self {
             id: shared.written(&report.profile, endpoint.id),
-            url: shown_url(endpoint.url.as_str()),
+            url: shown_url(endpoint.url.given()),
             account: endpoint.account_id.clone(),
             vendor: shared.dialect(&report.profile)?.title,
             events: entries.to_vec(),

@@ -146,7 +146,7 @@ async fn show_with(
     });
     let (week, dialect) = (in_bars(&week), shared.dialect(&report.profile)?);
     let (endpoint, policy) = (&report.endpoint, &dialect.profile.retry);
-    let url = endpoint.url.as_str().to_owned();
+    let url = endpoint.url.given().to_owned();
     let form = match &refused {
         Some(refused) if refused.fields.get("url").is_some() => WebhookForm::filled(dialect, refused.fields),
         _ => WebhookForm::of(dialect, url.clone(), endpoint.events.entries()),
@@ -262,7 +262,7 @@ async fn test(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, fields:
     render::page(&Tested {
         frame: Frame::new(shared, visit, "/ui/webhooks"),
         webhook: written.to_owned(),
-        url: shown_url(tested.endpoint.url.as_str()),
+        url: shown_url(tested.endpoint.url.given()),
         delivery: tested.delivery,
         delivered: attempt.failure.is_none(),
         resume,
@@ -280,7 +280,7 @@ async fn rotate(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, field
     let rotate = || async {
         let changed = shared.app.rotate_secret(&visit.access, written, former.to_owned()).await?;
         let signature = shared.dialect(&changed.profile)?.profile.signature_header;
-        let (url, overlap) = (shown_url(changed.endpoint.url.as_str()), shared.app.secret_overlap());
+        let (url, overlap) = (shown_url(changed.endpoint.url.given()), shared.app.secret_overlap());
         Ok(Outcome::Shown(Arc::new(Shown {
             title: "The new signing secret",
             about: format!(

@@ -236,7 +236,7 @@ async fn try_register(
     let id = shared.written(&made.profile, made.endpoint.id);
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The webhook is registered",
-        about: shown_url(made.endpoint.url.as_str()),
+        about: shown_url(made.endpoint.url.given()),
         secret: made.made_secret.map(|secret| secret.expose().to_owned().into()),
         next: format!("/ui/webhooks/{id}"),
     })))

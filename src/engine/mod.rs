@@ -7,6 +7,7 @@ mod answer_head;
 mod attempt;
 mod dial;
 mod egress;
+mod embedded;
 mod hand;
 mod in_flight;
 mod lane;

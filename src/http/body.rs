@@ -62,6 +62,7 @@ pub(crate) async fn read(request: &Request, body: &mut RequestBody, limit: usize
             bytes = larger;
         }
     }
+    RequestContext::of(request)?.read_body();
     Ok(bytes)
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod context;
 pub(crate) mod error;
 mod header_limits;
 mod idle;
+mod linger;
 pub(crate) mod pipeline;
 pub(crate) mod rate_limit;
 pub(crate) mod server;

@@ -15,7 +15,7 @@ use super::{
     budget::{Budgets, Part},
     client,
     connection_slots::{ConnectionSlot, ConnectionSlots},
-    context::{Door, Publishing, RequestContext, answers_unread},
+    context::{BodyUnread, Door, Publishing, RequestContext, answers_unread},
     error::{Problem, code},
     header_limits,
 };
@@ -112,16 +112,20 @@ impl<E: Endpoint<Output = Response>> Pipeline<E> {
             answer => answer,
         };
         let mut error = None;
-        let response = answer.unwrap_or_else(|refused| {
+        let unread = has_body && !context.body_is_read();
+        let mut response = answer.unwrap_or_else(|refused| {
             let problem = (self.doors.explain)(&refused);
             error = Some(code(&problem));
             let mut refusal = self.refuse(&context, &path, &problem);
-            if has_body && refusal.status().is_client_error() {
+            if unread || has_body && refusal.status().is_client_error() {
                 // The body may be unread: the next bytes of this connection would not be a request.
                 refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             refusal
         });
+        if unread {
+            response.set_data(BodyUnread);
+        }
         self.log.write(&Entry {
             context: &context,
             method: &method,

@@ -26,8 +26,8 @@ use crate::{
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 const SELECT: &str = "
-    SELECT alert.*, endpoint.id AS endpoint_id, endpoint.profile, endpoint.url, endpoint.state, account.id AS account_id,
-           account.alert_email
+    SELECT alert.*, endpoint.id AS endpoint_id, endpoint.profile, ifnull(endpoint.given_url, endpoint.url) AS url,
+           endpoint.state, account.id AS account_id, account.alert_email
     FROM alert JOIN endpoint ON endpoint.key = alert.endpoint JOIN account ON account.key = endpoint.account";
 
 /// One alert's delivery by one channel.

@@ -54,7 +54,7 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
             tx.now.millis(),
             match audience {
                 Audience::Subscribers => None,
-                Audience::Target(url) => Some(url.as_str()),
+                Audience::Target(url) => Some(url.given()),
             },
             key.map(|key| &key.text),
             key.map(|key| key.digest),

@@ -66,7 +66,7 @@ impl From<&Endpoint> for WebhookView {
     fn from(endpoint: &Endpoint) -> Self {
         Self {
             webhook_id: endpoint.id.on_wire(WEBHOOK),
-            callback_url: endpoint.url.as_str().to_owned(),
+            callback_url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             active: endpoint.state == EndpointState::Active,
             secret: None,

@@ -82,7 +82,7 @@ impl From<&Endpoint> for WebhookView {
     fn from(endpoint: &Endpoint) -> Self {
         Self {
             webhook_id: endpoint.id.on_wire(WEBHOOK),
-            url: endpoint.url.as_str().to_owned(),
+            url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             cooperative_id: endpoint.account_id.clone(),
             status: match endpoint.state {

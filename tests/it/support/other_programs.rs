@@ -44,6 +44,13 @@ pub fn python(program: &str) -> Command {
     command
 }
 
+/// A Python with nothing but its own library, about to run a program of `tests/verify`.
+pub fn plain_python(program: &str) -> Command {
+    let mut command = python_with("urllib.request");
+    command.arg(format!("{FOLDER}/{program}"));
+    command
+}
+
 /// A mail server, about to run.
 pub fn mail_server() -> Command {
     let mut command = python_with("aiosmtpd");

@@ -163,7 +163,7 @@ impl WebhookReport {
             webhook_id: profiles.on_wire(&report.profile, endpoint.id),
             account_id: endpoint.account_id.clone(),
             profile: report.profile.clone(),
-            url: endpoint.url.as_str().to_owned(),
+            url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             status: endpoint.state.into(),
             failing: report.is_failing(),
