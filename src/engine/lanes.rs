@@ -26,6 +26,7 @@ use super::{
     hand::Hand,
     lane::{Behaviour, Lane, Order, Share, Waits},
     offer::Offer,
+    window::Window,
 };
 use crate::{
     clock::Stopwatch,
@@ -130,18 +131,19 @@ impl Lanes {
 
     /// The last attempt to this endpoint before the server started timed out: it begins on probation.
     pub fn put_on_probation(&mut self, endpoint: EndpointKey) {
-        self.with(endpoint, |lane| lane.behaviour = Behaviour::Probation);
+        self.with(endpoint, |lane| lane.distrust(Behaviour::Probation));
     }
 
     /// The receiver of this endpoint asked for no attempt before this moment.
     pub fn rest(&mut self, endpoint: EndpointKey, until: Timestamp) {
-        self.with(endpoint, |lane| lane.rests_until = Some(until));
+        self.with(endpoint, |lane| lane.rest(until));
     }
 
     /// The endpoint was resumed or has another URL: it begins like a new one.
     pub fn restart(&mut self, endpoint: EndpointKey) {
+        let begun = self.begun;
         self.with(endpoint, |lane| {
-            lane.window.restart();
+            lane.window = Window::new(begun);
             lane.rests_until = None;
         });
     }
@@ -198,8 +200,10 @@ impl Lanes {
         // Lanes that hold many claims may stand before lanes that hold none.
         let mut turns: Vec<_> = come(Order::Fast, offer.free + offer.ahead + self.taken.quick).collect();
         turns.extend(come(Order::Far, for_far + offer.ahead + self.taken.placed.far));
-        turns.extend(come(Order::New, for_new));
-        turns.extend(come(Order::Slow, if for_slow > 0 { for_slow + self.taken.placed.slow } else { 0 }));
+        // Behind the lanes of an account that has its half may stand those of others.
+        let with_others = |left: usize| if left > 0 { left + self.limits.in_flight } else { 0 };
+        turns.extend(come(Order::New, with_others(for_new)));
+        turns.extend(come(Order::Slow, with_others(for_slow)));
         turns.extend(come(Order::Probation, for_slow.min(for_suspects)));
         turns.sort_unstable();
         turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect()
@@ -294,34 +298,38 @@ impl Lanes {
         // Claims made before their endpoint went on probation keep to its limit too.
         let trusted = self.taken.probation_in_flight < limits.on_probation();
         let others = self.taken.in_flight;
-        for _ in 0..self.hand.len() {
-            let (account, endpoint) = self.hand.pop()?;
-            let begun = self.with(endpoint, |lane| {
+        let (mut begun, mut blocked) = (None, Vec::new());
+        while begun.is_none()
+            && let Some((account, endpoint)) = self.hand.pop()
+        {
+            begun = self.with(endpoint, |lane| {
                 let has_place = lane.in_flight < lane.places(limits) && lane.may_start(limits, others, trusted);
                 let (_, claim) =
                     if has_place && !lane.rests(now) { lane.prefetched.pop_front()? } else { return None };
                 lane.in_flight += 1;
+                lane.rests_until = None;
                 Some(claim)
             });
-            if self.lanes.get(&endpoint).is_some_and(|lane| !lane.prefetched.is_empty()) {
+            let is_left = self.lanes.get(&endpoint).is_some_and(|lane| !lane.prefetched.is_empty());
+            if is_left && begun.is_some() {
                 self.hand.push(account, endpoint);
-            }
-            if let Some(claim) = begun {
-                let (since, number) = (Stopwatch::start(), self.begun);
-                let started = Started { attempt: claim.attempt, endpoint, since, number, is_slow: false };
-                self.in_flight.insert(claim.key, started);
-                self.ages.begun(claim.owner());
-                self.begun += 1;
-                return Some(claim);
+            } else if is_left {
+                blocked.push((account, endpoint));
             }
         }
-        None
+        blocked.into_iter().for_each(|(account, endpoint)| self.hand.push(account, endpoint));
+        let claim = begun?;
+        let (endpoint, since, number) = (claim.target.key, Stopwatch::start(), self.begun);
+        self.in_flight.insert(claim.key, Started { attempt: claim.attempt, endpoint, since, number, is_slow: false });
+        self.ages.begun((claim.key, number));
+        self.begun += 1;
+        Some(claim)
     }
 
     /// Moves the attempts that have become slow, and their endpoints, to the share of slow ones.
     fn note_slow_attempts(&mut self) {
-        for (key, attempt) in self.ages.older(self.limits.slow_after) {
-            let started = self.in_flight.get_mut(&key).filter(|started| started.attempt == attempt);
+        for (key, number) in self.ages.older(self.limits.slow_after) {
+            let started = self.in_flight.get_mut(&key).filter(|started| started.number == number);
             if let Some(started) = started {
                 started.is_slow = true;
                 let endpoint = started.endpoint;
@@ -335,7 +343,7 @@ impl Lanes {
     pub fn ended(&mut self, (key, attempt): (DeliveryKey, u32), ended: AttemptResult) -> Option<Option<bool>> {
         self.in_flight.get(&key).filter(|started| started.attempt == attempt)?;
         let Started { endpoint, number, is_slow, .. } = self.in_flight.remove(&key)?;
-        self.ages.ended((key, attempt));
+        self.ages.ended((key, number));
         self.unwritten += 1;
         let (limits, begun) = (self.limits, self.begun);
         Some(self.with(endpoint, |lane| {
@@ -427,9 +435,9 @@ impl Lanes {
         self.ages.at_work() < self.limits.at_work
     }
 
-    /// Removes idle lanes, except those on probation. A removed endpoint counts as new.
+    /// Removes idle lanes, except those on probation or at rest. A removed endpoint counts as new.
     fn forget(&mut self) {
-        let idle = |lane: &Lane| lane.turn_at.is_none() && lane.held() == 0 && lane.behaviour != Behaviour::Probation;
+        let idle = Lane::is_idle;
         self.changed.extend(self.lanes.iter().filter(|(_, lane)| idle(lane)).map(|(endpoint, _)| *endpoint));
         self.lanes.retain(|_, lane| !idle(lane));
         self.most_lanes = MANY.max(self.lanes.len() * 2);
