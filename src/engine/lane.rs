@@ -107,7 +107,9 @@ pub(super) struct Lane {
     /// Claims that have not begun, each with the time since it was made.
     pub(super) prefetched: VecDeque<(Stopwatch, Claim)>,
     pub(super) in_flight: usize,
-    /// Those of them that take longer than [`Limits::slow_after`].
+    /// Most in flight at once since none was.
+    peak: usize,
+    /// Those in flight that take longer than [`Limits::slow_after`].
     pub(super) slow_in_flight: usize,
     pub(super) behaviour: Behaviour,
     /// Fast answers that it still has to give until it counts as fast.
@@ -143,6 +145,7 @@ impl Default for Lane {
             turn_at: None,
             prefetched: VecDeque::new(),
             in_flight: 0,
+            peak: 0,
             slow_in_flight: 0,
             behaviour: Behaviour::New,
             to_prove: 0,
@@ -157,12 +160,10 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// Updates behaviour and window after an attempt: the one with this `number`, when `begun` attempts had begun.
-    pub(super) fn record(&mut self, ended: AttemptResult, (number, begun): (u64, u64), limits: Limits) {
+    fn record(&mut self, ended: AttemptResult, (number, begun): (u64, u64), limits: Limits) {
         match ended {
             AttemptResult::Succeeded(took) => {
-                // Its own attempt has left the lane.
-                self.window.grow(self.held() + 1, limits.per_endpoint);
+                self.window.grow(self.peak, limits.per_endpoint);
                 self.pace = (self.pace * 7 + took) / 8;
                 if took > limits.slow_after { self.distrust(Behaviour::Slow) } else { self.trust() }
             }
@@ -184,6 +185,24 @@ impl Lane {
                 self.distrust(Behaviour::Probation);
             }
             AttemptResult::Unknown => {}
+        }
+    }
+
+    /// The next claim in hand, whose attempt begins.
+    pub(super) fn begin(&mut self) -> Option<Claim> {
+        let (_, claim) = self.prefetched.pop_front()?;
+        self.in_flight += 1;
+        self.peak = self.peak.max(self.in_flight);
+        Some(claim)
+    }
+
+    /// An attempt in flight has ended: the one with this `number`, when `begun` attempts had begun. Updates behaviour and
+    /// window.
+    pub(super) fn ended(&mut self, ended: AttemptResult, (number, begun): (u64, u64), limits: Limits) {
+        self.in_flight -= 1;
+        self.record(ended, (number, begun), limits);
+        if self.in_flight == 0 {
+            self.peak = 0;
         }
     }
 

@@ -25,7 +25,7 @@ use super::{
     ages::Ages,
     hand::Hand,
     lane::{Behaviour, Lane, Order, Share, Waits},
-    offer::Offer,
+    offer::{Offer, Shares},
     window::Window,
 };
 use crate::{
@@ -179,8 +179,8 @@ impl Lanes {
         };
         let lanes = self.come(now, &offer);
         let mut quotas = vec![0; lanes.len()];
-        for most_of_account in [self.limits.of_account(), usize::MAX] {
-            offer.share_out(&lanes, &mut quotas, most_of_account);
+        for shares in [Shares::ByAccount, Shares::ByWebhook] {
+            offer.share_out(&lanes, &mut quotas, shares);
         }
         let quotas = lanes.iter().zip(quotas).map(|((endpoint, _), quota)| (*endpoint, quota));
         quotas.filter(|(_, quota)| *quota > 0).collect()
@@ -304,11 +304,9 @@ impl Lanes {
         {
             begun = self.with(endpoint, |lane| {
                 let has_place = lane.in_flight < lane.places(limits) && lane.may_start(limits, others, trusted);
-                let (_, claim) =
-                    if has_place && !lane.rests(now) { lane.prefetched.pop_front()? } else { return None };
-                lane.in_flight += 1;
+                let begun = if has_place && !lane.rests(now) { lane.begin()? } else { return None };
                 lane.rests_until = None;
-                Some(claim)
+                Some(begun)
             });
             let is_left = self.lanes.get(&endpoint).is_some_and(|lane| !lane.prefetched.is_empty());
             if is_left && begun.is_some() {
@@ -347,10 +345,9 @@ impl Lanes {
         self.unwritten += 1;
         let (limits, begun) = (self.limits, self.begun);
         Some(self.with(endpoint, |lane| {
-            lane.in_flight -= 1;
             lane.slow_in_flight -= usize::from(is_slow);
             let before = lane.behaviour;
-            lane.record(ended, (number, begun), limits);
+            lane.ended(ended, (number, begun), limits);
             let on = lane.behaviour == Behaviour::Probation;
             (on != (before == Behaviour::Probation)).then_some(on)
         }))

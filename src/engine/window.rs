@@ -25,10 +25,10 @@ impl Window {
         size
     }
 
-    /// An attempt succeeded while `held` were held. A window that is less than half used says nothing about a larger
-    /// one.
-    pub(super) fn grow(&mut self, held: usize, most: usize) {
-        if held * 2 < self.size() {
+    /// An attempt succeeded, after `used` were in flight at once. A window that is less than half used says nothing about
+    /// a larger one.
+    pub(super) fn grow(&mut self, used: usize, most: usize) {
+        if used * 2 < self.size() {
             return;
         }
         self.size += if self.size < self.threshold { 1.0 } else { self.size.recip() };

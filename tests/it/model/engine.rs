@@ -295,7 +295,9 @@ impl Machine {
             if running.threads.is_idle() && wanted.is_empty() {
                 let next = running.in_flight.lanes().next_turn(now);
                 let Some(next) = next else { break };
-                let late = self.model.deliveries.iter().filter_map(Delivery::due).find(|due| *due < next.millis());
+                let rest = |delivery: &Delivery| self.model.endpoints[delivery.endpoint].rests.unwrap_or(i64::MIN);
+                let due = self.model.deliveries.iter().filter_map(|one| one.due().map(|due| due.max(rest(one))));
+                let late = due.into_iter().find(|due| *due < next.millis());
                 assert_eq!(late, None, "it is due before any turn");
                 self.advance(next.millis() - now.millis());
             }

@@ -72,6 +72,8 @@ pub struct LaneRecord {
     careful_from: f64,
     /// How many attempts of all endpoints had begun when the size was halved last.
     halved: u64,
+    /// Most attempts under way at once since none was.
+    peak: usize,
     /// The mean time of its attempts, in nanoseconds.
     pace: u128,
     /// Claimed, not begun.
@@ -97,6 +99,7 @@ impl LaneRecord {
             size: 1.0,
             careful_from: f64::MAX,
             halved: 0,
+            peak: 0,
             pace: FAR,
             prefetched: 0,
             in_flight: BTreeMap::new(),
@@ -174,8 +177,8 @@ impl LaneRecord {
         }
     }
 
-    fn succeeds(&mut self, held: usize, took: Duration) {
-        if held * 2 >= self.size as usize {
+    fn succeeds(&mut self, took: Duration) {
+        if self.peak * 2 >= self.size as usize {
             self.size += if self.size < self.careful_from { 1.0 } else { 1.0 / self.size };
             self.size = if self.size >= PER_ENDPOINT as f64 + 1.0 { PER_ENDPOINT as f64 } else { self.size };
         }
@@ -274,6 +277,7 @@ impl LaneRules {
         assert!(!lane.rests(now), "endpoint {endpoint} begins at rest: {lane:?} at {now}");
         lane.prefetched -= 1;
         lane.in_flight.insert(delivery, self.begun);
+        lane.peak = lane.peak.max(lane.in_flight.len());
         self.begun += 1;
         assert!(lane.in_flight.len() <= lane.limit(), "endpoint {endpoint} has more under way than it may: {lane:?}");
         let under_way = self.in_flight(|_| true) + self.unwritten;
@@ -298,11 +302,11 @@ impl LaneRules {
     pub fn ended(&mut self, endpoint: usize, delivery: usize, ended: AttemptResult) -> Option<bool> {
         self.unwritten += 1;
         let (begun, lane) = (self.begun, &mut self.lanes[endpoint]);
-        let (held, before) = (lane.held(), lane.on_probation());
+        let before = lane.on_probation();
         let number = lane.in_flight.remove(&delivery).expect("it was under way");
         let mut bad = |reputation| (lane.reputation, lane.row) = (reputation, Some(0));
         match ended {
-            AttemptResult::Succeeded(took) => lane.succeeds(held, took),
+            AttemptResult::Succeeded(took) => lane.succeeds(took),
             AttemptResult::Refused => {
                 bad(Reputation::Failing);
                 lane.size = if lane.size > 2.0 { lane.size - 1.0 } else { 1.0 };
@@ -322,6 +326,7 @@ impl LaneRules {
             }
             AttemptResult::Unknown => {}
         }
+        lane.peak = if lane.in_flight.is_empty() { 0 } else { lane.peak };
         (lane.on_probation() != before).then_some(!before)
     }
 

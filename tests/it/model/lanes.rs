@@ -33,7 +33,7 @@ fn fast_endpoints_have_claims_ahead_and_slow_or_new_ones_have_none() {
 fn an_endpoint_that_becomes_slow_loses_its_claims_ahead() {
     let mut harness = LaneHarness::new(1);
     harness.attempts(1, 30, FAST);
-    harness.attempts(1, 10, AttemptResult::Succeeded(Duration::from_millis(100)));
+    harness.attempts(1, 30, AttemptResult::Succeeded(Duration::from_millis(250)));
     harness.publish(1, 1000);
     assert_eq!(harness.turn()[&1], PER_ENDPOINT);
 }
@@ -74,7 +74,7 @@ fn claims_ahead_are_bounded_in_all_and_shared_evenly() {
 
 #[test]
 fn scarce_places_are_shared_by_fast_endpoints_and_slower_ones_claim_nothing_ahead() {
-    for (pace, ahead) in [(FAST, true), (AttemptResult::Succeeded(Duration::from_millis(100)), false)] {
+    for (pace, ahead) in [(FAST, true), (AttemptResult::Succeeded(Duration::from_millis(250)), false)] {
         let mut harness = LaneHarness::new(5);
         for endpoint in harness.keys() {
             harness.attempts(endpoint, 40, pace);
@@ -85,7 +85,8 @@ fn scarce_places_are_shared_by_fast_endpoints_and_slower_ones_claim_nothing_ahea
         let (least, most) = (served.values().min().expect("one"), served.values().max().expect("one"));
         assert!(most - least <= 1, "{served:?}");
         assert_eq!(served.values().sum::<usize>() > IN_FLIGHT, ahead, "{served:?}");
-        assert_eq!(harness.launch().len(), IN_FLIGHT);
+        let most = if ahead { IN_FLIGHT } else { IN_FLIGHT * 7 / 8 };
+        assert_eq!(harness.launch().len(), most, "those far away leave some");
     }
 }
 
@@ -140,7 +141,7 @@ fn the_endpoint_that_has_waited_longest_is_served_first_and_then_goes_to_the_bac
     for _ in 0..6 {
         order.extend(harness.turn().into_keys());
         let claim = harness.launch().pop().expect("it begins");
-        harness.end(&claim, FAST);
+        harness.end(&claim, AttemptResult::Succeeded(Duration::from_millis(250)));
         harness.lanes.written(1);
         harness.now = harness.now + Duration::from_millis(1);
     }
@@ -151,7 +152,7 @@ fn the_endpoint_that_has_waited_longest_is_served_first_and_then_goes_to_the_bac
 fn prefetched_claims_begin_endpoint_by_endpoint() {
     let mut harness = LaneHarness::new(3);
     for endpoint in harness.keys() {
-        harness.attempts(endpoint, 1, FAST);
+        harness.attempts(endpoint, 2, FAST);
         harness.publish(endpoint, 3);
     }
     harness.turn();
@@ -201,7 +202,7 @@ fn prefetched_claims_of_an_endpoint_that_times_out_are_given_back() {
     assert_eq!(harness.turn().get(&1), Some(&1));
     let again = harness.launch().into_iter().find(|claim| claim.target.key == 1).expect("it begins");
     assert_eq!(harness.end(&again, FAST), Some(false), "it is off probation");
-    assert!(harness.turn()[&1] >= PER_ENDPOINT);
+    assert_eq!(harness.turn()[&1], PER_ENDPOINT / 2, "a burst of time-outs has halved its places once");
 }
 
 #[test]

@@ -1,13 +1,8 @@
 //! The lanes by themselves: how endpoints of all kinds, and accounts, share the places.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use ngoma::{
-    clock::Stopwatch,
-    domain::endpoint::EndpointKey,
-    engine::lanes::{AT_WORK, AttemptResult, Limits},
-    store::queue::Claim,
-};
+use ngoma::{domain::endpoint::EndpointKey, engine::lanes::AttemptResult};
 
 use crate::support::lane_harness::{FAST, IN_FLIGHT, LaneHarness, PER_ENDPOINT, limits};
 
@@ -98,43 +93,41 @@ fn endpoints_on_probation_never_fill_more_than_half_of_the_places() {
 
 #[test]
 fn webhooks_that_answer_fast_twice_and_then_hang_leave_room_for_a_healthy_one() {
-    let limits = Limits { slow_after: Duration::ZERO, ..limits(IN_FLIGHT, PER_ENDPOINT) };
-    let mut harness = LaneHarness::with(4 * IN_FLIGHT + 1, limits);
+    let mut harness = LaneHarness::new(4 * IN_FLIGHT + 1);
     let (healthy, rest) = (harness.keys()[0], harness.keys()[1..].to_vec());
-    let at_once = AttemptResult::Succeeded(Duration::ZERO);
-    for endpoint in harness.keys() {
-        harness.attempts(endpoint, 2, at_once);
+    harness.attempts(healthy, 30, FAST);
+    // Each has hung once before.
+    for endpoint in &rest {
+        harness.attempts(*endpoint, 1, AttemptResult::TimedOut);
+        harness.publish(*endpoint, 1000);
     }
+    let mut attempts: BTreeMap<EndpointKey, usize> = BTreeMap::new();
     let mut hanging = Vec::new();
-    // Each hangs from its third attempt on, and time-outs come one by one.
-    for round in 0..40 {
-        rest.iter().for_each(|endpoint| harness.publish(*endpoint, 1));
+    for round in 0..1000 {
+        harness.publish(healthy, 1);
         harness.turn();
-        hanging.extend(harness.launch());
-        let watch = Stopwatch::start();
-        while watch.elapsed() <= AT_WORK {}
-        hanging.extend(harness.launch());
-        if round > 0 {
-            harness.publish(healthy, 1);
-            harness.turn();
-            let served: Vec<Claim> = harness.launch();
-            let of_healthy = served.iter().position(|claim| claim.target.key == healthy);
-            let place = of_healthy.unwrap_or_else(|| panic!("round {round}: {} hang", hanging.len()));
-            for (number, claim) in served.into_iter().enumerate() {
-                if number == place {
-                    harness.end(&claim, at_once);
-                    harness.lanes.written(1);
-                } else {
-                    hanging.push(claim);
-                }
+        let begun = harness.launch();
+        assert!(begun.iter().any(|claim| claim.target.key == healthy), "round {round}: {} hang", hanging.len());
+        for claim in begun {
+            let number = attempts.entry(claim.target.key).or_default();
+            *number += 1;
+            if claim.target.key == healthy || *number % 3 > 0 {
+                harness.end(&claim, FAST);
+                harness.lanes.written(1);
+            } else {
+                hanging.push(claim);
             }
         }
-        let timed_out = hanging.remove(0);
-        harness.end(&timed_out, AttemptResult::TimedOut);
-        harness.lanes.written(1);
-        let back = harness.lanes.overdue(harness.now).len();
-        harness.lanes.written(back);
+        if hanging.len() >= SLOW_PLACES || round % 5 == 0 && !hanging.is_empty() {
+            harness.end(&hanging.remove(0), AttemptResult::TimedOut);
+            harness.lanes.written(1);
+        }
+        let back = harness.lanes.overdue(harness.now);
+        harness.lanes.written(back.len());
+        back.iter().for_each(|claim| harness.publish(claim.target.key, 1));
+        harness.now = harness.now + Duration::from_millis(1);
     }
+    assert!(attempts.len() > SLOW_PLACES && hanging.len() >= SLOW_PLACES / 2, "{attempts:?}");
 }
 
 /// Two accounts, each with endpoints that have shown this.
