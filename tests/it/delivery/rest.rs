@@ -101,8 +101,10 @@ fn a_rest_moves_with_the_clock() {
     for by in [3 * HOUR, -3 * HOUR] {
         let (world, receiver, webhook) = at_rest(BUSY);
         world.clock.step(Timestamp::from_millis(world.now().millis() + by));
-        world.settle();
-        world.advance("29s");
+        // The engine may claim some before it notices that the clock was set. It gives them back when it polls.
+        world.in_flight();
+        world.advance("1s");
+        world.advance("28s");
         rests(&world.coop(), &webhook, &receiver);
         world.advance("1s");
         all_arrived(&world.coop(), &webhook);
