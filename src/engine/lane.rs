@@ -12,6 +12,8 @@ use crate::{
 /// How much work is claimed ahead of free places, in time, judged by the endpoint's pace. An endpoint that takes longer
 /// than this is far away.
 const AHEAD: Duration = Duration::from_millis(50);
+/// An endpoint that takes less than this may answer at once.
+const AT_ONCE: Duration = Duration::from_millis(5);
 /// Most claims ahead for each place of an endpoint, however fast it is.
 const MOST_AHEAD: u32 = 31;
 /// An endpoint that takes longer than this for an attempt is slow.
@@ -233,6 +235,11 @@ impl Lane {
     pub(super) fn rest(&mut self, until: Timestamp) {
         self.asks = self.asks.saturating_sub(1);
         self.rests_until = Some(until);
+    }
+
+    /// Whether an attempt may be over before its thread has to wait.
+    pub(super) fn may_answer_at_once(&self) -> bool {
+        self.pace < AT_ONCE
     }
 
     /// Whether its receiver asked for no attempt now.

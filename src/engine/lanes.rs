@@ -11,16 +11,14 @@
 //!
 //! Pure bookkeeping: no database, no threads, no clock except stopwatches.
 
+mod memory;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     ops::Bound,
     time::Duration,
 };
 
-pub use super::{
-    ages::AT_WORK,
-    lane::{AttemptResult, Limits, SLOW},
-};
 use super::{
     ages::Ages,
     hand::Hand,
@@ -28,10 +26,14 @@ use super::{
     offer::{Offer, Shares},
     window::Window,
 };
+pub use super::{
+    ages::{AT_WORK, SENDS},
+    lane::{AttemptResult, Limits, SLOW},
+};
 use crate::{
     clock::Stopwatch,
     domain::{account::AccountKey, delivery::DeliveryKey, endpoint::EndpointKey, timestamp::Timestamp},
-    store::queue::{Claim, Claimed, Wanted},
+    store::queue::{Claim, Claimed},
 };
 
 /// Most claims ahead of free places, over all endpoints.
@@ -215,39 +217,6 @@ impl Lanes {
         self.turns.iter().filter_map(|turns| turns.range(later).next()).map(|(at, _)| *at).min()
     }
 
-    /// Adds to each endpoint of [`Lanes::wanted`] the limit for all large bodies in memory.
-    pub fn allowed(&self, wanted: Vec<(EndpointKey, usize)>) -> Vec<Wanted> {
-        let allow = |(endpoint, claims)| {
-            let lane = self.lanes.get(&endpoint);
-            let line = usize::from(lane.is_some_and(Lane::on_probation));
-            let first = lane.is_some_and(|lane| lane.waits == Waits::First);
-            let may = first || self.in_line[..=line].iter().all(VecDeque::is_empty);
-            Wanted { endpoint, claims, large_bytes: if may { self.most_bytes(line) } else { 0 } }
-        };
-        wanted.into_iter().map(allow).collect()
-    }
-
-    /// Tells how many bytes the large bodies in memory have now: lanes whose bodies fit leave the line.
-    pub fn admit_large_bodies(&mut self, mut bytes: usize) {
-        for line in 0..self.in_line.len() {
-            let most = self.most_bytes(line);
-            while let Some(&endpoint) = self.in_line[line].front() {
-                if let Some(Waits::For(size)) = self.lanes.get(&endpoint).map(|lane| lane.waits) {
-                    bytes += size.min(most);
-                    if bytes > most {
-                        return;
-                    }
-                    self.with(endpoint, |lane| lane.waits = Waits::First);
-                }
-                self.in_line[line].pop_front();
-            }
-        }
-    }
-
-    fn most_bytes(&self, line: usize) -> usize {
-        self.body_bytes / (1 + line)
-    }
-
     /// A lane was served: it goes to the back of the order, or into the line for memory.
     pub fn served(&mut self, claimed: Claimed, now: Timestamp) {
         let Claimed { endpoint, next, too_large, .. } = claimed;
@@ -319,14 +288,14 @@ impl Lanes {
         let claim = begun?;
         let (endpoint, since, number) = (claim.target.key, Stopwatch::start(), self.begun);
         self.in_flight.insert(claim.key, Started { attempt: claim.attempt, endpoint, since, number, is_slow: false });
-        self.ages.begun((claim.key, number));
+        self.ages.begun((claim.key, number), self.lanes.get(&endpoint).is_none_or(Lane::may_answer_at_once));
         self.begun += 1;
         Some(claim)
     }
 
     /// Moves the attempts that have become slow, and their endpoints, to the share of slow ones.
     fn note_slow_attempts(&mut self) {
-        for (key, number) in self.ages.older(self.limits.slow_after) {
+        for (key, number) in self.ages.grown_older(self.limits.slow_after) {
             let started = self.in_flight.get_mut(&key).filter(|started| started.number == number);
             if let Some(started) = started {
                 started.is_slow = true;

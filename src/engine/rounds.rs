@@ -189,7 +189,7 @@ impl Rounds {
             Some(one) = self.ended.recv() => self.work.ended.push(Arc::new(one)),
             Some(one) = self.news.recv() => self.hear(one),
             _ = stop.changed() => {}
-            () = clock::pause(lanes::AT_WORK), if is_pressed => {}
+            () = clock::pause(lanes::SENDS), if is_pressed => {}
             () = self.in_flight.clock().sleep(self.at, rest) => self.polls = true,
         }
     }

@@ -38,13 +38,13 @@ use crate::{
 const BUFFER: usize = 16 << 10;
 /// Kept connections are divided into shelves by receiver: at every POST ureq walks over a whole pool, and takes time by
 /// the square of its receivers.
-const SHELVES: usize = 16;
+const SHELVES: usize = 64;
 /// Connections kept open in a shelf.
-const IDLE_CONNECTIONS: usize = 16;
+const IDLE_CONNECTIONS: usize = 64;
 /// Connections kept open for each attempt that may be in flight.
 const IDLE_FOR_AN_ATTEMPT: usize = 4;
 /// Connections kept open to one receiver.
-const IDLE_PER_HOST: usize = 8;
+const IDLE_PER_HOST: usize = 64;
 /// A connection that was idle for longer is not used again.
 const IDLE_AGE: Duration = Duration::from_secs(15);
 /// Written bytes up to this size are held back, to be sent together with what follows.

@@ -10,9 +10,11 @@
 mod backlog;
 mod backup;
 mod bare;
+mod distant;
 mod end_to_end;
 mod fairness;
 mod fan_out;
+mod far;
 mod healthy;
 mod isolation;
 mod ledger;
@@ -36,6 +38,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("end_to_end", "from publishers to the receiver: events per second, latencies", end_to_end::run),
     ("fan_out", "one event to 1, 10, 100 webhooks", fan_out::run),
     ("isolation", "a healthy webhook beside 1, 10, 50 that hang, and one that is slow", isolation::run),
+    ("far", "receivers that answer after 0, 20, 200, 1,000 ms, by http and TLS", far::run),
     ("backlog", "a healthy webhook beside 100,000 or (--long) 1,000,000 that wait, or a dead one", backlog::run),
     ("retention", "publishing while 200,000 or (--long) 1,000,000 old deliveries are removed", retention::run),
     ("fairness", "one account at a modest pace beside another that publishes flat out", fairness::run),
@@ -51,6 +54,9 @@ fn main() {
     let words: Vec<String> = env::args().skip(1).filter(|word| word != "--bench").collect();
     if words.first().is_some_and(|word| word == bare::WORD) {
         return bare::serve(&words[1..]);
+    }
+    if words.first().is_some_and(|word| word == bare::DRAIN) {
+        return bare::send_for_ever(&words[1..]);
     }
     let (flags, names): (Vec<&str>, Vec<&str>) = words.iter().map(String::as_str).partition(|word| *word == LONG);
     if let Some(unknown) = names.iter().find(|name| BENCHMARKS.iter().all(|(known, ..)| known != *name)) {
