@@ -10,7 +10,7 @@ use ngoma::{
 };
 
 use crate::model::{
-    lane_rules::{LaneRecord, Reputation},
+    lane_record::{LaneRecord, Reputation},
     machine::{Machine, Running, index, url},
     states::{Delivery, DeliveryState, EndpointState},
     steps::{Beside, Reaction},

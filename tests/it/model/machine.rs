@@ -29,7 +29,8 @@ use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     model::{
-        lane_rules::{LaneRecord, LaneRules},
+        lane_record::LaneRecord,
+        lane_rules::LaneRules,
         states::{Delivery, EndpointState, IN_FLIGHT, Model, PER_ENDPOINT, SLOW_AFTER},
         steps::{Beside, Step},
         threads::{ClaimSeen, Threads},

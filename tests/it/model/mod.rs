@@ -2,6 +2,7 @@
 
 mod engine;
 mod histories;
+mod lane_record;
 mod lane_rules;
 mod lanes;
 mod machine;
