@@ -16,7 +16,7 @@ use super::{
     frame::{Frame, Said},
     render::{self, go},
     state::Door,
-    views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
+    views::{DeliveryRow, WebhookRow, meaning, reason, short, shown_url},
     visit::Allowed,
     webhooks::{WebhookForm, wanted},
 };
@@ -245,7 +245,9 @@ struct Tested<'a> {
     resume: Option<String>,
     status: Option<u16>,
     meaning: &'static str,
+    reason: String,
     took: String,
+    headers: String,
     answer: String,
 }
 
@@ -260,8 +262,11 @@ async fn test(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fi
         }
         _ => None,
     };
+    let frame = Frame::new(door, visit, "/ui/webhooks");
     render::page(&Tested {
-        frame: Frame::new(door, visit, "/ui/webhooks"),
+        reason: reason(&frame, attempt),
+        headers: attempt.details.headers.clone().unwrap_or_default(),
+        frame,
         webhook: written.to_owned(),
         url: shown_url(tested.endpoint.url.given()),
         delivery: tested.delivery,

@@ -5,6 +5,7 @@ pub mod alerts;
 mod attempt;
 mod egress;
 mod embedded;
+mod failure;
 mod in_flight;
 mod lane;
 pub mod lanes;

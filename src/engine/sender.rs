@@ -2,7 +2,6 @@
 //! folder.
 
 use std::{
-    cell::Cell,
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
     mem,
@@ -21,7 +20,7 @@ use ureq::{
 
 use super::{
     egress::Guard,
-    look_ups::{Unresolved, is_ours},
+    failure::{self, PHASE, Phase, failed},
 };
 use crate::{
     clock::Stopwatch,
@@ -29,7 +28,7 @@ use crate::{
     domain::{
         attempt_headers::USER_AGENT,
         delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
-        endpoint::Blocked,
+        failure_details::FailureDetails,
     },
     error::{Error, Result},
 };
@@ -77,8 +76,15 @@ impl Read for Parts<'_> {
     }
 }
 
-/// The outcome, and the text of `Retry-After`, which the caller interprets.
-pub(super) type Sent = (Outcome, Option<String>);
+/// What a POST came to.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) outcome: Outcome,
+    /// Why it failed, if it did.
+    pub(super) details: FailureDetails,
+    /// The text of `Retry-After`, which the caller interprets.
+    pub(super) retry_after: Option<String>,
+}
 
 /// Makes POSTs, on the calling thread.
 #[derive(Debug)]
@@ -175,11 +181,17 @@ impl Sender {
         PHASE.set(Phase::Kept);
         let watch = Stopwatch::start();
         let mut result = post_by(self.shelf(post.url), post, post.timeout);
-        let broke = result.as_ref().is_err_and(|error| failed(error) == Failure::Reset);
+        let broke = result.as_ref().is_err_and(|error| failure::class(error) == Failure::Reset);
         if broke && PHASE.get() == Phase::Kept {
             result = post_by(&self.fresh, post, post.timeout.saturating_sub(watch.elapsed()));
         }
-        result.map_or_else(|error| (Outcome::Failed(failed(&error)), None), receive)
+        result.map_or_else(
+            |error| {
+                let failed = failed(&error);
+                Sent { outcome: Outcome::Failed(failed.class), details: failed.details, retry_after: None }
+            },
+            receive,
+        )
     }
 }
 
@@ -197,53 +209,14 @@ fn post_by(agent: &Agent, post: &Post<'_>, timeout: Duration) -> Result<Response
 fn receive(response: Response<Body>) -> Sent {
     let status = response.status().as_u16();
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let details = failure::of_answer(&response);
     let mut body = Vec::new();
     let mut reader = response.into_body().into_reader().take(MAX_KEPT_ANSWER as u64 + 1);
     let complete = reader.read_to_end(&mut body).is_ok();
     let truncated = !complete || body.len() > MAX_KEPT_ANSWER;
     body.truncate(MAX_KEPT_ANSWER);
-    (Outcome::Answered(Answer { status, body, truncated, retry_after: None }), retry_after)
-}
-
-/// The class of a failure.
-fn failed(error: &ureq::Error) -> Failure {
-    use ureq::{Error as E, Timeout as T};
-    match error {
-        E::HostNotFound | E::Timeout(T::Resolve) => Failure::Dns,
-        E::Other(reason) if reason.is::<Blocked>() => Failure::Blocked,
-        E::Other(reason) if reason.is::<Unresolved>() => Failure::Interrupted,
-        E::Io(error) if is_ours(error) => Failure::Interrupted,
-        E::Timeout(_) => Failure::Timeout,
-        E::Tls(_) | E::Rustls(_) | E::Pem(_) => Failure::Tls,
-        E::ConnectionFailed => Failure::Connect,
-        E::Io(error) => match (error.kind(), PHASE.get()) {
-            (io::ErrorKind::TimedOut, _) => Failure::Timeout,
-            (_, Phase::Dialling) => Failure::Connect,
-            (_, Phase::Connected) => Failure::Tls,
-            (io::ErrorKind::InvalidData, _) => Failure::Protocol,
-            _ => Failure::Reset,
-        },
-        _ => Failure::Protocol,
-    }
-}
-
-/// The progress of the POST on this thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// A kept connection is used; nothing has come back.
-    Kept,
-    /// A connection is being made.
-    Dialling,
-    /// Connected; TLS, if any, is being negotiated.
-    Connected,
-    /// The request is being sent, or was sent.
-    Ready,
-    /// Some of the answer came back.
-    Answered,
-}
-
-thread_local! {
-    static PHASE: Cell<Phase> = const { Cell::new(Phase::Kept) };
+    let outcome = Outcome::Answered(Answer { status, body, truncated, retry_after: None });
+    Sent { outcome, details, retry_after }
 }
 
 /// The first connector of the chain: it runs only when no connection was kept.
@@ -335,7 +308,7 @@ impl<T: Transport> Transport for Watched<T> {
         let got = self.inner.await_input(coarse(timeout))?;
         if got {
             self.used = true;
-            PHASE.set(Phase::Answered);
+            failure::note_answer(self.inner.buffers().input());
         } else if self.inner.buffers().input_append_buf().is_empty() {
             // The headers do not fit; ureq would report a closed connection.
             return Err(ureq::Error::LargeResponseHeader(BUFFER, BUFFER));

@@ -198,6 +198,11 @@ pub(super) struct Attempt {
     pub(super) response_status: Option<u16>,
     /// Why it failed; null if it did not.
     pub(super) error: Option<ErrorClass>,
+    /// Why it failed, in words for people; null if it did not, or if the other members say it all.
+    pub(super) error_reason: Option<String>,
+    /// The first 4 KiB of the headers of an answer that is no success, one on each line, with secrets masked; null if there
+    /// was none.
+    pub(super) response_headers: Option<String>,
     /// When the next attempt was due, as decided after this one; null if none was.
     pub(super) next_attempt_at: Option<String>,
 }
@@ -210,6 +215,8 @@ impl From<&delivery::Attempt> for Attempt {
             duration_ms: attempt.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
             response_status: attempt.status,
             error: attempt.failure.map(Into::into),
+            error_reason: attempt.reason_for_account().map(str::to_owned),
+            response_headers: attempt.details.headers.clone(),
             next_attempt_at: attempt.next_attempt_at.map(|at| at.precise()),
         }
     }

@@ -62,16 +62,16 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "Attempt",
-        r#"{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": "2026-04-20T11:55:30.112Z"}"#,
+        r#"{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "error_reason": null, "response_headers": "content-type: text/plain\nx-request-id: 7f3a\n", "next_attempt_at": "2026-04-20T11:55:30.112Z"}"#,
     ),
     (
         "DeliveryDetails",
-        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false, "attempts": [{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": "2026-04-20T11:55:30.112Z"}]}"#,
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false, "attempts": [{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "error_reason": null, "response_headers": "content-type: text/plain\nx-request-id: 7f3a\n", "next_attempt_at": "2026-04-20T11:55:30.112Z"}]}"#,
     ),
     ("WebhookTest", r#"{"event": "batch.exported"}"#),
     (
         "WebhookTestResult",
-        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "delivered": true, "response_status": 200, "duration_ms": 37, "error": null, "response_body": "{\"received\":true}"}"#,
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "delivered": true, "response_status": 200, "duration_ms": 37, "error": null, "error_reason": null, "response_body": "{\"received\":true}", "response_headers": null}"#,
     ),
     (
         "NewEvent",

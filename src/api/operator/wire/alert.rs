@@ -113,6 +113,9 @@ pub(crate) struct Alert {
     delivery_id: Option<String>,
     /// Why it failed; null if it is about none.
     error: Option<ErrorClass>,
+    /// Why it failed last, in words for people; null if it is about none, if the other members say it all, or if the attempt
+    /// was removed.
+    error_reason: Option<String>,
     /// The HTTP status of the last answer; null if there was none.
     response_status: Option<u16>,
     /// Since when: the first attempt of the delivery; or when the oldest was made that will be cancelled.
@@ -139,6 +142,7 @@ impl Alert {
             failed_deliveries: alert.failed,
             delivery_id: failing.and_then(|failing| failing.delivery).map(|id| id.to_string()),
             error: failing.map(|failing| failing.failure.into()),
+            error_reason: failing.and_then(|failing| failing.reason.clone()),
             response_status: failing.and_then(|failing| failing.status),
             since: since.precise(),
             ways: ways.iter().map(AlertWay::from).collect(),
