@@ -13,7 +13,7 @@ use super::{
     frame::{Frame, Said},
     render::{self, go},
     state::Shared,
-    views::{ListedRow, Shown, file, meaning},
+    views::{ListedRow, Shown, file, meaning, reason},
     visit::Allowed,
 };
 use crate::{
@@ -79,7 +79,9 @@ struct Step {
     took: String,
     good: bool,
     said: String,
+    reason: String,
     answer: String,
+    headers: String,
     truncated: bool,
     next: Option<(String, Moment)>,
 }
@@ -100,6 +102,8 @@ impl Step {
             took: attempt.duration.map(took).unwrap_or_default(),
             good: attempt.failure.is_none(),
             said,
+            reason: reason(frame, attempt),
+            headers: attempt.details.headers.clone().filter(|_| with_answer).unwrap_or_default(),
             answer: String::from_utf8_lossy(&attempt.response[..shown]).into_owned(),
             truncated: attempt.truncated || shown < attempt.response.len(),
             next: attempt.next_attempt_at.map(|at| (format::long_span(at.since(ended)), frame.when(at))),

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     app::{deliveries::Listed, webhooks::Report},
     domain::{
-        delivery::{Delivery, Failure, State},
+        delivery::{Attempt, Delivery, Failure, State},
         endpoint::{Endpoint, EndpointState, SuspendedReason},
         stats::Stats,
         timestamp::Timestamp,
@@ -201,6 +201,12 @@ impl ListedRow {
             account: listed.account_id.clone(),
         }
     }
+}
+
+/// Why an attempt failed, in words for who looks; empty if its class and status say it all.
+pub(super) fn reason(frame: &Frame<'_>, attempt: &Attempt) -> String {
+    let reason = if frame.operator { attempt.details.reason.as_deref() } else { attempt.reason_for_account() };
+    reason.unwrap_or_default().to_owned()
 }
 
 /// A URL without its query, which may hold a secret. Only the page of its webhook shows it in full.

@@ -16,7 +16,7 @@ use super::{
     frame::{Frame, Said},
     render::{self, go},
     state::Shared,
-    views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
+    views::{DeliveryRow, WebhookRow, meaning, reason, short, shown_url},
     visit::Allowed,
     webhooks::{WebhookForm, wanted},
 };
@@ -244,7 +244,9 @@ struct Tested<'a> {
     resume: Option<String>,
     status: Option<u16>,
     meaning: &'static str,
+    reason: String,
     took: String,
+    headers: String,
     answer: String,
 }
 
@@ -259,8 +261,11 @@ async fn test(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, fields:
         }
         _ => None,
     };
+    let frame = Frame::new(shared, visit, "/ui/webhooks");
     render::page(&Tested {
-        frame: Frame::new(shared, visit, "/ui/webhooks"),
+        reason: reason(&frame, attempt),
+        headers: attempt.details.headers.clone().unwrap_or_default(),
+        frame,
         webhook: written.to_owned(),
         url: shown_url(tested.endpoint.url.given()),
         delivery: tested.delivery,

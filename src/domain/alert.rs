@@ -83,6 +83,15 @@ pub struct Failing {
     pub failure: Failure,
     /// The status of the last answer, if there was one.
     pub status: Option<u16>,
+    /// Why it failed last, as the operator may read it; `None` once the attempt is removed.
+    pub reason: Option<String>,
+}
+
+impl Failing {
+    /// Why it failed last, as the account may read it.
+    pub fn reason_for_account(&self) -> Option<&str> {
+        self.failure.reason_for_account(self.reason.as_deref())
+    }
 }
 
 /// The reason for an alert.

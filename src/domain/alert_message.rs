@@ -127,6 +127,7 @@ impl AlertMessage<'_> {
             put("failing_since", text(&failing.since.to_string()));
             put("error", text(failing.failure.name()));
             put("error_in_words", text(in_words(failing.failure, failing.status)));
+            put("error_reason", failing.reason.as_deref().map(quote));
             put("response_status", failing.status.map(|status| status.to_string()));
         }
         match &alert.what {
@@ -200,6 +201,7 @@ impl AlertMessage<'_> {
         if let Some(failing) = alert.failing() {
             facts.push(("failing since", failing.since.to_string()));
             facts.push(("last error", in_words(failing.failure, failing.status).to_owned()));
+            facts.extend(failing.reason_for_account().map(|reason| ("reason", reason.to_owned())));
             facts.extend(failing.status.map(|status| ("status", status.to_string())));
             facts.extend(failing.delivery.map(|id| ("delivery", id.to_string())));
         }

@@ -18,6 +18,7 @@ use std::{
 
 use crate::domain::{
     endpoint::{EndpointState, SuspendedReason},
+    failure_details::FailureDetails,
     ids::{DeliveryId, EndpointId, EventId},
     profile::{RetryPolicy, WhenExhausted},
     timestamp::Timestamp,
@@ -31,6 +32,9 @@ pub const MAX_KEPT_ANSWER: usize = 4096;
 
 /// A longer `Retry-After` is cut to this: one hour.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// The reason that an account reads when its target is refused. It must not learn what a name resolves to.
+const BLOCKED: &str = "the rules of the server's operator do not allow its address; the operator finds it in the log";
 
 /// The state of a delivery. The schema refuses anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,6 +130,14 @@ impl Failure {
     /// Whether it is a fault of this server, which says nothing of the receiver.
     pub const fn is_ours(self) -> bool {
         matches!(self, Self::Interrupted | Self::Damaged)
+    }
+
+    /// The reason of such a failure, as the account may read it.
+    pub fn reason_for_account(self, reason: Option<&str>) -> Option<&str> {
+        match self {
+            Self::Blocked => reason.map(|_| BLOCKED),
+            _ => reason,
+        }
     }
 }
 
@@ -284,6 +296,8 @@ pub struct Attempt {
     pub truncated: bool,
     /// When the next attempt was due, as decided after this one.
     pub next_attempt_at: Option<Timestamp>,
+    /// Why it failed, for people.
+    pub details: FailureDetails,
 }
 
 impl Attempt {
@@ -292,7 +306,7 @@ impl Attempt {
         number: u32,
         started_at: Timestamp,
         duration: Duration,
-        outcome: &Outcome,
+        (outcome, details): (&Outcome, FailureDetails),
         next_attempt_at: Option<Timestamp>,
     ) -> Self {
         let answer = outcome.answer();
@@ -305,7 +319,13 @@ impl Attempt {
             response: answer.map(|answer| answer.body.clone()).unwrap_or_default(),
             truncated: answer.is_some_and(|answer| answer.truncated),
             next_attempt_at,
+            details,
         }
+    }
+
+    /// Why it failed, as the account may read it.
+    pub fn reason_for_account(&self) -> Option<&str> {
+        self.failure.and_then(|failure| failure.reason_for_account(self.details.reason.as_deref()))
     }
 }
 

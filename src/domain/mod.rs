@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod excerpt;
+pub mod failure_details;
 pub mod grant;
 pub mod ids;
 pub mod json;

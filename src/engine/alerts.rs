@@ -359,7 +359,7 @@ impl Inner {
         let (sender, timeout, (reply, answer)) = (Arc::clone(&self.sender), self.timeout, oneshot::channel());
         let run = move || {
             let post = Post { url: url.as_str(), headers: &headers, body: [body.as_bytes(), &[]], timeout };
-            drop(reply.send(sender.send(&post).0));
+            drop(reply.send(sender.send(&post).outcome));
         };
         self.pool.run(run).map_err(|error| Undelivered::Later(format!("no thread for the POST: {error}")))?;
         let outcome = answer.await.map_err(|_| Undelivered::Later("sending panicked".to_owned()))?;
@@ -405,6 +405,7 @@ fn log(message: &AlertMessage<'_>) {
         suspended_at = matches!(alert.what, What::Suspended(_)).then(|| alert.created_at.to_string()),
         failing_since = failing.map(|failing| failing.since.to_string()),
         last_error = failing.map(|failing| failing.failure.name()),
+        last_reason = failing.and_then(|failing| failing.reason.as_deref()),
         last_status = failing.and_then(|failing| failing.status),
         held = alert.held,
         failed = alert.failed,

@@ -4,6 +4,8 @@
 //! sender uses: the status, `Retry-After`, and where the body ends. It writes a plain head of these for ureq. It needs the
 //! same small memory for every head.
 
+use crate::domain::failure_details::MAX_KEPT_HEADERS;
+
 /// Bytes of one head that are read; a longer one is cut off.
 const MOST_READ: usize = 256 << 10;
 /// Bytes of one header that are kept, its continuation lines included. No header that the sender uses is longer.
@@ -61,6 +63,10 @@ pub(super) struct AnswerHead {
     coding: Coding,
     retry_after: Option<String>,
     closes: bool,
+    /// The first headers of an answer that is no success.
+    headers: Vec<(String, Vec<u8>)>,
+    /// Their bytes.
+    headers_bytes: usize,
 }
 
 impl AnswerHead {
@@ -99,6 +105,11 @@ impl AnswerHead {
             std::str::from_utf8(value).ok().filter(|_| name.trim_ascii_end().eq_ignore_ascii_case(b"retry-after"))
         };
         self.retry_after.as_deref().or_else(begun)
+    }
+
+    /// The first headers of an answer that is no success, for people.
+    pub(super) fn headers(&self) -> &[(String, Vec<u8>)] {
+        &self.headers
     }
 
     /// The head as ureq gets it. It asks to close the connection if anything about the answer was odd.
@@ -187,6 +198,10 @@ impl AnswerHead {
         let is_cut = header.len() >= MOST_KEPT;
         self.closes |= name.is_empty() || !name.iter().all(u8::is_ascii_graphic);
         let name = name.trim_ascii_end();
+        if !matches!(self.status, Some(200..300)) && self.headers_bytes <= MAX_KEPT_HEADERS {
+            self.headers_bytes += header.len();
+            self.headers.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
+        }
         self.closes |= value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t');
         if name.eq_ignore_ascii_case(b"content-length") {
             self.content_length(value);

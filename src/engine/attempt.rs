@@ -5,13 +5,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::sender::{Post, Sender};
+use super::sender::{Post, Sender, Sent};
 use crate::{
     clock::Stopwatch,
     domain::{
         attempt_headers::AttemptHeaders,
         delivery::{self, Failure, Outcome},
         endpoint::EndpointKey,
+        failure_details::FailureDetails,
         profile::{Profile, Profiles},
         timestamp::Timestamp,
     },
@@ -32,19 +33,21 @@ pub(super) fn attempt(claim: &Claim, profile: &Profile, sender: &Sender, started
     if started_at.checked().is_err() {
         // Signatures and TLS have no date for it. The writer stops the server.
         let outcome = Outcome::Failed(Failure::Interrupted);
-        return Attempted { started_at, duration: watch.elapsed(), outcome };
+        return Attempted { started_at, duration: watch.elapsed(), outcome, details: FailureDetails::default() };
     }
     let sent = catch_unwind(AssertUnwindSafe(|| post(claim, profile, sender, started_at)));
-    let outcome = sent.unwrap_or_else(|_| {
+    let (outcome, details) = sent.unwrap_or_else(|_| {
         tracing::error!(delivery.id = %claim.delivery, "sending panicked; the attempt is made again");
-        Outcome::Failed(Failure::Interrupted)
+        (Outcome::Failed(Failure::Interrupted), FailureDetails::default())
     });
-    Attempted { started_at, duration: watch.elapsed(), outcome }
+    Attempted { started_at, duration: watch.elapsed(), outcome, details }
 }
 
-fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> Outcome {
+fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp) -> (Outcome, FailureDetails) {
     let target = &claim.target;
-    let Ok(stored) = &claim.body else { return Outcome::Failed(Failure::Damaged) };
+    let Ok(stored) = &claim.body else {
+        return (Outcome::Failed(Failure::Damaged), FailureDetails::default());
+    };
     let body = (profile.envelope)(&target.id.on_wire(profile.endpoint_prefix), stored);
     let event = claim.event.to_string();
     let standard = target.secrets.iter().map(|secret| secret.sign_standard_in_parts(&event, started_at, &body.parts()));
@@ -60,13 +63,13 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
     };
     let headers = headers.list();
     let post = Post { url: target.url.as_str(), headers: &headers, body: body.parts(), timeout: profile.timeout };
-    let (mut outcome, retry_after) = sender.send(&post);
+    let Sent { mut outcome, details, retry_after } = sender.send(&post);
     if let Outcome::Answered(answer) = &mut outcome
         && matches!(answer.status, 429 | 503)
     {
         answer.retry_after = retry_after.and_then(|text| delivery::retry_after(&text, started_at));
     }
-    outcome
+    (outcome, details)
 }
 
 /// Counts an attempt. The first attempt of a delivery also counts how long the delivery waited.
@@ -78,17 +81,17 @@ pub(super) fn count(metrics: &Metrics, profile: &Profile, claim: &Claim, attempt
 
 /// Logs an attempt in one line: at info if it failed and is `loud`, else at debug.
 pub(super) fn log_attempt(profile: &Profile, claim: &Claim, attempted: &Attempted, loud: bool) {
-    let Attempted { outcome, duration, .. } = attempted;
-    let status = outcome.answer().map(|answer| answer.status);
+    let Attempted { outcome, duration, details, .. } = attempted;
+    let (status, reason) = (outcome.answer().map(|answer| answer.status), details.reason.as_deref());
     let (delivery, kind, attempt) = (claim.delivery, &claim.kind, claim.attempt);
     let (prefix, endpoint) = (profile.endpoint_prefix, claim.target.id);
     // A JSON log would show a larger number as text.
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let outcome = outcome.failure().map_or(DELIVERED, Failure::name);
     if loud && outcome != DELIVERED {
-        tracing::info!(delivery.id = %delivery, endpoint.id = %format_args!("{prefix}{endpoint}"), event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
+        tracing::info!(delivery.id = %delivery, endpoint.id = %format_args!("{prefix}{endpoint}"), event.kind = %kind, attempt, duration_ms, status, outcome = %outcome, reason);
     } else {
-        tracing::debug!(delivery.id = %delivery, endpoint.id = %format_args!("{prefix}{endpoint}"), event.kind = %kind, attempt, duration_ms, status, outcome = %outcome);
+        tracing::debug!(delivery.id = %delivery, endpoint.id = %format_args!("{prefix}{endpoint}"), event.kind = %kind, attempt, duration_ms, status, outcome = %outcome, reason);
     }
 }
 

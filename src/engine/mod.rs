@@ -8,6 +8,7 @@ mod attempt;
 mod dial;
 mod egress;
 mod embedded;
+mod failure;
 mod hand;
 mod in_flight;
 mod lane;

@@ -13,8 +13,8 @@ use ureq::{Agent, Body, SendBody, http::Response};
 use super::{
     dial::Dialler,
     egress::Guard,
-    look_ups::{Unresolved, is_ours},
-    progress::{self, Phase},
+    failure::{self, failed},
+    progress::{self, Noted, Phase},
     tls,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     domain::{
         attempt_headers::{ACCEPT, USER_AGENT},
         delivery::{Answer, Failure, MAX_KEPT_ANSWER, Outcome},
-        endpoint::Blocked,
+        failure_details::FailureDetails,
     },
     error::Result,
 };
@@ -63,8 +63,15 @@ impl Read for Parts<'_> {
     }
 }
 
-/// The outcome, and the text of `Retry-After`, which the caller interprets.
-pub(super) type Sent = (Outcome, Option<String>);
+/// What a POST came to.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) outcome: Outcome,
+    /// Why it failed, if it did.
+    pub(super) details: FailureDetails,
+    /// The text of `Retry-After`, which the caller interprets.
+    pub(super) retry_after: Option<String>,
+}
 
 /// Makes POSTs, on the calling thread.
 #[derive(Debug)]
@@ -121,15 +128,23 @@ impl Sender {
         progress::begin();
         let watch = Stopwatch::start();
         let mut result = post_by(self.shelf(post.url), post, post.timeout);
-        let broke = result.as_ref().is_err_and(|error| failed(error) == Failure::Reset);
+        let broke = result.as_ref().is_err_and(|error| failure::class(error) == Failure::Reset);
         if broke && progress::phase() == Phase::Kept {
             result = post_by(&self.fresh, post, post.timeout.saturating_sub(watch.elapsed()));
         }
-        let Some((status, retry_after)) = progress::noted() else {
-            return (Outcome::Failed(result.err().as_ref().map_or(Failure::Protocol, failed)), None);
-        };
-        // A status that came counts, whatever came after it.
-        (Outcome::Answered(receive(status, result.ok())), retry_after)
+        match (progress::noted(), result) {
+            // A status that came counts, whatever came after it.
+            (Some(noted), result) => receive(noted, result.ok()),
+            (None, Err(error)) => {
+                let failed = failed(&error);
+                Sent { outcome: Outcome::Failed(failed.class), details: failed.details, retry_after: None }
+            }
+            (None, Ok(_)) => Sent {
+                outcome: Outcome::Failed(Failure::Protocol),
+                details: FailureDetails::default(),
+                retry_after: None,
+            },
+        }
     }
 }
 
@@ -144,34 +159,14 @@ fn post_by(agent: &Agent, post: &Post<'_>, timeout: Duration) -> Result<Response
 }
 
 /// Keeps the first bytes of the answer, as far as they came.
-fn receive(status: u16, response: Option<Response<Body>>) -> Answer {
+fn receive(noted: Noted, response: Option<Response<Body>>) -> Sent {
+    let Noted { status, retry_after, headers } = noted;
+    let details = failure::of_answer(status, &headers);
     let mut body = Vec::new();
     let reader = response.map(|response| response.into_body().into_reader().take(MAX_KEPT_ANSWER as u64 + 1));
     let complete = reader.is_some_and(|mut reader| reader.read_to_end(&mut body).is_ok());
     let truncated = !complete || body.len() > MAX_KEPT_ANSWER;
     body.truncate(MAX_KEPT_ANSWER);
-    Answer { status, body, truncated, retry_after: None }
-}
-
-/// The class of a failure.
-fn failed(error: &ureq::Error) -> Failure {
-    use ureq::{Error as E, Timeout as T};
-    match error {
-        E::HostNotFound | E::Timeout(T::Resolve) => Failure::Dns,
-        E::Other(reason) if reason.is::<Blocked>() => Failure::Blocked,
-        E::Other(reason) if reason.is::<Unresolved>() => Failure::Interrupted,
-        E::Io(error) if is_ours(error) => Failure::Interrupted,
-        E::Io(error) if error.get_ref().is_some_and(|reason| reason.is::<rustls::Error>()) => Failure::Tls,
-        E::Timeout(_) => Failure::Timeout,
-        E::Tls(_) | E::Rustls(_) | E::Pem(_) => Failure::Tls,
-        E::ConnectionFailed => Failure::Connect,
-        E::Io(error) => match (error.kind(), progress::phase()) {
-            (io::ErrorKind::TimedOut, _) => Failure::Timeout,
-            (_, Phase::Dialling) => Failure::Connect,
-            (_, Phase::Connected) => Failure::Tls,
-            (io::ErrorKind::InvalidData, _) => Failure::Protocol,
-            _ => Failure::Reset,
-        },
-        _ => Failure::Protocol,
-    }
+    let outcome = Outcome::Answered(Answer { status, body, truncated, retry_after: None });
+    Sent { outcome, details, retry_after }
 }

@@ -90,8 +90,8 @@ impl TestSender {
         };
         self.pool.run(run).map_err(|_| unavailable())?;
         let (claim, attempted) = answer.await.ok().flatten().ok_or_else(unavailable)?;
-        let Attempted { started_at, duration, outcome } = attempted;
-        let attempt = Attempt::ended(claim.attempt, started_at, duration, &outcome, None);
+        let Attempted { started_at, duration, outcome, details } = attempted;
+        let attempt = Attempt::ended(claim.attempt, started_at, duration, (&outcome, details), None);
         let seen = (claim.delivery, attempt.clone());
         let (delivery, event, kind) = (claim.delivery, claim.event, claim.kind);
         let (endpoint, record) = (claim.target.key, TestRecord { delivery, event, kind, body, attempt });

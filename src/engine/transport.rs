@@ -18,7 +18,7 @@ use super::{
     answer_head::AnswerHead,
     line::{Deadline, Line, Ready},
     look_ups::is_ours,
-    progress::{self, Phase},
+    progress::{self, Noted},
     reuse,
 };
 use crate::clock::SharedClock;
@@ -154,11 +154,12 @@ impl Wire {
         };
         if came > 0 {
             self.used = true;
-            progress::set(Phase::Answered);
+            progress::answered(&bytes[..came]);
         }
         let head = self.head.read(&bytes[..came]);
         if let Some(status) = self.head.status() {
-            progress::note(status, self.head.retry_after());
+            let (retry_after, headers) = (self.head.retry_after().map(str::to_owned), self.head.headers().to_vec());
+            progress::note(Noted { status, retry_after, headers });
         }
         match head.map_err(|unreadable| io::Error::new(ErrorKind::InvalidData, unreadable))? {
             (end, true) => self.answer(&bytes[end..came]),

@@ -27,7 +27,9 @@ const A_DAY: Duration = Duration::from_secs(86_400);
 
 const SELECT: &str = "
     SELECT alert.*, endpoint.id AS endpoint_id, endpoint.profile, ifnull(endpoint.given_url, endpoint.url) AS url,
-           endpoint.state, account.id AS account_id, account.alert_email
+           endpoint.state, account.id AS account_id, account.alert_email,
+           (SELECT reason FROM delivery JOIN attempt ON attempt.delivery = delivery.key AND attempt.failure = alert.failure
+            WHERE delivery.id = alert.delivery ORDER BY number DESC LIMIT 1) AS reason
     FROM alert JOIN endpoint ON endpoint.key = alert.endpoint JOIN account ON account.key = endpoint.account";
 
 /// One alert's delivery by one channel.
@@ -332,5 +334,6 @@ fn failing(row: &Row<'_>) -> rusqlite::Result<Failing> {
         since: convert::moment(row, "since")?,
         failure: convert::failure(&row.get::<_, String>("failure")?)?,
         status: row.get("status")?,
+        reason: row.get("reason")?,
     })
 }

@@ -10,6 +10,7 @@ use crate::{
         account::AccountKey,
         delivery::{Attempt, DeliveryKey, Failure, State},
         endpoint::EndpointKey,
+        failure_details::FailureDetails,
         ids::{DeliveryId, EventId},
         timestamp::Timestamp,
     },
@@ -19,18 +20,21 @@ use crate::{
 /// Writes an attempt of a delivery. The receiver's answer counts as stored by its account.
 pub(super) fn record(tx: &Tx<'_>, delivery: DeliveryKey, attempt: &Attempt) -> Result<()> {
     let response = Some(&attempt.response).filter(|response| !response.is_empty());
-    if let Some(response) = response {
+    let FailureDetails { reason, headers } = &attempt.details;
+    let kept = attempt.response.len() + headers.as_ref().map_or(0, String::len);
+    if kept > 0 {
         let mut rows = tx.conn.prepare_cached(
             "SELECT account FROM delivery JOIN endpoint ON endpoint.key = endpoint WHERE delivery.key = ?",
         )?;
         if let Some(account) = rows.query_row([delivery], |row| row.get(0)).optional()? {
-            shares::stores(tx, account, response.len());
+            shares::stores(tx, account, kept);
         }
     }
     tx.conn
         .prepare_cached(
-            "INSERT INTO attempt (delivery, number, started_at, duration_ms, failure, status, response, truncated, next_attempt_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attempt (delivery, number, started_at, duration_ms, failure, status, response, truncated, next_attempt_at,
+               reason, headers)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute((
             delivery,
@@ -42,6 +46,8 @@ pub(super) fn record(tx: &Tx<'_>, delivery: DeliveryKey, attempt: &Attempt) -> R
             response,
             attempt.truncated,
             attempt.next_attempt_at.map(Timestamp::millis),
+            reason,
+            headers,
         ))?;
     Ok(())
 }

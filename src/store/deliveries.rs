@@ -11,6 +11,7 @@ use crate::{
         delivery::{Attempt, Delivery, DeliveryKey, Failure, State},
         endpoint::{Endpoint, EndpointKey, EndpointState},
         event::{EventKey, StoredBody},
+        failure_details::FailureDetails,
         ids::{DeliveryId, EndpointId, EventId},
         token::AccessScope,
     },
@@ -143,6 +144,7 @@ pub fn attempts(view: &View<'_>, delivery: DeliveryKey) -> Result<Vec<Attempt>> 
             response: row.get::<_, Option<Vec<u8>>>("response")?.unwrap_or_default(),
             truncated: row.get("truncated")?,
             next_attempt_at: convert::moment_if(row, "next_attempt_at")?,
+            details: FailureDetails { reason: row.get("reason")?, headers: row.get("headers")? },
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

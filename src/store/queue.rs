@@ -18,6 +18,7 @@ use crate::domain::{
     delivery::{self, Attempt, DeliveryKey, Failure, Outcome, Settlement, State},
     endpoint::{EndpointKey, EndpointState},
     event::EventKey,
+    failure_details::FailureDetails,
     ids::{DeliveryId, EndpointId, EventId},
     profile::{Profile, WhenExhausted},
     timestamp::Timestamp,
@@ -138,12 +139,14 @@ pub struct Attempted {
     pub duration: Duration,
     /// The outcome.
     pub outcome: Outcome,
+    /// Why it failed, for people.
+    pub details: FailureDetails,
 }
 
 /// Writes the outcome of an attempt and decides what follows, alerts included. `None`: the claim is no longer the
 /// caller's, and nothing was changed.
 pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profile) -> Result<Option<Settlement>> {
-    let Attempted { started_at, duration, outcome } = attempted;
+    let Attempted { started_at, duration, outcome, details } = attempted;
     // A fault of this server costs the receiver no try. Sample data suspends no endpoint.
     let ours = *outcome == Outcome::Failed(Failure::Interrupted);
     let when_exhausted = if claim.test { WhenExhausted::StayActive } else { profile.when_exhausted };
@@ -164,7 +167,8 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
         Settlement::Retry(at) => Some(at),
         _ => None,
     };
-    let attempt = Attempt::ended(claim.attempt, *started_at, *duration, outcome, next_attempt_at);
+    let ended = (outcome, details.clone());
+    let attempt = Attempt::ended(claim.attempt, *started_at, *duration, ended, next_attempt_at);
     attempts::record(tx, claim.key, &attempt)?;
     match settlement {
         Settlement::Retry(at) => tx.due(claim.target.key, at),
@@ -276,6 +280,7 @@ pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
             response: Vec::new(),
             truncated: false,
             next_attempt_at,
+            details: FailureDetails::default(),
         };
         attempts::record(tx, key, &attempt)?;
         if let Settlement::Retry(at) = settlement {

@@ -106,7 +106,8 @@ pub fn deliveries(view: &View<'_>, states: EndStates, from: DeliveryKey, to: Del
 
 /// Bytes of the answers to a delivery.
 pub(super) const ANSWERS: &str =
-    "(SELECT ifnull(sum(octet_length(response)), 0) FROM attempt WHERE attempt.delivery = delivery.key)";
+    "(SELECT ifnull(sum(ifnull(octet_length(response), 0) + ifnull(octet_length(headers), 0)), 0)
+      FROM attempt WHERE attempt.delivery = delivery.key)";
 
 /// Reads keys, each with the bytes of its row, up to the limit of one transaction.
 pub(super) fn slice<K: FromSql>(rows: &mut Statement<'_>, parameters: impl Params) -> Result<Vec<K>> {
@@ -128,7 +129,7 @@ pub fn remove_deliveries(tx: &Tx<'_>, keys: &[DeliveryKey]) -> Result<usize> {
         let mut replayed = tx.conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM delivery WHERE replay_of = ?)")?;
         if !replayed.query_row([key], |row| row.get::<_, bool>(0))? {
             let mut answers = tx.conn.prepare_cached(
-                "SELECT account, sum(octet_length(response)) AS size FROM attempt
+                "SELECT account, sum(ifnull(octet_length(response), 0) + ifnull(octet_length(headers), 0)) AS size FROM attempt
                  JOIN delivery ON delivery.key = delivery JOIN endpoint ON endpoint.key = endpoint
                  WHERE delivery = ? GROUP BY account HAVING size > 0",
             )?;

@@ -8,7 +8,7 @@ CREATE TABLE account (
   profile      TEXT    NOT NULL,                                     -- '': the account was erased
   alert_email  TEXT,
   created_at   INTEGER NOT NULL,
-  stored_bytes INTEGER NOT NULL DEFAULT 0                            -- bodies of its events, answers of its receivers
+  stored_bytes INTEGER NOT NULL DEFAULT 0                            -- bodies of its events; bodies and headers of answers
 ) STRICT;
 
 -- A bearer token: of an account, of the platform of a profile (no account), or of the operator (neither).
@@ -122,6 +122,8 @@ CREATE TABLE attempt (
   response        BLOB,
   truncated       INTEGER NOT NULL DEFAULT 0 CHECK (truncated IN (0, 1)),
   next_attempt_at INTEGER,
+  reason          TEXT,                                              -- why it failed, in a line for people
+  headers         TEXT,                                              -- of an answer that is no success, secrets masked
   PRIMARY KEY (delivery, number)
 ) STRICT, WITHOUT ROWID;
 

@@ -12,6 +12,7 @@ use ngoma::{
         delivery::{Answer, Outcome},
         endpoint::EndpointKey,
         event::{Audience, NewEvent},
+        failure_details::FailureDetails,
         profile::Profiles,
     },
     store::{
@@ -153,7 +154,8 @@ impl<'a> Queue<'a> {
         let answer = Answer { status: 200, body: Vec::new(), truncated: false, retry_after: None };
         let outcome = Outcome::Answered(answer);
         self.store.write(move |tx| {
-            let attempted = Attempted { started_at: tx.now, duration: Duration::from_millis(1), outcome };
+            let details = FailureDetails::default();
+            let attempted = Attempted { started_at: tx.now, duration: Duration::from_millis(1), outcome, details };
             for claim in &claims {
                 let settled = queue::settle(tx, claim, &attempted, &profile)?;
                 assert!(settled.is_some(), "the claim is ours");

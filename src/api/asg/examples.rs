@@ -50,11 +50,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "AsgAttempt",
-        r#"{"attempt": 1, "started_at": "2026-04-08T21:05:01.012Z", "duration_ms": 38, "response_status": 500, "error": "status", "next_attempt_at": "2026-04-08T21:05:02.050Z"}"#,
+        r#"{"attempt": 1, "started_at": "2026-04-08T21:05:01.012Z", "duration_ms": 38, "response_status": 500, "error": "status", "error_reason": null, "response_headers": "content-type: text/plain\nx-request-id: 7f3a\n", "next_attempt_at": "2026-04-08T21:05:02.050Z"}"#,
     ),
     (
         "AsgDelivery",
-        r#"{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G", "status": "delivered", "attempts": [{"attempt": 1, "started_at": "2026-04-08T21:05:01.012Z", "duration_ms": 38, "response_status": 200, "error": null, "next_attempt_at": null}]}"#,
+        r#"{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G", "status": "delivered", "attempts": [{"attempt": 1, "started_at": "2026-04-08T21:05:01.012Z", "duration_ms": 38, "response_status": 200, "error": null, "error_reason": null, "response_headers": null, "next_attempt_at": null}]}"#,
     ),
     (
         "AsgTask",

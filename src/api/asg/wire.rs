@@ -199,15 +199,38 @@ pub(super) struct Attempt {
     pub(super) response_status: Option<u16>,
     /// Why the attempt failed; null if it did not.
     pub(super) error: Option<ErrorClass>,
+    /// The reason in words for people; null if there is none, or if the other members say everything.
+    pub(super) error_reason: Option<String>,
+    /// The first 4 KiB of the headers of an answer that is no success, one on each line, with secrets masked; null if there
+    /// was none.
+    pub(super) response_headers: Option<String>,
     /// When the next attempt was due; null if there was none.
     pub(super) next_attempt_at: Option<String>,
 }
 
 impl From<&delivery::Attempt> for Attempt {
     fn from(attempt: &delivery::Attempt) -> Self {
-        let openapi::Attempt { attempt, started_at, duration_ms, response_status, error, next_attempt_at, .. } =
-            attempt.into();
-        Self { attempt, started_at, duration_ms, response_status, error, next_attempt_at }
+        let openapi::Attempt {
+            attempt,
+            started_at,
+            duration_ms,
+            response_status,
+            error,
+            error_reason,
+            response_headers,
+            next_attempt_at,
+            ..
+        } = attempt.into();
+        Self {
+            attempt,
+            started_at,
+            duration_ms,
+            response_status,
+            error,
+            error_reason,
+            response_headers,
+            next_attempt_at,
+        }
     }
 }
 

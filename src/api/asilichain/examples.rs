@@ -54,13 +54,13 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("DeliveryPage", r#"{"deliveries": ["@Delivery"], "next_cursor": null}"#),
     (
         "Attempt",
-        r#"{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": "2026-04-20T11:55:30.112Z"}"#,
+        r#"{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "error_reason": null, "response_headers": "content-type: text/plain\nx-request-id: 7f3a\n", "next_attempt_at": "2026-04-20T11:55:30.112Z"}"#,
     ),
     ("DeliveryDetails", r#"{"@": "@Delivery", "attempts": ["@Attempt"]}"#),
     ("WebhookTest", r#"{"event": "batch.exported"}"#),
     (
         "WebhookTestResult",
-        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "delivered": true, "response_status": 200, "duration_ms": 37, "error": null, "response_body": "{\"received\":true}"}"#,
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "delivered": true, "response_status": 200, "duration_ms": 37, "error": null, "error_reason": null, "response_body": "{\"received\":true}", "response_headers": null}"#,
     ),
     (
         "NewEvent",

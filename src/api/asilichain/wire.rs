@@ -275,8 +275,13 @@ pub(super) struct TestResult {
     pub(super) duration_ms: u64,
     /// Why the attempt failed; null if it did not.
     pub(super) error: Option<ErrorClass>,
+    /// Why it failed, in words for people; null if it did not, or if the other members say it all.
+    pub(super) error_reason: Option<String>,
     /// The first 4 KiB of the answer's body, as text; null if there was no answer.
     pub(super) response_body: Option<String>,
+    /// The first 4 KiB of the headers of an answer that is no success, one on each line, with secrets masked; null if there
+    /// was none.
+    pub(super) response_headers: Option<String>,
 }
 
 impl From<&TestOutcome> for TestResult {
@@ -288,7 +293,9 @@ impl From<&TestOutcome> for TestResult {
             response_status: attempt.response_status,
             duration_ms: attempt.duration_ms.unwrap_or_default(),
             error: attempt.error,
+            error_reason: attempt.error_reason,
             response_body: attempt.response_body,
+            response_headers: attempt.response_headers,
         }
     }
 }

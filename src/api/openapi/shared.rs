@@ -71,10 +71,23 @@ pub(crate) struct Attempt {
     pub(crate) response_truncated: bool,
     /// Why the attempt failed; null if it did not.
     pub(crate) error: Option<ErrorClass>,
+    /// The reason in words for people; null if there is none, or if the other members say everything.
+    pub(crate) error_reason: Option<String>,
+    /// The first 4 KiB of the headers of an answer that is no success, one on each line, with secrets masked; null if there
+    /// was none.
+    pub(crate) response_headers: Option<String>,
     /// When the next attempt was due; null if there was none.
     pub(crate) next_attempt_at: Option<String>,
 }
 
+impl Attempt {
+    /// The attempt with the reason as the operator may read it: it names a refused address.
+    pub(crate) fn for_operator(attempt: &delivery::Attempt) -> Self {
+        Self { error_reason: attempt.details.reason.clone(), ..Self::from(attempt) }
+    }
+}
+
+/// The attempt as its account may read it.
 impl From<&delivery::Attempt> for Attempt {
     fn from(attempt: &delivery::Attempt) -> Self {
         Self {
@@ -85,6 +98,8 @@ impl From<&delivery::Attempt> for Attempt {
             response_body: attempt.status.map(|_| String::from_utf8_lossy(&attempt.response).into_owned()),
             response_truncated: attempt.truncated,
             error: attempt.failure.map(Into::into),
+            error_reason: attempt.reason_for_account().map(str::to_owned),
+            response_headers: attempt.details.headers.clone(),
             next_attempt_at: attempt.next_attempt_at.map(|at| at.precise()),
         }
     }

@@ -62,7 +62,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "DeliveryReportDetails",
-        r#"{"@": "@DeliveryReport", "attempts": [{"attempt": 5, "started_at": "2026-04-20T14:30:30.071Z", "duration_ms": 41, "response_status": 503, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": null}], "request": "@DeliveryRequest"}"#,
+        r#"{"@": "@DeliveryReport", "attempts": [{"attempt": 5, "started_at": "2026-04-20T14:30:30.071Z", "duration_ms": 41, "response_status": 503, "response_body": "database is down", "response_truncated": false, "error": "status", "error_reason": null, "response_headers": "content-type: text/plain\nx-request-id: 7f3a\n", "next_attempt_at": null}], "request": "@DeliveryRequest"}"#,
     ),
     (
         "NewRetry",
@@ -93,7 +93,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "Alert",
-        r#"{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "kind": "SUSPENDED", "created_at": "2026-04-20T14:30:30.112Z", "account_id": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "held": 7, "failed_deliveries": 1, "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "error": "status", "response_status": 503, "since": "2026-04-20T11:55:00.071Z", "ways": [{"channel": "log", "standing": "TOLD", "at": "2026-04-20T14:30:30.120Z", "tries": 1, "last_error": null}, "@AlertWay"]}"#,
+        r#"{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "kind": "SUSPENDED", "created_at": "2026-04-20T14:30:30.112Z", "account_id": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "held": 7, "failed_deliveries": 1, "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "error": "status", "error_reason": null, "response_status": 503, "since": "2026-04-20T11:55:00.071Z", "ways": [{"channel": "log", "standing": "TOLD", "at": "2026-04-20T14:30:30.120Z", "tries": 1, "last_error": null}, "@AlertWay"]}"#,
     ),
     ("AlertPage", r#"{"unsent": 1, "alerts": ["@Alert"], "next_cursor": null}"#),
     (

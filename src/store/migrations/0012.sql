@@ -1,2 +1,4 @@
--- The receiver asked for no delivery before this moment (429 or 503 with Retry-After).
-ALTER TABLE endpoint ADD COLUMN rests_until INTEGER;
+-- Why an attempt failed, in a line for people, and the headers of the answer. A delivered attempt has neither. No CHECK
+-- says so: adding one would read the whole table.
+ALTER TABLE attempt ADD COLUMN reason TEXT;
+ALTER TABLE attempt ADD COLUMN headers TEXT;

@@ -13,6 +13,7 @@ mod misbehaving;
 mod names;
 mod prefetched;
 mod readable;
+mod reasons;
 mod rest;
 mod resume;
 mod resume_long;

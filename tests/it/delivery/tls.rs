@@ -126,17 +126,26 @@ fn no_other_certificate_is_taken() {
     let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(4000, 1, 1);
     let isolation = isolation(&own);
     let bad = [
-        ("self-signed", certificate(NAME, None, |_| {})),
-        ("of an authority nobody knows", certificate(NAME, Some(&stranger), |_| {})),
-        ("expired", certificate(NAME, Some(&own), expired)),
-        ("not valid yet", certificate(NAME, Some(&own), early)),
-        ("of another host", certificate("other.example", Some(&own), |_| {})),
-        ("of a host below", certificate(&format!("www.{NAME}"), Some(&own), |_| {})),
+        ("self-signed", certificate(NAME, None, |_| {}), "self-signed"),
+        ("of an authority nobody knows", certificate(NAME, Some(&stranger), |_| {}), "an unknown authority"),
+        ("expired", certificate(NAME, Some(&own), expired), "its certificate expired on 2021-01-01"),
+        ("not valid yet", certificate(NAME, Some(&own), early), "its certificate is not valid before 4000-01-01"),
+        (
+            "of another host",
+            certificate("other.example", Some(&own), |_| {}),
+            "its certificate is for other.example, not for shop.example",
+        ),
+        (
+            "of a host below",
+            certificate(&format!("www.{NAME}"), Some(&own), |_| {}),
+            "its certificate is for www.shop.example, not for shop.example",
+        ),
     ];
-    for (name, config) in bad {
+    for (name, config, reason) in bad {
         let raw = serving(&config);
         let record = attempt(&isolation, name, &raw);
         assert_eq!((record.error, record.status), (json!("tls"), Value::Null), "{name}");
+        assert!(record.reason.as_str().is_some_and(|text| text.contains(reason)), "{name}: {}", record.reason);
         assert_eq!(raw.connections(), 1, "{name}: no second try in one attempt");
     }
 }
@@ -144,8 +153,9 @@ fn no_other_certificate_is_taken() {
 #[test]
 fn a_broken_handshake_is_recorded_as_tls_or_timeout() {
     let isolation = isolation(&authority("Own CA"));
-    let cases: [(&str, Behaviour, &str); 6] = [
-        ("stalls before it", |peer| peer.hold_open(), "timeout"),
+    let in_time = "the TLS handshake did not end in time";
+    let cases: [(&str, Behaviour, &str, &str); 6] = [
+        ("stalls before it", |peer| peer.hold_open(), "timeout", in_time),
         (
             "stalls within it",
             |peer| {
@@ -154,8 +164,9 @@ fn a_broken_handshake_is_recorded_as_tls_or_timeout() {
                 peer.hold_open();
             },
             "timeout",
+            in_time,
         ),
-        ("drips it", |peer| peer.drip(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc".repeat(1000)), "timeout"),
+        ("drips it", |peer| peer.drip(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc".repeat(1000)), "timeout", in_time),
         (
             "speaks plain HTTP",
             |peer| {
@@ -163,6 +174,7 @@ fn a_broken_handshake_is_recorded_as_tls_or_timeout() {
                 peer.hold_open();
             },
             "tls",
+            "what came back is not TLS",
         ),
         (
             "refuses it",
@@ -171,6 +183,7 @@ fn a_broken_handshake_is_recorded_as_tls_or_timeout() {
                 peer.hold_open();
             },
             "tls",
+            "no TLS version or cipher suite in common",
         ),
         (
             "hangs up in it",
@@ -179,11 +192,13 @@ fn a_broken_handshake_is_recorded_as_tls_or_timeout() {
                 peer.reset_on_close();
             },
             "tls",
+            "closed the connection during the TLS handshake",
         ),
     ];
-    for (name, behaviour, class) in cases {
+    for (name, behaviour, class, reason) in cases {
         let record = attempt(&isolation, name, &RawReceiver::new(behaviour));
         assert_eq!((record.error, record.status), (json!(class), Value::Null), "{name}");
+        assert!(record.reason.as_str().is_some_and(|text| text.contains(reason)), "{name}: {}", record.reason);
     }
 }
 

@@ -308,7 +308,7 @@ fn expired_rows_are_found_by_key_and_references_to_them_by_index() {
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
     let spent = statement("retention.rs", "SELECT key, {ANSWERS} FROM delivery WHERE key >= ?");
-    let answers = statement("retention.rs", "(SELECT ifnull(sum(octet_length(response))");
+    let answers = statement("retention.rs", "(SELECT ifnull(sum(ifnull(octet_length(response)");
     let spent = plan(&conn, &spent.replace("{states}", "'delivered'").replace("{ANSWERS}", &answers));
     assert_eq!(spent[0], "SEARCH delivery USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
     for found in ["SEARCH attempt USING PRIMARY KEY (delivery=?)", "INDEX delivery_replay (replay_of=?)"] {

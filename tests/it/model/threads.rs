@@ -12,6 +12,7 @@ use ngoma::{
     domain::{
         delivery::{Answer, Failure, Outcome},
         endpoint::TargetUrl,
+        failure_details::FailureDetails,
         ids::DeliveryId,
         timestamp::Timestamp,
     },
@@ -272,5 +273,6 @@ pub fn attempted(reaction: Reaction, took: u64) -> Attempted {
         Reaction::TimesOut => Outcome::Failed(Failure::Timeout),
         Reaction::Breaks => Outcome::Failed(Failure::Interrupted),
     };
-    Attempted { started_at: START, duration: Duration::from_millis(took), outcome }
+    let (duration, details) = (Duration::from_millis(took), FailureDetails::default());
+    Attempted { started_at: START, duration, outcome, details }
 }

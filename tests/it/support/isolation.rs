@@ -23,11 +23,14 @@ pub struct Isolation {
     healthy: Receiver,
 }
 
-/// The record of one attempt: its class (none if it was delivered), the status, and the kept part of the body.
+/// The record of one attempt: its class (none if it was delivered) and reason, the status, and the kept parts of the
+/// headers and the body.
 #[derive(Debug)]
 pub struct Record {
     pub error: Value,
+    pub reason: Value,
     pub status: Value,
+    pub headers: Value,
     pub body: Value,
     pub truncated: Value,
 }
@@ -83,7 +86,9 @@ pub fn last_attempt(coop: &Client, name: &str, webhook: &str) -> Record {
     assert_eq!(delivery["status"] == "DELIVERED", attempt["error"].is_null(), "{name}: {delivery}");
     Record {
         error: attempt["error"].clone(),
+        reason: attempt["error_reason"].clone(),
         status: attempt["response_status"].clone(),
+        headers: attempt["response_headers"].clone(),
         body: attempt["response_body"].clone(),
         truncated: attempt["response_truncated"].clone(),
     }

@@ -107,6 +107,9 @@ pub(crate) struct Alert {
     delivery_id: Option<String>,
     /// Why the delivery failed; null if the alert is about no single delivery.
     error: Option<ErrorClass>,
+    /// Why it failed last, in words for people; null if it is about none, if the other members say it all, or if the attempt
+    /// was removed.
+    error_reason: Option<String>,
     /// The HTTP status of the last answer; null if there was none.
     response_status: Option<u16>,
     /// When the first attempt of the delivery began, or when the oldest of the deliveries was made that will be
@@ -134,6 +137,7 @@ impl Alert {
             failed_deliveries: alert.failed,
             delivery_id: failing.and_then(|failing| failing.delivery).map(|id| id.to_string()),
             error: failing.map(|failing| failing.failure.into()),
+            error_reason: failing.and_then(|failing| failing.reason.clone()),
             response_status: failing.and_then(|failing| failing.status),
             since: since.precise(),
             ways: ways.iter().map(AlertWay::from).collect(),

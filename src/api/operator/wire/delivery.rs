@@ -135,7 +135,7 @@ impl DeliveryReportDetails {
     pub(crate) fn new(details: DeliveryDetails, profiles: &Profiles) -> Self {
         Self {
             delivery: DeliveryReport::new(&details.listed, profiles),
-            attempts: details.attempts.iter().map(Attempt::from).collect(),
+            attempts: details.attempts.iter().map(Attempt::for_operator).collect(),
             request: details.request.ok().map(Request::from),
         }
     }
