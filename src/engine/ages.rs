@@ -9,11 +9,12 @@ pub const AT_WORK: Duration = Duration::from_millis(2);
 /// The same where the receiver is known not to answer at once: only its request has to be sent.
 pub const SENDS: Duration = Duration::from_micros(500);
 
-/// A delivery and the number of its attempt.
-type Owner = (DeliveryKey, u32);
+/// An attempt: its delivery, and how many attempts had begun before it. A claim that was given back may come again with
+/// the same attempt number.
+type Beginning = (DeliveryKey, u64);
 
 /// Attempts in the order of their beginnings.
-type InOrder = VecDeque<(Stopwatch, Owner)>;
+type InOrder = VecDeque<(Stopwatch, Beginning)>;
 
 /// The attempts in flight.
 #[derive(Debug, Default)]
@@ -27,14 +28,14 @@ pub(super) struct Ages {
 }
 
 impl Ages {
-    pub(super) fn begun(&mut self, owner: Owner, may_answer_at_once: bool) {
+    pub(super) fn begun(&mut self, one: Beginning, may_answer_at_once: bool) {
         let young = if may_answer_at_once { &mut self.at_work } else { &mut self.sending };
-        young.push_back((Stopwatch::start(), owner));
+        young.push_back((Stopwatch::start(), one));
     }
 
-    pub(super) fn ended(&mut self, owner: Owner) {
+    pub(super) fn ended(&mut self, one: Beginning) {
         for young in [&mut self.at_work, &mut self.sending] {
-            if let Some(at) = young.iter().position(|(_, other)| *other == owner) {
+            if let Some(at) = young.iter().position(|(_, other)| *other == one) {
                 young.remove(at);
             }
         }
@@ -47,13 +48,13 @@ impl Ages {
     }
 
     /// Those that have become older than this since the last look, each once.
-    pub(super) fn grown_older(&mut self, than: Duration) -> Vec<Owner> {
+    pub(super) fn grown_older(&mut self, than: Duration) -> Vec<Beginning> {
         for (young, until) in [(&mut self.at_work, AT_WORK), (&mut self.sending, SENDS)] {
             let wait = older(young, until);
             self.waiting.extend(young.drain(..wait));
         }
         let slow = older(&self.waiting, than);
-        self.waiting.drain(..slow).map(|(_, owner)| owner).collect()
+        self.waiting.drain(..slow).map(|(_, one)| one).collect()
     }
 }
 

@@ -9,17 +9,11 @@ use crate::domain::{account::AccountKey, endpoint::EndpointKey};
 pub(super) struct Hand {
     accounts: VecDeque<AccountKey>,
     of: HashMap<AccountKey, VecDeque<EndpointKey>>,
-    endpoints: usize,
 }
 
 impl Hand {
     pub(super) fn is_empty(&self) -> bool {
-        self.endpoints == 0
-    }
-
-    /// How many webhooks there are.
-    pub(super) fn len(&self) -> usize {
-        self.endpoints
+        self.accounts.is_empty()
     }
 
     pub(super) fn push(&mut self, account: AccountKey, endpoint: EndpointKey) {
@@ -28,7 +22,6 @@ impl Hand {
             self.accounts.push_back(account);
         }
         queue.push_back(endpoint);
-        self.endpoints += 1;
     }
 
     /// Takes the next webhook of the next account.
@@ -36,7 +29,6 @@ impl Hand {
         let account = self.accounts.pop_front()?;
         let queue = self.of.get_mut(&account)?;
         let endpoint = queue.pop_front()?;
-        self.endpoints -= 1;
         if queue.is_empty() {
             self.of.remove(&account);
         } else {

@@ -1,7 +1,10 @@
 //! The attempts in flight: the lanes and the reports of attempts, which rounds and sending threads share; and the work of a
 //! sending thread, from claim to claim.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::mpsc;
 
@@ -15,7 +18,6 @@ use crate::{
     domain::{
         delivery::{Answer, Failure, MAX_RETRY_AFTER, Outcome},
         profile::Profiles,
-        timestamp::Timestamp,
     },
     store::queue::{Attempted, Claim},
 };
@@ -39,14 +41,14 @@ pub struct EndedClaim {
     pub faulty: bool,
     /// Whether its endpoint goes on probation (`Some(true)`), leaves it (`Some(false)`), or neither.
     pub probation: Option<bool>,
-    /// Its receiver asked for no attempt before this moment.
-    pub rests_until: Option<Timestamp>,
+    /// Its receiver asked for a rest of this length.
+    pub rests_for: Option<Duration>,
 }
 
 impl EndedClaim {
     /// A claim whose attempt never began.
     pub(super) fn unsent(claim: Claim) -> Self {
-        Self { claim, attempted: None, faulty: false, probation: None, rests_until: None }
+        Self { claim, attempted: None, faulty: false, probation: None, rests_for: None }
     }
 }
 
@@ -77,8 +79,8 @@ impl InFlight {
         let mut lanes = self.lanes();
         if let Some(probation) = lanes.ended(claim.owner(), result) {
             // Nobody listens only when the engine has stopped; the next start recovers the claim.
-            let rests_until = if let AttemptResult::Busy(until) = result { Some(until) } else { None };
-            drop(self.ended.send(EndedClaim { claim, attempted, faulty: false, probation, rests_until }));
+            let rests_for = attempted.as_ref().and_then(|attempted| asked_rest(&attempted.outcome));
+            drop(self.ended.send(EndedClaim { claim, attempted, faulty: false, probation, rests_for }));
         }
         lanes.begin(self.clock.now())
     }
@@ -87,7 +89,7 @@ impl InFlight {
     fn give_back(&self, claim: Claim) {
         let mut lanes = self.lanes();
         if let Some(probation) = lanes.ended(claim.owner(), AttemptResult::Unknown) {
-            let ended = EndedClaim { claim, attempted: None, faulty: true, probation, rests_until: None };
+            let ended = EndedClaim { claim, attempted: None, faulty: true, probation, rests_for: None };
             drop(self.ended.send(ended));
         }
     }
@@ -101,23 +103,21 @@ impl InFlight {
             Outcome::Failed(_) if timeout.is_none_or(|timeout| *duration >= timeout) => AttemptResult::TimedOut,
             Outcome::Failed(failure) if failure.is_ours() => AttemptResult::Unknown,
             _ if outcome.is_success() => AttemptResult::Succeeded(*duration),
-            Outcome::Answered(answer) => self.answered(answer),
-            Outcome::Failed(_) => AttemptResult::Failed,
+            _ if asked_rest(outcome).is_some() => AttemptResult::Busy,
+            // The receiver works: it does not take this event.
+            Outcome::Answered(Answer { status: 300..=407 | 409..=428 | 430..=499, .. }) => AttemptResult::Refused,
+            Outcome::Answered(_) | Outcome::Failed(_) => AttemptResult::Failed,
         }
     }
 }
 
-impl InFlight {
-    /// The result of an answer that is no success.
-    fn answered(&self, answer: &Answer) -> AttemptResult {
-        match (answer.status, answer.retry_after) {
-            (429 | 503, Some(wait)) if !wait.is_zero() => {
-                AttemptResult::Busy(self.clock.now() + wait.min(MAX_RETRY_AFTER))
-            }
-            // The receiver works: it does not take this event.
-            (300..=407 | 409..=428 | 430..=499, _) => AttemptResult::Refused,
-            _ => AttemptResult::Failed,
+/// The rest for which the receiver asked.
+fn asked_rest(outcome: &Outcome) -> Option<Duration> {
+    match outcome {
+        Outcome::Answered(Answer { status: 429 | 503, retry_after, .. }) => {
+            retry_after.filter(|wait| !wait.is_zero()).map(|wait| wait.min(MAX_RETRY_AFTER))
         }
+        _ => None,
     }
 }
 

@@ -75,8 +75,9 @@ pub enum AttemptResult {
     Refused,
     /// A failure, in time.
     Failed,
-    /// The receiver asks for no attempt before this moment.
-    Busy(Timestamp),
+    /// The receiver asks for a rest: [`Lanes::rest`](super::lanes::Lanes::rest) says until when, as soon as that is on
+    /// disk.
+    Busy,
     /// A time-out.
     TimedOut,
     /// Unknown, or the attempt never began.
@@ -118,6 +119,8 @@ pub(super) struct Lane {
     pub(super) window: Window,
     /// Its receiver asked for no attempt before this moment.
     pub(super) rests_until: Option<Timestamp>,
+    /// Answers that asked for a rest and are not on disk yet.
+    asks: usize,
     /// The recent duration of its attempts.
     pub(super) pace: Duration,
     /// The recent size of its bodies.
@@ -148,8 +151,9 @@ impl Default for Lane {
             slow_in_flight: 0,
             behaviour: Behaviour::New,
             to_prove: 0,
-            window: Window::ONE,
+            window: Window::new(0),
             rests_until: None,
+            asks: 0,
             pace: AHEAD,
             body: 0,
             waits: Waits::No,
@@ -173,9 +177,9 @@ impl Lane {
                 self.window.halve(number, begun);
                 self.distrust(Behaviour::Failing);
             }
-            AttemptResult::Busy(until) => {
-                self.window.restart();
-                self.rests_until = Some(self.rests_until.map_or(until, |rests_until| rests_until.max(until)));
+            AttemptResult::Busy => {
+                self.window.restart(number, begun);
+                self.asks += 1;
                 self.distrust(Behaviour::Failing);
             }
             AttemptResult::TimedOut => {
@@ -212,7 +216,7 @@ impl Lane {
         }
     }
 
-    fn distrust(&mut self, behaviour: Behaviour) {
+    pub(super) fn distrust(&mut self, behaviour: Behaviour) {
         (self.behaviour, self.to_prove) = (behaviour, TRUSTED_AFTER);
     }
 
@@ -227,6 +231,12 @@ impl Lane {
         self.pace > AHEAD
     }
 
+    /// Its receiver asked for no attempt before this moment: that is on disk.
+    pub(super) fn rest(&mut self, until: Timestamp) {
+        self.asks = self.asks.saturating_sub(1);
+        self.rests_until = Some(until);
+    }
+
     /// Whether an attempt may be over before its thread has to wait.
     pub(super) fn may_answer_at_once(&self) -> bool {
         self.pace < AT_ONCE
@@ -234,7 +244,13 @@ impl Lane {
 
     /// Whether its receiver asked for no attempt now.
     pub(super) fn rests(&self, now: Timestamp) -> bool {
-        self.rests_until.is_some_and(|until| until > now)
+        self.asks > 0 || self.rests_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether nothing would be lost without it.
+    pub(super) fn is_idle(&self) -> bool {
+        let rests = self.asks > 0 || self.rests_until.is_some();
+        self.turn_at.is_none() && self.held() == 0 && !self.on_probation() && !rests
     }
 
     /// Whether this endpoint may start another attempt beside those of all others. `on_probation`: whether endpoints on
@@ -305,7 +321,7 @@ impl Lane {
 
     /// Its place in the order of turns, if it may be served.
     pub(super) fn turn(&self, limits: Limits) -> Option<(Order, Timestamp)> {
-        let may = self.held() < self.most(limits) && !matches!(self.waits, Waits::For(_));
+        let may = self.held() < self.most(limits) && !matches!(self.waits, Waits::For(_)) && self.asks == 0;
         let turn_at = self.turn_at.filter(|_| may)?;
         Some((self.order(), self.rests_until.map_or(turn_at, |until| until.max(turn_at))))
     }

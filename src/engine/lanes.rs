@@ -11,6 +11,8 @@
 //!
 //! Pure bookkeeping: no database, no threads, no clock except stopwatches.
 
+mod memory;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     ops::Bound,
@@ -21,7 +23,8 @@ use super::{
     ages::Ages,
     hand::Hand,
     lane::{Behaviour, Lane, Order, Share, Waits},
-    offer::Offer,
+    offer::{Offer, Shares},
+    window::Window,
 };
 pub use super::{
     ages::{AT_WORK, SENDS},
@@ -30,7 +33,7 @@ pub use super::{
 use crate::{
     clock::Stopwatch,
     domain::{account::AccountKey, delivery::DeliveryKey, endpoint::EndpointKey, timestamp::Timestamp},
-    store::queue::{Claim, Claimed, Wanted},
+    store::queue::{Claim, Claimed},
 };
 
 /// Most claims ahead of free places, over all endpoints.
@@ -130,18 +133,19 @@ impl Lanes {
 
     /// The last attempt to this endpoint before the server started timed out: it begins on probation.
     pub fn put_on_probation(&mut self, endpoint: EndpointKey) {
-        self.with(endpoint, |lane| lane.behaviour = Behaviour::Probation);
+        self.with(endpoint, |lane| lane.distrust(Behaviour::Probation));
     }
 
     /// The receiver of this endpoint asked for no attempt before this moment.
     pub fn rest(&mut self, endpoint: EndpointKey, until: Timestamp) {
-        self.with(endpoint, |lane| lane.rests_until = Some(until));
+        self.with(endpoint, |lane| lane.rest(until));
     }
 
     /// The endpoint was resumed or has another URL: it begins like a new one.
     pub fn restart(&mut self, endpoint: EndpointKey) {
+        let begun = self.begun;
         self.with(endpoint, |lane| {
-            lane.window.restart();
+            lane.window = Window::new(begun);
             lane.rests_until = None;
         });
     }
@@ -172,13 +176,14 @@ impl Lanes {
             // Where some lanes have claims ahead, places are free again soon: lanes that hold none get theirs in time.
             soon: if self.taken.ahead > 0 { ahead } else { 0 },
             crowd: self.taken.placed,
+            suspects: self.limits.on_probation().saturating_sub(self.taken.on_probation),
             of_account: self.of_account.clone(),
             one_waits: false,
         };
         let lanes = self.come(now, &offer);
         let mut quotas = vec![0; lanes.len()];
-        for most_of_account in [self.limits.of_account(), usize::MAX] {
-            offer.share_out(&lanes, &mut quotas, most_of_account);
+        for shares in [Shares::ByAccount, Shares::ByWebhook] {
+            offer.share_out(&lanes, &mut quotas, shares);
         }
         let quotas = lanes.iter().zip(quotas).map(|((endpoint, _), quota)| (*endpoint, quota));
         quotas.filter(|(_, quota)| *quota > 0).collect()
@@ -191,16 +196,17 @@ impl Lanes {
         let for_new = left(self.limits.not_quick(), not_quick);
         let for_far = left(self.limits.far(), not_quick);
         let for_slow = left(self.limits.slow(), self.taken.placed.slow).min(for_far);
-        let for_suspects = self.limits.on_probation().saturating_sub(self.taken.on_probation);
         let come = |order: Order, most: usize| {
             self.turns[order as usize].iter().take_while(|(at, _)| *at <= now).take(most).copied()
         };
         // Lanes that hold many claims may stand before lanes that hold none.
         let mut turns: Vec<_> = come(Order::Fast, offer.free + offer.ahead + self.taken.quick).collect();
         turns.extend(come(Order::Far, for_far + offer.ahead + self.taken.placed.far));
-        turns.extend(come(Order::New, for_new));
-        turns.extend(come(Order::Slow, if for_slow > 0 { for_slow + self.taken.placed.slow } else { 0 }));
-        turns.extend(come(Order::Probation, for_slow.min(for_suspects)));
+        // Behind the lanes of an account that has its half may stand those of others.
+        let with_others = |left: usize| if left > 0 { left + self.limits.in_flight } else { 0 };
+        turns.extend(come(Order::New, with_others(for_new)));
+        turns.extend(come(Order::Slow, with_others(for_slow)));
+        turns.extend(come(Order::Probation, with_others(for_slow.min(offer.suspects))));
         turns.sort_unstable();
         turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect()
     }
@@ -209,39 +215,6 @@ impl Lanes {
     pub fn next_turn(&self, now: Timestamp) -> Option<Timestamp> {
         let later = (Bound::Excluded((now, EndpointKey::MAX)), Bound::Unbounded);
         self.turns.iter().filter_map(|turns| turns.range(later).next()).map(|(at, _)| *at).min()
-    }
-
-    /// Adds to each endpoint of [`Lanes::wanted`] the limit for all large bodies in memory.
-    pub fn allowed(&self, wanted: Vec<(EndpointKey, usize)>) -> Vec<Wanted> {
-        let allow = |(endpoint, claims)| {
-            let lane = self.lanes.get(&endpoint);
-            let line = usize::from(lane.is_some_and(Lane::on_probation));
-            let first = lane.is_some_and(|lane| lane.waits == Waits::First);
-            let may = first || self.in_line[..=line].iter().all(VecDeque::is_empty);
-            Wanted { endpoint, claims, large_bytes: if may { self.most_bytes(line) } else { 0 } }
-        };
-        wanted.into_iter().map(allow).collect()
-    }
-
-    /// Tells how many bytes the large bodies in memory have now: lanes whose bodies fit leave the line.
-    pub fn admit_large_bodies(&mut self, mut bytes: usize) {
-        for line in 0..self.in_line.len() {
-            let most = self.most_bytes(line);
-            while let Some(&endpoint) = self.in_line[line].front() {
-                if let Some(Waits::For(size)) = self.lanes.get(&endpoint).map(|lane| lane.waits) {
-                    bytes += size.min(most);
-                    if bytes > most {
-                        return;
-                    }
-                    self.with(endpoint, |lane| lane.waits = Waits::First);
-                }
-                self.in_line[line].pop_front();
-            }
-        }
-    }
-
-    fn most_bytes(&self, line: usize) -> usize {
-        self.body_bytes / (1 + line)
     }
 
     /// A lane was served: it goes to the back of the order, or into the line for memory.
@@ -294,31 +267,36 @@ impl Lanes {
         // Claims made before their endpoint went on probation keep to its limit too.
         let trusted = self.taken.probation_in_flight < limits.on_probation();
         let others = self.taken.in_flight;
-        for _ in 0..self.hand.len() {
-            let (account, endpoint) = self.hand.pop()?;
-            let begun = self.with(endpoint, |lane| {
+        let (mut begun, mut blocked) = (None, Vec::new());
+        while begun.is_none()
+            && let Some((account, endpoint)) = self.hand.pop()
+        {
+            begun = self.with(endpoint, |lane| {
                 let has_place = lane.in_flight < lane.places(limits) && lane.may_start(limits, others, trusted);
-                if has_place && !lane.rests(now) { lane.begin() } else { None }
+                let begun = if has_place && !lane.rests(now) { lane.begin()? } else { return None };
+                lane.rests_until = None;
+                Some(begun)
             });
-            if self.lanes.get(&endpoint).is_some_and(|lane| !lane.prefetched.is_empty()) {
+            let is_left = self.lanes.get(&endpoint).is_some_and(|lane| !lane.prefetched.is_empty());
+            if is_left && begun.is_some() {
                 self.hand.push(account, endpoint);
-            }
-            if let Some(claim) = begun {
-                let (since, number) = (Stopwatch::start(), self.begun);
-                let started = Started { attempt: claim.attempt, endpoint, since, number, is_slow: false };
-                self.in_flight.insert(claim.key, started);
-                self.ages.begun(claim.owner(), self.lanes.get(&endpoint).is_none_or(Lane::may_answer_at_once));
-                self.begun += 1;
-                return Some(claim);
+            } else if is_left {
+                blocked.push((account, endpoint));
             }
         }
-        None
+        blocked.into_iter().for_each(|(account, endpoint)| self.hand.push(account, endpoint));
+        let claim = begun?;
+        let (endpoint, since, number) = (claim.target.key, Stopwatch::start(), self.begun);
+        self.in_flight.insert(claim.key, Started { attempt: claim.attempt, endpoint, since, number, is_slow: false });
+        self.ages.begun((claim.key, number), self.lanes.get(&endpoint).is_none_or(Lane::may_answer_at_once));
+        self.begun += 1;
+        Some(claim)
     }
 
     /// Moves the attempts that have become slow, and their endpoints, to the share of slow ones.
     fn note_slow_attempts(&mut self) {
-        for (key, attempt) in self.ages.grown_older(self.limits.slow_after) {
-            let started = self.in_flight.get_mut(&key).filter(|started| started.attempt == attempt);
+        for (key, number) in self.ages.grown_older(self.limits.slow_after) {
+            let started = self.in_flight.get_mut(&key).filter(|started| started.number == number);
             if let Some(started) = started {
                 started.is_slow = true;
                 let endpoint = started.endpoint;
@@ -332,7 +310,7 @@ impl Lanes {
     pub fn ended(&mut self, (key, attempt): (DeliveryKey, u32), ended: AttemptResult) -> Option<Option<bool>> {
         self.in_flight.get(&key).filter(|started| started.attempt == attempt)?;
         let Started { endpoint, number, is_slow, .. } = self.in_flight.remove(&key)?;
-        self.ages.ended((key, attempt));
+        self.ages.ended((key, number));
         self.unwritten += 1;
         let (limits, begun) = (self.limits, self.begun);
         Some(self.with(endpoint, |lane| {
@@ -423,9 +401,9 @@ impl Lanes {
         self.ages.at_work() < self.limits.at_work
     }
 
-    /// Removes idle lanes, except those on probation. A removed endpoint counts as new.
+    /// Removes idle lanes, except those on probation or at rest. A removed endpoint counts as new.
     fn forget(&mut self) {
-        let idle = |lane: &Lane| lane.turn_at.is_none() && lane.held() == 0 && lane.behaviour != Behaviour::Probation;
+        let idle = Lane::is_idle;
         self.changed.extend(self.lanes.iter().filter(|(_, lane)| idle(lane)).map(|(endpoint, _)| *endpoint));
         self.lanes.retain(|_, lane| !idle(lane));
         self.most_lanes = MANY.max(self.lanes.len() * 2);

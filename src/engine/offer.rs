@@ -5,6 +5,15 @@ use std::collections::HashMap;
 use super::lane::{Crowd, Lane, Limits, Order};
 use crate::domain::{account::AccountKey, endpoint::EndpointKey};
 
+/// How an offer is shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shares {
+    /// Places only, and to an account no more than its half.
+    ByAccount,
+    /// All that is left.
+    ByWebhook,
+}
+
 /// See the head of this file. It shrinks as it is shared out.
 #[derive(Debug)]
 pub(super) struct Offer {
@@ -17,6 +26,8 @@ pub(super) struct Offer {
     pub(super) soon: usize,
     /// The places of endpoints that do not answer at once.
     pub(super) crowd: Crowd,
+    /// Claims that endpoints on probation may have.
+    pub(super) suspects: usize,
     /// The places of each account.
     pub(super) of_account: HashMap<AccountKey, usize>,
     /// Whether a lane lacks a place.
@@ -25,8 +36,8 @@ pub(super) struct Offer {
 
 impl Offer {
     /// Adds to the quotas of these lanes. The lanes that hold least come first: busy ones may hold every place, and
-    /// everything that may be claimed ahead. An account gets no place beyond `most_of_account`.
-    pub(super) fn share_out(&mut self, lanes: &[(EndpointKey, &Lane)], quotas: &mut [usize], most_of_account: usize) {
+    /// everything that may be claimed ahead.
+    pub(super) fn share_out(&mut self, lanes: &[(EndpointKey, &Lane)], quotas: &mut [usize], shares: Shares) {
         let mut wanting: Vec<_> = lanes.iter().map(|(_, lane)| *lane).zip(quotas).collect();
         let mut level = 0;
         while !wanting.is_empty() && self.free + self.ahead > 0 {
@@ -34,7 +45,7 @@ impl Offer {
                 if lane.held() + **quota > level {
                     return true;
                 }
-                let gets = self.give(lane, **quota, most_of_account);
+                let gets = self.give(lane, **quota, shares);
                 **quota += usize::from(gets);
                 gets
             });
@@ -43,14 +54,13 @@ impl Offer {
     }
 
     /// Whether the lane gets one more beside this quota. If not, it gets none later either.
-    fn give(&mut self, lane: &Lane, quota: usize, most_of_account: usize) -> bool {
+    fn give(&mut self, lane: &Lane, quota: usize, shares: Shares) -> bool {
         let (held, most, places) = (lane.held() + quota, lane.most(self.limits), lane.places(self.limits));
-        if held >= most || !lane.may_start(self.limits, self.crowd, true) {
+        if held >= most || !lane.may_start(self.limits, self.crowd, self.suspects > 0) {
             return false;
         }
         let wants_place = held < places;
-        let of_account = lane.account.map_or(0, |account| self.of_account.get(&account).copied().unwrap_or(0));
-        if wants_place && of_account >= most_of_account {
+        if shares == Shares::ByAccount && (!wants_place || self.has_half(lane)) {
             return false;
         }
         if wants_place && self.free > 0 {
@@ -62,10 +72,17 @@ impl Offer {
             self.one_waits |= wants_place;
             return false;
         }
+        self.suspects -= usize::from(lane.on_probation());
         if wants_place {
             self.take_place(lane);
         }
         true
+    }
+
+    /// Whether the account of this lane has its half of the places.
+    fn has_half(&self, lane: &Lane) -> bool {
+        let of_account = lane.account.and_then(|account| self.of_account.get(&account));
+        of_account.is_some_and(|places| *places >= self.limits.of_account())
     }
 
     fn take_place(&mut self, lane: &Lane) {

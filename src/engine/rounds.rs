@@ -294,8 +294,8 @@ impl Rounds {
                 if let Some(timed_out) = one.probation {
                     endpoints::set_timed_out(tx, one.claim.target.key, timed_out)?;
                 }
-                if let Some(until) = one.rests_until {
-                    endpoints::set_rest(tx, one.claim.target.key, until)?;
+                if let Some(wait) = one.rests_for {
+                    endpoints::set_rest(tx, &one.claim.target, wait)?;
                 }
             }
             let mut cut_off = Vec::new();

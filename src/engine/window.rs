@@ -12,8 +12,10 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// One attempt.
-    pub(super) const ONE: Self = Self { size: 1.0, threshold: f64::INFINITY, halved_at: 0 };
+    /// One attempt, when `begun` attempts had begun.
+    pub(super) fn new(begun: u64) -> Self {
+        Self { size: 1.0, threshold: f64::INFINITY, halved_at: begun }
+    }
 
     /// Most attempts in flight.
     pub(super) fn size(&self) -> usize {
@@ -48,8 +50,10 @@ impl Window {
         }
     }
 
-    /// Begins again with one attempt, and is careful from half of the former size on.
-    pub(super) fn restart(&mut self) {
-        *self = Self { size: 1.0, threshold: (self.size / 2.0).max(1.0), ..*self };
+    /// Begins again with one attempt, and is careful from half of the former size on. Of several attempts that began
+    /// earlier, one counts, as in [`Window::halve`].
+    pub(super) fn restart(&mut self, number: u64, begun: u64) {
+        self.halve(number, begun);
+        self.size = 1.0;
     }
 }

@@ -263,10 +263,14 @@ pub fn set_timed_out(tx: &Tx<'_>, key: EndpointKey, timed_out: bool) -> Result<(
     Ok(())
 }
 
-/// Notes until when the receiver of an endpoint asked for a rest.
-pub fn set_rest(tx: &Tx<'_>, key: EndpointKey, until: Timestamp) -> Result<()> {
-    let sql = "UPDATE endpoint SET rests_until = max(ifnull(rests_until, 0), ?) WHERE key = ?";
-    tx.conn.prepare_cached(sql)?.execute((until.millis(), key))?;
+/// Notes that the receiver of an endpoint asked for a rest of this length, and announces its end.
+pub fn set_rest(tx: &Tx<'_>, target: &Target, wait: Duration) -> Result<()> {
+    // The receiver of a former URL asked for itself.
+    let sql = "UPDATE endpoint SET rests_until = max(ifnull(rests_until, 0), ?) WHERE key = ? AND url = ?";
+    tx.conn.prepare_cached(sql)?.execute(((tx.now + wait).millis(), target.key, target.url.as_str()))?;
+    let mut until = tx.conn.prepare_cached("SELECT rests_until FROM endpoint WHERE key = ?")?;
+    let until: Option<Option<i64>> = until.query_row([target.key], |row| row.get(0)).optional()?;
+    tx.announce(Change::Rests(target.key, until.flatten().map_or(tx.now, Timestamp::from_millis)));
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub enum Change {
     ClaimedAtBirth(Claim),
     /// The last attempt to this endpoint before the server started timed out.
     TimedOut(EndpointKey),
-    /// The receiver of this endpoint asked for no delivery before this moment, before the server started.
+    /// The receiver of this endpoint asked for no delivery before this moment.
     Rests(EndpointKey, Timestamp),
     /// The endpoint was resumed, or has another URL.
     Restarted(EndpointKey),
