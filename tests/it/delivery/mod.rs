@@ -11,6 +11,7 @@ mod misbehaving;
 mod names;
 mod prefetched;
 mod readable;
+mod rest;
 mod resume;
 mod resume_long;
 mod sending;

@@ -51,7 +51,10 @@ impl Prefetched {
     }
 
     fn fills(&mut self, reply: &Reply, meanwhile: impl Fn(&World)) -> bool {
+        // The backlog of a resumed webhook uses all places that it may have, so it gets more.
+        self.coop.patch(&self.path(), json!({ "status": "SUSPENDED" })).expect(200);
         self.publish(20);
+        self.coop.patch(&self.path(), json!({ "status": "ACTIVE" })).expect(200);
         self.world.settle();
         self.before = self.receiver.posts().len();
         self.receiver.always(reply.clone());

@@ -19,7 +19,8 @@ use crate::support::{
 const PRODUCERS: usize = 4;
 /// Events of a batch.
 const BATCH: usize = 5;
-/// The most that a kill may interrupt, under way or not written yet: the default of `max_in_flight`.
+/// The most that a kill may interrupt, under way or not written yet: `max_in_flight`, as these sites set it. The default
+/// is more than one receiver gets, and so would show nothing.
 const IN_FLIGHT: usize = 64;
 
 /// A producer that publishes one event after another, and repeats an event without an answer by its key.
@@ -81,7 +82,8 @@ struct Ledger {
 
 impl Ledger {
     fn new(seed: u64) -> Self {
-        let site = Site::new();
+        let mut site = Site::new();
+        site.set("DELIVERY__MAX_IN_FLIGHT", &IN_FLIGHT.to_string());
         let flaky = FlakyReceiver::new(seed, (60, 25));
         let server = site.start();
         server.coop().webhook(&flaky.url(), &["*"], SECRET);

@@ -10,7 +10,7 @@ use ngoma::{
 };
 
 use crate::model::{
-    lane_rules::{LaneRecord, Reputation},
+    lane_record::{LaneRecord, Reputation},
     machine::{Machine, Running, index, url},
     states::{Delivery, DeliveryState, EndpointState},
     steps::{Beside, Reaction},
@@ -34,7 +34,7 @@ impl Machine {
         running.rounds.begin_all();
         self.replay_seen();
         if self.is_open() {
-            self.rules.check_begun();
+            self.rules.check_begun(self.model.now);
         }
         self.running().threads.forward_reports();
         if polled {
@@ -53,7 +53,7 @@ impl Machine {
         let writes = self.counts_are_due() || polled || self.stopping || !wanted.is_empty() || self.has_outcomes();
         let round = self.write_turn(&wanted, writes, polled || self.stopping, beside);
         if self.is_open() {
-            self.rules.check_begun();
+            self.rules.check_begun(self.model.now);
         }
         self.check_granted();
         let now = Timestamp::from_millis(self.model.now);
@@ -102,8 +102,8 @@ impl Machine {
                     }
                     changes.into_iter().for_each(|change| self.replay_change(change, at));
                 }
-                Seen::Begun(claim) => {
-                    self.rules.begun(claim.endpoint);
+                Seen::Begun { claim, at } => {
+                    self.rules.begun(claim.endpoint, claim.delivery, at);
                     self.running().prefetched.retain(|one| one.delivery != claim.delivery);
                     if !claim.stale {
                         let endpoint = &self.model.endpoints[claim.endpoint];
@@ -112,7 +112,8 @@ impl Machine {
                     }
                 }
                 Seen::Landed { result, returned } => {
-                    let probation = self.rules.ended(index(returned.claim.target.key), result);
+                    let probation =
+                        self.rules.ended(index(returned.claim.target.key), index(returned.claim.key), result);
                     self.running().threads.expected.push_back((returned, probation));
                 }
             }
@@ -125,10 +126,12 @@ impl Machine {
             ChangeSeen::Made(claim) => {
                 self.check_claim(&claim);
                 self.model.unheard -= 1;
-                self.rules.lanes[claim.endpoint].prefetched += 1;
+                self.rules.lanes[claim.endpoint].prefetch(1);
                 self.running().prefetched.push(claim);
             }
-            ChangeSeen::TimedOut(endpoint) => self.rules.lanes[endpoint].reputation = Reputation::Probation,
+            ChangeSeen::TimedOut(endpoint) => self.rules.lanes[endpoint].suspect(),
+            ChangeSeen::Rests(endpoint, until) => self.rules.rest(endpoint, until),
+            ChangeSeen::Restarted(endpoint) => self.rules.restart(endpoint),
             ChangeSeen::Served { endpoint, claims, next } => {
                 self.rules.served(endpoint, claims.len(), next, at);
                 self.running().prefetched.extend(claims);
@@ -173,7 +176,7 @@ impl Machine {
         assert_eq!(running.in_flight.lanes().in_flight(), 0, "all of them are lost");
         let lost = running.threads.take_all();
         for claim in &lost {
-            self.rules.ended(index(claim.target.key), AttemptResult::Unknown);
+            self.rules.ended(index(claim.target.key), index(claim.key), AttemptResult::Unknown);
         }
         self.running().threads.lost.extend(lost);
     }
@@ -186,13 +189,15 @@ impl Machine {
             .into_iter()
             .partition(|claim| self.is_claimed(claim.delivery) && !claimed_anew.contains(&claim.delivery));
         self.running().prefetched = kept;
+        let now = self.model.now;
+        let goes = |lane: &LaneRecord| lane.reputation == Reputation::Probation || lane.rests(now);
         for claim in &given_back {
-            let suspect = self.rules.lanes[claim.endpoint].reputation == Reputation::Probation;
-            assert!(closed || suspect || self.since.elapsed() > OLD, "{:?}", self.rules.lanes[claim.endpoint]);
+            let waits = goes(&self.rules.lanes[claim.endpoint]);
+            assert!(closed || waits || self.since.elapsed() > OLD, "{:?}", self.rules.lanes[claim.endpoint]);
             self.rules.unsent(claim.endpoint);
         }
-        let goes = |lane: &&LaneRecord| lane.prefetched > 0 && (closed || lane.reputation == Reputation::Probation);
-        assert_eq!(self.rules.lanes.iter().filter(goes).count(), 0, "it is all given back");
+        let left = self.rules.lanes.iter().find(|lane| lane.prefetched > 0 && (closed || goes(lane)));
+        assert!(left.is_none(), "it is all given back: {left:?}");
         given_back
     }
 
@@ -225,8 +230,7 @@ impl Machine {
         self.model.room = Default::default();
         self.model.wasted = Default::default();
         self.model.unheard = 0;
-        self.rules.unwritten = 0;
-        self.rules.lanes.iter_mut().for_each(|lane| *lane = LaneRecord::default());
+        self.rules.start();
         // Pending deliveries are among the news.
         let running = self.running();
         running.rounds.hear_all();
@@ -234,6 +238,8 @@ impl Machine {
         for (lane, endpoint) in self.rules.lanes.iter().zip(&self.model.endpoints) {
             let suspect = endpoint.timed_out && endpoint.state != EndpointState::Deleted;
             assert_eq!(lane.reputation == Reputation::Probation, suspect);
+            let is_there = endpoint.state != EndpointState::Deleted;
+            assert_eq!(lane.rest, endpoint.rests.filter(|rest| is_there && *rest > self.model.now));
         }
     }
 
@@ -289,7 +295,9 @@ impl Machine {
             if running.threads.is_idle() && wanted.is_empty() {
                 let next = running.in_flight.lanes().next_turn(now);
                 let Some(next) = next else { break };
-                let late = self.model.deliveries.iter().filter_map(Delivery::due).find(|due| *due < next.millis());
+                let rest = |delivery: &Delivery| self.model.endpoints[delivery.endpoint].rests.unwrap_or(i64::MIN);
+                let due = self.model.deliveries.iter().filter_map(|one| one.due().map(|due| due.max(rest(one))));
+                let late = due.into_iter().find(|due| *due < next.millis());
                 assert_eq!(late, None, "it is due before any turn");
                 self.advance(next.millis() - now.millis());
             }

@@ -29,8 +29,9 @@ use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     model::{
-        lane_rules::{LaneRecord, LaneRules},
-        states::{Delivery, EndpointState, IN_FLIGHT, Model, PER_ENDPOINT},
+        lane_record::LaneRecord,
+        lane_rules::LaneRules,
+        states::{Delivery, EndpointState, IN_FLIGHT, Model, PER_ENDPOINT, SLOW_AFTER},
         steps::{Beside, Step},
         threads::{ClaimSeen, Threads},
     },
@@ -181,7 +182,7 @@ impl Machine {
             }
             Step::Move(which) => {
                 let endpoint = which % self.endpoint_ids.len();
-                self.model.endpoints[endpoint].address += 1;
+                self.model.relocate(endpoint);
                 let url = url(self.model.endpoints[endpoint].address);
                 self.write(move |tx| endpoints::set_url(tx, key(endpoint), &url)).expect("it moves");
             }
@@ -205,7 +206,7 @@ impl Machine {
         });
         self.endpoint_ids.push(made.expect("an endpoint").id);
         self.model.register(vendor);
-        self.rules.lanes.push(LaneRecord::default());
+        self.rules.lanes.push(LaneRecord::new(vendor));
     }
 
     pub fn publish(&mut self, vendor: usize, length: usize) {
@@ -290,15 +291,16 @@ impl Machine {
     }
 }
 
-fn open(storage: &Storage, clock: &Arc<ManualClock>, profiles: &Profiles) -> Running {
-    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+fn open(storage: &Storage, manual: &Arc<ManualClock>, profiles: &Profiles) -> Running {
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(manual);
     wait_for_lock(&storage.path);
     let db = store::open(storage, &defaults().limits, Arc::clone(&clock), true).expect("it opens");
     // No attempt is at work for long enough to matter.
-    let limits = Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: usize::MAX };
+    let limits =
+        Limits { in_flight: IN_FLIGHT, per_endpoint: PER_ENDPOINT, at_work: usize::MAX, slow_after: SLOW_AFTER };
     let (in_flight, reports) = InFlight::new(Arc::clone(&clock), profiles.clone(), Lanes::new(limits));
     let (in_flight, news) = (Arc::new(in_flight), db.news().expect("nobody listens yet"));
-    let (threads, ended, handlers) = Threads::new(Arc::clone(&in_flight), reports);
+    let (threads, ended, handlers) = Threads::new(Arc::clone(&in_flight), reports, Arc::clone(manual));
     // The engine polls when the history says so.
     let settings = config::Delivery { poll_interval: Duration::from_secs(86_400), ..defaults().delivery };
     let (at, looked) = (clock.now(), clock.uptime());

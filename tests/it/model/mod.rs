@@ -2,12 +2,15 @@
 
 mod engine;
 mod histories;
+mod lane_record;
 mod lane_rules;
 mod lanes;
 mod machine;
+mod places;
 pub mod rows;
 mod settlement;
 mod states;
 mod steps;
 mod threads;
+mod windows;
 mod writes;

@@ -99,6 +99,7 @@ impl Machine {
                 timed_out: row.get("timed_out")?,
                 outage: row.get::<_, Option<i64>>("outage")?.map(index),
                 resumed: row.get("resumed_at")?,
+                rests: row.get("rests_until")?,
             })
         })
     }

@@ -1,12 +1,14 @@
 //! A plain model of the queue: the design's table of states, and nothing else.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::steps::{HOUR, Reaction, STEP};
 
 /// Most attempts at the same time, and most of one endpoint.
 pub const IN_FLIGHT: usize = 6;
 pub const PER_ENDPOINT: usize = 3;
+/// An answer that takes longer is slow. No history lasts so long.
+pub const SLOW_AFTER: Duration = Duration::from_secs(60);
 /// The waits of the two pages, in milliseconds: ASG's three attempts, AsiliChain's five.
 pub const WAITS: [&[i64]; 2] = [&[1_000, 4_000], &[30_000, 300_000, 1_800_000, 7_200_000]];
 /// The vendor that suspends a webhook whose delivery is given up.
@@ -33,6 +35,8 @@ pub struct Endpoint {
     /// The first delivery given up since its last success.
     pub outage: Option<usize>,
     pub resumed: Option<i64>,
+    /// Its receiver asked for no delivery before this moment.
+    pub rests: Option<i64>,
 }
 
 /// The state of a delivery, with its time.
@@ -72,6 +76,8 @@ pub struct Model {
     pub events: usize,
     /// The outage in which each was claimed last: a success ends it.
     pub claimed_in: BTreeMap<usize, Option<usize>>,
+    /// The URL for which each was claimed last: a rest is for that one.
+    pub claimed_for: BTreeMap<usize, usize>,
     /// How many new deliveries may be claimed as they are made: in all, and of each endpoint.
     pub room: (usize, BTreeMap<usize, usize>),
     /// Claims at birth of which the engine has not heard.
@@ -89,6 +95,7 @@ impl Model {
             timed_out: false,
             outage: None,
             resumed: None,
+            rests: None,
         });
     }
 
@@ -158,6 +165,7 @@ impl Model {
 
     pub fn claim(&mut self, delivery: usize) {
         self.claimed_in.insert(delivery, self.endpoints[self.deliveries[delivery].endpoint].outage);
+        self.claimed_for.insert(delivery, self.endpoints[self.deliveries[delivery].endpoint].address);
         let delivery = &mut self.deliveries[delivery];
         delivery.state = DeliveryState::Claimed { since: self.now };
         delivery.attempts += 1;
@@ -167,7 +175,7 @@ impl Model {
     pub fn settle(&mut self, delivery: usize, reaction: Reaction) {
         let Delivery { endpoint, tries, .. } = self.deliveries[delivery];
         let wait = WAITS[self.endpoints[endpoint].vendor].get(tries as usize - 1).copied();
-        let asked = if let Reaction::Asks(seconds) = reaction { (seconds as i64 * 1000).min(HOUR) } else { 0 };
+        let asked = (reaction.asked() as i64 * 1000).min(HOUR);
         match reaction {
             Reaction::TimesOut => self.endpoints[endpoint].timed_out = true,
             Reaction::Breaks => self.deliveries[delivery].tries -= 1,
@@ -179,6 +187,10 @@ impl Model {
             (Reaction::Gone, _) | (_, None) => DeliveryState::Exhausted,
             (_, Some(wait)) => self.again(endpoint, self.now + wait.max(asked)),
         };
+        if asked > 0 && self.claimed_for[&delivery] == self.endpoints[endpoint].address {
+            let rests = &mut self.endpoints[endpoint].rests;
+            *rests = Some(rests.unwrap_or(0).max(self.now + asked));
+        }
         match self.deliveries[delivery].state {
             DeliveryState::Exhausted => {
                 self.deliveries[delivery].outage = Some(*self.endpoints[endpoint].outage.get_or_insert(delivery));
@@ -243,7 +255,7 @@ impl Model {
         if self.endpoints[endpoint].state == EndpointState::Suspended {
             self.endpoints[endpoint].state = EndpointState::Active;
             let due = self.now;
-            self.endpoints[endpoint].resumed = Some(due);
+            (self.endpoints[endpoint].resumed, self.endpoints[endpoint].rests) = (Some(due), None);
             for delivery in self.waiting(endpoint) {
                 (delivery.state, delivery.tries) = (DeliveryState::Pending { due }, 0);
             }
@@ -253,6 +265,12 @@ impl Model {
                 self.deliveries.last_mut().expect("it was made").state = DeliveryState::Pending { due: due - 1 };
             }
         }
+    }
+
+    /// It has the next URL, where nothing rests.
+    pub fn relocate(&mut self, endpoint: usize) {
+        self.endpoints[endpoint].address += 1;
+        self.endpoints[endpoint].rests = None;
     }
 
     pub fn delete(&mut self, endpoint: usize) {
@@ -273,10 +291,8 @@ impl Model {
             }
         }
         if by.abs() >= STEP {
-            self.endpoints
-                .iter_mut()
-                .filter_map(|endpoint| endpoint.resumed.as_mut())
-                .for_each(|resumed| *resumed += by);
+            let times = self.endpoints.iter_mut().flat_map(|endpoint| [&mut endpoint.resumed, &mut endpoint.rests]);
+            times.flatten().for_each(|time| *time += by);
         }
     }
 

@@ -11,12 +11,23 @@ pub const STEP: i64 = 1_000;
 pub enum Reaction {
     Takes,
     Fails,
+    /// Does not take this event.
+    Refuses,
     /// Fails, and asks for a wait of this many seconds.
     Asks(u64),
+    /// Has had too many, and asks for a wait of this many seconds.
+    Limits(u64),
     Gone,
     TimesOut,
     /// The result is unknown: the fault was ours.
     Breaks,
+}
+
+impl Reaction {
+    /// The seconds for which it asks.
+    pub fn asked(self) -> u64 {
+        if let Self::Asks(seconds) | Self::Limits(seconds) = self { seconds } else { 0 }
+    }
 }
 
 /// Another write beside a turn of the engine, before the engine hears of either.
@@ -73,9 +84,11 @@ pub enum Step {
 
 fn reaction() -> impl Strategy<Value = Reaction> {
     prop_oneof![
-        8 => Just(Reaction::Takes),
-        8 => Just(Reaction::Fails),
-        2 => prop_oneof![Just(0), Just(2), Just(600), Just(9_999)].prop_map(Reaction::Asks),
+        16 => Just(Reaction::Takes),
+        6 => Just(Reaction::Fails),
+        2 => Just(Reaction::Refuses),
+        1 => prop_oneof![Just(0), Just(2), Just(600), Just(9_999)].prop_map(Reaction::Asks),
+        1 => prop_oneof![Just(0), Just(1), Just(30)].prop_map(Reaction::Limits),
         1 => Just(Reaction::Gone),
         3 => Just(Reaction::TimesOut),
         1 => Just(Reaction::Breaks),
@@ -98,7 +111,7 @@ fn beside() -> impl Strategy<Value = Beside> {
 
 pub fn step() -> impl Strategy<Value = Step> {
     let any = 0..10_000_usize;
-    let took = prop_oneof![6 => Just(1), 2 => Just(12), 1 => Just(60), 1 => Just(1_001)];
+    let took = prop_oneof![6 => Just(1), 2 => Just(12), 1 => Just(60), 1 => Just(60_001)];
     prop_oneof![
         2 => (0..2_usize).prop_map(Step::Register),
         12 => (0..2_usize, prop::bool::weighted(0.1)).prop_map(|(vendor, large)| Step::Publish { vendor, large }),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ngoma::{
+    clock::{Clock, ManualClock},
     domain::{
         delivery::{Answer, Failure, Outcome},
         endpoint::TargetUrl,
@@ -32,7 +33,7 @@ pub enum Seen {
     /// It heard the news of a commit.
     Heard { shifted: i64, at: i64, changes: Vec<ChangeSeen> },
     /// It began an attempt.
-    Begun(ClaimSeen),
+    Begun { claim: ClaimSeen, at: i64 },
     /// A claim came back.
     Landed { result: AttemptResult, returned: Returned },
 }
@@ -42,6 +43,8 @@ pub enum ChangeSeen {
     Due(usize, i64),
     Made(ClaimSeen),
     TimedOut(usize),
+    Rests(usize, i64),
+    Restarted(usize),
     Served { endpoint: usize, claims: Vec<ClaimSeen>, next: Option<i64> },
 }
 
@@ -80,8 +83,8 @@ pub struct Returned {
 }
 
 /// What the rounds change through their handlers.
-#[derive(Default)]
 struct Attempts {
+    clock: Arc<ManualClock>,
     in_flight: Vec<Claim>,
     seen: Vec<Seen>,
     /// Done once, when the rounds hear of a commit.
@@ -106,9 +109,11 @@ impl Threads {
     pub fn new(
         in_flight: Arc<InFlight>,
         reports: mpsc::UnboundedReceiver<EndedClaim>,
+        clock: Arc<ManualClock>,
     ) -> (Self, mpsc::UnboundedReceiver<EndedClaim>, Handlers) {
         let (ended, ended_seen) = mpsc::unbounded_channel();
-        let attempts = Arc::<Mutex<Attempts>>::default();
+        let attempts = Attempts { clock, in_flight: Vec::new(), seen: Vec::new(), on_news: None };
+        let attempts = Arc::new(Mutex::new(attempts));
         let (own, lanes, listening) = (Arc::clone(&attempts), Arc::clone(&in_flight), Arc::clone(&attempts));
         let handlers = Handlers {
             begin: Box::new(move |claim| begin(claim, &lanes, &own)),
@@ -162,8 +167,12 @@ impl Threads {
             Reaction::TimesOut => AttemptResult::TimedOut,
             Reaction::Breaks => AttemptResult::Unknown,
             Reaction::Takes => AttemptResult::Succeeded(Duration::from_millis(took)),
-            Reaction::Fails | Reaction::Asks(_) | Reaction::Gone => AttemptResult::Failed,
+            Reaction::Refuses | Reaction::Gone => AttemptResult::Refused,
+            Reaction::Asks(1..) | Reaction::Limits(1..) => AttemptResult::Busy,
+            Reaction::Fails | Reaction::Asks(0) | Reaction::Limits(0) => AttemptResult::Failed,
         };
+        // Only a success may be slow: a failure that lasts so long is a time-out.
+        let took = if matches!(reaction, Reaction::Takes) { took } else { 1 };
         if let Some(next) = land(claim, Some((reaction, took)), result, &self.in_flight, &self.attempts) {
             begin(next, &self.in_flight, &self.attempts);
         }
@@ -200,11 +209,14 @@ fn heard(news: &News, attempts: &Mutex<Attempts>) {
 fn begin(claim: Claim, in_flight: &InFlight, attempts: &Mutex<Attempts>) {
     let mut next = Some(claim);
     while let Some(claim) = next {
-        lock(attempts).seen.push(Seen::Begun(ClaimSeen::from(&claim)));
+        let mut noted = lock(attempts);
+        let at = noted.clock.now().millis();
+        noted.seen.push(Seen::Begun { claim: ClaimSeen::from(&claim), at });
         if !claim.target.is_stale() {
-            lock(attempts).in_flight.push(claim);
+            noted.in_flight.push(claim);
             return;
         }
+        drop(noted);
         next = land(claim, None, AttemptResult::Unknown, in_flight, attempts);
     }
 }
@@ -234,6 +246,8 @@ fn change_seen(change: &Change) -> Option<ChangeSeen> {
         Change::Due(endpoint, at) => Some(ChangeSeen::Due(index(*endpoint), at.millis())),
         Change::ClaimedAtBirth(claim) => Some(ChangeSeen::Made(claim.into())),
         Change::TimedOut(endpoint) => Some(ChangeSeen::TimedOut(index(*endpoint))),
+        Change::Rests(endpoint, until) => Some(ChangeSeen::Rests(index(*endpoint), until.millis())),
+        Change::Restarted(endpoint) => Some(ChangeSeen::Restarted(index(*endpoint))),
         Change::Served(claimed) => Some(ChangeSeen::Served {
             endpoint: index(claimed.endpoint),
             claims: claimed.claims.iter().map(ClaimSeen::from).collect(),
@@ -251,6 +265,8 @@ pub fn attempted(reaction: Reaction, took: u64) -> Attempted {
     let outcome = match reaction {
         Reaction::Takes => answered(200, None),
         Reaction::Fails => answered(500, None),
+        Reaction::Refuses => answered(400, None),
+        Reaction::Limits(seconds) => answered(429, Some(Duration::from_secs(seconds))),
         Reaction::Asks(seconds) => answered(503, Some(Duration::from_secs(seconds))),
         Reaction::Gone => answered(410, None),
         Reaction::TimesOut => Outcome::Failed(Failure::Timeout),

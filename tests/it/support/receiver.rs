@@ -27,6 +27,8 @@ pub enum Reply {
     Hang,
     /// With this status, once the story opens the gate.
     Gate(u16),
+    /// With this status and extra header lines, once the story opens the gate.
+    GatedHead(u16, &'static str),
     /// With 200 and this body, once the story opens the gate.
     GatedBody(Vec<u8>),
     /// By closing the connection.
@@ -240,6 +242,11 @@ fn serve(shared: &Shared, stream: TcpStream) {
             }
             Reply::Gate(status) => {
                 if shared.wait_for_release(seen) == Release::HangUp || answer(stream, status, "", b"late").is_err() {
+                    return;
+                }
+            }
+            Reply::GatedHead(status, headers) => {
+                if shared.wait_for_release(seen) == Release::HangUp || answer(stream, status, headers, b"").is_err() {
                     return;
                 }
             }
