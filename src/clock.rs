@@ -13,7 +13,7 @@ use crate::domain::timestamp::Timestamp;
 
 /// A clock. There are two: the system's, and one that tests move by hand.
 pub trait Clock: Send + Sync + 'static {
-    /// The present time of the wall clock, which may jump.
+    /// The present time by the wall clock, which may jump.
     fn now(&self) -> Timestamp;
 
     /// The time since the machine started, suspended or not: it never jumps.

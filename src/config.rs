@@ -41,7 +41,7 @@ pub struct Config {
     pub asg: Asg,
     /// The AsiliChain dialect.
     pub asilichain: AsiliChain,
-    /// Who is alerted, and how, when a webhook is in trouble.
+    /// The channels of alerts.
     pub alerts: Alerts,
     /// For monitors of the server.
     pub watch: Watch,
@@ -126,19 +126,19 @@ pub struct Limits {
 pub struct Storage {
     /// The SQLite file.
     pub path: PathBuf,
-    /// What a commit waits for.
+    /// The durability of a commit.
     pub durability: Durability,
     /// The keys of the signing secrets.
     pub key_file: PathBuf,
 }
 
-/// What a commit waits for.
+/// The durability of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// For the disk: survives a power cut.
+    /// A commit waits for the disk: it survives a power cut.
     Full,
-    /// For the operating system: survives a crash of the program.
+    /// A commit waits for the operating system: it survives a crash of the program.
     Normal,
 }
 
@@ -209,7 +209,7 @@ pub struct AsiliChain {
     pub api_version: String,
 }
 
-/// Who is alerted, and how, when a webhook is in trouble.
+/// The channels of alerts.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Alerts {
@@ -259,7 +259,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A setting that cannot be used: its key, its source, and what was expected.
+/// A setting that cannot be used: its key, its source, and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);

@@ -23,10 +23,10 @@ pub enum Error {
     /// A valid token that may not do this.
     #[error("{0}")]
     Forbidden(String),
-    /// There is no such thing within the caller's scope.
+    /// The object does not exist within the caller's access scope.
     #[error("{0} not found")]
     NotFound(Missing),
-    /// It exists, but its state forbids this.
+    /// The object exists, but its state forbids this.
     #[error("{message}")]
     Conflict {
         /// Which state is in the way.
@@ -48,15 +48,15 @@ pub enum Error {
     /// A fault of this server. The message is for the log.
     #[error("{0}")]
     Internal(String),
-    /// One stored thing cannot be read any more, but others can. The message is for the log.
+    /// One stored object cannot be read any more, but others can. The message is for the log.
     #[error("{0}")]
     Unreadable(String),
-    /// An error about one of several things.
+    /// An error about one of several objects.
     #[error("{place}{error}")]
     Within {
-        /// Which of them, ready to stand before the sentence.
+        /// The place of the object, to put before the sentence.
         place: String,
-        /// What is wrong with it.
+        /// The error.
         error: Box<Self>,
     },
 }
@@ -76,7 +76,7 @@ pub enum Invalid {
     KeyReused,
 }
 
-/// What was not found.
+/// The kind of object that was not found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
     /// A webhook, on the wire; an endpoint, in the code.
@@ -87,7 +87,7 @@ pub enum Missing {
     Event,
     /// An ASG task: an event by its idempotency key.
     Task,
-    /// The tenant of this id; for one of the vendors a cooperative.
+    /// The account with this id.
     Account(String),
     /// A token.
     Token,
@@ -148,7 +148,7 @@ impl Error {
         Self::Invalid { reason, message: message.into() }
     }
 
-    /// The error of one of several things: `place` stands before the sentence.
+    /// The error of one of several objects: `place` stands before the sentence.
     #[must_use]
     pub fn within(self, place: impl Into<String>) -> Self {
         Self::Within { place: place.into(), error: Box::new(self) }

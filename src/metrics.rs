@@ -1,4 +1,4 @@
-//! Metrics: what the server counts and measures, for `/metrics`.
+//! Metrics of the server, for `/metrics`.
 //!
 //! Every label has a handful of values: a profile, a state, a class; never an account, a webhook or a URL. Events are
 //! counted in memory as they happen. Gauges are read from the database now and then, and set here.
@@ -43,7 +43,7 @@ const WAITS: [f64; 13] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 12
 /// Bucket bounds for the writes in a commit.
 const GROUPS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// What the server counts and measures.
+/// The metrics of the server.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -183,7 +183,7 @@ impl Metrics {
         all.register("ngoma_attempts_in_flight", "Attempts under way", self.in_flight.clone());
         all.register(
             "ngoma_accounts_near_limit",
-            "Accounts that have used 80 % of their share of what waits or is stored, as of their last publish",
+            "Accounts that have used 80 % of a share: of waiting deliveries or of stored bytes, as of their last publish",
             self.accounts_near_limit.clone(),
         );
         let help = "One transaction of the writer, its sync included";
@@ -195,14 +195,14 @@ impl Metrics {
         let help = "How long the delivery that is due longest has been due; 0 if none is";
         all.register_with_unit("ngoma_oldest_due", help, Unit::Seconds, is.oldest_due.clone());
         all.register("ngoma_webhooks", "Webhooks that are not deleted, by state", is.webhooks.clone());
-        all.register("ngoma_alerts_unsent", "Alerts that nobody was told yet", is.alerts_unsent.clone());
+        all.register("ngoma_alerts_unsent", "Alerts that are not sent yet", is.alerts_unsent.clone());
         all.register("ngoma_writer_waiting", "Writes that wait for the writer", is.writer_waiting.clone());
         all.register_with_unit("ngoma_database", "The database file", Unit::Bytes, is.database.clone());
         all.register_with_unit("ngoma_wal", "Its write-ahead log", Unit::Bytes, is.log.clone());
         all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
-        let help = "1 while the database cannot be looked through: the figures that come from there are old";
+        let help = "1 while the database cannot be read: the metrics of the database are old";
         all.register("ngoma_survey_failed", help, is.refresh_failed.clone());
-        let help = "Lines of the log that were lost: nobody took them in time";
+        let help = "Lines of the log that were dropped: nothing read them in time";
         all.register("ngoma_log_lines_dropped", help, is.log_lines_dropped.clone());
         let help = "Processor time of the process";
         all.register_with_unit("process_cpu", help, Unit::Seconds, is.processor.clone());
@@ -305,8 +305,8 @@ impl Metrics {
         lock(&self.written).clone()
     }
 
-    /// The engine's last transaction failed with this fault, or did not. Of several faults in a row, the first tells
-    /// the time.
+    /// The engine's last transaction failed with this fault, or did not. Of several faults in a row, the time of the
+    /// first is kept.
     pub fn turned(&self, fault: Option<Fault>) {
         let mut paused = lock(&self.paused);
         let since = paused.as_ref().map(|first| first.at);

@@ -1,4 +1,4 @@
-//! From settings to a running server. This is the one place that puts all parts together, runs them and stops them.
+//! The server. This is the only place that puts all parts together, runs them and stops them.
 
 mod doors;
 
@@ -29,7 +29,7 @@ use crate::{
 /// How long a stop waits for attempts and requests in progress.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What lies outside the program, and is replaced in tests: the time, and the look-up of names.
+/// The parts outside the program, which tests replace: the time, and the look-up of names.
 #[derive(Clone)]
 pub struct Outside {
     /// The time.
@@ -59,7 +59,7 @@ pub struct Server {
 /// Opens the database and binds the port.
 ///
 /// # Errors
-/// Whatever keeps the server from starting, as a sentence.
+/// A problem that prevents the start, as a sentence.
 pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
     let db = store::open(&config.storage, &config.limits, Arc::clone(&outside.clock), true)?;
     let unbound =
@@ -84,7 +84,7 @@ impl Server {
         &self.db
     }
 
-    /// What its engine saw when it last came to rest.
+    /// The state of its engine when it last had nothing to do.
     pub fn status(&self) -> watch::Receiver<EngineStatus> {
         self.engine.status()
     }
@@ -116,7 +116,7 @@ impl Server {
             }
         };
         if !*stop.borrow() {
-            // One part has ended unasked: the others have no reason to go on.
+            // One part has ended although no stop was asked for: the others end too.
             parts.abort_all();
         }
         // All parts share the time: requests are answered, attempts and mails end and are written.
@@ -136,7 +136,7 @@ impl Server {
             tokio::join!(rest, mark).0
         });
         let stopped = stopped.await.unwrap_or_else(|_| {
-            tracing::warn!("what is still under way is cut off; the next start makes it again");
+            tracing::warn!("attempts still under way are cut off; the next start makes them again");
             Ok(())
         });
         match db.lost() {
@@ -150,7 +150,7 @@ impl Server {
         let mut parts = JoinSet::new();
         let pipeline = self.pipeline();
         let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
-        // The engine may still report outcomes that alerts tell of.
+        // The engine may still report outcomes that need alerts.
         let engine_done = engine_ended.clone();
         parts.spawn(async move {
             alerts.run(alerts_stop, engine_done.cancelled()).await;
@@ -181,7 +181,6 @@ impl Server {
         parts
     }
 
-    /// The way of every request.
     fn pipeline(&self) -> impl Endpoint<Output = Response> + 'static {
         let (app, config, clock) = (self.app(), &self.config, Arc::clone(&self.outside.clock));
         let (budgets, per_minute) = (Arc::new(Budgets::new(config)), config.limits.requests_per_minute);
@@ -199,7 +198,6 @@ impl Server {
         Pipeline::new(answers.doors(), limits, server, clock, self.db.metrics(), budgets)
     }
 
-    /// What the program can do, for its doors.
     fn app(&self) -> App {
         let mut config = self.config.clone();
         config.server.listen = self.address;
@@ -220,6 +218,6 @@ fn outcome_of(ended: Result<Result<()>, JoinError>) -> Result<()> {
 
 /// Ends when a stop is asked for.
 async fn asked(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone asks too: it can ask for nothing else any more.
+    // A dropped sender also means a stop.
     drop(stop.wait_for(|stop| *stop).await);
 }

@@ -13,7 +13,7 @@ use crate::{
     http::single_flight::SingleFlight,
 };
 
-/// How long the outcome of a write on trial is shared: it is synced, and anybody may ask for one.
+/// How long the outcome of a trial write is shared: anybody may ask for one, and each waits for the disk.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether the server can do its work.
@@ -32,40 +32,40 @@ pub(crate) struct Health {
     status: Status,
 }
 
-/// How a part of the server is.
+/// The health of a part of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PartStatus {
-    /// As it should be.
+    /// The part works.
     Ok,
-    /// It works, but somebody should look.
+    /// The part works, but a person should look at it.
     Warning,
-    /// It does not work.
+    /// The part does not work.
     Unavailable,
 }
 
 /// A part of the server.
 #[derive(Debug, Clone, Serialize, Object)]
 pub(crate) struct Part {
-    /// How it is.
+    /// The health of the part.
     status: PartStatus,
-    /// The same in a sentence.
+    /// The health in a sentence.
     message: String,
 }
 
 /// The parts without which the server cannot work.
 #[derive(Debug, Clone, Serialize, Object)]
 pub(crate) struct Parts {
-    /// It takes writes.
+    /// The database takes writes.
     database: Part,
-    /// It looks for what is due, and sends it.
+    /// The engine finds due deliveries and sends them.
     engine: Part,
-    /// It has room.
+    /// The disk has room.
     disk: Part,
-    /// It goes on evenly.
+    /// The clock goes on evenly.
     clock: Part,
-    /// It opens the signing secrets that are stored.
+    /// The key file opens the stored signing secrets.
     key_file: Part,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct Parts {
 pub(crate) struct Readiness {
     /// `ok`, or `unavailable` while a part does not work.
     status: Status,
-    /// What works, but needs somebody to look.
+    /// Parts that work, but that a person should look at: a sentence for each.
     warnings: Vec<String>,
     /// Each part.
     parts: Parts,
@@ -82,10 +82,10 @@ pub(crate) struct Readiness {
 
 #[derive(ApiResponse)]
 pub(crate) enum Ready {
-    /// It takes requests and delivers.
+    /// The server takes requests and delivers.
     #[oai(status = 200)]
     Ok(Body<Readiness>),
-    /// A part does not work now: `parts` says which, and why.
+    /// A part does not work now: `parts` says which part, and why.
     #[oai(status = 503)]
     Unavailable(Body<Readiness>),
 }
@@ -120,7 +120,7 @@ impl Readiness {
     }
 }
 
-/// The routes, and the last write on trial. `E` is the shape of their errors.
+/// The routes, and the last trial write. `E` is the shape of their errors.
 pub(crate) struct Routes<E>(SingleFlight<health::Part>, PhantomData<E>);
 
 impl<E> Default for Routes<E> {
@@ -147,7 +147,7 @@ impl<E: Shape> Routes<E> {
 
 #[OpenApi(tag = "Tag::Health")]
 impl<E: Shape> Routes<E> {
-    /// Is the process alive?
+    /// Check that the process is alive
     ///
     /// Answers as soon as the server runs. Needs no token.
     #[oai(path = "/health/live", method = "get", operation_id = "live")]
@@ -155,11 +155,12 @@ impl<E: Shape> Routes<E> {
         Ok(Body(Health { status: Status::Ok }))
     }
 
-    /// Can it do its work?
+    /// Check that the server can do its work
     ///
-    /// Answers 200 when the database takes writes, deliveries go out and the key file is in its place, else 503; and says so of
-    /// each part. The server's own last writes decide; when there was none for 5 seconds it tries one, at most once a second.
-    /// Little room on the disk, a clock that was set and many writes that wait are warnings: still 200. Needs no token.
+    /// Answers 200 when the database takes writes, deliveries go out and the key file is in its place. Otherwise it
+    /// answers 503. The answer has the health of each part. The server's own last writes decide; if there was none for
+    /// 5 seconds, the server tries one, at most once a second. Little room on the disk, a clock that was set and many
+    /// writes that wait are warnings: the answer is still 200. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
     async fn ready(&self, app: Data<&App>) -> Result<Ready, Refused<E, WithoutToken>> {
         let readiness = self.readiness(&app).await;
@@ -170,20 +171,21 @@ impl<E: Shape> Routes<E> {
     }
 }
 
-/// What the document says of it beside its types.
+/// The part of the document that the types cannot say.
 pub(crate) const SUPPLEMENT: Supplement = Supplement {
     tag: "Health",
     schemas: &[
         ("Health", r#"{"status": "ok"}"#),
         ("Part", r#"{"status": "ok", "message": "the database takes writes"}"#),
-        ("Parts", PARTS),
+        (
+            "Parts",
+            r#"{"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: free some space (the warning comes below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}, "key_file": {"status": "ok", "message": "the key file opens the signing secrets"}}"#,
+        ),
         (
             "Readiness",
-            r#"{"status": "ok", "warnings": ["412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"], "parts": {"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}, "key_file": {"status": "ok", "message": "the key file opens the signing secrets"}}}"#,
+            r#"{"status": "ok", "warnings": ["412 MB are left on the disk of the database: free some space (the warning comes below 1000 MB, watch.low_space_bytes)"], "parts": "@Parts"}"#,
         ),
     ],
     parameters: &[],
     signature: None,
 };
-
-const PARTS: &str = r#"{"database": {"status": "ok", "message": "the database takes writes"}, "engine": {"status": "ok", "message": "deliveries go out"}, "disk": {"status": "warning", "message": "412 MB are left on the disk of the database: make room (it is told below 1000 MB, watch.low_space_bytes)"}, "clock": {"status": "ok", "message": "the clock goes evenly"}, "key_file": {"status": "ok", "message": "the key file opens the signing secrets"}}"#;

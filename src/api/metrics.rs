@@ -20,7 +20,7 @@ use crate::{
 /// The database is read for the metrics once in this time at most.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The right to see the metrics: the operator's, or anybody's if the config says so.
+/// The right to see the metrics: the operator has it, or everybody if the settings say so.
 pub(crate) struct Watcher(Option<Access<Operator>>);
 
 impl<'a> ApiExtractor<'a> for Watcher {
@@ -49,7 +49,6 @@ impl<'a> ApiExtractor<'a> for Watcher {
     }
 }
 
-/// Metrics in the text format.
 pub(crate) struct Text(String);
 
 impl Payload for Text {
@@ -68,7 +67,7 @@ impl IntoResponse for Text {
 
 #[derive(ApiResponse)]
 pub(crate) enum Shown {
-    /// All figures.
+    /// All metrics.
     #[oai(status = 200)]
     Text(Text),
 }
@@ -84,16 +83,17 @@ impl<E> Default for Routes<E> {
 
 #[OpenApi(tag = "Tag::Health")]
 impl<E: Shape> Routes<E> {
-    /// What is counted and measured
+    /// Get the metrics
     ///
-    /// In the text format of Prometheus and OpenMetrics; the guide's chapter on monitoring lists every figure. What has to be read from the
-    /// database is read every 10 seconds at most. Needs the scope `operator`, unless `watch.metrics_public` is set.
+    /// The answer is in the text format of Prometheus and OpenMetrics. The guide's chapter on monitoring explains every
+    /// metric. The metrics of the database are at most 10 seconds old. Needs the scope `operator`, unless
+    /// `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(&self, watcher: Watcher, app: Data<&App>) -> Result<Shown, Refused<E, WithoutBody>> {
         let surveyor = app.clone();
         let survey = || async move { surveyor.survey().await };
         if self.0.recent(app.clock().uptime(), PAUSE, survey).await.is_none() {
-            // It panicked.
+            // The survey panicked.
             app.metrics().show(None);
         }
         watcher.0.map(|access| app.check_access(&access)).transpose()?;

@@ -36,14 +36,14 @@ use crate::{
 };
 
 const DESCRIPTION: &str = "\
-Ngoma delivers webhooks: it stores events durably, signs them, delivers them to every subscribed webhook, retries on a \
-published schedule that survives restarts, and suspends what stays dead until somebody resumes it.
+Ngoma delivers webhooks: it stores events durably, signs them, delivers them to every subscribed webhook, tries again on a \
+published schedule that survives restarts, and suspends a webhook that stays down until somebody resumes it.
 
 **How to run the server:** read [the guide](/guide).
 
 **Try it here.** Start the server with `serve --dev`, press *Authorize* and paste one of the tokens that it prints.
 
-**Verify every delivery.** Each carries its vendor's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
+**Verify every delivery.** Each has its platform's signature header and the [Standard Webhooks](https://www.standardwebhooks.com) \
 headers. Deliveries are at least once: handle each `webhook-id` once. A library refuses a delivery whose `webhook-timestamp` is more \
 than 5 minutes off its own clock.
 
@@ -51,10 +51,10 @@ than 5 minutes off its own clock.
 Fastify answers 400 to a key `__proto__`, and to a key `constructor` with `prototype` in it, unless `onProtoPoisoning` and \
 `onConstructorPoisoning` are set.";
 
-/// The page that leads to everything.
+/// The start page, with a link to every other page.
 const INDEX: &str = include_str!("index.html");
 
-/// The shape of errors on paths that are no vendor's.
+/// The shape of errors on paths that belong to no vendor.
 type CommonErrors = asilichain::Errors;
 
 type Routes = (
@@ -72,13 +72,12 @@ fn service() -> OpenApiService<Routes, Payloads> {
     let routes = (health, metrics, asg::Routes, webhooks, events, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
-        .contact(ContactObject::new().name("Whoever runs this server"))
+        .contact(ContactObject::new().name("The operator of this server"))
         .server(ServerObject::new("/").description("The server that this document comes from."))
         .license(LicenseObject::new("MIT").identifier("MIT"))
         .webhooks()
 }
 
-/// The bodies that are sent to webhooks, over all vendors.
 struct Payloads;
 
 impl Webhook for Payloads {
@@ -106,7 +105,7 @@ pub fn contract() -> Result<String> {
         .map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
 }
 
-/// The docs page. It embeds the document that poem-openapi wrote: the contract takes its place.
+/// The docs page. It embeds the document of poem-openapi, which the contract replaces.
 fn docs() -> Result<String> {
     let service = service();
     Ok(service.swagger_ui_html().replace(&service.spec(), &contract()?.replace("</", "<\\/")))
@@ -136,7 +135,7 @@ pub(crate) fn door(method: &Method, path: &str) -> Door {
     }
 }
 
-/// How a request publishes, if it does; by the path below its vendor's.
+/// How a request publishes, if it does. `path` is the path below the vendor's routes.
 fn publishing(method: &Method, path: &str) -> Option<Publishing> {
     match path {
         "events" if method == Method::POST => Some(Publishing::One),
@@ -145,14 +144,13 @@ fn publishing(method: &Method, path: &str) -> Option<Publishing> {
     }
 }
 
-/// What an error means to the client.
 pub(crate) fn explain(error: &poem::Error) -> Problem {
     error::explain(error)
 }
 
 /// A problem in the shape of the door's errors.
 pub(crate) fn refuse(context: &RequestContext, path: &str, problem: &Problem) -> Response {
-    /// Read from the contract when the first request uses a wrong method.
+    /// The methods of each path, read from the contract when the first request uses a wrong method.
     static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
         let contract =
             contract().inspect_err(|error| tracing::error!(%error, "no 405 says which methods a path takes"));
@@ -180,12 +178,11 @@ pub fn profiles(config: &Config) -> Profiles {
     if config.alerts.warn { profiles } else { profiles.without_warnings() }
 }
 
-/// Every vendor that is served, as people know it.
+/// Every vendor that is served, with its name and its catalogue.
 pub(crate) fn dialects(config: &Config) -> Vec<Dialect> {
     vec![asilichain::dialect(&config.asilichain, &config.delivery), asg::dialect(&config.asg, &config.delivery)]
 }
 
-/// Every route of the API.
 pub(crate) fn routes(app: App, tokens: TokenCheck, config: &Config) -> impl Endpoint<Output = Response> + 'static {
     service().into_endpoint().data(config.asilichain.clone()).data(app).data(tokens).map_to_response()
 }

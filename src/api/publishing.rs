@@ -1,14 +1,15 @@
-//! How events are published: the memory that they hold until they are stored, and batches, which are stored as a whole or
-//! not at all.
+//! Publishing: the memory that events hold until they are stored, and batches, of which all events are stored or none.
 //!
-//! A batch that has been read waits for a place until few others are on their way to the database. A client that sends its
-//! batch slowly holds no place.
+//! A batch that has been read waits for a place until few others are on their way to the database. A client that sends
+//! its batch slowly holds no place.
 
 use std::time::Duration;
 
 use poem::{FromRequest, Request, RequestBody};
+use poem_openapi::{ApiResponse, types::Type};
+use serde::Serialize;
 
-use super::openapi::batch;
+use super::openapi::{Body, Printed, batch};
 use crate::{
     config::Limits,
     error::{Error, Result},
@@ -20,8 +21,24 @@ use crate::{
     },
 };
 
-/// What a publish holds until it is stored, also if its client has gone away: the memory of its body, and the place of a
-/// batch. It is taken when the body has been read.
+/// The answer to a published event.
+#[derive(ApiResponse)]
+pub(super) enum Publication<T: Type + Serialize> {
+    /// The event is on disk, and its deliveries go out.
+    #[oai(status = 202)]
+    Accepted(Body<T>),
+}
+
+/// The answer to a batch.
+#[derive(ApiResponse)]
+pub(super) enum BatchPublication<T: Type> {
+    /// All events are on disk, and their deliveries go out.
+    #[oai(status = 202)]
+    Accepted(Printed<T>),
+}
+
+/// The memory of a publish's body and, for a batch, its place. They are taken when the body has been read, and held
+/// until the events are stored, also if the client has gone away.
 #[derive(Debug)]
 pub(super) struct Place {
     _body: Option<Part>,
@@ -45,7 +62,7 @@ impl<'a> FromRequest<'a> for Place {
 /// Checks every event of a batch.
 ///
 /// # Errors
-/// A batch that is empty or too long; the fault of the first event that cannot be published, with its place.
+/// The batch is empty or too long; or the first event that cannot be published, with its place.
 pub(super) async fn check<E: Send + 'static, C: Send + 'static>(
     events: Vec<E>,
     limits: &Limits,

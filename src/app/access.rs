@@ -1,8 +1,8 @@
-//! Who may do what: the right by which a request acts, as a value that every method of [`App`](super::App) takes
-//! that reads or writes for a request. Health, metrics and the like take none.
+//! The right by which a request acts, as a value. Every method of [`App`](super::App) that reads or writes for a
+//! request takes it. Health and metrics take none.
 //!
-//! The type says which scope a token must have. A handler takes an `Access` from its request and hands it on: one that forgets
-//! to ask who is calling has nothing to hand on, and does not compile.
+//! The type says which scope a token must have. A handler takes an `Access` from its request and hands it on. A handler
+//! that forgets it has nothing to hand on, and does not compile.
 
 use std::marker::PhantomData;
 
@@ -21,7 +21,7 @@ pub trait Right: Clone + Send + Sync + 'static {
     const NEEDED: Option<Scope>;
 }
 
-/// Managing webhooks, and looking at their deliveries: for everybody who holds a token with that scope, or the operator.
+/// The right to manage webhooks and to see their deliveries: of a token with that scope, or of the operator.
 pub trait Manages: Right {}
 
 macro_rules! rights {
@@ -43,14 +43,15 @@ rights! {
     Events = Some(Scope::Events);
     /// Everything, in every account.
     Operator = Some(Scope::Operator);
-    /// What needs a token, of any scope.
+    /// Anything that a token of any scope may do.
     AnyScope = None;
 }
 
 impl Manages for Webhooks {}
 impl Manages for Operator {}
 
-/// The right by which a request acts, and what it may see. Only a [`Caller`] gives one, and only the store makes a caller.
+/// The right by which a request acts, and the accounts that it may see. Only a [`Caller`] gives it, and only the store
+/// makes a caller.
 #[derive(Debug, Clone)]
 pub struct Access<S> {
     caller: Caller,
@@ -60,7 +61,8 @@ pub struct Access<S> {
 }
 
 impl<S: Right> Access<S> {
-    /// The access of a caller to the routes of a vendor; without a vendor, to everything that the caller's token reaches.
+    /// The access of a caller to the routes of a vendor; without a vendor, to everything that the caller's token
+    /// reaches.
     ///
     /// # Errors
     /// [`Forbidden`](crate::error::Error::Forbidden) for a token of another vendor, or without the scope.
@@ -80,12 +82,12 @@ impl<S: Right> Access<S> {
         self.caller.acts_for(named, field).map(str::to_owned)
     }
 
-    /// Whether it is the operator's.
+    /// Whether the caller is the operator.
     pub fn is_operator(&self) -> bool {
         self.caller.is_operator()
     }
 
-    /// The token that was shown.
+    /// The caller's token.
     pub fn token(&self) -> TokenId {
         self.caller.token
     }
@@ -95,12 +97,12 @@ impl<S: Right> Access<S> {
         self.grant
     }
 
-    /// What it may see.
+    /// The accounts that it may see.
     pub fn scope(&self) -> &AccessScope {
         &self.scope
     }
 
-    /// The same right, within a narrower scope.
+    /// The same right with a narrower access scope.
     pub(super) fn within(&self, scope: AccessScope) -> Self {
         Self { scope, ..self.clone() }
     }

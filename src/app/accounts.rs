@@ -1,4 +1,4 @@
-//! Accounts: make, list, look at.
+//! Accounts: make, list, get.
 
 use super::{Access, App, Manages, Operator, Page, PageRequest};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     store::{Tx, accounts},
 };
 
-/// An account that may be made: its id and address are well-formed, and its vendor is served.
+/// A checked account: its id and address are well-formed, and its profile exists.
 #[derive(Debug)]
 pub struct NewAccount {
     id: String,
@@ -22,17 +22,18 @@ impl NewAccount {
     /// Checks an account before it is made, at a door or on the command line.
     ///
     /// # Errors
-    /// [`Invalid`](crate::error::Error::Invalid) for an id or an address that is not well-formed, or an unknown profile.
+    /// [`Invalid`](crate::error::Error::Invalid) for an id or an address that is not well-formed, or an unknown
+    /// profile.
     pub fn new(profiles: &Profiles, id: String, profile: &str, alert_email: Option<String>) -> Result<Self> {
         account::check_id(&id)?;
         alert_email.as_deref().map(account::check_email).transpose()?;
         Ok(Self { id, profile: profiles.named(profile)?.name, alert_email })
     }
 
-    /// Makes it.
+    /// Makes the account.
     ///
     /// # Errors
-    /// [`Conflict`](crate::error::Error::Conflict) if there is an account of this id, in whatever profile.
+    /// [`Conflict`](crate::error::Error::Conflict) if there is an account of this id, in any profile.
     pub fn create(&self, tx: &Tx<'_>) -> Result<Account> {
         accounts::create(tx, self.profile, &self.id, self.alert_email.as_deref())
     }

@@ -1,4 +1,4 @@
-//! Alerts: what people were told, and what they could not be told yet; and a mail on trial.
+//! Alerts with the state of each channel; and the test mail.
 
 use super::{Access, App, Manages, Operator, Page, PageRequest};
 use crate::{
@@ -11,12 +11,13 @@ use crate::{
 
 pub use crate::store::alerts::{ChannelState, Progress};
 
-/// A page of alerts, each with where its ways of being told stand.
+/// A page of alerts, each with the state of its channels.
 #[derive(Debug)]
 pub struct AlertPage {
     /// The alerts.
     pub page: Page<(Alert, Vec<Progress>)>,
-    /// How many are still to be told, over all ways and accounts; 0 for all but the operator.
+    /// The number of alerts that are not sent yet, over all channels and accounts. Only the operator sees it; others
+    /// see 0.
     pub unsent: u64,
 }
 
@@ -33,14 +34,14 @@ impl App {
         Ok(AlertPage { page: Page::cut(found, size, |(alert, _)| alert.id), unsent })
     }
 
-    /// Mails a test to this address at once.
+    /// Sends a test mail to this address at once.
     ///
     /// # Errors
     /// [`Invalid`](crate::error::Error::Invalid) for an address that no mail can be sent to;
     /// [`Unavailable`](crate::error::Error::Unavailable) if the mail server does not take it.
     pub async fn test_mail(&self, access: &Access<Operator>, to: &str) -> Result<()> {
         account::check_email(to)?;
-        // Before it is sent: this write is refused if the right to ask for it is gone.
+        // This write is refused if the right to ask for the mail is gone. So it comes before the mail.
         self.write(access, |tx, _| audit::mail_tested(tx)).await?;
         send_test_mail(&self.0.config, to).await
     }

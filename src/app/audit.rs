@@ -8,8 +8,8 @@ use crate::{
 };
 
 impl App {
-    /// A page of changes, newest first: of one account, or of one kind, if that is asked for. It looks at 10,000 of them at most,
-    /// so it may hold few or none and yet not be the last.
+    /// A page of changes, newest first, of one account or one action if the filter asks for it. It reads at most 10,000
+    /// entries, so a page with a filter may be short or empty and not the last.
     pub async fn audit(
         &self,
         access: &Access<Operator>,

@@ -1,4 +1,4 @@
-//! The last backup that was asked for while the server runs.
+//! The last backup that was requested while the server runs.
 
 use std::{
     path::PathBuf,
@@ -7,18 +7,18 @@ use std::{
 
 use crate::domain::timestamp::Timestamp;
 
-/// What became of the last backup that was asked for here.
+/// The state of the last requested backup.
 #[derive(Debug, Clone)]
 pub enum Backup {
-    /// It is being made: how far it has come, in words.
+    /// It is being made: its progress, in words.
     Running(String),
-    /// It is there: where, its length in bytes, and when it was begun.
+    /// It is made: its file, its length in bytes, and when it was begun.
     Made(PathBuf, u64, Timestamp),
-    /// It could not be made, or is not whole: a sentence.
+    /// It failed, or is not whole: a sentence.
     Failed(String),
 }
 
-/// The last backup that was asked for here, if one was. Cheap to clone.
+/// The last requested backup, if there was one. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Backups(Arc<Mutex<Option<Backup>>>);
 
@@ -31,7 +31,7 @@ impl Backups {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(news);
     }
 
-    /// Takes the place of the one backup at a time; says whether it was free.
+    /// Begins a backup, if none is being made; returns whether it did.
     pub(super) fn begin(&self) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let free = !matches!(*last, Some(Backup::Running(_)));

@@ -1,4 +1,4 @@
-//! Who is calling: tokens and sessions, as requests show them.
+//! The callers of requests: the holders of tokens and sessions.
 
 use super::{Access, App, Right};
 use crate::{
@@ -14,20 +14,21 @@ use crate::{
 };
 
 impl App {
-    /// The holder of a token, as a request shows it; `None` if it is unknown or revoked. Looked up at every request, so that
-    /// revoking works at once, whichever process does it.
+    /// The holder of a request's token; `None` if the token is unknown or revoked. Every request looks it up, so that a
+    /// token that another process revokes is refused at once.
     pub fn caller_of_token(&self, token: &str) -> Result<Option<Caller>> {
         let Some(token) = BearerToken::parse(token) else { return Ok(None) };
         self.0.db.read_inline(|view| tokens::caller(view, &token))
     }
 
-    /// The holder of a session; `None` if it is unknown or has ended. Looked up at every request, as a token is.
+    /// The holder of a request's session; `None` if the session is unknown or has ended. Every request looks it up.
     pub fn caller_of_session(&self, key: &SessionKey) -> Result<Option<Caller>> {
         let (hash, now) = (key.hash(), self.now());
         self.0.db.read_inline(|view| sessions::caller(view, hash, now))
     }
 
-    /// Notes that a token was used, if the last note is old. Nobody waits for that, and a full queue may drop it.
+    /// Notes the use of a token, if the last note is old. The caller does not wait for the write, and a full queue may
+    /// drop it.
     pub fn note_use(&self, caller: &Caller) {
         let now = self.now();
         if caller.last_used_at.is_none_or(|used| now.since(used) >= LAST_USED_GRAIN) {
@@ -36,7 +37,7 @@ impl App {
         }
     }
 
-    /// Begins a session of this caller; the one that its browser had ends.
+    /// Begins a session of this caller. The session that its browser had before ends.
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Error::NotFound) if the token was revoked meanwhile.

@@ -3,8 +3,9 @@
 use super::{Access, App, Manages, Page, PageRequest, Wanted, Webhooks, id, webhooks};
 use crate::{
     domain::{
-        attempt_headers::{AttemptHeaders, USER_AGENT},
+        attempt_headers::{ACCEPT, AttemptHeaders, USER_AGENT},
         delivery::{Attempt, Delivery, State},
+        endpoint::TargetUrl,
         event::Damaged,
         ids::DeliveryId,
         token::AccessScope,
@@ -19,33 +20,34 @@ use crate::{
 
 pub use crate::store::search::Listed;
 
-/// What stands where a signature would.
+/// The text in the place of a signature.
 pub const MASK: &str = "***";
 
 /// A delivery, its attempts, and the request that it sends.
 pub struct DeliveryDetails {
-    /// The delivery, and whose it is.
+    /// The delivery, with its account.
     pub listed: Listed,
     /// Every attempt that has ended, in order.
     pub attempts: Vec<Attempt>,
-    /// What is sent; a damaged body never is.
+    /// The request; a damaged body is never sent.
     pub request: Result<Preview, Damaged>,
 }
 
-/// A request to a receiver, to the byte, but for its signatures.
+/// A request to a receiver: its exact bytes, except the signatures.
 #[derive(Debug)]
 pub struct Preview {
-    /// The URL of the webhook as it is now: an earlier attempt may have gone elsewhere.
+    /// The present URL of the webhook. An earlier attempt may have used another one.
     pub url: String,
-    /// The headers of the last attempt, or of the first if there was none; `host` and `content-length` are added on the way.
+    /// The headers of the last attempt, or those that the first will have. `host` and `content-length` are added when
+    /// it is sent.
     pub headers: Vec<(String, String)>,
     /// The body, the same on every attempt.
     pub body: String,
 }
 
 impl App {
-    /// A page of a webhook's deliveries, newest first. With a filter it looks at 10,000 of them at most, so it may hold few or
-    /// none and yet not be the last.
+    /// A page of a webhook's deliveries, newest first. It reads at most 10,000 deliveries, so a page with a filter may
+    /// be short or empty and not the last.
     pub async fn deliveries_of(
         &self,
         access: &Access<Webhooks>,
@@ -87,13 +89,13 @@ impl App {
         let (endpoint, access) = self.resolve(access, webhook)?;
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            deliveries::replay(tx, &webhooks::find(tx, scope, endpoint)?, original)
+            deliveries::add_replay(tx, &webhooks::find(tx, scope, endpoint)?, original)
         };
         self.write(&access, replay).await
     }
 
-    /// A page of deliveries over all webhooks, newest first. It looks at 10,000 of them at most, so it may hold few or none and
-    /// yet not be the last.
+    /// A page of deliveries of all webhooks, newest first. It reads at most 10,000 deliveries, so a page with a filter
+    /// may be short or empty and not the last.
     pub async fn deliveries(
         &self,
         access: &Access<impl Manages>,
@@ -134,17 +136,17 @@ impl App {
     pub async fn replay(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let made = deliveries::replay(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
+            let made = deliveries::add_replay(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
             search::find(tx, scope, made.id)
         };
         self.write(access, replay).await
     }
 
-    /// Cancels a delivery that waits, or is held. One that is cancelled already stays so.
+    /// Cancels a pending or held delivery. A cancelled delivery stays cancelled.
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Error::NotFound) if the caller sees none of this id;
-    /// [`Conflict`](crate::error::Error::Conflict) while an attempt is under way, and when it has come to another end.
+    /// [`Conflict`](crate::error::Error::Conflict) while an attempt is under way, and when it has ended in another way.
     pub async fn cancel(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
         let delivery = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let cancel = move |tx: &Tx<'_>, scope: &AccessScope| {
@@ -154,7 +156,7 @@ impl App {
         self.write(access, cancel).await
     }
 
-    /// The request as it was sent last, or would be sent now.
+    /// The request as the last attempt sent it, or as the first will.
     fn preview(&self, listed: &Listed, last: Option<&Attempt>, body: &str) -> Result<Preview> {
         let profile = &self.dialect(&listed.profile)?.profile;
         let headers = AttemptHeaders {
@@ -167,9 +169,10 @@ impl App {
             signature: Some(format!("sha256={MASK}")),
             standard: format!("v1,{MASK}"),
         };
-        let headers = headers.list().into_iter().chain([("user-agent", USER_AGENT.to_owned())]);
+        let own = [("accept", ACCEPT), ("user-agent", USER_AGENT)].map(|(name, value)| (name, value.to_owned()));
+        let headers = headers.list().into_iter().chain(own);
         Ok(Preview {
-            url: listed.url.clone(),
+            url: TargetUrl::from_stored(&listed.url)?.as_str().to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
             body: (profile.envelope)(&listed.delivery.endpoint.on_wire(profile.endpoint_prefix), body).text(),
         })

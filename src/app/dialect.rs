@@ -1,4 +1,4 @@
-//! A vendor's words: what differs between the vendors for what the program can do.
+//! A vendor's dialect: the differences between the vendors that this floor needs.
 
 use std::{fmt, sync::Arc};
 
@@ -11,20 +11,20 @@ use crate::{
     error::{Error, Result},
 };
 
-/// An event that nobody published: its name, and the stored body that the profile's envelope finishes.
+/// Sample data: the event's name, and its stored body for the profile's envelope to finish.
 pub(super) type Sample = (String, String);
 
-/// Makes the stored body of sample data, for an event of this name, of this account, at this moment. It refuses a name that
-/// its catalogue does not have.
+/// Makes the stored body of sample data for an event name, an account and a moment. It refuses names outside the
+/// catalogue.
 type MakeSample = Box<dyn Fn(&str, &str, Timestamp) -> Result<String> + Send + Sync>;
 
-/// A vendor's words.
+/// A vendor's dialect.
 pub struct Dialect {
-    /// What differs for the engine.
+    /// The part that the engine needs.
     pub profile: Profile,
-    /// What people call it.
+    /// The vendor's name, for people.
     pub title: &'static str,
-    /// The names of its catalogue, in order.
+    /// The names of its events, in the order of the catalogue.
     pub kinds: Vec<&'static str>,
     /// The stored body of sample data.
     pub sample: MakeSample,
@@ -37,7 +37,7 @@ impl fmt::Debug for Dialect {
 }
 
 impl Dialect {
-    /// What happens to an endpoint when a delivery is given up, for people.
+    /// A sentence for people: what happens to an endpoint when a delivery is given up.
     pub const fn when_exhausted(&self) -> &'static str {
         match self.profile.when_exhausted {
             WhenExhausted::StayActive => "After the last one the delivery has failed; the webhook stays active.",
@@ -45,7 +45,7 @@ impl Dialect {
         }
     }
 
-    /// The events that a webhook wants, of at most `most` entries.
+    /// The event filter of a list with at most `most` entries.
     ///
     /// # Errors
     /// As [`EventFilter::parse`].
@@ -53,7 +53,7 @@ impl Dialect {
         EventFilter::parse(entries, self.kinds.iter().copied(), most)
     }
 
-    /// What an endpoint is tested with: the event that is named, or the first that it wants.
+    /// The sample data for a test of an endpoint: of the named event, or of the first event that the endpoint wants.
     ///
     /// # Errors
     /// [`UnknownEvent`](crate::error::Invalid::UnknownEvent) for a name that is not in the catalogue.

@@ -18,7 +18,7 @@ use crate::{
 pub struct EventPage {
     /// The events.
     pub page: Page<Event>,
-    /// Whether some of the account may be left out: older ones than were looked at, which no webhook of it got.
+    /// Whether older events of the account may be missing: those that none of its webhooks got.
     pub partial: bool,
 }
 
@@ -49,8 +49,9 @@ impl EventDetails {
 }
 
 impl App {
-    /// A page of events, newest first: of one account, or of one name, if that is asked for. It looks at 10,000 of them at most,
-    /// so it may hold few or none and yet not be the last; of one account it also finds all that its webhooks got.
+    /// A page of events, newest first, of one account or one name if the filter asks for it. It reads at most 10,000
+    /// events, so a page with a filter may be short or empty and not the last. For one account it also finds every
+    /// event that its webhooks got.
     pub async fn events(
         &self,
         access: &Access<Events>,
@@ -84,7 +85,8 @@ impl App {
         self.read(access, look).await
     }
 
-    /// The event that was published under this key, with the attempts of each delivery; of the account that is named, if one is.
+    /// The event that was published under this key, with the attempts of each delivery. If an account is named, only
+    /// its event.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the caller sees none; [`Error::Invalid`] if several accounts have one.

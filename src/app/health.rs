@@ -1,4 +1,4 @@
-//! Whether the server can do its work, part by part, in sentences for everybody.
+//! The health of each part of the server, in sentences for everybody.
 
 use std::time::Duration;
 
@@ -11,44 +11,45 @@ use crate::{
     store::{self, Admission},
 };
 
-/// For how long the server's own writes tell how the database is: a fault counts also if a write succeeded after it, and a
-/// write is tried only when there was none.
+/// The age up to which the server's own writes decide the health of the database. A fault counts also if a later write
+/// succeeded. A write is tried only if there was none.
 const FRESH: Duration = Duration::from_secs(5);
-/// A write that takes longer is not waited for.
+/// A trial write that takes longer counts as failed.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-/// An engine that has finished no round for this long does not work: it finishes one at every poll and after every outcome.
+/// An engine that has finished no round for this long does not work: it finishes a round at every poll and after every
+/// outcome.
 const STUCK: Duration = Duration::from_secs(60);
-/// How long a clock that was set is worth a warning.
+/// For how long a jump of the clock is a warning.
 const RECENT: Duration = Duration::from_secs(3600);
 
-/// How a part of the server is.
+/// The health of a part of the server.
 #[derive(Debug, Clone)]
 pub enum Part {
-    /// As it should be.
+    /// The part works.
     Ok(String),
-    /// It works, but somebody should look.
+    /// The part works, but a person should look at it.
     Warning(String),
-    /// It does not work.
+    /// The part does not work.
     Unavailable(String),
 }
 
 /// The parts without which the server cannot work.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// It takes writes.
+    /// The database takes writes.
     pub database: Part,
-    /// It looks for due deliveries, and sends them.
+    /// The engine finds due deliveries and sends them.
     pub engine: Part,
-    /// It has room.
+    /// The disk has room.
     pub disk: Part,
-    /// It goes on evenly.
+    /// The clock goes on evenly.
     pub clock: Part,
-    /// It opens the signing secrets that are stored.
+    /// The key file opens the stored signing secrets.
     pub key_file: Part,
 }
 
 impl App {
-    /// How every part is. How the database is was found by [`App::database_health`] or [`App::try_write`].
+    /// The health of every part. The caller gets `database` from [`App::database_health`] or [`App::try_write`].
     pub async fn health(&self, database: Part) -> Health {
         let now = self.0.clock.uptime();
         let step = self.metrics().last_clock_jump().filter(|step| now.saturating_sub(step.at) < RECENT);
@@ -61,7 +62,7 @@ impl App {
         }
     }
 
-    /// How the database is, as far as the server's own writes tell: `None` if there were none of late.
+    /// The health of the database, judged by the server's own writes; `None` if there was no recent write.
     pub fn database_health(&self) -> Option<Part> {
         let (db, now) = (&self.0.db, self.0.clock.uptime());
         if db.lost().is_some() {
@@ -84,7 +85,7 @@ impl App {
         }
     }
 
-    /// Tries a write.
+    /// The health of the database, judged by a trial write.
     pub async fn try_write(&self) -> Part {
         let until = self.0.clock.uptime() + WRITE_PATIENCE;
         tokio::select! {
@@ -127,7 +128,7 @@ impl App {
     }
 }
 
-/// The sentence about a fault that everybody may read.
+/// The sentence about a fault, without details that only the operator may read.
 fn reason(error: &Error) -> String {
     match error {
         Error::Unavailable(why) => why.clone(),
@@ -140,7 +141,7 @@ fn disk(free: Option<u64>, low: u64) -> Part {
     match free {
         None => Part::Ok("the system does not say how much room is left".to_owned()),
         Some(free) if free < low => Part::Warning(format!(
-            "{} MB are left on the disk of the database: make room (it is told below {} MB, watch.low_space_bytes)",
+            "{} MB are left on the disk of the database: free some space (the warning comes below {} MB, watch.low_space_bytes)",
             megabytes(free),
             megabytes(low)
         )),

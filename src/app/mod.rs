@@ -1,13 +1,13 @@
-//! What the program can do: one method of [`App`] for each thing. It is the only way from a door to the store and the engine.
+//! The use cases of the program: one method of [`App`] for each. They are the only way from a door to the store and the
+//! engine.
 //!
-//! A method that serves a request takes its [`Access`], then values of the domain, and gives values of the domain. It knows no HTTP
-//! and no vendor: what a vendor has of its own is a [`Dialect`], or a [`Draft`](publish::Draft) of an event. Ids are texts, as
-//! people write them: a text that is no id names nothing.
+//! A method that serves a request takes its [`Access`] and values of the domain, and returns values of the domain. It
+//! knows no HTTP and no vendor: the differences between vendors are in a [`Dialect`], or in a [`Draft`](publish::Draft)
+//! of an event. Ids are texts, as people write them. A text that is no id names nothing.
 //!
-//! Every method may fail with what [`Db::read_as`] and [`Db::write`] fail with, with
-//! [`NotFound`](crate::error::Error::NotFound) for what the caller does not see, and with
-//! [`Invalid`](crate::error::Error::Invalid) for a value, a page size or a cursor that cannot be taken. Each names what else
-//! there is.
+//! Every method may return the errors of [`Db::read_as`] and [`Db::write`], [`NotFound`](crate::error::Error::NotFound)
+//! for objects that the caller does not see, and [`Invalid`](crate::error::Error::Invalid) for a value, a page size or
+//! a cursor that is refused. A method names its other errors.
 //!
 //! Rules that the command line needs too are values of their own: [`Wanted`], [`NewAccount`](accounts::NewAccount),
 //! [`NewToken`](tokens::NewToken).
@@ -51,11 +51,10 @@ use crate::{
     store::{Admission, Db, Tx, View},
 };
 
-/// What the program can do. Cheap to clone.
+/// The use cases of the program. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
-/// What it does it with.
 struct Parts {
     db: Db,
     engine: Engine,
@@ -65,13 +64,12 @@ struct Parts {
     dialects: Dialects,
     config: Config,
     backups: Backups,
-    /// The machine's uptime when it began.
+    /// The machine's uptime at the start of the server.
     started: Duration,
 }
 
 impl App {
-    /// An app over an open database, with the engine that sends and the guard that judges targets. `config` states the address
-    /// that the server listens on.
+    /// An app over an open database, with the engine that sends and the guard that judges targets.
     pub fn new(
         (db, engine, guard): (Db, Engine, Guard),
         clock: SharedClock,
@@ -92,22 +90,22 @@ impl App {
         }))
     }
 
-    /// The time.
+    /// The clock.
     pub fn clock(&self) -> &SharedClock {
         &self.0.clock
     }
 
-    /// What one client may take.
+    /// The limits of one client.
     pub fn limits(&self) -> &Limits {
         &self.0.config.limits
     }
 
-    /// How long a former secret signs too.
+    /// How long a former secret signs too, after a new one.
     pub fn secret_overlap(&self) -> Duration {
         self.0.config.delivery.secret_overlap
     }
 
-    /// Whether everybody may see the metrics.
+    /// Whether everybody may see the metrics, without a token.
     pub fn shows_metrics_to_all(&self) -> bool {
         self.0.config.watch.metrics_public
     }
@@ -122,17 +120,17 @@ impl App {
         self.0.db.metrics()
     }
 
-    /// Every vendor that is served, as the engine knows it.
+    /// The profiles of all vendors.
     pub fn profiles(&self) -> &Profiles {
         &self.0.profiles
     }
 
-    /// Every vendor that is served.
+    /// The dialects of all vendors.
     pub fn dialects(&self) -> &[Dialect] {
         self.0.dialects.all()
     }
 
-    /// The vendor of this profile.
+    /// The dialect of this profile.
     ///
     /// # Errors
     /// [`Internal`](crate::error::Error::Internal) if there is none.
@@ -140,18 +138,17 @@ impl App {
         self.0.dialects.of(profile)
     }
 
-    /// The present moment.
     fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 
-    /// The webhook of this id, and the access narrowed to its vendor.
+    /// The webhook with this id, and the access narrowed to its profile.
     fn resolve<S: Right>(&self, access: &Access<S>, webhook: &str) -> Result<(EndpointId, Access<S>)> {
         let (id, scope) = self.0.profiles.webhook(access.scope(), webhook)?;
         Ok((id, access.within(scope)))
     }
 
-    /// Reads what a request may see; if its right is gone when that is done, nothing of it is given.
+    /// Reads for a request, within its access scope. If its right is gone after the read, the request gets an error.
     async fn read<S: Right, T: Send + 'static>(
         &self,
         access: &Access<S>,
@@ -161,7 +158,7 @@ impl App {
         self.0.db.read_as(access.grant(), move |view| run(view, &scope)).await
     }
 
-    /// Writes by the right of a request, which is checked in the same transaction.
+    /// Writes for a request. Its right is checked in the same transaction.
     async fn write<S: Right, T: Send + 'static>(
         &self,
         access: &Access<S>,
@@ -172,7 +169,7 @@ impl App {
     }
 }
 
-/// An id as somebody writes it; a text that is none names nothing.
+/// The id, or the error for a text that is no id: it names nothing.
 fn id<T>(parsed: Option<T>, missing: crate::error::Missing) -> Result<T> {
     parsed.ok_or(crate::error::Error::NotFound(missing))
 }

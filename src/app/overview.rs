@@ -1,9 +1,11 @@
-//! How everything stands.
+//! The overview.
+
+use std::{pin::Pin, sync::Arc};
 
 use super::{Access, App, Manages};
 use crate::{
     domain::{endpoint::EndpointState, timestamp::Timestamp},
-    error::Result,
+    error::{Error, Result},
     store::{
         alerts,
         overview::{self, Overview},
@@ -11,34 +13,50 @@ use crate::{
     },
 };
 
-/// How everything that a caller sees stood at some moment.
+/// The overview within an access scope, at a moment.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The moment.
     pub now: Timestamp,
-    /// Everything, counted.
+    /// The counts.
     pub all: Overview,
-    /// Webhooks that are suspended, some of them at most.
+    /// Some suspended webhooks.
     pub suspended: Vec<Report>,
-    /// Webhooks that are active and whose last attempt failed, some of them at most.
+    /// Some active webhooks whose last attempt failed.
     pub failing: Vec<Report>,
-    /// Alerts that are still to be told; 0 for all but the operator.
+    /// The number of alerts that are not sent yet. Only the operator sees it; others see 0.
     pub unsent: u64,
 }
 
+/// A reading of the overview that has not begun.
+pub type Reading = Pin<Box<dyn Future<Output = Result<Arc<Snapshot>>> + Send>>;
+
 impl App {
-    /// How everything stands that a caller sees, with as many webhooks of each kind that needs somebody as are asked for.
+    /// The overview within the caller's access scope, with at most `shown` webhooks in each list.
     pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
-        let seen = self.overview_for_all(access, shown).await;
+        let seen = self.read_overview(access, shown).await;
         self.check_access(access)?;
         seen
     }
 
-    /// As [`App::overview`], for callers with the same scope who share one look. It does not check the access after the read:
-    /// each caller must ask [`App::check_access`] before showing it.
-    pub async fn overview_for_all(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
+    /// As [`App::overview`], for callers with the same access scope who share a reading: `share` runs this one, or returns
+    /// the result of another caller's. It returns `None` if the reading panicked.
+    pub async fn shared_overview<F: Future<Output = Option<Result<Arc<Snapshot>>>>>(
+        &self,
+        access: &Access<impl Manages>,
+        shown: usize,
+        share: impl FnOnce(Reading) -> F,
+    ) -> Result<Arc<Snapshot>> {
+        let (app, reader) = (self.clone(), access.clone());
+        let seen = share(Box::pin(async move { app.read_overview(&reader, shown).await.map(Arc::new) })).await;
+        self.check_access(access)?;
+        seen.unwrap_or_else(|| Err(Error::Internal("a reading of the overview panicked".to_owned())))
+    }
+
+    /// The overview, without a check of the access after the reading.
+    async fn read_overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let (scope, is_operator, now) = (access.scope().clone(), access.is_operator(), self.now());
-        let look = self.0.db.read(move |view| {
+        let read = self.0.db.read(move |view| {
             let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
             let failing = Filter { failing: true, ..Filter::default() };
             Ok(Snapshot {
@@ -49,6 +67,6 @@ impl App {
                 unsent: if is_operator { alerts::unsent_count(view)? } else { 0 },
             })
         });
-        look.await
+        read.await
     }
 }

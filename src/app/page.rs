@@ -1,12 +1,12 @@
-//! Pages of a list: how large one may be, where it begins, and where the next begins.
+//! Pages of a list, and the cursors between them.
 
 use super::App;
 use crate::error::{Error, Result};
 
-/// Entries on a page, unless asked otherwise.
+/// Entries on a page, if the client names no number.
 const USUAL: u32 = 20;
 
-/// Which page of a list is wanted.
+/// A page that a caller asks for.
 #[derive(Debug)]
 pub struct PageRequest {
     size: Size,
@@ -15,14 +15,14 @@ pub struct PageRequest {
 
 #[derive(Debug, Clone, Copy)]
 enum Size {
-    /// As a client asks, within `limits.page_size`.
+    /// The client's number of entries, which `limits.page_size` limits.
     Asked(Option<u32>),
-    /// As a door has chosen for its own pages.
+    /// The number of entries that a door has chosen for its own pages.
     Own(usize),
 }
 
 impl PageRequest {
-    /// A page as a client asks for it: with how many entries, and after the page that gave this cursor.
+    /// The page that a client asks for: the number of its entries, and the cursor of the page before.
     pub fn asked(limit: Option<u32>, cursor: Option<String>) -> Self {
         Self { size: Size::Asked(limit), cursor }
     }
@@ -33,10 +33,10 @@ impl PageRequest {
         Self { size: Size::Own(size), cursor: cursor.map(str::to_owned) }
     }
 
-    /// What the cursor names, as `read` understands it; `None` at the beginning of the list.
+    /// The entry that the cursor names, read by `read`; `None` at the beginning of the list.
     ///
     /// # Errors
-    /// [`Error::bad_cursor`] if it cannot be one of ours.
+    /// [`Error::bad_cursor`] if `read` does not understand it.
     pub(super) fn after<T>(&self, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
         self.cursor.as_deref().map(|cursor| read(cursor).ok_or_else(Error::bad_cursor)).transpose()
     }
@@ -63,7 +63,7 @@ impl<T> Page<T> {
         Self { items, next: next.map(|next| next.to_string()) }
     }
 
-    /// A page of this size, of a list that was read one entry further: `cursor` gives what names its last entry.
+    /// A page of this size, from a list that was read one entry further. `cursor` names an entry.
     pub(super) fn cut<C: ToString>(mut items: Vec<T>, size: usize, cursor: impl FnOnce(&T) -> C) -> Self {
         let more = items.len() > size;
         items.truncate(size);
@@ -73,7 +73,7 @@ impl<T> Page<T> {
 }
 
 impl App {
-    /// How many entries a page holds.
+    /// The number of entries on a page.
     ///
     /// # Errors
     /// [`Error::Invalid`] for less than 1 or more than `limits.page_size`.

@@ -1,4 +1,4 @@
-//! Publishing: one event, or many that are stored all or none.
+//! Publishing: one event, or a batch, of which all events are stored or none.
 
 use super::{Access, App, Events};
 use crate::{
@@ -10,15 +10,15 @@ use crate::{
     store::{Admission, Tx, accounts, events},
 };
 
-/// An event that a door has held against its vendor's page.
+/// An event that a door has checked against its vendor's page.
 pub trait Draft: Send + 'static {
-    /// The id of the account that it is for.
+    /// The id of the account that gets it.
     fn account(&self) -> &str;
 
     /// Its name in the catalogue.
     fn kind(&self) -> &str;
 
-    /// The body of its deliveries, for the vendor's envelope to finish, if it is accepted at this moment.
+    /// The body of its deliveries, for the vendor's envelope to finish. `at` is the time of acceptance.
     ///
     /// # Errors
     /// Faults of ours only.
@@ -27,31 +27,31 @@ pub trait Draft: Send + 'static {
     /// The key under which a repeat is recognised, if it has one.
     fn key(&self) -> Option<&IdempotencyKey>;
 
-    /// Who gets it.
+    /// The endpoints that get it.
     fn audience(&self) -> &Audience {
         &Audience::Subscribers
     }
 
-    /// The vendor's words for why it was not accepted.
+    /// The refusal, in the vendor's words.
     fn refused(&self, why: Refusal) -> Error;
 }
 
-/// Why an event is not accepted, although it is as its vendor's page asks.
+/// Why a well-formed event is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its key came before, with another body.
+    /// Its key was used before with another body.
     KeyReused,
-    /// No active webhook has the one URL that it is for.
+    /// No active webhook has the URL that the event names.
     NoSuchTarget,
 }
 
 impl App {
-    /// Publishes an event: it is on disk, and on its way, when this has answered. `held` is kept until it is stored, also if the
-    /// request has gone away: it counts what the event takes of the memory.
+    /// Publishes an event. It is on disk when this returns. `held`, which counts the event's memory, is kept until the
+    /// event is stored, also if the request has gone away.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown account; [`Draft::refused`]; [`Error::TooMany`] if the account's share of the database
-    /// is used up.
+    /// [`Error::NotFound`] for an unknown account; [`Draft::refused`]; [`Error::TooMany`] if the account's share of the
+    /// database is used up.
     pub async fn publish<D: Draft, H: Send + 'static>(
         &self,
         access: &Access<Events>,
@@ -68,12 +68,12 @@ impl App {
         Ok((draft, accepted))
     }
 
-    /// Publishes many events in one transaction and gives each with its answer, in their order. `held` is given back, to be
-    /// kept until the answer is printed.
+    /// Publishes many events in one transaction. Returns each with its result, in their order, and `held`, which the
+    /// caller keeps until the answer is printed.
     ///
     /// # Errors
-    /// As [`App::publish`], with the place of the event at fault: then none is stored. [`Error::Invalid`] if they come to more
-    /// deliveries than `limits.deliveries_per_batch`.
+    /// As [`App::publish`], with the place of the event at fault; then no event is stored. [`Error::Invalid`] if they
+    /// have more deliveries than `limits.deliveries_per_batch`.
     pub async fn publish_many<D: Draft, H: Send + 'static>(
         &self,
         access: &Access<Events>,
@@ -104,7 +104,7 @@ impl App {
     }
 }
 
-/// Stores an event and sends it on its way.
+/// Stores an event and makes its deliveries.
 fn store(tx: &Tx<'_>, vendor: &str, draft: &impl Draft) -> Result<Accepted> {
     let event = NewEvent {
         account: accounts::find(tx, vendor, draft.account())?.key,

@@ -1,4 +1,4 @@
-//! Recovery: every delivery that matches is sent again, once. A run does it, at a pace that floods nobody.
+//! Recovery: a run replays every matching delivery once, at a pace that floods no receiver.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use crate::{
 
 pub use crate::store::retries::{Count, is_own};
 
-/// Counting takes no longer: a caller is answered in time, and a run finds what there is by itself.
+/// The time limit of counting. A run finds by itself the deliveries that were not counted.
 const COUNTING: Duration = Duration::from_secs(5);
 
 impl App {
-    /// How many deliveries a run would send again; if counting takes more than 5 s, how many were found by then.
+    /// The number of deliveries that a run would replay, as far as they are found within 5 s.
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Error::NotFound) for an account or a webhook that the caller does not see;
-    /// [`Invalid`](crate::error::Error::Invalid) for a state from which nothing is sent again.
+    /// [`Invalid`](crate::error::Error::Invalid) for a state from which nothing is replayed.
     pub async fn count_matching(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Count> {
         let field = self.candidates(access, wanted).await?;
         retries::count(&self.0.db, access.grant().into(), &field, COUNTING).await
     }
 
-    /// Counts what matches now, and starts a run over it.
+    /// Counts the matching deliveries, and starts a run over them.
     ///
     /// # Errors
     /// As [`App::count_matching`]; [`Conflict`](crate::error::Error::Conflict) while ten runs of the same token go on.
@@ -51,22 +51,22 @@ impl App {
         Ok(Page::cut(found, size, |run| run.id))
     }
 
-    /// One run, and how far it has come.
+    /// One run, and its progress.
     pub async fn run(&self, access: &Access<impl Manages>, run: &str) -> Result<Run> {
         let run = id(RetryId::parse(run), Missing::Retry)?;
         self.read(access, move |view, scope| retries::find(view, scope, run)).await
     }
 
-    /// Ends a run: what it has sent again by now goes out. One that has ended stays as it is.
+    /// Cancels a run: it replays nothing more; replays made before go out. A run that has ended stays as it is.
     ///
     /// # Errors
-    /// As [`App::run`]; [`Forbidden`](crate::error::Error::Forbidden) for a run that somebody else has started.
+    /// As [`App::run`]; [`Forbidden`](crate::error::Error::Forbidden) for a run of somebody else.
     pub async fn cancel_run(&self, access: &Access<impl Manages>, run: &str) -> Result<Run> {
         let run = id(RetryId::parse(run), Missing::Retry)?;
         self.write(access, move |tx, scope| retries::cancel(tx, scope, run)).await
     }
 
-    /// What a run goes over, as it is now.
+    /// The deliveries that match now.
     async fn candidates(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Candidates> {
         let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
         self.read(&access.within(scope), move |view, scope| Candidates::new(view, scope, selection)).await

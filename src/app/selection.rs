@@ -1,21 +1,21 @@
-//! Which deliveries somebody means, as every door and the command line read it.
+//! The selection of deliveries, as every door and the command line read it.
 
 use crate::{
     domain::{profile::Profiles, selection::Selection, token::AccessScope},
     error::Result,
 };
 
-/// The filters of a selection, as text. A delivery is selected when it fits every filter that is given.
+/// The filters of a selection, as text. A delivery is selected if it matches every given filter.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// To the webhook of this id, as its vendor writes it.
+    /// Only deliveries to the webhook with this id, with its vendor's prefix.
     pub webhook: Option<String>,
-    /// And these.
+    /// The other filters.
     pub selection: Selection,
 }
 
 impl Wanted {
-    /// The selection, and the access scope: narrowed to the vendor of the webhook, if one is named.
+    /// The selection, and the access scope, narrowed to the profile of the webhook if one is named.
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Error::NotFound) for a text that is no webhook's id within the scope.

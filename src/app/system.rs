@@ -1,4 +1,4 @@
-//! The server itself: how long it has run, what it takes on the disk, its figures, and a backup at once.
+//! The server itself: its uptime, its size on the disk, its metrics, and a backup.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use crate::{
     store::{self, Progress, audit},
 };
 
-/// Where backups go, beside the database.
+/// The folder for backups, beside the database.
 const FOLDER: &str = "backups";
 
 impl App {
@@ -27,7 +27,7 @@ impl App {
         &self.0.config.storage.path
     }
 
-    /// What the database takes on the disk, with its log, in bytes.
+    /// Bytes of the database and its log on the disk.
     pub fn database_bytes(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         size(self.database()) + size(Path::new(&format!("{}-wal", self.database().display())))
@@ -38,24 +38,25 @@ impl App {
         self.0.db.free_space()
     }
 
-    /// Brings the figures that are read from the database up to date.
+    /// Reads the metrics of the database.
     pub async fn survey(&self) {
         let found = self.0.db.gauges(self.now()).await;
-        let found = found.as_ref().inspect_err(|error| tracing::warn!(%error, "no figures from the database"));
+        let found =
+            found.as_ref().inspect_err(|error| tracing::warn!(%error, "the metrics of the database could not be read"));
         self.metrics().show(found.ok());
     }
 
-    /// The folder that backups go to.
+    /// The folder for backups.
     pub fn backup_folder(&self) -> PathBuf {
         self.database().with_file_name(FOLDER)
     }
 
-    /// What became of the last backup that was asked for here.
+    /// The state of the last requested backup.
     pub fn last_backup(&self) -> Option<Backup> {
         self.0.backups.last()
     }
 
-    /// Begins to make a backup beside the database, unless one is being made; [`App::last_backup`] tells how far it has come.
+    /// Begins a backup beside the database, unless one is being made. [`App::last_backup`] shows its progress.
     pub async fn back_up(&self, access: &Access<Operator>) -> Result<()> {
         if matches!(self.last_backup(), Some(Backup::Running(_))) {
             return Ok(());
@@ -63,7 +64,7 @@ impl App {
         let now = self.now();
         let file = self.backup_folder().join(format!("{}.db", now.to_string().replace(':', "-")));
         let name = file.display().to_string();
-        // Before it is made: this write is refused if the right to ask for it is gone.
+        // This write is refused if the right to ask for the backup is gone. So it comes before the backup.
         self.write(access, move |tx, _| audit::backed_up(tx, &name)).await?;
         if self.0.backups.begin() {
             let app = self.clone();
@@ -72,7 +73,7 @@ impl App {
                 let copied = tokio::task::spawn_blocking(move || app.copy_to(&file, now));
                 let made = copied.await.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
                 backups.tell(made.unwrap_or_else(|flaw| {
-                    tracing::error!(error = %flaw, "a backup that was asked for at the dashboard could not be made");
+                    tracing::error!(error = %flaw, "a backup that the dashboard requested could not be made");
                     Backup::Failed(format!("No backup was made: {flaw}"))
                 }));
             });
@@ -80,7 +81,7 @@ impl App {
         Ok(())
     }
 
-    /// Copies the database to this file. It takes long.
+    /// Copies the database to this file. This may take minutes.
     fn copy_to(&self, file: &Path, now: Timestamp) -> Result<Backup> {
         store::make_folder(&self.backup_folder())?;
         let copy = self.0.db.back_up(&self.0.config.storage, file, |progress| {
@@ -92,7 +93,7 @@ impl App {
         Ok(match copy.flaw(file) {
             None => Backup::Made(file.to_owned(), copy.bytes, now),
             Some(flaw) => {
-                tracing::error!(error = %flaw, "a backup that was asked for at the dashboard is not whole");
+                tracing::error!(error = %flaw, "a backup that the dashboard requested is not whole");
                 Backup::Failed(flaw)
             }
         })

@@ -13,7 +13,7 @@ use crate::{
 
 pub use crate::store::tokens::{Holder, TokenRecord};
 
-/// A token that may be made: its holder and its scopes belong together.
+/// A checked token: its holder and its scopes belong together.
 #[derive(Debug)]
 pub struct NewToken {
     holder: Holder,
@@ -22,11 +22,12 @@ pub struct NewToken {
 }
 
 impl NewToken {
-    /// Checks a token before it is made, at a door or on the command line: of an account, of the platform of a vendor, or, with
-    /// the scope `operator` and neither, of an operator.
+    /// Checks a token before it is made, at a door or on the command line. It is for an account, for a platform, or,
+    /// with the scope `operator` and neither of them, for an operator.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if holder and scopes do not belong together, for an unknown profile, or a label that cannot be taken.
+    /// [`Error::Invalid`] if holder and scopes do not belong together, for an unknown profile, or a label that cannot
+    /// be taken.
     pub fn new(
         profiles: &Profiles,
         (account, profile): (Option<String>, Option<&str>),
@@ -37,7 +38,7 @@ impl NewToken {
             (None, None) if scopes.is_operator() => Holder::Operator,
             (None, None) => {
                 return Err(Error::request(
-                    "whose token? Name an account or the profile of a vendor; only a token with the scope operator needs neither",
+                    "whose token? Name an account or a profile; only a token with the scope operator needs neither",
                 ));
             }
             _ if scopes.is_operator() => {
@@ -52,17 +53,17 @@ impl NewToken {
         Ok(Self { holder, scopes, label })
     }
 
-    /// Whom it is for.
+    /// Its holder.
     pub fn holder(&self) -> &Holder {
         &self.holder
     }
 
-    /// What it may do.
+    /// Its scopes.
     pub fn scopes(&self) -> &Scopes {
         &self.scopes
     }
 
-    /// Makes it; this is the only time it can be seen.
+    /// Makes the token. It can be seen only now.
     ///
     /// # Errors
     /// [`Error::NotFound`] if it is for an unknown account.
@@ -72,7 +73,7 @@ impl NewToken {
 }
 
 impl App {
-    /// Makes a token; this is the only time it can be seen.
+    /// Makes a token. It can be seen only now.
     ///
     /// # Errors
     /// As [`NewToken::create`].
@@ -80,7 +81,8 @@ impl App {
         self.write(access, move |tx, _| new.create(tx)).await
     }
 
-    /// A page of the tokens that are not revoked, in the order they were made; of one account, if it is named.
+    /// A page of the tokens that are not revoked, in the order in which they were made. If an account is named, only
+    /// its tokens.
     pub async fn tokens(
         &self,
         access: &Access<Operator>,
@@ -92,7 +94,7 @@ impl App {
         Ok(Page::cut(list.await?, size, |token| token.id))
     }
 
-    /// Revokes a token: it is refused from now on, also for requests that are under way.
+    /// Revokes a token: it is refused from now on, also for requests under way.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such token, or it is revoked already.

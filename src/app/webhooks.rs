@@ -1,4 +1,4 @@
-//! Webhooks: register, change, pause, resume, test, delete, look at.
+//! Webhooks: register, change, pause, resume, test, delete, list, get.
 
 use zeroize::Zeroizing;
 
@@ -30,21 +30,21 @@ pub use crate::store::{
 
 /// Deliveries shown with a webhook.
 const RECENT: usize = 20;
-/// Hours that are shown of one webhook: a week.
+/// Hours of attempts shown with a webhook: a week.
 const WEEK: i64 = 7 * 24;
 
 /// Attempts by the hour, oldest first.
 pub type Hours = Vec<(Timestamp, Stats)>;
 
-/// A webhook to be registered, as it is asked for.
+/// A webhook to register.
 pub struct NewWebhook {
-    /// The account it is for.
+    /// The account that it belongs to.
     pub account: String,
-    /// Where to deliver.
+    /// The URL.
     pub url: String,
-    /// Which events: names, prefixes such as `batch.*`, or `*`.
+    /// The events: names, prefixes such as `batch.*`, or `*`.
     pub events: Vec<String>,
-    /// The subscriber's own secret; without it one is made.
+    /// The subscriber's own secret. Without it, a secret is made.
     pub secret: Option<Zeroizing<String>>,
 }
 
@@ -54,41 +54,41 @@ pub struct Registered {
     pub endpoint: Endpoint,
     /// The profile of its vendor.
     pub profile: String,
-    /// The secret, if it was made here: then, and only now, it is shown.
+    /// The secret, if it was made here. It is shown only now.
     pub made_secret: Option<SigningSecret>,
 }
 
 /// The changes to a webhook; a field that is left out stays.
 #[derive(Default)]
 pub struct Change {
-    /// Where to deliver from now on.
+    /// The new URL.
     pub url: Option<String>,
-    /// Which events from now on.
+    /// The new events.
     pub events: Option<EventList>,
     /// The subscriber's own new secret.
     pub secret: Option<Zeroizing<String>>,
-    /// Whether it is delivered to from now on.
+    /// The new state.
     pub state: Option<NewState>,
 }
 
 /// Entries of an event filter.
 pub enum EventList {
-    /// As a program lists them: their order is kept.
+    /// The entries of a program: their order is kept.
     Ordered(Vec<String>),
-    /// As a form has them ticked, whose order says nothing: the same entries change nothing.
+    /// The ticked entries of a form: the same entries in another order are no change.
     Ticked(Vec<String>),
 }
 
-/// Whether a webhook is to be delivered to.
+/// The state that a person wants for a webhook.
 #[derive(Debug, Clone, Copy)]
 pub enum NewState {
-    /// Yes: it is resumed, if it is suspended.
+    /// Active: it is resumed if it is suspended.
     Active(Resend),
-    /// No: what comes is held.
+    /// Paused: new deliveries are held.
     Paused,
 }
 
-/// A webhook, and how many deliveries failed and are held: a person needs both before resuming.
+/// A webhook, and the numbers of failed and held deliveries: a person needs both before a resume.
 pub struct WebhookSummary {
     /// The webhook.
     pub endpoint: Endpoint,
@@ -102,25 +102,25 @@ pub struct WebhookSummary {
 
 /// The content of a page about one webhook.
 pub struct WebhookDetails {
-    /// How it fares.
+    /// Its statistics.
     pub report: Report,
     /// Its attempts of the last seven days.
     pub week: Hours,
     /// Its last deliveries, newest first.
     pub recent: Vec<Delivery>,
-    /// How the attempts of its last deliveries ended.
+    /// The results of the attempts of its last deliveries.
     pub answers: Vec<Answered>,
-    /// Marks the secret that it has now.
+    /// A mark of its present secret.
     pub secret_mark: String,
 }
 
-/// What a test came to.
+/// The result of a test.
 pub struct TestOutcome {
     /// The webhook.
     pub endpoint: Endpoint,
     /// The event that was sent.
     pub kind: String,
-    /// The test delivery, to be looked at later.
+    /// The id of the test delivery.
     pub delivery: DeliveryId,
     /// Its one attempt.
     pub attempt: Attempt,
@@ -130,8 +130,8 @@ impl App {
     /// Registers a webhook, active at once.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown account;
-    /// [`Error::Conflict`] if it has as many webhooks as it may have.
+    /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown
+    /// account; [`Error::Conflict`] if the account has as many webhooks as it may have.
     pub async fn register(&self, access: &Access<Webhooks>, new: NewWebhook) -> Result<Registered> {
         let NewWebhook { account, url, events, secret } = new;
         let profile = match &access.scope().profile {
@@ -157,11 +157,11 @@ impl App {
         self.write(access, register).await
     }
 
-    /// Changes a webhook; if that resumed it, says what that has set going.
+    /// Changes a webhook. If that resumes it, returns the numbers of deliveries that the resume sends.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown or deleted
-    /// webhook.
+    /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown or
+    /// deleted webhook.
     pub async fn update(
         &self,
         access: &Access<Webhooks>,
@@ -196,18 +196,19 @@ impl App {
         self.write(&access, update).await
     }
 
-    /// Holds what comes for a webhook until it is resumed.
+    /// Suspends a webhook: its deliveries are held until it is resumed.
     pub async fn pause(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
         self.update(access, webhook, Change { state: Some(NewState::Paused), ..Change::default() }).await.map(drop)
     }
 
-    /// Makes a suspended webhook active again, and says what that has set going; `None` if it was active.
+    /// Resumes a suspended webhook, and returns the numbers of deliveries that the resume sends; `None` if the webhook
+    /// was active.
     pub async fn resume(&self, access: &Access<Webhooks>, webhook: &str, resend: Resend) -> Result<Option<Resumed>> {
         let change = Change { state: Some(NewState::Active(resend)), ..Change::default() };
         self.update(access, webhook, change).await.map(|(_, resumed)| resumed)
     }
 
-    /// Gives a webhook a new secret in place of the one of this mark. The former one signs too for a while.
+    /// Gives a webhook a new secret in place of the one with this mark. The former secret signs too for a while.
     ///
     /// # Errors
     /// [`Error::Conflict`] if it has another secret by now; [`Error::NotFound`] for an unknown or deleted webhook.
@@ -230,7 +231,7 @@ impl App {
         self.write(&access, move |tx, scope| endpoints::delete(tx, find(tx, scope, id)?.key)).await
     }
 
-    /// As [`App::delete`]; one that is deleted already stays so, as long as it is remembered.
+    /// As [`App::delete`]. A deleted webhook stays deleted, as long as it has a row.
     pub async fn deactivate(&self, access: &Access<Webhooks>, webhook: &str) -> Result<Endpoint> {
         let (id, access) = self.resolve(access, webhook)?;
         let delete = move |tx: &Tx<'_>, scope: &AccessScope| {
@@ -240,8 +241,8 @@ impl App {
         self.write(&access, delete).await
     }
 
-    /// Cancels the held deliveries of a webhook, a part at a time. It goes on after the answer; no more of it once the right to
-    /// ask is gone.
+    /// Cancels the held deliveries of a webhook, a slice at a time. The work goes on after the answer, and ends when
+    /// the right of the request is gone.
     pub async fn drop_held(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
         let (id, access) = self.resolve(access, webhook)?;
         let first = move |tx: &Tx<'_>, scope: &AccessScope| {
@@ -255,7 +256,7 @@ impl App {
                 let drop = move |tx: &Tx<'_>| deliveries::drop_held(tx, key, before);
                 let dropped = db.write(grant, Admission::Wait, drop).await;
                 more = dropped.unwrap_or_else(|flaw| {
-                    tracing::error!(endpoint.id = webhook, error = %flaw, "dropping what is held ended early: drop the rest again");
+                    tracing::error!(endpoint.id = webhook, error = %flaw, "dropping the held deliveries ended early: drop the rest again");
                     false
                 });
             }
@@ -263,8 +264,8 @@ impl App {
         Ok(())
     }
 
-    /// Sends one signed delivery of sample data at once, also while the webhook is suspended: of the event that is named, or of
-    /// the first that the webhook wants.
+    /// Sends one signed delivery of sample data at once, also while the webhook is suspended: of the named event, or of
+    /// the first event that the webhook wants.
     ///
     /// # Errors
     /// [`Error::NotFound`] for an unknown or deleted webhook; [`Error::Invalid`] for an unknown event; as
@@ -291,7 +292,7 @@ impl App {
         self.read(access, endpoints::list).await
     }
 
-    /// One webhook, and how many deliveries failed and are held.
+    /// One webhook, and the numbers of its failed and held deliveries.
     pub async fn webhook(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookSummary> {
         let (id, access) = self.resolve(access, webhook)?;
         let look = move |view: &View<'_>, scope: &AccessScope| {
@@ -303,8 +304,8 @@ impl App {
         self.read(&access, look).await
     }
 
-    /// A page of webhooks with how they fare, newest first. It looks at 10,000 of them at most, so it may hold few or none and
-    /// yet not be the last.
+    /// A page of webhooks with statistics, newest first. It reads at most 10,000 webhooks, so a page with a filter may
+    /// be short or empty and not the last.
     pub async fn webhook_reports(
         &self,
         access: &Access<impl Manages>,
@@ -312,7 +313,7 @@ impl App {
         page: PageRequest,
     ) -> Result<Page<Report>> {
         let (size, now) = (self.page_size(&page)?, self.now());
-        // It may name a webhook that was only looked at, of another vendor.
+        // The cursor may name a webhook of another vendor that the filter left out.
         let known = |cursor: &str| Some(self.0.profiles.webhook(&AccessScope::EVERYTHING, cursor).ok()?.0);
         let filter = WebhookFilter { after: page.after(known)?, ..filter };
         let list = move |view: &View<'_>, scope: &AccessScope| webhooks::list(view, scope, &filter, size, now);
@@ -320,7 +321,7 @@ impl App {
         Ok(Page::new(found, next.map(|(profile, id)| self.0.profiles.on_wire(&profile, id))))
     }
 
-    /// One webhook with how it fares, and its attempts of the last seven days.
+    /// One webhook with statistics, and its attempts of the last seven days.
     pub async fn webhook_report(&self, access: &Access<Operator>, webhook: &str) -> Result<(Report, Hours)> {
         let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
         self.read(&access, move |view, scope| report(view, scope, id, now)).await
@@ -354,7 +355,8 @@ impl App {
         Ok((dialect.filter(entries, self.limits().events_per_webhook)?, order_counts))
     }
 
-    /// Asks the egress guard whether this caller may have deliveries sent there.
+    /// Asks the egress guard whether deliveries may go to this target. Only the operator sees the address behind a
+    /// name.
     async fn vet<S: Right>(&self, access: &Access<S>, url: &TargetUrl) -> Result<()> {
         let (guard, url) = (self.0.guard.clone(), url.clone());
         let judged = tokio::task::spawn_blocking(move || guard.vet(&url)).await;
@@ -363,7 +365,7 @@ impl App {
     }
 }
 
-/// A subscriber's own secret; `otherwise` says what else there is to do, for the refusal of one that cannot be taken.
+/// A subscriber's own secret. If it is refused, `otherwise` is the end of the sentence: what else to do.
 fn own_secret(text: Zeroizing<String>, otherwise: &str) -> Result<SigningSecret> {
     SigningSecret::parse(text).map_err(|error| Error::request(format!("{error}. {otherwise}")))
 }

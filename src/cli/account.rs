@@ -1,4 +1,4 @@
-//! `ngoma account`: the tenants.
+//! `ngoma account`: the accounts.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::{
     store::{Admission, accounts},
 };
 
-/// Make, list, change and erase accounts (tenants)
+/// Make, list, change and erase accounts
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example\n  ngoma account test-mail COOP-MBALE-001\n  ngoma account list"
@@ -36,13 +36,13 @@ enum Command {
         after_help = "Example:\n  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example"
     )]
     Create {
-        /// The vendor whose routes it uses: asilichain (a cooperative) or asg (a customer).
+        /// The API that the account uses: asilichain or asg.
         #[arg(long)]
         profile: String,
         /// Its id, such as COOP-MBALE-001: 1 to 100 letters, digits or any of - _ . :
         #[arg(long)]
         id: String,
-        /// Where its alerts go, for instance when a webhook is suspended.
+        /// The address for its alerts, for instance when a webhook is suspended.
         #[arg(long, value_name = "MAIL")]
         alert_email: Option<String>,
         /// Print one JSON object instead of text.
@@ -51,35 +51,35 @@ enum Command {
     },
     /// Change where an account's alerts are mailed to; works while the server runs
     #[command(
-        after_help = "Examples:\n  ngoma account set COOP-MBALE-001 --alert-email ops@coop.example\n  ngoma account set COOP-MBALE-001 --no-alert-email\n\nWhat could not be mailed until now goes to the new address when it is tried next, within the hour."
+        after_help = "Examples:\n  ngoma account set COOP-MBALE-001 --alert-email ops@coop.example\n  ngoma account set COOP-MBALE-001 --no-alert-email\n\nAlerts that could not be mailed go to the new address at their next try, within the hour."
     )]
     Set {
-        /// Its id.
+        /// The account's id.
         id: String,
-        /// Where its alerts go.
+        /// The new address.
         #[arg(long, value_name = "MAIL", required_unless_present = "no_alert_email")]
         alert_email: Option<String>,
-        /// No mail any more.
+        /// Mail its alerts to nobody.
         #[arg(long, conflicts_with = "alert_email")]
         no_alert_email: bool,
     },
     /// Mail a test to an account's alert address by alerts.smtp_url; works while the server runs
     #[command(
         name = "test-mail",
-        after_help = "Example:\n  ngoma account test-mail COOP-MBALE-001\n\nThis command sends it itself, with the settings that it finds: as the server's own user, or with its environment."
+        after_help = "Example:\n  ngoma account test-mail COOP-MBALE-001\n\nThe command itself sends the mail, with the settings that it reads: give it the server's --config and environment."
     )]
     TestMail {
-        /// Its id.
+        /// The account's id.
         id: String,
     },
-    /// Erase an account with all it has: webhooks, tokens, events, deliveries; works while the server runs
+    /// Erase an account with its webhooks, tokens, events and deliveries; works while the server runs
     #[command(
-        after_help = "Example:\n  ngoma account delete COOP-MBALE-001          # says what would go\n  ngoma account delete COOP-MBALE-001 --yes\n\nIt vanishes for everybody at once; then its rows are removed, and overwritten, step by step. If that is cut off,\nrun it again, or the server goes on with it within the hour. Backups made before still hold it."
+        after_help = "Example:\n  ngoma account delete COOP-MBALE-001          # only counts\n  ngoma account delete COOP-MBALE-001 --yes\n\nThe account disappears for everybody at once. Then its rows are removed and overwritten, step by step. If the command\nis cut off, run it again, or the server finishes the work within the hour. Older backups still hold the account."
     )]
     Delete {
-        /// Its id.
+        /// The account's id.
         id: String,
-        /// Do it: there is no way back but a backup.
+        /// Erase it. Only a backup brings it back.
         #[arg(long)]
         yes: bool,
     },
@@ -126,7 +126,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             block_on(async {
                 let to = see.await?.alert_email.ok_or_else(none)?;
                 alerts::send_test_mail(config, &to).await?;
-                say!("a test was mailed to {to}: the mail server has taken it");
+                say!("a test was mailed to {to}: the mail server has accepted it");
                 Ok(())
             })?;
         }

@@ -1,4 +1,4 @@
-//! `ngoma check`: what would stop a start, and what is damaged.
+//! `ngoma check`: finds problems that would stop a start, and damage.
 
 use std::net::TcpListener;
 
@@ -11,13 +11,13 @@ use crate::{
     store,
 };
 
-/// Find what would stop a start, and what is damaged; change nothing
+/// Find problems that would stop a start, and damage; change nothing
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  ngoma check\n  ngoma check --quick\n  ngoma --config /etc/ngoma/config.toml check && systemctl restart ngoma\n\nIt reads the settings as a start does, and looks at owners and modes of the files, the whole database, the checksum of each\nevent body, and each signing secret. Run it as the server's user, or as root. It may run while the server runs.\nA database that the next start brings up to date is fine."
 )]
 pub(super) struct Args {
-    /// Do not compare indexes with their tables: faster for a large database.
+    /// Do not compare indexes with their tables, which is faster for a large database.
     #[arg(long)]
     quick: bool,
 }

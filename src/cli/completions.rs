@@ -1,4 +1,4 @@
-//! `ngoma completions`: what a shell needs to complete command lines.
+//! `ngoma completions`: completions of command lines, for a shell.
 
 use clap::{Command, ValueEnum};
 use clap_complete::{Shell as Known, generate};
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, command: &mut Command) -> Result<()> {
         Shell::Zsh => Known::Zsh,
         Shell::Fish => Known::Fish,
     };
-    // Made as a whole before it is printed: the reader may go away in the middle.
+    // The text is complete before it is printed, because the reader may go away in the middle.
     let mut script = Vec::new();
     generate(shell, command, "ngoma", &mut script);
     print(&script);

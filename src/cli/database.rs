@@ -1,4 +1,4 @@
-//! The database, and the runtime, of commands that are not servers.
+//! The database and the runtime of commands other than 'serve'.
 
 use std::sync::Arc;
 
@@ -9,13 +9,12 @@ use crate::{
     store::{self, Db},
 };
 
-/// Runs a future to its end, for commands that are not servers.
 pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Error::Internal(error.to_string()))?.block_on(future)
 }
 
-/// Opens the database that is there, also while a server runs on it.
+/// Opens an existing database, also while a server runs on it.
 pub(super) fn open(config: &Config) -> Result<Db> {
     if !config.storage.path.exists() {
         return Err(Error::request(format!(
@@ -26,7 +25,7 @@ pub(super) fn open(config: &Config) -> Result<Db> {
     open_or_make(config)
 }
 
-/// Opens the database; makes it if it is not there.
+/// Opens the database, or makes it.
 pub(super) fn open_or_make(config: &Config) -> Result<Db> {
     store::open(&config.storage, &config.limits, Arc::new(SystemClock), false)
 }

@@ -1,4 +1,4 @@
-//! `ngoma deliveries`: what went out, and what became of it.
+//! `ngoma deliveries`: lists deliveries and their states.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -36,27 +36,27 @@ const EVERY: Duration = Duration::from_secs(1);
 const WATCHED: usize = 1000;
 /// How many pages `--follow` looks through for these when it begins.
 const PAGES: usize = 20;
-/// Most that are listed at once.
 const MOST: usize = 10_000;
 
-/// List deliveries, newest first, or watch them come; works with and without a running server
+/// List deliveries, newest first, or watch them; works with and without a running server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma deliveries                                         the last 20\n  ngoma deliveries --status failed --since 2h\n  ngoma deliveries --account COOP-MBALE-001 --error timeout --limit 100\n  ngoma deliveries --follow                                what is new or changes, as it comes\n  ngoma deliveries --status failed --json | jq -r '.[].delivery_id'"
+    after_help = "Examples:\n  ngoma deliveries                                         the last 20\n  ngoma deliveries --status failed --since 2h\n  ngoma deliveries --account COOP-MBALE-001 --error timeout --limit 100\n  ngoma deliveries --follow                                new and changed ones, as they come\n  ngoma deliveries --status failed --json | jq -r '.[].delivery_id'"
 )]
 pub(super) struct Args {
     #[command(flatten)]
     filters: Filters,
-    /// Only with this status.
+    /// Only deliveries with this status.
     #[arg(long, ignore_case = true)]
     status: Option<Status>,
-    /// How many at most.
+    /// Most deliveries to list.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
-    /// Go on and print what is new or changes, until Ctrl-C. It watches the newest 1,000 that fit the other filters.
+    /// Go on and print new and changed deliveries, until Ctrl-C. It watches the newest 1,000 that match the other
+    /// filters.
     #[arg(long)]
     follow: bool,
-    /// Print a JSON array instead of text; with --follow one object a line.
+    /// Print a JSON array instead of text; with --follow one object on each line.
     #[arg(long)]
     json: bool,
 }
@@ -74,8 +74,8 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     })
 }
 
-/// Tells of what is new or changes, until nobody reads it any more. What was watched is read again, and what is newer than all
-/// that was looked at, but nothing twice.
+/// Prints new and changed deliveries, until nobody reads them. Each round reads the watched deliveries again, and every
+/// newer one.
 async fn follow(
     db: &Db,
     scope: &AccessScope,
@@ -83,7 +83,7 @@ async fn follow(
     limit: usize,
     tell: impl Fn(&Listed),
 ) -> Result<()> {
-    // Whatever they are now: they may come to be what is asked for.
+    // Deliveries in any state are watched: they may change to the state that the filter asks for.
     let (state, failure) = (selection.state, selection.failure);
     let any = Selection { state: None, failure: None, ..selection.clone() };
     let range = {
@@ -117,7 +117,7 @@ async fn follow(
     Ok(())
 }
 
-/// By what a change is seen.
+/// The parts of a delivery that show a change.
 fn seen(Listed { delivery, .. }: &Listed) -> (DeliveryKey, State, u32) {
     (delivery.key, delivery.state, delivery.attempts)
 }
@@ -138,7 +138,7 @@ async fn look(db: &Db, scope: &AccessScope, selection: &Selection, limit: usize,
     Ok(found)
 }
 
-/// The sentence about a missing thing, with how to find it.
+/// The sentence about a missing object, with the command that finds it.
 pub(super) fn named(error: Error) -> Error {
     match error {
         Error::NotFound(missing) => {

@@ -1,4 +1,4 @@
-//! `ngoma account delete`: an account goes with all it has.
+//! `ngoma account delete`: erases an account with its webhooks, tokens, events and deliveries.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// How often is tried again what a busy server keeps from the database.
+/// Tries of a write while a busy server holds the database.
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
@@ -33,7 +33,7 @@ pub(super) fn run(db: &Db, id: &str, yes: bool) -> Result<()> {
             Some(events + deliveries)
         }
         Err(Error::NotFound(_)) if begun => {
-            say!("{id}: its erasure goes on where it was cut off");
+            say!("{id}: the erasure goes on where it was cut off");
             None
         }
         Err(error) => return Err(error),
@@ -46,9 +46,9 @@ pub(super) fn run(db: &Db, id: &str, yes: bool) -> Result<()> {
         retention::empty_log(db, TRIES).await
     })?;
     show("");
-    say!("nothing of {id} is left in the database; backups made before still hold it");
+    say!("nothing of {id} is left in the database; older backups still hold it");
     if !emptied {
-        say!("its log may hold some for a while: somebody reads, and it is emptied when nobody does");
+        say!("the database's log may hold some data for a while: another program reads it; it is emptied later");
     }
     Ok(())
 }

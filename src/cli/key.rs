@@ -36,7 +36,8 @@ enum Command {
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let Command::Rotate {} = args.command;
-    // Whatever the server does: the old key goes from a file that is synced, so no row that needs it may come back.
+    // Synced, also with `durability = "normal"`: the old key is removed from its file for good, so no row that needs it
+    // may come back.
     let mut config = config.clone();
     config.storage.durability = Durability::Full;
     let file = config.storage.key_file.display();

@@ -32,7 +32,7 @@ const MAX_BODY: usize = 16 << 20;
 /// Receive deliveries on this machine, verify their signatures and print them
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma listen --secret whsec_...            print and verify what arrives at http://127.0.0.1:9000\n  ngoma listen --port 9001 --status 500      be a receiver that fails\n  ngoma listen --fail-first 1                be one that fails once, and then recovers\n  ngoma listen --delay 12s                   be one that is too slow"
+    after_help = "Examples:\n  ngoma listen --secret whsec_...            verify and print deliveries to http://127.0.0.1:9000\n  ngoma listen --port 9001 --status 500      fail\n  ngoma listen --fail-first 1                fail once, then work\n  ngoma listen --delay 12s                   be too slow"
 )]
 pub(super) struct Args {
     /// The port, on 127.0.0.1; 0 takes a free one.
@@ -44,7 +44,7 @@ pub(super) struct Args {
     /// The status to answer with.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
-    /// Answer 500 to the first N requests, and then as --status says: to see a delivery fail and arrive at the next attempt.
+    /// Answer 500 to the first N requests, and then with --status: a delivery fails and arrives at the next attempt.
     #[arg(long, value_name = "N", default_value_t = 0)]
     fail_first: u32,
     /// How long to wait before answering, such as 500ms or 12s.

@@ -134,7 +134,6 @@ fn is_journal(stream: impl AsFd) -> bool {
     rustix::fs::fstat(stream).is_ok_and(|found| said == format!("{}:{}", found.st_dev, found.st_ino))
 }
 
-/// A line of a log in JSON.
 fn object(level: Level, message: &str, facts: &[(&str, &str)]) -> Value {
     let mut object = json!({ "timestamp": SystemClock.now().precise(), "level": level.as_str(), "message": message });
     facts.iter().for_each(|(name, value)| object[*name] = json!(value));

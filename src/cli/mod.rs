@@ -1,6 +1,6 @@
 //! The command line: one file per command.
 //!
-//! Exit codes stand in the help of the program.
+//! The help of the program lists the exit codes.
 
 #[macro_use]
 mod output;
@@ -42,10 +42,10 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(
     version = VERSION,
-    after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   see deliveries arrive, verified\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  it could not be done, or 'check' found something; the reason is on standard error, in a sentence;\n     of 'serve' also: stopped at once by a second signal\n  2  the command line is wrong; nothing was done"
+    after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   verify and print deliveries\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  the command failed, or 'check' found a problem; a sentence on standard error gives the reason;\n     of 'serve' also: stopped at once by a second signal\n  2  the command line is wrong; nothing was done"
 )]
 pub struct Cli {
-    /// The settings file. Default: ./config.toml if it is there, else the built-in defaults.
+    /// The settings file. Default: ./config.toml if it exists, else the built-in defaults.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -69,7 +69,7 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command. The exit code tells how it went.
+    /// Runs the command, and returns the exit code.
     pub fn run(self) -> ExitCode {
         // Memory holds keys, secrets and tokens: keep them out of core files, and away from other processes of this
         // user.
@@ -97,7 +97,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => {
                 log::open(Config::log_format(self.config.as_deref()))?;
-                serve::run(args, config()?)
+                serve::run(args, self.config.as_deref(), config()?)
             }
             Command::Account(args) => account::run(args, &config()?),
             Command::Token(args) => token::run(args, &config()?),

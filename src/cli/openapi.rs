@@ -2,7 +2,7 @@
 
 use crate::{api, error::Result};
 
-/// Print the specification (OpenAPI 3.1), as it is served at /openapi.json
+/// Print the contract (OpenAPI 3.1), as it is served at /openapi.json
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  ngoma openapi > openapi.json")]
 pub(super) struct Args {}

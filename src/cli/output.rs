@@ -27,7 +27,7 @@ pub(super) fn print(bytes: &[u8]) {
     }
 }
 
-/// Prints lines of text. What a terminal would not show is escaped.
+/// Prints lines of text. Characters that a terminal would not show are escaped.
 pub(super) fn say(text: &str) {
     if !log::print(text) {
         let lines: Vec<_> = text.split('\n').map(escaped).collect();

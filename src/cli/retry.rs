@@ -1,4 +1,4 @@
-//! `ngoma retry`: replay one delivery, or all that match.
+//! `ngoma retry`: replays one delivery, or every matching one.
 
 use std::{
     io::{IsTerminal, Write},
@@ -30,29 +30,29 @@ use crate::{
     },
 };
 
-/// How often progress is looked at.
+/// How often the progress is read.
 const EVERY: Duration = Duration::from_millis(200);
-/// So many looks without progress: receivers are slow, or no server is at work.
+/// After this many reads without progress the command ends: receivers are slow, or no server runs.
 const PATIENCE: u32 = 25;
 
-/// Send one delivery again, or all that match; the server does it, at once or when it is started
+/// Replay one delivery, or all that match; a running server acts at once, else the next start does
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma retry dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K               this one\n  ngoma retry --account COOP-MBALE-001 --since 2h         says how many failed\n  ngoma retry --account COOP-MBALE-001 --since 2h --yes   and sends them again, each once\n  ngoma retry --all --yes                                 whatever failed, of everybody\n\nWhat was retried before is left to its replay. What belongs to a suspended webhook is skipped: resume it first\n('ngoma webhooks resume'), which also sends again what failed since its last success.\nThe run goes on when this command is ended, and after a restart; the API can cancel it."
+    after_help = "Examples:\n  ngoma retry dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K               this one\n  ngoma retry --account COOP-MBALE-001 --since 2h         counts the failed ones\n  ngoma retry --account COOP-MBALE-001 --since 2h --yes   replays each of them once\n  ngoma retry --all --yes                                 every failed one, of every account\n\nDeliveries that were replayed before are left out: their replays count. Deliveries of a suspended webhook are skipped:\nresume it first ('ngoma webhooks resume'), which sends again the deliveries that failed since its last success.\nThe run goes on when this command is ended, and after a restart. The API and the dashboard can cancel it."
 )]
 pub(super) struct Args {
-    /// The delivery to send again, dlv_..., as 'ngoma deliveries' shows it.
+    /// The delivery to replay, dlv_..., from 'ngoma deliveries'.
     #[arg(value_name = "DELIVERY", conflicts_with_all = ["account", "webhook", "event", "error", "since", "cancelled", "all"])]
     delivery: Option<String>,
     #[command(flatten)]
     filters: Filters,
-    /// Those that were cancelled, not those that failed.
+    /// Replay cancelled deliveries instead of failed ones.
     #[arg(long)]
     cancelled: bool,
-    /// No filter: all that failed.
+    /// No filter: every failed delivery.
     #[arg(long)]
     all: bool,
-    /// Do it; without, only say how many there are.
+    /// Start it. Without --yes the deliveries are only counted.
     #[arg(long)]
     yes: bool,
     /// Print one JSON object instead of text, and wait for nothing.
@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             (ALL, Selection { delivery: Some(id), ..Selection::default() })
         }
         None if args.filters.is_empty() && !args.all && !args.cancelled => {
-            return Err(Error::request("retry what? Name a delivery, give a filter, or --all"));
+            return Err(Error::request("which deliveries? Name one, give a filter, or --all"));
         }
         None => {
             let status = if args.cancelled { Status::Cancelled } else { Status::Failed };
@@ -87,8 +87,8 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 print_json(&json!({ "matched": count.matched, "skipped": count.skipped }));
             } else {
                 say!("{} deliveries match, {} of them of suspended or deleted webhooks", count.matched, count.skipped);
-                let next = if count.matched == 0 { "there is nothing to retry" } else { "run this again with --yes" };
-                say!("nothing was retried: {next}");
+                let next = if count.matched == 0 { "there is nothing to replay" } else { "run this again with --yes" };
+                say!("nothing was replayed: {next}");
             }
             return Ok(());
         }
@@ -102,7 +102,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     })
 }
 
-/// One delivery must be there, and its webhook must take it.
+/// Refuses a single delivery that does not exist, or whose webhook is not active.
 fn judge_one(count: retries::Count) -> Result<()> {
     match (count.matched, count.skipped) {
         (0, _) => Err(Error::request("there is no such delivery: 'ngoma deliveries' shows them")),
@@ -111,7 +111,7 @@ fn judge_one(count: retries::Count) -> Result<()> {
     }
 }
 
-/// Shows how far a run has come, until it ends.
+/// Shows the progress of a run until it ends.
 async fn follow(db: &Db, mut run: Run) -> Result<()> {
     let (id, mut idle) = (run.id, 0);
     let terminal = std::io::stdout().is_terminal();
@@ -132,14 +132,14 @@ async fn follow(db: &Db, mut run: Run) -> Result<()> {
     match run.state {
         RunState::Done if replayed == 0 && skipped > 0 => {
             return Err(Error::request(format!(
-                "{id} is done, and nothing was sent again: {skipped} skipped, as their webhooks are suspended or deleted"
+                "{id} is done, and nothing was replayed: {skipped} skipped, because their webhooks are suspended or deleted"
             )));
         }
-        RunState::Done => say!("{id} is done: {replayed} sent again, {skipped} skipped"),
-        RunState::Cancelled => say!("{id} was cancelled: {replayed} of {matched} sent again"),
+        RunState::Done => say!("{id} is done: {replayed} replayed, {skipped} skipped"),
+        RunState::Cancelled => say!("{id} was cancelled: {replayed} of {matched} replayed"),
         RunState::Running => {
             say!(
-                "{id} is not done, {replayed} of {matched} sent again: the server goes on with it, also when it is started later"
+                "{id} is not done, {replayed} of {matched} replayed: the server goes on with it, also if it is started later"
             )
         }
     }

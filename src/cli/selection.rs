@@ -1,4 +1,4 @@
-//! Which deliveries: the filters that 'ngoma deliveries' and 'ngoma retry' share.
+//! The filters that 'ngoma deliveries' and 'ngoma retry' share.
 
 use std::time::Duration;
 
@@ -24,22 +24,22 @@ use crate::{
 /// A person with a shell on the machine sees everything.
 pub(super) const ALL: AccessScope = AccessScope::EVERYTHING;
 
-/// Those that fit all that is given.
+/// The deliveries that match every given filter.
 #[derive(Debug, Args)]
 pub(super) struct Filters {
-    /// Only of this account.
+    /// Only deliveries of this account.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// Only to this webhook.
+    /// Only deliveries to this webhook.
     #[arg(long, value_name = "ID")]
     webhook: Option<String>,
-    /// Only of this event, such as batch.exported.
+    /// Only deliveries of this event, such as batch.exported.
     #[arg(long, value_name = "NAME")]
     event: Option<String>,
-    /// Only those whose last attempt failed so.
+    /// Only deliveries whose last attempt failed with this error.
     #[arg(long, value_name = "CLASS", value_parser = class())]
     error: Option<Failure>,
-    /// Only those made since: a time such as 2026-04-20T11:55:00Z, or a while such as 2h or 3d.
+    /// Only deliveries made since a time such as 2026-04-20T11:55:00Z, or within a span such as 2h or 3d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
 }
@@ -69,7 +69,6 @@ impl Status {
     }
 }
 
-/// The class of a failure, by its name.
 fn class() -> impl TypedValueParser<Value = Failure> {
     PossibleValuesParser::new(Failure::ALL.map(Failure::name)).try_map(|name| {
         let found = Failure::ALL.into_iter().find(|failure| failure.name() == name);
@@ -86,7 +85,6 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 impl Filters {
-    /// Whether nothing is asked for.
     pub(super) fn is_empty(&self) -> bool {
         self.account.is_none()
             && self.webhook.is_none()
@@ -95,7 +93,7 @@ impl Filters {
             && self.since.is_none()
     }
 
-    /// The selection, and the scope narrowed to the vendor of the webhook, if one is named.
+    /// The selection, and the access scope, narrowed to the profile of the webhook if one is named.
     pub(super) fn read(self, profiles: &Profiles, status: Option<Status>) -> Result<(AccessScope, Selection)> {
         let selection = Selection {
             account: self.account,
@@ -111,7 +109,7 @@ impl Filters {
     }
 }
 
-/// The webhook of an id as people write it, and the scope narrowed to its vendor.
+/// The webhook with this id, and the access scope narrowed to its profile.
 pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, AccessScope)> {
     profiles.webhook(&ALL, text).map_err(|_| no_webhook(text))
 }

@@ -1,6 +1,6 @@
 //! `ngoma serve`: the server.
 
-use std::{net::SocketAddr, process};
+use std::{net::SocketAddr, path::Path, process};
 
 use ipnet::IpNet;
 use rustix::process::Signal;
@@ -33,24 +33,25 @@ const DEV_LABEL: &str = "dev";
 /// Run the server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop it gracefully; a second one at once. SIGHUP changes nothing: settings are read at a start."
+    after_help = "Examples:\n  ngoma serve --dev                         try it: http and loopback targets allowed, demo accounts, fresh tokens\n  ngoma serve --listen 0.0.0.0:8080\n  NGOMA_STORAGE__PATH=/var/lib/ngoma/ngoma.db ngoma serve\n\nSIGTERM and Ctrl-C stop the server gracefully; a second one stops it at once. SIGHUP changes nothing: settings are read\nat a start only."
 )]
 pub(super) struct Args {
-    /// For trying it: allows http:// and loopback targets, makes a demo account for each vendor, and prints fresh tokens of
-    /// these accounts and of the operator. Never on a public address.
+    /// Try the server on this machine: allows http:// and loopback targets, makes a demo account for each profile, and
+    /// prints fresh tokens of these accounts and of the operator. Never on a public address.
     #[arg(long)]
     dev: bool,
-    /// Address and port, over the config's server.listen.
+    /// Address and port; overrides server.listen.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 }
 
-pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
+/// `file` is the settings file that the command line names.
+pub(super) fn run(args: Args, file: Option<&Path>, mut config: Config) -> Result<()> {
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     if args.dev {
         if !config.server.listen.ip().is_loopback() {
             return Err(Error::request(format!(
-                "--dev opens this machine to whoever holds a printed token: listen on 127.0.0.1, not on {}",
+                "--dev opens this machine to everybody who has a printed token: listen on 127.0.0.1, not on {}",
                 config.server.listen
             )));
         }
@@ -64,8 +65,8 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
     log::subscribe(filter(&config)?);
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     descriptors::provide(&mut config)?;
-    let served = runtime.block_on(serve(config, args.dev));
-    // A sending thread may hang in a look-up: the end does not wait for it.
+    let served = runtime.block_on(serve(config, file, args.dev));
+    // A sending thread may hang in a look-up, so the end does not wait for it.
     runtime.shutdown_background();
     served
 }
@@ -74,7 +75,7 @@ fn heard(kind: SignalKind) -> Result<unix::Signal> {
     signal(kind).map_err(|error| Error::Internal(error.to_string()))
 }
 
-async fn serve(config: Config, dev: bool) -> Result<()> {
+async fn serve(config: Config, file: Option<&Path>, dev: bool) -> Result<()> {
     // Before the server is visible: an early signal stops it too.
     let [mut terminate, mut interrupt, mut quit] =
         [supervisor::heard(Signal::TERM)?, supervisor::heard(Signal::INT)?, supervisor::heard(Signal::QUIT)?];
@@ -86,7 +87,7 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
     if dev {
         print_demo(server.db(), &settings).await?;
     } else {
-        print_first_steps(server.db()).await?;
+        print_first_steps(server.db(), file).await?;
     }
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -99,7 +100,9 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
             if count > 0 {
                 process::exit(1);
             }
-            tracing::info!("stopping: what is under way may end, 10 s at most; a second signal stops at once");
+            tracing::info!(
+                "stopping: attempts and requests under way may end, 10 s at most; a second signal stops at once"
+            );
             supervisor::stopping();
             stop.send_replace(true);
         }
@@ -123,8 +126,8 @@ pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
     })
 }
 
-/// Makes a demo account for each vendor, revokes the tokens of the last start, and prints a fresh one for each account and one
-/// for the operator.
+/// Makes a demo account for each vendor, revokes the tokens of the last start, and prints a fresh one for each account
+/// and one for the operator.
 async fn print_demo(db: &Db, config: &Config) -> Result<()> {
     db.write(Actor::Engine, Admission::Try, |tx| tokens::revoke_labelled(tx, DEV_LABEL)).await?;
     let told = "a token of this start; the last start's is revoked";
@@ -158,12 +161,13 @@ async fn demo_token(db: &Db, holder: Holder, scopes: &str) -> Result<BearerToken
 }
 
 /// On an empty database: the commands that make the first account and token.
-async fn print_first_steps(db: &Db) -> Result<()> {
+async fn print_first_steps(db: &Db, file: Option<&Path>) -> Result<()> {
     let told = "there is no token yet: 'ngoma account create' and 'ngoma token create' make the first";
     if db.read(tokens::list).await?.is_empty() && !log::print_object(told, &[]) {
+        let named = file.map_or_else(String::new, |file| format!(" --config {}", file.display()));
         say!("\nThere is no token yet. In another terminal:");
-        say!("  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example");
-        say!("  ngoma token create --account COOP-MBALE-001 --scope webhooks,events");
+        say!("  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example{named}");
+        say!("  ngoma token create --account COOP-MBALE-001 --scope webhooks,events{named}");
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ fn schedule(profile: &Profile) -> String {
     let again = if waits.len() < retries { " again and again" } else { "" };
     let then = match profile.when_exhausted {
         WhenExhausted::StayActive => "the delivery has failed",
-        WhenExhausted::Suspend => "the webhook is suspended and its account is told",
+        WhenExhausted::Suspend => "the webhook is suspended and its account is alerted",
     };
     let attempts = profile.retry.max_attempts;
     format!("{attempts} attempts, waits {}{again}; then {then}", waits.join(", "))

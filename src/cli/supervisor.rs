@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Signals that would end the server although nobody means that. (SIGPIPE is ignored in every Rust program.)
+/// Signals that would end the server although nobody wants that. (SIGPIPE is ignored in every Rust program.)
 const IGNORED: [(Signal, &str); 8] = [
     (Signal::USR1, "SIGUSR1"),
     (Signal::USR2, "SIGUSR2"),
@@ -46,9 +46,8 @@ pub(super) fn ignore_others() -> Result<()> {
     heard(Signal::XFSZ).map(drop)
 }
 
-/// Reports that the server is ready once its engine has looked for work, and then reports each turn of the engine. So
-/// the service manager notices a server that hangs. On a full disk the engine takes its turns too: a restart would not
-/// help.
+/// Reports that the server is ready after the first round of its engine, and then reports each round. So the service
+/// manager notices a server that hangs. Rounds go on when the disk is full: a restart would not help then.
 pub(super) async fn report(mut pulse: watch::Receiver<EngineStatus>) {
     if pulse.changed().await.is_err() {
         return;
@@ -61,7 +60,6 @@ pub(super) async fn report(mut pulse: watch::Receiver<EngineStatus>) {
     }
 }
 
-/// Reports that the server stops.
 pub(super) fn stopping() {
     tell(NotifyState::Stopping);
 }

@@ -30,27 +30,27 @@ pub(super) struct Args {
 enum Command {
     /// Make a token; it is shown once
     #[command(
-        after_help = "Examples:\n  ngoma token create --account COOP-MBALE-001 --scope webhooks --label dashboard\n  ngoma token create --platform asilichain --scope events    (publishes for every cooperative)\n  ngoma token create --scope operator"
+        after_help = "Examples:\n  ngoma token create --account COOP-MBALE-001 --scope webhooks --label dashboard\n  ngoma token create --platform asilichain --scope events    (publishes for every account)\n  ngoma token create --scope operator"
     )]
     Create {
-        /// The account it belongs to.
+        /// The account that the token belongs to.
         #[arg(long, conflicts_with = "platform", value_name = "ID")]
         account: Option<String>,
-        /// The platform of a vendor: reaches every account of this profile.
+        /// The profile of the platform that the token belongs to; it reaches every account of the profile.
         #[arg(long, value_name = "PROFILE")]
         platform: Option<String>,
-        /// What it may do: webhooks (manage webhooks, read and replay deliveries), events (publish, read events and
-        /// tasks), operator (everything, in every account).
+        /// Its scopes: webhooks (manage webhooks, read and replay deliveries), events (publish, read events and tasks),
+        /// operator (everything, in every account).
         #[arg(long, value_name = "SCOPES")]
         scope: String,
-        /// What you call it.
+        /// A label for your lists.
         #[arg(long)]
         label: Option<String>,
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,
     },
-    /// List every token that is not revoked; never the tokens themselves
+    /// List every token that is not revoked; the tokens themselves are not shown
     #[command(after_help = "Example:\n  ngoma token list --json")]
     List {
         /// Print a JSON array instead of text.
@@ -60,7 +60,7 @@ enum Command {
     /// Revoke a token at once, also while the server runs
     #[command(after_help = "Example:\n  ngoma token revoke tok_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1")]
     Revoke {
-        /// The token's id, tok_..., as 'ngoma token list' shows it.
+        /// The token's id, tok_..., from 'ngoma token list'.
         id: String,
     },
 }

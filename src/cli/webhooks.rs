@@ -20,7 +20,7 @@ use crate::{
     store::{Admission, Tx, endpoints},
 };
 
-/// Resume a suspended webhook; the server does it, at once or when it is started
+/// Resume a suspended webhook; a running server acts at once, else the next start does
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  ngoma webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1")]
 pub(super) struct Args {
@@ -30,15 +30,15 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a suspended webhook active again: what failed since its last success is sent again, then what is held goes out
+    /// Resume a suspended webhook: failed deliveries since its last success are sent again, then held ones go out
     #[command(
-        after_help = "Examples:\n  ngoma webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1\n  ngoma webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1 --leave-failed    only what is held\n\nRepair the receiver first. What was replayed already is not sent again."
+        after_help = "Examples:\n  ngoma webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1\n  ngoma webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1 --leave-failed    only the held ones\n\nRepair the receiver first. Failed deliveries that were replayed before are not sent again."
     )]
     Resume {
-        /// The webhook, wh_... or whk_..., as the alert and the dashboard show it.
+        /// The webhook's id, wh_... or whk_..., from the alert or the dashboard.
         #[arg(value_name = "WEBHOOK")]
         webhook: String,
-        /// Leave what failed as it is: only what is held goes out.
+        /// Leave the failed deliveries: only the held ones go out.
         #[arg(long)]
         leave_failed: bool,
         /// Print one JSON object instead of text.

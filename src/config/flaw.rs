@@ -6,7 +6,7 @@ use figment::{Figment, Metadata, value::Value};
 
 use super::{DEFAULTS, SECRETS, sources};
 
-/// Names the key, its value, its source and what was expected.
+/// Names the key, its value, its source and the expected value.
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
@@ -34,7 +34,7 @@ pub(super) fn source(metadata: Option<&Metadata>, key: &str) -> String {
     })
 }
 
-/// The text that was given for a key, or for an entry of a list.
+/// The given text of a key, or of an entry of a list.
 pub(super) fn given(figment: &Figment, key: &str) -> Option<String> {
     let (list, place) = key.rsplit_once('.')?;
     let value = match place.parse::<usize>() {
@@ -48,7 +48,7 @@ pub(super) fn given(figment: &Figment, key: &str) -> Option<String> {
     }
 }
 
-/// What `config.toml` says of a key: the comment beside it, and the comment lines that follow.
+/// The explanation of a key in `config.toml`: the comment beside it, and the comment lines that follow.
 pub(super) fn meaning(key: &str) -> String {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     let key = rest.split('.').next().unwrap_or(rest);

@@ -14,7 +14,7 @@ impl Config {
     /// environment. Paths become relative to the file's folder.
     ///
     /// # Errors
-    /// A file that cannot be read; an unknown key or a bad value, named with its source and what was expected.
+    /// A file that cannot be read; an unknown key or a bad value, with its source and the expected value.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let file = sources::file(file)?;
         let mut figment = Figment::from(Toml::string(DEFAULTS));
@@ -32,7 +32,7 @@ impl Config {
             figment = figment.merge(Named(given, Serialized::default("asg.max_attempts", limit)));
         }
         let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&figment, &error)))?;
-        // Before the paths become relative to the folder: a message shows what was given.
+        // Checked before the paths become relative to the folder, so that a message shows the given text.
         config.check_limits(&figment)?;
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         config.storage.path = folder.join(&config.storage.path);
@@ -45,7 +45,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The form of log lines. It is known also when the other settings cannot be used: the log then says why.
+    /// The form of log lines. It is known even if the other settings cannot be used: the log then says why.
     pub fn log_format(file: Option<&Path>) -> LogFormat {
         let of = |layers: Figment| layers.merge(sources::environment()).extract_inner("log.format").ok();
         let file = sources::file(file).ok().flatten();

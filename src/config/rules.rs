@@ -13,7 +13,7 @@ use super::{
 /// stored.
 const MOST_BYTES: usize = 100_000_000;
 
-/// Whether the rule holds, the key, and what is expected of its value.
+/// A rule: whether it holds, the key, and the expected value in words.
 type Rule = (bool, &'static str, &'static str);
 
 impl Config {
@@ -29,7 +29,7 @@ impl Config {
         }
     }
 
-    /// Names that SQLite would take for something else than a file, or for one of its own files beside the database.
+    /// Names that SQLite does not take for a file, or that are names of its own files beside the database.
     fn storage_rules(&self) -> Vec<Rule> {
         const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
         let Storage { path, key_file, .. } = &self.storage;
@@ -51,7 +51,6 @@ impl Config {
         ]
     }
 
-    /// What one client may take.
     fn client_rules(&self) -> Vec<Rule> {
         let (server, limits) = (&self.server, &self.limits);
         vec![
@@ -79,7 +78,7 @@ impl Config {
         ]
     }
 
-    /// How deliveries are attempted, and what is logged.
+    /// Attempts of deliveries, and the log.
     fn delivery_rules(&self) -> Vec<Rule> {
         let second = Duration::from_secs(1);
         let minute = Duration::from_secs(60);
@@ -120,7 +119,6 @@ impl Config {
         ]
     }
 
-    /// How long finished records are kept.
     fn retention_rules(&self) -> Vec<Rule> {
         let day = Duration::from_secs(86_400);
         let Retention { delivered, undelivered } = self.retention;
@@ -133,7 +131,7 @@ impl Config {
             (
                 (delivered.max(8 * day)..=36_500 * day).contains(&undelivered),
                 "retention.undelivered",
-                "as long as retention.delivered, and 8d, to 36500d: a week's notice is given of what is held",
+                "as long as retention.delivered, and 8d, to 36500d: held deliveries are announced a week before they are cancelled",
             ),
         ]
     }

@@ -23,7 +23,6 @@ impl Secret {
     }
 }
 
-/// Masked.
 impl Serialize for Secret {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(if self.is_empty() { "" } else { "***" })

@@ -9,7 +9,6 @@ use url::Url;
 
 use super::{Config, DEFAULTS, flaw::meaning};
 
-/// What stands for a secret.
 const MASKED: &str = "***";
 
 /// A setting and its value.
@@ -19,11 +18,11 @@ pub struct Setting {
     pub section: String,
     /// The key in it.
     pub key: String,
-    /// The value, as it would be written there; a secret is masked.
+    /// The value, as `config.toml` would have it; a secret is masked.
     pub value: String,
     /// Whether it differs from the default.
     pub changed: bool,
-    /// What `config.toml` says of it.
+    /// Its explanation in `config.toml`.
     pub meaning: String,
 }
 

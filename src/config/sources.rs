@@ -15,10 +15,10 @@ use super::ConfigError;
 const USUAL_FILE: &str = "config.toml";
 /// How the name of a setting begins in the environment.
 const PREFIX: &str = "NGOMA_";
-/// What stands between section and key.
+/// The text between section and key.
 const BETWEEN: &str = "__";
 
-/// What lies at a path, if it is not a file: `a pipe`, `a folder`. Opening a pipe can take for ever.
+/// The kind of a path that is no file: `a pipe`, `a folder`. Opening a pipe can block for ever.
 pub fn no_file(path: &Path) -> Option<&'static str> {
     let kind = fs::metadata(path).ok()?.file_type();
     match kind {
@@ -30,13 +30,13 @@ pub fn no_file(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// The file to read: the one that is named, or the usual one if it is there.
+/// The file to read: the named one, or the usual one if it exists.
 ///
 /// # Errors
 /// A file that cannot be read.
 pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
     let usual = Path::new(USUAL_FILE);
-    // A file that cannot be looked at is an error, not absent.
+    // A file that cannot be examined is an error, not a missing file.
     let missing = || usual.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
     let path = match named {
         Some(path) => path,
@@ -54,7 +54,6 @@ pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError>
     }
 }
 
-/// The variables that are settings.
 pub(super) fn environment() -> Env {
     Env::prefixed(PREFIX).filter(|rest| is_setting(rest.as_str())).split(BETWEEN)
 }

@@ -16,7 +16,7 @@ use super::{
     frame::{Frame, Said},
     query_string::QueryString,
     render::{self, go},
-    state::Door,
+    state::Shared,
     visit::{Allowed, Visit},
 };
 use crate::{
@@ -29,7 +29,6 @@ use crate::{
     error::Error,
 };
 
-/// Accounts, and tokens, on a page.
 const PAGE: usize = 20;
 
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -58,10 +57,10 @@ struct TokenRow {
 }
 
 impl TokenRow {
-    fn new(door: &Door, frame: &Frame<'_>, visit: &Visit, token: &TokenRecord) -> Result<Self, Error> {
+    fn new(shared: &Shared, frame: &Frame<'_>, visit: &Visit, token: &TokenRecord) -> Result<Self, Error> {
         let holder = match (&token.account, &token.profile) {
             (Some(account), _) => account.clone(),
-            (None, Some(profile)) => format!("platform {}", door.dialect(profile)?.title),
+            (None, Some(profile)) => format!("platform {}", shared.dialect(profile)?.title),
             (None, None) => "operator".to_owned(),
         };
         Ok(Self {
@@ -95,17 +94,15 @@ struct Page<'a> {
     problem: Option<String>,
 }
 
-/// Something to choose: its value, what it is called, and whether it is chosen.
+/// An option of a list: its value, its title, and whether it is chosen.
 type Choice = (&'static str, &'static str, bool);
 
-/// The fields of an account to be made.
 struct AccountForm {
     id: String,
     vendors: Vec<Choice>,
     mail: String,
 }
 
-/// The fields of a token to be made.
 struct TokenForm {
     holder: String,
     platforms: Vec<Choice>,
@@ -113,7 +110,7 @@ struct TokenForm {
     label: String,
 }
 
-/// What a token may do, in the words of the form, and whether that is ticked to begin with.
+/// The scopes in the words of the form, and whether each is ticked at first.
 const SCOPES: [(Scope, &str, bool); 3] = [
     (Scope::Webhooks, "manage webhooks, read and replay deliveries", true),
     (Scope::Events, "publish, read events", true),
@@ -121,12 +118,12 @@ const SCOPES: [(Scope, &str, bool); 3] = [
 ];
 
 /// Both forms, with their values.
-fn forms(door: &Door, account: &str, fields: Option<&Fields>) -> (AccountForm, TokenForm) {
+fn forms(shared: &Shared, account: &str, fields: Option<&Fields>) -> (AccountForm, TokenForm) {
     let filled = |name| fields.and_then(|fields| fields.get(name)).unwrap_or_default().to_owned();
     let vendors = |field: &'static str| {
         let chosen = filled(field);
         let choice = move |name: &'static str, title| (name, title, name == chosen);
-        door.app.dialects().iter().map(|dialect| choice(dialect.profile.name, dialect.title)).collect()
+        shared.app.dialects().iter().map(|dialect| choice(dialect.profile.name, dialect.title)).collect()
     };
     // In a form that was sent, a missing field is a box that was not ticked.
     let sent = fields
@@ -144,45 +141,49 @@ fn forms(door: &Door, account: &str, fields: Option<&Fields>) -> (AccountForm, T
 /// Every account, and every token that is not revoked.
 #[handler]
 pub(super) async fn list(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Operator>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
-    show(&door, &visit, search.0, &said, None).await
+    show(&shared, &visit, search.0, &said, None).await
 }
 
 async fn show(
-    door: &Door,
+    shared: &Shared,
     visit: &Allowed<Operator>,
     search: Search,
     said: &Said,
     refused: Option<Refused>,
 ) -> Result<Response> {
-    let (app, of_account) = (&door.app, QueryString::text(&search.account));
+    let (app, of_account) = (&shared.app, QueryString::text(&search.account));
     let accounts = match of_account {
         Some(id) => Found { items: vec![app.account(&visit.access, id).await?], next: None },
         None => app.accounts(&visit.access, PageRequest::of(PAGE, &search.after)).await?,
     };
     let page = PageRequest::of(PAGE, &search.token);
     let tokens = app.tokens(&visit.access, of_account.map(str::to_owned), page).await?;
-    let frame = Frame::new(door, visit, "/ui/accounts").saying(said);
+    let frame = Frame::new(shared, visit, "/ui/accounts").saying(said);
     let more_accounts = accounts.next.map(|next| QueryString::new().with("after", &next).query());
     let more_tokens =
         tokens.next.map(|next| QueryString::new().with("account", &search.account).with("token", &next).query());
     let rows = accounts.items.iter().map(|account| {
         Ok::<_, Error>(AccountRow {
             id: account.id.clone(),
-            vendor: door.dialect(&account.profile)?.title,
+            vendor: shared.dialect(&account.profile)?.title,
             mail: account.alert_email.clone().unwrap_or_default(),
             made: frame.when(account.created_at),
         })
     });
-    let (new_account, new_token) = forms(door, &search.account, refused.as_ref().map(|refused| &refused.fields));
+    let (new_account, new_token) = forms(shared, &search.account, refused.as_ref().map(|refused| &refused.fields));
     let page = Page {
         accounts: rows.collect::<Result<_, _>>()?,
         more_accounts,
-        tokens: tokens.items.iter().map(|token| TokenRow::new(door, &frame, visit, token)).collect::<Result<_, _>>()?,
+        tokens: tokens
+            .items
+            .iter()
+            .map(|token| TokenRow::new(shared, &frame, visit, token))
+            .collect::<Result<_, _>>()?,
         more_tokens,
         new_account,
         new_token,
@@ -192,58 +193,61 @@ async fn show(
     render::page_with(&page, refused.map(|refused| refused.why))
 }
 
-/// The page with a refused form; an error that is no fault of the form is an error of the page.
-async fn again(door: &Door, visit: &Allowed<Operator>, fields: Fields, why: Error) -> Result<Response> {
+/// The page with a refused form. Any other error stays an error.
+async fn again(shared: &Shared, visit: &Allowed<Operator>, fields: Fields, why: Error) -> Result<Response> {
     match why {
         Error::Invalid { .. } | Error::Conflict { .. } | Error::NotFound(_) => {
-            show(door, visit, Search::default(), &Said::default(), Some(Refused { fields, why })).await
+            show(shared, visit, Search::default(), &Said::default(), Some(Refused { fields, why })).await
         }
         why => Err(why.into()),
     }
 }
 
-/// Makes an account.
 #[handler]
-pub(super) async fn create_account(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
-    match make_account(&door, &visit, &fields).await {
+pub(super) async fn create_account(
+    shared: Data<&Shared>,
+    visit: Allowed<Operator>,
+    fields: Fields,
+) -> Result<Response> {
+    match make_account(&shared, &visit, &fields).await {
         Ok(id) => {
             Ok(go(&format!("/ui/accounts?{}", QueryString::new().with("account", &id).with("said", "account").query())))
         }
-        Err(why) => again(&door, &visit, fields, why).await,
+        Err(why) => again(&shared, &visit, fields, why).await,
     }
 }
 
-async fn make_account(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> Result<String, Error> {
+async fn make_account(shared: &Shared, visit: &Allowed<Operator>, fields: &Fields) -> Result<String, Error> {
     let id = fields.need("id", "the account's id")?.to_owned();
-    let (vendor, mail) = (fields.need("vendor", "the vendor")?, fields.get("mail").map(str::to_owned));
-    let new = NewAccount::new(door.app.profiles(), id, vendor, mail)?;
-    Ok(door.app.create_account(&visit.access, new).await?.id)
+    let (vendor, mail) = (fields.need("vendor", "the platform")?, fields.get("mail").map(str::to_owned));
+    let new = NewAccount::new(shared.app.profiles(), id, vendor, mail)?;
+    Ok(shared.app.create_account(&visit.access, new).await?.id)
 }
 
-/// Makes a token; this page is the only one that shows it.
+/// Makes a token. Only this page shows it.
 #[handler]
-pub(super) async fn create_token(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
-    match door.made.once(&visit, &fields, || make_token(&door, &visit, &fields)).await {
+pub(super) async fn create_token(shared: Data<&Shared>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
+    match shared.made.once(&visit, &fields, || make_token(&shared, &visit, &fields)).await {
         Ok(made) => Ok(made),
-        Err(why) => again(&door, &visit, fields, why).await,
+        Err(why) => again(&shared, &visit, fields, why).await,
     }
 }
 
-async fn make_token(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> Result<Outcome, Error> {
+async fn make_token(shared: &Shared, visit: &Allowed<Operator>, fields: &Fields) -> Result<Outcome, Error> {
     let scopes: Vec<&str> = fields.all("scope").collect();
     if scopes.is_empty() {
-        return Err(Error::request("a token needs a scope: tick what it may do"));
+        return Err(Error::request("a token needs a scope: tick one"));
     }
     let scopes = Scopes::parse(&scopes.join(","))?;
     let holder = (fields.get("holder").map(str::to_owned), fields.get("platform"));
-    let new = NewToken::new(door.app.profiles(), holder, scopes, fields.get("label").map(str::to_owned))?;
+    let new = NewToken::new(shared.app.profiles(), holder, scopes, fields.get("label").map(str::to_owned))?;
     let whose = match new.holder() {
         Holder::Account(account) => format!("A token of {account}"),
-        Holder::Platform(profile) => format!("A token of the platform {}", door.dialect(profile)?.title),
+        Holder::Platform(profile) => format!("A token of the platform {}", shared.dialect(profile)?.title),
         Holder::Operator => "An operator's token".to_owned(),
     };
     let about = format!("{whose}, with the scope {}", new.scopes().names().join(" and "));
-    let (id, token) = door.app.create_token(&visit.access, new).await?;
+    let (id, token) = shared.app.create_token(&visit.access, new).await?;
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The token is made",
         about: format!("{about}: {id}"),
@@ -252,14 +256,13 @@ async fn make_token(door: &Door, visit: &Allowed<Operator>, fields: &Fields) -> 
     })))
 }
 
-/// Revokes a token.
 #[handler]
 pub(super) async fn revoke(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Operator>,
     id: Path<String>,
     _fields: Fields,
 ) -> Result<Response> {
-    door.app.revoke_token(&visit.access, &id).await?;
+    shared.app.revoke_token(&visit.access, &id).await?;
     Ok(go("/ui/accounts?said=revoked"))
 }

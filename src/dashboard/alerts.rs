@@ -1,4 +1,4 @@
-//! Alerts: what people were told, and what they could not be told yet. To an account its own; to the operator also why.
+//! Alerts with the state of each channel. An account sees its own; only the operator sees why one was not sent.
 
 use askama::Template;
 use poem::{
@@ -13,7 +13,7 @@ use super::{
     frame::{Frame, Said},
     query_string::QueryString,
     render::{self, go},
-    state::Door,
+    state::Shared,
     views::{meaning, short, shown_url},
     visit::Allowed,
 };
@@ -29,7 +29,6 @@ use crate::{
     error::Error,
 };
 
-/// Alerts on a page.
 const PAGE: usize = 25;
 
 #[derive(Debug, Default, Deserialize)]
@@ -38,7 +37,7 @@ struct Search {
     before: String,
 }
 
-/// By which way an alert was told, or is to be.
+/// An alert in one channel.
 struct Way {
     name: &'static str,
     class: &'static str,
@@ -50,13 +49,13 @@ struct Way {
 impl Way {
     fn new(frame: &Frame<'_>, progress: Progress) -> Self {
         let (class, word, at) = match progress.state {
-            ChannelState::Delivered(at) => ("good", "told", at),
-            ChannelState::Due(at) if progress.tries == 0 => ("", "to be told", at.max(frame.now())),
-            ChannelState::Due(at) => ("bad", "not told yet, tried again", at.max(frame.now())),
+            ChannelState::Delivered(at) => ("good", "sent", at),
+            ChannelState::Due(at) if progress.tries == 0 => ("", "to be sent", at.max(frame.now())),
+            ChannelState::Due(at) => ("bad", "not sent yet, tried again", at.max(frame.now())),
             ChannelState::Dropped(at) => ("", "dropped", at),
         };
         let told = matches!(progress.state, ChannelState::Delivered(_));
-        // It tells of the operator's mail server.
+        // The error may describe the operator's mail server.
         let error = progress.last_error.filter(|_| !told && frame.operator).unwrap_or_default();
         Self { name: progress.channel.name(), class, word, at: frame.when(at), error }
     }
@@ -75,7 +74,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(door: &Door, frame: &Frame<'_>, alert: &Alert, ways: Vec<Progress>) -> Result<Self, Error> {
+    fn new(shared: &Shared, frame: &Frame<'_>, alert: &Alert, ways: Vec<Progress>) -> Result<Self, Error> {
         let because = |failing: &Failing| {
             format!("{}: {}", short(Some(failing.failure), failing.status), meaning(failing.failure))
         };
@@ -95,7 +94,7 @@ impl Row {
             class,
             word,
             said,
-            webhook: door.written(&alert.profile, alert.endpoint),
+            webhook: shared.written(&alert.profile, alert.endpoint),
             url: if frame.operator { alert.masked_url() } else { shown_url(&alert.url) },
             account: alert.account.clone(),
             addressee: alert.addressee.clone().unwrap_or_default(),
@@ -116,34 +115,33 @@ struct Page<'a> {
     to: String,
 }
 
-/// The alerts, newest first.
 #[handler]
 pub(super) async fn list(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
-    show(&door, &visit, &search, &said, None).await
+    show(&shared, &visit, &search, &said, None).await
 }
 
 async fn show<S: Manages>(
-    door: &Door,
+    shared: &Shared,
     visit: &Allowed<S>,
     search: &Search,
     said: &Said,
     refused: Option<(Error, String)>,
 ) -> Result<Response> {
-    let found = door.app.alerts(&visit.access, PageRequest::of(PAGE, &search.before)).await?;
-    let frame = Frame::new(door, visit, "/ui/alerts").saying(said);
+    let found = shared.app.alerts(&visit.access, PageRequest::of(PAGE, &search.before)).await?;
+    let frame = Frame::new(shared, visit, "/ui/alerts").saying(said);
     let more = found.page.next.map(|next| QueryString::new().with("before", &next).query());
-    let rows = found.page.items.into_iter().map(|(alert, ways)| Row::new(door, &frame, &alert, ways));
+    let rows = found.page.items.into_iter().map(|(alert, ways)| Row::new(shared, &frame, &alert, ways));
     let (problem, to) = refused.unzip();
     let page = Page {
         rows: rows.collect::<Result<_, _>>()?,
         unsent: found.unsent,
         more,
-        mails: door.app.mails(),
+        mails: shared.app.mails(),
         problem: problem.as_ref().map(ToString::to_string),
         to: to.unwrap_or_default(),
         frame,
@@ -151,12 +149,11 @@ async fn show<S: Manages>(
     render::page_with(&page, problem)
 }
 
-/// Sends a test mail at once.
 #[handler]
-pub(super) async fn test_mail(door: Data<&Door>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
+pub(super) async fn test_mail(shared: Data<&Shared>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
     let to = fields.need("to", "the address")?.to_owned();
-    match door.app.test_mail(&visit.access, &to).await {
+    match shared.app.test_mail(&visit.access, &to).await {
         Ok(()) => Ok(go("/ui/alerts?said=mailed")),
-        Err(error) => show(&door, &visit, &Search::default(), &Said::default(), Some((error, to))).await,
+        Err(error) => show(&shared, &visit, &Search::default(), &Said::default(), Some((error, to))).await,
     }
 }

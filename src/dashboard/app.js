@@ -7,7 +7,7 @@ let ahead = 0;
 const heed = (now) => (ahead = now ? Date.parse(now) - Date.now() : 0);
 heed(root.dataset.now);
 
-// Parts that are marked are fetched again with the page they stand in, while somebody looks: not one that holds the focus, or
+// Parts with `data-live` are fetched again with their page, while the page is visible: not a part that holds the focus or
 // a selection.
 const pause = (page) => Number(page.querySelector("[data-every]")?.dataset.every ?? 0) * 1000;
 let every = root.dataset.at ? pause(document) : 0;

@@ -43,7 +43,6 @@ impl Assets {
         }
     }
 
-    /// The file at this path.
     pub(super) fn at(&self, path: &str) -> Option<&Asset> {
         self.files.iter().find(|(at, _)| *at == path).map(|(_, page)| page)
     }

@@ -7,7 +7,7 @@ use poem::{
 };
 use serde::Deserialize;
 
-use super::{format::Moment, frame::Frame, query_string::QueryString, render, state::Door, visit::Allowed};
+use super::{format::Moment, frame::Frame, query_string::QueryString, render, state::Shared, visit::Allowed};
 use crate::{
     app::{Operator, PageRequest},
     domain::{
@@ -16,7 +16,6 @@ use crate::{
     },
 };
 
-/// Entries on a page.
 const PAGE: usize = 50;
 
 #[derive(Debug, Default, Deserialize)]
@@ -30,21 +29,21 @@ struct Search {
 struct Row {
     at: Moment,
     actor: String,
-    /// What the token is called that did it.
+    /// The label of the token that did it.
     label: String,
     action: String,
     account: String,
     subject: String,
-    /// Where the subject can be looked at.
+    /// The address of the subject's page.
     href: String,
     note: String,
 }
 
 impl Row {
-    fn new(door: &Door, frame: &Frame<'_>, entry: Entry) -> Self {
+    fn new(shared: &Shared, frame: &Frame<'_>, entry: Entry) -> Self {
         let mut subject = entry.subject.unwrap_or_default();
         if let Some(id) = EndpointId::parse(&subject) {
-            subject = door.written(entry.profile.as_deref().unwrap_or_default(), id);
+            subject = shared.written(entry.profile.as_deref().unwrap_or_default(), id);
         }
         let href = match entry.action.split('.').next() {
             Some("webhook") => format!("/ui/webhooks/{subject}"),
@@ -76,21 +75,20 @@ struct Page<'a> {
     search: Search,
 }
 
-/// The last changes, newest first.
 #[handler]
-pub(super) async fn list(door: Data<&Door>, visit: Allowed<Operator>, search: Query<Search>) -> Result<Response> {
+pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Operator>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
     let account = QueryString::text(&search.account).map(str::to_owned);
     let action = Action::ALL.iter().copied().find(|action| action.name() == search.action);
     let page = PageRequest::of(PAGE, &search.before);
-    let found = door.app.audit(&visit.access, (account, action), page).await?;
-    let frame = Frame::new(&door, &visit, "/ui/audit");
+    let found = shared.app.audit(&visit.access, (account, action), page).await?;
+    let frame = Frame::new(&shared, &visit, "/ui/audit");
     let next = |before: String| {
         let asked = QueryString::new().with("account", &search.account).with("action", &search.action);
         asked.with("before", &before).query()
     };
     render::page(&Page {
-        rows: found.items.into_iter().map(|entry| Row::new(&door, &frame, entry)).collect(),
+        rows: found.items.into_iter().map(|entry| Row::new(&shared, &frame, entry)).collect(),
         actions: Action::ALL.iter().map(|action| (action.name(), action.name() == search.action)).collect(),
         more: found.next.map(next),
         searched: !(search.account.is_empty() && search.action.is_empty()),

@@ -28,7 +28,6 @@ pub(super) struct Line {
     pub(super) failed: u64,
 }
 
-/// A chart.
 pub(super) struct Chart {
     /// Its id within the page.
     pub(super) id: &'static str,

@@ -1,4 +1,4 @@
-//! Deliveries of every webhook, filtered; and runs that retry every matching one.
+//! Deliveries of every webhook, filtered; and runs that replay every matching one.
 
 use askama::Template;
 use poem::{
@@ -14,7 +14,7 @@ use super::{
     frame::{Frame, Said},
     query_string::QueryString,
     render::{self, go},
-    state::Door,
+    state::Shared,
     views::{ListedRow, meaning},
     visit::{Allowed, Visit},
 };
@@ -30,12 +30,9 @@ use crate::{
     error::Error,
 };
 
-/// Deliveries on a page.
 const PAGE: usize = 40;
-/// Runs that are shown.
 const RUNS: usize = 20;
 
-/// What somebody looks for, as a form writes it.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub(super) struct Search {
@@ -85,7 +82,6 @@ impl Search {
         self.filters().iter().all(|(_, value)| value.is_empty())
     }
 
-    /// Which deliveries it asks for.
     fn wanted(&self) -> Result<Wanted, Error> {
         let text = |text| QueryString::text(text).map(str::to_owned);
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
@@ -103,13 +99,13 @@ impl Search {
     }
 }
 
-/// A word of a filter; one that is not known must not mean all.
+/// A word of a filter. An unknown word is an error, because it must not match every delivery.
 fn known<T>(label: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
     let unknown = |text| Error::request(format!("{label} '{}' is unknown: choose one of the list", excerpt(text)));
     QueryString::text(text).map(|text| find(text).ok_or_else(|| unknown(text))).transpose()
 }
 
-/// What a browser makes of a date and a time, taken as UTC.
+/// A date and a time in a browser's form, taken as UTC.
 fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
     let Some(text) = QueryString::text(text) else { return Ok(None) };
     let wordings = [format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")];
@@ -117,7 +113,6 @@ fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
     found.map_or_else(|| Timestamp::read(label, text), Ok).map(Some)
 }
 
-/// A word to choose.
 struct Choice {
     value: &'static str,
     label: &'static str,
@@ -157,23 +152,22 @@ struct Page<'a> {
     search: Search,
 }
 
-/// Deliveries within the scope, newest first.
 #[handler]
 pub(super) async fn list(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
     let search = search.0;
-    let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
+    let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
     let page = PageRequest::of(PAGE, &search.after);
-    let found = match door.app.deliveries(&visit.access, search.wanted()?, page).await {
-        // An account or a webhook that is not there has no deliveries.
+    let found = match shared.app.deliveries(&visit.access, search.wanted()?, page).await {
+        // An unknown account or webhook has no deliveries.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
-    let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&door, &frame, listed)).collect();
+    let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&shared, &frame, listed)).collect();
     let retriable = matches!(search.state.as_str(), "" | "exhausted" | "cancelled");
     render::page(&Page {
         states: states(&search.state),
@@ -181,7 +175,7 @@ pub(super) async fn list(
             .into_iter()
             .map(|class| Choice { value: class.name(), label: meaning(class), chosen: class.name() == search.error })
             .collect(),
-        kinds: door.kinds(),
+        kinds: shared.kinds(),
         searched: !search.is_empty(),
         more: found.next.map(|next| search.query(&next)),
         retry: (retriable && !rows.is_empty()).then(|| search.query("")),
@@ -205,13 +199,13 @@ struct Counted<'a> {
     skipped: u64,
 }
 
-/// How many deliveries match and would be retried.
+/// The page with the number of matching deliveries, which starts a run.
 #[handler]
-pub(super) async fn ask(door: Data<&Door>, visit: Allowed<Webhooks>, search: Query<Search>) -> Result<Response> {
+pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
-    let frame = Frame::new(&door, &visit, "/ui/deliveries");
+    let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
-    let count = door.app.count_matching(&visit.access, search.wanted()?).await?;
+    let count = shared.app.count_matching(&visit.access, search.wanted()?).await?;
     let given = |filters: [(&'static str, &str); 7]| {
         let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
         filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
@@ -234,24 +228,20 @@ pub(super) async fn ask(door: Data<&Door>, visit: Allowed<Webhooks>, search: Que
     })
 }
 
-/// Starts a run over the counted deliveries.
 #[handler]
-pub(super) async fn start(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
+pub(super) async fn start(shared: Data<&Shared>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
     let search = Search::of(&fields);
     let counted = fields.get("matched").and_then(|matched| matched.parse::<u32>().ok());
     let matched = counted.map(u64::from).filter(|_| !search.to.is_empty()).ok_or_else(|| {
-        Error::request(
-            "this form does not say how many deliveries were counted: look at the deliveries and begin there",
-        )
+        Error::request("this form does not say how many deliveries were counted: begin at the list of deliveries")
     })?;
     let start = || async {
-        let run = door.app.recover_counted(&visit.access, search.wanted()?, matched).await?;
+        let run = shared.app.recover_counted(&visit.access, search.wanted()?, matched).await?;
         Ok(Outcome::Page(format!("/ui/retries/{}", run.id)))
     };
-    Ok(door.made.once(&visit, &fields, start).await?)
+    Ok(shared.made.once(&visit, &fields, start).await?)
 }
 
-/// A run, as it stands.
 struct RunView {
     id: String,
     word: &'static str,
@@ -263,20 +253,20 @@ struct RunView {
     replayed: String,
     skipped: String,
     running: bool,
-    /// Whether the person who looks may cancel it.
+    /// Whether the visitor may cancel it.
     can_cancel: bool,
     of: Vec<(&'static str, String)>,
 }
 
 impl RunView {
-    fn new(door: &Door, visit: &Visit, frame: &Frame<'_>, run: &Run) -> Self {
+    fn new(shared: &Shared, visit: &Visit, frame: &Frame<'_>, run: &Run) -> Self {
         let (word, class) = match run.state {
             RunState::Running => ("running", "warn"),
             RunState::Done => ("done", "good"),
             RunState::Cancelled => ("cancelled", ""),
         };
         let selection = &run.selection;
-        let webhook = selection.endpoint.map(|id| door.written(run.profile.as_deref().unwrap_or_default(), id));
+        let webhook = selection.endpoint.map(|id| shared.written(run.profile.as_deref().unwrap_or_default(), id));
         let of = [
             ("account", selection.account.clone()),
             ("webhook", webhook),
@@ -309,17 +299,17 @@ struct RunPage<'a> {
     run: RunView,
 }
 
-/// One run and how far it has come.
+/// The page of one run and its progress.
 #[handler]
 pub(super) async fn watch(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     id: Path<String>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let found = door.app.run(&visit.access, &id).await?;
-    let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
-    render::page(&RunPage { run: RunView::new(&door, &visit, &frame, &found), frame })
+    let found = shared.app.run(&visit.access, &id).await?;
+    let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
+    render::page(&RunPage { run: RunView::new(&shared, &visit, &frame, &found), frame })
 }
 
 #[derive(Template)]
@@ -329,25 +319,23 @@ struct Runs<'a> {
     runs: Vec<RunView>,
 }
 
-/// The last runs.
 #[handler]
-pub(super) async fn runs(door: Data<&Door>, visit: Allowed<Webhooks>) -> Result<Response> {
-    let found = door.app.runs(&visit.access, PageRequest::of(RUNS, "")).await?;
-    let frame = Frame::new(&door, &visit, "/ui/deliveries");
+pub(super) async fn runs(shared: Data<&Shared>, visit: Allowed<Webhooks>) -> Result<Response> {
+    let found = shared.app.runs(&visit.access, PageRequest::of(RUNS, "")).await?;
+    let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     render::page(&Runs {
-        runs: found.items.iter().map(|run| RunView::new(&door, &visit, &frame, run)).collect(),
+        runs: found.items.iter().map(|run| RunView::new(&shared, &visit, &frame, run)).collect(),
         frame,
     })
 }
 
-/// Cancels a run.
 #[handler]
 pub(super) async fn cancel(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     id: Path<String>,
     _fields: Fields,
 ) -> Result<Response> {
-    let cancelled = door.app.cancel_run(&visit.access, &id).await?;
+    let cancelled = shared.app.cancel_run(&visit.access, &id).await?;
     Ok(go(&format!("/ui/retries/{}?said=retry-cancelled", cancelled.id)))
 }

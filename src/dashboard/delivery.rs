@@ -12,7 +12,7 @@ use super::{
     format::{self, Moment, shell, took},
     frame::{Frame, Said},
     render::{self, go},
-    state::Door,
+    state::Shared,
     views::{ListedRow, Shown, file, meaning},
     visit::Allowed,
 };
@@ -38,14 +38,14 @@ struct Page<'a> {
     frame: Frame<'a>,
     row: ListedRow,
     attempts: Vec<Step>,
-    /// `None`: its body is damaged, and is not sent.
+    /// The request; `None` if the body is damaged, which is never sent.
     sent: Option<Sent>,
     replay_of: Option<String>,
     can_replay: bool,
     can_cancel: bool,
     suspended: bool,
     deleted: bool,
-    /// Whether nothing more becomes of it.
+    /// Whether its state is final.
     ended: bool,
 }
 
@@ -67,9 +67,9 @@ impl Sent {
     }
 }
 
-/// Most bytes of an answer that stand in the page.
+/// Most bytes of an answer in the page.
 const ANSWER: usize = 512;
-/// Attempts whose answers stand in the page: the last ones.
+/// Most attempts whose answers are in the page: the last ones.
 const ANSWERS: usize = 5;
 
 /// One attempt in the line.
@@ -107,16 +107,15 @@ impl Step {
     }
 }
 
-/// One delivery.
 #[handler]
 pub(super) async fn show(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     id: Path<String>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let frame = Frame::new(&door, &visit, "/ui/deliveries").saying(&said);
-    let details = door.app.delivery(&visit.access, &id).await?;
+    let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
+    let details = shared.app.delivery(&visit.access, &id).await?;
     let (listed, attempts) = (&details.listed, &details.attempts);
     let (delivery, state) = (&listed.delivery, listed.endpoint_state);
     let with_answer = attempts.len().saturating_sub(ANSWERS);
@@ -130,22 +129,21 @@ pub(super) async fn show(
         suspended: state == EndpointState::Suspended,
         deleted: state == EndpointState::Deleted,
         ended: matches!(delivery.state, State::Delivered | State::Exhausted | State::Cancelled),
-        row: ListedRow::new(&door, &frame, listed),
+        row: ListedRow::new(&shared, &frame, listed),
         frame,
     })
 }
 
 /// The body of a delivery, to the byte.
 #[handler]
-pub(super) async fn whole(door: Data<&Door>, visit: Allowed<Webhooks>, id: Path<String>) -> Result<Response> {
-    let details = door.app.delivery(&visit.access, &id).await?;
+pub(super) async fn whole(shared: Data<&Shared>, visit: Allowed<Webhooks>, id: Path<String>) -> Result<Response> {
+    let details = shared.app.delivery(&visit.access, &id).await?;
     Ok(file(&details.listed.delivery.id.to_string(), details.request.map_err(Error::from)?.body))
 }
 
-/// Replays or cancels.
 #[handler]
 pub(super) async fn act(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     path: Path<(String, String)>,
     fields: Fields,
@@ -154,13 +152,13 @@ pub(super) async fn act(
     match verb.as_str() {
         "replay" => {
             let replay = || async {
-                let made = door.app.replay(&visit.access, &id).await?;
+                let made = shared.app.replay(&visit.access, &id).await?;
                 Ok(Outcome::Page(format!("/ui/deliveries/{}?said=replayed", made.delivery.id)))
             };
-            Ok(door.made.once(&visit, &fields, replay).await?)
+            Ok(shared.made.once(&visit, &fields, replay).await?)
         }
         "cancel" => {
-            door.app.cancel(&visit.access, &id).await?;
+            shared.app.cancel(&visit.access, &id).await?;
             Ok(go(&format!("/ui/deliveries/{id}?said=cancelled")))
         }
         _ => Err(poem::error::NotFoundError.into()),

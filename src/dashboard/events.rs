@@ -1,4 +1,4 @@
-//! Published events: who got each, and why others did not.
+//! Published events: the webhooks that got each, and why the others did not.
 
 use askama::Template;
 use poem::{
@@ -12,7 +12,7 @@ use super::{
     frame::Frame,
     query_string::QueryString,
     render::{self, go},
-    state::Door,
+    state::Shared,
     views::{DeliveryRow, Shown, file, shown_url},
     visit::Allowed,
 };
@@ -27,7 +27,6 @@ use crate::{
     error::{Error, Missing},
 };
 
-/// Events on a page.
 const PAGE: usize = 40;
 
 #[derive(Debug, Default, Deserialize)]
@@ -60,9 +59,8 @@ struct Page<'a> {
     search: Search,
 }
 
-/// The events within the scope, newest first.
 #[handler]
-pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Query<Search>) -> Result<Response> {
+pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
     if let Some(id) = QueryString::text(&search.id) {
         let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
@@ -70,12 +68,12 @@ pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Quer
     }
     let text = |text| QueryString::text(text).map(str::to_owned);
     let (wanted, page) = ((text(&search.account), text(&search.event)), PageRequest::of(PAGE, &search.after));
-    let found = match door.app.events(&visit.access, wanted, page).await {
-        // An account that is not there has no events.
+    let found = match shared.app.events(&visit.access, wanted, page).await {
+        // An unknown account has no events.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
-    let frame = Frame::new(&door, &visit, "/ui/events");
+    let frame = Frame::new(&shared, &visit, "/ui/events");
     let rows = found.page.items.into_iter().map(|event| Row {
         id: event.id.to_string(),
         kind: event.kind,
@@ -89,7 +87,7 @@ pub(super) async fn list(door: Data<&Door>, visit: Allowed<Events>, search: Quer
     };
     render::page(&Page {
         rows: rows.collect(),
-        kinds: door.kinds(),
+        kinds: shared.kinds(),
         more: found.page.next.map(next),
         partial: found.partial,
         searched: !(search.account.is_empty() && search.event.is_empty()),
@@ -106,7 +104,7 @@ struct Matched {
     delivery: DeliveryRow,
 }
 
-/// A webhook that did not.
+/// A webhook that did not get an event.
 struct Passed {
     webhook: String,
     url: String,
@@ -130,26 +128,25 @@ struct EventPage<'a> {
     sees_webhooks: bool,
 }
 
-/// One event.
 #[handler]
-pub(super) async fn show(door: Data<&Door>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
-    let (details, all) = door.app.event_and_webhooks(&visit.access, &id).await?;
+pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
+    let (details, all) = shared.app.event_and_webhooks(&visit.access, &id).await?;
     let (event, made) = (&details.event, &details.deliveries);
-    let dialect = door.dialect(&event.profile)?;
-    let frame = Frame::new(&door, &visit, "/ui/events");
+    let dialect = shared.dialect(&event.profile)?;
+    let frame = Frame::new(&shared, &visit, "/ui/events");
     let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
     let matched = made.iter().map(|delivery| {
         let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
         Matched {
             webhook: endpoint.map(written).unwrap_or_default(),
-            url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.as_str())),
+            url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.given())),
             delivery: DeliveryRow::new(&frame, delivery),
         }
     });
     let others = all.iter().filter(|endpoint| made.iter().all(|delivery| delivery.endpoint != endpoint.id));
     let passed = others.map(|endpoint| Passed {
         webhook: written(endpoint),
-        url: shown_url(endpoint.url.as_str()),
+        url: shown_url(endpoint.url.given()),
         why: why_not(event, endpoint),
     });
     let sees_webhooks = visit.caller.scopes.allow(Scope::Webhooks);
@@ -163,7 +160,7 @@ pub(super) async fn show(door: Data<&Door>, visit: Allowed<Events>, id: Path<Str
         target: event.target.as_deref().map(shown_url),
         body: details.body().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
         matched: matched.collect(),
-        // What a token may not list is not named.
+        // Webhooks are named only to a token that may list them.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
         sees_webhooks,
         frame,
@@ -172,12 +169,12 @@ pub(super) async fn show(door: Data<&Door>, visit: Allowed<Events>, id: Path<Str
 
 /// The payload of an event, as it is stored.
 #[handler]
-pub(super) async fn whole(door: Data<&Door>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
-    let details = door.app.event(&visit.access, &id).await?;
+pub(super) async fn whole(shared: Data<&Shared>, visit: Allowed<Events>, id: Path<String>) -> Result<Response> {
+    let details = shared.app.event(&visit.access, &id).await?;
     Ok(file(&details.event.id.to_string(), details.body()?.to_owned()))
 }
 
-/// Why an endpoint has no delivery of an event, as far as it can be told from what it is now.
+/// Why an endpoint has no delivery of an event, as far as its present state shows it.
 fn why_not(event: &Event, endpoint: &Endpoint) -> String {
     if event.test {
         return "the event is a test of another webhook".to_owned();
@@ -186,7 +183,9 @@ fn why_not(event: &Event, endpoint: &Endpoint) -> String {
         return "it was registered later".to_owned();
     }
     match &event.target {
-        Some(target) if target != endpoint.url.as_str() => return "the event was published for another URL".to_owned(),
+        Some(target) if !endpoint.url.is_same_as(target) => {
+            return "the event was published for another URL".to_owned();
+        }
         Some(_) => return "another webhook with this URL got it: the newest that was active".to_owned(),
         None => {}
     }
@@ -195,7 +194,7 @@ fn why_not(event: &Event, endpoint: &Endpoint) -> String {
     }
     let now = match endpoint.state {
         EndpointState::Deleted => "it is deleted now",
-        EndpointState::Active | EndpointState::Suspended => "its events are others now",
+        EndpointState::Active | EndpointState::Suspended => "its events were changed since",
     };
     format!("{now}, or its delivery was removed because it had grown old")
 }

@@ -16,7 +16,6 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub(super) struct Fields(Vec<(String, Zeroizing<String>)>);
 
 impl Fields {
-    /// Reads a body.
     pub(super) async fn read(request: &Request, body: &mut RequestBody) -> Result<Self> {
         if request.content_type().and_then(|given| given.split(';').next()) != Some(FORM) {
             let message = format!("this page takes forms: send {FORM}");

@@ -27,18 +27,18 @@ type Map = Mutex<HashMap<Mark, Arc<OnceCell<Outcome>>>>;
 /// The key of an outcome: a hash of the session and of the form's id.
 type Mark = [u8; 16];
 
-/// The outcomes of the forms of the last minute.
+/// The outcomes of forms sent in the last minute.
 pub(super) struct FormOnce {
     clock: SharedClock,
     outcomes: Arc<Map>,
 }
 
-/// Where a form led.
+/// The page that a form led to.
 #[derive(Clone)]
 pub(super) enum Outcome {
-    /// To this page.
+    /// A page.
     Page(String),
-    /// To a page that shows something once.
+    /// A page that shows something once.
     Shown(Arc<Shown>),
 }
 
@@ -47,17 +47,16 @@ pub(super) struct Shown {
     pub(super) title: &'static str,
     pub(super) about: String,
     pub(super) secret: Option<Zeroizing<String>>,
-    /// Where to go from there.
+    /// The address of the next page.
     pub(super) next: String,
 }
 
 impl FormOnce {
-    /// No outcomes yet.
     pub(super) fn new(clock: SharedClock) -> Self {
         Self { clock, outcomes: Arc::default() }
     }
 
-    /// Does what a form asks for, unless the same form was taken before. Leads to its outcome.
+    /// Does the work of a form, unless the same form was taken before. Leads to its outcome.
     pub(super) async fn once<F: Future<Output = Result<Outcome, Error>>>(
         &self,
         visit: &Visit,
@@ -80,7 +79,7 @@ impl FormOnce {
         })
     }
 
-    /// The content to show once, if this form of the session led to some.
+    /// The content to show once, if this form of the session led to such a page.
     pub(super) fn shown(&self, visit: &Visit, form: &str) -> Option<Arc<Shown>> {
         let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         match outcomes.get(&mark(visit, form))?.get()? {

@@ -22,7 +22,6 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// A moment, relative to now.
     pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
         let words = match (now.since(at), at.since(now)) {
             (past, _) if past >= Duration::from_secs(1) => format!("{} ago", span(past)),

@@ -1,10 +1,10 @@
-//! The frame of every page: its head, the links to the other pages, who is signed in.
+//! The frame of every page: its head, the links to the other pages, the name of the visitor.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{assets::Assets, format::Moment, state::Door, visit::Visit};
+use super::{assets::Assets, format::Moment, state::Shared, visit::Visit};
 use crate::domain::{endpoint::Resumed, ids::RequestId, timestamp::Timestamp, token::Scope};
 
 /// A link to another page.
@@ -25,7 +25,7 @@ pub(super) struct Frame<'a> {
     pub(super) once: String,
     /// The address to load the page again; empty for a page that a form led to.
     pub(super) at: String,
-    /// The sentence about what was just done.
+    /// The sentence about the form that led here.
     pub(super) said: Cow<'static, str>,
     pub(super) operator: bool,
     now: Timestamp,
@@ -45,12 +45,12 @@ const PAGES: [(&str, &str, Option<Scope>); 8] = [
 
 impl<'a> Frame<'a> {
     /// The frame of a page; `at` is the address of its link in the navigation.
-    pub(super) fn new(door: &'a Door, visit: &Visit, at: &str) -> Self {
-        let (operator, now) = (visit.is_operator(), door.app.clock().now());
+    pub(super) fn new(shared: &'a Shared, visit: &Visit, at: &str) -> Self {
+        let (operator, now) = (visit.is_operator(), shared.app.clock().now());
         let opens = |scope: &Option<Scope>| scope.map_or(operator, |scope| visit.caller.scopes.allow(scope));
         let links = PAGES.iter().filter(|(.., scope)| opens(scope));
         Self {
-            assets: &door.assets,
+            assets: &shared.assets,
             links: links.map(|&(href, label, _)| Link { href, label, current: href == at }).collect(),
             who: visit.who(),
             form: visit.form_token(),
@@ -62,7 +62,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Adds the sentence about what was just done.
+    /// Adds the sentence about the form that led here.
     pub(super) fn saying(mut self, said: &Said) -> Self {
         self.said = said.sentence();
         self
@@ -83,13 +83,12 @@ impl<'a> Frame<'a> {
         self.now.precise()
     }
 
-    /// The version of the program.
     pub(super) fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
     }
 }
 
-/// What a form did. The address of the next page carries it.
+/// The result of a form. The address of the next page carries it.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Said {
     said: Option<String>,
@@ -103,23 +102,23 @@ pub(super) struct Said {
 impl Said {
     fn sentence(&self) -> Cow<'static, str> {
         let sentence = match self.said.as_deref().unwrap_or_default() {
-            "paused" => "Paused. What comes for it from now on is held until you resume it.",
+            "paused" => "Paused. New deliveries are held until you resume it.",
             "resumed" => {
                 let Self { resent, released, .. } = *self;
                 return format!("Resumed: {}.", Resumed { resent, released }).into();
             }
             "active" => "It was active already: nothing was changed.",
-            "changed" => "Changed. It holds from the next delivery on.",
-            "deleted" => "Deleted. What was waiting or held for it is cancelled.",
+            "changed" => "Changed. The change applies from the next delivery on.",
+            "deleted" => "Deleted. Its waiting and held deliveries are cancelled.",
             "dropping" => {
                 "The held deliveries are being dropped: the number falls to nothing as they are cancelled. If the server is stopped before that, drop the rest again."
             }
             "replayed" => "Replayed: this is the new delivery of the same event.",
             "cancelled" => "Cancelled. It is not tried again.",
-            "retry-cancelled" => "The run is cancelled. What it has replayed by now goes out.",
+            "retry-cancelled" => "The run is cancelled. The replays that it has made go out.",
             "account" => "The account is made. Now make a token for it.",
             "revoked" => "The token is revoked: it is refused from now on, and its dashboards are signed out.",
-            "mailed" => "A test mail is on its way: look into the mailbox.",
+            "mailed" => "A test mail is sent: look into the mailbox.",
             _ => "",
         };
         Cow::Borrowed(sentence)

@@ -1,4 +1,4 @@
-//! The dashboard: pages for people, made on the server. They do what the API does, with the same rights.
+//! The dashboard: pages for people, made on the server. They do the same things as the API, with the same rights.
 //!
 //! A page loads nothing from elsewhere, and holds no script and no style in itself: the policy of every answer forbids
 //! it.
@@ -43,7 +43,7 @@ use self::{
     fields::Fields,
     refusal::refusal,
     render::{compressed, go, sealed},
-    state::Door,
+    state::Shared,
     visit::Visit,
 };
 use crate::{
@@ -57,7 +57,7 @@ const REFRESH: &str = "ngoma-refresh";
 
 /// The dashboard, as an endpoint that answers every request below `/ui`.
 pub(crate) struct Dashboard {
-    door: Door,
+    shared: Shared,
     routes: BoxEndpoint<'static>,
 }
 
@@ -67,9 +67,8 @@ pub(crate) fn is_at(path: &str) -> bool {
 }
 
 impl Dashboard {
-    /// A dashboard that begins now.
     pub(crate) fn new(app: App, budgets: Arc<Budgets>, config: &Config) -> Self {
-        let door = Door::new(app, budgets, config);
+        let shared = Shared::new(app, budgets, config);
         let routes = Route::new()
             .at("/ui/sign-in", get(session::sign_in).post(session::enter))
             .at("/ui/sign-out", get(up).post(session::sign_out))
@@ -98,23 +97,23 @@ impl Dashboard {
             .at("/ui/deliveries/:id", get(delivery::show))
             .at("/ui/deliveries/:id/body", get(delivery::whole))
             .at("/ui/deliveries/:id/:verb", get(up).post(delivery::act));
-        Self { routes: routes.data(door.clone()).map_to_response().boxed(), door }
+        Self { routes: routes.data(shared.clone()).map_to_response().boxed(), shared }
     }
 
-    /// Lets the request in, and answers it; a refusal is a page too.
+    /// Answers a request. A refusal is a page too.
     async fn answer(&self, request: Request, context: &RequestContext) -> Response {
-        let refused = |visit: Option<&Visit>, error: &poem::Error| refusal(&self.door, visit, error, context.id());
-        if let Some(file) = self.door.assets.at(request.uri().path()) {
+        let refused = |visit: Option<&Visit>, error: &poem::Error| refusal(&self.shared, visit, error, context.id());
+        if let Some(file) = self.shared.assets.at(request.uri().path()) {
             return file.call(request).await.unwrap_or_else(|error| refused(None, &error));
         }
         let has_form = request.method() == Method::POST;
-        let visit = Visit::of(&request, &self.door.app);
-        // The form of a stranger is not read.
+        let visit = Visit::of(&request, &self.shared.app);
+        // The form of a visitor who is not signed in is not read.
         let is_stranger = matches!(visit, Ok(None));
         let mut response = match visit {
             Ok(visit) => match self.admit(request, context, visit.clone()).await {
                 Ok(response) => response,
-                // A session that has ended is shown as little as a stranger.
+                // The page of a session that has ended shows no more than a page without a session.
                 Err(error) if error.status() == StatusCode::UNAUTHORIZED => refused(None, &error),
                 Err(error) => refused(visit.as_ref(), &error),
             },
@@ -128,23 +127,23 @@ impl Dashboard {
         response
     }
 
-    /// Lets in a visit that is signed in, or that comes to sign in.
+    /// Answers a visit that is signed in, or that comes to sign in.
     async fn admit(&self, mut request: Request, context: &RequestContext, visit: Option<Visit>) -> Result<Response> {
         let open = request.uri().path() == "/ui/sign-in";
         match &visit {
             None if !open => return Ok(session::to_sign_in(&request)),
             Some(visit) if request.method().is_safe() && request.headers().contains_key(REFRESH) => {
-                session::spend(&self.door.refreshes, visit.caller.token)?;
+                session::spend(&self.shared.refreshes, visit.caller.token)?;
             }
-            Some(visit) => session::spend(&self.door.quota, visit.caller.token)?,
+            Some(visit) => session::spend(&self.shared.quota, visit.caller.token)?,
             None => {}
         }
         if let Some(visit) = &visit {
             context.is_of(&visit.caller);
             if request.method().is_safe() {
-                context.begin_read(&self.door.budgets).await?;
+                context.begin_read(&self.shared.budgets).await?;
                 // The session may have ended while this waited.
-                self.door.app.check_caller(&visit.caller)?;
+                self.shared.app.check_caller(&visit.caller)?;
             }
         }
         if request.method() == Method::POST {
@@ -168,7 +167,7 @@ impl Endpoint for Dashboard {
 
     async fn call(&self, request: Request) -> Result<Response> {
         let context = RequestContext::of(&request)?.clone();
-        let is_asset = self.door.assets.at(request.uri().path()).is_some();
+        let is_asset = self.shared.assets.at(request.uri().path()).is_some();
         let zips = request.header("accept-encoding").is_some_and(|takes| takes.contains("gzip"));
         let response = sealed(self.answer(request, &context).await);
         Ok(if zips && !is_asset { compressed(response).await } else { response })

@@ -7,7 +7,7 @@ use poem::{
     web::{Data, Path},
 };
 
-use super::{form_once::Shown, frame::Frame, render::page, state::Door, visit::Visit};
+use super::{form_once::Shown, frame::Frame, render::page, state::Shared, visit::Visit};
 
 /// A page that shows something once.
 #[derive(Template)]
@@ -17,13 +17,12 @@ struct Once<'a> {
     shown: &'a Shown,
 }
 
-/// Shows the content once.
 #[handler]
-pub(super) fn show(door: Data<&Door>, visit: Visit, form: Path<String>) -> Result<Response> {
+pub(super) fn show(shared: Data<&Shared>, visit: Visit, form: Path<String>) -> Result<Response> {
     let gone = || {
         let message = "what stood here is gone: it is shown for a minute. If it was not copied, make a new one";
         poem::Error::from_string(message, StatusCode::NOT_FOUND)
     };
-    let shown = door.made.shown(&visit, &form).ok_or_else(gone)?;
-    page(&Once { frame: Frame::new(&door, &visit, ""), shown: &shown })
+    let shown = shared.made.shown(&visit, &form).ok_or_else(gone)?;
+    page(&Once { frame: Frame::new(&shared, &visit, ""), shown: &shown })
 }

@@ -1,4 +1,4 @@
-//! The first page: how everything stands, and what needs somebody.
+//! The first page: the numbers of deliveries and webhooks, and the webhooks in trouble.
 
 use askama::Template;
 use poem::{
@@ -11,7 +11,7 @@ use super::{
     format::{bytes, long_span, thousands},
     frame::{Frame, Said},
     render::{self, go},
-    state::Door,
+    state::Shared,
     views::WebhookRow,
     visit::{Allowed, Visit},
 };
@@ -28,14 +28,13 @@ struct Page<'a> {
     minutes: Chart,
     hours: Chart,
     trouble: Vec<WebhookRow>,
-    /// Those that are not shown: how many, what they are, and where they are listed.
+    /// Webhooks in trouble that are not shown: their number, their state, and the address of their list.
     more: Vec<(u64, &'static str, &'static str)>,
     any_webhook: bool,
     unsent: u64,
     machine: Option<Machine>,
 }
 
-/// One number.
 struct Tile {
     label: &'static str,
     value: String,
@@ -43,7 +42,7 @@ struct Tile {
     href: &'static str,
 }
 
-/// What the operator sees of the machine.
+/// The facts of the server that only the operator sees.
 struct Machine {
     database: String,
     free: Option<String>,
@@ -51,10 +50,9 @@ struct Machine {
     version: &'static str,
 }
 
-/// How everything stands.
 #[handler]
 pub(super) async fn show(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Visit,
     allowed: Result<Allowed<Webhooks>>,
     said: Query<Said>,
@@ -63,15 +61,15 @@ pub(super) async fn show(
     if !scopes.allow(Scope::Webhooks) && scopes.allow(Scope::Events) {
         return Ok(go("/ui/events"));
     }
-    let frame = Frame::new(&door, &visit, "/ui").saying(&said);
-    let seen = door.overviews.last(&door.app, &allowed?.access).await?;
+    let frame = Frame::new(&shared, &visit, "/ui").saying(&said);
+    let seen = shared.overviews.last(&shared.app, &allowed?.access).await?;
     let Snapshot { all, suspended, failing, unsent, now } = &*seen;
     let more = [
         (all.suspended, suspended.len(), "suspended", "/ui/webhooks?state=suspended"),
         (all.failing, failing.len(), "failing", "/ui/webhooks?state=failing"),
     ];
     let more = more.into_iter().map(|(all, shown, what, href)| (all.saturating_sub(shown as u64), what, href));
-    let trouble = suspended.iter().chain(failing).map(|report| WebhookRow::new(&door, &frame, report));
+    let trouble = suspended.iter().chain(failing).map(|report| WebhookRow::new(&shared, &frame, report));
     let day: u64 = all.hours.iter().map(|(_, hour): &(_, Stats)| hour.failed).sum();
     let oldest = all.due_since.map_or_else(|| "–".to_owned(), |since| long_span(now.since(since)));
     let tile = |label, value: u64, class, href| Tile {
@@ -90,9 +88,9 @@ pub(super) async fn show(
         tile("failed attempts, 24 h", day, "warn", ""),
     ];
     let machine = visit.is_operator().then(|| Machine {
-        database: bytes(door.app.database_bytes()),
-        free: door.app.free_space().map(bytes),
-        uptime: long_span(door.app.uptime()),
+        database: bytes(shared.app.database_bytes()),
+        free: shared.app.free_space().map(bytes),
+        uptime: long_span(shared.app.uptime()),
         version: frame.version(),
     });
     render::page(&Page {

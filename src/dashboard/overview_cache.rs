@@ -1,4 +1,4 @@
-//! The numbers of the first page. All callers with the same access share one look at the database.
+//! The numbers of the first page. All callers with the same access scope share one reading of the database.
 
 use std::{
     collections::HashMap,
@@ -9,38 +9,35 @@ use std::{
 use crate::{
     app::{Access, App, Webhooks, overview::Snapshot},
     domain::token::AccessScope,
-    error::Error,
+    error::Result,
     http::single_flight::SingleFlight,
 };
 
 /// Webhooks in trouble that are shown, of each kind.
 const SHOWN: usize = 10;
-/// How long a look is shared: it counts all waiting deliveries.
+/// How long a reading is shared. A reading counts all waiting deliveries.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Looks that are kept, one for each access.
+/// Most readings in memory, one for each access scope.
 const MOST: usize = 1000;
 
-/// One look, for all who see the same.
-type Shared = SingleFlight<Result<Arc<Snapshot>, Error>>;
+/// The reading of one access scope.
+type Reading = SingleFlight<Result<Arc<Snapshot>>>;
 
-/// The last looks, one for all who see the same.
+/// The last reading of each access scope.
 #[derive(Default)]
-pub(super) struct Overviews(Mutex<HashMap<AccessScope, Arc<Shared>>>);
+pub(super) struct Overviews(Mutex<HashMap<AccessScope, Arc<Reading>>>);
 
 impl Overviews {
-    /// The last overview of everything, for callers who see everything. Many share it; each caller's right is checked.
-    pub(super) async fn last(&self, app: &App, access: &Access<Webhooks>) -> Result<Arc<Snapshot>, Error> {
-        let looks = {
+    /// The last overview within the caller's access scope.
+    pub(super) async fn last(&self, app: &App, access: &Access<Webhooks>) -> Result<Arc<Snapshot>> {
+        let last = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= MOST {
                 all.clear();
             }
             Arc::clone(all.entry(access.scope().clone()).or_default())
         };
-        let (looker, first) = (app.clone(), access.clone());
-        let look = || async move { looker.overview_for_all(&first, SHOWN).await.map(Arc::new) };
-        let seen = looks.recent(app.clock().uptime(), PAUSE, look).await;
-        app.check_access(access)?;
-        seen.unwrap_or_else(|| Err(Error::Internal("a look at everything panicked".to_owned())))
+        let uptime = app.clock().uptime();
+        app.shared_overview(access, SHOWN, move |read| async move { last.recent(uptime, PAUSE, || read).await }).await
     }
 }

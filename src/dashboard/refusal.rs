@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::{Response, http::StatusCode};
 
-use super::{assets::Assets, frame::Frame, render::page, state::Door, visit::Visit};
+use super::{assets::Assets, frame::Frame, render::page, state::Shared, visit::Visit};
 use crate::{error::Error, http::error::Problem};
 
 #[derive(Template)]
@@ -22,8 +22,8 @@ struct Closed<'a> {
     message: String,
 }
 
-/// A page that says what went wrong, and what to do.
-pub(super) fn refusal(door: &Door, visit: Option<&Visit>, error: &poem::Error, request_id: &str) -> Response {
+/// The page of an error, with its sentence.
+pub(super) fn refusal(shared: &Shared, visit: Option<&Visit>, error: &poem::Error, request_id: &str) -> Response {
     let problem = Problem::of(error);
     if let Some(Error::Internal(reason)) = &problem.error {
         tracing::error!(request.id = request_id, reason, "a page failed by our fault");
@@ -42,8 +42,8 @@ pub(super) fn refusal(door: &Door, visit: Option<&Visit>, error: &poem::Error, r
         message = format!("{message} ({request_id})");
     }
     let made = match visit {
-        Some(visit) => page(&Refusal { frame: Frame::new(door, visit, ""), title, message }),
-        None => page(&Closed { assets: &door.assets, title, message }),
+        Some(visit) => page(&Refusal { frame: Frame::new(shared, visit, ""), title, message }),
+        None => page(&Closed { assets: &shared.assets, title, message }),
     };
     let mut response = made.unwrap_or_default();
     response.set_status(problem.status);

@@ -11,7 +11,6 @@ use poem::{
 
 use crate::error::Error;
 
-/// The content type of a page.
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 /// The policy of every page: it loads from this server alone, and its forms go to this server alone.
@@ -21,14 +20,13 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// Pages shorter than this are sent as they are.
 const WORTH_COMPRESSING: usize = 1024;
 
-/// A page as an answer.
 pub(super) fn page(template: &impl Template) -> Result<Response> {
     let unmade = |flaw: askama::Error| Error::Internal(format!("a page cannot be made: {flaw}"));
     let text = template.render().map_err(unmade)?;
     Ok(Response::builder().content_type(HTML).body(text))
 }
 
-/// A page as an answer, with the status of the error that it tells, if it tells one.
+/// A page as an answer, with the status of the error on it, if there is one.
 pub(super) fn page_with(template: &impl Template, error: Option<Error>) -> Result<Response> {
     let mut response = page(template)?;
     if let Some(error) = error {
@@ -62,7 +60,8 @@ pub(super) fn sealed(mut response: Response) -> Response {
     response
 }
 
-/// A page in gzip. Other sites cannot have a browser ask for a page with its cookie, so the length tells them nothing.
+/// A page in gzip. Other sites cannot have a browser ask for a page with its cookie, so the length reveals nothing to
+/// them.
 pub(super) async fn compressed(mut response: Response) -> Response {
     let text = response.take_body().into_bytes().await.unwrap_or_default();
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));

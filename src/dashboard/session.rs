@@ -12,7 +12,7 @@ use super::{
     assets::Assets,
     fields::Fields,
     render::{self, go},
-    state::Door,
+    state::Shared,
     visit::{COOKIE, Visit, asked, by_tls, check_origin, cookie},
 };
 use crate::{
@@ -33,7 +33,7 @@ fn set_cookie(value: &str, seconds: u64, tls: bool) -> String {
     format!("{COOKIE}={value}; Path=/ui; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
-/// The page that a browser wanted before it had to sign in.
+/// The page that a browser asked for before it had to sign in.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct From {
     next: Option<String>,
@@ -58,28 +58,27 @@ struct SignIn<'a> {
     problem: Option<String>,
 }
 
-/// The page that asks for a token.
 #[handler]
-pub(super) fn sign_in(request: &Request, door: Data<&Door>, from: Query<From>) -> Result<Response> {
+pub(super) fn sign_in(request: &Request, shared: Data<&Shared>, from: Query<From>) -> Result<Response> {
     let was_in = cookie(request.headers()).is_some() || from.ended.is_some();
     let ended = was_in && request.data::<Visit>().is_none();
-    render::page(&SignIn { assets: &door.assets, next: from.page(), ended, problem: None })
+    render::page(&SignIn { assets: &shared.assets, next: from.page(), ended, problem: None })
 }
 
 /// Takes a token, and begins a session.
 #[handler]
-pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) -> Result<Response> {
+pub(super) async fn enter(request: &Request, shared: Data<&Shared>, fields: Fields) -> Result<Response> {
     let from = From { next: fields.get("next").map(str::to_owned), ended: None };
     check_origin(request.headers())?;
     let former = cookie(request.headers());
-    match begin(&door, fields.get("token").unwrap_or_default(), former.as_ref()).await {
+    match begin(&shared, fields.get("token").unwrap_or_default(), former.as_ref()).await {
         Ok(key) => {
-            let cookie = set_cookie(&key.expose(), LASTS.as_secs(), door.secure || by_tls(request.headers()));
+            let cookie = set_cookie(&key.expose(), LASTS.as_secs(), shared.secure || by_tls(request.headers()));
             Ok(go(from.page()).with_header(header::SET_COOKIE, cookie).into_response())
         }
         Err(error @ (Error::Unauthorized(_) | Error::TooMany { .. })) => {
             let problem = Some(error.to_string());
-            let page = SignIn { assets: &door.assets, next: from.page(), ended: false, problem };
+            let page = SignIn { assets: &shared.assets, next: from.page(), ended: false, problem };
             render::page_with(&page, Some(error))
         }
         Err(error) => Err(error.into()),
@@ -87,15 +86,15 @@ pub(super) async fn enter(request: &Request, door: Data<&Door>, fields: Fields) 
 }
 
 /// Begins a session; the one that this browser had ends.
-async fn begin(door: &Door, token: &str, former: Option<&SessionKey>) -> Result<SessionKey, Error> {
+async fn begin(shared: &Shared, token: &str, former: Option<&SessionKey>) -> Result<SessionKey, Error> {
     let unknown = || {
-        let refused = spend(&door.quota, TokenId::from_bytes(GUESSES)).err();
+        let refused = spend(&shared.quota, TokenId::from_bytes(GUESSES)).err();
         let message = "this token is unknown or revoked: copy the whole of it, from ngm_ to its end, or make a new one";
         refused.unwrap_or_else(|| Error::Unauthorized(message.to_owned()))
     };
-    let caller = door.app.caller_of_token(token)?.ok_or_else(unknown)?;
-    spend(&door.quota, caller.token)?;
-    let begun = door.app.begin_session(&caller, former).await;
+    let caller = shared.app.caller_of_token(token)?.ok_or_else(unknown)?;
+    spend(&shared.quota, caller.token)?;
+    let begun = shared.app.begin_session(&caller, former).await;
     begun.map_err(|error| if error == Error::NotFound(Missing::Token) { unknown() } else { error })
 }
 
@@ -104,11 +103,10 @@ pub(super) fn spend(quota: &RateLimit, token: TokenId) -> Result<(), Error> {
     quota.take(token).outcome
 }
 
-/// Ends the session.
 #[handler]
-pub(super) async fn sign_out(request: &Request, door: Data<&Door>, visit: Visit) -> Result<Response> {
-    door.app.end_session(&visit.caller, visit.key()).await?;
-    let cookie = set_cookie("", 0, door.secure || by_tls(request.headers()));
+pub(super) async fn sign_out(request: &Request, shared: Data<&Shared>, visit: Visit) -> Result<Response> {
+    shared.app.end_session(&visit.caller, visit.key()).await?;
+    let cookie = set_cookie("", 0, shared.secure || by_tls(request.headers()));
     Ok(go("/ui/sign-in").with_header(header::SET_COOKIE, cookie).into_response())
 }
 

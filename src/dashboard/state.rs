@@ -1,4 +1,4 @@
-//! What all pages share.
+//! The parts that all pages share.
 
 use std::sync::Arc;
 
@@ -11,26 +11,25 @@ use crate::{
     http::{budget::Budgets, rate_limit::RateLimit},
 };
 
-/// What all pages share. Cheap to clone.
+/// The parts that all pages share. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Door(Arc<Parts>);
+pub(super) struct Shared(Arc<Parts>);
 
-/// What all pages share.
 pub(super) struct Parts {
     pub(super) app: App,
     pub(super) budgets: Arc<Budgets>,
     pub(super) assets: Assets,
     pub(super) quota: RateLimit,
-    /// The limit of pages that refresh themselves: they take nothing from the limit of people.
+    /// The rate limit of pages that refresh themselves: they do not count against the limit of people.
     pub(super) refreshes: RateLimit,
     pub(super) made: FormOnce,
     pub(super) overviews: Overviews,
     pub(super) settings: Vec<Setting>,
-    /// Whether people reach this server by https: then cookies are for TLS only.
+    /// Whether `public_url` begins with https: cookies are then for TLS only.
     pub(super) secure: bool,
 }
 
-impl std::ops::Deref for Door {
+impl std::ops::Deref for Shared {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
@@ -38,8 +37,7 @@ impl std::ops::Deref for Door {
     }
 }
 
-impl Door {
-    /// The state of a dashboard that begins now.
+impl Shared {
     pub(super) fn new(app: App, budgets: Arc<Budgets>, config: &Config) -> Self {
         let limit = || RateLimit::per_minute(config.limits.requests_per_minute);
         Self(Arc::new(Parts {

@@ -1,4 +1,4 @@
-//! The system: its settings as they are, what it takes on the disk, and a backup at once. For the operator.
+//! The system: its settings, its size on the disk, and a backup. For the operator.
 
 use askama::Template;
 use poem::{
@@ -11,7 +11,7 @@ use super::{
     format::{Moment, bytes, long_span, schedule, waits},
     frame::{Frame, Said},
     render::{self, go},
-    state::Door,
+    state::Shared,
     visit::Allowed,
 };
 use crate::{
@@ -19,7 +19,6 @@ use crate::{
     config::Setting,
 };
 
-/// The settings of one section.
 struct Section<'a> {
     name: &'a str,
     settings: Vec<&'a Setting>,
@@ -44,13 +43,12 @@ struct Page<'a> {
     backup: Option<BackupView>,
 }
 
-/// How the server is set.
 #[handler]
-pub(super) async fn show(door: Data<&Door>, visit: Allowed<Operator>, said: Query<Said>) -> Result<Response> {
-    let app = &door.app;
-    let frame = Frame::new(&door, &visit, "/ui/system").saying(&said);
+pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Operator>, said: Query<Said>) -> Result<Response> {
+    let app = &shared.app;
+    let frame = Frame::new(&shared, &visit, "/ui/system").saying(&said);
     let mut sections: Vec<Section<'_>> = Vec::new();
-    for setting in &door.settings {
+    for setting in &shared.settings {
         match sections.last_mut().filter(|section| section.name == setting.section) {
             Some(section) => section.settings.push(setting),
             None => sections.push(Section { name: &setting.section, settings: vec![setting] }),
@@ -77,9 +75,9 @@ pub(super) async fn show(door: Data<&Door>, visit: Allowed<Operator>, said: Quer
     render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, frame })
 }
 
-/// Makes a backup beside the database; the page tells how far it has come.
+/// Begins a backup beside the database. The page shows its progress.
 #[handler]
-pub(super) async fn back_up(door: Data<&Door>, visit: Allowed<Operator>, _fields: Fields) -> Result<Response> {
-    door.app.back_up(&visit.access).await?;
+pub(super) async fn back_up(shared: Data<&Shared>, visit: Allowed<Operator>, _fields: Fields) -> Result<Response> {
+    shared.app.back_up(&visit.access).await?;
     Ok(go("/ui/system"))
 }

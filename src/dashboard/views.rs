@@ -25,7 +25,6 @@ pub(super) struct Badge {
 }
 
 impl Badge {
-    /// The state of an endpoint.
     pub(super) fn of_endpoint(endpoint: &Endpoint, failing: bool) -> Self {
         let (class, word) = match (endpoint.state, endpoint.suspended_reason) {
             (EndpointState::Active, _) if failing => ("warn", "failing"),
@@ -37,7 +36,6 @@ impl Badge {
         Self { class, word }
     }
 
-    /// The state of a delivery.
     pub(super) fn of_delivery(delivery: &Delivery) -> Self {
         let (class, word) = match delivery.state {
             State::Pending if delivery.attempts > 0 => ("warn", "retrying"),
@@ -52,7 +50,7 @@ impl Badge {
     }
 }
 
-/// Why an attempt failed, for people: what it means, and where to look.
+/// Why an attempt failed, in words for people.
 pub(super) const fn meaning(failure: Failure) -> &'static str {
     match failure {
         Failure::Dns => "the host's name could not be looked up",
@@ -61,7 +59,7 @@ pub(super) const fn meaning(failure: Failure) -> &'static str {
         Failure::Tls => "the TLS handshake failed: look at its certificate",
         Failure::Timeout => "it took too long to answer",
         Failure::Reset => "the connection broke before an answer came",
-        Failure::Protocol => "what came back is not HTTP",
+        Failure::Protocol => "the answer is not HTTP",
         Failure::Status => "it answered with an error",
         Failure::Interrupted => "this server stopped meanwhile; it costs no try",
         Failure::Damaged => "not sent: its body is damaged on this server's disk",
@@ -109,7 +107,6 @@ impl Success {
     }
 }
 
-/// A webhook in a list.
 pub(super) struct WebhookRow {
     pub(super) id: String,
     pub(super) url: String,
@@ -128,14 +125,14 @@ pub(super) struct WebhookRow {
 }
 
 impl WebhookRow {
-    pub(super) fn new(door: &Parts, frame: &Frame<'_>, report: &Report) -> Result<Self, Error> {
+    pub(super) fn new(shared: &Parts, frame: &Frame<'_>, report: &Report) -> Result<Self, Error> {
         let endpoint = &report.endpoint;
         let entries = endpoint.events.entries();
         Ok(Self {
-            id: door.written(&report.profile, endpoint.id),
-            url: shown_url(endpoint.url.as_str()),
+            id: shared.written(&report.profile, endpoint.id),
+            url: shown_url(endpoint.url.given()),
             account: endpoint.account_id.clone(),
-            vendor: door.dialect(&report.profile)?.title,
+            vendor: shared.dialect(&report.profile)?.title,
             events: entries.to_vec(),
             every_event: entries.iter().any(|entry| entry == "*"),
             badge: Badge::of_endpoint(endpoint, report.is_failing()),
@@ -152,7 +149,6 @@ impl WebhookRow {
     }
 }
 
-/// A delivery in a list.
 pub(super) struct DeliveryRow {
     pub(super) id: String,
     pub(super) event: String,
@@ -197,10 +193,10 @@ pub(super) struct ListedRow {
 }
 
 impl ListedRow {
-    pub(super) fn new(door: &Parts, frame: &Frame<'_>, listed: &Listed) -> Self {
+    pub(super) fn new(shared: &Parts, frame: &Frame<'_>, listed: &Listed) -> Self {
         Self {
             delivery: DeliveryRow::new(frame, &listed.delivery),
-            webhook: door.written(&listed.profile, listed.delivery.endpoint),
+            webhook: shared.written(&listed.profile, listed.delivery.endpoint),
             url: shown_url(&listed.url),
             account: listed.account_id.clone(),
         }
@@ -220,9 +216,9 @@ const RAW: usize = 1 << 10;
 /// A body as a page shows it.
 pub(super) struct Shown {
     pub(super) pretty: String,
-    /// Whether it was cut.
+    /// Whether `pretty` was cut.
     pub(super) cut: bool,
-    /// The exact bytes, if they are few.
+    /// The exact bytes, unless there are too many.
     pub(super) raw: Option<String>,
     pub(super) size: String,
     /// The address of the whole body.

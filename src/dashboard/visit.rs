@@ -1,4 +1,4 @@
-//! Who is looking: the session behind a browser's cookie.
+//! Visits: the session behind a browser's cookie.
 
 use std::ops::Deref;
 
@@ -18,15 +18,14 @@ use crate::{
     error::Error,
 };
 
-/// The cookie's name.
 pub(super) const COOKIE: &str = "ngoma_session";
 
-/// A request of somebody who is signed in.
+/// A request with a session.
 #[derive(Clone)]
 pub(super) struct Visit {
     /// The owner of the token that began the session.
     pub(super) caller: Caller,
-    /// The page that is asked for, with its query; empty for a form.
+    /// The address of the page, with its query; empty for a form.
     pub(super) at: String,
     key: SessionKey,
 }
@@ -40,7 +39,6 @@ impl Visit {
         Ok(caller.map(|caller| Self { caller, at, key }))
     }
 
-    /// The key of the session.
     pub(super) fn key(&self) -> &SessionKey {
         &self.key
     }
@@ -57,12 +55,11 @@ impl Visit {
         self.key.form_token()
     }
 
-    /// Whether the visit may see and do everything.
     pub(super) fn is_operator(&self) -> bool {
         self.caller.is_operator()
     }
 
-    /// Whether it sees one account alone: pages then need not say which.
+    /// Whether the visitor sees one account only. Pages then need not name the account.
     pub(super) fn is_of_one_account(&self) -> bool {
         matches!(self.caller.reach, Reach::Account { .. })
     }
@@ -83,10 +80,10 @@ impl<'a> FromRequest<'a> for Visit {
     }
 }
 
-/// A visit by somebody who has the right that a page needs. The page hands on its access.
+/// A visit with the right that a page needs. The page hands on its access.
 pub(super) struct Allowed<S> {
     visit: Visit,
-    /// What the page may see and do.
+    /// The access.
     pub(super) access: Access<S>,
 }
 
@@ -110,7 +107,7 @@ impl<'a, S: Right> FromRequest<'a> for Allowed<S> {
     }
 }
 
-/// Nobody is signed in, or not any more.
+/// The error for a page without a session, or whose session has ended.
 fn not_signed_in() -> Error {
     Error::Unauthorized("sign in first".to_owned())
 }

@@ -1,4 +1,4 @@
-//! One webhook: how it is set, how it fares, and while it is suspended what to do about it.
+//! One webhook: its settings, its statistics, and, while it is suspended, how to resume it.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{
     format::{self, Moment, count, long_span, thousands, took},
     frame::{Frame, Said},
     render::{self, go},
-    state::Door,
+    state::Shared,
     views::{DeliveryRow, WebhookRow, meaning, short, shown_url},
     visit::Allowed,
     webhooks::{WebhookForm, wanted},
@@ -64,13 +64,13 @@ struct Page<'a> {
     problem: Option<String>,
 }
 
-/// What the panel says of a suspended webhook.
+/// The panel of a suspended webhook.
 struct Suspended {
     what: String,
     held: u64,
-    /// How many failed deliveries resuming sends again.
+    /// The number of failed deliveries that a resume sends again.
     failed: u64,
-    /// What resuming sets going, in words; nothing if nothing waits.
+    /// The deliveries that a resume sends, in words; empty if there are none.
     resuming: String,
     last_error: Option<(String, &'static str)>,
 }
@@ -79,7 +79,7 @@ impl Suspended {
     fn of(report: &Report, policy: &RetryPolicy, recent: &[Delivery]) -> Option<Self> {
         let what = match report.endpoint.suspended_reason? {
             SuspendedReason::Paused => "Somebody paused it.".to_owned(),
-            SuspendedReason::Gone => "It answered 410 Gone: the receiver says that it is there no more.".to_owned(),
+            SuspendedReason::Gone => "The receiver answered 410 Gone: it does not exist any more.".to_owned(),
             SuspendedReason::Exhausted => format!("A delivery failed {} times.", policy.max_attempts),
         };
         let last_error = recent.iter().find_map(|delivery| {
@@ -102,7 +102,7 @@ impl Suspended {
         }
     }
 
-    /// What the button says that resumes.
+    /// The text of the button that resumes it.
     fn button(&self) -> String {
         resume_button(self.failed + self.held)
     }
@@ -113,15 +113,14 @@ fn resume_button(waiting: u64) -> String {
     if waiting == 0 { "Resume".to_owned() } else { format!("Resume and send {}", thousands(waiting)) }
 }
 
-/// One webhook.
 #[handler]
 pub(super) async fn show(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     id: Path<String>,
     said: Query<Said>,
 ) -> Result<Response> {
-    show_with(&door, &visit, &id, &said, None).await
+    show_with(&shared, &visit, &id, &said, None).await
 }
 
 /// A refused change: the form's values, and the reason.
@@ -131,29 +130,29 @@ struct Refused<'a> {
 }
 
 async fn show_with(
-    door: &Door,
+    shared: &Shared,
     visit: &Allowed<Webhooks>,
     written: &str,
     said: &Said,
     refused: Option<Refused<'_>>,
 ) -> Result<Response> {
-    let frame = Frame::new(door, visit, "/ui/webhooks").saying(said);
+    let frame = Frame::new(shared, visit, "/ui/webhooks").saying(said);
     let now = frame.now();
     let WebhookDetails { report, week, recent, answers, secret_mark } =
-        door.app.webhook_in_full(&visit.access, written).await?;
+        shared.app.webhook_in_full(&visit.access, written).await?;
     let answers = answers.into_iter().map(|answer| {
         let often = count(answer.attempts, "attempt", "attempts");
         (short(answer.failure, answer.status), often, answer.failure.map_or("", meaning))
     });
-    let (week, dialect) = (in_bars(&week), door.dialect(&report.profile)?);
+    let (week, dialect) = (in_bars(&week), shared.dialect(&report.profile)?);
     let (endpoint, policy) = (&report.endpoint, &dialect.profile.retry);
-    let url = endpoint.url.as_str().to_owned();
+    let url = endpoint.url.given().to_owned();
     let form = match &refused {
         Some(refused) if refused.fields.get("url").is_some() => WebhookForm::filled(dialect, refused.fields),
         _ => WebhookForm::of(dialect, url.clone(), endpoint.events.entries()),
     };
     let page = Page {
-        row: WebhookRow::new(door, &frame, &report)?,
+        row: WebhookRow::new(shared, &frame, &report)?,
         present: endpoint.state != EndpointState::Deleted,
         suspended: Suspended::of(&report, policy, &recent),
         schedule: format::schedule(policy),
@@ -161,7 +160,7 @@ async fn show_with(
         after: dialect.when_exhausted(),
         timeout: long_span(dialect.profile.timeout),
         signature: dialect.profile.signature_header,
-        overlap: long_span(door.app.secret_overlap()),
+        overlap: long_span(shared.app.secret_overlap()),
         made: frame.when(endpoint.created_at),
         url,
         form,
@@ -186,49 +185,49 @@ fn in_bars(hours: &[(Timestamp, Stats)]) -> Vec<(Timestamp, Stats)> {
     bars.collect()
 }
 
-/// Does the work of a button. The page that follows says what happened, by [`Said`].
+/// Does the work of a button. The next page shows the result, by [`Said`].
 #[handler]
 pub(super) async fn act(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     path: Path<(String, String)>,
     fields: Fields,
 ) -> Result<Response> {
     let Path((written, verb)) = path;
     let done = match verb.as_str() {
-        "pause" => door.app.pause(&visit.access, &written).await.map(|()| "paused".to_owned()),
-        "delete" => door.app.delete(&visit.access, &written).await.map(|()| "deleted".to_owned()),
-        "resume" => resume(&door, &visit, &written, &fields).await,
-        "change" => change(&door, &visit, &written, &fields).await,
-        "drop" => door.app.drop_held(&visit.access, &written).await.map(|()| "dropping".to_owned()),
-        "test" => return test(&door, &visit, &written, &fields).await,
-        "secret" => return rotate(&door, &visit, &written, &fields).await,
+        "pause" => shared.app.pause(&visit.access, &written).await.map(|()| "paused".to_owned()),
+        "delete" => shared.app.delete(&visit.access, &written).await.map(|()| "deleted".to_owned()),
+        "resume" => resume(&shared, &visit, &written, &fields).await,
+        "change" => change(&shared, &visit, &written, &fields).await,
+        "drop" => shared.app.drop_held(&visit.access, &written).await.map(|()| "dropping".to_owned()),
+        "test" => return test(&shared, &visit, &written, &fields).await,
+        "secret" => return rotate(&shared, &visit, &written, &fields).await,
         _ => return Err(poem::error::NotFoundError.into()),
     };
     match done {
         Ok(said) => Ok(go(&format!("/ui/webhooks/{written}?said={said}"))),
         Err(why @ (Error::Invalid { .. } | Error::Conflict { .. })) => {
-            show_with(&door, &visit, &written, &Said::default(), Some(Refused { fields: &fields, why })).await
+            show_with(&shared, &visit, &written, &Said::default(), Some(Refused { fields: &fields, why })).await
         }
         Err(error) => Err(error.into()),
     }
 }
 
-async fn resume(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<String, Error> {
+async fn resume(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<String, Error> {
     let resend = if fields.get("failed") == Some("leave") { Resend::Nothing } else { Resend::Failed };
-    Ok(match door.app.resume(&visit.access, written, resend).await? {
+    Ok(match shared.app.resume(&visit.access, written, resend).await? {
         None => "active".to_owned(),
         Some(Resumed { resent, released }) => format!("resumed&resent={resent}&released={released}"),
     })
 }
 
-async fn change(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<String, Error> {
+async fn change(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<String, Error> {
     let change = Change {
         url: Some(fields.need("url", "the URL")?.to_owned()),
         events: Some(EventList::Ticked(wanted(fields))),
         ..Change::default()
     };
-    door.app.update(&visit.access, written, change).await?;
+    shared.app.update(&visit.access, written, change).await?;
     Ok("changed".to_owned())
 }
 
@@ -241,7 +240,7 @@ struct Tested<'a> {
     kind: String,
     delivery: DeliveryId,
     delivered: bool,
-    /// What the button says that resumes it; nothing while it is active.
+    /// The text of the button that resumes it; `None` while it is active.
     resume: Option<String>,
     status: Option<u16>,
     meaning: &'static str,
@@ -249,21 +248,21 @@ struct Tested<'a> {
     answer: String,
 }
 
-/// Sends sample data at once and shows what came of it.
-async fn test(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
-    let tested = door.app.test(&visit.access, written, fields.get("event").map(str::to_owned)).await?;
+/// Sends sample data at once and shows the result.
+async fn test(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
+    let tested = shared.app.test(&visit.access, written, fields.get("event").map(str::to_owned)).await?;
     let attempt = &tested.attempt;
     let resume = match tested.endpoint.state {
         EndpointState::Suspended if attempt.failure.is_none() => {
-            let waiting = door.app.webhook(&visit.access, written).await?;
+            let waiting = shared.app.webhook(&visit.access, written).await?;
             Some(resume_button(waiting.failed + waiting.held))
         }
         _ => None,
     };
     render::page(&Tested {
-        frame: Frame::new(door, visit, "/ui/webhooks"),
+        frame: Frame::new(shared, visit, "/ui/webhooks"),
         webhook: written.to_owned(),
-        url: shown_url(tested.endpoint.url.as_str()),
+        url: shown_url(tested.endpoint.url.given()),
         delivery: tested.delivery,
         delivered: attempt.failure.is_none(),
         resume,
@@ -276,12 +275,12 @@ async fn test(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fi
 }
 
 /// Gives a webhook a new secret in place of the one that the page was made with, and shows it once.
-async fn rotate(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
+async fn rotate(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
     let former = fields.get("former").unwrap_or_default();
     let rotate = || async {
-        let changed = door.app.rotate_secret(&visit.access, written, former.to_owned()).await?;
-        let signature = door.dialect(&changed.profile)?.profile.signature_header;
-        let (url, overlap) = (shown_url(changed.endpoint.url.as_str()), door.app.secret_overlap());
+        let changed = shared.app.rotate_secret(&visit.access, written, former.to_owned()).await?;
+        let signature = shared.dialect(&changed.profile)?.profile.signature_header;
+        let (url, overlap) = (shown_url(changed.endpoint.url.given()), shared.app.secret_overlap());
         Ok(Outcome::Shown(Arc::new(Shown {
             title: "The new signing secret",
             about: format!(
@@ -292,9 +291,9 @@ async fn rotate(door: &Door, visit: &Allowed<Webhooks>, written: &str, fields: &
             next: format!("/ui/webhooks/{written}"),
         })))
     };
-    match door.made.once(visit, fields, rotate).await {
+    match shared.made.once(visit, fields, rotate).await {
         Err(why @ Error::Conflict { .. }) => {
-            show_with(door, visit, written, &Said::default(), Some(Refused { fields, why })).await
+            show_with(shared, visit, written, &Said::default(), Some(Refused { fields, why })).await
         }
         made => Ok(made?),
     }

@@ -1,4 +1,4 @@
-//! The list of webhooks, and the form that registers one.
+//! The list of webhooks, and the form that registers a webhook.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{
     frame::{Frame, Said},
     query_string::QueryString,
     render,
-    state::Door,
+    state::Shared,
     views::{WebhookRow, shown_url},
     visit::Allowed,
 };
@@ -28,9 +28,8 @@ use crate::{
     error::Error,
 };
 
-/// Webhooks on a page.
 const PAGE: usize = 25;
-/// Accounts that are offered in a list.
+/// Most accounts in the list of the form.
 const OFFERED: usize = 200;
 
 #[derive(Debug, Default, Deserialize)]
@@ -53,15 +52,14 @@ struct Page<'a> {
     of_one_account: bool,
 }
 
-/// Every webhook within the scope, newest first.
 #[handler]
 pub(super) async fn list(
-    door: Data<&Door>,
+    shared: Data<&Shared>,
     visit: Allowed<Webhooks>,
     search: Query<Search>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let frame = Frame::new(&door, &visit, "/ui/webhooks").saying(&said);
+    let frame = Frame::new(&shared, &visit, "/ui/webhooks").saying(&said);
     let search = search.0;
     let state = match search.state.as_str() {
         "active" => Some(EndpointState::Active),
@@ -76,8 +74,8 @@ pub(super) async fn list(
         url: QueryString::text(&search.url).map(str::to_owned),
         after: None,
     };
-    let found = match door.app.webhook_reports(&visit.access, filter, PageRequest::of(PAGE, &search.after)).await {
-        // An account that is not there has no webhooks.
+    let found = match shared.app.webhook_reports(&visit.access, filter, PageRequest::of(PAGE, &search.after)).await {
+        // An unknown account has no webhooks.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
@@ -86,7 +84,7 @@ pub(super) async fn list(
             QueryString::new().with("url", &search.url).with("account", &search.account).with("state", &search.state);
         asked.with("after", &next).query()
     });
-    let rows = found.items.iter().map(|report| WebhookRow::new(&door, &frame, report)).collect::<Result<_, _>>()?;
+    let rows = found.items.iter().map(|report| WebhookRow::new(&shared, &frame, report)).collect::<Result<_, _>>()?;
     let searched = [&search.url, &search.account, &search.state].iter().any(|text| !text.is_empty());
     let of_one_account = visit.is_of_one_account();
     render::page(&Page { frame, rows, more, searched, search, of_one_account })
@@ -102,7 +100,7 @@ struct For {
 #[template(path = "register.html", config = "src/dashboard/askama.toml")]
 struct Form<'a> {
     frame: Frame<'a>,
-    /// The account it is for, once that is known.
+    /// The account; empty until it is chosen.
     account: String,
     vendor: &'a str,
     form: WebhookForm,
@@ -123,7 +121,7 @@ pub(super) struct WebhookForm {
 }
 
 impl WebhookForm {
-    /// The form of a webhook as it is.
+    /// The form of a webhook, with its present values.
     pub(super) fn of(dialect: &Dialect, url: String, entries: &[String]) -> Self {
         let is_entry = |kind: &str| entries.iter().any(|entry| entry == kind);
         let others = entries.iter().filter(|entry| *entry != "*" && !dialect.kinds.contains(&entry.as_str()));
@@ -135,7 +133,7 @@ impl WebhookForm {
         }
     }
 
-    /// The form as it was filled in.
+    /// The form, with the values that were sent.
     pub(super) fn filled(dialect: &Dialect, fields: &Fields) -> Self {
         let is_ticked = |kind: &str| fields.all("event").any(|ticked| ticked == kind);
         Self {
@@ -147,25 +145,25 @@ impl WebhookForm {
     }
 }
 
-/// The form that registers a webhook: first whose it is, then where and what.
+/// The form that registers a webhook: first its account, then its URL and its events.
 #[handler]
-pub(super) async fn begin(door: Data<&Door>, visit: Allowed<Webhooks>, asked: Query<For>) -> Result<Response> {
+pub(super) async fn begin(shared: Data<&Shared>, visit: Allowed<Webhooks>, asked: Query<For>) -> Result<Response> {
     let account = match &visit.caller.reach {
         Reach::Account { id, .. } => id.clone(),
         _ => asked.0.account.trim().to_owned(),
     };
-    show_form(&door, &visit, account, None, None).await
+    show_form(&shared, &visit, account, None, None).await
 }
 
 /// The form, with its values and the reason for the refusal.
 async fn show_form(
-    door: &Door,
+    shared: &Shared,
     visit: &Allowed<Webhooks>,
     account: String,
     filled: Option<&Fields>,
     problem: Option<Error>,
 ) -> Result<Response> {
-    let (app, frame) = (&door.app, Frame::new(door, visit, "/ui/webhooks"));
+    let (app, frame) = (&shared.app, Frame::new(shared, visit, "/ui/webhooks"));
     let chosen = if account.is_empty() { None } else { Some(app.account(&visit.access, &account).await) };
     let (found, problem) = match chosen.transpose() {
         Ok(found) => (found, problem),
@@ -173,10 +171,10 @@ async fn show_form(
         Err(error) => return Err(error.into()),
     };
     let offered = app.accounts(&visit.access, PageRequest::of(OFFERED, "")).await?.items;
-    let dialect = found.as_ref().map(|found| door.dialect(&found.profile)).transpose()?;
+    let dialect = found.as_ref().map(|found| shared.dialect(&found.profile)).transpose()?;
     let form = match (dialect, filled) {
         (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
-        // Where there is but one event, it is the one.
+        // A catalogue with one event leaves nothing to tick.
         (Some(dialect), None) if dialect.kinds.len() == 1 => {
             WebhookForm { every: true, ..WebhookForm::of(dialect, String::new(), &[]) }
         }
@@ -194,7 +192,7 @@ async fn show_form(
     render::page_with(&page, problem)
 }
 
-/// The events that a form names: all, the ticked ones, and those written in the field beside.
+/// The events of a form: all, the ticked ones, and the entries of the text field.
 pub(super) fn wanted(fields: &Fields) -> Vec<String> {
     if fields.get("every").is_some() {
         return vec!["*".to_owned()];
@@ -210,20 +208,20 @@ pub(super) fn wanted(fields: &Fields) -> Vec<String> {
     entries
 }
 
-/// Registers a webhook; if its secret was made here, this is the one page that shows it.
+/// Registers a webhook. If its secret was made here, only this page shows it.
 #[handler]
-pub(super) async fn register(door: Data<&Door>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
+pub(super) async fn register(shared: Data<&Shared>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
     let account = fields.need("account", "the account")?.to_owned();
-    let make = || try_register(&door, &visit, &account, &fields);
-    match door.made.once(&visit, &fields, make).await {
+    let make = || try_register(&shared, &visit, &account, &fields);
+    match shared.made.once(&visit, &fields, make).await {
         Ok(made) => Ok(made),
         Err(error @ (Error::Internal(_) | Error::Unavailable(_) | Error::Forbidden(_))) => Err(error.into()),
-        Err(error) => show_form(&door, &visit, account, Some(&fields), Some(error)).await,
+        Err(error) => show_form(&shared, &visit, account, Some(&fields), Some(error)).await,
     }
 }
 
 async fn try_register(
-    door: &Door,
+    shared: &Shared,
     visit: &Allowed<Webhooks>,
     account: &str,
     fields: &Fields,
@@ -234,11 +232,11 @@ async fn try_register(
         events: wanted(fields),
         secret: fields.get("secret").map(|own| own.to_owned().into()),
     };
-    let made = door.app.register(&visit.access, new).await?;
-    let id = door.written(&made.profile, made.endpoint.id);
+    let made = shared.app.register(&visit.access, new).await?;
+    let id = shared.written(&made.profile, made.endpoint.id);
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The webhook is registered",
-        about: shown_url(made.endpoint.url.as_str()),
+        about: shown_url(made.endpoint.url.given()),
         secret: made.made_secret.map(|secret| secret.expose().to_owned().into()),
         next: format!("/ui/webhooks/{id}"),
     })))

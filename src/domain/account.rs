@@ -1,4 +1,4 @@
-//! Accounts: the tenants of a profile.
+//! Accounts: for AsiliChain a cooperative, for ASG Gateway a customer.
 
 use email_address::{EmailAddress, Options};
 
@@ -7,7 +7,6 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Longest account id, in characters.
 const MAX_ID: usize = 100;
 /// Longest host of an e-mail address, in bytes.
 const MAX_HOST: usize = 253;
@@ -15,7 +14,7 @@ const MAX_HOST: usize = 253;
 /// The key of an account's row.
 pub type AccountKey = i64;
 
-/// A tenant: for AsiliChain a cooperative, for ASG a customer. Ids are unique over all profiles.
+/// An account. Ids are unique over all profiles.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// The key of its row.

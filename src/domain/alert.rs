@@ -1,5 +1,4 @@
-//! Alerts: what people must know of an endpoint, by which channels, and when a failed delivery of an alert is tried
-//! again.
+//! Alerts about endpoints: their kinds, their channels, and when a failed delivery of an alert is tried again.
 
 use std::time::Duration;
 
@@ -86,7 +85,7 @@ pub struct Failing {
     pub status: Option<u16>,
 }
 
-/// What happened.
+/// The reason for an alert.
 #[derive(Debug, Clone)]
 pub enum What {
     /// The endpoint was suspended, because this delivery was given up.
@@ -116,7 +115,7 @@ pub struct Alert {
     pub key: AlertKey,
     /// The public id, the same by every channel and at every try.
     pub id: AlertId,
-    /// What happened.
+    /// The reason for an alert.
     pub what: What,
     /// When it was written.
     pub created_at: Timestamp,
@@ -139,7 +138,7 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// What a resume of the endpoint would start now.
+    /// The deliveries that a resume of the endpoint would send now.
     pub const fn resuming(&self) -> Resumed {
         Resumed { resent: self.failed, released: self.held }
     }

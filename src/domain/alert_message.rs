@@ -1,4 +1,4 @@
-//! The text of an alert: the words of the mail, and the body of the POST. Pure: everything it says is in the alert.
+//! The text of an alert: the mail, and the body of the POST. Pure: everything in it comes from the alert.
 
 use std::fmt::Write;
 
@@ -35,7 +35,7 @@ impl AlertMessage<'_> {
         (self.profile.by_hand)(self.base, &self.webhook())
     }
 
-    /// One line: which account, what, and where.
+    /// The subject of the mail: account, host and event.
     pub fn subject(&self) -> String {
         let what = match self.alert.what {
             What::Suspended(_) => "is SUSPENDED",
@@ -60,12 +60,12 @@ impl AlertMessage<'_> {
                 return self.close(text);
             }
             EndpointState::Active if !matches!(self.alert.what, What::Warning { .. }) => {
-                text.push_str("\nThe webhook was reactivated since. If all is well, nothing is left to do.\n");
+                text.push_str("\nThe webhook was resumed since. If all is well, nothing is left to do.\n");
                 true
             }
             _ => false,
         };
-        text.push_str("\nLook at it (what failed, and what was answered):\n");
+        text.push_str("\nLook at its deliveries and the answers to them:\n");
         paste(&mut text, &by_hand.look);
         if self.is_damaged() {
             text.push_str("\nThe receiver is not at fault. Publish the event again, under another key.\n");
@@ -81,15 +81,11 @@ impl AlertMessage<'_> {
         self.close(text)
     }
 
-    /// What a resume starts, and the command lines for it: by the API, if the profile has one for it, and on the
-    /// server.
+    /// Adds the deliveries that a resume sends, and the commands for it: by the API, if the profile has such a route,
+    /// and on the server.
     fn say_how_to_resume(&self, text: &mut String, line: Option<&str>) {
         let resuming = self.alert.resuming();
-        text.push_str(if resuming.is_nothing() {
-            "\nReactivate the webhook:\n"
-        } else {
-            "\nReactivate the webhook. When you do,\n"
-        });
+        text.push_str(if resuming.is_nothing() { "\nResume the webhook:\n" } else { "\nResume the webhook. Then\n" });
         if !resuming.is_nothing() {
             let _ = writeln!(text, "{resuming}:");
         }
@@ -101,8 +97,8 @@ impl AlertMessage<'_> {
         paste(text, &command);
         if resuming.resent > 0 {
             text.push_str(match line {
-                Some(_) => "\nTo leave what failed, add \"resend_failed\":false to the first line's JSON,\nor --leave-failed to the second line.\n",
-                None => "\nTo leave what failed, add --leave-failed.\n",
+                Some(_) => "\nTo leave the failed ones, add \"resend_failed\":false to the first line's JSON,\nor --leave-failed to the second line.\n",
+                None => "\nTo leave the failed ones, add --leave-failed.\n",
             });
         }
     }
@@ -168,9 +164,7 @@ impl AlertMessage<'_> {
         let whose = format!("The webhook of {} at {}", one_line(&self.alert.account), self.host());
         match &self.alert.what {
             What::Suspended(_) => {
-                format!(
-                    "{whose}\nis SUSPENDED: nothing is sent to it any more.\nWhat comes for it from now on is held."
-                )
+                format!("{whose}\nis SUSPENDED: nothing is sent to it any more.\nNew deliveries are held.")
             }
             What::Warning { .. } if self.is_damaged() => {
                 format!(
@@ -227,16 +221,16 @@ impl AlertMessage<'_> {
     }
 }
 
-/// What happened at the last attempt, for readers who know no error classes.
+/// A failure in words, for readers who do not know the error classes.
 pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
     match failure {
         Failure::Dns => "the name of its host could not be looked up",
         Failure::Blocked => "its address is not allowed by the rules of [egress]",
-        Failure::Connect => "nobody took the connection",
+        Failure::Connect => "nothing accepted the connection",
         Failure::Tls => "TLS failed: the certificate, its name or its date",
         Failure::Timeout => "no answer came in time",
         Failure::Reset => "the connection broke before an answer came",
-        Failure::Protocol => "what came back is not HTTP",
+        Failure::Protocol => "the answer is not HTTP",
         Failure::Interrupted => "Ngoma was stopped meanwhile",
         Failure::Damaged => "its body is damaged on the disk of the Ngoma server",
         Failure::Status => match status {
@@ -245,7 +239,7 @@ pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
             Some(401 | 403) => "the receiver does not let us in",
             Some(404) => "there is nothing at this URL",
             Some(413) => "the delivery is too large for it",
-            Some(429) => "it says that too much comes",
+            Some(429) => "it says that it gets too many requests",
             Some(500..=599) => "the receiver has an error of its own",
             _ => "it did not answer with a 2xx status",
         },
@@ -264,7 +258,7 @@ fn paste(text: &mut String, command: &str) {
     }
 }
 
-/// The text without anything that breaks a line, whatever a row holds.
+/// The text without characters that break a line: a row may hold any text.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }

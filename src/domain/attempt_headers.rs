@@ -9,6 +9,9 @@ use crate::domain::{
 /// The name that the server gives itself.
 pub const USER_AGENT: &str = concat!("ngoma/", env!("CARGO_PKG_VERSION"));
 
+/// What a receiver may answer: anything. Some gateways refuse a request that does not say so.
+pub const ACCEPT: &str = "*/*";
+
 /// The values of an attempt's headers.
 #[derive(Debug)]
 pub struct AttemptHeaders<'a> {
@@ -31,8 +34,8 @@ pub struct AttemptHeaders<'a> {
 }
 
 impl<'a> AttemptHeaders<'a> {
-    /// Name and value of each, in the letter case in which they are sent. The sender adds `host`, `user-agent` and
-    /// `content-length`.
+    /// Name and value of each, in the letter case in which they are sent. The sender adds `accept`, `host`,
+    /// `user-agent` and `content-length`.
     pub fn list(self) -> Vec<(&'a str, String)> {
         let mut headers = vec![
             ("content-type", "application/json".to_owned()),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::domain::{grant::Grant, timestamp::Timestamp};
 
-/// Who changes something.
+/// The actor of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
     /// A request, with this grant.
@@ -42,7 +42,7 @@ macro_rules! actions {
             /// Every action.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// As it is stored and shown: the kind of the subject, and what happened to it.
+            /// As it is stored and shown: the kind of the subject, and the change.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }

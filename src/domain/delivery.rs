@@ -1,4 +1,4 @@
-//! The life of a delivery (an event on its way to one endpoint), as a pure state machine.
+//! The states of a delivery (an event on its way to one endpoint), as a pure state machine.
 //!
 //! | from | what happens | to |
 //! |---|---|---|
@@ -135,7 +135,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a receiver answered.
+/// The answer of a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
@@ -148,7 +148,7 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
 }
 
-/// What happened in one attempt: a value, never an error.
+/// The outcome of one attempt: a value, never an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The receiver answered, with any status.
@@ -251,11 +251,15 @@ pub const fn interrupt(endpoint: EndpointState, now: Timestamp) -> Settlement {
     }
 }
 
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): whole seconds, or a date in one of the three forms of HTTP.
+/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date in one of the three forms of HTTP. Decimals, which
+/// some receivers send, are rounded up. Anything else is ignored.
 pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if is_number(whole) && is_number(fraction) {
+        let up = u64::from(fraction.bytes().any(|byte| byte != b'0'));
+        return Some(Duration::from_secs(whole.parse().unwrap_or(u64::MAX).saturating_add(up)));
     }
     let since_1970 = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some((Timestamp::from_millis(0) + since_1970).since(now))

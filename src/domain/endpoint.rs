@@ -5,85 +5,120 @@ use std::fmt;
 use url::{Host, Url};
 
 use crate::{
-    domain::{excerpt::excerpt, ids::EndpointId, timestamp::Timestamp},
+    domain::{excerpt::excerpt, ids::EndpointId, target_text, timestamp::Timestamp},
     error::{Error, Invalid, Result},
 };
 
 /// The key of an endpoint's row.
 pub type EndpointKey = i64;
 
-/// A target URL, parsed once: http or https, a host, no user, a port that can be dialled. Its canonical text is stored.
+/// A target URL, parsed once: http or https, a host, no user, a port that can be dialled. Its canonical text is dialled
+/// and compared; its owner sees it as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TargetUrl(Url);
+pub struct TargetUrl {
+    url: Url,
+    /// The text as it was given, if it is not the canonical one.
+    given: Option<Box<str>>,
+}
 
 impl TargetUrl {
-    /// Parses a subscriber's URL of at most `max_bytes`.
+    /// Parses a subscriber's URL of at most `max_bytes`. It is taken as it is written, or refused: where parsers differ,
+    /// one of them would read another target.
     ///
     /// # Errors
-    /// [`Invalid::Target`] for a URL that no delivery could or should be sent to.
+    /// [`Invalid::Target`] for a URL that no delivery could or should be sent to, or that does not say clearly where.
     pub fn parse(text: &str, max_bytes: usize) -> Result<Self> {
-        let refuse =
-            |problem: &str| Err(Error::invalid(Invalid::Target, format!("this URL cannot be used: {problem}")));
         if text.len() > max_bytes {
-            return refuse(&format!("it is longer than {max_bytes} bytes"));
+            return Err(unusable(&format!("it is longer than {max_bytes} bytes")));
         }
-        let mut url = match Url::parse(text) {
-            Ok(url) => url,
-            Err(flaw) => return refuse(&flaw.to_string()),
-        };
-        if !matches!(url.scheme(), "http" | "https") {
-            return refuse("it does not start with https://");
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return refuse("it holds a user name or password");
-        }
-        if url.port() == Some(0) {
-            return refuse("its port is 0");
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return refuse("it names no host");
-        }
-        url.set_fragment(None);
-        Ok(Self(url))
+        target_text::check_before_parsing(text).map_err(|problem| unusable(&problem))?;
+        let target = Self::canonical(text)?;
+        target_text::check(text, &target.url).map_err(|problem| unusable(&problem))?;
+        Ok(target.as_given(Some(text)))
     }
 
-    /// The URL of a stored text. Limits may have changed since it was accepted.
+    /// The URL of a stored text. Limits and rules may have changed since it was accepted.
     ///
     /// # Errors
     /// As [`TargetUrl::parse`], for a damaged file.
     pub fn from_stored(text: &str) -> Result<Self> {
-        Self::parse(text, usize::MAX)
+        let mut target = Self::canonical(text)?;
+        target.url.set_fragment(None);
+        Ok(target)
+    }
+
+    /// This URL, written in this way.
+    #[must_use]
+    pub fn as_given(self, text: Option<&str>) -> Self {
+        let given = text.filter(|text| *text != self.url.as_str()).map(Box::from);
+        Self { given, ..self }
+    }
+
+    fn canonical(text: &str) -> Result<Self> {
+        let url = Url::parse(text).map_err(|flaw| unusable(&flaw.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(unusable("it does not start with https://"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(unusable(target_text::USER));
+        }
+        if url.port() == Some(0) {
+            return Err(unusable("its port is 0"));
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(unusable("it names no host"));
+        }
+        Ok(Self { url, given: None })
     }
 
     /// Whether it is plain http.
     pub fn is_plain(&self) -> bool {
-        self.0.scheme() == "http"
+        self.url.scheme() == "http"
     }
 
-    /// The canonical text: what is stored, compared and dialled.
+    /// The canonical text: it is compared and dialled.
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        self.url.as_str()
     }
 
-    /// The canonical text for people who do not own it, as [`masked`] shows it.
+    /// The text as it was given, for its owner.
+    pub fn given(&self) -> &str {
+        self.given.as_deref().unwrap_or(self.as_str())
+    }
+
+    /// Whether a text means the same target.
+    pub fn is_same_as(&self, text: &str) -> bool {
+        Self::from_stored(text).is_ok_and(|other| other.url == self.url)
+    }
+
+    /// The text as it was given, if it is not the canonical one.
+    pub fn given_otherwise(&self) -> Option<&str> {
+        self.given.as_deref()
+    }
+
+    /// The given text for people who do not own it, as [`masked`] shows it.
     pub fn masked(&self) -> String {
-        masked(self.as_str())
+        masked(self.given())
     }
 
     /// Scheme, host and port, without a path, which may hold a secret too.
     pub fn origin(&self) -> String {
-        self.0.origin().ascii_serialization()
+        self.url.origin().ascii_serialization()
     }
 
     /// The host: a name or an address.
     pub fn host(&self) -> Host<&str> {
-        self.0.host().unwrap_or(Host::Domain(""))
+        self.url.host().unwrap_or(Host::Domain(""))
     }
 
     /// The port in the URL, or the usual one.
     pub fn port(&self) -> u16 {
-        self.0.port_or_known_default().unwrap_or(443)
+        self.url.port_or_known_default().unwrap_or(443)
     }
+}
+
+fn unusable(problem: &str) -> Error {
+    Error::invalid(Invalid::Target, format!("this URL cannot be used: {problem}"))
 }
 
 /// Characters of a path that everyone may see.
@@ -100,14 +135,14 @@ pub fn masked(url: &str) -> String {
     }
 }
 
-/// Why the egress guard refuses a target.
+/// The reason for which the egress guard refuses a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Blocked {
     /// Because of the URL itself.
     #[error("{0}")]
     Written(String),
-    /// Because of an address that the operator has not allowed: which one, and why. Accounts must not learn what a name
-    /// resolves to within the operator's networks.
+    /// The address, which the operator has not allowed, and the reason. Accounts must not learn the addresses of names
+    /// within the operator's networks.
     #[error("{0}")]
     Address(String),
 }
@@ -127,11 +162,11 @@ impl Blocked {
 
     /// The refusal as the operator may read it.
     pub fn for_operator(&self) -> Error {
-        Error::invalid(Invalid::Target, format!("this URL cannot be used: {self}"))
+        unusable(&self.to_string())
     }
 }
 
-/// Which events an endpoint wants: names of the catalogue, prefixes such as `batch.*`, or `*`.
+/// The events that an endpoint wants: names of the catalogue, prefixes such as `batch.*`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFilter(Vec<String>);
 
@@ -261,7 +296,7 @@ pub enum Resend {
     Nothing,
 }
 
-/// What a resume starts.
+/// The deliveries that a resume sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resumed {
     /// Failed deliveries that are sent again.

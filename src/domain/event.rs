@@ -1,4 +1,4 @@
-//! Events: what a platform publishes. Each is stored once, for all its deliveries.
+//! Events, which platforms publish. Each is stored once, for all its deliveries.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 const EDGE: usize = 60;
 
 /// The text itself if it is short, else its two ends: the beginning identifies it, and other programs' messages end
-/// with what they expected.
+/// with the expected value.
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     let head = text.char_indices().nth(EDGE);
     let tail = text.char_indices().nth_back(EDGE - 1);

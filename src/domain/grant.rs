@@ -1,5 +1,5 @@
-//! Grants: what allows a request to act. A request gets its grant when its head has come. The store checks the grant
-//! again in every write and after every read.
+//! Grants: the right by which a request acts. A request gets its grant when its head has come. The store checks the
+//! grant again in every write and after every read.
 
 use crate::{
     domain::{
@@ -10,8 +10,8 @@ use crate::{
     error::{Error, Result},
 };
 
-/// What allows a request to act: its token, its session if it has one, the account, and the scope that it needs. Only a
-/// [`Caller`](crate::domain::token::Caller) gives grants.
+/// The right by which a request acts: its token, its session if it has one, the account, and the scope that it needs.
+/// Only a [`Caller`](crate::domain::token::Caller) gives grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     pub(super) token: TokenId,

@@ -1,4 +1,4 @@
-//! Public ids: a prefix that says what it names, and a ULID, so that ids sort by time.
+//! Public ids: a prefix for the kind of object, and a ULID, so that ids sort by time.
 
 use std::fmt;
 
@@ -6,7 +6,6 @@ use ulid::Ulid;
 
 use crate::domain::timestamp::Timestamp;
 
-/// A new ULID for this moment.
 fn mint(now: Timestamp) -> Ulid {
     let mut random = [0; 16];
     // Without random bytes the id still sorts by time, and the schema refuses one that is there already.

@@ -36,7 +36,7 @@ const MAX_ARRAY_INDEX: u32 = u32::MAX - 1;
 pub struct Flaw {
     /// Where it stands, such as `.items[3].price`; empty for the whole text.
     pub path: String,
-    /// What is wrong with it, ready to follow the path in a sentence.
+    /// The flaw, to put after the path in a sentence.
     pub problem: String,
 }
 
@@ -86,7 +86,7 @@ enum PathSegment<'a> {
     Index(usize),
 }
 
-/// Walks over a text that is JSON, and prints what it passes.
+/// Walks over a JSON text and prints it.
 struct Printer<'a> {
     rest: &'a str,
     limits: Limits,
@@ -165,7 +165,6 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// Steps over the opening bracket.
     fn enter(&mut self) -> Result<(), Flaw> {
         self.rest = &self.rest[1..];
         if self.path.len() >= self.limits.depth {
@@ -244,8 +243,8 @@ fn held(literal: &str) -> Result<f64, &'static str> {
 /// Checks the literal of a JSON number that is delivered as it was sent.
 ///
 /// # Errors
-/// What is wrong with it, ready to follow its name in a sentence: more than 64 bytes, an integer beyond ±(2^53 - 1), a
-/// number that overflows, or an exponent of more than three digits, on which exact decimals of some languages choke.
+/// The flaw, to put after the number's name in a sentence: more than 64 bytes, an integer beyond ±(2^53 - 1), a number
+/// that overflows, or an exponent of more than three digits, on which exact decimals of some languages choke.
 pub fn check_number(literal: &str) -> Result<(), String> {
     if literal.len() > MAX_NUMBER {
         return Err(format!("is a number too long: at most {MAX_NUMBER} bytes are taken"));

@@ -19,6 +19,7 @@ pub mod selection;
 pub mod session;
 pub mod signature;
 pub mod stats;
+mod target_text;
 pub mod text;
 pub mod timestamp;
 pub mod token;

@@ -1,4 +1,4 @@
-//! A vendor's profile: data and one pure function. It holds what differs between the vendors, and nothing else.
+//! A vendor's profile: data and one pure function. It holds the differences between the vendors, and nothing else.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Finished<'_> {
     }
 }
 
-/// What differs between two vendors for the engine.
+/// The differences between two vendors that the engine needs.
 #[derive(Debug, Clone)]
 pub struct Profile {
     /// Its name in the config, on the command line and in the database.
@@ -46,7 +46,7 @@ pub struct Profile {
     pub timeout: Duration,
     /// How often and when a delivery is tried.
     pub retry: RetryPolicy,
-    /// What happens to the endpoint when a delivery is exhausted.
+    /// The effect of an exhausted delivery on the endpoint.
     pub when_exhausted: WhenExhausted,
     /// The failed try from which on its account is warned, if more tries are left; it is also warned when a delivery is
     /// given up without a suspension. `None`: never.
@@ -82,7 +82,7 @@ impl RetryPolicy {
     }
 }
 
-/// What happens to an endpoint when one of its deliveries is exhausted.
+/// The effect of an exhausted delivery on its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenExhausted {
     /// It stays active.

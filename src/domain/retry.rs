@@ -45,7 +45,7 @@ pub struct Run {
     pub selection: Selection,
     /// The profile of its deliveries, if its requester sees only one.
     pub profile: Option<String>,
-    /// Where it is in its life.
+    /// Its state.
     pub state: RunState,
     /// How many deliveries matched when it was requested.
     pub matched: u64,

@@ -1,15 +1,15 @@
-//! Scopes: what a token may do.
+//! Scopes: the actions that a token allows.
 
 use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// What a token may do.
+/// A scope of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Manage webhooks, read and replay deliveries.
     Webhooks,
-    /// Publish; read events and tasks.
+    /// Publish events, read events and tasks.
     Events,
     /// Everything, in every account.
     Operator,

@@ -1,4 +1,4 @@
-//! Sessions of the dashboard: what a browser's cookie holds.
+//! Sessions of the dashboard, whose keys are in browsers' cookies.
 
 use std::{fmt, time::Duration};
 
@@ -40,7 +40,7 @@ impl SessionKey {
         BASE64_URL_SAFE_NO_PAD.encode(*self.0).into()
     }
 
-    /// What is stored: SHA-256 of the key.
+    /// The SHA-256 of the key, which is stored.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(*self.0).into()
     }

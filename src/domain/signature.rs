@@ -84,7 +84,7 @@ impl SigningSecret {
         Ok(Self(secret))
     }
 
-    /// A stored secret. It signs as always, whatever is accepted now.
+    /// A stored secret. It signs as before, also if such a secret would be refused now.
     pub fn from_stored(text: impl Into<Zeroizing<String>>) -> Self {
         Self(text.into())
     }

@@ -21,7 +21,6 @@ const BODY_DIGITS: usize = 43;
 /// Base-62 digits of the checksum: the first 4 bytes of the body's SHA-256.
 const CHECK_DIGITS: usize = 6;
 
-/// Longest label, in bytes.
 const MAX_LABEL: usize = 200;
 
 /// Checks a token's label: at most 200 bytes, and only characters that show themselves in a list.
@@ -62,7 +61,7 @@ impl BearerToken {
         (*checksum(body) == check).then(|| Self(text.to_owned().into()))
     }
 
-    /// What is stored: SHA-256 of the token.
+    /// The SHA-256 of the token, which is stored.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
     }
@@ -117,8 +116,8 @@ pub enum Reach {
     Everything,
 }
 
-/// The holder of a valid token: what a request may see and do follows from this alone. Only the store makes one, from
-/// the row of the token or the session that was shown.
+/// The holder of a valid token. It alone decides what a request may see and do. Only the store makes a caller, from the
+/// row of a token or a session.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The token.
@@ -135,7 +134,8 @@ pub struct Caller {
     newest_account: AccountKey,
 }
 
-/// What a request may see. Every query of a request is made within a scope of access.
+/// The accounts that a request may see. Every query of a request is made within an access scope. (A [`Scope`] is
+/// something else: an action that a token allows.)
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessScope {
     /// The one profile that is seen: of the routes that were called, or of the caller; `None` shows all of them.
@@ -189,7 +189,7 @@ impl Caller {
             Reach::Everything => (vendor, None),
         };
         if home != vendor {
-            return Err(Error::Forbidden("this token belongs to another vendor's routes".to_owned()));
+            return Err(Error::Forbidden("this token belongs to another platform's routes".to_owned()));
         }
         Ok((self.grant_with(needed)?, AccessScope { profile: Some(vendor.into()), account }))
     }

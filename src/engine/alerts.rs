@@ -39,7 +39,7 @@ use crate::{
     },
 };
 
-/// The log target of alerts. They are logged at warn, whatever the level of other lines.
+/// The log target of alerts. They are logged at warn, also when `log.level` hides other lines.
 pub const ALERT: &str = "ngoma::alert";
 
 /// The longest time between two looks at the outbox: the clock may be set, and other processes may write.
@@ -80,7 +80,7 @@ struct Inner {
     rest: watch::Sender<[ChannelRest; 3]>,
 }
 
-/// What a channel saw when it last came to rest.
+/// The state of a channel when it last had nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelRest {
     /// When it found nothing due.
@@ -202,7 +202,7 @@ impl Alerts {
         self.0.written.send_modify(|count| *count += 1);
     }
 
-    /// The count of changes, and what each channel saw when it last came to rest.
+    /// The count of changes, and the state of each channel when it last had nothing to do.
     pub fn status(&self) -> (watch::Receiver<u64>, watch::Receiver<[ChannelRest; 3]>) {
         (self.0.written.subscribe(), self.0.rest.subscribe())
     }

@@ -6,14 +6,14 @@
 use std::{
     fmt,
     io::ErrorKind,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     num::NonZeroU32,
     sync::Arc,
     time::Duration,
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use ureq::{
     config::Config,
     http::Uri,
@@ -24,7 +24,11 @@ use ureq::{
 };
 use url::Host;
 
-use super::look_ups::{LookUp, LookUps, Unresolved};
+use super::{
+    embedded::Embedded,
+    look_ups::{LookUp, LookUps, Unresolved},
+    reuse,
+};
 use crate::{
     clock::SharedClock,
     config::Egress,
@@ -56,7 +60,7 @@ const DENIED_V4: [Ipv4Net; 19] = {
 /// The only public IPv6 block.
 const PUBLIC_V6: Ipv6Net = Ipv6Net::new_assert(std::net::Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// Parts of it that are not public: Teredo and other protocols, documentation, 6to4.
+/// Parts of it that are not public: Teredo (RFC 4380) and other protocols, documentation, 6to4 (RFC 3056).
 const DENIED_V6: [Ipv6Net; 4] = {
     use std::net::Ipv6Addr as A;
     blocks![Ipv6Net:
@@ -88,6 +92,7 @@ type Judgement = std::result::Result<(), Blocked>;
 pub struct Guard {
     egress: Egress,
     own: SocketAddr,
+    clock: SharedClock,
     look_ups: Arc<LookUps>,
     refusals: Arc<DefaultDirectRateLimiter>,
 }
@@ -105,7 +110,13 @@ impl Guard {
     /// When the system cannot start threads.
     pub fn new(egress: &Egress, own: SocketAddr, look_up: &LookUp, clock: SharedClock) -> Result<Self> {
         let refusals = Arc::new(RateLimiter::direct(Quota::per_second(REFUSALS_LOGGED)));
-        Ok(Self { egress: egress.clone(), own, look_ups: Arc::new(LookUps::start(look_up, clock)?), refusals })
+        let look_ups = Arc::new(LookUps::start(look_up, Arc::clone(&clock))?);
+        Ok(Self { egress: egress.clone(), own, clock, look_ups, refusals })
+    }
+
+    /// The clock of the server.
+    pub(super) fn clock(&self) -> SharedClock {
+        Arc::clone(&self.clock)
     }
 
     /// The check at a registration. A target that is known to be refused is refused at once; a name that does not
@@ -166,21 +177,49 @@ impl Guard {
     /// Whether this address may be dialled.
     pub(super) fn judge(&self, target: SocketAddr) -> Judgement {
         let address = target.ip().to_canonical();
-        let covered = self.egress.allow.iter().filter(|block| block.contains(&address));
-        let covered = if METADATA.contains(&address) {
-            covered.filter(|block| block.prefix_len() == block.max_prefix_len()).count() > 0
-        } else {
-            covered.count() > 0
-        };
-        if self.is_itself(target) {
+        let embedded = Embedded::of(address);
+        let reached = |ip: &Ipv4Addr| SocketAddr::new(IpAddr::V4(*ip), target.port());
+        if self.is_itself(target) || embedded.addresses().iter().any(|ip| self.is_itself(reached(ip))) {
             return Err(Blocked::Address(format!("{target} is this server itself")));
         }
-        if covered || (self.egress.public && is_public(address)) {
+        if self.allows(address, &embedded) {
             return Ok(());
         }
-        Err(Blocked::Address(format!(
-            "the address {address} is not allowed; the operator can let it through by adding it to egress.allow"
-        )))
+        let meant: Vec<String> = embedded.addresses().iter().map(Ipv4Addr::to_string).collect();
+        Err(Blocked::Address(match &embedded {
+            Embedded::Translated(..) => format!(
+                "the address {address} stands for {}, which is not allowed; the operator can let it through by adding \
+                 the IPv4 address to egress.allow",
+                meant.join(" or ")
+            ),
+            Embedded::Nothing | Embedded::Tunnelled(_) => format!(
+                "the address {address} is not allowed; the operator can let it through by adding it to egress.allow"
+            ),
+        }))
+    }
+
+    /// Whether the rules let this address through. One that a translator makes an IPv4 address is judged by that one, or
+    /// opened by a block of the translator's prefix; so `::/0` opens no IPv4 address. A metadata address, also within
+    /// another one, is opened only by a block that holds nothing else.
+    fn allows(&self, address: IpAddr, embedded: &Embedded) -> bool {
+        let metadata = METADATA.contains(&address)
+            || embedded.addresses().iter().any(|within| METADATA.contains(&IpAddr::V4(*within)));
+        let opens = |block: &IpNet, address: IpAddr| {
+            block.contains(&address) && (!metadata || block.prefix_len() == block.max_prefix_len())
+        };
+        let allowed = |address: IpAddr| {
+            self.egress.allow.iter().any(|block| opens(block, address))
+                || (self.egress.public && !metadata && is_public(address))
+        };
+        match embedded {
+            Embedded::Translated(prefix, addresses) => {
+                let prefix = IpNet::V6(*prefix);
+                let own = self.egress.allow.iter().any(|block| prefix.contains(block) && opens(block, address));
+                own || addresses.iter().all(|within| allowed(IpAddr::V4(*within)))
+            }
+            Embedded::Tunnelled(_) => self.egress.allow.iter().any(|block| opens(block, address)),
+            Embedded::Nothing => allowed(address),
+        }
     }
 
     /// Whether dialling the target reaches this server.
@@ -237,7 +276,9 @@ impl Resolver for Guard {
         };
         self.judge_all(host, &addresses).map_err(blocked)?;
         let mut dialled = self.empty();
-        addresses.into_iter().take(MAX_DIALLED).for_each(|address| dialled.push(address));
+        addresses.iter().take(MAX_DIALLED).for_each(|address| dialled.push(*address));
+        // ureq asks for the addresses before it looks for a kept connection.
+        reuse::note(addresses);
         if dialled.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(dialled) }
     }
 }

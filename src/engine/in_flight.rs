@@ -22,7 +22,7 @@ use crate::{
     store::queue::{Attempted, Claim},
 };
 
-/// What the rounds and the sending threads share.
+/// The state that the rounds and the sending threads share.
 pub struct InFlight {
     clock: SharedClock,
     profiles: Profiles,
@@ -121,7 +121,7 @@ fn asked_rest(outcome: &Outcome) -> Option<Duration> {
     }
 }
 
-/// Stops all further attempts when the engine is gone, for whatever reason.
+/// Stops all further attempts when the engine has ended for any reason.
 pub(super) struct CloseOnDrop(pub(super) Arc<InFlight>);
 
 impl Drop for CloseOnDrop {

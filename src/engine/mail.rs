@@ -23,7 +23,7 @@ use lettre::{
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use super::{egress::Guard, sender::authorities};
+use super::{egress::Guard, tls::authorities};
 use crate::{
     clock::SharedClock,
     config::{self, Secret},
@@ -220,7 +220,7 @@ impl Mailer {
         if let Some((user, password)) = &self.sign_in {
             let credentials = Credentials::new(user.clone(), password.expose().to_owned());
             connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| match error.status() {
-                // The server's words are left out: they may repeat what was sent.
+                // The server's reply is left out: it may repeat the user name or the password.
                 Some(code) => Undelivered::Later(format!("{self} refused the user name or the password ({code})")),
                 None if error.is_client() => self.later("signing in to", &error),
                 None => Undelivered::Later(format!("signing in to {self} failed")),

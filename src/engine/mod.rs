@@ -3,23 +3,31 @@
 
 mod ages;
 pub mod alerts;
+mod answer_head;
 mod attempt;
+mod dial;
 mod egress;
+mod embedded;
 mod hand;
 mod in_flight;
 mod lane;
 pub mod lanes;
+mod line;
 mod look_ups;
 mod mail;
 mod offer;
 mod pool;
+mod progress;
 pub mod retention;
 pub mod retries;
+mod reuse;
 mod rounds;
 mod run;
 mod sender;
 mod stats;
 mod test_delivery;
+mod tls;
+mod transport;
 mod window;
 
 pub use self::{
@@ -28,5 +36,6 @@ pub use self::{
     look_ups::{LookUp, LookUps, Unresolved, system_look_up},
     rounds::{EngineStatus, Handlers, Round, Rounds},
     run::{Engine, check},
-    sender::{authorities, kept_connections},
+    sender::kept_connections,
+    tls::authorities,
 };

@@ -20,7 +20,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const AFTER_A_FAULT: Duration = Duration::from_secs(60);
 /// After each step the writer is left alone for this many times the step's duration.
 const REST: u32 = 4;
-/// The same, while somebody waits for an erasure.
+/// As `REST`, while somebody waits for an erasure.
 const REST_OF_ERASURE: u32 = 1;
 /// The shortest and the longest rest: a step may have taken long because the process was stopped in it.
 const LEAST_REST: Duration = Duration::from_millis(2);
@@ -81,8 +81,8 @@ impl Retention {
         }
     }
 
-    /// Removes what is too old now; `since` is the time since the start. Returns the number of removed deliveries and
-    /// events.
+    /// Removes the rows that are too old now; `since` is the time since the start. Returns the number of removed
+    /// deliveries and events.
     async fn pass(&mut self, start: Timestamp, since: Duration) -> Result<usize> {
         let before = match self.before {
             Some(before) => before,

@@ -42,7 +42,7 @@ pub enum Round {
     Drained,
 }
 
-/// What the engine saw at the end of a round.
+/// The state of the engine at the end of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineStatus {
     /// The moment at which it looked for due work.
@@ -57,7 +57,7 @@ pub struct EngineStatus {
     pub wanted: usize,
 }
 
-/// What the rounds pass on.
+/// The callbacks of the rounds.
 pub struct Handlers {
     /// Begins the attempt of a claim. Its end must be reported by [`InFlight::finish`].
     pub begin: Box<dyn FnMut(Claim) + Send>,
@@ -264,7 +264,7 @@ impl Rounds {
         self.work.lost.extend(lost);
     }
 
-    /// Writes the transaction and takes what it claimed; returns whether the database took it.
+    /// Writes the transaction and takes the claims that it made; returns whether the database took it.
     async fn write_or_log(&mut self, stopping: bool) -> bool {
         if let Err(error) = self.write().await {
             tracing::error!(%error, "deliveries pause until the database takes writes again");

@@ -16,8 +16,9 @@ use super::{
     lanes::{Lanes, Limits, SLOW},
     pool::Pool,
     rounds::{EngineStatus, Handlers, Round, Rounds},
-    sender::{self, Sender},
+    sender::Sender,
     test_delivery::TestSender,
+    tls,
 };
 use crate::{
     clock::SharedClock,
@@ -64,7 +65,7 @@ struct Inner {
 /// # Errors
 /// A setting that cannot be used, by its name.
 pub fn check(config: &Config) -> Result<()> {
-    sender::roots(&config.egress.extra_ca)?;
+    tls::client_config(&config.egress.extra_ca)?;
     alerts::check(config)
 }
 
@@ -122,8 +123,8 @@ impl Engine {
         &self.0.alerts
     }
 
-    /// Sends a test delivery of this account at once, whatever state its endpoint is in, and records it. Before each
-    /// step it checks that the token or session of the request still allows it.
+    /// Sends a test delivery of this account at once, in any state of its endpoint, and records it. Before each step it
+    /// checks that the token or session of the request still allows it.
     ///
     /// # Errors
     /// As [`Db::check`]; [`Error::Unavailable`] when there is no sending thread, or when the record cannot be written.
@@ -149,7 +150,7 @@ impl Engine {
         loop {
             let stopping = *stop.borrow_and_update();
             match rounds.round(stopping).await {
-                // More is due than one transaction took, or a stop gives back what was claimed as it began.
+                // More is due than one transaction took, or a stop gives back deliveries that were claimed as it began.
                 Round::Again => {}
                 // The next delivery is due at this moment; a commit, an ended attempt or a stop comes earlier.
                 Round::Idle(until) => rounds.wait(Some(until), &mut stop).await,

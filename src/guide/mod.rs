@@ -1,7 +1,8 @@
-//! The guide: how to run Ngoma, in chapters. Each chapter is a Markdown file in this folder, so people read it on the web as a
+//! The user's guide, in chapters. Each chapter is a Markdown file in this folder, so people read it on the web as a
 //! file and, offline, as a page of their own server. Links between chapters work in both forms.
 //!
-//! This module makes pages of the files. It knows no HTTP: `server` gives it the dashboard's style sheet and serves the pages.
+//! This module makes pages of the files. It knows no HTTP: `server` gives it the dashboard's style sheet and serves the
+//! pages.
 
 use askama::Template;
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};

@@ -3,7 +3,7 @@
 //! Events that are accepted and the questions of monitors are logged at debug, as there may be thousands a second.
 //! Other answers are logged at info, faults of the server at warn. Refusals at info are limited to a number a second,
 //! so that a client in a loop does not fill the disk. Each token has its own limit; requests without a token share one,
-//! and faults of the server have another. So no client's loop hides what others are refused.
+//! and faults of the server have another. So no client's loop hides the refusals of others.
 
 use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
 /// Refusals of a token in a second that are logged at info, and faults that are logged at warn; more are logged at
 /// debug.
 const REFUSALS: u32 = 10;
-/// A longer word of a path may be anything.
+/// A longer word of a path may be any text of a client: the log leaves it out.
 const LONGEST_WORD: usize = 20;
 
-/// What a request is for, as the metrics name it.
+/// The purpose of a request, as the metrics name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Publish(Publishing),
@@ -136,7 +136,7 @@ fn class(status: StatusCode) -> &'static str {
     }
 }
 
-/// A path without what a client may have written into it: known words and ids stay.
+/// A path for the log. Known words and ids stay; other text, which a client may have made up, is left out.
 fn shown(path: &str) -> String {
     let is_word =
         |part: &str| part.len() <= LONGEST_WORD && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'-' | b'.'));

@@ -35,7 +35,7 @@ struct Ready {
     etag: String,
     policy: String,
     gzip: Bytes,
-    /// For the few clients that take no gzip; made when the first of them asks.
+    /// The bytes for the few clients that take no gzip; made when the first of them asks.
     plain: OnceLock<Bytes>,
 }
 

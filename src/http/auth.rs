@@ -18,11 +18,11 @@ use crate::{
 /// Checks the tokens of requests.
 #[derive(Clone)]
 pub(crate) struct TokenCheck {
-    /// Knows the tokens.
+    /// Finds the holder of a token.
     pub(crate) app: App,
     /// Limits the management requests of each token.
     pub(crate) rate_limit: Arc<RateLimit>,
-    /// What requests that read wait for.
+    /// The budgets of memory that requests wait for.
     pub(crate) budgets: Arc<Budgets>,
 }
 

@@ -1,4 +1,4 @@
-//! The bytes of a request's body: how many there may be, and the memory that they take.
+//! The bytes of a request's body: their limit, and the memory that they take.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -45,7 +45,7 @@ pub(crate) async fn read(request: &Request, body: &mut RequestBody, limit: usize
         return Err(too_large());
     }
     let mut reader = <poem::Body as FromRequest>::from_request(request, body).await?.into_async_read();
-    // One byte more, to see the end.
+    // One byte more than the limit, to see whether the body goes on.
     let most = announced.unwrap_or(limit) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(most.min(UNCOUNTED)));
     let failed = |error: io::Error| Error::request(format!("the body could not be read: {error}"));
@@ -62,6 +62,7 @@ pub(crate) async fn read(request: &Request, body: &mut RequestBody, limit: usize
             bytes = larger;
         }
     }
+    RequestContext::of(request)?.read_body();
     Ok(bytes)
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Budgets {
 }
 
 impl Budgets {
-    /// The budgets that the settings allow. The largest body always fits into the part of one holder.
+    /// The budgets of these settings. The largest body always fits into the part of one holder.
     pub(crate) fn new(config: &Config) -> Self {
         let (server, limits) = (&config.server, &config.limits);
         let largest = server.max_body_bytes.max(server.max_batch_bytes);

@@ -18,7 +18,7 @@ pub(super) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
 /// The client's address; `None` if the request came by no network.
 ///
 /// The addresses of the header are read from the right, while trusted proxies wrote them. The first that is no trusted
-/// proxy is the client. What stands left of it may be anything: the client wrote it.
+/// proxy is the client. The client may have written anything to the left of it.
 pub(super) fn address(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     let mut client = peer(request)?;
     // The part that a client wrote may be any bytes.
@@ -43,7 +43,7 @@ fn parse(text: &str) -> Option<IpAddr> {
     text.parse().map(|socket: SocketAddr| socket.ip()).ok().or_else(bare).map(|address: IpAddr| address.to_canonical())
 }
 
-/// What counts as one client: an IPv4 address, or the IPv6 network that a customer of a provider gets (/64).
+/// The unit that counts as one client: an IPv4 address, or the IPv6 network that a customer of a provider gets (/64).
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

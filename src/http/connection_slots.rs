@@ -1,4 +1,4 @@
-//! How many connections, or requests in progress, each client has: no client may take all of them.
+//! The number of connections, or of requests in progress, that each client has: no client may take all of them.
 
 use std::{
     collections::HashMap,

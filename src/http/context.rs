@@ -1,6 +1,9 @@
-//! The facts about a request while it is answered: its id, its door, its token, and what it holds of the budgets.
+//! The facts about a request while it is answered: its id, its door, its token, and its part of the budgets.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use poem::Request;
 
@@ -65,6 +68,10 @@ impl Door {
     }
 }
 
+/// Attached to an answer when the body of its request was not read to its end: the client may still be sending.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyUnread;
+
 /// The facts about a request. They are attached to the request; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestContext(Arc<Known>);
@@ -76,9 +83,10 @@ struct Known {
     caller: OnceLock<(TokenId, Option<String>)>,
     token_limit: TokenLimit,
     held: Mutex<Held>,
+    body_is_read: AtomicBool,
 }
 
-/// What the request holds of the budgets.
+/// The part of the budgets that the request holds.
 #[derive(Debug, Default)]
 struct Held {
     body: Option<Part>,
@@ -89,7 +97,7 @@ impl RequestContext {
     /// The context of a new request.
     pub(crate) fn new(id: String, door: Door) -> Self {
         let (caller, token_limit, held) = (OnceLock::new(), TokenLimit::default(), Mutex::default());
-        Self(Arc::new(Known { id, door, caller, token_limit, held }))
+        Self(Arc::new(Known { id, door, caller, token_limit, held, body_is_read: AtomicBool::new(false) }))
     }
 
     /// The context of a request.
@@ -137,7 +145,17 @@ impl RequestContext {
         &self.0.token_limit
     }
 
-    /// Adds a part of the budget to what the body holds.
+    /// Notes that the body was read to its end.
+    pub(crate) fn read_body(&self) {
+        self.0.body_is_read.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the body was read to its end.
+    pub(crate) fn body_is_read(&self) -> bool {
+        self.0.body_is_read.load(Ordering::Relaxed)
+    }
+
+    /// Adds a part of the budget to the part that the body holds.
     pub(crate) fn count_body(&self, part: Part) {
         match &mut self.held().body {
             Some(held) => held.merge(part),
@@ -145,7 +163,7 @@ impl RequestContext {
         }
     }
 
-    /// Takes over what the body holds.
+    /// Takes over the part of the budget that the body holds.
     pub(crate) fn take_body(&self) -> Option<Part> {
         self.held().body.take()
     }

@@ -7,14 +7,14 @@ use poem::{
 
 use crate::error::{Conflict, Error, Invalid, Missing};
 
-/// An error as the client learns of it, before it is given the shape of a door.
+/// An error as the client sees it, before it gets the shape of a door's errors.
 #[derive(Debug)]
 pub(crate) struct Problem {
     /// The HTTP status.
     pub(crate) status: StatusCode,
     /// The error behind it; `None` if the HTTP library refused the request.
     pub(crate) error: Option<Error>,
-    /// What to do about it. Of a fault of the server it shows nothing of the inside.
+    /// What to do about it. The message for a fault of the server shows no details.
     pub(crate) message: String,
 }
 
@@ -35,7 +35,7 @@ impl ResponseError for Error {
 }
 
 impl Problem {
-    /// What an error means to the client.
+    /// The status and the sentence for an error.
     pub(crate) fn of(error: &poem::Error) -> Self {
         let status = error.status();
         if let Some(ours) = error.downcast_ref::<Error>() {

@@ -38,6 +38,7 @@ impl Idle {
             idle: self.clone(),
             ticket: AtomicU64::new(NONE),
             answered: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
             close: Notify::new(),
         });
@@ -76,6 +77,7 @@ pub(super) struct Connection {
     /// Changed only while the list is locked.
     ticket: AtomicU64,
     answered: AtomicBool,
+    unread: AtomicBool,
     dismissed: AtomicBool,
     close: Notify,
 }
@@ -89,9 +91,16 @@ impl Connection {
         !self.dismissed.load(Ordering::Relaxed)
     }
 
-    /// Notes that there is an answer: once it is sent, the connection waits again.
-    pub(super) fn answered(&self) {
+    /// Notes that there is an answer, and whether the body of its request was left unread. Once the answer is sent, the
+    /// connection waits again.
+    pub(super) fn answered(&self, unread: bool) {
+        self.unread.store(unread, Ordering::Relaxed);
         self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client may still be sending a body that nobody reads.
+    pub(super) fn may_still_send(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// Notes that everything is sent.

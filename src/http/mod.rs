@@ -1,6 +1,6 @@
-//! What every request passes, whatever it asks for: connections, limits, the token, the log.
+//! The steps that every request passes: connections, limits, the token, the log.
 //!
-//! This floor knows no vendor, no OpenAPI and no page. What it needs of them is handed in as `pipeline::Doors`.
+//! This floor knows no vendor, no OpenAPI and no page. It gets them from its caller, as `pipeline::Doors`.
 
 pub(crate) mod access_log;
 pub(crate) mod asset;
@@ -14,6 +14,7 @@ pub(crate) mod context;
 pub(crate) mod error;
 mod header_limits;
 mod idle;
+mod linger;
 pub(crate) mod pipeline;
 pub(crate) mod rate_limit;
 pub(crate) mod server;

@@ -15,7 +15,7 @@ use super::{
     budget::{Budgets, Part},
     client,
     connection_slots::{ConnectionSlot, ConnectionSlots},
-    context::{Door, Publishing, RequestContext, answers_unread},
+    context::{BodyUnread, Door, Publishing, RequestContext, answers_unread},
     error::{Problem, code},
     header_limits,
 };
@@ -42,19 +42,19 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// What the pipeline leads to.
+/// The doors to which the pipeline leads.
 pub(crate) struct Doors<E> {
     /// Finds the door of a request.
     pub(crate) find: fn(&Method, &str) -> Door,
     /// Answers at the door that the [`RequestContext`] names.
     pub(crate) answer: E,
-    /// What an error means to the client.
+    /// Finds the status and the sentence for an error.
     pub(crate) explain: fn(&poem::Error) -> Problem,
     /// Gives a problem the shape that the door's errors have; it also gets the path.
     pub(crate) refuse: fn(&RequestContext, &str, &Problem) -> Response,
 }
 
-/// What every request passes before and after its door.
+/// The steps that every request passes before and after its door.
 pub(crate) struct Pipeline<E> {
     doors: Doors<E>,
     limits: Limits,
@@ -112,16 +112,20 @@ impl<E: Endpoint<Output = Response>> Pipeline<E> {
             answer => answer,
         };
         let mut error = None;
-        let response = answer.unwrap_or_else(|refused| {
+        let unread = has_body && !context.body_is_read();
+        let mut response = answer.unwrap_or_else(|refused| {
             let problem = (self.doors.explain)(&refused);
             error = Some(code(&problem));
             let mut refusal = self.refuse(&context, &path, &problem);
-            if has_body && refusal.status().is_client_error() {
+            if unread || has_body && refusal.status().is_client_error() {
                 // The body may be unread: the next bytes of this connection would not be a request.
                 refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             refusal
         });
+        if unread {
+            response.set_data(BodyUnread);
+        }
         self.log.write(&Entry {
             context: &context,
             method: &method,

@@ -1,4 +1,4 @@
-//! How often a token may ask: a number of management requests a minute, refilled evenly.
+//! The rate limit of each token: a number of management requests a minute, refilled evenly.
 
 use std::{num::NonZeroU32, sync::OnceLock, time::Duration};
 
@@ -83,7 +83,7 @@ impl TokenLimit {
         }
     }
 
-    /// Adds the headers to the answer that show the rest of the limit.
+    /// Adds the headers that show the rest of the limit to the answer.
     pub(super) fn show(&self, mut response: Response) -> Response {
         if let Some(state) = self.0.get() {
             let reset = u32::try_from(state.reset.as_secs()).unwrap_or(u32::MAX);

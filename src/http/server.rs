@@ -7,6 +7,8 @@
 //! client that sends a header a minute, never reads, reads a byte now and then, or just waits, holds its place for a
 //! bounded time.
 //!
+//! A connection whose client still sends a body that was refused lingers for a short time: see `linger`.
+//!
 //! Connections speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and pings
 //! would keep it open.
 
@@ -19,7 +21,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -41,7 +43,9 @@ use tokio::{
 use super::{
     client::is_trusted,
     connection_slots::ConnectionSlots,
+    context::BodyUnread,
     idle::{Connection, Idle},
+    linger::{Linger, Lingering},
 };
 use crate::{
     clock::{Clock, SystemClock, from_now},
@@ -91,6 +95,7 @@ pub(crate) async fn serve(
     let (mut stop, routes) = (pin!(stop), Arc::new(routes));
     let (mut open, ending, slots, idle) =
         (JoinSet::new(), GracefulShutdown::new(), ConnectionSlots::default(), Idle::default());
+    let lingering = Lingering::default();
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
@@ -109,9 +114,8 @@ pub(crate) async fn serve(
             () = make_way(&mut open, limits.connections, &idle) => {}
         }
         let (routes, local, tracked) = (Arc::clone(&routes), local.clone(), idle.enter());
-        let stream = Timed::new(stream, limits.client_timeout, Arc::clone(&tracked));
-        let moved_on = Arc::clone(&stream.moved_on);
-        let asked = Arc::clone(&tracked);
+        let stream = Timed::new(stream, limits.client_timeout, Arc::clone(&tracked), lingering.clone());
+        let (moved_on, asked) = (Arc::clone(&stream.moved_on), Arc::clone(&tracked));
         let service = service_fn(move |request| {
             let (moved_on, tracked) = (Arc::clone(&moved_on), Arc::clone(&asked));
             moved_on.store(true, Ordering::Relaxed);
@@ -124,7 +128,7 @@ pub(crate) async fn serve(
                 }
                 let answer = routes.get_response(request).await;
                 moved_on.store(true, Ordering::Relaxed);
-                tracked.answered();
+                tracked.answered(answer.data::<BodyUnread>().is_some());
                 Ok(answer.into())
             }
         });
@@ -174,11 +178,14 @@ struct Timed<I> {
     /// Whether the head of a request has come, or there is an answer: then the time is renewed.
     moved_on: Arc<AtomicBool>,
     connection: Arc<Connection>,
+    lingering: Lingering,
+    linger: Option<Linger>,
 }
 
 impl<I> Timed<I> {
-    fn new(inner: I, timeout: Duration, connection: Arc<Connection>) -> Self {
-        Self { inner, deadline: Box::pin(sleep(timeout)), timeout, taken: 0, moved_on: Arc::default(), connection }
+    fn new(inner: I, timeout: Duration, connection: Arc<Connection>, lingering: Lingering) -> Self {
+        let (deadline, moved_on) = (Box::pin(sleep(timeout)), Arc::default());
+        Self { inner, deadline, timeout, taken: 0, moved_on, connection, lingering, linger: None }
     }
 
     /// Ready with an error once the time is up. Before, it has the task woken when the time is up.
@@ -213,7 +220,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Timed<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Poll::Ready(error) = self.check(cx) {
             return Poll::Ready(Err(error));
@@ -253,7 +260,19 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Timed<I> {
         flushed
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+    /// Closes the sending side. If the client may still be sending, it also waits until the client has finished, within
+    /// the bounds of `linger`.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+            if this.connection.may_still_send() {
+                this.linger = this.lingering.begin();
+            }
+        }
+        match &mut this.linger {
+            Some(linger) => linger.poll(&mut this.inner, cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }

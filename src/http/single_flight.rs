@@ -1,4 +1,5 @@
-//! Costly work that many ask for: those who ask while it is done, and for a while after, share one result.
+//! Costly work that many callers ask for: the callers that ask during the work, and for a while after it, share one
+//! result.
 
 use std::{
     future::Future,
@@ -27,8 +28,8 @@ impl<T> Default for SingleFlight<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
-    /// The result of the last run if it began less than `pause` ago, else of a new one. A run goes on when the one who
-    /// asked for it has gone away. `None` only if the run panicked.
+    /// The result of the last run if it began less than `pause` ago, else of a new one. A run goes on when its caller
+    /// has gone away. `None` only if the run panicked.
     pub(crate) async fn recent<F: Future<Output = T> + Send + 'static>(
         &self,
         now: Duration,

@@ -14,7 +14,6 @@ use crate::{
     },
 };
 
-/// What answers at each door.
 pub(super) struct Answers {
     /// The pages that never change, by their path.
     pub(super) pages: Vec<(&'static str, Asset)>,
@@ -25,7 +24,6 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// All doors, as the pipeline takes them.
     pub(super) fn doors(self) -> Doors<Self> {
         Doors { find, answer: self, explain: api::explain, refuse: api::refuse }
     }

@@ -26,8 +26,8 @@ use crate::{
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 const SELECT: &str = "
-    SELECT alert.*, endpoint.id AS endpoint_id, endpoint.profile, endpoint.url, endpoint.state, account.id AS account_id,
-           account.alert_email
+    SELECT alert.*, endpoint.id AS endpoint_id, endpoint.profile, ifnull(endpoint.given_url, endpoint.url) AS url,
+           endpoint.state, account.id AS account_id, account.alert_email
     FROM alert JOIN endpoint ON endpoint.key = alert.endpoint JOIN account ON account.key = endpoint.account";
 
 /// One alert's delivery by one channel.
@@ -138,7 +138,7 @@ fn add(tx: &Tx<'_>, alert: AlertKey, channel: Channel) -> Result<()> {
     Ok(())
 }
 
-/// Makes every undelivered alert due at once, without earlier tries: a restart may have removed what was in the way.
+/// Makes every undelivered alert due at once, without earlier tries: a restart may have removed the obstacle.
 pub fn all_due(tx: &Tx<'_>) -> Result<()> {
     tx.conn
         .prepare_cached("UPDATE alert_delivery SET due_at = ?, tries = 0 WHERE due_at IS NOT NULL")?
@@ -184,7 +184,7 @@ pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Chan
 }
 
 /// Notes a failed try of a channel. `again` gets the number of tries and the time of the alert, and returns when to try
-/// again; `None` gives up. A dropped alert stays dropped. Returns what was decided.
+/// again; `None` gives up. A dropped alert stays dropped. Returns the decision.
 pub fn not_delivered(
     tx: &Tx<'_>,
     (alert, id): Which,

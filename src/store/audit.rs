@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// How many removable entries are kept of each account (some 600 kB). Somebody who pauses and resumes a webhook all day
-/// must neither fill the disk nor push out what others have done. Entries about accounts, tokens and keys are never
+/// must neither fill the disk nor push out the entries of others. Entries about accounts, tokens and keys are never
 /// removed.
 const KEPT: i64 = 5_000;
 /// How many surplus entries are removed at once.
@@ -20,13 +20,11 @@ const AT_ONCE: i64 = 100;
 /// Two slices of cancelled deliveries within this many milliseconds share an entry.
 const ONE_PASS_MS: i64 = 60_000;
 
-/// Entries read for one page.
 const LOOKED_AT: i64 = 10_000;
 
 /// The profile and the id of the account in which something is changed.
 pub(super) type Whose<'a> = Option<(&'a str, &'a str)>;
 
-/// Writes an entry of the present actor.
 pub(super) fn note(
     tx: &Tx<'_>,
     action: Action,
@@ -123,7 +121,6 @@ pub(super) fn of(view: &View<'_>, account: &str, last: EntryKey, most: usize) ->
     Ok(rows.query_map((account, last, most), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Removes these entries.
 pub(super) fn remove(tx: &Tx<'_>, keys: &[EntryKey]) -> Result<()> {
     let mut row = tx.conn.prepare_cached("DELETE FROM audit WHERE key = ?")?;
     keys.iter().try_for_each(|key| Ok(row.execute([key]).map(drop)?))

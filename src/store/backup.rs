@@ -1,7 +1,7 @@
 //! Backups: a copy of the database while it is served, and of the key file that opens its secrets.
 //!
-//! All pages are copied within one read: the copy holds what was on disk when it began, and nothing later. No file gets
-//! its name before it is complete, checked and synced.
+//! All pages are copied within one read: the copy has the data that was on disk when the read began, and nothing later.
+//! No file gets its name before it is complete, checked and synced.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -32,7 +32,7 @@ const NICE: i32 = 19;
 /// How often the start is repeated when the key is rotated at the same time.
 const STARTS: u32 = 100;
 
-/// What a backup is doing.
+/// The progress of a backup.
 #[derive(Debug, Clone, Copy)]
 pub enum Progress {
     /// This many percent are copied.
@@ -46,14 +46,14 @@ pub enum Progress {
 pub struct Made {
     /// The length of the copy, in bytes.
     pub bytes: u64,
-    /// What is wrong with the mode of the key file's copy: some media keep no modes.
+    /// The problem with the mode of the key file's copy: some media keep no modes.
     pub open_to_others: Option<String>,
     /// Events whose bodies are damaged in the database, and so in the copy.
     pub damaged: usize,
 }
 
 impl Made {
-    /// What is wrong with the copy in this file, if something is.
+    /// The problem with the copy in this file, if there is one.
     pub fn flaw(&self, file: &Path) -> Option<String> {
         (self.damaged > 0).then(|| {
             format!(
@@ -160,7 +160,7 @@ fn is_held_at(part: &Path) -> bool {
     files::expect_file(part).is_ok() && File::open(part).is_ok_and(|left| is_held(&left))
 }
 
-/// Creates a folder for backups, for its owner only, if it is missing; and removes what interrupted backups left in it.
+/// Creates a folder for backups, for its owner only, if it is missing; and removes the files of interrupted backups.
 ///
 /// # Errors
 /// A folder that cannot be created or read.
@@ -222,8 +222,8 @@ fn view(source: &Connection, key_file: &Path) -> Result<Zeroizing<String>> {
     for _ in 0..STARTS {
         let keys = read()?;
         source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;").map_err(unreadable)?;
-        // At every moment the key file opens what is on disk. One that did not change while the read began opens what
-        // the read sees.
+        // At every moment the key file opens the secrets on disk. A key file that did not change while the read began
+        // opens everything that the read sees.
         if *keys == *read()? {
             return Ok(keys);
         }

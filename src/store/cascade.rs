@@ -21,8 +21,8 @@ pub(super) const SLICE: usize = 1000;
 /// ones are cancelled.
 ///
 /// At most a thousand are updated at once; the writer continues in transactions of its own. Until it is done, the
-/// endpoint's state alone decides what is claimed. A command leaves the work to the server, which notices that the
-/// endpoint has changed: only the server can announce due deliveries to the engine.
+/// endpoint's state alone decides whether its deliveries are claimed. A command leaves the work to the server, which
+/// notices that the endpoint has changed: only the server can announce due deliveries to the engine.
 pub(super) fn follow(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
     if !tx.serving {
         return Ok(());

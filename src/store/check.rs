@@ -1,5 +1,5 @@
-//! What `ngoma check` looks for: files that would prevent a start, damage in the database, event bodies and secrets
-//! that cannot be read. It changes nothing, not even the files beside the database.
+//! The checks of `ngoma check`: files that would prevent a start, damage in the database, event bodies and secrets that
+//! cannot be read. It changes nothing, not even the files beside the database.
 
 use std::{
     fs,

@@ -32,8 +32,8 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredBody> {
     Ok(std::str::from_utf8(bytes).ok().filter(|_| intact).map(Into::into).ok_or(Damaged))
 }
 
-/// Bytes of a row that fit in one page, whatever the smaller columns hold. The rest of a longer row is in a chain of
-/// further pages.
+/// Bytes of a row that fit in one page, with any content of the smaller columns. The rest of a longer row is in a chain
+/// of further pages.
 const IN_A_PAGE: u32 = 3800;
 
 /// The parts of an event that are sent.

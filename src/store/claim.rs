@@ -81,8 +81,8 @@ impl Claimed {
 }
 
 /// How many new deliveries a publish may claim in the transaction that makes them, because they can be sent at once.
-/// The engine grants the budget and publishing uses it up. What an undone transaction used is granted again when the
-/// lane changes next.
+/// The engine grants the budget and publishing uses it up. The part that an undone transaction used is granted again
+/// when the lane changes next.
 #[derive(Debug, Default)]
 pub struct ClaimBudget {
     granted: Mutex<Granted>,

@@ -71,7 +71,6 @@ impl ClockJumps {
     }
 }
 
-/// Stores the time.
 pub(super) fn note(tx: &Tx<'_>) -> rusqlite::Result<()> {
     let sql = "INSERT INTO moment (one, at) VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at";
     tx.conn.prepare_cached(sql)?.execute([tx.now.millis()]).map(drop)

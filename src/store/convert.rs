@@ -44,7 +44,6 @@ impl From<r2d2::Error> for Error {
     }
 }
 
-/// Whether the disk is full.
 pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     error
         .sqlite_error()
@@ -56,7 +55,6 @@ pub(super) fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
 }
 
-/// A moment in a column.
 pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_millis)
 }
@@ -81,32 +79,26 @@ pub(super) fn unreadable(text: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, format!("unexpected value '{text}'").into())
 }
 
-/// The state of a delivery.
 pub(super) fn state(text: &str) -> rusqlite::Result<State> {
     one_of(text, &State::ALL, State::name)
 }
 
-/// The state of a retry run.
 pub(super) fn run_state(text: &str) -> rusqlite::Result<RunState> {
     one_of(text, &RunState::ALL, RunState::name)
 }
 
-/// The class of a failure.
 pub(super) fn failure(text: &str) -> rusqlite::Result<Failure> {
     one_of(text, &Failure::ALL, Failure::name)
 }
 
-/// The kind of an alert.
 pub(super) fn alert_kind(text: &str) -> rusqlite::Result<Kind> {
     one_of(text, &Kind::ALL, Kind::name)
 }
 
-/// The channel of an alert.
 pub(super) fn channel(text: &str) -> rusqlite::Result<Channel> {
     one_of(text, &Channel::ALL, Channel::name)
 }
 
-/// The state of an endpoint.
 pub(super) fn endpoint_state(text: &str) -> rusqlite::Result<EndpointState> {
     const ALL: [EndpointState; 3] = [EndpointState::Active, EndpointState::Suspended, EndpointState::Deleted];
     one_of(text, &ALL, endpoint_state_name)
@@ -117,7 +109,7 @@ pub(super) fn suspended_reason(text: Option<String>) -> rusqlite::Result<Option<
     text.map(|text| one_of(&text, &SuspendedReason::ALL, SuspendedReason::name)).transpose()
 }
 
-/// The name of an endpoint's state, as it is stored.
+/// The stored name of an endpoint's state.
 pub(super) fn endpoint_state_name(state: EndpointState) -> &'static str {
     match state {
         EndpointState::Active => "active",

@@ -192,7 +192,7 @@ pub fn limit_pages(tx: &Tx<'_>, pages: u32) -> Result<()> {
     Ok(tx.conn.pragma_update(None, "max_page_count", pages)?)
 }
 
-/// What a commit of the writer waits for, according to SQLite.
+/// The durability of the writer's commits, according to SQLite.
 pub fn durability(tx: &Tx<'_>) -> Result<Durability> {
     const FULL: i64 = 2;
     let level: i64 = tx.conn.pragma_query_value(None, "synchronous", |row| row.get(0))?;

@@ -185,7 +185,7 @@ pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> 
 /// # Errors
 /// [`Error::NotFound`] if the endpoint has no such delivery; [`Error::Conflict`] while it is suspended, or if it is
 /// deleted.
-pub fn replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
+pub fn add_replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
     let mut rows = tx.conn.prepare_cached("SELECT key, event FROM delivery WHERE id = ? AND endpoint = ?")?;
     let original = rows.query_row((id.to_bytes(), endpoint.key), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let (key, event): (DeliveryKey, EventKey) = original.ok_or(Error::NotFound(Missing::Delivery))?;
@@ -291,7 +291,6 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     })
 }
 
-/// The key of an endpoint's delivery.
 pub(super) fn key_of(conn: &Connection, endpoint: EndpointKey, id: DeliveryId) -> Result<Option<DeliveryKey>> {
     let mut rows = conn.prepare_cached("SELECT key FROM delivery WHERE id = ? AND endpoint = ?")?;
     Ok(rows.query_row((id.to_bytes(), endpoint), |row| row.get(0)).optional()?)

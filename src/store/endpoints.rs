@@ -54,14 +54,15 @@ pub fn create(
     let id = EndpointId::mint(tx.now);
     tx.conn
         .prepare_cached(
-            "INSERT INTO endpoint (id, account, profile, url, events, state, created_at, secret)
-             VALUES (?, ?, ?, ?, ?, 'active', ?, ?)",
+            "INSERT INTO endpoint (id, account, profile, url, given_url, events, state, created_at, secret)
+             VALUES (?, ?, ?, ?, ?, ?, 'active', ?, ?)",
         )?
         .execute((
             id.to_bytes(),
             account.key,
             &account.profile,
             url.as_str(),
+            url.given_otherwise(),
             events.to_string(),
             tx.now.millis(),
             tx.keys.seal(tx.conn, id, secret)?,
@@ -85,8 +86,10 @@ pub fn create(
 pub fn set_url(tx: &Tx<'_>, key: EndpointKey, url: &TargetUrl) -> Result<()> {
     let moved = tx
         .conn
-        .prepare_cached("UPDATE endpoint SET url = ?1 WHERE key = ?2 AND url != ?1")?
-        .execute((url.as_str(), key))?;
+        .prepare_cached(
+            "UPDATE endpoint SET url = ?1, given_url = ?3 WHERE key = ?2 AND (url != ?1 OR given_url IS NOT ?3)",
+        )?
+        .execute((url.as_str(), key, url.given_otherwise()))?;
     if moved == 1 {
         tx.conn.prepare_cached("UPDATE endpoint SET rests_until = NULL WHERE key = ?")?.execute([key])?;
         tx.changed(key);
@@ -285,7 +288,7 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     tx.conn.prepare_cached(sql)?.execute([by]).map(drop)
 }
 
-/// Where an endpoint's deliveries go right now, and what signs them.
+/// The target of an endpoint: its present URL and secrets.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT id, account, profile, url, secret, former_secret, former_until, outage FROM endpoint WHERE key = ?",
@@ -364,11 +367,13 @@ pub fn failed(view: &View<'_>, key: EndpointKey) -> Result<u64> {
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
     let url: String = row.get("url")?;
+    let target = TargetUrl::from_stored(&url).map_err(|_| convert::unreadable(&masked(&url)))?;
+    let given: Option<String> = row.get("given_url")?;
     Ok(Endpoint {
         key: row.get("key")?,
         id: EndpointId::from_bytes(row.get("id")?),
         account_id: row.get("account_id")?,
-        url: TargetUrl::from_stored(&url).map_err(|_| convert::unreadable(&masked(&url)))?,
+        url: target.as_given(given.as_deref()),
         events: EventFilter::from_stored(&row.get::<_, String>("events")?),
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         suspended_at: convert::moment_if(row, "suspended_at")?,

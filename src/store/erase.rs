@@ -20,7 +20,7 @@ use crate::domain::{
 /// Events of all accounts that one read passes: it limits how long the log cannot be emptied.
 const LOOKED_AT: i64 = 20_000;
 
-/// What an account has.
+/// The size of an account.
 #[derive(Debug)]
 pub struct Extent {
     /// Its profile.
@@ -35,7 +35,7 @@ pub struct Extent {
     pub deliveries: u64,
 }
 
-/// What an account has. Reads every event.
+/// Counts the rows of an account. Reads every event.
 ///
 /// # Errors
 /// [`crate::error::Error::NotFound`] if there is no such account.
@@ -77,7 +77,7 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
         tx.changed(endpoint?);
     }
     for sql in [
-        "UPDATE endpoint SET profile = '', url = '', events = '', state = 'deleted', suspended_at = NULL,
+        "UPDATE endpoint SET profile = '', url = '', given_url = NULL, events = '', state = 'deleted', suspended_at = NULL,
            suspended_reason = NULL, secret = x'', former_secret = NULL, former_until = NULL, resend = NULL
          WHERE account = ?",
         "DELETE FROM alert WHERE endpoint IN (SELECT key FROM endpoint WHERE account = ?)",

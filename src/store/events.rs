@@ -54,7 +54,7 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
             tx.now.millis(),
             match audience {
                 Audience::Subscribers => None,
-                Audience::Target(url) => Some(url.as_str()),
+                Audience::Target(url) => Some(url.given()),
             },
             key.map(|key| &key.text),
             key.map(|key| key.digest),
@@ -170,7 +170,6 @@ pub fn find_by_key(view: &View<'_>, scope: &AccessScope, key: &str, account: Opt
     found.pop().ok_or(Error::NotFound(Missing::Task))
 }
 
-/// Events read for one page.
 const LOOKED_AT: usize = 10_000;
 
 /// Which events to list, newest first.

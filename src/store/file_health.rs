@@ -51,7 +51,7 @@ impl Db {
         }
         let inner = Arc::clone(&self.0);
         let looked = tokio::task::spawn_blocking(move || {
-            // All reading connections are busy: the next check will tell.
+            // All reading connections are busy: the next check decides.
             let conn = inner.readers.get().ok()?;
             inner.keys.refresh(&conn).err()
         });

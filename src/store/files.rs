@@ -18,13 +18,13 @@ pub(super) const OWN: u32 = 0o600;
 /// The mode bits of all other users.
 const OTHERS: u32 = 0o077;
 
-/// What is wrong with a file's mode, and the remedy; `None` if it is for its owner only, or missing.
+/// The problem with a file's mode, and the remedy; `None` if it is for its owner only, or missing.
 pub(super) fn open_to_others(path: &Path) -> Option<String> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     (mode & OTHERS != 0).then(|| format!("others may use it (mode {mode:o}): chmod {OWN:o} {}", path.display()))
 }
 
-/// Refuses a path that exists and is no file: opening a pipe can take for ever.
+/// Refuses a path that exists and is no file: opening a pipe can block for ever.
 pub(super) fn expect_file(path: &Path) -> Result<()> {
     match config::no_file(path) {
         Some(kind) => Err(at(path, &format!("is {kind}, not a file: move it away, or name another file"))),
@@ -118,7 +118,7 @@ pub(super) fn narrow(files: &[PathBuf]) {
     }
 }
 
-/// Removes what an interrupted backup left there.
+/// Removes the file of an interrupted backup.
 pub(super) fn clear(part: &Path) -> Result<()> {
     fs::remove_file(part)
         .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })

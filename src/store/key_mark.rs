@@ -1,5 +1,5 @@
-//! Marks of keys: they tell which key file belongs to a database without secrets to try it on. The audit names each key
-//! by a mark that does not reveal the key.
+//! Marks of keys: they show which key file belongs to a database that has no secret to test it on. The audit names each
+//! key by a mark that does not reveal the key.
 
 use rusqlite::{Connection, OptionalExtension};
 

@@ -82,7 +82,7 @@ impl KeyRing {
         Self { path: path.to_owned(), keys: RwLock::new(keys), refused: Mutex::default() }
     }
 
-    /// Takes the text of a key file that was read before, whatever its mode.
+    /// Takes the text of a key file that was read before, with any mode.
     ///
     /// # Errors
     /// A text that holds anything else.

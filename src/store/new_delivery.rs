@@ -1,5 +1,4 @@
-//! The row of a delivery that waits, and its place in the order of sending. A delivery that is claimed at once gets its row in
-//! `queue::deliver_new`.
+//! The row of a delivery that waits, and its place in the order of sending.
 
 use rusqlite::OptionalExtension;
 
@@ -12,7 +11,6 @@ use crate::domain::{
     timestamp::Timestamp,
 };
 
-/// A delivery to be inserted.
 pub(super) struct NewDelivery {
     pub(super) event: EventKey,
     pub(super) endpoint: EndpointKey,

@@ -3,7 +3,7 @@
 use super::claim::{Claim, Claimed};
 use crate::domain::{endpoint::EndpointKey, timestamp::Timestamp};
 
-/// What one commit changed for the engine.
+/// The changes of one commit that matter to the engine.
 #[derive(Debug)]
 pub struct News {
     /// The number of this commit among those with news.

@@ -12,7 +12,7 @@ use crate::domain::{
     token::AccessScope,
 };
 
-/// How everything within somebody's scope stands.
+/// The overview within an access scope.
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// Deliveries that wait for their next attempt.

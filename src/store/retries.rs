@@ -167,7 +167,7 @@ pub struct Count {
     pub complete: bool,
 }
 
-/// Counts what a run over these candidates would replay, in many small reads, for at most `patience`.
+/// Counts the deliveries that a run over these candidates would replay, in many small reads, for at most `patience`.
 ///
 /// # Errors
 /// As [`Db::read_as`].

@@ -14,7 +14,7 @@ const ALL: &[M<'static>] = &[
     M::up(include_str!("migrations/0009.sql")),
     M::up(include_str!("migrations/0010.sql")),
     M::up(include_str!("migrations/0011.sql")),
+    M::up(include_str!("migrations/0012.sql")),
 ];
-/// The number of the present schema.
 pub(super) const SCHEMA: usize = ALL.len();
 pub(super) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(ALL);

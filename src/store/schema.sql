@@ -39,7 +39,7 @@ CREATE TABLE endpoint (
   id                  BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
   account             INTEGER NOT NULL REFERENCES account (key),
   profile             TEXT    NOT NULL,
-  url                 TEXT    NOT NULL,
+  url                 TEXT    NOT NULL,                              -- canonical: dialled and compared
   events              TEXT    NOT NULL,                              -- entries of the filter, a space between two
   state               TEXT    NOT NULL CHECK (state IN ('active', 'suspended', 'deleted')),
   suspended_at        INTEGER,
@@ -57,6 +57,7 @@ CREATE TABLE endpoint (
   outage              INTEGER,                                       -- the first delivery given up since its last success
   resend              INTEGER CHECK (resend IS NULL OR state != 'deleted'), -- failed ones up to this are to be resent
   resumed_at          INTEGER,
+  given_url           TEXT,                                          -- as its owner wrote it; NULL: as url
   rests_until         INTEGER,                                       -- its receiver asked for no delivery before this
   CHECK ((state = 'suspended') = (suspended_at IS NOT NULL)),
   CHECK ((suspended_at IS NULL) = (suspended_reason IS NULL)),

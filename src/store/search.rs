@@ -47,7 +47,7 @@ pub(super) const FITS: &str = "
     AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
     AND (:delivery IS NULL OR d.id = :delivery)";
 
-/// A selection within somebody's scope: what it names is there, and theirs.
+/// A selection within an access scope: the account and the webhook that it names exist there.
 #[derive(Debug, Clone)]
 pub struct Range {
     /// The only profile that is seen; `None`: all.
@@ -106,7 +106,7 @@ impl Range {
     /// The delivery with this key, if it is in the range.
     fn listed(&self, conn: &Connection, key: DeliveryKey) -> Result<Option<Listed>> {
         let sql = format!(
-            "{COLUMNS}, p.profile, p.url, p.state AS endpoint_state, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
+            "{COLUMNS}, p.profile, ifnull(p.given_url, p.url) AS url, p.state AS endpoint_state, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
              WHERE d.key = :key AND {FITS}"
         );
         self.query(conn, &sql, key, read)
@@ -164,7 +164,7 @@ pub struct Listed {
     pub account_id: String,
     /// The profile of its endpoint.
     pub profile: String,
-    /// The present URL of the endpoint.
+    /// The present URL of the endpoint, as it was given.
     pub url: String,
     /// The present state of the endpoint.
     pub endpoint_state: EndpointState,

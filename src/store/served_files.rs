@@ -36,7 +36,8 @@ const LOG_MAGIC: u32 = 0x377F_0682;
 pub(super) struct ServerLock(File);
 
 impl ServerLock {
-    /// Locks the file itself, whatever name leads to it. It is a flock lock, which is independent of SQLite's locks.
+    /// Locks the file itself, under any name that leads to it. It is a flock lock, which is independent of SQLite's
+    /// locks.
     pub(super) fn take(database: &Path) -> Result<Self> {
         let file = File::options().read(true).write(true).open(database);
         let file = file.map_err(|error| at(database, &format!("cannot be opened: {error}")))?;
@@ -64,12 +65,10 @@ fn id_of(file: &Metadata) -> FileId {
     (file.dev(), file.ino())
 }
 
-/// Whether both are the same file.
 pub(super) fn same_file(one: &Metadata, other: &Metadata) -> bool {
     id_of(one) == id_of(other)
 }
 
-/// The files of a served database.
 pub(super) struct ServedFiles {
     database: ServerLock,
     log: File,
@@ -115,7 +114,7 @@ impl ServedFiles {
         files.lost(conn).map_or(Ok(files), |lost| Err(Error::Internal(lost)))
     }
 
-    /// What has happened to a file's name; `None` while each name leads to the same file as at the start. Cheap: three
+    /// The problem with a file's name; `None` while each name leads to the same file as at the start. Cheap: three
     /// checks.
     pub(super) fn moved(&self) -> Option<String> {
         let moved = |(name, id): &&(PathBuf, FileId)| fs::metadata(name).map(|there| id_of(&there)).ok() != Some(*id);

@@ -1,5 +1,5 @@
-//! Shares: what each account may store and how many of its deliveries may wait. A publish beyond the share is refused,
-//! so that no account fills the common disk or slows the others down.
+//! Shares: the bytes that each account may store, and the number of its deliveries that may wait. A publish beyond the
+//! share is refused, so that no account fills the common disk or slows the others down.
 //!
 //! The bytes of an account (event bodies and answers of its receivers) are in its row. Its waiting deliveries are
 //! counted only near the limit. Between two counts, the last count and the publishes since then stand for them; replays
@@ -96,7 +96,6 @@ fn warn(tx: &Tx<'_>, account: AccountKey, stored_bytes: u64, waiting: u64) -> Re
     Ok(())
 }
 
-/// Adds a publish to the usage.
 pub(super) fn add(tx: &Tx<'_>, account: AccountKey, size: usize, deliveries: usize) {
     if let Some(used) = tx.usage.borrow_mut().of.get_mut(&account) {
         used.waiting += deliveries as u64;

@@ -15,7 +15,6 @@ use crate::domain::{
 const MINUTES_MS: i64 = 2 * 3_600_000;
 /// How long hours are kept, in milliseconds: eight days.
 const HOURS_MS: i64 = 8 * 86_400_000;
-/// Rows removed in one transaction.
 const AT_ONCE: usize = 1000;
 /// The key under which all endpoints together are counted.
 const ALL: EndpointKey = 0;
@@ -123,7 +122,7 @@ fn forget(tx: &Tx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whose statistics are read.
+/// The endpoints whose statistics are read.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
     /// Of all endpoints within this scope.

@@ -1,4 +1,4 @@
-//! Targets: where deliveries go and what signs them. A target is read from an endpoint's row and shared by its claims.
+//! Targets: the URL and the secrets of an endpoint. A target is read from an endpoint's row and shared by its claims.
 //! It is marked stale when the endpoint changes, so that no earlier claim is sent to an old URL or with an old secret.
 
 use std::{

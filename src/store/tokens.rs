@@ -21,7 +21,7 @@ const LOOK_UP: usize = 8;
 /// `last_used_at` is at most this much behind.
 pub const LAST_USED_GRAIN: Duration = Duration::from_secs(60);
 
-/// Whom a new token is for.
+/// The holder of a new token.
 #[derive(Debug, Clone)]
 pub enum Holder {
     /// The account of this id.
@@ -41,7 +41,7 @@ pub struct TokenRecord {
     pub account: Option<String>,
     /// The profile it belongs to.
     pub profile: Option<String>,
-    /// What it may do.
+    /// Its scopes.
     pub scopes: Scopes,
     /// Its label.
     pub label: Option<String>,
@@ -75,7 +75,6 @@ pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>
     Ok((id, token))
 }
 
-/// Writes an audit entry about a token.
 pub(super) fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>) -> Result<()> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT account.profile, account.id FROM token JOIN account ON account.key = token.account WHERE token.id = ?",

@@ -19,10 +19,11 @@ use super::{
 };
 use crate::domain::{account::AccountKey, audit::Actor, endpoint::EndpointKey, timestamp::Timestamp};
 
-/// A transaction is a moment: everything written in it happens at `now`. A function that reads a [`View`] takes one too.
+/// A transaction is a moment: everything written in it happens at `now`. A function that reads a [`View`] takes one
+/// too.
 #[derive(Debug)]
 pub struct Tx<'a> {
-    /// What a read sees inside the transaction.
+    /// The view of a read inside the transaction.
     pub(super) view: View<'a>,
     /// The moment of the transaction.
     pub now: Timestamp,

@@ -5,7 +5,6 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::{config::Limits, domain::account::AccountKey};
 
-/// The usage of all accounts.
 #[derive(Debug)]
 pub(super) struct Usage {
     /// Most deliveries that wait; 0: no limit.
@@ -15,7 +14,7 @@ pub(super) struct Usage {
     pub(super) of: HashMap<AccountKey, AccountUsage>,
 }
 
-/// What one account has used.
+/// The usage of one account.
 #[derive(Debug, Default)]
 pub(super) struct AccountUsage {
     /// Deliveries that waited at the last count, and those made since.

@@ -19,7 +19,6 @@ use crate::{
     error::{Error, Missing},
 };
 
-/// Endpoints read for one page.
 const LOOKED_AT: usize = 10_000;
 
 /// An endpoint and its health.
@@ -71,7 +70,7 @@ pub struct Filter {
     pub state: Option<EndpointState>,
     /// Only failing ones.
     pub failing: bool,
-    /// Only those whose URL contains this text, in any letter case.
+    /// Only those whose URL, as it was given or in its canonical form, contains this text, in any letter case.
     pub url: Option<String>,
     /// Only those registered before this one.
     pub after: Option<EndpointId>,
@@ -113,7 +112,10 @@ pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize,
             None => endpoint.state != EndpointState::Deleted,
         };
         let seen = scope.profile.as_ref().is_none_or(|seen| *seen == profile);
-        let named = url.as_ref().is_none_or(|text| endpoint.url.as_str().to_lowercase().contains(text));
+        let contains = |written: &str, text: &String| written.to_lowercase().contains(text);
+        let named = url
+            .as_ref()
+            .is_none_or(|text| contains(endpoint.url.as_str(), text) || contains(endpoint.url.given(), text));
         if looked == LOOKED_AT {
             return Ok((found, last));
         }

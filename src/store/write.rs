@@ -10,7 +10,6 @@ use crate::{domain::audit::Actor, error::Error};
 /// Sends the result of a write to its caller, or the error of the commit that failed.
 pub(super) type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
 
-/// A queued write.
 pub(super) enum Write {
     /// A short write: it shares a commit with others.
     One(Run),

@@ -1,5 +1,5 @@
 //! The queue of the writer. Each asker (a token, the command line, the server itself) has a queue of its own. The next
-//! write is from the asker that has used the least of the writer's time. So a tenant that publishes as fast as it can
+//! write is from the asker that has used the least of the writer's time. So an account that publishes as fast as it can
 //! leaves the others their share; when it is alone, it gets all the time.
 //!
 //! This is start-time fair queueing. The cost of a write is the time it took, with its part of the commit: a batch of a
@@ -39,7 +39,6 @@ impl From<Actor> for Asker {
     }
 }
 
-/// A write in the queue of its asker.
 struct Queued {
     write: Write,
     /// Increases with each write. Between two askers that have used the same time, the lower number goes first.
@@ -156,12 +155,10 @@ impl WriteQueue {
         self.queues().next(None)
     }
 
-    /// A group of the writes that are queued now.
     pub(super) fn group(&self) -> Group {
         Group { upto: self.queues().number, late: false }
     }
 
-    /// The next write of a group.
     pub(super) fn more(&self, group: Group) -> Option<(Asker, Write)> {
         self.queues().next(Some(group))
     }
@@ -203,7 +200,6 @@ pub(super) struct WriteQueueHandle {
 }
 
 impl WriteQueueHandle {
-    /// A queue with this many slots.
     pub(super) fn new(all: usize) -> (Self, Arc<WriteQueue>) {
         let queue = Arc::new(WriteQueue { queues: Mutex::default(), came: Condvar::new() });
         (Self { queue: Arc::clone(&queue), free: Arc::new(Semaphore::new(all)), all }, queue)

@@ -46,7 +46,7 @@ const MAX_GROUP_TIME: Duration = Duration::from_millis(10);
 /// The error of every write once the database file is gone.
 const LOST: &str = "the database file was removed, replaced or cut short: nothing can be stored, and the server stops";
 
-/// Ends the queue when the writer ends, for whatever reason.
+/// Ends the queue when the writer has ended for any reason.
 struct Ends(Arc<WriteQueue>);
 
 impl Drop for Ends {
@@ -55,7 +55,7 @@ impl Drop for Ends {
     }
 }
 
-/// What the writer thread owns.
+/// The parts that the writer thread owns.
 pub(super) struct Writer {
     /// Sees only committed data. Declared before the writing connection, which must be the last to close.
     pub(super) inline_reader: Arc<Mutex<Connection>>,
@@ -244,7 +244,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Undoes the whole group, and sends the error to each of its writes.
     fn undo(&self, error: rusqlite::Error, answers: Vec<Answer>) -> ControlFlow<()> {
         if !self.conn.is_autocommit() {
             let _ = self.execute("ROLLBACK");
@@ -273,7 +272,7 @@ impl Writer {
         if is_passing { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// Stops the server before any result is sent: a status asked for after a result must be true.
+    /// Stops the server before any result is sent: a status that a client reads after its result must be true.
     fn give_up(&self, reason: String) {
         tracing::error!(error = %reason, "the database cannot be written: stopping, so that a restart can recover");
         self.broken.send_replace(Some(reason));

@@ -1,4 +1,5 @@
-//! A healthy webhook beside a backlog: deliveries that wait for their time, and deliveries due to a webhook that is dead.
+//! A healthy webhook beside a backlog: deliveries that wait for their time, and deliveries due to a webhook that is
+//! dead.
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 

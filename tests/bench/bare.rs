@@ -1,5 +1,5 @@
-//! The limit: the same way without any storage. poem takes a publish, a channel hands it to threads, ureq sends it, signed
-//! as often and with as many headers as Ngoma's. This binary starts itself as that process.
+//! The limit: the same way without any storage. poem takes a publish, a channel hands it to threads, ureq sends it,
+//! signed as often and with as many headers as Ngoma's. This binary starts itself as that process.
 
 use std::{
     env,

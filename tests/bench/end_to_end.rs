@@ -1,5 +1,5 @@
-//! Events of 600 bytes, from publishers over kept connections through the program, durably, to one webhook. Beside it the
-//! bare pipeline without any storage: the limit.
+//! Events of 600 bytes, from publishers over kept connections through the program, durably, to one webhook. Beside it
+//! the bare pipeline without any storage: the limit.
 
 use std::{net::SocketAddr, time::Duration};
 

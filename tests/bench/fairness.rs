@@ -1,5 +1,5 @@
-//! One account publishes at a modest pace beside another that publishes as fast as it is answered, events or batches, to
-//! webhooks of its own. What counts is how long the first one's publishes take.
+//! One account publishes at a modest pace beside another that publishes as fast as it is answered, events or batches,
+//! to webhooks of its own. The result is how long the publishes of the first account take.
 
 use std::{
     io::{Read, Write},
@@ -27,7 +27,7 @@ const PACED: Load =
 /// How long the other has been at it before.
 const BEFORE: Duration = Duration::from_secs(1);
 
-/// What it is beside: connections, events of each request (1: no batch), and webhooks that get each event.
+/// The load of the other account: connections, events of each request (1: no batch), and webhooks that get each event.
 const SCENES: [(&str, usize, usize, usize); 4] = [
     ("nothing", 0, 1, 1),
     ("64 publishers of one event", 64, 1, 1),

@@ -1,4 +1,4 @@
-//! A healthy webhook beside whatever else its database holds, in turns with the same webhook alone on a fresh one.
+//! A healthy webhook beside the other rows of its database, in turns with the same webhook alone on a fresh one.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::{
     table::{self, Table, ms, ratio, whole},
 };
 
-/// How many turns the two take, and how long each is: more in all than the time-out of an attempt, so that time-outs are seen.
+/// How many turns the two take, and how long each is: more in all than the time-out of an attempt, so that time-outs
+/// are seen.
 const TURNS: u32 = 14;
 const TURN: Duration = Duration::from_millis(500);
 

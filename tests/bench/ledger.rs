@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How often it is looked whether all has arrived.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Where the numbers of the next ledger begin: a late arrival of an earlier run is none of a later one. All have as many
-/// digits.
+/// Where the numbers of the next ledger begin: a late arrival of an earlier run is none of a later one. All have as
+/// many digits.
 static NUMBERS: AtomicU64 = AtomicU64::new(100_000_000);
 
 /// The record of one load.
@@ -63,7 +63,7 @@ impl Ledger {
         self.events[event].answered.store(self.now(), Relaxed);
     }
 
-    /// The event of this number has arrived at one of its webhooks; what is of another ledger is left out.
+    /// Notes that the event of this number has arrived at one of its webhooks. Events of another ledger are left out.
     pub fn arrived(&self, number: u64) {
         let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
         let Some((place, event)) = place.and_then(|place| Some((place, self.events.get(place)?))) else { return };
@@ -116,7 +116,7 @@ impl Ledger {
     }
 }
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Debug, Default)]
 pub struct Figures {
     arrived: usize,
@@ -136,7 +136,7 @@ impl Figures {
         self.arrived as f64 / self.time.as_secs_f64()
     }
 
-    /// Adds what another turn came to.
+    /// Adds the result of another turn.
     pub fn add(&mut self, turn: &Self) {
         self.arrived += turn.arrived;
         self.missing += turn.missing;

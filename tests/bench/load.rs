@@ -27,7 +27,7 @@ pub enum Pace {
     AfterArrival,
 }
 
-/// What is published: until there are `most` events or `time` is over.
+/// The load: it ends after `most` events or when `time` is over.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
     pub publishers: usize,
@@ -59,7 +59,7 @@ impl Load {
         ledger.figures()
     }
 
-    /// Publishes to two in turns, the other one frozen meanwhile: so whatever else the machine does meets both alike.
+    /// Publishes to two in turns, the other one frozen meanwhile: so other work of the machine slows both alike.
     pub fn in_turns(self, turns: u32, sides: [(&Process, &Account); 2], receiver: &Receiver) -> [Figures; 2] {
         let mut figures = [Figures::default(), Figures::default()];
         for turn in 0..2 * turns {

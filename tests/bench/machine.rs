@@ -1,4 +1,4 @@
-//! The machine that is measured on, and how much of it others took meanwhile: a run beside a busy neighbour says little.
+//! The machine of a run, and how much of it other programs took meanwhile: figures beside a busy program mean little.
 
 use std::{fs, process::Command, time::Instant};
 
@@ -45,7 +45,7 @@ impl Watch {
         Self { since: Instant::now(), all, busy, own: own() }
     }
 
-    /// What it came to, as a sentence; only what this process and the children that have ended took is its own.
+    /// The result, as a sentence. Its own work is that of this process and of its ended children.
     pub fn end(&self) -> String {
         let (all, busy) = machine();
         let others = (busy - self.busy).saturating_sub(own() - self.own);
@@ -67,7 +67,7 @@ fn machine() -> (u64, u64) {
     (all, all - ticks[3] - ticks[4])
 }
 
-/// What this process and its ended children worked, in ticks.
+/// The processor time of this process and its ended children, in ticks.
 fn own() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux says so");
     let after_name = stat.rsplit(") ").next().unwrap_or_default();

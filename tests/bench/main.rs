@@ -1,8 +1,8 @@
-//! The benchmarks: `cargo bench` runs all of them, `cargo bench -- end_to_end` those that are named. What each measures and
-//! what came out is in the README beside this file.
+//! The benchmarks: `cargo bench` runs all of them, `cargo bench -- end_to_end` those that are named. The README beside
+//! this file says what each measures, and has the results.
 //!
-//! Each starts the built program on a fresh file below `target`, sends to 127.0.0.1 only, and ends by itself. Whatever is
-//! compared was measured in one run, one thing after the other, on the same machine.
+//! Each starts the built program on a fresh file below `target`, sends to 127.0.0.1 only, and ends by itself. Compared
+//! figures were measured in one run, one after the other, on the same machine.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that goes wrong must stop")]
 #![expect(unreachable_pub, reason = "one binary: its modules share freely")]

@@ -1,4 +1,4 @@
-//! What a database holds before a server starts on it, made by the library itself: no SQL here.
+//! The content of a database before a server starts on it, made by the library itself: no SQL here.
 
 use std::{
     path::Path,
@@ -32,7 +32,7 @@ pub const KIND: &str = "batch.exported";
 const AT_ONCE: usize = 500;
 /// The last one to close the file has removed its log by then.
 const LAST_CLOSES: Duration = Duration::from_secs(3);
-/// What stands before an event's number.
+/// The text before an event's number.
 pub const NUMBER: &str = r#"{"n":"#;
 
 /// An account, and a token of it that may publish.
@@ -64,7 +64,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens it, whose moments are those of this clock.
+    /// Opens it with this clock.
     pub fn open(folder: &Path, clock: SharedClock) -> Self {
         let Config { storage, mut limits, .. } = config(folder);
         (limits.waiting_writes, limits.pending_per_account, limits.bytes_per_account) = (10_000, 0, 0);

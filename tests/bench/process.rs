@@ -1,5 +1,5 @@
-//! The processes that are measured: the built program on a folder of its own, and the bare pipeline. Each is ended, by its
-//! id, when it is dropped.
+//! The processes that are measured: the built program on a folder of its own, and the bare pipeline. Each is ended, by
+//! its id, when it is dropped.
 
 use std::{
     env,
@@ -43,7 +43,8 @@ impl Folder {
         Store::open(self.path(), Arc::new(SystemClock))
     }
 
-    /// Starts the built program on it, with its usual settings but for the address and that it may send to this machine.
+    /// Starts the built program on it, with its usual settings but for the address and that it may send to this
+    /// machine.
     pub fn serve(&self) -> Process {
         self.serve_with(&[])
     }
@@ -107,7 +108,7 @@ impl Process {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// What it holds in memory now and what it held at most, in MiB.
+    /// The memory that it holds now, and the most that it held, in MiB.
     pub fn memory(&self) -> (f64, f64) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let mib = |name: &str| {

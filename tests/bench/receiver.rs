@@ -24,7 +24,7 @@ pub enum Answers {
     Never,
 }
 
-/// Receivers on ports of their own, so that each is another host for whoever sends.
+/// Receivers on ports of their own, so that each is another host for the sender.
 pub struct Receiver {
     pub addresses: Vec<SocketAddr>,
     ledger: Shared,

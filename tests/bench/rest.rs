@@ -1,4 +1,5 @@
-//! What webhooks cost that get nothing: memory, disk, the start, and the latency of one event alone to another webhook.
+//! The cost of webhooks that get nothing: memory, disk, the start, and the latency of a single event to another
+//! webhook.
 
 use std::{fs, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Publishing while a long past is removed, in turns with the same on a file that has none.
+//! Publishing while many old rows are removed, in turns with the same load on a file without old rows.
 
 use std::{
     fs, thread,
@@ -26,7 +26,7 @@ const TURN: Duration = Duration::from_secs(2);
 const MONTH: Duration = Duration::from_secs(31 * 24 * 3600);
 /// How long removing it may take.
 const PATIENCE: Duration = Duration::from_secs(1800);
-/// What the server says when it has removed it.
+/// The log line of the server when it has removed the rows.
 const REMOVED: &str = "rows that had grown old were removed";
 
 pub fn run(long: bool) {

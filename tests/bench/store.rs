@@ -1,4 +1,4 @@
-//! The store alone, by the library: what one writer with group commit makes of many writes at once, synced to the disk.
+//! The store alone, by the library: many writes at once through one writer with group commit, synced to the disk.
 
 use std::{
     fs,
@@ -34,7 +34,7 @@ const GROUPS: [usize; 4] = [1, 8, 64, 256];
 const TIME: Duration = Duration::from_secs(2);
 /// Wait in the last row.
 const PENDING: usize = 100_000;
-/// Delivered, to see what they take on the disk.
+/// Delivered events, to measure their size on the disk.
 const DELIVERED: usize = 20_000;
 
 pub fn run(_long: bool) {
@@ -100,7 +100,7 @@ async fn write(db: Db) -> usize {
     published
 }
 
-/// What a file takes, divided by the events delivered that it holds.
+/// The size of a file, divided by the delivered events in it.
 fn bytes_per_event() -> u64 {
     let folder = Folder::new();
     let store = one_webhook(&folder);

@@ -1,5 +1,5 @@
 //! As much of HTTP/1.1 as publishers and receivers need: where a message with a `content-length` ends. Cheap, because
-//! whoever measures shares two cores with what is measured.
+//! the benchmark shares two cores with the measured program.
 
 use std::ops::Range;
 

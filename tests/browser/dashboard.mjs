@@ -48,7 +48,7 @@ try {
   // A webhook.
   await page.goto("/ui/webhooks/new");
   await look(page, "register-account");
-  await page.getByLabel("Whose is it?").fill("COOP-ELGON-7");
+  await page.getByLabel("Account", { exact: true }).fill("COOP-ELGON-7");
   await page.getByRole("button", { name: "Go on" }).click();
   await page.getByLabel("URL").fill("ftp://nowhere");
   await page.getByLabel("batch.exported").check();
@@ -92,7 +92,7 @@ try {
   await page.goto("/ui/events");
   await look(page, "events");
   await page.locator("tbody th a").first().click();
-  await page.getByText("And who did not").click();
+  await page.getByText("Webhooks that did not get it").click();
   check(await page.getByText("its events (payout.*) do not hold batch.exported").isVisible(), "an event says why a webhook did not get it");
   await look(page, "event");
 
@@ -147,22 +147,22 @@ try {
   await page.getByText("Leave the failed…").click();
   await look(page, "webhook-leave");
   await page.getByRole("button", { name: "Resume without the failed" }).click();
-  check(await page.getByText(/^Resumed: /).isVisible(), "what failed can be left as it is");
+  check(await page.getByText(/^Resumed: /).isVisible(), "failed deliveries can be left as they are");
 
   // All that failed, at once.
   await page.goto("/ui/deliveries?state=exhausted");
   await look(page, "deliveries");
-  await page.getByRole("link", { name: "Retry all that match" }).click();
+  await page.getByRole("link", { name: "Replay all that match" }).click();
   await look(page, "retry-count");
   const arrived = shop.posts.length;
-  await page.getByRole("button", { name: /^Retry \d+$/ }).click();
+  await page.getByRole("button", { name: /^Replay \d+$/ }).click();
   await page.locator("#run .badge.good", { hasText: "done" }).waitFor();
   await until("the retried arrive", () => shop.posts.length > arrived);
   await look(page, "retry-run");
   await page.goto("/ui/retries");
   await look(page, "retry-runs");
   await page.goto("/ui/retry?state=exhausted");
-  check(await page.getByText("Nothing to retry").isVisible(), "what was retried is not retried again");
+  check(await page.getByText("Nothing to replay").isVisible(), "replayed deliveries are not replayed again");
 
   for (const [address, name] of [["/ui/alerts", "alerts"], ["/ui/audit", "audit"], ["/ui/system", "system"], ["/ui/nothing", "not-here"]]) {
     await page.goto(address);

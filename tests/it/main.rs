@@ -6,11 +6,11 @@
 //! | `asilichain` | AsiliChain's page: webhooks, events, deliveries and retries, as its cooperatives use them |
 //! | `delivery` | an event on its way: published, signed, sent, retried and resumed; receivers and names that fail |
 //! | `model` | the queue and the lanes beside a plain model: no sockets, hundreds of steps in milliseconds |
-//! | `durability` | what is on disk stays: kills, full disks, damage, backups, upgrades; what is old goes |
-//! | `operator` | what an operator sees and does: overview, search, retry runs, alerts, mail, health, metrics, audit |
+//! | `durability` | data on disk stays: kills, full disks, damage, backups, upgrades; old rows go |
+//! | `operator` | the operator's work: overview, search, retry runs, alerts, mail, health, metrics, audit |
 //! | `dashboard` | the dashboard's pages, forms and sessions, also in a real browser |
-//! | `security` | who may do what: access, addresses, limits, bad input; and what stays secret |
-//! | `program` | the built program and what comes with it: commands, settings, log, memory, contract, README, source |
+//! | `security` | access, addresses, limits, bad input, and secrets |
+//! | `program` | the built program and its files: commands, settings, log, memory, contract, README, source |
 //! | `support` | no stories: servers, clients, receivers and files that stories use |
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a story that goes wrong must stop")]

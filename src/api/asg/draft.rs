@@ -1,4 +1,5 @@
-//! A settled task that may be published: held against the page, with the body of its deliveries and its answer.
+//! A settled task that was checked against the vendor's page, with the body of its deliveries and the answer to its
+//! publisher.
 
 use super::{
     envelope::TaskSettled,
@@ -21,7 +22,6 @@ use crate::{
     error::{Conflict, Error, Invalid, Result},
 };
 
-/// A settled task that may be published.
 pub(super) struct SettledTask {
     account: String,
     task: NewEvent,
@@ -30,14 +30,13 @@ pub(super) struct SettledTask {
 }
 
 impl SettledTask {
-    /// Holds a task against the page and the limits.
+    /// Checks a task against the vendor's page and the limits.
     pub(super) fn new(task: NewEvent, access: &Access<Events>, limits: &Limits) -> Result<Self> {
         let account = access.acts_for(task.account.as_deref(), "account")?;
         let (audience, key) = check(&task, limits)?;
         Ok(Self { account, task, audience, key })
     }
 
-    /// The answer to its publisher.
     pub(super) fn answer(self, accepted: &event::Accepted) -> Accepted {
         let deliveries = accepted.deliveries.iter().map(|(delivery, endpoint)| DeliveryRef {
             delivery_id: delivery.to_string(),
@@ -96,7 +95,7 @@ impl Draft for SettledTask {
     }
 }
 
-/// Checks what a publish asks for: whom it is for, and the key under which a repeat is known.
+/// Checks a publish. Returns its audience, and the key that identifies a repeat.
 fn check(body: &NewEvent, limits: &Limits) -> Result<(Audience, IdempotencyKey)> {
     check_kind(&body.event)?;
     Timestamp::read("settled_at", &body.settled_at)?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{api::openapi::RawNumber, domain::profile::Finished};
 
-/// What a delivery's body holds. The number keeps its own literal, as the page verifies the raw bytes.
+/// The body of a delivery. The number keeps its own literal, because receivers verify the raw bytes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TaskSettled<'a> {
     pub(super) event: Cow<'a, str>,
@@ -19,7 +19,7 @@ pub(super) struct TaskSettled<'a> {
     pub(super) timestamp: Cow<'a, str>,
 }
 
-/// Finishes a stored body: it is complete already, as nothing in it depends on the webhook.
+/// Finishes a stored body. Nothing in it depends on the webhook, so it is complete already.
 pub(super) fn finish<'a>(_: &str, stored: &'a str) -> Finished<'a> {
     Finished { head: String::new(), rest: stored }
 }

@@ -15,11 +15,11 @@ pub(crate) struct Errors;
 impl Shape for Errors {
     type Body = Failure;
     const MEANINGS: &'static [(u16, &'static str)] = &[
-        (400, "The request is not of the documented form; the sentence says what is wrong, and where."),
+        (400, "The request is not of the documented form; the sentence names the fault and its place."),
         (401, "No token, or one that is unknown or revoked."),
-        (403, "The token lacks the scope, or belongs to another vendor's routes or another account."),
-        (404, "There is no such thing in this account."),
-        (409, "The same task_id was published with another body, or the account has as many webhooks as it may have."),
+        (403, "The token lacks the scope, or belongs to another platform's routes or another account."),
+        (404, "The account has no such object."),
+        (409, "The same task_id was published with another body, or the account has its full number of webhooks."),
         (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "The URL is longer than limits.request_url_bytes."),
         (415, "The body is not sent as application/json in UTF-8, or is compressed."),
@@ -37,7 +37,7 @@ impl Shape for Errors {
     ];
 }
 
-/// An error as this vendor's clients read it.
+/// An error in this vendor's shape.
 pub(crate) fn shape(problem: &Problem) -> Response {
     let body = Body(Failure { error: problem.message.clone() });
     let mut response = body.into_response();

@@ -1,11 +1,10 @@
-//! What the document says of this vendor beside its types: an example of everything.
+//! The part of the contract that this vendor's types cannot say: its tag, and an example of everything.
 
 use poem_openapi::Tags;
 
 use super::profile::SIGNATURE;
 use crate::api::openapi::Supplement;
 
-/// This part of the document.
 #[derive(Tags)]
 pub(crate) enum Tag {
     /// Webhooks for `task.settled`. Errors: `{"error": "<sentence>"}`.
@@ -13,7 +12,7 @@ pub(crate) enum Tag {
     Asg,
 }
 
-/// For the contract.
+/// The examples and the signature header for the contract.
 pub(crate) const SUPPLEMENT: Supplement = Supplement {
     tag: "ASG Gateway",
     schemas: EXAMPLES,
@@ -25,7 +24,6 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
     signature: Some(SIGNATURE),
 };
 
-/// Schema and example.
 const EXAMPLES: &[(&str, &str)] = &[
     ("AsgError", r#"{"error": "webhook not found"}"#),
     (
@@ -40,21 +38,15 @@ const EXAMPLES: &[(&str, &str)] = &[
         "AsgNewEvent",
         r#"{"event": "task.settled", "task_id": "tsk_20260408_0042", "consensus_label": "cat", "confidence": 1.0, "bsv_txid": "9f1c5a7be0d34c2f8a6b1e4d7c9023f5a8b6c4d2e0f1a3b5c7d9e8f6a4b2c0d1", "settled_at": "2026-04-08T21:05:00Z"}"#,
     ),
-    (
-        "AsgNewEvents",
-        r#"{"events": [{"event": "task.settled", "task_id": "tsk_20260408_0042", "consensus_label": "cat", "confidence": 1.0, "bsv_txid": "9f1c5a7be0d34c2f8a6b1e4d7c9023f5a8b6c4d2e0f1a3b5c7d9e8f6a4b2c0d1", "settled_at": "2026-04-08T21:05:00Z"}]}"#,
-    ),
-    (
-        "AsgAcceptedEvents",
-        r#"{"events": [{"event_id": "evt_01KP8ZK09Z8Y7X6W5V4T3S2R1Q", "event": "task.settled", "task_id": "tsk_20260408_0042", "deliveries": [{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G"}]}]}"#,
-    ),
+    ("AsgNewEvents", r#"{"events": ["@AsgNewEvent"]}"#),
+    ("AsgAcceptedEvents", r#"{"events": ["@AsgAcceptedEvent"]}"#),
     (
         "AsgDeliveryRef",
         r#"{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G"}"#,
     ),
     (
         "AsgAcceptedEvent",
-        r#"{"event_id": "evt_01KP8ZK09Z8Y7X6W5V4T3S2R1Q", "event": "task.settled", "task_id": "tsk_20260408_0042", "deliveries": [{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G"}]}"#,
+        r#"{"event_id": "evt_01KP8ZK09Z8Y7X6W5V4T3S2R1Q", "event": "task.settled", "task_id": "tsk_20260408_0042", "deliveries": ["@AsgDeliveryRef"]}"#,
     ),
     (
         "AsgAttempt",
@@ -66,10 +58,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "AsgTask",
-        r#"{"task_id": "tsk_20260408_0042", "event_id": "evt_01KP8ZK09Z8Y7X6W5V4T3S2R1Q", "consensus_label": "cat", "confidence": 1.0, "bsv_txid": "9f1c5a7be0d34c2f8a6b1e4d7c9023f5a8b6c4d2e0f1a3b5c7d9e8f6a4b2c0d1", "settled_at": "2026-04-08T21:05:00Z", "timestamp": "2026-04-08T21:05:01Z", "callback_url": null, "webhook_status": "delivered", "webhook_fail": false, "deliveries": [{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G", "status": "delivered", "attempts": [{"attempt": 1, "started_at": "2026-04-08T21:05:01.012Z", "duration_ms": 38, "response_status": 200, "error": null, "next_attempt_at": null}]}]}"#,
+        r#"{"task_id": "tsk_20260408_0042", "event_id": "evt_01KP8ZK09Z8Y7X6W5V4T3S2R1Q", "consensus_label": "cat", "confidence": 1.0, "bsv_txid": "9f1c5a7be0d34c2f8a6b1e4d7c9023f5a8b6c4d2e0f1a3b5c7d9e8f6a4b2c0d1", "settled_at": "2026-04-08T21:05:00Z", "timestamp": "2026-04-08T21:05:01Z", "callback_url": null, "webhook_status": "delivered", "webhook_fail": false, "deliveries": ["@AsgDelivery"]}"#,
     ),
-    (
-        "AsgTaskSettled",
-        r#"{"event": "task.settled", "task_id": "tsk_20260408_0042", "consensus_label": "cat", "confidence": 1.0, "bsv_txid": "9f1c5a7be0d34c2f8a6b1e4d7c9023f5a8b6c4d2e0f1a3b5c7d9e8f6a4b2c0d1", "settled_at": "2026-04-08T21:05:00Z", "timestamp": "2026-04-08T21:05:01Z"}"#,
-    ),
+    ("AsgTaskSettled", r#"{"@": "@AsgNewEvent", "timestamp": "2026-04-08T21:05:01Z"}"#),
 ];

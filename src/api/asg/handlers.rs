@@ -2,7 +2,7 @@
 
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, OpenApi,
+    OpenApi,
     param::{Path, Query},
 };
 
@@ -15,50 +15,28 @@ use super::{
 };
 use crate::{
     api::{
-        openapi::{Body, Printed, Refused, WithBody, WithoutBody},
-        publishing::{self, Place},
+        openapi::{Body, Printed, Refused, Registered, WithBody, WithoutBody},
+        publishing::{self, BatchPublication, Place, Publication},
     },
     app::{Access, App, Events, Webhooks, webhooks},
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
-
-#[derive(ApiResponse)]
-enum Registered {
-    /// Registered and active.
-    #[oai(status = 201)]
-    Created(Body<WebhookView>),
-}
-
-#[derive(ApiResponse)]
-enum Publication {
-    /// On disk, and on its way.
-    #[oai(status = 202)]
-    Accepted(Body<Accepted>),
-}
-
-#[derive(ApiResponse)]
-enum BatchPublication {
-    /// All of them are on disk, and on their way.
-    #[oai(status = 202)]
-    Accepted(Printed<AcceptedEvents>),
-}
 
 #[OpenApi(tag = "Tag::Asg", prefix_path = "/v1")]
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on every settled task goes out to it, but those published for the `callback_url` of another. Needs the scope
-    /// `webhooks`.
+    /// From then on the webhook gets every settled task, except tasks that are published for the `callback_url` of
+    /// another webhook. Needs the scope `webhooks`.
     #[oai(path = "/webhooks", method = "post", operation_id = "asgRegisterWebhook")]
     async fn register(
         &self,
         access: Access<Webhooks>,
         app: Data<&App>,
         body: Body<NewWebhook>,
-    ) -> Result<Registered, Refused<Errors, WithBody>> {
+    ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
         let NewWebhook { callback_url: url, secret, events, account } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
@@ -68,7 +46,8 @@ impl Routes {
 
     /// List webhooks
     ///
-    /// Every webhook of the account, with the newest 1,000 of the deleted ones. Secrets are not returned. Needs the scope `webhooks`.
+    /// Every webhook of the account, and the newest 1,000 of its deleted webhooks. Secrets are not returned. Needs the
+    /// scope `webhooks`.
     #[oai(path = "/webhooks", method = "get", operation_id = "asgListWebhooks")]
     async fn list(
         &self,
@@ -80,9 +59,9 @@ impl Routes {
 
     /// Delete a webhook
     ///
-    /// Deactivates it (a soft delete) and cancels what is still pending for it; an attempt under way may still arrive.
-    /// Deleting it again answers the same, until it is forgotten after a time (`retention.undelivered` in the server's config, 90 days by default). Needs
-    /// the scope `webhooks`.
+    /// The webhook is deactivated (a soft delete) and its pending deliveries are cancelled. An attempt under way may
+    /// still arrive. Deleting it again gives the same answer, until its row is removed (`retention.undelivered` in the
+    /// server's settings, 90 days by default). Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
     async fn delete(
         &self,
@@ -96,10 +75,10 @@ impl Routes {
 
     /// Publish a settled task
     ///
-    /// A 202 means: on disk, and on its way to every active webhook of the account, or to the one whose URL is
-    /// `callback_url`. The same `task_id` with the same body may be sent again: it gets the same answer and is delivered
-    /// once, as long as the task is kept: 30 days, unless the server's `retention.delivered` says otherwise (a day at
-    /// least). Needs the scope `events`.
+    /// A 202 means: the task is on disk. It goes out to every active webhook of the account, or to the one whose URL is
+    /// `callback_url`. The same `task_id` with the same body may be sent again: it gets the same answer and is
+    /// delivered once. This holds as long as the task is kept: 30 days, unless the server's `retention.delivered` says
+    /// otherwise (at least a day). Needs the scope `events`.
     #[oai(path = "/events", method = "post", operation_id = "asgPublishEvent")]
     async fn publish(
         &self,
@@ -107,7 +86,7 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewEvent>,
         place: Place,
-    ) -> Result<Publication, Refused<Errors, WithBody>> {
+    ) -> Result<Publication<Accepted>, Refused<Errors, WithBody>> {
         let task = SettledTask::new(body.0, &access, app.limits())?;
         let (task, accepted) = app.publish(&access, task, place).await?;
         Ok(Publication::Accepted(Body(task.answer(&accepted))))
@@ -115,11 +94,11 @@ impl Routes {
 
     /// Publish many settled tasks at once
     ///
-    /// 1 to 1,000 events (`limits.events_per_batch`) that come to 10,000 deliveries at most (`limits.deliveries_per_batch`), all
-    /// or none: a 202 means that each is on disk and on its way, a refusal
-    /// that nothing was stored; it names the first event at fault by its place, such as `events[3]`. They are taken in their
-    /// order and answered in it. The same batch may be sent again, as each event is known by its `task_id`, also within one
-    /// batch: it gets the same answer and is delivered once. Needs the scope `events`.
+    /// 1 to 1,000 events (`limits.events_per_batch`) with at most 10,000 deliveries (`limits.deliveries_per_batch`). A
+    /// 202 means: all events are on disk. A refusal means: nothing was stored; it names the first event at fault by its
+    /// place, such as `events[3]`. The answers come in the order of the events. The same batch may be sent again,
+    /// because each event is known by its `task_id`: it gets the same answer and is delivered once. Needs the scope
+    /// `events`.
     #[oai(path = "/events/batch", method = "post", operation_id = "asgPublishBatch")]
     async fn publish_batch(
         &self,
@@ -127,7 +106,7 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewEvents>,
         place: Place,
-    ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
+    ) -> Result<BatchPublication<AcceptedEvents>, Refused<Errors, WithBody>> {
         let (publisher, limits) = (access.clone(), app.limits().clone());
         let check = move |event| SettledTask::new(event, &publisher, &limits);
         let tasks = publishing::check(body.0.events, app.limits(), check).await?;
@@ -139,18 +118,19 @@ impl Routes {
         Ok(BatchPublication::Accepted(Printed::new(answer).await?))
     }
 
-    /// Look at a task
+    /// Get a task
     ///
-    /// What was published, and what became of its deliveries: `webhook_fail` is true when one was given up and none is under
-    /// way. Needs the scope `events`.
+    /// The published task, and the result of its deliveries. `webhook_fail` is true when a delivery was given up and
+    /// none is under way. Needs the scope `events`.
     #[oai(path = "/tasks/:task_id", method = "get", operation_id = "asgGetTask")]
     async fn task(
         &self,
         access: Access<Events>,
         app: Data<&App>,
-        /// The task, as it was published.
+        /// The task's id.
         task_id: Path<String>,
-        /// The account it was published for. Needed only with a token that belongs to no account, when several have it.
+        /// The account that it was published for. Needed only with a token that belongs to no account, if several
+        /// accounts have this task.
         account: Query<Option<String>>,
     ) -> Result<Body<Task>, Refused<Errors, WithoutBody>> {
         let named = account.0.map(|named| access.acts_for(Some(&named), "account")).transpose()?;

@@ -16,13 +16,11 @@ use crate::{
 pub const NAME: &str = "asg";
 /// The one event of its catalogue.
 pub(super) const TASK_SETTLED: &str = "task.settled";
-/// The prefix of its webhook ids.
 pub(super) const WEBHOOK: &str = "whk_";
 
-/// The header of its signature, in the vendor's own letter case.
 pub(super) const SIGNATURE: &str = "X-ASG-Signature";
 
-/// What differs for the engine.
+/// The part of the dialect that the engine needs.
 pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
     Profile {
         name: NAME,
@@ -34,7 +32,8 @@ pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
             waits: settings.waits.iter().map(|wait| wait.0).collect(),
         },
         when_exhausted: WhenExhausted::StayActive,
-        // Its tries take seconds: nobody could act on half of them. But nothing else tells of a task that is given up.
+        // All tries take a few seconds, so a warning after half of them is useless. The warning after the last one is
+        // the only alert about a task that is given up.
         warn_after: Some(settings.max_attempts),
         by_hand,
         envelope: envelope::finish,
@@ -50,7 +49,7 @@ pub(super) fn check_kind(name: &str) -> Result<()> {
     Err(Error::invalid(Invalid::UnknownEvent, message))
 }
 
-/// What differs for everything else that the program can do.
+/// The part of the dialect that the other floors need.
 pub(crate) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Dialect {
     Dialect {
         profile: profile(settings, delivery),
@@ -67,7 +66,7 @@ pub(crate) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Di
     }
 }
 
-/// What a person may do about a webhook: the page has no more.
+/// The commands for a person. The vendor's page has no others.
 fn by_hand(base: &str, _: &str) -> ByHand {
     ByHand { look: curl("GET", &format!("{base}/v1/webhooks"), None), test: None, resume: None }
 }

@@ -1,11 +1,11 @@
-//! What goes over the wire, in the vendor's words.
+//! The bodies of requests, answers and deliveries, in the vendor's words.
 
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
 use super::{envelope::TaskSettled, examples::Tag, profile::WEBHOOK};
 use crate::{
-    api::openapi::{ErrorClass, RawNumber, SecretText, objects},
+    api::openapi::{self, ErrorClass, RawNumber, SecretText, objects},
     app::{events::EventDetails, webhooks::Registered},
     domain::{
         delivery::{self, State},
@@ -18,23 +18,23 @@ use crate::{
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AsgError")]
 pub(crate) struct Failure {
-    /// What is wrong and what to do about it, in a sentence.
+    /// A sentence: what is wrong, and what to do about it.
     pub(super) error: String,
 }
 
-/// Where to deliver `task.settled`.
+/// A webhook to register.
 #[derive(Deserialize, Object)]
 #[oai(rename = "AsgNewWebhook")]
 pub(super) struct NewWebhook {
-    /// Where to POST: an `https://` URL of at most 2048 bytes that the server may deliver to.
+    /// The URL that events are POSTed to: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) callback_url: String,
-    /// The signing secret: a line of 1 to 256 bytes; white space around it is no part of it. Best left out: a strong one is
-    /// then made and returned once. A library of Standard Webhooks takes `whsec_` and padded base64 as text; give it any
-    /// other secret as bytes, not as text.
+    /// The signing secret: one line of 1 to 256 bytes. White space around it is removed. Best left out: then a strong
+    /// secret is made and returned once. The libraries of Standard Webhooks read `whsec_` and padded base64 as text;
+    /// give them any other secret as bytes.
     pub(super) secret: Option<SecretText>,
-    /// Which events to deliver. Default: `["task.settled"]`, the only one there is.
+    /// The events to deliver. Default: `["task.settled"]`, the only event.
     pub(super) events: Option<Vec<String>>,
-    /// The account it is for. Only for tokens that belong to no account.
+    /// The account. Only for tokens that belong to no account.
     pub(super) account: Option<String>,
 }
 
@@ -44,13 +44,14 @@ pub(super) struct NewWebhook {
 pub(super) struct WebhookView {
     /// Its id.
     pub(super) webhook_id: String,
-    /// Where it is delivered to.
+    /// The URL that events are POSTed to.
     pub(super) callback_url: String,
-    /// Which events it gets.
+    /// The events that it gets.
     pub(super) events: Vec<String>,
-    /// `false` once it is deleted.
+    /// `false` if it is deleted.
     pub(super) active: bool,
-    /// The signing secret, only in the answer to a registration that sent none. It is never shown again.
+    /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
+    /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) secret: Option<SecretText>,
 }
@@ -65,7 +66,7 @@ impl From<&Endpoint> for WebhookView {
     fn from(endpoint: &Endpoint) -> Self {
         Self {
             webhook_id: endpoint.id.on_wire(WEBHOOK),
-            callback_url: endpoint.url.as_str().to_owned(),
+            callback_url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             active: endpoint.state == EndpointState::Active,
             secret: None,
@@ -79,20 +80,20 @@ impl From<&Endpoint> for WebhookView {
 pub(super) struct NewEvent {
     /// Always `task.settled`.
     pub(super) event: String,
-    /// The account it is for. Only for tokens that belong to no account.
+    /// The account. Only for tokens that belong to no account.
     pub(super) account: Option<String>,
-    /// The task. Publishing the same task again, with the same body, changes nothing and gets the same answer.
+    /// The task's id. Publishing the same task again with the same body changes nothing and gets the same answer.
     pub(super) task_id: String,
-    /// The label agreed on.
+    /// The label that was agreed on.
     pub(super) consensus_label: String,
-    /// How sure the label is. Delivered with the literal it is sent with (`1.0` stays `1.0`), of at most 64 bytes. What a
-    /// receiver cannot hold is refused: a number that overflows (`1e309`), an integer beyond 2^53 - 1.
+    /// How sure the label is. The number is delivered as it was written (`1.0` stays `1.0`); it has at most 64 bytes.
+    /// Numbers that a receiver cannot hold are refused: one that overflows (`1e309`), an integer beyond 2^53 - 1.
     pub(super) confidence: RawNumber,
     /// The on-chain id.
     pub(super) bsv_txid: String,
-    /// When the task was settled, RFC 3339, such as `2026-04-08T21:05:00Z`. Delivered as given.
+    /// When the task was settled: RFC 3339, such as `2026-04-08T21:05:00Z`. Delivered as given.
     pub(super) settled_at: String,
-    /// Deliver only to the active webhook with this URL, signed with its secret. Without it: to every active webhook.
+    /// The URL of one active webhook: only it gets the event. Without it, every active webhook gets the event.
     pub(super) callback_url: Option<String>,
 }
 
@@ -100,22 +101,22 @@ pub(super) struct NewEvent {
 #[derive(Debug, Deserialize, Object)]
 #[oai(rename = "AsgNewEvents")]
 pub(super) struct NewEvents {
-    /// 1 to 1,000 of them, each as it would be published alone; together at most 4 MiB.
+    /// 1 to 1,000 events, each as if published alone; at most 4 MiB together.
     #[serde(deserialize_with = "objects")]
     pub(super) events: Vec<NewEvent>,
 }
 
-/// A delivery that a publish made.
+/// A delivery of an accepted event.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AsgDeliveryRef")]
 pub(super) struct DeliveryRef {
     /// The delivery's id.
     pub(super) delivery_id: String,
-    /// The webhook it goes to.
+    /// The webhook that it goes to.
     pub(super) webhook_id: String,
 }
 
-/// What was accepted: on disk, and on its way.
+/// An accepted event. It is on disk, and its deliveries go out.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AsgAcceptedEvent")]
 pub(super) struct Accepted {
@@ -123,32 +124,32 @@ pub(super) struct Accepted {
     pub(super) event_id: String,
     /// Always `task.settled`.
     pub(super) event: String,
-    /// The task.
+    /// The task's id.
     pub(super) task_id: String,
-    /// One delivery for each webhook it goes to.
+    /// The deliveries, one for each webhook that gets the event.
     pub(super) deliveries: Vec<DeliveryRef>,
 }
 
-/// What was accepted together.
+/// The accepted events of a batch.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AsgAcceptedEvents")]
 pub(super) struct AcceptedEvents {
-    /// One answer for each event, in the order in which they were sent.
+    /// The answer to each event, in the order of the batch.
     pub(super) events: Vec<Accepted>,
 }
 
-/// What became of a task's deliveries, together.
+/// The result of a task's deliveries together.
 #[derive(Debug, Clone, Copy, Serialize, Enum)]
 #[oai(rename = "AsgWebhookStatus", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub(super) enum WebhookStatus {
-    /// One is still under way.
+    /// A delivery is still under way.
     Pending,
-    /// None is under way, and one was given up: after its last attempt, or as it was answered 410.
+    /// No delivery is under way, and one was given up: after its last attempt, or because the receiver answered 410.
     WebhookFail,
-    /// None is under way, none failed, and one arrived.
+    /// No delivery is under way, none failed, and one arrived.
     Delivered,
-    /// There is none.
+    /// There is no delivery.
     None,
 }
 
@@ -167,18 +168,18 @@ impl WebhookStatus {
     }
 }
 
-/// Where a delivery is in its life.
+/// The status of a delivery.
 #[derive(Debug, Clone, Copy, Serialize, Enum)]
 #[oai(rename = "AsgDeliveryStatus", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DeliveryStatus {
-    /// Waits for its next attempt.
+    /// It waits for its next attempt.
     Pending,
     /// An attempt is under way.
     InFlight,
     /// The receiver answered 2xx.
     Delivered,
-    /// Given up after its last attempt.
+    /// It was given up after its last attempt.
     Failed,
     /// Its webhook was deleted before it went out.
     Cancelled,
@@ -188,30 +189,25 @@ pub(super) enum DeliveryStatus {
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AsgAttempt")]
 pub(super) struct Attempt {
-    /// 1 for the first.
+    /// The number of the attempt: 1 for the first.
     pub(super) attempt: u32,
-    /// When it began, RFC 3339, UTC.
+    /// When the attempt began: RFC 3339, UTC.
     pub(super) started_at: String,
-    /// How long it took, in milliseconds; null if the server stopped meanwhile.
+    /// How long the attempt took, in milliseconds; null if the server stopped meanwhile.
     pub(super) duration_ms: Option<u64>,
     /// The HTTP status of the answer; null if there was none.
     pub(super) response_status: Option<u16>,
-    /// Why it failed; null if it did not.
+    /// Why the attempt failed; null if it did not.
     pub(super) error: Option<ErrorClass>,
-    /// When the next attempt was due, as decided after this one; null if none was.
+    /// When the next attempt was due; null if there was none.
     pub(super) next_attempt_at: Option<String>,
 }
 
 impl From<&delivery::Attempt> for Attempt {
     fn from(attempt: &delivery::Attempt) -> Self {
-        Self {
-            attempt: attempt.number,
-            started_at: attempt.started_at.precise(),
-            duration_ms: attempt.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-            response_status: attempt.status,
-            error: attempt.failure.map(Into::into),
-            next_attempt_at: attempt.next_attempt_at.map(|at| at.precise()),
-        }
+        let openapi::Attempt { attempt, started_at, duration_ms, response_status, error, next_attempt_at, .. } =
+            attempt.into();
+        Self { attempt, started_at, duration_ms, response_status, error, next_attempt_at }
     }
 }
 
@@ -221,9 +217,9 @@ impl From<&delivery::Attempt> for Attempt {
 pub(super) struct Delivery {
     /// Its id.
     pub(super) delivery_id: String,
-    /// The webhook it goes to.
+    /// The webhook that it goes to.
     pub(super) webhook_id: String,
-    /// Where it is in its life.
+    /// Its status.
     pub(super) status: DeliveryStatus,
     /// Every attempt that has ended, in order.
     pub(super) attempts: Vec<Attempt>,
@@ -246,15 +242,15 @@ impl Delivery {
     }
 }
 
-/// The record of a task: what was published, and what became of its deliveries.
+/// A published task and the result of its deliveries.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AsgTask")]
 pub(super) struct Task {
-    /// The task.
+    /// The task's id.
     pub(super) task_id: String,
-    /// The event that carried it.
+    /// The event's id.
     pub(super) event_id: String,
-    /// The label agreed on.
+    /// The label that was agreed on.
     pub(super) consensus_label: String,
     /// How sure the label is.
     pub(super) confidence: RawNumber,
@@ -262,13 +258,13 @@ pub(super) struct Task {
     pub(super) bsv_txid: String,
     /// When the task was settled, as given.
     pub(super) settled_at: String,
-    /// When it was accepted here, RFC 3339, UTC.
+    /// When this server accepted it: RFC 3339, UTC.
     pub(super) timestamp: String,
-    /// The one URL it was published for; null if for all.
+    /// The URL of the one webhook that it was published for; null if for all.
     pub(super) callback_url: Option<String>,
-    /// What became of its deliveries, together.
+    /// The result of its deliveries together.
     pub(super) webhook_status: WebhookStatus,
-    /// Whether a delivery was given up, and none is under way.
+    /// Whether a delivery was given up and none is under way.
     pub(super) webhook_fail: bool,
     /// Its deliveries.
     pub(super) deliveries: Vec<Delivery>,
@@ -303,30 +299,30 @@ impl Task {
 pub(crate) struct TaskSettledPayload {
     /// Always `task.settled`.
     event: String,
-    /// The task.
+    /// The task's id.
     task_id: String,
-    /// The label agreed on.
+    /// The label that was agreed on.
     consensus_label: String,
-    /// How sure the label is, with the literal it was published with.
+    /// How sure the label is. The number is as it was published.
     confidence: RawNumber,
     /// The on-chain id.
     bsv_txid: String,
     /// When the task was settled, as published.
     settled_at: String,
-    /// When it was accepted here, RFC 3339, UTC.
+    /// When this server accepted it: RFC 3339, UTC.
     timestamp: String,
 }
 
-/// What this server sends to a webhook.
+/// The deliveries of this vendor, for the contract.
 #[Webhook(tag = "Tag::Asg")]
 #[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
 pub(crate) trait Payloads {
     /// task.settled
     ///
-    /// POSTed to each webhook. Signed by `X-ASG-Signature: sha256=<hex>`, HMAC-SHA256 of the raw body with the webhook's
-    /// secret, and by the Standard Webhooks headers `webhook-id`, `webhook-timestamp`, `webhook-signature`. Answer 2xx
-    /// within 10 seconds (by default). Otherwise it is sent again, by default after 1 s and 4 s (three attempts in all), with the
-    /// same `webhook-id`: handle it once.
+    /// POSTed to each webhook. Signed in two ways: by `X-ASG-Signature: sha256=<hex>`, the HMAC-SHA256 of the raw body
+    /// with the webhook's secret, and by the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of
+    /// Standard Webhooks. Answer 2xx within 10 seconds (by default). Otherwise the event is sent again with the same
+    /// `webhook-id`, by default after 1 s and after 4 s more (three attempts in all). Handle each `webhook-id` once.
     #[oai(name = "task.settled", method = "post", operation_id = "asgTaskSettled")]
     fn task_settled(&self, payload: Json<TaskSettledPayload>);
 }

@@ -1,34 +1,31 @@
-//! The 15 events of the vendor's catalogue, in its words and order, each with sample data.
+//! The 15 events of the vendor's catalogue, in the words and the order of its page, each with sample data.
 
 use crate::{
     domain::{excerpt::excerpt, json},
     error::{Error, Invalid, Result},
 };
 
-/// The cooperative of the samples.
+/// The account of the samples.
 const COOPERATIVE: &str = r#""cooperative_id":"COOP-MBALE-001""#;
 
-/// An event of the catalogue.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// Its name.
     pub(super) name: &'static str,
-    /// What makes it happen.
+    /// The cause of the event.
     pub(super) trigger: &'static str,
-    /// Who cares.
+    /// The use of the event.
     pub(super) useful_for: &'static str,
     /// Sample data: a JSON object.
     pub(super) sample: &'static str,
 }
 
 impl Entry {
-    /// Sample data of this cooperative.
     pub(super) fn sample_for(&self, cooperative: &str) -> String {
         self.sample.replace(COOPERATIVE, &format!(r#""cooperative_id":{}"#, json::quote(cooperative)))
     }
 }
 
-/// The names, in order.
 pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
     CATALOGUE.iter().map(|entry| entry.name)
 }
@@ -36,7 +33,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
 /// The event of this name.
 ///
 /// # Errors
-/// [`Invalid::UnknownEvent`] if there is none.
+/// [`Invalid::UnknownEvent`] if the catalogue has no such event.
 pub(super) fn find(name: &str) -> Result<&'static Entry> {
     CATALOGUE.iter().find(|entry| entry.name == name).ok_or_else(|| {
         let message = format!("event '{}' is unknown: GET /event-types lists the catalogue", excerpt(name));
@@ -44,7 +41,6 @@ pub(super) fn find(name: &str) -> Result<&'static Entry> {
     })
 }
 
-/// The catalogue.
 pub(super) const CATALOGUE: &[Entry] = &[
     Entry {
         name: "farmer.registered",

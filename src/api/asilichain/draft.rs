@@ -1,4 +1,4 @@
-//! An event that may be published: held against the catalogue, with the body of its deliveries and its answer.
+//! An event that was checked against the catalogue, with the body of its deliveries and the answer to its publisher.
 
 use super::{
     catalogue,
@@ -23,19 +23,18 @@ use crate::{
 /// The sentence about an unusable idempotency key, in the header or in the body.
 const WRONG_KEY: &str = "idempotency_key (or the header Idempotency-Key) must have 1 to 255 bytes";
 
-/// An event that may be published.
 pub(super) struct CatalogueEvent {
     cooperative: String,
     kind: String,
     api_version: String,
-    /// As it will be delivered.
+    /// The data as it will be delivered.
     data: String,
     created_at: Option<String>,
     key: Option<IdempotencyKey>,
 }
 
 impl CatalogueEvent {
-    /// Holds an event against the catalogue and the limits; `key` is the header's.
+    /// Checks an event against the catalogue and the limits; `key` is the header's.
     pub(super) fn new(
         event: NewEvent,
         key: Option<String>,
@@ -60,12 +59,12 @@ impl CatalogueEvent {
         Ok(checked)
     }
 
-    /// What makes it the event that it is, its cooperative left out, within which its key is known.
+    /// The parts that identify the event within its account, in which its key is known.
     fn parts(&self) -> [&str; 3] {
         [&self.kind, &self.data, self.created_at.as_deref().unwrap_or_default()]
     }
 
-    /// Names every event of a batch that has no key of its own by its place in it.
+    /// Gives each event of a batch without a key a key of its own: the batch's key and its place.
     pub(super) fn name_all(events: &mut [Self], key: &str) -> Result<()> {
         let own = |event: &Self| event.key.as_ref().map_or_else(String::new, |key| key.text.clone());
         let keys: Vec<String> = events.iter().map(own).collect();
@@ -79,7 +78,6 @@ impl CatalogueEvent {
         Ok(())
     }
 
-    /// The answer to its publisher.
     pub(super) fn answer(self, accepted: &event::Accepted) -> Result<Accepted> {
         let deliveries = accepted.deliveries.iter().map(|(delivery, endpoint)| DeliveryRef {
             delivery_id: delivery.to_string(),
@@ -115,7 +113,7 @@ impl Draft for CatalogueEvent {
     }
 
     fn refused(&self, _: Refusal) -> Error {
-        // Every event is for all who want it.
+        // No event names a single target, so only a reused key is refused.
         let message = "this Idempotency-Key was used before with another body: use a new key for a new event";
         Error::invalid(Invalid::KeyReused, message)
     }

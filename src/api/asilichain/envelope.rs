@@ -1,6 +1,8 @@
-//! The body of every event: `{"webhook_id","event","api_version","created_at","data"}`, in the order of the vendor's page.
+//! The body of every event: `{"webhook_id","event","api_version","created_at","data"}`, in the order of the vendor's
+//! page.
 //!
-//! It must be a fixed point of `JSON.stringify`, as the page verifies what it has parsed and printed again.
+//! The body must be a fixed point of `JSON.stringify`, because a receiver verifies the text that it has parsed and
+//! printed again.
 
 use serde::Deserialize;
 
@@ -10,7 +12,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The stored body: without its webhook id. `data` is printed by [`json::stringify`].
+/// The stored body, without the webhook's id. `data` is printed by [`json::stringify`].
 pub(super) fn stored(event: &str, api_version: &str, created_at: &str, data: &str) -> String {
     format!(
         r#"{{"event":{},"api_version":{},"created_at":{},"data":{data}}}"#,
@@ -26,7 +28,7 @@ pub(super) fn finish<'a>(webhook: &str, stored: &'a str) -> Finished<'a> {
     Finished { head: format!(r#"{{"webhook_id":"{webhook}","#), rest }
 }
 
-/// What a stored body says of its event.
+/// The parts of a stored body that answers show.
 #[derive(Debug, Deserialize)]
 pub(super) struct Stored {
     pub(super) created_at: String,
@@ -34,7 +36,6 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Reads a stored body back.
     pub(super) fn read(stored: &str) -> Result<Self> {
         serde_json::from_str(stored).map_err(|flaw| Error::Internal(format!("a stored body: {flaw}")))
     }

@@ -1,7 +1,7 @@
 //! The routes under `/events`, and the catalogue.
 
 use poem::web::Data;
-use poem_openapi::{ApiResponse, OpenApi, param::Path};
+use poem_openapi::{OpenApi, param::Path};
 
 use super::{
     catalogue::CATALOGUE,
@@ -14,50 +14,35 @@ use super::{
 use crate::{
     api::{
         openapi::{Body, Printed, RawObject, Refused, WithBody, WithoutBody},
-        publishing::{self, Place},
+        publishing::{self, BatchPublication, Place, Publication},
     },
     app::{Access, AnyScope, App, Events},
     config,
     error::{Error, Result},
 };
 
-/// The routes.
 pub(crate) struct Routes;
-
-#[derive(ApiResponse)]
-enum Publication {
-    /// On disk, and on its way.
-    #[oai(status = 202)]
-    Accepted(Body<Accepted>),
-}
-
-#[derive(ApiResponse)]
-enum BatchPublication {
-    /// All of them are on disk, and on their way.
-    #[oai(status = 202)]
-    Accepted(Printed<AcceptedEvents>),
-}
 
 #[OpenApi(tag = "Tag::AsiliChain")]
 impl Routes {
     /// Publish an event
     ///
-    /// A 202 means: on disk, and on its way to every webhook of the cooperative that wants it. With an `Idempotency-Key`
-    /// the same request may be sent again: it gets the same answer and is delivered once. A key holds as long as its event
-    /// is kept: 30 days, unless the server's `retention.delivered` says otherwise (a day at least). Needs the scope
-    /// `events`.
+    /// A 202 means: the event is on disk. It goes out to every webhook of the account that wants it. With an
+    /// `Idempotency-Key` the same request may be sent again: it gets the same answer and is delivered once. A key holds
+    /// as long as its event is kept: 30 days, unless the server's `retention.delivered` says otherwise (at least a
+    /// day). Needs the scope `events`.
     #[oai(path = "/events", method = "post", operation_id = "publishEvent")]
     async fn publish(
         &self,
         access: Access<Events>,
         app: Data<&App>,
         settings: Data<&config::AsiliChain>,
-        /// Any text of 1 to 255 bytes in ASCII or UTF-8, quoted or bare, that names this publish within the cooperative.
+        /// A text of 1 to 255 bytes in ASCII or UTF-8, quoted or bare, that names this publish within the account.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Key,
         body: Body<NewEvent>,
         place: Place,
-    ) -> Result<Publication, Refused<Errors, WithBody>> {
+    ) -> Result<Publication<Accepted>, Refused<Errors, WithBody>> {
         let event = CatalogueEvent::new(body.0, idempotency_key.0, &access, (&settings, app.limits()))?;
         let (event, accepted) = app.publish(&access, event, place).await?;
         Ok(Publication::Accepted(Body(event.answer(&accepted)?)))
@@ -65,24 +50,24 @@ impl Routes {
 
     /// Publish many events at once
     ///
-    /// 1 to 1,000 events (`limits.events_per_batch`) that come to 10,000 deliveries at most (`limits.deliveries_per_batch`), all
-    /// or none: a 202 means that each is on disk and on its way, a refusal
-    /// that nothing was stored; it names the first event at fault by its place, such as `events[3]`. They are taken in their
-    /// order and answered in it. A batch may be sent again if its events have keys of their own (`idempotency_key`), or if it
-    /// has one as a whole (`Idempotency-Key`): it gets the same answer and is delivered once. Needs the scope `events`.
+    /// 1 to 1,000 events (`limits.events_per_batch`) with at most 10,000 deliveries (`limits.deliveries_per_batch`). A
+    /// 202 means: all events are on disk. A refusal means: nothing was stored; it names the first event at fault by its
+    /// place, such as `events[3]`. The answers come in the order of the events. The same batch may be sent again if its
+    /// events have keys of their own (`idempotency_key`), or if the batch has one (`Idempotency-Key`): it gets the same
+    /// answer and is delivered once. Needs the scope `events`.
     #[oai(path = "/events/batch", method = "post", operation_id = "publishBatch")]
     async fn publish_batch(
         &self,
         access: Access<Events>,
         app: Data<&App>,
         settings: Data<&config::AsiliChain>,
-        /// Any text of 1 to 255 bytes in ASCII or UTF-8, quoted or bare, that names this batch within the cooperative. An
-        /// event with an `idempotency_key` of its own is known by that instead.
+        /// A text of 1 to 255 bytes in ASCII or UTF-8, quoted or bare, that names this batch within the account. An
+        /// event with an `idempotency_key` of its own is known by that key instead.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Key,
         body: Body<NewEvents>,
         place: Place,
-    ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
+    ) -> Result<BatchPublication<AcceptedEvents>, Refused<Errors, WithBody>> {
         let (publisher, of) = (access.clone(), (settings.clone(), app.limits().clone()));
         let check = move |event| CatalogueEvent::new(event, None, &publisher, (&of.0, &of.1));
         let mut events = publishing::check(body.0.events, app.limits(), check).await?;
@@ -98,9 +83,9 @@ impl Routes {
         Ok(BatchPublication::Accepted(Printed::new(answer).await?))
     }
 
-    /// Look at an event
+    /// Get an event
     ///
-    /// Its data, as it is delivered, and what became of its deliveries. Needs the scope `events`.
+    /// The event's data as it is delivered, and the state of its deliveries. Needs the scope `events`.
     #[oai(path = "/events/:event_id", method = "get", operation_id = "getEvent")]
     async fn get(
         &self,
@@ -112,9 +97,9 @@ impl Routes {
         Ok(Body(EventView::new(app.event(&access, &event_id.0).await?)?))
     }
 
-    /// The catalogue of events
+    /// List the catalogue of events
     ///
-    /// Every event there is, what makes it happen, who cares, and sample data. Needs a token, of any scope.
+    /// Every event with its cause, its use and sample data. Needs a token of any scope.
     #[oai(path = "/event-types", method = "get", operation_id = "listEventTypes")]
     async fn event_types(
         &self,

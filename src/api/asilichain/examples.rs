@@ -1,11 +1,10 @@
-//! What the document says of this vendor beside its types: an example of everything.
+//! The part of the contract that this vendor's types cannot say: its tag, and an example of everything.
 
 use poem_openapi::Tags;
 
 use super::profile::SIGNATURE;
 use crate::api::openapi::Supplement;
 
-/// This part of the document.
 #[derive(Tags)]
 pub(crate) enum Tag {
     /// Webhooks for the 15 events of AsiliChain. Errors: `{"error": {"code", "message", "request_id"}}`.
@@ -13,7 +12,7 @@ pub(crate) enum Tag {
     AsiliChain,
 }
 
-/// For the contract.
+/// The examples and the signature header for the contract.
 pub(crate) const SUPPLEMENT: Supplement = Supplement {
     tag: "AsiliChain",
     schemas: EXAMPLES,
@@ -29,12 +28,8 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
     signature: Some(SIGNATURE),
 };
 
-/// Schema and example.
 const EXAMPLES: &[(&str, &str)] = &[
-    (
-        "ApiError",
-        r#"{"error": {"code": "WEBHOOK_NOT_FOUND", "message": "webhook not found", "request_id": "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X"}}"#,
-    ),
+    ("ApiError", r#"{"error": "@ApiErrorDetail"}"#),
     (
         "ApiErrorDetail",
         r#"{"code": "WEBHOOK_NOT_FOUND", "message": "webhook not found", "request_id": "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X"}"#,
@@ -49,25 +44,19 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "WebhookDetails",
-        r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "status": "ACTIVE", "created_at": "2026-04-24T10:00:00Z", "suspended_at": null, "suspended_reason": null, "held_deliveries": 0, "failed_deliveries": 0, "recent_deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
+        r#"{"@": "@Webhook", "suspended_at": null, "suspended_reason": null, "held_deliveries": 0, "failed_deliveries": 0, "recent_deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
     ),
     ("WebhookUpdate", r#"{"status": "ACTIVE"}"#),
     (
         "Delivery",
         r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false}"#,
     ),
-    (
-        "DeliveryPage",
-        r#"{"deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false}], "next_cursor": null}"#,
-    ),
+    ("DeliveryPage", r#"{"deliveries": ["@Delivery"], "next_cursor": null}"#),
     (
         "Attempt",
         r#"{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": "2026-04-20T11:55:30.112Z"}"#,
     ),
-    (
-        "DeliveryDetails",
-        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false, "attempts": [{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": "2026-04-20T11:55:30.112Z"}]}"#,
-    ),
+    ("DeliveryDetails", r#"{"@": "@Delivery", "attempts": ["@Attempt"]}"#),
     ("WebhookTest", r#"{"event": "batch.exported"}"#),
     (
         "WebhookTestResult",
@@ -77,21 +66,15 @@ const EXAMPLES: &[(&str, &str)] = &[
         "NewEvent",
         r#"{"event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "created_at": "2026-04-20T11:55:00Z", "idempotency_key": "export-2026-000731"}"#,
     ),
-    (
-        "NewEvents",
-        r#"{"events": [{"event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "created_at": "2026-04-20T11:55:00Z", "idempotency_key": "export-2026-000731"}]}"#,
-    ),
-    (
-        "AcceptedEvents",
-        r#"{"events": [{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"}]}]}"#,
-    ),
+    ("NewEvents", r#"{"events": ["@NewEvent"]}"#),
+    ("AcceptedEvents", r#"{"events": ["@AcceptedEvent"]}"#),
     (
         "DeliveryRef",
         r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"}"#,
     ),
     (
         "AcceptedEvent",
-        r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"}]}"#,
+        r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "deliveries": ["@DeliveryRef"]}"#,
     ),
     (
         "Event",

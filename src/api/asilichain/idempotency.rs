@@ -1,5 +1,5 @@
-//! The header under which a publish may be repeated, read as it was sent: a key that was dropped because it cannot be read
-//! would make a repeat a second event.
+//! The header `Idempotency-Key`. A key that cannot be read is refused: if it were dropped, a repeat would be a second
+//! event.
 
 use poem::{Request, RequestBody, http::HeaderMap};
 use poem_openapi::{
@@ -10,7 +10,7 @@ use poem_openapi::{
 
 use crate::error::{Error, Result};
 
-/// The key of a publish, if it brought one.
+/// The key of a publish, if the request has one.
 pub(super) struct Key(pub(super) Option<String>);
 
 impl<'a> ApiExtractor<'a> for Key {
@@ -44,7 +44,7 @@ impl<'a> ApiExtractor<'a> for Key {
     }
 }
 
-/// The one text of a header, however often it was sent.
+/// The text of a header. It may be sent several times, but with the same text.
 fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {
     let mut only = None;
     for value in headers.get_all(name) {

@@ -9,13 +9,11 @@ use crate::{
 
 /// The name of this profile.
 pub const NAME: &str = "asilichain";
-/// The prefix of its webhook ids.
 pub(super) const WEBHOOK: &str = "wh_";
 
-/// The header of its signature, in the vendor's own letter case.
 pub(super) const SIGNATURE: &str = "X-AsiliChain-Signature";
 
-/// What differs for the engine.
+/// The part of the dialect that the engine needs.
 pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Profile {
     let retry = RetryPolicy {
         max_attempts: u32::try_from(settings.waits.len()).unwrap_or(u32::MAX).saturating_add(1),
@@ -35,7 +33,7 @@ pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Pr
     }
 }
 
-/// What differs for everything else that the program can do.
+/// The part of the dialect that the other floors need.
 pub(crate) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery) -> Dialect {
     let api_version = settings.api_version.clone();
     Dialect {
@@ -49,7 +47,7 @@ pub(crate) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery
     }
 }
 
-/// What a person may do about a webhook. The page: "Reactivate via PATCH /webhooks/{webhook_id}".
+/// The commands for a person. The page: "Reactivate via PATCH /webhooks/{webhook_id}".
 fn by_hand(base: &str, webhook: &str) -> ByHand {
     let url = format!("{base}/webhooks/{webhook}");
     ByHand {

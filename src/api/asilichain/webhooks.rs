@@ -15,7 +15,7 @@ use super::{
     },
 };
 use crate::{
-    api::openapi::{Body, DeliveryStatus, OnState, Refused, WithBody, WithoutBody},
+    api::openapi::{Body, DeliveryStatus, OnState, Refused, Registered, WithBody, WithoutBody},
     app::{
         Access, App, PageRequest, Webhooks,
         webhooks::{self, Change},
@@ -24,19 +24,11 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]
-enum Registered {
-    /// Registered and active.
-    #[oai(status = 201)]
-    Created(Body<WebhookView>),
-}
-
-#[derive(ApiResponse)]
 enum Deleted {
-    /// Deleted; what was pending or held for it is cancelled.
+    /// The webhook is deleted, and its pending and held deliveries are cancelled.
     #[oai(status = 204)]
     Gone,
 }
@@ -52,14 +44,14 @@ enum Replayed {
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on every event that it wants goes out to it. Needs the scope `webhooks`.
+    /// From then on the webhook gets every event that it wants. Needs the scope `webhooks`.
     #[oai(path = "/", method = "post", operation_id = "registerWebhook")]
     async fn register(
         &self,
         access: Access<Webhooks>,
         app: Data<&App>,
         body: Body<NewWebhook>,
-    ) -> Result<Registered, Refused<Errors, WithBody>> {
+    ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
         let NewWebhook { url, events, cooperative_id, secret } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let new = webhooks::NewWebhook { account, url, events, secret: secret.map(|own| own.0) };
@@ -68,7 +60,7 @@ impl Routes {
 
     /// List webhooks
     ///
-    /// Every webhook of the cooperative. Secrets are not returned. Needs the scope `webhooks`.
+    /// Every webhook of the account. Secrets are not returned. Needs the scope `webhooks`.
     #[oai(path = "/", method = "get", operation_id = "listWebhooks")]
     async fn list(
         &self,
@@ -80,10 +72,10 @@ impl Routes {
         Ok(Body(present.map(WebhookView::from).collect()))
     }
 
-    /// Look at a webhook
+    /// Get a webhook
     ///
-    /// How it fares: its last 20 deliveries; if it is suspended, why, since when, how many deliveries are held, and
-    /// how many failed and would be sent again. Needs the scope `webhooks`.
+    /// The webhook with its last 20 deliveries. If it is suspended: why, since when, how many deliveries are held, and
+    /// how many failed deliveries a resume sends again. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "get", operation_id = "getWebhook")]
     async fn get(
         &self,
@@ -97,10 +89,10 @@ impl Routes {
 
     /// Change, pause or resume a webhook
     ///
-    /// What is left out stays. `"status": "ACTIVE"` resumes a suspended one. The deliveries that failed since its last success
-    /// and were not replayed are sent again, as replays and in the order in which they were made; `"resend_failed": false`
-    /// leaves them. Then those that were held go out. Each has a fresh schedule; the answer says how many there are of both.
-    /// Needs the scope `webhooks`.
+    /// A field that is left out stays as it is. `"status": "ACTIVE"` resumes a suspended webhook. The deliveries that
+    /// failed since its last success and were not replayed are sent again, as replays and in the order in which they
+    /// were made; `"resend_failed": false` leaves them. Then the held deliveries go out. Each delivery has a fresh
+    /// schedule. The answer says how many there are of both. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "patch", operation_id = "updateWebhook")]
     async fn update(
         &self,
@@ -120,7 +112,8 @@ impl Routes {
 
     /// Delete a webhook
     ///
-    /// What is pending or held for it is cancelled; an attempt under way may still arrive. Needs the scope `webhooks`.
+    /// Its pending and held deliveries are cancelled. An attempt under way may still arrive. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/:webhook_id", method = "delete", operation_id = "deleteWebhook")]
     async fn delete(
         &self,
@@ -151,8 +144,9 @@ impl Routes {
 
     /// Test a webhook
     ///
-    /// Sends one signed delivery with sample data right now, also while the webhook is suspended, and says what came of
-    /// it. The receiver sees `ngoma-test: true`. A test is never repeated and never suspends. Needs the scope `webhooks`.
+    /// Sends one signed delivery with sample data at once, also while the webhook is suspended, and answers with the
+    /// result. The receiver sees `ngoma-test: true`. A test is never retried and never suspends the webhook. Needs the
+    /// scope `webhooks`.
     #[oai(path = "/:webhook_id/test", method = "post", operation_id = "testWebhook")]
     async fn test(
         &self,
@@ -168,8 +162,9 @@ impl Routes {
 
     /// List deliveries
     ///
-    /// The deliveries of a webhook, newest first, page by page. A page looks at 10,000 deliveries at most: with a filter it
-    /// may hold few, or none, and still have a `next_cursor` that goes on to older ones. Needs the scope `webhooks`.
+    /// The deliveries of a webhook, newest first, page by page. The server reads at most 10,000 deliveries for a page.
+    /// So a page with a filter may have few entries or none, and still have a `next_cursor`. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/:webhook_id/deliveries", method = "get", operation_id = "listDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "each is a documented parameter of the route")]
     async fn deliveries(
@@ -178,9 +173,9 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-        /// Only those with this status.
+        /// Only deliveries with this status.
         status: Query<Option<DeliveryStatus>>,
-        /// Only those of this event.
+        /// Only deliveries of this event.
         event: Query<Option<String>>,
         /// Deliveries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
@@ -191,9 +186,9 @@ impl Routes {
         Ok(Body(app.deliveries_of(&access, &webhook_id.0, wanted, page).await?.into()))
     }
 
-    /// Look at a delivery
+    /// Get a delivery
     ///
-    /// With every attempt: when, how long, what was answered, why it failed. Needs the scope `webhooks`.
+    /// The delivery with every attempt that has ended. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/deliveries/:delivery_id", method = "get", operation_id = "getDelivery")]
     async fn delivery(
         &self,

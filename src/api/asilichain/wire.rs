@@ -1,4 +1,4 @@
-//! What goes over the wire, in the vendor's words.
+//! The bodies of requests, answers and deliveries, in the vendor's words.
 
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
@@ -18,29 +18,29 @@ use crate::{
     error::Result,
 };
 
-/// Whether a webhook is delivered to.
+/// The status of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum WebhookStatus {
     /// Deliveries go out.
     Active,
-    /// Deliveries are held until it is resumed.
+    /// Deliveries are held until the webhook is resumed.
     Suspended,
 }
 
-/// Where to deliver which events.
+/// A webhook to register.
 #[derive(Deserialize, Object)]
 pub(super) struct NewWebhook {
-    /// Where to POST: an `https://` URL of at most 2048 bytes that the server may deliver to.
+    /// The URL that events are POSTed to: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) url: String,
-    /// Which events: names of the catalogue, prefixes such as `batch.*`, or `*` for all.
+    /// The events to deliver: names of the catalogue, prefixes such as `batch.*`, or `*` for all.
     pub(super) events: Vec<String>,
-    /// The cooperative it belongs to: the token's own.
+    /// The account that it belongs to: the token's own.
     pub(super) cooperative_id: String,
-    /// The signing secret: a line of 1 to 256 bytes; white space around it is no part of it. Best left out: a strong one is
-    /// then made and returned once. A library of Standard Webhooks takes `whsec_` and padded base64 as text; give it any
-    /// other secret as bytes, not as text.
+    /// The signing secret: one line of 1 to 256 bytes. White space around it is removed. Best left out: then a strong
+    /// secret is made and returned once. The libraries of Standard Webhooks read `whsec_` and padded base64 as text;
+    /// give them any other secret as bytes.
     pub(super) secret: Option<SecretText>,
 }
 
@@ -50,23 +50,24 @@ pub(super) struct NewWebhook {
 pub(super) struct WebhookView {
     /// Its id.
     pub(super) webhook_id: String,
-    /// Where it is delivered to.
+    /// The URL that events are POSTed to.
     pub(super) url: String,
-    /// Which events it gets.
+    /// The events that it gets.
     pub(super) events: Vec<String>,
-    /// The cooperative it belongs to.
+    /// The account that it belongs to.
     pub(super) cooperative_id: String,
-    /// Whether it is delivered to.
+    /// Its status.
     pub(super) status: WebhookStatus,
-    /// When it was registered, RFC 3339, UTC.
+    /// When it was registered: RFC 3339, UTC.
     pub(super) created_at: String,
-    /// The signing secret, only in the answer to a registration that sent none. It is never shown again.
+    /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
+    /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) secret: Option<SecretText>,
-    /// How many failed deliveries are sent again, only in the answer to a PATCH that resumed it.
+    /// How many failed deliveries are sent again. Only in the answer to a PATCH that resumed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) resent_deliveries: Option<u64>,
-    /// How many held deliveries go out after those, only in the answer to a PATCH that resumed it.
+    /// How many held deliveries go out after the failed ones. Only in the answer to a PATCH that resumed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) released_deliveries: Option<u64>,
 }
@@ -81,7 +82,7 @@ impl From<&Endpoint> for WebhookView {
     fn from(endpoint: &Endpoint) -> Self {
         Self {
             webhook_id: endpoint.id.on_wire(WEBHOOK),
-            url: endpoint.url.as_str().to_owned(),
+            url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             cooperative_id: endpoint.account_id.clone(),
             status: match endpoint.state {
@@ -96,24 +97,24 @@ impl From<&Endpoint> for WebhookView {
     }
 }
 
-/// A webhook and how it fares.
+/// A webhook with its last deliveries.
 #[derive(Debug, Serialize, Object)]
 pub(super) struct WebhookDetails {
     /// Its id.
     pub(super) webhook_id: String,
-    /// Where it is delivered to.
+    /// The URL that events are POSTed to.
     pub(super) url: String,
-    /// Which events it gets.
+    /// The events that it gets.
     pub(super) events: Vec<String>,
-    /// The cooperative it belongs to.
+    /// The account that it belongs to.
     pub(super) cooperative_id: String,
-    /// Whether it is delivered to.
+    /// Its status.
     pub(super) status: WebhookStatus,
-    /// When it was registered, RFC 3339, UTC.
+    /// When it was registered: RFC 3339, UTC.
     pub(super) created_at: String,
-    /// Since when it is suspended; null while it is active.
+    /// When it was suspended; null while it is active.
     pub(super) suspended_at: Option<String>,
-    /// Why; null while it is active.
+    /// Why it is suspended; null while it is active.
     pub(super) suspended_reason: Option<SuspendedReason>,
     /// How many deliveries are held until it is resumed.
     pub(super) held_deliveries: u64,
@@ -143,21 +144,21 @@ impl From<WebhookSummary> for WebhookDetails {
     }
 }
 
-/// What to change; what is left out stays as it is.
+/// The changes to a webhook. A field that is left out stays as it is.
 #[derive(Deserialize, Object)]
 #[oai(rename = "WebhookUpdate")]
 pub(super) struct WebhookChange {
-    /// Where to POST from now on, deliveries that wait included.
+    /// The new URL. Deliveries that wait go there too.
     pub(super) url: Option<String>,
-    /// Which events from now on.
+    /// The events from now on.
     pub(super) events: Option<Vec<String>>,
-    /// The new signing secret, as at a registration; left out, the present one stays. A library is given any secret but
-    /// `whsec_` and padded base64 as bytes, not as text. For 24 hours (by default) `webhook-signature` carries a signature of
-    /// the former one too; `X-AsiliChain-Signature` is of the new one at once.
+    /// The new signing secret, in the form of a registration's. `X-AsiliChain-Signature` is made with the new secret at
+    /// once. `webhook-signature` has a signature of the former secret too, for 24 hours (by default).
     pub(super) secret: Option<SecretText>,
-    /// `ACTIVE` resumes: what failed since the last success is sent again, then what is held goes out. `SUSPENDED` pauses.
+    /// `ACTIVE` resumes the webhook: deliveries that failed since its last success are sent again, then held deliveries
+    /// go out. `SUSPENDED` pauses it.
     pub(super) status: Option<WebhookStatus>,
-    /// With `ACTIVE`: whether what failed is sent again; `false` leaves it failed. Default: true.
+    /// With `ACTIVE`: whether failed deliveries are sent again. Default: true.
     pub(super) resend_failed: Option<bool>,
 }
 
@@ -177,17 +178,17 @@ impl From<WebhookChange> for Change {
 pub(super) struct Delivery {
     /// Its id.
     pub(super) delivery_id: String,
-    /// The webhook it goes to.
+    /// The webhook that it goes to.
     pub(super) webhook_id: String,
-    /// The event it carries: the `webhook-id` of its attempts.
+    /// The id of its event: the `webhook-id` of its attempts.
     pub(super) event_id: String,
     /// The event's name.
     pub(super) event: String,
-    /// Where it is in its life.
+    /// Its status.
     pub(super) status: DeliveryStatus,
-    /// Attempts begun.
+    /// The number of attempts that have begun.
     pub(super) attempt_count: u32,
-    /// When it was made, RFC 3339, UTC.
+    /// When it was made: RFC 3339, UTC.
     pub(super) created_at: String,
     /// When its next attempt is due; null if none is.
     pub(super) next_attempt_at: Option<String>,
@@ -195,7 +196,7 @@ pub(super) struct Delivery {
     pub(super) response_status: Option<u16>,
     /// Why the last attempt failed; null if it did not.
     pub(super) error: Option<ErrorClass>,
-    /// The delivery that this one repeats; null if it is no replay.
+    /// The delivery that this one replays; null if it is no replay.
     pub(super) replay_of: Option<String>,
     /// Whether it carries sample data (a test); receivers see `ngoma-test: true`.
     pub(super) test: bool,
@@ -225,7 +226,7 @@ impl From<&delivery::Delivery> for Delivery {
 pub(super) struct DeliveryPage {
     /// The deliveries.
     pub(super) deliveries: Vec<Delivery>,
-    /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
+    /// The `cursor` of the next page; null on the last page. A page with few entries may not be the last.
     pub(super) next_cursor: Option<String>,
 }
 
@@ -252,7 +253,7 @@ impl DeliveryDetails {
     }
 }
 
-/// Which event to test with.
+/// The event of a test.
 #[derive(Debug, Default, Deserialize, Object)]
 #[oai(rename = "WebhookTest")]
 pub(super) struct TestRequest {
@@ -260,19 +261,19 @@ pub(super) struct TestRequest {
     pub(super) event: Option<String>,
 }
 
-/// What a test came to.
+/// The result of a test.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "WebhookTestResult")]
 pub(super) struct TestResult {
-    /// The test delivery, to be looked at later.
+    /// The id of the test delivery.
     pub(super) delivery_id: String,
     /// Whether the receiver answered 2xx.
     pub(super) delivered: bool,
     /// The HTTP status of the answer; null if there was none.
     pub(super) response_status: Option<u16>,
-    /// How long it took, in milliseconds.
+    /// How long the attempt took, in milliseconds.
     pub(super) duration_ms: u64,
-    /// Why it failed; null if it did not.
+    /// Why the attempt failed; null if it did not.
     pub(super) error: Option<ErrorClass>,
     /// The first 4 KiB of the answer's body, as text; null if there was no answer.
     pub(super) response_body: Option<String>,
@@ -297,34 +298,37 @@ impl From<&TestOutcome> for TestResult {
 pub(super) struct NewEvent {
     /// A name of the catalogue.
     pub(super) event: String,
-    /// The cooperative it is for. Needed only with a token that belongs to no cooperative.
+    /// The account. Needed only with a token that belongs to no account.
     pub(super) cooperative_id: Option<String>,
-    /// What happened: any JSON object. Delivered as `JSON.stringify` prints it; integers beyond 2^53 - 1 must be strings.
+    /// The data: any JSON object. It is delivered as `JSON.stringify` prints it; integers beyond 2^53 - 1 must be
+    /// strings.
     pub(super) data: RawObject,
-    /// When it happened, RFC 3339, such as `2026-04-20T11:55:00Z`. Delivered as given. Default: the moment of acceptance.
+    /// When it happened: RFC 3339, such as `2026-04-20T11:55:00Z`. Delivered as given. Default: the time when the
+    /// server accepts it.
     pub(super) created_at: Option<String>,
-    /// The same as the header `Idempotency-Key`, of this event alone: so each event of a batch can have its own.
+    /// The idempotency key of this event: like the header `Idempotency-Key`, but each event of a batch can have its
+    /// own.
     pub(super) idempotency_key: Option<String>,
 }
 
 /// Events to publish together.
 #[derive(Debug, Deserialize, Object)]
 pub(super) struct NewEvents {
-    /// 1 to 1,000 of them, each as it would be published alone; together at most 4 MiB.
+    /// 1 to 1,000 events, each as if published alone; at most 4 MiB together.
     #[serde(deserialize_with = "objects")]
     pub(super) events: Vec<NewEvent>,
 }
 
-/// A delivery that a publish made.
+/// A delivery of an accepted event.
 #[derive(Debug, Serialize, Object)]
 pub(super) struct DeliveryRef {
     /// The delivery's id.
     pub(super) delivery_id: String,
-    /// The webhook it goes to.
+    /// The webhook that it goes to.
     pub(super) webhook_id: String,
 }
 
-/// What was accepted: on disk, and on its way.
+/// An accepted event. It is on disk, and its deliveries go out.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AcceptedEvent")]
 pub(super) struct Accepted {
@@ -332,22 +336,22 @@ pub(super) struct Accepted {
     pub(super) event_id: String,
     /// The event's name.
     pub(super) event: String,
-    /// The cooperative it is for.
+    /// The account that it belongs to.
     pub(super) cooperative_id: String,
-    /// The time that its deliveries state.
+    /// The time in the body of its deliveries.
     pub(super) created_at: String,
-    /// One delivery for each webhook that gets it; none if nobody subscribed.
+    /// The deliveries, one for each webhook that wants the event.
     pub(super) deliveries: Vec<DeliveryRef>,
 }
 
-/// What was accepted together.
+/// The accepted events of a batch.
 #[derive(Debug, Serialize, Object)]
 pub(super) struct AcceptedEvents {
-    /// One answer for each event, in the order in which they were sent.
+    /// The answer to each event, in the order of the batch.
     pub(super) events: Vec<Accepted>,
 }
 
-/// An event and what became of it.
+/// A published event and its deliveries.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "Event")]
 pub(super) struct EventView {
@@ -355,11 +359,11 @@ pub(super) struct EventView {
     pub(super) event_id: String,
     /// Its name.
     pub(super) event: String,
-    /// The cooperative it is for.
+    /// The account that it belongs to.
     pub(super) cooperative_id: String,
-    /// The time that its deliveries state.
+    /// The time in the body of its deliveries.
     pub(super) created_at: String,
-    /// What happened, as it is delivered.
+    /// The data, as it is delivered.
     pub(super) data: RawObject,
     /// Its deliveries, replays included.
     pub(super) deliveries: Vec<Delivery>,
@@ -384,9 +388,9 @@ impl EventView {
 pub(super) struct EventType {
     /// Its name.
     pub(super) name: String,
-    /// What makes it happen.
+    /// The cause of the event.
     pub(super) trigger: String,
-    /// Who cares.
+    /// The use of the event.
     pub(super) useful_for: String,
     /// Sample data.
     pub(super) sample: RawObject,
@@ -396,29 +400,30 @@ pub(super) struct EventType {
 #[derive(Debug, Object)]
 #[oai(rename = "EventPayload")]
 pub(crate) struct Payload {
-    /// The webhook it is delivered to.
+    /// The id of the webhook.
     webhook_id: String,
     /// A name of the catalogue.
     event: String,
-    /// The version of this body's form.
+    /// The version of this form of body.
     api_version: String,
-    /// When it happened, as published; else when it was accepted here.
+    /// When it happened, as published; otherwise when this server accepted it.
     created_at: String,
-    /// What happened.
+    /// The data.
     data: RawObject,
 }
 
-/// What this server sends to a webhook.
+/// The deliveries of this vendor, for the contract.
 #[Webhook(tag = "Tag::AsiliChain")]
 #[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
 pub(crate) trait Payloads {
     /// An event of the catalogue
     ///
-    /// POSTed to each webhook that wants it. Signed by `X-AsiliChain-Signature: sha256=<hex>`, HMAC-SHA256 of the raw body
-    /// (which is what `JSON.stringify(req.body)` prints) with the webhook's secret, and by the Standard Webhooks headers
-    /// `webhook-id`, `webhook-timestamp`, `webhook-signature`. Answer 2xx within 10 seconds (by default). Otherwise it is sent
-    /// again, by default after 30 s, 5 min, 30 min and 2 h (five attempts in all), with the same `webhook-id`: handle it once. Then the
-    /// webhook is suspended, and what comes is held until it is resumed, for 90 days at most (by default).
+    /// POSTed to each webhook that wants it. Signed in two ways: by `X-AsiliChain-Signature: sha256=<hex>`, the
+    /// HMAC-SHA256 of the raw body (the text that `JSON.stringify(req.body)` prints) with the webhook's secret, and by
+    /// the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of Standard Webhooks. Answer 2xx within 10
+    /// seconds (by default). Otherwise the event is sent again with the same `webhook-id`, by default after 30 s, 5
+    /// min, 30 min and 2 h (five attempts in all). Handle each `webhook-id` once. After the last attempt the webhook is
+    /// suspended: new deliveries are held until it is resumed, for at most 90 days (by default).
     #[oai(name = "event", method = "post", operation_id = "asilichainEvent")]
     fn event(&self, payload: Json<Payload>);
 }

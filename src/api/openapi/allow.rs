@@ -1,15 +1,14 @@
-//! Which methods each path takes: the header `Allow` of a 405.
+//! The methods that each path takes: the header `Allow` of a 405.
 
 use serde_json::Value;
 
 /// A path that takes a GET takes a HEAD too.
 const READ: &str = "GET, HEAD";
 
-/// Which methods each path takes. RFC 9110 asks a 405 to list them.
+/// The methods that each path takes. RFC 9110 asks a 405 to list them.
 pub(crate) struct Allow(Vec<(Vec<String>, String)>);
 
 impl Allow {
-    /// Reads the methods from the document.
     pub(crate) fn read(contract: &str) -> Self {
         let document: Value = serde_json::from_str(contract).unwrap_or_default();
         let paths = document["paths"].as_object().cloned().unwrap_or_default();
@@ -34,7 +33,7 @@ impl Allow {
             template.len() == parts.len()
                 && template.iter().zip(&parts).all(|(part, given)| part.starts_with('{') || part == given)
         };
-        // A path of its own comes before one with a parameter in its place.
+        // A path without parameters comes before one with a parameter in the same place.
         let own = self.0.iter().find(|(template, _)| *template == parts);
         own.or_else(|| self.0.iter().find(|(template, _)| fits(template)))
             .map_or_else(|| READ.to_owned(), |(_, methods)| methods.clone())

@@ -22,8 +22,8 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
     Ok(request.data::<TokenCheck>().ok_or_else(missing)?.caller(request, &bearer.token).await?)
 }
 
-/// The access of the caller: to the vendor whose door the request came to, or, where the door is no vendor's, to all that
-/// their token reaches. It is taken before the body is read.
+/// The access of the caller, taken before the body is read. At a vendor's door it is to that vendor's accounts, at any
+/// other door to every account that the token reaches.
 impl<'a, S: Right> ApiExtractor<'a> for Access<S> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
 

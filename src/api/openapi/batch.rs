@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::{error::Error, http::body::BatchLimits};
 
-/// Checks the text of a batch against its limits. A text that is no batch is left to the parser, which says what is
-/// wrong.
+/// Checks the text of a batch against its limits. A text that is no batch is left to the parser, which has a sentence
+/// for it.
 pub(super) fn check(limits: BatchLimits, text: &[u8]) -> poem::Result<()> {
-    // A smaller text has no event that is too large, and no number of events that matters.
+    // A smaller text has no event that is too large, and few events.
     if text.len() <= limits.event_bytes.min(SMALL) {
         return Ok(());
     }
@@ -50,7 +50,7 @@ struct Batch {
     events: Events,
 }
 
-/// How many events there are, and the size and place of the largest.
+/// The number of events, and the size and place of the largest.
 struct Events {
     count: usize,
     largest: (usize, usize),

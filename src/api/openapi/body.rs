@@ -177,7 +177,6 @@ impl<T: Type> ApiResponse for Body<T> {
 pub(crate) struct Printed<T>(Vec<u8>, PhantomData<T>);
 
 impl<T: Serialize> Printed<T> {
-    /// Makes the body and prints it.
     pub(crate) async fn new(make: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<Self, Error> {
         let print = move || {
             serde_json::to_vec(&make()?)

@@ -1,18 +1,19 @@
 //! The contract: one OpenAPI document, generated from the types. `/openapi.json`, the docs page and the committed file
-//! are all made of it.
+//! are made of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
 /// The version that is published: the first in which `webhooks` is legal.
 const OPENAPI: &str = "3.1.0";
 
-/// What a door adds to the document that its types cannot say.
+/// The part of the document that a door's types cannot say.
 pub(crate) struct Supplement {
     /// The name of its tag.
     pub(crate) tag: &'static str,
-    /// An example of each schema.
+    /// An example of each schema. In it the text `@Name` stands for the example of another schema, and the key `@` for
+    /// all members of one.
     pub(crate) schemas: &'static [(&'static str, &'static str)],
     /// An example of each parameter, by name.
     pub(crate) parameters: &'static [(&'static str, &'static str)],
@@ -30,20 +31,20 @@ const DELIVERY_HEADERS: [(&str, &str, &str); 6] = [
     ("webhook-timestamp", "When this attempt was made, in seconds since 1970.", "1776686100"),
     (
         "webhook-signature",
-        "Standard Webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`; two of them, a space between, while a former secret overlaps, and for a secret that is `whsec_` and base64 without its padding.",
+        "Standard Webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. There are two, with a space between, while a former secret signs too, and for a secret that is `whsec_` and base64 without padding.",
         "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     ),
     ("ngoma-delivery", "The delivery's id.", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
     ("ngoma-attempt", "1 for the first attempt.", "1"),
-    ("ngoma-test", "`true` on sample data that somebody asked for: not a real event.", "true"),
+    ("ngoma-test", "`true` for sample data of a test: not a real event.", "true"),
 ];
 
-/// The answers of a receiver, and what follows.
+/// The answers of a receiver, and the result of each.
 const RECEIVER_ANSWERS: [(&str, &str); 4] = [
     ("2XX", "Received: the delivery is done."),
     ("410", "Gone: no further attempt of this delivery."),
-    ("429", "Tried again later; a `Retry-After` header lengthens the wait, up to an hour. So is 503."),
-    ("default", "Anything else, a redirect included, or no answer within the time-out: tried again on the schedule."),
+    ("429", "Tried again later. A `Retry-After` header lengthens the wait, up to an hour. The same holds for 503."),
+    ("default", "Any other answer, also a redirect, or no answer within the time-out: tried again on the schedule."),
 ];
 
 /// Turns the document of poem-openapi, which has the form of 3.0, into a 3.1 document with examples and with the
@@ -56,11 +57,11 @@ pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
     document["openapi"] = OPENAPI.into();
     modernise(&mut document);
     let taken = taken(&document);
-    let examples = supplements.iter().flat_map(|supplement| supplement.schemas);
+    let examples: Examples = supplements.iter().flat_map(|supplement| supplement.schemas).copied().collect();
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
-        for (name, example) in examples {
+        for (name, text) in &examples {
             if let Some(schema) = schemas.get_mut(*name) {
-                let example = serde_json::from_str(example)?;
+                let example = complete(serde_json::from_str(text)?, &examples)?;
                 exemplify(schema, &example);
                 admit_null(schema);
                 if !taken.contains(*name) {
@@ -91,6 +92,31 @@ pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
         }
     }
     Ok(document)
+}
+
+/// The example of each schema, by its name.
+type Examples = HashMap<&'static str, &'static str>;
+
+/// Puts other examples in the places of their names.
+fn complete(example: Value, examples: &Examples) -> serde_json::Result<Value> {
+    match example {
+        Value::String(text) => match text.strip_prefix('@').and_then(|name| examples.get(name)) {
+            Some(other) => complete(serde_json::from_str(other)?, examples),
+            None => Ok(Value::String(text)),
+        },
+        Value::Array(items) => items.into_iter().map(|item| complete(item, examples)).collect(),
+        Value::Object(members) => {
+            let mut whole = Map::new();
+            for (name, value) in members {
+                match complete(value, examples)? {
+                    Value::Object(part) if name == "@" => whole.extend(part),
+                    value => drop(whole.insert(name, value)),
+                }
+            }
+            Ok(Value::Object(whole))
+        }
+        other => Ok(other),
+    }
 }
 
 /// The schemas of request bodies, with all schemas inside of them.
@@ -148,7 +174,7 @@ fn exemplify(schema: &mut Value, example: &Value) {
     schema["example"] = example.clone();
 }
 
-/// Describes a delivery: its headers, and the answers of its receiver.
+/// Describes the headers of a delivery, and the answers of its receiver.
 fn describe_delivery(operation: &mut Value, supplement: &Supplement) {
     let signature = supplement.signature.map(|header| {
         let meaning =

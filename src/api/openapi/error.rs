@@ -14,23 +14,22 @@ use crate::http::error::{Problem, code};
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "ApiError")]
 pub(crate) struct Failure {
-    /// What went wrong.
+    /// The error.
     pub(crate) error: FailureDetail,
 }
 
-/// What went wrong.
+/// The error.
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "ApiErrorDetail")]
 pub(crate) struct FailureDetail {
-    /// For programs: one of the documented codes. New ones may come.
+    /// The code, for programs: one of the documented codes. New codes may be added.
     pub(crate) code: String,
-    /// For people: what to do about it.
+    /// The sentence, for people: what to do about it.
     pub(crate) message: String,
-    /// Names this request in the server's log.
+    /// The id of this request in the server's log.
     pub(crate) request_id: String,
 }
 
-/// An error with this code.
 pub(crate) fn answer(status: StatusCode, code: &str, message: String, request_id: &str) -> Response {
     let error = FailureDetail { code: code.to_owned(), message, request_id: request_id.to_owned() };
     let mut response = Body(Failure { error }).into_response();
@@ -43,7 +42,7 @@ pub(crate) fn shape(problem: &Problem, request_id: &str) -> Response {
     answer(problem.status, code(problem), problem.message.clone(), request_id)
 }
 
-/// What an error means to the client. What poem-openapi found wrong is said in our words.
+/// The status and the sentence for an error. Errors of poem-openapi get sentences of ours.
 pub(crate) fn explain(error: &poem::Error) -> Problem {
     let status = error.status();
     if error.is::<AuthorizationError>() {

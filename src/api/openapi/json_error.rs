@@ -51,7 +51,7 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Error> {
     }
 }
 
-/// Explains what the library found wrong with the text when it read the value at this path.
+/// Explains the library's error in the text, at the value with this path.
 pub(crate) fn explain(text: &str, path: &str, flaw: &serde_json::Error) -> Error {
     // The library may stop at a wrong type before it sees that the text is broken, and reports some wrong types as
     // broken text.

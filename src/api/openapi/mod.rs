@@ -1,4 +1,4 @@
-//! The OpenAPI document, and the types by which all doors read requests and write answers.
+//! The OpenAPI document, and the types with which all doors read requests and write answers.
 
 pub(crate) mod allow;
 mod auth;
@@ -15,7 +15,7 @@ pub(crate) use self::{
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
     document::Supplement,
     error::Failure,
-    responses::{OnState, Refused, Shape, WithBody, WithoutBody, WithoutToken},
-    shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, stands_for},
+    responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
+    shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
 };

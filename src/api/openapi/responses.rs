@@ -7,20 +7,38 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type,
 };
+use serde::Serialize;
 
+use super::body::Body;
 use crate::error::Error;
 
-/// The shape of an error at a door, and what each status means there.
+/// The shape of an error at a door, and the meaning of each status.
 pub(crate) trait Shape: Send + Sync + 'static {
-    /// The body.
     type Body: Type;
-    /// Each status that its routes answer, with its meaning and the codes it comes with.
+    /// The statuses of its routes, each with its meaning there. A status that is not listed has its meaning in [`COMMON`].
     const MEANINGS: &'static [(u16, &'static str)];
 }
 
-/// Which errors an operation can answer with.
+/// The meaning of each status that is the same at all doors with [`Failure`](super::Failure) as body.
+const COMMON: [(u16, &str); 8] = [
+    (400, "`INVALID_REQUEST`: the request is not of the documented form; the message names the fault and its place."),
+    (401, "`UNAUTHORIZED`: no token, or one that is unknown or revoked."),
+    (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
+    (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json in UTF-8, or is compressed."),
+    (429, "`RATE_LIMITED`: too many requests of this token; `Retry-After` says how long to wait."),
+    (
+        431,
+        "`INVALID_REQUEST`: there are more headers, or larger ones, than limits.request_headers and request_header_bytes allow.",
+    ),
+    (500, "`INTERNAL`: a fault of the server; its log says more, under the request_id."),
+    (
+        503,
+        "`UNAVAILABLE`: the server cannot take this now: try again. Nothing was stored, unless the message says that this is not known.",
+    ),
+];
+
+/// The errors that an operation can answer with.
 pub(crate) trait Kind: Send + Sync + 'static {
-    /// Their statuses.
     const STATUSES: &'static [u16];
 }
 
@@ -56,6 +74,14 @@ impl Kind for WithBody {
     const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 414, 415, 422, 429, 431, 500, 503];
 }
 
+/// The answer to a registration.
+#[derive(ApiResponse)]
+pub(crate) enum Registered<T: Type + Serialize> {
+    /// The webhook is registered and active.
+    #[oai(status = 201)]
+    Created(Body<T>),
+}
+
 /// An error on its way out of a handler.
 #[derive(Debug)]
 pub(crate) struct Refused<S, K>(Error, PhantomData<(S, K)>);
@@ -74,7 +100,8 @@ impl<S, K> From<Refused<S, K>> for poem::Error {
 
 impl<S: Shape, K: Kind> ApiResponse for Refused<S, K> {
     fn meta() -> MetaResponses {
-        let meanings = S::MEANINGS.iter().filter(|(status, _)| K::STATUSES.contains(status));
+        let meaning = |status| S::MEANINGS.iter().chain(&COMMON).find(|(of, _)| *of == status);
+        let meanings = K::STATUSES.iter().filter_map(|status| meaning(*status));
         let responses = meanings.map(|(status, description)| MetaResponse {
             description,
             status: Some(*status),

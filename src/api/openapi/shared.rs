@@ -1,17 +1,25 @@
 //! Types that the documents of all doors share: the status of a delivery, its attempts, why an attempt failed, and why
 //! a webhook is suspended.
 
-use poem_openapi::{Enum, Object};
-use serde::{Deserialize, Serialize};
+use poem_openapi::Object;
+use serde::Serialize;
 
 use crate::domain::{
     delivery::{self, Failure, State},
     endpoint,
 };
 
-/// Says for which value of the domain each word of an enumeration stands.
-macro_rules! stands_for {
-    ($wire:ty => $domain:ty { $($word:ident => $value:ident),* $(,)? }) => {
+/// Defines an enumeration of the wire, whose words have this case, with the value of the domain that each word stands for.
+macro_rules! wire_enum {
+    ($(#[$doc:meta])* $wire:ident ($case:tt) of $domain:ty { $($(#[$about:meta])* $word:ident => $value:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, poem_openapi::Enum)]
+        #[oai(rename_all = $case)]
+        #[serde(rename_all = $case)]
+        pub(crate) enum $wire {
+            $($(#[$about])* $word,)*
+        }
+
         impl From<$domain> for $wire {
             fn from(value: $domain) -> Self {
                 match value { $(<$domain>::$value => Self::$word,)* }
@@ -20,60 +28,50 @@ macro_rules! stands_for {
 
         impl From<$wire> for $domain {
             fn from(word: $wire) -> Self {
-                match word { $(<$wire>::$word => Self::$value,)* }
+                match word { $($wire::$word => Self::$value,)* }
             }
         }
     };
 }
 
-pub(crate) use stands_for;
+pub(crate) use wire_enum;
 
-stands_for!(DeliveryStatus => State {
-    Pending => Pending, InFlight => Claimed, Delivered => Delivered, Failed => Exhausted, Held => Held, Cancelled => Cancelled,
-});
-stands_for!(ErrorClass => Failure {
-    Dns => Dns, Blocked => Blocked, Connect => Connect, Tls => Tls, Timeout => Timeout, Reset => Reset,
-    Protocol => Protocol, Status => Status, Interrupted => Interrupted, Damaged => Damaged,
-});
-stands_for!(SuspendedReason => endpoint::SuspendedReason { Exhausted => Exhausted, Gone => Gone, Paused => Paused });
-
-/// Where a delivery is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum DeliveryStatus {
-    /// Waits for its next attempt.
-    Pending,
-    /// An attempt is under way.
-    InFlight,
-    /// The receiver answered 2xx.
-    Delivered,
-    /// Given up after its last attempt; a replay sends it again.
-    Failed,
-    /// Its webhook is suspended; it goes out when that is resumed.
-    Held,
-    /// Its webhook was deleted before it went out.
-    Cancelled,
+wire_enum! {
+    /// The status of a delivery.
+    DeliveryStatus ("SCREAMING_SNAKE_CASE") of State {
+        /// It waits for its next attempt.
+        Pending => Pending,
+        /// An attempt is under way.
+        InFlight => Claimed,
+        /// The receiver answered 2xx.
+        Delivered => Delivered,
+        /// It was given up after its last attempt. A replay sends it again.
+        Failed => Exhausted,
+        /// Its webhook is suspended. It goes out when the webhook is resumed.
+        Held => Held,
+        /// Its webhook was deleted before it went out.
+        Cancelled => Cancelled,
+    }
 }
 
 /// One POST to the receiver.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct Attempt {
-    /// 1 for the first.
+    /// The number of the attempt: 1 for the first.
     pub(crate) attempt: u32,
-    /// When it began, RFC 3339, UTC.
+    /// When the attempt began: RFC 3339, UTC.
     pub(crate) started_at: String,
-    /// How long it took, in milliseconds; null if the server stopped meanwhile.
+    /// How long the attempt took, in milliseconds; null if the server stopped meanwhile.
     pub(crate) duration_ms: Option<u64>,
     /// The HTTP status of the answer; null if there was none.
     pub(crate) response_status: Option<u16>,
     /// The first 4 KiB of the answer's body, as text; null if there was none.
     pub(crate) response_body: Option<String>,
-    /// Whether the answer's body went on after that.
+    /// Whether the answer's body was longer.
     pub(crate) response_truncated: bool,
-    /// Why it failed; null if it did not.
+    /// Why the attempt failed; null if it did not.
     pub(crate) error: Option<ErrorClass>,
-    /// When the next attempt was due, as decided after this one; null if none was.
+    /// When the next attempt was due; null if there was none.
     pub(crate) next_attempt_at: Option<String>,
 }
 
@@ -92,33 +90,21 @@ impl From<&delivery::Attempt> for Attempt {
     }
 }
 
-/// Why an attempt failed: no address for the name (`dns`), an address that may not be delivered to (`blocked`), no connection
-/// (`connect`), no TLS with it (`tls`), no whole answer in time (`timeout`), a connection that broke (`reset`), an answer that
-/// is not HTTP (`protocol`) or not 2xx (`status`), a stop of this server (`interrupted`, which costs no try), or a body that
-/// was damaged on this server's disk and was not sent (`damaged`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
-#[oai(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ErrorClass {
-    Dns,
-    Blocked,
-    Connect,
-    Tls,
-    Timeout,
-    Reset,
-    Protocol,
-    Status,
-    Interrupted,
-    Damaged,
+wire_enum! {
+    /// Why an attempt failed: no address for the name (`dns`), an address that may not be delivered to (`blocked`), no
+    /// connection (`connect`), no TLS with it (`tls`), no whole answer in time (`timeout`), a connection that broke
+    /// (`reset`), an answer that is not HTTP (`protocol`) or not 2xx (`status`), a stop of this server (`interrupted`,
+    /// which costs no try), or a body that was damaged on this server's disk and was not sent (`damaged`).
+    ErrorClass ("snake_case") of Failure {
+        Dns => Dns, Blocked => Blocked, Connect => Connect, Tls => Tls, Timeout => Timeout, Reset => Reset,
+        Protocol => Protocol, Status => Status, Interrupted => Interrupted, Damaged => Damaged,
+    }
 }
 
-/// Why a webhook is suspended: every attempt of a delivery failed (`exhausted`), it answered 410 (`gone`), or somebody paused it
-/// (`paused`).
-#[derive(Debug, Clone, Copy, Serialize, Enum)]
-#[oai(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SuspendedReason {
-    Exhausted,
-    Gone,
-    Paused,
+wire_enum! {
+    /// Why a webhook is suspended: every attempt of a delivery failed (`exhausted`), it answered 410 (`gone`), or somebody
+    /// paused it (`paused`).
+    SuspendedReason ("snake_case") of endpoint::SuspendedReason {
+        Exhausted => Exhausted, Gone => Gone, Paused => Paused,
+    }
 }

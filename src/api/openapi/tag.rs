@@ -5,6 +5,6 @@ use poem_openapi::Tags;
 /// A part of the document.
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// For whoever watches the server.
+    /// For programs and people that watch the server.
     Health,
 }

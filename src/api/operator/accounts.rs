@@ -17,12 +17,11 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]
 enum Made {
-    /// Made.
+    /// The account is made.
     #[oai(status = 201)]
     Created(Body<Account>),
 }
@@ -31,7 +30,7 @@ enum Made {
 impl Routes {
     /// List accounts
     ///
-    /// Every tenant of every vendor, in the order they were made. Needs the scope `operator`.
+    /// The accounts of every profile, in the order in which they were made. Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listAccounts")]
     async fn list(
         &self,
@@ -47,7 +46,7 @@ impl Routes {
 
     /// Make an account
     ///
-    /// A tenant of one vendor. Its id is unique over all vendors. Needs the scope `operator`.
+    /// The id of an account is unique over all profiles. Needs the scope `operator`.
     #[oai(path = "/", method = "post", operation_id = "createAccount")]
     async fn create(
         &self,
@@ -60,7 +59,7 @@ impl Routes {
         Ok(Made::Created(Body(Account::from(&app.create_account(&access, new).await?))))
     }
 
-    /// Look at an account
+    /// Get an account
     ///
     /// Needs the scope `operator`.
     #[oai(path = "/:account_id", method = "get", operation_id = "getAccount")]

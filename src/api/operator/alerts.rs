@@ -10,14 +10,13 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator")]
 impl Routes {
     /// List alerts
     ///
-    /// Of every account, newest first: what was told, by which ways, and what is still to be told. Needs the scope `operator`.
+    /// The alerts of every account, newest first, each with the state of its channels. Needs the scope `operator`.
     #[oai(path = "/alerts", method = "get", operation_id = "listAlerts")]
     async fn list(
         &self,

@@ -11,24 +11,23 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator")]
 impl Routes {
-    /// Who changed what
+    /// List the changes
     ///
-    /// Newest first, page by page. Of what was done to the webhooks and deliveries of an account some 5,000 entries are kept, of
-    /// all else every one. A page looks at 10,000 of them at most: with a filter it may hold few or none and yet have a
-    /// `next_cursor`. Needs the scope `operator`.
+    /// Who changed what and when, newest first, page by page. Of changes to webhooks and deliveries about 5,000 entries
+    /// are kept for each account; all other entries are kept. The server reads at most 10,000 entries for a page. So a
+    /// page with a filter may have few entries or none, and still have a `next_cursor`. Needs the scope `operator`.
     #[oai(path = "/audit", method = "get", operation_id = "listAudit")]
     async fn list(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-        /// Only in this account.
+        /// Only changes in this account.
         account_id: Query<Option<String>>,
-        /// Only this, such as `webhook.suspended`.
+        /// Only this action, such as `webhook.suspended`.
         action: Query<Option<String>>,
         /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,

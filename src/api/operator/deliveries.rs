@@ -18,7 +18,6 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]
@@ -32,27 +31,28 @@ enum Retried {
 impl Routes {
     /// List all deliveries
     ///
-    /// Of every account, newest first, page by page. A page looks at 10,000 deliveries at most: with a filter it may hold few
-    /// or none and yet have a `next_cursor`. Needs the scope `operator`.
+    /// The deliveries of every account, newest first, page by page. The server reads at most 10,000 deliveries for a
+    /// page. So a page with a filter may have few entries or none, and still have a `next_cursor`. Needs the scope
+    /// `operator`.
     #[oai(path = "/", method = "get", operation_id = "listAllDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn list(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-        /// Only of this account.
+        /// Only deliveries of this account.
         account_id: Query<Option<String>>,
-        /// Only to this webhook.
+        /// Only deliveries to this webhook.
         webhook_id: Query<Option<String>>,
-        /// Only of this event.
+        /// Only deliveries of this event.
         event: Query<Option<String>>,
-        /// Only with this status.
+        /// Only deliveries with this status.
         status: Query<Option<DeliveryStatus>>,
-        /// Only those whose last attempt failed so.
+        /// Only deliveries whose last attempt failed with this error.
         error: Query<Option<ErrorClass>>,
-        /// Only those made at this time or later, RFC 3339.
+        /// Only deliveries made at this time or later: RFC 3339.
         created_from: Query<Option<String>>,
-        /// Only those made at this time or earlier, RFC 3339.
+        /// Only deliveries made at this time or earlier: RFC 3339.
         created_to: Query<Option<String>>,
         /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
@@ -72,10 +72,10 @@ impl Routes {
         Ok(Body(DeliveryReportPage::new(app.deliveries(&access, wanted, page).await?, app.profiles())))
     }
 
-    /// Look at any delivery
+    /// Get any delivery
     ///
-    /// With every attempt, and with the request as it was or would be sent: the body to the byte, the headers without the
-    /// signatures, the URL as the webhook has it now. Needs the scope `operator`.
+    /// The delivery with every attempt that has ended, and with its request: the exact body, the headers without the
+    /// signatures, and the present URL of the webhook. Needs the scope `operator`.
     #[oai(path = "/:delivery_id", method = "get", operation_id = "getAnyDelivery")]
     async fn get(
         &self,
@@ -87,7 +87,7 @@ impl Routes {
         Ok(Body(DeliveryReportDetails::new(app.delivery(&access, &delivery_id.0).await?, app.profiles())))
     }
 
-    /// Retry a delivery
+    /// Replay a delivery
     ///
     /// Sends the same event again as a new delivery: the same body, the same `webhook-id`. Needs the scope `operator`.
     #[oai(path = "/:delivery_id/retry", method = "post", operation_id = "retryDelivery")]
@@ -104,7 +104,7 @@ impl Routes {
 
     /// Cancel a delivery
     ///
-    /// One that waits for its next attempt, or is held. One that is cancelled already stays so. Needs the scope `operator`.
+    /// Cancels a delivery that is pending or held. A cancelled delivery stays cancelled. Needs the scope `operator`.
     #[oai(path = "/:delivery_id/cancel", method = "post", operation_id = "cancelDelivery")]
     async fn cancel(
         &self,

@@ -1,21 +1,20 @@
-//! What the document says of these routes beside their types: an example of everything.
+//! The part of the contract that the types of these routes cannot say: their tag, and an example of everything.
 
 use poem_openapi::Tags;
 
 use crate::api::openapi::Supplement;
 
-/// This part of the document.
 #[derive(Tags)]
 pub(crate) enum Tag {
-    /// For whoever runs the server: all accounts, what is under way, what failed, and who changed what. Needs a token with
-    /// the scope `operator`. Errors: `{"error": {"code", "message", "request_id"}}`.
+    /// For the person who runs the server: everything in every account. Needs a token with the scope `operator`.
+    /// Errors: `{"error": {"code", "message", "request_id"}}`.
     Operator,
 }
 
-/// Stands for the name of a vendor, which is put in its place from above.
+/// Stands for the name of a profile; `api/mod.rs` puts a name in its place.
 pub(crate) const A_VENDOR: &str = "{vendor}";
 
-/// For the contract.
+/// The examples for the contract.
 pub(crate) const SUPPLEMENT: Supplement = Supplement {
     tag: "Operator",
     schemas: EXAMPLES,
@@ -37,43 +36,33 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
     signature: None,
 };
 
-/// Schema and example.
 const EXAMPLES: &[(&str, &str)] = &[
     ("AttemptSlot", r#"{"start": "2026-04-20T11:55:00Z", "delivered": 118, "failed": 3}"#),
     ("DeliveryCounts", r#"{"pending": 4, "in_flight": 1, "held": 0, "failed": 12}"#),
     ("WebhookCounts", r#"{"active": 37, "failing": 1, "suspended": 0}"#),
     (
         "Overview",
-        r#"{"at": "2026-04-20T11:55:09.400Z", "deliveries": {"pending": 4, "in_flight": 1, "held": 0, "failed": 12}, "due_since": "2026-04-20T11:55:09.250Z", "oldest_due_ms": 150, "webhooks": {"active": 37, "failing": 1, "suspended": 0}, "failing_webhooks": [{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "url": "https://your-system.example.com/webhook", "events": ["batch.*"], "status": "ACTIVE", "failing": true, "created_at": "2026-04-01T08:00:00Z", "suspended_at": null, "suspended_reason": null, "delivered_24h": 1204, "failed_24h": 31, "success_percent_24h": 97.5, "p95_ms_24h": 350, "waiting": 4, "held": 0, "failed_deliveries": 0, "last_success_at": "2026-04-20T11:54:58.120Z", "last_error_at": "2026-04-20T11:55:03.007Z", "last_error": "status", "last_error_status": 503}], "last_hour": [{"start": "2026-04-20T11:55:00Z", "delivered": 118, "failed": 3}], "last_day": [{"start": "2026-04-20T11:00:00Z", "delivered": 6120, "failed": 44}]}"#,
+        r#"{"at": "2026-04-20T11:55:09.400Z", "deliveries": "@DeliveryCounts", "due_since": "2026-04-20T11:55:09.250Z", "oldest_due_ms": 150, "webhooks": "@WebhookCounts", "failing_webhooks": ["@WebhookReport"], "last_hour": ["@AttemptSlot"], "last_day": [{"start": "2026-04-20T11:00:00Z", "delivered": 6120, "failed": 44}]}"#,
     ),
     (
         "WebhookReport",
         r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "url": "https://your-system.example.com/webhook", "events": ["batch.*"], "status": "ACTIVE", "failing": true, "created_at": "2026-04-01T08:00:00Z", "suspended_at": null, "suspended_reason": null, "delivered_24h": 1204, "failed_24h": 31, "success_percent_24h": 97.5, "p95_ms_24h": 350, "waiting": 4, "held": 0, "failed_deliveries": 0, "last_success_at": "2026-04-20T11:54:58.120Z", "last_error_at": "2026-04-20T11:55:03.007Z", "last_error": "status", "last_error_status": 503}"#,
     ),
-    (
-        "WebhookReportPage",
-        r#"{"webhooks": [{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "url": "https://your-system.example.com/webhook", "events": ["batch.*"], "status": "ACTIVE", "failing": true, "created_at": "2026-04-01T08:00:00Z", "suspended_at": null, "suspended_reason": null, "delivered_24h": 1204, "failed_24h": 31, "success_percent_24h": 97.5, "p95_ms_24h": 350, "waiting": 4, "held": 0, "failed_deliveries": 0, "last_success_at": "2026-04-20T11:54:58.120Z", "last_error_at": "2026-04-20T11:55:03.007Z", "last_error": "status", "last_error_status": 503}], "next_cursor": null}"#,
-    ),
-    (
-        "WebhookHistory",
-        r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "url": "https://your-system.example.com/webhook", "events": ["batch.*"], "status": "ACTIVE", "failing": true, "created_at": "2026-04-01T08:00:00Z", "suspended_at": null, "suspended_reason": null, "delivered_24h": 1204, "failed_24h": 31, "success_percent_24h": 97.5, "p95_ms_24h": 350, "waiting": 4, "held": 0, "failed_deliveries": 0, "last_success_at": "2026-04-20T11:54:58.120Z", "last_error_at": "2026-04-20T11:55:03.007Z", "last_error": "status", "last_error_status": 503, "last_week": [{"start": "2026-04-20T11:55:00Z", "delivered": 118, "failed": 3}]}"#,
-    ),
+    ("WebhookReportPage", r#"{"webhooks": ["@WebhookReport"], "next_cursor": null}"#),
+    ("WebhookHistory", r#"{"@": "@WebhookReport", "last_week": ["@AttemptSlot"]}"#),
     (
         "DeliveryReport",
         r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "FAILED", "attempt_count": 5, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 503, "error": "status", "replay_of": null, "test": false}"#,
     ),
-    (
-        "DeliveryReportPage",
-        r#"{"deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "FAILED", "attempt_count": 5, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 503, "error": "status", "replay_of": null, "test": false}], "next_cursor": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"}"#,
-    ),
+    ("DeliveryReportPage", r#"{"deliveries": ["@DeliveryReport"], "next_cursor": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"}"#),
     ("RequestHeader", r#"{"name": "webhook-id", "value": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"}"#),
     (
         "DeliveryRequest",
-        r#"{"method": "POST", "url": "https://your-system.example.com/webhook", "headers": [{"name": "content-type", "value": "application/json"}, {"name": "webhook-signature", "value": "v1,***"}, {"name": "webhook-id", "value": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"}], "body": "{\"webhook_id\":\"wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1\",\"event\":\"batch.exported\",\"api_version\":\"2026-04-01\",\"created_at\":\"2026-04-20T11:55:00Z\",\"data\":{\"batch_id\":\"BATCH-2026-000731\"}}"}"#,
+        r#"{"method": "POST", "url": "https://your-system.example.com/webhook", "headers": [{"name": "content-type", "value": "application/json"}, {"name": "webhook-signature", "value": "v1,***"}, "@RequestHeader"], "body": "{\"webhook_id\":\"wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1\",\"event\":\"batch.exported\",\"api_version\":\"2026-04-01\",\"created_at\":\"2026-04-20T11:55:00Z\",\"data\":{\"batch_id\":\"BATCH-2026-000731\"}}"}"#,
     ),
     (
         "DeliveryReportDetails",
-        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "FAILED", "attempt_count": 5, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 503, "error": "status", "replay_of": null, "test": false, "attempts": [{"attempt": 5, "started_at": "2026-04-20T14:30:30.071Z", "duration_ms": 41, "response_status": 503, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": null}], "request": {"method": "POST", "url": "https://your-system.example.com/webhook", "headers": [{"name": "content-type", "value": "application/json"}, {"name": "webhook-signature", "value": "v1,***"}, {"name": "webhook-id", "value": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"}], "body": "{\"webhook_id\":\"wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1\",\"event\":\"batch.exported\",\"api_version\":\"2026-04-01\",\"created_at\":\"2026-04-20T11:55:00Z\",\"data\":{\"batch_id\":\"BATCH-2026-000731\"}}"}}"#,
+        r#"{"@": "@DeliveryReport", "attempts": [{"attempt": 5, "started_at": "2026-04-20T14:30:30.071Z", "duration_ms": 41, "response_status": 503, "response_body": "database is down", "response_truncated": false, "error": "status", "next_attempt_at": null}], "request": "@DeliveryRequest"}"#,
     ),
     (
         "NewRetry",
@@ -84,47 +73,32 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Retry",
         r#"{"retry_id": "ret_01HXYZBC3D4E5F6G7H8J9K0M1N", "state": "RUNNING", "matched": 10000, "replayed": 2300, "skipped": 0, "created_at": "2026-04-20T15:00:00Z", "ended_at": null, "actor": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "webhook_id": null, "event": "batch.exported", "status": "FAILED", "error": "status", "created_from": "2026-04-20T00:00:00.000Z", "created_to": null, "delivery_id": null}"#,
     ),
-    (
-        "RetryPage",
-        r#"{"retries": [{"retry_id": "ret_01HXYZBC3D4E5F6G7H8J9K0M1N", "state": "RUNNING", "matched": 10000, "replayed": 2300, "skipped": 0, "created_at": "2026-04-20T15:00:00Z", "ended_at": null, "actor": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "webhook_id": null, "event": "batch.exported", "status": "FAILED", "error": "status", "created_from": "2026-04-20T00:00:00.000Z", "created_to": null, "delivery_id": null}], "next_cursor": null}"#,
-    ),
+    ("RetryPage", r#"{"retries": ["@Retry"], "next_cursor": null}"#),
     ("NewAccount", r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "ops@coop.example"}"#),
     (
         "Account",
         r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "ops@coop.example", "created_at": "2026-04-01T08:00:00Z"}"#,
     ),
-    (
-        "AccountPage",
-        r#"{"accounts": [{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "ops@coop.example", "created_at": "2026-04-01T08:00:00Z"}], "next_cursor": null}"#,
-    ),
+    ("AccountPage", r#"{"accounts": ["@Account"], "next_cursor": null}"#),
     ("NewToken", r#"{"account_id": "COOP-MBALE-001", "scopes": ["webhooks", "events"], "label": "export desk"}"#),
     ("CreatedToken", r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "token": "ngm_..."}"#),
     (
         "Token",
         r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "scopes": ["webhooks", "events"], "label": "export desk", "created_at": "2026-04-01T08:00:00Z", "last_used_at": "2026-04-20T11:54:00Z"}"#,
     ),
-    (
-        "TokenPage",
-        r#"{"tokens": [{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "scopes": ["webhooks", "events"], "label": "export desk", "created_at": "2026-04-01T08:00:00Z", "last_used_at": "2026-04-20T11:54:00Z"}], "next_cursor": null}"#,
-    ),
+    ("TokenPage", r#"{"tokens": ["@Token"], "next_cursor": null}"#),
     (
         "AlertWay",
         r#"{"channel": "mail", "standing": "DUE", "at": "2026-04-20T14:30:45.112Z", "tries": 1, "last_error": "the mail server cannot be reached"}"#,
     ),
     (
         "Alert",
-        r#"{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "kind": "SUSPENDED", "created_at": "2026-04-20T14:30:30.112Z", "account_id": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "held": 7, "failed_deliveries": 1, "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "error": "status", "response_status": 503, "since": "2026-04-20T11:55:00.071Z", "ways": [{"channel": "log", "standing": "TOLD", "at": "2026-04-20T14:30:30.120Z", "tries": 1, "last_error": null}, {"channel": "mail", "standing": "DUE", "at": "2026-04-20T14:30:45.112Z", "tries": 1, "last_error": "the mail server cannot be reached"}]}"#,
+        r#"{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "kind": "SUSPENDED", "created_at": "2026-04-20T14:30:30.112Z", "account_id": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "held": 7, "failed_deliveries": 1, "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "error": "status", "response_status": 503, "since": "2026-04-20T11:55:00.071Z", "ways": [{"channel": "log", "standing": "TOLD", "at": "2026-04-20T14:30:30.120Z", "tries": 1, "last_error": null}, "@AlertWay"]}"#,
     ),
-    (
-        "AlertPage",
-        r#"{"unsent": 1, "alerts": [{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "kind": "SUSPENDED", "created_at": "2026-04-20T14:30:30.112Z", "account_id": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "held": 7, "failed_deliveries": 1, "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "error": "status", "response_status": 503, "since": "2026-04-20T11:55:00.071Z", "ways": [{"channel": "log", "standing": "TOLD", "at": "2026-04-20T14:30:30.120Z", "tries": 1, "last_error": null}, {"channel": "mail", "standing": "DUE", "at": "2026-04-20T14:30:45.112Z", "tries": 1, "last_error": "the mail server cannot be reached"}]}], "next_cursor": null}"#,
-    ),
+    ("AlertPage", r#"{"unsent": 1, "alerts": ["@Alert"], "next_cursor": null}"#),
     (
         "AuditEntry",
         r#"{"at": "2026-04-20T14:30:30.112Z", "actor": "engine", "account_id": "COOP-MBALE-001", "action": "webhook.suspended", "subject": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "note": "exhausted"}"#,
     ),
-    (
-        "AuditPage",
-        r#"{"entries": [{"at": "2026-04-20T14:30:30.112Z", "actor": "engine", "account_id": "COOP-MBALE-001", "action": "webhook.suspended", "subject": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "note": "exhausted"}], "next_cursor": "4711"}"#,
-    ),
+    ("AuditPage", r#"{"entries": ["@AuditEntry"], "next_cursor": "4711"}"#),
 ];

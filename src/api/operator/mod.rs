@@ -14,7 +14,6 @@ mod wire;
 
 pub(crate) use self::examples::{A_VENDOR, SUPPLEMENT};
 
-/// The routes, by subject.
 pub(super) type Routes = (
     overview::Routes,
     accounts::Routes,
@@ -26,7 +25,6 @@ pub(super) type Routes = (
     audit::Routes,
 );
 
-/// All of them.
 pub(super) const ROUTES: Routes = (
     overview::Routes,
     accounts::Routes,

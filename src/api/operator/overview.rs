@@ -10,18 +10,18 @@ use crate::{
     error::Result,
 };
 
-/// Failing webhooks that are shown.
+/// Most failing webhooks in the answer.
 const FAILING: usize = 20;
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator")]
 impl Routes {
-    /// How everything stands
+    /// Get the overview
     ///
-    /// What waits, what is under way, what is held and what failed; which webhooks fail; the attempts of the last hour by the
-    /// minute and of the last day by the hour. Figures of attempts are ten seconds old at most. Needs the scope `operator`.
+    /// The deliveries that wait, are under way, are held or have failed; the webhooks that fail; the attempts of the
+    /// last hour by the minute and of the last day by the hour. Counts of attempts are at most ten seconds old. Needs
+    /// the scope `operator`.
     #[oai(path = "/overview", method = "get", operation_id = "getOverview")]
     async fn overview(
         &self,

@@ -1,4 +1,4 @@
-//! `/operator/retries`: retry every matching delivery.
+//! `/operator/retries`: runs that replay every matching delivery.
 
 use poem::web::Data;
 use poem_openapi::{
@@ -17,29 +17,27 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]
 #[expect(clippy::large_enum_variant, reason = "one lives for the time of an answer")]
 enum Asked {
-    /// How many there are, with `dry_run`; nothing is retried.
+    /// The number of matching deliveries, with `dry_run`. Nothing is replayed.
     #[oai(status = 200)]
     Counted(Body<RetryCount>),
-    /// The run has begun.
+    /// The run has started.
     #[oai(status = 202)]
     Begun(Body<Retry>),
 }
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator/retries")]
 impl Routes {
-    /// Retry all that match
+    /// Replay all that match
     ///
-    /// With `"dry_run": true` only says how many there are, or, where counting takes more than 5 s, how many were found by
-    /// then. Else starts a run that replays every delivery that matches, made
-    /// up to now, once: so many of each webhook at a time that nobody is flooded. It goes on after a restart. A delivery that
-    /// has been replayed before is left to its replay, and tests are never retried. What belongs to a suspended or deleted
-    /// webhook is skipped. Needs the scope `operator`.
+    /// Starts a run that replays every matching delivery once, at a pace that floods no receiver. The run goes on after
+    /// a restart. Deliveries that are made later do not belong to it. A delivery that was replayed before is left out:
+    /// its replay counts. Tests are never replayed. Deliveries of a suspended or deleted webhook are skipped. With
+    /// `"dry_run": true` the matching deliveries are only counted, for at most 5 s. Needs the scope `operator`.
     #[oai(path = "/", method = "post", operation_id = "startRetry")]
     async fn start(
         &self,
@@ -57,7 +55,7 @@ impl Routes {
 
     /// List retry runs
     ///
-    /// Newest first. Needs the scope `operator`.
+    /// The runs, newest first. Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listRetries")]
     async fn list(
         &self,
@@ -72,9 +70,9 @@ impl Routes {
         Ok(Body(RetryPage::new(&found, app.profiles())))
     }
 
-    /// Look at a retry run
+    /// Get a retry run
     ///
-    /// How far it has come. Needs the scope `operator`.
+    /// The run and its progress. Needs the scope `operator`.
     #[oai(path = "/:retry_id", method = "get", operation_id = "getRetry")]
     async fn get(
         &self,
@@ -88,7 +86,8 @@ impl Routes {
 
     /// Cancel a retry run
     ///
-    /// Nothing more is replayed; what has been goes out. One that has ended stays as it is. Needs the scope `operator`.
+    /// The run replays nothing more; replays made before go out. A run that has ended stays as it is. Needs the scope
+    /// `operator`.
     #[oai(path = "/:retry_id/cancel", method = "post", operation_id = "cancelRetry")]
     async fn cancel(
         &self,

@@ -18,19 +18,18 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]
 enum Made {
-    /// Made. This answer is the only one that shows it.
+    /// The token is made. Only this answer shows it.
     #[oai(status = 201)]
     Created(Body<MadeToken>),
 }
 
 #[derive(ApiResponse)]
 enum Revoked {
-    /// Revoked: it is refused from now on.
+    /// The token is revoked: it is refused from now on.
     #[oai(status = 204)]
     Gone,
 }
@@ -39,13 +38,14 @@ enum Revoked {
 impl Routes {
     /// List tokens
     ///
-    /// Every token that is not revoked, in the order they were made; never the tokens themselves. Needs the scope `operator`.
+    /// Every token that is not revoked, in the order in which they were made. The tokens themselves are not shown.
+    /// Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listTokens")]
     async fn list(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-        /// Only of this account.
+        /// Only tokens of this account.
         account_id: Query<Option<String>>,
         /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
@@ -58,8 +58,9 @@ impl Routes {
 
     /// Make a token
     ///
-    /// Of an account, of the platform of a vendor (`profile` alone: it reaches all of the vendor's accounts), or, with the
-    /// scope `operator` and neither, of an operator. It is shown in this answer only. Needs the scope `operator`.
+    /// Give `account_id` for a token of that account, or `profile` for a token of that platform, which reaches all
+    /// accounts of the profile. Give neither for an operator's token, with the scope `operator`. Only this answer shows
+    /// the token. Needs the scope `operator`.
     #[oai(path = "/", method = "post", operation_id = "createToken")]
     async fn create(
         &self,
@@ -78,8 +79,8 @@ impl Routes {
 
     /// Revoke a token
     ///
-    /// It is refused at once, also for requests that are under way. Retry runs that it started go on: cancel them if they should
-    /// not. Needs the scope `operator`.
+    /// The token is refused at once, also for requests under way. Retry runs that it started go on; cancel them if
+    /// necessary. Needs the scope `operator`.
     #[oai(path = "/:token_id", method = "delete", operation_id = "revokeToken")]
     async fn revoke(
         &self,

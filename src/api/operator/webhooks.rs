@@ -17,28 +17,28 @@ use crate::{
     error::Result,
 };
 
-/// The routes.
 pub(crate) struct Routes;
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator/webhooks")]
 impl Routes {
     /// List all webhooks
     ///
-    /// Of every account, newest first, with how they fare. Deleted ones are shown only when `status` asks for them. Needs the
-    /// scope `operator`. Pause, resume, change or test one by the routes of its vendor, with the same token.
+    /// The webhooks of every account, newest first, with statistics of their attempts. Deleted webhooks are listed only
+    /// if `status` asks for them. To pause, resume, change or test a webhook, use the routes of its profile with the
+    /// same token. Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listAllWebhooks")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn list(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-        /// Only of this account.
+        /// Only webhooks of this account.
         account_id: Query<Option<String>>,
-        /// Only those with this status.
+        /// Only webhooks with this status.
         status: Query<Option<WebhookState>>,
-        /// Only those that are active and whose last attempt failed.
+        /// Only active webhooks whose last attempt failed.
         failing: Query<Option<bool>>,
-        /// Only those whose URL holds this text, in whatever letter case.
+        /// Only webhooks whose URL contains this text, in any letter case.
         url: Query<Option<String>>,
         /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
@@ -56,9 +56,9 @@ impl Routes {
         Ok(Body(WebhookReportPage::new(&found, app.profiles())))
     }
 
-    /// Look at any webhook
+    /// Get any webhook
     ///
-    /// How it fares, and its attempts of the last seven days by the hour. Needs the scope `operator`.
+    /// The webhook with statistics, and its attempts of the last seven days by the hour. Needs the scope `operator`.
     #[oai(path = "/:webhook_id", method = "get", operation_id = "getAnyWebhook")]
     async fn get(
         &self,

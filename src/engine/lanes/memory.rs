@@ -22,7 +22,7 @@ impl Lanes {
         wanted.into_iter().map(allow).collect()
     }
 
-    /// Tells how many bytes the large bodies in memory have now: lanes whose bodies fit leave the line.
+    /// Notes the bytes of the large bodies in memory: lanes whose bodies fit now leave the line.
     pub fn admit_large_bodies(&mut self, mut bytes: usize) {
         for line in 0..self.in_line.len() {
             let most = self.most_bytes(line);

@@ -1,2 +1,2 @@
--- The receiver asked for no delivery before this moment (429 or 503 with Retry-After).
-ALTER TABLE endpoint ADD COLUMN rests_until INTEGER;
+-- The URL as its owner wrote it, if that is not the canonical text, which is dialled and compared. NULL: it is.
+ALTER TABLE endpoint ADD COLUMN given_url TEXT;

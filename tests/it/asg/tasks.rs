@@ -14,6 +14,15 @@ pub fn register(client: &Client, url: &str) -> Value {
     client.post("/v1/webhooks", json!({ "callback_url": url, "secret": SECRET })).expect(201)
 }
 
+/// A world whose customer has a webhook that answers with this status.
+fn with_webhook(status: u16) -> (World, Receiver, Client) {
+    let (world, receiver) = (World::new(), Receiver::new());
+    receiver.always(Reply::status(status));
+    let customer = world.customer();
+    register(&customer, &receiver.url());
+    (world, receiver, customer)
+}
+
 pub fn task(id: &str) -> Value {
     json!({
         "event": "task.settled", "task_id": id, "consensus_label": "cat", "confidence": 1.0,
@@ -27,10 +36,7 @@ pub fn status_of(client: &Client, id: &str) -> String {
 
 #[test]
 fn the_body_is_the_page_s_with_each_number_s_own_literal() {
-    let world = World::new();
-    let receiver = Receiver::new();
-    let customer = world.customer();
-    register(&customer, &receiver.url());
+    let (world, receiver, customer) = with_webhook(200);
     let text = r#"{"settled_at":"2026-04-08T21:05:00+00:00","event":"task.settled","confidence":1.0,
         "consensus_label":"cat \u00e9","task_id":"tsk_1","bsv_txid":"abc","something":"else"}"#;
     customer.post_text("/v1/events", text).expect(202);
@@ -43,10 +49,7 @@ fn the_body_is_the_page_s_with_each_number_s_own_literal() {
 
 #[test]
 fn the_signature_header_is_in_the_vendor_s_own_letter_case() {
-    let world = World::new();
-    let receiver = Receiver::new();
-    let customer = world.customer();
-    register(&customer, &receiver.url());
+    let (world, receiver, customer) = with_webhook(200);
     customer.post("/v1/events", task("t")).expect(202);
     world.settle();
     let post = receiver.only();
@@ -117,11 +120,7 @@ fn a_callback_url_that_is_no_active_webhook_is_refused_and_nothing_is_stored() {
 
 #[test]
 fn three_attempts_with_one_and_four_seconds_between() {
-    let world = World::new();
-    let receiver = Receiver::new();
-    receiver.always(Reply::status(503));
-    let customer = world.customer();
-    register(&customer, &receiver.url());
+    let (world, receiver, customer) = with_webhook(503);
     customer.post("/v1/events", task("t")).expect(202);
     world.settle();
     for (almost, count) in [("999ms", 1), ("3999ms", 2)] {
@@ -138,11 +137,7 @@ fn three_attempts_with_one_and_four_seconds_between() {
 
 #[test]
 fn exhaustion_marks_the_task_with_webhook_fail_and_leaves_the_webhook_active() {
-    let world = World::new();
-    let receiver = Receiver::new();
-    receiver.always(Reply::status(500));
-    let customer = world.customer();
-    register(&customer, &receiver.url());
+    let (world, _receiver, customer) = with_webhook(500);
     customer.post("/v1/events", task("t")).expect(202);
     world.settle();
     let record = customer.get("/v1/tasks/t").expect(200);
@@ -161,10 +156,7 @@ fn exhaustion_marks_the_task_with_webhook_fail_and_leaves_the_webhook_active() {
 
 #[test]
 fn the_task_record_holds_the_published_fields() {
-    let world = World::new();
-    let receiver = Receiver::new();
-    let customer = world.customer();
-    register(&customer, &receiver.url());
+    let (world, _receiver, customer) = with_webhook(200);
     customer.post("/v1/events", task("tsk 1/ü")).expect(202);
     world.settle();
     let answer = customer.get("/v1/tasks/tsk%201%2F%C3%BC");
@@ -202,10 +194,7 @@ fn webhook_status_speaks_for_all_deliveries_of_a_task() {
 
 #[test]
 fn the_same_task_again_is_the_same_202_and_another_body_a_409() {
-    let world = World::new();
-    let receiver = Receiver::new();
-    let customer = world.customer();
-    register(&customer, &receiver.url());
+    let (world, receiver, customer) = with_webhook(200);
     let first = customer.post("/v1/events", task("t")).expect(202);
     world.advance("10s");
     assert_eq!(customer.post("/v1/events", task("t")).expect(202), first);
@@ -294,13 +283,15 @@ fn a_task_that_several_customers_have_is_shown_to_the_platform_by_name() {
     let world = World::new();
     world.account("asg", "CUST-8", None);
     let platform = world.client(&world.token_for(Holder::Platform("asg".to_owned()), "events"));
-    let task = |account: &str, label: &str| {
-        json!({ "event": "task.settled", "account": account, "task_id": "t", "consensus_label": label, "confidence": 1,
-                "bsv_txid": "x", "settled_at": "2026-04-08T21:05:00Z" })
+    let of = |account: &str, label: &str| {
+        let mut body = task("t");
+        body["account"] = json!(account);
+        body["consensus_label"] = json!(label);
+        body
     };
-    platform.post("/v1/events", task("CUST-7", "cat")).expect(202);
+    platform.post("/v1/events", of("CUST-7", "cat")).expect(202);
     assert_eq!(platform.get("/v1/tasks/t").expect(200)["consensus_label"], "cat");
-    platform.post("/v1/events", task("CUST-8", "dog")).expect(202);
+    platform.post("/v1/events", of("CUST-8", "dog")).expect(202);
     assert!(platform.get("/v1/tasks/t").sentence(400).contains("?account="));
     assert_eq!(platform.get("/v1/tasks/t?account=CUST-8").expect(200)["consensus_label"], "dog");
     assert_eq!(world.customer().get("/v1/tasks/t").expect(200)["consensus_label"], "cat");

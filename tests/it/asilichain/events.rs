@@ -46,6 +46,7 @@ fn the_headers_let_both_kinds_of_library_verify() {
     let standard = post.header("webhook-signature");
     assert!(secret.verifies_standard(post.header("webhook-id"), world.now(), &post.body, standard), "{standard}");
     assert_eq!(post.header("content-type"), "application/json");
+    assert_eq!(post.header("accept"), "*/*");
     assert_eq!(post.header("user-agent"), concat!("ngoma/", env!("CARGO_PKG_VERSION")));
     assert_eq!(post.header("ngoma-delivery"), event["deliveries"][0]["delivery_id"]);
     assert_eq!(post.header("ngoma-attempt"), "1");

@@ -149,7 +149,14 @@ fn retry_after_lengthens_a_wait_but_never_shortens_it() {
         ("retry-after: 5\r\n", "2026-04-20T11:55:30.000Z"),
         ("retry-after: 999999\r\n", "2026-04-20T12:55:00.000Z"),
         ("retry-after: Mon, 20 Apr 2026 12:00:00 GMT\r\n", "2026-04-20T12:00:00.000Z"),
+        ("retry-after: Monday, 20-Apr-26 12:00:00 GMT\r\n", "2026-04-20T12:00:00.000Z"),
+        ("retry-after: Mon Apr 20 12:00:00 2026\r\n", "2026-04-20T12:00:00.000Z"),
+        ("retry-after: 120.5\r\n", "2026-04-20T11:57:01.000Z"),
+        ("retry-after: 120.0\r\n", "2026-04-20T11:57:00.000Z"),
         ("retry-after: soon\r\n", "2026-04-20T11:55:30.000Z"),
+        ("retry-after: -120\r\n", "2026-04-20T11:55:30.000Z"),
+        ("retry-after: 1e9\r\n", "2026-04-20T11:55:30.000Z"),
+        ("retry-after: \r\n", "2026-04-20T11:55:30.000Z"),
     ];
     for (header, due) in cases {
         let receiver = Receiver::new();

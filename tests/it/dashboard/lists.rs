@@ -61,12 +61,9 @@ fn an_account_s_events_are_listed_however_much_others_have_published_since() {
     let rest = browser.get(&older(&first).expect("there are older ones"));
     assert_eq!(rows(&rest), 10);
     assert_eq!(older(&rest), None);
-    assert!(
-        first.text.contains("the id of an event opens it"),
-        "what nobody wanted is not listed, and the page says so"
-    );
+    assert!(first.text.contains("To open one, enter its id"), "what nobody wanted is not listed, and the page says so");
     let none = browser.get("/ui/events?event=payout.completed");
-    assert!(!none.text.contains("No event yet") && none.text.contains("the id of an event opens it"), "{}", none.text);
+    assert!(!none.text.contains("No event yet") && none.text.contains("To open one, enter its id"), "{}", none.text);
     assert_eq!(rows(&operator(&world).get(&format!("/ui/events?account={COOP}"))), 40);
     assert!(of(&world, CUSTOMER, "events").get("/ui/events").text.contains("None among the last ones"));
 }
@@ -218,7 +215,9 @@ fn a_large_body_is_shown_in_part_and_loaded_whole() {
         let delivery = coop.deliveries(&webhook)[0]["delivery_id"].as_str().expect("an id").to_owned();
         let page = browser.get(&format!("/ui/deliveries/{delivery}"));
         let sent = receiver.last().body;
-        assert!(page.text.contains("It goes on") && page.text.contains(&format!("--data-binary @{delivery}.json")));
+        assert!(
+            page.text.contains("The body is longer") && page.text.contains(&format!("--data-binary @{delivery}.json"))
+        );
         let whole = browser.get(&format!("/ui/deliveries/{delivery}/body"));
         assert!(whole.text.as_bytes() == sent && whole.header("content-disposition").contains("attachment"));
         assert!(whole.header("content-security-policy").contains("default-src 'none'"));

@@ -114,7 +114,7 @@ fn behind_a_proxy_forms_are_accepted_by_the_browser_s_own_headers() {
     let sends = |id: &str, headers: &[(&str, &str)]| {
         browser.post_with("/ui/accounts", &[("id", id), ("vendor", "asg")], headers)
     };
-    // As most proxies are set: Host is the inner one, and nothing tells the outer.
+    // The settings of most proxies: Host is the inner one, and no header has the outer one.
     assert_eq!(sends("A", &[origin, ("sec-fetch-site", "same-origin")]).status, 303);
     assert_eq!(sends("B", &[origin, ("x-forwarded-host", "hooks.example")]).status, 303);
     assert_eq!(sends("C", &[origin, ("x-forwarded-host", "hooks.example, inner.local:8080")]).status, 303);

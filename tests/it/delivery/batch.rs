@@ -305,7 +305,7 @@ fn a_batch_that_may_not_be_published_is_refused_before_it_is_read() {
     for client in [manager, world.customer()] {
         assert_eq!(client.post_text("/events/batch", "{").code(403), "FORBIDDEN");
     }
-    assert!(world.coop().post_text("/v1/events/batch", "{").sentence(403).contains("another vendor"));
+    assert!(world.coop().post_text("/v1/events/batch", "{").sentence(403).contains("another platform"));
 }
 
 #[test]

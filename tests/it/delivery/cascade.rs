@@ -1,5 +1,5 @@
-//! A long backlog: a change of its webhook is one of a moment, and what waits follows in slices, so that nobody else
-//! waits.
+//! A long backlog: a change of its webhook takes a moment, and the deliveries follow in slices, so that no other
+//! webhook waits.
 
 use std::sync::Arc;
 

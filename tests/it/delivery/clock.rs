@@ -35,7 +35,7 @@ fn set_clock(world: &World, by: i64) {
     world.clock.step(Timestamp::from_millis(world.now().millis() + by));
 }
 
-/// Sets it, and waits until the server has done whatever it thinks is due.
+/// Sets it, and waits until the server has done all due work.
 fn step(world: &World, by: i64) {
     set_clock(world, by);
     world.settle();
@@ -334,7 +334,7 @@ fn the_program_itself_notices_that_its_clock_was_set() {
 
 /// The last moment before 1970, and the first after 9999.
 const NO_DATES: [i64; 2] = [-1, 253_402_300_800_000];
-/// Far before 1970 and far after 9999, from whenever this runs, in seconds.
+/// Far before 1970 and far after 9999, at any date of this run, in seconds.
 const FAR: [i64; 2] = [-100 * YEAR / 1000, 9000 * YEAR / 1000];
 const OUT_OF_RANGE: &str = "the clock of this machine is before 1970 or after 9999: set it";
 

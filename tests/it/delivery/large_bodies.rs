@@ -1,5 +1,5 @@
-//! Large bodies: those in memory have a limit in bytes, for deliveries and for what waits to be stored. What waits for
-//! memory keeps its order, and what is small does not wait.
+//! Large bodies: memory for them has a limit in bytes, for deliveries and for publishes. Waiting bodies keep their
+//! order, and small ones do not wait.
 
 use std::{sync::mpsc, thread};
 
@@ -49,7 +49,7 @@ fn a_large_body_waits_for_memory_in_order_and_small_ones_pass() {
     hanging[2].wait_for(1);
     hanging.iter().for_each(Receiver::open_gate);
     world.settle();
-    // One that is larger than all memory for large bodies goes alone.
+    // A body larger than all memory for large bodies goes alone.
     hanging.iter().for_each(|receiver| _ = receiver.always(Reply::status(200)));
     let huge = json!({ "filling": [ "x".repeat(60_000), "x".repeat(60_000) ] });
     coop.publish(kinds[0], huge.clone());
@@ -91,7 +91,7 @@ fn receivers_on_probation_hold_half_of_the_memory_for_large_bodies() {
     };
     (1..5).for_each(|endpoint| harness.publish(endpoint, 1));
     assert_eq!(allowed(&mut harness), [(1, MOST / 2), (2, MOST / 2), (3, MOST), (4, MOST)]);
-    // A body of one on probation does not fit: it waits, and others on probation behind it.
+    // The body of an endpoint on probation does not fit: it waits, and others on probation wait behind it.
     harness.does_not_fit(1, 40_000);
     assert_eq!(allowed(&mut harness), [(2, 0), (3, MOST), (4, MOST)]);
     // A body of another endpoint does not fit: now all wait behind it.
@@ -109,7 +109,7 @@ fn receivers_on_probation_hold_half_of_the_memory_for_large_bodies() {
     assert_eq!(allowed(&mut harness), [(1, MOST / 2), (2, MOST / 2), (3, MOST), (4, MOST)]);
 }
 
-/// Publishes such an event from a thread, and tells the status.
+/// Publishes such an event from a thread, and sends the status.
 fn publish(client: &Client, bytes: usize, told: &mpsc::Sender<u16>) {
     let (client, told) = (client.clone(), told.clone());
     let body = json!({ "event": "dds.filed", "data": filled(bytes) });

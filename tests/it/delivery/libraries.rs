@@ -1,4 +1,4 @@
-//! A subscriber's own secret: what is taken, and how the libraries of Standard Webhooks are given it.
+//! A subscriber's own secret: which texts are accepted, and how to give them to the libraries of Standard Webhooks.
 
 use ngoma::{
     clock::{Clock, SystemClock},
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// What a library reads as text by itself.
+/// Secrets that a library reads as text by itself.
 const PYTHON: &str = "Webhook(secret).verify(body, headers)";
 const JAVASCRIPT: &str = "new Webhook(secret).verify(body, headers)";
 
@@ -31,7 +31,7 @@ fn line(language: &str, begins: &str) -> String {
     block.expect("the guide has it").trim().to_owned()
 }
 
-/// What each library says of deliveries, each with the secret as the subscriber has it.
+/// The verdict of each library on deliveries, with the secret as the subscriber has it.
 fn say(lines: [&str; 2], posts: &[(&str, &Post)]) -> [Vec<String>; 2] {
     let orders = |line: &str| -> Vec<u8> {
         let order = |(secret, post): &(&str, &Post)| {
@@ -54,7 +54,7 @@ fn register(client: &Client, url: &str, secret: &str) -> String {
 
 /// Publishes an event to a webhook with each secret, and gives what came of each.
 fn delivered(world: &World, secrets: &[&str]) -> Vec<Post> {
-    // The libraries refuse what is not of the present.
+    // The libraries refuse old timestamps.
     world.clock.set(SystemClock.now());
     let (coop, customer) = (world.coop(), world.customer());
     let receivers: Vec<(Receiver, Receiver)> = secrets.iter().map(|_| (Receiver::new(), Receiver::new())).collect();
@@ -186,7 +186,7 @@ fn a_secret_that_was_stored_before_signs_as_it_did_whatever_is_taken_now() {
     let as_bytes = [&*line("py", "Webhook("), &*line("js", "new Webhook(")];
     let given: Vec<(&str, &Post)> = stored.into_iter().zip(&posts).collect();
     assert_eq!(say(as_bytes, &given), [vec!["verified"; 5], vec!["verified"; 5]]);
-    // What a library reads as a key besides, it verifies too.
+    // Other forms that a library reads as a key are verified too.
     assert_eq!(say([PYTHON, JAVASCRIPT], &given[2..4])[0], ["verified"; 2]);
 }
 

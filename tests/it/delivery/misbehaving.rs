@@ -1,4 +1,4 @@
-//! Receivers that misbehave: whatever one does, its attempt ends in time, is recorded with its class, and harms nobody.
+//! Receivers that misbehave: each attempt ends in time, is recorded with its class, and harms no other webhook.
 
 use std::time::Duration;
 
@@ -54,14 +54,15 @@ fn slow_and_silent_receivers_run_into_the_time_out() {
     isolation.tour(&[
         ("accepts and hangs", |peer| peer.hold_open(), Failed("timeout")),
         ("reads and hangs", says_and_holds!(), Failed("timeout")),
-        ("hangs within the headers", says_and_holds!("HTTP/1.1 200 OK\r\nx-a: "), Failed("timeout")),
+        ("hangs within the status line", says_and_holds!("HTTP/1.1 20"), Failed("timeout")),
+        ("hangs within the headers", says_and_holds!("HTTP/1.1 200 OK\r\nx-a: "), Delivered(200)),
         (
             "drips its headers",
             |peer| {
                 peer.read_request();
                 peer.drip(format!("HTTP/1.1 200 OK\r\n{}\r\n", thousand_headers()));
             },
-            Failed("timeout"),
+            Delivered(200),
         ),
         (
             "drips its body",
@@ -106,10 +107,10 @@ fn receivers_that_never_read_a_big_body_run_into_the_time_out() {
     let record = isolation.attempt("never reads", &raw.url(), json!({ "long": "x".repeat(8 << 20) }));
     assert_eq!((record.error, record.status), (json!("timeout"), Value::Null));
     let raw = RawReceiver::new(|peer| {
-        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
         peer.hold_open();
     });
-    let record = isolation.attempt("answers and never reads", &raw.url(), json!({ "long": "x".repeat(8 << 20) }));
+    let record = isolation.attempt("says nothing of use", &raw.url(), json!({ "long": "x".repeat(8 << 20) }));
     assert_eq!((record.error, record.status), (json!("timeout"), Value::Null));
 }
 
@@ -130,13 +131,22 @@ fn a_receiver_that_hangs_up_is_recorded_as_a_reset_unless_the_status_was_there()
             Failed("reset"),
         ),
         (
+            "resets within the status line",
+            |peer| {
+                peer.read_request();
+                peer.send("HTTP/1.1 20");
+                peer.reset_on_close();
+            },
+            Failed("reset"),
+        ),
+        (
             "resets within the headers",
             |peer| {
                 peer.read_request();
                 peer.send("HTTP/1.1 200 OK\r\ncontent-len");
                 peer.reset_on_close();
             },
-            Failed("reset"),
+            Delivered(200),
         ),
         (
             "resets after the headers",
@@ -150,7 +160,8 @@ fn a_receiver_that_hangs_up_is_recorded_as_a_reset_unless_the_status_was_there()
             Delivered(200),
         ),
         ("closes without an answer", says!(), Failed("reset")),
-        ("closes within the headers", says!("HTTP/1.1 200 OK\r\ncontent-len"), Failed("reset")),
+        ("closes within the status line", says!("HTTP/1.1 20"), Failed("reset")),
+        ("closes within the headers", says!("HTTP/1.1 200 OK\r\ncontent-len"), Delivered(200)),
         ("closes after the headers", says!("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"), Delivered(200)),
         ("closes after a 1xx", says!("HTTP/1.1 100 Continue\r\n\r\n"), Failed("reset")),
     ]);
@@ -161,15 +172,21 @@ fn receivers_that_speak_another_protocol_are_recorded_as_a_protocol_error() {
     Isolation::new().tour(&[
         ("HTTP/0.9", says!("<html>received</html>\r\n"), Failed("protocol")),
         ("HTTP/2", says!(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80\x00\x04"), Failed("protocol")),
-        ("HTTP/2 in words", says!("HTTP/2 200\r\ncontent-length: 0\r\n\r\n"), Failed("protocol")),
+        ("another protocol", says!("RTSP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n"), Failed("protocol")),
         ("no number", says!("HTTP/1.1 OK\r\n\r\n"), Failed("protocol")),
         ("a status of four digits", says!("HTTP/1.1 2000 OK\r\n\r\n"), Failed("protocol")),
         ("status 000", says!("HTTP/1.1 000 Nothing\r\n\r\n"), Failed("protocol")),
         ("zeros", says!([0; 4096]), Failed("protocol")),
+    ]);
+}
+
+#[test]
+fn a_status_counts_with_any_head() {
+    Isolation::new().tour(&[
         (
             "1,000 headers",
             says!("HTTP/1.1 200 OK\r\n", thousand_headers(), "content-length: 2\r\n\r\nok"),
-            Failed("protocol"),
+            Delivered(200),
         ),
         (
             "a header without an end",
@@ -178,7 +195,7 @@ fn receivers_that_speak_another_protocol_are_recorded_as_a_protocol_error() {
                 peer.send("HTTP/1.1 200 OK\r\nx-long: ");
                 peer.flood([b'x'; 4096]);
             },
-            Failed("protocol"),
+            Delivered(200),
         ),
         (
             "a status line without an end",
@@ -187,15 +204,11 @@ fn receivers_that_speak_another_protocol_are_recorded_as_a_protocol_error() {
                 peer.send("HTTP/1.1 200 ");
                 peer.flood([b'x'; 4096]);
             },
-            Failed("protocol"),
+            Delivered(200),
         ),
-        ("a length that is no number", says!("HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\nok"), Failed("protocol")),
-        ("a negative length", says!("HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nok"), Failed("protocol")),
-        (
-            "two lengths",
-            says!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok!"),
-            Failed("protocol"),
-        ),
+        ("a length that is no number", says!("HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\nok"), Delivered(200)),
+        ("a negative length", says!("HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nok"), Delivered(200)),
+        ("two lengths", says!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok!"), Delivered(200)),
     ]);
 }
 

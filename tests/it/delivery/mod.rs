@@ -1,5 +1,7 @@
 //! An event on its way: published, signed, sent, retried and resumed; receivers, names and certificates that fail.
 
+mod addresses;
+mod answers;
 mod batch;
 mod cascade;
 mod clock;
@@ -18,3 +20,4 @@ mod sending;
 mod shares;
 mod signatures;
 mod tls;
+mod tls_kinds;

@@ -32,7 +32,7 @@ impl Prefetched {
         Self::with(Reply::Gate(200), |_| {}, |_| {})
     }
 
-    /// The receiver holds attempts with this reply; in the middle of the publishes the story does something else.
+    /// The receiver holds attempts with this reply. In the middle of the publishes the story runs its own step.
     fn with(reply: Reply, change: impl FnOnce(&mut Wish), meanwhile: impl Fn(&World)) -> Self {
         let world = World::with(|wish: &mut Wish| {
             wish.config.delivery.max_in_flight_per_endpoint = PLACES;
@@ -201,7 +201,7 @@ fn prefetched_deliveries_of_a_webhook_that_times_out_are_given_back_while_others
     let other = Receiver::new();
     prefetched.coop.webhook(&other.url(), &["dds.filed"], "s");
     let watch = Stopwatch::start();
-    // It was never tried, and waits again: one after the other is sent now, until the receiver answers.
+    // They were never tried, and wait again. They are sent one by one until the receiver answers.
     let given_back = || prefetched.newest().iter().any(|one| one["status"] == "PENDING" && one["attempt_count"] == 0);
     while !given_back() {
         assert!(watch.elapsed() < PATIENCE, "it stays prefetched");

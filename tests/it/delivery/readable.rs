@@ -1,5 +1,5 @@
-//! What a receiver could not read is refused at the door, with a sentence that says what and where: times, numbers, and
-//! texts that are no JSON.
+//! Values that a receiver could not read are refused at the door, with a sentence that names the value and its place:
+//! times, numbers, and texts that are no JSON.
 
 use std::process::Command;
 

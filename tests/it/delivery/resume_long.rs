@@ -1,4 +1,5 @@
-//! Resuming after a long outage: what failed is sent again in slices, so that nobody else waits, and keeps its order.
+//! Resuming after a long outage: failed deliveries are sent again in slices, in their order, so that no other webhook
+//! waits.
 
 use std::time::Instant;
 
@@ -37,7 +38,7 @@ fn fail(conn: &Connection) {
 }
 
 /// Waits until all has followed its webhook, and compares the order in which it is to be sent with that of the events.
-/// What is under way has no due time, and comes first.
+/// Deliveries under way have no due time, and come first.
 #[track_caller]
 fn judge_order(world: &World, path: &str) {
     let begun = Instant::now();

@@ -35,7 +35,7 @@ fn each_failure_is_recorded_with_its_class() {
         (Reply::Close, "reset"),
         (Reply::Hang, "timeout"),
         (Reply::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), "protocol"),
-        (Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-len".to_vec()), "reset"),
+        (Reply::Raw(b"HTTP/1.1 20".to_vec()), "reset"),
     ];
     for (reply, class) in cases {
         let receiver = Receiver::new();
@@ -291,7 +291,7 @@ fn events_published_during_a_turn_of_the_engine_are_sent() {
     });
 }
 
-/// Tells other threads that the story is over, however it ended.
+/// Stops other threads when the story is over, in any way.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {

@@ -168,7 +168,8 @@ fn two_tokens_that_write_without_a_pause_leave_a_third_its_share() {
     let modest = actor_of(&world, OTHER_COOP);
     let (db, writes, over) = (world.db().clone(), Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
     world.block_on(async {
-        // Each sends its next batch when its last one is written: its line is empty while one of its batches is.
+        // Each sends its next batch when its last one is written, so its queue is empty while a batch of its own is
+        // written.
         let greedy = greedy.map(|actor| {
             let (db, writes, over) = (db.clone(), Arc::clone(&writes), Arc::clone(&over));
             tokio::spawn(async move {

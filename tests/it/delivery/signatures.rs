@@ -89,7 +89,7 @@ fn a_task_s_confidence_keeps_its_literal_and_openssl_agrees_with_the_signature()
     }
 }
 
-/// Without this the stories above would tell nothing.
+/// Without this story those above would prove nothing.
 #[test]
 fn the_verifying_receivers_refuse_wrong_signatures() {
     let secret = |text: &str| SigningSecret::parse(text.to_owned()).expect("a secret");
@@ -122,7 +122,7 @@ fn the_verifying_receivers_refuse_wrong_signatures() {
     }
 }
 
-/// Tells a verifier of the webhook that was registered for it, and of its secret.
+/// Gives a verifier its webhook's id and secret.
 fn serve(verifier: &mut Verifier, path: &str, own: Option<&str>, registered: &Answer) {
     let made = registered.expect(201)["secret"].as_str().map(str::to_owned);
     // The library takes a secret of its own form as it is, any other one as the base64 of its bytes.

@@ -14,9 +14,10 @@ use crate::support::{
     isolation::{Isolation, Record},
     program::{finish, ngoma},
     raw_receiver::{Behaviour, Peer, RawReceiver, read_request},
+    world::Wish,
 };
 
-const NAME: &str = "shop.example";
+pub(super) const NAME: &str = "shop.example";
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -48,7 +49,7 @@ fn certificate(name: &str, by: Option<&Authority>, change: impl FnOnce(&mut Cert
 }
 
 /// A receiver that answers 200 to clients that accept its certificate.
-fn serving(config: &Arc<ServerConfig>) -> RawReceiver {
+pub(super) fn serving(config: &Arc<ServerConfig>) -> RawReceiver {
     let config = Arc::clone(config);
     RawReceiver::new(move |peer: &mut Peer| {
         let mut connection = ServerConnection::new(Arc::clone(&config)).expect("a connection");
@@ -64,16 +65,27 @@ fn serving(config: &Arc<ServerConfig>) -> RawReceiver {
 
 /// A server that trusts this authority, and knows every name as loopback.
 fn isolation(trusted: &Authority) -> Isolation {
+    trusting(&trusted.as_ref().pem())
+}
+
+/// A server that trusts these certificates, and knows every name as loopback.
+pub(super) fn trusting(pem: &str) -> Isolation {
+    trusting_with(pem, |_| {})
+}
+
+/// Such a server with other settings.
+pub(super) fn trusting_with(pem: &str, change: impl FnOnce(&mut Wish)) -> Isolation {
     Isolation::with(|wish| {
+        change(wish);
         let file = wish.config.storage.path.with_file_name("authority.pem");
-        std::fs::write(&file, trusted.as_ref().pem()).expect("written");
+        std::fs::write(&file, pem).expect("written");
         wish.config.egress.extra_ca = file;
         wish.look_up = Arc::new(|_, port| Ok(vec![([127, 0, 0, 1], port).into()]));
     })
 }
 
 #[track_caller]
-fn attempt(isolation: &Isolation, name: &str, raw: &RawReceiver) -> Record {
+pub(super) fn attempt(isolation: &Isolation, name: &str, raw: &RawReceiver) -> Record {
     isolation.attempt(name, &format!("https://{NAME}:{}/hook", raw.port()), json!({}))
 }
 

@@ -118,7 +118,10 @@ fn a_damaged_body_raises_an_alert_even_after_a_warning_of_the_same_day_and_is_ne
     for path in [format!("/ui/deliveries/{delivery}"), format!("/ui/events/{event}")] {
         let page = browser.get(&path);
         assert_eq!(page.status, 200, "{path}");
-        assert!(page.text.contains("It is damaged on this server's disk") && !page.text.contains("event-0"), "{path}");
+        assert!(
+            page.text.contains("The body is damaged on this server's disk") && !page.text.contains("event-0"),
+            "{path}"
+        );
     }
     assert_eq!(browser.get("/ui/events").status, 200);
     // A replay ends the same way.

@@ -142,8 +142,8 @@ impl LoneStore {
         self.runtime.block_on(self.db.write(Actor::Engine, Admission::Try, run))
     }
 
-    /// Has these writes share a commit: they gather while the writer is held. How many ran without an error of their
-    /// own, and what each was told.
+    /// Makes these writes share a commit: they gather while the writer is held. Returns how many ran without an error
+    /// of their own, and the result of each.
     fn group(&self, writes: Vec<Work>, meanwhile: impl FnOnce()) -> (usize, Vec<Result<()>>) {
         // After two seconds the commit also writes down the moment.
         self.clock.set(self.clock.now() + Duration::from_secs(2));

@@ -1,4 +1,4 @@
-//! What is on disk stays: kills, full disks, damage, backups, restores, upgrades. What is old goes.
+//! Data on disk stays: kills, full disks, damage, backups, restores, upgrades. Old rows go.
 
 mod backup;
 mod check;

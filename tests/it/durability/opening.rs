@@ -280,7 +280,8 @@ fn a_checkpoint_that_was_cut_off_loses_nothing() {
     // The file grows: its first page is in the log.
     world.coop().publish("dds.filed", json!({ "note": "x".repeat(60_000) }));
     world.settle();
-    // What a power cut in a checkpoint leaves: the log is whole, and the file's first page counts more pages than came.
+    // The state after a power cut in a checkpoint: the log is whole, and the file's first page counts more pages than
+    // came.
     let copy = world.folder().join("copy.db");
     let mut bytes = fs::read(world.database()).expect("bytes");
     bytes[28..32].copy_from_slice(&4000_u32.to_be_bytes());

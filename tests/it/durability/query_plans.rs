@@ -318,7 +318,7 @@ fn expired_rows_are_found_by_key_and_references_to_them_by_index() {
     let expire = plan(&conn, &statement("cascade.rs", "UPDATE delivery SET state = 'cancelled'"));
     let found = "SEARCH delivery USING COVERING INDEX delivery_held (endpoint=? AND rowid<?)";
     assert!(expire.contains(&found.to_owned()), "{expire:#?}");
-    // A plan does not tell how references are looked for: only the work does.
+    // A plan does not show how references are found: only the work shows it.
     conn.pragma_update(None, "foreign_keys", true).expect("set");
     conn.execute_batch(
         "INSERT INTO endpoint (key, id, account, profile, url, events, state, created_at, secret)

@@ -259,7 +259,8 @@ fn keys_and_references_hold() {
     }
 }
 
-/// A statement of the schema, to compare: for a table its columns in order, its constraints in any order, and its options.
+/// A statement of the schema, to compare: for a table its columns in order, its constraints in any order, and its
+/// options.
 fn shape(sql: &str) -> (String, Vec<String>, Vec<String>, String) {
     let words =
         |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace("( ", "(").replace(" )", ")");

@@ -18,7 +18,7 @@ use crate::support::{
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Whom nothing belongs to.
+/// A user id that owns no file.
 const NOBODY: u32 = 65534;
 
 /// The migrations there are, in their order.
@@ -30,8 +30,8 @@ fn migrations() -> Vec<String> {
     files.iter().map(|file| fs::read_to_string(file).expect("a text")).collect()
 }
 
-/// Makes a database as the version before the last change of the schema left it, with an account and so many bytes of
-/// events; gives the number of its schema.
+/// Makes a database of the version before the last change of the schema, with an account and this many bytes of events.
+/// Returns the number of its schema.
 fn old_database(path: &Path, bytes: usize) -> usize {
     let mut steps = migrations();
     steps.pop();
@@ -39,6 +39,8 @@ fn old_database(path: &Path, bytes: usize) -> usize {
     let marks = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = 0x4E676F6D; PRAGMA journal_mode = WAL;";
     conn.execute_batch(marks).expect("set");
     conn.execute_batch(&steps.concat()).expect("an old schema");
+    // The journal of the many statements must not take the room that a story leaves.
+    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("one file again");
     conn.pragma_update(None, "user_version", steps.len()).expect("set");
     let rows = "INSERT INTO account (key, id, profile, created_at) VALUES (1, 'COOP-OLD', 'asilichain', 0);
                 INSERT INTO event (id, account, kind, body, accepted_at) VALUES (randomblob(16), 1, 'k', '{}', 0)";

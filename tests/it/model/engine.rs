@@ -23,7 +23,7 @@ const OLD: Duration = Duration::from_secs(1);
 const MOST_ROUNDS: usize = 10_000;
 /// Milliseconds of an attempt whose end comes too late.
 const TOOK: u64 = 12;
-/// How often the engine writes what it has counted, in milliseconds.
+/// How often the engine writes its counts, in milliseconds.
 const STATS_EVERY: i64 = 10_000;
 
 impl Machine {
@@ -72,7 +72,7 @@ impl Machine {
         !threads.returned.is_empty() || !threads.lost.is_empty()
     }
 
-    /// Whether the next round writes what the engine has counted.
+    /// Whether the next round writes the engine's counts.
     fn counts_are_due(&mut self) -> bool {
         let now = self.model.now;
         let counts = &mut self.running().counts;
@@ -92,7 +92,8 @@ impl Machine {
         }
     }
 
-    /// Takes the engine's actions since the last time over into the rules, in order. Checks each claim and each attempt.
+    /// Takes the engine's actions since the last time over into the rules, in order. Checks each claim and each
+    /// attempt.
     pub fn replay_seen(&mut self) {
         for seen in self.running().threads.take_seen() {
             match seen {
@@ -181,7 +182,8 @@ impl Machine {
         self.running().threads.lost.extend(lost);
     }
 
-    /// The prefetched claims that the last round has given back: those that are not claimed any more, or were claimed anew.
+    /// The prefetched claims that the last round has given back: those that are not claimed any more, or were claimed
+    /// anew.
     pub fn given_back(&mut self, claimed_anew: &[usize]) -> Vec<ClaimSeen> {
         let closed = !self.is_open();
         let prefetched = std::mem::take(&mut self.running().prefetched);
@@ -282,7 +284,8 @@ impl Machine {
         }
     }
 
-    /// From here on every receiver answers well, and the clock goes from turn to turn: nothing is late, nothing is left.
+    /// From here on every receiver answers well, and the clock goes from turn to turn: nothing is late, nothing is
+    /// left.
     pub fn comes_to_rest(&mut self) {
         for round in 0.. {
             assert!(round < MOST_ROUNDS, "it never comes to rest");

@@ -68,7 +68,7 @@ impl Running {
     }
 }
 
-/// When the engine wrote what it has counted, and whether it does so in its next turn.
+/// When the engine wrote its counts, and whether its next round does.
 #[derive(Default)]
 pub struct Counts {
     pub written_at: Option<i64>,
@@ -254,7 +254,7 @@ impl Machine {
         let endpoint = self.model.deliveries[index].endpoint;
         let scope = AccessScope { profile: Some(VENDORS[self.model.endpoints[endpoint].vendor].into()), account: None };
         let (id, endpoint_id) = (self.ids[index], self.endpoint_ids[endpoint]);
-        let replayed = self.write(move |tx| deliveries::replay(tx, &endpoints::find(tx, &scope, endpoint_id)?, id));
+        let replayed = self.write(move |tx| deliveries::add_replay(tx, &endpoints::find(tx, &scope, endpoint_id)?, id));
         if self.model.endpoints[endpoint].state != EndpointState::Active {
             assert!(matches!(replayed, Err(Error::Conflict { .. })), "{replayed:?}");
             return;
@@ -277,7 +277,7 @@ impl Machine {
     }
 
     pub fn set_clock(&mut self, by: i64) {
-        // Two steps at once could make one that is too small to be told from drift.
+        // Two steps at once could make a step as small as drift.
         self.write(|_| Ok(())).expect("it writes");
         self.model.now += by;
         self.model.unnoticed = by;

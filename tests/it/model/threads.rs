@@ -1,5 +1,5 @@
-//! The surroundings of the engine's rounds in a history: no threads and no sockets. An attempt is under way until the history
-//! ends it, and each thing that the rounds do is noted in its order.
+//! The surroundings of the engine's rounds in a history: no threads and no sockets. An attempt is under way until the
+//! history ends it, and each thing that the rounds do is noted in its order.
 
 use std::{
     collections::VecDeque,
@@ -82,7 +82,7 @@ pub struct Returned {
     pub reaction: Option<Reaction>,
 }
 
-/// What the rounds change through their handlers.
+/// The state that the rounds change through their handlers.
 struct Attempts {
     clock: Arc<ManualClock>,
     in_flight: Vec<Claim>,
@@ -128,7 +128,7 @@ impl Threads {
         lock(&self.attempts).on_news = Some(Box::new(act));
     }
 
-    /// What was to be done when the rounds hear of a commit, if they have not.
+    /// Actions to take when the rounds hear of a commit.
     pub fn take_on_news(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
         lock(&self.attempts).on_news.take()
     }

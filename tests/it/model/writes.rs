@@ -64,7 +64,7 @@ impl Machine {
         round
     }
 
-    /// The model takes over a turn: what has come back, what was lost, and what was claimed.
+    /// The model takes over a round: the results that came back, the lost claims, and the new claims.
     fn take_over(&mut self, wanted: &[(usize, usize)], gives_back: bool) {
         let at = self.model.now;
         let counts = &mut self.running().counts;
@@ -118,7 +118,8 @@ impl Machine {
         self.running().threads.put_back(seen);
     }
 
-    /// The disk is full, and the whole commit is undone: the engine keeps what it has to write, and wants the same again.
+    /// The disk is full, and the whole commit is undone: the engine keeps what it has to write, and wants the same
+    /// again.
     fn fail_turn(&mut self) -> Round {
         self.write(|tx| store::limit_pages(tx, 1)).expect("it is set");
         let (_, round, filling) = self.in_one_commit(None, Some(publishing(0, HUGE_BODY)));
@@ -134,7 +135,7 @@ impl Machine {
     fn set_clock_after_commit(&mut self, by: i64) {
         let (db, clock) = (self.running().db.clone(), Arc::clone(&self.clock));
         let set = move || {
-            // Two steps at once could make one that is too small to be told from drift.
+            // Two steps at once could make a step as small as drift.
             write_nothing(&db);
             clock.step(Timestamp::from_millis(clock.now().millis() + by));
             write_nothing(&db);

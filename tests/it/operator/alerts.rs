@@ -102,7 +102,7 @@ fn pausing_by_hand_raises_no_alert() {
     assert_eq!(count, 0);
 }
 
-/// A webhook of the cooperative that fails whatever comes.
+/// A webhook of the cooperative that fails every delivery.
 fn failing(world: &World) -> (Receiver, Client, String) {
     let receiver = Receiver::new();
     receiver.always(Reply::status(500));
@@ -239,7 +239,7 @@ fn a_warning_says_how_many_tries_are_used_and_what_follows() {
     for part in ["3 times of 5", "it is suspended", "next attempt   2026-04-20T12:30:30Z", &webhook, "/test'"] {
         assert!(mail.text().contains(part), "'{part}' is not in: {}", mail.text());
     }
-    assert!(!mail.text().contains("PATCH"), "there is nothing to reactivate: {}", mail.text());
+    assert!(!mail.text().contains("PATCH"), "there is nothing to resume: {}", mail.text());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use ngoma::{
     store::{alerts, erase},
 };
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::support::{
     client::Client,
@@ -23,6 +24,26 @@ fn gone(coop: &Client) -> (Receiver, String) {
     receiver.always(Reply::status(410));
     let webhook = coop.webhook(&receiver.url(), &["*"], "s");
     (receiver, webhook)
+}
+
+/// A mail server that behaves in this way, and a world that mails to it.
+fn mail_world(order: &str) -> (TempDir, Mailbox, World) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    mailbox.order(order);
+    let world = world_with(&mailbox.url(), |_| {});
+    (folder, mailbox, world)
+}
+
+/// Suspends a webhook of this account by a 410.
+fn suspend_of(world: &World, account: &str) {
+    let client = world.client(&world.token_for(Holder::Account(account.to_owned()), "webhooks,events"));
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(410));
+    let body = json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": account });
+    client.post("/webhooks", body).expect(201);
+    client.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
+    world.settle();
 }
 
 /// Suspends a webhook of the cooperative by a 410; gives its receiver and its id.
@@ -70,9 +91,9 @@ fn a_suspension_is_mailed_once_with_everything_needed_to_act() {
         format!("delivery       {}", given_up.as_str().expect("an id")),
         "held now       0 deliveries".to_owned(),
         "failed         1 delivery since its last success".to_owned(),
-        "Reactivate the webhook. When you do,\n1 failed delivery is sent again:\n".to_owned(),
+        "Resume the webhook. Then\n1 failed delivery is sent again:\n".to_owned(),
         format!("  ngoma webhooks resume {webhook}\n"),
-        "To leave what failed, add \"resend_failed\":false".to_owned(),
+        "To leave the failed ones, add \"resend_failed\":false".to_owned(),
     ] {
         assert!(text.contains(&part), "'{part}' is not in: {text}");
     }
@@ -98,10 +119,8 @@ fn paste(mail: &Mail, token: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_lines_of_a_mail_look_test_and_reactivate_as_they_stand() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    let world = world_with(&mailbox.url(), |_| {});
+fn the_lines_of_a_mail_look_test_and_resume_as_they_stand() {
+    let (_folder, mut mailbox, world) = mail_world("take");
     let (receiver, webhook) = suspend(&world);
     receiver.always(Reply::status(200));
     let token = world.token_for(Holder::Account(COOP.to_owned()), "webhooks");
@@ -114,9 +133,7 @@ fn the_lines_of_a_mail_look_test_and_reactivate_as_they_stand() {
 
 #[test]
 fn a_mail_counts_held_deliveries_when_it_is_sent_and_says_if_the_webhook_is_active_again() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mailbox = Mailbox::within(folder.path());
-    let world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mailbox, world) = mail_world("take");
     let back = mailbox.go_down();
     let (_first, _) = suspend(&world);
     let (_second, resumed) = suspend(&world);
@@ -136,22 +153,20 @@ fn a_mail_counts_held_deliveries_when_it_is_sent_and_says_if_the_webhook_is_acti
     // The second and the third event of the story, and the two that came later.
     assert!(texts[0].contains("held now       4 deliveries") && texts[0].contains("PATCH"), "{}", texts[0]);
     assert!(texts[0].contains("\n1 failed delivery is sent again, then 4 held ones go out:\n"), "{}", texts[0]);
-    assert!(texts[1].contains("reactivated since") && !texts[1].contains("PATCH"), "{}", texts[1]);
+    assert!(texts[1].contains("resumed since") && !texts[1].contains("PATCH"), "{}", texts[1]);
     assert!(texts[2].contains("deleted since") && !texts[2].contains("curl"), "{}", texts[2]);
 }
 
 #[test]
 fn each_suspension_has_its_own_mail_and_pausing_by_hand_has_none() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    let world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mut mailbox, world) = mail_world("take");
     let (receiver, webhook) = suspend(&world);
     let coop = world.coop();
     let set = |status| coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": status })).expect(200);
     set("ACTIVE");
     coop.publish("dds.filed", json!({}));
     told(&world);
-    // It is repaired: what the last resumption sends again does not suspend it once more.
+    // The receiver is repaired, so that the deliveries of the last resume do not suspend the webhook again.
     receiver.always(Reply::status(200));
     set("ACTIVE");
     set("SUSPENDED");
@@ -163,9 +178,7 @@ fn each_suspension_has_its_own_mail_and_pausing_by_hand_has_none() {
 
 #[test]
 fn while_the_mail_server_is_down_it_is_tried_on_the_schedule_and_then_sent_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mailbox = Mailbox::within(folder.path());
-    let world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mailbox, world) = mail_world("take");
     let back = mailbox.go_down();
     let _suspended = suspend(&world);
     told(&world);
@@ -196,9 +209,7 @@ fn while_the_mail_server_is_down_it_is_tried_on_the_schedule_and_then_sent_once(
 
 #[test]
 fn a_start_sends_at_once_the_alerts_that_were_not_sent() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mailbox = Mailbox::within(folder.path());
-    let mut world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mailbox, mut world) = mail_world("take");
     let back = mailbox.go_down();
     let _suspended = suspend(&world);
     told(&world);
@@ -218,10 +229,7 @@ fn a_start_sends_at_once_the_alerts_that_were_not_sent() {
 
 #[test]
 fn a_refused_mail_is_tried_hourly_and_given_up_after_a_week() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    mailbox.order("say 550 no such user");
-    let world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mut mailbox, world) = mail_world("say 550 no such user");
     let _suspended = suspend(&world);
     told(&world);
     for wait in ["5s", "15s", "1m", "10m", "1h"] {
@@ -240,10 +248,7 @@ fn a_refused_mail_is_tried_hourly_and_given_up_after_a_week() {
 
 #[test]
 fn a_server_that_says_not_now_is_tried_for_as_long_as_it_takes() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    mailbox.order("say 451 too busy");
-    let world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mut mailbox, world) = mail_world("say 451 too busy");
     let _suspended = suspend(&world);
     told(&world);
     advance(&world, "240h");
@@ -256,10 +261,7 @@ fn a_server_that_says_not_now_is_tried_for_as_long_as_it_takes() {
 
 #[test]
 fn a_mail_server_that_hangs_keeps_nothing_else_waiting() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    mailbox.order("hang");
-    let mut world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mut mailbox, mut world) = mail_world("hang");
     let _suspended = suspend(&world);
     mailbox.wait_for_tries(1);
     let receiver = Receiver::new();
@@ -276,10 +278,7 @@ fn a_mail_server_that_hangs_keeps_nothing_else_waiting() {
 
 #[test]
 fn a_mail_that_takes_too_long_is_tried_again() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    mailbox.order("swallow");
-    let world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mut mailbox, world) = mail_world("swallow");
     let _suspended = suspend(&world);
     mailbox.wait_for(1);
     advance(&world, "5m");
@@ -294,10 +293,7 @@ fn a_mail_that_takes_too_long_is_tried_again() {
 
 #[test]
 fn a_mail_server_may_take_its_time_over_a_mail_and_gets_it_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    mailbox.order("slow");
-    let world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mut mailbox, world) = mail_world("slow");
     let _suspended = suspend(&world);
     mailbox.wait_for(1);
     world.move_clock(Duration::from_secs(240));
@@ -327,9 +323,7 @@ fn when_an_address_of_the_mail_server_answers_nobody_the_next_one_is_asked() {
 
 #[test]
 fn unsent_mails_wait_while_mail_is_turned_off() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mailbox = Mailbox::within(folder.path());
-    let mut world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mailbox, mut world) = mail_world("take");
     let back = mailbox.go_down();
     let _suspended = suspend(&world);
     told(&world);
@@ -347,20 +341,12 @@ fn unsent_mails_wait_while_mail_is_turned_off() {
 
 #[test]
 fn an_alert_with_the_key_of_an_erased_one_is_still_sent() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    mailbox.order("slow");
-    let world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mut mailbox, world) = mail_world("slow");
     let _suspended = suspend(&world);
     mailbox.wait_for(1);
     world.write(|tx| erase::begin(tx, COOP)).expect("erased");
     world.account("asilichain", "COOP-3", Some("third@coop.example"));
-    let coop = world.client(&world.token_for(Holder::Account("COOP-3".to_owned()), "webhooks,events"));
-    let receiver = Receiver::new();
-    receiver.always(Reply::status(410));
-    coop.post("/webhooks", json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": "COOP-3" })).expect(201);
-    coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
-    world.settle();
+    suspend_of(&world, "COOP-3");
     let key: i64 = outbox(&world, "min(alert.key)", "channel = 'log'");
     assert_eq!(key, 1, "the key of the one that was erased");
     while outbox::<i64>(&world, "count(*)", "channel = 'mail'") == 0 {}
@@ -371,17 +357,10 @@ fn an_alert_with_the_key_of_an_erased_one_is_still_sent() {
 
 #[test]
 fn an_address_that_would_break_a_header_is_never_written_into_one() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    let world = world_with(&mailbox.url(), |_| {});
+    let (_folder, mut mailbox, world) = mail_world("take");
     // The command line lets no such thing in; a file may hold anything.
     world.account("asilichain", "COOP-EVIL", Some("ops@coop.example\r\nBcc: all@coop.example"));
-    let coop = world.client(&world.token_for(Holder::Account("COOP-EVIL".to_owned()), "webhooks,events"));
-    let receiver = Receiver::new();
-    receiver.always(Reply::status(410));
-    let body = json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": "COOP-EVIL" });
-    coop.post("/webhooks", body).expect(201);
-    coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
+    suspend_of(&world, "COOP-EVIL");
     told(&world);
     let error: String = outbox(&world, "last_error", "channel = 'mail'");
     assert!(error.contains("is no address"), "{error}");
@@ -393,15 +372,8 @@ fn an_address_that_would_break_a_header_is_never_written_into_one() {
 
 #[test]
 fn an_account_without_an_address_gets_no_mail() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut mailbox = Mailbox::within(folder.path());
-    let world = world_with(&mailbox.url(), |_| {});
-    let coop = world.client(&world.token_for(Holder::Account(OTHER_COOP.to_owned()), "webhooks,events"));
-    let receiver = Receiver::new();
-    receiver.always(Reply::status(410));
-    let body = json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": OTHER_COOP });
-    coop.post("/webhooks", body).expect(201);
-    coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
+    let (_folder, mut mailbox, world) = mail_world("take");
+    suspend_of(&world, OTHER_COOP);
     told(&world);
     assert_eq!((outbox::<i64>(&world, "count(*)", "told_at IS NOT NULL AND channel = 'log'"), mailbox.tries()), (1, 0));
     assert_eq!(outbox::<i64>(&world, "count(*)", "true"), 1, "by no other way");

@@ -1,4 +1,4 @@
-//! What `/metrics` shows: what happened, in a form that Prometheus reads, under names that the guide lists.
+//! `/metrics`: the metrics have the right values, Prometheus reads them, and the guide lists their names.
 
 use std::{collections::BTreeMap, pin::Pin, sync::mpsc, time::Duration};
 
@@ -34,7 +34,7 @@ struct Sample {
     value: String,
 }
 
-/// What Prometheus reads.
+/// The metrics as Prometheus reads them.
 struct Figures(Vec<Family>);
 
 impl Figures {
@@ -94,7 +94,7 @@ fn the_figures_tell_what_happened_to_whoever_reads_as_prometheus_does() {
     coop.post("/events", json!({ "event": "no.such", "data": {} })).expect(422);
     world.settle();
     coop.send("POST", &format!("/webhooks/{failing}/test"), &[], None).expect(200);
-    // Tried again after 30 s; then the webhook is paused, and what comes is held.
+    // The delivery is tried again after 30 s. Then the webhook is paused, and new deliveries are held.
     world.advance("30s");
     coop.patch(&format!("/webhooks/{failing}"), json!({ "status": "SUSPENDED" })).expect(200);
     coop.publish("batch.exported", json!({}));

@@ -1,4 +1,4 @@
-//! What an operator sees and does: the overview, search, retry runs, alerts and mail, health, metrics, the audit.
+//! The operator's work: the overview, search, retry runs, alerts and mail, health, metrics, the audit.
 
 mod alert_posts;
 mod alerts;

@@ -1,7 +1,7 @@
-//! The files of `src` import each other in no circle: so each can be read, and changed, with what is below it alone.
+//! The files of `src` import each other in no circle: so each can be read, and changed, with only the files below it.
 //!
-//! The finder reads `use` trees and the paths in the code. A name is followed through re-exports to the file that defines it:
-//! a `mod.rs` that only passes a name on is no part of a circle.
+//! The finder reads `use` trees and the paths in the code. A name is followed through re-exports to the file that
+//! defines it: a `mod.rs` that only passes a name on is no part of a circle.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,7 +18,7 @@ struct Import {
     is_public: bool,
 }
 
-/// What a file says of others.
+/// The other files that a file names.
 #[derive(Default)]
 struct File {
     imports: Vec<Import>,
@@ -56,7 +56,8 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// The imports of one use tree, which begins at this token and ends before a comma, a brace or a semicolon; and where that is.
+/// The imports of one use tree, which begins at this token and ends before a comma, a brace or a semicolon; and where
+/// that is.
 fn read_tree(tokens: &[&str], mut at: usize, head: &[String], is_public: bool, found: &mut Vec<Import>) -> usize {
     let mut path = head.to_vec();
     while let Some(token) = tokens.get(at).copied() {
@@ -101,7 +102,7 @@ impl File {
                     at += 2;
                 }
                 if path.len() == 1 {
-                    // The name of a module, function, method or field is no use of what has the same name.
+                    // The name of a module, function, method or field is no use of another item with this name.
                     let is_other = matches!(before, "mod" | "fn" | "." | "let") || tokens.get(at + 1) == Some(&":");
                     file.words.extend(path.into_iter().filter(|_| !is_other));
                 } else {
@@ -171,7 +172,7 @@ impl Tree {
             let mut known = BTreeMap::new();
             for import in &file.imports {
                 let Some(path) = self.absolute(module, &import.path) else { continue };
-                // The import of a module uses what is named by it; what is only passed on is not used.
+                // The import of a module uses the items that the file names by it, not those that it only passes on.
                 if !self.0.contains_key(&path) && (!import.is_public || file.words.contains(&import.name)) {
                     uses(path.clone(), &import.path);
                 }
@@ -211,7 +212,7 @@ fn circle(edges: &Edges) -> Option<Vec<Module>> {
     edges.keys().filter_map(from).min_by_key(Vec::len)
 }
 
-/// Every circle, a line each; one that shares all of its imports with others is not told twice.
+/// Every circle, a line each. A circle that shares all of its imports with others is left out.
 fn circles(tree: &Tree) -> Vec<String> {
     let (mut edges, mut found) = (tree.edges(), Vec::new());
     while let Some(way) = circle(&edges) {

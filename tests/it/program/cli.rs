@@ -141,6 +141,19 @@ fn plain_serve_on_an_empty_database_prints_the_commands_that_come_first() {
 }
 
 #[test]
+fn the_commands_that_come_first_name_the_settings_file_of_the_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml").display().to_string();
+    std::fs::write(&file, "[storage]\npath = \"other.db\"\n").expect("settings");
+    let arguments = ["--config", &file, "serve", "--listen", "127.0.0.1:0"];
+    let mut server = Running::start(&mut ngoma(folder.path(), &arguments));
+    for command in ["ngoma account create", "ngoma token create"] {
+        let line = server.line_with(command);
+        assert!(line.ends_with(&format!(" --config {file}")), "{line}");
+    }
+}
+
+#[test]
 fn dev_makes_demo_accounts_and_an_operator_s_token_and_revokes_the_tokens_of_the_last_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut tokens, mut operators) = (Vec::new(), Vec::new());

@@ -1,7 +1,8 @@
-//! Clients that other people's generators make from the committed contract: everything in them has a type and a good name, and
-//! they go through both vendors' pages against the built program. And what other people's linters say of the contract.
+//! Clients that other people's generators make from the committed contract: everything in them has a type and a good
+//! name, and they go through both vendors' pages against the built program. And what other people's linters say of the
+//! contract.
 //!
-//! Whatever an operation adds to the contract is generated, type-checked, judged and linted like the rest.
+//! Every operation of the contract is generated, type-checked, judged and linted.
 
 use std::{
     env, fs,
@@ -55,7 +56,7 @@ impl Desk {
         fs::write(self.path().join(name), text).expect("written");
     }
 
-    /// Runs a program in the folder: whether it ends well, and what it says.
+    /// Runs a program in the folder. Returns whether it ended well, and its output.
     fn run(&self, command: &mut Command) -> (bool, String) {
         let output = command.current_dir(self.path()).stdin(Stdio::null()).output().expect("it runs");
         let said = [output.stdout, output.stderr].concat();
@@ -71,7 +72,7 @@ impl Desk {
         said
     }
 
-    /// A Python that has this package and what is generated, about to run it as a program.
+    /// A Python with this package and the generated client, about to run a program.
     fn python(&self, package: &str) -> Command {
         let mut command = python_with(package);
         // The generator formats by a program of its own that stands beside Python.
@@ -95,7 +96,8 @@ impl Desk {
         command
     }
 
-    /// Makes the Python client, as the guide says. Whether all of the contract went into it, and what the generator says.
+    /// Makes the Python client, as the guide says. Whether all of the contract went into it, and what the generator
+    /// says.
     fn generate_python(&self) -> (bool, String) {
         let settings = ["--config", "generator.yaml", "--fail-on-warning"];
         self.run(self.module("openapi_python_client").args(["generate", "--path", "openapi.json"]).args(settings))
@@ -129,7 +131,7 @@ fn committed() -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// What the guide shows in this language.
+/// The programs of the guide in this language.
 fn shown(language: &str) -> String {
     let mut found = blocks(&chapter("publish"), language);
     assert_eq!(found.len(), 1, "the guide shows one program in {language}");
@@ -201,7 +203,7 @@ fn other_people_s_linters_find_nothing_in_the_contract() {
     assert_eq!(desk.must(desk.node("lint.mjs").arg("openapi.json")).trim(), "[]");
 }
 
-/// Without this the stories above would tell nothing.
+/// Without this story those above would prove nothing.
 #[test]
 fn a_contract_that_is_less_than_it_should_be_is_found_out() {
     let mut contract = committed();

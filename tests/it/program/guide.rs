@@ -143,8 +143,9 @@ fn the_readme_is_short_and_leads_to_every_chapter() {
 }
 
 #[test]
-fn readme_and_guide_have_one_word_for_each_thing() {
-    for text in [vec![readme()], chapters()].concat() {
+fn readme_guide_and_contract_have_one_word_for_each_thing() {
+    let contract = ngoma::api::contract().expect("it is made");
+    for text in [vec![readme(), contract], chapters()].concat() {
         for word in OTHER_WORDS {
             assert!(!text.to_lowercase().contains(word), "'{word}': {}", text.lines().next().unwrap_or_default());
         }

@@ -164,7 +164,7 @@ fn no_value_forges_a_line_of_the_log_or_moves_a_cursor() {
     }
 }
 
-/// Every line of what the program wrote is one object, with a level and a message.
+/// Every line that the program wrote is one object, with a level and a message.
 #[track_caller]
 fn objects(text: &str) -> Vec<Value> {
     let parse = |line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("no JSON: {line}"));

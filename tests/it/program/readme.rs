@@ -55,15 +55,15 @@ fn commands(block: &str) -> Vec<String> {
     all
 }
 
-/// Somebody who reads README and guide, and does what they say.
+/// A reader of README and guide, who runs their commands.
 struct Reader {
     folder: tempfile::TempDir,
-    /// What runs in other terminals.
+    /// The programs in other terminals.
     server: Option<Running>,
     receiver: Option<Running>,
-    /// What was set by `NAME=value`.
+    /// Variables set by `NAME=value`.
     variables: BTreeMap<String, String>,
-    /// What they write, and what stands in its place here.
+    /// Texts of the guide, and their replacements here.
     places: BTreeMap<&'static str, String>,
     vendors: std::array::IntoIter<&'static str, 2>,
     done: Vec<String>,
@@ -100,7 +100,7 @@ impl Reader {
             _ if is("TOKEN=ngm_...") => self.take_token(),
             Some((before, Some("serve"))) => self.serve(before, &written),
             Some((_, Some("listen"))) => self.listen(&words),
-            // It says what would go, and that it did not.
+            // It counts only, and fails.
             Some((_, Some("account"))) if is("ngoma") && words[2] == "delete" && !words.contains(&"--yes") => {
                 self.run(&format!("! {written}"));
             }
@@ -182,7 +182,7 @@ fn readme_and_guide_followed_from_a_fresh_folder_show_what_they_say() {
     for command in texts.iter().flat_map(|text| blocks(text, "sh")).flat_map(|block| commands(&block)) {
         let begun = Instant::now();
         reader.follow(&command);
-        // After each publish, what the README shows.
+        // After each publish, the output that the README shows.
         let path = [("/events", "POST /asilichain"), ("/v1/events", "POST /asg")];
         let publishes = |path: &str| command.contains(&format!("8080{path} ")) && command.contains("-X POST");
         if let Some((_, shown)) = path.into_iter().find(|(path, _)| publishes(path)) {

@@ -137,7 +137,7 @@ fn matching_deliveries_are_counted_first_and_retried_with_yes() {
     let said = out(&world, &["retry", "--event", "dds.filed"]);
     assert!(said.starts_with("3 deliveries match, 0 of them") && said.contains("--yes"), "{said}");
     let (_, said, _) = run(world.folder(), &["retry", "--account", COOP, "--error", "tls"]);
-    assert!(said.contains("0 deliveries match") && said.ends_with("there is nothing to retry\n"), "{said}");
+    assert!(said.contains("0 deliveries match") && said.ends_with("there is nothing to replay\n"), "{said}");
     world.advance("1m");
     assert_eq!(receiver.posts().len(), 3, "nothing is retried yet");
     assert!(out(&world, &["retry", "--cancelled", "--json"]).contains("\"matched\":0"));
@@ -195,5 +195,5 @@ fn a_retry_that_could_send_nothing_again_has_failed() {
     }
     let (code, out, err) = retrying.join().expect("no panic");
     assert_eq!((code, out.as_str()), (1, ""), "{err}");
-    assert!(err.contains("nothing was sent again: 1 skipped"), "{err}");
+    assert!(err.contains("nothing was replayed: 1 skipped"), "{err}");
 }

@@ -121,7 +121,7 @@ fn long_work_shows_how_far_it_is_on_a_terminal_only() {
                  VALUES (randomblob(16), 1, 'k', hex(zeroblob(4000000)), 0)";
     rusqlite::Connection::open(folder.path().join("ngoma.db")).expect("the file").execute(large, []).expect("written");
     let shown = on_a_terminal("backup copy.db");
-    for part in ["copied 5", "copied; looking through it", "copy.db.key are made"] {
+    for part in ["copied 5", "copied; checking it", "copy.db.key are made"] {
         assert!(shown.contains(part), "{shown}");
     }
     let shown = on_a_terminal("key rotate");
@@ -147,7 +147,7 @@ fn a_start_tells_in_one_block_what_it_will_do() {
         "docs       http://127.0.0.1:",
         "database   ngoma.db (1 MB, full durability)",
         "asg        6 attempts, waits 1s, 4s, 16s again and again; then the delivery has failed",
-        "asilichain 5 attempts, waits 30s, 5m, 30m, 2h; then the webhook is suspended and its account is told",
+        "asilichain 5 attempts, waits 30s, 5m, 30m, 2h; then the webhook is suspended and its account is alerted",
         "limits     an event 256 KiB, a batch 1000 events and 4096 KiB; 120 management requests a minute for a token; 1024",
         "egress     https:// only, to public addresses",
         "retention  delivered 30d, undelivered 90d",

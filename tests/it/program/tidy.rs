@@ -7,7 +7,7 @@ use crate::support::source::{IGNORED, Source, files, functions, name_of, none, r
 const MAX_FILE: usize = 450;
 const MAX_FUNCTION: usize = 70;
 
-/// Each module of the library and its floor: it may use what is on floors below its own.
+/// Each module of the library and its floor: it may use the floors below its own.
 const FLOORS: [(&str, u32); 17] = [
     ("build", 11),
     ("main", 11),

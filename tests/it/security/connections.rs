@@ -14,7 +14,7 @@ use crate::support::{
     world::{COOP, Holder, Wish, World},
 };
 
-/// Far below what the config check allows: a world is built without it.
+/// Far below the least that the settings allow: a world is built without their check.
 const TIMEOUT: Duration = Duration::from_millis(300);
 /// How long a look at a connection may last on which nothing is expected.
 const GLANCE: Duration = Duration::from_millis(100);

@@ -182,6 +182,7 @@ fn metadata_addresses_are_opened_by_their_own_block_only() {
             judged(&coop, metadata, own);
             if let IpAddr::V4(metadata) = metadata {
                 judged(&coop, metadata.to_ipv6_mapped().into(), own);
+                translated(metadata).into_iter().for_each(|address| judged(&coop, address, own));
             }
             judged(&coop, beside.parse().expect("an address"), neighbour);
         }
@@ -191,4 +192,92 @@ fn metadata_addresses_are_opened_by_their_own_block_only() {
     ask(&pairs.each_ref().map(String::as_str), false, true);
     let owns = METADATA.map(|(own, _)| format!("{own}/{}", if own.contains(':') { 128 } else { 32 }));
     ask(&owns.each_ref().map(String::as_str), true, false);
+}
+
+/// NAT64's well-known form of an IPv4 address.
+fn well_known(address: Ipv4Addr) -> IpAddr {
+    Ipv6Addr::from_bits(0x64_ff9b << 96 | u128::from(address.to_bits())).into()
+}
+
+/// Forms of an IPv4 address in which a translator of NAT64 reads it, and the address to which each belongs.
+fn translated(address: Ipv4Addr) -> Vec<IpAddr> {
+    let bits = u128::from(address.to_bits());
+    vec![well_known(address), Ipv6Addr::from_bits(0x64_ff9b_0001 << 80 | bits).into()]
+}
+
+/// Forms of an IPv4 address that name a tunnel.
+fn tunnelled(address: Ipv4Addr) -> Vec<IpAddr> {
+    let bits = u128::from(address.to_bits());
+    let isatap = |network: u128| network | 0x5efe << 32 | bits;
+    let forms = [
+        0x2002 << 112 | bits << 80,
+        bits,
+        0xffff_0000_u128 << 32 | bits,
+        0x2001 << 112 | bits << 64 | (bits ^ 0xffff_ffff),
+        isatap(0xfe80 << 112),
+        isatap(0x2a00 << 112),
+        isatap(0x2a00 << 112 | 0x0200 << 48),
+    ];
+    forms.map(|form| Ipv6Addr::from_bits(form).into()).into()
+}
+
+#[test]
+fn nat64_addresses_are_judged_by_the_ipv4_address_within_and_tunnels_are_shut() {
+    let world = world(true, &["10.20.0.0/16"]);
+    let coop = world.coop();
+    for (inner, good) in [
+        ("8.8.8.8", true),
+        ("1.1.1.1", true),
+        ("10.20.1.2", true),
+        ("10.21.0.0", false),
+        ("127.0.0.1", false),
+        ("192.168.1.1", false),
+        ("169.254.169.254", false),
+        ("168.63.129.16", false),
+        ("0.0.0.0", false),
+        ("255.255.255.255", false),
+    ] {
+        let inner: Ipv4Addr = inner.parse().expect("an address");
+        translated(inner).into_iter().for_each(|address| judged(&coop, address, good));
+        tunnelled(inner).into_iter().for_each(|address| judged(&coop, address, false));
+    }
+}
+
+#[test]
+fn a_local_use_nat64_address_is_open_only_if_every_length_of_its_prefix_reads_an_open_address() {
+    let world = world(true, &[]);
+    let coop = world.coop();
+    for (address, good) in [
+        // 8.8.8.8 by 96 bits; then 10.0.0.1 by 48, by 56 and by 64.
+        ("64:ff9b:1::808:808", true),
+        ("64:ff9b:1:a00:0:100:808:808", false),
+        ("64:ff9b:1:a:0:1:808:808", false),
+        ("64:ff9b:1:0:a:0:108:808", false),
+        // 48 bits: 8.8.8.8, and the last 32 bits are no address.
+        ("64:ff9b:1:808:8:800::", false),
+        ("64:ff9b:1:fffe::808:808", false),
+    ] {
+        judged(&coop, address.parse().expect("an address"), good);
+    }
+}
+
+#[test]
+fn a_network_without_ipv4_opens_its_translator_as_it_likes() {
+    let world = world(false, &["64:ff9b:1:fffe::/96", "::/0"]);
+    let coop = world.coop();
+    for (address, good) in [
+        ("64:ff9b:1:fffe::808:808", true),
+        ("64:ff9b:1:fffe::a00:1", true),
+        ("64:ff9b:1:fffd::808:808", false),
+        // Every IPv6 address is no IPv4 address, and the metadata server is opened by itself only.
+        ("64:ff9b::a00:1", false),
+        ("64:ff9b::808:808", false),
+        ("64:ff9b:1:fffe::a9fe:a9fe", false),
+        ("2002:a9fe:a9fe::", false),
+        ("::a9fe:a9fe", false),
+        ("2a00::5efe:a9fe:a9fe", false),
+        ("2a00::5efe:a00:1", true),
+    ] {
+        judged(&coop, address.parse().expect("an address"), good);
+    }
 }

@@ -19,7 +19,7 @@ const TOKEN: &str = "ngm_5T7bLqY0eVxkWm2hGJ9sRZc4uPnAdF8oCiH3tNvKzE1QyBc4fG0z";
 const STANDARD: &str = "whsec_x3Bnq0hUu2dW8mJk5rTzYvE7aLsNcQ1pGf4iXo9DRtM=";
 const OWN: &str = "what \"the\" subscriber/signs+with, 100% his own";
 
-/// Bytes on a line of a dump, such as ureq writes of what it sends: so much of a secret is too much.
+/// Bytes on a line of a dump, such as ureq writes when it sends: this much of a secret is a leak.
 const DUMPED: usize = 16;
 
 /// The result of tests/leaks: whether nothing leaked, and its words.

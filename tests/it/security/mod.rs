@@ -1,4 +1,4 @@
-//! Who may do what: access, addresses, limits on clients, bad input. And what stays secret.
+//! Access, addresses, limits on clients, bad input, and secrets.
 
 mod access;
 mod attack;
@@ -13,8 +13,10 @@ mod limits;
 mod masking;
 mod parsers;
 mod proxies;
+mod refusals;
 mod request_heads;
 mod revoked_meanwhile;
 mod secrets;
 mod secrets_in_memory;
 mod terminal;
+mod urls;

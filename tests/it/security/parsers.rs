@@ -62,7 +62,7 @@ const SPECIAL_V6: [&str; 8] =
 
 /// How an IPv6 address holds an IPv4 one: the first address of the block, the bits after the held one, and whether
 /// those of the held one are turned around.
-const HOLDERS: [(&str, u32, bool); 7] = [
+const HOLDERS: [(&str, u32, bool); 8] = [
     ("2002::", 80, false),
     ("64:ff9b::", 0, false),
     ("64:ff9b:1::", 0, false),
@@ -70,6 +70,7 @@ const HOLDERS: [(&str, u32, bool); 7] = [
     ("2001::", 0, true),
     ("::ffff:0:0", 0, false),
     ("::", 0, false),
+    ("2a00::5efe:0:0", 0, false),
 ];
 
 fn few() -> ProptestConfig {
@@ -116,9 +117,11 @@ fn keeps_its_target(text: &str) -> Result<(), TestCaseError> {
     let authority = canonical.split('/').nth(2).unwrap_or_default();
     prop_assert!(!authority.is_empty() && !authority.contains(['@', '\\']), "{canonical}");
     prop_assert!(target.port() != 0);
+    prop_assert_eq!(target.given(), text);
     let again = TargetUrl::parse(&canonical, usize::MAX).map_err(|refused| TestCaseError::fail(refused.to_string()))?;
-    prop_assert_eq!(again.as_str(), &canonical);
-    prop_assert_eq!(again, target);
+    prop_assert_eq!((again.as_str(), again.given()), (canonical.as_str(), canonical.as_str()));
+    let stored = TargetUrl::from_stored(&canonical).map_err(|refused| TestCaseError::fail(refused.to_string()))?;
+    prop_assert_eq!(stored.as_given(Some(text)), target);
     Ok(())
 }
 
@@ -153,7 +156,18 @@ fn address_v6() -> impl Strategy<Value = Ipv6Addr> {
 
 fn is_denied_v6(address: Ipv6Addr) -> bool {
     let within = |block: &str| block.parse::<Ipv6Net>().expect("a block").contains(&address);
-    let denied = !within(PUBLIC_V6) || DENIED_V6.into_iter().any(within);
+    let octets = address.octets();
+    let held = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| octets[place]));
+    let last = held([12, 13, 14, 15]);
+    if within("64:ff9b::/96") {
+        return is_denied(last);
+    }
+    if within("64:ff9b:1::/48") {
+        let shorter = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]].map(held);
+        return is_denied(last) || shorter.into_iter().any(|held| held.octets()[0] != 0 && is_denied(held));
+    }
+    let tunnel = matches!(octets[8..12], [0 | 2, 0, 0x5e, 0xfe]);
+    let denied = !within(PUBLIC_V6) || tunnel || DENIED_V6.into_iter().any(within);
     address.to_ipv4_mapped().map_or(denied, is_denied)
 }
 
@@ -163,12 +177,21 @@ fn spellings_v6(address: Ipv6Addr) -> Vec<String> {
     vec![format!("[{address}]"), format!("[{}]", full.join(":")), format!("[{}:{a}.{b}.{c}.{d}]", full[..6].join(":"))]
 }
 
-/// The spellings of an address that URL parsers, or resolvers, understand.
-fn spellings(address: Ipv4Addr) -> Vec<String> {
+/// The spellings of an address that say plainly what it is.
+fn plain_spellings(address: Ipv4Addr) -> Vec<String> {
+    let number = u32::from(address);
+    vec![
+        address.to_string(),
+        format!("[::ffff:{address}]"),
+        format!("[::ffff:{:x}:{:x}]", number >> 16, number & 0xFFFF),
+    ]
+}
+
+/// Other spellings, which URL parsers or resolvers understand.
+fn odd_spellings(address: Ipv4Addr) -> Vec<String> {
     let number = u32::from(address);
     let [a, b, c, d] = address.octets();
     vec![
-        address.to_string(),
         number.to_string(),
         format!("{number:#x}"),
         format!("0{number:o}"),
@@ -178,8 +201,6 @@ fn spellings(address: Ipv4Addr) -> Vec<String> {
         format!("{address}."),
         address.to_string().replace('.', "%2e"),
         address.to_string().replace('1', "１").replace('.', "。"),
-        format!("[::ffff:{address}]"),
-        format!("[::ffff:{:x}:{:x}]", number >> 16, number & 0xFFFF),
     ]
 }
 
@@ -296,10 +317,16 @@ proptest! {
         let wait = retry_after(&text, START);
         let digits = !text.trim().is_empty() && text.trim().bytes().all(|byte| byte.is_ascii_digit());
         prop_assert!(!digits || wait.is_some());
-        prop_assert!(digits || wait.is_none() || text.contains(' '), "'{text}' is {wait:?}");
-        // Whatever was asked for can be waited for.
+        let is_decimal = text.trim().split_once('.').is_some_and(|(whole, fraction)| {
+            [whole, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        prop_assert!(digits || is_decimal || wait.is_none() || text.contains(' '), "'{text}' is {wait:?}");
+        prop_assert!(!is_decimal || wait.is_some(), "'{text}'");
+        // Every accepted duration can be waited for.
         let _ = START + wait.unwrap_or_default();
         prop_assert_eq!(retry_after(&format!(" {seconds} "), START), Some(Duration::from_secs(seconds)));
+        prop_assert_eq!(retry_after(&format!("{seconds}.00"), START), Some(Duration::from_secs(seconds)));
+        prop_assert_eq!(retry_after(&format!("{seconds}.01"), START), Some(Duration::from_secs(seconds.saturating_add(1))));
         let date = time::OffsetDateTime::from_unix_timestamp(START.unix_seconds() + ahead).expect("a date");
         let (day, month) = (date.weekday().to_string(), date.month().to_string());
         let text = format!("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", &day[..3], date.day(), &month[..3], date.year(), date.hour(), date.minute(), date.second());
@@ -315,8 +342,11 @@ proptest! {
     fn an_address_is_judged_alike_in_every_spelling(addresses in prop::collection::vec(address(), 20)) {
         let guard = guard();
         for address in addresses {
-            for host in spellings(address) {
+            for host in plain_spellings(address) {
                 is_judged(&guard, &host, is_denied(address))?;
+            }
+            for host in odd_spellings(address) {
+                is_judged(&guard, &host, true)?;
             }
         }
     }

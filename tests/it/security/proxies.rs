@@ -1,4 +1,4 @@
-//! Behind a proxy: who a client is, and that each has its own share, whatever it writes of itself.
+//! Behind a proxy: each client has its own share, and cannot pass for another client.
 
 use std::{
     io::{Read, Write},
@@ -27,7 +27,7 @@ fn forwarded(client: &Client, lines: &[&str]) {
     client.send("GET", "/webhooks", &headers, None).expect(200);
 }
 
-/// The clients of the requests that the log tells of, in their order.
+/// The clients of the logged requests, in their order.
 fn clients(server: Server) -> Vec<String> {
     let mut server = server;
     server.running.signal("TERM");

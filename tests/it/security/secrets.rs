@@ -249,7 +249,7 @@ fn a_secret_that_was_replaced_is_not_in_the_file_any_more() {
     assert!(now.iter().all(|sealed| holds(&world.database(), sealed)), "those that sign are there");
     for name in ["ngoma.db", "ngoma.db-wal"] {
         let file = world.folder().join(name);
-        // The nonce and the first bytes after it: a page that is written anew may split what it frees.
+        // The nonce and the first bytes after it: a page that is written anew may split the freed bytes.
         let left = first.iter().filter(|sealed| holds(&file, &sealed[2..40])).count();
         assert_eq!(left, 0, "of {WEBHOOKS} that were replaced, in {name}");
     }

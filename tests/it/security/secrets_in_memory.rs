@@ -1,6 +1,6 @@
 //! Secrets in the memory of the built program, read from outside as a debugger reads it.
 //!
-//! What a request brings stays in the buffers of the HTTP library until it uses them again, so the stories about
+//! The bytes of a request stay in the buffers of the HTTP library until it uses them again, so the stories about
 //! sending take a second process, which knows the secrets from the database alone.
 
 use std::{
@@ -23,8 +23,8 @@ const OWN: &str = "an-own-Secret:of.forty+eight/bytes#0123456789abcd";
 const CUSTOMERS: &str = "what(the)customer-signs=with, and*nobody*else@all";
 const STANDARD: &str = "whsec_x3Bnq0hUu2dW8mJk5rTzYvE7aLsNcQ1pGf4iXo9DRtM=";
 
-/// So many bytes are looked for at a time: what is left of a secret need not be its beginning, over which the allocator
-/// writes when it gets the memory back.
+/// The length of the searched pieces, in bytes. The beginning of a freed secret may be gone, because the allocator
+/// writes over it.
 const PIECE: usize = 16;
 const PAGE: usize = 4096;
 /// The bytes with which HMAC combines a key: the result is as good as the key.
@@ -143,7 +143,7 @@ fn of_a_secret_in_a_request_only_the_http_library_s_read_buffer_remains() {
 #[test]
 fn keys_that_were_rotated_away_are_forgotten() {
     let site = site();
-    // Many, as interrupted rotations leave them: of one alone, what it leaves behind may be used again at once.
+    // Many keys, as interrupted rotations leave them: the memory of a single freed key may be used again at once.
     let mut file = fs::OpenOptions::new().append(true).open(key_file(&site)).expect("the key file");
     for id in 100..200 {
         let half = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128.wrapping_mul(id);

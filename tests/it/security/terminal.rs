@@ -1,5 +1,5 @@
-//! What others wrote reaches no terminal as they wrote it: nothing that moves a cursor, rings, colours or turns the
-//! line round.
+//! Other people's text is escaped before it reaches a terminal: it moves no cursor, rings no bell, and changes no
+//! colour or direction.
 
 use std::process::Command;
 

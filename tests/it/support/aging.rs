@@ -2,7 +2,7 @@
 
 use crate::support::{receiver::PATIENCE, world::World};
 
-/// Waits until retention has removed what is old by now.
+/// Waits until retention has removed the rows that are old by now.
 #[track_caller]
 pub fn pass(world: &World) {
     let (mut passes, now) = (world.passes(), world.now());

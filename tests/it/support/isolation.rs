@@ -49,7 +49,7 @@ impl Isolation {
         Self { world, coop, healthy }
     }
 
-    /// One attempt at this URL: ended in time, recorded, and its place is free again.
+    /// One attempt at this URL. It ends in time, is recorded, and its place is free again.
     #[track_caller]
     pub fn attempt(&self, name: &str, url: &str, data: Value) -> Record {
         let webhook = self.coop.webhook(url, &["dds.filed"], "s");

@@ -138,7 +138,7 @@ impl LaneHarness {
         self.lanes.served(claimed, self.now);
     }
 
-    /// Begins whatever may begin.
+    /// Begins every claim that may begin.
     pub fn launch(&mut self) -> Vec<Claim> {
         std::iter::from_fn(|| self.lanes.begin(self.now)).collect()
     }

@@ -2,8 +2,8 @@
 //!
 //! With `TEST_LEAKS` set, every log line of the servers at trace level, every panic, every answer of the API and every
 //! line of the built program is appended to that file; to the one that `TEST_SECRETS` names, every token and every
-//! signing secret, in every form that tells it. What is made to be shown is not kept: the answer to a registration that
-//! sent no secret, `token create`, and the tokens of `--dev`.
+//! signing secret, in every form that reveals it. Output that must show a secret is not kept: the answer to a
+//! registration that sent no secret, `token create`, and the tokens of `--dev`.
 
 use std::{
     collections::BTreeSet,
@@ -64,9 +64,9 @@ pub fn secret(text: &str) {
     }
 }
 
-/// Whatever tells a token or a signing secret: the text, quoted or in a URL; its bytes, or those of the key that it
-/// encodes, in base64, in hexadecimal and as a list of numbers. Prefix and checksum are left out, for they are no
-/// secret.
+/// Every form that reveals a token or a signing secret: the text, quoted or in a URL; its bytes, or those of the key
+/// that it encodes, in base64, in hexadecimal and as a list of numbers. Prefix and checksum are left out, for they are
+/// no secret.
 pub fn forms(text: &str) -> BTreeSet<String> {
     let (digits, rest) = (text.strip_prefix(token::PREFIX), text.strip_prefix("whsec_"));
     let key = rest.and_then(|rest| BASE64_STANDARD.decode(rest).ok());
@@ -86,7 +86,7 @@ pub fn forms(text: &str) -> BTreeSet<String> {
         forms.insert(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
         forms.insert(format!("{bytes:?}").trim_matches(['[', ']']).to_owned());
         for before in 0..3 {
-            // In the middle of what is encoded: the digits that hold nothing else.
+            // The digits in the middle, which encode nothing but the secret.
             let encoded = BASE64_STANDARD_NO_PAD.encode([&[0; 3][..before], bytes].concat());
             let encoded = encoded.get((before * 8).div_ceil(6)..(before + bytes.len()) * 8 / 6).unwrap_or_default();
             forms.extend([encoded.to_owned(), encoded.replace('+', "-").replace('/', "_")]);

@@ -44,6 +44,13 @@ pub fn python(program: &str) -> Command {
     command
 }
 
+/// A Python with nothing but its own library, about to run a program of `tests/verify`.
+pub fn plain_python(program: &str) -> Command {
+    let mut command = python_with("urllib.request");
+    command.arg(format!("{FOLDER}/{program}"));
+    command
+}
+
 /// A mail server, about to run.
 pub fn mail_server() -> Command {
     let mut command = python_with("aiosmtpd");
@@ -99,7 +106,7 @@ pub fn ask(mut command: Command, input: Vec<u8>) -> Vec<u8> {
     stdout
 }
 
-/// A receiver in another language, that verifies what it gets by its own means. Ends with the story, however that ends.
+/// A receiver in another language, which verifies deliveries by its own code. It ends with the story.
 pub struct Verifier {
     child: Child,
     orders: Option<ChildStdin>,

@@ -15,7 +15,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::support::receiver::{PATIENCE, lock};
 
-/// What such a receiver does with a connection.
+/// The behaviour of such a receiver on a connection.
 pub type Behaviour = fn(&mut Peer);
 
 /// The pause between two bytes that drip.

@@ -33,7 +33,7 @@ pub enum Reply {
     GatedBody(Vec<u8>),
     /// By closing the connection.
     Close,
-    /// With these bytes, whatever they are, and then by closing.
+    /// With these bytes, which may be no HTTP, and then by closing.
     Raw(Vec<u8>),
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What git leaves alone: a server that somebody tries in the working folder.
+/// Files that git ignores: of a server that somebody tries in the working folder.
 pub(crate) const IGNORED: [&str; 2] = ["ngoma.db", "ngoma.key"];
 
 /// A source file: its lines; its code without comments; its bones, which are the code without the insides of strings.
@@ -100,7 +100,7 @@ pub(crate) fn string_length(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 2)
 }
 
-/// Fails with every violation: file, line, what it is and what to do.
+/// Fails with every violation: file, line, violation and remedy.
 #[track_caller]
 pub(crate) fn none(violations: &[String]) {
     assert!(violations.is_empty(), "\n{}", violations.join("\n"));

@@ -133,7 +133,7 @@ impl World {
         self.until_heard(|| _ = self.running().stop.send_replace(true));
     }
 
-    /// Does something that the engine hears of, and waits until it has looked for work once more.
+    /// Does something that the engine notices, and waits for the next round.
     pub fn until_heard(&self, act: impl FnOnce()) {
         let running = self.running();
         let mut pulse = running.pulse.clone();

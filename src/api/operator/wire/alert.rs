@@ -1,11 +1,11 @@
-//! Alerts, and where each way of telling them stands.
+//! Alerts, and the state of each channel.
 
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 use super::WebhookState;
 use crate::{
-    api::openapi::{ErrorClass, stands_for},
+    api::openapi::{ErrorClass, wire_enum},
     app::alerts::{self, ChannelState, Progress},
     domain::{
         alert::{self, Channel, Kind, What},
@@ -13,59 +13,53 @@ use crate::{
     },
 };
 
-/// What an alert is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum AlertKind {
-    /// A webhook was suspended.
-    Suspended,
-    /// A delivery has used half of its tries, or was given up.
-    Warning,
-    /// Held deliveries will be cancelled.
-    Expiring,
+wire_enum! {
+    /// The kind of an alert.
+    AlertKind ("SCREAMING_SNAKE_CASE") of Kind {
+        /// A webhook was suspended.
+        Suspended => Suspended,
+        /// A delivery has used half of its tries, or was given up.
+        Warning => Warning,
+        /// Held deliveries will be cancelled.
+        Expiring => Expiring,
+    }
 }
 
-stands_for!(AlertKind => Kind { Suspended => Suspended, Warning => Warning, Expiring => Expiring });
-
-/// A way by which alerts are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AlertChannel {
-    /// A line of the log.
-    Log,
-    /// A mail to the account's alert address.
-    Mail,
-    /// A POST to the operator's own webhook.
-    Webhook,
+wire_enum! {
+    /// A channel of alerts.
+    AlertChannel ("lowercase") of Channel {
+        /// A line of the log.
+        Log => Log,
+        /// A mail to the account's alert address.
+        Mail => Mail,
+        /// A POST to the operator's own webhook.
+        Webhook => Webhook,
+    }
 }
 
-stands_for!(AlertChannel => Channel { Log => Log, Mail => Mail, Webhook => Webhook });
-
-/// Whether an alert was told by a way.
+/// The state of an alert in one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum AlertStanding {
-    /// It is to be told.
+    /// It is not sent yet.
     Due,
-    /// It was told.
+    /// It was sent.
     Told,
-    /// It was given up, or overtaken by a suspension.
+    /// It was given up, or the alert of a suspension replaced it.
     Dropped,
 }
 
-/// Where one way of telling an alert stands.
+/// An alert in one channel.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct AlertWay {
-    /// The way.
+    /// The channel.
     channel: AlertChannel,
-    /// Whether it was told.
+    /// The state.
     standing: AlertStanding,
-    /// When it was told, was dropped, or is tried next; RFC 3339, UTC.
+    /// When it was sent, was dropped, or is tried next: RFC 3339, UTC.
     at: String,
-    /// Tries since the server was started.
+    /// Tries since the start of the server.
     tries: u32,
     /// Why the last try failed; null if it did not.
     last_error: Option<String>,
@@ -91,33 +85,34 @@ impl From<&Progress> for AlertWay {
 /// An alert.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct Alert {
-    /// Its id, the same by every way.
+    /// Its id, the same in every channel.
     alert_id: String,
-    /// What it is about.
+    /// Its kind.
     kind: AlertKind,
-    /// When it was decided, RFC 3339, UTC.
+    /// When it was made: RFC 3339, UTC.
     created_at: String,
-    /// The account it belongs to.
+    /// The account of the webhook.
     account_id: String,
-    /// The webhook it is about.
+    /// The webhook that the alert is about.
     webhook_id: String,
-    /// Where that is now: at most 12 characters of its path, and no query, as they may hold secrets.
+    /// The present URL of the webhook, with at most 12 characters of its path and no query: they may hold secrets.
     url: String,
-    /// The status of the webhook now.
+    /// The present status of the webhook.
     webhook_status: WebhookState,
-    /// Deliveries that are held for it now.
+    /// Deliveries that are held for the webhook now.
     held: u64,
-    /// Deliveries that failed since its last success and were not replayed: resuming it sends them again.
+    /// Deliveries that failed since its last success and were not replayed. A resume sends them again.
     failed_deliveries: u64,
-    /// The delivery that failed; null if it is about none.
+    /// The delivery that failed; null if the alert is about no single delivery.
     delivery_id: Option<String>,
-    /// Why it failed; null if it is about none.
+    /// Why the delivery failed; null if the alert is about no single delivery.
     error: Option<ErrorClass>,
     /// The HTTP status of the last answer; null if there was none.
     response_status: Option<u16>,
-    /// Since when: the first attempt of the delivery; or when the oldest was made that will be cancelled.
+    /// When the first attempt of the delivery began, or when the oldest of the deliveries was made that will be
+    /// cancelled.
     since: String,
-    /// By which ways it is told.
+    /// The channels.
     ways: Vec<AlertWay>,
 }
 
@@ -149,11 +144,11 @@ impl Alert {
 /// One page of alerts, newest first.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct AlertPage {
-    /// How many are still to be told, over all ways and accounts.
+    /// The number of alerts that are not sent yet, over all channels and accounts.
     pub(crate) unsent: u64,
     /// The alerts.
     pub(crate) alerts: Vec<Alert>,
-    /// Send it as `cursor` to get the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     pub(crate) next_cursor: Option<String>,
 }
 

@@ -12,28 +12,28 @@ use crate::{
     domain::profile::Profiles,
 };
 
-/// A delivery, and whose it is.
+/// A delivery, with its account.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct DeliveryReport {
     /// Its id.
     delivery_id: String,
-    /// The account it belongs to.
+    /// The account of the webhook.
     account_id: String,
-    /// The vendor it belongs to.
+    /// The profile of the account.
     profile: String,
-    /// The webhook it goes to.
+    /// The webhook that it goes to.
     webhook_id: String,
-    /// Where that is now.
+    /// The present URL of the webhook.
     url: String,
-    /// The event it carries: the `webhook-id` of its attempts.
+    /// The id of its event: the `webhook-id` of its attempts.
     event_id: String,
     /// The event's name.
     event: String,
-    /// Where it is in its life.
+    /// Its status.
     status: DeliveryStatus,
-    /// Attempts begun.
+    /// The number of attempts that have begun.
     attempt_count: u32,
-    /// When it was made, RFC 3339, UTC.
+    /// When it was made: RFC 3339, UTC.
     created_at: String,
     /// When its next attempt is due; null if none is.
     next_attempt_at: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct DeliveryReport {
     response_status: Option<u16>,
     /// Why the last attempt failed; null if it did not.
     error: Option<ErrorClass>,
-    /// The delivery that this one repeats; null if it is no replay.
+    /// The delivery that this one replays; null if it is no replay.
     replay_of: Option<String>,
     /// Whether it carries sample data (a test).
     test: bool,
@@ -75,7 +75,7 @@ impl DeliveryReport {
 pub(crate) struct DeliveryReportPage {
     /// The deliveries.
     pub(crate) deliveries: Vec<DeliveryReport>,
-    /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
+    /// The `cursor` of the next page; null on the last page. A page with few entries may not be the last.
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -92,7 +92,7 @@ impl DeliveryReportPage {
 pub(crate) struct Header {
     /// Its name, in the letter case in which it is sent.
     name: String,
-    /// Its value; of a signature only its kind, for the rest is as good as a secret.
+    /// Its value. Of a signature only the kind is shown, because the rest is secret.
     value: String,
 }
 
@@ -102,9 +102,10 @@ pub(crate) struct Header {
 pub(crate) struct Request {
     /// Always `POST`.
     method: String,
-    /// The URL of the webhook as it is now: an earlier attempt may have gone elsewhere.
+    /// The present URL of the webhook. An earlier attempt may have used another one.
     url: String,
-    /// The headers of the last attempt, or of the first if there was none; `host` and `content-length` are added on the way.
+    /// The headers of the last attempt, or those that the first will have. `host` and `content-length` are added when
+    /// it is sent.
     headers: Vec<Header>,
     /// The body, the same on every attempt.
     body: String,
@@ -126,7 +127,7 @@ pub(crate) struct DeliveryReportDetails {
     pub(crate) delivery: DeliveryReport,
     /// Every attempt that has ended, in order.
     pub(crate) attempts: Vec<Attempt>,
-    /// What is sent; null if its stored body is damaged, which is never sent.
+    /// The request; null if the stored body is damaged, which is never sent.
     pub(crate) request: Option<Request>,
 }
 

@@ -1,4 +1,4 @@
-//! What goes over the wire, by subject.
+//! The bodies of requests and answers, by subject.
 
 mod alert;
 mod delivery;

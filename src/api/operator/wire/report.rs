@@ -1,10 +1,10 @@
-//! The overview, and webhooks with how they fare.
+//! The overview, and webhooks with statistics.
 
-use poem_openapi::{Enum, Object};
-use serde::{Deserialize, Serialize};
+use poem_openapi::Object;
+use serde::Serialize;
 
 use crate::{
-    api::openapi::{ErrorClass, SuspendedReason, stands_for},
+    api::openapi::{ErrorClass, SuspendedReason, wire_enum},
     app::{Page, overview::Snapshot, webhooks::Report},
     domain::{endpoint::EndpointState, profile::Profiles, stats::Stats, timestamp::Timestamp},
 };
@@ -13,11 +13,11 @@ use crate::{
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "AttemptSlot")]
 pub(crate) struct Slot {
-    /// Its start, RFC 3339, UTC.
+    /// The start of the span: RFC 3339, UTC.
     start: String,
-    /// Attempts that ended well: each is a delivery that arrived.
+    /// Attempts that delivered: each is one delivery.
     delivered: u64,
-    /// Attempts that failed; one delivery may have several.
+    /// Attempts that failed. One delivery may have several.
     failed: u64,
 }
 
@@ -30,48 +30,48 @@ fn slots(series: &[(Timestamp, Stats)]) -> Vec<Slot> {
     series.iter().map(slot).collect()
 }
 
-/// Deliveries, by what they wait for.
+/// The number of deliveries in each state.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct DeliveryCounts {
-    /// Wait for their next attempt.
+    /// Deliveries that wait for their next attempt.
     pending: u64,
-    /// Are under way, or about to be.
+    /// Deliveries with an attempt under way or about to begin.
     in_flight: u64,
-    /// Are held until their webhook is resumed.
+    /// Deliveries that are held until their webhook is resumed.
     held: u64,
-    /// Were given up after their last attempt.
+    /// Deliveries that were given up after their last attempt.
     failed: u64,
 }
 
-/// Webhooks, by status.
+/// The number of webhooks with each status.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct WebhookCounts {
-    /// Are delivered to.
+    /// Active webhooks.
     active: u64,
-    /// Of these: whose last attempt failed.
+    /// Active webhooks whose last attempt failed.
     failing: u64,
-    /// Are suspended: their deliveries are held.
+    /// Suspended webhooks: their deliveries are held.
     suspended: u64,
 }
 
-/// How everything stands.
+/// The overview of all accounts.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct Overview {
-    /// When this was seen, RFC 3339, UTC.
+    /// When the counts were read: RFC 3339, UTC.
     at: String,
-    /// Deliveries that are not delivered or cancelled; the slots tell what was delivered.
+    /// The deliveries that are neither delivered nor cancelled.
     deliveries: DeliveryCounts,
-    /// Since when the delivery that is due longest waits; null if nothing is due.
+    /// The due time of the delivery that has been due longest; null if none is due.
     due_since: Option<String>,
-    /// How long that is, in milliseconds; null if nothing is due.
+    /// How long it has been due, in milliseconds; null if none is due.
     oldest_due_ms: Option<u64>,
     /// Webhooks.
     webhooks: WebhookCounts,
-    /// Those whose last attempt failed, 20 of them at most.
+    /// Active webhooks whose last attempt failed; at most 20.
     failing_webhooks: Vec<WebhookReport>,
-    /// The last 60 minutes, oldest first; the last is under way.
+    /// The attempts of each of the last 60 minutes, oldest first. The last minute is not over.
     last_hour: Vec<Slot>,
-    /// The last 24 hours, oldest first; the last is under way.
+    /// The attempts of each of the last 24 hours, oldest first. The last hour is not over.
     last_day: Vec<Slot>,
 }
 
@@ -97,65 +97,62 @@ impl Overview {
     }
 }
 
-/// The status of any webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
-#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum WebhookState {
-    /// Deliveries go out.
-    Active,
-    /// Deliveries are held until it is resumed.
-    Suspended,
-    /// Gone for its account.
-    Deleted,
+wire_enum! {
+    /// The status of any webhook.
+    WebhookState ("SCREAMING_SNAKE_CASE") of EndpointState {
+        /// Deliveries go out.
+        Active => Active,
+        /// Deliveries are held until the webhook is resumed.
+        Suspended => Suspended,
+        /// The webhook is deleted.
+        Deleted => Deleted,
+    }
 }
 
-stands_for!(WebhookState => EndpointState { Active => Active, Suspended => Suspended, Deleted => Deleted });
-
-/// A webhook and how it fares. What is told of attempts is ten seconds old at most.
+/// A webhook with statistics of its attempts, which are at most ten seconds old.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct WebhookReport {
-    /// Its id, with its vendor's prefix.
+    /// Its id.
     webhook_id: String,
-    /// The account it belongs to.
+    /// The account that it belongs to.
     account_id: String,
-    /// The vendor it belongs to.
+    /// The profile of the account.
     profile: String,
-    /// Where it is delivered to.
+    /// The URL that events are POSTed to.
     url: String,
-    /// Which events it gets.
+    /// The events that it gets.
     events: Vec<String>,
-    /// Whether it is delivered to.
+    /// Its status.
     status: WebhookState,
     /// Whether it is active and its last attempt failed.
     failing: bool,
-    /// When it was registered, RFC 3339, UTC.
+    /// When it was registered: RFC 3339, UTC.
     created_at: String,
-    /// Since when it is suspended; null if it is not.
+    /// When it was suspended; null if it is not suspended.
     suspended_at: Option<String>,
-    /// Why: `exhausted`, `gone` or `paused`; null if it is not.
+    /// Why it is suspended; null if it is not suspended.
     suspended_reason: Option<SuspendedReason>,
-    /// Attempts of the last 24 hours that ended well.
+    /// Attempts of the last 24 hours that delivered.
     delivered_24h: u64,
     /// Attempts of the last 24 hours that failed.
     failed_24h: u64,
-    /// Of a hundred attempts of the last 24 hours, how many ended well; null without any.
+    /// The percentage of the attempts of the last 24 hours that delivered; null if there were none.
     success_percent_24h: Option<f64>,
-    /// 95 of a hundred attempts of the last 24 hours took at most so many milliseconds, roughly; null without any.
+    /// The p95 of the duration of attempts of the last 24 hours, in milliseconds, roughly; null if there were none.
     p95_ms_24h: Option<u64>,
     /// Deliveries that wait for their next attempt.
     waiting: u64,
-    /// Deliveries that are held until it is resumed.
+    /// Deliveries that are held until the webhook is resumed.
     held: u64,
-    /// Deliveries that failed since its last success and were not replayed: resuming it sends them again.
+    /// Deliveries that failed since its last success and were not replayed. A resume sends them again.
     failed_deliveries: u64,
-    /// When an attempt last ended well; null for never.
+    /// When an attempt last succeeded; null for never.
     last_success_at: Option<String>,
     /// When an attempt last failed; null for never.
     last_error_at: Option<String>,
-    /// Why it did.
+    /// Why the last failed attempt failed.
     last_error: Option<ErrorClass>,
-    /// The HTTP status of its answer; null if there was none.
+    /// The HTTP status of the answer to that attempt; null if there was none.
     last_error_status: Option<u16>,
 }
 
@@ -166,7 +163,7 @@ impl WebhookReport {
             webhook_id: profiles.on_wire(&report.profile, endpoint.id),
             account_id: endpoint.account_id.clone(),
             profile: report.profile.clone(),
-            url: endpoint.url.as_str().to_owned(),
+            url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             status: endpoint.state.into(),
             failing: report.is_failing(),
@@ -193,7 +190,7 @@ impl WebhookReport {
 pub(crate) struct WebhookReportPage {
     /// The webhooks.
     pub(crate) webhooks: Vec<WebhookReport>,
-    /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
+    /// The `cursor` of the next page; null on the last page. A page with few entries may not be the last.
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -204,14 +201,14 @@ impl WebhookReportPage {
     }
 }
 
-/// A webhook, how it fares, and how it fared.
+/// A webhook with statistics and its attempts of a week.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct WebhookHistory {
     /// The webhook.
     #[oai(flatten)]
     #[serde(flatten)]
     webhook: WebhookReport,
-    /// The last seven days by the hour, oldest first; the last is under way.
+    /// The attempts of each hour of the last seven days, oldest first. The last hour is not over.
     last_week: Vec<Slot>,
 }
 

@@ -4,7 +4,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::openapi::{ErrorClass, stands_for},
+    api::openapi::{ErrorClass, wire_enum},
     app::{Page, Wanted, recovery::Count},
     domain::{
         delivery::State,
@@ -16,14 +16,14 @@ use crate::{
     error::Result,
 };
 
-/// What can be retried.
+/// The status of deliveries that can be replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[oai(rename = "RetriableStatus", rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Retriable {
-    /// What was given up after its last attempt.
+    /// The deliveries were given up after their last attempt.
     Failed,
-    /// What was cancelled.
+    /// The deliveries were cancelled.
     Cancelled,
 }
 
@@ -36,29 +36,28 @@ impl From<Retriable> for State {
     }
 }
 
-/// Which deliveries to retry: those that fit all that is given.
+/// The deliveries to replay: those that match every given field.
 #[derive(Debug, Deserialize, Object)]
 pub(crate) struct NewRetry {
-    /// Only of this account.
+    /// Only deliveries of this account.
     pub(crate) account_id: Option<String>,
-    /// Only to this webhook.
+    /// Only deliveries to this webhook.
     pub(crate) webhook_id: Option<String>,
-    /// Only of this event.
+    /// Only deliveries of this event.
     pub(crate) event: Option<String>,
-    /// Those that are `FAILED`, the default, or those that are `CANCELLED`.
+    /// The status of the deliveries: `FAILED` (the default) or `CANCELLED`.
     pub(crate) status: Option<Retriable>,
-    /// Only those whose last attempt failed so.
+    /// Only deliveries whose last attempt failed with this error.
     pub(crate) error: Option<ErrorClass>,
-    /// Only those made at this time or later, RFC 3339.
+    /// Only deliveries made at this time or later: RFC 3339.
     pub(crate) created_from: Option<String>,
-    /// Only those made at this time or earlier, RFC 3339.
+    /// Only deliveries made at this time or earlier: RFC 3339.
     pub(crate) created_to: Option<String>,
-    /// Only say how many there are.
+    /// Whether to count the deliveries only.
     pub(crate) dry_run: Option<bool>,
 }
 
 impl NewRetry {
-    /// Which deliveries it asks for.
     pub(crate) fn read(self) -> Result<Wanted> {
         let selection = Selection {
             account: self.account_id,
@@ -73,14 +72,14 @@ impl NewRetry {
     }
 }
 
-/// How many there are to retry.
+/// The number of deliveries that a run would replay.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct RetryCount {
     /// Deliveries that match.
     pub(crate) matched: u64,
-    /// Of these, those that a run would skip: their webhook is suspended or deleted.
+    /// Matching deliveries that a run would skip: their webhook is suspended or deleted.
     pub(crate) skipped: u64,
-    /// Whether these are all that there are; false: counting was ended after 5 s, and there may be more.
+    /// Whether all were counted. `false`: counting ended after 5 s, and there may be more.
     pub(crate) complete: bool,
 }
 
@@ -90,55 +89,52 @@ impl From<Count> for RetryCount {
     }
 }
 
-/// Where a run is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Enum)]
-#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum RetryState {
-    /// It goes on, also after a restart.
-    Running,
-    /// It has come to its end.
-    Done,
-    /// Somebody ended it.
-    Cancelled,
+wire_enum! {
+    /// The state of a run.
+    RetryState ("SCREAMING_SNAKE_CASE") of RunState {
+        /// The run goes on, also after a restart.
+        Running => Running,
+        /// The run is done.
+        Done => Done,
+        /// Somebody cancelled the run.
+        Cancelled => Cancelled,
+    }
 }
 
-stands_for!(RetryState => RunState { Running => Running, Done => Done, Cancelled => Cancelled });
-
-/// A run that retries all that match.
+/// A run that replays every matching delivery.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct Retry {
     /// Its id.
     retry_id: String,
-    /// Where it is in its life.
+    /// Its state.
     state: RetryState,
-    /// Deliveries that matched when it was asked for; it grows if more are found than were counted in 5 s.
+    /// Deliveries that matched at the start. It grows if the run finds more than were counted in 5 s.
     matched: u64,
-    /// Deliveries that were replayed by now.
+    /// Deliveries that were replayed so far.
     replayed: u64,
-    /// Deliveries that were skipped by now: their webhook is suspended or deleted, or somebody else has replayed them.
+    /// Deliveries that were skipped so far: their webhook is suspended or deleted, or somebody else has replayed them.
     skipped: u64,
-    /// When it was asked for, RFC 3339, UTC: what was made later is none of it.
+    /// When it was started: RFC 3339, UTC. Later deliveries do not belong to it.
     created_at: String,
     /// When it ended; null while it goes on.
     ended_at: Option<String>,
-    /// Who asked for it: a token's id, or `command line`.
+    /// Who started it: a token's id, or `command line`.
     actor: String,
-    /// Only of this account; null for all.
+    /// Only deliveries of this account; null for all.
     account_id: Option<String>,
-    /// Only to this webhook; null for all.
+    /// Only deliveries to this webhook; null for all.
     webhook_id: Option<String>,
-    /// Only of this event; null for all.
+    /// Only deliveries of this event; null for all.
     event: Option<String>,
-    /// Those that are so; null if it is of one delivery.
+    /// The status of the deliveries; null for a run over one delivery.
     status: Option<Retriable>,
-    /// Only those whose last attempt failed so; null for all.
+    /// Only deliveries whose last attempt failed with this error; null for all.
     error: Option<ErrorClass>,
-    /// Only those made at this time or later; null for all.
+    /// Only deliveries made at this time or later; null for all.
     created_from: Option<String>,
-    /// Only those made at this time or earlier; null for all.
+    /// Only deliveries made at this time or earlier; null for all.
     created_to: Option<String>,
-    /// This delivery alone; null for all.
+    /// Only this delivery; null for all.
     delivery_id: Option<String>,
 }
 
@@ -174,7 +170,7 @@ impl Retry {
 pub(crate) struct RetryPage {
     /// The runs.
     pub(crate) retries: Vec<Retry>,
-    /// Send it as `cursor` to get the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     pub(crate) next_cursor: Option<String>,
 }
 

@@ -1,35 +1,35 @@
 //! Accounts, tokens, and the audit.
 
-use poem_openapi::{Enum, Object};
+use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::openapi::{SecretText, stands_for},
+    api::openapi::{SecretText, wire_enum},
     app::{Page, tokens::TokenRecord},
     domain::{account, audit::Entry, ids::EndpointId, profile::Profiles, token::Scope},
 };
 
-/// A tenant to be made.
+/// An account to make.
 #[derive(Debug, Deserialize, Object)]
 pub(crate) struct NewAccount {
-    /// Its id, unique over all vendors: 1 to 100 letters, digits or any of `-` `_` `.` `:`.
+    /// Its id, unique over all profiles: 1 to 100 letters, digits or any of `-` `_` `.` `:`.
     pub(crate) account_id: String,
-    /// The vendor whose routes it uses.
+    /// The profile, which names the API that the account uses.
     pub(crate) profile: String,
-    /// Where its alerts go.
+    /// The e-mail address for its alerts.
     pub(crate) alert_email: Option<String>,
 }
 
-/// A tenant of a vendor: a cooperative, a customer.
+/// An account.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct Account {
     /// Its id.
     account_id: String,
-    /// The vendor whose routes it uses.
+    /// The profile, which names the API that the account uses.
     profile: String,
-    /// Where its alerts go; null for nowhere.
+    /// The e-mail address for its alerts; null if there is none.
     alert_email: Option<String>,
-    /// When it was made, RFC 3339, UTC.
+    /// When it was made: RFC 3339, UTC.
     created_at: String,
 }
 
@@ -44,12 +44,12 @@ impl From<&account::Account> for Account {
     }
 }
 
-/// One page of accounts, in the order they were made.
+/// One page of accounts, in the order in which they were made.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct AccountPage {
     /// The accounts.
     pub(crate) accounts: Vec<Account>,
-    /// Send it as `cursor` to get the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -59,60 +59,57 @@ impl From<Page<account::Account>> for AccountPage {
     }
 }
 
-/// What a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Enum)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum TokenScope {
-    /// Manage webhooks, read and replay deliveries.
-    Webhooks,
-    /// Publish; read events and tasks.
-    Events,
-    /// Everything, in every account.
-    Operator,
+wire_enum! {
+    /// A scope of a token.
+    TokenScope ("lowercase") of Scope {
+        /// Manage webhooks, read and replay deliveries.
+        Webhooks => Webhooks,
+        /// Publish events, read events and tasks.
+        Events => Events,
+        /// Everything, in every account.
+        Operator => Operator,
+    }
 }
 
-stands_for!(TokenScope => Scope { Webhooks => Webhooks, Events => Events, Operator => Operator });
-
-/// A token to be made: of an account, of a vendor's platform, or of an operator.
+/// A token to make: for an account, a platform or an operator.
 #[derive(Debug, Deserialize, Object)]
 pub(crate) struct NewToken {
-    /// The account it belongs to.
+    /// The account that it belongs to.
     pub(crate) account_id: Option<String>,
-    /// The vendor whose platform it belongs to: it reaches all of its accounts.
+    /// The profile of the platform that it belongs to. It reaches all accounts of the profile.
     pub(crate) profile: Option<String>,
-    /// What it may do.
+    /// Its scopes.
     pub(crate) scopes: Vec<TokenScope>,
-    /// What you call it: at most 200 bytes.
+    /// A label for your lists: at most 200 bytes.
     pub(crate) label: Option<String>,
 }
 
-/// A token that was just made.
+/// A new token.
 #[derive(Serialize, Object)]
 #[oai(rename = "CreatedToken")]
 pub(crate) struct MadeToken {
-    /// Its id, which is no secret.
+    /// Its id, which is not secret.
     pub(crate) token_id: String,
     /// The token itself. It is never shown again.
     pub(crate) token: SecretText,
 }
 
-/// A token, as it is listed.
+/// A token in a list.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct Token {
-    /// Its id, which is no secret.
+    /// Its id, which is not secret.
     token_id: String,
-    /// The account it belongs to; null for a platform's and an operator's.
+    /// The account that it belongs to; null for a token of a platform or an operator.
     account_id: Option<String>,
-    /// The vendor it belongs to; null for an operator's.
+    /// The profile that it belongs to; null for a token of an operator.
     profile: Option<String>,
-    /// What it may do.
+    /// Its scopes.
     scopes: Vec<String>,
-    /// What its maker called it.
+    /// Its label.
     label: Option<String>,
-    /// When it was made, RFC 3339, UTC.
+    /// When it was made: RFC 3339, UTC.
     created_at: String,
-    /// When it was last used, within a minute; null for never.
+    /// When it was last used, to the minute; null for never.
     last_used_at: Option<String>,
 }
 
@@ -130,12 +127,12 @@ impl From<&TokenRecord> for Token {
     }
 }
 
-/// One page of tokens, in the order they were made.
+/// One page of tokens, in the order in which they were made.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct TokenPage {
     /// The tokens.
     pub(crate) tokens: Vec<Token>,
-    /// Send it as `cursor` to get the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -148,24 +145,24 @@ impl From<Page<TokenRecord>> for TokenPage {
 /// A change: who made it, and when.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct AuditEntry {
-    /// When, RFC 3339, UTC.
+    /// When it was made: RFC 3339, UTC.
     at: String,
-    /// Who: a token's id, `command line`, or `engine` for the server itself.
+    /// Who made it: a token's id, `command line`, or `engine` for the server itself.
     actor: String,
-    /// In which account; null if in none.
+    /// The account in which it was made; null for none.
     account_id: Option<String>,
-    /// What: such as `webhook.suspended`, `token.created` or `retry.started`.
+    /// The action, such as `webhook.suspended`, `token.created` or `retry.started`.
     action: String,
-    /// The id of what was changed; null where there is none.
+    /// The id of the changed object; null if it has none.
     subject: Option<String>,
-    /// What of it: the new URL, the reason. Never a secret.
+    /// Details, such as the new URL or the reason. Never a secret.
     note: Option<String>,
 }
 
 impl AuditEntry {
     fn new(entry: Entry, profiles: &Profiles) -> Self {
         let webhook = entry.action.starts_with("webhook.").then(|| {
-            // Its id has its vendor's prefix.
+            // A webhook's id is shown with its vendor's prefix.
             let id = EndpointId::parse(entry.subject.as_deref()?)?;
             Some(profiles.on_wire(entry.profile.as_deref()?, id))
         });
@@ -186,7 +183,7 @@ impl AuditEntry {
 pub(crate) struct AuditPage {
     /// The changes.
     pub(crate) entries: Vec<AuditEntry>,
-    /// Send it as `cursor` to get the next page; null on the last. A page that is not full need not be the last.
+    /// The `cursor` of the next page; null on the last page. A page with few entries may not be the last.
     pub(crate) next_cursor: Option<String>,
 }
 
