@@ -176,6 +176,7 @@ impl Lanes {
             // Where some lanes have claims ahead, places are free again soon: lanes that hold none get theirs in time.
             soon: if self.taken.ahead > 0 { ahead } else { 0 },
             crowd: self.taken.placed,
+            suspects: self.limits.on_probation().saturating_sub(self.taken.on_probation),
             of_account: self.of_account.clone(),
             one_waits: false,
         };
@@ -195,7 +196,6 @@ impl Lanes {
         let for_new = left(self.limits.not_quick(), not_quick);
         let for_far = left(self.limits.far(), not_quick);
         let for_slow = left(self.limits.slow(), self.taken.placed.slow).min(for_far);
-        let for_suspects = self.limits.on_probation().saturating_sub(self.taken.on_probation);
         let come = |order: Order, most: usize| {
             self.turns[order as usize].iter().take_while(|(at, _)| *at <= now).take(most).copied()
         };
@@ -206,7 +206,7 @@ impl Lanes {
         let with_others = |left: usize| if left > 0 { left + self.limits.in_flight } else { 0 };
         turns.extend(come(Order::New, with_others(for_new)));
         turns.extend(come(Order::Slow, with_others(for_slow)));
-        turns.extend(come(Order::Probation, for_slow.min(for_suspects)));
+        turns.extend(come(Order::Probation, with_others(for_slow.min(offer.suspects))));
         turns.sort_unstable();
         turns.iter().filter_map(|(_, endpoint)| Some((*endpoint, self.lanes.get(endpoint)?))).collect()
     }

@@ -26,6 +26,8 @@ pub(super) struct Offer {
     pub(super) soon: usize,
     /// The places of endpoints that do not answer at once.
     pub(super) crowd: Crowd,
+    /// Claims that endpoints on probation may have.
+    pub(super) suspects: usize,
     /// The places of each account.
     pub(super) of_account: HashMap<AccountKey, usize>,
     /// Whether a lane lacks a place.
@@ -54,7 +56,7 @@ impl Offer {
     /// Whether the lane gets one more beside this quota. If not, it gets none later either.
     fn give(&mut self, lane: &Lane, quota: usize, shares: Shares) -> bool {
         let (held, most, places) = (lane.held() + quota, lane.most(self.limits), lane.places(self.limits));
-        if held >= most || !lane.may_start(self.limits, self.crowd, true) {
+        if held >= most || !lane.may_start(self.limits, self.crowd, self.suspects > 0) {
             return false;
         }
         let wants_place = held < places;
@@ -70,6 +72,7 @@ impl Offer {
             self.one_waits |= wants_place;
             return false;
         }
+        self.suspects -= usize::from(lane.on_probation());
         if wants_place {
             self.take_place(lane);
         }

@@ -64,6 +64,8 @@ impl LaneRules {
         let lane = &mut self.lanes[endpoint];
         assert!(lane.prefetched > 0, "what begins was prefetched");
         assert!(!lane.rests(now), "endpoint {endpoint} begins at rest: {lane:?} at {now}");
+        // Its rest is over for good, wherever the clock is set.
+        lane.rest = None;
         lane.prefetched -= 1;
         lane.in_flight.insert(delivery, self.begun);
         lane.peak = lane.peak.max(lane.in_flight.len());
@@ -252,7 +254,7 @@ impl LaneRules {
             // Endpoints that hold nothing also get claims ahead, for places that will be free soon.
             let soon = if lane.held() > 0 { places_given.saturating_sub(self.free()) } else { 0 };
             assert!(
-                has_half || suspected || beyond <= of_others + soon,
+                has_half || beyond <= of_others + soon,
                 "account {:?} has its half, and gets more before endpoint {endpoint}: {given:?}, {:?}",
                 rival_lane.account,
                 self.lanes
@@ -265,7 +267,8 @@ impl LaneRules {
             let (first, second) = (rival_lane.turn(), lane.turn());
             assert!(
                 held < lane.held() || first <= second,
-                "endpoint {endpoint} has waited longer than {rival}: {second:?}, {first:?}"
+                "endpoint {endpoint} has waited longer than {rival}: {given:?}, {:?}",
+                self.lanes
             );
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ngoma::{
     clock::Stopwatch,
     domain::endpoint::EndpointKey,
-    engine::lanes::{AT_WORK, AttemptResult, Limits},
+    engine::lanes::{AT_WORK, AttemptResult, Limits, SENDS},
     store::queue::Claim,
 };
 
@@ -249,24 +249,26 @@ fn new_deliveries_are_claimed_at_birth_only_if_nothing_older_waits_and_off_proba
 
 #[test]
 fn attempts_at_work_are_limited_and_those_that_wait_for_their_receiver_do_not_count() {
-    let mut harness = LaneHarness::with(1, Limits { at_work: 1, ..limits(IN_FLIGHT, PER_ENDPOINT) });
-    let claim = harness.claim(1);
-    harness.lanes.prefetch(claim);
-    let first = harness.lanes.begin(harness.now).expect("it begins");
-    harness.end(&first, FAST);
-    assert!(!harness.lanes.is_pressed(), "nothing is in hand");
-    for _ in 0..2 {
-        let claim = harness.claim(1);
-        harness.lanes.prefetch(claim);
+    let at_once = AttemptResult::Succeeded(Duration::ZERO);
+    let far = AttemptResult::Succeeded(Duration::from_millis(200));
+    // Where a receiver is far away, only the request needs a processor.
+    for (answer, at_work) in [(at_once, AT_WORK), (far, SENDS)] {
+        let mut harness = LaneHarness::with(1, Limits { at_work: 1, ..limits(IN_FLIGHT, PER_ENDPOINT) });
+        harness.attempts_alone(1, 30, answer);
+        assert!(!harness.lanes.is_pressed(), "nothing is in hand");
+        for _ in 0..2 {
+            let claim = harness.claim(1);
+            harness.lanes.prefetch(claim);
+        }
+        let watch = Stopwatch::start();
+        harness.lanes.begin(harness.now).expect("it begins");
+        while harness.lanes.begin(harness.now).is_none() {
+            // The story may be held up between the two questions.
+            assert!(harness.lanes.is_pressed() || watch.elapsed() >= at_work, "it waits for the first alone");
+        }
+        assert!(watch.elapsed() >= at_work, "until that is no longer at work");
+        assert!(!harness.lanes.is_pressed());
     }
-    let watch = Stopwatch::start();
-    harness.lanes.begin(harness.now).expect("it begins");
-    while harness.lanes.begin(harness.now).is_none() {
-        // The story may be held up between the two questions.
-        assert!(harness.lanes.is_pressed() || watch.elapsed() >= AT_WORK, "it waits for the first alone");
-    }
-    assert!(watch.elapsed() >= AT_WORK, "until that is no longer at work");
-    assert!(!harness.lanes.is_pressed());
     let mut still = LaneHarness::with(1, Limits { at_work: 0, ..limits(1, 1) });
     let claim = still.claim(1);
     still.lanes.prefetch(claim);
