@@ -200,7 +200,7 @@ impl AnswerHead {
         let name = name.trim_ascii_end();
         if !matches!(self.status, Some(200..300)) && self.headers_bytes <= MAX_KEPT_HEADERS {
             self.headers_bytes += header.len();
-            self.headers.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
+            self.headers.push((String::from_utf8_lossy(name).to_ascii_lowercase(), value.to_vec()));
         }
         self.closes |= value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t');
         if name.eq_ignore_ascii_case(b"content-length") {

@@ -29,13 +29,11 @@ use crate::{
 
 /// Kept connections are divided into shelves by receiver: at every POST ureq walks over a whole pool, and takes time by
 /// the square of its receivers.
-const SHELVES: usize = 64;
-/// Connections kept open in a shelf.
-const IDLE_CONNECTIONS: usize = 64;
+const MOST_SHELVES: usize = 64;
+/// Most connections kept open in a shelf, and to one receiver.
+const IN_A_SHELF: usize = 64;
 /// Connections kept open for each attempt that may be in flight.
 const IDLE_FOR_AN_ATTEMPT: usize = 4;
-/// Connections kept open to one receiver.
-const IDLE_PER_HOST: usize = 64;
 /// A connection that was idle for longer is not used again.
 const IDLE_AGE: Duration = Duration::from_secs(15);
 /// How long the body of an answer may take after its status.
@@ -82,11 +80,15 @@ pub(super) struct Sender {
 
 /// Most connections kept open when this many attempts are made at the same time.
 pub fn kept_connections(attempts: usize) -> usize {
-    SHELVES * kept_in_a_shelf(attempts)
+    let (shelves, each) = shelves(attempts);
+    shelves * each
 }
 
-fn kept_in_a_shelf(attempts: usize) -> usize {
-    (attempts * IDLE_FOR_AN_ATTEMPT / SHELVES).clamp(1, IDLE_CONNECTIONS)
+/// How many shelves there are for this many attempts, and how many connections each keeps.
+fn shelves(attempts: usize) -> (usize, usize) {
+    let kept = (attempts * IDLE_FOR_AN_ATTEMPT).clamp(1, MOST_SHELVES * IN_A_SHELF);
+    let shelves = kept.div_ceil(IN_A_SHELF);
+    (shelves, kept / shelves)
 }
 
 impl Sender {
@@ -105,12 +107,13 @@ impl Sender {
                 .accept(ACCEPT)
                 .accept_encoding("")
                 .max_idle_connections(idle)
-                .max_idle_connections_per_host(idle.min(IDLE_PER_HOST))
+                .max_idle_connections_per_host(idle)
                 .max_idle_age(IDLE_AGE)
                 .build();
             Agent::with_parts(config, dialler.clone(), guard.clone())
         };
-        Ok(Self { pooled: (0..SHELVES).map(|_| agent(kept_in_a_shelf(attempts))).collect(), fresh: agent(0) })
+        let (shelves, each) = shelves(attempts);
+        Ok(Self { pooled: (0..shelves).map(|_| agent(each)).collect(), fresh: agent(0) })
     }
 
     /// The agent that keeps connections to the receiver of this URL.
@@ -118,7 +121,7 @@ impl Sender {
         let mut hasher = DefaultHasher::new();
         // Scheme, an empty part, host and port.
         url.split('/').take(3).for_each(|part| part.hash(&mut hasher));
-        let shelf = hasher.finish() % SHELVES as u64;
+        let shelf = hasher.finish() % self.pooled.len().max(1) as u64;
         usize::try_from(shelf).ok().and_then(|shelf| self.pooled.get(shelf)).unwrap_or(&self.fresh)
     }
 

@@ -44,7 +44,7 @@ fn a_receiver_that_cannot_be_reached_has_its_reason() {
     because(&isolation.attempt("hangs", &raw.url(), json!({})), "connected, but no answer in time");
     let raw = RawReceiver::new(|peer| {
         peer.read_request();
-        peer.send("HTTP/1.1 200 OK\r\nx-a: ");
+        peer.send("HTTP/1.1 2");
         peer.hold_open();
     });
     because(&isolation.attempt("hangs within", &raw.url(), json!({})), "its headers did not end in time");
@@ -53,36 +53,14 @@ fn a_receiver_that_cannot_be_reached_has_its_reason() {
 #[test]
 fn an_answer_that_is_none_has_its_reason() {
     let isolation = Isolation::new();
-    let cases: [(&str, Behaviour, &str); 7] = [
+    let cases: [(&str, Behaviour, &str); 4] = [
         ("resets", |peer| peer.reset_on_close(), "reset the connection"),
         ("closes", |_| (), "closed the connection before it answered"),
-        (
-            "closes within",
-            |peer| _ = peer.send("HTTP/1.1 200 OK\r\ncontent-le"),
-            "closed the connection within the headers",
-        ),
+        ("closes within", |peer| _ = peer.send("HTTP/1.1 2"), "closed the connection within the headers"),
         (
             "speaks SSH",
             |peer| _ = peer.send("SSH-2.0-OpenSSH_9.6\u{1b}[2J\r\n\r\n"),
             "not HTTP/1.1: it begins with \"SSH-2.0-OpenSSH_9.6\\u{1b}[2J",
-        ),
-        (
-            "many headers",
-            |peer| _ = peer.send("HTTP/1.1 200 OK\r\n".to_owned() + &"x: y\r\n".repeat(200) + "\r\n"),
-            "more than 128",
-        ),
-        (
-            "large headers",
-            |peer| {
-                peer.send("HTTP/1.1 200 OK\r\nx: ");
-                peer.flood("y".repeat(4096));
-            },
-            "larger than 16 KiB",
-        ),
-        (
-            "a length that is no number",
-            |peer| _ = peer.send("HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\n"),
-            "the answer is damaged: content-length header not a number",
         ),
     ];
     for (name, end, reason) in cases {
