@@ -85,6 +85,8 @@ pub(super) fn client_config(extra_ca: &Path) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
+/// ring, not aws-lc-rs: a program with it is 2 MB smaller, and as fast with the keys that most receivers have (P-256,
+/// RSA). aws-lc-rs is two to three times as fast with P-384, and has P-521, which is rare.
 fn provider() -> CryptoProvider {
     ring::default_provider()
 }

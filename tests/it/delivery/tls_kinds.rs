@@ -180,7 +180,7 @@ fn a_large_body_goes_through_tls_and_an_early_answer_counts() {
     let isolation = super::tls::trusting_with(&own.pem, |wish| {
         wish.config.server.max_body_bytes = 32 << 20;
         wish.config.limits.string_bytes = 32 << 20;
-        wish.config.delivery.timeout = std::time::Duration::from_secs(3);
+        wish.config.delivery.timeout = std::time::Duration::from_secs(2);
     });
     let body = |length: usize| json!({ "long": "x".repeat(length) });
     let raw = serving(&config);
@@ -193,6 +193,6 @@ fn a_large_body_goes_through_tls_and_an_early_answer_counts() {
         let _ = stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig");
         peer.hold_open();
     });
-    let record = isolation.attempt("answers early", &url(&early), body(8 << 20));
+    let record = isolation.attempt("answers early", &url(&early), body(4 << 20));
     assert_eq!((record.error, record.status, record.body), (json!("status"), json!(413), json!("big")));
 }
