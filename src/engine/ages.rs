@@ -41,10 +41,10 @@ impl Ages {
         }
     }
 
-    /// How many need a processor.
-    pub(super) fn at_work(&self) -> usize {
-        let young = |all: &InOrder, than| all.len() - older(all, than);
-        young(&self.at_work, AT_WORK) + young(&self.sending, SENDS)
+    /// How many to such receivers need a processor.
+    pub(super) fn at_work(&self, may_answer_at_once: bool) -> usize {
+        let (young, until) = if may_answer_at_once { (&self.at_work, AT_WORK) } else { (&self.sending, SENDS) };
+        young.len() - older(young, until)
     }
 
     /// Those that have become older than this since the last look, each once.

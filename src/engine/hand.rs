@@ -23,9 +23,13 @@ impl Hand {
         }
         queue.push_back(endpoint);
     }
+}
+
+impl Iterator for Hand {
+    type Item = (AccountKey, EndpointKey);
 
     /// Takes the next webhook of the next account.
-    pub(super) fn pop(&mut self) -> Option<(AccountKey, EndpointKey)> {
+    fn next(&mut self) -> Option<Self::Item> {
         let account = self.accounts.pop_front()?;
         let queue = self.of.get_mut(&account)?;
         let endpoint = queue.pop_front()?;

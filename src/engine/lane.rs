@@ -32,7 +32,7 @@ pub struct Limits {
     pub in_flight: usize,
     /// To one endpoint.
     pub per_endpoint: usize,
-    /// Attempts that use a processor rather than wait.
+    /// Attempts that use a processor rather than wait: to receivers that may answer at once, and as many to others.
     pub at_work: usize,
     /// An attempt that has taken longer makes its endpoint a slow one at once.
     pub slow_after: Duration,

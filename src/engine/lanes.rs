@@ -11,6 +11,7 @@
 //!
 //! Pure bookkeeping: no database, no threads, no clock except stopwatches.
 
+mod begin;
 mod memory;
 
 use std::{
@@ -62,7 +63,8 @@ pub struct Lanes {
     /// The lanes that may be served, in order, for each kind.
     turns: [BTreeSet<(Timestamp, EndpointKey)>; Order::COUNT],
     /// The lanes with prefetched claims.
-    hand: Hand,
+    /// Those whose receiver may answer at once have their own: however many others wait, they begin in time.
+    hands: [Hand; 2],
     /// Most bytes of large bodies in memory.
     body_bytes: usize,
     /// The lanes whose next body waits for memory, in order: those not on probation, and those on probation.
@@ -90,7 +92,7 @@ impl Lanes {
             limits,
             lanes: HashMap::new(),
             turns: Default::default(),
-            hand: Hand::default(),
+            hands: Default::default(),
             body_bytes: usize::MAX,
             in_line: Default::default(),
             in_flight: HashMap::new(),
@@ -243,66 +245,18 @@ impl Lanes {
             lane.prefetched.push_back((Stopwatch::start(), claim));
             lane.prefetched.len() == 1
         }) {
-            self.hand.push(account, endpoint);
+            self.put_in_hand(account, endpoint);
         }
+    }
+
+    fn put_in_hand(&mut self, account: AccountKey, endpoint: EndpointKey) {
+        let at_once = self.lanes.get(&endpoint).is_none_or(Lane::may_answer_at_once);
+        self.hands[usize::from(at_once)].push(account, endpoint);
     }
 
     /// Whether any claim has not begun.
     pub fn has_prefetched(&self) -> bool {
-        !self.hand.is_empty()
-    }
-
-    /// Whether a claim waits only for a processor.
-    pub fn is_pressed(&self) -> bool {
-        self.open && !self.hand.is_empty() && self.has_place() && !self.has_processor()
-    }
-
-    /// The next claim to begin, if one may begin now. Accounts take turns, and the endpoints of each.
-    pub fn begin(&mut self, now: Timestamp) -> Option<Claim> {
-        self.note_slow_attempts();
-        if !self.open || self.hand.is_empty() || !self.has_place() || !self.has_processor() {
-            return None;
-        }
-        let limits = self.limits;
-        // Claims made before their endpoint went on probation keep to its limit too.
-        let trusted = self.taken.probation_in_flight < limits.on_probation();
-        let others = self.taken.in_flight;
-        let (mut begun, mut blocked) = (None, Vec::new());
-        while begun.is_none()
-            && let Some((account, endpoint)) = self.hand.pop()
-        {
-            begun = self.with(endpoint, |lane| {
-                let has_place = lane.in_flight < lane.places(limits) && lane.may_start(limits, others, trusted);
-                let begun = if has_place && !lane.rests(now) { lane.begin()? } else { return None };
-                lane.rests_until = None;
-                Some(begun)
-            });
-            let is_left = self.lanes.get(&endpoint).is_some_and(|lane| !lane.prefetched.is_empty());
-            if is_left && begun.is_some() {
-                self.hand.push(account, endpoint);
-            } else if is_left {
-                blocked.push((account, endpoint));
-            }
-        }
-        blocked.into_iter().for_each(|(account, endpoint)| self.hand.push(account, endpoint));
-        let claim = begun?;
-        let (endpoint, since, number) = (claim.target.key, Stopwatch::start(), self.begun);
-        self.in_flight.insert(claim.key, Started { attempt: claim.attempt, endpoint, since, number, is_slow: false });
-        self.ages.begun((claim.key, number), self.lanes.get(&endpoint).is_none_or(Lane::may_answer_at_once));
-        self.begun += 1;
-        Some(claim)
-    }
-
-    /// Moves the attempts that have become slow, and their endpoints, to the share of slow ones.
-    fn note_slow_attempts(&mut self) {
-        for (key, number) in self.ages.grown_older(self.limits.slow_after) {
-            let started = self.in_flight.get_mut(&key).filter(|started| started.number == number);
-            if let Some(started) = started {
-                started.is_slow = true;
-                let endpoint = started.endpoint;
-                self.with(endpoint, Lane::grew_slow);
-            }
-        }
+        !self.hands.iter().all(Hand::is_empty)
     }
 
     /// An attempt has ended. `None`: it was given up before, and does not count. Otherwise whether the endpoint goes on
@@ -370,7 +324,8 @@ impl Lanes {
 
     fn remove_prefetched(&mut self, goes: impl Fn(&Lane, &Stopwatch) -> bool) -> Vec<Claim> {
         let mut out = Vec::new();
-        for (account, endpoint) in std::iter::from_fn(|| self.hand.pop()).collect::<Vec<_>>() {
+        let hands = std::mem::take(&mut self.hands);
+        for (account, endpoint) in hands.into_iter().flatten() {
             let left = self.with(endpoint, |lane| {
                 let prefetched = std::mem::take(&mut lane.prefetched);
                 let (gone, kept) = prefetched.into_iter().partition::<VecDeque<_>, _>(|(since, _)| goes(lane, since));
@@ -379,7 +334,7 @@ impl Lanes {
                 !lane.prefetched.is_empty()
             });
             if left {
-                self.hand.push(account, endpoint);
+                self.put_in_hand(account, endpoint);
             }
         }
         self.unwritten += out.len();
@@ -395,10 +350,6 @@ impl Lanes {
 
     fn has_place(&self) -> bool {
         self.in_flight.len() + self.unwritten < self.limits.in_flight
-    }
-
-    fn has_processor(&self) -> bool {
-        self.ages.at_work() < self.limits.at_work
     }
 
     /// Removes idle lanes, except those on probation or at rest. A removed endpoint counts as new.
