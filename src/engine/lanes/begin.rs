@@ -17,7 +17,7 @@ impl Lanes {
             return None;
         }
         // Both kinds of receivers take turns.
-        let at_once = self.begun % 2 == 0;
+        let at_once = self.begun.is_multiple_of(2);
         self.begin_one(now, at_once).or_else(|| self.begin_one(now, !at_once))
     }
 
