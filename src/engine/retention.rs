@@ -1,6 +1,6 @@
 //! Retention: removes old rows once an hour, in steps so small that publishing hardly notices.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use tokio::sync::watch;
 
@@ -38,13 +38,23 @@ pub struct Retention {
     before: Option<Duration>,
     /// The keys up to which the last pass removed delivered deliveries: the others wait for the longer time.
     walked: Keys,
+    /// Whether the log may still hold removed rows.
+    log_to_empty: bool,
     passes: watch::Sender<Option<Timestamp>>,
 }
 
 impl Retention {
     /// Retention with these settings.
     pub fn new(db: Db, clock: SharedClock, settings: config::Retention) -> Self {
-        Self { db, clock, settings, before: None, walked: Keys::default(), passes: watch::Sender::new(None) }
+        Self {
+            db,
+            clock,
+            settings,
+            before: None,
+            walked: Keys::default(),
+            log_to_empty: true,
+            passes: watch::Sender::new(None),
+        }
     }
 
     /// When the last finished pass began.
@@ -84,6 +94,7 @@ impl Retention {
     /// Removes the rows that are too old now; `since` is the time since the start. Returns the number of removed
     /// deliveries and events.
     async fn pass(&mut self, start: Timestamp, since: Duration) -> Result<usize> {
+        let log_to_empty = mem::replace(&mut self.log_to_empty, true);
         let before = match self.before {
             Some(before) => before,
             None => *self.before.insert(self.db.read(move |view| retention::uptime_total(view, start)).await?),
@@ -108,9 +119,8 @@ impl Retention {
         self.expire(undelivered, expiring, uptime_total).await?;
         self.forget(uptime_total).await?;
         self.shrink().await?;
-        if removed > 0 {
-            empty_log(&self.db, EMPTYING).await?;
-        }
+        // It fails while somebody reads an earlier state; then the next pass tries again.
+        self.log_to_empty = (removed > 0 || log_to_empty) && !empty_log(&self.db, EMPTYING).await?;
         Ok(removed)
     }
 

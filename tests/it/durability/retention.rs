@@ -356,13 +356,47 @@ fn a_long_past_goes_in_small_steps_and_its_space_is_given_back() {
     let largest = largest_transaction(&world.folder().join("ngoma.db-wal"));
     assert!((10..PAGES).contains(&largest), "the largest transaction wrote {largest} pages");
     drop(reader);
-    age(&world, "1h");
+    // A pass fails to shorten the file while the server itself reads; the next one tries again.
+    for _ in 0..10 {
+        age(&world, "1h");
+        if length(&world) < full {
+            break;
+        }
+    }
     let free: u64 = query(&world, "SELECT freelist_count FROM pragma_freelist_count");
     world.stop();
     let length = length(&world);
     assert!(length < full / 2, "{length} of {full} bytes");
     assert_eq!(free, 1024, "some are kept for what comes next");
     assert_eq!(conn.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).as_deref(), Ok("ok"));
+}
+
+#[test]
+fn removed_data_that_a_reader_kept_in_the_log_is_gone_from_it_an_hour_after_the_reader() {
+    let (world, _receiver) = delivered();
+    let secret = "a name that must not stay";
+    world.coop().publish("batch.exported", json!({ "grower": secret }));
+    world.settle();
+    let holds = |world: &World| {
+        ["", "-wal"].iter().any(|end| {
+            let bytes = std::fs::read(format!("{}{end}", world.database().display())).expect("a file");
+            bytes.windows(secret.len()).any(|part| part == secret.as_bytes())
+        })
+    };
+    newest(&world);
+    age(&world, "1h");
+    let reader = Connection::open(world.database()).expect("the file");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM account;").expect("a view");
+    age(&world, "30d");
+    assert!(holds(&world), "a reader of an earlier state needs it");
+    drop(reader);
+    for _ in 0..10 {
+        age(&world, "1h");
+        if !holds(&world) {
+            return;
+        }
+    }
+    panic!("the log still holds it");
 }
 
 #[test]
