@@ -11,6 +11,7 @@ use crate::{
     bare,
     distant::{Connection, Distant},
     healthy,
+    load::Pace,
     prepare::Store,
     process::{Folder, Process},
     table::{Table, ratio, whole},
@@ -24,13 +25,15 @@ const IN_FLIGHT: usize = 1024;
 const FASTEST: [usize; 2] = [26_000, 9_000];
 /// Webhooks of an account.
 const EACH: usize = 20;
-/// Delivered to one webhook after a resume, in full.
+/// Events a second of the healthy webhook at a modest pace.
+const MODEST: f64 = 500.0;
+/// Due to one webhook, in full.
 const BURST: usize = 100_000;
 
 const DELAYS: [u64; 4] = [0, 20, 200, 1000];
 const CONNECTIONS: [Connection; 3] = [Connection::Http, Connection::KeptTls, Connection::FreshTls];
 
-pub fn run(long: bool) {
+pub fn run(_long: bool) {
     println!(
         "Deliveries/s with the usual settings, measured for {} s once the windows had time to grow: ten delays, 2 s at least.\n",
         MEASURED.as_secs()
@@ -52,11 +55,6 @@ pub fn run(long: bool) {
         for delay in DELAYS.map(Duration::from_millis) {
             row(&table, connection, delay);
         }
-    }
-    println!();
-    beside();
-    if long {
-        burst();
     }
 }
 
@@ -108,8 +106,9 @@ fn serve(folder: &Folder, authority: Option<&Path>) -> Process {
     folder.serve_with(&authority.iter().map(|path| ("NGOMA_EGRESS__EXTRA_CA", path.as_str())).collect::<Vec<_>>())
 }
 
-/// A healthy webhook of another account beside those that are far away.
-fn beside() {
+/// A healthy webhook of another account beside those that are far away: flat out, and at a modest pace, which leaves
+/// some of the processors to both.
+pub fn beside(_long: bool) {
     let table = healthy::table();
     let scenes: [(&str, usize, usize, u64); 4] = [
         ("100 that answer after 200 ms", 100, 100, 200),
@@ -117,34 +116,37 @@ fn beside() {
         ("100 that answer after 1 s", 100, 100, 1000),
         ("100 that answer after 1.2 s", 100, 100, 1200),
     ];
-    for (name, webhooks, each, delay) in scenes {
-        let receiver = Distant::start(webhooks, Connection::Http, Duration::from_millis(delay));
-        healthy::row(&table, name, |store: &Store| {
-            for (account, urls) in receiver.urls().chunks(each).enumerate() {
-                let account = format!("COOP-FAR-{account}");
-                store.account(&account, urls.to_vec());
-                store.publish(&account, 100_000 / webhooks);
-            }
-        });
+    for pace in [Pace::AfterArrival, Pace::PerSecond(MODEST)] {
+        for (name, webhooks, each, delay) in scenes {
+            let receiver = Distant::start(webhooks, Connection::Http, Duration::from_millis(delay));
+            healthy::row_at(&table, name, pace, |store: &Store| {
+                for (account, urls) in receiver.urls().chunks(each).enumerate() {
+                    let account = format!("COOP-FAR-{account}");
+                    store.account(&account, urls.to_vec());
+                    store.publish(&account, 100_000 / webhooks);
+                }
+            });
+        }
     }
 }
 
 /// Everything that waited for one webhook at 200 ms.
-fn burst() {
+pub fn burst(long: bool) {
+    let due = if long { BURST } else { BURST / 10 };
     let receiver = Distant::start(1, Connection::Http, Duration::from_millis(200));
     let folder = Folder::new();
     let store = folder.store();
     store.account("COOP-1", receiver.urls());
-    store.publish("COOP-1", BURST);
+    store.publish("COOP-1", due);
     store.close();
     let watch = Instant::now();
     let _server = serve(&folder, None);
-    while receiver.arrived() < BURST {
+    while receiver.arrived() < due {
         thread::sleep(Duration::from_millis(100));
     }
     println!(
-        "\n{} due to one webhook that answers after 200 ms: {:.0} s.",
-        whole(BURST as f64),
+        "{} due to one webhook that answers after 200 ms: {:.0} s.",
+        whole(due as f64),
         watch.elapsed().as_secs_f64()
     );
 }

@@ -31,11 +31,16 @@ pub fn table() -> Table {
 
 /// Measures the healthy webhook beside the prepared ones.
 pub fn row(table: &Table, name: &str, prepare: impl FnOnce(&Store)) {
+    row_at(table, name, Pace::AfterArrival, prepare);
+}
+
+/// Likewise, its events published at this pace.
+pub fn row_at(table: &Table, name: &str, pace: Pace, prepare: impl FnOnce(&Store)) {
     let receiver = Receiver::start(1, Answers::AtOnce);
     let (fresh, only) = healthy(&receiver, |_| {});
     let (folder, account) = healthy(&receiver, prepare);
     let (other, server) = (fresh.serve(), folder.serve());
-    let load = Load { publishers: 16, pace: Pace::AfterArrival, most: 100_000, time: TURN, fan: 1 };
+    let load = Load { publishers: 16, pace, most: 100_000, time: TURN, fan: 1 };
     let [beside, alone] = load.in_turns(TURNS, [(&server, &account), (&other, &only)], &receiver);
     assert_eq!(beside.missing + alone.missing, 0, "events of the healthy webhook never arrived");
     let p99 = |figures: &Figures| figures.arrival.p99().as_secs_f64();

@@ -37,8 +37,10 @@ type Benchmark = (&'static str, &'static str, fn(long: bool));
 const BENCHMARKS: &[Benchmark] = &[
     ("end_to_end", "from publishers to the receiver: events per second, latencies", end_to_end::run),
     ("fan_out", "one event to 1, 10, 100 webhooks", fan_out::run),
-    ("isolation", "a healthy webhook beside 1, 10, 50 that hang, and one that is slow", isolation::run),
+    ("isolation", "a healthy webhook beside those that hang, fail, are slow, or have two speeds", isolation::run),
     ("far", "receivers that answer after 0, 20, 200, 1,000 ms, by http and TLS", far::run),
+    ("far_beside", "a healthy webhook beside 100 and 1,000 that are far away", far::beside),
+    ("far_burst", "10,000 or (--long) 100,000 due to one webhook that answers after 200 ms", far::burst),
     ("backlog", "a healthy webhook beside 100,000 or (--long) 1,000,000 that wait, or a dead one", backlog::run),
     ("retention", "publishing while 200,000 or (--long) 1,000,000 old deliveries are removed", retention::run),
     ("fairness", "one account at a modest pace beside another that publishes flat out", fairness::run),

@@ -15,13 +15,18 @@ use tokio::{
 use crate::{ledger::Ledger, prepare::NUMBER, wire};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const REFUSAL: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
 
-/// When a receiver answers.
+/// When a receiver answers, and what.
 #[derive(Debug, Clone, Copy)]
 pub enum Answers {
     AtOnce,
     After(Duration),
     Never,
+    /// At once, with a status of failure.
+    Failing,
+    /// At once twice, then after this time.
+    EveryThirdAfter(Duration),
 }
 
 /// Receivers on ports of their own, so that each is another host for the sender.
@@ -66,6 +71,7 @@ async fn accept(listener: TcpListener, answers: Answers, ledger: Shared) {
 /// Receives on one connection until it is closed.
 async fn receive(mut stream: TcpStream, answers: Answers, ledger: Shared) {
     let mut bytes = Vec::with_capacity(4096);
+    let mut answered = 0_u32;
     while let Ok(1..) = stream.read_buf(&mut bytes).await {
         let Some(body) = wire::whole(&bytes) else { continue };
         let number = wire::find(&bytes[body.clone()], NUMBER.as_bytes())
@@ -73,13 +79,17 @@ async fn receive(mut stream: TcpStream, answers: Answers, ledger: Shared) {
         if let Some(number) = number {
             ledger.lock().unwrap_or_else(PoisonError::into_inner).arrived(number);
         }
+        answered += 1;
         match answers {
-            Answers::AtOnce => {}
+            Answers::AtOnce | Answers::Failing => {}
+            Answers::EveryThirdAfter(delay) if answered.is_multiple_of(3) => tokio::time::sleep(delay).await,
+            Answers::EveryThirdAfter(_) => {}
             Answers::After(delay) => tokio::time::sleep(delay).await,
             Answers::Never => std::future::pending().await,
         }
         bytes.clear();
-        if stream.write_all(ANSWER).await.is_err() {
+        let answer = if matches!(answers, Answers::Failing) { REFUSAL } else { ANSWER };
+        if stream.write_all(answer).await.is_err() {
             return;
         }
     }
