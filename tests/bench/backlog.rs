@@ -22,16 +22,18 @@ pub fn run(long: bool) {
     let table = healthy::table();
     let hanging = Receiver::start(1, Answers::Never);
     let dead = [("refuses", refusing()), ("hangs", hanging.urls().remove(0))];
-    healthy::row(&table, "100,000 pending", |store| wait(store, 100_000));
+    healthy::row(&table, "100,000 pending", healthy::FROM_THE_START, |store| wait(store, 100_000));
     for (how, url) in &dead {
-        healthy::row(&table, &format!("100,000 due to one that {how}"), |store| due(store, url));
+        healthy::row(&table, &format!("100,000 due to one that {how}"), healthy::FROM_THE_START, |store| {
+            due(store, url)
+        });
     }
     if !long {
         return;
     }
-    healthy::row(&table, "1,000,000 pending", |store| wait(store, 1_000_000));
+    healthy::row(&table, "1,000,000 pending", healthy::FROM_THE_START, |store| wait(store, 1_000_000));
     for (how, url) in &dead {
-        healthy::row(&table, &format!("both, 100,000 due to one that {how}"), |store| {
+        healthy::row(&table, &format!("both, 100,000 due to one that {how}"), healthy::FROM_THE_START, |store| {
             wait(store, 1_000_000);
             due(store, url);
         });

@@ -11,7 +11,6 @@ use crate::{
     bare,
     distant::{Connection, Distant},
     healthy,
-    load::Pace,
     prepare::Store,
     process::{Folder, Process},
     table::{Table, ratio, whole},
@@ -25,8 +24,6 @@ const IN_FLIGHT: usize = 1024;
 const FASTEST: [usize; 2] = [26_000, 9_000];
 /// Webhooks of an account.
 const EACH: usize = 20;
-/// Events a second of the healthy webhook at a modest pace.
-const MODEST: f64 = 500.0;
 /// Due to one webhook, in full.
 const BURST: usize = 100_000;
 
@@ -106,8 +103,7 @@ fn serve(folder: &Folder, authority: Option<&Path>) -> Process {
     folder.serve_with(&authority.iter().map(|path| ("NGOMA_EGRESS__EXTRA_CA", path.as_str())).collect::<Vec<_>>())
 }
 
-/// A healthy webhook of another account beside those that are far away: flat out, and at a modest pace, which leaves
-/// some of the processors to both.
+/// A healthy webhook of another account beside those that are far away: flat out, and at a modest pace.
 pub fn beside(_long: bool) {
     let table = healthy::table();
     let scenes: [(&str, usize, usize, u64); 4] = [
@@ -116,10 +112,10 @@ pub fn beside(_long: bool) {
         ("100 that answer after 1 s", 100, 100, 1000),
         ("100 that answer after 1.2 s", 100, 100, 1200),
     ];
-    for pace in [Pace::AfterArrival, Pace::PerSecond(MODEST)] {
+    for turns in [healthy::IN_SERVICE, healthy::MODEST] {
         for (name, webhooks, each, delay) in scenes {
             let receiver = Distant::start(webhooks, Connection::Http, Duration::from_millis(delay));
-            healthy::row_at(&table, name, pace, |store: &Store| {
+            healthy::row(&table, name, turns, |store: &Store| {
                 for (account, urls) in receiver.urls().chunks(each).enumerate() {
                     let account = format!("COOP-FAR-{account}");
                     store.account(&account, urls.to_vec());

@@ -11,10 +11,24 @@ use crate::{
     table::{self, Table, ms, ratio, whole},
 };
 
-/// How many turns the two take, and how long each is: more in all than the time-out of an attempt, so that time-outs
-/// are seen.
-const TURNS: u32 = 14;
-const TURN: Duration = Duration::from_millis(500);
+/// How the healthy webhook and the same alone take turns.
+#[derive(Debug, Clone, Copy)]
+pub struct Turns {
+    count: u32,
+    each: Duration,
+    /// Not measured: what waited while the server was frozen is over.
+    rest: Duration,
+    pace: Pace,
+}
+
+/// From the start on, longer in all than the time-out of an attempt, so that time-outs are seen.
+pub const FROM_THE_START: Turns =
+    Turns { count: 14, each: Duration::from_millis(500), rest: Duration::ZERO, pace: Pace::AfterArrival };
+/// Without the start and without the moments after a freeze, in which all answers of far receivers come at once.
+pub const IN_SERVICE: Turns =
+    Turns { count: 4, each: Duration::from_secs(2), rest: Duration::from_secs(1), pace: Pace::AfterArrival };
+/// Likewise at a modest pace, which leaves some of the processors to both.
+pub const MODEST: Turns = Turns { pace: Pace::PerSecond(500.0), ..IN_SERVICE };
 
 const COLUMNS: [&str; 9] =
     ["beside it", "events/s", "alone", "share", "arrival p50", "p99", "p99 to alone", "ready ms", "MiB at most"];
@@ -22,26 +36,21 @@ const COLUMNS: [&str; 9] =
 /// Starts a table of such rows.
 pub fn table() -> Table {
     println!(
-        "The healthy webhook gets the events of 16 publishers, each of which waits until its last one has arrived, from\n\
-         when the server is ready on: {TURNS} turns of {} ms, in turns with the same alone on a fresh file. Latencies in ms.\n",
-        TURN.as_millis()
+        "The healthy webhook gets the events of 16 publishers, in turns with the same alone on a fresh file. Flat out, each\n\
+         publisher waits until its last event has arrived. Latencies in ms.\n"
     );
     Table::new(38, &COLUMNS)
 }
 
 /// Measures the healthy webhook beside the prepared ones.
-pub fn row(table: &Table, name: &str, prepare: impl FnOnce(&Store)) {
-    row_at(table, name, Pace::AfterArrival, prepare);
-}
-
-/// Likewise, its events published at this pace.
-pub fn row_at(table: &Table, name: &str, pace: Pace, prepare: impl FnOnce(&Store)) {
+pub fn row(table: &Table, name: &str, turns: Turns, prepare: impl FnOnce(&Store)) {
     let receiver = Receiver::start(1, Answers::AtOnce);
     let (fresh, only) = healthy(&receiver, |_| {});
     let (folder, account) = healthy(&receiver, prepare);
     let (other, server) = (fresh.serve(), folder.serve());
-    let load = Load { publishers: 16, pace, most: 100_000, time: TURN, fan: 1 };
-    let [beside, alone] = load.in_turns(TURNS, [(&server, &account), (&other, &only)], &receiver);
+    let load = Load { publishers: 16, pace: turns.pace, most: 100_000, time: turns.each, fan: 1 };
+    let [beside, alone] =
+        load.in_turns_after(turns.rest, turns.count, [(&server, &account), (&other, &only)], &receiver);
     assert_eq!(beside.missing + alone.missing, 0, "events of the healthy webhook never arrived");
     let p99 = |figures: &Figures| figures.arrival.p99().as_secs_f64();
     table.row(&[

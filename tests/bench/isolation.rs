@@ -29,18 +29,18 @@ pub fn run(_long: bool) {
     let table = healthy::table();
     for (name, count, answers) in SCENES {
         let slow = Receiver::start(count, answers);
-        healthy::row(&table, name, |store| {
+        healthy::row(&table, name, healthy::FROM_THE_START, |store| {
             store.account("COOP-SLOW", slow.urls());
             store.publish("COOP-SLOW", if count < 100 { DUE } else { DUE_OF_MANY });
         });
     }
     let speeds = Receiver::start(8, TWO_SPEEDS);
-    healthy::row(&table, "8 whose every third takes 9.3 s", |store| {
+    healthy::row(&table, "8 whose every third takes 9.3 s", healthy::FROM_THE_START, |store| {
         store.account("COOP-SPEEDS", speeds.urls());
         store.publish("COOP-SPEEDS", DUE);
     });
     let kinds = KINDS.map(|answers| Receiver::start(100, answers));
-    healthy::row(&table, "100 each: hang, fail, two speeds, 1 s", |store| {
+    healthy::row(&table, "100 each: hang, fail, two speeds, 1 s", healthy::FROM_THE_START, |store| {
         for (kind, bad) in kinds.iter().enumerate() {
             let account = format!("COOP-BAD-{kind}");
             store.account(&account, bad.urls());

@@ -1,6 +1,6 @@
 //! Publishers: each on one kept connection, all on one thread, so that they take little of the two cores.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -61,12 +61,24 @@ impl Load {
 
     /// Publishes to two in turns, the other one frozen meanwhile: so other work of the machine slows both alike.
     pub fn in_turns(self, turns: u32, sides: [(&Process, &Account); 2], receiver: &Receiver) -> [Figures; 2] {
+        self.in_turns_after(Duration::ZERO, turns, sides, receiver)
+    }
+
+    /// Likewise; each has this long after a freeze before its turn is measured.
+    pub fn in_turns_after(
+        self,
+        rest: Duration,
+        turns: u32,
+        sides: [(&Process, &Account); 2],
+        receiver: &Receiver,
+    ) -> [Figures; 2] {
         let mut figures = [Figures::default(), Figures::default()];
         for turn in 0..2 * turns {
             let (side, other) = if turn % 2 == 0 { (0, 1) } else { (1, 0) };
             let (server, account) = sides[side];
             sides[other].0.signal("STOP");
             server.signal("CONT");
+            thread::sleep(rest);
             figures[side].add(&self.run(server.address, account, receiver));
         }
         sides[0].0.signal("CONT");
