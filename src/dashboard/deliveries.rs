@@ -289,7 +289,7 @@ impl RecoveryView {
             ("webhook", webhook),
             ("URL contains", selection.url.clone()),
             ("event", selection.kind.clone()),
-            ("state", selection.state.map(|state| word(state).to_owned())),
+            ("state", selection.state.map(|state| self::word(state).to_owned())),
             ("error", selection.failure.map(|failure| failure.to_string())),
             ("from", selection.from.map(|from| from.to_string())),
             ("to", selection.to.map(|to| to.to_string())),
@@ -345,7 +345,7 @@ struct Recoveries<'a> {
 }
 
 #[handler]
-pub(super) async fn recoveries(shared: Data<&Shared>, visit: Allowed<Webhooks>) -> Result<Response> {
+pub(super) async fn past(shared: Data<&Shared>, visit: Allowed<Webhooks>) -> Result<Response> {
     let found = shared.app.recoveries(&visit.access, PageRequest::of(RECOVERIES, "")).await?;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     render::page(&Recoveries {

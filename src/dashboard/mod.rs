@@ -80,7 +80,7 @@ impl Dashboard {
             .at("/ui/webhooks/:id/:verb", get(up).post(webhook::act))
             .at("/ui/deliveries", get(deliveries::list))
             .at("/ui/recover", get(deliveries::ask).post(deliveries::start))
-            .at("/ui/recoveries", get(deliveries::recoveries))
+            .at("/ui/recoveries", get(deliveries::past))
             .at("/ui/recoveries/:id", get(deliveries::watch))
             .at("/ui/recoveries/:id/cancel", get(up).post(deliveries::cancel))
             .at("/ui/accounts", get(accounts::list).post(accounts::create_account))

@@ -30,9 +30,10 @@ pub(super) const JOINS: &str = "
     JOIN endpoint p ON p.key = d.endpoint AND p.profile != ''
     LEFT JOIN delivery o ON o.key = d.replay_of
     LEFT JOIN attempt a ON a.delivery = d.key AND a.number = d.attempts - (d.state = 'claimed')
-    LEFT JOIN delivery r ON d.replayed AND r.key = (
-      SELECT key FROM delivery newer INDEXED BY delivery_of_event
-      WHERE newer.event = d.event AND newer.endpoint = d.endpoint AND newer.key > d.key AND newer.replay_of IS NOT NULL
+    LEFT JOIN delivery r ON r.key = (
+      SELECT newer.key FROM delivery newer INDEXED BY delivery_of_event
+      WHERE d.replayed AND newer.event = d.event AND newer.key > d.key AND newer.endpoint = d.endpoint
+        AND newer.replay_of IS NOT NULL
       ORDER BY newer.key DESC LIMIT 1)
     LEFT JOIN attempt ra ON ra.delivery = r.key AND ra.number = r.attempts - (r.state = 'claimed')";
 

@@ -156,7 +156,7 @@ try {
   await look(page, "recover-count");
   const arrived = shop.posts.length;
   await page.getByRole("button", { name: /^Replay \d+$/ }).click();
-  await page.locator("#run .badge.good", { hasText: "done" }).waitFor();
+  await page.locator("#recovery .badge.good", { hasText: "done" }).waitFor();
   await until("the replays arrive", () => shop.posts.length > arrived);
   await look(page, "recovery");
   await page.goto("/ui/recoveries");

@@ -167,7 +167,6 @@ impl RecoveryPage {
 
 /// The answer to a recovery, or to its dry run.
 #[derive(ApiResponse)]
-#[expect(clippy::large_enum_variant, reason = "one lives for the time of an answer")]
 pub(crate) enum Recovered<T: Type + Serialize> {
     /// The number of matching deliveries, with `dry_run`. Nothing is replayed.
     #[oai(status = 200)]

@@ -78,7 +78,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         &[
             "SCAN recovery",
             "CORRELATED SCALAR SUBQUERY 1",
-            "SEARCH delivery USING COVERING INDEX delivery_of_recovery (recovery=?)",
+            "SEARCH delivery USING INDEX delivery_of_recovery (recovery=?)",
         ],
     ),
     // The end of a replay looks at the deliveries of its event, however many its webhook has missed.
