@@ -15,17 +15,19 @@ use super::{
     query_string::QueryString,
     render::{self, go},
     state::Shared,
+    times::{Times, moment},
     views::{ListedRow, meaning},
     visit::{Allowed, Visit},
 };
 use crate::{
-    app::{Page as Found, PageRequest, Wanted, Webhooks, recovery},
+    app::{Looked, Page as Found, PageRequest, Wanted, Webhooks, recovery},
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
+        ids::DeliveryId,
         retry::{Run, RunState},
         selection::Selection,
-        timestamp::Timestamp,
+        token::{AccessScope, Scope},
     },
     error::Error,
 };
@@ -36,6 +38,7 @@ const RUNS: usize = 20;
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub(super) struct Search {
+    q: String,
     state: String,
     account: String,
     webhook: String,
@@ -50,6 +53,7 @@ impl Search {
     fn of(fields: &Fields) -> Self {
         let text = |name| fields.get(name).unwrap_or_default().to_owned();
         Self {
+            q: text("q"),
             state: text("state"),
             account: text("account"),
             webhook: text("webhook"),
@@ -61,8 +65,9 @@ impl Search {
         }
     }
 
-    fn filters(&self) -> [(&'static str, &str); 7] {
+    fn filters(&self) -> [(&'static str, &str); 8] {
         [
+            ("q", &self.q),
             ("state", &self.state),
             ("account", &self.account),
             ("webhook", &self.webhook),
@@ -80,6 +85,35 @@ impl Search {
 
     fn is_empty(&self) -> bool {
         self.filters().iter().all(|(_, value)| value.is_empty())
+    }
+
+    /// The list, with the webhook by its id or by a part of its URL.
+    fn looked(&self, shared: &Shared) -> Result<Looked, Error> {
+        let mut wanted = self.wanted()?;
+        let by_name = wanted.webhook.as_ref().is_some_and(|text| !is_webhook(shared, text));
+        let named = wanted.webhook.take_if(|_| by_name);
+        Ok(Looked { wanted, named, text: QueryString::text(&self.q).map(str::to_owned) })
+    }
+
+    /// The filters of a retry run, which replays by no text and by no part of a URL.
+    fn replayed(&self) -> Result<Wanted, Error> {
+        match QueryString::text(&self.q) {
+            None => self.wanted(),
+            Some(_) => Err(Error::request("a retry run looks through no payloads: take the text away, or replay one by one")),
+        }
+    }
+
+    /// Whether a retry run may replay exactly what the list shows.
+    fn is_replayable(&self, shared: &Shared) -> bool {
+        let webhook = QueryString::text(&self.webhook).is_none_or(|text| is_webhook(shared, text));
+        webhook && self.q.is_empty() && matches!(self.state.as_str(), "" | "exhausted" | "cancelled")
+    }
+
+    /// The filter by time.
+    fn times(&self, frame: &Frame<'_>) -> Result<Times, Error> {
+        let time = (moment(&self.from, "from")?, moment(&self.to, "to")?);
+        let at = |from: &str, to: &str| Self { from: from.to_owned(), to: to.to_owned(), ..self.clone() }.query("");
+        Ok(Times::new(time, frame.now(), at))
     }
 
     fn wanted(&self) -> Result<Wanted, Error> {
@@ -105,12 +139,9 @@ fn known<T>(label: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result
     QueryString::text(text).map(|text| find(text).ok_or_else(|| unknown(text))).transpose()
 }
 
-/// A date and a time in a browser's form, taken as UTC.
-fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
-    let Some(text) = QueryString::text(text) else { return Ok(None) };
-    let wordings = [format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")];
-    let found = wordings.iter().find_map(|wording| Timestamp::parse(wording));
-    found.map_or_else(|| Timestamp::read(label, text), Ok).map(Some)
+/// Whether this is the id of a webhook, of any vendor.
+fn is_webhook(shared: &Shared, text: &str) -> bool {
+    shared.app.profiles().webhook(&AccessScope::EVERYTHING, text).is_ok()
 }
 
 struct Choice {
@@ -149,6 +180,11 @@ struct Page<'a> {
     more: Option<String>,
     retry: Option<String>,
     of_one_account: bool,
+    times: Times,
+    /// How far back payloads were looked through, if there are older ones.
+    searched_to: Option<Moment>,
+    /// The query of the list of events with the same text.
+    events: Option<String>,
     search: Search,
 }
 
@@ -162,13 +198,14 @@ pub(super) async fn list(
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
     let page = PageRequest::of(PAGE, &search.after);
-    let found = match shared.app.deliveries(&visit.access, search.wanted()?, page).await {
+    let found = match shared.app.deliveries(&visit.access, search.looked(&shared)?, page).await {
         // An unknown account or webhook has no deliveries.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
     let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&shared, &frame, listed)).collect();
-    let retriable = matches!(search.state.as_str(), "" | "exhausted" | "cancelled");
+    let searched_to = found.next.as_deref().filter(|_| !search.q.is_empty()).and_then(DeliveryId::parse);
+    let looks_at_events = !search.q.is_empty() && visit.caller.scopes.allow(Scope::Events);
     render::page(&Page {
         states: states(&search.state),
         errors: Failure::ALL
@@ -178,7 +215,10 @@ pub(super) async fn list(
         kinds: shared.kinds(),
         searched: !search.is_empty(),
         more: found.next.map(|next| search.query(&next)),
-        retry: (retriable && !rows.is_empty()).then(|| search.query("")),
+        retry: (!rows.is_empty() && search.is_replayable(&shared)).then(|| search.query("")),
+        times: search.times(&frame)?,
+        searched_to: searched_to.map(|id| frame.when(id.minted_at())),
+        events: looks_at_events.then(|| QueryString::new().with("q", &search.q).query()),
         of_one_account: visit.is_of_one_account(),
         rows,
         search,
@@ -205,8 +245,8 @@ pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search:
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
-    let count = shared.app.count_matching(&visit.access, search.wanted()?).await?;
-    let given = |filters: [(&'static str, &str); 7]| {
+    let count = shared.app.count_matching(&visit.access, search.replayed()?).await?;
+    let given = |filters: [(&'static str, &str); 8]| {
         let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
         filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
     };
@@ -236,7 +276,7 @@ pub(super) async fn start(shared: Data<&Shared>, visit: Allowed<Webhooks>, field
         Error::request("this form does not say how many deliveries were counted: begin at the list of deliveries")
     })?;
     let start = || async {
-        let run = shared.app.recover_counted(&visit.access, search.wanted()?, matched).await?;
+        let run = shared.app.recover_counted(&visit.access, search.replayed()?, matched).await?;
         Ok(Outcome::Page(format!("/ui/retries/{}", run.id)))
     };
     Ok(shared.made.once(&visit, &fields, start).await?)

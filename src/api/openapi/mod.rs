@@ -10,6 +10,7 @@ mod json_error;
 mod responses;
 mod shared;
 mod tag;
+mod webhook_stats;
 
 pub(crate) use self::{
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
@@ -18,4 +19,5 @@ pub(crate) use self::{
     responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
+    webhook_stats::WebhookStats,
 };

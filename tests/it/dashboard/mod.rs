@@ -7,5 +7,7 @@ mod forms;
 mod lists;
 mod pages;
 mod retry_runs;
+mod search;
 mod sessions;
 mod system;
+mod times;

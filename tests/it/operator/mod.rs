@@ -11,5 +11,6 @@ mod mail_address;
 mod mail_program;
 mod metrics;
 mod overview;
+mod payload_search;
 mod retry_runs;
 mod search;
