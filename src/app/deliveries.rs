@@ -14,8 +14,7 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Tx, View,
-        deliveries,
+        Tx, View, deliveries,
         search::{self, Range},
     },
 };

@@ -58,7 +58,9 @@ impl App {
         }
         let Searches { of_token, all } = &self.0.searches;
         let own = of_token.of(&access.token().to_string());
-        let turn = async { Ok::<_, tokio::sync::AcquireError>((own.acquire_owned().await?, all.clone().acquire_owned().await?)) };
+        let turn = async {
+            Ok::<_, tokio::sync::AcquireError>((own.acquire_owned().await?, all.clone().acquire_owned().await?))
+        };
         match tokio::time::timeout(WAITING, turn).await {
             Ok(turn) => turn.map(Some).map_err(|closed| Error::Internal(closed.to_string())),
             Err(_) => Err(Error::TooMany {

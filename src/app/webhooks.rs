@@ -17,9 +17,7 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, audit,
-        deliveries,
-        endpoints, random,
+        Admission, Tx, View, accounts, audit, deliveries, endpoints, random,
         stats::{self, Of},
         webhook_stats, webhooks,
     },

@@ -99,7 +99,9 @@ impl Search {
     fn replayed(&self) -> Result<Wanted, Error> {
         match QueryString::text(&self.q) {
             None => self.wanted(),
-            Some(_) => Err(Error::request("a retry run looks through no payloads: take the text away, or replay one by one")),
+            Some(_) => {
+                Err(Error::request("a retry run looks through no payloads: take the text away, or replay one by one"))
+            }
         }
     }
 

@@ -101,7 +101,9 @@ pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: 
         kinds: shared.kinds(),
         more: found.page.next.map(|after| search.query((&search.from, &search.to), &after)),
         partial: found.partial,
-        searched: [&search.q, &search.account, &search.event, &search.from, &search.to].iter().any(|text| !text.is_empty()),
+        searched: [&search.q, &search.account, &search.event, &search.from, &search.to]
+            .iter()
+            .any(|text| !text.is_empty()),
         times: Times::new((from, to), frame.now(), |from, to| search.query((from, to), "")),
         searched_to: searched_to.map(|id| frame.when(id.minted_at())),
         of_one_account: visit.is_of_one_account(),

@@ -6,10 +6,7 @@ use super::{
     format::{field, midnight},
     query_string::QueryString,
 };
-use crate::{
-    domain::timestamp::Timestamp,
-    error::Result,
-};
+use crate::{domain::timestamp::Timestamp, error::Result};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);

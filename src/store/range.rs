@@ -70,7 +70,8 @@ impl Range {
         let (mut rows, text) = (rows.query((&self.profile, &self.selection.account))?, text.to_lowercase());
         let mut named = Vec::new();
         while let Some(row) = rows.next()? {
-            let contains = |place| Ok::<_, rusqlite::Error>(row.get::<_, String>(place)?.to_lowercase().contains(&text));
+            let contains =
+                |place| Ok::<_, rusqlite::Error>(row.get::<_, String>(place)?.to_lowercase().contains(&text));
             if contains(1)? || contains(2)? {
                 named.push(row.get(0)?);
             }

@@ -7,8 +7,8 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-pub use super::range::Range;
 pub(super) use super::range::FITS;
+pub use super::range::Range;
 use super::{
     Result, View, convert,
     deliveries::{self, COLUMNS, JOINS, LOOKED_AT},

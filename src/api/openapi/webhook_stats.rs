@@ -47,11 +47,13 @@ impl WebhookStats {
     pub(crate) fn new(stats: &webhooks::WebhookStats, profiles: &Profiles) -> Self {
         let webhooks::WebhookStats { report, fared, unreplayed } = stats;
         let all = fared.delivered + fared.failed;
-        let within = |percent| fared.percentile(percent).map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let within =
+            |percent| fared.percentile(percent).map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         // Older deliveries than those that were measured may hold the last failure: then its words are not known.
-        let measured = fared.last_failure.as_ref().and_then(|last| {
-            Some(LastFailure { at: last.started_at, failure: last.failure?, status: last.status })
-        });
+        let measured = fared
+            .last_failure
+            .as_ref()
+            .and_then(|last| Some(LastFailure { at: last.started_at, failure: last.failure?, status: last.status }));
         let last = measured.or(report.last_failure);
         Self {
             webhook_id: profiles.on_wire(&report.profile, report.endpoint.id),

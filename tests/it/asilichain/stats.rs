@@ -62,7 +62,8 @@ fn the_statistics_say_what_was_given_up_and_why_the_last_attempt_failed() {
     coop.publish("dds.filed", json!({}));
     world.settle();
     receiver.always(Reply::status(410));
-    let failed = coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"].as_str().expect("an id").to_owned();
+    let failed =
+        coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"].as_str().expect("an id").to_owned();
     world.settle();
     coop.post(&format!("/webhooks/{webhook}/test"), json!({})).expect(200);
     coop.publish("dds.filed", json!({}));
@@ -77,7 +78,8 @@ fn the_statistics_say_what_was_given_up_and_why_the_last_attempt_failed() {
     // Nothing listens there: the reason is that of the attempt.
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "url": "http://127.0.0.1:1/" })).expect(200);
     world.advance("2d");
-    let refused = coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"].as_str().expect("an id").to_owned();
+    let refused =
+        coop.publish("dds.filed", json!({}))["deliveries"][0]["delivery_id"].as_str().expect("an id").to_owned();
     world.settle();
     let attempt = &coop.delivery(&webhook, &refused)["attempts"][0];
     let stats = stats();

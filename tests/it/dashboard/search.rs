@@ -30,12 +30,13 @@ fn the_search_of_the_head_leads_straight_to_what_has_this_id_or_key() {
     let (event, delivery) = (made["event_id"].as_str().expect("an id"), &made["deliveries"][0]["delivery_id"]);
     let delivery = delivery.as_str().expect("an id");
     world.settle();
-    let started = browser.submit(&browser.get("/ui/retry?state=exhausted"), "/ui/retry", &[]).header("location").to_owned();
+    let started =
+        browser.submit(&browser.get("/ui/retry?state=exhausted"), "/ui/retry", &[]).header("location").to_owned();
     let run = started.rsplit('/').next().expect("an id");
     for (sought, address) in [
         (event, format!("/ui/events/{event}")),
         (delivery, format!("/ui/deliveries/{delivery}")),
-        (&webhook, format!("/ui/webhooks/{webhook}")),
+        (webhook.as_str(), format!("/ui/webhooks/{webhook}")),
         (run, format!("/ui/retries/{run}")),
         ("export+7", format!("/ui/events/{event}")),
         ("%20export+7%20", format!("/ui/events/{event}")),
@@ -90,7 +91,9 @@ fn any_other_text_shows_what_has_it_in_its_payload_newest_first_and_goes_on_furt
 fn every_page_has_the_search_in_its_head() {
     let world = World::new();
     let browser = operator(&world);
-    for page in ["", "/webhooks", "/deliveries", "/events", "/alerts", "/accounts", "/audit", "/system", "/search", "/no"] {
+    for page in
+        ["", "/webhooks", "/deliveries", "/events", "/alerts", "/accounts", "/audit", "/system", "/search", "/no"]
+    {
         let page = browser.get(&format!("/ui{page}")).text;
         assert_eq!(page.matches("action=\"/ui/search\" role=\"search\"").count(), 1, "{page}");
     }

@@ -139,10 +139,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     (
         "scan.rs",
         "SELECT delivery.event, event.body",
-        &[
-            "SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)",
-            "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)",
-        ],
+        &["SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)"],
     ),
     ("scan.rs", "SELECT key, body FROM event", &["SEARCH event USING INTEGER PRIMARY KEY (rowid=?)"]),
     (
@@ -224,8 +221,9 @@ fn a_search_reads_only_rows_it_may_show_and_in_order() {
     let search = |beginning| statement("search.rs", beginning);
     for (index, state) in [("delivery_due", "pending"), ("delivery_held", "held"), ("delivery_exhausted", "exhausted")]
     {
-        let sql =
-            statement("range.rs", "SELECT endpoint FROM delivery INDEXED BY").replace("{index}", index).replace("{state}", state);
+        let sql = statement("range.rs", "SELECT endpoint FROM delivery INDEXED BY")
+            .replace("{index}", index)
+            .replace("{state}", state);
         assert_eq!(plan(&conn, &sql), [format!("SEARCH delivery USING COVERING INDEX {index} (endpoint>?)")]);
     }
     for (index, endpoint, state, expected) in [

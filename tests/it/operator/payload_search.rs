@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::support::{
     client::Client,
     receiver::Receiver,
-    world::{COOP, OTHER_COOP, Holder, World},
+    world::{COOP, Holder, OTHER_COOP, World},
 };
 
 fn text(value: &Value) -> String {
@@ -63,7 +63,8 @@ fn deliveries_and_events_are_found_by_every_id_and_by_their_key_at_once() {
     let receiver = Receiver::new();
     let (coop, customer, operator) = (world.coop(), world.customer(), world.operator());
     let webhook = coop.webhook(&receiver.url(), &["*"], "s");
-    let task_hook = text(&customer.post("/v1/webhooks", json!({ "callback_url": receiver.url() })).expect(201)["webhook_id"]);
+    let task_hook =
+        text(&customer.post("/v1/webhooks", json!({ "callback_url": receiver.url() })).expect(201)["webhook_id"]);
     let (event, delivery) = publish(&coop, "export-1", json!({ "batch_id": "BATCH-1" }));
     publish(&coop, "export-2", json!({ "batch_id": "BATCH-2" }));
     let task = json!({ "event": "task.settled", "task_id": "tsk_7", "consensus_label": "cat", "confidence": 1.0,
@@ -71,7 +72,7 @@ fn deliveries_and_events_are_found_by_every_id_and_by_their_key_at_once() {
     let task_delivery = text(&customer.post("/v1/events", task).expect(202)["deliveries"][0]["delivery_id"]);
     world.settle();
     let own = format!("/webhooks/{webhook}/deliveries");
-    for sought in [&event, &delivery, "export-1"] {
+    for sought in [event.as_str(), &delivery, "export-1"] {
         let query = format!("q={sought}");
         let first = |client: &Client, path: &str| client.get(&format!("{path}?{query}")).expect(200);
         assert_eq!(first(&coop, &own)["deliveries"][0]["delivery_id"], json!(delivery), "{sought}");
@@ -86,8 +87,12 @@ fn deliveries_and_events_are_found_by_every_id_and_by_their_key_at_once() {
     assert_eq!(all(&operator, "/operator/deliveries", "q=tsk_7").0, [task_delivery]);
     // Nobody finds what belongs to others.
     let foreign = world.client(&world.token_for(Holder::Account(OTHER_COOP.to_owned()), "webhooks,events"));
-    let theirs = text(&foreign.post("/webhooks", json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": OTHER_COOP })).expect(201)["webhook_id"]);
-    for sought in [&event, &delivery, &webhook, "export-1", "BATCH-1", &task_hook] {
+    let theirs = text(
+        &foreign
+            .post("/webhooks", json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": OTHER_COOP }))
+            .expect(201)["webhook_id"],
+    );
+    for sought in [event.as_str(), &delivery, &webhook, "export-1", "BATCH-1", &task_hook] {
         assert_eq!(all(&foreign, "/events", &format!("q={sought}")), (vec![], vec![0]), "{sought}");
         assert_eq!(all(&foreign, &format!("/webhooks/{theirs}/deliveries"), &format!("q={sought}")), (vec![], vec![0]));
         assert_eq!(all(&operator, "/operator/deliveries", &format!("account_id={OTHER_COOP}&q={sought}")).0.len(), 0);
@@ -213,9 +218,9 @@ fn a_page_ends_with_its_time_and_the_next_goes_on_further_back_while_events_are_
     assert!(found.is_sorted_by(|one, next| one > next), "newest first");
     assert!(pages.len() > 10 && pages.contains(&0), "{pages:?}");
     let asked = Asked { sought, place: Place::Start, limit: 20, patience: Duration::ZERO };
-    let page = world.db().read(move |view| {
-        event_list::list(view, &AccessScope::EVERYTHING, &event_list::Filter::default(), &asked)
-    });
+    let page = world
+        .db()
+        .read(move |view| event_list::list(view, &AccessScope::EVERYTHING, &event_list::Filter::default(), &asked));
     let page = world.block_on(page).expect("a page");
     assert!(page.next.is_some() && page.events.len() < 20, "so does the list of events");
 }

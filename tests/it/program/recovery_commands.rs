@@ -82,7 +82,8 @@ fn deliveries_are_searched_by_id_by_key_and_by_the_words_of_their_payload() {
                            "data": { "batch_id": format!("BATCH-{number}"), "note": "to Mombasa" } });
         coop.post("/events", body).expect(202);
     }
-    let ids: Vec<String> = coop.deliveries(&webhook).iter().map(|one| one["delivery_id"].as_str().expect("an id").to_owned()).collect();
+    let ids: Vec<String> =
+        coop.deliveries(&webhook).iter().map(|one| one["delivery_id"].as_str().expect("an id").to_owned()).collect();
     let found = |arguments: &[&str]| {
         let (code, out, err) = run(world.folder(), &[&["deliveries", "--json", "--search"], arguments].concat());
         assert_eq!(code, 0, "{err}");
