@@ -126,13 +126,16 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     (
         "scan.rs",
         "SELECT key FROM event WHERE idempotency_key = ?1",
-        &["SEARCH event USING INDEX event_by_idempotency_key (idempotency_key=?)", "USE TEMP B-TREE FOR ORDER BY"],
+        &[
+            "SEARCH event USING COVERING INDEX event_by_idempotency_key (idempotency_key=?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
     ),
     (
         "scan.rs",
         "SELECT key FROM event WHERE idempotency_key > ?1",
         &[
-            "SEARCH event USING INDEX event_by_idempotency_key (idempotency_key>? AND idempotency_key<?)",
+            "SEARCH event USING COVERING INDEX event_by_idempotency_key (idempotency_key>? AND idempotency_key<?)",
             "USE TEMP B-TREE FOR ORDER BY",
         ],
     ),
