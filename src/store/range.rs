@@ -38,8 +38,8 @@ pub struct Range {
     pub profile: Option<String>,
     /// Which deliveries; of the caller's own account, if the caller belongs to one.
     pub selection: Selection,
-    /// Only to these endpoints, in the order of their keys.
-    named: Option<Vec<EndpointKey>>,
+    /// Only to these endpoints, in the order of their keys; a retry run has none.
+    pub(super) named: Option<Vec<EndpointKey>>,
 }
 
 impl Range {

@@ -204,7 +204,7 @@ pub fn start(tx: &Tx<'_>, candidates: &Candidates, matched: u64) -> Result<Run> 
         ));
     }
     let id = RetryId::mint(tx.now);
-    let Range { profile, selection } = &candidates.range;
+    let Range { profile, selection, .. } = &candidates.range;
     selection.account.as_deref().map(|account| accounts::named(tx, profile.as_deref(), account)).transpose()?;
     tx.conn
         .prepare_cached(
@@ -336,7 +336,7 @@ pub fn running(view: &View<'_>) -> Result<Vec<(RunKey, Candidates)>> {
     let mut rows = view.conn.prepare_cached("SELECT * FROM retry WHERE state = 'running' ORDER BY key")?;
     let rows = rows.query_map([], |row| {
         let run = read(row)?;
-        let range = Range { profile: run.profile, selection: run.selection };
+        let range = Range { profile: run.profile, selection: run.selection, named: None };
         Ok((run.key, Candidates { range, upto: row.get("upto")? }))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        delivery::{Delivery, DeliveryKey, State},
+        delivery::{Delivery, DeliveryKey},
         endpoint::{EndpointKey, EndpointState},
         event::EventKey,
         ids::DeliveryId,
