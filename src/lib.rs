@@ -87,14 +87,14 @@
 //! dead letter), **suspended**, **held**, **outage** (an endpoint has given up deliveries and had no success since),
 //! **retry** (the next attempt by itself), **replay** (a person sends a delivery again), **recovery** (every matching
 //! delivery is replayed), **missed** (failed, and no replay has delivered it since), **turn** (of a receiver, from
-//! succeeding to failing or back), **resume** (of a suspended endpoint; AsiliChain's page says
-//! "reactivate"), **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
-//! **signature**, **profile** (the engine's part of a vendor), **dialect** (a profile and the vendor's words, for the
-//! doors that serve all vendors), **envelope**, **alert**, **channel** (of alerts: log, mail or webhook),
-//! **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an action that a
-//! token allows), **access scope** (the accounts that a request may see), **grant** (the right by which a request
-//! acts), **access** (a grant and an access scope), **session** (a browser that showed a token), **audit** (who changed
-//! what), **stats** (attempts counted by minute and hour).
+//! succeeding to failing or back), **resume** (of a suspended endpoint; AsiliChain's page says "reactivate"), **test
+//! delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **scan** (a look through stored payloads, for
+//! a limited time), **signing secret**, **signature**, **profile** (the engine's part of a vendor), **dialect** (a profile
+//! and the vendor's words, for the doors that serve all vendors), **envelope**, **alert**, **channel** (of alerts: log,
+//! mail or webhook), **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an
+//! action that a token allows), **access scope** (the accounts that a request may see), **grant** (the right by which a
+//! request acts), **access** (a grant and an access scope), **session** (a browser that showed a token), **audit** (who
+//! changed what), **stats** (attempts counted by minute and hour).
 
 pub mod api;
 pub mod app;

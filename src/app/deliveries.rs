@@ -1,20 +1,20 @@
 //! Deliveries: list, look at, replay, cancel, and the exact request that each sends.
 
-use super::{Access, App, Manages, Page, PageRequest, Wanted, Webhooks, id, webhooks};
+use super::{Access, App, Looked, Manages, Page, PageRequest, Webhooks, id, webhooks};
 use crate::{
     domain::{
         attempt_headers::{ACCEPT, AttemptHeaders, USER_AGENT},
-        delivery::{Attempt, Delivery, State},
+        delivery::{Attempt, Delivery},
         endpoint::TargetUrl,
         event::Damaged,
         ids::DeliveryId,
+        search::Place,
+        selection::Selection,
         token::AccessScope,
     },
-    error::{Missing, Result},
+    error::{Error, Missing, Result},
     store::{
-        Tx, View,
-        deliveries::{self, Filter},
-        replays,
+        Tx, View, deliveries, replays,
         search::{self, Range},
     },
 };
@@ -47,22 +47,27 @@ pub struct Preview {
 }
 
 impl App {
-    /// A page of a webhook's deliveries, newest first. It reads at most 10,000 deliveries, so a page with a filter may
-    /// be short or empty and not the last.
+    /// A page of a webhook's deliveries, newest first: those of the selection in which the text is found. It reads at
+    /// most 10,000 deliveries, or looks through payloads for [`PATIENCE`](super::PATIENCE), so it may be short or empty
+    /// and not the last.
     pub async fn deliveries_of(
         &self,
         access: &Access<Webhooks>,
         webhook: &str,
-        (state, kind): (Option<State>, Option<String>),
+        (selection, text): (Selection, Option<String>),
         page: PageRequest,
     ) -> Result<Page<Delivery>> {
-        let ((id, access), size) = (self.resolve(access, webhook)?, self.page_size(&page)?);
-        let filter = Filter { state, kind, after: page.after(DeliveryId::parse)? };
+        let ((id, access), asked) = (self.resolve(access, webhook)?, self.asked(text, &page, DeliveryId::parse)?);
+        let turn = self.turn(&access, &asked).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
-            deliveries::list(view, &webhooks::find(view, scope, id)?, &filter, size)
+            let (_turn, endpoint) = (turn, webhooks::find(view, scope, id)?);
+            if let Place::After(cursor) | Place::Keyed(cursor) = asked.place {
+                deliveries::find(view, &endpoint, cursor).map_err(Error::of_cursor)?;
+            }
+            search::list(view, &Range::new(view, scope, Selection { endpoint: Some(id), ..selection })?, &asked)
         };
-        let found = self.read(&access, list).await?;
-        Ok(Page::new(found.deliveries, found.next))
+        let (found, next) = self.read(&access, list).await?;
+        Ok(Page::new(found.into_iter().map(|listed| listed.delivery).collect(), next))
     }
 
     /// One delivery of a webhook, with every attempt that has ended.
@@ -95,18 +100,24 @@ impl App {
         self.write(&access, replay).await
     }
 
-    /// A page of deliveries of all webhooks, newest first. It reads at most 10,000 deliveries, so a page with a filter
-    /// may be short or empty and not the last.
+    /// A page of deliveries of all webhooks, newest first. As [`App::deliveries_of`] it may be short or empty and not the
+    /// last.
+    ///
+    /// # Errors
+    /// [`TooMany`](crate::error::Error::TooMany) if other searches through payloads do not end.
     pub async fn deliveries(
         &self,
         access: &Access<impl Manages>,
-        wanted: Wanted,
+        looked: Looked,
         page: PageRequest,
     ) -> Result<Page<Listed>> {
+        let Looked { wanted, text } = looked;
         let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
-        let (after, size) = (page.after(DeliveryId::parse)?, self.page_size(&page)?);
+        let asked = self.asked(text, &page, DeliveryId::parse)?;
+        let turn = self.turn(access, &asked).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
-            search::page(view, &Range::new(view, scope, selection)?, after, size)
+            let (_turn, range) = (turn, Range::new(view, scope, selection)?);
+            search::list(view, &range, &asked)
         };
         let (found, next) = self.read(&access.within(scope), list).await?;
         Ok(Page::new(found, next))

@@ -26,6 +26,7 @@ pub mod overview;
 mod page;
 pub mod publish;
 pub mod recoveries;
+mod searches;
 mod selection;
 mod system;
 pub mod tokens;
@@ -38,9 +39,10 @@ pub use self::{
     backups::Backup,
     dialect::Dialect,
     page::{Page, PageRequest},
-    selection::Wanted,
+    searches::PATIENCE,
+    selection::{Looked, Wanted},
 };
-use self::{backups::Backups, dialect::Dialects};
+use self::{backups::Backups, dialect::Dialects, searches::Searches};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits},
@@ -64,6 +66,7 @@ struct Parts {
     dialects: Dialects,
     config: Config,
     backups: Backups,
+    searches: Searches,
     /// The machine's uptime at the start of the server.
     started: Duration,
 }
@@ -86,6 +89,7 @@ impl App {
             dialects,
             config,
             backups: Backups::default(),
+            searches: Searches::default(),
             started,
         }))
     }

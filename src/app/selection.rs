@@ -14,6 +14,15 @@ pub struct Wanted {
     pub selection: Selection,
 }
 
+/// The deliveries of a list: those that match the filters, and in which the text is found.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// The filters.
+    pub wanted: Wanted,
+    /// An id, an idempotency key, or words of a payload.
+    pub text: Option<String>,
+}
+
 impl Wanted {
     /// The selection, and the access scope, narrowed to the profile of the webhook if one is named.
     ///

@@ -1,5 +1,7 @@
 //! Webhooks: register, change, pause, resume, test, delete, list, get.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 use super::{Access, App, Manages, Operator, Page, PageRequest, Right, Webhooks};
@@ -15,21 +17,22 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, audit,
-        deliveries::{self, Filter},
-        endpoints, random,
+        Admission, Tx, View, accounts, audit, deliveries, endpoints, random,
         stats::{self, Of},
-        webhooks,
+        webhook_stats, webhooks,
     },
 };
 
 pub use crate::store::{
     deliveries::{ANSWERS_OF, Answered},
+    webhook_stats::Fared,
     webhooks::{Filter as WebhookFilter, LastFailure, Report},
 };
 
 /// Deliveries shown with a webhook.
 const RECENT: usize = 20;
+/// The time that the statistics of a webhook are about.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Hours of attempts shown with a webhook: a week.
 const WEEK: i64 = 7 * 24;
 
@@ -46,6 +49,17 @@ pub struct NewWebhook {
     pub events: Vec<String>,
     /// The subscriber's own secret. Without it, a secret is made.
     pub secret: Option<Zeroizing<String>>,
+}
+
+/// How a webhook has fared in the last 24 hours.
+#[derive(Debug)]
+pub struct WebhookStats {
+    /// Its numbers of waiting and held deliveries.
+    pub report: Report,
+    /// What its attempts show.
+    pub fared: Fared,
+    /// Deliveries that were given up and not replayed, tests left out: 10,000 at most.
+    pub unreplayed: u64,
 }
 
 /// A webhook that has a new secret.
@@ -298,7 +312,7 @@ impl App {
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let endpoint = find(view, scope, id)?;
             let (held, failed) = (endpoints::held(view, endpoint.key)?, endpoints::failed(view, endpoint.key)?);
-            let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
+            let recent = deliveries::latest(view, endpoint.key, RECENT)?;
             Ok(WebhookSummary { endpoint, held, failed, recent })
         };
         self.read(&access, look).await
@@ -327,13 +341,27 @@ impl App {
         self.read(&access, move |view, scope| report(view, scope, id, now)).await
     }
 
+    /// How a webhook has fared, measured from its attempts.
+    pub async fn webhook_stats(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookStats> {
+        let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
+        let look = move |view: &View<'_>, scope: &AccessScope| {
+            let key = find(view, scope, id)?.key;
+            Ok(WebhookStats {
+                report: webhooks::find(view, scope, id, now)?,
+                fared: webhook_stats::measure(view, key, now - DAY)?,
+                unreplayed: webhook_stats::unreplayed(view, key)?,
+            })
+        };
+        self.read(&access, look).await
+    }
+
     /// The content of a page about one webhook.
     pub async fn webhook_in_full(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookDetails> {
         let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let (report, week) = report(view, scope, id, now)?;
             let key: EndpointKey = report.endpoint.key;
-            let recent = deliveries::list(view, &report.endpoint, &Filter::default(), RECENT)?.deliveries;
+            let recent = deliveries::latest(view, key, RECENT)?;
             let (answers, secret_mark) = (deliveries::answers(view, key)?, endpoints::secret_mark(view, key)?);
             Ok(WebhookDetails { report, week, recent, answers, secret_mark })
         };

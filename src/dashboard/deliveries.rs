@@ -15,17 +15,19 @@ use super::{
     query_string::QueryString,
     render::{self, go},
     state::Shared,
+    times::{Times, moment},
     views::{ListedRow, meaning},
     visit::{Allowed, Visit},
 };
 use crate::{
-    app::{Page as Found, PageRequest, Wanted, Webhooks, recoveries},
+    app::{Looked, Page as Found, PageRequest, Wanted, Webhooks, recoveries},
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
+        ids::DeliveryId,
         recovery::{Recovery, RecoveryState},
         selection::Selection,
-        timestamp::Timestamp,
+        token::{AccessScope, Scope},
     },
     error::Error,
 };
@@ -36,6 +38,7 @@ const RECOVERIES: usize = 20;
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub(super) struct Search {
+    q: String,
     state: String,
     account: String,
     webhook: String,
@@ -50,6 +53,7 @@ impl Search {
     fn of(fields: &Fields) -> Self {
         let text = |name| fields.get(name).unwrap_or_default().to_owned();
         Self {
+            q: text("q"),
             state: text("state"),
             account: text("account"),
             webhook: text("webhook"),
@@ -61,8 +65,9 @@ impl Search {
         }
     }
 
-    fn filters(&self) -> [(&'static str, &str); 7] {
+    fn filters(&self) -> [(&'static str, &str); 8] {
         [
+            ("q", &self.q),
             ("state", &self.state),
             ("account", &self.account),
             ("webhook", &self.webhook),
@@ -82,12 +87,51 @@ impl Search {
         self.filters().iter().all(|(_, value)| value.is_empty())
     }
 
-    fn wanted(&self) -> Result<Wanted, Error> {
+    /// The deliveries of the list.
+    fn looked(&self, shared: &Shared) -> Result<Looked, Error> {
+        Ok(Looked { wanted: self.wanted(shared)?, text: QueryString::text(&self.q).map(str::to_owned) })
+    }
+
+    /// The deliveries to replay: the failed ones, unless another state is chosen.
+    fn recoverable(&self, shared: &Shared) -> Result<Wanted, Error> {
+        if QueryString::text(&self.q).is_some() {
+            return Err(Error::request(
+                "a recovery looks through no payloads: take the text away, or replay one by one",
+            ));
+        }
+        let Wanted { webhook, selection } = self.wanted(shared)?;
+        let state = selection.state.or(Some(State::Exhausted));
+        Ok(Wanted { webhook, selection: Selection { state, ..selection } })
+    }
+
+    /// Whether a recovery may replay exactly what the list shows.
+    fn is_recoverable(&self) -> bool {
+        self.q.is_empty() && matches!(self.state.as_str(), "" | "exhausted" | "delivered" | "cancelled")
+    }
+
+    /// The filter by time.
+    fn times(&self, frame: &Frame<'_>) -> Result<Times, Error> {
+        let time = (moment(&self.from, "from")?, moment(&self.to, "to")?);
+        let at = |from: &str, to: &str| Self { from: from.to_owned(), to: to.to_owned(), ..self.clone() }.query("");
+        Ok(Times::new(time, frame.now(), at))
+    }
+
+    /// The webhook, by its id or by a part of its URL.
+    fn webhook(&self, shared: &Shared) -> (Option<String>, Option<String>) {
+        let text = QueryString::text(&self.webhook).map(str::to_owned);
+        let is_id = text.as_ref().is_some_and(|text| is_webhook(shared, text));
+        if is_id { (text, None) } else { (None, text) }
+    }
+
+    /// The filters; a webhook is meant by its id or by a part of its URL.
+    fn wanted(&self, shared: &Shared) -> Result<Wanted, Error> {
+        let (webhook, url) = self.webhook(shared);
         let text = |text| QueryString::text(text).map(str::to_owned);
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
         let failure = |text: &str| Failure::ALL.into_iter().find(|failure| failure.name() == text);
         let selection = Selection {
             account: text(&self.account),
+            url,
             kind: text(&self.event),
             state: known("state", &self.state, state)?,
             failure: known("error", &self.error, failure)?,
@@ -95,14 +139,7 @@ impl Search {
             to: moment(&self.to, "to")?,
             ..Selection::default()
         };
-        Ok(Wanted { webhook: text(&self.webhook), selection })
-    }
-
-    /// The deliveries to replay: the failed ones, unless another state is chosen.
-    fn recoverable(&self) -> Result<Wanted, Error> {
-        let Wanted { webhook, selection } = self.wanted()?;
-        let state = selection.state.or(Some(State::Exhausted));
-        Ok(Wanted { webhook, selection: Selection { state, ..selection } })
+        Ok(Wanted { webhook, selection })
     }
 }
 
@@ -112,12 +149,9 @@ fn known<T>(label: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result
     QueryString::text(text).map(|text| find(text).ok_or_else(|| unknown(text))).transpose()
 }
 
-/// A date and a time in a browser's form, taken as UTC.
-fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
-    let Some(text) = QueryString::text(text) else { return Ok(None) };
-    let wordings = [format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")];
-    let found = wordings.iter().find_map(|wording| Timestamp::parse(wording));
-    found.map_or_else(|| Timestamp::read(label, text), Ok).map(Some)
+/// Whether this is the id of a webhook, of any vendor.
+fn is_webhook(shared: &Shared, text: &str) -> bool {
+    shared.app.profiles().webhook(&AccessScope::EVERYTHING, text).is_ok()
 }
 
 struct Choice {
@@ -159,6 +193,11 @@ struct Page<'a> {
     more: Option<String>,
     recover: Option<String>,
     of_one_account: bool,
+    times: Times,
+    /// How far back payloads were looked through, if there are older ones.
+    searched_to: Option<Moment>,
+    /// The query of the list of events with the same text.
+    events: Option<String>,
     search: Search,
 }
 
@@ -172,13 +211,14 @@ pub(super) async fn list(
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
     let page = PageRequest::of(PAGE, &search.after);
-    let found = match shared.app.deliveries(&visit.access, search.wanted()?, page).await {
+    let found = match shared.app.deliveries(&visit.access, search.looked(&shared)?, page).await {
         // An unknown account or webhook has no deliveries.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
     let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&shared, &frame, listed)).collect();
-    let recoverable = matches!(search.state.as_str(), "" | "exhausted" | "delivered" | "cancelled");
+    let searched_to = found.next.as_deref().filter(|_| !search.q.is_empty()).and_then(DeliveryId::parse);
+    let looks_at_events = !search.q.is_empty() && visit.caller.scopes.allow(Scope::Events);
     render::page(&Page {
         states: states(&search.state),
         errors: Failure::ALL
@@ -188,7 +228,10 @@ pub(super) async fn list(
         kinds: shared.kinds(),
         searched: !search.is_empty(),
         more: found.next.map(|next| search.query(&next)),
-        recover: (recoverable && !rows.is_empty()).then(|| search.query("")),
+        recover: (!rows.is_empty() && search.is_recoverable()).then(|| search.query("")),
+        times: search.times(&frame)?,
+        searched_to: searched_to.map(|id| frame.when(id.minted_at())),
+        events: looks_at_events.then(|| QueryString::new().with("q", &search.q).query()),
         of_one_account: visit.is_of_one_account(),
         rows,
         search,
@@ -217,10 +260,10 @@ pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search:
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
-    let wanted = search.recoverable()?;
+    let wanted = search.recoverable(&shared)?;
     let word = wanted.selection.state.map_or("", word);
     let count = shared.app.count_matching(&visit.access, wanted).await?;
-    let given = |filters: [(&'static str, &str); 7]| {
+    let given = |filters: [(&'static str, &str); 8]| {
         let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
         filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
     };
@@ -251,7 +294,7 @@ pub(super) async fn start(shared: Data<&Shared>, visit: Allowed<Webhooks>, field
         Error::request("this form does not say how many deliveries were counted: begin at the list of deliveries")
     })?;
     let start = || async {
-        let started = shared.app.recover_counted(&visit.access, search.recoverable()?, matched).await?;
+        let started = shared.app.recover_counted(&visit.access, search.recoverable(&shared)?, matched).await?;
         Ok(Outcome::Page(format!("/ui/recoveries/{}", started.id)))
     };
     Ok(shared.made.once(&visit, &fields, start).await?)

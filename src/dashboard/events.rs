@@ -11,20 +11,24 @@ use super::{
     format::Moment,
     frame::Frame,
     query_string::QueryString,
-    render::{self, go},
+    render,
     state::Shared,
+    times::{Times, moment},
     views::{DeliveryRow, Shown, file, shown_url},
     visit::Allowed,
 };
 use crate::{
-    app::{Events, PageRequest, events::EventPage as Found},
+    app::{
+        Events, PageRequest,
+        events::{EventFilter, EventPage as Found},
+    },
     domain::{
         endpoint::{Endpoint, EndpointState},
         event::Event,
         ids::EventId,
         token::Scope,
     },
-    error::{Error, Missing},
+    error::Error,
 };
 
 const PAGE: usize = 40;
@@ -32,10 +36,19 @@ const PAGE: usize = 40;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Search {
-    id: String,
+    q: String,
     account: String,
     event: String,
+    from: String,
+    to: String,
     after: String,
+}
+
+impl Search {
+    fn query(&self, (from, to): (&str, &str), after: &str) -> String {
+        let asked = QueryString::new().with("q", &self.q).with("account", &self.account).with("event", &self.event);
+        asked.with("from", from).with("to", to).with("after", after).query()
+    }
 }
 
 struct Row {
@@ -56,19 +69,20 @@ struct Page<'a> {
     partial: bool,
     searched: bool,
     of_one_account: bool,
+    times: Times,
+    /// How far back payloads were looked through, if there are older ones.
+    searched_to: Option<Moment>,
     search: Search,
 }
 
 #[handler]
 pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
-    if let Some(id) = QueryString::text(&search.id) {
-        let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
-        return Ok(go(&format!("/ui/events/{id}")));
-    }
     let text = |text| QueryString::text(text).map(str::to_owned);
-    let (wanted, page) = ((text(&search.account), text(&search.event)), PageRequest::of(PAGE, &search.after));
-    let found = match shared.app.events(&visit.access, wanted, page).await {
+    let (from, to) = (moment(&search.from, "from")?, moment(&search.to, "to")?);
+    let filter = EventFilter { account: text(&search.account), kind: text(&search.event), from, to };
+    let page = PageRequest::of(PAGE, &search.after);
+    let found = match shared.app.events(&visit.access, (filter, text(&search.q)), page).await {
         // An unknown account has no events.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
@@ -81,16 +95,17 @@ pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: 
         test: event.test,
         at: frame.when(event.accepted_at),
     });
-    let next = |after: String| {
-        let asked = QueryString::new().with("account", &search.account).with("event", &search.event);
-        asked.with("after", &after).query()
-    };
+    let searched_to = found.page.next.as_deref().filter(|_| !search.q.is_empty()).and_then(EventId::parse);
     render::page(&Page {
         rows: rows.collect(),
         kinds: shared.kinds(),
-        more: found.page.next.map(next),
+        more: found.page.next.map(|after| search.query((&search.from, &search.to), &after)),
         partial: found.partial,
-        searched: !(search.account.is_empty() && search.event.is_empty()),
+        searched: [&search.q, &search.account, &search.event, &search.from, &search.to]
+            .iter()
+            .any(|text| !text.is_empty()),
+        times: Times::new((from, to), frame.now(), |from, to| search.query((from, to), "")),
+        searched_to: searched_to.map(|id| frame.when(id.minted_at())),
         of_one_account: visit.is_of_one_account(),
         search,
         frame,

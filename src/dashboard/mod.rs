@@ -21,9 +21,11 @@ mod overview_cache;
 mod query_string;
 mod refusal;
 mod render;
+mod search;
 mod session;
 mod state;
 mod system;
+mod times;
 mod views;
 mod visit;
 mod webhook;
@@ -74,6 +76,7 @@ impl Dashboard {
             .at("/ui/sign-out", get(up).post(session::sign_out))
             .at("/ui/made/:form", get(once::show))
             .at("/ui", get(overview::show))
+            .at("/ui/search", get(search::find))
             .at("/ui/webhooks", get(webhooks::list))
             .at("/ui/webhooks/new", get(webhooks::begin).post(webhooks::register))
             .at("/ui/webhooks/:id", get(webhook::show))

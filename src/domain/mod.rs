@@ -16,6 +16,7 @@ pub mod json;
 pub mod profile;
 pub mod recovery;
 pub mod scope;
+pub mod search;
 pub mod selection;
 pub mod session;
 pub mod signature;

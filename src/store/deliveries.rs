@@ -40,64 +40,12 @@ pub(super) const JOINS: &str = "
 /// Deliveries read for one page.
 pub const LOOKED_AT: usize = 10_000;
 
-/// Which of an endpoint's deliveries to list, newest first.
-#[derive(Debug, Default)]
-pub struct Filter {
-    /// Only those in this state.
-    pub state: Option<State>,
-    /// Only those of events of this name.
-    pub kind: Option<String>,
-    /// Only those older than this one.
-    pub after: Option<DeliveryId>,
-}
-
-/// One page of an endpoint's deliveries, newest first.
-#[derive(Debug)]
-pub struct Page {
-    /// The deliveries: as many as were asked for, or fewer.
-    pub deliveries: Vec<Delivery>,
-    /// The `after` of the next page; `None` at the end.
-    pub next: Option<DeliveryId>,
-}
-
-/// One page of an endpoint's deliveries. It reads at most [`LOOKED_AT`] of them: a page may hold few or none and yet
-/// not be the last.
-///
-/// # Errors
-/// [`Error::Invalid`] if `after` is no delivery of this endpoint.
-pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize) -> Result<Page> {
-    let before: DeliveryKey = match filter.after {
-        None => DeliveryKey::MAX,
-        Some(id) => key_of(view.conn, endpoint.key, id)?.ok_or_else(Error::bad_cursor)?,
-    };
-    // The state is part of the text, not a parameter, so that SQLite can use the state's own index.
-    let state = filter.state.map(|state| format!("AND d.state = '{}'", state.name())).unwrap_or_default();
-    let own = filter.state.and_then(index_of);
-    let index = own.unwrap_or("delivery_of_endpoint");
-    let (mut oldest, mut next) = (DeliveryKey::MIN, None);
-    if filter.kind.is_some() || own.is_none() && filter.state.is_some() {
-        let passed = if own.is_some() { state.as_str() } else { "" };
-        let mut rows = view.conn.prepare_cached(&format!(
-            "SELECT key, id FROM delivery d INDEXED BY {index} WHERE endpoint = ? AND key < ? {passed}
-             ORDER BY key DESC LIMIT 1 OFFSET ?"
-        ))?;
-        let last = rows.query_row((endpoint.key, before, LOOKED_AT - 1), |row| Ok((row.get(0)?, row.get(1)?)));
-        if let Some((key, id)) = last.optional()? {
-            (oldest, next) = (key, Some(DeliveryId::from_bytes(id)));
-        }
-    }
+/// The last deliveries of an endpoint, newest first.
+pub fn latest(view: &View<'_>, endpoint: EndpointKey, most: usize) -> Result<Vec<Delivery>> {
     let mut rows = view.conn.prepare_cached(&format!(
-        "{COLUMNS} FROM delivery d INDEXED BY {index} {JOINS}
-         WHERE d.endpoint = ?1 AND d.key < ?2 AND d.key >= ?3 {state} AND (?4 IS NULL OR e.kind = ?4)
-         ORDER BY d.key DESC LIMIT ?5"
+        "{COLUMNS} FROM delivery d INDEXED BY delivery_of_endpoint {JOINS} WHERE d.endpoint = ? ORDER BY d.key DESC LIMIT ?"
     ))?;
-    let rows = rows.query_map((endpoint.key, before, oldest, &filter.kind, limit + 1), read)?;
-    let mut deliveries: Vec<Delivery> = rows.collect::<rusqlite::Result<_>>()?;
-    if deliveries.len() > limit {
-        deliveries.truncate(limit);
-        next = deliveries.last().map(|delivery| delivery.id);
-    }
-    Ok(Page { deliveries, next })
+    Ok(rows.query_map((endpoint, most), read)?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The index of a state's deliveries, if there is one that keeps their order.

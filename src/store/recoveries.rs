@@ -43,7 +43,7 @@ pub fn start(tx: &Tx<'_>, candidates: &Candidates, matched: u64) -> Result<Recov
         ));
     }
     let id = RecoveryId::mint(tx.now);
-    let Range { profile, selection } = &candidates.range;
+    let Range { profile, selection, .. } = &candidates.range;
     selection.account.as_deref().map(|account| accounts::named(tx, profile.as_deref(), account)).transpose()?;
     tx.conn
         .prepare_cached(
@@ -144,7 +144,7 @@ pub fn running(view: &View<'_>) -> Result<Vec<(RecoveryKey, Candidates)>> {
     let mut rows = view.conn.prepare_cached(&format!("{SELECT} WHERE state = 'running' ORDER BY key"))?;
     let rows = rows.query_map([], |row| {
         let recovery = read(row)?;
-        let range = Range { profile: recovery.profile, selection: recovery.selection };
+        let range = Range { profile: recovery.profile, selection: recovery.selection, named: None };
         Ok((recovery.key, Candidates { range, upto: row.get("upto")? }))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

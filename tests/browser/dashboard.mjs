@@ -235,7 +235,7 @@ try {
   await refreshed();
   await refreshed();
   check(await first.evaluate((link) => link === document.activeElement), "a refresh leaves the focus where it is");
-  const told = await early.locator("#list tbody time").allTextContents();
+  const told = await early.locator("#list tbody time span").allTextContents();
   check(told.every((text) => /^(now|\d+ (s|min) ago)$/.test(text)), `a clock that is an hour slow changes nothing: ${told[0]}`);
   await early.route("**/ui/deliveries", (route) => route.abort());
   await early.locator("#stale", { hasText: "Not refreshed since" }).waitFor();
@@ -250,6 +250,46 @@ try {
   const secret = await early.locator("#secret").textContent();
   await early.reload();
   check((await early.locator("#secret").textContent()) === secret, "the page of a new secret can be loaded again, and rotates nothing");
+
+  // Somebody in Kampala looks for a batch, from the head of any page.
+  const near = await person(browser, { timezoneId: "Africa/Kampala" });
+  await signIn(near, operator);
+  const batch = "BATCH-2026-004821";
+  await publish({ batch_id: batch });
+  await near.goto("/ui/alerts");
+  await near.getByRole("searchbox", { name: "Search" }).fill(`batch_id ${batch}`);
+  await near.locator(".find button").click();
+  await near.waitForURL("**/ui/deliveries?q=**");
+  check((await near.locator("#list tbody tr").count()) === 1, "a batch is found from the head of any page with one click");
+  await look(near, "found");
+  await near.locator("#list th a").first().click();
+  check((await near.locator("section[aria-labelledby=body] pre").first().textContent()).includes(batch), "and its payload is one click further");
+
+  // Times are those of Kampala, three hours ahead of UTC, and so are the filters.
+  const made = new Date(await near.locator("dd time").first().getAttribute("datetime"));
+  const clock = new Date(made.getTime() + 3 * 3_600_000).toISOString().slice(11, 16);
+  check((await near.locator("dd time small").first().textContent()).endsWith(clock), "a time of day is that of the browser's zone");
+  check((await near.locator("footer .zone").textContent()) === "Africa/Kampala", "and the page names it");
+  await near.goto("/ui/deliveries");
+  await near.getByRole("link", { name: "Yesterday" }).click();
+  const from = await near.locator("#from").inputValue();
+  const day = new Date(Date.now() + 3 * 3_600_000 - 86_400_000).toISOString().slice(0, 10);
+  check(from === `${day}T00:00`, `yesterday begins at midnight in Kampala: ${from}`);
+  await near.locator("#from").fill(`${day}T14:00`);
+  await near.locator("#to").fill(`${day}T15:00`);
+  await near.getByRole("button", { name: "Filter" }).click();
+  await near.waitForURL(`**from=${day}T11%3A00%3A00.000Z**`);
+  check((await near.locator("#to").inputValue()) === `${day}T15:00`, "an hour of yesterday takes two clicks, and is shown as it was given");
+  for (const [width, lines] of [[1280, 1], [390, 6]]) {
+    await near.setViewportSize({ width, height: 900 });
+    const shape = await near.evaluate(() => {
+      const fields = [...document.querySelectorAll(".filters > div")].map((field) => field.getBoundingClientRect());
+      const cut = [...document.querySelectorAll(".filters input, .filters button, .find input, .find button, .head a")].filter((part) => part.scrollWidth > part.clientWidth + 1);
+      return { lines: new Set(fields.map((field) => Math.round(field.bottom))).size, cut: cut.map((part) => part.outerHTML) };
+    });
+    check(shape.lines <= lines && shape.cut.length === 0, `the filters stand on ${shape.lines} lines at ${width} pixels, and nothing is cut off ${shape.cut}`);
+  }
+  if (near.faults.length) throw new Error(near.faults.join("\n"));
 
   // Revoking a token signs its dashboards out.
   const till = await person(browser);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{
-        openapi::{Body, Printed, Refused, Registered, WithBody, WithoutBody},
+        openapi::{Body, Printed, Refused, Registered, WebhookStats, WithBody, WithoutBody},
         publishing::{self, BatchPublication, Place, Publication},
     },
     app::{Access, App, Events, Webhooks, webhooks},
@@ -71,6 +71,21 @@ impl Routes {
         webhook_id: Path<String>,
     ) -> Result<Body<WebhookView>, Refused<Errors, WithoutBody>> {
         Ok(Body(WebhookView::from(&app.deactivate(&access, &webhook_id.0).await?)))
+    }
+
+    /// Get the statistics of a webhook
+    ///
+    /// How its attempts of the last 24 hours went, how long its answers took, what waits or has failed, and the last
+    /// error. Needs the scope `webhooks`.
+    #[oai(path = "/webhooks/:webhook_id/stats", method = "get", operation_id = "asgGetWebhookStats")]
+    async fn stats(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `whk_...`.
+        webhook_id: Path<String>,
+    ) -> Result<Body<WebhookStats>, Refused<Errors, WithoutBody>> {
+        Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
     }
 
     /// Publish a settled task

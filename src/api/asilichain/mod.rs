@@ -5,6 +5,7 @@ mod catalogue;
 mod draft;
 mod envelope;
 mod errors;
+mod event_wire;
 mod events;
 mod examples;
 mod idempotency;

@@ -3,19 +3,17 @@
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::{envelope::Stored, examples::Tag, profile::WEBHOOK};
+use super::{examples::Tag, profile::WEBHOOK};
 use crate::{
     api::openapi::{Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects},
     app::{
         Page,
-        events::EventDetails,
         webhooks::{Change, EventList, NewState, Registered, TestOutcome, WebhookSummary},
     },
     domain::{
         delivery,
         endpoint::{Endpoint, EndpointState, Resend},
     },
-    error::Result,
 };
 
 /// The status of a webhook.
@@ -362,51 +360,6 @@ pub(super) struct Accepted {
 pub(super) struct AcceptedEvents {
     /// The answer to each event, in the order of the batch.
     pub(super) events: Vec<Accepted>,
-}
-
-/// A published event and its deliveries.
-#[derive(Debug, Serialize, Object)]
-#[oai(rename = "Event")]
-pub(super) struct EventView {
-    /// The event's id.
-    pub(super) event_id: String,
-    /// Its name.
-    pub(super) event: String,
-    /// The account that it belongs to.
-    pub(super) cooperative_id: String,
-    /// The time in the body of its deliveries.
-    pub(super) created_at: String,
-    /// The data, as it is delivered.
-    pub(super) data: RawObject,
-    /// Its deliveries, replays included.
-    pub(super) deliveries: Vec<Delivery>,
-}
-
-impl EventView {
-    pub(super) fn new(details: EventDetails) -> Result<Self> {
-        let Stored { created_at, data } = Stored::read(details.body()?)?;
-        Ok(Self {
-            event_id: details.event.id.to_string(),
-            event: details.event.kind,
-            cooperative_id: details.event.account_id,
-            created_at,
-            data,
-            deliveries: details.deliveries.iter().map(Delivery::from).collect(),
-        })
-    }
-}
-
-/// An event of the catalogue.
-#[derive(Debug, Serialize, Object)]
-pub(super) struct EventType {
-    /// Its name.
-    pub(super) name: String,
-    /// The cause of the event.
-    pub(super) trigger: String,
-    /// The use of the event.
-    pub(super) useful_for: String,
-    /// Sample data.
-    pub(super) sample: RawObject,
 }
 
 /// The body of a delivery, as the receiver gets it.

@@ -11,6 +11,7 @@ mod recovery;
 mod responses;
 mod shared;
 mod tag;
+mod webhook_stats;
 
 pub(crate) use self::{
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
@@ -20,4 +21,5 @@ pub(crate) use self::{
     responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
+    webhook_stats::WebhookStats,
 };

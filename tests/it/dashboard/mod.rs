@@ -7,5 +7,7 @@ mod forms;
 mod lists;
 mod pages;
 mod recoveries;
+mod search;
 mod sessions;
 mod system;
+mod times;

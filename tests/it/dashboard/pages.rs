@@ -113,6 +113,7 @@ fn pages(world: &World, browser: &Browser) -> Vec<(String, Answer)> {
             "recover",
             "recoveries",
             "events",
+            "search",
             "alerts",
             "accounts",
             "audit",

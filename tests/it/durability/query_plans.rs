@@ -153,6 +153,55 @@ const PLANS: &[(&str, &str, &[&str])] = &[
             "SEARCH delivery USING COVERING INDEX delivery_of_event (event=?)",
         ],
     ),
+    // An idempotency key is found at once, and payloads are read in order, by their keys.
+    (
+        "scan.rs",
+        "SELECT key FROM event WHERE idempotency_key = ?1",
+        &[
+            "SEARCH event USING COVERING INDEX event_by_idempotency_key (idempotency_key=?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
+    ),
+    (
+        "scan.rs",
+        "SELECT key FROM event WHERE idempotency_key > ?1",
+        &[
+            "SEARCH event USING COVERING INDEX event_by_idempotency_key (idempotency_key>? AND idempotency_key<?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
+    ),
+    (
+        "scan.rs",
+        "SELECT delivery.event, event.body",
+        &["SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)"],
+    ),
+    ("scan.rs", "SELECT key, body FROM event", &["SEARCH event USING INTEGER PRIMARY KEY (rowid=?)"]),
+    (
+        "event_list.rs",
+        "SELECT key FROM event WHERE key >= ?1",
+        &["SEARCH event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"],
+    ),
+    // The statistics of a webhook read its own attempts, and its own failures.
+    (
+        "webhook_stats.rs",
+        "SELECT d.key, number",
+        &[
+            "CO-ROUTINE d",
+            "SEARCH delivery USING COVERING INDEX delivery_of_endpoint (endpoint=?)",
+            "SCAN d",
+            "SEARCH attempt USING PRIMARY KEY (delivery=?)",
+        ],
+    ),
+    (
+        "webhook_stats.rs",
+        "SELECT count(*) FROM (SELECT 1",
+        &[
+            "CO-ROUTINE (subquery-1)",
+            "SEARCH d USING INDEX delivery_exhausted (endpoint=?)",
+            "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+            "SCAN (subquery-1)",
+        ],
+    ),
     ("endpoints.rs", "SELECT count(*) FROM endpoint", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
 ];
 
@@ -189,31 +238,18 @@ fn a_page_of_a_history_is_read_in_order_and_by_index() {
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
     let part = |beginning| statement("deliveries.rs", beginning);
-    let (columns, joins) = (part("SELECT d.*"), part("JOIN event"));
-    for (state, index) in [
-        ("", "delivery_of_endpoint"),
-        ("AND d.state = 'cancelled'", "delivery_of_endpoint"),
-        ("AND d.state = 'exhausted'", "delivery_exhausted"),
-        ("AND d.state = 'held'", "delivery_held"),
-        ("AND d.state = 'claimed'", "delivery_claimed"),
-    ] {
-        for beginning in
-            ["{COLUMNS} FROM delivery d INDEXED BY {index}", "SELECT key, id FROM delivery d INDEXED BY {index}"]
-        {
-            let passed = if index == "delivery_of_endpoint" { "" } else { state };
-            let filled = part(beginning).replace("{COLUMNS}", &columns).replace("{JOINS}", &joins);
-            let filled = filled.replace("{index}", index).replace("{state}", state).replace("{passed}", passed);
-            let plan = plan(&conn, &filled);
-            // In the order of the index: no line says that anything is sorted.
-            let looks = |line: &&String| line.starts_with("SEARCH d ") && line.contains(index);
-            assert_eq!(plan.iter().filter(looks).count(), 1, "{plan:#?}");
-            // The newest replay is looked for among the deliveries of the event.
-            let newest = |line: &String| line.starts_with("SEARCH newer ") && line.contains("delivery_of_event (event=? AND rowid>?)");
-            assert_eq!(plan.iter().filter(|line| newest(line)).count(), usize::from(beginning.starts_with("{COLUMNS}")));
-            let reads = |line: &String| line.starts_with("SEARCH ") || line.starts_with("CORRELATED SCALAR SUBQUERY");
-            assert!(plan.iter().all(reads), "{plan:#?}");
-        }
-    }
+    let latest = part("{COLUMNS} FROM delivery d INDEXED BY delivery_of_endpoint");
+    let latest = latest.replace("{COLUMNS}", &part("SELECT d.*")).replace("{JOINS}", &part("JOIN event"));
+    let plan = plan(&conn, &latest);
+    // In the order of the index: no line says that anything is sorted.
+    let looks = |line: &&String| line.starts_with("SEARCH d ") && line.contains("delivery_of_endpoint");
+    assert_eq!(plan.iter().filter(looks).count(), 1, "{plan:#?}");
+    // The newest replay is looked for among the deliveries of the event.
+    let newest =
+        |line: &&String| line.starts_with("SEARCH newer ") && line.contains("delivery_of_event (event=? AND rowid>?)");
+    assert_eq!(plan.iter().filter(newest).count(), 1, "{plan:#?}");
+    let reads = |line: &String| line.starts_with("SEARCH ") || line.starts_with("CORRELATED SCALAR SUBQUERY");
+    assert!(plan.iter().all(reads), "{plan:#?}");
 }
 
 #[test]
@@ -224,8 +260,9 @@ fn a_search_reads_only_rows_it_may_show_and_in_order() {
     let search = |beginning| statement("search.rs", beginning);
     for (index, state) in [("delivery_due", "pending"), ("delivery_held", "held"), ("delivery_exhausted", "exhausted")]
     {
-        let sql =
-            search("SELECT endpoint FROM delivery INDEXED BY").replace("{index}", index).replace("{state}", state);
+        let sql = statement("range.rs", "SELECT endpoint FROM delivery INDEXED BY")
+            .replace("{index}", index)
+            .replace("{state}", state);
         assert_eq!(plan(&conn, &sql), [format!("SEARCH delivery USING COVERING INDEX {index} (endpoint>?)")]);
     }
     for (index, endpoint, state, expected) in [
@@ -251,14 +288,19 @@ fn a_search_reads_only_rows_it_may_show_and_in_order() {
     let claimed = search("SELECT key FROM delivery d {index}").replace("{index}", "INDEXED BY delivery_claimed");
     let claimed = claimed.replace("{endpoint}", "?1 IS NULL").replace("{state}", "AND state = 'claimed'");
     assert_eq!(plan(&conn, &claimed), ["SEARCH d USING COVERING INDEX delivery_claimed (key>? AND key<?)"]);
-    let ids = "SEARCH delivery USING COVERING INDEX sqlite_autoindex_delivery_1 (id";
-    for (beginning, range) in [
-        ("SELECT id FROM delivery WHERE id >=", ">?)"),
-        ("SELECT id FROM delivery WHERE id <", "<?)"),
-        ("SELECT {which}(key) FROM delivery", ">? AND id<?)"),
-    ] {
-        assert_eq!(plan(&conn, &search(beginning).replace("{which}", "min")), [format!("{ids}{range}")]);
+    for (table, beginning, range) in ["delivery", "event"].into_iter().flat_map(|table| {
+        [
+            (table, "SELECT id FROM {table} WHERE id >=", ">?)"),
+            (table, "SELECT id FROM {table} WHERE id <", "<?)"),
+            (table, "SELECT {which}(key) FROM {table}", ">? AND id<?)"),
+        ]
+    }) {
+        let sql = statement("moments.rs", beginning).replace("{which}", "min").replace("{table}", table);
+        let expected = format!("SEARCH {table} USING COVERING INDEX sqlite_autoindex_{table}_1 (id{range}");
+        assert_eq!(plan(&conn, &sql), [expected]);
     }
+    let events = search("SELECT key FROM delivery INDEXED BY delivery_of_event");
+    assert_eq!(plan(&conn, &events), ["SEARCH delivery USING COVERING INDEX delivery_of_event (event=? AND rowid<?)"]);
 }
 
 #[test]

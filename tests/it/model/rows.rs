@@ -37,9 +37,7 @@ impl Machine {
             for (id, endpoint) in endpoints.iter().zip(profiles) {
                 let scope = AccessScope { profile: Some(VENDORS[endpoint.vendor].into()), account: None };
                 let endpoint = endpoints::find(view, &scope, *id)?;
-                let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
-                assert_eq!(page.next, None);
-                for delivery in page.deliveries {
+                for delivery in deliveries::latest(view, endpoint.key, 10_000)? {
                     let numbers =
                         deliveries::attempts(view, delivery.key)?.iter().map(|attempt| attempt.number).collect();
                     shown.push((index(delivery.key), delivery.id, delivery.state, numbers));

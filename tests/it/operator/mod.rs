@@ -11,6 +11,7 @@ mod mail_address;
 mod mail_program;
 mod metrics;
 mod overview;
+mod payload_search;
 mod recoveries;
 mod replays;
 mod search;

@@ -72,6 +72,39 @@ fn deliveries_are_listed_by_filter_while_a_server_runs_and_when_none_does() {
 }
 
 #[test]
+fn deliveries_are_searched_by_id_by_key_and_by_the_words_of_their_payload() {
+    let world = world();
+    let coop = world.coop();
+    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
+    for number in 0..5 {
+        let body = json!({ "event": "dds.filed", "cooperative_id": COOP, "idempotency_key": format!("key {number}"),
+                           "data": { "batch_id": format!("BATCH-{number}"), "note": "to Mombasa" } });
+        coop.post("/events", body).expect(202);
+    }
+    let ids: Vec<String> =
+        coop.deliveries(&webhook).iter().map(|one| one["delivery_id"].as_str().expect("an id").to_owned()).collect();
+    let found = |arguments: &[&str]| {
+        let (code, out, err) = run(world.folder(), &[&["deliveries", "--json", "--search"], arguments].concat());
+        assert_eq!(code, 0, "{err}");
+        let found: Vec<Value> = serde_json::from_str(&out).expect("a JSON array");
+        (found.iter().map(|one| one["delivery_id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>(), err)
+    };
+    assert_eq!(found(&["batch_id batch-3"]).0, ids[1..2]);
+    assert_eq!(found(&["key 2"]).0, ids[2..3]);
+    assert_eq!(found(&[&ids[4]]).0, ids[4..]);
+    assert_eq!(found(&[&webhook]).0, ids);
+    assert_eq!(found(&["Nairobi"]), (vec![], String::new()));
+    let (first, said) = found(&["mombasa", "--limit", "2"]);
+    assert_eq!(first, ids[..2]);
+    assert!(said.starts_with("searched back to 2026-04-20T11:55:00Z; --after dlv_"), "{said}");
+    let after = said.split_once("--after ").and_then(|(_, rest)| rest.split(' ').next()).expect("a place");
+    assert_eq!(found(&["mombasa", "--after", after]), (ids[2..].to_vec(), String::new()));
+    assert!(refusal(&world, &["deliveries", "--after", "nonsense"]).contains("--after"));
+    assert!(refusal(&world, &["deliveries", "--search", " "]).contains("--search"));
+}
+
+#[test]
 fn following_prints_changes_as_they_come() {
     let world = world();
     let receiver = Receiver::new();
