@@ -95,6 +95,7 @@ for (const link of document.querySelectorAll("a[data-day]")) {
   if (link.dataset.day > 0) url.searchParams.set("to", to.toISOString());
   link.href = url;
 }
+for (const here of document.querySelectorAll(".here")) here.textContent = "local time";
 for (const zone of document.querySelectorAll(".zone")) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 const ready = (part) => {

@@ -11,10 +11,10 @@ use crate::support::{
 #[test]
 fn a_webhook_s_statistics_are_measured_from_its_attempts() {
     let world = World::new();
-    let receiver = Receiver::new();
+    let (receiver, other) = (Receiver::new(), Receiver::new());
     let coop = world.coop();
     let webhook = coop.webhook(&receiver.url(), &["*"], "s");
-    let beside = coop.webhook(&Receiver::new().url(), &["loan.repaid"], "s");
+    let beside = coop.webhook(&other.url(), &["loan.repaid"], "s");
     let path = format!("/webhooks/{webhook}/stats");
     let none = json!({ "webhook_id": webhook, "delivered_24h": 0, "failed_24h": 0, "success_percent_24h": null,
                        "p50_ms_24h": null, "p95_ms_24h": null, "waiting": 0, "held": 0, "failed_not_replayed": 0,

@@ -38,7 +38,7 @@ const OPERATORS: [&str; 5] =
     ["/ui/accounts", "/ui/alerts/test-mail", "/ui/system/backup", "/ui/tokens", "/ui/tokens/{}/revoke"];
 
 /// Every page; `:id` is an id. A new page needs a new line.
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 20] = [
     "/ui",
     "/ui/accounts",
     "/ui/alerts",
@@ -49,6 +49,7 @@ const PAGES: [&str; 19] = [
     "/ui/events",
     "/ui/events/:id",
     "/ui/events/:id/body",
+    "/ui/search",
     "/ui/made/:form",
     "/ui/recoveries",
     "/ui/recoveries/:id",
@@ -61,7 +62,7 @@ const PAGES: [&str; 19] = [
 ];
 
 /// Pages made from memory alone: no read or write can hold them.
-const FROM_MEMORY: [&str; 3] = ["/ui/made/:form", "/ui/sign-in", "/ui/system"];
+const FROM_MEMORY: [&str; 4] = ["/ui/made/:form", "/ui/search", "/ui/sign-in", "/ui/system"];
 
 fn source(name: &str) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dashboard");
