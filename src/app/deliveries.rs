@@ -94,9 +94,8 @@ impl App {
     pub async fn replay_of(&self, access: &Access<Webhooks>, webhook: &str, delivery: &str) -> Result<Delivery> {
         let (endpoint, access) = self.resolve(access, webhook)?;
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            replays::add(tx, &webhooks::find(tx, scope, endpoint)?, original)
-        };
+        let replay =
+            move |tx: &Tx<'_>, scope: &AccessScope| replays::add(tx, &webhooks::find(tx, scope, endpoint)?, original);
         self.write(&access, replay).await
     }
 

@@ -149,8 +149,7 @@ async fn follow(db: &Db, mut recovery: Recovery) -> Result<()> {
         idle = if now.replayed + now.skipped > recovery.replayed + recovery.skipped { 0 } else { idle + 1 };
         recovery = now;
         if terminal {
-            let _ =
-                write!(std::io::stdout(), "\r{} of {} ", recovery.replayed + recovery.skipped, recovery.matched);
+            let _ = write!(std::io::stdout(), "\r{} of {} ", recovery.replayed + recovery.skipped, recovery.matched);
             let _ = std::io::stdout().flush();
         }
     }

@@ -186,9 +186,9 @@ impl DeliveryRow {
             meaning: delivery.last_failure.map_or("", meaning),
             made: frame.when(delivery.created_at),
             next: delivery.due_at.map(due),
-            newest_replay: delivery.newest_replay.map(|replay| {
-                (replay.id.to_string(), Badge::of_state(replay.state, 0).word, frame.when(replay.at))
-            }),
+            newest_replay: delivery
+                .newest_replay
+                .map(|replay| (replay.id.to_string(), Badge::of_state(replay.state, 0).word, frame.when(replay.at))),
             missed: delivery.missed && delivery.newest_replay.is_none(),
         }
     }

@@ -69,7 +69,12 @@ async fn step(db: &Db, remaining: &mut HashMap<RecoveryKey, Remaining>) -> Resul
 
 /// One step of a recovery, from where it stopped. While it finds no candidates it goes on, for as long as the time between
 /// two steps.
-async fn go_on(db: &Db, recovery: RecoveryKey, candidates: Candidates, rest_of_it: Option<Remaining>) -> Result<Remaining> {
+async fn go_on(
+    db: &Db,
+    recovery: RecoveryKey,
+    candidates: Candidates,
+    rest_of_it: Option<Remaining>,
+) -> Result<Remaining> {
     let watch = Stopwatch::start();
     let mut rest_of_it = match rest_of_it {
         Some(rest_of_it) => rest_of_it,
@@ -81,8 +86,10 @@ async fn go_on(db: &Db, recovery: RecoveryKey, candidates: Candidates, rest_of_i
         let found = looks.iter().any(|look| !look.keys.is_empty());
         let (ended, stays) = (rest.is_empty(), looks.is_empty());
         if ended || found {
-            db.write(Actor::Engine, Admission::Wait, move |tx| replays::add_found(tx, recovery, &candidates, &looks, ended))
-                .await?;
+            db.write(Actor::Engine, Admission::Wait, move |tx| {
+                replays::add_found(tx, recovery, &candidates, &looks, ended)
+            })
+            .await?;
             return Ok(rest);
         }
         if stays || watch.elapsed() >= PACE {

@@ -311,9 +311,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
 /// An alert without the present counts of held and failed deliveries.
 fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
     let what = match convert::alert_kind(&row.get::<_, String>("kind")?)? {
-        Kind::Suspended => {
-            What::Suspended(failing(row)?, convert::suspended_reason(row.get("suspended_reason")?)?)
-        }
+        Kind::Suspended => What::Suspended(failing(row)?, convert::suspended_reason(row.get("suspended_reason")?)?),
         Kind::Warning => What::Warning {
             failing: failing(row)?,
             tries: row.get("tries")?,

@@ -42,7 +42,9 @@ impl Candidates {
     /// that is not final.
     pub fn new(view: &View<'_>, scope: &AccessScope, selection: Selection) -> Result<Self> {
         if !selection.state.is_none_or(State::is_final) {
-            return Err(Error::request("only deliveries that failed, were delivered or were cancelled can be replayed"));
+            return Err(Error::request(
+                "only deliveries that failed, were delivered or were cancelled can be replayed",
+            ));
         }
         let range = Range::new(view, scope, selection)?;
         let upto = newest(view.conn)?.min(*range.keys(view.conn)?.end());

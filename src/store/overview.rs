@@ -51,9 +51,7 @@ pub fn look(view: &View<'_>, scope: &AccessScope, now: Timestamp) -> Result<Over
     };
     let count = |which: &str, index: &str| match key {
         // For all webhooks by the index of its own; for some of them, endpoint by endpoint.
-        Value::Null => {
-            one(&format!("SELECT count(*) FROM delivery INDEXED BY {index} WHERE ?1 IS NULL AND {which}"))
-        }
+        Value::Null => one(&format!("SELECT count(*) FROM delivery INDEXED BY {index} WHERE ?1 IS NULL AND {which}")),
         _ => one(&format!(
             "SELECT ifnull(sum((SELECT count(*) FROM delivery WHERE endpoint = endpoint.key AND {which})), 0)
              FROM endpoint WHERE {whose}"

@@ -103,7 +103,9 @@ fn note(tx: &Tx<'_>, action: Action, recovery: &Recovery) -> Result<()> {
 
 /// Starts a recovery again: deliveries that it skips a second time are not counted twice.
 pub fn begin_anew(tx: &Tx<'_>, recovery: RecoveryKey) -> Result<()> {
-    tx.conn.prepare_cached("UPDATE recovery SET skipped = 0 WHERE key = ? AND state = 'running'")?.execute([recovery])?;
+    tx.conn
+        .prepare_cached("UPDATE recovery SET skipped = 0 WHERE key = ? AND state = 'running'")?
+        .execute([recovery])?;
     Ok(())
 }
 

@@ -11,4 +11,7 @@ mod recoveries;
 mod wire;
 
 pub use self::profile::{NAME, profile};
-pub(super) use self::{errors::shape, examples::SUPPLEMENT, handlers::Routes, profile::dialect, recoveries::Routes as RecoveryRoutes, wire::Payloads};
+pub(super) use self::{
+    errors::shape, examples::SUPPLEMENT, handlers::Routes, profile::dialect, recoveries::Routes as RecoveryRoutes,
+    wire::Payloads,
+};

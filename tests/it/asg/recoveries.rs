@@ -30,7 +30,8 @@ fn a_customer_lets_its_webhook_have_again_what_failed() {
         customer.post(&path, body).expect(200)["matched"].clone()
     };
     assert_eq!(["failed", "delivered", "cancelled", "any"].map(matched), [1, 1, 0, 2].map(Value::from));
-    let started = customer.post(&path, json!({ "since": SINCE, "event": "task.settled", "error": "status" })).expect(202);
+    let started =
+        customer.post(&path, json!({ "since": SINCE, "event": "task.settled", "error": "status" })).expect(202);
     assert_eq!((&started["state"], &started["status"]), (&json!("running"), &json!("failed")));
     let one = format!("/v1/recoveries/{}", started["recovery_id"].as_str().expect("an id"));
     let mut seen = started;

@@ -1,7 +1,9 @@
 //! `asilichain.suspend_when`: whether one delivery that fails suspends its webhook, or only a receiver that is dead.
 
+use std::time::Duration;
+
 use ngoma::config::SuspendWhen;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     browser::{of, operator},
@@ -41,7 +43,7 @@ fn refuse_among_others(world: &World, receiver: &Receiver, coop: &Client, status
 }
 
 /// What the operator's list says of the newest alert about a suspension.
-fn alerted(world: &World) -> serde_json::Value {
+fn alerted(world: &World) -> Value {
     let alerts = world.operator().get("/operator/alerts").expect(200)["alerts"].clone();
     let found = alerts.as_array().expect("a list").iter().find(|alert| alert["kind"] == "SUSPENDED").cloned();
     found.unwrap_or_default()
@@ -56,7 +58,7 @@ fn with_dead_one_event_that_a_receiver_cannot_take_does_not_stop_the_others() {
         let shown = coop.delivery(&webhook, &refused);
         assert_eq!((&shown["status"], &shown["attempt_count"]), (&json!("FAILED"), &json!(5)), "{status}");
         assert_eq!(coop.status(&webhook), "ACTIVE", "{status}");
-        assert_eq!(alerted(&world), json!(null), "a warning at most");
+        assert_eq!(alerted(&world), Value::Null, "a warning at most");
         let before = receiver.posts().len();
         deliver(&world, &receiver, &coop);
         assert_eq!(receiver.posts().len(), before + 1, "the others go on");
@@ -116,7 +118,7 @@ fn with_dead_a_success_meanwhile_is_known_after_a_restart_and_whatever_the_clock
     deliver(&world, &receiver, &coop);
     world.restart();
     // An hour back: by the clock the success comes before the failure.
-    world.clock.step(world.now() - std::time::Duration::from_secs(3600));
+    world.clock.step(world.now() - Duration::from_secs(3600));
     world.settle();
     receiver.always(Reply::status(500));
     WAITS.iter().for_each(|wait| world.advance(wait));
@@ -146,5 +148,8 @@ fn another_word_stops_the_start_with_the_words_that_there_are() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("config.toml"), "[asilichain]\nsuspend_when = \"never\"\n").expect("a file");
     let (code, _, said) = run(folder.path(), &["check"]);
-    assert!(code == 1 && said.contains("asilichain.suspend_when") && said.contains("any") && said.contains("dead"), "{said}");
+    assert!(
+        code == 1 && said.contains("asilichain.suspend_when") && said.contains("any") && said.contains("dead"),
+        "{said}"
+    );
 }

@@ -64,7 +64,11 @@ fn an_account_sees_the_operator_s_recovery_and_neither_ends_it_nor_learns_whose_
     assert!(!own.get("/ui/recoveries").text.contains("tok_"));
     assert!(!page.contains(&format!("{run}/cancel")), "it is not offered");
     let refused = own.post(&format!("{run}/cancel"), &[]);
-    assert!(refused.status == 403 && refused.text.contains("somebody else has started this recovery"), "{}", refused.text);
+    assert!(
+        refused.status == 403 && refused.text.contains("somebody else has started this recovery"),
+        "{}",
+        refused.text
+    );
     assert_eq!(operator.post(&format!("{run}/cancel"), &[]).status, 303);
     assert!(operator.get(&run).text.contains("cancelled"));
 }

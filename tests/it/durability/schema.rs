@@ -167,12 +167,12 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE endpoint SET last_failure_at = 7 WHERE key = 1",
         ],
     ),
-    ("state IN ('running', 'done', 'cancelled')", &["UPDATE recovery SET state = 'asleep', ended_at = 1 WHERE key = 1"]),
-    ("length(endpoint) = 16", &["UPDATE recovery SET endpoint = zeroblob(15) WHERE key = 2"]),
     (
-        "wanted IN ('exhausted', 'delivered', 'cancelled')",
-        &["UPDATE recovery SET wanted = 'held' WHERE key = 2"],
+        "state IN ('running', 'done', 'cancelled')",
+        &["UPDATE recovery SET state = 'asleep', ended_at = 1 WHERE key = 1"],
     ),
+    ("length(endpoint) = 16", &["UPDATE recovery SET endpoint = zeroblob(15) WHERE key = 2"]),
+    ("wanted IN ('exhausted', 'delivered', 'cancelled')", &["UPDATE recovery SET wanted = 'held' WHERE key = 2"]),
     (
         "length(delivery) = 16",
         &[

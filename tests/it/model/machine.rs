@@ -117,11 +117,7 @@ impl Machine {
         let running = open(&storage, &clock, &profiles);
         let raw = Connection::open_with_flags(&storage.path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
         let mut machine = Self {
-            model: Model {
-                now: START.millis(),
-                only_dead: suspend_when == SuspendWhen::Dead,
-                ..Model::default()
-            },
+            model: Model { now: START.millis(), only_dead: suspend_when == SuspendWhen::Dead, ..Model::default() },
             rules: LaneRules::default(),
             clock,
             profiles,

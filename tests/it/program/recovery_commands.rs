@@ -243,7 +243,9 @@ fn a_recovery_takes_a_time_a_url_and_a_status_and_so_does_a_list() {
     world.settle();
     // The command line has the machine's own clock.
     let (from, until) = (["--since", "2026-04-20T11:00:00Z"], ["--until", "2026-04-20T11:54:00Z"]);
-    let listed = |more: &[&str]| out(&world, &[&["deliveries"], more].concat()).lines().filter(|line| line.contains("dlv_")).count();
+    let listed = |more: &[&str]| {
+        out(&world, &[&["deliveries"], more].concat()).lines().filter(|line| line.contains("dlv_")).count()
+    };
     assert_eq!(listed(&["--url", "sHOP"]), 1);
     assert_eq!(listed(&[from, ["--until", "2026-04-20T11:56:00Z"]].concat()), 2);
     assert_eq!(listed(&until), 0);

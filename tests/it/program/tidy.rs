@@ -167,9 +167,9 @@ fn every_technology_keeps_to_its_folder() {
 #[test]
 fn only_settle_give_back_and_interrupt_leave_the_claimed_state() {
     let sources = sources("src");
-    let remedy =
-        "a delivery changes only by the verbs of queue.rs and cascade.rs; new_delivery, outages, missed and turns mark it";
-    let verbs = ["queue", "cascade", "new_delivery", "outages", "missed", "turns"].map(|name| format!("src/store/{name}.rs"));
+    let remedy = "a delivery changes only by the verbs of queue.rs and cascade.rs; new_delivery, outages, missed and turns mark it";
+    let verbs =
+        ["queue", "cascade", "new_delivery", "outages", "missed", "turns"].map(|name| format!("src/store/{name}.rs"));
     let verbs = verbs.each_ref().map(String::as_str);
     let changes = |source: &Source| {
         let any = sayings(&source.code, &source.name, &["UPDATE delivery"], &verbs, remedy);
