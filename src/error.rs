@@ -91,8 +91,8 @@ pub enum Missing {
     Account(String),
     /// A token.
     Token,
-    /// A retry run.
-    Retry,
+    /// A recovery.
+    Recovery,
 }
 
 impl fmt::Display for Missing {
@@ -104,7 +104,7 @@ impl fmt::Display for Missing {
             Self::Event => "event",
             Self::Task => "task",
             Self::Token => "token",
-            Self::Retry => "retry run",
+            Self::Recovery => "recovery",
         })
     }
 }

@@ -60,16 +60,16 @@ type CommonErrors = asilichain::Errors;
 type Routes = (
     health::Routes<CommonErrors>,
     metrics::Routes<CommonErrors>,
-    asg::Routes,
-    asilichain::WebhookRoutes,
-    asilichain::EventRoutes,
+    (asg::Routes, asg::RecoveryRoutes),
+    (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes),
     operator::Routes,
 );
 
 fn service() -> OpenApiService<Routes, Payloads> {
     let (health, metrics) = (health::Routes::default(), metrics::Routes::default());
-    let (webhooks, events) = (asilichain::WebhookRoutes, asilichain::EventRoutes);
-    let routes = (health, metrics, asg::Routes, webhooks, events, operator::ROUTES);
+    let asg = (asg::Routes, asg::RecoveryRoutes);
+    let asilichain = (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes);
+    let routes = (health, metrics, asg, asilichain, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .contact(ContactObject::new().name("The operator of this server"))

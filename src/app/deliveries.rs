@@ -14,6 +14,7 @@ use crate::{
     store::{
         Tx, View,
         deliveries::{self, Filter},
+        replays,
         search::{self, Range},
     },
 };
@@ -88,9 +89,8 @@ impl App {
     pub async fn replay_of(&self, access: &Access<Webhooks>, webhook: &str, delivery: &str) -> Result<Delivery> {
         let (endpoint, access) = self.resolve(access, webhook)?;
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            deliveries::add_replay(tx, &webhooks::find(tx, scope, endpoint)?, original)
-        };
+        let replay =
+            move |tx: &Tx<'_>, scope: &AccessScope| replays::add(tx, &webhooks::find(tx, scope, endpoint)?, original);
         self.write(&access, replay).await
     }
 
@@ -136,7 +136,7 @@ impl App {
     pub async fn replay(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let made = deliveries::add_replay(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
+            let made = replays::add(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
             search::find(tx, scope, made.id)
         };
         self.write(access, replay).await

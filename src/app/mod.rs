@@ -25,7 +25,7 @@ pub mod health;
 pub mod overview;
 mod page;
 pub mod publish;
-pub mod recovery;
+pub mod recoveries;
 mod selection;
 mod system;
 pub mod tokens;

@@ -167,8 +167,10 @@ fn line(listed: &Listed, profiles: &Profiles, as_json: bool) {
     let failure = delivery.last_failure.filter(|failure| *failure != Failure::Status).map(|class| class.to_string());
     let last = status.or(failure).unwrap_or_else(|| "-".to_owned());
     let next = delivery.due_at.map_or_else(String::new, |due| format!("  next {due}"));
+    let replay = delivery.newest_replay;
+    let replay = replay.map_or_else(String::new, |replay| format!("  replayed: {} {}", name(replay.state), replay.id));
     say!(
-        "{}  {}  {:<9} {:<11} attempts {} {:<22} {:<20} {}{next}",
+        "{}  {}  {:<9} {:<11} attempts {} {:<22} {:<20} {}{next}{replay}",
         delivery.created_at,
         delivery.id,
         name(delivery.state),
@@ -199,6 +201,8 @@ fn object(listed: &Listed, profiles: &Profiles) -> Value {
         "response_status": delivery.last_status,
         "error": delivery.last_failure.map(Failure::name),
         "replay_of": delivery.replay_of.map(|id| id.to_string()),
+        "newest_replay": delivery.newest_replay.map(|replay| replay.id.to_string()),
+        "newest_replay_status": delivery.newest_replay.map(|replay| name(replay.state)),
         "test": delivery.test,
     })
 }

@@ -1,4 +1,4 @@
-//! Deliveries of every webhook, filtered; and runs that replay every matching one.
+//! Deliveries of every webhook, filtered; and recoveries, which replay every matching one.
 
 use askama::Template;
 use poem::{
@@ -19,11 +19,11 @@ use super::{
     visit::{Allowed, Visit},
 };
 use crate::{
-    app::{Page as Found, PageRequest, Wanted, Webhooks, recovery},
+    app::{Page as Found, PageRequest, Wanted, Webhooks, recoveries},
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
-        retry::{Run, RunState},
+        recovery::{Recovery, RecoveryState},
         selection::Selection,
         timestamp::Timestamp,
     },
@@ -31,7 +31,7 @@ use crate::{
 };
 
 const PAGE: usize = 40;
-const RUNS: usize = 20;
+const RECOVERIES: usize = 20;
 
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
@@ -97,6 +97,13 @@ impl Search {
         };
         Ok(Wanted { webhook: text(&self.webhook), selection })
     }
+
+    /// The deliveries to replay: the failed ones, unless another state is chosen.
+    fn recoverable(&self) -> Result<Wanted, Error> {
+        let Wanted { webhook, selection } = self.wanted()?;
+        let state = selection.state.or(Some(State::Exhausted));
+        Ok(Wanted { webhook, selection: Selection { state, ..selection } })
+    }
 }
 
 /// A word of a filter. An unknown word is an error, because it must not match every delivery.
@@ -125,14 +132,17 @@ fn in_words((name, value): (&'static str, String)) -> (&'static str, String) {
     (name, state.map_or(value, |state| state.label.to_owned()))
 }
 
-/// The states, in the words of the badges.
-fn states(chosen: &str) -> Vec<Choice> {
-    let word = |state| match state {
+/// A state, in the words of the badges.
+const fn word(state: State) -> &'static str {
+    match state {
         State::Pending => "waiting or retrying",
         State::Claimed => "in flight",
         State::Exhausted => "failed",
-        state => state.name(),
-    };
+        State::Delivered | State::Held | State::Cancelled => state.name(),
+    }
+}
+
+fn states(chosen: &str) -> Vec<Choice> {
     let choice = |state: State| Choice { value: state.name(), label: word(state), chosen: state.name() == chosen };
     State::ALL.into_iter().map(choice).collect()
 }
@@ -147,7 +157,7 @@ struct Page<'a> {
     kinds: Vec<&'a str>,
     searched: bool,
     more: Option<String>,
-    retry: Option<String>,
+    recover: Option<String>,
     of_one_account: bool,
     search: Search,
 }
@@ -168,7 +178,7 @@ pub(super) async fn list(
         found => found?,
     };
     let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&shared, &frame, listed)).collect();
-    let retriable = matches!(search.state.as_str(), "" | "exhausted" | "cancelled");
+    let recoverable = matches!(search.state.as_str(), "" | "exhausted" | "delivered" | "cancelled");
     render::page(&Page {
         states: states(&search.state),
         errors: Failure::ALL
@@ -178,7 +188,7 @@ pub(super) async fn list(
         kinds: shared.kinds(),
         searched: !search.is_empty(),
         more: found.next.map(|next| search.query(&next)),
-        retry: (retriable && !rows.is_empty()).then(|| search.query("")),
+        recover: (recoverable && !rows.is_empty()).then(|| search.query("")),
         of_one_account: visit.is_of_one_account(),
         rows,
         search,
@@ -187,7 +197,7 @@ pub(super) async fn list(
 }
 
 #[derive(Template)]
-#[template(path = "retry.html", config = "src/dashboard/askama.toml")]
+#[template(path = "recover.html", config = "src/dashboard/askama.toml")]
 struct Counted<'a> {
     frame: Frame<'a>,
     filters: Vec<(&'static str, String)>,
@@ -196,16 +206,20 @@ struct Counted<'a> {
     sent: Vec<(&'static str, String)>,
     matched: u64,
     matched_words: String,
+    /// The state of the deliveries: `failed`.
+    word: &'static str,
     skipped: u64,
 }
 
-/// The page with the number of matching deliveries, which starts a run.
+/// The page with the number of matching deliveries, which starts a recovery.
 #[handler]
 pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
-    let count = shared.app.count_matching(&visit.access, search.wanted()?).await?;
+    let wanted = search.recoverable()?;
+    let word = wanted.selection.state.map_or("", word);
+    let count = shared.app.count_matching(&visit.access, wanted).await?;
     let given = |filters: [(&'static str, &str); 7]| {
         let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
         filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
@@ -223,6 +237,7 @@ pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search:
         } else {
             format!("more than {}", thousands(count.matched))
         },
+        word,
         skipped: count.skipped,
         frame,
     })
@@ -236,13 +251,13 @@ pub(super) async fn start(shared: Data<&Shared>, visit: Allowed<Webhooks>, field
         Error::request("this form does not say how many deliveries were counted: begin at the list of deliveries")
     })?;
     let start = || async {
-        let run = shared.app.recover_counted(&visit.access, search.wanted()?, matched).await?;
-        Ok(Outcome::Page(format!("/ui/retries/{}", run.id)))
+        let started = shared.app.recover_counted(&visit.access, search.recoverable()?, matched).await?;
+        Ok(Outcome::Page(format!("/ui/recoveries/{}", started.id)))
     };
     Ok(shared.made.once(&visit, &fields, start).await?)
 }
 
-struct RunView {
+struct RecoveryView {
     id: String,
     word: &'static str,
     class: &'static str,
@@ -252,54 +267,64 @@ struct RunView {
     done: u64,
     replayed: String,
     skipped: String,
+    /// What became of the replays, in words.
+    became: String,
     running: bool,
     /// Whether the visitor may cancel it.
     can_cancel: bool,
     of: Vec<(&'static str, String)>,
 }
 
-impl RunView {
-    fn new(shared: &Shared, visit: &Visit, frame: &Frame<'_>, run: &Run) -> Self {
-        let (word, class) = match run.state {
-            RunState::Running => ("running", "warn"),
-            RunState::Done => ("done", "good"),
-            RunState::Cancelled => ("cancelled", ""),
+impl RecoveryView {
+    fn new(shared: &Shared, visit: &Visit, frame: &Frame<'_>, found: &Recovery) -> Self {
+        let (word, class) = match found.state {
+            RecoveryState::Running => ("running", "warn"),
+            RecoveryState::Done => ("done", "good"),
+            RecoveryState::Cancelled => ("cancelled", ""),
         };
-        let selection = &run.selection;
-        let webhook = selection.endpoint.map(|id| shared.written(run.profile.as_deref().unwrap_or_default(), id));
+        let selection = &found.selection;
+        let webhook = selection.endpoint.map(|id| shared.written(found.profile.as_deref().unwrap_or_default(), id));
         let of = [
             ("account", selection.account.clone()),
             ("webhook", webhook),
+            ("URL contains", selection.url.clone()),
             ("event", selection.kind.clone()),
+            ("state", selection.state.map(|state| self::word(state).to_owned())),
             ("error", selection.failure.map(|failure| failure.to_string())),
             ("from", selection.from.map(|from| from.to_string())),
             ("to", selection.to.map(|to| to.to_string())),
         ];
         Self {
-            id: run.id.to_string(),
+            id: found.id.to_string(),
             word,
             class,
-            made: frame.when(run.created_at),
-            actor: if run.actor == visit.caller.token.to_string() { "you".to_owned() } else { run.actor.clone() },
-            matched: run.matched,
-            done: run.replayed + run.skipped,
-            replayed: thousands(run.replayed),
-            skipped: thousands(run.skipped),
-            running: run.state == RunState::Running,
-            can_cancel: visit.is_operator() || recovery::is_own(run),
+            made: frame.when(found.created_at),
+            actor: if found.actor == visit.caller.token.to_string() { "you".to_owned() } else { found.actor.clone() },
+            matched: found.matched,
+            done: found.replayed + found.skipped,
+            replayed: thousands(found.replayed),
+            skipped: thousands(found.skipped),
+            became: format!(
+                "{} delivered, {} failed, {} waiting",
+                thousands(found.delivered),
+                thousands(found.failed),
+                thousands(found.waiting)
+            ),
+            running: found.state == RecoveryState::Running,
+            can_cancel: visit.is_operator() || recoveries::is_own(found),
             of: of.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect(),
         }
     }
 }
 
 #[derive(Template)]
-#[template(path = "run.html", config = "src/dashboard/askama.toml")]
-struct RunPage<'a> {
+#[template(path = "recovery.html", config = "src/dashboard/askama.toml")]
+struct RecoveryPage<'a> {
     frame: Frame<'a>,
-    run: RunView,
+    recovery: RecoveryView,
 }
 
-/// The page of one run and its progress.
+/// The page of one recovery, its progress, and what became of its replays.
 #[handler]
 pub(super) async fn watch(
     shared: Data<&Shared>,
@@ -307,24 +332,24 @@ pub(super) async fn watch(
     id: Path<String>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let found = shared.app.run(&visit.access, &id).await?;
+    let found = shared.app.recovery(&visit.access, &id).await?;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
-    render::page(&RunPage { run: RunView::new(&shared, &visit, &frame, &found), frame })
+    render::page(&RecoveryPage { recovery: RecoveryView::new(&shared, &visit, &frame, &found), frame })
 }
 
 #[derive(Template)]
-#[template(path = "runs.html", config = "src/dashboard/askama.toml")]
-struct Runs<'a> {
+#[template(path = "recoveries.html", config = "src/dashboard/askama.toml")]
+struct Recoveries<'a> {
     frame: Frame<'a>,
-    runs: Vec<RunView>,
+    recoveries: Vec<RecoveryView>,
 }
 
 #[handler]
-pub(super) async fn runs(shared: Data<&Shared>, visit: Allowed<Webhooks>) -> Result<Response> {
-    let found = shared.app.runs(&visit.access, PageRequest::of(RUNS, "")).await?;
+pub(super) async fn past(shared: Data<&Shared>, visit: Allowed<Webhooks>) -> Result<Response> {
+    let found = shared.app.recoveries(&visit.access, PageRequest::of(RECOVERIES, "")).await?;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries");
-    render::page(&Runs {
-        runs: found.items.iter().map(|run| RunView::new(&shared, &visit, &frame, run)).collect(),
+    render::page(&Recoveries {
+        recoveries: found.items.iter().map(|found| RecoveryView::new(&shared, &visit, &frame, found)).collect(),
         frame,
     })
 }
@@ -336,6 +361,6 @@ pub(super) async fn cancel(
     id: Path<String>,
     _fields: Fields,
 ) -> Result<Response> {
-    let cancelled = shared.app.cancel_run(&visit.access, &id).await?;
-    Ok(go(&format!("/ui/retries/{}?said=retry-cancelled", cancelled.id)))
+    let cancelled = shared.app.cancel_recovery(&visit.access, &id).await?;
+    Ok(go(&format!("/ui/recoveries/{}?said=recovery-cancelled", cancelled.id)))
 }

@@ -115,7 +115,7 @@ impl Said {
             }
             "replayed" => "Replayed: this is the new delivery of the same event.",
             "cancelled" => "Cancelled. It is not tried again.",
-            "retry-cancelled" => "The run is cancelled. The replays that it has made go out.",
+            "recovery-cancelled" => "The recovery is cancelled. The replays that it has made go out.",
             "account" => "The account is made. Now make a token for it.",
             "revoked" => "The token is revoked: it is refused from now on, and its dashboards are signed out.",
             "mailed" => "A test mail is sent: look into the mailbox.",

@@ -37,8 +37,12 @@ impl Badge {
     }
 
     pub(super) fn of_delivery(delivery: &Delivery) -> Self {
-        let (class, word) = match delivery.state {
-            State::Pending if delivery.attempts > 0 => ("warn", "retrying"),
+        Self::of_state(delivery.state, delivery.attempts)
+    }
+
+    fn of_state(state: State, attempts: u32) -> Self {
+        let (class, word) = match state {
+            State::Pending if attempts > 0 => ("warn", "retrying"),
             State::Pending => ("", "waiting"),
             State::Claimed => ("", "in flight"),
             State::Delivered => ("good", "delivered"),
@@ -161,7 +165,10 @@ pub(super) struct DeliveryRow {
     pub(super) meaning: &'static str,
     pub(super) made: Moment,
     pub(super) next: Option<Moment>,
-    pub(super) failed: bool,
+    /// The id of its newest replay, the state of that one, and since when.
+    pub(super) newest_replay: Option<(String, &'static str, Moment)>,
+    /// Whether it is for a person to replay it.
+    pub(super) missed: bool,
 }
 
 impl DeliveryRow {
@@ -179,7 +186,10 @@ impl DeliveryRow {
             meaning: delivery.last_failure.map_or("", meaning),
             made: frame.when(delivery.created_at),
             next: delivery.due_at.map(due),
-            failed: delivery.state == State::Exhausted,
+            newest_replay: delivery
+                .newest_replay
+                .map(|replay| (replay.id.to_string(), Badge::of_state(replay.state, 0).word, frame.when(replay.at))),
+            missed: delivery.missed && delivery.newest_replay.is_none(),
         }
     }
 }

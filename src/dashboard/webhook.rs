@@ -81,6 +81,9 @@ impl Suspended {
             SuspendedReason::Paused => "Somebody paused it.".to_owned(),
             SuspendedReason::Gone => "The receiver answered 410 Gone: it does not exist any more.".to_owned(),
             SuspendedReason::Exhausted => format!("A delivery failed {} times.", policy.max_attempts),
+            SuspendedReason::Dead => {
+                format!("A delivery failed {} times, and nothing else was delivered meanwhile.", policy.max_attempts)
+            }
         };
         let last_error = recent.iter().find_map(|delivery| {
             let failure = delivery.last_failure?;

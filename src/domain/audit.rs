@@ -49,7 +49,7 @@ macro_rules! actions {
 
             /// Whether its entries may be removed when there are many: accounts may do this as often as they like.
             pub fn passes(self) -> bool {
-                ["webhook.", "delivery.", "retry.", "session."].iter().any(|subject| self.name().starts_with(subject))
+                ["webhook.", "delivery.", "recovery.", "session."].iter().any(|subject| self.name().starts_with(subject))
             }
         }
     };
@@ -90,10 +90,10 @@ actions! {
     DeliveryReplayed = "delivery.replayed";
     /// A delivery was cancelled.
     DeliveryCancelled = "delivery.cancelled";
-    /// A retry run was started.
-    RetryStarted = "retry.started";
-    /// A retry run was cancelled.
-    RetryCancelled = "retry.cancelled";
+    /// A recovery was started.
+    RecoveryStarted = "recovery.started";
+    /// A recovery was cancelled.
+    RecoveryCancelled = "recovery.cancelled";
     /// A test mail was requested.
     MailTested = "mail.tested";
     /// A backup was requested at the dashboard; the entry names the file.

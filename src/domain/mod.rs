@@ -14,7 +14,7 @@ pub mod grant;
 pub mod ids;
 pub mod json;
 pub mod profile;
-pub mod retry;
+pub mod recovery;
 pub mod scope;
 pub mod selection;
 pub mod session;

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         alert::{Alert, AlertKey, Channel, Failing, Kind, NOTICE, What},
         delivery::{Attempt, DeliveryKey, Failure},
-        endpoint::EndpointKey,
+        endpoint::{EndpointKey, SuspendedReason},
         ids::{AlertId, DeliveryId, EndpointId},
         timestamp::Timestamp,
         token::AccessScope,
@@ -49,14 +49,14 @@ pub(super) struct Failed<'a> {
 
 /// Writes the alert of an endpoint that was just suspended because this delivery was given up. Undelivered warnings of
 /// the endpoint are dropped, except those about a damaged body.
-pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
+pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>, reason: SuspendedReason) -> Result<()> {
     tx.conn
         .prepare_cached(
             "UPDATE alert_delivery SET due_at = NULL, dropped_at = ?2
              WHERE due_at IS NOT NULL AND alert IN (SELECT key FROM alert WHERE endpoint = ?1 AND kind = 'warning' AND failure != ?3)",
         )?
         .execute((failed.endpoint, tx.now.millis(), Failure::Damaged.name()))?;
-    insert(tx, Kind::Suspended, failed, None)
+    insert(tx, Kind::Suspended, failed, (None, Some(reason)))
 }
 
 /// Writes a warning, unless the endpoint had one within a day. A warning from the future does not count: the clock was
@@ -71,14 +71,20 @@ pub(super) fn warning(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     if warned.exists((failed.endpoint, (tx.now - A_DAY).millis(), tx.now.millis(), damaged.name(), same))? {
         return Ok(());
     }
-    insert(tx, Kind::Warning, failed, Some(failed.tries))
+    insert(tx, Kind::Warning, failed, (Some(failed.tries), None))
 }
 
-fn insert(tx: &Tx<'_>, kind: Kind, failed: &Failed<'_>, tries: Option<u32>) -> Result<()> {
+fn insert(
+    tx: &Tx<'_>,
+    kind: Kind,
+    failed: &Failed<'_>,
+    (tries, reason): (Option<u32>, Option<SuspendedReason>),
+) -> Result<()> {
     tx.conn
         .prepare_cached(
-            "INSERT INTO alert (id, endpoint, kind, created_at, since, failure, status, delivery, tries, next_attempt_at)
-             VALUES (?1, ?2, ?3, ?4, (SELECT min(started_at) FROM attempt WHERE delivery = ?5), ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO alert (id, endpoint, kind, created_at, since, failure, status, delivery, tries, next_attempt_at,
+               suspended_reason)
+             VALUES (?1, ?2, ?3, ?4, (SELECT min(started_at) FROM attempt WHERE delivery = ?5), ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute((
             AlertId::mint(tx.now).to_bytes(),
@@ -91,6 +97,7 @@ fn insert(tx: &Tx<'_>, kind: Kind, failed: &Failed<'_>, tries: Option<u32>) -> R
             failed.id.to_bytes(),
             tries,
             tries.and(failed.last.next_attempt_at).map(Timestamp::millis),
+            reason.map(SuspendedReason::name),
         ))?;
     begin(tx)
 }
@@ -304,7 +311,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
 /// An alert without the present counts of held and failed deliveries.
 fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
     let what = match convert::alert_kind(&row.get::<_, String>("kind")?)? {
-        Kind::Suspended => What::Suspended(failing(row)?),
+        Kind::Suspended => What::Suspended(failing(row)?, convert::suspended_reason(row.get("suspended_reason")?)?),
         Kind::Warning => What::Warning {
             failing: failing(row)?,
             tries: row.get("tries")?,

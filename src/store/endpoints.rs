@@ -291,7 +291,7 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
 /// The target of an endpoint: its present URL and secrets.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT id, account, profile, url, secret, former_secret, former_until, outage FROM endpoint WHERE key = ?",
+        "SELECT id, account, profile, url, secret, former_secret, former_until, outage, turns FROM endpoint WHERE key = ?",
     )?;
     let mut rows = rows.query([key])?;
     let row = rows.next()?.ok_or(Error::NotFound(Missing::Webhook))?;
@@ -309,6 +309,7 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
         url: TargetUrl::from_stored(&row.get::<_, String>("url")?)?,
         secrets,
         outage: row.get("outage")?,
+        turns: row.get("turns")?,
         read_at: tx.now,
         stale: AtomicBool::new(false),
     })

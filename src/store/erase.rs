@@ -4,9 +4,9 @@
 use rusqlite::OptionalExtension;
 
 use super::{
-    Result, Tx, View, accounts, audit,
+    Result, Tx, View, accounts, audit, recoveries,
     retention::{self, ANSWERS, SLICE, slice},
-    retries, stats,
+    stats,
 };
 use crate::domain::{
     account::AccountKey,
@@ -62,7 +62,7 @@ pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
         .ok_or_else(|| accounts::missing(id))
 }
 
-/// Removes an account for everybody who asks: its name, tokens, alerts and retry runs, and the URLs and secrets of its
+/// Removes an account for everybody who asks: its name, tokens, alerts and recoveries, and the URLs and secrets of its
 /// endpoints. [`next`] and [`remove`] do the rest. The audit keeps that an account with this number was erased.
 ///
 /// # Errors
@@ -71,7 +71,7 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
     let mut rows = tx.conn.prepare_cached("SELECT key, profile FROM account WHERE id = ? AND profile != ''")?;
     let found = rows.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let (account, profile): (AccountKey, String) = found.ok_or_else(|| accounts::missing(id))?;
-    retries::forget(tx, account, id)?;
+    recoveries::forget(tx, account, id)?;
     let mut endpoints = tx.conn.prepare_cached("SELECT key FROM endpoint WHERE account = ?")?;
     for endpoint in endpoints.query_map([account], |row| row.get(0))? {
         tx.changed(endpoint?);

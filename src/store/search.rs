@@ -42,7 +42,9 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(70);
 /// its last attempt. [`Range::query`] binds its parameters.
 pub(super) const FITS: &str = "
     (:profile IS NULL OR p.profile = :profile) AND (:account IS NULL OR c.id = :account)
-    AND (:endpoint IS NULL OR p.id = :endpoint) AND (:kind IS NULL OR e.kind = :kind)
+    AND (:endpoint IS NULL OR p.id = :endpoint)
+    AND (:url IS NULL OR instr(lower(p.url), :url) OR instr(lower(ifnull(p.given_url, '')), :url))
+    AND (:kind IS NULL OR e.kind = :kind)
     AND (:state IS NULL OR d.state = :state) AND (:failure IS NULL OR a.failure = :failure)
     AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
     AND (:delivery IS NULL OR d.id = :delivery)";
@@ -126,6 +128,7 @@ impl Range {
             named_params! {
                 ":key": key, ":profile": self.profile, ":account": account, ":kind": kind,
                 ":endpoint": self.selection.endpoint.map(|id| id.to_bytes()),
+                ":url": self.selection.url.as_ref().map(|text| text.to_ascii_lowercase()),
                 ":state": self.selection.state.map(State::name),
                 ":failure": self.selection.failure.map(Failure::name),
                 ":from": self.selection.from.map(Timestamp::millis),

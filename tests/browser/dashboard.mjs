@@ -153,15 +153,15 @@ try {
   await page.goto("/ui/deliveries?state=exhausted");
   await look(page, "deliveries");
   await page.getByRole("link", { name: "Replay all that match" }).click();
-  await look(page, "retry-count");
+  await look(page, "recover-count");
   const arrived = shop.posts.length;
   await page.getByRole("button", { name: /^Replay \d+$/ }).click();
-  await page.locator("#run .badge.good", { hasText: "done" }).waitFor();
-  await until("the retried arrive", () => shop.posts.length > arrived);
-  await look(page, "retry-run");
-  await page.goto("/ui/retries");
-  await look(page, "retry-runs");
-  await page.goto("/ui/retry?state=exhausted");
+  await page.locator("#recovery .badge.good", { hasText: "done" }).waitFor();
+  await until("the replays arrive", () => shop.posts.length > arrived);
+  await look(page, "recovery");
+  await page.goto("/ui/recoveries");
+  await look(page, "recoveries");
+  await page.goto("/ui/recover?state=exhausted");
   check(await page.getByText("Nothing to replay").isVisible(), "replayed deliveries are not replayed again");
 
   for (const [address, name] of [["/ui/alerts", "alerts"], ["/ui/audit", "audit"], ["/ui/system", "system"], ["/ui/nothing", "not-here"]]) {
@@ -174,7 +174,7 @@ try {
   const { token: foreignToken } = await api(operator, "POST", "/operator/tokens", { account_id: foreign.account_id, scopes: ["webhooks", "events"] });
   const neighbour = await person(browser);
   await signIn(neighbour, foreignToken);
-  for (const address of ["/ui", "/ui/webhooks", "/ui/deliveries", "/ui/events", "/ui/retries"]) {
+  for (const address of ["/ui", "/ui/webhooks", "/ui/deliveries", "/ui/events", "/ui/recoveries"]) {
     await neighbour.goto(address);
     check(!(await neighbour.content()).includes("ELGON") && !(await neighbour.content()).includes(shop.url), `a foreign account sees nothing at ${address}`);
   }

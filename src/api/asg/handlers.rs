@@ -120,8 +120,8 @@ impl Routes {
 
     /// Get a task
     ///
-    /// The published task, and the result of its deliveries. `webhook_fail` is true when a delivery was given up and
-    /// none is under way. Needs the scope `events`.
+    /// The published task, and the result of its deliveries. `webhook_fail` is true when a delivery was given up, no
+    /// replay of it has arrived since, and none is under way. Needs the scope `events`.
     #[oai(path = "/tasks/:task_id", method = "get", operation_id = "asgGetTask")]
     async fn task(
         &self,

@@ -20,6 +20,7 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("webhook_id", "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"),
         ("delivery_id", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
         ("event_id", "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"),
+        ("recovery_id", "rec_01HXYZBC3D4E5F6G7H8J9K0M1N"),
         ("event", "batch.exported"),
         ("limit", "20"),
         ("cursor", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
@@ -44,12 +45,12 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "WebhookDetails",
-        r#"{"@": "@Webhook", "suspended_at": null, "suspended_reason": null, "held_deliveries": 0, "failed_deliveries": 0, "recent_deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
+        r#"{"@": "@Webhook", "suspended_at": null, "suspended_reason": null, "held_deliveries": 0, "failed_deliveries": 0, "recent_deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "newest_replay": null, "newest_replay_status": null, "test": false}]}"#,
     ),
     ("WebhookUpdate", r#"{"status": "ACTIVE"}"#),
     (
         "Delivery",
-        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false}"#,
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "newest_replay": null, "newest_replay_status": null, "test": false}"#,
     ),
     ("DeliveryPage", r#"{"deliveries": ["@Delivery"], "next_cursor": null}"#),
     (
@@ -57,6 +58,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "error_reason": null, "response_headers": "content-type: text/plain\nx-request-id: 7f3a\n", "next_attempt_at": "2026-04-20T11:55:30.112Z"}"#,
     ),
     ("DeliveryDetails", r#"{"@": "@Delivery", "attempts": ["@Attempt"]}"#),
+    (
+        "NewWebhookRecovery",
+        r#"{"since": "2026-04-20T09:00:00Z", "until": "2026-04-20T12:00:00Z", "status": "FAILED", "event": "batch.exported", "error": "status", "dry_run": true}"#,
+    ),
     ("WebhookTest", r#"{"event": "batch.exported"}"#),
     (
         "WebhookTestResult",
@@ -78,7 +83,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "Event",
-        r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
+        r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "newest_replay": null, "newest_replay_status": null, "test": false}]}"#,
     ),
     (
         "EventType",

@@ -9,6 +9,7 @@ mod events;
 mod examples;
 mod idempotency;
 mod profile;
+mod recoveries;
 mod webhooks;
 mod wire;
 
@@ -18,6 +19,7 @@ pub(super) use self::{
     events::Routes as EventRoutes,
     examples::SUPPLEMENT,
     profile::dialect,
+    recoveries::Routes as RecoveryRoutes,
     webhooks::Routes as WebhookRoutes,
     wire::Payloads,
 };

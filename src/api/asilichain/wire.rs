@@ -198,6 +198,10 @@ pub(super) struct Delivery {
     pub(super) error: Option<ErrorClass>,
     /// The delivery that this one replays; null if it is no replay.
     pub(super) replay_of: Option<String>,
+    /// The newest replay of it, which may repeat another replay of it; null if there is none.
+    pub(super) newest_replay: Option<String>,
+    /// The status of that replay; null if there is none.
+    pub(super) newest_replay_status: Option<DeliveryStatus>,
     /// Whether it carries sample data (a test); receivers see `ngoma-test: true`.
     pub(super) test: bool,
 }
@@ -216,6 +220,8 @@ impl From<&delivery::Delivery> for Delivery {
             response_status: delivery.last_status,
             error: delivery.last_failure.map(Into::into),
             replay_of: delivery.replay_of.map(|id| id.to_string()),
+            newest_replay: delivery.newest_replay.map(|replay| replay.id.to_string()),
+            newest_replay_status: delivery.newest_replay.map(|replay| replay.state.into()),
             test: delivery.test,
         }
     }
@@ -430,7 +436,7 @@ pub(crate) trait Payloads {
     /// the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of Standard Webhooks. Answer 2xx within 10
     /// seconds (by default). Otherwise the event is sent again with the same `webhook-id`, by default after 30 s, 5
     /// min, 30 min and 2 h (five attempts in all). Handle each `webhook-id` once. After the last attempt the webhook is
-    /// suspended: new deliveries are held until it is resumed, for at most 90 days (by default).
+    /// suspended (by default): new deliveries are held until it is resumed, for at most 90 days (by default).
     #[oai(name = "event", method = "post", operation_id = "asilichainEvent")]
     fn event(&self, payload: Json<Payload>);
 }

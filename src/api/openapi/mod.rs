@@ -7,6 +7,7 @@ mod body;
 pub(crate) mod document;
 pub(crate) mod error;
 mod json_error;
+mod recovery;
 mod responses;
 mod shared;
 mod tag;
@@ -15,6 +16,7 @@ pub(crate) use self::{
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
     document::Supplement,
     error::Failure,
+    recovery::{Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage},
     responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]
-enum Retried {
+pub(super) enum Replayed {
     /// A new delivery of the same event, due now.
     #[oai(status = 202)]
     Accepted(Body<DeliveryReport>),
@@ -87,19 +87,19 @@ impl Routes {
         Ok(Body(DeliveryReportDetails::new(app.delivery(&access, &delivery_id.0).await?, app.profiles())))
     }
 
-    /// Replay a delivery
+    /// Replay any delivery
     ///
     /// Sends the same event again as a new delivery: the same body, the same `webhook-id`. Needs the scope `operator`.
-    #[oai(path = "/:delivery_id/retry", method = "post", operation_id = "retryDelivery")]
-    async fn retry(
+    #[oai(path = "/:delivery_id/replay", method = "post", operation_id = "replayAnyDelivery")]
+    async fn replay(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Retried, Refused<Errors, OnState>> {
+    ) -> Result<Replayed, Refused<Errors, OnState>> {
         let made = app.replay(&access, &delivery_id.0).await?;
-        Ok(Retried::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
+        Ok(Replayed::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
     }
 
     /// Cancel a delivery

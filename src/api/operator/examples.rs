@@ -23,7 +23,8 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("token_id", "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B"),
         ("webhook_id", "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"),
         ("delivery_id", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
-        ("retry_id", "ret_01HXYZBC3D4E5F6G7H8J9K0M1N"),
+        ("recovery_id", "rec_01HXYZBC3D4E5F6G7H8J9K0M1N"),
+        ("retry_id", "rec_01HXYZBC3D4E5F6G7H8J9K0M1N"),
         ("event", "batch.exported"),
         ("status", "FAILED"),
         ("error", "timeout"),
@@ -52,7 +53,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("WebhookHistory", r#"{"@": "@WebhookReport", "last_week": ["@AttemptSlot"]}"#),
     (
         "DeliveryReport",
-        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "FAILED", "attempt_count": 5, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 503, "error": "status", "replay_of": null, "test": false}"#,
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "FAILED", "attempt_count": 5, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 503, "error": "status", "replay_of": null, "newest_replay": "dlv_01HXYZG8K9M0N1P2Q3R4S5T6V7", "newest_replay_status": "DELIVERED", "test": false}"#,
     ),
     ("DeliveryReportPage", r#"{"deliveries": ["@DeliveryReport"], "next_cursor": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"}"#),
     ("RequestHeader", r#"{"name": "webhook-id", "value": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"}"#),
@@ -65,13 +66,20 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"@": "@DeliveryReport", "attempts": [{"attempt": 5, "started_at": "2026-04-20T14:30:30.071Z", "duration_ms": 41, "response_status": 503, "response_body": "database is down", "response_truncated": false, "error": "status", "error_reason": null, "response_headers": "content-type: text/plain\nx-request-id: 7f3a\n", "next_attempt_at": null}], "request": "@DeliveryRequest"}"#,
     ),
     (
-        "NewRetry",
-        r#"{"account_id": "COOP-MBALE-001", "event": "batch.exported", "status": "FAILED", "error": "status", "created_from": "2026-04-20T00:00:00Z", "dry_run": true}"#,
+        "NewRecovery",
+        r#"{"account_id": "COOP-MBALE-001", "event": "batch.exported", "status": "FAILED", "error": "status", "since": "2026-04-20T00:00:00Z", "dry_run": true}"#,
     ),
-    ("RetryCount", r#"{"matched": 10000, "skipped": 0, "complete": true}"#),
+    ("RecoveryCount", r#"{"matched": 10000, "skipped": 0, "complete": true}"#),
+    (
+        "Recovery",
+        r#"{"recovery_id": "rec_01HXYZBC3D4E5F6G7H8J9K0M1N", "state": "RUNNING", "matched": 10000, "replayed": 2300, "skipped": 0, "delivered": 2201, "failed": 0, "waiting": 99, "created_at": "2026-04-20T15:00:00Z", "ended_at": null, "actor": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event": "batch.exported", "status": "FAILED", "error": "status", "since": "2026-04-20T00:00:00.000Z", "until": null}"#,
+    ),
+    ("RecoveryPage", r#"{"recoveries": ["@Recovery"], "next_cursor": null}"#),
+    ("RecoveryReport", r#"{"@": "@Recovery", "account_id": "COOP-MBALE-001", "url": null, "delivery_id": null}"#),
+    ("RecoveryReportPage", r#"{"recoveries": ["@RecoveryReport"], "next_cursor": null}"#),
     (
         "Retry",
-        r#"{"retry_id": "ret_01HXYZBC3D4E5F6G7H8J9K0M1N", "state": "RUNNING", "matched": 10000, "replayed": 2300, "skipped": 0, "created_at": "2026-04-20T15:00:00Z", "ended_at": null, "actor": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "webhook_id": null, "event": "batch.exported", "status": "FAILED", "error": "status", "created_from": "2026-04-20T00:00:00.000Z", "created_to": null, "delivery_id": null}"#,
+        r#"{"@": "@RecoveryReport", "retry_id": "rec_01HXYZBC3D4E5F6G7H8J9K0M1N", "created_from": "2026-04-20T00:00:00.000Z", "created_to": null}"#,
     ),
     ("RetryPage", r#"{"retries": ["@Retry"], "next_cursor": null}"#),
     ("NewAccount", r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "ops@coop.example"}"#),
@@ -93,7 +101,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "Alert",
-        r#"{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "kind": "SUSPENDED", "created_at": "2026-04-20T14:30:30.112Z", "account_id": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "held": 7, "failed_deliveries": 1, "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "error": "status", "error_reason": null, "response_status": 503, "since": "2026-04-20T11:55:00.071Z", "ways": [{"channel": "log", "standing": "TOLD", "at": "2026-04-20T14:30:30.120Z", "tries": 1, "last_error": null}, "@AlertWay"]}"#,
+        r#"{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "kind": "SUSPENDED", "created_at": "2026-04-20T14:30:30.112Z", "account_id": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "suspended_reason": "exhausted", "held": 7, "failed_deliveries": 1, "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "error": "status", "error_reason": null, "response_status": 503, "since": "2026-04-20T11:55:00.071Z", "ways": [{"channel": "log", "standing": "TOLD", "at": "2026-04-20T14:30:30.120Z", "tries": 1, "last_error": null}, "@AlertWay"]}"#,
     ),
     ("AlertPage", r#"{"unsent": 1, "alerts": ["@Alert"], "next_cursor": null}"#),
     (

@@ -4,10 +4,11 @@ mod accounts;
 mod alerts;
 mod audit;
 mod deliveries;
+mod deprecated;
 mod errors;
 mod examples;
 mod overview;
-mod retries;
+mod recoveries;
 mod tokens;
 mod webhooks;
 mod wire;
@@ -20,7 +21,8 @@ pub(super) type Routes = (
     tokens::Routes,
     webhooks::Routes,
     deliveries::Routes,
-    retries::Routes,
+    recoveries::Routes,
+    deprecated::Routes,
     alerts::Routes,
     audit::Routes,
 );
@@ -31,7 +33,8 @@ pub(super) const ROUTES: Routes = (
     tokens::Routes,
     webhooks::Routes,
     deliveries::Routes,
-    retries::Routes,
+    recoveries::Routes,
+    deprecated::Routes,
     alerts::Routes,
     audit::Routes,
 );

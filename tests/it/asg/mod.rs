@@ -1,4 +1,5 @@
 //! ASG's page: webhooks and tasks, as its customers use them.
 
+mod recoveries;
 mod tasks;
 mod webhooks;

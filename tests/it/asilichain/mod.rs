@@ -2,5 +2,7 @@
 
 mod deliveries;
 mod events;
+mod recoveries;
 mod retries;
+mod suspend_when;
 mod webhooks;

@@ -6,6 +6,6 @@ mod ended_sessions;
 mod forms;
 mod lists;
 mod pages;
-mod retry_runs;
+mod recoveries;
 mod sessions;
 mod system;

@@ -188,13 +188,13 @@ fn a_success_that_was_under_way_before_the_failure_hides_nothing() {
 }
 
 #[test]
-fn a_resume_and_a_retry_run_never_replay_the_same_delivery_twice() {
+fn a_resume_and_a_recovery_never_replay_the_same_delivery_twice() {
     let world = in_order();
     let (coop, receiver) = (world.coop(), Receiver::new());
     let (webhook, path) = suspended(&world, &receiver);
     resume(&coop, &path);
     let operator = world.operator();
-    let dry = operator.post("/operator/retries", json!({ "dry_run": true })).expect(200);
+    let dry = operator.post("/operator/recoveries", json!({ "dry_run": true })).expect(200);
     assert_eq!(dry["matched"], 0, "{dry}");
     world.settle();
     receiver.always(Reply::status(410));

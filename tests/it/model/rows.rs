@@ -78,6 +78,8 @@ impl Machine {
                 outage: row.get::<_, Option<i64>>("outage")?.map(index),
                 replay: row.get::<_, Option<i64>>("replay_of")?.is_some(),
                 replayed: row.get("replayed")?,
+                missed: row.get("missed")?,
+                first_failed: row.get("first_failed")?,
             })
         })
     }
@@ -100,6 +102,7 @@ impl Machine {
                 outage: row.get::<_, Option<i64>>("outage")?.map(index),
                 resumed: row.get("resumed_at")?,
                 rests: row.get("rests_until")?,
+                turns: row.get("turns")?,
             })
         })
     }

@@ -37,7 +37,7 @@ pub const ROWS: [&str; 8] = [
     "SELECT json_array('delivery', hex(delivery.id), state, attempts) FROM delivery JOIN event ON event.key = event
      WHERE kind != ''",
     "SELECT json_array('audit', key, action, subject) FROM audit WHERE action NOT IN ('account.erased', 'account.created')",
-    "SELECT json_array('retry', hex(id), state = 'cancelled') FROM retry",
+    "SELECT json_array('recovery', hex(id), state = 'cancelled') FROM recovery",
     "SELECT json_array('session', hex(hash)) FROM session",
 ];
 

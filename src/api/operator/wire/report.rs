@@ -39,7 +39,8 @@ pub(crate) struct DeliveryCounts {
     in_flight: u64,
     /// Deliveries that are held until their webhook is resumed.
     held: u64,
-    /// Deliveries that were given up after their last attempt.
+    /// Deliveries that were given up after their last attempt, without those whose event a replay has delivered since, and
+    /// without tests. Of a delivery and its replay that failed too, one counts.
     failed: u64,
 }
 

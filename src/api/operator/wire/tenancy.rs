@@ -151,7 +151,7 @@ pub(crate) struct AuditEntry {
     actor: String,
     /// The account in which it was made; null for none.
     account_id: Option<String>,
-    /// The action, such as `webhook.suspended`, `token.created` or `retry.started`.
+    /// The action, such as `webhook.suspended`, `token.created` or `recovery.started`.
     action: String,
     /// The id of the changed object; null if it has none.
     subject: Option<String>,

@@ -1,10 +1,13 @@
-//! Retry runs: matching deliveries are counted first, then each is replayed once, at a limited pace.
+//! Recoveries: matching deliveries are counted first, then each is replayed once, at a limited pace.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use ngoma::{
-    domain::{audit::Actor, selection::Selection, timestamp::Timestamp, token::AccessScope},
-    store::retries::{self, Candidates},
+    domain::{audit::Actor, delivery::State, selection::Selection, timestamp::Timestamp, token::AccessScope},
+    store::{
+        candidates::{self, Candidates},
+        recoveries,
+    },
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -62,13 +65,13 @@ fn count(world: &World, sql: &str) -> u64 {
 }
 
 fn start(operator: &Client, body: Value) -> String {
-    let run = operator.post("/operator/retries", body).expect(202);
+    let run = operator.post("/operator/recoveries", body).expect(202);
     assert_eq!((&run["state"], &run["replayed"]), (&json!("RUNNING"), &json!(0)));
-    run["retry_id"].as_str().expect("an id").to_owned()
+    run["recovery_id"].as_str().expect("an id").to_owned()
 }
 
 fn look(operator: &Client, run: &str) -> Value {
-    operator.get(&format!("/operator/retries/{run}")).expect(200)
+    operator.get(&format!("/operator/recoveries/{run}")).expect(200)
 }
 
 /// Lets time pass until the run has come so far.
@@ -99,11 +102,11 @@ fn arrived(receiver: &Receiver) -> (usize, BTreeSet<String>) {
 }
 
 #[test]
-fn ten_thousand_failed_deliveries_are_retried_each_once_over_two_restarts() {
+fn ten_thousand_failed_deliveries_are_replayed_each_once_over_two_restarts() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, MANY);
-    let dry = world.operator().post("/operator/retries", json!({ "dry_run": true })).expect(200);
+    let dry = world.operator().post("/operator/recoveries", json!({ "dry_run": true })).expect(200);
     assert_eq!(dry, json!({ "matched": MANY, "skipped": 0, "complete": true }));
     assert_eq!(count(&world, "SELECT count(*) FROM delivery WHERE replay_of IS NOT NULL"), 0, "only counted");
     let run = start(&world.operator(), json!({}));
@@ -118,12 +121,12 @@ fn ten_thousand_failed_deliveries_are_retried_each_once_over_two_restarts() {
     world.settle();
     let (posts, events) = arrived(&receiver);
     assert_eq!((posts, events.len()), (MANY, MANY), "every one arrives, and once");
-    let dry = world.operator().post("/operator/retries", json!({ "dry_run": true })).expect(200);
-    assert_eq!(dry["matched"], 0, "what was retried is left to its replay");
+    let dry = world.operator().post("/operator/recoveries", json!({ "dry_run": true })).expect(200);
+    assert_eq!(dry["matched"], 0, "what was replayed is left to its replay");
 }
 
 #[test]
-fn a_crash_in_the_middle_of_a_run_repeats_no_replay() {
+fn a_crash_in_the_middle_of_a_recovery_repeats_no_replay() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 1000);
@@ -140,14 +143,14 @@ fn a_crash_in_the_middle_of_a_run_repeats_no_replay() {
 }
 
 #[test]
-fn a_cancel_in_the_middle_stops_a_run_and_another_does_the_rest() {
+fn a_cancel_in_the_middle_stops_a_recovery_and_another_does_the_rest() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 1000);
     let operator = world.operator();
     let run = start(&operator, json!({ "account_id": COOP }));
     until(&world, &run, |seen| replayed(seen) >= 300);
-    let cancelled = operator.post(&format!("/operator/retries/{run}/cancel"), json!({})).expect(200);
+    let cancelled = operator.post(&format!("/operator/recoveries/{run}/cancel"), json!({})).expect(200);
     assert_eq!(cancelled["state"], "CANCELLED");
     for _ in 0..5 {
         world.advance("1s");
@@ -156,7 +159,7 @@ fn a_cancel_in_the_middle_stops_a_run_and_another_does_the_rest() {
     assert!(by_then < 1000, "in the middle");
     assert_eq!(look(&operator, &run), cancelled, "nothing more happens");
     assert_eq!(arrived(&receiver).0 as u64, by_then, "what was replayed goes out");
-    let again = operator.post(&format!("/operator/retries/{run}/cancel"), json!({})).expect(200);
+    let again = operator.post(&format!("/operator/recoveries/{run}/cancel"), json!({})).expect(200);
     assert_eq!(again, cancelled);
     let rest = start(&operator, json!({}));
     let done = until(&world, &rest, is_done);
@@ -164,11 +167,11 @@ fn a_cancel_in_the_middle_stops_a_run_and_another_does_the_rest() {
     world.settle();
     let (posts, events) = arrived(&receiver);
     assert_eq!((posts, events.len()), (1000, 1000));
-    let listed = operator.get("/operator/retries?limit=1").expect(200);
-    assert_eq!(listed["retries"][0]["retry_id"], json!(rest), "newest first");
+    let listed = operator.get("/operator/recoveries?limit=1").expect(200);
+    assert_eq!(listed["recoveries"][0]["recovery_id"], json!(rest), "newest first");
     let next = listed["next_cursor"].as_str().expect("a cursor");
-    let listed = operator.get(&format!("/operator/retries?cursor={next}")).expect(200);
-    assert_eq!((&listed["retries"][0], &listed["next_cursor"]), (&cancelled, &Value::Null));
+    let listed = operator.get(&format!("/operator/recoveries?cursor={next}")).expect(200);
+    assert_eq!((&listed["recoveries"][0], &listed["next_cursor"]), (&cancelled, &Value::Null));
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn replays_of_a_webhook_that_wait_at_once_are_limited() {
 }
 
 #[test]
-fn of_many_webhooks_of_two_accounts_a_run_leaves_out_none() {
+fn of_many_webhooks_of_two_accounts_a_recovery_leaves_out_none() {
     let mut world = World::new();
     let receiver = Receiver::new();
     let other = world.client(&world.token_for(Holder::Account(OTHER_COOP.to_owned()), "webhooks,events"));
@@ -218,7 +221,7 @@ fn of_many_webhooks_of_two_accounts_a_run_leaves_out_none() {
 }
 
 #[test]
-fn a_receiver_that_still_fails_gets_no_more_than_may_wait_however_many_runs_there_are() {
+fn a_receiver_that_still_fails_gets_no_more_than_may_wait_however_many_recoveries_there_are() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 500);
@@ -236,23 +239,23 @@ fn a_receiver_that_still_fails_gets_no_more_than_may_wait_however_many_runs_ther
 }
 
 #[test]
-fn nobody_has_more_than_ten_runs_going_on() {
+fn nobody_has_more_than_ten_recoveries_going_on() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 200);
     receiver.always(Reply::Hang);
     let operator = world.operator();
     let runs: Vec<String> = (0..10).map(|_| start(&operator, json!({}))).collect();
-    let refused = operator.post("/operator/retries", json!({}));
-    assert!(refused.text.contains("10 of your retry runs are going on"), "{}", refused.text);
+    let refused = operator.post("/operator/recoveries", json!({}));
+    assert!(refused.text.contains("10 of your recoveries are going on"), "{}", refused.text);
     assert_eq!(refused.code(409), "LIMIT_REACHED");
-    operator.post(&format!("/operator/retries/{}/cancel", runs[0]), json!({})).expect(200);
+    operator.post(&format!("/operator/recoveries/{}/cancel", runs[0]), json!({})).expect(200);
     start(&operator, json!({}));
-    assert_eq!(world.operator().post("/operator/retries", json!({})).status, 202, "of another token");
+    assert_eq!(world.operator().post("/operator/recoveries", json!({})).status, 202, "of another token");
 }
 
 #[test]
-fn a_run_that_fails_each_time_keeps_no_other_from_its_end() {
+fn a_recovery_that_fails_each_time_keeps_no_other_from_its_end() {
     let mut world = World::new();
     let receiver = Receiver::new();
     let well = with_failed(&mut world, &receiver, 1500);
@@ -274,14 +277,14 @@ fn a_run_that_fails_each_time_keeps_no_other_from_its_end() {
 }
 
 #[test]
-fn a_retry_run_skips_suspended_and_deleted_webhooks() {
+fn a_recovery_skips_suspended_and_deleted_webhooks() {
     let mut world = World::new();
     let (receiver, other) = (Receiver::new(), Receiver::new());
     let webhook = with_failed(&mut world, &receiver, 300);
     let (coop, operator) = (world.coop(), world.operator());
     let path = format!("/webhooks/{webhook}");
     coop.patch(&path, json!({ "status": "SUSPENDED" })).expect(200);
-    let dry = operator.post("/operator/retries", json!({ "dry_run": true })).expect(200);
+    let dry = operator.post("/operator/recoveries", json!({ "dry_run": true })).expect(200);
     assert_eq!(dry, json!({ "matched": 300, "skipped": 300, "complete": true }));
     let run = start(&operator, json!({}));
     let done = until(&world, &run, is_done);
@@ -304,25 +307,26 @@ fn a_retry_run_skips_suspended_and_deleted_webhooks() {
 }
 
 #[test]
-fn counting_is_bounded_in_time_and_a_run_finds_the_deliveries_that_were_not_counted() {
+fn counting_is_bounded_in_time_and_a_recovery_finds_the_deliveries_that_were_not_counted() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 2500);
-    let everybody = AccessScope::EVERYTHING;
-    let field = world.block_on(world.db().read(move |view| Candidates::new(view, &everybody, Selection::default())));
+    let (everybody, failed) =
+        (AccessScope::EVERYTHING, Selection { state: Some(State::Exhausted), ..Selection::default() });
+    let field = world.block_on(world.db().read(move |view| Candidates::new(view, &everybody, failed)));
     let field = field.expect("a field");
     let count =
-        |patience| world.block_on(retries::count(world.db(), Actor::Engine, &field, patience)).expect("a count");
+        |patience| world.block_on(candidates::count(world.db(), Actor::Engine, &field, patience)).expect("a count");
     let (some, all) = (count(Duration::ZERO), count(Duration::MAX));
     assert_eq!((some.matched, some.complete), (1000, false), "a look, and no more");
     assert_eq!((all.matched, all.complete), (2500, true));
-    let run = world.write(move |tx| retries::start(tx, &field, some.matched)).expect("a run");
+    let run = world.write(move |tx| recoveries::start(tx, &field, some.matched)).expect("a run");
     let done = until(&world, &run.id.to_string(), is_done);
     assert_eq!((done["matched"].as_u64(), replayed(&done)), (Some(2500), 2500));
 }
 
 #[test]
-fn a_retry_run_reads_no_deliveries_of_another_time() {
+fn a_recovery_reads_no_deliveries_of_another_time() {
     let mut world = World::new();
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 2500);
@@ -334,17 +338,18 @@ fn a_retry_run_reads_no_deliveries_of_another_time() {
         )
         .expect("changed");
     let at = |second: u32| Timestamp::from_millis(1_776_643_200_000 + i64::from(second) * 1000);
-    let selection = Selection { from: Some(at(2000)), to: Some(at(2009)), ..Selection::default() };
+    let selection =
+        Selection { state: Some(State::Exhausted), from: Some(at(2000)), to: Some(at(2009)), ..Selection::default() };
     let everybody = AccessScope::EVERYTHING;
     let field = world.block_on(world.db().read(move |view| Candidates::new(view, &everybody, selection)));
     let field = field.expect("a field");
     // One look is enough: the 1,000 that it may pass are those of that time.
-    let count = world.block_on(retries::count(world.db(), Actor::Engine, &field, Duration::ZERO)).expect("a count");
+    let count = world.block_on(candidates::count(world.db(), Actor::Engine, &field, Duration::ZERO)).expect("a count");
     assert_eq!(count.matched, 10);
 }
 
 #[test]
-fn only_matching_deliveries_are_retried() {
+fn only_matching_deliveries_are_replayed() {
     let mut world = World::new();
     let receiver = Receiver::new();
     let webhook = with_failed(&mut world, &receiver, 6);
@@ -363,7 +368,7 @@ fn only_matching_deliveries_are_retried() {
     let count = |body: Value| {
         let mut body = body;
         body["dry_run"] = true.into();
-        operator.post("/operator/retries", body).expect(200)["matched"].clone()
+        operator.post("/operator/recoveries", body).expect(200)["matched"].clone()
     };
     for (body, expected) in [
         (json!({}), 4),
@@ -373,8 +378,8 @@ fn only_matching_deliveries_are_retried() {
         (json!({ "event": "loan.repaid" }), 1),
         (json!({ "error": "timeout" }), 1),
         (json!({ "error": "dns" }), 0),
-        (json!({ "created_from": "2026-04-20T12:00:00Z" }), 1),
-        (json!({ "created_to": "2026-04-20T12:00:00Z" }), 3),
+        (json!({ "since": "2026-04-20T12:00:00Z" }), 1),
+        (json!({ "until": "2026-04-20T12:00:00Z" }), 3),
         (json!({ "status": "CANCELLED" }), 1),
         (json!({ "event": "loan.repaid", "error": "timeout" }), 0),
     ] {
@@ -385,9 +390,9 @@ fn only_matching_deliveries_are_retried() {
     assert_eq!((replayed(&done), &done["error"]), (1, &json!("timeout")));
     assert_eq!(count(json!({})), 3);
     for body in [json!({ "account_id": "NOBODY" }), json!({ "webhook_id": "wh_01ARZ3NDEKTSV4RRFFQ69G5FAV" })] {
-        assert_eq!(operator.post("/operator/retries", body).status, 404);
+        assert_eq!(operator.post("/operator/recoveries", body).status, 404);
     }
-    for body in [json!({ "status": "HELD" }), json!({ "created_from": "yesterday" }), json!({ "error": "bored" })] {
-        assert_eq!(operator.post("/operator/retries", body).code(400), "INVALID_REQUEST");
+    for body in [json!({ "status": "HELD" }), json!({ "since": "yesterday" }), json!({ "error": "bored" })] {
+        assert_eq!(operator.post("/operator/recoveries", body).code(400), "INVALID_REQUEST");
     }
 }

@@ -1,4 +1,4 @@
-//! Retry runs at the dashboard: an account has its own, and cannot end those of the operator.
+//! Recoveries at the dashboard: an account has its own, and cannot end those of the operator.
 
 use serde_json::json;
 
@@ -25,14 +25,14 @@ fn with_a_failure() -> (World, Receiver) {
 
 /// Starts a run over all failed deliveries. Gives its address.
 fn start(browser: &Browser, query: &str) -> String {
-    let page = browser.get(&format!("/ui/retry?{query}"));
-    let started = browser.submit(&page, "/ui/retry", &[]);
+    let page = browser.get(&format!("/ui/recover?{query}"));
+    let started = browser.submit(&page, "/ui/recover", &[]);
     assert_eq!(started.status, 303, "{} {}", page.text, started.text);
     started.header("location").to_owned()
 }
 
 #[test]
-fn an_account_retries_its_own_failed_deliveries_and_cancels_its_own_run() {
+fn an_account_replays_its_own_failed_deliveries_and_cancels_its_own_recovery() {
     let (world, receiver) = with_a_failure();
     let browser = of(&world, COOP, "webhooks");
     let run = start(&browser, "state=exhausted");
@@ -44,27 +44,31 @@ fn an_account_retries_its_own_failed_deliveries_and_cancels_its_own_run() {
     world.settle();
     assert_eq!(receiver.posts().len(), 2);
     let foreign = of(&world, OTHER_COOP, "webhooks");
-    for path in [run.clone(), format!("/ui/retry?account={COOP}")] {
+    for path in [run.clone(), format!("/ui/recover?account={COOP}")] {
         assert_eq!(foreign.get(&path).status, 404, "{path}");
     }
     assert_eq!(foreign.post(&format!("{run}/cancel"), &[]).status, 404);
-    assert!(foreign.get("/ui/retries").text.contains("No run yet"));
+    assert!(foreign.get("/ui/recoveries").text.contains("No recovery yet"));
     let fields = [("account", COOP), ("to", "2026-04-21T00:00:00Z"), ("matched", "1")];
-    assert_eq!(foreign.post("/ui/retry", &fields).status, 404);
+    assert_eq!(foreign.post("/ui/recover", &fields).status, 404);
 }
 
 #[test]
-fn an_account_sees_the_operator_s_run_and_neither_ends_it_nor_learns_whose_token_it_was() {
+fn an_account_sees_the_operator_s_recovery_and_neither_ends_it_nor_learns_whose_token_it_was() {
     let (world, _receiver) = with_a_failure();
     let (own, operator) = (of(&world, COOP, "webhooks"), operator(&world));
     let webhook = world.coop().get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
     let run = start(&operator, &format!("account={COOP}&webhook={webhook}"));
     let page = own.get(&run).text;
     assert!(page.contains("by somebody else") && !page.contains("tok_"), "{page}");
-    assert!(!own.get("/ui/retries").text.contains("tok_"));
+    assert!(!own.get("/ui/recoveries").text.contains("tok_"));
     assert!(!page.contains(&format!("{run}/cancel")), "it is not offered");
     let refused = own.post(&format!("{run}/cancel"), &[]);
-    assert!(refused.status == 403 && refused.text.contains("somebody else has started this run"), "{}", refused.text);
+    assert!(
+        refused.status == 403 && refused.text.contains("somebody else has started this recovery"),
+        "{}",
+        refused.text
+    );
     assert_eq!(operator.post(&format!("{run}/cancel"), &[]).status, 303);
     assert!(operator.get(&run).text.contains("cancelled"));
 }
