@@ -17,7 +17,7 @@ use super::{
 use crate::{
     app::{Events, Webhooks},
     domain::{
-        ids::{DeliveryId, EventId, RequestId, RecoveryId},
+        ids::{DeliveryId, EventId, RecoveryId, RequestId},
         token::AccessScope,
     },
     error::Error,

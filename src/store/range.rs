@@ -5,16 +5,14 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{Result, View, accounts, deliveries, endpoints, moments};
-use crate::{
-    domain::{
-        account::AccountKey,
-        delivery::{DeliveryKey, Failure, State},
-        endpoint::EndpointKey,
-        ids::EndpointId,
-        selection::Selection,
-        timestamp::Timestamp,
-        token::AccessScope,
-    },
+use crate::domain::{
+    account::AccountKey,
+    delivery::{DeliveryKey, Failure, State},
+    endpoint::EndpointKey,
+    ids::EndpointId,
+    selection::Selection,
+    timestamp::Timestamp,
+    token::AccessScope,
 };
 
 /// Most webhooks whose histories are merged, which costs one seek each. For more, all deliveries are read in the order
