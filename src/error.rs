@@ -93,6 +93,8 @@ pub enum Missing {
     Token,
     /// A retry run.
     Retry,
+    /// A backup.
+    Backup,
 }
 
 impl fmt::Display for Missing {
@@ -105,6 +107,7 @@ impl fmt::Display for Missing {
             Self::Task => "task",
             Self::Token => "token",
             Self::Retry => "retry run",
+            Self::Backup => "backup",
         })
     }
 }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     app::{Events, PageRequest, events::EventPage as Found},
     domain::{
+        delivery::State,
         endpoint::{Endpoint, EndpointState},
         event::Event,
         ids::EventId,
@@ -55,6 +56,8 @@ struct Page<'a> {
     more: Option<String>,
     partial: bool,
     searched: bool,
+    /// The account of the filter, if there is none of this id.
+    unknown: Option<String>,
     of_one_account: bool,
     search: Search,
 }
@@ -68,10 +71,9 @@ pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: 
     }
     let text = |text| QueryString::text(text).map(str::to_owned);
     let (wanted, page) = ((text(&search.account), text(&search.event)), PageRequest::of(PAGE, &search.after));
-    let found = match shared.app.events(&visit.access, wanted, page).await {
-        // An unknown account has no events.
-        Err(Error::NotFound(_)) => Found::default(),
-        found => found?,
+    let (found, unknown) = match shared.app.events(&visit.access, wanted, page).await {
+        Err(Error::NotFound(missing)) => (Found::default(), Some(missing.to_string())),
+        found => (found?, None),
     };
     let frame = Frame::new(&shared, &visit, "/ui/events");
     let rows = found.page.items.into_iter().map(|event| Row {
@@ -91,6 +93,7 @@ pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: 
         more: found.page.next.map(next),
         partial: found.partial,
         searched: !(search.account.is_empty() && search.event.is_empty()),
+        unknown,
         of_one_account: visit.is_of_one_account(),
         search,
         frame,
@@ -123,7 +126,8 @@ struct EventPage<'a> {
     at: Moment,
     target: Option<String>,
     body: Option<Shown>,
-    matched: Vec<Matched>,
+    /// The deliveries, in groups with a heading: who got it, who will, who will not.
+    groups: Vec<(&'static str, Vec<Matched>)>,
     passed: Vec<Passed>,
     sees_webhooks: bool,
 }
@@ -135,13 +139,23 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
     let dialect = shared.dialect(&event.profile)?;
     let frame = Frame::new(&shared, &visit, "/ui/events");
     let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
-    let matched = made.iter().map(|delivery| {
+    let matched = || made.iter().map(|delivery| {
         let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
         Matched {
             webhook: endpoint.map(written).unwrap_or_default(),
             url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.given())),
             delivery: DeliveryRow::new(&frame, delivery),
         }
+    });
+    let groups = [State::Delivered, State::Pending, State::Exhausted].map(|of| {
+        let states = made.iter().map(|delivery| delivery.state);
+        let of_group = states.zip(matched()).filter(|(state, _)| end_of(*state) == of).map(|(_, one)| one);
+        let heading = match of {
+            State::Delivered => "Webhooks that got it",
+            State::Pending => "Webhooks that will get it",
+            _ => "Webhooks that did not get it: failed or cancelled",
+        };
+        (heading, of_group.collect::<Vec<_>>())
     });
     let others = all.iter().filter(|endpoint| made.iter().all(|delivery| delivery.endpoint != endpoint.id));
     let passed = others.map(|endpoint| Passed {
@@ -159,12 +173,22 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
         at: frame.when(event.accepted_at),
         target: event.target.as_deref().map(shown_url),
         body: details.body().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
-        matched: matched.collect(),
+        groups: groups.into_iter().filter(|(_, group)| !group.is_empty()).collect(),
         // Webhooks are named only to a token that may list them.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
         sees_webhooks,
         frame,
     })
+}
+
+/// The end that a delivery in this state has, or will have: delivered, pending for one that may still go out, or
+/// exhausted.
+const fn end_of(state: State) -> State {
+    match state {
+        State::Delivered => State::Delivered,
+        State::Pending | State::Claimed | State::Held => State::Pending,
+        State::Exhausted | State::Cancelled => State::Exhausted,
+    }
 }
 
 /// The payload of an event, as it is stored.

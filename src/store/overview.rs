@@ -12,6 +12,9 @@ use crate::domain::{
     token::AccessScope,
 };
 
+/// Most deliveries that are counted as missed.
+const MISSED: u64 = 10_000;
+
 /// The overview within an access scope.
 #[derive(Debug, Clone)]
 pub struct Overview {
@@ -25,6 +28,8 @@ pub struct Overview {
     pub held: u64,
     /// Deliveries that were given up.
     pub failed: u64,
+    /// Those of them that were not replayed, without tests: at most 10,000 are counted.
+    pub missed: u64,
     /// The due time of the longest due delivery; `None` if none is due.
     pub due_since: Option<Timestamp>,
     /// Active webhooks.
@@ -83,6 +88,12 @@ pub fn look(view: &View<'_>, scope: &AccessScope, now: Timestamp) -> Result<Over
         in_flight,
         held: count("held", "delivery_held")?,
         failed: count("exhausted", "delivery_exhausted")?,
+        missed: one(&format!(
+            "SELECT count(*) FROM (SELECT 1 FROM endpoint JOIN delivery INDEXED BY delivery_exhausted ON endpoint = endpoint.key
+               JOIN event ON event.key = event
+               WHERE {} AND delivery.state = 'exhausted' AND replayed = 0 AND test = 0 AND endpoint.state != 'deleted' LIMIT {MISSED})",
+            whose.replace("account", "endpoint.account")
+        ))?,
         due_since: due_at.map(Timestamp::from_millis).filter(|due| *due <= now),
         active: webhooks("state = 'active'")?,
         failing: webhooks(

@@ -8,6 +8,7 @@ mod errors;
 mod examples;
 mod overview;
 mod retries;
+mod sign_in_links;
 mod tokens;
 mod webhooks;
 mod wire;
@@ -18,6 +19,7 @@ pub(super) type Routes = (
     overview::Routes,
     accounts::Routes,
     tokens::Routes,
+    sign_in_links::Routes,
     webhooks::Routes,
     deliveries::Routes,
     retries::Routes,
@@ -29,6 +31,7 @@ pub(super) const ROUTES: Routes = (
     overview::Routes,
     accounts::Routes,
     tokens::Routes,
+    sign_in_links::Routes,
     webhooks::Routes,
     deliveries::Routes,
     retries::Routes,

@@ -11,5 +11,5 @@ pub(super) use self::{
     delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},
     report::{Overview, WebhookHistory, WebhookReportPage, WebhookState},
     retry::{NewRetry, Retry, RetryCount, RetryPage},
-    tenancy::{Account, AccountPage, AuditPage, MadeToken, NewAccount, NewToken, TokenPage},
+    tenancy::{Account, AccountPage, AuditPage, MadeToken, NewAccount, NewSignInLink, NewToken, SignInLink, TokenPage},
 };
