@@ -9,7 +9,7 @@ use crate::{
     domain::{
         account::{self, Account},
         profile::Profiles,
-        token::BearerToken,
+        token::{AccessScope, BearerToken},
     },
     engine::retention,
     error::Result,
@@ -79,7 +79,7 @@ impl App {
         token: NewToken,
     ) -> Result<(Registered, BearerToken)> {
         let webhook = self.checked_webhook(access, new.profile.to_owned(), webhook).await?;
-        let begin = move |tx: &Tx<'_>, _: &_| {
+        let begin = move |tx: &Tx<'_>, _: &AccessScope| {
             let account = new.create(tx)?;
             Ok((webhook.create_in(tx, &account)?, token.create_in(tx, &account)?.1))
         };

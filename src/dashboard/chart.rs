@@ -15,7 +15,7 @@ const FOOT: u64 = 18;
 /// The height above the bars: half a line of the largest number.
 const HEAD: u64 = 8;
 /// The length of a bar in seconds, up to which the axis has a tick at each multiple of the other number of seconds.
-const TICKS: [(u64, i64); 3] = [(60, 900), (3600, 6 * 3600), (u64::MAX, 86_400)];
+const TICKS: [(i64, i64); 3] = [(60, 900), (3600, 6 * 3600), (i64::MAX, 86_400)];
 
 /// One bar: both of its parts, in units of the chart.
 pub(super) struct Bar {
@@ -123,12 +123,16 @@ impl Chart {
 
 /// The ticks of the time axis, which leave room for the word at its end.
 fn times(series: &[(Timestamp, Stats)], length: Duration, step: u64) -> Vec<Tick> {
-    let every = TICKS.iter().find(|(upto, _)| length.as_secs() <= *upto).map_or(1, |(_, every)| *every);
-    let starts = series.iter().zip(0..).filter(|((at, _), _)| at.unix_seconds() % every == 0);
-    let ticks = starts.map(|((at, _), place)| {
-        let text = at.to_string();
+    let length = i64::try_from(length.as_secs()).unwrap_or(i64::MAX).max(1);
+    let every = TICKS.iter().find(|(upto, _)| length <= *upto).map_or(1, |(_, every)| *every);
+    let ticks = series.iter().zip(0..).filter_map(|((at, _), place)| {
+        // The last multiple within the bar, if there is one.
+        let start = at.unix_seconds();
+        let tick = (start + length - 1).div_euclid(every) * every;
+        let within = u64::try_from(tick - start).ok()? * step / length.unsigned_abs();
+        let text = Timestamp::from_millis(tick * 1000).to_string();
         let label = if every < 86_400 { text.get(11..16) } else { text.get(5..10) };
-        Tick { at: LEFT + place * step, label: label.unwrap_or_default().to_owned() }
+        Some(Tick { at: LEFT + place * step + within, label: label?.to_owned() })
     });
     ticks.filter(|tick| (LEFT + 20..WIDTH - 60).contains(&tick.at)).collect()
 }

@@ -139,24 +139,15 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
     let dialect = shared.dialect(&event.profile)?;
     let frame = Frame::new(&shared, &visit, "/ui/events");
     let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
-    let matched = || made.iter().map(|delivery| {
+    let mut groups = HEADINGS.map(|heading| (heading, Vec::new()));
+    for delivery in made {
         let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
-        Matched {
+        groups[place(delivery.state)].1.push(Matched {
             webhook: endpoint.map(written).unwrap_or_default(),
             url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.given())),
             delivery: DeliveryRow::new(&frame, delivery),
-        }
-    });
-    let groups = [State::Delivered, State::Pending, State::Exhausted].map(|of| {
-        let states = made.iter().map(|delivery| delivery.state);
-        let of_group = states.zip(matched()).filter(|(state, _)| end_of(*state) == of).map(|(_, one)| one);
-        let heading = match of {
-            State::Delivered => "Webhooks that got it",
-            State::Pending => "Webhooks that will get it",
-            _ => "Webhooks that did not get it: failed or cancelled",
-        };
-        (heading, of_group.collect::<Vec<_>>())
-    });
+        });
+    }
     let others = all.iter().filter(|endpoint| made.iter().all(|delivery| delivery.endpoint != endpoint.id));
     let passed = others.map(|endpoint| Passed {
         webhook: written(endpoint),
@@ -181,13 +172,16 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
     })
 }
 
-/// The end that a delivery in this state has, or will have: delivered, pending for one that may still go out, or
-/// exhausted.
-const fn end_of(state: State) -> State {
+/// The headings of an event's deliveries: those that arrived, those that may, and those that will not.
+const HEADINGS: [&str; 3] =
+    ["Webhooks that got it", "Webhooks that will get it", "Webhooks that did not get it: failed or cancelled"];
+
+/// The place of a delivery's heading.
+const fn place(state: State) -> usize {
     match state {
-        State::Delivered => State::Delivered,
-        State::Pending | State::Claimed | State::Held => State::Pending,
-        State::Exhausted | State::Cancelled => State::Exhausted,
+        State::Delivered => 0,
+        State::Pending | State::Claimed | State::Held => 1,
+        State::Exhausted | State::Cancelled => 2,
     }
 }
 

@@ -8,7 +8,7 @@ use poem::{
 
 use super::{
     chart::Chart,
-    format::{Moment, bytes, count, long_span, thousands},
+    format::{bytes, count, long_span, thousands},
     frame::{Frame, Said},
     render::{self, go},
     state::Shared,
@@ -63,7 +63,6 @@ struct Other {
     class: &'static str,
     word: &'static str,
     said: String,
-    at: Option<Moment>,
     href: &'static str,
     label: &'static str,
 }
@@ -142,7 +141,7 @@ fn needs(shared: &Shared, frame: &Frame<'_>, seen: &Snapshot) -> Result<Vec<Need
     if all.missed > 0 {
         let said = format!("{} and not replayed", count(all.missed, "delivery failed", "deliveries failed"));
         let (href, label) = ("/ui/retry?state=exhausted", "Replay them…");
-        needs.push(Need::Other(Other { class: "bad", word: "failed", said, at: None, href, label }));
+        needs.push(Need::Other(Other { class: "bad", word: "failed", said, href, label }));
     }
     needs.extend(paused.into_iter().map(webhook).collect::<Result<Vec<_>>>()?);
     let more = more_of(all.suspended.saturating_sub(suspended.len() as u64), "suspended");
@@ -150,11 +149,11 @@ fn needs(shared: &Shared, frame: &Frame<'_>, seen: &Snapshot) -> Result<Vec<Need
     if seen.unsent > 0 {
         let said = format!("{} not sent yet", count(seen.unsent, "alert is", "alerts are"));
         let (href, label) = ("/ui/alerts", "See why");
-        needs.push(Need::Other(Other { class: "warn", word: "alerts", said, at: None, href, label }));
+        needs.push(Need::Other(Other { class: "warn", word: "alerts", said, href, label }));
     }
     if let Some(said) = seen.disk.clone() {
         let (href, label) = ("/ui/system", "See the server");
-        needs.push(Need::Other(Other { class: "warn", word: "disk", said, at: None, href, label }));
+        needs.push(Need::Other(Other { class: "warn", word: "disk", said, href, label }));
     }
     needs.extend(seen.backup.map(|backup| {
         Need::Backup(match backup {

@@ -64,11 +64,11 @@ try {
   // A backup, and its two files apart.
   await page.goto("/ui/system");
   await page.getByRole("button", { name: "Back up now" }).click();
-  const database = page.getByRole("link", { name: /^Download \d/ }).first();
+  const database = page.getByRole("link", { name: /^database of/ }).first();
   await database.waitFor();
   const [copy] = await Promise.all([page.waitForEvent("download"), database.click()]);
   check(copy.suggestedFilename().endsWith(".db"), "a backup is downloaded");
-  const [key] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: /^Download the key/ }).first().click()]);
+  const [key] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: /^key of/ }).first().click()]);
   check(key.suggestedFilename().endsWith(".db.key"), "and its key apart");
   await look(page, "system-with-backup");
 

@@ -98,7 +98,7 @@ try {
   await page.goto("/ui/events");
   await look(page, "events");
   await page.locator("tbody th a").first().click();
-  await page.getByText("Webhooks that did not get it").click();
+  await page.getByText("Webhooks that it was not for").click();
   check(await page.getByText("its events (payout.*) do not hold batch.exported").isVisible(), "an event says why a webhook did not get it");
   await look(page, "event");
 
