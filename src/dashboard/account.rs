@@ -167,12 +167,7 @@ async fn end(shared: &Shared, visit: &Allowed<Operator>, id: &str, fields: &Fiel
 }
 
 /// Makes a sign-in link. Only this page shows it.
-async fn make_link(
-    shared: &Shared,
-    visit: &Allowed<Operator>,
-    id: &str,
-    fields: &Fields,
-) -> Result<Outcome, Error> {
+async fn make_link(shared: &Shared, visit: &Allowed<Operator>, id: &str, fields: &Fields) -> Result<Outcome, Error> {
     let lasts = fields.need("lasts", "how long the link lasts")?.parse();
     let lasts = Duration::from_secs(lasts.map_err(|_| Error::request("how long the link lasts is no number"))?);
     let made = shared.app.make_sign_in_link(&visit.access, id, lasts).await?;

@@ -141,7 +141,8 @@ fn times(series: &[(Timestamp, Stats)], length: Duration, step: u64) -> Vec<Tick
 fn round(most: u64) -> u64 {
     let mut unit: u64 = 1;
     loop {
-        if let Some(round) = [1, 2, 5].into_iter().map(|digit| unit.saturating_mul(digit)).find(|round| *round >= most) {
+        if let Some(round) = [1, 2, 5].into_iter().map(|digit| unit.saturating_mul(digit)).find(|round| *round >= most)
+        {
             return round;
         }
         unit = unit.saturating_mul(10);

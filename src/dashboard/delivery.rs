@@ -90,7 +90,12 @@ struct Step {
 
 impl Step {
     /// A step; `next` is the attempt after it, or its due time if it has yet to come.
-    fn new(frame: &Frame<'_>, attempt: &Attempt, next: Result<Timestamp, Option<Timestamp>>, with_answer: bool) -> Self {
+    fn new(
+        frame: &Frame<'_>,
+        attempt: &Attempt,
+        next: Result<Timestamp, Option<Timestamp>>,
+        with_answer: bool,
+    ) -> Self {
         let ended = attempt.started_at + attempt.duration.unwrap_or_default();
         let shown = if with_answer { attempt.response.len().min(ANSWER) } else { 0 };
         let said = match (attempt.failure, attempt.status) {

@@ -96,7 +96,8 @@ async fn make_all(shared: &Shared, visit: &Allowed<Operator>, fields: &Fields) -
     let scopes = Scopes::parse(&[Scope::Webhooks, Scope::Events].map(Scope::name).join(","))?;
     let token = NewToken::new(profiles, (Some(id.clone()), None), scopes, fields.get("label").map(str::to_owned))?;
     let (webhook, token) = shared.app.begin_account(&visit.access, account, webhook, token).await?;
-    let secret = webhook.made_secret.map(|secret| ("Signing secret, for the receiver", secret.expose().to_owned().into()));
+    let secret =
+        webhook.made_secret.map(|secret| ("Signing secret, for the receiver", secret.expose().to_owned().into()));
     let token = ("Token, for the dashboard and the API", token.expose().to_owned().into());
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The account, its webhook and its token are made",

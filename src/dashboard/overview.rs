@@ -172,7 +172,10 @@ fn verdict(seen: &Snapshot, needs: &[Need]) -> Verdict {
     let said = match (all.suspended, others) {
         (0, 0) if all.failing > 0 => {
             let fail = count(all.failing, "webhook fails", "webhooks fail");
-            return Verdict { class: "warn", said: format!("Nothing needs you yet: {fail}, and the server tries again") };
+            return Verdict {
+                class: "warn",
+                said: format!("Nothing needs you yet: {fail}, and the server tries again"),
+            };
         }
         (0, 0) => {
             let delivered: u64 = all.hours.iter().map(|(_, hour)| hour.delivered).sum();

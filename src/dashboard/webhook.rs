@@ -292,7 +292,11 @@ async fn rotate(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, field
                 "{url}. {signature} is signed with it from now on; in webhook-signature the former secret signs too for {}.",
                 long_span(overlap)
             ),
-            secrets: changed.made_secret.map(|secret| ("Signing secret", secret.expose().to_owned().into())).into_iter().collect(),
+            secrets: changed
+                .made_secret
+                .map(|secret| ("Signing secret", secret.expose().to_owned().into()))
+                .into_iter()
+                .collect(),
             next: format!("/ui/webhooks/{written}"),
         })))
     };

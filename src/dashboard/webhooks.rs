@@ -153,10 +153,7 @@ impl WebhookForm {
     /// The form, with the values that were sent.
     pub(super) fn filled(dialect: &Dialect, fields: &Fields) -> Self {
         let is_ticked = |kind: &str| fields.all("event").any(|ticked| ticked == kind);
-        Self {
-            kinds: dialect.kinds.iter().map(|kind| (*kind, is_ticked(kind))).collect(),
-            ..Self::typed(fields)
-        }
+        Self { kinds: dialect.kinds.iter().map(|kind| (*kind, is_ticked(kind))).collect(), ..Self::typed(fields) }
     }
 }
 

@@ -133,7 +133,9 @@ pub fn of_account(view: &View<'_>, scope: &AccessScope, account: &str, now: Time
 pub fn end_of_account(tx: &Tx<'_>, account: &str, mark: SessionMark) -> Result<()> {
     let account = accounts::named(tx, None, account)?;
     let [mut first, mut last] = [[0; 32], [0xff; 32]];
-    [&mut first, &mut last].map(|end| end[..mark.len()].copy_from_slice(&mark));
+    for end in [&mut first, &mut last] {
+        end[..mark.len()].copy_from_slice(&mark);
+    }
     let token = tx
         .conn
         .prepare_cached(

@@ -35,9 +35,11 @@ pub fn create(tx: &Tx<'_>, account: &str, hash: [u8; 32], lasts: Duration) -> Re
     let account = accounts::named(tx, None, account)?;
     let (token, until) = (token_of(tx, &account)?, tx.now + lasts);
     tx.conn.prepare_cached("DELETE FROM sign_in_link WHERE expires_at <= ?")?.execute([tx.now.millis()])?;
-    tx.conn
-        .prepare_cached("INSERT INTO sign_in_link (hash, token, expires_at) VALUES (?, ?, ?)")?
-        .execute((hash, token, until.millis()))?;
+    tx.conn.prepare_cached("INSERT INTO sign_in_link (hash, token, expires_at) VALUES (?, ?, ?)")?.execute((
+        hash,
+        token,
+        until.millis(),
+    ))?;
     let whose = Some((account.profile.as_str(), account.id.as_str()));
     audit::note(tx, Action::LinkMade, whose, None, Some(&format!("until {until}")))?;
     Ok(until)

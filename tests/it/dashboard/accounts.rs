@@ -16,7 +16,8 @@ fn the_page_of_an_account_shows_its_webhooks_tokens_and_alert_address_and_nothin
     let world = World::new();
     let (own, foreign) = (Receiver::new(), Receiver::new());
     world.coop().webhook(&own.url(), &["*"], "s3cret");
-    let other = world.client(&world.token_for(crate::support::world::Holder::Account(OTHER_COOP.to_owned()), "webhooks"));
+    let other =
+        world.client(&world.token_for(crate::support::world::Holder::Account(OTHER_COOP.to_owned()), "webhooks"));
     let body = json!({ "url": foreign.url(), "events": ["*"], "cooperative_id": OTHER_COOP });
     other.post("/webhooks", body).expect(201);
     let browser = operator(&world);
@@ -63,8 +64,14 @@ fn one_form_makes_an_account_its_webhook_and_its_token() {
     let page = browser.get("/ui/new-account");
     assert!(page.text.contains("name=\"every\" value=\"yes\" checked"), "{}", page.text);
     let url = receiver.url();
-    let fields =
-        [("id", "COOP-NEW"), ("vendor", "asilichain"), ("mail", "a@new.example"), ("url", &url), ("every", "yes"), ("label", "office")];
+    let fields = [
+        ("id", "COOP-NEW"),
+        ("vendor", "asilichain"),
+        ("mail", "a@new.example"),
+        ("url", &url),
+        ("every", "yes"),
+        ("label", "office"),
+    ];
     let twice = [(); 2].map(|()| browser.submit(&page, "/ui/new-account", &fields));
     let shown = browser.follow(&twice[1]).text;
     let secret = |id: &str| {
@@ -88,7 +95,8 @@ fn one_form_makes_an_account_its_webhook_and_its_token() {
 fn a_refused_form_of_a_new_account_makes_nothing_and_keeps_its_fields() {
     let world = World::new();
     let browser = operator(&world);
-    let fields = [("id", "COOP-NEW"), ("vendor", "asg"), ("url", "ftp://nowhere"), ("every", "yes"), ("label", "office")];
+    let fields =
+        [("id", "COOP-NEW"), ("vendor", "asg"), ("url", "ftp://nowhere"), ("every", "yes"), ("label", "office")];
     let refused = browser.post("/ui/new-account", &fields);
     assert_eq!(refused.status, 422, "{}", refused.text);
     for part in ["value=\"COOP-NEW\"", "value=\"asg\" selected", "value=\"ftp://nowhere\"", "value=\"office\""] {
@@ -111,7 +119,12 @@ fn an_account_is_erased_after_its_parts_were_counted() {
     world.settle();
     let at = format!("/ui/accounts/{COOP}/delete");
     let page = browser.get(&at);
-    for part in ["<dt>Webhooks</dt><dd>1</dd>", "<dt>Tokens</dt><dd>1</dd>", "<dt>Events</dt><dd>3</dd>", "<dt>Deliveries</dt><dd>3</dd>"] {
+    for part in [
+        "<dt>Webhooks</dt><dd>1</dd>",
+        "<dt>Tokens</dt><dd>1</dd>",
+        "<dt>Events</dt><dd>3</dd>",
+        "<dt>Deliveries</dt><dd>3</dd>",
+    ] {
         assert!(page.text.contains(part), "{part}: {}", page.text);
     }
     assert_eq!(coop.get("/webhooks").status, 200, "to count erases nothing");

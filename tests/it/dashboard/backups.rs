@@ -35,7 +35,8 @@ fn backups_are_listed_with_their_age_and_size_and_the_page_says_how_old_the_last
     back_up(&browser);
     let page = browser.get("/ui/system").text;
     assert!(page.contains("<dt>Last backup</dt><dd>now</dd>"), "{page}");
-    let [newer, older] = ["2026-04-22T11-55-00Z.db</code>", "2026-04-20T11-55-00Z.db</code>"].map(|name| page.rfind(name));
+    let [newer, older] =
+        ["2026-04-22T11-55-00Z.db</code>", "2026-04-20T11-55-00Z.db</code>"].map(|name| page.rfind(name));
     assert!(newer < older, "the newest first");
 }
 
@@ -85,6 +86,7 @@ fn the_path_of_a_backup_is_shown_as_it_is_written() {
     let page = browser.get("/ui/system").text;
     let path = world.folder().join("backups/2026-04-20T11-55-00Z.db").display().to_string();
     // The style sheet makes the first letter of a note a capital: a path must not be first.
-    let note = page.split_once("<p class=\"note good\">").and_then(|(_, rest)| rest.split("</p>").next()).expect("a note");
+    let note =
+        page.split_once("<p class=\"note good\">").and_then(|(_, rest)| rest.split("</p>").next()).expect("a note");
     assert!(note.starts_with("The backup and its key") && note.contains(&format!("<code>{path}</code>")), "{note}");
 }

@@ -44,7 +44,11 @@ fn a_link_opens_the_dashboard_of_its_account_and_no_other() {
     let mut person = Browser::new(&world);
     let link = link(&world, COOP);
     let page = person.get(&link);
-    assert!(page.status == 200 && page.text.contains(COOP) && page.text.contains("action=\"/ui/enter\""), "{}", page.text);
+    assert!(
+        page.status == 200 && page.text.contains(COOP) && page.text.contains("action=\"/ui/enter\""),
+        "{}",
+        page.text
+    );
     assert_eq!(page.header("cache-control"), "no-store");
     let opened = press(&mut person, &link);
     assert_eq!((opened.status, opened.header("location")), (303, "/ui"), "{}", opened.text);
@@ -107,7 +111,8 @@ fn a_link_is_stored_as_a_hash_and_audited_when_it_is_made_and_opened() {
     assert!(!stored.windows(8).any(|part| key.as_bytes().windows(8).any(|given| given == part)));
     press(&mut Browser::new(&world), &link);
     let audit = world.operator().get(&format!("/operator/audit?account_id={COOP}&limit=100")).expect(200);
-    let actions: Vec<&str> = audit["entries"].as_array().expect("a list").iter().filter_map(|one| one["action"].as_str()).collect();
+    let actions: Vec<&str> =
+        audit["entries"].as_array().expect("a list").iter().filter_map(|one| one["action"].as_str()).collect();
     assert_eq!(actions[..2], ["sign_in_link.opened", "sign_in_link.created"]);
     assert!(!audit.to_string().contains(key));
 }
@@ -179,7 +184,7 @@ fn a_clock_that_is_set_leaves_a_link_its_time() {
     let world = World::new();
     let link = link(&world, COOP);
     world.clock.step(world.now() + std::time::Duration::from_secs(86_400));
-    world.write(|_| Ok(()));
+    drop(world.write(|_| Ok(())));
     assert_eq!(Browser::new(&world).get(&link).status, 200);
     world.advance("15m");
     assert_eq!(Browser::new(&world).get(&link).status, 401);

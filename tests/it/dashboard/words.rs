@@ -26,7 +26,8 @@ fn an_event_lists_who_got_it_apart_from_who_will_and_who_did_not() {
         rest.split("</table>").next().expect("a table").to_owned()
     };
     let [got, will, not] =
-        ["Webhooks that got it", "Webhooks that will get it", "Webhooks that did not get it: failed or cancelled"].map(group);
+        ["Webhooks that got it", "Webhooks that will get it", "Webhooks that did not get it: failed or cancelled"]
+            .map(group);
     let in_group = |group: &str| receivers.each_ref().map(|receiver| group.contains(&receiver.url()));
     assert_eq!(in_group(&got), [true, false, false, false], "{got}");
     assert_eq!(in_group(&will), [false, true, true, false], "{will}");
