@@ -93,6 +93,8 @@ pub enum Missing {
     Token,
     /// A recovery.
     Recovery,
+    /// A backup.
+    Backup,
 }
 
 impl fmt::Display for Missing {
@@ -105,6 +107,7 @@ impl fmt::Display for Missing {
             Self::Task => "task",
             Self::Token => "token",
             Self::Recovery => "recovery",
+            Self::Backup => "backup",
         })
     }
 }

@@ -93,8 +93,9 @@
 //! and the vendor's words, for the doors that serve all vendors), **envelope**, **alert**, **channel** (of alerts: log,
 //! mail or webhook), **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an
 //! action that a token allows), **access scope** (the accounts that a request may see), **grant** (the right by which a
-//! request acts), **access** (a grant and an access scope), **session** (a browser that showed a token), **audit** (who
-//! changed what), **stats** (attempts counted by minute and hour).
+//! request acts), **access** (a grant and an access scope), **session** (a browser that showed a token, or opened a
+//! **sign-in link**: it opens the dashboard of an account, once), **audit** (who changed what), **stats** (attempts
+//! counted by minute and hour).
 
 pub mod api;
 pub mod app;

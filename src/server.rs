@@ -190,7 +190,7 @@ impl Server {
             budgets: Arc::clone(&budgets),
         };
         let answers = Answers {
-            pages: api::pages().into_iter().chain(doors::guide_pages()).collect(),
+            pages: api::pages().into_iter().chain(doors::guide_pages()).chain([doors::favicon()]).collect(),
             dashboard: Dashboard::new(app.clone(), Arc::clone(&budgets), config),
             api: api::routes(app, tokens, config).boxed(),
         };

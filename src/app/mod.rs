@@ -28,6 +28,7 @@ pub mod publish;
 pub mod recoveries;
 mod searches;
 mod selection;
+pub mod sign_in_links;
 mod system;
 pub mod tokens;
 pub mod webhooks;
@@ -41,6 +42,7 @@ pub use self::{
     page::{Page, PageRequest},
     searches::PATIENCE,
     selection::{Looked, Wanted},
+    system::{BackupFile, BackupPart},
 };
 use self::{backups::Backups, dialect::Dialects, searches::Searches};
 use crate::{
@@ -112,6 +114,14 @@ impl App {
     /// Whether everybody may see the metrics, without a token.
     pub fn shows_metrics_to_all(&self) -> bool {
         self.0.config.watch.metrics_public
+    }
+
+    /// The address at which people reach the server, without a slash at its end.
+    pub fn public_url(&self) -> String {
+        match self.0.config.server.public_url.trim_end_matches('/') {
+            "" => format!("http://{}", self.0.guard.own()),
+            public => public.to_owned(),
+        }
     }
 
     /// Whether there is a mail server.

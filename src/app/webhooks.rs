@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::{Access, App, Manages, Operator, Page, PageRequest, Right, Webhooks};
 use crate::{
     domain::{
+        account::Account,
         delivery::{Attempt, Delivery},
         endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
         ids::{DeliveryId, EndpointId},
@@ -70,6 +71,33 @@ pub struct Registered {
     pub profile: String,
     /// The secret, if it was made here. It is shown only now.
     pub made_secret: Option<SigningSecret>,
+}
+
+/// A webhook to register whose URL, events and secret can be taken.
+pub(super) struct CheckedWebhook {
+    account: String,
+    profile: String,
+    url: TargetUrl,
+    events: EventFilter,
+    secret: SigningSecret,
+    /// Whether the secret was made here.
+    is_made: bool,
+    /// Most webhooks of the account.
+    most: u64,
+}
+
+impl CheckedWebhook {
+    fn create(self, tx: &Tx<'_>) -> Result<Registered> {
+        let account = accounts::find(tx, &self.profile, &self.account)?;
+        self.create_in(tx, &account)
+    }
+
+    /// Registers the webhook in this account.
+    pub(super) fn create_in(self, tx: &Tx<'_>, account: &Account) -> Result<Registered> {
+        let Self { profile, url, events, secret, is_made, most, .. } = self;
+        let endpoint = endpoints::create(tx, account, url, events, &secret, most)?;
+        Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
+    }
 }
 
 /// The changes to a webhook; a field that is left out stays.
@@ -147,14 +175,28 @@ impl App {
     /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown
     /// account; [`Error::Conflict`] if the account has as many webhooks as it may have.
     pub async fn register(&self, access: &Access<Webhooks>, new: NewWebhook) -> Result<Registered> {
-        let NewWebhook { account, url, events, secret } = new;
         let profile = match &access.scope().profile {
             Some(profile) => profile.to_string(),
             None => {
-                let id = account.clone();
+                let id = new.account.clone();
                 self.read(access, move |view, scope| accounts::see(view, scope, &id)).await?.profile
             }
         };
+        let webhook = self.checked_webhook(access, profile, new).await?;
+        self.write(access, move |tx, _| webhook.create(tx)).await
+    }
+
+    /// A webhook to register in an account of this profile, checked.
+    ///
+    /// # Errors
+    /// As [`App::register`], except that its account may be unknown.
+    pub(super) async fn checked_webhook(
+        &self,
+        access: &Access<impl Right>,
+        profile: String,
+        new: NewWebhook,
+    ) -> Result<CheckedWebhook> {
+        let NewWebhook { account, url, events, secret } = new;
         let events = self.dialect(&profile)?.filter(events, self.limits().events_per_webhook)?;
         let url = self.target(&url)?;
         let (secret, is_made) = match secret {
@@ -163,12 +205,7 @@ impl App {
         };
         self.vet(access, &url).await?;
         let most = self.limits().webhooks_per_account;
-        let register = move |tx: &Tx<'_>, _: &AccessScope| {
-            let account = accounts::find(tx, &profile, &account)?;
-            let endpoint = endpoints::create(tx, &account, url, events, &secret, most)?;
-            Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
-        };
-        self.write(access, register).await
+        Ok(CheckedWebhook { account, profile, url, events, secret, is_made, most })
     }
 
     /// Changes a webhook. If that resumes it, returns the numbers of deliveries that the resume sends.

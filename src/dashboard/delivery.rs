@@ -25,6 +25,7 @@ use crate::{
         delivery::{Attempt, State},
         endpoint::EndpointState,
         ids::DeliveryId,
+        timestamp::Timestamp,
     },
     error::Error,
 };
@@ -83,11 +84,18 @@ struct Step {
     answer: String,
     headers: String,
     truncated: bool,
-    next: Option<(String, Moment)>,
+    /// The wait after it; and the next attempt, if it has yet to come.
+    next: Option<(String, Option<Moment>)>,
 }
 
 impl Step {
-    fn new(frame: &Frame<'_>, attempt: &Attempt, with_answer: bool) -> Self {
+    /// A step; `next` is the attempt after it, or its due time if it has yet to come.
+    fn new(
+        frame: &Frame<'_>,
+        attempt: &Attempt,
+        next: Result<Timestamp, Option<Timestamp>>,
+        with_answer: bool,
+    ) -> Self {
         let ended = attempt.started_at + attempt.duration.unwrap_or_default();
         let shown = if with_answer { attempt.response.len().min(ANSWER) } else { 0 };
         let said = match (attempt.failure, attempt.status) {
@@ -106,7 +114,10 @@ impl Step {
             headers: attempt.details.headers.clone().filter(|_| with_answer).unwrap_or_default(),
             answer: String::from_utf8_lossy(&attempt.response[..shown]).into_owned(),
             truncated: attempt.truncated || shown < attempt.response.len(),
-            next: attempt.next_attempt_at.map(|at| (format::long_span(at.since(ended)), frame.when(at))),
+            next: match next {
+                Ok(at) => Some((format::long_span(at.since(ended)), None)),
+                Err(due) => due.map(|at| (format::long_span(at.since(ended)), Some(frame.when(at)))),
+            },
         }
     }
 }
@@ -123,7 +134,10 @@ pub(super) async fn show(
     let (listed, attempts) = (&details.listed, &details.attempts);
     let (delivery, state) = (&listed.delivery, listed.endpoint_state);
     let with_answer = attempts.len().saturating_sub(ANSWERS);
-    let steps = attempts.iter().zip(0..).map(|(attempt, place)| Step::new(&frame, attempt, place >= with_answer));
+    let steps = attempts.iter().zip(0..).map(|(attempt, place)| {
+        let next = attempts.get(place + 1).map(|next| next.started_at).ok_or(delivery.due_at);
+        Step::new(&frame, attempt, next, place >= with_answer)
+    });
     render::page(&Page {
         attempts: steps.collect(),
         sent: details.request.ok().map(|request| Sent::new(delivery.id, request)),

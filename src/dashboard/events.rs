@@ -23,6 +23,7 @@ use crate::{
         events::{EventFilter, EventPage as Found},
     },
     domain::{
+        delivery::State,
         endpoint::{Endpoint, EndpointState},
         event::Event,
         ids::EventId,
@@ -68,6 +69,8 @@ struct Page<'a> {
     more: Option<String>,
     partial: bool,
     searched: bool,
+    /// The account of the filter, if there is none of this id.
+    unknown: Option<String>,
     of_one_account: bool,
     times: Times,
     /// How far back payloads were looked through, if there are older ones.
@@ -82,10 +85,9 @@ pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: 
     let (from, to) = (moment(&search.from, "from")?, moment(&search.to, "to")?);
     let filter = EventFilter { account: text(&search.account), kind: text(&search.event), from, to };
     let page = PageRequest::of(PAGE, &search.after);
-    let found = match shared.app.events(&visit.access, (filter, text(&search.q)), page).await {
-        // An unknown account has no events.
-        Err(Error::NotFound(_)) => Found::default(),
-        found => found?,
+    let (found, unknown) = match shared.app.events(&visit.access, (filter, text(&search.q)), page).await {
+        Err(Error::NotFound(missing)) => (Found::default(), Some(missing.to_string())),
+        found => (found?, None),
     };
     let frame = Frame::new(&shared, &visit, "/ui/events");
     let rows = found.page.items.into_iter().map(|event| Row {
@@ -104,6 +106,7 @@ pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: 
         searched: [&search.q, &search.account, &search.event, &search.from, &search.to]
             .iter()
             .any(|text| !text.is_empty()),
+        unknown,
         times: Times::new((from, to), frame.now(), |from, to| search.query((from, to), "")),
         searched_to: searched_to.map(|id| frame.when(id.minted_at())),
         of_one_account: visit.is_of_one_account(),
@@ -138,7 +141,8 @@ struct EventPage<'a> {
     at: Moment,
     target: Option<String>,
     body: Option<Shown>,
-    matched: Vec<Matched>,
+    /// The deliveries, in groups with a heading: who got it, who will, who will not.
+    groups: Vec<(&'static str, Vec<Matched>)>,
     passed: Vec<Passed>,
     sees_webhooks: bool,
 }
@@ -150,14 +154,15 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
     let dialect = shared.dialect(&event.profile)?;
     let frame = Frame::new(&shared, &visit, "/ui/events");
     let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
-    let matched = made.iter().map(|delivery| {
+    let mut groups = HEADINGS.map(|heading| (heading, Vec::new()));
+    for delivery in made {
         let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
-        Matched {
+        groups[place(delivery.state)].1.push(Matched {
             webhook: endpoint.map(written).unwrap_or_default(),
             url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.given())),
             delivery: DeliveryRow::new(&frame, delivery),
-        }
-    });
+        });
+    }
     let others = all.iter().filter(|endpoint| made.iter().all(|delivery| delivery.endpoint != endpoint.id));
     let passed = others.map(|endpoint| Passed {
         webhook: written(endpoint),
@@ -174,12 +179,25 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
         at: frame.when(event.accepted_at),
         target: event.target.as_deref().map(shown_url),
         body: details.body().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
-        matched: matched.collect(),
+        groups: groups.into_iter().filter(|(_, group)| !group.is_empty()).collect(),
         // Webhooks are named only to a token that may list them.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
         sees_webhooks,
         frame,
     })
+}
+
+/// The headings of an event's deliveries: those that arrived, those that may, and those that will not.
+const HEADINGS: [&str; 3] =
+    ["Webhooks that got it", "Webhooks that will get it", "Webhooks that did not get it: failed or cancelled"];
+
+/// The place of a delivery's heading.
+const fn place(state: State) -> usize {
+    match state {
+        State::Delivered => 0,
+        State::Pending | State::Claimed | State::Held => 1,
+        State::Exhausted | State::Cancelled => 2,
+    }
 }
 
 /// The payload of an event, as it is stored.

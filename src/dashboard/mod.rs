@@ -3,6 +3,7 @@
 //! A page loads nothing from elsewhere, and holds no script and no style in itself: the policy of every answer forbids
 //! it.
 
+mod account;
 mod accounts;
 mod alerts;
 mod assets;
@@ -15,6 +16,8 @@ mod fields;
 mod form_once;
 mod format;
 mod frame;
+mod link;
+mod new_account;
 mod once;
 mod overview;
 mod overview_cache;
@@ -40,7 +43,7 @@ use poem::{
     http::{HeaderValue, Method, StatusCode, header},
 };
 
-pub(crate) use self::assets::STYLE;
+pub(crate) use self::assets::{ICON, STYLE};
 use self::{
     fields::Fields,
     refusal::refusal,
@@ -51,7 +54,7 @@ use self::{
 use crate::{
     app::App,
     config::Config,
-    http::{budget::Budgets, context::RequestContext},
+    http::{budget::Budgets, context::RequestContext, file_body},
 };
 
 /// The header that an open page sends when it asks for itself again.
@@ -73,6 +76,8 @@ impl Dashboard {
         let shared = Shared::new(app, budgets, config);
         let routes = Route::new()
             .at("/ui/sign-in", get(session::sign_in).post(session::enter))
+            .at("/ui/enter", get(up).post(link::open))
+            .at("/ui/enter/:key", get(link::look))
             .at("/ui/sign-out", get(up).post(session::sign_out))
             .at("/ui/made/:form", get(once::show))
             .at("/ui", get(overview::show))
@@ -87,6 +92,10 @@ impl Dashboard {
             .at("/ui/recoveries/:id", get(deliveries::watch))
             .at("/ui/recoveries/:id/cancel", get(up).post(deliveries::cancel))
             .at("/ui/accounts", get(accounts::list).post(accounts::create_account))
+            .at("/ui/accounts/:id", get(account::show))
+            .at("/ui/accounts/:id/delete", get(account::ask).post(account::erase))
+            .at("/ui/accounts/:id/:verb", get(up).post(account::act))
+            .at("/ui/new-account", get(new_account::begin).post(new_account::make))
             .at("/ui/tokens", get(to_accounts).post(accounts::create_token))
             .at("/ui/tokens/:id/revoke", get(to_accounts).post(accounts::revoke))
             .at("/ui/alerts", get(alerts::list))
@@ -94,6 +103,8 @@ impl Dashboard {
             .at("/ui/audit", get(audit::list))
             .at("/ui/system", get(system::show))
             .at("/ui/system/backup", get(up).post(system::back_up))
+            .at("/ui/system/backups/:name", get(system::download))
+            .at("/ui/system/backups/:name/key", get(system::download_key))
             .at("/ui/events", get(events::list))
             .at("/ui/events/:id", get(events::show))
             .at("/ui/events/:id/body", get(events::whole))
@@ -132,7 +143,7 @@ impl Dashboard {
 
     /// Answers a visit that is signed in, or that comes to sign in.
     async fn admit(&self, mut request: Request, context: &RequestContext, visit: Option<Visit>) -> Result<Response> {
-        let open = request.uri().path() == "/ui/sign-in";
+        let open = is_open(request.uri().path());
         match &visit {
             None if !open => return Ok(session::to_sign_in(&request)),
             Some(visit) if request.method().is_safe() && request.headers().contains_key(REFRESH) => {
@@ -173,8 +184,13 @@ impl Endpoint for Dashboard {
         let is_asset = self.shared.assets.at(request.uri().path()).is_some();
         let zips = request.header("accept-encoding").is_some_and(|takes| takes.contains("gzip"));
         let response = sealed(self.answer(request, &context).await);
-        Ok(if zips && !is_asset { compressed(response).await } else { response })
+        Ok(if zips && !is_asset && !file_body::is_in_pieces(&response) { compressed(response).await } else { response })
     }
+}
+
+/// Whether a page is for people who are not signed in.
+fn is_open(path: &str) -> bool {
+    path == "/ui/sign-in" || path == "/ui/enter" || path.starts_with("/ui/enter/")
 }
 
 /// Leads from an address that takes forms to the page above it.

@@ -124,6 +124,8 @@ pub(super) struct WebhookRow {
     pub(super) p95: String,
     pub(super) waiting: u64,
     pub(super) held: u64,
+    /// The number of failed deliveries that a resume sends again.
+    pub(super) failed: u64,
     pub(super) last_success: Option<Moment>,
     pub(super) last_error: Option<(Moment, String, &'static str)>,
 }
@@ -145,6 +147,7 @@ impl WebhookRow {
             p95: report.day.p95_ms().map_or_else(String::new, |ms| took(std::time::Duration::from_millis(ms))),
             waiting: report.waiting,
             held: report.held,
+            failed: report.failed,
             last_success: report.last_success_at.map(|at| frame.when(at)),
             last_error: report
                 .last_failure

@@ -112,7 +112,7 @@ impl Suspended {
 }
 
 /// The text of the button that resumes a webhook with this many waiting deliveries.
-fn resume_button(waiting: u64) -> String {
+pub(super) fn resume_button(waiting: u64) -> String {
     if waiting == 0 { "Resume".to_owned() } else { format!("Resume and send {}", thousands(waiting)) }
 }
 
@@ -295,7 +295,11 @@ async fn rotate(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, field
                 "{url}. {signature} is signed with it from now on; in webhook-signature the former secret signs too for {}.",
                 long_span(overlap)
             ),
-            secret: changed.made_secret.map(|secret| secret.expose().to_owned().into()),
+            secrets: changed
+                .made_secret
+                .map(|secret| ("Signing secret", secret.expose().to_owned().into()))
+                .into_iter()
+                .collect(),
             next: format!("/ui/webhooks/{written}"),
         })))
     };

@@ -73,6 +73,7 @@ pub(crate) fn code(problem: &Problem) -> &'static str {
             Missing::Account(_) => "ACCOUNT_NOT_FOUND",
             Missing::Token => "TOKEN_NOT_FOUND",
             Missing::Recovery => "RECOVERY_NOT_FOUND",
+            Missing::Backup => "NOT_FOUND",
             Missing::Task => "NOT_FOUND",
         },
         Some(Error::Conflict { reason, .. }) => match reason {

@@ -7,6 +7,7 @@ pub mod alerts;
 pub mod attempts;
 pub mod audit;
 mod backup;
+mod backup_files;
 mod bodies;
 pub mod candidates;
 mod cascade;
@@ -45,6 +46,7 @@ pub mod search;
 mod served_files;
 pub mod sessions;
 mod shares;
+pub mod sign_in_links;
 pub mod stats;
 mod targets;
 pub mod tokens;
@@ -60,6 +62,7 @@ mod writer;
 
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
+    backup_files::{BackupFile, BackupPart, backup_files, open_backup},
     bodies::{Bodies, Body, SMALL_BODY},
     check::{Found, check},
     claim::ClaimBudget,

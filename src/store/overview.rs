@@ -12,6 +12,7 @@ use crate::domain::{
     token::AccessScope,
 };
 
+
 /// The overview within an access scope.
 #[derive(Debug, Clone)]
 pub struct Overview {

@@ -23,12 +23,21 @@ CREATE TABLE token (
   created_at   INTEGER NOT NULL,
   last_used_at INTEGER,
   revoked_at   INTEGER,
+  by_link      INTEGER NOT NULL DEFAULT 0 CHECK (by_link IN (0, 1)), -- nobody holds it: sessions of sign-in links act by it
   CHECK (account IS NULL OR profile IS NOT NULL)
 ) STRICT;
+CREATE UNIQUE INDEX token_of_links ON token (account) WHERE by_link = 1 AND revoked_at IS NULL;
 
 -- A browser that showed a token to the dashboard. It ends with its token, with its time, or when it signs out.
 CREATE TABLE session (
   hash       BLOB    PRIMARY KEY CHECK (length(hash) = 32),          -- SHA-256; the cookie itself is nowhere
+  token      INTEGER NOT NULL REFERENCES token (key) ON DELETE CASCADE,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A link that opens an account's dashboard once, until its time is over.
+CREATE TABLE sign_in_link (
+  hash       BLOB    PRIMARY KEY CHECK (length(hash) = 32),          -- SHA-256; the link itself is nowhere
   token      INTEGER NOT NULL REFERENCES token (key) ON DELETE CASCADE,
   expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

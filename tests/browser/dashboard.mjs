@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
-import { api, base, check, look, open, operator, person, picture, receiver, signIn, until } from "./browser.mjs";
+import { PHONE, api, base, check, look, open, operator, person, picture, receiver, signIn, until } from "./browser.mjs";
 
 const browser = await open();
 const shop = await receiver();
@@ -35,8 +35,9 @@ try {
   await page.getByLabel("Alerts go to").fill("ops@elgon.example");
   await page.getByRole("button", { name: "Make the account" }).click();
   check(await page.getByRole("status").textContent().then((text) => text.includes("account is made")), "the account is made");
-  await look(page, "accounts");
-  check((await page.locator("#holder").inputValue()) === "COOP-ELGON-7", "the form offers the account that was just made");
+  check(page.url().includes("/ui/accounts/COOP-ELGON-7"), "and has a page of its own");
+  await look(page, "account");
+  await page.getByText("Make a token").first().click();
   await page.getByRole("textbox", { name: "Label" }).fill("till");
   await page.getByRole("button", { name: "Make the token" }).click();
   const token = (await page.locator("#secret").textContent()).trim();
@@ -44,6 +45,8 @@ try {
   await look(page, "token-once");
   await page.getByRole("link", { name: "I have it" }).click();
   check(!(await page.content()).includes(token), "and never again");
+  const tokens = page.locator("#tokens");
+  check(await tokens.evaluate((heading) => heading.getBoundingClientRect().bottom <= innerHeight), "the list of tokens is in sight");
 
   // A webhook.
   await page.goto("/ui/webhooks/new");
@@ -51,6 +54,9 @@ try {
   await page.getByLabel("Account", { exact: true }).fill("COOP-ELGON-7");
   await page.getByRole("button", { name: "Go on" }).click();
   await page.getByLabel("URL").fill("ftp://nowhere");
+  check(await page.getByLabel("All events").isChecked(), "all events are ticked at first");
+  check(!(await page.getByLabel("batch.exported").isVisible()), "and one that is wanted anyway is not asked for");
+  await page.getByLabel("All events").uncheck();
   await page.getByLabel("batch.exported").check();
   await page.getByRole("button", { name: "Register" }).click();
   check(await page.getByRole("alert").textContent().then((text) => text.includes("https://")), "a URL that cannot be used is refused with a sentence");
@@ -92,7 +98,7 @@ try {
   await page.goto("/ui/events");
   await look(page, "events");
   await page.locator("tbody th a").first().click();
-  await page.getByText("Webhooks that did not get it").click();
+  await page.getByText("Webhooks that it was not for").click();
   check(await page.getByText("its events (payout.*) do not hold batch.exported").isVisible(), "an event says why a webhook did not get it");
   await look(page, "event");
 
@@ -212,7 +218,7 @@ try {
   await hand.keyboard.type(foreignToken);
   await hand.keyboard.press("Enter");
   await hand.waitForURL("**/ui");
-  for (const [name, then] of [["Webhooks", "Enter"], ["Register a webhook", "Enter"], ["URL", other.url], ["All events", "Space"], ["Register", "Enter"], ["I have it", "Enter"], ["Test it now", "Enter"]]) {
+  for (const [name, then] of [["Webhooks", "Enter"], ["Register a webhook", "Enter"], ["URL", other.url], ["Register", "Enter"], ["I have it", "Enter"], ["Test it now", "Enter"]]) {
     await tabTo(name);
     if (name === "URL") await hand.keyboard.type(then);
     else if (then === "Enter") await Promise.all([hand.waitForNavigation(), hand.keyboard.press(then)]);
@@ -295,12 +301,19 @@ try {
   const till = await person(browser);
   await signIn(till, token);
   await till.goto("/ui/deliveries");
-  await page.goto("/ui/accounts?account=COOP-ELGON-7");
+  await page.goto("/ui/accounts/COOP-ELGON-7");
   await page.getByText("Revoke…").first().click();
   await page.getByRole("button", { name: "Revoke it for good" }).first().click();
   await till.waitForURL("**/ui/sign-in?**");
   check(await till.getByText("You were signed out").isVisible(), "and it says so");
   check(true, "revoking a token signs an open page out by itself");
+
+  // An alert on a phone says which webhook, and leads there.
+  const phone = await person(browser, { viewport: PHONE, javaScriptEnabled: false });
+  await signIn(phone, operator);
+  await phone.goto("/ui/alerts");
+  await phone.getByRole("link", { name: shop.url }).first().click();
+  check(phone.url().includes(`/ui/webhooks/${webhook}`), "an alert on a phone names its webhook, and leads there");
 
   // Without a script everything still works.
   const plain = await person(browser, { javaScriptEnabled: false });

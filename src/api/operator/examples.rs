@@ -97,6 +97,11 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Token",
         r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "scopes": ["webhooks", "events"], "label": "export desk", "created_at": "2026-04-01T08:00:00Z", "last_used_at": "2026-04-20T11:54:00Z"}"#,
     ),
+    ("NewSignInLink", r#"{"account": "COOP-MBALE-001", "expires_in": 900}"#),
+    (
+        "SignInLink",
+        r#"{"account": "COOP-MBALE-001", "url": "https://hooks.coop.example/ui/enter/...", "expires_at": "2026-04-20T12:10:00Z"}"#,
+    ),
     ("TokenPage", r#"{"tokens": ["@Token"], "next_cursor": null}"#),
     (
         "AlertWay",

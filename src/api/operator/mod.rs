@@ -9,6 +9,7 @@ mod errors;
 mod examples;
 mod overview;
 mod recoveries;
+mod sign_in_links;
 mod tokens;
 mod webhooks;
 mod wire;
@@ -19,6 +20,7 @@ pub(super) type Routes = (
     overview::Routes,
     accounts::Routes,
     tokens::Routes,
+    sign_in_links::Routes,
     webhooks::Routes,
     deliveries::Routes,
     recoveries::Routes,
@@ -31,6 +33,7 @@ pub(super) const ROUTES: Routes = (
     overview::Routes,
     accounts::Routes,
     tokens::Routes,
+    sign_in_links::Routes,
     webhooks::Routes,
     deliveries::Routes,
     recoveries::Routes,

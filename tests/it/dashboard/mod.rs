@@ -1,13 +1,18 @@
 //! The dashboard: its pages, forms and sessions, also in a real browser.
 
+mod accounts;
+mod backups;
 mod chromium;
 mod docs;
 mod ended_sessions;
 mod forms;
 mod lists;
+mod overview;
 mod pages;
 mod recoveries;
 mod search;
 mod sessions;
+mod sign_in_links;
 mod system;
 mod times;
+mod words;

@@ -121,7 +121,12 @@ fn pages(world: &World, browser: &Browser) -> Vec<(String, Answer)> {
         ]
         .map(|name| format!("/ui/{name}")),
     );
+    let begun = browser.post("/ui/system/backup", &[]);
+    while browser.follow(&begun).text.contains("It is being made") {}
     paths.extend([
+        "/ui/new-account".to_owned(),
+        format!("/ui/accounts/{COOP}"),
+        format!("/ui/accounts/{COOP}/delete"),
         format!("/ui/webhooks/new?account={COOP}"),
         format!("/ui/webhooks/{webhook}"),
         format!("/ui/deliveries/{delivery}"),

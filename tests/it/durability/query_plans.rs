@@ -141,6 +141,19 @@ const PLANS: &[(&str, &str, &[&str])] = &[
             "SEARCH account",
         ],
     ),
+    // A link is looked up by its hash, and the token of an account's links by its account.
+    (
+        "sign_in_links.rs",
+        "SELECT token.id AS token_id",
+        &[
+            "SEARCH sign_in_link USING PRIMARY KEY (hash=?)",
+            "SEARCH token USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH account USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+            "SCALAR SUBQUERY 1",
+            "SEARCH account",
+        ],
+    ),
+    ("sign_in_links.rs", "SELECT key FROM token", &["SEARCH token USING INDEX token_of_links (account=?)"]),
     // Every write of a request asks whether its token still stands, and every publish for its account.
     ("grants.rs", "SELECT scopes FROM token", &["SEARCH token USING INDEX sqlite_autoindex_token_1 (id=?)"]),
     ("accounts.rs", "SELECT * FROM account\n", &["SEARCH account USING INDEX sqlite_autoindex_account_1 (id=?)"]),

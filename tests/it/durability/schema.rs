@@ -11,6 +11,7 @@ const VALID: &str = "
     INSERT INTO token (key, id, hash, account, profile, scopes, created_at)
       VALUES (1, zeroblob(16), zeroblob(32), 9, 'p', 'events', 0);
     INSERT INTO session (hash, token, expires_at) VALUES (zeroblob(32), 1, 0);
+    INSERT INTO sign_in_link (hash, token, expires_at) VALUES (zeroblob(32), 1, 0);
     INSERT INTO endpoint (key, id, account, profile, url, events, state, created_at, secret)
       VALUES (1, zeroblob(16), 9, 'p', 'https://r.example/', '*', 'active', 0, x'00');
     INSERT INTO endpoint (key, id, account, profile, url, events, state, suspended_at, suspended_reason, created_at, secret)
@@ -53,8 +54,13 @@ const CHECKS: &[(&str, &[&str])] = &[
     ),
     (
         "length(hash) = 32",
-        &["UPDATE token SET hash = zeroblob(31) WHERE key = 1", "UPDATE session SET hash = zeroblob(31)"],
+        &[
+            "UPDATE token SET hash = zeroblob(31) WHERE key = 1",
+            "UPDATE session SET hash = zeroblob(31)",
+            "UPDATE sign_in_link SET hash = zeroblob(31)",
+        ],
     ),
+    ("by_link IN (0, 1)", &["UPDATE token SET by_link = 2 WHERE key = 1"]),
     ("account IS NULL OR profile IS NOT NULL", &["UPDATE token SET profile = NULL WHERE key = 1"]),
     (
         "state IN ('active', 'suspended', 'deleted')",
@@ -194,9 +200,16 @@ const KEYS: &[(&str, &str)] = &[
     ),
     ("a session's hash is its own", "INSERT INTO session SELECT * FROM session"),
     ("a session has a token", "UPDATE session SET token = 77"),
+    ("a link's hash is its own", "INSERT INTO sign_in_link SELECT * FROM sign_in_link"),
+    ("a link has a token", "UPDATE sign_in_link SET token = 77"),
+    (
+        "an account has one token for its links",
+        "INSERT INTO token (id, hash, account, profile, scopes, created_at, by_link)
+         VALUES (randomblob(16), randomblob(32), 9, 'p', 'events', 0, 1), (randomblob(16), randomblob(32), 9, 'p', 'events', 0, 1)",
+    ),
     (
         "a token's hash is its own",
-        "INSERT INTO token SELECT 2, randomblob(16), hash, account, profile, scopes, label, 0, NULL, NULL FROM token",
+        "INSERT INTO token SELECT 2, randomblob(16), hash, account, profile, scopes, label, 0, NULL, NULL, 0 FROM token",
     ),
     ("a delivery's id is its own", "UPDATE delivery SET id = (SELECT id FROM delivery WHERE key = 2) WHERE key = 1"),
     ("an attempt is recorded once", "INSERT INTO attempt (delivery, number, started_at) VALUES (3, 1, 0)"),

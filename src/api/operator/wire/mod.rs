@@ -11,5 +11,5 @@ pub(super) use self::{
     delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},
     recovery::{NewRecovery, RecoveryReport, RecoveryReportPage, Retry, RetryPage},
     report::{Overview, WebhookHistory, WebhookReportPage, WebhookState},
-    tenancy::{Account, AccountPage, AuditPage, MadeToken, NewAccount, NewToken, TokenPage},
+    tenancy::{Account, AccountPage, AuditPage, MadeToken, NewAccount, NewSignInLink, NewToken, SignInLink, TokenPage},
 };

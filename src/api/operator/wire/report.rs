@@ -147,7 +147,7 @@ pub(crate) struct WebhookReport {
     held: u64,
     /// Deliveries that failed since its last success and were not replayed. A resume sends them again.
     failed_deliveries: u64,
-    /// When an attempt last succeeded; null for never.
+    /// When an attempt last succeeded, a test included; null for never.
     last_success_at: Option<String>,
     /// When an attempt last failed; null for never.
     last_error_at: Option<String>,
