@@ -12,7 +12,6 @@ use crate::domain::{
     token::AccessScope,
 };
 
-
 /// The overview within an access scope.
 #[derive(Debug, Clone)]
 pub struct Overview {
