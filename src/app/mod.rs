@@ -31,6 +31,7 @@ mod selection;
 pub mod sign_in_links;
 mod system;
 pub mod tokens;
+pub mod webhook_stats;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};

@@ -24,7 +24,7 @@ pub struct Snapshot {
     pub suspended: Vec<Report>,
     /// Some active webhooks whose last attempt failed.
     pub failing: Vec<Report>,
-    /// The number of alerts that are not sent yet. Only the operator sees it; others see 0.
+    /// The number of alerts whose sending has failed so far. Only the operator sees it; others see 0.
     pub unsent: u64,
     /// A sentence about the disk, if it has little room. Only the operator sees it.
     pub disk: Option<String>,
@@ -81,7 +81,7 @@ impl App {
                 all: overview::look(view, &scope, now)?,
                 suspended: webhooks::list(view, &scope, &suspended, shown, now)?.0,
                 failing: webhooks::list(view, &scope, &failing, shown, now)?.0,
-                unsent: if is_operator { alerts::unsent_count(view)? } else { 0 },
+                unsent: if is_operator { alerts::failing_count(view)? } else { 0 },
                 disk,
                 backup: if is_operator { old_backup(view, &folder, now)? } else { None },
             })

@@ -1,7 +1,5 @@
 //! Webhooks: register, change, pause, resume, test, delete, list, get.
 
-use std::time::Duration;
-
 use zeroize::Zeroizing;
 
 use super::{Access, App, Manages, Operator, Page, PageRequest, Right, Webhooks};
@@ -20,20 +18,17 @@ use crate::{
     store::{
         Admission, Tx, View, accounts, audit, deliveries, endpoints, random,
         stats::{self, Of},
-        webhook_stats, webhooks,
+        webhooks,
     },
 };
 
 pub use crate::store::{
     deliveries::{ANSWERS_OF, Answered},
-    webhook_stats::Fared,
     webhooks::{Filter as WebhookFilter, LastFailure, Report},
 };
 
 /// Deliveries shown with a webhook.
 const RECENT: usize = 20;
-/// The time that the statistics of a webhook are about.
-const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Hours of attempts shown with a webhook: a week.
 const WEEK: i64 = 7 * 24;
 
@@ -50,17 +45,6 @@ pub struct NewWebhook {
     pub events: Vec<String>,
     /// The subscriber's own secret. Without it, a secret is made.
     pub secret: Option<Zeroizing<String>>,
-}
-
-/// How a webhook has fared in the last 24 hours.
-#[derive(Debug)]
-pub struct WebhookStats {
-    /// Its numbers of waiting and held deliveries.
-    pub report: Report,
-    /// What its attempts show.
-    pub fared: Fared,
-    /// Deliveries that were given up and not replayed, tests left out: 10,000 at most.
-    pub unreplayed: u64,
 }
 
 /// A webhook that has a new secret.
@@ -376,20 +360,6 @@ impl App {
     pub async fn webhook_report(&self, access: &Access<Operator>, webhook: &str) -> Result<(Report, Hours)> {
         let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
         self.read(&access, move |view, scope| report(view, scope, id, now)).await
-    }
-
-    /// How a webhook has fared, measured from its attempts.
-    pub async fn webhook_stats(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookStats> {
-        let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let key = find(view, scope, id)?.key;
-            Ok(WebhookStats {
-                report: webhooks::find(view, scope, id, now)?,
-                fared: webhook_stats::measure(view, key, now - DAY)?,
-                unreplayed: webhook_stats::unreplayed(view, key)?,
-            })
-        };
-        self.read(&access, look).await
     }
 
     /// The content of a page about one webhook.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::ErrorClass;
 use crate::{
-    app::webhooks::{self, LastFailure},
+    app::{webhook_stats, webhooks::LastFailure},
     domain::profile::Profiles,
 };
 
@@ -44,8 +44,8 @@ pub(crate) struct WebhookStats {
 }
 
 impl WebhookStats {
-    pub(crate) fn new(stats: &webhooks::WebhookStats, profiles: &Profiles) -> Self {
-        let webhooks::WebhookStats { report, fared, unreplayed } = stats;
+    pub(crate) fn new(stats: &webhook_stats::WebhookStats, profiles: &Profiles) -> Self {
+        let webhook_stats::WebhookStats { report, fared, unreplayed } = stats;
         let all = fared.delivered + fared.failed;
         let within =
             |percent| fared.percentile(percent).map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
