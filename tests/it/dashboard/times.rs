@@ -68,3 +68,22 @@ fn today_yesterday_and_the_last_hour_are_at_hand() {
         assert_eq!(browser.get(&format!("/ui/{list}?from=soon")).status, 400);
     }
 }
+
+#[test]
+fn every_time_of_a_page_has_a_place_for_the_words_and_one_for_the_time_of_day() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dashboard");
+    let files = std::fs::read_dir(folder).expect("the templates").map(|file| file.expect("a file").path());
+    let templates = files.filter(|file| file.extension().is_some_and(|end| end == "html"));
+    let mut times = 0;
+    for template in templates {
+        let text = std::fs::read_to_string(&template).expect("a template");
+        for time in text.split("<time").skip(1) {
+            let content = time.split("</time>").next().and_then(|time| time.split_once(">"));
+            let content = content.expect("an element").1;
+            // The script fills both: a page without them is not refreshed any more.
+            assert!(content.starts_with("<span>") && content.contains("<small>"), "{}: {time}", template.display());
+            times += 1;
+        }
+    }
+    assert!(times > 5, "{times}");
+}
