@@ -19,7 +19,7 @@ use super::{
     visit::{Allowed, Visit},
 };
 use crate::{
-    app::{Page as Found, PageRequest, Wanted, Webhooks, recovery},
+    app::{Page as Found, PageRequest, Wanted, Webhooks, delivery_list::EXPORTED, recovery},
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
@@ -47,7 +47,7 @@ pub(super) struct Search {
 }
 
 impl Search {
-    fn of(fields: &Fields) -> Self {
+    pub(super) fn of(fields: &Fields) -> Self {
         let text = |name| fields.get(name).unwrap_or_default().to_owned();
         Self {
             state: text("state"),
@@ -73,7 +73,7 @@ impl Search {
         ]
     }
 
-    fn query(&self, after: &str) -> String {
+    pub(super) fn query(&self, after: &str) -> String {
         let asked = self.filters().into_iter().fold(QueryString::new(), |asked, (name, value)| asked.with(name, value));
         asked.with("after", after).query()
     }
@@ -82,7 +82,7 @@ impl Search {
         self.filters().iter().all(|(_, value)| value.is_empty())
     }
 
-    fn wanted(&self) -> Result<Wanted, Error> {
+    pub(super) fn wanted(&self) -> Result<Wanted, Error> {
         let text = |text| QueryString::text(text).map(str::to_owned);
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
         let failure = |text: &str| Failure::ALL.into_iter().find(|failure| failure.name() == text);
@@ -97,6 +97,12 @@ impl Search {
         };
         Ok(Wanted { webhook: text(&self.webhook), selection })
     }
+}
+
+/// The filters that are filled in.
+fn given(filters: [(&'static str, &str); 7]) -> Vec<(&'static str, String)> {
+    let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
+    filters.map(|(name, value)| (name, value.to_owned())).collect()
 }
 
 /// A word of a filter. An unknown word is an error, because it must not match every delivery.
@@ -148,6 +154,11 @@ struct Page<'a> {
     searched: bool,
     more: Option<String>,
     retry: Option<String>,
+    /// The address of the export: its query.
+    query: String,
+    /// The filters, for the form that replays what is selected.
+    filters: Vec<(&'static str, String)>,
+    exported: String,
     of_one_account: bool,
     search: Search,
 }
@@ -162,12 +173,12 @@ pub(super) async fn list(
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
     let page = PageRequest::of(PAGE, &search.after);
-    let found = match shared.app.deliveries(&visit.access, search.wanted()?, page).await {
+    let found = match shared.app.delivery_entries(&visit.access, search.wanted()?, page).await {
         // An unknown account or webhook has no deliveries.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
-    let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&shared, &frame, listed)).collect();
+    let rows: Vec<ListedRow> = found.items.iter().map(|entry| ListedRow::of(&shared, &frame, entry)).collect();
     let retriable = matches!(search.state.as_str(), "" | "exhausted" | "cancelled");
     render::page(&Page {
         states: states(&search.state),
@@ -179,6 +190,9 @@ pub(super) async fn list(
         searched: !search.is_empty(),
         more: found.next.map(|next| search.query(&next)),
         retry: (retriable && !rows.is_empty()).then(|| search.query("")),
+        query: search.query(""),
+        filters: given(search.filters()),
+        exported: thousands(EXPORTED as u64),
         of_one_account: visit.is_of_one_account(),
         rows,
         search,
@@ -206,10 +220,6 @@ pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search:
     let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
     let count = shared.app.count_matching(&visit.access, search.wanted()?).await?;
-    let given = |filters: [(&'static str, &str); 7]| {
-        let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
-        filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
-    };
     let bounded = Search { to: upto.precise(), ..search.clone() };
     let mut sent = given(bounded.filters());
     sent.push(("matched", count.matched.to_string()));

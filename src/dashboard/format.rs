@@ -30,6 +30,11 @@ impl Moment {
         };
         Self { words, exact: at.to_string() }
     }
+
+    /// The date and the time of day, in UTC: `2026-04-20 11:55:00`.
+    pub(super) fn clock(&self) -> String {
+        self.exact.trim_end_matches('Z').replace('T', " ")
+    }
 }
 
 /// A span in its largest unit: `12 s`, `4 min`, `2 h`, `3 d`.

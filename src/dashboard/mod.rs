@@ -5,11 +5,15 @@
 
 mod accounts;
 mod alerts;
+mod alike;
 mod assets;
+mod attempts;
 mod audit;
 mod chart;
+mod csv;
 mod deliveries;
 mod delivery;
+mod delivery_choice;
 mod events;
 mod fields;
 mod form_once;
@@ -22,6 +26,7 @@ mod query_string;
 mod refusal;
 mod render;
 mod session;
+mod signature;
 mod state;
 mod system;
 mod views;
@@ -79,6 +84,8 @@ impl Dashboard {
             .at("/ui/webhooks/:id", get(webhook::show))
             .at("/ui/webhooks/:id/:verb", get(up).post(webhook::act))
             .at("/ui/deliveries", get(deliveries::list))
+            .at("/ui/deliveries.csv", get(delivery_choice::export))
+            .at("/ui/deliveries/replay", get(up).post(delivery_choice::replay))
             .at("/ui/retry", get(deliveries::ask).post(deliveries::start))
             .at("/ui/retries", get(deliveries::runs))
             .at("/ui/retries/:id", get(deliveries::watch))

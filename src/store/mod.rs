@@ -35,6 +35,7 @@ pub mod retention;
 pub mod retries;
 mod schema;
 pub mod search;
+pub mod secrets;
 mod served_files;
 pub mod sessions;
 mod shares;

@@ -8,6 +8,7 @@ mod errors;
 mod events;
 mod examples;
 mod idempotency;
+mod payload;
 mod profile;
 mod webhooks;
 mod wire;
@@ -17,7 +18,7 @@ pub(super) use self::{
     errors::{Errors, shape},
     events::Routes as EventRoutes,
     examples::SUPPLEMENT,
+    payload::Payloads,
     profile::dialect,
     webhooks::Routes as WebhookRoutes,
-    wire::Payloads,
 };

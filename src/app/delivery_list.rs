@@ -1,0 +1,118 @@
+//! Deliveries as people list them: with the key of their payload and the state of their replay; exported; and replayed
+//! together.
+
+use super::{Access, App, Page, PageRequest, Wanted, Webhooks, id};
+use crate::{
+    domain::{delivery::State, ids::DeliveryId, own_key::OwnKey, token::AccessScope},
+    error::{Error, Missing, Result},
+    store::{
+        Tx, View, deliveries,
+        search::{self, Listed, Range},
+    },
+};
+
+/// Most deliveries of an export.
+pub const EXPORTED: usize = 10_000;
+/// Deliveries that an export reads at once.
+const READ_AT_ONCE: usize = 1000;
+/// Most reads of an export. Each passes at most 10,000 deliveries.
+const READS: usize = 100;
+/// Most deliveries that are replayed together.
+const TOGETHER: usize = 100;
+
+/// A delivery in a list for people.
+pub struct DeliveryEntry {
+    /// The delivery, with its account.
+    pub listed: Listed,
+    /// The key of its payload.
+    pub own_key: Option<OwnKey>,
+    /// The state of its newest replay, if it was replayed.
+    pub replay: Option<State>,
+}
+
+/// The deliveries that match, newest first.
+pub struct Export {
+    /// At most [`EXPORTED`] deliveries.
+    pub entries: Vec<DeliveryEntry>,
+    /// Whether they are all.
+    pub complete: bool,
+}
+
+/// The result of replaying several deliveries.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReplayedTogether {
+    /// Deliveries that were replayed.
+    pub replayed: u64,
+    /// Deliveries whose webhook is suspended or deleted.
+    pub skipped: u64,
+}
+
+impl App {
+    /// As [`App::deliveries`], for people.
+    pub async fn delivery_entries(
+        &self,
+        access: &Access<Webhooks>,
+        wanted: Wanted,
+        page: PageRequest,
+    ) -> Result<Page<DeliveryEntry>> {
+        let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
+        let (after, size) = (page.after(DeliveryId::parse)?, self.page_size(&page)?);
+        let list = move |view: &View<'_>, scope: &AccessScope| {
+            let (found, next) = search::page(view, &Range::new(view, scope, selection)?, after, size)?;
+            let entry = |listed: Listed| {
+                let delivery = &listed.delivery;
+                let own_key = deliveries::own_key(view, delivery.event);
+                let replay = deliveries::newest_replay(view, delivery.key)?;
+                Ok(DeliveryEntry { listed, own_key, replay })
+            };
+            Ok((found.into_iter().map(entry).collect::<Result<Vec<_>>>()?, next))
+        };
+        let (found, next) = self.read(&access.within(scope), list).await?;
+        Ok(Page::new(found, next))
+    }
+
+    /// The newest deliveries that match: at most [`EXPORTED`], among the newest million that may match.
+    pub async fn export(&self, access: &Access<Webhooks>, wanted: Wanted) -> Result<Export> {
+        let (mut entries, mut cursor) = (Vec::new(), String::new());
+        for _ in 0..READS {
+            let size = READ_AT_ONCE.min(EXPORTED - entries.len());
+            let page = self.delivery_entries(access, wanted.clone(), PageRequest::of(size, &cursor)).await?;
+            entries.extend(page.items);
+            match page.next {
+                None => return Ok(Export { entries, complete: true }),
+                Some(next) => cursor = next,
+            }
+            if entries.len() >= EXPORTED {
+                break;
+            }
+        }
+        Ok(Export { entries, complete: false })
+    }
+
+    /// Replays these deliveries, the oldest first. Those whose webhook is suspended or deleted are skipped.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the caller does not see one of them: then none is replayed. [`Error::Invalid`] for more
+    /// than 100.
+    pub async fn replay_together(&self, access: &Access<Webhooks>, wanted: Vec<String>) -> Result<ReplayedTogether> {
+        if wanted.len() > TOGETHER {
+            return Err(Error::request(format!("choose at most {TOGETHER} deliveries, or replay all that match")));
+        }
+        let ids = wanted.iter().map(|wanted| id(DeliveryId::parse(wanted), Missing::Delivery));
+        let mut ids = ids.collect::<Result<Vec<_>>>()?;
+        ids.sort_by_key(|id| id.to_bytes());
+        ids.dedup();
+        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
+            let mut done = ReplayedTogether::default();
+            for original in ids {
+                match deliveries::add_replay(tx, &deliveries::endpoint_of(tx, scope, original)?, original) {
+                    Ok(_) => done.replayed += 1,
+                    Err(Error::Conflict { .. }) => done.skipped += 1,
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(done)
+        };
+        self.write(access, replay).await
+    }
+}
