@@ -91,7 +91,9 @@ impl Suspended {
         let what = match reason {
             SuspendedReason::Paused => "Somebody paused it.".to_owned(),
             SuspendedReason::Gone => "The receiver answered 410 Gone: it does not exist any more.".to_owned(),
-            SuspendedReason::Exhausted => format!("A delivery failed {} times.", policy.max_attempts),
+            SuspendedReason::Exhausted => {
+                format!("A delivery failed {}.", count(policy.max_attempts.into(), "time", "times"))
+            }
         };
         let is = if reason == SuspendedReason::Paused { "The last delivery" } else { "The delivery that did it" };
         let resuming = Resumed { resent: report.failed, released: report.held };

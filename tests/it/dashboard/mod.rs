@@ -1,6 +1,8 @@
 //! The dashboard: its pages, forms and sessions, also in a real browser.
 
 mod chromium;
+mod delivery_list;
+mod delivery_page;
 mod docs;
 mod ended_sessions;
 mod forms;
@@ -8,4 +10,6 @@ mod lists;
 mod pages;
 mod retry_runs;
 mod sessions;
+mod signature_check;
 mod system;
+mod webhook_page;
