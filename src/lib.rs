@@ -87,7 +87,8 @@
 //! dead letter), **suspended**, **held**, **outage** (an endpoint has given up deliveries and had no success since),
 //! **retry** (the next attempt by itself), **replay** (a person sends a delivery again), **recovery** (every matching
 //! delivery is replayed, by a **retry run**), **resume** (of a suspended endpoint; AsiliChain's page says
-//! "reactivate"), **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
+//! "reactivate"), **test delivery**, **publish**, **fan out**, **audience**, **own key** (the first member of a
+//! payload whose name ends in `_id`), **idempotency key**, **signing secret**,
 //! **signature**, **profile** (the engine's part of a vendor), **dialect** (a profile and the vendor's words, for the
 //! doors that serve all vendors), **envelope**, **alert**, **channel** (of alerts: log, mail or webhook),
 //! **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an action that a

@@ -59,7 +59,7 @@ impl App {
         let (after, size) = (page.after(DeliveryId::parse)?, self.page_size(&page)?);
         let list = move |view: &View<'_>, scope: &AccessScope| {
             let (found, next) = search::page(view, &Range::new(view, scope, selection)?, after, size)?;
-            let entry = |listed: Listed| {
+            let entry = |listed: Listed| -> Result<DeliveryEntry> {
                 let delivery = &listed.delivery;
                 let own_key = deliveries::own_key(view, delivery.event);
                 let replay = deliveries::newest_replay(view, delivery.key)?;
@@ -89,7 +89,7 @@ impl App {
         Ok(Export { entries, complete: false })
     }
 
-    /// Replays these deliveries, the oldest first. Those whose webhook is suspended or deleted are skipped.
+    /// Replays these deliveries, the last one first: lists begin with the newest. Those whose webhook is suspended or deleted are skipped.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the caller does not see one of them: then none is replayed. [`Error::Invalid`] for more
@@ -98,10 +98,13 @@ impl App {
         if wanted.len() > TOGETHER {
             return Err(Error::request(format!("choose at most {TOGETHER} deliveries, or replay all that match")));
         }
-        let ids = wanted.iter().map(|wanted| id(DeliveryId::parse(wanted), Missing::Delivery));
-        let mut ids = ids.collect::<Result<Vec<_>>>()?;
-        ids.sort_by_key(|id| id.to_bytes());
-        ids.dedup();
+        let mut ids = Vec::new();
+        for wanted in wanted.iter().rev() {
+            let id = id(DeliveryId::parse(wanted), Missing::Delivery)?;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
             let mut done = ReplayedTogether::default();
             for original in ids {

@@ -76,6 +76,8 @@ struct Suspended {
     resuming: String,
     /// The delivery that suspended it, or the last one if somebody paused it: its name, and what it is.
     delivery: Option<(DeliveryRow, &'static str)>,
+    /// Whether somebody paused it: then no delivery did it.
+    paused: bool,
     /// The receiver's last answer to it.
     answer: Option<Answer>,
 }
@@ -95,7 +97,8 @@ impl Suspended {
                 format!("A delivery failed {}.", count(policy.max_attempts.into(), "time", "times"))
             }
         };
-        let is = if reason == SuspendedReason::Paused { "The last delivery" } else { "The delivery that did it" };
+        let paused = reason == SuspendedReason::Paused;
+        let is = if paused { "The last delivery" } else { "The delivery that did it" };
         let resuming = Resumed { resent: report.failed, released: report.held };
         let words = if resuming.is_nothing() { String::new() } else { resuming.to_string() };
         Some(Self {
@@ -103,6 +106,7 @@ impl Suspended {
             held: report.held,
             failed: report.failed,
             resuming: words,
+            paused,
             delivery: last.map(|(delivery, _)| (DeliveryRow::new(frame, delivery), is)),
             answer: last.map(|(_, attempt)| Answer::new(frame, attempt)),
         })

@@ -1,6 +1,6 @@
 //! The key that a payload has of its own: a batch's id, a task's id. People know an event by it.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -40,7 +40,7 @@ impl<'de> Visitor<'de> for Seeking<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+        while let Some(name) = members.next_key::<String>()? {
             if name == DATA {
                 return members.next_value_seed(Self(self.0));
             }

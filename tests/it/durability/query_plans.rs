@@ -45,6 +45,17 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT count(*) FROM alert_delivery",
         &["SCAN alert_delivery USING COVERING INDEX alert_delivery_due"],
     ),
+    // The page of a suspended webhook names the delivery that did it; a list shows the state of each last replay.
+    (
+        "alerts.rs",
+        "SELECT delivery FROM alert",
+        &["SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)"],
+    ),
+    (
+        "deliveries.rs",
+        "SELECT state FROM delivery WHERE replay_of",
+        &["SEARCH delivery USING INDEX delivery_replay (replay_of=?)"],
+    ),
     // Failed deliveries that a resume sends again are counted and read in order, without reading other failures.
     (
         "outages.rs",
