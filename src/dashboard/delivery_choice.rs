@@ -71,7 +71,7 @@ pub(super) async fn export(shared: Data<&Shared>, visit: Allowed<Webhooks>, sear
         .body(csv.text()))
 }
 
-fn line(shared: &Parts, DeliveryEntry { listed, own_key, replay }: &DeliveryEntry) -> [String; 16] {
+fn line(shared: &Parts, DeliveryEntry { listed, own_key, replay: newest }: &DeliveryEntry) -> [String; 16] {
     let delivery = &listed.delivery;
     let text = |text: Option<String>| text.unwrap_or_default();
     [
@@ -89,7 +89,7 @@ fn line(shared: &Parts, DeliveryEntry { listed, own_key, replay }: &DeliveryEntr
         delivery.created_at.precise(),
         text(delivery.due_at.map(|at| at.precise())),
         text(delivery.replay_of.map(|id| id.to_string())),
-        replay.map_or("", State::name).to_owned(),
+        newest.map_or("", State::name).to_owned(),
         delivery.test.to_string(),
     ]
 }
