@@ -404,14 +404,12 @@ pub(super) fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Resu
 }
 
 /// The delivery of [`WebhookDetails::last`].
-fn last_of_suspended(
-    view: &View<'_>,
-    endpoint: &Endpoint,
-    recent: &[Delivery],
-) -> Result<Option<(Delivery, Attempt)>> {
+fn last_of_suspended(view: &View<'_>, endpoint: &Endpoint, recent: &[Delivery]) -> Result<Option<(Delivery, Attempt)>> {
     let delivery = match endpoint.suspended_reason {
         None => None,
-        Some(SuspendedReason::Paused) => recent.iter().find(|delivery| delivery.attempts > 0 && !delivery.test).cloned(),
+        Some(SuspendedReason::Paused) => {
+            recent.iter().find(|delivery| delivery.attempts > 0 && !delivery.test).cloned()
+        }
         Some(SuspendedReason::Exhausted | SuspendedReason::Gone) => {
             let id = alerts::last_suspending(view, endpoint.key)?;
             id.and_then(|id| deliveries::find(view, endpoint, id).ok())

@@ -20,16 +20,8 @@ use super::{
     visit::Allowed,
 };
 use crate::{
-    app::{
-        Webhooks,
-        deliveries::Preview,
-        signatures::Signed,
-    },
-    domain::{
-        delivery::State,
-        endpoint::EndpointState,
-        ids::DeliveryId,
-    },
+    app::{Webhooks, deliveries::Preview, signatures::Signed},
+    domain::{delivery::State, endpoint::EndpointState, ids::DeliveryId},
     error::Error,
 };
 
@@ -69,7 +61,8 @@ struct Sent {
 impl Sent {
     fn new(delivery: DeliveryId, request: Preview) -> Self {
         let body = Shown::new(&request.body, format!("/ui/deliveries/{delivery}/body"));
-        let is_bare = |name: &str| !matches!(name, "host" | "content-length") && !name.to_lowercase().ends_with("signature");
+        let is_bare =
+            |name: &str| !matches!(name, "host" | "content-length") && !name.to_lowercase().ends_with("signature");
         let headers = request.headers.iter().filter(|(name, _)| is_bare(name));
         let headers = headers.map(|(name, value)| format!(" -H {}", shell(&format!("{name}: {value}"))));
         let sent = body.raw.as_deref().map_or_else(|| format!("@{delivery}.json"), shell);
@@ -83,10 +76,14 @@ fn signed(signed: Signed) -> String {
     match signed {
         Signed::AsSent => "As the last attempt sent it, with its signatures.".to_owned(),
         Signed::ByFormer(at) => {
-            format!("As the last attempt sent it. Its signatures are of the former secret: a new one replaced it at {at}.")
+            format!(
+                "As the last attempt sent it. Its signatures are of the former secret: a new one replaced it at {at}."
+            )
         }
         Signed::Changed(at) => {
-            format!("The signatures cannot be shown: the secret was changed at {at}, after the last attempt, and the former one is gone.")
+            format!(
+                "The signatures cannot be shown: the secret was changed at {at}, after the last attempt, and the former one is gone."
+            )
         }
         Signed::Gone => "The signatures cannot be shown: the secret is gone.".to_owned(),
         Signed::NotSent => "As the first attempt will send it. It is signed when it is sent.".to_owned(),

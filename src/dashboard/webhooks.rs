@@ -182,9 +182,7 @@ async fn show_form(
     let form = match (dialect, filled) {
         (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
         // A catalogue with one event leaves nothing to tick.
-        (Some(dialect), None) if dialect.kinds.len() == 1 => {
-            WebhookForm { every: true, ..empty(dialect) }
-        }
+        (Some(dialect), None) if dialect.kinds.len() == 1 => WebhookForm { every: true, ..empty(dialect) },
         (Some(dialect), None) => empty(dialect),
         (None, _) => WebhookForm::default(),
     };

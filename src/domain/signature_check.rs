@@ -207,9 +207,7 @@ fn right(sent: &Sent, given: &[Given]) -> Option<Recomputed> {
     let is_one = |entry: &str, given: &Given| read(entry).is_ok_and(|own| own.iter().any(|own| same(&own.mac, given)));
     let schemes = [Scheme::Body, Scheme::Standard].into_iter();
     let mut all = schemes.flat_map(|scheme| expected(sent, scheme).into_iter().rev());
-    all.find(|made| {
-        given.iter().any(|given| given.scheme == made.scheme && is_one(&made.expected, given))
-    })
+    all.find(|made| given.iter().any(|given| given.scheme == made.scheme && is_one(&made.expected, given)))
 }
 
 fn same(mac: &[u8; 32], given: &Given) -> bool {
@@ -274,7 +272,9 @@ impl Form {
     const fn remedy(self, scheme: Scheme) -> &'static str {
         match (self, scheme) {
             (Self::WithLineEnd, _) => "Remove the line end from the file or the variable that holds the secret.",
-            (Self::WithoutPrefix, Scheme::Body) => "Keep whsec_: for this header the key is the whole text of the secret.",
+            (Self::WithoutPrefix, Scheme::Body) => {
+                "Keep whsec_: for this header the key is the whole text of the secret."
+            }
             (Self::WithoutPrefix, Scheme::Standard) => "Decode the base64 after whsec_: its bytes are the key.",
             (Self::Decoded, Scheme::Body) => "Decode nothing: for this header the key is the whole text of the secret.",
             (Self::Text, Scheme::Standard) => {
@@ -319,5 +319,11 @@ fn difference(sent: &str, given: &str) -> Option<Difference> {
     let from = sent.floor_char_boundary(same.saturating_sub(EDGE / 2));
     let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     let is_same_json = parse(sent).is_some_and(|sent| parse(given) == Some(sent));
-    Some(Difference { at: same, sent: begins(&sent[from..]), given: begins(&given[from..]), length: given.len(), is_same_json })
+    Some(Difference {
+        at: same,
+        sent: begins(&sent[from..]),
+        given: begins(&given[from..]),
+        length: given.len(),
+        is_same_json,
+    })
 }

@@ -41,7 +41,9 @@ pub(super) fn of(body: &str, given: Option<&str>) -> Vec<Variant> {
         let python = print(&value, Python).map(|text| ascii(&text));
         all.extend(python.map(|text| variant("the body, parsed and printed again by Python's json.dumps", RAW, text)));
         let python = print(&value, Python);
-        all.extend(python.map(|text| variant("the body, parsed and printed again by json.dumps, not in ASCII", RAW, text)));
+        all.extend(
+            python.map(|text| variant("the body, parsed and printed again by json.dumps, not in ASCII", RAW, text)),
+        );
         for (indent, words) in [
             (b"  ".as_slice(), "the body, parsed and printed again with an indent of 2"),
             (b"    ".as_slice(), "the body, parsed and printed again with an indent of 4"),

@@ -16,8 +16,9 @@ pub struct Secrets {
 
 /// The secrets of this endpoint.
 pub fn of(view: &View<'_>, endpoint: EndpointKey) -> Result<Secrets> {
-    let mut rows =
-        view.conn.prepare_cached("SELECT id, secret, former_secret, former_until, secret_at FROM endpoint WHERE key = ?")?;
+    let mut rows = view
+        .conn
+        .prepare_cached("SELECT id, secret, former_secret, former_until, secret_at FROM endpoint WHERE key = ?")?;
     Ok(rows.query_row([endpoint], |row| {
         let id = EndpointId::from_bytes(row.get("id")?);
         let former = row.get::<_, Option<Vec<u8>>>("former_secret")?.and_then(|sealed| view.keys.peek(id, &sealed));

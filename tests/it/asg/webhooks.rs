@@ -25,8 +25,10 @@ fn registering_answers_201_with_the_webhook() {
 
 #[test]
 fn a_webhook_may_have_a_name_and_a_description() {
-    let customer = World::new().customer();
-    let body = json!({ "callback_url": "http://127.0.0.1:1/", "secret": SECRET, "name": "Desk", "description": "Labels" });
+    let world = World::new();
+    let customer = world.customer();
+    let body =
+        json!({ "callback_url": "http://127.0.0.1:1/", "secret": SECRET, "name": "Desk", "description": "Labels" });
     let made = customer.post("/v1/webhooks", body).expect(201);
     assert_eq!((&made["name"], &made["description"]), (&json!("Desk"), &json!("Labels")));
     assert_eq!(customer.get("/v1/webhooks").expect(200), json!([made]));

@@ -28,7 +28,10 @@ fn a_webhook_may_have_a_name_and_a_description() {
     let coop = world.coop();
     let plain = coop.webhook("http://127.0.0.1:1/plain", &["*"], "s");
     let plain = coop.get(&format!("/webhooks/{plain}")).expect(200);
-    assert!(plain.get("name").is_none() && plain.get("description").is_none(), "the page's answer is as it was: {plain}");
+    assert!(
+        plain.get("name").is_none() && plain.get("description").is_none(),
+        "the page's answer is as it was: {plain}"
+    );
     let about = json!({ "url": "http://127.0.0.1:1/", "events": ["*"], "cooperative_id": COOP, "secret": "s",
                         "name": " Buyer portal ", "description": "Exports; ask Rose" });
     let made = coop.post("/webhooks", about).expect(201);
@@ -44,7 +47,9 @@ fn a_webhook_may_have_a_name_and_a_description() {
     assert_eq!(both(&coop.patch(&path, json!({ "name": "Portal" })).expect(200)), (json!("Portal"), named.1));
     let none = coop.patch(&path, json!({ "name": "", "description": "" })).expect(200);
     assert!(none.get("name").is_none() && none.get("description").is_none(), "an empty text removes it: {none}");
-    for wrong in [json!({ "name": "n".repeat(81) }), json!({ "description": "d".repeat(501) }), json!({ "name": "a\nb" })] {
+    for wrong in
+        [json!({ "name": "n".repeat(81) }), json!({ "description": "d".repeat(501) }), json!({ "name": "a\nb" })]
+    {
         assert_eq!(coop.patch(&path, wrong).code(400), "INVALID_REQUEST");
     }
 }

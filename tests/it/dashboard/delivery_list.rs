@@ -38,7 +38,9 @@ fn a_row_has_the_time_of_day_a_short_id_the_payload_s_key_and_the_state_of_the_r
     world.advance("1h");
     let delivery = ids(&coop, &webhook).remove(0);
     let seen = row(&browser, &delivery);
-    for part in ["2026-04-20 11:55:00", &format!("…{}", &delivery[delivery.len() - 6..]), "title=\"batch_id\">BATCH-4821<"] {
+    for part in
+        ["2026-04-20 11:55:00", &format!("…{}", &delivery[delivery.len() - 6..]), "title=\"batch_id\">BATCH-4821<"]
+    {
         assert!(seen.contains(part), "'{part}': {seen}");
     }
     assert!(!seen.contains("UG-1") && !seen.contains("replay: "), "{seen}");
@@ -92,7 +94,8 @@ fn the_deliveries_that_are_ticked_are_replayed_once() {
     assert!(back.contains("Replayed: 2 deliveries are sent again. 1 not:"), "{back}");
     assert!(back.contains("value=\"delivered\" selected"), "the filters stay: {back}");
     world.settle();
-    let mut sent: Vec<_> = receiver.posts().iter().skip(3).filter_map(|post| post.json()["data"]["number"].as_u64()).collect();
+    let mut sent: Vec<_> =
+        receiver.posts().iter().skip(3).filter_map(|post| post.json()["data"]["number"].as_u64()).collect();
     sent.sort_unstable();
     assert_eq!(sent, [0, 2], "each once");
     assert_eq!(other.posts().len(), 1);
@@ -152,7 +155,11 @@ fn the_export_has_what_matches_the_filters_of_the_list() {
     assert_eq!(delivered, [head, &line]);
     let failing = export(&browser, "error=status&event=payout.completed");
     assert_eq!(failing.len(), 2);
-    assert!(failing[1].contains(",\"P, \"\"1\"\"\",") && failing[1].contains(",pending,1,503,status,"), "{}", failing[1]);
+    assert!(
+        failing[1].contains(",\"P, \"\"1\"\"\",") && failing[1].contains(",pending,1,503,status,"),
+        "{}",
+        failing[1]
+    );
     assert!(!failing[1].contains("hush"), "the query of a URL may hold a secret");
     assert_eq!(export(&of(&world, OTHER_COOP, "webhooks"), "").len(), 1);
     assert_eq!(of(&world, COOP, "events").get("/ui/deliveries.csv").status, 403);

@@ -19,7 +19,8 @@ fn newest(coop: &Client, webhook: &str) -> String {
 /// The headers of the exact request, by their names in small letters.
 fn headers(page: &str) -> BTreeMap<String, String> {
     let request = page.split_once(">The exact request</h2>").expect("the request").1;
-    let list = request.split_once("<dl class=\"facts\">").expect("its headers").1.split_once("</dl>").expect("its end").0;
+    let list =
+        request.split_once("<dl class=\"facts\">").expect("its headers").1.split_once("</dl>").expect("its end").0;
     let pairs = list.split("<dt><code>").skip(1).map(|pair| {
         let (name, rest) = pair.split_once("</code></dt><dd><code>").expect("a value");
         (name.to_lowercase(), rest.split("</code>").next().expect("an end").replace("&#43;", "+"))
@@ -59,7 +60,8 @@ fn the_exact_request_is_what_the_receiver_saw() {
     customer.post("/v1/webhooks", json!({ "callback_url": receiver.url() })).expect(201);
     customer.post("/v1/events", crate::support::operations::task("t")).expect(202);
     world.settle();
-    let task = customer.get("/v1/tasks/t").expect(200)["deliveries"][0]["delivery_id"].as_str().expect("an id").to_owned();
+    let task =
+        customer.get("/v1/tasks/t").expect(200)["deliveries"][0]["delivery_id"].as_str().expect("an id").to_owned();
     coop.post(&format!("/webhooks/{webhook}/test"), json!({})).expect(200);
     let tested = newest(&coop, &webhook);
     let exported = coop.deliveries(&webhook)[1]["delivery_id"].as_str().expect("an id").to_owned();
@@ -127,9 +129,14 @@ fn after_a_new_secret_the_page_says_so_and_shows_no_signature_that_was_not_sent(
     assert_eq!(shown["webhook-signature"].split(' ').count(), 2, "the former secret signs too");
     // The former secret is removed when its overlap is over.
     age(&world, "25h");
+    // Its session has ended meanwhile.
+    let browser = of(&world, COOP, "webhooks");
     let (hint, shown) = said(&browser, &before);
     assert!(hint.contains("the secret was changed at 2026-04-20T12:55:00Z") && hint.contains("is gone"), "{hint}");
-    assert_eq!((shown["x-asilichain-signature"].as_str(), shown["webhook-signature"].as_str()), ("sha256=***", "v1,***"));
+    assert_eq!(
+        (shown["x-asilichain-signature"].as_str(), shown["webhook-signature"].as_str()),
+        ("sha256=***", "v1,***")
+    );
     coop.delete(&format!("/webhooks/{webhook}")).expect(204);
     let (hint, shown) = said(&browser, &after);
     assert!(hint.contains("the secret is gone") && shown["webhook-signature"] == "v1,***", "{hint}");

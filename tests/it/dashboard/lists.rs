@@ -177,9 +177,7 @@ fn the_query_of_a_url_stands_on_the_page_of_its_webhook_and_in_the_exact_request
     let delivery = coop.deliveries(&webhook)[0]["delivery_id"].as_str().expect("an id").to_owned();
     let tested = browser.post(&format!("/ui/webhooks/{webhook}/test"), &[]).text;
     assert!(!tested.contains("hush"));
-    for path in
-        ["", "/webhooks", "/deliveries", "/deliveries.csv", &format!("/events/{event}"), "/alerts"]
-    {
+    for path in ["", "/webhooks", "/deliveries", "/deliveries.csv", &format!("/events/{event}"), "/alerts"] {
         let page = browser.get(&format!("/ui{path}")).text;
         assert!(!page.contains("hush"), "{path}");
     }

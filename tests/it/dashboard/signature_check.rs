@@ -85,15 +85,34 @@ fn a_right_signature_is_recomputed_step_by_step() {
     let length = format!("{} bytes", sent.body().len());
     sent.says(
         &sent.vendors(),
-        &["The signature is right", "the body alone", &length, &begins, &ends, "they match", &sent.vendors(), "the present secret"],
+        &[
+            "The signature is right",
+            "the body alone",
+            &length,
+            &begins,
+            &ends,
+            "they match",
+            &sent.vendors(),
+            "the present secret",
+        ],
     );
-    sent.says(&format!("X-AsiliChain-Signature: {}", sent.vendors().to_uppercase().replace("SHA256=", "sha256=")), &["they match"]);
+    sent.says(
+        &format!("X-AsiliChain-Signature: {}", sent.vendors().to_uppercase().replace("SHA256=", "sha256=")),
+        &["they match"],
+    );
     let standard = sent.post.header("webhook-signature").to_owned();
     let prefix = format!("{}.{}.", sent.post.header("webhook-id"), sent.post.header("webhook-timestamp"));
     let length = format!("{} bytes", prefix.len() + sent.body().len());
     sent.says(
         &standard,
-        &["The signature is right", "at attempt 2", &length, &prefix[..20], "they match", "base64, after <code>v1,</code>"],
+        &[
+            "The signature is right",
+            "at attempt 2",
+            &length,
+            &prefix[..20],
+            "they match",
+            "base64, after <code>v1,</code>",
+        ],
     );
     let page = sent.ask(&sent.vendors(), sent.body());
     assert!(page.text.contains("is the body that was sent, to the byte"), "{}", page.text);
@@ -134,7 +153,9 @@ fn a_body_that_something_changed_is_compared_and_no_signature_of_it_is_shown() {
     let forged = sent.body().replace("67.5", "99.5");
     let page = sent.ask(&sent.vendors(), &forged).text;
     let at = sent.body().find("67.5").expect("it is there");
-    for part in ["is not the body that was sent", &format!("after {at} bytes"), "67.5", "99.5", "Something has changed it"] {
+    for part in
+        ["is not the body that was sent", &format!("after {at} bytes"), "67.5", "99.5", "Something has changed it"]
+    {
         assert!(page.contains(part), "'{part}': {page}");
     }
     let own = SigningSecret::from_stored(SECRET.to_owned()).sign_body(forged.as_bytes());
@@ -153,6 +174,7 @@ fn a_body_that_something_changed_is_compared_and_no_signature_of_it_is_shown() {
 #[test]
 fn a_signature_by_the_former_secret_is_known_as_such() {
     let sent = Sent::new();
+    sent.world.advance("1m");
     let coop = sent.world.coop();
     coop.patch(&format!("/webhooks/{}", sent.webhook), json!({ "secret": "present-secret" })).expect(200);
     sent.world.advance("1m");

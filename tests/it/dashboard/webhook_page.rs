@@ -152,7 +152,10 @@ fn people_give_a_webhook_a_name_and_a_description_and_see_them() {
     assert_eq!(browser.post(&change, &fields).status, 303);
     let page = browser.get(&path).text;
     in_order(&page, &["<h1>Portal</h1>", "ask &#60;Rose&#62;", "value=\"Portal\"", "value=\"ask &#60;Rose&#62;\""]);
-    assert_eq!(browser.post(&change, &[("url", &url), ("every", "yes"), ("name", ""), ("description", "")]).status, 303);
+    assert_eq!(
+        browser.post(&change, &[("url", &url), ("every", "yes"), ("name", ""), ("description", "")]).status,
+        303
+    );
     assert!(browser.get(&path).text.contains(&format!("<h1>{url}</h1>")));
     let long = "n".repeat(81);
     let refused = browser.post(&change, &[("url", &url), ("every", "yes"), ("name", &long)]);
