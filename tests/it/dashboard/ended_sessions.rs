@@ -123,7 +123,7 @@ fn form(world: &World, resources: &Resources, (browser, token): &(Browser, i64),
     let path = filled(action, resources);
     let mut body = url::form_urlencoded::Serializer::new(String::new());
     body.append_pair("form", &browser.form).extend_pairs(fields);
-    if *action == "/ui/deliveries/replay" {
+    if action == "/ui/deliveries/replay" {
         body.append_pair("delivery", &resources.delivery);
     }
     if action.ends_with("/secret") {
