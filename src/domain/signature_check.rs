@@ -177,7 +177,7 @@ fn expected(sent: &Sent, scheme: Scheme) -> Vec<Recomputed> {
             length: prefix.len() + sent.body.len(),
             begins: begins(&[prefix.as_str(), &sent.body].concat()),
             ends: ends(&sent.body),
-            secret: *name,
+            secret: name,
             expected: match attempt {
                 Some((_, at)) => secret.sign_standard(&sent.event, at, sent.body.as_bytes()),
                 None => secret.sign_body(sent.body.as_bytes()),
