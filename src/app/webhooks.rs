@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::{Access, App, Manages, Operator, Page, PageRequest, Right, Webhooks};
 use crate::{
     domain::{
+        about::About,
         delivery::{Attempt, Delivery},
         endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
         ids::{DeliveryId, EndpointId},
@@ -17,7 +18,7 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, audit, deliveries, endpoints, random,
+        Admission, Tx, View, accounts, alerts, audit, deliveries, endpoints, random,
         stats::{self, Of},
         webhook_stats, webhooks,
     },
@@ -33,6 +34,8 @@ pub use crate::store::{
 const RECENT: usize = 20;
 /// The time that the statistics of a webhook are about.
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Deliveries on the page of a webhook, which puts together those that are alike.
+const ON_PAGE: usize = 50;
 /// Hours of attempts shown with a webhook: a week.
 const WEEK: i64 = 7 * 24;
 
@@ -49,6 +52,10 @@ pub struct NewWebhook {
     pub events: Vec<String>,
     /// The subscriber's own secret. Without it, a secret is made.
     pub secret: Option<Zeroizing<String>>,
+    /// Its name, for people.
+    pub name: Option<String>,
+    /// Its description.
+    pub description: Option<String>,
 }
 
 /// How a webhook has fared in the last 24 hours.
@@ -81,6 +88,10 @@ pub struct Change {
     pub events: Option<EventList>,
     /// The subscriber's own new secret.
     pub secret: Option<Zeroizing<String>>,
+    /// The new name; an empty one removes it.
+    pub name: Option<String>,
+    /// The new description; an empty one removes it.
+    pub description: Option<String>,
     /// The new state.
     pub state: Option<NewState>,
 }
@@ -122,6 +133,9 @@ pub struct WebhookDetails {
     pub week: Hours,
     /// Its last deliveries, newest first.
     pub recent: Vec<Delivery>,
+    /// While it is suspended: the delivery that suspended it, or the last one if somebody paused it, with its last
+    /// attempt. `None` if there is none any more.
+    pub last: Option<(Delivery, Attempt)>,
     /// The results of the attempts of its last deliveries.
     pub answers: Vec<Answered>,
     /// A mark of its present secret.
@@ -147,7 +161,7 @@ impl App {
     /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown
     /// account; [`Error::Conflict`] if the account has as many webhooks as it may have.
     pub async fn register(&self, access: &Access<Webhooks>, new: NewWebhook) -> Result<Registered> {
-        let NewWebhook { account, url, events, secret } = new;
+        let NewWebhook { account, url, events, secret, name, description } = new;
         let profile = match &access.scope().profile {
             Some(profile) => profile.to_string(),
             None => {
@@ -157,6 +171,7 @@ impl App {
         };
         let events = self.dialect(&profile)?.filter(events, self.limits().events_per_webhook)?;
         let url = self.target(&url)?;
+        let about = About::default().with(name.as_deref(), description.as_deref())?;
         let (secret, is_made) = match secret {
             Some(own) => (own_secret(own, "Leave it out to have one made.")?, false),
             None => (new_secret()?, true),
@@ -165,7 +180,9 @@ impl App {
         let most = self.limits().webhooks_per_account;
         let register = move |tx: &Tx<'_>, _: &AccessScope| {
             let account = accounts::find(tx, &profile, &account)?;
-            let endpoint = endpoints::create(tx, &account, url, events, &secret, most)?;
+            let mut endpoint = endpoints::create(tx, &account, url, events, &secret, most)?;
+            endpoints::describe(tx, endpoint.key, &about)?;
+            endpoint.about = about;
             Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
         };
         self.write(access, register).await
@@ -183,7 +200,7 @@ impl App {
         change: Change,
     ) -> Result<(Endpoint, Option<Resumed>)> {
         let (id, access) = self.resolve(access, webhook)?;
-        let Change { url, events, secret, state } = change;
+        let Change { url, events, secret, name, description, state } = change;
         let url = url.map(|url| self.target(&url)).transpose()?;
         let events = events.map(|events| self.wanted_events(&access, events)).transpose()?;
         let secret = secret.map(|own| own_secret(own, "Leave it out to keep the present one.")).transpose()?;
@@ -193,6 +210,8 @@ impl App {
         let overlap = self.secret_overlap();
         let update = move |tx: &Tx<'_>, scope: &AccessScope| {
             let endpoint = find(tx, scope, id)?;
+            let about = endpoint.about.clone().with(name.as_deref(), description.as_deref())?;
+            endpoints::set_about(tx, &endpoint, &about)?;
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             let changed =
                 |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);
@@ -361,9 +380,10 @@ impl App {
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let (report, week) = report(view, scope, id, now)?;
             let key: EndpointKey = report.endpoint.key;
-            let recent = deliveries::latest(view, key, RECENT)?;
+            let recent = deliveries::latest(view, key, ON_PAGE)?;
+            let last = last_of_suspended(view, &report.endpoint, &recent)?;
             let (answers, secret_mark) = (deliveries::answers(view, key)?, endpoints::secret_mark(view, key)?);
-            Ok(WebhookDetails { report, week, recent, answers, secret_mark })
+            Ok(WebhookDetails { report, week, recent, last, answers, secret_mark })
         };
         self.read(&access, look).await
     }
@@ -409,6 +429,23 @@ pub(super) fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Resu
         EndpointState::Deleted => Err(Error::NotFound(Missing::Webhook)),
         EndpointState::Active | EndpointState::Suspended => Ok(endpoint),
     }
+}
+
+/// The delivery of [`WebhookDetails::last`].
+fn last_of_suspended(view: &View<'_>, endpoint: &Endpoint, recent: &[Delivery]) -> Result<Option<(Delivery, Attempt)>> {
+    let delivery = match endpoint.suspended_reason {
+        None => None,
+        Some(SuspendedReason::Paused) => {
+            recent.iter().find(|delivery| delivery.attempts > 0 && !delivery.test).cloned()
+        }
+        Some(SuspendedReason::Exhausted | SuspendedReason::Dead | SuspendedReason::Gone) => {
+            let id = alerts::last_suspending(view, endpoint.key)?;
+            id.and_then(|id| deliveries::find(view, endpoint, id).ok())
+        }
+    };
+    let Some(delivery) = delivery else { return Ok(None) };
+    let last = deliveries::attempts(view, delivery.key)?.pop();
+    Ok(last.map(|last| (delivery, last)))
 }
 
 fn report(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<(Report, Hours)> {

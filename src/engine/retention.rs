@@ -52,7 +52,7 @@ impl Retention {
             settings,
             before: None,
             walked: Keys::default(),
-            log_to_empty: true,
+            log_to_empty: false,
             passes: watch::Sender::new(None),
         }
     }

@@ -14,7 +14,9 @@ use crate::support::{
 const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/ui/accounts", &[("id", "COOP-NEW"), ("vendor", "asilichain")]),
     ("/ui/alerts/test-mail", &[("to", "ops@coop.example")]),
+    ("/ui/deliveries/replay", &[]),
     ("/ui/deliveries/{}/cancel", &[]),
+    ("/ui/deliveries/{}/check", &[("signature", "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]),
     ("/ui/deliveries/{}/replay", &[]),
     ("/ui/recoveries/{}/cancel", &[]),
     ("/ui/recover", &[("matched", "1"), ("to", "2027-01-01")]),
@@ -38,12 +40,13 @@ const OPERATORS: [&str; 5] =
     ["/ui/accounts", "/ui/alerts/test-mail", "/ui/system/backup", "/ui/tokens", "/ui/tokens/{}/revoke"];
 
 /// Every page; `:id` is an id. A new page needs a new line.
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 21] = [
     "/ui",
     "/ui/accounts",
     "/ui/alerts",
     "/ui/audit",
     "/ui/deliveries",
+    "/ui/deliveries.csv",
     "/ui/deliveries/:id",
     "/ui/deliveries/:id/body",
     "/ui/events",
@@ -121,6 +124,9 @@ fn form(world: &World, resources: &Resources, (browser, token): &(Browser, i64),
     let path = filled(action, resources);
     let mut body = url::form_urlencoded::Serializer::new(String::new());
     body.append_pair("form", &browser.form).extend_pairs(fields);
+    if action == "/ui/deliveries/replay" {
+        body.append_pair("delivery", &resources.delivery);
+    }
     if action.ends_with("/secret") {
         body.extend_pairs(hidden(&browser.get(&format!("/ui/webhooks/{}", resources.webhook)).text, &path));
     }

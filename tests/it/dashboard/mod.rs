@@ -1,6 +1,8 @@
 //! The dashboard: its pages, forms and sessions, also in a real browser.
 
 mod chromium;
+mod delivery_list;
+mod delivery_page;
 mod docs;
 mod ended_sessions;
 mod forms;
@@ -9,5 +11,7 @@ mod pages;
 mod recoveries;
 mod search;
 mod sessions;
+mod signature_check;
 mod system;
 mod times;
+mod webhook_page;
