@@ -88,7 +88,8 @@
 //! **retry** (the next attempt by itself), **replay** (a person sends a delivery again), **recovery** (every matching
 //! delivery is replayed), **missed** (failed, and no replay has delivered it since), **turn** (of a receiver, from
 //! succeeding to failing or back), **resume** (of a suspended endpoint; AsiliChain's page says "reactivate"), **test
-//! delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **scan** (a look through stored payloads, for
+//! delivery**, **publish**, **fan out**, **audience**, **own key** (the first member of a
+//! payload whose name ends in `_id`), **idempotency key**, **scan** (a look through stored payloads, for
 //! a limited time), **signing secret**, **signature**, **profile** (the engine's part of a vendor), **dialect** (a profile
 //! and the vendor's words, for the doors that serve all vendors), **envelope**, **alert**, **channel** (of alerts: log,
 //! mail or webhook), **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an

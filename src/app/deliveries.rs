@@ -10,6 +10,7 @@ use crate::{
         ids::DeliveryId,
         search::Place,
         selection::Selection,
+        signature::SigningSecret,
         token::AccessScope,
     },
     error::{Error, Missing, Result},
@@ -44,6 +45,20 @@ pub struct Preview {
     pub headers: Vec<(String, String)>,
     /// The body, the same on every attempt.
     pub body: String,
+}
+
+impl Preview {
+    /// The same with `host` and `content-length`.
+    ///
+    /// # Errors
+    /// A URL that cannot be read, of a damaged file.
+    pub(super) fn complete(mut self, listed: &Listed) -> Result<Self> {
+        let origin = TargetUrl::from_stored(&listed.url)?.origin();
+        let host = origin.split_once("://").map_or("", |(_, host)| host).to_owned();
+        self.headers.push(("host".to_owned(), host));
+        self.headers.push(("content-length".to_owned(), self.body.len().to_string()));
+        Ok(self)
+    }
 }
 
 impl App {
@@ -110,13 +125,25 @@ impl App {
         looked: Looked,
         page: PageRequest,
     ) -> Result<Page<Listed>> {
+        self.each_delivery(access, looked, page, |_, listed| listed).await
+    }
+
+    /// As [`App::deliveries`], each as `entry` reads it.
+    pub(super) async fn each_delivery<T: Send + 'static>(
+        &self,
+        access: &Access<impl Manages>,
+        looked: Looked,
+        page: PageRequest,
+        entry: fn(&View<'_>, Listed) -> T,
+    ) -> Result<Page<T>> {
         let Looked { wanted, text } = looked;
         let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
         let asked = self.asked(text, &page, DeliveryId::parse)?;
         let turn = self.turn(access, &asked).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
             let (_turn, range) = (turn, Range::new(view, scope, selection)?);
-            search::list(view, &range, &asked)
+            let (found, next) = search::list(view, &range, &asked)?;
+            Ok((found.into_iter().map(|listed| entry(view, listed)).collect(), next))
         };
         let (found, next) = self.read(&access.within(scope), list).await?;
         Ok(Page::new(found, next))
@@ -133,7 +160,7 @@ impl App {
         };
         let (listed, attempts, body) = self.read(access, look).await?;
         let request = match body {
-            Ok(body) => Ok(self.preview(&listed, attempts.last(), &body)?),
+            Ok(body) => Ok(self.preview(&listed, attempts.last(), &body, &[])?),
             Err(damaged) => Err(damaged),
         };
         Ok(DeliveryDetails { listed, attempts, request })
@@ -167,25 +194,39 @@ impl App {
         self.write(access, cancel).await
     }
 
-    /// The request as the last attempt sent it, or as the first will.
-    fn preview(&self, listed: &Listed, last: Option<&Attempt>, body: &str) -> Result<Preview> {
+    /// The request as the last attempt sent it, or as the first will; signed by these secrets. Without them, its
+    /// signatures are masked.
+    pub(super) fn preview(
+        &self,
+        listed: &Listed,
+        last: Option<&Attempt>,
+        body: &str,
+        secrets: &[&SigningSecret],
+    ) -> Result<Preview> {
         let profile = &self.dialect(&listed.profile)?.profile;
+        let body = (profile.envelope)(&listed.delivery.endpoint.on_wire(profile.endpoint_prefix), body).text();
+        let (event, at) = (listed.delivery.event, last.map_or_else(|| self.now(), |last| last.started_at));
+        let standard = secrets.iter().map(|secret| secret.sign_standard(&event.to_string(), at, body.as_bytes()));
+        let standard = standard.collect::<Vec<_>>().join(" ");
         let headers = AttemptHeaders {
             profile,
-            event: listed.delivery.event,
+            event,
             delivery: listed.delivery.id,
             attempt: last.map_or(1, |last| last.number),
-            at: last.map_or_else(|| self.now(), |last| last.started_at),
+            at,
             test: listed.delivery.test,
-            signature: Some(format!("sha256={MASK}")),
-            standard: format!("v1,{MASK}"),
+            signature: Some(match secrets.first() {
+                Some(secret) => secret.sign_body(body.as_bytes()),
+                None => format!("sha256={MASK}"),
+            }),
+            standard: if standard.is_empty() { format!("v1,{MASK}") } else { standard },
         };
         let own = [("accept", ACCEPT), ("user-agent", USER_AGENT)].map(|(name, value)| (name, value.to_owned()));
         let headers = headers.list().into_iter().chain(own);
         Ok(Preview {
             url: TargetUrl::from_stored(&listed.url)?.as_str().to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
-            body: (profile.envelope)(&listed.delivery.endpoint.on_wire(profile.endpoint_prefix), body).text(),
+            body,
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The filters of a selection, as text. A delivery is selected if it matches every given filter.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Wanted {
     /// Only deliveries to the webhook with this id, with its vendor's prefix.
     pub webhook: Option<String>,

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::{Access, App, Manages, Operator, Page, PageRequest, Right, Webhooks};
 use crate::{
     domain::{
+        about::About,
         account::Account,
         delivery::{Attempt, Delivery},
         endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
@@ -16,7 +17,7 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, audit, deliveries, endpoints, random,
+        Admission, Tx, View, accounts, alerts, audit, deliveries, endpoints, random,
         stats::{self, Of},
         webhooks,
     },
@@ -29,6 +30,8 @@ pub use crate::store::{
 
 /// Deliveries shown with a webhook.
 const RECENT: usize = 20;
+/// Deliveries on the page of a webhook, which puts together those that are alike.
+const ON_PAGE: usize = 50;
 /// Hours of attempts shown with a webhook: a week.
 const WEEK: i64 = 7 * 24;
 
@@ -45,6 +48,10 @@ pub struct NewWebhook {
     pub events: Vec<String>,
     /// The subscriber's own secret. Without it, a secret is made.
     pub secret: Option<Zeroizing<String>>,
+    /// Its name, for people.
+    pub name: Option<String>,
+    /// Its description.
+    pub description: Option<String>,
 }
 
 /// A webhook that has a new secret.
@@ -63,6 +70,7 @@ pub(super) struct CheckedWebhook {
     profile: String,
     url: TargetUrl,
     events: EventFilter,
+    about: About,
     secret: SigningSecret,
     /// Whether the secret was made here.
     is_made: bool,
@@ -78,8 +86,10 @@ impl CheckedWebhook {
 
     /// Registers the webhook in this account.
     pub(super) fn create_in(self, tx: &Tx<'_>, account: &Account) -> Result<Registered> {
-        let Self { profile, url, events, secret, is_made, most, .. } = self;
-        let endpoint = endpoints::create(tx, account, url, events, &secret, most)?;
+        let Self { profile, url, events, about, secret, is_made, most, .. } = self;
+        let mut endpoint = endpoints::create(tx, account, url, events, &secret, most)?;
+        endpoints::describe(tx, endpoint.key, &about)?;
+        endpoint.about = about;
         Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
     }
 }
@@ -93,6 +103,10 @@ pub struct Change {
     pub events: Option<EventList>,
     /// The subscriber's own new secret.
     pub secret: Option<Zeroizing<String>>,
+    /// The new name; an empty one removes it.
+    pub name: Option<String>,
+    /// The new description; an empty one removes it.
+    pub description: Option<String>,
     /// The new state.
     pub state: Option<NewState>,
 }
@@ -134,6 +148,9 @@ pub struct WebhookDetails {
     pub week: Hours,
     /// Its last deliveries, newest first.
     pub recent: Vec<Delivery>,
+    /// While it is suspended: the delivery that suspended it, or the last one if somebody paused it, with its last
+    /// attempt. `None` if there is none any more.
+    pub last: Option<(Delivery, Attempt)>,
     /// The results of the attempts of its last deliveries.
     pub answers: Vec<Answered>,
     /// A mark of its present secret.
@@ -180,16 +197,17 @@ impl App {
         profile: String,
         new: NewWebhook,
     ) -> Result<CheckedWebhook> {
-        let NewWebhook { account, url, events, secret } = new;
+        let NewWebhook { account, url, events, secret, name, description } = new;
         let events = self.dialect(&profile)?.filter(events, self.limits().events_per_webhook)?;
         let url = self.target(&url)?;
+        let about = About::default().with(name.as_deref(), description.as_deref())?;
         let (secret, is_made) = match secret {
             Some(own) => (own_secret(own, "Leave it out to have one made.")?, false),
             None => (new_secret()?, true),
         };
         self.vet(access, &url).await?;
         let most = self.limits().webhooks_per_account;
-        Ok(CheckedWebhook { account, profile, url, events, secret, is_made, most })
+        Ok(CheckedWebhook { account, profile, url, events, about, secret, is_made, most })
     }
 
     /// Changes a webhook. If that resumes it, returns the numbers of deliveries that the resume sends.
@@ -204,7 +222,7 @@ impl App {
         change: Change,
     ) -> Result<(Endpoint, Option<Resumed>)> {
         let (id, access) = self.resolve(access, webhook)?;
-        let Change { url, events, secret, state } = change;
+        let Change { url, events, secret, name, description, state } = change;
         let url = url.map(|url| self.target(&url)).transpose()?;
         let events = events.map(|events| self.wanted_events(&access, events)).transpose()?;
         let secret = secret.map(|own| own_secret(own, "Leave it out to keep the present one.")).transpose()?;
@@ -214,6 +232,8 @@ impl App {
         let overlap = self.secret_overlap();
         let update = move |tx: &Tx<'_>, scope: &AccessScope| {
             let endpoint = find(tx, scope, id)?;
+            let about = endpoint.about.clone().with(name.as_deref(), description.as_deref())?;
+            endpoints::set_about(tx, &endpoint, &about)?;
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             let changed =
                 |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);
@@ -368,9 +388,10 @@ impl App {
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let (report, week) = report(view, scope, id, now)?;
             let key: EndpointKey = report.endpoint.key;
-            let recent = deliveries::latest(view, key, RECENT)?;
+            let recent = deliveries::latest(view, key, ON_PAGE)?;
+            let last = last_of_suspended(view, &report.endpoint, &recent)?;
             let (answers, secret_mark) = (deliveries::answers(view, key)?, endpoints::secret_mark(view, key)?);
-            Ok(WebhookDetails { report, week, recent, answers, secret_mark })
+            Ok(WebhookDetails { report, week, recent, last, answers, secret_mark })
         };
         self.read(&access, look).await
     }
@@ -416,6 +437,23 @@ pub(super) fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Resu
         EndpointState::Deleted => Err(Error::NotFound(Missing::Webhook)),
         EndpointState::Active | EndpointState::Suspended => Ok(endpoint),
     }
+}
+
+/// The delivery of [`WebhookDetails::last`].
+fn last_of_suspended(view: &View<'_>, endpoint: &Endpoint, recent: &[Delivery]) -> Result<Option<(Delivery, Attempt)>> {
+    let delivery = match endpoint.suspended_reason {
+        None => None,
+        Some(SuspendedReason::Paused) => {
+            recent.iter().find(|delivery| delivery.attempts > 0 && !delivery.test).cloned()
+        }
+        Some(SuspendedReason::Exhausted | SuspendedReason::Dead | SuspendedReason::Gone) => {
+            let id = alerts::last_suspending(view, endpoint.key)?;
+            id.and_then(|id| deliveries::find(view, endpoint, id).ok())
+        }
+    };
+    let Some(delivery) = delivery else { return Ok(None) };
+    let last = deliveries::attempts(view, delivery.key)?.pop();
+    Ok(last.map(|last| (delivery, last)))
 }
 
 fn report(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<(Report, Hours)> {

@@ -7,15 +7,15 @@ let ahead = 0;
 const heed = (now) => (ahead = now ? Date.parse(now) - Date.now() : 0);
 heed(root.dataset.now);
 
-// Parts with `data-live` are fetched again with their page, while the page is visible: not a part that holds the focus or
-// a selection.
+// Parts with `data-live` are fetched again with their page, while the page is visible: not a part that holds the focus, a
+// selection or a ticked box.
 const pause = (page) => Number(page.querySelector("[data-every]")?.dataset.every ?? 0) * 1000;
 let every = root.dataset.at ? pause(document) : 0;
 let seen = new Date();
 
 const busy = (part) => {
   const chosen = document.getSelection();
-  return part.contains(document.activeElement) || (chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode));
+  return part.contains(document.activeElement) || part.querySelector("input:checked") || (chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode));
 };
 
 const refresh = async () => {

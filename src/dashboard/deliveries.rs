@@ -20,7 +20,7 @@ use super::{
     visit::{Allowed, Visit},
 };
 use crate::{
-    app::{Looked, Page as Found, PageRequest, Wanted, Webhooks, recoveries},
+    app::{Looked, Page as Found, PageRequest, Wanted, Webhooks, delivery_list::EXPORTED, recoveries},
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
@@ -50,7 +50,7 @@ pub(super) struct Search {
 }
 
 impl Search {
-    fn of(fields: &Fields) -> Self {
+    pub(super) fn of(fields: &Fields) -> Self {
         let text = |name| fields.get(name).unwrap_or_default().to_owned();
         Self {
             q: text("q"),
@@ -78,7 +78,7 @@ impl Search {
         ]
     }
 
-    fn query(&self, after: &str) -> String {
+    pub(super) fn query(&self, after: &str) -> String {
         let asked = self.filters().into_iter().fold(QueryString::new(), |asked, (name, value)| asked.with(name, value));
         asked.with("after", after).query()
     }
@@ -88,7 +88,7 @@ impl Search {
     }
 
     /// The deliveries of the list.
-    fn looked(&self, shared: &Shared) -> Result<Looked, Error> {
+    pub(super) fn looked(&self, shared: &Shared) -> Result<Looked, Error> {
         Ok(Looked { wanted: self.wanted(shared)?, text: QueryString::text(&self.q).map(str::to_owned) })
     }
 
@@ -143,6 +143,12 @@ impl Search {
     }
 }
 
+/// The filters that are filled in.
+fn given(filters: [(&'static str, &str); 8]) -> Vec<(&'static str, String)> {
+    let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
+    filters.map(|(name, value)| (name, value.to_owned())).collect()
+}
+
 /// A word of a filter. An unknown word is an error, because it must not match every delivery.
 fn known<T>(label: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
     let unknown = |text| Error::request(format!("{label} '{}' is unknown: choose one of the list", excerpt(text)));
@@ -192,6 +198,11 @@ struct Page<'a> {
     searched: bool,
     more: Option<String>,
     recover: Option<String>,
+    /// The query of the export.
+    export: Option<String>,
+    /// The filters, for the form that replays what is selected.
+    filters: Vec<(&'static str, String)>,
+    exported: String,
     of_one_account: bool,
     times: Times,
     /// How far back payloads were looked through, if there are older ones.
@@ -211,12 +222,12 @@ pub(super) async fn list(
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
     let page = PageRequest::of(PAGE, &search.after);
-    let found = match shared.app.deliveries(&visit.access, search.looked(&shared)?, page).await {
+    let found = match shared.app.delivery_entries(&visit.access, search.looked(&shared)?, page).await {
         // An unknown account or webhook has no deliveries.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
-    let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&shared, &frame, listed)).collect();
+    let rows: Vec<ListedRow> = found.items.iter().map(|entry| ListedRow::of(&shared, &frame, entry)).collect();
     let searched_to = found.next.as_deref().filter(|_| !search.q.is_empty()).and_then(DeliveryId::parse);
     let looks_at_events = !search.q.is_empty() && visit.caller.scopes.allow(Scope::Events);
     render::page(&Page {
@@ -229,6 +240,9 @@ pub(super) async fn list(
         searched: !search.is_empty(),
         more: found.next.map(|next| search.query(&next)),
         recover: (!rows.is_empty() && search.is_recoverable()).then(|| search.query("")),
+        export: (!rows.is_empty() && search.q.is_empty()).then(|| search.query("")),
+        filters: given(search.filters()),
+        exported: thousands(EXPORTED as u64),
         times: search.times(&frame)?,
         searched_to: searched_to.map(|id| frame.when(id.minted_at())),
         events: looks_at_events.then(|| QueryString::new().with("q", &search.q).query()),
@@ -263,10 +277,6 @@ pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search:
     let wanted = search.recoverable(&shared)?;
     let word = wanted.selection.state.map_or("", word);
     let count = shared.app.count_matching(&visit.access, wanted).await?;
-    let given = |filters: [(&'static str, &str); 8]| {
-        let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
-        filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
-    };
     let bounded = Search { to: upto.precise(), ..search.clone() };
     let mut sent = given(bounded.filters());
     sent.push(("matched", count.matched.to_string()));

@@ -4,7 +4,12 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{assets::Assets, format::Moment, state::Shared, visit::Visit};
+use super::{
+    assets::Assets,
+    format::{Moment, count},
+    state::Shared,
+    visit::Visit,
+};
 use crate::domain::{endpoint::Resumed, ids::RequestId, timestamp::Timestamp, token::Scope};
 
 /// A link to another page.
@@ -97,6 +102,11 @@ pub(super) struct Said {
     resent: u64,
     #[serde(default)]
     released: u64,
+    /// For deliveries that were selected: how many are replayed, and how many are not.
+    #[serde(default)]
+    replayed: u64,
+    #[serde(default)]
+    skipped: u64,
 }
 
 impl Said {
@@ -107,6 +117,7 @@ impl Said {
                 let Self { resent, released, .. } = *self;
                 return format!("Resumed: {}.", Resumed { resent, released }).into();
             }
+            "replayed-some" => return replayed_some(self.replayed, self.skipped).into(),
             "active" => "It was active already: nothing was changed.",
             "changed" => "Changed. The change applies from the next delivery on.",
             "deleted" => "Deleted. Its waiting and held deliveries are cancelled.",
@@ -126,5 +137,13 @@ impl Said {
             _ => "",
         };
         Cow::Borrowed(sentence)
+    }
+}
+
+fn replayed_some(replayed: u64, skipped: u64) -> String {
+    let done = count(replayed, "delivery is", "deliveries are");
+    match skipped {
+        0 => format!("Replayed: {done} sent again."),
+        _ => format!("Replayed: {done} sent again. {skipped} not: resume the webhook first, or it is deleted."),
     }
 }

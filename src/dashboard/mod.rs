@@ -6,11 +6,15 @@
 mod account;
 mod accounts;
 mod alerts;
+mod alike;
 mod assets;
+mod attempts;
 mod audit;
 mod chart;
+mod csv;
 mod deliveries;
 mod delivery;
+mod delivery_choice;
 mod events;
 mod fields;
 mod form_once;
@@ -26,6 +30,7 @@ mod refusal;
 mod render;
 mod search;
 mod session;
+mod signature;
 mod state;
 mod system;
 mod times;
@@ -87,6 +92,8 @@ impl Dashboard {
             .at("/ui/webhooks/:id", get(webhook::show))
             .at("/ui/webhooks/:id/:verb", get(up).post(webhook::act))
             .at("/ui/deliveries", get(deliveries::list))
+            .at("/ui/deliveries.csv", get(delivery_choice::export))
+            .at("/ui/deliveries/replay", get(up).post(delivery_choice::replay))
             .at("/ui/recover", get(deliveries::ask).post(deliveries::start))
             .at("/ui/recoveries", get(deliveries::past))
             .at("/ui/recoveries/:id", get(deliveries::watch))

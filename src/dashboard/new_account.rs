@@ -92,6 +92,8 @@ async fn make_all(shared: &Shared, visit: &Allowed<Operator>, fields: &Fields) -
         url: fields.need("url", "the URL")?.to_owned(),
         events: wanted(fields),
         secret: None,
+        name: None,
+        description: None,
     };
     let scopes = Scopes::parse(&[Scope::Webhooks, Scope::Events].map(Scope::name).join(","))?;
     let token = NewToken::new(profiles, (Some(id.clone()), None), scopes, fields.get("label").map(str::to_owned))?;

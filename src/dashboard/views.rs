@@ -3,15 +3,17 @@
 use poem::Response;
 
 use super::{
+    alike::Alike,
     format::{Moment, bytes, indented, thousands, took},
     frame::Frame,
     state::Parts,
 };
 use crate::{
-    app::{deliveries::Listed, webhooks::Report},
+    app::{deliveries::Listed, delivery_list::DeliveryEntry, webhooks::Report},
     domain::{
-        delivery::{Attempt, Delivery, Failure, State},
+        delivery::{Delivery, Failure, State},
         endpoint::{Endpoint, EndpointState, SuspendedReason},
+        own_key::OwnKey,
         stats::Stats,
         timestamp::Timestamp,
     },
@@ -113,6 +115,8 @@ impl Success {
 
 pub(super) struct WebhookRow {
     pub(super) id: String,
+    pub(super) name: String,
+    pub(super) description: String,
     pub(super) url: String,
     pub(super) account: String,
     pub(super) vendor: &'static str,
@@ -136,6 +140,8 @@ impl WebhookRow {
         let entries = endpoint.events.entries();
         Ok(Self {
             id: shared.written(&report.profile, endpoint.id),
+            name: endpoint.about.name.clone().unwrap_or_default(),
+            description: endpoint.about.description.clone().unwrap_or_default(),
             url: shown_url(endpoint.url.given()),
             account: endpoint.account_id.clone(),
             vendor: shared.dialect(&report.profile)?.title,
@@ -158,6 +164,8 @@ impl WebhookRow {
 
 pub(super) struct DeliveryRow {
     pub(super) id: String,
+    /// The end of its id.
+    pub(super) short: String,
     pub(super) event: String,
     pub(super) kind: String,
     pub(super) test: bool,
@@ -174,11 +182,25 @@ pub(super) struct DeliveryRow {
     pub(super) missed: bool,
 }
 
+/// Characters of a short id.
+const SHORT: usize = 6;
+
+/// Deliveries, those alike put together: of the same state, with the same error, and replayed to the same end.
+pub(super) fn alike(frame: &Frame<'_>, deliveries: &[Delivery]) -> Vec<Alike<DeliveryRow>> {
+    let rows = deliveries.iter().map(|delivery| DeliveryRow::new(frame, delivery));
+    Alike::runs(rows, |row| {
+        let replay = row.newest_replay.as_ref().map(|(_, word, _)| *word);
+        (row.badge.word, row.error.clone(), row.test, replay)
+    })
+}
+
 impl DeliveryRow {
     pub(super) fn new(frame: &Frame<'_>, delivery: &Delivery) -> Self {
         let due = |at: Timestamp| frame.when(at.max(frame.now()));
+        let id = delivery.id.to_string();
         Self {
-            id: delivery.id.to_string(),
+            short: format!("…{}", &id[id.len().saturating_sub(SHORT)..]),
+            id,
             event: delivery.event.to_string(),
             kind: delivery.kind.clone(),
             test: delivery.test,
@@ -203,6 +225,8 @@ pub(super) struct ListedRow {
     pub(super) webhook: String,
     pub(super) url: String,
     pub(super) account: String,
+    /// The key of its payload.
+    pub(super) own_key: Option<OwnKey>,
 }
 
 impl ListedRow {
@@ -212,14 +236,14 @@ impl ListedRow {
             webhook: shared.written(&listed.profile, listed.delivery.endpoint),
             url: shown_url(&listed.url),
             account: listed.account_id.clone(),
+            own_key: None,
         }
     }
-}
 
-/// Why an attempt failed, in words for who looks; empty if its class and status say it all.
-pub(super) fn reason(frame: &Frame<'_>, attempt: &Attempt) -> String {
-    let reason = if frame.operator { attempt.details.reason.as_deref() } else { attempt.reason_for_account() };
-    reason.unwrap_or_default().to_owned()
+    pub(super) fn of(shared: &Parts, frame: &Frame<'_>, entry: &DeliveryEntry) -> Self {
+        let row = Self::new(shared, frame, &entry.listed);
+        Self { own_key: entry.own_key.clone(), ..row }
+    }
 }
 
 /// A URL without its query, which may hold a secret. Only the page of its webhook shows it in full.

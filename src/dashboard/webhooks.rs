@@ -24,7 +24,7 @@ use crate::{
         Dialect, Page as Found, PageRequest, Webhooks,
         webhooks::{NewWebhook, WebhookFilter},
     },
-    domain::{endpoint::EndpointState, token::Reach},
+    domain::{about::About, endpoint::EndpointState, token::Reach},
     error::Error,
 };
 
@@ -114,6 +114,8 @@ struct Form<'a> {
 #[derive(Default)]
 pub(super) struct WebhookForm {
     pub(super) url: String,
+    pub(super) name: String,
+    pub(super) description: String,
     /// Whether all events are ticked.
     pub(super) every: bool,
     /// Every event of the catalogue, and whether it is ticked.
@@ -132,6 +134,8 @@ impl WebhookForm {
     pub(super) fn typed(fields: &Fields) -> Self {
         Self {
             url: fields.get("url").unwrap_or_default().to_owned(),
+            name: fields.get("name").unwrap_or_default().to_owned(),
+            description: fields.get("description").unwrap_or_default().to_owned(),
             every: fields.get("every").is_some(),
             kinds: Vec::new(),
             more: fields.get("more").unwrap_or_default().to_owned(),
@@ -139,11 +143,13 @@ impl WebhookForm {
     }
 
     /// The form of a webhook, with its present values.
-    pub(super) fn of(dialect: &Dialect, url: String, entries: &[String]) -> Self {
+    pub(super) fn of(dialect: &Dialect, url: String, about: &About, entries: &[String]) -> Self {
         let is_entry = |kind: &str| entries.iter().any(|entry| entry == kind);
         let others = entries.iter().filter(|entry| *entry != "*" && !dialect.kinds.contains(&entry.as_str()));
         Self {
             url,
+            name: about.name.clone().unwrap_or_default(),
+            description: about.description.clone().unwrap_or_default(),
             every: is_entry("*"),
             kinds: dialect.kinds.iter().map(|kind| (*kind, is_entry(kind))).collect(),
             more: others.cloned().collect::<Vec<_>>().join(" "),
@@ -182,11 +188,12 @@ async fn show_form(
         Err(error @ Error::NotFound(_)) => (None, problem.or(Some(error))),
         Err(error) => return Err(error.into()),
     };
+    let empty = |dialect| WebhookForm::of(dialect, String::new(), &About::default(), &[]);
     let offered = app.accounts(&visit.access, PageRequest::of(OFFERED, "")).await?.items;
     let dialect = found.as_ref().map(|found| shared.dialect(&found.profile)).transpose()?;
     let form = match (dialect, filled) {
         (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
-        (Some(dialect), None) => WebhookForm { every: true, ..WebhookForm::of(dialect, String::new(), &[]) },
+        (Some(dialect), None) => WebhookForm { every: true, ..empty(dialect) },
         (None, _) => WebhookForm::default(),
     };
     let page = Form {
@@ -239,6 +246,8 @@ async fn try_register(
         url: fields.need("url", "the URL")?.to_owned(),
         events: wanted(fields),
         secret: fields.get("secret").map(|own| own.to_owned().into()),
+        name: fields.get("name").map(str::to_owned),
+        description: fields.get("description").map(str::to_owned),
     };
     let made = shared.app.register(&visit.access, new).await?;
     let id = shared.written(&made.profile, made.endpoint.id);

@@ -5,7 +5,7 @@ use std::fmt;
 use url::{Host, Url};
 
 use crate::{
-    domain::{excerpt::excerpt, ids::EndpointId, target_text, timestamp::Timestamp},
+    domain::{about::About, excerpt::excerpt, ids::EndpointId, target_text, timestamp::Timestamp},
     error::{Error, Invalid, Result},
 };
 
@@ -346,6 +346,8 @@ pub struct Endpoint {
     pub account_id: String,
     /// Where deliveries go.
     pub url: TargetUrl,
+    /// Its name and its description.
+    pub about: About,
     /// Which events it wants.
     pub events: EventFilter,
     /// Active, suspended or deleted.

@@ -133,6 +133,15 @@ pub fn expiring(
     Ok(true)
 }
 
+/// The delivery that suspended this endpoint the last time, if its failure did. Its row may be gone.
+pub fn last_suspending(view: &View<'_>, endpoint: EndpointKey) -> Result<Option<DeliveryId>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT delivery FROM alert WHERE endpoint = ? AND kind = 'suspended' ORDER BY created_at DESC LIMIT 1",
+    )?;
+    let found: Option<Option<[u8; 16]>> = rows.query_row([endpoint], |row| row.get(0)).optional()?;
+    Ok(found.flatten().map(DeliveryId::from_bytes))
+}
+
 /// Starts the delivery of the alert that was just written: by the log first.
 fn begin(tx: &Tx<'_>) -> Result<()> {
     add(tx, tx.conn.last_insert_rowid(), Channel::Log)?;

@@ -13,6 +13,7 @@ use crate::{
         event::{EventKey, StoredBody},
         failure_details::FailureDetails,
         ids::{DeliveryId, EndpointId, EventId},
+        own_key::OwnKey,
         token::AccessScope,
     },
     error::{Conflict, Error, Missing},
@@ -103,6 +104,19 @@ pub fn attempts(view: &View<'_>, delivery: DeliveryKey) -> Result<Vec<Attempt>> 
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The newest replays of a delivery.
+pub fn replays(view: &View<'_>, original: DeliveryKey, most: usize) -> Result<Vec<Delivery>> {
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{COLUMNS} FROM delivery d INDEXED BY delivery_replay {JOINS} WHERE d.replay_of = ? ORDER BY d.key DESC LIMIT ?"
+    ))?;
+    Ok(rows.query_map((original, most), read)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The own key of an event's payload; `None` if it has none, or its body is damaged.
+pub fn own_key(view: &View<'_>, event: EventId) -> Option<OwnKey> {
+    OwnKey::of(&body_of(view, event).ok()?.ok()?)
 }
 
 /// Deliveries whose attempts [`answers`] counts.

@@ -43,6 +43,7 @@ pub mod retention;
 mod scan;
 mod schema;
 pub mod search;
+pub mod secrets;
 mod served_files;
 pub mod sessions;
 mod shares;

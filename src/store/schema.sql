@@ -69,6 +69,9 @@ CREATE TABLE endpoint (
   given_url           TEXT,                                          -- as its owner wrote it; NULL: as url
   rests_until         INTEGER,                                       -- its receiver asked for no delivery before this
   turns               INTEGER NOT NULL DEFAULT 0,                    -- from succeeding to failing and back; even: it succeeds
+  name                TEXT,                                          -- for people
+  description         TEXT,                                          -- for people
+  secret_at           INTEGER,                                       -- when its secret was last changed; NULL: never
   CHECK ((state = 'suspended') = (suspended_at IS NOT NULL)),
   CHECK ((suspended_at IS NULL) = (suspended_reason IS NULL)),
   CHECK ((former_secret IS NULL) = (former_until IS NULL))

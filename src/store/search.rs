@@ -39,6 +39,8 @@ pub struct Listed {
     pub profile: String,
     /// The present URL of the endpoint, as it was given.
     pub url: String,
+    /// The key of its endpoint's row.
+    pub endpoint: EndpointKey,
     /// The present state of the endpoint.
     pub endpoint_state: EndpointState,
 }
@@ -49,6 +51,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Listed> {
         account_id: row.get("account_id")?,
         profile: row.get("profile")?,
         url: row.get("url")?,
+        endpoint: row.get("endpoint")?,
         endpoint_state: convert::endpoint_state(&row.get::<_, String>("endpoint_state")?)?,
     })
 }

@@ -87,7 +87,21 @@ try {
   const line = (await page.locator("#curl").textContent()).replace("127.0.0.1:9000/", new URL(shop.url).host);
   await promisify(execFile)("sh", ["-c", line]);
   check(shop.posts.pop().body === shop.posts[0].body, "and it does, to the byte, when a shell runs it");
+  check((await page.locator("section[aria-labelledby=body] dl").first().textContent()).includes(shop.posts[0].headers["x-asilichain-signature"]), "the exact request has its signatures");
   await look(page, "delivery");
+  const delivery = page.url();
+  await page.getByLabel("The signature that the receiver got").fill(shop.posts[0].headers["x-asilichain-signature"]);
+  await page.getByLabel("The body that it verified").fill(JSON.stringify(JSON.parse(shop.posts[0].body), null, 2));
+  await page.getByRole("button", { name: "Check it" }).click();
+  check(await page.getByRole("heading", { name: "The signature is right" }).isVisible(), "a right signature is known as such");
+  check(await page.getByText("Both say the same, in other characters").isVisible(), "and a body that was printed again");
+  await look(page, "signature-right");
+  await page.goto(delivery);
+  await page.getByLabel("The signature that the receiver got").fill("0".repeat(64));
+  await page.getByRole("button", { name: "Check it" }).click();
+  check(await page.getByText("they do not match").isVisible(), "a wrong one too");
+  await look(page, "signature-wrong");
+  await page.goto(delivery);
   await page.getByRole("button", { name: "Replay" }).click();
   await page.locator("#line .badge.good").waitFor();
   check(shop.posts.length === 2 && shop.posts[0].body === shop.posts[1].body, "a replay sends the same bytes again");
@@ -115,6 +129,12 @@ try {
   const held = Number((await panel.locator("h2").textContent()).match(/(\d+) (?:deliveries )?are held/)[1]);
   check(held >= 2, "the panel says how many deliveries are held");
   check(await panel.getByText("A delivery failed 3 times.").isVisible(), "and what happened");
+  check(await panel.getByText("answered 503").isVisible(), "and the receiver's last answer");
+  check(await panel.getByText("<script>alert('the receiver')</script>").isVisible(), "whose body shows as text");
+  await panel.getByRole("link", { name: "batch.exported" }).click();
+  check(page.url().includes("/ui/deliveries/dlv_"), "and leads to the delivery that did it");
+  await look(page, "delivery-failed");
+  await page.goBack();
   await look(page, "webhook-suspended");
   await picture(page, "suspended");
   await page.goto("/ui");
@@ -139,7 +159,7 @@ try {
   check(await page.getByRole("heading", { name: "The test arrived" }).isVisible(), "once it is mended the test arrives");
   check(shop.posts.at(-1).headers["ngoma-test"] === "true", "marked as a test");
   await look(page, "tested-well");
-  await page.getByRole("button", { name: /^Resume and send \d+$/ }).click();
+  await page.getByRole("button", { name: /^Resume and send all \d+$/ }).click();
   check(await page.getByText(/^Resumed: .* sent again, then \d+ held ones go out\.$/).isVisible(), "the page says how many of each are sent");
   await until("the failed and the held go out", () => shop.posts.length > before + 1 + held);
   check(true, "resuming sends what failed and what was held");
@@ -169,6 +189,22 @@ try {
   await look(page, "recoveries");
   await page.goto("/ui/recover?state=exhausted");
   check(await page.getByText("Nothing to replay").isVisible(), "replayed deliveries are not replayed again");
+
+  // Some of them, and a file of them all.
+  await page.goto("/ui/deliveries");
+  const tick = page.getByRole("checkbox", { name: "Select" }).first();
+  await tick.check();
+  await tick.blur();
+  await publish({ batch_id: "BATCH-9" });
+  await page.waitForResponse((answer) => "ngoma-refresh" in answer.request().headers());
+  check(await tick.isChecked(), "a refresh leaves what is ticked");
+  const chosen = shop.posts.length;
+  await page.getByRole("button", { name: "Replay the selected" }).click();
+  check(await page.getByText("Replayed: 1 delivery is sent again.").isVisible(), "a ticked delivery is replayed");
+  await until("it arrives", () => shop.posts.length > chosen);
+  await look(page, "deliveries-replayed");
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Export as CSV" }).click()]);
+  check(file.suggestedFilename() === "deliveries.csv", "the list can be exported");
 
   for (const [address, name] of [["/ui/alerts", "alerts"], ["/ui/audit", "audit"], ["/ui/system", "system"], ["/ui/nothing", "not-here"]]) {
     await page.goto(address);
@@ -204,8 +240,8 @@ try {
   const hand = await person(browser);
   const tabTo = async (name) => {
     const named = (name) => {
-      const { labels, innerText } = document.activeElement;
-      return (labels?.[0]?.innerText ?? innerText).trim().startsWith(name);
+      const { labels, innerText, ariaLabel } = document.activeElement;
+      return (ariaLabel ?? labels?.[0]?.innerText ?? innerText).trim().startsWith(name);
     };
     for (let presses = 0; presses < 80; presses++) {
       await hand.keyboard.press("Tab");
@@ -225,6 +261,20 @@ try {
     else await hand.keyboard.press(then);
   }
   check(await hand.getByRole("heading", { name: "The test arrived" }).isVisible(), "a webhook is registered and tested by keyboard alone");
+  await hand.goto("/ui/deliveries");
+  for (const [name, then] of [["Select", "Space"], ["Replay the selected", "Enter"]]) {
+    await tabTo(name);
+    await hand.keyboard.press(then);
+  }
+  await hand.getByText("Replayed: 1 delivery is sent again.").waitFor();
+  check(true, "a delivery is ticked and replayed by keyboard alone");
+  await hand.goto(`/ui/deliveries/${(await hand.locator("#list th a").first().getAttribute("href")).split("/").pop()}`);
+  await tabTo("The signature that the receiver got");
+  await hand.keyboard.type("0".repeat(64));
+  await tabTo("Check it");
+  await hand.keyboard.press("Enter");
+  await hand.getByRole("heading", { name: "The signature is wrong" }).waitFor();
+  check(true, "and a signature is checked");
 
   // An open page keeps the focus, tells time by the server's clock, and says when it cannot be refreshed.
   const early = await person(browser);
@@ -322,6 +372,14 @@ try {
   await plain.getByRole("button", { name: "Pause" }).click();
   check(await plain.getByText("Somebody paused it.").isVisible(), "without a script a form does the same");
   await plain.getByRole("button", { name: /^Resume/ }).click();
+  await plain.goto("/ui/deliveries");
+  await plain.getByRole("checkbox", { name: "Select" }).first().check();
+  await plain.getByRole("button", { name: "Replay the selected" }).click();
+  check(await plain.getByText("Replayed: 1 delivery is sent again.").isVisible(), "so do boxes that are ticked");
+  await plain.locator("#list th a").first().click();
+  await plain.getByLabel("The signature that the receiver got").fill("0".repeat(64));
+  await plain.getByRole("button", { name: "Check it" }).click();
+  check(await plain.getByText("they do not match").isVisible(), "and the check of a signature");
   await plain.getByRole("button", { name: "Sign out" }).click();
   await plain.goto("/ui");
   check(plain.url().includes("/ui/sign-in"), "signing out ends the session");

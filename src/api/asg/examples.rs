@@ -30,7 +30,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("AsgError", r#"{"error": "webhook not found"}"#),
     (
         "AsgNewWebhook",
-        r#"{"callback_url": "https://example.com/hooks/asg", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "events": ["task.settled"]}"#,
+        r#"{"callback_url": "https://example.com/hooks/asg", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "events": ["task.settled"], "name": "Labelling desk"}"#,
     ),
     (
         "AsgWebhook",

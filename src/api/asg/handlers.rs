@@ -37,10 +37,11 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewWebhook>,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { callback_url: url, secret, events, account } = body.0;
+        let NewWebhook { callback_url: url, secret, events, account, name, description } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
-        let new = webhooks::NewWebhook { account, url, events, secret: secret.map(|own| own.0) };
+        let secret = secret.map(|own| own.0);
+        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
         Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
     }
 

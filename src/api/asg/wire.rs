@@ -36,6 +36,10 @@ pub(super) struct NewWebhook {
     pub(super) events: Option<Vec<String>>,
     /// The account. Only for tokens that belong to no account.
     pub(super) account: Option<String>,
+    /// Its name, for people: one line of at most 80 characters.
+    pub(super) name: Option<String>,
+    /// Its description, for people: one line of at most 500 characters.
+    pub(super) description: Option<String>,
 }
 
 /// A webhook.
@@ -50,6 +54,12 @@ pub(super) struct WebhookView {
     pub(super) events: Vec<String>,
     /// `false` if it is deleted.
     pub(super) active: bool,
+    /// Its name; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// Its description; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
     /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
     /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +79,8 @@ impl From<&Endpoint> for WebhookView {
             callback_url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             active: endpoint.state == EndpointState::Active,
+            name: endpoint.about.name.clone(),
+            description: endpoint.about.description.clone(),
             secret: None,
         }
     }

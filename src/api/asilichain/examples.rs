@@ -40,7 +40,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "NewWebhook",
-        r#"{"url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "secret": "your_webhook_signing_secret"}"#,
+        r#"{"url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "secret": "your_webhook_signing_secret", "name": "Buyer portal", "description": "Exports and their papers; ask Rose at the head office"}"#,
     ),
     (
         "Webhook",

@@ -9,6 +9,7 @@ mod event_wire;
 mod events;
 mod examples;
 mod idempotency;
+mod payload;
 mod profile;
 mod recoveries;
 mod webhooks;
@@ -19,8 +20,8 @@ pub(super) use self::{
     errors::{Errors, shape},
     events::Routes as EventRoutes,
     examples::SUPPLEMENT,
+    payload::Payloads,
     profile::dialect,
     recoveries::Routes as RecoveryRoutes,
     webhooks::Routes as WebhookRoutes,
-    wire::Payloads,
 };

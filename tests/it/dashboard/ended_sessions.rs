@@ -19,7 +19,9 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/ui/accounts/{}/mail", &[("mail", "night@coop.example")]),
     ("/ui/accounts/{}/test-mail", &[]),
     ("/ui/alerts/test-mail", &[("to", "ops@coop.example")]),
+    ("/ui/deliveries/replay", &[]),
     ("/ui/deliveries/{}/cancel", &[]),
+    ("/ui/deliveries/{}/check", &[("signature", "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]),
     ("/ui/deliveries/{}/replay", &[]),
     ("/ui/recoveries/{}/cancel", &[]),
     ("/ui/recover", &[("matched", "1"), ("to", "2027-01-01")]),
@@ -62,7 +64,7 @@ const OPERATORS: [&str; 11] = [
 const STRANGERS: [&str; 2] = ["/ui/enter", "/ui/sign-in"];
 
 /// Every page; `:id` is an id. A new page needs a new line.
-const PAGES: [&str; 26] = [
+const PAGES: [&str; 27] = [
     "/ui",
     "/ui/accounts",
     "/ui/accounts/:id",
@@ -70,6 +72,7 @@ const PAGES: [&str; 26] = [
     "/ui/alerts",
     "/ui/audit",
     "/ui/deliveries",
+    "/ui/deliveries.csv",
     "/ui/deliveries/:id",
     "/ui/deliveries/:id/body",
     "/ui/enter/:key",
@@ -153,6 +156,9 @@ fn form(world: &World, resources: &Resources, (browser, token): &(Browser, i64),
     let path = filled(action, resources);
     let mut body = url::form_urlencoded::Serializer::new(String::new());
     body.append_pair("form", &browser.form).extend_pairs(fields);
+    if action == "/ui/deliveries/replay" {
+        body.append_pair("delivery", &resources.delivery);
+    }
     if action.ends_with("/secret") {
         body.extend_pairs(hidden(&browser.get(&format!("/ui/webhooks/{}", resources.webhook)).text, &path));
     }

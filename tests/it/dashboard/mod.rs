@@ -3,6 +3,8 @@
 mod accounts;
 mod backups;
 mod chromium;
+mod delivery_list;
+mod delivery_page;
 mod docs;
 mod ended_sessions;
 mod forms;
@@ -13,6 +15,8 @@ mod recoveries;
 mod search;
 mod sessions;
 mod sign_in_links;
+mod signature_check;
 mod system;
 mod times;
+mod webhook_page;
 mod words;

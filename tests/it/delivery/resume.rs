@@ -252,13 +252,13 @@ fn the_dashboard_counts_failed_and_held_and_resumes_with_or_without_the_failed()
         for part in [
             "1 delivery failed, 2 are held",
             "1 failed delivery is sent again, then 2 held ones go out",
-            "Resume and send 3",
+            "Resume and send all 3",
             "Leave the failed",
         ] {
             assert!(page.contains(part), "'{part}' is not in {page}");
         }
         let tested = browser.post(&format!("{path}/test"), &[]).text;
-        assert!(tested.contains("Resume and send 3"), "{tested}");
+        assert!(tested.contains("Resume and send all 3"), "{tested}");
         let fields: &[(&str, &str)] = if leave { &[("failed", "leave")] } else { &[] };
         let page = browser.follow(&browser.post(&format!("{path}/resume"), fields)).text;
         let said = if leave {

@@ -45,6 +45,12 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT count(*) FROM alert_delivery",
         &["SCAN alert_delivery USING COVERING INDEX alert_delivery_due"],
     ),
+    // The page of a suspended webhook names the delivery that did it.
+    (
+        "alerts.rs",
+        "SELECT delivery FROM alert",
+        &["SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)"],
+    ),
     // Failed deliveries that a resume sends again are counted and read in order, without reading other failures.
     (
         "outages.rs",

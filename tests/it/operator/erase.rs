@@ -157,6 +157,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
     assert_eq!(query::<i64>(&world, "SELECT count(*) FROM recovery"), 3);
     world.settle();
     let webhook = coop.get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "name": MARK, "description": MARK })).expect(200);
 
     let (code, out, err) = delete(world.folder(), &[]);
     assert_eq!(code, 1);

@@ -129,6 +129,12 @@ pub(crate) struct WebhookReport {
     failing: bool,
     /// When it was registered: RFC 3339, UTC.
     created_at: String,
+    /// Its name; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Its description; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
     /// When it was suspended; null if it is not suspended.
     suspended_at: Option<String>,
     /// Why it is suspended; null if it is not suspended.
@@ -169,6 +175,8 @@ impl WebhookReport {
             status: endpoint.state.into(),
             failing: report.is_failing(),
             created_at: endpoint.created_at.to_string(),
+            name: endpoint.about.name.clone(),
+            description: endpoint.about.description.clone(),
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
             suspended_reason: endpoint.suspended_reason.map(Into::into),
             delivered_24h: report.day.delivered,
