@@ -37,7 +37,7 @@ try {
   check(await page.getByRole("status").textContent().then((text) => text.includes("account is made")), "the account is made");
   check(page.url().includes("/ui/accounts/COOP-ELGON-7"), "and has a page of its own");
   await look(page, "account");
-  await page.getByText("Make a token").first().click();
+  await page.locator("#new-token summary").click();
   await page.getByRole("textbox", { name: "Label" }).fill("till");
   await page.getByRole("button", { name: "Make the token" }).click();
   const token = (await page.locator("#secret").textContent()).trim();
