@@ -205,8 +205,20 @@ pub struct Asg {
 pub struct AsiliChain {
     /// The wait after each failure.
     pub waits: Vec<Wait>,
+    /// Which failed delivery suspends its webhook.
+    pub suspend_when: SuspendWhen,
     /// The version that every body states.
     pub api_version: String,
+}
+
+/// Which failed delivery suspends its webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SuspendWhen {
+    /// Any: the letter of the vendor's page.
+    Any,
+    /// One since whose first failure nothing was delivered to the webhook.
+    Dead,
 }
 
 /// The channels of alerts.

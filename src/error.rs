@@ -91,8 +91,10 @@ pub enum Missing {
     Account(String),
     /// A token.
     Token,
-    /// A retry run.
-    Retry,
+    /// A recovery.
+    Recovery,
+    /// A backup.
+    Backup,
 }
 
 impl fmt::Display for Missing {
@@ -104,7 +106,8 @@ impl fmt::Display for Missing {
             Self::Event => "event",
             Self::Task => "task",
             Self::Token => "token",
-            Self::Retry => "retry run",
+            Self::Recovery => "recovery",
+            Self::Backup => "backup",
         })
     }
 }

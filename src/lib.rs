@@ -54,7 +54,7 @@
 //! takes it and hands it on. [`store::Db::write`] checks the grant again in the transaction that writes,
 //! [`store::Db::read_as`] after the read. If the token was revoked, the session ended, the scope was taken away or the
 //! account was erased meanwhile, the request is refused and writes nothing. An account's name means the account that
-//! had this name when the request began. Accepted work goes on without the token: events are delivered, retry runs go
+//! had this name when the request began. Accepted work goes on without the token: events are delivered, recoveries go
 //! on.
 //!
 //! # What never happens
@@ -71,7 +71,7 @@
 //! - No stored body is sent that does not match its checksum.
 //! - No log line holds a token or a secret, at any level.
 //! - Nothing waits for the log: lines that it cannot take are dropped and counted.
-//! - Only `settle`, `give_back` and recovery leave the claimed state.
+//! - Only `settle`, `give_back` and `interrupt` leave the claimed state.
 //! - Nothing outside `api/asg` says "asg", except `api/mod.rs`, the config and the help of `cli`; likewise for
 //!   AsiliChain. The two never use each other.
 //! - No files import each other in a circle.
@@ -86,14 +86,17 @@
 //! **outcome** (the end of an attempt), **settlement** (the decision after it), **wait**, **due**, **exhausted** (a
 //! dead letter), **suspended**, **held**, **outage** (an endpoint has given up deliveries and had no success since),
 //! **retry** (the next attempt by itself), **replay** (a person sends a delivery again), **recovery** (every matching
-//! delivery is replayed, by a **retry run**), **resume** (of a suspended endpoint; AsiliChain's page says
-//! "reactivate"), **test delivery**, **publish**, **fan out**, **audience**, **idempotency key**, **signing secret**,
-//! **signature**, **profile** (the engine's part of a vendor), **dialect** (a profile and the vendor's words, for the
-//! doors that serve all vendors), **envelope**, **alert**, **channel** (of alerts: log, mail or webhook),
-//! **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an action that a
-//! token allows), **access scope** (the accounts that a request may see), **grant** (the right by which a request
-//! acts), **access** (a grant and an access scope), **session** (a browser that showed a token), **audit** (who changed
-//! what), **stats** (attempts counted by minute and hour).
+//! delivery is replayed), **missed** (failed, and no replay has delivered it since), **turn** (of a receiver, from
+//! succeeding to failing or back), **resume** (of a suspended endpoint; AsiliChain's page says "reactivate"), **test
+//! delivery**, **publish**, **fan out**, **audience**, **own key** (the first member of a
+//! payload whose name ends in `_id`), **idempotency key**, **scan** (a look through stored payloads, for
+//! a limited time), **signing secret**, **signature**, **profile** (the engine's part of a vendor), **dialect** (a profile
+//! and the vendor's words, for the doors that serve all vendors), **envelope**, **alert**, **channel** (of alerts: log,
+//! mail or webhook), **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an
+//! action that a token allows), **access scope** (the accounts that a request may see), **grant** (the right by which a
+//! request acts), **access** (a grant and an access scope), **session** (a browser that showed a token, or opened a
+//! **sign-in link**: it opens the dashboard of an account, once), **audit** (who changed what), **stats** (attempts
+//! counted by minute and hour).
 
 pub mod api;
 pub mod app;

@@ -113,7 +113,7 @@ struct Gauges {
 /// The values of the gauges, as read from the database and its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GaugeValues {
-    /// Deliveries that are neither delivered nor cancelled, by state.
+    /// Deliveries that are neither delivered nor cancelled, by state; of the failed ones, those that are missed.
     pub deliveries: Vec<(&'static str, u64)>,
     /// How long the longest due delivery has been due.
     pub oldest_due: Duration,
@@ -175,7 +175,7 @@ impl Metrics {
         all.register_with_unit("ngoma_publish", help, Unit::Seconds, self.publish.clone());
         let help = "Events answered with 202, repeats by their key included";
         all.register("ngoma_events_accepted", help, self.accepted.clone());
-        all.register("ngoma_attempts", "Attempts that have ended, tests included, by outcome", self.attempts.clone());
+        all.register("ngoma_attempts", "Attempts that have ended, without tests, by outcome", self.attempts.clone());
         let help = "From the look-up of the name to the last byte of the answer";
         all.register_with_unit("ngoma_attempt", help, Unit::Seconds, self.attempt.clone());
         let help = "From the making of a delivery to the start of its first attempt, time held included";
@@ -190,7 +190,7 @@ impl Metrics {
         all.register_with_unit("ngoma_commit", help, Unit::Seconds, self.commit.clone());
         all.register("ngoma_commit_writes", "Writes that shared a transaction", self.group.clone());
         all.register("ngoma_clock_steps", "How often the wall clock was set", self.clock_jumps.clone());
-        let help = "Deliveries that are not delivered or cancelled, by state";
+        let help = "Deliveries that are not delivered or cancelled, by state; of the failed ones, those that no replay has delivered";
         all.register("ngoma_deliveries", help, is.deliveries.clone());
         let help = "How long the delivery that is due longest has been due; 0 if none is";
         all.register_with_unit("ngoma_oldest_due", help, Unit::Seconds, is.oldest_due.clone());

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     dashboard::Dashboard,
     domain::{audit::Actor, timestamp::Timestamp},
-    engine::{Engine, EngineStatus, Guard, LookUp, alerts::Alerts, retention::Retention, retries, system_look_up},
+    engine::{Engine, EngineStatus, Guard, LookUp, alerts::Alerts, recoveries, retention::Retention, system_look_up},
     error::{Error, Result},
     http::{auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, server as http_server},
     store::{self, Admission, Db},
@@ -162,9 +162,9 @@ impl Server {
             engine.run(engine_stop).await
         });
         let (clock, poll) = (Arc::clone(&self.outside.clock), self.config.delivery.poll_interval);
-        let retries = retries::run(self.db, clock, poll, stop.clone());
+        let recoveries = recoveries::run(self.db, clock, poll, stop.clone());
         parts.spawn(async move {
-            retries.await;
+            recoveries.await;
             Ok(())
         });
         let retention = self.retention.run(stop.clone());
@@ -190,7 +190,7 @@ impl Server {
             budgets: Arc::clone(&budgets),
         };
         let answers = Answers {
-            pages: api::pages().into_iter().chain(doors::guide_pages()).collect(),
+            pages: api::pages().into_iter().chain(doors::guide_pages()).chain([doors::favicon()]).collect(),
             dashboard: Dashboard::new(app.clone(), Arc::clone(&budgets), config),
             api: api::routes(app, tokens, config).boxed(),
         };

@@ -60,16 +60,16 @@ type CommonErrors = asilichain::Errors;
 type Routes = (
     health::Routes<CommonErrors>,
     metrics::Routes<CommonErrors>,
-    asg::Routes,
-    asilichain::WebhookRoutes,
-    asilichain::EventRoutes,
+    (asg::Routes, asg::RecoveryRoutes),
+    (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes),
     operator::Routes,
 );
 
 fn service() -> OpenApiService<Routes, Payloads> {
     let (health, metrics) = (health::Routes::default(), metrics::Routes::default());
-    let (webhooks, events) = (asilichain::WebhookRoutes, asilichain::EventRoutes);
-    let routes = (health, metrics, asg::Routes, webhooks, events, operator::ROUTES);
+    let asg = (asg::Routes, asg::RecoveryRoutes);
+    let asilichain = (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes);
+    let routes = (health, metrics, asg, asilichain, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .contact(ContactObject::new().name("The operator of this server"))
@@ -105,10 +105,26 @@ pub fn contract() -> Result<String> {
         .map_err(|flaw| Error::Internal(format!("the contract: {flaw}")))
 }
 
+/// The head of the docs page: its title, for phones, and in dark mode.
+const DOCS_HEAD: &str = include_str!("docs_head.html");
+/// What stands above the docs: the way back.
+const DOCS_TOP: &str = include_str!("docs_top.html");
+/// "Try it out" begins with empty filters: the examples of optional parameters are not filled in.
+const DOCS_FILTERS: &str = "
+    for (const item of Object.values(spec.paths))
+        for (const operation of Object.values(item))
+            for (const parameter of operation.parameters ?? [])
+                if (!parameter.required) delete parameter.example;
+";
+
 /// The docs page. It embeds the document of poem-openapi, which the contract replaces.
 fn docs() -> Result<String> {
     let service = service();
-    Ok(service.swagger_ui_html().replace(&service.spec(), &contract()?.replace("</", "<\\/")))
+    let page = service.swagger_ui_html().replace(&service.spec(), &contract()?.replace("</", "<\\/"));
+    let page = page.replacen("<html charset=\"UTF-8\">", "<!doctype html>\n<html lang=\"en\">", 1);
+    let page = page.replacen("<title>Swagger UI</title>", DOCS_HEAD, 1);
+    let page = page.replacen("<div id=\"ui\"></div>", DOCS_TOP, 1);
+    Ok(page.replacen("    let oauth2RedirectUrl;", &format!("{DOCS_FILTERS}    let oauth2RedirectUrl;"), 1))
 }
 
 /// The pages that never change, by their path.

@@ -1,14 +1,25 @@
-//! Accounts: make, list, get.
+//! Accounts: make, list, get, change, erase.
 
-use super::{Access, App, Manages, Operator, Page, PageRequest};
+use super::{
+    Access, App, Manages, Operator, Page, PageRequest,
+    tokens::NewToken,
+    webhooks::{NewWebhook, Registered},
+};
 use crate::{
     domain::{
         account::{self, Account},
         profile::Profiles,
+        token::{AccessScope, BearerToken},
     },
+    engine::retention,
     error::Result,
-    store::{Tx, accounts},
+    store::{Tx, accounts, erase},
 };
+
+pub use crate::store::erase::Extent;
+
+/// Tries to empty the database's log after an erasure.
+const EMPTYING: u32 = 20;
 
 /// A checked account: its id and address are well-formed, and its profile exists.
 #[derive(Debug)]
@@ -54,6 +65,59 @@ impl App {
         let found =
             self.read(access, move |view, scope| accounts::page(view, scope, after.as_deref(), size + 1)).await?;
         Ok(Page::cut(found, size, |account| account.id.clone()))
+    }
+
+    /// Makes an account with its first webhook and its first token: all three, or none of them.
+    ///
+    /// # Errors
+    /// As [`App::create_account`], [`App::register`] and [`App::create_token`].
+    pub async fn begin_account(
+        &self,
+        access: &Access<Operator>,
+        new: NewAccount,
+        webhook: NewWebhook,
+        token: NewToken,
+    ) -> Result<(Registered, BearerToken)> {
+        let webhook = self.checked_webhook(access, new.profile.to_owned(), webhook).await?;
+        let begin = move |tx: &Tx<'_>, _: &AccessScope| {
+            let account = new.create(tx)?;
+            Ok((webhook.create_in(tx, &account)?, token.create_in(tx, &account)?.1))
+        };
+        self.write(access, begin).await
+    }
+
+    /// Changes the address to which an account's alerts are mailed; `None`: to nobody.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::error::Error::Invalid) for an address that no mail can be sent to.
+    pub async fn set_alert_email(&self, access: &Access<Operator>, id: &str, mail: Option<String>) -> Result<()> {
+        mail.as_deref().map(account::check_email).transpose()?;
+        let id = id.to_owned();
+        self.write(access, move |tx, _| accounts::set_alert_email(tx, &id, mail.as_deref())).await
+    }
+
+    /// The size of an account. Reads every event.
+    pub async fn extent(&self, access: &Access<Operator>, id: &str) -> Result<Extent> {
+        let id = id.to_owned();
+        self.read(access, move |view, _| erase::extent(view, &id)).await
+    }
+
+    /// Erases an account: it is gone for everybody at once. Its rows are removed after the answer, step by step; what
+    /// a stop cuts off goes on at the next pass of retention.
+    pub async fn erase_account(&self, access: &Access<Operator>, id: &str) -> Result<()> {
+        let (name, former) = (id.to_owned(), id.to_owned());
+        self.write(access, move |tx, _| erase::begin(tx, &name)).await?;
+        let db = self.0.db.clone();
+        tokio::spawn(async move {
+            let erased = async {
+                retention::erase_all(&db, Some(&former), |_| {}).await?;
+                retention::empty_log(&db, EMPTYING).await
+            };
+            if let Err(error) = erased.await {
+                tracing::warn!(%error, "an account could not be erased to its last row: the next pass of retention goes on");
+            }
+        });
+        Ok(())
     }
 
     /// One account.

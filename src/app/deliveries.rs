@@ -1,19 +1,21 @@
 //! Deliveries: list, look at, replay, cancel, and the exact request that each sends.
 
-use super::{Access, App, Manages, Page, PageRequest, Wanted, Webhooks, id, webhooks};
+use super::{Access, App, Looked, Manages, Page, PageRequest, Webhooks, id, webhooks};
 use crate::{
     domain::{
         attempt_headers::{ACCEPT, AttemptHeaders, USER_AGENT},
-        delivery::{Attempt, Delivery, State},
+        delivery::{Attempt, Delivery},
         endpoint::TargetUrl,
         event::Damaged,
         ids::DeliveryId,
+        search::Place,
+        selection::Selection,
+        signature::SigningSecret,
         token::AccessScope,
     },
-    error::{Missing, Result},
+    error::{Error, Missing, Result},
     store::{
-        Tx, View,
-        deliveries::{self, Filter},
+        Tx, View, deliveries, replays,
         search::{self, Range},
     },
 };
@@ -45,23 +47,42 @@ pub struct Preview {
     pub body: String,
 }
 
+impl Preview {
+    /// The same with `host` and `content-length`.
+    ///
+    /// # Errors
+    /// A URL that cannot be read, of a damaged file.
+    pub(super) fn complete(mut self, listed: &Listed) -> Result<Self> {
+        let origin = TargetUrl::from_stored(&listed.url)?.origin();
+        let host = origin.split_once("://").map_or("", |(_, host)| host).to_owned();
+        self.headers.push(("host".to_owned(), host));
+        self.headers.push(("content-length".to_owned(), self.body.len().to_string()));
+        Ok(self)
+    }
+}
+
 impl App {
-    /// A page of a webhook's deliveries, newest first. It reads at most 10,000 deliveries, so a page with a filter may
-    /// be short or empty and not the last.
+    /// A page of a webhook's deliveries, newest first: those of the selection in which the text is found. It reads at
+    /// most 10,000 deliveries, or looks through payloads for [`PATIENCE`](super::PATIENCE), so it may be short or empty
+    /// and not the last.
     pub async fn deliveries_of(
         &self,
         access: &Access<Webhooks>,
         webhook: &str,
-        (state, kind): (Option<State>, Option<String>),
+        (selection, text): (Selection, Option<String>),
         page: PageRequest,
     ) -> Result<Page<Delivery>> {
-        let ((id, access), size) = (self.resolve(access, webhook)?, self.page_size(&page)?);
-        let filter = Filter { state, kind, after: page.after(DeliveryId::parse)? };
+        let ((id, access), asked) = (self.resolve(access, webhook)?, self.asked(text, &page, DeliveryId::parse)?);
+        let turn = self.turn(&access, &asked).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
-            deliveries::list(view, &webhooks::find(view, scope, id)?, &filter, size)
+            let (_turn, endpoint) = (turn, webhooks::find(view, scope, id)?);
+            if let Place::After(cursor) | Place::Keyed(cursor) = asked.place {
+                deliveries::find(view, &endpoint, cursor).map_err(Error::of_cursor)?;
+            }
+            search::list(view, &Range::new(view, scope, Selection { endpoint: Some(id), ..selection })?, &asked)
         };
-        let found = self.read(&access, list).await?;
-        Ok(Page::new(found.deliveries, found.next))
+        let (found, next) = self.read(&access, list).await?;
+        Ok(Page::new(found.into_iter().map(|listed| listed.delivery).collect(), next))
     }
 
     /// One delivery of a webhook, with every attempt that has ended.
@@ -88,24 +109,41 @@ impl App {
     pub async fn replay_of(&self, access: &Access<Webhooks>, webhook: &str, delivery: &str) -> Result<Delivery> {
         let (endpoint, access) = self.resolve(access, webhook)?;
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            deliveries::add_replay(tx, &webhooks::find(tx, scope, endpoint)?, original)
-        };
+        let replay =
+            move |tx: &Tx<'_>, scope: &AccessScope| replays::add(tx, &webhooks::find(tx, scope, endpoint)?, original);
         self.write(&access, replay).await
     }
 
-    /// A page of deliveries of all webhooks, newest first. It reads at most 10,000 deliveries, so a page with a filter
-    /// may be short or empty and not the last.
+    /// A page of deliveries of all webhooks, newest first. As [`App::deliveries_of`] it may be short or empty and not the
+    /// last.
+    ///
+    /// # Errors
+    /// [`TooMany`](crate::error::Error::TooMany) if other searches through payloads do not end.
     pub async fn deliveries(
         &self,
         access: &Access<impl Manages>,
-        wanted: Wanted,
+        looked: Looked,
         page: PageRequest,
     ) -> Result<Page<Listed>> {
+        self.each_delivery(access, looked, page, |_, listed| listed).await
+    }
+
+    /// As [`App::deliveries`], each as `entry` reads it.
+    pub(super) async fn each_delivery<T: Send + 'static>(
+        &self,
+        access: &Access<impl Manages>,
+        looked: Looked,
+        page: PageRequest,
+        entry: fn(&View<'_>, Listed) -> T,
+    ) -> Result<Page<T>> {
+        let Looked { wanted, text } = looked;
         let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
-        let (after, size) = (page.after(DeliveryId::parse)?, self.page_size(&page)?);
+        let asked = self.asked(text, &page, DeliveryId::parse)?;
+        let turn = self.turn(access, &asked).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
-            search::page(view, &Range::new(view, scope, selection)?, after, size)
+            let (_turn, range) = (turn, Range::new(view, scope, selection)?);
+            let (found, next) = search::list(view, &range, &asked)?;
+            Ok((found.into_iter().map(|listed| entry(view, listed)).collect(), next))
         };
         let (found, next) = self.read(&access.within(scope), list).await?;
         Ok(Page::new(found, next))
@@ -122,7 +160,7 @@ impl App {
         };
         let (listed, attempts, body) = self.read(access, look).await?;
         let request = match body {
-            Ok(body) => Ok(self.preview(&listed, attempts.last(), &body)?),
+            Ok(body) => Ok(self.preview(&listed, attempts.last(), &body, &[])?),
             Err(damaged) => Err(damaged),
         };
         Ok(DeliveryDetails { listed, attempts, request })
@@ -136,7 +174,7 @@ impl App {
     pub async fn replay(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let made = deliveries::add_replay(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
+            let made = replays::add(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
             search::find(tx, scope, made.id)
         };
         self.write(access, replay).await
@@ -156,25 +194,39 @@ impl App {
         self.write(access, cancel).await
     }
 
-    /// The request as the last attempt sent it, or as the first will.
-    fn preview(&self, listed: &Listed, last: Option<&Attempt>, body: &str) -> Result<Preview> {
+    /// The request as the last attempt sent it, or as the first will; signed by these secrets. Without them, its
+    /// signatures are masked.
+    pub(super) fn preview(
+        &self,
+        listed: &Listed,
+        last: Option<&Attempt>,
+        body: &str,
+        secrets: &[&SigningSecret],
+    ) -> Result<Preview> {
         let profile = &self.dialect(&listed.profile)?.profile;
+        let body = (profile.envelope)(&listed.delivery.endpoint.on_wire(profile.endpoint_prefix), body).text();
+        let (event, at) = (listed.delivery.event, last.map_or_else(|| self.now(), |last| last.started_at));
+        let standard = secrets.iter().map(|secret| secret.sign_standard(&event.to_string(), at, body.as_bytes()));
+        let standard = standard.collect::<Vec<_>>().join(" ");
         let headers = AttemptHeaders {
             profile,
-            event: listed.delivery.event,
+            event,
             delivery: listed.delivery.id,
             attempt: last.map_or(1, |last| last.number),
-            at: last.map_or_else(|| self.now(), |last| last.started_at),
+            at,
             test: listed.delivery.test,
-            signature: Some(format!("sha256={MASK}")),
-            standard: format!("v1,{MASK}"),
+            signature: Some(match secrets.first() {
+                Some(secret) => secret.sign_body(body.as_bytes()),
+                None => format!("sha256={MASK}"),
+            }),
+            standard: if standard.is_empty() { format!("v1,{MASK}") } else { standard },
         };
         let own = [("accept", ACCEPT), ("user-agent", USER_AGENT)].map(|(name, value)| (name, value.to_owned()));
         let headers = headers.list().into_iter().chain(own);
         Ok(Preview {
             url: TargetUrl::from_stored(&listed.url)?.as_str().to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
-            body: (profile.envelope)(&listed.delivery.endpoint.on_wire(profile.endpoint_prefix), body).text(),
+            body,
         })
     }
 }

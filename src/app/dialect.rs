@@ -42,6 +42,9 @@ impl Dialect {
         match self.profile.when_exhausted {
             WhenExhausted::StayActive => "After the last one the delivery has failed; the webhook stays active.",
             WhenExhausted::Suspend => "After the last one the webhook is suspended, and what comes for it is held.",
+            WhenExhausted::SuspendIfDead => {
+                "After the last one the webhook is suspended, and what comes for it is held, unless something else was delivered meanwhile."
+            }
         }
     }
 

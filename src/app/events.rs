@@ -10,8 +10,10 @@ use crate::{
         token::AccessScope,
     },
     error::{Error, Missing, Result},
-    store::{View, deliveries, endpoints, events},
+    store::{View, deliveries, endpoints, event_list, events},
 };
+
+pub use crate::store::event_list::Filter as EventFilter;
 
 /// A page of events.
 #[derive(Debug, Default)]
@@ -49,19 +51,31 @@ impl EventDetails {
 }
 
 impl App {
-    /// A page of events, newest first, of one account or one name if the filter asks for it. It reads at most 10,000
-    /// events, so a page with a filter may be short or empty and not the last. For one account it also finds every
-    /// event that its webhooks got.
+    /// A page of events, newest first: those that match the filter and in which the text is found. It reads at most
+    /// 10,000 events, or looks through payloads for [`PATIENCE`](super::PATIENCE), so it may be short or empty and not
+    /// the last. Without a text, it also finds every event that the webhooks of an account got.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] if other searches through payloads do not end.
     pub async fn events(
         &self,
         access: &Access<Events>,
-        (account, kind): (Option<String>, Option<String>),
+        (filter, text): (EventFilter, Option<String>),
         page: PageRequest,
     ) -> Result<EventPage> {
-        let (size, after) = (self.page_size(&page)?, page.after(EventId::parse)?);
-        let filter = events::Filter { account, kind, after };
-        let found = self.read(access, move |view, scope| events::list(view, scope, &filter, size)).await?;
+        let asked = self.asked(text, &page, EventId::parse)?;
+        let turn = self.turn(access, &asked).await?;
+        let list = move |view: &View<'_>, scope: &AccessScope| {
+            let _turn = turn;
+            event_list::list(view, scope, &filter, &asked)
+        };
+        let found = self.read(access, list).await?;
         Ok(EventPage { page: Page::new(found.events, found.next), partial: found.partial })
+    }
+
+    /// At most `most` events that were published under this key, or in a batch under this key; the newest first.
+    pub async fn events_keyed(&self, access: &Access<Events>, key: String, most: usize) -> Result<Vec<Event>> {
+        self.read(access, move |view, scope| event_list::keyed(view, scope, &key, most)).await
     }
 
     /// One event.

@@ -62,6 +62,14 @@ impl App {
         }
     }
 
+    /// A sentence about the disk, if it has little room.
+    pub fn low_disk(&self) -> Option<String> {
+        match disk(self.free_space(), self.0.config.watch.low_space_bytes) {
+            Part::Warning(why) | Part::Unavailable(why) => Some(why),
+            Part::Ok(_) => None,
+        }
+    }
+
     /// The health of the database, judged by the server's own writes; `None` if there was no recent write.
     pub fn database_health(&self) -> Option<Part> {
         let (db, now) = (&self.0.db, self.0.clock.uptime());

@@ -19,16 +19,21 @@ mod audit;
 mod backups;
 mod callers;
 pub mod deliveries;
+pub mod delivery_list;
 mod dialect;
 pub mod events;
 pub mod health;
 pub mod overview;
 mod page;
 pub mod publish;
-pub mod recovery;
+pub mod recoveries;
+mod searches;
 mod selection;
+pub mod sign_in_links;
+pub mod signatures;
 mod system;
 pub mod tokens;
+pub mod webhook_stats;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -38,9 +43,11 @@ pub use self::{
     backups::Backup,
     dialect::Dialect,
     page::{Page, PageRequest},
-    selection::Wanted,
+    searches::PATIENCE,
+    selection::{Looked, Wanted},
+    system::{BackupFile, BackupPart},
 };
-use self::{backups::Backups, dialect::Dialects};
+use self::{backups::Backups, dialect::Dialects, searches::Searches};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits},
@@ -64,6 +71,7 @@ struct Parts {
     dialects: Dialects,
     config: Config,
     backups: Backups,
+    searches: Searches,
     /// The machine's uptime at the start of the server.
     started: Duration,
 }
@@ -86,6 +94,7 @@ impl App {
             dialects,
             config,
             backups: Backups::default(),
+            searches: Searches::default(),
             started,
         }))
     }
@@ -108,6 +117,14 @@ impl App {
     /// Whether everybody may see the metrics, without a token.
     pub fn shows_metrics_to_all(&self) -> bool {
         self.0.config.watch.metrics_public
+    }
+
+    /// The address at which people reach the server, without a slash at its end.
+    pub fn public_url(&self) -> String {
+        match self.0.config.server.public_url.trim_end_matches('/') {
+            "" => format!("http://{}", self.0.guard.own()),
+            public => public.to_owned(),
+        }
     }
 
     /// Whether there is a mail server.

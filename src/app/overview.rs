@@ -1,13 +1,13 @@
 //! The overview.
 
-use std::{pin::Pin, sync::Arc};
+use std::{path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use super::{Access, App, Manages};
 use crate::{
-    domain::{endpoint::EndpointState, timestamp::Timestamp},
+    domain::{endpoint::EndpointState, timestamp::Timestamp, token::AccessScope},
     error::{Error, Result},
     store::{
-        alerts,
+        self, View, accounts, alerts,
         overview::{self, Overview},
         webhooks::{self, Filter, Report},
     },
@@ -24,9 +24,25 @@ pub struct Snapshot {
     pub suspended: Vec<Report>,
     /// Some active webhooks whose last attempt failed.
     pub failing: Vec<Report>,
-    /// The number of alerts that are not sent yet. Only the operator sees it; others see 0.
+    /// The number of alerts whose sending has failed so far. Only the operator sees it; others see 0.
     pub unsent: u64,
+    /// A sentence about the disk, if it has little room. Only the operator sees it.
+    pub disk: Option<String>,
+    /// The last backup, if it is too old. Only the operator sees it.
+    pub backup: Option<OldBackup>,
 }
+
+/// A last backup that is too old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldBackup {
+    /// No backup was made, and the first account is as old as a backup may be.
+    Never,
+    /// The last one was made at this time.
+    Made(Timestamp),
+}
+
+/// A last backup that is older is too old.
+const BACKUP_AGE: Duration = Duration::from_secs(7 * 86_400);
 
 /// A reading of the overview that has not begun.
 pub type Reading = Pin<Box<dyn Future<Output = Result<Arc<Snapshot>>> + Send>>;
@@ -56,6 +72,7 @@ impl App {
     /// The overview, without a check of the access after the reading.
     async fn read_overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let (scope, is_operator, now) = (access.scope().clone(), access.is_operator(), self.now());
+        let (disk, folder) = (self.low_disk().filter(|_| is_operator), self.backup_folder());
         let read = self.0.db.read(move |view| {
             let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
             let failing = Filter { failing: true, ..Filter::default() };
@@ -64,9 +81,20 @@ impl App {
                 all: overview::look(view, &scope, now)?,
                 suspended: webhooks::list(view, &scope, &suspended, shown, now)?.0,
                 failing: webhooks::list(view, &scope, &failing, shown, now)?.0,
-                unsent: if is_operator { alerts::unsent_count(view)? } else { 0 },
+                unsent: if is_operator { alerts::failing_count(view)? } else { 0 },
+                disk,
+                backup: if is_operator { old_backup(view, &folder, now)? } else { None },
             })
         });
         read.await
     }
+}
+
+/// The last backup in this folder, if it is too old. A folder that cannot be read has none.
+fn old_backup(view: &View<'_>, folder: &Path, now: Timestamp) -> Result<Option<OldBackup>> {
+    if let Some(last) = store::backup_files(folder).unwrap_or_default().first() {
+        return Ok((now.since(last.made_at) > BACKUP_AGE).then_some(OldBackup::Made(last.made_at)));
+    }
+    let first = accounts::page(view, &AccessScope::EVERYTHING, None, 1)?;
+    Ok(first.iter().any(|account| now.since(account.created_at) > BACKUP_AGE).then_some(OldBackup::Never))
 }

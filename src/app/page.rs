@@ -1,7 +1,13 @@
 //! Pages of a list, and the cursors between them.
 
-use super::App;
-use crate::error::{Error, Result};
+use super::{
+    Access, App, Right,
+    searches::{PATIENCE, Turn},
+};
+use crate::{
+    domain::search::{Asked, Place, Sought},
+    error::{Error, Result},
+};
 
 /// Entries on a page, if the client names no number.
 const USUAL: u32 = 20;
@@ -73,6 +79,32 @@ impl<T> Page<T> {
 }
 
 impl App {
+    /// Reads a text to look for, and the page of it that is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a text that is too long, and for a cursor that no list gave.
+    pub(super) fn asked<T>(
+        &self,
+        text: Option<String>,
+        page: &PageRequest,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Asked<T>> {
+        let sought = text.map(|text| Sought::parse(&text, &self.0.profiles)).transpose()?.flatten();
+        let place = page.after(|cursor| Place::parse(cursor, read))?.unwrap_or(Place::Start);
+        Ok(Asked { sought, place, limit: self.page_size(page)?, patience: PATIENCE })
+    }
+
+    /// Waits for the turn of a list that may look through payloads; any other list needs none.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] if it does not come in time.
+    pub(super) async fn turn<S: Right, T: Copy>(&self, access: &Access<S>, asked: &Asked<T>) -> Result<Option<Turn>> {
+        if !asked.may_look_through_payloads() {
+            return Ok(None);
+        }
+        self.0.searches.turn(access.token()).await.map(Some)
+    }
+
     /// The number of entries on a page.
     ///
     /// # Errors

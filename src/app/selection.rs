@@ -6,12 +6,21 @@ use crate::{
 };
 
 /// The filters of a selection, as text. A delivery is selected if it matches every given filter.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Wanted {
     /// Only deliveries to the webhook with this id, with its vendor's prefix.
     pub webhook: Option<String>,
     /// The other filters.
     pub selection: Selection,
+}
+
+/// The deliveries of a list: those that match the filters, and in which the text is found.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// The filters.
+    pub wanted: Wanted,
+    /// An id, an idempotency key, or words of a payload.
+    pub text: Option<String>,
 }
 
 impl Wanted {

@@ -1,7 +1,7 @@
 //! The server itself: its uptime, its size on the disk, its metrics, and a backup.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,9 +9,11 @@ use std::{
 use super::{Access, App, Backup, Operator};
 use crate::{
     domain::timestamp::Timestamp,
-    error::{Error, Result},
+    error::{Error, Missing, Result},
     store::{self, Progress, audit},
 };
+
+pub use crate::store::{BackupFile, BackupPart};
 
 /// The folder for backups, beside the database.
 const FOLDER: &str = "backups";
@@ -49,6 +51,28 @@ impl App {
     /// The folder for backups.
     pub fn backup_folder(&self) -> PathBuf {
         self.database().with_file_name(FOLDER)
+    }
+
+    /// The backups in that folder, the newest first.
+    pub async fn backups(&self, access: &Access<Operator>) -> Result<Vec<BackupFile>> {
+        let folder = self.backup_folder();
+        self.read(access, move |_, _| store::backup_files(&folder)).await
+    }
+
+    /// A file of a backup, to be read, and its length. The audit names it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none of this name.
+    pub async fn take_backup(&self, access: &Access<Operator>, name: &str, part: BackupPart) -> Result<(File, u64)> {
+        let (folder, served, wanted) = (self.backup_folder(), self.database().to_owned(), name.to_owned());
+        let found = self.read(access, move |_, _| store::open_backup(&folder, &served, &wanted, part)).await?;
+        let found = found.ok_or(Error::NotFound(Missing::Backup))?;
+        let taken = if part == BackupPart::Key { format!("{name}.key") } else { name.to_owned() };
+        match self.write(access, move |tx, _| audit::backup_taken(tx, &taken)).await {
+            // Above all on a full disk a backup must be within reach.
+            Ok(()) | Err(Error::Unavailable(_)) => Ok(found),
+            Err(refused) => Err(refused),
+        }
     }
 
     /// The state of the last requested backup.
@@ -94,7 +118,7 @@ impl App {
             None => Backup::Made(file.to_owned(), copy.bytes, now),
             Some(flaw) => {
                 tracing::error!(error = %flaw, "a backup that the dashboard requested is not whole");
-                Backup::Failed(flaw)
+                Backup::Failed(format!("The backup is not whole: {flaw}"))
             }
         })
     }

@@ -3,6 +3,7 @@
 use super::{Access, App, Operator, Page, PageRequest, id};
 use crate::{
     domain::{
+        account::Account,
         ids::TokenId,
         profile::Profiles,
         token::{BearerToken, Scopes, check_label},
@@ -69,6 +70,11 @@ impl NewToken {
     /// [`Error::NotFound`] if it is for an unknown account.
     pub fn create(&self, tx: &Tx<'_>) -> Result<(TokenId, BearerToken)> {
         tokens::create(tx, &self.holder, &self.scopes, self.label.as_deref())
+    }
+
+    /// Makes the token for this account, which the same transaction made.
+    pub(super) fn create_in(&self, tx: &Tx<'_>, account: &Account) -> Result<(TokenId, BearerToken)> {
+        tokens::create_in(tx, account, &self.scopes, self.label.as_deref())
     }
 }
 

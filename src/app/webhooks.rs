@@ -5,6 +5,8 @@ use zeroize::Zeroizing;
 use super::{Access, App, Manages, Operator, Page, PageRequest, Right, Webhooks};
 use crate::{
     domain::{
+        about::About,
+        account::Account,
         delivery::{Attempt, Delivery},
         endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
         ids::{DeliveryId, EndpointId},
@@ -15,9 +17,7 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, audit,
-        deliveries::{self, Filter},
-        endpoints, random,
+        Admission, Tx, View, accounts, alerts, audit, deliveries, endpoints, random,
         stats::{self, Of},
         webhooks,
     },
@@ -30,6 +30,8 @@ pub use crate::store::{
 
 /// Deliveries shown with a webhook.
 const RECENT: usize = 20;
+/// Deliveries on the page of a webhook, which puts together those that are alike.
+const ON_PAGE: usize = 50;
 /// Hours of attempts shown with a webhook: a week.
 const WEEK: i64 = 7 * 24;
 
@@ -46,6 +48,10 @@ pub struct NewWebhook {
     pub events: Vec<String>,
     /// The subscriber's own secret. Without it, a secret is made.
     pub secret: Option<Zeroizing<String>>,
+    /// Its name, for people.
+    pub name: Option<String>,
+    /// Its description.
+    pub description: Option<String>,
 }
 
 /// A webhook that has a new secret.
@@ -58,6 +64,36 @@ pub struct Registered {
     pub made_secret: Option<SigningSecret>,
 }
 
+/// A webhook to register whose URL, events and secret can be taken.
+pub(super) struct CheckedWebhook {
+    account: String,
+    profile: String,
+    url: TargetUrl,
+    events: EventFilter,
+    about: About,
+    secret: SigningSecret,
+    /// Whether the secret was made here.
+    is_made: bool,
+    /// Most webhooks of the account.
+    most: u64,
+}
+
+impl CheckedWebhook {
+    fn create(self, tx: &Tx<'_>) -> Result<Registered> {
+        let account = accounts::find(tx, &self.profile, &self.account)?;
+        self.create_in(tx, &account)
+    }
+
+    /// Registers the webhook in this account.
+    pub(super) fn create_in(self, tx: &Tx<'_>, account: &Account) -> Result<Registered> {
+        let Self { profile, url, events, about, secret, is_made, most, .. } = self;
+        let mut endpoint = endpoints::create(tx, account, url, events, &secret, most)?;
+        endpoints::describe(tx, endpoint.key, &about)?;
+        endpoint.about = about;
+        Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
+    }
+}
+
 /// The changes to a webhook; a field that is left out stays.
 #[derive(Default)]
 pub struct Change {
@@ -67,6 +103,10 @@ pub struct Change {
     pub events: Option<EventList>,
     /// The subscriber's own new secret.
     pub secret: Option<Zeroizing<String>>,
+    /// The new name; an empty one removes it.
+    pub name: Option<String>,
+    /// The new description; an empty one removes it.
+    pub description: Option<String>,
     /// The new state.
     pub state: Option<NewState>,
 }
@@ -108,6 +148,9 @@ pub struct WebhookDetails {
     pub week: Hours,
     /// Its last deliveries, newest first.
     pub recent: Vec<Delivery>,
+    /// While it is suspended: the delivery that suspended it, or the last one if somebody paused it, with its last
+    /// attempt. `None` if there is none any more.
+    pub last: Option<(Delivery, Attempt)>,
     /// The results of the attempts of its last deliveries.
     pub answers: Vec<Answered>,
     /// A mark of its present secret.
@@ -133,28 +176,38 @@ impl App {
     /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown
     /// account; [`Error::Conflict`] if the account has as many webhooks as it may have.
     pub async fn register(&self, access: &Access<Webhooks>, new: NewWebhook) -> Result<Registered> {
-        let NewWebhook { account, url, events, secret } = new;
         let profile = match &access.scope().profile {
             Some(profile) => profile.to_string(),
             None => {
-                let id = account.clone();
+                let id = new.account.clone();
                 self.read(access, move |view, scope| accounts::see(view, scope, &id)).await?.profile
             }
         };
+        let webhook = self.checked_webhook(access, profile, new).await?;
+        self.write(access, move |tx, _| webhook.create(tx)).await
+    }
+
+    /// A webhook to register in an account of this profile, checked.
+    ///
+    /// # Errors
+    /// As [`App::register`], except that its account may be unknown.
+    pub(super) async fn checked_webhook(
+        &self,
+        access: &Access<impl Right>,
+        profile: String,
+        new: NewWebhook,
+    ) -> Result<CheckedWebhook> {
+        let NewWebhook { account, url, events, secret, name, description } = new;
         let events = self.dialect(&profile)?.filter(events, self.limits().events_per_webhook)?;
         let url = self.target(&url)?;
+        let about = About::default().with(name.as_deref(), description.as_deref())?;
         let (secret, is_made) = match secret {
             Some(own) => (own_secret(own, "Leave it out to have one made.")?, false),
             None => (new_secret()?, true),
         };
         self.vet(access, &url).await?;
         let most = self.limits().webhooks_per_account;
-        let register = move |tx: &Tx<'_>, _: &AccessScope| {
-            let account = accounts::find(tx, &profile, &account)?;
-            let endpoint = endpoints::create(tx, &account, url, events, &secret, most)?;
-            Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
-        };
-        self.write(access, register).await
+        Ok(CheckedWebhook { account, profile, url, events, about, secret, is_made, most })
     }
 
     /// Changes a webhook. If that resumes it, returns the numbers of deliveries that the resume sends.
@@ -169,7 +222,7 @@ impl App {
         change: Change,
     ) -> Result<(Endpoint, Option<Resumed>)> {
         let (id, access) = self.resolve(access, webhook)?;
-        let Change { url, events, secret, state } = change;
+        let Change { url, events, secret, name, description, state } = change;
         let url = url.map(|url| self.target(&url)).transpose()?;
         let events = events.map(|events| self.wanted_events(&access, events)).transpose()?;
         let secret = secret.map(|own| own_secret(own, "Leave it out to keep the present one.")).transpose()?;
@@ -179,6 +232,8 @@ impl App {
         let overlap = self.secret_overlap();
         let update = move |tx: &Tx<'_>, scope: &AccessScope| {
             let endpoint = find(tx, scope, id)?;
+            let about = endpoint.about.clone().with(name.as_deref(), description.as_deref())?;
+            endpoints::set_about(tx, &endpoint, &about)?;
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             let changed =
                 |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);
@@ -298,7 +353,7 @@ impl App {
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let endpoint = find(view, scope, id)?;
             let (held, failed) = (endpoints::held(view, endpoint.key)?, endpoints::failed(view, endpoint.key)?);
-            let recent = deliveries::list(view, &endpoint, &Filter::default(), RECENT)?.deliveries;
+            let recent = deliveries::latest(view, endpoint.key, RECENT)?;
             Ok(WebhookSummary { endpoint, held, failed, recent })
         };
         self.read(&access, look).await
@@ -333,9 +388,10 @@ impl App {
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let (report, week) = report(view, scope, id, now)?;
             let key: EndpointKey = report.endpoint.key;
-            let recent = deliveries::list(view, &report.endpoint, &Filter::default(), RECENT)?.deliveries;
+            let recent = deliveries::latest(view, key, ON_PAGE)?;
+            let last = last_of_suspended(view, &report.endpoint, &recent)?;
             let (answers, secret_mark) = (deliveries::answers(view, key)?, endpoints::secret_mark(view, key)?);
-            Ok(WebhookDetails { report, week, recent, answers, secret_mark })
+            Ok(WebhookDetails { report, week, recent, last, answers, secret_mark })
         };
         self.read(&access, look).await
     }
@@ -381,6 +437,23 @@ pub(super) fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Resu
         EndpointState::Deleted => Err(Error::NotFound(Missing::Webhook)),
         EndpointState::Active | EndpointState::Suspended => Ok(endpoint),
     }
+}
+
+/// The delivery of [`WebhookDetails::last`].
+fn last_of_suspended(view: &View<'_>, endpoint: &Endpoint, recent: &[Delivery]) -> Result<Option<(Delivery, Attempt)>> {
+    let delivery = match endpoint.suspended_reason {
+        None => None,
+        Some(SuspendedReason::Paused) => {
+            recent.iter().find(|delivery| delivery.attempts > 0 && !delivery.test).cloned()
+        }
+        Some(SuspendedReason::Exhausted | SuspendedReason::Dead | SuspendedReason::Gone) => {
+            let id = alerts::last_suspending(view, endpoint.key)?;
+            id.and_then(|id| deliveries::find(view, endpoint, id).ok())
+        }
+    };
+    let Some(delivery) = delivery else { return Ok(None) };
+    let last = deliveries::attempts(view, delivery.key)?.pop();
+    Ok(last.map(|last| (delivery, last)))
 }
 
 fn report(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<(Report, Hours)> {

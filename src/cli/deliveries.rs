@@ -9,16 +9,19 @@ use serde_json::{Value, json};
 
 use super::{
     database::{block_on, open},
-    output::{is_unread, print_json},
+    output::{self, is_unread, print_json},
     selection::{Filters, Status, name},
 };
 use crate::{
     api::profiles,
+    app::PATIENCE,
     clock,
     config::Config,
     domain::{
         delivery::{DeliveryKey, Failure, State},
+        ids::DeliveryId,
         profile::Profiles,
+        search::{Asked, Place, Sought},
         selection::Selection,
         text::escaped,
         token::AccessScope,
@@ -41,7 +44,7 @@ const MOST: usize = 10_000;
 /// List deliveries, newest first, or watch them; works with and without a running server
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma deliveries                                         the last 20\n  ngoma deliveries --status failed --since 2h\n  ngoma deliveries --account COOP-MBALE-001 --error timeout --limit 100\n  ngoma deliveries --follow                                new and changed ones, as they come\n  ngoma deliveries --status failed --json | jq -r '.[].delivery_id'"
+    after_help = "Examples:\n  ngoma deliveries                                         the last 20\n  ngoma deliveries --status failed --since 2h\n  ngoma deliveries --account COOP-MBALE-001 --error timeout --limit 100\n  ngoma deliveries --follow                                new and changed ones, as they come\n  ngoma deliveries --status failed --json | jq -r '.[].delivery_id'\n  ngoma deliveries --search BATCH-2026-004821              those with this in their payload, or with this id or key"
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -49,6 +52,13 @@ pub(super) struct Args {
     /// Only deliveries with this status.
     #[arg(long, ignore_case = true)]
     status: Option<Status>,
+    /// Only deliveries with this text: the id of an event, a delivery or a webhook; an idempotency key; or words of the
+    /// payload, all of which it must hold, in any letter case. Words between quotes must stand together.
+    #[arg(long, value_name = "TEXT", conflicts_with = "follow")]
+    search: Option<String>,
+    /// Go on where a search ended: with the text that it printed after --after.
+    #[arg(long, value_name = "PLACE", conflicts_with = "follow")]
+    after: Option<String>,
     /// Most deliveries to list.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
@@ -65,13 +75,38 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (profiles, db) = (profiles(config), open(config)?);
     let (scope, selection) = args.filters.read(&profiles, args.status)?;
     let (limit, as_json) = (usize::from(args.limit), args.json);
+    let (search, place) = (sought(args.search, &profiles)?, place(args.after)?);
     block_on(async {
         if args.follow {
             return follow(&db, &scope, selection, limit, |listed| line(listed, &profiles, as_json)).await;
         }
-        show(&look(&db, &scope, &selection, limit, usize::MAX).await?, &profiles, as_json);
+        let (found, next) = look(&db, &scope, &selection, (search.clone(), place), (limit, usize::MAX)).await?;
+        show(&found, &profiles, as_json);
+        if let Some(next) = next.filter(|_| search.is_some()) {
+            output::note(&searched(&next, &format!("; --after {next} goes on further back")));
+        }
         Ok(())
     })
+}
+
+/// The text to look for, read.
+fn sought(text: Option<String>, profiles: &Profiles) -> Result<Option<Sought>> {
+    let Some(text) = text else { return Ok(None) };
+    Sought::parse(&text, profiles)?.map(Some).ok_or_else(|| Error::request("--search holds no word to look for"))
+}
+
+/// The place at which the list begins.
+fn place(after: Option<String>) -> Result<Place<DeliveryId>> {
+    let unknown = || Error::request("no list ended at this --after: leave it out to begin with the newest");
+    after.map_or(Ok(Place::Start), |text| Place::parse(&text, DeliveryId::parse).ok_or_else(unknown))
+}
+
+/// How far back a search has come.
+fn searched(next: &Place<DeliveryId>, more: &str) -> String {
+    match next {
+        Place::After(id) => format!("searched back to {}{more}", id.minted_at()),
+        _ => format!("payloads are not searched yet{more}"),
+    }
 }
 
 /// Prints new and changed deliveries, until nobody reads them. Each round reads the watched deliveries again, and every
@@ -92,8 +127,10 @@ async fn follow(
     };
     let mut newest = db.read(search::newest).await?;
     let known = |found: Vec<Listed>| found.into_iter().rev().filter(move |listed| listed.delivery.key <= newest);
-    known(look(db, scope, &selection, limit, PAGES).await?).for_each(|listed| tell(&listed));
-    let mut watched: VecDeque<_> = known(look(db, scope, &any, WATCHED, PAGES).await?).map(|one| seen(&one)).collect();
+    let start = || (None, Place::Start);
+    known(look(db, scope, &selection, start(), (limit, PAGES)).await?.0).for_each(|listed| tell(&listed));
+    let (last, _) = look(db, scope, &any, start(), (WATCHED, PAGES)).await?;
+    let mut watched: VecDeque<_> = known(last).map(|one| seen(&one)).collect();
     while !is_unread() {
         clock::pause(EVERY).await;
         let (keys, of) = (watched.iter().map(|(key, ..)| *key).collect::<Vec<_>>(), range.clone());
@@ -122,20 +159,32 @@ fn seen(Listed { delivery, .. }: &Listed) -> (DeliveryKey, State, u32) {
     (delivery.key, delivery.state, delivery.attempts)
 }
 
-/// The newest `limit` deliveries, from at most `pages` pages; each page is a read of its own.
-async fn look(db: &Db, scope: &AccessScope, selection: &Selection, limit: usize, pages: usize) -> Result<Vec<Listed>> {
-    let (mut found, mut after) = (Vec::new(), None);
+/// At most `limit` deliveries from this place on, from at most `pages` pages, and the place where they end. Each page is
+/// a read of its own.
+async fn look(
+    db: &Db,
+    scope: &AccessScope,
+    selection: &Selection,
+    (sought, mut place): (Option<Sought>, Place<DeliveryId>),
+    (limit, pages): (usize, usize),
+) -> Result<(Vec<Listed>, Option<Place<DeliveryId>>)> {
+    let (mut found, limit) = (Vec::new(), limit.min(MOST));
     for _ in 0..pages {
-        let (scope, selection, left) = (scope.clone(), selection.clone(), limit.min(MOST) - found.len());
-        let page = db.read(move |view| search::page(view, &Range::new(view, &scope, selection)?, after, left));
+        let (scope, selection) = (scope.clone(), selection.clone());
+        let asked = Asked { sought: sought.clone(), place, limit: limit - found.len(), patience: PATIENCE };
+        let page = db.read(move |view| search::list(view, &Range::new(view, &scope, selection)?, &asked));
         let (page, next) = page.await.map_err(named)?;
         found.extend(page);
-        after = next;
-        if after.is_none() || found.len() >= limit.min(MOST) {
+        let Some(next) = next else { return Ok((found, None)) };
+        place = next;
+        if sought.is_some() {
+            output::show(&searched(&place, ""));
+        }
+        if found.len() >= limit {
             break;
         }
     }
-    Ok(found)
+    Ok((found, Some(place)))
 }
 
 /// The sentence about a missing object, with the command that finds it.
@@ -167,8 +216,10 @@ fn line(listed: &Listed, profiles: &Profiles, as_json: bool) {
     let failure = delivery.last_failure.filter(|failure| *failure != Failure::Status).map(|class| class.to_string());
     let last = status.or(failure).unwrap_or_else(|| "-".to_owned());
     let next = delivery.due_at.map_or_else(String::new, |due| format!("  next {due}"));
+    let replay = delivery.newest_replay;
+    let replay = replay.map_or_else(String::new, |replay| format!("  replayed: {} {}", name(replay.state), replay.id));
     say!(
-        "{}  {}  {:<9} {:<11} attempts {} {:<22} {:<20} {}{next}",
+        "{}  {}  {:<9} {:<11} attempts {} {:<22} {:<20} {}{next}{replay}",
         delivery.created_at,
         delivery.id,
         name(delivery.state),
@@ -199,6 +250,8 @@ fn object(listed: &Listed, profiles: &Profiles) -> Value {
         "response_status": delivery.last_status,
         "error": delivery.last_failure.map(Failure::name),
         "replay_of": delivery.replay_of.map(|id| id.to_string()),
+        "newest_replay": delivery.newest_replay.map(|replay| replay.id.to_string()),
+        "newest_replay_status": delivery.newest_replay.map(|replay| name(replay.state)),
         "test": delivery.test,
     })
 }

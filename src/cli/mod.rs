@@ -17,7 +17,7 @@ mod key;
 mod listen;
 mod log;
 mod openapi;
-mod retry;
+mod recover;
 mod selection;
 mod serve;
 mod start;
@@ -60,7 +60,8 @@ enum Command {
     Key(key::Args),
     Webhooks(webhooks::Args),
     Deliveries(deliveries::Args),
-    Retry(retry::Args),
+    #[command(alias = "retry")]
+    Recover(recover::Args),
     Listen(listen::Args),
     Backup(backup::Args),
     Check(check::Args),
@@ -104,7 +105,7 @@ impl Cli {
             Command::Key(args) => key::run(&args, &config()?),
             Command::Webhooks(args) => webhooks::run(args, &config()?),
             Command::Deliveries(args) => deliveries::run(args, &config()?),
-            Command::Retry(args) => retry::run(args, &config()?),
+            Command::Recover(args) => recover::run(args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),
             Command::Backup(args) => backup::run(&args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),

@@ -54,6 +54,11 @@ pub(super) fn show(progress: &str) {
     }
 }
 
+/// Prints a line about the output to standard error.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", escaped(text));
+}
+
 /// Prints one line of JSON. Unusual characters are escaped, which does not change its meaning.
 pub(super) fn print_json(value: &Value) {
     say!("{}", escaped_json(&value.to_string()));

@@ -1,4 +1,4 @@
-//! The filters that 'ngoma deliveries' and 'ngoma retry' share.
+//! The filters that 'ngoma deliveries' and 'ngoma recover' share.
 
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ pub(super) struct Filters {
     /// Only deliveries to this webhook.
     #[arg(long, value_name = "ID")]
     webhook: Option<String>,
+    /// Only deliveries to webhooks whose URL contains this text, in any letter case.
+    #[arg(long, value_name = "TEXT")]
+    url: Option<String>,
     /// Only deliveries of this event, such as batch.exported.
     #[arg(long, value_name = "NAME")]
     event: Option<String>,
@@ -42,6 +45,9 @@ pub(super) struct Filters {
     /// Only deliveries made since a time such as 2026-04-20T11:55:00Z, or within a span such as 2h or 3d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
+    /// Only deliveries made until a time such as 2026-04-20T11:55:00Z, or before a span such as 2h or 3d.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Timestamp>,
 }
 
 /// The status of a delivery, as the API has it.
@@ -91,16 +97,20 @@ impl Filters {
             && self.event.is_none()
             && self.error.is_none()
             && self.since.is_none()
+            && self.until.is_none()
+            && self.url.is_none()
     }
 
     /// The selection, and the access scope, narrowed to the profile of the webhook if one is named.
     pub(super) fn read(self, profiles: &Profiles, status: Option<Status>) -> Result<(AccessScope, Selection)> {
         let selection = Selection {
             account: self.account,
+            url: self.url,
             kind: self.event,
             state: status.map(Status::state),
             failure: self.error,
             from: self.since,
+            to: self.until,
             ..Selection::default()
         };
         let refusal = self.webhook.as_deref().map(no_webhook);

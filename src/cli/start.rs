@@ -51,6 +51,9 @@ fn schedule(profile: &Profile) -> String {
     let then = match profile.when_exhausted {
         WhenExhausted::StayActive => "the delivery has failed",
         WhenExhausted::Suspend => "the webhook is suspended and its account is alerted",
+        WhenExhausted::SuspendIfDead => {
+            "the webhook is suspended and its account is alerted, unless something else was delivered meanwhile"
+        }
     };
     let attempts = profile.retry.max_attempts;
     format!("{attempts} attempts, waits {}{again}; then {then}", waits.join(", "))

@@ -14,7 +14,7 @@ use super::{
     form_once::{Outcome, Shown},
     format::Moment,
     frame::{Frame, Said},
-    query_string::QueryString,
+    query_string::{QueryString, account_page},
     render::{self, go},
     state::Shared,
     visit::{Allowed, Visit},
@@ -46,18 +46,18 @@ struct AccountRow {
     made: Moment,
 }
 
-struct TokenRow {
-    id: String,
-    holder: String,
-    scopes: Vec<&'static str>,
-    label: String,
-    made: Moment,
-    used: Option<Moment>,
-    own: bool,
+pub(super) struct TokenRow {
+    pub(super) id: String,
+    pub(super) holder: String,
+    pub(super) scopes: Vec<&'static str>,
+    pub(super) label: String,
+    pub(super) made: Moment,
+    pub(super) used: Option<Moment>,
+    pub(super) own: bool,
 }
 
 impl TokenRow {
-    fn new(shared: &Shared, frame: &Frame<'_>, visit: &Visit, token: &TokenRecord) -> Result<Self, Error> {
+    pub(super) fn new(shared: &Shared, frame: &Frame<'_>, visit: &Visit, token: &TokenRecord) -> Result<Self, Error> {
         let holder = match (&token.account, &token.profile) {
             (Some(account), _) => account.clone(),
             (None, Some(profile)) => format!("platform {}", shared.dialect(profile)?.title),
@@ -95,7 +95,7 @@ struct Page<'a> {
 }
 
 /// An option of a list: its value, its title, and whether it is chosen.
-type Choice = (&'static str, &'static str, bool);
+pub(super) type Choice = (&'static str, &'static str, bool);
 
 struct AccountForm {
     id: String,
@@ -120,22 +120,28 @@ const SCOPES: [(Scope, &str, bool); 3] = [
 /// Both forms, with their values.
 fn forms(shared: &Shared, account: &str, fields: Option<&Fields>) -> (AccountForm, TokenForm) {
     let filled = |name| fields.and_then(|fields| fields.get(name)).unwrap_or_default().to_owned();
-    let vendors = |field: &'static str| {
-        let chosen = filled(field);
-        let choice = move |name: &'static str, title| (name, title, name == chosen);
-        shared.app.dialects().iter().map(|dialect| choice(dialect.profile.name, dialect.title)).collect()
-    };
+    let vendors = |field: &'static str| chosen_vendors(shared, &filled(field));
     // In a form that was sent, a missing field is a box that was not ticked.
     let sent = fields
         .filter(|fields| fields.get("holder").or(fields.get("platform")).is_some() || fields.get("scope").is_some());
-    let ticked =
-        |scope: Scope, usual| sent.map_or(usual, |fields| fields.all("scope").any(|ticked| ticked == scope.name()));
-    let scopes = SCOPES.map(|(scope, meaning, usual)| (scope.name(), meaning, ticked(scope, usual)));
     let holder = if fields.is_some() { filled("holder") } else { account.to_owned() };
     (
         AccountForm { id: filled("id"), vendors: vendors("vendor"), mail: filled("mail") },
-        TokenForm { holder, platforms: vendors("platform"), scopes: scopes.into(), label: filled("label") },
+        TokenForm { holder, platforms: vendors("platform"), scopes: scopes(sent), label: filled("label") },
     )
+}
+
+/// The vendors, with the chosen one.
+pub(super) fn chosen_vendors(shared: &Shared, chosen: &str) -> Vec<Choice> {
+    let dialects = shared.app.dialects().iter();
+    dialects.map(|dialect| (dialect.profile.name, dialect.title, dialect.profile.name == chosen)).collect()
+}
+
+/// The scopes, with those that were ticked in this form.
+pub(super) fn scopes(sent: Option<&Fields>) -> Vec<Choice> {
+    let ticked =
+        |scope: Scope, usual| sent.map_or(usual, |fields| fields.all("scope").any(|ticked| ticked == scope.name()));
+    SCOPES.map(|(scope, meaning, usual)| (scope.name(), meaning, ticked(scope, usual))).into()
 }
 
 /// Every account, and every token that is not revoked.
@@ -210,9 +216,7 @@ pub(super) async fn create_account(
     fields: Fields,
 ) -> Result<Response> {
     match make_account(&shared, &visit, &fields).await {
-        Ok(id) => {
-            Ok(go(&format!("/ui/accounts?{}", QueryString::new().with("account", &id).with("said", "account").query())))
-        }
+        Ok(id) => Ok(go(&format!("{}?said=account", account_page(&id)))),
         Err(why) => again(&shared, &visit, fields, why).await,
     }
 }
@@ -241,18 +245,20 @@ async fn make_token(shared: &Shared, visit: &Allowed<Operator>, fields: &Fields)
     let scopes = Scopes::parse(&scopes.join(","))?;
     let holder = (fields.get("holder").map(str::to_owned), fields.get("platform"));
     let new = NewToken::new(shared.app.profiles(), holder, scopes, fields.get("label").map(str::to_owned))?;
-    let whose = match new.holder() {
-        Holder::Account(account) => format!("A token of {account}"),
-        Holder::Platform(profile) => format!("A token of the platform {}", shared.dialect(profile)?.title),
-        Holder::Operator => "An operator's token".to_owned(),
+    let (whose, next) = match new.holder() {
+        Holder::Account(account) => (format!("A token of {account}"), account_page(account)),
+        Holder::Platform(profile) => {
+            (format!("A token of the platform {}", shared.dialect(profile)?.title), "/ui/accounts".to_owned())
+        }
+        Holder::Operator => ("An operator's token".to_owned(), "/ui/accounts".to_owned()),
     };
     let about = format!("{whose}, with the scope {}", new.scopes().names().join(" and "));
     let (id, token) = shared.app.create_token(&visit.access, new).await?;
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The token is made",
         about: format!("{about}: {id}"),
-        secret: Some(token.expose().to_owned().into()),
-        next: "/ui/accounts".to_owned(),
+        secrets: vec![("Token", token.expose().to_owned().into())],
+        next: format!("{next}#tokens"),
     })))
 }
 
@@ -261,8 +267,9 @@ pub(super) async fn revoke(
     shared: Data<&Shared>,
     visit: Allowed<Operator>,
     id: Path<String>,
-    _fields: Fields,
+    fields: Fields,
 ) -> Result<Response> {
     shared.app.revoke_token(&visit.access, &id).await?;
-    Ok(go("/ui/accounts?said=revoked"))
+    let page = fields.get("account").map_or_else(|| "/ui/accounts".to_owned(), account_page);
+    Ok(go(&format!("{page}?said=revoked")))
 }

@@ -24,6 +24,7 @@ use crate::{
     },
     domain::{
         alert::{Alert, Failing, What},
+        alert_message::why_suspended,
         delivery::Failure,
     },
     error::Error,
@@ -79,7 +80,10 @@ impl Row {
             format!("{}: {}", short(Some(failing.failure), failing.status), meaning(failing.failure))
         };
         let (class, word, said) = match &alert.what {
-            What::Suspended(failing) => ("bad", "suspended", because(failing)),
+            What::Suspended(failing, reason) => {
+                let why = reason.map_or_else(String::new, |reason| format!("{}; ", why_suspended(reason)));
+                ("bad", "suspended", format!("{why}{}", because(failing)))
+            }
             What::Warning { failing, .. } if failing.failure == Failure::Damaged => {
                 ("bad", "damaged", because(failing))
             }

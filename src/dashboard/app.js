@@ -7,15 +7,15 @@ let ahead = 0;
 const heed = (now) => (ahead = now ? Date.parse(now) - Date.now() : 0);
 heed(root.dataset.now);
 
-// Parts with `data-live` are fetched again with their page, while the page is visible: not a part that holds the focus or
-// a selection.
+// Parts with `data-live` are fetched again with their page, while the page is visible: not a part that holds the focus, a
+// selection or a ticked box.
 const pause = (page) => Number(page.querySelector("[data-every]")?.dataset.every ?? 0) * 1000;
 let every = root.dataset.at ? pause(document) : 0;
 let seen = new Date();
 
 const busy = (part) => {
   const chosen = document.getSelection();
-  return part.contains(document.activeElement) || (chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode));
+  return part.contains(document.activeElement) || part.querySelector("input:checked") || (chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode));
 };
 
 const refresh = async () => {
@@ -31,7 +31,9 @@ const refresh = async () => {
   every = pause(fresh);
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(part.id);
-    if (!next || busy(part) || next.innerHTML === part.innerHTML) continue;
+    if (!next || busy(part)) continue;
+    tell(next);
+    if (next.innerHTML === part.innerHTML) continue;
     const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
     part.replaceChildren(...next.childNodes);
     open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
@@ -55,13 +57,46 @@ const span = (seconds) => {
   return `${Math.floor(seconds / 86400)} d`;
 };
 
-const tell = () => {
-  for (const time of document.querySelectorAll("time")) {
-    const away = Math.trunc((Date.parse(time.dateTime) - Date.now() - ahead) / 1000);
-    const words = away === 0 || (away < 0 && "due" in time.dataset) ? "now" : away > 0 ? `in ${span(away)}` : `${span(-away)} ago`;
-    if (time.textContent !== words) time.textContent = words;
+// Times of day, in the zone of this browser. The server writes them in UTC.
+const clock = (at, now) => {
+  const year = at.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
+  const day = at.toDateString() === now.toDateString() ? {} : { day: "numeric", month: "short", ...year };
+  return at.toLocaleString("en-GB", { ...day, hour: "2-digit", minute: "2-digit" }).replace(",", "");
+};
+
+const tell = (part = document) => {
+  const now = new Date(Date.now() + ahead);
+  for (const time of part.querySelectorAll("time")) {
+    const at = new Date(time.dateTime);
+    const away = Math.trunc((at - now) / 1000);
+    const [words, day] = time.children;
+    const said = away === 0 || (away < 0 && "due" in time.dataset) ? "now" : away > 0 ? `in ${span(away)}` : `${span(-away)} ago`;
+    if (words.textContent !== said) words.textContent = said;
+    if ("local" in time.dataset) continue;
+    time.dataset.local = "";
+    day.textContent = clock(at, now);
+    time.title = `${at.toLocaleString()} (${time.dateTime})`;
   }
 };
+
+// The times of a form: shown in the zone of this browser, sent in UTC.
+const here = (at) => new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+for (const input of document.querySelectorAll("input[type=datetime-local]")) {
+  if (input.value) input.value = here(new Date(`${input.value}Z`));
+  input.form.addEventListener("formdata", ({ formData }) => input.value && formData.set(input.name, new Date(input.value).toISOString()));
+}
+// Links to a day lead to the day of this browser's zone.
+for (const link of document.querySelectorAll("a[data-day]")) {
+  const [url, to] = [new URL(link.href), new Date(Date.now() + ahead)];
+  to.setHours(0, 0, 0, 0);
+  const from = new Date(to);
+  from.setDate(to.getDate() - link.dataset.day);
+  url.searchParams.set("from", from.toISOString());
+  if (link.dataset.day > 0) url.searchParams.set("to", to.toISOString());
+  link.href = url;
+}
+for (const here of document.querySelectorAll(".here")) here.textContent = "local time";
+for (const zone of document.querySelectorAll(".zone")) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 const ready = (part) => {
   for (const button of part.querySelectorAll("button[data-copy]")) {
@@ -88,6 +123,7 @@ const ready = (part) => {
 addEventListener("pageshow", () => document.querySelectorAll("form button").forEach((button) => (button.disabled = false)));
 
 ready(document);
+tell();
 setInterval(tell, 1000);
 const again = () => every && setTimeout(() => refresh().catch(stale).finally(again), every);
 again();

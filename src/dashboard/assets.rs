@@ -9,7 +9,8 @@ use crate::http::asset::Asset;
 /// The style sheet of the dashboard, and of the guide.
 pub(crate) const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("app.js");
-const ICON: &str = include_str!("icon.svg");
+/// The icon of the program.
+pub(crate) const ICON: &str = include_str!("icon.svg");
 
 /// The files that pages load. Their addresses name their content, so that a browser asks for each once.
 pub(super) struct Assets {

@@ -48,7 +48,7 @@ impl Row {
         let href = match entry.action.split('.').next() {
             Some("webhook") => format!("/ui/webhooks/{subject}"),
             Some("delivery") => format!("/ui/deliveries/{subject}"),
-            Some("retry") => format!("/ui/retries/{subject}"),
+            Some("recovery") => format!("/ui/recoveries/{subject}"),
             _ => String::new(),
         };
         Self {

@@ -1,4 +1,4 @@
-//! Deliveries of every webhook, filtered; and runs that replay every matching one.
+//! Deliveries of every webhook, filtered; and recoveries, which replay every matching one.
 
 use askama::Template;
 use poem::{
@@ -15,27 +15,30 @@ use super::{
     query_string::QueryString,
     render::{self, go},
     state::Shared,
+    times::{Times, moment},
     views::{ListedRow, meaning},
     visit::{Allowed, Visit},
 };
 use crate::{
-    app::{Page as Found, PageRequest, Wanted, Webhooks, recovery},
+    app::{Looked, Page as Found, PageRequest, Wanted, Webhooks, delivery_list::EXPORTED, recoveries},
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
-        retry::{Run, RunState},
+        ids::DeliveryId,
+        recovery::{Recovery, RecoveryState},
         selection::Selection,
-        timestamp::Timestamp,
+        token::{AccessScope, Scope},
     },
     error::Error,
 };
 
 const PAGE: usize = 40;
-const RUNS: usize = 20;
+const RECOVERIES: usize = 20;
 
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub(super) struct Search {
+    q: String,
     state: String,
     account: String,
     webhook: String,
@@ -47,9 +50,10 @@ pub(super) struct Search {
 }
 
 impl Search {
-    fn of(fields: &Fields) -> Self {
+    pub(super) fn of(fields: &Fields) -> Self {
         let text = |name| fields.get(name).unwrap_or_default().to_owned();
         Self {
+            q: text("q"),
             state: text("state"),
             account: text("account"),
             webhook: text("webhook"),
@@ -61,8 +65,9 @@ impl Search {
         }
     }
 
-    fn filters(&self) -> [(&'static str, &str); 7] {
+    fn filters(&self) -> [(&'static str, &str); 8] {
         [
+            ("q", &self.q),
             ("state", &self.state),
             ("account", &self.account),
             ("webhook", &self.webhook),
@@ -73,7 +78,7 @@ impl Search {
         ]
     }
 
-    fn query(&self, after: &str) -> String {
+    pub(super) fn query(&self, after: &str) -> String {
         let asked = self.filters().into_iter().fold(QueryString::new(), |asked, (name, value)| asked.with(name, value));
         asked.with("after", after).query()
     }
@@ -82,12 +87,51 @@ impl Search {
         self.filters().iter().all(|(_, value)| value.is_empty())
     }
 
-    fn wanted(&self) -> Result<Wanted, Error> {
+    /// The deliveries of the list.
+    pub(super) fn looked(&self, shared: &Shared) -> Result<Looked, Error> {
+        Ok(Looked { wanted: self.wanted(shared)?, text: QueryString::text(&self.q).map(str::to_owned) })
+    }
+
+    /// The deliveries to replay: the failed ones, unless another state is chosen.
+    fn recoverable(&self, shared: &Shared) -> Result<Wanted, Error> {
+        if QueryString::text(&self.q).is_some() {
+            return Err(Error::request(
+                "a recovery looks through no payloads: take the text away, or replay one by one",
+            ));
+        }
+        let Wanted { webhook, selection } = self.wanted(shared)?;
+        let state = selection.state.or(Some(State::Exhausted));
+        Ok(Wanted { webhook, selection: Selection { state, ..selection } })
+    }
+
+    /// Whether a recovery may replay exactly what the list shows.
+    fn is_recoverable(&self) -> bool {
+        self.q.is_empty() && matches!(self.state.as_str(), "" | "exhausted" | "delivered" | "cancelled")
+    }
+
+    /// The filter by time.
+    fn times(&self, frame: &Frame<'_>) -> Result<Times, Error> {
+        let time = (moment(&self.from, "from")?, moment(&self.to, "to")?);
+        let at = |from: &str, to: &str| Self { from: from.to_owned(), to: to.to_owned(), ..self.clone() }.query("");
+        Ok(Times::new(time, frame.now(), at))
+    }
+
+    /// The webhook, by its id or by a part of its URL.
+    fn webhook(&self, shared: &Shared) -> (Option<String>, Option<String>) {
+        let text = QueryString::text(&self.webhook).map(str::to_owned);
+        let is_id = text.as_ref().is_some_and(|text| is_webhook(shared, text));
+        if is_id { (text, None) } else { (None, text) }
+    }
+
+    /// The filters; a webhook is meant by its id or by a part of its URL.
+    fn wanted(&self, shared: &Shared) -> Result<Wanted, Error> {
+        let (webhook, url) = self.webhook(shared);
         let text = |text| QueryString::text(text).map(str::to_owned);
         let state = |text: &str| State::ALL.into_iter().find(|state| state.name() == text);
         let failure = |text: &str| Failure::ALL.into_iter().find(|failure| failure.name() == text);
         let selection = Selection {
             account: text(&self.account),
+            url,
             kind: text(&self.event),
             state: known("state", &self.state, state)?,
             failure: known("error", &self.error, failure)?,
@@ -95,8 +139,14 @@ impl Search {
             to: moment(&self.to, "to")?,
             ..Selection::default()
         };
-        Ok(Wanted { webhook: text(&self.webhook), selection })
+        Ok(Wanted { webhook, selection })
     }
+}
+
+/// The filters that are filled in.
+fn given(filters: [(&'static str, &str); 8]) -> Vec<(&'static str, String)> {
+    let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
+    filters.map(|(name, value)| (name, value.to_owned())).collect()
 }
 
 /// A word of a filter. An unknown word is an error, because it must not match every delivery.
@@ -105,12 +155,9 @@ fn known<T>(label: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result
     QueryString::text(text).map(|text| find(text).ok_or_else(|| unknown(text))).transpose()
 }
 
-/// A date and a time in a browser's form, taken as UTC.
-fn moment(text: &str, label: &str) -> Result<Option<Timestamp>, Error> {
-    let Some(text) = QueryString::text(text) else { return Ok(None) };
-    let wordings = [format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")];
-    let found = wordings.iter().find_map(|wording| Timestamp::parse(wording));
-    found.map_or_else(|| Timestamp::read(label, text), Ok).map(Some)
+/// Whether this is the id of a webhook, of any vendor.
+fn is_webhook(shared: &Shared, text: &str) -> bool {
+    shared.app.profiles().webhook(&AccessScope::EVERYTHING, text).is_ok()
 }
 
 struct Choice {
@@ -125,14 +172,17 @@ fn in_words((name, value): (&'static str, String)) -> (&'static str, String) {
     (name, state.map_or(value, |state| state.label.to_owned()))
 }
 
-/// The states, in the words of the badges.
-fn states(chosen: &str) -> Vec<Choice> {
-    let word = |state| match state {
+/// A state, in the words of the badges.
+const fn word(state: State) -> &'static str {
+    match state {
         State::Pending => "waiting or retrying",
         State::Claimed => "in flight",
         State::Exhausted => "failed",
-        state => state.name(),
-    };
+        State::Delivered | State::Held | State::Cancelled => state.name(),
+    }
+}
+
+fn states(chosen: &str) -> Vec<Choice> {
     let choice = |state: State| Choice { value: state.name(), label: word(state), chosen: state.name() == chosen };
     State::ALL.into_iter().map(choice).collect()
 }
@@ -147,8 +197,18 @@ struct Page<'a> {
     kinds: Vec<&'a str>,
     searched: bool,
     more: Option<String>,
-    retry: Option<String>,
+    recover: Option<String>,
+    /// The query of the export.
+    export: Option<String>,
+    /// The filters, for the form that replays what is selected.
+    filters: Vec<(&'static str, String)>,
+    exported: String,
     of_one_account: bool,
+    times: Times,
+    /// How far back payloads were looked through, if there are older ones.
+    searched_to: Option<Moment>,
+    /// The query of the list of events with the same text.
+    events: Option<String>,
     search: Search,
 }
 
@@ -162,13 +222,14 @@ pub(super) async fn list(
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
     let page = PageRequest::of(PAGE, &search.after);
-    let found = match shared.app.deliveries(&visit.access, search.wanted()?, page).await {
+    let found = match shared.app.delivery_entries(&visit.access, search.looked(&shared)?, page).await {
         // An unknown account or webhook has no deliveries.
         Err(Error::NotFound(_)) => Found::default(),
         found => found?,
     };
-    let rows: Vec<ListedRow> = found.items.iter().map(|listed| ListedRow::new(&shared, &frame, listed)).collect();
-    let retriable = matches!(search.state.as_str(), "" | "exhausted" | "cancelled");
+    let rows: Vec<ListedRow> = found.items.iter().map(|entry| ListedRow::of(&shared, &frame, entry)).collect();
+    let searched_to = found.next.as_deref().filter(|_| !search.q.is_empty()).and_then(DeliveryId::parse);
+    let looks_at_events = !search.q.is_empty() && visit.caller.scopes.allow(Scope::Events);
     render::page(&Page {
         states: states(&search.state),
         errors: Failure::ALL
@@ -178,7 +239,13 @@ pub(super) async fn list(
         kinds: shared.kinds(),
         searched: !search.is_empty(),
         more: found.next.map(|next| search.query(&next)),
-        retry: (retriable && !rows.is_empty()).then(|| search.query("")),
+        recover: (!rows.is_empty() && search.is_recoverable()).then(|| search.query("")),
+        export: (!rows.is_empty() && search.q.is_empty()).then(|| search.query("")),
+        filters: given(search.filters()),
+        exported: thousands(EXPORTED as u64),
+        times: search.times(&frame)?,
+        searched_to: searched_to.map(|id| frame.when(id.minted_at())),
+        events: looks_at_events.then(|| QueryString::new().with("q", &search.q).query()),
         of_one_account: visit.is_of_one_account(),
         rows,
         search,
@@ -187,7 +254,7 @@ pub(super) async fn list(
 }
 
 #[derive(Template)]
-#[template(path = "retry.html", config = "src/dashboard/askama.toml")]
+#[template(path = "recover.html", config = "src/dashboard/askama.toml")]
 struct Counted<'a> {
     frame: Frame<'a>,
     filters: Vec<(&'static str, String)>,
@@ -196,20 +263,20 @@ struct Counted<'a> {
     sent: Vec<(&'static str, String)>,
     matched: u64,
     matched_words: String,
+    /// The state of the deliveries: `failed`.
+    word: &'static str,
     skipped: u64,
 }
 
-/// The page with the number of matching deliveries, which starts a run.
+/// The page with the number of matching deliveries, which starts a recovery.
 #[handler]
 pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries");
     let upto = moment(&search.to, "to")?.map_or(frame.now(), |to| to.min(frame.now()));
-    let count = shared.app.count_matching(&visit.access, search.wanted()?).await?;
-    let given = |filters: [(&'static str, &str); 7]| {
-        let filters = filters.into_iter().filter(|(_, value)| !value.is_empty());
-        filters.map(|(name, value)| (name, value.to_owned())).collect::<Vec<_>>()
-    };
+    let wanted = search.recoverable(&shared)?;
+    let word = wanted.selection.state.map_or("", word);
+    let count = shared.app.count_matching(&visit.access, wanted).await?;
     let bounded = Search { to: upto.precise(), ..search.clone() };
     let mut sent = given(bounded.filters());
     sent.push(("matched", count.matched.to_string()));
@@ -223,6 +290,7 @@ pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search:
         } else {
             format!("more than {}", thousands(count.matched))
         },
+        word,
         skipped: count.skipped,
         frame,
     })
@@ -236,13 +304,13 @@ pub(super) async fn start(shared: Data<&Shared>, visit: Allowed<Webhooks>, field
         Error::request("this form does not say how many deliveries were counted: begin at the list of deliveries")
     })?;
     let start = || async {
-        let run = shared.app.recover_counted(&visit.access, search.wanted()?, matched).await?;
-        Ok(Outcome::Page(format!("/ui/retries/{}", run.id)))
+        let started = shared.app.recover_counted(&visit.access, search.recoverable(&shared)?, matched).await?;
+        Ok(Outcome::Page(format!("/ui/recoveries/{}", started.id)))
     };
     Ok(shared.made.once(&visit, &fields, start).await?)
 }
 
-struct RunView {
+struct RecoveryView {
     id: String,
     word: &'static str,
     class: &'static str,
@@ -252,54 +320,64 @@ struct RunView {
     done: u64,
     replayed: String,
     skipped: String,
+    /// What became of the replays, in words.
+    became: String,
     running: bool,
     /// Whether the visitor may cancel it.
     can_cancel: bool,
     of: Vec<(&'static str, String)>,
 }
 
-impl RunView {
-    fn new(shared: &Shared, visit: &Visit, frame: &Frame<'_>, run: &Run) -> Self {
-        let (word, class) = match run.state {
-            RunState::Running => ("running", "warn"),
-            RunState::Done => ("done", "good"),
-            RunState::Cancelled => ("cancelled", ""),
+impl RecoveryView {
+    fn new(shared: &Shared, visit: &Visit, frame: &Frame<'_>, found: &Recovery) -> Self {
+        let (word, class) = match found.state {
+            RecoveryState::Running => ("running", "warn"),
+            RecoveryState::Done => ("done", "good"),
+            RecoveryState::Cancelled => ("cancelled", ""),
         };
-        let selection = &run.selection;
-        let webhook = selection.endpoint.map(|id| shared.written(run.profile.as_deref().unwrap_or_default(), id));
+        let selection = &found.selection;
+        let webhook = selection.endpoint.map(|id| shared.written(found.profile.as_deref().unwrap_or_default(), id));
         let of = [
             ("account", selection.account.clone()),
             ("webhook", webhook),
+            ("URL contains", selection.url.clone()),
             ("event", selection.kind.clone()),
+            ("state", selection.state.map(|state| self::word(state).to_owned())),
             ("error", selection.failure.map(|failure| failure.to_string())),
             ("from", selection.from.map(|from| from.to_string())),
             ("to", selection.to.map(|to| to.to_string())),
         ];
         Self {
-            id: run.id.to_string(),
+            id: found.id.to_string(),
             word,
             class,
-            made: frame.when(run.created_at),
-            actor: if run.actor == visit.caller.token.to_string() { "you".to_owned() } else { run.actor.clone() },
-            matched: run.matched,
-            done: run.replayed + run.skipped,
-            replayed: thousands(run.replayed),
-            skipped: thousands(run.skipped),
-            running: run.state == RunState::Running,
-            can_cancel: visit.is_operator() || recovery::is_own(run),
+            made: frame.when(found.created_at),
+            actor: if found.actor == visit.caller.token.to_string() { "you".to_owned() } else { found.actor.clone() },
+            matched: found.matched,
+            done: found.replayed + found.skipped,
+            replayed: thousands(found.replayed),
+            skipped: thousands(found.skipped),
+            became: format!(
+                "{} delivered, {} failed, {} waiting",
+                thousands(found.delivered),
+                thousands(found.failed),
+                thousands(found.waiting)
+            ),
+            running: found.state == RecoveryState::Running,
+            can_cancel: visit.is_operator() || recoveries::is_own(found),
             of: of.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect(),
         }
     }
 }
 
 #[derive(Template)]
-#[template(path = "run.html", config = "src/dashboard/askama.toml")]
-struct RunPage<'a> {
+#[template(path = "recovery.html", config = "src/dashboard/askama.toml")]
+struct RecoveryPage<'a> {
     frame: Frame<'a>,
-    run: RunView,
+    recovery: RecoveryView,
 }
 
-/// The page of one run and its progress.
+/// The page of one recovery, its progress, and what became of its replays.
 #[handler]
 pub(super) async fn watch(
     shared: Data<&Shared>,
@@ -307,24 +385,24 @@ pub(super) async fn watch(
     id: Path<String>,
     said: Query<Said>,
 ) -> Result<Response> {
-    let found = shared.app.run(&visit.access, &id).await?;
+    let found = shared.app.recovery(&visit.access, &id).await?;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
-    render::page(&RunPage { run: RunView::new(&shared, &visit, &frame, &found), frame })
+    render::page(&RecoveryPage { recovery: RecoveryView::new(&shared, &visit, &frame, &found), frame })
 }
 
 #[derive(Template)]
-#[template(path = "runs.html", config = "src/dashboard/askama.toml")]
-struct Runs<'a> {
+#[template(path = "recoveries.html", config = "src/dashboard/askama.toml")]
+struct Recoveries<'a> {
     frame: Frame<'a>,
-    runs: Vec<RunView>,
+    recoveries: Vec<RecoveryView>,
 }
 
 #[handler]
-pub(super) async fn runs(shared: Data<&Shared>, visit: Allowed<Webhooks>) -> Result<Response> {
-    let found = shared.app.runs(&visit.access, PageRequest::of(RUNS, "")).await?;
+pub(super) async fn past(shared: Data<&Shared>, visit: Allowed<Webhooks>) -> Result<Response> {
+    let found = shared.app.recoveries(&visit.access, PageRequest::of(RECOVERIES, "")).await?;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries");
-    render::page(&Runs {
-        runs: found.items.iter().map(|run| RunView::new(&shared, &visit, &frame, run)).collect(),
+    render::page(&Recoveries {
+        recoveries: found.items.iter().map(|found| RecoveryView::new(&shared, &visit, &frame, found)).collect(),
         frame,
     })
 }
@@ -336,6 +414,6 @@ pub(super) async fn cancel(
     id: Path<String>,
     _fields: Fields,
 ) -> Result<Response> {
-    let cancelled = shared.app.cancel_run(&visit.access, &id).await?;
-    Ok(go(&format!("/ui/retries/{}?said=retry-cancelled", cancelled.id)))
+    let cancelled = shared.app.cancel_recovery(&visit.access, &id).await?;
+    Ok(go(&format!("/ui/recoveries/{}?said=recovery-cancelled", cancelled.id)))
 }

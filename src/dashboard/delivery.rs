@@ -7,25 +7,21 @@ use poem::{
 };
 
 use super::{
+    alike::Alike,
+    attempts::{Answer, Step},
     fields::Fields,
     form_once::Outcome,
-    format::{self, Moment, shell, took},
+    format::shell,
     frame::{Frame, Said},
     render::{self, go},
+    signature,
     state::Shared,
-    views::{ListedRow, Shown, file, meaning, reason},
+    views::{DeliveryRow, ListedRow, Shown, file},
     visit::Allowed,
 };
 use crate::{
-    app::{
-        Webhooks,
-        deliveries::{MASK, Preview},
-    },
-    domain::{
-        delivery::{Attempt, State},
-        endpoint::EndpointState,
-        ids::DeliveryId,
-    },
+    app::{Webhooks, deliveries::Preview, signatures::Signed},
+    domain::{delivery::State, endpoint::EndpointState, ids::DeliveryId},
     error::Error,
 };
 
@@ -37,10 +33,15 @@ const TEST_RECEIVER: &str = "http://127.0.0.1:9000/";
 struct Page<'a> {
     frame: Frame<'a>,
     row: ListedRow,
-    attempts: Vec<Step>,
+    attempts: Vec<Alike<Step>>,
+    last: Option<Answer>,
     /// The request; `None` if the body is damaged, which is never sent.
     sent: Option<Sent>,
+    /// Which signatures the request has, in words.
+    signed: String,
+    can_check: bool,
     replay_of: Option<String>,
+    replays: Vec<DeliveryRow>,
     can_replay: bool,
     can_cancel: bool,
     suspended: bool,
@@ -51,6 +52,7 @@ struct Page<'a> {
 
 /// The request, and the line that sends it to a test receiver.
 struct Sent {
+    url: String,
     headers: Vec<(String, String)>,
     body: Shown,
     curl: String,
@@ -59,55 +61,32 @@ struct Sent {
 impl Sent {
     fn new(delivery: DeliveryId, request: Preview) -> Self {
         let body = Shown::new(&request.body, format!("/ui/deliveries/{delivery}/body"));
-        let headers = request.headers.iter().filter(|(_, value)| !value.contains(MASK));
+        let is_bare =
+            |name: &str| !matches!(name, "host" | "content-length") && !name.to_lowercase().ends_with("signature");
+        let headers = request.headers.iter().filter(|(name, _)| is_bare(name));
         let headers = headers.map(|(name, value)| format!(" -H {}", shell(&format!("{name}: {value}"))));
         let sent = body.raw.as_deref().map_or_else(|| format!("@{delivery}.json"), shell);
         let curl = format!("curl -sS {TEST_RECEIVER}{} --data-binary {sent}", headers.collect::<String>());
-        Self { headers: request.headers, body, curl }
+        Self { url: request.url, headers: request.headers, body, curl }
     }
 }
 
-/// Most bytes of an answer in the page.
-const ANSWER: usize = 512;
-/// Most attempts whose answers are in the page: the last ones.
-const ANSWERS: usize = 5;
-
-/// One attempt in the line.
-struct Step {
-    number: u32,
-    at: Moment,
-    took: String,
-    good: bool,
-    said: String,
-    reason: String,
-    answer: String,
-    headers: String,
-    truncated: bool,
-    next: Option<(String, Moment)>,
-}
-
-impl Step {
-    fn new(frame: &Frame<'_>, attempt: &Attempt, with_answer: bool) -> Self {
-        let ended = attempt.started_at + attempt.duration.unwrap_or_default();
-        let shown = if with_answer { attempt.response.len().min(ANSWER) } else { 0 };
-        let said = match (attempt.failure, attempt.status) {
-            (None, Some(status)) => format!("answered {status}"),
-            (None, None) => "delivered".to_owned(),
-            (Some(failure), Some(status)) => format!("answered {status}: {}", meaning(failure)),
-            (Some(failure), None) => format!("{failure}: {}", meaning(failure)),
-        };
-        Self {
-            number: attempt.number,
-            at: Moment { exact: attempt.started_at.precise(), ..frame.when(attempt.started_at) },
-            took: attempt.duration.map(took).unwrap_or_default(),
-            good: attempt.failure.is_none(),
-            said,
-            reason: reason(frame, attempt),
-            headers: attempt.details.headers.clone().filter(|_| with_answer).unwrap_or_default(),
-            answer: String::from_utf8_lossy(&attempt.response[..shown]).into_owned(),
-            truncated: attempt.truncated || shown < attempt.response.len(),
-            next: attempt.next_attempt_at.map(|at| (format::long_span(at.since(ended)), frame.when(at))),
+/// Which signatures a shown request has.
+fn signed(signed: Signed) -> String {
+    match signed {
+        Signed::AsSent => "As the last attempt sent it, with its signatures.".to_owned(),
+        Signed::ByFormer(at) => {
+            format!(
+                "As the last attempt sent it. Its signatures are of the former secret: a new one replaced it at {at}."
+            )
         }
+        Signed::Changed(at) => {
+            format!(
+                "The signatures cannot be shown: the secret was changed at {at}, after the last attempt, and the former one is gone."
+            )
+        }
+        Signed::Gone => "The signatures cannot be shown: the secret is gone.".to_owned(),
+        Signed::NotSent => "As the first attempt will send it. It is signed when it is sent.".to_owned(),
     }
 }
 
@@ -119,14 +98,16 @@ pub(super) async fn show(
     said: Query<Said>,
 ) -> Result<Response> {
     let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
-    let details = shared.app.delivery(&visit.access, &id).await?;
+    let details = shared.app.delivery_in_full(&visit.access, &id).await?;
     let (listed, attempts) = (&details.listed, &details.attempts);
     let (delivery, state) = (&listed.delivery, listed.endpoint_state);
-    let with_answer = attempts.len().saturating_sub(ANSWERS);
-    let steps = attempts.iter().zip(0..).map(|(attempt, place)| Step::new(&frame, attempt, place >= with_answer));
     render::page(&Page {
-        attempts: steps.collect(),
+        attempts: Step::line(&frame, attempts, delivery.due_at),
+        last: attempts.last().map(|last| Answer::new(&frame, last)),
+        can_check: details.request.is_ok() && details.signed != Signed::NotSent && details.signed != Signed::Gone,
         sent: details.request.ok().map(|request| Sent::new(delivery.id, request)),
+        signed: signed(details.signed),
+        replays: details.replays.iter().map(|replay| DeliveryRow::new(&frame, replay)).collect(),
         replay_of: delivery.replay_of.map(|id| id.to_string()),
         can_replay: delivery.state != State::Claimed && state == EndpointState::Active,
         can_cancel: matches!(delivery.state, State::Pending | State::Held),
@@ -161,6 +142,7 @@ pub(super) async fn act(
             };
             Ok(shared.made.once(&visit, &fields, replay).await?)
         }
+        "check" => signature::check(&shared, &visit, &id, &fields).await,
         "cancel" => {
             shared.app.cancel(&visit.access, &id).await?;
             Ok(go(&format!("/ui/deliveries/{id}?said=cancelled")))

@@ -11,20 +11,25 @@ use super::{
     format::Moment,
     frame::Frame,
     query_string::QueryString,
-    render::{self, go},
+    render,
     state::Shared,
+    times::{Times, moment},
     views::{DeliveryRow, Shown, file, shown_url},
     visit::Allowed,
 };
 use crate::{
-    app::{Events, PageRequest, events::EventPage as Found},
+    app::{
+        Events, PageRequest,
+        events::{EventFilter, EventPage as Found},
+    },
     domain::{
+        delivery::State,
         endpoint::{Endpoint, EndpointState},
         event::Event,
         ids::EventId,
         token::Scope,
     },
-    error::{Error, Missing},
+    error::Error,
 };
 
 const PAGE: usize = 40;
@@ -32,10 +37,19 @@ const PAGE: usize = 40;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Search {
-    id: String,
+    q: String,
     account: String,
     event: String,
+    from: String,
+    to: String,
     after: String,
+}
+
+impl Search {
+    fn query(&self, (from, to): (&str, &str), after: &str) -> String {
+        let asked = QueryString::new().with("q", &self.q).with("account", &self.account).with("event", &self.event);
+        asked.with("from", from).with("to", to).with("after", after).query()
+    }
 }
 
 struct Row {
@@ -55,23 +69,25 @@ struct Page<'a> {
     more: Option<String>,
     partial: bool,
     searched: bool,
+    /// The account of the filter, if there is none of this id.
+    unknown: Option<String>,
     of_one_account: bool,
+    times: Times,
+    /// How far back payloads were looked through, if there are older ones.
+    searched_to: Option<Moment>,
     search: Search,
 }
 
 #[handler]
 pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: Query<Search>) -> Result<Response> {
     let search = search.0;
-    if let Some(id) = QueryString::text(&search.id) {
-        let id = EventId::parse(id).ok_or(Error::NotFound(Missing::Event))?;
-        return Ok(go(&format!("/ui/events/{id}")));
-    }
     let text = |text| QueryString::text(text).map(str::to_owned);
-    let (wanted, page) = ((text(&search.account), text(&search.event)), PageRequest::of(PAGE, &search.after));
-    let found = match shared.app.events(&visit.access, wanted, page).await {
-        // An unknown account has no events.
-        Err(Error::NotFound(_)) => Found::default(),
-        found => found?,
+    let (from, to) = (moment(&search.from, "from")?, moment(&search.to, "to")?);
+    let filter = EventFilter { account: text(&search.account), kind: text(&search.event), from, to };
+    let page = PageRequest::of(PAGE, &search.after);
+    let (found, unknown) = match shared.app.events(&visit.access, (filter, text(&search.q)), page).await {
+        Err(Error::NotFound(missing)) => (Found::default(), Some(missing.to_string())),
+        found => (found?, None),
     };
     let frame = Frame::new(&shared, &visit, "/ui/events");
     let rows = found.page.items.into_iter().map(|event| Row {
@@ -81,16 +97,18 @@ pub(super) async fn list(shared: Data<&Shared>, visit: Allowed<Events>, search: 
         test: event.test,
         at: frame.when(event.accepted_at),
     });
-    let next = |after: String| {
-        let asked = QueryString::new().with("account", &search.account).with("event", &search.event);
-        asked.with("after", &after).query()
-    };
+    let searched_to = found.page.next.as_deref().filter(|_| !search.q.is_empty()).and_then(EventId::parse);
     render::page(&Page {
         rows: rows.collect(),
         kinds: shared.kinds(),
-        more: found.page.next.map(next),
+        more: found.page.next.map(|after| search.query((&search.from, &search.to), &after)),
         partial: found.partial,
-        searched: !(search.account.is_empty() && search.event.is_empty()),
+        searched: [&search.q, &search.account, &search.event, &search.from, &search.to]
+            .iter()
+            .any(|text| !text.is_empty()),
+        unknown,
+        times: Times::new((from, to), frame.now(), |from, to| search.query((from, to), "")),
+        searched_to: searched_to.map(|id| frame.when(id.minted_at())),
         of_one_account: visit.is_of_one_account(),
         search,
         frame,
@@ -123,7 +141,8 @@ struct EventPage<'a> {
     at: Moment,
     target: Option<String>,
     body: Option<Shown>,
-    matched: Vec<Matched>,
+    /// The deliveries, in groups with a heading: who got it, who will, who will not.
+    groups: Vec<(&'static str, Vec<Matched>)>,
     passed: Vec<Passed>,
     sees_webhooks: bool,
 }
@@ -135,14 +154,15 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
     let dialect = shared.dialect(&event.profile)?;
     let frame = Frame::new(&shared, &visit, "/ui/events");
     let written = |endpoint: &Endpoint| endpoint.id.on_wire(dialect.profile.endpoint_prefix);
-    let matched = made.iter().map(|delivery| {
+    let mut groups = HEADINGS.map(|heading| (heading, Vec::new()));
+    for delivery in made {
         let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
-        Matched {
+        groups[place(delivery.state)].1.push(Matched {
             webhook: endpoint.map(written).unwrap_or_default(),
             url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.given())),
             delivery: DeliveryRow::new(&frame, delivery),
-        }
-    });
+        });
+    }
     let others = all.iter().filter(|endpoint| made.iter().all(|delivery| delivery.endpoint != endpoint.id));
     let passed = others.map(|endpoint| Passed {
         webhook: written(endpoint),
@@ -159,12 +179,25 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
         at: frame.when(event.accepted_at),
         target: event.target.as_deref().map(shown_url),
         body: details.body().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
-        matched: matched.collect(),
+        groups: groups.into_iter().filter(|(_, group)| !group.is_empty()).collect(),
         // Webhooks are named only to a token that may list them.
         passed: if sees_webhooks { passed.collect() } else { Vec::new() },
         sees_webhooks,
         frame,
     })
+}
+
+/// The headings of an event's deliveries: those that arrived, those that may, and those that will not.
+const HEADINGS: [&str; 3] =
+    ["Webhooks that got it", "Webhooks that will get it", "Webhooks that did not get it: failed or cancelled"];
+
+/// The place of a delivery's heading.
+const fn place(state: State) -> usize {
+    match state {
+        State::Delivered => 0,
+        State::Pending | State::Claimed | State::Held => 1,
+        State::Exhausted | State::Cancelled => 2,
+    }
 }
 
 /// The payload of an event, as it is stored.

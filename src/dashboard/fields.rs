@@ -34,6 +34,11 @@ impl Fields {
         self.all(name).next()
     }
 
+    /// The value of a field as it was sent; `None` if it is not there.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
     /// The value of a field, or a sentence that asks for it.
     pub(super) fn need(&self, name: &str, label: &str) -> Result<&str, Error> {
         self.get(name).ok_or_else(|| Error::request(format!("{label} is empty: fill it in")))

@@ -46,7 +46,8 @@ pub(super) enum Outcome {
 pub(super) struct Shown {
     pub(super) title: &'static str,
     pub(super) about: String,
-    pub(super) secret: Option<Zeroizing<String>>,
+    /// The secrets, each with its name; empty if the visitor has it already.
+    pub(super) secrets: Vec<(&'static str, Zeroizing<String>)>,
     /// The address of the next page.
     pub(super) next: String,
 }

@@ -12,11 +12,16 @@ const ESCAPE: usize = 4;
 /// JSON is indented up to this depth.
 const DEEPEST: usize = 20;
 
-/// A moment as a page shows it: in words, and exactly.
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// A moment as a page shows it: in words, by the clock, and exactly.
 #[derive(Debug, Clone)]
 pub(super) struct Moment {
     /// `4 min ago`, `in 2 h`.
     pub(super) words: String,
+    /// The time of day in UTC, with the date if it is not today's: `20 Apr 11:55`. With a script the page shows it in
+    /// the zone of its browser.
+    pub(super) clock: String,
     /// RFC 3339, for programs, and as a hint.
     pub(super) exact: String,
 }
@@ -28,8 +33,30 @@ impl Moment {
             (_, ahead) if ahead >= Duration::from_secs(1) => format!("in {}", span(ahead)),
             _ => "now".to_owned(),
         };
-        Self { words, exact: at.to_string() }
+        Self { words, clock: clock(at, now), exact: at.to_string() }
     }
+}
+
+fn clock(at: Timestamp, now: Timestamp) -> String {
+    let (text, today) = (at.to_string(), now.to_string());
+    let month = text[5..7].parse().ok().and_then(|month: usize| MONTHS.get(month.checked_sub(1)?)).copied();
+    let (year, day, time) = (&text[..4], text[8..10].trim_start_matches('0'), &text[11..16]);
+    match month {
+        _ if text[..10] == today[..10] => time.to_owned(),
+        Some(month) if text[..4] == today[..4] => format!("{day} {month} {time}"),
+        month => format!("{day} {} {year} {time}", month.unwrap_or_default()),
+    }
+}
+
+/// A moment as a field of a form holds it, in UTC: `2026-04-20T11:55`.
+pub(super) fn field(at: Timestamp) -> String {
+    at.to_string()[..16].to_owned()
+}
+
+/// The beginning of the day of this moment, in UTC.
+pub(super) fn midnight(at: Timestamp) -> Timestamp {
+    let day = i64::try_from(DAY).unwrap_or(i64::MAX).saturating_mul(1000);
+    Timestamp::from_millis(at.millis().div_euclid(day) * day)
 }
 
 /// A span in its largest unit: `12 s`, `4 min`, `2 h`, `3 d`.

@@ -4,7 +4,12 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{assets::Assets, format::Moment, state::Shared, visit::Visit};
+use super::{
+    assets::Assets,
+    format::{Moment, count},
+    state::Shared,
+    visit::Visit,
+};
 use crate::domain::{endpoint::Resumed, ids::RequestId, timestamp::Timestamp, token::Scope};
 
 /// A link to another page.
@@ -97,6 +102,11 @@ pub(super) struct Said {
     resent: u64,
     #[serde(default)]
     released: u64,
+    /// For deliveries that were selected: how many are replayed, and how many are not.
+    #[serde(default)]
+    replayed: u64,
+    #[serde(default)]
+    skipped: u64,
 }
 
 impl Said {
@@ -107,6 +117,7 @@ impl Said {
                 let Self { resent, released, .. } = *self;
                 return format!("Resumed: {}.", Resumed { resent, released }).into();
             }
+            "replayed-some" => return replayed_some(self.replayed, self.skipped).into(),
             "active" => "It was active already: nothing was changed.",
             "changed" => "Changed. The change applies from the next delivery on.",
             "deleted" => "Deleted. Its waiting and held deliveries are cancelled.",
@@ -115,12 +126,24 @@ impl Said {
             }
             "replayed" => "Replayed: this is the new delivery of the same event.",
             "cancelled" => "Cancelled. It is not tried again.",
-            "retry-cancelled" => "The run is cancelled. The replays that it has made go out.",
-            "account" => "The account is made. Now make a token for it.",
+            "recovery-cancelled" => "The recovery is cancelled. The replays that it has made go out.",
+            "account" => "The account is made. Now make a token for it, and a webhook.",
+            "mail-set" => "Changed: its alerts go to this address.",
+            "mail-none" => "Changed: its alerts are mailed to nobody.",
+            "session-ended" => "The session has ended: its browser is signed out.",
+            "erased" => "The account is erased. The rest of its rows is removed now, step by step.",
             "revoked" => "The token is revoked: it is refused from now on, and its dashboards are signed out.",
             "mailed" => "A test mail is sent: look into the mailbox.",
             _ => "",
         };
         Cow::Borrowed(sentence)
+    }
+}
+
+fn replayed_some(replayed: u64, skipped: u64) -> String {
+    let done = count(replayed, "delivery is", "deliveries are");
+    match skipped {
+        0 => format!("Replayed: {done} sent again."),
+        _ => format!("Replayed: {done} sent again. {skipped} not: resume the webhook first, or it is deleted."),
     }
 }

@@ -3,27 +3,37 @@
 //! A page loads nothing from elsewhere, and holds no script and no style in itself: the policy of every answer forbids
 //! it.
 
+mod account;
 mod accounts;
 mod alerts;
+mod alike;
 mod assets;
+mod attempts;
 mod audit;
 mod chart;
+mod csv;
 mod deliveries;
 mod delivery;
+mod delivery_choice;
 mod events;
 mod fields;
 mod form_once;
 mod format;
 mod frame;
+mod link;
+mod new_account;
 mod once;
 mod overview;
 mod overview_cache;
 mod query_string;
 mod refusal;
 mod render;
+mod search;
 mod session;
+mod signature;
 mod state;
 mod system;
+mod times;
 mod views;
 mod visit;
 mod webhook;
@@ -38,7 +48,7 @@ use poem::{
     http::{HeaderValue, Method, StatusCode, header},
 };
 
-pub(crate) use self::assets::STYLE;
+pub(crate) use self::assets::{ICON, STYLE};
 use self::{
     fields::Fields,
     refusal::refusal,
@@ -49,7 +59,7 @@ use self::{
 use crate::{
     app::App,
     config::Config,
-    http::{budget::Budgets, context::RequestContext},
+    http::{budget::Budgets, context::RequestContext, file_body},
 };
 
 /// The header that an open page sends when it asks for itself again.
@@ -71,19 +81,28 @@ impl Dashboard {
         let shared = Shared::new(app, budgets, config);
         let routes = Route::new()
             .at("/ui/sign-in", get(session::sign_in).post(session::enter))
+            .at("/ui/enter", get(up).post(link::open))
+            .at("/ui/enter/:key", get(link::look))
             .at("/ui/sign-out", get(up).post(session::sign_out))
             .at("/ui/made/:form", get(once::show))
             .at("/ui", get(overview::show))
+            .at("/ui/search", get(search::find))
             .at("/ui/webhooks", get(webhooks::list))
             .at("/ui/webhooks/new", get(webhooks::begin).post(webhooks::register))
             .at("/ui/webhooks/:id", get(webhook::show))
             .at("/ui/webhooks/:id/:verb", get(up).post(webhook::act))
             .at("/ui/deliveries", get(deliveries::list))
-            .at("/ui/retry", get(deliveries::ask).post(deliveries::start))
-            .at("/ui/retries", get(deliveries::runs))
-            .at("/ui/retries/:id", get(deliveries::watch))
-            .at("/ui/retries/:id/cancel", get(up).post(deliveries::cancel))
+            .at("/ui/deliveries.csv", get(delivery_choice::export))
+            .at("/ui/deliveries/replay", get(up).post(delivery_choice::replay))
+            .at("/ui/recover", get(deliveries::ask).post(deliveries::start))
+            .at("/ui/recoveries", get(deliveries::past))
+            .at("/ui/recoveries/:id", get(deliveries::watch))
+            .at("/ui/recoveries/:id/cancel", get(up).post(deliveries::cancel))
             .at("/ui/accounts", get(accounts::list).post(accounts::create_account))
+            .at("/ui/accounts/:id", get(account::show))
+            .at("/ui/accounts/:id/delete", get(account::ask).post(account::erase))
+            .at("/ui/accounts/:id/:verb", get(up).post(account::act))
+            .at("/ui/new-account", get(new_account::begin).post(new_account::make))
             .at("/ui/tokens", get(to_accounts).post(accounts::create_token))
             .at("/ui/tokens/:id/revoke", get(to_accounts).post(accounts::revoke))
             .at("/ui/alerts", get(alerts::list))
@@ -91,6 +110,8 @@ impl Dashboard {
             .at("/ui/audit", get(audit::list))
             .at("/ui/system", get(system::show))
             .at("/ui/system/backup", get(up).post(system::back_up))
+            .at("/ui/system/backups/:name", get(system::download))
+            .at("/ui/system/backups/:name/key", get(system::download_key))
             .at("/ui/events", get(events::list))
             .at("/ui/events/:id", get(events::show))
             .at("/ui/events/:id/body", get(events::whole))
@@ -129,7 +150,7 @@ impl Dashboard {
 
     /// Answers a visit that is signed in, or that comes to sign in.
     async fn admit(&self, mut request: Request, context: &RequestContext, visit: Option<Visit>) -> Result<Response> {
-        let open = request.uri().path() == "/ui/sign-in";
+        let open = is_open(request.uri().path());
         match &visit {
             None if !open => return Ok(session::to_sign_in(&request)),
             Some(visit) if request.method().is_safe() && request.headers().contains_key(REFRESH) => {
@@ -170,8 +191,13 @@ impl Endpoint for Dashboard {
         let is_asset = self.shared.assets.at(request.uri().path()).is_some();
         let zips = request.header("accept-encoding").is_some_and(|takes| takes.contains("gzip"));
         let response = sealed(self.answer(request, &context).await);
-        Ok(if zips && !is_asset { compressed(response).await } else { response })
+        Ok(if zips && !is_asset && !file_body::is_in_pieces(&response) { compressed(response).await } else { response })
     }
+}
+
+/// Whether a page is for people who are not signed in.
+fn is_open(path: &str) -> bool {
+    path == "/ui/sign-in" || path == "/ui/enter" || path.starts_with("/ui/enter/")
 }
 
 /// Leads from an address that takes forms to the page above it.

@@ -1,6 +1,16 @@
-//! Makes the query of an address.
+//! Makes the parts of an address: its query, and texts in its path.
 
-use url::form_urlencoded::Serializer;
+use url::form_urlencoded::{Serializer, byte_serialize};
+
+/// A text as one part of a path.
+pub(super) fn path_part(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect()
+}
+
+/// The address of an account's page.
+pub(super) fn account_page(id: &str) -> String {
+    format!("/ui/accounts/{}", path_part(id))
+}
 
 /// Names and values; empty values are left out.
 pub(super) struct QueryString(Serializer<'static, String>);

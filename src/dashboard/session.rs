@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::{
     IntoResponse, Request, Response, Result, handler,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     web::{Data, Query},
 };
 use serde::Deserialize;
@@ -73,7 +73,7 @@ pub(super) async fn enter(request: &Request, shared: Data<&Shared>, fields: Fiel
     let former = cookie(request.headers());
     match begin(&shared, fields.get("token").unwrap_or_default(), former.as_ref()).await {
         Ok(key) => {
-            let cookie = set_cookie(&key.expose(), LASTS.as_secs(), shared.secure || by_tls(request.headers()));
+            let cookie = begun(&shared, request.headers(), &key);
             Ok(go(from.page()).with_header(header::SET_COOKIE, cookie).into_response())
         }
         Err(error @ (Error::Unauthorized(_) | Error::TooMany { .. })) => {
@@ -85,10 +85,20 @@ pub(super) async fn enter(request: &Request, shared: Data<&Shared>, fields: Fiel
     }
 }
 
+/// The cookie of a session that has begun.
+pub(super) fn begun(shared: &Shared, headers: &HeaderMap, key: &SessionKey) -> String {
+    set_cookie(&key.expose(), LASTS.as_secs(), shared.secure || by_tls(headers))
+}
+
+/// Takes one guess from the rate limit that all who guess share.
+pub(super) fn spend_guess(shared: &Shared) -> Result<(), Error> {
+    spend(&shared.quota, TokenId::from_bytes(GUESSES))
+}
+
 /// Begins a session; the one that this browser had ends.
 async fn begin(shared: &Shared, token: &str, former: Option<&SessionKey>) -> Result<SessionKey, Error> {
     let unknown = || {
-        let refused = spend(&shared.quota, TokenId::from_bytes(GUESSES)).err();
+        let refused = spend_guess(shared).err();
         let message = "this token is unknown or revoked: copy the whole of it, from ngm_ to its end, or make a new one";
         refused.unwrap_or_else(|| Error::Unauthorized(message.to_owned()))
     };

@@ -3,20 +3,22 @@
 use askama::Template;
 use poem::{
     Response, Result, handler,
-    web::{Data, Query},
+    web::{Data, Path, Query},
 };
 
 use super::{
     fields::Fields,
     format::{Moment, bytes, long_span, schedule, waits},
     frame::{Frame, Said},
+    query_string::path_part,
     render::{self, go},
     state::Shared,
     visit::Allowed,
 };
 use crate::{
-    app::{Backup, Operator},
+    app::{Backup, BackupFile, BackupPart, Operator},
     config::Setting,
+    http::file_body,
 };
 
 struct Section<'a> {
@@ -24,11 +26,34 @@ struct Section<'a> {
     settings: Vec<&'a Setting>,
 }
 
-/// A backup as the page shows it.
+/// A backup in the folder.
+struct BackupRow {
+    name: String,
+    made: Moment,
+    size: String,
+    has_key: bool,
+    href: String,
+}
+
+impl BackupRow {
+    fn new(frame: &Frame<'_>, backup: BackupFile) -> Self {
+        Self {
+            made: frame.when(backup.made_at),
+            size: bytes(backup.bytes),
+            has_key: backup.has_key,
+            href: format!("/ui/system/backups/{}", path_part(&backup.name)),
+            name: backup.name,
+        }
+    }
+}
+
+/// The last requested backup as the page shows it.
 struct BackupView {
     running: bool,
     problem: bool,
     said: String,
+    /// The file that was made; empty if none was.
+    file: String,
     at: Option<Moment>,
 }
 
@@ -41,6 +66,7 @@ struct Page<'a> {
     sections: Vec<Section<'a>>,
     folder: String,
     backup: Option<BackupView>,
+    backups: Vec<BackupRow>,
 }
 
 #[handler]
@@ -54,25 +80,48 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Operator>, said: 
             None => sections.push(Section { name: &setting.section, settings: vec![setting] }),
         }
     }
+    let backups = app.backups(&visit.access).await?;
+    let last = backups.first().map_or_else(|| "none yet".to_owned(), |last| frame.when(last.made_at).words);
     let facts = vec![
         ("Version", frame.version().to_owned()),
         ("Running for", long_span(app.uptime())),
         ("Database", format!("{} ({})", app.database().display(), bytes(app.database_bytes()))),
+        ("Last backup", last),
     ];
     let schedules = app.dialects().iter().map(|dialect| {
         let policy = &dialect.profile.retry;
         (dialect.title, schedule(policy), waits(policy))
     });
     let backup = app.last_backup().map(|last| match last {
-        Backup::Running(said) => BackupView { running: true, problem: false, said, at: None },
-        Backup::Failed(said) => BackupView { running: false, problem: true, said, at: None },
+        Backup::Running(said) => BackupView { running: true, problem: false, said, file: String::new(), at: None },
+        Backup::Failed(said) => BackupView { running: false, problem: true, said, file: String::new(), at: None },
         Backup::Made(file, length, at) => {
-            let said = format!("{} ({}) and its key are made and checked", file.display(), bytes(length));
-            BackupView { running: false, problem: false, said, at: Some(frame.when(at)) }
+            let said = format!("The backup and its key are made and checked: {} in", bytes(length));
+            let (file, at) = (file.display().to_string(), Some(frame.when(at)));
+            BackupView { running: false, problem: false, said, file, at }
         }
     });
+    let backups = backups.into_iter().map(|backup| BackupRow::new(&frame, backup)).collect();
     let folder = app.backup_folder().display().to_string();
-    render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, frame })
+    render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, backups, frame })
+}
+
+/// The copy of the database in a backup, without its key.
+#[handler]
+pub(super) async fn download(shared: Data<&Shared>, visit: Allowed<Operator>, name: Path<String>) -> Result<Response> {
+    let (file, length) = shared.app.take_backup(&visit.access, &name, BackupPart::Database).await?;
+    Ok(file_body::download(file, length, &name))
+}
+
+/// The key of a backup: apart, because whoever has both has the signing secrets.
+#[handler]
+pub(super) async fn download_key(
+    shared: Data<&Shared>,
+    visit: Allowed<Operator>,
+    name: Path<String>,
+) -> Result<Response> {
+    let (file, length) = shared.app.take_backup(&visit.access, &name, BackupPart::Key).await?;
+    Ok(file_body::download(file, length, &format!("{}.key", *name)))
 }
 
 /// Begins a backup beside the database. The page shows its progress.

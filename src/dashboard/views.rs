@@ -3,15 +3,17 @@
 use poem::Response;
 
 use super::{
+    alike::Alike,
     format::{Moment, bytes, indented, thousands, took},
     frame::Frame,
     state::Parts,
 };
 use crate::{
-    app::{deliveries::Listed, webhooks::Report},
+    app::{deliveries::Listed, delivery_list::DeliveryEntry, webhooks::Report},
     domain::{
-        delivery::{Attempt, Delivery, Failure, State},
+        delivery::{Delivery, Failure, State},
         endpoint::{Endpoint, EndpointState, SuspendedReason},
+        own_key::OwnKey,
         stats::Stats,
         timestamp::Timestamp,
     },
@@ -37,8 +39,12 @@ impl Badge {
     }
 
     pub(super) fn of_delivery(delivery: &Delivery) -> Self {
-        let (class, word) = match delivery.state {
-            State::Pending if delivery.attempts > 0 => ("warn", "retrying"),
+        Self::of_state(delivery.state, delivery.attempts)
+    }
+
+    fn of_state(state: State, attempts: u32) -> Self {
+        let (class, word) = match state {
+            State::Pending if attempts > 0 => ("warn", "retrying"),
             State::Pending => ("", "waiting"),
             State::Claimed => ("", "in flight"),
             State::Delivered => ("good", "delivered"),
@@ -109,6 +115,8 @@ impl Success {
 
 pub(super) struct WebhookRow {
     pub(super) id: String,
+    pub(super) name: String,
+    pub(super) description: String,
     pub(super) url: String,
     pub(super) account: String,
     pub(super) vendor: &'static str,
@@ -120,6 +128,8 @@ pub(super) struct WebhookRow {
     pub(super) p95: String,
     pub(super) waiting: u64,
     pub(super) held: u64,
+    /// The number of failed deliveries that a resume sends again.
+    pub(super) failed: u64,
     pub(super) last_success: Option<Moment>,
     pub(super) last_error: Option<(Moment, String, &'static str)>,
 }
@@ -130,6 +140,8 @@ impl WebhookRow {
         let entries = endpoint.events.entries();
         Ok(Self {
             id: shared.written(&report.profile, endpoint.id),
+            name: endpoint.about.name.clone().unwrap_or_default(),
+            description: endpoint.about.description.clone().unwrap_or_default(),
             url: shown_url(endpoint.url.given()),
             account: endpoint.account_id.clone(),
             vendor: shared.dialect(&report.profile)?.title,
@@ -141,6 +153,7 @@ impl WebhookRow {
             p95: report.day.p95_ms().map_or_else(String::new, |ms| took(std::time::Duration::from_millis(ms))),
             waiting: report.waiting,
             held: report.held,
+            failed: report.failed,
             last_success: report.last_success_at.map(|at| frame.when(at)),
             last_error: report
                 .last_failure
@@ -151,6 +164,8 @@ impl WebhookRow {
 
 pub(super) struct DeliveryRow {
     pub(super) id: String,
+    /// The end of its id.
+    pub(super) short: String,
     pub(super) event: String,
     pub(super) kind: String,
     pub(super) test: bool,
@@ -161,14 +176,31 @@ pub(super) struct DeliveryRow {
     pub(super) meaning: &'static str,
     pub(super) made: Moment,
     pub(super) next: Option<Moment>,
-    pub(super) failed: bool,
+    /// The id of its newest replay, the state of that one, and since when.
+    pub(super) newest_replay: Option<(String, &'static str, Moment)>,
+    /// Whether it is for a person to replay it.
+    pub(super) missed: bool,
+}
+
+/// Characters of a short id.
+const SHORT: usize = 6;
+
+/// Deliveries, those alike put together: of the same state, with the same error, and replayed to the same end.
+pub(super) fn alike(frame: &Frame<'_>, deliveries: &[Delivery]) -> Vec<Alike<DeliveryRow>> {
+    let rows = deliveries.iter().map(|delivery| DeliveryRow::new(frame, delivery));
+    Alike::runs(rows, |row| {
+        let replay = row.newest_replay.as_ref().map(|(_, word, _)| *word);
+        (row.badge.word, row.error.clone(), row.test, replay)
+    })
 }
 
 impl DeliveryRow {
     pub(super) fn new(frame: &Frame<'_>, delivery: &Delivery) -> Self {
         let due = |at: Timestamp| frame.when(at.max(frame.now()));
+        let id = delivery.id.to_string();
         Self {
-            id: delivery.id.to_string(),
+            short: format!("…{}", &id[id.len().saturating_sub(SHORT)..]),
+            id,
             event: delivery.event.to_string(),
             kind: delivery.kind.clone(),
             test: delivery.test,
@@ -179,7 +211,10 @@ impl DeliveryRow {
             meaning: delivery.last_failure.map_or("", meaning),
             made: frame.when(delivery.created_at),
             next: delivery.due_at.map(due),
-            failed: delivery.state == State::Exhausted,
+            newest_replay: delivery
+                .newest_replay
+                .map(|replay| (replay.id.to_string(), Badge::of_state(replay.state, 0).word, frame.when(replay.at))),
+            missed: delivery.missed && delivery.newest_replay.is_none(),
         }
     }
 }
@@ -190,6 +225,8 @@ pub(super) struct ListedRow {
     pub(super) webhook: String,
     pub(super) url: String,
     pub(super) account: String,
+    /// The key of its payload.
+    pub(super) own_key: Option<OwnKey>,
 }
 
 impl ListedRow {
@@ -199,14 +236,14 @@ impl ListedRow {
             webhook: shared.written(&listed.profile, listed.delivery.endpoint),
             url: shown_url(&listed.url),
             account: listed.account_id.clone(),
+            own_key: None,
         }
     }
-}
 
-/// Why an attempt failed, in words for who looks; empty if its class and status say it all.
-pub(super) fn reason(frame: &Frame<'_>, attempt: &Attempt) -> String {
-    let reason = if frame.operator { attempt.details.reason.as_deref() } else { attempt.reason_for_account() };
-    reason.unwrap_or_default().to_owned()
+    pub(super) fn of(shared: &Parts, frame: &Frame<'_>, entry: &DeliveryEntry) -> Self {
+        let row = Self::new(shared, frame, &entry.listed);
+        Self { own_key: entry.own_key.clone(), ..row }
+    }
 }
 
 /// A URL without its query, which may hold a secret. Only the page of its webhook shows it in full.

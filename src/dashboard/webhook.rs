@@ -9,6 +9,8 @@ use poem::{
 };
 
 use super::{
+    alike::Alike,
+    attempts::{Answer, reason},
     chart::Chart,
     fields::Fields,
     form_once::{Outcome, Shown},
@@ -16,7 +18,7 @@ use super::{
     frame::{Frame, Said},
     render::{self, go},
     state::Shared,
-    views::{DeliveryRow, WebhookRow, meaning, reason, short, shown_url},
+    views::{DeliveryRow, WebhookRow, alike, meaning, short, shown_url},
     visit::Allowed,
     webhooks::{WebhookForm, wanted},
 };
@@ -26,7 +28,7 @@ use crate::{
         webhooks::{ANSWERS_OF, Change, EventList, Report, WebhookDetails},
     },
     domain::{
-        delivery::Delivery,
+        delivery::{Attempt, Delivery},
         endpoint::{EndpointState, Resend, Resumed, SuspendedReason},
         ids::DeliveryId,
         profile::RetryPolicy,
@@ -58,7 +60,7 @@ struct Page<'a> {
     signature: &'static str,
     overlap: String,
     week: Chart,
-    recent: Vec<DeliveryRow>,
+    recent: Vec<Alike<DeliveryRow>>,
     answers: Vec<(String, String, &'static str)>,
     looked_at: usize,
     problem: Option<String>,
@@ -72,23 +74,44 @@ struct Suspended {
     failed: u64,
     /// The deliveries that a resume sends, in words; empty if there are none.
     resuming: String,
-    last_error: Option<(String, &'static str)>,
+    /// The delivery that suspended it, or the last one if somebody paused it: its name, and what it is.
+    delivery: Option<(DeliveryRow, &'static str)>,
+    /// Whether somebody paused it: then no delivery did it.
+    paused: bool,
+    /// The receiver's last answer to it.
+    answer: Option<Answer>,
 }
 
 impl Suspended {
-    fn of(report: &Report, policy: &RetryPolicy, recent: &[Delivery]) -> Option<Self> {
-        let what = match report.endpoint.suspended_reason? {
+    fn of(
+        frame: &Frame<'_>,
+        report: &Report,
+        policy: &RetryPolicy,
+        last: Option<&(Delivery, Attempt)>,
+    ) -> Option<Self> {
+        let reason = report.endpoint.suspended_reason?;
+        let tries = count(policy.max_attempts.into(), "time", "times");
+        let what = match reason {
             SuspendedReason::Paused => "Somebody paused it.".to_owned(),
             SuspendedReason::Gone => "The receiver answered 410 Gone: it does not exist any more.".to_owned(),
-            SuspendedReason::Exhausted => format!("A delivery failed {} times.", policy.max_attempts),
+            SuspendedReason::Exhausted => format!("A delivery failed {tries}."),
+            SuspendedReason::Dead => {
+                format!("A delivery failed {tries}, and nothing else was delivered meanwhile.")
+            }
         };
-        let last_error = recent.iter().find_map(|delivery| {
-            let failure = delivery.last_failure?;
-            Some((short(Some(failure), delivery.last_status), meaning(failure)))
-        });
+        let paused = reason == SuspendedReason::Paused;
+        let is = if paused { "The last delivery" } else { "The delivery that did it" };
         let resuming = Resumed { resent: report.failed, released: report.held };
         let words = if resuming.is_nothing() { String::new() } else { resuming.to_string() };
-        Some(Self { what, held: report.held, failed: report.failed, resuming: words, last_error })
+        Some(Self {
+            what,
+            held: report.held,
+            failed: report.failed,
+            resuming: words,
+            paused,
+            delivery: last.map(|(delivery, _)| (DeliveryRow::new(frame, delivery), is)),
+            answer: last.map(|(_, attempt)| Answer::new(frame, attempt)),
+        })
     }
 
     /// The heading: how many deliveries wait for the webhook to be resumed.
@@ -109,8 +132,12 @@ impl Suspended {
 }
 
 /// The text of the button that resumes a webhook with this many waiting deliveries.
-fn resume_button(waiting: u64) -> String {
-    if waiting == 0 { "Resume".to_owned() } else { format!("Resume and send {}", thousands(waiting)) }
+pub(super) fn resume_button(waiting: u64) -> String {
+    match waiting {
+        0 => "Resume".to_owned(),
+        1 => "Resume and send 1".to_owned(),
+        _ => format!("Resume and send all {}", thousands(waiting)),
+    }
 }
 
 #[handler]
@@ -138,7 +165,7 @@ async fn show_with(
 ) -> Result<Response> {
     let frame = Frame::new(shared, visit, "/ui/webhooks").saying(said);
     let now = frame.now();
-    let WebhookDetails { report, week, recent, answers, secret_mark } =
+    let WebhookDetails { report, week, recent, last, answers, secret_mark } =
         shared.app.webhook_in_full(&visit.access, written).await?;
     let answers = answers.into_iter().map(|answer| {
         let often = count(answer.attempts, "attempt", "attempts");
@@ -149,12 +176,12 @@ async fn show_with(
     let url = endpoint.url.given().to_owned();
     let form = match &refused {
         Some(refused) if refused.fields.get("url").is_some() => WebhookForm::filled(dialect, refused.fields),
-        _ => WebhookForm::of(dialect, url.clone(), endpoint.events.entries()),
+        _ => WebhookForm::of(dialect, url.clone(), &endpoint.about, endpoint.events.entries()),
     };
     let page = Page {
         row: WebhookRow::new(shared, &frame, &report)?,
         present: endpoint.state != EndpointState::Deleted,
-        suspended: Suspended::of(&report, policy, &recent),
+        suspended: Suspended::of(&frame, &report, policy, last.as_ref()),
         schedule: format::schedule(policy),
         waits: format::waits(policy),
         after: dialect.when_exhausted(),
@@ -166,7 +193,7 @@ async fn show_with(
         form,
         secret_mark,
         week: Chart::new("week", "Deliveries in 7 days", "7 d ago", &week, now),
-        recent: recent.iter().map(|delivery| DeliveryRow::new(&frame, delivery)).collect(),
+        recent: alike(&frame, &recent),
         answers: answers.collect(),
         looked_at: ANSWERS_OF,
         problem: refused.as_ref().map(|refused| refused.why.to_string()),
@@ -225,6 +252,8 @@ async fn change(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, field
     let change = Change {
         url: Some(fields.need("url", "the URL")?.to_owned()),
         events: Some(EventList::Ticked(wanted(fields))),
+        name: fields.text("name").map(str::to_owned),
+        description: fields.text("description").map(str::to_owned),
         ..Change::default()
     };
     shared.app.update(&visit.access, written, change).await?;
@@ -292,7 +321,11 @@ async fn rotate(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, field
                 "{url}. {signature} is signed with it from now on; in webhook-signature the former secret signs too for {}.",
                 long_span(overlap)
             ),
-            secret: changed.made_secret.map(|secret| secret.expose().to_owned().into()),
+            secrets: changed
+                .made_secret
+                .map(|secret| ("Signing secret", secret.expose().to_owned().into()))
+                .into_iter()
+                .collect(),
             next: format!("/ui/webhooks/{written}"),
         })))
     };

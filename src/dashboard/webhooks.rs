@@ -24,7 +24,7 @@ use crate::{
         Dialect, Page as Found, PageRequest, Webhooks,
         webhooks::{NewWebhook, WebhookFilter},
     },
-    domain::{endpoint::EndpointState, token::Reach},
+    domain::{about::About, endpoint::EndpointState, token::Reach},
     error::Error,
 };
 
@@ -49,6 +49,8 @@ struct Page<'a> {
     rows: Vec<WebhookRow>,
     more: Option<String>,
     searched: bool,
+    /// The account of the filter, if there is none of this id.
+    unknown: Option<String>,
     of_one_account: bool,
 }
 
@@ -74,10 +76,10 @@ pub(super) async fn list(
         url: QueryString::text(&search.url).map(str::to_owned),
         after: None,
     };
-    let found = match shared.app.webhook_reports(&visit.access, filter, PageRequest::of(PAGE, &search.after)).await {
-        // An unknown account has no webhooks.
-        Err(Error::NotFound(_)) => Found::default(),
-        found => found?,
+    let found = shared.app.webhook_reports(&visit.access, filter, PageRequest::of(PAGE, &search.after)).await;
+    let (found, unknown) = match found {
+        Err(Error::NotFound(missing)) => (Found::default(), Some(missing.to_string())),
+        found => (found?, None),
     };
     let more = found.next.map(|next| {
         let asked =
@@ -87,7 +89,7 @@ pub(super) async fn list(
     let rows = found.items.iter().map(|report| WebhookRow::new(&shared, &frame, report)).collect::<Result<_, _>>()?;
     let searched = [&search.url, &search.account, &search.state].iter().any(|text| !text.is_empty());
     let of_one_account = visit.is_of_one_account();
-    render::page(&Page { frame, rows, more, searched, search, of_one_account })
+    render::page(&Page { frame, rows, more, searched, unknown, search, of_one_account })
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -112,6 +114,8 @@ struct Form<'a> {
 #[derive(Default)]
 pub(super) struct WebhookForm {
     pub(super) url: String,
+    pub(super) name: String,
+    pub(super) description: String,
     /// Whether all events are ticked.
     pub(super) every: bool,
     /// Every event of the catalogue, and whether it is ticked.
@@ -121,12 +125,31 @@ pub(super) struct WebhookForm {
 }
 
 impl WebhookForm {
+    /// The form of a webhook of any vendor: all events are ticked.
+    pub(super) fn of_every_event() -> Self {
+        Self { every: true, ..Self::default() }
+    }
+
+    /// The form of a webhook of any vendor, with the values that were sent.
+    pub(super) fn typed(fields: &Fields) -> Self {
+        Self {
+            url: fields.get("url").unwrap_or_default().to_owned(),
+            name: fields.get("name").unwrap_or_default().to_owned(),
+            description: fields.get("description").unwrap_or_default().to_owned(),
+            every: fields.get("every").is_some(),
+            kinds: Vec::new(),
+            more: fields.get("more").unwrap_or_default().to_owned(),
+        }
+    }
+
     /// The form of a webhook, with its present values.
-    pub(super) fn of(dialect: &Dialect, url: String, entries: &[String]) -> Self {
+    pub(super) fn of(dialect: &Dialect, url: String, about: &About, entries: &[String]) -> Self {
         let is_entry = |kind: &str| entries.iter().any(|entry| entry == kind);
         let others = entries.iter().filter(|entry| *entry != "*" && !dialect.kinds.contains(&entry.as_str()));
         Self {
             url,
+            name: about.name.clone().unwrap_or_default(),
+            description: about.description.clone().unwrap_or_default(),
             every: is_entry("*"),
             kinds: dialect.kinds.iter().map(|kind| (*kind, is_entry(kind))).collect(),
             more: others.cloned().collect::<Vec<_>>().join(" "),
@@ -136,12 +159,7 @@ impl WebhookForm {
     /// The form, with the values that were sent.
     pub(super) fn filled(dialect: &Dialect, fields: &Fields) -> Self {
         let is_ticked = |kind: &str| fields.all("event").any(|ticked| ticked == kind);
-        Self {
-            url: fields.get("url").unwrap_or_default().to_owned(),
-            every: fields.get("every").is_some(),
-            kinds: dialect.kinds.iter().map(|kind| (*kind, is_ticked(kind))).collect(),
-            more: fields.get("more").unwrap_or_default().to_owned(),
-        }
+        Self { kinds: dialect.kinds.iter().map(|kind| (*kind, is_ticked(kind))).collect(), ..Self::typed(fields) }
     }
 }
 
@@ -170,15 +188,12 @@ async fn show_form(
         Err(error @ Error::NotFound(_)) => (None, problem.or(Some(error))),
         Err(error) => return Err(error.into()),
     };
+    let empty = |dialect| WebhookForm::of(dialect, String::new(), &About::default(), &[]);
     let offered = app.accounts(&visit.access, PageRequest::of(OFFERED, "")).await?.items;
     let dialect = found.as_ref().map(|found| shared.dialect(&found.profile)).transpose()?;
     let form = match (dialect, filled) {
         (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
-        // A catalogue with one event leaves nothing to tick.
-        (Some(dialect), None) if dialect.kinds.len() == 1 => {
-            WebhookForm { every: true, ..WebhookForm::of(dialect, String::new(), &[]) }
-        }
-        (Some(dialect), None) => WebhookForm::of(dialect, String::new(), &[]),
+        (Some(dialect), None) => WebhookForm { every: true, ..empty(dialect) },
         (None, _) => WebhookForm::default(),
     };
     let page = Form {
@@ -231,13 +246,19 @@ async fn try_register(
         url: fields.need("url", "the URL")?.to_owned(),
         events: wanted(fields),
         secret: fields.get("secret").map(|own| own.to_owned().into()),
+        name: fields.get("name").map(str::to_owned),
+        description: fields.get("description").map(str::to_owned),
     };
     let made = shared.app.register(&visit.access, new).await?;
     let id = shared.written(&made.profile, made.endpoint.id);
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The webhook is registered",
         about: shown_url(made.endpoint.url.given()),
-        secret: made.made_secret.map(|secret| secret.expose().to_owned().into()),
+        secrets: made
+            .made_secret
+            .map(|secret| ("Signing secret", secret.expose().to_owned().into()))
+            .into_iter()
+            .collect(),
         next: format!("/ui/webhooks/{id}"),
     })))
 }

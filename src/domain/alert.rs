@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{
     delivery::Failure,
-    endpoint::{EndpointState, Resumed, masked},
+    endpoint::{EndpointState, Resumed, SuspendedReason, masked},
     ids::{AlertId, DeliveryId, EndpointId},
     timestamp::Timestamp,
 };
@@ -97,8 +97,9 @@ impl Failing {
 /// The reason for an alert.
 #[derive(Debug, Clone)]
 pub enum What {
-    /// The endpoint was suspended, because this delivery was given up.
-    Suspended(Failing),
+    /// The endpoint was suspended, because this delivery was given up; and which of the reasons that was, `None` in
+    /// alerts of an older version.
+    Suspended(Failing, Option<SuspendedReason>),
     /// This delivery failed `tries` times. Without a next attempt it was given up.
     Warning {
         /// The delivery.
@@ -160,16 +161,24 @@ impl Alert {
     /// Its kind.
     pub const fn kind(&self) -> Kind {
         match self.what {
-            What::Suspended(_) => Kind::Suspended,
+            What::Suspended(..) => Kind::Suspended,
             What::Warning { .. } => Kind::Warning,
             What::Expiring { .. } => Kind::Expiring,
+        }
+    }
+
+    /// Why the endpoint was suspended, if that is what it tells.
+    pub const fn suspended_reason(&self) -> Option<SuspendedReason> {
+        match self.what {
+            What::Suspended(_, reason) => reason,
+            What::Warning { .. } | What::Expiring { .. } => None,
         }
     }
 
     /// The failing delivery that it is about.
     pub const fn failing(&self) -> Option<&Failing> {
         match &self.what {
-            What::Suspended(failing) | What::Warning { failing, .. } => Some(failing),
+            What::Suspended(failing, _) | What::Warning { failing, .. } => Some(failing),
             What::Expiring { .. } => None,
         }
     }

@@ -7,9 +7,9 @@ use url::Url;
 use crate::domain::{
     alert::{Alert, NOTICE, What},
     delivery::Failure,
-    endpoint::EndpointState,
+    endpoint::{EndpointState, SuspendedReason},
     json::quote,
-    profile::{ByHand, Profile},
+    profile::{ByHand, Profile, WhenExhausted},
     text::is_hidden,
 };
 
@@ -38,7 +38,7 @@ impl AlertMessage<'_> {
     /// The subject of the mail: account, host and event.
     pub fn subject(&self) -> String {
         let what = match self.alert.what {
-            What::Suspended(_) => "is SUSPENDED",
+            What::Suspended(..) => "is SUSPENDED",
             What::Warning { .. } if self.is_damaged() => "will not get a delivery: its body is damaged",
             What::Warning { next_attempt_at: Some(_), .. } => "is failing",
             What::Warning { next_attempt_at: None, .. } => "missed a delivery",
@@ -131,7 +131,7 @@ impl AlertMessage<'_> {
             put("response_status", failing.status.map(|status| status.to_string()));
         }
         match &alert.what {
-            What::Suspended(_) => {}
+            What::Suspended(_, reason) => put("suspended_reason", reason.map(|reason| quote(reason.name()))),
             What::Warning { tries, next_attempt_at, .. } => {
                 put("tries", Some(tries.to_string()));
                 put("max_tries", Some(self.profile.retry.max_attempts.to_string()));
@@ -164,7 +164,7 @@ impl AlertMessage<'_> {
     fn opening(&self) -> String {
         let whose = format!("The webhook of {} at {}", one_line(&self.alert.account), self.host());
         match &self.alert.what {
-            What::Suspended(_) => {
+            What::Suspended(..) => {
                 format!("{whose}\nis SUSPENDED: nothing is sent to it any more.\nNew deliveries are held.")
             }
             What::Warning { .. } if self.is_damaged() => {
@@ -173,8 +173,12 @@ impl AlertMessage<'_> {
                 )
             }
             What::Warning { tries, next_attempt_at: Some(_), .. } => format!(
-                "{whose}\ndid not take a delivery, {tries} times of {}.\nWhen all have failed it is suspended.",
-                self.profile.retry.max_attempts
+                "{whose}\ndid not take a delivery, {tries} times of {}.\nWhen all have failed it is suspended{}.",
+                self.profile.retry.max_attempts,
+                match self.profile.when_exhausted {
+                    WhenExhausted::SuspendIfDead => ",\nunless another delivery has arrived meanwhile",
+                    WhenExhausted::Suspend | WhenExhausted::StayActive => "",
+                }
             ),
             What::Warning { tries, next_attempt_at: None, .. } => format!(
                 "{whose}\ndid not take a delivery, which was given up after {}.\nThe webhook stays active.",
@@ -192,7 +196,10 @@ impl AlertMessage<'_> {
         let alert = self.alert;
         let mut facts = vec![("webhook", self.webhook()), ("URL", alert.masked_url())];
         match &alert.what {
-            What::Suspended(_) => facts.push(("suspended", alert.created_at.to_string())),
+            What::Suspended(_, reason) => {
+                facts.push(("suspended", alert.created_at.to_string()));
+                facts.extend(reason.map(|reason| ("because", why_suspended(reason).to_owned())));
+            }
             What::Warning { next_attempt_at, .. } => {
                 facts.extend(next_attempt_at.map(|at| ("next attempt", at.to_string())));
             }
@@ -245,6 +252,16 @@ pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
             Some(500..=599) => "the receiver has an error of its own",
             _ => "it did not answer with a 2xx status",
         },
+    }
+}
+
+/// Why an endpoint was suspended, in words.
+pub const fn why_suspended(reason: SuspendedReason) -> &'static str {
+    match reason {
+        SuspendedReason::Exhausted => "every attempt of a delivery failed",
+        SuspendedReason::Dead => "every attempt of a delivery failed, and nothing else was delivered meanwhile",
+        SuspendedReason::Gone => "it answered 410: gone for good",
+        SuspendedReason::Paused => "somebody paused it",
     }
 }
 

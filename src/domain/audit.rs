@@ -49,7 +49,7 @@ macro_rules! actions {
 
             /// Whether its entries may be removed when there are many: accounts may do this as often as they like.
             pub fn passes(self) -> bool {
-                ["webhook.", "delivery.", "retry.", "session."].iter().any(|subject| self.name().starts_with(subject))
+                ["webhook.", "delivery.", "recovery.", "session.", "sign_in_link."].iter().any(|subject| self.name().starts_with(subject))
             }
         }
     };
@@ -68,6 +68,12 @@ actions! {
     TokenRevoked = "token.revoked";
     /// A session of the dashboard began with a token.
     SessionBegun = "session.begun";
+    /// A session of an account was ended by somebody else.
+    SessionEnded = "session.ended";
+    /// A link was made that opens the dashboard of an account once.
+    LinkMade = "sign_in_link.created";
+    /// The link was opened: a session began.
+    LinkOpened = "sign_in_link.opened";
     /// A webhook was registered.
     WebhookCreated = "webhook.created";
     /// Its URL or its events were changed.
@@ -90,14 +96,16 @@ actions! {
     DeliveryReplayed = "delivery.replayed";
     /// A delivery was cancelled.
     DeliveryCancelled = "delivery.cancelled";
-    /// A retry run was started.
-    RetryStarted = "retry.started";
-    /// A retry run was cancelled.
-    RetryCancelled = "retry.cancelled";
+    /// A recovery was started.
+    RecoveryStarted = "recovery.started";
+    /// A recovery was cancelled.
+    RecoveryCancelled = "recovery.cancelled";
     /// A test mail was requested.
     MailTested = "mail.tested";
     /// A backup was requested at the dashboard; the entry names the file.
     BackedUp = "database.backed_up";
+    /// A backup, or its key, was downloaded at the dashboard; the entry names the file.
+    BackupTaken = "database.backup_taken";
     /// The key file was created, or first noted; the entry names the key by its mark.
     KeyMade = "key.made";
     /// The signing secrets got a new key; the entry names it by its mark.

@@ -41,7 +41,7 @@ const BLOCKED: &str = "the rules of the server's operator do not allow its addre
 pub enum State {
     /// Waits for its due time. Only pending deliveries are claimed.
     Pending,
-    /// An attempt is under way. Only the owner of the claim, or recovery, ends this state.
+    /// An attempt is under way. Only the owner of the claim, or a restart, ends this state.
     Claimed,
     /// The receiver answered 2xx. Final.
     Delivered,
@@ -68,6 +68,11 @@ impl State {
             Self::Held => "held",
             Self::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether it is the end of a delivery.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Delivered | Self::Exhausted | Self::Cancelled)
     }
 }
 
@@ -192,6 +197,15 @@ impl Outcome {
     }
 }
 
+/// What came of other deliveries to the endpoint since a delivery failed first in its schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// None was delivered.
+    Nothing,
+    /// One was delivered: the receiver works, and cannot take this one.
+    Delivered,
+}
+
 /// The decision about a claimed delivery after its attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
@@ -223,13 +237,14 @@ impl Settlement {
 /// Decides what happens to a claimed delivery. Pure, so that it can be read and tested alone.
 ///
 /// `tries` counts this attempt. A 410 ends the delivery at once, and so does a damaged body, which suspends no
-/// endpoint; `Retry-After` lengthens a wait, never shortens it.
+/// endpoint; `Retry-After` lengthens a wait, never shortens it. With [`WhenExhausted::SuspendIfDead`] a delivery that is
+/// given up suspends its endpoint only if nothing was delivered meanwhile; a 410 says itself that the endpoint is gone.
 pub fn settle(
     outcome: &Outcome,
     tries: u32,
     endpoint: EndpointState,
     policy: &RetryPolicy,
-    when_exhausted: WhenExhausted,
+    (when_exhausted, meanwhile): (WhenExhausted, Meanwhile),
     now: Timestamp,
 ) -> Settlement {
     if outcome.is_success() {
@@ -246,10 +261,14 @@ pub fn settle(
             let asked = outcome.answer().and_then(|answer| answer.retry_after).unwrap_or_default();
             Settlement::Retry(now + wait.max(asked.min(MAX_RETRY_AFTER)))
         }
-        (None, EndpointState::Active) if when_exhausted == WhenExhausted::Suspend => {
-            Settlement::Exhausted(Some(if gone { SuspendedReason::Gone } else { SuspendedReason::Exhausted }))
-        }
-        (None, _) => Settlement::Exhausted(None),
+        (None, EndpointState::Active) => Settlement::Exhausted(match (when_exhausted, meanwhile) {
+            (WhenExhausted::StayActive, _) => None,
+            (WhenExhausted::Suspend | WhenExhausted::SuspendIfDead, _) if gone => Some(SuspendedReason::Gone),
+            (WhenExhausted::Suspend, _) => Some(SuspendedReason::Exhausted),
+            (WhenExhausted::SuspendIfDead, Meanwhile::Nothing) => Some(SuspendedReason::Dead),
+            (WhenExhausted::SuspendIfDead, Meanwhile::Delivered) => None,
+        }),
+        (None, EndpointState::Suspended | EndpointState::Deleted) => Settlement::Exhausted(None),
     }
 }
 
@@ -329,6 +348,17 @@ impl Attempt {
     }
 }
 
+/// The newest replay of a delivery, for display.
+#[derive(Debug, Clone, Copy)]
+pub struct Replay {
+    /// Its public id.
+    pub id: DeliveryId,
+    /// Its state.
+    pub state: State,
+    /// When its last attempt ended; when it was made, if none has.
+    pub at: Timestamp,
+}
+
 /// A delivery, for display.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -358,4 +388,8 @@ pub struct Delivery {
     pub last_failure: Option<Failure>,
     /// The delivery that it repeats, if it is a replay.
     pub replay_of: Option<DeliveryId>,
+    /// The newest replay of it, which may repeat another replay of it.
+    pub newest_replay: Option<Replay>,
+    /// Whether its receiver has missed it: it failed, and no replay has delivered it since or failed in its place.
+    pub missed: bool,
 }

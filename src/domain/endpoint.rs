@@ -5,7 +5,7 @@ use std::fmt;
 use url::{Host, Url};
 
 use crate::{
-    domain::{excerpt::excerpt, ids::EndpointId, target_text, timestamp::Timestamp},
+    domain::{about::About, excerpt::excerpt, ids::EndpointId, target_text, timestamp::Timestamp},
     error::{Error, Invalid, Result},
 };
 
@@ -267,6 +267,8 @@ pub enum EndpointState {
 pub enum SuspendedReason {
     /// The last attempt of a delivery failed.
     Exhausted,
+    /// The last attempt of a delivery failed, and nothing else was delivered since its first.
+    Dead,
     /// It answered 410 Gone.
     Gone,
     /// Somebody paused it.
@@ -275,12 +277,13 @@ pub enum SuspendedReason {
 
 impl SuspendedReason {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Exhausted, Self::Gone, Self::Paused];
+    pub const ALL: [Self; 4] = [Self::Exhausted, Self::Dead, Self::Gone, Self::Paused];
 
     /// As it is stored and shown.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Exhausted => "exhausted",
+            Self::Dead => "dead",
             Self::Gone => "gone",
             Self::Paused => "paused",
         }
@@ -343,6 +346,8 @@ pub struct Endpoint {
     pub account_id: String,
     /// Where deliveries go.
     pub url: TargetUrl,
+    /// Its name and its description.
+    pub about: About,
     /// Which events it wants.
     pub events: EventFilter,
     /// Active, suspended or deleted.

@@ -132,4 +132,13 @@ pub struct Event {
     pub kind: String,
     /// The one URL its producer named, if it did.
     pub target: Option<String>,
+    /// The idempotency key that it was published with; of an event of a batch, with its place: [`IdempotencyKey::nth`].
+    pub idempotency_key: Option<String>,
+}
+
+impl Event {
+    /// The producer's own key: of an event that was published in a batch with a key, the batch's.
+    pub fn given_key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()?.split('\n').next()
+    }
 }

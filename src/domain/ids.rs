@@ -82,8 +82,8 @@ ids! {
     TokenId = "tok_";
     /// Names an alert; also its Message-ID, and the `webhook-id` of its POSTs.
     AlertId = "alr_";
-    /// Names a retry run.
-    RetryId = "ret_";
+    /// Names a recovery.
+    RecoveryId = "rec_";
     /// Names one API request, in answers and logs.
     RequestId = "req_";
     /// Names an endpoint. On the wire it carries its profile's prefix instead: [`EndpointId::on_wire`].

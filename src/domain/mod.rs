@@ -1,5 +1,6 @@
 //! The language of the problem, as pure values and functions: no SQL, no sockets, no clock.
 
+pub mod about;
 pub mod account;
 pub mod alert;
 pub mod alert_message;
@@ -13,14 +14,18 @@ pub mod failure_details;
 pub mod grant;
 pub mod ids;
 pub mod json;
+pub mod own_key;
 pub mod profile;
-pub mod retry;
+pub mod recovery;
 pub mod scope;
+pub mod search;
 pub mod selection;
 pub mod session;
 pub mod signature;
+pub mod signature_check;
 pub mod stats;
 mod target_text;
 pub mod text;
 pub mod timestamp;
 pub mod token;
+mod wrong_bodies;

@@ -89,6 +89,8 @@ pub enum WhenExhausted {
     StayActive,
     /// It is suspended, and its account is alerted.
     Suspend,
+    /// The same, but only if nothing was delivered to it since the delivery failed first. Otherwise it stays active.
+    SuspendIfDead,
 }
 
 /// Shell commands that a person may paste to work on an endpoint, in short lines. The token is `$TOKEN`.

@@ -153,6 +153,11 @@ impl SigningSecret {
     }
 }
 
+/// The HMAC-SHA256 of a text in several parts.
+pub(super) fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    fed(keyed(key), parts).finalize().into_bytes().into()
+}
+
 fn fed(mac: Hmac<Sha256>, parts: &[&[u8]]) -> Hmac<Sha256> {
     parts.iter().fold(mac, |mac, part| mac.chain_update(part))
 }

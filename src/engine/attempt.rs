@@ -74,6 +74,9 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
 
 /// Counts an attempt. The first attempt of a delivery also counts how long the delivery waited.
 pub(super) fn count(metrics: &Metrics, profile: &Profile, claim: &Claim, attempted: &Attempted) {
+    if claim.test {
+        return;
+    }
     let outcome = attempted.outcome.failure().map_or(DELIVERED, Failure::name);
     let waited = (claim.attempt == 1).then(|| attempted.started_at.since(claim.delivery.minted_at()));
     metrics.attempted(profile.name, outcome, attempted.duration, waited);

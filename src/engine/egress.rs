@@ -160,7 +160,7 @@ impl Guard {
     }
 
     /// Where the server listens.
-    pub(super) fn own(&self) -> SocketAddr {
+    pub(crate) fn own(&self) -> SocketAddr {
         self.own
     }
 

@@ -78,7 +78,7 @@ impl InFlight {
         let result = self.result_of(&claim, attempted.as_ref());
         let mut lanes = self.lanes();
         if let Some(probation) = lanes.ended(claim.owner(), result) {
-            // Nobody listens only when the engine has stopped; the next start recovers the claim.
+            // Nobody listens only when the engine has stopped; the next start ends the claim.
             let rests_for = attempted.as_ref().and_then(|attempted| asked_rest(&attempted.outcome));
             drop(self.ended.send(EndedClaim { claim, attempted, faulty: false, probation, rests_for }));
         }

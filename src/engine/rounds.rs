@@ -130,21 +130,21 @@ impl Rounds {
         }
     }
 
-    /// Recovers the claims that an earlier run left unsettled, and announces the pending deliveries.
+    /// Ends the claims that an earlier run left unsettled, and announces the pending deliveries.
     ///
     /// # Errors
     /// When the database does not take it.
-    pub async fn recover(&mut self) -> Result<()> {
-        let recover = |tx: &Tx<'_>| {
-            let recovered = queue::recover(tx, &Lost::All)?;
+    pub async fn take_up(&mut self) -> Result<()> {
+        let take_up = |tx: &Tx<'_>| {
+            let cut_off = queue::interrupt(tx, &Lost::All)?;
             queue::take_up(tx)?;
-            Ok(recovered)
+            Ok(cut_off)
         };
         // Pending deliveries are announced by news, in their order with every jump of the clock.
-        let recovered = self.db.write(Actor::Engine, Admission::Wait, recover).await?;
-        if !recovered.is_empty() {
-            tracing::info!(recovered = recovered.len(), "attempts cut off by the last stop are made again");
-            log_cut_off(self.db.metrics(), self.in_flight.profiles(), &recovered);
+        let cut_off = self.db.write(Actor::Engine, Admission::Wait, take_up).await?;
+        if !cut_off.is_empty() {
+            tracing::info!(attempts = cut_off.len(), "attempts cut off by the last stop are made again");
+            log_cut_off(self.db.metrics(), self.in_flight.profiles(), &cut_off);
         }
         Ok(())
     }
@@ -300,7 +300,7 @@ impl Rounds {
             }
             let mut cut_off = Vec::new();
             for key in &lost {
-                cut_off.append(&mut queue::recover(tx, &Lost::One(*key))?);
+                cut_off.append(&mut queue::interrupt(tx, &Lost::One(*key))?);
             }
             tx.hand_over(queue::claim(tx, &wanted)?);
             counts.map(|counts| stats::add(tx, &counts)).transpose()?;

@@ -142,11 +142,11 @@ impl Engine {
     /// Works until `stop` turns true and nothing is in flight; then every outcome is written.
     ///
     /// # Errors
-    /// When the claims of a crash cannot be recovered, or on a second call.
+    /// When the claims of a crash cannot be ended, or on a second call.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let mut rounds = self.rounds()?;
         let _closes = CloseOnDrop(Arc::clone(&self.0.in_flight));
-        rounds.recover().await?;
+        rounds.take_up().await?;
         loop {
             let stopping = *stop.borrow_and_update();
             match rounds.round(stopping).await {
@@ -156,7 +156,7 @@ impl Engine {
                 Round::Idle(until) => rounds.wait(Some(until), &mut stop).await,
                 // The disk may be full, or another process may hold the database: that takes a while to pass.
                 Round::Failed => rounds.wait(None, &mut stop).await,
-                // Nothing is left that a restart would have to recover.
+                // Nothing is left that a restart would have to take up.
                 Round::Drained => return Ok(()),
             }
         }

@@ -29,11 +29,11 @@ pub(super) struct StatsBuffer {
 }
 
 impl StatsBuffer {
-    /// Counts an attempt that ended now. Faults of this server do not count.
+    /// Counts an attempt that ended now. Faults of this server and tests do not count.
     pub(super) fn count(&mut self, ended: &EndedClaim, now: Timestamp) {
         let Some(Attempted { duration, outcome, .. }) = &ended.attempted else { return };
         let failure = outcome.failure();
-        if failure.is_some_and(Failure::is_ours) {
+        if failure.is_some_and(Failure::is_ours) || ended.claim.test {
             return;
         }
         let (endpoint, minute) = (ended.claim.target.key, Span::Minute.start_of(now));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{
-    attempt::{attempt, count, log_attempt},
+    attempt::{attempt, log_attempt},
     in_flight::InFlight,
     pool::Pool,
     sender::Sender,
@@ -78,11 +78,10 @@ impl TestSender {
             body: Ok(Arc::clone(&body).into()),
             target: Arc::new(target),
         };
-        let (metrics, (reply, answer)) = (Arc::clone(self.db.metrics()), oneshot::channel());
+        let (reply, answer) = oneshot::channel();
         let run = move || {
             let attempted = in_flight.profiles().get(&claim.target.profile).map(|profile| {
                 let attempted = attempt(&claim, profile, &sender, now);
-                count(&metrics, profile, &claim, &attempted);
                 log_attempt(profile, &claim, &attempted, true);
                 attempted
             });

@@ -72,7 +72,8 @@ pub(crate) fn code(problem: &Problem) -> &'static str {
             Missing::Event => "EVENT_NOT_FOUND",
             Missing::Account(_) => "ACCOUNT_NOT_FOUND",
             Missing::Token => "TOKEN_NOT_FOUND",
-            Missing::Retry => "RETRY_NOT_FOUND",
+            Missing::Recovery => "RECOVERY_NOT_FOUND",
+            Missing::Backup => "NOT_FOUND",
             Missing::Task => "NOT_FOUND",
         },
         Some(Error::Conflict { reason, .. }) => match reason {

@@ -12,6 +12,7 @@ pub mod client;
 pub(crate) mod connection_slots;
 pub(crate) mod context;
 pub(crate) mod error;
+pub(crate) mod file_body;
 mod header_limits;
 mod idle;
 mod linger;

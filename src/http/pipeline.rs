@@ -17,7 +17,7 @@ use super::{
     connection_slots::{ConnectionSlot, ConnectionSlots},
     context::{BodyUnread, Door, Publishing, RequestContext, answers_unread},
     error::{Problem, code},
-    header_limits,
+    file_body, header_limits,
 };
 use crate::{
     clock::{SharedClock, Stopwatch},
@@ -188,6 +188,9 @@ impl<E: Endpoint<Output = Response>> Pipeline<E> {
 
 /// Counts a large answer until its client has taken it. Before that, it waits for earlier answers of the same account.
 async fn count_answer(context: &RequestContext, budgets: &Budgets, mut response: Response) -> Result<Response> {
+    if file_body::is_in_pieces(&response) {
+        return Ok(response);
+    }
     let (Some(holder), None) = (context.holder(), response.data::<SharedBytes>()) else { return Ok(response) };
     let bytes = response.take_body().into_bytes().await.unwrap_or_default();
     if bytes.len() <= SMALL_ANSWER {

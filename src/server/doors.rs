@@ -29,6 +29,14 @@ impl Answers {
     }
 }
 
+/// Where browsers look for an icon that no page names.
+const FAVICON: &str = "/favicon.ico";
+
+/// The icon, at that address.
+pub(super) fn favicon() -> (&'static str, Asset) {
+    (FAVICON, Asset::new("image/svg+xml", || Ok(dashboard::ICON.to_owned())))
+}
+
 /// The pages of the guide, and the settings to which it leads.
 pub(super) fn guide_pages() -> impl Iterator<Item = (&'static str, Asset)> {
     let settings = ("/guide/config.toml", Asset::new("text/plain; charset=utf-8", || Ok(DEFAULTS.to_owned())));
@@ -41,7 +49,7 @@ pub(super) fn guide_pages() -> impl Iterator<Item = (&'static str, Asset)> {
 fn find(method: &Method, path: &str) -> Door {
     if dashboard::is_at(path) {
         Door::Dashboard
-    } else if guide::is_at(path) {
+    } else if guide::is_at(path) || path == FAVICON {
         Door::Page
     } else {
         api::door(method, path)

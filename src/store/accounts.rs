@@ -39,7 +39,7 @@ pub fn create(tx: &Tx<'_>, profile: &str, id: &str, alert_email: Option<&str>) -
 /// # Errors
 /// [`Error::NotFound`] if there is no such account.
 pub fn set_alert_email(tx: &Tx<'_>, id: &str, alert_email: Option<&str>) -> Result<()> {
-    let account = see(tx, &AccessScope::EVERYTHING, id)?;
+    let account = named(tx, None, id)?;
     tx.conn.prepare_cached("UPDATE account SET alert_email = ? WHERE key = ?")?.execute((alert_email, account.key))?;
     let note = if alert_email.is_some() { "alert e-mail" } else { "no alert e-mail" };
     audit::note(tx, Action::AccountChanged, Some((&account.profile, id)), Some(id), Some(note))

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         alert::{Alert, AlertKey, Channel, Failing, Kind, NOTICE, What},
         delivery::{Attempt, DeliveryKey, Failure},
-        endpoint::EndpointKey,
+        endpoint::{EndpointKey, SuspendedReason},
         ids::{AlertId, DeliveryId, EndpointId},
         timestamp::Timestamp,
         token::AccessScope,
@@ -49,14 +49,14 @@ pub(super) struct Failed<'a> {
 
 /// Writes the alert of an endpoint that was just suspended because this delivery was given up. Undelivered warnings of
 /// the endpoint are dropped, except those about a damaged body.
-pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
+pub(super) fn suspended(tx: &Tx<'_>, failed: &Failed<'_>, reason: SuspendedReason) -> Result<()> {
     tx.conn
         .prepare_cached(
             "UPDATE alert_delivery SET due_at = NULL, dropped_at = ?2
              WHERE due_at IS NOT NULL AND alert IN (SELECT key FROM alert WHERE endpoint = ?1 AND kind = 'warning' AND failure != ?3)",
         )?
         .execute((failed.endpoint, tx.now.millis(), Failure::Damaged.name()))?;
-    insert(tx, Kind::Suspended, failed, None)
+    insert(tx, Kind::Suspended, failed, (None, Some(reason)))
 }
 
 /// Writes a warning, unless the endpoint had one within a day. A warning from the future does not count: the clock was
@@ -71,14 +71,20 @@ pub(super) fn warning(tx: &Tx<'_>, failed: &Failed<'_>) -> Result<()> {
     if warned.exists((failed.endpoint, (tx.now - A_DAY).millis(), tx.now.millis(), damaged.name(), same))? {
         return Ok(());
     }
-    insert(tx, Kind::Warning, failed, Some(failed.tries))
+    insert(tx, Kind::Warning, failed, (Some(failed.tries), None))
 }
 
-fn insert(tx: &Tx<'_>, kind: Kind, failed: &Failed<'_>, tries: Option<u32>) -> Result<()> {
+fn insert(
+    tx: &Tx<'_>,
+    kind: Kind,
+    failed: &Failed<'_>,
+    (tries, reason): (Option<u32>, Option<SuspendedReason>),
+) -> Result<()> {
     tx.conn
         .prepare_cached(
-            "INSERT INTO alert (id, endpoint, kind, created_at, since, failure, status, delivery, tries, next_attempt_at)
-             VALUES (?1, ?2, ?3, ?4, (SELECT min(started_at) FROM attempt WHERE delivery = ?5), ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO alert (id, endpoint, kind, created_at, since, failure, status, delivery, tries, next_attempt_at,
+               suspended_reason)
+             VALUES (?1, ?2, ?3, ?4, (SELECT min(started_at) FROM attempt WHERE delivery = ?5), ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute((
             AlertId::mint(tx.now).to_bytes(),
@@ -91,6 +97,7 @@ fn insert(tx: &Tx<'_>, kind: Kind, failed: &Failed<'_>, tries: Option<u32>) -> R
             failed.id.to_bytes(),
             tries,
             tries.and(failed.last.next_attempt_at).map(Timestamp::millis),
+            reason.map(SuspendedReason::name),
         ))?;
     begin(tx)
 }
@@ -124,6 +131,15 @@ pub fn expiring(
         ))?;
     begin(tx)?;
     Ok(true)
+}
+
+/// The delivery that suspended this endpoint the last time, if its failure did. Its row may be gone.
+pub fn last_suspending(view: &View<'_>, endpoint: EndpointKey) -> Result<Option<DeliveryId>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT delivery FROM alert WHERE endpoint = ? AND kind = 'suspended' ORDER BY created_at DESC LIMIT 1",
+    )?;
+    let found: Option<Option<[u8; 16]>> = rows.query_row([endpoint], |row| row.get(0)).optional()?;
+    Ok(found.flatten().map(DeliveryId::from_bytes))
 }
 
 /// Starts the delivery of the alert that was just written: by the log first.
@@ -247,6 +263,13 @@ pub fn unsent_count(view: &View<'_>) -> Result<u64> {
     Ok(rows.query_row([], |row| row.get(0))?)
 }
 
+/// The number of those of them that were tried without success since the start.
+pub fn failing_count(view: &View<'_>) -> Result<u64> {
+    let sql = "SELECT count(nullif(tries, 0)) FROM alert_delivery WHERE due_at IS NOT NULL";
+    let mut rows = view.conn.prepare_cached(sql)?;
+    Ok(rows.query_row([], |row| row.get(0))?)
+}
+
 /// At most `limit` alerts, newest first, before the alert with this id (the last one of the previous page); each with
 /// the state of its channels.
 ///
@@ -304,7 +327,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
 /// An alert without the present counts of held and failed deliveries.
 fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
     let what = match convert::alert_kind(&row.get::<_, String>("kind")?)? {
-        Kind::Suspended => What::Suspended(failing(row)?),
+        Kind::Suspended => What::Suspended(failing(row)?, convert::suspended_reason(row.get("suspended_reason")?)?),
         Kind::Warning => What::Warning {
             failing: failing(row)?,
             tries: row.get("tries")?,

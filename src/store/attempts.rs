@@ -67,7 +67,8 @@ pub struct TestRecord {
     pub attempt: Attempt,
 }
 
-/// Writes a test delivery with its event and its one attempt.
+/// Writes a test delivery with its event and its one attempt. A good test is a success of its endpoint, which then does
+/// not count as failing any more.
 ///
 /// # Errors
 /// [`Error::NotFound`] if the endpoint's account was erased meanwhile.
@@ -85,6 +86,11 @@ pub fn record_test(tx: &Tx<'_>, endpoint: EndpointKey, test: &TestRecord) -> Res
         )
         .optional()?;
     let account: AccountKey = account.ok_or(Error::NotFound(Missing::Webhook))?;
+    if test.attempt.failure.is_none() {
+        tx.conn
+            .prepare_cached("UPDATE endpoint SET last_success_at = ? WHERE key = ?")?
+            .execute((tx.now.millis(), endpoint))?;
+    }
     shares::stores(tx, account, test.body.len());
     let event = tx.conn.last_insert_rowid();
     let state = if test.attempt.failure.is_none() { State::Delivered } else { State::Exhausted };

@@ -77,6 +77,11 @@ pub fn backed_up(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackedUp, None, None, Some(file))
 }
 
+/// Writes that this file of a backup is downloaded.
+pub fn backup_taken(tx: &Tx<'_>, file: &str) -> Result<()> {
+    note(tx, Action::BackupTaken, None, None, Some(file))
+}
+
 /// Writes that held deliveries of an endpoint were cancelled, if any were. Slices that follow each other share an
 /// entry.
 pub(super) fn held(tx: &Tx<'_>, action: Action, endpoint: EndpointKey, count: usize) -> Result<()> {

@@ -91,7 +91,7 @@ pub(super) fn read_long(tx: &Tx<'_>, event: EventKey) -> Result<StoredBody> {
 }
 
 /// Replaces the error of a damaged row by a value; any other error stays.
-fn unless_damage<T>(error: rusqlite::Error, damaged: impl FnOnce() -> T) -> rusqlite::Result<T> {
+pub(super) fn unless_damage<T>(error: rusqlite::Error, damaged: impl FnOnce() -> T) -> rusqlite::Result<T> {
     if is_damage(&error) { Ok(damaged()) } else { Err(error) }
 }
 

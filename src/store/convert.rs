@@ -9,7 +9,7 @@ use crate::{
         alert::{Channel, Kind},
         delivery::{Failure, State},
         endpoint::{EndpointState, SuspendedReason},
-        retry::RunState,
+        recovery::RecoveryState,
         timestamp::Timestamp,
     },
     error::Error,
@@ -83,8 +83,8 @@ pub(super) fn state(text: &str) -> rusqlite::Result<State> {
     one_of(text, &State::ALL, State::name)
 }
 
-pub(super) fn run_state(text: &str) -> rusqlite::Result<RunState> {
-    one_of(text, &RunState::ALL, RunState::name)
+pub(super) fn recovery_state(text: &str) -> rusqlite::Result<RecoveryState> {
+    one_of(text, &RecoveryState::ALL, RecoveryState::name)
 }
 
 pub(super) fn failure(text: &str) -> rusqlite::Result<Failure> {

@@ -1,4 +1,4 @@
-//! Deliveries and their attempts: list, show, replay, cancel.
+//! Deliveries and their attempts: list, show, cancel.
 
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use super::{Result, Tx, View, audit, cascade, checksum, convert, endpoints, queu
 use crate::{
     domain::{
         audit::Action,
-        delivery::{Attempt, Delivery, DeliveryKey, Failure, State},
+        delivery::{Attempt, Delivery, DeliveryKey, Failure, Replay, State},
         endpoint::{Endpoint, EndpointKey, EndpointState},
         event::{EventKey, StoredBody},
         failure_details::FailureDetails,
         ids::{DeliveryId, EndpointId, EventId},
+        own_key::OwnKey,
         token::AccessScope,
     },
     error::{Conflict, Error, Missing},
@@ -20,77 +21,32 @@ use crate::{
 
 pub(super) const COLUMNS: &str = "
     SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, o.id AS original,
-           a.status AS last_status, a.failure AS last_failure";
+           a.status AS last_status, a.failure AS last_failure, r.id AS replay_id, r.state AS replay_state,
+           ifnull(ra.started_at + ifnull(ra.duration_ms, 0), r.created_at) AS replay_at";
 
 /// The last recorded attempt: the one before the attempt under way, or the last. The endpoints of an erased account
-/// have no profile.
+/// have no profile. The newest replay may be a replay of a replay.
 pub(super) const JOINS: &str = "
     JOIN event e ON e.key = d.event
     JOIN endpoint p ON p.key = d.endpoint AND p.profile != ''
     LEFT JOIN delivery o ON o.key = d.replay_of
-    LEFT JOIN attempt a ON a.delivery = d.key AND a.number = d.attempts - (d.state = 'claimed')";
+    LEFT JOIN attempt a ON a.delivery = d.key AND a.number = d.attempts - (d.state = 'claimed')
+    LEFT JOIN delivery r ON r.key = (
+      SELECT newer.key FROM delivery newer INDEXED BY delivery_of_event
+      WHERE d.replayed AND newer.event = d.event AND newer.key > d.key AND newer.endpoint = d.endpoint
+        AND newer.replay_of IS NOT NULL
+      ORDER BY newer.key DESC LIMIT 1)
+    LEFT JOIN attempt ra ON ra.delivery = r.key AND ra.number = r.attempts - (r.state = 'claimed')";
 
 /// Deliveries read for one page.
 pub const LOOKED_AT: usize = 10_000;
 
-/// Which of an endpoint's deliveries to list, newest first.
-#[derive(Debug, Default)]
-pub struct Filter {
-    /// Only those in this state.
-    pub state: Option<State>,
-    /// Only those of events of this name.
-    pub kind: Option<String>,
-    /// Only those older than this one.
-    pub after: Option<DeliveryId>,
-}
-
-/// One page of an endpoint's deliveries, newest first.
-#[derive(Debug)]
-pub struct Page {
-    /// The deliveries: as many as were asked for, or fewer.
-    pub deliveries: Vec<Delivery>,
-    /// The `after` of the next page; `None` at the end.
-    pub next: Option<DeliveryId>,
-}
-
-/// One page of an endpoint's deliveries. It reads at most [`LOOKED_AT`] of them: a page may hold few or none and yet
-/// not be the last.
-///
-/// # Errors
-/// [`Error::Invalid`] if `after` is no delivery of this endpoint.
-pub fn list(view: &View<'_>, endpoint: &Endpoint, filter: &Filter, limit: usize) -> Result<Page> {
-    let before: DeliveryKey = match filter.after {
-        None => DeliveryKey::MAX,
-        Some(id) => key_of(view.conn, endpoint.key, id)?.ok_or_else(Error::bad_cursor)?,
-    };
-    // The state is part of the text, not a parameter, so that SQLite can use the state's own index.
-    let state = filter.state.map(|state| format!("AND d.state = '{}'", state.name())).unwrap_or_default();
-    let own = filter.state.and_then(index_of);
-    let index = own.unwrap_or("delivery_of_endpoint");
-    let (mut oldest, mut next) = (DeliveryKey::MIN, None);
-    if filter.kind.is_some() || own.is_none() && filter.state.is_some() {
-        let passed = if own.is_some() { state.as_str() } else { "" };
-        let mut rows = view.conn.prepare_cached(&format!(
-            "SELECT key, id FROM delivery d INDEXED BY {index} WHERE endpoint = ? AND key < ? {passed}
-             ORDER BY key DESC LIMIT 1 OFFSET ?"
-        ))?;
-        let last = rows.query_row((endpoint.key, before, LOOKED_AT - 1), |row| Ok((row.get(0)?, row.get(1)?)));
-        if let Some((key, id)) = last.optional()? {
-            (oldest, next) = (key, Some(DeliveryId::from_bytes(id)));
-        }
-    }
+/// The last deliveries of an endpoint, newest first.
+pub fn latest(view: &View<'_>, endpoint: EndpointKey, most: usize) -> Result<Vec<Delivery>> {
     let mut rows = view.conn.prepare_cached(&format!(
-        "{COLUMNS} FROM delivery d INDEXED BY {index} {JOINS}
-         WHERE d.endpoint = ?1 AND d.key < ?2 AND d.key >= ?3 {state} AND (?4 IS NULL OR e.kind = ?4)
-         ORDER BY d.key DESC LIMIT ?5"
+        "{COLUMNS} FROM delivery d INDEXED BY delivery_of_endpoint {JOINS} WHERE d.endpoint = ? ORDER BY d.key DESC LIMIT ?"
     ))?;
-    let rows = rows.query_map((endpoint.key, before, oldest, &filter.kind, limit + 1), read)?;
-    let mut deliveries: Vec<Delivery> = rows.collect::<rusqlite::Result<_>>()?;
-    if deliveries.len() > limit {
-        deliveries.truncate(limit);
-        next = deliveries.last().map(|delivery| delivery.id);
-    }
-    Ok(Page { deliveries, next })
+    Ok(rows.query_map((endpoint, most), read)?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The index of a state's deliveries, if there is one that keeps their order.
@@ -150,6 +106,19 @@ pub fn attempts(view: &View<'_>, delivery: DeliveryKey) -> Result<Vec<Attempt>> 
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The newest replays of a delivery.
+pub fn replays(view: &View<'_>, original: DeliveryKey, most: usize) -> Result<Vec<Delivery>> {
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{COLUMNS} FROM delivery d INDEXED BY delivery_replay {JOINS} WHERE d.replay_of = ? ORDER BY d.key DESC LIMIT ?"
+    ))?;
+    Ok(rows.query_map((original, most), read)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The own key of an event's payload; `None` if it has none, or its body is damaged.
+pub fn own_key(view: &View<'_>, event: EventId) -> Option<OwnKey> {
+    OwnKey::of(&body_of(view, event).ok()?.ok()?)
+}
+
 /// Deliveries whose attempts [`answers`] counts.
 pub const ANSWERS_OF: usize = 1000;
 
@@ -164,11 +133,12 @@ pub struct Answered {
     pub attempts: u64,
 }
 
-/// The results of the attempts of an endpoint's last deliveries, the most frequent first.
+/// The results of the attempts of an endpoint's last deliveries, the most frequent first. Tests do not count.
 pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT failure, status, count(*) AS attempts
-         FROM (SELECT key FROM delivery INDEXED BY delivery_of_endpoint WHERE endpoint = ? ORDER BY key DESC LIMIT ?) AS d
+         FROM (SELECT key, event FROM delivery INDEXED BY delivery_of_endpoint WHERE endpoint = ? ORDER BY key DESC LIMIT ?) AS d
+         CROSS JOIN event ON event.key = d.event AND event.test = 0
          CROSS JOIN attempt ON attempt.delivery = d.key
          GROUP BY failure, status ORDER BY attempts DESC LIMIT 20",
     )?;
@@ -180,33 +150,6 @@ pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> 
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// Makes a new delivery of the same event to the same endpoint, due now, and returns it.
-///
-/// # Errors
-/// [`Error::NotFound`] if the endpoint has no such delivery; [`Error::Conflict`] while it is suspended, or if it is
-/// deleted.
-pub fn add_replay(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
-    let mut rows = tx.conn.prepare_cached("SELECT key, event FROM delivery WHERE id = ? AND endpoint = ?")?;
-    let original = rows.query_row((id.to_bytes(), endpoint.key), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let (key, event): (DeliveryKey, EventKey) = original.ok_or(Error::NotFound(Missing::Delivery))?;
-    match endpoint.state {
-        EndpointState::Active => {}
-        EndpointState::Suspended => {
-            return Err(Error::conflict(
-                Conflict::Suspended,
-                "this webhook is suspended: resume it first, which also sends again what failed since its last success",
-            ));
-        }
-        EndpointState::Deleted => {
-            return Err(Error::conflict(Conflict::Ended, "the webhook of this delivery is deleted"));
-        }
-    }
-    let replay = queue::enqueue(tx, event, endpoint.key, endpoint.state, Some(key))?;
-    let (subject, note) = (id.to_string(), format!("as {replay}"));
-    audit::of_account(tx, Action::DeliveryReplayed, &endpoint.account_id, &subject, Some(&note))?;
-    find(tx, endpoint, replay)
 }
 
 /// The endpoint of a delivery, within this scope.
@@ -290,7 +233,15 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         last_status: row.get("last_status")?,
         last_failure: row.get::<_, Option<String>>("last_failure")?.map(|text| convert::failure(&text)).transpose()?,
         replay_of: row.get::<_, Option<[u8; 16]>>("original")?.map(DeliveryId::from_bytes),
+        newest_replay: newest_replay(row)?,
+        missed: row.get("missed")?,
     })
+}
+
+fn newest_replay(row: &Row<'_>) -> rusqlite::Result<Option<Replay>> {
+    let Some(id) = row.get::<_, Option<[u8; 16]>>("replay_id")? else { return Ok(None) };
+    let state = convert::state(&row.get::<_, String>("replay_state")?)?;
+    Ok(Some(Replay { id: DeliveryId::from_bytes(id), state, at: convert::moment(row, "replay_at")? }))
 }
 
 pub(super) fn key_of(conn: &Connection, endpoint: EndpointKey, id: DeliveryId) -> Result<Option<DeliveryKey>> {

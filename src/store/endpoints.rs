@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{Result, Target, Tx, View, audit, cascade, convert, keyring::key_of, news::Change, outages};
 use crate::{
     domain::{
+        about::About,
         account::Account,
         audit::Action,
         endpoint::{
@@ -74,6 +75,7 @@ pub fn create(
         id,
         account_id: account.id.clone(),
         url,
+        about: About::default(),
         events,
         state: EndpointState::Active,
         suspended_at: None,
@@ -112,6 +114,23 @@ pub fn set_events(tx: &Tx<'_>, key: EndpointKey, events: &EventFilter) -> Result
     Ok(())
 }
 
+/// Writes the name and the description of an endpoint that was just registered.
+pub fn describe(tx: &Tx<'_>, endpoint: EndpointKey, about: &About) -> Result<()> {
+    let sql = "UPDATE endpoint SET name = ?2, description = ?3 WHERE key = ?1";
+    tx.conn.prepare_cached(sql)?.execute((endpoint, &about.name, &about.description))?;
+    Ok(())
+}
+
+/// Changes the name and the description of an endpoint.
+pub fn set_about(tx: &Tx<'_>, endpoint: &Endpoint, about: &About) -> Result<()> {
+    if endpoint.about == *about {
+        return Ok(());
+    }
+    describe(tx, endpoint.key, about)?;
+    let note = if endpoint.about.name == about.name { "description" } else { "name" };
+    audit::of_endpoint(tx, Action::WebhookChanged, endpoint.key, Some(note))
+}
+
 /// Gives an endpoint a new secret. The former one signs too for `overlap`.
 pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, overlap: Duration) -> Result<()> {
     if target(tx, endpoint.key)?.secrets.first() == Some(secret) {
@@ -119,8 +138,15 @@ pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, over
         return Ok(());
     }
     tx.conn
-        .prepare_cached("UPDATE endpoint SET former_secret = secret, former_until = ?2, secret = ?3 WHERE key = ?1")?
-        .execute((endpoint.key, (tx.now + overlap).millis(), tx.keys.seal(tx.conn, endpoint.id, secret)?))?;
+        .prepare_cached(
+            "UPDATE endpoint SET former_secret = secret, former_until = ?2, secret = ?3, secret_at = ?4 WHERE key = ?1",
+        )?
+        .execute((
+            endpoint.key,
+            (tx.now + overlap).millis(),
+            tx.keys.seal(tx.conn, endpoint.id, secret)?,
+            tx.now.millis(),
+        ))?;
     tx.changed(endpoint.key);
     audit::of_endpoint(tx, Action::SecretChanged, endpoint.key, None)
 }
@@ -291,7 +317,7 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
 /// The target of an endpoint: its present URL and secrets.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT id, account, profile, url, secret, former_secret, former_until, outage FROM endpoint WHERE key = ?",
+        "SELECT id, account, profile, url, secret, former_secret, former_until, outage, turns FROM endpoint WHERE key = ?",
     )?;
     let mut rows = rows.query([key])?;
     let row = rows.next()?.ok_or(Error::NotFound(Missing::Webhook))?;
@@ -309,6 +335,7 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
         url: TargetUrl::from_stored(&row.get::<_, String>("url")?)?,
         secrets,
         outage: row.get("outage")?,
+        turns: row.get("turns")?,
         read_at: tx.now,
         stale: AtomicBool::new(false),
     })
@@ -374,6 +401,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         id: EndpointId::from_bytes(row.get("id")?),
         account_id: row.get("account_id")?,
         url: target.as_given(given.as_deref()),
+        about: About { name: row.get("name")?, description: row.get("description")? },
         events: EventFilter::from_stored(&row.get::<_, String>("events")?),
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         suspended_at: convert::moment_if(row, "suspended_at")?,

@@ -4,12 +4,12 @@
 use rusqlite::OptionalExtension;
 
 use super::{
-    Result, Tx, View, accounts, audit,
+    Result, Tx, View, accounts, audit, recoveries,
     retention::{self, ANSWERS, SLICE, slice},
-    retries, stats,
+    stats,
 };
 use crate::domain::{
-    account::AccountKey,
+    account::{Account, AccountKey},
     audit::{Action, EntryKey},
     delivery::DeliveryKey,
     endpoint::EndpointKey,
@@ -47,7 +47,7 @@ pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
                (SELECT count(*) FROM token WHERE account = a.key AND revoked_at IS NULL) AS tokens,
                (SELECT count(*) FROM event WHERE account = a.key) AS events,
                (SELECT count(*) FROM delivery JOIN endpoint ON endpoint.key = endpoint WHERE account = a.key) AS deliveries
-             FROM account a WHERE id = ?",
+             FROM account a WHERE id = ? AND profile != ''",
         )?
         .query_row([id], |row| {
             Ok(Extent {
@@ -62,22 +62,20 @@ pub fn extent(view: &View<'_>, id: &str) -> Result<Extent> {
         .ok_or_else(|| accounts::missing(id))
 }
 
-/// Removes an account for everybody who asks: its name, tokens, alerts and retry runs, and the URLs and secrets of its
+/// Removes an account for everybody who asks: its name, tokens, sessions, sign-in links, alerts and recoveries, and the URLs and secrets of its
 /// endpoints. [`next`] and [`remove`] do the rest. The audit keeps that an account with this number was erased.
 ///
 /// # Errors
 /// [`crate::error::Error::NotFound`] if there is no such account.
 pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
-    let mut rows = tx.conn.prepare_cached("SELECT key, profile FROM account WHERE id = ? AND profile != ''")?;
-    let found = rows.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let (account, profile): (AccountKey, String) = found.ok_or_else(|| accounts::missing(id))?;
-    retries::forget(tx, account, id)?;
+    let Account { key: account, profile, .. } = accounts::named(tx, None, id)?;
+    recoveries::forget(tx, account, id)?;
     let mut endpoints = tx.conn.prepare_cached("SELECT key FROM endpoint WHERE account = ?")?;
     for endpoint in endpoints.query_map([account], |row| row.get(0))? {
         tx.changed(endpoint?);
     }
     for sql in [
-        "UPDATE endpoint SET profile = '', url = '', given_url = NULL, events = '', state = 'deleted', suspended_at = NULL,
+        "UPDATE endpoint SET profile = '', url = '', given_url = NULL, name = NULL, description = NULL, events = '', state = 'deleted', suspended_at = NULL,
            suspended_reason = NULL, secret = x'', former_secret = NULL, former_until = NULL, resend = NULL
          WHERE account = ?",
         "DELETE FROM alert WHERE endpoint IN (SELECT key FROM endpoint WHERE account = ?)",

@@ -1,11 +1,9 @@
 //! Events: publish, fan out, find.
 
-use std::collections::BTreeSet;
-
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Result, Tx, View, accounts, checksum, convert,
+    Result, Tx, View, checksum, convert,
     news::Change,
     queue::{self, Fresh},
     shares,
@@ -13,7 +11,6 @@ use super::{
 use crate::{
     domain::{
         account::AccountKey,
-        delivery::DeliveryKey,
         endpoint::{EndpointKey, EndpointState, EventFilter, TargetUrl},
         event::{Accepted, Audience, Event, EventKey, NewEvent, Published},
         ids::{DeliveryId, EndpointId, EventId},
@@ -133,9 +130,9 @@ fn newest_at(tx: &Tx<'_>, account: AccountKey, url: &TargetUrl) -> Result<Option
 
 /// All columns of an event except the body, which [`deliveries::body_of`](super::deliveries::body_of) reads: a page may
 /// hold many events.
-const COLUMNS: &str =
-    "SELECT event.key, event.id, event.account, event.accepted_at, event.test, event.kind, event.target,
-                              account.id AS account_id, account.profile";
+pub(super) const COLUMNS: &str = "
+    SELECT event.key, event.id, event.account, event.accepted_at, event.test, event.kind, event.target,
+           event.idempotency_key, account.id AS account_id, account.profile";
 
 /// The event of this id.
 ///
@@ -170,124 +167,7 @@ pub fn find_by_key(view: &View<'_>, scope: &AccessScope, key: &str, account: Opt
     found.pop().ok_or(Error::NotFound(Missing::Task))
 }
 
-const LOOKED_AT: usize = 10_000;
-
-/// Which events to list, newest first.
-#[derive(Debug, Default)]
-pub struct Filter {
-    /// Only of the account of this id.
-    pub account: Option<String>,
-    /// Only of this name.
-    pub kind: Option<String>,
-    /// Only those accepted before this one.
-    pub after: Option<EventId>,
-}
-
-/// One page of events, newest first.
-#[derive(Debug)]
-pub struct Page {
-    /// The events.
-    pub events: Vec<Event>,
-    /// The `after` of the next page; `None` at the end.
-    pub next: Option<EventId>,
-    /// Whether older events of the account may be missing: those that none of its endpoints got.
-    pub partial: bool,
-}
-
-/// One page of events. It reads at most 10,000 of them: a page may hold few or none and yet not be the last. For one
-/// account it also finds every event that its endpoints got, however much others have published since.
-///
-/// # Errors
-/// [`Error::Invalid`] if `after` is no event; [`Error::NotFound`] for an account that is not within the scope.
-pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize) -> Result<Page> {
-    let account = match &filter.account {
-        Some(id) => Some(accounts::see(view, scope, id)?.key),
-        None => scope.account,
-    };
-    let before = match filter.after {
-        None => EventKey::MAX,
-        Some(id) => {
-            let mut rows = view.conn.prepare_cached("SELECT key FROM event WHERE id = ?")?;
-            let key = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-            key.ok_or_else(Error::bad_cursor)?
-        }
-    };
-    let mut edge =
-        view.conn.prepare_cached("SELECT key, id FROM event WHERE key < ? ORDER BY key DESC LIMIT 1 OFFSET ?")?;
-    let edge: Option<(EventKey, [u8; 16])> =
-        edge.query_row((before, LOOKED_AT - 1), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let oldest = edge.map_or(EventKey::MIN, |(key, _)| key);
-    let mut rows = view.conn.prepare_cached(&format!(
-        "{COLUMNS} FROM event JOIN account ON account.key = event.account
-         WHERE event.key < ?1 AND event.key >= ?2 AND account.profile != '' AND (?3 IS NULL OR account.profile = ?3)
-           AND (?4 IS NULL OR event.account = ?4) AND (?5 IS NULL OR kind = ?5)
-         ORDER BY event.key DESC LIMIT ?6",
-    ))?;
-    let wanted = (before, oldest, &scope.profile, account, &filter.kind, limit + 1);
-    let mut events: Vec<Event> = rows.query_map(wanted, read)?.collect::<rusqlite::Result<_>>()?;
-    let mut next = edge.map(|(_, id)| EventId::from_bytes(id));
-    let mut partial = false;
-    if let Some(account) = account.filter(|_| edge.is_some() && events.len() <= limit) {
-        let (older, rest) = delivered(view.conn, account, oldest, filter.kind.as_deref(), limit + 1 - events.len())?;
-        events.extend(older);
-        (next, partial) = (rest, true);
-    }
-    if events.len() > limit {
-        events.truncate(limit);
-        next = events.last().map(|event| event.id);
-    }
-    Ok(Page { events, next, partial })
-}
-
-/// At most this many events before `before` that an endpoint of the account got, newest first; and where to continue.
-/// Deliveries are made in the order of their events, so the deliveries of each endpoint are read by their own index.
-fn delivered(
-    conn: &Connection,
-    account: AccountKey,
-    before: EventKey,
-    kind: Option<&str>,
-    most: usize,
-) -> Result<(Vec<Event>, Option<EventId>)> {
-    let mut rows = conn.prepare_cached("SELECT key FROM endpoint WHERE account = ?")?;
-    let endpoints: Vec<EndpointKey> = rows.query_map([account], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let mut first = conn.prepare_cached(
-        "SELECT key FROM delivery INDEXED BY delivery_of_event
-         WHERE event >= ? AND replay_of IS NULL ORDER BY event, key LIMIT 1",
-    )?;
-    let upto: DeliveryKey = first.query_row([before], |row| row.get(0)).optional()?.unwrap_or(DeliveryKey::MAX);
-    let looked_at = (LOOKED_AT / endpoints.len().max(1)).max(most);
-    let mut of_endpoint = conn.prepare_cached(
-        "SELECT event FROM delivery INDEXED BY delivery_of_endpoint
-         WHERE endpoint = ? AND key < ? AND replay_of IS NULL ORDER BY key DESC LIMIT ?",
-    )?;
-    // All endpoints were read down to this event.
-    let (mut keys, mut floor) = (BTreeSet::new(), EventKey::MIN);
-    for endpoint in endpoints {
-        let own = of_endpoint.query_map((endpoint, upto, looked_at), |row| row.get(0))?;
-        let own: Vec<EventKey> = own.collect::<rusqlite::Result<_>>()?;
-        if own.len() == looked_at {
-            floor = floor.max(own.last().copied().unwrap_or(floor));
-        }
-        keys.extend(own);
-    }
-    let mut event = conn.prepare_cached(&format!(
-        "{COLUMNS} FROM event JOIN account ON account.key = event.account
-         WHERE event.key = ?1 AND (?2 IS NULL OR kind = ?2)",
-    ))?;
-    let mut found: Vec<Event> = Vec::new();
-    for key in keys.into_iter().rev().take_while(|key| *key >= floor) {
-        found.extend(event.query_row((key, kind), read).optional()?);
-        if found.len() == most {
-            let last = found.last().map(|event| event.id);
-            return Ok((found, last));
-        }
-    }
-    let mut rows = conn.prepare_cached("SELECT id FROM event WHERE key = ?")?;
-    let rest = rows.query_row([floor], |row| row.get(0).map(EventId::from_bytes)).optional()?;
-    Ok((found, rest))
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         key: row.get("key")?,
         id: EventId::from_bytes(row.get("id")?),
@@ -298,5 +178,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         test: row.get("test")?,
         kind: convert::text(row, "kind")?,
         target: row.get("target")?,
+        idempotency_key: row.get("idempotency_key")?,
     })
 }

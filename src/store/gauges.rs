@@ -6,8 +6,13 @@ use crate::{
     metrics::GaugeValues,
 };
 
-/// The counted states, each with an index of its own.
-const COUNTED: [State; 4] = [State::Pending, State::Claimed, State::Held, State::Exhausted];
+/// The counted states, each with a condition that has an index of its own. Of the failed ones, those that are missed.
+const COUNTED: [(State, &str); 4] = [
+    (State::Pending, "state = 'pending'"),
+    (State::Claimed, "state = 'claimed'"),
+    (State::Held, "state = 'held'"),
+    (State::Exhausted, "missed = 1"),
+];
 
 impl Db {
     /// Reads the gauges from the database and its files.
@@ -42,8 +47,8 @@ impl Db {
 fn deliveries(view: &View<'_>) -> Result<Vec<(&'static str, u64)>> {
     COUNTED
         .into_iter()
-        .map(|state| {
-            let sql = format!("SELECT count(*) FROM delivery WHERE state = '{}'", state.name());
+        .map(|(state, which)| {
+            let sql = format!("SELECT count(*) FROM delivery WHERE {which}");
             Ok((state.name(), view.conn.prepare_cached(&sql)?.query_row([], |row| row.get(0))?))
         })
         .collect()

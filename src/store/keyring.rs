@@ -138,6 +138,13 @@ impl KeyRing {
         })
     }
 
+    /// Decrypts the secret of this endpoint's row with the keys that are known: for a view that may be older than the
+    /// key file. `None` if none of them opens it.
+    pub(super) fn peek(&self, endpoint: EndpointId, sealed: &[u8]) -> Option<SigningSecret> {
+        let secret = self.keys().decrypt(endpoint, sealed)?;
+        String::from_utf8(secret).ok().map(SigningSecret::from_stored)
+    }
+
     /// The id of the current key.
     pub(super) fn current(&self) -> Option<u8> {
         self.keys().ring.first().map(|(id, _)| *id)

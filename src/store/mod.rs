@@ -7,7 +7,9 @@ pub mod alerts;
 pub mod attempts;
 pub mod audit;
 mod backup;
+mod backup_files;
 mod bodies;
+pub mod candidates;
 mod cascade;
 mod check;
 mod checksum;
@@ -18,6 +20,7 @@ mod db;
 pub mod deliveries;
 pub mod endpoints;
 pub mod erase;
+pub mod event_list;
 pub mod events;
 mod file_health;
 mod files;
@@ -25,25 +28,34 @@ mod gauges;
 mod grants;
 mod key_mark;
 mod keyring;
+mod missed;
+mod moments;
 mod new_delivery;
 mod news;
 mod open;
 mod outages;
 pub mod overview;
 pub mod queue;
+mod range;
+pub mod recoveries;
+pub mod replays;
 pub mod retention;
-pub mod retries;
+mod scan;
 mod schema;
 pub mod search;
+pub mod secrets;
 mod served_files;
 pub mod sessions;
 mod shares;
+pub mod sign_in_links;
 pub mod stats;
 mod targets;
 pub mod tokens;
+mod turns;
 mod tx;
 mod upgrade_copy;
 mod usage;
+pub mod webhook_stats;
 pub mod webhooks;
 mod write;
 mod write_queue;
@@ -51,6 +63,7 @@ mod writer;
 
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
+    backup_files::{BackupFile, BackupPart, backup_files, open_backup},
     bodies::{Bodies, Body, SMALL_BODY},
     check::{Found, check},
     claim::ClaimBudget,

@@ -8,6 +8,7 @@ use crate::domain::{
     endpoint::EndpointKey,
     event::EventKey,
     ids::DeliveryId,
+    recovery::RecoveryKey,
     timestamp::Timestamp,
 };
 
@@ -44,6 +45,13 @@ pub(super) fn insert(tx: &Tx<'_>, new: &NewDelivery) -> Result<DeliveryId> {
         tx.due(new.endpoint, tx.now);
     }
     Ok(id)
+}
+
+/// Notes that this recovery made a replay.
+pub(super) fn belongs_to(tx: &Tx<'_>, replay: DeliveryId, recovery: RecoveryKey) -> Result<()> {
+    let sql = "UPDATE delivery SET recovery = ? WHERE id = ?";
+    tx.conn.prepare_cached(sql)?.execute((recovery, replay.to_bytes()))?;
+    Ok(())
 }
 
 /// The due time of a delivery that goes back to its place in the order: at once, before the deliveries behind it. Its

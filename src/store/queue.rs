@@ -1,6 +1,6 @@
-//! The queue of deliveries: claim, settle, give back, recover. One verb, one function.
+//! The queue of deliveries: claim, settle, give back, interrupt. One verb, one function.
 //!
-//! Only [`settle`], [`give_back`] and [`recover`] end a claim. A claim is identified by the delivery's key and the
+//! Only [`settle`], [`give_back`] and [`interrupt`] end a claim. A claim is identified by the delivery's key and the
 //! attempt number: a late report finds another number and changes nothing.
 
 use std::{sync::Arc, time::Duration};
@@ -10,12 +10,13 @@ use rusqlite::{OptionalExtension, Row};
 pub use super::claim::{Claim, Claimed, Wanted};
 use super::{
     Body, Result, SMALL_BODY, Target, Tx, alerts, attempts, cascade, checksum, convert, endpoints,
+    missed::{self, Kin},
     new_delivery::{self, NewDelivery},
     news::Change,
-    outages,
+    outages, turns,
 };
 use crate::domain::{
-    delivery::{self, Attempt, DeliveryKey, Failure, Outcome, Settlement, State},
+    delivery::{self, Attempt, DeliveryKey, Failure, Meanwhile, Outcome, Settlement, State},
     endpoint::{EndpointKey, EndpointState},
     event::EventKey,
     failure_details::FailureDetails,
@@ -149,20 +150,10 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
     let Attempted { started_at, duration, outcome, details } = attempted;
     // A fault of this server costs the receiver no try. Sample data suspends no endpoint.
     let ours = *outcome == Outcome::Failed(Failure::Interrupted);
-    let when_exhausted = if claim.test { WhenExhausted::StayActive } else { profile.when_exhausted };
-    let settlement = if outcome.is_success() {
-        Settlement::Delivered
-    } else {
-        let state = cascade::state(tx, claim.target.key)?;
-        if ours {
-            delivery::interrupt(state, tx.now + AFTER_A_FAULT)
-        } else {
-            delivery::settle(outcome, claim.tries, state, &profile.retry, when_exhausted, tx.now)
-        }
-    };
-    if !leave(tx, claim.owner(), (claim.attempt, claim.tries - u32::from(ours)), settlement)? {
+    let settlement = decide(tx, claim, outcome, profile)?;
+    let Some(kin) = leave(tx, claim.owner(), (claim.attempt, claim.tries - u32::from(ours)), settlement)? else {
         return Ok(None);
-    }
+    };
     let next_attempt_at = match settlement {
         Settlement::Retry(at) => Some(at),
         _ => None,
@@ -178,11 +169,34 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
     // A test delivery is not missed, so it begins no outage.
     if !claim.test {
         outages::note(tx, claim.target.key, claim.key, claim.target.outage, settlement)?;
+        if !outcome.failure().is_some_and(Failure::is_ours) {
+            turns::note(tx, &claim.target, claim.key, claim.tries, outcome)?;
+        }
     }
+    missed::settled(tx, claim.key, claim.test, kin, settlement)?;
     if !(outcome.is_success() || ours || claim.test) {
         alert(tx, claim, &attempt, settlement, profile)?;
     }
     Ok(Some(settlement))
+}
+
+/// Decides what follows from an outcome.
+fn decide(tx: &Tx<'_>, claim: &Claim, outcome: &Outcome, profile: &Profile) -> Result<Settlement> {
+    if outcome.is_success() {
+        return Ok(Settlement::Delivered);
+    }
+    let endpoint = claim.target.key;
+    let state = cascade::state(tx, endpoint)?;
+    if *outcome == Outcome::Failed(Failure::Interrupted) {
+        return Ok(delivery::interrupt(state, tx.now + AFTER_A_FAULT));
+    }
+    let when_exhausted = if claim.test { WhenExhausted::StayActive } else { profile.when_exhausted };
+    let meanwhile = match when_exhausted {
+        WhenExhausted::SuspendIfDead if claim.tries > 1 => turns::meanwhile(tx, endpoint, claim.key)?,
+        _ => Meanwhile::Nothing,
+    };
+    let (tries, policy) = (claim.tries, &profile.retry);
+    Ok(delivery::settle(outcome, tries, state, policy, (when_exhausted, meanwhile), tx.now))
 }
 
 /// Writes the alert that a failure needs, if it needs one.
@@ -193,7 +207,7 @@ fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, pro
         return alerts::warning(tx, &failed);
     }
     match (settlement, profile.warn_after) {
-        (Settlement::Exhausted(Some(_)), _) => alerts::suspended(tx, &failed),
+        (Settlement::Exhausted(Some(reason)), _) => alerts::suspended(tx, &failed, reason),
         (Settlement::Retry(_), Some(after)) if tries >= after => alerts::warning(tx, &failed),
         // The delivery was given up, and no other alert says so.
         (Settlement::Exhausted(None), Some(_)) if cascade::state(tx, endpoint)? == EndpointState::Active => {
@@ -208,7 +222,7 @@ fn alert(tx: &Tx<'_>, claim: &Claim, last: &Attempt, settlement: Settlement, pro
 pub fn give_back(tx: &Tx<'_>, claim: &Claim, faulty: bool) -> Result<Option<Settlement>> {
     let due_at = if faulty { tx.now + AFTER_A_FAULT } else { new_delivery::place_in_line(tx, claim.key)? };
     let settlement = delivery::interrupt(cascade::state(tx, claim.target.key)?, due_at);
-    if !leave(tx, claim.owner(), (claim.attempt - 1, claim.tries - 1), settlement)? {
+    if leave(tx, claim.owner(), (claim.attempt - 1, claim.tries - 1), settlement)?.is_none() {
         return Ok(None);
     }
     if let Settlement::Retry(at) = settlement {
@@ -218,7 +232,7 @@ pub fn give_back(tx: &Tx<'_>, claim: &Claim, faulty: bool) -> Result<Option<Sett
     Ok(Some(settlement))
 }
 
-/// Which claims are recovered.
+/// Which claims are interrupted.
 #[derive(Debug)]
 pub enum Lost {
     /// All claims: at a start no attempt is under way.
@@ -242,9 +256,9 @@ pub struct CutOff {
     pub attempt: u32,
 }
 
-/// Recovers lost claims: each is due at once in its former place in the order, its attempt is recorded as interrupted,
+/// Ends lost claims: each is due at once in its former place in the order, its attempt is recorded as interrupted,
 /// and its try is not counted. Returns them.
-pub fn recover(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
+pub fn interrupt(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
     let only = match lost {
         Lost::All => None,
         Lost::One(key) => Some(*key),
@@ -298,25 +312,26 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     alerts::shift(tx, by)
 }
 
-/// Ends the claimed state of a delivery, if this attempt still owns the claim.
+/// Ends the claimed state of a delivery, if this attempt still owns the claim: otherwise there is no answer.
 fn leave(
     tx: &Tx<'_>,
     (key, attempt): (DeliveryKey, u32),
     (attempts, tries): (u32, u32),
     settlement: Settlement,
-) -> Result<bool> {
+) -> Result<Option<Kin>> {
     let due_at = match settlement {
         Settlement::Retry(at) => Some(at.millis()),
         _ => None,
     };
-    let changed = tx
-        .conn
-        .prepare_cached(
-            "UPDATE delivery SET state = ?3, due_at = ?4, attempts = ?5, tries = ?6, started_at = NULL
-             WHERE key = ?1 AND state = 'claimed' AND attempts = ?2",
-        )?
-        .execute((key, attempt, settlement.state().name(), due_at, attempts, tries))?;
-    Ok(changed == 1)
+    let mut rows = tx.conn.prepare_cached(
+        "UPDATE delivery SET state = ?3, due_at = ?4, attempts = ?5, tries = ?6, started_at = NULL
+         WHERE key = ?1 AND state = 'claimed' AND attempts = ?2
+         RETURNING replay_of IS NOT NULL OR replayed, recovery",
+    )?;
+    let left = rows.query_row((key, attempt, settlement.state().name(), due_at, attempts, tries), |row| {
+        Ok(Kin { is_one_of_several: row.get(0)?, recovery: row.get(1)? })
+    });
+    Ok(left.optional()?)
 }
 
 /// An event that is being published.

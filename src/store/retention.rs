@@ -288,11 +288,11 @@ const EXPIRED: [(&str, &str); 3] = [
         "alert",
         "created_at <= ?1 AND NOT EXISTS (SELECT 1 FROM alert_delivery WHERE alert_delivery.alert = alert.key AND due_at IS NOT NULL)",
     ),
-    ("retry", "ended_at <= ?1"),
+    ("recovery", "ended_at <= ?1"),
     ("token", "revoked_at <= ?1"),
 ];
 
-/// An expired alert, retry run or token: the index of its table in `EXPIRED`, and its key.
+/// An expired alert, recovery or token: the index of its table in `EXPIRED`, and its key.
 pub type Expired = (usize, i64);
 
 /// The time before which finished things are older than `age`, both in serving time and by the wall clock; `None` if
@@ -304,7 +304,7 @@ pub fn past(view: &View<'_>, now: Timestamp, uptime_total: Duration, age: Durati
     Ok(at.map(|at| at.min(now - age)))
 }
 
-/// The alerts that were delivered or given up, the retry runs that ended and the tokens that were revoked before this
+/// The alerts that were delivered or given up, the recoveries that ended and the tokens that were revoked before this
 /// time.
 pub fn expired(view: &View<'_>, past: Timestamp) -> Result<Vec<Expired>> {
     let mut found = Vec::new();

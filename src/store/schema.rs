@@ -16,6 +16,10 @@ const ALL: &[M<'static>] = &[
     M::up(include_str!("migrations/0011.sql")),
     M::up(include_str!("migrations/0012.sql")),
     M::up(include_str!("migrations/0013.sql")),
+    M::up(include_str!("migrations/0014.sql")),
+    M::up(include_str!("migrations/0015.sql")),
+    M::up(include_str!("migrations/0016.sql")),
+    M::up(include_str!("migrations/0017.sql")),
 ];
 pub(super) const SCHEMA: usize = ALL.len();
 pub(super) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(ALL);

@@ -23,12 +23,21 @@ CREATE TABLE token (
   created_at   INTEGER NOT NULL,
   last_used_at INTEGER,
   revoked_at   INTEGER,
+  by_link      INTEGER NOT NULL DEFAULT 0 CHECK (by_link IN (0, 1)), -- nobody holds it: sessions of sign-in links act by it
   CHECK (account IS NULL OR profile IS NOT NULL)
 ) STRICT;
+CREATE UNIQUE INDEX token_of_links ON token (account) WHERE by_link = 1 AND revoked_at IS NULL;
 
 -- A browser that showed a token to the dashboard. It ends with its token, with its time, or when it signs out.
 CREATE TABLE session (
   hash       BLOB    PRIMARY KEY CHECK (length(hash) = 32),          -- SHA-256; the cookie itself is nowhere
+  token      INTEGER NOT NULL REFERENCES token (key) ON DELETE CASCADE,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A link that opens an account's dashboard once, until its time is over.
+CREATE TABLE sign_in_link (
+  hash       BLOB    PRIMARY KEY CHECK (length(hash) = 32),          -- SHA-256; the link itself is nowhere
   token      INTEGER NOT NULL REFERENCES token (key) ON DELETE CASCADE,
   expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -59,6 +68,10 @@ CREATE TABLE endpoint (
   resumed_at          INTEGER,
   given_url           TEXT,                                          -- as its owner wrote it; NULL: as url
   rests_until         INTEGER,                                       -- its receiver asked for no delivery before this
+  turns               INTEGER NOT NULL DEFAULT 0,                    -- from succeeding to failing and back; even: it succeeds
+  name                TEXT,                                          -- for people
+  description         TEXT,                                          -- for people
+  secret_at           INTEGER,                                       -- when its secret was last changed; NULL: never
   CHECK ((state = 'suspended') = (suspended_at IS NOT NULL)),
   CHECK ((suspended_at IS NULL) = (suspended_reason IS NULL)),
   CHECK ((former_secret IS NULL) = (former_until IS NULL))
@@ -98,6 +111,9 @@ CREATE TABLE delivery (
   replay_of  INTEGER REFERENCES delivery (key),
   replayed   INTEGER NOT NULL DEFAULT 0 CHECK (replayed IN (0, 1)),  -- there is, or was, a replay of it
   outage     INTEGER CHECK (outage IS NULL OR state = 'exhausted'),  -- in which it was given up
+  recovery   INTEGER,                                                -- that made it
+  missed     INTEGER NOT NULL DEFAULT 0 CHECK (missed IN (0, state = 'exhausted')), -- no replay has delivered or replaced it
+  first_failed INTEGER,                                              -- the turns of its endpoint when it did, in its schedule
   CHECK ((state = 'pending') = (due_at IS NOT NULL)),
   CHECK ((state = 'claimed') = (started_at IS NOT NULL)),
   CHECK (state NOT IN ('claimed', 'delivered', 'exhausted') OR attempts > 0)
@@ -110,6 +126,8 @@ CREATE INDEX delivery_of_endpoint ON delivery (endpoint);
 CREATE INDEX delivery_of_event ON delivery (event);
 CREATE INDEX delivery_replay ON delivery (replay_of) WHERE replay_of IS NOT NULL;
 CREATE INDEX delivery_failed ON delivery (outage, event) WHERE outage IS NOT NULL AND replayed = 0;
+CREATE INDEX delivery_of_recovery ON delivery (recovery) WHERE recovery IS NOT NULL AND state IN ('pending', 'claimed', 'held');
+CREATE INDEX delivery_missed ON delivery (endpoint) WHERE missed = 1;
 
 -- One POST, written when it has ended.
 CREATE TABLE attempt (
@@ -142,6 +160,7 @@ CREATE TABLE alert (
   next_attempt_at INTEGER,                                           -- warning: NULL when it was given up
   held            INTEGER,                                           -- expiring: how many will be cancelled
   lived           INTEGER,                                           -- expiring: serving time when it was written
+  suspended_reason TEXT,                                             -- suspended: why; NULL: an older version wrote it
   CHECK ((kind = 'expiring') = (failure IS NULL)),
   CHECK ((kind = 'warning') = (tries IS NOT NULL)),
   CHECK ((kind = 'expiring') = (held IS NOT NULL))
@@ -174,8 +193,8 @@ CREATE TABLE tally (
   PRIMARY KEY (span, start, endpoint)
 ) STRICT, WITHOUT ROWID;
 
--- A run that replays every matching delivery once. The deliveries record its progress.
-CREATE TABLE retry (
+-- A recovery: it replays every matching delivery once. The deliveries record its progress.
+CREATE TABLE recovery (
   key        INTEGER PRIMARY KEY AUTOINCREMENT,                      -- none is used twice: running ones are known by it
   id         BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
   created_at INTEGER NOT NULL,
@@ -186,8 +205,9 @@ CREATE TABLE retry (
   profile    TEXT,                                                   -- from here on: which deliveries; NULL: any
   account    TEXT,
   endpoint   BLOB    CHECK (length(endpoint) = 16),
+  url        TEXT,                                                   -- a text that the URL holds
   kind       TEXT,
-  wanted     TEXT    CHECK (wanted IN ('exhausted', 'cancelled')),   -- the state they are in
+  wanted     TEXT    CHECK (wanted IN ('exhausted', 'delivered', 'cancelled')), -- the state they are in
   failure    TEXT,
   made_from  INTEGER,
   made_to    INTEGER,
@@ -195,9 +215,11 @@ CREATE TABLE retry (
   matched    INTEGER NOT NULL,
   replayed   INTEGER NOT NULL DEFAULT 0,
   skipped    INTEGER NOT NULL DEFAULT 0,
+  delivered  INTEGER NOT NULL DEFAULT 0,                             -- replays that were
+  failed     INTEGER NOT NULL DEFAULT 0,                             -- replays that were given up
   CHECK ((state = 'running') = (ended_at IS NULL))
 ) STRICT;
-CREATE INDEX retry_running ON retry (key) WHERE state = 'running';
+CREATE INDEX recovery_running ON recovery (key) WHERE state = 'running';
 
 -- Who changed what, written in the transaction that changed it. An entry outlives what it names.
 CREATE TABLE audit (

@@ -3,157 +3,30 @@
 //! A page reads a limited number of deliveries. For a few webhooks it merges their histories, each by its index, so
 //! that deliveries of others are not read.
 
-use std::{
-    collections::{BinaryHeap, VecDeque},
-    ops::RangeInclusive,
-    time::Duration,
-};
+use std::collections::{BinaryHeap, VecDeque};
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
+pub(super) use super::range::FITS;
+pub use super::range::Range;
 use super::{
-    Result, View, accounts, convert,
+    Result, View, convert,
     deliveries::{self, COLUMNS, JOINS, LOOKED_AT},
-    endpoints,
+    range::MERGED,
+    scan::{self, Scan},
 };
 use crate::{
     domain::{
-        delivery::{Delivery, DeliveryKey, Failure, State},
+        delivery::{Delivery, DeliveryKey},
         endpoint::{EndpointKey, EndpointState},
+        event::EventKey,
         ids::DeliveryId,
+        search::{Asked, Place, Sought},
         selection::Selection,
-        timestamp::Timestamp,
         token::AccessScope,
     },
     error::Error,
 };
-
-/// Most webhooks whose histories are merged, which costs one seek each. For more, all deliveries are read in the order
-/// in which they were made.
-const MERGED: usize = 2000;
-
-/// The resolution of times.
-const MOMENT: Duration = Duration::from_millis(1);
-/// A test delivery gets its id when its attempt begins, and its row when that has ended: up to a minute later, and a
-/// little more while the writer is busy. Deliveries made in between have smaller keys.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(70);
-
-/// The condition for a delivery of a range: `d` is the delivery, `e` its event, `p` its endpoint, `c` the account, `a`
-/// its last attempt. [`Range::query`] binds its parameters.
-pub(super) const FITS: &str = "
-    (:profile IS NULL OR p.profile = :profile) AND (:account IS NULL OR c.id = :account)
-    AND (:endpoint IS NULL OR p.id = :endpoint) AND (:kind IS NULL OR e.kind = :kind)
-    AND (:state IS NULL OR d.state = :state) AND (:failure IS NULL OR a.failure = :failure)
-    AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
-    AND (:delivery IS NULL OR d.id = :delivery)";
-
-/// A selection within an access scope: the account and the webhook that it names exist there.
-#[derive(Debug, Clone)]
-pub struct Range {
-    /// The only profile that is seen; `None`: all.
-    pub profile: Option<String>,
-    /// Which deliveries; of the caller's own account, if the caller belongs to one.
-    pub selection: Selection,
-}
-
-impl Range {
-    /// # Errors
-    /// [`Error::NotFound`] for an account or a webhook that is not within the scope.
-    pub fn new(view: &View<'_>, scope: &AccessScope, mut selection: Selection) -> Result<Self> {
-        if let Some(account) = &selection.account {
-            accounts::see(view, scope, account)?;
-        } else if let Some(key) = scope.account {
-            let mut rows = view.conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
-            selection.account = Some(rows.query_row([key], |row| row.get(0))?);
-        }
-        if let Some(endpoint) = selection.endpoint {
-            endpoints::find(view, scope, endpoint)?;
-        }
-        Ok(Self { profile: scope.profile.as_deref().map(str::to_owned), selection })
-    }
-
-    /// The endpoints in question, deleted ones included; `None` if they are more than `most`, or all.
-    pub(super) fn endpoints(&self, conn: &Connection, most: usize) -> Result<Option<Vec<EndpointKey>>> {
-        let Selection { account, endpoint, delivery, state, .. } = &self.selection;
-        let keys = |sql: &str, id: &dyn rusqlite::ToSql| -> Result<Vec<EndpointKey>> {
-            let mut rows = conn.prepare_cached(sql)?;
-            Ok(rows.query_map((id, most + 1), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
-        };
-        let found = if let Some(delivery) = delivery {
-            keys("SELECT endpoint FROM delivery WHERE id = ? LIMIT ?", &delivery.to_bytes())?
-        } else if let Some(endpoint) = endpoint {
-            keys("SELECT key FROM endpoint WHERE id = ? LIMIT ?", &endpoint.to_bytes())?
-        } else if let Some(account) = account {
-            let sql =
-                "SELECT endpoint.key FROM account JOIN endpoint ON account = account.key WHERE account.id = ? LIMIT ?";
-            keys(sql, account)?
-        } else if let Some(index) = state.and_then(deliveries::index_by_endpoint) {
-            with_any(conn, index, state.map_or("", State::name), most)?
-        } else {
-            return Ok(None);
-        };
-        Ok((found.len() <= most).then_some(found))
-    }
-
-    /// The keys of the deliveries made in the selection's time, and of a few others.
-    pub(super) fn keys(&self, conn: &Connection) -> Result<RangeInclusive<DeliveryKey>> {
-        let Selection { from, to, .. } = self.selection;
-        let oldest = from.map_or(Ok(Some(DeliveryKey::MIN)), |from| oldest_since(conn, from))?;
-        let newest = to.map_or(Ok(Some(DeliveryKey::MAX - 1)), |to| newest_until(conn, to))?;
-        Ok(oldest.unwrap_or(DeliveryKey::MAX)..=newest.unwrap_or(DeliveryKey::MIN))
-    }
-
-    /// The delivery with this key, if it is in the range.
-    fn listed(&self, conn: &Connection, key: DeliveryKey) -> Result<Option<Listed>> {
-        let sql = format!(
-            "{COLUMNS}, p.profile, ifnull(p.given_url, p.url) AS url, p.state AS endpoint_state, c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account
-             WHERE d.key = :key AND {FITS}"
-        );
-        self.query(conn, &sql, key, read)
-    }
-
-    /// Runs a query for the delivery of this key, whose condition is [`FITS`]; gives its row as `read` reads it.
-    pub(super) fn query<T>(
-        &self,
-        conn: &Connection,
-        sql: &str,
-        key: DeliveryKey,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>> {
-        let mut rows = conn.prepare_cached(sql)?;
-        let Selection { account, kind, .. } = &self.selection;
-        let found = rows.query_row(
-            named_params! {
-                ":key": key, ":profile": self.profile, ":account": account, ":kind": kind,
-                ":endpoint": self.selection.endpoint.map(|id| id.to_bytes()),
-                ":state": self.selection.state.map(State::name),
-                ":failure": self.selection.failure.map(Failure::name),
-                ":from": self.selection.from.map(Timestamp::millis),
-                ":to": self.selection.to.map(Timestamp::millis),
-                ":delivery": self.selection.delivery.map(|id| id.to_bytes()),
-            },
-            read,
-        );
-        Ok(found.optional()?)
-    }
-}
-
-/// At most `most` and one endpoints that have a delivery in the state of this index: skips from one endpoint to the
-/// next.
-fn with_any(conn: &Connection, index: &str, state: &str, most: usize) -> Result<Vec<EndpointKey>> {
-    let mut rows = conn.prepare_cached(&format!(
-        "SELECT endpoint FROM delivery INDEXED BY {index} WHERE state = '{state}' AND endpoint > ? ORDER BY endpoint LIMIT 1"
-    ))?;
-    let mut found: Vec<EndpointKey> = Vec::new();
-    while found.len() <= most {
-        let after = found.last().copied().unwrap_or(EndpointKey::MIN);
-        match rows.query_row([after], |row| row.get(0)).optional()? {
-            Some(next) => found.push(next),
-            None => break,
-        }
-    }
-    Ok(found)
-}
 
 /// A delivery, with its account and endpoint.
 #[derive(Debug, Clone)]
@@ -166,6 +39,8 @@ pub struct Listed {
     pub profile: String,
     /// The present URL of the endpoint, as it was given.
     pub url: String,
+    /// The key of its endpoint's row.
+    pub endpoint: EndpointKey,
     /// The present state of the endpoint.
     pub endpoint_state: EndpointState,
 }
@@ -176,15 +51,13 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Listed> {
         account_id: row.get("account_id")?,
         profile: row.get("profile")?,
         url: row.get("url")?,
+        endpoint: row.get("endpoint")?,
         endpoint_state: convert::endpoint_state(&row.get::<_, String>("endpoint_state")?)?,
     })
 }
 
 /// One page, newest first; and the `after` of the next page, `None` at the end. It reads at most [`LOOKED_AT`]
 /// deliveries: a page may hold few or none and yet not be the last.
-///
-/// Times are found by the ids that were made then. If the clock was set back, deliveries of a time that came twice may
-/// be missing in part.
 ///
 /// # Errors
 /// [`Error::Invalid`] if `after` is no delivery.
@@ -194,23 +67,131 @@ pub fn page(
     after: Option<DeliveryId>,
     limit: usize,
 ) -> Result<(Vec<Listed>, Option<DeliveryId>)> {
-    let conn = view.conn;
-    let before = match after {
-        None => DeliveryKey::MAX,
-        Some(id) => key_of(conn, id)?.ok_or_else(Error::bad_cursor)?,
+    look(view.conn, range, after, limit, None)
+}
+
+/// One page of what somebody looks for, newest first; and where the next page begins, `None` at the end. First come the
+/// deliveries that have the text as an id or as their event's key, found by index. Then those whose payload holds its
+/// words: a page looks through payloads for a limited time, and may hold few or none and yet not be the last.
+///
+/// # Errors
+/// [`Error::Invalid`] for a place that no such list gave.
+pub fn list(
+    view: &View<'_>,
+    range: &Range,
+    asked: &Asked<DeliveryId>,
+) -> Result<(Vec<Listed>, Option<Place<DeliveryId>>)> {
+    let (conn, limit) = (view.conn, asked.limit);
+    let after = |(found, next): (_, Option<DeliveryId>)| (found, next.map(Place::After));
+    let words = match &asked.sought {
+        None => return Ok(after(page(view, range, asked.after()?, limit)?)),
+        Some(Sought::Delivery(id)) => {
+            let found = key_of(conn, *id)?.map(|key| listed(conn, range, key)).transpose()?;
+            return Ok((found.flatten().into_iter().collect(), None));
+        }
+        Some(Sought::Event(id)) => {
+            let mut rows = conn.prepare_cached("SELECT key FROM event WHERE id = ?")?;
+            let event: Option<EventKey> = rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
+            return Ok(after(of_events(conn, range, event.as_slice(), asked.after()?, limit)?));
+        }
+        Some(Sought::Webhook(profile, id)) => {
+            let Some(range) = range.to_webhook(conn, profile, *id)? else { return Ok((Vec::new(), None)) };
+            return Ok(after(page(view, &range, asked.after()?, limit)?));
+        }
+        Some(Sought::Words(words)) => words,
     };
-    let mut looked = Merged::new(conn, range, before)?;
-    let mut found = Vec::new();
-    for _ in 0..LOOKED_AT {
-        let Some(key) = looked.next(conn)? else { return Ok((found, None)) };
-        let Some(listed) = range.listed(conn, key)? else { continue };
+    let known = scan::keyed(conn, words.key(), range.account(conn)?)?;
+    let (keyed_after, scanned_after) = match asked.place {
+        Place::Start => (Some(None), None),
+        Place::Keyed(id) => (Some(Some(id)), None),
+        Place::Payloads => (None, None),
+        Place::After(id) => (None, Some(id)),
+    };
+    if let Some(after) = keyed_after {
+        let (found, next) = of_events(conn, range, &known, after, limit)?;
+        if !found.is_empty() {
+            return Ok((found, Some(next.map_or(Place::Payloads, Place::Keyed))));
+        }
+    }
+    let scan = Scan::new(conn, scan::OF_DELIVERY, words, known, asked.patience)?;
+    Ok(after(look(conn, range, scanned_after, limit, Some(scan))?))
+}
+
+/// The deliveries of these events that are in the range, newest first.
+fn of_events(
+    conn: &Connection,
+    range: &Range,
+    events: &[EventKey],
+    after: Option<DeliveryId>,
+    limit: usize,
+) -> Result<(Vec<Listed>, Option<DeliveryId>)> {
+    let before = before(conn, after)?;
+    let mut rows = conn.prepare_cached(
+        "SELECT key FROM delivery INDEXED BY delivery_of_event WHERE event = ? AND key < ? ORDER BY key DESC LIMIT ?",
+    )?;
+    let (mut keys, most) = (Vec::new(), (LOOKED_AT / events.len().max(1)).max(limit + 1));
+    for event in events {
+        let own = rows.query_map((event, before, most), |row| row.get(0))?;
+        keys.extend(own.collect::<rusqlite::Result<Vec<DeliveryKey>>>()?);
+    }
+    keys.sort_unstable_by(|one, other| other.cmp(one));
+    let mut found: Vec<Listed> = Vec::new();
+    for key in keys {
+        let Some(listed) = listed(conn, range, key)? else { continue };
         if found.len() == limit {
-            let next = found.last().map(|listed: &Listed| listed.delivery.id);
+            let next = found.last().map(|listed| listed.delivery.id);
             return Ok((found, next));
         }
         found.push(listed);
     }
+    Ok((found, None))
+}
+
+/// Reads the deliveries of a range, newest first: a limited number, or as long as the scan of their payloads may take.
+fn look(
+    conn: &Connection,
+    range: &Range,
+    after: Option<DeliveryId>,
+    limit: usize,
+    mut scan: Option<Scan<'_>>,
+) -> Result<(Vec<Listed>, Option<DeliveryId>)> {
+    let mut looked = Merged::new(conn, range, before(conn, after)?)?;
+    let (mut found, mut read) = (Vec::<Listed>::new(), 0);
+    while !scan.as_mut().map_or(read == LOOKED_AT, Scan::is_over) {
+        read += 1;
+        let Some(key) = looked.next(conn)? else { return Ok((found, None)) };
+        if let Some(scan) = &mut scan
+            && !scan.holds(key)?
+        {
+            continue;
+        }
+        let Some(listed) = listed(conn, range, key)? else { continue };
+        let (this, last) = (listed.delivery.id, found.last().map(|listed| listed.delivery.id));
+        if found.len() == limit {
+            return Ok((found, last));
+        }
+        found.push(listed);
+        // A scan does not look for the next match only to know that there is one.
+        if scan.is_some() && found.len() == limit {
+            return Ok((found, Some(this)));
+        }
+    }
     Ok((found, looked.last(conn)?))
+}
+
+/// The delivery with this key, if it is in the range.
+fn listed(conn: &Connection, range: &Range, key: DeliveryKey) -> Result<Option<Listed>> {
+    let sql = format!(
+        "{COLUMNS}, p.profile, ifnull(p.given_url, p.url) AS url, p.state AS endpoint_state, c.id AS account_id
+         FROM delivery d {JOINS} JOIN account c ON c.key = p.account WHERE d.key = :key AND {FITS}"
+    );
+    let found = range.query(conn, &sql, key, |row| Ok((row.get("endpoint")?, read(row)?)))?;
+    Ok(found.filter(|(endpoint, _)| range.is_named(*endpoint)).map(|(_, listed)| listed))
+}
+
+/// The key before which a page begins.
+fn before(conn: &Connection, after: Option<DeliveryId>) -> Result<DeliveryKey> {
+    after.map_or(Ok(DeliveryKey::MAX), |id| key_of(conn, id)?.ok_or_else(Error::bad_cursor))
 }
 
 /// The key of the newest delivery of all accounts.
@@ -231,7 +212,7 @@ pub fn newer(view: &View<'_>, range: &Range, than: DeliveryKey) -> Result<(Vec<L
 
 /// Those of these deliveries that exist and match.
 pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec<Listed>> {
-    keys.iter().filter_map(|key| range.listed(view.conn, *key).transpose()).collect()
+    keys.iter().filter_map(|key| listed(view.conn, range, *key).transpose()).collect()
 }
 
 /// One delivery.
@@ -240,40 +221,13 @@ pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec
 /// [`Error::NotFound`] if there is none within the scope.
 pub fn find(view: &View<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
     let range = Range::new(view, scope, Selection { delivery: Some(id), ..Selection::default() })?;
-    let listed = key_of(view.conn, id)?.map(|key| range.listed(view.conn, key)).transpose()?;
+    let listed = key_of(view.conn, id)?.map(|key| listed(view.conn, &range, key)).transpose()?;
     listed.flatten().ok_or(Error::NotFound(crate::error::Missing::Delivery))
 }
 
 fn key_of(conn: &Connection, id: DeliveryId) -> Result<Option<DeliveryKey>> {
     let mut rows = conn.prepare_cached("SELECT key FROM delivery WHERE id = ?")?;
     Ok(rows.query_row([id.to_bytes()], |row| row.get(0)).optional()?)
-}
-
-/// The smallest key of a delivery made at this time or later.
-fn oldest_since(conn: &Connection, from: Timestamp) -> Result<Option<DeliveryKey>> {
-    let sql = "SELECT id FROM delivery WHERE id >= ? ORDER BY id LIMIT 1";
-    let Some(first) = moment_of(conn, sql, DeliveryId::first_of(from))? else { return Ok(None) };
-    key_among(conn, "min", first, first + WRITTEN_WITHIN)
-}
-
-/// The greatest key of a delivery made at this time or earlier.
-fn newest_until(conn: &Connection, to: Timestamp) -> Result<Option<DeliveryKey>> {
-    let sql = "SELECT id FROM delivery WHERE id < ? ORDER BY id DESC LIMIT 1";
-    let Some(last) = moment_of(conn, sql, DeliveryId::first_of(to + MOMENT))? else { return Ok(None) };
-    let within = i64::try_from(WRITTEN_WITHIN.as_millis()).unwrap_or(i64::MAX);
-    key_among(conn, "max", Timestamp::from_millis(last.millis().saturating_sub(within)), last)
-}
-
-fn moment_of(conn: &Connection, sql: &str, id: DeliveryId) -> Result<Option<Timestamp>> {
-    let found = conn.prepare_cached(sql)?.query_row([id.to_bytes()], |row| row.get(0)).optional()?;
-    Ok(found.map(|id| DeliveryId::from_bytes(id).minted_at()))
-}
-
-/// The smallest or greatest key of a delivery made between two times.
-fn key_among(conn: &Connection, which: &str, from: Timestamp, to: Timestamp) -> Result<Option<DeliveryKey>> {
-    let mut rows = conn.prepare_cached(&format!("SELECT {which}(key) FROM delivery WHERE id >= ? AND id < ?"))?;
-    let [first, last] = [from, to + MOMENT].map(|moment| DeliveryId::first_of(moment).to_bytes());
-    Ok(rows.query_row((first, last), |row| row.get(0))?)
 }
 
 /// The keys of one or several histories, newest first.

@@ -5,11 +5,16 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    Result, Tx, View,
+    Result, Tx, View, accounts, convert,
     tokens::{self, read_caller},
 };
 use crate::{
-    domain::{audit::Action, ids::TokenId, timestamp::Timestamp, token::Caller},
+    domain::{
+        audit::Action,
+        ids::TokenId,
+        timestamp::Timestamp,
+        token::{AccessScope, Caller},
+    },
     error::{Error, Missing},
 };
 
@@ -19,11 +24,27 @@ pub const PER_TOKEN: usize = 20;
 /// Sign-ins of one token within this many milliseconds get one audit entry: a token in a loop must not fill the audit.
 const AGAIN_MS: i64 = 60_000;
 
-/// Begins a session for this token. Removes sessions that have ended.
+/// Most open sessions of an account that are listed.
+const LISTED: usize = 100;
+
+/// Begins a session for this token, and notes it in the audit.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such token, or it is revoked.
 pub fn begin(tx: &Tx<'_>, token: TokenId, hash: [u8; 32], lasts: Duration) -> Result<()> {
+    insert(tx, token, hash, lasts)?;
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT 1 FROM session WHERE token = (SELECT key FROM token WHERE id = ?) AND hash != ? AND expires_at > ?",
+    )?;
+    let again = rows.exists((token.to_bytes(), hash, (tx.now + lasts).millis() - AGAIN_MS))?;
+    if again { Ok(()) } else { tokens::note(tx, Action::SessionBegun, token, None) }
+}
+
+/// Begins a session for this token. Removes sessions that have ended.
+///
+/// # Errors
+/// As [`begin`].
+pub(super) fn insert(tx: &Tx<'_>, token: TokenId, hash: [u8; 32], lasts: Duration) -> Result<()> {
     tx.conn.prepare_cached("DELETE FROM session WHERE expires_at <= ?")?.execute([tx.now.millis()])?;
     let made = tx
         .conn
@@ -41,11 +62,7 @@ pub fn begin(tx: &Tx<'_>, token: TokenId, hash: [u8; 32], lasts: Duration) -> Re
                                                 ORDER BY expires_at DESC LIMIT -1 OFFSET ?)",
         )?
         .execute((token.to_bytes(), hash, PER_TOKEN - 1))?;
-    let mut rows = tx.conn.prepare_cached(
-        "SELECT 1 FROM session WHERE token = (SELECT key FROM token WHERE id = ?) AND hash != ? AND expires_at > ?",
-    )?;
-    let again = rows.exists((token.to_bytes(), hash, (tx.now + lasts).millis() - AGAIN_MS))?;
-    if again { Ok(()) } else { tokens::note(tx, Action::SessionBegun, token, None) }
+    Ok(())
 }
 
 /// Moves the ends of sessions by this many milliseconds.
@@ -68,6 +85,66 @@ pub fn caller(view: &View<'_>, hash: [u8; 32], now: Timestamp) -> Result<Option<
 pub(super) fn stands(conn: &Connection, hash: [u8; 32], now: Timestamp) -> Result<bool> {
     let mut rows = conn.prepare_cached("SELECT 1 FROM session WHERE hash = ? AND expires_at > ?")?;
     Ok(rows.exists((hash, now.millis()))?)
+}
+
+/// An open session of an account.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    /// Its mark: the first bytes of its hash.
+    pub mark: SessionMark,
+    /// The token by which it acts.
+    pub token: TokenId,
+    /// The label of the token.
+    pub label: Option<String>,
+    /// When it ends.
+    pub ends_at: Timestamp,
+}
+
+/// The first bytes of a session's hash. They name a session and open nothing.
+pub type SessionMark = [u8; 8];
+
+/// The open sessions of an account, the newest first; at most 100.
+///
+/// # Errors
+/// [`Error::NotFound`] for an account that is not within the scope.
+pub fn of_account(view: &View<'_>, scope: &AccessScope, account: &str, now: Timestamp) -> Result<Vec<OpenSession>> {
+    let account = accounts::see(view, scope, account)?;
+    let mut rows = view.conn.prepare_cached(
+        "SELECT session.hash, expires_at, id, label FROM session JOIN token ON token.key = session.token
+         WHERE account = ? AND expires_at > ? AND revoked_at IS NULL ORDER BY expires_at DESC LIMIT ?",
+    )?;
+    let rows = rows.query_map((account.key, now.millis(), LISTED), |row| {
+        let (hash, mut mark): ([u8; 32], _) = (row.get("hash")?, SessionMark::default());
+        mark.copy_from_slice(&hash[..8]);
+        Ok(OpenSession {
+            mark,
+            token: TokenId::from_bytes(row.get("id")?),
+            label: row.get("label")?,
+            ends_at: convert::moment(row, "expires_at")?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Ends the session of an account that has this mark. One that has ended already is no error.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such account.
+pub fn end_of_account(tx: &Tx<'_>, account: &str, mark: SessionMark) -> Result<()> {
+    let account = accounts::named(tx, None, account)?;
+    let [mut first, mut last] = [[0; 32], [0xff; 32]];
+    for end in [&mut first, &mut last] {
+        end[..mark.len()].copy_from_slice(&mark);
+    }
+    let token = tx
+        .conn
+        .prepare_cached(
+            "DELETE FROM session WHERE hash BETWEEN ? AND ? AND token IN (SELECT key FROM token WHERE account = ?)
+             RETURNING (SELECT id FROM token WHERE key = session.token)",
+        )?
+        .query_row((first, last, account.key), |row| row.get(0).map(TokenId::from_bytes))
+        .optional()?;
+    token.map_or(Ok(()), |token| tokens::note(tx, Action::SessionEnded, token, None))
 }
 
 /// Ends a session.

@@ -40,6 +40,8 @@ pub struct Target {
     pub secrets: Vec<SigningSecret>,
     /// The endpoint's outage at that time: a success ends it.
     pub(super) outage: Option<DeliveryKey>,
+    /// The turns of the endpoint at that time: a success turns it back.
+    pub(super) turns: u64,
     /// When it was read.
     pub(super) read_at: Timestamp,
     pub(super) stale: AtomicBool,

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Row};
 use super::{Result, Tx, View, accounts, audit, convert, random};
 use crate::{
     domain::{
+        account::{Account, AccountKey},
         audit::Action,
         ids::TokenId,
         timestamp::Timestamp,
@@ -56,14 +57,29 @@ pub struct TokenRecord {
 /// # Errors
 /// [`Error::NotFound`] if the holder is an unknown account.
 pub fn create(tx: &Tx<'_>, holder: &Holder, scopes: &Scopes, label: Option<&str>) -> Result<(TokenId, BearerToken)> {
-    let (account, profile) = match holder {
-        Holder::Operator => (None, None),
-        Holder::Platform(profile) => (None, Some(profile.clone())),
-        Holder::Account(id) => {
-            let account = accounts::named(tx, None, id)?;
-            (Some(account.key), Some(account.profile))
-        }
-    };
+    match holder {
+        Holder::Operator => insert(tx, (None, None), scopes, label),
+        Holder::Platform(profile) => insert(tx, (None, Some(profile)), scopes, label),
+        Holder::Account(id) => create_in(tx, &accounts::named(tx, None, id)?, scopes, label),
+    }
+}
+
+/// Makes a token of this account. It can be seen only now.
+pub fn create_in(
+    tx: &Tx<'_>,
+    account: &Account,
+    scopes: &Scopes,
+    label: Option<&str>,
+) -> Result<(TokenId, BearerToken)> {
+    insert(tx, (Some(account.key), Some(&account.profile)), scopes, label)
+}
+
+fn insert(
+    tx: &Tx<'_>,
+    (account, profile): (Option<AccountKey>, Option<&str>),
+    scopes: &Scopes,
+    label: Option<&str>,
+) -> Result<(TokenId, BearerToken)> {
     let id = TokenId::mint(tx.now);
     let token = BearerToken::from_random(&*random()?);
     tx.conn

@@ -27,7 +27,6 @@ pub struct Tx<'a> {
     pub(super) view: View<'a>,
     /// The moment of the transaction.
     pub now: Timestamp,
-    pub(super) keys: &'a KeyRing,
     /// A connection that sees only committed data.
     pub(super) inline_reader: &'a Mutex<Connection>,
     pub(super) targets: &'a RefCell<Targets>,
@@ -87,4 +86,5 @@ impl Tx<'_> {
 #[derive(Debug)]
 pub struct View<'a> {
     pub(super) conn: &'a Connection,
+    pub(super) keys: &'a KeyRing,
 }

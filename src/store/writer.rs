@@ -163,10 +163,9 @@ impl Writer {
 
     fn begin(&self, now: Timestamp) -> Tx<'_> {
         Tx {
-            view: View { conn: &self.conn },
+            view: View { conn: &self.conn, keys: &self.keys },
             now,
             uptime: self.clock.uptime(),
-            keys: &self.keys,
             inline_reader: &self.inline_reader,
             targets: &self.targets,
             usage: &self.usage,

@@ -25,6 +25,7 @@ mod process;
 mod receiver;
 mod rest;
 mod retention;
+mod search;
 mod store;
 mod table;
 mod wire;
@@ -45,6 +46,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("retention", "publishing while 200,000 or (--long) 1,000,000 old deliveries are removed", retention::run),
     ("fairness", "one account at a modest pace beside another that publishes flat out", fairness::run),
     ("backup", "publishing 2,000 events a second while a database of 500 MB is backed up", backup::run),
+    ("search", "a text in 100,000 or (--long) 1,000,000 payloads", search::run),
     ("store", "the store alone: publish, claim, settle; bytes on the disk", store::run),
     ("rest", "what 10,000 webhooks cost that get nothing", rest::run),
 ];

@@ -1,6 +1,6 @@
 // The docs page, as a programmer uses it: Authorize with a token, then "Try it out" on a route of each vendor. Then the guide.
 
-import { api, base, check, look, open, operator, person, pictures } from "./browser.mjs";
+import { DESK, PHONE, api, base, check, look, open, operator, person, pictures } from "./browser.mjs";
 import { join } from "node:path";
 
 const browser = await open();
@@ -71,6 +71,27 @@ try {
     const said = await answer.textContent();
     check(said.trim().startsWith("202") && said.includes("evt_"), `${vendor}: "Try it out" publishes`);
   }
+
+  // Filters begin empty, so that "Execute" shows everything.
+  const filters = page.locator('.opblock[id$="-listAllDeliveries"]');
+  await filters.locator(".opblock-summary").click();
+  await filters.locator(".try-out__btn").click();
+  const values = await filters.locator(".parameters input").evaluateAll((inputs) => inputs.map((input) => input.value));
+  check(values.length >= 5 && values.every((value) => value === ""), `"Try it out" begins with empty filters: ${values}`);
+
+  // On a phone, and in the dark.
+  check((await page.title()) === "API docs · Ngoma", "the docs have the product's title");
+  await page.setViewportSize(PHONE);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  check(wide <= 0, `the docs fit a phone (${wide} pixels too wide)`);
+  await page.screenshot({ path: join(pictures, "docs-phone.png") });
+  await page.setViewportSize(DESK);
+  await page.emulateMedia({ colorScheme: "dark" });
+  check((await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor)) === "rgb(23, 21, 18)", "and a dark room");
+  await page.screenshot({ path: join(pictures, "docs-dark.png") });
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.locator(".way").getByRole("link", { name: "Dashboard" }).click();
+  check(page.url().includes("/ui"), "and lead back to the dashboard");
 
   // The guide reads well in light, dark and on a phone.
   await page.goto("/guide");

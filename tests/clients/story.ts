@@ -178,7 +178,11 @@ async function asilichain(base: string) {
   assert.equal((await attempts(result.delivery_id)).attempts[0]?.duration_ms, result.duration_ms);
   const page = await list({ limit: 2 });
   assert(page.next_cursor);
-  assert.deepEqual(await list({ cursor: page.next_cursor }), { deliveries: [arrived], next_cursor: null });
+  const { deliveries: rest, next_cursor } = await list({ cursor: page.next_cursor });
+  const newest_replay_status = rest[0]?.newest_replay_status;
+  assert(newest_replay_status);
+  assert.deepEqual(rest, [{ ...arrived, newest_replay: replayed.delivery_id, newest_replay_status }]);
+  assert.equal(next_cursor, null);
 
   // Five attempts fail: it is suspended, what comes is held; both go out once it is resumed.
   failing.add('/asilichain/failing');

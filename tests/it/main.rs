@@ -7,7 +7,7 @@
 //! | `delivery` | an event on its way: published, signed, sent, retried and resumed; receivers and names that fail |
 //! | `model` | the queue and the lanes beside a plain model: no sockets, hundreds of steps in milliseconds |
 //! | `durability` | data on disk stays: kills, full disks, damage, backups, upgrades; old rows go |
-//! | `operator` | the operator's work: overview, search, retry runs, alerts, mail, health, metrics, audit |
+//! | `operator` | the operator's work: overview, search, recoveries, alerts, mail, health, metrics, audit |
 //! | `dashboard` | the dashboard's pages, forms and sessions, also in a real browser |
 //! | `security` | access, addresses, limits, bad input, and secrets |
 //! | `program` | the built program and its files: commands, settings, log, memory, contract, README, source |

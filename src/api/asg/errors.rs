@@ -19,7 +19,10 @@ impl Shape for Errors {
         (401, "No token, or one that is unknown or revoked."),
         (403, "The token lacks the scope, or belongs to another platform's routes or another account."),
         (404, "The account has no such object."),
-        (409, "The same task_id was published with another body, or the account has its full number of webhooks."),
+        (
+            409,
+            "The same task_id was published with another body, the account has its full number of webhooks, the webhook is paused, or ten of your recoveries go on.",
+        ),
         (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "The URL is longer than limits.request_url_bytes."),
         (415, "The body is not sent as application/json in UTF-8, or is compressed."),

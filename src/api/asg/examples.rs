@@ -20,6 +20,8 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("webhook_id", "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G"),
         ("task_id", "tsk_20260408_0042"),
         ("account", "CUST-7"),
+        ("recovery_id", "rec_01KP8ZM2C3D4E5F6G7H8J9K0M1"),
+        ("limit", "20"),
     ],
     signature: Some(SIGNATURE),
 };
@@ -28,7 +30,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("AsgError", r#"{"error": "webhook not found"}"#),
     (
         "AsgNewWebhook",
-        r#"{"callback_url": "https://example.com/hooks/asg", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "events": ["task.settled"]}"#,
+        r#"{"callback_url": "https://example.com/hooks/asg", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "events": ["task.settled"], "name": "Labelling desk"}"#,
     ),
     (
         "AsgWebhook",
@@ -54,8 +56,17 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "AsgDelivery",
-        r#"{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G", "status": "delivered", "attempts": [{"attempt": 1, "started_at": "2026-04-08T21:05:01.012Z", "duration_ms": 38, "response_status": 200, "error": null, "error_reason": null, "response_headers": null, "next_attempt_at": null}]}"#,
+        r#"{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G", "status": "delivered", "replay_of": null, "newest_replay": null, "newest_replay_status": null, "attempts": [{"attempt": 1, "started_at": "2026-04-08T21:05:01.012Z", "duration_ms": 38, "response_status": 200, "error": null, "error_reason": null, "response_headers": null, "next_attempt_at": null}]}"#,
     ),
+    (
+        "AsgNewRecovery",
+        r#"{"since": "2026-04-08T20:00:00Z", "until": null, "status": "failed", "event": "task.settled", "error": "status", "dry_run": true}"#,
+    ),
+    (
+        "AsgRecovery",
+        r#"{"recovery_id": "rec_01KP8ZM2C3D4E5F6G7H8J9K0M1", "state": "done", "matched": 12, "replayed": 12, "skipped": 0, "delivered": 11, "failed": 0, "waiting": 1, "created_at": "2026-04-08T22:00:00Z", "ended_at": "2026-04-08T22:00:01Z", "actor": "tok_01KP8ZH4S5T6V7W8X9Y0Z1A2B3", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G", "event": null, "status": "failed", "error": null, "since": "2026-04-08T20:00:00.000Z", "until": null}"#,
+    ),
+    ("AsgRecoveryPage", r#"{"recoveries": ["@AsgRecovery"], "next_cursor": null}"#),
     (
         "AsgTask",
         r#"{"task_id": "tsk_20260408_0042", "event_id": "evt_01KP8ZK09Z8Y7X6W5V4T3S2R1Q", "consensus_label": "cat", "confidence": 1.0, "bsv_txid": "9f1c5a7be0d34c2f8a6b1e4d7c9023f5a8b6c4d2e0f1a3b5c7d9e8f6a4b2c0d1", "settled_at": "2026-04-08T21:05:00Z", "timestamp": "2026-04-08T21:05:01Z", "callback_url": null, "webhook_status": "delivered", "webhook_fail": false, "deliveries": ["@AsgDelivery"]}"#,

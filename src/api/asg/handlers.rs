@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{
-        openapi::{Body, Printed, Refused, Registered, WithBody, WithoutBody},
+        openapi::{Body, Printed, Refused, Registered, WebhookStats, WithBody, WithoutBody},
         publishing::{self, BatchPublication, Place, Publication},
     },
     app::{Access, App, Events, Webhooks, webhooks},
@@ -37,10 +37,11 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewWebhook>,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { callback_url: url, secret, events, account } = body.0;
+        let NewWebhook { callback_url: url, secret, events, account, name, description } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
-        let new = webhooks::NewWebhook { account, url, events, secret: secret.map(|own| own.0) };
+        let secret = secret.map(|own| own.0);
+        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
         Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
     }
 
@@ -71,6 +72,21 @@ impl Routes {
         webhook_id: Path<String>,
     ) -> Result<Body<WebhookView>, Refused<Errors, WithoutBody>> {
         Ok(Body(WebhookView::from(&app.deactivate(&access, &webhook_id.0).await?)))
+    }
+
+    /// Get the statistics of a webhook
+    ///
+    /// How its attempts of the last 24 hours went, how long its answers took, what waits or has failed, and the last
+    /// error. Needs the scope `webhooks`.
+    #[oai(path = "/webhooks/:webhook_id/stats", method = "get", operation_id = "asgGetWebhookStats")]
+    async fn stats(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `whk_...`.
+        webhook_id: Path<String>,
+    ) -> Result<Body<WebhookStats>, Refused<Errors, WithoutBody>> {
+        Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
     }
 
     /// Publish a settled task
@@ -120,8 +136,8 @@ impl Routes {
 
     /// Get a task
     ///
-    /// The published task, and the result of its deliveries. `webhook_fail` is true when a delivery was given up and
-    /// none is under way. Needs the scope `events`.
+    /// The published task, and the result of its deliveries. `webhook_fail` is true when a delivery was given up, no
+    /// replay of it has arrived since, and none is under way. Needs the scope `events`.
     #[oai(path = "/tasks/:task_id", method = "get", operation_id = "asgGetTask")]
     async fn task(
         &self,

@@ -7,7 +7,11 @@ mod errors;
 mod examples;
 mod handlers;
 mod profile;
+mod recoveries;
 mod wire;
 
 pub use self::profile::{NAME, profile};
-pub(super) use self::{errors::shape, examples::SUPPLEMENT, handlers::Routes, profile::dialect, wire::Payloads};
+pub(super) use self::{
+    errors::shape, examples::SUPPLEMENT, handlers::Routes, profile::dialect, recoveries::Routes as RecoveryRoutes,
+    wire::Payloads,
+};

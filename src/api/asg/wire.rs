@@ -36,6 +36,10 @@ pub(super) struct NewWebhook {
     pub(super) events: Option<Vec<String>>,
     /// The account. Only for tokens that belong to no account.
     pub(super) account: Option<String>,
+    /// Its name, for people: one line of at most 80 characters.
+    pub(super) name: Option<String>,
+    /// Its description, for people: one line of at most 500 characters.
+    pub(super) description: Option<String>,
 }
 
 /// A webhook.
@@ -50,6 +54,12 @@ pub(super) struct WebhookView {
     pub(super) events: Vec<String>,
     /// `false` if it is deleted.
     pub(super) active: bool,
+    /// Its name; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// Its description; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
     /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
     /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +79,8 @@ impl From<&Endpoint> for WebhookView {
             callback_url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             active: endpoint.state == EndpointState::Active,
+            name: endpoint.about.name.clone(),
+            description: endpoint.about.description.clone(),
             secret: None,
         }
     }
@@ -145,9 +157,10 @@ pub(super) struct AcceptedEvents {
 pub(super) enum WebhookStatus {
     /// A delivery is still under way.
     Pending,
-    /// No delivery is under way, and one was given up: after its last attempt, or because the receiver answered 410.
+    /// No delivery is under way, and one was given up: after its last attempt, or because the receiver answered 410. No
+    /// replay of it has arrived since.
     WebhookFail,
-    /// No delivery is under way, none failed, and one arrived.
+    /// No delivery is under way, none failed for good, and one arrived.
     Delivered,
     /// There is no delivery.
     None,
@@ -158,9 +171,10 @@ impl WebhookStatus {
         let any = |states: &[State]| deliveries.iter().any(|delivery| states.contains(&delivery.state));
         if any(&[State::Pending, State::Claimed, State::Held]) {
             Self::Pending
-        } else if any(&[State::Exhausted]) {
+        } else if deliveries.iter().any(|delivery| delivery.missed) {
             Self::WebhookFail
-        } else if any(&[State::Delivered]) {
+        } else if any(&[State::Delivered, State::Exhausted]) {
+            // What failed and is not missed was delivered by a replay, whose row may be removed.
             Self::Delivered
         } else {
             Self::None
@@ -183,6 +197,18 @@ pub(super) enum DeliveryStatus {
     Failed,
     /// Its webhook was deleted before it went out.
     Cancelled,
+}
+
+impl From<State> for DeliveryStatus {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending | State::Held => Self::Pending,
+            State::Claimed => Self::InFlight,
+            State::Delivered => Self::Delivered,
+            State::Exhausted => Self::Failed,
+            State::Cancelled => Self::Cancelled,
+        }
+    }
 }
 
 /// One POST to the receiver.
@@ -244,6 +270,12 @@ pub(super) struct Delivery {
     pub(super) webhook_id: String,
     /// Its status.
     pub(super) status: DeliveryStatus,
+    /// The delivery that this one replays; null if it is no replay.
+    pub(super) replay_of: Option<String>,
+    /// The newest replay of it, which may repeat another replay of it; null if there is none.
+    pub(super) newest_replay: Option<String>,
+    /// The status of that replay; null if there is none.
+    pub(super) newest_replay_status: Option<DeliveryStatus>,
     /// Every attempt that has ended, in order.
     pub(super) attempts: Vec<Attempt>,
 }
@@ -253,13 +285,10 @@ impl Delivery {
         Self {
             delivery_id: delivery.id.to_string(),
             webhook_id: delivery.endpoint.on_wire(WEBHOOK),
-            status: match delivery.state {
-                State::Pending | State::Held => DeliveryStatus::Pending,
-                State::Claimed => DeliveryStatus::InFlight,
-                State::Delivered => DeliveryStatus::Delivered,
-                State::Exhausted => DeliveryStatus::Failed,
-                State::Cancelled => DeliveryStatus::Cancelled,
-            },
+            status: delivery.state.into(),
+            replay_of: delivery.replay_of.map(|id| id.to_string()),
+            newest_replay: delivery.newest_replay.map(|replay| replay.id.to_string()),
+            newest_replay_status: delivery.newest_replay.map(|replay| replay.state.into()),
             attempts: attempts.iter().map(Attempt::from).collect(),
         }
     }
@@ -287,7 +316,7 @@ pub(super) struct Task {
     pub(super) callback_url: Option<String>,
     /// The result of its deliveries together.
     pub(super) webhook_status: WebhookStatus,
-    /// Whether a delivery was given up and none is under way.
+    /// Whether a delivery was given up, no replay of it has arrived since, and none is under way.
     pub(super) webhook_fail: bool,
     /// Its deliveries.
     pub(super) deliveries: Vec<Delivery>,

@@ -21,9 +21,12 @@ impl Shape for Errors {
         (403, "`FORBIDDEN`: the token lacks the scope, or belongs to another platform's routes or another account."),
         (
             404,
-            "`WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `EVENT_NOT_FOUND`, `COOPERATIVE_NOT_FOUND`, `NOT_FOUND`: the account has no such object.",
+            "`WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `EVENT_NOT_FOUND`, `RECOVERY_NOT_FOUND`, `COOPERATIVE_NOT_FOUND`, `NOT_FOUND`: the account has no such object.",
         ),
-        (409, "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first."),
+        (
+            409,
+            "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first, or wait for one of your ten recoveries.",
+        ),
         (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (
             422,

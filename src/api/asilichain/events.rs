@@ -1,23 +1,28 @@
 //! The routes under `/events`, and the catalogue.
 
 use poem::web::Data;
-use poem_openapi::{OpenApi, param::Path};
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
 
 use super::{
     catalogue::CATALOGUE,
     draft::CatalogueEvent,
     errors::Errors,
+    event_wire::{EventPage, EventType, EventView},
     examples::Tag,
     idempotency::Key,
-    wire::{Accepted, AcceptedEvents, EventType, EventView, NewEvent, NewEvents},
+    wire::{Accepted, AcceptedEvents, NewEvent, NewEvents},
 };
 use crate::{
     api::{
         openapi::{Body, Printed, RawObject, Refused, WithBody, WithoutBody},
         publishing::{self, BatchPublication, Place, Publication},
     },
-    app::{Access, AnyScope, App, Events},
+    app::{Access, AnyScope, App, Events, PageRequest, events::EventFilter},
     config,
+    domain::timestamp::Timestamp,
     error::{Error, Result},
 };
 
@@ -81,6 +86,43 @@ impl Routes {
             Ok(AcceptedEvents { events: events.collect::<Result<_>>()? })
         };
         Ok(BatchPublication::Accepted(Printed::new(answer).await?))
+    }
+
+    /// List events
+    ///
+    /// The events of the account, newest first, page by page. Of events that no webhook got, only the last 10,000 of this
+    /// server are listed, unless `q` or `since` leads to them. A page with a filter may have few entries or none, and
+    /// still have a `next_cursor`. Needs the scope `events`.
+    #[oai(path = "/events", method = "get", operation_id = "listEvents")]
+    #[expect(clippy::too_many_arguments, reason = "each is a documented parameter of the route")]
+    async fn list(
+        &self,
+        access: Access<Events>,
+        app: Data<&App>,
+        /// Only events accepted at this time or later: RFC 3339.
+        since: Query<Option<String>>,
+        /// Only events accepted at this time or earlier: RFC 3339.
+        until: Query<Option<String>>,
+        /// Only events of this name.
+        event: Query<Option<String>>,
+        /// What to look for: the id of an event, a delivery or a webhook; an idempotency key; or words of the payload, all
+        /// of which it must hold, in any letter case. Words between quotes must stand together. Ids and keys are found at
+        /// once. A page looks through payloads for 2 s: it may have few entries or none, and still have a `next_cursor`,
+        /// which goes on further back.
+        q: Query<Option<String>>,
+        /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
+        limit: Query<Option<u32>>,
+        /// The `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Body<EventPage>, Refused<Errors, WithoutBody>> {
+        let filter = EventFilter {
+            account: None,
+            kind: event.0,
+            from: Timestamp::read_if("since", since.0.as_deref())?,
+            to: Timestamp::read_if("until", until.0.as_deref())?,
+        };
+        let found = app.events(&access, (filter, q.0), PageRequest::asked(limit.0, cursor.0)).await?;
+        Ok(Body(found.page.into()))
     }
 
     /// Get an event

@@ -20,7 +20,11 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("webhook_id", "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"),
         ("delivery_id", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
         ("event_id", "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P"),
+        ("recovery_id", "rec_01HXYZBC3D4E5F6G7H8J9K0M1N"),
         ("event", "batch.exported"),
+        ("since", "2026-04-20T00:00:00Z"),
+        ("until", "2026-04-21T00:00:00Z"),
+        ("q", "BATCH-2026-004821"),
         ("limit", "20"),
         ("cursor", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
         ("Idempotency-Key", "export-2026-004821"),
@@ -36,7 +40,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "NewWebhook",
-        r#"{"url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "secret": "your_webhook_signing_secret"}"#,
+        r#"{"url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "secret": "your_webhook_signing_secret", "name": "Buyer portal", "description": "Exports and their papers; ask Rose at the head office"}"#,
     ),
     (
         "Webhook",
@@ -44,12 +48,12 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "WebhookDetails",
-        r#"{"@": "@Webhook", "suspended_at": null, "suspended_reason": null, "held_deliveries": 0, "failed_deliveries": 0, "recent_deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
+        r#"{"@": "@Webhook", "suspended_at": null, "suspended_reason": null, "held_deliveries": 0, "failed_deliveries": 0, "recent_deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "newest_replay": null, "newest_replay_status": null, "test": false}]}"#,
     ),
     ("WebhookUpdate", r#"{"status": "ACTIVE"}"#),
     (
         "Delivery",
-        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "test": false}"#,
+        r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "PENDING", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": "2026-04-20T11:55:30.112Z", "response_status": 500, "error": "status", "replay_of": null, "newest_replay": null, "newest_replay_status": null, "test": false}"#,
     ),
     ("DeliveryPage", r#"{"deliveries": ["@Delivery"], "next_cursor": null}"#),
     (
@@ -57,6 +61,14 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"attempt": 1, "started_at": "2026-04-20T11:55:00.071Z", "duration_ms": 41, "response_status": 500, "response_body": "database is down", "response_truncated": false, "error": "status", "error_reason": null, "response_headers": "content-type: text/plain\nx-request-id: 7f3a\n", "next_attempt_at": "2026-04-20T11:55:30.112Z"}"#,
     ),
     ("DeliveryDetails", r#"{"@": "@Delivery", "attempts": ["@Attempt"]}"#),
+    (
+        "NewWebhookRecovery",
+        r#"{"since": "2026-04-20T09:00:00Z", "until": "2026-04-20T12:00:00Z", "status": "FAILED", "event": "batch.exported", "error": "status", "dry_run": true}"#,
+    ),
+    (
+        "WebhookStats",
+        r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "delivered_24h": 1204, "failed_24h": 31, "success_percent_24h": 97.5, "p50_ms_24h": 84, "p95_ms_24h": 312, "waiting": 4, "held": 0, "failed_not_replayed": 1, "last_success_at": "2026-04-20T11:54:58.120Z", "last_error_at": "2026-04-20T11:55:03.007Z", "last_error": "tls", "last_error_reason": "its certificate expired on 2026-01-31", "last_error_status": null}"#,
+    ),
     ("WebhookTest", r#"{"event": "batch.exported"}"#),
     (
         "WebhookTestResult",
@@ -78,8 +90,13 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "Event",
-        r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "test": false}]}"#,
+        r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "newest_replay": null, "newest_replay_status": null, "test": false}]}"#,
     ),
+    (
+        "EventSummary",
+        r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "accepted_at": "2026-04-20T11:55:00.071Z", "idempotency_key": "export-2026-000731", "test": false}"#,
+    ),
+    ("EventPage", r#"{"events": ["@EventSummary"], "next_cursor": null}"#),
     (
         "EventType",
         r#"{"name": "batch.exported", "trigger": "UCDA export confirmed", "useful_for": "Loan repayment trigger (internal) / buyer portal", "sample": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}}"#,

@@ -5,10 +5,13 @@ mod catalogue;
 mod draft;
 mod envelope;
 mod errors;
+mod event_wire;
 mod events;
 mod examples;
 mod idempotency;
+mod payload;
 mod profile;
+mod recoveries;
 mod webhooks;
 mod wire;
 
@@ -17,7 +20,8 @@ pub(super) use self::{
     errors::{Errors, shape},
     events::Routes as EventRoutes,
     examples::SUPPLEMENT,
+    payload::Payloads,
     profile::dialect,
+    recoveries::Routes as RecoveryRoutes,
     webhooks::Routes as WebhookRoutes,
-    wire::Payloads,
 };

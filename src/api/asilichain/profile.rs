@@ -27,7 +27,10 @@ pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Pr
         // The remaining attempts take two hours: time enough to act before the suspension.
         warn_after: Some(retry.half()),
         retry,
-        when_exhausted: WhenExhausted::Suspend,
+        when_exhausted: match settings.suspend_when {
+            config::SuspendWhen::Any => WhenExhausted::Suspend,
+            config::SuspendWhen::Dead => WhenExhausted::SuspendIfDead,
+        },
         by_hand,
         envelope: envelope::finish,
     }

@@ -15,12 +15,14 @@ use super::{
     },
 };
 use crate::{
-    api::openapi::{Body, DeliveryStatus, OnState, Refused, Registered, WithBody, WithoutBody},
+    api::openapi::{
+        Body, DeliveryStatus, ErrorClass, OnState, Refused, Registered, WebhookStats, WithBody, WithoutBody,
+    },
     app::{
         Access, App, PageRequest, Webhooks,
         webhooks::{self, Change},
     },
-    domain::endpoint::EndpointState,
+    domain::{endpoint::EndpointState, selection::Selection, timestamp::Timestamp},
     error::Result,
 };
 
@@ -52,9 +54,10 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewWebhook>,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { url, events, cooperative_id, secret } = body.0;
+        let NewWebhook { url, events, cooperative_id, secret, name, description } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
-        let new = webhooks::NewWebhook { account, url, events, secret: secret.map(|own| own.0) };
+        let secret = secret.map(|own| own.0);
+        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
         Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
     }
 
@@ -85,6 +88,21 @@ impl Routes {
         webhook_id: Path<String>,
     ) -> Result<Body<WebhookDetails>, Refused<Errors, WithoutBody>> {
         Ok(Body(app.webhook(&access, &webhook_id.0).await?.into()))
+    }
+
+    /// Get the statistics of a webhook
+    ///
+    /// How its attempts of the last 24 hours went, how long its answers took, what waits, is held or has failed, and the
+    /// last error. Needs the scope `webhooks`.
+    #[oai(path = "/:webhook_id/stats", method = "get", operation_id = "getWebhookStats")]
+    async fn stats(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+    ) -> Result<Body<WebhookStats>, Refused<Errors, WithoutBody>> {
+        Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
     }
 
     /// Change, pause or resume a webhook
@@ -177,12 +195,31 @@ impl Routes {
         status: Query<Option<DeliveryStatus>>,
         /// Only deliveries of this event.
         event: Query<Option<String>>,
+        /// Only deliveries whose last attempt failed with this error.
+        error: Query<Option<ErrorClass>>,
+        /// Only deliveries made at this time or later: RFC 3339.
+        since: Query<Option<String>>,
+        /// Only deliveries made at this time or earlier: RFC 3339.
+        until: Query<Option<String>>,
+        /// What to look for: the id of an event, a delivery or a webhook; an idempotency key; or words of the payload, all
+        /// of which it must hold, in any letter case. Words between quotes must stand together. Ids and keys are found at
+        /// once. A page looks through payloads for 2 s: it may have few entries or none, and still have a `next_cursor`,
+        /// which goes on further back.
+        q: Query<Option<String>>,
         /// Deliveries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Body<DeliveryPage>, Refused<Errors, WithoutBody>> {
-        let (wanted, page) = ((status.0.map(Into::into), event.0), PageRequest::asked(limit.0, cursor.0));
+        let selection = Selection {
+            kind: event.0,
+            state: status.0.map(Into::into),
+            failure: error.0.map(Into::into),
+            from: Timestamp::read_if("since", since.0.as_deref())?,
+            to: Timestamp::read_if("until", until.0.as_deref())?,
+            ..Selection::default()
+        };
+        let (wanted, page) = ((selection, q.0), PageRequest::asked(limit.0, cursor.0));
         Ok(Body(app.deliveries_of(&access, &webhook_id.0, wanted, page).await?.into()))
     }
 

@@ -1,21 +1,19 @@
-//! The bodies of requests, answers and deliveries, in the vendor's words.
+//! The bodies of requests and answers, in the vendor's words.
 
-use poem_openapi::{Enum, Object, Webhook, payload::Json};
+use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::{envelope::Stored, examples::Tag, profile::WEBHOOK};
+use super::profile::WEBHOOK;
 use crate::{
     api::openapi::{Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects},
     app::{
         Page,
-        events::EventDetails,
         webhooks::{Change, EventList, NewState, Registered, TestOutcome, WebhookSummary},
     },
     domain::{
         delivery,
         endpoint::{Endpoint, EndpointState, Resend},
     },
-    error::Result,
 };
 
 /// The status of a webhook.
@@ -42,6 +40,10 @@ pub(super) struct NewWebhook {
     /// secret is made and returned once. The libraries of Standard Webhooks read `whsec_` and padded base64 as text;
     /// give them any other secret as bytes.
     pub(super) secret: Option<SecretText>,
+    /// Its name, for people: one line of at most 80 characters.
+    pub(super) name: Option<String>,
+    /// Its description, for people: one line of at most 500 characters.
+    pub(super) description: Option<String>,
 }
 
 /// A webhook.
@@ -60,6 +62,12 @@ pub(super) struct WebhookView {
     pub(super) status: WebhookStatus,
     /// When it was registered: RFC 3339, UTC.
     pub(super) created_at: String,
+    /// Its name; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// Its description; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
     /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
     /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +98,8 @@ impl From<&Endpoint> for WebhookView {
                 EndpointState::Suspended | EndpointState::Deleted => WebhookStatus::Suspended,
             },
             created_at: endpoint.created_at.to_string(),
+            name: endpoint.about.name.clone(),
+            description: endpoint.about.description.clone(),
             secret: None,
             resent_deliveries: None,
             released_deliveries: None,
@@ -112,6 +122,12 @@ pub(super) struct WebhookDetails {
     pub(super) status: WebhookStatus,
     /// When it was registered: RFC 3339, UTC.
     pub(super) created_at: String,
+    /// Its name; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// Its description; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
     /// When it was suspended; null while it is active.
     pub(super) suspended_at: Option<String>,
     /// Why it is suspended; null while it is active.
@@ -135,6 +151,8 @@ impl From<WebhookSummary> for WebhookDetails {
             cooperative_id: view.cooperative_id,
             status: view.status,
             created_at: view.created_at,
+            name: view.name,
+            description: view.description,
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
             suspended_reason: endpoint.suspended_reason.map(Into::into),
             held_deliveries: held,
@@ -160,16 +178,22 @@ pub(super) struct WebhookChange {
     pub(super) status: Option<WebhookStatus>,
     /// With `ACTIVE`: whether failed deliveries are sent again. Default: true.
     pub(super) resend_failed: Option<bool>,
+    /// The new name, for people; an empty one removes it.
+    pub(super) name: Option<String>,
+    /// The new description, for people; an empty one removes it.
+    pub(super) description: Option<String>,
 }
 
 impl From<WebhookChange> for Change {
-    fn from(WebhookChange { url, events, secret, status, resend_failed }: WebhookChange) -> Self {
+    fn from(change: WebhookChange) -> Self {
+        let WebhookChange { url, events, secret, status, resend_failed, name, description } = change;
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = status.map(|status| match status {
             WebhookStatus::Active => NewState::Active(resend),
             WebhookStatus::Suspended => NewState::Paused,
         });
-        Self { url, events: events.map(EventList::Ordered), secret: secret.map(|own| own.0), state }
+        let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
+        Self { url, events, secret, name, description, state }
     }
 }
 
@@ -198,6 +222,10 @@ pub(super) struct Delivery {
     pub(super) error: Option<ErrorClass>,
     /// The delivery that this one replays; null if it is no replay.
     pub(super) replay_of: Option<String>,
+    /// The newest replay of it, which may repeat another replay of it; null if there is none.
+    pub(super) newest_replay: Option<String>,
+    /// The status of that replay; null if there is none.
+    pub(super) newest_replay_status: Option<DeliveryStatus>,
     /// Whether it carries sample data (a test); receivers see `ngoma-test: true`.
     pub(super) test: bool,
 }
@@ -216,6 +244,8 @@ impl From<&delivery::Delivery> for Delivery {
             response_status: delivery.last_status,
             error: delivery.last_failure.map(Into::into),
             replay_of: delivery.replay_of.map(|id| id.to_string()),
+            newest_replay: delivery.newest_replay.map(|replay| replay.id.to_string()),
+            newest_replay_status: delivery.newest_replay.map(|replay| replay.state.into()),
             test: delivery.test,
         }
     }
@@ -356,81 +386,4 @@ pub(super) struct Accepted {
 pub(super) struct AcceptedEvents {
     /// The answer to each event, in the order of the batch.
     pub(super) events: Vec<Accepted>,
-}
-
-/// A published event and its deliveries.
-#[derive(Debug, Serialize, Object)]
-#[oai(rename = "Event")]
-pub(super) struct EventView {
-    /// The event's id.
-    pub(super) event_id: String,
-    /// Its name.
-    pub(super) event: String,
-    /// The account that it belongs to.
-    pub(super) cooperative_id: String,
-    /// The time in the body of its deliveries.
-    pub(super) created_at: String,
-    /// The data, as it is delivered.
-    pub(super) data: RawObject,
-    /// Its deliveries, replays included.
-    pub(super) deliveries: Vec<Delivery>,
-}
-
-impl EventView {
-    pub(super) fn new(details: EventDetails) -> Result<Self> {
-        let Stored { created_at, data } = Stored::read(details.body()?)?;
-        Ok(Self {
-            event_id: details.event.id.to_string(),
-            event: details.event.kind,
-            cooperative_id: details.event.account_id,
-            created_at,
-            data,
-            deliveries: details.deliveries.iter().map(Delivery::from).collect(),
-        })
-    }
-}
-
-/// An event of the catalogue.
-#[derive(Debug, Serialize, Object)]
-pub(super) struct EventType {
-    /// Its name.
-    pub(super) name: String,
-    /// The cause of the event.
-    pub(super) trigger: String,
-    /// The use of the event.
-    pub(super) useful_for: String,
-    /// Sample data.
-    pub(super) sample: RawObject,
-}
-
-/// The body of a delivery, as the receiver gets it.
-#[derive(Debug, Object)]
-#[oai(rename = "EventPayload")]
-pub(crate) struct Payload {
-    /// The id of the webhook.
-    webhook_id: String,
-    /// A name of the catalogue.
-    event: String,
-    /// The version of this form of body.
-    api_version: String,
-    /// When it happened, as published; otherwise when this server accepted it.
-    created_at: String,
-    /// The data.
-    data: RawObject,
-}
-
-/// The deliveries of this vendor, for the contract.
-#[Webhook(tag = "Tag::AsiliChain")]
-#[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
-pub(crate) trait Payloads {
-    /// An event of the catalogue
-    ///
-    /// POSTed to each webhook that wants it. Signed in two ways: by `X-AsiliChain-Signature: sha256=<hex>`, the
-    /// HMAC-SHA256 of the raw body (the text that `JSON.stringify(req.body)` prints) with the webhook's secret, and by
-    /// the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of Standard Webhooks. Answer 2xx within 10
-    /// seconds (by default). Otherwise the event is sent again with the same `webhook-id`, by default after 30 s, 5
-    /// min, 30 min and 2 h (five attempts in all). Handle each `webhook-id` once. After the last attempt the webhook is
-    /// suspended: new deliveries are held until it is resumed, for at most 90 days (by default).
-    #[oai(name = "event", method = "post", operation_id = "asilichainEvent")]
-    fn event(&self, payload: Json<Payload>);
 }

@@ -228,7 +228,7 @@ fn modernise(value: &mut Value) {
 
 /// Whether a property of this name is a time.
 fn is_time(name: &str) -> bool {
-    ["_at", "_since", "created_from", "created_to", "timestamp"].iter().any(|end| name.ends_with(end))
+    ["_at", "since", "until", "created_from", "created_to", "timestamp"].iter().any(|end| name.ends_with(end))
 }
 
 /// Puts the description of a reference beside it. In 3.0 an `allOf` holds the two, in which generators of clients see a

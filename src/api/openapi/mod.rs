@@ -7,15 +7,19 @@ mod body;
 pub(crate) mod document;
 pub(crate) mod error;
 mod json_error;
+mod recovery;
 mod responses;
 mod shared;
 mod tag;
+mod webhook_stats;
 
 pub(crate) use self::{
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
     document::Supplement,
     error::Failure,
+    recovery::{Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage},
     responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
+    webhook_stats::WebhookStats,
 };

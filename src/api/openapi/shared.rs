@@ -117,9 +117,10 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// Why a webhook is suspended: every attempt of a delivery failed (`exhausted`), it answered 410 (`gone`), or somebody
-    /// paused it (`paused`).
+    /// Why a webhook is suspended: every attempt of a delivery failed (`exhausted`), the same and nothing else was delivered
+    /// meanwhile (`dead`, with the setting `suspend_when = "dead"`), it answered 410 (`gone`), or somebody paused
+    /// it (`paused`).
     SuspendedReason ("snake_case") of endpoint::SuspendedReason {
-        Exhausted => Exhausted, Gone => Gone, Paused => Paused,
+        Exhausted => Exhausted, Dead => Dead, Gone => Gone, Paused => Paused,
     }
 }

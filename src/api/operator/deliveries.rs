@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::openapi::{Body, DeliveryStatus, ErrorClass, OnState, Refused, WithoutBody},
-    app::{Access, App, Operator, PageRequest, Wanted},
+    app::{Access, App, Looked, Operator, PageRequest, Wanted},
     domain::{selection::Selection, timestamp::Timestamp},
     error::Result,
 };
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Routes;
 
 #[derive(ApiResponse)]
-enum Retried {
+pub(super) enum Replayed {
     /// A new delivery of the same event, due now.
     #[oai(status = 202)]
     Accepted(Body<DeliveryReport>),
@@ -54,6 +54,15 @@ impl Routes {
         created_from: Query<Option<String>>,
         /// Only deliveries made at this time or earlier: RFC 3339.
         created_to: Query<Option<String>>,
+        /// The same as `created_from`, by the name that accounts use.
+        since: Query<Option<String>>,
+        /// The same as `created_to`, by the name that accounts use.
+        until: Query<Option<String>>,
+        /// What to look for: the id of an event, a delivery or a webhook; an idempotency key; or words of the payload, all
+        /// of which it must hold, in any letter case. Words between quotes must stand together. Ids and keys are found at
+        /// once. A page looks through payloads for 2 s: it may have few entries or none, and still have a `next_cursor`,
+        /// which goes on further back.
+        q: Query<Option<String>>,
         /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
@@ -64,12 +73,18 @@ impl Routes {
             kind: event.0,
             state: status.0.map(Into::into),
             failure: error.0.map(Into::into),
-            from: Timestamp::read_if("created_from", created_from.0.as_deref())?,
-            to: Timestamp::read_if("created_to", created_to.0.as_deref())?,
+            from: Timestamp::read_if("created_from", created_from.0.as_deref())?
+                .max(Timestamp::read_if("since", since.0.as_deref())?),
+            to: [("created_to", created_to.0), ("until", until.0)]
+                .into_iter()
+                .filter_map(|(name, text)| Timestamp::read_if(name, text.as_deref()).transpose())
+                .reduce(|one, other| Ok(one?.min(other?)))
+                .transpose()?,
             ..Selection::default()
         };
-        let (wanted, page) = (Wanted { webhook: webhook_id.0, selection }, PageRequest::asked(limit.0, cursor.0));
-        Ok(Body(DeliveryReportPage::new(app.deliveries(&access, wanted, page).await?, app.profiles())))
+        let looked = Looked { wanted: Wanted { webhook: webhook_id.0, selection }, text: q.0 };
+        let found = app.deliveries(&access, looked, PageRequest::asked(limit.0, cursor.0)).await?;
+        Ok(Body(DeliveryReportPage::new(found, app.profiles())))
     }
 
     /// Get any delivery
@@ -87,19 +102,19 @@ impl Routes {
         Ok(Body(DeliveryReportDetails::new(app.delivery(&access, &delivery_id.0).await?, app.profiles())))
     }
 
-    /// Replay a delivery
+    /// Replay any delivery
     ///
     /// Sends the same event again as a new delivery: the same body, the same `webhook-id`. Needs the scope `operator`.
-    #[oai(path = "/:delivery_id/retry", method = "post", operation_id = "retryDelivery")]
-    async fn retry(
+    #[oai(path = "/:delivery_id/replay", method = "post", operation_id = "replayAnyDelivery")]
+    async fn replay(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Retried, Refused<Errors, OnState>> {
+    ) -> Result<Replayed, Refused<Errors, OnState>> {
         let made = app.replay(&access, &delivery_id.0).await?;
-        Ok(Retried::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
+        Ok(Replayed::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
     }
 
     /// Cancel a delivery

@@ -4,10 +4,12 @@ mod accounts;
 mod alerts;
 mod audit;
 mod deliveries;
+mod deprecated;
 mod errors;
 mod examples;
 mod overview;
-mod retries;
+mod recoveries;
+mod sign_in_links;
 mod tokens;
 mod webhooks;
 mod wire;
@@ -18,9 +20,11 @@ pub(super) type Routes = (
     overview::Routes,
     accounts::Routes,
     tokens::Routes,
+    sign_in_links::Routes,
     webhooks::Routes,
     deliveries::Routes,
-    retries::Routes,
+    recoveries::Routes,
+    deprecated::Routes,
     alerts::Routes,
     audit::Routes,
 );
@@ -29,9 +33,11 @@ pub(super) const ROUTES: Routes = (
     overview::Routes,
     accounts::Routes,
     tokens::Routes,
+    sign_in_links::Routes,
     webhooks::Routes,
     deliveries::Routes,
-    retries::Routes,
+    recoveries::Routes,
+    deprecated::Routes,
     alerts::Routes,
     audit::Routes,
 );

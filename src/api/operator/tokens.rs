@@ -79,7 +79,7 @@ impl Routes {
 
     /// Revoke a token
     ///
-    /// The token is refused at once, also for requests under way. Retry runs that it started go on; cancel them if
+    /// The token is refused at once, also for requests under way. Recoveries that it started go on; cancel them if
     /// necessary. Needs the scope `operator`.
     #[oai(path = "/:token_id", method = "delete", operation_id = "revokeToken")]
     async fn revoke(

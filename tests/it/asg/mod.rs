@@ -1,4 +1,6 @@
 //! ASG's page: webhooks and tasks, as its customers use them.
 
+mod recoveries;
+mod stats;
 mod tasks;
 mod webhooks;

@@ -24,6 +24,19 @@ fn registering_answers_201_with_the_webhook() {
 }
 
 #[test]
+fn a_webhook_may_have_a_name_and_a_description() {
+    let world = World::new();
+    let customer = world.customer();
+    let body =
+        json!({ "callback_url": "http://127.0.0.1:1/", "secret": SECRET, "name": "Desk", "description": "Labels" });
+    let made = customer.post("/v1/webhooks", body).expect(201);
+    assert_eq!((&made["name"], &made["description"]), (&json!("Desk"), &json!("Labels")));
+    assert_eq!(customer.get("/v1/webhooks").expect(200), json!([made]));
+    let body = json!({ "callback_url": "http://127.0.0.1:1/", "secret": SECRET, "name": "n".repeat(81) });
+    assert!(customer.post("/v1/webhooks", body).sentence(400).contains("at most 80"));
+}
+
+#[test]
 fn events_default_to_task_settled() {
     let world = World::new();
     assert_eq!(register(&world.customer(), "http://127.0.0.1:1/")["events"], json!(["task.settled"]));

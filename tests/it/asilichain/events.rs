@@ -171,6 +171,8 @@ fn an_event_can_be_looked_at_with_its_data_and_deliveries() {
         "response_status",
         "error",
         "replay_of",
+        "newest_replay",
+        "newest_replay_status",
         "test",
     ];
     assert_eq!(keys, expected);

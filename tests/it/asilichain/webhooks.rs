@@ -23,6 +23,38 @@ fn the_list_shows_the_cooperative_s_webhooks_in_order() {
 }
 
 #[test]
+fn a_webhook_may_have_a_name_and_a_description() {
+    let world = World::new();
+    let coop = world.coop();
+    let plain = coop.webhook("http://127.0.0.1:1/plain", &["*"], "s");
+    let plain = coop.get(&format!("/webhooks/{plain}")).expect(200);
+    assert!(
+        plain.get("name").is_none() && plain.get("description").is_none(),
+        "the page's answer is as it was: {plain}"
+    );
+    let about = json!({ "url": "http://127.0.0.1:1/", "events": ["*"], "cooperative_id": COOP, "secret": "s",
+                        "name": " Buyer portal ", "description": "Exports; ask Rose" });
+    let made = coop.post("/webhooks", about).expect(201);
+    let path = format!("/webhooks/{}", made["webhook_id"].as_str().expect("an id"));
+    let both = |seen: &Value| (seen["name"].clone(), seen["description"].clone());
+    let named = (json!("Buyer portal"), json!("Exports; ask Rose"));
+    for seen in [&made, &coop.get(&path).expect(200), &coop.get("/webhooks").expect(200)[1]] {
+        assert_eq!(both(seen), named, "{seen}");
+    }
+    let any = world.operator().get(&format!("/operator{path}")).expect(200);
+    assert_eq!(both(&any), named);
+    coop.patch(&path, json!({ "events": ["dds.*"] })).expect(200);
+    assert_eq!(both(&coop.patch(&path, json!({ "name": "Portal" })).expect(200)), (json!("Portal"), named.1));
+    let none = coop.patch(&path, json!({ "name": "", "description": "" })).expect(200);
+    assert!(none.get("name").is_none() && none.get("description").is_none(), "an empty text removes it: {none}");
+    for wrong in
+        [json!({ "name": "n".repeat(81) }), json!({ "description": "d".repeat(501) }), json!({ "name": "a\nb" })]
+    {
+        assert_eq!(coop.patch(&path, wrong).code(400), "INVALID_REQUEST");
+    }
+}
+
+#[test]
 fn details_show_the_last_twenty_deliveries_newest_first() {
     let world = World::new();
     let receiver = Receiver::new();

@@ -37,6 +37,14 @@ fn a_day_at_the_dashboard() {
 }
 
 #[test]
+fn an_operator_s_daily_work_at_the_dashboard() {
+    let site = Site::new();
+    let server = site.start();
+    play("daily.mjs", &server, &site);
+    server.stop();
+}
+
+#[test]
 fn the_docs_page_is_tried_by_hand() {
     let site = Site::new();
     let server = site.start();

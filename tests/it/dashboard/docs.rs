@@ -32,6 +32,23 @@ fn the_docs_hold_the_contract_and_load_nothing_from_elsewhere() {
 }
 
 #[test]
+fn the_docs_fit_a_phone_and_a_dark_room_and_lead_back() {
+    let page = World::new().stranger().get("/docs").text;
+    assert!(page.trim_start().starts_with("<!doctype html>"), "no quirks of old browsers");
+    for part in [
+        "<title>API docs · Ngoma</title>",
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">",
+        "<meta name=\"color-scheme\" content=\"light dark\">",
+        "@media (prefers-color-scheme: dark)",
+        "<a href=\"/\">Ngoma</a>",
+        "<a href=\"/ui\">Dashboard</a>",
+        "if (!parameter.required) delete parameter.example;",
+    ] {
+        assert_eq!(page.matches(part).count(), 1, "{part}");
+    }
+}
+
+#[test]
 fn pages_are_sent_compressed_and_once() {
     let world = World::new();
     let plain = world.stranger().send("GET", "/docs", &[("accept-encoding", "identity")], None);

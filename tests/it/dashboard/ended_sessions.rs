@@ -7,17 +7,29 @@ use crate::support::{
     held_request::{HeldRequest, Loss, answer, newest_token, refused},
     operations::Resources,
     receiver::Receiver,
-    world::{COOP, Holder, Wish, World},
+    world::{COOP, Holder, OTHER_COOP, Wish, World},
 };
 
 /// Every form of the templates, with the fields that a person fills in; `{}` is an id. A new form needs a new line.
 const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/ui/accounts", &[("id", "COOP-NEW"), ("vendor", "asilichain")]),
+    ("/ui/accounts/{}/delete", &[]),
+    ("/ui/accounts/{}/end", &[("session", "0011223344556677")]),
+    ("/ui/accounts/{}/link", &[("lasts", "900")]),
+    ("/ui/accounts/{}/mail", &[("mail", "night@coop.example")]),
+    ("/ui/accounts/{}/test-mail", &[]),
     ("/ui/alerts/test-mail", &[("to", "ops@coop.example")]),
+    ("/ui/deliveries/replay", &[]),
     ("/ui/deliveries/{}/cancel", &[]),
+    ("/ui/deliveries/{}/check", &[("signature", "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]),
     ("/ui/deliveries/{}/replay", &[]),
-    ("/ui/retries/{}/cancel", &[]),
-    ("/ui/retry", &[("matched", "1"), ("to", "2027-01-01")]),
+    ("/ui/recoveries/{}/cancel", &[]),
+    ("/ui/recover", &[("matched", "1"), ("to", "2027-01-01")]),
+    ("/ui/enter", &[]),
+    (
+        "/ui/new-account",
+        &[("id", "COOP-NEWER"), ("vendor", "asilichain"), ("url", "http://127.0.0.1:9/"), ("every", "yes")],
+    ),
     ("/ui/sign-in", &[]),
     ("/ui/sign-out", &[]),
     ("/ui/system/backup", &[]),
@@ -34,34 +46,56 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// Forms that only the operator's pages have.
-const OPERATORS: [&str; 5] =
-    ["/ui/accounts", "/ui/alerts/test-mail", "/ui/system/backup", "/ui/tokens", "/ui/tokens/{}/revoke"];
+const OPERATORS: [&str; 11] = [
+    "/ui/accounts",
+    "/ui/accounts/{}/delete",
+    "/ui/accounts/{}/end",
+    "/ui/accounts/{}/link",
+    "/ui/accounts/{}/mail",
+    "/ui/accounts/{}/test-mail",
+    "/ui/alerts/test-mail",
+    "/ui/new-account",
+    "/ui/system/backup",
+    "/ui/tokens",
+    "/ui/tokens/{}/revoke",
+];
+
+/// Forms of people who are not signed in.
+const STRANGERS: [&str; 2] = ["/ui/enter", "/ui/sign-in"];
 
 /// Every page; `:id` is an id. A new page needs a new line.
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 27] = [
     "/ui",
     "/ui/accounts",
+    "/ui/accounts/:id",
+    "/ui/accounts/:id/delete",
     "/ui/alerts",
     "/ui/audit",
     "/ui/deliveries",
+    "/ui/deliveries.csv",
     "/ui/deliveries/:id",
     "/ui/deliveries/:id/body",
+    "/ui/enter/:key",
     "/ui/events",
     "/ui/events/:id",
     "/ui/events/:id/body",
+    "/ui/search",
     "/ui/made/:form",
-    "/ui/retries",
-    "/ui/retries/:id",
-    "/ui/retry",
+    "/ui/new-account",
+    "/ui/recoveries",
+    "/ui/recoveries/:id",
+    "/ui/recover",
     "/ui/sign-in",
     "/ui/system",
+    "/ui/system/backups/:name",
+    "/ui/system/backups/:name/key",
     "/ui/webhooks",
     "/ui/webhooks/:id",
     "/ui/webhooks/new",
 ];
 
-/// Pages made from memory alone: no read or write can hold them.
-const FROM_MEMORY: [&str; 3] = ["/ui/made/:form", "/ui/sign-in", "/ui/system"];
+/// Pages made from memory alone, which no read or write can hold; and the one behind a link, which needs no session.
+const FREE: [&str; 5] = ["/ui/enter/:key", "/ui/made/:form", "/ui/new-account", "/ui/search", "/ui/sign-in"];
 
 fn source(name: &str) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dashboard");
@@ -91,11 +125,13 @@ fn every_form_and_every_page_is_among_those_that_are_held() {
 
 /// The id that an address names.
 fn filled(path: &str, resources: &Resources) -> String {
-    let id = match path.split('/').nth(2).unwrap_or_default() {
+    let id: &str = match path.split('/').nth(2).unwrap_or_default() {
+        "accounts" if path.ends_with("/delete") => OTHER_COOP,
+        "accounts" => COOP,
         "deliveries" if path.ends_with("/cancel") => &resources.held,
         "deliveries" => &resources.delivery,
         "events" => &resources.event,
-        "retries" => &resources.retry,
+        "recoveries" => &resources.recovery,
         "tokens" => &resources.token,
         _ if path.ends_with("/drop") || path.ends_with("/resume") => &resources.paused,
         _ => &resources.webhook,
@@ -120,6 +156,9 @@ fn form(world: &World, resources: &Resources, (browser, token): &(Browser, i64),
     let path = filled(action, resources);
     let mut body = url::form_urlencoded::Serializer::new(String::new());
     body.append_pair("form", &browser.form).extend_pairs(fields);
+    if action == "/ui/deliveries/replay" {
+        body.append_pair("delivery", &resources.delivery);
+    }
     if action.ends_with("/secret") {
         body.extend_pairs(hidden(&browser.get(&format!("/ui/webhooks/{}", resources.webhook)).text, &path));
     }
@@ -146,7 +185,7 @@ fn a_form_that_was_begun_before_its_session_ended_is_refused_and_writes_nothing(
     let world = World::with(with_mail);
     let receiver = Receiver::new();
     let resources = Resources::make(&world, &receiver, 0);
-    for (at, (action, _)) in FORMS.iter().enumerate().filter(|(_, (action, _))| *action != "/ui/sign-in") {
+    for (at, (action, _)) in FORMS.iter().enumerate().filter(|(_, (action, _))| !STRANGERS.contains(action)) {
         for (loss, status) in [(Loss::SignedOut, 401), (Loss::Revoked, 401), (Loss::Unscoped("events"), 403)] {
             // Signing out needs no scope.
             if *action == "/ui/sign-out" && status == 403 {
@@ -163,7 +202,7 @@ fn a_form_that_was_begun_before_its_session_ended_is_refused_and_writes_nothing(
 fn a_form_that_was_begun_for_an_account_never_reaches_another_that_is_made_under_its_name() {
     let world = World::new();
     let receiver = Receiver::new();
-    for (at, (action, _)) in FORMS.iter().enumerate().filter(|(_, (action, _))| *action != "/ui/sign-in") {
+    for (at, (action, _)) in FORMS.iter().enumerate().filter(|(_, (action, _))| !STRANGERS.contains(action)) {
         if OPERATORS.contains(action) {
             continue;
         }
@@ -198,7 +237,7 @@ fn a_form_that_is_held_and_loses_nothing_is_taken() {
     let world = World::new();
     let receiver = Receiver::new();
     for (at, (action, _)) in FORMS.iter().enumerate() {
-        if ["/ui/sign-in", "/ui/alerts/test-mail"].contains(action) {
+        if STRANGERS.contains(action) || action.ends_with("/test-mail") {
             continue;
         }
         let resources = Resources::make(&world, &receiver, at);
@@ -213,7 +252,7 @@ fn a_page_that_was_asked_for_before_its_session_ended_is_not_shown() {
     let world = World::new();
     let receiver = Receiver::new();
     let resources = Resources::make(&world, &receiver, 0);
-    for page in PAGES.into_iter().filter(|page| !FROM_MEMORY.contains(page)) {
+    for page in PAGES.into_iter().filter(|page| !FREE.contains(page)) {
         let left = if page.starts_with("/ui/events") { "webhooks" } else { "events" };
         for loss in [Loss::SignedOut, Loss::Revoked, Loss::Unscoped(left)] {
             let (browser, token) = operator(&world);

@@ -193,23 +193,23 @@ fn settled(world: &World, customer: &Client, numbers: std::ops::Range<u32>) {
 }
 
 #[test]
-fn a_retry_goes_over_what_was_counted_and_a_word_that_is_unknown_never_means_all() {
+fn a_recovery_goes_over_what_was_counted_and_a_word_that_is_unknown_never_means_all() {
     let world = World::new();
     let (receiver, customer, browser) = (Receiver::new(), world.customer(), operator(&world));
     customer.post("/v1/webhooks", json!({ "callback_url": receiver.url(), "secret": "s3cret" })).expect(201);
     // Gone: each has failed at once.
     receiver.always(Reply::status(410));
     settled(&world, &customer, 0..3);
-    for path in ["/ui/retry?state=bogus", "/ui/retry?error=bogus", "/ui/deliveries?state=failed"] {
+    for path in ["/ui/recover?state=bogus", "/ui/recover?error=bogus", "/ui/deliveries?state=failed"] {
         assert_eq!(browser.get(path).status, 400, "{path}");
     }
-    assert_eq!(browser.post("/ui/retry", &[("state", "exhausted")]).status, 400, "nothing was counted");
-    let page = browser.get("/ui/retry?state=exhausted");
+    assert_eq!(browser.post("/ui/recover", &[("state", "exhausted")]).status, 400, "nothing was counted");
+    let page = browser.get("/ui/recover?state=exhausted");
     assert!(page.text.contains("3 failed deliveries match"), "{}", page.text);
     world.advance("1m");
     settled(&world, &customer, 3..8);
     receiver.always(Reply::status(200));
-    let twice = [(); 2].map(|()| browser.submit(&page, "/ui/retry", &[]).header("location").to_owned());
+    let twice = [(); 2].map(|()| browser.submit(&page, "/ui/recover", &[]).header("location").to_owned());
     assert_eq!(twice[0], twice[1], "a second click is no second run");
     let run = ended(&world, &browser, &twice[0]);
     assert!(run.contains("3 replayed, 0 skipped, of 3"), "{run}");
@@ -244,7 +244,7 @@ fn a_webhook_s_id_with_another_vendor_s_prefix_is_nobody_s() {
         let fields = [("url", "https://r.example/"), ("every", "yes")];
         assert_eq!(browser.post(&format!("/ui/webhooks/{foreign}/{verb}"), &fields).status, 404, "{verb}");
     }
-    assert_eq!(browser.get(&format!("/ui/retry?webhook={foreign}")).status, 404);
+    assert_eq!(browser.get(&format!("/ui/recover?webhook={foreign}")).status, 404);
     assert!(browser.get(&format!("/ui/deliveries?webhook={foreign}")).text.contains("No delivery matches"));
     assert_eq!(world.coop().status(&webhook), "ACTIVE");
 }

@@ -167,7 +167,7 @@ fn viewers_of_the_overview_share_one_query_for_five_seconds() {
 }
 
 #[test]
-fn the_query_of_a_url_stands_on_the_page_of_its_webhook_alone() {
+fn the_query_of_a_url_stands_on_the_page_of_its_webhook_and_in_the_exact_request_alone() {
     let world = World::new();
     let (receiver, coop, browser) = (Receiver::new(), world.coop(), operator(&world));
     receiver.always(Reply::status(500));
@@ -177,12 +177,13 @@ fn the_query_of_a_url_stands_on_the_page_of_its_webhook_alone() {
     let delivery = coop.deliveries(&webhook)[0]["delivery_id"].as_str().expect("an id").to_owned();
     let tested = browser.post(&format!("/ui/webhooks/{webhook}/test"), &[]).text;
     assert!(!tested.contains("hush"));
-    for path in
-        ["", "/webhooks", "/deliveries", &format!("/deliveries/{delivery}"), &format!("/events/{event}"), "/alerts"]
-    {
+    for path in ["", "/webhooks", "/deliveries", "/deliveries.csv", &format!("/events/{event}"), "/alerts"] {
         let page = browser.get(&format!("/ui{path}")).text;
         assert!(!page.contains("hush"), "{path}");
     }
+    let page = browser.get(&format!("/ui/deliveries/{delivery}")).text;
+    let (before, request) = page.split_once("The exact request").expect("it is there");
+    assert!(!before.contains("hush") && request.matches("hush").count() == 1);
     let page = browser.get(&format!("/ui/webhooks/{webhook}")).text;
     let title = page.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).expect("a title");
     assert!(page.contains("hush") && !title.contains("hush"), "{title}");

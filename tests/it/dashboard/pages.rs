@@ -101,7 +101,7 @@ fn pages(world: &World, browser: &Browser) -> Vec<(String, Answer)> {
         world.advance(wait);
     }
     let delivery = coop.deliveries(&webhook)[0]["delivery_id"].as_str().expect("an id").to_owned();
-    let started = browser.submit(&browser.get("/ui/retry?state=exhausted"), "/ui/retry", &[]);
+    let started = browser.submit(&browser.get("/ui/recover?state=exhausted"), "/ui/recover", &[]);
     let started = started.header("location").to_owned();
     let made = browser.post("/ui/tokens", &[("scope", "events"), ("holder", COOP)]).header("location").to_owned();
     let mut paths = vec!["/ui/sign-in".to_owned(), "/ui".to_owned(), started, made];
@@ -110,9 +110,10 @@ fn pages(world: &World, browser: &Browser) -> Vec<(String, Answer)> {
             "webhooks",
             "webhooks/new",
             "deliveries",
-            "retry",
-            "retries",
+            "recover",
+            "recoveries",
             "events",
+            "search",
             "alerts",
             "accounts",
             "audit",
@@ -120,7 +121,12 @@ fn pages(world: &World, browser: &Browser) -> Vec<(String, Answer)> {
         ]
         .map(|name| format!("/ui/{name}")),
     );
+    let begun = browser.post("/ui/system/backup", &[]);
+    while browser.follow(&begun).text.contains("It is being made") {}
     paths.extend([
+        "/ui/new-account".to_owned(),
+        format!("/ui/accounts/{COOP}"),
+        format!("/ui/accounts/{COOP}/delete"),
         format!("/ui/webhooks/new?account={COOP}"),
         format!("/ui/webhooks/{webhook}"),
         format!("/ui/deliveries/{delivery}"),

@@ -109,10 +109,7 @@ fn a_time_that_is_not_rfc_3339_to_the_letter_is_refused_wherever_one_is_taken() 
         let batch = json!({ "events": [{ "event": "dds.filed", "data": {}, "created_at": time }] });
         names(&coop.post("/events/batch", batch).text, "events[0].created_at");
         names(&customer.post("/v1/events", settled("t", time)).sentence(400), "settled_at");
-        names(
-            &operator.post("/operator/retries", json!({ "created_from": time, "dry_run": true })).text,
-            "created_from",
-        );
+        names(&operator.post("/operator/recoveries", json!({ "since": time, "dry_run": true })).text, "since");
         let written: String = url::form_urlencoded::byte_serialize(time.as_bytes()).collect();
         let found = operator.get(&format!("/operator/deliveries?created_to={written}"));
         assert_eq!(found.code(400), "INVALID_REQUEST", "{time}");

@@ -188,13 +188,13 @@ fn a_success_that_was_under_way_before_the_failure_hides_nothing() {
 }
 
 #[test]
-fn a_resume_and_a_retry_run_never_replay_the_same_delivery_twice() {
+fn a_resume_and_a_recovery_never_replay_the_same_delivery_twice() {
     let world = in_order();
     let (coop, receiver) = (world.coop(), Receiver::new());
     let (webhook, path) = suspended(&world, &receiver);
     resume(&coop, &path);
     let operator = world.operator();
-    let dry = operator.post("/operator/retries", json!({ "dry_run": true })).expect(200);
+    let dry = operator.post("/operator/recoveries", json!({ "dry_run": true })).expect(200);
     assert_eq!(dry["matched"], 0, "{dry}");
     world.settle();
     receiver.always(Reply::status(410));
@@ -252,13 +252,13 @@ fn the_dashboard_counts_failed_and_held_and_resumes_with_or_without_the_failed()
         for part in [
             "1 delivery failed, 2 are held",
             "1 failed delivery is sent again, then 2 held ones go out",
-            "Resume and send 3",
+            "Resume and send all 3",
             "Leave the failed",
         ] {
             assert!(page.contains(part), "'{part}' is not in {page}");
         }
         let tested = browser.post(&format!("{path}/test"), &[]).text;
-        assert!(tested.contains("Resume and send 3"), "{tested}");
+        assert!(tested.contains("Resume and send all 3"), "{tested}");
         let fields: &[(&str, &str)] = if leave { &[("failed", "leave")] } else { &[] };
         let page = browser.follow(&browser.post(&format!("{path}/resume"), fields)).text;
         let said = if leave {

@@ -45,6 +45,12 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT count(*) FROM alert_delivery",
         &["SCAN alert_delivery USING COVERING INDEX alert_delivery_due"],
     ),
+    // The page of a suspended webhook names the delivery that did it.
+    (
+        "alerts.rs",
+        "SELECT delivery FROM alert",
+        &["SEARCH alert USING INDEX alert_of_endpoint (endpoint=? AND kind=?)"],
+    ),
     // Failed deliveries that a resume sends again are counted and read in order, without reading other failures.
     (
         "outages.rs",
@@ -60,16 +66,47 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT d.key, d.event FROM endpoint e",
         &["SEARCH e USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH d USING COVERING INDEX delivery_failed (outage=?)"],
     ),
-    // A run reads the failed deliveries of one webhook, after those it has seen.
+    // A recovery reads the failed deliveries of one webhook, after those it has seen.
     (
-        "retries.rs",
+        "candidates.rs",
         "SELECT key FROM delivery INDEXED BY delivery_exhausted",
         &["SEARCH delivery USING COVERING INDEX delivery_exhausted (endpoint=? AND rowid>? AND rowid<?)"],
     ),
     (
-        "retries.rs",
+        "candidates.rs",
         "SELECT key FROM delivery INDEXED BY delivery_of_endpoint",
         &["SEARCH delivery USING COVERING INDEX delivery_of_endpoint (endpoint=? AND rowid>? AND rowid<?)"],
+    ),
+    // A recovery counts only its replays that have not ended.
+    (
+        "recoveries.rs",
+        "SELECT recovery.*,",
+        &[
+            "SCAN recovery",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH delivery USING INDEX delivery_of_recovery (recovery=?)",
+        ],
+    ),
+    // The end of a replay looks at the deliveries of its event, however many its webhook has missed.
+    (
+        "missed.rs",
+        "UPDATE delivery INDEXED BY delivery_of_event",
+        &[
+            "SEARCH delivery USING INDEX delivery_of_event (event=?)",
+            "SCALAR SUBQUERY 1",
+            "SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)",
+            "SCALAR SUBQUERY 2",
+            "SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
+    (
+        "missed.rs",
+        "UPDATE delivery SET missed = 1",
+        &[
+            "SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH later USING INDEX delivery_of_event (event=? AND rowid>?)",
+        ],
     ),
     // Attempts cut off by a crash are found among the claims, in a file of any size.
     (
@@ -110,6 +147,19 @@ const PLANS: &[(&str, &str, &[&str])] = &[
             "SEARCH account",
         ],
     ),
+    // A link is looked up by its hash, and the token of an account's links by its account.
+    (
+        "sign_in_links.rs",
+        "SELECT token.id AS token_id",
+        &[
+            "SEARCH sign_in_link USING PRIMARY KEY (hash=?)",
+            "SEARCH token USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH account USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+            "SCALAR SUBQUERY 1",
+            "SEARCH account",
+        ],
+    ),
+    ("sign_in_links.rs", "SELECT key FROM token", &["SEARCH token USING INDEX token_of_links (account=?)"]),
     // Every write of a request asks whether its token still stands, and every publish for its account.
     ("grants.rs", "SELECT scopes FROM token", &["SEARCH token USING INDEX sqlite_autoindex_token_1 (id=?)"]),
     ("accounts.rs", "SELECT * FROM account\n", &["SEARCH account USING INDEX sqlite_autoindex_account_1 (id=?)"]),
@@ -120,6 +170,55 @@ const PLANS: &[(&str, &str, &[&str])] = &[
             "SEARCH event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
             "CORRELATED SCALAR SUBQUERY 1",
             "SEARCH delivery USING COVERING INDEX delivery_of_event (event=?)",
+        ],
+    ),
+    // An idempotency key is found at once, and payloads are read in order, by their keys.
+    (
+        "scan.rs",
+        "SELECT key FROM event WHERE idempotency_key = ?1",
+        &[
+            "SEARCH event USING COVERING INDEX event_by_idempotency_key (idempotency_key=?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
+    ),
+    (
+        "scan.rs",
+        "SELECT key FROM event WHERE idempotency_key > ?1",
+        &[
+            "SEARCH event USING COVERING INDEX event_by_idempotency_key (idempotency_key>? AND idempotency_key<?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
+    ),
+    (
+        "scan.rs",
+        "SELECT delivery.event, event.body",
+        &["SEARCH delivery USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)"],
+    ),
+    ("scan.rs", "SELECT key, body FROM event", &["SEARCH event USING INTEGER PRIMARY KEY (rowid=?)"]),
+    (
+        "event_list.rs",
+        "SELECT key FROM event WHERE key >= ?1",
+        &["SEARCH event USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"],
+    ),
+    // The statistics of a webhook read its own attempts, and its own failures.
+    (
+        "webhook_stats.rs",
+        "SELECT d.key, number",
+        &[
+            "CO-ROUTINE d",
+            "SEARCH delivery USING COVERING INDEX delivery_of_endpoint (endpoint=?)",
+            "SCAN d",
+            "SEARCH attempt USING PRIMARY KEY (delivery=?)",
+        ],
+    ),
+    (
+        "webhook_stats.rs",
+        "SELECT count(*) FROM (SELECT 1",
+        &[
+            "CO-ROUTINE (subquery-1)",
+            "SEARCH d USING INDEX delivery_exhausted (endpoint=?)",
+            "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+            "SCAN (subquery-1)",
         ],
     ),
     ("endpoints.rs", "SELECT count(*) FROM endpoint", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
@@ -158,27 +257,18 @@ fn a_page_of_a_history_is_read_in_order_and_by_index() {
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
     let part = |beginning| statement("deliveries.rs", beginning);
-    let (columns, joins) = (part("SELECT d.*"), part("JOIN event"));
-    for (state, index) in [
-        ("", "delivery_of_endpoint"),
-        ("AND d.state = 'cancelled'", "delivery_of_endpoint"),
-        ("AND d.state = 'exhausted'", "delivery_exhausted"),
-        ("AND d.state = 'held'", "delivery_held"),
-        ("AND d.state = 'claimed'", "delivery_claimed"),
-    ] {
-        for beginning in
-            ["{COLUMNS} FROM delivery d INDEXED BY {index}", "SELECT key, id FROM delivery d INDEXED BY {index}"]
-        {
-            let passed = if index == "delivery_of_endpoint" { "" } else { state };
-            let filled = part(beginning).replace("{COLUMNS}", &columns).replace("{JOINS}", &joins);
-            let filled = filled.replace("{index}", index).replace("{state}", state).replace("{passed}", passed);
-            let plan = plan(&conn, &filled);
-            // In the order of the index: no line says that anything is sorted.
-            let looks = |line: &&String| line.starts_with("SEARCH d ") && line.contains(index);
-            assert_eq!(plan.iter().filter(looks).count(), 1, "{plan:#?}");
-            assert!(plan.iter().all(|line| line.starts_with("SEARCH ")), "{plan:#?}");
-        }
-    }
+    let latest = part("{COLUMNS} FROM delivery d INDEXED BY delivery_of_endpoint");
+    let latest = latest.replace("{COLUMNS}", &part("SELECT d.*")).replace("{JOINS}", &part("JOIN event"));
+    let plan = plan(&conn, &latest);
+    // In the order of the index: no line says that anything is sorted.
+    let looks = |line: &&String| line.starts_with("SEARCH d ") && line.contains("delivery_of_endpoint");
+    assert_eq!(plan.iter().filter(looks).count(), 1, "{plan:#?}");
+    // The newest replay is looked for among the deliveries of the event.
+    let newest =
+        |line: &&String| line.starts_with("SEARCH newer ") && line.contains("delivery_of_event (event=? AND rowid>?)");
+    assert_eq!(plan.iter().filter(newest).count(), 1, "{plan:#?}");
+    let reads = |line: &String| line.starts_with("SEARCH ") || line.starts_with("CORRELATED SCALAR SUBQUERY");
+    assert!(plan.iter().all(reads), "{plan:#?}");
 }
 
 #[test]
@@ -189,8 +279,9 @@ fn a_search_reads_only_rows_it_may_show_and_in_order() {
     let search = |beginning| statement("search.rs", beginning);
     for (index, state) in [("delivery_due", "pending"), ("delivery_held", "held"), ("delivery_exhausted", "exhausted")]
     {
-        let sql =
-            search("SELECT endpoint FROM delivery INDEXED BY").replace("{index}", index).replace("{state}", state);
+        let sql = statement("range.rs", "SELECT endpoint FROM delivery INDEXED BY")
+            .replace("{index}", index)
+            .replace("{state}", state);
         assert_eq!(plan(&conn, &sql), [format!("SEARCH delivery USING COVERING INDEX {index} (endpoint>?)")]);
     }
     for (index, endpoint, state, expected) in [
@@ -216,14 +307,19 @@ fn a_search_reads_only_rows_it_may_show_and_in_order() {
     let claimed = search("SELECT key FROM delivery d {index}").replace("{index}", "INDEXED BY delivery_claimed");
     let claimed = claimed.replace("{endpoint}", "?1 IS NULL").replace("{state}", "AND state = 'claimed'");
     assert_eq!(plan(&conn, &claimed), ["SEARCH d USING COVERING INDEX delivery_claimed (key>? AND key<?)"]);
-    let ids = "SEARCH delivery USING COVERING INDEX sqlite_autoindex_delivery_1 (id";
-    for (beginning, range) in [
-        ("SELECT id FROM delivery WHERE id >=", ">?)"),
-        ("SELECT id FROM delivery WHERE id <", "<?)"),
-        ("SELECT {which}(key) FROM delivery", ">? AND id<?)"),
-    ] {
-        assert_eq!(plan(&conn, &search(beginning).replace("{which}", "min")), [format!("{ids}{range}")]);
+    for (table, beginning, range) in ["delivery", "event"].into_iter().flat_map(|table| {
+        [
+            (table, "SELECT id FROM {table} WHERE id >=", ">?)"),
+            (table, "SELECT id FROM {table} WHERE id <", "<?)"),
+            (table, "SELECT {which}(key) FROM {table}", ">? AND id<?)"),
+        ]
+    }) {
+        let sql = statement("moments.rs", beginning).replace("{which}", "min").replace("{table}", table);
+        let expected = format!("SEARCH {table} USING COVERING INDEX sqlite_autoindex_{table}_1 (id{range}");
+        assert_eq!(plan(&conn, &sql), [expected]);
     }
+    let events = search("SELECT key FROM delivery INDEXED BY delivery_of_event");
+    assert_eq!(plan(&conn, &events), ["SEARCH delivery USING COVERING INDEX delivery_of_event (event=? AND rowid<?)"]);
 }
 
 #[test]
@@ -232,14 +328,15 @@ fn the_overview_and_the_list_of_webhooks_read_only_rows_that_they_show() {
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
     const BY_ENDPOINT: &str =
-        "SELECT ifnull(sum((SELECT count(*) FROM delivery WHERE endpoint = endpoint.key AND state = '{state}'";
+        "SELECT ifnull(sum((SELECT count(*) FROM delivery WHERE endpoint = endpoint.key AND {which}";
     let overview = |beginning| statement("overview.rs", beginning);
-    for (index, state) in [("delivery_due", "pending"), ("delivery_held", "held"), ("delivery_exhausted", "exhausted")]
+    for (index, which) in
+        [("delivery_due", "state = 'pending'"), ("delivery_held", "state = 'held'"), ("delivery_missed", "missed = 1")]
     {
         let all = overview("SELECT count(*) FROM delivery INDEXED BY {index}");
-        let all = plan(&conn, &all.replace("{index}", index).replace("{state}", state));
+        let all = plan(&conn, &all.replace("{index}", index).replace("{which}", which));
         assert_eq!(all, [format!("SCAN delivery USING COVERING INDEX {index}")]);
-        let own = overview(BY_ENDPOINT).replace("{state}", state);
+        let own = overview(BY_ENDPOINT).replace("{which}", which);
         let own = plan(&conn, &own.replace("{whose}", "account = ?1"));
         assert!(own[0].starts_with("SEARCH endpoint USING COVERING INDEX endpoint_"), "{own:#?}");
         assert_eq!(own.last(), Some(&format!("SEARCH delivery USING COVERING INDEX {index} (endpoint=?)")));
@@ -286,14 +383,14 @@ fn gauges_are_counted_by_state_without_reading_finished_rows() {
     world.stop();
     let conn = Connection::open(world.database()).expect("the file");
     let count = statement("gauges.rs", "SELECT count(*) FROM delivery");
-    for (state, index) in [
-        ("pending", "delivery_due"),
-        ("claimed", "delivery_claimed"),
-        ("held", "delivery_held"),
-        ("exhausted", "delivery_exhausted"),
+    for (which, index) in [
+        ("state = 'pending'", "delivery_due"),
+        ("state = 'claimed'", "delivery_claimed"),
+        ("state = 'held'", "delivery_held"),
+        ("missed = 1", "delivery_missed"),
     ] {
         let expected = format!("SCAN delivery USING COVERING INDEX {index}");
-        assert_eq!(plan(&conn, &count.replace("{}", state)), [expected]);
+        assert_eq!(plan(&conn, &count.replace("{which}", which)), [expected]);
     }
     let oldest = plan(&conn, &statement("gauges.rs", "SELECT min("));
     assert!(

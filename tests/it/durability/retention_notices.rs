@@ -95,7 +95,7 @@ fn an_account_is_mailed_a_week_before_its_held_deliveries_are_cancelled() {
 }
 
 #[test]
-fn alerts_tokens_and_retry_runs_that_are_over_are_forgotten_in_time() {
+fn alerts_tokens_and_recoveries_that_are_over_are_forgotten_in_time() {
     let world = World::new();
     std::fs::write(world.folder().join("config.toml"), "").expect("a config");
     pass(&world);
@@ -104,8 +104,8 @@ fn alerts_tokens_and_retry_runs_that_are_over_are_forgotten_in_time() {
     coop.webhook(&receiver.url(), &["dds.filed"], "s");
     coop.publish("dds.filed", json!({}));
     told(&world);
-    operator.post("/operator/retries", json!({ "account_id": COOP })).expect(202);
-    while query::<i64>(&world, "SELECT count(*) FROM retry WHERE state = 'done'") == 0 {
+    operator.post("/operator/recoveries", json!({ "account_id": COOP })).expect(202);
+    while query::<i64>(&world, "SELECT count(*) FROM recovery WHERE state = 'done'") == 0 {
         world.advance("1s");
     }
     let (_, made, _) = run(world.folder(), &["token", "create", "--account", COOP, "--scope", "events", "--json"]);
@@ -116,7 +116,7 @@ fn alerts_tokens_and_retry_runs_that_are_over_are_forgotten_in_time() {
     conn.execute("UPDATE token SET revoked_at = ? WHERE revoked_at IS NOT NULL", [world.now().millis()]).expect("set");
     let over = || {
         let sql = "SELECT (SELECT count(*) FROM alert) || ' ' || (SELECT count(*) FROM alert_delivery) || ' '
-                   || (SELECT count(*) FROM retry WHERE state = 'done') || ' '
+                   || (SELECT count(*) FROM recovery WHERE state = 'done') || ' '
                    || (SELECT count(*) FROM token WHERE revoked_at IS NOT NULL)";
         query::<String>(&world, sql)
     };

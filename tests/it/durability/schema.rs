@@ -11,6 +11,7 @@ const VALID: &str = "
     INSERT INTO token (key, id, hash, account, profile, scopes, created_at)
       VALUES (1, zeroblob(16), zeroblob(32), 9, 'p', 'events', 0);
     INSERT INTO session (hash, token, expires_at) VALUES (zeroblob(32), 1, 0);
+    INSERT INTO sign_in_link (hash, token, expires_at) VALUES (zeroblob(32), 1, 0);
     INSERT INTO endpoint (key, id, account, profile, url, events, state, created_at, secret)
       VALUES (1, zeroblob(16), 9, 'p', 'https://r.example/', '*', 'active', 0, x'00');
     INSERT INTO endpoint (key, id, account, profile, url, events, state, suspended_at, suspended_reason, created_at, secret)
@@ -34,8 +35,8 @@ const VALID: &str = "
     INSERT INTO alert_delivery (alert, channel, told_at) VALUES (1, 'mail', 5);
     INSERT INTO alert_delivery (alert, channel, dropped_at) VALUES (1, 'webhook', 5);
     INSERT INTO tally (span, start, endpoint, delivered, failed, durations) VALUES (60, 0, 1, 1, 0, zeroblob(64));
-    INSERT INTO retry (key, id, created_at, actor, state, upto, matched) VALUES (1, randomblob(16), 0, 'engine', 'running', 7, 1);
-    INSERT INTO retry (key, id, created_at, actor, state, ended_at, upto, endpoint, delivery, matched)
+    INSERT INTO recovery (key, id, created_at, actor, state, upto, matched) VALUES (1, randomblob(16), 0, 'engine', 'running', 7, 1);
+    INSERT INTO recovery (key, id, created_at, actor, state, ended_at, upto, endpoint, delivery, matched)
       VALUES (2, randomblob(16), 0, 'engine', 'done', 1, 7, zeroblob(16), zeroblob(16), 1);";
 
 /// The CHECKs, by their text in the schema, and writes that would break each.
@@ -48,13 +49,18 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE event SET id = zeroblob(0) WHERE key = 1",
             "UPDATE delivery SET id = zeroblob(15) WHERE key = 1",
             "UPDATE alert SET id = zeroblob(15) WHERE key = 1",
-            "UPDATE retry SET id = zeroblob(15) WHERE key = 1",
+            "UPDATE recovery SET id = zeroblob(15) WHERE key = 1",
         ],
     ),
     (
         "length(hash) = 32",
-        &["UPDATE token SET hash = zeroblob(31) WHERE key = 1", "UPDATE session SET hash = zeroblob(31)"],
+        &[
+            "UPDATE token SET hash = zeroblob(31) WHERE key = 1",
+            "UPDATE session SET hash = zeroblob(31)",
+            "UPDATE sign_in_link SET hash = zeroblob(31)",
+        ],
     ),
+    ("by_link IN (0, 1)", &["UPDATE token SET by_link = 2 WHERE key = 1"]),
     ("account IS NULL OR profile IS NOT NULL", &["UPDATE token SET profile = NULL WHERE key = 1"]),
     (
         "state IN ('active', 'suspended', 'deleted')",
@@ -129,6 +135,10 @@ const CHECKS: &[(&str, &[&str])] = &[
         ],
     ),
     ("replayed IN (0, 1)", &["UPDATE delivery SET replayed = 2 WHERE key = 4"]),
+    (
+        "missed IN (0, state = 'exhausted')",
+        &["UPDATE delivery SET missed = 2 WHERE key = 4", "UPDATE delivery SET missed = 1 WHERE key = 3"],
+    ),
     ("number > 0", &["UPDATE attempt SET number = 0"]),
     ("truncated IN (0, 1)", &["UPDATE attempt SET truncated = 2"]),
     ("kind IN ('suspended', 'warning', 'expiring')", &["UPDATE alert SET kind = 'bored' WHERE key = 1"]),
@@ -163,19 +173,22 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE endpoint SET last_failure_at = 7 WHERE key = 1",
         ],
     ),
-    ("state IN ('running', 'done', 'cancelled')", &["UPDATE retry SET state = 'asleep', ended_at = 1 WHERE key = 1"]),
-    ("length(endpoint) = 16", &["UPDATE retry SET endpoint = zeroblob(15) WHERE key = 2"]),
-    ("wanted IN ('exhausted', 'cancelled')", &["UPDATE retry SET wanted = 'held' WHERE key = 2"]),
+    (
+        "state IN ('running', 'done', 'cancelled')",
+        &["UPDATE recovery SET state = 'asleep', ended_at = 1 WHERE key = 1"],
+    ),
+    ("length(endpoint) = 16", &["UPDATE recovery SET endpoint = zeroblob(15) WHERE key = 2"]),
+    ("wanted IN ('exhausted', 'delivered', 'cancelled')", &["UPDATE recovery SET wanted = 'held' WHERE key = 2"]),
     (
         "length(delivery) = 16",
         &[
             "UPDATE alert SET delivery = zeroblob(15) WHERE key = 1",
-            "UPDATE retry SET delivery = zeroblob(15) WHERE key = 2",
+            "UPDATE recovery SET delivery = zeroblob(15) WHERE key = 2",
         ],
     ),
     (
         "(state = 'running') = (ended_at IS NULL)",
-        &["UPDATE retry SET ended_at = 1 WHERE key = 1", "UPDATE retry SET ended_at = NULL WHERE key = 2"],
+        &["UPDATE recovery SET ended_at = 1 WHERE key = 1", "UPDATE recovery SET ended_at = NULL WHERE key = 2"],
     ),
 ];
 
@@ -187,9 +200,16 @@ const KEYS: &[(&str, &str)] = &[
     ),
     ("a session's hash is its own", "INSERT INTO session SELECT * FROM session"),
     ("a session has a token", "UPDATE session SET token = 77"),
+    ("a link's hash is its own", "INSERT INTO sign_in_link SELECT * FROM sign_in_link"),
+    ("a link has a token", "UPDATE sign_in_link SET token = 77"),
+    (
+        "an account has one token for its links",
+        "INSERT INTO token (id, hash, account, profile, scopes, created_at, by_link)
+         VALUES (randomblob(16), randomblob(32), 9, 'p', 'events', 0, 1), (randomblob(16), randomblob(32), 9, 'p', 'events', 0, 1)",
+    ),
     (
         "a token's hash is its own",
-        "INSERT INTO token SELECT 2, randomblob(16), hash, account, profile, scopes, label, 0, NULL, NULL FROM token",
+        "INSERT INTO token SELECT 2, randomblob(16), hash, account, profile, scopes, label, 0, NULL, NULL, 0 FROM token",
     ),
     ("a delivery's id is its own", "UPDATE delivery SET id = (SELECT id FROM delivery WHERE key = 2) WHERE key = 1"),
     ("an attempt is recorded once", "INSERT INTO attempt (delivery, number, started_at) VALUES (3, 1, 0)"),

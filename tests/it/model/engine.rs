@@ -227,7 +227,7 @@ impl Machine {
     pub fn recover(&mut self, claimed: &[usize]) {
         self.model.notice();
         let Self { running, runtime, .. } = self;
-        runtime.block_on(running.as_mut().expect("it runs").rounds.recover()).expect("it recovers");
+        runtime.block_on(running.as_mut().expect("it runs").rounds.take_up()).expect("it takes them up");
         claimed.iter().for_each(|delivery| self.model.recover(*delivery));
         self.model.room = Default::default();
         self.model.wasted = Default::default();

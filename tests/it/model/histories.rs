@@ -3,6 +3,7 @@
 //! The engine's own rounds are driven by hand, without doors, threads or sockets: so a history of hundreds of
 //! steps takes milliseconds.
 
+use ngoma::config::SuspendWhen;
 use proptest::prelude::*;
 
 use crate::model::{
@@ -21,9 +22,10 @@ proptest! {
 
     #[test]
     fn after_any_history_every_delivery_is_in_the_state_of_the_table(
-        history in prop::collection::vec(step(), 1..300)
+        history in prop::collection::vec(step(), 1..300),
+        only_dead in any::<bool>(),
     ) {
-        let mut machine = Machine::new();
+        let mut machine = Machine::with(if only_dead { SuspendWhen::Dead } else { SuspendWhen::Any });
         for step in &history {
             machine.take(step);
             machine.agree(step);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ngoma::{
     api,
     clock::{Clock, ManualClock, Stopwatch},
-    config::{self, Durability, Storage},
+    config::{self, Durability, Storage, SuspendWhen},
     domain::{
         audit::Actor,
         endpoint::{EventFilter, Resend, SuspendedReason, TargetUrl},
@@ -21,7 +21,7 @@ use ngoma::{
         lanes::{Lanes, Limits},
     },
     error::{Error, Result},
-    store::{self, Admission, Db, Tx, accounts, deliveries, endpoints, events, queue::Claim},
+    store::{self, Admission, Db, Tx, accounts, endpoints, events, queue::Claim, replays},
 };
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -98,8 +98,14 @@ pub struct Machine {
 impl Machine {
     /// One endpoint of each vendor, nothing published.
     pub fn new() -> Self {
+        Self::with(SuspendWhen::Any)
+    }
+
+    /// The same, with this setting of the vendor that suspends.
+    pub fn with(suspend_when: SuspendWhen) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = defaults();
+        let mut config = defaults();
+        config.asilichain.suspend_when = suspend_when;
         // Power cuts are no part of the histories; without waiting for the disk there is time for more of them.
         let storage = Storage {
             path: folder.path().join("ngoma.db"),
@@ -111,7 +117,7 @@ impl Machine {
         let running = open(&storage, &clock, &profiles);
         let raw = Connection::open_with_flags(&storage.path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
         let mut machine = Self {
-            model: Model { now: START.millis(), ..Model::default() },
+            model: Model { now: START.millis(), only_dead: suspend_when == SuspendWhen::Dead, ..Model::default() },
             rules: LaneRules::default(),
             clock,
             profiles,
@@ -254,7 +260,7 @@ impl Machine {
         let endpoint = self.model.deliveries[index].endpoint;
         let scope = AccessScope { profile: Some(VENDORS[self.model.endpoints[endpoint].vendor].into()), account: None };
         let (id, endpoint_id) = (self.ids[index], self.endpoint_ids[endpoint]);
-        let replayed = self.write(move |tx| deliveries::add_replay(tx, &endpoints::find(tx, &scope, endpoint_id)?, id));
+        let replayed = self.write(move |tx| replays::add(tx, &endpoints::find(tx, &scope, endpoint_id)?, id));
         if self.model.endpoints[endpoint].state != EndpointState::Active {
             assert!(matches!(replayed, Err(Error::Conflict { .. })), "{replayed:?}");
             return;

@@ -37,9 +37,7 @@ impl Machine {
             for (id, endpoint) in endpoints.iter().zip(profiles) {
                 let scope = AccessScope { profile: Some(VENDORS[endpoint.vendor].into()), account: None };
                 let endpoint = endpoints::find(view, &scope, *id)?;
-                let page = deliveries::list(view, &endpoint, &deliveries::Filter::default(), 10_000)?;
-                assert_eq!(page.next, None);
-                for delivery in page.deliveries {
+                for delivery in deliveries::latest(view, endpoint.key, 10_000)? {
                     let numbers =
                         deliveries::attempts(view, delivery.key)?.iter().map(|attempt| attempt.number).collect();
                     shown.push((index(delivery.key), delivery.id, delivery.state, numbers));
@@ -78,6 +76,8 @@ impl Machine {
                 outage: row.get::<_, Option<i64>>("outage")?.map(index),
                 replay: row.get::<_, Option<i64>>("replay_of")?.is_some(),
                 replayed: row.get("replayed")?,
+                missed: row.get("missed")?,
+                first_failed: row.get("first_failed")?,
             })
         })
     }
@@ -100,6 +100,7 @@ impl Machine {
                 outage: row.get::<_, Option<i64>>("outage")?.map(index),
                 resumed: row.get("resumed_at")?,
                 rests: row.get("rests_until")?,
+                turns: row.get("turns")?,
             })
         })
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ngoma::domain::{
-    delivery::{Answer, Failure, Outcome, Settlement, interrupt, settle},
+    delivery::{Answer, Failure, Meanwhile, Outcome, Settlement, interrupt, settle},
     endpoint::{EndpointState, SuspendedReason},
     profile::{RetryPolicy, WhenExhausted},
     timestamp::Timestamp,
@@ -14,6 +14,7 @@ use crate::support::world::START;
 const STATES: [EndpointState; 3] = [EndpointState::Active, EndpointState::Suspended, EndpointState::Deleted];
 /// The try after which AsiliChain's schedule has none left.
 const LAST: u32 = 5;
+const STAY: (WhenExhausted, Meanwhile) = (WhenExhausted::StayActive, Meanwhile::Nothing);
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -30,7 +31,7 @@ fn asked(status: u16, wait: u64) -> Outcome {
 
 /// The decision by AsiliChain's schedule.
 fn decide(outcome: &Outcome, tries: u32, endpoint: EndpointState) -> Settlement {
-    let suspend = WhenExhausted::Suspend;
+    let suspend = (WhenExhausted::Suspend, Meanwhile::Delivered);
     settle(outcome, tries, endpoint, &policy(LAST, &[30, 300, 1800, 7200]), suspend, START)
 }
 
@@ -79,8 +80,41 @@ fn the_last_failure_exhausts_and_suspends_where_the_vendor_says_so() {
     let exhausted = Settlement::Exhausted(Some(SuspendedReason::Exhausted));
     for outcome in [answered(500), Outcome::Failed(Failure::Timeout)] {
         assert_eq!(decide(&outcome, LAST, EndpointState::Active), exhausted);
-        let stays = settle(&outcome, 3, EndpointState::Active, &policy(3, &[1, 4]), WhenExhausted::StayActive, START);
+        let stays = settle(&outcome, 3, EndpointState::Active, &policy(3, &[1, 4]), STAY, START);
         assert_eq!(stays, Settlement::Exhausted(None));
+    }
+}
+
+/// The decision by AsiliChain's schedule, when only a dead receiver is suspended.
+fn decide_if_dead(outcome: &Outcome, tries: u32, endpoint: EndpointState, meanwhile: Meanwhile) -> Settlement {
+    let suspend = (WhenExhausted::SuspendIfDead, meanwhile);
+    settle(outcome, tries, endpoint, &policy(LAST, &[30, 300, 1800, 7200]), suspend, START)
+}
+
+#[test]
+fn where_only_a_dead_receiver_is_suspended_the_last_failure_suspends_if_nothing_was_delivered_meanwhile() {
+    for outcome in [answered(413), answered(500), Outcome::Failed(Failure::Timeout)] {
+        let of = |endpoint, meanwhile| decide_if_dead(&outcome, LAST, endpoint, meanwhile);
+        let dead = Settlement::Exhausted(Some(SuspendedReason::Dead));
+        assert_eq!(of(EndpointState::Active, Meanwhile::Nothing), dead, "{outcome:?}");
+        assert_eq!(of(EndpointState::Active, Meanwhile::Delivered), Settlement::Exhausted(None), "{outcome:?}");
+        for endpoint in [EndpointState::Suspended, EndpointState::Deleted] {
+            assert_eq!(of(endpoint, Meanwhile::Nothing), Settlement::Exhausted(None), "{outcome:?}, {endpoint:?}");
+        }
+        for meanwhile in [Meanwhile::Nothing, Meanwhile::Delivered] {
+            let decided = decide_if_dead(&outcome, 1, EndpointState::Active, meanwhile);
+            assert_eq!(decided, after(30), "with tries left nothing is given up");
+        }
+    }
+}
+
+#[test]
+fn a_410_says_itself_that_the_endpoint_is_gone_whatever_was_delivered_meanwhile() {
+    let gone = Settlement::Exhausted(Some(SuspendedReason::Gone));
+    for meanwhile in [Meanwhile::Nothing, Meanwhile::Delivered] {
+        assert_eq!(decide_if_dead(&answered(410), 1, EndpointState::Active, meanwhile), gone);
+        let damaged = decide_if_dead(&Outcome::Failed(Failure::Damaged), 1, EndpointState::Active, meanwhile);
+        assert_eq!(damaged, Settlement::Exhausted(None), "our own fault");
     }
 }
 
@@ -90,7 +124,7 @@ fn a_410_exhausts_at_once_and_says_that_the_endpoint_is_gone() {
         let gone = Settlement::Exhausted(Some(SuspendedReason::Gone));
         assert_eq!(decide(&answered(410), tries, EndpointState::Active), gone, "try {tries}");
     }
-    let stays = settle(&answered(410), 1, EndpointState::Active, &policy(3, &[1]), WhenExhausted::StayActive, START);
+    let stays = settle(&answered(410), 1, EndpointState::Active, &policy(3, &[1]), STAY, START);
     assert_eq!(stays, Settlement::Exhausted(None));
 }
 
@@ -151,7 +185,6 @@ fn an_interrupted_attempt_is_made_again_at_once_if_its_endpoint_still_wants_it()
 #[test]
 fn every_moment_can_be_waited_from() {
     let end_of_time = Timestamp::from_millis(i64::MAX);
-    let stay = WhenExhausted::StayActive;
-    let settled = settle(&answered(500), 1, EndpointState::Active, &policy(3, &[1]), stay, end_of_time);
+    let settled = settle(&answered(500), 1, EndpointState::Active, &policy(3, &[1]), STAY, end_of_time);
     assert_eq!(settled, Settlement::Retry(end_of_time), "it does not wrap round into the past");
 }

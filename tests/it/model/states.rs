@@ -37,6 +37,8 @@ pub struct Endpoint {
     pub resumed: Option<i64>,
     /// Its receiver asked for no delivery before this moment.
     pub rests: Option<i64>,
+    /// How often its receiver has turned from succeeding to failing, or back.
+    pub turns: u64,
 }
 
 /// The state of a delivery, with its time.
@@ -62,12 +64,18 @@ pub struct Delivery {
     pub outage: Option<usize>,
     pub replay: bool,
     pub replayed: bool,
+    /// It failed, and no replay of its event has been delivered since, or failed in its place.
+    pub missed: bool,
+    /// The turns of its endpoint at the first failure of its schedule.
+    pub first_failed: Option<u64>,
 }
 
 /// The design's table of states, and nothing else.
 #[derive(Debug, Default)]
 pub struct Model {
     pub now: i64,
+    /// Whether a delivery that is given up suspends its endpoint only if nothing was delivered to it meanwhile.
+    pub only_dead: bool,
     /// By how much the clock was set since something was written.
     pub unnoticed: i64,
     pub endpoints: Vec<Endpoint>,
@@ -78,6 +86,8 @@ pub struct Model {
     pub claimed_in: BTreeMap<usize, Option<usize>>,
     /// The URL for which each was claimed last: a rest is for that one.
     pub claimed_for: BTreeMap<usize, usize>,
+    /// The turns of its endpoint when each was claimed last: a success turns that one back.
+    pub claimed_at_turn: BTreeMap<usize, u64>,
     /// How many new deliveries may be claimed as they are made: in all, and of each endpoint.
     pub room: (usize, BTreeMap<usize, usize>),
     /// Claims at birth of which the engine has not heard.
@@ -96,6 +106,7 @@ impl Model {
             outage: None,
             resumed: None,
             rests: None,
+            turns: 0,
         });
     }
 
@@ -152,8 +163,20 @@ impl Model {
     fn add(&mut self, endpoint: usize, event: usize) {
         let state = self.again(endpoint, self.now);
         let (made, outage) = (self.now, None);
-        let (attempts, tries, replay, replayed) = (0, 0, false, false);
-        self.deliveries.push(Delivery { endpoint, event, made, state, attempts, tries, outage, replay, replayed });
+        let (attempts, tries, replay, replayed, missed, first_failed) = (0, 0, false, false, false, None);
+        self.deliveries.push(Delivery {
+            endpoint,
+            event,
+            made,
+            state,
+            attempts,
+            tries,
+            outage,
+            replay,
+            replayed,
+            missed,
+            first_failed,
+        });
     }
 
     pub fn replay(&mut self, original: usize) {
@@ -165,6 +188,7 @@ impl Model {
 
     pub fn claim(&mut self, delivery: usize) {
         self.claimed_in.insert(delivery, self.endpoints[self.deliveries[delivery].endpoint].outage);
+        self.claimed_at_turn.insert(delivery, self.endpoints[self.deliveries[delivery].endpoint].turns);
         self.claimed_for.insert(delivery, self.endpoints[self.deliveries[delivery].endpoint].address);
         let delivery = &mut self.deliveries[delivery];
         delivery.state = DeliveryState::Claimed { since: self.now };
@@ -191,10 +215,15 @@ impl Model {
             let rests = &mut self.endpoints[endpoint].rests;
             *rests = Some(rests.unwrap_or(0).max(self.now + asked));
         }
+        let first_failed = self.deliveries[delivery].first_failed;
+        let is_dead = tries == 1 || first_failed == Some(self.endpoints[endpoint].turns);
+        self.turn(delivery, tries, reaction);
+        self.note_missed(delivery);
         match self.deliveries[delivery].state {
             DeliveryState::Exhausted => {
                 self.deliveries[delivery].outage = Some(*self.endpoints[endpoint].outage.get_or_insert(delivery));
-                if self.endpoints[endpoint].vendor == SUSPENDS {
+                let suspends = !self.only_dead || is_dead || matches!(reaction, Reaction::Gone);
+                if self.endpoints[endpoint].vendor == SUSPENDS && suspends {
                     self.suspend(endpoint);
                 }
             }
@@ -203,6 +232,37 @@ impl Model {
             }
             _ => {}
         }
+    }
+
+    /// A receiver that failed turns back with the success of an attempt that was claimed after that.
+    fn turn(&mut self, delivery: usize, tries: u32, reaction: Reaction) {
+        let turns = &mut self.endpoints[self.deliveries[delivery].endpoint].turns;
+        let fails = *turns % 2 == 1;
+        match reaction {
+            Reaction::Breaks => {}
+            Reaction::Takes => *turns += u64::from(fails && self.claimed_at_turn[&delivery] == *turns),
+            _ => {
+                *turns += u64::from(!fails);
+                if tries == 1 {
+                    self.deliveries[delivery].first_failed = Some(*turns);
+                }
+            }
+        }
+    }
+
+    /// What an endpoint misses of an event: its last failure, until a delivery of the event arrives. A failure after a
+    /// later replay has arrived is none.
+    fn note_missed(&mut self, ended: usize) {
+        let Delivery { endpoint, event, .. } = self.deliveries[ended];
+        let kin = |delivery: &Delivery| (delivery.endpoint, delivery.event) == (endpoint, event);
+        let has_arrived = |delivery: &Delivery| kin(delivery) && delivery.state == DeliveryState::Delivered;
+        match self.deliveries[ended].state {
+            DeliveryState::Delivered => {}
+            DeliveryState::Exhausted if !self.deliveries[ended + 1..].iter().any(has_arrived) => {}
+            _ => return,
+        }
+        self.deliveries.iter_mut().filter(|delivery| kin(delivery)).for_each(|delivery| delivery.missed = false);
+        self.deliveries[ended].missed = self.deliveries[ended].state == DeliveryState::Exhausted;
     }
 
     /// An attempt that never began was never counted.

@@ -94,10 +94,10 @@ fn actions_of_an_operator_are_audited() {
     let accepted = world.coop().publish("dds.filed", json!({}));
     let held = accepted["deliveries"][0]["delivery_id"].as_str().expect("an id").to_owned();
     operator.post(&format!("/operator/deliveries/{held}/cancel"), json!({})).expect(200);
-    let run = operator.post("/operator/retries", json!({ "account_id": CUSTOMER })).expect(202);
-    let run = run["retry_id"].as_str().expect("an id").to_owned();
-    operator.post(&format!("/operator/retries/{run}/cancel"), json!({})).expect(200);
-    operator.post("/operator/retries", json!({ "dry_run": true })).expect(200);
+    let run = operator.post("/operator/recoveries", json!({ "account_id": CUSTOMER })).expect(202);
+    let run = run["recovery_id"].as_str().expect("an id").to_owned();
+    operator.post(&format!("/operator/recoveries/{run}/cancel"), json!({})).expect(200);
+    operator.post("/operator/recoveries", json!({ "dry_run": true })).expect(200);
     let found: Vec<[String; 5]> =
         entries(&operator, "").into_iter().skip(before).filter(|entry| entry[0] == own).collect();
     let expected = [
@@ -106,8 +106,8 @@ fn actions_of_an_operator_are_audited() {
         ["token.revoked", "COOP-9", &token, "-"],
         ["webhook.suspended", COOP, &webhook, "paused"],
         ["delivery.cancelled", COOP, &held, "-"],
-        ["retry.started", CUSTOMER, &run, "0 matched"],
-        ["retry.cancelled", CUSTOMER, &run, "0 matched"],
+        ["recovery.started", CUSTOMER, &run, "0 matched"],
+        ["recovery.cancelled", CUSTOMER, &run, "0 matched"],
     ];
     let found: Vec<&[String]> = found.iter().map(|entry| &entry[1..]).collect();
     // A run that ends before it is cancelled was not cancelled.
@@ -209,7 +209,7 @@ fn an_account_with_many_changes_pushes_only_its_own_old_entries_out_of_the_audit
 }
 
 #[test]
-fn a_retry_run_is_audited_in_the_account_whose_webhook_or_delivery_it_names() {
+fn a_recovery_is_audited_in_the_account_whose_webhook_or_delivery_it_names() {
     let world = World::new();
     let receiver = Receiver::new();
     receiver.always(Reply::status(410));
@@ -219,11 +219,11 @@ fn a_retry_run_is_audited_in_the_account_whose_webhook_or_delivery_it_names() {
     let delivery = delivery.as_str().expect("an id");
     world.settle();
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE", "resend_failed": false })).expect(200);
-    operator.post("/operator/retries", json!({ "webhook_id": webhook })).expect(202);
+    operator.post("/operator/recoveries", json!({ "webhook_id": webhook })).expect(202);
     std::fs::write(world.folder().join("config.toml"), "").expect("a config");
-    let said = run(world.folder(), &["retry", delivery, "--json"]);
+    let said = run(world.folder(), &["recover", delivery, "--json"]);
     assert_eq!(said.0, 0, "{}", said.2);
-    let found = entries(&operator, &format!("account_id={COOP}&action=retry.started"));
+    let found = entries(&operator, &format!("account_id={COOP}&action=recovery.started"));
     let notes: Vec<&str> = found.iter().map(|entry| entry[4].as_str()).collect();
     assert_eq!(notes, ["1 matched", delivery]);
 }

@@ -4,10 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use ngoma::{
     domain::{ids::DeliveryId, selection::Selection, token::AccessScope},
-    store::{
-        erase,
-        retries::{self, Candidates},
-    },
+    store::{candidates::Candidates, erase, recoveries},
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -111,13 +108,13 @@ fn check_rest(world: &World) {
 
 /// The operator sees that an account was erased, and nothing of it.
 fn see_as_the_operator(operator: &Client, webhook: &str) {
-    for list in ["accounts", "webhooks", "deliveries", "tokens", "audit", "retries", "overview"] {
+    for list in ["accounts", "webhooks", "deliveries", "tokens", "audit", "recoveries", "overview"] {
         let shown = operator.get(&format!("/operator/{list}")).expect(200);
         let text = shown.to_string();
         assert!(![COOP, MARK, MAIL].iter().any(|mark| text.contains(mark)), "{list}: {text}");
         assert_eq!(text.contains("erased"), list == "audit", "{list}: {text}");
     }
-    assert_eq!(operator.get("/operator/retries").expect(200)["retries"], json!([]));
+    assert_eq!(operator.get("/operator/recoveries").expect(200)["recoveries"], json!([]));
     assert_eq!(operator.get("/operator/deliveries").expect(200)["deliveries"], json!([]));
     let entry = &operator.get("/operator/audit").expect(200)["entries"][0];
     assert_eq!((&entry["action"], &entry["actor"]), (&json!("account.erased"), &json!("command line")));
@@ -146,20 +143,21 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
         late.wait_for(1);
     }
 
-    // One retry run over all it has, one over a webhook, and one over a delivery.
+    // One recovery over all it has, one over a webhook, and one over a delivery.
     let operator = world.operator();
     let failed = operator.get(&format!("/operator/deliveries?account_id={COOP}&status=FAILED")).expect(200);
     let failed = &failed["deliveries"][0];
     for of in [json!({ "account_id": COOP }), json!({ "webhook_id": failed["webhook_id"] })] {
-        operator.post("/operator/retries", of).expect(202);
+        operator.post("/operator/recoveries", of).expect(202);
     }
     let delivery = DeliveryId::parse(failed["delivery_id"].as_str().expect("an id"));
     let selection = Selection { delivery, ..Selection::default() };
     let field = world.block_on(world.db().read(|view| Candidates::new(view, &ALL, selection))).expect("a field");
-    world.write(move |tx| retries::start(tx, &field, 1)).expect("started");
-    assert_eq!(query::<i64>(&world, "SELECT count(*) FROM retry"), 3);
+    world.write(move |tx| recoveries::start(tx, &field, 1)).expect("started");
+    assert_eq!(query::<i64>(&world, "SELECT count(*) FROM recovery"), 3);
     world.settle();
     let webhook = coop.get("/webhooks").expect(200)[0]["webhook_id"].as_str().expect("an id").to_owned();
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "name": MARK, "description": MARK })).expect(200);
 
     let (code, out, err) = delete(world.folder(), &[]);
     assert_eq!(code, 1);

@@ -1,4 +1,4 @@
-//! The operator's work: the overview, search, retry runs, alerts and mail, health, metrics, the audit.
+//! The operator's work: the overview, search, recoveries, alerts and mail, health, metrics, the audit.
 
 mod alert_posts;
 mod alerts;
@@ -11,5 +11,7 @@ mod mail_address;
 mod mail_program;
 mod metrics;
 mod overview;
-mod retry_runs;
+mod payload_search;
+mod recoveries;
+mod replays;
 mod search;

@@ -282,7 +282,7 @@ fn one_delivery_is_retried_as_a_new_one() {
     coop.publish("dds.filed", json!({}));
     world.settle();
     let failed = search(&operator, "status=FAILED").0.remove(0);
-    let path = format!("/operator/deliveries/{failed}/retry");
+    let path = format!("/operator/deliveries/{failed}/replay");
     assert_eq!(operator.post(&path, json!({})).code(409), "WEBHOOK_SUSPENDED");
     receiver.always(Reply::status(200));
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "ACTIVE", "resend_failed": false })).expect(200);
@@ -298,7 +298,7 @@ fn one_delivery_is_retried_as_a_new_one() {
     assert_eq!(operator.post(&path, json!({})).code(409), "ALREADY_ENDED");
     let absent = "/operator/deliveries/dlv_01ARZ3NDEKTSV4RRFFQ69G5FAV";
     assert_eq!(operator.get(absent).code(404), "DELIVERY_NOT_FOUND");
-    assert_eq!(operator.post(&format!("{absent}/retry"), json!({})).code(404), "DELIVERY_NOT_FOUND");
+    assert_eq!(operator.post(&format!("{absent}/replay"), json!({})).code(404), "DELIVERY_NOT_FOUND");
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn after_any_command_of_root_the_servers_user_can_serve() {
         &["check"],
         &["backup", "copy.db"],
         &["deliveries"],
-        &["retry", "--since", "1h", "--yes"],
+        &["recover", "--since", "1h", "--yes"],
     ] {
         command(&site, words);
     }

@@ -33,7 +33,7 @@ impl Clock for Trap {
 
 #[test]
 fn a_part_that_panics_ends_the_server_with_an_error() {
-    for part in ["engine/alerts.rs", "engine/retention.rs", "engine/retries.rs", "engine/rounds.rs"] {
+    for part in ["engine/alerts.rs", "engine/retention.rs", "engine/recoveries.rs", "engine/rounds.rs"] {
         let mut world = World::new();
         world.stop();
         let clock = Arc::new(Trap(part));

@@ -92,7 +92,7 @@ impl Browser {
     }
 }
 
-/// The page of a retry run, once it has ended.
+/// The page of a recovery, once it has ended.
 pub fn ended(world: &World, browser: &Browser, run: &str) -> String {
     for _ in 0..10_000 {
         let page = browser.get(run).text;

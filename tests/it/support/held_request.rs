@@ -28,7 +28,7 @@ pub const READERS: usize = 4;
 pub const BEGUN: usize = 5;
 
 /// Rows that a request may write, without the rows that a loss itself writes.
-pub const ROWS: [&str; 8] = [
+pub const ROWS: [&str; 9] = [
     "SELECT json_array('account', id) FROM account WHERE profile != ''",
     "SELECT json_array('token', hex(id), scopes, revoked_at) FROM token WHERE key != ?",
     "SELECT json_array('webhook', hex(id), account, url, events, state, hex(secret), hex(former_secret)) FROM endpoint
@@ -37,8 +37,9 @@ pub const ROWS: [&str; 8] = [
     "SELECT json_array('delivery', hex(delivery.id), state, attempts) FROM delivery JOIN event ON event.key = event
      WHERE kind != ''",
     "SELECT json_array('audit', key, action, subject) FROM audit WHERE action NOT IN ('account.erased', 'account.created')",
-    "SELECT json_array('retry', hex(id), state = 'cancelled') FROM retry",
+    "SELECT json_array('recovery', hex(id), state = 'cancelled') FROM recovery",
     "SELECT json_array('session', hex(hash)) FROM session",
+    "SELECT json_array('link', hex(hash)) FROM sign_in_link",
 ];
 
 /// The right that is lost while a request is under way.

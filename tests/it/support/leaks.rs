@@ -146,6 +146,11 @@ pub fn exchange(path: &str, body: Option<&[u8]>, status: u16, answer: &str) {
         secret(&made);
         return shown(&answer.replace(&made, "***"));
     }
+    let link_of = |text: &str| serde_json::from_str::<Value>(text).ok()?["url"].as_str().map(str::to_owned);
+    if let Some(made) = link_of(answer).filter(|_| status == 201 && path == "/operator/sign-in-links") {
+        secret(made.rsplit('/').next().unwrap_or_default());
+        return shown(&answer.replace(&made, "***"));
+    }
     match secret_of(answer.as_bytes()).filter(|_| status == 201 && sent.is_none() && path.ends_with("/webhooks")) {
         Some(made) => {
             secret(&made);

@@ -43,6 +43,7 @@ pub const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("metrics",            Needs::Operator, 200, Foreign::Forbidden),
     ("asgRegisterWebhook", Needs::Webhooks, 201, Foreign::Forbidden),
     ("asgListWebhooks",    Needs::Webhooks, 200, Foreign::Own),
+    ("asgGetWebhookStats", Needs::Webhooks, 200, Foreign::Hidden),
     ("asgDeleteWebhook",   Needs::Webhooks, 200, Foreign::Hidden),
     ("asgPublishEvent",    Needs::Events,   202, Foreign::Forbidden),
     ("asgPublishBatch",    Needs::Events,   202, Foreign::Forbidden),
@@ -50,6 +51,7 @@ pub const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("registerWebhook",    Needs::Webhooks, 201, Foreign::Forbidden),
     ("listWebhooks",       Needs::Webhooks, 200, Foreign::Own),
     ("getWebhook",         Needs::Webhooks, 200, Foreign::Hidden),
+    ("getWebhookStats",    Needs::Webhooks, 200, Foreign::Hidden),
     ("updateWebhook",      Needs::Webhooks, 200, Foreign::Hidden),
     ("deleteWebhook",      Needs::Webhooks, 204, Foreign::Hidden),
     ("replayDelivery",     Needs::Webhooks, 202, Foreign::Hidden),
@@ -58,6 +60,7 @@ pub const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("getDelivery",        Needs::Webhooks, 200, Foreign::Hidden),
     ("publishEvent",       Needs::Events,   202, Foreign::Forbidden),
     ("publishBatch",       Needs::Events,   202, Foreign::Forbidden),
+    ("listEvents",         Needs::Events,   200, Foreign::Own),
     ("getEvent",           Needs::Events,   200, Foreign::Hidden),
     ("listEventTypes",     Needs::Token,    200, Foreign::Own),
     ("getOverview",        Needs::Operator, 200, Foreign::Forbidden),
@@ -67,12 +70,26 @@ pub const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("listTokens",         Needs::Operator, 200, Foreign::Forbidden),
     ("createToken",        Needs::Operator, 201, Foreign::Forbidden),
     ("revokeToken",        Needs::Operator, 204, Foreign::Forbidden),
+    ("createSignInLink",   Needs::Operator, 201, Foreign::Forbidden),
     ("listAllWebhooks",    Needs::Operator, 200, Foreign::Forbidden),
     ("getAnyWebhook",      Needs::Operator, 200, Foreign::Forbidden),
     ("listAllDeliveries",  Needs::Operator, 200, Foreign::Forbidden),
     ("getAnyDelivery",     Needs::Operator, 200, Foreign::Forbidden),
     ("retryDelivery",      Needs::Operator, 202, Foreign::Forbidden),
     ("cancelDelivery",     Needs::Operator, 200, Foreign::Forbidden),
+    ("asgRecoverWebhook",  Needs::Webhooks, 202, Foreign::Hidden),
+    ("asgListRecoveries",  Needs::Webhooks, 200, Foreign::Own),
+    ("asgGetRecovery",     Needs::Webhooks, 200, Foreign::Hidden),
+    ("asgCancelRecovery",  Needs::Webhooks, 200, Foreign::Hidden),
+    ("recoverWebhook",     Needs::Webhooks, 202, Foreign::Hidden),
+    ("listRecoveries",     Needs::Webhooks, 200, Foreign::Own),
+    ("getRecovery",        Needs::Webhooks, 200, Foreign::Hidden),
+    ("cancelRecovery",     Needs::Webhooks, 200, Foreign::Hidden),
+    ("replayAnyDelivery",  Needs::Operator, 202, Foreign::Forbidden),
+    ("startRecovery",      Needs::Operator, 202, Foreign::Forbidden),
+    ("listAllRecoveries",  Needs::Operator, 200, Foreign::Forbidden),
+    ("getAnyRecovery",     Needs::Operator, 200, Foreign::Forbidden),
+    ("cancelAnyRecovery",  Needs::Operator, 200, Foreign::Forbidden),
     ("startRetry",         Needs::Operator, 202, Foreign::Forbidden),
     ("listRetries",        Needs::Operator, 200, Foreign::Forbidden),
     ("getRetry",           Needs::Operator, 200, Foreign::Forbidden),
@@ -124,7 +141,12 @@ impl Operation {
         let delivery = if self.id == "cancelDelivery" { &resources.held } else { &resources.delivery };
         let path = self.path.replace("{webhook_id}", webhook).replace("{delivery_id}", delivery);
         let path = path.replace("{account_id}", COOP).replace("{token_id}", &resources.token);
-        let path = path.replace("{retry_id}", &resources.retry);
+        let recovery = match self.id.as_str() {
+            "asgGetRecovery" | "asgCancelRecovery" => &resources.asg_recovery,
+            "getRecovery" | "cancelRecovery" => &resources.own_recovery,
+            _ => &resources.recovery,
+        };
+        let path = path.replace("{recovery_id}", recovery).replace("{retry_id}", recovery);
         let path = path.replace("{event_id}", &resources.event).replace("{task_id}", &resources.task);
         assert!(!path.contains('{'), "{path}: a parameter that Resources lacks");
         let url = &resources.url;
@@ -138,7 +160,9 @@ impl Operation {
             "updateWebhook" => json!({ "status": "SUSPENDED" }),
             "asgRegisterWebhook" => json!({ "callback_url": url, "account": CUSTOMER }),
             "createAccount" => json!({ "account_id": format!("NEW-{}", resources.webhook), "profile": "asg" }),
-            "startRetry" => json!({ "account_id": COOP }),
+            "startRetry" | "startRecovery" => json!({ "account_id": COOP }),
+            "recoverWebhook" | "asgRecoverWebhook" => json!({ "since": "2026-04-20T00:00:00Z" }),
+            "createSignInLink" => json!({ "account": COOP }),
             "createToken" => json!({ "account_id": COOP, "scopes": ["events"] }),
             "asgPublishEvent" => task(&format!("{}-more", resources.task)),
             "asgPublishBatch" => json!({ "events": [task(&format!("{}-batch", resources.task))] }),
@@ -171,7 +195,9 @@ pub struct Resources {
     pub paused: String,
     pub held: String,
     pub token: String,
-    pub retry: String,
+    pub recovery: String,
+    pub own_recovery: String,
+    pub asg_recovery: String,
     pub asg_webhook: String,
     pub task: String,
 }
@@ -191,9 +217,13 @@ impl Resources {
         coop.publish("loan.repaid", json!({}));
         let operator = world.operator();
         let token = operator.post("/operator/tokens", json!({ "account_id": COOP, "scopes": ["events"] })).expect(201);
-        let retry = operator.post("/operator/retries", json!({ "account_id": COOP })).expect(202);
+        let recovery = operator.post("/operator/recoveries", json!({ "account_id": COOP })).expect(202);
         let accepted = coop.publish("dds.filed", json!({ "place": place }));
         let made = customer.post("/v1/webhooks", json!({ "callback_url": url, "secret": "s3cret" })).expect(201);
+        let since = json!({ "since": "2026-04-20T00:00:00Z" });
+        let own_recovery = coop.post(&format!("/webhooks/{webhook}/recover"), since.clone()).expect(202);
+        let asg_webhook = text(&made["webhook_id"]);
+        let asg_recovery = customer.post(&format!("/v1/webhooks/{asg_webhook}/recover"), since).expect(202);
         let task_id = format!("task-{place}");
         customer.post("/v1/events", task(&task_id)).expect(202);
         world.settle();
@@ -203,11 +233,13 @@ impl Resources {
             paused: paused.clone(),
             held: text(&coop.deliveries(&paused)[0]["delivery_id"]),
             token: text(&token["token_id"]),
-            retry: text(&retry["retry_id"]),
+            recovery: text(&recovery["recovery_id"]),
+            own_recovery: text(&own_recovery["recovery_id"]),
+            asg_recovery: text(&asg_recovery["recovery_id"]),
             webhook,
             event: text(&accepted["event_id"]),
             delivery: text(&delivery),
-            asg_webhook: text(&made["webhook_id"]),
+            asg_webhook,
             task: task_id,
         }
     }
@@ -220,7 +252,9 @@ impl Resources {
             delivery: format!("dlv_{NO_WEBHOOK}"),
             held: format!("dlv_{NO_WEBHOOK}"),
             token: format!("tok_{NO_WEBHOOK}"),
-            retry: format!("ret_{NO_WEBHOOK}"),
+            recovery: format!("rec_{NO_WEBHOOK}"),
+            own_recovery: format!("rec_{NO_WEBHOOK}"),
+            asg_recovery: format!("rec_{NO_WEBHOOK}"),
             asg_webhook: format!("whk_{NO_WEBHOOK}"),
             task: "task-nowhere".to_owned(),
             ..self.clone()

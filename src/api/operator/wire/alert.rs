@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::WebhookState;
 use crate::{
-    api::openapi::{ErrorClass, wire_enum},
+    api::openapi::{ErrorClass, SuspendedReason, wire_enum},
     app::alerts::{self, ChannelState, Progress},
     domain::{
         alert::{self, Channel, Kind, What},
@@ -99,6 +99,8 @@ pub(crate) struct Alert {
     url: String,
     /// The present status of the webhook.
     webhook_status: WebhookState,
+    /// Why the webhook was suspended; null if the alert is not about a suspension, or of an older version.
+    suspended_reason: Option<SuspendedReason>,
     /// Deliveries that are held for the webhook now.
     held: u64,
     /// Deliveries that failed since its last success and were not replayed. A resume sends them again.
@@ -122,7 +124,7 @@ pub(crate) struct Alert {
 impl Alert {
     fn new(alert: &alert::Alert, ways: &[Progress], profiles: &Profiles) -> Self {
         let (failing, since) = match &alert.what {
-            What::Suspended(failing) | What::Warning { failing, .. } => (Some(failing), failing.since),
+            What::Suspended(failing, _) | What::Warning { failing, .. } => (Some(failing), failing.since),
             What::Expiring { oldest, .. } => (None, *oldest),
         };
         Self {
@@ -133,6 +135,7 @@ impl Alert {
             webhook_id: profiles.on_wire(&alert.profile, alert.endpoint),
             url: alert.masked_url(),
             webhook_status: alert.state.into(),
+            suspended_reason: alert.suspended_reason().map(Into::into),
             held: alert.held,
             failed_deliveries: alert.failed,
             delivery_id: failing.and_then(|failing| failing.delivery).map(|id| id.to_string()),

@@ -43,6 +43,10 @@ pub(crate) struct DeliveryReport {
     error: Option<ErrorClass>,
     /// The delivery that this one replays; null if it is no replay.
     replay_of: Option<String>,
+    /// The newest replay of it, which may repeat another replay of it; null if there is none.
+    newest_replay: Option<String>,
+    /// The status of that replay; null if there is none.
+    newest_replay_status: Option<DeliveryStatus>,
     /// Whether it carries sample data (a test).
     test: bool,
 }
@@ -65,6 +69,8 @@ impl DeliveryReport {
             response_status: delivery.last_status,
             error: delivery.last_failure.map(ErrorClass::from),
             replay_of: delivery.replay_of.map(|id| id.to_string()),
+            newest_replay: delivery.newest_replay.map(|replay| replay.id.to_string()),
+            newest_replay_status: delivery.newest_replay.map(|replay| replay.state.into()),
             test: delivery.test,
         }
     }

@@ -2,14 +2,14 @@
 
 mod alert;
 mod delivery;
+mod recovery;
 mod report;
-mod retry;
 mod tenancy;
 
 pub(super) use self::{
     alert::AlertPage,
     delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},
+    recovery::{NewRecovery, RecoveryReport, RecoveryReportPage, Retry, RetryPage},
     report::{Overview, WebhookHistory, WebhookReportPage, WebhookState},
-    retry::{NewRetry, Retry, RetryCount, RetryPage},
-    tenancy::{Account, AccountPage, AuditPage, MadeToken, NewAccount, NewToken, TokenPage},
+    tenancy::{Account, AccountPage, AuditPage, MadeToken, NewAccount, NewSignInLink, NewToken, SignInLink, TokenPage},
 };

@@ -39,7 +39,8 @@ pub(crate) struct DeliveryCounts {
     in_flight: u64,
     /// Deliveries that are held until their webhook is resumed.
     held: u64,
-    /// Deliveries that were given up after their last attempt.
+    /// Deliveries that were given up after their last attempt, without those whose event a replay has delivered since, and
+    /// without tests. Of a delivery and its replay that failed too, one counts.
     failed: u64,
 }
 
@@ -128,6 +129,12 @@ pub(crate) struct WebhookReport {
     failing: bool,
     /// When it was registered: RFC 3339, UTC.
     created_at: String,
+    /// Its name; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Its description; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
     /// When it was suspended; null if it is not suspended.
     suspended_at: Option<String>,
     /// Why it is suspended; null if it is not suspended.
@@ -146,7 +153,7 @@ pub(crate) struct WebhookReport {
     held: u64,
     /// Deliveries that failed since its last success and were not replayed. A resume sends them again.
     failed_deliveries: u64,
-    /// When an attempt last succeeded; null for never.
+    /// When an attempt last succeeded, a test included; null for never.
     last_success_at: Option<String>,
     /// When an attempt last failed; null for never.
     last_error_at: Option<String>,
@@ -168,6 +175,8 @@ impl WebhookReport {
             status: endpoint.state.into(),
             failing: report.is_failing(),
             created_at: endpoint.created_at.to_string(),
+            name: endpoint.about.name.clone(),
+            description: endpoint.about.description.clone(),
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
             suspended_reason: endpoint.suspended_reason.map(Into::into),
             delivered_24h: report.day.delivered,

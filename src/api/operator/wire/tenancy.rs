@@ -1,4 +1,4 @@
-//! Accounts, tokens, and the audit.
+//! Accounts, tokens, sign-in links, and the audit.
 
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,26 @@ impl From<Page<TokenRecord>> for TokenPage {
     }
 }
 
+/// A sign-in link to make.
+#[derive(Debug, Deserialize, Object)]
+pub(crate) struct NewSignInLink {
+    /// The id of the account whose dashboard it opens.
+    pub(crate) account: String,
+    /// How long it can be opened, in seconds: 60 to 86,400. Default: 900.
+    pub(crate) expires_in: Option<u64>,
+}
+
+/// A new sign-in link.
+#[derive(Serialize, Object)]
+pub(crate) struct SignInLink {
+    /// The id of the account whose dashboard it opens.
+    pub(crate) account: String,
+    /// The link. It is never shown again, and opens once.
+    pub(crate) url: SecretText,
+    /// When its time is over: RFC 3339, UTC.
+    pub(crate) expires_at: String,
+}
+
 /// A change: who made it, and when.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct AuditEntry {
@@ -151,7 +171,7 @@ pub(crate) struct AuditEntry {
     actor: String,
     /// The account in which it was made; null for none.
     account_id: Option<String>,
-    /// The action, such as `webhook.suspended`, `token.created` or `retry.started`.
+    /// The action, such as `webhook.suspended`, `token.created` or `recovery.started`.
     action: String,
     /// The id of the changed object; null if it has none.
     subject: Option<String>,

@@ -1,0 +1,105 @@
+//! Routes under their former names: `/operator/retries`, and `/operator/deliveries/{id}/retry`. They do the same as
+//! `/operator/recoveries` and `/operator/deliveries/{id}/replay`, and go with the next version.
+
+use poem::web::Data;
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use super::{
+    deliveries::Replayed,
+    errors::Errors,
+    examples::Tag,
+    wire::{DeliveryReport, NewRecovery, Retry, RetryPage},
+};
+use crate::{
+    api::openapi::{Body, OnState, Recovered, Refused, WithBody, WithoutBody},
+    app::{Access, App, Operator, PageRequest},
+    error::Result,
+};
+
+pub(crate) struct Routes;
+
+#[OpenApi(tag = "Tag::Operator", prefix_path = "/operator")]
+impl Routes {
+    /// Replay all that match (former path)
+    ///
+    /// Use `POST /operator/recoveries`: this path goes with the next version. Needs the scope `operator`.
+    #[oai(path = "/retries", method = "post", operation_id = "startRetry", deprecated = true)]
+    async fn start(
+        &self,
+        access: Access<Operator>,
+        app: Data<&App>,
+        body: Body<NewRecovery>,
+    ) -> Result<Recovered<Retry>, Refused<Errors, WithBody>> {
+        let dry_run = body.0.dry_run.unwrap_or(false);
+        let wanted = body.0.read()?;
+        if dry_run {
+            return Ok(Recovered::Counted(Body(app.count_matching(&access, wanted).await?.into())));
+        }
+        Ok(Recovered::Begun(Body(Retry::new(&app.recover(&access, wanted).await?, app.profiles()))))
+    }
+
+    /// List all recoveries (former path)
+    ///
+    /// Use `GET /operator/recoveries`: this path goes with the next version. Needs the scope `operator`.
+    #[oai(path = "/retries", method = "get", operation_id = "listRetries", deprecated = true)]
+    async fn list(
+        &self,
+        access: Access<Operator>,
+        app: Data<&App>,
+        /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
+        limit: Query<Option<u32>>,
+        /// The `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Body<RetryPage>, Refused<Errors, WithoutBody>> {
+        let found = app.recoveries(&access, PageRequest::asked(limit.0, cursor.0)).await?;
+        Ok(Body(RetryPage::new(&found, app.profiles())))
+    }
+
+    /// Get any recovery (former path)
+    ///
+    /// Use `GET /operator/recoveries/{recovery_id}`: this path goes with the next version. Needs the scope `operator`.
+    #[oai(path = "/retries/:retry_id", method = "get", operation_id = "getRetry", deprecated = true)]
+    async fn get(
+        &self,
+        access: Access<Operator>,
+        app: Data<&App>,
+        /// The recovery's id, `rec_...`.
+        retry_id: Path<String>,
+    ) -> Result<Body<Retry>, Refused<Errors, WithoutBody>> {
+        Ok(Body(Retry::new(&app.recovery(&access, &retry_id.0).await?, app.profiles())))
+    }
+
+    /// Cancel any recovery (former path)
+    ///
+    /// Use `POST /operator/recoveries/{recovery_id}/cancel`: this path goes with the next version. Needs the scope
+    /// `operator`.
+    #[oai(path = "/retries/:retry_id/cancel", method = "post", operation_id = "cancelRetry", deprecated = true)]
+    async fn cancel(
+        &self,
+        access: Access<Operator>,
+        app: Data<&App>,
+        /// The recovery's id, `rec_...`.
+        retry_id: Path<String>,
+    ) -> Result<Body<Retry>, Refused<Errors, WithoutBody>> {
+        Ok(Body(Retry::new(&app.cancel_recovery(&access, &retry_id.0).await?, app.profiles())))
+    }
+
+    /// Replay any delivery (former path)
+    ///
+    /// Use `POST /operator/deliveries/{delivery_id}/replay`: this path goes with the next version. Needs the scope
+    /// `operator`.
+    #[oai(path = "/deliveries/:delivery_id/retry", method = "post", operation_id = "retryDelivery", deprecated = true)]
+    async fn replay(
+        &self,
+        access: Access<Operator>,
+        app: Data<&App>,
+        /// The delivery's id, `dlv_...`.
+        delivery_id: Path<String>,
+    ) -> Result<Replayed, Refused<Errors, OnState>> {
+        let made = app.replay(&access, &delivery_id.0).await?;
+        Ok(Replayed::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
+    }
+}

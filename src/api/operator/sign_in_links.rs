@@ -1,0 +1,49 @@
+//! `/operator/sign-in-links`.
+
+use std::time::Duration;
+
+use poem::web::Data;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::{
+    errors::Errors,
+    examples::Tag,
+    wire::{NewSignInLink, SignInLink},
+};
+use crate::{
+    api::openapi::{Body, Refused, SecretText, WithBody},
+    app::{Access, App, Operator, sign_in_links::USUAL},
+    error::Result,
+};
+
+pub(crate) struct Routes;
+
+#[derive(ApiResponse)]
+enum Made {
+    /// The link is made. Only this answer shows it.
+    #[oai(status = 201)]
+    Created(Body<SignInLink>),
+}
+
+#[OpenApi(tag = "Tag::Operator", prefix_path = "/operator")]
+impl Routes {
+    /// Make a sign-in link
+    ///
+    /// The link opens the dashboard of one account, without a token: give it to one of the account's people. It opens
+    /// once, within its time. The page behind it has a button, so that a program that only looks at the link does not
+    /// spend it. The session lasts 12 hours. It may manage the webhooks of the account and read its events. Needs the
+    /// scope `operator`.
+    #[oai(path = "/sign-in-links", method = "post", operation_id = "createSignInLink")]
+    async fn create(
+        &self,
+        access: Access<Operator>,
+        app: Data<&App>,
+        body: Body<NewSignInLink>,
+    ) -> Result<Made, Refused<Errors, WithBody>> {
+        let NewSignInLink { account, expires_in } = body.0;
+        let lasts = expires_in.map_or(USUAL, Duration::from_secs);
+        let made = app.make_sign_in_link(&access, &account, lasts).await?;
+        let url = SecretText(app.sign_in_address(&made.key));
+        Ok(Made::Created(Body(SignInLink { account, url, expires_at: made.ends_at.to_string() })))
+    }
+}

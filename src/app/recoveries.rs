@@ -1,0 +1,122 @@
+//! Recoveries: each replays every matching delivery once, at a pace that floods no receiver.
+
+use std::time::Duration;
+
+use super::{Access, App, Manages, Page, PageRequest, Wanted, Webhooks, id, webhooks};
+use crate::{
+    domain::{ids::RecoveryId, recovery::Recovery, selection::Selection, token::AccessScope},
+    error::{Missing, Result},
+    store::{
+        Tx,
+        candidates::{self, Candidates},
+        recoveries, replays,
+    },
+};
+
+pub use crate::store::{candidates::Count, recoveries::is_own};
+
+/// The time limit of counting. A recovery finds by itself the deliveries that were not counted.
+const COUNTING: Duration = Duration::from_secs(5);
+
+impl App {
+    /// The number of deliveries that a recovery would replay, as far as they are found within 5 s.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Error::NotFound) for an account or a webhook that the caller does not see;
+    /// [`Invalid`](crate::error::Error::Invalid) for a state from which nothing is replayed.
+    pub async fn count_matching(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Count> {
+        let candidates = self.candidates(access, wanted).await?;
+        candidates::count(&self.0.db, access.grant().into(), &candidates, COUNTING).await
+    }
+
+    /// As [`App::count_matching`], of one webhook.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Error::NotFound) also for a deleted webhook.
+    pub async fn count_matching_of(
+        &self,
+        access: &Access<Webhooks>,
+        webhook: &str,
+        selection: Selection,
+    ) -> Result<Count> {
+        let (endpoint, narrowed) = self.resolve(access, webhook)?;
+        self.read(&narrowed, move |view, scope| webhooks::find(view, scope, endpoint)).await?;
+        self.count_matching(access, Wanted { webhook: Some(webhook.to_owned()), selection }).await
+    }
+
+    /// Counts the matching deliveries, and starts a recovery over them.
+    ///
+    /// # Errors
+    /// As [`App::count_matching`]; [`Conflict`](crate::error::Error::Conflict) while ten recoveries of the same token go
+    /// on.
+    pub async fn recover(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Recovery> {
+        let candidates = self.candidates(access, wanted).await?;
+        let count = candidates::count(&self.0.db, access.grant().into(), &candidates, COUNTING).await?;
+        self.write(access, move |tx, _| recoveries::start(tx, &candidates, count.matched)).await
+    }
+
+    /// As [`App::recover`], of one webhook.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Error::NotFound) also for a deleted webhook;
+    /// [`Conflict`](crate::error::Error::Conflict) also while it is suspended.
+    pub async fn recover_webhook(
+        &self,
+        access: &Access<Webhooks>,
+        webhook: &str,
+        selection: Selection,
+    ) -> Result<Recovery> {
+        let (endpoint, narrowed) = self.resolve(access, webhook)?;
+        let wanted = Wanted { webhook: Some(webhook.to_owned()), selection };
+        let candidates = self.candidates(access, wanted).await?;
+        let count = candidates::count(&self.0.db, access.grant().into(), &candidates, COUNTING).await?;
+        let start = move |tx: &Tx<'_>, scope: &AccessScope| {
+            replays::expect_active(&webhooks::find(tx, scope, endpoint)?)?;
+            recoveries::start(tx, &candidates, count.matched)
+        };
+        self.write(&narrowed, start).await
+    }
+
+    /// Starts a recovery over the deliveries that were counted before.
+    ///
+    /// # Errors
+    /// As [`App::recover`].
+    pub async fn recover_counted(
+        &self,
+        access: &Access<impl Manages>,
+        wanted: Wanted,
+        matched: u64,
+    ) -> Result<Recovery> {
+        let candidates = self.candidates(access, wanted).await?;
+        self.write(access, move |tx, _| recoveries::start(tx, &candidates, matched)).await
+    }
+
+    /// A page of recoveries, newest first.
+    pub async fn recoveries(&self, access: &Access<impl Manages>, page: PageRequest) -> Result<Page<Recovery>> {
+        let (size, before) = (self.page_size(&page)?, page.after(RecoveryId::parse)?);
+        let found = self.read(access, move |view, scope| recoveries::list(view, scope, before, size + 1)).await?;
+        Ok(Page::cut(found, size, |recovery| recovery.id))
+    }
+
+    /// One recovery, its progress, and what became of its replays.
+    pub async fn recovery(&self, access: &Access<impl Manages>, recovery: &str) -> Result<Recovery> {
+        let recovery = id(RecoveryId::parse(recovery), Missing::Recovery)?;
+        self.read(access, move |view, scope| recoveries::find(view, scope, recovery)).await
+    }
+
+    /// Cancels a recovery: it replays nothing more; replays made before go out. A recovery that has ended stays as it
+    /// is.
+    ///
+    /// # Errors
+    /// As [`App::recovery`]; [`Forbidden`](crate::error::Error::Forbidden) for a recovery of somebody else.
+    pub async fn cancel_recovery(&self, access: &Access<impl Manages>, recovery: &str) -> Result<Recovery> {
+        let recovery = id(RecoveryId::parse(recovery), Missing::Recovery)?;
+        self.write(access, move |tx, scope| recoveries::cancel(tx, scope, recovery)).await
+    }
+
+    /// The deliveries that match now.
+    async fn candidates(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Candidates> {
+        let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
+        self.read(&access.within(scope), move |view, scope| Candidates::new(view, scope, selection)).await
+    }
+}

@@ -1,0 +1,53 @@
+//! Looks through stored payloads take turns: one at a time, and for each token one after the other. So they take at
+//! most one reading connection and one processor from everybody else.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    domain::ids::TokenId,
+    error::{Error, Result},
+    keyed_semaphore::KeyedSemaphore,
+};
+
+/// How long a page may look through payloads.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a search waits for its turn.
+const WAITING: Duration = Duration::from_secs(20);
+
+/// The turns.
+pub(super) struct Searches {
+    of_token: KeyedSemaphore,
+    all: Arc<Semaphore>,
+}
+
+/// A turn. The look itself holds it, so that it lasts as long as the look, even if the client has gone.
+pub(super) type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+impl Default for Searches {
+    fn default() -> Self {
+        Self { of_token: KeyedSemaphore::new(1), all: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Searches {
+    /// Waits for the turn of this token.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] if it does not come in time.
+    pub(super) async fn turn(&self, token: TokenId) -> Result<Turn> {
+        let (own, all) = (self.of_token.of(&token.to_string()), Arc::clone(&self.all));
+        let turn = async { Ok::<_, AcquireError>((own.acquire_owned().await?, all.acquire_owned().await?)) };
+        match timeout(WAITING, turn).await {
+            Ok(turn) => turn.map_err(|closed| Error::Internal(closed.to_string())),
+            Err(_) => Err(Error::TooMany {
+                wait: PATIENCE,
+                message: "other searches through payloads are under way: search again in a moment".to_owned(),
+            }),
+        }
+    }
+}

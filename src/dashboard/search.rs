@@ -1,0 +1,97 @@
+//! The search of every page's head: it leads to the thing with this id or key, or to the list of what has these words.
+
+use askama::Template;
+use poem::{
+    Response, Result, handler,
+    web::{Data, Query},
+};
+use serde::Deserialize;
+
+use super::{
+    frame::Frame,
+    query_string::QueryString,
+    render::{self, go},
+    state::Shared,
+    visit::{Allowed, Visit},
+};
+use crate::{
+    app::{Events, Webhooks},
+    domain::{
+        ids::{DeliveryId, EventId, RecoveryId, RequestId},
+        token::AccessScope,
+    },
+    error::Error,
+};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    q: String,
+}
+
+#[derive(Template)]
+#[template(path = "search.html", config = "src/dashboard/askama.toml")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    text: &'a str,
+    is_request: bool,
+}
+
+#[handler]
+pub(super) async fn find(
+    shared: Data<&Shared>,
+    visit: Visit,
+    webhooks: Result<Allowed<Webhooks>>,
+    events: Result<Allowed<Events>>,
+    asked: Query<Asked>,
+) -> Result<Response> {
+    let text = asked.q.trim();
+    let (webhooks, events) = (webhooks.ok(), events.ok());
+    if !text.is_empty() {
+        match lead(&shared, webhooks.as_ref(), events.as_ref(), text).await {
+            Ok(Some(address)) => return Ok(go(&address)),
+            Ok(None) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let frame = Frame::new(&shared, &visit, "");
+    render::page(&Page { frame, text, is_request: RequestId::parse(text).is_some() })
+}
+
+/// The address of what has this text; `None` for an id that nothing can have.
+async fn lead(
+    shared: &Shared,
+    webhooks: Option<&Allowed<Webhooks>>,
+    events: Option<&Allowed<Events>>,
+    text: &str,
+) -> Result<Option<String>, Error> {
+    let app = &shared.app;
+    if RequestId::parse(text).is_some() {
+        return Ok(None);
+    }
+    if let Some(visit) = webhooks {
+        if DeliveryId::parse(text).is_some() {
+            app.delivery(&visit.access, text).await?;
+            return Ok(Some(format!("/ui/deliveries/{text}")));
+        }
+        if RecoveryId::parse(text).is_some() {
+            app.recovery(&visit.access, text).await?;
+            return Ok(Some(format!("/ui/recoveries/{text}")));
+        }
+        if app.profiles().webhook(&AccessScope::EVERYTHING, text).is_ok() {
+            app.webhook_in_full(&visit.access, text).await?;
+            return Ok(Some(format!("/ui/webhooks/{text}")));
+        }
+    }
+    if let Some(visit) = events {
+        if EventId::parse(text).is_some() {
+            app.event(&visit.access, text).await?;
+            return Ok(Some(format!("/ui/events/{text}")));
+        }
+        if let [event] = &app.events_keyed(&visit.access, text.to_owned(), 2).await?[..] {
+            return Ok(Some(format!("/ui/events/{}", event.id)));
+        }
+    }
+    let list = if webhooks.is_some() { "deliveries" } else { "events" };
+    Ok(Some(format!("/ui/{list}?{}", QueryString::new().with("q", text).query())))
+}

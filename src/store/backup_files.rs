@@ -1,0 +1,92 @@
+//! The backups in a folder: what the dashboard lists, and the files that it hands out.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    time::UNIX_EPOCH,
+};
+
+use super::{
+    Result,
+    files::{at, beside},
+    served_files::same_file,
+};
+use crate::domain::timestamp::Timestamp;
+
+/// A backup in the folder.
+#[derive(Debug, Clone)]
+pub struct BackupFile {
+    /// The name of its file.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was made: by its name, or when the file was written.
+    pub made_at: Timestamp,
+    /// Whether its key is beside it.
+    pub has_key: bool,
+}
+
+/// One of the two files of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupPart {
+    /// The copy of the database.
+    Database,
+    /// The key that opens its secrets.
+    Key,
+}
+
+/// The backups in a folder, the newest first. A folder that is missing has none.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn backup_files(folder: &Path) -> Result<Vec<BackupFile>> {
+    let there = match fs::read_dir(folder) {
+        Ok(there) => there,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at(folder, &format!("cannot be read: {error}"))),
+    };
+    let names = there.flatten().filter_map(|file| file.file_name().into_string().ok());
+    let mut found: Vec<BackupFile> = names.filter_map(|name| look(folder, name)).collect();
+    found.sort_by(|one, other| (other.made_at, &other.name).cmp(&(one.made_at, &one.name)));
+    Ok(found)
+}
+
+/// The backup in the file of this name; `None` if it is none.
+fn look(folder: &Path, name: String) -> Option<BackupFile> {
+    let stem = name.strip_suffix(".db")?;
+    let path = folder.join(&name);
+    // A link may lead anywhere, to the served database too.
+    let file = path.symlink_metadata().ok().filter(fs::Metadata::is_file)?;
+    let written = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let written = Timestamp::from_millis(i64::try_from(written.as_millis()).unwrap_or(i64::MAX));
+    let has_key = beside(&path, ".key").symlink_metadata().is_ok_and(|key| key.is_file());
+    Some(BackupFile { bytes: file.len(), made_at: moment(stem).unwrap_or(written), has_key, name })
+}
+
+/// The moment in a name that the dashboard gave: `2026-04-20T11-55-00Z`.
+fn moment(stem: &str) -> Option<Timestamp> {
+    let (day, time) = stem.split_once('T')?;
+    Timestamp::parse(&format!("{day}T{}", time.replace('-', ":")))
+}
+
+/// Opens one file of a backup in a folder, to be read; `None` if there is no such backup. Never the database that is
+/// served: only SQLite may close that.
+///
+/// # Errors
+/// A folder or a file that cannot be read.
+pub fn open_backup(folder: &Path, served: &Path, name: &str, part: BackupPart) -> Result<Option<(File, u64)>> {
+    let Some(backup) = backup_files(folder)?.into_iter().find(|backup| backup.name == name) else { return Ok(None) };
+    let database = folder.join(&backup.name);
+    let path = match part {
+        BackupPart::Database => database,
+        BackupPart::Key if backup.has_key => beside(&database, ".key"),
+        BackupPart::Key => return Ok(None),
+    };
+    let unread = |error: std::io::Error| at(&path, &format!("cannot be read: {error}"));
+    let found = path.symlink_metadata().map_err(unread)?;
+    if served.metadata().is_ok_and(|served| same_file(&served, &found)) {
+        return Ok(None);
+    }
+    let file = File::open(&path).map_err(unread)?;
+    Ok(Some((file, found.len())))
+}
