@@ -139,8 +139,8 @@ fn needs(shared: &Shared, frame: &Frame<'_>, seen: &Snapshot) -> Result<Vec<Need
     };
     let mut needs = broken.into_iter().map(webhook).collect::<Result<Vec<_>>>()?;
     if all.failed > 0 {
-        let said = format!("{} and not replayed", count(all.failed, "delivery failed", "deliveries failed"));
-        let (href, label) = ("/ui/recover?state=exhausted", "Replay them…");
+        let said = count(all.failed, "delivery failed and was not replayed", "deliveries failed and were not replayed");
+        let (href, label) = ("/ui/recover?state=exhausted", "Replay…");
         needs.push(Need::Other(Other { class: "bad", word: "failed", said, href, label }));
     }
     needs.extend(paused.into_iter().map(webhook).collect::<Result<Vec<_>>>()?);

@@ -74,7 +74,7 @@ fn it_names_what_needs_a_person_the_worst_first_each_with_what_mends_it() {
     let order = [
         "id=\"verdict\"",
         &format!("/ui/webhooks/{broken_id}/test\""),
-        "and not replayed",
+        "failed and were not replayed",
         &format!("/ui/webhooks/{paused_id}/resume\""),
         "Deliveries per minute",
     ];
