@@ -8,7 +8,7 @@ use crate::{
         about::About,
         account::Account,
         delivery::{Attempt, Delivery},
-        endpoint::{Endpoint, EndpointKey, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
+        endpoint::{Endpoint, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
         ids::{DeliveryId, EndpointId},
         signature::SigningSecret,
         stats::{Span, Stats},
@@ -387,10 +387,9 @@ impl App {
         let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let (report, week) = report(view, scope, id, now)?;
-            let key: EndpointKey = report.endpoint.key;
-            let recent = deliveries::latest(view, key, ON_PAGE)?;
-            let last = last_of_suspended(view, &report.endpoint, &recent)?;
+            let (key, recent) = (report.endpoint.key, deliveries::latest(view, report.endpoint.key, ON_PAGE)?);
             let (answers, secret_mark) = (deliveries::answers(view, key)?, endpoints::secret_mark(view, key)?);
+            let last = last_of_suspended(view, &report.endpoint, &recent)?;
             Ok(WebhookDetails { report, week, recent, last, answers, secret_mark })
         };
         self.read(&access, look).await
@@ -443,17 +442,13 @@ pub(super) fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Resu
 fn last_of_suspended(view: &View<'_>, endpoint: &Endpoint, recent: &[Delivery]) -> Result<Option<(Delivery, Attempt)>> {
     let delivery = match endpoint.suspended_reason {
         None => None,
-        Some(SuspendedReason::Paused) => {
-            recent.iter().find(|delivery| delivery.attempts > 0 && !delivery.test).cloned()
-        }
-        Some(SuspendedReason::Exhausted | SuspendedReason::Dead | SuspendedReason::Gone) => {
-            let id = alerts::last_suspending(view, endpoint.key)?;
-            id.and_then(|id| deliveries::find(view, endpoint, id).ok())
+        Some(SuspendedReason::Paused) => recent.iter().find(|made| made.attempts > 0 && !made.test).cloned(),
+        Some(_) => {
+            alerts::last_suspending(view, endpoint.key)?.and_then(|id| deliveries::find(view, endpoint, id).ok())
         }
     };
     let Some(delivery) = delivery else { return Ok(None) };
-    let last = deliveries::attempts(view, delivery.key)?.pop();
-    Ok(last.map(|last| (delivery, last)))
+    Ok(deliveries::attempts(view, delivery.key)?.pop().map(|last| (delivery, last)))
 }
 
 fn report(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<(Report, Hours)> {

@@ -169,6 +169,8 @@ fn the_export_has_what_matches_the_filters_of_the_list() {
     assert_eq!(export(&of(&world, OTHER_COOP, "webhooks"), "").len(), 1);
     assert_eq!(of(&world, COOP, "events").get("/ui/deliveries.csv").status, 403);
     assert_eq!(browser.get("/ui/deliveries.csv?state=bogus").status, 400);
+    assert_eq!(browser.get("/ui/deliveries.csv?q=B-1").status, 400, "an export looks through no payloads");
+    assert!(!browser.get("/ui/deliveries?q=B-1").text.contains("deliveries.csv"));
     let page = browser.get("/ui/deliveries?state=delivered").text;
     assert!(page.contains("href=\"/ui/deliveries.csv?state=delivered\""), "the list leads to its export: {page}");
 }
