@@ -18,6 +18,7 @@ pub mod alerts;
 mod audit;
 mod backups;
 mod callers;
+mod checked_webhook;
 pub mod deliveries;
 pub mod delivery_list;
 mod dialect;
@@ -47,7 +48,7 @@ pub use self::{
     selection::{Looked, Wanted},
     system::{BackupFile, BackupPart},
 };
-use self::{backups::Backups, dialect::Dialects, searches::Searches};
+use self::{backups::Backups, checked_webhook::CheckedWebhook, dialect::Dialects, searches::Searches};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits},

@@ -2,11 +2,10 @@
 
 use zeroize::Zeroizing;
 
-use super::{Access, App, Manages, Operator, Page, PageRequest, Right, Webhooks};
+use super::{Access, App, CheckedWebhook, Manages, Operator, Page, PageRequest, Right, Webhooks};
 use crate::{
     domain::{
         about::About,
-        account::Account,
         delivery::{Attempt, Delivery},
         endpoint::{Endpoint, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
         ids::{DeliveryId, EndpointId},
@@ -62,36 +61,6 @@ pub struct Registered {
     pub profile: String,
     /// The secret, if it was made here. It is shown only now.
     pub made_secret: Option<SigningSecret>,
-}
-
-/// A webhook to register whose URL, events and secret can be taken.
-pub(super) struct CheckedWebhook {
-    account: String,
-    profile: String,
-    url: TargetUrl,
-    events: EventFilter,
-    about: About,
-    secret: SigningSecret,
-    /// Whether the secret was made here.
-    is_made: bool,
-    /// Most webhooks of the account.
-    most: u64,
-}
-
-impl CheckedWebhook {
-    fn create(self, tx: &Tx<'_>) -> Result<Registered> {
-        let account = accounts::find(tx, &self.profile, &self.account)?;
-        self.create_in(tx, &account)
-    }
-
-    /// Registers the webhook in this account.
-    pub(super) fn create_in(self, tx: &Tx<'_>, account: &Account) -> Result<Registered> {
-        let Self { profile, url, events, about, secret, is_made, most, .. } = self;
-        let mut endpoint = endpoints::create(tx, account, url, events, &secret, most)?;
-        endpoints::describe(tx, endpoint.key, &about)?;
-        endpoint.about = about;
-        Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
-    }
 }
 
 /// The changes to a webhook; a field that is left out stays.

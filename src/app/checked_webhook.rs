@@ -1,0 +1,43 @@
+//! A webhook that may be registered.
+
+use super::webhooks::Registered;
+use crate::{
+    domain::{
+        about::About,
+        account::Account,
+        endpoint::{EventFilter, TargetUrl},
+        signature::SigningSecret,
+    },
+    error::Result,
+    store::{Tx, accounts, endpoints},
+};
+
+/// A webhook to register whose URL, events and secret can be taken.
+pub(super) struct CheckedWebhook {
+    pub(super) account: String,
+    pub(super) profile: String,
+    pub(super) url: TargetUrl,
+    pub(super) events: EventFilter,
+    pub(super) about: About,
+    pub(super) secret: SigningSecret,
+    /// Whether the secret was made here.
+    pub(super) is_made: bool,
+    /// Most webhooks of the account.
+    pub(super) most: u64,
+}
+
+impl CheckedWebhook {
+    pub(super) fn create(self, tx: &Tx<'_>) -> Result<Registered> {
+        let account = accounts::find(tx, &self.profile, &self.account)?;
+        self.create_in(tx, &account)
+    }
+
+    /// Registers the webhook in this account.
+    pub(super) fn create_in(self, tx: &Tx<'_>, account: &Account) -> Result<Registered> {
+        let Self { profile, url, events, about, secret, is_made, most, .. } = self;
+        let mut endpoint = endpoints::create(tx, account, url, events, &secret, most)?;
+        endpoints::describe(tx, endpoint.key, &about)?;
+        endpoint.about = about;
+        Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
+    }
+}
