@@ -1,16 +1,25 @@
 //! A webhook that may be registered.
 
-use super::webhooks::Registered;
 use crate::{
     domain::{
         about::About,
         account::Account,
-        endpoint::{EventFilter, TargetUrl},
+        endpoint::{Endpoint, EventFilter, TargetUrl},
         signature::SigningSecret,
     },
     error::Result,
     store::{Tx, accounts, endpoints},
 };
+
+/// A webhook that has a new secret.
+pub struct Registered {
+    /// The webhook.
+    pub endpoint: Endpoint,
+    /// The profile of its vendor.
+    pub profile: String,
+    /// The secret, if it was made here. It is shown only now.
+    pub made_secret: Option<SigningSecret>,
+}
 
 /// A webhook to register whose URL, events and secret can be taken.
 pub(super) struct CheckedWebhook {

@@ -22,6 +22,7 @@ use crate::{
     },
 };
 
+pub use super::checked_webhook::Registered;
 pub use crate::store::{
     deliveries::{ANSWERS_OF, Answered},
     webhooks::{Filter as WebhookFilter, LastFailure, Report},
@@ -51,16 +52,6 @@ pub struct NewWebhook {
     pub name: Option<String>,
     /// Its description.
     pub description: Option<String>,
-}
-
-/// A webhook that has a new secret.
-pub struct Registered {
-    /// The webhook.
-    pub endpoint: Endpoint,
-    /// The profile of its vendor.
-    pub profile: String,
-    /// The secret, if it was made here. It is shown only now.
-    pub made_secret: Option<SigningSecret>,
 }
 
 /// The changes to a webhook; a field that is left out stays.
