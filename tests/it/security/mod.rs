@@ -18,5 +18,6 @@ mod request_heads;
 mod revoked_meanwhile;
 mod secrets;
 mod secrets_in_memory;
+mod strict;
 mod terminal;
 mod urls;
