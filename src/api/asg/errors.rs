@@ -21,7 +21,7 @@ impl Shape for Errors {
         (404, "The account has no such object."),
         (
             409,
-            "The same task_id was published with another body, the account has its full number of webhooks, the webhook is paused, or ten of your recoveries go on.",
+            "The same task_id was published with another body, the account has its full number of webhooks, the webhook is paused, a former secret still signs, or ten of your recoveries go on.",
         ),
         (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "The URL is longer than limits.request_url_bytes."),

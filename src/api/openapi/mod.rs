@@ -9,6 +9,7 @@ mod json_error;
 pub(crate) mod operations;
 mod recovery;
 mod responses;
+mod rotation;
 mod shared;
 mod tag;
 mod unknown_members;
@@ -20,6 +21,7 @@ pub(crate) use self::{
     error::Failure,
     recovery::{Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage},
     responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
+    rotation::{Rotated, RotatedSecret, SecretRotation},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
     webhook_stats::WebhookStats,

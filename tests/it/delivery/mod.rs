@@ -17,6 +17,7 @@ mod reasons;
 mod rest;
 mod resume;
 mod resume_long;
+mod secret_rotation;
 mod sending;
 mod shares;
 mod signatures;
