@@ -125,6 +125,8 @@ pub enum Conflict {
     LimitReached,
     /// An attempt is under way.
     UnderWay,
+    /// It waits, and goes out by itself.
+    Waits,
     /// It has ended.
     Ended,
     /// A former secret still signs.

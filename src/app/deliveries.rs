@@ -1,6 +1,6 @@
 //! Deliveries: list, look at, replay, cancel, and the exact request that each sends.
 
-use super::{Access, App, Looked, Manages, Page, PageRequest, Webhooks, id, webhooks};
+use super::{Access, Answer, App, Looked, Manages, Once, Page, PageRequest, Webhooks, id, webhooks};
 use crate::{
     domain::{
         attempt_headers::{ACCEPT, AttemptHeaders, USER_AGENT},
@@ -15,7 +15,7 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Tx, View, deliveries, replays,
+        Tx, View, answers, deliveries, endpoints, replays,
         search::{self, Range},
     },
 };
@@ -105,12 +105,20 @@ impl App {
     /// Sends the event of a webhook's delivery again, as a new delivery.
     ///
     /// # Errors
-    /// As [`App::delivery_of`]; [`Conflict`](crate::error::Error::Conflict) while the webhook is suspended.
-    pub async fn replay_of(&self, access: &Access<Webhooks>, webhook: &str, delivery: &str) -> Result<Delivery> {
+    /// As [`App::delivery_of`]; [`Conflict`](crate::error::Error::Conflict) while the webhook is suspended, or until the
+    /// delivery has ended; [`Invalid`](crate::error::Error::Invalid) if the key came before with another request.
+    pub async fn replay_of(
+        &self,
+        access: &Access<Webhooks>,
+        (webhook, delivery): (&str, &str),
+        once: Once<Delivery>,
+    ) -> Result<Answer> {
         let (endpoint, access) = self.resolve(access, webhook)?;
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let replay =
-            move |tx: &Tx<'_>, scope: &AccessScope| replays::add(tx, &webhooks::find(tx, scope, endpoint)?, original);
+        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
+            let owner = |tx: &Tx<'_>| answers::account_of(tx, endpoints::find(tx, scope, endpoint)?.key);
+            once.run(tx, owner, |tx| replays::add(tx, &webhooks::find(tx, scope, endpoint)?, original))
+        };
         self.write(&access, replay).await
     }
 
@@ -170,7 +178,8 @@ impl App {
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Error::NotFound) if the caller sees none of this id;
-    /// [`Conflict`](crate::error::Error::Conflict) while its webhook is suspended, or if it is deleted.
+    /// [`Conflict`](crate::error::Error::Conflict) while its webhook is suspended, if it is deleted, or until the delivery
+    /// has ended.
     pub async fn replay(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
         let replay = move |tx: &Tx<'_>, scope: &AccessScope| {

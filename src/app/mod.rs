@@ -24,6 +24,7 @@ pub mod delivery_list;
 mod dialect;
 pub mod events;
 pub mod health;
+mod once;
 pub mod overview;
 mod page;
 pub mod publish;
@@ -36,6 +37,7 @@ pub mod signatures;
 mod system;
 pub mod tokens;
 pub mod webhook_stats;
+mod webhook_test;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -44,6 +46,7 @@ pub use self::{
     access::{Access, AnyScope, Events, Manages, Operator, Right, Webhooks},
     backups::Backup,
     dialect::Dialect,
+    once::{Answer, Once},
     page::{Page, PageRequest},
     searches::PATIENCE,
     selection::{Looked, Wanted},

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Access, App, Manages, Page, PageRequest, Wanted, Webhooks, id, webhooks};
+use super::{Access, Answer, App, Manages, Once, Page, PageRequest, Wanted, Webhooks, id, webhooks};
 use crate::{
     domain::{ids::RecoveryId, recovery::Recovery, selection::Selection, token::AccessScope},
     error::{Missing, Result},
     store::{
-        Tx,
+        Tx, View, answers,
         candidates::{self, Candidates},
-        recoveries, replays,
+        endpoints, recoveries, replays,
     },
 };
 
@@ -59,20 +59,31 @@ impl App {
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Error::NotFound) also for a deleted webhook;
-    /// [`Conflict`](crate::error::Error::Conflict) also while it is suspended.
+    /// [`Conflict`](crate::error::Error::Conflict) also while it is suspended;
+    /// [`Invalid`](crate::error::Error::Invalid) also if the key came before with another request.
     pub async fn recover_webhook(
         &self,
         access: &Access<Webhooks>,
         webhook: &str,
         selection: Selection,
-    ) -> Result<Recovery> {
+        once: Once<Recovery>,
+    ) -> Result<Answer> {
         let (endpoint, narrowed) = self.resolve(access, webhook)?;
+        let owner = move |view: &View<'_>, scope: &AccessScope| {
+            answers::account_of(view, endpoints::find(view, scope, endpoint)?.key)
+        };
+        if let Some(answer) = self.answered(&narrowed, &once, owner).await? {
+            return Ok(answer);
+        }
         let wanted = Wanted { webhook: Some(webhook.to_owned()), selection };
         let candidates = self.candidates(access, wanted).await?;
         let count = candidates::count(&self.0.db, access.grant().into(), &candidates, COUNTING).await?;
         let start = move |tx: &Tx<'_>, scope: &AccessScope| {
-            replays::expect_active(&webhooks::find(tx, scope, endpoint)?)?;
-            recoveries::start(tx, &candidates, count.matched)
+            let work = |tx: &Tx<'_>| {
+                replays::expect_active(&webhooks::find(tx, scope, endpoint)?)?;
+                recoveries::start(tx, &candidates, count.matched)
+            };
+            once.run(tx, |tx| owner(tx, scope), work)
         };
         self.write(&narrowed, start).await
     }

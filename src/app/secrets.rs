@@ -2,16 +2,17 @@
 
 use zeroize::Zeroizing;
 
-use super::{Access, App, Webhooks, webhooks::find};
+use super::{Access, Answer, App, Once, Webhooks, webhooks::find};
 use crate::{
     domain::{
         endpoint::Endpoint,
+        ids::EndpointId,
         signature::{SigningSecret, Switch},
         timestamp::Timestamp,
         token::AccessScope,
     },
     error::{Error, Result},
-    store::{Tx, random, secrets},
+    store::{Tx, answers, endpoints, random, secrets},
 };
 
 /// A new secret of a webhook. It can be seen only now.
@@ -43,15 +44,48 @@ impl App {
         switch: Switch,
     ) -> Result<RotatedSecret> {
         let (id, access) = self.resolve(access, webhook)?;
-        let (secret, overlap) = (new_secret()?, self.secret_overlap());
-        let rotate = move |tx: &Tx<'_>, scope: &AccessScope| {
+        let rotate = self.rotation(id, switch)?;
+        let expected = move |tx: &Tx<'_>, scope: &AccessScope| {
             let endpoint = find(tx, scope, id)?;
             former.map(|former| secrets::expect(tx, endpoint.key, &former)).transpose()?;
+            rotate(tx, scope)
+        };
+        self.write(&access, expected).await
+    }
+
+    /// As [`App::rotate_secret`], for a request that may be repeated.
+    ///
+    /// # Errors
+    /// As [`App::rotate_secret`]; [`Error::Invalid`] if the key came before with another request.
+    pub async fn rotate_secret_once(
+        &self,
+        access: &Access<Webhooks>,
+        webhook: &str,
+        switch: Switch,
+        once: Once<RotatedSecret>,
+    ) -> Result<Answer> {
+        let (id, access) = self.resolve(access, webhook)?;
+        let rotate = self.rotation(id, switch)?;
+        let rotate = move |tx: &Tx<'_>, scope: &AccessScope| {
+            let owner = |tx: &Tx<'_>| answers::account_of(tx, endpoints::find(tx, scope, id)?.key);
+            once.run(tx, owner, |tx| rotate(tx, scope))
+        };
+        self.write(&access, rotate).await
+    }
+
+    /// The work of a rotation.
+    fn rotation(
+        &self,
+        id: EndpointId,
+        switch: Switch,
+    ) -> Result<impl FnOnce(&Tx<'_>, &AccessScope) -> Result<RotatedSecret> + Send + 'static> {
+        let (secret, overlap) = (new_secret()?, self.secret_overlap());
+        Ok(move |tx: &Tx<'_>, scope: &AccessScope| {
+            let endpoint = find(tx, scope, id)?;
             let former_until = secrets::set(tx, &endpoint, &secret, overlap, switch)?.unwrap_or(tx.now);
             let profile = scope.profile.as_deref().unwrap_or_default().to_owned();
             Ok(RotatedSecret { endpoint, profile, secret, former_until, switch })
-        };
-        self.write(&access, rotate).await
+        })
     }
 }
 

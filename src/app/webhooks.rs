@@ -1,11 +1,11 @@
-//! Webhooks: register, change, pause, resume, test, delete, list, get.
+//! Webhooks: register, change, pause, resume, delete, list, get.
 
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::{
-    Access, App, CheckedWebhook, Manages, Operator, Page, PageRequest, Right, Webhooks,
+    Access, Answer, App, CheckedWebhook, Manages, Once, Operator, Page, PageRequest, Right, Webhooks,
     secrets::{new_secret, own_secret},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         about::About,
         delivery::{Attempt, Delivery},
         endpoint::{Endpoint, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
-        ids::{DeliveryId, EndpointId},
+        ids::EndpointId,
         signature::Switch,
         stats::{Span, Stats},
         timestamp::Timestamp,
@@ -21,13 +21,13 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, alerts, audit, deliveries, endpoints, secrets,
+        Admission, Tx, View, accounts, alerts, deliveries, endpoints, secrets,
         stats::{self, Of},
         webhooks,
     },
 };
 
-pub use super::checked_webhook::Registered;
+pub use super::{checked_webhook::Registered, webhook_test::TestOutcome};
 pub use crate::store::{
     deliveries::{ANSWERS_OF, Answered},
     webhooks::{Filter as WebhookFilter, LastFailure, Report},
@@ -135,18 +135,6 @@ pub struct WebhookDetails {
     pub secret_mark: String,
 }
 
-/// The result of a test.
-pub struct TestOutcome {
-    /// The webhook.
-    pub endpoint: Endpoint,
-    /// The event that was sent.
-    pub kind: String,
-    /// The id of the test delivery.
-    pub delivery: DeliveryId,
-    /// Its one attempt.
-    pub attempt: Attempt,
-}
-
 impl App {
     /// Registers a webhook, active at once.
     ///
@@ -154,6 +142,33 @@ impl App {
     /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown
     /// account; [`Error::Conflict`] if the account has as many webhooks as it may have.
     pub async fn register(&self, access: &Access<Webhooks>, new: NewWebhook) -> Result<Registered> {
+        let webhook = self.webhook_in_account(access, new).await?;
+        self.write(access, move |tx, _| webhook.create(tx)).await
+    }
+
+    /// As [`App::register`], for a request that may be repeated.
+    ///
+    /// # Errors
+    /// As [`App::register`]; [`Error::Invalid`] if the key came before with another request.
+    pub async fn register_once(
+        &self,
+        access: &Access<Webhooks>,
+        new: NewWebhook,
+        once: Once<Registered>,
+    ) -> Result<Answer> {
+        let account = new.account.clone();
+        let owner = move |view: &View<'_>, scope: &AccessScope| Ok(accounts::see(view, scope, &account)?.key);
+        if let Some(answer) = self.answered(access, &once, owner.clone()).await? {
+            return Ok(answer);
+        }
+        let webhook = self.webhook_in_account(access, new).await?;
+        let register =
+            move |tx: &Tx<'_>, scope: &AccessScope| once.run(tx, |tx| owner(tx, scope), |tx| webhook.create(tx));
+        self.write(access, register).await
+    }
+
+    /// A webhook to register, checked, in the account that it names.
+    async fn webhook_in_account(&self, access: &Access<Webhooks>, new: NewWebhook) -> Result<CheckedWebhook> {
         let profile = match &access.scope().profile {
             Some(profile) => profile.to_string(),
             None => {
@@ -161,8 +176,7 @@ impl App {
                 self.read(access, move |view, scope| accounts::see(view, scope, &id)).await?.profile
             }
         };
-        let webhook = self.checked_webhook(access, profile, new).await?;
-        self.write(access, move |tx, _| webhook.create(tx)).await
+        self.checked_webhook(access, profile, new).await
     }
 
     /// A webhook to register in an account of this profile, checked.
@@ -278,29 +292,6 @@ impl App {
             }
         });
         Ok(())
-    }
-
-    /// Sends one signed delivery of sample data at once, also while the webhook is suspended: of the named event, or of
-    /// the first event that the webhook wants.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for an unknown or deleted webhook; [`Error::Invalid`] for an unknown event; as
-    /// [`Engine::send_test`](crate::engine::Engine::send_test).
-    pub async fn test(&self, access: &Access<Webhooks>, webhook: &str, event: Option<String>) -> Result<TestOutcome> {
-        let (id, access) = self.resolve(access, webhook)?;
-        let dialects = self.0.dialects.clone();
-        let prepare = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let endpoint = find(tx, scope, id)?;
-            let target = endpoints::target(tx, endpoint.key)?;
-            let sample = dialects.of(&target.profile)?.sample_for(&endpoint, event.as_deref(), tx.now)?;
-            audit::tested(tx, endpoint.key)?;
-            Ok((endpoint, target, sample))
-        };
-        let (endpoint, target, (kind, body)) = self.write(&access, prepare).await?;
-        let account = endpoint.account_id.clone();
-        let sent = self.0.engine.send_test(access.grant(), account, target, kind.clone(), body).await?;
-        let (delivery, attempt) = sent;
-        Ok(TestOutcome { endpoint, kind, delivery, attempt })
     }
 
     /// Every webhook, with these of the deleted ones, in the order they were registered.

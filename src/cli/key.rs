@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Durability},
     domain::audit::Actor,
     error::Result,
-    store::{self, Admission, endpoints},
+    store::{self, Admission, answers, endpoints},
 };
 
 /// Secrets that are encrypted again in one transaction.
@@ -56,6 +56,12 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         {
             (from, done) = (last, done + AT_ONCE);
             show(&format!("the secrets of {done} webhooks are encrypted again"));
+        }
+        let mut from = 0;
+        while let Some(last) =
+            db.write(Actor::CommandLine, Admission::Try, move |tx| answers::reseal(tx, from, AT_ONCE)).await?
+        {
+            from = last;
         }
         show("");
         db.write(Actor::CommandLine, Admission::Try, endpoints::forget_old_keys).await

@@ -109,7 +109,7 @@ pub(super) async fn show(
         signed: signed(details.signed),
         replays: details.replays.iter().map(|replay| DeliveryRow::new(&frame, replay)).collect(),
         replay_of: delivery.replay_of.map(|id| id.to_string()),
-        can_replay: delivery.state != State::Claimed && state == EndpointState::Active,
+        can_replay: delivery.state.is_final() && state == EndpointState::Active,
         can_cancel: matches!(delivery.state, State::Pending | State::Held),
         suspended: state == EndpointState::Suspended,
         deleted: state == EndpointState::Deleted,

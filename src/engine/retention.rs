@@ -10,7 +10,7 @@ use crate::{
     domain::{alert::NOTICE, audit::Actor, timestamp::Timestamp},
     error::Result,
     store::{
-        Admission, Db, Tx, View, erase,
+        Admission, Db, Tx, View, answers, erase,
         retention::{self, EndStates, Keys},
     },
 };
@@ -181,9 +181,24 @@ impl Retention {
             let past = retention::past(view, now, uptime_total, age)?;
             past.map(|past| Ok((past, retention::expired(view, past)?))).transpose()
         });
+        self.forget_answers(now, uptime_total).await?;
         let Some((past, expired)) = over.await? else { return Ok(()) };
         for some in retention::slices(expired) {
             self.write(move |tx| retention::forget(tx, past, &some)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the answers to requests with an idempotency key. They are kept as long as delivered events.
+    async fn forget_answers(&self, now: Timestamp, uptime_total: Duration) -> Result<()> {
+        let age = self.settings.delivered;
+        let old = self.db.read(move |view| {
+            let past = retention::past(view, now, uptime_total, age)?;
+            past.map(|past| Ok((past, answers::expired(view, past)?))).transpose()
+        });
+        let Some((past, old)) = old.await? else { return Ok(()) };
+        for some in retention::slices(old) {
+            self.write(move |tx| answers::forget(tx, past, &some)).await?;
         }
         Ok(())
     }

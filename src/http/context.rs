@@ -84,6 +84,7 @@ struct Known {
     token_limit: TokenLimit,
     held: Mutex<Held>,
     body_is_read: AtomicBool,
+    body_digest: OnceLock<[u8; 32]>,
 }
 
 /// The part of the budgets that the request holds.
@@ -97,7 +98,8 @@ impl RequestContext {
     /// The context of a new request.
     pub(crate) fn new(id: String, door: Door) -> Self {
         let (caller, token_limit, held) = (OnceLock::new(), TokenLimit::default(), Mutex::default());
-        Self(Arc::new(Known { id, door, caller, token_limit, held, body_is_read: AtomicBool::new(false) }))
+        let (body_is_read, body_digest) = (AtomicBool::new(false), OnceLock::new());
+        Self(Arc::new(Known { id, door, caller, token_limit, held, body_is_read, body_digest }))
     }
 
     /// The context of a request.
@@ -153,6 +155,17 @@ impl RequestContext {
     /// Whether the body was read to its end.
     pub(crate) fn body_is_read(&self) -> bool {
         self.0.body_is_read.load(Ordering::Relaxed)
+    }
+
+    /// Notes the SHA-256 of the body.
+    pub(crate) fn note_body(&self, digest: [u8; 32]) {
+        // A body is read once.
+        let _ = self.0.body_digest.set(digest);
+    }
+
+    /// The SHA-256 of the body, if it was noted.
+    pub(crate) fn body_digest(&self) -> Option<[u8; 32]> {
+        self.0.body_digest.get().copied()
     }
 
     /// Adds a part of the budget to the part that the body holds.

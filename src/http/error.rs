@@ -81,6 +81,7 @@ pub(crate) fn code(problem: &Problem) -> &'static str {
             Conflict::LimitReached => "LIMIT_REACHED",
             Conflict::Exists => "ALREADY_EXISTS",
             Conflict::UnderWay => "DELIVERY_IN_FLIGHT",
+            Conflict::Waits => "DELIVERY_PENDING",
             Conflict::Ended => "ALREADY_ENDED",
             Conflict::Overlap => "SECRET_OVERLAP",
             Conflict::Different => "INVALID_REQUEST",

@@ -4,7 +4,9 @@
 use rusqlite::OptionalExtension;
 
 use super::{
-    Result, Tx, View, accounts, audit, recoveries,
+    Result, Tx, View, accounts,
+    answers::{self, AnswerKey},
+    audit, recoveries,
     retention::{self, ANSWERS, SLICE, slice},
     stats,
 };
@@ -152,6 +154,8 @@ pub enum ErasureStep {
     Endpoint(EndpointKey),
     /// Events, and the key up to which they were searched.
     Events(Vec<EventKey>, EventKey),
+    /// Answers to requests with an idempotency key.
+    Answers(Vec<AnswerKey>),
     /// Entries of the audit.
     Entries(Vec<EntryKey>),
     /// Its former name: nothing else is left.
@@ -169,6 +173,10 @@ pub fn next(view: &View<'_>, erasure: &Erasure) -> Result<ErasureStep> {
         return Ok(if keys.is_empty() { ErasureStep::Endpoint(endpoint) } else { ErasureStep::Deliveries(keys) });
     }
     if scanned + 1 >= *event {
+        let answers = answers::of(view, *account)?;
+        if !answers.is_empty() {
+            return Ok(ErasureStep::Answers(answers));
+        }
         let entries = audit::of(view, &erasure.id, erasure.entry, SLICE)?;
         return Ok(if entries.is_empty() { ErasureStep::Name } else { ErasureStep::Entries(entries) });
     }
@@ -189,6 +197,7 @@ pub fn remove(tx: &Tx<'_>, erasure: &Erasure, step: &ErasureStep) -> Result<usiz
             stats::remove(tx, *key)?;
             retention::remove_endpoints(tx, &[*key]).map(|()| 0)
         }
+        ErasureStep::Answers(keys) => answers::erase(tx, erasure.account, keys).map(|()| 0),
         ErasureStep::Entries(keys) => audit::remove(tx, keys).map(|()| 0),
         ErasureStep::Events(keys, scanned) => {
             tx.conn

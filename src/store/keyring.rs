@@ -31,6 +31,9 @@ use crate::{
     error::Error,
 };
 
+/// The row that sealed bytes belong to: for an endpoint's, its id. They do not open in another row.
+pub(super) type Owner = [u8; 16];
+
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 const HEADER: usize = 2 + NONCE;
@@ -104,6 +107,14 @@ impl KeyRing {
     /// # Errors
     /// [`Error::Unavailable`] while the key file is missing or another one: the secret would not open after a restart.
     pub(super) fn seal(&self, conn: &Connection, endpoint: EndpointId, secret: &SigningSecret) -> Result<Vec<u8>> {
+        self.seal_bytes(conn, endpoint.to_bytes(), secret.expose().as_bytes())
+    }
+
+    /// Encrypts bytes for the row of this owner, with the current key.
+    ///
+    /// # Errors
+    /// As [`KeyRing::seal`].
+    pub(super) fn seal_bytes(&self, conn: &Connection, owner: Owner, bytes: &[u8]) -> Result<Vec<u8>> {
         self.refresh(conn).map_err(|error| {
             tracing::error!(%error, "a signing secret cannot be stored");
             Error::Unavailable(
@@ -115,7 +126,7 @@ impl KeyRing {
         let keys = self.keys();
         let (id, key) = keys.ring.first().ok_or_else(|| unusable(&self.path, "it is empty"))?;
         let nonce = random::<NONCE>()?;
-        let payload = Payload { msg: secret.expose().as_bytes(), aad: &endpoint.to_bytes() };
+        let payload = Payload { msg: bytes, aad: &owner };
         let sealed = cipher(key)
             .encrypt(&XNonce::from(**nonce), payload)
             .map_err(|_| Error::Internal("a signing secret could not be encrypted".to_owned()))?;
@@ -124,12 +135,7 @@ impl KeyRing {
 
     /// Decrypts the secret of this endpoint's row in the database.
     pub(super) fn open(&self, conn: &Connection, endpoint: EndpointId, sealed: &[u8]) -> Result<SigningSecret> {
-        let mut secret = self.keys().decrypt(endpoint, sealed);
-        // An old key and a new key may have had the same number, if the old one was removed in between.
-        if secret.is_none() && !self.is_current() {
-            self.refresh(conn)?;
-            secret = self.keys().decrypt(endpoint, sealed);
-        }
+        let secret = self.opened(conn, endpoint.to_bytes(), sealed)?;
         let secret = secret.and_then(|secret| String::from_utf8(secret).ok());
         secret.map(SigningSecret::from_stored).ok_or_else(|| {
             Error::Internal(format!(
@@ -138,10 +144,29 @@ impl KeyRing {
         })
     }
 
+    /// Decrypts bytes of the row of this owner in the database.
+    pub(super) fn open_bytes(&self, conn: &Connection, owner: Owner, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let opened = self.opened(conn, owner, sealed)?.map(Zeroizing::new);
+        opened.ok_or_else(|| {
+            let reason = "sealed bytes do not open: the key file is not the one they were sealed with";
+            Error::Internal(reason.to_owned())
+        })
+    }
+
+    fn opened(&self, conn: &Connection, owner: Owner, sealed: &[u8]) -> Result<Option<Vec<u8>>> {
+        let opened = self.keys().decrypt(owner, sealed);
+        // An old key and a new key may have had the same number, if the old one was removed in between.
+        if opened.is_none() && !self.is_current() {
+            self.refresh(conn)?;
+            return Ok(self.keys().decrypt(owner, sealed));
+        }
+        Ok(opened)
+    }
+
     /// Decrypts the secret of this endpoint's row with the keys that are known: for a view that may be older than the
     /// key file. `None` if none of them opens it.
     pub(super) fn peek(&self, endpoint: EndpointId, sealed: &[u8]) -> Option<SigningSecret> {
-        let secret = self.keys().decrypt(endpoint, sealed)?;
+        let secret = self.keys().decrypt(endpoint.to_bytes(), sealed)?;
         String::from_utf8(secret).ok().map(SigningSecret::from_stored)
     }
 
@@ -279,7 +304,7 @@ impl Keys {
         }
         let keys = Self::read(path)?;
         for (key, (endpoint, secret)) in &sealed.samples {
-            if keys.decrypt(EndpointId::from_bytes(*endpoint), secret).map(Zeroizing::new).is_none() {
+            if keys.decrypt(*endpoint, secret).map(Zeroizing::new).is_none() {
                 return Err(at(
                     path,
                     &format!(
@@ -291,11 +316,11 @@ impl Keys {
         Ok(keys)
     }
 
-    fn decrypt(&self, endpoint: EndpointId, sealed: &[u8]) -> Option<Vec<u8>> {
+    fn decrypt(&self, owner: Owner, sealed: &[u8]) -> Option<Vec<u8>> {
         let (header, ciphertext) = sealed.split_at_checked(HEADER).filter(|(header, _)| header[0] == VERSION)?;
         let nonce = <[u8; NONCE]>::try_from(&header[2..]).ok()?;
         let (_, key) = self.ring.iter().find(|(id, _)| *id == header[1])?;
-        let payload = Payload { msg: ciphertext, aad: &endpoint.to_bytes() };
+        let payload = Payload { msg: ciphertext, aad: &owner };
         cipher(key).decrypt(&XNonce::from(nonce), payload).ok()
     }
 }

@@ -1,16 +1,16 @@
 //! Replays: a person, or a recovery that a person has started, sends the event of a delivery again.
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Row};
 
 use super::{
     Result, Tx, audit,
     candidates::{self, Candidates, Look},
-    cascade, deliveries, new_delivery, queue,
+    cascade, convert, deliveries, new_delivery, queue,
 };
 use crate::{
     domain::{
         audit::Action,
-        delivery::{Delivery, DeliveryKey},
+        delivery::{Delivery, DeliveryKey, State},
         endpoint::{Endpoint, EndpointState},
         event::EventKey,
         ids::DeliveryId,
@@ -22,17 +22,37 @@ use crate::{
 /// Makes a new delivery of the same event to the same endpoint, due now, and returns it.
 ///
 /// # Errors
-/// [`Error::NotFound`] if the endpoint has no such delivery; [`Error::Conflict`] while it is suspended, or if it is
-/// deleted.
+/// [`Error::NotFound`] if the endpoint has no such delivery; [`Error::Conflict`] while the endpoint is suspended, if it is
+/// deleted, or until the delivery has ended.
 pub fn add(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery> {
-    let mut rows = tx.conn.prepare_cached("SELECT key, event FROM delivery WHERE id = ? AND endpoint = ?")?;
-    let original = rows.query_row((id.to_bytes(), endpoint.key), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let (key, event): (DeliveryKey, EventKey) = original.ok_or(Error::NotFound(Missing::Delivery))?;
+    let mut rows = tx.conn.prepare_cached("SELECT key, event, state FROM delivery WHERE id = ? AND endpoint = ?")?;
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, convert::state(&row.get::<_, String>(2)?)?));
+    let original = rows.query_row((id.to_bytes(), endpoint.key), read).optional()?;
+    let (key, event, state): (DeliveryKey, EventKey, State) = original.ok_or(Error::NotFound(Missing::Delivery))?;
     expect_active(endpoint)?;
+    expect_ended(state)?;
     let replay = queue::enqueue(tx, event, endpoint.key, endpoint.state, Some(key))?;
     let (subject, note) = (id.to_string(), format!("as {replay}"));
     audit::of_account(tx, Action::DeliveryReplayed, &endpoint.account_id, &subject, Some(&note))?;
     deliveries::find(tx, endpoint, replay)
+}
+
+/// Checks that a delivery has ended.
+///
+/// # Errors
+/// [`Error::Conflict`] if it goes out by itself.
+fn expect_ended(state: State) -> Result<()> {
+    match state {
+        State::Delivered | State::Exhausted | State::Cancelled => Ok(()),
+        State::Claimed => Err(Error::conflict(
+            Conflict::UnderWay,
+            "an attempt of this delivery is under way: look at its result before you replay it",
+        )),
+        State::Pending | State::Held => Err(Error::conflict(
+            Conflict::Waits,
+            "this delivery waits for its next attempt, and goes out by itself: a replay would send it twice",
+        )),
+    }
 }
 
 /// Checks that deliveries of an endpoint can be replayed.

@@ -12,9 +12,9 @@ use super::{
     examples::Tag,
 };
 use crate::{
-    api::openapi::{Body, ErrorClass, OnState, Refused, WithoutBody},
+    api::openapi::{Body, ErrorClass, OnceOnState, Printed, Refused, Repeat, WithoutBody},
     app::{Access, App, PageRequest, Webhooks},
-    domain::{selection::Selection, timestamp::Timestamp},
+    domain::{delivery, selection::Selection, timestamp::Timestamp},
     error::Result,
 };
 
@@ -24,14 +24,15 @@ pub(crate) struct Routes;
 enum Replayed {
     /// A new delivery of the same task, due now.
     #[oai(status = 202)]
-    Accepted(Body<DeliveryEntry>),
+    Accepted(Printed<DeliveryEntry>),
 }
 
 #[OpenApi(tag = "Tag::Asg", prefix_path = "/v1/webhooks")]
 impl Routes {
     /// Replay a delivery
     ///
-    /// Sends the same task again as a new delivery: the same body, the same `webhook-id`. Needs the scope `webhooks`.
+    /// Sends the same task again as a new delivery: the same body, the same `webhook-id`. It is refused with 409 until the
+    /// delivery has ended. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/replay/:delivery_id", method = "post", operation_id = "asgReplayDelivery")]
     async fn replay(
         &self,
@@ -41,9 +42,13 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Replayed, Refused<Errors, OnState>> {
-        let made = app.replay_of(&access, &webhook_id.0, &delivery_id.0).await?;
-        Ok(Replayed::Accepted(Body(DeliveryEntry::from(&made))))
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
+    ) -> Result<Replayed, Refused<Errors, OnceOnState>> {
+        let once = idempotency_key.answering(|made: &delivery::Delivery| DeliveryEntry::from(made));
+        Ok(Replayed::Accepted(app.replay_of(&access, (&webhook_id.0, &delivery_id.0), once).await?.into()))
     }
 
     /// List deliveries

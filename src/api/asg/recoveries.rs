@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{errors::Errors, examples::Tag};
 use crate::{
     api::openapi::{
-        self, Body, ErrorClass, Recoverable, Recovered, RecoveryCount, Refused, WithBody, WithoutBody, wire_enum,
+        self, Body, ErrorClass, Recoverable, Recovered, RecoveryCount, Refused, Repeat, WithBody, WithoutBody,
+        wire_enum,
     },
     app::{Access, App, Page, PageRequest, Webhooks},
     domain::{
@@ -202,6 +203,10 @@ impl Routes {
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
         body: Body<NewRecovery>,
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
     ) -> Result<Recovered<Recovery>, Refused<Errors, WithBody>> {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let selection = body.0.read()?;
@@ -209,8 +214,9 @@ impl Routes {
             let count = app.count_matching_of(&access, &webhook_id.0, selection).await?;
             return Ok(Recovered::Counted(Body(RecoveryCount::from(count))));
         }
-        let started = app.recover_webhook(&access, &webhook_id.0, selection).await?;
-        Ok(Recovered::Begun(Body(Recovery::new(&started, app.profiles()))))
+        let profiles = app.profiles().clone();
+        let once = idempotency_key.answering(move |started| Recovery::new(started, &profiles));
+        Ok(Recovered::Begun(app.recover_webhook(&access, &webhook_id.0, selection, once).await?.into()))
     }
 
     /// List recoveries

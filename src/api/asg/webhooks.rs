@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, Refused, Registered, Rotated, RotatedSecret, SecretRotation, WebhookStats, WithBody, WithoutBody,
+        Body, Printed, Refused, Registered, Repeat, Rotated, RotatedSecret, SecretRotation, WebhookStats, WithBody,
+        WithoutBody,
     },
     app::{
         Access, App, Webhooks,
@@ -37,14 +38,19 @@ impl Routes {
         access: Access<Webhooks>,
         app: Data<&App>,
         body: Body<NewWebhook>,
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
         let NewWebhook { callback_url: url, secret, events, account, name, description } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let secret = secret.map(|own| own.0);
         let new = webhooks::NewWebhook { account, url, events, secret, name, description };
-        let registered = app.register(&access, new).await?;
-        Ok(Registered::Created(Body(WebhookView::registered(&registered, access.scope()))))
+        let scope = access.scope().clone();
+        let once = idempotency_key.answering(move |registered| WebhookView::registered(registered, &scope));
+        Ok(Registered::Created(app.register_once(&access, new, once).await?.into()))
     }
 
     /// List webhooks
@@ -117,10 +123,15 @@ impl Routes {
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
         body: Body<Option<SecretRotation>>,
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
     ) -> Result<Rotated, Refused<Errors, WithBody>> {
         let switch = body.0.unwrap_or_default().switch();
-        let rotated = app.rotate_secret(&access, &webhook_id.0, None, switch).await?;
-        Ok(Rotated::Made(Body(RotatedSecret::new(&rotated, app.profiles()))))
+        let profiles = app.profiles().clone();
+        let once = idempotency_key.answering(move |rotated| RotatedSecret::new(rotated, &profiles));
+        Ok(Rotated::Made(app.rotate_secret_once(&access, &webhook_id.0, switch, once).await?.into()))
     }
 
     /// Test a webhook
@@ -135,9 +146,14 @@ impl Routes {
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
         body: Body<Option<TestRequest>>,
-    ) -> Result<Body<TestResult>, Refused<Errors, WithBody>> {
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
+    ) -> Result<Printed<TestResult>, Refused<Errors, WithBody>> {
         let event = body.0.unwrap_or_default().event;
-        Ok(Body(TestResult::from(&app.test(&access, &webhook_id.0, event).await?)))
+        let once = idempotency_key.answering(|tested: &webhooks::TestOutcome| TestResult::from(tested));
+        Ok(app.test_once(&access, &webhook_id.0, event, once).await?.into())
     }
 
     /// Delete a webhook

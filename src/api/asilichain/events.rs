@@ -12,12 +12,11 @@ use super::{
     errors::Errors,
     event_wire::{EventPage, EventType, EventView},
     examples::Tag,
-    idempotency::Key,
     wire::{Accepted, AcceptedEvents, NewEvent, NewEvents},
 };
 use crate::{
     api::{
-        openapi::{Body, Printed, RawObject, Refused, WithBody, WithoutBody},
+        openapi::{Body, Key, Printed, RawObject, Refused, WithBody, WithoutBody},
         publishing::{self, BatchPublication, Place, Publication},
     },
     app::{Access, AnyScope, App, Events, PageRequest, events::EventFilter},

@@ -8,7 +8,6 @@ mod errors;
 mod event_wire;
 mod events;
 mod examples;
-mod idempotency;
 mod payload;
 mod profile;
 mod recoveries;

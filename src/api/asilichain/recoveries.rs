@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::{errors::Errors, examples::Tag};
 use crate::{
     api::openapi::{
-        Body, ErrorClass, Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage, Refused, WithBody, WithoutBody,
+        Body, ErrorClass, Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage, Refused, Repeat, WithBody,
+        WithoutBody,
     },
     app::{Access, App, PageRequest, Webhooks},
     domain::{selection::Selection, timestamp::Timestamp},
@@ -66,6 +67,10 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
         body: Body<NewWebhookRecovery>,
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
     ) -> Result<Recovered<Recovery>, Refused<Errors, WithBody>> {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let selection = body.0.read()?;
@@ -73,8 +78,9 @@ impl Routes {
             let count = app.count_matching_of(&access, &webhook_id.0, selection).await?;
             return Ok(Recovered::Counted(Body(RecoveryCount::from(count))));
         }
-        let started = app.recover_webhook(&access, &webhook_id.0, selection).await?;
-        Ok(Recovered::Begun(Body(Recovery::new(&started, app.profiles()))))
+        let profiles = app.profiles().clone();
+        let once = idempotency_key.answering(move |started| Recovery::new(started, &profiles));
+        Ok(Recovered::Begun(app.recover_webhook(&access, &webhook_id.0, selection, once).await?.into()))
     }
 
     /// List recoveries

@@ -16,14 +16,14 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, DeliveryStatus, ErrorClass, OnState, Refused, Registered, Rotated, RotatedSecret, SecretRotation,
-        WebhookStats, WithBody, WithoutBody,
+        Body, DeliveryStatus, ErrorClass, OnceOnState, Printed, Refused, Registered, Repeat, Rotated, RotatedSecret,
+        SecretRotation, WebhookStats, WithBody, WithoutBody,
     },
     app::{
         Access, App, PageRequest, Webhooks,
         webhooks::{self, Change},
     },
-    domain::{selection::Selection, timestamp::Timestamp},
+    domain::{delivery, selection::Selection, timestamp::Timestamp},
     error::Result,
 };
 
@@ -40,7 +40,7 @@ enum Deleted {
 enum Replayed {
     /// A new delivery of the same event, due now.
     #[oai(status = 202)]
-    Accepted(Body<Delivery>),
+    Accepted(Printed<Delivery>),
 }
 
 #[OpenApi(tag = "Tag::AsiliChain", prefix_path = "/webhooks")]
@@ -54,12 +54,17 @@ impl Routes {
         access: Access<Webhooks>,
         app: Data<&App>,
         body: Body<NewWebhook>,
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
         let NewWebhook { url, events, cooperative_id, secret, name, description } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let secret = secret.map(|own| own.0);
         let new = webhooks::NewWebhook { account, url, events, secret, name, description };
-        Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
+        let once = idempotency_key.answering(|made: &webhooks::Registered| WebhookView::from(made));
+        Ok(Registered::Created(app.register_once(&access, new, once).await?.into()))
     }
 
     /// List webhooks
@@ -141,10 +146,15 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
         body: Body<Option<SecretRotation>>,
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
     ) -> Result<Rotated, Refused<Errors, WithBody>> {
         let switch = body.0.unwrap_or_default().switch();
-        let rotated = app.rotate_secret(&access, &webhook_id.0, None, switch).await?;
-        Ok(Rotated::Made(Body(RotatedSecret::new(&rotated, app.profiles()))))
+        let profiles = app.profiles().clone();
+        let once = idempotency_key.answering(move |rotated| RotatedSecret::new(rotated, &profiles));
+        Ok(Rotated::Made(app.rotate_secret_once(&access, &webhook_id.0, switch, once).await?.into()))
     }
 
     /// Delete a webhook
@@ -165,7 +175,8 @@ impl Routes {
 
     /// Replay a delivery
     ///
-    /// Sends the same event again as a new delivery: the same body, the same `webhook-id`. Needs the scope `webhooks`.
+    /// Sends the same event again as a new delivery: the same body, the same `webhook-id`. It is refused with 409 until the
+    /// delivery has ended. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/replay/:delivery_id", method = "post", operation_id = "replayDelivery")]
     async fn replay(
         &self,
@@ -175,8 +186,13 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Replayed, Refused<Errors, OnState>> {
-        Ok(Replayed::Accepted(Body(Delivery::from(&app.replay_of(&access, &webhook_id.0, &delivery_id.0).await?))))
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
+    ) -> Result<Replayed, Refused<Errors, OnceOnState>> {
+        let once = idempotency_key.answering(|made: &delivery::Delivery| Delivery::from(made));
+        Ok(Replayed::Accepted(app.replay_of(&access, (&webhook_id.0, &delivery_id.0), once).await?.into()))
     }
 
     /// Test a webhook
@@ -192,9 +208,14 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
         body: Body<Option<TestRequest>>,
-    ) -> Result<Body<TestResult>, Refused<Errors, WithBody>> {
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
+    ) -> Result<Printed<TestResult>, Refused<Errors, WithBody>> {
         let event = body.0.unwrap_or_default().event;
-        Ok(Body(TestResult::from(&app.test(&access, &webhook_id.0, event).await?)))
+        let once = idempotency_key.answering(|tested: &webhooks::TestOutcome| TestResult::from(tested));
+        Ok(app.test_once(&access, &webhook_id.0, event, once).await?.into())
     }
 
     /// List deliveries

@@ -80,8 +80,8 @@ pub(super) struct WebhookView {
     pub(super) released_deliveries: Option<u64>,
 }
 
-impl From<Registered> for WebhookView {
-    fn from(registered: Registered) -> Self {
+impl From<&Registered> for WebhookView {
+    fn from(registered: &Registered) -> Self {
         Self { secret: registered.made_secret.as_ref().map(SecretText::from), ..Self::from(&registered.endpoint) }
     }
 }

@@ -18,10 +18,12 @@ use serde::{
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{batch, json_error, unknown_members};
+use super::{batch, idempotency::HEADER, json_error, unknown_members};
 use crate::{
+    app::Answer,
     domain::{signature::SigningSecret, token::BearerToken},
     error::Error,
     http::{
@@ -79,8 +81,16 @@ impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
             Some(given) if Self::check_content_type(given) => {}
             Some(given) => return Err(ContentTypeError::NotSupported { content_type: given.to_owned() }.into()),
         }
-        let publishes = RequestContext::of(request)?.door().publishing().is_some();
-        let others = if publishes { Others::Ignored } else { Others::Refused };
+        let context = RequestContext::of(request)?;
+        let others = match context.door().publishing() {
+            Some(_) => Others::Ignored,
+            None => {
+                if request.headers().contains_key(HEADER) {
+                    context.note_body(Sha256::digest(&bytes).into());
+                }
+                Others::Refused
+            }
+        };
         let (limits, length) = (limits.batch, bytes.len());
         let parse = move || -> Result<T> {
             limits.map_or(Ok(()), |limits| batch::check(limits, &bytes))?;
@@ -192,17 +202,31 @@ impl<T: Type> ApiResponse for Body<T> {
     }
 }
 
-/// A JSON body that is printed before it is answered, on a thread of its own: it may be large.
+/// A JSON body that is printed before it is answered: because it may be large, or because a repeat gets it too.
 #[derive(Debug)]
 pub(crate) struct Printed<T>(Vec<u8>, PhantomData<T>);
 
 impl<T: Serialize> Printed<T> {
+    /// A small answer, printed at once.
+    pub(crate) fn of(value: &T) -> Result<Self, Error> {
+        let printed = serde_json::to_vec(value);
+        let printed = printed.map_err(|flaw| Error::Internal(format!("an answer could not be written: {flaw}")))?;
+        Ok(Self(printed, PhantomData))
+    }
+
+    /// An answer that may be large, printed on a thread of its own.
     pub(crate) async fn new(make: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<Self, Error> {
         let print = move || {
             serde_json::to_vec(&make()?)
                 .map_err(|flaw| Error::Internal(format!("an answer could not be written: {flaw}")))
         };
         Ok(Self(blocking::run(usize::MAX, print).await??, PhantomData))
+    }
+}
+
+impl<T> From<Answer> for Printed<T> {
+    fn from(answer: Answer) -> Self {
+        Self(answer.as_bytes().to_vec(), PhantomData)
     }
 }
 
@@ -221,6 +245,16 @@ impl<T: Type> Payload for Printed<T> {
 impl<T: Send> IntoResponse for Printed<T> {
     fn into_response(self) -> Response {
         Response::builder().content_type("application/json").body(self.0)
+    }
+}
+
+impl<T: Type + Send> ApiResponse for Printed<T> {
+    fn meta() -> MetaResponses {
+        Body::<T>::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
     }
 }
 

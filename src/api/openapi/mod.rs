@@ -5,6 +5,7 @@ pub(crate) mod batch;
 mod body;
 pub(crate) mod document;
 pub(crate) mod error;
+mod idempotency;
 mod json_error;
 pub(crate) mod operations;
 mod recovery;
@@ -19,8 +20,9 @@ pub(crate) use self::{
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
     document::Supplement,
     error::Failure,
+    idempotency::{Key, Repeat},
     recovery::{Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage},
-    responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
+    responses::{OnState, OnceOnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
     rotation::{Rotated, RotatedSecret, SecretRotation},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,

@@ -4,7 +4,7 @@ use poem_openapi::{ApiResponse, Enum, Object, types::Type};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    body::Body,
+    body::{Body, Printed},
     shared::{ErrorClass, wire_enum},
 };
 use crate::{
@@ -173,5 +173,5 @@ pub(crate) enum Recovered<T: Type + Serialize> {
     Counted(Body<RecoveryCount>),
     /// The recovery has started.
     #[oai(status = 202)]
-    Begun(Body<T>),
+    Begun(Printed<T>),
 }

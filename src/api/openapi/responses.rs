@@ -9,7 +9,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::body::Body;
+use super::body::Printed;
 use crate::error::Error;
 
 /// The shape of an error at a door, and the meaning of each status.
@@ -66,6 +66,14 @@ impl Kind for OnState {
     const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 414, 429, 431, 500, 503];
 }
 
+/// For an operation that takes no body, may conflict with the state of a thing, and may be repeated by a key.
+#[derive(Debug)]
+pub(crate) struct OnceOnState;
+
+impl Kind for OnceOnState {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 414, 422, 429, 431, 500, 503];
+}
+
 /// For an operation that takes a body.
 #[derive(Debug)]
 pub(crate) struct WithBody;
@@ -79,7 +87,7 @@ impl Kind for WithBody {
 pub(crate) enum Registered<T: Type + Serialize> {
     /// The webhook is registered and active.
     #[oai(status = 201)]
-    Created(Body<T>),
+    Created(Printed<T>),
 }
 
 /// An error on its way out of a handler.

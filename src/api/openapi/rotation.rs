@@ -3,7 +3,7 @@
 use poem_openapi::{ApiResponse, Object};
 use serde::{Deserialize, Serialize};
 
-use super::{Body, SecretText, wire_enum};
+use super::{Printed, SecretText, wire_enum};
 use crate::{
     app::secrets,
     domain::{profile::Profiles, signature},
@@ -63,5 +63,5 @@ impl RotatedSecret {
 pub(crate) enum Rotated {
     /// The webhook has a new secret. Only this answer shows it.
     #[oai(status = 201)]
-    Made(Body<RotatedSecret>),
+    Made(Printed<RotatedSecret>),
 }

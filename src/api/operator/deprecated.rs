@@ -14,7 +14,7 @@ use super::{
     wire::{DeliveryReport, NewRecovery, Retry, RetryPage},
 };
 use crate::{
-    api::openapi::{Body, OnState, Recovered, Refused, WithBody, WithoutBody},
+    api::openapi::{Body, OnState, Printed, Recovered, Refused, WithBody, WithoutBody},
     app::{Access, App, Operator, PageRequest},
     error::Result,
 };
@@ -38,7 +38,8 @@ impl Routes {
         if dry_run {
             return Ok(Recovered::Counted(Body(app.count_matching(&access, wanted).await?.into())));
         }
-        Ok(Recovered::Begun(Body(Retry::new(&app.recover(&access, wanted).await?, app.profiles()))))
+        let started = app.recover(&access, wanted).await?;
+        Ok(Recovered::Begun(Printed::of(&Retry::new(&started, app.profiles()))?))
     }
 
     /// List all recoveries (former path)

@@ -16,7 +16,7 @@ impl Shape for Errors {
         ),
         (
             409,
-            "`ALREADY_EXISTS`: an account with this id exists. `WEBHOOK_SUSPENDED`: resume the webhook first. `DELIVERY_IN_FLIGHT`: an attempt is under way. `ALREADY_ENDED`: the delivery has ended, or its webhook is deleted. `LIMIT_REACHED`: ten of your recoveries go on.",
+            "`ALREADY_EXISTS`: an account with this id exists. `WEBHOOK_SUSPENDED`: resume the webhook first. `DELIVERY_IN_FLIGHT`, `DELIVERY_PENDING`: the delivery has not ended. `ALREADY_ENDED`: the delivery has ended, or its webhook is deleted. `LIMIT_REACHED`: ten of your recoveries go on.",
         ),
         (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes."),
         (422, "Not used by these routes."),

@@ -12,7 +12,7 @@ use super::{
     wire::{NewRecovery, RecoveryReport, RecoveryReportPage},
 };
 use crate::{
-    api::openapi::{Body, Recovered, Refused, WithBody, WithoutBody},
+    api::openapi::{Body, Printed, Recovered, Refused, WithBody, WithoutBody},
     app::{Access, App, Operator, PageRequest},
     error::Result,
 };
@@ -41,7 +41,7 @@ impl Routes {
             return Ok(Recovered::Counted(Body(app.count_matching(&access, wanted).await?.into())));
         }
         let started = app.recover(&access, wanted).await?;
-        Ok(Recovered::Begun(Body(RecoveryReport::new(&started, app.profiles()))))
+        Ok(Recovered::Begun(Printed::of(&RecoveryReport::new(&started, app.profiles()))?))
     }
 
     /// List all recoveries
