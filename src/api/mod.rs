@@ -165,7 +165,8 @@ fn publishing(method: &Method, path: &str) -> Option<Publishing> {
 
 /// The operations of the contract, read when the first request needs them.
 static OPERATIONS: LazyLock<Operations> = LazyLock::new(|| {
-    let contract = contract().inspect_err(|error| tracing::error!(%error, "the operations of the contract are unknown"));
+    let contract =
+        contract().inspect_err(|error| tracing::error!(%error, "the operations of the contract are unknown"));
     Operations::read(&contract.unwrap_or_default())
 });
 
