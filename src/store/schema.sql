@@ -72,6 +72,10 @@ CREATE TABLE endpoint (
   name                TEXT,                                          -- for people
   description         TEXT,                                          -- for people
   secret_at           INTEGER,                                       -- when its secret was last changed; NULL: never
+  rate_limit          INTEGER CHECK (rate_limit BETWEEN 100 AND 1000000), -- thousandths of a delivery per second; NULL: no limit
+  ordered             INTEGER NOT NULL DEFAULT 0 CHECK (ordered IN (0, 1)), -- one at a time, in the order of acceptance
+  metadata            TEXT,                                          -- for its owner's programs: a JSON object of texts
+  own_headers         BLOB,                                          -- sealed; added to every request
   CHECK ((state = 'suspended') = (suspended_at IS NOT NULL)),
   CHECK ((suspended_at IS NULL) = (suspended_reason IS NULL)),
   CHECK ((former_secret IS NULL) = (former_until IS NULL))
