@@ -118,6 +118,7 @@ CREATE TABLE delivery (
   recovery   INTEGER,                                                -- that made it
   missed     INTEGER NOT NULL DEFAULT 0 CHECK (missed IN (0, state = 'exhausted')), -- no replay has delivered or replaced it
   first_failed INTEGER,                                              -- the turns of its endpoint when it did, in its schedule
+  place      INTEGER,                                                -- in the order of an ordered endpoint: that of the failed one; NULL: its key
   CHECK ((state = 'pending') = (due_at IS NOT NULL)),
   CHECK ((state = 'claimed') = (started_at IS NOT NULL)),
   CHECK (state NOT IN ('claimed', 'delivered', 'exhausted') OR attempts > 0)
@@ -132,6 +133,7 @@ CREATE INDEX delivery_replay ON delivery (replay_of) WHERE replay_of IS NOT NULL
 CREATE INDEX delivery_failed ON delivery (outage, event) WHERE outage IS NOT NULL AND replayed = 0;
 CREATE INDEX delivery_of_recovery ON delivery (recovery) WHERE recovery IS NOT NULL AND state IN ('pending', 'claimed', 'held');
 CREATE INDEX delivery_missed ON delivery (endpoint) WHERE missed = 1;
+CREATE INDEX delivery_resent ON delivery (endpoint, place) WHERE place IS NOT NULL AND state IN ('pending', 'claimed', 'held');
 
 -- One POST, written when it has ended.
 CREATE TABLE attempt (

@@ -19,6 +19,7 @@ use crate::{
         publishing::{self, BatchPublication, Place, Publication},
     },
     app::{Access, App, Events, Webhooks, webhooks},
+    domain::endpoint_settings::SettingsChange,
     error::Result,
 };
 
@@ -41,7 +42,8 @@ impl Routes {
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let secret = secret.map(|own| own.0);
-        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
+        let settings = SettingsChange::default();
+        let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
     }
 

@@ -22,7 +22,7 @@ use crate::{
         Access, App, PageRequest, Webhooks,
         webhooks::{self, Change},
     },
-    domain::{endpoint::EndpointState, selection::Selection, timestamp::Timestamp},
+    domain::{endpoint::EndpointState, endpoint_settings::SettingsChange, selection::Selection, timestamp::Timestamp},
     error::Result,
 };
 
@@ -57,7 +57,8 @@ impl Routes {
         let NewWebhook { url, events, cooperative_id, secret, name, description } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let secret = secret.map(|own| own.0);
-        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
+        let settings = SettingsChange::default();
+        let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
     }
 

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         delivery,
         endpoint::{Endpoint, EndpointState, Resend},
+        endpoint_settings::SettingsChange,
     },
 };
 
@@ -193,7 +194,7 @@ impl From<WebhookChange> for Change {
             WebhookStatus::Suspended => NewState::Paused,
         });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        Self { url, events, secret, name, description, state }
+        Self { url, events, secret, name, description, settings: SettingsChange::default(), state }
     }
 }
 
