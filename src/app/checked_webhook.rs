@@ -5,10 +5,11 @@ use crate::{
         about::About,
         account::Account,
         endpoint::{Endpoint, EventFilter, TargetUrl},
+        endpoint_settings::EndpointSettings,
         signature::SigningSecret,
     },
     error::Result,
-    store::{Tx, accounts, endpoints},
+    store::{Tx, accounts, endpoint_settings, endpoints},
 };
 
 /// A webhook that has a new secret.
@@ -28,6 +29,7 @@ pub(super) struct CheckedWebhook {
     pub(super) url: TargetUrl,
     pub(super) events: EventFilter,
     pub(super) about: About,
+    pub(super) settings: EndpointSettings,
     pub(super) secret: SigningSecret,
     /// Whether the secret was made here.
     pub(super) is_made: bool,
@@ -43,10 +45,12 @@ impl CheckedWebhook {
 
     /// Registers the webhook in this account.
     pub(super) fn create_in(self, tx: &Tx<'_>, account: &Account) -> Result<Registered> {
-        let Self { profile, url, events, about, secret, is_made, most, .. } = self;
+        let Self { profile, url, events, about, settings, secret, is_made, most, .. } = self;
         let mut endpoint = endpoints::create(tx, account, url, events, &secret, most)?;
         endpoints::describe(tx, endpoint.key, &about)?;
         endpoint.about = about;
+        endpoint_settings::write(tx, endpoint.key, &settings)?;
+        endpoint.settings = settings;
         Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
     }
 }

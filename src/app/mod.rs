@@ -37,7 +37,7 @@ pub mod signatures;
 mod system;
 pub mod tokens;
 pub mod webhook_stats;
-mod webhook_test;
+pub mod webhook_test;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};

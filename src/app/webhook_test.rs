@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     domain::{
-        audit::Actor, delivery::Attempt, endpoint::Endpoint, event::IdempotencyKey, ids::DeliveryId, token::AccessScope,
+        delivery::Attempt, endpoint::Endpoint, event::IdempotencyKey, ids::DeliveryId, token::AccessScope,
     },
     error::{Error, Result},
     store::{Admission, Tx, View, answers, audit, endpoints},
@@ -101,7 +101,7 @@ impl App {
         let answer = self.test(access, webhook, event).await.and_then(|tested| print(&tested));
         let kept = answer.as_ref().ok().cloned();
         let end = move |tx: &Tx<'_>| answers::end(tx, account, &key, kept.as_ref().map(|kept| kept.as_str()));
-        self.0.db.write(Actor::Engine, Admission::Wait, end).await?;
+        self.0.db.write(access.grant(), Admission::Wait, end).await?;
         answer
     }
 }

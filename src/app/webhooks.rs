@@ -13,6 +13,7 @@ use crate::{
         about::About,
         delivery::{Attempt, Delivery},
         endpoint::{Endpoint, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
+        endpoint_settings::{EndpointSettings, SettingsChange},
         ids::EndpointId,
         signature::Switch,
         stats::{Span, Stats},
@@ -21,13 +22,13 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, alerts, deliveries, endpoints, secrets,
+        Admission, Tx, View, accounts, alerts, deliveries, endpoint_settings, endpoints, secrets,
         stats::{self, Of},
         webhooks,
     },
 };
 
-pub use super::{checked_webhook::Registered, webhook_test::TestOutcome};
+pub use super::checked_webhook::Registered;
 pub use crate::store::{
     deliveries::{ANSWERS_OF, Answered},
     webhooks::{Filter as WebhookFilter, LastFailure, Report},
@@ -59,6 +60,8 @@ pub struct NewWebhook {
     pub name: Option<String>,
     /// Its description.
     pub description: Option<String>,
+    /// Its settings.
+    pub settings: SettingsChange,
 }
 
 /// The changes to a webhook; a field that is left out stays.
@@ -74,6 +77,8 @@ pub struct Change {
     pub name: Option<String>,
     /// The new description; an empty one removes it.
     pub description: Option<String>,
+    /// The new settings.
+    pub settings: SettingsChange,
     /// The new state.
     pub state: Option<NewState>,
 }
@@ -189,17 +194,18 @@ impl App {
         profile: String,
         new: NewWebhook,
     ) -> Result<CheckedWebhook> {
-        let NewWebhook { account, url, events, secret, name, description } = new;
+        let NewWebhook { account, url, events, secret, name, description, settings } = new;
         let events = self.dialect(&profile)?.filter(events, self.limits().events_per_webhook)?;
         let url = self.target(&url)?;
         let about = About::default().with(name.as_deref(), description.as_deref())?;
+        let settings = EndpointSettings::default().with(&settings)?;
         let (secret, is_made) = match secret {
             Some(own) => (own_secret(own, "Leave it out to have one made.")?, false),
             None => (new_secret()?, true),
         };
         self.vet(access, &url).await?;
         let most = self.limits().webhooks_per_account;
-        Ok(CheckedWebhook { account, profile, url, events, about, secret, is_made, most })
+        Ok(CheckedWebhook { account, profile, url, events, about, settings, secret, is_made, most })
     }
 
     /// Changes a webhook. If that resumes it, returns the numbers of deliveries that the resume sends.
@@ -214,7 +220,7 @@ impl App {
         change: Change,
     ) -> Result<(Endpoint, Option<Resumed>)> {
         let (id, access) = self.resolve(access, webhook)?;
-        let Change { url, events, secret, name, description, state } = change;
+        let Change { url, events, secret, name, description, settings, state } = change;
         let url = url.map(|url| self.target(&url)).transpose()?;
         let events = events.map(|events| self.wanted_events(&access, events)).transpose()?;
         let secret = secret.map(|own| own_secret(own, "Leave it out to keep the present one.")).transpose()?;
@@ -226,6 +232,8 @@ impl App {
             let endpoint = find(tx, scope, id)?;
             let about = endpoint.about.clone().with(name.as_deref(), description.as_deref())?;
             endpoints::set_about(tx, &endpoint, &about)?;
+            let settings = endpoint.settings.clone().with(&settings)?;
+            endpoint_settings::set(tx, &endpoint, &settings)?;
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             let changed =
                 |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);

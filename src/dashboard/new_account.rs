@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     app::{Operator, accounts::NewAccount, tokens::NewToken, webhooks::NewWebhook},
-    domain::token::{Scope, Scopes},
+    domain::{
+        endpoint_settings::SettingsChange,
+        token::{Scope, Scopes},
+    },
     error::Error,
 };
 
@@ -94,6 +97,7 @@ async fn make_all(shared: &Shared, visit: &Allowed<Operator>, fields: &Fields) -
         secret: None,
         name: None,
         description: None,
+        settings: SettingsChange::default(),
     };
     let scopes = Scopes::parse(&[Scope::Webhooks, Scope::Events].map(Scope::name).join(","))?;
     let token = NewToken::new(profiles, (Some(id.clone()), None), scopes, fields.get("label").map(str::to_owned))?;

@@ -24,7 +24,7 @@ use crate::{
         Dialect, Page as Found, PageRequest, Webhooks,
         webhooks::{NewWebhook, WebhookFilter},
     },
-    domain::{about::About, endpoint::EndpointState, token::Reach},
+    domain::{about::About, endpoint::EndpointState, endpoint_settings::SettingsChange, token::Reach},
     error::Error,
 };
 
@@ -248,6 +248,7 @@ async fn try_register(
         secret: fields.get("secret").map(|own| own.to_owned().into()),
         name: fields.get("name").map(str::to_owned),
         description: fields.get("description").map(str::to_owned),
+        settings: SettingsChange::default(),
     };
     let made = shared.app.register(&visit.access, new).await?;
     let id = shared.written(&made.profile, made.endpoint.id);

@@ -5,7 +5,10 @@ use std::fmt;
 use url::{Host, Url};
 
 use crate::{
-    domain::{about::About, excerpt::excerpt, ids::EndpointId, target_text, timestamp::Timestamp},
+    domain::{
+        about::About, endpoint_settings::EndpointSettings, excerpt::excerpt, ids::EndpointId, target_text,
+        timestamp::Timestamp,
+    },
     error::{Error, Invalid, Result},
 };
 
@@ -348,6 +351,8 @@ pub struct Endpoint {
     pub url: TargetUrl,
     /// Its name and its description.
     pub about: About,
+    /// What its owner decided about the sending to it.
+    pub settings: EndpointSettings,
     /// Which events it wants.
     pub events: EventFilter,
     /// Active, suspended or deleted.

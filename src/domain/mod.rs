@@ -8,6 +8,7 @@ pub mod attempt_headers;
 pub mod audit;
 pub mod delivery;
 pub mod endpoint;
+pub mod endpoint_settings;
 pub mod event;
 pub mod excerpt;
 pub mod failure_details;

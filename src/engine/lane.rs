@@ -2,10 +2,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::window::Window;
+use super::{pace::Pace, window::Window};
 use crate::{
     clock::Stopwatch,
-    domain::{account::AccountKey, timestamp::Timestamp},
+    domain::{account::AccountKey, delivery::DeliveryKey, endpoint_settings::Sending, timestamp::Timestamp},
     store::{SMALL_BODY, queue::Claim},
 };
 
@@ -127,6 +127,12 @@ pub(super) struct Lane {
     pub(super) body: usize,
     /// Whether its next body waits for memory.
     pub(super) waits: Waits,
+    /// How its deliveries go out.
+    sending: Sending,
+    /// The pace of its rate limit.
+    limited: Option<Pace>,
+    /// Of an ordered endpoint: every delivery with a smaller key has ended; 0 if that is not known.
+    pub(super) from: DeliveryKey,
 }
 
 /// Whether the next delivery has a large body that waits for memory.
@@ -157,6 +163,9 @@ impl Default for Lane {
             pace: AHEAD,
             body: 0,
             waits: Waits::No,
+            sending: Sending::default(),
+            limited: None,
+            from: 0,
         }
     }
 }
@@ -237,6 +246,39 @@ impl Lane {
         self.rests_until = Some(until);
     }
 
+    /// Its deliveries go out in this way from now on.
+    pub(super) fn send_like(&mut self, sending: Sending) {
+        self.sending = sending;
+        self.limited =
+            sending.rate_limit.map(|limit| self.limited.map_or(Pace::new(limit), |pace| pace.changed(limit)));
+    }
+
+    /// Whether it has neither a rate limit nor an order.
+    pub(super) fn is_plain(&self) -> bool {
+        self.sending.is_plain()
+    }
+
+    /// How many deliveries its rate limit allows to claim now.
+    pub(super) fn allowed(&self, now: Timestamp) -> usize {
+        self.limited.map_or(usize::MAX, |pace| pace.free(now))
+    }
+
+    /// This many deliveries were claimed at this moment.
+    pub(super) fn claimed(&mut self, claims: usize, at: Timestamp) {
+        if let Some(pace) = &mut self.limited {
+            pace.take(claims, at);
+        }
+    }
+
+    /// The clock was set by this many milliseconds.
+    pub(super) fn shift(&mut self, by: i64) {
+        let moved = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(by));
+        (self.turn_at, self.rests_until) = (self.turn_at.map(moved), self.rests_until.map(moved));
+        if let Some(pace) = &mut self.limited {
+            pace.shift(by);
+        }
+    }
+
     /// Whether an attempt may be over before its thread has to wait.
     pub(super) fn may_answer_at_once(&self) -> bool {
         self.pace < AT_ONCE
@@ -250,7 +292,7 @@ impl Lane {
     /// Whether nothing would be lost without it.
     pub(super) fn is_idle(&self) -> bool {
         let rests = self.asks > 0 || self.rests_until.is_some();
-        self.turn_at.is_none() && self.held() == 0 && !self.on_probation() && !rests
+        self.turn_at.is_none() && self.held() == 0 && !self.on_probation() && !rests && self.is_plain()
     }
 
     /// Whether this endpoint may start another attempt beside those of all others. `on_probation`: whether endpoints on
@@ -267,7 +309,7 @@ impl Lane {
 
     /// Most attempts in flight: no more than keep its receiver busy.
     pub(super) fn places(&self, limits: Limits) -> usize {
-        if self.behaviour == Behaviour::Probation {
+        if self.behaviour == Behaviour::Probation || self.sending.ordered {
             return 1;
         }
         let useful = QUICK_PLACES + usize::try_from(self.pace.as_micros() / FOR_A_PLACE.as_micros()).unwrap_or(0);
@@ -277,7 +319,7 @@ impl Lane {
     /// Most claims: those in flight, and those that will begin soon.
     pub(super) fn most(&self, limits: Limits) -> usize {
         let places = self.places(limits);
-        if self.behaviour != Behaviour::Fast || self.body > SMALL_BODY {
+        if self.behaviour != Behaviour::Fast || self.body > SMALL_BODY || !self.is_plain() {
             return places;
         }
         let soon = places as u128 * AHEAD.as_micros() / self.pace.as_micros().max(1);
@@ -323,7 +365,8 @@ impl Lane {
     pub(super) fn turn(&self, limits: Limits) -> Option<(Order, Timestamp)> {
         let may = self.held() < self.most(limits) && !matches!(self.waits, Waits::For(_)) && self.asks == 0;
         let turn_at = self.turn_at.filter(|_| may)?;
-        Some((self.order(), self.rests_until.map_or(turn_at, |until| until.max(turn_at))))
+        let paced = self.limited.map_or(turn_at, |pace| pace.ready_at().max(turn_at));
+        Some((self.order(), self.rests_until.map_or(paced, |until| until.max(paced))))
     }
 }
 

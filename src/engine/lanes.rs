@@ -33,7 +33,10 @@ pub use super::{
 };
 use crate::{
     clock::Stopwatch,
-    domain::{account::AccountKey, delivery::DeliveryKey, endpoint::EndpointKey, timestamp::Timestamp},
+    domain::{
+        account::AccountKey, delivery::DeliveryKey, endpoint::EndpointKey, endpoint_settings::Sending,
+        timestamp::Timestamp,
+    },
     store::queue::{Claim, Claimed},
 };
 
@@ -143,6 +146,13 @@ impl Lanes {
         self.with(endpoint, |lane| lane.rest(until));
     }
 
+    /// The deliveries of this endpoint go out in this way from now on.
+    pub fn send_like(&mut self, endpoint: EndpointKey, sending: Sending) {
+        if !sending.is_plain() || self.lanes.contains_key(&endpoint) {
+            self.with(endpoint, |lane| lane.send_like(sending));
+        }
+    }
+
     /// The endpoint was resumed or has another URL: it begins like a new one.
     pub fn restart(&mut self, endpoint: EndpointKey) {
         let begun = self.begun;
@@ -154,12 +164,8 @@ impl Lanes {
 
     /// The clock was set: every turn moves by this many milliseconds.
     pub fn shift(&mut self, by: i64) {
-        let moved = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(by));
         for endpoint in self.lanes.keys().copied().collect::<Vec<_>>() {
-            self.with(endpoint, |lane| {
-                lane.turn_at = lane.turn_at.map(moved);
-                lane.rests_until = lane.rests_until.map(moved);
-            });
+            self.with(endpoint, |lane| lane.shift(by));
         }
     }
 
@@ -173,6 +179,7 @@ impl Lanes {
         let ahead = MOST_AHEAD_IN_ALL.saturating_sub(self.taken.ahead);
         let mut offer = Offer {
             limits: self.limits,
+            now,
             free: self.free(),
             ahead,
             // Where some lanes have claims ahead, places are free again soon: lanes that hold none get theirs in time.
@@ -221,11 +228,14 @@ impl Lanes {
 
     /// A lane was served: it goes to the back of the order, or into the line for memory.
     pub fn served(&mut self, claimed: Claimed, now: Timestamp) {
-        let Claimed { endpoint, next, too_large, .. } = claimed;
+        let Claimed { endpoint, next, too_large, from, .. } = claimed;
+        let claims = claimed.claims.len();
         let (line, was_first) = self.with(endpoint, |lane| {
             let was_first = lane.waits == Waits::First;
             lane.turn_at = next.map(|next| next.max(now));
             lane.waits = too_large.map_or(Waits::No, Waits::For);
+            lane.from = lane.from.max(from);
+            lane.claimed(claims, now);
             (usize::from(lane.on_probation()), was_first)
         });
         match too_large {
@@ -315,7 +325,8 @@ impl Lanes {
         let each = self.changed.drain().map(|endpoint| {
             let lane = self.lanes.get(&endpoint);
             let serves = |lane: &&Lane| {
-                lane.turn_at.is_none_or(|at| at > now) && !lane.rests(now) && lane.may_start(limits, others, false)
+                let waits = lane.turn_at.is_some_and(|at| at <= now) || lane.rests(now);
+                !waits && lane.may_start(limits, others, false) && lane.is_plain()
             };
             (endpoint, lane.filter(serves).map_or(0, |lane| lane.most(limits).saturating_sub(lane.held())))
         });

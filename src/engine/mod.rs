@@ -17,6 +17,7 @@ mod line;
 mod look_ups;
 mod mail;
 mod offer;
+mod pace;
 mod pool;
 mod progress;
 pub mod recoveries;

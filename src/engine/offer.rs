@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::lane::{Crowd, Lane, Limits, Order};
-use crate::domain::{account::AccountKey, endpoint::EndpointKey};
+use crate::domain::{account::AccountKey, endpoint::EndpointKey, timestamp::Timestamp};
 
 /// How an offer is shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(super) enum Shares {
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) limits: Limits,
+    pub(super) now: Timestamp,
     /// Free places.
     pub(super) free: usize,
     /// Claims ahead of free places.
@@ -56,7 +57,10 @@ impl Offer {
     /// Whether the lane gets one more beside this quota. If not, it gets none later either.
     fn give(&mut self, lane: &Lane, quota: usize, shares: Shares) -> bool {
         let (held, most, places) = (lane.held() + quota, lane.most(self.limits), lane.places(self.limits));
-        if held >= most || !lane.may_start(self.limits, self.crowd, self.suspects > 0) {
+        if held >= most
+            || quota >= lane.allowed(self.now)
+            || !lane.may_start(self.limits, self.crowd, self.suspects > 0)
+        {
             return false;
         }
         let wants_place = held < places;

@@ -215,6 +215,7 @@ impl Rounds {
                 Change::ClaimedAtBirth(claim) => lanes.prefetch(claim),
                 Change::TimedOut(endpoint) => lanes.put_on_probation(endpoint),
                 Change::Rests(endpoint, until) => lanes.rest(endpoint, until),
+                Change::Sending(endpoint, sending) => lanes.send_like(endpoint, sending),
                 Change::Restarted(endpoint) => lanes.restart(endpoint),
                 Change::Served(claimed) => lanes.served(claimed, news.at),
                 Change::Alert => {}

@@ -58,6 +58,8 @@ pub struct Wanted {
     pub claims: usize,
     /// The limit for all large bodies in memory, in bytes; 0: claim no large body.
     pub large_bytes: usize,
+    /// Of an ordered endpoint: every delivery with a smaller key has ended; 0 if that is not known.
+    pub from: DeliveryKey,
 }
 
 /// The claims of one endpoint.
@@ -71,12 +73,14 @@ pub struct Claimed {
     pub next: Option<Timestamp>,
     /// The size of the next body in bytes, if it stayed pending because it would exceed the limit for large bodies.
     pub too_large: Option<usize>,
+    /// Of an ordered endpoint: every delivery with a smaller key has ended; 0 if that is not known.
+    pub from: DeliveryKey,
 }
 
 impl Claimed {
     /// No claims, and nothing due before `next`.
     pub fn nothing(endpoint: EndpointKey, next: Option<Timestamp>) -> Self {
-        Self { endpoint, claims: Vec::new(), next, too_large: None }
+        Self { endpoint, claims: Vec::new(), next, too_large: None, from: 0 }
     }
 }
 

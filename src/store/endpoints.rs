@@ -7,7 +7,9 @@ use std::{
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Result, Target, Tx, View, audit, cascade, convert, keyring::key_of, news::Change, outages};
+use super::{
+    Result, Target, Tx, View, audit, cascade, convert, endpoint_settings, keyring::key_of, news::Change, outages,
+};
 use crate::{
     domain::{
         about::About,
@@ -16,6 +18,7 @@ use crate::{
         endpoint::{
             Endpoint, EndpointKey, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl, masked,
         },
+        endpoint_settings::{EndpointSettings, Sending},
         ids::EndpointId,
         signature::SigningSecret,
         timestamp::Timestamp,
@@ -74,6 +77,7 @@ pub fn create(
         account_id: account.id.clone(),
         url,
         about: About::default(),
+        settings: EndpointSettings::default(),
         events,
         state: EndpointState::Active,
         suspended_at: None,
@@ -244,6 +248,7 @@ pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
         return Ok(());
     }
     tx.changed(key);
+    tx.announce(Change::Sending(key, Sending::default()));
     audit::of_endpoint(tx, Action::WebhookDeleted, key, None)?;
     cascade::follow(tx, key)
 }
@@ -279,7 +284,7 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
 /// The target of an endpoint: its present URL and secrets.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT id, account, profile, url, secret, former_secret, former_until, former_leads, outage, turns
+        "SELECT id, account, profile, url, secret, former_secret, former_until, former_leads, outage, turns, rate_limit, ordered
          FROM endpoint WHERE key = ?",
     )?;
     let mut rows = rows.query([key])?;
@@ -298,6 +303,7 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
         profile: row.get("profile")?,
         url: TargetUrl::from_stored(&row.get::<_, String>("url")?)?,
         secrets,
+        sending: endpoint_settings::sending(row)?,
         outage: row.get("outage")?,
         turns: row.get("turns")?,
         read_at: tx.now,
@@ -369,6 +375,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         account_id: row.get("account_id")?,
         url: target.as_given(given.as_deref()),
         about: About { name: row.get("name")?, description: row.get("description")? },
+        settings: endpoint_settings::read(row)?,
         events: EventFilter::from_stored(&row.get::<_, String>("events")?),
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         suspended_at: convert::moment_if(row, "suspended_at")?,

@@ -59,10 +59,14 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
         ))?;
     let fresh = Fresh { key: tx.conn.last_insert_rowid(), id, kind: &event.kind, body: &event.body };
     let mut deliveries = Vec::with_capacity(endpoints.len());
-    for (endpoint, endpoint_id, state) in endpoints {
-        let (delivery, claim) = queue::deliver_new(tx, &fresh, endpoint, state)?;
+    for Recipient { key, id, state, plain } in endpoints {
+        let (delivery, claim) = match plain {
+            true => queue::deliver_new(tx, &fresh, key, state)?,
+            // Its order and its pace are kept where deliveries are claimed.
+            false => (queue::enqueue(tx, fresh.key, key, state, None)?, None),
+        };
         claim.into_iter().for_each(|claim| tx.announce(Change::ClaimedAtBirth(claim)));
-        deliveries.push((delivery, endpoint_id));
+        deliveries.push((delivery, id));
     }
     shares::add(tx, event.account, event.body.len(), deliveries.len());
     Ok(Published::Accepted(Accepted { id, body: event.body.clone(), deliveries }))
@@ -97,19 +101,27 @@ fn fanned_out(conn: &Connection, event: EventKey) -> Result<Vec<(DeliveryId, End
 }
 
 /// An endpoint that gets an event.
-type Recipient = (EndpointKey, EndpointId, EndpointState);
+struct Recipient {
+    key: EndpointKey,
+    id: EndpointId,
+    state: EndpointState,
+    /// Whether it has neither a rate limit nor an order.
+    plain: bool,
+}
 
 /// The endpoints that want an event, in the order in which they were registered.
 fn subscribers(tx: &Tx<'_>, event: &NewEvent) -> Result<Vec<Recipient>> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT key, id, events, state FROM endpoint WHERE account = ? AND state != 'deleted' ORDER BY key",
+        "SELECT key, id, events, state, rate_limit IS NULL AND NOT ordered AS plain
+         FROM endpoint WHERE account = ? AND state != 'deleted' ORDER BY key",
     )?;
     let mut rows = rows.query([event.account])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         if EventFilter::from_stored(&row.get::<_, String>("events")?).wants(&event.kind) {
             let state = convert::endpoint_state(&row.get::<_, String>("state")?)?;
-            found.push((row.get("key")?, EndpointId::from_bytes(row.get("id")?), state));
+            let (id, plain) = (EndpointId::from_bytes(row.get("id")?), row.get("plain")?);
+            found.push(Recipient { key: row.get("key")?, id, state, plain });
         }
     }
     Ok(found)
@@ -119,11 +131,12 @@ fn subscribers(tx: &Tx<'_>, event: &NewEvent) -> Result<Vec<Recipient>> {
 fn newest_at(tx: &Tx<'_>, account: AccountKey, url: &TargetUrl) -> Result<Option<Recipient>> {
     // The first condition on the state lets SQLite use the index of those that are not deleted.
     let mut rows = tx.conn.prepare_cached(
-        "SELECT key, id FROM endpoint WHERE account = ? AND state != 'deleted' AND state = 'active' AND url = ?
-         ORDER BY key DESC LIMIT 1",
+        "SELECT key, id, rate_limit IS NULL AND NOT ordered AS plain FROM endpoint
+         WHERE account = ? AND state != 'deleted' AND state = 'active' AND url = ? ORDER BY key DESC LIMIT 1",
     )?;
     let found = rows.query_row((account, url.as_str()), |row| {
-        Ok((row.get("key")?, EndpointId::from_bytes(row.get("id")?), EndpointState::Active))
+        let (id, state) = (EndpointId::from_bytes(row.get("id")?), EndpointState::Active);
+        Ok(Recipient { key: row.get("key")?, id, state, plain: row.get("plain")? })
     });
     Ok(found.optional()?)
 }

@@ -20,6 +20,8 @@ pub(super) struct NewDelivery {
     pub(super) due_at: Option<Timestamp>,
     pub(super) made_at: Timestamp,
     pub(super) replay_of: Option<DeliveryKey>,
+    /// Whether it takes the place of the delivery that it replays, in the order of an ordered endpoint.
+    pub(super) keeps_place: bool,
 }
 
 /// Inserts a delivery. A replay marks its original as replayed.
@@ -27,7 +29,8 @@ pub(super) fn insert(tx: &Tx<'_>, new: &NewDelivery) -> Result<DeliveryId> {
     let id = DeliveryId::mint(tx.now);
     tx.conn
         .prepare_cached(
-            "INSERT INTO delivery (id, event, endpoint, state, due_at, created_at, replay_of) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO delivery (id, event, endpoint, state, due_at, created_at, replay_of, place)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, iif(?8, (SELECT ifnull(place, key) FROM delivery WHERE key = ?7), NULL))",
         )?
         .execute((
             id.to_bytes(),
@@ -37,6 +40,7 @@ pub(super) fn insert(tx: &Tx<'_>, new: &NewDelivery) -> Result<DeliveryId> {
             new.due_at.map(Timestamp::millis),
             new.made_at.millis(),
             new.replay_of,
+            new.keeps_place,
         ))?;
     if let Some(original) = new.replay_of {
         tx.conn.prepare_cached("UPDATE delivery SET replayed = 1 WHERE key = ?")?.execute([original])?;

@@ -1,7 +1,7 @@
 //! News of each commit, from the writer to the engine.
 
 use super::claim::{Claim, Claimed};
-use crate::domain::{endpoint::EndpointKey, timestamp::Timestamp};
+use crate::domain::{endpoint::EndpointKey, endpoint_settings::Sending, timestamp::Timestamp};
 
 /// The changes of one commit that matter to the engine.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub enum Change {
     TimedOut(EndpointKey),
     /// The receiver of this endpoint asked for no delivery before this moment.
     Rests(EndpointKey, Timestamp),
+    /// The deliveries of this endpoint go out in this way from now on.
+    Sending(EndpointKey, Sending),
     /// The endpoint was resumed, or has another URL.
     Restarted(EndpointKey),
     /// Due deliveries of an endpoint were claimed.

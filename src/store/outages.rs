@@ -70,13 +70,23 @@ pub(super) fn failed(conn: &Connection, endpoint: EndpointKey) -> Result<u64> {
 }
 
 /// Makes at most `most` of the replays that the resume at `resumed_at` asked for, in the order of their events: due at
-/// once, before the held deliveries. Returns how many.
+/// once, before the held deliveries. Of an ordered endpoint they are made in the order of their places. Returns how
+/// many.
 pub(super) fn resend(tx: &Tx<'_>, endpoint: EndpointKey, resumed_at: Timestamp, most: usize) -> Result<usize> {
-    let mut rows = tx.conn.prepare_cached(
-        "SELECT d.key, d.event FROM endpoint e CROSS JOIN delivery d INDEXED BY delivery_failed
-         WHERE e.key = ?1 AND d.outage = e.outage AND d.replayed = 0 AND d.key <= e.resend
-         ORDER BY d.event, d.key LIMIT ?2",
-    )?;
+    let mut ordered = tx.conn.prepare_cached("SELECT ordered FROM endpoint WHERE key = ?")?;
+    let mut rows = tx.conn.prepare_cached(match ordered.query_row([endpoint], |row| row.get(0))? {
+        false => {
+            "SELECT d.key, d.event FROM endpoint e CROSS JOIN delivery d INDEXED BY delivery_failed
+             WHERE e.key = ?1 AND d.outage = e.outage AND d.replayed = 0 AND d.key <= e.resend
+             ORDER BY d.event, d.key LIMIT ?2"
+        }
+        true => {
+            "SELECT d.key, d.event, ifnull(d.place, d.key) AS place
+             FROM endpoint e CROSS JOIN delivery d INDEXED BY delivery_failed
+             WHERE e.key = ?1 AND d.outage = e.outage AND d.replayed = 0 AND d.key <= e.resend
+             ORDER BY place, d.key LIMIT ?2"
+        }
+    })?;
     let failed = rows.query_map((endpoint, most), |row| Ok((row.get(0)?, row.get(1)?)))?;
     let failed: Vec<(DeliveryKey, EventKey)> = failed.collect::<rusqlite::Result<_>>()?;
     for &(key, event) in &failed {
@@ -89,6 +99,7 @@ pub(super) fn resend(tx: &Tx<'_>, endpoint: EndpointKey, resumed_at: Timestamp, 
                 due_at: Some(resumed_at - BEFORE_HELD),
                 made_at: resumed_at,
                 replay_of: Some(key),
+                keeps_place: true,
             },
         )?;
     }

@@ -9,7 +9,8 @@ use rusqlite::{OptionalExtension, Row};
 
 pub use super::claim::{Claim, Claimed, Wanted};
 use super::{
-    Body, Result, SMALL_BODY, Target, Tx, alerts, attempts, cascade, checksum, convert, endpoints,
+    Body, Result, SMALL_BODY, Target, Tx, alerts, attempts, cascade, checksum, convert, endpoint_settings, endpoints,
+    in_order::{self, Next},
     missed::{self, Kin},
     new_delivery::{self, NewDelivery},
     news::Change,
@@ -39,7 +40,7 @@ pub fn claim(tx: &Tx<'_>, wanted: &[Wanted]) -> Result<Vec<Claimed>> {
     wanted.iter().map(|wanted| claim_of(tx, wanted)).collect()
 }
 
-fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes }: &Wanted) -> Result<Claimed> {
+fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes, from }: &Wanted) -> Result<Claimed> {
     if cascade::state(tx, endpoint)? != EndpointState::Active {
         // Its pending deliveries are not updated yet.
         return Ok(Claimed::nothing(endpoint, None));
@@ -52,6 +53,9 @@ fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes }: &W
             return Ok(Claimed::nothing(endpoint, Some(tx.now + AFTER_UNREADABLE)));
         }
     };
+    if target.sending.ordered {
+        return claim_next(tx, &target, large_bytes, from);
+    }
     let (mut claims, mut left) = (Vec::new(), Vec::new());
     let mut rows = tx.conn.prepare_cached(
         "UPDATE delivery SET state = 'claimed', due_at = NULL, started_at = ?2, attempts = attempts + 1, tries = tries + 1
@@ -79,7 +83,36 @@ fn claim_of(tx: &Tx<'_>, &Wanted { endpoint, claims: mut most, large_bytes }: &W
         "SELECT due_at FROM delivery WHERE endpoint = ? AND state = 'pending' ORDER BY due_at LIMIT 1",
     )?;
     let next = next.query_row([endpoint], |row| row.get(0)).optional()?;
-    Ok(Claimed { endpoint, claims, next: next.map(Timestamp::from_millis), too_large })
+    Ok(Claimed { endpoint, claims, next: next.map(Timestamp::from_millis), too_large, from })
+}
+
+/// Claims the next delivery of an ordered endpoint, if it is due and the one before it has ended.
+fn claim_next(tx: &Tx<'_>, target: &Arc<Target>, large_bytes: usize, from: DeliveryKey) -> Result<Claimed> {
+    let endpoint = target.key;
+    let (next, from) = in_order::next(tx, endpoint, from)?;
+    let key = match next {
+        Next::Due(key) => key,
+        Next::None => return Ok(Claimed { from, ..Claimed::nothing(endpoint, None) }),
+        Next::At(at) => return Ok(Claimed { from, ..Claimed::nothing(endpoint, Some(at)) }),
+    };
+    let mut rows = tx.conn.prepare_cached(
+        "UPDATE delivery SET state = 'claimed', due_at = NULL, started_at = ?2, attempts = attempts + 1, tries = tries + 1
+         WHERE key = ?1 AND state = 'pending'
+         RETURNING key, id, attempts, tries, event",
+    )?;
+    let mut rows = rows.query((key, tx.now.millis()))?;
+    // The end of this attempt makes place for the next look.
+    let mut claimed = Claimed { from, ..Claimed::nothing(endpoint, Some(tx.now)) };
+    if let Some(row) = rows.next()? {
+        let (claim, too_large) = read_claim(tx, row, target, large_bytes)?;
+        claimed.too_large = too_large;
+        claimed.claims.push(claim);
+    }
+    drop(rows);
+    if claimed.too_large.is_some() {
+        claimed.claims.drain(..).try_for_each(|claim| give_back(tx, &claim, false).map(drop))?;
+    }
+    Ok(claimed)
 }
 
 /// A claim; and the size of its body in bytes if the body was left out because it does not fit.
@@ -106,8 +139,9 @@ fn read_claim(tx: &Tx<'_>, row: &Row<'_>, target: &Arc<Target>, large_bytes: usi
 }
 
 /// Announces, for each endpoint with pending deliveries, when the first one is due; each endpoint whose last attempt
-/// timed out; and each one whose receiver asked for a rest.
+/// timed out; each one whose receiver asked for a rest; and the settings of endpoints.
 pub fn take_up(tx: &Tx<'_>) -> Result<()> {
+    endpoint_settings::announce(tx)?;
     // Reads only the first pending delivery of each endpoint.
     let mut rows = tx.conn.prepare(
         "SELECT key, timed_out, rests_until, (SELECT due_at FROM delivery WHERE endpoint = endpoint.key AND state = 'pending'
@@ -391,12 +425,21 @@ pub(super) fn enqueue(
         EndpointState::Suspended => (State::Held, None),
         EndpointState::Deleted => (State::Cancelled, None),
     };
-    new_delivery::insert(tx, &NewDelivery { event, endpoint, state, due_at, made_at: tx.now, replay_of })
+    new_delivery::insert(
+        tx,
+        &NewDelivery { event, endpoint, state, due_at, made_at: tx.now, replay_of, keeps_place: false },
+    )
 }
 
 /// Cancels a pending or held delivery; any other stays as it is.
 pub(super) fn cancel(tx: &Tx<'_>, key: DeliveryKey) -> Result<()> {
-    let sql = "UPDATE delivery SET state = 'cancelled', due_at = NULL WHERE key = ? AND state IN ('pending', 'held')";
-    tx.conn.prepare_cached(sql)?.execute([key])?;
+    let mut rows = tx.conn.prepare_cached(
+        "UPDATE delivery SET state = 'cancelled', due_at = NULL WHERE key = ? AND state IN ('pending', 'held')
+         RETURNING endpoint",
+    )?;
+    if let Some(endpoint) = rows.query_row([key], |row| row.get(0)).optional()? {
+        // In an ordered endpoint the next one may have waited for it.
+        tx.due(endpoint, tx.now);
+    }
     Ok(())
 }

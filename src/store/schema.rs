@@ -20,6 +20,9 @@ const ALL: &[M<'static>] = &[
     M::up(include_str!("migrations/0015.sql")),
     M::up(include_str!("migrations/0016.sql")),
     M::up(include_str!("migrations/0017.sql")),
+    M::up(include_str!("migrations/0018.sql")),
+    M::up(include_str!("migrations/0019.sql")),
+    M::up(include_str!("migrations/0020.sql")),
     M::up(include_str!("migrations/0021.sql")),
 ];
 pub(super) const SCHEMA: usize = ALL.len();

@@ -73,6 +73,10 @@ CREATE TABLE endpoint (
   name                TEXT,                                          -- for people
   description         TEXT,                                          -- for people
   secret_at           INTEGER,                                       -- when its secret was last changed; NULL: never
+  rate_limit          INTEGER CHECK (rate_limit BETWEEN 100 AND 1000000), -- thousandths of a delivery per second; NULL: no limit
+  ordered             INTEGER NOT NULL DEFAULT 0 CHECK (ordered IN (0, 1)), -- one at a time, in the order of acceptance
+  metadata            TEXT,                                          -- for its owner's programs: a JSON object of texts
+  own_headers         BLOB,                                          -- sealed; added to every request
   deleted_at          INTEGER CHECK (deleted_at IS NULL OR state = 'deleted'),
   former_at           INTEGER,                                       -- since when the former secret signed; NULL: from the beginning
   former_leads        INTEGER NOT NULL DEFAULT 0 CHECK (former_leads IN (0, former_secret IS NOT NULL)), -- the vendor's header is its until former_until
@@ -118,6 +122,7 @@ CREATE TABLE delivery (
   recovery   INTEGER,                                                -- that made it
   missed     INTEGER NOT NULL DEFAULT 0 CHECK (missed IN (0, state = 'exhausted')), -- no replay has delivered or replaced it
   first_failed INTEGER,                                              -- the turns of its endpoint when it did, in its schedule
+  place      INTEGER,                                                -- in the order of an ordered endpoint: that of the failed one; NULL: its key
   CHECK ((state = 'pending') = (due_at IS NOT NULL)),
   CHECK ((state = 'claimed') = (started_at IS NOT NULL)),
   CHECK (state NOT IN ('claimed', 'delivered', 'exhausted') OR attempts > 0)
@@ -132,6 +137,7 @@ CREATE INDEX delivery_replay ON delivery (replay_of) WHERE replay_of IS NOT NULL
 CREATE INDEX delivery_failed ON delivery (outage, event) WHERE outage IS NOT NULL AND replayed = 0;
 CREATE INDEX delivery_of_recovery ON delivery (recovery) WHERE recovery IS NOT NULL AND state IN ('pending', 'claimed', 'held');
 CREATE INDEX delivery_missed ON delivery (endpoint) WHERE missed = 1;
+CREATE INDEX delivery_resent ON delivery (endpoint, place) WHERE place IS NOT NULL AND state IN ('pending', 'claimed', 'held');
 
 -- One POST, written when it has ended.
 CREATE TABLE attempt (
@@ -251,6 +257,17 @@ CREATE TABLE milestone (
   event    INTEGER NOT NULL,                                         -- the newest key
   delivery INTEGER NOT NULL
 ) STRICT;
+
+-- The answer to a request that came with an idempotency key, for its repeats.
+CREATE TABLE answer (
+  key             INTEGER PRIMARY KEY,
+  account         INTEGER NOT NULL REFERENCES account (key),
+  idempotency_key TEXT    NOT NULL,
+  made_at         INTEGER NOT NULL,
+  sealed          BLOB    NOT NULL                                   -- the digest of the request and the answer; no answer: it has not ended
+) STRICT;
+CREATE UNIQUE INDEX answer_by_idempotency_key ON answer (account, idempotency_key);
+CREATE INDEX answer_by_age ON answer (made_at);
 
 -- An account that is being erased, until its last row is gone. The newest row of each table is an empty one by then, so that
 -- no key is used twice.

@@ -13,6 +13,7 @@ use crate::domain::{
     account::AccountKey,
     delivery::DeliveryKey,
     endpoint::{EndpointKey, TargetUrl},
+    endpoint_settings::Sending,
     ids::EndpointId,
     signature::SigningSecret,
     timestamp::Timestamp,
@@ -38,6 +39,8 @@ pub struct Target {
     pub url: TargetUrl,
     /// The secrets that sign: the present one, and the former one during its overlap. The first signs the vendor's header.
     pub secrets: Vec<SigningSecret>,
+    /// How its deliveries go out.
+    pub sending: Sending,
     /// The endpoint's outage at that time: a success ends it.
     pub(super) outage: Option<DeliveryKey>,
     /// The turns of the endpoint at that time: a success turns it back.

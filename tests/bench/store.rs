@@ -144,8 +144,9 @@ impl<'a> Queue<'a> {
 
     fn claim(&self, most: usize) -> Vec<Claim> {
         let endpoint = self.endpoint;
-        let claimed =
-            self.store.write(move |tx| queue::claim(tx, &[Wanted { endpoint, claims: most, large_bytes: usize::MAX }]));
+        let claimed = self
+            .store
+            .write(move |tx| queue::claim(tx, &[Wanted { endpoint, claims: most, large_bytes: usize::MAX, from: 0 }]));
         claimed.into_iter().flat_map(|claimed| claimed.claims).collect()
     }
 

@@ -6,9 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::{delivery_wire::DeliveryEntry, profile::WEBHOOK};
 use crate::{
     api::openapi::{Attempt, ErrorClass, SecretText, SuspendedReason},
-    app::webhooks::{Change, EventList, NewState, Registered, TestOutcome, WebhookSummary},
+    app::{
+        webhook_test::TestOutcome,
+        webhooks::{Change, EventList, NewState, Registered, WebhookSummary},
+    },
     domain::{
         endpoint::{Endpoint, EndpointState, Resend},
+        endpoint_settings::SettingsChange,
         token::AccessScope,
     },
 };
@@ -181,7 +185,7 @@ impl From<WebhookChange> for Change {
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = active.map(|active| if active { NewState::Active(resend) } else { NewState::Paused });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        Self { url, events, secret, name, description, state }
+        Self { url, events, secret, name, description, settings: SettingsChange::default(), state }
     }
 }
 

@@ -19,8 +19,10 @@ use crate::{
     },
     app::{
         Access, App, Webhooks,
+        webhook_test::TestOutcome,
         webhooks::{self, Change, Deleted},
     },
+    domain::endpoint_settings::SettingsChange,
     error::Result,
 };
 
@@ -47,7 +49,8 @@ impl Routes {
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let secret = secret.map(|own| own.0);
-        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
+        let settings = SettingsChange::default();
+        let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         let scope = access.scope().clone();
         let once = idempotency_key.answering(move |registered| WebhookView::registered(registered, &scope));
         Ok(Registered::Created(app.register_once(&access, new, once).await?.into()))
@@ -152,7 +155,7 @@ impl Routes {
         idempotency_key: Repeat,
     ) -> Result<Printed<TestResult>, Refused<Errors, WithBody>> {
         let event = body.0.unwrap_or_default().event;
-        let once = idempotency_key.answering(|tested: &webhooks::TestOutcome| TestResult::from(tested));
+        let once = idempotency_key.answering(|tested: &TestOutcome| TestResult::from(tested));
         Ok(app.test_once(&access, &webhook_id.0, event, once).await?.into())
     }
 

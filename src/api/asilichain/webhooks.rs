@@ -21,9 +21,10 @@ use crate::{
     },
     app::{
         Access, App, PageRequest, Webhooks,
+        webhook_test::TestOutcome,
         webhooks::{self, Change},
     },
-    domain::{delivery, selection::Selection, timestamp::Timestamp},
+    domain::{delivery, endpoint_settings::SettingsChange, selection::Selection, timestamp::Timestamp},
     error::Result,
 };
 
@@ -62,7 +63,8 @@ impl Routes {
         let NewWebhook { url, events, cooperative_id, secret, name, description } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let secret = secret.map(|own| own.0);
-        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
+        let settings = SettingsChange::default();
+        let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         let once = idempotency_key.answering(|made: &webhooks::Registered| WebhookView::from(made));
         Ok(Registered::Created(app.register_once(&access, new, once).await?.into()))
     }
@@ -214,7 +216,7 @@ impl Routes {
         idempotency_key: Repeat,
     ) -> Result<Printed<TestResult>, Refused<Errors, WithBody>> {
         let event = body.0.unwrap_or_default().event;
-        let once = idempotency_key.answering(|tested: &webhooks::TestOutcome| TestResult::from(tested));
+        let once = idempotency_key.answering(|tested: &TestOutcome| TestResult::from(tested));
         Ok(app.test_once(&access, &webhook_id.0, event, once).await?.into())
     }
 

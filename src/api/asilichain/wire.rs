@@ -8,11 +8,13 @@ use crate::{
     api::openapi::{Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects},
     app::{
         Page,
-        webhooks::{Change, EventList, NewState, Registered, TestOutcome, WebhookSummary},
+        webhook_test::TestOutcome,
+        webhooks::{Change, EventList, NewState, Registered, WebhookSummary},
     },
     domain::{
         delivery,
         endpoint::{Endpoint, EndpointState, Resend},
+        endpoint_settings::SettingsChange,
     },
 };
 
@@ -193,7 +195,7 @@ impl From<WebhookChange> for Change {
             WebhookStatus::Suspended => NewState::Paused,
         });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        Self { url, events, secret, name, description, state }
+        Self { url, events, secret, name, description, settings: SettingsChange::default(), state }
     }
 }
 

@@ -17,7 +17,8 @@ impl Lanes {
             let line = usize::from(lane.is_some_and(Lane::on_probation));
             let first = lane.is_some_and(|lane| lane.waits == Waits::First);
             let may = first || self.in_line[..=line].iter().all(VecDeque::is_empty);
-            Wanted { endpoint, claims, large_bytes: if may { self.most_bytes(line) } else { 0 } }
+            let (large_bytes, from) = (if may { self.most_bytes(line) } else { 0 }, lane.map_or(0, |lane| lane.from));
+            Wanted { endpoint, claims, large_bytes, from }
         };
         wanted.into_iter().map(allow).collect()
     }

@@ -129,7 +129,7 @@ fn deliveries_that_a_cascade_has_not_reached_are_shown_as_held() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let claimed = runtime.block_on(db.write(Actor::Engine, Admission::Try, |tx| {
         endpoints::suspend(tx, 1, SuspendedReason::Paused)?;
-        queue::claim(tx, &[queue::Wanted { endpoint: 1, claims: 10, large_bytes: usize::MAX }])
+        queue::claim(tx, &[queue::Wanted { endpoint: 1, claims: 10, large_bytes: usize::MAX, from: 0 }])
     }));
     let claimed = claimed.expect("it is committed");
     assert!(claimed[0].claims.is_empty() && claimed[0].next.is_none(), "nothing is claimed, nor looked for again");

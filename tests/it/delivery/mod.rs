@@ -15,6 +15,7 @@ mod prefetched;
 mod readable;
 mod reasons;
 mod rest;
+mod repeats;
 mod resume;
 mod resume_long;
 mod secret_rotation;

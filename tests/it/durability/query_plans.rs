@@ -11,10 +11,10 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     // An account may have deleted any number of webhooks: a publish passes none of them, nor does a registration.
     (
         "events.rs",
-        "SELECT key, id, events, state FROM endpoint",
+        "SELECT key, id, events, state, rate_limit IS NULL",
         &["SEARCH endpoint USING INDEX endpoint_present (account=?)"],
     ),
-    ("events.rs", "SELECT key, id FROM endpoint", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
+    ("events.rs", "SELECT key, id, rate_limit IS NULL", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
     // Every failure that has used half of its tries reads the last warning; each channel reads its due rows.
     (
         "alerts.rs",
@@ -65,6 +65,32 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "outages.rs",
         "SELECT d.key, d.event FROM endpoint e",
         &["SEARCH e USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH d USING COVERING INDEX delivery_failed (outage=?)"],
+    ),
+    // The order of a webhook reads on from the last delivery that was next, however many have ended before.
+    (
+        "in_order.rs",
+        "SELECT key, key AS place",
+        &["SEARCH delivery USING INDEX delivery_of_endpoint (endpoint=? AND rowid>?)"],
+    ),
+    (
+        "in_order.rs",
+        "SELECT key, place, state",
+        &["SEARCH delivery USING INDEX delivery_resent (endpoint=? AND place>?)"],
+    ),
+    (
+        "in_order.rs",
+        "SELECT ifnull(min(key), 0)",
+        &[
+            "CO-ROUTINE (subquery-4)",
+            "COMPOUND QUERY",
+            "LEFT-MOST SUBQUERY",
+            "SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)",
+            "UNION ALL",
+            "SEARCH delivery USING COVERING INDEX delivery_held (endpoint=?)",
+            "UNION ALL",
+            "SCAN delivery USING INDEX delivery_claimed",
+            "SCAN (subquery-4)",
+        ],
     ),
     // A recovery reads the failed deliveries of one webhook, after those it has seen.
     (

@@ -261,7 +261,11 @@ impl Machine {
         let scope = AccessScope { profile: Some(VENDORS[self.model.endpoints[endpoint].vendor].into()), account: None };
         let (id, endpoint_id) = (self.ids[index], self.endpoint_ids[endpoint]);
         let replayed = self.write(move |tx| replays::add(tx, &endpoints::find(tx, &scope, endpoint_id)?, id));
-        if self.model.endpoints[endpoint].state != EndpointState::Active {
+        let has_ended = matches!(
+            self.model.deliveries[index].state,
+            DeliveryState::Delivered | DeliveryState::Exhausted | DeliveryState::Cancelled
+        );
+        if self.model.endpoints[endpoint].state != EndpointState::Active || !has_ended {
             assert!(matches!(replayed, Err(Error::Conflict { .. })), "{replayed:?}");
             return;
         }

@@ -254,7 +254,7 @@ fn change_seen(change: &Change) -> Option<ChangeSeen> {
             claims: claimed.claims.iter().map(ClaimSeen::from).collect(),
             next: claimed.next.map(Timestamp::millis),
         }),
-        Change::Alert => None,
+        Change::Alert | Change::Sending(..) => None,
     }
 }
 

@@ -53,7 +53,8 @@ fn world(receiver: &Receiver) -> (World, Client) {
     world.settle();
     let first = coop.deliveries(&webhook)[0]["delivery_id"].as_str().expect("an id").to_owned();
     coop.post(&format!("/webhooks/{webhook}/replay/{first}"), json!({})).expect(202);
-    coop.post(&format!("/webhooks/{webhook}/test"), json!({})).expect(200);
+    let key = [("content-type", "application/json"), ("idempotency-key", MARK)];
+    coop.send("POST", &format!("/webhooks/{webhook}/test"), &key, Some(b"{}")).expect(200);
     world.settle();
     (world, coop)
 }

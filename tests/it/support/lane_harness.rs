@@ -126,7 +126,7 @@ impl LaneHarness {
             *pending -= count;
             let next = (*pending > 0).then_some(self.now);
             let claims = (0..count).map(|_| self.claim(endpoint)).collect();
-            self.lanes.served(Claimed { endpoint, claims, next, too_large: None }, self.now);
+            self.lanes.served(Claimed { claims, ..Claimed::nothing(endpoint, next) }, self.now);
             served.insert(endpoint, count);
         }
         served
@@ -134,7 +134,7 @@ impl LaneHarness {
 
     /// The next body of this endpoint is too large for the memory there is.
     pub fn does_not_fit(&mut self, endpoint: EndpointKey, bytes: usize) {
-        let claimed = Claimed { endpoint, claims: Vec::new(), next: Some(self.now), too_large: Some(bytes) };
+        let claimed = Claimed { too_large: Some(bytes), ..Claimed::nothing(endpoint, Some(self.now)) };
         self.lanes.served(claimed, self.now);
     }
 
