@@ -127,6 +127,8 @@ pub enum Conflict {
     UnderWay,
     /// It waits, and goes out by itself.
     Waits,
+    /// It was changed since the caller looked at it.
+    Changed,
     /// It has ended.
     Ended,
     /// A former secret still signs.

@@ -6,10 +6,11 @@ use crate::{
         account::Account,
         endpoint::{Endpoint, EventFilter, TargetUrl},
         endpoint_settings::EndpointSettings,
+        own_headers::OwnHeaders,
         signature::SigningSecret,
     },
     error::Result,
-    store::{Tx, accounts, endpoint_settings, endpoints},
+    store::{Tx, accounts, endpoint_settings, endpoints, own_headers},
 };
 
 /// A webhook that has a new secret.
@@ -30,6 +31,7 @@ pub(super) struct CheckedWebhook {
     pub(super) events: EventFilter,
     pub(super) about: About,
     pub(super) settings: EndpointSettings,
+    pub(super) headers: OwnHeaders,
     pub(super) secret: SigningSecret,
     /// Whether the secret was made here.
     pub(super) is_made: bool,
@@ -45,12 +47,14 @@ impl CheckedWebhook {
 
     /// Registers the webhook in this account.
     pub(super) fn create_in(self, tx: &Tx<'_>, account: &Account) -> Result<Registered> {
-        let Self { profile, url, events, about, settings, secret, is_made, most, .. } = self;
+        let Self { profile, url, events, about, settings, headers, secret, is_made, most, .. } = self;
         let mut endpoint = endpoints::create(tx, account, url, events, &secret, most)?;
         endpoints::describe(tx, endpoint.key, &about)?;
         endpoint.about = about;
         endpoint_settings::write(tx, endpoint.key, &settings)?;
         endpoint.settings = settings;
+        own_headers::write(tx, &endpoint, &headers)?;
+        endpoint.header_names = headers.names().map(str::to_owned).collect();
         Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
     }
 }

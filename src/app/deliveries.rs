@@ -15,7 +15,7 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Tx, View, answers, deliveries, endpoints, replays,
+        Tx, View, answers, deliveries, endpoints, own_headers, replays,
         search::{self, Range},
     },
 };
@@ -164,11 +164,12 @@ impl App {
             let listed = search::find(view, scope, delivery)?;
             let attempts = deliveries::attempts(view, listed.delivery.key)?;
             let body = deliveries::body_of(view, listed.delivery.event)?;
-            Ok((listed, attempts, body))
+            let own = own_headers::names_of(view, listed.delivery.endpoint)?;
+            Ok((listed, attempts, body, own))
         };
-        let (listed, attempts, body) = self.read(access, look).await?;
+        let (listed, attempts, body, own) = self.read(access, look).await?;
         let request = match body {
-            Ok(body) => Ok(self.preview(&listed, attempts.last(), &body, &[])?),
+            Ok(body) => Ok(self.preview(&listed, attempts.last(), &body, (&[], &own))?),
             Err(damaged) => Err(damaged),
         };
         Ok(DeliveryDetails { listed, attempts, request })
@@ -204,13 +205,13 @@ impl App {
     }
 
     /// The request as the last attempt sent it, or as the first will; signed by these secrets. Without them, its
-    /// signatures are masked.
+    /// signatures are masked. The values of the owner's headers are masked too; `own` has their names.
     pub(super) fn preview(
         &self,
         listed: &Listed,
         last: Option<&Attempt>,
         body: &str,
-        secrets: &[&SigningSecret],
+        (secrets, own): (&[&SigningSecret], &[String]),
     ) -> Result<Preview> {
         let profile = &self.dialect(&listed.profile)?.profile;
         let body = (profile.envelope)(&listed.delivery.endpoint.on_wire(profile.endpoint_prefix), body).text();
@@ -229,9 +230,10 @@ impl App {
                 None => format!("sha256={MASK}"),
             }),
             standard: if standard.is_empty() { format!("v1,{MASK}") } else { standard },
+            own: own.iter().map(|name| (name.as_str(), MASK)).collect(),
         };
-        let own = [("accept", ACCEPT), ("user-agent", USER_AGENT)].map(|(name, value)| (name, value.to_owned()));
-        let headers = headers.list().into_iter().chain(own);
+        let defaults = [("accept", ACCEPT), ("user-agent", USER_AGENT)].map(|(name, value)| (name, value.to_owned()));
+        let headers = headers.list().into_iter().chain(defaults);
         Ok(Preview {
             url: TargetUrl::from_stored(&listed.url)?.as_str().to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),

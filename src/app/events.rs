@@ -95,7 +95,10 @@ impl App {
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let event = events::find(view, scope, event)?;
             let own = AccessScope { profile: None, account: Some(event.account) };
-            Ok((EventDetails::of(view, event)?, endpoints::list(view, &own, Timestamp::from_millis(i64::MIN))?))
+            Ok((
+                EventDetails::of(view, event)?,
+                endpoints::list(view, &own, Timestamp::from_millis(i64::MIN), (0, None))?,
+            ))
         };
         self.read(access, look).await
     }

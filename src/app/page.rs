@@ -33,6 +33,11 @@ impl PageRequest {
         Self { size: Size::Asked(limit), cursor }
     }
 
+    /// As [`PageRequest::asked`]; `None` if neither is given: then the whole list is asked for.
+    pub fn asked_if(limit: Option<u32>, cursor: Option<String>) -> Option<Self> {
+        (limit.is_some() || cursor.is_some()).then(|| Self::asked(limit, cursor))
+    }
+
     /// A page of the size that a door has chosen. An empty cursor begins the list.
     pub fn of(size: usize, cursor: &str) -> Self {
         let cursor = Some(cursor.trim()).filter(|cursor| !cursor.is_empty());

@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        View, deliveries,
+        View, deliveries, own_headers,
         search::{self, Listed},
         secrets::{self, Former, Secrets},
     },
@@ -111,15 +111,16 @@ impl App {
             let (attempts, replays) = (deliveries::attempts(view, key)?, deliveries::replays(view, key, REPLAYS)?);
             let body = deliveries::body_of(view, listed.delivery.event)?;
             let secrets = secrets::of(view, listed.endpoint)?;
-            Ok((listed, attempts, replays, body, secrets))
+            let own = own_headers::names_of(view, listed.delivery.endpoint)?;
+            Ok((listed, attempts, replays, body, (secrets, own)))
         };
-        let (listed, attempts, replays, body, secrets) = self.read(access, look).await?;
+        let (listed, attempts, replays, body, (secrets, own)) = self.read(access, look).await?;
         let (last, former_until) = (attempts.last(), secrets.former.as_ref().map(|former| former.until));
         let (signed, secrets) = signers(secrets, last);
         let carried = carried(signed, &secrets, former_until, last);
         let signing: Vec<&SigningSecret> = secrets.iter().take(carried).map(|(_, secret)| secret).collect();
         let request = match body {
-            Ok(body) => Ok(self.preview(&listed, last, &body, &signing)?.complete(&listed)?),
+            Ok(body) => Ok(self.preview(&listed, last, &body, (&signing, &own))?.complete(&listed)?),
             Err(damaged) => Err(damaged),
         };
         Ok(DeliveryInFull { listed, attempts, replays, request, signed })
@@ -149,7 +150,7 @@ impl App {
         if signed == Signed::NotSent {
             return Err(Error::request("nothing was sent yet: there is no signature to check"));
         }
-        let body = self.preview(&listed, attempts.last(), &body?, &[])?.body;
+        let body = self.preview(&listed, attempts.last(), &body?, (&[], &[]))?.body;
         let header = self.dialect(&listed.profile)?.profile.signature_header;
         let sent = Sent {
             event: listed.delivery.event.to_string(),

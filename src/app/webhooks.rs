@@ -15,14 +15,16 @@ use crate::{
         endpoint::{Endpoint, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
         endpoint_settings::{EndpointSettings, SettingsChange},
         ids::EndpointId,
+        own_headers::OwnHeaders,
         signature::Switch,
         stats::{Span, Stats},
         timestamp::Timestamp,
         token::AccessScope,
+        version::IfMatch,
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, alerts, deliveries, endpoint_settings, endpoints, secrets,
+        Admission, Tx, View, accounts, alerts, deliveries, endpoint_settings, endpoints, own_headers, secrets,
         stats::{self, Of},
         webhooks,
     },
@@ -81,6 +83,8 @@ pub struct Change {
     pub settings: SettingsChange,
     /// The new state.
     pub state: Option<NewState>,
+    /// The versions of the webhook to which the changes may be applied.
+    pub only_if: IfMatch,
 }
 
 /// Which deleted webhooks a list has.
@@ -198,6 +202,7 @@ impl App {
         let events = self.dialect(&profile)?.filter(events, self.limits().events_per_webhook)?;
         let url = self.target(&url)?;
         let about = About::default().with(name.as_deref(), description.as_deref())?;
+        let headers = settings.headers.clone().map(OwnHeaders::parse).transpose()?.unwrap_or_default();
         let settings = EndpointSettings::default().with(&settings)?;
         let (secret, is_made) = match secret {
             Some(own) => (own_secret(own, "Leave it out to have one made.")?, false),
@@ -205,14 +210,14 @@ impl App {
         };
         self.vet(access, &url).await?;
         let most = self.limits().webhooks_per_account;
-        Ok(CheckedWebhook { account, profile, url, events, about, settings, secret, is_made, most })
+        Ok(CheckedWebhook { account, profile, url, events, about, settings, headers, secret, is_made, most })
     }
 
     /// Changes a webhook. If that resumes it, returns the numbers of deliveries that the resume sends.
     ///
     /// # Errors
     /// [`Error::Invalid`] for events, a URL or a secret that cannot be taken; [`Error::NotFound`] for an unknown or
-    /// deleted webhook.
+    /// deleted webhook; [`Error::Conflict`] if it has another version than is asked for.
     pub async fn update(
         &self,
         access: &Access<Webhooks>,
@@ -220,20 +225,22 @@ impl App {
         change: Change,
     ) -> Result<(Endpoint, Option<Resumed>)> {
         let (id, access) = self.resolve(access, webhook)?;
-        let Change { url, events, secret, name, description, settings, state } = change;
+        let Change { url, events, secret, name, description, settings, state, only_if } = change;
         let url = url.map(|url| self.target(&url)).transpose()?;
         let events = events.map(|events| self.wanted_events(&access, events)).transpose()?;
         let secret = secret.map(|own| own_secret(own, "Leave it out to keep the present one.")).transpose()?;
         if let Some(url) = &url {
             self.vet(&access, url).await?;
         }
-        let overlap = self.secret_overlap();
+        let (overlap, headers) = (self.secret_overlap(), settings.headers.clone().map(OwnHeaders::parse).transpose()?);
         let update = move |tx: &Tx<'_>, scope: &AccessScope| {
             let endpoint = find(tx, scope, id)?;
+            only_if.check(&endpoint)?;
             let about = endpoint.about.clone().with(name.as_deref(), description.as_deref())?;
             endpoints::set_about(tx, &endpoint, &about)?;
             let settings = endpoint.settings.clone().with(&settings)?;
             endpoint_settings::set(tx, &endpoint, &settings)?;
+            headers.map(|headers| own_headers::set(tx, &endpoint, &headers)).transpose()?;
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             let changed =
                 |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);
@@ -264,16 +271,26 @@ impl App {
     }
 
     /// Deletes a webhook and cancels its pending and held deliveries.
-    pub async fn delete(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it has another version than is asked for.
+    pub async fn delete(&self, access: &Access<Webhooks>, webhook: &str, only_if: IfMatch) -> Result<()> {
         let (id, access) = self.resolve(access, webhook)?;
-        self.write(&access, move |tx, scope| endpoints::delete(tx, find(tx, scope, id)?.key)).await
+        let delete = move |tx: &Tx<'_>, scope: &AccessScope| {
+            let endpoint = find(tx, scope, id)?;
+            only_if.check(&endpoint)?;
+            endpoints::delete(tx, endpoint.key)
+        };
+        self.write(&access, delete).await
     }
 
     /// As [`App::delete`]. A deleted webhook stays deleted, as long as it has a row.
-    pub async fn deactivate(&self, access: &Access<Webhooks>, webhook: &str) -> Result<Endpoint> {
+    pub async fn deactivate(&self, access: &Access<Webhooks>, webhook: &str, only_if: IfMatch) -> Result<Endpoint> {
         let (id, access) = self.resolve(access, webhook)?;
         let delete = move |tx: &Tx<'_>, scope: &AccessScope| {
-            endpoints::delete(tx, endpoints::find(tx, scope, id)?.key)?;
+            let endpoint = endpoints::find(tx, scope, id)?;
+            only_if.check(&endpoint)?;
+            endpoints::delete(tx, endpoint.key)?;
             endpoints::find(tx, scope, id)
         };
         self.write(&access, delete).await
@@ -302,14 +319,28 @@ impl App {
         Ok(())
     }
 
-    /// Every webhook, with these of the deleted ones, in the order they were registered.
-    pub async fn webhooks(&self, access: &Access<Webhooks>, deleted: Deleted) -> Result<Vec<Endpoint>> {
+    /// The webhooks, with these of the deleted ones, in the order they were registered: a page of them, or all.
+    pub async fn webhooks(
+        &self,
+        access: &Access<Webhooks>,
+        deleted: Deleted,
+        page: Option<PageRequest>,
+    ) -> Result<Page<Endpoint>> {
         let since = match deleted {
             Deleted::None => Timestamp::from_millis(i64::MAX),
             Deleted::OfLastDay => self.now() - DAY,
             Deleted::Newest => Timestamp::from_millis(i64::MIN),
         };
-        self.read(access, move |view, scope| endpoints::list(view, scope, since)).await
+        let known = |cursor: &str| Some(self.0.profiles.webhook(access.scope(), cursor).ok()?.0);
+        let after = page.as_ref().map(|page| page.after(known)).transpose()?.flatten();
+        let size = page.map(|page| self.page_size(&page)).transpose()?;
+        let list = move |view: &View<'_>, scope: &AccessScope| {
+            let after = after.map_or(Ok(0), |id| endpoints::find(view, scope, id).map(|last| last.key));
+            endpoints::list(view, scope, since, (after.map_err(Error::of_cursor)?, size.map(|size| size + 1)))
+        };
+        let found = self.read(access, list).await?;
+        let profile = access.scope().profile.as_deref().unwrap_or_default();
+        Ok(Page::cut(found, size.unwrap_or(usize::MAX), |last| self.0.profiles.on_wire(profile, last.id)))
     }
 
     /// One webhook, and the numbers of its failed and held deliveries.

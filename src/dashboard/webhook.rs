@@ -35,6 +35,7 @@ use crate::{
         signature::Switch,
         stats::Stats,
         timestamp::Timestamp,
+        version::IfMatch,
     },
     error::Error,
 };
@@ -224,7 +225,7 @@ pub(super) async fn act(
     let Path((written, verb)) = path;
     let done = match verb.as_str() {
         "pause" => shared.app.pause(&visit.access, &written).await.map(|()| "paused".to_owned()),
-        "delete" => shared.app.delete(&visit.access, &written).await.map(|()| "deleted".to_owned()),
+        "delete" => shared.app.delete(&visit.access, &written, IfMatch::default()).await.map(|()| "deleted".to_owned()),
         "resume" => resume(&shared, &visit, &written, &fields).await,
         "change" => change(&shared, &visit, &written, &fields).await,
         "drop" => shared.app.drop_held(&visit.access, &written).await.map(|()| "dropping".to_owned()),

@@ -31,6 +31,8 @@ pub struct AttemptHeaders<'a> {
     pub signature: Option<String>,
     /// The signatures of Standard Webhooks.
     pub standard: String,
+    /// The headers that the owner of the endpoint adds.
+    pub own: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> AttemptHeaders<'a> {
@@ -46,6 +48,7 @@ impl<'a> AttemptHeaders<'a> {
             ("ngoma-attempt", self.attempt.to_string()),
         ];
         headers.extend(self.signature.map(|signature| (self.profile.signature_header, signature)));
+        headers.extend(self.own.into_iter().map(|(name, value)| (name, value.to_owned())));
         if self.test {
             headers.push(("ngoma-test", "true".to_owned()));
         }

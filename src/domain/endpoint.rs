@@ -353,6 +353,10 @@ pub struct Endpoint {
     pub about: About,
     /// What its owner decided about the sending to it.
     pub settings: EndpointSettings,
+    /// The names of the headers that its owner adds.
+    pub header_names: Vec<String>,
+    /// A mark of these headers with their values, which does not reveal them.
+    pub headers_mark: [u8; 8],
     /// Which events it wants.
     pub events: EventFilter,
     /// Active, suspended or deleted.
@@ -363,6 +367,8 @@ pub struct Endpoint {
     pub suspended_reason: Option<SuspendedReason>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
+    /// When its secret was last changed; `None`: never.
+    pub secret_at: Option<Timestamp>,
     /// When it was registered.
     pub created_at: Timestamp,
 }

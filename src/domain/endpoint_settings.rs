@@ -1,8 +1,11 @@
 //! What the owner of a webhook decided about the sending to it. Every setting is optional.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::error::{Error, Result};
+use crate::{
+    domain::{metadata::Metadata, own_headers::GivenHeaders},
+    error::{Error, Result},
+};
 
 /// Thousandths of a delivery per second: the lowest and the highest limit.
 const LIMITS: std::ops::RangeInclusive<u32> = 100..=1_000_000;
@@ -12,6 +15,8 @@ const LIMITS: std::ops::RangeInclusive<u32> = 100..=1_000_000;
 pub struct EndpointSettings {
     /// How its deliveries go out.
     pub sending: Sending,
+    /// Texts for programs of its owner.
+    pub metadata: Metadata,
 }
 
 impl EndpointSettings {
@@ -26,7 +31,8 @@ impl EndpointSettings {
             Given::Value(deliveries) => Some(RateLimit::per_second(deliveries)?),
         };
         let ordered = change.ordered.unwrap_or(self.sending.ordered);
-        Ok(Self { sending: Sending { rate_limit, ordered } })
+        let metadata = change.metadata.clone().map_or(Ok(self.metadata), Metadata::parse)?;
+        Ok(Self { sending: Sending { rate_limit, ordered }, metadata })
     }
 }
 
@@ -37,6 +43,10 @@ pub struct SettingsChange {
     pub rate_limit: Given<f64>,
     /// Whether they go out one at a time, in the order of acceptance.
     pub ordered: Option<bool>,
+    /// All entries of the metadata.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// All headers of its own.
+    pub headers: Option<GivenHeaders>,
 }
 
 /// A setting in a request.

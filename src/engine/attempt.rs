@@ -13,6 +13,7 @@ use crate::{
         delivery::{self, Failure, Outcome},
         endpoint::EndpointKey,
         failure_details::FailureDetails,
+        own_headers::OwnHeaders,
         profile::{Profile, Profiles},
         timestamp::Timestamp,
     },
@@ -60,16 +61,31 @@ fn post(claim: &Claim, profile: &Profile, sender: &Sender, started_at: Timestamp
         test: claim.test,
         signature: target.secrets.first().map(|secret| secret.sign_body_in_parts(&body.parts())),
         standard: standard.collect::<Vec<_>>().join(" "),
+        own: target.headers.list().collect(),
     };
     let headers = headers.list();
     let post = Post { url: target.url.as_str(), headers: &headers, body: body.parts(), timeout: profile.timeout };
-    let Sent { mut outcome, details, retry_after } = sender.send(&post);
+    let Sent { mut outcome, mut details, retry_after } = sender.send(&post);
+    mask(&target.headers, &mut outcome, &mut details);
     if let Outcome::Answered(answer) = &mut outcome
         && matches!(answer.status, 429 | 503)
     {
         answer.retry_after = retry_after.and_then(|text| delivery::retry_after(&text, started_at));
     }
     (outcome, details)
+}
+
+/// Masks the values of the owner's headers in what is kept of an answer: some receivers send back what they got.
+fn mask(own: &OwnHeaders, outcome: &mut Outcome, details: &mut FailureDetails) {
+    if own.is_empty() {
+        return;
+    }
+    if let Outcome::Answered(answer) = outcome {
+        own.mask(&mut answer.body);
+    }
+    for text in [&mut details.headers, &mut details.reason].into_iter().flatten() {
+        own.mask_text(text);
+    }
 }
 
 /// Counts an attempt. The first attempt of a delivery also counts how long the delivery waited.

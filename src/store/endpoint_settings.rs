@@ -7,19 +7,15 @@ use crate::domain::{
     audit::Action,
     endpoint::{Endpoint, EndpointKey},
     endpoint_settings::{EndpointSettings, RateLimit, Sending},
+    metadata::Metadata,
 };
 
 /// Writes the settings of an endpoint that was just registered.
 pub fn write(tx: &Tx<'_>, endpoint: EndpointKey, settings: &EndpointSettings) -> Result<()> {
-    if *settings == EndpointSettings::default() {
-        return Ok(());
-    }
     let Sending { rate_limit, ordered } = settings.sending;
-    tx.conn.prepare_cached("UPDATE endpoint SET rate_limit = ?2, ordered = ?3 WHERE key = ?1")?.execute((
-        endpoint,
-        rate_limit.map(RateLimit::thousandths),
-        ordered,
-    ))?;
+    tx.conn
+        .prepare_cached("UPDATE endpoint SET rate_limit = ?2, ordered = ?3, metadata = ?4 WHERE key = ?1")?
+        .execute((endpoint, rate_limit.map(RateLimit::thousandths), ordered, settings.metadata.stored()))?;
     tx.announce(Change::Sending(endpoint, settings.sending));
     Ok(())
 }
@@ -41,7 +37,8 @@ pub fn set(tx: &Tx<'_>, endpoint: &Endpoint, settings: &EndpointSettings) -> Res
         });
     let ordered =
         (former.sending.ordered != settings.sending.ordered).then(|| format!("ordered {}", settings.sending.ordered));
-    for note in [rate_limit, ordered].into_iter().flatten() {
+    let metadata = (former.metadata != settings.metadata).then(|| "metadata".to_owned());
+    for note in [rate_limit, ordered, metadata].into_iter().flatten() {
         audit::of_endpoint(tx, Action::WebhookChanged, endpoint.key, Some(&note))?;
     }
     Ok(())
@@ -61,7 +58,9 @@ pub(super) fn announce(tx: &Tx<'_>) -> Result<()> {
 
 /// The settings in a row of an endpoint.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<EndpointSettings> {
-    Ok(EndpointSettings { sending: sending(row)? })
+    let metadata: Option<String> = row.get("metadata")?;
+    let read = |text: String| Metadata::from_stored(&text).ok_or_else(|| convert::unreadable(&text));
+    Ok(EndpointSettings { sending: sending(row)?, metadata: metadata.map(read).transpose()?.unwrap_or_default() })
 }
 
 /// How the deliveries of the endpoint in this row go out.

@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::{
     Result, Target, Tx, View, audit, cascade, convert, endpoint_settings, keyring::key_of, news::Change, outages,
+    own_headers,
 };
 use crate::{
     domain::{
@@ -78,11 +79,14 @@ pub fn create(
         url,
         about: About::default(),
         settings: EndpointSettings::default(),
+        header_names: Vec::new(),
+        headers_mark: own_headers::mark(None),
         events,
         state: EndpointState::Active,
         suspended_at: None,
         suspended_reason: None,
         deleted_at: None,
+        secret_at: None,
         created_at: tx.now,
     })
 }
@@ -150,7 +154,7 @@ pub fn add_key(tx: &Tx<'_>) -> Result<()> {
 /// A secret that does not open.
 pub fn reseal(tx: &Tx<'_>, from: EndpointKey, at_once: usize) -> Result<Option<EndpointKey>> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT key, id, secret, former_secret FROM endpoint WHERE key > ? AND secret != x'' ORDER BY key LIMIT ?",
+        "SELECT key, id, secret, former_secret, own_headers FROM endpoint WHERE key > ? AND secret != x'' ORDER BY key LIMIT ?",
     )?;
     let mut rows = rows.query((from, at_once))?;
     let mut last = None;
@@ -163,6 +167,9 @@ pub fn reseal(tx: &Tx<'_>, from: EndpointKey, at_once: usize) -> Result<Option<E
         tx.conn
             .prepare_cached("UPDATE endpoint SET secret = ?2, former_secret = ?3 WHERE key = ?1")?
             .execute((key, secret, former))?;
+        row.get::<_, Option<Vec<u8>>>("own_headers")?
+            .map(|former| own_headers::reseal(tx, key, id, former))
+            .transpose()?;
         last = Some(key);
     }
     Ok(last)
@@ -184,6 +191,13 @@ pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         if key_of(&row.get::<_, Vec<u8>>(0)?) != current {
+            return Ok(false);
+        }
+    }
+    let mut rows = tx.conn.prepare_cached("SELECT own_headers FROM endpoint WHERE own_headers IS NOT NULL")?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        if key_of(own_headers::sealed(&row.get::<_, Vec<u8>>(0)?)) != current {
             return Ok(false);
         }
     }
@@ -240,7 +254,7 @@ pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
         .conn
         .prepare_cached(
             "UPDATE endpoint SET state = 'deleted', deleted_at = ?2, suspended_at = NULL, suspended_reason = NULL,
-               secret = x'', former_secret = NULL, former_until = NULL, former_leads = 0, resend = NULL
+               secret = x'', own_headers = NULL, former_secret = NULL, former_until = NULL, former_leads = 0, resend = NULL
              WHERE key = ?1 AND state != 'deleted'",
         )?
         .execute((key, tx.now.millis()))?;
@@ -284,7 +298,8 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
 /// The target of an endpoint: its present URL and secrets.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT id, account, profile, url, secret, former_secret, former_until, former_leads, outage, turns, rate_limit, ordered
+        "SELECT id, account, profile, url, secret, former_secret, former_until, former_leads, outage, turns, rate_limit, ordered,
+           own_headers
          FROM endpoint WHERE key = ?",
     )?;
     let mut rows = rows.query([key])?;
@@ -304,6 +319,7 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
         url: TargetUrl::from_stored(&row.get::<_, String>("url")?)?,
         secrets,
         sending: endpoint_settings::sending(row)?,
+        headers: own_headers::of(tx, id, row.get("own_headers")?)?,
         outage: row.get("outage")?,
         turns: row.get("turns")?,
         read_at: tx.now,
@@ -339,18 +355,24 @@ pub fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endp
 }
 
 /// Every endpoint within the scope that is not deleted, and the newest 1,000 of those that were deleted since this time,
-/// in the order they were registered.
-pub fn list(view: &View<'_>, scope: &AccessScope, deleted_since: Timestamp) -> Result<Vec<Endpoint>> {
+/// in the order they were registered: at most `most` of those after the one with the key `after`.
+pub fn list(
+    view: &View<'_>,
+    scope: &AccessScope,
+    deleted_since: Timestamp,
+    (after, most): (EndpointKey, Option<usize>),
+) -> Result<Vec<Endpoint>> {
     let of = if scope.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
     // An account may have deleted any number of endpoints.
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE {of} AND (?1 IS NULL OR endpoint.profile = ?1)
            AND (endpoint.state != 'deleted' OR endpoint.deleted_at >= ?3 AND endpoint.key >= ifnull(
                (SELECT key FROM endpoint WHERE {of} AND state = 'deleted' ORDER BY key DESC LIMIT 1 OFFSET {DELETED_SHOWN} - 1), 0))
-         ORDER BY endpoint.key"
+           AND endpoint.key > ?4
+         ORDER BY endpoint.key LIMIT ifnull(?5, -1)"
     ))?;
     Ok(rows
-        .query_map((&scope.profile, scope.account, deleted_since.millis()), read)?
+        .query_map((&scope.profile, scope.account, deleted_since.millis(), after, most), read)?
         .collect::<rusqlite::Result<_>>()?)
 }
 
@@ -376,11 +398,14 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         url: target.as_given(given.as_deref()),
         about: About { name: row.get("name")?, description: row.get("description")? },
         settings: endpoint_settings::read(row)?,
+        header_names: own_headers::names(row)?,
+        headers_mark: own_headers::mark(row.get::<_, Option<Vec<u8>>>("own_headers")?.as_deref()),
         events: EventFilter::from_stored(&row.get::<_, String>("events")?),
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         suspended_at: convert::moment_if(row, "suspended_at")?,
         suspended_reason: convert::suspended_reason(row.get("suspended_reason")?)?,
         deleted_at: convert::moment_if(row, "deleted_at")?,
+        secret_at: convert::moment_if(row, "secret_at")?,
         created_at: convert::moment(row, "created_at")?,
     })
 }

@@ -38,6 +38,7 @@ mod news;
 mod open;
 mod outages;
 pub mod overview;
+pub mod own_headers;
 pub mod queue;
 mod range;
 pub mod recoveries;

@@ -15,6 +15,7 @@ use crate::domain::{
     endpoint::{EndpointKey, TargetUrl},
     endpoint_settings::Sending,
     ids::EndpointId,
+    own_headers::OwnHeaders,
     signature::SigningSecret,
     timestamp::Timestamp,
 };
@@ -41,6 +42,8 @@ pub struct Target {
     pub secrets: Vec<SigningSecret>,
     /// How its deliveries go out.
     pub sending: Sending,
+    /// The headers that its owner adds.
+    pub headers: OwnHeaders,
     /// The endpoint's outage at that time: a success ends it.
     pub(super) outage: Option<DeliveryKey>,
     /// The turns of the endpoint at that time: a success turns it back.

@@ -23,6 +23,7 @@ impl Shape for Errors {
             409,
             "The same task_id was published with another body, the account has its full number of webhooks, the webhook is paused, a former secret still signs, or ten of your recoveries go on.",
         ),
+        (412, "The webhook has another version than If-Match names: get it again."),
         (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "The URL is longer than limits.request_url_bytes."),
         (415, "The body is not sent as application/json in UTF-8, or is compressed."),

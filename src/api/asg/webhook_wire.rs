@@ -1,19 +1,21 @@
 //! Webhooks: the bodies of requests and answers, in the vendor's words.
 
+use std::collections::BTreeMap;
+
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
 use super::{delivery_wire::DeliveryEntry, profile::WEBHOOK};
 use crate::{
-    api::openapi::{Attempt, ErrorClass, SecretText, SuspendedReason},
+    api::openapi::{Attempt, ErrorClass, SecretText, SuspendedReason, settings, shown_headers, shown_metadata},
     app::{
         webhook_test::TestOutcome,
         webhooks::{Change, EventList, NewState, Registered, WebhookSummary},
     },
     domain::{
         endpoint::{Endpoint, EndpointState, Resend},
-        endpoint_settings::SettingsChange,
         token::AccessScope,
+        version::IfMatch,
     },
 };
 
@@ -35,6 +37,12 @@ pub(super) struct NewWebhook {
     pub(super) name: Option<String>,
     /// Its description, for people: one line of at most 500 characters.
     pub(super) description: Option<String>,
+    /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
+    /// sent.
+    pub(super) metadata: Option<BTreeMap<String, String>>,
+    /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
+    /// characters in ASCII. The values are stored encrypted, and never shown again.
+    pub(super) headers: Option<BTreeMap<String, SecretText>>,
 }
 
 /// A webhook.
@@ -58,6 +66,12 @@ pub(super) struct WebhookView {
     /// Its description; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) description: Option<String>,
+    /// The texts for programs of its owner; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metadata: Option<BTreeMap<String, String>>,
+    /// The headers that every request has, their values masked; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) headers: Option<BTreeMap<String, String>>,
     /// When it was deleted: RFC 3339, UTC; left out if it is not deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deleted_at: Option<String>,
@@ -84,6 +98,8 @@ impl WebhookView {
             account: account(endpoint, scope),
             name: endpoint.about.name.clone(),
             description: endpoint.about.description.clone(),
+            metadata: shown_metadata(endpoint),
+            headers: shown_headers(endpoint),
             deleted_at: endpoint.deleted_at.map(|at| at.to_string()),
             secret: None,
             resent_deliveries: None,
@@ -124,6 +140,12 @@ pub(super) struct WebhookDetails {
     /// Its description; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    /// The texts for programs of its owner; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<BTreeMap<String, String>>,
+    /// The headers that every request has, their values masked; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<BTreeMap<String, String>>,
     /// When it was registered: RFC 3339, UTC.
     created_at: String,
     /// When it was paused; null while it is active.
@@ -148,6 +170,8 @@ impl WebhookDetails {
             account: account(endpoint, scope),
             name: endpoint.about.name.clone(),
             description: endpoint.about.description.clone(),
+            metadata: shown_metadata(endpoint),
+            headers: shown_headers(endpoint),
             created_at: endpoint.created_at.to_string(),
             paused_at: endpoint.suspended_at.map(|at| at.to_string()),
             paused_reason: endpoint.suspended_reason.map(Into::into),
@@ -177,15 +201,42 @@ pub(super) struct WebhookChange {
     name: Option<String>,
     /// The new description, for people; an empty one removes it.
     description: Option<String>,
+    /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
+    /// sent. They
+    /// replace all former ones; an empty object removes them.
+    metadata: Option<BTreeMap<String, String>>,
+    /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
+    /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
+    /// ones; an empty object removes them.
+    headers: Option<BTreeMap<String, SecretText>>,
 }
 
 impl From<WebhookChange> for Change {
     fn from(change: WebhookChange) -> Self {
-        let WebhookChange { callback_url: url, events, secret, active, resend_failed, name, description } = change;
+        let WebhookChange {
+            callback_url: url,
+            events,
+            secret,
+            active,
+            resend_failed,
+            name,
+            description,
+            metadata,
+            headers,
+        } = change;
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = active.map(|active| if active { NewState::Active(resend) } else { NewState::Paused });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        Self { url, events, secret, name, description, settings: SettingsChange::default(), state }
+        Self {
+            url,
+            events,
+            secret,
+            name,
+            description,
+            settings: settings(metadata, headers),
+            state,
+            only_if: IfMatch::default(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use poem::web::Data;
 use poem_openapi::{
     OpenApi,
-    param::{Path, Query},
+    param::{Header, Path, Query},
 };
 
 use super::{
@@ -14,15 +14,15 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, Printed, Refused, Registered, Repeat, Rotated, RotatedSecret, SecretRotation, WebhookStats, WithBody,
-        WithoutBody,
+        Body, ChangesWithBody, ChangesWithoutBody, Listed, Printed, Refused, Registered, Repeat, Rotated,
+        RotatedSecret, SecretRotation, Versioned, WebhookStats, WithBody, WithoutBody, next_page, settings,
     },
     app::{
-        Access, App, Webhooks,
+        Access, App, PageRequest, Webhooks,
         webhook_test::TestOutcome,
         webhooks::{self, Change, Deleted},
     },
-    domain::endpoint_settings::SettingsChange,
+    domain::version::{IfMatch, Version},
     error::Result,
 };
 
@@ -45,11 +45,11 @@ impl Routes {
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { callback_url: url, secret, events, account, name, description } = body.0;
+        let NewWebhook { callback_url: url, secret, events, account, name, description, metadata, headers } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let secret = secret.map(|own| own.0);
-        let settings = SettingsChange::default();
+        let settings = settings(metadata, headers);
         let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         let scope = access.scope().clone();
         let once = idempotency_key.answering(move |registered| WebhookView::registered(registered, &scope));
@@ -67,10 +67,17 @@ impl Routes {
         app: Data<&App>,
         /// Whether to list the newest 1,000 of the deleted webhooks, whenever they were deleted. Default: false.
         all: Query<Option<bool>>,
-    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
+        /// Entries on a page: at least 1, at most the server's `limits.page_size`. Without `limit` and `cursor`, all are listed.
+        limit: Query<Option<u32>>,
+        /// The cursor of the next page, from the header `Link` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<WebhookView>, Refused<Errors, WithoutBody>> {
+        let others = [("all", all.0.map(|all| all.to_string())), ("limit", limit.0.map(|limit| limit.to_string()))];
         let deleted = if all.0 == Some(true) { Deleted::Newest } else { Deleted::OfLastDay };
-        let found = app.webhooks(&access, deleted).await?;
-        Ok(Body(found.iter().map(|webhook| WebhookView::new(webhook, access.scope())).collect()))
+        let found = app.webhooks(&access, deleted, PageRequest::asked_if(limit.0, cursor.0)).await?;
+        let link = next_page("/v1/webhooks", &others, found.next.as_deref());
+        let views = found.items.iter().map(|webhook| WebhookView::new(webhook, access.scope()));
+        Ok(Listed::Page(Body(views.collect()), link))
     }
 
     /// Get a webhook
@@ -84,8 +91,10 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookDetails>, Refused<Errors, WithoutBody>> {
-        Ok(Body(WebhookDetails::new(&app.webhook(&access, &webhook_id.0).await?, access.scope())))
+    ) -> Result<Versioned<WebhookDetails>, Refused<Errors, WithoutBody>> {
+        let found = app.webhook(&access, &webhook_id.0).await?;
+        let version = Version::of(&found.endpoint).tag();
+        Ok(Versioned::Current(Body(WebhookDetails::new(&found, access.scope())), version))
     }
 
     /// Change, pause or resume a webhook
@@ -103,13 +112,19 @@ impl Routes {
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
         body: Body<WebhookChange>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, WithBody>> {
-        let (webhook, resumed) = app.update(&access, &webhook_id.0, Change::from(body.0)).await?;
-        Ok(Body(WebhookView {
+        /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
+        /// 412, and nothing changes.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Versioned<WebhookView>, Refused<Errors, ChangesWithBody>> {
+        let change = Change { only_if: IfMatch::parse(if_match.0.as_deref()), ..Change::from(body.0) };
+        let (webhook, resumed) = app.update(&access, &webhook_id.0, change).await?;
+        let view = WebhookView {
             resent_deliveries: resumed.map(|resumed| resumed.resent),
             released_deliveries: resumed.map(|resumed| resumed.released),
             ..WebhookView::new(&webhook, access.scope())
-        }))
+        };
+        Ok(Versioned::Current(Body(view), Version::of(&webhook).tag()))
     }
 
     /// Rotate the secret of a webhook
@@ -171,8 +186,13 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, WithoutBody>> {
-        Ok(Body(WebhookView::new(&app.deactivate(&access, &webhook_id.0).await?, access.scope())))
+        /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
+        /// 412, and nothing changes.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Body<WebhookView>, Refused<Errors, ChangesWithoutBody>> {
+        let only_if = IfMatch::parse(if_match.0.as_deref());
+        Ok(Body(WebhookView::new(&app.deactivate(&access, &webhook_id.0, only_if).await?, access.scope())))
     }
 
     /// Get the statistics of a webhook

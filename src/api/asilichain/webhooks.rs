@@ -3,7 +3,7 @@
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
-    param::{Path, Query},
+    param::{Header, Path, Query},
 };
 
 use super::{
@@ -16,15 +16,21 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, DeliveryStatus, ErrorClass, OnceOnState, Printed, Refused, Registered, Repeat, Rotated, RotatedSecret,
-        SecretRotation, WebhookStats, WithBody, WithoutBody,
+        Body, ChangesWithBody, ChangesWithoutBody, DeliveryStatus, ErrorClass, Listed, OnceOnState, Printed, Refused,
+        Registered, Repeat, Rotated, RotatedSecret, SecretRotation, Versioned, WebhookStats, WithBody, WithoutBody,
+        next_page, settings,
     },
     app::{
         Access, App, PageRequest, Webhooks,
         webhook_test::TestOutcome,
         webhooks::{self, Change},
     },
-    domain::{delivery, endpoint_settings::SettingsChange, selection::Selection, timestamp::Timestamp},
+    domain::{
+        delivery,
+        selection::Selection,
+        timestamp::Timestamp,
+        version::{IfMatch, Version},
+    },
     error::Result,
 };
 
@@ -60,10 +66,10 @@ impl Routes {
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { url, events, cooperative_id, secret, name, description } = body.0;
+        let NewWebhook { url, events, cooperative_id, secret, name, description, metadata, headers } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let secret = secret.map(|own| own.0);
-        let settings = SettingsChange::default();
+        let settings = settings(metadata, headers);
         let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         let once = idempotency_key.answering(|made: &webhooks::Registered| WebhookView::from(made));
         Ok(Registered::Created(app.register_once(&access, new, once).await?.into()))
@@ -71,14 +77,22 @@ impl Routes {
 
     /// List webhooks
     ///
-    /// Every webhook of the account. Secrets are not returned. Needs the scope `webhooks`.
+    /// Every webhook of the account, in the order in which they were registered; with `limit` or `cursor`, a page of them.
+    /// Secrets are not returned. Needs the scope `webhooks`.
     #[oai(path = "/", method = "get", operation_id = "listWebhooks")]
     async fn list(
         &self,
         access: Access<Webhooks>,
         app: Data<&App>,
-    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
-        Ok(Body(app.webhooks(&access, webhooks::Deleted::None).await?.iter().map(WebhookView::from).collect()))
+        /// Entries on a page: at least 1, at most the server's `limits.page_size`. Without `limit` and `cursor`, all are listed.
+        limit: Query<Option<u32>>,
+        /// The cursor of the next page, from the header `Link` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Listed<WebhookView>, Refused<Errors, WithoutBody>> {
+        let others = [("limit", limit.0.map(|limit| limit.to_string()))];
+        let found = app.webhooks(&access, webhooks::Deleted::None, PageRequest::asked_if(limit.0, cursor.0)).await?;
+        let link = next_page("/webhooks", &others, found.next.as_deref());
+        Ok(Listed::Page(Body(found.items.iter().map(WebhookView::from).collect()), link))
     }
 
     /// Get a webhook
@@ -92,8 +106,10 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookDetails>, Refused<Errors, WithoutBody>> {
-        Ok(Body(app.webhook(&access, &webhook_id.0).await?.into()))
+    ) -> Result<Versioned<WebhookDetails>, Refused<Errors, WithoutBody>> {
+        let found = app.webhook(&access, &webhook_id.0).await?;
+        let version = Version::of(&found.endpoint).tag();
+        Ok(Versioned::Current(Body(found.into()), version))
     }
 
     /// Get the statistics of a webhook
@@ -125,13 +141,19 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
         body: Body<WebhookChange>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, WithBody>> {
-        let (endpoint, resumed) = app.update(&access, &webhook_id.0, Change::from(body.0)).await?;
-        Ok(Body(WebhookView {
+        /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
+        /// 412, and nothing changes.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Versioned<WebhookView>, Refused<Errors, ChangesWithBody>> {
+        let change = Change { only_if: IfMatch::parse(if_match.0.as_deref()), ..Change::from(body.0) };
+        let (endpoint, resumed) = app.update(&access, &webhook_id.0, change).await?;
+        let view = WebhookView {
             resent_deliveries: resumed.map(|resumed| resumed.resent),
             released_deliveries: resumed.map(|resumed| resumed.released),
             ..WebhookView::from(&endpoint)
-        }))
+        };
+        Ok(Versioned::Current(Body(view), Version::of(&endpoint).tag()))
     }
 
     /// Rotate the secret of a webhook
@@ -170,8 +192,12 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-    ) -> Result<Deleted, Refused<Errors, WithoutBody>> {
-        app.delete(&access, &webhook_id.0).await?;
+        /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
+        /// 412, and nothing changes.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+    ) -> Result<Deleted, Refused<Errors, ChangesWithoutBody>> {
+        app.delete(&access, &webhook_id.0, IfMatch::parse(if_match.0.as_deref())).await?;
         Ok(Deleted::Gone)
     }
 

@@ -1,11 +1,16 @@
 //! The bodies of requests and answers, in the vendor's words.
 
+use std::collections::BTreeMap;
+
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use super::profile::WEBHOOK;
 use crate::{
-    api::openapi::{Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects},
+    api::openapi::{
+        Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects, settings, shown_headers,
+        shown_metadata,
+    },
     app::{
         Page,
         webhook_test::TestOutcome,
@@ -14,7 +19,7 @@ use crate::{
     domain::{
         delivery,
         endpoint::{Endpoint, EndpointState, Resend},
-        endpoint_settings::SettingsChange,
+        version::IfMatch,
     },
 };
 
@@ -46,6 +51,12 @@ pub(super) struct NewWebhook {
     pub(super) name: Option<String>,
     /// Its description, for people: one line of at most 500 characters.
     pub(super) description: Option<String>,
+    /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
+    /// sent.
+    pub(super) metadata: Option<BTreeMap<String, String>>,
+    /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
+    /// characters in ASCII. The values are stored encrypted, and never shown again.
+    pub(super) headers: Option<BTreeMap<String, SecretText>>,
 }
 
 /// A webhook.
@@ -70,6 +81,12 @@ pub(super) struct WebhookView {
     /// Its description; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) description: Option<String>,
+    /// The texts for programs of its owner; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metadata: Option<BTreeMap<String, String>>,
+    /// The headers that every request has, their values masked; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) headers: Option<BTreeMap<String, String>>,
     /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
     /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,6 +119,8 @@ impl From<&Endpoint> for WebhookView {
             created_at: endpoint.created_at.to_string(),
             name: endpoint.about.name.clone(),
             description: endpoint.about.description.clone(),
+            metadata: shown_metadata(endpoint),
+            headers: shown_headers(endpoint),
             secret: None,
             resent_deliveries: None,
             released_deliveries: None,
@@ -130,6 +149,12 @@ pub(super) struct WebhookDetails {
     /// Its description; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) description: Option<String>,
+    /// The texts for programs of its owner; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metadata: Option<BTreeMap<String, String>>,
+    /// The headers that every request has, their values masked; left out if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) headers: Option<BTreeMap<String, String>>,
     /// When it was suspended; null while it is active.
     pub(super) suspended_at: Option<String>,
     /// Why it is suspended; null while it is active.
@@ -155,6 +180,8 @@ impl From<WebhookSummary> for WebhookDetails {
             created_at: view.created_at,
             name: view.name,
             description: view.description,
+            metadata: view.metadata,
+            headers: view.headers,
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
             suspended_reason: endpoint.suspended_reason.map(Into::into),
             held_deliveries: held,
@@ -184,18 +211,35 @@ pub(super) struct WebhookChange {
     pub(super) name: Option<String>,
     /// The new description, for people; an empty one removes it.
     pub(super) description: Option<String>,
+    /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
+    /// sent. They
+    /// replace all former ones; an empty object removes them.
+    pub(super) metadata: Option<BTreeMap<String, String>>,
+    /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
+    /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
+    /// ones; an empty object removes them.
+    pub(super) headers: Option<BTreeMap<String, SecretText>>,
 }
 
 impl From<WebhookChange> for Change {
     fn from(change: WebhookChange) -> Self {
-        let WebhookChange { url, events, secret, status, resend_failed, name, description } = change;
+        let WebhookChange { url, events, secret, status, resend_failed, name, description, metadata, headers } = change;
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = status.map(|status| match status {
             WebhookStatus::Active => NewState::Active(resend),
             WebhookStatus::Suspended => NewState::Paused,
         });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        Self { url, events, secret, name, description, settings: SettingsChange::default(), state }
+        Self {
+            url,
+            events,
+            secret,
+            name,
+            description,
+            settings: settings(metadata, headers),
+            state,
+            only_if: IfMatch::default(),
+        }
     }
 }
 

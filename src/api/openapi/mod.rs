@@ -11,6 +11,7 @@ pub(crate) mod operations;
 mod recovery;
 mod responses;
 mod rotation;
+mod settings;
 mod shared;
 mod tag;
 mod unknown_members;
@@ -22,8 +23,12 @@ pub(crate) use self::{
     error::Failure,
     idempotency::{Key, Repeat},
     recovery::{Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage},
-    responses::{OnState, OnceOnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
+    responses::{
+        ChangesWithBody, ChangesWithoutBody, Listed, OnState, OnceOnState, Refused, Registered, Shape, Versioned,
+        WithBody, WithoutBody, WithoutToken, next_page,
+    },
     rotation::{Rotated, RotatedSecret, SecretRotation},
+    settings::{settings, shown_headers, shown_metadata},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
     webhook_stats::WebhookStats,

@@ -8,8 +8,9 @@ use poem_openapi::{
     types::Type,
 };
 use serde::Serialize;
+use url::form_urlencoded;
 
-use super::body::Printed;
+use super::body::{Body, Printed};
 use crate::error::Error;
 
 /// The shape of an error at a door, and the meaning of each status.
@@ -20,9 +21,10 @@ pub(crate) trait Shape: Send + Sync + 'static {
 }
 
 /// The meaning of each status that is the same at all doors with [`Failure`](super::Failure) as body.
-const COMMON: [(u16, &str); 8] = [
+const COMMON: [(u16, &str); 9] = [
     (400, "`INVALID_REQUEST`: the request is not of the documented form; the message names the fault and its place."),
     (401, "`UNAUTHORIZED`: no token, or one that is unknown or revoked."),
+    (412, "`WEBHOOK_CHANGED`: the webhook has another version than `If-Match` names: get it again."),
     (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
     (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json in UTF-8, or is compressed."),
     (429, "`RATE_LIMITED`: too many requests of this token; `Retry-After` says how long to wait."),
@@ -80,6 +82,59 @@ pub(crate) struct WithBody;
 
 impl Kind for WithBody {
     const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 414, 415, 422, 429, 431, 500, 503];
+}
+
+/// For an operation that takes a body and may be limited to a version.
+#[derive(Debug)]
+pub(crate) struct ChangesWithBody;
+
+impl Kind for ChangesWithBody {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 412, 413, 414, 415, 422, 429, 431, 500, 503];
+}
+
+/// For an operation that takes no body and may be limited to a version.
+#[derive(Debug)]
+pub(crate) struct ChangesWithoutBody;
+
+impl Kind for ChangesWithoutBody {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 412, 414, 429, 431, 500, 503];
+}
+
+/// A page of a list whose body is an array.
+#[derive(ApiResponse)]
+pub(crate) enum Listed<T: Type + Serialize> {
+    /// Success.
+    #[oai(status = 200)]
+    Page(
+        Body<Vec<T>>,
+        /// `<...>; rel="next"`: the address of the next page (RFC 8288). There is none on the last page.
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
+}
+
+/// A thing with its version.
+#[derive(ApiResponse)]
+pub(crate) enum Versioned<T: Type + Serialize> {
+    /// Success.
+    #[oai(status = 200)]
+    Current(
+        Body<T>,
+        /// The version of the webhook, for `If-Match`. What people decide about the webhook changes it, its deliveries do
+        /// not.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+/// The header `Link` for the page after this one: the same address, with this cursor and these other parameters.
+pub(crate) fn next_page(path: &str, others: &[(&str, Option<String>)], cursor: Option<&str>) -> Option<String> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in others {
+        value.as_deref().map(|value| query.append_pair(name, value));
+    }
+    query.append_pair("cursor", cursor?);
+    Some(format!("<{path}?{}>; rel=\"next\"", query.finish()))
 }
 
 /// The answer to a registration.

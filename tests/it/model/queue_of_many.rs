@@ -334,11 +334,11 @@ fn register(tx: &Tx<'_>, number: usize, sending: Sending) -> Result<()> {
     let account = accounts::find(tx, vendor, &name)?;
     let secret = SigningSecret::parse("s3cret".to_owned())?;
     let made = endpoints::create(tx, &account, url(0), EventFilter::from_stored("*"), &secret, u64::MAX)?;
-    endpoint_settings::write(tx, made.key, &EndpointSettings { sending })
+    endpoint_settings::write(tx, made.key, &EndpointSettings { sending, ..EndpointSettings::default() })
 }
 
 fn of(tx: &Tx<'_>, number: usize) -> Result<ngoma::domain::endpoint::Endpoint> {
-    let all = endpoints::list(tx, &AccessScope::EVERYTHING)?;
+    let all = endpoints::list(tx, &AccessScope::EVERYTHING, Timestamp::from_millis(i64::MIN), (0, None))?;
     Ok(all.into_iter().nth(number).expect("an endpoint"))
 }
 
