@@ -17,7 +17,7 @@ use crate::{
 pub type Answer = Zeroizing<String>;
 
 /// Prints the answer of a request.
-pub(super) type Printer<T> = Box<dyn FnOnce(&T) -> Result<Answer> + Send>;
+pub(super) type Printer<T> = Box<dyn FnOnce(&T) -> Result<Answer> + Send + Sync>;
 
 /// A request that may be repeated: its key, if it has one, and how its answer is printed.
 pub struct Once<T> {
@@ -27,7 +27,7 @@ pub struct Once<T> {
 
 impl<T> Once<T> {
     /// A request with this key.
-    pub fn new(key: Option<IdempotencyKey>, print: impl FnOnce(&T) -> Result<Answer> + Send + 'static) -> Self {
+    pub fn new(key: Option<IdempotencyKey>, print: impl FnOnce(&T) -> Result<Answer> + Send + Sync + 'static) -> Self {
         Self { key, print: Box::new(print) }
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Repeat(Option<IdempotencyKey>, Option<String>);
 
 impl Repeat {
     /// The request, with the view in which its answer is printed.
-    pub(crate) fn answering<T, V: Serialize>(self, view: impl FnOnce(&T) -> V + Send + 'static) -> Once<T> {
+    pub(crate) fn answering<T, V: Serialize>(self, view: impl FnOnce(&T) -> V + Send + Sync + 'static) -> Once<T> {
         Once::new(self.0, move |made| {
             let printed = serde_json::to_string(&view(made)).map(Zeroizing::new);
             printed.map_err(|flaw| Error::Internal(format!("an answer could not be written: {flaw}")))

@@ -164,7 +164,7 @@ fn kept_answers_are_encrypted_and_open_after_a_rotation_of_the_key() {
     let first = keyed(&coop, "/webhooks", "sealed", &body);
     let secret = text(&first.expect(201)["secret"]);
     world.write(endpoints::add_key).expect("a new key");
-    while world.write(|tx| endpoints::reseal(tx, 0, 100)).expect("sealed again").is_some_and(|last| last < 1) {}
+    world.write(|tx| endpoints::reseal(tx, 0, 100)).expect("sealed again");
     assert!(!world.write(endpoints::forget_old_keys).expect("looked"), "an answer still needs the old key");
     world.write(|tx| answers::reseal(tx, 0, 100)).expect("sealed again");
     assert!(world.write(endpoints::forget_old_keys).expect("forgotten"), "nothing needs the old key");

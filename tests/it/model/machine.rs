@@ -31,7 +31,7 @@ use crate::{
     model::{
         lane_record::LaneRecord,
         lane_rules::LaneRules,
-        states::{Delivery, EndpointState, IN_FLIGHT, Model, PER_ENDPOINT, SLOW_AFTER},
+        states::{Delivery, DeliveryState, EndpointState, IN_FLIGHT, Model, PER_ENDPOINT, SLOW_AFTER},
         steps::{Beside, Step},
         threads::{ClaimSeen, Threads},
     },

@@ -338,7 +338,7 @@ fn register(tx: &Tx<'_>, number: usize, sending: Sending) -> Result<()> {
 }
 
 fn of(tx: &Tx<'_>, number: usize) -> Result<ngoma::domain::endpoint::Endpoint> {
-    let all = endpoints::list(tx, &AccessScope::EVERYTHING)?;
+    let all = endpoints::list(tx, &AccessScope::EVERYTHING, Timestamp::from_millis(i64::MIN))?;
     Ok(all.into_iter().nth(number).expect("an endpoint"))
 }
 
