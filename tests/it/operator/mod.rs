@@ -15,3 +15,4 @@ mod payload_search;
 mod recoveries;
 mod replays;
 mod search;
+mod watching;
