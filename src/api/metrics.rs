@@ -4,7 +4,7 @@ use std::{marker::PhantomData, time::Duration};
 
 use poem::{IntoResponse, Request, RequestBody, Response, http::header, web::Data};
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi,
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi, ResponseContent,
     payload::Payload,
     registry::{MetaSchemaRef, Registry},
     types::Type,
@@ -89,14 +89,17 @@ fn format(request: &Request) -> Format {
     if accepts.contains("text/plain") && !accepts.contains("openmetrics") { Format::Text } else { Format::OpenMetrics }
 }
 
+#[derive(ResponseContent)]
+pub(crate) enum Exposition {
+    OpenMetrics(OpenMetrics),
+    Text(Text),
+}
+
 #[derive(ApiResponse)]
 pub(crate) enum Shown {
-    /// All metrics, in OpenMetrics.
+    /// All metrics.
     #[oai(status = 200)]
-    OpenMetrics(OpenMetrics),
-    /// All metrics, in the text format.
-    #[oai(status = 200)]
-    Text(Text),
+    Metrics(Exposition),
 }
 
 /// The route, and the last reading of the database. `E` is the shape of its errors.
@@ -112,9 +115,9 @@ impl<E> Default for Routes<E> {
 impl<E: Shape> Routes<E> {
     /// Get the metrics
     ///
-    /// The answer is in OpenMetrics. A request with `Accept: text/plain` gets Prometheus's text format 0.0.4. The guide's chapter on monitoring explains every
-    /// metric. The metrics of the database are at most 10 seconds old. Needs the scope `operator`, unless
-    /// `watch.metrics_public` is set.
+    /// The answer is in OpenMetrics. A request with `Accept: text/plain` gets Prometheus's text format 0.0.4. The guide's
+    /// chapter on monitoring explains every metric. The metrics of the database are at most 10 seconds old. Needs the
+    /// scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(
         &self,
@@ -131,9 +134,9 @@ impl<E: Shape> Routes<E> {
         watcher.0.map(|access| app.check_access(&access)).transpose()?;
         let format = format(request);
         let text = app.metrics().text(format);
-        Ok(match format {
-            Format::OpenMetrics => Shown::OpenMetrics(OpenMetrics(text)),
-            Format::Text => Shown::Text(Text(text)),
-        })
+        Ok(Shown::Metrics(match format {
+            Format::OpenMetrics => Exposition::OpenMetrics(OpenMetrics(text)),
+            Format::Text => Exposition::Text(Text(text)),
+        }))
     }
 }
