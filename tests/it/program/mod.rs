@@ -4,6 +4,7 @@ mod circles;
 mod cli;
 mod contract;
 mod descriptors;
+mod docker;
 mod generated;
 mod guide;
 mod log;
