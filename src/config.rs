@@ -1,6 +1,7 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
 mod flaw;
+mod hint;
 mod load;
 mod rules;
 mod secret;
@@ -13,7 +14,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::{secret::Secret, shown::Setting, sources::no_file};
+pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");

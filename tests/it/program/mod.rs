@@ -10,6 +10,7 @@ mod guide;
 mod log;
 mod memory_of_bodies;
 mod memory_of_floods;
+mod messages;
 mod own_folder;
 mod owners;
 mod panics;
