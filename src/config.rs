@@ -208,8 +208,20 @@ pub struct AsiliChain {
     pub waits: Vec<Wait>,
     /// Which failed delivery suspends its webhook.
     pub suspend_when: SuspendWhen,
+    /// What becomes of data that does not fit the catalogue.
+    pub validate: Validate,
     /// The version that every body states.
     pub api_version: String,
+}
+
+/// What becomes of data that does not fit the catalogue. It is accepted in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Validate {
+    /// Nothing is said.
+    Off,
+    /// The answer, the log and the dashboard say where it does not fit.
+    Warn,
 }
 
 /// Which failed delivery suspends its webhook.
