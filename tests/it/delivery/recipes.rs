@@ -54,7 +54,7 @@ impl Recipe {
     fn command(&self, command: &str) -> Command {
         let mut words = command.split(' ');
         let program = words.next().expect("a program");
-        let found = if program.starts_with("./") { self.path(&program[2..]) } else { Path::new(program).to_owned() };
+        let found = program.strip_prefix("./").map_or_else(|| Path::new(program).to_owned(), |built| self.path(built));
         let mut command = Command::new(found);
         command.args(words).current_dir(self.folder.path());
         command

@@ -57,7 +57,8 @@ fn an_address_without_its_port_and_a_block_without_its_length_are_told_how_to_be
         let wrong = said(folder.path(), &["check"], &[("NGOMA_SERVER__LISTEN", given)], 1);
         holds(&wrong, &["server.listen", given, "NGOMA_SERVER__LISTEN", remedy]);
     }
-    fs::write(folder.path().join("config.toml"), "[egress]\nallow = [\"10.20.0.0/16\", \"10.20.0.1\"]\n").expect("written");
+    fs::write(folder.path().join("config.toml"), "[egress]\nallow = [\"10.20.0.0/16\", \"10.20.0.1\"]\n")
+        .expect("written");
     let wrong = said(folder.path(), &["check"], &[], 1);
     holds(&wrong, &["egress.allow", "config.toml", "write 10.20.0.1/32 for this one address"]);
     let proxies = [("NGOMA_EGRESS__ALLOW", "[]"), ("NGOMA_SERVER__TRUSTED_PROXIES", "[\"fd00::1\"]")];
@@ -73,7 +74,7 @@ fn a_settings_file_that_cannot_be_read_is_named_with_what_to_do() {
     let file = folder.path().join("closed.toml");
     fs::write(&file, "").expect("written");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("set");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("set");
     let mut check = ngoma(folder.path(), &["--config", "closed.toml", "check"]);
     // Root may read everything; any other user runs this story as itself.
     if run(folder.path(), &["--config", "closed.toml", "check"]).0 == 0 {
