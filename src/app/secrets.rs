@@ -1,8 +1,6 @@
 //! The signing secrets of webhooks: a new one takes the place of the present one.
 
-use zeroize::Zeroizing;
-
-use super::{Access, App, Webhooks, webhooks::find};
+use super::{Access, App, Webhooks, checked_webhook::new_secret, webhooks::find};
 use crate::{
     domain::{
         endpoint::Endpoint,
@@ -10,8 +8,8 @@ use crate::{
         timestamp::Timestamp,
         token::AccessScope,
     },
-    error::{Error, Result},
-    store::{Tx, random, secrets},
+    error::Result,
+    store::{Tx, secrets},
 };
 
 /// A new secret of a webhook. It can be seen only now.
@@ -33,7 +31,7 @@ impl App {
     /// while.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown or deleted webhook; [`Error::Conflict`] if it has another secret by now, or, with
+    /// [`NotFound`](crate::error::Error::NotFound) for an unknown or deleted webhook; [`Conflict`](crate::error::Error::Conflict) if it has another secret by now, or, with
     /// [`Switch::AfterOverlap`], while another former secret still signs.
     pub async fn rotate_secret(
         &self,
@@ -53,13 +51,4 @@ impl App {
         };
         self.write(&access, rotate).await
     }
-}
-
-/// A subscriber's own secret. If it is refused, `otherwise` is the end of the sentence: what else to do.
-pub(super) fn own_secret(text: Zeroizing<String>, otherwise: &str) -> Result<SigningSecret> {
-    SigningSecret::parse(text).map_err(|error| Error::request(format!("{error}. {otherwise}")))
-}
-
-pub(super) fn new_secret() -> Result<SigningSecret> {
-    Ok(SigningSecret::from_random(&*random()?))
 }
