@@ -31,8 +31,9 @@ impl App {
     /// while.
     ///
     /// # Errors
-    /// [`NotFound`](crate::error::Error::NotFound) for an unknown or deleted webhook; [`Conflict`](crate::error::Error::Conflict) if it has another secret by now, or, with
-    /// [`Switch::AfterOverlap`], while another former secret still signs.
+    /// [`NotFound`](crate::error::Error::NotFound) for an unknown or deleted webhook;
+    /// [`Conflict`](crate::error::Error::Conflict) if it has another secret by now, or, with [`Switch::AfterOverlap`],
+    /// while another former secret still signs.
     pub async fn rotate_secret(
         &self,
         access: &Access<Webhooks>,
