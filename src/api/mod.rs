@@ -60,14 +60,14 @@ type CommonErrors = asilichain::Errors;
 type Routes = (
     health::Routes<CommonErrors>,
     metrics::Routes<CommonErrors>,
-    (asg::Routes, asg::RecoveryRoutes),
+    (asg::WebhookRoutes, asg::DeliveryRoutes, asg::RecoveryRoutes, asg::TaskRoutes),
     (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes),
     operator::Routes,
 );
 
 fn service() -> OpenApiService<Routes, Payloads> {
     let (health, metrics) = (health::Routes::default(), metrics::Routes::default());
-    let asg = (asg::Routes, asg::RecoveryRoutes);
+    let asg = (asg::WebhookRoutes, asg::DeliveryRoutes, asg::RecoveryRoutes, asg::TaskRoutes);
     let asilichain = (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes::default());
     let routes = (health, metrics, asg, asilichain, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))

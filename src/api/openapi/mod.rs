@@ -9,6 +9,7 @@ pub(crate) mod error;
 mod json_error;
 mod recovery;
 mod responses;
+mod rotation;
 mod shared;
 mod tag;
 mod webhook_stats;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     error::Failure,
     recovery::{Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage},
     responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
+    rotation::{Rotated, RotatedSecret, SecretRotation},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
     webhook_stats::WebhookStats,
