@@ -9,6 +9,7 @@ mod history;
 mod mail;
 mod mail_address;
 mod mail_program;
+mod mail_words;
 mod metrics;
 mod overview;
 mod payload_search;
