@@ -6,9 +6,7 @@ use super::{
     webhooks::find,
 };
 use crate::{
-    domain::{
-        delivery::Attempt, endpoint::Endpoint, event::IdempotencyKey, ids::DeliveryId, token::AccessScope,
-    },
+    domain::{delivery::Attempt, endpoint::Endpoint, event::IdempotencyKey, ids::DeliveryId, token::AccessScope},
     error::{Error, Result},
     store::{Admission, Tx, View, answers, audit, endpoints},
 };

@@ -87,7 +87,8 @@ fn a_replay_a_recovery_a_rotation_and_a_test_under_a_key_happen_once() {
     customer.patch(&format!("/v1/webhooks/{asg}"), json!({ "active": true, "resend_failed": false }));
     receiver.always(Reply::status(200));
     let of_asg = customer.get(&format!("/v1/webhooks/{asg}/deliveries")).expect(200);
-    let deliveries = [text(&coop.deliveries(&webhook)[0]["delivery_id"]), text(&of_asg["deliveries"][0]["delivery_id"])];
+    let deliveries =
+        [text(&coop.deliveries(&webhook)[0]["delivery_id"]), text(&of_asg["deliveries"][0]["delivery_id"])];
     for (client, base, delivery) in [
         (&coop, format!("/webhooks/{webhook}"), &deliveries[0]),
         (&customer, format!("/v1/webhooks/{asg}"), &deliveries[1]),
