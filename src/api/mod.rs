@@ -71,7 +71,7 @@ type Routes = (
 fn service() -> OpenApiService<Routes, Payloads> {
     let (health, metrics) = (health::Routes::default(), metrics::Routes::default());
     let asg = (asg::WebhookRoutes, asg::DeliveryRoutes, asg::RecoveryRoutes, asg::TaskRoutes);
-    let asilichain = (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes);
+    let asilichain = (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes::default());
     let routes = (health, metrics, asg, asilichain, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)

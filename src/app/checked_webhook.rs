@@ -1,5 +1,7 @@
 //! A webhook that may be registered.
 
+use zeroize::Zeroizing;
+
 use crate::{
     domain::{
         about::About,
@@ -9,8 +11,8 @@ use crate::{
         own_headers::OwnHeaders,
         signature::SigningSecret,
     },
-    error::Result,
-    store::{Tx, accounts, endpoint_settings, endpoints, own_headers},
+    error::{Error, Result},
+    store::{Tx, accounts, endpoint_settings, endpoints, own_headers, random},
 };
 
 /// A webhook that has a new secret.
@@ -57,4 +59,13 @@ impl CheckedWebhook {
         endpoint.header_names = headers.names().map(str::to_owned).collect();
         Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
     }
+}
+
+/// A subscriber's own secret. If it is refused, `otherwise` is the end of the sentence: what else to do.
+pub(super) fn own_secret(text: Zeroizing<String>, otherwise: &str) -> Result<SigningSecret> {
+    SigningSecret::parse(text).map_err(|error| Error::request(format!("{error}. {otherwise}")))
+}
+
+pub(super) fn new_secret() -> Result<SigningSecret> {
+    Ok(SigningSecret::from_random(&*random()?))
 }

@@ -1,8 +1,6 @@
 //! The signing secrets of webhooks: a new one takes the place of the present one.
 
-use zeroize::Zeroizing;
-
-use super::{Access, Answer, App, Once, Webhooks, webhooks::find};
+use super::{Access, Answer, App, Once, Webhooks, checked_webhook::new_secret, webhooks::find};
 use crate::{
     domain::{
         endpoint::Endpoint,
@@ -11,8 +9,8 @@ use crate::{
         timestamp::Timestamp,
         token::AccessScope,
     },
-    error::{Error, Result},
-    store::{Tx, answers, endpoints, random, secrets},
+    error::Result,
+    store::{Tx, answers, endpoints, secrets},
 };
 
 /// A new secret of a webhook. It can be seen only now.
@@ -34,8 +32,9 @@ impl App {
     /// while.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown or deleted webhook; [`Error::Conflict`] if it has another secret by now, or, with
-    /// [`Switch::AfterOverlap`], while another former secret still signs.
+    /// [`NotFound`](crate::error::Error::NotFound) for an unknown or deleted webhook;
+    /// [`Conflict`](crate::error::Error::Conflict) if it has another secret by now, or, with [`Switch::AfterOverlap`],
+    /// while another former secret still signs.
     pub async fn rotate_secret(
         &self,
         access: &Access<Webhooks>,
@@ -56,7 +55,7 @@ impl App {
     /// As [`App::rotate_secret`], for a request that may be repeated.
     ///
     /// # Errors
-    /// As [`App::rotate_secret`]; [`Error::Invalid`] if the key came before with another request.
+    /// As [`App::rotate_secret`]; [`Invalid`](crate::error::Error::Invalid) if the key came before with another request.
     pub async fn rotate_secret_once(
         &self,
         access: &Access<Webhooks>,
@@ -87,13 +86,4 @@ impl App {
             Ok(RotatedSecret { endpoint, profile, secret, former_until, switch })
         })
     }
-}
-
-/// A subscriber's own secret. If it is refused, `otherwise` is the end of the sentence: what else to do.
-pub(super) fn own_secret(text: Zeroizing<String>, otherwise: &str) -> Result<SigningSecret> {
-    SigningSecret::parse(text).map_err(|error| Error::request(format!("{error}. {otherwise}")))
-}
-
-pub(super) fn new_secret() -> Result<SigningSecret> {
-    Ok(SigningSecret::from_random(&*random()?))
 }

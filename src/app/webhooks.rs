@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Access, Answer, App, CheckedWebhook, Manages, Once, Operator, Page, PageRequest, Right, Webhooks,
-    secrets::{new_secret, own_secret},
+    checked_webhook::{new_secret, own_secret},
 };
 use crate::{
     domain::{

@@ -16,7 +16,7 @@ impl Shape for Errors {
     type Body = Failure;
     const MEANINGS: &'static [(u16, &'static str)] = &[
         (400, "The request is not of the documented form; the sentence names the fault and its place."),
-        (401, "No token, or one that is unknown or revoked."),
+        (401, "No token, or one that is unknown or revoked, or has expired."),
         (403, "The token lacks the scope, or belongs to another platform's routes or another account."),
         (404, "The account has no such object."),
         (

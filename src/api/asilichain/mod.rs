@@ -8,9 +8,12 @@ mod errors;
 mod event_wire;
 mod events;
 mod examples;
+mod fit;
 mod payload;
+mod payload_fields;
 mod profile;
 mod recoveries;
+mod warnings;
 mod webhooks;
 mod wire;
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 wire_enum! {
-    /// When the vendor's signature header changes to a new secret. `webhook-signature` has a signature of each secret during
+    /// When the platform's signature header changes to a new secret. `webhook-signature` has a signature of each secret during
     /// the overlap, whichever it is.
     SecretSwitch ("snake_case") of signature::Switch {
         /// At once.
@@ -23,7 +23,7 @@ wire_enum! {
 /// How to change to a new secret.
 #[derive(Debug, Default, Deserialize, Object)]
 pub(crate) struct SecretRotation {
-    /// When the vendor's signature header changes to the new secret: `now` (the default), or `after_overlap`.
+    /// When the platform's signature header changes to the new secret: `now` (the default), or `after_overlap`.
     switch: Option<SecretSwitch>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct RotatedSecret {
     webhook_id: String,
     /// The secret. It is never shown again.
     secret: SecretText,
-    /// When the vendor's signature header changes to it.
+    /// When the platform's signature header changes to it.
     switch: SecretSwitch,
     /// Until then the former secret signs too: RFC 3339, UTC.
     former_valid_until: String,

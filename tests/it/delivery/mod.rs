@@ -15,6 +15,7 @@ mod own_headers;
 mod prefetched;
 mod readable;
 mod reasons;
+mod recipes;
 mod repeats;
 mod rest;
 mod resume;

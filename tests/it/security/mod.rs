@@ -6,6 +6,7 @@ mod bad_input;
 mod connections;
 mod egress;
 mod egress_blocks;
+mod expiring_tokens;
 mod file_modes;
 mod key_file;
 mod leak_check;

@@ -238,7 +238,7 @@ impl Resources {
         let own_recovery = coop.post(&format!("/webhooks/{webhook}/recover"), since.clone()).expect(202);
         let asg_webhook = text(&made["webhook_id"]);
         let asg_recovery = customer.post(&format!("/v1/webhooks/{asg_webhook}/recover"), since).expect(202);
-        let task_id = format!("task-{place}");
+        let task_id = format!("task-{asg_webhook}");
         customer.post("/v1/events", task(&task_id)).expect(202);
         world.settle();
         let delivery = coop.deliveries(&webhook)[0]["delivery_id"].clone();
