@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Durability},
     domain::audit::Actor,
     error::Result,
-    store::{self, Admission, endpoints},
+    store::{self, Admission, endpoints, notices},
 };
 
 /// Secrets that are encrypted again in one transaction.
@@ -57,6 +57,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
             (from, done) = (last, done + AT_ONCE);
             show(&format!("the secrets of {done} webhooks are encrypted again"));
         }
+        db.write(Actor::CommandLine, Admission::Try, notices::reseal).await?;
         show("");
         db.write(Actor::CommandLine, Admission::Try, endpoints::forget_old_keys).await
     })?;

@@ -14,6 +14,7 @@ pub mod failure_details;
 pub mod grant;
 pub mod ids;
 pub mod json;
+pub mod notice;
 pub mod own_key;
 pub mod profile;
 pub mod recovery;

@@ -10,6 +10,7 @@ mod mail;
 mod mail_address;
 mod mail_program;
 mod metrics;
+mod notices;
 mod overview;
 mod payload_search;
 mod recoveries;
