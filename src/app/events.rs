@@ -64,8 +64,7 @@ impl App {
         (filter, text): (EventFilter, Option<String>),
         page: PageRequest,
     ) -> Result<EventPage> {
-        let asked = self.asked(text, &page, EventId::parse)?;
-        let turn = self.turn(access, &asked).await?;
+        let (asked, turn) = self.asked(access, text, &page, EventId::parse).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
             let _turn = turn;
             event_list::list(view, scope, &filter, &asked)

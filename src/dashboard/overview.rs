@@ -116,8 +116,8 @@ pub(super) async fn show(
         more_failing: more_of(more, "failing"),
         any_webhook: all.active + all.suspended > 0,
         tiles: tiles(&seen),
-        minutes: Chart::new("minutes", "Deliveries per minute", "60 min ago", &all.minutes, *now),
-        hours: Chart::new("hours", "Deliveries per hour", "24 h ago", &all.hours, *now),
+        minutes: Chart::new(("minutes", "Deliveries per minute", "60 min ago"), &all.minutes, None, *now),
+        hours: Chart::new(("hours", "Deliveries per hour", "24 h ago"), &all.hours, None, *now),
         machine,
         frame,
     })

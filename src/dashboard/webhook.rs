@@ -193,7 +193,7 @@ async fn show_with(
         url,
         form,
         secret_mark,
-        week: Chart::new("week", "Deliveries in 7 days", "7 d ago", &week, now),
+        week: Chart::new(("week", "Deliveries in 7 days", "7 d ago"), &week, Some(written), now),
         recent: alike(&frame, &recent),
         answers: answers.collect(),
         looked_at: ANSWERS_OF,

@@ -63,6 +63,8 @@ pub(crate) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Di
                 json::quote(kind)
             ))
         }),
+        // The API takes these fields only, each of its type.
+        misfits: Box::new(|_, _| Ok(Vec::new())),
     }
 }
 

@@ -1,17 +1,18 @@
 //! The OpenAPI document, and the types with which all doors read requests and write answers.
 
-pub(crate) mod allow;
 mod auth;
 pub(crate) mod batch;
 mod body;
 pub(crate) mod document;
 pub(crate) mod error;
 mod json_error;
+pub(crate) mod operations;
 mod recovery;
 mod responses;
 mod rotation;
 mod shared;
 mod tag;
+mod unknown_members;
 mod webhook_stats;
 
 pub(crate) use self::{

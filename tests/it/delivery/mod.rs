@@ -14,6 +14,7 @@ mod names;
 mod prefetched;
 mod readable;
 mod reasons;
+mod recipes;
 mod rest;
 mod resume;
 mod resume_long;

@@ -19,5 +19,6 @@ mod request_heads;
 mod revoked_meanwhile;
 mod secrets;
 mod secrets_in_memory;
+mod strict;
 mod terminal;
 mod urls;
