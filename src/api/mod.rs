@@ -87,12 +87,14 @@ impl Webhook for Payloads {
     fn meta() -> Vec<MetaWebhook> {
         let mut all = <&dyn asg::Payloads as Webhook>::meta();
         all.extend(<&dyn asilichain::Payloads as Webhook>::meta());
+        all.extend(operator::Notices::meta());
         all
     }
 
     fn register(registry: &mut Registry) {
         <&dyn asg::Payloads as Webhook>::register(registry);
         <&dyn asilichain::Payloads as Webhook>::register(registry);
+        operator::Notices::register(registry);
     }
 }
 

@@ -2,18 +2,21 @@
 
 use super::{
     Access, App, Manages, Operator, Page, PageRequest,
+    checked_webhook::new_secret,
     tokens::NewToken,
     webhooks::{NewWebhook, Registered},
 };
 use crate::{
     domain::{
         account::{self, Account},
+        endpoint::TargetUrl,
         profile::Profiles,
+        signature::SigningSecret,
         token::{AccessScope, BearerToken},
     },
     engine::retention,
     error::Result,
-    store::{Tx, accounts, erase},
+    store::{Tx, accounts, erase, notices},
 };
 
 pub use crate::store::erase::Extent;
@@ -94,6 +97,28 @@ impl App {
         mail.as_deref().map(account::check_email).transpose()?;
         let id = id.to_owned();
         self.write(access, move |tx, _| accounts::set_alert_email(tx, &id, mail.as_deref())).await
+    }
+
+    /// Changes where notices about an account's webhooks are POSTed. Returns the new secret that signs them: it can be seen
+    /// only now. `None`: nowhere.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::error::Error::Invalid) for a URL that nothing may be sent to.
+    pub async fn set_alerts_url(
+        &self,
+        access: &Access<Operator>,
+        id: &str,
+        url: Option<String>,
+    ) -> Result<Option<SigningSecret>> {
+        let url = url.map(|url| TargetUrl::parse(&url, self.limits().url_bytes)).transpose()?;
+        if let Some(url) = &url {
+            self.vet(access, url).await?;
+        }
+        let (id, secret) = (id.to_owned(), url.as_ref().map(|_| new_secret()).transpose()?);
+        let shown = secret.clone();
+        let set = move |tx: &Tx<'_>, _: &AccessScope| notices::set_target(tx, &id, url.as_ref().zip(secret.as_ref()));
+        self.write(access, set).await?;
+        Ok(shown)
     }
 
     /// The size of an account. Reads every event.

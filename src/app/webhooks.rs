@@ -408,7 +408,7 @@ impl App {
 
     /// Asks the egress guard whether deliveries may go to this target. Only the operator sees the address behind a
     /// name.
-    async fn vet<S: Right>(&self, access: &Access<S>, url: &TargetUrl) -> Result<()> {
+    pub(super) async fn vet<S: Right>(&self, access: &Access<S>, url: &TargetUrl) -> Result<()> {
         let (guard, url) = (self.0.guard.clone(), url.clone());
         let judged = tokio::task::spawn_blocking(move || guard.vet(&url)).await;
         let judged = judged.map_err(|_| Error::Internal("vetting a target panicked".to_owned()))?;

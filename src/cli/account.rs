@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::{
     database::{block_on, open, open_or_make},
@@ -13,10 +14,16 @@ use crate::{
     api::profiles,
     app::accounts::NewAccount,
     config::Config,
-    domain::{account, audit::Actor, text::escaped},
+    domain::{
+        account,
+        audit::Actor,
+        endpoint::{TargetUrl, masked},
+        signature::SigningSecret,
+        text::escaped,
+    },
     engine::alerts,
     error::{Error, Result},
-    store::{Admission, accounts},
+    store::{Admission, accounts, notices, random},
 };
 
 /// Make, list, change and erase accounts
@@ -49,19 +56,25 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Change where an account's alerts are mailed to; works while the server runs
+    /// Change where an account's alerts and notices go; works while the server runs
     #[command(
-        after_help = "Examples:\n  ngoma account set COOP-MBALE-001 --alert-email ops@coop.example\n  ngoma account set COOP-MBALE-001 --no-alert-email\n\nAlerts that could not be mailed go to the new address at their next try, within the hour."
+        after_help = "Examples:\n  ngoma account set COOP-MBALE-001 --alert-email ops@coop.example\n  ngoma account set COOP-MBALE-001 --no-alert-email\n  ngoma account set COOP-MBALE-001 --alerts-url https://coop.example/ngoma\n\nAlerts that could not be mailed go to the new address at their next try, within the hour."
     )]
     Set {
         /// The account's id.
         id: String,
         /// The new address.
-        #[arg(long, value_name = "MAIL", required_unless_present = "no_alert_email")]
+        #[arg(long, value_name = "MAIL", required_unless_present_any = ["no_alert_email", "alerts_url", "no_alerts_url"])]
         alert_email: Option<String>,
         /// Mail its alerts to nobody.
         #[arg(long, conflicts_with = "alert_email")]
         no_alert_email: bool,
+        /// POST notices about its webhooks here, signed with a new secret, which is shown once.
+        #[arg(long, value_name = "URL")]
+        alerts_url: Option<String>,
+        /// POST no notices.
+        #[arg(long, conflicts_with = "alerts_url")]
+        no_alerts_url: bool,
     },
     /// Mail a test to an account's alert address by alerts.smtp_url; works while the server runs
     #[command(
@@ -106,17 +119,14 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 );
             }
         }
-        Command::Set { id, alert_email, .. } => {
-            alert_email.as_deref().map(account::check_email).transpose()?;
-            let (name, db) = (id.clone(), open(config)?);
-            let set = alert_email.clone();
-            block_on(db.write(Actor::CommandLine, Admission::Try, move |tx| {
-                accounts::set_alert_email(tx, &name, set.as_deref())
-            }))?;
-            match alert_email {
-                Some(to) => say!("alerts of {id} are mailed to {to}; to try it: ngoma account test-mail {id}"),
-                None => say!("alerts of {id} are mailed to nobody"),
+        Command::Set { id, alert_email, no_alert_email, alerts_url, no_alerts_url } => {
+            if alerts_url.is_some() || no_alerts_url {
+                set_alerts_url(config, &id, alerts_url.as_deref())?;
             }
+            if alert_email.is_none() && !no_alert_email {
+                return Ok(());
+            }
+            set_alert_email(config, &id, alert_email)?;
         }
         Command::TestMail { id } => {
             let (name, db) = (id.clone(), open(config)?);
@@ -139,6 +149,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                         "id": account.id,
                         "profile": account.profile,
                         "alert_email": account.alert_email,
+                        "alerts_url": account.alerts_url.as_deref().map(masked),
                         "created_at": account.created_at.to_string(),
                     })
                 });
@@ -153,6 +164,38 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Changes where notices about an account's webhooks are POSTed, and prints the new secret.
+fn set_alerts_url(config: &Config, id: &str, url: Option<&str>) -> Result<()> {
+    let url = url.map(|url| TargetUrl::parse(url, config.limits.url_bytes)).transpose()?;
+    url.as_ref().map(|url| alerts::check_target(config, url)).transpose()?;
+    let secret = url.as_ref().map(|_| Ok::<_, Error>(SigningSecret::from_random(&*random()?))).transpose()?;
+    let shown = secret.as_ref().map(|secret| Zeroizing::new(secret.expose().to_owned()));
+    let (name, db) = (id.to_owned(), open(config)?);
+    block_on(db.write(Actor::CommandLine, Admission::Try, move |tx| {
+        notices::set_target(tx, &name, url.as_ref().zip(secret.as_ref()))
+    }))?;
+    match shown {
+        Some(secret) => say!("{}\n\nThis secret signs the notices of {id}. It is shown only now.", *secret),
+        None => say!("notices of {id} are POSTed nowhere"),
+    }
+    Ok(())
+}
+
+/// Changes where an account's alerts are mailed to; `None`: to nobody.
+fn set_alert_email(config: &Config, id: &str, alert_email: Option<String>) -> Result<()> {
+    alert_email.as_deref().map(account::check_email).transpose()?;
+    let (name, db) = (id.to_owned(), open(config)?);
+    let set = alert_email.clone();
+    block_on(
+        db.write(Actor::CommandLine, Admission::Try, move |tx| accounts::set_alert_email(tx, &name, set.as_deref())),
+    )?;
+    match alert_email {
+        Some(to) => say!("alerts of {id} are mailed to {to}; to try it: ngoma account test-mail {id}"),
+        None => say!("alerts of {id} are mailed to nobody"),
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Durability},
     domain::audit::Actor,
     error::Result,
-    store::{self, Admission, answers, endpoints},
+    store::{self, Admission, answers, endpoints, notices},
 };
 
 /// Secrets that are encrypted again in one transaction.
@@ -63,6 +63,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         {
             from = last;
         }
+        db.write(Actor::CommandLine, Admission::Try, notices::reseal).await?;
         show("");
         db.write(Actor::CommandLine, Admission::Try, endpoints::forget_old_keys).await
     })?;

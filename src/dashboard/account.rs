@@ -61,6 +61,8 @@ struct Page<'a> {
     vendor: &'static str,
     made: Moment,
     mail: String,
+    /// Where its notices go.
+    notices: String,
     /// Whether there is a mail server.
     mails: bool,
     webhooks: Vec<WebhookRow>,
@@ -106,6 +108,7 @@ async fn show_with(
         vendor: shared.dialect(&account.profile)?.title,
         made: frame.when(account.created_at),
         mail: typed.flatten().or(account.alert_email).unwrap_or_default(),
+        notices: account.alerts_url.unwrap_or_default(),
         mails: app.mails(),
         more_webhooks: webhooks.next.is_some(),
         webhooks: webhooks.items.iter().map(row).collect::<Result<_, _>>()?,
@@ -143,6 +146,15 @@ pub(super) async fn act(
         }
         "test-mail" => test_mail(&shared, &visit, &id).await.map(|()| "mailed"),
         "end" => end(&shared, &visit, &id, &fields).await.map(|()| "session-ended"),
+        "notices" => {
+            let set = || set_notices(&shared, &visit, &id, &fields);
+            return match shared.made.once(&visit, &fields, set).await {
+                Err(why @ Error::Invalid { .. }) => {
+                    show_with(&shared, &visit, &id, &Said::default(), Some((why, None))).await
+                }
+                made => Ok(made?),
+            };
+        }
         "link" => return Ok(shared.made.once(&visit, &fields, || make_link(&shared, &visit, &id, &fields)).await?),
         _ => return Err(poem::error::NotFoundError.into()),
     };
@@ -153,6 +165,21 @@ pub(super) async fn act(
         }
         Err(why) => Err(why.into()),
     }
+}
+
+/// Changes where its notices go. Only this page shows the new secret.
+async fn set_notices(shared: &Shared, visit: &Allowed<Operator>, id: &str, fields: &Fields) -> Result<Outcome, Error> {
+    let url = fields.get("notices").map(str::to_owned);
+    let secret = shared.app.set_alerts_url(&visit.access, id, url.clone()).await?;
+    Ok(Outcome::Shown(Arc::new(Shown {
+        title: if secret.is_some() { "The notices have a new place" } else { "No notices are sent" },
+        about: match url {
+            Some(url) => format!("Notices about the webhooks of {id} go to {url}, signed with this secret."),
+            None => format!("Notices about the webhooks of {id} go nowhere."),
+        },
+        secrets: secret.map(|secret| ("Signing secret", secret.expose().to_owned().into())).into_iter().collect(),
+        next: account_page(id),
+    })))
 }
 
 /// Sends a test to the account's alert address.

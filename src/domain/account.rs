@@ -25,6 +25,8 @@ pub struct Account {
     pub profile: String,
     /// The e-mail address of its alerts.
     pub alert_email: Option<String>,
+    /// Where notices about its webhooks are POSTed.
+    pub alerts_url: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }

@@ -207,6 +207,16 @@ impl Undelivered {
         }
     }
 
+    /// The same, with these words before the reason.
+    #[must_use]
+    pub fn within(self, place: &str) -> Self {
+        match self {
+            Self::Later(words) => Self::Later(format!("{place}{words}")),
+            Self::Refused(words) => Self::Refused(format!("{place}{words}")),
+            Self::Never(words) => Self::Never(format!("{place}{words}")),
+        }
+    }
+
     /// The reason.
     pub fn words(&self) -> &str {
         match self {

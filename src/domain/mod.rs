@@ -15,6 +15,7 @@ pub mod failure_details;
 pub mod grant;
 pub mod ids;
 pub mod json;
+pub mod notice;
 pub mod metadata;
 pub mod own_headers;
 pub mod own_key;

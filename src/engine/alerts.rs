@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -15,17 +15,17 @@ use super::{
     egress::Guard,
     look_ups::system_look_up,
     mail::{Mail, Mailer},
-    pool::Pool,
-    sender::{Post, Sender},
+    notices::Notices,
+    poster::{Delivered, Poster},
+    sender::Sender,
 };
 use crate::{
     clock::{Clock, SharedClock, SystemClock},
     config::Config,
     domain::{
         alert::{Alert, AlertKey, Channel, Undelivered, What},
-        alert_message::{AlertMessage, in_words, unbroken},
+        alert_message::{AlertMessage, unbroken},
         audit::Actor,
-        delivery::{Failure, Outcome},
         endpoint::{SuspendedReason, TargetUrl},
         ids::AlertId,
         profile::Profiles,
@@ -46,8 +46,6 @@ pub const ALERT: &str = "ngoma::alert";
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The wait after a fault of the database.
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
-
-type Delivered = std::result::Result<(), Undelivered>;
 
 /// The channels, as they are set up.
 struct Channels {
@@ -72,9 +70,7 @@ struct Inner {
     clock: SharedClock,
     profiles: Profiles,
     channels: Channels,
-    timeout: Duration,
-    sender: Arc<Sender>,
-    pool: Pool,
+    poster: Poster,
     /// Counts how often the outbox may have changed.
     written: watch::Sender<u64>,
     rest: watch::Sender<[ChannelRest; 3]>,
@@ -95,6 +91,16 @@ pub struct ChannelRest {
 /// A setting that cannot be used, by its name.
 pub(super) fn check(config: &Config) -> Result<()> {
     Channels::alone(config).map(drop)
+}
+
+/// Judges a URL for an account's notices, as it is written; a host name is checked at each POST.
+///
+/// # Errors
+/// [`Error::Invalid`] if nothing may be sent there.
+pub fn check_target(config: &Config, url: &TargetUrl) -> Result<()> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), clock)?;
+    guard.vet_as_written(url).map_err(|blocked| blocked.for_operator())
 }
 
 /// Sends a mail that says only that mail works.
@@ -183,10 +189,10 @@ impl Alerts {
         sender: Arc<Sender>,
     ) -> Result<Self> {
         let channels = Channels::of(config, guard, &clock)?;
-        let timeout = config.delivery.timeout;
+        let poster = Poster::new(sender, config.delivery.timeout);
         let rest = watch::Sender::new([ChannelRest { at: Timestamp::from_millis(i64::MIN), seen: 0 }; 3]);
-        let (pool, written) = (Pool::default(), watch::Sender::new(0));
-        Ok(Self(Arc::new(Inner { db, clock, profiles, channels, timeout, sender, pool, written, rest })))
+        let written = watch::Sender::new(0);
+        Ok(Self(Arc::new(Inner { db, clock, profiles, channels, poster, written, rest })))
     }
 
     /// The destinations of alerts, in words without secrets.
@@ -229,7 +235,10 @@ impl Alerts {
             silence.send_replace(true);
         };
         let [mail, webhook] = [Channel::Mail, Channel::Webhook].map(|channel| self.serve(channel, stop.clone()));
-        tokio::join!(log, mail, webhook, end);
+        let inner = &self.0;
+        let notices = Notices { db: &inner.db, clock: &inner.clock, profiles: &inner.profiles, poster: &inner.poster };
+        let notices = notices.serve(inner.written.subscribe(), stop.clone());
+        tokio::join!(log, mail, webhook, notices, end);
     }
 
     async fn serve(&self, channel: Channel, mut stop: watch::Receiver<bool>) {
@@ -336,48 +345,14 @@ impl Inner {
                 (_, None) => never("the account has no alert e-mail now"),
             },
             Channel::Webhook => match &self.channels.webhook {
-                Some((url, secret)) => self.post((alert.id, at), url, secret, message.json()).await,
+                Some((url, secret)) => self
+                    .poster
+                    .post((alert.id, at), url, secret, message.json())
+                    .await
+                    .map_err(|why| why.within("alerts.webhook_url: ")),
                 None => never("alerts.webhook_url is empty now"),
             },
         }
-    }
-
-    async fn post(
-        &self,
-        (id, at): (AlertId, Timestamp),
-        url: &TargetUrl,
-        secret: &SigningSecret,
-        body: String,
-    ) -> Delivered {
-        let (id, url) = (id.to_string(), url.clone());
-        let headers = [
-            ("content-type", "application/json".to_owned()),
-            ("webhook-signature", secret.sign_standard(&id, at, body.as_bytes())),
-            ("webhook-timestamp", at.unix_seconds().to_string()),
-            ("webhook-id", id),
-        ];
-        let (sender, timeout, (reply, answer)) = (Arc::clone(&self.sender), self.timeout, oneshot::channel());
-        let run = move || {
-            let post = Post { url: url.as_str(), headers: &headers, body: [body.as_bytes(), &[]], timeout };
-            drop(reply.send(sender.send(&post).outcome));
-        };
-        self.pool.run(run).map_err(|error| Undelivered::Later(format!("no thread for the POST: {error}")))?;
-        let outcome = answer.await.map_err(|_| Undelivered::Later("sending panicked".to_owned()))?;
-        let Some(failure) = outcome.failure() else { return Ok(()) };
-        let status = outcome.answer().map(|answer| answer.status);
-        let words = format!(
-            "alerts.webhook_url: {}{}",
-            in_words(failure, status),
-            status.map_or_else(String::new, |status| format!(" ({status})"))
-        );
-        Err(match (failure, &outcome) {
-            (_, Outcome::Answered(answer)) if answer.status == 410 => Undelivered::Never(words),
-            (_, Outcome::Answered(answer)) if matches!(answer.status, 400..=499) && answer.status != 429 => {
-                Undelivered::Refused(words)
-            }
-            (Failure::Blocked, _) => Undelivered::Refused(words),
-            _ => Undelivered::Later(words),
-        })
     }
 
     /// Waits; returns whether a stop came first.

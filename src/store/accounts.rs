@@ -30,7 +30,7 @@ pub fn create(tx: &Tx<'_>, profile: &str, id: &str, alert_email: Option<&str>) -
     let key = tx.conn.last_insert_rowid();
     audit::note(tx, Action::AccountCreated, Some((profile, id)), Some(id), None)?;
     let (id, profile, alert_email) = (id.to_owned(), profile.to_owned(), alert_email.map(str::to_owned));
-    Ok(Account { key, id, profile, alert_email, created_at: tx.now })
+    Ok(Account { key, id, profile, alert_email, alerts_url: None, created_at: tx.now })
 }
 
 /// Changes the address to which an account's alerts are mailed, including alerts that are not delivered yet; `None`: no
@@ -115,6 +115,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Account> {
         id: row.get("id")?,
         profile: row.get("profile")?,
         alert_email: row.get("alert_email")?,
+        alerts_url: row.get("alerts_url")?,
         created_at: convert::moment(row, "created_at")?,
     })
 }

@@ -9,7 +9,7 @@ use std::{cell::Cell, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Tx, endpoints, queue, sessions, sign_in_links, stats, tokens};
+use super::{Tx, endpoints, notices, queue, sessions, sign_in_links, stats, tokens};
 use crate::{clock::SharedClock, domain::timestamp::Timestamp};
 
 /// A difference smaller than this is drift, in milliseconds.
@@ -52,6 +52,7 @@ impl ClockJumps {
         sessions::shift(tx, jump)?;
         sign_in_links::shift(tx, jump)?;
         tokens::shift(tx, jump)?;
+        notices::shift(tx, jump)?;
         stats::forget_after(tx)?;
         queue::shift(tx, jump)
     }

@@ -9,6 +9,7 @@ use crate::{
         alert::{Channel, Kind},
         delivery::{Failure, State},
         endpoint::{EndpointState, SuspendedReason},
+        notice,
         recovery::RecoveryState,
         timestamp::Timestamp,
     },
@@ -97,6 +98,10 @@ pub(super) fn alert_kind(text: &str) -> rusqlite::Result<Kind> {
 
 pub(super) fn channel(text: &str) -> rusqlite::Result<Channel> {
     one_of(text, &Channel::ALL, Channel::name)
+}
+
+pub(super) fn notice_kind(text: &str) -> rusqlite::Result<notice::Kind> {
+    one_of(text, &notice::Kind::ALL, notice::Kind::name)
 }
 
 pub(super) fn endpoint_state(text: &str) -> rusqlite::Result<EndpointState> {

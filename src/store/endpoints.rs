@@ -186,7 +186,8 @@ pub fn forget_old_keys(tx: &Tx<'_>) -> Result<bool> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT secret FROM endpoint WHERE secret != x''
          UNION ALL SELECT former_secret FROM endpoint WHERE former_secret IS NOT NULL
-         UNION ALL SELECT sealed FROM answer",
+         UNION ALL SELECT sealed FROM answer
+         UNION ALL SELECT alerts_secret FROM account WHERE alerts_secret IS NOT NULL",
     )?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {

@@ -82,6 +82,7 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
          WHERE account = ?",
         "DELETE FROM alert WHERE endpoint IN (SELECT key FROM endpoint WHERE account = ?)",
         "DELETE FROM token WHERE account = ?",
+        "DELETE FROM notice WHERE account = ?",
     ] {
         tx.conn.prepare_cached(sql)?.execute([account])?;
     }
@@ -112,7 +113,7 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
     // No account can have this name: it holds a space.
     let number = format!("erased {account}");
     tx.conn
-        .prepare_cached("UPDATE account SET id = ?, profile = '', alert_email = NULL WHERE key = ?")?
+        .prepare_cached("UPDATE account SET id = ?, profile = '', alert_email = NULL, alerts_url = NULL, alerts_id = NULL, alerts_secret = NULL WHERE key = ?")?
         .execute((&number, account))?;
     audit::note(tx, Action::AccountErased, Some((&profile, &number)), Some(&number), None)
 }

@@ -253,9 +253,10 @@ pub(super) struct Sealed {
     samples: BTreeMap<u8, ([u8; 16], Vec<u8>)>,
 }
 
-/// Each sealed secret, with the id of its endpoint. Deleted endpoints have none.
+/// Each sealed secret, with the id of its endpoint, or of the place for an account's notices. Deleted endpoints have none.
 pub(super) const SEALED: &str = "SELECT id, secret FROM endpoint WHERE secret != x''
-     UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL";
+     UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL
+     UNION ALL SELECT alerts_id, alerts_secret FROM account WHERE alerts_secret IS NOT NULL";
 
 /// The sealed secrets of this database.
 pub(super) fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {

@@ -35,6 +35,7 @@ mod missed;
 mod moments;
 mod new_delivery;
 mod news;
+pub mod notices;
 mod open;
 mod outages;
 pub mod overview;

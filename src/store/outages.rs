@@ -10,11 +10,13 @@ use rusqlite::Connection;
 use super::{
     Result, Tx,
     new_delivery::{self, NewDelivery},
+    notices,
 };
 use crate::domain::{
     delivery::{DeliveryKey, Settlement, State},
     endpoint::EndpointKey,
     event::EventKey,
+    notice::Kind,
     timestamp::Timestamp,
 };
 
@@ -54,10 +56,11 @@ fn given_up(tx: &Tx<'_>, endpoint: EndpointKey, delivery: DeliveryKey) -> Result
 
 /// Ends an outage, unless its failed deliveries are just being resent.
 fn end(tx: &Tx<'_>, endpoint: EndpointKey, outage: DeliveryKey) -> Result<()> {
-    tx.conn
+    let ended = tx
+        .conn
         .prepare_cached("UPDATE endpoint SET outage = NULL WHERE key = ? AND outage = ? AND resend IS NULL")?
         .execute((endpoint, outage))?;
-    Ok(())
+    if ended == 1 { notices::add(tx, endpoint, Kind::Recovered, None, None) } else { Ok(()) }
 }
 
 /// How many deliveries a resume of this endpoint would resend.

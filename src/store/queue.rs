@@ -14,7 +14,7 @@ use super::{
     missed::{self, Kin},
     new_delivery::{self, NewDelivery},
     news::Change,
-    outages, turns,
+    notices, outages, turns,
 };
 use crate::domain::{
     delivery::{self, Attempt, DeliveryKey, Failure, Meanwhile, Outcome, Settlement, State},
@@ -22,6 +22,7 @@ use crate::domain::{
     event::EventKey,
     failure_details::FailureDetails,
     ids::{DeliveryId, EndpointId, EventId},
+    notice,
     profile::{Profile, WhenExhausted},
     timestamp::Timestamp,
 };
@@ -208,6 +209,15 @@ pub fn settle(tx: &Tx<'_>, claim: &Claim, attempted: &Attempted, profile: &Profi
         }
     }
     missed::settled(tx, claim.key, claim.test, kin, settlement)?;
+    if let Settlement::Exhausted(reason) = settlement
+        && !claim.test
+    {
+        let failed = Some((claim.delivery, &attempt));
+        notices::add(tx, claim.target.key, notice::Kind::Failed, failed, None)?;
+        if reason.is_some() {
+            notices::add(tx, claim.target.key, notice::Kind::Suspended, failed, reason)?;
+        }
+    }
     if !(outcome.is_success() || ours || claim.test) {
         alert(tx, claim, &attempt, settlement, profile)?;
     }

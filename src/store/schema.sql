@@ -8,7 +8,10 @@ CREATE TABLE account (
   profile      TEXT    NOT NULL,                                     -- '': the account was erased
   alert_email  TEXT,
   created_at   INTEGER NOT NULL,
-  stored_bytes INTEGER NOT NULL DEFAULT 0                            -- bodies of its events; bodies and headers of answers
+  stored_bytes INTEGER NOT NULL DEFAULT 0,                           -- bodies of its events; bodies and headers of answers
+  alerts_url   TEXT,                                                 -- where its notices are POSTed
+  alerts_id    BLOB CHECK ((alerts_id IS NULL) = (alerts_url IS NULL)), -- the secret is sealed with it
+  alerts_secret BLOB CHECK ((alerts_secret IS NULL) = (alerts_url IS NULL)) -- sealed; it signs the notices
 ) STRICT;
 
 -- A bearer token: of an account, of the platform of a profile (no account), or of the operator (neither).
@@ -190,6 +193,26 @@ CREATE TABLE alert_delivery (
   CHECK ((due_at IS NOT NULL) + (told_at IS NOT NULL) + (dropped_at IS NOT NULL) = 1)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX alert_delivery_due ON alert_delivery (channel, due_at) WHERE due_at IS NOT NULL;
+
+-- What an account's own programs are told about its webhooks, written in the transaction that decided it.
+CREATE TABLE notice (
+  key        INTEGER PRIMARY KEY,
+  id         BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
+  account    INTEGER NOT NULL REFERENCES account (key),
+  endpoint   INTEGER NOT NULL,
+  kind       TEXT    NOT NULL CHECK (kind IN ('webhook.suspended', 'webhook.recovered', 'delivery.failed')),
+  created_at INTEGER NOT NULL,
+  delivery   BLOB    CHECK (length(delivery) = 16),                  -- its id: its row may go first
+  failure    TEXT,                                                   -- of the delivery's last attempt
+  status     INTEGER,
+  attempts   INTEGER,
+  suspended_reason TEXT,
+  tries      INTEGER NOT NULL DEFAULT 0 CHECK (tries >= 0),
+  due_at     INTEGER                                                 -- NULL: it was taken, or given up
+) STRICT;
+CREATE INDEX notice_due ON notice (due_at, key) WHERE due_at IS NOT NULL;
+CREATE INDEX notice_waiting ON notice (account) WHERE due_at IS NOT NULL;
+CREATE INDEX notice_of_endpoint ON notice (endpoint, kind, created_at);
 
 -- Statistics of attempts: minutes are kept for two hours, hours for eight days. The engine counts in memory and adds here
 -- every ten seconds.

@@ -17,7 +17,7 @@ pub(crate) struct Supplement {
     pub(crate) schemas: &'static [(&'static str, &'static str)],
     /// An example of each parameter, by name.
     pub(crate) parameters: &'static [(&'static str, &'static str)],
-    /// The header of its signature, if it delivers.
+    /// The header of its signature, if it delivers events.
     pub(crate) signature: Option<&'static str>,
 }
 
@@ -39,12 +39,25 @@ const DELIVERY_HEADERS: [(&str, &str, &str); 6] = [
     ("ngoma-test", "`true` for sample data of a test: not a real event.", "true"),
 ];
 
+/// How many of them Standard Webhooks defines: the first ones.
+const STANDARD_HEADERS: usize = 3;
+
 /// The answers of a receiver, and the result of each.
 const RECEIVER_ANSWERS: [(&str, &str); 4] = [
     ("2XX", "Received: the delivery is done."),
     ("410", "Gone: no further attempt of this delivery."),
     ("429", "Tried again later. A `Retry-After` header lengthens the wait, up to an hour. The same holds for 503."),
     ("default", "Any other answer, also a redirect, or no answer within the time-out: tried again on the schedule."),
+];
+
+/// The answers to a notice, and the result of each.
+const NOTICE_ANSWERS: [(&str, &str); 3] = [
+    ("2XX", "Received."),
+    ("410", "Gone: this notice is not sent again."),
+    (
+        "default",
+        "Any other answer, or none: sent again after 5 s, 15 s, 1 min and 10 min, then every hour, for 7 days.",
+    ),
 ];
 
 /// Turns the document of poem-openapi, which has the form of 3.0, into a 3.1 document with examples and with the
@@ -181,15 +194,18 @@ fn describe_delivery(operation: &mut Value, supplement: &Supplement) {
             "`sha256=` and the lower-case hex of HMAC-SHA256 over the raw body, keyed with the signing secret.";
         (header, meaning, "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17")
     });
-    let headers = signature.into_iter().chain(DELIVERY_HEADERS).map(|(name, meaning, example)| {
+    // A notice of the operator's has the headers of Standard Webhooks alone.
+    let own = if signature.is_some() { &DELIVERY_HEADERS[..] } else { &DELIVERY_HEADERS[..STANDARD_HEADERS] };
+    let headers = signature.into_iter().chain(own.iter().copied()).map(|(name, meaning, example)| {
         json!({
             "name": name, "in": "header", "description": meaning, "required": name != "ngoma-test",
             "schema": { "type": "string" }, "example": example,
         })
     });
     operation["parameters"] = headers.collect();
-    let answers = RECEIVER_ANSWERS.map(|(status, meaning)| (status.to_owned(), json!({ "description": meaning })));
-    operation["responses"] = Value::Object(answers.into_iter().collect());
+    let answers = if supplement.signature.is_some() { &RECEIVER_ANSWERS[..] } else { &NOTICE_ANSWERS[..] };
+    let answers = answers.iter().map(|(status, meaning)| ((*status).to_owned(), json!({ "description": meaning })));
+    operation["responses"] = Value::Object(answers.collect());
     if let Some(Value::Object(content)) = operation.pointer_mut("/requestBody/content") {
         *content = std::mem::take(content).into_iter().map(|(_, body)| ("application/json".to_owned(), body)).collect();
     }

@@ -7,6 +7,7 @@ mod deliveries;
 mod deprecated;
 mod errors;
 mod examples;
+mod notices;
 mod overview;
 mod recoveries;
 mod sign_in_links;
@@ -14,7 +15,10 @@ mod tokens;
 mod webhooks;
 mod wire;
 
-pub(crate) use self::examples::{A_VENDOR, SUPPLEMENT};
+pub(crate) use self::{
+    examples::{A_VENDOR, SUPPLEMENT},
+    notices::Notices,
+};
 
 pub(super) type Routes = (
     overview::Routes,

@@ -34,6 +34,7 @@ const VALID: &str = "
     INSERT INTO alert_delivery (alert, channel, due_at) VALUES (1, 'log', 5);
     INSERT INTO alert_delivery (alert, channel, told_at) VALUES (1, 'mail', 5);
     INSERT INTO alert_delivery (alert, channel, dropped_at) VALUES (1, 'webhook', 5);
+    INSERT INTO notice (key, id, account, endpoint, kind, created_at, due_at) VALUES (1, zeroblob(16), 9, 1, 'delivery.failed', 0, 1);
     INSERT INTO tally (span, start, endpoint, delivered, failed, durations) VALUES (60, 0, 1, 1, 0, zeroblob(64));
     INSERT INTO recovery (key, id, created_at, actor, state, upto, matched) VALUES (1, randomblob(16), 0, 'engine', 'running', 7, 1);
     INSERT INTO recovery (key, id, created_at, actor, state, ended_at, upto, endpoint, delivery, matched)
@@ -80,6 +81,18 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE endpoint SET suspended_reason = NULL WHERE key = 2",
             "UPDATE endpoint SET suspended_reason = 'gone' WHERE key = 1",
         ],
+    ),
+    (
+        "(alerts_id IS NULL) = (alerts_url IS NULL)",
+        &["UPDATE account SET alerts_url = 'x', alerts_secret = x'00' WHERE key = 9"],
+    ),
+    (
+        "(alerts_secret IS NULL) = (alerts_url IS NULL)",
+        &["UPDATE account SET alerts_url = 'x', alerts_id = x'00' WHERE key = 9"],
+    ),
+    (
+        "kind IN ('webhook.suspended', 'webhook.recovered', 'delivery.failed')",
+        &["UPDATE notice SET kind = 'delivery.delivered' WHERE key = 1"],
     ),
     ("deleted_at IS NULL OR state = 'deleted'", &["UPDATE endpoint SET deleted_at = 1 WHERE key = 1"]),
     (

@@ -11,6 +11,7 @@ mod mail_address;
 mod mail_program;
 mod mail_words;
 mod metrics;
+mod notices;
 mod overview;
 mod payload_search;
 mod recoveries;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     api::openapi::{SecretText, wire_enum},
     app::{Page, tokens::TokenRecord},
-    domain::{account, audit::Entry, ids::EndpointId, profile::Profiles, token::Scope},
+    domain::{account, audit::Entry, endpoint::masked, ids::EndpointId, profile::Profiles, token::Scope},
 };
 
 /// An account to make.
@@ -29,6 +29,8 @@ pub(crate) struct Account {
     profile: String,
     /// The e-mail address for its alerts; null if there is none.
     alert_email: Option<String>,
+    /// Where notices about its webhooks are POSTed, with at most 12 characters of its path and no query; null for nowhere.
+    alerts_url: Option<String>,
     /// When it was made: RFC 3339, UTC.
     created_at: String,
 }
@@ -39,6 +41,7 @@ impl From<&account::Account> for Account {
             account_id: account.id.clone(),
             profile: account.profile.clone(),
             alert_email: account.alert_email.clone(),
+            alerts_url: account.alerts_url.as_deref().map(masked),
             created_at: account.created_at.to_string(),
         }
     }
