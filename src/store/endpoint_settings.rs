@@ -11,9 +11,6 @@ use crate::domain::{
 
 /// Writes the settings of an endpoint that was just registered.
 pub fn write(tx: &Tx<'_>, endpoint: EndpointKey, settings: &EndpointSettings) -> Result<()> {
-    if *settings == EndpointSettings::default() {
-        return Ok(());
-    }
     let Sending { rate_limit, ordered } = settings.sending;
     tx.conn.prepare_cached("UPDATE endpoint SET rate_limit = ?2, ordered = ?3 WHERE key = ?1")?.execute((
         endpoint,

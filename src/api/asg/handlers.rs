@@ -38,11 +38,11 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewWebhook>,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { callback_url: url, secret, events, account, name, description } = body.0;
+        let NewWebhook { callback_url: url, secret, events, account, name, description, rate_limit, ordered } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let secret = secret.map(|own| own.0);
-        let settings = SettingsChange::default();
+        let settings = SettingsChange { rate_limit: rate_limit.into(), ordered };
         let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
     }

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         delivery::{self, State},
         endpoint::{Endpoint, EndpointState},
+        endpoint_settings::RateLimit,
     },
     error::{Error, Result},
 };
@@ -40,6 +41,12 @@ pub(super) struct NewWebhook {
     pub(super) name: Option<String>,
     /// Its description, for people: one line of at most 500 characters.
     pub(super) description: Option<String>,
+    /// Most deliveries to it per second, from 0.1 to 1000, with at most three decimals. What waits costs no try. Without it
+    /// there is no limit.
+    pub(super) rate_limit: Option<f64>,
+    /// Whether its deliveries go out one at a time, in the order of acceptance: each waits until the one before it is
+    /// delivered or given up. Default: false.
+    pub(super) ordered: Option<bool>,
 }
 
 /// A webhook.
@@ -60,6 +67,12 @@ pub(super) struct WebhookView {
     /// Its description; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) description: Option<String>,
+    /// Most deliveries to it per second; left out if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate_limit: Option<f64>,
+    /// `true`: its deliveries go out one at a time, in the order of acceptance. Otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ordered: Option<bool>,
     /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
     /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +94,8 @@ impl From<&Endpoint> for WebhookView {
             active: endpoint.state == EndpointState::Active,
             name: endpoint.about.name.clone(),
             description: endpoint.about.description.clone(),
+            rate_limit: endpoint.settings.sending.rate_limit.map(RateLimit::as_per_second),
+            ordered: endpoint.settings.sending.ordered.then_some(true),
             secret: None,
         }
     }

@@ -54,10 +54,10 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewWebhook>,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { url, events, cooperative_id, secret, name, description } = body.0;
+        let NewWebhook { url, events, cooperative_id, secret, name, description, rate_limit, ordered } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let secret = secret.map(|own| own.0);
-        let settings = SettingsChange::default();
+        let settings = SettingsChange { rate_limit: rate_limit.into(), ordered };
         let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
     }

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         delivery,
         endpoint::{Endpoint, EndpointState, Resend},
-        endpoint_settings::SettingsChange,
+        endpoint_settings::{RateLimit, SettingsChange},
     },
 };
 
@@ -45,6 +45,12 @@ pub(super) struct NewWebhook {
     pub(super) name: Option<String>,
     /// Its description, for people: one line of at most 500 characters.
     pub(super) description: Option<String>,
+    /// Most deliveries to it per second, from 0.1 to 1000, with at most three decimals. What waits costs no try. Without it
+    /// there is no limit.
+    pub(super) rate_limit: Option<f64>,
+    /// Whether its deliveries go out one at a time, in the order of acceptance: each waits until the one before it is
+    /// delivered or given up. Default: false.
+    pub(super) ordered: Option<bool>,
 }
 
 /// A webhook.
@@ -69,6 +75,12 @@ pub(super) struct WebhookView {
     /// Its description; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) description: Option<String>,
+    /// Most deliveries to it per second; left out if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate_limit: Option<f64>,
+    /// `true`: its deliveries go out one at a time, in the order of acceptance. Otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ordered: Option<bool>,
     /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
     /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +113,8 @@ impl From<&Endpoint> for WebhookView {
             created_at: endpoint.created_at.to_string(),
             name: endpoint.about.name.clone(),
             description: endpoint.about.description.clone(),
+            rate_limit: endpoint.settings.sending.rate_limit.map(RateLimit::as_per_second),
+            ordered: endpoint.settings.sending.ordered.then_some(true),
             secret: None,
             resent_deliveries: None,
             released_deliveries: None,
@@ -129,6 +143,12 @@ pub(super) struct WebhookDetails {
     /// Its description; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) description: Option<String>,
+    /// Most deliveries to it per second; left out if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate_limit: Option<f64>,
+    /// `true`: its deliveries go out one at a time, in the order of acceptance. Otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ordered: Option<bool>,
     /// When it was suspended; null while it is active.
     pub(super) suspended_at: Option<String>,
     /// Why it is suspended; null while it is active.
@@ -154,6 +174,8 @@ impl From<WebhookSummary> for WebhookDetails {
             created_at: view.created_at,
             name: view.name,
             description: view.description,
+            rate_limit: view.rate_limit,
+            ordered: view.ordered,
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
             suspended_reason: endpoint.suspended_reason.map(Into::into),
             held_deliveries: held,
@@ -183,18 +205,24 @@ pub(super) struct WebhookChange {
     pub(super) name: Option<String>,
     /// The new description, for people; an empty one removes it.
     pub(super) description: Option<String>,
+    /// Most deliveries to it per second from now on, as in a registration; 0 removes the limit.
+    pub(super) rate_limit: Option<f64>,
+    /// Whether its deliveries go out one at a time from now on, in the order of acceptance. Those that wait count too.
+    pub(super) ordered: Option<bool>,
 }
 
 impl From<WebhookChange> for Change {
     fn from(change: WebhookChange) -> Self {
-        let WebhookChange { url, events, secret, status, resend_failed, name, description } = change;
+        let WebhookChange { url, events, secret, status, resend_failed, name, description, rate_limit, ordered } =
+            change;
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = status.map(|status| match status {
             WebhookStatus::Active => NewState::Active(resend),
             WebhookStatus::Suspended => NewState::Paused,
         });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        Self { url, events, secret, name, description, settings: SettingsChange::default(), state }
+        let settings = SettingsChange { rate_limit: rate_limit.into(), ordered };
+        Self { url, events, secret, name, description, settings, state }
     }
 }
 

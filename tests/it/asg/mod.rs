@@ -2,5 +2,5 @@
 
 mod recoveries;
 mod stats;
-mod tasks;
+pub mod tasks;
 mod webhooks;

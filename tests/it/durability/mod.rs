@@ -8,6 +8,7 @@ mod damaged_bodies;
 mod full_disk;
 mod group_commits;
 mod opening;
+mod order_plans;
 mod query_plans;
 mod restart;
 mod retention;

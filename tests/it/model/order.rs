@@ -70,7 +70,7 @@ fn history(events: usize, sending: Sending, seed: u64) -> QueueOfMany {
         let some: Vec<usize> = some.collect();
         published += some.len();
         many.publish(some);
-        if dice.one_in(4) {
+        if dice.one_in(2) {
             disturb(&mut many, &mut dice);
         }
         for _ in 0..2 {
@@ -89,25 +89,25 @@ fn history(events: usize, sending: Sending, seed: u64) -> QueueOfMany {
     many
 }
 
-fn check(many: &QueueOfMany, events: usize) {
+/// At least this many deliveries were disturbed in each way.
+fn check(many: &QueueOfMany, events: usize, disturbed: i64) {
     let count = |condition: &str| many.number(&format!("SELECT count(*) FROM delivery WHERE {condition}"));
     let events = i64::try_from(events).expect("a count");
     assert_eq!(count("replay_of IS NULL"), events, "each was accepted");
     assert_eq!(count("state NOT IN ('delivered', 'exhausted', 'cancelled')"), 0, "each has come to its end");
     assert!(count("state = 'delivered'") > events * 8 / 10, "most arrived: {}", count("state = 'delivered'"));
     for happened in
-        ["attempts > 1", "state = 'exhausted'", "state = 'cancelled'", "replay_of IS NOT NULL AND place IS NULL"]
+        ["attempts > 1", "state = 'exhausted'", "state = 'cancelled'", "replay_of IS NOT NULL", "place IS NOT NULL"]
     {
-        assert!(count(happened) > events / 1000, "{happened}: {}", count(happened));
+        assert!(count(happened) >= disturbed, "{happened}: {}", count(happened));
     }
-    assert!(count("place IS NOT NULL") > 0, "some were sent again by a resume");
 }
 
 #[test]
 fn a_hundred_thousand_events_under_faults_restarts_replays_and_suspensions_arrive_without_one_inversion() {
     const EVENTS: usize = 100_000;
     let many = history(EVENTS, ORDERED, 1);
-    check(&many, EVENTS);
+    check(&many, EVENTS, 50);
     assert_eq!((many.seen.inversions, many.seen.at_once), (0, 0), "of {} that were accepted", many.seen.accepted);
 }
 
@@ -116,7 +116,7 @@ fn an_order_is_kept_beside_a_rate_limit() {
     const EVENTS: usize = 3_000;
     let rate_limit = Some(RateLimit::per_second(100.0).expect("a limit"));
     let many = history(EVENTS, Sending { rate_limit, ordered: true }, 2);
-    check(&many, EVENTS);
+    check(&many, EVENTS, 1);
     assert_eq!((many.seen.inversions, many.seen.at_once), (0, 0));
 }
 
@@ -124,6 +124,6 @@ fn an_order_is_kept_beside_a_rate_limit() {
 fn without_an_order_the_same_events_overtake_each_other() {
     const EVENTS: usize = 3_000;
     let many = history(EVENTS, Sending::default(), 3);
-    check(&many, EVENTS);
+    check(&many, EVENTS, 1);
     assert!(many.seen.inversions > 0 && many.seen.at_once > 0, "so the stories above can fail");
 }
