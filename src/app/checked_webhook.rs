@@ -1,5 +1,7 @@
 //! A webhook that may be registered.
 
+use zeroize::Zeroizing;
+
 use crate::{
     domain::{
         about::About,
@@ -8,8 +10,8 @@ use crate::{
         endpoint_settings::EndpointSettings,
         signature::SigningSecret,
     },
-    error::Result,
-    store::{Tx, accounts, endpoint_settings, endpoints},
+    error::{Error, Result},
+    store::{Tx, accounts, endpoint_settings, endpoints, random},
 };
 
 /// A webhook that has a new secret.
@@ -53,4 +55,13 @@ impl CheckedWebhook {
         endpoint.settings = settings;
         Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
     }
+}
+
+/// A subscriber's own secret. If it is refused, `otherwise` is the end of the sentence: what else to do.
+pub(super) fn own_secret(text: Zeroizing<String>, otherwise: &str) -> Result<SigningSecret> {
+    SigningSecret::parse(text).map_err(|error| Error::request(format!("{error}. {otherwise}")))
+}
+
+pub(super) fn new_secret() -> Result<SigningSecret> {
+    Ok(SigningSecret::from_random(&*random()?))
 }

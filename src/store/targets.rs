@@ -37,7 +37,7 @@ pub struct Target {
     pub profile: String,
     /// Where to POST.
     pub url: TargetUrl,
-    /// The secrets that sign: the present one, and the former one during its overlap.
+    /// The secrets that sign: the present one, and the former one during its overlap. The first signs the vendor's header.
     pub secrets: Vec<SigningSecret>,
     /// How its deliveries go out.
     pub sending: Sending,
