@@ -28,10 +28,8 @@ pub fn run(_long: bool) {
         "One webhook, ordered and plain in turns. Flat out, each publisher waits until its last event has arrived.\n\
          Latencies in ms.\n"
     );
-    let table = Table::new(
-        30,
-        &["publishers", "ordered, events/s", "plain", "ratio", "arrival p50", "plain", "p99", "plain"],
-    );
+    let table =
+        Table::new(30, &["publishers", "ordered, events/s", "plain", "ratio", "arrival p50", "plain", "p99", "plain"]);
     for (name, publishers, pace) in [
         ("1, flat out", 1, Pace::AfterArrival),
         ("16, flat out", 16, Pace::AfterArrival),
@@ -63,7 +61,7 @@ fn webhook(receiver: &Receiver, sending: Sending) -> (Folder, Account) {
     let store = folder.store();
     let account = store.account("COOP-1", receiver.urls());
     store.write(move |tx| {
-        let all = endpoints::list(tx, &AccessScope::EVERYTHING)?;
+        let all = endpoints::list(tx, &AccessScope::EVERYTHING, tx.now)?;
         all.iter().try_for_each(|one| endpoint_settings::write(tx, one.key, &EndpointSettings { sending }))
     });
     store.close();

@@ -299,6 +299,12 @@ impl QueueOfMany {
         next.is_some()
     }
 
+    /// This many milliseconds pass.
+    pub fn pass(&mut self, millis: i64) {
+        self.clock.set(Timestamp::from_millis(self.clock.now().millis() + millis));
+        self.rest();
+    }
+
     /// The engine's rest ends: its next round gives back what cannot begin.
     fn rest(&mut self) {
         let (_stop, mut stopped) = watch::channel(false);
@@ -349,7 +355,7 @@ fn register(tx: &Tx<'_>, number: usize, sending: Sending) -> Result<()> {
 }
 
 fn of(tx: &Tx<'_>, number: usize) -> Result<ngoma::domain::endpoint::Endpoint> {
-    let all = endpoints::list(tx, &AccessScope::EVERYTHING)?;
+    let all = endpoints::list(tx, &AccessScope::EVERYTHING, tx.now)?;
     Ok(all.into_iter().nth(number).expect("an endpoint"))
 }
 
