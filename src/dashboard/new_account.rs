@@ -18,14 +18,11 @@ use super::{
     render,
     state::Shared,
     visit::Allowed,
-    webhooks::{WebhookForm, wanted},
+    webhooks::{WebhookForm, settings, wanted},
 };
 use crate::{
     app::{Operator, accounts::NewAccount, tokens::NewToken, webhooks::NewWebhook},
-    domain::{
-        endpoint_settings::SettingsChange,
-        token::{Scope, Scopes},
-    },
+    domain::token::{Scope, Scopes},
     error::Error,
 };
 
@@ -95,9 +92,9 @@ async fn make_all(shared: &Shared, visit: &Allowed<Operator>, fields: &Fields) -
         url: fields.need("url", "the URL")?.to_owned(),
         events: wanted(fields),
         secret: None,
-        name: None,
-        description: None,
-        settings: SettingsChange::default(),
+        name: fields.get("name").map(str::to_owned),
+        description: fields.get("description").map(str::to_owned),
+        settings: settings(fields)?,
     };
     let scopes = Scopes::parse(&[Scope::Webhooks, Scope::Events].map(Scope::name).join(","))?;
     let token = NewToken::new(profiles, (Some(id.clone()), None), scopes, fields.get("label").map(str::to_owned))?;

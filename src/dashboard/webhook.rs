@@ -20,7 +20,7 @@ use super::{
     state::Shared,
     views::{DeliveryRow, WebhookRow, alike, meaning, short, shown_url},
     visit::Allowed,
-    webhooks::{WebhookForm, wanted},
+    webhooks::{WebhookForm, settings, wanted},
 };
 use crate::{
     app::{
@@ -30,6 +30,7 @@ use crate::{
     domain::{
         delivery::{Attempt, Delivery},
         endpoint::{EndpointState, Resend, Resumed, SuspendedReason},
+        endpoint_settings::Sending,
         ids::DeliveryId,
         profile::RetryPolicy,
         signature::Switch,
@@ -50,6 +51,7 @@ struct Page<'a> {
     row: WebhookRow,
     present: bool,
     suspended: Option<Suspended>,
+    sending: Sending,
     schedule: String,
     waits: String,
     after: &'static str,
@@ -178,12 +180,13 @@ async fn show_with(
     let url = endpoint.url.given().to_owned();
     let form = match &refused {
         Some(refused) if refused.fields.get("url").is_some() => WebhookForm::filled(dialect, refused.fields),
-        _ => WebhookForm::of(dialect, url.clone(), &endpoint.about, endpoint.events.entries()),
+        _ => WebhookForm::of(dialect, url.clone(), endpoint),
     };
     let page = Page {
         row: WebhookRow::new(shared, &frame, &report)?,
         present: endpoint.state != EndpointState::Deleted,
         suspended: Suspended::of(&frame, &report, policy, last.as_ref()),
+        sending: endpoint.settings.sending,
         schedule: format::schedule(policy),
         waits: format::waits(policy),
         after: dialect.when_exhausted(),
@@ -256,6 +259,7 @@ async fn change(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, field
         events: Some(EventList::Ticked(wanted(fields))),
         name: fields.text("name").map(str::to_owned),
         description: fields.text("description").map(str::to_owned),
+        settings: settings(fields)?,
         ..Change::default()
     };
     shared.app.update(&visit.access, written, change).await?;

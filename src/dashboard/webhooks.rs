@@ -24,7 +24,11 @@ use crate::{
         Dialect, Page as Found, PageRequest, Webhooks,
         webhooks::{NewWebhook, WebhookFilter},
     },
-    domain::{about::About, endpoint::EndpointState, endpoint_settings::SettingsChange, token::Reach},
+    domain::{
+        endpoint::{Endpoint, EndpointState},
+        endpoint_settings::{Given, SettingsChange},
+        token::Reach,
+    },
     error::Error,
 };
 
@@ -116,6 +120,10 @@ pub(super) struct WebhookForm {
     pub(super) url: String,
     pub(super) name: String,
     pub(super) description: String,
+    /// Most deliveries per second; empty: no limit.
+    pub(super) rate_limit: String,
+    /// Whether its deliveries go out one at a time.
+    pub(super) ordered: bool,
     /// Whether all events are ticked.
     pub(super) every: bool,
     /// Every event of the catalogue, and whether it is ticked.
@@ -136,20 +144,30 @@ impl WebhookForm {
             url: fields.get("url").unwrap_or_default().to_owned(),
             name: fields.get("name").unwrap_or_default().to_owned(),
             description: fields.get("description").unwrap_or_default().to_owned(),
+            rate_limit: fields.get("rate_limit").unwrap_or_default().to_owned(),
+            ordered: fields.get("ordered").is_some(),
             every: fields.get("every").is_some(),
             kinds: Vec::new(),
             more: fields.get("more").unwrap_or_default().to_owned(),
         }
     }
 
+    /// The form of a new webhook of this vendor: all events are chosen.
+    fn new(dialect: &Dialect) -> Self {
+        Self { kinds: dialect.kinds.iter().map(|kind| (*kind, false)).collect(), ..Self::of_every_event() }
+    }
+
     /// The form of a webhook, with its present values.
-    pub(super) fn of(dialect: &Dialect, url: String, about: &About, entries: &[String]) -> Self {
+    pub(super) fn of(dialect: &Dialect, url: String, endpoint: &Endpoint) -> Self {
+        let (about, entries, sending) = (&endpoint.about, endpoint.events.entries(), endpoint.settings.sending);
         let is_entry = |kind: &str| entries.iter().any(|entry| entry == kind);
         let others = entries.iter().filter(|entry| *entry != "*" && !dialect.kinds.contains(&entry.as_str()));
         Self {
             url,
             name: about.name.clone().unwrap_or_default(),
             description: about.description.clone().unwrap_or_default(),
+            rate_limit: sending.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
+            ordered: sending.ordered,
             every: is_entry("*"),
             kinds: dialect.kinds.iter().map(|kind| (*kind, is_entry(kind))).collect(),
             more: others.cloned().collect::<Vec<_>>().join(" "),
@@ -188,12 +206,11 @@ async fn show_form(
         Err(error @ Error::NotFound(_)) => (None, problem.or(Some(error))),
         Err(error) => return Err(error.into()),
     };
-    let empty = |dialect| WebhookForm::of(dialect, String::new(), &About::default(), &[]);
     let offered = app.accounts(&visit.access, PageRequest::of(OFFERED, "")).await?.items;
     let dialect = found.as_ref().map(|found| shared.dialect(&found.profile)).transpose()?;
     let form = match (dialect, filled) {
         (Some(dialect), Some(fields)) => WebhookForm::filled(dialect, fields),
-        (Some(dialect), None) => WebhookForm { every: true, ..empty(dialect) },
+        (Some(dialect), None) => WebhookForm::new(dialect),
         (None, _) => WebhookForm::default(),
     };
     let page = Form {
@@ -223,6 +240,16 @@ pub(super) fn wanted(fields: &Fields) -> Vec<String> {
     entries
 }
 
+/// The settings of a form: an empty limit is none.
+pub(super) fn settings(fields: &Fields) -> Result<SettingsChange, Error> {
+    let rate_limit = match fields.get("rate_limit").map(str::parse) {
+        None => Given::Null,
+        Some(Ok(deliveries)) => Given::Value(deliveries),
+        Some(Err(_)) => return Err(Error::request("deliveries per second: write a number, such as 5 or 0.5")),
+    };
+    Ok(SettingsChange { rate_limit, ordered: Some(fields.get("ordered").is_some()) })
+}
+
 /// Registers a webhook. If its secret was made here, only this page shows it.
 #[handler]
 pub(super) async fn register(shared: Data<&Shared>, visit: Allowed<Webhooks>, fields: Fields) -> Result<Response> {
@@ -248,7 +275,7 @@ async fn try_register(
         secret: fields.get("secret").map(|own| own.to_owned().into()),
         name: fields.get("name").map(str::to_owned),
         description: fields.get("description").map(str::to_owned),
-        settings: SettingsChange::default(),
+        settings: settings(fields)?,
     };
     let made = shared.app.register(&visit.access, new).await?;
     let id = shared.written(&made.profile, made.endpoint.id);

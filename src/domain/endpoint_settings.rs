@@ -27,7 +27,7 @@ impl EndpointSettings {
     pub fn with(self, change: &SettingsChange) -> Result<Self> {
         let rate_limit = match change.rate_limit {
             Given::Nothing => self.sending.rate_limit,
-            Given::Null => None,
+            Given::Null | Given::Value(0.0) => None,
             Given::Value(deliveries) => Some(RateLimit::per_second(deliveries)?),
         };
         let ordered = change.ordered.unwrap_or(self.sending.ordered);
@@ -39,7 +39,7 @@ impl EndpointSettings {
 /// The settings in a request.
 #[derive(Debug, Clone, Default)]
 pub struct SettingsChange {
-    /// Deliveries per second.
+    /// Deliveries per second; 0: no limit.
     pub rate_limit: Given<f64>,
     /// Whether they go out one at a time, in the order of acceptance.
     pub ordered: Option<bool>,
@@ -74,6 +74,21 @@ pub struct Sending {
     pub rate_limit: Option<RateLimit>,
     /// Whether they go out one at a time, in the order of acceptance.
     pub ordered: bool,
+}
+
+/// How they go out, for people.
+impl fmt::Display for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.ordered {
+            "one at a time, in the order of acceptance"
+        } else {
+            "several at the same time"
+        })?;
+        match self.rate_limit {
+            Some(limit) => write!(f, "; at most {limit} a second"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Sending {

@@ -20,6 +20,7 @@ mod isolation;
 mod ledger;
 mod load;
 mod machine;
+mod ordered;
 mod prepare;
 mod process;
 mod receiver;
@@ -45,6 +46,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("backlog", "a healthy webhook beside 100,000 or (--long) 1,000,000 that wait, or a dead one", backlog::run),
     ("retention", "publishing while 200,000 or (--long) 1,000,000 old deliveries are removed", retention::run),
     ("fairness", "one account at a modest pace beside another that publishes flat out", fairness::run),
+    ("ordered", "one delivery at a time in the order of acceptance, beside a plain webhook", ordered::run),
     ("backup", "publishing 2,000 events a second while a database of 500 MB is backed up", backup::run),
     ("search", "a text in 100,000 or (--long) 1,000,000 payloads", search::run),
     ("store", "the store alone: publish, claim, settle; bytes on the disk", store::run),

@@ -14,6 +14,7 @@ use crate::{
     },
     domain::{
         endpoint::{Endpoint, EndpointState, Resend},
+        endpoint_settings::{RateLimit, SettingsChange},
         token::AccessScope,
         version::IfMatch,
     },
@@ -43,6 +44,12 @@ pub(super) struct NewWebhook {
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again.
     pub(super) headers: Option<BTreeMap<String, SecretText>>,
+    /// Most deliveries to it per second, from 0.1 to 1000, with at most three decimals. What waits costs no try. Without it
+    /// there is no limit.
+    pub(super) rate_limit: Option<f64>,
+    /// Whether its deliveries go out one at a time, in the order of acceptance: each waits until the one before it is
+    /// delivered or given up. Default: false.
+    pub(super) ordered: Option<bool>,
 }
 
 /// A webhook.
@@ -72,6 +79,12 @@ pub(super) struct WebhookView {
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) headers: Option<BTreeMap<String, String>>,
+    /// Most deliveries to it per second; left out if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate_limit: Option<f64>,
+    /// `true`: its deliveries go out one at a time, in the order of acceptance. Otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ordered: Option<bool>,
     /// When it was deleted: RFC 3339, UTC; left out if it is not deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deleted_at: Option<String>,
@@ -100,6 +113,8 @@ impl WebhookView {
             description: endpoint.about.description.clone(),
             metadata: shown_metadata(endpoint),
             headers: shown_headers(endpoint),
+            rate_limit: endpoint.settings.sending.rate_limit.map(RateLimit::as_per_second),
+            ordered: endpoint.settings.sending.ordered.then_some(true),
             deleted_at: endpoint.deleted_at.map(|at| at.to_string()),
             secret: None,
             resent_deliveries: None,
@@ -146,6 +161,12 @@ pub(super) struct WebhookDetails {
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<BTreeMap<String, String>>,
+    /// Most deliveries to it per second; left out if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<f64>,
+    /// `true`: its deliveries go out one at a time, in the order of acceptance. Otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordered: Option<bool>,
     /// When it was registered: RFC 3339, UTC.
     created_at: String,
     /// When it was paused; null while it is active.
@@ -172,6 +193,8 @@ impl WebhookDetails {
             description: endpoint.about.description.clone(),
             metadata: shown_metadata(endpoint),
             headers: shown_headers(endpoint),
+            rate_limit: endpoint.settings.sending.rate_limit.map(RateLimit::as_per_second),
+            ordered: endpoint.settings.sending.ordered.then_some(true),
             created_at: endpoint.created_at.to_string(),
             paused_at: endpoint.suspended_at.map(|at| at.to_string()),
             paused_reason: endpoint.suspended_reason.map(Into::into),
@@ -209,6 +232,10 @@ pub(super) struct WebhookChange {
     /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
     /// ones; an empty object removes them.
     headers: Option<BTreeMap<String, SecretText>>,
+    /// Most deliveries to it per second from now on, as in a registration; 0 removes the limit.
+    rate_limit: Option<f64>,
+    /// Whether its deliveries go out one at a time from now on, in the order of acceptance. Those that wait count too.
+    ordered: Option<bool>,
 }
 
 impl From<WebhookChange> for Change {
@@ -223,20 +250,14 @@ impl From<WebhookChange> for Change {
             description,
             metadata,
             headers,
+            rate_limit,
+            ordered,
         } = change;
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = active.map(|active| if active { NewState::Active(resend) } else { NewState::Paused });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        Self {
-            url,
-            events,
-            secret,
-            name,
-            description,
-            settings: settings(metadata, headers),
-            state,
-            only_if: IfMatch::default(),
-        }
+        let settings = SettingsChange { rate_limit: rate_limit.into(), ordered, ..settings(metadata, headers) };
+        Self { url, events, secret, name, description, settings, state, only_if: IfMatch::default() }
     }
 }
 

@@ -22,7 +22,10 @@ use crate::{
         webhook_test::TestOutcome,
         webhooks::{self, Change, Deleted},
     },
-    domain::version::{IfMatch, Version},
+    domain::{
+        endpoint_settings::SettingsChange,
+        version::{IfMatch, Version},
+    },
     error::Result,
 };
 
@@ -45,11 +48,11 @@ impl Routes {
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { callback_url: url, secret, events, account, name, description, metadata, headers } = body.0;
+        let NewWebhook { callback_url: url, secret, events, account, name, description, metadata, headers, rate_limit, ordered } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let secret = secret.map(|own| own.0);
-        let settings = settings(metadata, headers);
+        let settings = SettingsChange { rate_limit: rate_limit.into(), ordered, ..settings(metadata, headers) };
         let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         let scope = access.scope().clone();
         let once = idempotency_key.answering(move |registered| WebhookView::registered(registered, &scope));

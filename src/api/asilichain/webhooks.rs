@@ -27,6 +27,7 @@ use crate::{
     },
     domain::{
         delivery,
+        endpoint_settings::SettingsChange,
         selection::Selection,
         timestamp::Timestamp,
         version::{IfMatch, Version},
@@ -66,10 +67,10 @@ impl Routes {
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { url, events, cooperative_id, secret, name, description, metadata, headers } = body.0;
+        let NewWebhook { url, events, cooperative_id, secret, name, description, metadata, headers, rate_limit, ordered } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let secret = secret.map(|own| own.0);
-        let settings = settings(metadata, headers);
+        let settings = SettingsChange { rate_limit: rate_limit.into(), ordered, ..settings(metadata, headers) };
         let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
         let once = idempotency_key.answering(|made: &webhooks::Registered| WebhookView::from(made));
         Ok(Registered::Created(app.register_once(&access, new, once).await?.into()))

@@ -20,6 +20,7 @@ use crate::{
         delivery,
         endpoint::{Endpoint, EndpointState, Resend},
         version::IfMatch,
+        endpoint_settings::{RateLimit, SettingsChange},
     },
 };
 
@@ -57,6 +58,12 @@ pub(super) struct NewWebhook {
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again.
     pub(super) headers: Option<BTreeMap<String, SecretText>>,
+    /// Most deliveries to it per second, from 0.1 to 1000, with at most three decimals. What waits costs no try. Without it
+    /// there is no limit.
+    pub(super) rate_limit: Option<f64>,
+    /// Whether its deliveries go out one at a time, in the order of acceptance: each waits until the one before it is
+    /// delivered or given up. Default: false.
+    pub(super) ordered: Option<bool>,
 }
 
 /// A webhook.
@@ -87,6 +94,12 @@ pub(super) struct WebhookView {
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) headers: Option<BTreeMap<String, String>>,
+    /// Most deliveries to it per second; left out if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate_limit: Option<f64>,
+    /// `true`: its deliveries go out one at a time, in the order of acceptance. Otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ordered: Option<bool>,
     /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
     /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +134,8 @@ impl From<&Endpoint> for WebhookView {
             description: endpoint.about.description.clone(),
             metadata: shown_metadata(endpoint),
             headers: shown_headers(endpoint),
+            rate_limit: endpoint.settings.sending.rate_limit.map(RateLimit::as_per_second),
+            ordered: endpoint.settings.sending.ordered.then_some(true),
             secret: None,
             resent_deliveries: None,
             released_deliveries: None,
@@ -155,6 +170,12 @@ pub(super) struct WebhookDetails {
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) headers: Option<BTreeMap<String, String>>,
+    /// Most deliveries to it per second; left out if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate_limit: Option<f64>,
+    /// `true`: its deliveries go out one at a time, in the order of acceptance. Otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ordered: Option<bool>,
     /// When it was suspended; null while it is active.
     pub(super) suspended_at: Option<String>,
     /// Why it is suspended; null while it is active.
@@ -182,6 +203,8 @@ impl From<WebhookSummary> for WebhookDetails {
             description: view.description,
             metadata: view.metadata,
             headers: view.headers,
+            rate_limit: view.rate_limit,
+            ordered: view.ordered,
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
             suspended_reason: endpoint.suspended_reason.map(Into::into),
             held_deliveries: held,
@@ -219,27 +242,35 @@ pub(super) struct WebhookChange {
     /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
     /// ones; an empty object removes them.
     pub(super) headers: Option<BTreeMap<String, SecretText>>,
+    /// Most deliveries to it per second from now on, as in a registration; 0 removes the limit.
+    pub(super) rate_limit: Option<f64>,
+    /// Whether its deliveries go out one at a time from now on, in the order of acceptance. Those that wait count too.
+    pub(super) ordered: Option<bool>,
 }
 
 impl From<WebhookChange> for Change {
     fn from(change: WebhookChange) -> Self {
-        let WebhookChange { url, events, secret, status, resend_failed, name, description, metadata, headers } = change;
+        let WebhookChange {
+            url,
+            events,
+            secret,
+            status,
+            resend_failed,
+            name,
+            description,
+            metadata,
+            headers,
+            rate_limit,
+            ordered,
+        } = change;
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = status.map(|status| match status {
             WebhookStatus::Active => NewState::Active(resend),
             WebhookStatus::Suspended => NewState::Paused,
         });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        Self {
-            url,
-            events,
-            secret,
-            name,
-            description,
-            settings: settings(metadata, headers),
-            state,
-            only_if: IfMatch::default(),
-        }
+        let settings = SettingsChange { rate_limit: rate_limit.into(), ordered, ..settings(metadata, headers) };
+        Self { url, events, secret, name, description, settings, state, only_if: IfMatch::default() }
     }
 }
 

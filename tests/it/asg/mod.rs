@@ -3,5 +3,5 @@
 mod manage;
 mod recoveries;
 mod stats;
-mod tasks;
+pub mod tasks;
 mod webhooks;

@@ -9,6 +9,7 @@ mod full_disk;
 mod group_commits;
 mod litestream;
 mod opening;
+mod order_plans;
 mod query_plans;
 mod restart;
 mod retention;

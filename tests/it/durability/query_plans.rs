@@ -66,32 +66,6 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT d.key, d.event FROM endpoint e",
         &["SEARCH e USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH d USING COVERING INDEX delivery_failed (outage=?)"],
     ),
-    // The order of a webhook reads on from the last delivery that was next, however many have ended before.
-    (
-        "in_order.rs",
-        "SELECT key, key AS place",
-        &["SEARCH delivery USING INDEX delivery_of_endpoint (endpoint=? AND rowid>?)"],
-    ),
-    (
-        "in_order.rs",
-        "SELECT key, place, state",
-        &["SEARCH delivery USING INDEX delivery_resent (endpoint=? AND place>?)"],
-    ),
-    (
-        "in_order.rs",
-        "SELECT ifnull(min(key), 0)",
-        &[
-            "CO-ROUTINE (subquery-4)",
-            "COMPOUND QUERY",
-            "LEFT-MOST SUBQUERY",
-            "SEARCH delivery USING COVERING INDEX delivery_due (endpoint=?)",
-            "UNION ALL",
-            "SEARCH delivery USING COVERING INDEX delivery_held (endpoint=?)",
-            "UNION ALL",
-            "SCAN delivery USING INDEX delivery_claimed",
-            "SCAN (subquery-4)",
-        ],
-    ),
     // A recovery reads the failed deliveries of one webhook, after those it has seen.
     (
         "candidates.rs",
@@ -255,7 +229,7 @@ const PLANS: &[(&str, &str, &[&str])] = &[
 ];
 
 /// The literal in a file of the store that begins so.
-fn statement(file: &str, beginning: &str) -> String {
+pub fn statement(file: &str, beginning: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store").join(file);
     let text = fs::read_to_string(path).expect("a file of the store");
     let mut found = text.split('"').filter(|literal| literal.trim_start().starts_with(beginning));
@@ -265,7 +239,7 @@ fn statement(file: &str, beginning: &str) -> String {
 }
 
 /// SQLite's plan: a line for each table, each index and each sort.
-fn plan(conn: &Connection, sql: &str) -> Vec<String> {
+pub fn plan(conn: &Connection, sql: &str) -> Vec<String> {
     let mut rows = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap_or_else(|error| panic!("{sql}: {error}"));
     // Nothing is bound: plans do not depend on it.
     rows.raw_query().mapped(|row| row.get("detail")).collect::<rusqlite::Result<_>>().expect("lines")

@@ -62,6 +62,11 @@ const CHECKS: &[(&str, &[&str])] = &[
         ],
     ),
     ("by_link IN (0, 1)", &["UPDATE token SET by_link = 2 WHERE key = 1"]),
+    (
+        "rate_limit BETWEEN 100 AND 1000000",
+        &["UPDATE endpoint SET rate_limit = 99", "UPDATE endpoint SET rate_limit = 1000001"],
+    ),
+    ("ordered IN (0, 1)", &["UPDATE endpoint SET ordered = 2"]),
     ("account IS NULL OR profile IS NOT NULL", &["UPDATE token SET profile = NULL WHERE key = 1"]),
     (
         "state IN ('active', 'suspended', 'deleted')",

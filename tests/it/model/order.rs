@@ -5,9 +5,22 @@ use ngoma::domain::{
     endpoint_settings::{RateLimit, Sending},
 };
 
-use crate::model::{queue_of_many::QueueOfMany, steps::Reaction};
+use crate::model::{
+    queue_of_many::QueueOfMany,
+    steps::{HOUR, Reaction},
+};
 
 const ENDPOINTS: usize = 64;
+/// Deliveries that wait at most: as many as all webhooks take in some rounds.
+const BACKLOG: i64 = 20 * ENDPOINTS as i64;
+/// What happened to how many of a hundred thousand, at least.
+const DISTURBED: &[(&str, i64)] = &[
+    ("attempts > 1", 5_000),
+    ("state = 'exhausted'", 300),
+    ("state = 'cancelled'", 30),
+    ("replay_of IS NOT NULL AND place IS NULL", 100),
+    ("place IS NOT NULL", 100),
+];
 const ORDERED: Sending = Sending { rate_limit: None, ordered: true };
 
 /// Numbers that look random, and are the same each time.
@@ -66,10 +79,13 @@ fn history(events: usize, sending: Sending, seed: u64) -> QueueOfMany {
     let (mut many, mut dice) = (QueueOfMany::new(ENDPOINTS, sending), Dice(seed));
     let mut published = 0;
     while published < events {
-        let some = (0..dice.roll(3 * ENDPOINTS)).map(|_| dice.roll(ENDPOINTS)).take(events - published);
-        let some: Vec<usize> = some.collect();
-        published += some.len();
-        many.publish(some);
+        // Nearly all is delivered while things go wrong.
+        if many.number("SELECT count(*) FROM delivery WHERE state IN ('pending', 'held')") < BACKLOG {
+            let some = (0..dice.roll(4 * ENDPOINTS)).map(|_| dice.roll(ENDPOINTS)).take(events - published);
+            let some: Vec<usize> = some.collect();
+            published += some.len();
+            many.publish(some);
+        }
         if dice.one_in(4) {
             disturb(&mut many, &mut dice);
         }
@@ -81,33 +97,33 @@ fn history(events: usize, sending: Sending, seed: u64) -> QueueOfMany {
                 many.end(which, reaction);
             }
         }
-        if dice.one_in(3) {
-            many.advance();
+        match dice.roll(8) {
+            0..4 => _ = many.advance(),
+            4 | 5 => many.pass(3 * HOUR),
+            _ => {}
         }
     }
     many.comes_to_rest();
     many
 }
 
-fn check(many: &QueueOfMany, events: usize) {
+/// At least as many deliveries as named were disturbed in each way.
+fn check(many: &QueueOfMany, events: usize, disturbed: &[(&str, i64)]) {
     let count = |condition: &str| many.number(&format!("SELECT count(*) FROM delivery WHERE {condition}"));
     let events = i64::try_from(events).expect("a count");
     assert_eq!(count("replay_of IS NULL"), events, "each was accepted");
     assert_eq!(count("state NOT IN ('delivered', 'exhausted', 'cancelled')"), 0, "each has come to its end");
     assert!(count("state = 'delivered'") > events * 8 / 10, "most arrived: {}", count("state = 'delivered'"));
-    for happened in
-        ["attempts > 1", "state = 'exhausted'", "state = 'cancelled'", "replay_of IS NOT NULL AND place IS NULL"]
-    {
-        assert!(count(happened) > events / 1000, "{happened}: {}", count(happened));
+    for (happened, least) in disturbed {
+        assert!(count(happened) >= *least, "{happened}: {}", count(happened));
     }
-    assert!(count("place IS NOT NULL") > 0, "some were sent again by a resume");
 }
 
 #[test]
 fn a_hundred_thousand_events_under_faults_restarts_replays_and_suspensions_arrive_without_one_inversion() {
     const EVENTS: usize = 100_000;
     let many = history(EVENTS, ORDERED, 1);
-    check(&many, EVENTS);
+    check(&many, EVENTS, DISTURBED);
     assert_eq!((many.seen.inversions, many.seen.at_once), (0, 0), "of {} that were accepted", many.seen.accepted);
 }
 
@@ -116,14 +132,21 @@ fn an_order_is_kept_beside_a_rate_limit() {
     const EVENTS: usize = 3_000;
     let rate_limit = Some(RateLimit::per_second(100.0).expect("a limit"));
     let many = history(EVENTS, Sending { rate_limit, ordered: true }, 2);
-    check(&many, EVENTS);
+    check(&many, EVENTS, &[]);
     assert_eq!((many.seen.inversions, many.seen.at_once), (0, 0));
 }
 
 #[test]
-fn without_an_order_the_same_events_overtake_each_other() {
-    const EVENTS: usize = 3_000;
-    let many = history(EVENTS, Sending::default(), 3);
-    check(&many, EVENTS);
+fn without_an_order_events_overtake_each_other() {
+    let (mut many, mut dice) = (QueueOfMany::new(ENDPOINTS, Sending::default()), Dice(3));
+    for _ in 0..40 {
+        many.publish((0..ENDPOINTS).map(|_| dice.roll(ENDPOINTS)).collect());
+        many.round(false);
+        for _ in 0..many.under_way() * 7 / 8 {
+            let (which, reaction) = (dice.roll(ENDPOINTS), dice.reaction());
+            many.end(which, reaction);
+        }
+    }
+    many.comes_to_rest();
     assert!(many.seen.inversions > 0 && many.seen.at_once > 0, "so the stories above can fail");
 }

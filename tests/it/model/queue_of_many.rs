@@ -290,12 +290,27 @@ impl QueueOfMany {
         self.crash();
     }
 
-    /// Lets time pass until the next turn comes; says whether there is one.
+    /// Lets time pass until the next turn comes; says whether there is one. The engine rests meanwhile.
     pub fn advance(&mut self) -> bool {
         let now = self.clock.now();
         let next = self.running().in_flight.lanes().next_turn(now);
         next.into_iter().for_each(|next| self.clock.set(next));
+        self.rest();
         next.is_some()
+    }
+
+    /// This many milliseconds pass.
+    pub fn pass(&mut self, millis: i64) {
+        self.clock.set(Timestamp::from_millis(self.clock.now().millis() + millis));
+        self.rest();
+    }
+
+    /// The engine's rest ends: its next round gives back what cannot begin.
+    fn rest(&mut self) {
+        let (_stop, mut stopped) = watch::channel(false);
+        let now = self.clock.now();
+        let Self { running, runtime, .. } = self;
+        runtime.block_on(running.as_mut().expect("it runs").rounds.wait(Some(now), &mut stopped));
     }
 
     /// Sets the clock by this many milliseconds.
@@ -321,7 +336,9 @@ impl QueueOfMany {
                 self.end(0, Reaction::Takes);
             }
             let is_left = "SELECT count(*) FROM delivery WHERE state IN ('pending', 'claimed', 'held')";
-            if !self.is_busy() && !self.advance() && self.number(is_left) == 0 {
+            if self.is_busy() {
+                self.rest();
+            } else if !self.advance() && self.number(is_left) == 0 {
                 break;
             }
         }
@@ -338,7 +355,7 @@ fn register(tx: &Tx<'_>, number: usize, sending: Sending) -> Result<()> {
 }
 
 fn of(tx: &Tx<'_>, number: usize) -> Result<ngoma::domain::endpoint::Endpoint> {
-    let all = endpoints::list(tx, &AccessScope::EVERYTHING, Timestamp::from_millis(i64::MIN), (0, None))?;
+    let all = endpoints::list(tx, &AccessScope::EVERYTHING, tx.now, (0, None))?;
     Ok(all.into_iter().nth(number).expect("an endpoint"))
 }
 

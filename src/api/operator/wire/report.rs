@@ -6,7 +6,9 @@ use serde::Serialize;
 use crate::{
     api::openapi::{ErrorClass, SuspendedReason, wire_enum},
     app::{Page, overview::Snapshot, webhooks::Report},
-    domain::{endpoint::EndpointState, profile::Profiles, stats::Stats, timestamp::Timestamp},
+    domain::{
+        endpoint::EndpointState, endpoint_settings::RateLimit, profile::Profiles, stats::Stats, timestamp::Timestamp,
+    },
 };
 
 /// Attempts in a span of time.
@@ -135,6 +137,12 @@ pub(crate) struct WebhookReport {
     /// Its description; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    /// Most deliveries to it per second; left out if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<f64>,
+    /// `true`: its deliveries go out one at a time, in the order of acceptance. Otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordered: Option<bool>,
     /// When it was suspended; null if it is not suspended.
     suspended_at: Option<String>,
     /// Why it is suspended; null if it is not suspended.
@@ -177,6 +185,8 @@ impl WebhookReport {
             created_at: endpoint.created_at.to_string(),
             name: endpoint.about.name.clone(),
             description: endpoint.about.description.clone(),
+            rate_limit: endpoint.settings.sending.rate_limit.map(RateLimit::as_per_second),
+            ordered: endpoint.settings.sending.ordered.then_some(true),
             suspended_at: endpoint.suspended_at.map(|at| at.to_string()),
             suspended_reason: endpoint.suspended_reason.map(Into::into),
             delivered_24h: report.day.delivered,
