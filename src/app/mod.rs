@@ -86,6 +86,7 @@ impl App {
         config: Config,
     ) -> Self {
         let (started, dialects) = (clock.uptime(), Dialects::new(dialects));
+        db.metrics().set_started(clock.now());
         Self(Arc::new(Parts {
             db,
             engine,

@@ -16,3 +16,4 @@ mod payload_search;
 mod recoveries;
 mod replays;
 mod search;
+mod watching;
