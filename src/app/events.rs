@@ -8,6 +8,7 @@ use crate::{
         event::{Event, StoredBody},
         ids::EventId,
         selection::check_time,
+        timestamp::Timestamp,
         token::AccessScope,
     },
     error::{Error, Missing, Result},
@@ -95,7 +96,7 @@ impl App {
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let event = events::find(view, scope, event)?;
             let own = AccessScope { profile: None, account: Some(event.account) };
-            Ok((EventDetails::of(view, event)?, endpoints::list(view, &own)?))
+            Ok((EventDetails::of(view, event)?, endpoints::list(view, &own, Timestamp::from_millis(i64::MIN))?))
         };
         self.read(access, look).await
     }

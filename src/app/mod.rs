@@ -29,6 +29,7 @@ mod page;
 pub mod publish;
 pub mod recoveries;
 mod searches;
+pub mod secrets;
 mod selection;
 pub mod sign_in_links;
 pub mod signatures;

@@ -48,7 +48,12 @@ pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError>
     }
     match fs::read_to_string(path) {
         Ok(_) => Ok(Some(path.to_owned())),
-        Err(error) if error.kind() == ErrorKind::NotFound => refused("is not there".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            refused("is not there: name the settings file by --config, or write it".to_owned())
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => refused(format!(
+            "cannot be read: {error}: run this as a user who may read it (sudo), or name another file by --config"
+        )),
         Err(error) => refused(format!("cannot be read: {error}")),
     }
 }

@@ -141,6 +141,8 @@ struct EventPage<'a> {
     at: Moment,
     target: Option<String>,
     body: Option<Shown>,
+    /// Where the body does not fit the catalogue.
+    misfits: Vec<String>,
     /// The deliveries, in groups with a heading: who got it, who will, who will not.
     groups: Vec<(&'static str, Vec<Matched>)>,
     passed: Vec<Passed>,
@@ -178,6 +180,7 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
         test: event.test,
         at: frame.when(event.accepted_at),
         target: event.target.as_deref().map(shown_url),
+        misfits: details.body().map_or(Ok(Vec::new()), |body| (dialect.misfits)(&event.kind, body))?,
         body: details.body().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
         groups: groups.into_iter().filter(|(_, group)| !group.is_empty()).collect(),
         // Webhooks are named only to a token that may list them.

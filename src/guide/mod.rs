@@ -45,8 +45,8 @@ macro_rules! chapters {
 }
 
 /// The list of chapters, then every chapter, in the order in which people read them.
-pub static CHAPTERS: [Chapter; 11] = chapters![
-    "deploy" "publish" "verify" "alerts" "recovery" "monitoring" "backup" "retention" "scale" "changes"
+pub static CHAPTERS: [Chapter; 12] = chapters![
+    "deploy" "publish" "verify" "receive" "alerts" "recovery" "monitoring" "backup" "retention" "scale" "changes"
 ];
 
 /// Whether a path is the guide's.

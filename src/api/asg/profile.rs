@@ -63,10 +63,17 @@ pub(crate) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Di
                 json::quote(kind)
             ))
         }),
+        // The API takes these fields only, each of its type.
+        misfits: Box::new(|_, _| Ok(Vec::new())),
     }
 }
 
-/// The commands for a person. The vendor's page has no others.
-fn by_hand(base: &str, _: &str) -> ByHand {
-    ByHand { look: curl("GET", &format!("{base}/v1/webhooks"), None), test: None, resume: None }
+/// The commands for a person, with this webhook.
+fn by_hand(base: &str, webhook: &str) -> ByHand {
+    let url = format!("{base}/v1/webhooks/{webhook}");
+    ByHand {
+        look: curl("GET", &url, None),
+        test: Some(curl("POST", &format!("{url}/test"), None)),
+        resume: Some(curl("PATCH", &url, Some(r#"{"active":true}"#))),
+    }
 }

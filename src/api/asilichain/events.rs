@@ -13,12 +13,13 @@ use super::{
     event_wire::{EventPage, EventType, EventView},
     examples::Tag,
     idempotency::Key,
-    wire::{Accepted, AcceptedEvents, NewEvent, NewEvents},
+    warnings::{BatchPublication, Publication, Warnings},
+    wire::{AcceptedEvents, NewEvent, NewEvents},
 };
 use crate::{
     api::{
         openapi::{Body, Printed, RawObject, Refused, WithBody, WithoutBody},
-        publishing::{self, BatchPublication, Place, Publication},
+        publishing::{self, Place},
     },
     app::{Access, AnyScope, App, Events, PageRequest, events::EventFilter},
     config,
@@ -26,7 +27,10 @@ use crate::{
     error::{Error, Result},
 };
 
-pub(crate) struct Routes;
+#[derive(Default)]
+pub(crate) struct Routes {
+    warnings: Warnings,
+}
 
 #[OpenApi(tag = "Tag::AsiliChain")]
 impl Routes {
@@ -35,7 +39,8 @@ impl Routes {
     /// A 202 means: the event is on disk. It goes out to every webhook of the account that wants it. With an
     /// `Idempotency-Key` the same request may be sent again: it gets the same answer and is delivered once. A key holds
     /// as long as its event is kept: 30 days, unless the server's `retention.delivered` says otherwise (at least a
-    /// day). Needs the scope `events`.
+    /// day). Data that does not fit the catalogue is accepted; the header `X-Ngoma-Warnings` says where. Needs the scope
+    /// `events`.
     #[oai(path = "/events", method = "post", operation_id = "publishEvent")]
     async fn publish(
         &self,
@@ -47,10 +52,11 @@ impl Routes {
         idempotency_key: Key,
         body: Body<NewEvent>,
         place: Place,
-    ) -> Result<Publication<Accepted>, Refused<Errors, WithBody>> {
+    ) -> Result<Publication, Refused<Errors, WithBody>> {
         let event = CatalogueEvent::new(body.0, idempotency_key.0, &access, (&settings, app.limits()))?;
         let (event, accepted) = app.publish(&access, event, place).await?;
-        Ok(Publication::Accepted(Body(event.answer(&accepted)?)))
+        let warnings = self.warnings.of(&event, &accepted);
+        Ok(Publication::Accepted(Body(event.answer(&accepted)?), warnings))
     }
 
     /// Publish many events at once
@@ -72,7 +78,7 @@ impl Routes {
         idempotency_key: Key,
         body: Body<NewEvents>,
         place: Place,
-    ) -> Result<BatchPublication<AcceptedEvents>, Refused<Errors, WithBody>> {
+    ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
         let (publisher, of) = (access.clone(), (settings.clone(), app.limits().clone()));
         let check = move |event| CatalogueEvent::new(event, None, &publisher, (&of.0, &of.1));
         let mut events = publishing::check(body.0.events, app.limits(), check).await?;
@@ -80,12 +86,13 @@ impl Routes {
             CatalogueEvent::name_all(&mut events, &key)?;
         }
         let (stored, place) = app.publish_many(&access, events, place).await?;
+        let warnings = self.warnings.of_all(&stored);
         let answer = move || {
             let _held = place;
             let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
             Ok(AcceptedEvents { events: events.collect::<Result<_>>()? })
         };
-        Ok(BatchPublication::Accepted(Printed::new(answer).await?))
+        Ok(BatchPublication::Accepted(Printed::new(answer).await?, warnings))
     }
 
     /// List events

@@ -8,10 +8,13 @@ mod errors;
 mod event_wire;
 mod events;
 mod examples;
+mod fit;
 mod idempotency;
 mod payload;
+mod payload_fields;
 mod profile;
 mod recoveries;
+mod warnings;
 mod webhooks;
 mod wire;
 
