@@ -9,7 +9,7 @@ use crate::{
         event::Damaged,
         ids::DeliveryId,
         search::Place,
-        selection::Selection,
+        selection::{Selection, check_time},
         signature::SigningSecret,
         token::AccessScope,
     },
@@ -72,6 +72,7 @@ impl App {
         (selection, text): (Selection, Option<String>),
         page: PageRequest,
     ) -> Result<Page<Delivery>> {
+        check_time(selection.from, selection.to)?;
         let (id, access) = self.resolve(access, webhook)?;
         let (asked, turn) = self.asked(&access, text, &page, DeliveryId::parse).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {

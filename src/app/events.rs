@@ -7,6 +7,7 @@ use crate::{
         endpoint::Endpoint,
         event::{Event, StoredBody},
         ids::EventId,
+        selection::check_time,
         timestamp::Timestamp,
         token::AccessScope,
     },
@@ -64,6 +65,7 @@ impl App {
         (filter, text): (EventFilter, Option<String>),
         page: PageRequest,
     ) -> Result<EventPage> {
+        check_time(filter.from, filter.to)?;
         let (asked, turn) = self.asked(access, text, &page, EventId::parse).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
             let _turn = turn;

@@ -1,7 +1,11 @@
 //! The selection of deliveries, as every door and the command line read it.
 
 use crate::{
-    domain::{profile::Profiles, selection::Selection, token::AccessScope},
+    domain::{
+        profile::Profiles,
+        selection::{Selection, check_time},
+        token::AccessScope,
+    },
     error::Result,
 };
 
@@ -27,8 +31,10 @@ impl Wanted {
     /// The selection, and the access scope, narrowed to the profile of the webhook if one is named.
     ///
     /// # Errors
-    /// [`NotFound`](crate::error::Error::NotFound) for a text that is no webhook's id within the scope.
+    /// [`NotFound`](crate::error::Error::NotFound) for a text that is no webhook's id within the scope;
+    /// [`Invalid`](crate::error::Error::Invalid) for a time that ends before it begins.
     pub fn read(self, profiles: &Profiles, scope: &AccessScope) -> Result<(AccessScope, Selection)> {
+        check_time(self.selection.from, self.selection.to)?;
         let Some(webhook) = &self.webhook else { return Ok((scope.clone(), self.selection)) };
         let (endpoint, scope) = profiles.webhook(scope, webhook)?;
         Ok((scope, Selection { endpoint: Some(endpoint), ..self.selection }))

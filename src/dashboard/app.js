@@ -84,15 +84,14 @@ const tell = (part = document) => {
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const hour = (at) => at.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 const chart = (part, now) => {
-  for (const tick of part.querySelectorAll("svg [data-at]")) {
+  for (const tick of part.querySelectorAll("[data-at]:not(html)")) {
     const at = new Date(tick.dataset.at);
     tick.textContent = tick.textContent.includes(":") ? hour(at) : at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
     delete tick.dataset.at;
   }
-  for (const bar of part.querySelectorAll("svg [data-from]")) {
-    const { from, to } = bar.dataset;
-    const numbers = bar.ariaLabel.split(": ").at(-1);
-    bar.ariaLabel = `${clock(new Date(from), now)} to ${clock(new Date(to), now)}: ${numbers}`;
+  for (const bar of part.querySelectorAll("[data-from]")) {
+    const [from, to] = [bar.dataset.from, bar.dataset.to].map((at) => clock(new Date(at), now));
+    bar.ariaLabel = `${from} to ${to}: ${bar.ariaLabel.split(": ")[1]}`;
     bar.querySelector("title").textContent = bar.ariaLabel;
     delete bar.dataset.from;
   }

@@ -8,7 +8,11 @@ use crate::http::asset::Asset;
 
 /// The style sheet of the dashboard, and of the guide.
 pub(crate) const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("app.js");
+/// The script of the dashboard, without its lines of comments.
+static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+    let lines = include_str!("app.js").lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+});
 /// The icon of the program.
 pub(crate) const ICON: &str = include_str!("icon.svg");
 
@@ -30,7 +34,7 @@ fn mark(text: &str) -> String {
 impl Assets {
     pub(super) fn new() -> Self {
         static STYLE_MARK: LazyLock<String> = LazyLock::new(|| mark(STYLE));
-        static SCRIPT_MARK: LazyLock<String> = LazyLock::new(|| mark(SCRIPT));
+        static SCRIPT_MARK: LazyLock<String> = LazyLock::new(|| mark(&SCRIPT));
         static ICON_MARK: LazyLock<String> = LazyLock::new(|| mark(ICON));
         Self {
             style: &STYLE_MARK,
@@ -38,7 +42,7 @@ impl Assets {
             icon: &ICON_MARK,
             files: [
                 ("/ui/style.css", Asset::new("text/css; charset=utf-8", || Ok(STYLE.to_owned())).immutable()),
-                ("/ui/app.js", Asset::new("text/javascript; charset=utf-8", || Ok(SCRIPT.to_owned())).immutable()),
+                ("/ui/app.js", Asset::new("text/javascript; charset=utf-8", || Ok(SCRIPT.clone())).immutable()),
                 ("/ui/icon.svg", Asset::new("image/svg+xml", || Ok(ICON.to_owned())).immutable()),
             ],
         }

@@ -1,7 +1,7 @@
 //! Tables as CSV (RFC 4180), for a spreadsheet.
 
 /// What a spreadsheet takes for the beginning of a formula.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
 
 /// A table as CSV.
 pub(super) struct Csv(String);

@@ -1,9 +1,9 @@
-//! Deliveries of every webhook, filtered; and recoveries, which replay every matching one.
+//! Deliveries of every webhook, filtered; and the page that counts those that match, and starts a recovery.
 
 use askama::Template;
 use poem::{
     Response, Result, handler,
-    web::{Data, Path, Query},
+    web::{Data, Query},
 };
 use serde::Deserialize;
 
@@ -13,19 +13,18 @@ use super::{
     format::{Moment, thousands},
     frame::{Frame, Said},
     query_string::QueryString,
-    render::{self, go},
+    render,
     state::Shared,
     times::{Times, moment},
     views::{ListedRow, meaning},
-    visit::{Allowed, Visit},
+    visit::Allowed,
 };
 use crate::{
-    app::{Looked, Page as Found, PageRequest, Wanted, Webhooks, delivery_list::EXPORTED, recoveries},
+    app::{Looked, Page as Found, PageRequest, Wanted, Webhooks, delivery_list::EXPORTED},
     domain::{
         delivery::{Failure, State},
         excerpt::excerpt,
         ids::DeliveryId,
-        recovery::{Recovery, RecoveryState},
         selection::Selection,
         token::{AccessScope, Scope},
     },
@@ -33,7 +32,6 @@ use crate::{
 };
 
 const PAGE: usize = 40;
-const RECOVERIES: usize = 20;
 
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
@@ -166,14 +164,27 @@ struct Choice {
     chosen: bool,
 }
 
-/// A filter as people read it.
-fn in_words((name, value): (&'static str, String)) -> (&'static str, String) {
-    let state = states(&value).into_iter().find(|state| name == "state" && state.chosen);
-    (name, state.map_or(value, |state| state.label.to_owned()))
+/// A filter that chose deliveries, as people read it.
+pub(super) struct Criterion {
+    pub(super) name: &'static str,
+    pub(super) value: String,
+    /// The moment, if it is one.
+    pub(super) at: Option<Moment>,
+}
+
+impl Criterion {
+    fn new(frame: &Frame<'_>, (name, value): (&'static str, String)) -> Self {
+        let at = match name {
+            "from" | "to" => moment(&value, name).ok().flatten().map(|at| frame.when(at)),
+            _ => None,
+        };
+        let state = states(&value).into_iter().find(|state| name == "state" && state.chosen);
+        Self { name, value: state.map_or(value, |state| state.label.to_owned()), at }
+    }
 }
 
 /// A state, in the words of the badges.
-const fn word(state: State) -> &'static str {
+pub(super) const fn word(state: State) -> &'static str {
     match state {
         State::Pending => "waiting or retrying",
         State::Claimed => "in flight",
@@ -263,7 +274,7 @@ pub(super) async fn list(
 #[template(path = "recover.html", config = "src/dashboard/askama.toml")]
 struct Counted<'a> {
     frame: Frame<'a>,
-    filters: Vec<(&'static str, String)>,
+    filters: Vec<Criterion>,
     back: String,
     /// The fields that the form sends back: the filters by which the deliveries were counted.
     sent: Vec<(&'static str, String)>,
@@ -287,7 +298,7 @@ pub(super) async fn ask(shared: Data<&Shared>, visit: Allowed<Webhooks>, search:
     let mut sent = given(bounded.filters());
     sent.push(("matched", count.matched.to_string()));
     render::page(&Counted {
-        filters: given(search.filters()).into_iter().map(in_words).collect(),
+        filters: given(search.filters()).into_iter().map(|filter| Criterion::new(&frame, filter)).collect(),
         back: search.query(""),
         sent,
         matched: count.matched,
@@ -314,112 +325,4 @@ pub(super) async fn start(shared: Data<&Shared>, visit: Allowed<Webhooks>, field
         Ok(Outcome::Page(format!("/ui/recoveries/{}", started.id)))
     };
     Ok(shared.made.once(&visit, &fields, start).await?)
-}
-
-struct RecoveryView {
-    id: String,
-    word: &'static str,
-    class: &'static str,
-    made: Moment,
-    actor: String,
-    matched: u64,
-    done: u64,
-    replayed: String,
-    skipped: String,
-    /// What became of the replays, in words.
-    became: String,
-    running: bool,
-    /// Whether the visitor may cancel it.
-    can_cancel: bool,
-    of: Vec<(&'static str, String)>,
-}
-
-impl RecoveryView {
-    fn new(shared: &Shared, visit: &Visit, frame: &Frame<'_>, found: &Recovery) -> Self {
-        let (word, class) = match found.state {
-            RecoveryState::Running => ("running", "warn"),
-            RecoveryState::Done => ("done", "good"),
-            RecoveryState::Cancelled => ("cancelled", ""),
-        };
-        let selection = &found.selection;
-        let webhook = selection.endpoint.map(|id| shared.written(found.profile.as_deref().unwrap_or_default(), id));
-        let of = [
-            ("account", selection.account.clone()),
-            ("webhook", webhook),
-            ("URL or name contains", selection.url.clone()),
-            ("event", selection.kind.clone()),
-            ("state", selection.state.map(|state| self::word(state).to_owned())),
-            ("error", selection.failure.map(|failure| failure.to_string())),
-            ("from", selection.from.map(|from| from.to_string())),
-            ("to", selection.to.map(|to| to.to_string())),
-        ];
-        Self {
-            id: found.id.to_string(),
-            word,
-            class,
-            made: frame.when(found.created_at),
-            actor: if found.actor == visit.caller.token.to_string() { "you".to_owned() } else { found.actor.clone() },
-            matched: found.matched,
-            done: found.replayed + found.skipped,
-            replayed: thousands(found.replayed),
-            skipped: thousands(found.skipped),
-            became: format!(
-                "{} delivered, {} failed, {} waiting",
-                thousands(found.delivered),
-                thousands(found.failed),
-                thousands(found.waiting)
-            ),
-            running: found.state == RecoveryState::Running,
-            can_cancel: visit.is_operator() || recoveries::is_own(found),
-            of: of.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect(),
-        }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "recovery.html", config = "src/dashboard/askama.toml")]
-struct RecoveryPage<'a> {
-    frame: Frame<'a>,
-    recovery: RecoveryView,
-}
-
-/// The page of one recovery, its progress, and what became of its replays.
-#[handler]
-pub(super) async fn watch(
-    shared: Data<&Shared>,
-    visit: Allowed<Webhooks>,
-    id: Path<String>,
-    said: Query<Said>,
-) -> Result<Response> {
-    let found = shared.app.recovery(&visit.access, &id).await?;
-    let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
-    render::page(&RecoveryPage { recovery: RecoveryView::new(&shared, &visit, &frame, &found), frame })
-}
-
-#[derive(Template)]
-#[template(path = "recoveries.html", config = "src/dashboard/askama.toml")]
-struct Recoveries<'a> {
-    frame: Frame<'a>,
-    recoveries: Vec<RecoveryView>,
-}
-
-#[handler]
-pub(super) async fn past(shared: Data<&Shared>, visit: Allowed<Webhooks>) -> Result<Response> {
-    let found = shared.app.recoveries(&visit.access, PageRequest::of(RECOVERIES, "")).await?;
-    let frame = Frame::new(&shared, &visit, "/ui/deliveries");
-    render::page(&Recoveries {
-        recoveries: found.items.iter().map(|found| RecoveryView::new(&shared, &visit, &frame, found)).collect(),
-        frame,
-    })
-}
-
-#[handler]
-pub(super) async fn cancel(
-    shared: Data<&Shared>,
-    visit: Allowed<Webhooks>,
-    id: Path<String>,
-    _fields: Fields,
-) -> Result<Response> {
-    let cancelled = shared.app.cancel_recovery(&visit.access, &id).await?;
-    Ok(go(&format!("/ui/recoveries/{}?said=recovery-cancelled", cancelled.id)))
 }

@@ -26,6 +26,7 @@ mod once;
 mod overview;
 mod overview_cache;
 mod query_string;
+mod recoveries;
 mod refusal;
 mod render;
 mod search;
@@ -95,9 +96,9 @@ impl Dashboard {
             .at("/ui/deliveries.csv", get(delivery_choice::export))
             .at("/ui/deliveries/replay", get(up).post(delivery_choice::replay))
             .at("/ui/recover", get(deliveries::ask).post(deliveries::start))
-            .at("/ui/recoveries", get(deliveries::past))
-            .at("/ui/recoveries/:id", get(deliveries::watch))
-            .at("/ui/recoveries/:id/cancel", get(up).post(deliveries::cancel))
+            .at("/ui/recoveries", get(recoveries::past))
+            .at("/ui/recoveries/:id", get(recoveries::watch))
+            .at("/ui/recoveries/:id/cancel", get(up).post(recoveries::cancel))
             .at("/ui/accounts", get(accounts::list).post(accounts::create_account))
             .at("/ui/accounts/:id", get(account::show))
             .at("/ui/accounts/:id/delete", get(account::ask).post(account::erase))

@@ -142,8 +142,11 @@ fn needs(shared: &Shared, frame: &Frame<'_>, seen: &Snapshot) -> Result<Vec<Need
         Ok(Need::Webhook(Box::new(row), resume))
     };
     let mut needs = broken.into_iter().map(webhook).collect::<Result<Vec<_>>>()?;
-    if all.failed > 0 {
-        let said = count(all.failed, "delivery failed and was not replayed", "deliveries failed and were not replayed");
+    // A resume sends those of suspended webhooks.
+    let resumed: u64 = suspended.iter().map(|report| report.failed).sum();
+    let failed = all.failed.saturating_sub(resumed);
+    if failed > 0 {
+        let said = count(failed, "delivery failed and was not replayed", "deliveries failed and were not replayed");
         let (href, label) = ("/ui/recover?state=exhausted", "Replay…");
         needs.push(Need::Other(Other { class: "bad", word: "failed", said, href, label }));
     }

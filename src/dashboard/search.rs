@@ -18,6 +18,7 @@ use crate::{
     app::{Events, Webhooks},
     domain::{
         ids::{DeliveryId, EventId, RecoveryId, RequestId},
+        search::bare,
         token::AccessScope,
     },
     error::Error,
@@ -55,7 +56,7 @@ pub(super) async fn find(
         }
     }
     let frame = Frame::new(&shared, &visit, "");
-    render::page(&Page { frame, text, is_request: RequestId::parse(text).is_some() })
+    render::page(&Page { frame, text, is_request: RequestId::parse(bare(text)).is_some() })
 }
 
 /// The address of what has this text; `None` for an id that nothing can have.
@@ -65,28 +66,28 @@ async fn lead(
     events: Option<&Allowed<Events>>,
     text: &str,
 ) -> Result<Option<String>, Error> {
-    let app = &shared.app;
-    if RequestId::parse(text).is_some() {
+    let (app, id) = (&shared.app, bare(text));
+    if RequestId::parse(id).is_some() {
         return Ok(None);
     }
     if let Some(visit) = webhooks {
-        if DeliveryId::parse(text).is_some() {
-            app.delivery(&visit.access, text).await?;
-            return Ok(Some(format!("/ui/deliveries/{text}")));
+        if DeliveryId::parse(id).is_some() {
+            app.delivery(&visit.access, id).await?;
+            return Ok(Some(format!("/ui/deliveries/{id}")));
         }
-        if RecoveryId::parse(text).is_some() {
-            app.recovery(&visit.access, text).await?;
-            return Ok(Some(format!("/ui/recoveries/{text}")));
+        if RecoveryId::parse(id).is_some() {
+            app.recovery(&visit.access, id).await?;
+            return Ok(Some(format!("/ui/recoveries/{id}")));
         }
-        if app.profiles().webhook(&AccessScope::EVERYTHING, text).is_ok() {
-            app.webhook_in_full(&visit.access, text).await?;
-            return Ok(Some(format!("/ui/webhooks/{text}")));
+        if app.profiles().webhook(&AccessScope::EVERYTHING, id).is_ok() {
+            app.webhook_in_full(&visit.access, id).await?;
+            return Ok(Some(format!("/ui/webhooks/{id}")));
         }
     }
     if let Some(visit) = events {
-        if EventId::parse(text).is_some() {
-            app.event(&visit.access, text).await?;
-            return Ok(Some(format!("/ui/events/{text}")));
+        if EventId::parse(id).is_some() {
+            app.event(&visit.access, id).await?;
+            return Ok(Some(format!("/ui/events/{id}")));
         }
         if let [event] = &app.events_keyed(&visit.access, text.to_owned(), 2).await?[..] {
             return Ok(Some(format!("/ui/events/{}", event.id)));

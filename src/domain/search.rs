@@ -32,19 +32,26 @@ impl Sought {
     /// # Errors
     /// A text that is longer than an idempotency key may be.
     pub fn parse(text: &str, profiles: &Profiles) -> Result<Option<Self>> {
-        let text = text.trim();
+        let (text, id) = (text.trim(), bare(text));
         if text.len() > MAX_IDEMPOTENCY_KEY {
             return Err(Error::request(format!("a text to look for has at most {MAX_IDEMPOTENCY_KEY} bytes")));
         }
         let webhook = || {
             profiles.iter().find_map(|profile| {
-                Some(Self::Webhook(profile.name, EndpointId::from_wire(profile.endpoint_prefix, text)?))
+                Some(Self::Webhook(profile.name, EndpointId::from_wire(profile.endpoint_prefix, id)?))
             })
         };
-        let delivery = || DeliveryId::parse(text).map(Self::Delivery);
-        let found = EventId::parse(text).map(Self::Event).or_else(delivery).or_else(webhook);
+        let delivery = || DeliveryId::parse(id).map(Self::Delivery);
+        let found = EventId::parse(id).map(Self::Event).or_else(delivery).or_else(webhook);
         Ok(found.or_else(|| Words::parse(text).map(Self::Words)))
     }
+}
+
+/// A text without the marks that stand around an id in a log or a mail: `"evt_01...",`.
+pub fn bare(text: &str) -> &str {
+    text.trim_matches(|c: char| {
+        c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | ';' | '.' | '(' | ')' | '<' | '>')
+    })
 }
 
 /// Words that a payload must hold, all of them and in any order. Between quotes several words are one. The letter case

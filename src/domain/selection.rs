@@ -1,9 +1,12 @@
 //! A selection of deliveries, over all webhooks that a caller may see.
 
-use crate::domain::{
-    delivery::{Failure, State},
-    ids::{DeliveryId, EndpointId},
-    timestamp::Timestamp,
+use crate::{
+    domain::{
+        delivery::{Failure, State},
+        ids::{DeliveryId, EndpointId},
+        timestamp::Timestamp,
+    },
+    error::{Error, Result},
 };
 
 /// A selection: the deliveries that match everything that is set.
@@ -27,4 +30,17 @@ pub struct Selection {
     pub to: Option<Timestamp>,
     /// Only this delivery.
     pub delivery: Option<DeliveryId>,
+}
+
+/// Checks that a time does not end before it begins.
+///
+/// # Errors
+/// A sentence with both ends.
+pub fn check_time(from: Option<Timestamp>, to: Option<Timestamp>) -> Result<()> {
+    match (from, to) {
+        (Some(from), Some(to)) if to < from => {
+            Err(Error::request(format!("the time ends at {to}, before it begins at {from}: exchange the two")))
+        }
+        _ => Ok(()),
+    }
 }

@@ -193,6 +193,12 @@ try {
   // Some of them, and a file of them all.
   await page.goto("/ui/deliveries");
   const tick = page.getByRole("checkbox", { name: "Select" }).first();
+  const ticked = () => page.locator("#list input[name=delivery]:checked").count();
+  const all = page.getByRole("checkbox", { name: "All of this page" });
+  await all.check();
+  check((await ticked()) === (await page.locator("#list tbody tr").count()), "one box ticks all of the page");
+  await all.uncheck();
+  check((await ticked()) === 0, "and none again");
   await tick.check();
   await tick.blur();
   await publish({ batch_id: "BATCH-9" });

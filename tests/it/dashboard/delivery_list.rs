@@ -187,6 +187,7 @@ fn a_cell_that_a_spreadsheet_would_run_is_text_in_the_export() {
         ("@SUM(A1)", "\"'@SUM(A1)\""),
         ("\t=1", "\"'\t=1\""),
         ("\r=1", "\"'\r=1\""),
+        ("＝1", "\"'＝1\""),
         ("a=1", "a=1"),
     ] {
         coop.publish("batch.exported", json!({ "batch_id": value }));

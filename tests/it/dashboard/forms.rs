@@ -245,7 +245,7 @@ fn a_webhook_s_id_with_another_vendor_s_prefix_is_nobody_s() {
         assert_eq!(browser.post(&format!("/ui/webhooks/{foreign}/{verb}"), &fields).status, 404, "{verb}");
     }
     assert_eq!(browser.get(&format!("/ui/recover?webhook={foreign}")).status, 404);
-    assert!(browser.get(&format!("/ui/deliveries?webhook={foreign}")).text.contains("No delivery matches"));
+    assert!(browser.get(&format!("/ui/deliveries?webhook={foreign}")).text.contains("There is no webhook"));
     assert_eq!(world.coop().status(&webhook), "ACTIVE");
 }
 

@@ -74,12 +74,13 @@ fn it_names_what_needs_a_person_the_worst_first_each_with_what_mends_it() {
     let order = [
         "id=\"verdict\"",
         &format!("/ui/webhooks/{broken_id}/test\""),
-        "failed and were not replayed",
+        "failed and was not replayed",
         &format!("/ui/webhooks/{paused_id}/resume\""),
         "Deliveries per minute",
     ];
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{page}");
     assert!(page.contains("1 failed") && page.contains("1 held"), "how many wait for it");
+    assert!(page.contains("1 delivery failed and was not replayed"), "that of the suspended one is not said twice");
     assert!(page.contains("href=\"/ui/recover?state=exhausted\""), "and where the failed are replayed");
 
     broken.always(Reply::status(200));

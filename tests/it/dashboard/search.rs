@@ -40,6 +40,8 @@ fn the_search_of_the_head_leads_straight_to_what_has_this_id_or_key() {
         (run, format!("/ui/recoveries/{run}")),
         ("export+7", format!("/ui/events/{event}")),
         ("%20export+7%20", format!("/ui/events/{event}")),
+        (&format!("%22{event}%22,"), format!("/ui/events/{event}")),
+        (&format!("+%27{delivery}%27;"), format!("/ui/deliveries/{delivery}")),
     ] {
         let led = browser.get(&format!("/ui/search?q={sought}"));
         assert_eq!((led.status, led.header("location")), (303, address.as_str()), "{sought}");

@@ -87,3 +87,31 @@ fn every_time_of_a_page_has_a_place_for_the_words_and_one_for_the_time_of_day() 
     }
     assert!(times > 5, "{times}");
 }
+
+#[test]
+fn a_time_that_ends_before_it_begins_is_refused_with_a_sentence_and_matches_nothing_in_silence_nowhere() {
+    let world = World::new();
+    let (receiver, coop, operator) = (Receiver::new(), world.coop(), world.operator());
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s3cret");
+    let (early, late) = ("2026-04-20T09:00:00Z", "2026-04-20T10:00:00Z");
+    let said = "ends at 2026-04-20T09:00:00Z, before it begins at 2026-04-20T10:00:00Z";
+    let query = format!("since={late}&until={early}");
+    let body = json!({ "since": late, "until": early });
+    for answer in [
+        coop.get(&format!("/webhooks/{webhook}/deliveries?{query}")),
+        coop.get(&format!("/events?{query}")),
+        coop.post(&format!("/webhooks/{webhook}/recover"), body.clone()),
+        operator.get(&format!("/operator/deliveries?{query}")),
+        operator.post("/operator/recoveries", body.clone()),
+    ] {
+        assert_eq!(answer.code(400), "INVALID_REQUEST", "{}", answer.text);
+        assert!(answer.text.contains(said), "{}", answer.text);
+    }
+    let browser = crate::support::browser::operator(&world);
+    for page in ["deliveries", "events", "recover", "deliveries.csv"] {
+        let page = browser.get(&format!("/ui/{page}?from={late}&to={early}"));
+        assert!(page.status == 400 && page.text.contains(said), "{}", page.text);
+    }
+    let moment = json!({ "since": late, "until": late });
+    assert_eq!(coop.post(&format!("/webhooks/{webhook}/recover"), moment).status, 202, "a moment is a time");
+}
