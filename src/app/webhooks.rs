@@ -24,7 +24,7 @@ use crate::{
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, alerts, audit, deliveries, endpoint_settings, endpoints, own_headers, secrets,
+        Admission, Tx, View, accounts, alerts, deliveries, endpoint_settings, endpoints, own_headers, secrets,
         stats::{self, Of},
         webhooks,
     },

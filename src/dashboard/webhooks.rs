@@ -247,7 +247,8 @@ pub(super) fn settings(fields: &Fields) -> Result<SettingsChange, Error> {
         Some(Ok(deliveries)) => Given::Value(deliveries),
         Some(Err(_)) => return Err(Error::request("deliveries per second: write a number, such as 5 or 0.5")),
     };
-    Ok(SettingsChange { rate_limit, ordered: Some(fields.get("ordered").is_some()) })
+    let ordered = Some(fields.get("ordered").is_some());
+    Ok(SettingsChange { rate_limit, ordered, ..SettingsChange::default() })
 }
 
 /// Registers a webhook. If its secret was made here, only this page shows it.
