@@ -42,7 +42,6 @@ fn an_account_lists_its_events_by_time_by_name_and_page_by_page() {
         ("q=key-2", &made[2..3]),
         ("q=number%203", &made[1..2]),
         ("q=number&since=2026-04-20T11:58:00Z", &made[..2]),
-        ("colour=blue", &made[..]),
     ] {
         assert_eq!(find(query), expected, "{query}");
     }
@@ -54,7 +53,8 @@ fn an_account_lists_its_events_by_time_by_name_and_page_by_page() {
         cursor = format!("&cursor={next}");
     }
     assert_eq!(paged, made);
-    for query in ["since=yesterday", "until=now", "limit=0", "limit=101", "cursor=x", "cursor=payloads"] {
+    for query in ["since=yesterday", "until=now", "limit=0", "limit=101", "cursor=x", "cursor=payloads", "colour=blue"]
+    {
         assert_eq!(coop.get(&format!("/events?{query}")).code(400), "INVALID_REQUEST", "{query}");
     }
     let other = world.client(&world.token_for(Holder::Account(OTHER_COOP.to_owned()), "events"));
