@@ -59,6 +59,9 @@ struct Page<'a> {
     made: Moment,
     /// The whole URL.
     url: String,
+    /// The names of its own headers.
+    headers: Vec<String>,
+    metadata: Vec<(String, String)>,
     form: WebhookForm,
     secret_mark: String,
     signature: &'static str,
@@ -195,6 +198,8 @@ async fn show_with(
         overlap: long_span(shared.app.secret_overlap()),
         made: frame.when(endpoint.created_at),
         url,
+        headers: endpoint.header_names.clone(),
+        metadata: endpoint.settings.metadata.entries().clone().into_iter().collect(),
         form,
         secret_mark,
         week: Chart::new(("week", "Deliveries in 7 days", "7 d ago"), &week, Some(written), now),

@@ -54,6 +54,8 @@ fn own_headers_reach_the_receiver_at_every_attempt_test_and_replay_and_are_shown
     assert!(headers.contains("Authorization") && headers.contains("***") && !seen.text.contains(PART), "{headers}");
     let page = operator(&world).get(&format!("/ui/deliveries/{delivery}")).text;
     assert!(page.contains("Authorization") && !page.contains(PART), "masked on the page");
+    let page = operator(&world).get(&format!("/ui/webhooks/{webhook}")).text;
+    assert!(page.contains("Authorization: ***") && page.contains("OPS-12") && !page.contains(PART), "{page}");
     assert!(!world.operator().get("/operator/audit").text.contains(PART), "nor in the audit");
     // They are encrypted in the file, also after a rotation of the key.
     world.write(endpoints::add_key).expect("a new key");
