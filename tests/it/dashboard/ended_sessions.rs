@@ -17,6 +17,7 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
     ("/ui/accounts/{}/end", &[("session", "0011223344556677")]),
     ("/ui/accounts/{}/link", &[("lasts", "900")]),
     ("/ui/accounts/{}/mail", &[("mail", "night@coop.example")]),
+    ("/ui/accounts/{}/notices", &[("notices", "http://127.0.0.1:9/")]),
     ("/ui/accounts/{}/test-mail", &[]),
     ("/ui/alerts/test-mail", &[("to", "ops@coop.example")]),
     ("/ui/deliveries/replay", &[]),
@@ -46,12 +47,13 @@ const FORMS: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// Forms that only the operator's pages have.
-const OPERATORS: [&str; 11] = [
+const OPERATORS: [&str; 12] = [
     "/ui/accounts",
     "/ui/accounts/{}/delete",
     "/ui/accounts/{}/end",
     "/ui/accounts/{}/link",
     "/ui/accounts/{}/mail",
+    "/ui/accounts/{}/notices",
     "/ui/accounts/{}/test-mail",
     "/ui/alerts/test-mail",
     "/ui/new-account",

@@ -29,7 +29,7 @@ pub const BEGUN: usize = 5;
 
 /// Rows that a request may write, without the rows that a loss itself writes.
 pub const ROWS: [&str; 9] = [
-    "SELECT json_array('account', id) FROM account WHERE profile != ''",
+    "SELECT json_array('account', id, alerts_url) FROM account WHERE profile != ''",
     "SELECT json_array('token', hex(id), scopes, revoked_at) FROM token WHERE key != ?",
     "SELECT json_array('webhook', hex(id), account, url, events, state, hex(secret), hex(former_secret)) FROM endpoint
      WHERE profile != ''",
