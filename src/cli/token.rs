@@ -95,6 +95,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             } else if tokens.is_empty() {
                 say!("there is no token yet: ngoma token create --help");
             } else {
+                say!("{:<30}  {:<24} {:<16} {:<25}  LABEL", "TOKEN", "BELONGS TO", "SCOPES", "USED");
                 tokens.iter().for_each(print);
             }
         }
@@ -135,5 +136,5 @@ fn print(token: &TokenRecord) {
     };
     let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at: Timestamp| at.to_string());
     let label = token.label.as_deref().unwrap_or("");
-    say!("{}  {:<24} {:<16} used {used}  {}", token.id, escaped(&holder), token.scopes.to_string(), escaped(label));
+    say!("{}  {:<24} {:<16} {used:<25}  {}", token.id, escaped(&holder), token.scopes.to_string(), escaped(label));
 }

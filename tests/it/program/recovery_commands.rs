@@ -65,7 +65,7 @@ fn deliveries_are_listed_by_filter_while_a_server_runs_and_when_none_does() {
         let failed = found(&["--status", "failed", "--error", "status"]);
         assert!(!failed.is_empty() && failed.iter().all(|one| one["status"] == "FAILED"), "{failed:?}");
         assert_eq!((&failed[0]["response_status"], &failed[0]["account_id"]), (&json!(410), &json!(COOP)));
-        assert!(out(&world, &["deliveries", "--status", "delivered"]).contains("no such delivery"));
+        assert!(out(&world, &["deliveries", "--status", "delivered"]).contains("no delivery matches"));
         assert!(refusal(&world, &["deliveries", "--account", "NOBODY"]).contains("account"));
         assert!(refusal(&world, &["deliveries", "--webhook", "x"]).contains("'x'"));
     }
