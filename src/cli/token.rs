@@ -103,6 +103,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             } else if tokens.is_empty() {
                 say!("there is no token yet: ngoma token create --help");
             } else {
+                say!("{:<30}  {:<24} {:<16} {:<25}  LABEL", "TOKEN", "BELONGS TO", "SCOPES", "USED");
                 tokens.iter().for_each(print);
             }
         }
@@ -146,5 +147,5 @@ fn print(token: &TokenRecord) {
     let label = token.label.as_deref().unwrap_or("");
     let until = token.expires_at.map(|at| format!("until {at}  ")).unwrap_or_default();
     let (holder, label) = (escaped(&holder), escaped(label));
-    say!("{}  {holder:<24} {:<16} used {used}  {until}{label}", token.id, token.scopes.to_string());
+    say!("{}  {holder:<24} {:<16} {used:<25}  {until}{label}", token.id, token.scopes.to_string());
 }
