@@ -48,6 +48,9 @@ pub struct Config {
     pub watch: Watch,
     /// The log.
     pub log: Log,
+    /// The file that was read, if there was one.
+    #[serde(skip)]
+    file: Option<PathBuf>,
     /// A file with a secret that everybody may read.
     #[serde(skip)]
     exposed: Option<PathBuf>,

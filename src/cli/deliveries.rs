@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::profiles,
     app::PATIENCE,
-    clock,
+    clock::{self, Clock, SystemClock},
     config::Config,
     domain::{
         delivery::{DeliveryKey, Failure, State},
@@ -177,7 +177,8 @@ async fn look(
     let (mut found, limit) = (Vec::new(), limit.min(MOST));
     for _ in 0..pages {
         let (scope, selection) = (scope.clone(), selection.clone());
-        let asked = Asked { sought: sought.clone(), place, limit: limit - found.len(), patience: PATIENCE };
+        let until = SystemClock.uptime() + PATIENCE;
+        let asked = Asked { sought: sought.clone(), place, limit: limit - found.len(), until };
         let page = db.read(move |view| search::list(view, &Range::new(view, &scope, selection)?, &asked));
         let (page, next) = page.await.map_err(named)?;
         found.extend(page);

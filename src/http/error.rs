@@ -82,6 +82,7 @@ pub(crate) fn code(problem: &Problem) -> &'static str {
             Conflict::Exists => "ALREADY_EXISTS",
             Conflict::UnderWay => "DELIVERY_IN_FLIGHT",
             Conflict::Ended => "ALREADY_ENDED",
+            Conflict::Overlap => "SECRET_OVERLAP",
             Conflict::Different => "INVALID_REQUEST",
         },
         Some(Error::Invalid { reason, .. }) => match reason {

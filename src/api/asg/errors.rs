@@ -16,12 +16,12 @@ impl Shape for Errors {
     type Body = Failure;
     const MEANINGS: &'static [(u16, &'static str)] = &[
         (400, "The request is not of the documented form; the sentence names the fault and its place."),
-        (401, "No token, or one that is unknown or revoked."),
+        (401, "No token, or one that is unknown or revoked, or has expired."),
         (403, "The token lacks the scope, or belongs to another platform's routes or another account."),
         (404, "The account has no such object."),
         (
             409,
-            "The same task_id was published with another body, the account has its full number of webhooks, the webhook is paused, or ten of your recoveries go on.",
+            "The same task_id was published with another body, the account has its full number of webhooks, the webhook is paused, a former secret still signs, or ten of your recoveries go on.",
         ),
         (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (414, "The URL is longer than limits.request_url_bytes."),

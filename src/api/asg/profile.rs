@@ -68,7 +68,12 @@ pub(crate) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Di
     }
 }
 
-/// The commands for a person. The vendor's page has no others.
-fn by_hand(base: &str, _: &str) -> ByHand {
-    ByHand { look: curl("GET", &format!("{base}/v1/webhooks"), None), test: None, resume: None }
+/// The commands for a person, with this webhook.
+fn by_hand(base: &str, webhook: &str) -> ByHand {
+    let url = format!("{base}/v1/webhooks/{webhook}");
+    ByHand {
+        look: curl("GET", &url, None),
+        test: Some(curl("POST", &format!("{url}/test"), None)),
+        resume: Some(curl("PATCH", &url, Some(r#"{"active":true}"#))),
+    }
 }

@@ -25,7 +25,7 @@ impl Shape for Errors {
         ),
         (
             409,
-            "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first, or wait for one of your ten recoveries.",
+            "`WEBHOOK_SUSPENDED`: resume the webhook first. `LIMIT_REACHED`: delete a webhook first, or wait for one of your ten recoveries. `SECRET_OVERLAP`: a former secret still signs.",
         ),
         (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes, or a batch than max_batch_bytes."),
         (

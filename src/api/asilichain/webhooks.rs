@@ -16,13 +16,14 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, DeliveryStatus, ErrorClass, OnState, Refused, Registered, WebhookStats, WithBody, WithoutBody,
+        Body, DeliveryStatus, ErrorClass, OnState, Refused, Registered, Rotated, RotatedSecret, SecretRotation,
+        WebhookStats, WithBody, WithoutBody,
     },
     app::{
         Access, App, PageRequest, Webhooks,
         webhooks::{self, Change},
     },
-    domain::{endpoint::EndpointState, selection::Selection, timestamp::Timestamp},
+    domain::{selection::Selection, timestamp::Timestamp},
     error::Result,
 };
 
@@ -70,9 +71,7 @@ impl Routes {
         access: Access<Webhooks>,
         app: Data<&App>,
     ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
-        let webhooks = app.webhooks(&access).await?;
-        let present = webhooks.iter().filter(|webhook| webhook.state != EndpointState::Deleted);
-        Ok(Body(present.map(WebhookView::from).collect()))
+        Ok(Body(app.webhooks(&access, webhooks::Deleted::None).await?.iter().map(WebhookView::from).collect()))
     }
 
     /// Get a webhook
@@ -126,6 +125,26 @@ impl Routes {
             released_deliveries: resumed.map(|resumed| resumed.released),
             ..WebhookView::from(&endpoint)
         }))
+    }
+
+    /// Rotate the secret of a webhook
+    ///
+    /// Makes a new signing secret and shows it once. For 24 hours (by default) `webhook-signature` has a signature of the
+    /// former secret too. `X-AsiliChain-Signature` is made with the new secret at once, or, with `"switch":
+    /// "after_overlap"`, when these hours are over: that leaves time to give the new secret to the receiver. It is refused
+    /// with 409 while another former secret still signs. Needs the scope `webhooks`.
+    #[oai(path = "/:webhook_id/secret/rotate", method = "post", operation_id = "rotateSecret")]
+    async fn rotate(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+        body: Body<Option<SecretRotation>>,
+    ) -> Result<Rotated, Refused<Errors, WithBody>> {
+        let switch = body.0.unwrap_or_default().switch();
+        let rotated = app.rotate_secret(&access, &webhook_id.0, None, switch).await?;
+        Ok(Rotated::Made(Body(RotatedSecret::new(&rotated, app.profiles()))))
     }
 
     /// Delete a webhook

@@ -22,7 +22,7 @@ pub(crate) trait Shape: Send + Sync + 'static {
 /// The meaning of each status that is the same at all doors with [`Failure`](super::Failure) as body.
 const COMMON: [(u16, &str); 8] = [
     (400, "`INVALID_REQUEST`: the request is not of the documented form; the message names the fault and its place."),
-    (401, "`UNAUTHORIZED`: no token, or one that is unknown or revoked."),
+    (401, "`UNAUTHORIZED`: no token, or one that is unknown or revoked, or has expired."),
     (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
     (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json in UTF-8, or is compressed."),
     (429, "`RATE_LIMITED`: too many requests of this token; `Retry-After` says how long to wait."),

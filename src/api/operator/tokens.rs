@@ -1,5 +1,7 @@
 //! `/operator/tokens`.
 
+use std::time::Duration;
+
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -38,7 +40,8 @@ enum Revoked {
 impl Routes {
     /// List tokens
     ///
-    /// Every token that is not revoked, in the order in which they were made. The tokens themselves are not shown.
+    /// Every token that is not revoked, expired ones included, in the order in which they were made. The tokens themselves
+    /// are not shown.
     /// Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listTokens")]
     async fn list(
@@ -59,8 +62,8 @@ impl Routes {
     /// Make a token
     ///
     /// Give `account_id` for a token of that account, or `profile` for a token of that platform, which reaches all
-    /// accounts of the profile. Give neither for an operator's token, with the scope `operator`. Only this answer shows
-    /// the token. Needs the scope `operator`.
+    /// accounts of the profile. Give neither for an operator's token, with the scope `operator`. With `expires_in` it is
+    /// refused after that time. Only this answer shows the token. Needs the scope `operator`.
     #[oai(path = "/", method = "post", operation_id = "createToken")]
     async fn create(
         &self,
@@ -68,13 +71,17 @@ impl Routes {
         app: Data<&App>,
         body: Body<NewToken>,
     ) -> Result<Made, Refused<Errors, WithBody>> {
-        let NewToken { account_id, profile, scopes, label } = body.0;
+        let NewToken { account_id, profile, scopes, label, expires_in } = body.0;
         let scopes: Vec<&str> = scopes.into_iter().map(|scope| Scope::from(scope).name()).collect();
         let scopes =
             Scopes::parse(&scopes.join(",")).map_err(|_| Error::request("scopes is empty: name at least one"))?;
         let new = tokens::NewToken::new(app.profiles(), (account_id, profile.as_deref()), scopes, label)?;
-        let (id, token) = app.create_token(&access, new).await?;
-        Ok(Made::Created(Body(MadeToken { token_id: id.to_string(), token: SecretText::from(&token) })))
+        let made = app.create_token(&access, new.lasting(expires_in.map(Duration::from_secs))?).await?;
+        Ok(Made::Created(Body(MadeToken {
+            token_id: made.id.to_string(),
+            token: SecretText::from(&made.token),
+            expires_at: made.expires_at.map(|at| at.to_string()),
+        })))
     }
 
     /// Revoke a token

@@ -38,7 +38,7 @@ impl Routes {
         status: Query<Option<WebhookState>>,
         /// Only active webhooks whose last attempt failed.
         failing: Query<Option<bool>>,
-        /// Only webhooks whose URL contains this text, in any letter case.
+        /// Only webhooks whose URL or name contains this text, in any letter case.
         url: Query<Option<String>>,
         /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,

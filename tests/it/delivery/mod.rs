@@ -18,6 +18,7 @@ mod recipes;
 mod rest;
 mod resume;
 mod resume_long;
+mod secret_rotation;
 mod sending;
 mod shares;
 mod signatures;

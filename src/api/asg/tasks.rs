@@ -1,4 +1,4 @@
-//! The routes under `/v1`: parse, one call, reply.
+//! The routes of settled tasks: `/v1/events` and `/v1/tasks`. Parse, one call, reply.
 
 use poem::web::Data;
 use poem_openapi::{
@@ -10,15 +10,14 @@ use super::{
     draft::SettledTask,
     errors::Errors,
     examples::Tag,
-    profile::TASK_SETTLED,
-    wire::{Accepted, AcceptedEvents, NewEvent, NewEvents, NewWebhook, Task, WebhookView},
+    wire::{Accepted, AcceptedEvents, NewEvent, NewEvents, Task},
 };
 use crate::{
     api::{
-        openapi::{Body, Printed, Refused, Registered, WebhookStats, WithBody, WithoutBody},
+        openapi::{Body, Printed, Refused, WithBody, WithoutBody},
         publishing::{self, BatchPublication, Place, Publication},
     },
-    app::{Access, App, Events, Webhooks, webhooks},
+    app::{Access, App, Events},
     error::Result,
 };
 
@@ -26,69 +25,6 @@ pub(crate) struct Routes;
 
 #[OpenApi(tag = "Tag::Asg", prefix_path = "/v1")]
 impl Routes {
-    /// Register a webhook
-    ///
-    /// From then on the webhook gets every settled task, except tasks that are published for the `callback_url` of
-    /// another webhook. Needs the scope `webhooks`.
-    #[oai(path = "/webhooks", method = "post", operation_id = "asgRegisterWebhook")]
-    async fn register(
-        &self,
-        access: Access<Webhooks>,
-        app: Data<&App>,
-        body: Body<NewWebhook>,
-    ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { callback_url: url, secret, events, account, name, description } = body.0;
-        let account = access.acts_for(account.as_deref(), "account")?;
-        let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
-        let secret = secret.map(|own| own.0);
-        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
-        Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
-    }
-
-    /// List webhooks
-    ///
-    /// Every webhook of the account, and the newest 1,000 of its deleted webhooks. Secrets are not returned. Needs the
-    /// scope `webhooks`.
-    #[oai(path = "/webhooks", method = "get", operation_id = "asgListWebhooks")]
-    async fn list(
-        &self,
-        access: Access<Webhooks>,
-        app: Data<&App>,
-    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
-        Ok(Body(app.webhooks(&access).await?.iter().map(WebhookView::from).collect()))
-    }
-
-    /// Delete a webhook
-    ///
-    /// The webhook is deactivated (a soft delete) and its pending deliveries are cancelled. An attempt under way may
-    /// still arrive. Deleting it again gives the same answer, until its row is removed (`retention.undelivered` in the
-    /// server's settings, 90 days by default). Needs the scope `webhooks`.
-    #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
-    async fn delete(
-        &self,
-        access: Access<Webhooks>,
-        app: Data<&App>,
-        /// The webhook's id, `whk_...`.
-        webhook_id: Path<String>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, WithoutBody>> {
-        Ok(Body(WebhookView::from(&app.deactivate(&access, &webhook_id.0).await?)))
-    }
-
-    /// Get the statistics of a webhook
-    ///
-    /// How its attempts of the last 24 hours went, how long its answers took, what waits or has failed, and the last
-    /// error. Needs the scope `webhooks`.
-    #[oai(path = "/webhooks/:webhook_id/stats", method = "get", operation_id = "asgGetWebhookStats")]
-    async fn stats(
-        &self,
-        access: Access<Webhooks>,
-        app: Data<&App>,
-        /// The webhook's id, `whk_...`.
-        webhook_id: Path<String>,
-    ) -> Result<Body<WebhookStats>, Refused<Errors, WithoutBody>> {
-        Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
-    }
-
     /// Publish a settled task
     ///
     /// A 202 means: the task is on disk. It goes out to every active webhook of the account, or to the one whose URL is
