@@ -127,7 +127,7 @@ fn list(account: Option<String>, as_json: bool, config: &Config) -> Result<()> {
         account.as_deref().map(|id| accounts::see(view, &selection::ALL, id)).transpose()?;
         let of: HashMap<_, _> =
             accounts::list(view)?.into_iter().map(|account| (account.id, account.profile)).collect();
-        let all = endpoints::list(view, &selection::ALL, Timestamp::from_millis(i64::MAX))?.into_iter();
+        let all = endpoints::list(view, &selection::ALL, Timestamp::from_millis(i64::MAX), (0, None))?.into_iter();
         let listed = all.filter(|one| one.state != EndpointState::Deleted);
         let listed = listed.filter(|one| account.as_ref().is_none_or(|account| *account == one.account_id));
         Ok(listed.map(|one| (of.get(&one.account_id).cloned().unwrap_or_default(), one)).collect::<Vec<_>>())

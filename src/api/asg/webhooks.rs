@@ -48,7 +48,18 @@ impl Routes {
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { callback_url: url, secret, events, account, name, description, metadata, headers, rate_limit, ordered } = body.0;
+        let NewWebhook {
+            callback_url: url,
+            secret,
+            events,
+            account,
+            name,
+            description,
+            metadata,
+            headers,
+            rate_limit,
+            ordered,
+        } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let secret = secret.map(|own| own.0);

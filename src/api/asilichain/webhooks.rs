@@ -67,7 +67,18 @@ impl Routes {
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
     ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { url, events, cooperative_id, secret, name, description, metadata, headers, rate_limit, ordered } = body.0;
+        let NewWebhook {
+            url,
+            events,
+            cooperative_id,
+            secret,
+            name,
+            description,
+            metadata,
+            headers,
+            rate_limit,
+            ordered,
+        } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let secret = secret.map(|own| own.0);
         let settings = SettingsChange { rate_limit: rate_limit.into(), ordered, ..settings(metadata, headers) };

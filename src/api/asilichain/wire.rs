@@ -19,8 +19,8 @@ use crate::{
     domain::{
         delivery,
         endpoint::{Endpoint, EndpointState, Resend},
-        version::IfMatch,
         endpoint_settings::{RateLimit, SettingsChange},
+        version::IfMatch,
     },
 };
 
