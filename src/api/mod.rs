@@ -84,12 +84,14 @@ impl Webhook for Payloads {
     fn meta() -> Vec<MetaWebhook> {
         let mut all = <&dyn asg::Payloads as Webhook>::meta();
         all.extend(<&dyn asilichain::Payloads as Webhook>::meta());
+        all.extend(<&dyn operator::Posts as Webhook>::meta());
         all
     }
 
     fn register(registry: &mut Registry) {
         <&dyn asg::Payloads as Webhook>::register(registry);
         <&dyn asilichain::Payloads as Webhook>::register(registry);
+        <&dyn operator::Posts as Webhook>::register(registry);
     }
 }
 

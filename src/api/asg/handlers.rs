@@ -8,14 +8,19 @@ use poem_openapi::{
 
 use super::{
     draft::SettledTask,
-    errors::Errors,
+    errors::{BadTarget, Errors, NoTask, TaskDiffers},
     examples::Tag,
     profile::TASK_SETTLED,
-    wire::{Accepted, AcceptedEvents, NewEvent, NewEvents, NewWebhook, Task, WebhookView},
+    wire::{Accepted, AcceptedEvents, EventInput, EventsInput, Task, WebhookInput, WebhookView},
 };
 use crate::{
     api::{
-        openapi::{Body, Printed, Refused, Registered, WebhookStats, WithBody, WithoutBody},
+        openapi::{
+            Body, Printed, Refused, Registered, WebhookStats,
+            refusals::{
+                BadInput, BadPayload, BadUrl, IsFull, Json, NoAccount, NoWebhook, Publish, Token, UnknownEvent,
+            },
+        },
         publishing::{self, BatchPublication, Place, Publication},
     },
     app::{Access, App, Events, Webhooks, webhooks},
@@ -28,16 +33,16 @@ pub(crate) struct Routes;
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on the webhook gets every settled task, except tasks that are published for the `callback_url` of
-    /// another webhook. Needs the scope `webhooks`.
+    /// Registers a webhook. It adds the webhook to the account: from then on the webhook gets every settled task,
+    /// except tasks that are published for the `callback_url` of another webhook. Needs the scope `webhooks`.
     #[oai(path = "/webhooks", method = "post", operation_id = "asgRegisterWebhook")]
     async fn register(
         &self,
         access: Access<Webhooks>,
         app: Data<&App>,
-        body: Body<NewWebhook>,
-    ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { callback_url: url, secret, events, account, name, description } = body.0;
+        body: Body<WebhookInput>,
+    ) -> Result<Registered<WebhookView>, Refused<Errors, (Token, Json, NoAccount, IsFull, BadUrl, UnknownEvent)>> {
+        let WebhookInput { callback_url: url, secret, events, account, name, description } = body.0;
         let account = access.acts_for(account.as_deref(), "account")?;
         let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
         let secret = secret.map(|own| own.0);
@@ -47,22 +52,23 @@ impl Routes {
 
     /// List webhooks
     ///
-    /// Every webhook of the account, and the newest 1,000 of its deleted webhooks. Secrets are not returned. Needs the
-    /// scope `webhooks`.
+    /// Lists every webhook of the account, and the newest 1,000 of its deleted webhooks. It changes nothing. Secrets
+    /// are not returned. Needs the scope `webhooks`.
     #[oai(path = "/webhooks", method = "get", operation_id = "asgListWebhooks")]
     async fn list(
         &self,
         access: Access<Webhooks>,
         app: Data<&App>,
-    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, Token>> {
         Ok(Body(app.webhooks(&access).await?.iter().map(WebhookView::from).collect()))
     }
 
     /// Delete a webhook
     ///
-    /// The webhook is deactivated (a soft delete) and its pending deliveries are cancelled. An attempt under way may
-    /// still arrive. Deleting it again gives the same answer, until its row is removed (`retention.undelivered` in the
-    /// server's settings, 90 days by default). Needs the scope `webhooks`.
+    /// Deletes a webhook. It deactivates the webhook for good (a soft delete: the webhook stays in the list with
+    /// `active: false`) and cancels its pending deliveries. An attempt under way may still arrive. Deleting it again
+    /// gives the same answer, until its row is removed (`retention.undelivered` in the server's settings, 90 days by
+    /// default). Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
     async fn delete(
         &self,
@@ -70,14 +76,14 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<WebhookView>, Refused<Errors, (Token, NoWebhook)>> {
         Ok(Body(WebhookView::from(&app.deactivate(&access, &webhook_id.0).await?)))
     }
 
     /// Get the statistics of a webhook
     ///
-    /// How its attempts of the last 24 hours went, how long its answers took, what waits or has failed, and the last
-    /// error. Needs the scope `webhooks`.
+    /// Shows how the attempts of a webhook went in the last 24 hours, how long its answers took, what waits or has
+    /// failed, and the last error. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id/stats", method = "get", operation_id = "asgGetWebhookStats")]
     async fn stats(
         &self,
@@ -85,24 +91,27 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookStats>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<WebhookStats>, Refused<Errors, (Token, NoWebhook)>> {
         Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
     }
 
     /// Publish a settled task
     ///
-    /// A 202 means: the task is on disk. It goes out to every active webhook of the account, or to the one whose URL is
-    /// `callback_url`. The same `task_id` with the same body may be sent again: it gets the same answer and is
-    /// delivered once. This holds as long as the task is kept: 30 days, unless the server's `retention.delivered` says
-    /// otherwise (at least a day). Needs the scope `events`.
+    /// Publishes a settled task. It stores the task and sends it to every active webhook of the account, or to the one
+    /// whose URL is `callback_url`. A 202 means: the task is on disk. The same `task_id` with the same body may be sent
+    /// again: it gets the same answer and is delivered once. This holds as long as the task is kept: 30 days, unless
+    /// the server's `retention.delivered` says otherwise (at least a day). Needs the scope `events`.
     #[oai(path = "/events", method = "post", operation_id = "asgPublishEvent")]
     async fn publish(
         &self,
         access: Access<Events>,
         app: Data<&App>,
-        body: Body<NewEvent>,
+        body: Body<EventInput>,
         place: Place,
-    ) -> Result<Publication<Accepted>, Refused<Errors, WithBody>> {
+    ) -> Result<
+        Publication<Accepted>,
+        Refused<Errors, (Publish, NoAccount, TaskDiffers, BadTarget, UnknownEvent, BadPayload)>,
+    > {
         let task = SettledTask::new(body.0, &access, app.limits())?;
         let (task, accepted) = app.publish(&access, task, place).await?;
         Ok(Publication::Accepted(Body(task.answer(&accepted))))
@@ -110,19 +119,22 @@ impl Routes {
 
     /// Publish many settled tasks at once
     ///
-    /// 1 to 1,000 events (`limits.events_per_batch`) with at most 10,000 deliveries (`limits.deliveries_per_batch`). A
-    /// 202 means: all events are on disk. A refusal means: nothing was stored; it names the first event at fault by its
-    /// place, such as `events[3]`. The answers come in the order of the events. The same batch may be sent again,
-    /// because each event is known by its `task_id`: it gets the same answer and is delivered once. Needs the scope
-    /// `events`.
+    /// Publishes 1 to 1,000 settled tasks (`limits.events_per_batch`) with at most 10,000 deliveries
+    /// (`limits.deliveries_per_batch`) together. It stores and sends all of them, or none. A 202 means: all events are
+    /// on disk. A refusal means: nothing was stored; it names the first event at fault by its place, such as
+    /// `events[3]`. The answers come in the order of the events. The same batch may be sent again, because each event
+    /// is known by its `task_id`: it gets the same answer and is delivered once. Needs the scope `events`.
     #[oai(path = "/events/batch", method = "post", operation_id = "asgPublishBatch")]
     async fn publish_batch(
         &self,
         access: Access<Events>,
         app: Data<&App>,
-        body: Body<NewEvents>,
+        body: Body<EventsInput>,
         place: Place,
-    ) -> Result<BatchPublication<AcceptedEvents>, Refused<Errors, WithBody>> {
+    ) -> Result<
+        BatchPublication<AcceptedEvents>,
+        Refused<Errors, (Publish, NoAccount, TaskDiffers, BadTarget, UnknownEvent, BadPayload)>,
+    > {
         let (publisher, limits) = (access.clone(), app.limits().clone());
         let check = move |event| SettledTask::new(event, &publisher, &limits);
         let tasks = publishing::check(body.0.events, app.limits(), check).await?;
@@ -136,8 +148,8 @@ impl Routes {
 
     /// Get a task
     ///
-    /// The published task, and the result of its deliveries. `webhook_fail` is true when a delivery was given up, no
-    /// replay of it has arrived since, and none is under way. Needs the scope `events`.
+    /// Shows a published task and the result of its deliveries. It changes nothing. `webhook_fail` is true when a
+    /// delivery was given up, no replay of it has arrived since, and none is under way. Needs the scope `events`.
     #[oai(path = "/tasks/:task_id", method = "get", operation_id = "asgGetTask")]
     async fn task(
         &self,
@@ -148,7 +160,7 @@ impl Routes {
         /// The account that it was published for. Needed only with a token that belongs to no account, if several
         /// accounts have this task.
         account: Query<Option<String>>,
-    ) -> Result<Body<Task>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Task>, Refused<Errors, (Token, BadInput, NoTask)>> {
         let named = account.0.map(|named| access.acts_for(Some(&named), "account")).transpose()?;
         let (details, attempts) = app.event_by_key(&access, task_id.0, named).await?;
         Ok(Body(Task::new(details, &attempts)?))

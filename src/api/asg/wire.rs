@@ -3,9 +3,13 @@
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::{envelope::TaskSettled, examples::Tag, profile::WEBHOOK};
+use super::{
+    envelope::TaskSettled,
+    examples::Tag,
+    profile::{TASK_SETTLED, WEBHOOK},
+};
 use crate::{
-    api::openapi::{self, ErrorClass, RawNumber, SecretText, objects},
+    api::openapi::{self, ErrorClass, RawNumber, SecretText, Word, Words, objects},
     app::{events::EventDetails, webhooks::Registered},
     domain::{
         delivery::{self, State},
@@ -22,10 +26,23 @@ pub(crate) struct Failure {
     pub(super) error: String,
 }
 
+/// The names of events.
+#[derive(Debug)]
+pub(super) enum EventNames {}
+
+impl Words for EventNames {
+    const SCHEMA: &'static str = "AsgEventName";
+    const MEANING: &'static str = "The name of an event.";
+
+    fn all() -> Vec<&'static str> {
+        vec![TASK_SETTLED]
+    }
+}
+
 /// A webhook to register.
 #[derive(Deserialize, Object)]
-#[oai(rename = "AsgNewWebhook")]
-pub(super) struct NewWebhook {
+#[oai(rename = "AsgWebhookInput")]
+pub(super) struct WebhookInput {
     /// The URL that events are POSTed to: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) callback_url: String,
     /// The signing secret: one line of 1 to 256 bytes. White space around it is removed. Best left out: then a strong
@@ -88,10 +105,10 @@ impl From<&Endpoint> for WebhookView {
 
 /// A settled task to publish.
 #[derive(Debug, Deserialize, Object)]
-#[oai(rename = "AsgNewEvent")]
-pub(super) struct NewEvent {
+#[oai(rename = "AsgEventInput")]
+pub(super) struct EventInput {
     /// Always `task.settled`.
-    pub(super) event: String,
+    pub(super) event: Word<EventNames>,
     /// The account. Only for tokens that belong to no account.
     pub(super) account: Option<String>,
     /// The task's id. Publishing the same task again with the same body changes nothing and gets the same answer.
@@ -111,11 +128,11 @@ pub(super) struct NewEvent {
 
 /// Settled tasks to publish together.
 #[derive(Debug, Deserialize, Object)]
-#[oai(rename = "AsgNewEvents")]
-pub(super) struct NewEvents {
+#[oai(rename = "AsgEventsInput")]
+pub(super) struct EventsInput {
     /// 1 to 1,000 events, each as if published alone; at most 4 MiB together.
     #[serde(deserialize_with = "objects")]
-    pub(super) events: Vec<NewEvent>,
+    pub(super) events: Vec<EventInput>,
 }
 
 /// A delivery of an accepted event.
@@ -135,7 +152,7 @@ pub(super) struct Accepted {
     /// The event's id: the `webhook-id` of its deliveries.
     pub(super) event_id: String,
     /// Always `task.settled`.
-    pub(super) event: String,
+    pub(super) event: Word<EventNames>,
     /// The task's id.
     pub(super) task_id: String,
     /// The deliveries, one for each webhook that gets the event.
@@ -350,7 +367,7 @@ impl Task {
 #[oai(rename = "AsgTaskSettled")]
 pub(crate) struct TaskSettledPayload {
     /// Always `task.settled`.
-    event: String,
+    event: Word<EventNames>,
     /// The task's id.
     task_id: String,
     /// The label that was agreed on.
@@ -366,15 +383,16 @@ pub(crate) struct TaskSettledPayload {
 }
 
 /// The deliveries of this vendor, for the contract.
-#[Webhook(tag = "Tag::Asg")]
+#[Webhook(tag = "Tag::Deliveries")]
 #[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
 pub(crate) trait Payloads {
     /// task.settled
     ///
-    /// POSTed to each webhook. Signed in two ways: by `X-ASG-Signature: sha256=<hex>`, the HMAC-SHA256 of the raw body
-    /// with the webhook's secret, and by the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of
-    /// Standard Webhooks. Answer 2xx within 10 seconds (by default). Otherwise the event is sent again with the same
-    /// `webhook-id`, by default after 1 s and after 4 s more (three attempts in all). Handle each `webhook-id` once.
+    /// Tells a receiver of a settled task, by a POST to each webhook. It changes nothing on this server but the state
+    /// of the delivery: an answer 2xx within 10 seconds (by default) ends it. Otherwise the event is sent again with
+    /// the same `webhook-id`, by default after 1 s and after 4 s more (three attempts in all). Handle each `webhook-id`
+    /// once. Signed in two ways: by `X-ASG-Signature: sha256=<hex>`, the HMAC-SHA256 of the raw body with the webhook's
+    /// secret, and by the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of Standard Webhooks.
     #[oai(name = "task.settled", method = "post", operation_id = "asgTaskSettled")]
     fn task_settled(&self, payload: Json<TaskSettledPayload>);
 }

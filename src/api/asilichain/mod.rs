@@ -10,6 +10,7 @@ mod events;
 mod examples;
 mod idempotency;
 mod payload;
+mod payload_fields;
 mod profile;
 mod recoveries;
 mod webhooks;

@@ -7,16 +7,17 @@ use poem_openapi::{
 };
 
 use super::{
-    errors::Errors,
+    errors::{Errors, NoCooperative},
     examples::Tag,
     wire::{
-        Delivery, DeliveryDetails, DeliveryPage, NewWebhook, TestRequest, TestResult, WebhookChange, WebhookDetails,
+        Delivery, DeliveryDetails, DeliveryPage, TestRequest, TestResult, WebhookChange, WebhookDetails, WebhookInput,
         WebhookView,
     },
 };
 use crate::{
     api::openapi::{
-        Body, DeliveryStatus, ErrorClass, OnState, Refused, Registered, WebhookStats, WithBody, WithoutBody,
+        Body, DeliveryStatus, ErrorClass, Refused, Registered, WebhookStats, Word,
+        refusals::{BadInput, BadUrl, IsFull, IsSuspended, Json, NoDelivery, NoWebhook, Token, UnknownEvent},
     },
     app::{
         Access, App, PageRequest, Webhooks,
@@ -46,15 +47,17 @@ enum Replayed {
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on the webhook gets every event that it wants. Needs the scope `webhooks`.
+    /// Registers a webhook. It adds the webhook to the account: from then on the webhook gets every event that it
+    /// wants. Needs the scope `webhooks`.
     #[oai(path = "/", method = "post", operation_id = "registerWebhook")]
     async fn register(
         &self,
         access: Access<Webhooks>,
         app: Data<&App>,
-        body: Body<NewWebhook>,
-    ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook { url, events, cooperative_id, secret, name, description } = body.0;
+        body: Body<WebhookInput>,
+    ) -> Result<Registered<WebhookView>, Refused<Errors, (Token, Json, NoCooperative, IsFull, BadUrl, UnknownEvent)>>
+    {
+        let WebhookInput { url, events, cooperative_id, secret, name, description } = body.0;
         let account = access.acts_for(Some(&cooperative_id), "cooperative_id")?;
         let secret = secret.map(|own| own.0);
         let new = webhooks::NewWebhook { account, url, events, secret, name, description };
@@ -63,13 +66,13 @@ impl Routes {
 
     /// List webhooks
     ///
-    /// Every webhook of the account. Secrets are not returned. Needs the scope `webhooks`.
+    /// Lists every webhook of the account. It changes nothing. Secrets are not returned. Needs the scope `webhooks`.
     #[oai(path = "/", method = "get", operation_id = "listWebhooks")]
     async fn list(
         &self,
         access: Access<Webhooks>,
         app: Data<&App>,
-    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, Token>> {
         let webhooks = app.webhooks(&access).await?;
         let present = webhooks.iter().filter(|webhook| webhook.state != EndpointState::Deleted);
         Ok(Body(present.map(WebhookView::from).collect()))
@@ -77,8 +80,9 @@ impl Routes {
 
     /// Get a webhook
     ///
-    /// The webhook with its last 20 deliveries. If it is suspended: why, since when, how many deliveries are held, and
-    /// how many failed deliveries a resume sends again. Needs the scope `webhooks`.
+    /// Shows a webhook with its last 20 deliveries. It changes nothing. If the webhook is suspended, the answer says
+    /// why, since when, how many deliveries are held, and how many failed deliveries a resume sends again. Needs the
+    /// scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "get", operation_id = "getWebhook")]
     async fn get(
         &self,
@@ -86,14 +90,14 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookDetails>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<WebhookDetails>, Refused<Errors, (Token, NoWebhook)>> {
         Ok(Body(app.webhook(&access, &webhook_id.0).await?.into()))
     }
 
     /// Get the statistics of a webhook
     ///
-    /// How its attempts of the last 24 hours went, how long its answers took, what waits, is held or has failed, and the
-    /// last error. Needs the scope `webhooks`.
+    /// Shows how the attempts of a webhook went in the last 24 hours, how long its answers took, what waits, is held or
+    /// has failed, and the last error. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/stats", method = "get", operation_id = "getWebhookStats")]
     async fn stats(
         &self,
@@ -101,16 +105,18 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookStats>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<WebhookStats>, Refused<Errors, (Token, NoWebhook)>> {
         Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
     }
 
     /// Change, pause or resume a webhook
     ///
-    /// A field that is left out stays as it is. `"status": "ACTIVE"` resumes a suspended webhook. The deliveries that
-    /// failed since its last success and were not replayed are sent again, as replays and in the order in which they
-    /// were made; `"resend_failed": false` leaves them. Then the held deliveries go out. Each delivery has a fresh
-    /// schedule. The answer says how many there are of both. Needs the scope `webhooks`.
+    /// Changes a webhook, pauses it or resumes it. It changes the given fields only: a field that is left out stays as
+    /// it is. `"status": "SUSPENDED"` pauses the webhook: its deliveries are held. `"status": "ACTIVE"` resumes a
+    /// suspended webhook. The deliveries that failed since its last success and were not replayed are sent again, as
+    /// replays and in the order in which they were made; `"resend_failed": false` leaves them. Then the held deliveries
+    /// go out. Each delivery has a fresh schedule. The answer says how many there are of both. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/:webhook_id", method = "patch", operation_id = "updateWebhook")]
     async fn update(
         &self,
@@ -119,7 +125,7 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
         body: Body<WebhookChange>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, WithBody>> {
+    ) -> Result<Body<WebhookView>, Refused<Errors, (Token, Json, NoWebhook, BadUrl, UnknownEvent)>> {
         let (endpoint, resumed) = app.update(&access, &webhook_id.0, Change::from(body.0)).await?;
         Ok(Body(WebhookView {
             resent_deliveries: resumed.map(|resumed| resumed.resent),
@@ -130,8 +136,8 @@ impl Routes {
 
     /// Delete a webhook
     ///
-    /// Its pending and held deliveries are cancelled. An attempt under way may still arrive. Needs the scope
-    /// `webhooks`.
+    /// Deletes a webhook for good. It removes the webhook and cancels its pending and held deliveries. An attempt under
+    /// way may still arrive. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "delete", operation_id = "deleteWebhook")]
     async fn delete(
         &self,
@@ -139,14 +145,15 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-    ) -> Result<Deleted, Refused<Errors, WithoutBody>> {
+    ) -> Result<Deleted, Refused<Errors, (Token, NoWebhook)>> {
         app.delete(&access, &webhook_id.0).await?;
         Ok(Deleted::Gone)
     }
 
     /// Replay a delivery
     ///
-    /// Sends the same event again as a new delivery: the same body, the same `webhook-id`. Needs the scope `webhooks`.
+    /// Sends the event of a delivery again. It makes a new delivery with the same body and the same `webhook-id`, due
+    /// now. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/replay/:delivery_id", method = "post", operation_id = "replayDelivery")]
     async fn replay(
         &self,
@@ -156,15 +163,15 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Replayed, Refused<Errors, OnState>> {
+    ) -> Result<Replayed, Refused<Errors, (Token, NoWebhook, NoDelivery, IsSuspended)>> {
         Ok(Replayed::Accepted(Body(Delivery::from(&app.replay_of(&access, &webhook_id.0, &delivery_id.0).await?))))
     }
 
     /// Test a webhook
     ///
     /// Sends one signed delivery with sample data at once, also while the webhook is suspended, and answers with the
-    /// result. The receiver sees `ngoma-test: true`. A test is never retried and never suspends the webhook. Needs the
-    /// scope `webhooks`.
+    /// result. It changes nothing but the list of deliveries, which gets the test: a test is never retried and never
+    /// suspends the webhook. The receiver sees `ngoma-test: true`. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/test", method = "post", operation_id = "testWebhook")]
     async fn test(
         &self,
@@ -173,16 +180,16 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
         body: Body<Option<TestRequest>>,
-    ) -> Result<Body<TestResult>, Refused<Errors, WithBody>> {
-        let event = body.0.unwrap_or_default().event;
+    ) -> Result<Body<TestResult>, Refused<Errors, (Token, Json, NoWebhook, UnknownEvent)>> {
+        let event = body.0.unwrap_or_default().event.map(Word::into_text);
         Ok(Body(TestResult::from(&app.test(&access, &webhook_id.0, event).await?)))
     }
 
     /// List deliveries
     ///
-    /// The deliveries of a webhook, newest first, page by page. The server reads at most 10,000 deliveries for a page.
-    /// So a page with a filter may have few entries or none, and still have a `next_cursor`. Needs the scope
-    /// `webhooks`.
+    /// Lists the deliveries of a webhook, newest first, page by page. It changes nothing. The server reads at most
+    /// 10,000 deliveries for a page. So a page with a filter may have few entries or none, and still have a
+    /// `next_cursor`. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/deliveries", method = "get", operation_id = "listDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "each is a documented parameter of the route")]
     async fn deliveries(
@@ -210,7 +217,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<DeliveryPage>, Refused<Errors, (Token, BadInput, NoWebhook)>> {
         let selection = Selection {
             kind: event.0,
             state: status.0.map(Into::into),
@@ -225,7 +232,7 @@ impl Routes {
 
     /// Get a delivery
     ///
-    /// The delivery with every attempt that has ended. Needs the scope `webhooks`.
+    /// Shows a delivery with every attempt that has ended. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/deliveries/:delivery_id", method = "get", operation_id = "getDelivery")]
     async fn delivery(
         &self,
@@ -235,7 +242,7 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Body<DeliveryDetails>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<DeliveryDetails>, Refused<Errors, (Token, NoWebhook, NoDelivery)>> {
         let (delivery, attempts) = app.delivery_of(&access, &webhook_id.0, &delivery_id.0).await?;
         Ok(Body(DeliveryDetails::new(&delivery, &attempts)))
     }

@@ -7,19 +7,27 @@ mod body;
 pub(crate) mod document;
 pub(crate) mod error;
 mod json_error;
+mod modern;
+pub(crate) mod outgoing;
 mod recovery;
+pub(crate) mod refusals;
+mod response_headers;
 mod responses;
 mod shared;
 mod tag;
 mod webhook_stats;
+mod words;
 
 pub(crate) use self::{
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
     document::Supplement,
     error::Failure,
+    outgoing::Outgoing,
     recovery::{Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage},
-    responses::{OnState, Refused, Registered, Shape, WithBody, WithoutBody, WithoutToken},
+    refusals::{Refusal, Refusals},
+    responses::{Refused, Registered, Shape},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
     webhook_stats::WebhookStats,
+    words::{Word, Words},
 };

@@ -14,7 +14,10 @@ mod tokens;
 mod webhooks;
 mod wire;
 
-pub(crate) use self::examples::{A_VENDOR, SUPPLEMENT};
+pub(crate) use self::{
+    examples::{A_VENDOR, SUPPLEMENT},
+    wire::Posts,
+};
 
 pub(super) type Routes = (
     overview::Routes,

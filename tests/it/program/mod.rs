@@ -3,6 +3,7 @@
 mod circles;
 mod cli;
 mod contract;
+mod contract_for_generators;
 mod descriptors;
 mod generated;
 mod guide;

@@ -1,6 +1,7 @@
 //! The bodies of requests and answers, by subject.
 
 mod alert;
+mod alert_post;
 mod delivery;
 mod recovery;
 mod report;
@@ -8,8 +9,11 @@ mod tenancy;
 
 pub(super) use self::{
     alert::AlertPage,
+    alert_post::Posts,
     delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},
-    recovery::{NewRecovery, RecoveryReport, RecoveryReportPage, Retry, RetryPage},
+    recovery::{RecoveryInput, RecoveryReport, RecoveryReportPage, Retry, RetryPage},
     report::{Overview, WebhookHistory, WebhookReportPage, WebhookState},
-    tenancy::{Account, AccountPage, AuditPage, MadeToken, NewAccount, NewSignInLink, NewToken, SignInLink, TokenPage},
+    tenancy::{
+        Account, AccountInput, AccountPage, AuditPage, MadeToken, SignInLink, SignInLinkInput, TokenInput, TokenPage,
+    },
 };
