@@ -7,7 +7,7 @@ use poem_openapi::{
     Webhook,
     payload::Json,
     registry::{MetaSchema, MetaSchemaRef, Registry},
-    types::{ToJSON, Type},
+    types::{ParseError, ParseFromJSON, ParseResult, Type},
 };
 use serde_json::{Map, Value, json};
 
@@ -49,9 +49,9 @@ impl Type for Payload {
     }
 }
 
-impl ToJSON for Payload {
-    fn to_json(&self) -> Option<Value> {
-        None
+impl ParseFromJSON for Payload {
+    fn parse_from_json(_: Option<Value>) -> ParseResult<Self> {
+        Err(ParseError::custom("the server sends it, and reads none"))
     }
 }
 

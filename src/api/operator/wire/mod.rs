@@ -7,9 +7,9 @@ mod recovery;
 mod report;
 mod tenancy;
 
+pub(crate) use self::alert_post::Posts;
 pub(super) use self::{
     alert::AlertPage,
-    alert_post::Posts,
     delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},
     recovery::{RecoveryInput, RecoveryReport, RecoveryReportPage, Retry, RetryPage},
     report::{Overview, WebhookHistory, WebhookReportPage, WebhookState},
