@@ -2,7 +2,7 @@
 
 use poem_openapi::Tags;
 
-use super::{payload, profile::SIGNATURE};
+use super::{payload_schemas, profile::SIGNATURE};
 use crate::api::openapi::{
     Outgoing, Supplement,
     outgoing::{A_HEX_SIGNATURE, ANY_OTHER, DELIVERY_HEADERS, HEX_SIGNATURE, LATER, RECEIVED},
@@ -35,7 +35,7 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("cursor", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
         ("Idempotency-Key", "export-2026-004821"),
     ],
-    made: payload::schemas,
+    made: payload_schemas::schemas,
     outgoing: Outgoing {
         tag: "AsiliChain deliveries",
         headers: &[&[(SIGNATURE, HEX_SIGNATURE, A_HEX_SIGNATURE)], DELIVERY_HEADERS],

@@ -5,6 +5,7 @@ pub mod aging;
 pub mod browser;
 pub mod client;
 pub mod database;
+pub mod desk;
 pub mod flaky_receiver;
 pub mod held_request;
 pub mod isolation;
