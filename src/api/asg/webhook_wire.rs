@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
-use super::{delivery_wire::DeliveryEntry, profile::WEBHOOK};
+use super::{
+    delivery_wire::DeliveryEntry,
+    profile::{EventNames, WEBHOOK},
+};
 use crate::{
-    api::openapi::{Attempt, ErrorClass, SecretText, SuspendedReason, settings, shown_headers, shown_metadata},
+    api::openapi::{Attempt, ErrorClass, SecretText, SuspendedReason, Word, settings, shown_headers, shown_metadata},
     app::{
         webhook_test::TestOutcome,
         webhooks::{Change, EventList, NewState, Registered, WebhookSummary},
@@ -22,8 +25,8 @@ use crate::{
 
 /// A webhook to register.
 #[derive(Deserialize, Object)]
-#[oai(rename = "AsgNewWebhook")]
-pub(super) struct NewWebhook {
+#[oai(rename = "AsgWebhookInput")]
+pub(super) struct WebhookInput {
     /// The URL that events are POSTed to: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) callback_url: String,
     /// The signing secret: one line of 1 to 256 bytes. White space around it is removed. Best left out: then a strong
@@ -266,7 +269,7 @@ impl From<WebhookChange> for Change {
 #[oai(rename = "AsgWebhookTest")]
 pub(super) struct TestRequest {
     /// Default: `task.settled`, the only event.
-    pub(super) event: Option<String>,
+    pub(super) event: Option<Word<EventNames>>,
 }
 
 /// The result of a test.

@@ -11,6 +11,7 @@ mod examples;
 mod fit;
 mod payload;
 mod payload_fields;
+mod payload_schemas;
 mod profile;
 mod recoveries;
 mod warnings;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::profile::WEBHOOK;
+use super::{catalogue::EventNames, profile::WEBHOOK};
 use crate::{
     api::openapi::{
-        Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects, settings, shown_headers,
-        shown_metadata,
+        Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, Word, objects, settings,
+        shown_headers, shown_metadata,
     },
     app::{
         Page,
@@ -19,8 +19,8 @@ use crate::{
     domain::{
         delivery,
         endpoint::{Endpoint, EndpointState, Resend},
-        version::IfMatch,
         endpoint_settings::{RateLimit, SettingsChange},
+        version::IfMatch,
     },
 };
 
@@ -37,7 +37,7 @@ pub(super) enum WebhookStatus {
 
 /// A webhook to register.
 #[derive(Deserialize, Object)]
-pub(super) struct NewWebhook {
+pub(super) struct WebhookInput {
     /// The URL that events are POSTed to: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) url: String,
     /// The events to deliver: names of the catalogue, prefixes such as `batch.*`, or `*` for all.
@@ -284,7 +284,7 @@ pub(super) struct Delivery {
     /// The id of its event: the `webhook-id` of its attempts.
     pub(super) event_id: String,
     /// The event's name.
-    pub(super) event: String,
+    pub(super) event: Word<EventNames>,
     /// Its status.
     pub(super) status: DeliveryStatus,
     /// The number of attempts that have begun.
@@ -313,7 +313,7 @@ impl From<&delivery::Delivery> for Delivery {
             delivery_id: delivery.id.to_string(),
             webhook_id: delivery.endpoint.on_wire(WEBHOOK),
             event_id: delivery.event.to_string(),
-            event: delivery.kind.clone(),
+            event: delivery.kind.as_str().into(),
             status: delivery.state.into(),
             attempt_count: delivery.attempts,
             created_at: delivery.created_at.to_string(),
@@ -364,8 +364,8 @@ impl DeliveryDetails {
 #[derive(Debug, Default, Deserialize, Object)]
 #[oai(rename = "WebhookTest")]
 pub(super) struct TestRequest {
-    /// A name of the catalogue. Default: the first event that the webhook gets.
-    pub(super) event: Option<String>,
+    /// The event's name. Default: the first event that the webhook gets.
+    pub(super) event: Option<Word<EventNames>>,
 }
 
 /// The result of a test.
@@ -409,13 +409,14 @@ impl From<&TestOutcome> for TestResult {
 
 /// An event to publish.
 #[derive(Debug, Deserialize, Object)]
-pub(super) struct NewEvent {
-    /// A name of the catalogue.
-    pub(super) event: String,
+pub(super) struct EventInput {
+    /// The event's name.
+    pub(super) event: Word<EventNames>,
     /// The account. Needed only with a token that belongs to no account.
     pub(super) cooperative_id: Option<String>,
-    /// The data: any JSON object. It is delivered as `JSON.stringify` prints it; integers beyond 2^53 - 1 must be
-    /// strings.
+    /// The data: any JSON object. The schema with the event's name and `Data`, such as `BatchExportedData`, has the
+    /// fields that the vendor's reference lists; fields may be left out or added. It is delivered as `JSON.stringify`
+    /// prints it; integers beyond 2^53 - 1 must be strings.
     pub(super) data: RawObject,
     /// When it happened: RFC 3339, such as `2026-04-20T11:55:00Z`. Delivered as given. Default: the time when the
     /// server accepts it.
@@ -427,10 +428,10 @@ pub(super) struct NewEvent {
 
 /// Events to publish together.
 #[derive(Debug, Deserialize, Object)]
-pub(super) struct NewEvents {
+pub(super) struct EventsInput {
     /// 1 to 1,000 events, each as if published alone; at most 4 MiB together.
     #[serde(deserialize_with = "objects")]
-    pub(super) events: Vec<NewEvent>,
+    pub(super) events: Vec<EventInput>,
 }
 
 /// A delivery of an accepted event.
@@ -449,7 +450,7 @@ pub(super) struct Accepted {
     /// The event's id: the `webhook-id` of its deliveries.
     pub(super) event_id: String,
     /// The event's name.
-    pub(super) event: String,
+    pub(super) event: Word<EventNames>,
     /// The account that it belongs to.
     pub(super) cooperative_id: String,
     /// The time in the body of its deliveries.
