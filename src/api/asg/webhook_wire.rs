@@ -228,8 +228,7 @@ pub(super) struct WebhookChange {
     /// The new description, for people; an empty one removes it.
     description: Option<String>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
-    /// sent. They
-    /// replace all former ones; an empty object removes them.
+    /// sent. They replace all former ones; an empty object removes them.
     metadata: Option<BTreeMap<String, String>>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former

@@ -3,7 +3,7 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
-use super::{catalogue::EventNames, envelope::Stored, wire::Delivery};
+use super::{catalogue::EventNames, delivery_wire::Delivery, envelope::Stored};
 use crate::{
     api::openapi::{RawObject, Word},
     app::{Page, events::EventDetails},

@@ -2,6 +2,7 @@
 //! Source of every rule: the vendor's page "Webhooks Overview".
 
 mod catalogue;
+mod delivery_wire;
 mod draft;
 mod envelope;
 mod errors;

@@ -7,12 +7,10 @@ use poem_openapi::{
 };
 
 use super::{
+    delivery_wire::{Delivery, DeliveryDetails, DeliveryPage},
     errors::{Errors, NoCooperative},
     examples::Tag,
-    wire::{
-        Delivery, DeliveryDetails, DeliveryPage, TestRequest, TestResult, WebhookChange, WebhookDetails, WebhookInput,
-        WebhookView,
-    },
+    wire::{TestRequest, TestResult, WebhookChange, WebhookDetails, WebhookInput, WebhookView},
 };
 use crate::{
     api::openapi::{

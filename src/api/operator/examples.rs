@@ -143,10 +143,13 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Account",
         r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "ops@coop.example", "alerts_url": "https://coop.example/ngoma", "created_at": "2026-04-01T08:00:00Z"}"#,
     ),
-    ("Notice", r#"{"type": "delivery.failed", "timestamp": "2026-04-20T14:30:30Z", "data": "@NoticeData"}"#),
+    (
+        "Notice",
+        r#"{"type": "delivery.failed", "timestamp": "2026-04-20T14:30:30Z", "data": {"account": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "attempts": 5, "error": "status", "error_in_words": "the receiver has an error of its own", "response_status": 503}}"#,
+    ),
     (
         "NoticeData",
-        r#"{"account": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "attempts": 5, "error": "status", "error_in_words": "the receiver has an error of its own", "response_status": 503}"#,
+        r#"{"account": "COOP-MBALE-001", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook"}"#,
     ),
     ("AccountPage", r#"{"accounts": ["@Account"], "next_cursor": null}"#),
     (
