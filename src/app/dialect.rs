@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Sample data: the event's name, and its stored body for the profile's envelope to finish.
-pub(super) type Sample = (String, String);
+pub(crate) type Sample = (String, String);
 
 /// Makes the stored body of sample data for an event name, an account and a moment. It refuses names outside the
 /// catalogue.
@@ -65,7 +65,7 @@ impl Dialect {
     ///
     /// # Errors
     /// [`UnknownEvent`](crate::error::Invalid::UnknownEvent) for a name that is not in the catalogue.
-    pub(super) fn sample_for(&self, endpoint: &Endpoint, named: Option<&str>, now: Timestamp) -> Result<Sample> {
+    pub(crate) fn sample_for(&self, endpoint: &Endpoint, named: Option<&str>, now: Timestamp) -> Result<Sample> {
         let kinds = || self.kinds.iter().copied();
         let kind = named.or_else(|| endpoint.events.first_of(kinds())).or(kinds().next()).unwrap_or_default();
         Ok((kind.to_owned(), (self.sample)(kind, &endpoint.account_id, now)?))

@@ -157,6 +157,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             } else if accounts.is_empty() {
                 say!("there is no account yet: ngoma account create --help");
             } else {
+                say!("{:<24} {:<12} {:<20}  ALERTS GO TO", "ACCOUNT", "PROFILE", "SINCE");
                 for account in accounts {
                     let mail = account.alert_email.as_deref().unwrap_or("(no alert e-mail)");
                     let (id, mail) = (escaped(&account.id), escaped(mail));

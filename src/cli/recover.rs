@@ -86,6 +86,14 @@ impl Recoverable {
     }
 }
 
+impl Args {
+    /// Every failed delivery of a webhook.
+    pub(super) fn of_webhook(webhook: String, yes: bool, json: bool) -> Self {
+        let filters = Filters::of_webhook(webhook);
+        Self { delivery: None, filters, status: Recoverable::Failed, cancelled: false, all: false, yes, json }
+    }
+}
+
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (one, yes, as_json) = (args.delivery.is_some(), args.yes, args.json);
     let (scope, selection) = match args.delivery {

@@ -91,6 +91,11 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 impl Filters {
+    /// Only the deliveries of a webhook.
+    pub(super) fn of_webhook(webhook: String) -> Self {
+        Self { account: None, webhook: Some(webhook), url: None, event: None, error: None, since: None, until: None }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.account.is_none()
             && self.webhook.is_none()

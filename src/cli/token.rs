@@ -103,6 +103,14 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             } else if tokens.is_empty() {
                 say!("there is no token yet: ngoma token create --help");
             } else {
+                say!(
+                    "{:<30}  {:<24} {:<16} {:<20}  {:<26}  LABEL",
+                    "TOKEN",
+                    "BELONGS TO",
+                    "SCOPES",
+                    "LAST USED",
+                    "EXPIRES"
+                );
                 tokens.iter().for_each(print);
             }
         }
@@ -144,7 +152,7 @@ fn print(token: &TokenRecord) {
     };
     let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at: Timestamp| at.to_string());
     let label = token.label.as_deref().unwrap_or("");
-    let until = token.expires_at.map(|at| format!("until {at}  ")).unwrap_or_default();
+    let until = token.expires_at.map_or_else(|| "-".to_owned(), |at| format!("until {at}"));
     let (holder, label) = (escaped(&holder), escaped(label));
-    say!("{}  {holder:<24} {:<16} used {used}  {until}{label}", token.id, token.scopes.to_string());
+    say!("{}  {holder:<24} {:<16} {used:<20}  {until:<26}  {label}", token.id, token.scopes.to_string());
 }

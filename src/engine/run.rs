@@ -24,8 +24,8 @@ use crate::{
     clock::SharedClock,
     config::{self, Config},
     domain::{
+        audit::Actor,
         delivery::{Attempt, Failure},
-        grant::Grant,
         ids::DeliveryId,
         profile::Profiles,
         timestamp::Timestamp,
@@ -130,13 +130,13 @@ impl Engine {
     /// As [`Db::check`]; [`Error::Unavailable`] when there is no sending thread, or when the record cannot be written.
     pub async fn send_test(
         &self,
-        grant: Grant,
+        actor: impl Into<Actor>,
         account: String,
         target: Target,
         kind: String,
         body: String,
     ) -> Result<(DeliveryId, Attempt)> {
-        self.0.tests.send(grant, account, target, kind, body).await
+        self.0.tests.send(actor.into(), account, target, kind, body).await
     }
 
     /// Works until `stop` turns true and nothing is in flight; then every outcome is written.

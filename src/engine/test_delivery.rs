@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::Actor,
         delivery::Attempt,
-        grant::Grant,
         ids::{DeliveryId, EventId},
     },
     error::{Error, Result},
@@ -54,7 +54,7 @@ impl TestSender {
     /// As [`Db::check`]; [`Error::Unavailable`] when no sending thread can be had or the record cannot be written.
     pub(super) async fn send(
         &self,
-        grant: Grant,
+        actor: Actor,
         account: String,
         target: Target,
         kind: String,
@@ -64,7 +64,7 @@ impl TestSender {
         let places = async { Some((own.acquire().await.ok()?, self.all.acquire().await.ok()?)) };
         let places = tokio::time::timeout(PATIENCE, places).await;
         let _places = places.ok().flatten().ok_or_else(unavailable)?;
-        self.db.check(grant)?;
+        self.db.check(actor)?;
         let (in_flight, sender) = (Arc::clone(&self.in_flight), Arc::clone(&self.sender));
         let (now, body) = (in_flight.clock().now(), Arc::<str>::from(body));
         let claim = Claim {
@@ -94,7 +94,7 @@ impl TestSender {
         let seen = (claim.delivery, attempt.clone());
         let (delivery, event, kind) = (claim.delivery, claim.event, claim.kind);
         let (endpoint, record) = (claim.target.key, TestRecord { delivery, event, kind, body, attempt });
-        self.db.write(grant, Admission::Try, move |tx| attempts::record_test(tx, endpoint, &record)).await?;
+        self.db.write(actor, Admission::Try, move |tx| attempts::record_test(tx, endpoint, &record)).await?;
         Ok(seen)
     }
 }

@@ -25,3 +25,4 @@ mod special_files;
 mod supervisor;
 mod tidy;
 mod unit;
+mod webhook_commands;
