@@ -1,6 +1,7 @@
 //! The clocks. Only this file reads the time.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use crate::domain::timestamp::Timestamp;
 
 /// A clock. There are two: the system's, and one that tests move by hand.
-pub trait Clock: Send + Sync + 'static {
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present time by the wall clock, which may jump.
     fn now(&self) -> Timestamp;
 

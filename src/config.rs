@@ -1,6 +1,7 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
 mod flaw;
+mod hint;
 mod load;
 mod rules;
 mod secret;
@@ -13,7 +14,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::{secret::Secret, shown::Setting, sources::no_file};
+pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -47,6 +48,9 @@ pub struct Config {
     pub watch: Watch,
     /// The log.
     pub log: Log,
+    /// The file that was read, if there was one.
+    #[serde(skip)]
+    file: Option<PathBuf>,
     /// A file with a secret that everybody may read.
     #[serde(skip)]
     exposed: Option<PathBuf>,
@@ -207,8 +211,20 @@ pub struct AsiliChain {
     pub waits: Vec<Wait>,
     /// Which failed delivery suspends its webhook.
     pub suspend_when: SuspendWhen,
+    /// What becomes of data that does not fit the catalogue.
+    pub validate: Validate,
     /// The version that every body states.
     pub api_version: String,
+}
+
+/// What becomes of data that does not fit the catalogue. It is accepted in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Validate {
+    /// Nothing is said.
+    Off,
+    /// The answer, the log and the dashboard say where it does not fit.
+    Warn,
 }
 
 /// Which failed delivery suspends its webhook.

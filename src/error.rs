@@ -127,6 +127,8 @@ pub enum Conflict {
     UnderWay,
     /// It has ended.
     Ended,
+    /// A former secret still signs.
+    Overlap,
 }
 
 impl Error {

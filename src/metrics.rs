@@ -3,6 +3,8 @@
 //! Every label has a handful of values: a profile, a state, a class; never an account, a webhook or a URL. Events are
 //! counted in memory as they happen. Gauges are read from the database now and then, and set here.
 
+mod text_format;
+
 use std::{
     fs,
     sync::{
@@ -18,7 +20,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{clock, error::Error};
+use crate::{clock, domain::timestamp::Timestamp, error::Error};
 
 /// Classes of HTTP statuses.
 pub const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
@@ -31,8 +33,24 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Seconds = Gauge<f64, AtomicU64>;
 type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
-/// The form in which [`Metrics::text`] is written.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The format in which the metrics are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// Prometheus's text format 0.0.4.
+    Text,
+}
+
+impl Format {
+    /// The content type of this format.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Text => text_format::CONTENT_TYPE,
+        }
+    }
+}
 
 /// Bucket bounds for the server's own work, in seconds.
 const QUICK: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -103,6 +121,8 @@ struct Gauges {
     database: Gauge,
     log: Gauge,
     disk_free: Family<Labels<0>, Gauge>,
+    backup_age: Family<Labels<0>, Gauge>,
+    started: Seconds,
     refresh_failed: Gauge,
     log_lines_dropped: Counter,
     processor: Counter<f64, AtomicU64>,
@@ -200,10 +220,14 @@ impl Metrics {
         all.register_with_unit("ngoma_database", "The database file", Unit::Bytes, is.database.clone());
         all.register_with_unit("ngoma_wal", "Its write-ahead log", Unit::Bytes, is.log.clone());
         all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
+        let help = "Age of the newest backup in the server's folder of backups; missing while there is none";
+        all.register_with_unit("ngoma_backup_age", help, Unit::Seconds, is.backup_age.clone());
         let help = "1 while the database cannot be read: the metrics of the database are old";
         all.register("ngoma_survey_failed", help, is.refresh_failed.clone());
         let help = "Lines of the log that were dropped: nothing read them in time";
         all.register("ngoma_log_lines_dropped", help, is.log_lines_dropped.clone());
+        let help = "When the server started, as seconds since 1970";
+        all.register_with_unit("process_start_time", help, Unit::Seconds, is.started.clone());
         let help = "Processor time of the process";
         all.register_with_unit("process_cpu", help, Unit::Seconds, is.processor.clone());
         all.register_with_unit("process_resident_memory", "Memory of the process", Unit::Bytes, is.memory.clone());
@@ -353,8 +377,21 @@ impl Metrics {
         }
     }
 
-    /// All metrics in the OpenMetrics text format, with the process's present use of the machine.
-    pub fn text(&self) -> String {
+    /// Sets the moment at which the server started.
+    pub fn set_started(&self, at: Timestamp) {
+        self.gauges.started.set(at.millis() as f64 / 1000.0);
+    }
+
+    /// Sets the age of the newest backup.
+    pub fn set_backup_age(&self, age: Option<Duration>) {
+        match age {
+            Some(age) => set(&self.gauges.backup_age.get_or_create(&[]), age.as_secs()),
+            None => self.gauges.backup_age.clear(),
+        }
+    }
+
+    /// All metrics in this format, with the process's present use of the machine.
+    pub fn text(&self, format: Format) -> String {
         let is = &self.gauges;
         is.processor.inner().store(clock::processor_time().as_secs_f64().to_bits(), Ordering::Relaxed);
         is.log_lines_dropped.inner().store(LOG_LINES_DROPPED.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -364,7 +401,10 @@ impl Metrics {
         let mut text = String::new();
         // It fails only if the writer fails.
         let _ = encode(&mut text, &self.registry);
-        text
+        match format {
+            Format::OpenMetrics => text,
+            Format::Text => text_format::of(&text),
+        }
     }
 }
 

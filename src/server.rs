@@ -63,7 +63,7 @@ pub struct Server {
 pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
     let db = store::open(&config.storage, &config.limits, Arc::clone(&outside.clock), true)?;
     let unbound =
-        |error: std::io::Error| Error::Internal(format!("cannot listen on {}: {error}", config.server.listen));
+        |error: std::io::Error| http_server::unbound(config.server.listen, &error, "--listen or server.listen");
     let listener = http_server::listen(config.server.listen).map_err(unbound)?;
     let address = listener.local_addr().map_err(unbound)?;
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;

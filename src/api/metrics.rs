@@ -2,9 +2,9 @@
 
 use std::{marker::PhantomData, time::Duration};
 
-use poem::{IntoResponse, Request, RequestBody, Response, web::Data};
+use poem::{IntoResponse, Request, RequestBody, Response, http::header, web::Data};
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi,
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi, ResponseContent,
     payload::Payload,
     registry::{MetaSchemaRef, Registry},
     types::Type,
@@ -14,7 +14,7 @@ use super::openapi::{Refused, Shape, Tag, refusals::Unlimited};
 use crate::{
     app::{Access, App, Operator},
     http::single_flight::SingleFlight,
-    metrics::CONTENT_TYPE,
+    metrics::Format,
 };
 
 /// The database is read for the metrics once in this time at most.
@@ -49,10 +49,28 @@ impl<'a> ApiExtractor<'a> for Watcher {
     }
 }
 
+/// The metrics in OpenMetrics.
+pub(crate) struct OpenMetrics(String);
+
+impl Payload for OpenMetrics {
+    const CONTENT_TYPE: &'static str = "application/openmetrics-text";
+
+    fn schema_ref() -> MetaSchemaRef {
+        String::schema_ref()
+    }
+}
+
+impl IntoResponse for OpenMetrics {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Format::OpenMetrics.content_type()).body(self.0)
+    }
+}
+
+/// The metrics in the text format.
 pub(crate) struct Text(String);
 
 impl Payload for Text {
-    const CONTENT_TYPE: &'static str = "application/openmetrics-text";
+    const CONTENT_TYPE: &'static str = "text/plain";
 
     fn schema_ref() -> MetaSchemaRef {
         String::schema_ref()
@@ -61,15 +79,27 @@ impl Payload for Text {
 
 impl IntoResponse for Text {
     fn into_response(self) -> Response {
-        Response::builder().content_type(CONTENT_TYPE).body(self.0)
+        Response::builder().content_type(Format::Text.content_type()).body(self.0)
     }
+}
+
+/// The format that the request asks for: the text format if it names that and not the other.
+fn format(request: &Request) -> Format {
+    let accepts = request.header(header::ACCEPT).unwrap_or_default();
+    if accepts.contains("text/plain") && !accepts.contains("openmetrics") { Format::Text } else { Format::OpenMetrics }
+}
+
+#[derive(ResponseContent)]
+pub(crate) enum Exposition {
+    OpenMetrics(OpenMetrics),
+    Text(Text),
 }
 
 #[derive(ApiResponse)]
 pub(crate) enum Shown {
     /// All metrics.
     #[oai(status = 200)]
-    Text(Text),
+    Metrics(Exposition),
 }
 
 /// The route, and the last reading of the database. `E` is the shape of its errors.
@@ -85,11 +115,16 @@ impl<E> Default for Routes<E> {
 impl<E: Shape> Routes<E> {
     /// Get the metrics
     ///
-    /// Shows the metrics, in the text format of Prometheus and OpenMetrics. It changes nothing. The guide's chapter on
-    /// monitoring explains every metric. The metrics of the database are at most 10 seconds old. Needs the scope
-    /// `operator`, unless `watch.metrics_public` is set.
+    /// Shows the metrics, in OpenMetrics. It changes nothing. A request with `Accept: text/plain` gets Prometheus's
+    /// text format 0.0.4. The guide's chapter on monitoring explains every metric. The metrics of the database are at
+    /// most 10 seconds old. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
-    async fn metrics(&self, watcher: Watcher, app: Data<&App>) -> Result<Shown, Refused<E, Unlimited>> {
+    async fn metrics(
+        &self,
+        watcher: Watcher,
+        request: &Request,
+        app: Data<&App>,
+    ) -> Result<Shown, Refused<E, Unlimited>> {
         let surveyor = app.clone();
         let survey = || async move { surveyor.survey().await };
         if self.0.recent(app.clock().uptime(), PAUSE, survey).await.is_none() {
@@ -97,6 +132,11 @@ impl<E: Shape> Routes<E> {
             app.metrics().show(None);
         }
         watcher.0.map(|access| app.check_access(&access)).transpose()?;
-        Ok(Shown::Text(Text(app.metrics().text())))
+        let format = format(request);
+        let text = app.metrics().text(format);
+        Ok(Shown::Metrics(match format {
+            Format::OpenMetrics => Exposition::OpenMetrics(OpenMetrics(text)),
+            Format::Text => Exposition::Text(Text(text)),
+        }))
     }
 }

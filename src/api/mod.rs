@@ -21,7 +21,10 @@ use poem_openapi::{
     registry::{MetaWebhook, Registry},
 };
 
-use self::openapi::{allow::Allow, document, error};
+use self::openapi::{
+    document, error,
+    operations::{OfContract, Operations},
+};
 use crate::{
     app::{App, Dialect},
     config::Config,
@@ -60,15 +63,15 @@ type CommonErrors = asilichain::Errors;
 type Routes = (
     health::Routes<CommonErrors>,
     metrics::Routes<CommonErrors>,
-    (asg::Routes, asg::RecoveryRoutes),
+    (asg::WebhookRoutes, asg::DeliveryRoutes, asg::RecoveryRoutes, asg::TaskRoutes),
     (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes),
     operator::Routes,
 );
 
 fn service() -> OpenApiService<Routes, Payloads> {
     let (health, metrics) = (health::Routes::default(), metrics::Routes::default());
-    let asg = (asg::Routes, asg::RecoveryRoutes);
-    let asilichain = (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes);
+    let asg = (asg::WebhookRoutes, asg::DeliveryRoutes, asg::RecoveryRoutes, asg::TaskRoutes);
+    let asilichain = (asilichain::WebhookRoutes, asilichain::RecoveryRoutes, asilichain::EventRoutes::default());
     let routes = (health, metrics, asg, asilichain, operator::ROUTES);
     OpenApiService::new(routes, "Ngoma", env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
@@ -162,25 +165,26 @@ fn publishing(method: &Method, path: &str) -> Option<Publishing> {
     }
 }
 
+/// The operations of the contract, read when the first request needs them.
+static OPERATIONS: LazyLock<Operations> = LazyLock::new(|| {
+    let contract =
+        contract().inspect_err(|error| tracing::error!(%error, "the operations of the contract are unknown"));
+    Operations::read(&contract.unwrap_or_default())
+});
+
 pub(crate) fn explain(error: &poem::Error) -> Problem {
     error::explain(error)
 }
 
 /// A problem in the shape of the door's errors.
 pub(crate) fn refuse(context: &RequestContext, path: &str, problem: &Problem) -> Response {
-    /// The methods of each path, read from the contract when the first request uses a wrong method.
-    static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
-        let contract =
-            contract().inspect_err(|error| tracing::error!(%error, "no 405 says which methods a path takes"));
-        Allow::read(&contract.unwrap_or_default())
-    });
     let mut response = match context.door() {
         Door::Vendor(asg::NAME, _) => asg::shape(problem),
         Door::Operator => error::shape(problem, context.id()),
         _ => asilichain::shape(problem, context.id()),
     };
     if problem.status == StatusCode::METHOD_NOT_ALLOWED
-        && let Ok(methods) = HeaderValue::from_str(&ALLOW.at(path))
+        && let Ok(methods) = HeaderValue::from_str(&OPERATIONS.allow(path))
     {
         response.headers_mut().insert(header::ALLOW, methods);
     }
@@ -202,5 +206,6 @@ pub(crate) fn dialects(config: &Config) -> Vec<Dialect> {
 }
 
 pub(crate) fn routes(app: App, tokens: TokenCheck, config: &Config) -> impl Endpoint<Output = Response> + 'static {
-    service().into_endpoint().data(config.asilichain.clone()).data(app).data(tokens).map_to_response()
+    let routes = service().into_endpoint().data(config.asilichain.clone()).data(app).data(tokens);
+    routes.data(OfContract(&OPERATIONS)).map_to_response()
 }

@@ -81,7 +81,7 @@ impl App {
         let webhook = self.checked_webhook(access, new.profile.to_owned(), webhook).await?;
         let begin = move |tx: &Tx<'_>, _: &AccessScope| {
             let account = new.create(tx)?;
-            Ok((webhook.create_in(tx, &account)?, token.create_in(tx, &account)?.1))
+            Ok((webhook.create_in(tx, &account)?, token.create_in(tx, &account)?.token))
         };
         self.write(access, begin).await
     }

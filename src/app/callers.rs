@@ -16,9 +16,13 @@ use crate::{
 impl App {
     /// The holder of a request's token; `None` if the token is unknown or revoked. Every request looks it up, so that a
     /// token that another process revokes is refused at once.
+    ///
+    /// # Errors
+    /// [`Unauthorized`](crate::error::Error::Unauthorized) if it has expired.
     pub fn caller_of_token(&self, token: &str) -> Result<Option<Caller>> {
         let Some(token) = BearerToken::parse(token) else { return Ok(None) };
-        self.0.db.read_inline(|view| tokens::caller(view, &token))
+        let now = self.now();
+        self.0.db.read_inline(|view| tokens::caller(view, &token, now))
     }
 
     /// The holder of a request's session; `None` if the session is unknown or has ended. Every request looks it up.

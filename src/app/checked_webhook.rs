@@ -1,5 +1,7 @@
 //! A webhook that may be registered.
 
+use zeroize::Zeroizing;
+
 use crate::{
     domain::{
         about::About,
@@ -7,8 +9,8 @@ use crate::{
         endpoint::{Endpoint, EventFilter, TargetUrl},
         signature::SigningSecret,
     },
-    error::Result,
-    store::{Tx, accounts, endpoints},
+    error::{Error, Result},
+    store::{Tx, accounts, endpoints, random},
 };
 
 /// A webhook that has a new secret.
@@ -49,4 +51,13 @@ impl CheckedWebhook {
         endpoint.about = about;
         Ok(Registered { endpoint, profile, made_secret: is_made.then_some(secret) })
     }
+}
+
+/// A subscriber's own secret. If it is refused, `otherwise` is the end of the sentence: what else to do.
+pub(super) fn own_secret(text: Zeroizing<String>, otherwise: &str) -> Result<SigningSecret> {
+    SigningSecret::parse(text).map_err(|error| Error::request(format!("{error}. {otherwise}")))
+}
+
+pub(super) fn new_secret() -> Result<SigningSecret> {
+    Ok(SigningSecret::from_random(&*random()?))
 }

@@ -72,8 +72,8 @@ impl App {
         (selection, text): (Selection, Option<String>),
         page: PageRequest,
     ) -> Result<Page<Delivery>> {
-        let ((id, access), asked) = (self.resolve(access, webhook)?, self.asked(text, &page, DeliveryId::parse)?);
-        let turn = self.turn(&access, &asked).await?;
+        let (id, access) = self.resolve(access, webhook)?;
+        let (asked, turn) = self.asked(&access, text, &page, DeliveryId::parse).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
             let (_turn, endpoint) = (turn, webhooks::find(view, scope, id)?);
             if let Place::After(cursor) | Place::Keyed(cursor) = asked.place {
@@ -138,8 +138,7 @@ impl App {
     ) -> Result<Page<T>> {
         let Looked { wanted, text } = looked;
         let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
-        let asked = self.asked(text, &page, DeliveryId::parse)?;
-        let turn = self.turn(access, &asked).await?;
+        let (asked, turn) = self.asked(access, text, &page, DeliveryId::parse).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
             let (_turn, range) = (turn, Range::new(view, scope, selection)?);
             let (found, next) = search::list(view, &range, &asked)?;

@@ -18,6 +18,9 @@ pub(super) type Sample = (String, String);
 /// catalogue.
 type MakeSample = Box<dyn Fn(&str, &str, Timestamp) -> Result<String> + Send + Sync>;
 
+/// Where the stored body of an event of this name does not fit the vendor's catalogue, in sentences.
+type FindMisfits = Box<dyn Fn(&str, &str) -> Result<Vec<String>> + Send + Sync>;
+
 /// A vendor's dialect.
 pub struct Dialect {
     /// The part that the engine needs.
@@ -28,6 +31,8 @@ pub struct Dialect {
     pub kinds: Vec<&'static str>,
     /// The stored body of sample data.
     pub sample: MakeSample,
+    /// Where a stored body does not fit the catalogue; empty also if the settings do not ask for it.
+    pub misfits: FindMisfits,
 }
 
 impl fmt::Debug for Dialect {

@@ -7,6 +7,7 @@ use crate::{
         endpoint::Endpoint,
         event::{Event, StoredBody},
         ids::EventId,
+        timestamp::Timestamp,
         token::AccessScope,
     },
     error::{Error, Missing, Result},
@@ -63,8 +64,7 @@ impl App {
         (filter, text): (EventFilter, Option<String>),
         page: PageRequest,
     ) -> Result<EventPage> {
-        let asked = self.asked(text, &page, EventId::parse)?;
-        let turn = self.turn(access, &asked).await?;
+        let (asked, turn) = self.asked(access, text, &page, EventId::parse).await?;
         let list = move |view: &View<'_>, scope: &AccessScope| {
             let _turn = turn;
             event_list::list(view, scope, &filter, &asked)
@@ -94,7 +94,7 @@ impl App {
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let event = events::find(view, scope, event)?;
             let own = AccessScope { profile: None, account: Some(event.account) };
-            Ok((EventDetails::of(view, event)?, endpoints::list(view, &own)?))
+            Ok((EventDetails::of(view, event)?, endpoints::list(view, &own, Timestamp::from_millis(i64::MIN))?))
         };
         self.read(access, look).await
     }

@@ -29,6 +29,7 @@ mod page;
 pub mod publish;
 pub mod recoveries;
 mod searches;
+pub mod secrets;
 mod selection;
 pub mod sign_in_links;
 pub mod signatures;
@@ -86,6 +87,7 @@ impl App {
         config: Config,
     ) -> Self {
         let (started, dialects) = (clock.uptime(), Dialects::new(dialects));
+        db.metrics().set_started(clock.now());
         Self(Arc::new(Parts {
             db,
             engine,

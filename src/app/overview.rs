@@ -9,6 +9,7 @@ use crate::{
     store::{
         self, View, accounts, alerts,
         overview::{self, Overview},
+        tokens::{self, TokenRecord},
         webhooks::{self, Filter, Report},
     },
 };
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub failing: Vec<Report>,
     /// The number of alerts whose sending has failed so far. Only the operator sees it; others see 0.
     pub unsent: u64,
+    /// Some tokens that expire within a week, or have expired within a week and are not revoked; the next one first.
+    pub expiring: Vec<TokenRecord>,
     /// A sentence about the disk, if it has little room. Only the operator sees it.
     pub disk: Option<String>,
     /// The last backup, if it is too old. Only the operator sees it.
@@ -42,7 +45,10 @@ pub enum OldBackup {
 }
 
 /// A last backup that is older is too old.
-const BACKUP_AGE: Duration = Duration::from_secs(7 * 86_400);
+const BACKUP_AGE: Duration = WEEK;
+
+/// People are warned this long before a token expires.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// A reading of the overview that has not begun.
 pub type Reading = Pin<Box<dyn Future<Output = Result<Arc<Snapshot>>> + Send>>;
@@ -81,6 +87,7 @@ impl App {
                 all: overview::look(view, &scope, now)?,
                 suspended: webhooks::list(view, &scope, &suspended, shown, now)?.0,
                 failing: webhooks::list(view, &scope, &failing, shown, now)?.0,
+                expiring: tokens::expiring(view, &scope, (now - WEEK, now + WEEK), shown)?,
                 unsent: if is_operator { alerts::failing_count(view)? } else { 0 },
                 disk,
                 backup: if is_operator { old_backup(view, &folder, now)? } else { None },

@@ -79,30 +79,27 @@ impl<T> Page<T> {
 }
 
 impl App {
-    /// Reads a text to look for, and the page of it that is asked for.
+    /// Reads a text to look for, and the page of it that is asked for. If that may look through payloads, it waits for
+    /// its turn; its time begins with the turn.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a text that is too long, and for a cursor that no list gave.
-    pub(super) fn asked<T>(
+    /// [`Error::Invalid`] for a text that is too long, and for a cursor that no list gave; [`Error::TooMany`] if the turn
+    /// does not come in time.
+    pub(super) async fn asked<S: Right, T: Copy>(
         &self,
+        access: &Access<S>,
         text: Option<String>,
         page: &PageRequest,
-        read: impl Fn(&str) -> Option<T>,
-    ) -> Result<Asked<T>> {
+        read: fn(&str) -> Option<T>,
+    ) -> Result<(Asked<T>, Option<Turn>)> {
         let sought = text.map(|text| Sought::parse(&text, &self.0.profiles)).transpose()?.flatten();
         let place = page.after(|cursor| Place::parse(cursor, read))?.unwrap_or(Place::Start);
-        Ok(Asked { sought, place, limit: self.page_size(page)?, patience: PATIENCE })
-    }
-
-    /// Waits for the turn of a list that may look through payloads; any other list needs none.
-    ///
-    /// # Errors
-    /// [`Error::TooMany`] if it does not come in time.
-    pub(super) async fn turn<S: Right, T: Copy>(&self, access: &Access<S>, asked: &Asked<T>) -> Result<Option<Turn>> {
-        if !asked.may_look_through_payloads() {
-            return Ok(None);
-        }
-        self.0.searches.turn(access.token()).await.map(Some)
+        let (limit, clock) = (self.page_size(page)?, self.clock());
+        let turn = match &sought {
+            Some(Sought::Words(_)) => Some(self.0.searches.turn(clock, access.token()).await?),
+            _ => None,
+        };
+        Ok((Asked { sought, place, limit, until: clock.uptime() + PATIENCE }, turn))
     }
 
     /// The number of entries on a page.

@@ -3,18 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    clock::{self, SharedClock},
     domain::ids::TokenId,
     error::{Error, Result},
     keyed_semaphore::KeyedSemaphore,
 };
 
-/// How long a page may look through payloads.
+/// How long a page may look through payloads, from its turn on.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a search waits for its turn.
 const WAITING: Duration = Duration::from_secs(20);
@@ -39,12 +37,14 @@ impl Searches {
     ///
     /// # Errors
     /// [`Error::TooMany`] if it does not come in time.
-    pub(super) async fn turn(&self, token: TokenId) -> Result<Turn> {
+    pub(super) async fn turn(&self, clock: &SharedClock, token: TokenId) -> Result<Turn> {
         let (own, all) = (self.of_token.of(&token.to_string()), Arc::clone(&self.all));
         let turn = async { Ok::<_, AcquireError>((own.acquire_owned().await?, all.acquire_owned().await?)) };
-        match timeout(WAITING, turn).await {
-            Ok(turn) => turn.map_err(|closed| Error::Internal(closed.to_string())),
-            Err(_) => Err(Error::TooMany {
+        let end = clock.uptime() + WAITING;
+        tokio::select! {
+            biased;
+            turn = turn => turn.map_err(|closed| Error::Internal(closed.to_string())),
+            () = clock::until(clock, end) => Err(Error::TooMany {
                 wait: PATIENCE,
                 message: "other searches through payloads are under way: search again in a moment".to_owned(),
             }),

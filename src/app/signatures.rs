@@ -6,7 +6,7 @@ use crate::{
         delivery::{Attempt, Delivery},
         event::Damaged,
         ids::DeliveryId,
-        signature::SigningSecret,
+        signature::{SigningSecret, Switch},
         signature_check::{self, Check, Claim, Sent},
         timestamp::Timestamp,
         token::AccessScope,
@@ -15,7 +15,7 @@ use crate::{
     store::{
         View, deliveries,
         search::{self, Listed},
-        secrets::{self, Secrets},
+        secrets::{self, Former, Secrets},
     },
 };
 
@@ -72,14 +72,21 @@ type Named = (&'static str, SigningSecret);
 fn signers(secrets: Secrets, last: Option<&Attempt>) -> (Signed, Vec<Named>) {
     let Secrets { present, former, changed_at } = secrets;
     let present = present.map(|secret| ("the present secret", secret));
-    let former = former.map(|(secret, _)| ("the former secret", secret));
+    let leads = |former: &Former| {
+        former.switch == Switch::AfterOverlap && last.is_some_and(|last| last.started_at < former.until)
+    };
+    let signed_then =
+        |former: &Former| last.is_some_and(|last| former.since.is_none_or(|since| last.started_at >= since));
+    let (leads, signed_then) = (former.as_ref().is_some_and(leads), former.as_ref().is_some_and(signed_then));
+    let former = former.map(|former| ("the former secret", former.secret));
     match (last, changed_at) {
         (None, _) => (Signed::NotSent, Vec::new()),
         (Some(last), Some(at)) if last.started_at < at => {
-            let signed = if former.is_some() { Signed::ByFormer(at) } else { Signed::Changed(at) };
+            let signed = if signed_then { Signed::ByFormer(at) } else { Signed::Changed(at) };
             (signed, former.into_iter().chain(present).collect())
         }
         _ if present.is_none() => (Signed::Gone, Vec::new()),
+        _ if leads => (Signed::AsSent, former.into_iter().chain(present).collect()),
         _ => (Signed::AsSent, present.into_iter().chain(former).collect()),
     }
 }
@@ -107,7 +114,7 @@ impl App {
             Ok((listed, attempts, replays, body, secrets))
         };
         let (listed, attempts, replays, body, secrets) = self.read(access, look).await?;
-        let (last, former_until) = (attempts.last(), secrets.former.as_ref().map(|(_, until)| *until));
+        let (last, former_until) = (attempts.last(), secrets.former.as_ref().map(|former| former.until));
         let (signed, secrets) = signers(secrets, last);
         let carried = carried(signed, &secrets, former_until, last);
         let signing: Vec<&SigningSecret> = secrets.iter().take(carried).map(|(_, secret)| secret).collect();

@@ -46,6 +46,10 @@ impl App {
         let found =
             found.as_ref().inspect_err(|error| tracing::warn!(%error, "the metrics of the database could not be read"));
         self.metrics().show(found.ok());
+        let (folder, now) = (self.backup_folder(), self.now());
+        let files = tokio::task::spawn_blocking(move || store::backup_files(&folder)).await;
+        let newest = files.ok().and_then(Result::ok).and_then(|files| files.first().map(|file| file.made_at));
+        self.metrics().set_backup_age(newest.map(|made| now.since(made)));
     }
 
     /// The folder for backups.

@@ -1,11 +1,14 @@
 //! Bearer tokens: make, list, revoke.
 
+use std::time::Duration;
+
 use super::{Access, App, Operator, Page, PageRequest, id};
 use crate::{
     domain::{
         account::Account,
         ids::TokenId,
         profile::Profiles,
+        timestamp::Timestamp,
         token::{BearerToken, Scopes, check_label},
     },
     error::{Error, Missing, Result},
@@ -14,12 +17,27 @@ use crate::{
 
 pub use crate::store::tokens::{Holder, TokenRecord};
 
+/// The shortest and the longest time of a token that expires.
+const SHORTEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+
 /// A checked token: its holder and its scopes belong together.
 #[derive(Debug)]
 pub struct NewToken {
     holder: Holder,
     scopes: Scopes,
     label: Option<String>,
+    lasts: Option<Duration>,
+}
+
+/// A new token. It can be seen only now.
+pub struct CreatedToken {
+    /// Its public id.
+    pub id: TokenId,
+    /// The token.
+    pub token: BearerToken,
+    /// When it expires; `None`: never.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl NewToken {
@@ -51,7 +69,18 @@ impl NewToken {
             (None, Some(profile)) => Holder::Platform(profiles.named(profile)?.name.to_owned()),
         };
         label.as_deref().map(check_label).transpose()?;
-        Ok(Self { holder, scopes, label })
+        Ok(Self { holder, scopes, label, lasts: None })
+    }
+
+    /// The same token, which expires after this time; `None`: never.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for less than a minute or more than 3,650 days.
+    pub fn lasting(self, lasts: Option<Duration>) -> Result<Self> {
+        if lasts.is_some_and(|lasts| !(SHORTEST..=LONGEST).contains(&lasts)) {
+            return Err(Error::request("a token that expires lasts at least 1 minute and at most 3650 days"));
+        }
+        Ok(Self { lasts, ..self })
     }
 
     /// Its holder.
@@ -68,13 +97,20 @@ impl NewToken {
     ///
     /// # Errors
     /// [`Error::NotFound`] if it is for an unknown account.
-    pub fn create(&self, tx: &Tx<'_>) -> Result<(TokenId, BearerToken)> {
-        tokens::create(tx, &self.holder, &self.scopes, self.label.as_deref())
+    pub fn create(&self, tx: &Tx<'_>) -> Result<CreatedToken> {
+        let made = tokens::create(tx, &self.holder, &self.scopes, self.label.as_deref())?;
+        self.limited(tx, made)
     }
 
     /// Makes the token for this account, which the same transaction made.
-    pub(super) fn create_in(&self, tx: &Tx<'_>, account: &Account) -> Result<(TokenId, BearerToken)> {
-        tokens::create_in(tx, account, &self.scopes, self.label.as_deref())
+    pub(super) fn create_in(&self, tx: &Tx<'_>, account: &Account) -> Result<CreatedToken> {
+        let made = tokens::create_in(tx, account, &self.scopes, self.label.as_deref())?;
+        self.limited(tx, made)
+    }
+
+    fn limited(&self, tx: &Tx<'_>, (id, token): (TokenId, BearerToken)) -> Result<CreatedToken> {
+        let expires_at = self.lasts.map(|lasts| tokens::expire_after(tx, id, lasts)).transpose()?;
+        Ok(CreatedToken { id, token, expires_at })
     }
 }
 
@@ -83,7 +119,7 @@ impl App {
     ///
     /// # Errors
     /// As [`NewToken::create`].
-    pub async fn create_token(&self, access: &Access<Operator>, new: NewToken) -> Result<(TokenId, BearerToken)> {
+    pub async fn create_token(&self, access: &Access<Operator>, new: NewToken) -> Result<CreatedToken> {
         self.write(access, move |tx, _| new.create(tx)).await
     }
 

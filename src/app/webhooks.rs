@@ -1,22 +1,27 @@
 //! Webhooks: register, change, pause, resume, test, delete, list, get.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
-use super::{Access, App, CheckedWebhook, Manages, Operator, Page, PageRequest, Right, Webhooks};
+use super::{
+    Access, App, CheckedWebhook, Manages, Operator, Page, PageRequest, Right, Webhooks,
+    checked_webhook::{new_secret, own_secret},
+};
 use crate::{
     domain::{
         about::About,
         delivery::{Attempt, Delivery},
         endpoint::{Endpoint, EndpointState, EventFilter, Resend, Resumed, SuspendedReason, TargetUrl},
         ids::{DeliveryId, EndpointId},
-        signature::SigningSecret,
+        signature::Switch,
         stats::{Span, Stats},
         timestamp::Timestamp,
         token::AccessScope,
     },
     error::{Error, Missing, Result},
     store::{
-        Admission, Tx, View, accounts, alerts, audit, deliveries, endpoints, random,
+        Admission, Tx, View, accounts, alerts, audit, deliveries, endpoints, secrets,
         stats::{self, Of},
         webhooks,
     },
@@ -32,6 +37,8 @@ pub use crate::store::{
 const RECENT: usize = 20;
 /// Deliveries on the page of a webhook, which puts together those that are alike.
 const ON_PAGE: usize = 50;
+/// How long a deleted webhook stays in the list.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Hours of attempts shown with a webhook: a week.
 const WEEK: i64 = 7 * 24;
 
@@ -69,6 +76,17 @@ pub struct Change {
     pub description: Option<String>,
     /// The new state.
     pub state: Option<NewState>,
+}
+
+/// Which deleted webhooks a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// None.
+    None,
+    /// Those that were deleted within a day, at most 1,000.
+    OfLastDay,
+    /// The newest 1,000.
+    Newest,
 }
 
 /// Entries of an event filter.
@@ -198,7 +216,7 @@ impl App {
             let changed =
                 |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);
             events.filter(changed).map(|(events, _)| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
-            secret.map(|secret| endpoints::set_secret(tx, &endpoint, &secret, overlap)).transpose()?;
+            secret.map(|secret| secrets::set(tx, &endpoint, &secret, overlap, Switch::Now)).transpose()?;
             let resumed = match state {
                 Some(NewState::Active(resend)) => endpoints::resume(tx, endpoint.key, resend)?,
                 Some(NewState::Paused) => {
@@ -221,23 +239,6 @@ impl App {
     pub async fn resume(&self, access: &Access<Webhooks>, webhook: &str, resend: Resend) -> Result<Option<Resumed>> {
         let change = Change { state: Some(NewState::Active(resend)), ..Change::default() };
         self.update(access, webhook, change).await.map(|(_, resumed)| resumed)
-    }
-
-    /// Gives a webhook a new secret in place of the one with this mark. The former secret signs too for a while.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if it has another secret by now; [`Error::NotFound`] for an unknown or deleted webhook.
-    pub async fn rotate_secret(&self, access: &Access<Webhooks>, webhook: &str, former: String) -> Result<Registered> {
-        let (id, access) = self.resolve(access, webhook)?;
-        let (secret, overlap) = (new_secret()?, self.secret_overlap());
-        let rotate = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let endpoint = find(tx, scope, id)?;
-            endpoints::expect_secret(tx, endpoint.key, &former)?;
-            endpoints::set_secret(tx, &endpoint, &secret, overlap)?;
-            let profile = scope.profile.as_deref().unwrap_or_default().to_owned();
-            Ok(Registered { endpoint, profile, made_secret: Some(secret) })
-        };
-        self.write(&access, rotate).await
     }
 
     /// Deletes a webhook and cancels its pending and held deliveries.
@@ -302,9 +303,14 @@ impl App {
         Ok(TestOutcome { endpoint, kind, delivery, attempt })
     }
 
-    /// Every webhook, with the newest of the deleted ones, in the order they were registered.
-    pub async fn webhooks(&self, access: &Access<Webhooks>) -> Result<Vec<Endpoint>> {
-        self.read(access, endpoints::list).await
+    /// Every webhook, with these of the deleted ones, in the order they were registered.
+    pub async fn webhooks(&self, access: &Access<Webhooks>, deleted: Deleted) -> Result<Vec<Endpoint>> {
+        let since = match deleted {
+            Deleted::None => Timestamp::from_millis(i64::MAX),
+            Deleted::OfLastDay => self.now() - DAY,
+            Deleted::Newest => Timestamp::from_millis(i64::MIN),
+        };
+        self.read(access, move |view, scope| endpoints::list(view, scope, since)).await
     }
 
     /// One webhook, and the numbers of its failed and held deliveries.
@@ -348,7 +354,7 @@ impl App {
         let look = move |view: &View<'_>, scope: &AccessScope| {
             let (report, week) = report(view, scope, id, now)?;
             let (key, recent) = (report.endpoint.key, deliveries::latest(view, report.endpoint.key, ON_PAGE)?);
-            let (answers, secret_mark) = (deliveries::answers(view, key)?, endpoints::secret_mark(view, key)?);
+            let (answers, secret_mark) = (deliveries::answers(view, key)?, secrets::mark(view, key)?);
             let last = last_of_suspended(view, &report.endpoint, &recent)?;
             Ok(WebhookDetails { report, week, recent, last, answers, secret_mark })
         };
@@ -378,15 +384,6 @@ impl App {
         let judged = judged.map_err(|_| Error::Internal("vetting a target panicked".to_owned()))?;
         judged.map_err(|blocked| if access.is_operator() { blocked.for_operator() } else { blocked.for_account() })
     }
-}
-
-/// A subscriber's own secret. If it is refused, `otherwise` is the end of the sentence: what else to do.
-fn own_secret(text: Zeroizing<String>, otherwise: &str) -> Result<SigningSecret> {
-    SigningSecret::parse(text).map_err(|error| Error::request(format!("{error}. {otherwise}")))
-}
-
-fn new_secret() -> Result<SigningSecret> {
-    Ok(SigningSecret::from_random(&*random()?))
 }
 
 /// A webhook that is not deleted.

@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     engine,
     error::{Error, Result},
+    http::server::unbound,
     store,
 };
 
@@ -46,5 +47,5 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
 fn address(config: &Config) -> Result<()> {
     let listen = config.server.listen;
     let bound = TcpListener::bind((listen.ip(), 0)).map(drop);
-    bound.map_err(|error| Error::Internal(format!("cannot listen on {listen}: {error}")))
+    bound.map_err(|error| unbound(listen, &error, "server.listen"))
 }

@@ -18,8 +18,10 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> 
 pub(super) fn open(config: &Config) -> Result<Db> {
     if !config.storage.path.exists() {
         return Err(Error::request(format!(
-            "there is no database at {}: 'ngoma serve' or 'ngoma account create' makes it",
-            config.storage.path.display()
+            "there is no database at {} (by {}): 'ngoma serve' or 'ngoma account create' makes it. If it is elsewhere, name \
+             its settings by --config FILE or NGOMA_CONFIG",
+            config.storage.path.display(),
+            config.source(),
         )));
     }
     open_or_make(config)

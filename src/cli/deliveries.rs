@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::profiles,
     app::PATIENCE,
-    clock,
+    clock::{self, Clock, SystemClock},
     config::Config,
     domain::{
         delivery::{DeliveryKey, Failure, State},
@@ -26,7 +26,7 @@ use crate::{
         text::escaped,
         token::AccessScope,
     },
-    error::{Error, Result},
+    error::{Error, Missing, Result},
     store::{
         Db,
         search::{self, Listed, Range},
@@ -40,6 +40,10 @@ const WATCHED: usize = 1000;
 /// How many pages `--follow` looks through for these when it begins.
 const PAGES: usize = 20;
 const MOST: usize = 10_000;
+/// What an empty list says.
+const NONE: &str = "there is no delivery yet: they come when an event is published that a webhook wants ('ngoma account list' shows accounts)";
+/// What an empty list says if there are filters.
+const NONE_MATCHES: &str = "no delivery matches: leave out a filter, or look further back with --since";
 
 /// List deliveries, newest first, or watch them; works with and without a running server
 #[derive(Debug, clap::Args)]
@@ -73,6 +77,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (profiles, db) = (profiles(config), open(config)?);
+    let is_narrowed =
+        !args.filters.is_empty() || args.status.is_some() || args.search.is_some() || args.after.is_some();
     let (scope, selection) = args.filters.read(&profiles, args.status)?;
     let (limit, as_json) = (usize::from(args.limit), args.json);
     let (search, place) = (sought(args.search, &profiles)?, place(args.after)?);
@@ -81,7 +87,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             return follow(&db, &scope, selection, limit, |listed| line(listed, &profiles, as_json)).await;
         }
         let (found, next) = look(&db, &scope, &selection, (search.clone(), place), (limit, usize::MAX)).await?;
-        show(&found, &profiles, as_json);
+        show(&found, &profiles, as_json, if is_narrowed { NONE_MATCHES } else { NONE });
         if let Some(next) = next.filter(|_| search.is_some()) {
             output::note(&searched(&next, &format!("; --after {next} goes on further back")));
         }
@@ -171,7 +177,8 @@ async fn look(
     let (mut found, limit) = (Vec::new(), limit.min(MOST));
     for _ in 0..pages {
         let (scope, selection) = (scope.clone(), selection.clone());
-        let asked = Asked { sought: sought.clone(), place, limit: limit - found.len(), patience: PATIENCE };
+        let until = SystemClock.uptime() + PATIENCE;
+        let asked = Asked { sought: sought.clone(), place, limit: limit - found.len(), until };
         let page = db.read(move |view| search::list(view, &Range::new(view, &scope, selection)?, &asked));
         let (page, next) = page.await.map_err(named)?;
         found.extend(page);
@@ -190,6 +197,9 @@ async fn look(
 /// The sentence about a missing object, with the command that finds it.
 pub(super) fn named(error: Error) -> Error {
     match error {
+        Error::NotFound(Missing::Account(id)) => {
+            Error::request(format!("there is no account {id}: 'ngoma account list' shows them"))
+        }
         Error::NotFound(missing) => {
             Error::request(format!("there is no such {missing}: 'ngoma account list' and 'ngoma deliveries' show ids"))
         }
@@ -197,11 +207,11 @@ pub(super) fn named(error: Error) -> Error {
     }
 }
 
-fn show(found: &[Listed], profiles: &Profiles, as_json: bool) {
+fn show(found: &[Listed], profiles: &Profiles, as_json: bool, nothing: &str) {
     if as_json {
         print_json(&found.iter().map(|listed| object(listed, profiles)).collect());
     } else if found.is_empty() {
-        say!("there is no such delivery");
+        say!("{nothing}");
     } else {
         found.iter().for_each(|listed| line(listed, profiles, false));
     }

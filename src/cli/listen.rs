@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     domain::{profile::Profiles, signature::SigningSecret, timestamp::Timestamp},
     error::{Error, Result},
+    http::server::unbound,
 };
 
 /// Largest delivery that is read: 16 MiB.
@@ -83,7 +84,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     };
     block_on(async move {
         let wanted = SocketAddr::from(([127, 0, 0, 1], args.port));
-        let failed = |error: std::io::Error| Error::Internal(format!("cannot listen on {wanted}: {error}"));
+        let failed = |error: std::io::Error| unbound(wanted, &error, "--port");
         let acceptor = TcpListener::bind(wanted).into_acceptor().await.map_err(failed)?;
         let bound = acceptor.local_addr().into_iter().find_map(|address| address.as_socket_addr().copied());
         say!("listening on http://{}  (Ctrl-C stops)", bound.unwrap_or(wanted));

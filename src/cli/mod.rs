@@ -45,7 +45,8 @@ use crate::{
     after_help = "Start here:\n  ngoma serve --dev                 try it on this machine; prints tokens and the address of the docs\n  ngoma listen --secret whsec_...   verify and print deliveries\n\nExit codes:\n  0  done; of 'serve': stopped by SIGTERM or Ctrl-C, everything written\n  1  the command failed, or 'check' found a problem; a sentence on standard error gives the reason;\n     of 'serve' also: stopped at once by a second signal\n  2  the command line is wrong; nothing was done"
 )]
 pub struct Cli {
-    /// The settings file. Default: ./config.toml if it exists, else the built-in defaults.
+    /// The settings file. Default: the file that the variable NGOMA_CONFIG names, else ./config.toml, else
+    /// /etc/ngoma/config.toml, whichever exists first, else the built-in defaults.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]

@@ -33,7 +33,7 @@ pub(super) struct Filters {
     /// Only deliveries to this webhook.
     #[arg(long, value_name = "ID")]
     webhook: Option<String>,
-    /// Only deliveries to webhooks whose URL contains this text, in any letter case.
+    /// Only deliveries to webhooks whose URL or name contains this text, in any letter case.
     #[arg(long, value_name = "TEXT")]
     url: Option<String>,
     /// Only deliveries of this event, such as batch.exported.

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::{descriptors, log, start, supervisor, version::VERSION};
 use crate::{
     api::profiles,
-    config::Config,
+    config::{Config, socket_address},
     domain::{
         audit::Actor,
         token::{BearerToken, Scopes},
@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long)]
     dev: bool,
     /// Address and port; overrides server.listen.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     listen: Option<SocketAddr>,
 }
 

@@ -1,5 +1,7 @@
 //! `ngoma token`: bearer tokens.
 
+use std::time::Duration;
+
 use clap::Subcommand;
 use serde_json::json;
 
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     api::profiles,
-    app::tokens::{NewToken, TokenRecord},
+    app::tokens::{CreatedToken, NewToken, TokenRecord},
     config::Config,
     domain::{audit::Actor, ids::TokenId, text::escaped, timestamp::Timestamp, token::Scopes},
     error::{Error, Missing, Result},
@@ -30,7 +32,7 @@ pub(super) struct Args {
 enum Command {
     /// Make a token; it is shown once
     #[command(
-        after_help = "Examples:\n  ngoma token create --account COOP-MBALE-001 --scope webhooks --label dashboard\n  ngoma token create --platform asilichain --scope events    (publishes for every account)\n  ngoma token create --scope operator"
+        after_help = "Examples:\n  ngoma token create --account COOP-MBALE-001 --scope webhooks --label dashboard --expires 90d\n  ngoma token create --platform asilichain --scope events    (publishes for every account)\n  ngoma token create --scope operator"
     )]
     Create {
         /// The account that the token belongs to.
@@ -46,6 +48,9 @@ enum Command {
         /// A label for your lists.
         #[arg(long)]
         label: Option<String>,
+        /// How long it is valid, such as 90d or 12h. Without this option it does not expire.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires: Option<Duration>,
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,
@@ -67,7 +72,7 @@ enum Command {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     match args.command {
-        Command::Create { account, platform, scope, label, json } => {
+        Command::Create { account, platform, scope, label, expires, json } => {
             let (scopes, holder) = (Scopes::parse(&scope)?, (account, platform.as_deref()));
             if holder == (None, None) && !scopes.is_operator() {
                 // The rule is the app's; here it names the options.
@@ -75,15 +80,18 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                     "whose token? Give --account ID or --platform PROFILE; only --scope operator needs neither";
                 return Err(Error::request(message));
             }
-            let new = NewToken::new(&profiles(config), holder, scopes, label)?;
+            let new = NewToken::new(&profiles(config), holder, scopes, label)?.lasting(expires)?;
             let db = open_or_make(config)?;
             let create = db.write(Actor::CommandLine, Admission::Try, move |tx| new.create(tx));
-            let (id, token) = block_on(create)?;
+            let CreatedToken { id, token, expires_at } = block_on(create)?;
+            let until = expires_at.map(|at| format!(" It expires at {at}.")).unwrap_or_default();
             if json {
-                print_json(&json!({ "id": id.to_string(), "token": token.expose() }));
+                let mut made = json!({ "id": id.to_string(), "token": token.expose() });
+                expires_at.into_iter().for_each(|at| made["expires_at"] = at.to_string().into());
+                print_json(&made);
             } else {
                 say!(
-                    "{}\n\nThis is token {id}. It is shown only now; keep it where you keep passwords.",
+                    "{}\n\nThis is token {id}. It is shown only now; keep it where you keep passwords.{until}",
                     token.expose()
                 );
             }
@@ -124,6 +132,7 @@ fn as_json(token: &TokenRecord) -> serde_json::Value {
         "label": token.label,
         "created_at": token.created_at.to_string(),
         "last_used_at": token.last_used_at.map(|at| at.to_string()),
+        "expires_at": token.expires_at.map(|at| at.to_string()),
     })
 }
 
@@ -135,5 +144,7 @@ fn print(token: &TokenRecord) {
     };
     let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at: Timestamp| at.to_string());
     let label = token.label.as_deref().unwrap_or("");
-    say!("{}  {:<24} {:<16} used {used}  {}", token.id, escaped(&holder), token.scopes.to_string(), escaped(label));
+    let until = token.expires_at.map(|at| format!("until {at}  ")).unwrap_or_default();
+    let (holder, label) = (escaped(&holder), escaped(label));
+    say!("{}  {holder:<24} {:<16} used {used}  {until}{label}", token.id, token.scopes.to_string());
 }

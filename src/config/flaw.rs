@@ -4,7 +4,7 @@ use std::iter;
 
 use figment::{Figment, Metadata, value::Value};
 
-use super::{DEFAULTS, SECRETS, sources};
+use super::{DEFAULTS, SECRETS, hint, sources};
 
 /// Names the key, its value, its source and the expected value.
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
@@ -19,8 +19,11 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
         _ if SECRETS.contains(&key.as_str()) => format!("{key}{source}: expected a text, in double quotes"),
         kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
         kind => {
-            let given = given(figment, &key).map_or_else(String::new, |value| format!(" = \"{value}\""));
-            format!("{key}{given}{source}: {kind}; this key is: {}", meaning(&key))
+            let given = given(figment, &key);
+            let hint = given.as_deref().and_then(|given| hint::of(&key, given));
+            let hint = hint.map_or_else(|| kind.to_string(), |hint| format!("{kind}: {hint}"));
+            let given = given.map_or_else(String::new, |value| format!(" = \"{value}\""));
+            format!("{key}{given}{source}: {hint}; this key is: {}", meaning(&key))
         }
     }
 }

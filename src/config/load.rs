@@ -10,8 +10,8 @@ use figment::{
 use super::{Config, ConfigError, DEFAULTS, LogFormat, flaw::explain, sources, warnings::exposed};
 
 impl Config {
-    /// Reads the settings: defaults, then `file` (or `config.toml` in the working folder, if it is there), then the
-    /// environment. Paths become relative to the file's folder.
+    /// Reads the settings: defaults, then `file` (or else the file that `NGOMA_CONFIG` names, or the first usual one
+    /// that exists), then the environment. Paths become relative to the file's folder.
     ///
     /// # Errors
     /// A file that cannot be read; an unknown key or a bad value, with its source and the expected value.
@@ -34,15 +34,24 @@ impl Config {
         let mut config: Self = figment.extract().map_err(|error| ConfigError(explain(&figment, &error)))?;
         // Checked before the paths become relative to the folder, so that a message shows the given text.
         config.check_limits(&figment)?;
-        let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         config.storage.path = folder.join(&config.storage.path);
         config.storage.key_file = folder.join(&config.storage.key_file);
         if config.egress.extra_ca != Path::new("") {
             config.egress.extra_ca = folder.join(&config.egress.extra_ca);
         }
+        config.file = file;
         config.exposed = exposed(&figment);
         config.ignored = sources::ignored();
         Ok(config)
+    }
+
+    /// Where the settings came from, in words.
+    pub fn source(&self) -> String {
+        match &self.file {
+            Some(file) => format!("the settings in {}", file.display()),
+            None => format!("the built-in settings, as there is no {}", sources::USUAL_FILES.join(" and no ")),
+        }
     }
 
     /// The form of log lines. It is known even if the other settings cannot be used: the log then says why.

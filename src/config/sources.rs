@@ -11,8 +11,10 @@ use figment::providers::Env;
 
 use super::ConfigError;
 
-/// The file that is read when none is named.
-const USUAL_FILE: &str = "config.toml";
+/// The files of which the first that exists is read, when none is named.
+pub(super) const USUAL_FILES: [&str; 2] = ["config.toml", "/etc/ngoma/config.toml"];
+/// The variable that names the file, unless the command line does.
+const FILE: &str = "NGOMA_CONFIG";
 /// How the name of a setting begins in the environment.
 const PREFIX: &str = "NGOMA_";
 /// The text between section and key.
@@ -30,26 +32,28 @@ pub fn no_file(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// The file to read: the named one, or the usual one if it exists.
+/// The file to read: the one that the command line or else the environment names, or the first usual one that exists.
 ///
 /// # Errors
 /// A file that cannot be read.
 pub(super) fn file(named: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
-    let usual = Path::new(USUAL_FILE);
+    let by_variable = env::var_os(FILE).filter(|path| !path.is_empty()).map(PathBuf::from);
     // A file that cannot be examined is an error, not a missing file.
-    let missing = || usual.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-    let path = match named {
-        Some(path) => path,
-        None if missing() => return Ok(None),
-        None => usual,
-    };
+    let exists = |path: &&Path| !path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    let usual = || USUAL_FILES.map(Path::new).into_iter().find(exists);
+    let Some(path) = named.or(by_variable.as_deref()).or_else(usual) else { return Ok(None) };
     let refused = |problem: String| Err(ConfigError(format!("{} {problem}", path.display())));
     if let Some(kind) = no_file(path) {
         return refused(format!("is {kind}, not a file"));
     }
     match fs::read_to_string(path) {
         Ok(_) => Ok(Some(path.to_owned())),
-        Err(error) if error.kind() == ErrorKind::NotFound => refused("is not there".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            refused("is not there: name the settings file by --config, or write it".to_owned())
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => refused(format!(
+            "cannot be read: {error}: run this as a user who may read it (sudo), or name another file by --config"
+        )),
         Err(error) => refused(format!("cannot be read: {error}")),
     }
 }
@@ -60,7 +64,7 @@ pub(super) fn environment() -> Env {
 
 /// The variables that begin like a setting but are none, such as those that Kubernetes sets for a service named ngoma.
 pub(super) fn ignored() -> Vec<String> {
-    variables().filter(|name| !is_setting(&name[PREFIX.len()..])).collect()
+    variables().filter(|name| !is_setting(&name[PREFIX.len()..]) && name != FILE).collect()
 }
 
 /// The variable that sets this key, an entry of its list, or something within it.

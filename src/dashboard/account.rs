@@ -11,7 +11,7 @@ use poem::{
 };
 
 use super::{
-    accounts::{Choice, TokenRow, scopes},
+    accounts::{Choice, TokenRow, scopes, validities},
     fields::Fields,
     form_once::{Outcome, Shown},
     format::{Moment, long_span, thousands},
@@ -68,6 +68,7 @@ struct Page<'a> {
     tokens: Vec<TokenRow>,
     more_tokens: bool,
     scopes: Vec<Choice>,
+    validities: Vec<(u64, String, bool)>,
     sessions: Vec<SessionRow>,
     /// Seconds, and the same in words.
     times: Vec<(u64, String)>,
@@ -115,6 +116,7 @@ async fn show_with(
             .map(|token| TokenRow::new(shared, &frame, visit, token))
             .collect::<Result<_, _>>()?,
         scopes: scopes(None),
+        validities: validities(None),
         sessions: sessions.into_iter().map(|session| SessionRow::new(&frame, session)).collect(),
         times: TIMES.map(|seconds| (seconds, long_span(Duration::from_secs(seconds)))).into(),
         problem: refused.as_ref().map(ToString::to_string),

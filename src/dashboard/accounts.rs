@@ -1,6 +1,6 @@
 //! Accounts and their tokens: for the operator.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use poem::{
@@ -23,7 +23,7 @@ use crate::{
     app::{
         Operator, Page as Found, PageRequest,
         accounts::NewAccount,
-        tokens::{Holder, NewToken, TokenRecord},
+        tokens::{CreatedToken, Holder, NewToken, TokenRecord},
     },
     domain::token::{Scope, Scopes},
     error::Error,
@@ -53,6 +53,8 @@ pub(super) struct TokenRow {
     pub(super) label: String,
     pub(super) made: Moment,
     pub(super) used: Option<Moment>,
+    /// When it expires, and whether it has.
+    pub(super) expires: Option<(Moment, bool)>,
     pub(super) own: bool,
 }
 
@@ -70,6 +72,7 @@ impl TokenRow {
             label: token.label.clone().unwrap_or_default(),
             made: frame.when(token.created_at),
             used: token.last_used_at.map(|at| frame.when(at)),
+            expires: token.expires_at.map(|at| (frame.when(at), at <= frame.now())),
             own: token.id == visit.caller.token,
         })
     }
@@ -108,6 +111,18 @@ struct TokenForm {
     platforms: Vec<Choice>,
     scopes: Vec<Choice>,
     label: String,
+    /// Days, the same in words, and whether it is chosen.
+    expires: Vec<(u64, String, bool)>,
+}
+
+/// The times of a token that the form offers, in days. 0: it does not expire.
+const DAYS: [u64; 4] = [0, 30, 90, 365];
+
+/// How long a token may be valid, with the one that was chosen in this form.
+pub(super) fn validities(sent: Option<&Fields>) -> Vec<(u64, String, bool)> {
+    let chosen = sent.and_then(|fields| fields.get("expires")?.parse().ok()).unwrap_or(0);
+    let words = |days| if days == 0 { "never".to_owned() } else { format!("after {days} days") };
+    DAYS.map(|days| (days, words(days), days == chosen)).into()
 }
 
 /// The scopes in the words of the form, and whether each is ticked at first.
@@ -127,7 +142,13 @@ fn forms(shared: &Shared, account: &str, fields: Option<&Fields>) -> (AccountFor
     let holder = if fields.is_some() { filled("holder") } else { account.to_owned() };
     (
         AccountForm { id: filled("id"), vendors: vendors("vendor"), mail: filled("mail") },
-        TokenForm { holder, platforms: vendors("platform"), scopes: scopes(sent), label: filled("label") },
+        TokenForm {
+            holder,
+            platforms: vendors("platform"),
+            scopes: scopes(sent),
+            label: filled("label"),
+            expires: validities(sent),
+        },
     )
 }
 
@@ -245,6 +266,9 @@ async fn make_token(shared: &Shared, visit: &Allowed<Operator>, fields: &Fields)
     let scopes = Scopes::parse(&scopes.join(","))?;
     let holder = (fields.get("holder").map(str::to_owned), fields.get("platform"));
     let new = NewToken::new(shared.app.profiles(), holder, scopes, fields.get("label").map(str::to_owned))?;
+    let days = fields.get("expires").map_or(Ok(0), str::parse::<u64>);
+    let days = days.map_err(|_| Error::request("after how many days the token expires is no number"))?;
+    let new = new.lasting((days > 0).then(|| Duration::from_secs(days.saturating_mul(86_400))))?;
     let (whose, next) = match new.holder() {
         Holder::Account(account) => (format!("A token of {account}"), account_page(account)),
         Holder::Platform(profile) => {
@@ -253,10 +277,11 @@ async fn make_token(shared: &Shared, visit: &Allowed<Operator>, fields: &Fields)
         Holder::Operator => ("An operator's token".to_owned(), "/ui/accounts".to_owned()),
     };
     let about = format!("{whose}, with the scope {}", new.scopes().names().join(" and "));
-    let (id, token) = shared.app.create_token(&visit.access, new).await?;
+    let CreatedToken { id, token, expires_at } = shared.app.create_token(&visit.access, new).await?;
+    let until = expires_at.map(|at| format!(". It expires at {at}")).unwrap_or_default();
     Ok(Outcome::Shown(Arc::new(Shown {
         title: "The token is made",
-        about: format!("{about}: {id}"),
+        about: format!("{about}: {id}{until}"),
         secrets: vec![("Token", token.expose().to_owned().into())],
         next: format!("{next}#tokens"),
     })))

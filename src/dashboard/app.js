@@ -66,6 +66,7 @@ const clock = (at, now) => {
 
 const tell = (part = document) => {
   const now = new Date(Date.now() + ahead);
+  chart(part, now);
   for (const time of part.querySelectorAll("time")) {
     const at = new Date(time.dateTime);
     const away = Math.trunc((at - now) / 1000);
@@ -77,6 +78,25 @@ const tell = (part = document) => {
     day.textContent = clock(at, now);
     time.title = `${at.toLocaleString()} (${time.dateTime})`;
   }
+};
+
+// Charts: their hours, and the time of each bar.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const hour = (at) => at.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+const chart = (part, now) => {
+  for (const tick of part.querySelectorAll("svg [data-at]")) {
+    const at = new Date(tick.dataset.at);
+    tick.textContent = tick.textContent.includes(":") ? hour(at) : at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+    delete tick.dataset.at;
+  }
+  for (const bar of part.querySelectorAll("svg [data-from]")) {
+    const { from, to } = bar.dataset;
+    const numbers = bar.ariaLabel.split(": ").at(-1);
+    bar.ariaLabel = `${clock(new Date(from), now)} to ${clock(new Date(to), now)}: ${numbers}`;
+    bar.querySelector("title").textContent = bar.ariaLabel;
+    delete bar.dataset.from;
+  }
+  for (const name of part.querySelectorAll(".zone")) if (name.textContent !== zone) name.textContent = zone;
 };
 
 // The times of a form: shown in the zone of this browser, sent in UTC.
@@ -96,7 +116,6 @@ for (const link of document.querySelectorAll("a[data-day]")) {
   link.href = url;
 }
 for (const here of document.querySelectorAll(".here")) here.textContent = "local time";
-for (const zone of document.querySelectorAll(".zone")) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 const ready = (part) => {
   for (const button of part.querySelectorAll("button[data-copy]")) {
@@ -112,6 +131,11 @@ const ready = (part) => {
       }
       setTimeout(() => (button.textContent = said), 2000);
     });
+  }
+  for (const all of part.querySelectorAll("input[data-all]")) {
+    const boxes = part.querySelectorAll("input[name=delivery]");
+    all.hidden = false;
+    all.addEventListener("change", () => boxes.forEach((box) => (box.checked = all.checked)));
   }
   for (const form of part.querySelectorAll("form")) {
     // A second click must not send a form twice.

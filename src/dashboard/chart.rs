@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::format::{Moment, thousands};
+use super::{
+    format::{Moment, thousands},
+    query_string::QueryString,
+};
 use crate::domain::{stats::Stats, timestamp::Timestamp};
 
 /// The size of a chart in its own units; the page scales it.
@@ -25,7 +28,12 @@ pub(super) struct Bar {
     pub(super) delivered_height: u64,
     pub(super) failed_y: u64,
     pub(super) failed_height: u64,
-    /// What it shows: the time and the numbers.
+    /// Its time by the clock, in UTC.
+    pub(super) time: String,
+    /// Its beginning and its end, for the page's script.
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    /// Its numbers, in words.
     pub(super) said: String,
     /// The address of the deliveries that were made in its time.
     pub(super) href: String,
@@ -35,6 +43,8 @@ pub(super) struct Bar {
 pub(super) struct Tick {
     pub(super) at: u64,
     pub(super) label: String,
+    /// The moment that it stands for, if it stands for one.
+    pub(super) moment: Option<Timestamp>,
 }
 
 /// One line of the table behind a chart.
@@ -66,12 +76,12 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// A chart of these spans, the present one last; `first` says when it begins.
+    /// A chart of these spans, the present one last; `first` says when it begins. Its bars lead to the deliveries of one
+    /// webhook, or of all.
     pub(super) fn new(
-        id: &'static str,
-        title: &'static str,
-        first: &'static str,
+        (id, title, first): (&'static str, &'static str, &'static str),
         series: &[(Timestamp, Stats)],
+        webhook: Option<&str>,
         now: Timestamp,
     ) -> Self {
         let (base, room) = (HEIGHT - FOOT, HEIGHT - FOOT - HEAD);
@@ -90,14 +100,17 @@ impl Chart {
                 delivered_height: delivered,
                 failed_y: (base - delivered).saturating_sub(failed),
                 failed_height: failed,
-                said: format!("{} to {}: {}", clock(*at), clock(*at + length), numbers(tally)),
-                href: made_within(*at, *at + length),
+                time: format!("{} to {}", clock(*at), clock(*at + length)),
+                from: *at,
+                to: *at + length,
+                said: numbers(tally),
+                href: made_within(webhook, *at, *at + length),
             }
         });
         let lines = series.iter().rev().filter(|(_, tally)| tally.delivered + tally.failed > 0);
         let lines = lines.map(|(at, tally)| Line {
             at: Moment::new(*at, now),
-            href: made_within(*at, *at + length),
+            href: made_within(webhook, *at, *at + length),
             delivered: tally.delivered,
             failed: tally.failed,
         });
@@ -111,7 +124,10 @@ impl Chart {
             first,
             bars: bars.collect(),
             lines: lines.collect(),
-            numbers: heights.iter().map(|most| Tick { at: base - most * room / top, label: short(*most) }).collect(),
+            numbers: heights
+                .iter()
+                .map(|most| Tick { at: base - most * room / top, label: short(*most), moment: None })
+                .collect(),
             times: times(series, length, step),
             left: LEFT,
             width: WIDTH,
@@ -130,9 +146,10 @@ fn times(series: &[(Timestamp, Stats)], length: Duration, step: u64) -> Vec<Tick
         let start = at.unix_seconds();
         let tick = (start + length - 1).div_euclid(every) * every;
         let within = u64::try_from(tick - start).ok()? * step / length.unsigned_abs();
-        let text = Timestamp::from_millis(tick * 1000).to_string();
+        let moment = Timestamp::from_millis(tick * 1000);
+        let text = moment.to_string();
         let label = if every < 86_400 { text.get(11..16) } else { text.get(5..10) };
-        Some(Tick { at: LEFT + place * step + within, label: label?.to_owned() })
+        Some(Tick { at: LEFT + place * step + within, label: label?.to_owned(), moment: Some(moment) })
     });
     ticks.filter(|tick| (LEFT + 20..WIDTH - 60).contains(&tick.at)).collect()
 }
@@ -169,7 +186,9 @@ fn clock(at: Timestamp) -> String {
     if time == "00:00" { format!("{day} {time}") } else { time.to_owned() }
 }
 
-fn made_within(from: Timestamp, to: Timestamp) -> String {
+/// The address of the deliveries that were made in this time: of one webhook, or of all.
+fn made_within(webhook: Option<&str>, from: Timestamp, to: Timestamp) -> String {
     let minute = |at: Timestamp| at.to_string().get(..16).unwrap_or_default().to_owned();
-    format!("/ui/deliveries?from={}&to={}", minute(from), minute(to))
+    let asked = QueryString::new().with("webhook", webhook.unwrap_or_default());
+    format!("/ui/deliveries?{}", asked.with("from", &minute(from)).with("to", &minute(to)).query())
 }

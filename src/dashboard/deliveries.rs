@@ -29,7 +29,7 @@ use crate::{
         selection::Selection,
         token::{AccessScope, Scope},
     },
-    error::Error,
+    error::{Error, Missing},
 };
 
 const PAGE: usize = 40;
@@ -196,8 +196,11 @@ struct Page<'a> {
     errors: Vec<Choice>,
     kinds: Vec<&'a str>,
     searched: bool,
+    /// The account or the webhook of the filter, if there is none of this id.
+    unknown: Option<String>,
     more: Option<String>,
-    recover: Option<String>,
+    /// Whether a recovery may replay exactly what the filters choose.
+    can_recover: bool,
     /// The query of the export.
     export: Option<String>,
     /// The filters, for the form that replays what is selected.
@@ -222,10 +225,12 @@ pub(super) async fn list(
     let search = search.0;
     let frame = Frame::new(&shared, &visit, "/ui/deliveries").saying(&said);
     let page = PageRequest::of(PAGE, &search.after);
-    let found = match shared.app.delivery_entries(&visit.access, search.looked(&shared)?, page).await {
-        // An unknown account or webhook has no deliveries.
-        Err(Error::NotFound(_)) => Found::default(),
-        found => found?,
+    let (found, unknown) = match shared.app.delivery_entries(&visit.access, search.looked(&shared)?, page).await {
+        Err(Error::NotFound(Missing::Webhook)) => {
+            (Found::default(), Some(format!("webhook {}", search.webhook.trim())))
+        }
+        Err(Error::NotFound(missing)) => (Found::default(), Some(missing.to_string())),
+        found => (found?, None),
     };
     let rows: Vec<ListedRow> = found.items.iter().map(|entry| ListedRow::of(&shared, &frame, entry)).collect();
     let searched_to = found.next.as_deref().filter(|_| !search.q.is_empty()).and_then(DeliveryId::parse);
@@ -239,7 +244,8 @@ pub(super) async fn list(
         kinds: shared.kinds(),
         searched: !search.is_empty(),
         more: found.next.map(|next| search.query(&next)),
-        recover: (!rows.is_empty() && search.is_recoverable()).then(|| search.query("")),
+        unknown,
+        can_recover: !rows.is_empty() && search.is_recoverable(),
         export: (!rows.is_empty() && search.q.is_empty()).then(|| search.query("")),
         filters: given(search.filters()),
         exported: thousands(EXPORTED as u64),
@@ -340,7 +346,7 @@ impl RecoveryView {
         let of = [
             ("account", selection.account.clone()),
             ("webhook", webhook),
-            ("URL contains", selection.url.clone()),
+            ("URL or name contains", selection.url.clone()),
             ("event", selection.kind.clone()),
             ("state", selection.state.map(|state| self::word(state).to_owned())),
             ("error", selection.failure.map(|failure| failure.to_string())),

@@ -23,7 +23,7 @@ use crate::{
         events::{EventFilter, EventPage as Found},
     },
     domain::{
-        delivery::State,
+        delivery::{Delivery, State},
         endpoint::{Endpoint, EndpointState},
         event::Event,
         ids::EventId,
@@ -141,6 +141,8 @@ struct EventPage<'a> {
     at: Moment,
     target: Option<String>,
     body: Option<Shown>,
+    /// Where the body does not fit the catalogue.
+    misfits: Vec<String>,
     /// The deliveries, in groups with a heading: who got it, who will, who will not.
     groups: Vec<(&'static str, Vec<Matched>)>,
     passed: Vec<Passed>,
@@ -157,7 +159,7 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
     let mut groups = HEADINGS.map(|heading| (heading, Vec::new()));
     for delivery in made {
         let endpoint = all.iter().find(|endpoint| endpoint.id == delivery.endpoint);
-        groups[place(delivery.state)].1.push(Matched {
+        groups[place(delivery)].1.push(Matched {
             webhook: endpoint.map(written).unwrap_or_default(),
             url: endpoint.map_or(String::new(), |endpoint| shown_url(endpoint.url.given())),
             delivery: DeliveryRow::new(&frame, delivery),
@@ -178,6 +180,7 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
         test: event.test,
         at: frame.when(event.accepted_at),
         target: event.target.as_deref().map(shown_url),
+        misfits: details.body().map_or(Ok(Vec::new()), |body| (dialect.misfits)(&event.kind, body))?,
         body: details.body().ok().map(|body| Shown::new(body, format!("/ui/events/{}/body", event.id))),
         groups: groups.into_iter().filter(|(_, group)| !group.is_empty()).collect(),
         // Webhooks are named only to a token that may list them.
@@ -187,14 +190,20 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Events>, id: Path
     })
 }
 
-/// The headings of an event's deliveries: those that arrived, those that may, and those that will not.
-const HEADINGS: [&str; 3] =
-    ["Webhooks that got it", "Webhooks that will get it", "Webhooks that did not get it: failed or cancelled"];
+/// The headings of an event's deliveries: those that arrived, those that may, those that will not, and those for which
+/// a replay stands.
+const HEADINGS: [&str; 4] = [
+    "Webhooks that got it",
+    "Webhooks that will get it",
+    "Webhooks that did not get it: failed or cancelled",
+    "Replayed since: the replay is above",
+];
 
 /// The place of a delivery's heading.
-const fn place(state: State) -> usize {
-    match state {
+const fn place(delivery: &Delivery) -> usize {
+    match delivery.state {
         State::Delivered => 0,
+        _ if delivery.newest_replay.is_some() => 3,
         State::Pending | State::Claimed | State::Held => 1,
         State::Exhausted | State::Cancelled => 2,
     }

@@ -8,8 +8,9 @@ use poem::{
 
 use super::{
     chart::Chart,
-    format::{bytes, count, long_span, thousands},
+    format::{Moment, bytes, count, long_span, thousands},
     frame::{Frame, Said},
+    query_string::account_page,
     render::{self, go},
     state::Shared,
     views::WebhookRow,
@@ -20,8 +21,9 @@ use crate::{
     app::{
         Webhooks,
         overview::{OldBackup, Snapshot},
+        tokens::TokenRecord,
     },
-    domain::{endpoint::SuspendedReason, token::Scope},
+    domain::{endpoint::SuspendedReason, timestamp::Timestamp, token::Scope},
 };
 
 #[derive(Template)]
@@ -57,6 +59,8 @@ enum Need {
     Other(Other),
     /// The last backup is too old.
     Backup(String),
+    /// A token that expires soon: in words, when, and the page with its account's tokens if the visitor may see it.
+    Token(String, Moment, Option<String>),
 }
 
 struct Other {
@@ -112,8 +116,8 @@ pub(super) async fn show(
         more_failing: more_of(more, "failing"),
         any_webhook: all.active + all.suspended > 0,
         tiles: tiles(&seen),
-        minutes: Chart::new("minutes", "Deliveries per minute", "60 min ago", &all.minutes, *now),
-        hours: Chart::new("hours", "Deliveries per hour", "24 h ago", &all.hours, *now),
+        minutes: Chart::new(("minutes", "Deliveries per minute", "60 min ago"), &all.minutes, None, *now),
+        hours: Chart::new(("hours", "Deliveries per hour", "24 h ago"), &all.hours, None, *now),
         machine,
         frame,
     })
@@ -126,7 +130,7 @@ fn more_of(number: u64, what: &str) -> Option<String> {
 }
 
 /// What needs a person, the worst first: suspended webhooks, failed deliveries, webhooks that somebody paused, alerts,
-/// the disk, the backup.
+/// tokens that expire, the disk, the backup.
 fn needs(shared: &Shared, frame: &Frame<'_>, seen: &Snapshot) -> Result<Vec<Need>> {
     let Snapshot { all, suspended, .. } = seen;
     let (paused, mut broken): (Vec<_>, Vec<_>) =
@@ -151,6 +155,7 @@ fn needs(shared: &Shared, frame: &Frame<'_>, seen: &Snapshot) -> Result<Vec<Need
         let (href, label) = ("/ui/alerts", "See why");
         needs.push(Need::Other(Other { class: "warn", word: "alerts", said, href, label }));
     }
+    needs.extend(seen.expiring.iter().map(|token| expiring(frame, token, seen.now)));
     if let Some(said) = seen.disk.clone() {
         let (href, label) = ("/ui/system", "See the server");
         needs.push(Need::Other(Other { class: "warn", word: "disk", said, href, label }));
@@ -164,9 +169,20 @@ fn needs(shared: &Shared, frame: &Frame<'_>, seen: &Snapshot) -> Result<Vec<Need
     Ok(needs)
 }
 
+/// A token that expires soon, or has expired.
+fn expiring(frame: &Frame<'_>, token: &TokenRecord, now: Timestamp) -> Need {
+    let name = token.label.clone().unwrap_or_else(|| token.id.to_string());
+    let whose = token.account.as_ref().map(|account| format!(" of {account}")).unwrap_or_default();
+    let at = token.expires_at.unwrap_or(now);
+    let verb = if at <= now { "expired" } else { "expires" };
+    let page = token.account.as_deref().map_or_else(|| "/ui/accounts".to_owned(), account_page);
+    Need::Token(format!("The token {name}{whose} {verb}"), frame.when(at), frame.operator.then(|| page + "#tokens"))
+}
+
 fn verdict(seen: &Snapshot, needs: &[Need]) -> Verdict {
     let all = &seen.all;
-    let others = needs.iter().filter(|need| matches!(need, Need::Other(_) | Need::Backup(_))).count() as u64;
+    let others =
+        needs.iter().filter(|need| matches!(need, Need::Other(_) | Need::Backup(_) | Need::Token(..))).count() as u64;
     let webhooks = || count(all.suspended, "webhook", "webhooks");
     let need = |number| if number == 1 { "needs you" } else { "need you" };
     let said = match (all.suspended, others) {

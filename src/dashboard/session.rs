@@ -102,7 +102,11 @@ async fn begin(shared: &Shared, token: &str, former: Option<&SessionKey>) -> Res
         let message = "this token is unknown or revoked: copy the whole of it, from ngm_ to its end, or make a new one";
         refused.unwrap_or_else(|| Error::Unauthorized(message.to_owned()))
     };
-    let caller = shared.app.caller_of_token(token)?.ok_or_else(unknown)?;
+    let found = match shared.app.caller_of_token(token) {
+        Err(expired @ Error::Unauthorized(_)) => return Err(spend_guess(shared).err().unwrap_or(expired)),
+        found => found?,
+    };
+    let caller = found.ok_or_else(unknown)?;
     spend(&shared.quota, caller.token)?;
     let begun = shared.app.begin_session(&caller, former).await;
     begun.map_err(|error| if error == Error::NotFound(Missing::Token) { unknown() } else { error })

@@ -135,6 +135,11 @@ pub(super) struct WebhookRow {
 }
 
 impl WebhookRow {
+    /// Its name; its URL, if it has none.
+    pub(super) fn label(&self) -> &str {
+        if self.name.is_empty() { &self.url } else { &self.name }
+    }
+
     pub(super) fn new(shared: &Parts, frame: &Frame<'_>, report: &Report) -> Result<Self, Error> {
         let endpoint = &report.endpoint;
         let entries = endpoint.events.entries();
@@ -224,6 +229,8 @@ pub(super) struct ListedRow {
     pub(super) delivery: DeliveryRow,
     pub(super) webhook: String,
     pub(super) url: String,
+    /// The name of the webhook; its URL, if it has none.
+    pub(super) name: String,
     pub(super) account: String,
     /// The key of its payload.
     pub(super) own_key: Option<OwnKey>,
@@ -235,6 +242,7 @@ impl ListedRow {
             delivery: DeliveryRow::new(frame, &listed.delivery),
             webhook: shared.written(&listed.profile, listed.delivery.endpoint),
             url: shown_url(&listed.url),
+            name: listed.name.clone().unwrap_or_else(|| shown_url(&listed.url)),
             account: listed.account_id.clone(),
             own_key: None,
         }

@@ -32,6 +32,7 @@ use crate::{
         endpoint::{EndpointState, Resend, Resumed, SuspendedReason},
         ids::DeliveryId,
         profile::RetryPolicy,
+        signature::Switch,
         stats::Stats,
         timestamp::Timestamp,
     },
@@ -192,7 +193,7 @@ async fn show_with(
         url,
         form,
         secret_mark,
-        week: Chart::new("week", "Deliveries in 7 days", "7 d ago", &week, now),
+        week: Chart::new(("week", "Deliveries in 7 days", "7 d ago"), &week, Some(written), now),
         recent: alike(&frame, &recent),
         answers: answers.collect(),
         looked_at: ANSWERS_OF,
@@ -311,21 +312,22 @@ async fn test(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, fields:
 /// Gives a webhook a new secret in place of the one that the page was made with, and shows it once.
 async fn rotate(shared: &Shared, visit: &Allowed<Webhooks>, written: &str, fields: &Fields) -> Result<Response> {
     let former = fields.get("former").unwrap_or_default();
+    let switch = if fields.get("switch") == Some("after_overlap") { Switch::AfterOverlap } else { Switch::Now };
     let rotate = || async {
-        let changed = shared.app.rotate_secret(&visit.access, written, former.to_owned()).await?;
+        let changed = shared.app.rotate_secret(&visit.access, written, Some(former.to_owned()), switch).await?;
         let signature = shared.dialect(&changed.profile)?.profile.signature_header;
-        let (url, overlap) = (shown_url(changed.endpoint.url.given()), shared.app.secret_overlap());
+        let (url, overlap) = (shown_url(changed.endpoint.url.given()), long_span(shared.app.secret_overlap()));
         Ok(Outcome::Shown(Arc::new(Shown {
             title: "The new signing secret",
-            about: format!(
-                "{url}. {signature} is signed with it from now on; in webhook-signature the former secret signs too for {}.",
-                long_span(overlap)
-            ),
-            secrets: changed
-                .made_secret
-                .map(|secret| ("Signing secret", secret.expose().to_owned().into()))
-                .into_iter()
-                .collect(),
+            about: match switch {
+                Switch::Now => format!(
+                    "{url}. {signature} is signed with it from now on; in webhook-signature the former secret signs too for {overlap}."
+                ),
+                Switch::AfterOverlap => format!(
+                    "{url}. {signature} is signed with the former secret for {overlap}, then with this one; webhook-signature has both signatures until then."
+                ),
+            },
+            secrets: vec![("Signing secret", changed.secret.expose().to_owned().into())],
             next: format!("/ui/webhooks/{written}"),
         })))
     };

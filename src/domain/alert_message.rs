@@ -30,6 +30,11 @@ impl AlertMessage<'_> {
         self.alert.endpoint.on_wire(self.profile.endpoint_prefix)
     }
 
+    /// The address of the webhook's page at the dashboard.
+    pub fn page(&self) -> String {
+        format!("{}/ui/webhooks/{}", self.base, self.webhook())
+    }
+
     /// The command lines that a person may run.
     pub fn by_hand(&self) -> ByHand {
         (self.profile.by_hand)(self.base, &self.webhook())
@@ -65,7 +70,9 @@ impl AlertMessage<'_> {
             }
             _ => false,
         };
-        text.push_str("\nLook at its deliveries and the answers to them:\n");
+        text.push_str("\nOpen its page at the dashboard:\n");
+        paste(&mut text, &self.page());
+        text.push_str("\nOr use these commands. Look at its deliveries and the answers to them:\n");
         paste(&mut text, &by_hand.look);
         if self.is_damaged() {
             text.push_str("\nThe receiver is not at fault. Publish the event again, under another key.\n");
@@ -144,6 +151,7 @@ impl AlertMessage<'_> {
             }
         }
         let by_hand = self.by_hand();
+        put("page", text(&self.page()));
         put("look", text(&unbroken(&by_hand.look)));
         put("test", by_hand.test.map(|line| quote(&unbroken(&line))));
         put("resume", by_hand.resume.map(|line| quote(&unbroken(&line))));
@@ -259,7 +267,7 @@ pub const fn in_words(failure: Failure, status: Option<u16>) -> &'static str {
 pub const fn why_suspended(reason: SuspendedReason) -> &'static str {
     match reason {
         SuspendedReason::Exhausted => "every attempt of a delivery failed",
-        SuspendedReason::Dead => "every attempt of a delivery failed, and nothing else was delivered meanwhile",
+        SuspendedReason::Dead => "every attempt failed; nothing else was delivered meanwhile",
         SuspendedReason::Gone => "it answered 410: gone for good",
         SuspendedReason::Paused => "somebody paused it",
     }

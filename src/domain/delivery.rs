@@ -372,6 +372,8 @@ pub struct Delivery {
     pub event: EventId,
     /// The event's name.
     pub kind: String,
+    /// The key under which the event was published, if it has one.
+    pub event_key: Option<String>,
     /// Whether it carries sample data on somebody's request.
     pub test: bool,
     /// Its state.

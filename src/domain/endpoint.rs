@@ -356,6 +356,8 @@ pub struct Endpoint {
     pub suspended_at: Option<Timestamp>,
     /// Why it is suspended.
     pub suspended_reason: Option<SuspendedReason>,
+    /// When it was deleted.
+    pub deleted_at: Option<Timestamp>,
     /// When it was registered.
     pub created_at: Timestamp,
 }

@@ -6,6 +6,7 @@ use crate::{
         account::AccountKey,
         ids::TokenId,
         scope::{Scope, Scopes},
+        timestamp::Timestamp,
     },
     error::{Error, Result},
 };
@@ -51,6 +52,16 @@ impl Grant {
         self.scope.map_or(Ok(()), |scope| scopes.need(scope))
     }
 
+    /// The error for a request whose token expired at this moment.
+    pub fn expired(&self, at: Timestamp) -> Error {
+        Error::Unauthorized(match self.session {
+            Some(_) => {
+                format!("the token of your session expired at {at}, before this was done: sign in with another one")
+            }
+            None => expired(at),
+        })
+    }
+
     /// The error for a request whose token or session is gone.
     pub fn ended(&self) -> Error {
         Error::Unauthorized(match self.session {
@@ -60,4 +71,9 @@ impl Grant {
             }
         })
     }
+}
+
+/// The sentence for a token that expired at this moment.
+pub fn expired(at: Timestamp) -> String {
+    format!("this token expired at {at}: make a new one by 'ngoma token create'")
 }

@@ -133,16 +133,11 @@ pub struct Asked<T> {
     pub place: Place<T>,
     /// Most entries of the page.
     pub limit: usize,
-    /// How long it may look through payloads.
-    pub patience: Duration,
+    /// The machine's uptime at which a look through payloads ends.
+    pub until: Duration,
 }
 
 impl<T: Copy> Asked<T> {
-    /// Whether it may look through payloads, which takes long.
-    pub fn may_look_through_payloads(&self) -> bool {
-        matches!(self.sought, Some(Sought::Words(_)))
-    }
-
     /// The entry after which the page begins, in a list that looks for no words.
     ///
     /// # Errors

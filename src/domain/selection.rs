@@ -13,7 +13,7 @@ pub struct Selection {
     pub account: Option<String>,
     /// To this endpoint.
     pub endpoint: Option<EndpointId>,
-    /// To endpoints whose URL contains this text, in any letter case.
+    /// To endpoints whose URL or name contains this text, in any letter case.
     pub url: Option<String>,
     /// Of events of this name.
     pub kind: Option<String>,

@@ -25,6 +25,16 @@ use crate::{
 /// The prefix of a secret in Standard Webhooks' own form; the rest is its key in base64.
 pub const PREFIX: &str = "whsec_";
 
+/// When the vendor's signature header changes to a new secret. `webhook-signature` has both secrets' signatures during the
+/// overlap, whichever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// At once.
+    Now,
+    /// When the overlap has ended: until then the former secret signs it.
+    AfterOverlap,
+}
+
 /// Longest signing secret, in bytes.
 pub const MAX_SECRET_BYTES: usize = 256;
 

@@ -13,10 +13,18 @@ use crate::error::{Error, Result};
 const CONTENTS: &str = "/guide";
 
 /// Links of chapters to files that are no chapters, and the paths at which the server shows the same.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 5] = [
     ("README.md", CONTENTS),
     ("../../config.toml", "/guide/config.toml"),
     ("../../openapi/openapi.json", "/openapi.json"),
+    ("prometheus-rules.yml", "/guide/prometheus-rules.yml"),
+    ("grafana.json", "/guide/grafana.json"),
+];
+
+/// The files beside the chapters, for programs that watch the server: their path, and their text.
+pub const FOR_WATCHERS: [(&str, &str); 2] = [
+    ("/guide/prometheus-rules.yml", include_str!("prometheus-rules.yml")),
+    ("/guide/grafana.json", include_str!("grafana.json")),
 ];
 
 /// A chapter of the guide, or its list of chapters.
@@ -37,8 +45,8 @@ macro_rules! chapters {
 }
 
 /// The list of chapters, then every chapter, in the order in which people read them.
-pub static CHAPTERS: [Chapter; 11] = chapters![
-    "deploy" "publish" "verify" "alerts" "recovery" "monitoring" "backup" "retention" "scale" "changes"
+pub static CHAPTERS: [Chapter; 12] = chapters![
+    "deploy" "publish" "verify" "receive" "alerts" "recovery" "monitoring" "backup" "retention" "scale" "changes"
 ];
 
 /// Whether a path is the guide's.

@@ -30,7 +30,7 @@ impl TokenCheck {
     /// The caller behind the token of a request.
     ///
     /// # Errors
-    /// A token that is unknown or has asked too often; a read that waited too long.
+    /// A token that is unknown, has expired or has asked too often; a read that waited too long.
     pub(crate) async fn caller(&self, request: &Request, token: &str) -> Result<Caller> {
         let unknown =
             || Error::Unauthorized("this token is unknown or revoked: make one by 'ngoma token create'".to_owned());

@@ -64,7 +64,7 @@ impl Problem {
 }
 
 /// Every code that an answer may have; COOPERATIVE_NOT_FOUND is what a vendor calls ACCOUNT_NOT_FOUND.
-pub(crate) const CODES: [&str; 26] = [
+pub(crate) const CODES: [&str; 27] = [
     "INVALID_REQUEST",
     "UNAUTHORIZED",
     "FORBIDDEN",
@@ -82,6 +82,7 @@ pub(crate) const CODES: [&str; 26] = [
     "ALREADY_EXISTS",
     "DELIVERY_IN_FLIGHT",
     "ALREADY_ENDED",
+    "SECRET_OVERLAP",
     "PAYLOAD_TOO_LARGE",
     "UNSUPPORTED_MEDIA_TYPE",
     "UNKNOWN_EVENT",
@@ -112,6 +113,7 @@ pub(crate) fn code(problem: &Problem) -> &'static str {
             Conflict::Exists => "ALREADY_EXISTS",
             Conflict::UnderWay => "DELIVERY_IN_FLIGHT",
             Conflict::Ended => "ALREADY_ENDED",
+            Conflict::Overlap => "SECRET_OVERLAP",
             Conflict::Different => "INVALID_REQUEST",
         },
         Some(Error::Invalid { reason, .. }) => match reason {

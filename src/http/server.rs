@@ -50,6 +50,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock, from_now},
     config::Limits,
+    error::Error,
 };
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
@@ -65,6 +66,23 @@ const UNREAD: u32 = 64 << 10;
 const PART: usize = 128 << 10;
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
+
+/// Why an address cannot be listened on, and what to do. `option` names the setting of the address.
+pub(crate) fn unbound(address: SocketAddr, error: &io::Error, option: &str) -> Error {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(": another program listens there, perhaps a server that runs already; stop it, or set {option}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(": ports below 1024 are for root; set {option} to a higher one, and let a proxy take this one")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!(": this machine has no such address; set {option} to one that it has, or to 0.0.0.0 for all")
+        }
+        _ => String::new(),
+    };
+    Error::Internal(format!("cannot listen on {address}: {error}{remedy}"))
+}
 
 /// Binds the port.
 ///

@@ -6,7 +6,7 @@ use crate::{
     api,
     config::DEFAULTS,
     dashboard::{self, Dashboard},
-    guide::{self, CHAPTERS, Chapter},
+    guide::{self, CHAPTERS, Chapter, FOR_WATCHERS},
     http::{
         asset::Asset,
         context::{Door, RequestContext},
@@ -37,13 +37,14 @@ pub(super) fn favicon() -> (&'static str, Asset) {
     (FAVICON, Asset::new("image/svg+xml", || Ok(dashboard::ICON.to_owned())))
 }
 
-/// The pages of the guide, and the settings to which it leads.
+/// The pages of the guide, and the files to which it leads.
 pub(super) fn guide_pages() -> impl Iterator<Item = (&'static str, Asset)> {
-    let settings = ("/guide/config.toml", Asset::new("text/plain; charset=utf-8", || Ok(DEFAULTS.to_owned())));
+    let file = |path, text: &'static str| (path, Asset::new("text/plain; charset=utf-8", || Ok(text.to_owned())));
+    let files = FOR_WATCHERS.into_iter().chain([("/guide/config.toml", DEFAULTS)]);
     let page = |chapter: &'static Chapter| {
         (chapter.path, Asset::new("text/html; charset=utf-8", || chapter.page(dashboard::STYLE)))
     };
-    CHAPTERS.iter().map(page).chain([settings])
+    CHAPTERS.iter().map(page).chain(files.map(move |(path, text)| file(path, text)))
 }
 
 fn find(method: &Method, path: &str) -> Door {

@@ -1,5 +1,5 @@
 //! Jumps of the wall clock. When the clock is set, due times move along, so that each delivery waits as long as was
-//! decided. The ends of former secrets, sessions and sign-in links move too. Statistics of a time that has not come yet are
+//! decided. The ends of former secrets, tokens, sessions and sign-in links move too. Statistics of a time that has not come yet are
 //! removed.
 //!
 //! A jump is a difference between the wall clock and the time that really passed. Every transaction looks for one
@@ -9,7 +9,7 @@ use std::{cell::Cell, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Tx, endpoints, queue, sessions, sign_in_links, stats};
+use super::{Tx, endpoints, queue, sessions, sign_in_links, stats, tokens};
 use crate::{clock::SharedClock, domain::timestamp::Timestamp};
 
 /// A difference smaller than this is drift, in milliseconds.
@@ -51,6 +51,7 @@ impl ClockJumps {
         endpoints::shift(tx, jump)?;
         sessions::shift(tx, jump)?;
         sign_in_links::shift(tx, jump)?;
+        tokens::shift(tx, jump)?;
         stats::forget_after(tx)?;
         queue::shift(tx, jump)
     }

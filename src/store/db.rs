@@ -127,7 +127,7 @@ impl Db {
         let task = tokio::task::spawn_blocking(move || {
             let mut conn = inner.readers.get()?;
             let tx = conn.transaction()?;
-            run(&View { conn: &tx, keys: &inner.keys })
+            run(&View { conn: &tx, keys: &inner.keys, clock: &inner.clock })
         });
         task.await.unwrap_or_else(|_| Err(Error::Internal("a read panicked".to_owned())))
     }
@@ -139,7 +139,7 @@ impl Db {
     /// The closure's own.
     pub fn read_inline<T>(&self, run: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
         let conn = self.0.inline_reader.lock().unwrap_or_else(PoisonError::into_inner);
-        run(&View { conn: &conn, keys: &self.0.keys })
+        run(&View { conn: &conn, keys: &self.0.keys, clock: &self.0.clock })
     }
 
     /// How many writes wait for the writer.

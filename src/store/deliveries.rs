@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub(super) const COLUMNS: &str = "
-    SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, o.id AS original,
+    SELECT d.*, p.id AS endpoint_id, e.id AS event_id, e.kind, e.test, e.idempotency_key AS event_key, o.id AS original,
            a.status AS last_status, a.failure AS last_failure, r.id AS replay_id, r.state AS replay_state,
            ifnull(ra.started_at + ifnull(ra.duration_ms, 0), r.created_at) AS replay_at";
 
@@ -225,6 +225,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         endpoint: EndpointId::from_bytes(row.get("endpoint_id")?),
         event: EventId::from_bytes(row.get("event_id")?),
         kind: convert::text(row, "kind")?,
+        event_key: row.get("event_key")?,
         test: row.get("test")?,
         state: convert::state(&row.get::<_, String>("state")?)?,
         attempts: row.get("attempts")?,

@@ -5,9 +5,7 @@ use std::{
     time::Duration,
 };
 
-use data_encoding::HEXLOWER;
 use rusqlite::{OptionalExtension, Row};
-use sha2::{Digest, Sha256};
 
 use super::{Result, Target, Tx, View, audit, cascade, convert, keyring::key_of, news::Change, outages};
 use crate::{
@@ -80,6 +78,7 @@ pub fn create(
         state: EndpointState::Active,
         suspended_at: None,
         suspended_reason: None,
+        deleted_at: None,
         created_at: tx.now,
     })
 }
@@ -129,44 +128,6 @@ pub fn set_about(tx: &Tx<'_>, endpoint: &Endpoint, about: &About) -> Result<()> 
     describe(tx, endpoint.key, about)?;
     let note = if endpoint.about.name == about.name { "description" } else { "name" };
     audit::of_endpoint(tx, Action::WebhookChanged, endpoint.key, Some(note))
-}
-
-/// Gives an endpoint a new secret. The former one signs too for `overlap`.
-pub fn set_secret(tx: &Tx<'_>, endpoint: &Endpoint, secret: &SigningSecret, overlap: Duration) -> Result<()> {
-    if target(tx, endpoint.key)?.secrets.first() == Some(secret) {
-        // A repeated request must not push out the former secret.
-        return Ok(());
-    }
-    tx.conn
-        .prepare_cached(
-            "UPDATE endpoint SET former_secret = secret, former_until = ?2, secret = ?3, secret_at = ?4 WHERE key = ?1",
-        )?
-        .execute((
-            endpoint.key,
-            (tx.now + overlap).millis(),
-            tx.keys.seal(tx.conn, endpoint.id, secret)?,
-            tx.now.millis(),
-        ))?;
-    tx.changed(endpoint.key);
-    audit::of_endpoint(tx, Action::SecretChanged, endpoint.key, None)
-}
-
-/// A mark of the endpoint's secret, which does not reveal it: another secret has another mark.
-pub fn secret_mark(view: &View<'_>, key: EndpointKey) -> Result<String> {
-    let mut rows = view.conn.prepare_cached("SELECT secret FROM endpoint WHERE key = ?")?;
-    let sealed: Vec<u8> = rows.query_row([key], |row| row.get(0))?;
-    Ok(HEXLOWER.encode(&Sha256::digest(sealed)[..8]))
-}
-
-/// Checks that the endpoint's secret has this mark.
-///
-/// # Errors
-/// [`Error::Conflict`] if the secret is another one.
-pub fn expect_secret(tx: &Tx<'_>, key: EndpointKey, mark: &str) -> Result<()> {
-    if secret_mark(tx, key)? == mark {
-        return Ok(());
-    }
-    Err(Error::conflict(Conflict::Different, "its secret was changed meanwhile: load the page again and look first"))
 }
 
 /// Adds a new key to the key file; later secrets are sealed with it.
@@ -273,11 +234,11 @@ pub fn delete(tx: &Tx<'_>, key: EndpointKey) -> Result<()> {
     let deleted = tx
         .conn
         .prepare_cached(
-            "UPDATE endpoint SET state = 'deleted', suspended_at = NULL, suspended_reason = NULL,
-               secret = x'', former_secret = NULL, former_until = NULL, resend = NULL
+            "UPDATE endpoint SET state = 'deleted', deleted_at = ?2, suspended_at = NULL, suspended_reason = NULL,
+               secret = x'', former_secret = NULL, former_until = NULL, former_leads = 0, resend = NULL
              WHERE key = ?1 AND state != 'deleted'",
         )?
-        .execute([key])?;
+        .execute((key, tx.now.millis()))?;
     if deleted == 0 {
         return Ok(());
     }
@@ -304,20 +265,21 @@ pub fn set_rest(tx: &Tx<'_>, target: &Target, wait: Duration) -> Result<()> {
 }
 
 /// Moves the times in the rows of endpoints by this many milliseconds: ends of overlaps and rests, last results,
-/// resumes.
+/// resumes, deletions.
 pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE endpoint SET former_until = former_until + ?1, last_success_at = last_success_at + ?1,
                  last_failure_at = last_failure_at + ?1, resumed_at = resumed_at + ?1,
-                 rests_until = rests_until + ?1
+                 rests_until = rests_until + ?1, deleted_at = deleted_at + ?1
                WHERE former_until IS NOT NULL OR last_success_at IS NOT NULL OR last_failure_at IS NOT NULL
-                 OR resumed_at IS NOT NULL OR rests_until IS NOT NULL";
+                 OR resumed_at IS NOT NULL OR rests_until IS NOT NULL OR deleted_at IS NOT NULL";
     tx.conn.prepare_cached(sql)?.execute([by]).map(drop)
 }
 
 /// The target of an endpoint: its present URL and secrets.
 pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut rows = tx.conn.prepare_cached(
-        "SELECT id, account, profile, url, secret, former_secret, former_until, outage, turns FROM endpoint WHERE key = ?",
+        "SELECT id, account, profile, url, secret, former_secret, former_until, former_leads, outage, turns
+         FROM endpoint WHERE key = ?",
     )?;
     let mut rows = rows.query([key])?;
     let row = rows.next()?.ok_or(Error::NotFound(Missing::Webhook))?;
@@ -325,7 +287,8 @@ pub fn target(tx: &Tx<'_>, key: EndpointKey) -> Result<Target> {
     let mut secrets = vec![tx.keys.open(tx.conn, id, &row.get::<_, Vec<u8>>("secret")?)?];
     let overlaps = convert::moment_if(row, "former_until")?.is_some_and(|until| tx.now < until);
     if let Some(former) = row.get::<_, Option<Vec<u8>>>("former_secret")?.filter(|_| overlaps) {
-        secrets.push(tx.keys.open(tx.conn, id, &former)?);
+        let place = if row.get("former_leads")? { 0 } else { 1 };
+        secrets.insert(place, tx.keys.open(tx.conn, id, &former)?);
     }
     Ok(Target {
         key,
@@ -368,17 +331,20 @@ pub fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endp
         .ok_or(Error::NotFound(Missing::Webhook))
 }
 
-/// Every endpoint within the scope, with the newest 1,000 of the deleted ones, in the order they were registered.
-pub fn list(view: &View<'_>, scope: &AccessScope) -> Result<Vec<Endpoint>> {
+/// Every endpoint within the scope that is not deleted, and the newest 1,000 of those that were deleted since this time,
+/// in the order they were registered.
+pub fn list(view: &View<'_>, scope: &AccessScope, deleted_since: Timestamp) -> Result<Vec<Endpoint>> {
     let of = if scope.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
     // An account may have deleted any number of endpoints.
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE {of} AND (?1 IS NULL OR endpoint.profile = ?1)
-           AND (endpoint.state != 'deleted' OR endpoint.key >= ifnull(
+           AND (endpoint.state != 'deleted' OR endpoint.deleted_at >= ?3 AND endpoint.key >= ifnull(
                (SELECT key FROM endpoint WHERE {of} AND state = 'deleted' ORDER BY key DESC LIMIT 1 OFFSET {DELETED_SHOWN} - 1), 0))
          ORDER BY endpoint.key"
     ))?;
-    Ok(rows.query_map((&scope.profile, scope.account), read)?.collect::<rusqlite::Result<_>>()?)
+    Ok(rows
+        .query_map((&scope.profile, scope.account, deleted_since.millis()), read)?
+        .collect::<rusqlite::Result<_>>()?)
 }
 
 /// The number of deliveries held for an endpoint.
@@ -406,6 +372,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         state: convert::endpoint_state(&row.get::<_, String>("state")?)?,
         suspended_at: convert::moment_if(row, "suspended_at")?,
         suspended_reason: convert::suspended_reason(row.get("suspended_reason")?)?,
+        deleted_at: convert::moment_if(row, "deleted_at")?,
         created_at: convert::moment(row, "created_at")?,
     })
 }

@@ -76,7 +76,7 @@ pub fn begin(tx: &Tx<'_>, id: &str) -> Result<()> {
     }
     for sql in [
         "UPDATE endpoint SET profile = '', url = '', given_url = NULL, name = NULL, description = NULL, events = '', state = 'deleted', suspended_at = NULL,
-           suspended_reason = NULL, secret = x'', former_secret = NULL, former_until = NULL, resend = NULL
+           suspended_reason = NULL, secret = x'', former_secret = NULL, former_until = NULL, former_leads = 0, resend = NULL
          WHERE account = ?",
         "DELETE FROM alert WHERE endpoint IN (SELECT key FROM endpoint WHERE account = ?)",
         "DELETE FROM token WHERE account = ?",

@@ -26,7 +26,7 @@ use crate::{
 
 /// Events read for one page.
 const LOOKED_AT: usize = 10_000;
-/// Rows that a scan passes over between two looks at the watch.
+/// Rows that a scan passes over between two looks at the clock.
 const WINDOW: EventKey = 10_000;
 
 /// The condition for an event of a list.
@@ -109,7 +109,7 @@ pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, asked: &Asked
             return Ok(Page { events, next: Some(next.map_or(Place::Payloads, Place::Keyed)), partial: false });
         }
     }
-    let scan = Scan::new(conn, scan::OF_EVENT, words, known, asked.patience)?;
+    let scan = Scan::new(view, scan::OF_EVENT, words, known, asked.until)?;
     Ok(after(field.scan(scan, field.before(scanned_after)?, limit)?))
 }
 

@@ -24,7 +24,8 @@ pub(super) const MERGED: usize = 2000;
 pub(super) const FITS: &str = "
     (:profile IS NULL OR p.profile = :profile) AND (:account IS NULL OR c.id = :account)
     AND (:endpoint IS NULL OR p.id = :endpoint)
-    AND (:url IS NULL OR instr(lower(p.url), :url) OR instr(lower(ifnull(p.given_url, '')), :url))
+    AND (:url IS NULL OR instr(lower(p.url), :url) OR instr(lower(ifnull(p.given_url, '')), :url)
+      OR instr(lower(ifnull(p.name, '')), :url))
     AND (:kind IS NULL OR e.kind = :kind)
     AND (:state IS NULL OR d.state = :state) AND (:failure IS NULL OR a.failure = :failure)
     AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
@@ -58,13 +59,14 @@ impl Range {
         Ok(Self { named: range.endpoints_by_url(view)?, ..range })
     }
 
-    /// The endpoints whose URL contains the text of the selection; `None` if it has none, or if they are too many.
+    /// The endpoints whose URL or name contains the text of the selection; `None` if it has none, or if they are too many.
     fn endpoints_by_url(&self, view: &View<'_>) -> Result<Option<Vec<EndpointKey>>> {
         let Some(url) = &self.selection.url else { return Ok(None) };
         let mut rows = view.conn.prepare_cached(
             "SELECT p.key FROM endpoint p JOIN account c ON c.key = p.account
              WHERE p.profile != '' AND (?1 IS NULL OR p.profile = ?1) AND (?2 IS NULL OR c.id = ?2)
-             AND (instr(lower(p.url), ?3) OR instr(lower(ifnull(p.given_url, '')), ?3)) ORDER BY p.key LIMIT ?4",
+             AND (instr(lower(p.url), ?3) OR instr(lower(ifnull(p.given_url, '')), ?3)
+               OR instr(lower(ifnull(p.name, '')), ?3)) ORDER BY p.key LIMIT ?4",
         )?;
         let wanted = (&self.profile, &self.selection.account, url.to_ascii_lowercase(), MERGED + 1);
         let found: Vec<_> = rows.query_map(wanted, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;

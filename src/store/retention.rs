@@ -238,7 +238,10 @@ pub fn wipe_former(tx: &Tx<'_>, endpoints: &[EndpointKey]) -> Result<()> {
     for endpoint in endpoints {
         tx.conn
             .prepare_cached(
-                "UPDATE endpoint SET former_secret = NULL, former_until = NULL WHERE key = ? AND former_until <= ?",
+                // A former secret that led was replaced when its overlap ended.
+                "UPDATE endpoint SET secret_at = iif(former_leads, former_until, secret_at), former_secret = NULL,
+                   former_until = NULL, former_leads = 0
+                 WHERE key = ? AND former_until <= ?",
             )?
             .execute((endpoint, tx.now.millis()))?;
     }

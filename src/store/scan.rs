@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, types::ValueRef};
 
-use super::{Result, checksum::unless_damage};
+use super::{Result, View, checksum::unless_damage};
 use crate::{
-    clock::Stopwatch,
+    clock::SharedClock,
     domain::{account::AccountKey, event::EventKey, search::Words},
 };
 
@@ -19,7 +19,7 @@ pub(super) const OF_DELIVERY: &str = "SELECT delivery.event, event.body
 /// An event, and its body.
 pub(super) const OF_EVENT: &str = "SELECT key, body FROM event WHERE key = ?";
 
-/// Events looked at until the watch is looked at; each KiB of a body counts as one.
+/// Events looked at until the clock is looked at; each KiB of a body counts as one.
 const UNWATCHED: usize = 64;
 const KIB: usize = 1024;
 /// Most events that have one key: one of each account, or those of a batch.
@@ -35,22 +35,22 @@ pub(super) struct Scan<'a> {
     last: Option<(EventKey, bool)>,
     lower: Vec<u8>,
     unwatched: usize,
-    watch: Stopwatch,
-    patience: Duration,
+    clock: &'a SharedClock,
+    until: Duration,
 }
 
 impl<'a> Scan<'a> {
-    /// A look for these words, which may take as long as this. `payload` reads the event and the body of a key.
+    /// A look for these words, which ends when the machine's uptime is `until`. `payload` reads the event and the body of
+    /// a key.
     pub(super) fn new(
-        conn: &'a Connection,
+        view: &View<'a>,
         payload: &str,
         words: &'a Words,
         known: Vec<EventKey>,
-        patience: Duration,
+        until: Duration,
     ) -> Result<Self> {
-        let payload = conn.prepare_cached(payload)?;
-        let (watch, lower) = (Stopwatch::start(), Vec::new());
-        Ok(Self { words, payload, known, last: None, lower, unwatched: 0, watch, patience })
+        let (payload, clock) = (view.conn.prepare_cached(payload)?, view.clock);
+        Ok(Self { words, payload, known, last: None, lower: Vec::new(), unwatched: 0, clock, until })
     }
 
     /// Whether the payload of this key holds the words. What cannot be read holds none.
@@ -77,10 +77,10 @@ impl<'a> Scan<'a> {
             return false;
         }
         self.unwatched = 0;
-        self.watch.elapsed() >= self.patience
+        self.clock.uptime() >= self.until
     }
 
-    /// Looks at the watch next time, after rows that were passed over.
+    /// Looks at the clock next time, after rows that were passed over.
     pub(super) fn pass(&mut self) {
         self.unwatched = UNWATCHED;
     }

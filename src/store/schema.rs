@@ -20,6 +20,7 @@ const ALL: &[M<'static>] = &[
     M::up(include_str!("migrations/0015.sql")),
     M::up(include_str!("migrations/0016.sql")),
     M::up(include_str!("migrations/0017.sql")),
+    M::up(include_str!("migrations/0021.sql")),
 ];
 pub(super) const SCHEMA: usize = ALL.len();
 pub(super) const MIGRATIONS: Migrations<'static> = Migrations::from_slice(ALL);

@@ -24,6 +24,7 @@ CREATE TABLE token (
   last_used_at INTEGER,
   revoked_at   INTEGER,
   by_link      INTEGER NOT NULL DEFAULT 0 CHECK (by_link IN (0, 1)), -- nobody holds it: sessions of sign-in links act by it
+  valid_until  INTEGER,                                              -- NULL: it does not expire
   CHECK (account IS NULL OR profile IS NOT NULL)
 ) STRICT;
 CREATE UNIQUE INDEX token_of_links ON token (account) WHERE by_link = 1 AND revoked_at IS NULL;
@@ -72,6 +73,9 @@ CREATE TABLE endpoint (
   name                TEXT,                                          -- for people
   description         TEXT,                                          -- for people
   secret_at           INTEGER,                                       -- when its secret was last changed; NULL: never
+  deleted_at          INTEGER CHECK (deleted_at IS NULL OR state = 'deleted'),
+  former_at           INTEGER,                                       -- since when the former secret signed; NULL: from the beginning
+  former_leads        INTEGER NOT NULL DEFAULT 0 CHECK (former_leads IN (0, former_secret IS NOT NULL)), -- the vendor's header is its until former_until
   CHECK ((state = 'suspended') = (suspended_at IS NOT NULL)),
   CHECK ((suspended_at IS NULL) = (suspended_reason IS NULL)),
   CHECK ((former_secret IS NULL) = (former_until IS NULL))

@@ -39,6 +39,8 @@ pub struct Listed {
     pub profile: String,
     /// The present URL of the endpoint, as it was given.
     pub url: String,
+    /// The name of the endpoint, for people.
+    pub name: Option<String>,
     /// The key of its endpoint's row.
     pub endpoint: EndpointKey,
     /// The present state of the endpoint.
@@ -51,6 +53,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Listed> {
         account_id: row.get("account_id")?,
         profile: row.get("profile")?,
         url: row.get("url")?,
+        name: row.get("endpoint_name")?,
         endpoint: row.get("endpoint")?,
         endpoint_state: convert::endpoint_state(&row.get::<_, String>("endpoint_state")?)?,
     })
@@ -113,7 +116,7 @@ pub fn list(
             return Ok((found, Some(next.map_or(Place::Payloads, Place::Keyed))));
         }
     }
-    let scan = Scan::new(conn, scan::OF_DELIVERY, words, known, asked.patience)?;
+    let scan = Scan::new(view, scan::OF_DELIVERY, words, known, asked.until)?;
     Ok(after(look(conn, range, scanned_after, limit, Some(scan))?))
 }
 
@@ -182,8 +185,8 @@ fn look(
 /// The delivery with this key, if it is in the range.
 fn listed(conn: &Connection, range: &Range, key: DeliveryKey) -> Result<Option<Listed>> {
     let sql = format!(
-        "{COLUMNS}, p.profile, ifnull(p.given_url, p.url) AS url, p.state AS endpoint_state, c.id AS account_id
-         FROM delivery d {JOINS} JOIN account c ON c.key = p.account WHERE d.key = :key AND {FITS}"
+        "{COLUMNS}, p.profile, ifnull(p.given_url, p.url) AS url, p.state AS endpoint_state, p.name AS endpoint_name,
+         c.id AS account_id FROM delivery d {JOINS} JOIN account c ON c.key = p.account WHERE d.key = :key AND {FITS}"
     );
     let found = range.query(conn, &sql, key, |row| Ok((row.get("endpoint")?, read(row)?)))?;
     Ok(found.filter(|(endpoint, _)| range.is_named(*endpoint)).map(|(_, listed)| listed))

@@ -70,13 +70,13 @@ pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
     tx.conn.prepare_cached("UPDATE session SET expires_at = expires_at + ?")?.execute([by]).map(drop)
 }
 
-/// The caller of a session; `None` if it is unknown, has ended, or its token is revoked.
+/// The caller of a session; `None` if it is unknown, has ended, or its token is revoked or has expired.
 pub fn caller(view: &View<'_>, hash: [u8; 32], now: Timestamp) -> Result<Option<Caller>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT token.id AS token_id, token.account, account.id AS account_id, token.profile, scopes, last_used_at,
            (SELECT max(key) FROM account) AS newest_account
          FROM session JOIN token ON token.key = session.token LEFT JOIN account ON account.key = token.account
-         WHERE session.hash = ? AND expires_at > ? AND revoked_at IS NULL",
+         WHERE session.hash = ?1 AND expires_at > ?2 AND revoked_at IS NULL AND (valid_until IS NULL OR valid_until > ?2)",
     )?;
     Ok(rows.query_row((hash, now.millis()), |row| read_caller(row, Some(hash))).optional()?)
 }

@@ -36,7 +36,7 @@ pub struct Target {
     pub profile: String,
     /// Where to POST.
     pub url: TargetUrl,
-    /// The secrets that sign: the present one, and the former one during its overlap.
+    /// The secrets that sign: the present one, and the former one during its overlap. The first signs the vendor's header.
     pub secrets: Vec<SigningSecret>,
     /// The endpoint's outage at that time: a success ends it.
     pub(super) outage: Option<DeliveryKey>,

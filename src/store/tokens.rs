@@ -9,6 +9,7 @@ use crate::{
     domain::{
         account::{Account, AccountKey},
         audit::Action,
+        grant::expired,
         ids::TokenId,
         timestamp::Timestamp,
         token::{AccessScope, BearerToken, Caller, Reach, Scopes},
@@ -18,6 +19,12 @@ use crate::{
 
 /// Bytes of the hash by which a token's row is found.
 const LOOK_UP: usize = 8;
+
+/// A token, as [`record`] reads it.
+const LISTED: &str = "
+    SELECT token.id AS token_id, account.id AS account_id, token.profile, scopes, label, token.created_at, last_used_at,
+           valid_until
+    FROM token LEFT JOIN account ON account.key = token.account";
 
 /// `last_used_at` is at most this much behind.
 pub const LAST_USED_GRAIN: Duration = Duration::from_secs(60);
@@ -50,6 +57,8 @@ pub struct TokenRecord {
     pub created_at: Timestamp,
     /// When it was last used, within a minute.
     pub last_used_at: Option<Timestamp>,
+    /// When it expires; `None`: never.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Makes a token. It can be seen only now.
@@ -91,6 +100,21 @@ fn insert(
     Ok((id, token))
 }
 
+/// Lets a token expire after this time, counted from now. Returns when.
+pub fn expire_after(tx: &Tx<'_>, id: TokenId, lasts: Duration) -> Result<Timestamp> {
+    let until = tx.now + lasts;
+    tx.conn
+        .prepare_cached("UPDATE token SET valid_until = ? WHERE id = ?")?
+        .execute((until.millis(), id.to_bytes()))?;
+    Ok(until)
+}
+
+/// Moves the ends of tokens by this many milliseconds.
+pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE token SET valid_until = valid_until + ? WHERE valid_until IS NOT NULL";
+    tx.conn.prepare_cached(sql)?.execute([by]).map(drop)
+}
+
 pub(super) fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>) -> Result<()> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT account.profile, account.id FROM token JOIN account ON account.key = token.account WHERE token.id = ?",
@@ -104,9 +128,12 @@ pub(super) fn note(tx: &Tx<'_>, action: Action, id: TokenId, what: Option<&str>)
 /// The holder of this token; `None` if it is unknown or revoked.
 ///
 /// Its row is found by the first bytes of its hash; the whole hash is compared in constant time.
-pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {
+///
+/// # Errors
+/// [`Error::Unauthorized`] if it has expired.
+pub fn caller(view: &View<'_>, token: &BearerToken, now: Timestamp) -> Result<Option<Caller>> {
     let mut rows = view.conn.prepare_cached(
-        "SELECT token.id AS token_id, hash, token.account, account.id AS account_id, token.profile, scopes, last_used_at,
+        "SELECT token.id AS token_id, hash, token.account, account.id AS account_id, token.profile, scopes, last_used_at, valid_until,
            (SELECT max(key) FROM account) AS newest_account
          FROM token LEFT JOIN account ON account.key = token.account
          WHERE hash BETWEEN ? AND ? AND revoked_at IS NULL",
@@ -118,7 +145,10 @@ pub fn caller(view: &View<'_>, token: &BearerToken) -> Result<Option<Caller>> {
     let mut rows = rows.query((first, last))?;
     while let Some(row) = rows.next()? {
         if token.has_hash(&row.get::<_, [u8; 32]>("hash")?) {
-            return Ok(Some(read_caller(row, None)?));
+            return match convert::moment_if(row, "valid_until")? {
+                Some(until) if until <= now => Err(Error::Unauthorized(expired(until))),
+                _ => Ok(Some(read_caller(row, None)?)),
+            };
         }
     }
     Ok(None)
@@ -173,26 +203,45 @@ pub fn page(
             key.ok_or_else(Error::bad_cursor)?
         }
     };
-    let mut rows = view.conn.prepare_cached(
-        "SELECT token.id AS token_id, account.id AS account_id, token.profile, scopes, label, token.created_at, last_used_at
-         FROM token LEFT JOIN account ON account.key = token.account
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{LISTED}
          WHERE revoked_at IS NULL AND token.key > ?1 AND (?2 IS NULL OR token.profile = ?2)
            AND (?3 IS NULL OR token.account = ?3) AND (?4 IS NULL OR account.id = ?4)
-         ORDER BY token.key LIMIT ?5",
-    )?;
+         ORDER BY token.key LIMIT ?5"
+    ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = rows.query_map((after, &scope.profile, scope.account, account, limit), |row| {
-        Ok(TokenRecord {
-            id: TokenId::from_bytes(row.get("token_id")?),
-            account: row.get("account_id")?,
-            profile: row.get("profile")?,
-            scopes: scopes(row)?,
-            label: row.get("label")?,
-            created_at: convert::moment(row, "created_at")?,
-            last_used_at: convert::moment_if(row, "last_used_at")?,
-        })
-    })?;
+    let rows = rows.query_map((after, &scope.profile, scope.account, account, limit), record)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The tokens within the scope, at most `limit`, that expire between these moments and are not revoked; the next one first.
+pub fn expiring(
+    view: &View<'_>,
+    scope: &AccessScope,
+    (from, to): (Timestamp, Timestamp),
+    limit: usize,
+) -> Result<Vec<TokenRecord>> {
+    let mut rows = view.conn.prepare_cached(&format!(
+        "{LISTED}
+         WHERE revoked_at IS NULL AND valid_until BETWEEN ?1 AND ?2 AND (?3 IS NULL OR token.profile = ?3)
+           AND (?4 IS NULL OR token.account = ?4)
+         ORDER BY valid_until, token.key LIMIT ?5"
+    ))?;
+    let rows = rows.query_map((from.millis(), to.millis(), &scope.profile, scope.account, limit), record)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
+    Ok(TokenRecord {
+        id: TokenId::from_bytes(row.get("token_id")?),
+        account: row.get("account_id")?,
+        profile: row.get("profile")?,
+        scopes: scopes(row)?,
+        label: row.get("label")?,
+        created_at: convert::moment(row, "created_at")?,
+        last_used_at: convert::moment_if(row, "last_used_at")?,
+        expires_at: convert::moment_if(row, "valid_until")?,
+    })
 }
 
 /// Revokes a token: it is refused from the commit on.

@@ -17,7 +17,10 @@ use super::{
     targets::Targets,
     usage::Usage,
 };
-use crate::domain::{account::AccountKey, audit::Actor, endpoint::EndpointKey, timestamp::Timestamp};
+use crate::{
+    clock::SharedClock,
+    domain::{account::AccountKey, audit::Actor, endpoint::EndpointKey, timestamp::Timestamp},
+};
 
 /// A transaction is a moment: everything written in it happens at `now`. A function that reads a [`View`] takes one
 /// too.
@@ -87,4 +90,5 @@ impl Tx<'_> {
 pub struct View<'a> {
     pub(super) conn: &'a Connection,
     pub(super) keys: &'a KeyRing,
+    pub(super) clock: &'a SharedClock,
 }

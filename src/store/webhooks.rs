@@ -70,7 +70,8 @@ pub struct Filter {
     pub state: Option<EndpointState>,
     /// Only failing ones.
     pub failing: bool,
-    /// Only those whose URL, as it was given or in its canonical form, contains this text, in any letter case.
+    /// Only those whose URL, as it was given or in its canonical form, or whose name contains this text, in any letter
+    /// case.
     pub url: Option<String>,
     /// Only those registered before this one.
     pub after: Option<EndpointId>,
@@ -113,9 +114,10 @@ pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize,
         };
         let seen = scope.profile.as_ref().is_none_or(|seen| *seen == profile);
         let contains = |written: &str, text: &String| written.to_lowercase().contains(text);
-        let named = url
-            .as_ref()
-            .is_none_or(|text| contains(endpoint.url.as_str(), text) || contains(endpoint.url.given(), text));
+        let (target, name) = (&endpoint.url, endpoint.about.name.as_deref().unwrap_or_default());
+        let named = url.as_ref().is_none_or(|text| {
+            contains(target.as_str(), text) || contains(target.given(), text) || contains(name, text)
+        });
         if looked == LOOKED_AT {
             return Ok((found, last));
         }

@@ -163,7 +163,7 @@ impl Writer {
 
     fn begin(&self, now: Timestamp) -> Tx<'_> {
         Tx {
-            view: View { conn: &self.conn, keys: &self.keys },
+            view: View { conn: &self.conn, keys: &self.keys, clock: &self.clock },
             now,
             uptime: self.clock.uptime(),
             inline_reader: &self.inline_reader,

@@ -57,7 +57,17 @@ export const until = async (what, look) => {
   throw new Error(`it never came: ${what}`);
 };
 
-// A page in light, dark and on a phone: a picture of each, and no rule of accessibility broken.
+// No rule of accessibility is broken, and nothing is wider than the window.
+export const sound = async (page, name) => {
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  if (wide > 0) throw new Error(`${name}: the page is ${wide} pixels wider than its window`);
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  const said = violations.flatMap((violation) => violation.nodes.map((node) => `${violation.id}: ${node.target} ${node.failureSummary}`));
+  if (said.length) throw new Error(`${name}:\n${said.join("\n")}`);
+};
+
+// A page in light, dark and on a phone: a picture of each, and all of them sound.
 export const look = async (page, name) => {
   for (const [mode, colorScheme, size] of [
     ["light", "light", DESK],
@@ -67,12 +77,7 @@ export const look = async (page, name) => {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     await page.setViewportSize(size);
     await page.screenshot({ path: join(pictures, `${name}-${mode}.png`), fullPage: true });
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    if (wide > 0) throw new Error(`${name}, ${mode}: the page is ${wide} pixels wider than its window`);
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-    const said = violations.flatMap((violation) => violation.nodes.map((node) => `${violation.id}: ${node.target} ${node.failureSummary}`));
-    if (said.length) throw new Error(`${name}, ${mode}:\n${said.join("\n")}`);
+    await sound(page, `${name}, ${mode}`);
   }
   await page.setViewportSize(DESK);
   await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });

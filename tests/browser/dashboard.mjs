@@ -178,7 +178,7 @@ try {
   // All that failed, at once.
   await page.goto("/ui/deliveries?state=exhausted");
   await look(page, "deliveries");
-  await page.getByRole("link", { name: "Replay all that match" }).click();
+  await page.getByRole("button", { name: "Replay all that match" }).click();
   await look(page, "recover-count");
   const arrived = shop.posts.length;
   await page.getByRole("button", { name: /^Replay \d+$/ }).click();

@@ -24,6 +24,12 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
     schemas: EXAMPLES,
     parameters: &[
         ("webhook_id", "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G"),
+        ("delivery_id", "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9"),
+        ("event", "task.settled"),
+        ("since", "2026-04-08T20:00:00Z"),
+        ("until", "2026-04-08T22:00:00Z"),
+        ("q", "tsk_20260408_0042"),
+        ("all", "true"),
         ("task_id", "tsk_20260408_0042"),
         ("account", "CUST-7"),
         ("recovery_id", "rec_01KP8ZM2C3D4E5F6G7H8J9K0M1"),
@@ -52,6 +58,22 @@ const EXAMPLES: &[(&str, &str)] = &[
         "AsgWebhook",
         r#"{"webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G", "callback_url": "https://example.com/hooks/asg", "events": ["task.settled"], "active": true}"#,
     ),
+    (
+        "AsgWebhookDetails",
+        r#"{"@": "@AsgWebhook", "active": false, "created_at": "2026-04-01T08:00:00Z", "paused_at": "2026-04-08T20:00:00Z", "paused_reason": "paused", "held_deliveries": 3, "failed_deliveries": 0, "recent_deliveries": ["@AsgDeliveryEntry"]}"#,
+    ),
+    ("AsgWebhookUpdate", r#"{"active": true}"#),
+    ("AsgWebhookTest", r#"{"event": "task.settled"}"#),
+    (
+        "AsgWebhookTestResult",
+        r#"{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "delivered": true, "response_status": 200, "duration_ms": 38, "error": null, "error_reason": null, "response_body": "ok", "response_headers": null}"#,
+    ),
+    (
+        "AsgDeliveryEntry",
+        r#"{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G", "event_id": "evt_01KP8ZK09Z8Y7X6W5V4T3S2R1Q", "event": "task.settled", "task_id": "tsk_20260408_0042", "status": "delivered", "attempt_count": 1, "created_at": "2026-04-08T21:05:01Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "newest_replay": null, "newest_replay_status": null, "test": false}"#,
+    ),
+    ("AsgDeliveryPage", r#"{"deliveries": ["@AsgDeliveryEntry"], "next_cursor": null}"#),
+    ("AsgDeliveryDetails", r#"{"@": "@AsgDeliveryEntry", "attempts": ["@Attempt"]}"#),
     (
         "AsgEventInput",
         r#"{"event": "task.settled", "task_id": "tsk_20260408_0042", "consensus_label": "cat", "confidence": 1.0, "bsv_txid": "9f1c5a7be0d34c2f8a6b1e4d7c9023f5a8b6c4d2e0f1a3b5c7d9e8f6a4b2c0d1", "settled_at": "2026-04-08T21:05:00Z"}"#,

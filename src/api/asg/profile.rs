@@ -2,6 +2,7 @@
 
 use super::envelope;
 use crate::{
+    api::openapi::Words,
     app::Dialect,
     config,
     domain::{
@@ -19,6 +20,19 @@ pub(super) const TASK_SETTLED: &str = "task.settled";
 pub(super) const WEBHOOK: &str = "whk_";
 
 pub(super) const SIGNATURE: &str = "X-ASG-Signature";
+
+/// The names of events.
+#[derive(Debug)]
+pub(super) enum EventNames {}
+
+impl Words for EventNames {
+    const SCHEMA: &'static str = "AsgEventName";
+    const MEANING: &'static str = "The name of an event.";
+
+    fn all() -> Vec<&'static str> {
+        vec![TASK_SETTLED]
+    }
+}
 
 /// The part of the dialect that the engine needs.
 pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {
@@ -63,10 +77,17 @@ pub(crate) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Di
                 json::quote(kind)
             ))
         }),
+        // The API takes these fields only, each of its type.
+        misfits: Box::new(|_, _| Ok(Vec::new())),
     }
 }
 
-/// The commands for a person. The vendor's page has no others.
-fn by_hand(base: &str, _: &str) -> ByHand {
-    ByHand { look: curl("GET", &format!("{base}/v1/webhooks"), None), test: None, resume: None }
+/// The commands for a person, with this webhook.
+fn by_hand(base: &str, webhook: &str) -> ByHand {
+    let url = format!("{base}/v1/webhooks/{webhook}");
+    ByHand {
+        look: curl("GET", &url, None),
+        test: Some(curl("POST", &format!("{url}/test"), None)),
+        resume: Some(curl("PATCH", &url, Some(r#"{"active":true}"#))),
+    }
 }

@@ -1,20 +1,13 @@
-//! The bodies of requests, answers and deliveries, in the vendor's words.
+//! Settled tasks: the bodies of requests, answers and deliveries, in the vendor's words.
 
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    envelope::TaskSettled,
-    examples::Tag,
-    profile::{TASK_SETTLED, WEBHOOK},
-};
+use super::{delivery_wire::Delivery, envelope::TaskSettled, examples::Tag, profile::EventNames};
 use crate::{
-    api::openapi::{self, ErrorClass, RawNumber, SecretText, Word, Words, objects},
-    app::{events::EventDetails, webhooks::Registered},
-    domain::{
-        delivery::{self, State},
-        endpoint::{Endpoint, EndpointState},
-    },
+    api::openapi::{RawNumber, Word, objects},
+    app::events::EventDetails,
+    domain::delivery::{self, State},
     error::{Error, Result},
 };
 
@@ -24,83 +17,6 @@ use crate::{
 pub(crate) struct Failure {
     /// A sentence: what is wrong, and what to do about it.
     pub(super) error: String,
-}
-
-/// The names of events.
-#[derive(Debug)]
-pub(super) enum EventNames {}
-
-impl Words for EventNames {
-    const SCHEMA: &'static str = "AsgEventName";
-    const MEANING: &'static str = "The name of an event.";
-
-    fn all() -> Vec<&'static str> {
-        vec![TASK_SETTLED]
-    }
-}
-
-/// A webhook to register.
-#[derive(Deserialize, Object)]
-#[oai(rename = "AsgWebhookInput")]
-pub(super) struct WebhookInput {
-    /// The URL that events are POSTed to: an `https://` URL of at most 2048 bytes that the server may deliver to.
-    pub(super) callback_url: String,
-    /// The signing secret: one line of 1 to 256 bytes. White space around it is removed. Best left out: then a strong
-    /// secret is made and returned once. The libraries of Standard Webhooks read `whsec_` and padded base64 as text;
-    /// give them any other secret as bytes.
-    pub(super) secret: Option<SecretText>,
-    /// The events to deliver. Default: `["task.settled"]`, the only event.
-    pub(super) events: Option<Vec<String>>,
-    /// The account. Only for tokens that belong to no account.
-    pub(super) account: Option<String>,
-    /// Its name, for people: one line of at most 80 characters.
-    pub(super) name: Option<String>,
-    /// Its description, for people: one line of at most 500 characters.
-    pub(super) description: Option<String>,
-}
-
-/// A webhook.
-#[derive(Serialize, Object)]
-#[oai(rename = "AsgWebhook")]
-pub(super) struct WebhookView {
-    /// Its id.
-    pub(super) webhook_id: String,
-    /// The URL that events are POSTed to.
-    pub(super) callback_url: String,
-    /// The events that it gets.
-    pub(super) events: Vec<String>,
-    /// `false` if it is deleted.
-    pub(super) active: bool,
-    /// Its name; left out if it has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<String>,
-    /// Its description; left out if it has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<String>,
-    /// The signing secret that was made. Only in the answer to a registration without `secret`; it is never shown
-    /// again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) secret: Option<SecretText>,
-}
-
-impl From<Registered> for WebhookView {
-    fn from(registered: Registered) -> Self {
-        Self { secret: registered.made_secret.as_ref().map(SecretText::from), ..Self::from(&registered.endpoint) }
-    }
-}
-
-impl From<&Endpoint> for WebhookView {
-    fn from(endpoint: &Endpoint) -> Self {
-        Self {
-            webhook_id: endpoint.id.on_wire(WEBHOOK),
-            callback_url: endpoint.url.given().to_owned(),
-            events: endpoint.events.entries().to_vec(),
-            active: endpoint.state == EndpointState::Active,
-            name: endpoint.about.name.clone(),
-            description: endpoint.about.description.clone(),
-            secret: None,
-        }
-    }
 }
 
 /// A settled task to publish.
@@ -195,118 +111,6 @@ impl WebhookStatus {
             Self::Delivered
         } else {
             Self::None
-        }
-    }
-}
-
-/// The status of a delivery.
-#[derive(Debug, Clone, Copy, Serialize, Enum)]
-#[oai(rename = "AsgDeliveryStatus", rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub(super) enum DeliveryStatus {
-    /// It waits for its next attempt.
-    Pending,
-    /// An attempt is under way.
-    InFlight,
-    /// The receiver answered 2xx.
-    Delivered,
-    /// It was given up after its last attempt.
-    Failed,
-    /// Its webhook was deleted before it went out.
-    Cancelled,
-}
-
-impl From<State> for DeliveryStatus {
-    fn from(state: State) -> Self {
-        match state {
-            State::Pending | State::Held => Self::Pending,
-            State::Claimed => Self::InFlight,
-            State::Delivered => Self::Delivered,
-            State::Exhausted => Self::Failed,
-            State::Cancelled => Self::Cancelled,
-        }
-    }
-}
-
-/// One POST to the receiver.
-#[derive(Debug, Serialize, Object)]
-#[oai(rename = "AsgAttempt")]
-pub(super) struct Attempt {
-    /// The number of the attempt: 1 for the first.
-    pub(super) attempt: u32,
-    /// When the attempt began: RFC 3339, UTC.
-    pub(super) started_at: String,
-    /// How long the attempt took, in milliseconds; null if the server stopped meanwhile.
-    pub(super) duration_ms: Option<u64>,
-    /// The HTTP status of the answer; null if there was none.
-    pub(super) response_status: Option<u16>,
-    /// Why the attempt failed; null if it did not.
-    pub(super) error: Option<ErrorClass>,
-    /// The reason in words for people; null if there is none, or if the other members say everything.
-    pub(super) error_reason: Option<String>,
-    /// The first 4 KiB of the headers of an answer that is no success, one on each line, with secrets masked; null if there
-    /// was none.
-    pub(super) response_headers: Option<String>,
-    /// When the next attempt was due; null if there was none.
-    pub(super) next_attempt_at: Option<String>,
-}
-
-impl From<&delivery::Attempt> for Attempt {
-    fn from(attempt: &delivery::Attempt) -> Self {
-        let openapi::Attempt {
-            attempt,
-            started_at,
-            duration_ms,
-            response_status,
-            error,
-            error_reason,
-            response_headers,
-            next_attempt_at,
-            ..
-        } = attempt.into();
-        Self {
-            attempt,
-            started_at,
-            duration_ms,
-            response_status,
-            error,
-            error_reason,
-            response_headers,
-            next_attempt_at,
-        }
-    }
-}
-
-/// A delivery of a task.
-#[derive(Debug, Serialize, Object)]
-#[oai(rename = "AsgDelivery")]
-pub(super) struct Delivery {
-    /// Its id.
-    pub(super) delivery_id: String,
-    /// The webhook that it goes to.
-    pub(super) webhook_id: String,
-    /// Its status.
-    pub(super) status: DeliveryStatus,
-    /// The delivery that this one replays; null if it is no replay.
-    pub(super) replay_of: Option<String>,
-    /// The newest replay of it, which may repeat another replay of it; null if there is none.
-    pub(super) newest_replay: Option<String>,
-    /// The status of that replay; null if there is none.
-    pub(super) newest_replay_status: Option<DeliveryStatus>,
-    /// Every attempt that has ended, in order.
-    pub(super) attempts: Vec<Attempt>,
-}
-
-impl Delivery {
-    pub(super) fn new(delivery: &delivery::Delivery, attempts: &[delivery::Attempt]) -> Self {
-        Self {
-            delivery_id: delivery.id.to_string(),
-            webhook_id: delivery.endpoint.on_wire(WEBHOOK),
-            status: delivery.state.into(),
-            replay_of: delivery.replay_of.map(|id| id.to_string()),
-            newest_replay: delivery.newest_replay.map(|replay| replay.id.to_string()),
-            newest_replay_status: delivery.newest_replay.map(|replay| replay.state.into()),
-            attempts: attempts.iter().map(Attempt::from).collect(),
         }
     }
 }

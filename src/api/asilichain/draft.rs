@@ -3,6 +3,7 @@
 use super::{
     catalogue,
     envelope::{self, Stored},
+    fit,
     profile::WEBHOOK,
     wire::{Accepted, DeliveryRef, EventInput},
 };
@@ -31,6 +32,8 @@ pub(super) struct CatalogueEvent {
     data: String,
     created_at: Option<String>,
     key: Option<IdempotencyKey>,
+    /// Where the data does not fit the catalogue, if the settings ask for it.
+    pub(super) misfits: Vec<String>,
 }
 
 impl CatalogueEvent {
@@ -44,7 +47,9 @@ impl CatalogueEvent {
         let cooperative = access.acts_for(event.cooperative_id.as_deref(), "cooperative_id")?;
         let data = check(&event, limits)?;
         let (kind, api_version) = (event.event.into_text(), settings.api_version.clone());
-        let mut checked = Self { cooperative, kind, api_version, data, created_at: event.created_at, key: None };
+        let misfits = fit::misfits_if(settings.validate, &kind, &data);
+        let created_at = event.created_at;
+        let mut checked = Self { cooperative, kind, api_version, data, created_at, key: None, misfits };
         let own = event.idempotency_key;
         if own.as_ref().is_some_and(|own| own.contains('\n')) {
             return Err(Error::request("idempotency_key holds a line break: send a text of one line"));

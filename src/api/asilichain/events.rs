@@ -13,15 +13,16 @@ use super::{
     event_wire::{EventPage, EventType, EventView},
     examples::Tag,
     idempotency::Key,
-    wire::{Accepted, AcceptedEvents, EventInput, EventsInput},
+    warnings::{BatchPublication, Publication, Warnings},
+    wire::{AcceptedEvents, EventInput, EventsInput},
 };
 use crate::{
     api::{
         openapi::{
             Body, Printed, RawObject, Refused,
-            refusals::{BadInput, BadPayload, KeyReused, NoEvent, Publish, Token, UnknownEvent},
+            refusals::{BadPayload, KeyReused, NoEvent, Publish, Token, UnknownEvent},
         },
-        publishing::{self, BatchPublication, Place, Publication},
+        publishing::{self, Place},
     },
     app::{Access, AnyScope, App, Events, PageRequest, events::EventFilter},
     config,
@@ -29,7 +30,10 @@ use crate::{
     error::{Error, Result},
 };
 
-pub(crate) struct Routes;
+#[derive(Default)]
+pub(crate) struct Routes {
+    warnings: Warnings,
+}
 
 #[OpenApi(tag = "Tag::AsiliChain")]
 impl Routes {
@@ -38,7 +42,8 @@ impl Routes {
     /// Publishes an event. It stores the event and sends it to every webhook of the account that wants it. A 202 means:
     /// the event is on disk. With an `Idempotency-Key` the same request may be sent again: it gets the same answer and
     /// is delivered once. A key holds as long as its event is kept: 30 days, unless the server's `retention.delivered`
-    /// says otherwise (at least a day). Needs the scope `events`.
+    /// says otherwise (at least a day). Data that does not fit the catalogue is accepted; the header `X-Ngoma-Warnings`
+    /// says where. Needs the scope `events`.
     #[oai(path = "/events", method = "post", operation_id = "publishEvent")]
     async fn publish(
         &self,
@@ -50,11 +55,11 @@ impl Routes {
         idempotency_key: Key,
         body: Body<EventInput>,
         place: Place,
-    ) -> Result<Publication<Accepted>, Refused<Errors, (Publish, NoCooperative, UnknownEvent, BadPayload, KeyReused)>>
-    {
+    ) -> Result<Publication, Refused<Errors, (Publish, NoCooperative, UnknownEvent, BadPayload, KeyReused)>> {
         let event = CatalogueEvent::new(body.0, idempotency_key.0, &access, (&settings, app.limits()))?;
         let (event, accepted) = app.publish(&access, event, place).await?;
-        Ok(Publication::Accepted(Body(event.answer(&accepted)?)))
+        let warnings = self.warnings.of(&event, &accepted);
+        Ok(Publication::Accepted(Body(event.answer(&accepted)?), warnings))
     }
 
     /// Publish many events at once
@@ -77,10 +82,7 @@ impl Routes {
         idempotency_key: Key,
         body: Body<EventsInput>,
         place: Place,
-    ) -> Result<
-        BatchPublication<AcceptedEvents>,
-        Refused<Errors, (Publish, NoCooperative, UnknownEvent, BadPayload, KeyReused)>,
-    > {
+    ) -> Result<BatchPublication, Refused<Errors, (Publish, NoCooperative, UnknownEvent, BadPayload, KeyReused)>> {
         let (publisher, of) = (access.clone(), (settings.clone(), app.limits().clone()));
         let check = move |event| CatalogueEvent::new(event, None, &publisher, (&of.0, &of.1));
         let mut events = publishing::check(body.0.events, app.limits(), check).await?;
@@ -88,12 +90,13 @@ impl Routes {
             CatalogueEvent::name_all(&mut events, &key)?;
         }
         let (stored, place) = app.publish_many(&access, events, place).await?;
+        let warnings = self.warnings.of_all(&stored);
         let answer = move || {
             let _held = place;
             let events = stored.into_iter().map(|(event, accepted)| event.answer(&accepted));
             Ok(AcceptedEvents { events: events.collect::<Result<_>>()? })
         };
-        Ok(BatchPublication::Accepted(Printed::new(answer).await?))
+        Ok(BatchPublication::Accepted(Printed::new(answer).await?, warnings))
     }
 
     /// List events
@@ -122,7 +125,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<EventPage>, Refused<Errors, (Token, BadInput)>> {
+    ) -> Result<Body<EventPage>, Refused<Errors, Token>> {
         let filter = EventFilter {
             account: None,
             kind: event.0,

@@ -84,6 +84,11 @@ const EXAMPLES: &[(&str, &str)] = &[
         "WebhookRecoveryInput",
         r#"{"since": "2026-04-20T09:00:00Z", "until": "2026-04-20T12:00:00Z", "status": "FAILED", "event": "batch.exported", "error": "status", "dry_run": true}"#,
     ),
+    ("SecretRotationInput", r#"{"switch": "after_overlap"}"#),
+    (
+        "RotatedSecret",
+        r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "switch": "after_overlap", "former_valid_until": "2026-04-21T11:55:00Z"}"#,
+    ),
     (
         "WebhookStats",
         r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "delivered_24h": 1204, "failed_24h": 31, "success_percent_24h": 97.5, "p50_ms_24h": 84, "p95_ms_24h": 312, "waiting": 4, "held": 0, "failed_not_replayed": 1, "last_success_at": "2026-04-20T11:54:58.120Z", "last_error_at": "2026-04-20T11:55:03.007Z", "last_error": "tls", "last_error_reason": "its certificate expired on 2026-01-31", "last_error_status": null}"#,

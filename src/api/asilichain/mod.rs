@@ -8,12 +8,14 @@ mod errors;
 mod event_wire;
 mod events;
 mod examples;
+mod fit;
 mod idempotency;
 mod payload;
 mod payload_fields;
 mod payload_schemas;
 mod profile;
 mod recoveries;
+mod warnings;
 mod webhooks;
 mod wire;
 

@@ -23,7 +23,7 @@ pub(super) struct Field {
     pub(super) name: &'static str,
     /// The kind of its value.
     pub(super) kind: Kind,
-    /// Whether one of the vendor's own examples does without it.
+    /// Whether one of the vendor's own examples does without it, or the vendor does not list it.
     pub(super) optional: bool,
 }
 
@@ -93,8 +93,8 @@ const FIELDS: &[(&str, &[Field])] = &[
         field("originated_at", T),
     ]),
     ("loan.repaid", &[
-        field("loan_id", S), field("farmer_id", S), field("batch_id", S), field("principal_repaid_usdc", N),
-        field("interest_repaid_usdc", N), field("farmer_credit_score_new", I), field("repaid_at", T),
+        maybe("loan_id", S), maybe("farmer_id", S), maybe("batch_id", S), maybe("principal_repaid_usdc", N),
+        maybe("interest_repaid_usdc", N), maybe("farmer_credit_score_new", I), maybe("repaid_at", T),
     ]),
     ("loan.defaulted", &[
         field("loan_id", S), field("farmer_id", S), field("principal_usdc", N),
@@ -107,8 +107,8 @@ const FIELDS: &[(&str, &[Field])] = &[
         field("ipfs_url", S), field("traces_reference", S), field("generated_at", T),
     ]),
     ("dds.filed", &[
-        field("dds_id", S), field("shipment_id", S), field("cooperative_id", S), field("traces_reference", S),
-        field("filed_at", T),
+        maybe("dds_id", S), maybe("shipment_id", S), maybe("cooperative_id", S), maybe("traces_reference", S),
+        maybe("filed_at", T),
     ]),
     ("credit.updated", &[
         field("farmer_id", S), field("event_type", S), field("score_before", I), field("score_after", I),

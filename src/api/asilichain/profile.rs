@@ -1,6 +1,10 @@
 //! AsiliChain's profile: names, retry policy, signature header, sample data.
 
-use super::{catalogue, envelope};
+use super::{
+    catalogue,
+    envelope::{self, Stored},
+    fit,
+};
 use crate::{
     app::Dialect,
     config,
@@ -38,7 +42,7 @@ pub fn profile(settings: &config::AsiliChain, delivery: &config::Delivery) -> Pr
 
 /// The part of the dialect that the other floors need.
 pub(crate) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery) -> Dialect {
-    let api_version = settings.api_version.clone();
+    let (api_version, validate) = (settings.api_version.clone(), settings.validate);
     Dialect {
         profile: profile(settings, delivery),
         title: "AsiliChain",
@@ -47,6 +51,7 @@ pub(crate) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery
             let entry = catalogue::find(kind)?;
             Ok(envelope::stored(entry.name, &api_version, &now.to_string(), &entry.sample_for(account)))
         }),
+        misfits: Box::new(move |kind, body| Ok(fit::misfits_if(validate, kind, Stored::read(body)?.data.0.get()))),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{errors::Errors, examples::Tag};
 use crate::{
     api::openapi::{
         Body, ErrorClass, Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage, Refused,
-        refusals::{BadInput, IsSuspended, Json, NoRecovery, NoWebhook, TenGoOn, Token},
+        refusals::{IsSuspended, Json, NoRecovery, NoWebhook, TenGoOn, Token},
     },
     app::{Access, App, PageRequest, Webhooks},
     domain::{selection::Selection, timestamp::Timestamp},
@@ -91,7 +91,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<RecoveryPage>, Refused<Errors, (Token, BadInput)>> {
+    ) -> Result<Body<RecoveryPage>, Refused<Errors, Token>> {
         let found = app.recoveries(&access, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(RecoveryPage::new(&found, app.profiles())))
     }

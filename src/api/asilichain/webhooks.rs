@@ -16,14 +16,15 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, DeliveryStatus, ErrorClass, Refused, Registered, WebhookStats, Word,
-        refusals::{BadInput, BadUrl, IsFull, IsSuspended, Json, NoDelivery, NoWebhook, Token, UnknownEvent},
+        Body, DeliveryStatus, ErrorClass, Refused, Registered, Rotated, RotatedSecret, SecretRotation, WebhookStats,
+        Word,
+        refusals::{BadUrl, IsFull, IsSuspended, Json, NoDelivery, NoWebhook, StillSigns, Token, UnknownEvent},
     },
     app::{
         Access, App, PageRequest, Webhooks,
         webhooks::{self, Change},
     },
-    domain::{endpoint::EndpointState, selection::Selection, timestamp::Timestamp},
+    domain::{selection::Selection, timestamp::Timestamp},
     error::Result,
 };
 
@@ -73,9 +74,7 @@ impl Routes {
         access: Access<Webhooks>,
         app: Data<&App>,
     ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, Token>> {
-        let webhooks = app.webhooks(&access).await?;
-        let present = webhooks.iter().filter(|webhook| webhook.state != EndpointState::Deleted);
-        Ok(Body(present.map(WebhookView::from).collect()))
+        Ok(Body(app.webhooks(&access, webhooks::Deleted::None).await?.iter().map(WebhookView::from).collect()))
     }
 
     /// Get a webhook
@@ -132,6 +131,27 @@ impl Routes {
             released_deliveries: resumed.map(|resumed| resumed.released),
             ..WebhookView::from(&endpoint)
         }))
+    }
+
+    /// Rotate the secret of a webhook
+    ///
+    /// Makes a new signing secret for a webhook, and shows it once. It replaces the present secret: for 24 hours (by
+    /// default) `webhook-signature` has a signature of the former secret too. `X-AsiliChain-Signature` is made with the
+    /// new secret at once, or, with `"switch": "after_overlap"`, when these hours are over: that leaves time to give
+    /// the new secret to the receiver. It is refused with 409 while another former secret still signs. Needs the scope
+    /// `webhooks`.
+    #[oai(path = "/:webhook_id/secret/rotate", method = "post", operation_id = "rotateSecret")]
+    async fn rotate(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `wh_...`.
+        webhook_id: Path<String>,
+        body: Body<Option<SecretRotation>>,
+    ) -> Result<Rotated, Refused<Errors, (Token, Json, NoWebhook, StillSigns)>> {
+        let switch = body.0.unwrap_or_default().switch();
+        let rotated = app.rotate_secret(&access, &webhook_id.0, None, switch).await?;
+        Ok(Rotated::Made(Body(RotatedSecret::new(&rotated, app.profiles()))))
     }
 
     /// Delete a webhook
@@ -217,7 +237,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryPage>, Refused<Errors, (Token, BadInput, NoWebhook)>> {
+    ) -> Result<Body<DeliveryPage>, Refused<Errors, (Token, NoWebhook)>> {
         let selection = Selection {
             kind: event.0,
             state: status.0.map(Into::into),

@@ -5,6 +5,7 @@ use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, SecurityScheme, auth::Bearer, registry::Registry,
 };
 
+use super::operations::OfContract;
 use crate::{
     app::{Access, Right},
     domain::token::Caller,
@@ -24,6 +25,9 @@ async fn authenticate(request: &Request, bearer: Bearer) -> poem::Result<Caller>
 
 /// The access of the caller, taken before the body is read. At a vendor's door it is to that vendor's accounts, at any
 /// other door to every account that the token reaches.
+///
+/// Every operation with a token takes its access. So this is also the one place that refuses a query with a parameter
+/// that the operation does not take. A monitor may add parameters of its own.
 impl<'a, S: Right> ApiExtractor<'a> for Access<S> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
 
@@ -44,6 +48,12 @@ impl<'a, S: Right> ApiExtractor<'a> for Access<S> {
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let Authenticated(caller) = Authenticated::from_request(request, body, options).await?;
-        Ok(Self::new(caller, RequestContext::of(request)?.door().vendor())?)
+        let door = RequestContext::of(request)?.door();
+        let access = Self::new(caller, door.vendor())?;
+        if !door.is_monitoring() {
+            let missing = || Error::Internal("a request without the operations of the contract".to_owned());
+            request.data::<OfContract>().ok_or_else(missing)?.0.check_query(request)?;
+        }
+        Ok(access)
     }
 }

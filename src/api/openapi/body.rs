@@ -20,13 +20,14 @@ use serde::{
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{batch, json_error};
+use super::{batch, json_error, unknown_members};
 use crate::{
     domain::{signature::SigningSecret, token::BearerToken},
     error::Error,
     http::{
         blocking,
         body::{BodyLimits, read},
+        context::RequestContext,
     },
 };
 
@@ -78,22 +79,41 @@ impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
             Some(given) if Self::check_content_type(given) => {}
             Some(given) => return Err(ContentTypeError::NotSupported { content_type: given.to_owned() }.into()),
         }
+        let publishes = RequestContext::of(request)?.door().publishing().is_some();
+        let others = if publishes { Others::Ignored } else { Others::Refused };
         let (limits, length) = (limits.batch, bytes.len());
         let parse = move || -> Result<T> {
             limits.map_or(Ok(()), |limits| batch::check(limits, &bytes))?;
-            Ok(parse(&bytes)?)
+            Ok(parse(&bytes, others)?)
         };
         Ok(Self(blocking::run(length, parse).await??))
     }
 }
 
-fn parse<T: Type + DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+/// What becomes of members that a body is not documented to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// A publish takes them: a platform's newer events must not be refused.
+    Ignored,
+    /// Every other body: a misspelt member would do nothing, in silence.
+    Refused,
+}
+
+fn parse<T: Type + DeserializeOwned>(bytes: &[u8], others: Others) -> Result<T, Error> {
     let bytes = if bytes.is_empty() && !T::IS_REQUIRED { b"null" } else { bytes };
     let text = json_error::text(bytes)?;
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|flaw| json_error::explain(text, &flaw.path().to_string(), flaw.inner()))?;
+    let mut unknown = unknown_members::Unknown::default();
+    let value = match others {
+        Others::Ignored => serde_path_to_error::deserialize(&mut reader),
+        Others::Refused => {
+            let mut note = |path: serde_ignored::Path<'_>| unknown.note(&path);
+            serde_path_to_error::deserialize(serde_ignored::Deserializer::new(&mut reader, &mut note))
+        }
+    };
+    let value = value.map_err(|flaw| json_error::explain(text, &flaw.path().to_string(), flaw.inner()))?;
     reader.end().map_err(|flaw| json_error::explain(text, ".", &flaw))?;
+    unknown.check::<T>()?;
     Ok(value)
 }
 

@@ -1,6 +1,5 @@
 //! The OpenAPI document, and the types with which all doors read requests and write answers.
 
-pub(crate) mod allow;
 mod auth;
 pub(crate) mod batch;
 mod body;
@@ -8,13 +7,16 @@ pub(crate) mod document;
 pub(crate) mod error;
 mod json_error;
 mod modern;
+pub(crate) mod operations;
 pub(crate) mod outgoing;
 mod recovery;
 pub(crate) mod refusals;
 mod response_headers;
 mod responses;
+mod rotation;
 mod shared;
 mod tag;
+mod unknown_members;
 mod webhook_stats;
 mod words;
 
@@ -26,6 +28,7 @@ pub(crate) use self::{
     recovery::{Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage},
     refusals::{Refusal, Refusals},
     responses::{Refused, Registered, Shape},
+    rotation::{Rotated, RotatedSecret, SecretRotation},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
     webhook_stats::WebhookStats,

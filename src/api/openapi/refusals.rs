@@ -45,7 +45,7 @@ refusals! {
     /// The headers are too many or too large.
     LargeHeaders = 431 "INVALID_REQUEST" "there are more headers, or larger ones, than limits.request_headers and request_header_bytes allow.";
     /// There is no token, or no good one.
-    NoAccess = 401 "UNAUTHORIZED" "no token, or one that is unknown or revoked." ["WWW-Authenticate"];
+    NoAccess = 401 "UNAUTHORIZED" "no token, or one that is unknown or revoked, or has expired." ["WWW-Authenticate"];
     /// The token does not reach this.
     Forbidden = 403 "FORBIDDEN" "the token lacks the scope, or belongs to another platform's routes or another account.";
     /// The rate limit of the token is used up.
@@ -83,6 +83,8 @@ refusals! {
     IsFull = 409 "LIMIT_REACHED" "the account has its full number of webhooks (limits.webhooks_per_account): delete one first.";
     /// Too many recoveries go on.
     TenGoOn = 409 "LIMIT_REACHED" "ten of your recoveries go on: wait for one of them, or cancel one.";
+    /// A former secret still signs.
+    StillSigns = 409 "SECRET_OVERLAP" "a former secret still signs: wait for the end of its overlap.";
     /// There is such an account already.
     AlreadyExists = 409 "ALREADY_EXISTS" "an account with this id exists.";
     /// An attempt is under way.
@@ -103,7 +105,7 @@ refusals! {
 /// Of every operation: the head of the request.
 pub(crate) type Head = (BadHead, LongUrl, LargeHeaders);
 /// Of every operation with a token, except publishing.
-pub(crate) type Token = (Head, NoAccess, Forbidden, TooOften, Fault, NotNow);
+pub(crate) type Token = (Head, BadInput, NoAccess, Forbidden, TooOften, Fault, NotNow);
 /// Of every operation that publishes: the rate limit of the token does not count there.
 pub(crate) type Publish = (Head, NoAccess, Forbidden, TooMuch, Fault, NotNow, Json);
 /// Of the metrics, which no limit holds back.

@@ -26,14 +26,18 @@ fn all() -> Value {
 
 /// Gives every answer a reference to each of its headers.
 pub(super) fn describe(document: &mut Value) {
-    document["components"]["headers"] = all();
+    let all = all();
+    document["components"]["headers"] = all.clone();
     let items = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in items.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         let Some(responses) = operation["responses"].as_object_mut() else { continue };
         let limited = responses.get("429").is_some_and(|refusal| refusal["headers"].get(RATE_LIMIT[0]).is_some());
         for (status, response) in responses {
-            let own = response["headers"].as_object().into_iter().flat_map(Map::keys).cloned();
-            let mut names: Vec<String> = [REQUEST_ID.to_owned()].into_iter().chain(own).collect();
+            let own = response["headers"].as_object().cloned().unwrap_or_default();
+            let (known, others): (Map<_, _>, Map<_, _>) =
+                own.into_iter().partition(|(name, _)| all.get(name).is_some());
+            let mut names: Vec<String> =
+                [REQUEST_ID.to_owned()].into_iter().chain(known.into_iter().map(|(name, _)| name)).collect();
             if limited && !BEFORE_TOKEN.contains(&status.as_str()) {
                 let missing = RATE_LIMIT.iter().map(|name| (*name).to_owned()).filter(|name| !names.contains(name));
                 names.extend(missing.collect::<Vec<_>>());
@@ -42,7 +46,7 @@ pub(super) fn describe(document: &mut Value) {
                 let reference = json!({ "$ref": format!("#/components/headers/{name}") });
                 (name, reference)
             };
-            response["headers"] = Value::Object(names.into_iter().map(reference).collect());
+            response["headers"] = Value::Object(names.into_iter().map(reference).chain(others).collect());
         }
     }
 }

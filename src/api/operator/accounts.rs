@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::openapi::{
         Body, Refused,
-        refusals::{AlreadyExists, BadInput, Json, NoAccount, Token},
+        refusals::{AlreadyExists, Json, NoAccount, Token},
     },
     app::{Access, App, Operator, PageRequest, accounts},
     error::Result,
@@ -44,7 +44,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<AccountPage>, Refused<Errors, (Token, BadInput)>> {
+    ) -> Result<Body<AccountPage>, Refused<Errors, Token>> {
         Ok(Body(app.accounts(&access, PageRequest::asked(limit.0, cursor.0)).await?.into()))
     }
 

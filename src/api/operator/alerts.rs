@@ -5,10 +5,7 @@ use poem_openapi::{OpenApi, param::Query};
 
 use super::{errors::Errors, examples::Tag, wire::AlertPage};
 use crate::{
-    api::openapi::{
-        Body, Refused,
-        refusals::{BadInput, Token},
-    },
+    api::openapi::{Body, Refused, refusals::Token},
     app::{Access, App, Operator, PageRequest},
     error::Result,
 };
@@ -30,7 +27,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<AlertPage>, Refused<Errors, (Token, BadInput)>> {
+    ) -> Result<Body<AlertPage>, Refused<Errors, Token>> {
         let found = app.alerts(&access, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(AlertPage::new(found, app.profiles())))
     }

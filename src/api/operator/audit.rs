@@ -5,10 +5,7 @@ use poem_openapi::{OpenApi, param::Query};
 
 use super::{errors::Errors, examples::Tag, wire::AuditPage};
 use crate::{
-    api::openapi::{
-        Body, Refused,
-        refusals::{BadInput, Token},
-    },
+    api::openapi::{Body, Refused, refusals::Token},
     app::{Access, App, Operator, PageRequest},
     domain::{audit::Action, excerpt::excerpt},
     error::{Error, Result},
@@ -37,7 +34,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<AuditPage>, Refused<Errors, (Token, BadInput)>> {
+    ) -> Result<Body<AuditPage>, Refused<Errors, Token>> {
         let wanted = (account_id.0, action.0.as_deref().map(known).transpose()?);
         let found = app.audit(&access, wanted, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(AuditPage::new(found, app.profiles())))

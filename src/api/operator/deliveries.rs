@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::openapi::{
         Body, DeliveryStatus, ErrorClass, Refused,
-        refusals::{BadInput, HasEnded, InFlight, IsSuspended, NoAccount, NoDelivery, NoWebhook, Token},
+        refusals::{HasEnded, InFlight, IsSuspended, NoAccount, NoDelivery, NoWebhook, Token},
     },
     app::{Access, App, Looked, Operator, PageRequest, Wanted},
     domain::{selection::Selection, timestamp::Timestamp},
@@ -70,7 +70,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryReportPage>, Refused<Errors, (Token, BadInput, NoAccount, NoWebhook)>> {
+    ) -> Result<Body<DeliveryReportPage>, Refused<Errors, (Token, NoAccount, NoWebhook)>> {
         let selection = Selection {
             account: account_id.0,
             kind: event.0,

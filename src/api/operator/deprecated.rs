@@ -16,9 +16,7 @@ use super::{
 use crate::{
     api::openapi::{
         Body, Recovered, Refused,
-        refusals::{
-            BadInput, HasEnded, IsSuspended, Json, NoAccount, NoDelivery, NoRecovery, NoWebhook, TenGoOn, Token,
-        },
+        refusals::{HasEnded, IsSuspended, Json, NoAccount, NoDelivery, NoRecovery, NoWebhook, TenGoOn, Token},
     },
     app::{Access, App, Operator, PageRequest},
     error::Result,
@@ -60,7 +58,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<RetryPage>, Refused<Errors, (Token, BadInput)>> {
+    ) -> Result<Body<RetryPage>, Refused<Errors, Token>> {
         let found = app.recoveries(&access, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(RetryPage::new(&found, app.profiles())))
     }

@@ -117,11 +117,17 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "ops@coop.example", "created_at": "2026-04-01T08:00:00Z"}"#,
     ),
     ("AccountPage", r#"{"accounts": ["@Account"], "next_cursor": null}"#),
-    ("TokenInput", r#"{"account_id": "COOP-MBALE-001", "scopes": ["webhooks", "events"], "label": "export desk"}"#),
-    ("CreatedToken", r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "token": "ngm_..."}"#),
+    (
+        "TokenInput",
+        r#"{"account_id": "COOP-MBALE-001", "scopes": ["webhooks", "events"], "label": "export desk", "expires_in": 7776000}"#,
+    ),
+    (
+        "CreatedToken",
+        r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "token": "ngm_...", "expires_at": "2026-06-30T08:00:00Z"}"#,
+    ),
     (
         "Token",
-        r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "scopes": ["webhooks", "events"], "label": "export desk", "created_at": "2026-04-01T08:00:00Z", "last_used_at": "2026-04-20T11:54:00Z"}"#,
+        r#"{"token_id": "tok_01HXYZ9R4S5T6V7W8X9Y0Z1A2B", "account_id": "COOP-MBALE-001", "profile": "{vendor}", "scopes": ["webhooks", "events"], "label": "export desk", "created_at": "2026-04-01T08:00:00Z", "last_used_at": "2026-04-20T11:54:00Z", "expires_at": "2026-06-30T08:00:00Z"}"#,
     ),
     ("SignInLinkInput", r#"{"account": "COOP-MBALE-001", "expires_in": 900}"#),
     (

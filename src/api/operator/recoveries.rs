@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::openapi::{
         Body, Recovered, Refused,
-        refusals::{BadInput, Json, NoAccount, NoRecovery, NoWebhook, TenGoOn, Token},
+        refusals::{Json, NoAccount, NoRecovery, NoWebhook, TenGoOn, Token},
     },
     app::{Access, App, Operator, PageRequest},
     error::Result,
@@ -59,7 +59,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<RecoveryReportPage>, Refused<Errors, (Token, BadInput)>> {
+    ) -> Result<Body<RecoveryReportPage>, Refused<Errors, Token>> {
         let found = app.recoveries(&access, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(RecoveryReportPage::new(&found, app.profiles())))
     }

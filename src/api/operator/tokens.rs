@@ -1,5 +1,7 @@
 //! `/operator/tokens`.
 
+use std::time::Duration;
+
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -14,7 +16,7 @@ use super::{
 use crate::{
     api::openapi::{
         Body, Refused, SecretText,
-        refusals::{BadInput, Json, NoAccount, NoToken, Token},
+        refusals::{Json, NoAccount, NoToken, Token},
     },
     app::{Access, App, Operator, PageRequest, tokens},
     domain::token::{Scope, Scopes},
@@ -41,8 +43,8 @@ enum Revoked {
 impl Routes {
     /// List tokens
     ///
-    /// Lists every token that is not revoked, in the order in which they were made. It changes nothing. The tokens
-    /// themselves are not shown. Needs the scope `operator`.
+    /// Lists every token that is not revoked, expired ones included, in the order in which they were made. It changes
+    /// nothing. The tokens themselves are not shown. Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listTokens")]
     async fn list(
         &self,
@@ -54,17 +56,17 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<TokenPage>, Refused<Errors, (Token, BadInput, NoAccount)>> {
+    ) -> Result<Body<TokenPage>, Refused<Errors, (Token, NoAccount)>> {
         let page = PageRequest::asked(limit.0, cursor.0);
         Ok(Body(app.tokens(&access, account_id.0, page).await?.into()))
     }
 
     /// Make a token
     ///
-    /// Makes a token. It adds the token, which works at once and until it is revoked. Give `account_id` for a token of
-    /// that account, or `profile` for a token of that platform, which reaches all accounts of the profile. Give neither
-    /// for an operator's token, with the scope `operator`. Only this answer shows the token. Needs the scope
-    /// `operator`.
+    /// Makes a token. It adds the token, which works at once and until it is revoked or expires. Give `account_id` for
+    /// a token of that account, or `profile` for a token of that platform, which reaches all accounts of the profile.
+    /// Give neither for an operator's token, with the scope `operator`. With `expires_in` it is refused after that
+    /// time. Only this answer shows the token. Needs the scope `operator`.
     #[oai(path = "/", method = "post", operation_id = "createToken")]
     async fn create(
         &self,
@@ -72,13 +74,17 @@ impl Routes {
         app: Data<&App>,
         body: Body<TokenInput>,
     ) -> Result<Made, Refused<Errors, (Token, Json, NoAccount)>> {
-        let TokenInput { account_id, profile, scopes, label } = body.0;
+        let TokenInput { account_id, profile, scopes, label, expires_in } = body.0;
         let scopes: Vec<&str> = scopes.into_iter().map(|scope| Scope::from(scope).name()).collect();
         let scopes =
             Scopes::parse(&scopes.join(",")).map_err(|_| Error::request("scopes is empty: name at least one"))?;
         let new = tokens::NewToken::new(app.profiles(), (account_id, profile.as_deref()), scopes, label)?;
-        let (id, token) = app.create_token(&access, new).await?;
-        Ok(Made::Created(Body(MadeToken { token_id: id.to_string(), token: SecretText::from(&token) })))
+        let made = app.create_token(&access, new.lasting(expires_in.map(Duration::from_secs))?).await?;
+        Ok(Made::Created(Body(MadeToken {
+            token_id: made.id.to_string(),
+            token: SecretText::from(&made.token),
+            expires_at: made.expires_at.map(|at| at.to_string()),
+        })))
     }
 
     /// Revoke a token

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::openapi::{
         Body, Refused,
-        refusals::{BadInput, NoAccount, NoWebhook, Token},
+        refusals::{NoAccount, NoWebhook, Token},
     },
     app::{Access, App, Operator, PageRequest, webhooks::WebhookFilter},
     error::Result,
@@ -41,13 +41,13 @@ impl Routes {
         status: Query<Option<WebhookState>>,
         /// Only active webhooks whose last attempt failed.
         failing: Query<Option<bool>>,
-        /// Only webhooks whose URL contains this text, in any letter case.
+        /// Only webhooks whose URL or name contains this text, in any letter case.
         url: Query<Option<String>>,
         /// Entries on a page: at least 1, at most the server's `limits.page_size`. Default: 20.
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<WebhookReportPage>, Refused<Errors, (Token, BadInput, NoAccount)>> {
+    ) -> Result<Body<WebhookReportPage>, Refused<Errors, (Token, NoAccount)>> {
         let filter = WebhookFilter {
             account: account_id.0,
             state: status.0.map(Into::into),

@@ -69,6 +69,7 @@ fn the_list_shows_inactive_webhooks_too_and_no_secret() {
     let listed = customer.get("/v1/webhooks").expect(200);
     let mut gone = first;
     gone["active"] = json!(false);
+    gone["deleted_at"] = json!("2026-04-20T11:55:00Z");
     assert_eq!(listed, json!([gone, second]));
 }
 

@@ -7,4 +7,5 @@ mod recoveries;
 mod retries;
 mod stats;
 mod suspend_when;
+mod validate;
 mod webhooks;

@@ -1,30 +1,20 @@
-//! The dashboard and the docs page in a real browser: Chromium, driven by the programs of tests/browser.
-
-use std::process::Command;
+//! The dashboard and the docs page in a real browser, by an operator of the built program.
 
 use serde_json::Value;
 
 use crate::support::{
-    other_programs::{modules, node_at},
+    chromium,
     program::run,
     site::{Server, Site},
 };
 
-/// Where pictures of every page go, for people who want to look at them: not committed.
-const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/pictures");
-
-/// Runs a program of tests/browser against a server; it must end well.
+/// Runs a program of tests/browser against a server, as its operator.
 #[track_caller]
 fn play(story: &str, server: &Server, site: &Site) {
     let (code, out, err) = run(site.folder(), &["token", "create", "--scope", "operator", "--json"]);
     assert_eq!(code, 0, "{err}");
     let made: Value = serde_json::from_str(&out).expect("JSON");
-    let mut command: Command = node_at(&format!("browser/{story}"));
-    command.env("TEST_NODE_MODULES", modules());
-    command.args([&format!("http://{}", server.address()), made["token"].as_str().expect("a token"), PICTURES]);
-    let output = command.output().expect("it starts");
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}\n{}", said(&output.stdout), said(&output.stderr));
+    chromium::play(story, server.address(), made["token"].as_str().expect("a token"), None);
 }
 
 #[test]

@@ -222,3 +222,26 @@ fn an_export_of_more_than_ten_thousand_has_the_newest_and_says_so() {
     assert!(lines[1].contains(",10-0,") && lines[10_000].contains(",0-1,"), "{} {}", lines[1], lines[10_000]);
     assert!(browser.get("/ui/deliveries").text.contains("the newest 10,000 at most"));
 }
+
+#[test]
+fn a_filter_that_names_an_account_or_a_webhook_that_is_not_there_says_so() {
+    let world = World::new();
+    let (receiver, coop, browser) = (Receiver::new(), world.coop(), operator(&world));
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s3cret");
+    coop.publish("batch.exported", json!({}));
+    world.settle();
+    let nobody = "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1";
+    for (query, said) in [
+        ("account=coop-mbale-001".to_owned(), "There is no account coop-mbale-001"),
+        ("account=%3Cb%3E".to_owned(), "There is no account &#60;b&#62;"),
+        (format!("webhook={nobody}"), "There is no webhook wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"),
+        (format!("account={OTHER_COOP}&webhook={webhook}"), "No delivery matches"),
+        ("webhook=nowhere.example".to_owned(), "No delivery matches"),
+    ] {
+        let page = browser.get(&format!("/ui/deliveries?{query}"));
+        assert!(page.status == 200 && page.text.contains(said), "{query}: {}", page.text);
+        assert!(!page.text.contains("name=\"delivery\""), "{query}");
+    }
+    let foreign = of(&world, OTHER_COOP, "webhooks").get(&format!("/ui/deliveries?webhook={webhook}")).text;
+    assert!(foreign.contains(&format!("There is no webhook {webhook}")), "it does not say whose it is: {foreign}");
+}

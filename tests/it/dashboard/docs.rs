@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use ngoma::metrics::Format;
+
 use crate::support::{
     world::{World, together},
     writer::hold_writer,
@@ -101,7 +103,7 @@ fn health_requests_without_other_writes_share_one_trial_write() {
     let stranger = world.stranger();
     let ready = || stranger.get("/health/ready").status;
     let written = || -> f64 {
-        let text = world.db().metrics().text();
+        let text = world.db().metrics().text(Format::OpenMetrics);
         let sum = text.lines().find_map(|line| line.strip_prefix("ngoma_commit_writes_sum ")).expect("a sum");
         sum.parse().expect("a number")
     };

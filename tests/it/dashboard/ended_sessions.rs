@@ -186,7 +186,9 @@ fn a_form_that_was_begun_before_its_session_ended_is_refused_and_writes_nothing(
     let receiver = Receiver::new();
     let resources = Resources::make(&world, &receiver, 0);
     for (at, (action, _)) in FORMS.iter().enumerate().filter(|(_, (action, _))| !STRANGERS.contains(action)) {
-        for (loss, status) in [(Loss::SignedOut, 401), (Loss::Revoked, 401), (Loss::Unscoped("events"), 403)] {
+        for (loss, status) in
+            [(Loss::SignedOut, 401), (Loss::Revoked, 401), (Loss::Expired, 401), (Loss::Unscoped("events"), 403)]
+        {
             // Signing out needs no scope.
             if *action == "/ui/sign-out" && status == 403 {
                 continue;

@@ -9,6 +9,7 @@ mod docs;
 mod ended_sessions;
 mod forms;
 mod lists;
+mod nine_tasks;
 mod overview;
 mod pages;
 mod recoveries;

@@ -148,14 +148,32 @@ fn a_chart_has_ticks_hours_words_for_each_bar_and_leads_to_the_deliveries_of_its
     let page = browser.get("/ui").text;
     for part in [
         "<title>11:00 to 12:00: 12 delivered, 0 attempts failed</title>",
-        "href=\"/ui/deliveries?from=2026-04-20T11:00&#38;to=2026-04-20T12:00\"",
+        "href=\"/ui/deliveries?from=2026-04-20T11%3A00&#38;to=2026-04-20T12%3A00\"",
         "text-anchor=\"end\">20</text>",
         "text-anchor=\"end\">10</text>",
-        "text-anchor=\"middle\">06:00</text>",
-        "text-anchor=\"middle\">11:15</text>",
-        "times in UTC",
+        "text-anchor=\"middle\" data-at=\"2026-04-20T06:00:00Z\">06:00</text>",
+        "text-anchor=\"middle\" data-at=\"2026-04-20T11:15:00Z\">11:15</text>",
+        "times in <span class=\"zone\">UTC</span>",
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(browser.get("/ui/deliveries?from=2026-04-20T11:00&to=2026-04-20T12:00").text.contains(&receiver.url()));
+}
+
+#[test]
+fn where_all_else_is_well_an_old_backup_is_the_one_thing_that_needs_the_operator() {
+    let world = World::new();
+    let (receiver, coop) = (Receiver::new(), world.coop());
+    coop.webhook(&receiver.url(), &["*"], "s3cret");
+    world.move_clock(std::time::Duration::from_secs(8 * 86_400));
+    coop.publish("batch.exported", json!({}));
+    world.settle();
+    world.advance("10s");
+    let (browser, own) = (operator(&world), of(&world, COOP, "webhooks"));
+    assert_eq!(verdict(&browser), "1 thing needs you");
+    assert_eq!(verdict(&own), "All is well: 1 delivered in the last 24 h, nothing waits", "nobody else hears of it");
+    let begun = browser.submit(&browser.get("/ui"), "/ui/system/backup", &[]);
+    while browser.follow(&begun).text.contains("It is being made") {}
+    world.advance("6s");
+    assert_eq!(verdict(&browser), "All is well: 1 delivered in the last 24 h, nothing waits");
 }

@@ -101,6 +101,29 @@ fn every_page_has_the_search_in_its_head() {
 }
 
 #[test]
+fn webhooks_and_their_deliveries_are_found_and_shown_by_name() {
+    let world = World::new();
+    let (receiver, coop, browser) = (Receiver::new(), world.coop(), operator(&world));
+    receiver.always(Reply::status(410));
+    let named = coop.webhook(&format!("{}/a", receiver.url()), &["*"], "s3cret");
+    coop.patch(&format!("/webhooks/{named}"), json!({ "name": "Buyer portal" })).expect(200);
+    coop.webhook(&format!("{}/b", receiver.url()), &["*"], "s3cret");
+    coop.publish("batch.exported", json!({}));
+    world.settle();
+    let shows = |path: &str| {
+        let page = browser.get(path).text;
+        [">Buyer portal</a>", "/hook/a", "/hook/b"].map(|part| page.contains(part))
+    };
+    assert_eq!(shows("/ui/deliveries?webhook=buyer+PORTAL"), [true, true, false]);
+    assert_eq!(shows("/ui/webhooks?url=portal"), [true, true, false]);
+    assert_eq!(shows("/ui/deliveries"), [true, true, true], "the others are shown by their URL");
+    assert_eq!(shows("/ui"), [true, true, true], "so are those that need somebody");
+    assert!(shows(&format!("/ui/accounts/{COOP}"))[0]);
+    let counted = browser.get("/ui/recover?webhook=portal&state=exhausted").text;
+    assert!(counted.contains("1 failed delivery matches."), "{counted}");
+}
+
+#[test]
 fn deliveries_are_filtered_by_a_part_of_their_webhook_s_url() {
     let world = World::new();
     let (receiver, coop, browser) = (Receiver::new(), world.coop(), operator(&world));

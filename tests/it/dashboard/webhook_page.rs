@@ -161,3 +161,21 @@ fn people_give_a_webhook_a_name_and_a_description_and_see_them() {
     let refused = browser.post(&change, &[("url", &url), ("every", "yes"), ("name", &long)]);
     assert!(refused.status == 400 && refused.text.contains(&format!("value=\"{long}\"")), "what was typed stays");
 }
+
+#[test]
+fn a_bar_of_its_chart_leads_to_its_own_deliveries_alone() {
+    let world = World::new();
+    let (receiver, coop) = (Receiver::new(), world.coop());
+    let webhook = coop.webhook(&format!("{}/till", receiver.url()), &["*"], "s3cret");
+    coop.webhook(&format!("{}/other", receiver.url()), &["*"], "s3cret");
+    coop.publish("batch.exported", json!({}));
+    world.settle();
+    world.advance("10s");
+    let browser = of(&world, COOP, "webhooks");
+    let page = browser.get(&format!("/ui/webhooks/{webhook}")).text;
+    let bar =
+        page.split("<a href=\"").find(|link| link.starts_with("/ui/deliveries?webhook=") && link.contains("<rect"));
+    let address = bar.and_then(|bar| bar.split('"').next()).unwrap_or_else(|| panic!("no bar: {page}"));
+    let list = browser.get(&address.replace("&#38;", "&")).text;
+    assert!(list.contains("/till</a>") && !list.contains("/other</a>"), "{list}");
+}

@@ -36,6 +36,25 @@ fn an_event_lists_who_got_it_apart_from_who_will_and_who_did_not() {
 }
 
 #[test]
+fn a_webhook_that_got_an_event_by_a_replay_is_not_among_those_that_did_not_get_it() {
+    let world = World::with(|wish| wish.config.asilichain.waits.clear());
+    let (receiver, coop, browser) = (Receiver::new(), world.coop(), of(&world, COOP, "webhooks,events"));
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s3cret");
+    receiver.always(Reply::status(503));
+    let event = coop.publish("batch.exported", json!({}))["event_id"].as_str().expect("an id").to_owned();
+    world.settle();
+    let page = || browser.get(&format!("/ui/events/{event}")).text;
+    assert!(page().contains("Webhooks that did not get it"), "{}", page());
+    receiver.always(Reply::status(200));
+    assert_eq!(browser.post(&format!("/ui/webhooks/{webhook}/resume"), &[]).status, 303);
+    world.settle();
+    let page = page();
+    assert!(!page.contains("did not get it"), "{page}");
+    let (_, since) = page.split_once("<h2>Replayed since").unwrap_or_else(|| panic!("{page}"));
+    assert!(page.contains("<h2>Webhooks that got it</h2>") && since.contains(">failed</span>"), "{page}");
+}
+
+#[test]
 fn the_next_attempt_of_a_delivery_is_said_as_it_came_or_as_it_will_come() {
     let world = World::new();
     let (receiver, coop) = (Receiver::new(), world.coop());

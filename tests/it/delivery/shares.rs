@@ -143,7 +143,8 @@ async fn futures_pending<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
 fn actor_of(world: &World, account: &str) -> Actor {
     let token = world.token_for(Holder::Account(account.to_owned()), "events");
     let token = BearerToken::parse(&token).expect("a token");
-    let caller = world.db().read_inline(|view| tokens::caller(view, &token)).expect("it reads").expect("a caller");
+    let caller = world.db().read_inline(|view| tokens::caller(view, &token, world.now()));
+    let caller = caller.expect("it reads").expect("a caller");
     Actor::from(caller.grant())
 }
 

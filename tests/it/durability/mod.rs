@@ -7,6 +7,7 @@ mod damage;
 mod damaged_bodies;
 mod full_disk;
 mod group_commits;
+mod litestream;
 mod opening;
 mod query_plans;
 mod restart;

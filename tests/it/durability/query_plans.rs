@@ -161,7 +161,11 @@ const PLANS: &[(&str, &str, &[&str])] = &[
     ),
     ("sign_in_links.rs", "SELECT key FROM token", &["SEARCH token USING INDEX token_of_links (account=?)"]),
     // Every write of a request asks whether its token still stands, and every publish for its account.
-    ("grants.rs", "SELECT scopes FROM token", &["SEARCH token USING INDEX sqlite_autoindex_token_1 (id=?)"]),
+    (
+        "grants.rs",
+        "SELECT scopes, valid_until FROM token",
+        &["SEARCH token USING INDEX sqlite_autoindex_token_1 (id=?)"],
+    ),
     ("accounts.rs", "SELECT * FROM account\n", &["SEARCH account USING INDEX sqlite_autoindex_account_1 (id=?)"]),
     (
         "retention.rs",

@@ -81,6 +81,11 @@ const CHECKS: &[(&str, &[&str])] = &[
             "UPDATE endpoint SET suspended_reason = 'gone' WHERE key = 1",
         ],
     ),
+    ("deleted_at IS NULL OR state = 'deleted'", &["UPDATE endpoint SET deleted_at = 1 WHERE key = 1"]),
+    (
+        "former_leads IN (0, former_secret IS NOT NULL)",
+        &["UPDATE endpoint SET former_leads = 1 WHERE key = 1", "UPDATE endpoint SET former_leads = 2 WHERE key = 1"],
+    ),
     ("resend IS NULL OR state != 'deleted'", &["UPDATE endpoint SET state = 'deleted', resend = 4 WHERE key = 1"]),
     ("outage IS NULL OR state = 'exhausted'", &["UPDATE delivery SET outage = 4 WHERE key = 5"]),
     (
@@ -209,7 +214,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "a token's hash is its own",
-        "INSERT INTO token SELECT 2, randomblob(16), hash, account, profile, scopes, label, 0, NULL, NULL, 0 FROM token",
+        "INSERT INTO token SELECT 2, randomblob(16), hash, account, profile, scopes, label, 0, NULL, NULL, 0, NULL FROM token",
     ),
     ("a delivery's id is its own", "UPDATE delivery SET id = (SELECT id FROM delivery WHERE key = 2) WHERE key = 1"),
     ("an attempt is recorded once", "INSERT INTO attempt (delivery, number, started_at) VALUES (3, 1, 0)"),

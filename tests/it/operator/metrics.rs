@@ -1,6 +1,6 @@
 //! `/metrics`: the metrics have the right values, Prometheus reads them, and the guide lists their names.
 
-use std::{collections::BTreeMap, pin::Pin, sync::mpsc, time::Duration};
+use std::{collections::BTreeMap, fs, pin::Pin, sync::mpsc, time::Duration};
 
 use ngoma::{
     domain::audit::Actor,
@@ -298,6 +298,9 @@ fn the_guide_lists_every_figure_and_no_other() {
     let is_other = |c: char| !c.is_ascii_alphanumeric() && c != '_';
     let (monitoring, others) = (chapter("monitoring"), [vec![readme()], chapters()].concat().join("\n"));
     let words: Vec<&str> = monitoring.split(is_other).collect();
+    let backups = world.database().with_file_name("backups");
+    fs::create_dir(&backups).expect("a folder");
+    fs::write(backups.join("a.db"), "a backup").expect("written");
     let figures = Figures::of(&operator(&world));
     let mut names = Vec::new();
     for family in &figures.0 {

@@ -1,6 +1,6 @@
 //! Searches: any id and any key at once, other text in the payloads, newest first.
 
-use std::time::Duration;
+use std::{sync::mpsc, thread, time::Duration};
 
 use ngoma::{
     domain::{
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
-    receiver::Receiver,
+    receiver::{PATIENCE, Receiver},
     world::{COOP, Holder, OTHER_COOP, World},
 };
 
@@ -197,7 +197,7 @@ fn a_page_ends_with_its_time_and_the_next_goes_on_further_back_while_events_are_
     let (mut place, mut pages, mut found) = (Place::Start, Vec::new(), Vec::new());
     loop {
         // No time at all: a page ends when it first looks at its watch.
-        let asked = Asked { sought: sought.clone(), place, limit: 20, patience: Duration::ZERO };
+        let asked = Asked { sought: sought.clone(), place, limit: 20, until: Duration::ZERO };
         let publisher = coop.clone();
         let page = world.db().read(move |view| {
             let range = search::Range::new(view, &AccessScope::EVERYTHING, Selection::default())?;
@@ -217,7 +217,7 @@ fn a_page_ends_with_its_time_and_the_next_goes_on_further_back_while_events_are_
     assert_eq!(found.len(), 10, "{pages:?}");
     assert!(found.is_sorted_by(|one, next| one > next), "newest first");
     assert!(pages.len() > 10 && pages.contains(&0), "{pages:?}");
-    let asked = Asked { sought, place: Place::Start, limit: 20, patience: Duration::ZERO };
+    let asked = Asked { sought, place: Place::Start, limit: 20, until: Duration::ZERO };
     let page = world
         .db()
         .read(move |view| event_list::list(view, &AccessScope::EVERYTHING, &event_list::Filter::default(), &asked));
@@ -240,4 +240,55 @@ fn a_damaged_payload_is_no_obstacle() {
     assert_eq!(found.len(), 2);
     assert!(found.iter().all(|id| DeliveryId::parse(id).is_some()));
     assert_eq!(all(&coop, "/events", "q=needle").0.len(), 2);
+}
+
+/// Holds every thread that may read for a request, until the result is dropped.
+fn hold_threads(world: &World) -> impl Drop {
+    struct Held(Vec<mpsc::Sender<()>>);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.clear();
+        }
+    }
+    // As many as tokio has.
+    let hold = |_| {
+        let (open, gate) = mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || _ = gate.recv());
+        open
+    };
+    Held(world.block_on(async { (0..512).map(hold).collect() }))
+}
+
+#[test]
+fn searches_take_turns_and_a_page_ends_two_seconds_after_its_turn_has_come() {
+    let world = World::new();
+    let (coop, operator) = (world.coop(), world.operator());
+    let webhook = coop.webhook("http://127.0.0.1:1/", &["*"], "s");
+    coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
+    crowd(&world, 1000);
+    let searches = [(coop, format!("/webhooks/{webhook}/deliveries")), (operator, "/operator/deliveries".to_owned())];
+    let held = hold_threads(&world);
+    let (tell, told) = mpsc::channel();
+    for (client, path) in searches.clone() {
+        let tell = tell.clone();
+        thread::spawn(move || tell.send(client.get(&format!("{path}?q=needle"))));
+    }
+    // One of the two has its turn, and cannot read yet; the other waits for its turn.
+    let refused = loop {
+        world.move_clock(Duration::from_secs(20));
+        if let Ok(answer) = told.recv_timeout(Duration::from_millis(20)) {
+            break answer;
+        }
+    };
+    assert_eq!(refused.code(429), "RATE_LIMITED");
+    assert_eq!(refused.header("retry-after"), "2");
+    assert!(refused.text.contains("other searches"), "{}", refused.text);
+    // The time of the first one is over before it has begun: it ends when it first looks at the clock.
+    drop(held);
+    let page = told.recv_timeout(PATIENCE).expect("an answer").expect(200);
+    assert!(page["deliveries"].as_array().expect("a list").len() < 10, "{page}");
+    assert!(page["next_cursor"].is_string(), "{page}");
+    for (client, path) in searches {
+        assert_eq!(all(&client, &path, "q=needle").1, [10], "with time enough one page has them all");
+    }
 }

@@ -57,13 +57,34 @@ fn tokens_are_made_listed_and_revoked() {
     json_of(folder.path(), &["token", "create", "--scope", "operator", "--json"]);
     let listed = json_of(folder.path(), &["token", "list", "--json"]);
     let keys: Vec<&String> = listed[0].as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["id", "account", "profile", "scopes", "label", "created_at", "last_used_at"]);
+    assert_eq!(keys, ["id", "account", "profile", "scopes", "label", "created_at", "last_used_at", "expires_at"]);
     assert_eq!(listed[0]["scopes"], json!(["webhooks", "events"]));
     assert_eq!((&listed[1]["account"], &listed[1]["profile"]), (&Value::Null, &json!("asg")));
     assert!(!listed.to_string().contains(token), "never the token itself");
     assert_eq!(run(folder.path(), &["token", "revoke", id]).0, 0);
     assert_eq!(json_of(folder.path(), &["token", "list", "--json"]).as_array().map(Vec::len), Some(2));
     assert!(refusal(folder.path(), &["token", "revoke", id]).contains(id));
+}
+
+#[test]
+fn a_token_can_be_made_to_expire() {
+    let folder = tempfile::tempdir().expect("a folder");
+    json_of(folder.path(), &["account", "create", "--profile", "asg", "--id", "CUST-1", "--json"]);
+    let create = ["token", "create", "--account", "CUST-1", "--scope", "webhooks", "--label", "shop"];
+    let made = json_of(folder.path(), &[&create[..], &["--expires", "90d", "--json"]].concat());
+    let forever = json_of(folder.path(), &[&create[..], &["--json"]].concat());
+    assert_eq!(forever.as_object().map(|made| made.len()), Some(2), "{forever}");
+    let listed = json_of(folder.path(), &["token", "list", "--json"]);
+    assert_eq!((&listed[0]["expires_at"], &listed[1]["expires_at"]), (&made["expires_at"], &Value::Null));
+    let moment = |text: &Value| text.as_str().expect("a time").parse::<humantime::Timestamp>().expect("RFC 3339");
+    let lasts = std::time::SystemTime::from(moment(&made["expires_at"]))
+        .duration_since(moment(&listed[0]["created_at"]).into())
+        .expect("later");
+    assert_eq!(lasts, Duration::from_secs(90 * 86_400));
+    let (_, shown, _) = run(folder.path(), &["token", "list"]);
+    assert!(shown.contains(&format!("until {}", made["expires_at"].as_str().expect("a time"))), "{shown}");
+    let refused = refusal(folder.path(), &[&create[..], &["--expires", "30s"]].concat());
+    assert!(refused.contains("at least 1 minute"), "{refused}");
 }
 
 #[test]

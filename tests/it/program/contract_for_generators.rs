@@ -63,7 +63,7 @@ fn bodies_of_requests_are_named_inputs_and_no_schema_collides_in_go() {
     for (_, operation) in operations(&document, "paths") {
         let body = &operation["requestBody"]["content"]["application/json"]["schema"];
         if let Some(name) = referred(body).or_else(|| referred(&body["anyOf"][0])) {
-            let named = name.ends_with("Input") || ["WebhookUpdate", "WebhookTest"].contains(&name);
+            let named = ["Input", "WebhookUpdate", "WebhookTest"].iter().any(|end| name.ends_with(end));
             assert!(named, "{} takes {name}", id(operation));
         }
     }
@@ -122,6 +122,7 @@ fn codes_and_names_of_events_are_enumerations() {
         ("AsgEventInput", "AsgEventName"),
         ("AsgAcceptedEvent", "AsgEventName"),
         ("AsgTaskSettled", "AsgEventName"),
+        ("AsgDeliveryEntry", "AsgEventName"),
     ];
     for (name, words) in events {
         assert_eq!(referred(&schema(&document, name)["properties"]["event"]), Some(words), "{name}");
@@ -159,9 +160,11 @@ fn each_operation_lists_only_the_statuses_that_it_gives() {
         assert!(expected.is_subset(&listed), "{id}: {:?}", expected.difference(&listed));
         let of_its_own: &[u16] = match id {
             "registerWebhook" | "asgRegisterWebhook" | "asgPublishEvent" | "asgPublishBatch" => &[404, 409, 422],
-            "updateWebhook" | "testWebhook" | "publishEvent" | "publishBatch" => &[404, 422],
-            "replayDelivery" | "replayAnyDelivery" | "retryDelivery" | "cancelDelivery" | "recoverWebhook"
-            | "asgRecoverWebhook" | "startRecovery" | "startRetry" => &[404, 409],
+            "updateWebhook" | "testWebhook" | "asgUpdateWebhook" | "asgTestWebhook" | "publishEvent"
+            | "publishBatch" => &[404, 422],
+            "replayDelivery" | "asgReplayDelivery" | "rotateSecret" | "asgRotateSecret" | "replayAnyDelivery"
+            | "retryDelivery" | "cancelDelivery" | "recoverWebhook" | "asgRecoverWebhook" | "startRecovery"
+            | "startRetry" => &[404, 409],
             "createAccount" => &[409],
             "live" | "ready" | "metrics" | "asgListWebhooks" | "listWebhooks" | "listEventTypes" | "getOverview"
             | "listEvents" | "listAccounts" | "listAlerts" | "listAudit" | "listRecoveries" | "asgListRecoveries"

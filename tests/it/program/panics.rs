@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::support::{receiver::PATIENCE, world::World};
 
 /// A clock that has a part of the server, by its file, panic when it goes to sleep.
+#[derive(Debug)]
 struct Trap(&'static str);
 
 impl Clock for Trap {

@@ -1,6 +1,6 @@
 //! Settings from the file, the environment and the flags; unreadable files, and foreign variables.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 use serde_json::json;
 
@@ -65,6 +65,47 @@ fn a_wrong_setting_from_the_environment_names_its_variable_in_full() {
         assert!(code == 1 && words.contains(&name), "{name}={value}: {said}");
         assert!(!said.contains("`NGOMA_"), "{said}");
     }
+}
+
+#[test]
+fn the_first_settings_file_that_is_there_is_read_and_a_command_says_which() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A whole /etc of its own, which only this command sees.
+    let script = "mount -t tmpfs none /etc && mkdir /etc/ngoma && \
+                  echo '[storage]\npath = \"/nowhere/of-etc.db\"' > /etc/ngoma/config.toml && exec \"$@\"";
+    let under = |arguments: &[&str]| {
+        let inner = ngoma(folder.path(), arguments);
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args());
+        command.current_dir(folder.path()).env_remove("NGOMA_CONFIG");
+        command
+    };
+    let write = |name: &str| {
+        let path = format!("[storage]\npath = \"/nowhere/of-{name}.db\"\n");
+        fs::write(folder.path().join(format!("{name}.toml")), path).expect("written");
+    };
+    let said = |command: &mut Command| {
+        let (code, _, said) = finish(command);
+        assert_eq!(code, 1, "{said}");
+        said
+    };
+    let by_etc = said(&mut under(&["token", "list"]));
+    assert!(by_etc.contains("/nowhere/of-etc.db (by the settings in /etc/ngoma/config.toml)"), "{by_etc}");
+    ["config", "variable", "named"].iter().for_each(|name| write(name));
+    let by_folder = said(&mut under(&["token", "list"]));
+    assert!(by_folder.contains("/nowhere/of-config.db (by the settings in config.toml)"), "{by_folder}");
+    let by_variable = said(under(&["token", "list"]).env("NGOMA_CONFIG", "variable.toml"));
+    assert!(by_variable.contains("of-variable.db (by the settings in variable.toml)"), "{by_variable}");
+    let by_name = said(under(&["--config", "named.toml", "token", "list"]).env("NGOMA_CONFIG", "variable.toml"));
+    assert!(by_name.contains("of-named.db (by the settings in named.toml)"), "{by_name}");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let by_none = said(&mut ngoma(elsewhere.path(), &["token", "list"]));
+    assert!(
+        by_none.contains("there is no database at ngoma.db (by the built-in settings, as there is no "),
+        "{by_none}"
+    );
+    let missing = said(ngoma(elsewhere.path(), &["token", "list"]).env("NGOMA_CONFIG", "gone.toml"));
+    assert!(missing.contains("gone.toml is not there"), "{missing}");
 }
 
 #[test]

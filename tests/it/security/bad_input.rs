@@ -45,13 +45,6 @@ fn broken_json_wrong_types_and_missing_fields_are_named() {
 }
 
 #[test]
-fn unknown_fields_are_ignored() {
-    let world = World::new();
-    let body = json!({ "url": "http://127.0.0.1:1/", "events": ["*"], "cooperative_id": COOP, "colour": "red" });
-    world.coop().post("/webhooks", body).expect(201);
-}
-
-#[test]
 fn unknown_events_and_filters_that_match_nothing_are_refused() {
     let world = World::new();
     let coop = world.coop();

@@ -50,7 +50,7 @@ fn account_of(operation: &Operation) -> &'static str {
 }
 
 #[test]
-fn a_request_begun_before_its_token_was_revoked_or_lost_its_scope_is_refused_and_writes_nothing() {
+fn a_request_begun_before_its_token_was_revoked_or_expired_or_lost_its_scope_is_refused_and_writes_nothing() {
     let world = World::new();
     let receiver = Receiver::new();
     let resources = Resources::make(&world, &receiver, 0);
@@ -61,12 +61,12 @@ fn a_request_begun_before_its_token_was_revoked_or_lost_its_scope_is_refused_and
             Needs::Events => (Holder::Account(account_of(&operation).to_owned()), "webhooks,events", "webhooks"),
             _ => (Holder::Account(account_of(&operation).to_owned()), "webhooks,events", "events"),
         };
-        for (loss, status) in [(Loss::Revoked, 401), (Loss::Unscoped(left), 403)] {
+        for (loss, status) in [(Loss::Revoked, 401), (Loss::Expired, 401), (Loss::Unscoped(left), 403)] {
             refused(&world, &request(&world, &operation, &resources, holder.clone(), scopes), &loss, &[status]);
             cells += 1;
         }
     }
-    println!("held: {cells} requests over a revocation or the loss of a scope");
+    println!("held: {cells} requests over a revocation, an expiry or the loss of a scope");
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub enum Loss {
     Nothing,
     /// Its token is revoked, by another process.
     Revoked,
+    /// Its token expires.
+    Expired,
     /// Its token has only this scope any more.
     Unscoped(&'static str),
     /// Its session is signed out.
@@ -63,6 +65,7 @@ impl Loss {
         match self {
             Self::Nothing | Self::Erased(_) => String::new(),
             Self::Revoked => format!("UPDATE token SET revoked_at = 1 WHERE key = {token}"),
+            Self::Expired => format!("UPDATE token SET valid_until = 1 WHERE key = {token}"),
             Self::Unscoped(left) => format!("UPDATE token SET scopes = '{left}' WHERE key = {token}"),
             Self::SignedOut => format!("DELETE FROM session WHERE token = {token}"),
         }

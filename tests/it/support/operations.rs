@@ -44,7 +44,14 @@ pub const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("asgRegisterWebhook", Needs::Webhooks, 201, Foreign::Forbidden),
     ("asgListWebhooks",    Needs::Webhooks, 200, Foreign::Own),
     ("asgGetWebhookStats", Needs::Webhooks, 200, Foreign::Hidden),
+    ("asgGetWebhook",      Needs::Webhooks, 200, Foreign::Hidden),
+    ("asgUpdateWebhook",   Needs::Webhooks, 200, Foreign::Hidden),
+    ("asgRotateSecret",    Needs::Webhooks, 201, Foreign::Hidden),
+    ("asgTestWebhook",     Needs::Webhooks, 200, Foreign::Hidden),
     ("asgDeleteWebhook",   Needs::Webhooks, 200, Foreign::Hidden),
+    ("asgReplayDelivery",  Needs::Webhooks, 202, Foreign::Hidden),
+    ("asgListDeliveries",  Needs::Webhooks, 200, Foreign::Hidden),
+    ("asgGetDelivery",     Needs::Webhooks, 200, Foreign::Hidden),
     ("asgPublishEvent",    Needs::Events,   202, Foreign::Forbidden),
     ("asgPublishBatch",    Needs::Events,   202, Foreign::Forbidden),
     ("asgGetTask",         Needs::Events,   200, Foreign::Hidden),
@@ -53,6 +60,7 @@ pub const EXPECTED: &[(&str, Needs, u16, Foreign)] = &[
     ("getWebhook",         Needs::Webhooks, 200, Foreign::Hidden),
     ("getWebhookStats",    Needs::Webhooks, 200, Foreign::Hidden),
     ("updateWebhook",      Needs::Webhooks, 200, Foreign::Hidden),
+    ("rotateSecret",       Needs::Webhooks, 201, Foreign::Hidden),
     ("deleteWebhook",      Needs::Webhooks, 204, Foreign::Hidden),
     ("replayDelivery",     Needs::Webhooks, 202, Foreign::Hidden),
     ("testWebhook",        Needs::Webhooks, 200, Foreign::Hidden),
@@ -138,7 +146,11 @@ impl Operation {
     /// The path and the body with which the owner of these resources would ask for it.
     pub fn request(&self, resources: &Resources) -> (String, Option<String>) {
         let webhook = if self.is_asg() { &resources.asg_webhook } else { &resources.webhook };
-        let delivery = if self.id == "cancelDelivery" { &resources.held } else { &resources.delivery };
+        let delivery = match self.id.as_str() {
+            "cancelDelivery" => &resources.held,
+            "asgReplayDelivery" | "asgGetDelivery" => &resources.asg_delivery,
+            _ => &resources.delivery,
+        };
         let path = self.path.replace("{webhook_id}", webhook).replace("{delivery_id}", delivery);
         let path = path.replace("{account_id}", COOP).replace("{token_id}", &resources.token);
         let recovery = match self.id.as_str() {
@@ -158,6 +170,7 @@ impl Operation {
                 json!({ "events": [event, event] })
             }
             "updateWebhook" => json!({ "status": "SUSPENDED" }),
+            "asgUpdateWebhook" => json!({ "active": false }),
             "asgRegisterWebhook" => json!({ "callback_url": url, "account": CUSTOMER }),
             "createAccount" => json!({ "account_id": format!("NEW-{}", resources.webhook), "profile": "asg" }),
             "startRetry" | "startRecovery" => json!({ "account_id": COOP }),
@@ -199,6 +212,7 @@ pub struct Resources {
     pub own_recovery: String,
     pub asg_recovery: String,
     pub asg_webhook: String,
+    pub asg_delivery: String,
     pub task: String,
 }
 
@@ -224,10 +238,11 @@ impl Resources {
         let own_recovery = coop.post(&format!("/webhooks/{webhook}/recover"), since.clone()).expect(202);
         let asg_webhook = text(&made["webhook_id"]);
         let asg_recovery = customer.post(&format!("/v1/webhooks/{asg_webhook}/recover"), since).expect(202);
-        let task_id = format!("task-{place}");
+        let task_id = format!("task-{asg_webhook}");
         customer.post("/v1/events", task(&task_id)).expect(202);
         world.settle();
         let delivery = coop.deliveries(&webhook)[0]["delivery_id"].clone();
+        let asg_page = customer.get(&format!("/v1/webhooks/{asg_webhook}/deliveries")).expect(200);
         Self {
             url,
             paused: paused.clone(),
@@ -240,6 +255,7 @@ impl Resources {
             event: text(&accepted["event_id"]),
             delivery: text(&delivery),
             asg_webhook,
+            asg_delivery: text(&asg_page["deliveries"][0]["delivery_id"]),
             task: task_id,
         }
     }
@@ -256,6 +272,7 @@ impl Resources {
             own_recovery: format!("rec_{NO_WEBHOOK}"),
             asg_recovery: format!("rec_{NO_WEBHOOK}"),
             asg_webhook: format!("whk_{NO_WEBHOOK}"),
+            asg_delivery: format!("dlv_{NO_WEBHOOK}"),
             task: "task-nowhere".to_owned(),
             ..self.clone()
         }

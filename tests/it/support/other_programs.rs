@@ -65,6 +65,23 @@ pub fn prometheus() -> Command {
     command
 }
 
+/// Prometheus's own judge of metrics and rules.
+pub fn promtool(arguments: &[&str]) -> Command {
+    let command = || Command::new("promtool");
+    assert!(ran_well(command().arg("--version")), "promtool is missing: run the suite by tests/run, which installs it");
+    let mut command = command();
+    command.args(arguments);
+    command
+}
+
+/// Litestream, which keeps a warm copy of a database.
+pub fn litestream() -> Command {
+    let python = python_with("standardwebhooks").get_program().to_owned();
+    let command = || Command::new(Path::new(&python).with_file_name("litestream"));
+    assert!(ran_well(command().arg("version")), "litestream is missing: run the suite by tests/run, which installs it");
+    command()
+}
+
 /// Schemathesis, which makes requests from a contract and judges the answers.
 pub fn schemathesis() -> Command {
     let mut command = python_with("schemathesis");

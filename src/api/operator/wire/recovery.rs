@@ -17,7 +17,7 @@ pub(crate) struct RecoveryInput {
     pub(crate) account_id: Option<String>,
     /// Only deliveries to this webhook.
     pub(crate) webhook_id: Option<String>,
-    /// Only deliveries to webhooks whose URL contains this text, in any letter case.
+    /// Only deliveries to webhooks whose URL or name contains this text, in any letter case.
     pub(crate) url: Option<String>,
     /// Only deliveries of this event.
     pub(crate) event: Option<String>,
@@ -60,7 +60,7 @@ pub(crate) struct RecoveryReport {
     recovery: Recovery,
     /// Only deliveries of this account; null for all.
     account_id: Option<String>,
-    /// Only deliveries to webhooks whose URL contains this text; null for all.
+    /// Only deliveries to webhooks whose URL or name contains this text; null for all.
     url: Option<String>,
     /// Only this delivery; null for all.
     delivery_id: Option<String>,

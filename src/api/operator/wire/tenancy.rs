@@ -82,6 +82,8 @@ pub(crate) struct TokenInput {
     pub(crate) scopes: Vec<TokenScope>,
     /// A label for your lists: at most 200 bytes.
     pub(crate) label: Option<String>,
+    /// After how many seconds it expires: 60 to 315,360,000 (3,650 days). Default: it does not expire.
+    pub(crate) expires_in: Option<u64>,
 }
 
 /// A new token.
@@ -92,6 +94,8 @@ pub(crate) struct MadeToken {
     pub(crate) token_id: String,
     /// The token itself. It is never shown again.
     pub(crate) token: SecretText,
+    /// When it expires: RFC 3339, UTC; null for never.
+    pub(crate) expires_at: Option<String>,
 }
 
 /// A token in a list.
@@ -111,6 +115,8 @@ pub(crate) struct Token {
     created_at: String,
     /// When it was last used, to the minute; null for never.
     last_used_at: Option<String>,
+    /// When it expires, or has expired; null for never.
+    expires_at: Option<String>,
 }
 
 impl From<&TokenRecord> for Token {
@@ -123,6 +129,7 @@ impl From<&TokenRecord> for Token {
             label: token.label.clone(),
             created_at: token.created_at.to_string(),
             last_used_at: token.last_used_at.map(|at| at.to_string()),
+            expires_at: token.expires_at.map(|at| at.to_string()),
         }
     }
 }

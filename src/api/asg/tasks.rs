@@ -1,4 +1,4 @@
-//! The routes under `/v1`: parse, one call, reply.
+//! The routes of settled tasks: `/v1/events` and `/v1/tasks`. Parse, one call, reply.
 
 use poem::web::Data;
 use poem_openapi::{
@@ -10,20 +10,17 @@ use super::{
     draft::SettledTask,
     errors::{BadTarget, Errors, NoTask, TaskDiffers},
     examples::Tag,
-    profile::TASK_SETTLED,
-    wire::{Accepted, AcceptedEvents, EventInput, EventsInput, Task, WebhookInput, WebhookView},
+    wire::{Accepted, AcceptedEvents, EventInput, EventsInput, Task},
 };
 use crate::{
     api::{
         openapi::{
-            Body, Printed, Refused, Registered, WebhookStats,
-            refusals::{
-                BadInput, BadPayload, BadUrl, IsFull, Json, NoAccount, NoWebhook, Publish, Token, UnknownEvent,
-            },
+            Body, Printed, Refused,
+            refusals::{BadPayload, NoAccount, Publish, Token, UnknownEvent},
         },
         publishing::{self, BatchPublication, Place, Publication},
     },
-    app::{Access, App, Events, Webhooks, webhooks},
+    app::{Access, App, Events},
     error::Result,
 };
 
@@ -31,70 +28,6 @@ pub(crate) struct Routes;
 
 #[OpenApi(tag = "Tag::Asg", prefix_path = "/v1")]
 impl Routes {
-    /// Register a webhook
-    ///
-    /// Registers a webhook. It adds the webhook to the account: from then on the webhook gets every settled task,
-    /// except tasks that are published for the `callback_url` of another webhook. Needs the scope `webhooks`.
-    #[oai(path = "/webhooks", method = "post", operation_id = "asgRegisterWebhook")]
-    async fn register(
-        &self,
-        access: Access<Webhooks>,
-        app: Data<&App>,
-        body: Body<WebhookInput>,
-    ) -> Result<Registered<WebhookView>, Refused<Errors, (Token, Json, NoAccount, IsFull, BadUrl, UnknownEvent)>> {
-        let WebhookInput { callback_url: url, secret, events, account, name, description } = body.0;
-        let account = access.acts_for(account.as_deref(), "account")?;
-        let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
-        let secret = secret.map(|own| own.0);
-        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
-        Ok(Registered::Created(Body(app.register(&access, new).await?.into())))
-    }
-
-    /// List webhooks
-    ///
-    /// Lists every webhook of the account, and the newest 1,000 of its deleted webhooks. It changes nothing. Secrets
-    /// are not returned. Needs the scope `webhooks`.
-    #[oai(path = "/webhooks", method = "get", operation_id = "asgListWebhooks")]
-    async fn list(
-        &self,
-        access: Access<Webhooks>,
-        app: Data<&App>,
-    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, Token>> {
-        Ok(Body(app.webhooks(&access).await?.iter().map(WebhookView::from).collect()))
-    }
-
-    /// Delete a webhook
-    ///
-    /// Deletes a webhook. It deactivates the webhook for good (a soft delete: the webhook stays in the list with
-    /// `active: false`) and cancels its pending deliveries. An attempt under way may still arrive. Deleting it again
-    /// gives the same answer, until its row is removed (`retention.undelivered` in the server's settings, 90 days by
-    /// default). Needs the scope `webhooks`.
-    #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
-    async fn delete(
-        &self,
-        access: Access<Webhooks>,
-        app: Data<&App>,
-        /// The webhook's id, `whk_...`.
-        webhook_id: Path<String>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, (Token, NoWebhook)>> {
-        Ok(Body(WebhookView::from(&app.deactivate(&access, &webhook_id.0).await?)))
-    }
-
-    /// Get the statistics of a webhook
-    ///
-    /// Shows how the attempts of a webhook went in the last 24 hours, how long its answers took, what waits or has
-    /// failed, and the last error. It changes nothing. Needs the scope `webhooks`.
-    #[oai(path = "/webhooks/:webhook_id/stats", method = "get", operation_id = "asgGetWebhookStats")]
-    async fn stats(
-        &self,
-        access: Access<Webhooks>,
-        app: Data<&App>,
-        /// The webhook's id, `whk_...`.
-        webhook_id: Path<String>,
-    ) -> Result<Body<WebhookStats>, Refused<Errors, (Token, NoWebhook)>> {
-        Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
-    }
-
     /// Publish a settled task
     ///
     /// Publishes a settled task. It stores the task and sends it to every active webhook of the account, or to the one
@@ -160,7 +93,7 @@ impl Routes {
         /// The account that it was published for. Needed only with a token that belongs to no account, if several
         /// accounts have this task.
         account: Query<Option<String>>,
-    ) -> Result<Body<Task>, Refused<Errors, (Token, BadInput, NoTask)>> {
+    ) -> Result<Body<Task>, Refused<Errors, (Token, NoTask)>> {
         let named = account.0.map(|named| access.acts_for(Some(&named), "account")).transpose()?;
         let (details, attempts) = app.event_by_key(&access, task_id.0, named).await?;
         Ok(Body(Task::new(details, &attempts)?))

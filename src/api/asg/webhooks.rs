@@ -1,0 +1,178 @@
+//! The routes under `/v1/webhooks`, except those of deliveries: parse, one call, reply.
+
+use poem::web::Data;
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use super::{
+    errors::Errors,
+    examples::Tag,
+    profile::TASK_SETTLED,
+    webhook_wire::{TestRequest, TestResult, WebhookChange, WebhookDetails, WebhookInput, WebhookView},
+};
+use crate::{
+    api::openapi::{
+        Body, Refused, Registered, Rotated, RotatedSecret, SecretRotation, WebhookStats, Word,
+        refusals::{BadUrl, IsFull, Json, NoAccount, NoWebhook, StillSigns, Token, UnknownEvent},
+    },
+    app::{
+        Access, App, Webhooks,
+        webhooks::{self, Change, Deleted},
+    },
+    error::Result,
+};
+
+pub(crate) struct Routes;
+
+#[OpenApi(tag = "Tag::Asg", prefix_path = "/v1")]
+impl Routes {
+    /// Register a webhook
+    ///
+    /// Registers a webhook. It adds the webhook to the account: from then on the webhook gets every settled task,
+    /// except tasks that are published for the `callback_url` of another webhook. Needs the scope `webhooks`.
+    #[oai(path = "/webhooks", method = "post", operation_id = "asgRegisterWebhook")]
+    async fn register(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        body: Body<WebhookInput>,
+    ) -> Result<Registered<WebhookView>, Refused<Errors, (Token, Json, NoAccount, IsFull, BadUrl, UnknownEvent)>> {
+        let WebhookInput { callback_url: url, secret, events, account, name, description } = body.0;
+        let account = access.acts_for(account.as_deref(), "account")?;
+        let events = events.unwrap_or_else(|| vec![TASK_SETTLED.to_owned()]);
+        let secret = secret.map(|own| own.0);
+        let new = webhooks::NewWebhook { account, url, events, secret, name, description };
+        let registered = app.register(&access, new).await?;
+        Ok(Registered::Created(Body(WebhookView::registered(&registered, access.scope()))))
+    }
+
+    /// List webhooks
+    ///
+    /// Lists every webhook of the account, and those that were deleted within a day (the newest 1,000 of them). It
+    /// changes nothing. Secrets are not returned. Needs the scope `webhooks`.
+    #[oai(path = "/webhooks", method = "get", operation_id = "asgListWebhooks")]
+    async fn list(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// Whether to list the newest 1,000 of the deleted webhooks, whenever they were deleted. Default: false.
+        all: Query<Option<bool>>,
+    ) -> Result<Body<Vec<WebhookView>>, Refused<Errors, Token>> {
+        let deleted = if all.0 == Some(true) { Deleted::Newest } else { Deleted::OfLastDay };
+        let found = app.webhooks(&access, deleted).await?;
+        Ok(Body(found.iter().map(|webhook| WebhookView::new(webhook, access.scope())).collect()))
+    }
+
+    /// Get a webhook
+    ///
+    /// Shows a webhook with its last 20 deliveries. It changes nothing. If the webhook is paused, the answer says since
+    /// when, how many deliveries are held, and how many failed deliveries a resume sends again. Needs the scope
+    /// `webhooks`.
+    #[oai(path = "/webhooks/:webhook_id", method = "get", operation_id = "asgGetWebhook")]
+    async fn get(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `whk_...`.
+        webhook_id: Path<String>,
+    ) -> Result<Body<WebhookDetails>, Refused<Errors, (Token, NoWebhook)>> {
+        Ok(Body(WebhookDetails::new(&app.webhook(&access, &webhook_id.0).await?, access.scope())))
+    }
+
+    /// Change, pause or resume a webhook
+    ///
+    /// Changes a webhook, pauses it or resumes it. It changes the given fields only: a field that is left out stays as
+    /// it is. `"active": false` pauses the webhook: its deliveries are held, none is lost. `"active": true` resumes it.
+    /// The deliveries that failed since its last success and were not replayed are sent again, as replays;
+    /// `"resend_failed": false` leaves them. Then the held deliveries go out, each with a fresh schedule. The answer
+    /// says how many there are of both. A deleted webhook stays deleted: register it again. Needs the scope `webhooks`.
+    #[oai(path = "/webhooks/:webhook_id", method = "patch", operation_id = "asgUpdateWebhook")]
+    async fn update(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `whk_...`.
+        webhook_id: Path<String>,
+        body: Body<WebhookChange>,
+    ) -> Result<Body<WebhookView>, Refused<Errors, (Token, Json, NoWebhook, BadUrl, UnknownEvent)>> {
+        let (webhook, resumed) = app.update(&access, &webhook_id.0, Change::from(body.0)).await?;
+        Ok(Body(WebhookView {
+            resent_deliveries: resumed.map(|resumed| resumed.resent),
+            released_deliveries: resumed.map(|resumed| resumed.released),
+            ..WebhookView::new(&webhook, access.scope())
+        }))
+    }
+
+    /// Rotate the secret of a webhook
+    ///
+    /// Makes a new signing secret for a webhook, and shows it once. It replaces the present secret: for 24 hours (by
+    /// default) `webhook-signature` has a signature of the former secret too. `X-ASG-Signature` is made with the new
+    /// secret at once, or, with `"switch": "after_overlap"`, when these hours are over: that leaves time to give the
+    /// new secret to the receiver. It is refused with 409 while another former secret still signs. Needs the scope
+    /// `webhooks`.
+    #[oai(path = "/webhooks/:webhook_id/secret/rotate", method = "post", operation_id = "asgRotateSecret")]
+    async fn rotate(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `whk_...`.
+        webhook_id: Path<String>,
+        body: Body<Option<SecretRotation>>,
+    ) -> Result<Rotated, Refused<Errors, (Token, Json, NoWebhook, StillSigns)>> {
+        let switch = body.0.unwrap_or_default().switch();
+        let rotated = app.rotate_secret(&access, &webhook_id.0, None, switch).await?;
+        Ok(Rotated::Made(Body(RotatedSecret::new(&rotated, app.profiles()))))
+    }
+
+    /// Test a webhook
+    ///
+    /// Sends one signed delivery with sample data at once, also while the webhook is paused, and answers with the
+    /// result. It changes nothing but the list of deliveries, which gets the test: a test is never retried. The
+    /// receiver sees `ngoma-test: true`. Needs the scope `webhooks`.
+    #[oai(path = "/webhooks/:webhook_id/test", method = "post", operation_id = "asgTestWebhook")]
+    async fn test(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `whk_...`.
+        webhook_id: Path<String>,
+        body: Body<Option<TestRequest>>,
+    ) -> Result<Body<TestResult>, Refused<Errors, (Token, Json, NoWebhook, UnknownEvent)>> {
+        let event = body.0.unwrap_or_default().event.map(Word::into_text);
+        Ok(Body(TestResult::from(&app.test(&access, &webhook_id.0, event).await?)))
+    }
+
+    /// Delete a webhook
+    ///
+    /// Deletes a webhook. It deactivates the webhook for good (a soft delete: the webhook stays in the list with
+    /// `active: false`) and cancels its pending deliveries. An attempt under way may still arrive. Deleting it again
+    /// gives the same answer, until its row is removed (`retention.undelivered` in the server's settings, 90 days by
+    /// default). Needs the scope `webhooks`.
+    #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
+    async fn delete(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `whk_...`.
+        webhook_id: Path<String>,
+    ) -> Result<Body<WebhookView>, Refused<Errors, (Token, NoWebhook)>> {
+        Ok(Body(WebhookView::new(&app.deactivate(&access, &webhook_id.0).await?, access.scope())))
+    }
+
+    /// Get the statistics of a webhook
+    ///
+    /// Shows how the attempts of a webhook went in the last 24 hours, how long its answers took, what waits or has
+    /// failed, and the last error. It changes nothing. Needs the scope `webhooks`.
+    #[oai(path = "/webhooks/:webhook_id/stats", method = "get", operation_id = "asgGetWebhookStats")]
+    async fn stats(
+        &self,
+        access: Access<Webhooks>,
+        app: Data<&App>,
+        /// The webhook's id, `whk_...`.
+        webhook_id: Path<String>,
+    ) -> Result<Body<WebhookStats>, Refused<Errors, (Token, NoWebhook)>> {
+        Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
+    }
+}

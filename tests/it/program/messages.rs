@@ -1,0 +1,102 @@
+//! What is said when a command cannot do what it was asked: which thing, where, and what to do.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
+};
+
+use crate::support::{
+    program::{finish, ngoma, run},
+    receiver::Receiver,
+};
+
+/// What a command says, which must fail with this code.
+#[track_caller]
+fn said(folder: &Path, arguments: &[&str], variables: &[(&str, &str)], code: i32) -> String {
+    let mut command = ngoma(folder, arguments);
+    let (ended, _, said) = finish(command.envs(variables.iter().copied()).env("NGOMA_LOG__LEVEL", "info"));
+    assert_eq!(ended, code, "{arguments:?}: {said}");
+    said
+}
+
+#[track_caller]
+fn holds(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "'{part}' is not in: {said}");
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_is_named_with_the_setting_to_change() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = Receiver::new();
+    let (address, port) = (format!("127.0.0.1:{}", taken.port()), taken.port().to_string());
+    let serve = said(folder.path(), &["serve", "--listen", &address], &[], 1);
+    holds(&serve, &[&address, "another program listens there", "--listen or server.listen"]);
+    let listen = said(folder.path(), &["listen", "--port", &port], &[], 1);
+    holds(&listen, &[&address, "another program listens there", "--port"]);
+    for arguments in [&["serve", "--listen", "203.0.113.7:8080"][..], &["check"]] {
+        let elsewhere = said(folder.path(), arguments, &[("NGOMA_SERVER__LISTEN", "203.0.113.7:8080")], 1);
+        holds(&elsewhere, &["203.0.113.7:8080", "no such address", "0.0.0.0", "server.listen"]);
+    }
+}
+
+#[test]
+fn an_address_without_its_port_and_a_block_without_its_length_are_told_how_to_be_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (given, remedy) in [
+        ("18081", "write 127.0.0.1:18081"),
+        (":18081", "write 127.0.0.1:18081"),
+        ("127.0.0.1", "write 127.0.0.1:8080"),
+        ("::1", "write [::1]:8080"),
+        ("localhost:8080", "a name is not taken"),
+    ] {
+        let wrong = said(folder.path(), &["serve", "--listen", given], &[], 2);
+        holds(&wrong, &[given, "--listen", remedy]);
+        let wrong = said(folder.path(), &["check"], &[("NGOMA_SERVER__LISTEN", given)], 1);
+        holds(&wrong, &["server.listen", given, "NGOMA_SERVER__LISTEN", remedy]);
+    }
+    fs::write(folder.path().join("config.toml"), "[egress]\nallow = [\"10.20.0.0/16\", \"10.20.0.1\"]\n")
+        .expect("written");
+    let wrong = said(folder.path(), &["check"], &[], 1);
+    holds(&wrong, &["egress.allow", "config.toml", "write 10.20.0.1/32 for this one address"]);
+    let proxies = [("NGOMA_EGRESS__ALLOW", "[]"), ("NGOMA_SERVER__TRUSTED_PROXIES", "[\"fd00::1\"]")];
+    let wrong = said(folder.path(), &["check"], &proxies, 1);
+    holds(&wrong, &["server.trusted_proxies", "write fd00::1/128 for this one address"]);
+}
+
+#[test]
+fn a_settings_file_that_cannot_be_read_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let missing = said(folder.path(), &["--config", "nowhere.toml", "check"], &[], 1);
+    holds(&missing, &["nowhere.toml is not there", "--config"]);
+    let file = folder.path().join("closed.toml");
+    fs::write(&file, "").expect("written");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("set");
+    let mut check = ngoma(folder.path(), &["--config", "closed.toml", "check"]);
+    // Root may read everything; any other user runs this story as itself.
+    if run(folder.path(), &["--config", "closed.toml", "check"]).0 == 0 {
+        check.uid(65534);
+    }
+    let (code, _, closed) = finish(&mut check);
+    assert_eq!(code, 1, "{closed}");
+    holds(&closed, &["closed.toml cannot be read: Permission denied", "sudo", "--config"]);
+}
+
+#[test]
+fn an_account_that_is_not_there_and_an_empty_list_say_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = run(folder.path(), &["account", "create", "--profile", "asg", "--id", "X"]);
+    assert_eq!(made.0, 0, "{}", made.2);
+    for arguments in [&["deliveries", "--account", "COOP-9"][..], &["recover", "--account", "COOP-9"]] {
+        holds(&said(folder.path(), arguments, &[], 1), &["no account COOP-9", "ngoma account list"]);
+    }
+    let (code, out, _) = run(folder.path(), &["deliveries"]);
+    assert_eq!(code, 0);
+    holds(&out, &["no delivery yet", "published"]);
+    let (code, out, _) = run(folder.path(), &["deliveries", "--account", "X", "--since", "2h"]);
+    assert_eq!(code, 0);
+    holds(&out, &["no delivery matches", "--since"]);
+}
