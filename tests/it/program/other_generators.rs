@@ -22,7 +22,7 @@ const LESS: &str = "--global-property=modelDocs=false,apiDocs=false,modelTests=f
 
 /// A server, and the body of a delivery that it made. A field that the vendor does not list comes with it.
 fn served() -> (Site, Server, Receiver, String) {
-    let mut site = Site::new();
+    let site = Site::new();
     let (server, receiver) = (site.start(), Receiver::new());
     let coop = server.coop();
     let id = coop.webhook(&receiver.url(), &["batch.*"], "a secret");
@@ -103,7 +103,7 @@ fn hey_api_makes_a_typescript_client_that_compiles_and_runs() {
 
 #[test]
 fn postman_s_converter_makes_a_collection_whose_first_request_works() {
-    let (desk, mut site) = (Desk::new(), Site::new());
+    let (desk, site) = (Desk::new(), Site::new());
     let server = site.start();
     let said = desk.must(desk.node("first_request.mjs").arg("openapi.json").envs(server.environment()));
     let contract: Value = serde_json::from_str(&desk.read("openapi.json")).expect("JSON");
