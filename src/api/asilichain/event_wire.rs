@@ -13,7 +13,7 @@ use crate::{
 
 /// A published event and its deliveries.
 #[derive(Debug, Serialize, Object)]
-#[oai(rename = "Event")]
+#[oai(rename = "PublishedEvent")]
 pub(super) struct EventView {
     /// The event's id.
     pub(super) event_id: String,

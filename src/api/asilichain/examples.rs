@@ -113,7 +113,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "deliveries": ["@DeliveryRef"]}"#,
     ),
     (
-        "Event",
+        "PublishedEvent",
         r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "newest_replay": null, "newest_replay_status": null, "test": false}]}"#,
     ),
     (

@@ -326,7 +326,7 @@ pub(super) struct EventInput {
     /// The account. Needed only with a token that belongs to no account.
     pub(super) cooperative_id: Option<String>,
     /// The data: any JSON object. The schema with the event's name and `Data`, such as `BatchExportedData`, has the
-    /// fields that the vendor's reference lists; fields may be left out or added. It is delivered as `JSON.stringify`
+    /// fields that AsiliChain's reference lists; fields may be left out or added. It is delivered as `JSON.stringify`
     /// prints it; integers beyond 2^53 - 1 must be strings.
     pub(super) data: RawObject,
     /// When it happened: RFC 3339, such as `2026-04-20T11:55:00Z`. Delivered as given. Default: the time when the

@@ -116,7 +116,7 @@ fn codes_and_names_of_events_are_enumerations() {
     let events = [
         ("EventInput", "EventName"),
         ("AcceptedEvent", "EventName"),
-        ("Event", "EventName"),
+        ("PublishedEvent", "EventName"),
         ("Delivery", "EventName"),
         ("EventSummary", "EventName"),
         ("AsgEventInput", "AsgEventName"),

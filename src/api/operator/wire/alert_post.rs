@@ -65,6 +65,8 @@ struct AlertPostData {
     oldest_created_at: Option<String>,
     /// From when on they are cancelled: RFC 3339, UTC.
     cancelled_from: Option<String>,
+    /// The page of the webhook in the dashboard.
+    page: String,
     /// The command that shows the webhook.
     look: String,
     /// The command that tests the webhook, if its platform has one.
