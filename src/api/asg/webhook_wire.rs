@@ -1,7 +1,5 @@
 //! Webhooks: the bodies of requests and answers, in the vendor's words.
 
-use std::collections::BTreeMap;
-
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +8,10 @@ use super::{
     profile::{EventNames, WEBHOOK},
 };
 use crate::{
-    api::openapi::{Attempt, ErrorClass, SecretText, SuspendedReason, Word, settings, shown_headers, shown_metadata},
+    api::openapi::{
+        Attempt, ErrorClass, Headers, Metadata, SecretText, SuspendedReason, Word, settings, shown_headers,
+        shown_metadata,
+    },
     app::{
         webhook_test::TestOutcome,
         webhooks::{Change, EventList, NewState, Registered, WebhookSummary},
@@ -43,10 +44,10 @@ pub(super) struct WebhookInput {
     pub(super) description: Option<String>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
     /// sent.
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again.
-    pub(super) headers: Option<BTreeMap<String, SecretText>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second, from 0.1 to 1000, with at most three decimals. What waits costs no try. Without it
     /// there is no limit.
     pub(super) rate_limit: Option<f64>,
@@ -78,10 +79,10 @@ pub(super) struct WebhookView {
     pub(super) description: Option<String>,
     /// The texts for programs of its owner; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) headers: Option<BTreeMap<String, String>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second; left out if there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate_limit: Option<f64>,
@@ -160,10 +161,10 @@ pub(super) struct WebhookDetails {
     description: Option<String>,
     /// The texts for programs of its owner; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<BTreeMap<String, String>>,
+    metadata: Option<Metadata>,
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<BTreeMap<String, String>>,
+    headers: Option<Headers>,
     /// Most deliveries to it per second; left out if there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<f64>,
@@ -229,11 +230,11 @@ pub(super) struct WebhookChange {
     description: Option<String>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
     /// sent. They replace all former ones; an empty object removes them.
-    metadata: Option<BTreeMap<String, String>>,
+    metadata: Option<Metadata>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
     /// ones; an empty object removes them.
-    headers: Option<BTreeMap<String, SecretText>>,
+    headers: Option<Headers>,
     /// Most deliveries to it per second from now on, as in a registration; 0 removes the limit.
     rate_limit: Option<f64>,
     /// Whether its deliveries go out one at a time from now on, in the order of acceptance. Those that wait count too.

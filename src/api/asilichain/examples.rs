@@ -57,6 +57,8 @@ const EXAMPLES: &[(&str, &str)] = &[
         "ApiErrorDetail",
         r#"{"code": "WEBHOOK_NOT_FOUND", "message": "webhook not found", "request_id": "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X"}"#,
     ),
+    ("WebhookMetadata", r#"{"region": "north"}"#),
+    ("WebhookHeaders", r#"{"x-api-key": "***"}"#),
     (
         "WebhookInput",
         r#"{"url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "secret": "your_webhook_signing_secret", "name": "Buyer portal", "description": "Exports and their papers; ask Rose at the head office"}"#,

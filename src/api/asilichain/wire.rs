@@ -1,15 +1,13 @@
 //! The bodies of requests and answers, in the vendor's words.
 
-use std::collections::BTreeMap;
-
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use super::{catalogue::EventNames, delivery_wire::Delivery, profile::WEBHOOK};
 use crate::{
     api::openapi::{
-        Attempt, ErrorClass, RawObject, SecretText, SuspendedReason, Word, objects, settings, shown_headers,
-        shown_metadata,
+        Attempt, ErrorClass, Headers, Metadata, RawObject, SecretText, SuspendedReason, Word, objects, settings,
+        shown_headers, shown_metadata,
     },
     app::{
         webhook_test::TestOutcome,
@@ -52,10 +50,10 @@ pub(super) struct WebhookInput {
     pub(super) description: Option<String>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
     /// sent.
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again.
-    pub(super) headers: Option<BTreeMap<String, SecretText>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second, from 0.1 to 1000, with at most three decimals. What waits costs no try. Without it
     /// there is no limit.
     pub(super) rate_limit: Option<f64>,
@@ -88,10 +86,10 @@ pub(super) struct WebhookView {
     pub(super) description: Option<String>,
     /// The texts for programs of its owner; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) headers: Option<BTreeMap<String, String>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second; left out if there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate_limit: Option<f64>,
@@ -142,7 +140,7 @@ impl From<&Endpoint> for WebhookView {
 }
 
 /// A webhook with its last deliveries.
-#[derive(Debug, Serialize, Object)]
+#[derive(Serialize, Object)]
 pub(super) struct WebhookDetails {
     /// Its id.
     pub(super) webhook_id: String,
@@ -164,10 +162,10 @@ pub(super) struct WebhookDetails {
     pub(super) description: Option<String>,
     /// The texts for programs of its owner; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) headers: Option<BTreeMap<String, String>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second; left out if there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate_limit: Option<f64>,
@@ -234,11 +232,11 @@ pub(super) struct WebhookChange {
     pub(super) description: Option<String>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
     /// sent. They replace all former ones; an empty object removes them.
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
     /// ones; an empty object removes them.
-    pub(super) headers: Option<BTreeMap<String, SecretText>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second from now on, as in a registration; 0 removes the limit.
     pub(super) rate_limit: Option<f64>,
     /// Whether its deliveries go out one at a time from now on, in the order of acceptance. Those that wait count too.

@@ -32,7 +32,7 @@ pub(crate) use self::{
     refusals::{Refusal, Refusals},
     responses::{Listed, Refused, Registered, Shape, Versioned, next_page},
     rotation::{Rotated, RotatedSecret, SecretRotation},
-    settings::{settings, shown_headers, shown_metadata},
+    settings::{Headers, Metadata, settings, shown_headers, shown_metadata},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
     webhook_stats::WebhookStats,
