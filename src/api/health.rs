@@ -6,7 +6,7 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::Serialize;
 
-use super::openapi::{Body, Refused, Shape, Supplement, Tag, WithoutToken};
+use super::openapi::{Body, Refused, Shape, Supplement, Tag, refusals::Head};
 use crate::{
     app::{App, health},
     error::Result,
@@ -149,20 +149,20 @@ impl<E: Shape> Routes<E> {
 impl<E: Shape> Routes<E> {
     /// Check that the process is alive
     ///
-    /// Answers as soon as the server runs. Needs no token.
+    /// Answers as soon as the process runs. It changes nothing. Needs no token.
     #[oai(path = "/health/live", method = "get", operation_id = "live")]
-    async fn live(&self) -> Result<Body<Health>, Refused<E, WithoutToken>> {
+    async fn live(&self) -> Result<Body<Health>, Refused<E, Head>> {
         Ok(Body(Health { status: Status::Ok }))
     }
 
     /// Check that the server can do its work
     ///
-    /// Answers 200 when the database takes writes, deliveries go out and the key file is in its place. Otherwise it
-    /// answers 503. The answer has the health of each part. The server's own last writes decide; if there was none for
-    /// 5 seconds, the server tries one, at most once a second. Little room on the disk, a clock that was set and many
-    /// writes that wait are warnings: the answer is still 200. Needs no token.
+    /// Answers 200 when the database takes writes, deliveries go out and the key file is in its place; otherwise 503.
+    /// It changes nothing. The answer has the health of each part. The server's own last writes decide; if there was
+    /// none for 5 seconds, the server tries one, at most once a second. Little room on the disk, a clock that was set
+    /// and many writes that wait are warnings: the answer is still 200. Needs no token.
     #[oai(path = "/health/ready", method = "get", operation_id = "ready")]
-    async fn ready(&self, app: Data<&App>) -> Result<Ready, Refused<E, WithoutToken>> {
+    async fn ready(&self, app: Data<&App>) -> Result<Ready, Refused<E, Head>> {
         let readiness = self.readiness(&app).await;
         Ok(match readiness.status {
             Status::Ok => Ready::Ok(Body(readiness)),
@@ -187,5 +187,6 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ),
     ],
     parameters: &[],
-    signature: None,
+    made: Vec::new,
+    outgoing: &[],
 };

@@ -10,7 +10,7 @@ use poem_openapi::{
     types::Type,
 };
 
-use super::openapi::{Refused, Shape, Tag, WithoutBody};
+use super::openapi::{Refused, Shape, Tag, refusals::Unlimited};
 use crate::{
     app::{Access, App, Operator},
     http::single_flight::SingleFlight,
@@ -115,16 +115,16 @@ impl<E> Default for Routes<E> {
 impl<E: Shape> Routes<E> {
     /// Get the metrics
     ///
-    /// The answer is in OpenMetrics. A request with `Accept: text/plain` gets Prometheus's text format 0.0.4. The guide's
-    /// chapter on monitoring explains every metric. The metrics of the database are at most 10 seconds old. Needs the
-    /// scope `operator`, unless `watch.metrics_public` is set.
+    /// Shows the metrics, in OpenMetrics. It changes nothing. A request with `Accept: text/plain` gets Prometheus's
+    /// text format 0.0.4. The guide's chapter on monitoring explains every metric. The metrics of the database are at
+    /// most 10 seconds old. Needs the scope `operator`, unless `watch.metrics_public` is set.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
     async fn metrics(
         &self,
         watcher: Watcher,
         request: &Request,
         app: Data<&App>,
-    ) -> Result<Shown, Refused<E, WithoutBody>> {
+    ) -> Result<Shown, Refused<E, Unlimited>> {
         let surveyor = app.clone();
         let survey = || async move { surveyor.survey().await };
         if self.0.recent(app.clock().uptime(), PAUSE, survey).await.is_none() {

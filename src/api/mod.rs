@@ -87,6 +87,7 @@ impl Webhook for Payloads {
     fn meta() -> Vec<MetaWebhook> {
         let mut all = <&dyn asg::Payloads as Webhook>::meta();
         all.extend(<&dyn asilichain::Payloads as Webhook>::meta());
+        all.extend(<&dyn operator::Posts as Webhook>::meta());
         all.extend(operator::Notices::meta());
         all
     }
@@ -94,6 +95,7 @@ impl Webhook for Payloads {
     fn register(registry: &mut Registry) {
         <&dyn asg::Payloads as Webhook>::register(registry);
         <&dyn asilichain::Payloads as Webhook>::register(registry);
+        <&dyn operator::Posts as Webhook>::register(registry);
         operator::Notices::register(registry);
     }
 }

@@ -64,7 +64,40 @@ impl Problem {
     }
 }
 
-/// The code of a problem, for programs and for the log: one of the documented codes.
+/// Every code that an answer may have; COOPERATIVE_NOT_FOUND is what a vendor calls ACCOUNT_NOT_FOUND.
+pub(crate) const CODES: [&str; 29] = [
+    "INVALID_REQUEST",
+    "UNAUTHORIZED",
+    "FORBIDDEN",
+    "NOT_FOUND",
+    "WEBHOOK_NOT_FOUND",
+    "DELIVERY_NOT_FOUND",
+    "EVENT_NOT_FOUND",
+    "COOPERATIVE_NOT_FOUND",
+    "ACCOUNT_NOT_FOUND",
+    "TOKEN_NOT_FOUND",
+    "RECOVERY_NOT_FOUND",
+    "METHOD_NOT_ALLOWED",
+    "WEBHOOK_SUSPENDED",
+    "LIMIT_REACHED",
+    "ALREADY_EXISTS",
+    "DELIVERY_IN_FLIGHT",
+    "DELIVERY_PENDING",
+    "WEBHOOK_CHANGED",
+    "ALREADY_ENDED",
+    "SECRET_OVERLAP",
+    "PAYLOAD_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+    "UNKNOWN_EVENT",
+    "URL_NOT_ALLOWED",
+    "INVALID_PAYLOAD",
+    "IDEMPOTENCY_KEY_REUSED",
+    "RATE_LIMITED",
+    "INTERNAL",
+    "UNAVAILABLE",
+];
+
+/// The code of a problem, for programs and for the log: one of [`CODES`].
 pub(crate) fn code(problem: &Problem) -> &'static str {
     match &problem.error {
         Some(Error::NotFound(missing)) => match missing {

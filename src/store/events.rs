@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Result, Tx, View, checksum, convert,
+    Result, Tx, View, checksum, convert, new_delivery,
     news::Change,
     queue::{self, Fresh},
     shares,
@@ -63,7 +63,7 @@ pub fn publish(tx: &Tx<'_>, event: &NewEvent, audience: &Audience) -> Result<Pub
         let (delivery, claim) = match plain {
             true => queue::deliver_new(tx, &fresh, key, state)?,
             // Its order and its pace are kept where deliveries are claimed.
-            false => (queue::enqueue(tx, fresh.key, key, state, None)?, None),
+            false => (new_delivery::enqueue(tx, fresh.key, key, state, None)?, None),
         };
         claim.into_iter().for_each(|claim| tx.announce(Change::ClaimedAtBirth(claim)));
         deliveries.push((delivery, id));

@@ -5,7 +5,7 @@ use rusqlite::OptionalExtension;
 use super::{Result, Tx};
 use crate::domain::{
     delivery::{DeliveryKey, State},
-    endpoint::EndpointKey,
+    endpoint::{EndpointKey, EndpointState},
     event::EventKey,
     ids::DeliveryId,
     recovery::RecoveryKey,
@@ -22,6 +22,22 @@ pub(super) struct NewDelivery {
     pub(super) replay_of: Option<DeliveryKey>,
     /// Whether it takes the place of the delivery that it replays, in the order of an ordered endpoint.
     pub(super) keeps_place: bool,
+}
+
+/// Makes a delivery of an event to an endpoint: due now; held if the endpoint is suspended, cancelled if it is deleted.
+pub(super) fn enqueue(
+    tx: &Tx<'_>,
+    event: EventKey,
+    endpoint: EndpointKey,
+    state: EndpointState,
+    replay_of: Option<DeliveryKey>,
+) -> Result<DeliveryId> {
+    let (state, due_at) = match state {
+        EndpointState::Active => (State::Pending, Some(tx.now)),
+        EndpointState::Suspended => (State::Held, None),
+        EndpointState::Deleted => (State::Cancelled, None),
+    };
+    insert(tx, &NewDelivery { event, endpoint, state, due_at, made_at: tx.now, replay_of, keeps_place: false })
 }
 
 /// Inserts a delivery. A replay marks its original as replayed.

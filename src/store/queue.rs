@@ -12,7 +12,7 @@ use super::{
     Body, Result, SMALL_BODY, Target, Tx, alerts, attempts, cascade, checksum, convert, endpoint_settings, endpoints,
     in_order::{self, Next},
     missed::{self, Kin},
-    new_delivery::{self, NewDelivery},
+    new_delivery,
     news::Change,
     notices, outages, turns,
 };
@@ -387,7 +387,7 @@ pub(super) fn deliver_new(
     endpoint: EndpointKey,
     state: EndpointState,
 ) -> Result<(DeliveryId, Option<Claim>)> {
-    let later = || Ok((enqueue(tx, event.key, endpoint, state, None)?, None));
+    let later = || Ok((new_delivery::enqueue(tx, event.key, endpoint, state, None)?, None));
     if state != EndpointState::Active || event.body.len() > SMALL_BODY || !tx.claim_budget.take(endpoint) {
         return later();
     }
@@ -413,25 +413,6 @@ pub(super) fn deliver_new(
         target,
     };
     Ok((id, Some(claim)))
-}
-
-/// Makes a delivery of an event to an endpoint: due now; held if the endpoint is suspended, cancelled if it is deleted.
-pub(super) fn enqueue(
-    tx: &Tx<'_>,
-    event: EventKey,
-    endpoint: EndpointKey,
-    state: EndpointState,
-    replay_of: Option<DeliveryKey>,
-) -> Result<DeliveryId> {
-    let (state, due_at) = match state {
-        EndpointState::Active => (State::Pending, Some(tx.now)),
-        EndpointState::Suspended => (State::Held, None),
-        EndpointState::Deleted => (State::Cancelled, None),
-    };
-    new_delivery::insert(
-        tx,
-        &NewDelivery { event, endpoint, state, due_at, made_at: tx.now, replay_of, keeps_place: false },
-    )
 }
 
 /// Cancels a pending or held delivery; any other stays as it is.

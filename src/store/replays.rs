@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row};
 use super::{
     Result, Tx, audit,
     candidates::{self, Candidates, Look},
-    cascade, convert, deliveries, new_delivery, queue,
+    cascade, convert, deliveries, new_delivery,
 };
 use crate::{
     domain::{
@@ -31,7 +31,7 @@ pub fn add(tx: &Tx<'_>, endpoint: &Endpoint, id: DeliveryId) -> Result<Delivery>
     let (key, event, state): (DeliveryKey, EventKey, State) = original.ok_or(Error::NotFound(Missing::Delivery))?;
     expect_active(endpoint)?;
     expect_ended(state)?;
-    let replay = queue::enqueue(tx, event, endpoint.key, endpoint.state, Some(key))?;
+    let replay = new_delivery::enqueue(tx, event, endpoint.key, endpoint.state, Some(key))?;
     let (subject, note) = (id.to_string(), format!("as {replay}"));
     audit::of_account(tx, Action::DeliveryReplayed, &endpoint.account_id, &subject, Some(&note))?;
     deliveries::find(tx, endpoint, replay)
@@ -93,7 +93,7 @@ pub fn add_found(
             }
             let mut rows = tx.conn.prepare_cached("SELECT event FROM delivery WHERE key = ?")?;
             let event: EventKey = rows.query_row([key], |row| row.get(0))?;
-            let replay = queue::enqueue(tx, event, look.endpoint, EndpointState::Active, Some(key))?;
+            let replay = new_delivery::enqueue(tx, event, look.endpoint, EndpointState::Active, Some(key))?;
             new_delivery::belongs_to(tx, replay, recovery)?;
             replayed += 1;
         }

@@ -67,7 +67,8 @@ def judge_types() -> Iterator[str]:
     made = set(ngoma_client.models.__all__)
     for name in sorted(made - set(schemas) - open_ones):
         yield f"{name} is a name that the generator made up: give the schema one"
-    for name in sorted(set(schemas) - made):
+    # A choice of schemas is a union, which has no name in Python.
+    for name in sorted(name for name in set(schemas) - made if "oneOf" not in schemas[name]):
         yield f"{name} is not in the client: it is named otherwise, or could not be made"
     for name in sorted(made):
         for field, kind in vars(getattr(ngoma_client.models, name)).get("__annotations__", {}).items():

@@ -45,21 +45,25 @@ from ngoma_client.models import (
     ApiError,
     AsgDeliveryStatus,
     AsgError,
-    AsgNewEvent,
-    AsgNewEvents,
-    AsgNewWebhook,
+    AsgEventInput,
+    AsgEventName,
+    AsgEventsInput,
     AsgTaskSettled,
     AsgWebhook,
+    AsgWebhookInput,
     AsgWebhookStatus,
+    BatchExportedData,
+    BatchExportedPayload,
     DeliveryStatus,
     ErrorClass,
-    EventPayload,
+    ErrorCode,
+    EventInput,
+    EventInputData,
+    EventName,
+    EventsInput,
     HealthStatus,
-    NewEvent,
-    NewEventData,
-    NewEvents,
-    NewWebhook,
     SuspendedReason,
+    WebhookInput,
     WebhookStatus,
     WebhookUpdate,
 )
@@ -126,15 +130,15 @@ def asg(client: AuthenticatedClient, receiver: str) -> None:
     """The page "Webhooks": register, receive, verify, list, delete."""
     url, failing = receiver + "/asg", receiver + "/asg/failing"
     Receiver.failing.add("/asg/failing")
-    webhook = told(asg_register_webhook.sync(client=client, body=AsgNewWebhook(url, SECRET)))
+    webhook = told(asg_register_webhook.sync(client=client, body=AsgWebhookInput(url, SECRET)))
     assert_type(webhook, AsgWebhook)
     assert (webhook.callback_url, webhook.events, webhook.active) == (url, ["task.settled"], True)
     assert isinstance(webhook.secret, Unset), "their own is not shown"
-    made = told(asg_register_webhook.sync(client=client, body=AsgNewWebhook(failing, events=["task.settled"])))
+    made = told(asg_register_webhook.sync(client=client, body=AsgWebhookInput(failing, events=["task.settled"])))
     assert isinstance(made.secret, str) and made.secret.startswith("whsec_"), "one that is made is shown once"
 
     settled = datetime(2026, 4, 8, 21, 5, tzinfo=UTC)
-    task = AsgNewEvent("task.settled", "tsk_1", "cat", 1.0, "9f1c", settled, callback_url=url)
+    task = AsgEventInput(AsgEventName.TASK_SETTLED, "tsk_1", "cat", 1.0, "9f1c", settled, callback_url=url)
     accepted = told(asg_publish_event.sync(client=client, body=task))
     assert [delivery.webhook_id for delivery in accepted.deliveries] == [webhook.webhook_id]
     payload = AsgTaskSettled.from_dict(json.loads(bodies("/asg", 1)[0]))
@@ -146,7 +150,7 @@ def asg(client: AuthenticatedClient, receiver: str) -> None:
     )
     assert record.deliveries[0].attempts[0].response_status == 200 and not record.webhook_fail
 
-    told(asg_publish_event.sync(client=client, body=AsgNewEvent("task.settled", "tsk_2", "cat", 0.5, "9f1d", settled)))
+    told(asg_publish_event.sync(client=client, body=AsgEventInput(AsgEventName.TASK_SETTLED, "tsk_2", "cat", 0.5, "9f1d", settled)))
     record = until(lambda: told(asg_get_task.sync("tsk_2", client=client)), lambda task: task.webhook_fail)
     failed = next(delivery for delivery in record.deliveries if delivery.webhook_id == made.webhook_id)
     assert failed.status is AsgDeliveryStatus.FAILED
@@ -154,10 +158,10 @@ def asg(client: AuthenticatedClient, receiver: str) -> None:
     assert failed.attempts[-1].next_attempt_at is None
 
     batch = [
-        AsgNewEvent("task.settled", task_id, "dog", 0.75, "9f1e", settled, callback_url=url)
+        AsgEventInput(AsgEventName.TASK_SETTLED, task_id, "dog", 0.75, "9f1e", settled, callback_url=url)
         for task_id in ("tsk_3", "tsk_4")
     ]
-    together = told(asg_publish_batch.sync(client=client, body=AsgNewEvents(batch)))
+    together = told(asg_publish_batch.sync(client=client, body=AsgEventsInput(batch)))
     assert [event.task_id for event in together.events] == ["tsk_3", "tsk_4"]
     arrived = {AsgTaskSettled.from_dict(json.loads(body)).task_id for body in bodies("/asg", 4)}
     assert arrived == {"tsk_1", "tsk_2", "tsk_3", "tsk_4"}
@@ -172,8 +176,8 @@ def asg(client: AuthenticatedClient, receiver: str) -> None:
 
 def export(client: AuthenticatedClient, batch: str, key: str) -> str:
     """Publishes an event of AsiliChain, and gives its id."""
-    data = NewEventData.from_dict({"batch_id": batch, "weight_kg": 67.5})
-    event = NewEvent("batch.exported", data, COOPERATIVE)
+    data = EventInputData.from_dict(BatchExportedData(batch_id=batch, weight_kg=67.5).to_dict())
+    event = EventInput(EventName.BATCH_EXPORTED, data, COOPERATIVE)
     accepted = told(publish_event.sync(client=client, body=event, idempotency_key=key))
     again = told(publish_event.sync(client=client, body=event, idempotency_key=key))
     assert accepted == again, "the same key is the same event"
@@ -184,18 +188,18 @@ def asilichain(client: AuthenticatedClient, receiver: str) -> None:
     """The page "Webhooks Overview": every route of it."""
     url = receiver + "/asilichain"
     events = ["batch.delivered", "batch.exported", "batch.settled", "dds.generated"]
-    webhook = told(register_webhook.sync(client=client, body=NewWebhook(url, events, COOPERATIVE, SECRET)))
+    webhook = told(register_webhook.sync(client=client, body=WebhookInput(url, events, COOPERATIVE, SECRET)))
     assert (webhook.url, webhook.events, webhook.status) == (url, events, WebhookStatus.ACTIVE)
     assert webhook.created_at.tzinfo is not None
     id = webhook.webhook_id
     assert [entry.name for entry in told(list_event_types.sync(client=client))][:2] == [
-        "farmer.registered",
-        "batch.delivered",
+        EventName.FARMER_REGISTERED,
+        EventName.BATCH_DELIVERED,
     ]
     event_id = export(client, "BATCH-2026-004821", "export-1")
-    payload = EventPayload.from_dict(json.loads(bodies("/asilichain", 1)[0]))
+    payload = BatchExportedPayload.from_dict(json.loads(bodies("/asilichain", 1)[0]))
     assert (payload.webhook_id, payload.event, payload.api_version) == (id, "batch.exported", "2026-04-01")
-    assert payload.data["batch_id"] == "BATCH-2026-004821"
+    assert payload.data.batch_id == "BATCH-2026-004821"
     assert told(list_webhooks.sync(client=client)) == [webhook]
     arrived = until(
         lambda: told(get_event.sync(event_id, client=client)).deliveries[0],
@@ -233,29 +237,29 @@ def asilichain(client: AuthenticatedClient, receiver: str) -> None:
     assert [attempt.attempt for attempt in attempts] == [1, 2, 3, 4, 5]
     assert {attempt.error for attempt in attempts} == {ErrorClass.STATUS}
     refused = replay_delivery.sync(id, failed.delivery_id, client=client)
-    assert isinstance(refused, ApiError) and refused.error.code == "WEBHOOK_SUSPENDED"
+    assert isinstance(refused, ApiError) and refused.error.code is ErrorCode.WEBHOOK_SUSPENDED
     export(client, "BATCH-3", "export-3")
     assert told(get_webhook.sync(id, client=client)).held_deliveries == 1
     with Receiver.came:
         Receiver.failing.remove("/asilichain/failing")
     resumed = told(update_webhook.sync(id, client=client, body=WebhookUpdate(status=WebhookStatus.ACTIVE)))
     assert (resumed.status, resumed.resent_deliveries, resumed.released_deliveries) == (WebhookStatus.ACTIVE, 1, 1)
-    again = [EventPayload.from_dict(json.loads(body)) for body in bodies("/asilichain/failing", 7)[5:]]
-    assert {payload.data["batch_id"] for payload in again} == {"BATCH-2", "BATCH-3"}, "what failed, and what was held"
+    again = [BatchExportedPayload.from_dict(json.loads(body)) for body in bodies("/asilichain/failing", 7)[5:]]
+    assert {payload.data.batch_id for payload in again} == {"BATCH-2", "BATCH-3"}, "what failed, and what was held"
 
     batch = [
-        NewEvent("batch.exported", NewEventData.from_dict({"batch_id": name}), COOPERATIVE, idempotency_key=name)
+        EventInput(EventName.BATCH_EXPORTED, EventInputData.from_dict({"batch_id": name}), COOPERATIVE, idempotency_key=name)
         for name in ("BATCH-4", "BATCH-5")
     ]
-    together = told(publish_batch.sync(client=client, body=NewEvents(batch)))
-    assert together == told(publish_batch.sync(client=client, body=NewEvents(batch))), "each is known by its key"
+    together = told(publish_batch.sync(client=client, body=EventsInput(batch)))
+    assert together == told(publish_batch.sync(client=client, body=EventsInput(batch))), "each is known by its key"
     assert [len(event.deliveries) for event in together.events] == [1, 1]
-    last = [EventPayload.from_dict(json.loads(body)) for body in bodies("/asilichain/failing", 9)[7:]]
-    assert {payload.data["batch_id"] for payload in last} == {"BATCH-4", "BATCH-5"}
+    last = [BatchExportedPayload.from_dict(json.loads(body)) for body in bodies("/asilichain/failing", 9)[7:]]
+    assert {payload.data.batch_id for payload in last} == {"BATCH-4", "BATCH-5"}
 
     assert delete_webhook.sync_detailed(id, client=client).status_code == HTTPStatus.NO_CONTENT
     gone = get_webhook.sync(id, client=client)
-    assert isinstance(gone, ApiError) and gone.error.code == "WEBHOOK_NOT_FOUND"
+    assert isinstance(gone, ApiError) and gone.error.code is ErrorCode.WEBHOOK_NOT_FOUND
 
 
 def health(client: Client) -> None:

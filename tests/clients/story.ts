@@ -97,7 +97,7 @@ async function asg(base: string) {
   assert(made.secret?.startsWith('whsec_'), 'one that is made is shown once');
 
   const settled_at = '2026-04-08T21:05:00Z';
-  const task = { event: 'task.settled', consensus_label: 'cat', confidence: 1, bsv_txid: '9f1c', settled_at };
+  const task = { event: 'task.settled' as const, consensus_label: 'cat', confidence: 1, bsv_txid: '9f1c', settled_at };
   const accepted = await told(ngoma.POST('/v1/events', { body: { ...task, task_id: 'tsk_1', callback_url: url } }));
   assert.deepEqual(accepted.deliveries.map((delivery) => delivery.webhook_id), [webhook.webhook_id]);
   const payload = JSON.parse((await came('/asg', 1))[0] ?? '') as Sent<'task.settled'>;
@@ -149,7 +149,8 @@ async function asilichain(base: string) {
     told(ngoma.GET('/webhooks/{webhook_id}/deliveries/{delivery_id}', one(delivery_id)));
   const exported = async (batch_id: string) => {
     const header = { 'Idempotency-Key': batch_id };
-    const body = { event: 'batch.exported', cooperative_id: COOPERATIVE, data: { batch_id, weight_kg: 67.5 } };
+    const data = { batch_id, weight_kg: 67.5 } satisfies components['schemas']['BatchExportedData'];
+    const body = { event: 'batch.exported' as const, cooperative_id: COOPERATIVE, data };
     const accepted = await told(ngoma.POST('/events', { params: { header }, body }));
     const again = await told(ngoma.POST('/events', { params: { header }, body }));
     assert.deepEqual(again, accepted, 'the same key is the same event');
@@ -159,7 +160,8 @@ async function asilichain(base: string) {
   assert.equal((await told(ngoma.GET('/event-types')))[1]?.trigger, 'BatchToken minted');
   const event_id = await exported('BATCH-2026-004821');
   const payload = JSON.parse((await came('/asilichain', 1))[0] ?? '') as Sent<'event'>;
-  assert.deepEqual([payload.webhook_id, payload.event], [webhook_id, 'batch.exported']);
+  assert(payload.event === 'batch.exported');
+  assert.equal(payload.webhook_id, webhook_id);
   assert.equal(payload.data.batch_id, 'BATCH-2026-004821');
   assert.deepEqual(await told(ngoma.GET('/webhooks')), [webhook]);
   const event = () => told(ngoma.GET('/events/{event_id}', { params: { path: { event_id } } }));
@@ -204,7 +206,7 @@ async function asilichain(base: string) {
   assert.match((await came('/asilichain/failing', 7)).slice(5).sort().join(), /BATCH-2.*BATCH-3/, 'what failed, what was held');
 
   const batch = ['BATCH-4', 'BATCH-5'].map((batch_id) => ({
-    event: 'batch.exported', cooperative_id: COOPERATIVE, data: { batch_id }, idempotency_key: batch_id,
+    event: 'batch.exported' as const, cooperative_id: COOPERATIVE, data: { batch_id }, idempotency_key: batch_id,
   }));
   const together = await told(ngoma.POST('/events/batch', { body: { events: batch } }));
   assert.deepEqual(together.events.map(({ deliveries }) => deliveries.length), [1, 1]);

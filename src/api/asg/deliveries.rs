@@ -12,7 +12,10 @@ use super::{
     examples::Tag,
 };
 use crate::{
-    api::openapi::{Body, ErrorClass, OnceOnState, Printed, Refused, Repeat, WithoutBody},
+    api::openapi::{
+        Body, ErrorClass, Printed, Refused, Repeat,
+        refusals::{IsSuspended, KeyReused, NoDelivery, NoWebhook, NotEnded, Token},
+    },
     app::{Access, App, PageRequest, Webhooks},
     domain::{delivery, selection::Selection, timestamp::Timestamp},
     error::Result,
@@ -31,8 +34,8 @@ enum Replayed {
 impl Routes {
     /// Replay a delivery
     ///
-    /// Sends the same task again as a new delivery: the same body, the same `webhook-id`. It is refused with 409 until the
-    /// delivery has ended. Needs the scope `webhooks`.
+    /// Sends the task of a delivery again. It makes a new delivery with the same body and the same `webhook-id`, due
+    /// now. It is refused with 409 until the delivery has ended. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/replay/:delivery_id", method = "post", operation_id = "asgReplayDelivery")]
     async fn replay(
         &self,
@@ -46,16 +49,16 @@ impl Routes {
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Replayed, Refused<Errors, OnceOnState>> {
+    ) -> Result<Replayed, Refused<Errors, (Token, NoWebhook, NoDelivery, IsSuspended, NotEnded, KeyReused)>> {
         let once = idempotency_key.answering(|made: &delivery::Delivery| DeliveryEntry::from(made));
         Ok(Replayed::Accepted(app.replay_of(&access, (&webhook_id.0, &delivery_id.0), once).await?.into()))
     }
 
     /// List deliveries
     ///
-    /// The deliveries of a webhook, newest first, page by page. The server reads at most 10,000 deliveries for a page.
-    /// So a page with a filter may have few entries or none, and still have a `next_cursor`. Needs the scope
-    /// `webhooks`.
+    /// Lists the deliveries of a webhook, newest first, page by page. It changes nothing. The server reads at most
+    /// 10,000 deliveries for a page. So a page with a filter may have few entries or none, and still have a
+    /// `next_cursor`. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/deliveries", method = "get", operation_id = "asgListDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "each is a documented parameter of the route")]
     async fn list(
@@ -83,7 +86,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<DeliveryPage>, Refused<Errors, (Token, NoWebhook)>> {
         let selection = Selection {
             kind: event.0,
             state: status.0.map(Into::into),
@@ -98,7 +101,7 @@ impl Routes {
 
     /// Get a delivery
     ///
-    /// The delivery with every attempt that has ended. Needs the scope `webhooks`.
+    /// Shows a delivery with every attempt that has ended. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/deliveries/:delivery_id", method = "get", operation_id = "asgGetDelivery")]
     async fn get(
         &self,
@@ -108,7 +111,7 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Body<DeliveryDetails>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<DeliveryDetails>, Refused<Errors, (Token, NoWebhook, NoDelivery)>> {
         let (delivery, attempts) = app.delivery_of(&access, &webhook_id.0, &delivery_id.0).await?;
         Ok(Body(DeliveryDetails::new(&delivery, &attempts)))
     }

@@ -3,9 +3,9 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
-use super::profile::WEBHOOK;
+use super::profile::{EventNames, WEBHOOK};
 use crate::{
-    api::openapi::{self, ErrorClass, wire_enum},
+    api::openapi::{self, ErrorClass, Word, wire_enum},
     app::Page,
     domain::delivery::{self, State},
 };
@@ -124,7 +124,7 @@ pub(super) struct DeliveryEntry {
     /// The id of its event: the `webhook-id` of its attempts.
     event_id: String,
     /// Always `task.settled`.
-    event: String,
+    event: Word<EventNames>,
     /// The task; null for a test.
     task_id: Option<String>,
     /// Its status.
@@ -155,7 +155,7 @@ impl From<&delivery::Delivery> for DeliveryEntry {
             delivery_id: delivery.id.to_string(),
             webhook_id: delivery.endpoint.on_wire(WEBHOOK),
             event_id: delivery.event.to_string(),
-            event: delivery.kind.clone(),
+            event: delivery.kind.as_str().into(),
             task_id: delivery.event_key.clone(),
             status: delivery.state.into(),
             attempt_count: delivery.attempts,

@@ -4,7 +4,7 @@
 use super::{
     envelope::TaskSettled,
     profile::{TASK_SETTLED, WEBHOOK, check_kind},
-    wire::{Accepted, DeliveryRef, NewEvent},
+    wire::{Accepted, DeliveryRef, EventInput},
 };
 use crate::{
     app::{
@@ -24,14 +24,14 @@ use crate::{
 
 pub(super) struct SettledTask {
     account: String,
-    task: NewEvent,
+    task: EventInput,
     audience: Audience,
     key: IdempotencyKey,
 }
 
 impl SettledTask {
     /// Checks a task against the vendor's page and the limits.
-    pub(super) fn new(task: NewEvent, access: &Access<Events>, limits: &Limits) -> Result<Self> {
+    pub(super) fn new(task: EventInput, access: &Access<Events>, limits: &Limits) -> Result<Self> {
         let account = access.acts_for(task.account.as_deref(), "account")?;
         let (audience, key) = check(&task, limits)?;
         Ok(Self { account, task, audience, key })
@@ -44,7 +44,7 @@ impl SettledTask {
         });
         Accepted {
             event_id: accepted.id.to_string(),
-            event: TASK_SETTLED.to_owned(),
+            event: TASK_SETTLED.into(),
             task_id: self.task.task_id,
             deliveries: deliveries.collect(),
         }
@@ -96,8 +96,8 @@ impl Draft for SettledTask {
 }
 
 /// Checks a publish. Returns its audience, and the key that identifies a repeat.
-fn check(body: &NewEvent, limits: &Limits) -> Result<(Audience, IdempotencyKey)> {
-    check_kind(&body.event)?;
+fn check(body: &EventInput, limits: &Limits) -> Result<(Audience, IdempotencyKey)> {
+    check_kind(body.event.as_ref())?;
     Timestamp::read("settled_at", &body.settled_at)?;
     json::check_number(body.confidence.0.get())
         .map_err(|problem| Error::invalid(Invalid::Payload, format!("confidence {problem}")))?;

@@ -4,7 +4,7 @@ use poem::{IntoResponse, Response};
 
 use super::wire::Failure;
 use crate::{
-    api::openapi::{Body, Shape},
+    api::openapi::{Body, Shape, refusals::refusals},
     http::error::Problem,
 };
 
@@ -14,31 +14,16 @@ pub(crate) struct Errors;
 
 impl Shape for Errors {
     type Body = Failure;
-    const MEANINGS: &'static [(u16, &'static str)] = &[
-        (400, "The request is not of the documented form; the sentence names the fault and its place."),
-        (401, "No token, or one that is unknown or revoked, or has expired."),
-        (403, "The token lacks the scope, or belongs to another platform's routes or another account."),
-        (404, "The account has no such object."),
-        (
-            409,
-            "The same task_id was published with another body, the account has its full number of webhooks, the webhook is paused, a former secret still signs, or ten of your recoveries go on.",
-        ),
-        (412, "The webhook has another version than If-Match names: get it again."),
-        (413, "The body is larger than max_body_bytes, or a batch than max_batch_bytes."),
-        (414, "The URL is longer than limits.request_url_bytes."),
-        (415, "The body is not sent as application/json in UTF-8, or is compressed."),
-        (
-            422,
-            "The URL may not be delivered to, the event is unknown, a value cannot be delivered, or callback_url is no active webhook.",
-        ),
-        (429, "Too many requests of this token; Retry-After says how long to wait."),
-        (431, "There are more headers, or larger ones, than limits.request_headers and request_header_bytes allow."),
-        (500, "A fault of the server; its log says more."),
-        (
-            503,
-            "The server cannot take this now: try again. Nothing was stored, unless the sentence says that this is not known.",
-        ),
-    ];
+    const HAS_CODES: bool = false;
+}
+
+refusals! {
+    /// The task is not there.
+    NoTask = 404 "NOT_FOUND" "no task of this id can be seen with this token.";
+    /// The task is known with another body.
+    TaskDiffers = 409 "INVALID_REQUEST" "the same task_id was published with another body.";
+    /// The task is for a webhook that is not there.
+    BadTarget = 422 "URL_NOT_ALLOWED" "callback_url is no active webhook of the account.";
 }
 
 /// An error in this vendor's shape.

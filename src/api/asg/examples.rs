@@ -3,13 +3,19 @@
 use poem_openapi::Tags;
 
 use super::profile::SIGNATURE;
-use crate::api::openapi::Supplement;
+use crate::api::openapi::{
+    Outgoing, Supplement,
+    outgoing::{A_HEX_SIGNATURE, ANY_OTHER, DELIVERY_HEADERS, HEX_SIGNATURE, LATER, RECEIVED},
+};
 
 #[derive(Tags)]
 pub(crate) enum Tag {
     /// Webhooks for `task.settled`. Errors: `{"error": "<sentence>"}`.
     #[oai(rename = "ASG Gateway")]
     Asg,
+    /// What the server sends to the webhooks of ASG Gateway's customers.
+    #[oai(rename = "ASG Gateway deliveries")]
+    Deliveries,
 }
 
 /// The examples and the signature header for the contract.
@@ -29,13 +35,23 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("recovery_id", "rec_01KP8ZM2C3D4E5F6G7H8J9K0M1"),
         ("limit", "20"),
     ],
-    signature: Some(SIGNATURE),
+    made: Vec::new,
+    outgoing: &[Outgoing {
+        tag: "ASG Gateway deliveries",
+        headers: &[&[(SIGNATURE, HEX_SIGNATURE, A_HEX_SIGNATURE)], DELIVERY_HEADERS],
+        answers: &[
+            RECEIVED,
+            ("410", "Gone: no further attempt of this delivery. The webhook stays active and gets the next event."),
+            LATER,
+            ANY_OTHER,
+        ],
+    }],
 };
 
 const EXAMPLES: &[(&str, &str)] = &[
     ("AsgError", r#"{"error": "webhook not found"}"#),
     (
-        "AsgNewWebhook",
+        "AsgWebhookInput",
         r#"{"callback_url": "https://example.com/hooks/asg", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "events": ["task.settled"], "name": "Labelling desk"}"#,
     ),
     (
@@ -59,10 +75,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("AsgDeliveryPage", r#"{"deliveries": ["@AsgDeliveryEntry"], "next_cursor": null}"#),
     ("AsgDeliveryDetails", r#"{"@": "@AsgDeliveryEntry", "attempts": ["@Attempt"]}"#),
     (
-        "AsgNewEvent",
+        "AsgEventInput",
         r#"{"event": "task.settled", "task_id": "tsk_20260408_0042", "consensus_label": "cat", "confidence": 1.0, "bsv_txid": "9f1c5a7be0d34c2f8a6b1e4d7c9023f5a8b6c4d2e0f1a3b5c7d9e8f6a4b2c0d1", "settled_at": "2026-04-08T21:05:00Z"}"#,
     ),
-    ("AsgNewEvents", r#"{"events": ["@AsgNewEvent"]}"#),
+    ("AsgEventsInput", r#"{"events": ["@AsgEventInput"]}"#),
     ("AsgAcceptedEvents", r#"{"events": ["@AsgAcceptedEvent"]}"#),
     (
         "AsgDeliveryRef",
@@ -81,7 +97,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"delivery_id": "dlv_01KP8ZK0A1B2C3D4E5F6G7H8J9", "webhook_id": "whk_01KP8ZJX4M6Q2V9T0C3B5D7F8G", "status": "delivered", "replay_of": null, "newest_replay": null, "newest_replay_status": null, "attempts": [{"attempt": 1, "started_at": "2026-04-08T21:05:01.012Z", "duration_ms": 38, "response_status": 200, "error": null, "error_reason": null, "response_headers": null, "next_attempt_at": null}]}"#,
     ),
     (
-        "AsgNewRecovery",
+        "AsgRecoveryInput",
         r#"{"since": "2026-04-08T20:00:00Z", "until": null, "status": "failed", "event": "task.settled", "error": "status", "dry_run": true}"#,
     ),
     (
@@ -93,5 +109,5 @@ const EXAMPLES: &[(&str, &str)] = &[
         "AsgTask",
         r#"{"task_id": "tsk_20260408_0042", "event_id": "evt_01KP8ZK09Z8Y7X6W5V4T3S2R1Q", "consensus_label": "cat", "confidence": 1.0, "bsv_txid": "9f1c5a7be0d34c2f8a6b1e4d7c9023f5a8b6c4d2e0f1a3b5c7d9e8f6a4b2c0d1", "settled_at": "2026-04-08T21:05:00Z", "timestamp": "2026-04-08T21:05:01Z", "callback_url": null, "webhook_status": "delivered", "webhook_fail": false, "deliveries": ["@AsgDelivery"]}"#,
     ),
-    ("AsgTaskSettled", r#"{"@": "@AsgNewEvent", "timestamp": "2026-04-08T21:05:01Z"}"#),
+    ("AsgTaskSettled", r#"{"@": "@AsgEventInput", "timestamp": "2026-04-08T21:05:01Z"}"#),
 ];

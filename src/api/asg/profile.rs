@@ -2,6 +2,7 @@
 
 use super::envelope;
 use crate::{
+    api::openapi::Words,
     app::Dialect,
     config,
     domain::{
@@ -19,6 +20,19 @@ pub(super) const TASK_SETTLED: &str = "task.settled";
 pub(super) const WEBHOOK: &str = "whk_";
 
 pub(super) const SIGNATURE: &str = "X-ASG-Signature";
+
+/// The names of events.
+#[derive(Debug)]
+pub(super) enum EventNames {}
+
+impl Words for EventNames {
+    const SCHEMA: &'static str = "AsgEventName";
+    const MEANING: &'static str = "The name of an event.";
+
+    fn all() -> Vec<&'static str> {
+        vec![TASK_SETTLED]
+    }
+}
 
 /// The part of the dialect that the engine needs.
 pub fn profile(settings: &config::Asg, delivery: &config::Delivery) -> Profile {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{errors::Errors, examples::Tag};
 use crate::{
     api::openapi::{
-        self, Body, ErrorClass, Recoverable, Recovered, RecoveryCount, Refused, Repeat, WithBody, WithoutBody,
+        self, Body, ErrorClass, Recoverable, Recovered, RecoveryCount, Refused, Repeat,
+        refusals::{IsSuspended, Json, KeyReused, NoRecovery, NoWebhook, TenGoOn, Token},
         wire_enum,
     },
     app::{Access, App, Page, PageRequest, Webhooks},
@@ -62,8 +63,8 @@ impl From<Recoverable> for Status {
 
 /// The deliveries of a webhook to replay: those that match every given field.
 #[derive(Debug, Deserialize, Object)]
-#[oai(rename = "AsgNewRecovery")]
-struct NewRecovery {
+#[oai(rename = "AsgRecoveryInput")]
+struct RecoveryInput {
     /// Only deliveries made at this time or later: RFC 3339.
     since: String,
     /// Only deliveries made at this time or earlier: RFC 3339. Default: now.
@@ -78,7 +79,7 @@ struct NewRecovery {
     dry_run: Option<bool>,
 }
 
-impl NewRecovery {
+impl RecoveryInput {
     fn read(self) -> Result<Selection> {
         Ok(Selection {
             kind: self.event,
@@ -191,10 +192,10 @@ pub(crate) struct Routes;
 impl Routes {
     /// Replay what a webhook has missed
     ///
-    /// Starts a recovery, which replays every matching delivery of the webhook once, at a pace that does not flood it:
-    /// failed ones, unless `status` asks for others. It goes on after a restart. A delivery that was replayed before is
-    /// left out: its replay counts. With `"dry_run": true` the matching deliveries are only counted, for at most 5 s.
-    /// Needs the scope `webhooks`.
+    /// Replays what a webhook has missed: every matching delivery once, at a pace that does not flood it. It starts a
+    /// recovery, which makes new deliveries and goes on after a restart; with `"dry_run": true` it changes nothing, and
+    /// only counts the matching deliveries, for at most 5 s. Failed deliveries match, unless `status` asks for others.
+    /// A delivery that was replayed before is left out: its replay counts. Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id/recover", method = "post", operation_id = "asgRecoverWebhook")]
     async fn recover(
         &self,
@@ -202,12 +203,12 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
-        body: Body<NewRecovery>,
+        body: Body<RecoveryInput>,
         /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Recovered<Recovery>, Refused<Errors, WithBody>> {
+    ) -> Result<Recovered<Recovery>, Refused<Errors, (Token, Json, NoWebhook, IsSuspended, TenGoOn, KeyReused)>> {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let selection = body.0.read()?;
         if dry_run {
@@ -221,7 +222,7 @@ impl Routes {
 
     /// List recoveries
     ///
-    /// The recoveries of the account, newest first. Needs the scope `webhooks`.
+    /// Lists the recoveries of the account, newest first. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/recoveries", method = "get", operation_id = "asgListRecoveries")]
     async fn list(
         &self,
@@ -231,14 +232,14 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<RecoveryPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<RecoveryPage>, Refused<Errors, Token>> {
         let found = app.recoveries(&access, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(RecoveryPage::new(&found, app.profiles())))
     }
 
     /// Get a recovery
     ///
-    /// The recovery, its progress, and what became of its replays. Needs the scope `webhooks`.
+    /// Shows a recovery, its progress, and what became of its replays. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/recoveries/:recovery_id", method = "get", operation_id = "asgGetRecovery")]
     async fn get(
         &self,
@@ -246,14 +247,15 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         recovery_id: Path<String>,
-    ) -> Result<Body<Recovery>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Recovery>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Recovery::new(&app.recovery(&access, &recovery_id.0).await?, app.profiles())))
     }
 
     /// Cancel a recovery
     ///
-    /// The recovery replays nothing more; replays made before go out. A recovery that has ended stays as it is. One that
-    /// somebody outside the account has started is theirs to cancel. Needs the scope `webhooks`.
+    /// Cancels a recovery. It ends the recovery, which replays nothing more; replays made before go out. A recovery
+    /// that has ended stays as it is. One that somebody outside the account has started is theirs to cancel. Needs the
+    /// scope `webhooks`.
     #[oai(path = "/recoveries/:recovery_id/cancel", method = "post", operation_id = "asgCancelRecovery")]
     async fn cancel(
         &self,
@@ -261,7 +263,7 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         recovery_id: Path<String>,
-    ) -> Result<Body<Recovery>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Recovery>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Recovery::new(&app.cancel_recovery(&access, &recovery_id.0).await?, app.profiles())))
     }
 }

@@ -1,13 +1,17 @@
 //! Webhooks: the bodies of requests and answers, in the vendor's words.
 
-use std::collections::BTreeMap;
-
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
-use super::{delivery_wire::DeliveryEntry, profile::WEBHOOK};
+use super::{
+    delivery_wire::DeliveryEntry,
+    profile::{EventNames, WEBHOOK},
+};
 use crate::{
-    api::openapi::{Attempt, ErrorClass, SecretText, SuspendedReason, settings, shown_headers, shown_metadata},
+    api::openapi::{
+        Attempt, ErrorClass, Headers, Metadata, SecretText, SuspendedReason, Word, settings, shown_headers,
+        shown_metadata,
+    },
     app::{
         webhook_test::TestOutcome,
         webhooks::{Change, EventList, NewState, Registered, WebhookSummary},
@@ -22,8 +26,8 @@ use crate::{
 
 /// A webhook to register.
 #[derive(Deserialize, Object)]
-#[oai(rename = "AsgNewWebhook")]
-pub(super) struct NewWebhook {
+#[oai(rename = "AsgWebhookInput")]
+pub(super) struct WebhookInput {
     /// The URL that events are POSTed to: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) callback_url: String,
     /// The signing secret: one line of 1 to 256 bytes. White space around it is removed. Best left out: then a strong
@@ -40,10 +44,10 @@ pub(super) struct NewWebhook {
     pub(super) description: Option<String>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
     /// sent.
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again.
-    pub(super) headers: Option<BTreeMap<String, SecretText>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second, from 0.1 to 1000, with at most three decimals. What waits costs no try. Without it
     /// there is no limit.
     pub(super) rate_limit: Option<f64>,
@@ -75,10 +79,10 @@ pub(super) struct WebhookView {
     pub(super) description: Option<String>,
     /// The texts for programs of its owner; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) headers: Option<BTreeMap<String, String>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second; left out if there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate_limit: Option<f64>,
@@ -157,10 +161,10 @@ pub(super) struct WebhookDetails {
     description: Option<String>,
     /// The texts for programs of its owner; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<BTreeMap<String, String>>,
+    metadata: Option<Metadata>,
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<BTreeMap<String, String>>,
+    headers: Option<Headers>,
     /// Most deliveries to it per second; left out if there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<f64>,
@@ -225,13 +229,12 @@ pub(super) struct WebhookChange {
     /// The new description, for people; an empty one removes it.
     description: Option<String>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
-    /// sent. They
-    /// replace all former ones; an empty object removes them.
-    metadata: Option<BTreeMap<String, String>>,
+    /// sent. They replace all former ones; an empty object removes them.
+    metadata: Option<Metadata>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
     /// ones; an empty object removes them.
-    headers: Option<BTreeMap<String, SecretText>>,
+    headers: Option<Headers>,
     /// Most deliveries to it per second from now on, as in a registration; 0 removes the limit.
     rate_limit: Option<f64>,
     /// Whether its deliveries go out one at a time from now on, in the order of acceptance. Those that wait count too.
@@ -266,7 +269,7 @@ impl From<WebhookChange> for Change {
 #[oai(rename = "AsgWebhookTest")]
 pub(super) struct TestRequest {
     /// Default: `task.settled`, the only event.
-    pub(super) event: Option<String>,
+    pub(super) event: Option<Word<EventNames>>,
 }
 
 /// The result of a test.

@@ -10,12 +10,17 @@ use super::{
     errors::Errors,
     examples::Tag,
     profile::TASK_SETTLED,
-    webhook_wire::{NewWebhook, TestRequest, TestResult, WebhookChange, WebhookDetails, WebhookView},
+    webhook_wire::{TestRequest, TestResult, WebhookChange, WebhookDetails, WebhookInput, WebhookView},
 };
 use crate::{
     api::openapi::{
-        Body, ChangesWithBody, ChangesWithoutBody, Listed, Printed, Refused, Registered, Repeat, Rotated,
-        RotatedSecret, SecretRotation, Versioned, WebhookStats, WithBody, WithoutBody, next_page, settings,
+        Body, Listed, Printed, Refused, Registered, Repeat, Rotated, RotatedSecret, SecretRotation, Versioned,
+        WebhookStats, Word, next_page,
+        refusals::{
+            BadUrl, Changed, IsFull, Json, KeyReused, KeyUnderWay, NoAccount, NoWebhook, StillSigns, Token,
+            UnknownEvent,
+        },
+        settings,
     },
     app::{
         Access, App, PageRequest, Webhooks,
@@ -35,20 +40,23 @@ pub(crate) struct Routes;
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on the webhook gets every settled task, except tasks that are published for the `callback_url` of
-    /// another webhook. Needs the scope `webhooks`.
+    /// Registers a webhook. It adds the webhook to the account: from then on the webhook gets every settled task,
+    /// except tasks that are published for the `callback_url` of another webhook. Needs the scope `webhooks`.
     #[oai(path = "/webhooks", method = "post", operation_id = "asgRegisterWebhook")]
     async fn register(
         &self,
         access: Access<Webhooks>,
         app: Data<&App>,
-        body: Body<NewWebhook>,
+        body: Body<WebhookInput>,
         /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook {
+    ) -> Result<
+        Registered<WebhookView>,
+        Refused<Errors, (Token, Json, NoAccount, IsFull, BadUrl, UnknownEvent, KeyReused)>,
+    > {
+        let WebhookInput {
             callback_url: url,
             secret,
             events,
@@ -72,8 +80,8 @@ impl Routes {
 
     /// List webhooks
     ///
-    /// Every webhook of the account, and those that were deleted within a day (the newest 1,000 of them). Secrets are not
-    /// returned. Needs the scope `webhooks`.
+    /// Lists every webhook of the account, and those that were deleted within a day (the newest 1,000 of them). It
+    /// changes nothing. Secrets are not returned. Needs the scope `webhooks`.
     #[oai(path = "/webhooks", method = "get", operation_id = "asgListWebhooks")]
     async fn list(
         &self,
@@ -85,7 +93,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The cursor of the next page, from the header `Link` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Listed<WebhookView>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Listed<WebhookView>, Refused<Errors, Token>> {
         let others = [("all", all.0.map(|all| all.to_string())), ("limit", limit.0.map(|limit| limit.to_string()))];
         let deleted = if all.0 == Some(true) { Deleted::Newest } else { Deleted::OfLastDay };
         let found = app.webhooks(&access, deleted, PageRequest::asked_if(limit.0, cursor.0)).await?;
@@ -96,8 +104,9 @@ impl Routes {
 
     /// Get a webhook
     ///
-    /// The webhook with its last 20 deliveries. If it is paused: since when, how many deliveries are held, and how many
-    /// failed deliveries a resume sends again. Needs the scope `webhooks`.
+    /// Shows a webhook with its last 20 deliveries. It changes nothing. If the webhook is paused, the answer says since
+    /// when, how many deliveries are held, and how many failed deliveries a resume sends again. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "get", operation_id = "asgGetWebhook")]
     async fn get(
         &self,
@@ -105,7 +114,7 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
-    ) -> Result<Versioned<WebhookDetails>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Versioned<WebhookDetails>, Refused<Errors, (Token, NoWebhook)>> {
         let found = app.webhook(&access, &webhook_id.0).await?;
         let version = Version::of(&found.endpoint).tag();
         Ok(Versioned::Current(Body(WebhookDetails::new(&found, access.scope())), version))
@@ -113,11 +122,11 @@ impl Routes {
 
     /// Change, pause or resume a webhook
     ///
-    /// A field that is left out stays as it is. `"active": false` pauses the webhook: its deliveries are held, none is
-    /// lost. `"active": true` resumes it. The deliveries that failed since its last success and were not replayed are sent
-    /// again, as replays; `"resend_failed": false` leaves them. Then the held deliveries go out, each with a fresh schedule.
-    /// The answer says how many there are of both. A deleted webhook stays deleted: register it again. Needs the scope
-    /// `webhooks`.
+    /// Changes a webhook, pauses it or resumes it. It changes the given fields only: a field that is left out stays as
+    /// it is. `"active": false` pauses the webhook: its deliveries are held, none is lost. `"active": true` resumes it.
+    /// The deliveries that failed since its last success and were not replayed are sent again, as replays;
+    /// `"resend_failed": false` leaves them. Then the held deliveries go out, each with a fresh schedule. The answer
+    /// says how many there are of both. A deleted webhook stays deleted: register it again. Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "patch", operation_id = "asgUpdateWebhook")]
     async fn update(
         &self,
@@ -130,7 +139,7 @@ impl Routes {
         /// 412, and nothing changes.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
-    ) -> Result<Versioned<WebhookView>, Refused<Errors, ChangesWithBody>> {
+    ) -> Result<Versioned<WebhookView>, Refused<Errors, (Token, Json, NoWebhook, Changed, BadUrl, UnknownEvent)>> {
         let change = Change { only_if: IfMatch::parse(if_match.0.as_deref()), ..Change::from(body.0) };
         let (webhook, resumed) = app.update(&access, &webhook_id.0, change).await?;
         let view = WebhookView {
@@ -143,10 +152,11 @@ impl Routes {
 
     /// Rotate the secret of a webhook
     ///
-    /// Makes a new signing secret and shows it once. For 24 hours (by default) `webhook-signature` has a signature of the
-    /// former secret too. `X-ASG-Signature` is made with the new secret at once, or, with `"switch": "after_overlap"`, when
-    /// these hours are over: that leaves time to give the new secret to the receiver. It is refused with 409 while another
-    /// former secret still signs. Needs the scope `webhooks`.
+    /// Makes a new signing secret for a webhook, and shows it once. It replaces the present secret: for 24 hours (by
+    /// default) `webhook-signature` has a signature of the former secret too. `X-ASG-Signature` is made with the new
+    /// secret at once, or, with `"switch": "after_overlap"`, when these hours are over: that leaves time to give the
+    /// new secret to the receiver. It is refused with 409 while another former secret still signs. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/webhooks/:webhook_id/secret/rotate", method = "post", operation_id = "asgRotateSecret")]
     async fn rotate(
         &self,
@@ -159,7 +169,7 @@ impl Routes {
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Rotated, Refused<Errors, WithBody>> {
+    ) -> Result<Rotated, Refused<Errors, (Token, Json, NoWebhook, StillSigns, KeyReused)>> {
         let switch = body.0.unwrap_or_default().switch();
         let profiles = app.profiles().clone();
         let once = idempotency_key.answering(move |rotated| RotatedSecret::new(rotated, &profiles));
@@ -168,8 +178,9 @@ impl Routes {
 
     /// Test a webhook
     ///
-    /// Sends one signed delivery with sample data at once, also while the webhook is paused, and answers with the result.
-    /// The receiver sees `ngoma-test: true`. A test is never retried. Needs the scope `webhooks`.
+    /// Sends one signed delivery with sample data at once, also while the webhook is paused, and answers with the
+    /// result. It changes nothing but the list of deliveries, which gets the test: a test is never retried. The
+    /// receiver sees `ngoma-test: true`. Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id/test", method = "post", operation_id = "asgTestWebhook")]
     async fn test(
         &self,
@@ -182,17 +193,19 @@ impl Routes {
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Printed<TestResult>, Refused<Errors, WithBody>> {
-        let event = body.0.unwrap_or_default().event;
+    ) -> Result<Printed<TestResult>, Refused<Errors, (Token, Json, NoWebhook, UnknownEvent, KeyReused, KeyUnderWay)>>
+    {
+        let event = body.0.unwrap_or_default().event.map(Word::into_text);
         let once = idempotency_key.answering(|tested: &TestOutcome| TestResult::from(tested));
         Ok(app.test_once(&access, &webhook_id.0, event, once).await?.into())
     }
 
     /// Delete a webhook
     ///
-    /// The webhook is deactivated (a soft delete) and its pending deliveries are cancelled. An attempt under way may
-    /// still arrive. Deleting it again gives the same answer, until its row is removed (`retention.undelivered` in the
-    /// server's settings, 90 days by default). Needs the scope `webhooks`.
+    /// Deletes a webhook. It deactivates the webhook for good (a soft delete: the webhook stays in the list with
+    /// `active: false`) and cancels its pending deliveries. An attempt under way may still arrive. Deleting it again
+    /// gives the same answer, until its row is removed (`retention.undelivered` in the server's settings, 90 days by
+    /// default). Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
     async fn delete(
         &self,
@@ -204,15 +217,15 @@ impl Routes {
         /// 412, and nothing changes.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
-    ) -> Result<Body<WebhookView>, Refused<Errors, ChangesWithoutBody>> {
+    ) -> Result<Body<WebhookView>, Refused<Errors, (Token, NoWebhook, Changed)>> {
         let only_if = IfMatch::parse(if_match.0.as_deref());
         Ok(Body(WebhookView::new(&app.deactivate(&access, &webhook_id.0, only_if).await?, access.scope())))
     }
 
     /// Get the statistics of a webhook
     ///
-    /// How its attempts of the last 24 hours went, how long its answers took, what waits or has failed, and the last
-    /// error. Needs the scope `webhooks`.
+    /// Shows how the attempts of a webhook went in the last 24 hours, how long its answers took, what waits or has
+    /// failed, and the last error. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id/stats", method = "get", operation_id = "asgGetWebhookStats")]
     async fn stats(
         &self,
@@ -220,7 +233,7 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookStats>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<WebhookStats>, Refused<Errors, (Token, NoWebhook)>> {
         Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
     }
 }

@@ -3,9 +3,9 @@
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 use serde::{Deserialize, Serialize};
 
-use super::{delivery_wire::Delivery, envelope::TaskSettled, examples::Tag};
+use super::{delivery_wire::Delivery, envelope::TaskSettled, examples::Tag, profile::EventNames};
 use crate::{
-    api::openapi::{RawNumber, objects},
+    api::openapi::{RawNumber, Word, objects},
     app::events::EventDetails,
     domain::delivery::{self, State},
     error::{Error, Result},
@@ -21,10 +21,10 @@ pub(crate) struct Failure {
 
 /// A settled task to publish.
 #[derive(Debug, Deserialize, Object)]
-#[oai(rename = "AsgNewEvent")]
-pub(super) struct NewEvent {
+#[oai(rename = "AsgEventInput")]
+pub(super) struct EventInput {
     /// Always `task.settled`.
-    pub(super) event: String,
+    pub(super) event: Word<EventNames>,
     /// The account. Only for tokens that belong to no account.
     pub(super) account: Option<String>,
     /// The task's id. Publishing the same task again with the same body changes nothing and gets the same answer.
@@ -44,11 +44,11 @@ pub(super) struct NewEvent {
 
 /// Settled tasks to publish together.
 #[derive(Debug, Deserialize, Object)]
-#[oai(rename = "AsgNewEvents")]
-pub(super) struct NewEvents {
+#[oai(rename = "AsgEventsInput")]
+pub(super) struct EventsInput {
     /// 1 to 1,000 events, each as if published alone; at most 4 MiB together.
     #[serde(deserialize_with = "objects")]
-    pub(super) events: Vec<NewEvent>,
+    pub(super) events: Vec<EventInput>,
 }
 
 /// A delivery of an accepted event.
@@ -68,7 +68,7 @@ pub(super) struct Accepted {
     /// The event's id: the `webhook-id` of its deliveries.
     pub(super) event_id: String,
     /// Always `task.settled`.
-    pub(super) event: String,
+    pub(super) event: Word<EventNames>,
     /// The task's id.
     pub(super) task_id: String,
     /// The deliveries, one for each webhook that gets the event.
@@ -171,7 +171,7 @@ impl Task {
 #[oai(rename = "AsgTaskSettled")]
 pub(crate) struct TaskSettledPayload {
     /// Always `task.settled`.
-    event: String,
+    event: Word<EventNames>,
     /// The task's id.
     task_id: String,
     /// The label that was agreed on.
@@ -187,15 +187,16 @@ pub(crate) struct TaskSettledPayload {
 }
 
 /// The deliveries of this vendor, for the contract.
-#[Webhook(tag = "Tag::Asg")]
+#[Webhook(tag = "Tag::Deliveries")]
 #[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
 pub(crate) trait Payloads {
     /// task.settled
     ///
-    /// POSTed to each webhook. Signed in two ways: by `X-ASG-Signature: sha256=<hex>`, the HMAC-SHA256 of the raw body
-    /// with the webhook's secret, and by the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of
-    /// Standard Webhooks. Answer 2xx within 10 seconds (by default). Otherwise the event is sent again with the same
-    /// `webhook-id`, by default after 1 s and after 4 s more (three attempts in all). Handle each `webhook-id` once.
+    /// Tells a receiver of a settled task, by a POST to each webhook. It changes nothing on this server but the state
+    /// of the delivery: an answer 2xx within 10 seconds (by default) ends it. Otherwise the event is sent again with
+    /// the same `webhook-id`, by default after 1 s and after 4 s more (three attempts in all). Handle each `webhook-id`
+    /// once. Signed in two ways: by `X-ASG-Signature: sha256=<hex>`, the HMAC-SHA256 of the raw body with the webhook's
+    /// secret, and by the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of Standard Webhooks.
     #[oai(name = "task.settled", method = "post", operation_id = "asgTaskSettled")]
     fn task_settled(&self, payload: Json<TaskSettledPayload>);
 }

@@ -1,6 +1,7 @@
 //! The 15 events of the vendor's catalogue, in the words and the order of its page, each with sample data.
 
 use crate::{
+    api::openapi::Words,
     domain::{excerpt::excerpt, json},
     error::{Error, Invalid, Result},
 };
@@ -23,6 +24,19 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn sample_for(&self, cooperative: &str) -> String {
         self.sample.replace(COOPERATIVE, &format!(r#""cooperative_id":{}"#, json::quote(cooperative)))
+    }
+}
+
+/// The names of the events.
+#[derive(Debug)]
+pub(super) enum EventNames {}
+
+impl Words for EventNames {
+    const SCHEMA: &'static str = "EventName";
+    const MEANING: &'static str = "The name of an event of the catalogue. A later version may add events.";
+
+    fn all() -> Vec<&'static str> {
+        names().collect()
     }
 }
 

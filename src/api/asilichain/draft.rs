@@ -5,7 +5,7 @@ use super::{
     envelope::{self, Stored},
     fit,
     profile::WEBHOOK,
-    wire::{Accepted, DeliveryRef, NewEvent},
+    wire::{Accepted, DeliveryRef, EventInput},
 };
 use crate::{
     app::{
@@ -39,14 +39,14 @@ pub(super) struct CatalogueEvent {
 impl CatalogueEvent {
     /// Checks an event against the catalogue and the limits; `key` is the header's.
     pub(super) fn new(
-        event: NewEvent,
+        event: EventInput,
         key: Option<String>,
         access: &Access<Events>,
         (settings, limits): (&config::AsiliChain, &config::Limits),
     ) -> Result<Self> {
         let cooperative = access.acts_for(event.cooperative_id.as_deref(), "cooperative_id")?;
         let data = check(&event, limits)?;
-        let (kind, api_version) = (event.event, settings.api_version.clone());
+        let (kind, api_version) = (event.event.into_text(), settings.api_version.clone());
         let misfits = fit::misfits_if(settings.validate, &kind, &data);
         let created_at = event.created_at;
         let mut checked = Self { cooperative, kind, api_version, data, created_at, key: None, misfits };
@@ -90,7 +90,7 @@ impl CatalogueEvent {
         });
         Ok(Accepted {
             event_id: accepted.id.to_string(),
-            event: self.kind,
+            event: self.kind.into(),
             cooperative_id: self.cooperative,
             created_at: Stored::read(&accepted.body)?.created_at,
             deliveries: deliveries.collect(),
@@ -125,8 +125,8 @@ impl Draft for CatalogueEvent {
 }
 
 /// Checks an event against the catalogue, and prints its data as it will be delivered.
-fn check(body: &NewEvent, limits: &config::Limits) -> Result<String> {
-    catalogue::find(&body.event)?;
+fn check(body: &EventInput, limits: &config::Limits) -> Result<String> {
+    catalogue::find(body.event.as_ref())?;
     body.created_at.as_deref().map(|time| Timestamp::read("created_at", time)).transpose()?;
     let data = body.data.0.get();
     if !data.starts_with('{') {

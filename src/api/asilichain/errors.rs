@@ -6,6 +6,7 @@ use crate::{
     api::openapi::{
         Failure, Shape,
         error::{answer, shape as common_shape},
+        refusals::refusals,
     },
     error::{Error, Missing},
     http::error::Problem,
@@ -17,22 +18,12 @@ pub(crate) struct Errors;
 
 impl Shape for Errors {
     type Body = Failure;
-    const MEANINGS: &'static [(u16, &'static str)] = &[
-        (403, "`FORBIDDEN`: the token lacks the scope, or belongs to another platform's routes or another account."),
-        (
-            404,
-            "`WEBHOOK_NOT_FOUND`, `DELIVERY_NOT_FOUND`, `EVENT_NOT_FOUND`, `RECOVERY_NOT_FOUND`, `COOPERATIVE_NOT_FOUND`, `NOT_FOUND`: the account has no such object.",
-        ),
-        (
-            409,
-            "`WEBHOOK_SUSPENDED`: resume the webhook first. `DELIVERY_PENDING`, `DELIVERY_IN_FLIGHT`: the delivery, or the request with this key, has not ended. `LIMIT_REACHED`: delete a webhook first, or wait for one of your ten recoveries. `SECRET_OVERLAP`: a former secret still signs.",
-        ),
-        (413, "`PAYLOAD_TOO_LARGE`: the body is larger than max_body_bytes, or a batch than max_batch_bytes."),
-        (
-            422,
-            "`URL_NOT_ALLOWED`, `UNKNOWN_EVENT`, `INVALID_PAYLOAD`, `IDEMPOTENCY_KEY_REUSED`: the request is well-formed, but it cannot be accepted.",
-        ),
-    ];
+    const HAS_CODES: bool = true;
+}
+
+refusals! {
+    /// The account is not there.
+    NoCooperative = 404 "COOPERATIVE_NOT_FOUND" "the cooperative that the request names does not exist.";
 }
 
 /// An error in this vendor's shape, which calls an account a cooperative.

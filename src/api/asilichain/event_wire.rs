@@ -3,9 +3,9 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
-use super::{envelope::Stored, wire::Delivery};
+use super::{catalogue::EventNames, delivery_wire::Delivery, envelope::Stored};
 use crate::{
-    api::openapi::RawObject,
+    api::openapi::{RawObject, Word},
     app::{Page, events::EventDetails},
     domain::event,
     error::Result,
@@ -13,12 +13,12 @@ use crate::{
 
 /// A published event and its deliveries.
 #[derive(Debug, Serialize, Object)]
-#[oai(rename = "Event")]
+#[oai(rename = "PublishedEvent")]
 pub(super) struct EventView {
     /// The event's id.
     pub(super) event_id: String,
     /// Its name.
-    pub(super) event: String,
+    pub(super) event: Word<EventNames>,
     /// The account that it belongs to.
     pub(super) cooperative_id: String,
     /// The time in the body of its deliveries.
@@ -34,7 +34,7 @@ impl EventView {
         let Stored { created_at, data } = Stored::read(details.body()?)?;
         Ok(Self {
             event_id: details.event.id.to_string(),
-            event: details.event.kind,
+            event: details.event.kind.into(),
             cooperative_id: details.event.account_id,
             created_at,
             data,
@@ -49,7 +49,7 @@ pub(super) struct EventSummary {
     /// Its id.
     pub(super) event_id: String,
     /// Its name.
-    pub(super) event: String,
+    pub(super) event: Word<EventNames>,
     /// The account that it belongs to.
     pub(super) cooperative_id: String,
     /// When this server accepted it: RFC 3339, UTC.
@@ -74,7 +74,7 @@ impl From<Page<event::Event>> for EventPage {
         let summary = |event: event::Event| EventSummary {
             event_id: event.id.to_string(),
             idempotency_key: event.given_key().map(str::to_owned),
-            event: event.kind,
+            event: event.kind.into(),
             cooperative_id: event.account_id,
             accepted_at: event.accepted_at.precise(),
             test: event.test,
@@ -87,7 +87,7 @@ impl From<Page<event::Event>> for EventPage {
 #[derive(Debug, Serialize, Object)]
 pub(super) struct EventType {
     /// Its name.
-    pub(super) name: String,
+    pub(super) name: Word<EventNames>,
     /// The cause of the event.
     pub(super) trigger: String,
     /// The use of the event.

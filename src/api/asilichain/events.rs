@@ -9,15 +9,18 @@ use poem_openapi::{
 use super::{
     catalogue::CATALOGUE,
     draft::CatalogueEvent,
-    errors::Errors,
+    errors::{Errors, NoCooperative},
     event_wire::{EventPage, EventType, EventView},
     examples::Tag,
     warnings::{BatchPublication, Publication, Warnings},
-    wire::{AcceptedEvents, NewEvent, NewEvents},
+    wire::{AcceptedEvents, EventInput, EventsInput},
 };
 use crate::{
     api::{
-        openapi::{Body, Key, Printed, RawObject, Refused, WithBody, WithoutBody},
+        openapi::{
+            Body, Key, Printed, RawObject, Refused,
+            refusals::{BadPayload, KeyReused, NoEvent, Publish, Token, UnknownEvent},
+        },
         publishing::{self, Place},
     },
     app::{Access, AnyScope, App, Events, PageRequest, events::EventFilter},
@@ -35,11 +38,11 @@ pub(crate) struct Routes {
 impl Routes {
     /// Publish an event
     ///
-    /// A 202 means: the event is on disk. It goes out to every webhook of the account that wants it. With an
-    /// `Idempotency-Key` the same request may be sent again: it gets the same answer and is delivered once. A key holds
-    /// as long as its event is kept: 30 days, unless the server's `retention.delivered` says otherwise (at least a
-    /// day). Data that does not fit the catalogue is accepted; the header `X-Ngoma-Warnings` says where. Needs the scope
-    /// `events`.
+    /// Publishes an event. It stores the event and sends it to every webhook of the account that wants it. A 202 means:
+    /// the event is on disk. With an `Idempotency-Key` the same request may be sent again: it gets the same answer and
+    /// is delivered once. A key holds as long as its event is kept: 30 days, unless the server's `retention.delivered`
+    /// says otherwise (at least a day). Data that does not fit the catalogue is accepted; the header `X-Ngoma-Warnings`
+    /// says where. Needs the scope `events`.
     #[oai(path = "/events", method = "post", operation_id = "publishEvent")]
     async fn publish(
         &self,
@@ -49,9 +52,9 @@ impl Routes {
         /// A text of 1 to 255 bytes in ASCII or UTF-8, quoted or bare, that names this publish within the account.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Key,
-        body: Body<NewEvent>,
+        body: Body<EventInput>,
         place: Place,
-    ) -> Result<Publication, Refused<Errors, WithBody>> {
+    ) -> Result<Publication, Refused<Errors, (Publish, NoCooperative, UnknownEvent, BadPayload, KeyReused)>> {
         let event = CatalogueEvent::new(body.0, idempotency_key.0, &access, (&settings, app.limits()))?;
         let (event, accepted) = app.publish(&access, event, place).await?;
         let warnings = self.warnings.of(&event, &accepted);
@@ -60,11 +63,12 @@ impl Routes {
 
     /// Publish many events at once
     ///
-    /// 1 to 1,000 events (`limits.events_per_batch`) with at most 10,000 deliveries (`limits.deliveries_per_batch`). A
-    /// 202 means: all events are on disk. A refusal means: nothing was stored; it names the first event at fault by its
-    /// place, such as `events[3]`. The answers come in the order of the events. The same batch may be sent again if its
-    /// events have keys of their own (`idempotency_key`), or if the batch has one (`Idempotency-Key`): it gets the same
-    /// answer and is delivered once. Needs the scope `events`.
+    /// Publishes 1 to 1,000 events (`limits.events_per_batch`) with at most 10,000 deliveries
+    /// (`limits.deliveries_per_batch`) together. It stores and sends all of them, or none. A 202 means: all events are
+    /// on disk. A refusal means: nothing was stored; it names the first event at fault by its place, such as
+    /// `events[3]`. The answers come in the order of the events. The same batch may be sent again if its events have
+    /// keys of their own (`idempotency_key`), or if the batch has one (`Idempotency-Key`): it gets the same answer and
+    /// is delivered once. Needs the scope `events`.
     #[oai(path = "/events/batch", method = "post", operation_id = "publishBatch")]
     async fn publish_batch(
         &self,
@@ -75,9 +79,9 @@ impl Routes {
         /// event with an `idempotency_key` of its own is known by that key instead.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Key,
-        body: Body<NewEvents>,
+        body: Body<EventsInput>,
         place: Place,
-    ) -> Result<BatchPublication, Refused<Errors, WithBody>> {
+    ) -> Result<BatchPublication, Refused<Errors, (Publish, NoCooperative, UnknownEvent, BadPayload, KeyReused)>> {
         let (publisher, of) = (access.clone(), (settings.clone(), app.limits().clone()));
         let check = move |event| CatalogueEvent::new(event, None, &publisher, (&of.0, &of.1));
         let mut events = publishing::check(body.0.events, app.limits(), check).await?;
@@ -96,9 +100,9 @@ impl Routes {
 
     /// List events
     ///
-    /// The events of the account, newest first, page by page. Of events that no webhook got, only the last 10,000 of this
-    /// server are listed, unless `q` or `since` leads to them. A page with a filter may have few entries or none, and
-    /// still have a `next_cursor`. Needs the scope `events`.
+    /// Lists the events of the account, newest first, page by page. It changes nothing. Of events that no webhook got,
+    /// only the last 10,000 of this server are listed, unless `q` or `since` leads to them. A page with a filter may
+    /// have few entries or none, and still have a `next_cursor`. Needs the scope `events`.
     #[oai(path = "/events", method = "get", operation_id = "listEvents")]
     #[expect(clippy::too_many_arguments, reason = "each is a documented parameter of the route")]
     async fn list(
@@ -120,7 +124,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<EventPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<EventPage>, Refused<Errors, Token>> {
         let filter = EventFilter {
             account: None,
             kind: event.0,
@@ -133,7 +137,8 @@ impl Routes {
 
     /// Get an event
     ///
-    /// The event's data as it is delivered, and the state of its deliveries. Needs the scope `events`.
+    /// Shows an event with its data as it is delivered, and the state of its deliveries. It changes nothing. Needs the
+    /// scope `events`.
     #[oai(path = "/events/:event_id", method = "get", operation_id = "getEvent")]
     async fn get(
         &self,
@@ -141,21 +146,19 @@ impl Routes {
         app: Data<&App>,
         /// The event's id, `evt_...`.
         event_id: Path<String>,
-    ) -> Result<Body<EventView>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<EventView>, Refused<Errors, (Token, NoEvent)>> {
         Ok(Body(EventView::new(app.event(&access, &event_id.0).await?)?))
     }
 
     /// List the catalogue of events
     ///
-    /// Every event with its cause, its use and sample data. Needs a token of any scope.
+    /// Lists the catalogue: every event with its cause, its use and sample data. It changes nothing. Needs a token of
+    /// any scope.
     #[oai(path = "/event-types", method = "get", operation_id = "listEventTypes")]
-    async fn event_types(
-        &self,
-        _access: Access<AnyScope>,
-    ) -> Result<Body<Vec<EventType>>, Refused<Errors, WithoutBody>> {
+    async fn event_types(&self, _access: Access<AnyScope>) -> Result<Body<Vec<EventType>>, Refused<Errors, Token>> {
         let types = CATALOGUE.iter().map(|entry| {
             Ok(EventType {
-                name: entry.name.to_owned(),
+                name: entry.name.into(),
                 trigger: entry.trigger.to_owned(),
                 useful_for: entry.useful_for.to_owned(),
                 sample: serde_json::from_str::<RawObject>(entry.sample)

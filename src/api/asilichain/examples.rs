@@ -2,14 +2,20 @@
 
 use poem_openapi::Tags;
 
-use super::profile::SIGNATURE;
-use crate::api::openapi::Supplement;
+use super::{payload_schemas, profile::SIGNATURE};
+use crate::api::openapi::{
+    Outgoing, Supplement,
+    outgoing::{A_HEX_SIGNATURE, ANY_OTHER, DELIVERY_HEADERS, HEX_SIGNATURE, LATER, RECEIVED},
+};
 
 #[derive(Tags)]
 pub(crate) enum Tag {
     /// Webhooks for the 15 events of AsiliChain. Errors: `{"error": {"code", "message", "request_id"}}`.
     #[oai(rename = "AsiliChain")]
     AsiliChain,
+    /// What the server sends to the webhooks of AsiliChain's cooperatives.
+    #[oai(rename = "AsiliChain deliveries")]
+    Deliveries,
 }
 
 /// The examples and the signature header for the contract.
@@ -29,7 +35,20 @@ pub(crate) const SUPPLEMENT: Supplement = Supplement {
         ("cursor", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
         ("Idempotency-Key", "export-2026-004821"),
     ],
-    signature: Some(SIGNATURE),
+    made: payload_schemas::schemas,
+    outgoing: &[Outgoing {
+        tag: "AsiliChain deliveries",
+        headers: &[&[(SIGNATURE, HEX_SIGNATURE, A_HEX_SIGNATURE)], DELIVERY_HEADERS],
+        answers: &[
+            RECEIVED,
+            (
+                "410",
+                "Gone: no further attempt of this delivery, and the webhook is suspended at once: new deliveries are held until somebody resumes it.",
+            ),
+            LATER,
+            ANY_OTHER,
+        ],
+    }],
 };
 
 const EXAMPLES: &[(&str, &str)] = &[
@@ -38,8 +57,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "ApiErrorDetail",
         r#"{"code": "WEBHOOK_NOT_FOUND", "message": "webhook not found", "request_id": "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X"}"#,
     ),
+    ("WebhookMetadata", r#"{"region": "north"}"#),
+    ("WebhookHeaders", r#"{"x-api-key": "***"}"#),
     (
-        "NewWebhook",
+        "WebhookInput",
         r#"{"url": "https://your-system.example.com/asilichain-webhook", "events": ["batch.delivered", "batch.exported", "dds.*"], "cooperative_id": "COOP-MBALE-001", "secret": "your_webhook_signing_secret", "name": "Buyer portal", "description": "Exports and their papers; ask Rose at the head office"}"#,
     ),
     (
@@ -62,10 +83,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("DeliveryDetails", r#"{"@": "@Delivery", "attempts": ["@Attempt"]}"#),
     (
-        "NewWebhookRecovery",
+        "WebhookRecoveryInput",
         r#"{"since": "2026-04-20T09:00:00Z", "until": "2026-04-20T12:00:00Z", "status": "FAILED", "event": "batch.exported", "error": "status", "dry_run": true}"#,
     ),
-    ("SecretRotation", r#"{"switch": "after_overlap"}"#),
+    ("SecretRotationInput", r#"{"switch": "after_overlap"}"#),
     (
         "RotatedSecret",
         r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "switch": "after_overlap", "former_valid_until": "2026-04-21T11:55:00Z"}"#,
@@ -80,10 +101,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "delivered": true, "response_status": 200, "duration_ms": 37, "error": null, "error_reason": null, "response_body": "{\"received\":true}", "response_headers": null}"#,
     ),
     (
-        "NewEvent",
+        "EventInput",
         r#"{"event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "created_at": "2026-04-20T11:55:00Z", "idempotency_key": "export-2026-000731"}"#,
     ),
-    ("NewEvents", r#"{"events": ["@NewEvent"]}"#),
+    ("EventsInput", r#"{"events": ["@EventInput"]}"#),
     ("AcceptedEvents", r#"{"events": ["@AcceptedEvent"]}"#),
     (
         "DeliveryRef",
@@ -94,7 +115,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "deliveries": ["@DeliveryRef"]}"#,
     ),
     (
-        "Event",
+        "PublishedEvent",
         r#"{"event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "deliveries": [{"delivery_id": "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event_id": "evt_01HXYZ6Z9Y8X7W6V5T4S3R2Q1P", "event": "batch.exported", "status": "DELIVERED", "attempt_count": 1, "created_at": "2026-04-20T11:55:00Z", "next_attempt_at": null, "response_status": 200, "error": null, "replay_of": null, "newest_replay": null, "newest_replay_status": null, "test": false}]}"#,
     ),
     (
@@ -105,9 +126,5 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "EventType",
         r#"{"name": "batch.exported", "trigger": "UCDA export confirmed", "useful_for": "Loan repayment trigger (internal) / buyer portal", "sample": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}}"#,
-    ),
-    (
-        "EventPayload",
-        r#"{"webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "event": "batch.exported", "api_version": "2026-04-01", "created_at": "2026-04-20T11:55:00Z", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}}"#,
     ),
 ];

@@ -2,6 +2,7 @@
 //! Source of every rule: the vendor's page "Webhooks Overview".
 
 mod catalogue;
+mod delivery_wire;
 mod draft;
 mod envelope;
 mod errors;
@@ -11,6 +12,7 @@ mod examples;
 mod fit;
 mod payload;
 mod payload_fields;
+mod payload_schemas;
 mod profile;
 mod recoveries;
 mod warnings;

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::{errors::Errors, examples::Tag};
 use crate::{
     api::openapi::{
-        Body, ErrorClass, Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage, Refused, Repeat, WithBody,
-        WithoutBody,
+        Body, ErrorClass, Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage, Refused, Repeat,
+        refusals::{IsSuspended, Json, KeyReused, NoRecovery, NoWebhook, TenGoOn, Token},
     },
     app::{Access, App, PageRequest, Webhooks},
     domain::{selection::Selection, timestamp::Timestamp},
@@ -20,7 +20,7 @@ use crate::{
 
 /// The deliveries of a webhook to replay: those that match every given field.
 #[derive(Debug, Deserialize, Object)]
-pub(super) struct NewWebhookRecovery {
+pub(super) struct WebhookRecoveryInput {
     /// Only deliveries made at this time or later: RFC 3339. The attempts of a delivery take up to 2 h 36 min (by
     /// default).
     since: String,
@@ -36,7 +36,7 @@ pub(super) struct NewWebhookRecovery {
     dry_run: Option<bool>,
 }
 
-impl NewWebhookRecovery {
+impl WebhookRecoveryInput {
     fn read(self) -> Result<Selection> {
         Ok(Selection {
             kind: self.event,
@@ -55,10 +55,11 @@ pub(crate) struct Routes;
 impl Routes {
     /// Replay what a webhook has missed
     ///
-    /// Starts a recovery, which replays every matching delivery of the webhook once, at a pace that does not flood it:
-    /// failed ones, unless `status` asks for others. It goes on after a restart. A delivery that was replayed before is
-    /// left out: its replay counts. Tests are never replayed. With `"dry_run": true` the matching deliveries are only
-    /// counted, for at most 5 s, also while the webhook is suspended. Needs the scope `webhooks`.
+    /// Replays what a webhook has missed: every matching delivery once, at a pace that does not flood it. It starts a
+    /// recovery, which makes new deliveries and goes on after a restart; with `"dry_run": true` it changes nothing, and
+    /// only counts the matching deliveries, for at most 5 s, also while the webhook is suspended. Failed deliveries
+    /// match, unless `status` asks for others. A delivery that was replayed before is left out: its replay counts.
+    /// Tests are never replayed. Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id/recover", method = "post", operation_id = "recoverWebhook")]
     async fn recover(
         &self,
@@ -66,12 +67,12 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-        body: Body<NewWebhookRecovery>,
+        body: Body<WebhookRecoveryInput>,
         /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Recovered<Recovery>, Refused<Errors, WithBody>> {
+    ) -> Result<Recovered<Recovery>, Refused<Errors, (Token, Json, NoWebhook, IsSuspended, TenGoOn, KeyReused)>> {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let selection = body.0.read()?;
         if dry_run {
@@ -85,7 +86,7 @@ impl Routes {
 
     /// List recoveries
     ///
-    /// The recoveries of the account, newest first. Needs the scope `webhooks`.
+    /// Lists the recoveries of the account, newest first. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/recoveries", method = "get", operation_id = "listRecoveries")]
     async fn list(
         &self,
@@ -95,14 +96,14 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<RecoveryPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<RecoveryPage>, Refused<Errors, Token>> {
         let found = app.recoveries(&access, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(RecoveryPage::new(&found, app.profiles())))
     }
 
     /// Get a recovery
     ///
-    /// The recovery, its progress, and what became of its replays. Needs the scope `webhooks`.
+    /// Shows a recovery, its progress, and what became of its replays. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/recoveries/:recovery_id", method = "get", operation_id = "getRecovery")]
     async fn get(
         &self,
@@ -110,14 +111,15 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         recovery_id: Path<String>,
-    ) -> Result<Body<Recovery>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Recovery>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Recovery::new(&app.recovery(&access, &recovery_id.0).await?, app.profiles())))
     }
 
     /// Cancel a recovery
     ///
-    /// The recovery replays nothing more; replays made before go out. A recovery that has ended stays as it is. One that
-    /// somebody outside the account has started is theirs to cancel. Needs the scope `webhooks`.
+    /// Cancels a recovery. It ends the recovery, which replays nothing more; replays made before go out. A recovery
+    /// that has ended stays as it is. One that somebody outside the account has started is theirs to cancel. Needs the
+    /// scope `webhooks`.
     #[oai(path = "/recoveries/:recovery_id/cancel", method = "post", operation_id = "cancelRecovery")]
     async fn cancel(
         &self,
@@ -125,7 +127,7 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         recovery_id: Path<String>,
-    ) -> Result<Body<Recovery>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Recovery>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Recovery::new(&app.cancel_recovery(&access, &recovery_id.0).await?, app.profiles())))
     }
 }

@@ -7,18 +7,20 @@ use poem_openapi::{
 };
 
 use super::{
-    errors::Errors,
+    delivery_wire::{Delivery, DeliveryDetails, DeliveryPage},
+    errors::{Errors, NoCooperative},
     examples::Tag,
-    wire::{
-        Delivery, DeliveryDetails, DeliveryPage, NewWebhook, TestRequest, TestResult, WebhookChange, WebhookDetails,
-        WebhookView,
-    },
+    wire::{TestRequest, TestResult, WebhookChange, WebhookDetails, WebhookInput, WebhookView},
 };
 use crate::{
     api::openapi::{
-        Body, ChangesWithBody, ChangesWithoutBody, DeliveryStatus, ErrorClass, Listed, OnceOnState, Printed, Refused,
-        Registered, Repeat, Rotated, RotatedSecret, SecretRotation, Versioned, WebhookStats, WithBody, WithoutBody,
-        next_page, settings,
+        Body, DeliveryStatus, ErrorClass, Listed, Printed, Refused, Registered, Repeat, Rotated, RotatedSecret,
+        SecretRotation, Versioned, WebhookStats, Word, next_page,
+        refusals::{
+            BadUrl, Changed, IsFull, IsSuspended, Json, KeyReused, KeyUnderWay, NoDelivery, NoWebhook, NotEnded,
+            StillSigns, Token, UnknownEvent,
+        },
+        settings,
     },
     app::{
         Access, App, PageRequest, Webhooks,
@@ -55,19 +57,23 @@ enum Replayed {
 impl Routes {
     /// Register a webhook
     ///
-    /// From then on the webhook gets every event that it wants. Needs the scope `webhooks`.
+    /// Registers a webhook. It adds the webhook to the account: from then on the webhook gets every event that it
+    /// wants. Needs the scope `webhooks`.
     #[oai(path = "/", method = "post", operation_id = "registerWebhook")]
     async fn register(
         &self,
         access: Access<Webhooks>,
         app: Data<&App>,
-        body: Body<NewWebhook>,
+        body: Body<WebhookInput>,
         /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Registered<WebhookView>, Refused<Errors, WithBody>> {
-        let NewWebhook {
+    ) -> Result<
+        Registered<WebhookView>,
+        Refused<Errors, (Token, Json, NoCooperative, IsFull, BadUrl, UnknownEvent, KeyReused)>,
+    > {
+        let WebhookInput {
             url,
             events,
             cooperative_id,
@@ -89,8 +95,8 @@ impl Routes {
 
     /// List webhooks
     ///
-    /// Every webhook of the account, in the order in which they were registered; with `limit` or `cursor`, a page of them.
-    /// Secrets are not returned. Needs the scope `webhooks`.
+    /// Lists every webhook of the account, in the order in which they were registered; with `limit` or `cursor`, a page
+    /// of them. It changes nothing. Secrets are not returned. Needs the scope `webhooks`.
     #[oai(path = "/", method = "get", operation_id = "listWebhooks")]
     async fn list(
         &self,
@@ -100,7 +106,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The cursor of the next page, from the header `Link` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Listed<WebhookView>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Listed<WebhookView>, Refused<Errors, Token>> {
         let others = [("limit", limit.0.map(|limit| limit.to_string()))];
         let found = app.webhooks(&access, webhooks::Deleted::None, PageRequest::asked_if(limit.0, cursor.0)).await?;
         let link = next_page("/webhooks", &others, found.next.as_deref());
@@ -109,8 +115,9 @@ impl Routes {
 
     /// Get a webhook
     ///
-    /// The webhook with its last 20 deliveries. If it is suspended: why, since when, how many deliveries are held, and
-    /// how many failed deliveries a resume sends again. Needs the scope `webhooks`.
+    /// Shows a webhook with its last 20 deliveries. It changes nothing. If the webhook is suspended, the answer says
+    /// why, since when, how many deliveries are held, and how many failed deliveries a resume sends again. Needs the
+    /// scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "get", operation_id = "getWebhook")]
     async fn get(
         &self,
@@ -118,7 +125,7 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-    ) -> Result<Versioned<WebhookDetails>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Versioned<WebhookDetails>, Refused<Errors, (Token, NoWebhook)>> {
         let found = app.webhook(&access, &webhook_id.0).await?;
         let version = Version::of(&found.endpoint).tag();
         Ok(Versioned::Current(Body(found.into()), version))
@@ -126,8 +133,8 @@ impl Routes {
 
     /// Get the statistics of a webhook
     ///
-    /// How its attempts of the last 24 hours went, how long its answers took, what waits, is held or has failed, and the
-    /// last error. Needs the scope `webhooks`.
+    /// Shows how the attempts of a webhook went in the last 24 hours, how long its answers took, what waits, is held or
+    /// has failed, and the last error. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/stats", method = "get", operation_id = "getWebhookStats")]
     async fn stats(
         &self,
@@ -135,16 +142,18 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookStats>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<WebhookStats>, Refused<Errors, (Token, NoWebhook)>> {
         Ok(Body(WebhookStats::new(&app.webhook_stats(&access, &webhook_id.0).await?, app.profiles())))
     }
 
     /// Change, pause or resume a webhook
     ///
-    /// A field that is left out stays as it is. `"status": "ACTIVE"` resumes a suspended webhook. The deliveries that
-    /// failed since its last success and were not replayed are sent again, as replays and in the order in which they
-    /// were made; `"resend_failed": false` leaves them. Then the held deliveries go out. Each delivery has a fresh
-    /// schedule. The answer says how many there are of both. Needs the scope `webhooks`.
+    /// Changes a webhook, pauses it or resumes it. It changes the given fields only: a field that is left out stays as
+    /// it is. `"status": "SUSPENDED"` pauses the webhook: its deliveries are held. `"status": "ACTIVE"` resumes a
+    /// suspended webhook. The deliveries that failed since its last success and were not replayed are sent again, as
+    /// replays and in the order in which they were made; `"resend_failed": false` leaves them. Then the held deliveries
+    /// go out. Each delivery has a fresh schedule. The answer says how many there are of both. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/:webhook_id", method = "patch", operation_id = "updateWebhook")]
     async fn update(
         &self,
@@ -157,7 +166,7 @@ impl Routes {
         /// 412, and nothing changes.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
-    ) -> Result<Versioned<WebhookView>, Refused<Errors, ChangesWithBody>> {
+    ) -> Result<Versioned<WebhookView>, Refused<Errors, (Token, Json, NoWebhook, Changed, BadUrl, UnknownEvent)>> {
         let change = Change { only_if: IfMatch::parse(if_match.0.as_deref()), ..Change::from(body.0) };
         let (endpoint, resumed) = app.update(&access, &webhook_id.0, change).await?;
         let view = WebhookView {
@@ -170,10 +179,11 @@ impl Routes {
 
     /// Rotate the secret of a webhook
     ///
-    /// Makes a new signing secret and shows it once. For 24 hours (by default) `webhook-signature` has a signature of the
-    /// former secret too. `X-AsiliChain-Signature` is made with the new secret at once, or, with `"switch":
-    /// "after_overlap"`, when these hours are over: that leaves time to give the new secret to the receiver. It is refused
-    /// with 409 while another former secret still signs. Needs the scope `webhooks`.
+    /// Makes a new signing secret for a webhook, and shows it once. It replaces the present secret: for 24 hours (by
+    /// default) `webhook-signature` has a signature of the former secret too. `X-AsiliChain-Signature` is made with the
+    /// new secret at once, or, with `"switch": "after_overlap"`, when these hours are over: that leaves time to give
+    /// the new secret to the receiver. It is refused with 409 while another former secret still signs. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/:webhook_id/secret/rotate", method = "post", operation_id = "rotateSecret")]
     async fn rotate(
         &self,
@@ -186,7 +196,7 @@ impl Routes {
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Rotated, Refused<Errors, WithBody>> {
+    ) -> Result<Rotated, Refused<Errors, (Token, Json, NoWebhook, StillSigns, KeyReused)>> {
         let switch = body.0.unwrap_or_default().switch();
         let profiles = app.profiles().clone();
         let once = idempotency_key.answering(move |rotated| RotatedSecret::new(rotated, &profiles));
@@ -195,8 +205,8 @@ impl Routes {
 
     /// Delete a webhook
     ///
-    /// Its pending and held deliveries are cancelled. An attempt under way may still arrive. Needs the scope
-    /// `webhooks`.
+    /// Deletes a webhook for good. It removes the webhook and cancels its pending and held deliveries. An attempt under
+    /// way may still arrive. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id", method = "delete", operation_id = "deleteWebhook")]
     async fn delete(
         &self,
@@ -208,15 +218,15 @@ impl Routes {
         /// 412, and nothing changes.
         #[oai(name = "If-Match")]
         if_match: Header<Option<String>>,
-    ) -> Result<Deleted, Refused<Errors, ChangesWithoutBody>> {
+    ) -> Result<Deleted, Refused<Errors, (Token, NoWebhook, Changed)>> {
         app.delete(&access, &webhook_id.0, IfMatch::parse(if_match.0.as_deref())).await?;
         Ok(Deleted::Gone)
     }
 
     /// Replay a delivery
     ///
-    /// Sends the same event again as a new delivery: the same body, the same `webhook-id`. It is refused with 409 until the
-    /// delivery has ended. Needs the scope `webhooks`.
+    /// Sends the event of a delivery again. It makes a new delivery with the same body and the same `webhook-id`, due
+    /// now. It is refused with 409 until the delivery has ended. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/replay/:delivery_id", method = "post", operation_id = "replayDelivery")]
     async fn replay(
         &self,
@@ -230,7 +240,7 @@ impl Routes {
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Replayed, Refused<Errors, OnceOnState>> {
+    ) -> Result<Replayed, Refused<Errors, (Token, NoWebhook, NoDelivery, IsSuspended, NotEnded, KeyReused)>> {
         let once = idempotency_key.answering(|made: &delivery::Delivery| Delivery::from(made));
         Ok(Replayed::Accepted(app.replay_of(&access, (&webhook_id.0, &delivery_id.0), once).await?.into()))
     }
@@ -238,8 +248,8 @@ impl Routes {
     /// Test a webhook
     ///
     /// Sends one signed delivery with sample data at once, also while the webhook is suspended, and answers with the
-    /// result. The receiver sees `ngoma-test: true`. A test is never retried and never suspends the webhook. Needs the
-    /// scope `webhooks`.
+    /// result. It changes nothing but the list of deliveries, which gets the test: a test is never retried and never
+    /// suspends the webhook. The receiver sees `ngoma-test: true`. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/test", method = "post", operation_id = "testWebhook")]
     async fn test(
         &self,
@@ -252,17 +262,18 @@ impl Routes {
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Printed<TestResult>, Refused<Errors, WithBody>> {
-        let event = body.0.unwrap_or_default().event;
+    ) -> Result<Printed<TestResult>, Refused<Errors, (Token, Json, NoWebhook, UnknownEvent, KeyReused, KeyUnderWay)>>
+    {
+        let event = body.0.unwrap_or_default().event.map(Word::into_text);
         let once = idempotency_key.answering(|tested: &TestOutcome| TestResult::from(tested));
         Ok(app.test_once(&access, &webhook_id.0, event, once).await?.into())
     }
 
     /// List deliveries
     ///
-    /// The deliveries of a webhook, newest first, page by page. The server reads at most 10,000 deliveries for a page.
-    /// So a page with a filter may have few entries or none, and still have a `next_cursor`. Needs the scope
-    /// `webhooks`.
+    /// Lists the deliveries of a webhook, newest first, page by page. It changes nothing. The server reads at most
+    /// 10,000 deliveries for a page. So a page with a filter may have few entries or none, and still have a
+    /// `next_cursor`. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/deliveries", method = "get", operation_id = "listDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "each is a documented parameter of the route")]
     async fn deliveries(
@@ -290,7 +301,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<DeliveryPage>, Refused<Errors, (Token, NoWebhook)>> {
         let selection = Selection {
             kind: event.0,
             state: status.0.map(Into::into),
@@ -305,7 +316,7 @@ impl Routes {
 
     /// Get a delivery
     ///
-    /// The delivery with every attempt that has ended. Needs the scope `webhooks`.
+    /// Shows a delivery with every attempt that has ended. It changes nothing. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/deliveries/:delivery_id", method = "get", operation_id = "getDelivery")]
     async fn delivery(
         &self,
@@ -315,7 +326,7 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Body<DeliveryDetails>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<DeliveryDetails>, Refused<Errors, (Token, NoWebhook, NoDelivery)>> {
         let (delivery, attempts) = app.delivery_of(&access, &webhook_id.0, &delivery_id.0).await?;
         Ok(Body(DeliveryDetails::new(&delivery, &attempts)))
     }

@@ -1,23 +1,19 @@
 //! The bodies of requests and answers, in the vendor's words.
 
-use std::collections::BTreeMap;
-
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::profile::WEBHOOK;
+use super::{catalogue::EventNames, delivery_wire::Delivery, profile::WEBHOOK};
 use crate::{
     api::openapi::{
-        Attempt, DeliveryStatus, ErrorClass, RawObject, SecretText, SuspendedReason, objects, settings, shown_headers,
-        shown_metadata,
+        Attempt, ErrorClass, Headers, Metadata, RawObject, SecretText, SuspendedReason, Word, objects, settings,
+        shown_headers, shown_metadata,
     },
     app::{
-        Page,
         webhook_test::TestOutcome,
         webhooks::{Change, EventList, NewState, Registered, WebhookSummary},
     },
     domain::{
-        delivery,
         endpoint::{Endpoint, EndpointState, Resend},
         endpoint_settings::{RateLimit, SettingsChange},
         version::IfMatch,
@@ -37,7 +33,7 @@ pub(super) enum WebhookStatus {
 
 /// A webhook to register.
 #[derive(Deserialize, Object)]
-pub(super) struct NewWebhook {
+pub(super) struct WebhookInput {
     /// The URL that events are POSTed to: an `https://` URL of at most 2048 bytes that the server may deliver to.
     pub(super) url: String,
     /// The events to deliver: names of the catalogue, prefixes such as `batch.*`, or `*` for all.
@@ -54,10 +50,10 @@ pub(super) struct NewWebhook {
     pub(super) description: Option<String>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
     /// sent.
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again.
-    pub(super) headers: Option<BTreeMap<String, SecretText>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second, from 0.1 to 1000, with at most three decimals. What waits costs no try. Without it
     /// there is no limit.
     pub(super) rate_limit: Option<f64>,
@@ -90,10 +86,10 @@ pub(super) struct WebhookView {
     pub(super) description: Option<String>,
     /// The texts for programs of its owner; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) headers: Option<BTreeMap<String, String>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second; left out if there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate_limit: Option<f64>,
@@ -144,7 +140,7 @@ impl From<&Endpoint> for WebhookView {
 }
 
 /// A webhook with its last deliveries.
-#[derive(Debug, Serialize, Object)]
+#[derive(Serialize, Object)]
 pub(super) struct WebhookDetails {
     /// Its id.
     pub(super) webhook_id: String,
@@ -166,10 +162,10 @@ pub(super) struct WebhookDetails {
     pub(super) description: Option<String>,
     /// The texts for programs of its owner; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<Metadata>,
     /// The headers that every request has, their values masked; left out if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) headers: Option<BTreeMap<String, String>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second; left out if there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate_limit: Option<f64>,
@@ -235,13 +231,12 @@ pub(super) struct WebhookChange {
     /// The new description, for people; an empty one removes it.
     pub(super) description: Option<String>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
-    /// sent. They
-    /// replace all former ones; an empty object removes them.
-    pub(super) metadata: Option<BTreeMap<String, String>>,
+    /// sent. They replace all former ones; an empty object removes them.
+    pub(super) metadata: Option<Metadata>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
     /// ones; an empty object removes them.
-    pub(super) headers: Option<BTreeMap<String, SecretText>>,
+    pub(super) headers: Option<Headers>,
     /// Most deliveries to it per second from now on, as in a registration; 0 removes the limit.
     pub(super) rate_limit: Option<f64>,
     /// Whether its deliveries go out one at a time from now on, in the order of acceptance. Those that wait count too.
@@ -274,98 +269,12 @@ impl From<WebhookChange> for Change {
     }
 }
 
-/// An event on its way to a webhook.
-#[derive(Debug, Serialize, Object)]
-pub(super) struct Delivery {
-    /// Its id.
-    pub(super) delivery_id: String,
-    /// The webhook that it goes to.
-    pub(super) webhook_id: String,
-    /// The id of its event: the `webhook-id` of its attempts.
-    pub(super) event_id: String,
-    /// The event's name.
-    pub(super) event: String,
-    /// Its status.
-    pub(super) status: DeliveryStatus,
-    /// The number of attempts that have begun.
-    pub(super) attempt_count: u32,
-    /// When it was made: RFC 3339, UTC.
-    pub(super) created_at: String,
-    /// When its next attempt is due; null if none is.
-    pub(super) next_attempt_at: Option<String>,
-    /// The HTTP status of the last answer; null if there was none.
-    pub(super) response_status: Option<u16>,
-    /// Why the last attempt failed; null if it did not.
-    pub(super) error: Option<ErrorClass>,
-    /// The delivery that this one replays; null if it is no replay.
-    pub(super) replay_of: Option<String>,
-    /// The newest replay of it, which may repeat another replay of it; null if there is none.
-    pub(super) newest_replay: Option<String>,
-    /// The status of that replay; null if there is none.
-    pub(super) newest_replay_status: Option<DeliveryStatus>,
-    /// Whether it carries sample data (a test); receivers see `ngoma-test: true`.
-    pub(super) test: bool,
-}
-
-impl From<&delivery::Delivery> for Delivery {
-    fn from(delivery: &delivery::Delivery) -> Self {
-        Self {
-            delivery_id: delivery.id.to_string(),
-            webhook_id: delivery.endpoint.on_wire(WEBHOOK),
-            event_id: delivery.event.to_string(),
-            event: delivery.kind.clone(),
-            status: delivery.state.into(),
-            attempt_count: delivery.attempts,
-            created_at: delivery.created_at.to_string(),
-            next_attempt_at: delivery.due_at.map(|at| at.precise()),
-            response_status: delivery.last_status,
-            error: delivery.last_failure.map(Into::into),
-            replay_of: delivery.replay_of.map(|id| id.to_string()),
-            newest_replay: delivery.newest_replay.map(|replay| replay.id.to_string()),
-            newest_replay_status: delivery.newest_replay.map(|replay| replay.state.into()),
-            test: delivery.test,
-        }
-    }
-}
-
-/// One page of deliveries, newest first.
-#[derive(Debug, Serialize, Object)]
-pub(super) struct DeliveryPage {
-    /// The deliveries.
-    pub(super) deliveries: Vec<Delivery>,
-    /// The `cursor` of the next page; null on the last page. A page with few entries may not be the last.
-    pub(super) next_cursor: Option<String>,
-}
-
-impl From<Page<delivery::Delivery>> for DeliveryPage {
-    fn from(page: Page<delivery::Delivery>) -> Self {
-        Self { deliveries: page.items.iter().map(Delivery::from).collect(), next_cursor: page.next }
-    }
-}
-
-/// A delivery with its attempts.
-#[derive(Debug, Serialize, Object)]
-pub(super) struct DeliveryDetails {
-    /// The delivery.
-    #[oai(flatten)]
-    #[serde(flatten)]
-    pub(super) delivery: Delivery,
-    /// Every attempt that has ended, in order.
-    pub(super) attempts: Vec<Attempt>,
-}
-
-impl DeliveryDetails {
-    pub(super) fn new(delivery: &delivery::Delivery, attempts: &[delivery::Attempt]) -> Self {
-        Self { delivery: Delivery::from(delivery), attempts: attempts.iter().map(Attempt::from).collect() }
-    }
-}
-
 /// The event of a test.
 #[derive(Debug, Default, Deserialize, Object)]
 #[oai(rename = "WebhookTest")]
 pub(super) struct TestRequest {
-    /// A name of the catalogue. Default: the first event that the webhook gets.
-    pub(super) event: Option<String>,
+    /// The event's name. Default: the first event that the webhook gets.
+    pub(super) event: Option<Word<EventNames>>,
 }
 
 /// The result of a test.
@@ -409,13 +318,14 @@ impl From<&TestOutcome> for TestResult {
 
 /// An event to publish.
 #[derive(Debug, Deserialize, Object)]
-pub(super) struct NewEvent {
-    /// A name of the catalogue.
-    pub(super) event: String,
+pub(super) struct EventInput {
+    /// The event's name.
+    pub(super) event: Word<EventNames>,
     /// The account. Needed only with a token that belongs to no account.
     pub(super) cooperative_id: Option<String>,
-    /// The data: any JSON object. It is delivered as `JSON.stringify` prints it; integers beyond 2^53 - 1 must be
-    /// strings.
+    /// The data: any JSON object. The schema with the event's name and `Data`, such as `BatchExportedData`, has the
+    /// fields that AsiliChain's reference lists; fields may be left out or added. It is delivered as `JSON.stringify`
+    /// prints it; integers beyond 2^53 - 1 must be strings.
     pub(super) data: RawObject,
     /// When it happened: RFC 3339, such as `2026-04-20T11:55:00Z`. Delivered as given. Default: the time when the
     /// server accepts it.
@@ -427,10 +337,10 @@ pub(super) struct NewEvent {
 
 /// Events to publish together.
 #[derive(Debug, Deserialize, Object)]
-pub(super) struct NewEvents {
+pub(super) struct EventsInput {
     /// 1 to 1,000 events, each as if published alone; at most 4 MiB together.
     #[serde(deserialize_with = "objects")]
-    pub(super) events: Vec<NewEvent>,
+    pub(super) events: Vec<EventInput>,
 }
 
 /// A delivery of an accepted event.
@@ -449,7 +359,7 @@ pub(super) struct Accepted {
     /// The event's id: the `webhook-id` of its deliveries.
     pub(super) event_id: String,
     /// The event's name.
-    pub(super) event: String,
+    pub(super) event: Word<EventNames>,
     /// The account that it belongs to.
     pub(super) cooperative_id: String,
     /// The time in the body of its deliveries.

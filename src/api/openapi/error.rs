@@ -7,8 +7,24 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::body::Body;
-use crate::http::error::{Problem, code};
+use super::{
+    body::Body,
+    words::{Word, Words},
+};
+use crate::http::error::{CODES, Problem, code};
+
+/// The codes of errors.
+#[derive(Debug)]
+pub(crate) enum ErrorCodes {}
+
+impl Words for ErrorCodes {
+    const SCHEMA: &'static str = "ErrorCode";
+    const MEANING: &'static str = "The code of an error, for programs. A later version may add codes.";
+
+    fn all() -> Vec<&'static str> {
+        CODES.to_vec()
+    }
+}
 
 /// An error.
 #[derive(Debug, Serialize, Object)]
@@ -22,8 +38,8 @@ pub(crate) struct Failure {
 #[derive(Debug, Serialize, Object)]
 #[oai(rename = "ApiErrorDetail")]
 pub(crate) struct FailureDetail {
-    /// The code, for programs: one of the documented codes. New codes may be added.
-    pub(crate) code: String,
+    /// The code, for programs.
+    pub(crate) code: Word<ErrorCodes>,
     /// The sentence, for people: what to do about it.
     pub(crate) message: String,
     /// The id of this request in the server's log.
@@ -31,7 +47,7 @@ pub(crate) struct FailureDetail {
 }
 
 pub(crate) fn answer(status: StatusCode, code: &str, message: String, request_id: &str) -> Response {
-    let error = FailureDetail { code: code.to_owned(), message, request_id: request_id.to_owned() };
+    let error = FailureDetail { code: code.into(), message, request_id: request_id.to_owned() };
     let mut response = Body(Failure { error }).into_response();
     response.set_status(status);
     response

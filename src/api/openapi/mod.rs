@@ -7,8 +7,12 @@ pub(crate) mod document;
 pub(crate) mod error;
 mod idempotency;
 mod json_error;
+mod modern;
 pub(crate) mod operations;
+pub(crate) mod outgoing;
 mod recovery;
+pub(crate) mod refusals;
+mod response_headers;
 mod responses;
 mod rotation;
 mod settings;
@@ -16,20 +20,21 @@ mod shared;
 mod tag;
 mod unknown_members;
 mod webhook_stats;
+mod words;
 
 pub(crate) use self::{
     body::{Body, Printed, RawNumber, RawObject, SecretText, objects},
     document::Supplement,
     error::Failure,
     idempotency::{Key, Repeat},
+    outgoing::Outgoing,
     recovery::{Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage},
-    responses::{
-        ChangesWithBody, ChangesWithoutBody, Listed, OnState, OnceOnState, Refused, Registered, Shape, Versioned,
-        WithBody, WithoutBody, WithoutToken, next_page,
-    },
+    refusals::{Refusal, Refusals},
+    responses::{Listed, Refused, Registered, Shape, Versioned, next_page},
     rotation::{Rotated, RotatedSecret, SecretRotation},
-    settings::{settings, shown_headers, shown_metadata},
+    settings::{Headers, Metadata, settings, shown_headers, shown_metadata},
     shared::{Attempt, DeliveryStatus, ErrorClass, SuspendedReason, wire_enum},
     tag::Tag,
     webhook_stats::WebhookStats,
+    words::{Word, Words},
 };

@@ -1,103 +1,31 @@
-//! The error responses that an operation documents, each in the shape of its door.
+//! The responses that operations document: the error responses, each in the shape of its door, and an answer that both
+//! vendors give.
 
-use std::marker::PhantomData;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+    sync::{Mutex, PoisonError},
+};
 
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
     types::Type,
 };
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::body::{Body, Printed};
+use super::{
+    body::{Body, Printed},
+    refusals::{Refusal, Refusals},
+};
 use crate::error::Error;
 
-/// The shape of an error at a door, and the meaning of each status.
+/// The shape of an error at a door.
 pub(crate) trait Shape: Send + Sync + 'static {
     type Body: Type;
-    /// The statuses of its routes, each with its meaning there. A status that is not listed has its meaning in [`COMMON`].
-    const MEANINGS: &'static [(u16, &'static str)];
-}
-
-/// The meaning of each status that is the same at all doors with [`Failure`](super::Failure) as body.
-const COMMON: [(u16, &str); 9] = [
-    (400, "`INVALID_REQUEST`: the request is not of the documented form; the message names the fault and its place."),
-    (401, "`UNAUTHORIZED`: no token, or one that is unknown or revoked, or has expired."),
-    (412, "`WEBHOOK_CHANGED`: the webhook has another version than `If-Match` names: get it again."),
-    (414, "`INVALID_REQUEST`: the URL is longer than limits.request_url_bytes."),
-    (415, "`UNSUPPORTED_MEDIA_TYPE`: the body is not sent as application/json in UTF-8, or is compressed."),
-    (429, "`RATE_LIMITED`: too many requests of this token; `Retry-After` says how long to wait."),
-    (
-        431,
-        "`INVALID_REQUEST`: there are more headers, or larger ones, than limits.request_headers and request_header_bytes allow.",
-    ),
-    (500, "`INTERNAL`: a fault of the server; its log says more, under the request_id."),
-    (
-        503,
-        "`UNAVAILABLE`: the server cannot take this now: try again. Nothing was stored, unless the message says that this is not known.",
-    ),
-];
-
-/// The errors that an operation can answer with.
-pub(crate) trait Kind: Send + Sync + 'static {
-    const STATUSES: &'static [u16];
-}
-
-/// For an operation without a token: the head of a request may be too large or broken.
-#[derive(Debug)]
-pub(crate) struct WithoutToken;
-
-impl Kind for WithoutToken {
-    const STATUSES: &'static [u16] = &[400, 414, 431];
-}
-
-/// For an operation that takes no body.
-#[derive(Debug)]
-pub(crate) struct WithoutBody;
-
-impl Kind for WithoutBody {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 414, 429, 431, 500, 503];
-}
-
-/// For an operation that takes no body and may conflict with the state of a thing.
-#[derive(Debug)]
-pub(crate) struct OnState;
-
-impl Kind for OnState {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 414, 429, 431, 500, 503];
-}
-
-/// For an operation that takes no body, may conflict with the state of a thing, and may be repeated by a key.
-#[derive(Debug)]
-pub(crate) struct OnceOnState;
-
-impl Kind for OnceOnState {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 414, 422, 429, 431, 500, 503];
-}
-
-/// For an operation that takes a body.
-#[derive(Debug)]
-pub(crate) struct WithBody;
-
-impl Kind for WithBody {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 413, 414, 415, 422, 429, 431, 500, 503];
-}
-
-/// For an operation that takes a body and may be limited to a version.
-#[derive(Debug)]
-pub(crate) struct ChangesWithBody;
-
-impl Kind for ChangesWithBody {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 409, 412, 413, 414, 415, 422, 429, 431, 500, 503];
-}
-
-/// For an operation that takes no body and may be limited to a version.
-#[derive(Debug)]
-pub(crate) struct ChangesWithoutBody;
-
-impl Kind for ChangesWithoutBody {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 412, 414, 429, 431, 500, 503];
+    /// Whether the body has the code of the error. Otherwise its meaning is all that can be said.
+    const HAS_CODES: bool;
 }
 
 /// A page of a list whose body is an array.
@@ -145,32 +73,39 @@ pub(crate) enum Registered<T: Type + Serialize> {
     Created(Printed<T>),
 }
 
-/// An error on its way out of a handler.
+/// An error on its way out of a handler, at a door with errors of this shape; and the refusals that the operation may
+/// answer with.
 #[derive(Debug)]
-pub(crate) struct Refused<S, K>(Error, PhantomData<(S, K)>);
+pub(crate) struct Refused<S, R>(Error, PhantomData<(S, R)>);
 
-impl<S, K> From<Error> for Refused<S, K> {
+impl<S, R> From<Error> for Refused<S, R> {
     fn from(error: Error) -> Self {
         Self(error, PhantomData)
     }
 }
 
-impl<S, K> From<Refused<S, K>> for poem::Error {
-    fn from(refused: Refused<S, K>) -> Self {
+impl<S, R> From<Refused<S, R>> for poem::Error {
+    fn from(refused: Refused<S, R>) -> Self {
         refused.0.into()
     }
 }
 
-impl<S: Shape, K: Kind> ApiResponse for Refused<S, K> {
+impl<S: Shape, R: Refusals> ApiResponse for Refused<S, R> {
     fn meta() -> MetaResponses {
-        let meaning = |status| S::MEANINGS.iter().chain(&COMMON).find(|(of, _)| *of == status);
-        let meanings = K::STATUSES.iter().filter_map(|status| meaning(*status));
-        let responses = meanings.map(|(status, description)| MetaResponse {
-            description,
-            status: Some(*status),
+        let mut all = Vec::new();
+        R::add_to(&mut all);
+        let mut by_status: BTreeMap<u16, Vec<Refusal>> = BTreeMap::new();
+        for refusal in all {
+            let of_status = by_status.entry(refusal.status).or_default();
+            of_status.retain(|other| other.code != refusal.code);
+            of_status.push(refusal);
+        }
+        let responses = by_status.into_iter().map(|(status, refusals)| MetaResponse {
+            description: kept(describe::<S>(&refusals)),
+            status: Some(status),
             status_range: None,
             content: vec![MetaMediaType { content_type: "application/json", schema: S::Body::schema_ref() }],
-            headers: Vec::new(),
+            headers: refusals.iter().flat_map(|refusal| refusal.headers).map(|name| header(name)).collect(),
         });
         MetaResponses { responses: responses.collect() }
     }
@@ -178,4 +113,31 @@ impl<S: Shape, K: Kind> ApiResponse for Refused<S, K> {
     fn register(registry: &mut Registry) {
         S::Body::register(registry);
     }
+}
+
+/// The meanings of a status: a sentence for each, with its code if the door's errors have codes.
+fn describe<S: Shape>(refusals: &[Refusal]) -> String {
+    let sentence = |refusal: &Refusal| match refusal.meaning.split_at_checked(1) {
+        Some((first, rest)) if !S::HAS_CODES => format!("{}{rest}", first.to_uppercase()),
+        _ => format!("`{}`: {}", refusal.code, refusal.meaning),
+    };
+    refusals.iter().map(sentence).collect::<Vec<_>>().join(" ")
+}
+
+/// A header by its name; [`document`](super::document) describes it.
+fn header(name: &str) -> MetaHeader {
+    let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
+    MetaHeader { name: name.to_owned(), description: None, required: true, deprecated: false, schema }
+}
+
+/// The text as the library wants it: it lives as long as the program. Each text is kept once.
+fn kept(text: String) -> &'static str {
+    static TEXTS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = texts.get(text.as_str()) {
+        return known;
+    }
+    let text: &'static str = text.leak();
+    texts.insert(text);
+    text
 }

@@ -22,6 +22,7 @@ wire_enum! {
 
 /// How to change to a new secret.
 #[derive(Debug, Default, Deserialize, Object)]
+#[oai(rename = "SecretRotationInput")]
 pub(crate) struct SecretRotation {
     /// When the platform's signature header changes to the new secret: `now` (the default), or `after_overlap`.
     switch: Option<SecretSwitch>,

@@ -1,7 +1,12 @@
 //! The settings of a webhook, as all doors read and show them.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
+use poem_openapi::{
+    registry::{MetaSchema, MetaSchemaRef, Registry},
+    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::body::SecretText;
@@ -11,23 +16,81 @@ use crate::domain::{
     own_headers::{GivenHeaders, MASK},
 };
 
+/// Defines an object of texts by name. Its schema has a name of its own: otherwise generators of clients make one up.
+macro_rules! texts {
+    ($(#[doc = $meaning:literal] $name:ident of $text:ty as $schema:literal;)*) => {$(
+        #[doc = $meaning]
+        #[derive(Deserialize, Serialize)]
+        #[serde(transparent)]
+        pub(crate) struct $name(BTreeMap<String, $text>);
+
+        impl Type for $name {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                $schema.into()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                MetaSchemaRef::Reference($schema.to_owned())
+            }
+
+            fn register(registry: &mut Registry) {
+                registry.create_schema::<Self, _>($schema.to_owned(), |_| MetaSchema {
+                    description: Some($meaning.trim_ascii_start()),
+                    additional_properties: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))))),
+                    ..MetaSchema::new("object")
+                });
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        impl ParseFromJSON for $name {
+            fn parse_from_json(value: Option<serde_json::Value>) -> ParseResult<Self> {
+                serde_json::from_value(value.unwrap_or_default()).map_err(ParseError::custom)
+            }
+        }
+
+        impl ToJSON for $name {
+            fn to_json(&self) -> Option<serde_json::Value> {
+                serde_json::to_value(self).ok()
+            }
+        }
+    )*};
+}
+
+texts! {
+    /// Texts for the programs of a webhook's owner, by name.
+    Metadata of String as "WebhookMetadata";
+    /// Headers that every request to a webhook has. In answers their values are masked.
+    Headers of SecretText as "WebhookHeaders";
+}
+
 /// The settings in a request.
-pub(crate) fn settings(
-    metadata: Option<BTreeMap<String, String>>,
-    headers: Option<BTreeMap<String, SecretText>>,
-) -> SettingsChange {
+pub(crate) fn settings(metadata: Option<Metadata>, headers: Option<Headers>) -> SettingsChange {
     let value = |(name, SecretText(value)): (String, SecretText)| -> (String, Zeroizing<String>) { (name, value) };
-    let headers = headers.map(|headers| GivenHeaders(headers.into_iter().map(value).collect()));
-    SettingsChange { metadata, headers, ..SettingsChange::default() }
+    let headers = headers.map(|headers| GivenHeaders(headers.0.into_iter().map(value).collect()));
+    SettingsChange { metadata: metadata.map(|metadata| metadata.0), headers, ..SettingsChange::default() }
 }
 
 /// The metadata of a webhook; `None` if it has none.
-pub(crate) fn shown_metadata(endpoint: &Endpoint) -> Option<BTreeMap<String, String>> {
-    Some(endpoint.settings.metadata.entries().clone()).filter(|entries| !entries.is_empty())
+pub(crate) fn shown_metadata(endpoint: &Endpoint) -> Option<Metadata> {
+    let entries = endpoint.settings.metadata.entries();
+    (!entries.is_empty()).then(|| Metadata(entries.clone()))
 }
 
 /// The headers of a webhook, masked; `None` if it has none.
-pub(crate) fn shown_headers(endpoint: &Endpoint) -> Option<BTreeMap<String, String>> {
-    let masked = |name: &String| (name.clone(), MASK.to_owned());
-    Some(endpoint.header_names.iter().map(masked).collect::<BTreeMap<_, _>>()).filter(|headers| !headers.is_empty())
+pub(crate) fn shown_headers(endpoint: &Endpoint) -> Option<Headers> {
+    let masked = |name: &String| (name.clone(), SecretText(MASK.to_owned().into()));
+    let headers: BTreeMap<_, _> = endpoint.header_names.iter().map(masked).collect();
+    (!headers.is_empty()).then_some(Headers(headers))
 }

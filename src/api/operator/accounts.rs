@@ -9,10 +9,13 @@ use poem_openapi::{
 use super::{
     errors::Errors,
     examples::Tag,
-    wire::{Account, AccountPage, NewAccount},
+    wire::{Account, AccountInput, AccountPage},
 };
 use crate::{
-    api::openapi::{Body, Refused, WithBody, WithoutBody},
+    api::openapi::{
+        Body, Refused,
+        refusals::{AlreadyExists, Json, NoAccount, Token},
+    },
     app::{Access, App, Operator, PageRequest, accounts},
     error::Result,
 };
@@ -30,7 +33,8 @@ enum Made {
 impl Routes {
     /// List accounts
     ///
-    /// The accounts of every profile, in the order in which they were made. Needs the scope `operator`.
+    /// Lists the accounts of every profile, in the order in which they were made. It changes nothing. Needs the scope
+    /// `operator`.
     #[oai(path = "/", method = "get", operation_id = "listAccounts")]
     async fn list(
         &self,
@@ -40,28 +44,29 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<AccountPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<AccountPage>, Refused<Errors, Token>> {
         Ok(Body(app.accounts(&access, PageRequest::asked(limit.0, cursor.0)).await?.into()))
     }
 
     /// Make an account
     ///
-    /// The id of an account is unique over all profiles. Needs the scope `operator`.
+    /// Makes an account. It adds the account to a profile, without tokens or webhooks. The id of an account is unique
+    /// over all profiles. Needs the scope `operator`.
     #[oai(path = "/", method = "post", operation_id = "createAccount")]
     async fn create(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-        body: Body<NewAccount>,
-    ) -> Result<Made, Refused<Errors, WithBody>> {
-        let NewAccount { account_id, profile, alert_email } = body.0;
+        body: Body<AccountInput>,
+    ) -> Result<Made, Refused<Errors, (Token, Json, AlreadyExists)>> {
+        let AccountInput { account_id, profile, alert_email } = body.0;
         let new = accounts::NewAccount::new(app.profiles(), account_id, &profile, alert_email)?;
         Ok(Made::Created(Body(Account::from(&app.create_account(&access, new).await?))))
     }
 
     /// Get an account
     ///
-    /// Needs the scope `operator`.
+    /// Shows an account. It changes nothing. Needs the scope `operator`.
     #[oai(path = "/:account_id", method = "get", operation_id = "getAccount")]
     async fn get(
         &self,
@@ -69,7 +74,7 @@ impl Routes {
         app: Data<&App>,
         /// The account's id.
         account_id: Path<String>,
-    ) -> Result<Body<Account>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Account>, Refused<Errors, (Token, NoAccount)>> {
         Ok(Body(Account::from(&app.account(&access, &account_id.0).await?)))
     }
 }

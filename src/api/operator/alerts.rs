@@ -5,7 +5,7 @@ use poem_openapi::{OpenApi, param::Query};
 
 use super::{errors::Errors, examples::Tag, wire::AlertPage};
 use crate::{
-    api::openapi::{Body, Refused, WithoutBody},
+    api::openapi::{Body, Refused, refusals::Token},
     app::{Access, App, Operator, PageRequest},
     error::Result,
 };
@@ -16,7 +16,8 @@ pub(crate) struct Routes;
 impl Routes {
     /// List alerts
     ///
-    /// The alerts of every account, newest first, each with the state of its channels. Needs the scope `operator`.
+    /// Lists the alerts of every account, newest first, each with the state of its channels. It changes nothing. Needs
+    /// the scope `operator`.
     #[oai(path = "/alerts", method = "get", operation_id = "listAlerts")]
     async fn list(
         &self,
@@ -26,7 +27,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<AlertPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<AlertPage>, Refused<Errors, Token>> {
         let found = app.alerts(&access, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(AlertPage::new(found, app.profiles())))
     }

@@ -5,7 +5,7 @@ use poem_openapi::{OpenApi, param::Query};
 
 use super::{errors::Errors, examples::Tag, wire::AuditPage};
 use crate::{
-    api::openapi::{Body, Refused, WithoutBody},
+    api::openapi::{Body, Refused, refusals::Token},
     app::{Access, App, Operator, PageRequest},
     domain::{audit::Action, excerpt::excerpt},
     error::{Error, Result},
@@ -17,9 +17,10 @@ pub(crate) struct Routes;
 impl Routes {
     /// List the changes
     ///
-    /// Who changed what and when, newest first, page by page. Of changes to webhooks and deliveries about 5,000 entries
-    /// are kept for each account; all other entries are kept. The server reads at most 10,000 entries for a page. So a
-    /// page with a filter may have few entries or none, and still have a `next_cursor`. Needs the scope `operator`.
+    /// Lists who changed what and when, newest first, page by page. It changes nothing. Of changes to webhooks and
+    /// deliveries about 5,000 entries are kept for each account; all other entries are kept. The server reads at most
+    /// 10,000 entries for a page. So a page with a filter may have few entries or none, and still have a `next_cursor`.
+    /// Needs the scope `operator`.
     #[oai(path = "/audit", method = "get", operation_id = "listAudit")]
     async fn list(
         &self,
@@ -33,7 +34,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<AuditPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<AuditPage>, Refused<Errors, Token>> {
         let wanted = (account_id.0, action.0.as_deref().map(known).transpose()?);
         let found = app.audit(&access, wanted, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(AuditPage::new(found, app.profiles())))

@@ -12,7 +12,12 @@ use super::{
     wire::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},
 };
 use crate::{
-    api::openapi::{Body, DeliveryStatus, ErrorClass, OnState, Refused, WithoutBody},
+    api::openapi::{
+        Body, DeliveryStatus, ErrorClass, Refused,
+        refusals::{
+            HasEnded, InFlight, IsSuspended, NoAccount, NoDelivery, NoWebhook, NotEnded, Token, WebhookDeleted,
+        },
+    },
     app::{Access, App, Looked, Operator, PageRequest, Wanted},
     domain::{selection::Selection, timestamp::Timestamp},
     error::Result,
@@ -31,9 +36,9 @@ pub(super) enum Replayed {
 impl Routes {
     /// List all deliveries
     ///
-    /// The deliveries of every account, newest first, page by page. The server reads at most 10,000 deliveries for a
-    /// page. So a page with a filter may have few entries or none, and still have a `next_cursor`. Needs the scope
-    /// `operator`.
+    /// Lists the deliveries of every account, newest first, page by page. It changes nothing. The server reads at most
+    /// 10,000 deliveries for a page. So a page with a filter may have few entries or none, and still have a
+    /// `next_cursor`. Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listAllDeliveries")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn list(
@@ -67,7 +72,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryReportPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<DeliveryReportPage>, Refused<Errors, (Token, NoAccount, NoWebhook)>> {
         let selection = Selection {
             account: account_id.0,
             kind: event.0,
@@ -89,8 +94,8 @@ impl Routes {
 
     /// Get any delivery
     ///
-    /// The delivery with every attempt that has ended, and with its request: the exact body, the headers without the
-    /// signatures, and the present URL of the webhook. Needs the scope `operator`.
+    /// Shows a delivery with every attempt that has ended, and with its request: the exact body, the headers without
+    /// the signatures, and the present URL of the webhook. It changes nothing. Needs the scope `operator`.
     #[oai(path = "/:delivery_id", method = "get", operation_id = "getAnyDelivery")]
     async fn get(
         &self,
@@ -98,13 +103,14 @@ impl Routes {
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Body<DeliveryReportDetails>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<DeliveryReportDetails>, Refused<Errors, (Token, NoDelivery)>> {
         Ok(Body(DeliveryReportDetails::new(app.delivery(&access, &delivery_id.0).await?, app.profiles())))
     }
 
     /// Replay any delivery
     ///
-    /// Sends the same event again as a new delivery: the same body, the same `webhook-id`. Needs the scope `operator`.
+    /// Sends the event of a delivery again. It makes a new delivery with the same body and the same `webhook-id`, due
+    /// now. It is refused with 409 until the delivery has ended. Needs the scope `operator`.
     #[oai(path = "/:delivery_id/replay", method = "post", operation_id = "replayAnyDelivery")]
     async fn replay(
         &self,
@@ -112,14 +118,15 @@ impl Routes {
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Replayed, Refused<Errors, OnState>> {
+    ) -> Result<Replayed, Refused<Errors, (Token, NoDelivery, IsSuspended, WebhookDeleted, NotEnded)>> {
         let made = app.replay(&access, &delivery_id.0).await?;
         Ok(Replayed::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
     }
 
     /// Cancel a delivery
     ///
-    /// Cancels a delivery that is pending or held. A cancelled delivery stays cancelled. Needs the scope `operator`.
+    /// Cancels a delivery that is pending or held. It ends the delivery, which is not sent any more. A cancelled
+    /// delivery stays cancelled. Needs the scope `operator`.
     #[oai(path = "/:delivery_id/cancel", method = "post", operation_id = "cancelDelivery")]
     async fn cancel(
         &self,
@@ -127,7 +134,7 @@ impl Routes {
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Body<DeliveryReport>, Refused<Errors, OnState>> {
+    ) -> Result<Body<DeliveryReport>, Refused<Errors, (Token, NoDelivery, InFlight, HasEnded)>> {
         Ok(Body(DeliveryReport::new(&app.cancel(&access, &delivery_id.0).await?, app.profiles())))
     }
 }

@@ -11,10 +11,15 @@ use super::{
     deliveries::Replayed,
     errors::Errors,
     examples::Tag,
-    wire::{DeliveryReport, NewRecovery, Retry, RetryPage},
+    wire::{DeliveryReport, RecoveryInput, Retry, RetryPage},
 };
 use crate::{
-    api::openapi::{Body, OnState, Printed, Recovered, Refused, WithBody, WithoutBody},
+    api::openapi::{
+        Body, Printed, Recovered, Refused,
+        refusals::{
+            IsSuspended, Json, NoAccount, NoDelivery, NoRecovery, NoWebhook, NotEnded, TenGoOn, Token, WebhookDeleted,
+        },
+    },
     app::{Access, App, Operator, PageRequest},
     error::Result,
 };
@@ -25,14 +30,15 @@ pub(crate) struct Routes;
 impl Routes {
     /// Replay all that match (former path)
     ///
-    /// Use `POST /operator/recoveries`: this path goes with the next version. Needs the scope `operator`.
+    /// Replays every matching delivery once. It starts a recovery, as `POST /operator/recoveries` does. Use that: this
+    /// path goes with the next version. Needs the scope `operator`.
     #[oai(path = "/retries", method = "post", operation_id = "startRetry", deprecated = true)]
     async fn start(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-        body: Body<NewRecovery>,
-    ) -> Result<Recovered<Retry>, Refused<Errors, WithBody>> {
+        body: Body<RecoveryInput>,
+    ) -> Result<Recovered<Retry>, Refused<Errors, (Token, Json, NoAccount, NoWebhook, TenGoOn)>> {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let wanted = body.0.read()?;
         if dry_run {
@@ -44,7 +50,8 @@ impl Routes {
 
     /// List all recoveries (former path)
     ///
-    /// Use `GET /operator/recoveries`: this path goes with the next version. Needs the scope `operator`.
+    /// Lists the recoveries of every account, newest first. It changes nothing. Use `GET /operator/recoveries`: this
+    /// path goes with the next version. Needs the scope `operator`.
     #[oai(path = "/retries", method = "get", operation_id = "listRetries", deprecated = true)]
     async fn list(
         &self,
@@ -54,14 +61,15 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<RetryPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<RetryPage>, Refused<Errors, Token>> {
         let found = app.recoveries(&access, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(RetryPage::new(&found, app.profiles())))
     }
 
     /// Get any recovery (former path)
     ///
-    /// Use `GET /operator/recoveries/{recovery_id}`: this path goes with the next version. Needs the scope `operator`.
+    /// Shows a recovery. It changes nothing. Use `GET /operator/recoveries/{recovery_id}`: this path goes with the next
+    /// version. Needs the scope `operator`.
     #[oai(path = "/retries/:retry_id", method = "get", operation_id = "getRetry", deprecated = true)]
     async fn get(
         &self,
@@ -69,14 +77,14 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         retry_id: Path<String>,
-    ) -> Result<Body<Retry>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Retry>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Retry::new(&app.recovery(&access, &retry_id.0).await?, app.profiles())))
     }
 
     /// Cancel any recovery (former path)
     ///
-    /// Use `POST /operator/recoveries/{recovery_id}/cancel`: this path goes with the next version. Needs the scope
-    /// `operator`.
+    /// Cancels a recovery. It ends the recovery, which replays nothing more. Use `POST
+    /// /operator/recoveries/{recovery_id}/cancel`: this path goes with the next version. Needs the scope `operator`.
     #[oai(path = "/retries/:retry_id/cancel", method = "post", operation_id = "cancelRetry", deprecated = true)]
     async fn cancel(
         &self,
@@ -84,14 +92,15 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         retry_id: Path<String>,
-    ) -> Result<Body<Retry>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Retry>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Retry::new(&app.cancel_recovery(&access, &retry_id.0).await?, app.profiles())))
     }
 
     /// Replay any delivery (former path)
     ///
-    /// Use `POST /operator/deliveries/{delivery_id}/replay`: this path goes with the next version. Needs the scope
-    /// `operator`.
+    /// Sends the event of a delivery again. It makes a new delivery. It is refused with 409 until the delivery has
+    /// ended. Use `POST /operator/deliveries/{delivery_id}/replay`: this path goes with the next version. Needs the
+    /// scope `operator`.
     #[oai(path = "/deliveries/:delivery_id/retry", method = "post", operation_id = "retryDelivery", deprecated = true)]
     async fn replay(
         &self,
@@ -99,7 +108,7 @@ impl Routes {
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Replayed, Refused<Errors, OnState>> {
+    ) -> Result<Replayed, Refused<Errors, (Token, NoDelivery, IsSuspended, WebhookDeleted, NotEnded)>> {
         let made = app.replay(&access, &delivery_id.0).await?;
         Ok(Replayed::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
     }

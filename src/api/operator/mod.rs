@@ -7,7 +7,6 @@ mod deliveries;
 mod deprecated;
 mod errors;
 mod examples;
-mod notices;
 mod overview;
 mod recoveries;
 mod sign_in_links;
@@ -17,7 +16,7 @@ mod wire;
 
 pub(crate) use self::{
     examples::{A_VENDOR, SUPPLEMENT},
-    notices::Notices,
+    wire::{Notices, Posts},
 };
 
 pub(super) type Routes = (

@@ -5,7 +5,7 @@ use poem_openapi::OpenApi;
 
 use super::{errors::Errors, examples::Tag, wire::Overview};
 use crate::{
-    api::openapi::{Body, Refused, WithoutBody},
+    api::openapi::{Body, Refused, refusals::Token},
     app::{Access, App, Operator},
     error::Result,
 };
@@ -19,15 +19,15 @@ pub(crate) struct Routes;
 impl Routes {
     /// Get the overview
     ///
-    /// The deliveries that wait, are under way, are held or have failed; the webhooks that fail; the attempts of the
-    /// last hour by the minute and of the last day by the hour. Counts of attempts are at most ten seconds old. Needs
-    /// the scope `operator`.
+    /// Shows the deliveries that wait, are under way, are held or have failed; the webhooks that fail; the attempts of
+    /// the last hour by the minute and of the last day by the hour. It changes nothing. Counts of attempts are at most
+    /// ten seconds old. Needs the scope `operator`.
     #[oai(path = "/overview", method = "get", operation_id = "getOverview")]
     async fn overview(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-    ) -> Result<Body<Overview>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<Overview>, Refused<Errors, Token>> {
         Ok(Body(Overview::new(&app.overview(&access, FAILING).await?, app.profiles())))
     }
 }

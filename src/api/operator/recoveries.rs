@@ -9,10 +9,13 @@ use poem_openapi::{
 use super::{
     errors::Errors,
     examples::Tag,
-    wire::{NewRecovery, RecoveryReport, RecoveryReportPage},
+    wire::{RecoveryInput, RecoveryReport, RecoveryReportPage},
 };
 use crate::{
-    api::openapi::{Body, Printed, Recovered, Refused, WithBody, WithoutBody},
+    api::openapi::{
+        Body, Printed, Recovered, Refused,
+        refusals::{Json, NoAccount, NoRecovery, NoWebhook, TenGoOn, Token},
+    },
     app::{Access, App, Operator, PageRequest},
     error::Result,
 };
@@ -23,18 +26,18 @@ pub(crate) struct Routes;
 impl Routes {
     /// Replay all that match
     ///
-    /// Starts a recovery, which replays every matching delivery once, at a pace that floods no receiver: failed ones,
-    /// unless `status` asks for others. It goes on after a restart. Deliveries that are made later do not belong to it. A
-    /// delivery that was replayed before is left out: its replay counts. Tests are never replayed. Deliveries of a
-    /// suspended or deleted webhook are skipped. With `"dry_run": true` the matching deliveries are only counted, for at
-    /// most 5 s. Needs the scope `operator`.
+    /// Replays every matching delivery once, at a pace that floods no receiver. It starts a recovery, which makes new
+    /// deliveries and goes on after a restart; with `"dry_run": true` it changes nothing, and only counts the matching
+    /// deliveries, for at most 5 s. Failed deliveries match, unless `status` asks for others. Deliveries that are made
+    /// later do not belong to it. A delivery that was replayed before is left out: its replay counts. Tests are never
+    /// replayed. Deliveries of a suspended or deleted webhook are skipped. Needs the scope `operator`.
     #[oai(path = "/", method = "post", operation_id = "startRecovery")]
     async fn start(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-        body: Body<NewRecovery>,
-    ) -> Result<Recovered<RecoveryReport>, Refused<Errors, WithBody>> {
+        body: Body<RecoveryInput>,
+    ) -> Result<Recovered<RecoveryReport>, Refused<Errors, (Token, Json, NoAccount, NoWebhook, TenGoOn)>> {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let wanted = body.0.read()?;
         if dry_run {
@@ -46,7 +49,7 @@ impl Routes {
 
     /// List all recoveries
     ///
-    /// The recoveries of every account, newest first. Needs the scope `operator`.
+    /// Lists the recoveries of every account, newest first. It changes nothing. Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listAllRecoveries")]
     async fn list(
         &self,
@@ -56,14 +59,14 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<RecoveryReportPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<RecoveryReportPage>, Refused<Errors, Token>> {
         let found = app.recoveries(&access, PageRequest::asked(limit.0, cursor.0)).await?;
         Ok(Body(RecoveryReportPage::new(&found, app.profiles())))
     }
 
     /// Get any recovery
     ///
-    /// The recovery, its progress, and what became of its replays. Needs the scope `operator`.
+    /// Shows a recovery, its progress, and what became of its replays. It changes nothing. Needs the scope `operator`.
     #[oai(path = "/:recovery_id", method = "get", operation_id = "getAnyRecovery")]
     async fn get(
         &self,
@@ -71,14 +74,14 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         recovery_id: Path<String>,
-    ) -> Result<Body<RecoveryReport>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<RecoveryReport>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(RecoveryReport::new(&app.recovery(&access, &recovery_id.0).await?, app.profiles())))
     }
 
     /// Cancel any recovery
     ///
-    /// The recovery replays nothing more; replays made before go out. A recovery that has ended stays as it is. Needs the
-    /// scope `operator`.
+    /// Cancels a recovery. It ends the recovery, which replays nothing more; replays made before go out. A recovery
+    /// that has ended stays as it is. Needs the scope `operator`.
     #[oai(path = "/:recovery_id/cancel", method = "post", operation_id = "cancelAnyRecovery")]
     async fn cancel(
         &self,
@@ -86,7 +89,7 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         recovery_id: Path<String>,
-    ) -> Result<Body<RecoveryReport>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<RecoveryReport>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(RecoveryReport::new(&app.cancel_recovery(&access, &recovery_id.0).await?, app.profiles())))
     }
 }

@@ -8,10 +8,13 @@ use poem_openapi::{ApiResponse, OpenApi};
 use super::{
     errors::Errors,
     examples::Tag,
-    wire::{NewSignInLink, SignInLink},
+    wire::{SignInLink, SignInLinkInput},
 };
 use crate::{
-    api::openapi::{Body, Refused, SecretText, WithBody},
+    api::openapi::{
+        Body, Refused, SecretText,
+        refusals::{Json, NoAccount, Token},
+    },
     app::{Access, App, Operator, sign_in_links::USUAL},
     error::Result,
 };
@@ -29,18 +32,18 @@ enum Made {
 impl Routes {
     /// Make a sign-in link
     ///
-    /// The link opens the dashboard of one account, without a token: give it to one of the account's people. It opens
-    /// once, within its time. The page behind it has a button, so that a program that only looks at the link does not
-    /// spend it. The session lasts 12 hours. It may manage the webhooks of the account and read its events. Needs the
-    /// scope `operator`.
+    /// Makes a link that opens the dashboard of one account, without a token: give it to one of the account's people.
+    /// It adds the link, which opens once and within its time, and changes nothing of the account. The page behind it
+    /// has a button, so that a program that only looks at the link does not spend it. The session lasts 12 hours. It
+    /// may manage the webhooks of the account and read its events. Needs the scope `operator`.
     #[oai(path = "/sign-in-links", method = "post", operation_id = "createSignInLink")]
     async fn create(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-        body: Body<NewSignInLink>,
-    ) -> Result<Made, Refused<Errors, WithBody>> {
-        let NewSignInLink { account, expires_in } = body.0;
+        body: Body<SignInLinkInput>,
+    ) -> Result<Made, Refused<Errors, (Token, Json, NoAccount)>> {
+        let SignInLinkInput { account, expires_in } = body.0;
         let lasts = expires_in.map_or(USUAL, Duration::from_secs);
         let made = app.make_sign_in_link(&access, &account, lasts).await?;
         let url = SecretText(app.sign_in_address(&made.key));

@@ -11,10 +11,13 @@ use poem_openapi::{
 use super::{
     errors::Errors,
     examples::Tag,
-    wire::{MadeToken, NewToken, TokenPage},
+    wire::{MadeToken, TokenInput, TokenPage},
 };
 use crate::{
-    api::openapi::{Body, Refused, SecretText, WithBody, WithoutBody},
+    api::openapi::{
+        Body, Refused, SecretText,
+        refusals::{Json, NoAccount, NoToken, Token},
+    },
     app::{Access, App, Operator, PageRequest, tokens},
     domain::token::{Scope, Scopes},
     error::{Error, Result},
@@ -40,9 +43,8 @@ enum Revoked {
 impl Routes {
     /// List tokens
     ///
-    /// Every token that is not revoked, expired ones included, in the order in which they were made. The tokens themselves
-    /// are not shown.
-    /// Needs the scope `operator`.
+    /// Lists every token that is not revoked, expired ones included, in the order in which they were made. It changes
+    /// nothing. The tokens themselves are not shown. Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listTokens")]
     async fn list(
         &self,
@@ -54,24 +56,25 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<TokenPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<TokenPage>, Refused<Errors, (Token, NoAccount)>> {
         let page = PageRequest::asked(limit.0, cursor.0);
         Ok(Body(app.tokens(&access, account_id.0, page).await?.into()))
     }
 
     /// Make a token
     ///
-    /// Give `account_id` for a token of that account, or `profile` for a token of that platform, which reaches all
-    /// accounts of the profile. Give neither for an operator's token, with the scope `operator`. With `expires_in` it is
-    /// refused after that time. Only this answer shows the token. Needs the scope `operator`.
+    /// Makes a token. It adds the token, which works at once and until it is revoked or expires. Give `account_id` for
+    /// a token of that account, or `profile` for a token of that platform, which reaches all accounts of the profile.
+    /// Give neither for an operator's token, with the scope `operator`. With `expires_in` it is refused after that
+    /// time. Only this answer shows the token. Needs the scope `operator`.
     #[oai(path = "/", method = "post", operation_id = "createToken")]
     async fn create(
         &self,
         access: Access<Operator>,
         app: Data<&App>,
-        body: Body<NewToken>,
-    ) -> Result<Made, Refused<Errors, WithBody>> {
-        let NewToken { account_id, profile, scopes, label, expires_in } = body.0;
+        body: Body<TokenInput>,
+    ) -> Result<Made, Refused<Errors, (Token, Json, NoAccount)>> {
+        let TokenInput { account_id, profile, scopes, label, expires_in } = body.0;
         let scopes: Vec<&str> = scopes.into_iter().map(|scope| Scope::from(scope).name()).collect();
         let scopes =
             Scopes::parse(&scopes.join(",")).map_err(|_| Error::request("scopes is empty: name at least one"))?;
@@ -86,8 +89,8 @@ impl Routes {
 
     /// Revoke a token
     ///
-    /// The token is refused at once, also for requests under way. Recoveries that it started go on; cancel them if
-    /// necessary. Needs the scope `operator`.
+    /// Revokes a token. It ends the token for good, also for requests under way: it is refused at once. Recoveries that
+    /// it started go on; cancel them if necessary. Needs the scope `operator`.
     #[oai(path = "/:token_id", method = "delete", operation_id = "revokeToken")]
     async fn revoke(
         &self,
@@ -95,7 +98,7 @@ impl Routes {
         app: Data<&App>,
         /// The token's id, `tok_...`.
         token_id: Path<String>,
-    ) -> Result<Revoked, Refused<Errors, WithoutBody>> {
+    ) -> Result<Revoked, Refused<Errors, (Token, NoToken)>> {
         app.revoke_token(&access, &token_id.0).await?;
         Ok(Revoked::Gone)
     }

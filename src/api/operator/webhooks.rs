@@ -12,7 +12,10 @@ use super::{
     wire::{WebhookHistory, WebhookReportPage, WebhookState},
 };
 use crate::{
-    api::openapi::{Body, Refused, WithoutBody},
+    api::openapi::{
+        Body, Refused,
+        refusals::{NoAccount, NoWebhook, Token},
+    },
     app::{Access, App, Operator, PageRequest, webhooks::WebhookFilter},
     error::Result,
 };
@@ -23,9 +26,9 @@ pub(crate) struct Routes;
 impl Routes {
     /// List all webhooks
     ///
-    /// The webhooks of every account, newest first, with statistics of their attempts. Deleted webhooks are listed only
-    /// if `status` asks for them. To pause, resume, change or test a webhook, use the routes of its profile with the
-    /// same token. Needs the scope `operator`.
+    /// Lists the webhooks of every account, newest first, with statistics of their attempts. It changes nothing.
+    /// Deleted webhooks are listed only if `status` asks for them. To pause, resume, change or test a webhook, use the
+    /// routes of its profile with the same token. Needs the scope `operator`.
     #[oai(path = "/", method = "get", operation_id = "listAllWebhooks")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the query")]
     async fn list(
@@ -44,7 +47,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<WebhookReportPage>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<WebhookReportPage>, Refused<Errors, (Token, NoAccount)>> {
         let filter = WebhookFilter {
             account: account_id.0,
             state: status.0.map(Into::into),
@@ -58,7 +61,8 @@ impl Routes {
 
     /// Get any webhook
     ///
-    /// The webhook with statistics, and its attempts of the last seven days by the hour. Needs the scope `operator`.
+    /// Shows a webhook with statistics, and its attempts of the last seven days by the hour. It changes nothing. Needs
+    /// the scope `operator`.
     #[oai(path = "/:webhook_id", method = "get", operation_id = "getAnyWebhook")]
     async fn get(
         &self,
@@ -66,7 +70,7 @@ impl Routes {
         app: Data<&App>,
         /// The webhook's id.
         webhook_id: Path<String>,
-    ) -> Result<Body<WebhookHistory>, Refused<Errors, WithoutBody>> {
+    ) -> Result<Body<WebhookHistory>, Refused<Errors, (Token, NoWebhook)>> {
         let (report, hours) = app.webhook_report(&access, &webhook_id.0).await?;
         Ok(Body(WebhookHistory::new(&report, &hours, app.profiles())))
     }

@@ -1,18 +1,27 @@
 //! Alerts by POST to the operator's own webhook: signed as Standard Webhooks, within the rules of egress, and tried as
 //! long.
 
+use std::collections::BTreeSet;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ngoma::{
     clock::{Clock, SystemClock},
     config::Secret,
+    domain::{
+        alert::{Alert, Failing, What},
+        alert_message::AlertMessage,
+        delivery::Failure,
+        endpoint::{EndpointState, SuspendedReason},
+        ids::{AlertId, DeliveryId, EndpointId},
+    },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     mailbox::{advance, outbox, told},
     other_programs::{Verifier, python},
     receiver::{Receiver, Reply},
-    world::{COOP, START, Wish, World},
+    world::{COOP, START, Wish, World, defaults},
 };
 
 const SECRET: &str = "whsec_x3Bnq0hUu2dW8mJk5rTzYvE7aLsNcQ1pGf4iXo9DRtM=";
@@ -176,4 +185,58 @@ fn posts_of_alerts_keep_to_the_rules_of_egress() {
     told(&world);
     let error: String = outbox(&world, "last_error", "channel = 'webhook'");
     assert!(error.contains("not allowed"), "{error}");
+}
+
+#[test]
+fn a_post_of_each_kind_is_as_the_contract_describes_it() {
+    let contract: Value = serde_json::from_str(&ngoma::api::contract().expect("it is made")).expect("JSON");
+    let schema = |name: &str| contract["components"]["schemas"][name].clone();
+    let body = &contract["webhooks"]["alert"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(body["$ref"], "#/components/schemas/AlertPost");
+    let described = schema("AlertPostData");
+    let names = |value: &Value| -> BTreeSet<String> {
+        value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    };
+    let failing = || Failing {
+        delivery: Some(DeliveryId::mint(START)),
+        since: START,
+        failure: Failure::Status,
+        status: Some(503),
+        reason: Some("its words".to_owned()),
+    };
+    let kinds = [
+        What::Suspended(failing(), Some(SuspendedReason::Exhausted)),
+        What::Warning { failing: failing(), tries: 3, next_attempt_at: Some(START) },
+        What::Expiring { held: 7, oldest: START },
+    ];
+    let (config, mut said) = (defaults(), BTreeSet::new());
+    let profiles = ngoma::api::profiles(&config);
+    let profile = profiles.get("asilichain").expect("a profile");
+    for what in kinds {
+        let alert = Alert {
+            key: 1,
+            id: AlertId::mint(START),
+            what,
+            created_at: START,
+            account: COOP.to_owned(),
+            addressee: None,
+            endpoint: EndpointId::mint(START),
+            profile: "asilichain".to_owned(),
+            url: "https://example.com/hook".to_owned(),
+            state: EndpointState::Suspended,
+            held: 7,
+            failed: 1,
+        };
+        let post = AlertMessage { alert: &alert, profile, base: "https://hooks.coop.example" }.json();
+        let post: Value = serde_json::from_str(&post).expect("JSON");
+        let is_word = schema("AlertPostType")["enum"].as_array().expect("an enumeration").contains(&post["type"]);
+        assert!(is_word, "{}", post["type"]);
+        assert_eq!(names(&post), names(&schema("AlertPost")["properties"]));
+        let members = names(&post["data"]);
+        for required in described["required"].as_array().expect("a list") {
+            assert!(members.contains(required.as_str().expect("a name")), "{required}: {post}");
+        }
+        said.extend(members);
+    }
+    assert_eq!(said, names(&described["properties"]), "the three kinds together say all of it, and no more");
 }

@@ -1,7 +1,15 @@
 //! Notices: an account's own programs are told, by signed POSTs, that a webhook was suspended, that it has recovered, and
 //! that a delivery was given up.
 
-use ngoma::domain::signature::SigningSecret;
+use std::collections::BTreeSet;
+
+use ngoma::domain::{
+    delivery::Failure,
+    endpoint::SuspendedReason,
+    ids::{AlertId, DeliveryId, EndpointId, EventId},
+    notice::{Failed, Kind, Notice},
+    signature::SigningSecret,
+};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -11,7 +19,7 @@ use crate::support::{
     leaks,
     program::{refusal, run},
     receiver::{Post, Receiver, Reply},
-    world::{COOP, CUSTOMER, OTHER_COOP, World},
+    world::{COOP, CUSTOMER, OTHER_COOP, START, World, defaults},
 };
 
 /// Sends an account's notices to this receiver, and gives the secret that signs them.
@@ -225,4 +233,48 @@ fn an_erased_account_has_neither_a_place_nor_notices() {
     let conn = open(&world);
     let count = "SELECT (SELECT count(*) FROM notice) + (SELECT count(*) FROM account WHERE alerts_url IS NOT NULL)";
     assert_eq!(conn.query_row(count, [], |row| row.get::<_, u32>(0)).expect("a number"), 0);
+}
+
+#[test]
+fn a_notice_of_each_kind_is_as_the_contract_describes_it() {
+    let contract: Value = serde_json::from_str(&ngoma::api::contract().expect("it is made")).expect("JSON");
+    let schema = |name: &str| contract["components"]["schemas"][name].clone();
+    let names = |value: &Value| -> BTreeSet<String> {
+        value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    };
+    let (described, profiles) = (schema("NoticeData"), ngoma::api::profiles(&defaults()));
+    let mut said = BTreeSet::new();
+    for kind in Kind::ALL {
+        let content = &contract["webhooks"][kind.name()]["post"]["requestBody"]["content"];
+        assert_eq!(content["application/json"]["schema"]["$ref"], "#/components/schemas/Notice", "{}", kind.name());
+        let failed = Failed {
+            delivery: DeliveryId::mint(START),
+            event: Some(EventId::mint(START)),
+            kind: Some("batch.exported".to_owned()),
+            failure: Failure::Status,
+            status: Some(503),
+            attempts: 5,
+        };
+        let notice = Notice {
+            id: AlertId::mint(START),
+            kind,
+            created_at: START,
+            account: COOP.to_owned(),
+            profile: "asilichain".to_owned(),
+            endpoint: EndpointId::mint(START),
+            url: "https://example.com/hook".to_owned(),
+            failed: (kind != Kind::Recovered).then_some(failed),
+            reason: (kind == Kind::Suspended).then_some(SuspendedReason::Exhausted),
+        };
+        let post = notice.json(profiles.get("asilichain").expect("a profile"));
+        let post: Value = serde_json::from_str(&post).expect("JSON");
+        assert!(schema("NoticeType")["enum"].as_array().expect("an enumeration").contains(&post["type"]), "{post}");
+        assert_eq!(names(&post), names(&schema("Notice")["properties"]));
+        let members = names(&post["data"]);
+        for required in described["required"].as_array().expect("a list") {
+            assert!(members.contains(required.as_str().expect("a name")), "{required}: {post}");
+        }
+        said.extend(members);
+    }
+    assert_eq!(said, names(&described["properties"]), "the three kinds together say all of it, and no more");
 }

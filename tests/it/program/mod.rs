@@ -3,6 +3,7 @@
 mod circles;
 mod cli;
 mod contract;
+mod contract_for_generators;
 mod descriptors;
 mod docker;
 mod generated;
@@ -11,6 +12,7 @@ mod log;
 mod memory_of_bodies;
 mod memory_of_floods;
 mod messages;
+mod other_generators;
 mod own_folder;
 mod owners;
 mod panics;

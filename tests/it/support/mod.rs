@@ -6,6 +6,7 @@ pub mod browser;
 pub mod chromium;
 pub mod client;
 pub mod database;
+pub mod desk;
 pub mod flaky_receiver;
 pub mod held_request;
 pub mod isolation;

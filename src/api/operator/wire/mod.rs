@@ -1,7 +1,9 @@
 //! The bodies of requests and answers, by subject.
 
 mod alert;
+mod alert_post;
 mod delivery;
+mod notice;
 mod recovery;
 mod report;
 mod tenancy;
@@ -9,7 +11,10 @@ mod tenancy;
 pub(super) use self::{
     alert::AlertPage,
     delivery::{DeliveryReport, DeliveryReportDetails, DeliveryReportPage},
-    recovery::{NewRecovery, RecoveryReport, RecoveryReportPage, Retry, RetryPage},
+    recovery::{RecoveryInput, RecoveryReport, RecoveryReportPage, Retry, RetryPage},
     report::{Overview, WebhookHistory, WebhookReportPage, WebhookState},
-    tenancy::{Account, AccountPage, AuditPage, MadeToken, NewAccount, NewSignInLink, NewToken, SignInLink, TokenPage},
+    tenancy::{
+        Account, AccountInput, AccountPage, AuditPage, MadeToken, SignInLink, SignInLinkInput, TokenInput, TokenPage,
+    },
 };
+pub(crate) use self::{alert_post::Posts, notice::Notices};

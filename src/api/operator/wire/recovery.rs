@@ -12,7 +12,7 @@ use crate::{
 
 /// The deliveries to replay: those that match every given field.
 #[derive(Debug, Deserialize, Object)]
-pub(crate) struct NewRecovery {
+pub(crate) struct RecoveryInput {
     /// Only deliveries of this account.
     pub(crate) account_id: Option<String>,
     /// Only deliveries to this webhook.
@@ -35,7 +35,7 @@ pub(crate) struct NewRecovery {
     pub(crate) dry_run: Option<bool>,
 }
 
-impl NewRecovery {
+impl RecoveryInput {
     pub(crate) fn read(self) -> Result<Wanted> {
         let selection = Selection {
             account: self.account_id,

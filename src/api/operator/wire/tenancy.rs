@@ -11,7 +11,7 @@ use crate::{
 
 /// An account to make.
 #[derive(Debug, Deserialize, Object)]
-pub(crate) struct NewAccount {
+pub(crate) struct AccountInput {
     /// Its id, unique over all profiles: 1 to 100 letters, digits or any of `-` `_` `.` `:`.
     pub(crate) account_id: String,
     /// The profile, which names the API that the account uses.
@@ -76,7 +76,7 @@ wire_enum! {
 
 /// A token to make: for an account, a platform or an operator.
 #[derive(Debug, Deserialize, Object)]
-pub(crate) struct NewToken {
+pub(crate) struct TokenInput {
     /// The account that it belongs to.
     pub(crate) account_id: Option<String>,
     /// The profile of the platform that it belongs to. It reaches all accounts of the profile.
@@ -154,7 +154,7 @@ impl From<Page<TokenRecord>> for TokenPage {
 
 /// A sign-in link to make.
 #[derive(Debug, Deserialize, Object)]
-pub(crate) struct NewSignInLink {
+pub(crate) struct SignInLinkInput {
     /// The id of the account whose dashboard it opens.
     pub(crate) account: String,
     /// How long it can be opened, in seconds: 60 to 86,400. Default: 900.

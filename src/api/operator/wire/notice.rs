@@ -1,19 +1,35 @@
-//! Notices: what an account's own programs are told about its webhooks.
+//! Notices: what an account's own programs are told about its webhooks, for the contract:
+//! [`Notice::json`](crate::domain::notice::Notice::json) makes them.
 
 use poem_openapi::{
-    Object, Webhook,
+    Enum, Object, Webhook,
     payload::Json,
     registry::{MetaWebhook, Registry},
 };
 
-use super::examples::Tag;
+use super::super::examples::Tag;
 use crate::api::openapi::{ErrorClass, SuspendedReason};
+
+/// The name of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+enum NoticeType {
+    /// A webhook was suspended, because a delivery was given up.
+    #[oai(rename = "webhook.suspended")]
+    Suspended,
+    /// A webhook that had given up deliveries has taken one again.
+    #[oai(rename = "webhook.recovered")]
+    Recovered,
+    /// A delivery was given up.
+    #[oai(rename = "delivery.failed")]
+    Failed,
+}
 
 /// A notice, as the account's programs get it.
 #[derive(Debug, Object)]
 pub(crate) struct Notice {
-    /// Its name: `webhook.suspended`, `webhook.recovered` or `delivery.failed`.
-    r#type: String,
+    /// Its name.
+    #[oai(rename = "type")]
+    kind: NoticeType,
     /// When it happened: RFC 3339, UTC.
     timestamp: String,
     /// What happened.
@@ -67,35 +83,38 @@ impl Webhook for Notices {
     }
 }
 
-#[Webhook(tag = "Tag::Operator")]
+#[Webhook(tag = "Tag::Notices")]
 #[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
 trait Suspended {
-    /// webhook.suspended
+    /// A webhook was suspended
     ///
-    /// POSTed to the `alerts_url` of the account when a webhook is suspended because a delivery was given up. A pause by a
-    /// person has no notice. Signed as Standard Webhooks with the secret of the `alerts_url`.
+    /// Tells an account that one of its webhooks was suspended, because a delivery was given up, by a POST to its
+    /// `alerts_url`. It changes nothing on this server but the state of the notice. A pause by a person has no notice.
+    /// Signed by the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of Standard Webhooks, with the
+    /// secret of the `alerts_url`.
     #[oai(name = "webhook.suspended", method = "post", operation_id = "noticeWebhookSuspended")]
     fn suspended(&self, payload: Json<Notice>);
 }
 
-#[Webhook(tag = "Tag::Operator")]
+#[Webhook(tag = "Tag::Notices")]
 #[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
 trait Recovered {
-    /// webhook.recovered
+    /// A webhook has recovered
     ///
-    /// POSTed to the `alerts_url` of the account when a webhook that had given up deliveries has taken one again. Signed as
-    /// `webhook.suspended`.
+    /// Tells an account that one of its webhooks, which had given up deliveries, has taken one again, by a POST to its
+    /// `alerts_url`. It changes nothing on this server but the state of the notice. Signed as `webhook.suspended`.
     #[oai(name = "webhook.recovered", method = "post", operation_id = "noticeWebhookRecovered")]
     fn recovered(&self, payload: Json<Notice>);
 }
 
-#[Webhook(tag = "Tag::Operator")]
+#[Webhook(tag = "Tag::Notices")]
 #[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
 trait Failed {
-    /// delivery.failed
+    /// A delivery was given up
     ///
-    /// POSTed to the `alerts_url` of the account when a delivery is given up, also if the webhook stays active: at most 60
-    /// an hour for each webhook. Signed as `webhook.suspended`.
+    /// Tells an account that a delivery was given up, also if the webhook stays active, by a POST to its `alerts_url`: at
+    /// most 60 an hour for each webhook. It changes nothing on this server but the state of the notice. Signed as
+    /// `webhook.suspended`.
     #[oai(name = "delivery.failed", method = "post", operation_id = "noticeDeliveryFailed")]
     fn failed(&self, payload: Json<Notice>);
 }
