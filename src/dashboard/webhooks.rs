@@ -1,6 +1,6 @@
 //! The list of webhooks, and the form that registers a webhook.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use poem::{
@@ -8,6 +8,7 @@ use poem::{
     web::{Data, Query},
 };
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::{
     fields::Fields,
@@ -27,6 +28,7 @@ use crate::{
     domain::{
         endpoint::{Endpoint, EndpointState},
         endpoint_settings::{Given, SettingsChange},
+        own_headers::GivenHeaders,
         token::Reach,
     },
     error::Error,
@@ -124,6 +126,10 @@ pub(super) struct WebhookForm {
     pub(super) rate_limit: String,
     /// Whether its deliveries go out one at a time.
     pub(super) ordered: bool,
+    /// Its metadata, a line for each entry.
+    pub(super) metadata: String,
+    /// The names of its own headers: their values are not shown.
+    pub(super) headers: String,
     /// Whether all events are ticked.
     pub(super) every: bool,
     /// Every event of the catalogue, and whether it is ticked.
@@ -146,6 +152,8 @@ impl WebhookForm {
             description: fields.get("description").unwrap_or_default().to_owned(),
             rate_limit: fields.get("rate_limit").unwrap_or_default().to_owned(),
             ordered: fields.get("ordered").is_some(),
+            metadata: fields.get("metadata").unwrap_or_default().to_owned(),
+            headers: fields.get("has_headers").unwrap_or_default().to_owned(),
             every: fields.get("every").is_some(),
             kinds: Vec::new(),
             more: fields.get("more").unwrap_or_default().to_owned(),
@@ -168,6 +176,14 @@ impl WebhookForm {
             description: about.description.clone().unwrap_or_default(),
             rate_limit: sending.rate_limit.map_or_else(String::new, |limit| limit.to_string()),
             ordered: sending.ordered,
+            metadata: endpoint
+                .settings
+                .metadata
+                .entries()
+                .iter()
+                .map(|(name, text)| format!("{name}: {text}\n"))
+                .collect(),
+            headers: endpoint.header_names.join(", "),
             every: is_entry("*"),
             kinds: dialect.kinds.iter().map(|kind| (*kind, is_entry(kind))).collect(),
             more: others.cloned().collect::<Vec<_>>().join(" "),
@@ -248,7 +264,26 @@ pub(super) fn settings(fields: &Fields) -> Result<SettingsChange, Error> {
         Some(Err(_)) => return Err(Error::request("deliveries per second: write a number, such as 5 or 0.5")),
     };
     let ordered = Some(fields.get("ordered").is_some());
-    Ok(SettingsChange { rate_limit, ordered, ..SettingsChange::default() })
+    let plain = |(name, text): (String, Zeroizing<String>)| (name, text.to_string());
+    let metadata = named_lines(fields, "metadata")?.into_iter().map(plain).collect();
+    let metadata = fields.text("metadata").is_some().then_some(metadata);
+    let given: BTreeMap<_, _> = named_lines(fields, "headers")?.into_iter().collect();
+    // An empty field leaves the headers as they are: their values are not in the form.
+    let headers = (!given.is_empty() || fields.get("no_headers").is_some()).then_some(GivenHeaders(given));
+    Ok(SettingsChange { rate_limit, ordered, metadata, headers })
+}
+
+/// The lines `name: text` of a field.
+fn named_lines(fields: &Fields, field: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
+    let lines = fields.get(field).unwrap_or_default().lines().filter(|line| !line.trim().is_empty()).enumerate();
+    let split = |(number, line): (usize, &str)| {
+        let (name, text) = line.split_once(':').ok_or_else(|| {
+            let number = number + 1;
+            Error::request(format!("{field}, line {number}: write a name, a colon and a text, such as shop: 17"))
+        })?;
+        Ok((name.trim().to_owned(), text.trim().to_owned().into()))
+    };
+    lines.map(split).collect()
 }
 
 /// Registers a webhook. If its secret was made here, only this page shows it.

@@ -300,3 +300,36 @@ fn chunked(world: &World, browser: &Browser, body: &str) -> u16 {
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
 }
+
+#[test]
+fn metadata_and_own_headers_are_set_kept_and_removed_by_forms_and_no_form_holds_a_value() {
+    const VALUE: &str = "receiver-key-9876543210";
+    let world = World::new();
+    leaks::secret(VALUE);
+    let (receiver, coop, browser) = (Receiver::new(), world.coop(), of(&world, COOP, "webhooks"));
+    let (url, header) = (receiver.url(), format!("X-Api-Key: {VALUE}"));
+    let fields =
+        [("url", url.as_str()), ("every", "yes"), ("metadata", "shop: 17\r\nnote: a: b\r\n"), ("headers", &header)];
+    let page = browser.get("/ui/webhooks/new");
+    secret(&browser.follow(&browser.submit(&page, "/ui/webhooks/new", &fields)));
+    let shown = || coop.get("/webhooks").expect(200)[0].clone();
+    assert_eq!(shown()["metadata"], json!({ "shop": "17", "note": "a: b" }));
+    assert_eq!(shown()["headers"], json!({ "X-Api-Key": "***" }));
+    let webhook = shown()["webhook_id"].as_str().expect("an id").to_owned();
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    assert_eq!(receiver.last().header("x-api-key"), VALUE);
+
+    let page = || browser.get(&format!("/ui/webhooks/{webhook}"));
+    let change = format!("/ui/webhooks/{webhook}/change");
+    let text = page().text;
+    assert!(text.contains("note: a: b") && text.contains("There are X-Api-Key.") && !text.contains(VALUE), "{text}");
+    let kept = [("url", url.as_str()), ("every", "yes"), ("metadata", "shop: 18"), ("headers", "")];
+    assert_eq!(browser.submit(&page(), &change, &kept).status, 303);
+    assert_eq!((&shown()["metadata"], &shown()["headers"]["X-Api-Key"]), (&json!({ "shop": "18" }), &json!("***")));
+    let wrong = browser.submit(&page(), &change, &[("url", url.as_str()), ("every", "yes"), ("metadata", "shop")]);
+    assert!(wrong.text.contains("metadata, line 1: write a name, a colon and a text"), "{}", wrong.text);
+    let removed = [("url", url.as_str()), ("every", "yes"), ("metadata", ""), ("no_headers", "yes")];
+    assert_eq!(browser.submit(&page(), &change, &removed).status, 303);
+    assert_eq!((shown().get("metadata"), shown().get("headers")), (None, None));
+}
