@@ -8,11 +8,10 @@ use crate::http::asset::Asset;
 
 /// The style sheet of the dashboard, and of the guide.
 pub(crate) const STYLE: &str = include_str!("style.css");
-/// The script of the dashboard, without its lines of comments.
-static SCRIPT: LazyLock<String> = LazyLock::new(|| {
-    let lines = include_str!("app.js").lines().filter(|line| !line.trim_start().starts_with("//"));
-    lines.flat_map(|line| [line, "\n"]).collect()
-});
+/// The same, as pages load it.
+static COMPACT_STYLE: LazyLock<String> = LazyLock::new(|| compact(STYLE));
+/// The script of the dashboard, as pages load it.
+static SCRIPT: LazyLock<String> = LazyLock::new(|| compact(include_str!("app.js")));
 /// The icon of the program.
 pub(crate) const ICON: &str = include_str!("icon.svg");
 
@@ -27,13 +26,19 @@ pub(super) struct Assets {
     files: [(&'static str, Asset); 3],
 }
 
+/// The text without its indents and its lines of comments.
+fn compact(text: &str) -> String {
+    let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with("//"));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
 fn mark(text: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(text)[..6])
 }
 
 impl Assets {
     pub(super) fn new() -> Self {
-        static STYLE_MARK: LazyLock<String> = LazyLock::new(|| mark(STYLE));
+        static STYLE_MARK: LazyLock<String> = LazyLock::new(|| mark(&COMPACT_STYLE));
         static SCRIPT_MARK: LazyLock<String> = LazyLock::new(|| mark(&SCRIPT));
         static ICON_MARK: LazyLock<String> = LazyLock::new(|| mark(ICON));
         Self {
@@ -41,7 +46,7 @@ impl Assets {
             script: &SCRIPT_MARK,
             icon: &ICON_MARK,
             files: [
-                ("/ui/style.css", Asset::new("text/css; charset=utf-8", || Ok(STYLE.to_owned())).immutable()),
+                ("/ui/style.css", Asset::new("text/css; charset=utf-8", || Ok(COMPACT_STYLE.clone())).immutable()),
                 ("/ui/app.js", Asset::new("text/javascript; charset=utf-8", || Ok(SCRIPT.clone())).immutable()),
                 ("/ui/icon.svg", Asset::new("image/svg+xml", || Ok(ICON.to_owned())).immutable()),
             ],

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::{
     Db, KeyRing, Result, checksum,
     files::{self, at, beside, clear, folder_of, write_new},
-    keyring::SEALED,
+    keyring::select_sealed,
     open,
     served_files::{APPLICATION_ID, same_file},
 };
@@ -243,7 +243,7 @@ fn check(copy: &Connection, keys: &KeyRing) -> Result<usize, String> {
     if found != "ok" {
         return Err("the database is damaged; 'ngoma check' says where".to_owned());
     }
-    let mut rows = copy.prepare(SEALED).map_err(text)?;
+    let mut rows = copy.prepare(&select_sealed(copy).map_err(text)?).map_err(text)?;
     let mut rows = rows.query([]).map_err(text)?;
     while let Some(row) = rows.next().map_err(text)? {
         let endpoint = EndpointId::from_bytes(row.get("id").map_err(text)?);

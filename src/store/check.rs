@@ -15,7 +15,7 @@ use super::{
     KeyRing, checksum,
     files::{self, beside, folder_of},
     key_mark,
-    keyring::{SEALED, sealed},
+    keyring::{sealed, select_sealed},
     open::{self, BUSY_TIMEOUT_MS},
     schema::MIGRATIONS,
 };
@@ -178,7 +178,7 @@ fn secrets(conn: &Connection, storage: &Storage, found: &mut Found) -> rusqlite:
             return Ok(());
         }
     };
-    let mut rows = conn.prepare(SEALED)?;
+    let mut rows = conn.prepare(&select_sealed(conn)?)?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let (endpoint, secret) = (EndpointId::from_bytes(row.get("id")?), row.get::<_, Vec<u8>>("secret")?);

@@ -253,14 +253,21 @@ pub(super) struct Sealed {
     samples: BTreeMap<u8, ([u8; 16], Vec<u8>)>,
 }
 
-/// Each sealed secret, with the id of its endpoint, or of the place for an account's notices. Deleted endpoints have none.
-pub(super) const SEALED: &str = "SELECT id, secret FROM endpoint WHERE secret != x''
-     UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL
-     UNION ALL SELECT alerts_id, alerts_secret FROM account WHERE alerts_secret IS NOT NULL";
+/// The statement that reads each sealed secret, with the id of its endpoint, or of the place for an account's notices.
+/// Deleted endpoints have none, and in an old schema accounts have none.
+pub(super) fn select_sealed(conn: &Connection) -> rusqlite::Result<String> {
+    let mut select = "SELECT id, secret FROM endpoint WHERE secret != x''
+        UNION ALL SELECT id, former_secret FROM endpoint WHERE former_secret IS NOT NULL"
+        .to_owned();
+    if conn.column_exists(None, "account", "alerts_secret")? {
+        select += " UNION ALL SELECT alerts_id, alerts_secret FROM account WHERE alerts_secret IS NOT NULL";
+    }
+    Ok(select)
+}
 
 /// The sealed secrets of this database.
 pub(super) fn sealed(conn: &Connection) -> rusqlite::Result<Sealed> {
-    let mut rows = conn.prepare(SEALED)?;
+    let mut rows = conn.prepare(&select_sealed(conn)?)?;
     let rows = rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
     let mut sealed = Sealed { count: 0, samples: BTreeMap::new() };
     for row in rows {

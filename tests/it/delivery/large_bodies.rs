@@ -167,8 +167,9 @@ fn a_list_of_webhooks_holds_the_newest_thousand_of_those_that_were_deleted() {
     Connection::open(world.database())
         .expect("the file")
         .execute_batch(
-            "INSERT INTO endpoint (id, account, profile, url, events, state, created_at, secret, deleted_lived)
-               SELECT randomblob(16), account, profile, url, events, state, created_at, secret, deleted_lived
+            "INSERT INTO endpoint (id, account, profile, url, events, state, created_at, secret, deleted_lived,
+                                   deleted_at)
+               SELECT randomblob(16), account, profile, url, events, state, created_at, secret, deleted_lived, deleted_at
                FROM endpoint, (WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 1200)
                                SELECT value FROM n)
                WHERE state = 'deleted';",

@@ -198,9 +198,9 @@ fn unknown_routes_and_methods_answer_in_the_vendor_s_shape() {
         let heads = coop.send("HEAD", path, &[], None).status == 200;
         assert_eq!(answer.header("allow").contains("HEAD"), heads, "{path}: {}", answer.header("allow"));
     }
-    let answer = world.customer().send("PATCH", "/v1/webhooks/whk_x", &JSON, Some(b"{}"));
+    let answer = world.customer().send("PUT", "/v1/webhooks/whk_x", &JSON, Some(b"{}"));
     answer.sentence(405);
-    assert_eq!(answer.header("allow"), "DELETE");
+    assert!(["DELETE", "GET", "PATCH"].iter().all(|method| answer.header("allow").contains(method)), "{answer:?}");
 }
 
 #[test]

@@ -135,7 +135,10 @@ fn a_request_s_url_may_have_as_many_bytes_as_request_url_bytes() {
     const MOST: usize = 300;
     let world = World::with(|wish: &mut Wish| wish.config.limits.request_url_bytes = MOST);
     let head = Head::new(&world);
+    // The API itself refuses the parameter, once the URL has been read.
+    let status_of = |path: &str, status| if path.ends_with("/webhooks") { 400 } else { status };
     for (path, status) in PATHS {
+        let status = status_of(path, status);
         let url = format!("{path}?q={}", "q".repeat(MOST - path.len() - "?q=".len()));
         assert_eq!(head.get(&url).status, status, "{path}: as long as it may be");
         refused(&head.get(&format!("{url}q")), path, 414, "limits.request_url_bytes");
@@ -146,7 +149,7 @@ fn a_request_s_url_may_have_as_many_bytes_as_request_url_bytes() {
     // Room that the default leaves to any client.
     let world = World::new();
     let long = format!("/webhooks?q={}", "q".repeat(8000));
-    assert_eq!(Head::new(&world).get(&long).status, 200);
+    assert_eq!(Head::new(&world).get(&long).status, 400, "it is read, and its parameter refused");
     refused(&Head::new(&world).get(&format!("{long}{}", "q".repeat(50_000))), "/webhooks", 414, "at most 8192");
 }
 
