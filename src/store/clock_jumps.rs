@@ -9,7 +9,7 @@ use std::{cell::Cell, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Tx, alerts, endpoints, notices, sessions, sign_in_links, stats, tokens};
+use super::{Tx, endpoints, notices, queue, sessions, sign_in_links, stats, tokens};
 use crate::{clock::SharedClock, domain::timestamp::Timestamp};
 
 /// A difference smaller than this is drift, in milliseconds.
@@ -54,7 +54,7 @@ impl ClockJumps {
         tokens::shift(tx, jump)?;
         notices::shift(tx, jump)?;
         stats::forget_after(tx)?;
-        shift_deliveries(tx, jump)
+        queue::shift(tx, jump)
     }
 
     /// Stores the time now and then, more seldom if nothing else is written.
@@ -72,13 +72,6 @@ impl ClockJumps {
         self.wall.set(now);
         self.uptime.set(uptime);
     }
-}
-
-/// Moves all due times of deliveries by this many milliseconds.
-fn shift_deliveries(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
-    tx.conn.prepare_cached("UPDATE delivery SET due_at = due_at + ? WHERE state = 'pending'")?.execute([by])?;
-    tx.news.borrow_mut().shifted += by;
-    alerts::shift(tx, by)
 }
 
 pub(super) fn note(tx: &Tx<'_>) -> rusqlite::Result<()> {

@@ -349,6 +349,13 @@ pub fn interrupt(tx: &Tx<'_>, lost: &Lost) -> Result<Vec<CutOff>> {
     Ok(rows.into_iter().map(|(.., cut_off)| cut_off).collect())
 }
 
+/// Moves all due times by this many milliseconds.
+pub(super) fn shift(tx: &Tx<'_>, by: i64) -> rusqlite::Result<()> {
+    tx.conn.prepare_cached("UPDATE delivery SET due_at = due_at + ? WHERE state = 'pending'")?.execute([by])?;
+    tx.news.borrow_mut().shifted += by;
+    alerts::shift(tx, by)
+}
+
 /// Ends the claimed state of a delivery, if this attempt still owns the claim: otherwise there is no answer.
 fn leave(
     tx: &Tx<'_>,

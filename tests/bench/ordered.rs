@@ -61,8 +61,10 @@ fn webhook(receiver: &Receiver, sending: Sending) -> (Folder, Account) {
     let store = folder.store();
     let account = store.account("COOP-1", receiver.urls());
     store.write(move |tx| {
-        let all = endpoints::list(tx, &AccessScope::EVERYTHING, tx.now)?;
-        all.iter().try_for_each(|one| endpoint_settings::write(tx, one.key, &EndpointSettings { sending }))
+        let all = endpoints::list(tx, &AccessScope::EVERYTHING, tx.now, (0, None))?;
+        all.iter().try_for_each(|one| {
+            endpoint_settings::write(tx, one.key, &EndpointSettings { sending, ..EndpointSettings::default() })
+        })
     });
     store.close();
     (folder, account)
