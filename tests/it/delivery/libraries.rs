@@ -106,8 +106,11 @@ fn a_library_is_given_a_secret_as_the_guide_says() {
     let contract = ngoma::api::contract().expect("the contract");
     let contract: Value = serde_json::from_str(&contract).expect("JSON");
     let as_bytes = "any other secret as bytes";
-    let schemas =
-        [("NewWebhook", as_bytes), ("AsgNewWebhook", as_bytes), ("WebhookUpdate", "in the form of a registration's")];
+    let schemas = [
+        ("WebhookInput", as_bytes),
+        ("AsgWebhookInput", as_bytes),
+        ("WebhookUpdate", "in the form of a registration's"),
+    ];
     for (schema, says) in schemas {
         let about = contract.pointer(&format!("/components/schemas/{schema}/properties/secret/description"));
         assert!(about.and_then(Value::as_str).expect("a description").contains(says), "{about:?}");
