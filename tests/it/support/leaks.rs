@@ -3,7 +3,7 @@
 //! With `TEST_LEAKS` set, every log line of the servers at trace level, every panic, every answer of the API and every
 //! line of the built program is appended to that file; to the one that `TEST_SECRETS` names, every token and every
 //! signing secret, in every form that reveals it. Output that must show a secret is not kept: the answer to a
-//! registration that sent no secret, `token create`, and the tokens of `--dev`.
+//! registration that sent no secret, `token create`, `account set --alerts-url`, and the tokens of `--dev`.
 
 use std::{
     collections::BTreeSet,
@@ -165,7 +165,7 @@ pub fn exchange(path: &str, body: Option<&[u8]>, status: u16, answer: &str) {
 /// Keeps a line that a program printed: a token, where it may stand.
 pub fn printed(command: &str, line: &str) {
     let tokens = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("ngm_"));
-    if command.contains("\"token\" \"create\"") || command.contains("\"--dev\"") {
+    if ["\"token\" \"create\"", "\"--dev\"", "\"--alerts-url\""].iter().any(|words| command.contains(words)) {
         tokens.for_each(secret);
     } else if !command.contains("\"openapi\"") {
         // The contract shows an example's.
