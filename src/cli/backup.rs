@@ -6,7 +6,7 @@ use serde_json::json;
 use tracing::Level;
 
 use super::{
-    log,
+    database, log,
     output::{print_json, show},
 };
 use crate::{
@@ -29,6 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
+    database::expect(config)?;
     let made = store::backup(&config.storage, &args.file, |progress| match progress {
         Progress::Copied(percent) => show(&format!("copied {percent} %")),
         Progress::Checking => show("copied; checking it"),

@@ -50,7 +50,12 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     match problems.as_slice() {
         [] if args.json => Ok(()),
         [] => {
-            confirm!("config    ok\ndatabase  {database} {note}");
+            let by = if config.storage.path.exists() {
+                String::new()
+            } else {
+                format!(" (by {})", config.source_of_database())
+            };
+            confirm!("config    ok\ndatabase  {database}{by} {note}");
             Ok(())
         }
         [problem] => Err(Error::Internal(problem.clone())),
