@@ -42,7 +42,6 @@ pub(super) fn run(db: &Db, id: &str, yes: bool, as_json: bool) -> Result<()> {
             }
             if !yes && as_json {
                 print_json(&found);
-                return Ok(());
             }
             if !yes {
                 return Err(Error::request(format!("nothing was deleted: 'ngoma account delete {id} --yes' does it")));
