@@ -5,7 +5,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
-    database::{block_on, open},
+    database::{block_on, expect_secrets, open},
     erase,
     output::print_json,
     selection::ALL,
@@ -129,6 +129,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             set_alert_email(config, &id, alert_email)?;
         }
         Command::TestMail { id } => {
+            expect_secrets(config)?;
             let (name, db) = (id.clone(), open(config)?);
             let see = db.read(move |view| accounts::see(view, &ALL, &name));
             let none =

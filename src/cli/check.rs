@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use super::{output::show, serve};
+use super::{database::expect_secrets, output::show, serve};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -25,7 +25,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let clock = SystemClock.now().checked().map(drop);
-    let settings = [clock, engine::check(config), serve::filter(config).map(drop), address(config)];
+    let settings =
+        [clock, expect_secrets(config), engine::check(config), serve::filter(config).map(drop), address(config)];
     let mut problems: Vec<String> =
         settings.into_iter().filter_map(|checked| Some(checked.err()?.to_string())).collect();
     config.warnings().iter().for_each(|warning| say!("warning   {warning}"));
