@@ -178,7 +178,7 @@ impl App {
         run: impl FnOnce(&View<'_>, &Visible) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let visible = access.visible().clone();
-        self.0.db.read_as(access.grant(), move |view| run(view, &visible)).await
+        self.0.db.read_as(access.actor(), move |view| run(view, &visible)).await
     }
 
     /// Writes for a request. Its right is checked in the same transaction.
@@ -188,7 +188,7 @@ impl App {
         run: impl FnOnce(&Tx<'_>, &Visible) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let visible = access.visible().clone();
-        self.0.db.write(access.grant(), Admission::Try, move |tx| run(tx, &visible)).await
+        self.0.db.write(access.actor(), Admission::Try, move |tx| run(tx, &visible)).await
     }
 }
 

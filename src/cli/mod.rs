@@ -6,6 +6,7 @@
 mod output;
 
 mod account;
+mod app;
 mod backup;
 mod check;
 mod completions;
@@ -23,17 +24,21 @@ mod selection;
 mod serve;
 mod start;
 mod supervisor;
+mod table;
 mod token;
 mod version;
+mod webhook_settings;
+mod webhook_view;
 mod webhooks;
+mod wrong;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{env, io, path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing::Level;
 
-use self::version::VERSION;
+use self::{output::Manner, version::VERSION, wrong::is_wrong};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -50,6 +55,12 @@ pub struct Cli {
     /// /etc/ngoma/config.toml, whichever exists first, else the built-in defaults.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Print only what was asked for: no heads of tables, no confirmations, no hints, no progress.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Print no colours. There are none anyway without a terminal, with NO_COLOR, or with TERM=dumb.
+    #[arg(long, global = true)]
+    no_color: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -72,6 +83,14 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line. If it is wrong, or asks for help, the program ends here.
+    pub fn read() -> Self {
+        let plain = env::args_os().any(|word| word == "--no-color");
+        let colours = if plain { ColorChoice::Never } else { ColorChoice::Auto };
+        let matches = Self::command().color(colours).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command, and returns the exit code.
     pub fn run(self) -> ExitCode {
         // Memory holds keys, secrets and tokens: keep them out of core files, and away from other processes of this
@@ -79,6 +98,7 @@ impl Cli {
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
             log::complain(Level::WARN, &format!("core files cannot be forbidden: {error}"));
         }
+        output::set(Manner { quiet: self.quiet, plain: self.no_color });
         let done = self.dispatch().and_then(|()| match output::unprinted() {
             // The reader has gone away (`| head`): no error.
             None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
@@ -88,7 +108,7 @@ impl Cli {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 log::complain(Level::ERROR, &error.to_string());
-                ExitCode::FAILURE
+                if is_wrong(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
             }
         };
         log::drain();

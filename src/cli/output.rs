@@ -1,6 +1,10 @@
-//! What commands print: text, JSON, progress.
+//! What commands print: what was asked for, confirmations, hints, JSON, progress.
+//!
+//! What was asked for goes to standard output, and so do confirmations; hints and progress go to standard error.
+//! `--quiet` leaves everything out but what was asked for.
 
 use std::{
+    env,
     io::{self, IsTerminal, Write},
     sync::OnceLock,
 };
@@ -16,8 +20,47 @@ macro_rules! say {
     ($($part:tt)*) => { $crate::cli::output::say(&format!($($part)*)) };
 }
 
+/// Prints what a command has done, unless `--quiet` is there.
+macro_rules! confirm {
+    ($($part:tt)*) => { $crate::cli::output::confirm(&format!($($part)*)) };
+}
+
+/// How much is printed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Only what was asked for.
+    pub(super) quiet: bool,
+    /// Never in colours.
+    pub(super) plain: bool,
+}
+
+static MANNER: OnceLock<Manner> = OnceLock::new();
+
 /// Why standard output could not be written.
 static UNPRINTED: OnceLock<io::ErrorKind> = OnceLock::new();
+
+/// Sets how this command prints.
+pub(super) fn set(manner: Manner) {
+    // There is one command in a process.
+    let _ = MANNER.set(manner);
+}
+
+fn manner() -> Manner {
+    MANNER.get().copied().unwrap_or_default()
+}
+
+/// Whether only that is printed which was asked for.
+pub(super) fn is_quiet() -> bool {
+    manner().quiet
+}
+
+/// Whether a stream shows colours: a terminal, unless the user wants none.
+pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
+    // See no-color.org: any text but an empty one.
+    let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
+    stream.is_terminal() && !unwanted && !is_dumb && !manner().plain
+}
 
 /// Prints to standard output. A failure is noted.
 pub(super) fn print(bytes: &[u8]) {
@@ -35,6 +78,13 @@ pub(super) fn say(text: &str) {
     }
 }
 
+/// As [`say`], for what a command has done.
+pub(super) fn confirm(text: &str) {
+    if !is_quiet() {
+        say(text);
+    }
+}
+
 /// Whether the reader of the output has gone away.
 pub(super) fn is_unread() -> bool {
     UNPRINTED.get().is_some()
@@ -48,18 +98,29 @@ pub(super) fn unprinted() -> Option<io::ErrorKind> {
 /// Shows the progress of long work on the terminal, if there is one; the next line takes its place.
 pub(super) fn show(progress: &str) {
     let mut terminal = io::stderr();
-    if terminal.is_terminal() {
+    if terminal.is_terminal() && !is_quiet() {
         // Wipes the rest of a longer line.
         let _ = write!(terminal, "\r{}\x1b[K", escaped(progress)).and_then(|()| terminal.flush());
     }
 }
 
-/// Prints a line about the output to standard error.
-pub(super) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", escaped(text));
+/// Prints a hint to standard error.
+pub(super) fn hint(text: &str) {
+    if !is_quiet() {
+        let _ = writeln!(io::stderr(), "{}", escaped(text));
+    }
 }
 
 /// Prints one line of JSON. Unusual characters are escaped, which does not change its meaning.
 pub(super) fn print_json(value: &Value) {
     say!("{}", escaped_json(&value.to_string()));
+}
+
+/// The sentence of an empty list: where its entries come from. With JSON the list is an empty array.
+pub(super) fn nothing(as_json: bool, why: &str) {
+    if as_json {
+        print_json(&Value::Array(Vec::new()));
+    } else {
+        hint(why);
+    }
 }

@@ -10,7 +10,9 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{database::expect_secrets, descriptors, log, start, supervisor, version::VERSION};
+use super::{
+    database::expect_secrets, descriptors, log, output::is_quiet, start, supervisor, version::VERSION, wrong::wrong,
+};
 use crate::{
     api::profiles,
     config::{Config, socket_address},
@@ -51,7 +53,7 @@ pub(super) fn run(args: Args, file: Option<&Path>, mut config: Config) -> Result
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     if args.dev {
         if !config.server.listen.ip().is_loopback() {
-            return Err(Error::request(format!(
+            return Err(wrong(format!(
                 "--dev opens this machine to everybody who has a printed token: listen on 127.0.0.1, not on {}",
                 config.server.listen
             )));
@@ -84,10 +86,12 @@ async fn serve(config: Config, file: Option<&Path>, dev: bool) -> Result<()> {
     let settings = config.clone();
     let server = server::prepare(config, Outside::default()).await?;
     tracing::info!("ngoma {VERSION} serves at http://{}", server.address());
-    start::print(&server, &settings, server.db().write(Actor::Engine, Admission::Try, store::durability).await?);
+    if !is_quiet() {
+        start::print(&server, &settings, server.db().write(Actor::Engine, Admission::Try, store::durability).await?);
+    }
     if dev {
         print_demo(server.db(), &settings).await?;
-    } else {
+    } else if !is_quiet() {
         print_first_steps(server.db(), file).await?;
     }
     let (stop, stopped) = watch::channel(false);

@@ -56,6 +56,41 @@ impl fmt::Debug for GivenHeaders {
     }
 }
 
+/// What a request does with the headers of a webhook.
+#[derive(Debug, Clone)]
+pub enum HeadersChange {
+    /// These take the place of all former ones.
+    All(GivenHeaders),
+    /// Some of them change.
+    Some {
+        /// They are added, or take the place of those with the same names.
+        set: GivenHeaders,
+        /// The names of those that are removed.
+        removed: Vec<String>,
+    },
+}
+
+impl HeadersChange {
+    /// The headers after the change.
+    ///
+    /// # Errors
+    /// As [`OwnHeaders::parse`]; [`Error::Invalid`] for a name to remove that no header has.
+    pub fn of(self, former: OwnHeaders) -> Result<OwnHeaders> {
+        let (set, removed) = match self {
+            Self::All(given) => return OwnHeaders::parse(given),
+            Self::Some { set, removed } => (set, removed),
+        };
+        if let Some(unknown) = removed.iter().find(|name| !former.names().any(|own| own.eq_ignore_ascii_case(name))) {
+            let names: Vec<&str> = former.names().collect();
+            let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(Error::request(format!("headers has no {} to remove: it has {has}", excerpt(unknown))));
+        }
+        let replaced = |name: &str| set.0.keys().chain(&removed).any(|other| other.eq_ignore_ascii_case(name));
+        let kept = former.0.into_iter().filter(|(name, _)| !replaced(name));
+        OwnHeaders::parse(GivenHeaders(kept.chain(set.0.clone()).collect()))
+    }
+}
+
 /// The headers, in the letter case and the order in which they are sent.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct OwnHeaders(Vec<(String, Zeroizing<String>)>);

@@ -13,7 +13,7 @@ use super::body::SecretText;
 use crate::domain::{
     endpoint::Endpoint,
     endpoint_settings::SettingsChange,
-    own_headers::{GivenHeaders, MASK},
+    own_headers::{GivenHeaders, HeadersChange, MASK},
 };
 
 /// Defines an object of texts by name. Its schema has a name of its own: otherwise generators of clients make one up.
@@ -78,7 +78,7 @@ texts! {
 /// The settings in a request.
 pub(crate) fn settings(metadata: Option<Metadata>, headers: Option<Headers>) -> SettingsChange {
     let value = |(name, SecretText(value)): (String, SecretText)| -> (String, Zeroizing<String>) { (name, value) };
-    let headers = headers.map(|headers| GivenHeaders(headers.0.into_iter().map(value).collect()));
+    let headers = headers.map(|headers| HeadersChange::All(GivenHeaders(headers.0.into_iter().map(value).collect())));
     SettingsChange { metadata: metadata.map(|metadata| metadata.0), headers, ..SettingsChange::default() }
 }
 

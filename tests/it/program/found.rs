@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The commands that need a database, as somebody writes them.
-const NEED_ONE: [&str; 20] = [
+const NEED_ONE: [&str; 23] = [
     "account create --profile asg --id X",
     "account set X --alert-email a@b.example",
     "account test-mail X",
@@ -19,6 +19,9 @@ const NEED_ONE: [&str; 20] = [
     "token revoke tok_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1",
     "key rotate",
     "webhooks list",
+    "webhooks create --account X --url https://a.example/ --events *",
+    "webhooks set wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1 --ordered",
+    "webhooks show wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1",
     "webhooks test wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1",
     "webhooks pause wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1",
     "webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1",
