@@ -5,6 +5,7 @@ mod hint;
 mod load;
 mod rules;
 mod secret;
+mod secret_file;
 mod shown;
 mod sources;
 mod warnings;
@@ -54,6 +55,12 @@ pub struct Config {
     /// A file with a secret that everybody may read.
     #[serde(skip)]
     exposed: Option<PathBuf>,
+    /// The files that secrets are read from.
+    #[serde(skip)]
+    secret_files: Vec<PathBuf>,
+    /// Those that could not be read, and why: a sentence each.
+    #[serde(skip)]
+    unread: Vec<String>,
     /// Environment variables that begin like a setting but are none.
     #[serde(skip)]
     ignored: Vec<String>,
@@ -243,14 +250,20 @@ pub enum SuspendWhen {
 pub struct Alerts {
     /// The mail server, with user name and password; empty: no mail.
     pub smtp_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub smtp_url_file: PathBuf,
     /// The sender of the mails.
     pub from: String,
     /// Warn before a webhook is suspended.
     pub warn: bool,
     /// The URL that each alert is POSTed to; empty: none.
     pub webhook_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub webhook_url_file: PathBuf,
     /// The secret that signs these POSTs.
     pub webhook_secret: Secret,
+    /// The file that holds it instead; empty: none.
+    pub webhook_secret_file: PathBuf,
 }
 
 /// A duration in a list.

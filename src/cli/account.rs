@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
-    database::{block_on, open},
+    database::{block_on, expect_secrets, open},
     deliveries::named,
     erase,
     output::{nothing, print_json},
@@ -150,6 +150,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             }
         }
         Command::TestMail { id, json } => {
+            expect_secrets(config)?;
             let (name, db) = (id.clone(), open(config)?);
             let see = db.read(move |view| accounts::see(view, &ALL, &name));
             let none =

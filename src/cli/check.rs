@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use serde_json::json;
 
 use super::{
+    database::expect_secrets,
     output::{print_json, show},
     serve,
 };
@@ -33,7 +34,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let clock = SystemClock.now().checked().map(drop);
-    let settings = [clock, engine::check(config), serve::filter(config).map(drop), address(config)];
+    let settings =
+        [clock, expect_secrets(config), engine::check(config), serve::filter(config).map(drop), address(config)];
     let mut problems: Vec<String> =
         settings.into_iter().filter_map(|checked| Some(checked.err()?.to_string())).collect();
     let mut found = store::check(&config.storage, args.quick, show);

@@ -10,7 +10,9 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{descriptors, log, output::is_quiet, start, supervisor, version::VERSION, wrong::wrong};
+use super::{
+    database::expect_secrets, descriptors, log, output::is_quiet, start, supervisor, version::VERSION, wrong::wrong,
+};
 use crate::{
     api::profiles,
     config::{Config, socket_address},
@@ -47,6 +49,7 @@ pub(super) struct Args {
 
 /// `file` is the settings file that the command line names.
 pub(super) fn run(args: Args, file: Option<&Path>, mut config: Config) -> Result<()> {
+    expect_secrets(&config)?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     if args.dev {
         if !config.server.listen.ip().is_loopback() {

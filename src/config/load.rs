@@ -40,6 +40,7 @@ impl Config {
         if config.egress.extra_ca != Path::new("") {
             config.egress.extra_ca = folder.join(&config.egress.extra_ca);
         }
+        config.read_secret_files(&folder)?;
         config.file = file;
         config.exposed = exposed(&figment);
         config.ignored = sources::ignored();

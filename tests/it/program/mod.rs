@@ -21,6 +21,7 @@ mod panics;
 pub mod readme;
 mod recovery_commands;
 mod request_log;
+mod secret_files;
 mod settings;
 pub mod shell;
 mod special_files;
