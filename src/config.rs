@@ -7,6 +7,7 @@ mod rules;
 mod secret;
 mod shown;
 mod sources;
+mod tls;
 mod warnings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -14,7 +15,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file};
+pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file, tls::Tls};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -28,6 +29,8 @@ const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.web
 pub struct Config {
     /// The API server.
     pub server: Server,
+    /// TLS of the server itself.
+    pub tls: Tls,
     /// Limits of one client.
     pub limits: Limits,
     /// The database file.

@@ -82,7 +82,7 @@ async fn serve(config: Config, file: Option<&Path>, dev: bool) -> Result<()> {
     supervisor::ignore_others()?;
     let settings = config.clone();
     let server = server::prepare(config, Outside::default()).await?;
-    tracing::info!("ngoma {VERSION} serves at http://{}", server.address());
+    tracing::info!("ngoma {VERSION} serves at {}://{}", settings.tls.scheme(), server.address());
     start::print(&server, &settings, server.db().write(Actor::Engine, Admission::Try, store::durability).await?);
     if dev {
         print_demo(server.db(), &settings).await?;
