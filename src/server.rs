@@ -68,8 +68,8 @@ pub struct Server {
 /// # Errors
 /// A problem that prevents the start, as a sentence.
 pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
-    let db = store::open(&config.storage, &config.limits, Arc::clone(&outside.clock), true)?;
     let certificates = Certificates::new(&config.tls, &config.storage.path, Arc::clone(&outside.clock))?;
+    let db = store::open(&config.storage, &config.limits, Arc::clone(&outside.clock), true)?;
     let listen =
         |address, option| http_server::listen(address).map_err(|error| http_server::unbound(address, &error, option));
     let listener = listen(config.server.listen, "--listen or server.listen")?;
