@@ -74,6 +74,8 @@ const UNREAD: u32 = 64 << 10;
 /// How much of a larger answer a client must take in one `client_timeout`, in bytes. With 30 s, that is the speed of
 /// the slowest mobile links.
 const PART: usize = 128 << 10;
+/// How much of an answer a connection by TLS encrypts ahead of what its client takes, in bytes: one record.
+const ENCRYPTED: usize = 16 << 10;
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
 
@@ -84,7 +86,10 @@ pub(crate) fn unbound(address: SocketAddr, error: &io::Error, option: &str) -> E
             format!(": another program listens there, perhaps a server that runs already; stop it, or set {option}")
         }
         io::ErrorKind::PermissionDenied => {
-            format!(": ports below 1024 are for root; set {option} to a higher one, and let a proxy take this one")
+            format!(
+                ": ports below 1024 need a right: AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit; or set {option} to a \
+                 higher one, and let a proxy take this one"
+            )
         }
         io::ErrorKind::AddrNotAvailable => {
             format!(": this machine has no such address; set {option} to one that it has, or to 0.0.0.0 for all")
@@ -197,7 +202,7 @@ impl<E: Endpoint<Output = Response> + 'static> Port<E> {
         let Accepted { stream, remote, tracked, watcher } = accepted;
         let moved_on = Arc::clone(&stream.moved_on);
         let shaken = tokio::select! {
-            shaken = tls.accept(stream) => shaken,
+            shaken = tls.accept_with(stream, |session| session.set_buffer_limit(Some(ENCRYPTED))) => shaken,
             () = self.ending.cancelled() => return,
         };
         let Ok(mut stream) = shaken else { return };

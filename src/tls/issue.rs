@@ -56,7 +56,7 @@ async fn prove(order: &mut Order, presenter: &Presenter) -> Result<(), Error> {
         let mut challenge = challenge.ok_or(Error::Str("the authority does not offer the challenge tls-alpn-01"))?;
         let name = challenge.identifier().to_string();
         let proof = proof(&name, challenge.key_authorization().digest().as_ref());
-        presenter.answer(name, proof.map_err(|error| Error::Other(error.into()))?);
+        presenter.answer(name, proof.map_err(Error::Other)?);
         challenge.set_ready().await?;
     }
     Ok(())
