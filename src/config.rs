@@ -8,6 +8,7 @@ mod secret;
 mod secret_file;
 mod shown;
 mod sources;
+mod tls;
 mod warnings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -15,7 +16,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file};
+pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file, tls::Tls};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -29,6 +30,8 @@ const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.web
 pub struct Config {
     /// The API server.
     pub server: Server,
+    /// TLS of the server itself.
+    pub tls: Tls,
     /// Limits of one client.
     pub limits: Limits,
     /// The database file.

@@ -128,7 +128,7 @@ impl App {
     /// The address at which people reach the server, without a slash at its end.
     pub fn public_url(&self) -> String {
         match self.0.config.server.public_url.trim_end_matches('/') {
-            "" => format!("http://{}", self.0.guard.own()),
+            "" => format!("{}://{}", self.0.config.tls.scheme(), self.0.guard.own()),
             public => public.to_owned(),
         }
     }

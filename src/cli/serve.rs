@@ -85,7 +85,7 @@ async fn serve(config: Config, file: Option<&Path>, dev: bool) -> Result<()> {
     supervisor::ignore_others()?;
     let settings = config.clone();
     let server = server::prepare(config, Outside::default()).await?;
-    tracing::info!("ngoma {VERSION} serves at http://{}", server.address());
+    tracing::info!("ngoma {VERSION} serves at {}://{}", settings.tls.scheme(), server.address());
     if !is_quiet() {
         start::print(&server, &settings, server.db().write(Actor::Engine, Admission::Try, store::durability).await?);
     }

@@ -11,12 +11,12 @@ use crate::{
 };
 
 pub(super) fn print(server: &Server, config: &Config, durability: Durability) {
-    let address = server.address();
+    let address = format!("{}://{}", config.tls.scheme(), server.address());
     let begun = format!("ngoma {VERSION} is ready");
     let mut facts = vec![
-        ("address", format!("http://{address}")),
-        ("dashboard", format!("http://{address}/ui")),
-        ("docs", format!("http://{address}/docs")),
+        ("address", address.clone()),
+        ("dashboard", format!("{address}/ui")),
+        ("docs", format!("{address}/docs")),
         ("database", database(config, durability)),
     ];
     facts.extend(profiles(config).iter().map(|profile| (profile.name, schedule(profile))));

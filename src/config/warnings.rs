@@ -51,7 +51,8 @@ impl Config {
         });
         let unreachable = (!self.alerts.smtp_url.is_empty() && self.server.public_url.is_empty()).then(|| {
             format!(
-                "alerts are mailed, but server.public_url is empty: the lines in a mail will name http://{}",
+                "alerts are mailed, but server.public_url is empty: the lines in a mail will name {}://{}",
+                self.tls.scheme(),
                 self.server.listen
             )
         });

@@ -18,6 +18,7 @@ pub mod measured_server;
 pub mod operations;
 pub mod other_programs;
 pub mod payloads;
+pub mod pebble;
 pub mod program;
 pub mod raw_client;
 pub mod raw_receiver;
