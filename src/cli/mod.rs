@@ -16,6 +16,7 @@ mod erase;
 mod key;
 mod listen;
 mod log;
+mod man;
 mod openapi;
 mod recover;
 mod selection;
@@ -68,6 +69,7 @@ enum Command {
     Check(check::Args),
     Openapi(openapi::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Cli {
@@ -112,6 +114,7 @@ impl Cli {
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
+            Command::Man(args) => man::run(&args, Self::command()),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every command there is, as one writes it.
-fn commands() -> Vec<Vec<String>> {
+pub(super) fn commands() -> Vec<Vec<String>> {
     fn below(command: &clap::Command, path: &[String], all: &mut Vec<Vec<String>>) {
         all.push(path.to_vec());
         for one in command.get_subcommands() {
