@@ -6,6 +6,7 @@ mod contract;
 mod contract_for_generators;
 mod descriptors;
 mod docker;
+mod found;
 mod generated;
 mod guide;
 mod installed;
