@@ -17,6 +17,7 @@ mod erase;
 mod key;
 mod listen;
 mod log;
+mod man;
 mod openapi;
 mod owner;
 mod recover;
@@ -80,6 +81,7 @@ enum Command {
     Check(check::Args),
     Openapi(openapi::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Cli {
@@ -136,6 +138,7 @@ impl Cli {
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
+            Command::Man(args) => man::run(&args, Self::command()),
         }
     }
 }
