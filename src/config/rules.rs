@@ -5,7 +5,7 @@ use std::time::Duration;
 use figment::Figment;
 
 use super::{
-    Config, ConfigError, Retention, Storage, Wait,
+    Backup, Config, ConfigError, Retention, Storage, Wait,
     flaw::{given, source},
 };
 
@@ -18,7 +18,13 @@ type Rule = (bool, &'static str, &'static str);
 
 impl Config {
     pub(super) fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
-        let rules = [self.storage_rules(), self.delivery_rules(), self.client_rules(), self.retention_rules()];
+        let rules = [
+            self.storage_rules(),
+            self.backup_rules(),
+            self.delivery_rules(),
+            self.client_rules(),
+            self.retention_rules(),
+        ];
         match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
                 let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
@@ -48,6 +54,17 @@ impl Config {
                 "storage.key_file",
                 "the name of a file of its own, such as ngoma.key",
             ),
+        ]
+    }
+
+    fn backup_rules(&self) -> Vec<Rule> {
+        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+        let Backup { every, keep, folder } = &self.backup;
+        let fits = every.is_zero() || (10 * minute..=30 * day).contains(every);
+        vec![
+            (fits, "backup.every", "10m to 30d, or 0s for no backups"),
+            ((1..=1000).contains(keep), "backup.keep", "1 to 1000"),
+            (!folder.as_os_str().is_empty(), "backup.folder", "the name of a folder, such as backups"),
         ]
     }
 

@@ -64,8 +64,11 @@ const STATEMENTS: usize = 128;
 /// before 1970 or after 9999.
 pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: bool) -> Result<Db> {
     let now = clock.now().checked()?;
+    files::expect_whole(&storage.path)?;
     refuse_foreign(&storage.path)?;
     let lock = serving.then(|| ServerLock::take(&storage.path)).transpose()?;
+    // A restore that began since then has found the lock, or has left its note.
+    files::expect_whole(&storage.path)?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
     bring_up_to_date(&mut conn, &storage.path, serving, now)?;
@@ -148,6 +151,7 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Time
 
 /// A connection to an existing database, for a process that has none yet.
 pub(super) fn existing(storage: &Storage) -> Result<Connection> {
+    files::expect_whole(&storage.path)?;
     if !storage.path.exists() {
         return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
     }
