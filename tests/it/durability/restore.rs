@@ -11,11 +11,12 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::support::{
+    database::checkpoint,
     program::{finish, ngoma},
     receiver::{Receiver, Reply},
     site::{SECRET, Server, Site, event_of, publish},
     strace::require_strace,
-    world::{Holder, START, World},
+    world::{START, World},
 };
 
 /// Runs a command of a site, which must do well; gives what it printed.
@@ -75,6 +76,7 @@ fn two_states() -> (Site, [String; 2]) {
     done(&site, &["backup", "copy.db"]);
     let second = accept(&server, "after");
     server.stop();
+    checkpoint(&site.database());
     (site, [first, second])
 }
 
@@ -220,12 +222,14 @@ fn a_backup_that_the_server_made_by_itself_is_restored_on_another_machine() {
     let mut tries = world.backups();
     world.block_on(tries.wait_for(|at| *at == Some(START))).expect("a backup");
     let elsewhere = tempfile::tempdir().expect("a folder");
-    let copy = world.folder().join("backups/auto-2026-04-20T11-55-00Z.db");
+    world.advance("24h");
+    let next = world.now();
+    world.block_on(tries.wait_for(|at| *at == Some(next))).expect("a backup");
+    let copy = world.folder().join("backups/auto-2026-04-21T11-55-00Z.db");
     let (code, out, err) = finish(&mut ngoma(elsewhere.path(), &["restore", copy.to_str().expect("a path")]));
     assert_eq!(code, 0, "{out}{err}");
     let (code, out, _) = finish(&mut ngoma(elsewhere.path(), &["account", "list"]));
     assert!(code == 0 && out.contains("CUST-7"), "{out}");
-    drop(world.token_for(Holder::Operator, "operator"));
 }
 
 /// The system calls after each of which a crash may come.
