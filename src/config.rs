@@ -36,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// The database file.
     pub storage: Storage,
+    /// The backups that the server makes by itself.
+    pub backup: Backup,
     /// How deliveries are attempted.
     pub delivery: Delivery,
     /// How long finished records are kept.
@@ -144,6 +146,19 @@ pub struct Storage {
     pub durability: Durability,
     /// The keys of the signing secrets.
     pub key_file: PathBuf,
+}
+
+/// The backups that the server makes by itself.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// The time between two; zero: none.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// How many stay, the newest.
+    pub keep: usize,
+    /// The folder for them. A relative path begins at the folder of the database.
+    pub folder: PathBuf,
 }
 
 /// The durability of a commit.

@@ -18,7 +18,7 @@ use crate::{
 /// Copy the database, also while the server runs, and its key file beside it
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy has every event that was accepted before the command began. The command ends with 0 when the copy is checked\nand on disk. FILE.key opens the copy's signing secrets: keep the two apart. The chapter 'Backup' of the guide says how to\nrestore."
+    after_help = "Examples:\n  ngoma backup /mnt/backups/ngoma-2026-04-20.db\n  ngoma backup \"/mnt/backups/$(date +%F).db\" && scp ngoma.key elsewhere:\n\nThe copy has every event that was accepted before the command began. The command ends with 0 when the copy is checked\nand on disk. FILE.key opens the copy's signing secrets: keep the two apart. 'ngoma restore' puts a copy back."
 )]
 pub(super) struct Args {
     /// The file to make; an existing file is not overwritten.

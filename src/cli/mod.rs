@@ -21,6 +21,7 @@ mod man;
 mod openapi;
 mod owner;
 mod recover;
+mod restore;
 mod selection;
 mod serve;
 mod start;
@@ -78,6 +79,7 @@ enum Command {
     Recover(recover::Args),
     Listen(listen::Args),
     Backup(backup::Args),
+    Restore(restore::Args),
     Check(check::Args),
     Openapi(openapi::Args),
     Completions(completions::Args),
@@ -135,6 +137,7 @@ impl Cli {
             Command::Recover(args) => recover::run(args, &owned()?),
             Command::Listen(args) => listen::run(args, &config()?),
             Command::Backup(args) => backup::run(&args, &config()?),
+            Command::Restore(args) => restore::run(&args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),

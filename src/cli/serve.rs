@@ -1,6 +1,6 @@
 //! `ngoma serve`: the server.
 
-use std::{net::SocketAddr, path::Path, process};
+use std::{net::SocketAddr, path::Path, process, time::Duration};
 
 use ipnet::IpNet;
 use rustix::process::Signal;
@@ -59,6 +59,7 @@ pub(super) fn run(args: Args, file: Option<&Path>, mut config: Config) -> Result
             )));
         }
         config.egress.allow_http = true;
+        config.backup.every = Duration::ZERO;
         let loopback = ["127.0.0.0/8", "::1/128"].map(str::parse::<IpNet>).into_iter().flatten();
         config.egress.allow.extend(loopback);
     }

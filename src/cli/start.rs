@@ -24,6 +24,7 @@ pub(super) fn print(server: &Server, config: &Config, durability: Durability) {
         ("limits", limits(&config.server, &config.limits)),
         ("egress", egress(&config.egress)),
         ("retention", retention(config.retention)),
+        ("backups", backups(config)),
         ("alerts", server.alerts().destinations()),
     ]);
     let facts: Vec<(&str, &str)> = facts.iter().map(|(name, fact)| (*name, fact.as_str())).collect();
@@ -81,11 +82,22 @@ fn egress(egress: &Egress) -> String {
     format!("{schemes}, to {places}")
 }
 
-fn retention(retention: Retention) -> String {
+fn backups(config: &Config) -> String {
+    let config::Backup { every, keep, .. } = config.backup;
+    match every {
+        Duration::ZERO => "none by itself".to_owned(),
+        every => format!("every {}, the newest {keep} in {}", time(every), config.backup_folder().display()),
+    }
+}
+
+fn time(time: Duration) -> String {
     const DAY: u64 = 86_400;
-    let time = |time: Duration| match time.as_secs() {
+    match time.as_secs() {
         seconds if seconds.is_multiple_of(DAY) => format!("{}d", seconds / DAY),
         _ => humantime::format_duration(time).to_string(),
-    };
+    }
+}
+
+fn retention(retention: Retention) -> String {
     format!("delivered {}, undelivered {}", time(retention.delivered), time(retention.undelivered))
 }

@@ -1,6 +1,6 @@
 //! Reads the settings: defaults, file, environment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::{
     Figment, Metadata,
@@ -51,6 +51,11 @@ impl Config {
         config.exposed = exposed(&figment);
         config.ignored = sources::ignored();
         Ok(config)
+    }
+
+    /// The folder for backups.
+    pub fn backup_folder(&self) -> PathBuf {
+        self.storage.path.parent().unwrap_or(Path::new("")).join(&self.backup.folder)
     }
 
     /// What says where the database is, in words.

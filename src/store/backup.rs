@@ -16,7 +16,9 @@ use rusqlite::{
 use zeroize::Zeroizing;
 
 use super::{
-    Db, KeyRing, Result, checksum,
+    Db, KeyRing, Result,
+    backup_files::is_named_by_server,
+    checksum,
     files::{self, at, beside, clear, folder_of, write_new},
     keyring::select_sealed,
     open,
@@ -83,6 +85,19 @@ impl Db {
     /// As [`backup`].
     pub fn back_up(&self, storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
         make_politely(open::another, storage, file, progress)
+    }
+}
+
+impl Db {
+    /// Checks that a copy finds room in this folder, and that as much stays free for deliveries.
+    ///
+    /// # Errors
+    /// How many bytes are free, and how many are needed.
+    pub fn expect_room_in(&self, folder: &Path) -> Result<()> {
+        let needed = self.read_inline(|view| Ok(files::bytes_of(view.conn)?))?.saturating_mul(2);
+        let remedy = "make room, keep fewer copies (backup.keep), or name a folder on another disk (backup.folder)";
+        files::expect_room(&folder.join("copy"), needed)
+            .map_err(|none| at(folder, &format!("has no room for a copy and as much again: {none}; {remedy}")))
     }
 }
 
@@ -160,7 +175,8 @@ fn is_held_at(part: &Path) -> bool {
     files::expect_file(part).is_ok() && File::open(part).is_ok_and(|left| is_held(&left))
 }
 
-/// Creates a folder for backups, for its owner only, if it is missing; and removes the files of interrupted backups.
+/// Creates a folder for backups, for its owner only, if it is missing; and removes what interrupted backups of
+/// the server have left there.
 ///
 /// # Errors
 /// A folder that cannot be created or read.
@@ -169,10 +185,10 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     let unread = |error: std::io::Error| at(folder, &format!("cannot be read: {error}"));
     for there in fs::read_dir(folder).map_err(unread)? {
         let part = there.map_err(unread)?.path();
-        // The lock on the part of the database protects the part of its key file too.
+        // The lock on the part of the database protects the part of its key file too. Other programs have such names too.
         let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
-        let holder = format!("{}.part", of.strip_suffix(".key").unwrap_or(of));
-        if !is_held_at(Path::new(&holder)) {
+        let of = of.strip_suffix(".key").unwrap_or(of);
+        if is_named_by_server(Path::new(of)) && !is_held_at(&beside(Path::new(of), ".part")) {
             clear(&part)?;
         }
     }

@@ -105,7 +105,7 @@ impl Reader {
                 self.run(&format!("! {written}"));
             }
             // The server is stopped before.
-            _ if written.starts_with("mkdir before") => {
+            _ if written.starts_with("ngoma restore") => {
                 self.server = None;
                 self.run(&written);
             }

@@ -193,6 +193,7 @@ fn a_start_tells_in_one_block_what_it_will_do() {
         "limits     an event 256 KiB, a batch 1000 events and 4096 KiB; 120 management requests a minute for a token; 1024",
         "egress     https:// only, to public addresses",
         "retention  delivered 30d, undelivered 90d",
+        "backups    none by itself",
         "alerts     in this log, at warn",
     ];
     for (line, start) in block.iter().zip(expected) {

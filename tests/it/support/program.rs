@@ -21,7 +21,7 @@ use crate::support::{
 const TRACE: &str = "trace,poem=trace,rusqlite_migration=trace,ureq=trace,ureq_proto=trace,hyper=trace";
 
 /// A command line of the built program that works in this folder, with nothing of our environment. It logs at trace
-/// level.
+/// level, and makes no backup that no story asks for.
 pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ngoma"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
@@ -30,7 +30,7 @@ pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("NGOMA_LOG__LEVEL", TRACE);
+    command.env("NGOMA_LOG__LEVEL", TRACE).env("NGOMA_BACKUP__EVERY", "0s");
     command
 }
 
