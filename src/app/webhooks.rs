@@ -203,6 +203,7 @@ impl App {
         let url = self.target(&url)?;
         let about = About::default().with(name.as_deref(), description.as_deref())?;
         let headers = settings.headers.clone().map(OwnHeaders::parse).transpose()?.unwrap_or_default();
+        let headers = headers.unmasked(&OwnHeaders::default())?;
         let settings = EndpointSettings::default().with(&settings)?;
         let (secret, is_made) = match secret {
             Some(own) => (own_secret(own, "Leave it out to have one made.")?, false),
@@ -240,12 +241,12 @@ impl App {
             endpoints::set_about(tx, &endpoint, &about)?;
             let settings = endpoint.settings.clone().with(&settings)?;
             endpoint_settings::set(tx, &endpoint, &settings)?;
-            headers.map(|headers| own_headers::set(tx, &endpoint, &headers)).transpose()?;
+            headers.map(|headers| own_headers::set(tx, &endpoint, headers)).transpose()?;
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             let changed =
                 |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);
             events.filter(changed).map(|(events, _)| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
-            secret.map(|secret| secrets::set(tx, &endpoint, &secret, overlap, Switch::Now)).transpose()?;
+            secret.map(|secret| secrets::set(tx, &endpoint, &secret, overlap, Some(Switch::Now))).transpose()?;
             let resumed = match state {
                 Some(NewState::Active(resend)) => endpoints::resume(tx, endpoint.key, resend)?,
                 Some(NewState::Paused) => {

@@ -94,6 +94,24 @@ impl OwnHeaders {
         Ok(Self(kept))
     }
 
+    /// These headers, with the former values in the places of masks: so a webhook can be sent back as it was shown.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a mask of a header that was not there.
+    pub fn unmasked(self, former: &Self) -> Result<Self> {
+        let unmask = |(name, value): (String, Zeroizing<String>)| {
+            if *value != MASK {
+                return Ok((name, value));
+            }
+            let found = former.0.iter().find(|(other, _)| other.eq_ignore_ascii_case(&name));
+            let found = found.map(|(_, value)| value.clone());
+            let missing =
+                || Error::request(format!("headers.{name} is {MASK}, which stands for a value: give the value"));
+            found.ok_or_else(missing).map(|value| (name, value))
+        };
+        self.0.into_iter().map(unmask).collect::<Result<_>>().map(Self)
+    }
+
     /// The headers of stored bytes; `None` if they are none.
     pub fn from_stored(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok().map(Self)
@@ -156,7 +174,8 @@ fn check_name(name: &str) -> Result<()> {
             "headers has the name '{name}': a name has 1 to {NAME} letters, digits or any of !#$%&'*+-.^_`|~"
         )));
     }
-    let lower = name.to_ascii_lowercase();
+    // CGI, WSGI and PHP give a program `_` and `-` as the same name.
+    let lower = name.to_ascii_lowercase().replace('_', "-");
     if RESERVED.contains(&lower.as_str())
         || RESERVED_BEGINNINGS.iter().any(|beginning| lower.starts_with(beginning))
         || lower.ends_with(SIGNATURE)

@@ -23,14 +23,19 @@ pub fn write(tx: &Tx<'_>, endpoint: &Endpoint, headers: &OwnHeaders) -> Result<(
     Ok(())
 }
 
-/// Changes the headers of an endpoint, from the next attempt on.
-pub fn set(tx: &Tx<'_>, endpoint: &Endpoint, headers: &OwnHeaders) -> Result<()> {
+/// Changes the headers of an endpoint, from the next attempt on. A masked value stays as it is.
+///
+/// # Errors
+/// As [`OwnHeaders::unmasked`].
+pub fn set(tx: &Tx<'_>, endpoint: &Endpoint, headers: OwnHeaders) -> Result<()> {
     let mut rows = tx.conn.prepare_cached("SELECT own_headers FROM endpoint WHERE key = ?")?;
     let former = rows.query_row([endpoint.key], |row| row.get::<_, Option<Vec<u8>>>(0))?;
-    if of(tx, endpoint.id, former)? == *headers {
+    let former = of(tx, endpoint.id, former)?;
+    let headers = headers.unmasked(&former)?;
+    if former == headers {
         return Ok(());
     }
-    write(tx, endpoint, headers)?;
+    write(tx, endpoint, &headers)?;
     // Claims that have not begun are given back.
     tx.changed(endpoint.key);
     let names: Vec<&str> = headers.names().collect();

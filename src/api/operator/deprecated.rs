@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, Printed, Recovered, Refused,
+        Body, NoBody, Printed, Recovered, Refused,
         refusals::{
             IsSuspended, Json, NoAccount, NoDelivery, NoRecovery, NoWebhook, NotEnded, TenGoOn, Token, WebhookDeleted,
         },
@@ -92,6 +92,7 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         retry_id: Path<String>,
+        _nothing: NoBody,
     ) -> Result<Body<Retry>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Retry::new(&app.cancel_recovery(&access, &retry_id.0).await?, app.profiles())))
     }
@@ -108,8 +109,9 @@ impl Routes {
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
+        _nothing: NoBody,
     ) -> Result<Replayed, Refused<Errors, (Token, NoDelivery, IsSuspended, WebhookDeleted, NotEnded)>> {
         let made = app.replay(&access, &delivery_id.0).await?;
-        Ok(Replayed::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
+        Ok(Replayed::Accepted(Printed::of(&DeliveryReport::new(&made, app.profiles()))?))
     }
 }

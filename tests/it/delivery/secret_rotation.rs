@@ -87,6 +87,8 @@ fn no_second_rotation_waits_for_an_overlap_and_a_leak_is_answered_at_once() {
     let again = signed.coop.post(&format!("{}/secret/rotate", signed.webhook), json!({ "switch": "after_overlap" }));
     assert_eq!(again.code(409), "SECRET_OVERLAP");
     assert!(again.text.contains("2026-04-21T11:55:00Z"), "{}", again.text);
+    let unsaid = signed.coop.post(&format!("{}/secret/rotate", signed.webhook), json!({}));
+    assert_eq!(unsaid.code(409), "SECRET_OVERLAP", "its receiver would be cut off, and nobody said so");
     let second = text(&signed.rotate(json!({ "switch": "now" }))["secret"]);
     let post = signed.next();
     assert_eq!((signed.by(&second, &post), signed.by(&first, &post)), ((true, true), (false, true)));
