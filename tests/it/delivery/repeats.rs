@@ -199,9 +199,9 @@ fn the_key_of_a_test_that_the_server_s_end_cut_off_may_be_used_again_at_once() {
         std::thread::spawn(move || coop.try_send("POST", &path, &[JSON[0], ("idempotency-key", "cut")], Some(b"{}")))
     };
     receiver.wait_for(1);
-    world.crash();
+    world.crash_during(&receiver);
     let _ = cut_off.join();
-    receiver.open_gate();
+    receiver.always(Reply::status(200));
     world.start();
     let again = keyed(&world.coop(), &path, "cut", &json!({}));
     assert_eq!(again.status, 200, "{}", again.text);

@@ -155,13 +155,13 @@ fn two_changes_within_one_overlap_are_told_apart() {
         shown.contains("of the former secret") && shown.contains(first.header("x-asilichain-signature")),
         "{shown}"
     );
-    signed.rotate(json!({}));
+    signed.rotate(json!({ "switch": "now" }));
     let shown = page(&signed);
     assert!(shown.contains("The signatures cannot be shown"), "its secret was replaced twice: {shown}");
     signed.world.advance("1m");
     let second = signed.next();
     signed.world.advance("1m");
-    signed.rotate(json!({}));
+    signed.rotate(json!({ "switch": "now" }));
     let shown = page(&signed);
     assert!(
         shown.contains("of the former secret") && shown.contains(second.header("x-asilichain-signature")),

@@ -253,7 +253,7 @@ fn an_if_match_that_is_no_text_names_no_version() {
     let world = World::new();
     let coop = world.coop();
     let path = format!("/webhooks/{}", coop.webhook(&Receiver::new().url(), &["*"], "s"));
-    let token = world.token_for(Holder::Account(COOP), "webhooks");
+    let token = world.token_for(Holder::Account(COOP.to_owned()), "webhooks");
     let (version, body) = (coop.get(&path).header("etag").to_owned(), r#"{"name":"second"}"#);
     let change = |tags: &[&[u8]]| {
         let length = body.len();
