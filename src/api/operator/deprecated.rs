@@ -17,7 +17,8 @@ use crate::{
     api::openapi::{
         Body, NoBody, Printed, Recovered, Refused,
         refusals::{
-            IsSuspended, Json, NoAccount, NoDelivery, NoRecovery, NoWebhook, NotEnded, TenGoOn, Token, WebhookDeleted,
+            IsSuspended, Json, NoAccount, NoDelivery, NoRecovery, NoWebhook, NotEnded, TenGoOn, Token, UnknownEvent,
+            WebhookDeleted,
         },
     },
     app::{Access, App, Operator, PageRequest},
@@ -38,7 +39,7 @@ impl Routes {
         access: Access<Operator>,
         app: Data<&App>,
         body: Body<RecoveryInput>,
-    ) -> Result<Recovered<Retry>, Refused<Errors, (Token, Json, NoAccount, NoWebhook, TenGoOn)>> {
+    ) -> Result<Recovered<Retry>, Refused<Errors, (Token, Json, NoAccount, NoWebhook, UnknownEvent, TenGoOn)>> {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let wanted = body.0.read()?;
         if dry_run {
