@@ -5,10 +5,12 @@ use std::{fmt, sync::Arc};
 use crate::{
     domain::{
         endpoint::{Endpoint, EventFilter},
+        excerpt::excerpt,
         profile::{Profile, WhenExhausted},
         timestamp::Timestamp,
+        token::Visible,
     },
-    error::{Error, Result},
+    error::{Error, Invalid, Result},
 };
 
 /// Sample data: the event's name, and its stored body for the profile's envelope to finish.
@@ -83,6 +85,22 @@ impl Dialects {
 
     pub(super) fn all(&self) -> &[Dialect] {
         &self.0
+    }
+
+    /// Checks the name of an event by which a list is narrowed: a misspelt one would find nothing, in silence.
+    ///
+    /// # Errors
+    /// [`UnknownEvent`](Invalid::UnknownEvent) if no visible vendor has such an event.
+    pub(super) fn check_event(&self, visible: &Visible, kind: Option<&str>) -> Result<()> {
+        let is_seen =
+            |dialect: &&Dialect| visible.profile.as_ref().is_none_or(|profile| *profile == dialect.profile.name);
+        match kind {
+            Some(kind) if !self.0.iter().filter(is_seen).any(|dialect| dialect.kinds.contains(&kind)) => {
+                let message = format!("event '{}' is unknown: the catalogue has no event of this name", excerpt(kind));
+                Err(Error::invalid(Invalid::UnknownEvent, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The vendor of this profile.

@@ -128,6 +128,7 @@ impl App {
     /// The deliveries that match now.
     async fn candidates(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Candidates> {
         let (visible, selection) = wanted.read(&self.0.profiles, access.visible())?;
+        self.0.dialects.check_event(&visible, selection.kind.as_deref())?;
         self.read(&access.within(visible), move |view, visible| Candidates::new(view, visible, selection)).await
     }
 }

@@ -249,7 +249,7 @@ impl App {
             let changed =
                 |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);
             events.filter(changed).map(|(events, _)| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
-            secret.map(|secret| secrets::set(tx, &endpoint, &secret, overlap, Switch::Now)).transpose()?;
+            secret.map(|secret| secrets::set(tx, &endpoint, &secret, overlap, Some(Switch::Now))).transpose()?;
             let resumed = match state {
                 Some(NewState::Active(resend)) => endpoints::resume(tx, endpoint.key, resend)?,
                 Some(NewState::Paused) => {

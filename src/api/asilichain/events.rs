@@ -7,7 +7,7 @@ use poem_openapi::{
 };
 
 use super::{
-    catalogue::CATALOGUE,
+    catalogue::{CATALOGUE, EventNames},
     draft::CatalogueEvent,
     errors::{Errors, NoCooperative},
     event_wire::{EventPage, EventType, EventView},
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     api::{
         openapi::{
-            Body, Key, Printed, RawObject, Refused,
+            Body, Key, Printed, RawObject, Refused, Word,
             refusals::{BadPayload, KeyReused, NoEvent, Publish, Token, UnknownEvent},
         },
         publishing::{self, Place},
@@ -114,7 +114,7 @@ impl Routes {
         /// Only events accepted at this time or earlier: RFC 3339.
         until: Query<Option<String>>,
         /// Only events of this name.
-        event: Query<Option<String>>,
+        event: Query<Option<Word<EventNames>>>,
         /// What to look for: the id of an event, a delivery or a webhook; an idempotency key; or words of the payload, all
         /// of which it must hold, in any letter case. Words between quotes must stand together. Ids and keys are found at
         /// once. A page looks through payloads for 2 s: it may have few entries or none, and still have a `next_cursor`,
@@ -124,10 +124,10 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<EventPage>, Refused<Errors, Token>> {
+    ) -> Result<Body<EventPage>, Refused<Errors, (Token, UnknownEvent)>> {
         let filter = EventFilter {
             account: None,
-            kind: event.0,
+            kind: event.0.map(Word::into_text),
             from: Timestamp::read_if("since", since.0.as_deref())?,
             to: Timestamp::read_if("until", until.0.as_deref())?,
         };

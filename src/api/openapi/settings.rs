@@ -1,18 +1,22 @@
 //! The settings of a webhook, as all doors read and show them.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor},
+};
 use zeroize::Zeroizing;
 
 use super::body::SecretText;
 use crate::domain::{
     endpoint::Endpoint,
     endpoint_settings::SettingsChange,
+    excerpt::excerpt,
     own_headers::{GivenHeaders, HeadersChange, MASK},
 };
 
@@ -20,9 +24,9 @@ use crate::domain::{
 macro_rules! texts {
     ($(#[doc = $meaning:literal] $name:ident of $text:ty as $schema:literal;)*) => {$(
         #[doc = $meaning]
-        #[derive(Deserialize, Serialize)]
+        #[derive(Default, Deserialize, Serialize)]
         #[serde(transparent)]
-        pub(crate) struct $name(BTreeMap<String, $text>);
+        pub(crate) struct $name(#[serde(deserialize_with = "each_once")] BTreeMap<String, $text>);
 
         impl Type for $name {
             const IS_REQUIRED: bool = true;
@@ -73,6 +77,43 @@ texts! {
     Metadata of String as "WebhookMetadata";
     /// Headers that every request to a webhook has. In answers their values are masked.
     Headers of SecretText as "WebhookHeaders";
+}
+
+/// Reads an object each of whose names stands there once.
+fn each_once<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, T>, D::Error> {
+    struct EachOnce<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for EachOnce<T> {
+        type Value = BTreeMap<String, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut read = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry::<String, T>()? {
+                let place = excerpt(&name).into_owned();
+                if read.insert(name, value).is_some() {
+                    return Err(A::Error::custom(format!("the name {place} is there twice")));
+                }
+            }
+            Ok(read)
+        }
+    }
+
+    from.deserialize_map(EachOnce(PhantomData))
+}
+
+/// Reads a member of a change. It is `None` only if it was left out: null is a value like others, and many types have
+/// none.
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// A member that null removes, as its empty value does.
+pub(crate) fn removed_by_null<T: Default>(member: Option<Option<T>>) -> Option<T> {
+    member.map(Option::unwrap_or_default)
 }
 
 /// The settings in a request.
