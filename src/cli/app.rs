@@ -8,7 +8,7 @@ use crate::{
     app::{Access, App, Webhooks},
     clock::{SharedClock, SystemClock},
     config::Config,
-    engine::{Engine, Guard, system_look_up},
+    engine::{Engine, Guard, backups::Backups, system_look_up},
     error::Result,
     store::Db,
 };
@@ -18,7 +18,8 @@ pub(super) fn app(config: &Config) -> Result<App> {
     let (db, clock): (Db, SharedClock) = (open(config)?, Arc::new(SystemClock));
     let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
     let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(config), config, &guard)?;
-    Ok(App::new((db, engine, guard), clock, (profiles(config), dialects(config)), config.clone()))
+    let backups = Backups::new(db.clone(), Arc::clone(&clock), config);
+    Ok(App::new((db, engine, guard, backups), clock, (profiles(config), dialects(config)), config.clone()))
 }
 
 /// The right to manage the webhooks of every account.
