@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{descriptors, log, output::is_quiet, start, supervisor, version::VERSION, wrong::wrong};
+use super::{descriptors, log, manner::is_quiet, start, supervisor, version::VERSION, wrong::wrong};
 use crate::{
     api::profiles,
     config::{Config, socket_address},
