@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     app::{Backup, BackupFile, BackupPart, Operator},
-    config::Setting,
+    config::{Setting, command},
     http::file_body,
 };
 
@@ -65,6 +65,7 @@ struct Page<'a> {
     schedules: Vec<(&'static str, String, String)>,
     sections: Vec<Section<'a>>,
     folder: String,
+    backup_line: String,
     backup: Option<BackupView>,
     backups: Vec<BackupRow>,
 }
@@ -103,7 +104,8 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Operator>, said: 
     });
     let backups = backups.into_iter().map(|backup| BackupRow::new(&frame, backup)).collect();
     let folder = app.backup_folder().display().to_string();
-    render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, backups, frame })
+    let backup_line = command(&format!("backup \"{folder}/$(date +%F).db\""));
+    render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup_line, backup, backups, frame })
 }
 
 /// The copy of the database in a backup, without its key.
