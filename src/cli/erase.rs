@@ -43,7 +43,6 @@ pub(super) fn run(db: &Db, id: &str, yes: bool, as_json: bool) -> Result<()> {
             }
             if !yes && as_json {
                 print_json(&found);
-                return Ok(());
             }
             if !yes {
                 let delete = command(&format!("account delete {id} --yes"));

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{
     database::{block_on, open},
+    deliveries::named,
     output::{nothing, print_json},
     table::{Cell, Column, print_table},
     wrong::{OfWords, wrong},
@@ -89,7 +90,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             let new = new.and_then(|new| new.lasting(expires)).of_words()?;
             let db = open(config)?;
             let create = db.write(Actor::CommandLine, Admission::Try, move |tx| new.create(tx));
-            let CreatedToken { id, token, expires_at } = block_on(create)?;
+            let CreatedToken { id, token, expires_at } = block_on(create).map_err(named)?;
             let until = expires_at.map(|at| format!(" It expires at {at}.")).unwrap_or_default();
             if json {
                 let mut made = json!({ "id": id.to_string(), "token": token.expose() });
