@@ -1,5 +1,6 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
+mod called;
 mod flaw;
 mod hint;
 mod load;
@@ -16,7 +17,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file, tls::Tls};
+pub use self::{
+    called::{Reader, command, command_for_all, quoted},
+    hint::socket_address,
+    secret::Secret,
+    shown::Setting,
+    sources::no_file,
+    tls::Tls,
+};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");

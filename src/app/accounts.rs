@@ -89,6 +89,30 @@ impl App {
         self.write(access, begin).await
     }
 
+    /// Checks a webhook for a new account of this profile, and makes nothing.
+    ///
+    /// # Errors
+    /// As [`App::register`].
+    pub async fn check_first_webhook(
+        &self,
+        access: &Access<Operator>,
+        profile: &str,
+        webhook: NewWebhook,
+    ) -> Result<()> {
+        self.checked_webhook(access, profile.to_owned(), webhook).await.map(drop)
+    }
+
+    /// A command line that publishes a first event for this webhook. `$TOKEN` in it is a token of the account.
+    ///
+    /// # Errors
+    /// Faults of the program only.
+    pub fn first_event(&self, registered: &Registered) -> Result<String> {
+        let (dialect, endpoint) = (self.dialect(&registered.profile)?, &registered.endpoint);
+        let kinds = || dialect.kinds.iter().copied();
+        let kind = endpoint.events.first_of(kinds()).or(kinds().next()).unwrap_or_default();
+        (dialect.publish)(&self.public_url(), kind, &endpoint.account_id, self.now())
+    }
+
     /// Changes the address to which an account's alerts are mailed; `None`: to nobody.
     ///
     /// # Errors

@@ -33,6 +33,9 @@ pub struct Dialect {
     pub kinds: Vec<&'static str>,
     /// The stored body of sample data.
     pub sample: MakeSample,
+    /// A command line that publishes sample data, with the base of the server's URLs, an event name, an account and a
+    /// moment. It refuses names outside the catalogue.
+    pub publish: fn(&str, &str, &str, Timestamp) -> Result<String>,
     /// Where a stored body does not fit the catalogue; empty also if the settings do not ask for it.
     pub misfits: FindMisfits,
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::profiles,
     app::accounts::NewAccount,
-    config::Config,
+    config::{Config, command},
     domain::{
         account::{self, Account},
         audit::Actor,
@@ -126,7 +126,8 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 print_json(&json!({ "id": made }));
             } else {
                 confirm!(
-                    "account {made} is made; a token for it: ngoma token create --account {made} --scope webhooks,events"
+                    "account {made} is made; a token for it: {}",
+                    command(&format!("token create --account {made} --scope webhooks,events"))
                 );
             }
         }
@@ -153,8 +154,12 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             expect_secrets(config)?;
             let (name, db) = (id.clone(), open(config)?);
             let see = db.read(move |view| accounts::see(view, &ALL, &name));
-            let none =
-                || Error::request(format!("{id} has no alert e-mail: 'ngoma account set {id} --alert-email MAIL'"));
+            let none = || {
+                Error::request(format!(
+                    "{id} has no alert e-mail: '{}'",
+                    command(&format!("account set {id} --alert-email MAIL"))
+                ))
+            };
             let to = block_on(async {
                 let to = see.await.map_err(named)?.alert_email.ok_or_else(none)?;
                 alerts::send_test_mail(config, &to).await?;
@@ -177,7 +182,10 @@ const COLUMNS: [Column; 4] =
 
 fn list(accounts: &[Account], json: bool) {
     if accounts.is_empty() {
-        nothing(json, "there is no account yet: 'ngoma account create --help' says how to make one");
+        nothing(
+            json,
+            &format!("there is no account yet: '{}' makes one, with its webhook and token", command("setup")),
+        );
     } else if json {
         print_json(&accounts.iter().map(as_json).collect());
     } else {
@@ -221,7 +229,9 @@ fn set_alert_email(config: &Config, id: &str, alert_email: Option<String>) -> Re
 
 fn tell(id: &str, mailed_to: Option<&str>, nobody: bool) {
     match mailed_to {
-        Some(to) => confirm!("alerts of {id} are mailed to {to}; to try it: ngoma account test-mail {id}"),
+        Some(to) => {
+            confirm!("alerts of {id} are mailed to {to}; to try it: {}", command(&format!("account test-mail {id}")));
+        }
         None if nobody => confirm!("alerts of {id} are mailed to nobody"),
         None => {}
     }

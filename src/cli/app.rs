@@ -15,7 +15,12 @@ use crate::{
 
 /// An app over the existing database. A server may run on the database too.
 pub(super) fn app(config: &Config) -> Result<App> {
-    let (db, clock): (Db, SharedClock) = (open(config)?, Arc::new(SystemClock));
+    app_over(open(config)?, config)
+}
+
+/// An app over this database.
+pub(super) fn app_over(db: Db, config: &Config) -> Result<App> {
+    let clock: SharedClock = Arc::new(SystemClock);
     let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
     let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(config), config, &guard)?;
     let backups = Backups::new(db.clone(), Arc::clone(&clock), config);

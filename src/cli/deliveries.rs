@@ -18,7 +18,7 @@ use crate::{
     api::profiles,
     app::PATIENCE,
     clock::{self, Clock, SystemClock},
-    config::Config,
+    config::{Config, command},
     domain::{
         delivery::{DeliveryKey, Failure, State},
         ids::DeliveryId,
@@ -42,7 +42,7 @@ const WATCHED: usize = 1000;
 const PAGES: usize = 20;
 const MOST: usize = 10_000;
 /// What an empty list says.
-const NONE: &str = "there is no delivery yet: they come when an event is published that a webhook wants ('ngoma account list' shows accounts)";
+const NONE: &str = "there is no delivery yet: they come when an event is published that a webhook wants";
 /// What an empty list says if there are filters.
 const NONE_MATCHES: &str = "no delivery matches: leave out a filter, or look further back with --since";
 
@@ -196,14 +196,17 @@ async fn look(
 pub(super) fn named(error: Error) -> Error {
     match error {
         Error::NotFound(Missing::Account(id)) => {
-            Error::request(format!("there is no account {id}: 'ngoma account list' shows them"))
+            Error::request(format!("there is no account {id}: '{}' shows them", command("account list")))
         }
-        Error::NotFound(Missing::Webhook) => {
-            Error::request("there is no such webhook, or it is deleted: 'ngoma webhooks list' shows them")
-        }
-        Error::NotFound(missing) => {
-            Error::request(format!("there is no such {missing}: 'ngoma account list' and 'ngoma deliveries' show ids"))
-        }
+        Error::NotFound(Missing::Webhook) => Error::request(format!(
+            "there is no such webhook, or it is deleted: '{}' shows them",
+            command("webhooks list")
+        )),
+        Error::NotFound(missing) => Error::request(format!(
+            "there is no such {missing}: '{}' and '{}' show ids",
+            command("account list"),
+            command("deliveries")
+        )),
         error => error,
     }
 }

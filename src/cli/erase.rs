@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     clock,
+    config::command,
     domain::audit::Actor,
     engine::retention,
     error::{Error, Result},
@@ -44,7 +45,8 @@ pub(super) fn run(db: &Db, id: &str, yes: bool, as_json: bool) -> Result<()> {
                 print_json(&found);
             }
             if !yes {
-                return Err(Error::request(format!("nothing was deleted: 'ngoma account delete {id} --yes' does it")));
+                let delete = command(&format!("account delete {id} --yes"));
+                return Err(Error::request(format!("nothing was deleted: '{delete}' does it")));
             }
             Some(events + deliveries)
         }

@@ -25,6 +25,9 @@ mod recover;
 mod restore;
 mod selection;
 mod serve;
+mod setup;
+mod setup_present;
+mod setup_questions;
 mod start;
 mod supervisor;
 mod table;
@@ -43,7 +46,7 @@ use tracing::Level;
 
 use self::{manner::Manner, version::VERSION, wrong::is_wrong};
 use crate::{
-    config::Config,
+    config::{Config, Reader},
     error::{Error, Result},
 };
 
@@ -71,6 +74,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Setup(setup::Args),
     Account(account::Args),
     Token(token::Args),
     Key(key::Args),
@@ -121,15 +125,20 @@ impl Cli {
     }
 
     fn dispatch(self) -> Result<()> {
-        let config = || Config::load(self.config.as_deref()).map_err(|error| Error::request(error.to_string()));
+        let named = self.config.as_deref();
+        let load = || Config::load(named).map_err(|error| Error::request(error.to_string()));
+        let config = || load().inspect(|config| config.note_how_to_call(named, Reader::Here, owner::is_by_sudo()));
         // For commands that use the database. 'backup' and 'check' stay root: a backup goes where only root may write,
         // and a check tells root what the owner could not use.
         let owned = || config().and_then(|config| owner::act(&config).map(|()| config));
         match self.command {
             Command::Serve(args) => {
                 log::open(Config::log_format(self.config.as_deref()))?;
-                serve::run(args, self.config.as_deref(), config()?)
+                let config = load()?;
+                config.note_how_to_call(named, Reader::Anywhere, owner::is_of_service());
+                serve::run(args, config)
             }
+            Command::Setup(args) => setup::run(args, &owned()?),
             Command::Account(args) => account::run(args, &owned()?),
             Command::Token(args) => token::run(args, &owned()?),
             Command::Key(args) => key::run(&args, &owned()?),

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     api::profiles,
     clock,
-    config::Config,
+    config::{Config, command},
     domain::{
         audit::Actor,
         ids::DeliveryId,
@@ -141,13 +141,13 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
 }
 
 fn unknown(text: &str) -> Error {
-    wrong(format!("'{text}' is no delivery's id, dlv_...: 'ngoma deliveries' shows them"))
+    wrong(format!("'{text}' is no delivery's id, dlv_...: '{}' shows them", command("deliveries")))
 }
 
 /// Refuses a single delivery that does not exist, or whose webhook is not active.
 fn judge_one(count: candidates::Count) -> Result<()> {
     match (count.matched, count.skipped) {
-        (0, _) => Err(Error::request("there is no such delivery: 'ngoma deliveries' shows them")),
+        (0, _) => Err(Error::request(format!("there is no such delivery: '{}' shows them", command("deliveries")))),
         (_, 0) => Ok(()),
         _ => Err(Error::request("its webhook is suspended or deleted: resume it first")),
     }

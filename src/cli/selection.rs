@@ -11,6 +11,7 @@ use super::wrong::{OfWords, wrong};
 use crate::{
     app::Wanted,
     clock::{Clock, SystemClock},
+    config::command,
     domain::{
         delivery::{Failure, State},
         ids::EndpointId,
@@ -131,7 +132,7 @@ pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, Vi
 }
 
 fn no_webhook(text: &str) -> Error {
-    wrong(format!("'{text}' is no webhook's id, wh_... or whk_...: 'ngoma webhooks list' shows them"))
+    wrong(format!("'{text}' is no webhook's id, wh_... or whk_...: '{}' shows them", command("webhooks list")))
 }
 
 /// The name of a state, as the API has it.

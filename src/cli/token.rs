@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::profiles,
     app::tokens::{CreatedToken, NewToken, TokenRecord},
-    config::Config,
+    config::{Config, command},
     domain::{audit::Actor, ids::TokenId, timestamp::Timestamp, token::Scopes},
     error::{Error, Missing, Result},
     store::{Admission, Tx, tokens},
@@ -104,7 +104,10 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         Command::List { json } => {
             let tokens = block_on(open(config)?.read(tokens::list))?;
             if tokens.is_empty() {
-                nothing(json, "there is no token yet: 'ngoma token create --help' says how to make one");
+                nothing(
+                    json,
+                    &format!("there is no token yet: '{}' says how to make one", command("token create --help")),
+                );
             } else if json {
                 print_json(&tokens.iter().map(as_json).collect());
             } else {
@@ -112,14 +115,15 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             }
         }
         Command::Revoke { id, json } => {
-            let unknown = || wrong(format!("'{id}' is no token's id, tok_...: 'ngoma token list' shows them"));
+            let unknown = || wrong(format!("'{id}' is no token's id, tok_...: '{}' shows them", command("token list")));
             let token = TokenId::parse(&id).ok_or_else(unknown)?;
             let revoke = move |tx: &Tx<'_>| tokens::revoke(tx, token);
             let revoked = block_on(open(config)?.write(Actor::CommandLine, Admission::Try, revoke));
             revoked.map_err(|error| match error {
-                Error::NotFound(Missing::Token) => {
-                    Error::request(format!("there is no token '{id}' to revoke: 'ngoma token list' shows them"))
-                }
+                Error::NotFound(Missing::Token) => Error::request(format!(
+                    "there is no token '{id}' to revoke: '{}' shows them",
+                    command("token list")
+                )),
                 error => error,
             })?;
             if json {

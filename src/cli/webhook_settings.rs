@@ -24,7 +24,7 @@ use crate::{
         App,
         webhooks::{Change, EventList, NewWebhook, Registered},
     },
-    config::Config,
+    config::{Config, command},
     domain::{
         endpoint_settings::{Given, SettingsChange},
         own_headers::{GivenHeaders, HeadersChange},
@@ -141,7 +141,8 @@ pub(super) fn create(args: Create, config: &Config) -> Result<()> {
         print_json(&made);
     } else {
         say!("{id}");
-        confirm!("\nThis webhook is registered, and active. To try it: ngoma webhooks test {id}");
+        let test = command(&format!("webhooks test {id}"));
+        confirm!("\nThis webhook is registered, and active. To try it: {test}");
         if let Some(secret) = secret {
             confirm!("\nIts signing secret, which is shown only now:\n");
             say!("{secret}");

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     api::profiles,
     app::webhook_test::TestOutcome,
-    config::Config,
+    config::{Config, command},
     domain::{
         delivery::Attempt,
         endpoint::{Endpoint, EndpointState, Resend, Resumed},
@@ -168,7 +168,10 @@ fn list(account: Option<String>, as_json: bool, config: &Config) -> Result<()> {
     };
     let found = block_on(async { db.read(list).await.map_err(named) })?;
     if found.is_empty() {
-        nothing(as_json, "there is no webhook: 'ngoma webhooks create --help' says how to register one");
+        nothing(
+            as_json,
+            &format!("there is no webhook: '{}' says how to register one", command("webhooks create --help")),
+        );
     } else if as_json {
         print_json(&found.iter().map(|(profile, one)| webhook_view::object(one, profile, &profiles)).collect());
     } else {
@@ -222,7 +225,10 @@ fn pause(webhook: &str, as_json: bool, config: &Config) -> Result<()> {
     });
     match paused.map_err(named)? {
         paused if as_json => print_json(&json!({ "webhook_id": webhook, "paused": paused })),
-        true => confirm!("{webhook} is paused: its deliveries are held until 'ngoma webhooks resume {webhook}'"),
+        true => {
+            let resume = command(&format!("webhooks resume {webhook}"));
+            confirm!("{webhook} is paused: its deliveries are held until '{resume}'");
+        }
         false => confirm!("{webhook} is suspended already: nothing was changed"),
     }
     Ok(())

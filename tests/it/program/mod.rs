@@ -25,6 +25,7 @@ mod recovery_commands;
 mod request_log;
 mod secret_files;
 mod settings;
+mod setup;
 pub mod shell;
 mod special_files;
 mod supervisor;

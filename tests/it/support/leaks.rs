@@ -172,7 +172,7 @@ pub fn exchange(path: &str, body: Option<&[u8]>, status: u16, answer: &str) {
 /// Keeps a line that a program printed: a token, where it may stand.
 pub fn printed(command: &str, line: &str) {
     let tokens = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("ngm_"));
-    if ["\"token\" \"create\"", "\"webhooks\" \"create\"", "\"--dev\"", "\"--alerts-url\""]
+    if ["\"token\" \"create\"", "\"webhooks\" \"create\"", "\"--dev\"", "\"--alerts-url\"", "\"setup\""]
         .iter()
         .any(|words| command.contains(words))
     {
