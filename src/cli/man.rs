@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// Write the man pages, and the completions for bash, zsh and fish
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sudo ngoma man /usr/local/share   then: man ngoma, man ngoma-token-create")]
+#[command(after_help = "Examples:\n  ngoma man /usr/local/share   as root; then: man ngoma, man ngoma-token-create")]
 pub(super) struct Args {
     /// The folder under which a system looks for them.
     folder: PathBuf,

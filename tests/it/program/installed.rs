@@ -182,7 +182,7 @@ fn serves_and_delivers(start: impl Fn(&[&str]) -> Command) {
     let base = server.address();
     let account = server.line_with("account DEMO-ASILICHAIN");
     let client = Client::at(&base, word_after(&account, "token"));
-    client.get("/health").expect(200);
+    client.get("/health/ready").expect(200);
     let mut receiver = Running::start(&mut start(&["listen", "--port", "0", "--secret", SECRET]));
     let line = receiver.line_with("listening on");
     let of = |mut body: Value| {
@@ -217,7 +217,7 @@ fn the_static_program_serves_and_delivers_where_there_is_no_other_file() {
     let empty = tempfile::tempdir().expect("a folder");
     fs::copy(program, empty.path().join("ngoma")).expect("copied");
     serves_and_delivers(|arguments| {
-        let mut chroot = Command::new("chroot");
+        let mut chroot = Command::new("/usr/sbin/chroot");
         chroot.arg(empty.path()).arg("/ngoma").args(arguments).env_clear();
         chroot
     });
