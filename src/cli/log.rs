@@ -27,7 +27,7 @@ use tracing_subscriber::{
     fmt::{MakeWriter, format},
 };
 
-use super::output::has_colours;
+use super::manner::has_colours;
 use crate::{
     clock::{Clock, SystemClock},
     config::LogFormat,

@@ -17,6 +17,7 @@ mod erase;
 mod key;
 mod listen;
 mod log;
+mod manner;
 mod openapi;
 mod owner;
 mod recover;
@@ -41,7 +42,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing::Level;
 
-use self::{output::Manner, version::VERSION, wrong::is_wrong};
+use self::{manner::Manner, version::VERSION, wrong::is_wrong};
 use crate::{
     config::{Config, Reader},
     error::{Error, Result},
@@ -102,7 +103,7 @@ impl Cli {
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
             log::complain(Level::WARN, &format!("core files cannot be forbidden: {error}"));
         }
-        output::set(Manner { quiet: self.quiet, plain: self.no_color });
+        manner::set(Manner { quiet: self.quiet, plain: self.no_color });
         let done = self.dispatch().and_then(|()| match output::unprinted() {
             // The reader has gone away (`| head`): no error.
             None | Some(io::ErrorKind::BrokenPipe) => Ok(()),

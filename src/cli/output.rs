@@ -4,14 +4,13 @@
 //! `--quiet` leaves everything out but what was asked for.
 
 use std::{
-    env,
     io::{self, IsTerminal, Write},
     sync::OnceLock,
 };
 
 use serde_json::Value;
 
-use super::log;
+use super::{log, manner::is_quiet};
 use crate::domain::text::{escaped, escaped_json};
 
 /// Prints a line, or several lines. Unusual characters are escaped.
@@ -25,42 +24,8 @@ macro_rules! confirm {
     ($($part:tt)*) => { $crate::cli::output::confirm(&format!($($part)*)) };
 }
 
-/// How much is printed.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Manner {
-    /// Only what was asked for.
-    pub(super) quiet: bool,
-    /// Never in colours.
-    pub(super) plain: bool,
-}
-
-static MANNER: OnceLock<Manner> = OnceLock::new();
-
 /// Why standard output could not be written.
 static UNPRINTED: OnceLock<io::ErrorKind> = OnceLock::new();
-
-/// Sets how this command prints.
-pub(super) fn set(manner: Manner) {
-    // There is one command in a process.
-    let _ = MANNER.set(manner);
-}
-
-fn manner() -> Manner {
-    MANNER.get().copied().unwrap_or_default()
-}
-
-/// Whether only that is printed which was asked for.
-pub(super) fn is_quiet() -> bool {
-    manner().quiet
-}
-
-/// Whether a stream shows colours: a terminal, unless the user wants none.
-pub(super) fn has_colours(stream: &impl IsTerminal) -> bool {
-    // See no-color.org: any text but an empty one.
-    let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
-    stream.is_terminal() && !unwanted && !is_dumb && !manner().plain
-}
 
 /// Prints to standard output. A failure is noted.
 pub(super) fn print(bytes: &[u8]) {

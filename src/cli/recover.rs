@@ -11,7 +11,8 @@ use serde_json::json;
 use super::{
     database::{block_on, open},
     deliveries::named,
-    output::{is_quiet, print_json},
+    manner::is_quiet,
+    output::print_json,
     selection::{ALL, Filters, Status},
     wrong::wrong,
 };

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use super::output::{has_colours, is_quiet, print};
+use super::{
+    manner::{has_colours, is_quiet},
+    output::print,
+};
 use crate::domain::text::escaped;
 
 /// What a cell tells at a glance.

@@ -13,7 +13,8 @@ use super::{
     app::{access, app},
     database::block_on,
     deliveries::named,
-    output::{is_quiet, print_json},
+    manner::is_quiet,
+    output::print_json,
     selection, webhook_view,
     wrong::{OfWords, wrong},
 };
@@ -130,7 +131,7 @@ pub(super) fn create(args: Create, config: &Config) -> Result<()> {
     let settings = SettingsChange { metadata, ..settings.change(Vec::new())? };
     let new = NewWebhook { account, url, events, secret, name, description, settings };
     let app = app(config)?;
-    let registered = block_on(app.register(&access(), new)).map_err(named).of_words()?;
+    let registered = block_on(app.register(&access(), new)).of_words().map_err(named)?;
     let Registered { endpoint, profile, made_secret } = &registered;
     let id = webhook_view::id(endpoint, profile, app.profiles());
     let secret = made_secret.as_ref().map(|secret| secret.expose());
@@ -188,8 +189,8 @@ pub(super) fn set(args: Set, config: &Config) -> Result<()> {
         }
         app.update(&access, &webhook, change).await
     })
-    .map_err(named)
-    .of_words()?;
+    .of_words()
+    .map_err(named)?;
     match (args.json, is_quiet()) {
         (false, true) => Ok(()),
         (as_json, _) => show(&app, &webhook, as_json),

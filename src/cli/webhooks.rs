@@ -188,7 +188,7 @@ fn list(account: Option<String>, as_json: bool, config: &Config) -> Result<()> {
 fn test(webhook: &str, event: Option<String>, as_json: bool, config: &Config) -> Result<()> {
     selection::webhook(&profiles(config), webhook)?;
     let app = app(config)?;
-    let tested = block_on(app.test(&access(), webhook, event)).map_err(named).of_words()?;
+    let tested = block_on(app.test(&access(), webhook, event)).of_words().map_err(named)?;
     let TestOutcome { kind, delivery, attempt: Attempt { status, failure, duration, details, .. }, .. } = &tested;
     let took = duration.map_or(0, |took| took.as_millis());
     if as_json {
