@@ -1,4 +1,4 @@
-//! How a command prints: `--quiet` and `--no-color`.
+//! How a command prints, by the options that all commands have.
 
 use std::{env, io::IsTerminal, sync::OnceLock};
 

@@ -9,7 +9,7 @@ use poem_openapi::{
 use super::{
     errors::Errors,
     examples::Tag,
-    wire::{Account, AccountChange, AccountInput, AccountPage, ChangedAccount},
+    wire::{Account, AccountInput, AccountPage, AccountUpdate, ChangedAccount},
 };
 use crate::{
     api::openapi::{
@@ -81,8 +81,8 @@ impl Routes {
     /// Change where an account's alerts and notices go
     ///
     /// Changes the e-mail address for the alerts of an account, or the URL to which notices about its webhooks are
-    /// POSTed, or both. A new URL gets a new secret that signs the notices; the answer shows it once. Notices and alerts
-    /// that wait go to the new place. Needs the scope `operator`.
+    /// POSTed, or both. It changes where those that wait go too. A new URL gets a new secret that signs the notices; the
+    /// answer shows it once. Needs the scope `operator`.
     #[oai(path = "/:account_id", method = "patch", operation_id = "changeAccount")]
     async fn change(
         &self,
@@ -90,9 +90,9 @@ impl Routes {
         app: Data<&App>,
         /// The account's id.
         account_id: Path<String>,
-        body: Body<AccountChange>,
+        body: Body<AccountUpdate>,
     ) -> Result<Body<ChangedAccount>, Refused<Errors, (Token, Json, NoAccount, BadUrl)>> {
-        let AccountChange { alert_email, alerts_url } = body.0;
+        let AccountUpdate { alert_email, alerts_url } = body.0;
         let (account, secret) = app.change_account(&access, &account_id.0, alert_email, alerts_url).await?;
         Ok(Body(ChangedAccount::new(&account, secret.as_ref())))
     }

@@ -63,7 +63,8 @@ fn bodies_of_requests_are_named_inputs_and_no_schema_collides_in_go() {
     for (_, operation) in operations(&document, "paths") {
         let body = &operation["requestBody"]["content"]["application/json"]["schema"];
         if let Some(name) = referred(body).or_else(|| referred(&body["anyOf"][0])) {
-            let named = ["Input", "WebhookUpdate", "WebhookTest"].iter().any(|end| name.ends_with(end));
+            let named =
+                ["Input", "WebhookUpdate", "AccountUpdate", "WebhookTest"].iter().any(|end| name.ends_with(end));
             assert!(named, "{} takes {name}", id(operation));
         }
     }
@@ -167,6 +168,7 @@ fn each_operation_lists_only_the_statuses_that_it_gives() {
             "publishEvent" | "publishBatch" => &[404, 422],
             "replayAnyDelivery" | "retryDelivery" | "cancelDelivery" | "startRecovery" | "startRetry" => &[404, 409],
             "createAccount" => &[409],
+            "changeAccount" => &[404, 422],
             "live" | "ready" | "metrics" | "asgListWebhooks" | "listWebhooks" | "listEventTypes" | "getOverview"
             | "listEvents" | "listAccounts" | "listAlerts" | "listAudit" | "listRecoveries" | "asgListRecoveries"
             | "listAllRecoveries" | "listRetries" => &[],

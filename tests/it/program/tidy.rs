@@ -55,6 +55,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
         &["src/store/", "src/engine/", "src/app/health.rs", "src/app/access.rs", "src/server.rs", "src/cli/"],
         "a door writes by the grant of its request",
     ),
+    (&["of_command_line"], &["src/app/access.rs", "src/cli/"], "a door acts by the right of its caller"),
     (
         &["db.read(", ".read(|view|", ".read(move |view|"],
         &["src/store/", "src/engine/", "src/cli/", "src/app/overview.rs"],

@@ -14,7 +14,7 @@ pub(super) use self::{
     recovery::{RecoveryInput, RecoveryReport, RecoveryReportPage, Retry, RetryPage},
     report::{Overview, WebhookHistory, WebhookReportPage, WebhookState},
     tenancy::{
-        Account, AccountChange, AccountInput, AccountPage, AuditPage, ChangedAccount, MadeToken, SignInLink,
+        Account, AccountInput, AccountPage, AccountUpdate, AuditPage, ChangedAccount, MadeToken, SignInLink,
         SignInLinkInput, TokenInput, TokenPage,
     },
 };

@@ -52,7 +52,7 @@ impl From<&account::Account> for Account {
 
 /// Changes to an account; what is left out stays.
 #[derive(Debug, Deserialize, Object)]
-pub(crate) struct AccountChange {
+pub(crate) struct AccountUpdate {
     /// The e-mail address for its alerts; an empty text removes it.
     pub(crate) alert_email: Option<String>,
     /// Where notices about its webhooks are POSTed; an empty text stops them. Every new place has a new secret.
