@@ -1,10 +1,12 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
+mod called;
 mod flaw;
 mod hint;
 mod load;
 mod rules;
 mod secret;
+mod secret_file;
 mod shown;
 mod sources;
 mod tls;
@@ -15,7 +17,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file, tls::Tls};
+pub use self::{
+    called::{Reader, command, command_for_all, quoted},
+    hint::socket_address,
+    secret::Secret,
+    shown::Setting,
+    sources::no_file,
+    tls::Tls,
+};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -35,6 +44,8 @@ pub struct Config {
     pub limits: Limits,
     /// The database file.
     pub storage: Storage,
+    /// The backups that the server makes by itself.
+    pub backup: Backup,
     /// How deliveries are attempted.
     pub delivery: Delivery,
     /// How long finished records are kept.
@@ -57,6 +68,12 @@ pub struct Config {
     /// A file with a secret that everybody may read.
     #[serde(skip)]
     exposed: Option<PathBuf>,
+    /// The files that secrets are read from.
+    #[serde(skip)]
+    secret_files: Vec<PathBuf>,
+    /// Those that could not be read, and why: a sentence each.
+    #[serde(skip)]
+    unread: Vec<String>,
     /// Environment variables that begin like a setting but are none.
     #[serde(skip)]
     ignored: Vec<String>,
@@ -137,6 +154,19 @@ pub struct Storage {
     pub durability: Durability,
     /// The keys of the signing secrets.
     pub key_file: PathBuf,
+}
+
+/// The backups that the server makes by itself.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// The time between two; zero: none.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// How many stay, the newest.
+    pub keep: usize,
+    /// The folder for them. A relative path begins at the folder of the database.
+    pub folder: PathBuf,
 }
 
 /// The durability of a commit.
@@ -246,14 +276,20 @@ pub enum SuspendWhen {
 pub struct Alerts {
     /// The mail server, with user name and password; empty: no mail.
     pub smtp_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub smtp_url_file: PathBuf,
     /// The sender of the mails.
     pub from: String,
     /// Warn before a webhook is suspended.
     pub warn: bool,
     /// The URL that each alert is POSTed to; empty: none.
     pub webhook_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub webhook_url_file: PathBuf,
     /// The secret that signs these POSTs.
     pub webhook_secret: Secret,
+    /// The file that holds it instead; empty: none.
+    pub webhook_secret_file: PathBuf,
 }
 
 /// A duration in a list.

@@ -20,7 +20,10 @@ use crate::{
     config::Config,
     dashboard::Dashboard,
     domain::{audit::Actor, timestamp::Timestamp},
-    engine::{Engine, EngineStatus, Guard, LookUp, alerts::Alerts, recoveries, retention::Retention, system_look_up},
+    engine::{
+        Engine, EngineStatus, Guard, LookUp, alerts::Alerts, backups::Backups, recoveries, retention::Retention,
+        system_look_up,
+    },
     error::{Error, Result},
     http::{
         auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, redirect::Redirect,
@@ -59,6 +62,7 @@ pub struct Server {
     db: Db,
     engine: Engine,
     retention: Retention,
+    backups: Backups,
     guard: Guard,
     outside: Outside,
 }
@@ -78,8 +82,9 @@ pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);
     let engine = Engine::new(db.clone(), Arc::clone(&clock), api::profiles(&config), &config, &guard)?;
+    let backups = Backups::new(db.clone(), Arc::clone(&clock), &config);
     let retention = Retention::new(db.clone(), clock, config.retention);
-    Ok(Server { listener, redirects, certificates, address, config, db, engine, retention, guard, outside })
+    Ok(Server { listener, redirects, certificates, address, config, db, engine, retention, backups, guard, outside })
 }
 
 impl Server {
@@ -106,6 +111,11 @@ impl Server {
     /// The beginning of the last retention pass that has ended.
     pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
         self.retention.passes()
+    }
+
+    /// When the last backup began that the server tried to make by itself, and that has ended.
+    pub fn backups(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.backups.tries()
     }
 
     /// Serves until `stop` turns true. Then attempts and requests in progress may end, for ten seconds at most, and
@@ -200,6 +210,11 @@ impl Server {
                 Ok(())
             });
         }
+        let backups = self.backups.run(stop.clone());
+        parts.spawn(async move {
+            backups.await;
+            Ok(())
+        });
         let (listener, limits, proxies) = (self.listener, self.config.limits, self.config.server.trusted_proxies);
         let mut server_stop = stop.clone();
         parts.spawn(async move {
@@ -229,7 +244,7 @@ impl Server {
     fn app(&self) -> App {
         let mut config = self.config.clone();
         config.server.listen = self.address;
-        let parts = (self.db.clone(), self.engine.clone(), self.guard.clone());
+        let parts = (self.db.clone(), self.engine.clone(), self.guard.clone(), self.backups.clone());
         let vendors = (api::profiles(&config), api::dialects(&config));
         App::new(parts, Arc::clone(&self.outside.clock), vendors, config)
     }

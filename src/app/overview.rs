@@ -44,9 +44,6 @@ pub enum OldBackup {
     Made(Timestamp),
 }
 
-/// A last backup that is older is too old.
-const BACKUP_AGE: Duration = WEEK;
-
 /// People are warned this long before a token expires.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
@@ -79,6 +76,7 @@ impl App {
     async fn read_overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let (visible, is_operator, now) = (access.visible().clone(), access.is_operator(), self.now());
         let (disk, folder) = (self.low_disk().filter(|_| is_operator), self.backup_folder());
+        let oldest = self.0.backups.oldest_allowed();
         let read = self.0.db.read(move |view| {
             let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
             let failing = Filter { failing: true, ..Filter::default() };
@@ -90,18 +88,19 @@ impl App {
                 expiring: tokens::expiring(view, &visible, (now - WEEK, now + WEEK), shown)?,
                 unsent: if is_operator { alerts::failing_count(view)? } else { 0 },
                 disk,
-                backup: if is_operator { old_backup(view, &folder, now)? } else { None },
+                backup: if is_operator { old_backup(view, &folder, oldest, now)? } else { None },
             })
         });
         read.await
     }
 }
 
-/// The last backup in this folder, if it is too old. A folder that cannot be read has none.
-fn old_backup(view: &View<'_>, folder: &Path, now: Timestamp) -> Result<Option<OldBackup>> {
-    if let Some(last) = store::backup_files(folder).unwrap_or_default().first() {
-        return Ok((now.since(last.made_at) > BACKUP_AGE).then_some(OldBackup::Made(last.made_at)));
+/// The last backup in this folder, if it is older than `oldest`. A folder that cannot be read has none.
+fn old_backup(view: &View<'_>, folder: &Path, oldest: Duration, now: Timestamp) -> Result<Option<OldBackup>> {
+    let mut files = store::backup_files(folder).unwrap_or_default().into_iter();
+    if let Some(last) = files.find(|file| file.made_at <= now) {
+        return Ok((now.since(last.made_at) > oldest).then_some(OldBackup::Made(last.made_at)));
     }
     let first = accounts::page(view, &Visible::EVERYTHING, None, 1)?;
-    Ok(first.iter().any(|account| now.since(account.created_at) > BACKUP_AGE).then_some(OldBackup::Never))
+    Ok(first.iter().any(|account| now.since(account.created_at) > oldest).then_some(OldBackup::Never))
 }

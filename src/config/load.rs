@@ -1,6 +1,6 @@
 //! Reads the settings: defaults, file, environment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::{
     Figment, Metadata,
@@ -46,10 +46,16 @@ impl Config {
         if let (Some(name), "") = (tls.domains.first(), config.server.public_url.as_str()) {
             config.server.public_url = format!("https://{name}");
         }
+        config.read_secret_files(&folder)?;
         config.file = file;
         config.exposed = exposed(&figment);
         config.ignored = sources::ignored();
         Ok(config)
+    }
+
+    /// The folder for backups.
+    pub fn backup_folder(&self) -> PathBuf {
+        self.storage.path.parent().unwrap_or(Path::new("")).join(&self.backup.folder)
     }
 
     /// What says where the database is, in words.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use figment::Figment;
 
 use super::{
-    Config, ConfigError, Retention, Storage, Wait,
+    Backup, Config, ConfigError, Retention, Storage, Wait,
     flaw::{given, source},
     tls::is_name,
 };
@@ -21,6 +21,7 @@ impl Config {
     pub(super) fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
         let rules = [
             self.storage_rules(),
+            self.backup_rules(),
             self.delivery_rules(),
             self.client_rules(),
             self.retention_rules(),
@@ -55,6 +56,17 @@ impl Config {
                 "storage.key_file",
                 "the name of a file of its own, such as ngoma.key",
             ),
+        ]
+    }
+
+    fn backup_rules(&self) -> Vec<Rule> {
+        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+        let Backup { every, keep, folder } = &self.backup;
+        let fits = every.is_zero() || (10 * minute..=30 * day).contains(every);
+        vec![
+            (fits, "backup.every", "10m to 30d, or 0s for no backups"),
+            ((1..=1000).contains(keep), "backup.keep", "1 to 1000"),
+            (!folder.as_os_str().is_empty(), "backup.folder", "the name of a folder, such as backups"),
         ]
     }
 

@@ -16,8 +16,8 @@ use super::{
     visit::Allowed,
 };
 use crate::{
-    app::{Backup, BackupFile, BackupPart, Operator},
-    config::Setting,
+    app::{App, Backup, BackupFile, BackupPart, Operator},
+    config::{self, Setting, command},
     http::file_body,
 };
 
@@ -65,6 +65,9 @@ struct Page<'a> {
     schedules: Vec<(&'static str, String, String)>,
     sections: Vec<Section<'a>>,
     folder: String,
+    /// What the server does by itself.
+    by_itself: String,
+    backup_line: String,
     backup: Option<BackupView>,
     backups: Vec<BackupRow>,
 }
@@ -103,7 +106,23 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Operator>, said: 
     });
     let backups = backups.into_iter().map(|backup| BackupRow::new(&frame, backup)).collect();
     let folder = app.backup_folder().display().to_string();
-    render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, backups, frame })
+    let backup_line = command(&format!("backup \"{folder}/$(date +%F).db\""));
+    let by_itself = by_itself(app);
+    let schedules = schedules.collect();
+    render::page(&Page { facts, schedules, sections, folder, by_itself, backup_line, backup, backups, frame })
+}
+
+/// A sentence about the backups that the server makes by itself.
+fn by_itself(app: &App) -> String {
+    let config::Backup { every, keep, .. } = app.backup_settings();
+    let Some(next) = app.next_backup_in() else {
+        return "The server makes none by itself (backup.every).".to_owned();
+    };
+    format!(
+        "The server makes one by itself every {}, and keeps the newest {keep} of these. The next is due in {}.",
+        long_span(*every),
+        long_span(next)
+    )
 }
 
 /// The copy of the database in a backup, without its key.

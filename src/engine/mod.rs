@@ -5,6 +5,7 @@ mod ages;
 pub mod alerts;
 mod answer_head;
 mod attempt;
+pub mod backups;
 mod dial;
 mod egress;
 mod embedded;

@@ -44,6 +44,7 @@ pub mod queue;
 mod range;
 pub mod recoveries;
 pub mod replays;
+pub mod restore;
 pub mod retention;
 mod scan;
 mod schema;
@@ -69,7 +70,7 @@ mod writer;
 
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
-    backup_files::{BackupFile, BackupPart, backup_files, open_backup},
+    backup_files::{BackupFile, BackupPart, backup_files, backup_name, forget_backups, open_backup, own_backup_name},
     bodies::{Bodies, Body, SMALL_BODY},
     check::{Found, check},
     claim::ClaimBudget,

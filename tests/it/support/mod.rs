@@ -13,6 +13,7 @@ pub mod held_request;
 pub mod isolation;
 pub mod lane_harness;
 pub mod leaks;
+pub mod machine;
 pub mod mailbox;
 pub mod measured_server;
 pub mod operations;
