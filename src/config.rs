@@ -1,5 +1,6 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
+mod alert_channel;
 mod flaw;
 mod hint;
 mod load;
@@ -14,7 +15,13 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file};
+pub use self::{
+    alert_channel::{AlertChannel, ChannelKind},
+    hint::socket_address,
+    secret::Secret,
+    shown::Setting,
+    sources::no_file,
+};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -247,7 +254,11 @@ pub struct Alerts {
     pub from: String,
     /// Warn before a webhook is suspended.
     pub warn: bool,
-    /// The URL that each alert is POSTed to; empty: none.
+    /// The operator's own address; empty: none.
+    pub operator_email: String,
+    /// Further places that each alert is POSTed to.
+    pub channel: Vec<AlertChannel>,
+    /// The URL that each alert is POSTed to, as a channel of the kind standard; empty: none.
     pub webhook_url: Secret,
     /// The secret that signs these POSTs.
     pub webhook_secret: Secret,

@@ -36,6 +36,7 @@ pub mod sign_in_links;
 pub mod signatures;
 mod system;
 pub mod tokens;
+mod watch;
 pub mod webhook_stats;
 pub mod webhook_test;
 pub mod webhooks;

@@ -98,7 +98,7 @@ impl App {
 }
 
 /// The last backup in this folder, if it is too old. A folder that cannot be read has none.
-fn old_backup(view: &View<'_>, folder: &Path, now: Timestamp) -> Result<Option<OldBackup>> {
+pub(super) fn old_backup(view: &View<'_>, folder: &Path, now: Timestamp) -> Result<Option<OldBackup>> {
     if let Some(last) = store::backup_files(folder).unwrap_or_default().first() {
         return Ok((now.since(last.made_at) > BACKUP_AGE).then_some(OldBackup::Made(last.made_at)));
     }

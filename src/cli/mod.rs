@@ -6,6 +6,7 @@
 mod output;
 
 mod account;
+mod alerts;
 mod backup;
 mod check;
 mod completions;
@@ -60,6 +61,7 @@ enum Command {
     Token(token::Args),
     Key(key::Args),
     Webhooks(webhooks::Args),
+    Alerts(alerts::Args),
     Deliveries(deliveries::Args),
     #[command(alias = "retry")]
     Recover(recover::Args),
@@ -105,6 +107,7 @@ impl Cli {
             Command::Token(args) => token::run(args, &config()?),
             Command::Key(args) => key::run(&args, &config()?),
             Command::Webhooks(args) => webhooks::run(args, &config()?),
+            Command::Alerts(args) => alerts::run(args, &config()?),
             Command::Deliveries(args) => deliveries::run(args, &config()?),
             Command::Recover(args) => recover::run(args, &config()?),
             Command::Listen(args) => listen::run(args, &config()?),

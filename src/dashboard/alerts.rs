@@ -40,7 +40,7 @@ struct Search {
 
 /// An alert in one channel.
 struct Way {
-    name: &'static str,
+    name: String,
     class: &'static str,
     word: &'static str,
     at: Moment,
@@ -58,7 +58,7 @@ impl Way {
         let told = matches!(progress.state, ChannelState::Delivered(_));
         // The error may describe the operator's mail server.
         let error = progress.last_error.filter(|_| !told && frame.operator).unwrap_or_default();
-        Self { name: progress.channel.name(), class, word, at: frame.when(at), error }
+        Self { name: progress.channel.name().to_owned(), class, word, at: frame.when(at), error }
     }
 }
 

@@ -23,26 +23,32 @@ const STALE: Duration = Duration::from_secs(7 * 86_400);
 pub const NOTICE: Duration = Duration::from_secs(7 * 86_400);
 
 /// A channel of alerts. Each alert goes by all channels that are set up, each with its own tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Channel {
     /// A log line at warn. Always the first channel; the others follow it.
     Log,
-    /// The account's alert e-mail.
+    /// The account's alert e-mail, or the operator's.
     Mail,
-    /// A signed POST to the operator's own webhook.
-    Webhook,
+    /// A POST to a channel of the operator, by its name.
+    Post(String),
 }
 
 impl Channel {
-    /// Every channel.
-    pub const ALL: [Self; 3] = [Self::Log, Self::Mail, Self::Webhook];
+    /// The channel of this name.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "log" => Self::Log,
+            "mail" => Self::Mail,
+            name => Self::Post(name.to_owned()),
+        }
+    }
 
     /// As it is stored and shown.
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Log => "log",
             Self::Mail => "mail",
-            Self::Webhook => "webhook",
+            Self::Post(name) => name,
         }
     }
 }
@@ -189,6 +195,8 @@ impl Alert {
 pub enum Undelivered {
     /// The destination cannot be reached, or said "not now".
     Later(String),
+    /// It asked for no further try before this time has passed.
+    Rest(String, Duration),
     /// It was refused, until somebody changes a setting here or there.
     Refused(String),
     /// The channel no longer exists.
@@ -202,6 +210,7 @@ impl Undelivered {
         let again = now + WAITS.get(place).copied().unwrap_or(HOURLY);
         match self {
             Self::Later(_) => Some(again),
+            Self::Rest(_, wait) => Some(again.max(now + (*wait).min(HOURLY))),
             Self::Refused(_) => (now.since(created_at) < STALE).then_some(again),
             Self::Never(_) => None,
         }
@@ -212,6 +221,7 @@ impl Undelivered {
     pub fn within(self, place: &str) -> Self {
         match self {
             Self::Later(words) => Self::Later(format!("{place}{words}")),
+            Self::Rest(words, wait) => Self::Rest(format!("{place}{words}"), wait),
             Self::Refused(words) => Self::Refused(format!("{place}{words}")),
             Self::Never(words) => Self::Never(format!("{place}{words}")),
         }
@@ -220,7 +230,7 @@ impl Undelivered {
     /// The reason.
     pub fn words(&self) -> &str {
         match self {
-            Self::Later(words) | Self::Refused(words) | Self::Never(words) => words,
+            Self::Later(words) | Self::Rest(words, _) | Self::Refused(words) | Self::Never(words) => words,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use url::Url;
 
 use crate::domain::{
-    alert::{Alert, NOTICE, What},
+    alert::{Alert, Kind, NOTICE, What},
+    alert_words::AlertWords,
     delivery::Failure,
     endpoint::{EndpointState, SuspendedReason},
     json::quote,
@@ -25,6 +26,25 @@ pub struct AlertMessage<'a> {
 }
 
 impl AlertMessage<'_> {
+    /// All its words.
+    pub fn words(&self) -> AlertWords {
+        AlertWords {
+            id: self.alert.id,
+            created_at: self.alert.created_at,
+            kind: match self.alert.kind() {
+                Kind::Suspended => "webhook.suspended",
+                Kind::Warning => "webhook.warning",
+                Kind::Expiring => "webhook.expiring",
+            },
+            subject: self.subject(),
+            said: self.opening(),
+            page: self.page(),
+            mail: self.text(),
+            json: self.json(),
+            good: false,
+        }
+    }
+
     /// The webhook's id, as its owner knows it.
     pub fn webhook(&self) -> String {
         self.alert.endpoint.on_wire(self.profile.endpoint_prefix)

@@ -2,9 +2,11 @@
 //! make the attempts.
 
 mod ages;
+mod alert_log;
 pub mod alerts;
 mod answer_head;
 mod attempt;
+mod channels;
 mod dial;
 mod egress;
 mod embedded;
@@ -28,6 +30,7 @@ mod reuse;
 mod rounds;
 mod run;
 mod sender;
+mod service;
 mod stats;
 mod test_delivery;
 mod tls;

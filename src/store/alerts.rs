@@ -143,13 +143,13 @@ pub fn last_suspending(view: &View<'_>, endpoint: EndpointKey) -> Result<Option<
 }
 
 /// Starts the delivery of the alert that was just written: by the log first.
-fn begin(tx: &Tx<'_>) -> Result<()> {
-    add(tx, tx.conn.last_insert_rowid(), Channel::Log)?;
+pub(super) fn begin(tx: &Tx<'_>) -> Result<()> {
+    add(tx, tx.conn.last_insert_rowid(), &Channel::Log)?;
     tx.announce(Change::Alert);
     Ok(())
 }
 
-fn add(tx: &Tx<'_>, alert: AlertKey, channel: Channel) -> Result<()> {
+fn add(tx: &Tx<'_>, alert: AlertKey, channel: &Channel) -> Result<()> {
     tx.conn
         .prepare_cached("INSERT INTO alert_delivery (alert, channel, due_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
         .execute((alert, channel.name(), tx.now.millis()))?;
@@ -165,7 +165,7 @@ pub fn all_due(tx: &Tx<'_>) -> Result<()> {
 }
 
 /// The next alert to deliver by a channel, and when.
-pub fn next(view: &View<'_>, channel: Channel) -> Result<Option<(AlertKey, Timestamp)>> {
+pub fn next(view: &View<'_>, channel: &Channel) -> Result<Option<(AlertKey, Timestamp)>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT alert, due_at FROM alert_delivery WHERE channel = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1",
     )?;
@@ -188,7 +188,7 @@ fn now(view: &View<'_>, endpoint: EndpointKey) -> Result<(u64, u64)> {
 }
 
 /// Marks `channel` as delivered; enqueues `then` unless the alert was dropped.
-pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Channel]) -> Result<()> {
+pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: &Channel, then: &[Channel]) -> Result<()> {
     let mut due = tx.conn.prepare_cached(&format!("SELECT 1 {OF} AND due_at IS NOT NULL"))?;
     let due = due.exists((alert, id.to_bytes(), channel.name()))?;
     tx.conn
@@ -198,7 +198,7 @@ pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Chan
         ))?
         .execute((alert, id.to_bytes(), channel.name(), tx.now.millis()))?;
     let then = if due { then } else { &[] };
-    then.iter().try_for_each(|channel| add(tx, alert, *channel))
+    then.iter().try_for_each(|channel| add(tx, alert, channel))
 }
 
 /// Notes a failed try of a channel. `again` gets the number of tries and the time of the alert, and returns when to try
@@ -206,7 +206,7 @@ pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Chan
 pub fn not_delivered(
     tx: &Tx<'_>,
     (alert, id): Which,
-    channel: Channel,
+    channel: &Channel,
     error: &str,
     again: impl Fn(u32, Timestamp) -> Option<Timestamp>,
 ) -> Result<Option<Timestamp>> {
@@ -317,7 +317,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
         (None, None) => ChannelState::Dropped(convert::moment(row, "dropped_at")?),
     };
     Ok(Progress {
-        channel: convert::channel(&row.get::<_, String>("channel")?)?,
+        channel: Channel::named(&row.get::<_, String>("channel")?),
         tries: row.get("tries")?,
         state,
         last_error: row.get("last_error")?,

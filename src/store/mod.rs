@@ -37,6 +37,7 @@ mod new_delivery;
 mod news;
 pub mod notices;
 mod open;
+pub mod operator_alerts;
 mod outages;
 pub mod overview;
 pub mod own_headers;

@@ -8,7 +8,7 @@ use crate::{
     api::openapi::{ErrorClass, SuspendedReason, wire_enum},
     app::alerts::{self, ChannelState, Progress},
     domain::{
-        alert::{self, Channel, Kind, What},
+        alert::{self, Kind, What},
         profile::Profiles,
     },
 };
@@ -22,18 +22,6 @@ wire_enum! {
         Warning => Warning,
         /// Held deliveries will be cancelled.
         Expiring => Expiring,
-    }
-}
-
-wire_enum! {
-    /// A channel of alerts.
-    AlertChannel ("lowercase") of Channel {
-        /// A line of the log.
-        Log => Log,
-        /// A mail to the account's alert address.
-        Mail => Mail,
-        /// A POST to the operator's own webhook.
-        Webhook => Webhook,
     }
 }
 
@@ -53,8 +41,8 @@ pub(crate) enum AlertStanding {
 /// An alert in one channel.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct AlertWay {
-    /// The channel.
-    channel: AlertChannel,
+    /// The channel: `log`, `mail`, or the name of a channel in the settings.
+    channel: String,
     /// The state.
     standing: AlertStanding,
     /// When it was sent, was dropped, or is tried next: RFC 3339, UTC.
@@ -73,7 +61,7 @@ impl From<&Progress> for AlertWay {
             ChannelState::Dropped(at) => (AlertStanding::Dropped, at),
         };
         Self {
-            channel: way.channel.into(),
+            channel: way.channel.name().to_owned(),
             standing,
             at: at.precise(),
             tries: way.tries,
