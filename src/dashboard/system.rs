@@ -18,6 +18,7 @@ use super::{
 use crate::{
     app::{Backup, BackupFile, BackupPart, Operator},
     config::Setting,
+    error::Error,
     http::file_body,
 };
 
@@ -67,12 +68,24 @@ struct Page<'a> {
     folder: String,
     backup: Option<BackupView>,
     backups: Vec<BackupRow>,
+    /// Name, kind and place of each.
+    channels: Vec<(String, &'static str, String)>,
+    problem: Option<String>,
 }
 
 #[handler]
 pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Operator>, said: Query<Said>) -> Result<Response> {
+    render_page(&shared, &visit, &said, None).await
+}
+
+async fn render_page(
+    shared: &Shared,
+    visit: &Allowed<Operator>,
+    said: &Said,
+    refused: Option<Error>,
+) -> Result<Response> {
     let app = &shared.app;
-    let frame = Frame::new(&shared, &visit, "/ui/system").saying(&said);
+    let frame = Frame::new(shared, visit, "/ui/system").saying(said);
     let mut sections: Vec<Section<'_>> = Vec::new();
     for setting in &shared.settings {
         match sections.last_mut().filter(|section| section.name == setting.section) {
@@ -103,7 +116,24 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Operator>, said: 
     });
     let backups = backups.into_iter().map(|backup| BackupRow::new(&frame, backup)).collect();
     let folder = app.backup_folder().display().to_string();
-    render::page(&Page { facts, schedules: schedules.collect(), sections, folder, backup, backups, frame })
+    let (channels, problem) = (app.channels(&visit.access), refused.as_ref().map(ToString::to_string));
+    let schedules = schedules.collect();
+    let page = Page { facts, schedules, sections, folder, backup, backups, channels, problem, frame };
+    render::page_with(&page, refused)
+}
+
+/// Sends a test to a channel of alerts.
+#[handler]
+pub(super) async fn test_channel(
+    shared: Data<&Shared>,
+    visit: Allowed<Operator>,
+    name: Path<String>,
+    _fields: Fields,
+) -> Result<Response> {
+    match shared.app.test_channel(&visit.access, &name).await {
+        Ok(()) => Ok(go("/ui/system?said=tested")),
+        Err(error) => render_page(&shared, &visit, &Said::default(), Some(error)).await,
+    }
 }
 
 /// The copy of the database in a backup, without its key.

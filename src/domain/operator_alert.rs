@@ -36,7 +36,7 @@ impl About {
     }
 
     /// In a few words, for a subject.
-    const fn title(self) -> &'static str {
+    pub const fn title(self) -> &'static str {
         match self {
             Self::Disk => "the disk is nearly full",
             Self::Backup => "there is no fresh backup",

@@ -294,7 +294,6 @@ pub fn list(
          ORDER BY alert.key DESC LIMIT ?4"
     ))?;
     let mut rows = rows.query((before, &scope.profile, scope.account, limit))?;
-    let mut ways = view.conn.prepare_cached("SELECT * FROM alert_delivery WHERE alert = ?")?;
     // Many alerts may be about one endpoint, and counting its held deliveries takes time.
     let (mut found, mut counts) = (Vec::new(), HashMap::new());
     while let Some(row) = rows.next()? {
@@ -303,10 +302,16 @@ pub fn list(
             Entry::Occupied(counted) => *counted.get(),
             Entry::Vacant(place) => *place.insert(now(view, endpoint)?),
         };
-        let ways = ways.query_map([alert.key], progress)?.collect::<rusqlite::Result<_>>()?;
+        let ways = ways(view, alert.key)?;
         found.push((alert, ways));
     }
     Ok(found)
+}
+
+/// The state of an alert in each of its channels.
+pub(super) fn ways(view: &View<'_>, alert: AlertKey) -> Result<Vec<Progress>> {
+    let mut ways = view.conn.prepare_cached("SELECT * FROM alert_delivery WHERE alert = ?")?;
+    Ok(ways.query_map([alert], progress)?.collect::<rusqlite::Result<_>>()?)
 }
 
 fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {

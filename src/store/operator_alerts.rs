@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{Result, Tx, View, alerts, convert};
+use super::{
+    Result, Tx, View,
+    alerts::{self, Progress},
+    convert,
+};
 use crate::domain::{
     alert::AlertKey,
     ids::AlertId,
@@ -56,6 +60,14 @@ pub fn may_be_raised(view: &View<'_>, about: About, now: Timestamp) -> Result<bo
 pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<OperatorAlert>> {
     let mut rows = view.conn.prepare_cached("SELECT * FROM alert WHERE key = ? AND about IS NOT NULL")?;
     Ok(rows.query_row([key], alert).optional()?)
+}
+
+/// The last alerts to the operator, newest first, each with the state of its channels.
+pub fn list(view: &View<'_>, limit: usize) -> Result<Vec<(OperatorAlert, Vec<Progress>)>> {
+    let mut rows =
+        view.conn.prepare_cached("SELECT * FROM alert WHERE about IS NOT NULL ORDER BY created_at DESC, key DESC LIMIT ?")?;
+    let found = rows.query_map([limit], alert)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    found.into_iter().map(|alert| Ok((alert.clone(), alerts::ways(view, alert.key)?))).collect()
 }
 
 fn alert(row: &Row<'_>) -> rusqlite::Result<OperatorAlert> {

@@ -3,6 +3,7 @@
 mod alert_posts;
 mod alerts;
 mod audit;
+mod channels;
 mod erase;
 mod health;
 mod history;
@@ -12,6 +13,7 @@ mod mail_program;
 mod mail_words;
 mod metrics;
 mod notices;
+mod operator_alerts;
 mod overview;
 mod payload_search;
 mod recoveries;
