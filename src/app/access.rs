@@ -10,7 +10,7 @@ use crate::{
     domain::{
         grant::Grant,
         ids::TokenId,
-        token::{AccessScope, Caller, Scope},
+        token::{Caller, Scope, Visible},
     },
     error::Result,
 };
@@ -56,7 +56,7 @@ impl Manages for Operator {}
 pub struct Access<S> {
     caller: Caller,
     grant: Grant,
-    scope: AccessScope,
+    visible: Visible,
     right: PhantomData<S>,
 }
 
@@ -67,11 +67,11 @@ impl<S: Right> Access<S> {
     /// # Errors
     /// [`Forbidden`](crate::error::Error::Forbidden) for a token of another vendor, or without the scope.
     pub fn new(caller: Caller, vendor: Option<&'static str>) -> Result<Self> {
-        let (grant, scope) = match vendor {
-            Some(vendor) => caller.scope_for(vendor, S::NEEDED)?,
-            None => caller.scope_everywhere(S::NEEDED)?,
+        let (grant, visible) = match vendor {
+            Some(vendor) => caller.visible_for(vendor, S::NEEDED)?,
+            None => caller.visible_everywhere(S::NEEDED)?,
         };
-        Ok(Self { caller, grant, scope, right: PhantomData })
+        Ok(Self { caller, grant, visible, right: PhantomData })
     }
 
     /// The id of the account that a request acts for: the token's own, or the one that the request names in this field.
@@ -98,12 +98,12 @@ impl<S: Right> Access<S> {
     }
 
     /// The accounts that it may see.
-    pub fn scope(&self) -> &AccessScope {
-        &self.scope
+    pub fn visible(&self) -> &Visible {
+        &self.visible
     }
 
-    /// The same right with a narrower access scope.
-    pub(super) fn within(&self, scope: AccessScope) -> Self {
-        Self { scope, ..self.clone() }
+    /// The same right with less that is visible.
+    pub(super) fn within(&self, visible: Visible) -> Self {
+        Self { visible, ..self.clone() }
     }
 }

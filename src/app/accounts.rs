@@ -12,7 +12,7 @@ use crate::{
         endpoint::TargetUrl,
         profile::Profiles,
         signature::SigningSecret,
-        token::{AccessScope, BearerToken},
+        token::{BearerToken, Visible},
     },
     engine::retention,
     error::Result,
@@ -66,7 +66,7 @@ impl App {
     pub async fn accounts(&self, access: &Access<impl Manages>, page: PageRequest) -> Result<Page<Account>> {
         let (size, after) = (self.page_size(&page)?, page.after(|id| Some(id.to_owned()))?);
         let found =
-            self.read(access, move |view, scope| accounts::page(view, scope, after.as_deref(), size + 1)).await?;
+            self.read(access, move |view, visible| accounts::page(view, visible, after.as_deref(), size + 1)).await?;
         Ok(Page::cut(found, size, |account| account.id.clone()))
     }
 
@@ -82,7 +82,7 @@ impl App {
         token: NewToken,
     ) -> Result<(Registered, BearerToken)> {
         let webhook = self.checked_webhook(access, new.profile.to_owned(), webhook).await?;
-        let begin = move |tx: &Tx<'_>, _: &AccessScope| {
+        let begin = move |tx: &Tx<'_>, _: &Visible| {
             let account = new.create(tx)?;
             Ok((webhook.create_in(tx, &account)?, token.create_in(tx, &account)?.token))
         };
@@ -116,7 +116,7 @@ impl App {
         }
         let (id, secret) = (id.to_owned(), url.as_ref().map(|_| new_secret()).transpose()?);
         let shown = secret.clone();
-        let set = move |tx: &Tx<'_>, _: &AccessScope| notices::set_target(tx, &id, url.as_ref().zip(secret.as_ref()));
+        let set = move |tx: &Tx<'_>, _: &Visible| notices::set_target(tx, &id, url.as_ref().zip(secret.as_ref()));
         self.write(access, set).await?;
         Ok(shown)
     }
@@ -148,6 +148,6 @@ impl App {
     /// One account.
     pub async fn account(&self, access: &Access<impl Manages>, id: &str) -> Result<Account> {
         let id = id.to_owned();
-        self.read(access, move |view, scope| accounts::see(view, scope, &id)).await
+        self.read(access, move |view, visible| accounts::see(view, visible, &id)).await
     }
 }

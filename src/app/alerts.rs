@@ -2,7 +2,7 @@
 
 use super::{Access, App, Manages, Operator, Page, PageRequest};
 use crate::{
-    domain::token::AccessScope,
+    domain::token::Visible,
     domain::{account, alert::Alert, excerpt::excerpt, ids::AlertId, operator_alert::OperatorAlert},
     engine::alerts::send_test_mail,
     error::Result,
@@ -29,9 +29,9 @@ impl App {
     pub async fn alerts(&self, access: &Access<impl Manages>, page: PageRequest) -> Result<AlertPage> {
         let (size, before) = (self.page_size(&page)?, page.after(AlertId::parse)?);
         let is_operator = access.is_operator();
-        let list = move |view: &View<'_>, scope: &AccessScope| {
+        let list = move |view: &View<'_>, visible: &Visible| {
             let unsent = if is_operator { alerts::unsent_count(view)? } else { 0 };
-            Ok((alerts::list(view, scope, before, size + 1)?, unsent))
+            Ok((alerts::list(view, visible, before, size + 1)?, unsent))
         };
         let (found, unsent) = self.read(access, list).await?;
         Ok(AlertPage { page: Page::cut(found, size, |(alert, _)| alert.id), unsent })

@@ -18,7 +18,7 @@ impl App {
     ) -> Result<Page<Entry>> {
         let (size, before) = (self.page_size(&page)?, page.after(|cursor| cursor.parse().ok())?);
         let filter = Filter { account, action, before };
-        let (found, next) = self.read(access, move |view, scope| audit::list(view, scope, &filter, size)).await?;
+        let (found, next) = self.read(access, move |view, visible| audit::list(view, visible, &filter, size)).await?;
         Ok(Page::new(found, next))
     }
 }

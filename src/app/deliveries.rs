@@ -11,7 +11,7 @@ use crate::{
         search::Place,
         selection::{Selection, check_time},
         signature::SigningSecret,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Error, Missing, Result},
     store::{
@@ -75,12 +75,12 @@ impl App {
         check_time(selection.from, selection.to)?;
         let (id, access) = self.resolve(access, webhook)?;
         let (asked, turn) = self.asked(&access, text, &page, DeliveryId::parse).await?;
-        let list = move |view: &View<'_>, scope: &AccessScope| {
-            let (_turn, endpoint) = (turn, webhooks::find(view, scope, id)?);
+        let list = move |view: &View<'_>, visible: &Visible| {
+            let (_turn, endpoint) = (turn, webhooks::find(view, visible, id)?);
             if let Place::After(cursor) | Place::Keyed(cursor) = asked.place {
                 deliveries::find(view, &endpoint, cursor).map_err(Error::of_cursor)?;
             }
-            search::list(view, &Range::new(view, scope, Selection { endpoint: Some(id), ..selection })?, &asked)
+            search::list(view, &Range::new(view, visible, Selection { endpoint: Some(id), ..selection })?, &asked)
         };
         let (found, next) = self.read(&access, list).await?;
         Ok(Page::new(found.into_iter().map(|listed| listed.delivery).collect(), next))
@@ -95,8 +95,8 @@ impl App {
     ) -> Result<(Delivery, Vec<Attempt>)> {
         let (endpoint, access) = self.resolve(access, webhook)?;
         let wanted = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let delivery = deliveries::find(view, &webhooks::find(view, scope, endpoint)?, wanted)?;
+        let look = move |view: &View<'_>, visible: &Visible| {
+            let delivery = deliveries::find(view, &webhooks::find(view, visible, endpoint)?, wanted)?;
             let attempts = deliveries::attempts(view, delivery.key)?;
             Ok((delivery, attempts))
         };
@@ -116,9 +116,9 @@ impl App {
     ) -> Result<Answer> {
         let (endpoint, access) = self.resolve(access, webhook)?;
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let owner = |tx: &Tx<'_>| answers::account_of(tx, endpoints::find(tx, scope, endpoint)?.key);
-            once.run(tx, owner, |tx| replays::add(tx, &webhooks::find(tx, scope, endpoint)?, original))
+        let replay = move |tx: &Tx<'_>, visible: &Visible| {
+            let owner = |tx: &Tx<'_>| answers::account_of(tx, endpoints::find(tx, visible, endpoint)?.key);
+            once.run(tx, owner, |tx| replays::add(tx, &webhooks::find(tx, visible, endpoint)?, original))
         };
         self.write(&access, replay).await
     }
@@ -146,22 +146,22 @@ impl App {
         entry: fn(&View<'_>, Listed) -> T,
     ) -> Result<Page<T>> {
         let Looked { wanted, text } = looked;
-        let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
+        let (visible, selection) = wanted.read(&self.0.profiles, access.visible())?;
         let (asked, turn) = self.asked(access, text, &page, DeliveryId::parse).await?;
-        let list = move |view: &View<'_>, scope: &AccessScope| {
-            let (_turn, range) = (turn, Range::new(view, scope, selection)?);
+        let list = move |view: &View<'_>, visible: &Visible| {
+            let (_turn, range) = (turn, Range::new(view, visible, selection)?);
             let (found, next) = search::list(view, &range, &asked)?;
             Ok((found.into_iter().map(|listed| entry(view, listed)).collect(), next))
         };
-        let (found, next) = self.read(&access.within(scope), list).await?;
+        let (found, next) = self.read(&access.within(visible), list).await?;
         Ok(Page::new(found, next))
     }
 
     /// One delivery, its attempts, and the request that it sends.
     pub async fn delivery(&self, access: &Access<impl Manages>, delivery: &str) -> Result<DeliveryDetails> {
         let delivery = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let listed = search::find(view, scope, delivery)?;
+        let look = move |view: &View<'_>, visible: &Visible| {
+            let listed = search::find(view, visible, delivery)?;
             let attempts = deliveries::attempts(view, listed.delivery.key)?;
             let body = deliveries::body_of(view, listed.delivery.event)?;
             let own = own_headers::names_of(view, listed.delivery.endpoint)?;
@@ -183,9 +183,9 @@ impl App {
     /// has ended.
     pub async fn replay(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
         let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let made = replays::add(tx, &deliveries::endpoint_of(tx, scope, original)?, original)?;
-            search::find(tx, scope, made.id)
+        let replay = move |tx: &Tx<'_>, visible: &Visible| {
+            let made = replays::add(tx, &deliveries::endpoint_of(tx, visible, original)?, original)?;
+            search::find(tx, visible, made.id)
         };
         self.write(access, replay).await
     }
@@ -197,9 +197,9 @@ impl App {
     /// [`Conflict`](crate::error::Error::Conflict) while an attempt is under way, and when it has ended in another way.
     pub async fn cancel(&self, access: &Access<impl Manages>, delivery: &str) -> Result<Listed> {
         let delivery = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let cancel = move |tx: &Tx<'_>, scope: &AccessScope| {
-            deliveries::cancel(tx, scope, delivery)?;
-            search::find(tx, scope, delivery)
+        let cancel = move |tx: &Tx<'_>, visible: &Visible| {
+            deliveries::cancel(tx, visible, delivery)?;
+            search::find(tx, visible, delivery)
         };
         self.write(access, cancel).await
     }

@@ -2,7 +2,7 @@
 
 use super::{Access, App, Looked, Page, PageRequest, Webhooks, id};
 use crate::{
-    domain::{ids::DeliveryId, own_key::OwnKey, token::AccessScope},
+    domain::{ids::DeliveryId, own_key::OwnKey, token::Visible},
     error::{Error, Missing, Result},
     store::{Tx, View, deliveries, replays, search::Listed},
 };
@@ -102,10 +102,10 @@ impl App {
                 ids.push(id);
             }
         }
-        let replay = move |tx: &Tx<'_>, scope: &AccessScope| {
+        let replay = move |tx: &Tx<'_>, visible: &Visible| {
             let mut done = ReplayedTogether::default();
             for original in ids {
-                match replays::add(tx, &deliveries::endpoint_of(tx, scope, original)?, original) {
+                match replays::add(tx, &deliveries::endpoint_of(tx, visible, original)?, original) {
                     Ok(_) => done.replayed += 1,
                     Err(Error::Conflict { .. }) => done.skipped += 1,
                     Err(error) => return Err(error),

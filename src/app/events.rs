@@ -9,7 +9,7 @@ use crate::{
         ids::EventId,
         selection::check_time,
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Error, Missing, Result},
     store::{View, deliveries, endpoints, event_list, events},
@@ -67,9 +67,9 @@ impl App {
     ) -> Result<EventPage> {
         check_time(filter.from, filter.to)?;
         let (asked, turn) = self.asked(access, text, &page, EventId::parse).await?;
-        let list = move |view: &View<'_>, scope: &AccessScope| {
+        let list = move |view: &View<'_>, visible: &Visible| {
             let _turn = turn;
-            event_list::list(view, scope, &filter, &asked)
+            event_list::list(view, visible, &filter, &asked)
         };
         let found = self.read(access, list).await?;
         Ok(EventPage { page: Page::new(found.events, found.next), partial: found.partial })
@@ -77,13 +77,13 @@ impl App {
 
     /// At most `most` events that were published under this key, or in a batch under this key; the newest first.
     pub async fn events_keyed(&self, access: &Access<Events>, key: String, most: usize) -> Result<Vec<Event>> {
-        self.read(access, move |view, scope| event_list::keyed(view, scope, &key, most)).await
+        self.read(access, move |view, visible| event_list::keyed(view, visible, &key, most)).await
     }
 
     /// One event.
     pub async fn event(&self, access: &Access<Events>, event: &str) -> Result<EventDetails> {
         let event = id(EventId::parse(event), Missing::Event)?;
-        self.read(access, move |view, scope| EventDetails::of(view, events::find(view, scope, event)?)).await
+        self.read(access, move |view, visible| EventDetails::of(view, events::find(view, visible, event)?)).await
     }
 
     /// As [`App::event`], with every webhook of its account.
@@ -93,9 +93,9 @@ impl App {
         event: &str,
     ) -> Result<(EventDetails, Vec<Endpoint>)> {
         let event = id(EventId::parse(event), Missing::Event)?;
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let event = events::find(view, scope, event)?;
-            let own = AccessScope { profile: None, account: Some(event.account) };
+        let look = move |view: &View<'_>, visible: &Visible| {
+            let event = events::find(view, visible, event)?;
+            let own = Visible { profile: None, account: Some(event.account) };
             Ok((
                 EventDetails::of(view, event)?,
                 endpoints::list(view, &own, Timestamp::from_millis(i64::MIN), (0, None))?,
@@ -115,8 +115,8 @@ impl App {
         key: String,
         account: Option<String>,
     ) -> Result<(EventDetails, Vec<Vec<Attempt>>)> {
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let event = events::find_by_key(view, scope, &key, account.as_deref())?;
+        let look = move |view: &View<'_>, visible: &Visible| {
+            let event = events::find_by_key(view, visible, &key, account.as_deref())?;
             let details = EventDetails::of(view, event)?;
             let attempts = details.deliveries.iter().map(|delivery| deliveries::attempts(view, delivery.key));
             let attempts = attempts.collect::<Result<_>>()?;

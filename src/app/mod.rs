@@ -57,7 +57,7 @@ use self::{backups::Backups, checked_webhook::CheckedWebhook, dialect::Dialects,
 use crate::{
     clock::SharedClock,
     config::{Config, Limits},
-    domain::{ids::EndpointId, profile::Profiles, timestamp::Timestamp, token::AccessScope},
+    domain::{ids::EndpointId, profile::Profiles, timestamp::Timestamp, token::Visible},
     engine::{Engine, Guard},
     error::Result,
     metrics::Metrics,
@@ -168,28 +168,28 @@ impl App {
 
     /// The webhook with this id, and the access narrowed to its profile.
     fn resolve<S: Right>(&self, access: &Access<S>, webhook: &str) -> Result<(EndpointId, Access<S>)> {
-        let (id, scope) = self.0.profiles.webhook(access.scope(), webhook)?;
-        Ok((id, access.within(scope)))
+        let (id, visible) = self.0.profiles.webhook(access.visible(), webhook)?;
+        Ok((id, access.within(visible)))
     }
 
-    /// Reads for a request, within its access scope. If its right is gone after the read, the request gets an error.
+    /// Reads for a request, within what it may see. If its right is gone after the read, the request gets an error.
     async fn read<S: Right, T: Send + 'static>(
         &self,
         access: &Access<S>,
-        run: impl FnOnce(&View<'_>, &AccessScope) -> Result<T> + Send + 'static,
+        run: impl FnOnce(&View<'_>, &Visible) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let scope = access.scope().clone();
-        self.0.db.read_as(access.grant(), move |view| run(view, &scope)).await
+        let visible = access.visible().clone();
+        self.0.db.read_as(access.grant(), move |view| run(view, &visible)).await
     }
 
     /// Writes for a request. Its right is checked in the same transaction.
     async fn write<S: Right, T: Send + 'static>(
         &self,
         access: &Access<S>,
-        run: impl FnOnce(&Tx<'_>, &AccessScope) -> Result<T> + Send + 'static,
+        run: impl FnOnce(&Tx<'_>, &Visible) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let scope = access.scope().clone();
-        self.0.db.write(access.grant(), Admission::Try, move |tx| run(tx, &scope)).await
+        let visible = access.visible().clone();
+        self.0.db.write(access.grant(), Admission::Try, move |tx| run(tx, &visible)).await
     }
 }
 

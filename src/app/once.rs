@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::{Access, App, Right};
 use crate::{
-    domain::{account::AccountKey, event::IdempotencyKey, timestamp::Timestamp, token::AccessScope},
+    domain::{account::AccountKey, event::IdempotencyKey, timestamp::Timestamp, token::Visible},
     error::{Conflict, Error, Invalid, Result},
     store::{
         Tx, View,
@@ -61,10 +61,10 @@ impl App {
         &self,
         access: &Access<S>,
         once: &Once<T>,
-        owner: impl FnOnce(&View<'_>, &AccessScope) -> Result<AccountKey> + Send + 'static,
+        owner: impl FnOnce(&View<'_>, &Visible) -> Result<AccountKey> + Send + 'static,
     ) -> Result<Option<Answer>> {
         let (Some(key), now) = (once.key.clone(), self.now()) else { return Ok(None) };
-        self.read(access, move |view, scope| earlier(view, owner(view, scope)?, &key, now)).await
+        self.read(access, move |view, visible| earlier(view, owner(view, visible)?, &key, now)).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use super::{Access, App, Manages};
 use crate::{
-    domain::{endpoint::EndpointState, timestamp::Timestamp, token::AccessScope},
+    domain::{endpoint::EndpointState, timestamp::Timestamp, token::Visible},
     error::{Error, Result},
     store::{
         self, View, accounts, alerts,
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The overview within an access scope, at a moment.
+/// The overview within what is visible, at a moment.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The moment.
@@ -54,14 +54,14 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 pub type Reading = Pin<Box<dyn Future<Output = Result<Arc<Snapshot>>> + Send>>;
 
 impl App {
-    /// The overview within the caller's access scope, with at most `shown` webhooks in each list.
+    /// The overview within what the caller may see, with at most `shown` webhooks in each list.
     pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let seen = self.read_overview(access, shown).await;
         self.check_access(access)?;
         seen
     }
 
-    /// As [`App::overview`], for callers with the same access scope who share a reading: `share` runs this one, or returns
+    /// As [`App::overview`], for callers who see the same and share a reading: `share` runs this one, or returns
     /// the result of another caller's. It returns `None` if the reading panicked.
     pub async fn shared_overview<F: Future<Output = Option<Result<Arc<Snapshot>>>>>(
         &self,
@@ -77,17 +77,17 @@ impl App {
 
     /// The overview, without a check of the access after the reading.
     async fn read_overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
-        let (scope, is_operator, now) = (access.scope().clone(), access.is_operator(), self.now());
+        let (visible, is_operator, now) = (access.visible().clone(), access.is_operator(), self.now());
         let (disk, folder) = (self.low_disk().filter(|_| is_operator), self.backup_folder());
         let read = self.0.db.read(move |view| {
             let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
             let failing = Filter { failing: true, ..Filter::default() };
             Ok(Snapshot {
                 now,
-                all: overview::look(view, &scope, now)?,
-                suspended: webhooks::list(view, &scope, &suspended, shown, now)?.0,
-                failing: webhooks::list(view, &scope, &failing, shown, now)?.0,
-                expiring: tokens::expiring(view, &scope, (now - WEEK, now + WEEK), shown)?,
+                all: overview::look(view, &visible, now)?,
+                suspended: webhooks::list(view, &visible, &suspended, shown, now)?.0,
+                failing: webhooks::list(view, &visible, &failing, shown, now)?.0,
+                expiring: tokens::expiring(view, &visible, (now - WEEK, now + WEEK), shown)?,
                 unsent: if is_operator { alerts::failing_count(view)? } else { 0 },
                 disk,
                 backup: if is_operator { old_backup(view, &folder, now)? } else { None },
@@ -102,6 +102,6 @@ pub(super) fn old_backup(view: &View<'_>, folder: &Path, now: Timestamp) -> Resu
     if let Some(last) = store::backup_files(folder).unwrap_or_default().first() {
         return Ok((now.since(last.made_at) > BACKUP_AGE).then_some(OldBackup::Made(last.made_at)));
     }
-    let first = accounts::page(view, &AccessScope::EVERYTHING, None, 1)?;
+    let first = accounts::page(view, &Visible::EVERYTHING, None, 1)?;
     Ok(first.iter().any(|account| now.since(account.created_at) > BACKUP_AGE).then_some(OldBackup::Never))
 }

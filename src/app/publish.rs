@@ -100,7 +100,7 @@ impl App {
 
     /// The profile of the vendor on whose route a request publishes.
     fn vendor(&self, access: &Access<Events>) -> Result<&'static str> {
-        Ok(self.dialect(access.scope().profile.as_deref().unwrap_or_default())?.profile.name)
+        Ok(self.dialect(access.visible().profile.as_deref().unwrap_or_default())?.profile.name)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Access, Answer, App, Manages, Once, Page, PageRequest, Wanted, Webhooks, id, webhooks};
 use crate::{
-    domain::{ids::RecoveryId, recovery::Recovery, selection::Selection, token::AccessScope},
+    domain::{ids::RecoveryId, recovery::Recovery, selection::Selection, token::Visible},
     error::{Missing, Result},
     store::{
         Tx, View, answers,
@@ -40,7 +40,7 @@ impl App {
         selection: Selection,
     ) -> Result<Count> {
         let (endpoint, narrowed) = self.resolve(access, webhook)?;
-        self.read(&narrowed, move |view, scope| webhooks::find(view, scope, endpoint)).await?;
+        self.read(&narrowed, move |view, visible| webhooks::find(view, visible, endpoint)).await?;
         self.count_matching(access, Wanted { webhook: Some(webhook.to_owned()), selection }).await
     }
 
@@ -69,8 +69,8 @@ impl App {
         once: Once<Recovery>,
     ) -> Result<Answer> {
         let (endpoint, narrowed) = self.resolve(access, webhook)?;
-        let owner = move |view: &View<'_>, scope: &AccessScope| {
-            answers::account_of(view, endpoints::find(view, scope, endpoint)?.key)
+        let owner = move |view: &View<'_>, visible: &Visible| {
+            answers::account_of(view, endpoints::find(view, visible, endpoint)?.key)
         };
         if let Some(answer) = self.answered(&narrowed, &once, owner).await? {
             return Ok(answer);
@@ -78,12 +78,12 @@ impl App {
         let wanted = Wanted { webhook: Some(webhook.to_owned()), selection };
         let candidates = self.candidates(access, wanted).await?;
         let count = candidates::count(&self.0.db, access.grant().into(), &candidates, COUNTING).await?;
-        let start = move |tx: &Tx<'_>, scope: &AccessScope| {
+        let start = move |tx: &Tx<'_>, visible: &Visible| {
             let work = |tx: &Tx<'_>| {
-                replays::expect_active(&webhooks::find(tx, scope, endpoint)?)?;
+                replays::expect_active(&webhooks::find(tx, visible, endpoint)?)?;
                 recoveries::start(tx, &candidates, count.matched)
             };
-            once.run(tx, |tx| owner(tx, scope), work)
+            once.run(tx, |tx| owner(tx, visible), work)
         };
         self.write(&narrowed, start).await
     }
@@ -105,14 +105,14 @@ impl App {
     /// A page of recoveries, newest first.
     pub async fn recoveries(&self, access: &Access<impl Manages>, page: PageRequest) -> Result<Page<Recovery>> {
         let (size, before) = (self.page_size(&page)?, page.after(RecoveryId::parse)?);
-        let found = self.read(access, move |view, scope| recoveries::list(view, scope, before, size + 1)).await?;
+        let found = self.read(access, move |view, visible| recoveries::list(view, visible, before, size + 1)).await?;
         Ok(Page::cut(found, size, |recovery| recovery.id))
     }
 
     /// One recovery, its progress, and what became of its replays.
     pub async fn recovery(&self, access: &Access<impl Manages>, recovery: &str) -> Result<Recovery> {
         let recovery = id(RecoveryId::parse(recovery), Missing::Recovery)?;
-        self.read(access, move |view, scope| recoveries::find(view, scope, recovery)).await
+        self.read(access, move |view, visible| recoveries::find(view, visible, recovery)).await
     }
 
     /// Cancels a recovery: it replays nothing more; replays made before go out. A recovery that has ended stays as it
@@ -122,12 +122,12 @@ impl App {
     /// As [`App::recovery`]; [`Forbidden`](crate::error::Error::Forbidden) for a recovery of somebody else.
     pub async fn cancel_recovery(&self, access: &Access<impl Manages>, recovery: &str) -> Result<Recovery> {
         let recovery = id(RecoveryId::parse(recovery), Missing::Recovery)?;
-        self.write(access, move |tx, scope| recoveries::cancel(tx, scope, recovery)).await
+        self.write(access, move |tx, visible| recoveries::cancel(tx, visible, recovery)).await
     }
 
     /// The deliveries that match now.
     async fn candidates(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Candidates> {
-        let (scope, selection) = wanted.read(&self.0.profiles, access.scope())?;
-        self.read(&access.within(scope), move |view, scope| Candidates::new(view, scope, selection)).await
+        let (visible, selection) = wanted.read(&self.0.profiles, access.visible())?;
+        self.read(&access.within(visible), move |view, visible| Candidates::new(view, visible, selection)).await
     }
 }

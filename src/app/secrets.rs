@@ -7,7 +7,7 @@ use crate::{
         ids::EndpointId,
         signature::{SigningSecret, Switch},
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     error::Result,
     store::{Tx, answers, endpoints, secrets},
@@ -44,10 +44,10 @@ impl App {
     ) -> Result<RotatedSecret> {
         let (id, access) = self.resolve(access, webhook)?;
         let rotate = self.rotation(id, switch)?;
-        let expected = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let endpoint = find(tx, scope, id)?;
+        let expected = move |tx: &Tx<'_>, visible: &Visible| {
+            let endpoint = find(tx, visible, id)?;
             former.map(|former| secrets::expect(tx, endpoint.key, &former)).transpose()?;
-            rotate(tx, scope)
+            rotate(tx, visible)
         };
         self.write(&access, expected).await
     }
@@ -65,9 +65,9 @@ impl App {
     ) -> Result<Answer> {
         let (id, access) = self.resolve(access, webhook)?;
         let rotate = self.rotation(id, switch)?;
-        let rotate = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let owner = |tx: &Tx<'_>| answers::account_of(tx, endpoints::find(tx, scope, id)?.key);
-            once.run(tx, owner, |tx| rotate(tx, scope))
+        let rotate = move |tx: &Tx<'_>, visible: &Visible| {
+            let owner = |tx: &Tx<'_>| answers::account_of(tx, endpoints::find(tx, visible, id)?.key);
+            once.run(tx, owner, |tx| rotate(tx, visible))
         };
         self.write(&access, rotate).await
     }
@@ -77,12 +77,12 @@ impl App {
         &self,
         id: EndpointId,
         switch: Switch,
-    ) -> Result<impl FnOnce(&Tx<'_>, &AccessScope) -> Result<RotatedSecret> + Send + 'static> {
+    ) -> Result<impl FnOnce(&Tx<'_>, &Visible) -> Result<RotatedSecret> + Send + 'static> {
         let (secret, overlap) = (new_secret()?, self.secret_overlap());
-        Ok(move |tx: &Tx<'_>, scope: &AccessScope| {
-            let endpoint = find(tx, scope, id)?;
+        Ok(move |tx: &Tx<'_>, visible: &Visible| {
+            let endpoint = find(tx, visible, id)?;
             let former_until = secrets::set(tx, &endpoint, &secret, overlap, switch)?.unwrap_or(tx.now);
-            let profile = scope.profile.as_deref().unwrap_or_default().to_owned();
+            let profile = visible.profile.as_deref().unwrap_or_default().to_owned();
             Ok(RotatedSecret { endpoint, profile, secret, former_until, switch })
         })
     }

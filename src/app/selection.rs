@@ -4,7 +4,7 @@ use crate::{
     domain::{
         profile::Profiles,
         selection::{Selection, check_time},
-        token::AccessScope,
+        token::Visible,
     },
     error::Result,
 };
@@ -28,15 +28,15 @@ pub struct Looked {
 }
 
 impl Wanted {
-    /// The selection, and the access scope, narrowed to the profile of the webhook if one is named.
+    /// The selection, and what is visible, narrowed to the profile of the webhook if one is named.
     ///
     /// # Errors
-    /// [`NotFound`](crate::error::Error::NotFound) for a text that is no webhook's id within the scope;
+    /// [`NotFound`](crate::error::Error::NotFound) for a text that is no webhook's id within what is visible;
     /// [`Invalid`](crate::error::Error::Invalid) for a time that ends before it begins.
-    pub fn read(self, profiles: &Profiles, scope: &AccessScope) -> Result<(AccessScope, Selection)> {
+    pub fn read(self, profiles: &Profiles, visible: &Visible) -> Result<(Visible, Selection)> {
         check_time(self.selection.from, self.selection.to)?;
-        let Some(webhook) = &self.webhook else { return Ok((scope.clone(), self.selection)) };
-        let (endpoint, scope) = profiles.webhook(scope, webhook)?;
-        Ok((scope, Selection { endpoint: Some(endpoint), ..self.selection }))
+        let Some(webhook) = &self.webhook else { return Ok((visible.clone(), self.selection)) };
+        let (endpoint, visible) = profiles.webhook(visible, webhook)?;
+        Ok((visible, Selection { endpoint: Some(endpoint), ..self.selection }))
     }
 }

@@ -88,7 +88,7 @@ impl App {
     /// The open sessions of an account, the newest first.
     pub async fn sessions(&self, access: &Access<Operator>, account: &str) -> Result<Vec<OpenSession>> {
         let (account, now) = (account.to_owned(), self.now());
-        self.read(access, move |view, scope| sessions::of_account(view, scope, &account, now)).await
+        self.read(access, move |view, visible| sessions::of_account(view, visible, &account, now)).await
     }
 
     /// Ends the session of an account that has this mark.

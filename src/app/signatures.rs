@@ -9,7 +9,7 @@ use crate::{
         signature::{SigningSecret, Switch},
         signature_check::{self, Check, Claim, Sent},
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Error, Missing, Result},
     store::{
@@ -105,8 +105,8 @@ impl App {
     /// One delivery, its attempts, its replays, and the request of its last attempt with its signatures.
     pub async fn delivery_in_full(&self, access: &Access<Webhooks>, delivery: &str) -> Result<DeliveryInFull> {
         let delivery = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let listed = search::find(view, scope, delivery)?;
+        let look = move |view: &View<'_>, visible: &Visible| {
+            let listed = search::find(view, visible, delivery)?;
             let key = listed.delivery.key;
             let (attempts, replays) = (deliveries::attempts(view, key)?, deliveries::replays(view, key, REPLAYS)?);
             let body = deliveries::body_of(view, listed.delivery.event)?;
@@ -138,8 +138,8 @@ impl App {
         claim: Claim,
     ) -> Result<CheckedSignature> {
         let delivery = id(DeliveryId::parse(delivery), Missing::Delivery)?;
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let listed = search::find(view, scope, delivery)?;
+        let look = move |view: &View<'_>, visible: &Visible| {
+            let listed = search::find(view, visible, delivery)?;
             let attempts = deliveries::attempts(view, listed.delivery.key)?;
             let body = deliveries::body_of(view, listed.delivery.event)?;
             let secrets = secrets::of(view, listed.endpoint)?;

@@ -132,7 +132,8 @@ impl App {
         page: PageRequest,
     ) -> Result<Page<TokenRecord>> {
         let (size, after) = (self.page_size(&page)?, page.after(TokenId::parse)?);
-        let list = self.read(access, move |view, scope| tokens::page(view, scope, account.as_deref(), after, size + 1));
+        let list =
+            self.read(access, move |view, visible| tokens::page(view, visible, account.as_deref(), after, size + 1));
         Ok(Page::cut(list.await?, size, |token| token.id))
     }
 

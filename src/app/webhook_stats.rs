@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Access, App, Webhooks, webhooks::find};
 use crate::{
-    domain::token::AccessScope,
+    domain::token::Visible,
     error::Result,
     store::{
         View, webhook_stats,
@@ -32,10 +32,10 @@ impl App {
     /// How a webhook has fared, measured from its attempts.
     pub async fn webhook_stats(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookStats> {
         let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let key = find(view, scope, id)?.key;
+        let look = move |view: &View<'_>, visible: &Visible| {
+            let key = find(view, visible, id)?.key;
             Ok(WebhookStats {
-                report: webhooks::find(view, scope, id, now)?,
+                report: webhooks::find(view, visible, id, now)?,
                 fared: webhook_stats::measure(view, key, now - DAY)?,
                 unreplayed: webhook_stats::unreplayed(view, key)?,
             })

@@ -6,7 +6,7 @@ use super::{
     webhooks::find,
 };
 use crate::{
-    domain::{delivery::Attempt, endpoint::Endpoint, event::IdempotencyKey, ids::DeliveryId, token::AccessScope},
+    domain::{delivery::Attempt, endpoint::Endpoint, event::IdempotencyKey, ids::DeliveryId, token::Visible},
     error::{Error, Result},
     store::{Admission, Tx, View, answers, audit, endpoints},
 };
@@ -33,8 +33,8 @@ impl App {
     pub async fn test(&self, access: &Access<Webhooks>, webhook: &str, event: Option<String>) -> Result<TestOutcome> {
         let (id, access) = self.resolve(access, webhook)?;
         let dialects = self.0.dialects.clone();
-        let prepare = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let endpoint = find(tx, scope, id)?;
+        let prepare = move |tx: &Tx<'_>, visible: &Visible| {
+            let endpoint = find(tx, visible, id)?;
             let target = endpoints::target(tx, endpoint.key)?;
             let sample = dialects.of(&target.profile)?.sample_for(&endpoint, event.as_deref(), tx.now)?;
             audit::tested(tx, endpoint.key)?;
@@ -61,8 +61,8 @@ impl App {
         once: Once<TestOutcome>,
     ) -> Result<Answer> {
         let (id, _) = self.resolve(access, webhook)?;
-        let owner = move |view: &View<'_>, scope: &AccessScope| {
-            answers::account_of(view, endpoints::find(view, scope, id)?.key)
+        let owner = move |view: &View<'_>, visible: &Visible| {
+            answers::account_of(view, endpoints::find(view, visible, id)?.key)
         };
         if let Some(answer) = self.answered(access, &once, owner).await? {
             return Ok(answer);
@@ -84,8 +84,8 @@ impl App {
         (key, print): (IdempotencyKey, Printer<TestOutcome>),
     ) -> Result<Answer> {
         let ((id, narrowed), begun) = (self.resolve(access, webhook)?, key.clone());
-        let begin = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let account = answers::account_of(tx, find(tx, scope, id)?.key)?;
+        let begin = move |tx: &Tx<'_>, visible: &Visible| {
+            let account = answers::account_of(tx, find(tx, visible, id)?.key)?;
             let answer = earlier(tx, account, &begun, tx.now)?;
             if answer.is_none() {
                 answers::keep(tx, account, &begun, "")?;

@@ -19,7 +19,7 @@ use crate::{
         signature::Switch,
         stats::{Span, Stats},
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
         version::IfMatch,
     },
     error::{Error, Missing, Result},
@@ -166,23 +166,23 @@ impl App {
         once: Once<Registered>,
     ) -> Result<Answer> {
         let account = new.account.clone();
-        let owner = move |view: &View<'_>, scope: &AccessScope| Ok(accounts::see(view, scope, &account)?.key);
+        let owner = move |view: &View<'_>, visible: &Visible| Ok(accounts::see(view, visible, &account)?.key);
         if let Some(answer) = self.answered(access, &once, owner.clone()).await? {
             return Ok(answer);
         }
         let webhook = self.webhook_in_account(access, new).await?;
         let register =
-            move |tx: &Tx<'_>, scope: &AccessScope| once.run(tx, |tx| owner(tx, scope), |tx| webhook.create(tx));
+            move |tx: &Tx<'_>, visible: &Visible| once.run(tx, |tx| owner(tx, visible), |tx| webhook.create(tx));
         self.write(access, register).await
     }
 
     /// A webhook to register, checked, in the account that it names.
     async fn webhook_in_account(&self, access: &Access<Webhooks>, new: NewWebhook) -> Result<CheckedWebhook> {
-        let profile = match &access.scope().profile {
+        let profile = match &access.visible().profile {
             Some(profile) => profile.to_string(),
             None => {
                 let id = new.account.clone();
-                self.read(access, move |view, scope| accounts::see(view, scope, &id)).await?.profile
+                self.read(access, move |view, visible| accounts::see(view, visible, &id)).await?.profile
             }
         };
         self.checked_webhook(access, profile, new).await
@@ -233,8 +233,8 @@ impl App {
             self.vet(&access, url).await?;
         }
         let (overlap, headers) = (self.secret_overlap(), settings.headers.clone().map(OwnHeaders::parse).transpose()?);
-        let update = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let endpoint = find(tx, scope, id)?;
+        let update = move |tx: &Tx<'_>, visible: &Visible| {
+            let endpoint = find(tx, visible, id)?;
             only_if.check(&endpoint)?;
             let about = endpoint.about.clone().with(name.as_deref(), description.as_deref())?;
             endpoints::set_about(tx, &endpoint, &about)?;
@@ -253,7 +253,7 @@ impl App {
                 }
                 None => None,
             };
-            Ok((find(tx, scope, id)?, resumed))
+            Ok((find(tx, visible, id)?, resumed))
         };
         self.write(&access, update).await
     }
@@ -276,8 +276,8 @@ impl App {
     /// [`Error::Conflict`] if it has another version than is asked for.
     pub async fn delete(&self, access: &Access<Webhooks>, webhook: &str, only_if: IfMatch) -> Result<()> {
         let (id, access) = self.resolve(access, webhook)?;
-        let delete = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let endpoint = find(tx, scope, id)?;
+        let delete = move |tx: &Tx<'_>, visible: &Visible| {
+            let endpoint = find(tx, visible, id)?;
             only_if.check(&endpoint)?;
             endpoints::delete(tx, endpoint.key)
         };
@@ -287,11 +287,11 @@ impl App {
     /// As [`App::delete`]. A deleted webhook stays deleted, as long as it has a row.
     pub async fn deactivate(&self, access: &Access<Webhooks>, webhook: &str, only_if: IfMatch) -> Result<Endpoint> {
         let (id, access) = self.resolve(access, webhook)?;
-        let delete = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let endpoint = endpoints::find(tx, scope, id)?;
+        let delete = move |tx: &Tx<'_>, visible: &Visible| {
+            let endpoint = endpoints::find(tx, visible, id)?;
             only_if.check(&endpoint)?;
             endpoints::delete(tx, endpoint.key)?;
-            endpoints::find(tx, scope, id)
+            endpoints::find(tx, visible, id)
         };
         self.write(&access, delete).await
     }
@@ -300,8 +300,8 @@ impl App {
     /// the right of the request is gone.
     pub async fn drop_held(&self, access: &Access<Webhooks>, webhook: &str) -> Result<()> {
         let (id, access) = self.resolve(access, webhook)?;
-        let first = move |tx: &Tx<'_>, scope: &AccessScope| {
-            let (endpoint, before) = (find(tx, scope, id)?, deliveries::next_key(tx)?);
+        let first = move |tx: &Tx<'_>, visible: &Visible| {
+            let (endpoint, before) = (find(tx, visible, id)?, deliveries::next_key(tx)?);
             Ok((endpoint.key, before, deliveries::drop_held(tx, endpoint.key, before)?))
         };
         let (key, before, mut more) = self.write(&access, first).await?;
@@ -331,23 +331,23 @@ impl App {
             Deleted::OfLastDay => self.now() - DAY,
             Deleted::Newest => Timestamp::from_millis(i64::MIN),
         };
-        let known = |cursor: &str| Some(self.0.profiles.webhook(access.scope(), cursor).ok()?.0);
+        let known = |cursor: &str| Some(self.0.profiles.webhook(access.visible(), cursor).ok()?.0);
         let after = page.as_ref().map(|page| page.after(known)).transpose()?.flatten();
         let size = page.map(|page| self.page_size(&page)).transpose()?;
-        let list = move |view: &View<'_>, scope: &AccessScope| {
-            let after = after.map_or(Ok(0), |id| endpoints::find(view, scope, id).map(|last| last.key));
-            endpoints::list(view, scope, since, (after.map_err(Error::of_cursor)?, size.map(|size| size + 1)))
+        let list = move |view: &View<'_>, visible: &Visible| {
+            let after = after.map_or(Ok(0), |id| endpoints::find(view, visible, id).map(|last| last.key));
+            endpoints::list(view, visible, since, (after.map_err(Error::of_cursor)?, size.map(|size| size + 1)))
         };
         let found = self.read(access, list).await?;
-        let profile = access.scope().profile.as_deref().unwrap_or_default();
+        let profile = access.visible().profile.as_deref().unwrap_or_default();
         Ok(Page::cut(found, size.unwrap_or(usize::MAX), |last| self.0.profiles.on_wire(profile, last.id)))
     }
 
     /// One webhook, and the numbers of its failed and held deliveries.
     pub async fn webhook(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookSummary> {
         let (id, access) = self.resolve(access, webhook)?;
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let endpoint = find(view, scope, id)?;
+        let look = move |view: &View<'_>, visible: &Visible| {
+            let endpoint = find(view, visible, id)?;
             let (held, failed) = (endpoints::held(view, endpoint.key)?, endpoints::failed(view, endpoint.key)?);
             let recent = deliveries::latest(view, endpoint.key, RECENT)?;
             Ok(WebhookSummary { endpoint, held, failed, recent })
@@ -365,9 +365,9 @@ impl App {
     ) -> Result<Page<Report>> {
         let (size, now) = (self.page_size(&page)?, self.now());
         // The cursor may name a webhook of another vendor that the filter left out.
-        let known = |cursor: &str| Some(self.0.profiles.webhook(&AccessScope::EVERYTHING, cursor).ok()?.0);
+        let known = |cursor: &str| Some(self.0.profiles.webhook(&Visible::EVERYTHING, cursor).ok()?.0);
         let filter = WebhookFilter { after: page.after(known)?, ..filter };
-        let list = move |view: &View<'_>, scope: &AccessScope| webhooks::list(view, scope, &filter, size, now);
+        let list = move |view: &View<'_>, visible: &Visible| webhooks::list(view, visible, &filter, size, now);
         let (found, next) = self.read(access, list).await?;
         Ok(Page::new(found, next.map(|(profile, id)| self.0.profiles.on_wire(&profile, id))))
     }
@@ -375,14 +375,14 @@ impl App {
     /// One webhook with statistics, and its attempts of the last seven days.
     pub async fn webhook_report(&self, access: &Access<Operator>, webhook: &str) -> Result<(Report, Hours)> {
         let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
-        self.read(&access, move |view, scope| report(view, scope, id, now)).await
+        self.read(&access, move |view, visible| report(view, visible, id, now)).await
     }
 
     /// The content of a page about one webhook.
     pub async fn webhook_in_full(&self, access: &Access<Webhooks>, webhook: &str) -> Result<WebhookDetails> {
         let ((id, access), now) = (self.resolve(access, webhook)?, self.now());
-        let look = move |view: &View<'_>, scope: &AccessScope| {
-            let (report, week) = report(view, scope, id, now)?;
+        let look = move |view: &View<'_>, visible: &Visible| {
+            let (report, week) = report(view, visible, id, now)?;
             let (key, recent) = (report.endpoint.key, deliveries::latest(view, report.endpoint.key, ON_PAGE)?);
             let (answers, secret_mark) = (deliveries::answers(view, key)?, secrets::mark(view, key)?);
             let last = last_of_suspended(view, &report.endpoint, &recent)?;
@@ -402,7 +402,7 @@ impl App {
             EventList::Ordered(entries) => (entries, true),
             EventList::Ticked(entries) => (entries, false),
         };
-        let dialect = self.dialect(access.scope().profile.as_deref().unwrap_or_default())?;
+        let dialect = self.dialect(access.visible().profile.as_deref().unwrap_or_default())?;
         Ok((dialect.filter(entries, self.limits().events_per_webhook)?, order_counts))
     }
 
@@ -417,8 +417,8 @@ impl App {
 }
 
 /// A webhook that is not deleted.
-pub(super) fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
-    let endpoint = endpoints::find(view, scope, id)?;
+pub(super) fn find(view: &View<'_>, visible: &Visible, id: EndpointId) -> Result<Endpoint> {
+    let endpoint = endpoints::find(view, visible, id)?;
     match endpoint.state {
         EndpointState::Deleted => Err(Error::NotFound(Missing::Webhook)),
         EndpointState::Active | EndpointState::Suspended => Ok(endpoint),
@@ -438,8 +438,8 @@ fn last_of_suspended(view: &View<'_>, endpoint: &Endpoint, recent: &[Delivery]) 
     Ok(deliveries::attempts(view, delivery.key)?.pop().map(|last| (delivery, last)))
 }
 
-fn report(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<(Report, Hours)> {
-    let report = webhooks::find(view, scope, id, now)?;
+fn report(view: &View<'_>, visible: &Visible, id: EndpointId, now: Timestamp) -> Result<(Report, Hours)> {
+    let report = webhooks::find(view, visible, id, now)?;
     let hours = stats::series(view, Of::Endpoint(report.endpoint.key), Span::Hour, WEEK, now)?;
     Ok((report, hours))
 }

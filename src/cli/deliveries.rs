@@ -24,7 +24,7 @@ use crate::{
         search::{Asked, Place, Sought},
         selection::Selection,
         text::escaped,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Error, Missing, Result},
     store::{
@@ -79,14 +79,14 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (profiles, db) = (profiles(config), open(config)?);
     let is_narrowed =
         !args.filters.is_empty() || args.status.is_some() || args.search.is_some() || args.after.is_some();
-    let (scope, selection) = args.filters.read(&profiles, args.status)?;
+    let (visible, selection) = args.filters.read(&profiles, args.status)?;
     let (limit, as_json) = (usize::from(args.limit), args.json);
     let (search, place) = (sought(args.search, &profiles)?, place(args.after)?);
     block_on(async {
         if args.follow {
-            return follow(&db, &scope, selection, limit, |listed| line(listed, &profiles, as_json)).await;
+            return follow(&db, &visible, selection, limit, |listed| line(listed, &profiles, as_json)).await;
         }
-        let (found, next) = look(&db, &scope, &selection, (search.clone(), place), (limit, usize::MAX)).await?;
+        let (found, next) = look(&db, &visible, &selection, (search.clone(), place), (limit, usize::MAX)).await?;
         show(&found, &profiles, as_json, if is_narrowed { NONE_MATCHES } else { NONE });
         if let Some(next) = next.filter(|_| search.is_some()) {
             output::note(&searched(&next, &format!("; --after {next} goes on further back")));
@@ -117,25 +117,19 @@ fn searched(next: &Place<DeliveryId>, more: &str) -> String {
 
 /// Prints new and changed deliveries, until nobody reads them. Each round reads the watched deliveries again, and every
 /// newer one.
-async fn follow(
-    db: &Db,
-    scope: &AccessScope,
-    selection: Selection,
-    limit: usize,
-    tell: impl Fn(&Listed),
-) -> Result<()> {
+async fn follow(db: &Db, visible: &Visible, selection: Selection, limit: usize, tell: impl Fn(&Listed)) -> Result<()> {
     // Deliveries in any state are watched: they may change to the state that the filter asks for.
     let (state, failure) = (selection.state, selection.failure);
     let any = Selection { state: None, failure: None, ..selection.clone() };
     let range = {
-        let (scope, any) = (scope.clone(), any.clone());
-        db.read(move |view| Range::new(view, &scope, any)).await.map_err(named)?
+        let (visible, any) = (visible.clone(), any.clone());
+        db.read(move |view| Range::new(view, &visible, any)).await.map_err(named)?
     };
     let mut newest = db.read(search::newest).await?;
     let known = |found: Vec<Listed>| found.into_iter().rev().filter(move |listed| listed.delivery.key <= newest);
     let start = || (None, Place::Start);
-    known(look(db, scope, &selection, start(), (limit, PAGES)).await?.0).for_each(|listed| tell(&listed));
-    let (last, _) = look(db, scope, &any, start(), (WATCHED, PAGES)).await?;
+    known(look(db, visible, &selection, start(), (limit, PAGES)).await?.0).for_each(|listed| tell(&listed));
+    let (last, _) = look(db, visible, &any, start(), (WATCHED, PAGES)).await?;
     let mut watched: VecDeque<_> = known(last).map(|one| seen(&one)).collect();
     while !is_unread() {
         clock::pause(EVERY).await;
@@ -169,17 +163,17 @@ fn seen(Listed { delivery, .. }: &Listed) -> (DeliveryKey, State, u32) {
 /// a read of its own.
 async fn look(
     db: &Db,
-    scope: &AccessScope,
+    visible: &Visible,
     selection: &Selection,
     (sought, mut place): (Option<Sought>, Place<DeliveryId>),
     (limit, pages): (usize, usize),
 ) -> Result<(Vec<Listed>, Option<Place<DeliveryId>>)> {
     let (mut found, limit) = (Vec::new(), limit.min(MOST));
     for _ in 0..pages {
-        let (scope, selection) = (scope.clone(), selection.clone());
+        let (visible, selection) = (visible.clone(), selection.clone());
         let until = SystemClock.uptime() + PATIENCE;
         let asked = Asked { sought: sought.clone(), place, limit: limit - found.len(), until };
-        let page = db.read(move |view| search::list(view, &Range::new(view, &scope, selection)?, &asked));
+        let page = db.read(move |view| search::list(view, &Range::new(view, &visible, selection)?, &asked));
         let (page, next) = page.await.map_err(named)?;
         found.extend(page);
         let Some(next) = next else { return Ok((found, None)) };

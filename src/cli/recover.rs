@@ -96,7 +96,7 @@ impl Args {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (one, yes, as_json) = (args.delivery.is_some(), args.yes, args.json);
-    let (scope, selection) = match args.delivery {
+    let (visible, selection) = match args.delivery {
         Some(text) => {
             let id = DeliveryId::parse(&text).ok_or_else(|| Error::request(format!("'{text}' is no delivery's id")))?;
             (ALL, Selection { delivery: Some(id), ..Selection::default() })
@@ -111,7 +111,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     };
     let db = open(config)?;
     block_on(async {
-        let found = db.read(move |view| Candidates::new(view, &scope, selection)).await.map_err(named)?;
+        let found = db.read(move |view| Candidates::new(view, &visible, selection)).await.map_err(named)?;
         let count = candidates::count(&db, Actor::CommandLine, &found, Duration::MAX).await?;
         if one {
             judge_one(count)?;

@@ -16,13 +16,13 @@ use crate::{
         profile::Profiles,
         selection::Selection,
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Error, Result},
 };
 
 /// A person with a shell on the machine sees everything.
-pub(super) const ALL: AccessScope = AccessScope::EVERYTHING;
+pub(super) const ALL: Visible = Visible::EVERYTHING;
 
 /// The deliveries that match every given filter.
 #[derive(Debug, Args)]
@@ -106,8 +106,8 @@ impl Filters {
             && self.url.is_none()
     }
 
-    /// The selection, and the access scope, narrowed to the profile of the webhook if one is named.
-    pub(super) fn read(self, profiles: &Profiles, status: Option<Status>) -> Result<(AccessScope, Selection)> {
+    /// The selection, and what is visible, narrowed to the profile of the webhook if one is named.
+    pub(super) fn read(self, profiles: &Profiles, status: Option<Status>) -> Result<(Visible, Selection)> {
         let selection = Selection {
             account: self.account,
             url: self.url,
@@ -124,8 +124,8 @@ impl Filters {
     }
 }
 
-/// The webhook with this id, and the access scope narrowed to its profile.
-pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, AccessScope)> {
+/// The webhook with this id, and what is visible, narrowed to its profile.
+pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, Visible)> {
     profiles.webhook(&ALL, text).map_err(|_| no_webhook(text))
 }
 

@@ -183,10 +183,10 @@ fn live(endpoint: Endpoint, then: &str) -> Result<Endpoint> {
 }
 
 fn test(webhook: &str, event: Option<String>, as_json: bool, config: &Config) -> Result<()> {
-    let (id, scope) = selection::webhook(&profiles(config), webhook)?;
+    let (id, visible) = selection::webhook(&profiles(config), webhook)?;
     let (db, dialects) = (open(config)?, dialects(config));
     let prepare = move |tx: &Tx<'_>| {
-        let endpoint = live(endpoints::find(tx, &scope, id)?, "tested")?;
+        let endpoint = live(endpoints::find(tx, &visible, id)?, "tested")?;
         let target = endpoints::target(tx, endpoint.key)?;
         let dialect = dialects.iter().find(|dialect| dialect.profile.name == target.profile);
         let dialect = dialect.ok_or_else(|| Error::Internal(format!("no profile '{}'", target.profile)))?;
@@ -234,9 +234,9 @@ fn engine(db: &Db, config: &Config) -> Result<Engine> {
 }
 
 fn pause(webhook: &str, as_json: bool, config: &Config) -> Result<()> {
-    let (id, scope) = selection::webhook(&profiles(config), webhook)?;
+    let (id, visible) = selection::webhook(&profiles(config), webhook)?;
     let pause = move |tx: &Tx<'_>| {
-        let endpoint = live(endpoints::find(tx, &scope, id)?, "paused")?;
+        let endpoint = live(endpoints::find(tx, &visible, id)?, "paused")?;
         endpoints::suspend(tx, endpoint.key, SuspendedReason::Paused)?;
         Ok(endpoint.state == EndpointState::Active)
     };
@@ -251,9 +251,9 @@ fn pause(webhook: &str, as_json: bool, config: &Config) -> Result<()> {
 }
 
 fn resume(webhook: &str, resend: Resend, as_json: bool, config: &Config) -> Result<()> {
-    let (id, scope) = selection::webhook(&profiles(config), webhook)?;
+    let (id, visible) = selection::webhook(&profiles(config), webhook)?;
     let resume = move |tx: &Tx<'_>| {
-        let endpoint = live(endpoints::find(tx, &scope, id)?, "resumed")?;
+        let endpoint = live(endpoints::find(tx, &visible, id)?, "resumed")?;
         endpoints::resume(tx, endpoint.key, resend)
     };
     let db = open(config)?;

@@ -26,7 +26,7 @@ use crate::{
         excerpt::excerpt,
         ids::DeliveryId,
         selection::Selection,
-        token::{AccessScope, Scope},
+        token::{Scope, Visible},
     },
     error::{Error, Missing},
 };
@@ -155,7 +155,7 @@ fn known<T>(label: &str, text: &str, find: impl Fn(&str) -> Option<T>) -> Result
 
 /// Whether this is the id of a webhook, of any vendor.
 fn is_webhook(shared: &Shared, text: &str) -> bool {
-    shared.app.profiles().webhook(&AccessScope::EVERYTHING, text).is_ok()
+    shared.app.profiles().webhook(&Visible::EVERYTHING, text).is_ok()
 }
 
 struct Choice {

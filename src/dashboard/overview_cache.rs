@@ -1,4 +1,4 @@
-//! The numbers of the first page. All callers with the same access scope share one reading of the database.
+//! The numbers of the first page. All callers who see the same share one reading of the database.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     app::{Access, App, Webhooks, overview::Snapshot},
-    domain::token::AccessScope,
+    domain::token::Visible,
     error::Result,
     http::single_flight::SingleFlight,
 };
@@ -17,25 +17,25 @@ use crate::{
 const SHOWN: usize = 10;
 /// How long a reading is shared. A reading counts all waiting deliveries.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Most readings in memory, one for each access scope.
+/// Most readings in memory, one for each view.
 const MOST: usize = 1000;
 
-/// The reading of one access scope.
+/// The reading of what one kind of caller sees.
 type Reading = SingleFlight<Result<Arc<Snapshot>>>;
 
-/// The last reading of each access scope.
+/// The last reading of each.
 #[derive(Default)]
-pub(super) struct Overviews(Mutex<HashMap<AccessScope, Arc<Reading>>>);
+pub(super) struct Overviews(Mutex<HashMap<Visible, Arc<Reading>>>);
 
 impl Overviews {
-    /// The last overview within the caller's access scope.
+    /// The last overview within what the caller may see.
     pub(super) async fn last(&self, app: &App, access: &Access<Webhooks>) -> Result<Arc<Snapshot>> {
         let last = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if all.len() >= MOST {
                 all.clear();
             }
-            Arc::clone(all.entry(access.scope().clone()).or_default())
+            Arc::clone(all.entry(access.visible().clone()).or_default())
         };
         let uptime = app.clock().uptime();
         app.shared_overview(access, SHOWN, move |read| async move { last.recent(uptime, PAUSE, || read).await }).await

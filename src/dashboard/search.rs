@@ -19,7 +19,7 @@ use crate::{
     domain::{
         ids::{DeliveryId, EventId, RecoveryId, RequestId},
         search::bare,
-        token::AccessScope,
+        token::Visible,
     },
     error::Error,
 };
@@ -79,7 +79,7 @@ async fn lead(
             app.recovery(&visit.access, id).await?;
             return Ok(Some(format!("/ui/recoveries/{id}")));
         }
-        if app.profiles().webhook(&AccessScope::EVERYTHING, id).is_ok() {
+        if app.profiles().webhook(&Visible::EVERYTHING, id).is_ok() {
             app.webhook_in_full(&visit.access, id).await?;
             return Ok(Some(format!("/ui/webhooks/{id}")));
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{excerpt::excerpt, ids::EndpointId, token::AccessScope},
+    domain::{excerpt::excerpt, ids::EndpointId, token::Visible},
     error::{Error, Missing, Result},
 };
 
@@ -140,15 +140,15 @@ impl Profiles {
         })
     }
 
-    /// The endpoint of an id with its vendor's prefix, and the access scope narrowed to that vendor.
+    /// The endpoint of an id with its vendor's prefix, and what is visible, narrowed to that vendor.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a text that is no such id, or the id of a vendor outside the scope.
-    pub fn webhook(&self, scope: &AccessScope, text: &str) -> Result<(EndpointId, AccessScope)> {
+    /// [`Error::NotFound`] for a text that is no such id, or the id of a vendor that is not visible.
+    pub fn webhook(&self, visible: &Visible, text: &str) -> Result<(EndpointId, Visible)> {
         let found = self.iter().find_map(|profile| {
             let id = EndpointId::from_wire(profile.endpoint_prefix, text)?;
-            let is_seen = scope.profile.as_ref().is_none_or(|seen| *seen == profile.name);
-            is_seen.then(|| (id, scope.narrowed_to(profile.name)))
+            let is_seen = visible.profile.as_ref().is_none_or(|seen| *seen == profile.name);
+            is_seen.then(|| (id, visible.narrowed_to(profile.name)))
         });
         found.ok_or(Error::NotFound(Missing::Webhook))
     }

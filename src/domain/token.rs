@@ -134,17 +134,17 @@ pub struct Caller {
     newest_account: AccountKey,
 }
 
-/// The accounts that a request may see. Every query of a request is made within an access scope. (A [`Scope`] is
+/// The accounts that a request may see. Every query of a request is made within these. (A [`Scope`] is
 /// something else: an action that a token allows.)
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AccessScope {
+pub struct Visible {
     /// The one profile that is seen: of the routes that were called, or of the caller; `None` shows all of them.
     pub profile: Option<Cow<'static, str>>,
     /// The caller's own account; `None` shows every account.
     pub account: Option<AccountKey>,
 }
 
-impl AccessScope {
+impl Visible {
     /// Every account of every profile.
     pub const EVERYTHING: Self = Self { profile: None, account: None };
 
@@ -178,11 +178,11 @@ impl Caller {
         self.grant_for(None)
     }
 
-    /// The right to act, and the access scope, for a route of this vendor that needs one of the token's scopes, or any.
+    /// The right to act, and what is visible, for a route of this vendor that needs one of the token's scopes, or any.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token of another vendor, or without the scope.
-    pub fn scope_for(&self, vendor: &'static str, needed: Option<Scope>) -> Result<(Grant, AccessScope)> {
+    pub fn visible_for(&self, vendor: &'static str, needed: Option<Scope>) -> Result<(Grant, Visible)> {
         let (home, account) = match &self.reach {
             Reach::Account { key, profile, .. } => (profile.as_str(), Some(*key)),
             Reach::Platform(profile) => (profile.as_str(), None),
@@ -191,20 +191,20 @@ impl Caller {
         if home != vendor {
             return Err(Error::Forbidden("this token belongs to another platform's routes".to_owned()));
         }
-        Ok((self.grant_with(needed)?, AccessScope { profile: Some(vendor.into()), account }))
+        Ok((self.grant_with(needed)?, Visible { profile: Some(vendor.into()), account }))
     }
 
-    /// The right to act, and the access scope, for routes of no vendor: they show everything that the token reaches.
+    /// The right to act, and what is visible, for routes of no vendor: they show everything that the token reaches.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token without the scope.
-    pub fn scope_everywhere(&self, needed: Option<Scope>) -> Result<(Grant, AccessScope)> {
+    pub fn visible_everywhere(&self, needed: Option<Scope>) -> Result<(Grant, Visible)> {
         let (profile, account) = match &self.reach {
             Reach::Account { key, profile, .. } => (Some(profile.clone().into()), Some(*key)),
             Reach::Platform(profile) => (Some(profile.clone().into()), None),
             Reach::Everything => (None, None),
         };
-        Ok((self.grant_with(needed)?, AccessScope { profile, account }))
+        Ok((self.grant_with(needed)?, Visible { profile, account }))
     }
 
     fn grant_with(&self, needed: Option<Scope>) -> Result<Grant> {

@@ -8,7 +8,7 @@ use crate::{
         account::{Account, AccountKey},
         audit::{Action, Actor},
         excerpt::excerpt,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Conflict, Error, Missing},
 };
@@ -78,12 +78,12 @@ pub(super) fn named(tx: &Tx<'_>, profile: Option<&str>, id: &str) -> Result<Acco
 /// The account with this id, in any profile.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope.
-pub fn see(view: &View<'_>, scope: &AccessScope, id: &str) -> Result<Account> {
+/// [`Error::NotFound`] if none is visible.
+pub fn see(view: &View<'_>, visible: &Visible, id: &str) -> Result<Account> {
     let sql = "SELECT * FROM account WHERE id = ?1 AND profile != '' AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)";
     view.conn
         .prepare_cached(sql)?
-        .query_row((id, &scope.profile, scope.account), read)
+        .query_row((id, &visible.profile, visible.account), read)
         .optional()?
         .ok_or_else(|| missing(id))
 }
@@ -91,15 +91,15 @@ pub fn see(view: &View<'_>, scope: &AccessScope, id: &str) -> Result<Account> {
 /// One page of accounts, in the order they were made, after the one of this id.
 ///
 /// # Errors
-/// [`Error::Invalid`] if there is none of this id within the scope.
-pub fn page(view: &View<'_>, scope: &AccessScope, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
-    let after = after.map_or(Ok(0), |id| see(view, scope, id).map(|account| account.key));
+/// [`Error::Invalid`] if none of this id is visible.
+pub fn page(view: &View<'_>, visible: &Visible, after: Option<&str>, limit: usize) -> Result<Vec<Account>> {
+    let after = after.map_or(Ok(0), |id| see(view, visible, id).map(|account| account.key));
     let after = after.map_err(Error::of_cursor)?;
     let mut rows = view.conn.prepare_cached(
         "SELECT * FROM account WHERE key > ?1 AND profile != '' AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR key = ?3)
          ORDER BY key LIMIT ?4",
     )?;
-    let rows = rows.query_map((after, &scope.profile, scope.account, limit), read)?;
+    let rows = rows.query_map((after, &visible.profile, visible.account, limit), read)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

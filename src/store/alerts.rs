@@ -17,7 +17,7 @@ use crate::{
         endpoint::{EndpointKey, SuspendedReason},
         ids::{AlertId, DeliveryId, EndpointId},
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     error::Error,
 };
@@ -277,7 +277,7 @@ pub fn failing_count(view: &View<'_>) -> Result<u64> {
 /// [`Error::Invalid`] if `before` is no alert.
 pub fn list(
     view: &View<'_>,
-    scope: &AccessScope,
+    visible: &Visible,
     before: Option<AlertId>,
     limit: usize,
 ) -> Result<Vec<(Alert, Vec<Progress>)>> {
@@ -293,7 +293,7 @@ pub fn list(
         "{SELECT} WHERE alert.key < ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
          ORDER BY alert.key DESC LIMIT ?4"
     ))?;
-    let mut rows = rows.query((before, &scope.profile, scope.account, limit))?;
+    let mut rows = rows.query((before, &visible.profile, visible.account, limit))?;
     // Many alerts may be about one endpoint, and counting its held deliveries takes time.
     let (mut found, mut counts) = (Vec::new(), HashMap::new());
     while let Some(row) = rows.next()? {

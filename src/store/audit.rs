@@ -7,7 +7,7 @@ use crate::domain::{
     audit::{Action, Entry, EntryKey},
     endpoint::{EndpointKey, masked},
     ids::{EndpointId, TokenId},
-    token::AccessScope,
+    token::Visible,
 };
 
 /// How many removable entries are kept of each account (some 600 kB). Somebody who pauses and resumes a webhook all day
@@ -151,12 +151,12 @@ pub struct Filter {
 /// of entries: a page may hold few or none and yet not be the last.
 pub fn list(
     view: &View<'_>,
-    scope: &AccessScope,
+    visible: &Visible,
     filter: &Filter,
     limit: usize,
 ) -> Result<(Vec<Entry>, Option<EntryKey>)> {
     let before = filter.before.unwrap_or(EntryKey::MAX);
-    let own: Option<String> = match scope.account {
+    let own: Option<String> = match visible.account {
         Some(key) => {
             let mut rows = view.conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
             Some(rows.query_row([key], |row| row.get(0))?)
@@ -181,7 +181,7 @@ pub fn list(
         }
         last = Some(entry.key);
         let fits = |wanted: Option<&str>, given: Option<&str>| wanted.is_none() || wanted == given;
-        if fits(scope.profile.as_deref(), entry.profile.as_deref())
+        if fits(visible.profile.as_deref(), entry.profile.as_deref())
             && fits(filter.account.as_deref(), entry.account_id.as_deref())
             && fits(filter.action.map(Action::name), Some(&entry.action))
         {

@@ -16,7 +16,7 @@ use crate::{
         delivery::{DeliveryKey, State},
         endpoint::{EndpointKey, EndpointState},
         selection::Selection,
-        token::AccessScope,
+        token::Visible,
     },
     error::Error,
 };
@@ -38,15 +38,15 @@ impl Candidates {
     /// replay only the replay counts; test deliveries are never replayed.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an account or a webhook that is not within the scope; [`Error::Invalid`] for a state
+    /// [`Error::NotFound`] for an account or a webhook that is not visible; [`Error::Invalid`] for a state
     /// that is not final.
-    pub fn new(view: &View<'_>, scope: &AccessScope, selection: Selection) -> Result<Self> {
+    pub fn new(view: &View<'_>, visible: &Visible, selection: Selection) -> Result<Self> {
         if !selection.state.is_none_or(State::is_final) {
             return Err(Error::request(
                 "only deliveries that failed, were delivered or were cancelled can be replayed",
             ));
         }
-        let range = Range::new(view, scope, selection)?;
+        let range = Range::new(view, visible, selection)?;
         let upto = newest(view.conn)?.min(*range.keys(view.conn)?.end());
         Ok(Self { range, upto })
     }

@@ -14,7 +14,7 @@ use crate::{
         failure_details::FailureDetails,
         ids::{DeliveryId, EndpointId, EventId},
         own_key::OwnKey,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Conflict, Error, Missing},
 };
@@ -152,17 +152,17 @@ pub fn answers(view: &View<'_>, endpoint: EndpointKey) -> Result<Vec<Answered>> 
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The endpoint of a delivery, within this scope.
+/// The endpoint of a visible delivery.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no such delivery within the scope.
-pub fn endpoint_of(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Endpoint> {
+/// [`Error::NotFound`] if no such delivery is visible.
+pub fn endpoint_of(tx: &Tx<'_>, visible: &Visible, id: DeliveryId) -> Result<Endpoint> {
     let mut rows = tx.conn.prepare_cached(
         "SELECT endpoint.id FROM delivery JOIN endpoint ON endpoint.key = delivery.endpoint WHERE delivery.id = ?",
     )?;
     let endpoint = rows.query_row([id.to_bytes()], |row| row.get(0).map(EndpointId::from_bytes)).optional()?;
     let endpoint = endpoint.ok_or(Error::NotFound(Missing::Delivery))?;
-    endpoints::find(tx, scope, endpoint).map_err(|error| match error {
+    endpoints::find(tx, visible, endpoint).map_err(|error| match error {
         Error::NotFound(_) => Error::NotFound(Missing::Delivery),
         error => error,
     })
@@ -171,10 +171,10 @@ pub fn endpoint_of(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<E
 /// Cancels a pending or held delivery. A cancelled one stays cancelled.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope; [`Error::Conflict`] while an attempt is under way, and when
+/// [`Error::NotFound`] if none is visible; [`Error::Conflict`] while an attempt is under way, and when
 /// it has come to another end.
-pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: DeliveryId) -> Result<()> {
-    let endpoint = endpoint_of(tx, scope, id)?;
+pub fn cancel(tx: &Tx<'_>, visible: &Visible, id: DeliveryId) -> Result<()> {
+    let endpoint = endpoint_of(tx, visible, id)?;
     let delivery = find(tx, &endpoint, id)?;
     match delivery.state {
         State::Cancelled => Ok(()),

@@ -23,7 +23,7 @@ use crate::{
         ids::EndpointId,
         signature::SigningSecret,
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Conflict, Error, Missing},
 };
@@ -344,26 +344,26 @@ pub(super) fn shared_target(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<Arc<Ta
 /// The endpoint of this id, deleted ones included.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope.
-pub fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId) -> Result<Endpoint> {
+/// [`Error::NotFound`] if none is visible.
+pub fn find(view: &View<'_>, visible: &Visible, id: EndpointId) -> Result<Endpoint> {
     view.conn
         .prepare_cached(&format!(
             "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2) AND (?3 IS NULL OR account = ?3)"
         ))?
-        .query_row((id.to_bytes(), &scope.profile, scope.account), read)
+        .query_row((id.to_bytes(), &visible.profile, visible.account), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Webhook))
 }
 
-/// Every endpoint within the scope that is not deleted, and the newest 1,000 of those that were deleted since this time,
+/// Every visible endpoint that is not deleted, and the newest 1,000 of those that were deleted since this time,
 /// in the order they were registered: at most `most` of those after the one with the key `after`.
 pub fn list(
     view: &View<'_>,
-    scope: &AccessScope,
+    visible: &Visible,
     deleted_since: Timestamp,
     (after, most): (EndpointKey, Option<usize>),
 ) -> Result<Vec<Endpoint>> {
-    let of = if scope.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
+    let of = if visible.account.is_some() { "account = ?2" } else { "?2 IS NULL" };
     // An account may have deleted any number of endpoints.
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE {of} AND (?1 IS NULL OR endpoint.profile = ?1)
@@ -373,7 +373,7 @@ pub fn list(
          ORDER BY endpoint.key LIMIT ifnull(?5, -1)"
     ))?;
     Ok(rows
-        .query_map((&scope.profile, scope.account, deleted_since.millis(), after, most), read)?
+        .query_map((&visible.profile, visible.account, deleted_since.millis(), after, most), read)?
         .collect::<rusqlite::Result<_>>()?)
 }
 

@@ -19,7 +19,7 @@ use crate::{
         ids::{EndpointId, EventId},
         search::{Asked, Place, Sought},
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     error::Error,
 };
@@ -71,14 +71,14 @@ type Found = (Vec<Event>, Option<EventId>);
 /// # Errors
 /// [`Error::Invalid`] for a place that no such list gave; [`Error::NotFound`] for an account that is not within the
 /// scope.
-pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, asked: &Asked<EventId>) -> Result<Page> {
+pub fn list(view: &View<'_>, visible: &Visible, filter: &Filter, asked: &Asked<EventId>) -> Result<Page> {
     let (conn, limit) = (view.conn, asked.limit);
     let account = match &filter.account {
-        Some(id) => Some(accounts::see(view, scope, id)?.key),
-        None => scope.account,
+        Some(id) => Some(accounts::see(view, visible, id)?.key),
+        None => visible.account,
     };
     let keys = moments::keys(conn, "event", (filter.from, filter.to))?;
-    let field = Field { conn, scope, account, filter, keys };
+    let field = Field { conn, visible, account, filter, keys };
     let after = |(events, next): Found| Page { events, next: next.map(Place::After), partial: false };
     let words = match &asked.sought {
         None => return field.newest(asked.after()?, limit),
@@ -114,10 +114,10 @@ pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, asked: &Asked
 }
 
 /// At most `most` events whose idempotency key, or whose batch's, is this text; the newest first.
-pub fn keyed(view: &View<'_>, scope: &AccessScope, key: &str, most: usize) -> Result<Vec<Event>> {
+pub fn keyed(view: &View<'_>, visible: &Visible, key: &str, most: usize) -> Result<Vec<Event>> {
     let (filter, keys) = (Filter::default(), EventKey::MIN..=EventKey::MAX - 1);
-    let field = Field { conn: view.conn, scope, account: scope.account, filter: &filter, keys };
-    Ok(field.these(&scan::keyed(view.conn, key, scope.account)?, None, most)?.0)
+    let field = Field { conn: view.conn, visible, account: visible.account, filter: &filter, keys };
+    Ok(field.these(&scan::keyed(view.conn, key, visible.account)?, None, most)?.0)
 }
 
 fn key_of(conn: &Connection, id: EventId) -> Result<Option<EventKey>> {
@@ -128,7 +128,7 @@ fn key_of(conn: &Connection, id: EventId) -> Result<Option<EventKey>> {
 /// The events among which a list looks.
 struct Field<'a> {
     conn: &'a Connection,
-    scope: &'a AccessScope,
+    visible: &'a Visible,
     account: Option<AccountKey>,
     filter: &'a Filter,
     /// The keys of the events of its time, and of a few others.
@@ -151,7 +151,7 @@ impl Field<'_> {
         let Filter { kind, from: since, to, .. } = self.filter;
         let events = rows.query_map(
             named_params! {
-                ":oldest": from, ":before": before, ":most": most, ":profile": self.scope.profile,
+                ":oldest": from, ":before": before, ":most": most, ":profile": self.visible.profile,
                 ":account": self.account, ":kind": kind,
                 ":from": since.map(Timestamp::millis), ":to": to.map(Timestamp::millis),
             },
@@ -211,7 +211,7 @@ impl Field<'_> {
             "SELECT key FROM endpoint WHERE id = ?1 AND profile = ?2 AND (?3 IS NULL OR profile = ?3)
                AND (?4 IS NULL OR account = ?4)",
         )?;
-        let own = (id.to_bytes(), profile, &self.scope.profile, self.account);
+        let own = (id.to_bytes(), profile, &self.visible.profile, self.account);
         Ok(rows.query_row(own, |row| row.get(0)).optional()?)
     }
 

@@ -14,7 +14,7 @@ use crate::{
         endpoint::{EndpointKey, EndpointState, EventFilter, TargetUrl},
         event::{Accepted, Audience, Event, EventKey, NewEvent, Published},
         ids::{DeliveryId, EndpointId, EventId},
-        token::AccessScope,
+        token::Visible,
     },
     error::{Error, Missing},
 };
@@ -150,14 +150,14 @@ pub(super) const COLUMNS: &str = "
 /// The event of this id.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope.
-pub fn find(view: &View<'_>, scope: &AccessScope, id: EventId) -> Result<Event> {
+/// [`Error::NotFound`] if none is visible.
+pub fn find(view: &View<'_>, visible: &Visible, id: EventId) -> Result<Event> {
     view.conn
         .prepare_cached(&format!(
             "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
              WHERE event.id = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)",
         ))?
-        .query_row((id.to_bytes(), &scope.profile, scope.account), read)
+        .query_row((id.to_bytes(), &visible.profile, visible.account), read)
         .optional()?
         .ok_or(Error::NotFound(Missing::Event))
 }
@@ -165,14 +165,14 @@ pub fn find(view: &View<'_>, scope: &AccessScope, id: EventId) -> Result<Event> 
 /// The event with this idempotency key; only of the named account, if one is named.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope; [`Error::Invalid`] if several accounts have one.
-pub fn find_by_key(view: &View<'_>, scope: &AccessScope, key: &str, account: Option<&str>) -> Result<Event> {
+/// [`Error::NotFound`] if none is visible; [`Error::Invalid`] if several accounts have one.
+pub fn find_by_key(view: &View<'_>, visible: &Visible, key: &str, account: Option<&str>) -> Result<Event> {
     let mut rows = view.conn.prepare_cached(&format!(
         "{COLUMNS} FROM event JOIN account ON account.key = event.account AND account.profile != ''
          WHERE idempotency_key = ?1 AND (?2 IS NULL OR account.profile = ?2) AND (?3 IS NULL OR account.key = ?3)
            AND (?4 IS NULL OR account.id = ?4) LIMIT 2",
     ))?;
-    let rows = rows.query_map((key, &scope.profile, scope.account, account), read)?;
+    let rows = rows.query_map((key, &visible.profile, visible.account, account), read)?;
     let mut found: Vec<Event> = rows.collect::<rusqlite::Result<_>>()?;
     if found.len() > 1 {
         return Err(Error::request("several accounts have one of this name: say which, by ?account=ID"));

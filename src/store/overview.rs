@@ -9,10 +9,10 @@ use super::{
 use crate::domain::{
     stats::{Span, Stats},
     timestamp::Timestamp,
-    token::AccessScope,
+    token::Visible,
 };
 
-/// The overview within an access scope.
+/// The overview within what is visible.
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// Deliveries that wait for their next attempt.
@@ -40,8 +40,8 @@ pub struct Overview {
 }
 
 /// Reads the overview. Delivered and cancelled deliveries are not counted: that would read every delivery.
-pub fn look(view: &View<'_>, scope: &AccessScope, now: Timestamp) -> Result<Overview> {
-    let (whose, key) = match (scope.account, &scope.profile) {
+pub fn look(view: &View<'_>, visible: &Visible, now: Timestamp) -> Result<Overview> {
+    let (whose, key) = match (visible.account, &visible.profile) {
         (Some(account), _) => ("account = ?1", Value::Integer(account)),
         (None, Some(profile)) => ("profile = ?1", Value::Text(profile.to_string())),
         (None, None) => ("?1 IS NULL", Value::Null),
@@ -87,7 +87,7 @@ pub fn look(view: &View<'_>, scope: &AccessScope, now: Timestamp) -> Result<Over
             "state = 'active' AND last_failure_at IS NOT NULL AND last_failure_at >= ifnull(last_success_at, 0)",
         )?,
         suspended: webhooks("state = 'suspended'")?,
-        minutes: stats::series(view, Of::Scope(scope), Span::Minute, 60, now)?,
-        hours: stats::series(view, Of::Scope(scope), Span::Hour, 24, now)?,
+        minutes: stats::series(view, Of::Visible(visible), Span::Minute, 60, now)?,
+        hours: stats::series(view, Of::Visible(visible), Span::Hour, 24, now)?,
     })
 }

@@ -1,4 +1,4 @@
-//! A selection of deliveries within an access scope, as SQL.
+//! A selection of deliveries within what is visible, as SQL.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use crate::domain::{
     ids::EndpointId,
     selection::Selection,
     timestamp::Timestamp,
-    token::AccessScope,
+    token::Visible,
 };
 
 /// Most webhooks whose histories are merged, which costs one seek each. For more, all deliveries are read in the order
@@ -31,7 +31,7 @@ pub(super) const FITS: &str = "
     AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
     AND (:delivery IS NULL OR d.id = :delivery)";
 
-/// A selection within an access scope: the account and the webhook that it names exist there.
+/// A selection within what is visible: the account and the webhook that it names exist there.
 #[derive(Debug, Clone)]
 pub struct Range {
     /// The only profile that is seen; `None`: all.
@@ -44,18 +44,18 @@ pub struct Range {
 
 impl Range {
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound) for an account or a webhook that is not within the scope.
-    pub fn new(view: &View<'_>, scope: &AccessScope, mut selection: Selection) -> Result<Self> {
+    /// [`Error::NotFound`](crate::error::Error::NotFound) for an account or a webhook that is not visible.
+    pub fn new(view: &View<'_>, visible: &Visible, mut selection: Selection) -> Result<Self> {
         if let Some(account) = &selection.account {
-            accounts::see(view, scope, account)?;
-        } else if let Some(key) = scope.account {
+            accounts::see(view, visible, account)?;
+        } else if let Some(key) = visible.account {
             let mut rows = view.conn.prepare_cached("SELECT id FROM account WHERE key = ?")?;
             selection.account = Some(rows.query_row([key], |row| row.get(0))?);
         }
         if let Some(endpoint) = selection.endpoint {
-            endpoints::find(view, scope, endpoint)?;
+            endpoints::find(view, visible, endpoint)?;
         }
-        let range = Self { profile: scope.profile.as_deref().map(str::to_owned), selection, named: None };
+        let range = Self { profile: visible.profile.as_deref().map(str::to_owned), selection, named: None };
         Ok(Self { named: range.endpoints_by_url(view)?, ..range })
     }
 

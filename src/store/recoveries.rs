@@ -15,7 +15,7 @@ use crate::{
         recovery::{Recovery, RecoveryKey, RecoveryState},
         selection::Selection,
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Conflict, Error, Missing},
 };
@@ -72,8 +72,8 @@ pub fn start(tx: &Tx<'_>, candidates: &Candidates, matched: u64) -> Result<Recov
     find(tx, &all(), id)
 }
 
-fn all() -> AccessScope {
-    AccessScope::EVERYTHING
+fn all() -> Visible {
+    Visible::EVERYTHING
 }
 
 /// Writes an audit entry in the account that the recovery names, or whose webhook or delivery it names.
@@ -112,10 +112,10 @@ pub fn begin_anew(tx: &Tx<'_>, recovery: RecoveryKey) -> Result<()> {
 /// Cancels a recovery; an ended recovery stays as it is.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope; [`Error::Forbidden`] if somebody outside of them asked for
+/// [`Error::NotFound`] if none is visible; [`Error::Forbidden`] if somebody outside of them asked for
 /// it.
-pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: RecoveryId) -> Result<Recovery> {
-    let recovery = find(tx, scope, id)?;
+pub fn cancel(tx: &Tx<'_>, visible: &Visible, id: RecoveryId) -> Result<Recovery> {
+    let recovery = find(tx, visible, id)?;
     if !is_own(&recovery) {
         let refusal = "somebody else has started this recovery: they cancel it, or an operator";
         return Err(Error::Forbidden(refusal.to_owned()));
@@ -126,7 +126,7 @@ pub fn cancel(tx: &Tx<'_>, scope: &AccessScope, id: RecoveryId) -> Result<Recove
             .execute((recovery.key, tx.now.millis()))?;
         note(tx, Action::RecoveryCancelled, &recovery)?;
     }
-    find(tx, scope, id)
+    find(tx, visible, id)
 }
 
 /// Removes the recoveries over an account that is being erased, in any state.
@@ -158,52 +158,55 @@ const WITHIN: &str = "(:profile IS NULL OR profile = :profile)
 /// One page of recoveries, newest first, before the one of this id.
 ///
 /// # Errors
-/// [`Error::Invalid`] if there is none of this id within the scope.
-pub fn list(view: &View<'_>, scope: &AccessScope, before: Option<RecoveryId>, limit: usize) -> Result<Vec<Recovery>> {
-    let before = before.map_or(Ok(RecoveryKey::MAX), |id| find(view, scope, id).map(|recovery| recovery.key));
+/// [`Error::Invalid`] if none of this id is visible.
+pub fn list(view: &View<'_>, visible: &Visible, before: Option<RecoveryId>, limit: usize) -> Result<Vec<Recovery>> {
+    let before = before.map_or(Ok(RecoveryKey::MAX), |id| find(view, visible, id).map(|recovery| recovery.key));
     let before = before.map_err(Error::of_cursor)?;
     let sql = format!("{SELECT} WHERE key < :before AND {WITHIN} ORDER BY key DESC LIMIT :limit");
     let mut rows = view.conn.prepare_cached(&sql)?;
     let rows = rows.query_map(
-        named_params! { ":before": before, ":profile": scope.profile, ":account": scope.account, ":limit": limit },
+        named_params! { ":before": before, ":profile": visible.profile, ":account": visible.account, ":limit": limit },
         read,
     )?;
     let recoveries: Vec<Recovery> = rows.collect::<rusqlite::Result<_>>()?;
-    recoveries.into_iter().map(|recovery| seen(view.conn, scope, recovery)).collect()
+    recoveries.into_iter().map(|recovery| seen(view.conn, visible, recovery)).collect()
 }
 
-/// The name that a recovery shows instead of a person outside the reader's scope.
+/// The name that a recovery shows instead of a person outside the reader's view.
 const OUTSIDE: &str = "somebody else";
 
-/// Whether a person within the scope asked for this recovery, which was found within the same scope.
+/// Whether a visible person asked for this recovery, which was found within what is visible.
 pub fn is_own(recovery: &Recovery) -> bool {
     recovery.actor != OUTSIDE
 }
 
-/// A recovery as shown within this scope: a person outside the scope who asked for it is not named.
-fn seen(conn: &Connection, scope: &AccessScope, recovery: Recovery) -> Result<Recovery> {
-    if *scope == all() {
+/// A recovery as shown within what is visible: a person who is not visible and asked for it is not named.
+fn seen(conn: &Connection, visible: &Visible, recovery: Recovery) -> Result<Recovery> {
+    if *visible == all() {
         return Ok(recovery);
     }
     let mut rows = conn.prepare_cached(
         "SELECT 1 FROM token WHERE id = ?1 AND (?2 IS NULL OR account = ?2) AND (?3 IS NULL OR profile = ?3)",
     )?;
     let token = TokenId::parse(&recovery.actor).map(|id| id.to_bytes());
-    let is_within = rows.exists((token, scope.account, &scope.profile))?;
+    let is_within = rows.exists((token, visible.account, &visible.profile))?;
     Ok(if is_within { recovery } else { Recovery { actor: OUTSIDE.to_owned(), ..recovery } })
 }
 
 /// One recovery.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope.
-pub fn find(view: &View<'_>, scope: &AccessScope, id: RecoveryId) -> Result<Recovery> {
+/// [`Error::NotFound`] if none is visible.
+pub fn find(view: &View<'_>, visible: &Visible, id: RecoveryId) -> Result<Recovery> {
     view.conn
         .prepare_cached(&format!("{SELECT} WHERE id = :id AND {WITHIN}"))?
-        .query_row(named_params! { ":id": id.to_bytes(), ":profile": scope.profile, ":account": scope.account }, read)
+        .query_row(
+            named_params! { ":id": id.to_bytes(), ":profile": visible.profile, ":account": visible.account },
+            read,
+        )
         .optional()?
         .ok_or(Error::NotFound(Missing::Recovery))
-        .and_then(|recovery| seen(view.conn, scope, recovery))
+        .and_then(|recovery| seen(view.conn, visible, recovery))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Recovery> {

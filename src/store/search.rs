@@ -23,7 +23,7 @@ use crate::{
         ids::DeliveryId,
         search::{Asked, Place, Sought},
         selection::Selection,
-        token::AccessScope,
+        token::Visible,
     },
     error::Error,
 };
@@ -221,9 +221,9 @@ pub fn again(view: &View<'_>, range: &Range, keys: &[DeliveryKey]) -> Result<Vec
 /// One delivery.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope.
-pub fn find(view: &View<'_>, scope: &AccessScope, id: DeliveryId) -> Result<Listed> {
-    let range = Range::new(view, scope, Selection { delivery: Some(id), ..Selection::default() })?;
+/// [`Error::NotFound`] if none is visible.
+pub fn find(view: &View<'_>, visible: &Visible, id: DeliveryId) -> Result<Listed> {
+    let range = Range::new(view, visible, Selection { delivery: Some(id), ..Selection::default() })?;
     let listed = key_of(view.conn, id)?.map(|key| listed(view.conn, &range, key)).transpose()?;
     listed.flatten().ok_or(Error::NotFound(crate::error::Missing::Delivery))
 }

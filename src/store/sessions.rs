@@ -13,7 +13,7 @@ use crate::{
         audit::Action,
         ids::TokenId,
         timestamp::Timestamp,
-        token::{AccessScope, Caller},
+        token::{Caller, Visible},
     },
     error::{Error, Missing},
 };
@@ -106,9 +106,9 @@ pub type SessionMark = [u8; 8];
 /// The open sessions of an account, the newest first; at most 100.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an account that is not within the scope.
-pub fn of_account(view: &View<'_>, scope: &AccessScope, account: &str, now: Timestamp) -> Result<Vec<OpenSession>> {
-    let account = accounts::see(view, scope, account)?;
+/// [`Error::NotFound`] for an account that is not visible.
+pub fn of_account(view: &View<'_>, visible: &Visible, account: &str, now: Timestamp) -> Result<Vec<OpenSession>> {
+    let account = accounts::see(view, visible, account)?;
     let mut rows = view.conn.prepare_cached(
         "SELECT session.hash, expires_at, id, label FROM session JOIN token ON token.key = session.token
          WHERE account = ? AND expires_at > ? AND revoked_at IS NULL ORDER BY expires_at DESC LIMIT ?",

@@ -8,7 +8,7 @@ use crate::domain::{
     endpoint::EndpointKey,
     stats::{Span, Stats},
     timestamp::Timestamp,
-    token::AccessScope,
+    token::Visible,
 };
 
 /// How long minutes are kept, in milliseconds: two hours.
@@ -125,8 +125,8 @@ fn forget(tx: &Tx<'_>) -> Result<()> {
 /// The endpoints whose statistics are read.
 #[derive(Debug, Clone, Copy)]
 pub enum Of<'a> {
-    /// Of all endpoints within this scope.
-    Scope(&'a AccessScope),
+    /// Of all visible endpoints.
+    Visible(&'a Visible),
     /// Of this endpoint.
     Endpoint(EndpointKey),
 }
@@ -137,17 +137,17 @@ pub fn series(view: &View<'_>, of: Of<'_>, span: Span, count: i64, now: Timestam
     const ONE: &str = "SELECT delivered, failed, durations FROM tally WHERE span = ?1 AND start = ?2 AND endpoint = ?3";
     let (sql, whose) = match of {
         Of::Endpoint(key) => (ONE, Value::Integer(key)),
-        Of::Scope(AccessScope { account: Some(key), .. }) => (
+        Of::Visible(Visible { account: Some(key), .. }) => (
             "SELECT delivered, failed, durations FROM endpoint CROSS JOIN tally ON tally.endpoint = endpoint.key
              WHERE span = ?1 AND start = ?2 AND account = ?3",
             Value::Integer(*key),
         ),
-        Of::Scope(AccessScope { profile: Some(profile), .. }) => (
+        Of::Visible(Visible { profile: Some(profile), .. }) => (
             "SELECT delivered, failed, durations FROM endpoint CROSS JOIN tally ON tally.endpoint = endpoint.key
              WHERE span = ?1 AND start = ?2 AND profile = ?3",
             Value::Text(profile.to_string()),
         ),
-        Of::Scope(_) => (ONE, Value::Integer(ALL)),
+        Of::Visible(_) => (ONE, Value::Integer(ALL)),
     };
     let mut rows = view.conn.prepare_cached(sql)?;
     let last = span.start_of(now).millis();

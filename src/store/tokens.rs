@@ -12,7 +12,7 @@ use crate::{
         grant::expired,
         ids::TokenId,
         timestamp::Timestamp,
-        token::{AccessScope, BearerToken, Caller, Reach, Scopes},
+        token::{BearerToken, Caller, Reach, Scopes, Visible},
     },
     error::{Error, Missing},
 };
@@ -177,23 +177,23 @@ pub fn used(tx: &Tx<'_>, id: TokenId) -> Result<()> {
 
 /// Every token that is not revoked, in the order they were made.
 pub fn list(view: &View<'_>) -> Result<Vec<TokenRecord>> {
-    page(view, &AccessScope::EVERYTHING, None, None, usize::MAX)
+    page(view, &Visible::EVERYTHING, None, None, usize::MAX)
 }
 
 /// One page of the tokens that are not revoked, in the order they were made: of the account of this id, if one is
 /// named, and after this one.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `after` is no token; [`Error::NotFound`] for an account that is not within the scope.
+/// [`Error::Invalid`] if `after` is no token; [`Error::NotFound`] for an account that is not visible.
 pub fn page(
     view: &View<'_>,
-    scope: &AccessScope,
+    visible: &Visible,
     account: Option<&str>,
     after: Option<TokenId>,
     limit: usize,
 ) -> Result<Vec<TokenRecord>> {
     if let Some(account) = account {
-        accounts::see(view, scope, account)?;
+        accounts::see(view, visible, account)?;
     }
     let after = match after {
         None => 0,
@@ -210,14 +210,14 @@ pub fn page(
          ORDER BY token.key LIMIT ?5"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = rows.query_map((after, &scope.profile, scope.account, account, limit), record)?;
+    let rows = rows.query_map((after, &visible.profile, visible.account, account, limit), record)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The tokens within the scope, at most `limit`, that expire between these moments and are not revoked; the next one first.
+/// The visible tokens, at most `limit`, that expire between these moments and are not revoked; the next one first.
 pub fn expiring(
     view: &View<'_>,
-    scope: &AccessScope,
+    visible: &Visible,
     (from, to): (Timestamp, Timestamp),
     limit: usize,
 ) -> Result<Vec<TokenRecord>> {
@@ -227,7 +227,7 @@ pub fn expiring(
            AND (?4 IS NULL OR token.account = ?4)
          ORDER BY valid_until, token.key LIMIT ?5"
     ))?;
-    let rows = rows.query_map((from.millis(), to.millis(), &scope.profile, scope.account, limit), record)?;
+    let rows = rows.query_map((from.millis(), to.millis(), &visible.profile, visible.account, limit), record)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

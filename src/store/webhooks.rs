@@ -14,7 +14,7 @@ use crate::{
         ids::EndpointId,
         stats::Stats,
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     error::{Error, Missing},
 };
@@ -83,11 +83,11 @@ pub type Page = (Vec<Report>, Option<(String, EndpointId)>);
 /// One page, newest first. It reads at most 10,000 endpoints: a page may hold few or none and yet not be the last.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an account that is not within the scope; [`Error::Invalid`] if `after` is no endpoint.
-pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize, now: Timestamp) -> Result<Page> {
+/// [`Error::NotFound`] for an account that is not visible; [`Error::Invalid`] if `after` is no endpoint.
+pub fn list(view: &View<'_>, visible: &Visible, filter: &Filter, limit: usize, now: Timestamp) -> Result<Page> {
     let account = match &filter.account {
-        Some(account) => Some(accounts::see(view, scope, account)?.key),
-        None => scope.account,
+        Some(account) => Some(accounts::see(view, visible, account)?.key),
+        None => visible.account,
     };
     let before = match filter.after {
         None => EndpointKey::MAX,
@@ -112,7 +112,7 @@ pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize,
             Some(state) => endpoint.state == state,
             None => endpoint.state != EndpointState::Deleted,
         };
-        let seen = scope.profile.as_ref().is_none_or(|seen| *seen == profile);
+        let seen = visible.profile.as_ref().is_none_or(|seen| *seen == profile);
         let contains = |written: &str, text: &String| written.to_lowercase().contains(text);
         let (target, name) = (&endpoint.url, endpoint.about.name.as_deref().unwrap_or_default());
         let named = url.as_ref().is_none_or(|text| {
@@ -140,14 +140,14 @@ pub fn list(view: &View<'_>, scope: &AccessScope, filter: &Filter, limit: usize,
 /// One endpoint; it may be deleted.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none within the scope.
-pub fn find(view: &View<'_>, scope: &AccessScope, id: EndpointId, now: Timestamp) -> Result<Report> {
+/// [`Error::NotFound`] if none is visible.
+pub fn find(view: &View<'_>, visible: &Visible, id: EndpointId, now: Timestamp) -> Result<Report> {
     let mut rows = view.conn.prepare_cached(&format!(
         "{SELECT} WHERE endpoint.id = ?1 AND (?2 IS NULL OR endpoint.profile = ?2)
            AND (?3 IS NULL OR endpoint.account = ?3)"
     ))?;
     let report = rows
-        .query_row((id.to_bytes(), &scope.profile, scope.account), |row| {
+        .query_row((id.to_bytes(), &visible.profile, visible.account), |row| {
             bare(row, endpoints::read(row)?, row.get("profile")?)
         })
         .optional()?

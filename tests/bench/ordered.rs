@@ -6,7 +6,7 @@ use std::time::Duration;
 use ngoma::{
     domain::{
         endpoint_settings::{EndpointSettings, Sending},
-        token::AccessScope,
+        token::Visible,
     },
     store::{endpoint_settings, endpoints},
 };
@@ -61,7 +61,7 @@ fn webhook(receiver: &Receiver, sending: Sending) -> (Folder, Account) {
     let store = folder.store();
     let account = store.account("COOP-1", receiver.urls());
     store.write(move |tx| {
-        let all = endpoints::list(tx, &AccessScope::EVERYTHING, tx.now, (0, None))?;
+        let all = endpoints::list(tx, &Visible::EVERYTHING, tx.now, (0, None))?;
         all.iter().try_for_each(|one| {
             endpoint_settings::write(tx, one.key, &EndpointSettings { sending, ..EndpointSettings::default() })
         })

@@ -19,7 +19,7 @@ use crate::{
     domain::{
         endpoint::{Endpoint, EndpointState, Resend},
         endpoint_settings::{RateLimit, SettingsChange},
-        token::AccessScope,
+        token::Visible,
         version::IfMatch,
     },
 };
@@ -105,14 +105,14 @@ pub(super) struct WebhookView {
 }
 
 impl WebhookView {
-    /// A webhook as the caller with this scope sees it.
-    pub(super) fn new(endpoint: &Endpoint, scope: &AccessScope) -> Self {
+    /// A webhook as the caller sees it.
+    pub(super) fn new(endpoint: &Endpoint, visible: &Visible) -> Self {
         Self {
             webhook_id: endpoint.id.on_wire(WEBHOOK),
             callback_url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             active: endpoint.state == EndpointState::Active,
-            account: account(endpoint, scope),
+            account: account(endpoint, visible),
             name: endpoint.about.name.clone(),
             description: endpoint.about.description.clone(),
             metadata: shown_metadata(endpoint),
@@ -127,15 +127,15 @@ impl WebhookView {
     }
 
     /// A new webhook, with the secret that was made for it.
-    pub(super) fn registered(registered: &Registered, scope: &AccessScope) -> Self {
+    pub(super) fn registered(registered: &Registered, visible: &Visible) -> Self {
         let secret = registered.made_secret.as_ref().map(SecretText::from);
-        Self { secret, ..Self::new(&registered.endpoint, scope) }
+        Self { secret, ..Self::new(&registered.endpoint, visible) }
     }
 }
 
 /// The account of a webhook, for a caller who belongs to none.
-fn account(endpoint: &Endpoint, scope: &AccessScope) -> Option<String> {
-    scope.account.is_none().then(|| endpoint.account_id.clone())
+fn account(endpoint: &Endpoint, visible: &Visible) -> Option<String> {
+    visible.account.is_none().then(|| endpoint.account_id.clone())
 }
 
 /// A webhook with its last deliveries.
@@ -186,13 +186,13 @@ pub(super) struct WebhookDetails {
 }
 
 impl WebhookDetails {
-    pub(super) fn new(WebhookSummary { endpoint, held, failed, recent }: &WebhookSummary, scope: &AccessScope) -> Self {
+    pub(super) fn new(WebhookSummary { endpoint, held, failed, recent }: &WebhookSummary, visible: &Visible) -> Self {
         Self {
             webhook_id: endpoint.id.on_wire(WEBHOOK),
             callback_url: endpoint.url.given().to_owned(),
             events: endpoint.events.entries().to_vec(),
             active: endpoint.state == EndpointState::Active,
-            account: account(endpoint, scope),
+            account: account(endpoint, visible),
             name: endpoint.about.name.clone(),
             description: endpoint.about.description.clone(),
             metadata: shown_metadata(endpoint),

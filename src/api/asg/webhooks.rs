@@ -73,8 +73,8 @@ impl Routes {
         let secret = secret.map(|own| own.0);
         let settings = SettingsChange { rate_limit: rate_limit.into(), ordered, ..settings(metadata, headers) };
         let new = webhooks::NewWebhook { account, url, events, secret, name, description, settings };
-        let scope = access.scope().clone();
-        let once = idempotency_key.answering(move |registered| WebhookView::registered(registered, &scope));
+        let visible = access.visible().clone();
+        let once = idempotency_key.answering(move |registered| WebhookView::registered(registered, &visible));
         Ok(Registered::Created(app.register_once(&access, new, once).await?.into()))
     }
 
@@ -98,7 +98,7 @@ impl Routes {
         let deleted = if all.0 == Some(true) { Deleted::Newest } else { Deleted::OfLastDay };
         let found = app.webhooks(&access, deleted, PageRequest::asked_if(limit.0, cursor.0)).await?;
         let link = next_page("/v1/webhooks", &others, found.next.as_deref());
-        let views = found.items.iter().map(|webhook| WebhookView::new(webhook, access.scope()));
+        let views = found.items.iter().map(|webhook| WebhookView::new(webhook, access.visible()));
         Ok(Listed::Page(Body(views.collect()), link))
     }
 
@@ -117,7 +117,7 @@ impl Routes {
     ) -> Result<Versioned<WebhookDetails>, Refused<Errors, (Token, NoWebhook)>> {
         let found = app.webhook(&access, &webhook_id.0).await?;
         let version = Version::of(&found.endpoint).tag();
-        Ok(Versioned::Current(Body(WebhookDetails::new(&found, access.scope())), version))
+        Ok(Versioned::Current(Body(WebhookDetails::new(&found, access.visible())), version))
     }
 
     /// Change, pause or resume a webhook
@@ -145,7 +145,7 @@ impl Routes {
         let view = WebhookView {
             resent_deliveries: resumed.map(|resumed| resumed.resent),
             released_deliveries: resumed.map(|resumed| resumed.released),
-            ..WebhookView::new(&webhook, access.scope())
+            ..WebhookView::new(&webhook, access.visible())
         };
         Ok(Versioned::Current(Body(view), Version::of(&webhook).tag()))
     }
@@ -219,7 +219,7 @@ impl Routes {
         if_match: Header<Option<String>>,
     ) -> Result<Body<WebhookView>, Refused<Errors, (Token, NoWebhook, Changed)>> {
         let only_if = IfMatch::parse(if_match.0.as_deref());
-        Ok(Body(WebhookView::new(&app.deactivate(&access, &webhook_id.0, only_if).await?, access.scope())))
+        Ok(Body(WebhookView::new(&app.deactivate(&access, &webhook_id.0, only_if).await?, access.visible())))
     }
 
     /// Get the statistics of a webhook

@@ -14,7 +14,7 @@ use ngoma::{
         profile::Profiles,
         signature::SigningSecret,
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     engine::{
         EngineStatus, InFlight, Rounds,
@@ -258,9 +258,9 @@ impl Machine {
         }
         let index = which % self.ids.len();
         let endpoint = self.model.deliveries[index].endpoint;
-        let scope = AccessScope { profile: Some(VENDORS[self.model.endpoints[endpoint].vendor].into()), account: None };
+        let visible = Visible { profile: Some(VENDORS[self.model.endpoints[endpoint].vendor].into()), account: None };
         let (id, endpoint_id) = (self.ids[index], self.endpoint_ids[endpoint]);
-        let replayed = self.write(move |tx| replays::add(tx, &endpoints::find(tx, &scope, endpoint_id)?, id));
+        let replayed = self.write(move |tx| replays::add(tx, &endpoints::find(tx, &visible, endpoint_id)?, id));
         let has_ended = matches!(
             self.model.deliveries[index].state,
             DeliveryState::Delivered | DeliveryState::Exhausted | DeliveryState::Cancelled

@@ -19,7 +19,7 @@ use ngoma::{
         ids::DeliveryId,
         signature::SigningSecret,
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     engine::{
         EngineStatus, Handlers, InFlight, Round, Rounds,
@@ -242,7 +242,7 @@ impl QueueOfMany {
     /// A person cancels a delivery that waits.
     pub fn cancel(&mut self, which: i64) {
         if let Some((id, _)) = self.found(which, "state IN ('pending', 'held')") {
-            self.write(move |tx| deliveries::cancel(tx, &AccessScope::EVERYTHING, id));
+            self.write(move |tx| deliveries::cancel(tx, &Visible::EVERYTHING, id));
         }
     }
 
@@ -355,7 +355,7 @@ fn register(tx: &Tx<'_>, number: usize, sending: Sending) -> Result<()> {
 }
 
 fn of(tx: &Tx<'_>, number: usize) -> Result<ngoma::domain::endpoint::Endpoint> {
-    let all = endpoints::list(tx, &AccessScope::EVERYTHING, tx.now, (0, None))?;
+    let all = endpoints::list(tx, &Visible::EVERYTHING, tx.now, (0, None))?;
     Ok(all.into_iter().nth(number).expect("an endpoint"))
 }
 

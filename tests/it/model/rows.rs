@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use ngoma::{
-    domain::{delivery::State, ids::DeliveryId, token::AccessScope},
+    domain::{delivery::State, ids::DeliveryId, token::Visible},
     store::{deliveries, endpoints},
 };
 use rusqlite::Row;
@@ -35,8 +35,8 @@ impl Machine {
         let shown = self.runtime.block_on(db.read(move |view| {
             let mut shown = Vec::new();
             for (id, endpoint) in endpoints.iter().zip(profiles) {
-                let scope = AccessScope { profile: Some(VENDORS[endpoint.vendor].into()), account: None };
-                let endpoint = endpoints::find(view, &scope, *id)?;
+                let visible = Visible { profile: Some(VENDORS[endpoint.vendor].into()), account: None };
+                let endpoint = endpoints::find(view, &visible, *id)?;
                 for delivery in deliveries::latest(view, endpoint.key, 10_000)? {
                     let numbers =
                         deliveries::attempts(view, delivery.key)?.iter().map(|attempt| attempt.number).collect();

@@ -7,7 +7,7 @@ use ngoma::{
         alert::{Channel, Kind},
         audit::Actor,
         timestamp::Timestamp,
-        token::AccessScope,
+        token::Visible,
     },
     store::{
         Admission,
@@ -26,7 +26,7 @@ use crate::support::{
 };
 
 /// The operator's view.
-const ALL: AccessScope = AccessScope::EVERYTHING;
+const ALL: Visible = Visible::EVERYTHING;
 
 #[test]
 fn a_suspension_is_logged_at_warn_with_addressee_reason_and_the_line_that_resumes() {

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use ngoma::{
-    domain::{ids::DeliveryId, selection::Selection, token::AccessScope},
+    domain::{ids::DeliveryId, selection::Selection, token::Visible},
     store::{candidates::Candidates, erase, recoveries},
 };
 use rusqlite::Connection;
@@ -20,7 +20,7 @@ use crate::support::{
 
 /// A mark in all data of the account: its URLs, events, keys, labels, and its receiver's answers.
 const MARK: &str = "erase-me";
-const ALL: AccessScope = AccessScope::EVERYTHING;
+const ALL: Visible = Visible::EVERYTHING;
 const MAIL: &str = "ops@coop.example";
 
 /// A world beside which the built program works, with an account that has some of everything.

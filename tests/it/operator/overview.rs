@@ -1,7 +1,7 @@
 //! The operator's overview, webhooks, alerts, accounts and tokens, over all accounts.
 
 use ngoma::{
-    domain::{ids::DeliveryId, selection::Selection, timestamp::Timestamp, token::AccessScope},
+    domain::{ids::DeliveryId, selection::Selection, timestamp::Timestamp, token::Visible},
     store::{self, search::Range},
 };
 use rusqlite::Connection;
@@ -259,11 +259,11 @@ fn alerts_of_all_accounts_are_listed_with_where_each_way_stands() {
     assert!(deliveries.iter().any(|one| one["delivery_id"] == alert["delivery_id"]), "{alert}");
     assert_eq!(alert["ways"][0]["channel"], "log");
     assert_eq!(operator.get("/operator/alerts?cursor=alr_x").code(400), "INVALID_REQUEST");
-    // The access scope of an account's own token, as other pages use it.
+    // What is visible to an account's own token, as other pages use it.
     for (account, sees) in [(COOP, 3), (OTHER_COOP, 0)] {
         let key = if account == COOP { 1 } else { 2 };
-        let scope = AccessScope { profile: Some("asilichain".into()), account: Some(key) };
-        let seen = world.block_on(world.db().read(move |view| store::alerts::list(view, &scope, None, 10)));
+        let visible = Visible { profile: Some("asilichain".into()), account: Some(key) };
+        let seen = world.block_on(world.db().read(move |view| store::alerts::list(view, &visible, None, 10)));
         assert_eq!(seen.expect("a list").len(), sees, "{account}");
     }
 }
@@ -286,23 +286,23 @@ fn each_scope_of_access_sees_only_its_own_deliveries_and_webhooks() {
     let id = |page: &Value| DeliveryId::parse(&text(&page["deliveries"][0]["delivery_id"])).expect("an id");
     let (ours, foreign, now) = (id(&ours), id(&foreign), world.now());
     // Of the cooperative, of its whole profile, of everything.
-    let wide = |profile: Option<&'static str>, account| AccessScope { profile: profile.map(Into::into), account };
-    for (scope, delivered, webhooks, sees_foreign) in [
+    let wide = |profile: Option<&'static str>, account| Visible { profile: profile.map(Into::into), account };
+    for (visible, delivered, webhooks, sees_foreign) in [
         (wide(Some("asilichain"), Some(1)), 1, 1, false),
         (wide(Some("asilichain"), Some(2)), 0, 0, false),
         (wide(Some("asilichain"), None), 1, 1, false),
         (wide(None, None), 3, 2, true),
     ] {
         let seen = world.block_on(world.db().read(move |view| {
-            let overview = store::overview::look(view, &scope, now)?;
-            let reports = store::webhooks::list(view, &scope, &store::webhooks::Filter::default(), 10, now)?.0;
-            let range = Range::new(view, &scope, Selection::default())?;
+            let overview = store::overview::look(view, &visible, now)?;
+            let reports = store::webhooks::list(view, &visible, &store::webhooks::Filter::default(), 10, now)?.0;
+            let range = Range::new(view, &visible, Selection::default())?;
             let found = store::search::page(view, &range, None, 10)?.0;
             let named =
-                Range::new(view, &scope, Selection { account: Some(CUSTOMER.to_owned()), ..Selection::default() });
-            let one = store::search::find(view, &scope, foreign);
-            let own = store::search::find(view, &scope, ours);
-            let audit = store::audit::list(view, &scope, &store::audit::Filter::default(), 100)?.0;
+                Range::new(view, &visible, Selection { account: Some(CUSTOMER.to_owned()), ..Selection::default() });
+            let one = store::search::find(view, &visible, foreign);
+            let own = store::search::find(view, &visible, ours);
+            let audit = store::audit::list(view, &visible, &store::audit::Filter::default(), 100)?.0;
             let strange = audit.iter().any(|entry| entry.account_id.as_deref() == Some(CUSTOMER));
             let hour = overview.minutes.iter().map(|(_, tally)| tally.delivered).sum::<u64>();
             let counts = (hour, overview.active, reports.len() as u64, found.len() as u64);

@@ -9,7 +9,7 @@ use ngoma::{
         ids::DeliveryId,
         search::{Asked, Place, Sought},
         selection::Selection,
-        token::AccessScope,
+        token::Visible,
     },
     store::{Admission, accounts, event_list, events, search},
 };
@@ -200,7 +200,7 @@ fn a_page_ends_with_its_time_and_the_next_goes_on_further_back_while_events_are_
         let asked = Asked { sought: sought.clone(), place, limit: 20, until: Duration::ZERO };
         let publisher = coop.clone();
         let page = world.db().read(move |view| {
-            let range = search::Range::new(view, &AccessScope::EVERYTHING, Selection::default())?;
+            let range = search::Range::new(view, &Visible::EVERYTHING, Selection::default())?;
             let page = search::list(view, &range, &asked)?;
             // The writer goes on while the read is open.
             publisher.publish("dds.filed", json!({ "note": "needle of later" }));
@@ -220,7 +220,7 @@ fn a_page_ends_with_its_time_and_the_next_goes_on_further_back_while_events_are_
     let asked = Asked { sought, place: Place::Start, limit: 20, until: Duration::ZERO };
     let page = world
         .db()
-        .read(move |view| event_list::list(view, &AccessScope::EVERYTHING, &event_list::Filter::default(), &asked));
+        .read(move |view| event_list::list(view, &Visible::EVERYTHING, &event_list::Filter::default(), &asked));
     let page = world.block_on(page).expect("a page");
     assert!(page.next.is_some() && page.events.len() < 20, "so does the list of events");
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use ngoma::{
-    domain::{audit::Actor, delivery::State, selection::Selection, timestamp::Timestamp, token::AccessScope},
+    domain::{audit::Actor, delivery::State, selection::Selection, timestamp::Timestamp, token::Visible},
     store::{
         candidates::{self, Candidates},
         recoveries,
@@ -312,7 +312,7 @@ fn counting_is_bounded_in_time_and_a_recovery_finds_the_deliveries_that_were_not
     let receiver = Receiver::new();
     with_failed(&mut world, &receiver, 2500);
     let (everybody, failed) =
-        (AccessScope::EVERYTHING, Selection { state: Some(State::Exhausted), ..Selection::default() });
+        (Visible::EVERYTHING, Selection { state: Some(State::Exhausted), ..Selection::default() });
     let field = world.block_on(world.db().read(move |view| Candidates::new(view, &everybody, failed)));
     let field = field.expect("a field");
     let count =
@@ -340,7 +340,7 @@ fn a_recovery_reads_no_deliveries_of_another_time() {
     let at = |second: u32| Timestamp::from_millis(1_776_643_200_000 + i64::from(second) * 1000);
     let selection =
         Selection { state: Some(State::Exhausted), from: Some(at(2000)), to: Some(at(2009)), ..Selection::default() };
-    let everybody = AccessScope::EVERYTHING;
+    let everybody = Visible::EVERYTHING;
     let field = world.block_on(world.db().read(move |view| Candidates::new(view, &everybody, selection)));
     let field = field.expect("a field");
     // One look is enough: the 1,000 that it may pass are those of that time.
