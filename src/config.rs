@@ -27,7 +27,7 @@ pub use self::{
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
 /// The keys whose values no error may show.
-const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.webhook_secret"];
+const SECRETS: [&str; 4] = ["alerts.smtp_url", "alerts.heartbeat_url", "alerts.webhook_url", "alerts.webhook_secret"];
 
 /// Every setting.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -252,10 +252,19 @@ pub struct Alerts {
     pub smtp_url: Secret,
     /// The sender of the mails.
     pub from: String,
+    /// Where answers to the mails go; empty: to the sender.
+    pub reply_to: String,
+    /// The time zone of the people who read the mails.
+    pub time_zone: String,
     /// Warn before a webhook is suspended.
     pub warn: bool,
     /// The operator's own address; empty: none.
     pub operator_email: String,
+    /// Where the heartbeat goes; empty: nowhere.
+    pub heartbeat_url: Secret,
+    /// The time between two beats.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat_every: Duration,
     /// Further places that each alert is POSTed to.
     pub channel: Vec<AlertChannel>,
     /// The URL that each alert is POSTed to, as a channel of the kind standard; empty: none.

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     dashboard::Dashboard,
     domain::{audit::Actor, timestamp::Timestamp},
-    engine::{Engine, EngineStatus, Guard, LookUp, alerts::Alerts, recoveries, retention::Retention, system_look_up},
+    engine::{Caretaker, Engine, EngineStatus, Guard, LookUp, alerts::Alerts, recoveries, retention::Retention, system_look_up},
     error::{Error, Result},
     http::{auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, server as http_server},
     store::{self, Admission, Db, operator_alerts},
@@ -160,9 +160,21 @@ impl Server {
         let mut parts = JoinSet::new();
         let app = self.app();
         let pipeline = self.pipeline(app.clone());
-        let watch_stop = stop.clone();
+        let caretaker = Caretaker {
+            db: self.db.clone(),
+            clock: Arc::clone(&self.outside.clock),
+            config: self.config.clone(),
+            backups: app.backup_folder(),
+            oldest_backup: app.oldest_backup(),
+        };
+        let care = caretaker.run(stop.clone());
         parts.spawn(async move {
-            app.watch(watch_stop).await;
+            care.await;
+            Ok(())
+        });
+        let beat_stop = stop.clone();
+        parts.spawn(async move {
+            app.beat(beat_stop).await;
             Ok(())
         });
         let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());

@@ -103,6 +103,7 @@ impl From<health::Part> for Part {
 
 impl Readiness {
     fn of(health: health::Health) -> Self {
+        let status = if health.works() { Status::Ok } else { Status::Unavailable };
         let parts = Parts {
             database: health.database.into(),
             engine: health.engine.into(),
@@ -111,10 +112,6 @@ impl Readiness {
             key_file: health.key_file.into(),
         };
         let all = [&parts.database, &parts.engine, &parts.disk, &parts.clock, &parts.key_file];
-        let status = match all.iter().any(|part| part.status == PartStatus::Unavailable) {
-            true => Status::Unavailable,
-            false => Status::Ok,
-        };
         let warnings = all.iter().filter(|part| part.status == PartStatus::Warning);
         Self { status, warnings: warnings.map(|part| part.message.clone()).collect(), parts }
     }

@@ -4,7 +4,7 @@ use super::{Access, App, Manages, Operator, Page, PageRequest};
 use crate::{
     domain::token::Visible,
     domain::{account, alert::Alert, excerpt::excerpt, ids::AlertId, operator_alert::OperatorAlert},
-    engine::alerts::send_test_mail,
+    engine::try_channels::send_test_mail,
     error::Result,
     store::{View, alerts, audit, operator_alerts},
 };

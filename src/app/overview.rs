@@ -1,13 +1,13 @@
 //! The overview.
 
-use std::{path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use super::{Access, App, Manages};
 use crate::{
     domain::{endpoint::EndpointState, timestamp::Timestamp, token::Visible},
     error::{Error, Result},
     store::{
-        self, View, accounts, alerts,
+        self, alerts,
         overview::{self, Overview},
         tokens::{self, TokenRecord},
         webhooks::{self, Filter, Report},
@@ -35,15 +35,6 @@ pub struct Snapshot {
     pub backup: Option<OldBackup>,
 }
 
-/// A last backup that is too old.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OldBackup {
-    /// No backup was made, and the first account is as old as a backup may be.
-    Never,
-    /// The last one was made at this time.
-    Made(Timestamp),
-}
-
 /// A last backup that is older is too old.
 const BACKUP_AGE: Duration = WEEK;
 
@@ -54,6 +45,11 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 pub type Reading = Pin<Box<dyn Future<Output = Result<Arc<Snapshot>>> + Send>>;
 
 impl App {
+    /// A last backup that is older is too old.
+    pub fn oldest_backup(&self) -> Duration {
+        BACKUP_AGE
+    }
+
     /// The overview within what the caller may see, with at most `shown` webhooks in each list.
     pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let seen = self.read_overview(access, shown).await;
@@ -79,6 +75,7 @@ impl App {
     async fn read_overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let (visible, is_operator, now) = (access.visible().clone(), access.is_operator(), self.now());
         let (disk, folder) = (self.low_disk().filter(|_| is_operator), self.backup_folder());
+        let oldest = self.oldest_backup();
         let read = self.0.db.read(move |view| {
             let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
             let failing = Filter { failing: true, ..Filter::default() };
@@ -90,18 +87,9 @@ impl App {
                 expiring: tokens::expiring(view, &visible, (now - WEEK, now + WEEK), shown)?,
                 unsent: if is_operator { alerts::failing_count(view)? } else { 0 },
                 disk,
-                backup: if is_operator { old_backup(view, &folder, now)? } else { None },
+                backup: if is_operator { store::old_backup(view, &folder, oldest, now)? } else { None },
             })
         });
         read.await
     }
-}
-
-/// The last backup in this folder, if it is too old. A folder that cannot be read has none.
-pub(super) fn old_backup(view: &View<'_>, folder: &Path, now: Timestamp) -> Result<Option<OldBackup>> {
-    if let Some(last) = store::backup_files(folder).unwrap_or_default().first() {
-        return Ok((now.since(last.made_at) > BACKUP_AGE).then_some(OldBackup::Made(last.made_at)));
-    }
-    let first = accounts::page(view, &Visible::EVERYTHING, None, 1)?;
-    Ok(first.iter().any(|account| now.since(account.created_at) > BACKUP_AGE).then_some(OldBackup::Never))
 }

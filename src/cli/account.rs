@@ -21,7 +21,7 @@ use crate::{
         signature::SigningSecret,
         text::escaped,
     },
-    engine::alerts,
+    engine::{alerts, try_channels},
     error::{Error, Result},
     store::{Admission, accounts, notices, random},
 };
@@ -135,7 +135,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 || Error::request(format!("{id} has no alert e-mail: 'ngoma account set {id} --alert-email MAIL'"));
             block_on(async {
                 let to = see.await?.alert_email.ok_or_else(none)?;
-                alerts::send_test_mail(config, &to).await?;
+                try_channels::send_test_mail(config, &to).await?;
                 say!("a test was mailed to {to}: the mail server has accepted it");
                 Ok(())
             })?;

@@ -6,7 +6,7 @@ use super::database::block_on;
 use crate::{
     config::Config,
     domain::text::escaped,
-    engine::alerts,
+    engine::try_channels,
     error::{Error, Result},
 };
 
@@ -32,7 +32,7 @@ enum Command {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let Command::Test { channel } = args.command;
-    let tested = block_on(alerts::test_channels(config, channel.as_deref()))?;
+    let tested = block_on(try_channels::test_channels(config, channel.as_deref()))?;
     let mut refused = 0;
     for (name, outcome) in &tested {
         match outcome {

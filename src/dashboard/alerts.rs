@@ -92,6 +92,7 @@ impl Row {
                 let then = if next_attempt_at.is_some() { "tried on" } else { "failed for good" };
                 ("warn", "warning", format!("failed {tries} times, {then}; {}", because(failing)))
             }
+            What::Recovered(_) => ("good", "works again", "it has taken a delivery".to_owned()),
             What::Expiring { held, .. } => ("warn", "expiring", format!("{held} held deliveries grow too old")),
         };
         Ok(Self {

@@ -62,11 +62,13 @@ pub enum Kind {
     Warning,
     /// Held deliveries will be cancelled.
     Expiring,
+    /// An endpoint that was suspended or failed has taken a delivery again.
+    Recovered,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Suspended, Self::Warning, Self::Expiring];
+    pub const ALL: [Self; 4] = [Self::Suspended, Self::Warning, Self::Expiring, Self::Recovered];
 
     /// As it is stored and shown.
     pub const fn name(self) -> &'static str {
@@ -74,6 +76,7 @@ impl Kind {
             Self::Suspended => "suspended",
             Self::Warning => "warning",
             Self::Expiring => "expiring",
+            Self::Recovered => "recovered",
         }
     }
 }
@@ -122,6 +125,8 @@ pub enum What {
         /// When the oldest of them was made.
         oldest: Timestamp,
     },
+    /// It has taken a delivery again, after the alert of this moment.
+    Recovered(Timestamp),
 }
 
 /// An alert, with the present state of its endpoint.
@@ -170,6 +175,7 @@ impl Alert {
             What::Suspended(..) => Kind::Suspended,
             What::Warning { .. } => Kind::Warning,
             What::Expiring { .. } => Kind::Expiring,
+            What::Recovered(_) => Kind::Recovered,
         }
     }
 
@@ -177,7 +183,7 @@ impl Alert {
     pub const fn suspended_reason(&self) -> Option<SuspendedReason> {
         match self.what {
             What::Suspended(_, reason) => reason,
-            What::Warning { .. } | What::Expiring { .. } => None,
+            What::Warning { .. } | What::Expiring { .. } | What::Recovered(_) => None,
         }
     }
 
@@ -185,7 +191,7 @@ impl Alert {
     pub const fn failing(&self) -> Option<&Failing> {
         match &self.what {
             What::Suspended(failing, _) | What::Warning { failing, .. } => Some(failing),
-            What::Expiring { .. } => None,
+            What::Expiring { .. } | What::Recovered(_) => None,
         }
     }
 }

@@ -3,7 +3,9 @@
 pub mod about;
 pub mod account;
 pub mod alert;
+pub mod alert_digest;
 pub mod alert_message;
+pub mod alert_service;
 pub mod alert_words;
 pub mod attempt_headers;
 pub mod audit;
@@ -36,3 +38,4 @@ pub mod timestamp;
 pub mod token;
 pub mod version;
 mod wrong_bodies;
+pub mod zone;

@@ -1,6 +1,6 @@
 //! Alerts to the operator about the server itself.
 
-use crate::domain::{alert::AlertKey, alert_words::AlertWords, ids::AlertId, json::quote, timestamp::Timestamp};
+use crate::domain::{alert::AlertKey, alert_words::AlertWords, ids::AlertId, json::quote, timestamp::Timestamp, zone::Zone};
 
 /// What an alert to the operator is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +87,9 @@ pub struct OperatorAlert {
 }
 
 impl OperatorAlert {
-    /// Its words for people and programs; `base` is the address of the server, without a slash at its end.
-    pub fn words(&self, base: &str) -> AlertWords {
+    /// Its words for people and programs; `base` is the address of the server, without a slash at its
+    /// end.
+    pub fn words(&self, base: &str, zone: &Zone) -> AlertWords {
         let Self { id, about, said, created_at, .. } = self;
         let page = format!("{base}/ui/system");
         let (title, remedy) = (about.title(), about.remedy());
@@ -105,7 +106,10 @@ impl OperatorAlert {
             kind: about.name(),
             subject: format!("[Ngoma] {title}"),
             said: format!("{said}\n{remedy}"),
-            mail: format!("{page}\n\n{said}\n\n{remedy}\n\nNgoma sent this by itself at {created_at}, as {id}.\n"),
+            mail: format!(
+                "{page}\n\n{said}\n\n{remedy}\n\n{}: Ngoma sent this by itself, as {id}.\n",
+                zone.show(*created_at)
+            ),
             json: format!(r#"{{"type":"{}","timestamp":"{created_at}","data":{data}}}"#, about.name()),
             page,
             good: false,

@@ -41,6 +41,7 @@ pub(super) fn webhook(message: &AlertMessage<'_>, to: Option<&str>) {
             What::Warning { .. } if message.is_damaged() => "a delivery was not sent: its stored body is damaged",
             What::Warning { next_attempt_at: Some(_), .. } => "webhook failing: half of a delivery's tries are used",
             What::Warning { next_attempt_at: None, .. } => "webhook failing: a delivery was given up",
+            What::Recovered(_) => "webhook works again: it has taken a delivery",
             What::Expiring { .. } => "held deliveries will be cancelled in seven days",
         }
     );

@@ -13,31 +13,30 @@ use super::{
     channels::Channels,
     egress::Guard,
     look_ups::system_look_up,
-    mail::{Mail, Mailer},
     notices::Notices,
     poster::{Delivered, Poster},
     sender::Sender,
+    try_channels,
 };
 use crate::{
-    clock::{Clock, SharedClock, SystemClock},
+    clock::{SharedClock, SystemClock},
     config::Config,
     domain::{
-        alert::{Alert, AlertKey, Channel, Undelivered},
+        alert::{Alert, AlertKey, Channel, Kind, Undelivered},
+        alert_digest::digest,
         alert_message::AlertMessage,
-        alert_words::AlertWords,
         audit::Actor,
         endpoint::TargetUrl,
-        excerpt::excerpt,
         ids::AlertId,
         operator_alert::OperatorAlert,
         profile::Profiles,
         timestamp::Timestamp,
     },
-    error::{Error, Result},
+    error::Result,
     store::{
-        Admission, Db,
+        Admission, Db, Tx,
         alerts::{self, Which},
-        operator_alerts,
+        gathered_mails, operator_alerts,
     },
 };
 
@@ -96,65 +95,6 @@ pub fn check_target(config: &Config, url: &TargetUrl) -> Result<()> {
     guard.vet_as_written(url).map_err(|blocked| blocked.for_operator())
 }
 
-/// Sends a mail that says only that mail works.
-///
-/// # Errors
-/// [`Error::Invalid`] for a setting that cannot be used, or if there is no mail server; [`Error::Unavailable`] with the
-/// reason if the server did not accept the mail.
-pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
-    let (Channels { base, mailer, .. }, _) = Channels::alone(config)?;
-    let none = || Error::request("alerts.smtp_url is empty: there is no mail server to send by");
-    let (mailer, at) = (mailer.ok_or_else(none)?, SystemClock.now());
-    let sent = mail(&mailer, to, &AlertWords::test(at, &base), at).await;
-    sent.map_err(|undelivered| Error::Unavailable(format!("the test mail was not sent: {}", undelivered.words())))
-}
-
-/// Sends a test to the channels of these settings, or only to the one of this name. Returns what came of each.
-///
-/// # Errors
-/// [`Error::Invalid`] for a setting that cannot be used, or if there is no such channel.
-pub async fn test_channels(config: &Config, name: Option<&str>) -> Result<Vec<(String, Result<()>)>> {
-    let (channels, guard) = Channels::alone(config)?;
-    let sender = Arc::new(Sender::new(&guard, &config.egress.extra_ca, 1)?);
-    let (poster, at) = (Poster::new(sender, config.delivery.timeout), SystemClock.now());
-    let names = channels.testable();
-    let wanted: Vec<String> = names.iter().filter(|own| name.is_none_or(|name| name == *own)).cloned().collect();
-    if wanted.is_empty() {
-        return Err(no_channel(name, &names));
-    }
-    let mut done = Vec::new();
-    for name in wanted {
-        let tested = test(&channels, &poster, &name, at).await;
-        done.push((name, tested));
-    }
-    Ok(done)
-}
-
-fn no_channel(name: Option<&str>, names: &[String]) -> Error {
-    Error::request(match name {
-        Some(name) if names.is_empty() => format!("there is no channel {name}: no channel of alerts is set up"),
-        Some(name) => format!("there is no channel {}: expected one of {}", excerpt(name), names.join(", ")),
-        None => "no channel of alerts is set up: write an [[alerts.channel]], or alerts.smtp_url and alerts.operator_email"
-            .to_owned(),
-    })
-}
-
-/// Sends a test to a channel.
-async fn test(channels: &Channels, poster: &Poster, name: &str, at: Timestamp) -> Result<()> {
-    let words = AlertWords::test(at, &channels.base);
-    let done = match (channels.post(name), &channels.mailer, &channels.operator) {
-        (Some(post), ..) => post.deliver(poster, &words, at).await,
-        (None, Some(mailer), Some(to)) if Channel::named(name) == Channel::Mail => mail(mailer, to, &words, at).await,
-        _ => return Err(no_channel(Some(name), &channels.testable())),
-    };
-    done.map_err(|why| Error::Unavailable(format!("the test was not taken: {}", why.words())))
-}
-
-/// Mails these words.
-async fn mail(mailer: &Mailer, to: &str, words: &AlertWords, at: Timestamp) -> Delivered {
-    mailer.send(&Mail { to, id: words.id, at, subject: &words.subject, text: words.mail.clone() }).await
-}
-
 /// An alert of either kind.
 enum Told {
     /// About an endpoint.
@@ -194,6 +134,22 @@ impl Alerts {
         self.0.channels.destinations()
     }
 
+    /// Whether there is a place for the heartbeat.
+    pub fn has_heartbeat(&self) -> bool {
+        self.0.channels.heartbeat.is_some()
+    }
+
+    /// Sends the heartbeat.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub async fn beat(&self) -> std::result::Result<(), Undelivered> {
+        match &self.0.channels.heartbeat {
+            Some(url) => self.0.poster.get(self.0.clock.now(), url).await,
+            None => Ok(()),
+        }
+    }
+
     /// The channels that can be tested: name, kind, and where it is, without secrets.
     pub fn channels(&self) -> Vec<(String, &'static str, String)> {
         self.0.channels.shown()
@@ -204,7 +160,7 @@ impl Alerts {
     /// # Errors
     /// [`Error::Invalid`] if there is no such channel; [`Error::Unavailable`] with the reason if it was not taken.
     pub async fn test(&self, name: &str) -> Result<()> {
-        test(&self.0.channels, &self.0.poster, name, self.0.clock.now()).await
+        try_channels::test(&self.0.channels, &self.0.poster, name, self.0.clock.now()).await
     }
 
     /// Notes that an alert was written.
@@ -296,13 +252,60 @@ impl Inner {
             })
         });
         let Some(told) = read.await? else { return Ok(()) };
+        let suspension = matches!(&told, Told::Webhook(alert) if alert.kind() == Kind::Suspended);
+        let others = if *channel == Channel::Mail && suspension {
+            match self.gather((key, told.id())).await? {
+                Some(others) => others,
+                None => return Ok(()),
+            }
+        } else {
+            Vec::new()
+        };
         let to = self.addressee(&told);
-        let delivered = self.deliver_by(channel, &told, to).await;
+        let delivered = self.deliver_by(channel, &told, &others, to).await;
         let then = if *channel == Channel::Log { self.channels.after_log(to) } else { Vec::new() };
-        // An alert must not be delivered twice only because the database takes no writes now.
-        let again = loop {
-            match self.note((key, told.id()), channel, delivered.clone(), then.clone()).await {
-                Ok(again) => break again,
+        let all = [(key, told.id())].into_iter().chain(others.iter().map(|alert| (alert.key, alert.id)));
+        for which in all {
+            let again = self.note_surely(which, channel, &delivered, &then, stop).await?;
+            if let Err(undelivered) = &delivered {
+                alert_log::undelivered(which.1, channel, undelivered, again);
+            }
+        }
+        if !then.is_empty() {
+            self.written.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    /// The other suspensions that go in one mail with this one; `None` if it waits for more.
+    async fn gather(&self, which: Which) -> Result<Option<Vec<Alert>>> {
+        let now = self.clock.now();
+        let until = self.db.read(move |view| gathered_mails::waits_until(view, which.0, now)).await?;
+        if let Some(until) = until {
+            let wait = move |tx: &Tx<'_>| gathered_mails::wait(tx, which, until);
+            self.db.write(Actor::Engine, Admission::Wait, wait).await?;
+            return Ok(None);
+        }
+        let read = self.db.read(move |view| {
+            let others = gathered_mails::others(view, which.0)?;
+            others.into_iter().filter_map(|(key, _)| alerts::read(view, key).transpose()).collect()
+        });
+        read.await.map(Some)
+    }
+
+    /// Notes the result of a try, however long the database takes no writes: an alert must not be delivered twice only
+    /// because of that. Returns when it is tried again.
+    async fn note_surely(
+        &self,
+        which: Which,
+        channel: &Channel,
+        delivered: &Delivered,
+        then: &[Channel],
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<Timestamp>> {
+        loop {
+            match self.note(which, channel, delivered.clone(), then.to_vec()).await {
+                Ok(again) => return Ok(again),
                 Err(error) => {
                     tracing::error!(%error, "an alert cannot be noted as told until the database takes writes");
                     if self.pause(AFTER_A_FAULT, &mut stop.clone()).await {
@@ -310,12 +313,7 @@ impl Inner {
                     }
                 }
             }
-        };
-        if !then.is_empty() {
-            self.written.send_modify(|count| *count += 1);
         }
-        delivered.err().into_iter().for_each(|undelivered| alert_log::undelivered(told.id(), channel, &undelivered, again));
-        Ok(())
     }
 
     /// The address that an alert is mailed to: the account's, or else the operator's.
@@ -346,22 +344,30 @@ impl Inner {
         note.await
     }
 
-    async fn deliver_by(&self, channel: &Channel, told: &Told, to: Option<&str>) -> Delivered {
+    /// The words of an alert about an endpoint; `None` if its vendor is not served any more.
+    fn message<'a>(&'a self, alert: &'a Alert) -> Option<AlertMessage<'a>> {
+        let Channels { base, zone, .. } = &self.channels;
+        self.profiles.get(&alert.profile).map(|profile| AlertMessage { alert, profile, base, zone })
+    }
+
+    async fn deliver_by(&self, channel: &Channel, told: &Told, others: &[Alert], to: Option<&str>) -> Delivered {
         let never = |reason: &str| Err(Undelivered::Never(reason.to_owned()));
-        let base = &self.channels.base;
         let words = match told {
             Told::Webhook(alert) => {
-                let Some(profile) = self.profiles.get(&alert.profile) else {
+                let others = others.iter().map(|alert| self.message(alert)).collect::<Option<Vec<_>>>();
+                let Some((message, others)) = self.message(alert).zip(others) else {
                     return never("its vendor is not served any more");
                 };
-                let message = AlertMessage { alert, profile, base };
                 if *channel == Channel::Log {
                     alert_log::webhook(&message, to);
                     return Ok(());
                 }
-                message.words()
+                match others.is_empty() {
+                    true => message.words(),
+                    false => digest(&message, &others),
+                }
             }
-            Told::Server(alert) => alert.words(base),
+            Told::Server(alert) => alert.words(&self.channels.base, &self.channels.zone),
         };
         let at = self.clock.now().checked().map_err(|error| Undelivered::Later(error.to_string()))?;
         match channel {
@@ -370,7 +376,7 @@ impl Inner {
                 Ok(())
             }
             Channel::Mail => match (&self.channels.mailer, to) {
-                (Some(mailer), Some(to)) => mail(mailer, to, &words, at).await,
+                (Some(mailer), Some(to)) => mailer.deliver(to, &words, at).await,
                 (None, _) => never("alerts.smtp_url is empty now"),
                 (_, None) => never("the account has no alert e-mail now"),
             },

@@ -11,7 +11,6 @@ use super::{
     look_ups::system_look_up,
     mail::Mailer,
     poster::{Delivered, Poster},
-    service::Service,
 };
 use crate::{
     clock::{SharedClock, SystemClock},
@@ -19,11 +18,13 @@ use crate::{
     domain::{
         account::check_email,
         alert::{Channel, Undelivered},
+        alert_service::{Service, Token},
         alert_words::AlertWords,
         endpoint::TargetUrl,
         excerpt::excerpt,
         signature::{PREFIX, SigningSecret},
         timestamp::Timestamp,
+        zone::Zone,
     },
     error::{Error, Result},
 };
@@ -40,9 +41,13 @@ pub(super) struct Channels {
     /// The base of the server's URLs, without a slash at its end.
     pub(super) base: String,
     pub(super) mailer: Option<Mailer>,
+    /// The time zone of the people who read the mails.
+    pub(super) zone: Zone,
     /// The operator's own address.
     pub(super) operator: Option<String>,
     pub(super) posts: Vec<PostChannel>,
+    /// Where the heartbeat goes.
+    pub(super) heartbeat: Option<TargetUrl>,
 }
 
 /// A channel by POST.
@@ -72,6 +77,8 @@ impl Channels {
     pub(super) fn of(config: &Config, guard: &Guard, clock: &SharedClock) -> Result<Self> {
         let settings = &config.alerts;
         let mailer = Mailer::of(settings, &config.egress.extra_ca, guard, clock)?;
+        let zone = Zone::named(settings.time_zone.trim());
+        let zone = zone.map_err(|error| Error::request(format!("alerts.time_zone: {error}")))?;
         let public = !config.server.public_url.is_empty();
         let base = if public { base(config)? } else { format!("http://{}", guard.own()) };
         let operator = Some(settings.operator_email.trim()).filter(|to| !to.is_empty()).map(str::to_owned);
@@ -96,6 +103,7 @@ impl Channels {
         check_standard(&older.secret, "alerts.webhook_secret")?;
         let place = Place { words: "alerts.webhook".to_owned(), joint: '_' };
         let older = (!older.url.is_empty()).then(|| PostChannel::of(&older, &place, guard)).transpose()?;
+        let heartbeat = heartbeat(&settings.heartbeat_url, guard)?;
         let posts: Vec<PostChannel> = older.into_iter().chain(listed).collect();
         let mut names = HashSet::new();
         match posts.iter().find(|post| !names.insert(post.name.as_str())) {
@@ -103,7 +111,7 @@ impl Channels {
                 "two channels of alerts have the name '{}': give each [[alerts.channel]] a name of its own",
                 twice.name
             ))),
-            None => Ok(Self { base, mailer, operator, posts }),
+            None => Ok(Self { base, mailer, zone, operator, posts, heartbeat }),
         }
     }
 
@@ -150,7 +158,9 @@ impl Channels {
     pub(super) fn destinations(&self) -> String {
         let mail = self.mailer.as_ref().map(|mailer| format!("mail by {mailer}"));
         let posts = self.posts.iter().map(PostChannel::destination);
-        ["in this log, at warn".to_owned()].into_iter().chain(mail).chain(posts).collect::<Vec<_>>().join("; ")
+        let heart = self.heartbeat.as_ref().map(|url| format!("a heartbeat to {}", url.origin()));
+        let all = ["in this log, at warn".to_owned()].into_iter().chain(mail).chain(posts).chain(heart);
+        all.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -182,7 +192,6 @@ impl PostChannel {
     /// The channel of these settings, which are at this place.
     fn of(given: &AlertChannel, place: &Place, guard: &Guard) -> Result<Self> {
         let name = if given.name.is_empty() { given.kind.name() } else { given.name.as_str() };
-        let service = service(given, place)?;
         let refused = |error: Error| place.unusable("url", &error.to_string());
         let url = TargetUrl::from_stored(&url_text(given, place)?).map_err(refused)?;
         // A host name is checked at each POST: one that cannot be looked up now must not prevent a start.
@@ -191,7 +200,7 @@ impl PostChannel {
             name: name.to_owned(),
             kind: given.kind,
             label: if name == WEBHOOK { place.key("url") } else { format!("the channel {name}") },
-            service,
+            service: service(given, place)?,
             url,
             secrets: vec![given.secret.clone(), given.token.clone()],
         })
@@ -217,9 +226,21 @@ impl PostChannel {
     }
 }
 
+/// The place for the heartbeat, if there is one.
+fn heartbeat(url: &Secret, guard: &Guard) -> Result<Option<TargetUrl>> {
+    let refused = |error: Error| Error::request(format!("alerts.heartbeat_url: {error}"));
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let url = TargetUrl::from_stored(url.expose().trim()).map_err(refused)?;
+    guard.vet_as_written(&url).map_err(|blocked| refused(blocked.for_operator()))?;
+    Ok(Some(url))
+}
+
 /// The service of a channel, with what it needs.
 fn service(given: &AlertChannel, place: &Place) -> Result<Service> {
     let need = |name, value| place.need(given.kind, name, value);
+    let token = || Token::new(given.token.expose().trim().to_owned());
     Ok(match given.kind {
         ChannelKind::Standard => {
             check_standard(&given.secret, &place.key("secret"))?;
@@ -230,8 +251,8 @@ fn service(given: &AlertChannel, place: &Place) -> Result<Service> {
         ChannelKind::Teams => Service::Teams,
         ChannelKind::Discord => Service::Discord,
         ChannelKind::Telegram => Service::Telegram(need("chat_id", &given.chat_id)?.to_owned()),
-        ChannelKind::Ntfy => Service::Ntfy(need("topic", &given.topic)?.to_owned(), given.token.clone()),
-        ChannelKind::Text => Service::Text(given.token.clone()),
+        ChannelKind::Ntfy => Service::Ntfy(need("topic", &given.topic)?.to_owned(), token()),
+        ChannelKind::Text => Service::Text(token()),
     })
 }
 

@@ -6,6 +6,7 @@ mod alert_log;
 pub mod alerts;
 mod answer_head;
 mod attempt;
+mod caretaker;
 mod channels;
 mod dial;
 mod egress;
@@ -30,14 +31,15 @@ mod reuse;
 mod rounds;
 mod run;
 mod sender;
-mod service;
 mod stats;
 mod test_delivery;
 mod tls;
 mod transport;
+pub mod try_channels;
 mod window;
 
 pub use self::{
+    caretaker::Caretaker,
     egress::Guard,
     in_flight::{EndedClaim, InFlight},
     look_ups::{LookUp, LookUps, Unresolved, system_look_up},

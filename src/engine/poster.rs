@@ -7,11 +7,11 @@ use tokio::sync::oneshot;
 use super::{
     pool::Pool,
     sender::{Post, Sender, Sent},
-    service::{Request, asked_to_wait, first_bytes},
 };
 use crate::domain::{
     alert::Undelivered,
     alert_message::in_words,
+    alert_service::{Request, asked_to_wait, first_bytes, standard_headers},
     delivery::{self, Failure, Outcome},
     endpoint::TargetUrl,
     ids::AlertId,
@@ -27,21 +27,6 @@ pub(super) struct Poster {
     sender: Arc<Sender>,
     timeout: Duration,
     pool: Pool,
-}
-
-/// The headers of a POST that is signed as Standard Webhooks.
-pub(super) fn standard_headers(
-    secret: &SigningSecret,
-    (id, at): (AlertId, Timestamp),
-    body: &str,
-) -> [(&'static str, String); 4] {
-    let id = id.to_string();
-    [
-        ("content-type", "application/json".to_owned()),
-        ("webhook-signature", secret.sign_standard(&id, at, body.as_bytes())),
-        ("webhook-timestamp", at.unix_seconds().to_string()),
-        ("webhook-id", id),
-    ]
 }
 
 impl Poster {
@@ -69,13 +54,30 @@ impl Poster {
         (headers, body): Request,
         secrets: &[&str],
     ) -> Delivered {
-        let (sender, timeout, (reply, answer)) = (Arc::clone(&self.sender), self.timeout, oneshot::channel());
-        let target = url.clone();
-        let run = move || {
-            let post = Post { url: target.as_str(), headers: &headers, body: [body.as_bytes(), &[]], timeout };
-            drop(reply.send(sender.send(&post)));
+        let (timeout, target) = (self.timeout, url.clone());
+        let send = move |sender: &Sender| {
+            sender.send(&Post { url: target.as_str(), headers: &headers, body: [body.as_bytes(), &[]], timeout })
         };
-        self.pool.run(run).map_err(|error| Undelivered::Later(format!("no thread for the POST: {error}")))?;
+        self.send(at, url, send, secrets).await
+    }
+
+    /// Makes a GET, without a body.
+    pub(super) async fn get(&self, at: Timestamp, url: &TargetUrl) -> Delivered {
+        let (timeout, target) = (self.timeout, url.clone());
+        self.send(at, url, move |sender: &Sender| sender.get(target.as_str(), timeout), &[]).await
+    }
+
+    /// Sends on a thread of its own, and judges the answer.
+    async fn send(
+        &self,
+        at: Timestamp,
+        url: &TargetUrl,
+        send: impl FnOnce(&Sender) -> Sent + Send + 'static,
+        secrets: &[&str],
+    ) -> Delivered {
+        let (sender, (reply, answer)) = (Arc::clone(&self.sender), oneshot::channel());
+        let run = move || drop(reply.send(send(&sender)));
+        self.pool.run(run).map_err(|error| Undelivered::Later(format!("no thread for the request: {error}")))?;
         let Sent { outcome, retry_after, .. } =
             answer.await.map_err(|_| Undelivered::Later("sending panicked".to_owned()))?;
         let Some(failure) = outcome.failure() else { return Ok(()) };

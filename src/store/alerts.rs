@@ -133,6 +133,21 @@ pub fn expiring(
     Ok(true)
 }
 
+/// Writes the alert that an endpoint works again, if the last one about its receiver said that it was suspended or failed.
+pub(super) fn recovered(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT kind, created_at FROM alert WHERE endpoint = ? AND kind IN ('suspended', 'warning', 'recovered')
+           AND failure IS NOT ? ORDER BY key DESC LIMIT 1",
+    )?;
+    let read = |row: &Row<'_>| Ok((row.get::<_, String>("kind")?, row.get::<_, i64>("created_at")?));
+    let last = rows.query_row((endpoint, Failure::Damaged.name()), read).optional()?;
+    let Some((_, since)) = last.filter(|(kind, _)| kind != Kind::Recovered.name()) else { return Ok(()) };
+    tx.conn
+        .prepare_cached("INSERT INTO alert (id, endpoint, kind, created_at, since) VALUES (?, ?, 'recovered', ?, ?)")?
+        .execute((AlertId::mint(tx.now).to_bytes(), endpoint, tx.now.millis(), since))?;
+    begin(tx)
+}
+
 /// The delivery that suspended this endpoint the last time, if its failure did. Its row may be gone.
 pub fn last_suspending(view: &View<'_>, endpoint: EndpointKey) -> Result<Option<DeliveryId>> {
     let mut rows = view.conn.prepare_cached(
@@ -338,6 +353,7 @@ fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
             tries: row.get("tries")?,
             next_attempt_at: convert::moment_if(row, "next_attempt_at")?,
         },
+        Kind::Recovered => What::Recovered(convert::moment(row, "since")?),
         Kind::Expiring => What::Expiring { held: row.get("held")?, oldest: convert::moment(row, "since")? },
     };
     Ok(Alert {

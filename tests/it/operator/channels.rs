@@ -100,7 +100,7 @@ fn telegram_gets_a_text_for_the_chat_at_the_path_of_its_bot() {
         chat_id: "-100200".to_owned(),
         ..channel(ChannelKind::Telegram, url)
     });
-    assert_eq!(post.path, format!("/bot{TOKEN}/sendMessage"));
+    assert_eq!(post.path, format!("/hook/bot{TOKEN}/sendMessage"));
     let body = post.json();
     assert_eq!(body["chat_id"], "-100200");
     assert_eq!(body["link_preview_options"], json!({ "is_disabled": true }));
@@ -115,7 +115,7 @@ fn ntfy_gets_title_message_priority_and_the_page_to_open() {
         topic: "ngoma".to_owned(),
         ..channel(ChannelKind::Ntfy, url)
     });
-    assert_eq!((post.path.as_str(), post.header("authorization")), ("/", format!("Bearer {TOKEN}").as_str()));
+    assert_eq!((post.path.as_str(), post.header("authorization")), ("/hook", format!("Bearer {TOKEN}").as_str()));
     let body = post.json();
     assert_eq!((&body["topic"], &body["title"], &body["click"]), (&json!("ngoma"), &json!(TITLE), &json!(PAGE)));
     assert_eq!((&body["priority"], &body["tags"]), (&json!(4), &json!(["warning"])));
@@ -158,11 +158,11 @@ fn a_service_that_asks_to_wait_is_left_in_peace_for_as_long() {
 #[test]
 fn the_first_bytes_of_a_refusal_are_kept_on_one_line_without_control_characters_and_secrets() {
     let receiver = Receiver::new();
-    let said = format!("Unauthorized\r\n\x1b[31m for /hidden/path of {TOKEN} {}", "x".repeat(1000));
+    let said = format!("Unauthorized\r\n\x1b[31m for /hook/hidden/path of {TOKEN} {}", "x".repeat(1000));
     receiver.always(Reply::Answer(401, "", said.into_bytes()));
     let world = world_of(vec![AlertChannel {
         token: Secret::from(TOKEN.to_owned()),
-        ..channel(ChannelKind::Text, &format!("{}hidden/path", receiver.url()))
+        ..channel(ChannelKind::Text, &format!("{}/hidden/path", receiver.url()))
     }]);
     raise(&world, SAID);
     let error: String = outbox(&world, "last_error", "channel = 'text'");
@@ -265,11 +265,11 @@ fn a_channel_that_cannot_be_used_is_refused_with_its_place_and_without_its_secre
 fn the_system_page_lists_the_channels_without_their_secrets_and_tries_one() {
     let (chat, text) = (Receiver::new(), Receiver::new());
     text.always(Reply::Answer(500, "", b"out of paper".to_vec()));
-    let hidden = |receiver: &Receiver| format!("{}services/hidden", receiver.url());
+    let hidden = |receiver: &Receiver| format!("{}/services/T0PS3CRET", receiver.url());
     let world = world_of(vec![channel(ChannelKind::Slack, &hidden(&chat)), channel(ChannelKind::Text, &hidden(&text))]);
     let browser = operator(&world);
     let page = browser.get("/ui/system");
-    assert!(page.text.contains("slack") && !page.text.contains("hidden"), "{}", page.text);
+    assert!(page.text.contains("slack") && !page.text.contains("T0PS3CRET"), "{}", page.text);
     let done = browser.post("/ui/system/channels/slack", &[]);
     assert_eq!((done.status, done.header("location")), (303, "/ui/system?said=tested"));
     assert!(chat.only().json()["text"].as_str().is_some_and(|text| text.contains("Nothing is wrong.")));

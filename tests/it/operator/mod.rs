@@ -6,6 +6,7 @@ mod audit;
 mod channels;
 mod erase;
 mod health;
+mod heartbeat;
 mod history;
 mod mail;
 mod mail_address;

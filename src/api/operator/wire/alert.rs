@@ -22,6 +22,8 @@ wire_enum! {
         Warning => Warning,
         /// Held deliveries will be cancelled.
         Expiring => Expiring,
+        /// A webhook that was suspended or failed has taken a delivery again.
+        Recovered => Recovered,
     }
 }
 
@@ -103,7 +105,7 @@ pub(crate) struct Alert {
     /// The HTTP status of the last answer; null if there was none.
     response_status: Option<u16>,
     /// When the first attempt of the delivery began, or when the oldest of the deliveries was made that will be
-    /// cancelled.
+    /// cancelled; of a webhook that works again, when the alert before was made.
     since: String,
     /// The channels.
     ways: Vec<AlertWay>,
@@ -114,6 +116,7 @@ impl Alert {
         let (failing, since) = match &alert.what {
             What::Suspended(failing, _) | What::Warning { failing, .. } => (Some(failing), failing.since),
             What::Expiring { oldest, .. } => (None, *oldest),
+            What::Recovered(since) => (None, *since),
         };
         Self {
             alert_id: alert.id.to_string(),

@@ -19,6 +19,9 @@ enum AlertPostType {
     /// Held deliveries will be cancelled.
     #[oai(rename = "webhook.expiring")]
     Expiring,
+    /// A webhook that was suspended or failed has taken a delivery again.
+    #[oai(rename = "webhook.recovered")]
+    Recovered,
 }
 
 /// What an alert says. Fields that do not belong to its kind are left out.
@@ -42,7 +45,8 @@ struct AlertPostData {
     failed_deliveries: u64,
     /// The delivery that failed.
     delivery_id: Option<String>,
-    /// When the first attempt of that delivery began: RFC 3339, UTC.
+    /// When the first attempt of that delivery began, or when the alert was made after which the webhook works again: RFC
+    /// 3339, UTC.
     failing_since: Option<String>,
     /// Why it failed last.
     error: Option<ErrorClass>,

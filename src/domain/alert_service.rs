@@ -1,11 +1,10 @@
-//! The services that take alerts, and the shape in which each takes one. Pure.
+//! The services that take alerts: the shape in which each takes one, and what each answers. Pure.
 
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
-use super::poster::standard_headers;
-use crate::{
-    config::Secret,
-    domain::{alert_words::AlertWords, signature::SigningSecret, text::is_hidden, timestamp::Timestamp},
+use crate::domain::{
+    alert_words::AlertWords, ids::AlertId, signature::SigningSecret, text::is_hidden, timestamp::Timestamp,
 };
 
 /// Discord's longest message, in characters.
@@ -22,8 +21,12 @@ const TEAMS_MOST: usize = 20_000;
 const NTFY_USUAL: u8 = 3;
 const NTFY_HIGH: u8 = 4;
 
+/// A token that no message may repeat; empty: none.
+pub type Token = Zeroizing<String>;
+
 /// A service, with what its POSTs need beside the URL.
-pub(super) enum Service {
+#[derive(Debug)]
+pub enum Service {
     /// JSON for programs, signed as Standard Webhooks.
     Standard(SigningSecret),
     /// An incoming webhook of Slack.
@@ -35,17 +38,32 @@ pub(super) enum Service {
     /// The chat that a bot of Telegram writes to. The token of the bot is in the URL.
     Telegram(String),
     /// A topic of ntfy.
-    Ntfy(String, Secret),
+    Ntfy(String, Token),
     /// Plain text, with a bearer token if there is one.
-    Text(Secret),
+    Text(Token),
+}
+
+/// The headers of a POST that is signed as Standard Webhooks.
+pub fn standard_headers(
+    secret: &SigningSecret,
+    (id, at): (AlertId, Timestamp),
+    body: &str,
+) -> [(&'static str, String); 4] {
+    let id = id.to_string();
+    [
+        ("content-type", "application/json".to_owned()),
+        ("webhook-signature", secret.sign_standard(&id, at, body.as_bytes())),
+        ("webhook-timestamp", at.unix_seconds().to_string()),
+        ("webhook-id", id),
+    ]
 }
 
 /// The headers and the body of a POST.
-pub(super) type Request = (Vec<(&'static str, String)>, String);
+pub type Request = (Vec<(&'static str, String)>, String);
 
 impl Service {
     /// The POST of these words at this moment.
-    pub(super) fn request(&self, words: &AlertWords, at: Timestamp) -> Request {
+    pub fn request(&self, words: &AlertWords, at: Timestamp) -> Request {
         let AlertWords { subject, said, page, .. } = words;
         let body = match self {
             Self::Standard(secret) => {
@@ -81,12 +99,12 @@ impl Service {
                 return (headers, format!("{subject}\n\n{said}\n\n{page}\n"));
             }
         };
-        (json_headers(&Secret::default()), body.to_string())
+        (json_headers(&Token::default()), body.to_string())
     }
 
     /// Whether an answer 410 means that nobody wants alerts here. Slack answers so for a channel that was archived, which
     /// a person can mend.
-    pub(super) const fn ends_by_gone(&self) -> bool {
+    pub const fn ends_by_gone(&self) -> bool {
         matches!(self, Self::Standard(_))
     }
 }
@@ -139,19 +157,19 @@ fn teams(words: &AlertWords) -> Value {
     })
 }
 
-fn json_headers(token: &Secret) -> Vec<(&'static str, String)> {
+fn json_headers(token: &Token) -> Vec<(&'static str, String)> {
     let mut headers = bearer(token);
     headers.push(("content-type", "application/json".to_owned()));
     headers
 }
 
-fn bearer(token: &Secret) -> Vec<(&'static str, String)> {
+fn bearer(token: &Token) -> Vec<(&'static str, String)> {
     let given = !token.is_empty();
-    given.then(|| ("authorization", format!("Bearer {}", token.expose()))).into_iter().collect()
+    given.then(|| ("authorization", format!("Bearer {}", token.as_str()))).into_iter().collect()
 }
 
 /// The first bytes of an answer on one line, without these secrets.
-pub(super) fn first_bytes(body: &[u8], secrets: &[&str]) -> String {
+pub fn first_bytes(body: &[u8], secrets: &[&str]) -> String {
     const SHOWN: usize = 200;
     let mut text = String::from_utf8_lossy(body).into_owned();
     for secret in secrets.iter().filter(|secret| secret.len() > 3) {
@@ -163,7 +181,7 @@ pub(super) fn first_bytes(body: &[u8], secrets: &[&str]) -> String {
 }
 
 /// How long an answer in JSON asks to wait: Telegram and Discord say so in the body.
-pub(super) fn asked_to_wait(body: &[u8]) -> Option<f64> {
+pub fn asked_to_wait(body: &[u8]) -> Option<f64> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let asked = body.get("parameters").unwrap_or(&body).get("retry_after")?;
     asked.as_f64().filter(|seconds| (0.0..=86_400.0).contains(seconds))

@@ -1,39 +1,54 @@
-//! Looks after the server itself, and tells the operator what needs a person.
+//! Looks after the server itself, and tells the operator what needs a person: the disk, the backups, files that everybody
+//! may read.
 
 use std::{path::PathBuf, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{
-    App,
-    overview::{OldBackup, old_backup},
-};
 use crate::{
+    clock::SharedClock,
+    config::Config,
     domain::{audit::Actor, operator_alert::About},
     error::Result,
-    store::{Admission, Tx, operator_alerts},
+    store::{self, Admission, Db, OldBackup, Tx, operator_alerts},
 };
 
 /// The time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-impl App {
-    /// Looks after the server until `stop` turns true.
-    pub async fn watch(&self, mut stop: watch::Receiver<bool>) {
+/// Looks after the server.
+#[derive(Debug)]
+pub struct Caretaker {
+    /// The database.
+    pub db: Db,
+    /// The clock.
+    pub clock: SharedClock,
+    /// The settings.
+    pub config: Config,
+    /// The folder for backups.
+    pub backups: PathBuf,
+    /// A last backup that is older is too old.
+    pub oldest_backup: Duration,
+}
+
+impl Caretaker {
+    /// Looks until `stop` turns true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow_and_update() {
-            let at = self.now();
-            if let Err(error) = self.look_after().await {
+            let at = self.clock.now();
+            if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the server could not look after itself; it looks again in a minute");
             }
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { return },
-                () = self.0.clock.sleep(at, LOOK_AGAIN) => {}
+                () = self.clock.sleep(at, LOOK_AGAIN) => {}
             }
         }
     }
 
-    async fn look_after(&self) -> Result<()> {
-        self.judge(About::Disk, self.low_disk(), self.has_disk_again()).await?;
+    async fn look(&self) -> Result<()> {
+        let (problem, is_well) = self.disk();
+        self.judge(About::Disk, problem, is_well).await?;
         let backup = self.old_backup().await?;
         self.judge(About::Backup, backup.clone(), backup.is_none()).await?;
         let exposed = self.exposed();
@@ -42,7 +57,7 @@ impl App {
 
     /// Raises an alert about a problem, or clears it. Writes only if that changes something.
     async fn judge(&self, about: About, problem: Option<String>, is_well: bool) -> Result<()> {
-        let (db, now) = (&self.0.db, self.now());
+        let (db, now) = (&self.db, self.clock.now());
         match problem {
             Some(said) if db.read(move |view| operator_alerts::may_be_raised(view, about, now)).await? => {
                 let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, about, &said).map(drop);
@@ -55,17 +70,27 @@ impl App {
         }
     }
 
-    /// Whether the disk has clearly more room than the limit: a disk that is about to fill is told once.
-    fn has_disk_again(&self) -> bool {
-        let low = self.0.config.watch.low_space_bytes;
-        self.free_space().is_none_or(|free| free >= low.saturating_add(low / 10))
+    /// A sentence about the disk, if it has little room; and whether it clearly has more than that, so that a disk at the
+    /// limit is told once.
+    fn disk(&self) -> (Option<String>, bool) {
+        let low = self.config.watch.low_space_bytes;
+        let Some(free) = self.db.free_space() else { return (None, true) };
+        let said = || {
+            let megabytes = |bytes: u64| bytes / 1_000_000;
+            format!(
+                "{} MB are left on the disk of the database; the limit is {} MB (watch.low_space_bytes).",
+                megabytes(free),
+                megabytes(low)
+            )
+        };
+        ((free < low).then(said), free >= low.saturating_add(low / 10))
     }
 
     /// A sentence about the backups, if there is no fresh one.
     async fn old_backup(&self) -> Result<Option<String>> {
-        let (folder, now) = (self.backup_folder(), self.now());
-        let place = folder.display().to_string();
-        let found = self.0.db.read(move |view| old_backup(view, &folder, now)).await?;
+        let (folder, oldest, now) = (self.backups.clone(), self.oldest_backup, self.clock.now());
+        let found = self.db.read(move |view| store::old_backup(view, &folder, oldest, now)).await?;
+        let place = self.backups.display();
         Ok(found.map(|old| match old {
             OldBackup::Never => format!("There is no backup in {place}."),
             OldBackup::Made(at) => format!("The last backup in {place} was made at {at}."),
@@ -74,8 +99,8 @@ impl App {
 
     /// A sentence about files that everybody on the machine may read and nobody should.
     fn exposed(&self) -> Option<String> {
-        let files: Vec<PathBuf> = self.0.config.exposed_files();
-        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let names: Vec<String> =
+            self.config.exposed_files().iter().map(|file| file.display().to_string()).collect();
         (!names.is_empty()).then(|| {
             let names = names.join(" ");
             format!("Everybody on this machine may read {names}: run 'chmod o-r {names}'.")
