@@ -20,7 +20,10 @@ use crate::{
     config::Config,
     dashboard::Dashboard,
     domain::{audit::Actor, timestamp::Timestamp},
-    engine::{Caretaker, Engine, EngineStatus, Guard, LookUp, alerts::Alerts, recoveries, retention::Retention, system_look_up},
+    engine::{
+        Caretaker, Engine, EngineStatus, Guard, LookUp, alerts::Alerts, recoveries, retention::Retention,
+        system_look_up,
+    },
     error::{Error, Result},
     http::{auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, server as http_server},
     store::{self, Admission, Db, operator_alerts},

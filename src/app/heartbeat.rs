@@ -32,7 +32,10 @@ impl App {
     async fn beat_once(&self) -> bool {
         let sent = self.0.engine.alerts().beat().await;
         if let Err(why) = &sent {
-            tracing::warn!(reason = Undelivered::words(why), "the heartbeat was not taken; it is tried again in a minute");
+            tracing::warn!(
+                reason = Undelivered::words(why),
+                "the heartbeat was not taken; it is tried again in a minute"
+            );
         }
         sent.is_ok()
     }

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use super::{Access, App, Manages};
 use crate::{
-    domain::{endpoint::EndpointState, timestamp::Timestamp, token::Visible},
+    domain::{endpoint::EndpointState, timestamp::Timestamp},
     error::{Error, Result},
     store::{
         self, alerts,
@@ -13,6 +13,8 @@ use crate::{
         webhooks::{self, Filter, Report},
     },
 };
+
+pub use crate::store::OldBackup;
 
 /// The overview within what is visible, at a moment.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
-    database::{block_on, open, open_or_make},
+    database::{block_on, open},
     erase,
     output::print_json,
     selection::ALL,
@@ -109,7 +109,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     match args.command {
         Command::Create { profile, id, alert_email, json } => {
             let new = NewAccount::new(&profiles(config), id, &profile, alert_email)?;
-            let db = open_or_make(config)?;
+            let db = open(config)?;
             let made = block_on(db.write(Actor::CommandLine, Admission::Try, move |tx| new.create(tx)))?.id;
             if json {
                 print_json(&json!({ "id": made }));

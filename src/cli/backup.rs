@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tracing::Level;
 
-use super::{log, output::show};
+use super::{database, log, output::show};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -22,6 +22,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
+    database::expect(config)?;
     let made = store::backup(&config.storage, &args.file, |progress| match progress {
         Progress::Copied(percent) => show(&format!("copied {percent} %")),
         Progress::Checking => show("copied; checking it"),

@@ -34,8 +34,13 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     problems.append(&mut found.problems);
     match problems.as_slice() {
         [] => {
+            let by = if config.storage.path.exists() {
+                String::new()
+            } else {
+                format!(" (by {})", config.source_of_database())
+            };
             let note = if found.note.is_empty() { "ok" } else { &found.note };
-            say!("config    ok\ndatabase  {} {note}", config.storage.path.display());
+            say!("config    ok\ndatabase  {}{by} {note}", config.storage.path.display());
             Ok(())
         }
         [problem] => Err(Error::Internal(problem.clone())),

@@ -1,7 +1,8 @@
 //! The database and the runtime of commands other than 'serve'.
 
-use std::sync::Arc;
+use std::{io::ErrorKind, path, sync::Arc};
 
+use super::owner;
 use crate::{
     clock::SystemClock,
     config::Config,
@@ -16,18 +17,25 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> 
 
 /// Opens an existing database, also while a server runs on it.
 pub(super) fn open(config: &Config) -> Result<Db> {
-    if !config.storage.path.exists() {
-        return Err(Error::request(format!(
-            "there is no database at {} (by {}): 'ngoma serve' or 'ngoma account create' makes it. If it is elsewhere, name \
-             its settings by --config FILE or NGOMA_CONFIG",
-            config.storage.path.display(),
-            config.source(),
-        )));
-    }
-    open_or_make(config)
+    expect(config)?;
+    let opened = store::open(&config.storage, &config.limits, Arc::new(SystemClock), false);
+    opened.map_err(owner::explain)
 }
 
-/// Opens the database, or makes it.
-pub(super) fn open_or_make(config: &Config) -> Result<Db> {
-    store::open(&config.storage, &config.limits, Arc::new(SystemClock), false)
+/// Refuses to go on without a database: only 'serve' makes one, so that a command in a wrong folder makes nothing.
+pub(super) fn expect(config: &Config) -> Result<()> {
+    let path = &config.storage.path;
+    let Err(error) = path.metadata() else { return Ok(()) };
+    let (shown, source) = (path::absolute(path).unwrap_or_else(|_| path.clone()), config.source_of_database());
+    let shown = shown.display();
+    Err(Error::request(match error.kind() {
+        ErrorKind::NotFound => format!(
+            "there is no database at {shown} (by {source}): 'ngoma serve' makes it, so start the server first; if it is \
+             elsewhere, name the server's settings by --config FILE or NGOMA_CONFIG, or run this in the server's folder"
+        ),
+        ErrorKind::PermissionDenied => format!(
+            "the database {shown} (by {source}) cannot be looked at: {error}: run this with sudo, or as the user of the server"
+        ),
+        _ => format!("the database {shown} (by {source}) cannot be looked at: {error}"),
+    }))
 }

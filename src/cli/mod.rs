@@ -18,6 +18,7 @@ mod key;
 mod listen;
 mod log;
 mod openapi;
+mod owner;
 mod recover;
 mod selection;
 mod serve;
@@ -98,18 +99,21 @@ impl Cli {
 
     fn dispatch(self) -> Result<()> {
         let config = || Config::load(self.config.as_deref()).map_err(|error| Error::request(error.to_string()));
+        // For commands that use the database. 'backup' and 'check' stay root: a backup goes where only root may write,
+        // and a check tells root what the owner could not use.
+        let owned = || config().and_then(|config| owner::act(&config).map(|()| config));
         match self.command {
             Command::Serve(args) => {
                 log::open(Config::log_format(self.config.as_deref()))?;
                 serve::run(args, self.config.as_deref(), config()?)
             }
-            Command::Account(args) => account::run(args, &config()?),
-            Command::Token(args) => token::run(args, &config()?),
-            Command::Key(args) => key::run(&args, &config()?),
-            Command::Webhooks(args) => webhooks::run(args, &config()?),
+            Command::Account(args) => account::run(args, &owned()?),
+            Command::Token(args) => token::run(args, &owned()?),
+            Command::Key(args) => key::run(&args, &owned()?),
+            Command::Webhooks(args) => webhooks::run(args, &owned()?),
             Command::Alerts(args) => alerts::run(args, &config()?),
-            Command::Deliveries(args) => deliveries::run(args, &config()?),
-            Command::Recover(args) => recover::run(args, &config()?),
+            Command::Deliveries(args) => deliveries::run(args, &owned()?),
+            Command::Recover(args) => recover::run(args, &owned()?),
             Command::Listen(args) => listen::run(args, &config()?),
             Command::Backup(args) => backup::run(&args, &config()?),
             Command::Check(args) => check::run(&args, &config()?),

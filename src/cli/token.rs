@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    database::{block_on, open, open_or_make},
+    database::{block_on, open},
     output::print_json,
 };
 use crate::{
@@ -81,7 +81,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
                 return Err(Error::request(message));
             }
             let new = NewToken::new(&profiles(config), holder, scopes, label)?.lasting(expires)?;
-            let db = open_or_make(config)?;
+            let db = open(config)?;
             let create = db.write(Actor::CommandLine, Admission::Try, move |tx| new.create(tx));
             let CreatedToken { id, token, expires_at } = block_on(create)?;
             let until = expires_at.map(|at| format!(" It expires at {at}.")).unwrap_or_default();

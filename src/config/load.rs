@@ -46,11 +46,12 @@ impl Config {
         Ok(config)
     }
 
-    /// Where the settings came from, in words.
-    pub fn source(&self) -> String {
-        match &self.file {
-            Some(file) => format!("the settings in {}", file.display()),
-            None => format!("the built-in settings, as there is no {}", sources::USUAL_FILES.join(" and no ")),
+    /// What says where the database is, in words.
+    pub fn source_of_database(&self) -> String {
+        match (sources::variable("storage.path"), &self.file) {
+            (Some(variable), _) => format!("the variable {variable}"),
+            (None, Some(file)) => format!("the settings in {}", file.display()),
+            (None, None) => format!("the built-in settings, as there is no {}", sources::USUAL_FILES.join(" and no ")),
         }
     }
 

@@ -27,7 +27,8 @@ fn memory() -> Option<u64> {
 /// The file that holds a secret and can be read by everybody, if there is one.
 pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
     let given = SECRETS.iter().filter(|key| figment.extract_inner::<String>(key).is_ok_and(|text| !text.is_empty()));
-    let channels = figment.find_value("alerts.channel").is_ok_and(|list| list.as_array().is_some_and(|list| !list.is_empty()));
+    let channels =
+        figment.find_value("alerts.channel").is_ok_and(|list| list.as_array().is_some_and(|list| !list.is_empty()));
     let given = given.copied().chain(channels.then_some("alerts.channel"));
     let mut files = given.filter_map(|key| match &figment.find_metadata(key)?.source {
         Some(Source::File(path)) => Some(path.clone()),

@@ -31,12 +31,8 @@ impl AlertWords {
     pub fn test(at: Timestamp, base: &str) -> Self {
         let (id, page) = (AlertId::mint(at), format!("{base}/ui/system"));
         let (title, said) = ("a test: alerts arrive here", "This is a test of alerts. Nothing is wrong.");
-        let data = format!(
-            r#"{{"alert_id":"{id}","title":{},"text":{},"page":{}}}"#,
-            quote(title),
-            quote(said),
-            quote(&page)
-        );
+        let data =
+            format!(r#"{{"alert_id":"{id}","title":{},"text":{},"page":{}}}"#, quote(title), quote(said), quote(&page));
         Self {
             id,
             created_at: at,

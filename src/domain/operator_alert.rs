@@ -1,6 +1,8 @@
 //! Alerts to the operator about the server itself.
 
-use crate::domain::{alert::AlertKey, alert_words::AlertWords, ids::AlertId, json::quote, timestamp::Timestamp, zone::Zone};
+use crate::domain::{
+    alert::AlertKey, alert_words::AlertWords, ids::AlertId, json::quote, timestamp::Timestamp, zone::Zone,
+};
 
 /// What an alert to the operator is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,8 @@ impl Zone {
             return Ok(Self::default());
         }
         let known = TimeZoneDatabase::bundled().get(name);
-        let unknown = |_| Error::request(format!("'{}' is no time zone: expected one such as Africa/Kampala", excerpt(name)));
+        let unknown =
+            |_| Error::request(format!("'{}' is no time zone: expected one such as Africa/Kampala", excerpt(name)));
         Ok(Self(Some((name.to_owned(), known.map_err(unknown)?))))
     }
 

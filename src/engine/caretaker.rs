@@ -99,8 +99,7 @@ impl Caretaker {
 
     /// A sentence about files that everybody on the machine may read and nobody should.
     fn exposed(&self) -> Option<String> {
-        let names: Vec<String> =
-            self.config.exposed_files().iter().map(|file| file.display().to_string()).collect();
+        let names: Vec<String> = self.config.exposed_files().iter().map(|file| file.display().to_string()).collect();
         (!names.is_empty()).then(|| {
             let names = names.join(" ");
             format!("Everybody on this machine may read {names}: run 'chmod o-r {names}'.")

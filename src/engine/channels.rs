@@ -245,7 +245,9 @@ fn service(given: &AlertChannel, place: &Place) -> Result<Service> {
         ChannelKind::Standard => {
             check_standard(&given.secret, &place.key("secret"))?;
             let secret = SigningSecret::parse(given.secret.expose().trim().to_owned());
-            Service::Standard(secret.map_err(|_| place.unusable("secret", "expected 1 to 256 bytes, as the URL is set"))?)
+            Service::Standard(
+                secret.map_err(|_| place.unusable("secret", "expected 1 to 256 bytes, as the URL is set"))?,
+            )
         }
         ChannelKind::Slack => Service::Slack,
         ChannelKind::Teams => Service::Teams,

@@ -155,11 +155,9 @@ fn sent(result: Result<Response<Body>, ureq::Error>) -> Sent {
             let failed = failed(&error);
             Sent { outcome: Outcome::Failed(failed.class), details: failed.details, retry_after: None }
         }
-        (None, Ok(_)) => Sent {
-            outcome: Outcome::Failed(Failure::Protocol),
-            details: FailureDetails::default(),
-            retry_after: None,
-        },
+        (None, Ok(_)) => {
+            Sent { outcome: Outcome::Failed(Failure::Protocol), details: FailureDetails::default(), retry_after: None }
+        }
     }
 }
 

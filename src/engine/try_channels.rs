@@ -48,8 +48,10 @@ fn no_channel(name: Option<&str>, names: &[String]) -> Error {
     Error::request(match name {
         Some(name) if names.is_empty() => format!("there is no channel {name}: no channel of alerts is set up"),
         Some(name) => format!("there is no channel {}: expected one of {}", excerpt(name), names.join(", ")),
-        None => "no channel of alerts is set up: write an [[alerts.channel]], or alerts.smtp_url and alerts.operator_email"
-            .to_owned(),
+        None => {
+            "no channel of alerts is set up: write an [[alerts.channel]], or alerts.smtp_url and alerts.operator_email"
+                .to_owned()
+        }
     })
 }
 

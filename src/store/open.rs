@@ -51,20 +51,26 @@ const EMPTYING_TIMEOUT_MS: u32 = 10;
 const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
 /// The allocator keeps twice this many freed bytes: see [`keep_freed_memory`].
 const KEPT: usize = 2 << 20;
+/// What a command says of a file in which no server has made a database yet.
+const EMPTY: &str = "is empty: 'ngoma serve' makes the database in it";
 /// Prepared statements kept by a connection; the code has fewer.
 const STATEMENTS: usize = 128;
 
-/// Opens the database; creates it if it is missing, and brings its schema up to date.
+/// Opens the database. With `serving`, it creates a missing one and brings its schema up to date, a lock on the file
+/// keeps every other server away, and the files are watched. The command line does none of these.
 ///
-/// The limits bound the queue of writes and the shares of accounts. With `serving`, a lock on the file keeps every
-/// other server away, and the files are watched. The command line needs neither.
+/// The limits bound the queue of writes and the shares of accounts.
 ///
 /// # Errors
 /// Another server uses the file; the file is foreign or newer; the key file is missing or the wrong one; the clock is
 /// before 1970 or after 9999.
 pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: bool) -> Result<Db> {
     let now = clock.now().checked()?;
-    refuse_foreign(&storage.path)?;
+    if serving {
+        refuse_foreign(&storage.path)?
+    } else {
+        expect_ours(&storage.path)?
+    }
     let lock = serving.then(|| ServerLock::take(&storage.path)).transpose()?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
@@ -128,10 +134,13 @@ pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: boo
     })))
 }
 
-/// Brings the schema up to date, after making a copy of the old database. Only a server does so; any process may create
-/// a new database.
+/// Brings the schema up to date, after making a copy of the old database, or makes a new one. Only a server does so.
 fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Timestamp) -> Result<()> {
-    if let Ok(SchemaVersion::Inside(schema)) = MIGRATIONS.current_version(conn)
+    let version = MIGRATIONS.current_version(conn);
+    if !serving && matches!(version, Ok(SchemaVersion::NoneSet)) {
+        return Err(at(path, EMPTY));
+    }
+    if let Ok(SchemaVersion::Inside(schema)) = version
         && schema.get() < SCHEMA
     {
         if !serving {
@@ -148,11 +157,17 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Time
 
 /// A connection to an existing database, for a process that has none yet.
 pub(super) fn existing(storage: &Storage) -> Result<Connection> {
-    if !storage.path.exists() {
-        return Err(at(&storage.path, "is not there: 'ngoma serve' makes it"));
-    }
-    known(&storage.path)?;
+    expect_ours(&storage.path)?;
     another(storage)
+}
+
+/// Refuses a missing or empty file, and a file that is not ours, without touching it.
+fn expect_ours(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(at(path, "is not there: 'ngoma serve' makes it")),
+        Ok(file) if file.is_file() && file.len() == 0 => Err(at(path, EMPTY)),
+        _ => known(path),
+    }
 }
 
 /// A further connection to the database, for a process that may have it open.

@@ -64,8 +64,9 @@ pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<OperatorAlert>> {
 
 /// The last alerts to the operator, newest first, each with the state of its channels.
 pub fn list(view: &View<'_>, limit: usize) -> Result<Vec<(OperatorAlert, Vec<Progress>)>> {
-    let mut rows =
-        view.conn.prepare_cached("SELECT * FROM alert WHERE about IS NOT NULL ORDER BY created_at DESC, key DESC LIMIT ?")?;
+    let mut rows = view
+        .conn
+        .prepare_cached("SELECT * FROM alert WHERE about IS NOT NULL ORDER BY created_at DESC, key DESC LIMIT ?")?;
     let found = rows.query_map([limit], alert)?.collect::<rusqlite::Result<Vec<_>>>()?;
     found.into_iter().map(|alert| Ok((alert.clone(), alerts::ways(view, alert.key)?))).collect()
 }

@@ -69,7 +69,11 @@ impl Store {
         let Config { storage, mut limits, .. } = config(folder);
         (limits.waiting_writes, limits.pending_per_account, limits.bytes_per_account) = (10_000, 0, 0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let db = store::open(&storage, &limits, clock, false).expect("a database");
+        if !storage.path.exists() {
+            // Only a server makes a database.
+            drop(store::open(&storage, &limits, Arc::clone(&clock), true).expect("a database"));
+        }
+        let db = store::open(&storage, &limits, clock, false).expect("it opens");
         Self { runtime, db, storage }
     }
 

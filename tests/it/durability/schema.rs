@@ -165,7 +165,10 @@ const CHECKS: &[(&str, &[&str])] = &[
     ),
     ("number > 0", &["UPDATE attempt SET number = 0"]),
     ("truncated IN (0, 1)", &["UPDATE attempt SET truncated = 2"]),
-    ("kind IN ('suspended', 'warning', 'expiring', 'recovered', 'operator')", &["UPDATE alert SET kind = 'bored' WHERE key = 1"]),
+    (
+        "kind IN ('suspended', 'warning', 'expiring', 'recovered', 'operator')",
+        &["UPDATE alert SET kind = 'bored' WHERE key = 1"],
+    ),
     (
         "(kind IN ('suspended', 'warning')) = (failure IS NOT NULL)",
         &["UPDATE alert SET failure = NULL WHERE key = 1", "UPDATE alert SET failure = 'dns' WHERE key = 3"],
@@ -186,9 +189,15 @@ const CHECKS: &[(&str, &[&str])] = &[
     ),
     (
         "(kind = 'operator') = (about IS NOT NULL)",
-        &["UPDATE alert SET about = 'x', said = 'x' WHERE key = 1", "UPDATE alert SET about = NULL, said = NULL WHERE key = 4"],
+        &[
+            "UPDATE alert SET about = 'x', said = 'x' WHERE key = 1",
+            "UPDATE alert SET about = NULL, said = NULL WHERE key = 4",
+        ],
     ),
-    ("(about IS NULL) = (said IS NULL)", &["UPDATE alert SET said = 'x' WHERE key = 1", "UPDATE alert SET said = NULL WHERE key = 4"]),
+    (
+        "(about IS NULL) = (said IS NULL)",
+        &["UPDATE alert SET said = 'x' WHERE key = 1", "UPDATE alert SET said = NULL WHERE key = 4"],
+    ),
     ("serving IN (0, 1)", &["UPDATE moment SET serving = 2"]),
     ("tries >= 0", &["UPDATE alert_delivery SET tries = -1"]),
     (

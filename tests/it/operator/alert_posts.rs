@@ -230,7 +230,8 @@ fn a_post_of_each_kind_is_as_the_contract_describes_it() {
             held: 7,
             failed: 1,
         };
-        let post = AlertMessage { alert: &alert, profile, base: "https://hooks.coop.example", zone: &Zone::default() }.json();
+        let post =
+            AlertMessage { alert: &alert, profile, base: "https://hooks.coop.example", zone: &Zone::default() }.json();
         let post: Value = serde_json::from_str(&post).expect("JSON");
         let is_word = schema("AlertPostType")["enum"].as_array().expect("an enumeration").contains(&post["type"]);
         assert!(is_word, "{}", post["type"]);

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::support::{
     client::Client,
-    database::make_older,
+    database::{self, make_older},
     mailbox::{Mailbox, advance, outbox, told, world_with},
     program::{Running, ngoma},
     receiver::{Receiver, Reply},
@@ -31,6 +31,7 @@ const ALL: Visible = Visible::EVERYTHING;
 #[test]
 fn a_suspension_is_logged_at_warn_with_addressee_reason_and_the_line_that_resumes() {
     let folder = tempfile::tempdir().expect("a folder");
+    database::make(folder.path());
     let mut make = ngoma(
         folder.path(),
         &["account", "create", "--profile", "asilichain", "--id", "COOP-1", "--alert-email", "ops@coop.example"],

@@ -90,7 +90,10 @@ fn discord_gets_a_content_of_2000_characters_at_most_that_mentions_nobody() {
     let long: &'static str = Box::leak("long \u{1f941} ".repeat(900).into_boxed_str());
     let body = posted(long, |url| channel(ChannelKind::Discord, url)).json();
     let text = body["content"].as_str().expect("a text");
-    assert!((1900..=2000).contains(&text.encode_utf16().count()) && text.ends_with(&format!("...\n<{PAGE}>")), "{text}");
+    assert!(
+        (1900..=2000).contains(&text.encode_utf16().count()) && text.ends_with(&format!("...\n<{PAGE}>")),
+        "{text}"
+    );
 }
 
 #[test]
@@ -230,7 +233,12 @@ fn a_command_sends_a_test_to_each_channel_or_to_one_and_says_what_came_of_it() {
     let (code, out, said) = alerts_test(&channels, &[]);
     assert_eq!(code, 1, "{said}");
     assert!(out.contains("slack: a test was taken\n"), "{out}");
-    assert!(out.contains("pager: the test was not taken: the channel pager: there is nothing at this URL (404): no_service"), "{out}");
+    assert!(
+        out.contains(
+            "pager: the test was not taken: the channel pager: there is nothing at this URL (404): no_service"
+        ),
+        "{out}"
+    );
     assert!(said.contains("1 of 2 channels did not take the test"), "{said}");
     assert!(slack.only().text().contains("Nothing is wrong."));
     assert_eq!(alerts_test(&channels, &["slack"]).0, 0);
@@ -250,7 +258,10 @@ fn a_channel_that_cannot_be_used_is_refused_with_its_place_and_without_its_secre
         (r#"[{kind="text", url="http://10.1.2.3/t0ps3cret"}]"#, "alerts.channel 1.url: "),
         (r#"[{kind="standard", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.secret: expected 1 to 256 bytes"),
         (r#"[{kind="slack", name="Chat!", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.name: 'Chat!' is no name"),
-        (r#"[{kind="text", url="http://127.0.0.1:1"}, {kind="text", url="http://127.0.0.1:1"}]"#, "have the name 'text'"),
+        (
+            r#"[{kind="text", url="http://127.0.0.1:1"}, {kind="text", url="http://127.0.0.1:1"}]"#,
+            "have the name 'text'",
+        ),
         (r#"[{kind="pigeon", url="http://127.0.0.1:1"}]"#, "pigeon"),
         (r#"[{kind="text", url=707077}]"#, "alerts.channel.0.url"),
         (r#"[{url="http://127.0.0.1:1"}]"#, "kind"),

@@ -201,7 +201,8 @@ fn a_mail_has_times_of_the_readers_zone_beside_utc_and_their_reply_address() {
     coop.publish("dds.filed", json!({}));
     told(&world);
     let mail = mailbox.wait_for(1).remove(0);
-    let (reply_to, suspended) = (mail.header("Reply-To"), "suspended      2026-04-20 14:55:00 +03:00 (2026-04-20T11:55:00Z)\n");
+    let (reply_to, suspended) =
+        (mail.header("Reply-To"), "suspended      2026-04-20 14:55:00 +03:00 (2026-04-20T11:55:00Z)\n");
     assert!(reply_to.ends_with("<help@coop.example>"), "{reply_to}");
     says(&mail, &[suspended, "\nTimes are those of Africa/Kampala; in brackets UTC.\n"]);
 }
@@ -212,7 +213,10 @@ fn webhooks_that_are_suspended_within_five_minutes_of_a_mail_share_the_next_one(
     let first = office.publish(&[]);
     office.mailbox.wait_for(1);
     // The second event suspends two more webhooks; a minute later a third one.
-    let others = [office.coop.webhook(&office.receiver.url(), &["*"], "s"), office.coop.webhook(&office.receiver.url(), &["*"], "s")];
+    let others = [
+        office.coop.webhook(&office.receiver.url(), &["*"], "s"),
+        office.coop.webhook(&office.receiver.url(), &["*"], "s"),
+    ];
     office.coop.publish("dds.filed", json!({}));
     told(&office.world);
     advance(&office.world, "1m");
@@ -243,7 +247,14 @@ fn a_webhook_that_was_suspended_or_warned_of_says_once_that_it_works_again() {
     office.receiver.always(Reply::status(200));
     advance(&office.world, "30m");
     let mail = office.mail("works again");
-    says(&mail, &[&webhook, "\nworks again: it has taken a delivery.\nNothing is left to do.\n", "works since    2026-04-20T12:30:30Z"]);
+    says(
+        &mail,
+        &[
+            &webhook,
+            "\nworks again: it has taken a delivery.\nNothing is left to do.\n",
+            "works since    2026-04-20T12:30:30Z",
+        ],
+    );
     assert!(!mail.text().contains("curl"), "{}", mail.text());
     let number = office.mailbox.mails().len();
     office.coop.publish("dds.filed", json!({}));

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::support::{
     browser::{Browser, of, operator},
     client::Client,
+    database::make,
     held_request::open,
     leaks,
     program::{refusal, run},
@@ -201,6 +202,7 @@ fn the_command_line_sets_the_place_and_shows_its_secret_once_and_a_new_key_seals
         assert_eq!(code, 0, "{arguments:?}: {err}");
         out
     };
+    make(folder.path());
     ok(&["account", "create", "--profile", "asg", "--id", "CUST-1"]);
     let shown = ok(&["account", "set", "CUST-1", "--alerts-url", "https://cust.example/a/very/long/path"]);
     let secret = shown.lines().next().expect("a line").to_owned();

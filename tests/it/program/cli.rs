@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
+    database::make,
     program::{Running, finish, ngoma, refusal, run, word_after},
     receiver::{Receiver, Reply},
     world::World,
@@ -24,6 +25,7 @@ fn json_of(folder: &Path, arguments: &[&str]) -> Value {
 #[test]
 fn accounts_are_made_and_listed() {
     let folder = tempfile::tempdir().expect("a folder");
+    make(folder.path());
     let create =
         ["account", "create", "--profile", "asilichain", "--id", "COOP-1", "--alert-email", "a@b.example", "--json"];
     assert_eq!(json_of(folder.path(), &create), json!({ "id": "COOP-1" }));
@@ -48,6 +50,7 @@ fn accounts_are_made_and_listed() {
 #[test]
 fn tokens_are_made_listed_and_revoked() {
     let folder = tempfile::tempdir().expect("a folder");
+    make(folder.path());
     run(folder.path(), &["account", "create", "--profile", "asilichain", "--id", "COOP-1"]);
     let create = ["token", "create", "--account", "COOP-1", "--scope", "webhooks,events", "--label", "shop", "--json"];
     let made = json_of(folder.path(), &create);
@@ -69,6 +72,7 @@ fn tokens_are_made_listed_and_revoked() {
 #[test]
 fn a_token_can_be_made_to_expire() {
     let folder = tempfile::tempdir().expect("a folder");
+    make(folder.path());
     json_of(folder.path(), &["account", "create", "--profile", "asg", "--id", "CUST-1", "--json"]);
     let create = ["token", "create", "--account", "CUST-1", "--scope", "webhooks", "--label", "shop"];
     let made = json_of(folder.path(), &[&create[..], &["--expires", "90d", "--json"]].concat());
@@ -90,6 +94,7 @@ fn a_token_can_be_made_to_expire() {
 #[test]
 fn a_token_without_a_sensible_scope_or_holder_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().expect("a folder");
+    make(folder.path());
     let cases: [(&[&str], &str); 5] = [
         (&["token", "create", "--scope", "webhooks"], "--account"),
         (&["token", "create", "--scope", "everything", "--account", "X"], "'everything'"),
@@ -134,7 +139,7 @@ fn check_looks_through_config_and_database() {
     let folder = tempfile::tempdir().expect("a folder");
     let (code, out, _) = run(folder.path(), &["check"]);
     assert!(code == 0 && out.contains("not there yet"), "{out}");
-    run(folder.path(), &["account", "create", "--profile", "asg", "--id", "X"]);
+    make(folder.path());
     let (code, out, _) = run(folder.path(), &["check"]);
     assert!(code == 0 && out.contains("ngoma.db ok"), "{out}");
     std::fs::write(
@@ -329,16 +334,4 @@ fn dev_listens_on_this_machine_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let (code, _, sentence) = finish(&mut ngoma(folder.path(), &["serve", "--dev", "--listen", "0.0.0.0:0"]));
     assert!(code == 1 && sentence.contains("127.0.0.1"), "{sentence}");
-}
-
-#[test]
-fn looking_makes_no_files() {
-    let folder = tempfile::tempdir().expect("a folder");
-    for arguments in
-        [&["token", "list"][..], &["account", "list"], &["token", "revoke", "tok_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"]]
-    {
-        let (code, _, sentence) = finish(&mut ngoma(folder.path(), arguments));
-        assert!(code == 1 && !sentence.is_empty(), "{arguments:?}: {sentence}");
-    }
-    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::support::{
+    database::make,
     program::{finish, ngoma, run},
     receiver::Receiver,
 };
@@ -88,6 +89,7 @@ fn a_settings_file_that_cannot_be_read_is_named_with_what_to_do() {
 #[test]
 fn an_account_that_is_not_there_and_an_empty_list_say_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
+    make(folder.path());
     let made = run(folder.path(), &["account", "create", "--profile", "asg", "--id", "X"]);
     assert_eq!(made.0, 0, "{}", made.2);
     for arguments in [&["deliveries", "--account", "COOP-9"][..], &["recover", "--account", "COOP-9"]] {

@@ -96,12 +96,6 @@ fn files_that_root_makes_first_belong_to_the_owner_of_the_folder() {
     give(folder.path());
     let keys = "NGOMA_STORAGE__KEY_FILE";
     let key = "keys/of/ngoma.key";
-    let mut make = ngoma(folder.path(), &["account", "create", "--profile", "asg", "--id", "X"]);
-    assert_eq!(finish(make.env(keys, key)).0, 0);
-    assert_eq!(foreign(folder.path()), [""; 0]);
-    for made in ["keys", "keys/of", key] {
-        assert_eq!(fs::metadata(folder.path().join(made)).expect("it is there").uid(), user(), "{made}");
-    }
     // A server that root runs, and that ends at once, leaves its log and its index.
     let serve = || {
         let mut serve = ngoma(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
@@ -113,6 +107,9 @@ fn files_that_root_makes_first_belong_to_the_owner_of_the_folder() {
     server.log();
     assert!(folder.path().join("ngoma.db-wal").exists());
     assert_eq!(foreign(folder.path()), [""; 0]);
+    for made in ["keys", "keys/of", key] {
+        assert_eq!(fs::metadata(folder.path().join(made)).expect("it is there").uid(), user(), "{made}");
+    }
     let mut server = Running::start(as_user(&mut serve()));
     server.line_with("address");
     server.signal("TERM");
@@ -141,4 +138,105 @@ fn check_warns_root_of_files_that_the_servers_user_does_not_own() {
         chown(&file, Some(user()), None).expect("given back");
     }
     command(&site, &["check"]);
+}
+
+/// The users, groups and supplementary groups of each thread of a process.
+fn identities(process: u32) -> Vec<[String; 3]> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs").flatten();
+    let statuses = tasks.map(|task| fs::read_to_string(task.path().join("status")).expect("a thread"));
+    let line = |status: &str, name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says so");
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    statuses.map(|status| ["Uid:", "Gid:", "Groups:"].map(|name| line(&status, name))).collect()
+}
+
+#[test]
+fn a_command_of_root_acts_as_the_owner_of_the_database_in_each_of_its_threads() {
+    const GROUP: u32 = 65533;
+    if user() != 65534 {
+        return;
+    }
+    let site = Site::new();
+    give(site.folder());
+    let receiver = Receiver::new();
+    let server = start(&site);
+    server.coop().webhook(&receiver.url(), &["*"], SECRET);
+    server.coop().publish("dds.filed", json!({ "n": 1 }));
+    receiver.wait_for(1);
+    server.kill();
+    chown(site.database(), None, Some(GROUP)).expect("its group");
+    let mut follow = Running::start(&mut site.command_of(&["deliveries", "--follow"]));
+    follow.line_with("dlv_");
+    let found = identities(follow.id());
+    assert!(found.len() > 1, "it has threads");
+    for [user, group, groups] in found {
+        // The real, the effective, the saved one and that for files: it can never be root again.
+        assert_eq!(user, ["65534"; 4].join(" "));
+        assert_eq!(group, ["65533"; 4].join(" "));
+        assert_eq!(groups, "");
+    }
+}
+
+#[test]
+fn sudo_ngoma_finds_the_service_and_acts_for_it() {
+    let (site, home) = (Site::new(), tempfile::tempdir().expect("a folder"));
+    give(site.folder());
+    // The files of the service, as its package lays them out: only this command sees them.
+    let script = "mount -t tmpfs none /etc && mkdir /etc/ngoma && umask 077 && \
+                  printf '[storage]\npath = \"%s/ngoma.db\"\nkey_file = \"%s/ngoma.key\"\n' $DATA $DATA > /etc/ngoma/config.toml && \
+                  exec \"$@\"";
+    let root = |words: &[&str]| {
+        let inner = ngoma(home.path(), words);
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", script, "sh"]).arg(inner.get_program()).args(words);
+        let (code, out, err) = finish(command.current_dir(home.path()).env("DATA", site.folder()));
+        assert_eq!(code, 0, "{words:?}: {err}");
+        out
+    };
+    let shown = root(&["token", "create", "--scope", "operator"]);
+    assert!(shown.starts_with("ngm_"), "{shown}");
+    assert!(root(&["token", "list"]).contains("operator"));
+    root(&["account", "create", "--profile", "asg", "--id", "CUST-9"]);
+    assert_eq!(foreign(site.folder()), [""; 0]);
+    let copy = home.path().join("copy.db");
+    root(&["backup", copy.to_str().expect("a path")]);
+    assert!(copy.exists(), "a backup goes where root may write");
+    start(&site).stop();
+}
+
+#[test]
+fn what_the_owner_cannot_use_is_named_with_the_user_as_whom_root_acts() {
+    if user() != 65534 {
+        return;
+    }
+    let site = Site::new();
+    give(site.folder());
+    let key = site.folder().join("ngoma.key");
+    chown(&key, Some(0), None).expect("taken");
+    let (code, _, said) = finish(&mut site.command_of(&["token", "list"]));
+    assert_eq!(code, 1, "{said}");
+    for part in ["ngoma.key", "ermission denied", "act as the owner of the database, user 65534"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn a_user_who_may_not_look_at_the_database_is_told_so_and_to_use_sudo() {
+    if user() != 65534 {
+        return;
+    }
+    let site = Site::new();
+    give(site.folder());
+    // A folder that nobody else may enter, and a file that nobody else may read.
+    for mode in [0o700, 0o755] {
+        fs::set_permissions(site.folder(), fs::Permissions::from_mode(mode)).expect("set");
+        let mut list = ngoma(Path::new("/"), &["token", "list"]);
+        let (code, _, said) = finish(list.env("NGOMA_STORAGE__PATH", site.database()).uid(65533));
+        assert_eq!(code, 1, "{said}");
+        for part in ["ngoma.db", "ermission denied", "run this with sudo"] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(!said.contains("there is no database"), "{said}");
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::Client,
+    database::make,
     program::{Running, ngoma, run},
     receiver::{Receiver, Reply},
 };
@@ -23,6 +24,7 @@ struct Logged {
 impl Logged {
     fn with(level: &str, format: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        make(folder.path());
         run(folder.path(), &["account", "create", "--profile", "asilichain", "--id", "COOP-1"]);
         let create = ["token", "create", "--account", "COOP-1", "--scope", "webhooks,events", "--json"];
         let made: Value = serde_json::from_str(&run(folder.path(), &create).1).expect("JSON");

@@ -101,9 +101,12 @@ fn the_first_settings_file_that_is_there_is_read_and_a_command_says_which() {
     let elsewhere = tempfile::tempdir().expect("a folder");
     let by_none = said(&mut ngoma(elsewhere.path(), &["token", "list"]));
     assert!(
-        by_none.contains("there is no database at ngoma.db (by the built-in settings, as there is no "),
+        by_none.contains(&format!("there is no database at {}/ngoma.db", elsewhere.path().display()))
+            && by_none.contains("(by the built-in settings, as there is no config.toml and no /etc/ngoma/config.toml)"),
         "{by_none}"
     );
+    let by_path = said(ngoma(elsewhere.path(), &["token", "list"]).env("NGOMA_STORAGE__PATH", "/nowhere/of-path.db"));
+    assert!(by_path.contains("/nowhere/of-path.db (by the variable NGOMA_STORAGE__PATH)"), "{by_path}");
     let missing = said(ngoma(elsewhere.path(), &["token", "list"]).env("NGOMA_CONFIG", "gone.toml"));
     assert!(missing.contains("gone.toml is not there"), "{missing}");
 }
@@ -257,9 +260,8 @@ fn paths_are_relative_to_the_config_file() {
     let there = folder.path().join("etc");
     std::fs::create_dir(&there).expect("a folder");
     std::fs::write(there.join("ngoma.toml"), "[storage]\npath = \"data.db\"").expect("a config");
-    let (code, _, err) =
-        run(folder.path(), &["--config", "etc/ngoma.toml", "account", "create", "--profile", "asg", "--id", "X"]);
-    assert_eq!(code, 0, "{err}");
+    let serve = ["--config", "etc/ngoma.toml", "serve", "--listen", "127.0.0.1:0"];
+    Running::start(&mut ngoma(folder.path(), &serve)).line_with("address");
     assert!(there.join("data.db").exists() && there.join("ngoma.key").exists());
 }
 

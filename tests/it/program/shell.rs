@@ -11,11 +11,14 @@ use ngoma::cli::Cli;
 
 use crate::{
     program::readme::readme,
-    support::program::{Running, finish, ngoma, run},
+    support::{
+        database::make,
+        program::{Running, finish, ngoma, run},
+    },
 };
 
 /// Every command there is, as one writes it.
-fn commands() -> Vec<Vec<String>> {
+pub fn commands() -> Vec<Vec<String>> {
     fn below(command: &clap::Command, path: &[String], all: &mut Vec<Vec<String>>) {
         all.push(path.to_vec());
         for one in command.get_subcommands() {
@@ -88,6 +91,7 @@ fn exit_codes_are_those_that_the_help_and_the_readme_tell() {
         assert!(err.contains("Usage: ngoma"), "{err}");
     }
     assert!(fs::read_dir(folder.path()).expect("a folder").next().is_none(), "nothing was done");
+    make(folder.path());
     let failing = ["token", "create", "--account", "X", "--scope", "events"];
     let (code, out, err) = run(folder.path(), &failing);
     assert_eq!((code, out.as_str()), (1, ""));
@@ -104,6 +108,7 @@ fn exit_codes_are_those_that_the_help_and_the_readme_tell() {
 #[test]
 fn long_work_shows_how_far_it_is_on_a_terminal_only() {
     let folder = tempfile::tempdir().expect("a folder");
+    make(folder.path());
     run(folder.path(), &["account", "create", "--profile", "asg", "--id", "X"]);
     let (code, _, err) = run(folder.path(), &["check"]);
     assert_eq!((code, err.as_str()), (0, ""));
@@ -176,6 +181,7 @@ fn a_start_tells_in_one_block_what_it_will_do() {
 #[test]
 fn what_cannot_be_printed_is_an_error_unless_nobody_reads_it() {
     let folder = tempfile::tempdir().expect("a folder");
+    make(folder.path());
     run(folder.path(), &["account", "create", "--profile", "asg", "--id", "X"]);
     let token = ["token", "create", "--account", "X", "--scope", "events", "--json"];
     for command in [&token[..], &["openapi"], &["completions", "bash"], &["account", "list"]] {

@@ -3,6 +3,7 @@
 mod access;
 mod attack;
 mod bad_input;
+mod behind_proxies;
 mod connections;
 mod egress;
 mod egress_blocks;

@@ -1,10 +1,23 @@
 //! The database file, read and changed from outside the server.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
+use ngoma::{clock::SystemClock, store};
 use rusqlite::{Connection, types::FromSql};
 
-use crate::support::{receiver::PATIENCE, world::World};
+use crate::support::{
+    receiver::PATIENCE,
+    world::{World, defaults, wait_for_lock},
+};
+
+/// Makes the database of a folder and its key, as the first start of a server does.
+pub fn make(folder: &Path) {
+    let mut config = defaults();
+    config.storage.path = folder.join("ngoma.db");
+    config.storage.key_file = folder.join("ngoma.key");
+    drop(store::open(&config.storage, &config.limits, Arc::new(SystemClock), true).expect("made"));
+    wait_for_lock(&config.storage.path);
+}
 
 /// The value of this SQL, read from outside the server.
 pub fn query<T: FromSql>(world: &World, sql: &str) -> T {

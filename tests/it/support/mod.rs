@@ -5,6 +5,7 @@ pub mod aging;
 pub mod browser;
 pub mod chromium;
 pub mod client;
+pub mod curl;
 pub mod database;
 pub mod desk;
 pub mod flaky_receiver;

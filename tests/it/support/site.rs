@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     client::{Answer, Client},
+    database,
     program::{Running, ngoma, run},
     world::{COOP, CUSTOMER},
 };
@@ -60,6 +61,7 @@ impl Site {
         if let Some(own) = &self._own {
             self.folder = own.path().to_owned();
         }
+        database::make(&self.folder);
         for (profile, account) in [("asilichain", COOP), ("asg", CUSTOMER)] {
             let (code, _, err) = run(&self.folder, &["account", "create", "--profile", profile, "--id", account]);
             assert_eq!(code, 0, "{err}");

@@ -17,4 +17,7 @@ pub(super) use self::{
         Account, AccountInput, AccountPage, AuditPage, MadeToken, SignInLink, SignInLinkInput, TokenInput, TokenPage,
     },
 };
-pub(crate) use self::{alert_post::{Posts, ServerPosts}, notice::Notices};
+pub(crate) use self::{
+    alert_post::{Posts, ServerPosts},
+    notice::Notices,
+};

@@ -1,0 +1,59 @@
+//! Root's commands act as the owner of the database. So `sudo ngoma ...` can do what the server can do, and no more, and
+//! the files that it makes are the server's.
+
+use std::{io, os::unix::fs::MetadataExt, sync::OnceLock};
+
+use rustix::{
+    process::{Gid, Uid, geteuid},
+    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
+};
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+};
+
+/// The owner of the database, if root's command acts as this user.
+static ACTS_AS: OnceLock<u32> = OnceLock::new();
+
+/// If root runs this, it goes on as the owner of the database, for good. Nothing changes for another user, and while
+/// there is no database.
+///
+/// It must come before any thread is made: the system keeps a user for each thread, and a new one inherits it.
+///
+/// # Errors
+/// The system does not let this process become that user.
+pub(super) fn act(config: &Config) -> Result<()> {
+    let Ok(file) = config.storage.path.metadata() else { return Ok(()) };
+    let (user, group) = (file.uid(), file.gid());
+    if !geteuid().is_root() || user == 0 {
+        return Ok(());
+    }
+    let acts = become_user(user, group).map(|()| _ = ACTS_AS.set(user));
+    acts.map_err(|error| {
+        let path = config.storage.path.display();
+        Error::request(format!(
+            "root acts as the owner of the database {path}, user {user}, but cannot become this user: {error}: run this as \
+             that user"
+        ))
+    })
+}
+
+/// The same error. If a file was denied, it also says to whom, or what to do.
+pub(super) fn explain(error: Error) -> Error {
+    let Error::Internal(problem) = error else { return error };
+    Error::Internal(match ACTS_AS.get() {
+        _ if !problem.contains("ermission denied") => problem,
+        Some(user) => format!("{problem} (root's commands act as the owner of the database, user {user})"),
+        None => format!("{problem}: run this with sudo, or as the user of the server"),
+    })
+}
+
+fn become_user(user: u32, group: u32) -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    // The user is last: only root may change groups.
+    set_thread_groups(&[])?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
+    Ok(())
+}
