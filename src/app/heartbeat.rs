@@ -14,7 +14,12 @@ impl App {
     /// Sends the heartbeat until `stop` turns true, if there is a place for it. The first is sent at once.
     pub async fn beat(&self, mut stop: watch::Receiver<bool>) {
         let every = self.0.config.alerts.heartbeat_every;
-        while self.0.engine.alerts().has_heartbeat() && !*stop.borrow_and_update() {
+        if !self.0.engine.alerts().has_heartbeat() {
+            // A part of the server that ends stops the server.
+            drop(stop.wait_for(|stop| *stop).await);
+            return;
+        }
+        while !*stop.borrow_and_update() {
             let at = self.now();
             let wait = if self.is_ready().await && self.beat_once().await { every } else { every.min(SOON) };
             let next = at + wait;
