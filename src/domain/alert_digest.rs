@@ -30,9 +30,7 @@ pub fn digest(first: &AlertMessage<'_>, others: &[AlertMessage<'_>]) -> AlertWor
     }
     let suspended = || all().filter(|message| message.alert.state == EndpointState::Suspended);
     if suspended().next().is_some() {
-        text.push_str(
-            "\nThe same by commands: resume each when its receiver is repaired, in a shell on the\nserver:\n",
-        );
+        text.push_str("\nThe same by commands, in a shell on the server, when the receivers are repaired:\n");
         let commands: Vec<String> =
             suspended().map(|message| format!("ngoma webhooks resume {}", message.webhook())).collect();
         paste(&mut text, &commands.join("\n"));

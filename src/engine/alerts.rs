@@ -354,17 +354,20 @@ impl Inner {
         let never = |reason: &str| Err(Undelivered::Never(reason.to_owned()));
         let words = match told {
             Told::Webhook(alert) => {
-                let others = others.iter().map(|alert| self.message(alert)).collect::<Option<Vec<_>>>();
-                let Some((message, others)) = self.message(alert).zip(others) else {
+                let messages = std::iter::once(&**alert).chain(others).map(|alert| self.message(alert));
+                let Some(mut messages) = messages.collect::<Option<Vec<_>>>() else {
                     return never("its vendor is not served any more");
                 };
-                if *channel == Channel::Log {
-                    alert_log::webhook(&message, to);
-                    return Ok(());
-                }
-                match others.is_empty() {
-                    true => message.words(),
-                    false => digest(&message, &others),
+                // The oldest gives the mail its id, at every try.
+                messages.sort_by_key(|message| message.alert.key);
+                match messages.as_slice() {
+                    [message] if *channel == Channel::Log => {
+                        alert_log::webhook(message, to);
+                        return Ok(());
+                    }
+                    [message] => message.words(),
+                    [first, others @ ..] => digest(first, others),
+                    [] => return never("it is gone"),
                 }
             }
             Told::Server(alert) => alert.words(&self.channels.base, &self.channels.zone),

@@ -187,7 +187,7 @@ fn the_operator_hears_of_a_full_disk_an_old_backup_and_a_key_that_everybody_may_
     set_mode(&key, 0o600);
     let backups = world.folder().join("backups");
     fs::create_dir_all(&backups).expect("a folder");
-    fs::copy(world.database(), backups.join("2026-04-27.db")).expect("a backup");
+    fs::copy(world.database(), backups.join("2026-04-27T00-00-00Z.db")).expect("a backup");
     let open =
         "SELECT count(*) FROM alert WHERE about IN ('server.file_exposed', 'server.backup_old') AND cleared_at IS NULL";
     until(&world, || query::<i64>(&world, open) == 0);
