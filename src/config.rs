@@ -1,13 +1,16 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
 mod alert_channel;
+mod called;
 mod flaw;
 mod hint;
 mod load;
 mod rules;
 mod secret;
+mod secret_file;
 mod shown;
 mod sources;
+mod tls;
 mod warnings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -17,10 +20,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     alert_channel::{AlertChannel, ChannelKind},
+    called::{Reader, command, command_for_all, quoted},
     hint::socket_address,
     secret::Secret,
     shown::Setting,
     sources::no_file,
+    tls::Tls,
 };
 
 /// The documented defaults, compiled in.
@@ -35,10 +40,14 @@ const SECRETS: [&str; 4] = ["alerts.smtp_url", "alerts.heartbeat_url", "alerts.w
 pub struct Config {
     /// The API server.
     pub server: Server,
+    /// TLS of the server itself.
+    pub tls: Tls,
     /// Limits of one client.
     pub limits: Limits,
     /// The database file.
     pub storage: Storage,
+    /// The backups that the server makes by itself.
+    pub backup: Backup,
     /// How deliveries are attempted.
     pub delivery: Delivery,
     /// How long finished records are kept.
@@ -61,6 +70,12 @@ pub struct Config {
     /// A file with a secret that everybody may read.
     #[serde(skip)]
     exposed: Option<PathBuf>,
+    /// The files that secrets are read from.
+    #[serde(skip)]
+    secret_files: Vec<PathBuf>,
+    /// Those that could not be read, and why: a sentence each.
+    #[serde(skip)]
+    unread: Vec<String>,
     /// Environment variables that begin like a setting but are none.
     #[serde(skip)]
     ignored: Vec<String>,
@@ -141,6 +156,19 @@ pub struct Storage {
     pub durability: Durability,
     /// The keys of the signing secrets.
     pub key_file: PathBuf,
+}
+
+/// The backups that the server makes by itself.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// The time between two; zero: none.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+    /// How many stay, the newest.
+    pub keep: usize,
+    /// The folder for them. A relative path begins at the folder of the database.
+    pub folder: PathBuf,
 }
 
 /// The durability of a commit.
@@ -250,6 +278,8 @@ pub enum SuspendWhen {
 pub struct Alerts {
     /// The mail server, with user name and password; empty: no mail.
     pub smtp_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub smtp_url_file: PathBuf,
     /// The sender of the mails.
     pub from: String,
     /// Where answers to the mails go; empty: to the sender.
@@ -262,6 +292,8 @@ pub struct Alerts {
     pub operator_email: String,
     /// Where the heartbeat goes; empty: nowhere.
     pub heartbeat_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub heartbeat_url_file: PathBuf,
     /// The time between two beats.
     #[serde(with = "humantime_serde")]
     pub heartbeat_every: Duration,
@@ -269,8 +301,12 @@ pub struct Alerts {
     pub channel: Vec<AlertChannel>,
     /// The URL that each alert is POSTed to, as a channel of the kind standard; empty: none.
     pub webhook_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub webhook_url_file: PathBuf,
     /// The secret that signs these POSTs.
     pub webhook_secret: Secret,
+    /// The file that holds it instead; empty: none.
+    pub webhook_secret_file: PathBuf,
 }
 
 /// A duration in a list.

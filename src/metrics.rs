@@ -122,6 +122,7 @@ struct Gauges {
     log: Gauge,
     disk_free: Family<Labels<0>, Gauge>,
     backup_age: Family<Labels<0>, Gauge>,
+    backup: Family<Labels<0>, Gauge>,
     started: Seconds,
     refresh_failed: Gauge,
     log_lines_dropped: Counter,
@@ -222,6 +223,8 @@ impl Metrics {
         all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
         let help = "Age of the newest backup in the server's folder of backups; missing while there is none";
         all.register_with_unit("ngoma_backup_age", help, Unit::Seconds, is.backup_age.clone());
+        let help = "Size of the newest backup in that folder; missing while there is none";
+        all.register_with_unit("ngoma_backup", help, Unit::Bytes, is.backup.clone());
         let help = "1 while the database cannot be read: the metrics of the database are old";
         all.register("ngoma_survey_failed", help, is.refresh_failed.clone());
         let help = "Lines of the log that were dropped: nothing read them in time";
@@ -382,11 +385,18 @@ impl Metrics {
         self.gauges.started.set(at.millis() as f64 / 1000.0);
     }
 
-    /// Sets the age of the newest backup.
-    pub fn set_backup_age(&self, age: Option<Duration>) {
-        match age {
-            Some(age) => set(&self.gauges.backup_age.get_or_create(&[]), age.as_secs()),
-            None => self.gauges.backup_age.clear(),
+    /// Sets the age and the size in bytes of the newest backup.
+    pub fn set_backup(&self, newest: Option<(Duration, u64)>) {
+        let is = &self.gauges;
+        match newest {
+            Some((age, bytes)) => {
+                set(&is.backup_age.get_or_create(&[]), age.as_secs());
+                set(&is.backup.get_or_create(&[]), bytes);
+            }
+            None => {
+                is.backup_age.clear();
+                is.backup.clear();
+            }
         }
     }
 

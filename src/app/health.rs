@@ -46,14 +46,16 @@ pub struct Health {
     pub clock: Part,
     /// The key file opens the stored signing secrets.
     pub key_file: Part,
+    /// The last backup is young enough.
+    pub backup: Part,
 }
 
 impl Health {
     /// Whether every part works, though a person may have to look at one.
     pub fn works(&self) -> bool {
-        let Self { database, engine, disk, clock, key_file } = self;
+        let Self { database, engine, disk, clock, key_file, backup } = self;
         let broken = |part: &Part| matches!(part, Part::Unavailable(_));
-        !(broken(database) || broken(engine) || broken(disk) || broken(clock) || broken(key_file))
+        ![database, engine, disk, clock, key_file, backup].into_iter().any(broken)
     }
 }
 
@@ -77,7 +79,31 @@ impl App {
             disk: disk(self.free_space(), self.0.config.watch.low_space_bytes),
             clock: clock_health(step),
             key_file: self.key_file_health().await,
+            backup: self.backup_health(),
         }
+    }
+
+    /// The age of the last backup. Where the server makes none by itself, nobody is warned: there may be some elsewhere.
+    fn backup_health(&self) -> Part {
+        let backups = &self.0.backups;
+        if backups.settings().every.is_zero() {
+            return Part::Ok("the server makes no backups by itself (backup.every)".to_owned());
+        }
+        let age = backups.newest().map(|newest| self.now().since(newest.made_at));
+        let last =
+            age.map_or_else(|| "there is no backup yet".to_owned(), |age| format!("the last backup is {}", old(age)));
+        if backups.is_failing() {
+            return Part::Warning(format!(
+                "{last}, and the next could not be made: it is tried again; the server's log says why"
+            ));
+        }
+        let oldest = backups.oldest_allowed();
+        if age.unwrap_or_else(|| self.uptime()) > oldest {
+            return Part::Warning(format!(
+                "{last}, and a next one was due (backup.every): the server's log may say why it is late"
+            ));
+        }
+        Part::Ok(last)
     }
 
     /// A sentence about the disk, if it has little room.
@@ -172,6 +198,15 @@ fn disk(free: Option<u64>, low: u64) -> Part {
             megabytes(low)
         )),
         Some(free) => Part::Ok(format!("{} MB are left on the disk of the database", megabytes(free))),
+    }
+}
+
+/// An age in words.
+fn old(age: Duration) -> String {
+    match age.as_secs() / 3600 {
+        0 => "less than an hour old".to_owned(),
+        hours @ 1..48 => format!("{hours} h old"),
+        hours => format!("{} days old", hours / 24),
     }
 }
 

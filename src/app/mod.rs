@@ -16,7 +16,6 @@ mod access;
 pub mod accounts;
 pub mod alerts;
 mod audit;
-mod backups;
 mod callers;
 mod checked_webhook;
 pub mod deliveries;
@@ -45,20 +44,19 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::{
     access::{Access, AnyScope, Events, Manages, Operator, Right, Webhooks},
-    backups::Backup,
     dialect::Dialect,
     once::{Answer, Once},
     page::{Page, PageRequest},
     searches::PATIENCE,
     selection::{Looked, Wanted},
-    system::{BackupFile, BackupPart},
+    system::{Backup, BackupFile, BackupPart},
 };
-use self::{backups::Backups, checked_webhook::CheckedWebhook, dialect::Dialects, searches::Searches};
+use self::{checked_webhook::CheckedWebhook, dialect::Dialects, searches::Searches};
 use crate::{
     clock::SharedClock,
     config::{Config, Limits},
     domain::{ids::EndpointId, profile::Profiles, timestamp::Timestamp, token::Visible},
-    engine::{Engine, Guard},
+    engine::{Engine, Guard, backups::Backups},
     error::Result,
     metrics::Metrics,
     store::{Admission, Db, Tx, View},
@@ -83,9 +81,9 @@ struct Parts {
 }
 
 impl App {
-    /// An app over an open database, with the engine that sends and the guard that judges targets.
+    /// An app over an open database, with the engine that sends, the guard that judges targets, and the backups.
     pub fn new(
-        (db, engine, guard): (Db, Engine, Guard),
+        (db, engine, guard, backups): (Db, Engine, Guard, Backups),
         clock: SharedClock,
         (profiles, dialects): (Profiles, Vec<Dialect>),
         config: Config,
@@ -100,7 +98,7 @@ impl App {
             profiles,
             dialects,
             config,
-            backups: Backups::default(),
+            backups,
             searches: Searches::default(),
             started,
         }))
@@ -129,7 +127,7 @@ impl App {
     /// The address at which people reach the server, without a slash at its end.
     pub fn public_url(&self) -> String {
         match self.0.config.server.public_url.trim_end_matches('/') {
-            "" => format!("http://{}", self.0.guard.own()),
+            "" => format!("{}://{}", self.0.config.tls.scheme(), self.0.guard.own()),
             public => public.to_owned(),
         }
     }
@@ -179,7 +177,7 @@ impl App {
         run: impl FnOnce(&View<'_>, &Visible) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let visible = access.visible().clone();
-        self.0.db.read_as(access.grant(), move |view| run(view, &visible)).await
+        self.0.db.read_as(access.actor(), move |view| run(view, &visible)).await
     }
 
     /// Writes for a request. Its right is checked in the same transaction.
@@ -189,7 +187,7 @@ impl App {
         run: impl FnOnce(&Tx<'_>, &Visible) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let visible = access.visible().clone();
-        self.0.db.write(access.grant(), Admission::Try, move |tx| run(tx, &visible)).await
+        self.0.db.write(access.actor(), Admission::Try, move |tx| run(tx, &visible)).await
     }
 }
 

@@ -37,9 +37,6 @@ pub struct Snapshot {
     pub backup: Option<OldBackup>,
 }
 
-/// A last backup that is older is too old.
-const BACKUP_AGE: Duration = WEEK;
-
 /// People are warned this long before a token expires.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
@@ -49,7 +46,7 @@ pub type Reading = Pin<Box<dyn Future<Output = Result<Arc<Snapshot>>> + Send>>;
 impl App {
     /// A last backup that is older is too old.
     pub fn oldest_backup(&self) -> Duration {
-        BACKUP_AGE
+        self.0.backups.oldest_allowed()
     }
 
     /// The overview within what the caller may see, with at most `shown` webhooks in each list.

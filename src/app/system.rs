@@ -6,17 +6,17 @@ use std::{
     time::Duration,
 };
 
-use super::{Access, App, Backup, Operator};
+use super::{Access, App, Operator};
 use crate::{
-    domain::timestamp::Timestamp,
+    config,
     error::{Error, Missing, Result},
-    store::{self, Progress, audit},
+    store::{self, audit},
 };
 
-pub use crate::store::{BackupFile, BackupPart};
-
-/// The folder for backups, beside the database.
-const FOLDER: &str = "backups";
+pub use crate::{
+    engine::backups::Backup,
+    store::{BackupFile, BackupPart},
+};
 
 impl App {
     /// How long the server has been running.
@@ -46,15 +46,24 @@ impl App {
         let found =
             found.as_ref().inspect_err(|error| tracing::warn!(%error, "the metrics of the database could not be read"));
         self.metrics().show(found.ok());
-        let (folder, now) = (self.backup_folder(), self.now());
-        let files = tokio::task::spawn_blocking(move || store::backup_files(&folder)).await;
-        let newest = files.ok().and_then(Result::ok).and_then(|files| files.first().map(|file| file.made_at));
-        self.metrics().set_backup_age(newest.map(|made| now.since(made)));
+        self.0.backups.look().await;
+        let (newest, now) = (self.0.backups.newest(), self.now());
+        self.metrics().set_backup(newest.map(|newest| (now.since(newest.made_at), newest.bytes)));
     }
 
     /// The folder for backups.
     pub fn backup_folder(&self) -> PathBuf {
-        self.database().with_file_name(FOLDER)
+        self.0.backups.folder().to_owned()
+    }
+
+    /// The settings of the backups that the server makes by itself.
+    pub fn backup_settings(&self) -> &config::Backup {
+        self.0.backups.settings()
+    }
+
+    /// How long it is until the next backup that the server makes by itself; `None` if it makes none.
+    pub fn next_backup_in(&self) -> Option<Duration> {
+        self.0.backups.next_in()
     }
 
     /// The backups in that folder, the newest first.
@@ -79,51 +88,33 @@ impl App {
         }
     }
 
-    /// The state of the last requested backup.
+    /// The state of the last backup that this server began.
     pub fn last_backup(&self) -> Option<Backup> {
         self.0.backups.last()
     }
 
-    /// Begins a backup beside the database, unless one is being made. [`App::last_backup`] shows its progress.
+    /// Begins a backup in the folder for backups, unless one is being made. [`App::last_backup`] shows its progress.
     pub async fn back_up(&self, access: &Access<Operator>) -> Result<()> {
         if matches!(self.last_backup(), Some(Backup::Running(_))) {
             return Ok(());
         }
-        let now = self.now();
-        let file = self.backup_folder().join(format!("{}.db", now.to_string().replace(':', "-")));
-        let name = file.display().to_string();
+        let (backups, now) = (self.0.backups.clone(), self.now());
+        let name = store::backup_name(now);
+        let file = backups.folder().join(&name).display().to_string();
         // This write is refused if the right to ask for the backup is gone. So it comes before the backup.
-        self.write(access, move |tx, _| audit::backed_up(tx, &name)).await?;
-        if self.0.backups.begin() {
-            let app = self.clone();
+        self.write(access, move |tx, _| audit::backed_up(tx, &file)).await?;
+        if backups.begin() {
             tokio::spawn(async move {
-                let backups = app.0.backups.clone();
-                let copied = tokio::task::spawn_blocking(move || app.copy_to(&file, now));
-                let made = copied.await.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
-                backups.tell(made.unwrap_or_else(|flaw| {
-                    tracing::error!(error = %flaw, "a backup that the dashboard requested could not be made");
-                    Backup::Failed(format!("No backup was made: {flaw}"))
-                }));
+                let made = backups.make(&name, now).await;
+                let flaw = made.and_then(|made| match made.flaw(&backups.folder().join(&name)) {
+                    None => Ok(()),
+                    Some(flaw) => Err(Error::Internal(flaw)),
+                });
+                if let Err(error) = flaw {
+                    tracing::error!(%error, "a backup that the dashboard requested could not be made, or is not whole");
+                }
             });
         }
         Ok(())
-    }
-
-    /// Copies the database to this file. This may take minutes.
-    fn copy_to(&self, file: &Path, now: Timestamp) -> Result<Backup> {
-        store::make_folder(&self.backup_folder())?;
-        let copy = self.0.db.back_up(&self.0.config.storage, file, |progress| {
-            self.0.backups.tell(Backup::Running(match progress {
-                Progress::Copied(percent) => format!("copied {percent} %"),
-                Progress::Checking => "copied; looking through it".to_owned(),
-            }));
-        })?;
-        Ok(match copy.flaw(file) {
-            None => Backup::Made(file.to_owned(), copy.bytes, now),
-            Some(flaw) => {
-                tracing::error!(error = %flaw, "a backup that the dashboard requested is not whole");
-                Backup::Failed(format!("The backup is not whole: {flaw}"))
-            }
-        })
     }
 }

@@ -1,8 +1,12 @@
 //! `ngoma alerts`: the channels of alerts.
 
 use clap::Subcommand;
+use serde_json::json;
 
-use super::database::block_on;
+use super::{
+    database::{block_on, expect_secrets},
+    output::print_json,
+};
 use crate::{
     config::Config,
     domain::text::escaped,
@@ -27,24 +31,32 @@ enum Command {
     Test {
         /// The name of the channel. Default: all of them.
         channel: Option<String>,
+        /// Print a JSON array instead of text.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
-    let Command::Test { channel } = args.command;
+    let Command::Test { channel, json } = args.command;
+    expect_secrets(config)?;
     let tested = block_on(try_channels::test_channels(config, channel.as_deref()))?;
-    let mut refused = 0;
-    for (name, outcome) in &tested {
-        match outcome {
-            Ok(()) => say!("{name}: a test was taken"),
-            Err(error) => {
-                refused += 1;
-                say!("{name}: {}", escaped(&error.to_string()));
+    if json {
+        let rows = tested.iter().map(|(name, outcome)| {
+            let problem = outcome.as_ref().err().map(ToString::to_string);
+            json!({ "channel": name, "taken": outcome.is_ok(), "problem": problem })
+        });
+        print_json(&rows.collect());
+    } else {
+        for (name, outcome) in &tested {
+            match outcome {
+                Ok(()) => say!("{name}: a test was taken"),
+                Err(error) => say!("{name}: {}", escaped(&error.to_string())),
             }
         }
     }
-    match refused {
+    match tested.iter().filter(|(_, outcome)| outcome.is_err()).count() {
         0 => Ok(()),
-        _ => Err(Error::Unavailable(format!("{refused} of {} channels did not take the test", tested.len()))),
+        refused => Err(Error::Unavailable(format!("{refused} of {} channels did not take the test", tested.len()))),
     }
 }

@@ -12,11 +12,16 @@ use crate::{
 
 pub(super) fn print(server: &Server, config: &Config, durability: Durability) {
     let address = server.address();
+    // Where people reach it, by a proxy or at the address itself.
+    let base = match config.server.public_url.trim_end_matches('/') {
+        "" => format!("{}://{address}", config.tls.scheme()),
+        public => public.to_owned(),
+    };
     let begun = format!("ngoma {VERSION} is ready");
     let mut facts = vec![
-        ("address", format!("http://{address}")),
-        ("dashboard", format!("http://{address}/ui")),
-        ("docs", format!("http://{address}/docs")),
+        ("address", format!("{}://{address}", config.tls.scheme())),
+        ("dashboard", format!("{base}/ui")),
+        ("docs", format!("{base}/docs")),
         ("database", database(config, durability)),
     ];
     facts.extend(profiles(config).iter().map(|profile| (profile.name, schedule(profile))));
@@ -24,6 +29,7 @@ pub(super) fn print(server: &Server, config: &Config, durability: Durability) {
         ("limits", limits(&config.server, &config.limits)),
         ("egress", egress(&config.egress)),
         ("retention", retention(config.retention)),
+        ("backups", backups(config)),
         ("alerts", server.alerts().destinations()),
     ]);
     let facts: Vec<(&str, &str)> = facts.iter().map(|(name, fact)| (*name, fact.as_str())).collect();
@@ -81,11 +87,22 @@ fn egress(egress: &Egress) -> String {
     format!("{schemes}, to {places}")
 }
 
-fn retention(retention: Retention) -> String {
+fn backups(config: &Config) -> String {
+    let config::Backup { every, keep, .. } = config.backup;
+    match every {
+        Duration::ZERO => "none by itself".to_owned(),
+        every => format!("every {}, the newest {keep} in {}", time(every), config.backup_folder().display()),
+    }
+}
+
+fn time(time: Duration) -> String {
     const DAY: u64 = 86_400;
-    let time = |time: Duration| match time.as_secs() {
+    match time.as_secs() {
         seconds if seconds.is_multiple_of(DAY) => format!("{}d", seconds / DAY),
         _ => humantime::format_duration(time).to_string(),
-    };
+    }
+}
+
+fn retention(retention: Retention) -> String {
     format!("delivered {}, undelivered {}", time(retention.delivered), time(retention.undelivered))
 }

@@ -1,5 +1,7 @@
 //! Channels of alerts, as the settings have them.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
@@ -16,12 +18,21 @@ pub struct AlertChannel {
     /// Where to; empty for Telegram: its own server.
     #[serde(default)]
     pub url: Secret,
+    /// The file that holds it instead; empty: none.
+    #[serde(default)]
+    pub url_file: PathBuf,
     /// What signs the POSTs (standard).
     #[serde(default)]
     pub secret: Secret,
+    /// The file that holds it instead; empty: none.
+    #[serde(default)]
+    pub secret_file: PathBuf,
     /// The token of the bot (telegram), or of the access (ntfy, text).
     #[serde(default)]
     pub token: Secret,
+    /// The file that holds it instead; empty: none.
+    #[serde(default)]
+    pub token_file: PathBuf,
     /// The chat to write to (telegram).
     #[serde(default)]
     pub chat_id: String,

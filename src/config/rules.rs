@@ -5,8 +5,9 @@ use std::time::Duration;
 use figment::Figment;
 
 use super::{
-    Config, ConfigError, Retention, Storage, Wait,
+    Backup, Config, ConfigError, Retention, Storage, Wait,
     flaw::{given, source},
+    tls::is_name,
 };
 
 /// The largest request body that may be allowed: several copies of it are in memory while it is read, checked and
@@ -18,7 +19,14 @@ type Rule = (bool, &'static str, &'static str);
 
 impl Config {
     pub(super) fn check_limits(&self, figment: &Figment) -> Result<(), ConfigError> {
-        let rules = [self.storage_rules(), self.delivery_rules(), self.client_rules(), self.retention_rules()];
+        let rules = [
+            self.storage_rules(),
+            self.backup_rules(),
+            self.delivery_rules(),
+            self.client_rules(),
+            self.retention_rules(),
+            self.tls_rules(),
+        ];
         match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
                 let given = given(figment, key).map_or_else(String::new, |value| format!(" = {value}"));
@@ -48,6 +56,17 @@ impl Config {
                 "storage.key_file",
                 "the name of a file of its own, such as ngoma.key",
             ),
+        ]
+    }
+
+    fn backup_rules(&self) -> Vec<Rule> {
+        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+        let Backup { every, keep, folder } = &self.backup;
+        let fits = every.is_zero() || (10 * minute..=30 * day).contains(every);
+        vec![
+            (fits, "backup.every", "10m to 30d, or 0s for no backups"),
+            ((1..=1000).contains(keep), "backup.keep", "1 to 1000"),
+            (!folder.as_os_str().is_empty(), "backup.folder", "the name of a folder, such as backups"),
         ]
     }
 
@@ -133,6 +152,38 @@ impl Config {
                 (delivered.max(8 * day)..=36_500 * day).contains(&undelivered),
                 "retention.undelivered",
                 "as long as retention.delivered, and 8d, to 36500d: held deliveries are announced a week before they are cancelled",
+            ),
+        ]
+    }
+
+    fn tls_rules(&self) -> Vec<Rule> {
+        let tls = &self.tls;
+        let contact = tls.contact.strip_prefix("mailto:");
+        vec![
+            (
+                tls.domains.iter().all(|name| is_name(name)),
+                "tls.domains",
+                "names in lower case such as \"hooks.coop.example\", without https://, port or *",
+            ),
+            (
+                tls.contact.is_empty() || contact.is_some_and(|address| address.contains('@')),
+                "tls.contact",
+                "an address such as \"mailto:ops@coop.example\"",
+            ),
+            (
+                tls.directory.starts_with("https://"),
+                "tls.directory",
+                "an address that begins with https://, such as https://acme-v02.api.letsencrypt.org/directory",
+            ),
+            (
+                tls.has_files() != tls.key.as_os_str().is_empty(),
+                "tls.key",
+                "the file of the private key of tls.certificate, and nothing without tls.certificate",
+            ),
+            (
+                tls.http_listen.is_none() || !tls.domains.is_empty(),
+                "tls.http_listen",
+                "nothing without tls.domains: only these names are redirected",
             ),
         ]
     }

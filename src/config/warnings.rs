@@ -45,18 +45,27 @@ impl Config {
     /// The files with secrets that everybody may read now: the settings, if they hold one, and the key file.
     pub fn exposed_files(&self) -> Vec<PathBuf> {
         let settings = self.exposed.iter().cloned();
-        settings.chain([self.storage.key_file.clone()]).filter(|path| is_read_by_all(path)).collect()
+        settings
+            .chain([self.storage.key_file.clone()])
+            .chain(self.secret_files.iter().cloned())
+            .filter(|path| is_read_by_all(path))
+            .collect()
     }
 
     /// One sentence for each warning.
     pub fn warnings(&self) -> Vec<String> {
-        let exposed = self.exposed.as_ref().map(|path| {
+        let files = self.secret_files.iter().filter(|path| is_read_by_all(path));
+        let exposed = self.exposed.iter().chain(files).map(|path| {
             let path = path.display();
-            format!("{path} holds a secret and everybody may read it: chmod o-r {path}, or give it by the environment")
+            format!(
+                "{path} holds a secret and everybody may read it: chmod o-r {path}, or give the secret by the environment or \
+                 by a file of its own"
+            )
         });
         let unreachable = (!self.alerts.smtp_url.is_empty() && self.server.public_url.is_empty()).then(|| {
             format!(
-                "alerts are mailed, but server.public_url is empty: the lines in a mail will name http://{}",
+                "alerts are mailed, but server.public_url is empty: the lines in a mail will name {}://{}",
+                self.tls.scheme(),
                 self.server.listen
             )
         });
@@ -82,6 +91,6 @@ impl Config {
                 self.ignored.join(", ")
             )
         });
-        exposed.into_iter().chain(unreachable).chain(large).chain(ignored).collect()
+        exposed.chain(unreachable).chain(large).chain(ignored).collect()
     }
 }

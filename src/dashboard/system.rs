@@ -16,8 +16,8 @@ use super::{
     visit::Allowed,
 };
 use crate::{
-    app::{Backup, BackupFile, BackupPart, Operator},
-    config::Setting,
+    app::{App, Backup, BackupFile, BackupPart, Operator},
+    config::{self, Setting, command},
     error::Error,
     http::file_body,
 };
@@ -66,6 +66,9 @@ struct Page<'a> {
     schedules: Vec<(&'static str, String, String)>,
     sections: Vec<Section<'a>>,
     folder: String,
+    /// What the server does by itself.
+    by_itself: String,
+    backup_line: String,
     backup: Option<BackupView>,
     backups: Vec<BackupRow>,
     /// Name, kind and place of each.
@@ -116,9 +119,11 @@ async fn render_page(
     });
     let backups = backups.into_iter().map(|backup| BackupRow::new(&frame, backup)).collect();
     let folder = app.backup_folder().display().to_string();
+    let backup_line = command(&format!("backup \"{folder}/$(date +%F).db\""));
     let (channels, problem) = (app.channels(&visit.access), refused.as_ref().map(ToString::to_string));
-    let schedules = schedules.collect();
-    let page = Page { facts, schedules, sections, folder, backup, backups, channels, problem, frame };
+    let (by_itself, schedules) = (by_itself(app), schedules.collect());
+    let page =
+        Page { facts, schedules, sections, folder, by_itself, backup_line, backup, backups, channels, problem, frame };
     render::page_with(&page, refused)
 }
 
@@ -134,6 +139,19 @@ pub(super) async fn test_channel(
         Ok(()) => Ok(go("/ui/system?said=tested")),
         Err(error) => render_page(&shared, &visit, &Said::default(), Some(error)).await,
     }
+}
+
+/// A sentence about the backups that the server makes by itself.
+fn by_itself(app: &App) -> String {
+    let config::Backup { every, keep, .. } = app.backup_settings();
+    let Some(next) = app.next_backup_in() else {
+        return "The server makes none by itself (backup.every).".to_owned();
+    };
+    format!(
+        "The server makes one by itself every {}, and keeps the newest {keep} of these. The next is due in {}.",
+        long_span(*every),
+        long_span(next)
+    )
 }
 
 /// The copy of the database in a backup, without its key.

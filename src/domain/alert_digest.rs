@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 
-use crate::domain::{
-    alert_message::{AlertMessage, close, counted, one_line, paste},
-    alert_words::AlertWords,
-    endpoint::EndpointState,
+use crate::{
+    config::command,
+    domain::{
+        alert_message::{AlertMessage, close, counted, one_line, paste},
+        alert_words::AlertWords,
+        endpoint::EndpointState,
+    },
 };
 
 /// The words of a mail about these alerts, all of suspensions of one account; the first gives the mail its id.
@@ -32,7 +35,7 @@ pub fn digest(first: &AlertMessage<'_>, others: &[AlertMessage<'_>]) -> AlertWor
     if suspended().next().is_some() {
         text.push_str("\nThe same by commands, in a shell on the server, when the receivers are repaired:\n");
         let commands: Vec<String> =
-            suspended().map(|message| format!("ngoma webhooks resume {}", message.webhook())).collect();
+            suspended().map(|message| command(&format!("webhooks resume {}", message.webhook()))).collect();
         paste(&mut text, &commands.join("\n"));
     }
     close(&mut text, first.zone, first.alert.id);

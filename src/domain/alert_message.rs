@@ -1,19 +1,22 @@
 //! The text of an alert: the mail, and the body of the POST. Pure: everything in it comes from the alert.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use url::Url;
 
-use crate::domain::{
-    alert::{Alert, Kind, NOTICE, What},
-    alert_words::AlertWords,
-    delivery::Failure,
-    endpoint::{EndpointState, SuspendedReason},
-    ids::AlertId,
-    json::quote,
-    profile::{ByHand, Profile, WhenExhausted},
-    text::is_hidden,
-    zone::Zone,
+use crate::{
+    config::command,
+    domain::{
+        alert::{Alert, Kind, NOTICE, What},
+        alert_words::AlertWords,
+        delivery::Failure,
+        endpoint::{EndpointState, SuspendedReason},
+        ids::AlertId,
+        json::quote,
+        profile::{ByHand, Profile, WhenExhausted},
+        text::is_hidden,
+        zone::Zone,
+    },
 };
 
 /// An alert, with its profile and the server's address, which its text needs.
@@ -84,8 +87,8 @@ impl AlertMessage<'_> {
     }
 
     /// What a person does about it now.
-    fn advice(&self) -> &'static str {
-        match (self.alert.state, &self.alert.what) {
+    fn advice(&self) -> Cow<'static, str> {
+        let advice = match (self.alert.state, &self.alert.what) {
             (EndpointState::Deleted, _) => "The webhook was deleted since: nothing is left to do.",
             (_, What::Recovered(_)) => "Nothing is left to do.",
             (EndpointState::Active, What::Suspended(..) | What::Expiring { .. }) => {
@@ -95,11 +98,16 @@ impl AlertMessage<'_> {
                 "Repair the receiver, send it a test, then resume the webhook: its page has a\nbutton for both."
             }
             (_, What::Warning { .. }) if self.is_damaged() => {
-                "The receiver is not at fault. Publish the event again, under another key.\nThe operator of the server runs 'ngoma check' and looks at its disk."
+                return format!(
+                    "The receiver is not at fault. Publish the event again, under another key.\nThe operator of the server runs '{}' and looks at its disk.",
+                    command("check")
+                )
+                .into();
             }
             (_, What::Warning { .. }) => "Look at the receiver now: its page shows what it answered.",
             (_, What::Expiring { .. }) => "Resume the webhook on its page, or let them go.",
-        }
+        };
+        advice.into()
     }
 
     /// The text of the mail, for a tired reader: the link first, then what happened and what to do, then the facts, and
@@ -140,7 +148,7 @@ impl AlertMessage<'_> {
             let _ = writeln!(text, "{resuming}:");
         }
         line.into_iter().for_each(|line| paste(text, line));
-        let command = format!("ngoma webhooks resume {}", self.webhook());
+        let command = command(&format!("webhooks resume {}", self.webhook()));
         if line.is_some() {
             text.push_str("\nOr, in a shell on the server:\n");
         }

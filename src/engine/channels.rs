@@ -1,6 +1,6 @@
 //! The channels of alerts, as the settings have them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use url::Url;
@@ -80,7 +80,7 @@ impl Channels {
         let zone = Zone::named(settings.time_zone.trim());
         let zone = zone.map_err(|error| Error::request(format!("alerts.time_zone: {error}")))?;
         let public = !config.server.public_url.is_empty();
-        let base = if public { base(config)? } else { format!("http://{}", guard.own()) };
+        let base = if public { base(config)? } else { format!("{}://{}", config.tls.scheme(), guard.own()) };
         let operator = Some(settings.operator_email.trim()).filter(|to| !to.is_empty()).map(str::to_owned);
         if let Some(to) = &operator {
             check_email(to).map_err(|error| Error::request(format!("alerts.operator_email: {error}")))?;
@@ -91,6 +91,9 @@ impl Channels {
             url: settings.webhook_url.clone(),
             secret: settings.webhook_secret.clone(),
             token: Secret::default(),
+            url_file: PathBuf::new(),
+            secret_file: PathBuf::new(),
+            token_file: PathBuf::new(),
             chat_id: String::new(),
             topic: String::new(),
         };

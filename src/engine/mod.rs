@@ -6,6 +6,7 @@ mod alert_log;
 pub mod alerts;
 mod answer_head;
 mod attempt;
+pub mod backups;
 mod caretaker;
 mod channels;
 mod dial;

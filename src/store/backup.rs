@@ -16,13 +16,20 @@ use rusqlite::{
 use zeroize::Zeroizing;
 
 use super::{
-    Db, KeyRing, Result, checksum,
+    Db, KeyRing, Result,
+    backup_files::is_named_by_server,
+    checksum,
     files::{self, at, beside, clear, folder_of, write_new},
     keyring::select_sealed,
     open,
     served_files::{APPLICATION_ID, same_file},
 };
-use crate::{clock::Stopwatch, config::Storage, domain::ids::EndpointId, error::Error};
+use crate::{
+    clock::Stopwatch,
+    config::{Storage, command},
+    domain::ids::EndpointId,
+    error::Error,
+};
 
 /// Pages copied before the copy is synced and progress is reported: 4 MiB. Publishers wait for the same disk; one sync
 /// of the whole copy would keep it busy for a second or more.
@@ -57,10 +64,11 @@ impl Made {
     pub fn flaw(&self, file: &Path) -> Option<String> {
         (self.damaged > 0).then(|| {
             format!(
-                "{} is made, but in it as in the database {} event bodies are damaged; all else is whole. 'ngoma check' names the \
+                "{} is made, but in it as in the database {} event bodies are damaged; all else is whole. '{}' names the \
                  events: an older backup may have them whole, so keep it",
                 file.display(),
-                self.damaged
+                self.damaged,
+                command("check")
             )
         })
     }
@@ -83,6 +91,19 @@ impl Db {
     /// As [`backup`].
     pub fn back_up(&self, storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
         make_politely(open::another, storage, file, progress)
+    }
+}
+
+impl Db {
+    /// Checks that a copy finds room in this folder, and that as much stays free for deliveries.
+    ///
+    /// # Errors
+    /// How many bytes are free, and how many are needed.
+    pub fn expect_room_in(&self, folder: &Path) -> Result<()> {
+        let needed = self.read_inline(|view| Ok(files::bytes_of(view.conn)?))?.saturating_mul(2);
+        let remedy = "make room, keep fewer copies (backup.keep), or name a folder on another disk (backup.folder)";
+        files::expect_room(&folder.join("copy"), needed)
+            .map_err(|none| at(folder, &format!("has no room for a copy and as much again: {none}; {remedy}")))
     }
 }
 
@@ -160,7 +181,8 @@ fn is_held_at(part: &Path) -> bool {
     files::expect_file(part).is_ok() && File::open(part).is_ok_and(|left| is_held(&left))
 }
 
-/// Creates a folder for backups, for its owner only, if it is missing; and removes the files of interrupted backups.
+/// Creates a folder for backups, for its owner only, if it is missing; and removes what interrupted backups of
+/// the server have left there.
 ///
 /// # Errors
 /// A folder that cannot be created or read.
@@ -169,10 +191,10 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     let unread = |error: std::io::Error| at(folder, &format!("cannot be read: {error}"));
     for there in fs::read_dir(folder).map_err(unread)? {
         let part = there.map_err(unread)?.path();
-        // The lock on the part of the database protects the part of its key file too.
+        // The lock on the part of the database protects the part of its key file too. Other programs have such names too.
         let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
-        let holder = format!("{}.part", of.strip_suffix(".key").unwrap_or(of));
-        if !is_held_at(Path::new(&holder)) {
+        let of = of.strip_suffix(".key").unwrap_or(of);
+        if is_named_by_server(Path::new(of)) && !is_held_at(&beside(Path::new(of), ".part")) {
             clear(&part)?;
         }
     }
@@ -241,7 +263,7 @@ fn check(copy: &Connection, keys: &KeyRing) -> Result<usize, String> {
     }
     let found: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(text)?;
     if found != "ok" {
-        return Err("the database is damaged; 'ngoma check' says where".to_owned());
+        return Err(format!("the database is damaged; '{}' says where", command("check")));
     }
     let mut rows = copy.prepare(&select_sealed(copy).map_err(text)?).map_err(text)?;
     let mut rows = rows.query([]).map_err(text)?;

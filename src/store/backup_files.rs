@@ -1,6 +1,7 @@
 //! The backups in a folder: what the dashboard lists, and the files that it hands out.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     path::Path,
     time::UNIX_EPOCH,
@@ -9,6 +10,7 @@ use std::{
 use super::{
     Result,
     files::{at, beside},
+    open::known,
     served_files::same_file,
 };
 use crate::domain::timestamp::Timestamp;
@@ -24,6 +26,28 @@ pub struct BackupFile {
     pub made_at: Timestamp,
     /// Whether its key is beside it.
     pub has_key: bool,
+    /// Whether its name is one that the server gives to those that it makes by itself.
+    pub by_itself: bool,
+}
+
+/// How the names of the backups begin that the server makes by itself.
+const BY_ITSELF: &str = "auto-";
+
+/// The name of a backup that somebody asked for at this moment.
+pub fn backup_name(at: Timestamp) -> String {
+    format!("{}.db", at.to_string().replace(':', "-"))
+}
+
+/// The name of a backup that the server makes by itself at this moment.
+pub fn own_backup_name(at: Timestamp) -> String {
+    format!("{BY_ITSELF}{}", backup_name(at))
+}
+
+/// Whether the server gave a backup this name.
+pub(super) fn is_named_by_server(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let at = name.strip_suffix(".db").and_then(moment);
+    at.is_some_and(|at| [backup_name(at), own_backup_name(at)].iter().any(|given| given == name))
 }
 
 /// One of the two files of a backup.
@@ -60,12 +84,14 @@ fn look(folder: &Path, name: String) -> Option<BackupFile> {
     let written = file.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     let written = Timestamp::from_millis(i64::try_from(written.as_millis()).unwrap_or(i64::MAX));
     let has_key = beside(&path, ".key").symlink_metadata().is_ok_and(|key| key.is_file());
-    Some(BackupFile { bytes: file.len(), made_at: moment(stem).unwrap_or(written), has_key, name })
+    let named = moment(stem);
+    let by_itself = named.is_some_and(|at| own_backup_name(at) == name);
+    Some(BackupFile { bytes: file.len(), made_at: named.unwrap_or(written), has_key, by_itself, name })
 }
 
-/// The moment in a name that the dashboard gave: `2026-04-20T11-55-00Z`.
+/// The moment in a name that the server gave: `2026-04-20T11-55-00Z`, `auto-2026-04-20T11-55-00Z`.
 fn moment(stem: &str) -> Option<Timestamp> {
-    let (day, time) = stem.split_once('T')?;
+    let (day, time) = stem.strip_prefix(BY_ITSELF).unwrap_or(stem).split_once('T')?;
     Timestamp::parse(&format!("{day}T{}", time.replace('-', ":")))
 }
 
@@ -89,4 +115,30 @@ pub fn open_backup(folder: &Path, served: &Path, name: &str, part: BackupPart) -
     }
     let file = File::open(&path).map_err(unread)?;
     Ok(Some((file, found.len())))
+}
+
+/// Removes the backups in this folder that the server made by itself, but not the newest `keep` of them. What has such a
+/// name and is no database of ours stays, and so does one of a time that has not come: the clock was set. Returns the
+/// names of the removed ones.
+///
+/// # Errors
+/// A folder that cannot be read, or a file that cannot be removed.
+pub fn forget_backups(folder: &Path, served: &Path, keep: usize, now: Timestamp) -> Result<Vec<String>> {
+    let own = backup_files(folder)?.into_iter().filter(|backup| backup.by_itself && backup.made_at <= now);
+    let mut removed = Vec::new();
+    for BackupFile { name, has_key, bytes, .. } in own.skip(keep) {
+        let path = folder.join(&name);
+        let is_served = |file: &fs::Metadata| served.metadata().is_ok_and(|served| same_file(&served, file));
+        // Only SQLite may open and close the database that is served.
+        if path.symlink_metadata().map_or(true, |file| is_served(&file)) || bytes == 0 || known(&path).is_err() {
+            continue;
+        }
+        // The copy first: there must be none without its key.
+        let files = [Some(path.clone()), has_key.then(|| beside(&path, ".key"))];
+        for file in files.into_iter().flatten() {
+            fs::remove_file(&file).map_err(|error| at(&file, &format!("cannot be removed: {error}")))?;
+        }
+        removed.push(name);
+    }
+    Ok(removed)
 }

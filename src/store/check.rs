@@ -63,6 +63,15 @@ pub fn check(storage: &Storage, quick: bool, progress: impl Fn(&str) + Clone + S
     }
 }
 
+/// Problems that prevent a start, found without reading the whole database: files, and the key.
+pub(super) fn opens(storage: &Storage) -> Vec<String> {
+    let mut found = Found { problems: files_of(storage), note: String::new() };
+    let unusable = |error| open::unusable(&storage.path, &error).to_string();
+    let tried = connect(&storage.path).and_then(|conn| secrets(&conn, storage, &mut found)).map_err(unusable);
+    found.problems.extend(tried.err());
+    found.problems
+}
+
 /// Whether there is a log beside the file; the file's length, and when it was written.
 fn state(path: &Path) -> (bool, Option<(u64, SystemTime)>) {
     let file = fs::metadata(path).ok().and_then(|file| Some((file.len(), file.modified().ok()?)));
@@ -71,7 +80,8 @@ fn state(path: &Path) -> (bool, Option<(u64, SystemTime)>) {
 
 /// Problems with folders and files, found without reading them.
 fn files_of(storage: &Storage) -> Vec<String> {
-    let mut problems = Vec::new();
+    let mut problems: Vec<String> =
+        files::expect_whole(&storage.path).err().map(|cut| cut.to_string()).into_iter().collect();
     let folder = folder_of(&storage.path);
     let shown = folder.display();
     match fs::metadata(&folder) {
@@ -189,7 +199,7 @@ fn secrets(conn: &Connection, storage: &Storage, found: &mut Found) -> rusqlite:
 
 /// A read-only connection. Without a log beside it, nobody has the file open and it is read as it is. With a log, the
 /// log's index is only read; if the index is missing, SQLite makes it, for the owner of the database.
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let how = match (beside(&real, "-wal").exists(), beside(&real, "-shm").exists()) {
         (false, _) => "immutable=1",

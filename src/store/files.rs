@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rusqlite::Connection;
 use rustix::fs::{Access, access};
 
 use super::Result;
@@ -39,15 +40,47 @@ pub(super) fn of_database(path: &Path) -> [PathBuf; 3] {
     [path.to_owned(), beside(&real, "-wal"), beside(&real, "-shm")]
 }
 
+/// The note that a restore has begun to exchange files, beside the database, with links resolved.
+pub(super) fn note_of_restore(path: &Path) -> PathBuf {
+    beside(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), ".restoring")
+}
+
+/// Refuses a database whose files are being exchanged by a restore.
+pub(super) fn expect_whole(path: &Path) -> Result<()> {
+    if !note_of_restore(path).exists() {
+        return Ok(());
+    }
+    let command = "'ngoma restore' with the same file again";
+    Err(at(path, &format!("is being restored from a backup. If that was cut off, run {command}: it does the rest")))
+}
+
 /// The size of a file in bytes; 0 if it is missing.
 pub(super) fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |there| there.len())
+}
+
+/// The bytes of all pages of an open database.
+pub(super) fn bytes_of(conn: &Connection) -> rusqlite::Result<u64> {
+    let count = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    Ok(count("page_count")?.saturating_mul(count("page_size")?))
 }
 
 /// Free bytes for this user on the disk of this file; `None` if the system does not say.
 pub(super) fn free_space(path: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder_of(path)).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Checks that this many bytes are free on the disk of this file. A system that does not say how many are free has enough.
+///
+/// # Errors
+/// How many are free, and how many are needed.
+pub(super) fn expect_room(path: &Path, needed: u64) -> Result<()> {
+    let mega = |bytes: u64| bytes.div_ceil(1_000_000);
+    match free_space(path).filter(|free| *free < needed) {
+        Some(free) => Err(Error::Internal(format!("{} MB are free, and {} MB are needed", mega(free), mega(needed)))),
+        None => Ok(()),
+    }
 }
 
 /// Whether this process runs as root, which may give files away and open any file.

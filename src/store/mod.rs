@@ -47,6 +47,7 @@ pub mod queue;
 mod range;
 pub mod recoveries;
 pub mod replays;
+pub mod restore;
 pub mod retention;
 mod scan;
 mod schema;
@@ -58,6 +59,7 @@ mod shares;
 pub mod sign_in_links;
 pub mod stats;
 mod targets;
+mod tls_files;
 pub mod tokens;
 mod turns;
 mod tx;
@@ -72,7 +74,7 @@ mod writer;
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
     backup_age::{OldBackup, old_backup},
-    backup_files::{BackupFile, BackupPart, backup_files, open_backup},
+    backup_files::{BackupFile, BackupPart, backup_files, backup_name, forget_backups, open_backup, own_backup_name},
     bodies::{Bodies, Body, SMALL_BODY},
     check::{Found, check},
     claim::ClaimBudget,
@@ -82,5 +84,6 @@ pub use self::{
     news::{Change, News},
     open::{make_lost_key, open},
     targets::Target,
+    tls_files::TlsFiles,
     tx::{Tx, View},
 };

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    config::{Durability, Limits, Storage},
+    config::{Durability, Limits, Storage, command},
     domain::{audit::Actor, timestamp::Timestamp},
     error::Error,
     metrics::Metrics,
@@ -66,12 +66,7 @@ const STATEMENTS: usize = 128;
 /// before 1970 or after 9999.
 pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: bool) -> Result<Db> {
     let now = clock.now().checked()?;
-    if serving {
-        refuse_foreign(&storage.path)?
-    } else {
-        expect_ours(&storage.path)?
-    }
-    let lock = serving.then(|| ServerLock::take(&storage.path)).transpose()?;
+    let lock = enter(&storage.path, serving)?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
     bring_up_to_date(&mut conn, &storage.path, serving, now)?;
@@ -134,6 +129,19 @@ pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: boo
     })))
 }
 
+/// Makes sure that the file is ours, and that no restore is under way. A server makes a missing file, and gets its lock.
+fn enter(path: &Path, serving: bool) -> Result<Option<ServerLock>> {
+    files::expect_whole(path)?;
+    if !serving {
+        return expect_ours(path).map(|()| None);
+    }
+    refuse_foreign(path)?;
+    let lock = ServerLock::take(path)?;
+    // A restore that began meanwhile has found the lock, or has left its note.
+    files::expect_whole(path)?;
+    Ok(Some(lock))
+}
+
 /// Brings the schema up to date, after making a copy of the old database, or makes a new one. Only a server does so.
 fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Timestamp) -> Result<()> {
     let version = MIGRATIONS.current_version(conn);
@@ -157,6 +165,7 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Time
 
 /// A connection to an existing database, for a process that has none yet.
 pub(super) fn existing(storage: &Storage) -> Result<Connection> {
+    files::expect_whole(&storage.path)?;
     expect_ours(&storage.path)?;
     another(storage)
 }
@@ -346,20 +355,24 @@ pub(super) fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<(KeyR
     let path = &storage.key_file;
     if sealed.count == 0 && !path.exists() {
         let problem = match mark {
-            None => "is missing: the next start makes one, as no signing secret is stored yet",
-            Some(_) => {
-                "is missing: restore it from the backup made with this database; if it is lost, 'ngoma key rotate' makes a \
-                 new one, as no signing secret is stored yet"
-            }
+            None => "is missing: the next start makes one, as no signing secret is stored yet".to_owned(),
+            Some(_) => format!(
+                "is missing: restore it from the backup made with this database; if it is lost, '{}' makes a new one, as no \
+                 signing secret is stored yet",
+                command("key rotate")
+            ),
         };
-        return Err(at(path, problem));
+        return Err(at(path, &problem));
     }
     let ring = KeyRing::fitting(path, &sealed)?;
     if mark.as_ref().is_some_and(|mark| !ring.has_mark(mark)) {
         return Err(at(
             path,
-            "is not the key file of this database: restore the one from the backup made with it; if that is lost, move this \
-             one away and run 'ngoma key rotate', as no signing secret is stored yet",
+            &format!(
+                "is not the key file of this database: restore the one from the backup made with it; if that is lost, move \
+                 this one away and run '{}', as no signing secret is stored yet",
+                command("key rotate")
+            ),
         ));
     }
     Ok((ring, sealed.count > 0 || mark.is_some()))

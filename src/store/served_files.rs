@@ -51,6 +51,19 @@ impl ServerLock {
     }
 }
 
+impl ServerLock {
+    /// The id of the process that holds the lock of this database, as far as the system says.
+    pub(super) fn holder(database: &Path) -> Option<u32> {
+        let file = format!(":{}", fs::metadata(database).ok()?.ino());
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        // Such as: 1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF
+        let mut locks = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let lock =
+            locks.find(|lock| lock.get(1) == Some(&"FLOCK") && lock.get(5).is_some_and(|of| of.ends_with(&file)))?;
+        lock.get(4)?.parse().ok()
+    }
+}
+
 impl Drop for ServerLock {
     fn drop(&mut self) {
         // Closing the file would be enough, except for a process that is just being started and still holds it open.

@@ -16,7 +16,7 @@ use super::{
     retention,
     schema::SCHEMA,
 };
-use crate::{domain::timestamp::Timestamp, error::Error};
+use crate::domain::timestamp::Timestamp;
 
 /// How long the copy is kept while the server runs.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -49,14 +49,8 @@ pub(super) fn copy(conn: &Connection, path: &Path, schema: usize, now: Timestamp
 
 /// Writes the copy to this file, synced, for the owner of the database.
 fn try_copy(conn: &Connection, path: &Path, part: &Path, now: Timestamp) -> Result<()> {
-    let count = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
-    let bytes = count("page_count")?.saturating_mul(count("page_size")?);
     // The change of the schema may write as much again.
-    let needed = bytes.saturating_mul(2);
-    if let Some(free) = files::free_space(path).filter(|free| *free < needed) {
-        let mega = |bytes: u64| bytes.div_ceil(1_000_000);
-        return Err(Error::Internal(format!("{} MB are free, and {} MB are needed", mega(free), mega(needed))));
-    }
+    files::expect_room(path, files::bytes_of(conn)?.saturating_mul(2))?;
     files::expect_file(part)?;
     clear(part)?;
     let file = write_new(part, b"")?;

@@ -59,6 +59,8 @@ impl Folder {
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("NGOMA_EGRESS__ALLOW", r#"["127.0.0.0/8"]"#)
             .env("NGOMA_EGRESS__ALLOW_HTTP", "true")
+            // The one that is measured is asked for.
+            .env("NGOMA_BACKUP__EVERY", "0s")
             .envs(settings.iter().copied())
             .current_dir(self.path())
             .stderr(File::create(self.path().join("log")).expect("a file"));

@@ -20,7 +20,8 @@ fn a_backup_is_made_beside_the_database_and_the_page_shows_its_result() {
     fs::create_dir(&folder).expect("a folder");
     // A stop has left these; the last are another's, which is at work.
     let [left, left_key, taken, taken_key] =
-        ["a.db.part", "a.db.key.part", "b.db.part", "b.db.key.part"].map(|name| folder.join(name));
+        ["2026-04-18T11-55-00Z.db.part", "2026-04-18T11-55-00Z.db.key.part", "b.db.part", "b.db.key.part"]
+            .map(|name| folder.join(name));
     [&left, &left_key, &taken, &taken_key].iter().for_each(|part| fs::write(part, "part").expect("it is written"));
     let at_work = fs::File::open(&taken).expect("it is there");
     at_work.lock().expect("a lock");

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use crate::support::{
     flaky_receiver::{Answered, FlakyReceiver},
     other_programs::litestream,
+    program::finish,
     site::{SECRET, Server, Site, event_of, publish},
 };
 
@@ -95,13 +96,16 @@ fn a_warm_copy_by_litestream_has_every_accepted_event_and_goes_on_where_the_lost
     copying.stop();
 
     let elsewhere = tempfile::tempdir().expect("a folder");
-    let database = elsewhere.path().join("ngoma.db");
+    let copy = elsewhere.path().join("copy.db");
     let mut restore = litestream();
-    restore.args(["restore", "-integrity-check", "full", "-config"]).arg(&config).arg("-o").arg(&database);
+    restore.args(["restore", "-integrity-check", "full", "-config"]).arg(&config).arg("-o").arg(&copy);
     let restored = restore.arg(site.database()).output().expect("it starts");
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
-    fs::copy(site.folder().join("ngoma.key"), elsewhere.path().join("ngoma.key")).expect("the key");
-    assert_eq!(events_of(&database), accepted);
+    let key = site.folder().join("ngoma.key");
+    let takeover = ["restore", "copy.db", "--key", key.to_str().expect("a path")];
+    let (code, out, err) = finish(site.command_of(&takeover).current_dir(elsewhere.path()));
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(events_of(&elsewhere.path().join("ngoma.db")), accepted);
 
     let server = site.start_by(site.command().current_dir(elsewhere.path()));
     receiver.wait_until("every event got a good answer", |entries| {

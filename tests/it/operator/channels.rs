@@ -1,5 +1,7 @@
 //! The channels of alerts by POST: the shape that each service takes, what they answer, and how a channel is tried.
 
+use std::path::PathBuf;
+
 use ngoma::{
     config::{AlertChannel, ChannelKind, Secret},
     domain::operator_alert::About,
@@ -28,6 +30,9 @@ fn channel(kind: ChannelKind, url: &str) -> AlertChannel {
         url: Secret::from(url.to_owned()),
         secret: Secret::default(),
         token: Secret::default(),
+        url_file: PathBuf::new(),
+        secret_file: PathBuf::new(),
+        token_file: PathBuf::new(),
         chat_id: String::new(),
         topic: String::new(),
     }

@@ -1,12 +1,7 @@
 //! Behind nginx and Caddy, set up by the very text of the guide: Debian's programs, started by hand on 127.0.0.1.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,6 +10,7 @@ use crate::{
         client::Answer,
         curl::{Curl, free_port},
         leaks,
+        pebble::Own,
         program::Running,
         receiver::{Receiver, Reply},
         site::{Server, Site},
@@ -27,35 +23,6 @@ const NAME: &str = "ngoma.example.org";
 /// Two clients. The proxy itself comes from 127.0.0.1.
 const ONE: &str = "127.0.0.2";
 const OTHER: &str = "127.0.0.3";
-
-/// A folder with an authority, and with a certificate of it for `localhost`.
-struct Certificates {
-    authority: PathBuf,
-    chain: PathBuf,
-    key: PathBuf,
-}
-
-impl Certificates {
-    fn in_folder(folder: &Path) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "Own CA");
-        let authority =
-            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-        let chain = params.signed_by(&key, &authority).expect("a certificate");
-        let write = |name: &str, text: String| {
-            fs::write(folder.join(name), text).expect("written");
-            folder.join(name)
-        };
-        Self {
-            authority: write("authority.pem", authority.as_ref().pem()),
-            chain: write("chain.pem", chain.pem()),
-            key: write("key.pem", key.serialize_pem()),
-        }
-    }
-}
 
 /// The configuration that the guide shows in this language, for this server.
 fn shown(language: &str, server: &Server) -> String {
@@ -171,10 +138,11 @@ fn behind_nginx_as_the_guide_shows_it_batches_forms_cookies_and_addresses_come_t
     let mut site = Site::new();
     let mut server = server(&mut site);
     let (folder, tls, plain) = (tempfile::tempdir().expect("a folder"), free_port(), free_port());
-    let own = Certificates::in_folder(folder.path());
+    let own = Own::new(folder.path());
+    let (chain, key) = own.certificate("proxy");
     let text = shown("nginx", &server)
-        .replace("/etc/letsencrypt/live/localhost/fullchain.pem", &own.chain.display().to_string())
-        .replace("/etc/letsencrypt/live/localhost/privkey.pem", &own.key.display().to_string())
+        .replace("/etc/letsencrypt/live/localhost/fullchain.pem", &chain.display().to_string())
+        .replace("/etc/letsencrypt/live/localhost/privkey.pem", &key.display().to_string())
         .replace("listen 443 ssl;", &format!("listen 127.0.0.1:{tls} ssl;"))
         .replace("listen 80;", &format!("listen 127.0.0.1:{plain};"));
     // A machine of a CI may have no IPv6.
@@ -189,8 +157,8 @@ fn behind_nginx_as_the_guide_shows_it_batches_forms_cookies_and_addresses_come_t
     fs::write(folder.path().join("nginx.conf"), whole).expect("written");
     let (config, prefix) = (format!("{here}/nginx.conf"), here.to_string());
     let _nginx = started("nginx", &["-p", &prefix, "-c", &config, "-e", "stderr"], folder.path(), "getrlimit");
-    let curl = Curl::new(&format!("https://localhost:{tls}"), &own.authority, folder.path());
-    check(&mut server, &curl, plain, folder.path(), &own.authority);
+    let curl = Curl::new(&format!("https://localhost:{tls}"), &own.authority(), folder.path());
+    check(&mut server, &curl, plain, folder.path(), &own.authority());
 }
 
 #[test]
@@ -198,14 +166,15 @@ fn behind_caddy_as_the_guide_shows_it_batches_forms_cookies_and_addresses_come_t
     let mut site = Site::new();
     let mut server = server(&mut site);
     let (folder, tls, plain) = (tempfile::tempdir().expect("a folder"), free_port(), free_port());
-    let own = Certificates::in_folder(folder.path());
+    let own = Own::new(folder.path());
+    let (chain, key) = own.certificate("proxy");
     // A certificate of the story's, as there is no authority here that gives one.
-    let certificate = format!("localhost {{\n\tbind 127.0.0.1\n\ttls {} {}", own.chain.display(), own.key.display());
+    let certificate = format!("localhost {{\n\tbind 127.0.0.1\n\ttls {} {}", chain.display(), key.display());
     let text = shown("caddyfile", &server).replace("localhost {", &certificate);
     let options = format!("{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {plain}\n\thttps_port {tls}\n}}\n");
     fs::write(folder.path().join("Caddyfile"), options + &text).expect("written");
     let arguments = ["run", "--config", "Caddyfile", "--adapter", "caddyfile"];
     let _caddy = started("caddy", &arguments, folder.path(), "serving initial configuration");
-    let curl = Curl::new(&format!("https://localhost:{tls}"), &own.authority, folder.path());
-    check(&mut server, &curl, plain, folder.path(), &own.authority);
+    let curl = Curl::new(&format!("https://localhost:{tls}"), &own.authority(), folder.path());
+    check(&mut server, &curl, plain, folder.path(), &own.authority());
 }

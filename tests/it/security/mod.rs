@@ -13,6 +13,8 @@ mod key_file;
 mod leak_check;
 mod limits;
 mod masking;
+mod own_tls;
+mod own_tls_connections;
 mod parsers;
 mod proxies;
 mod refusals;

@@ -21,7 +21,7 @@ use crate::support::{
 const TRACE: &str = "trace,poem=trace,rusqlite_migration=trace,ureq=trace,ureq_proto=trace,hyper=trace";
 
 /// A command line of the built program that works in this folder, with nothing of our environment. It logs at trace
-/// level.
+/// level, and makes no backup that no story asks for.
 pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ngoma"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
@@ -30,7 +30,7 @@ pub fn ngoma(folder: &Path, arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("NGOMA_LOG__LEVEL", TRACE);
+    command.env("NGOMA_LOG__LEVEL", TRACE).env("NGOMA_BACKUP__EVERY", "0s");
     command
 }
 
@@ -50,8 +50,19 @@ pub fn finish(command: &mut Command) -> (i32, String, String) {
 /// The one sentence with which a command refuses to go on.
 #[track_caller]
 pub fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    refused(folder, arguments, 1)
+}
+
+/// The one sentence with which a command says that its command line is wrong.
+#[track_caller]
+pub fn wrong(folder: &Path, arguments: &[&str]) -> String {
+    refused(folder, arguments, 2)
+}
+
+#[track_caller]
+fn refused(folder: &Path, arguments: &[&str], as_code: i32) -> String {
     let (code, out, err) = run(folder, arguments);
-    assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}");
+    assert_eq!((code, out.as_str()), (as_code, ""), "{arguments:?}: {err}");
     assert!(err.starts_with("ngoma: ") && err.trim_end().lines().count() == 1, "one sentence: {err}");
     err
 }

@@ -55,6 +55,7 @@ struct Running {
     pulse: watch::Receiver<EngineStatus>,
     alerts: Alerts,
     passes: watch::Receiver<Option<Timestamp>>,
+    backups: watch::Receiver<Option<Timestamp>>,
     stop: watch::Sender<bool>,
     ended: mpsc::Receiver<Result<()>>,
 }
@@ -76,6 +77,8 @@ impl World {
         // Requests are not limited; the story of this limit sets it.
         config.limits.requests_per_minute = 0;
         config.egress.public = false;
+        // Stories of backups set this.
+        config.backup.every = Duration::ZERO;
         config.egress.allow = vec!["127.0.0.0/8".parse().expect("a block")];
         let mut wish = Wish { config, look_up: no_names() };
         change(&mut wish);
@@ -109,12 +112,12 @@ impl World {
         let outside = Outside { clock, look_up: Arc::clone(&self.look_up) };
         let server = runtime.block_on(server::prepare(self.config.clone(), outside))?;
         let (address, db, pulse) = (server.address(), server.db().clone(), server.status());
-        let (alerts, passes) = (server.alerts().clone(), server.passes());
+        let (alerts, passes, backups) = (server.alerts().clone(), server.passes(), server.backups());
         first(&db);
         let (stop, stopped) = watch::channel(false);
         let (report, ended) = mpsc::channel();
         runtime.spawn(async move { report.send(server.run(stopped).await) });
-        self.running = Some(Running { runtime, address, db, pulse, alerts, passes, stop, ended });
+        self.running = Some(Running { runtime, address, db, pulse, alerts, passes, backups, stop, ended });
         Ok(())
     }
 
@@ -179,6 +182,11 @@ impl World {
     /// When the last finished pass of retention began.
     pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
         self.running().passes.clone()
+    }
+
+    /// When the last backup began that the server tried to make by itself, and that has ended.
+    pub fn backups(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.running().backups.clone()
     }
 
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {

@@ -1,0 +1,71 @@
+//! `ngoma restore`: a backup takes the place of the database.
+
+use std::path::{Path, PathBuf};
+
+use super::output::show;
+use crate::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    domain::timestamp::Timestamp,
+    error::Result,
+    store::{
+        Progress,
+        restore::{self, Restored},
+    },
+};
+
+/// Put a backup in the place of the database, and keep what was there
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ngoma restore backups/auto-2026-04-20T11-55-00Z.db\n  systemctl stop ngoma && ngoma restore /mnt/backups/ngoma-2026-04-20.db --key /safe/place/ngoma.key && systemctl start ngoma\n\nStop the server first: the command refuses to run while one uses the database. It checks the whole backup and its key before\nit changes anything. What was there goes into a folder before-restore-... beside the database. If the command is cut off,\nrun it again: it does the rest. It takes what 'ngoma backup', the server or Litestream made."
+)]
+pub(super) struct Args {
+    /// The backup: a file that 'ngoma backup', the server or Litestream's restore has made.
+    file: PathBuf,
+    /// The key file that opens the backup's signing secrets. Default: FILE.key, else the present key file.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
+    let (storage, now) = (&config.storage, SystemClock.now().checked()?);
+    if let Some(file) = restore::go_on(storage)? {
+        say!("a restore of {} that was cut off is now complete", file.display());
+        if std::path::absolute(&args.file).is_ok_and(|again| again == file) {
+            return Ok(());
+        }
+    }
+    let restored = restore::restore(storage, &args.file, args.key.as_deref(), now, |progress| match progress {
+        Progress::Copied(percent) => show(&format!("copied {percent} %")),
+        Progress::Checking => show("copied; checking it"),
+    });
+    show("");
+    print(&restored?, &args.file, &storage.path, now);
+    Ok(())
+}
+
+/// Prints what is there now, what is lost, and what is kept.
+fn print(restored: &Restored, file: &Path, database: &Path, now: Timestamp) {
+    say!("{} is now {}, which was checked", database.display(), file.display());
+    if !restored.note.is_empty() {
+        say!("  it {}", restored.note.trim_start_matches("ok; "));
+    }
+    if let Some(key) = &restored.key {
+        say!("  its key was read from {}", key.display());
+    }
+    match restored.as_of {
+        Some(as_of) => say!(
+            "  it has what was known at {as_of}, {} ago: events that were accepted later are lost",
+            humantime::format_duration(std::time::Duration::from_secs(now.since(as_of).as_secs()))
+        ),
+        None => say!("  it is empty"),
+    }
+    say!(
+        "  {} deliveries in it wait and go out when the server starts, also those that have arrived since; {} are held",
+        restored.pending,
+        restored.held
+    );
+    for folder in &restored.before {
+        say!("  what was there is in {}: remove it when all is well", folder.display());
+    }
+}

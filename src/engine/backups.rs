@@ -1,0 +1,248 @@
+//! Backups: the server makes one by itself now and then, and one when a person asks for it. Never two at once.
+//!
+//! A copy lets all other work go first (see the store). When one cannot be made, it is tried again later, and nothing
+//! else stops. The age of the last one is known here, for everybody who shows it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    clock::{self, SharedClock},
+    config::{self, Config, Storage},
+    domain::timestamp::Timestamp,
+    error::{Error, Result},
+    store::{self, BackupFile, Db, Made, Progress},
+};
+
+/// The wait after one that could not be made. It doubles with each further one, up to the time between two.
+const AFTER_A_FAULT: Duration = Duration::from_secs(600);
+/// The wait while one is being made that a person asked for.
+const BETWEEN_TWO: Duration = Duration::from_secs(60);
+/// Where the server makes none by itself, an older one is too old.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+/// The state of the last backup.
+#[derive(Debug, Clone)]
+pub enum Backup {
+    /// It is being made: its progress, in words.
+    Running(String),
+    /// It is made: its file, its length in bytes, and when it was begun.
+    Made(PathBuf, u64, Timestamp),
+    /// It failed, or is not whole: a sentence.
+    Failed(String),
+}
+
+/// The backups of a server. Cheap to clone.
+#[derive(Clone)]
+pub struct Backups(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    clock: SharedClock,
+    storage: Storage,
+    settings: config::Backup,
+    folder: PathBuf,
+    known: Mutex<Known>,
+    tries: watch::Sender<Option<Timestamp>>,
+}
+
+#[derive(Default)]
+struct Known {
+    last: Option<Backup>,
+    newest: Option<BackupFile>,
+    /// When the next one is due, as the machine's uptime.
+    next: Option<Duration>,
+    /// Whether the last one that the server tried to make by itself could not be made.
+    failing: bool,
+}
+
+impl Backups {
+    /// The backups of this database, with these settings.
+    pub fn new(db: Db, clock: SharedClock, config: &Config) -> Self {
+        let (storage, settings) = (config.storage.clone(), config.backup.clone());
+        let (folder, tries) = (config.backup_folder(), watch::Sender::new(None));
+        Self(Arc::new(Inner { db, clock, storage, settings, folder, known: Mutex::default(), tries }))
+    }
+
+    /// The folder for backups.
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &config::Backup {
+        &self.0.settings
+    }
+
+    /// The state of the last one that this server began.
+    pub fn last(&self) -> Option<Backup> {
+        self.known().last.clone()
+    }
+
+    /// The newest one in the folder, when it was last looked at.
+    pub fn newest(&self) -> Option<BackupFile> {
+        self.known().newest.clone()
+    }
+
+    /// Whether the last one that the server tried to make by itself could not be made.
+    pub fn is_failing(&self) -> bool {
+        self.known().failing
+    }
+
+    /// How long it is until the next one that the server makes by itself.
+    pub fn next_in(&self) -> Option<Duration> {
+        Some(self.known().next?.saturating_sub(self.0.clock.uptime()))
+    }
+
+    /// A last backup that is older is too old: one was missed.
+    pub fn oldest_allowed(&self) -> Duration {
+        match self.0.settings.every {
+            Duration::ZERO => WEEK,
+            every => 2 * every,
+        }
+    }
+
+    /// When the last try ended that the server made by itself: the moment at which it began.
+    pub fn tries(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.0.tries.subscribe()
+    }
+
+    /// Looks into the folder for the newest backup.
+    pub async fn look(&self) {
+        let newest = self.files().await.into_iter().next();
+        self.known().newest = newest;
+    }
+
+    /// Those in the folder, the newest first. One of a time that has not come is left out: the clock was set.
+    async fn files(&self) -> Vec<BackupFile> {
+        let (folder, now) = (self.0.folder.clone(), self.0.clock.now());
+        let files = tokio::task::spawn_blocking(move || store::backup_files(&folder)).await;
+        let files = files.ok().and_then(Result::ok).unwrap_or_default();
+        files.into_iter().filter(|file| file.made_at <= now).collect()
+    }
+
+    /// Begins one, if none is being made; returns whether it did. [`Backups::make`] must follow.
+    pub fn begin(&self) -> bool {
+        let mut known = self.known();
+        let free = !matches!(known.last, Some(Backup::Running(_)));
+        if free {
+            known.last = Some(Backup::Running("begun".to_owned()));
+        }
+        free
+    }
+
+    /// Makes one with this name in the folder. This may take minutes.
+    ///
+    /// # Errors
+    /// The reason why none was made.
+    pub async fn make(&self, name: &str, now: Timestamp) -> Result<Made> {
+        let (backups, file) = (self.clone(), self.0.folder.join(name));
+        let copied = file.clone();
+        let made = tokio::task::spawn_blocking(move || backups.copy_to(&copied)).await;
+        let made = made.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())));
+        self.look().await;
+        self.known().last = Some(match &made {
+            Err(error) => Backup::Failed(format!("No backup was made: {error}")),
+            Ok(made) => match made.flaw(&file) {
+                None => Backup::Made(file, made.bytes, now),
+                Some(flaw) => Backup::Failed(format!("The backup is not whole: {flaw}")),
+            },
+        });
+        made
+    }
+
+    fn copy_to(&self, file: &Path) -> Result<Made> {
+        store::make_folder(&self.0.folder)?;
+        self.0.db.expect_room_in(&self.0.folder)?;
+        self.0.db.back_up(&self.0.storage, file, |progress| {
+            self.known().last = Some(Backup::Running(match progress {
+                Progress::Copied(percent) => format!("copied {percent} %"),
+                Progress::Checking => "copied; looking through it".to_owned(),
+            }));
+        })
+    }
+
+    /// Makes them by itself, until `stop` turns true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.work() => {}
+            // A copy that is under way is cut off when the program ends; the next start removes what it left.
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }
+
+    async fn work(&self) {
+        self.look().await;
+        let every = self.0.settings.every;
+        if every.is_zero() {
+            return std::future::pending().await;
+        }
+        let (mut next, mut failures) = (self.0.clock.uptime() + self.first_wait().await, 0);
+        loop {
+            self.known().next = Some(next);
+            clock::until(&self.0.clock, next).await;
+            let (now, uptime) = (self.0.clock.now(), self.0.clock.uptime());
+            if !self.begin() {
+                next = uptime + BETWEEN_TWO;
+                continue;
+            }
+            failures = if self.try_one(now).await { 0 } else { failures + 1 };
+            self.known().failing = failures > 0;
+            next = uptime + if failures == 0 { every } else { wait_after(failures, every) };
+            self.0.tries.send_replace(Some(now));
+        }
+    }
+
+    /// How long it is from the start to the first one: none if there is no recent one that the server made by itself.
+    async fn first_wait(&self) -> Duration {
+        let last = self.files().await.into_iter().find(|file| file.by_itself);
+        let age = last.map(|last| self.0.clock.now().since(last.made_at));
+        age.map_or(Duration::ZERO, |age| self.0.settings.every.saturating_sub(age))
+    }
+
+    /// Makes one, and removes those that are too many; returns whether one was made.
+    async fn try_one(&self, now: Timestamp) -> bool {
+        let name = store::own_backup_name(now);
+        let file = self.0.folder.join(&name);
+        match self.make(&name, now).await {
+            Err(error) => {
+                tracing::error!(%error, "no backup could be made: it is tried again, and all else goes on");
+                false
+            }
+            Ok(made) => {
+                match made.flaw(&file) {
+                    // Older ones may have whole what is damaged in this one.
+                    Some(flaw) => tracing::error!(error = %flaw, "a backup is not whole"),
+                    None => {
+                        tracing::info!(file = %file.display(), bytes = made.bytes, "a backup was made and checked");
+                        self.forget(now).await;
+                    }
+                }
+                true
+            }
+        }
+    }
+
+    async fn forget(&self, now: Timestamp) {
+        let (folder, served, keep) = (self.0.folder.clone(), self.0.storage.path.clone(), self.0.settings.keep);
+        let gone = tokio::task::spawn_blocking(move || store::forget_backups(&folder, &served, keep, now)).await;
+        match gone.unwrap_or_else(|_| Err(Error::Internal("removing old backups panicked".to_owned()))) {
+            Ok(gone) => gone.iter().for_each(|name| tracing::info!(file = name, "an old backup was removed")),
+            Err(error) => tracing::warn!(%error, "old backups could not be removed"),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The wait after this many that could not be made, one after another.
+fn wait_after(failures: u32, every: Duration) -> Duration {
+    AFTER_A_FAULT.saturating_mul(1 << (failures - 1).min(16)).min(every)
+}

@@ -1,0 +1,362 @@
+//! Restoring a backup: a checked copy takes the place of the database and its key, and what was there is kept.
+//!
+//! Everything is prepared beside the database first: a copy of the backup and its key, checked and on disk. Then a note
+//! is written, files are renamed, and the note goes. While the note is there no server starts (see
+//! [`files::expect_whole`]). So a crash before the note leaves the former database as it was; after one with the note,
+//! the next run does the rest of the renaming.
+
+use std::{
+    fs::{self, File, TryLockError},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension,
+    backup::{Backup, StepResult},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    Progress, Result, check,
+    files::{self, at, beside, clear, folder_of, write_new},
+    open,
+    served_files::{ServerLock, same_file},
+};
+use crate::{config::Storage, domain::timestamp::Timestamp, error::Error};
+
+/// Pages copied before progress is reported: 16 MiB.
+const PAGES: i32 = 4096;
+/// Names that are tried when one is taken.
+const NAMES: u32 = 1000;
+
+/// What was restored.
+#[derive(Debug)]
+pub struct Restored {
+    /// The newest moment that the copy knows; `None` if it knows none.
+    pub as_of: Option<Timestamp>,
+    /// Deliveries in it that were waiting or under way.
+    pub pending: u64,
+    /// Deliveries in it that are held.
+    pub held: u64,
+    /// A remark about the copy, ready to follow its path in a sentence; empty if there is none.
+    pub note: String,
+    /// The file that its key was read from, if it has one.
+    pub key: Option<PathBuf>,
+    /// Folders with what was there before.
+    pub before: Vec<PathBuf>,
+}
+
+/// The files of a restore, each beside the file whose place it takes.
+struct Places {
+    path: PathBuf,
+    key: PathBuf,
+    part: PathBuf,
+    key_part: PathBuf,
+    note: PathBuf,
+}
+
+impl Places {
+    fn of(storage: &Storage) -> Self {
+        // A link leads elsewhere, and must stay.
+        let real = |path: &Path| {
+            fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+        };
+        let (path, key) = (real(&storage.path), real(&storage.key_file));
+        let [part, key_part] = [&path, &key].map(|file| beside(file, ".restored"));
+        Self { note: files::note_of_restore(&path), path, key, part, key_part }
+    }
+
+    /// The prepared files, as a database of their own.
+    fn parts(&self, storage: &Storage) -> Storage {
+        Storage { path: self.part.clone(), key_file: self.key_part.clone(), durability: storage.durability }
+    }
+}
+
+/// Ends a restore that was cut off while it renamed files; returns the backup that it restored, if there was such a
+/// restore.
+///
+/// # Errors
+/// Files that cannot be renamed; another restore that is under way.
+pub fn go_on(storage: &Storage) -> Result<Option<PathBuf>> {
+    let places = Places::of(storage);
+    if !places.note.exists() {
+        return Ok(None);
+    }
+    let note = hold(&places.note)?;
+    let text = fs::read(&places.note).map_err(|error| at(&places.note, &format!("cannot be read: {error}")))?;
+    let lines: Vec<&[u8]> = text.splitn(2, |byte| *byte == b'\n').collect();
+    let [name, file] = lines.as_slice() else {
+        return Err(at(&places.note, "is not complete: remove it, and run this again"));
+    };
+    let name = std::str::from_utf8(name).map_err(|_| at(&places.note, "cannot be read: it is no text"))?;
+    switch(&places, name)?;
+    drop(note);
+    Ok(Some(PathBuf::from(std::ffi::OsString::from_vec(file.to_vec()))))
+}
+
+/// Puts this backup in the place of the database, and its key in the place of the key file. Without `key`, the key is
+/// that beside the backup, or else the present one.
+///
+/// # Errors
+/// A running server; a backup that is missing, damaged, of a newer version, or whose secrets the key does not open; no
+/// room. Then everything stays as it was.
+pub fn restore(
+    storage: &Storage,
+    file: &Path,
+    key: Option<&Path>,
+    now: Timestamp,
+    progress: impl Fn(Progress) + Clone + Send + 'static,
+) -> Result<Restored> {
+    let places = Places::of(storage);
+    expect_backup(file, &places.path)?;
+    let lock = free(&places.path)?;
+    let (parts, held) = Parts::take(&places)?;
+    copy(file, &places.part, &progress)?;
+    let from = copy_key(storage, file, key, &places.key_part)?;
+    progress(Progress::Checking);
+    let note = look_through(&places.parts(storage), file, from.as_deref())?;
+    let found = facts(&places.part).map_err(|error| open::unusable(file, &error))?;
+    for (part, former) in [(&places.part, &places.path), (&places.key_part, &places.key)] {
+        finish(part, former)?;
+    }
+    let name = format!("before-restore-{}", now.to_string().replace(':', "-"));
+    let written = write_note(&places, &name, file)?;
+    // From here on no server starts. One that began to start in between has the lock.
+    let lock = match lock {
+        Some(lock) => Some(lock),
+        None => free(&places.path).inspect_err(|_| drop(fs::remove_file(&places.note)))?,
+    };
+    parts.keep();
+    let before = switch(&places, &name)?;
+    drop((written, held, lock));
+    let problems = check::opens(storage);
+    match problems.first() {
+        None => Ok(Restored { note, key: from, before, ..found }),
+        Some(problem) => Err(Error::Internal(format!("it is restored, but a start would fail: {problem}"))),
+    }
+}
+
+/// Refuses what can be no backup.
+fn expect_backup(file: &Path, path: &Path) -> Result<()> {
+    files::expect_file(file)?;
+    let there = fs::metadata(file).map_err(|error| at(file, &format!("cannot be read: {error}")))?;
+    if fs::metadata(path).is_ok_and(|database| same_file(&database, &there)) {
+        return Err(at(file, "is the database itself: name a backup of it"));
+    }
+    if there.len() == 0 {
+        return Err(at(file, "is empty: it is no backup"));
+    }
+    open::known(file).map_err(|_| at(file, "is no backup of ngoma, or cannot be read"))?;
+    files::expect_room(path, there.len().saturating_add(files::size(&beside(file, "-wal"))))
+        .map_err(|none| at(&folder_of(path), &format!("has no room for it beside the present database: {none}")))
+}
+
+/// Keeps servers away from the database, if there is one.
+fn free(path: &Path) -> Result<Option<ServerLock>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    ServerLock::take(path).map(Some).map_err(|error| match ServerLock::holder(path) {
+        Some(process) => at(
+            path,
+            &format!(
+                "is in use: the ngoma with process id {process} serves it. Stop it first ('systemctl stop ngoma', or Ctrl-C where \
+                 it runs), then run this again"
+            ),
+        ),
+        None => error,
+    })
+}
+
+/// Locks a file against other restores until it is closed.
+fn hold(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| at(path, &format!("cannot be opened: {error}")))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(at(path, "is in use: another restore is under way")),
+        // A medium without locks keeps nobody away.
+        _ => Ok(file),
+    }
+}
+
+/// The prepared files: they are removed unless they are kept.
+struct Parts([PathBuf; 2]);
+
+impl Parts {
+    /// Creates the file that becomes the copy, and locks it against other restores.
+    fn take(places: &Places) -> Result<(Self, File)> {
+        if places.part.exists() {
+            drop(hold(&places.part)?);
+        }
+        for left in Self::all(&places.part).chain([places.key_part.clone()]) {
+            clear(&left)?;
+        }
+        drop(write_new(&places.part, b"")?);
+        let held = hold(&places.part)?;
+        Ok((Self([places.part.clone(), places.key_part.clone()]), held))
+    }
+
+    /// A part with the files that SQLite may make beside it.
+    fn all(part: &Path) -> impl Iterator<Item = PathBuf> {
+        let part = part.to_owned();
+        ["", "-journal", "-wal", "-shm"].into_iter().map(move |end| beside(&part, end))
+    }
+
+    fn keep(mut self) {
+        self.0 = Default::default();
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        for file in self.0.iter().filter(|part| !part.as_os_str().is_empty()).flat_map(|part| Self::all(part)) {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// Copies a backup, with its log if it has one, into one file.
+fn copy(file: &Path, part: &Path, progress: &impl Fn(Progress)) -> Result<()> {
+    let failed = |error: rusqlite::Error| at(file, &format!("cannot be copied to {}: {error}", part.display()));
+    let source = check::connect(file).map_err(failed)?;
+    let mut copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    open::in_memory(&copy).map_err(failed)?;
+    {
+        let backup = Backup::new(&source, &mut copy).map_err(failed)?;
+        while backup.step(PAGES).map_err(failed)? != StepResult::Done {
+            let pages = backup.progress();
+            let percent = (pages.pagecount - pages.remaining) * 100 / pages.pagecount.max(1);
+            progress(Progress::Copied(u8::try_from(percent).unwrap_or(100)));
+        }
+    }
+    // One file, without a log beside it.
+    copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
+    copy.close().map_err(|(_, error)| failed(error))
+}
+
+/// Copies the key: the one that is named, that beside the backup, or the present one. Returns where it was.
+fn copy_key(storage: &Storage, file: &Path, key: Option<&Path>, part: &Path) -> Result<Option<PathBuf>> {
+    let same_name = storage.key_file.file_name().map(|name| folder_of(file).join(name));
+    let usual = [Some(beside(file, ".key")), same_name, Some(storage.key_file.clone())];
+    let found = usual.into_iter().flatten().find(|key| key.exists());
+    let Some(from) = key.map(Path::to_owned).or(found) else { return Ok(None) };
+    files::expect_file(&from)?;
+    let text = fs::read_to_string(&from).map(Zeroizing::new);
+    let text = text.map_err(|error| at(&from, &format!("cannot be read: {error}")))?;
+    write_new(part, text.as_bytes())?;
+    Ok(Some(from))
+}
+
+/// Checks the prepared files as `ngoma check` does; the error names the files that they were made of. Returns a remark.
+fn look_through(parts: &Storage, file: &Path, key: Option<&Path>) -> Result<String> {
+    let found = check::check(parts, false, |_| {});
+    let named = |text: String| {
+        let text =
+            text.replace(&parts.key_file.display().to_string(), &key.unwrap_or(&parts.key_file).display().to_string());
+        text.replace(&parts.path.display().to_string(), &file.display().to_string())
+    };
+    match found.problems.as_slice() {
+        [] => Ok(found.note),
+        [first, rest @ ..] => {
+            let more = if rest.is_empty() { String::new() } else { format!(" (and {} more problems)", rest.len()) };
+            Err(Error::Internal(format!(
+                "nothing was changed, because the backup is no good: {}{more}",
+                named(first.clone())
+            )))
+        }
+    }
+}
+
+/// What is known of the copy.
+fn facts(part: &Path) -> rusqlite::Result<Restored> {
+    let conn = check::connect(part)?;
+    let moment =
+        |sql: &str| conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).optional().map(Option::flatten);
+    let told = match conn.table_exists(None, "moment")? {
+        true => moment("SELECT at FROM moment")?,
+        false => None,
+    };
+    let accepted = moment("SELECT accepted_at FROM event ORDER BY key DESC LIMIT 1")?;
+    let count = |states: &str| {
+        let sql = format!("SELECT count(*) FROM delivery WHERE state IN ({states})");
+        conn.query_row(&sql, [], |row| row.get::<_, u64>(0))
+    };
+    Ok(Restored {
+        as_of: told.max(accepted).map(Timestamp::from_millis),
+        pending: count("'pending', 'claimed'")?,
+        held: count("'held'")?,
+        note: String::new(),
+        key: None,
+        before: Vec::new(),
+    })
+}
+
+/// Gives a prepared file the owner and mode of the one whose place it takes, and syncs it.
+fn finish(part: &Path, former: &Path) -> Result<()> {
+    let Ok(file) = File::open(part) else { return Ok(()) };
+    let done = fs::metadata(former).map_or(Ok(()), |former| files::keep(&file, &former)).and_then(|()| file.sync_all());
+    done.map_err(|error| at(part, &format!("cannot get its owner and mode, or be synced: {error}")))
+}
+
+/// Writes the note: the name of the folder for what was there, and the backup.
+fn write_note(places: &Places, name: &str, file: &Path) -> Result<File> {
+    let backup = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let draft = beside(&places.note, ".part");
+    clear(&draft)?;
+    let text = [name.as_bytes(), b"\n", backup.as_os_str().as_bytes()].concat();
+    let written = write_new(&draft, &text)?;
+    let locked = hold(&draft)?;
+    let put = written.sync_all().and_then(|()| sync(places)).and_then(|()| fs::rename(&draft, &places.note));
+    put.and_then(|()| sync(places)).map_err(|error| at(&places.note, &format!("cannot be written: {error}")))?;
+    Ok(locked)
+}
+
+/// Renames: what is there goes into folders of this name, and the prepared files take their places. Whatever is done
+/// already is left. Returns the folders.
+fn switch(places: &Places, name: &str) -> Result<Vec<PathBuf>> {
+    let [_, log, index] = files::of_database(&places.path);
+    let mut before = Vec::new();
+    for (part, taken) in
+        [(&places.part, vec![places.path.clone(), log, index]), (&places.key_part, vec![places.key.clone()])]
+    {
+        if !part.exists() {
+            continue;
+        }
+        let folder = folder_of(part).join(name);
+        let put = || {
+            for file in taken.iter().filter(|file| file.symlink_metadata().is_ok()) {
+                files::make_folders(&folder, 0o700)?;
+                fs::rename(file, free_name(&folder, file))?;
+                File::open(&folder)?.sync_all()?;
+            }
+            fs::rename(part, &taken[0])?;
+            File::open(folder_of(part))?.sync_all()
+        };
+        put().map_err(|error: std::io::Error| {
+            at(
+                &taken[0],
+                &format!("cannot be put in its place: {error}. No server starts before this command has done the rest"),
+            )
+        })?;
+    }
+    for folder in [&places.path, &places.key].map(|file| folder_of(file).join(name)) {
+        if folder.exists() && !before.contains(&folder) {
+            before.push(folder);
+        }
+    }
+    let removed = fs::remove_file(&places.note).and_then(|()| sync(places));
+    removed.map_err(|error| at(&places.note, &format!("cannot be removed: {error}")))?;
+    Ok(before)
+}
+
+/// The name for a file in a folder: its own, or with a number if that is taken.
+fn free_name(folder: &Path, file: &Path) -> PathBuf {
+    let own = folder.join(file.file_name().unwrap_or_default());
+    let others = (2..NAMES).map(|number| beside(&own, &format!(".{number}")));
+    std::iter::once(own.clone()).chain(others).find(|name| name.symlink_metadata().is_err()).unwrap_or(own)
+}
+
+/// Syncs the folder of the database.
+fn sync(places: &Places) -> std::io::Result<()> {
+    File::open(folder_of(&places.path))?.sync_all()
+}

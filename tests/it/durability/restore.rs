@@ -1,0 +1,280 @@
+//! `ngoma restore`: a backup takes the place of the database, whoever made it, and no crash leaves half of it.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::support::{
+    database::checkpoint,
+    program::{finish, ngoma},
+    receiver::{Receiver, Reply},
+    site::{SECRET, Server, Site, event_of, publish},
+    strace::require_strace,
+    world::{START, World},
+};
+
+/// Runs a command of a site, which must do well; gives what it printed.
+#[track_caller]
+fn done(site: &Site, words: &[&str]) -> String {
+    let (code, out, err) = finish(&mut site.command_of(words));
+    assert_eq!(code, 0, "{words:?}: {out}{err}");
+    out
+}
+
+/// The one sentence with which a restore is refused; it changes nothing.
+#[track_caller]
+fn refused(site: &Site, words: &[&str]) -> String {
+    let was = state(site);
+    let (code, out, err) = finish(&mut site.command_of(words));
+    assert_eq!((code, out.as_str()), (1, ""), "{words:?}: {err}");
+    assert!(err.starts_with("ngoma: ") && err.trim_end().lines().count() == 1, "one sentence: {err}");
+    assert_eq!(state(site), was, "{words:?} changes nothing");
+    err
+}
+
+/// The names in the site's folder, and the bytes of the database and its key.
+fn state(site: &Site) -> (Vec<String>, Vec<u8>, Vec<u8>) {
+    let read = |name: &str| fs::read(site.folder().join(name)).unwrap_or_default();
+    (names(site.folder()), read("ngoma.db"), read("ngoma.key"))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).expect("a folder").flatten();
+    let mut names: Vec<String> = files.map(|file| file.file_name().into_string().expect("a name")).collect();
+    names.sort();
+    names
+}
+
+/// The folders with what was there before.
+fn before(folder: &Path) -> Vec<PathBuf> {
+    let names = names(folder).into_iter().filter(|name| name.starts_with("before-restore-"));
+    names.map(|name| folder.join(name)).collect()
+}
+
+fn accept(server: &Server, key: &str) -> String {
+    event_of(&publish(&server.coop(), key).expect("the server answers"))
+}
+
+/// How many events a database file has that nobody serves.
+fn events(file: &Path) -> usize {
+    let conn = Connection::open(file).expect("a database");
+    conn.query_row("SELECT count(*) FROM event", [], |row| row.get(0)).expect("a count")
+}
+
+/// A site with a backup of one event, `copy.db`, and a database that has one more.
+fn two_states() -> (Site, [String; 2]) {
+    let site = Site::new();
+    let server = site.start();
+    server.coop().webhook("http://127.0.0.1:9/", &["batch.*"], SECRET);
+    let first = accept(&server, "before");
+    done(&site, &["backup", "copy.db"]);
+    let second = accept(&server, "after");
+    server.stop();
+    checkpoint(&site.database());
+    (site, [first, second])
+}
+
+#[test]
+fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_was_there() {
+    let (site, receiver, silent) = (Site::new(), Receiver::new(), Receiver::new());
+    silent.always(Reply::status(503));
+    let server = site.start();
+    server.coop().webhook(&receiver.url(), &["batch.*"], SECRET);
+    let held = server.coop().webhook(&silent.url(), &["dds.filed"], SECRET);
+    server.coop().publish("dds.filed", json!({ "n": 1 }));
+    server.coop().patch(&format!("/webhooks/{held}"), json!({ "status": "SUSPENDED" })).expect(200);
+    let kept = accept(&server, "before");
+    receiver.wait_for(1);
+    done(&site, &["backup", "copy.db"]);
+    let lost = accept(&server, "after");
+    // The key of the copy is not the present one.
+    done(&site, &["key", "rotate"]);
+    drop(server.kill());
+
+    let said = done(&site, &["restore", "copy.db"]);
+    for words in [
+        "ngoma.db is now copy.db",
+        "key was read from copy.db.key",
+        "ago: events that were accepted later are lost",
+        "deliveries in it wait",
+        "1 are held",
+        "before-restore-",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let [before] = before(site.folder()).try_into().expect("one folder");
+    assert_eq!(events(&before.join("ngoma.db")), 3, "with the log beside it");
+    assert!(!site.folder().join("ngoma.db-wal").exists());
+    let server = site.start();
+    server.coop().get(&format!("/events/{kept}")).expect(200);
+    server.coop().get(&format!("/events/{lost}")).expect(404);
+    silent.always(Reply::status(200));
+    let posts = silent.posts().len();
+    server.coop().patch(&format!("/webhooks/{held}"), json!({ "status": "ACTIVE" })).expect(200);
+    silent.wait_for(posts + 1);
+    server.stop();
+
+    // And back again: the former database, with the key that is beside it.
+    let former = before.join("ngoma.db");
+    done(&site, &["restore", former.to_str().expect("a path")]);
+    let server = site.start();
+    server.coop().get(&format!("/events/{lost}")).expect(200);
+    server.stop();
+}
+
+#[test]
+fn while_a_server_runs_a_restore_is_refused_and_says_which_one_and_how_to_stop_it() {
+    let (site, _) = two_states();
+    let server = site.start();
+    let process = format!("process id {}", server.running.id());
+    let (code, _, said) = finish(&mut site.command_of(&["restore", "copy.db"]));
+    assert_eq!(code, 1);
+    for words in ["ngoma.db is in use", &process, "systemctl stop ngoma", "run this again"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    server.coop().get("/webhooks").expect(200);
+    server.stop();
+    assert!(before(site.folder()).is_empty() && !names(site.folder()).iter().any(|name| name.contains("restor")));
+    done(&site, &["restore", "copy.db"]);
+}
+
+#[test]
+fn a_backup_that_is_no_good_changes_nothing() {
+    let (site, _) = two_states();
+    let folder = site.folder();
+    let copy = fs::read(folder.join("copy.db")).expect("the copy");
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("written");
+    write("text.db", b"no database at all, but long enough to be one of the files that begin like one, or not");
+    write("empty.db", b"");
+    let mut damaged = copy.clone();
+    let middle = damaged.len() / 4096 / 2 * 4096;
+    damaged[middle..middle + 4096].fill(0xFF);
+    write("damaged.db", &damaged);
+    fs::copy(folder.join("copy.db.key"), folder.join("damaged.db.key")).expect("a key");
+    write("newer.db", &copy);
+    let newer = Connection::open(folder.join("newer.db")).expect("a copy");
+    newer.pragma_update(None, "user_version", 9999).expect("set");
+    drop(newer);
+    write("wrong.key", format!("0 {}\n", "7".repeat(64)).as_bytes());
+    fs::create_dir(folder.join("folder.db")).expect("a folder");
+    for (words, said) in [
+        (&["restore", "nowhere.db"][..], "nowhere.db cannot be read"),
+        (&["restore", "text.db"], "text.db is no backup"),
+        (&["restore", "empty.db"], "empty.db is empty"),
+        (&["restore", "folder.db"], "folder.db is a folder"),
+        (&["restore", "ngoma.db"], "is the database itself"),
+        (&["restore", "damaged.db"], "nothing was changed"),
+        (&["restore", "newer.db"], "newer.db was made by a newer ngoma"),
+        (&["restore", "copy.db", "--key", "wrong.key"], "wrong.key"),
+        (&["restore", "copy.db", "--key", "nowhere.key"], "nowhere.key"),
+    ] {
+        let refusal = refused(&site, words);
+        assert!(refusal.contains(said) && !refusal.contains(".restored"), "{words:?}: {refusal}");
+    }
+    done(&site, &["restore", "copy.db"]);
+}
+
+#[test]
+fn a_restore_of_root_belongs_to_the_former_owner_or_to_the_owner_of_the_folder() {
+    let owner =
+        |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid(), file.mode() & 0o777)).expect("there");
+    for was_there in [true, false] {
+        let (site, _) = two_states();
+        let safe = tempfile::tempdir().expect("a folder");
+        for name in ["copy.db", "copy.db.key"] {
+            fs::rename(site.folder().join(name), safe.path().join(name)).unwrap_or_else(|_| {
+                fs::copy(site.folder().join(name), safe.path().join(name)).expect("copied");
+            });
+        }
+        // Root only: an installation's folder belongs to another user.
+        let _ = chown(site.folder(), Some(65534), Some(65534));
+        for name in ["ngoma.db", "ngoma.key"] {
+            let path = site.folder().join(name);
+            let _ = chown(&path, Some(65534), Some(65534));
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
+            if !was_there {
+                fs::remove_file(&path).expect("removed");
+            }
+        }
+        let copy = safe.path().join("copy.db");
+        let said = done(&site, &["restore", copy.to_str().expect("a path")]);
+        assert_eq!(said.contains("before-restore-"), was_there, "{said}");
+        let (user, group, _) = owner(site.folder());
+        for name in ["ngoma.db", "ngoma.key"] {
+            assert_eq!(owner(&site.folder().join(name)), (user, group, 0o600), "{name}");
+        }
+        for folder in before(site.folder()) {
+            assert_eq!(owner(&folder), (user, group, 0o700));
+        }
+        done(&site, &["check"]);
+    }
+}
+
+#[test]
+fn a_backup_that_the_server_made_by_itself_is_restored_on_another_machine() {
+    let world = World::with(|wish| wish.config.backup.every = std::time::Duration::from_secs(86_400));
+    let mut tries = world.backups();
+    world.block_on(tries.wait_for(|at| *at == Some(START))).expect("a backup");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    world.advance("24h");
+    let next = world.now();
+    world.block_on(tries.wait_for(|at| *at == Some(next))).expect("a backup");
+    let copy = world.folder().join("backups/auto-2026-04-21T11-55-00Z.db");
+    let (code, out, err) = finish(&mut ngoma(elsewhere.path(), &["restore", copy.to_str().expect("a path")]));
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, out, _) = finish(&mut ngoma(elsewhere.path(), &["account", "list"]));
+    assert!(code == 0 && out.contains("CUST-7"), "{out}");
+}
+
+/// The system calls after each of which a crash may come.
+const STEPS: &str = "rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,fsync,fdatasync";
+
+#[test]
+fn a_restore_that_is_killed_at_any_step_leaves_one_of_the_two_whole_and_a_second_run_ends_it() {
+    require_strace();
+    let (made, [first, second]) = two_states();
+    let files = ["ngoma.db", "ngoma.key", "copy.db", "copy.db.key"];
+    let mut cut_off = 0;
+    for step in 1.. {
+        let site = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| site.path().join(name);
+        files.iter().for_each(|name| _ = fs::copy(made.folder().join(name), at(name)).expect("copied"));
+        let restore = ngoma(site.path(), &["restore", "copy.db"]);
+        let mut killed = Command::new("strace");
+        killed.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={STEPS}")]);
+        killed.args(["-e", &format!("inject={STEPS}:signal=KILL:when={step}")]).current_dir(site.path());
+        killed.arg(restore.get_program()).args(restore.get_args()).env("NGOMA_LOG__LEVEL", "warn");
+        let ended = killed.output().expect("strace runs").status;
+        if ended.success() {
+            assert!(step > 10 && cut_off > 1, "{step} steps, {cut_off} of them between the renames");
+            assert_eq!(events(&at("ngoma.db")), 1);
+            break;
+        }
+        let (code, _, said) = finish(&mut ngoma(site.path(), &["check"]));
+        match code {
+            // The former or the new one is in its place.
+            0 => assert!([1, 2].contains(&events(&at("ngoma.db"))), "{step}"),
+            _ => {
+                cut_off += 1;
+                assert!(said.contains("run 'ngoma restore' with the same file again"), "{step}: {said}");
+                let start = ngoma(site.path(), &["serve", "--listen", "127.0.0.1:0"]).output().expect("it runs");
+                let said = String::from_utf8_lossy(&start.stderr).into_owned();
+                assert!(!start.status.success() && said.contains("is being restored from a backup"), "{step}: {said}");
+            }
+        }
+        let (code, out, err) = finish(&mut ngoma(site.path(), &["restore", "copy.db"]));
+        assert_eq!(code, 0, "{step}: {out}{err}");
+        let (code, _, err) = finish(&mut ngoma(site.path(), &["check"]));
+        assert_eq!((code, events(&at("ngoma.db"))), (0, 1), "{step}: {err}");
+        let kept: Vec<usize> = before(site.path()).iter().map(|folder| events(&folder.join("ngoma.db"))).collect();
+        assert!(kept.contains(&2), "{step}: the former one is kept: {kept:?}");
+        assert!(!names(site.path()).iter().any(|name| name.contains(".restor")), "{step}: {:?}", names(site.path()));
+    }
+    assert_ne!(first, second);
+}
