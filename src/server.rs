@@ -183,14 +183,7 @@ impl Server {
         let tls = self.certificates.as_ref().map(|certificates| certificates.presenter().config()).transpose()?;
         let app = self.app();
         let pipeline = self.pipeline(app.clone());
-        let caretaker = Caretaker {
-            db: self.db.clone(),
-            clock: Arc::clone(&self.outside.clock),
-            config: self.config.clone(),
-            backups: app.backup_folder(),
-            oldest_backup: app.oldest_backup(),
-        };
-        let care = caretaker.run(stop.clone());
+        let care = self.caretaker(&app).run(stop.clone());
         parts.spawn(async move {
             care.await;
             Ok(())
@@ -267,6 +260,16 @@ impl Server {
         };
         let (limits, server) = (config.limits.clone(), config.server.clone());
         Pipeline::new(answers.doors(), limits, server, clock, self.db.metrics(), budgets)
+    }
+
+    fn caretaker(&self, app: &App) -> Caretaker {
+        Caretaker {
+            db: self.db.clone(),
+            clock: Arc::clone(&self.outside.clock),
+            config: self.config.clone(),
+            backups: app.backup_folder(),
+            oldest_backup: app.oldest_backup(),
+        }
     }
 
     fn app(&self) -> App {

@@ -33,7 +33,7 @@ pub fn digest(first: &AlertMessage<'_>, others: &[AlertMessage<'_>]) -> AlertWor
     }
     let suspended = || all().filter(|message| message.alert.state == EndpointState::Suspended);
     if suspended().next().is_some() {
-        text.push_str("\nThe same by commands, in a shell on the server, when the receivers are repaired:\n");
+        text.push_str("\nThe same by commands, in a shell on the server:\n");
         let commands: Vec<String> =
             suspended().map(|message| command(&format!("webhooks resume {}", message.webhook()))).collect();
         paste(&mut text, &commands.join("\n"));

@@ -174,7 +174,9 @@ fn each_suspension_has_its_own_mail_and_pausing_by_hand_has_none() {
     set("ACTIVE");
     set("SUSPENDED");
     advance(&world, "1h");
-    let ids: Vec<String> = mailbox.mails().iter().map(|mail| mail.header("Message-ID").to_owned()).collect();
+    let mails = mailbox.mails();
+    let of_suspensions = mails.iter().filter(|mail| mail.header("Subject").ends_with("is SUSPENDED"));
+    let ids: Vec<String> = of_suspensions.map(|mail| mail.header("Message-ID").to_owned()).collect();
     assert_eq!(ids.len(), 2);
     assert_ne!(ids[0], ids[1]);
 }
