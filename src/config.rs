@@ -1,5 +1,6 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
+mod alert_channel;
 mod called;
 mod flaw;
 mod hint;
@@ -18,6 +19,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    alert_channel::{AlertChannel, ChannelKind},
     called::{Reader, command, command_for_all, quoted},
     hint::socket_address,
     secret::Secret,
@@ -30,7 +32,7 @@ pub use self::{
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
 /// The keys whose values no error may show.
-const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.webhook_secret"];
+const SECRETS: [&str; 4] = ["alerts.smtp_url", "alerts.heartbeat_url", "alerts.webhook_url", "alerts.webhook_secret"];
 
 /// Every setting.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -280,9 +282,24 @@ pub struct Alerts {
     pub smtp_url_file: PathBuf,
     /// The sender of the mails.
     pub from: String,
+    /// Where answers to the mails go; empty: to the sender.
+    pub reply_to: String,
+    /// The time zone of the people who read the mails.
+    pub time_zone: String,
     /// Warn before a webhook is suspended.
     pub warn: bool,
-    /// The URL that each alert is POSTed to; empty: none.
+    /// The operator's own address; empty: none.
+    pub operator_email: String,
+    /// Where the heartbeat goes; empty: nowhere.
+    pub heartbeat_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub heartbeat_url_file: PathBuf,
+    /// The time between two beats.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat_every: Duration,
+    /// Further places that each alert is POSTed to.
+    pub channel: Vec<AlertChannel>,
+    /// The URL that each alert is POSTed to, as a channel of the kind standard; empty: none.
     pub webhook_url: Secret,
     /// The file that holds it instead; empty: none.
     pub webhook_url_file: PathBuf,

@@ -21,20 +21,23 @@ use crate::{
     dashboard::Dashboard,
     domain::{audit::Actor, timestamp::Timestamp},
     engine::{
-        Engine, EngineStatus, Guard, LookUp, alerts::Alerts, backups::Backups, recoveries, retention::Retention,
-        system_look_up,
+        Caretaker, Engine, EngineStatus, Guard, LookUp, alerts::Alerts, backups::Backups, recoveries,
+        retention::Retention, system_look_up,
     },
     error::{Error, Result},
     http::{
         auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, redirect::Redirect,
         server as http_server,
     },
-    store::{self, Admission, Db},
+    store::{self, Admission, Db, operator_alerts},
     tls::Certificates,
 };
 
 /// How long a stop waits for attempts and requests in progress.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a stop waits after that for the database to take its note.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// The parts outside the program, which tests replace: the time, and the look-up of names.
 #[derive(Clone)]
@@ -125,6 +128,9 @@ impl Server {
     /// When the database fails: a restart recovers.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let (db, engine_ended) = (self.db.clone(), CancellationToken::new());
+        if let Err(error) = db.write(Actor::Engine, Admission::Wait, operator_alerts::server_begins).await {
+            tracing::warn!(%error, "the start could not be noted: the next one does not know whether this server ended well");
+        }
         let mut parts = self.start(&stop, &engine_ended)?;
         let first = tokio::select! {
             () = asked(&mut stop) => Ok(()),
@@ -134,7 +140,8 @@ impl Server {
                 return Err(Error::Internal(reason));
             }
         };
-        if !*stop.borrow() {
+        let was_asked = *stop.borrow();
+        if !was_asked {
             // One part has ended although no stop was asked for: the others end too.
             parts.abort_all();
         }
@@ -149,15 +156,18 @@ impl Server {
             };
             let mark = async {
                 engine_ended.cancelled().await;
-                // For the next start: if it finds an earlier moment, the clock was set back in between.
-                drop(db.write(Actor::Engine, Admission::Try, store::probe).await);
+                note_end(&db, was_asked).await;
             };
             tokio::join!(rest, mark).0
         });
-        let stopped = stopped.await.unwrap_or_else(|_| {
-            tracing::warn!("attempts still under way are cut off; the next start makes them again");
-            Ok(())
-        });
+        let stopped = match stopped.await {
+            Ok(stopped) => stopped,
+            Err(_) => {
+                tracing::warn!("attempts still under way are cut off; the next start makes them again");
+                drop(tokio::time::timeout(LAST_WRITE, note_end(&db, was_asked)).await);
+                Ok(())
+            }
+        };
         match db.lost() {
             Some(reason) => Err(Error::Internal(reason)),
             None => stopped,
@@ -171,7 +181,18 @@ impl Server {
     fn start(self, stop: &watch::Receiver<bool>, engine_ended: &CancellationToken) -> Result<JoinSet<Result<()>>> {
         let mut parts = JoinSet::new();
         let tls = self.certificates.as_ref().map(|certificates| certificates.presenter().config()).transpose()?;
-        let pipeline = self.pipeline();
+        let app = self.app();
+        let pipeline = self.pipeline(app.clone());
+        let care = self.caretaker(&app).run(stop.clone());
+        parts.spawn(async move {
+            care.await;
+            Ok(())
+        });
+        let beat_stop = stop.clone();
+        parts.spawn(async move {
+            app.beat(beat_stop).await;
+            Ok(())
+        });
         let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
         // The engine may still report outcomes that need alerts.
         let engine_done = engine_ended.clone();
@@ -224,8 +245,8 @@ impl Server {
         Ok(parts)
     }
 
-    fn pipeline(&self) -> impl Endpoint<Output = Response> + 'static {
-        let (app, config, clock) = (self.app(), &self.config, Arc::clone(&self.outside.clock));
+    fn pipeline(&self, app: App) -> impl Endpoint<Output = Response> + 'static {
+        let (config, clock) = (&self.config, Arc::clone(&self.outside.clock));
         let (budgets, per_minute) = (Arc::new(Budgets::new(config)), config.limits.requests_per_minute);
         let tokens = TokenCheck {
             app: app.clone(),
@@ -241,6 +262,16 @@ impl Server {
         Pipeline::new(answers.doors(), limits, server, clock, self.db.metrics(), budgets)
     }
 
+    fn caretaker(&self, app: &App) -> Caretaker {
+        Caretaker {
+            db: self.db.clone(),
+            clock: Arc::clone(&self.outside.clock),
+            config: self.config.clone(),
+            backups: app.backup_folder(),
+            oldest_backup: app.oldest_backup(),
+        }
+    }
+
     fn app(&self) -> App {
         let mut config = self.config.clone();
         config.server.listen = self.address;
@@ -248,6 +279,12 @@ impl Server {
         let vendors = (api::profiles(&config), api::dialects(&config));
         App::new(parts, Arc::clone(&self.outside.clock), vendors, config)
     }
+}
+
+/// Notes the end of the server for the next start. If that finds an earlier moment, the clock was set back in between.
+async fn note_end(db: &Db, was_asked: bool) {
+    let note = if was_asked { operator_alerts::server_ends } else { store::probe };
+    drop(db.write(Actor::Engine, Admission::Try, note).await);
 }
 
 /// The outcome of a part that has ended; one that was cut off has none.

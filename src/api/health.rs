@@ -105,6 +105,7 @@ impl From<health::Part> for Part {
 
 impl Readiness {
     fn of(health: health::Health) -> Self {
+        let status = if health.works() { Status::Ok } else { Status::Unavailable };
         let parts = Parts {
             database: health.database.into(),
             engine: health.engine.into(),
@@ -115,10 +116,6 @@ impl Readiness {
         };
         let Parts { database, engine, disk, clock, key_file, backup } = &parts;
         let all = [database, engine, disk, clock, key_file, backup];
-        let status = match all.iter().any(|part| part.status == PartStatus::Unavailable) {
-            true => Status::Unavailable,
-            false => Status::Ok,
-        };
         let warnings = all.iter().filter(|part| part.status == PartStatus::Warning);
         Self { status, warnings: warnings.map(|part| part.message.clone()).collect(), parts }
     }

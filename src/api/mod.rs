@@ -88,6 +88,7 @@ impl Webhook for Payloads {
         let mut all = <&dyn asg::Payloads as Webhook>::meta();
         all.extend(<&dyn asilichain::Payloads as Webhook>::meta());
         all.extend(<&dyn operator::Posts as Webhook>::meta());
+        all.extend(<&dyn operator::ServerPosts as Webhook>::meta());
         all.extend(operator::Notices::meta());
         all
     }
@@ -96,6 +97,7 @@ impl Webhook for Payloads {
         <&dyn asg::Payloads as Webhook>::register(registry);
         <&dyn asilichain::Payloads as Webhook>::register(registry);
         <&dyn operator::Posts as Webhook>::register(registry);
+        <&dyn operator::ServerPosts as Webhook>::register(registry);
         operator::Notices::register(registry);
     }
 }

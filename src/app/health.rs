@@ -50,7 +50,25 @@ pub struct Health {
     pub backup: Part,
 }
 
+impl Health {
+    /// Whether every part works, though a person may have to look at one.
+    pub fn works(&self) -> bool {
+        let Self { database, engine, disk, clock, key_file, backup } = self;
+        let broken = |part: &Part| matches!(part, Part::Unavailable(_));
+        ![database, engine, disk, clock, key_file, backup].into_iter().any(broken)
+    }
+}
+
 impl App {
+    /// Whether the server can do its work, as `/health/ready` judges.
+    pub async fn is_ready(&self) -> bool {
+        let database = match self.database_health() {
+            Some(part) => part,
+            None => self.try_write().await,
+        };
+        self.health(database).await.works()
+    }
+
     /// The health of every part. The caller gets `database` from [`App::database_health`] or [`App::try_write`].
     pub async fn health(&self, database: Part) -> Health {
         let now = self.0.clock.uptime();

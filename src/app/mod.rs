@@ -23,6 +23,7 @@ pub mod delivery_list;
 mod dialect;
 pub mod events;
 pub mod health;
+mod heartbeat;
 mod once;
 pub mod overview;
 mod page;

@@ -1,18 +1,20 @@
 //! The overview.
 
-use std::{path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use super::{Access, App, Manages};
 use crate::{
-    domain::{endpoint::EndpointState, timestamp::Timestamp, token::Visible},
+    domain::{endpoint::EndpointState, timestamp::Timestamp},
     error::{Error, Result},
     store::{
-        self, View, accounts, alerts,
+        self, alerts,
         overview::{self, Overview},
         tokens::{self, TokenRecord},
         webhooks::{self, Filter, Report},
     },
 };
+
+pub use crate::store::OldBackup;
 
 /// The overview within what is visible, at a moment.
 #[derive(Debug)]
@@ -35,15 +37,6 @@ pub struct Snapshot {
     pub backup: Option<OldBackup>,
 }
 
-/// A last backup that is too old.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OldBackup {
-    /// No backup was made, and the first account is as old as a backup may be.
-    Never,
-    /// The last one was made at this time.
-    Made(Timestamp),
-}
-
 /// People are warned this long before a token expires.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
@@ -51,6 +44,11 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 pub type Reading = Pin<Box<dyn Future<Output = Result<Arc<Snapshot>>> + Send>>;
 
 impl App {
+    /// A last backup that is older is too old.
+    pub fn oldest_backup(&self) -> Duration {
+        self.0.backups.oldest_allowed()
+    }
+
     /// The overview within what the caller may see, with at most `shown` webhooks in each list.
     pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let seen = self.read_overview(access, shown).await;
@@ -76,7 +74,7 @@ impl App {
     async fn read_overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let (visible, is_operator, now) = (access.visible().clone(), access.is_operator(), self.now());
         let (disk, folder) = (self.low_disk().filter(|_| is_operator), self.backup_folder());
-        let oldest = self.0.backups.oldest_allowed();
+        let oldest = self.oldest_backup();
         let read = self.0.db.read(move |view| {
             let suspended = Filter { state: Some(EndpointState::Suspended), ..Filter::default() };
             let failing = Filter { failing: true, ..Filter::default() };
@@ -88,19 +86,9 @@ impl App {
                 expiring: tokens::expiring(view, &visible, (now - WEEK, now + WEEK), shown)?,
                 unsent: if is_operator { alerts::failing_count(view)? } else { 0 },
                 disk,
-                backup: if is_operator { old_backup(view, &folder, oldest, now)? } else { None },
+                backup: if is_operator { store::old_backup(view, &folder, oldest, now)? } else { None },
             })
         });
         read.await
     }
-}
-
-/// The last backup in this folder, if it is older than `oldest`. A folder that cannot be read has none.
-fn old_backup(view: &View<'_>, folder: &Path, oldest: Duration, now: Timestamp) -> Result<Option<OldBackup>> {
-    let mut files = store::backup_files(folder).unwrap_or_default().into_iter();
-    if let Some(last) = files.find(|file| file.made_at <= now) {
-        return Ok((now.since(last.made_at) > oldest).then_some(OldBackup::Made(last.made_at)));
-    }
-    let first = accounts::page(view, &Visible::EVERYTHING, None, 1)?;
-    Ok(first.iter().any(|account| now.since(account.created_at) > oldest).then_some(OldBackup::Never))
 }

@@ -23,7 +23,7 @@ use crate::{
         endpoint::{TargetUrl, masked},
         signature::SigningSecret,
     },
-    engine::alerts,
+    engine::{alerts, try_channels},
     error::{Error, Result},
     store::{Admission, Tx, accounts, notices, random},
 };
@@ -162,7 +162,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             };
             let to = block_on(async {
                 let to = see.await.map_err(named)?.alert_email.ok_or_else(none)?;
-                alerts::send_test_mail(config, &to).await?;
+                try_channels::send_test_mail(config, &to).await?;
                 Ok(to)
             })?;
             if json {

@@ -6,6 +6,7 @@
 mod output;
 
 mod account;
+mod alerts;
 mod app;
 mod backup;
 mod check;
@@ -79,6 +80,7 @@ enum Command {
     Token(token::Args),
     Key(key::Args),
     Webhooks(webhooks::Args),
+    Alerts(alerts::Args),
     Deliveries(deliveries::Args),
     #[command(alias = "retry")]
     Recover(recover::Args),
@@ -143,6 +145,7 @@ impl Cli {
             Command::Token(args) => token::run(args, &owned()?),
             Command::Key(args) => key::run(&args, &owned()?),
             Command::Webhooks(args) => webhooks::run(args, &owned()?),
+            Command::Alerts(args) => alerts::run(args, &config()?),
             Command::Deliveries(args) => deliveries::run(args, &owned()?),
             Command::Recover(args) => recover::run(args, &owned()?),
             Command::Listen(args) => listen::run(args, &config()?),

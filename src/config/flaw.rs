@@ -6,6 +6,15 @@ use figment::{Figment, Metadata, value::Value};
 
 use super::{DEFAULTS, SECRETS, hint, sources};
 
+/// The channels of alerts: an entry of this list has secrets in it.
+const CHANNEL: &str = "alerts.channel.";
+
+/// Whether the value of this key must not be shown.
+fn is_secret(key: &str) -> bool {
+    let within = key.strip_prefix(CHANNEL).and_then(|rest| rest.rsplit_once('.'));
+    SECRETS.contains(&key) || within.is_some_and(|(_, name)| matches!(name, "url" | "secret" | "token"))
+}
+
 /// Names the key, its value, its source and the expected value.
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
@@ -16,7 +25,8 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
             let named = if key.is_empty() { field } else { &key };
             format!("{named}{source}: there is no such key: expected one of {}", expected.join(", "))
         }
-        _ if SECRETS.contains(&key.as_str()) => format!("{key}{source}: expected a text, in double quotes"),
+        Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{key}{source}: {field} is missing"),
+        _ if is_secret(&key) => format!("{key}{source}: expected a text, in double quotes"),
         kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
         kind => {
             let given = given(figment, &key);

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 /// A setting that is never shown, and wiped from memory when it is dropped. The reader of the file may have kept a
 /// copy.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(Zeroizing<String>);
 

@@ -28,7 +28,12 @@ impl Config {
     /// Every secret that may come from a file.
     fn secret_files(&mut self) -> Vec<SecretFile<'_>> {
         let alerts = &mut self.alerts;
-        vec![
+        let mut files = vec![
+            SecretFile {
+                key: "alerts.heartbeat_url".to_owned(),
+                secret: &mut alerts.heartbeat_url,
+                file: &mut alerts.heartbeat_url_file,
+            },
             SecretFile {
                 key: "alerts.smtp_url".to_owned(),
                 secret: &mut alerts.smtp_url,
@@ -44,7 +49,16 @@ impl Config {
                 secret: &mut alerts.webhook_secret,
                 file: &mut alerts.webhook_secret_file,
             },
-        ]
+        ];
+        for (number, channel) in (1..).zip(&mut alerts.channel) {
+            let key = |name: &str| format!("alerts.channel {number}.{name}");
+            files.extend([
+                SecretFile { key: key("url"), secret: &mut channel.url, file: &mut channel.url_file },
+                SecretFile { key: key("secret"), secret: &mut channel.secret, file: &mut channel.secret_file },
+                SecretFile { key: key("token"), secret: &mut channel.token, file: &mut channel.token_file },
+            ]);
+        }
+        files
     }
 
     /// Reads the secrets that are in files. A relative name is looked for among the service's credentials, then in this

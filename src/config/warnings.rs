@@ -27,6 +27,9 @@ fn memory() -> Option<u64> {
 /// The file that holds a secret and can be read by everybody, if there is one.
 pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
     let given = SECRETS.iter().filter(|key| figment.extract_inner::<String>(key).is_ok_and(|text| !text.is_empty()));
+    let channels =
+        figment.find_value("alerts.channel").is_ok_and(|list| list.as_array().is_some_and(|list| !list.is_empty()));
+    let given = given.copied().chain(channels.then_some("alerts.channel"));
     let mut files = given.filter_map(|key| match &figment.find_metadata(key)?.source {
         Some(Source::File(path)) => Some(path.clone()),
         _ => None,
@@ -39,6 +42,16 @@ fn is_read_by_all(path: &Path) -> bool {
 }
 
 impl Config {
+    /// The files with secrets that everybody may read now: the settings, if they hold one, and the key file.
+    pub fn exposed_files(&self) -> Vec<PathBuf> {
+        let settings = self.exposed.iter().cloned();
+        settings
+            .chain([self.storage.key_file.clone()])
+            .chain(self.secret_files.iter().cloned())
+            .filter(|path| is_read_by_all(path))
+            .collect()
+    }
+
     /// One sentence for each warning.
     pub fn warnings(&self) -> Vec<String> {
         let files = self.secret_files.iter().filter(|path| is_read_by_all(path));

@@ -26,6 +26,7 @@ use crate::{
         alert::{Alert, Failing, What},
         alert_message::why_suspended,
         delivery::Failure,
+        operator_alert::OperatorAlert,
     },
     error::Error,
 };
@@ -40,7 +41,7 @@ struct Search {
 
 /// An alert in one channel.
 struct Way {
-    name: &'static str,
+    name: String,
     class: &'static str,
     word: &'static str,
     at: Moment,
@@ -58,7 +59,7 @@ impl Way {
         let told = matches!(progress.state, ChannelState::Delivered(_));
         // The error may describe the operator's mail server.
         let error = progress.last_error.filter(|_| !told && frame.operator).unwrap_or_default();
-        Self { name: progress.channel.name(), class, word, at: frame.when(at), error }
+        Self { name: progress.channel.name().to_owned(), class, word, at: frame.when(at), error }
     }
 }
 
@@ -91,6 +92,7 @@ impl Row {
                 let then = if next_attempt_at.is_some() { "tried on" } else { "failed for good" };
                 ("warn", "warning", format!("failed {tries} times, {then}; {}", because(failing)))
             }
+            What::Recovered(_) => ("good", "works again", "it has taken a delivery".to_owned()),
             What::Expiring { held, .. } => ("warn", "expiring", format!("{held} held deliveries grow too old")),
         };
         Ok(Self {
@@ -107,11 +109,32 @@ impl Row {
     }
 }
 
+/// An alert about the server.
+struct ServerRow {
+    at: Moment,
+    title: &'static str,
+    said: String,
+    ways: Vec<Way>,
+}
+
+impl ServerRow {
+    fn new(frame: &Frame<'_>, (alert, ways): (OperatorAlert, Vec<Progress>)) -> Self {
+        Self {
+            at: frame.when(alert.created_at),
+            title: alert.about.title(),
+            said: alert.said,
+            ways: ways.into_iter().map(|way| Way::new(frame, way)).collect(),
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "alerts.html", config = "src/dashboard/askama.toml")]
 struct Page<'a> {
     frame: Frame<'a>,
     rows: Vec<Row>,
+    /// About the server itself; only for the operator.
+    server: Vec<ServerRow>,
     unsent: u64,
     more: Option<String>,
     mails: bool,
@@ -141,8 +164,10 @@ async fn show<S: Manages>(
     let more = found.page.next.map(|next| QueryString::new().with("before", &next).query());
     let rows = found.page.items.into_iter().map(|(alert, ways)| Row::new(shared, &frame, &alert, ways));
     let (problem, to) = refused.unzip();
+    let server = shared.app.server_alerts(&visit.access).await?;
     let page = Page {
         rows: rows.collect::<Result<_, _>>()?,
+        server: server.into_iter().map(|one| ServerRow::new(&frame, one)).collect(),
         unsent: found.unsent,
         more,
         mails: shared.app.mails(),

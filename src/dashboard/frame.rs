@@ -133,6 +133,7 @@ impl Said {
             "session-ended" => "The session has ended: its browser is signed out.",
             "erased" => "The account is erased. The rest of its rows is removed now, step by step.",
             "revoked" => "The token is revoked: it is refused from now on, and its dashboards are signed out.",
+            "tested" => "The channel has taken a test: look whether it has arrived.",
             "mailed" => "A test mail is sent: look into the mailbox.",
             _ => "",
         };

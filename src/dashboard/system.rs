@@ -18,6 +18,7 @@ use super::{
 use crate::{
     app::{App, Backup, BackupFile, BackupPart, Operator},
     config::{self, Setting, command},
+    error::Error,
     http::file_body,
 };
 
@@ -70,12 +71,24 @@ struct Page<'a> {
     backup_line: String,
     backup: Option<BackupView>,
     backups: Vec<BackupRow>,
+    /// Name, kind and place of each.
+    channels: Vec<(String, &'static str, String)>,
+    problem: Option<String>,
 }
 
 #[handler]
 pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Operator>, said: Query<Said>) -> Result<Response> {
+    render_page(&shared, &visit, &said, None).await
+}
+
+async fn render_page(
+    shared: &Shared,
+    visit: &Allowed<Operator>,
+    said: &Said,
+    refused: Option<Error>,
+) -> Result<Response> {
     let app = &shared.app;
-    let frame = Frame::new(&shared, &visit, "/ui/system").saying(&said);
+    let frame = Frame::new(shared, visit, "/ui/system").saying(said);
     let mut sections: Vec<Section<'_>> = Vec::new();
     for setting in &shared.settings {
         match sections.last_mut().filter(|section| section.name == setting.section) {
@@ -107,9 +120,25 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Operator>, said: 
     let backups = backups.into_iter().map(|backup| BackupRow::new(&frame, backup)).collect();
     let folder = app.backup_folder().display().to_string();
     let backup_line = command(&format!("backup \"{folder}/$(date +%F).db\""));
-    let by_itself = by_itself(app);
-    let schedules = schedules.collect();
-    render::page(&Page { facts, schedules, sections, folder, by_itself, backup_line, backup, backups, frame })
+    let (channels, problem) = (app.channels(&visit.access), refused.as_ref().map(ToString::to_string));
+    let (by_itself, schedules) = (by_itself(app), schedules.collect());
+    let page =
+        Page { facts, schedules, sections, folder, by_itself, backup_line, backup, backups, channels, problem, frame };
+    render::page_with(&page, refused)
+}
+
+/// Sends a test to a channel of alerts.
+#[handler]
+pub(super) async fn test_channel(
+    shared: Data<&Shared>,
+    visit: Allowed<Operator>,
+    name: Path<String>,
+    _fields: Fields,
+) -> Result<Response> {
+    match shared.app.test_channel(&visit.access, &name).await {
+        Ok(()) => Ok(go("/ui/system?said=tested")),
+        Err(error) => render_page(&shared, &visit, &Said::default(), Some(error)).await,
+    }
 }
 
 /// A sentence about the backups that the server makes by itself.

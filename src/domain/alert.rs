@@ -23,26 +23,32 @@ const STALE: Duration = Duration::from_secs(7 * 86_400);
 pub const NOTICE: Duration = Duration::from_secs(7 * 86_400);
 
 /// A channel of alerts. Each alert goes by all channels that are set up, each with its own tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Channel {
     /// A log line at warn. Always the first channel; the others follow it.
     Log,
-    /// The account's alert e-mail.
+    /// The account's alert e-mail, or the operator's.
     Mail,
-    /// A signed POST to the operator's own webhook.
-    Webhook,
+    /// A POST to a channel of the operator, by its name.
+    Post(String),
 }
 
 impl Channel {
-    /// Every channel.
-    pub const ALL: [Self; 3] = [Self::Log, Self::Mail, Self::Webhook];
+    /// The channel of this name.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "log" => Self::Log,
+            "mail" => Self::Mail,
+            name => Self::Post(name.to_owned()),
+        }
+    }
 
     /// As it is stored and shown.
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Log => "log",
             Self::Mail => "mail",
-            Self::Webhook => "webhook",
+            Self::Post(name) => name,
         }
     }
 }
@@ -56,11 +62,13 @@ pub enum Kind {
     Warning,
     /// Held deliveries will be cancelled.
     Expiring,
+    /// An endpoint that was suspended or failed has taken a delivery again.
+    Recovered,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Suspended, Self::Warning, Self::Expiring];
+    pub const ALL: [Self; 4] = [Self::Suspended, Self::Warning, Self::Expiring, Self::Recovered];
 
     /// As it is stored and shown.
     pub const fn name(self) -> &'static str {
@@ -68,6 +76,7 @@ impl Kind {
             Self::Suspended => "suspended",
             Self::Warning => "warning",
             Self::Expiring => "expiring",
+            Self::Recovered => "recovered",
         }
     }
 }
@@ -116,6 +125,8 @@ pub enum What {
         /// When the oldest of them was made.
         oldest: Timestamp,
     },
+    /// It has taken a delivery again, after the alert of this moment.
+    Recovered(Timestamp),
 }
 
 /// An alert, with the present state of its endpoint.
@@ -164,6 +175,7 @@ impl Alert {
             What::Suspended(..) => Kind::Suspended,
             What::Warning { .. } => Kind::Warning,
             What::Expiring { .. } => Kind::Expiring,
+            What::Recovered(_) => Kind::Recovered,
         }
     }
 
@@ -171,7 +183,7 @@ impl Alert {
     pub const fn suspended_reason(&self) -> Option<SuspendedReason> {
         match self.what {
             What::Suspended(_, reason) => reason,
-            What::Warning { .. } | What::Expiring { .. } => None,
+            What::Warning { .. } | What::Expiring { .. } | What::Recovered(_) => None,
         }
     }
 
@@ -179,7 +191,7 @@ impl Alert {
     pub const fn failing(&self) -> Option<&Failing> {
         match &self.what {
             What::Suspended(failing, _) | What::Warning { failing, .. } => Some(failing),
-            What::Expiring { .. } => None,
+            What::Expiring { .. } | What::Recovered(_) => None,
         }
     }
 }
@@ -189,6 +201,8 @@ impl Alert {
 pub enum Undelivered {
     /// The destination cannot be reached, or said "not now".
     Later(String),
+    /// It asked for no further try before this time has passed.
+    Rest(String, Duration),
     /// It was refused, until somebody changes a setting here or there.
     Refused(String),
     /// The channel no longer exists.
@@ -202,6 +216,7 @@ impl Undelivered {
         let again = now + WAITS.get(place).copied().unwrap_or(HOURLY);
         match self {
             Self::Later(_) => Some(again),
+            Self::Rest(_, wait) => Some(again.max(now + (*wait).min(HOURLY))),
             Self::Refused(_) => (now.since(created_at) < STALE).then_some(again),
             Self::Never(_) => None,
         }
@@ -212,6 +227,7 @@ impl Undelivered {
     pub fn within(self, place: &str) -> Self {
         match self {
             Self::Later(words) => Self::Later(format!("{place}{words}")),
+            Self::Rest(words, wait) => Self::Rest(format!("{place}{words}"), wait),
             Self::Refused(words) => Self::Refused(format!("{place}{words}")),
             Self::Never(words) => Self::Never(format!("{place}{words}")),
         }
@@ -220,7 +236,7 @@ impl Undelivered {
     /// The reason.
     pub fn words(&self) -> &str {
         match self {
-            Self::Later(words) | Self::Refused(words) | Self::Never(words) => words,
+            Self::Later(words) | Self::Rest(words, _) | Self::Refused(words) | Self::Never(words) => words,
         }
     }
 }

@@ -1,18 +1,21 @@
 //! The text of an alert: the mail, and the body of the POST. Pure: everything in it comes from the alert.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use url::Url;
 
 use crate::{
     config::command,
     domain::{
-        alert::{Alert, NOTICE, What},
+        alert::{Alert, Kind, NOTICE, What},
+        alert_words::AlertWords,
         delivery::Failure,
         endpoint::{EndpointState, SuspendedReason},
+        ids::AlertId,
         json::quote,
         profile::{ByHand, Profile, WhenExhausted},
         text::is_hidden,
+        zone::Zone,
     },
 };
 
@@ -25,9 +28,31 @@ pub struct AlertMessage<'a> {
     pub profile: &'a Profile,
     /// The base of the server's URLs, without a slash at its end.
     pub base: &'a str,
+    /// The time zone of its readers.
+    pub zone: &'a Zone,
 }
 
 impl AlertMessage<'_> {
+    /// All its words.
+    pub fn words(&self) -> AlertWords {
+        AlertWords {
+            id: self.alert.id,
+            created_at: self.alert.created_at,
+            kind: match self.alert.kind() {
+                Kind::Suspended => "webhook.suspended",
+                Kind::Warning => "webhook.warning",
+                Kind::Expiring => "webhook.expiring",
+                Kind::Recovered => "webhook.recovered",
+            },
+            subject: self.subject(),
+            said: self.said(),
+            page: self.page(),
+            mail: self.text(),
+            json: self.json(),
+            good: self.alert.kind() == Kind::Recovered,
+        }
+    }
+
     /// The webhook's id, as its owner knows it.
     pub fn webhook(&self) -> String {
         self.alert.endpoint.on_wire(self.profile.endpoint_prefix)
@@ -51,44 +76,67 @@ impl AlertMessage<'_> {
             What::Warning { next_attempt_at: Some(_), .. } => "is failing",
             What::Warning { next_attempt_at: None, .. } => "missed a delivery",
             What::Expiring { .. } => "has deliveries that will be cancelled",
+            What::Recovered(_) => "works again",
         };
         one_line(&format!("[Ngoma] {}: the webhook at {} {what}", self.alert.account, self.host()))
     }
 
-    /// The text of the mail: short lines, for a tired reader.
+    /// What happened, and what to do.
+    fn said(&self) -> String {
+        format!("{}\n{}", self.opening(), self.advice())
+    }
+
+    /// What a person does about it now.
+    fn advice(&self) -> Cow<'static, str> {
+        let advice = match (self.alert.state, &self.alert.what) {
+            (EndpointState::Deleted, _) => "The webhook was deleted since: nothing is left to do.",
+            (_, What::Recovered(_)) => "Nothing is left to do.",
+            (EndpointState::Active, What::Suspended(..) | What::Expiring { .. }) => {
+                "The webhook was resumed since. If all is well, nothing is left to do."
+            }
+            (_, What::Suspended(..)) => {
+                "Repair the receiver, send it a test, then resume the webhook: its page has a\nbutton for both."
+            }
+            (_, What::Warning { .. }) if self.is_damaged() => {
+                return format!(
+                    "The receiver is not at fault. Publish the event again, under another key.\nThe operator of the server runs '{}' and looks at its disk.",
+                    command("check")
+                )
+                .into();
+            }
+            (_, What::Warning { .. }) => "Look at the receiver now: its page shows what it answered.",
+            (_, What::Expiring { .. }) => "Resume the webhook on its page, or let them go.",
+        };
+        advice.into()
+    }
+
+    /// The text of the mail, for a tired reader: the link first, then what happened and what to do, then the facts, and
+    /// commands last. Lines are short.
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n\n", self.opening());
-        for (name, value) in self.facts() {
-            let _ = writeln!(text, "  {name:<15}{}", one_line(&value));
+        let mut text = format!("{}\n\n{}\n\n", self.page(), self.said());
+        self.put_facts(&mut text);
+        if self.alert.state == EndpointState::Deleted || self.alert.kind() == Kind::Recovered {
+            return self.close(text);
         }
         let by_hand = self.by_hand();
-        let fixed = match self.alert.state {
-            EndpointState::Deleted => {
-                text.push_str("\nThe webhook was deleted since: nothing is left to do.\n");
-                return self.close(text);
-            }
-            EndpointState::Active if !matches!(self.alert.what, What::Warning { .. }) => {
-                text.push_str("\nThe webhook was resumed since. If all is well, nothing is left to do.\n");
-                true
-            }
-            _ => false,
-        };
-        text.push_str("\nOpen its page at the dashboard:\n");
-        paste(&mut text, &self.page());
-        text.push_str("\nOr use these commands. Look at its deliveries and the answers to them:\n");
+        text.push_str("\nThe same by commands. Look at its deliveries and the answers to them:\n");
         paste(&mut text, &by_hand.look);
-        if self.is_damaged() {
-            text.push_str("\nThe receiver is not at fault. Publish the event again, under another key.\n");
-            let _ = writeln!(text, "The operator of the server runs '{}' and looks at its disk.", command("check"));
-        } else if let Some(test) = &by_hand.test {
+        if let Some(test) = by_hand.test.as_ref().filter(|_| !self.is_damaged()) {
             text.push_str("\nWhen the receiver is repaired, send it a test:\n");
             paste(&mut text, test);
         }
-        if self.alert.state == EndpointState::Suspended && !fixed {
+        if self.alert.state == EndpointState::Suspended {
             self.say_how_to_resume(&mut text, by_hand.resume.as_deref());
         }
         text.push_str("\n$TOKEN is a token of this account with the scope \"webhooks\".\n");
         self.close(text)
+    }
+
+    /// Adds the facts, one a line.
+    pub(super) fn put_facts(&self, text: &mut String) {
+        for (name, value) in self.facts() {
+            let _ = writeln!(text, "  {name:<15}{}", one_line(&value));
+        }
     }
 
     /// Adds the deliveries that a resume sends, and the commands for it: by the API, if the profile has such a route,
@@ -152,6 +200,7 @@ impl AlertMessage<'_> {
                 put("oldest_created_at", text(&oldest.to_string()));
                 put("cancelled_from", text(&(alert.created_at + NOTICE).to_string()));
             }
+            What::Recovered(since) => put("failing_since", text(&since.to_string())),
         }
         let by_hand = self.by_hand();
         put("page", text(&self.page()));
@@ -198,8 +247,9 @@ impl AlertMessage<'_> {
             What::Expiring { held, .. } => format!(
                 "{whose}\nis suspended, and {} held for it for long.\nFrom {} on they are CANCELLED, the oldest first.",
                 if *held == 1 { "1 delivery is".to_owned() } else { format!("{held} deliveries are") },
-                self.alert.created_at + NOTICE
+                self.zone.show(self.alert.created_at + NOTICE)
             ),
+            What::Recovered(_) => format!("{whose}\nworks again: it has taken a delivery."),
         }
     }
 
@@ -208,16 +258,20 @@ impl AlertMessage<'_> {
         let mut facts = vec![("webhook", self.webhook()), ("URL", alert.masked_url())];
         match &alert.what {
             What::Suspended(_, reason) => {
-                facts.push(("suspended", alert.created_at.to_string()));
+                facts.push(("suspended", self.zone.show(alert.created_at)));
                 facts.extend(reason.map(|reason| ("because", why_suspended(reason).to_owned())));
             }
             What::Warning { next_attempt_at, .. } => {
-                facts.extend(next_attempt_at.map(|at| ("next attempt", at.to_string())));
+                facts.extend(next_attempt_at.map(|at| ("next attempt", self.zone.show(at))));
             }
-            What::Expiring { oldest, .. } => facts.push(("oldest", oldest.to_string())),
+            What::Expiring { oldest, .. } => facts.push(("oldest", self.zone.show(*oldest))),
+            What::Recovered(since) => {
+                facts.push(("alert of", self.zone.show(*since)));
+                facts.push(("works since", self.zone.show(alert.created_at)));
+            }
         }
         if let Some(failing) = alert.failing() {
-            facts.push(("failing since", failing.since.to_string()));
+            facts.push(("failing since", self.zone.show(failing.since)));
             facts.push(("last error", in_words(failing.failure, failing.status).to_owned()));
             facts.extend(failing.reason_for_account().map(|reason| ("reason", reason.to_owned())));
             facts.extend(failing.status.map(|status| ("status", status.to_string())));
@@ -236,9 +290,14 @@ impl AlertMessage<'_> {
     }
 
     fn close(&self, mut text: String) -> String {
-        let _ = write!(text, "\nTimes are UTC. Ngoma sent this by itself, as {}.\n", self.alert.id);
+        close(&mut text, self.zone, self.alert.id);
         text
     }
+}
+
+/// Adds the last lines of a mail.
+pub(super) fn close(text: &mut String, zone: &Zone, id: AlertId) {
+    let _ = write!(text, "\n{}\nNgoma sent this by itself, as {id}.\n", zone.said());
 }
 
 /// A failure in words, for readers who do not know the error classes.
@@ -281,7 +340,7 @@ pub fn unbroken(command: &str) -> String {
     command.replace(" \\\n  ", " ")
 }
 
-fn paste(text: &mut String, command: &str) {
+pub(super) fn paste(text: &mut String, command: &str) {
     text.push('\n');
     for line in command.lines() {
         let _ = writeln!(text, "  {line}");
@@ -289,11 +348,11 @@ fn paste(text: &mut String, command: &str) {
 }
 
 /// The text without characters that break a line: a row may hold any text.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }
 
-fn counted(count: u64, one: &str) -> String {
+pub(super) fn counted(count: u64, one: &str) -> String {
     match (count, one.strip_suffix('y')) {
         (1, _) => format!("1 {one}"),
         (_, Some(stem)) => format!("{count} {stem}ies"),

@@ -102,6 +102,8 @@ actions! {
     RecoveryCancelled = "recovery.cancelled";
     /// A test mail was requested.
     MailTested = "mail.tested";
+    /// A test of a channel of alerts was requested.
+    ChannelTested = "channel.tested";
     /// A backup was requested at the dashboard; the entry names the file.
     BackedUp = "database.backed_up";
     /// A backup, or its key, was downloaded at the dashboard; the entry names the file.

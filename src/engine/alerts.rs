@@ -1,4 +1,4 @@
-//! Delivers alerts: in the log, by mail, and by POST to the operator's own webhook.
+//! Delivers alerts: in the log, by mail, and by POST to the operator's channels.
 //!
 //! Each channel works through its own entries of the outbox: one that hangs delays no other channel and no delivery. An
 //! alert is marked as delivered when the mail server or the webhook has accepted it. It is delivered twice, under the
@@ -6,54 +6,46 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
-use tokio::sync::watch;
-use url::Url;
-use zeroize::Zeroizing;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
+    alert_log,
+    channels::Channels,
     egress::Guard,
     look_ups::system_look_up,
-    mail::{Mail, Mailer},
     notices::Notices,
     poster::{Delivered, Poster},
     sender::Sender,
+    try_channels,
 };
 use crate::{
-    clock::{Clock, SharedClock, SystemClock},
+    clock::{SharedClock, SystemClock},
     config::Config,
     domain::{
-        alert::{Alert, AlertKey, Channel, Undelivered, What},
-        alert_message::{AlertMessage, unbroken},
+        alert::{Alert, AlertKey, Channel, Kind, Undelivered},
+        alert_digest::digest,
+        alert_message::AlertMessage,
         audit::Actor,
-        endpoint::{SuspendedReason, TargetUrl},
+        endpoint::TargetUrl,
         ids::AlertId,
+        operator_alert::OperatorAlert,
         profile::Profiles,
-        signature::{PREFIX, SigningSecret},
         timestamp::Timestamp,
     },
-    error::{Error, Result},
+    error::Result,
     store::{
-        Admission, Db,
+        Admission, Db, Tx,
         alerts::{self, Which},
+        gathered_mails, operator_alerts,
     },
 };
 
-/// The log target of alerts. They are logged at warn, also when `log.level` hides other lines.
-pub const ALERT: &str = "ngoma::alert";
+pub use super::alert_log::ALERT;
 
 /// The longest time between two looks at the outbox: the clock may be set, and other processes may write.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The wait after a fault of the database.
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
-
-/// The channels, as they are set up.
-struct Channels {
-    /// The base of the server's URLs.
-    base: String,
-    mailer: Option<Mailer>,
-    webhook: Option<(TargetUrl, SigningSecret)>,
-}
 
 /// The delivery of alerts. Cheap to clone.
 #[derive(Clone)]
@@ -73,7 +65,7 @@ struct Inner {
     poster: Poster,
     /// Counts how often the outbox may have changed.
     written: watch::Sender<u64>,
-    rest: watch::Sender<[ChannelRest; 3]>,
+    rest: watch::Sender<Vec<ChannelRest>>,
 }
 
 /// The state of a channel when it last had nothing to do.
@@ -103,79 +95,20 @@ pub fn check_target(config: &Config, url: &TargetUrl) -> Result<()> {
     guard.vet_as_written(url).map_err(|blocked| blocked.for_operator())
 }
 
-/// Sends a mail that says only that mail works.
-///
-/// # Errors
-/// [`Error::Invalid`] for a setting that cannot be used, or if there is no mail server; [`Error::Unavailable`] with the
-/// reason if the server did not accept the mail.
-pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
-    let Channels { base, mailer, .. } = Channels::alone(config)?;
-    let none = || Error::request("alerts.smtp_url is empty: there is no mail server to send by");
-    let (mailer, at) = (mailer.ok_or_else(none)?, SystemClock.now());
-    let text = format!("This is a test: alerts of the Ngoma server at\n{base}\narrive here.\n\nNothing is wrong.\n");
-    let mail = Mail { to, id: AlertId::mint(at), at, subject: "[Ngoma] a test: alerts arrive here", text };
-    let sent = mailer.send(&mail).await;
-    sent.map_err(|undelivered| Error::Unavailable(format!("the test mail was not sent: {}", undelivered.words())))
+/// An alert of either kind.
+enum Told {
+    /// About an endpoint.
+    Webhook(Box<Alert>),
+    /// About the server.
+    Server(OperatorAlert),
 }
 
-impl Channels {
-    /// The channels, without a server.
-    fn alone(config: &Config) -> Result<Self> {
-        let clock: SharedClock = Arc::new(SystemClock);
-        let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
-        Self::of(config, &guard, &clock)
-    }
-
-    fn of(config: &Config, guard: &Guard, clock: &SharedClock) -> Result<Self> {
-        let mailer = Mailer::of(&config.alerts, &config.egress.extra_ca, guard, clock)?;
-        let public = !config.server.public_url.is_empty();
-        let base = if public { base(config)? } else { format!("{}://{}", config.tls.scheme(), guard.own()) };
-        let unusable = |error: Error| Error::request(format!("alerts.webhook_url: {error}"));
-        let own = config.alerts.webhook_secret.expose().trim();
-        if own.strip_prefix(PREFIX).is_some_and(|key| !is_key(key)) {
-            return Err(Error::request(format!(
-                "alerts.webhook_secret: expected \"{PREFIX}\" and the base64 of 24 to 64 random bytes: echo \"{PREFIX}$(openssl rand -base64 32)\""
-            )));
+impl Told {
+    const fn id(&self) -> AlertId {
+        match self {
+            Self::Webhook(alert) => alert.id,
+            Self::Server(alert) => alert.id,
         }
-        let webhook = if config.alerts.webhook_url.is_empty() {
-            None
-        } else {
-            let url = TargetUrl::from_stored(config.alerts.webhook_url.expose()).map_err(unusable)?;
-            // A host name is checked at each POST: one that cannot be looked up now must not prevent a start.
-            guard.vet_as_written(&url).map_err(|blocked| unusable(blocked.for_operator()))?;
-            let secret = SigningSecret::parse(own.to_owned()).map_err(|_| {
-                Error::request("alerts.webhook_secret: expected 1 to 256 bytes, as alerts.webhook_url is set")
-            })?;
-            Some((url, secret))
-        };
-        Ok(Self { base, mailer, webhook })
-    }
-
-    /// Whether this channel is set up.
-    const fn has(&self, channel: Channel) -> bool {
-        match channel {
-            Channel::Log => true,
-            Channel::Mail => self.mailer.is_some(),
-            Channel::Webhook => self.webhook.is_some(),
-        }
-    }
-}
-
-/// Whether this is the base64 of a key as Standard Webhooks 1.0.0 requires: 24 to 64 bytes. Padding may be missing.
-fn is_key(text: &str) -> bool {
-    let key = BASE64_STANDARD_NO_PAD.decode(text.trim_end_matches('=')).map(Zeroizing::new);
-    key.is_ok_and(|key| (24..=64).contains(&key.len()))
-}
-
-/// `server.public_url`. It is put in quotes in command lines that people paste into a shell.
-fn base(config: &Config) -> Result<String> {
-    let text = config.server.public_url.trim_end_matches('/');
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&byte));
-    match Url::parse(text) {
-        Ok(url) if plain && matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text.to_owned()),
-        _ => Err(Error::request(format!(
-            "server.public_url is '{text}': expected an address such as https://hooks.coop.example"
-        ))),
     }
 }
 
@@ -190,17 +123,44 @@ impl Alerts {
     ) -> Result<Self> {
         let channels = Channels::of(config, guard, &clock)?;
         let poster = Poster::new(sender, config.delivery.timeout);
-        let rest = watch::Sender::new([ChannelRest { at: Timestamp::from_millis(i64::MIN), seen: 0 }; 3]);
+        let never = ChannelRest { at: Timestamp::from_millis(i64::MIN), seen: 0 };
+        let rest = watch::Sender::new(vec![never; channels.all().len()]);
         let written = watch::Sender::new(0);
         Ok(Self(Arc::new(Inner { db, clock, profiles, channels, poster, written, rest })))
     }
 
     /// The destinations of alerts, in words without secrets.
     pub fn destinations(&self) -> String {
-        let Channels { mailer, webhook, .. } = &self.0.channels;
-        let mail = mailer.as_ref().map(|mailer| format!("mail by {mailer}"));
-        let post = webhook.as_ref().map(|(url, _)| format!("POST to {}", url.origin()));
-        ["in this log, at warn".to_owned()].into_iter().chain(mail).chain(post).collect::<Vec<_>>().join("; ")
+        self.0.channels.destinations()
+    }
+
+    /// Whether there is a place for the heartbeat.
+    pub fn has_heartbeat(&self) -> bool {
+        self.0.channels.heartbeat.is_some()
+    }
+
+    /// Sends the heartbeat.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub async fn beat(&self) -> std::result::Result<(), Undelivered> {
+        match &self.0.channels.heartbeat {
+            Some(url) => self.0.poster.get(self.0.clock.now(), url).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The channels that can be tested: name, kind, and where it is, without secrets.
+    pub fn channels(&self) -> Vec<(String, &'static str, String)> {
+        self.0.channels.shown()
+    }
+
+    /// Sends a test to the channel of this name.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is no such channel; [`Error::Unavailable`] with the reason if it was not taken.
+    pub async fn test(&self, name: &str) -> Result<()> {
+        try_channels::test(&self.0.channels, &self.0.poster, name, self.0.clock.now()).await
     }
 
     /// Notes that an alert was written.
@@ -209,7 +169,7 @@ impl Alerts {
     }
 
     /// The count of changes, and the state of each channel when it last had nothing to do.
-    pub fn status(&self) -> (watch::Receiver<u64>, watch::Receiver<[ChannelRest; 3]>) {
+    pub fn status(&self) -> (watch::Receiver<u64>, watch::Receiver<Vec<ChannelRest>>) {
         (self.0.written.subscribe(), self.0.rest.subscribe())
     }
 
@@ -224,9 +184,9 @@ impl Alerts {
         }
         let (silence, silent) = watch::channel(false);
         let log = async {
-            self.serve(Channel::Log, silent).await;
+            self.serve(0, Channel::Log, silent).await;
             let (_stop, never) = watch::channel(false);
-            if let Err(error) = self.0.deliver_due(Channel::Log, &never).await {
+            if let Err(error) = self.0.deliver_due(&Channel::Log, &never).await {
                 tracing::error!(%error, "alerts wait for the next start");
             }
         };
@@ -234,23 +194,27 @@ impl Alerts {
             decided.await;
             silence.send_replace(true);
         };
-        let [mail, webhook] = [Channel::Mail, Channel::Webhook].map(|channel| self.serve(channel, stop.clone()));
         let inner = &self.0;
+        let mut others = JoinSet::new();
+        for (place, channel) in inner.channels.all().into_iter().enumerate().skip(1) {
+            let (alerts, stop) = (self.clone(), stop.clone());
+            others.spawn(async move { alerts.serve(place, channel, stop).await });
+        }
         let notices = Notices { db: &inner.db, clock: &inner.clock, profiles: &inner.profiles, poster: &inner.poster };
         let notices = notices.serve(inner.written.subscribe(), stop.clone());
-        tokio::join!(log, mail, webhook, notices, end);
+        tokio::join!(log, others.join_all(), notices, end);
     }
 
-    async fn serve(&self, channel: Channel, mut stop: watch::Receiver<bool>) {
+    async fn serve(&self, place: usize, channel: Channel, mut stop: watch::Receiver<bool>) {
         let inner = &self.0;
         let mut written = inner.written.subscribe();
         while !*stop.borrow_and_update() {
             let (seen, at) = (*written.borrow_and_update(), inner.clock.now());
-            let next = inner.deliver_due(channel, &stop).await.unwrap_or_else(|error| {
+            let next = inner.deliver_due(&channel, &stop).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "alerts wait until the database can be read");
                 Some(at + AFTER_A_FAULT)
             });
-            inner.rest.send_modify(|rest| rest[channel as usize] = ChannelRest { at, seen });
+            inner.rest.send_modify(|rest| rest[place] = ChannelRest { at, seen });
             let wait = next.map_or(LOOK_AGAIN, |next| next.since(at).min(LOOK_AGAIN));
             tokio::select! {
                 _ = written.changed() => {}
@@ -264,12 +228,13 @@ impl Alerts {
 impl Inner {
     /// Delivers all due alerts by a channel, oldest first; returns when the next one is due. Alerts for a channel that
     /// is not set up wait for a start that has it.
-    async fn deliver_due(&self, channel: Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
+    async fn deliver_due(&self, channel: &Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
         if !self.channels.has(channel) {
             return Ok(None);
         }
         loop {
-            let next = self.db.read(move |view| alerts::next(view, channel)).await?;
+            let own = channel.clone();
+            let next = self.db.read(move |view| alerts::next(view, &own)).await?;
             match next {
                 Some((alert, due)) if due <= self.clock.now() && !*stop.borrow() => {
                     self.deliver(alert, channel, stop).await?;
@@ -279,18 +244,68 @@ impl Inner {
         }
     }
 
-    async fn deliver(&self, key: AlertKey, channel: Channel, stop: &watch::Receiver<bool>) -> Result<()> {
-        let Some(alert) = self.db.read(move |view| alerts::read(view, key)).await? else { return Ok(()) };
-        let delivered = self.deliver_by(channel, &alert).await;
-        let mut then = Vec::new();
-        if channel == Channel::Log {
-            then.extend(self.channels.mailer.as_ref().and(alert.addressee.as_ref()).map(|_| Channel::Mail));
-            then.extend(self.channels.webhook.as_ref().map(|_| Channel::Webhook));
+    async fn deliver(&self, key: AlertKey, channel: &Channel, stop: &watch::Receiver<bool>) -> Result<()> {
+        let read = self.db.read(move |view| {
+            Ok(match alerts::read(view, key)? {
+                Some(alert) => Some(Told::Webhook(Box::new(alert))),
+                None => operator_alerts::read(view, key)?.map(Told::Server),
+            })
+        });
+        let Some(told) = read.await? else { return Ok(()) };
+        let suspension = matches!(&told, Told::Webhook(alert) if alert.kind() == Kind::Suspended);
+        let others = if *channel == Channel::Mail && suspension {
+            match self.gather((key, told.id())).await? {
+                Some(others) => others,
+                None => return Ok(()),
+            }
+        } else {
+            Vec::new()
+        };
+        let to = self.addressee(&told);
+        let delivered = self.deliver_by(channel, &told, &others, to).await;
+        let then = if *channel == Channel::Log { self.channels.after_log(to) } else { Vec::new() };
+        let all = [(key, told.id())].into_iter().chain(others.iter().map(|alert| (alert.key, alert.id)));
+        for which in all {
+            let again = self.note_surely(which, channel, &delivered, &then, stop).await?;
+            if let Err(undelivered) = &delivered {
+                alert_log::undelivered(which.1, channel, undelivered, again);
+            }
         }
-        // An alert must not be delivered twice only because the database takes no writes now.
-        let again = loop {
-            match self.note((key, alert.id), channel, delivered.clone(), then.clone()).await {
-                Ok(again) => break again,
+        if !then.is_empty() {
+            self.written.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    /// The other suspensions that go in one mail with this one; `None` if it waits for more.
+    async fn gather(&self, which: Which) -> Result<Option<Vec<Alert>>> {
+        let now = self.clock.now();
+        let until = self.db.read(move |view| gathered_mails::waits_until(view, which.0, now)).await?;
+        if let Some(until) = until {
+            let wait = move |tx: &Tx<'_>| gathered_mails::wait(tx, which, until);
+            self.db.write(Actor::Engine, Admission::Wait, wait).await?;
+            return Ok(None);
+        }
+        let read = self.db.read(move |view| {
+            let others = gathered_mails::others(view, which.0)?;
+            others.into_iter().filter_map(|(key, _)| alerts::read(view, key).transpose()).collect()
+        });
+        read.await.map(Some)
+    }
+
+    /// Notes the result of a try, however long the database takes no writes: an alert must not be delivered twice only
+    /// because of that. Returns when it is tried again.
+    async fn note_surely(
+        &self,
+        which: Which,
+        channel: &Channel,
+        delivered: &Delivered,
+        then: &[Channel],
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Option<Timestamp>> {
+        loop {
+            match self.note(which, channel, delivered.clone(), then.to_vec()).await {
+                Ok(again) => return Ok(again),
                 Err(error) => {
                     tracing::error!(%error, "an alert cannot be noted as told until the database takes writes");
                     if self.pause(AFTER_A_FAULT, &mut stop.clone()).await {
@@ -298,59 +313,79 @@ impl Inner {
                     }
                 }
             }
-        };
-        if !then.is_empty() {
-            self.written.send_modify(|count| *count += 1);
         }
-        delivered.err().into_iter().for_each(|undelivered| log_undelivered(&alert, channel, &undelivered, again));
-        Ok(())
+    }
+
+    /// The address that an alert is mailed to: the account's, or else the operator's.
+    fn addressee<'a>(&'a self, told: &'a Told) -> Option<&'a str> {
+        let own = match told {
+            Told::Webhook(alert) => alert.addressee.as_deref(),
+            Told::Server(_) => None,
+        };
+        own.or(self.channels.operator.as_deref())
     }
 
     /// Writes the result of a try and the next channels; returns when it is tried again.
     async fn note(
         &self,
         of: Which,
-        channel: Channel,
+        channel: &Channel,
         delivered: Delivered,
         then: Vec<Channel>,
     ) -> Result<Option<Timestamp>> {
+        let channel = channel.clone();
         let note = self.db.write(Actor::Engine, Admission::Wait, move |tx| match delivered {
-            Ok(()) => alerts::delivered(tx, of, channel, &then).map(|()| None),
+            Ok(()) => alerts::delivered(tx, of, &channel, &then).map(|()| None),
             Err(undelivered) => {
                 let again = |tries, created_at| undelivered.again(tries, created_at, tx.now);
-                alerts::not_delivered(tx, of, channel, undelivered.words(), again)
+                alerts::not_delivered(tx, of, &channel, undelivered.words(), again)
             }
         });
         note.await
     }
 
-    async fn deliver_by(&self, channel: Channel, alert: &Alert) -> Delivered {
+    /// The words of an alert about an endpoint; `None` if its vendor is not served any more.
+    fn message<'a>(&'a self, alert: &'a Alert) -> Option<AlertMessage<'a>> {
+        let Channels { base, zone, .. } = &self.channels;
+        self.profiles.get(&alert.profile).map(|profile| AlertMessage { alert, profile, base, zone })
+    }
+
+    async fn deliver_by(&self, channel: &Channel, told: &Told, others: &[Alert], to: Option<&str>) -> Delivered {
         let never = |reason: &str| Err(Undelivered::Never(reason.to_owned()));
-        let Some(profile) = self.profiles.get(&alert.profile) else {
-            return never("its vendor is not served any more");
+        let words = match told {
+            Told::Webhook(alert) => {
+                let messages = std::iter::once(&**alert).chain(others).map(|alert| self.message(alert));
+                let Some(mut messages) = messages.collect::<Option<Vec<_>>>() else {
+                    return never("its vendor is not served any more");
+                };
+                // The oldest gives the mail its id, at every try.
+                messages.sort_by_key(|message| message.alert.key);
+                match messages.as_slice() {
+                    [message] if *channel == Channel::Log => {
+                        alert_log::webhook(message, to);
+                        return Ok(());
+                    }
+                    [message] => message.words(),
+                    [first, others @ ..] => digest(first, others),
+                    [] => return never("it is gone"),
+                }
+            }
+            Told::Server(alert) => alert.words(&self.channels.base, &self.channels.zone),
         };
         let at = self.clock.now().checked().map_err(|error| Undelivered::Later(error.to_string()))?;
-        let message = AlertMessage { alert, profile, base: &self.channels.base };
         match channel {
             Channel::Log => {
-                log(&message);
+                alert_log::server(&words, to);
                 Ok(())
             }
-            Channel::Mail => match (&self.channels.mailer, &alert.addressee) {
-                (Some(mailer), Some(to)) => {
-                    let (subject, text) = (&message.subject(), message.text());
-                    mailer.send(&Mail { to, id: alert.id, at, subject, text }).await
-                }
+            Channel::Mail => match (&self.channels.mailer, to) {
+                (Some(mailer), Some(to)) => mailer.deliver(to, &words, at).await,
                 (None, _) => never("alerts.smtp_url is empty now"),
                 (_, None) => never("the account has no alert e-mail now"),
             },
-            Channel::Webhook => match &self.channels.webhook {
-                Some((url, secret)) => self
-                    .poster
-                    .post((alert.id, at), url, secret, message.json())
-                    .await
-                    .map_err(|why| why.within("alerts.webhook_url: ")),
-                None => never("alerts.webhook_url is empty now"),
+            Channel::Post(name) => match self.channels.post(name) {
+                Some(post) => post.deliver(&self.poster, &words, at).await,
+                None => never("the channel is not set up any more"),
             },
         }
     }
@@ -361,51 +396,5 @@ impl Inner {
             () = self.clock.sleep(self.clock.now(), wait) => false,
             _ = stop.wait_for(|stop| *stop) => true,
         }
-    }
-}
-
-/// Writes the alert as a log line.
-fn log(message: &AlertMessage<'_>) {
-    let alert = message.alert;
-    let by_hand = message.by_hand();
-    let failing = alert.failing();
-    tracing::warn!(
-        target: ALERT,
-        alert = %alert.id,
-        kind = alert.kind().name(),
-        to = alert.addressee.as_deref().unwrap_or("(no alert e-mail)"),
-        account = alert.account,
-        webhook = message.webhook(),
-        url = alert.masked_url(),
-        suspended_at = matches!(alert.what, What::Suspended(..)).then(|| alert.created_at.to_string()),
-        suspended_reason = alert.suspended_reason().map(SuspendedReason::name),
-        failing_since = failing.map(|failing| failing.since.to_string()),
-        last_error = failing.map(|failing| failing.failure.name()),
-        last_reason = failing.and_then(|failing| failing.reason.as_deref()),
-        last_status = failing.and_then(|failing| failing.status),
-        held = alert.held,
-        failed = alert.failed,
-        look_by = unbroken(&by_hand.look),
-        resume_by = by_hand.resume.as_deref().map(unbroken),
-        "{}",
-        match alert.what {
-            What::Suspended(..) => "webhook suspended: its deliveries are held until it is resumed",
-            What::Warning { .. } if message.is_damaged() => "a delivery was not sent: its stored body is damaged",
-            What::Warning { next_attempt_at: Some(_), .. } => "webhook failing: half of a delivery's tries are used",
-            What::Warning { next_attempt_at: None, .. } => "webhook failing: a delivery was given up",
-            What::Expiring { .. } => "held deliveries will be cancelled in seven days",
-        }
-    );
-}
-
-/// Logs that an alert was not delivered: nobody may have read its first line.
-fn log_undelivered(alert: &Alert, channel: Channel, undelivered: &Undelivered, again: Option<Timestamp>) {
-    let (alert, channel, reason) = (alert.id, channel.name(), undelivered.words());
-    match (undelivered, again) {
-        (_, None) => tracing::error!(%alert, channel, reason, "an alert is given up"),
-        (Undelivered::Later(_), Some(again)) => {
-            tracing::warn!(%alert, channel, reason, again = %again, "an alert waits")
-        }
-        (_, Some(again)) => tracing::error!(%alert, channel, reason, again = %again, "an alert is refused"),
     }
 }

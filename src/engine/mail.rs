@@ -27,7 +27,7 @@ use super::{egress::Guard, tls::authorities};
 use crate::{
     clock::SharedClock,
     config::{self, Secret},
-    domain::{alert::Undelivered, excerpt::excerpt, ids::AlertId, timestamp::Timestamp},
+    domain::{alert::Undelivered, alert_words::AlertWords, excerpt::excerpt, ids::AlertId, timestamp::Timestamp},
     error::{Error, Result},
 };
 
@@ -42,17 +42,18 @@ const TAKING: Duration = Duration::from_secs(300);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A mail.
-pub(super) struct Mail<'a> {
-    pub(super) to: &'a str,
-    pub(super) id: AlertId,
-    pub(super) at: Timestamp,
-    pub(super) subject: &'a str,
-    pub(super) text: String,
+struct Mail<'a> {
+    to: &'a str,
+    id: AlertId,
+    at: Timestamp,
+    subject: &'a str,
+    text: String,
 }
 
 /// A mail server, and how to use it.
 pub(super) struct Mailer {
     from: Mailbox,
+    reply_to: Option<Mailbox>,
     host: String,
     port: u16,
     security: Security,
@@ -90,6 +91,11 @@ impl Mailer {
         let from = settings.from.parse().map_err(|_| {
             Error::request(format!("alerts.from is '{}': expected name@host or Name <name@host>", settings.from))
         })?;
+        let reply_to = Some(settings.reply_to.trim()).filter(|text| !text.is_empty()).map(str::parse).transpose();
+        let reply_to = reply_to.map_err(|_| {
+            let given = &settings.reply_to;
+            Error::request(format!("alerts.reply_to is '{given}': expected name@host or Name <name@host>"))
+        })?;
         if settings.smtp_url.is_empty() {
             return Ok(None);
         }
@@ -126,11 +132,16 @@ impl Mailer {
         };
         let port = url.port().unwrap_or(usual_port);
         let (guard, clock) = (guard.clone(), SharedClock::clone(clock));
-        Ok(Some(Self { from, host, port, security, hello, sign_in, guard, clock }))
+        Ok(Some(Self { from, reply_to, host, port, security, hello, sign_in, guard, clock }))
+    }
+
+    /// Mails these words to this address.
+    pub(super) async fn deliver(&self, to: &str, words: &AlertWords, at: Timestamp) -> Done<()> {
+        self.send(&Mail { to, id: words.id, at, subject: &words.subject, text: words.mail.clone() }).await
     }
 
     /// Hands a mail to the server. On success the server has accepted it.
-    pub(super) async fn send(&self, mail: &Mail<'_>) -> Done<()> {
+    async fn send(&self, mail: &Mail<'_>) -> Done<()> {
         let (envelope, bytes) = self.compose(mail)?;
         let mut connection = self.within(ENTRY, "let us in", self.enter()).await?;
         let taken = async {
@@ -172,8 +183,11 @@ impl Mailer {
         let to = to.ok_or_else(|| Undelivered::Refused("the account's alert e-mail is no address".to_owned()))?;
         let millis = u64::try_from(mail.at.millis()).unwrap_or(0);
         let auto = HeaderName::new_from_ascii_str("Auto-Submitted");
-        let message = Message::builder()
-            .from(self.from.clone())
+        let mut message = Message::builder().from(self.from.clone());
+        if let Some(reply_to) = &self.reply_to {
+            message = message.reply_to(reply_to.clone());
+        }
+        let message = message
             .to(Mailbox::new(None, to))
             .subject(mail.subject)
             .date(UNIX_EPOCH + Duration::from_millis(millis))

@@ -2,10 +2,13 @@
 //! make the attempts.
 
 mod ages;
+mod alert_log;
 pub mod alerts;
 mod answer_head;
 mod attempt;
 pub mod backups;
+mod caretaker;
+mod channels;
 mod dial;
 mod egress;
 mod embedded;
@@ -33,9 +36,11 @@ mod stats;
 mod test_delivery;
 mod tls;
 mod transport;
+pub mod try_channels;
 mod window;
 
 pub use self::{
+    caretaker::Caretaker,
     egress::Guard,
     in_flight::{EndedClaim, InFlight},
     look_ups::{LookUp, LookUps, Unresolved, system_look_up},

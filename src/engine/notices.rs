@@ -64,7 +64,7 @@ impl Notices<'_> {
             (_, None) => Err(Undelivered::Refused("the key file does not open its secret".to_owned())),
             (Some(profile), Some(secret)) => {
                 let at = (notice.id, self.clock.now());
-                self.poster.post(at, &url, secret, notice.json(profile)).await
+                self.poster.post_signed(at, &url, secret, notice.json(profile)).await
             }
         };
         let now = self.clock.now();

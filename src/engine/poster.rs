@@ -1,4 +1,4 @@
-//! Signed POSTs beside the deliveries: alerts to the operator, notices to accounts.
+//! POSTs beside the deliveries: alerts to the operator's channels, notices to accounts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,12 +6,13 @@ use tokio::sync::oneshot;
 
 use super::{
     pool::Pool,
-    sender::{Post, Sender},
+    sender::{Post, Sender, Sent},
 };
 use crate::domain::{
     alert::Undelivered,
     alert_message::in_words,
-    delivery::{Failure, Outcome},
+    alert_service::{Request, asked_to_wait, first_bytes, standard_headers},
+    delivery::{self, Failure, Outcome},
     endpoint::TargetUrl,
     ids::AlertId,
     signature::SigningSecret,
@@ -21,7 +22,7 @@ use crate::domain::{
 /// Whether it was taken, or why not.
 pub(super) type Delivered = std::result::Result<(), Undelivered>;
 
-/// Sends signed POSTs.
+/// Sends POSTs.
 pub(super) struct Poster {
     sender: Arc<Sender>,
     timeout: Duration,
@@ -34,41 +35,76 @@ impl Poster {
     }
 
     /// POSTs this body, signed as Standard Webhooks.
-    pub(super) async fn post(
+    pub(super) async fn post_signed(
         &self,
         (id, at): (AlertId, Timestamp),
         url: &TargetUrl,
         secret: &SigningSecret,
         body: String,
     ) -> Delivered {
-        let (id, url) = (id.to_string(), url.clone());
-        let headers = [
-            ("content-type", "application/json".to_owned()),
-            ("webhook-signature", secret.sign_standard(&id, at, body.as_bytes())),
-            ("webhook-timestamp", at.unix_seconds().to_string()),
-            ("webhook-id", id),
-        ];
-        let (sender, timeout, (reply, answer)) = (Arc::clone(&self.sender), self.timeout, oneshot::channel());
-        let run = move || {
-            let post = Post { url: url.as_str(), headers: &headers, body: [body.as_bytes(), &[]], timeout };
-            drop(reply.send(sender.send(&post).outcome));
+        let headers = standard_headers(secret, (id, at), &body);
+        self.post(at, url, (headers.into(), body), &[secret.expose()]).await
+    }
+
+    /// POSTs this. What the answer says is repeated without these secrets, and without the path of the URL.
+    pub(super) async fn post(
+        &self,
+        at: Timestamp,
+        url: &TargetUrl,
+        (headers, body): Request,
+        secrets: &[&str],
+    ) -> Delivered {
+        let (timeout, target) = (self.timeout, url.clone());
+        let send = move |sender: &Sender| {
+            sender.send(&Post { url: target.as_str(), headers: &headers, body: [body.as_bytes(), &[]], timeout })
         };
-        self.pool.run(run).map_err(|error| Undelivered::Later(format!("no thread for the POST: {error}")))?;
-        let outcome = answer.await.map_err(|_| Undelivered::Later("sending panicked".to_owned()))?;
+        self.send(at, url, send, secrets).await
+    }
+
+    /// Makes a GET, without a body.
+    pub(super) async fn get(&self, at: Timestamp, url: &TargetUrl) -> Delivered {
+        let (timeout, target) = (self.timeout, url.clone());
+        self.send(at, url, move |sender: &Sender| sender.get(target.as_str(), timeout), &[]).await
+    }
+
+    /// Sends on a thread of its own, and judges the answer.
+    async fn send(
+        &self,
+        at: Timestamp,
+        url: &TargetUrl,
+        send: impl FnOnce(&Sender) -> Sent + Send + 'static,
+        secrets: &[&str],
+    ) -> Delivered {
+        let (sender, (reply, answer)) = (Arc::clone(&self.sender), oneshot::channel());
+        let run = move || drop(reply.send(send(&sender)));
+        self.pool.run(run).map_err(|error| Undelivered::Later(format!("no thread for the request: {error}")))?;
+        let Sent { outcome, retry_after, .. } =
+            answer.await.map_err(|_| Undelivered::Later("sending panicked".to_owned()))?;
         let Some(failure) = outcome.failure() else { return Ok(()) };
-        let status = outcome.answer().map(|answer| answer.status);
-        let words = format!(
-            "{}{}",
-            in_words(failure, status),
-            status.map_or_else(String::new, |status| format!(" ({status})"))
-        );
+        let path = url.as_str().strip_prefix(&url.origin()).unwrap_or_default();
+        let words = in_line(failure, &outcome, &[secrets, &[path]].concat());
         Err(match (failure, &outcome) {
             (_, Outcome::Answered(answer)) if answer.status == 410 => Undelivered::Never(words),
-            (_, Outcome::Answered(answer)) if matches!(answer.status, 400..=499) && answer.status != 429 => {
-                Undelivered::Refused(words)
+            (_, Outcome::Answered(answer)) if matches!(answer.status, 429 | 503) => {
+                let by_header = retry_after.and_then(|text| delivery::retry_after(&text, at));
+                let asked = || asked_to_wait(&answer.body).map(|seconds| Duration::from_secs(seconds.ceil() as u64));
+                match by_header.or_else(asked) {
+                    Some(wait) => Undelivered::Rest(words, wait),
+                    None => Undelivered::Later(words),
+                }
             }
+            (_, Outcome::Answered(answer)) if matches!(answer.status, 400..=499) => Undelivered::Refused(words),
             (Failure::Blocked, _) => Undelivered::Refused(words),
             _ => Undelivered::Later(words),
         })
     }
+}
+
+/// Why a POST failed, with the status and the first bytes of the answer.
+fn in_line(failure: Failure, outcome: &Outcome, secrets: &[&str]) -> String {
+    let words = in_words(failure, outcome.answer().map(|answer| answer.status));
+    let Some(answer) = outcome.answer() else { return words.to_owned() };
+    let said = first_bytes(&answer.body, secrets);
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    format!("{words} ({}){said}", answer.status)
 }

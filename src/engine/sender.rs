@@ -135,18 +135,28 @@ impl Sender {
         if broke && progress::phase() == Phase::Kept {
             result = post_by(&self.fresh, post, post.timeout.saturating_sub(watch.elapsed()));
         }
-        match (progress::noted(), result) {
-            // A status that came counts, whatever came after it.
-            (Some(noted), result) => receive(noted, result.ok()),
-            (None, Err(error)) => {
-                let failed = failed(&error);
-                Sent { outcome: Outcome::Failed(failed.class), details: failed.details, retry_after: None }
-            }
-            (None, Ok(_)) => Sent {
-                outcome: Outcome::Failed(Failure::Protocol),
-                details: FailureDetails::default(),
-                retry_after: None,
-            },
+        sent(result)
+    }
+
+    /// Makes one GET, on a fresh connection.
+    pub(super) fn get(&self, url: &str, timeout: Duration) -> Sent {
+        progress::begin();
+        let config = self.fresh.get(url).config().timeout_global(Some(timeout)).timeout_recv_body(Some(READ_ANSWER));
+        sent(config.build().call())
+    }
+}
+
+/// What a request came to.
+fn sent(result: Result<Response<Body>, ureq::Error>) -> Sent {
+    match (progress::noted(), result) {
+        // A status that came counts, whatever came after it.
+        (Some(noted), result) => receive(noted, result.ok()),
+        (None, Err(error)) => {
+            let failed = failed(&error);
+            Sent { outcome: Outcome::Failed(failed.class), details: failed.details, retry_after: None }
+        }
+        (None, Ok(_)) => {
+            Sent { outcome: Outcome::Failed(Failure::Protocol), details: FailureDetails::default(), retry_after: None }
         }
     }
 }

@@ -133,6 +133,21 @@ pub fn expiring(
     Ok(true)
 }
 
+/// Writes the alert that an endpoint works again, if the last one about its receiver said that it was suspended or failed.
+pub(super) fn recovered(tx: &Tx<'_>, endpoint: EndpointKey) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached(
+        "SELECT kind, created_at FROM alert WHERE endpoint = ? AND kind IN ('suspended', 'warning', 'recovered')
+           AND failure IS NOT ? ORDER BY key DESC LIMIT 1",
+    )?;
+    let read = |row: &Row<'_>| Ok((row.get::<_, String>("kind")?, row.get::<_, i64>("created_at")?));
+    let last = rows.query_row((endpoint, Failure::Damaged.name()), read).optional()?;
+    let Some((_, since)) = last.filter(|(kind, _)| kind != Kind::Recovered.name()) else { return Ok(()) };
+    tx.conn
+        .prepare_cached("INSERT INTO alert (id, endpoint, kind, created_at, since) VALUES (?, ?, 'recovered', ?, ?)")?
+        .execute((AlertId::mint(tx.now).to_bytes(), endpoint, tx.now.millis(), since))?;
+    begin(tx)
+}
+
 /// The delivery that suspended this endpoint the last time, if its failure did. Its row may be gone.
 pub fn last_suspending(view: &View<'_>, endpoint: EndpointKey) -> Result<Option<DeliveryId>> {
     let mut rows = view.conn.prepare_cached(
@@ -143,13 +158,13 @@ pub fn last_suspending(view: &View<'_>, endpoint: EndpointKey) -> Result<Option<
 }
 
 /// Starts the delivery of the alert that was just written: by the log first.
-fn begin(tx: &Tx<'_>) -> Result<()> {
-    add(tx, tx.conn.last_insert_rowid(), Channel::Log)?;
+pub(super) fn begin(tx: &Tx<'_>) -> Result<()> {
+    add(tx, tx.conn.last_insert_rowid(), &Channel::Log)?;
     tx.announce(Change::Alert);
     Ok(())
 }
 
-fn add(tx: &Tx<'_>, alert: AlertKey, channel: Channel) -> Result<()> {
+fn add(tx: &Tx<'_>, alert: AlertKey, channel: &Channel) -> Result<()> {
     tx.conn
         .prepare_cached("INSERT INTO alert_delivery (alert, channel, due_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")?
         .execute((alert, channel.name(), tx.now.millis()))?;
@@ -165,7 +180,7 @@ pub fn all_due(tx: &Tx<'_>) -> Result<()> {
 }
 
 /// The next alert to deliver by a channel, and when.
-pub fn next(view: &View<'_>, channel: Channel) -> Result<Option<(AlertKey, Timestamp)>> {
+pub fn next(view: &View<'_>, channel: &Channel) -> Result<Option<(AlertKey, Timestamp)>> {
     let mut rows = view.conn.prepare_cached(
         "SELECT alert, due_at FROM alert_delivery WHERE channel = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1",
     )?;
@@ -188,7 +203,7 @@ fn now(view: &View<'_>, endpoint: EndpointKey) -> Result<(u64, u64)> {
 }
 
 /// Marks `channel` as delivered; enqueues `then` unless the alert was dropped.
-pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Channel]) -> Result<()> {
+pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: &Channel, then: &[Channel]) -> Result<()> {
     let mut due = tx.conn.prepare_cached(&format!("SELECT 1 {OF} AND due_at IS NOT NULL"))?;
     let due = due.exists((alert, id.to_bytes(), channel.name()))?;
     tx.conn
@@ -198,7 +213,7 @@ pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Chan
         ))?
         .execute((alert, id.to_bytes(), channel.name(), tx.now.millis()))?;
     let then = if due { then } else { &[] };
-    then.iter().try_for_each(|channel| add(tx, alert, *channel))
+    then.iter().try_for_each(|channel| add(tx, alert, channel))
 }
 
 /// Notes a failed try of a channel. `again` gets the number of tries and the time of the alert, and returns when to try
@@ -206,7 +221,7 @@ pub fn delivered(tx: &Tx<'_>, (alert, id): Which, channel: Channel, then: &[Chan
 pub fn not_delivered(
     tx: &Tx<'_>,
     (alert, id): Which,
-    channel: Channel,
+    channel: &Channel,
     error: &str,
     again: impl Fn(u32, Timestamp) -> Option<Timestamp>,
 ) -> Result<Option<Timestamp>> {
@@ -294,7 +309,6 @@ pub fn list(
          ORDER BY alert.key DESC LIMIT ?4"
     ))?;
     let mut rows = rows.query((before, &visible.profile, visible.account, limit))?;
-    let mut ways = view.conn.prepare_cached("SELECT * FROM alert_delivery WHERE alert = ?")?;
     // Many alerts may be about one endpoint, and counting its held deliveries takes time.
     let (mut found, mut counts) = (Vec::new(), HashMap::new());
     while let Some(row) = rows.next()? {
@@ -303,10 +317,16 @@ pub fn list(
             Entry::Occupied(counted) => *counted.get(),
             Entry::Vacant(place) => *place.insert(now(view, endpoint)?),
         };
-        let ways = ways.query_map([alert.key], progress)?.collect::<rusqlite::Result<_>>()?;
+        let ways = ways(view, alert.key)?;
         found.push((alert, ways));
     }
     Ok(found)
+}
+
+/// The state of an alert in each of its channels.
+pub(super) fn ways(view: &View<'_>, alert: AlertKey) -> Result<Vec<Progress>> {
+    let mut ways = view.conn.prepare_cached("SELECT * FROM alert_delivery WHERE alert = ?")?;
+    Ok(ways.query_map([alert], progress)?.collect::<rusqlite::Result<_>>()?)
 }
 
 fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
@@ -317,7 +337,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
         (None, None) => ChannelState::Dropped(convert::moment(row, "dropped_at")?),
     };
     Ok(Progress {
-        channel: convert::channel(&row.get::<_, String>("channel")?)?,
+        channel: Channel::named(&row.get::<_, String>("channel")?),
         tries: row.get("tries")?,
         state,
         last_error: row.get("last_error")?,
@@ -333,6 +353,7 @@ fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
             tries: row.get("tries")?,
             next_attempt_at: convert::moment_if(row, "next_attempt_at")?,
         },
+        Kind::Recovered => What::Recovered(convert::moment(row, "since")?),
         Kind::Expiring => What::Expiring { held: row.get("held")?, oldest: convert::moment(row, "since")? },
     };
     Ok(Alert {

@@ -72,6 +72,11 @@ pub fn mail_tested(tx: &Tx<'_>) -> Result<()> {
     note(tx, Action::MailTested, None, None, None)
 }
 
+/// Writes that a test of this channel of alerts was requested.
+pub fn channel_tested(tx: &Tx<'_>, channel: &str) -> Result<()> {
+    note(tx, Action::ChannelTested, None, Some(channel), None)
+}
+
 /// Writes that a backup to this file was requested.
 pub fn backed_up(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackedUp, None, None, Some(file))

@@ -9,11 +9,16 @@ use std::{cell::Cell, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Tx, endpoints, notices, queue, sessions, sign_in_links, stats, tokens};
-use crate::{clock::SharedClock, domain::timestamp::Timestamp};
+use super::{Tx, endpoints, notices, operator_alerts, queue, sessions, sign_in_links, stats, tokens};
+use crate::{
+    clock::SharedClock,
+    domain::{operator_alert::About, timestamp::Timestamp},
+};
 
 /// A difference smaller than this is drift, in milliseconds.
 const JUMP_MS: i64 = 1000;
+/// A jump of at least this size needs a person: a signature is refused if its time is wrong by minutes. In milliseconds.
+const ALARMING_MS: i64 = 60_000;
 /// How often the time is stored while other things are written, in milliseconds.
 const NOTE_MS: i64 = 1000;
 /// How often the time is stored when nothing else is written, in milliseconds. If the clock is set back after a crash,
@@ -54,7 +59,11 @@ impl ClockJumps {
         tokens::shift(tx, jump)?;
         notices::shift(tx, jump)?;
         stats::forget_after(tx)?;
-        queue::shift(tx, jump)
+        queue::shift(tx, jump)?;
+        if jump.abs() >= ALARMING_MS {
+            tell(tx, jump);
+        }
+        Ok(())
     }
 
     /// Stores the time now and then, more seldom if nothing else is written.
@@ -71,6 +80,16 @@ impl ClockJumps {
     pub(super) fn committed(&self, now: Timestamp, uptime: Duration) {
         self.wall.set(now);
         self.uptime.set(uptime);
+    }
+}
+
+/// Tells the operator. The jump must be followed even if this fails.
+fn tell(tx: &Tx<'_>, jump: i64) {
+    let way = if jump < 0 { "back" } else { "forward" };
+    let seconds = jump.unsigned_abs() / 1000;
+    let said = format!("The clock of the machine was set {way} by {seconds} s: it is {} now.", tx.now);
+    if let Err(error) = operator_alerts::raise(tx, About::Clock, &said) {
+        tracing::warn!(%error, "the operator gets no alert about the clock");
     }
 }
 

@@ -6,10 +6,11 @@ use rusqlite::{ErrorCode, Row, types::Type};
 
 use crate::{
     domain::{
-        alert::{Channel, Kind},
+        alert::Kind,
         delivery::{Failure, State},
         endpoint::{EndpointState, SuspendedReason},
         notice,
+        operator_alert::About,
         recovery::RecoveryState,
         timestamp::Timestamp,
     },
@@ -96,8 +97,8 @@ pub(super) fn alert_kind(text: &str) -> rusqlite::Result<Kind> {
     one_of(text, &Kind::ALL, Kind::name)
 }
 
-pub(super) fn channel(text: &str) -> rusqlite::Result<Channel> {
-    one_of(text, &Channel::ALL, Channel::name)
+pub(super) fn about(text: &str) -> rusqlite::Result<About> {
+    one_of(text, &About::ALL, About::name)
 }
 
 pub(super) fn notice_kind(text: &str) -> rusqlite::Result<notice::Kind> {

@@ -8,6 +8,7 @@ pub mod answers;
 pub mod attempts;
 pub mod audit;
 mod backup;
+mod backup_age;
 mod backup_files;
 mod bodies;
 pub mod candidates;
@@ -26,6 +27,7 @@ pub mod event_list;
 pub mod events;
 mod file_health;
 mod files;
+pub mod gathered_mails;
 mod gauges;
 mod grants;
 mod in_order;
@@ -37,6 +39,7 @@ mod new_delivery;
 mod news;
 pub mod notices;
 mod open;
+pub mod operator_alerts;
 mod outages;
 pub mod overview;
 pub mod own_headers;
@@ -70,6 +73,7 @@ mod writer;
 
 pub use self::{
     backup::{Made, Progress, backup, make_folder},
+    backup_age::{OldBackup, old_backup},
     backup_files::{BackupFile, BackupPart, backup_files, backup_name, forget_backups, open_backup, own_backup_name},
     bodies::{Bodies, Body, SMALL_BODY},
     check::{Found, check},

@@ -158,12 +158,12 @@ CREATE TABLE attempt (
   PRIMARY KEY (delivery, number)
 ) STRICT, WITHOUT ROWID;
 
--- What people must know, written in the transaction that decided it.
+-- What people must know, written in the transaction that decided it: about an endpoint, or for the operator.
 CREATE TABLE alert (
   key             INTEGER PRIMARY KEY,
   id              BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
-  endpoint        INTEGER NOT NULL REFERENCES endpoint (key),
-  kind            TEXT    NOT NULL CHECK (kind IN ('suspended', 'warning', 'expiring')),
+  endpoint        INTEGER REFERENCES endpoint (key),
+  kind            TEXT    NOT NULL CHECK (kind IN ('suspended', 'warning', 'expiring', 'recovered', 'operator')),
   created_at      INTEGER NOT NULL,
   since           INTEGER NOT NULL,                                  -- the failing delivery's first attempt; expiring: when the oldest was made
   failure         TEXT,                                              -- of the failing delivery's last attempt
@@ -174,16 +174,23 @@ CREATE TABLE alert (
   held            INTEGER,                                           -- expiring: how many will be cancelled
   lived           INTEGER,                                           -- expiring: serving time when it was written
   suspended_reason TEXT,                                             -- suspended: why; NULL: an older version wrote it
-  CHECK ((kind = 'expiring') = (failure IS NULL)),
+  about           TEXT,                                              -- operator: domain/operator_alert.rs
+  said            TEXT,                                              -- operator: what happened
+  cleared_at      INTEGER CHECK (cleared_at IS NULL OR kind = 'operator'), -- since when all is well again; NULL: not yet, or never asked
+  CHECK ((kind IN ('suspended', 'warning')) = (failure IS NOT NULL)),
   CHECK ((kind = 'warning') = (tries IS NOT NULL)),
-  CHECK ((kind = 'expiring') = (held IS NOT NULL))
+  CHECK ((kind = 'expiring') = (held IS NOT NULL)),
+  CHECK ((kind = 'operator') = (endpoint IS NULL)),
+  CHECK ((kind = 'operator') = (about IS NOT NULL)),
+  CHECK ((about IS NULL) = (said IS NULL))
 ) STRICT;
 CREATE INDEX alert_of_endpoint ON alert (endpoint, kind, created_at);
+CREATE INDEX alert_of_operator ON alert (about, created_at) WHERE about IS NOT NULL;
 
 -- The delivery of an alert by one channel: the log first, then the others that are set up.
 CREATE TABLE alert_delivery (
   alert      INTEGER NOT NULL REFERENCES alert (key) ON DELETE CASCADE,
-  channel    TEXT    NOT NULL CHECK (channel IN ('log', 'mail', 'webhook')),
+  channel    TEXT    NOT NULL CHECK (channel != ''),                 -- log, mail, or the name of a channel in the config
   tries      INTEGER NOT NULL DEFAULT 0 CHECK (tries >= 0),          -- since the last start
   due_at     INTEGER,                                                -- when to try it
   told_at    INTEGER,                                                -- delivered
@@ -269,8 +276,9 @@ CREATE INDEX audit_of_account ON audit (account) WHERE account IS NOT NULL;
 
 -- The last moment at which the server wrote, to the second: it shows that a clock was set back while no server ran.
 CREATE TABLE moment (
-  one INTEGER PRIMARY KEY CHECK (one = 1),
-  at  INTEGER NOT NULL
+  one     INTEGER PRIMARY KEY CHECK (one = 1),
+  at      INTEGER NOT NULL,
+  serving INTEGER NOT NULL DEFAULT 0 CHECK (serving IN (0, 1))       -- a server serves, or did not end as it should
 ) STRICT;
 
 -- How far the tables had grown at some serving time: rows with smaller keys are older. The wall clock ages nothing.

@@ -5,7 +5,7 @@
 
 use rusqlite::OptionalExtension;
 
-use super::{Result, Target, Tx};
+use super::{Result, Target, Tx, alerts};
 use crate::domain::{
     delivery::{DeliveryKey, Meanwhile, Outcome},
     endpoint::EndpointKey,
@@ -29,7 +29,9 @@ pub(super) fn note(tx: &Tx<'_>, target: &Target, delivery: DeliveryKey, tries: u
     if outcome.is_success() {
         if target.turns % 2 == 1 {
             let sql = "UPDATE endpoint SET turns = turns + 1 WHERE key = ? AND turns = ?";
-            tx.conn.prepare_cached(sql)?.execute((endpoint, target.turns))?;
+            if tx.conn.prepare_cached(sql)?.execute((endpoint, target.turns))? == 1 {
+                alerts::recovered(tx, endpoint)?;
+            }
         }
         return Ok(());
     }

@@ -188,6 +188,14 @@ const EXAMPLES: &[(&str, &str)] = &[
         r#"{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "account": "COOP-MBALE-001", "profile": "{vendor}", "webhook_id": "wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "url": "https://your-system.example.com/webhook", "webhook_status": "SUSPENDED", "held_deliveries": 7, "failed_deliveries": 1, "page": "https://hooks.coop.example/ui/webhooks/wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1", "look": "curl -H \"Authorization: Bearer $TOKEN\" https://hooks.coop.example/webhooks/wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"}"#,
     ),
     ("AlertPost", r#"{"type": "webhook.suspended", "timestamp": "2026-04-20T14:30:30Z", "data": "@AlertPostData"}"#),
+    (
+        "ServerAlertData",
+        r#"{"alert_id": "alr_01HXYZCD4E5F6G7H8J9K0M1N2P", "title": "there is no fresh backup", "text": "There is no backup in /var/lib/ngoma/backups.", "remedy": "Make a backup: press the button on the System page, or run 'ngoma backup FILE'.", "page": "https://hooks.coop.example/ui/system"}"#,
+    ),
+    (
+        "ServerAlertPost",
+        r#"{"type": "server.backup_old", "timestamp": "2026-04-20T14:30:30Z", "data": "@ServerAlertData"}"#,
+    ),
     ("AlertPage", r#"{"unsent": 1, "alerts": ["@Alert"], "next_cursor": null}"#),
     (
         "AuditEntry",

@@ -16,7 +16,7 @@ mod wire;
 
 pub(crate) use self::{
     examples::{A_VENDOR, SUPPLEMENT},
-    wire::{Notices, Posts},
+    wire::{Notices, Posts, ServerPosts},
 };
 
 pub(super) type Routes = (

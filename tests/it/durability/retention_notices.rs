@@ -115,7 +115,7 @@ fn alerts_tokens_and_recoveries_that_are_over_are_forgotten_in_time() {
     let conn = rusqlite::Connection::open(world.database()).expect("the file");
     conn.execute("UPDATE token SET revoked_at = ? WHERE revoked_at IS NOT NULL", [world.now().millis()]).expect("set");
     let over = || {
-        let sql = "SELECT (SELECT count(*) FROM alert) || ' ' || (SELECT count(*) FROM alert_delivery) || ' '
+        let sql = "SELECT (SELECT count(*) FROM alert WHERE endpoint > 0) || ' ' || (SELECT count(*) FROM alert_delivery JOIN alert ON key = alert WHERE endpoint > 0) || ' '
                    || (SELECT count(*) FROM recovery WHERE state = 'done') || ' '
                    || (SELECT count(*) FROM token WHERE revoked_at IS NOT NULL)";
         query::<String>(&world, sql)

@@ -31,6 +31,7 @@ const VALID: &str = "
       VALUES (1, zeroblob(16), 1, 'suspended', 0, 0, 'dns', zeroblob(16));
     INSERT INTO alert (key, id, endpoint, kind, created_at, since, failure, tries) VALUES (2, randomblob(16), 1, 'warning', 0, 0, 'dns', 3);
     INSERT INTO alert (key, id, endpoint, kind, created_at, since, held) VALUES (3, randomblob(16), 1, 'expiring', 0, 0, 7);
+    INSERT INTO alert (key, id, kind, created_at, since, about, said) VALUES (4, randomblob(16), 'operator', 0, 0, 'server.disk_low', 'x');
     INSERT INTO alert_delivery (alert, channel, due_at) VALUES (1, 'log', 5);
     INSERT INTO alert_delivery (alert, channel, told_at) VALUES (1, 'mail', 5);
     INSERT INTO alert_delivery (alert, channel, dropped_at) VALUES (1, 'webhook', 5);
@@ -164,9 +165,12 @@ const CHECKS: &[(&str, &[&str])] = &[
     ),
     ("number > 0", &["UPDATE attempt SET number = 0"]),
     ("truncated IN (0, 1)", &["UPDATE attempt SET truncated = 2"]),
-    ("kind IN ('suspended', 'warning', 'expiring')", &["UPDATE alert SET kind = 'bored' WHERE key = 1"]),
     (
-        "(kind = 'expiring') = (failure IS NULL)",
+        "kind IN ('suspended', 'warning', 'expiring', 'recovered', 'operator')",
+        &["UPDATE alert SET kind = 'bored' WHERE key = 1"],
+    ),
+    (
+        "(kind IN ('suspended', 'warning')) = (failure IS NOT NULL)",
         &["UPDATE alert SET failure = NULL WHERE key = 1", "UPDATE alert SET failure = 'dns' WHERE key = 3"],
     ),
     (
@@ -177,7 +181,24 @@ const CHECKS: &[(&str, &[&str])] = &[
         "(kind = 'expiring') = (held IS NOT NULL)",
         &["UPDATE alert SET held = 1 WHERE key = 1", "UPDATE alert SET held = NULL WHERE key = 3"],
     ),
-    ("channel IN ('log', 'mail', 'webhook')", &["UPDATE alert_delivery SET channel = 'drum' WHERE channel = 'log'"]),
+    ("channel != ''", &["UPDATE alert_delivery SET channel = '' WHERE channel = 'log'"]),
+    ("cleared_at IS NULL OR kind = 'operator'", &["UPDATE alert SET cleared_at = 1 WHERE key = 1"]),
+    (
+        "(kind = 'operator') = (endpoint IS NULL)",
+        &["UPDATE alert SET endpoint = NULL WHERE key = 1", "UPDATE alert SET endpoint = 1 WHERE key = 4"],
+    ),
+    (
+        "(kind = 'operator') = (about IS NOT NULL)",
+        &[
+            "UPDATE alert SET about = 'x', said = 'x' WHERE key = 1",
+            "UPDATE alert SET about = NULL, said = NULL WHERE key = 4",
+        ],
+    ),
+    (
+        "(about IS NULL) = (said IS NULL)",
+        &["UPDATE alert SET said = 'x' WHERE key = 1", "UPDATE alert SET said = NULL WHERE key = 4"],
+    ),
+    ("serving IN (0, 1)", &["UPDATE moment SET serving = 2"]),
     ("tries >= 0", &["UPDATE alert_delivery SET tries = -1"]),
     (
         "(due_at IS NOT NULL) + (told_at IS NOT NULL) + (dropped_at IS NOT NULL) = 1",

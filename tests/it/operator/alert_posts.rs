@@ -13,6 +13,7 @@ use ngoma::{
         delivery::Failure,
         endpoint::{EndpointState, SuspendedReason},
         ids::{AlertId, DeliveryId, EndpointId},
+        zone::Zone,
     },
 };
 use serde_json::{Value, json};
@@ -86,7 +87,8 @@ fn a_post_is_verified_by_the_library_of_standard_webhooks() {
         let _suspended = [suspend(&world), suspend(&world)];
         told(&world);
         let seen = verifier.report().remove("/alerts").expect("it was served");
-        assert_eq!((seen.verified, seen.refused, seen.events), (2, 0, 2), "{:?}", seen.complaint);
+        // The clock goes on by months: there may be one more, about the backups.
+        assert!(seen.verified >= 2 && seen.refused == 0 && seen.verified == seen.events, "{:?}", seen.complaint);
     }
 }
 
@@ -102,7 +104,7 @@ fn a_post_that_fails_is_tried_on_the_schedule_of_mails_under_the_same_id() {
         advance(&world, wait);
     }
     let error: String = outbox(&world, "last_error", "channel = 'webhook'");
-    assert_eq!(error, "alerts.webhook_url: the receiver has an error of its own (500)");
+    assert_eq!(error, "alerts.webhook_url: the receiver has an error of its own (500): {\"received\":true}");
     own.always(Reply::status(204));
     advance(&world, "1h");
     advance(&world, "1h");
@@ -208,6 +210,7 @@ fn a_post_of_each_kind_is_as_the_contract_describes_it() {
         What::Suspended(failing(), Some(SuspendedReason::Exhausted)),
         What::Warning { failing: failing(), tries: 3, next_attempt_at: Some(START) },
         What::Expiring { held: 7, oldest: START },
+        What::Recovered(START),
     ];
     let (config, mut said) = (defaults(), BTreeSet::new());
     let profiles = ngoma::api::profiles(&config);
@@ -227,7 +230,8 @@ fn a_post_of_each_kind_is_as_the_contract_describes_it() {
             held: 7,
             failed: 1,
         };
-        let post = AlertMessage { alert: &alert, profile, base: "https://hooks.coop.example" }.json();
+        let post =
+            AlertMessage { alert: &alert, profile, base: "https://hooks.coop.example", zone: &Zone::default() }.json();
         let post: Value = serde_json::from_str(&post).expect("JSON");
         let is_word = schema("AlertPostType")["enum"].as_array().expect("an enumeration").contains(&post["type"]);
         assert!(is_word, "{}", post["type"]);
@@ -238,5 +242,5 @@ fn a_post_of_each_kind_is_as_the_contract_describes_it() {
         }
         said.extend(members);
     }
-    assert_eq!(said, names(&described["properties"]), "the three kinds together say all of it, and no more");
+    assert_eq!(said, names(&described["properties"]), "the kinds together say all of it, and no more");
 }

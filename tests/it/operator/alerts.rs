@@ -287,8 +287,8 @@ fn alerts_are_listed_newest_first_with_where_each_way_stands() {
     let (alert, ways) = &page[0];
     assert_eq!((page.len(), alert.kind(), alert.account.as_str()), (1, Kind::Suspended, COOP));
     let [log, mail] = [&ways[0], &ways[1]];
-    assert_eq!((log.channel, log.state), (Channel::Log, ChannelState::Delivered(world.now())));
-    assert_eq!((mail.channel, mail.tries), (Channel::Mail, 1));
+    assert_eq!((log.channel.clone(), log.state), (Channel::Log, ChannelState::Delivered(world.now())));
+    assert_eq!((mail.channel.clone(), mail.tries), (Channel::Mail, 1));
     assert!(matches!(mail.state, ChannelState::Due(_)));
     assert!(mail.last_error.as_ref().is_some_and(|error| error.contains("550")), "{mail:?}");
     let rest = list(Some(alert.id), 10).expect("a page");
@@ -349,7 +349,7 @@ fn a_warning_that_was_dropped_before_it_was_logged_is_sent_by_no_other_channel()
     let which = (alert.key, alert.id);
     let told = world
         .db()
-        .write(Actor::Engine, Admission::Try, move |tx| alerts::delivered(tx, which, Channel::Log, &[Channel::Mail]));
+        .write(Actor::Engine, Admission::Try, move |tx| alerts::delivered(tx, which, &Channel::Log, &[Channel::Mail]));
     world.block_on(told).expect("noted");
     assert_eq!(outbox::<i64>(&world, "count(*)", "channel = 'log' AND told_at IS NOT NULL"), 1);
     assert_eq!(outbox::<i64>(&world, "count(*)", "channel = 'mail'"), 0);
@@ -376,7 +376,7 @@ fn the_alerts_of_an_older_database_are_kept_and_unsent_ones_are_sent() {
     let list = world.block_on(world.db().read(|view| alerts::list(view, &ALL, None, 10))).expect("a list");
     let moments: Vec<_> = list.iter().map(|(alert, _)| alert.created_at.millis()).collect();
     assert_eq!(moments, [1_776_686_000_000, 1_776_600_000_000]);
-    let told_at = |place: usize| list[place].1.iter().map(|way| (way.channel, way.state)).collect::<Vec<_>>();
+    let told_at = |place: usize| list[place].1.iter().map(|way| (way.channel.clone(), way.state)).collect::<Vec<_>>();
     let now = ChannelState::Delivered(world.now());
     assert_eq!(told_at(0), [(Channel::Log, now), (Channel::Mail, now)]);
     assert_eq!(told_at(1), [(Channel::Log, ChannelState::Delivered(Timestamp::from_millis(1_776_600_000_001)))]);

@@ -40,6 +40,25 @@ fn suspend(coop: &Client) -> Receiver {
     receiver
 }
 
+/// Suspends a webhook of each of these accounts, which have an address: suspensions of one account share a mail.
+fn suspend_each(site: &Site, server: &Server, accounts: usize) -> Vec<Receiver> {
+    let of = |number: usize| {
+        let id = format!("COOP-{number}");
+        let create = ["account", "create", "--profile", "asilichain", "--id", &id, "--alert-email", "ops@coop.example"];
+        assert_eq!(run(site.folder(), &create).0, 0);
+        let create = ["token", "create", "--account", &id, "--scope", "webhooks,events", "--json"];
+        let made: Value = serde_json::from_str(&run(site.folder(), &create).1).expect("JSON");
+        let coop = server.client(made["token"].as_str().expect("a token"));
+        let receiver = Receiver::new();
+        receiver.always(Reply::status(410));
+        coop.post("/webhooks", json!({ "url": receiver.url(), "events": ["*"], "cooperative_id": id })).expect(201);
+        coop.post("/events", json!({ "event": "dds.filed", "data": {} })).expect(202);
+        receiver.wait_for(1);
+        receiver
+    };
+    (0..accounts).map(of).collect()
+}
+
 /// Waits until the alert is logged: then it is on disk, and its mail comes next.
 fn decided(server: &Server) {
     server.running.error_with("webhook suspended");
@@ -100,10 +119,9 @@ fn killed_before_the_mail_server_says_yes_it_mails_again_under_the_same_message_
 fn a_stop_while_mails_are_sent_loses_none_and_sends_none_twice() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut mailbox = Mailbox::within(folder.path());
-    let (site, token) = site(&mailbox.url());
+    let (site, _) = site(&mailbox.url());
     let server = site.start();
-    let coop = server.client(&token);
-    let _gone: Vec<Receiver> = (0..8).map(|_| suspend(&coop)).collect();
+    let _gone = suspend_each(&site, &server, 8);
     mailbox.wait_for(1);
     server.stop();
     let before = mailbox.mails().len();
@@ -239,9 +257,12 @@ fn unusable_settings_of_alerts_are_named_without_their_secrets() {
 fn a_setting_that_is_secret_is_never_shown() {
     let config = defaults();
     let mut config = config;
-    for secret in [&mut config.alerts.smtp_url, &mut config.alerts.webhook_url, &mut config.alerts.webhook_secret] {
+    let alerts = &mut config.alerts;
+    let secrets =
+        [&mut alerts.smtp_url, &mut alerts.webhook_url, &mut alerts.webhook_secret, &mut alerts.heartbeat_url];
+    for secret in secrets {
         *secret = ngoma::config::Secret::from("s3cret".to_owned());
     }
     let shown = format!("{config:?}");
-    assert_eq!((shown.contains("s3cret"), shown.matches("***").count()), (false, 3), "{shown}");
+    assert_eq!((shown.contains("s3cret"), shown.matches("***").count()), (false, 4), "{shown}");
 }

@@ -124,7 +124,7 @@ fn a_mail_about_a_task_that_was_given_up_says_that_the_webhook_stays_active() {
 /// The lines of a mail that lead to this webhook's page, and the command that resumes it.
 fn ways_to(office: &Office, webhook: &str) -> [String; 2] {
     let page = format!("http://{}/ui/webhooks/{webhook}", office.world.address());
-    [format!("\nOpen its page at the dashboard:\n\n  {page}\n"), format!("  ngoma webhooks resume {webhook}\n")]
+    [format!("{page}\n\nThe webhook of "), format!("  ngoma webhooks resume {webhook}\n")]
 }
 
 #[test]
@@ -174,4 +174,95 @@ fn the_post_of_an_alert_has_the_address_of_the_page_too() {
     told(&world);
     let data: Value = own.only().json()["data"].clone();
     assert_eq!(data["page"], format!("https://hooks.coop.example/ui/webhooks/{webhook}"));
+}
+
+#[test]
+fn a_mail_begins_with_the_page_then_says_what_to_do_then_the_facts_and_commands_last() {
+    let mut office = office(SuspendWhen::Any, 410);
+    office.publish(&[]);
+    let mail = office.mail("is SUSPENDED");
+    let text = mail.text();
+    let places = ["http://", "is SUSPENDED: nothing", "Repair the receiver", "  failing since", "  curl "];
+    let places = places.map(|part| text.find(part).unwrap_or_else(|| panic!("no {part}: {text}")));
+    assert!(places[0] == 0 && places.is_sorted(), "{places:?}: {text}");
+}
+
+#[test]
+fn a_mail_has_times_of_the_readers_zone_beside_utc_and_their_reply_address() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut mailbox = Mailbox::within(folder.path());
+    let world = world_with(&mailbox.url(), |wish| {
+        wish.config.alerts.time_zone = "Africa/Kampala".to_owned();
+        wish.config.alerts.reply_to = "Help desk <help@coop.example>".to_owned();
+    });
+    let (receiver, coop) = (Receiver::new(), world.coop());
+    receiver.always(Reply::status(410));
+    coop.webhook(&receiver.url(), &["*"], "s3cret");
+    coop.publish("dds.filed", json!({}));
+    told(&world);
+    let mail = mailbox.wait_for(1).remove(0);
+    let (reply_to, suspended) =
+        (mail.header("Reply-To"), "suspended      2026-04-20 14:55:00 +03:00 (2026-04-20T11:55:00Z)\n");
+    assert!(reply_to.ends_with("<help@coop.example>"), "{reply_to}");
+    says(&mail, &[suspended, "\nTimes are those of Africa/Kampala; in brackets UTC.\n"]);
+}
+
+#[test]
+fn webhooks_that_are_suspended_within_five_minutes_of_a_mail_share_the_next_one() {
+    let mut office = office(SuspendWhen::Any, 410);
+    let first = office.publish(&[]);
+    office.mailbox.wait_for(1);
+    // The second event suspends two more webhooks; a minute later a third one.
+    let others = [
+        office.coop.webhook(&office.receiver.url(), &["*"], "s"),
+        office.coop.webhook(&office.receiver.url(), &["*"], "s"),
+    ];
+    office.coop.publish("dds.filed", json!({}));
+    told(&office.world);
+    advance(&office.world, "1m");
+    let last = office.publish(&[]);
+    advance(&office.world, "239s");
+    assert_eq!(office.mailbox.mails().len(), 1, "the others wait for five minutes after the first mail");
+    advance(&office.world, "1s");
+    let mails = office.mailbox.wait_for(2);
+    let (subject, text) = (mails[1].header("Subject"), mails[1].text());
+    assert!(subject.ends_with("3 webhooks are SUSPENDED"), "{subject}");
+    let page = format!("http://{}/ui/webhooks?state=suspended\n\n", office.world.address());
+    assert!(text.starts_with(&page) && !text.contains(&first), "{text}");
+    for webhook in others.iter().chain([&last]) {
+        says(&mails[1], &[&format!("  webhook        {webhook}\n"), &format!("  ngoma webhooks resume {webhook}\n")]);
+    }
+    advance(&office.world, "1h");
+    assert_eq!(office.mailbox.mails().len(), 2, "each is mailed once");
+    // Later ones go at once again.
+    office.publish(&[]);
+    assert_eq!(office.mailbox.mails().len(), 3);
+}
+
+#[test]
+fn a_webhook_that_was_suspended_or_warned_of_says_once_that_it_works_again() {
+    let mut office = office(SuspendWhen::Any, 500);
+    let webhook = office.publish(&ALL[..2]);
+    office.mail("is failing");
+    office.receiver.always(Reply::status(200));
+    advance(&office.world, "30m");
+    let mail = office.mail("works again");
+    says(
+        &mail,
+        &[
+            &webhook,
+            "\nworks again: it has taken a delivery.\nNothing is left to do.\n",
+            "works since    2026-04-20T12:30:30Z",
+        ],
+    );
+    assert!(!mail.text().contains("curl"), "{}", mail.text());
+    let number = office.mailbox.mails().len();
+    office.coop.publish("dds.filed", json!({}));
+    advance(&office.world, "1m");
+    assert_eq!(office.mailbox.mails().len(), number, "once");
+    // A failure of which nobody was told is no news when it ends.
+    office.receiver.next([Reply::status(500)]);
+    office.coop.publish("dds.filed", json!({}));
+    advance(&office.world, "1m");
+    assert_eq!(office.mailbox.mails().len(), number);
 }

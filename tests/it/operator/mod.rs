@@ -3,8 +3,10 @@
 mod alert_posts;
 mod alerts;
 mod audit;
+mod channels;
 mod erase;
 mod health;
+mod heartbeat;
 mod history;
 mod mail;
 mod mail_address;
@@ -12,6 +14,7 @@ mod mail_program;
 mod mail_words;
 mod metrics;
 mod notices;
+mod operator_alerts;
 mod overview;
 mod payload_search;
 mod recoveries;

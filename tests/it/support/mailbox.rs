@@ -138,7 +138,7 @@ pub fn world_with(smtp_url: &str, change: impl FnOnce(&mut Wish)) -> World {
 pub fn told(world: &World) {
     world.settle();
     let (written, mut rest) = world.alerts().status();
-    let calm = |rest: &[ChannelRest; 3]| rest.iter().all(|way| way.at == world.now() && way.seen == *written.borrow());
+    let calm = |rest: &Vec<ChannelRest>| rest.iter().all(|way| way.at == world.now() && way.seen == *written.borrow());
     let told = world.block_on(async { tokio::time::timeout(PATIENCE, rest.wait_for(calm)).await.map(drop) });
     told.expect("everybody is told");
 }

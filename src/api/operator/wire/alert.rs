@@ -8,7 +8,7 @@ use crate::{
     api::openapi::{ErrorClass, SuspendedReason, wire_enum},
     app::alerts::{self, ChannelState, Progress},
     domain::{
-        alert::{self, Channel, Kind, What},
+        alert::{self, Kind, What},
         profile::Profiles,
     },
 };
@@ -22,18 +22,8 @@ wire_enum! {
         Warning => Warning,
         /// Held deliveries will be cancelled.
         Expiring => Expiring,
-    }
-}
-
-wire_enum! {
-    /// A channel of alerts.
-    AlertChannel ("lowercase") of Channel {
-        /// A line of the log.
-        Log => Log,
-        /// A mail to the account's alert address.
-        Mail => Mail,
-        /// A POST to the operator's own webhook.
-        Webhook => Webhook,
+        /// A webhook that was suspended or failed has taken a delivery again.
+        Recovered => Recovered,
     }
 }
 
@@ -53,8 +43,8 @@ pub(crate) enum AlertStanding {
 /// An alert in one channel.
 #[derive(Debug, Serialize, Object)]
 pub(crate) struct AlertWay {
-    /// The channel.
-    channel: AlertChannel,
+    /// The channel: `log`, `mail`, or the name of a channel in the settings.
+    channel: String,
     /// The state.
     standing: AlertStanding,
     /// When it was sent, was dropped, or is tried next: RFC 3339, UTC.
@@ -73,7 +63,7 @@ impl From<&Progress> for AlertWay {
             ChannelState::Dropped(at) => (AlertStanding::Dropped, at),
         };
         Self {
-            channel: way.channel.into(),
+            channel: way.channel.name().to_owned(),
             standing,
             at: at.precise(),
             tries: way.tries,
@@ -115,7 +105,7 @@ pub(crate) struct Alert {
     /// The HTTP status of the last answer; null if there was none.
     response_status: Option<u16>,
     /// When the first attempt of the delivery began, or when the oldest of the deliveries was made that will be
-    /// cancelled.
+    /// cancelled; of a webhook that works again, when the alert before was made.
     since: String,
     /// The channels.
     ways: Vec<AlertWay>,
@@ -126,6 +116,7 @@ impl Alert {
         let (failing, since) = match &alert.what {
             What::Suspended(failing, _) | What::Warning { failing, .. } => (Some(failing), failing.since),
             What::Expiring { oldest, .. } => (None, *oldest),
+            What::Recovered(since) => (None, *since),
         };
         Self {
             alert_id: alert.id.to_string(),

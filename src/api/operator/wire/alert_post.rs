@@ -1,5 +1,6 @@
-//! The POST of an alert to the operator's own webhook, for the contract:
-//! [`AlertMessage::json`](crate::domain::alert_message::AlertMessage::json) makes it.
+//! The POST of an alert about a webhook, for the contract:
+//! [`AlertMessage::json`](crate::domain::alert_message::AlertMessage::json) makes it, and of one about the server
+//! [`OperatorAlert::words`](crate::domain::operator_alert::OperatorAlert::words).
 
 use poem_openapi::{Enum, Object, Webhook, payload::Json};
 
@@ -18,6 +19,9 @@ enum AlertPostType {
     /// Held deliveries will be cancelled.
     #[oai(rename = "webhook.expiring")]
     Expiring,
+    /// A webhook that was suspended or failed has taken a delivery again.
+    #[oai(rename = "webhook.recovered")]
+    Recovered,
 }
 
 /// What an alert says. Fields that do not belong to its kind are left out.
@@ -41,7 +45,8 @@ struct AlertPostData {
     failed_deliveries: u64,
     /// The delivery that failed.
     delivery_id: Option<String>,
-    /// When the first attempt of that delivery began: RFC 3339, UTC.
+    /// When the first attempt of that delivery began, or when the alert was made after which the webhook works again: RFC
+    /// 3339, UTC.
     failing_since: Option<String>,
     /// Why it failed last.
     error: Option<ErrorClass>,
@@ -87,6 +92,59 @@ pub(crate) struct AlertPost {
     data: AlertPostData,
 }
 
+/// The kind of an alert about the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+enum ServerAlertType {
+    /// The disk of the database is nearly full.
+    #[oai(rename = "server.disk_low")]
+    Disk,
+    /// There is no backup, or the last one is too old.
+    #[oai(rename = "server.backup_old")]
+    Backup,
+    /// The server came back after it did not end as it should.
+    #[oai(rename = "server.restarted")]
+    Crash,
+    /// The clock was set by a minute or more.
+    #[oai(rename = "server.clock_set")]
+    Clock,
+    /// Everybody on the machine may read a file that holds a secret.
+    #[oai(rename = "server.file_exposed")]
+    Exposed,
+    /// The database has reached its largest size.
+    #[oai(rename = "server.room_reached")]
+    Room,
+    /// A test that somebody asked for: nothing is wrong.
+    #[oai(rename = "server.test")]
+    Test,
+}
+
+/// What an alert about the server says.
+#[derive(Debug, Object)]
+struct ServerAlertData {
+    /// The id of the alert.
+    alert_id: String,
+    /// In a few words, for people.
+    title: String,
+    /// What happened, in a sentence or two.
+    text: String,
+    /// What a person does about it. Left out of a test.
+    remedy: Option<String>,
+    /// The page of the server in the dashboard.
+    page: String,
+}
+
+/// An alert about the server, as the operator's webhook gets it.
+#[derive(Debug, Object)]
+pub(crate) struct ServerAlertPost {
+    /// Its kind.
+    #[oai(rename = "type")]
+    kind: ServerAlertType,
+    /// When it was made: RFC 3339, UTC.
+    timestamp: String,
+    /// What it says.
+    data: ServerAlertData,
+}
+
 /// The alerts, for the contract.
 #[Webhook(tag = "Tag::Alerts")]
 #[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
@@ -94,9 +152,22 @@ pub(crate) trait Posts {
     /// An alert for the operator
     ///
     /// Tells the person who runs the server that a webhook was suspended, fails, or has held deliveries that will be
-    /// cancelled, by a POST to `alerts.webhook_url`. It changes nothing on this server but the state of the alert in
+    /// cancelled, by a POST to each channel of the kind `standard`. It changes nothing on this server but the state of the alert in
     /// this channel. Signed by the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` of Standard Webhooks,
-    /// with `alerts.webhook_secret`.
+    /// with the secret of the channel.
     #[oai(name = "alert", method = "post", operation_id = "operatorAlert")]
     fn alert(&self, payload: Json<AlertPost>);
+}
+
+/// The alerts about the server, for the contract.
+#[Webhook(tag = "Tag::Alerts")]
+#[expect(dead_code, reason = "the trait is read by its derive only, to document what is sent")]
+pub(crate) trait ServerPosts {
+    /// An alert about the server
+    ///
+    /// Tells the person who runs the server that the server itself needs a person: its disk, its backups, its clock. It is
+    /// a POST to each channel of the kind `standard`, and changes nothing on this server but the state of the alert in
+    /// this channel. Signed as the alerts about webhooks.
+    #[oai(name = "serverAlert", method = "post", operation_id = "operatorServerAlert")]
+    fn server_alert(&self, payload: Json<ServerAlertPost>);
 }

@@ -18,4 +18,7 @@ pub(super) use self::{
         SignInLinkInput, TokenInput, TokenPage,
     },
 };
-pub(crate) use self::{alert_post::Posts, notice::Notices};
+pub(crate) use self::{
+    alert_post::{Posts, ServerPosts},
+    notice::Notices,
+};

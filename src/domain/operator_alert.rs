@@ -1,0 +1,120 @@
+//! Alerts to the operator about the server itself.
+
+use crate::domain::{
+    alert::AlertKey, alert_words::AlertWords, ids::AlertId, json::quote, timestamp::Timestamp, zone::Zone,
+};
+
+/// What an alert to the operator is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The disk of the database is nearly full.
+    Disk,
+    /// There is no backup, or the last one is too old.
+    Backup,
+    /// The server did not end as it should before this start.
+    Crash,
+    /// The clock was set.
+    Clock,
+    /// Everybody on the machine may read a file that holds a secret.
+    Exposed,
+    /// The database has reached the room that it may take.
+    Room,
+}
+
+impl About {
+    /// Everything that such an alert may be about.
+    pub const ALL: [Self; 6] = [Self::Disk, Self::Backup, Self::Crash, Self::Clock, Self::Exposed, Self::Room];
+
+    /// As it is stored and sent.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "server.disk_low",
+            Self::Backup => "server.backup_old",
+            Self::Crash => "server.restarted",
+            Self::Clock => "server.clock_set",
+            Self::Exposed => "server.file_exposed",
+            Self::Room => "server.room_reached",
+        }
+    }
+
+    /// In a few words, for a subject.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Disk => "the disk is nearly full",
+            Self::Backup => "there is no fresh backup",
+            Self::Crash => "the server came back after a crash",
+            Self::Clock => "the clock was set",
+            Self::Exposed => "everybody may read a secret file",
+            Self::Room => "the database has reached its largest size",
+        }
+    }
+
+    /// What a person does about it.
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::Disk => {
+                "Free some space, or give the database a larger disk: on a full disk nothing is accepted any more."
+            }
+            Self::Backup => "Make a backup: press the button on the System page, or run 'ngoma backup FILE'.",
+            Self::Crash => {
+                "Look at the log of the time before: 'journalctl -u ngoma'. What was accepted is kept, and deliveries \
+                 that were under way are sent again."
+            }
+            Self::Clock => {
+                "See that the time of the machine is right, and that a time service keeps it: 'timedatectl'. Waits are \
+                 kept; signatures carry the time of the machine."
+            }
+            Self::Exposed => "Take the right away with chmod, and change the secret if others use this machine.",
+            Self::Room => {
+                "The oldest delivered ones are removed to make room. Give it more room by retention.max_database_bytes, \
+                 or keep deliveries for a shorter time."
+            }
+        }
+    }
+}
+
+/// An alert to the operator.
+#[derive(Debug, Clone)]
+pub struct OperatorAlert {
+    /// The key of its row.
+    pub key: AlertKey,
+    /// The public id, the same by every channel and at every try.
+    pub id: AlertId,
+    /// What it is about.
+    pub about: About,
+    /// What happened, in a sentence or two.
+    pub said: String,
+    /// When it was written.
+    pub created_at: Timestamp,
+}
+
+impl OperatorAlert {
+    /// Its words for people and programs; `base` is the address of the server, without a slash at its
+    /// end.
+    pub fn words(&self, base: &str, zone: &Zone) -> AlertWords {
+        let Self { id, about, said, created_at, .. } = self;
+        let page = format!("{base}/ui/system");
+        let (title, remedy) = (about.title(), about.remedy());
+        let data = format!(
+            r#"{{"alert_id":"{id}","title":{},"text":{},"remedy":{},"page":{}}}"#,
+            quote(title),
+            quote(said),
+            quote(remedy),
+            quote(&page)
+        );
+        AlertWords {
+            id: *id,
+            created_at: *created_at,
+            kind: about.name(),
+            subject: format!("[Ngoma] {title}"),
+            said: format!("{said}\n{remedy}"),
+            mail: format!(
+                "{page}\n\n{said}\n\n{remedy}\n\n{}: Ngoma sent this by itself, as {id}.\n",
+                zone.show(*created_at)
+            ),
+            json: format!(r#"{{"type":"{}","timestamp":"{created_at}","data":{data}}}"#, about.name()),
+            page,
+            good: false,
+        }
+    }
+}

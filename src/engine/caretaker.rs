@@ -1,0 +1,108 @@
+//! Looks after the server itself, and tells the operator what needs a person: the disk, the backups, files that everybody
+//! may read.
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::{
+    clock::SharedClock,
+    config::Config,
+    domain::{audit::Actor, operator_alert::About},
+    error::Result,
+    store::{self, Admission, Db, OldBackup, Tx, operator_alerts},
+};
+
+/// The time between two looks.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Looks after the server.
+#[derive(Debug)]
+pub struct Caretaker {
+    /// The database.
+    pub db: Db,
+    /// The clock.
+    pub clock: SharedClock,
+    /// The settings.
+    pub config: Config,
+    /// The folder for backups.
+    pub backups: PathBuf,
+    /// A last backup that is older is too old.
+    pub oldest_backup: Duration,
+}
+
+impl Caretaker {
+    /// Looks until `stop` turns true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow_and_update() {
+            let at = self.clock.now();
+            if let Err(error) = self.look().await {
+                tracing::warn!(%error, "the server could not look after itself; it looks again in a minute");
+            }
+            tokio::select! {
+                changed = stop.changed() => if changed.is_err() { return },
+                () = self.clock.sleep(at, LOOK_AGAIN) => {}
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<()> {
+        let (problem, is_well) = self.disk();
+        self.judge(About::Disk, problem, is_well).await?;
+        let backup = self.old_backup().await?;
+        self.judge(About::Backup, backup.clone(), backup.is_none()).await?;
+        let exposed = self.exposed();
+        self.judge(About::Exposed, exposed.clone(), exposed.is_none()).await
+    }
+
+    /// Raises an alert about a problem, or clears it. Writes only if that changes something.
+    async fn judge(&self, about: About, problem: Option<String>, is_well: bool) -> Result<()> {
+        let (db, now) = (&self.db, self.clock.now());
+        match problem {
+            Some(said) if db.read(move |view| operator_alerts::may_be_raised(view, about, now)).await? => {
+                let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, about, &said).map(drop);
+                db.write(Actor::Engine, Admission::Wait, raise).await
+            }
+            None if is_well && db.read(move |view| operator_alerts::is_raised(view, about)).await? => {
+                db.write(Actor::Engine, Admission::Wait, move |tx| operator_alerts::clear(tx, about)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A sentence about the disk, if it has little room; and whether it clearly has more than that, so that a disk at the
+    /// limit is told once.
+    fn disk(&self) -> (Option<String>, bool) {
+        let low = self.config.watch.low_space_bytes;
+        let Some(free) = self.db.free_space() else { return (None, true) };
+        let said = || {
+            let megabytes = |bytes: u64| bytes / 1_000_000;
+            format!(
+                "{} MB are left on the disk of the database; the limit is {} MB (watch.low_space_bytes).",
+                megabytes(free),
+                megabytes(low)
+            )
+        };
+        ((free < low).then(said), free >= low.saturating_add(low / 10))
+    }
+
+    /// A sentence about the backups, if there is no fresh one.
+    async fn old_backup(&self) -> Result<Option<String>> {
+        let (folder, oldest, now) = (self.backups.clone(), self.oldest_backup, self.clock.now());
+        let found = self.db.read(move |view| store::old_backup(view, &folder, oldest, now)).await?;
+        let place = self.backups.display();
+        Ok(found.map(|old| match old {
+            OldBackup::Never => format!("There is no backup in {place}."),
+            OldBackup::Made(at) => format!("The last backup in {place} was made at {at}."),
+        }))
+    }
+
+    /// A sentence about files that everybody on the machine may read and nobody should.
+    fn exposed(&self) -> Option<String> {
+        let names: Vec<String> = self.config.exposed_files().iter().map(|file| file.display().to_string()).collect();
+        (!names.is_empty()).then(|| {
+            let names = names.join(" ");
+            format!("Everybody on this machine may read {names}: run 'chmod o-r {names}'.")
+        })
+    }
+}

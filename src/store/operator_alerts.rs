@@ -1,0 +1,109 @@
+//! Alerts to the operator about the server itself: raised in the transaction that finds the reason, and delivered as the
+//! alerts about endpoints are.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::{
+    Result, Tx, View,
+    alerts::{self, Progress},
+    convert,
+};
+use crate::domain::{
+    alert::AlertKey,
+    ids::AlertId,
+    operator_alert::{About, OperatorAlert},
+    timestamp::Timestamp,
+};
+
+/// The same is said again after this time, unless all was well in between.
+const AGAIN: Duration = Duration::from_secs(86_400);
+
+/// Writes an alert to the operator, unless one about the same was written within a day and was not cleared since. `said`
+/// is what happened, in a sentence or two without secrets. Returns whether it wrote one.
+pub fn raise(tx: &Tx<'_>, about: About, said: &str) -> Result<bool> {
+    if !may_be_raised(tx, about, tx.now)? {
+        return Ok(false);
+    }
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO alert (id, kind, created_at, since, about, said) VALUES (?1, 'operator', ?2, ?2, ?3, ?4)",
+        )?
+        .execute((AlertId::mint(tx.now).to_bytes(), tx.now.millis(), about.name(), said))?;
+    alerts::begin(tx)?;
+    Ok(true)
+}
+
+/// Notes that all is well again: from now on the same may be raised at once.
+pub fn clear(tx: &Tx<'_>, about: About) -> Result<()> {
+    let sql = "UPDATE alert SET cleared_at = ?2 WHERE about = ?1 AND cleared_at IS NULL";
+    tx.conn.prepare_cached(sql)?.execute((about.name(), tx.now.millis()))?;
+    Ok(())
+}
+
+/// Whether an alert about this was raised and is not cleared.
+pub fn is_raised(view: &View<'_>, about: About) -> Result<bool> {
+    let mut rows = view.conn.prepare_cached("SELECT 1 FROM alert WHERE about = ? AND cleared_at IS NULL LIMIT 1")?;
+    Ok(rows.exists([about.name()])?)
+}
+
+/// Whether [`raise`] would write one now.
+pub fn may_be_raised(view: &View<'_>, about: About, now: Timestamp) -> Result<bool> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT 1 FROM alert WHERE about = ? AND created_at > ? AND created_at <= ? AND cleared_at IS NULL",
+    )?;
+    Ok(!rows.exists((about.name(), (now - AGAIN).millis(), now.millis()))?)
+}
+
+/// An alert to the operator; `None` if it is gone, or is about an endpoint.
+pub fn read(view: &View<'_>, key: AlertKey) -> Result<Option<OperatorAlert>> {
+    let mut rows = view.conn.prepare_cached("SELECT * FROM alert WHERE key = ? AND about IS NOT NULL")?;
+    Ok(rows.query_row([key], alert).optional()?)
+}
+
+/// The last alerts to the operator, newest first, each with the state of its channels.
+pub fn list(view: &View<'_>, limit: usize) -> Result<Vec<(OperatorAlert, Vec<Progress>)>> {
+    let mut rows = view
+        .conn
+        .prepare_cached("SELECT * FROM alert WHERE about IS NOT NULL ORDER BY created_at DESC, key DESC LIMIT ?")?;
+    let found = rows.query_map([limit], alert)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    found.into_iter().map(|alert| Ok((alert.clone(), alerts::ways(view, alert.key)?))).collect()
+}
+
+fn alert(row: &Row<'_>) -> rusqlite::Result<OperatorAlert> {
+    Ok(OperatorAlert {
+        key: row.get("key")?,
+        id: AlertId::from_bytes(row.get("id")?),
+        about: convert::about(&row.get::<_, String>("about")?)?,
+        said: row.get("said")?,
+        created_at: convert::moment(row, "created_at")?,
+    })
+}
+
+/// Notes that a server begins to serve. If the one before did not end as it should, the operator gets an alert.
+pub fn server_begins(tx: &Tx<'_>) -> Result<()> {
+    let mut rows = tx.conn.prepare_cached("SELECT at FROM moment WHERE serving = 1")?;
+    let last = rows.query_row([], |row| convert::moment(row, "at")).optional()?;
+    if let Some(last) = last {
+        let said = format!(
+            "The server that ran before did not stop as it should: it crashed, was killed, the machine lost its power, or this \
+             is a copy of a database that was in use. It last wrote at {last}. It serves again since {}.",
+            tx.now
+        );
+        raise(tx, About::Crash, &said)?;
+    }
+    serving(tx, true)
+}
+
+/// Notes that the server has ended as it should. For the next start this is also the last moment at which it wrote.
+pub fn server_ends(tx: &Tx<'_>) -> Result<()> {
+    serving(tx, false)
+}
+
+fn serving(tx: &Tx<'_>, serves: bool) -> Result<()> {
+    let sql = "INSERT INTO moment (one, at, serving) VALUES (1, ?1, ?2)
+               ON CONFLICT DO UPDATE SET at = excluded.at, serving = excluded.serving";
+    tx.conn.prepare_cached(sql)?.execute((tx.now.millis(), serves))?;
+    Ok(())
+}

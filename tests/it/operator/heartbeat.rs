@@ -1,0 +1,107 @@
+//! The heartbeat: a GET while the server is ready, so that another machine notices when this one is off.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use ngoma::config::Secret;
+
+use crate::support::{
+    receiver::PATIENCE,
+    world::{START, Wish, World},
+};
+
+/// A service that takes heartbeats, and answers each with the next of these statuses; then with 200.
+struct Watcher {
+    url: String,
+    heard: mpsc::Receiver<String>,
+}
+
+impl Watcher {
+    fn new(statuses: &'static [u16]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/ping/hidden?status=up", listener.local_addr().expect("an address"));
+        let (tell, heard) = mpsc::channel();
+        thread::spawn(move || {
+            let mut statuses = statuses.iter();
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let mut lines = BufReader::new(&stream).lines();
+                let first = lines.next().and_then(Result::ok).unwrap_or_default();
+                while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
+                let status = statuses.next().unwrap_or(&200);
+                let answer = format!("HTTP/1.1 {status} said\r\nconnection: close\r\ncontent-length: 2\r\n\r\nOK");
+                stream.write_all(answer.as_bytes()).expect("it listens");
+                if tell.send(first).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { url, heard }
+    }
+
+    #[track_caller]
+    fn beat(&self) -> String {
+        self.heard.recv_timeout(PATIENCE).expect("a heartbeat")
+    }
+
+    fn is_silent(&self) -> bool {
+        self.heard.try_recv().is_err()
+    }
+}
+
+fn world_of(watcher: &Watcher, change: impl FnOnce(&mut Wish)) -> World {
+    World::with(|wish| {
+        wish.config.alerts.heartbeat_url = Secret::from(watcher.url.clone());
+        wish.config.alerts.heartbeat_every = Duration::from_secs(3600);
+        change(wish);
+    })
+}
+
+#[test]
+fn while_the_server_is_ready_it_makes_a_get_at_the_start_and_then_now_and_then() {
+    let watcher = Watcher::new(&[]);
+    let world = world_of(&watcher, |_| {});
+    assert_eq!(watcher.beat(), "GET /ping/hidden?status=up HTTP/1.1");
+    world.advance("59m");
+    assert!(watcher.is_silent(), "not yet an hour");
+    while watcher.is_silent() {
+        world.advance("1m");
+    }
+    let hours = world.now().since(START).as_secs_f64() / 3600.0;
+    assert!((1.0..2.0).contains(&hours), "after {hours} hours");
+}
+
+#[test]
+fn a_heartbeat_that_is_not_taken_is_tried_again_a_minute_later() {
+    let watcher = Watcher::new(&[500]);
+    let world = world_of(&watcher, |_| {});
+    watcher.beat();
+    // It is judged on another thread: the minute begins after that.
+    let begun = world.now();
+    while watcher.is_silent() {
+        world.advance("10s");
+    }
+    assert!(world.now().since(begun) < Duration::from_secs(3600), "sooner than the next usual one");
+}
+
+#[test]
+fn a_server_that_is_not_ready_sends_no_heartbeat_and_one_that_is_again_sends_one() {
+    let watcher = Watcher::new(&[]);
+    let world = world_of(&watcher, |_| {});
+    watcher.beat();
+    let (key, away) = (world.config.storage.key_file.clone(), world.folder().join("away.key"));
+    std::fs::rename(&key, &away).expect("moved");
+    for _ in 0..130 {
+        world.advance("1m");
+    }
+    assert!(watcher.is_silent(), "the key file is not there");
+    std::fs::rename(&away, &key).expect("moved back");
+    while watcher.is_silent() {
+        world.advance("30s");
+    }
+}
