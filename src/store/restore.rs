@@ -59,7 +59,9 @@ struct Places {
 impl Places {
     fn of(storage: &Storage) -> Self {
         // A link leads elsewhere, and must stay.
-        let real = |path: &Path| fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+        let real = |path: &Path| {
+            fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+        };
         let (path, key) = (real(&storage.path), real(&storage.key_file));
         let [part, key_part] = [&path, &key].map(|file| beside(file, ".restored"));
         Self { note: files::note_of_restore(&path), path, key, part, key_part }

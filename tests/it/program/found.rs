@@ -31,7 +31,7 @@ const NEED_ONE: [&str; 20] = [
     "backup copy.db",
 ];
 /// The commands that need none.
-const NEED_NONE: [&str; 5] = ["serve", "check", "listen", "openapi", "completions"];
+const NEED_NONE: [&str; 6] = ["serve", "restore", "check", "listen", "openapi", "completions"];
 
 #[test]
 fn only_serve_makes_a_database_and_every_other_command_says_what_it_looked_for_and_what_to_do() {
