@@ -1,12 +1,15 @@
 //! Settings: one struct per concern. The defaults are the shipped `config.toml` itself.
 
+mod called;
 mod flaw;
 mod hint;
 mod load;
 mod rules;
 mod secret;
+mod secret_file;
 mod shown;
 mod sources;
+mod tls;
 mod warnings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -14,7 +17,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::{hint::socket_address, secret::Secret, shown::Setting, sources::no_file};
+pub use self::{
+    called::{Reader, command, command_for_all, quoted},
+    hint::socket_address,
+    secret::Secret,
+    shown::Setting,
+    sources::no_file,
+    tls::Tls,
+};
 
 /// The documented defaults, compiled in.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -28,6 +38,8 @@ const SECRETS: [&str; 3] = ["alerts.smtp_url", "alerts.webhook_url", "alerts.web
 pub struct Config {
     /// The API server.
     pub server: Server,
+    /// TLS of the server itself.
+    pub tls: Tls,
     /// Limits of one client.
     pub limits: Limits,
     /// The database file.
@@ -56,6 +68,12 @@ pub struct Config {
     /// A file with a secret that everybody may read.
     #[serde(skip)]
     exposed: Option<PathBuf>,
+    /// The files that secrets are read from.
+    #[serde(skip)]
+    secret_files: Vec<PathBuf>,
+    /// Those that could not be read, and why: a sentence each.
+    #[serde(skip)]
+    unread: Vec<String>,
     /// Environment variables that begin like a setting but are none.
     #[serde(skip)]
     ignored: Vec<String>,
@@ -260,14 +278,20 @@ pub enum SuspendWhen {
 pub struct Alerts {
     /// The mail server, with user name and password; empty: no mail.
     pub smtp_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub smtp_url_file: PathBuf,
     /// The sender of the mails.
     pub from: String,
     /// Warn before a webhook is suspended.
     pub warn: bool,
     /// The URL that each alert is POSTed to; empty: none.
     pub webhook_url: Secret,
+    /// The file that holds it instead; empty: none.
+    pub webhook_url_file: PathBuf,
     /// The secret that signs these POSTs.
     pub webhook_secret: Secret,
+    /// The file that holds it instead; empty: none.
+    pub webhook_secret_file: PathBuf,
 }
 
 /// A duration in a list.

@@ -74,6 +74,8 @@ pub enum Invalid {
     Target,
     /// An idempotency key that came with another body before.
     KeyReused,
+    /// A word on the command line.
+    CommandLine,
 }
 
 /// The kind of object that was not found.

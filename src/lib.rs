@@ -16,6 +16,7 @@
 //! | [`api`] and [`dashboard`] | the doors: the API for programs, with its OpenAPI document, and the pages for people. They never use each other |
 //! | [`http`] | the steps that every request passes: connections, limits, tokens, the log. It knows no vendor, no OpenAPI and no page. poem lives here and above |
 //! | [`app`] | the use cases: one method for each. It is the only way from a door to the store and the engine |
+//! | [`tls`] | the server's own certificate: from files, or from an authority by ACME (by ureq too), renewed in time |
 //! | [`engine`] | the work without a request: it sends deliveries and alerts, and removes old rows. ureq lives here |
 //! | [`store`] | every line of SQL; the only user of rusqlite and r2d2 |
 //! | [`metrics`] | counters and gauges, for `/metrics` |
@@ -113,3 +114,4 @@ pub mod keyed_semaphore;
 pub mod metrics;
 pub mod server;
 pub mod store;
+pub mod tls;

@@ -25,8 +25,12 @@ use crate::{
         system_look_up,
     },
     error::{Error, Result},
-    http::{auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, server as http_server},
+    http::{
+        auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, redirect::Redirect,
+        server as http_server,
+    },
     store::{self, Admission, Db},
+    tls::Certificates,
 };
 
 /// How long a stop waits for attempts and requests in progress.
@@ -47,9 +51,12 @@ impl Default for Outside {
     }
 }
 
-/// A server that is ready to run: its database is open and its port is bound.
+/// A server that is ready to run: its database is open and its ports are bound.
 pub struct Server {
     listener: TcpListener,
+    /// The port of redirects to TLS.
+    redirects: Option<TcpListener>,
+    certificates: Option<Certificates>,
     address: SocketAddr,
     config: Config,
     db: Db,
@@ -65,17 +72,19 @@ pub struct Server {
 /// # Errors
 /// A problem that prevents the start, as a sentence.
 pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
+    let certificates = Certificates::new(&config.tls, &config.storage.path, Arc::clone(&outside.clock))?;
     let db = store::open(&config.storage, &config.limits, Arc::clone(&outside.clock), true)?;
-    let unbound =
-        |error: std::io::Error| http_server::unbound(config.server.listen, &error, "--listen or server.listen");
-    let listener = http_server::listen(config.server.listen).map_err(unbound)?;
-    let address = listener.local_addr().map_err(unbound)?;
+    let listen =
+        |address, option| http_server::listen(address).map_err(|error| http_server::unbound(address, &error, option));
+    let listener = listen(config.server.listen, "--listen or server.listen")?;
+    let redirects = config.tls.http_listen.map(|address| listen(address, "tls.http_listen")).transpose()?;
+    let address = listener.local_addr().map_err(|error| Error::Internal(error.to_string()))?;
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);
     let engine = Engine::new(db.clone(), Arc::clone(&clock), api::profiles(&config), &config, &guard)?;
     let backups = Backups::new(db.clone(), Arc::clone(&clock), &config);
     let retention = Retention::new(db.clone(), clock, config.retention);
-    Ok(Server { listener, address, config, db, engine, retention, backups, guard, outside })
+    Ok(Server { listener, redirects, certificates, address, config, db, engine, retention, backups, guard, outside })
 }
 
 impl Server {
@@ -116,7 +125,7 @@ impl Server {
     /// When the database fails: a restart recovers.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let (db, engine_ended) = (self.db.clone(), CancellationToken::new());
-        let mut parts = self.start(&stop, &engine_ended);
+        let mut parts = self.start(&stop, &engine_ended)?;
         let first = tokio::select! {
             () = asked(&mut stop) => Ok(()),
             Some(ended) = parts.join_next() => outcome_of(ended),
@@ -156,8 +165,12 @@ impl Server {
     }
 
     /// Starts all parts. Each ends after `stop` turns true; `engine_ended` is cancelled when the engine has ended.
-    fn start(self, stop: &watch::Receiver<bool>, engine_ended: &CancellationToken) -> JoinSet<Result<()>> {
+    ///
+    /// # Errors
+    /// TLS that cannot be set up.
+    fn start(self, stop: &watch::Receiver<bool>, engine_ended: &CancellationToken) -> Result<JoinSet<Result<()>>> {
         let mut parts = JoinSet::new();
+        let tls = self.certificates.as_ref().map(|certificates| certificates.presenter().config()).transpose()?;
         let pipeline = self.pipeline();
         let (alerts, alerts_stop) = (self.engine.alerts().clone(), stop.clone());
         // The engine may still report outcomes that need alerts.
@@ -182,6 +195,21 @@ impl Server {
             retention.await;
             Ok(())
         });
+        if let Some(listener) = self.redirects {
+            let (redirect, limits) = (Redirect::of(&self.config), Redirect::limits(&self.config.limits));
+            let mut redirects_stop = stop.clone();
+            parts.spawn(async move {
+                http_server::serve(listener, redirect, &limits, &[], None, asked(&mut redirects_stop)).await;
+                Ok(())
+            });
+        }
+        if let Some(certificates) = self.certificates {
+            let certificates = certificates.run(stop.clone());
+            parts.spawn(async move {
+                certificates.await;
+                Ok(())
+            });
+        }
         let backups = self.backups.run(stop.clone());
         parts.spawn(async move {
             backups.await;
@@ -190,10 +218,10 @@ impl Server {
         let (listener, limits, proxies) = (self.listener, self.config.limits, self.config.server.trusted_proxies);
         let mut server_stop = stop.clone();
         parts.spawn(async move {
-            http_server::serve(listener, pipeline, &limits, &proxies, asked(&mut server_stop)).await;
+            http_server::serve(listener, pipeline, &limits, &proxies, tls, asked(&mut server_stop)).await;
             Ok(())
         });
-        parts
+        Ok(parts)
     }
 
     fn pipeline(&self) -> impl Endpoint<Output = Response> + 'static {

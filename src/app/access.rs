@@ -8,11 +8,10 @@ use std::marker::PhantomData;
 
 use crate::{
     domain::{
-        grant::Grant,
-        ids::TokenId,
+        audit::Actor,
         token::{Caller, Scope, Visible},
     },
-    error::Result,
+    error::{Error, Result},
 };
 
 /// The scope that a token must have, as a type.
@@ -51,11 +50,12 @@ impl Manages for Webhooks {}
 impl Manages for Operator {}
 
 /// The right by which a request acts, and the accounts that it may see. Only a [`Caller`] gives it, and only the store
-/// makes a caller.
+/// makes a caller. The command line has a right of its own: its user can read and write the file anyway.
 #[derive(Debug, Clone)]
 pub struct Access<S> {
-    caller: Caller,
-    grant: Grant,
+    /// `None`: the command line.
+    caller: Option<Caller>,
+    actor: Actor,
     visible: Visible,
     right: PhantomData<S>,
 }
@@ -71,7 +71,12 @@ impl<S: Right> Access<S> {
             Some(vendor) => caller.visible_for(vendor, S::NEEDED)?,
             None => caller.visible_everywhere(S::NEEDED)?,
         };
-        Ok(Self { caller, grant, visible, right: PhantomData })
+        Ok(Self { caller: Some(caller), actor: grant.into(), visible, right: PhantomData })
+    }
+
+    /// The access of a user with a shell on the machine, who may do everything in every account.
+    pub fn of_command_line() -> Self {
+        Self { caller: None, actor: Actor::CommandLine, visible: Visible::EVERYTHING, right: PhantomData }
     }
 
     /// The id of the account that a request acts for: the token's own, or the one that the request names in this field.
@@ -79,22 +84,21 @@ impl<S: Right> Access<S> {
     /// # Errors
     /// As [`Caller::acts_for`].
     pub fn acts_for(&self, named: Option<&str>, field: &str) -> Result<String> {
-        self.caller.acts_for(named, field).map(str::to_owned)
+        match (&self.caller, named) {
+            (Some(caller), _) => caller.acts_for(named, field).map(str::to_owned),
+            (None, Some(named)) => Ok(named.to_owned()),
+            (None, None) => Err(Error::request(format!("{field} is missing"))),
+        }
     }
 
-    /// Whether the caller is the operator.
+    /// Whether the caller is the operator, or has a shell on the machine.
     pub fn is_operator(&self) -> bool {
-        self.caller.is_operator()
+        self.caller.as_ref().is_none_or(Caller::is_operator)
     }
 
-    /// The caller's token.
-    pub fn token(&self) -> TokenId {
-        self.caller.token
-    }
-
-    /// The grant, which each transaction checks again.
-    pub(super) fn grant(&self) -> Grant {
-        self.grant
+    /// Who acts. Each transaction checks the grant of a request again.
+    pub(super) fn actor(&self) -> Actor {
+        self.actor
     }
 
     /// The accounts that it may see.

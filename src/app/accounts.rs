@@ -89,6 +89,30 @@ impl App {
         self.write(access, begin).await
     }
 
+    /// Checks a webhook for a new account of this profile, and makes nothing.
+    ///
+    /// # Errors
+    /// As [`App::register`].
+    pub async fn check_first_webhook(
+        &self,
+        access: &Access<Operator>,
+        profile: &str,
+        webhook: NewWebhook,
+    ) -> Result<()> {
+        self.checked_webhook(access, profile.to_owned(), webhook).await.map(drop)
+    }
+
+    /// A command line that publishes a first event for this webhook. `$TOKEN` in it is a token of the account.
+    ///
+    /// # Errors
+    /// Faults of the program only.
+    pub fn first_event(&self, registered: &Registered) -> Result<String> {
+        let (dialect, endpoint) = (self.dialect(&registered.profile)?, &registered.endpoint);
+        let kinds = || dialect.kinds.iter().copied();
+        let kind = endpoint.events.first_of(kinds()).or(kinds().next()).unwrap_or_default();
+        (dialect.publish)(&self.public_url(), kind, &endpoint.account_id, self.now())
+    }
+
     /// Changes the address to which an account's alerts are mailed; `None`: to nobody.
     ///
     /// # Errors
@@ -119,6 +143,40 @@ impl App {
         let set = move |tx: &Tx<'_>, _: &Visible| notices::set_target(tx, &id, url.as_ref().zip(secret.as_ref()));
         self.write(access, set).await?;
         Ok(shown)
+    }
+
+    /// Changes where an account's alerts and notices go: what is left out stays, and an empty text removes. Returns the
+    /// account, and the new secret that signs its notices if a place was given: it can be seen only now.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::error::Error::Invalid) for an address that no mail can be sent to, or a URL that nothing may be
+    /// sent to.
+    pub async fn change_account(
+        &self,
+        access: &Access<Operator>,
+        id: &str,
+        mail: Option<String>,
+        url: Option<String>,
+    ) -> Result<(Account, Option<SigningSecret>)> {
+        let mail = mail.map(|mail| Some(mail).filter(|mail| !mail.is_empty()));
+        mail.iter().flatten().try_for_each(|mail| account::check_email(mail))?;
+        let url = url.map(|url| Some(url).filter(|url| !url.is_empty()));
+        let place = |url: String| TargetUrl::parse(&url, self.limits().url_bytes);
+        let place = url.map(|url| url.map(place).transpose()).transpose()?;
+        let secret = match place.as_ref().and_then(Option::as_ref) {
+            Some(url) => {
+                self.vet(access, url).await?;
+                Some(new_secret()?)
+            }
+            None => None,
+        };
+        let (id, shown) = (id.to_owned(), secret.clone());
+        let change = move |tx: &Tx<'_>, visible: &Visible| {
+            mail.map(|mail| accounts::set_alert_email(tx, &id, mail.as_deref())).transpose()?;
+            place.map(|url| notices::set_target(tx, &id, url.as_ref().zip(secret.as_ref()))).transpose()?;
+            accounts::see(tx, visible, &id)
+        };
+        Ok((self.write(access, change).await?, shown))
     }
 
     /// The size of an account. Reads every event.

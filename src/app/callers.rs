@@ -80,6 +80,6 @@ impl App {
     /// [`Unauthorized`](crate::error::Error::Unauthorized) if its token or session is gone,
     /// [`Forbidden`](crate::error::Error::Forbidden) if only the scope is.
     pub fn check_access<S: Right>(&self, access: &Access<S>) -> Result<()> {
-        self.0.db.check(access.grant())
+        self.0.db.check(access.actor())
     }
 }

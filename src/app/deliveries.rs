@@ -74,6 +74,7 @@ impl App {
     ) -> Result<Page<Delivery>> {
         check_time(selection.from, selection.to)?;
         let (id, access) = self.resolve(access, webhook)?;
+        self.0.dialects.check_event(access.visible(), selection.kind.as_deref())?;
         let (asked, turn) = self.asked(&access, text, &page, DeliveryId::parse).await?;
         let list = move |view: &View<'_>, visible: &Visible| {
             let (_turn, endpoint) = (turn, webhooks::find(view, visible, id)?);
@@ -147,6 +148,7 @@ impl App {
     ) -> Result<Page<T>> {
         let Looked { wanted, text } = looked;
         let (visible, selection) = wanted.read(&self.0.profiles, access.visible())?;
+        self.0.dialects.check_event(&visible, selection.kind.as_deref())?;
         let (asked, turn) = self.asked(access, text, &page, DeliveryId::parse).await?;
         let list = move |view: &View<'_>, visible: &Visible| {
             let (_turn, range) = (turn, Range::new(view, visible, selection)?);
@@ -186,6 +188,25 @@ impl App {
         let replay = move |tx: &Tx<'_>, visible: &Visible| {
             let made = replays::add(tx, &deliveries::endpoint_of(tx, visible, original)?, original)?;
             search::find(tx, visible, made.id)
+        };
+        self.write(access, replay).await
+    }
+
+    /// As [`App::replay`], for a request that may be repeated.
+    ///
+    /// # Errors
+    /// As [`App::replay`]; [`Invalid`](crate::error::Error::Invalid) if the key came before with another request.
+    pub async fn replay_once(
+        &self,
+        access: &Access<impl Manages>,
+        delivery: &str,
+        once: Once<Listed>,
+    ) -> Result<Answer> {
+        let original = id(DeliveryId::parse(delivery), Missing::Delivery)?;
+        let replay = move |tx: &Tx<'_>, visible: &Visible| {
+            let endpoint = deliveries::endpoint_of(tx, visible, original)?;
+            let owner = |tx: &Tx<'_>| answers::account_of(tx, endpoint.key);
+            once.run(tx, owner, |tx| search::find(tx, visible, replays::add(tx, &endpoint, original)?.id))
         };
         self.write(access, replay).await
     }

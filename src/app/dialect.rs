@@ -5,10 +5,12 @@ use std::{fmt, sync::Arc};
 use crate::{
     domain::{
         endpoint::{Endpoint, EventFilter},
+        excerpt::excerpt,
         profile::{Profile, WhenExhausted},
         timestamp::Timestamp,
+        token::Visible,
     },
-    error::{Error, Result},
+    error::{Error, Invalid, Result},
 };
 
 /// Sample data: the event's name, and its stored body for the profile's envelope to finish.
@@ -31,6 +33,9 @@ pub struct Dialect {
     pub kinds: Vec<&'static str>,
     /// The stored body of sample data.
     pub sample: MakeSample,
+    /// A command line that publishes sample data, with the base of the server's URLs, an event name, an account and a
+    /// moment. It refuses names outside the catalogue.
+    pub publish: fn(&str, &str, &str, Timestamp) -> Result<String>,
     /// Where a stored body does not fit the catalogue; empty also if the settings do not ask for it.
     pub misfits: FindMisfits,
 }
@@ -83,6 +88,22 @@ impl Dialects {
 
     pub(super) fn all(&self) -> &[Dialect] {
         &self.0
+    }
+
+    /// Checks the name of an event by which a list is narrowed: a misspelt one would find nothing, in silence.
+    ///
+    /// # Errors
+    /// [`UnknownEvent`](Invalid::UnknownEvent) if no visible vendor has such an event.
+    pub(super) fn check_event(&self, visible: &Visible, kind: Option<&str>) -> Result<()> {
+        let is_seen =
+            |dialect: &&Dialect| visible.profile.as_ref().is_none_or(|profile| *profile == dialect.profile.name);
+        match kind {
+            Some(kind) if !self.0.iter().filter(is_seen).any(|dialect| dialect.kinds.contains(&kind)) => {
+                let message = format!("event '{}' is unknown: the catalogue has no event of this name", excerpt(kind));
+                Err(Error::invalid(Invalid::UnknownEvent, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The vendor of this profile.

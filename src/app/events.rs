@@ -66,6 +66,7 @@ impl App {
         page: PageRequest,
     ) -> Result<EventPage> {
         check_time(filter.from, filter.to)?;
+        self.0.dialects.check_event(access.visible(), filter.kind.as_deref())?;
         let (asked, turn) = self.asked(access, text, &page, EventId::parse).await?;
         let list = move |view: &View<'_>, visible: &Visible| {
             let _turn = turn;

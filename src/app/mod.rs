@@ -132,7 +132,7 @@ impl App {
     /// The address at which people reach the server, without a slash at its end.
     pub fn public_url(&self) -> String {
         match self.0.config.server.public_url.trim_end_matches('/') {
-            "" => format!("http://{}", self.0.guard.own()),
+            "" => format!("{}://{}", self.0.config.tls.scheme(), self.0.guard.own()),
             public => public.to_owned(),
         }
     }
@@ -182,7 +182,7 @@ impl App {
         run: impl FnOnce(&View<'_>, &Visible) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let visible = access.visible().clone();
-        self.0.db.read_as(access.grant(), move |view| run(view, &visible)).await
+        self.0.db.read_as(access.actor(), move |view| run(view, &visible)).await
     }
 
     /// Writes for a request. Its right is checked in the same transaction.
@@ -192,7 +192,7 @@ impl App {
         run: impl FnOnce(&Tx<'_>, &Visible) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let visible = access.visible().clone();
-        self.0.db.write(access.grant(), Admission::Try, move |tx| run(tx, &visible)).await
+        self.0.db.write(access.actor(), Admission::Try, move |tx| run(tx, &visible)).await
     }
 }
 

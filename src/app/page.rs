@@ -101,7 +101,7 @@ impl App {
         let place = page.after(|cursor| Place::parse(cursor, read))?.unwrap_or(Place::Start);
         let (limit, clock) = (self.page_size(page)?, self.clock());
         let turn = match &sought {
-            Some(Sought::Words(_)) => Some(self.0.searches.turn(clock, access.token()).await?),
+            Some(Sought::Words(_)) => Some(self.0.searches.turn(clock, access.actor()).await?),
             _ => None,
         };
         Ok((Asked { sought, place, limit, until: clock.uptime() + PATIENCE }, turn))

@@ -63,7 +63,7 @@ impl App {
             let accepted = store(tx, vendor, &draft)?;
             Ok((draft, accepted, held))
         };
-        let (draft, accepted, _held) = self.0.db.write(access.grant(), Admission::Try, publish).await?;
+        let (draft, accepted, _held) = self.0.db.write(access.actor(), Admission::Try, publish).await?;
         self.metrics().accepted(vendor, 1);
         Ok((draft, accepted))
     }
@@ -93,7 +93,7 @@ impl App {
             let stored = drafts.into_iter().enumerate().map(each).collect::<Result<Vec<_>>>()?;
             Ok((stored, held))
         };
-        let (stored, held) = self.0.db.write(access.grant(), Admission::Batch, publish).await?;
+        let (stored, held) = self.0.db.write(access.actor(), Admission::Batch, publish).await?;
         self.metrics().accepted(vendor, stored.len());
         Ok((stored, held))
     }

@@ -26,7 +26,7 @@ impl App {
     /// [`Invalid`](crate::error::Error::Invalid) for a state from which nothing is replayed.
     pub async fn count_matching(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Count> {
         let candidates = self.candidates(access, wanted).await?;
-        candidates::count(&self.0.db, access.grant().into(), &candidates, COUNTING).await
+        candidates::count(&self.0.db, access.actor(), &candidates, COUNTING).await
     }
 
     /// As [`App::count_matching`], of one webhook.
@@ -51,7 +51,7 @@ impl App {
     /// on.
     pub async fn recover(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Recovery> {
         let candidates = self.candidates(access, wanted).await?;
-        let count = candidates::count(&self.0.db, access.grant().into(), &candidates, COUNTING).await?;
+        let count = candidates::count(&self.0.db, access.actor(), &candidates, COUNTING).await?;
         self.write(access, move |tx, _| recoveries::start(tx, &candidates, count.matched)).await
     }
 
@@ -77,7 +77,7 @@ impl App {
         }
         let wanted = Wanted { webhook: Some(webhook.to_owned()), selection };
         let candidates = self.candidates(access, wanted).await?;
-        let count = candidates::count(&self.0.db, access.grant().into(), &candidates, COUNTING).await?;
+        let count = candidates::count(&self.0.db, access.actor(), &candidates, COUNTING).await?;
         let start = move |tx: &Tx<'_>, visible: &Visible| {
             let work = |tx: &Tx<'_>| {
                 replays::expect_active(&webhooks::find(tx, visible, endpoint)?)?;
@@ -128,6 +128,7 @@ impl App {
     /// The deliveries that match now.
     async fn candidates(&self, access: &Access<impl Manages>, wanted: Wanted) -> Result<Candidates> {
         let (visible, selection) = wanted.read(&self.0.profiles, access.visible())?;
+        self.0.dialects.check_event(&visible, selection.kind.as_deref())?;
         self.read(&access.within(visible), move |view, visible| Candidates::new(view, visible, selection)).await
     }
 }

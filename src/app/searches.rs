@@ -1,4 +1,4 @@
-//! Looks through stored payloads take turns: one at a time, and for each token one after the other. So they take at
+//! Looks through stored payloads take turns: one at a time, and for each token, and the command line, one after the other. So they take at
 //! most one reading connection and one processor from everybody else.
 
 use std::{sync::Arc, time::Duration};
@@ -7,7 +7,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     clock::{self, SharedClock},
-    domain::ids::TokenId,
+    domain::audit::Actor,
     error::{Error, Result},
     keyed_semaphore::KeyedSemaphore,
 };
@@ -19,7 +19,7 @@ const WAITING: Duration = Duration::from_secs(20);
 
 /// The turns.
 pub(super) struct Searches {
-    of_token: KeyedSemaphore,
+    of_asker: KeyedSemaphore,
     all: Arc<Semaphore>,
 }
 
@@ -28,17 +28,17 @@ pub(super) type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Default for Searches {
     fn default() -> Self {
-        Self { of_token: KeyedSemaphore::new(1), all: Arc::new(Semaphore::new(1)) }
+        Self { of_asker: KeyedSemaphore::new(1), all: Arc::new(Semaphore::new(1)) }
     }
 }
 
 impl Searches {
-    /// Waits for the turn of this token.
+    /// Waits for the turn of this asker.
     ///
     /// # Errors
     /// [`Error::TooMany`] if it does not come in time.
-    pub(super) async fn turn(&self, clock: &SharedClock, token: TokenId) -> Result<Turn> {
-        let (own, all) = (self.of_token.of(&token.to_string()), Arc::clone(&self.all));
+    pub(super) async fn turn(&self, clock: &SharedClock, asker: Actor) -> Result<Turn> {
+        let (own, all) = (self.of_asker.of(&asker.to_string()), Arc::clone(&self.all));
         let turn = async { Ok::<_, AcquireError>((own.acquire_owned().await?, all.acquire_owned().await?)) };
         let end = clock.uptime() + WAITING;
         tokio::select! {

@@ -8,6 +8,7 @@ use crate::{
         signature::{SigningSecret, Switch},
         timestamp::Timestamp,
         token::Visible,
+        version::IfMatch,
     },
     error::Result,
     store::{Tx, answers, endpoints, secrets},
@@ -33,8 +34,8 @@ impl App {
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Error::NotFound) for an unknown or deleted webhook;
-    /// [`Conflict`](crate::error::Error::Conflict) if it has another secret by now, or, with [`Switch::AfterOverlap`],
-    /// while another former secret still signs.
+    /// [`Conflict`](crate::error::Error::Conflict) if it has another secret by now, or, without [`Switch::Now`], while
+    /// another former secret still signs.
     pub async fn rotate_secret(
         &self,
         access: &Access<Webhooks>,
@@ -43,7 +44,7 @@ impl App {
         switch: Switch,
     ) -> Result<RotatedSecret> {
         let (id, access) = self.resolve(access, webhook)?;
-        let rotate = self.rotation(id, switch)?;
+        let rotate = self.rotation(id, Some(switch), IfMatch::default())?;
         let expected = move |tx: &Tx<'_>, visible: &Visible| {
             let endpoint = find(tx, visible, id)?;
             former.map(|former| secrets::expect(tx, endpoint.key, &former)).transpose()?;
@@ -52,19 +53,21 @@ impl App {
         self.write(&access, expected).await
     }
 
-    /// As [`App::rotate_secret`], for a request that may be repeated.
+    /// As [`App::rotate_secret`], for a request that may be repeated, and that may not say when the vendor's header
+    /// changes.
     ///
     /// # Errors
-    /// As [`App::rotate_secret`]; [`Invalid`](crate::error::Error::Invalid) if the key came before with another request.
+    /// As [`App::rotate_secret`]; [`Conflict`](crate::error::Error::Conflict) also for another version;
+    /// [`Invalid`](crate::error::Error::Invalid) if the key came before with another request.
     pub async fn rotate_secret_once(
         &self,
         access: &Access<Webhooks>,
         webhook: &str,
-        switch: Switch,
+        (switch, only_if): (Option<Switch>, IfMatch),
         once: Once<RotatedSecret>,
     ) -> Result<Answer> {
         let (id, access) = self.resolve(access, webhook)?;
-        let rotate = self.rotation(id, switch)?;
+        let rotate = self.rotation(id, switch, only_if)?;
         let rotate = move |tx: &Tx<'_>, visible: &Visible| {
             let owner = |tx: &Tx<'_>| answers::account_of(tx, endpoints::find(tx, visible, id)?.key);
             once.run(tx, owner, |tx| rotate(tx, visible))
@@ -76,13 +79,16 @@ impl App {
     fn rotation(
         &self,
         id: EndpointId,
-        switch: Switch,
+        switch: Option<Switch>,
+        only_if: IfMatch,
     ) -> Result<impl FnOnce(&Tx<'_>, &Visible) -> Result<RotatedSecret> + Send + 'static> {
         let (secret, overlap) = (new_secret()?, self.secret_overlap());
         Ok(move |tx: &Tx<'_>, visible: &Visible| {
             let endpoint = find(tx, visible, id)?;
+            only_if.check(&endpoint)?;
             let former_until = secrets::set(tx, &endpoint, &secret, overlap, switch)?.unwrap_or(tx.now);
             let profile = visible.profile.as_deref().unwrap_or_default().to_owned();
+            let switch = switch.unwrap_or(Switch::Now);
             Ok(RotatedSecret { endpoint, profile, secret, former_until, switch })
         })
     }

@@ -42,7 +42,7 @@ impl App {
         };
         let (endpoint, target, (kind, body)) = self.write(&access, prepare).await?;
         let account = endpoint.account_id.clone();
-        let sent = self.0.engine.send_test(access.grant(), account, target, kind.clone(), body).await?;
+        let sent = self.0.engine.send_test(access.actor(), account, target, kind.clone(), body).await?;
         let (delivery, attempt) = sent;
         Ok(TestOutcome { endpoint, kind, delivery, attempt })
     }
@@ -99,7 +99,7 @@ impl App {
         let answer = self.test(access, webhook, event).await.and_then(|tested| print(&tested));
         let kept = answer.as_ref().ok().cloned();
         let end = move |tx: &Tx<'_>| answers::end(tx, account, &key, kept.as_ref().map(|kept| kept.as_str()));
-        self.0.db.write(access.grant(), Admission::Wait, end).await?;
+        self.0.db.write(access.actor(), Admission::Wait, end).await?;
         answer
     }
 }

@@ -202,7 +202,10 @@ impl App {
         let events = self.dialect(&profile)?.filter(events, self.limits().events_per_webhook)?;
         let url = self.target(&url)?;
         let about = About::default().with(name.as_deref(), description.as_deref())?;
-        let headers = settings.headers.clone().map(OwnHeaders::parse).transpose()?.unwrap_or_default();
+        let headers = match settings.headers.clone() {
+            Some(change) => change.of(OwnHeaders::default())?,
+            None => OwnHeaders::default(),
+        };
         let settings = EndpointSettings::default().with(&settings)?;
         let (secret, is_made) = match secret {
             Some(own) => (own_secret(own, "Leave it out to have one made.")?, false),
@@ -232,20 +235,21 @@ impl App {
         if let Some(url) = &url {
             self.vet(&access, url).await?;
         }
-        let (overlap, headers) = (self.secret_overlap(), settings.headers.clone().map(OwnHeaders::parse).transpose()?);
+        let overlap = self.secret_overlap();
         let update = move |tx: &Tx<'_>, visible: &Visible| {
             let endpoint = find(tx, visible, id)?;
             only_if.check(&endpoint)?;
             let about = endpoint.about.clone().with(name.as_deref(), description.as_deref())?;
             endpoints::set_about(tx, &endpoint, &about)?;
-            let settings = endpoint.settings.clone().with(&settings)?;
-            endpoint_settings::set(tx, &endpoint, &settings)?;
-            headers.map(|headers| own_headers::set(tx, &endpoint, &headers)).transpose()?;
+            endpoint_settings::set(tx, &endpoint, &endpoint.settings.clone().with(&settings)?)?;
+            if let Some(change) = settings.headers {
+                own_headers::set(tx, &endpoint, &change.of(own_headers::get(tx, &endpoint)?)?)?;
+            }
             url.map(|url| endpoints::set_url(tx, endpoint.key, &url)).transpose()?;
             let changed =
                 |(events, order_counts): &(EventFilter, bool)| *order_counts || !events.is_same_as(&endpoint.events);
             events.filter(changed).map(|(events, _)| endpoints::set_events(tx, endpoint.key, &events)).transpose()?;
-            secret.map(|secret| secrets::set(tx, &endpoint, &secret, overlap, Switch::Now)).transpose()?;
+            secret.map(|secret| secrets::set(tx, &endpoint, &secret, overlap, Some(Switch::Now))).transpose()?;
             let resumed = match state {
                 Some(NewState::Active(resend)) => endpoints::resume(tx, endpoint.key, resend)?,
                 Some(NewState::Paused) => {
@@ -305,11 +309,11 @@ impl App {
             Ok((endpoint.key, before, deliveries::drop_held(tx, endpoint.key, before)?))
         };
         let (key, before, mut more) = self.write(&access, first).await?;
-        let (db, grant, webhook) = (self.0.db.clone(), access.grant(), webhook.to_owned());
+        let (db, actor, webhook) = (self.0.db.clone(), access.actor(), webhook.to_owned());
         tokio::spawn(async move {
             while more {
                 let drop = move |tx: &Tx<'_>| deliveries::drop_held(tx, key, before);
-                let dropped = db.write(grant, Admission::Wait, drop).await;
+                let dropped = db.write(actor, Admission::Wait, drop).await;
                 more = dropped.unwrap_or_else(|flaw| {
                     tracing::error!(endpoint.id = webhook, error = %flaw, "dropping the held deliveries ended early: drop the rest again");
                     false

@@ -1,29 +1,31 @@
 //! `ngoma account`: the accounts.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{
-    database::{block_on, open},
+    database::{block_on, expect_secrets, open},
+    deliveries::named,
     erase,
-    output::print_json,
+    output::{nothing, print_json},
     selection::ALL,
+    table::{Cell, Column, print_table},
+    wrong::OfWords,
 };
 use crate::{
     api::profiles,
     app::accounts::NewAccount,
-    config::Config,
+    config::{Config, command},
     domain::{
-        account,
+        account::{self, Account},
         audit::Actor,
         endpoint::{TargetUrl, masked},
         signature::SigningSecret,
-        text::escaped,
     },
     engine::alerts,
     error::{Error, Result},
-    store::{Admission, accounts, notices, random},
+    store::{Admission, Tx, accounts, notices, random},
 };
 
 /// Make, list, change and erase accounts
@@ -75,6 +77,9 @@ enum Command {
         /// POST no notices.
         #[arg(long, conflicts_with = "alerts_url")]
         no_alerts_url: bool,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Mail a test to an account's alert address by alerts.smtp_url; works while the server runs
     #[command(
@@ -84,6 +89,9 @@ enum Command {
     TestMail {
         /// The account's id.
         id: String,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Erase an account with its webhooks, tokens, events and deliveries; works while the server runs
     #[command(
@@ -95,6 +103,9 @@ enum Command {
         /// Erase it. Only a backup brings it back.
         #[arg(long)]
         yes: bool,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// List every account
     #[command(after_help = "Example:\n  ngoma account list --json")]
@@ -108,95 +119,131 @@ enum Command {
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     match args.command {
         Command::Create { profile, id, alert_email, json } => {
-            let new = NewAccount::new(&profiles(config), id, &profile, alert_email)?;
+            let new = NewAccount::new(&profiles(config), id, &profile, alert_email).of_words()?;
             let db = open(config)?;
             let made = block_on(db.write(Actor::CommandLine, Admission::Try, move |tx| new.create(tx)))?.id;
             if json {
                 print_json(&json!({ "id": made }));
             } else {
-                say!(
-                    "account {made} is made; a token for it: ngoma token create --account {made} --scope webhooks,events"
+                confirm!(
+                    "account {made} is made; a token for it: {}",
+                    command(&format!("token create --account {made} --scope webhooks,events"))
                 );
             }
         }
-        Command::Set { id, alert_email, no_alert_email, alerts_url, no_alerts_url } => {
-            if alerts_url.is_some() || no_alerts_url {
-                set_alerts_url(config, &id, alerts_url.as_deref())?;
+        Command::Set { id, alert_email, no_alert_email, alerts_url, no_alerts_url, json } => {
+            let secret = match (&alerts_url, no_alerts_url) {
+                (None, false) => None,
+                (url, _) => set_alerts_url(config, &id, url.as_deref())?,
+            };
+            if alert_email.is_some() || no_alert_email {
+                set_alert_email(config, &id, alert_email.clone())?;
             }
-            if alert_email.is_none() && !no_alert_email {
-                return Ok(());
+            if json {
+                let (name, secret) = (id, secret.as_ref().map(|secret| secret.as_str()));
+                let set = block_on(open(config)?.read(move |view| accounts::see(view, &ALL, &name)))?;
+                let mut set = as_json(&set);
+                secret.into_iter().for_each(|secret| set["alerts_secret"] = secret.into());
+                print_json(&set);
+            } else {
+                tell(&id, alert_email.as_deref(), no_alert_email);
+                tell_notices(&id, secret.as_ref().map(|secret| secret.as_str()), no_alerts_url);
             }
-            set_alert_email(config, &id, alert_email)?;
         }
-        Command::TestMail { id } => {
+        Command::TestMail { id, json } => {
+            expect_secrets(config)?;
             let (name, db) = (id.clone(), open(config)?);
             let see = db.read(move |view| accounts::see(view, &ALL, &name));
-            let none =
-                || Error::request(format!("{id} has no alert e-mail: 'ngoma account set {id} --alert-email MAIL'"));
-            block_on(async {
-                let to = see.await?.alert_email.ok_or_else(none)?;
+            let none = || {
+                Error::request(format!(
+                    "{id} has no alert e-mail: '{}'",
+                    command(&format!("account set {id} --alert-email MAIL"))
+                ))
+            };
+            let to = block_on(async {
+                let to = see.await.map_err(named)?.alert_email.ok_or_else(none)?;
                 alerts::send_test_mail(config, &to).await?;
-                say!("a test was mailed to {to}: the mail server has accepted it");
-                Ok(())
+                Ok(to)
             })?;
-        }
-        Command::Delete { id, yes } => erase::run(&open(config)?, &id, yes)?,
-        Command::List { json } => {
-            let accounts = block_on(open(config)?.read(accounts::list))?;
             if json {
-                let rows = accounts.iter().map(|account| {
-                    json!({
-                        "id": account.id,
-                        "profile": account.profile,
-                        "alert_email": account.alert_email,
-                        "alerts_url": account.alerts_url.as_deref().map(masked),
-                        "created_at": account.created_at.to_string(),
-                    })
-                });
-                print_json(&rows.collect());
-            } else if accounts.is_empty() {
-                say!("there is no account yet: ngoma account create --help");
+                print_json(&json!({ "id": id, "mailed_to": to }));
             } else {
-                say!("{:<24} {:<12} {:<20}  ALERTS GO TO", "ACCOUNT", "PROFILE", "SINCE");
-                for account in accounts {
-                    let mail = account.alert_email.as_deref().unwrap_or("(no alert e-mail)");
-                    let (id, mail) = (escaped(&account.id), escaped(mail));
-                    say!("{id:<24} {:<12} {}  {mail}", account.profile, account.created_at);
-                }
+                confirm!("a test was mailed to {to}: the mail server has accepted it");
             }
         }
+        Command::Delete { id, yes, json } => erase::run(&open(config)?, &id, yes, json)?,
+        Command::List { json } => list(&block_on(open(config)?.read(accounts::list))?, json),
     }
     Ok(())
 }
 
-/// Changes where notices about an account's webhooks are POSTed, and prints the new secret.
-fn set_alerts_url(config: &Config, id: &str, url: Option<&str>) -> Result<()> {
-    let url = url.map(|url| TargetUrl::parse(url, config.limits.url_bytes)).transpose()?;
+const COLUMNS: [Column; 4] =
+    [Column::Text("ACCOUNT", 0), Column::Text("PROFILE", 0), Column::Text("SINCE", 0), Column::Text("ALERTS GO TO", 0)];
+
+fn list(accounts: &[Account], json: bool) {
+    if accounts.is_empty() {
+        nothing(
+            json,
+            &format!("there is no account yet: '{}' makes one, with its webhook and token", command("setup")),
+        );
+    } else if json {
+        print_json(&accounts.iter().map(as_json).collect());
+    } else {
+        let row = |account: &Account| -> Vec<Cell> {
+            let mail = account.alert_email.as_deref().unwrap_or("(no alert e-mail)");
+            [&account.id, &account.profile, &account.created_at.to_string(), mail].map(Cell::from).into()
+        };
+        print_table(&COLUMNS, &accounts.iter().map(row).collect::<Vec<_>>());
+    }
+}
+
+fn as_json(account: &Account) -> Value {
+    json!({
+        "id": account.id,
+        "profile": account.profile,
+        "alert_email": account.alert_email,
+        "alerts_url": account.alerts_url.as_deref().map(masked),
+        "created_at": account.created_at.to_string(),
+    })
+}
+
+/// Changes where notices about an account's webhooks are POSTed, and returns the new secret.
+fn set_alerts_url(config: &Config, id: &str, url: Option<&str>) -> Result<Option<Zeroizing<String>>> {
+    let url = url.map(|url| TargetUrl::parse(url, config.limits.url_bytes)).transpose().of_words()?;
     url.as_ref().map(|url| alerts::check_target(config, url)).transpose()?;
     let secret = url.as_ref().map(|_| Ok::<_, Error>(SigningSecret::from_random(&*random()?))).transpose()?;
     let shown = secret.as_ref().map(|secret| Zeroizing::new(secret.expose().to_owned()));
     let (name, db) = (id.to_owned(), open(config)?);
-    block_on(db.write(Actor::CommandLine, Admission::Try, move |tx| {
-        notices::set_target(tx, &name, url.as_ref().zip(secret.as_ref()))
-    }))?;
-    match shown {
-        Some(secret) => say!("{}\n\nThis secret signs the notices of {id}. It is shown only now.", *secret),
-        None => say!("notices of {id} are POSTed nowhere"),
-    }
-    Ok(())
+    let set = move |tx: &Tx<'_>| notices::set_target(tx, &name, url.as_ref().zip(secret.as_ref()));
+    block_on(db.write(Actor::CommandLine, Admission::Try, set)).map_err(named)?;
+    Ok(shown)
 }
 
 /// Changes where an account's alerts are mailed to; `None`: to nobody.
 fn set_alert_email(config: &Config, id: &str, alert_email: Option<String>) -> Result<()> {
-    alert_email.as_deref().map(account::check_email).transpose()?;
+    alert_email.as_deref().map(account::check_email).transpose().of_words()?;
     let (name, db) = (id.to_owned(), open(config)?);
-    let set = alert_email.clone();
-    block_on(
-        db.write(Actor::CommandLine, Admission::Try, move |tx| accounts::set_alert_email(tx, &name, set.as_deref())),
-    )?;
-    match alert_email {
-        Some(to) => say!("alerts of {id} are mailed to {to}; to try it: ngoma account test-mail {id}"),
-        None => say!("alerts of {id} are mailed to nobody"),
+    let set = move |tx: &Tx<'_>| accounts::set_alert_email(tx, &name, alert_email.as_deref());
+    block_on(db.write(Actor::CommandLine, Admission::Try, set)).map_err(named)
+}
+
+fn tell(id: &str, mailed_to: Option<&str>, nobody: bool) {
+    match mailed_to {
+        Some(to) => {
+            confirm!("alerts of {id} are mailed to {to}; to try it: {}", command(&format!("account test-mail {id}")));
+        }
+        None if nobody => confirm!("alerts of {id} are mailed to nobody"),
+        None => {}
     }
-    Ok(())
+}
+
+fn tell_notices(id: &str, secret: Option<&str>, nowhere: bool) {
+    match secret {
+        Some(secret) => {
+            say!("{secret}");
+            confirm!("\nThis secret signs the notices of {id}. It is shown only now.");
+        }
+        None if nowhere => confirm!("notices of {id} are POSTed nowhere"),
+        None => {}
+    }
 }

@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
 use tracing::Level;
 
-use super::{database, log, output::show};
+use super::{
+    database, log,
+    output::{print_json, show},
+};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -19,6 +23,9 @@ use crate::{
 pub(super) struct Args {
     /// The file to make; an existing file is not overwritten.
     file: PathBuf,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
@@ -36,6 +43,11 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     if let Some(flaw) = made.flaw(&args.file) {
         return Err(Error::Internal(flaw));
     }
-    say!("{file} ({} MB) and {file}.key are made and checked; keep them apart", made.bytes.div_ceil(1_000_000));
+    if args.json {
+        let (file, key) = (file.to_string(), format!("{file}.key"));
+        print_json(&json!({ "file": file, "key_file": key, "bytes": made.bytes }));
+        return Ok(());
+    }
+    confirm!("{file} ({} MB) and {file}.key are made and checked; keep them apart", made.bytes.div_ceil(1_000_000));
     Ok(())
 }

@@ -2,7 +2,13 @@
 
 use std::net::TcpListener;
 
-use super::{output::show, serve};
+use serde_json::json;
+
+use super::{
+    database::expect_secrets,
+    output::{print_json, show},
+    serve,
+};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -21,26 +27,37 @@ pub(super) struct Args {
     /// Do not compare indexes with their tables, which is faster for a large database.
     #[arg(long)]
     quick: bool,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let clock = SystemClock.now().checked().map(drop);
-    let settings = [clock, engine::check(config), serve::filter(config).map(drop), address(config)];
+    let settings =
+        [clock, expect_secrets(config), engine::check(config), serve::filter(config).map(drop), address(config)];
     let mut problems: Vec<String> =
         settings.into_iter().filter_map(|checked| Some(checked.err()?.to_string())).collect();
-    config.warnings().iter().for_each(|warning| say!("warning   {warning}"));
     let mut found = store::check(&config.storage, args.quick, show);
     show("");
     problems.append(&mut found.problems);
+    let (database, note) = (config.storage.path.display(), if found.note.is_empty() { "ok" } else { &found.note });
+    if args.json {
+        let warnings = config.warnings();
+        let database = database.to_string();
+        print_json(&json!({ "database": database, "note": note, "warnings": warnings, "problems": problems }));
+    } else {
+        config.warnings().iter().for_each(|warning| say!("warning   {warning}"));
+    }
     match problems.as_slice() {
+        [] if args.json => Ok(()),
         [] => {
             let by = if config.storage.path.exists() {
                 String::new()
             } else {
                 format!(" (by {})", config.source_of_database())
             };
-            let note = if found.note.is_empty() { "ok" } else { &found.note };
-            say!("config    ok\ndatabase  {}{by} {note}", config.storage.path.display());
+            confirm!("config    ok\ndatabase  {database}{by} {note}");
             Ok(())
         }
         [problem] => Err(Error::Internal(problem.clone())),

@@ -17,21 +17,25 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Shell {
+pub(super) enum Shell {
     Bash,
     Zsh,
     Fish,
 }
 
 pub(super) fn run(args: &Args, command: &mut Command) -> Result<()> {
-    let shell = match args.shell {
+    print(&script(args.shell, command));
+    Ok(())
+}
+
+/// The whole text: it is complete before it is printed, because the reader may go away in the middle.
+pub(super) fn script(shell: Shell, command: &mut Command) -> Vec<u8> {
+    let shell = match shell {
         Shell::Bash => Known::Bash,
         Shell::Zsh => Known::Zsh,
         Shell::Fish => Known::Fish,
     };
-    // The text is complete before it is printed, because the reader may go away in the middle.
     let mut script = Vec::new();
     generate(shell, command, "ngoma", &mut script);
-    print(&script);
-    Ok(())
+    script
 }

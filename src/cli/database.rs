@@ -22,6 +22,11 @@ pub(super) fn open(config: &Config) -> Result<Db> {
     opened.map_err(owner::explain)
 }
 
+/// Refuses to go on without a secret of the settings whose file could not be read: for commands that send by them.
+pub(super) fn expect_secrets(config: &Config) -> Result<()> {
+    config.expect_secrets().map_err(|error| Error::request(error.to_string()))
+}
+
 /// Refuses to go on without a database: only 'serve' makes one, so that a command in a wrong folder makes nothing.
 pub(super) fn expect(config: &Config) -> Result<()> {
     let path = &config.storage.path;

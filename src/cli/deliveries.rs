@@ -9,21 +9,22 @@ use serde_json::{Value, json};
 
 use super::{
     database::{block_on, open},
-    output::{self, is_unread, print_json},
+    output::{self, is_unread, nothing, print_json},
     selection::{Filters, Status, name},
+    table::{Cell, Column, print_heads, print_rows, print_table},
+    wrong::{OfWords, wrong},
 };
 use crate::{
     api::profiles,
     app::PATIENCE,
     clock::{self, Clock, SystemClock},
-    config::Config,
+    config::{Config, command},
     domain::{
         delivery::{DeliveryKey, Failure, State},
         ids::DeliveryId,
         profile::Profiles,
         search::{Asked, Place, Sought},
         selection::Selection,
-        text::escaped,
         token::Visible,
     },
     error::{Error, Missing, Result},
@@ -41,7 +42,7 @@ const WATCHED: usize = 1000;
 const PAGES: usize = 20;
 const MOST: usize = 10_000;
 /// What an empty list says.
-const NONE: &str = "there is no delivery yet: they come when an event is published that a webhook wants ('ngoma account list' shows accounts)";
+const NONE: &str = "there is no delivery yet: they come when an event is published that a webhook wants";
 /// What an empty list says if there are filters.
 const NONE_MATCHES: &str = "no delivery matches: leave out a filter, or look further back with --since";
 
@@ -84,12 +85,15 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (search, place) = (sought(args.search, &profiles)?, place(args.after)?);
     block_on(async {
         if args.follow {
+            if !as_json {
+                print_heads(&COLUMNS);
+            }
             return follow(&db, &visible, selection, limit, |listed| line(listed, &profiles, as_json)).await;
         }
         let (found, next) = look(&db, &visible, &selection, (search.clone(), place), (limit, usize::MAX)).await?;
         show(&found, &profiles, as_json, if is_narrowed { NONE_MATCHES } else { NONE });
         if let Some(next) = next.filter(|_| search.is_some()) {
-            output::note(&searched(&next, &format!("; --after {next} goes on further back")));
+            output::hint(&searched(&next, &format!("; --after {next} goes on further back")));
         }
         Ok(())
     })
@@ -98,12 +102,12 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
 /// The text to look for, read.
 fn sought(text: Option<String>, profiles: &Profiles) -> Result<Option<Sought>> {
     let Some(text) = text else { return Ok(None) };
-    Sought::parse(&text, profiles)?.map(Some).ok_or_else(|| Error::request("--search holds no word to look for"))
+    Sought::parse(&text, profiles).of_words()?.map(Some).ok_or_else(|| wrong("--search holds no word to look for"))
 }
 
 /// The place at which the list begins.
 fn place(after: Option<String>) -> Result<Place<DeliveryId>> {
-    let unknown = || Error::request("no list ended at this --after: leave it out to begin with the newest");
+    let unknown = || wrong("no list ended at this --after: leave it out to begin with the newest");
     after.map_or(Ok(Place::Start), |text| Place::parse(&text, DeliveryId::parse).ok_or_else(unknown))
 }
 
@@ -192,47 +196,69 @@ async fn look(
 pub(super) fn named(error: Error) -> Error {
     match error {
         Error::NotFound(Missing::Account(id)) => {
-            Error::request(format!("there is no account {id}: 'ngoma account list' shows them"))
+            Error::request(format!("there is no account {id}: '{}' shows them", command("account list")))
         }
-        Error::NotFound(missing) => {
-            Error::request(format!("there is no such {missing}: 'ngoma account list' and 'ngoma deliveries' show ids"))
-        }
+        Error::NotFound(Missing::Webhook) => Error::request(format!(
+            "there is no such webhook, or it is deleted: '{}' shows them",
+            command("webhooks list")
+        )),
+        Error::NotFound(missing) => Error::request(format!(
+            "there is no such {missing}: '{}' and '{}' show ids",
+            command("account list"),
+            command("deliveries")
+        )),
         error => error,
     }
 }
 
-fn show(found: &[Listed], profiles: &Profiles, as_json: bool, nothing: &str) {
-    if as_json {
+fn show(found: &[Listed], profiles: &Profiles, as_json: bool, why: &str) {
+    if found.is_empty() {
+        nothing(as_json, why);
+    } else if as_json {
         print_json(&found.iter().map(|listed| object(listed, profiles)).collect());
-    } else if found.is_empty() {
-        say!("{nothing}");
     } else {
-        found.iter().for_each(|listed| line(listed, profiles, false));
+        print_table(&COLUMNS, &found.iter().map(|listed| row(listed, profiles)).collect::<Vec<_>>());
     }
 }
 
+const COLUMNS: [Column; 10] = [
+    Column::Text("MADE", 20),
+    Column::Text("DELIVERY", 30),
+    Column::Text("STATUS", 9),
+    Column::Text("LAST", 11),
+    Column::Number("ATTEMPTS"),
+    Column::Text("EVENT", 0),
+    Column::Text("ACCOUNT", 0),
+    Column::Text("WEBHOOK", 29),
+    Column::Text("NEXT", 0),
+    Column::Text("REPLAYED", 0),
+];
+
 fn line(listed: &Listed, profiles: &Profiles, as_json: bool) {
     if as_json {
-        return print_json(&object(listed, profiles));
+        print_json(&object(listed, profiles));
+    } else {
+        print_rows(&COLUMNS, &[row(listed, profiles)]);
     }
+}
+
+fn row(listed: &Listed, profiles: &Profiles) -> Vec<Cell> {
     let delivery = &listed.delivery;
     let status = delivery.last_status.map(|status| status.to_string());
     let failure = delivery.last_failure.filter(|failure| *failure != Failure::Status).map(|class| class.to_string());
-    let last = status.or(failure).unwrap_or_else(|| "-".to_owned());
-    let next = delivery.due_at.map_or_else(String::new, |due| format!("  next {due}"));
-    let replay = delivery.newest_replay;
-    let replay = replay.map_or_else(String::new, |replay| format!("  replayed: {} {}", name(replay.state), replay.id));
-    say!(
-        "{}  {}  {:<9} {:<11} attempts {} {:<22} {:<20} {}{next}{replay}",
-        delivery.created_at,
-        delivery.id,
-        name(delivery.state),
-        last,
-        delivery.attempts,
-        escaped(&delivery.kind),
-        escaped(&listed.account_id),
-        webhook(listed, profiles),
-    );
+    let replay = delivery.newest_replay.map(|replay| format!("{} {}", name(replay.state), replay.id));
+    vec![
+        delivery.created_at.to_string().into(),
+        delivery.id.to_string().into(),
+        Cell::status(name(delivery.state)),
+        status.or(failure).unwrap_or_else(|| "-".to_owned()).into(),
+        delivery.attempts.to_string().into(),
+        delivery.kind.as_str().into(),
+        listed.account_id.as_str().into(),
+        webhook(listed, profiles).into(),
+        delivery.due_at.map_or_else(|| "-".to_owned(), |due| due.to_string()).into(),
+        replay.unwrap_or_else(|| "-".to_owned()).into(),
+    ]
 }
 
 fn webhook(listed: &Listed, profiles: &Profiles) -> String {

@@ -11,6 +11,8 @@ use crate::{
 /// Descriptors for everything but API connections and attempts: the runtime, the database and its readers, a backup,
 /// alerts, tests.
 const BASE: usize = 56;
+/// Descriptors for the port of redirects to TLS, and for its connections.
+const REDIRECTS: usize = 72;
 /// API connections that a server must be able to accept.
 const FEWEST_CONNECTIONS: usize = 8;
 /// Attempts that a server must be able to make at the same time.
@@ -22,7 +24,8 @@ const FEWEST_ATTEMPTS: usize = 2;
 /// # Errors
 /// [`Error::Invalid`] if the system gives too few to serve at all.
 pub(super) fn provide(config: &mut Config) -> Result<()> {
-    let wanted = BASE + of_attempts(config.delivery.max_in_flight) + config.limits.connections;
+    let base = BASE + config.tls.http_listen.map_or(0, |_| REDIRECTS);
+    let wanted = base + of_attempts(config.delivery.max_in_flight) + config.limits.connections;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let (mut given, most) = (current.unwrap_or(u64::MAX), maximum.unwrap_or(u64::MAX));
     let raised = u64::try_from(wanted).unwrap_or(u64::MAX).min(most);
@@ -33,14 +36,14 @@ pub(super) fn provide(config: &mut Config) -> Result<()> {
     if given >= wanted {
         return Ok(());
     }
-    let fewest = BASE + of_attempts(FEWEST_ATTEMPTS) + FEWEST_CONNECTIONS;
+    let fewest = base + of_attempts(FEWEST_ATTEMPTS) + FEWEST_CONNECTIONS;
     if given < fewest {
         return Err(Error::request(format!(
             "the system gives this process {given} file descriptors, and the server needs {fewest} at least: raise the limit, \
              by 'ulimit -n 1024' in the shell that starts it, or by LimitNOFILE=1024 in its systemd unit"
         )));
     }
-    let rest = given - BASE;
+    let rest = given - base;
     // At least half of the rest stays for the API.
     let fits = |attempts: &usize| of_attempts(*attempts) <= (rest / 2).max(of_attempts(FEWEST_ATTEMPTS));
     let attempts = (FEWEST_ATTEMPTS..=config.delivery.max_in_flight).rev().find(fits).unwrap_or(FEWEST_ATTEMPTS);

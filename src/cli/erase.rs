@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
-use super::{database::block_on, output::show};
+use serde_json::json;
+
+use super::{
+    database::block_on,
+    deliveries::named,
+    output::{hint, print_json, show},
+};
 use crate::{
     clock,
+    config::command,
     domain::audit::Actor,
     engine::retention,
     error::{Error, Result},
@@ -18,25 +25,36 @@ use crate::{
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 
-pub(super) fn run(db: &Db, id: &str, yes: bool) -> Result<()> {
+pub(super) fn run(db: &Db, id: &str, yes: bool, as_json: bool) -> Result<()> {
     let name = id.to_owned();
     let (begun, extent) = block_on(db.read(move |view| {
         let begun = !erase::unfinished(view, Some(&name))?.is_empty();
         Ok((begun, erase::extent(view, &name)))
     }))?;
+    let mut found = json!({ "id": id, "deleted": true });
     let rows = match extent {
         Ok(Extent { profile, webhooks, tokens, events, deliveries }) => {
-            say!("{id} ({profile}): webhooks {webhooks}, tokens {tokens}, events {events}, deliveries {deliveries}");
+            let counts = json!({ "webhooks": webhooks, "tokens": tokens, "events": events, "deliveries": deliveries });
+            found = json!({ "id": id, "profile": profile, "had": counts, "deleted": yes });
+            if !as_json {
+                say!(
+                    "{id} ({profile}): webhooks {webhooks}, tokens {tokens}, events {events}, deliveries {deliveries}"
+                );
+            }
+            if !yes && as_json {
+                print_json(&found);
+            }
             if !yes {
-                return Err(Error::request(format!("nothing was deleted: 'ngoma account delete {id} --yes' does it")));
+                let delete = command(&format!("account delete {id} --yes"));
+                return Err(Error::request(format!("nothing was deleted: '{delete}' does it")));
             }
             Some(events + deliveries)
         }
         Err(Error::NotFound(_)) if begun => {
-            say!("{id}: the erasure goes on where it was cut off");
+            hint(&format!("{id}: the erasure goes on where it was cut off"));
             None
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(named(error)),
     };
     let emptied = block_on(async {
         if rows.is_some() {
@@ -46,9 +64,13 @@ pub(super) fn run(db: &Db, id: &str, yes: bool) -> Result<()> {
         retention::empty_log(db, TRIES).await
     })?;
     show("");
-    say!("nothing of {id} is left in the database; older backups still hold it");
+    if as_json {
+        print_json(&found);
+        return Ok(());
+    }
+    confirm!("nothing of {id} is left in the database; older backups still hold it");
     if !emptied {
-        say!("the database's log may hold some data for a while: another program reads it; it is emptied later");
+        confirm!("the database's log may hold some data for a while: another program reads it; it is emptied later");
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! `ngoma key`: the key file that encrypts signing secrets.
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::{
     database::{block_on, open},
-    output::show,
+    output::{print_json, show},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -31,18 +32,26 @@ enum Command {
     #[command(
         after_help = "Example:\n  ngoma key rotate\n\nThe old key stays in the file until no secret needs it. Backups of the database made before need the old key file."
     )]
-    Rotate {},
+    Rotate {
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
-    let Command::Rotate {} = args.command;
+    let Command::Rotate { json } = args.command;
     // Synced, also with `durability = "normal"`: the old key is removed from its file for good, so no row that needs it
     // may come back.
     let mut config = config.clone();
     config.storage.durability = Durability::Full;
     let file = config.storage.key_file.display();
     if config.storage.path.exists() && store::make_lost_key(&config.storage, SystemClock.now().checked()?)? {
-        say!(
+        if json {
+            print_json(&json!({ "key_file": file.to_string(), "former_key_needed": false }));
+            return Ok(());
+        }
+        confirm!(
             "the key file was missing, and no secret needed it: a new key is in {file}; back it up now, apart from the database"
         );
         return Ok(());
@@ -67,10 +76,12 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         show("");
         db.write(Actor::CommandLine, Admission::Try, endpoints::forget_old_keys).await
     })?;
-    if forgotten {
-        say!("every secret is encrypted with a new key; back up {file} now, apart from the database");
+    if json {
+        print_json(&json!({ "key_file": file.to_string(), "former_key_needed": !forgotten }));
+    } else if forgotten {
+        confirm!("every secret is encrypted with a new key; back up {file} now, apart from the database");
     } else {
-        say!("a new key is in {file}; some secrets still need the old one: run this again");
+        confirm!("a new key is in {file}; some secrets still need the old one: run this again");
     }
     Ok(())
 }

@@ -15,9 +15,9 @@ use poem::{
     http::StatusCode,
     listener::{Acceptor, Listener, TcpListener},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::database::block_on;
+use super::{database::block_on, output::print_json};
 use crate::{
     api::profiles,
     clock::{Clock, SystemClock},
@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// How long to wait before answering, such as 500ms or 12s.
     #[arg(long, default_value = "0s", value_parser = duration())]
     delay: Duration,
+    /// Print one JSON object on each line instead of text: first the address, then each delivery.
+    #[arg(long)]
+    json: bool,
 }
 
 fn secret(text: &str) -> Result<SigningSecret> {
@@ -71,6 +74,7 @@ struct Receiver {
     /// Requests that are still to be answered with 500.
     to_fail: AtomicU32,
     delay: Duration,
+    as_json: bool,
 }
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
@@ -81,13 +85,19 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         status: StatusCode::from_u16(args.status).map_err(|error| Error::request(error.to_string()))?,
         to_fail: AtomicU32::new(args.fail_first),
         delay: args.delay,
+        as_json: args.json,
     };
     block_on(async move {
         let wanted = SocketAddr::from(([127, 0, 0, 1], args.port));
         let failed = |error: std::io::Error| unbound(wanted, &error, "--port");
         let acceptor = TcpListener::bind(wanted).into_acceptor().await.map_err(failed)?;
         let bound = acceptor.local_addr().into_iter().find_map(|address| address.as_socket_addr().copied());
-        say!("listening on http://{}  (Ctrl-C stops)", bound.unwrap_or(wanted));
+        let address = format!("http://{}", bound.unwrap_or(wanted));
+        if args.json {
+            print_json(&json!({ "listening": address }));
+        } else {
+            confirm!("listening on {address}  (Ctrl-C stops)");
+        }
         poem::Server::new_with_acceptor(acceptor).run(Arc::new(receiver)).await.map_err(failed)
     })
 }
@@ -99,13 +109,54 @@ impl Endpoint for Receiver {
         let body = request.take_body().into_bytes_limit(MAX_BODY).await?;
         let fails = self.to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         let status = if fails { StatusCode::INTERNAL_SERVER_ERROR } else { self.status };
-        say!("{}\n  -> {status}", self.describe(&request, &body));
+        if self.as_json {
+            print_json(&self.object(&request, &body, status));
+        } else {
+            say!("{}\n  -> {status}", self.describe(&request, &body));
+        }
         tokio::time::sleep(self.delay).await;
         Ok(Response::builder().status(status).content_type("application/json").body(r#"{"received":true}"#))
     }
 }
 
 impl Receiver {
+    /// A delivery for programs. `verified` is null without a secret.
+    fn object(&self, request: &Request, body: &[u8], status: StatusCode) -> Value {
+        let header = |name: &str| request.header(name).map(str::to_owned);
+        let signatures = self.signatures(request, body);
+        let signatures =
+            signatures.map(|(name, value, verified)| json!({ "header": name, "value": value, "verified": verified }));
+        json!({
+            "method": request.method().as_str(),
+            "path": request.uri().to_string(),
+            "webhook_id": header("webhook-id"),
+            "attempt": header("ngoma-attempt").and_then(|number| number.parse::<u32>().ok()),
+            "test": header("ngoma-test").is_some(),
+            "signatures": signatures.collect::<Value>(),
+            "body": serde_json::from_slice::<Value>(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into()),
+            "answer": status.as_u16(),
+        })
+    }
+
+    /// Each signature of a request: its header, its text, and whether it is right; `None` without a secret.
+    fn signatures(&self, request: &Request, body: &[u8]) -> impl Iterator<Item = (&'static str, String, Option<bool>)> {
+        let header = |name: &str| request.header(name).unwrap_or_default().to_owned();
+        let secret = self.secret.as_ref();
+        let mut found = Vec::new();
+        for name in self.profiles.iter().map(|profile| profile.signature_header) {
+            if let Some(value) = request.header(name) {
+                found.push((name, value.to_owned(), secret.map(|secret| secret.verifies_body(body, value))));
+            }
+        }
+        if let Some(value) = request.header("webhook-signature") {
+            let seconds = header("webhook-timestamp").parse().unwrap_or(0_i64);
+            let (id, at) = (header("webhook-id"), Timestamp::from_millis(seconds.saturating_mul(1000)));
+            let verified = secret.map(|secret| secret.verifies_standard(&id, at, body, value));
+            found.push(("webhook-signature", value.to_owned(), verified));
+        }
+        found.into_iter()
+    }
+
     fn describe(&self, request: &Request, body: &[u8]) -> String {
         let header = |name: &str| request.header(name).unwrap_or("-").to_owned();
         let mut lines = vec![format!(
@@ -118,29 +169,17 @@ impl Receiver {
         if request.header("ngoma-test").is_some() {
             lines.push("  a test: sample data, not a real event".to_owned());
         }
-        for profile in self.profiles.iter() {
-            if let Some(value) = request.header(profile.signature_header) {
-                let verdict = self.verdict(|secret| secret.verifies_body(body, value));
-                lines.push(format!("  {verdict}  {}: {value}", profile.signature_header));
-            }
-        }
-        if let Some(value) = request.header("webhook-signature") {
-            let seconds = header("webhook-timestamp").parse().unwrap_or(0_i64);
-            let at = Timestamp::from_millis(seconds.saturating_mul(1000));
-            let verdict = self.verdict(|secret| secret.verifies_standard(&header("webhook-id"), at, body, value));
-            lines.push(format!("  {verdict}  webhook-signature: {value}"));
+        for (name, value, verified) in self.signatures(request, body) {
+            let verdict = match verified {
+                None => "not verified (no --secret)",
+                Some(true) => "verified    ",
+                Some(false) => "WRONG SIGNATURE",
+            };
+            lines.push(format!("  {verdict}  {name}: {value}"));
         }
         let pretty = serde_json::from_slice::<Value>(body).and_then(|json| serde_json::to_string_pretty(&json));
         let pretty = pretty.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
         lines.extend(pretty.lines().map(|line| format!("  {line}")));
         lines.join("\n")
-    }
-
-    fn verdict(&self, verifies: impl Fn(&SigningSecret) -> bool) -> &'static str {
-        match &self.secret {
-            None => "not verified (no --secret)",
-            Some(secret) if verifies(secret) => "verified    ",
-            Some(_) => "WRONG SIGNATURE",
-        }
     }
 }

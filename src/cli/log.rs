@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     fmt::Write as _,
     fs::File,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     os::fd::AsFd,
     panic,
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering},
@@ -27,6 +27,7 @@ use tracing_subscriber::{
     fmt::{MakeWriter, format},
 };
 
+use super::manner::has_colours;
 use crate::{
     clock::{Clock, SystemClock},
     config::LogFormat,
@@ -240,7 +241,7 @@ pub(super) fn open(format: LogFormat) -> Result<()> {
 /// Lets the lines of the log that pass this filter go to standard error.
 pub(super) fn subscribe(filter: EnvFilter) {
     let Some(Streams { log, .. }) = STREAMS.get() else { return };
-    let colours = io::stderr().is_terminal();
+    let colours = has_colours(&io::stderr());
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines(Arc::clone(log)));
     let lines = lines.with_target(false).with_ansi(colours).log_internal_errors(false);
     let fields = format::debug_fn(|to, field, value| match field.name() {

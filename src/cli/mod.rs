@@ -6,6 +6,7 @@
 mod output;
 
 mod account;
+mod app;
 mod backup;
 mod check;
 mod completions;
@@ -16,27 +17,36 @@ mod erase;
 mod key;
 mod listen;
 mod log;
+mod man;
+mod manner;
 mod openapi;
 mod owner;
 mod recover;
 mod restore;
 mod selection;
 mod serve;
+mod setup;
+mod setup_present;
+mod setup_questions;
 mod start;
 mod supervisor;
+mod table;
 mod token;
 mod version;
+mod webhook_settings;
+mod webhook_view;
 mod webhooks;
+mod wrong;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{env, io, path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing::Level;
 
-use self::version::VERSION;
+use self::{manner::Manner, version::VERSION, wrong::is_wrong};
 use crate::{
-    config::Config,
+    config::{Config, Reader},
     error::{Error, Result},
 };
 
@@ -51,6 +61,12 @@ pub struct Cli {
     /// /etc/ngoma/config.toml, whichever exists first, else the built-in defaults.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Print only what was asked for: no heads of tables, no confirmations, no hints, no progress.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Print no colours. There are none anyway without a terminal, with NO_COLOR, or with TERM=dumb.
+    #[arg(long, global = true)]
+    no_color: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -58,6 +74,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Setup(setup::Args),
     Account(account::Args),
     Token(token::Args),
     Key(key::Args),
@@ -71,9 +88,18 @@ enum Command {
     Check(check::Args),
     Openapi(openapi::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Cli {
+    /// Reads the command line. If it is wrong, or asks for help, the program ends here.
+    pub fn read() -> Self {
+        let plain = env::args_os().any(|word| word == "--no-color");
+        let colours = if plain { ColorChoice::Never } else { ColorChoice::Auto };
+        let matches = Self::command().color(colours).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command, and returns the exit code.
     pub fn run(self) -> ExitCode {
         // Memory holds keys, secrets and tokens: keep them out of core files, and away from other processes of this
@@ -81,6 +107,7 @@ impl Cli {
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
             log::complain(Level::WARN, &format!("core files cannot be forbidden: {error}"));
         }
+        manner::set(Manner { quiet: self.quiet, plain: self.no_color });
         let done = self.dispatch().and_then(|()| match output::unprinted() {
             // The reader has gone away (`| head`): no error.
             None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
@@ -90,7 +117,7 @@ impl Cli {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 log::complain(Level::ERROR, &error.to_string());
-                ExitCode::FAILURE
+                if is_wrong(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
             }
         };
         log::drain();
@@ -98,15 +125,20 @@ impl Cli {
     }
 
     fn dispatch(self) -> Result<()> {
-        let config = || Config::load(self.config.as_deref()).map_err(|error| Error::request(error.to_string()));
+        let named = self.config.as_deref();
+        let load = || Config::load(named).map_err(|error| Error::request(error.to_string()));
+        let config = || load().inspect(|config| config.note_how_to_call(named, Reader::Here, owner::is_by_sudo()));
         // For commands that use the database. 'backup' and 'check' stay root: a backup goes where only root may write,
         // and a check tells root what the owner could not use.
         let owned = || config().and_then(|config| owner::act(&config).map(|()| config));
         match self.command {
             Command::Serve(args) => {
                 log::open(Config::log_format(self.config.as_deref()))?;
-                serve::run(args, self.config.as_deref(), config()?)
+                let config = load()?;
+                config.note_how_to_call(named, Reader::Anywhere, owner::is_of_service());
+                serve::run(args, config)
             }
+            Command::Setup(args) => setup::run(args, &owned()?),
             Command::Account(args) => account::run(args, &owned()?),
             Command::Token(args) => token::run(args, &owned()?),
             Command::Key(args) => key::run(&args, &owned()?),
@@ -119,6 +151,7 @@ impl Cli {
             Command::Check(args) => check::run(&args, &config()?),
             Command::Openapi(args) => openapi::run(&args),
             Command::Completions(args) => completions::run(&args, &mut Self::command()),
+            Command::Man(args) => man::run(&args, Self::command()),
         }
     }
 }

@@ -1,4 +1,7 @@
-//! What commands print: text, JSON, progress.
+//! What commands print: what was asked for, confirmations, hints, JSON, progress.
+//!
+//! What was asked for goes to standard output, and so do confirmations; hints and progress go to standard error.
+//! `--quiet` leaves everything out but what was asked for.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -7,13 +10,18 @@ use std::{
 
 use serde_json::Value;
 
-use super::log;
+use super::{log, manner::is_quiet};
 use crate::domain::text::{escaped, escaped_json};
 
 /// Prints a line, or several lines. Unusual characters are escaped.
 macro_rules! say {
     () => { say!("") };
     ($($part:tt)*) => { $crate::cli::output::say(&format!($($part)*)) };
+}
+
+/// Prints what a command has done, unless `--quiet` is there.
+macro_rules! confirm {
+    ($($part:tt)*) => { $crate::cli::output::confirm(&format!($($part)*)) };
 }
 
 /// Why standard output could not be written.
@@ -35,6 +43,13 @@ pub(super) fn say(text: &str) {
     }
 }
 
+/// As [`say`], for what a command has done.
+pub(super) fn confirm(text: &str) {
+    if !is_quiet() {
+        say(text);
+    }
+}
+
 /// Whether the reader of the output has gone away.
 pub(super) fn is_unread() -> bool {
     UNPRINTED.get().is_some()
@@ -48,18 +63,29 @@ pub(super) fn unprinted() -> Option<io::ErrorKind> {
 /// Shows the progress of long work on the terminal, if there is one; the next line takes its place.
 pub(super) fn show(progress: &str) {
     let mut terminal = io::stderr();
-    if terminal.is_terminal() {
+    if terminal.is_terminal() && !is_quiet() {
         // Wipes the rest of a longer line.
         let _ = write!(terminal, "\r{}\x1b[K", escaped(progress)).and_then(|()| terminal.flush());
     }
 }
 
-/// Prints a line about the output to standard error.
-pub(super) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", escaped(text));
+/// Prints a hint to standard error.
+pub(super) fn hint(text: &str) {
+    if !is_quiet() {
+        let _ = writeln!(io::stderr(), "{}", escaped(text));
+    }
 }
 
 /// Prints one line of JSON. Unusual characters are escaped, which does not change its meaning.
 pub(super) fn print_json(value: &Value) {
     say!("{}", escaped_json(&value.to_string()));
+}
+
+/// The sentence of an empty list: where its entries come from. With JSON the list is an empty array.
+pub(super) fn nothing(as_json: bool, why: &str) {
+    if as_json {
+        print_json(&Value::Array(Vec::new()));
+    } else {
+        hint(why);
+    }
 }

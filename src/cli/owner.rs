@@ -1,7 +1,7 @@
 //! Root's commands act as the owner of the database. So `sudo ngoma ...` can do what the server can do, and no more, and
 //! the files that it makes are the server's.
 
-use std::{io, os::unix::fs::MetadataExt, sync::OnceLock};
+use std::{env, io, os::unix::fs::MetadataExt, sync::OnceLock};
 
 use rustix::{
     process::{Gid, Uid, geteuid},
@@ -37,6 +37,19 @@ pub(super) fn act(config: &Config) -> Result<()> {
              that user"
         ))
     })
+}
+
+/// Whether a person needs `sudo` for a command on the data of this server: it runs as a user for services, as whom
+/// nobody signs in.
+pub(super) fn is_of_service() -> bool {
+    let user = geteuid().as_raw();
+    // Users of the system, users that systemd makes for a service (DynamicUser), and nobody.
+    (1..1000).contains(&user) || (61_184..=65_519).contains(&user) || user == 65_534
+}
+
+/// Whether `sudo` runs this command.
+pub(super) fn is_by_sudo() -> bool {
+    env::var_os("SUDO_UID").is_some()
 }
 
 /// The same error. If a file was denied, it also says to whom, or what to do.

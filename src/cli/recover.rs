@@ -11,13 +11,15 @@ use serde_json::json;
 use super::{
     database::{block_on, open},
     deliveries::named,
+    manner::is_quiet,
     output::print_json,
     selection::{ALL, Filters, Status},
+    wrong::wrong,
 };
 use crate::{
     api::profiles,
     clock,
-    config::Config,
+    config::{Config, command},
     domain::{
         audit::Actor,
         ids::DeliveryId,
@@ -98,11 +100,11 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     let (one, yes, as_json) = (args.delivery.is_some(), args.yes, args.json);
     let (visible, selection) = match args.delivery {
         Some(text) => {
-            let id = DeliveryId::parse(&text).ok_or_else(|| Error::request(format!("'{text}' is no delivery's id")))?;
+            let id = DeliveryId::parse(&text).ok_or_else(|| unknown(&text))?;
             (ALL, Selection { delivery: Some(id), ..Selection::default() })
         }
         None if args.filters.is_empty() && !args.all && !args.cancelled => {
-            return Err(Error::request("which deliveries? Name one, give a filter, or --all"));
+            return Err(wrong("which deliveries? Name one, give a filter, or --all; --help has examples"));
         }
         None => {
             let status = if args.cancelled { Recoverable::Cancelled } else { args.status };
@@ -138,10 +140,14 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     })
 }
 
+fn unknown(text: &str) -> Error {
+    wrong(format!("'{text}' is no delivery's id, dlv_...: '{}' shows them", command("deliveries")))
+}
+
 /// Refuses a single delivery that does not exist, or whose webhook is not active.
 fn judge_one(count: candidates::Count) -> Result<()> {
     match (count.matched, count.skipped) {
-        (0, _) => Err(Error::request("there is no such delivery: 'ngoma deliveries' shows them")),
+        (0, _) => Err(Error::request(format!("there is no such delivery: '{}' shows them", command("deliveries")))),
         (_, 0) => Ok(()),
         _ => Err(Error::request("its webhook is suspended or deleted: resume it first")),
     }
@@ -150,7 +156,7 @@ fn judge_one(count: candidates::Count) -> Result<()> {
 /// Shows the progress of a recovery until it ends.
 async fn follow(db: &Db, mut recovery: Recovery) -> Result<()> {
     let (id, mut idle) = (recovery.id, 0);
-    let terminal = std::io::stdout().is_terminal();
+    let terminal = std::io::stdout().is_terminal() && !is_quiet();
     while recovery.state == RecoveryState::Running && idle < PATIENCE {
         clock::pause(EVERY).await;
         let now = db.read(move |view| recoveries::find(view, &ALL, id)).await?;
@@ -172,7 +178,7 @@ async fn follow(db: &Db, mut recovery: Recovery) -> Result<()> {
                 "{id} is done, and nothing was replayed: {skipped} skipped, because their webhooks are suspended or deleted"
             )));
         }
-        RecoveryState::Done => say!("{id} is done: {replayed} replayed, {skipped} skipped; {became}"),
+        RecoveryState::Done => confirm!("{id} is done: {replayed} replayed, {skipped} skipped; {became}"),
         RecoveryState::Cancelled => say!("{id} was cancelled: {replayed} of {matched} replayed; {became}"),
         RecoveryState::Running => {
             say!(

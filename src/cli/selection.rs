@@ -7,9 +7,11 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
+use super::wrong::{OfWords, wrong};
 use crate::{
     app::Wanted,
     clock::{Clock, SystemClock},
+    config::command,
     domain::{
         delivery::{Failure, State},
         ids::EndpointId,
@@ -120,7 +122,7 @@ impl Filters {
         };
         let refusal = self.webhook.as_deref().map(no_webhook);
         let read = Wanted { webhook: self.webhook, selection }.read(profiles, &ALL);
-        read.map_err(|error| refusal.unwrap_or(error))
+        read.map_err(|error| refusal.unwrap_or(error)).of_words()
     }
 }
 
@@ -130,7 +132,7 @@ pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, Vi
 }
 
 fn no_webhook(text: &str) -> Error {
-    Error::request(format!("'{text}' is no webhook's id"))
+    wrong(format!("'{text}' is no webhook's id, wh_... or whk_...: '{}' shows them", command("webhooks list")))
 }
 
 /// The name of a state, as the API has it.

@@ -1,6 +1,6 @@
 //! `ngoma serve`: the server.
 
-use std::{net::SocketAddr, path::Path, process, time::Duration};
+use std::{net::SocketAddr, process, time::Duration};
 
 use ipnet::IpNet;
 use rustix::process::Signal;
@@ -10,10 +10,12 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{descriptors, log, start, supervisor, version::VERSION};
+use super::{
+    database::expect_secrets, descriptors, log, manner::is_quiet, start, supervisor, version::VERSION, wrong::wrong,
+};
 use crate::{
     api::profiles,
-    config::{Config, socket_address},
+    config::{Config, command, socket_address},
     domain::{
         audit::Actor,
         token::{BearerToken, Scopes},
@@ -45,12 +47,12 @@ pub(super) struct Args {
     listen: Option<SocketAddr>,
 }
 
-/// `file` is the settings file that the command line names.
-pub(super) fn run(args: Args, file: Option<&Path>, mut config: Config) -> Result<()> {
+pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
+    expect_secrets(&config)?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     if args.dev {
         if !config.server.listen.ip().is_loopback() {
-            return Err(Error::request(format!(
+            return Err(wrong(format!(
                 "--dev opens this machine to everybody who has a printed token: listen on 127.0.0.1, not on {}",
                 config.server.listen
             )));
@@ -66,7 +68,7 @@ pub(super) fn run(args: Args, file: Option<&Path>, mut config: Config) -> Result
     log::subscribe(filter(&config)?);
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     descriptors::provide(&mut config)?;
-    let served = runtime.block_on(serve(config, file, args.dev));
+    let served = runtime.block_on(serve(config, args.dev));
     // A sending thread may hang in a look-up, so the end does not wait for it.
     runtime.shutdown_background();
     served
@@ -76,19 +78,21 @@ fn heard(kind: SignalKind) -> Result<unix::Signal> {
     signal(kind).map_err(|error| Error::Internal(error.to_string()))
 }
 
-async fn serve(config: Config, file: Option<&Path>, dev: bool) -> Result<()> {
+async fn serve(config: Config, dev: bool) -> Result<()> {
     // Before the server is visible: an early signal stops it too.
     let [mut terminate, mut interrupt, mut quit] =
         [supervisor::heard(Signal::TERM)?, supervisor::heard(Signal::INT)?, supervisor::heard(Signal::QUIT)?];
     supervisor::ignore_others()?;
     let settings = config.clone();
     let server = server::prepare(config, Outside::default()).await?;
-    tracing::info!("ngoma {VERSION} serves at http://{}", server.address());
-    start::print(&server, &settings, server.db().write(Actor::Engine, Admission::Try, store::durability).await?);
+    tracing::info!("ngoma {VERSION} serves at {}://{}", settings.tls.scheme(), server.address());
+    if !is_quiet() {
+        start::print(&server, &settings, server.db().write(Actor::Engine, Admission::Try, store::durability).await?);
+    }
     if dev {
         print_demo(server.db(), &settings).await?;
-    } else {
-        print_first_steps(server.db(), file).await?;
+    } else if !is_quiet() {
+        print_first_steps(server.db()).await?;
     }
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
@@ -161,14 +165,18 @@ async fn demo_token(db: &Db, holder: Holder, scopes: &str) -> Result<BearerToken
     Ok(db.write(Actor::Engine, Admission::Try, make).await?.1)
 }
 
-/// On an empty database: the commands that make the first account and token.
-async fn print_first_steps(db: &Db, file: Option<&Path>) -> Result<()> {
-    let told = "there is no token yet: 'ngoma account create' and 'ngoma token create' make the first";
-    if db.read(tokens::list).await?.is_empty() && !log::print_object(told, &[]) {
-        let named = file.map_or_else(String::new, |file| format!(" --config {}", file.display()));
+/// Without a token: the commands that make the first account and token.
+async fn print_first_steps(db: &Db) -> Result<()> {
+    let told = format!("there is no token yet: '{}' makes the first account, webhook and token", command("setup"));
+    if db.read(tokens::list).await?.is_empty() && !is_quiet() && !log::print_object(&told, &[]) {
         say!("\nThere is no token yet. In another terminal:");
-        say!("  ngoma account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example{named}");
-        say!("  ngoma token create --account COOP-MBALE-001 --scope webhooks,events{named}");
+        say!(
+            "  {}",
+            command("setup --profile asilichain --account COOP-MBALE-001 --url https://erp.coop.example/hook")
+        );
+        say!("or step by step:");
+        say!("  {}", command("account create --profile asilichain --id COOP-MBALE-001 --alert-email ops@coop.example"));
+        say!("  {}", command("token create --account COOP-MBALE-001 --scope webhooks,events"));
     }
     Ok(())
 }

@@ -12,11 +12,16 @@ use crate::{
 
 pub(super) fn print(server: &Server, config: &Config, durability: Durability) {
     let address = server.address();
+    // Where people reach it, by a proxy or at the address itself.
+    let base = match config.server.public_url.trim_end_matches('/') {
+        "" => format!("{}://{address}", config.tls.scheme()),
+        public => public.to_owned(),
+    };
     let begun = format!("ngoma {VERSION} is ready");
     let mut facts = vec![
-        ("address", format!("http://{address}")),
-        ("dashboard", format!("http://{address}/ui")),
-        ("docs", format!("http://{address}/docs")),
+        ("address", format!("{}://{address}", config.tls.scheme())),
+        ("dashboard", format!("{base}/ui")),
+        ("docs", format!("{base}/docs")),
         ("database", database(config, durability)),
     ];
     facts.extend(profiles(config).iter().map(|profile| (profile.name, schedule(profile))));

@@ -7,15 +7,18 @@ use serde_json::json;
 
 use super::{
     database::{block_on, open},
-    output::print_json,
+    deliveries::named,
+    output::{nothing, print_json},
+    table::{Cell, Column, print_table},
+    wrong::{OfWords, wrong},
 };
 use crate::{
     api::profiles,
     app::tokens::{CreatedToken, NewToken, TokenRecord},
-    config::Config,
-    domain::{audit::Actor, ids::TokenId, text::escaped, timestamp::Timestamp, token::Scopes},
+    config::{Config, command},
+    domain::{audit::Actor, ids::TokenId, timestamp::Timestamp, token::Scopes},
     error::{Error, Missing, Result},
-    store::{Admission, tokens},
+    store::{Admission, Tx, tokens},
 };
 
 /// Make, list and revoke bearer tokens
@@ -67,65 +70,67 @@ enum Command {
     Revoke {
         /// The token's id, tok_..., from 'ngoma token list'.
         id: String,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     match args.command {
         Command::Create { account, platform, scope, label, expires, json } => {
-            let (scopes, holder) = (Scopes::parse(&scope)?, (account, platform.as_deref()));
+            let (scopes, holder) = (Scopes::parse(&scope).of_words()?, (account, platform.as_deref()));
             if holder == (None, None) && !scopes.is_operator() {
                 // The rule is the app's; here it names the options.
                 let message =
                     "whose token? Give --account ID or --platform PROFILE; only --scope operator needs neither";
-                return Err(Error::request(message));
+                return Err(wrong(message));
             }
-            let new = NewToken::new(&profiles(config), holder, scopes, label)?.lasting(expires)?;
+            let new = NewToken::new(&profiles(config), holder, scopes, label);
+            let new = new.and_then(|new| new.lasting(expires)).of_words()?;
             let db = open(config)?;
             let create = db.write(Actor::CommandLine, Admission::Try, move |tx| new.create(tx));
-            let CreatedToken { id, token, expires_at } = block_on(create)?;
+            let CreatedToken { id, token, expires_at } = block_on(create).map_err(named)?;
             let until = expires_at.map(|at| format!(" It expires at {at}.")).unwrap_or_default();
             if json {
                 let mut made = json!({ "id": id.to_string(), "token": token.expose() });
                 expires_at.into_iter().for_each(|at| made["expires_at"] = at.to_string().into());
                 print_json(&made);
             } else {
-                say!(
-                    "{}\n\nThis is token {id}. It is shown only now; keep it where you keep passwords.{until}",
-                    token.expose()
-                );
+                say!("{}", token.expose());
+                confirm!("\nThis is token {id}. It is shown only now; keep it where you keep passwords.{until}");
             }
         }
         Command::List { json } => {
             let tokens = block_on(open(config)?.read(tokens::list))?;
-            if json {
-                print_json(&tokens.iter().map(as_json).collect());
-            } else if tokens.is_empty() {
-                say!("there is no token yet: ngoma token create --help");
-            } else {
-                say!(
-                    "{:<30}  {:<24} {:<16} {:<20}  {:<26}  LABEL",
-                    "TOKEN",
-                    "BELONGS TO",
-                    "SCOPES",
-                    "LAST USED",
-                    "EXPIRES"
+            if tokens.is_empty() {
+                nothing(
+                    json,
+                    &format!("there is no token yet: '{}' says how to make one", command("token create --help")),
                 );
-                tokens.iter().for_each(print);
+            } else if json {
+                print_json(&tokens.iter().map(as_json).collect());
+            } else {
+                print_table(&COLUMNS, &tokens.iter().map(row).collect::<Vec<_>>());
             }
         }
-        Command::Revoke { id } => {
-            let parsed = TokenId::parse(&id).ok_or(Error::NotFound(Missing::Token));
-            let revoked = parsed.and_then(|token| {
-                block_on(open(config)?.write(Actor::CommandLine, Admission::Try, move |tx| tokens::revoke(tx, token)))
-            });
+        Command::Revoke { id, json } => {
+            let unknown = || wrong(format!("'{id}' is no token's id, tok_...: '{}' shows them", command("token list")));
+            let token = TokenId::parse(&id).ok_or_else(unknown)?;
+            let revoke = move |tx: &Tx<'_>| tokens::revoke(tx, token);
+            let revoked = block_on(open(config)?.write(Actor::CommandLine, Admission::Try, revoke));
             revoked.map_err(|error| match error {
-                Error::NotFound(_) => {
-                    Error::request(format!("there is no token '{id}' to revoke: 'ngoma token list' shows them"))
-                }
+                Error::NotFound(Missing::Token) => Error::request(format!(
+                    "there is no token '{id}' to revoke: '{}' shows them",
+                    command("token list")
+                )),
                 error => error,
             })?;
-            say!("token {id} is revoked");
+            if json {
+                print_json(&json!({ "id": id, "revoked": true }));
+            } else {
+                confirm!("token {id} is revoked");
+            }
         }
     }
     Ok(())
@@ -144,7 +149,16 @@ fn as_json(token: &TokenRecord) -> serde_json::Value {
     })
 }
 
-fn print(token: &TokenRecord) {
+const COLUMNS: [Column; 6] = [
+    Column::Text("TOKEN", 0),
+    Column::Text("BELONGS TO", 0),
+    Column::Text("SCOPES", 0),
+    Column::Text("LAST USED", 0),
+    Column::Text("EXPIRES", 0),
+    Column::Text("LABEL", 0),
+];
+
+fn row(token: &TokenRecord) -> Vec<Cell> {
     let holder = match (&token.account, &token.profile) {
         (Some(account), _) => account.clone(),
         (None, Some(profile)) => format!("platform of {profile}"),
@@ -152,7 +166,7 @@ fn print(token: &TokenRecord) {
     };
     let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at: Timestamp| at.to_string());
     let label = token.label.as_deref().unwrap_or("");
-    let until = token.expires_at.map_or_else(|| "-".to_owned(), |at| format!("until {at}"));
-    let (holder, label) = (escaped(&holder), escaped(label));
-    say!("{}  {holder:<24} {:<16} {used:<20}  {until:<26}  {label}", token.id, token.scopes.to_string());
+    let until = token.expires_at.map_or_else(|| "never".to_owned(), |at| format!("until {at}"));
+    let (id, scopes) = (token.id.to_string(), token.scopes.to_string());
+    [&id, &holder, &scopes, &used, &until, label].map(Cell::from).into()
 }

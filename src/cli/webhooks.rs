@@ -1,37 +1,37 @@
-//! `ngoma webhooks`: list, test, pause, resume and recover webhooks.
+//! `ngoma webhooks`: register, change, list, test, pause, resume and recover webhooks.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
+    app::{access, app},
     database::{block_on, open},
     deliveries::named,
-    output::print_json,
+    output::{nothing, print_json},
     recover, selection,
+    table::{Cell, Column, print_table},
+    webhook_settings, webhook_view,
+    wrong::OfWords,
 };
 use crate::{
-    api::{dialects, profiles},
-    clock::{SharedClock, SystemClock},
-    config::Config,
+    api::profiles,
+    app::webhook_test::TestOutcome,
+    config::{Config, command},
     domain::{
-        audit::Actor,
         delivery::Attempt,
-        endpoint::{Endpoint, EndpointState, Resend, Resumed, SuspendedReason},
-        profile::Profiles,
-        text::escaped,
+        endpoint::{Endpoint, EndpointState, Resend, Resumed},
         timestamp::Timestamp,
     },
-    engine::{Engine, Guard, system_look_up},
     error::{Error, Result},
-    store::{Admission, Db, Tx, View, accounts, audit, endpoints},
+    store::{View, accounts, endpoints},
 };
 
-/// List, test, pause, resume and recover webhooks; a running server acts at once, else the next start does
+/// Register, change, list, test, pause, resume and recover webhooks; a running server follows at once
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ngoma webhooks list\n  ngoma webhooks test wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1\n  ngoma webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"
+    after_help = "Examples:\n  ngoma webhooks create --account COOP-MBALE-001 --url https://erp.coop.example/hook --events 'batch.*'\n  ngoma webhooks list\n  ngoma webhooks test wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1\n  ngoma webhooks resume wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1"
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -40,6 +40,26 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Register a webhook for an account, active at once
+    #[command(
+        after_help = "Examples:\n  ngoma webhooks create --account COOP-MBALE-001 --url https://erp.coop.example/hook --events 'batch.*,loan.repaid'\n  ngoma webhooks create --account COOP-MBALE-001 --url https://erp.coop.example/hook --events '*' --header @key.txt\n\nkey.txt has lines such as 'X-Api-Key: ...'. The rules are those of the API."
+    )]
+    Create(webhook_settings::Create),
+    /// Change a webhook's URL, events and own settings; what is not named stays
+    #[command(
+        after_help = "Examples:\n  ngoma webhooks set wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1 --rate-limit 5 --ordered\n  ngoma webhooks set wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1 --metadata till=mbale-2 --description 'the till of Mbale'\n  ngoma webhooks set wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1 --header @- --no-header X-Old-Key\n\nThe rules are those of the API. Values of headers are stored encrypted, and never shown again."
+    )]
+    Set(webhook_settings::Set),
+    /// Show a webhook with its settings; values of headers are masked
+    #[command(after_help = "Example:\n  ngoma webhooks show wh_01HXYZ3KJ9Q8R7S6T5V4W3X2Y1")]
+    Show {
+        /// The webhook's id, wh_... or whk_..., from 'ngoma webhooks list'.
+        #[arg(value_name = "WEBHOOK")]
+        webhook: String,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
     /// List the webhooks that are not deleted: state, account and URL
     #[command(
         after_help = "Examples:\n  ngoma webhooks list --account COOP-MBALE-001\n  ngoma webhooks list --json | jq -r '.[] | select(.status == \"SUSPENDED\") | .webhook_id'"
@@ -111,6 +131,12 @@ enum Command {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     match args.command {
+        Command::Create(new) => webhook_settings::create(new, config),
+        Command::Set(change) => webhook_settings::set(change, config),
+        Command::Show { webhook, json } => {
+            selection::webhook(&profiles(config), &webhook)?;
+            webhook_settings::show(&app(config)?, &webhook, json)
+        }
         Command::List { account, json } => list(account, json, config),
         Command::Test { webhook, event, json } => test(&webhook, event, json, config),
         Command::Pause { webhook, json } => pause(&webhook, json, config),
@@ -120,6 +146,14 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         Command::Recover { webhook, yes, json } => recover::run(recover::Args::of_webhook(webhook, yes, json), config),
     }
 }
+
+const COLUMNS: [Column; 5] = [
+    Column::Text("WEBHOOK", 0),
+    Column::Text("STATUS", 0),
+    Column::Text("SINCE", 0),
+    Column::Text("ACCOUNT", 0),
+    Column::Text("URL", 0),
+];
 
 fn list(account: Option<String>, as_json: bool, config: &Config) -> Result<()> {
     let (profiles, db) = (profiles(config), open(config)?);
@@ -133,74 +167,29 @@ fn list(account: Option<String>, as_json: bool, config: &Config) -> Result<()> {
         Ok(listed.map(|one| (of.get(&one.account_id).cloned().unwrap_or_default(), one)).collect::<Vec<_>>())
     };
     let found = block_on(async { db.read(list).await.map_err(named) })?;
-    if as_json {
-        print_json(&found.iter().map(|(profile, one)| object(one, profile, &profiles)).collect());
-    } else if found.is_empty() {
-        say!("there is no webhook: an account registers one at the API, or you do at the dashboard (/ui/webhooks)");
+    if found.is_empty() {
+        nothing(
+            as_json,
+            &format!("there is no webhook: '{}' says how to register one", command("webhooks create --help")),
+        );
+    } else if as_json {
+        print_json(&found.iter().map(|(profile, one)| webhook_view::object(one, profile, &profiles)).collect());
     } else {
-        say!("{:<30}  {:<9}  {:<20}  {:<24}  URL", "WEBHOOK", "STATUS", "SINCE", "ACCOUNT");
-        for (profile, one) in &found {
+        let row = |(profile, one): &(String, Endpoint)| -> Vec<Cell> {
             let since = one.suspended_at.unwrap_or(one.created_at).to_string();
-            let (id, account) = (id(one, profile, &profiles), escaped(&one.account_id));
-            say!("{id:<30}  {:<9}  {since:<20}  {account:<24}  {}", status(one), escaped(one.url.given()));
-        }
+            let (id, status) = (webhook_view::id(one, profile, &profiles), Cell::status(webhook_view::status(one)));
+            vec![id.into(), status, since.into(), one.account_id.as_str().into(), one.url.given().into()]
+        };
+        print_table(&COLUMNS, &found.iter().map(row).collect::<Vec<_>>());
     }
     Ok(())
 }
 
-fn id(endpoint: &Endpoint, profile: &str, profiles: &Profiles) -> String {
-    endpoint.id.on_wire(profiles.get(profile).map_or("", |profile| profile.endpoint_prefix))
-}
-
-const fn status(endpoint: &Endpoint) -> &'static str {
-    match endpoint.state {
-        EndpointState::Active => "ACTIVE",
-        EndpointState::Suspended => "SUSPENDED",
-        EndpointState::Deleted => "DELETED",
-    }
-}
-
-fn object(endpoint: &Endpoint, profile: &str, profiles: &Profiles) -> Value {
-    json!({
-        "webhook_id": id(endpoint, profile, profiles),
-        "account_id": endpoint.account_id,
-        "profile": profile,
-        "url": endpoint.url.given(),
-        "events": endpoint.events.entries(),
-        "status": status(endpoint),
-        "suspended_at": endpoint.suspended_at.map(|at| at.to_string()),
-        "suspended_reason": endpoint.suspended_reason.map(SuspendedReason::name),
-        "created_at": endpoint.created_at.to_string(),
-    })
-}
-
-/// The webhook, unless it is deleted.
-fn live(endpoint: Endpoint, then: &str) -> Result<Endpoint> {
-    match endpoint.state {
-        EndpointState::Deleted => Err(Error::request(format!("this webhook is deleted: it cannot be {then}"))),
-        EndpointState::Active | EndpointState::Suspended => Ok(endpoint),
-    }
-}
-
 fn test(webhook: &str, event: Option<String>, as_json: bool, config: &Config) -> Result<()> {
-    let (id, visible) = selection::webhook(&profiles(config), webhook)?;
-    let (db, dialects) = (open(config)?, dialects(config));
-    let prepare = move |tx: &Tx<'_>| {
-        let endpoint = live(endpoints::find(tx, &visible, id)?, "tested")?;
-        let target = endpoints::target(tx, endpoint.key)?;
-        let dialect = dialects.iter().find(|dialect| dialect.profile.name == target.profile);
-        let dialect = dialect.ok_or_else(|| Error::Internal(format!("no profile '{}'", target.profile)))?;
-        let sample = dialect.sample_for(&endpoint, event.as_deref(), tx.now)?;
-        audit::tested(tx, endpoint.key)?;
-        Ok((endpoint.account_id, target, sample))
-    };
-    let (kind, delivery, attempt) = block_on(async {
-        let (account, target, (kind, body)) =
-            db.write(Actor::CommandLine, Admission::Try, prepare).await.map_err(named)?;
-        let sent = engine(&db, config)?.send_test(Actor::CommandLine, account, target, kind.clone(), body).await?;
-        Ok((kind, sent.0, sent.1))
-    })?;
-    let Attempt { status, failure, duration, details, .. } = &attempt;
+    selection::webhook(&profiles(config), webhook)?;
+    let app = app(config)?;
+    let tested = block_on(app.test(&access(), webhook, event)).of_words().map_err(named)?;
+    let TestOutcome { kind, delivery, attempt: Attempt { status, failure, duration, details, .. }, .. } = &tested;
     let took = duration.map_or(0, |took| took.as_millis());
     if as_json {
         print_json(&json!({
@@ -217,7 +206,7 @@ fn test(webhook: &str, event: Option<String>, as_json: bool, config: &Config) ->
     let answer = status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
     match failure {
         None if as_json => {}
-        None => say!("a test of {kind} has arrived: {answer} after {took} ms ({delivery})"),
+        None => confirm!("a test of {kind} has arrived: {answer} after {took} ms ({delivery})"),
         Some(failure) => {
             let why = details.reason.as_deref().map_or_else(|| failure.to_string(), |why| format!("{failure}: {why}"));
             return Err(Error::request(format!("the test of {kind} did not arrive: {answer}, {why} ({delivery})")));
@@ -226,38 +215,28 @@ fn test(webhook: &str, event: Option<String>, as_json: bool, config: &Config) ->
     Ok(())
 }
 
-/// An engine that only sends tests.
-fn engine(db: &Db, config: &Config) -> Result<Engine> {
-    let clock: SharedClock = Arc::new(SystemClock);
-    let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
-    Engine::new(db.clone(), clock, profiles(config), config, &guard)
-}
-
 fn pause(webhook: &str, as_json: bool, config: &Config) -> Result<()> {
-    let (id, visible) = selection::webhook(&profiles(config), webhook)?;
-    let pause = move |tx: &Tx<'_>| {
-        let endpoint = live(endpoints::find(tx, &visible, id)?, "paused")?;
-        endpoints::suspend(tx, endpoint.key, SuspendedReason::Paused)?;
-        Ok(endpoint.state == EndpointState::Active)
-    };
-    let db = open(config)?;
-    let paused = block_on(async { db.write(Actor::CommandLine, Admission::Try, pause).await.map_err(named) })?;
-    match paused {
-        _ if as_json => print_json(&json!({ "webhook_id": webhook, "paused": paused })),
-        true => say!("{webhook} is paused: its deliveries are held until 'ngoma webhooks resume {webhook}'"),
-        false => say!("{webhook} is suspended already: nothing was changed"),
+    selection::webhook(&profiles(config), webhook)?;
+    let (app, access) = (app(config)?, access());
+    let paused = block_on(async {
+        let was = app.webhook(&access, webhook).await?.endpoint.state;
+        app.pause(&access, webhook).await?;
+        Ok(was == EndpointState::Active)
+    });
+    match paused.map_err(named)? {
+        paused if as_json => print_json(&json!({ "webhook_id": webhook, "paused": paused })),
+        true => {
+            let resume = command(&format!("webhooks resume {webhook}"));
+            confirm!("{webhook} is paused: its deliveries are held until '{resume}'");
+        }
+        false => confirm!("{webhook} is suspended already: nothing was changed"),
     }
     Ok(())
 }
 
 fn resume(webhook: &str, resend: Resend, as_json: bool, config: &Config) -> Result<()> {
-    let (id, visible) = selection::webhook(&profiles(config), webhook)?;
-    let resume = move |tx: &Tx<'_>| {
-        let endpoint = live(endpoints::find(tx, &visible, id)?, "resumed")?;
-        endpoints::resume(tx, endpoint.key, resend)
-    };
-    let db = open(config)?;
-    let resumed = block_on(async { db.write(Actor::CommandLine, Admission::Try, resume).await.map_err(named) })?;
+    selection::webhook(&profiles(config), webhook)?;
+    let resumed = block_on(app(config)?.resume(&access(), webhook, resend)).map_err(named)?;
     let Resumed { resent, released } = resumed.unwrap_or(Resumed { resent: 0, released: 0 });
     match resumed {
         _ if as_json => print_json(&json!({
@@ -266,8 +245,8 @@ fn resume(webhook: &str, resend: Resend, as_json: bool, config: &Config) -> Resu
             "resent_deliveries": resent,
             "released_deliveries": released,
         })),
-        None => say!("{webhook} is active already: nothing was changed"),
-        Some(resumed) => say!("{webhook} is active again: {resumed}"),
+        None => confirm!("{webhook} is active already: nothing was changed"),
+        Some(resumed) => confirm!("{webhook} is active again: {resumed}"),
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ fn block(text: &str) -> Option<String> {
 /// What to write instead of the value of this key, if that can be told.
 pub(super) fn of(key: &str, given: &str) -> Option<String> {
     match key.split('.').take(2).collect::<Vec<_>>().as_slice() {
-        ["server", "listen"] => socket_address(given).err(),
+        ["server", "listen"] | ["tls", "http_listen"] => socket_address(given).err(),
         ["egress", "allow"] | ["server", "trusted_proxies"] => block(given),
         _ => None,
     }

@@ -37,9 +37,16 @@ impl Config {
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         config.storage.path = folder.join(&config.storage.path);
         config.storage.key_file = folder.join(&config.storage.key_file);
-        if config.egress.extra_ca != Path::new("") {
-            config.egress.extra_ca = folder.join(&config.egress.extra_ca);
+        let tls = &mut config.tls;
+        for path in [&mut config.egress.extra_ca, &mut tls.extra_ca, &mut tls.certificate, &mut tls.key] {
+            if path.as_path() != Path::new("") {
+                *path = folder.join(&path);
+            }
         }
+        if let (Some(name), "") = (tls.domains.first(), config.server.public_url.as_str()) {
+            config.server.public_url = format!("https://{name}");
+        }
+        config.read_secret_files(&folder)?;
         config.file = file;
         config.exposed = exposed(&figment);
         config.ignored = sources::ignored();

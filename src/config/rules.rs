@@ -7,6 +7,7 @@ use figment::Figment;
 use super::{
     Backup, Config, ConfigError, Retention, Storage, Wait,
     flaw::{given, source},
+    tls::is_name,
 };
 
 /// The largest request body that may be allowed: several copies of it are in memory while it is read, checked and
@@ -24,6 +25,7 @@ impl Config {
             self.delivery_rules(),
             self.client_rules(),
             self.retention_rules(),
+            self.tls_rules(),
         ];
         match rules.into_iter().flatten().find(|(holds, ..)| !holds) {
             Some((_, key, expected)) => {
@@ -154,6 +156,38 @@ impl Config {
                 (delivered.max(8 * day)..=36_500 * day).contains(&undelivered),
                 "retention.undelivered",
                 "as long as retention.delivered, and 8d, to 36500d: held deliveries are announced a week before they are cancelled",
+            ),
+        ]
+    }
+
+    fn tls_rules(&self) -> Vec<Rule> {
+        let tls = &self.tls;
+        let contact = tls.contact.strip_prefix("mailto:");
+        vec![
+            (
+                tls.domains.iter().all(|name| is_name(name)),
+                "tls.domains",
+                "names in lower case such as \"hooks.coop.example\", without https://, port or *",
+            ),
+            (
+                tls.contact.is_empty() || contact.is_some_and(|address| address.contains('@')),
+                "tls.contact",
+                "an address such as \"mailto:ops@coop.example\"",
+            ),
+            (
+                tls.directory.starts_with("https://"),
+                "tls.directory",
+                "an address that begins with https://, such as https://acme-v02.api.letsencrypt.org/directory",
+            ),
+            (
+                tls.has_files() != tls.key.as_os_str().is_empty(),
+                "tls.key",
+                "the file of the private key of tls.certificate, and nothing without tls.certificate",
+            ),
+            (
+                tls.http_listen.is_none() || !tls.domains.is_empty(),
+                "tls.http_listen",
+                "nothing without tls.domains: only these names are redirected",
             ),
         ]
     }

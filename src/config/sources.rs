@@ -12,7 +12,9 @@ use figment::providers::Env;
 use super::ConfigError;
 
 /// The files of which the first that exists is read, when none is named.
-pub(super) const USUAL_FILES: [&str; 2] = ["config.toml", "/etc/ngoma/config.toml"];
+pub(super) const USUAL_FILES: [&str; 2] = ["config.toml", OF_SERVICE];
+/// The settings of the service: every command finds them, in any folder.
+pub(super) const OF_SERVICE: &str = "/etc/ngoma/config.toml";
 /// The variable that names the file, unless the command line does.
 const FILE: &str = "NGOMA_CONFIG";
 /// How the name of a setting begins in the environment.

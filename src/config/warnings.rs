@@ -31,20 +31,28 @@ pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
         Some(Source::File(path)) => Some(path.clone()),
         _ => None,
     });
-    let by_all = |path: &Path| path.metadata().is_ok_and(|file| file.permissions().mode() & READ_BY_ALL != 0);
-    files.find(|path| by_all(path))
+    files.find(|path| is_read_by_all(path))
+}
+
+fn is_read_by_all(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.permissions().mode() & READ_BY_ALL != 0)
 }
 
 impl Config {
     /// One sentence for each warning.
     pub fn warnings(&self) -> Vec<String> {
-        let exposed = self.exposed.as_ref().map(|path| {
+        let files = self.secret_files.iter().filter(|path| is_read_by_all(path));
+        let exposed = self.exposed.iter().chain(files).map(|path| {
             let path = path.display();
-            format!("{path} holds a secret and everybody may read it: chmod o-r {path}, or give it by the environment")
+            format!(
+                "{path} holds a secret and everybody may read it: chmod o-r {path}, or give the secret by the environment or \
+                 by a file of its own"
+            )
         });
         let unreachable = (!self.alerts.smtp_url.is_empty() && self.server.public_url.is_empty()).then(|| {
             format!(
-                "alerts are mailed, but server.public_url is empty: the lines in a mail will name http://{}",
+                "alerts are mailed, but server.public_url is empty: the lines in a mail will name {}://{}",
+                self.tls.scheme(),
                 self.server.listen
             )
         });
@@ -70,6 +78,6 @@ impl Config {
                 self.ignored.join(", ")
             )
         });
-        exposed.into_iter().chain(unreachable).chain(large).chain(ignored).collect()
+        exposed.chain(unreachable).chain(large).chain(ignored).collect()
     }
 }

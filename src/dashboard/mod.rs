@@ -65,6 +65,9 @@ use crate::{
 
 /// The header that an open page sends when it asks for itself again.
 const REFRESH: &str = "ngoma-refresh";
+/// For thirty days a browser that saw a page by TLS of the server itself asks for none without TLS. That is longer than
+/// people stay away, and short enough for an operator who gives TLS up.
+const ONLY_TLS: &str = "max-age=2592000";
 
 /// The dashboard, as an endpoint that answers every request below `/ui`.
 pub(crate) struct Dashboard {
@@ -142,6 +145,9 @@ impl Dashboard {
             Err(error) => refused(None, &error.into()),
         };
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.shared.only_tls {
+            response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_TLS));
+        }
         if has_form && (is_stranger || response.status().is_client_error()) {
             // The form may be unread: the next bytes of this connection would not be a request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

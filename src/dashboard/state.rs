@@ -25,8 +25,10 @@ pub(super) struct Parts {
     pub(super) made: FormOnce,
     pub(super) overviews: Overviews,
     pub(super) settings: Vec<Setting>,
-    /// Whether `public_url` begins with https: cookies are then for TLS only.
+    /// Whether people come by TLS: cookies are then for TLS only.
     pub(super) secure: bool,
+    /// Whether the server itself speaks TLS, and nothing else.
+    pub(super) only_tls: bool,
 }
 
 impl std::ops::Deref for Shared {
@@ -49,7 +51,8 @@ impl Shared {
             assets: Assets::new(),
             overviews: Overviews::default(),
             settings: config.shown(),
-            secure: config.server.public_url.starts_with("https://"),
+            secure: config.tls.is_on() || config.server.public_url.starts_with("https://"),
+            only_tls: config.tls.is_on(),
         }))
     }
 }

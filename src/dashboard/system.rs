@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     app::{App, Backup, BackupFile, BackupPart, Operator, Room},
-    config::{self, Setting},
+    config::{self, Setting, command},
     http::file_body,
 };
 
@@ -67,6 +67,7 @@ struct Page<'a> {
     folder: String,
     /// What the server does by itself.
     by_itself: String,
+    backup_line: String,
     backup: Option<BackupView>,
     backups: Vec<BackupRow>,
 }
@@ -106,8 +107,10 @@ pub(super) async fn show(shared: Data<&Shared>, visit: Allowed<Operator>, said: 
     });
     let backups = backups.into_iter().map(|backup| BackupRow::new(&frame, backup)).collect();
     let folder = app.backup_folder().display().to_string();
+    let backup_line = command(&format!("backup \"{folder}/$(date +%F).db\""));
     let by_itself = by_itself(app);
-    render::page(&Page { facts, schedules: schedules.collect(), sections, folder, by_itself, backup, backups, frame })
+    let schedules = schedules.collect();
+    render::page(&Page { facts, schedules, sections, folder, by_itself, backup_line, backup, backups, frame })
 }
 
 /// The bytes in use of the database, their limit, and what follows from it.

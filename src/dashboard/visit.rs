@@ -10,6 +10,7 @@ use poem::{
 use super::fields::Fields;
 use crate::{
     app::{Access, App, Right},
+    config::command_for_all,
     domain::{
         excerpt::excerpt,
         session::SessionKey,
@@ -99,8 +100,10 @@ impl<'a, S: Right> FromRequest<'a> for Allowed<S> {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
         let visit = Visit::from_request(request, body).await?;
         if S::NEEDED == Some(Scope::Operator) && !visit.is_operator() {
-            let refusal = "only an operator's token opens this page: make one by 'ngoma token create --scope operator'";
-            return Err(Error::Forbidden(refusal.to_owned()).into());
+            let make = command_for_all("token create --scope operator");
+            return Err(
+                Error::Forbidden(format!("only an operator's token opens this page: make one by '{make}'")).into()
+            );
         }
         let access = Access::new(visit.caller.clone(), None)?;
         Ok(Self { visit, access })

@@ -28,7 +28,7 @@ use crate::{
     domain::{
         endpoint::{Endpoint, EndpointState},
         endpoint_settings::{Given, SettingsChange},
-        own_headers::GivenHeaders,
+        own_headers::{GivenHeaders, HeadersChange},
         token::Reach,
     },
     error::Error,
@@ -269,7 +269,8 @@ pub(super) fn settings(fields: &Fields) -> Result<SettingsChange, Error> {
     let metadata = fields.text("metadata").is_some().then_some(metadata);
     let given: BTreeMap<_, _> = named_lines(fields, "headers")?.into_iter().collect();
     // An empty field leaves the headers as they are: their values are not in the form.
-    let headers = (!given.is_empty() || fields.get("no_headers").is_some()).then_some(GivenHeaders(given));
+    let headers =
+        (!given.is_empty() || fields.get("no_headers").is_some()).then(|| HeadersChange::All(GivenHeaders(given)));
     Ok(SettingsChange { rate_limit, ordered, metadata, headers })
 }
 

@@ -4,13 +4,16 @@ use std::fmt::Write;
 
 use url::Url;
 
-use crate::domain::{
-    alert::{Alert, NOTICE, What},
-    delivery::Failure,
-    endpoint::{EndpointState, SuspendedReason},
-    json::quote,
-    profile::{ByHand, Profile, WhenExhausted},
-    text::is_hidden,
+use crate::{
+    config::command,
+    domain::{
+        alert::{Alert, NOTICE, What},
+        delivery::Failure,
+        endpoint::{EndpointState, SuspendedReason},
+        json::quote,
+        profile::{ByHand, Profile, WhenExhausted},
+        text::is_hidden,
+    },
 };
 
 /// An alert, with its profile and the server's address, which its text needs.
@@ -76,7 +79,7 @@ impl AlertMessage<'_> {
         paste(&mut text, &by_hand.look);
         if self.is_damaged() {
             text.push_str("\nThe receiver is not at fault. Publish the event again, under another key.\n");
-            text.push_str("The operator of the server runs 'ngoma check' and looks at its disk.\n");
+            let _ = writeln!(text, "The operator of the server runs '{}' and looks at its disk.", command("check"));
         } else if let Some(test) = &by_hand.test {
             text.push_str("\nWhen the receiver is repaired, send it a test:\n");
             paste(&mut text, test);
@@ -97,7 +100,7 @@ impl AlertMessage<'_> {
             let _ = writeln!(text, "{resuming}:");
         }
         line.into_iter().for_each(|line| paste(text, line));
-        let command = format!("ngoma webhooks resume {}", self.webhook());
+        let command = command(&format!("webhooks resume {}", self.webhook()));
         if line.is_some() {
             text.push_str("\nOr, in a shell on the server:\n");
         }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{
-    domain::{metadata::Metadata, own_headers::GivenHeaders},
+    domain::{metadata::Metadata, own_headers::HeadersChange},
     error::{Error, Result},
 };
 
@@ -45,8 +45,8 @@ pub struct SettingsChange {
     pub ordered: Option<bool>,
     /// All entries of the metadata.
     pub metadata: Option<BTreeMap<String, String>>,
-    /// All headers of its own.
-    pub headers: Option<GivenHeaders>,
+    /// Its headers of its own.
+    pub headers: Option<HeadersChange>,
 }
 
 /// A setting in a request.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    config::command_for_all,
     domain::{
         account::AccountKey,
         endpoint::TargetUrl,
@@ -21,7 +22,7 @@ pub struct Damaged;
 
 impl From<Damaged> for Error {
     fn from(_: Damaged) -> Self {
-        Self::Unreadable("the stored body of an event is damaged: 'ngoma check' names it".to_owned())
+        Self::Unreadable(format!("the stored body of an event is damaged: '{}' names it", command_for_all("check")))
     }
 }
 

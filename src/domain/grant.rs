@@ -2,6 +2,7 @@
 //! grant again in every write and after every read.
 
 use crate::{
+    config::command_for_all,
     domain::{
         account::AccountKey,
         ids::TokenId,
@@ -67,7 +68,8 @@ impl Grant {
         Error::Unauthorized(match self.session {
             Some(_) => "your session ended before this was done: sign in again, then see what was done".to_owned(),
             None => {
-                "this token was revoked before the request was done: make a new one by 'ngoma token create'".to_owned()
+                let make = command_for_all("token create");
+                format!("this token was revoked before the request was done: make a new one by '{make}'")
             }
         })
     }
@@ -75,5 +77,5 @@ impl Grant {
 
 /// The sentence for a token that expired at this moment.
 pub fn expired(at: Timestamp) -> String {
-    format!("this token expired at {at}: make a new one by 'ngoma token create'")
+    format!("this token expired at {at}: make a new one by '{}'", command_for_all("token create"))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::excerpt::excerpt,
+    domain::{excerpt::excerpt, text::is_hidden},
     error::{Error, Result},
 };
 
@@ -22,23 +22,25 @@ impl Metadata {
     /// Checks the entries that an owner gives.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for too many, for a name or a text that is too long, empty or has control characters.
+    /// [`Error::Invalid`] for too many, for a name or a text that is too long, empty or has hidden characters.
     pub fn parse(entries: BTreeMap<String, String>) -> Result<Self> {
         if entries.len() > MOST {
             let count = entries.len();
             return Err(Error::request(format!("metadata has {count} entries: at most {MOST} are taken")));
         }
         for (name, text) in &entries {
-            let fits = |text: &str, most: usize| text.chars().count() <= most && !text.contains(char::is_control);
+            let fits = |text: &str, most: usize| text.chars().count() <= most && !text.contains(is_hidden);
             if name.trim().is_empty() || !fits(name, NAME) {
                 let name = excerpt(name);
                 return Err(Error::request(format!(
-                    "metadata has the name '{name}': a name has 1 to {NAME} characters, and no control character"
+                    "metadata has the name '{name}': a name has 1 to {NAME} characters, and no control character or mark of direction"
                 )));
             }
             if !fits(text, TEXT) {
                 let name = excerpt(name);
-                return Err(Error::request(format!("metadata.{name} must be one line of at most {TEXT} characters")));
+                return Err(Error::request(format!(
+                    "metadata.{name} must be one line of at most {TEXT} characters, without marks of direction"
+                )));
             }
         }
         Ok(Self(entries))

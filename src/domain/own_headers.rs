@@ -56,6 +56,42 @@ impl fmt::Debug for GivenHeaders {
     }
 }
 
+/// What a request does with the headers of a webhook.
+#[derive(Debug, Clone)]
+pub enum HeadersChange {
+    /// These take the place of all former ones.
+    All(GivenHeaders),
+    /// Some of them change.
+    Some {
+        /// They are added, or take the place of those with the same names.
+        set: GivenHeaders,
+        /// The names of those that are removed.
+        removed: Vec<String>,
+    },
+}
+
+impl HeadersChange {
+    /// The headers after the change.
+    ///
+    /// # Errors
+    /// As [`OwnHeaders::parse`]; [`Error::Invalid`] for a name to remove that no header has, and for a mask of a header that
+    /// was not there.
+    pub fn of(self, former: OwnHeaders) -> Result<OwnHeaders> {
+        let (set, removed) = match self {
+            Self::All(given) => return OwnHeaders::parse(given)?.unmasked(&former),
+            Self::Some { set, removed } => (set, removed),
+        };
+        if let Some(unknown) = removed.iter().find(|name| !former.names().any(|own| own.eq_ignore_ascii_case(name))) {
+            let names: Vec<&str> = former.names().collect();
+            let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(Error::request(format!("headers has no {} to remove: it has {has}", excerpt(unknown))));
+        }
+        let replaced = |name: &str| set.0.keys().chain(&removed).any(|other| other.eq_ignore_ascii_case(name));
+        let kept = former.0.iter().filter(|(name, _)| !replaced(name)).cloned();
+        OwnHeaders::parse(GivenHeaders(kept.chain(set.0.clone()).collect()))?.unmasked(&former)
+    }
+}
+
 /// The headers, in the letter case and the order in which they are sent.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct OwnHeaders(Vec<(String, Zeroizing<String>)>);
@@ -92,6 +128,24 @@ impl OwnHeaders {
             kept.push((name, value));
         }
         Ok(Self(kept))
+    }
+
+    /// These headers, with the former values in the places of masks: so a webhook can be sent back as it was shown.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a mask of a header that was not there.
+    fn unmasked(self, former: &Self) -> Result<Self> {
+        let unmask = |(name, value): (String, Zeroizing<String>)| {
+            if *value != MASK {
+                return Ok((name, value));
+            }
+            let found = former.0.iter().find(|(other, _)| other.eq_ignore_ascii_case(&name));
+            let found = found.map(|(_, value)| value.clone());
+            let missing =
+                || Error::request(format!("headers.{name} is {MASK}, which stands for a value: give the value"));
+            found.ok_or_else(missing).map(|value| (name, value))
+        };
+        self.0.into_iter().map(unmask).collect::<Result<_>>().map(Self)
     }
 
     /// The headers of stored bytes; `None` if they are none.
@@ -156,7 +210,8 @@ fn check_name(name: &str) -> Result<()> {
             "headers has the name '{name}': a name has 1 to {NAME} letters, digits or any of !#$%&'*+-.^_`|~"
         )));
     }
-    let lower = name.to_ascii_lowercase();
+    // CGI, WSGI and PHP give a program `_` and `-` as the same name.
+    let lower = name.to_ascii_lowercase().replace('_', "-");
     if RESERVED.contains(&lower.as_str())
         || RESERVED_BEGINNINGS.iter().any(|beginning| lower.starts_with(beginning))
         || lower.ends_with(SIGNATURE)

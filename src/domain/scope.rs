@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use crate::{
+    config::command_for_all,
+    error::{Error, Result},
+};
 
 /// A scope of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +68,9 @@ impl Scopes {
             return Ok(());
         }
         Err(Error::Forbidden(format!(
-            "this token lacks the scope '{}': make one with it by 'ngoma token create'",
-            scope.name()
+            "this token lacks the scope '{}': make one with it by '{}'",
+            scope.name(),
+            command_for_all("token create")
         )))
     }
 

@@ -9,7 +9,7 @@ use crate::{
     error::{Conflict, Error, Result},
 };
 
-/// The version of what people decide about an endpoint. Its deliveries do not change it.
+/// The version of an endpoint's settings and state. Its deliveries do not change it, unless one suspends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version(String);
 
@@ -38,7 +38,7 @@ impl IfMatch {
     /// section 13.1.1).
     pub fn parse(text: Option<&str>) -> Self {
         let tags = |text: &str| text.split(',').map(|tag| tag.trim().to_owned()).collect();
-        Self(text.map(str::trim).filter(|text| *text != "*").map(tags))
+        Self(text.map(tags).filter(|tags: &Vec<String>| !tags.iter().any(|tag| tag == "*")))
     }
 
     /// Checks that an endpoint has one of these versions.

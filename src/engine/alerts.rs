@@ -129,7 +129,7 @@ impl Channels {
     fn of(config: &Config, guard: &Guard, clock: &SharedClock) -> Result<Self> {
         let mailer = Mailer::of(&config.alerts, &config.egress.extra_ca, guard, clock)?;
         let public = !config.server.public_url.is_empty();
-        let base = if public { base(config)? } else { format!("http://{}", guard.own()) };
+        let base = if public { base(config)? } else { format!("{}://{}", config.tls.scheme(), guard.own()) };
         let unusable = |error: Error| Error::request(format!("alerts.webhook_url: {error}"));
         let own = config.alerts.webhook_secret.expose().trim();
         if own.strip_prefix(PREFIX).is_some_and(|key| !is_key(key)) {

@@ -235,7 +235,7 @@ fn trusted(host: &str, extra_ca: &Path) -> std::result::Result<TlsParameters, St
     let mut tls = TlsParameters::builder(host.to_owned());
     if extra_ca != Path::new("") {
         tls = tls.certificate_store(CertificateStore::None);
-        for der in authorities(extra_ca).map_err(|error| error.to_string())? {
+        for der in authorities("egress.extra_ca", extra_ca).map_err(|error| error.to_string())? {
             tls = tls.add_root_certificate(Certificate::from_der(der).map_err(|error| error.to_string())?);
         }
     }

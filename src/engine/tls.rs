@@ -24,16 +24,16 @@ use crate::{
 /// Receivers whose sessions are kept.
 const SESSIONS: usize = 512;
 
-/// The certificates of a PEM file, each as DER.
+/// The certificates of a PEM file that this setting names, each as DER.
 ///
 /// # Errors
 /// A file that cannot be used.
-fn given(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
+fn given(setting: &str, extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
     let unusable =
-        |problem: String| Error::request(format!("egress.extra_ca: {} cannot be used: {problem}", extra_ca.display()));
+        |problem: String| Error::request(format!("{setting}: {} cannot be used: {problem}", extra_ca.display()));
     // Reading a pipe would block.
     if let Some(kind) = config::no_file(extra_ca) {
-        return Err(Error::request(format!("egress.extra_ca: {} is {kind}, not a file", extra_ca.display())));
+        return Err(Error::request(format!("{setting}: {} is {kind}, not a file", extra_ca.display())));
     }
     let pem = std::fs::read(extra_ca).map_err(|error| unusable(error.to_string()))?;
     let mut certificates = Vec::new();
@@ -48,12 +48,12 @@ fn given(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(certificates)
 }
 
-/// The authorities to trust, each as DER: those of a PEM file, and the public ones.
+/// The authorities to trust, each as DER: those of a PEM file that this setting names, and the public ones.
 ///
 /// # Errors
 /// A file that cannot be used.
-pub fn authorities(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
-    let mut authorities = given(extra_ca)?;
+pub fn authorities(setting: &str, extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
+    let mut authorities = given(setting, extra_ca)?;
     authorities.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| der.to_vec()));
     Ok(authorities)
 }
@@ -65,7 +65,7 @@ pub fn authorities(extra_ca: &Path) -> Result<Vec<Vec<u8>>> {
 /// A file that cannot be used.
 pub(super) fn client_config(extra_ca: &Path) -> Result<Arc<ClientConfig>> {
     let internal = |error: String| Error::Internal(format!("TLS cannot be set up: {error}"));
-    let given = if extra_ca == Path::new("") { Vec::new() } else { given(extra_ca)? };
+    let given = if extra_ca == Path::new("") { Vec::new() } else { given("egress.extra_ca", extra_ca)? };
     let given: Vec<CertificateDer<'static>> = given.into_iter().map(CertificateDer::from).collect();
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     // One that is no authority is passed over, as one among many in a file of the system.

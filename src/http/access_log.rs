@@ -55,6 +55,8 @@ impl Purpose {
 pub(super) struct Entry<'a> {
     pub(super) context: &'a RequestContext,
     pub(super) method: &'a Method,
+    /// `https`, if it came by TLS of the server itself.
+    pub(super) scheme: Option<&'static str>,
     pub(super) path: &'a str,
     pub(super) status: StatusCode,
     /// The code of its refusal, if it was refused.
@@ -78,6 +80,7 @@ macro_rules! log_at {
         tracing::$level!(
             request.id = entry.context.id(),
             method = %entry.method,
+            url.scheme = entry.scheme,
             path = shown(entry.path),
             status = entry.status.as_u16(),
             error = entry.error,

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     app::App,
+    config::command_for_all,
     domain::token::Caller,
     error::{Error, Result},
 };
@@ -32,8 +33,12 @@ impl TokenCheck {
     /// # Errors
     /// A token that is unknown, has expired or has asked too often; a read that waited too long.
     pub(crate) async fn caller(&self, request: &Request, token: &str) -> Result<Caller> {
-        let unknown =
-            || Error::Unauthorized("this token is unknown or revoked: make one by 'ngoma token create'".to_owned());
+        let unknown = || {
+            Error::Unauthorized(format!(
+                "this token is unknown or revoked: make one by '{}'",
+                command_for_all("token create")
+            ))
+        };
         let context = RequestContext::of(request)?;
         let caller = self.app.caller_of_token(token)?.ok_or_else(unknown)?;
         context.is_of(&caller);

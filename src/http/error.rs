@@ -122,7 +122,7 @@ pub(crate) fn code(problem: &Problem) -> &'static str {
             Conflict::Different => "INVALID_REQUEST",
         },
         Some(Error::Invalid { reason, .. }) => match reason {
-            Invalid::Request => "INVALID_REQUEST",
+            Invalid::Request | Invalid::CommandLine => "INVALID_REQUEST",
             Invalid::Payload => "INVALID_PAYLOAD",
             Invalid::UnknownEvent => "UNKNOWN_EVENT",
             Invalid::Target => "URL_NOT_ALLOWED",

@@ -18,5 +18,6 @@ mod idle;
 mod linger;
 pub(crate) mod pipeline;
 pub(crate) mod rate_limit;
+pub(crate) mod redirect;
 pub(crate) mod server;
 pub(crate) mod single_flight;

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use hyper::body::Bytes;
 use poem::{
     Endpoint, Request, Response,
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header, uri::Scheme},
 };
 
 use super::{
@@ -91,6 +91,7 @@ impl<E: Endpoint<Output = Response>> Pipeline<E> {
     async fn answer(&self, mut request: Request) -> Response {
         let (stopwatch, id) = (Stopwatch::start(), RequestId::mint(self.clock.now()).to_string());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let scheme = (*request.scheme() == Scheme::HTTPS).then_some("https");
         let door = (self.doors.find)(&method, &path);
         let context = RequestContext::new(id, door);
         request.set_data(context.clone());
@@ -129,6 +130,7 @@ impl<E: Endpoint<Output = Response>> Pipeline<E> {
         self.log.write(&Entry {
             context: &context,
             method: &method,
+            scheme,
             path: &path,
             status: response.status(),
             error,

@@ -9,6 +9,9 @@
 //!
 //! A connection whose client still sends a body that was refused lingers for a short time: see `linger`.
 //!
+//! With TLS, the handshake belongs to the time for the first head. It takes a place as any connection does, and makes way
+//! as one that waits for a request.
+//!
 //! Connections speak HTTP/1.1 only: over HTTP/2 one connection could ask for any number of things at once, and pings
 //! would keep it open.
 
@@ -26,19 +29,25 @@ use std::{
 };
 
 use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use hyper_util::{
+    rt::TokioIo,
+    server::graceful::{GracefulShutdown, Watcher},
+};
 use ipnet::IpNet;
 use poem::{
     Endpoint, Response,
     http::uri::Scheme,
     web::{LocalAddr, RemoteAddr},
 };
+use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpSocket},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
     time::{Sleep, sleep},
 };
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     client::is_trusted,
@@ -51,6 +60,7 @@ use crate::{
     clock::{Clock, SystemClock, from_now},
     config::Limits,
     error::Error,
+    tls::CHALLENGE,
 };
 
 /// Rest after a failed accept, which is mostly a lack of file descriptors.
@@ -64,6 +74,8 @@ const UNREAD: u32 = 64 << 10;
 /// How much of a larger answer a client must take in one `client_timeout`, in bytes. With 30 s, that is the speed of
 /// the slowest mobile links.
 const PART: usize = 128 << 10;
+/// How much of an answer a connection by TLS encrypts ahead of what its client takes, in bytes: one record.
+const ENCRYPTED: usize = 16 << 10;
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
 
@@ -74,7 +86,10 @@ pub(crate) fn unbound(address: SocketAddr, error: &io::Error, option: &str) -> E
             format!(": another program listens there, perhaps a server that runs already; stop it, or set {option}")
         }
         io::ErrorKind::PermissionDenied => {
-            format!(": ports below 1024 are for root; set {option} to a higher one, and let a proxy take this one")
+            format!(
+                ": ports below 1024 need a right: AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit; or set {option} to a \
+                 higher one, and let a proxy take this one"
+            )
         }
         io::ErrorKind::AddrNotAvailable => {
             format!(": this machine has no such address; set {option} to one that it has, or to 0.0.0.0 for all")
@@ -97,21 +112,42 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves connections until `stop` ends. Then it accepts no more, and ends when the last request in progress is
-/// answered. Dropping it cuts the connections off.
+/// What every connection of a port needs.
+struct Port<E> {
+    http: http1::Builder,
+    routes: Arc<E>,
+    local: LocalAddr,
+    tls: Option<TlsAcceptor>,
+    /// Cancelled when no more requests are taken.
+    ending: CancellationToken,
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    stream: Timed<TcpStream>,
+    remote: SocketAddr,
+    tracked: Arc<Connection>,
+    watcher: Watcher,
+}
+
+/// Serves connections until `stop` ends, by TLS if it is configured. Then it accepts no more, and ends when the last
+/// request in progress is answered. Dropping it cuts the connections off.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: impl Endpoint<Output = Response> + 'static,
     limits: &Limits,
     proxies: &[IpNet],
+    tls: Option<Arc<ServerConfig>>,
     stop: impl Future<Output = ()>,
 ) {
     let mut http = http1::Builder::new();
     // A client may close its sending side and still get the answer.
     http.max_buf_size(BUFFER).half_close(true);
     let local = listener.local_addr().map(|address| LocalAddr(address.into())).unwrap_or_default();
-    let (mut stop, routes) = (pin!(stop), Arc::new(routes));
-    let (mut open, ending, slots, idle) =
+    let (tls, ending) = (tls.map(TlsAcceptor::from), CancellationToken::new());
+    let port = Arc::new(Port { http, routes: Arc::new(routes), local, tls, ending: ending.clone() });
+    let mut stop = pin!(stop);
+    let (mut open, graceful, slots, idle) =
         (JoinSet::new(), GracefulShutdown::new(), ConnectionSlots::default(), Idle::default());
     let lingering = Lingering::default();
     loop {
@@ -131,15 +167,68 @@ pub(crate) async fn serve(
             () = &mut stop => break,
             () = make_way(&mut open, limits.connections, &idle) => {}
         }
-        let (routes, local, tracked) = (Arc::clone(&routes), local.clone(), idle.enter());
+        let (port, tracked, watcher) = (Arc::clone(&port), idle.enter(), graceful.watcher());
         let stream = Timed::new(stream, limits.client_timeout, Arc::clone(&tracked), lingering.clone());
-        let (moved_on, asked) = (Arc::clone(&stream.moved_on), Arc::clone(&tracked));
+        let connection = Accepted { stream, remote, tracked: Arc::clone(&tracked), watcher };
+        open.spawn(async move {
+            // Nobody needs to know how it ended.
+            tokio::select! {
+                () = port.serve(connection) => {}
+                () = tracked.dismissed() => {}
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    ending.cancel();
+    graceful.shutdown().await;
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Port<E> {
+    /// Serves a connection to its end.
+    async fn serve(&self, accepted: Accepted) {
+        match &self.tls {
+            // Its state is large, and plain connections need no room for it.
+            Some(tls) => Box::pin(self.serve_by_tls(tls, accepted)).await,
+            None => {
+                let Accepted { stream, remote, tracked, watcher } = accepted;
+                let moved_on = Arc::clone(&stream.moved_on);
+                self.answer(stream, Scheme::HTTP, remote, (tracked, moved_on), watcher).await;
+            }
+        }
+    }
+
+    async fn serve_by_tls(&self, tls: &TlsAcceptor, accepted: Accepted) {
+        let Accepted { stream, remote, tracked, watcher } = accepted;
+        let moved_on = Arc::clone(&stream.moved_on);
+        let shaken = tokio::select! {
+            shaken = tls.accept_with(stream, |session| session.set_buffer_limit(Some(ENCRYPTED))) => shaken,
+            () = self.ending.cancelled() => return,
+        };
+        let Ok(mut stream) = shaken else { return };
+        if stream.get_ref().1.alpn_protocol() == Some(CHALLENGE) {
+            // The authority has seen what it wanted to see.
+            drop(stream.shutdown().await);
+            return;
+        }
+        self.answer(stream, Scheme::HTTPS, remote, (tracked, moved_on), watcher).await;
+    }
+
+    /// Answers the requests of a connection.
+    async fn answer<I: AsyncRead + AsyncWrite + Unpin + 'static>(
+        &self,
+        stream: I,
+        scheme: Scheme,
+        remote: SocketAddr,
+        (tracked, moved_on): (Arc<Connection>, Arc<AtomicBool>),
+        watcher: Watcher,
+    ) {
         let service = service_fn(move |request| {
-            let (moved_on, tracked) = (Arc::clone(&moved_on), Arc::clone(&asked));
+            let (moved_on, tracked) = (Arc::clone(&moved_on), Arc::clone(&tracked));
             moved_on.store(true, Ordering::Relaxed);
             let begun = tracked.begin();
-            let request = (request, local.clone(), RemoteAddr(remote.into()), Scheme::HTTP).into();
-            let routes = Arc::clone(&routes);
+            let request = (request, self.local.clone(), RemoteAddr(remote.into()), scheme.clone()).into();
+            let routes = Arc::clone(&self.routes);
             async move {
                 if !begun {
                     return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
@@ -150,24 +239,14 @@ pub(crate) async fn serve(
                 Ok(answer.into())
             }
         });
-        let connection = ending.watch(http.serve_connection(TokioIo::new(stream), service));
-        open.spawn(async move {
-            let mut connection = pin!(connection);
-            // hyper writes the date into each answer: a connection at a time without dates ends.
-            let served = poll_fn(|cx| match SystemClock.now().checked() {
-                Ok(_) => connection.as_mut().poll(cx).map(drop),
-                Err(_) => Poll::Ready(()),
-            });
-            // Nobody needs to know how it ended.
-            tokio::select! {
-                () = served => {}
-                () = tracked.dismissed() => {}
-            }
-            drop(slot);
-        });
+        let mut connection = pin!(watcher.watch(self.http.serve_connection(TokioIo::new(stream), service)));
+        // hyper writes the date into each answer: a connection at a time without dates ends.
+        poll_fn(|cx| match SystemClock.now().checked() {
+            Ok(_) => connection.as_mut().poll(cx).map(drop),
+            Err(_) => Poll::Ready(()),
+        })
+        .await;
     }
-    drop(listener);
-    ending.shutdown().await;
 }
 
 /// Waits until fewer connections are open than `most`. The one that has waited longest for a request makes way, else

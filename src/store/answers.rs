@@ -92,6 +92,23 @@ pub fn end(tx: &Tx<'_>, account: AccountKey, key: &IdempotencyKey, answer: Optio
     }
 }
 
+/// Removes the rows of requests that had begun when the server went down, so that they may be made again. Returns their
+/// number.
+pub fn forget_begun(tx: &Tx<'_>) -> Result<usize> {
+    // An answer makes the sealed bytes longer.
+    let shortest = tx.keys.seal_bytes(tx.conn, Owner::default(), &[0; DIGEST])?.len();
+    let mut rows = tx.conn.prepare_cached(
+        "DELETE FROM answer WHERE made_at > ? AND octet_length(sealed) <= ? RETURNING account, octet_length(sealed)",
+    )?;
+    let since = tx.now.millis() - i64::try_from(LONGEST.as_millis()).unwrap_or(i64::MAX);
+    let rows = rows.query_map((since, shortest), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let gone: Vec<(AccountKey, i64)> = rows.collect::<rusqlite::Result<_>>()?;
+    for (account, size) in &gone {
+        shares::frees(tx, *account, *size);
+    }
+    Ok(gone.len())
+}
+
 /// Removes the row of a key. Returns its bytes.
 fn remove(tx: &Tx<'_>, account: AccountKey, key: &IdempotencyKey) -> Result<i64> {
     let mut rows = tx.conn.prepare_cached(

@@ -24,7 +24,12 @@ use super::{
     open,
     served_files::{APPLICATION_ID, same_file},
 };
-use crate::{clock::Stopwatch, config::Storage, domain::ids::EndpointId, error::Error};
+use crate::{
+    clock::Stopwatch,
+    config::{Storage, command},
+    domain::ids::EndpointId,
+    error::Error,
+};
 
 /// Pages copied before the copy is synced and progress is reported: 4 MiB. Publishers wait for the same disk; one sync
 /// of the whole copy would keep it busy for a second or more.
@@ -59,10 +64,11 @@ impl Made {
     pub fn flaw(&self, file: &Path) -> Option<String> {
         (self.damaged > 0).then(|| {
             format!(
-                "{} is made, but in it as in the database {} event bodies are damaged; all else is whole. 'ngoma check' names the \
+                "{} is made, but in it as in the database {} event bodies are damaged; all else is whole. '{}' names the \
                  events: an older backup may have them whole, so keep it",
                 file.display(),
-                self.damaged
+                self.damaged,
+                command("check")
             )
         })
     }
@@ -257,7 +263,7 @@ fn check(copy: &Connection, keys: &KeyRing) -> Result<usize, String> {
     }
     let found: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(text)?;
     if found != "ok" {
-        return Err("the database is damaged; 'ngoma check' says where".to_owned());
+        return Err(format!("the database is damaged; '{}' says where", command("check")));
     }
     let mut rows = copy.prepare(&select_sealed(copy).map_err(text)?).map_err(text)?;
     let mut rows = rows.query([]).map_err(text)?;

@@ -127,15 +127,16 @@ fn subscribers(tx: &Tx<'_>, event: &NewEvent) -> Result<Vec<Recipient>> {
     Ok(found)
 }
 
-/// The newest active endpoint of an account with exactly this target.
+/// The newest endpoint of an account with exactly this target; a suspended one, which holds its deliveries, only if none is
+/// active.
 fn newest_at(tx: &Tx<'_>, account: AccountKey, url: &TargetUrl) -> Result<Option<Recipient>> {
-    // The first condition on the state lets SQLite use the index of those that are not deleted.
     let mut rows = tx.conn.prepare_cached(
-        "SELECT key, id, rate_limit IS NULL AND NOT ordered AS plain FROM endpoint
-         WHERE account = ? AND state != 'deleted' AND state = 'active' AND url = ? ORDER BY key DESC LIMIT 1",
+        "SELECT key, id, state = 'active' AS active, rate_limit IS NULL AND NOT ordered AS plain FROM endpoint
+         WHERE account = ? AND state != 'deleted' AND url = ? ORDER BY active DESC, key DESC LIMIT 1",
     )?;
     let found = rows.query_row((account, url.as_str()), |row| {
-        let (id, state) = (EndpointId::from_bytes(row.get("id")?), EndpointState::Active);
+        let state = if row.get("active")? { EndpointState::Active } else { EndpointState::Suspended };
+        let id = EndpointId::from_bytes(row.get("id")?);
         Ok(Recipient { key: row.get("key")?, id, state, plain: row.get("plain")? })
     });
     Ok(found.optional()?)

@@ -57,6 +57,7 @@ mod shares;
 pub mod sign_in_links;
 pub mod stats;
 mod targets;
+mod tls_files;
 pub mod tokens;
 mod turns;
 mod tx;
@@ -80,5 +81,6 @@ pub use self::{
     news::{Change, News},
     open::{make_lost_key, open},
     targets::Target,
+    tls_files::TlsFiles,
     tx::{Tx, View},
 };

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    config::{Durability, Limits, Storage},
+    config::{Durability, Limits, Storage, command},
     domain::{audit::Actor, timestamp::Timestamp},
     error::Error,
     metrics::Metrics,
@@ -355,20 +355,24 @@ pub(super) fn try_key_ring(conn: &Connection, storage: &Storage) -> Result<(KeyR
     let path = &storage.key_file;
     if sealed.count == 0 && !path.exists() {
         let problem = match mark {
-            None => "is missing: the next start makes one, as no signing secret is stored yet",
-            Some(_) => {
-                "is missing: restore it from the backup made with this database; if it is lost, 'ngoma key rotate' makes a \
-                 new one, as no signing secret is stored yet"
-            }
+            None => "is missing: the next start makes one, as no signing secret is stored yet".to_owned(),
+            Some(_) => format!(
+                "is missing: restore it from the backup made with this database; if it is lost, '{}' makes a new one, as no \
+                 signing secret is stored yet",
+                command("key rotate")
+            ),
         };
-        return Err(at(path, problem));
+        return Err(at(path, &problem));
     }
     let ring = KeyRing::fitting(path, &sealed)?;
     if mark.as_ref().is_some_and(|mark| !ring.has_mark(mark)) {
         return Err(at(
             path,
-            "is not the key file of this database: restore the one from the backup made with it; if that is lost, move this \
-             one away and run 'ngoma key rotate', as no signing secret is stored yet",
+            &format!(
+                "is not the key file of this database: restore the one from the backup made with it; if that is lost, move \
+                 this one away and run '{}', as no signing secret is stored yet",
+                command("key rotate")
+            ),
         ));
     }
     Ok((ring, sealed.count > 0 || mark.is_some()))

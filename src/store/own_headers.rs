@@ -25,9 +25,7 @@ pub fn write(tx: &Tx<'_>, endpoint: &Endpoint, headers: &OwnHeaders) -> Result<(
 
 /// Changes the headers of an endpoint, from the next attempt on.
 pub fn set(tx: &Tx<'_>, endpoint: &Endpoint, headers: &OwnHeaders) -> Result<()> {
-    let mut rows = tx.conn.prepare_cached("SELECT own_headers FROM endpoint WHERE key = ?")?;
-    let former = rows.query_row([endpoint.key], |row| row.get::<_, Option<Vec<u8>>>(0))?;
-    if of(tx, endpoint.id, former)? == *headers {
+    if get(tx, endpoint)? == *headers {
         return Ok(());
     }
     write(tx, endpoint, headers)?;
@@ -36,6 +34,16 @@ pub fn set(tx: &Tx<'_>, endpoint: &Endpoint, headers: &OwnHeaders) -> Result<()>
     let names: Vec<&str> = headers.names().collect();
     let note = if names.is_empty() { "headers none".to_owned() } else { format!("headers {}", names.join(", ")) };
     audit::of_endpoint(tx, Action::WebhookChanged, endpoint.key, Some(&note))
+}
+
+/// The headers of an endpoint.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn get(view: &View<'_>, endpoint: &Endpoint) -> Result<OwnHeaders> {
+    let mut rows = view.conn.prepare_cached("SELECT own_headers FROM endpoint WHERE key = ?")?;
+    let bytes = rows.query_row([endpoint.key], |row| row.get::<_, Option<Vec<u8>>>(0))?;
+    of(view, endpoint.id, bytes)
 }
 
 /// The headers in these bytes of the row of an endpoint.

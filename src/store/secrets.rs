@@ -64,14 +64,14 @@ pub fn of(view: &View<'_>, endpoint: EndpointKey) -> Result<Secrets> {
 /// as `switch` says. Returns when the overlap ends; `None` if the endpoint has this secret already.
 ///
 /// # Errors
-/// [`Error::Conflict`] if the former secret is to lead while another one still signs: that one's receiver would be cut
-/// off.
+/// [`Error::Conflict`] while another former secret still signs, unless the change is to be made now: that one's receiver
+/// would be cut off.
 pub fn set(
     tx: &Tx<'_>,
     endpoint: &Endpoint,
     secret: &SigningSecret,
     overlap: Duration,
-    switch: Switch,
+    switch: Option<Switch>,
 ) -> Result<Option<Timestamp>> {
     let sql = "SELECT secret, former_until FROM endpoint WHERE key = ?";
     let (sealed, former_until): (Vec<u8>, _) = tx
@@ -82,9 +82,9 @@ pub fn set(
         // A repeated request must not push out the former secret.
         return Ok(None);
     }
-    if let Some(until) = former_until.filter(|until| switch == Switch::AfterOverlap && tx.now < *until) {
+    if let Some(until) = former_until.filter(|until| switch != Some(Switch::Now) && tx.now < *until) {
         let message = format!(
-            "a former secret of this webhook signs until {until}: ask again then, or change to the new one now (\"switch\": \"now\")"
+            "a former secret of this webhook signs until {until}: ask again then, or end its right to sign (\"switch\": \"now\")"
         );
         return Err(Error::conflict(Conflict::Overlap, message));
     }
@@ -99,7 +99,7 @@ pub fn set(
         .execute((
             endpoint.key,
             until.millis(),
-            switch == Switch::AfterOverlap,
+            switch == Some(Switch::AfterOverlap),
             tx.keys.seal(tx.conn, endpoint.id, secret)?,
             tx.now.millis(),
         ))?;

@@ -10,11 +10,12 @@ use super::{
     delivery_wire::{DeliveryDetails, DeliveryEntry, DeliveryPage, DeliveryStatus},
     errors::Errors,
     examples::Tag,
+    profile::EventNames,
 };
 use crate::{
     api::openapi::{
-        Body, ErrorClass, Printed, Refused, Repeat,
-        refusals::{IsSuspended, KeyReused, NoDelivery, NoWebhook, NotEnded, Token},
+        Body, ErrorClass, NoBody, Printed, Refused, Repeat, Word,
+        refusals::{IsSuspended, KeyReused, NoDelivery, NoWebhook, NotEnded, Token, UnknownEvent},
     },
     app::{Access, App, PageRequest, Webhooks},
     domain::{delivery, selection::Selection, timestamp::Timestamp},
@@ -45,6 +46,7 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
+        _nothing: NoBody,
         /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
@@ -70,7 +72,7 @@ impl Routes {
         /// Only deliveries with this status.
         status: Query<Option<DeliveryStatus>>,
         /// Only deliveries of this event.
-        event: Query<Option<String>>,
+        event: Query<Option<Word<EventNames>>>,
         /// Only deliveries whose last attempt failed with this error.
         error: Query<Option<ErrorClass>>,
         /// Only deliveries made at this time or later: RFC 3339.
@@ -86,9 +88,9 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryPage>, Refused<Errors, (Token, NoWebhook)>> {
+    ) -> Result<Body<DeliveryPage>, Refused<Errors, (Token, NoWebhook, UnknownEvent)>> {
         let selection = Selection {
-            kind: event.0,
+            kind: event.0.map(Word::into_text),
             state: status.0.map(Into::into),
             failure: error.0.map(Into::into),
             from: Timestamp::read_if("since", since.0.as_deref())?,

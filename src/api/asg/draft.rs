@@ -88,7 +88,7 @@ impl Draft for SettledTask {
                 Error::conflict(Conflict::Different, message)
             }
             Refusal::NoSuchTarget => {
-                let message = "callback_url is no active webhook of this account: register it first";
+                let message = "callback_url is no webhook of this account: register it first";
                 Error::invalid(Invalid::Target, message)
             }
         }

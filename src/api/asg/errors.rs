@@ -23,7 +23,7 @@ refusals! {
     /// The task is known with another body.
     TaskDiffers = 409 "INVALID_REQUEST" "the same task_id was published with another body.";
     /// The task is for a webhook that is not there.
-    BadTarget = 422 "URL_NOT_ALLOWED" "callback_url is no active webhook of the account.";
+    BadTarget = 422 "URL_NOT_ALLOWED" "callback_url is no webhook of the account.";
 }
 
 /// An error in this vendor's shape.

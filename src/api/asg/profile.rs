@@ -9,6 +9,7 @@ use crate::{
         excerpt::excerpt,
         json,
         profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
+        timestamp::Timestamp,
     },
     error::{Error, Invalid, Result},
 };
@@ -77,9 +78,20 @@ pub(crate) fn dialect(settings: &config::Asg, delivery: &config::Delivery) -> Di
                 json::quote(kind)
             ))
         }),
+        publish,
         // The API takes these fields only, each of its type.
         misfits: Box::new(|_, _| Ok(Vec::new())),
     }
+}
+
+/// A task is published once: by another id it is another one.
+fn publish(base: &str, kind: &str, _: &str, now: Timestamp) -> Result<String> {
+    check_kind(kind)?;
+    let event = format!(
+        r#"{{"event":{},"task_id":"tsk_first","consensus_label":"cat","confidence":1.0,"bsv_txid":"9f1c5a7be0d34c2f","settled_at":"{now}"}}"#,
+        json::quote(kind)
+    );
+    Ok(curl("POST", &format!("{base}/v1/events"), Some(&event)))
 }
 
 /// The commands for a person, with this webhook.

@@ -7,11 +7,11 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{errors::Errors, examples::Tag};
+use super::{errors::Errors, examples::Tag, profile::EventNames};
 use crate::{
     api::openapi::{
-        self, Body, ErrorClass, Recoverable, Recovered, RecoveryCount, Refused, Repeat,
-        refusals::{IsSuspended, Json, KeyReused, NoRecovery, NoWebhook, TenGoOn, Token},
+        self, Body, ErrorClass, NoBody, Recoverable, Recovered, RecoveryCount, Refused, Repeat, Word,
+        refusals::{IsSuspended, Json, KeyReused, NoRecovery, NoWebhook, TenGoOn, Token, UnknownEvent},
         wire_enum,
     },
     app::{Access, App, Page, PageRequest, Webhooks},
@@ -72,7 +72,7 @@ struct RecoveryInput {
     /// The status of the deliveries: `failed` (the default), `delivered`, `cancelled` or `any` of these.
     status: Option<Status>,
     /// Only deliveries of this event.
-    event: Option<String>,
+    event: Option<Word<EventNames>>,
     /// Only deliveries whose last attempt failed with this error.
     error: Option<ErrorClass>,
     /// Whether to count the deliveries only.
@@ -82,7 +82,7 @@ struct RecoveryInput {
 impl RecoveryInput {
     fn read(self) -> Result<Selection> {
         Ok(Selection {
-            kind: self.event,
+            kind: self.event.map(Word::into_text),
             state: Recoverable::state(self.status.map(Into::into)),
             failure: self.error.map(Into::into),
             from: Some(Timestamp::read("since", &self.since)?),
@@ -208,7 +208,10 @@ impl Routes {
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Recovered<Recovery>, Refused<Errors, (Token, Json, NoWebhook, IsSuspended, TenGoOn, KeyReused)>> {
+    ) -> Result<
+        Recovered<Recovery>,
+        Refused<Errors, (Token, Json, NoWebhook, IsSuspended, TenGoOn, UnknownEvent, KeyReused)>,
+    > {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let selection = body.0.read()?;
         if dry_run {
@@ -263,6 +266,7 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         recovery_id: Path<String>,
+        _nothing: NoBody,
     ) -> Result<Body<Recovery>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Recovery::new(&app.cancel_recovery(&access, &recovery_id.0).await?, app.profiles())))
     }

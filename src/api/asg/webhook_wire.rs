@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Attempt, ErrorClass, Headers, Metadata, SecretText, SuspendedReason, Word, settings, shown_headers,
-        shown_metadata,
+        Attempt, ErrorClass, Headers, Metadata, SecretText, SuspendedReason, Word, given, removed_by_null, settings,
+        shown_headers, shown_metadata,
     },
     app::{
         webhook_test::TestOutcome,
@@ -22,6 +22,7 @@ use crate::{
         token::Visible,
         version::IfMatch,
     },
+    error::{Error, Result},
 };
 
 /// A webhook to register.
@@ -179,7 +180,7 @@ pub(super) struct WebhookDetails {
     paused_reason: Option<SuspendedReason>,
     /// How many deliveries are held until it is resumed.
     held_deliveries: u64,
-    /// How many deliveries failed since its last success and were not replayed: resuming it sends them again.
+    /// How many deliveries failed since its last delivered event and were not replayed: resuming it sends them again.
     failed_deliveries: u64,
     /// The last 20 deliveries, newest first.
     recent_deliveries: Vec<DeliveryEntry>,
@@ -214,35 +215,48 @@ impl WebhookDetails {
 #[oai(rename = "AsgWebhookUpdate")]
 pub(super) struct WebhookChange {
     /// The new URL. Deliveries that wait go there too.
+    #[serde(default, deserialize_with = "given")]
     callback_url: Option<String>,
     /// The events from now on.
+    #[serde(default, deserialize_with = "given")]
     events: Option<Vec<String>>,
     /// The new signing secret, in the form of a registration's. `X-ASG-Signature` is made with the new secret at once.
     /// `webhook-signature` has a signature of the former secret too, for 24 hours (by default).
+    #[serde(default, deserialize_with = "given")]
     secret: Option<SecretText>,
     /// `false` pauses the webhook: deliveries are held. `true` resumes it: they go out.
+    #[serde(default, deserialize_with = "given")]
     active: Option<bool>,
     /// With `"active": true`: whether deliveries that failed since its last success are sent again too. Default: true.
+    #[serde(default, deserialize_with = "given")]
     resend_failed: Option<bool>,
-    /// The new name, for people; an empty one removes it.
-    name: Option<String>,
-    /// The new description, for people; an empty one removes it.
-    description: Option<String>,
+    /// The new name, for people; an empty one or null removes it.
+    #[serde(default, deserialize_with = "given")]
+    name: Option<Option<String>>,
+    /// The new description, for people; an empty one or null removes it.
+    #[serde(default, deserialize_with = "given")]
+    description: Option<Option<String>>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
-    /// sent. They replace all former ones; an empty object removes them.
-    metadata: Option<Metadata>,
+    /// sent. They replace all former ones; an empty object or null removes them.
+    #[serde(default, deserialize_with = "given")]
+    metadata: Option<Option<Metadata>>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
-    /// ones; an empty object removes them.
-    headers: Option<Headers>,
-    /// Most deliveries to it per second from now on, as in a registration; 0 removes the limit.
-    rate_limit: Option<f64>,
+    /// ones, except that the value `***` keeps the value that is stored; an empty object or null removes them.
+    #[serde(default, deserialize_with = "given")]
+    headers: Option<Option<Headers>>,
+    /// Most deliveries to it per second from now on, as in a registration; 0 or null removes the limit.
+    #[serde(default, deserialize_with = "given")]
+    rate_limit: Option<Option<f64>>,
     /// Whether its deliveries go out one at a time from now on, in the order of acceptance. Those that wait count too.
+    #[serde(default, deserialize_with = "given")]
     ordered: Option<bool>,
 }
 
-impl From<WebhookChange> for Change {
-    fn from(change: WebhookChange) -> Self {
+impl TryFrom<WebhookChange> for Change {
+    type Error = Error;
+
+    fn try_from(change: WebhookChange) -> Result<Self> {
         let WebhookChange {
             callback_url: url,
             events,
@@ -256,11 +270,22 @@ impl From<WebhookChange> for Change {
             rate_limit,
             ordered,
         } = change;
+        let resumes = active == Some(true);
+        if resend_failed.is_some() && !resumes {
+            return Err(Error::request(
+                "resend_failed goes with \"active\": true, which resumes the webhook: it was not there",
+            ));
+        }
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = active.map(|active| if active { NewState::Active(resend) } else { NewState::Paused });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        let settings = SettingsChange { rate_limit: rate_limit.into(), ordered, ..settings(metadata, headers) };
-        Self { url, events, secret, name, description, settings, state, only_if: IfMatch::default() }
+        let settings = SettingsChange {
+            rate_limit: removed_by_null(rate_limit).into(),
+            ordered,
+            ..settings(removed_by_null(metadata), removed_by_null(headers))
+        };
+        let (name, description) = (removed_by_null(name), removed_by_null(description));
+        Ok(Self { url, events, secret, name, description, settings, state, only_if: IfMatch::default() })
     }
 }
 

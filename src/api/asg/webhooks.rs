@@ -3,7 +3,7 @@
 use poem::web::Data;
 use poem_openapi::{
     OpenApi,
-    param::{Header, Path, Query},
+    param::{Path, Query},
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, Listed, Printed, Refused, Registered, Repeat, Rotated, RotatedSecret, SecretRotation, Versioned,
+        Body, Listed, OnlyIf, Printed, Refused, Registered, Repeat, Rotated, RotatedSecret, SecretRotation, Versioned,
         WebhookStats, Word, next_page,
         refusals::{
             BadUrl, Changed, IsFull, Json, KeyReused, KeyUnderWay, NoAccount, NoWebhook, StillSigns, Token,
@@ -27,10 +27,7 @@ use crate::{
         webhook_test::TestOutcome,
         webhooks::{self, Change, Deleted},
     },
-    domain::{
-        endpoint_settings::SettingsChange,
-        version::{IfMatch, Version},
-    },
+    domain::{endpoint_settings::SettingsChange, version::Version},
     error::Result,
 };
 
@@ -138,9 +135,9 @@ impl Routes {
         /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
         /// 412, and nothing changes.
         #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: OnlyIf,
     ) -> Result<Versioned<WebhookView>, Refused<Errors, (Token, Json, NoWebhook, Changed, BadUrl, UnknownEvent)>> {
-        let change = Change { only_if: IfMatch::parse(if_match.0.as_deref()), ..Change::from(body.0) };
+        let change = Change { only_if: if_match.0, ..Change::try_from(body.0)? };
         let (webhook, resumed) = app.update(&access, &webhook_id.0, change).await?;
         let view = WebhookView {
             resent_deliveries: resumed.map(|resumed| resumed.resent),
@@ -155,8 +152,8 @@ impl Routes {
     /// Makes a new signing secret for a webhook, and shows it once. It replaces the present secret: for 24 hours (by
     /// default) `webhook-signature` has a signature of the former secret too. `X-ASG-Signature` is made with the new
     /// secret at once, or, with `"switch": "after_overlap"`, when these hours are over: that leaves time to give the
-    /// new secret to the receiver. It is refused with 409 while another former secret still signs. Needs the scope
-    /// `webhooks`.
+    /// new secret to the receiver. While another former secret still signs, it is refused with 409: only
+    /// `"switch": "now"`, in so many words, takes its right to sign. Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id/secret/rotate", method = "post", operation_id = "asgRotateSecret")]
     async fn rotate(
         &self,
@@ -165,22 +162,27 @@ impl Routes {
         /// The webhook's id, `whk_...`.
         webhook_id: Path<String>,
         body: Body<Option<SecretRotation>>,
+        /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
+        /// 412, and nothing changes.
+        #[oai(name = "If-Match")]
+        if_match: OnlyIf,
         /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Rotated, Refused<Errors, (Token, Json, NoWebhook, StillSigns, KeyReused)>> {
+    ) -> Result<Rotated, Refused<Errors, (Token, Json, NoWebhook, Changed, StillSigns, KeyReused)>> {
         let switch = body.0.unwrap_or_default().switch();
         let profiles = app.profiles().clone();
         let once = idempotency_key.answering(move |rotated| RotatedSecret::new(rotated, &profiles));
-        Ok(Rotated::Made(app.rotate_secret_once(&access, &webhook_id.0, switch, once).await?.into()))
+        Ok(Rotated::Made(app.rotate_secret_once(&access, &webhook_id.0, (switch, if_match.0), once).await?.into()))
     }
 
     /// Test a webhook
     ///
     /// Sends one signed delivery with sample data at once, also while the webhook is paused, and answers with the
-    /// result. It changes nothing but the list of deliveries, which gets the test: a test is never retried. The
-    /// receiver sees `ngoma-test: true`. Needs the scope `webhooks`.
+    /// result. It adds the test to the list of deliveries; if it arrives, the webhook has succeeded again. A test is
+    /// never retried. The receiver sees `ngoma-test: true`. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/webhooks/:webhook_id/test", method = "post", operation_id = "asgTestWebhook")]
     async fn test(
         &self,
@@ -203,9 +205,10 @@ impl Routes {
     /// Delete a webhook
     ///
     /// Deletes a webhook. It deactivates the webhook for good (a soft delete: the webhook stays in the list with
-    /// `active: false`) and cancels its pending deliveries. An attempt under way may still arrive. Deleting it again
-    /// gives the same answer, until its row is removed (`retention.undelivered` in the server's settings, 90 days by
-    /// default). Needs the scope `webhooks`.
+    /// `active: false` for a day, and with `?all=true` until its row is removed) and cancels its pending deliveries. An
+    /// attempt under way may still arrive. Deleting it again gives the same answer, until its row is removed
+    /// (`retention.undelivered` in the server's settings, 90 days by default). Every other request for it gets 404.
+    /// Needs the scope `webhooks`.
     #[oai(path = "/webhooks/:webhook_id", method = "delete", operation_id = "asgDeleteWebhook")]
     async fn delete(
         &self,
@@ -216,10 +219,9 @@ impl Routes {
         /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
         /// 412, and nothing changes.
         #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: OnlyIf,
     ) -> Result<Body<WebhookView>, Refused<Errors, (Token, NoWebhook, Changed)>> {
-        let only_if = IfMatch::parse(if_match.0.as_deref());
-        Ok(Body(WebhookView::new(&app.deactivate(&access, &webhook_id.0, only_if).await?, access.visible())))
+        Ok(Body(WebhookView::new(&app.deactivate(&access, &webhook_id.0, if_match.0).await?, access.visible())))
     }
 
     /// Get the statistics of a webhook

@@ -7,7 +7,7 @@ use poem_openapi::{
 };
 
 use super::{
-    catalogue::CATALOGUE,
+    catalogue::{CATALOGUE, EventNames},
     draft::CatalogueEvent,
     errors::{Errors, NoCooperative},
     event_wire::{EventPage, EventType, EventView},
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     api::{
         openapi::{
-            Body, Key, Printed, RawObject, Refused,
+            Body, Key, Printed, RawObject, Refused, Word,
             refusals::{BadPayload, KeyReused, NoEvent, Publish, Token, UnknownEvent},
         },
         publishing::{self, Place},
@@ -55,7 +55,7 @@ impl Routes {
         body: Body<EventInput>,
         place: Place,
     ) -> Result<Publication, Refused<Errors, (Publish, NoCooperative, UnknownEvent, BadPayload, KeyReused)>> {
-        let event = CatalogueEvent::new(body.0, idempotency_key.0, &access, (&settings, app.limits()))?;
+        let event = CatalogueEvent::new(body.0, idempotency_key.text, &access, (&settings, app.limits()))?;
         let (event, accepted) = app.publish(&access, event, place).await?;
         let warnings = self.warnings.of(&event, &accepted);
         Ok(Publication::Accepted(Body(event.answer(&accepted)?), warnings))
@@ -85,7 +85,7 @@ impl Routes {
         let (publisher, of) = (access.clone(), (settings.clone(), app.limits().clone()));
         let check = move |event| CatalogueEvent::new(event, None, &publisher, (&of.0, &of.1));
         let mut events = publishing::check(body.0.events, app.limits(), check).await?;
-        if let Some(key) = idempotency_key.0 {
+        if let Some(key) = idempotency_key.text {
             CatalogueEvent::name_all(&mut events, &key)?;
         }
         let (stored, place) = app.publish_many(&access, events, place).await?;
@@ -114,7 +114,7 @@ impl Routes {
         /// Only events accepted at this time or earlier: RFC 3339.
         until: Query<Option<String>>,
         /// Only events of this name.
-        event: Query<Option<String>>,
+        event: Query<Option<Word<EventNames>>>,
         /// What to look for: the id of an event, a delivery or a webhook; an idempotency key; or words of the payload, all
         /// of which it must hold, in any letter case. Words between quotes must stand together. Ids and keys are found at
         /// once. A page looks through payloads for 2 s: it may have few entries or none, and still have a `next_cursor`,
@@ -124,10 +124,10 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<EventPage>, Refused<Errors, Token>> {
+    ) -> Result<Body<EventPage>, Refused<Errors, (Token, UnknownEvent)>> {
         let filter = EventFilter {
             account: None,
-            kind: event.0,
+            kind: event.0.map(Word::into_text),
             from: Timestamp::read_if("since", since.0.as_deref())?,
             to: Timestamp::read_if("until", until.0.as_deref())?,
         };

@@ -102,7 +102,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "EventInput",
-        r#"{"event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "data": {"batch_id": "BATCH-2026-000731", "weight_kg": 62.5, "grade": "screen18"}, "created_at": "2026-04-20T11:55:00Z", "idempotency_key": "export-2026-000731"}"#,
+        r#"{"event": "batch.exported", "cooperative_id": "COOP-MBALE-001", "data": {"batch_id": "BATCH-2026-000731", "token_id": 731, "farmer_id": "UG-MBL-2026-000317", "cooperative_id": "COOP-MBALE-001", "weight_kg": 62.5, "grade": "screen18", "ucda_export_permit": "UCDA-EXP-2026-00731", "has_active_loan": true, "auto_repayment_triggered": true, "mantle_tx_hash": "0x7b31d0"}, "created_at": "2026-04-20T11:55:00Z", "idempotency_key": "export-2026-000731"}"#,
     ),
     ("EventsInput", r#"{"events": ["@EventInput"]}"#),
     ("AcceptedEvents", r#"{"events": ["@AcceptedEvent"]}"#),

@@ -8,7 +8,12 @@ use super::{
 use crate::{
     app::Dialect,
     config,
-    domain::profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
+    domain::{
+        json,
+        profile::{ByHand, Profile, RetryPolicy, WhenExhausted, curl},
+        timestamp::Timestamp,
+    },
+    error::Result,
 };
 
 /// The name of this profile.
@@ -51,8 +56,16 @@ pub(crate) fn dialect(settings: &config::AsiliChain, delivery: &config::Delivery
             let entry = catalogue::find(kind)?;
             Ok(envelope::stored(entry.name, &api_version, &now.to_string(), &entry.sample_for(account)))
         }),
+        publish,
         misfits: Box::new(move |kind, body| Ok(fit::misfits_if(validate, kind, Stored::read(body)?.data.0.get()))),
     }
+}
+
+/// The same sample again is another event.
+fn publish(base: &str, kind: &str, account: &str, _: Timestamp) -> Result<String> {
+    let (kind, data) = (json::quote(kind), catalogue::find(kind)?.sample_for(account));
+    let event = format!(r#"{{"event":{kind},"cooperative_id":{},"data":{data}}}"#, json::quote(account));
+    Ok(curl("POST", &format!("{base}/events"), Some(&event)))
 }
 
 /// The commands for a person. The page: "Reactivate via PATCH /webhooks/{webhook_id}".

@@ -7,11 +7,11 @@ use poem_openapi::{
 };
 use serde::Deserialize;
 
-use super::{errors::Errors, examples::Tag};
+use super::{catalogue::EventNames, errors::Errors, examples::Tag};
 use crate::{
     api::openapi::{
-        Body, ErrorClass, Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage, Refused, Repeat,
-        refusals::{IsSuspended, Json, KeyReused, NoRecovery, NoWebhook, TenGoOn, Token},
+        Body, ErrorClass, NoBody, Recoverable, Recovered, Recovery, RecoveryCount, RecoveryPage, Refused, Repeat, Word,
+        refusals::{IsSuspended, Json, KeyReused, NoRecovery, NoWebhook, TenGoOn, Token, UnknownEvent},
     },
     app::{Access, App, PageRequest, Webhooks},
     domain::{selection::Selection, timestamp::Timestamp},
@@ -29,7 +29,7 @@ pub(super) struct WebhookRecoveryInput {
     /// The status of the deliveries: `FAILED` (the default), `DELIVERED`, `CANCELLED` or `any` of these.
     status: Option<Recoverable>,
     /// Only deliveries of this event.
-    event: Option<String>,
+    event: Option<Word<EventNames>>,
     /// Only deliveries whose last attempt failed with this error.
     error: Option<ErrorClass>,
     /// Whether to count the deliveries only.
@@ -39,7 +39,7 @@ pub(super) struct WebhookRecoveryInput {
 impl WebhookRecoveryInput {
     fn read(self) -> Result<Selection> {
         Ok(Selection {
-            kind: self.event,
+            kind: self.event.map(Word::into_text),
             state: Recoverable::state(self.status),
             failure: self.error.map(Into::into),
             from: Some(Timestamp::read("since", &self.since)?),
@@ -72,7 +72,10 @@ impl Routes {
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Recovered<Recovery>, Refused<Errors, (Token, Json, NoWebhook, IsSuspended, TenGoOn, KeyReused)>> {
+    ) -> Result<
+        Recovered<Recovery>,
+        Refused<Errors, (Token, Json, NoWebhook, IsSuspended, TenGoOn, UnknownEvent, KeyReused)>,
+    > {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let selection = body.0.read()?;
         if dry_run {
@@ -127,6 +130,7 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         recovery_id: Path<String>,
+        _nothing: NoBody,
     ) -> Result<Body<Recovery>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Recovery::new(&app.cancel_recovery(&access, &recovery_id.0).await?, app.profiles())))
     }

@@ -3,10 +3,11 @@
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
-    param::{Header, Path, Query},
+    param::{Path, Query},
 };
 
 use super::{
+    catalogue::EventNames,
     delivery_wire::{Delivery, DeliveryDetails, DeliveryPage},
     errors::{Errors, NoCooperative},
     examples::Tag,
@@ -14,8 +15,8 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, DeliveryStatus, ErrorClass, Listed, Printed, Refused, Registered, Repeat, Rotated, RotatedSecret,
-        SecretRotation, Versioned, WebhookStats, Word, next_page,
+        Body, DeliveryStatus, ErrorClass, Listed, NoBody, OnlyIf, Printed, Refused, Registered, Repeat, Rotated,
+        RotatedSecret, SecretRotation, Versioned, WebhookStats, Word, next_page,
         refusals::{
             BadUrl, Changed, IsFull, IsSuspended, Json, KeyReused, KeyUnderWay, NoDelivery, NoWebhook, NotEnded,
             StillSigns, Token, UnknownEvent,
@@ -28,11 +29,7 @@ use crate::{
         webhooks::{self, Change},
     },
     domain::{
-        delivery,
-        endpoint_settings::SettingsChange,
-        selection::Selection,
-        timestamp::Timestamp,
-        version::{IfMatch, Version},
+        delivery, endpoint_settings::SettingsChange, selection::Selection, timestamp::Timestamp, version::Version,
     },
     error::Result,
 };
@@ -165,9 +162,9 @@ impl Routes {
         /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
         /// 412, and nothing changes.
         #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: OnlyIf,
     ) -> Result<Versioned<WebhookView>, Refused<Errors, (Token, Json, NoWebhook, Changed, BadUrl, UnknownEvent)>> {
-        let change = Change { only_if: IfMatch::parse(if_match.0.as_deref()), ..Change::from(body.0) };
+        let change = Change { only_if: if_match.0, ..Change::try_from(body.0)? };
         let (endpoint, resumed) = app.update(&access, &webhook_id.0, change).await?;
         let view = WebhookView {
             resent_deliveries: resumed.map(|resumed| resumed.resent),
@@ -182,8 +179,8 @@ impl Routes {
     /// Makes a new signing secret for a webhook, and shows it once. It replaces the present secret: for 24 hours (by
     /// default) `webhook-signature` has a signature of the former secret too. `X-AsiliChain-Signature` is made with the
     /// new secret at once, or, with `"switch": "after_overlap"`, when these hours are over: that leaves time to give
-    /// the new secret to the receiver. It is refused with 409 while another former secret still signs. Needs the scope
-    /// `webhooks`.
+    /// the new secret to the receiver. While another former secret still signs, it is refused with 409: only
+    /// `"switch": "now"`, in so many words, takes its right to sign. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/secret/rotate", method = "post", operation_id = "rotateSecret")]
     async fn rotate(
         &self,
@@ -192,15 +189,19 @@ impl Routes {
         /// The webhook's id, `wh_...`.
         webhook_id: Path<String>,
         body: Body<Option<SecretRotation>>,
+        /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
+        /// 412, and nothing changes.
+        #[oai(name = "If-Match")]
+        if_match: OnlyIf,
         /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Repeat,
-    ) -> Result<Rotated, Refused<Errors, (Token, Json, NoWebhook, StillSigns, KeyReused)>> {
+    ) -> Result<Rotated, Refused<Errors, (Token, Json, NoWebhook, Changed, StillSigns, KeyReused)>> {
         let switch = body.0.unwrap_or_default().switch();
         let profiles = app.profiles().clone();
         let once = idempotency_key.answering(move |rotated| RotatedSecret::new(rotated, &profiles));
-        Ok(Rotated::Made(app.rotate_secret_once(&access, &webhook_id.0, switch, once).await?.into()))
+        Ok(Rotated::Made(app.rotate_secret_once(&access, &webhook_id.0, (switch, if_match.0), once).await?.into()))
     }
 
     /// Delete a webhook
@@ -217,9 +218,9 @@ impl Routes {
         /// The versions of the webhook to which this may be applied, as `ETag` shows them. If it has another, the answer is
         /// 412, and nothing changes.
         #[oai(name = "If-Match")]
-        if_match: Header<Option<String>>,
+        if_match: OnlyIf,
     ) -> Result<Deleted, Refused<Errors, (Token, NoWebhook, Changed)>> {
-        app.delete(&access, &webhook_id.0, IfMatch::parse(if_match.0.as_deref())).await?;
+        app.delete(&access, &webhook_id.0, if_match.0).await?;
         Ok(Deleted::Gone)
     }
 
@@ -236,6 +237,7 @@ impl Routes {
         webhook_id: Path<String>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
+        _nothing: NoBody,
         /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
         /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
         #[oai(name = "Idempotency-Key")]
@@ -248,8 +250,9 @@ impl Routes {
     /// Test a webhook
     ///
     /// Sends one signed delivery with sample data at once, also while the webhook is suspended, and answers with the
-    /// result. It changes nothing but the list of deliveries, which gets the test: a test is never retried and never
-    /// suspends the webhook. The receiver sees `ngoma-test: true`. Needs the scope `webhooks`.
+    /// result. It adds the test to the list of deliveries; if it arrives, the webhook has succeeded again. A test is
+    /// never retried and never suspends the webhook. The receiver sees `ngoma-test: true`. Needs the scope
+    /// `webhooks`.
     #[oai(path = "/:webhook_id/test", method = "post", operation_id = "testWebhook")]
     async fn test(
         &self,
@@ -285,7 +288,7 @@ impl Routes {
         /// Only deliveries with this status.
         status: Query<Option<DeliveryStatus>>,
         /// Only deliveries of this event.
-        event: Query<Option<String>>,
+        event: Query<Option<Word<EventNames>>>,
         /// Only deliveries whose last attempt failed with this error.
         error: Query<Option<ErrorClass>>,
         /// Only deliveries made at this time or later: RFC 3339.
@@ -301,9 +304,9 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryPage>, Refused<Errors, (Token, NoWebhook)>> {
+    ) -> Result<Body<DeliveryPage>, Refused<Errors, (Token, NoWebhook, UnknownEvent)>> {
         let selection = Selection {
-            kind: event.0,
+            kind: event.0.map(Word::into_text),
             state: status.0.map(Into::into),
             failure: error.0.map(Into::into),
             from: Timestamp::read_if("since", since.0.as_deref())?,

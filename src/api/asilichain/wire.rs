@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{catalogue::EventNames, delivery_wire::Delivery, profile::WEBHOOK};
 use crate::{
     api::openapi::{
-        Attempt, ErrorClass, Headers, Metadata, RawObject, SecretText, SuspendedReason, Word, objects, settings,
-        shown_headers, shown_metadata,
+        Attempt, ErrorClass, Headers, Metadata, RawObject, SecretText, SuspendedReason, Word, given, objects,
+        removed_by_null, settings, shown_headers, shown_metadata,
     },
     app::{
         webhook_test::TestOutcome,
@@ -18,6 +18,7 @@ use crate::{
         endpoint_settings::{RateLimit, SettingsChange},
         version::IfMatch,
     },
+    error::{Error, Result},
 };
 
 /// The status of a webhook.
@@ -178,7 +179,7 @@ pub(super) struct WebhookDetails {
     pub(super) suspended_reason: Option<SuspendedReason>,
     /// How many deliveries are held until it is resumed.
     pub(super) held_deliveries: u64,
-    /// How many deliveries failed since its last success and were not replayed: resuming it sends them again.
+    /// How many deliveries failed since its last delivered event and were not replayed: resuming it sends them again.
     pub(super) failed_deliveries: u64,
     /// The last 20 deliveries, newest first.
     pub(super) recent_deliveries: Vec<Delivery>,
@@ -215,36 +216,49 @@ impl From<WebhookSummary> for WebhookDetails {
 #[oai(rename = "WebhookUpdate")]
 pub(super) struct WebhookChange {
     /// The new URL. Deliveries that wait go there too.
+    #[serde(default, deserialize_with = "given")]
     pub(super) url: Option<String>,
     /// The events from now on.
+    #[serde(default, deserialize_with = "given")]
     pub(super) events: Option<Vec<String>>,
     /// The new signing secret, in the form of a registration's. `X-AsiliChain-Signature` is made with the new secret at
     /// once. `webhook-signature` has a signature of the former secret too, for 24 hours (by default).
+    #[serde(default, deserialize_with = "given")]
     pub(super) secret: Option<SecretText>,
     /// `ACTIVE` resumes the webhook: deliveries that failed since its last success are sent again, then held deliveries
     /// go out. `SUSPENDED` pauses it.
+    #[serde(default, deserialize_with = "given")]
     pub(super) status: Option<WebhookStatus>,
     /// With `ACTIVE`: whether failed deliveries are sent again. Default: true.
+    #[serde(default, deserialize_with = "given")]
     pub(super) resend_failed: Option<bool>,
-    /// The new name, for people; an empty one removes it.
-    pub(super) name: Option<String>,
-    /// The new description, for people; an empty one removes it.
-    pub(super) description: Option<String>,
+    /// The new name, for people; an empty one or null removes it.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) name: Option<Option<String>>,
+    /// The new description, for people; an empty one or null removes it.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) description: Option<Option<String>>,
     /// Texts for your own programs, by name: at most 20, a name of at most 40 characters, a text of at most 500. They are not
-    /// sent. They replace all former ones; an empty object removes them.
-    pub(super) metadata: Option<Metadata>,
+    /// sent. They replace all former ones; an empty object or null removes them.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) metadata: Option<Option<Metadata>>,
     /// Headers that every request to the webhook has, such as an API key of the receiver: at most 10, a value of at most 1,024
     /// characters in ASCII. The values are stored encrypted, and never shown again. They replace all former
-    /// ones; an empty object removes them.
-    pub(super) headers: Option<Headers>,
-    /// Most deliveries to it per second from now on, as in a registration; 0 removes the limit.
-    pub(super) rate_limit: Option<f64>,
+    /// ones, except that the value `***` keeps the value that is stored; an empty object or null removes them.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) headers: Option<Option<Headers>>,
+    /// Most deliveries to it per second from now on, as in a registration; 0 or null removes the limit.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) rate_limit: Option<Option<f64>>,
     /// Whether its deliveries go out one at a time from now on, in the order of acceptance. Those that wait count too.
+    #[serde(default, deserialize_with = "given")]
     pub(super) ordered: Option<bool>,
 }
 
-impl From<WebhookChange> for Change {
-    fn from(change: WebhookChange) -> Self {
+impl TryFrom<WebhookChange> for Change {
+    type Error = Error;
+
+    fn try_from(change: WebhookChange) -> Result<Self> {
         let WebhookChange {
             url,
             events,
@@ -258,14 +272,25 @@ impl From<WebhookChange> for Change {
             rate_limit,
             ordered,
         } = change;
+        let resumes = status == Some(WebhookStatus::Active);
+        if resend_failed.is_some() && !resumes {
+            return Err(Error::request(
+                "resend_failed goes with \"status\": \"ACTIVE\", which resumes the webhook: it was not there",
+            ));
+        }
         let resend = if resend_failed == Some(false) { Resend::Nothing } else { Resend::Failed };
         let state = status.map(|status| match status {
             WebhookStatus::Active => NewState::Active(resend),
             WebhookStatus::Suspended => NewState::Paused,
         });
         let (events, secret) = (events.map(EventList::Ordered), secret.map(|own| own.0));
-        let settings = SettingsChange { rate_limit: rate_limit.into(), ordered, ..settings(metadata, headers) };
-        Self { url, events, secret, name, description, settings, state, only_if: IfMatch::default() }
+        let settings = SettingsChange {
+            rate_limit: removed_by_null(rate_limit).into(),
+            ordered,
+            ..settings(removed_by_null(metadata), removed_by_null(headers))
+        };
+        let (name, description) = (removed_by_null(name), removed_by_null(description));
+        Ok(Self { url, events, secret, name, description, settings, state, only_if: IfMatch::default() })
     }
 }
 

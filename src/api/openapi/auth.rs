@@ -52,7 +52,7 @@ impl<'a, S: Right> ApiExtractor<'a> for Access<S> {
         let access = Self::new(caller, door.vendor())?;
         if !door.is_monitoring() {
             let missing = || Error::Internal("a request without the operations of the contract".to_owned());
-            request.data::<OfContract>().ok_or_else(missing)?.0.check_query(request)?;
+            request.data::<OfContract>().ok_or_else(missing)?.0.check(request)?;
         }
         Ok(access)
     }

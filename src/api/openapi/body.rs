@@ -33,6 +33,9 @@ use crate::{
     },
 };
 
+/// Most bytes of an empty object, with white space.
+const MOST_OF_NOTHING: usize = 1024;
+
 /// A JSON body: documented by its `Object`, read and written by serde.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
@@ -86,7 +89,7 @@ impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
             Some(_) => Others::Ignored,
             None => {
                 if request.headers().contains_key(HEADER) {
-                    context.note_body(Sha256::digest(&bytes).into());
+                    context.note_body(digest(&bytes));
                 }
                 Others::Refused
             }
@@ -97,6 +100,42 @@ impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
             Ok(parse(&bytes, others)?)
         };
         Ok(Self(blocking::run(length, parse).await??))
+    }
+}
+
+/// The digest of a body, without the white space between its parts: a repeat may be printed otherwise. No body is as
+/// good as an empty object.
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let (mut in_text, mut escaped) = (false, false);
+    let mut compact = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    compact.extend(bytes.iter().filter(|byte| {
+        let kept = in_text || !byte.is_ascii_whitespace();
+        if **byte == b'"' && !escaped {
+            in_text = !in_text;
+        }
+        escaped = in_text && **byte == b'\\' && !escaped;
+        kept
+    }));
+    let text: &[u8] = if compact.is_empty() { b"{}" } else { &compact };
+    Sha256::digest(text).into()
+}
+
+/// A request without a body. An empty object is taken too: many clients send one with every POST.
+pub(crate) struct NoBody;
+
+impl<'a> ApiExtractor<'a> for NoBody {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
+        is_plain(request)?;
+        let bytes = read(request, body, MOST_OF_NOTHING).await?;
+        if bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).eq(b"{}") || bytes.trim_ascii().is_empty() {
+            return Ok(Self);
+        }
+        Err(Error::request("this route takes no body: send none, or an empty object").into())
     }
 }
 
@@ -244,7 +283,8 @@ impl<T: Type> Payload for Printed<T> {
 
 impl<T: Send> IntoResponse for Printed<T> {
     fn into_response(self) -> Response {
-        Response::builder().content_type("application/json").body(self.0)
+        // It may show a secret: no proxy and no browser keeps it.
+        Response::builder().content_type("application/json").header(header::CACHE_CONTROL, "no-store").body(self.0)
     }
 }
 

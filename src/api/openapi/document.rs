@@ -6,10 +6,14 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Map, Value, json};
 
 use super::{
+    bounds,
     modern::{admit_null, modernise},
     outgoing::{Outgoing, describe},
     response_headers,
 };
+
+/// The members of a change that null removes. Each other one must have a value, or be left out.
+const REMOVED_BY_NULL: [&str; 5] = ["name", "description", "metadata", "headers", "rate_limit"];
 
 /// The version that is published: the first in which `webhooks` is legal.
 const OPENAPI: &str = "3.1.0";
@@ -46,7 +50,8 @@ pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
             if let Some(schema) = schemas.get_mut(*name) {
                 let example = complete(serde_json::from_str(text)?, &examples)?;
                 exemplify(schema, &example);
-                admit_null(schema);
+                let changes = name.ends_with("WebhookUpdate");
+                admit_null(schema, if changes { |name| REMOVED_BY_NULL.contains(&name) } else { |_| true });
                 if !taken.contains(*name) {
                     require(schema, &example);
                 }
@@ -80,6 +85,7 @@ pub(crate) fn publish(generated: &str, supplements: &[Supplement]) -> serde_json
             }
         }
     }
+    bounds::bound(&mut document);
     Ok(document)
 }
 

@@ -70,7 +70,10 @@ pub(crate) fn explain(error: &poem::Error) -> Problem {
     } else if error.is::<ParsePathError>() {
         Problem::without_error(StatusCode::NOT_FOUND, "there is nothing of this name".to_owned())
     } else if let Some(wrong) = error.downcast_ref::<ParseParamError>() {
-        let message = format!("{} is not one of the values that it takes: /docs shows them", wrong.name);
+        let message = match wrong.reason.contains("integer") {
+            true => format!("{} must be a whole number, such as 20", wrong.name),
+            false => format!("{} is not one of the values that it takes: /docs shows them", wrong.name),
+        };
         Problem::without_error(status, message)
     } else {
         Problem::of(error)

@@ -67,15 +67,16 @@ fn describe_reference(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Lets every property that is not required be null.
-pub(super) fn admit_null(schema: &mut Value) {
+/// Lets every property that is not required be null, if `may` says so of its name.
+pub(super) fn admit_null(schema: &mut Value, may: fn(&str) -> bool) {
     for part in schema.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
-        admit_null(part);
+        admit_null(part, may);
     }
     let required: Vec<Value> = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
     for (name, property) in properties {
-        if !required.iter().any(|required| required == name)
+        if may(name)
+            && !required.iter().any(|required| required == name)
             && let Value::Object(property) = property
         {
             nullable(property);

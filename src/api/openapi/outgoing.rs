@@ -16,8 +16,7 @@ pub(crate) struct Outgoing {
 pub(crate) type Header = (&'static str, &'static str, &'static str);
 
 /// The meaning of a vendor's signature header.
-pub(crate) const HEX_SIGNATURE: &str =
-    "`sha256=` and the lower-case hex of HMAC-SHA256 over the raw body, keyed with the signing secret.";
+pub(crate) const HEX_SIGNATURE: &str = "`sha256=` and the lower-case hex of HMAC-SHA256 over the raw body, keyed with the signing secret; after a rotation with `after_overlap`, with the former one until the overlap ends.";
 
 /// An example of a vendor's signature.
 pub(crate) const A_HEX_SIGNATURE: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
@@ -32,7 +31,7 @@ pub(crate) const DELIVERY_HEADERS: &[Header] = &[
     ("webhook-timestamp", "When this attempt was made, in seconds since 1970.", "1776686100"),
     (
         "webhook-signature",
-        "Standard Webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. There are two, with a space between, while a former secret signs too, and for a secret that is `whsec_` and base64 without padding.",
+        "Standard Webhooks: `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. There are several, with a space between, while a former secret signs too, and two of each secret that is `whsec_` and base64 without padding.",
         "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     ),
     ("ngoma-delivery", "The delivery's id.", "dlv_01HXYZ7A1B2C3D4E5F6G7H8J9K"),
@@ -61,6 +60,12 @@ pub(super) fn describe(operation: &mut Value, outgoing: &Outgoing) {
         })
     });
     operation["parameters"] = headers.collect();
+    let own = "\n\nA webhook's own `headers` come with each of its deliveries.";
+    if outgoing.headers.contains(&DELIVERY_HEADERS)
+        && let Some(Value::String(description)) = operation.get_mut("description")
+    {
+        description.push_str(own);
+    }
     let answers =
         outgoing.answers.iter().map(|(status, meaning)| ((*status).to_owned(), json!({ "description": meaning })));
     operation["responses"] = Value::Object(answers.collect());

@@ -8,7 +8,7 @@ use super::refusals::RATE_LIMIT;
 const REQUEST_ID: &str = "X-Request-Id";
 
 /// Statuses that are answered before a token is read, so they show no rate limit.
-const BEFORE_TOKEN: [&str; 4] = ["400", "401", "414", "431"];
+const BEFORE_TOKEN: [&str; 3] = ["401", "414", "431"];
 
 /// The description of each header.
 fn all() -> Value {
@@ -18,9 +18,9 @@ fn all() -> Value {
         REQUEST_ID: header("The id of this request, which the server's log names too.", true, json!({ "type": "string" }), "req_01HXYZ8M9N8P7Q6R5S4T3V2W1X".into()),
         "WWW-Authenticate": header("Always `Bearer`: send a token.", true, json!({ "type": "string" }), "Bearer".into()),
         "Retry-After": header("How long to wait before the request is sent again, in seconds.", true, number(), 1.into()),
-        "X-RateLimit-Limit": header("How many requests this token may make in a minute. Left out if there is no limit.", false, number(), 600.into()),
-        "X-RateLimit-Remaining": header("How many requests this token may still make at once. Left out if there is no limit.", false, number(), 599.into()),
-        "X-RateLimit-Reset": header("After how many seconds the whole limit is there again. Left out if there is no limit.", false, number(), 1.into()),
+        "X-RateLimit-Limit": header("How many requests this token may make in a minute. Left out if there is no limit, and in a refusal that came before the token was read.", false, number(), 600.into()),
+        "X-RateLimit-Remaining": header("How many requests this token may still make at once. Left out if there is no limit, and in a refusal that came before the token was read.", false, number(), 599.into()),
+        "X-RateLimit-Reset": header("After how many seconds the whole limit is there again. Left out if there is no limit, and in a refusal that came before the token was read.", false, number(), 1.into()),
     })
 }
 
@@ -46,7 +46,16 @@ pub(super) fn describe(document: &mut Value) {
                 let reference = json!({ "$ref": format!("#/components/headers/{name}") });
                 (name, reference)
             };
+            let others = others.into_iter().map(|(name, header)| (usual(name), header));
             response["headers"] = Value::Object(names.into_iter().map(reference).chain(others).collect());
         }
     }
+}
+
+/// The usual spelling of a name that the library has put in capitals.
+fn usual(name: String) -> String {
+    ["Link", "ETag", "X-Ngoma-Warnings"]
+        .into_iter()
+        .find(|usual| usual.eq_ignore_ascii_case(&name))
+        .map_or(name, Into::into)
 }

@@ -48,8 +48,8 @@ pub(crate) enum Versioned<T: Type + Serialize> {
     #[oai(status = 200)]
     Current(
         Body<T>,
-        /// The version of the webhook, for `If-Match`. What people decide about the webhook changes it, its deliveries do
-        /// not.
+        /// The version of the webhook, for `If-Match`. Each change of its settings, its secret or its status makes another
+        /// version, also when a delivery suspends it.
         #[oai(header = "ETag")]
         String,
     ),
@@ -118,7 +118,11 @@ impl<S: Shape, R: Refusals> ApiResponse for Refused<S, R> {
 /// The meanings of a status: a sentence for each, with its code if the door's errors have codes.
 fn describe<S: Shape>(refusals: &[Refusal]) -> String {
     let sentence = |refusal: &Refusal| match refusal.meaning.split_at_checked(1) {
-        Some((first, rest)) if !S::HAS_CODES => format!("{}{rest}", first.to_uppercase()),
+        // A sentence that begins with the name of a member keeps it as it is.
+        Some((first, rest)) if !S::HAS_CODES && !rest.split(' ').next().is_some_and(|word| word.contains('_')) => {
+            format!("{}{rest}", first.to_uppercase())
+        }
+        _ if !S::HAS_CODES => refusal.meaning.to_owned(),
         _ => format!("`{}`: {}", refusal.code, refusal.meaning),
     };
     refusals.iter().map(sentence).collect::<Vec<_>>().join(" ")

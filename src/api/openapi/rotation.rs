@@ -24,14 +24,15 @@ wire_enum! {
 #[derive(Debug, Default, Deserialize, Object)]
 #[oai(rename = "SecretRotationInput")]
 pub(crate) struct SecretRotation {
-    /// When the platform's signature header changes to the new secret: `now` (the default), or `after_overlap`.
+    /// When the platform's signature header changes to the new secret: `now`, or `after_overlap`. Default: `now`, unless
+    /// another former secret still signs; then the answer is 409.
     switch: Option<SecretSwitch>,
 }
 
 impl SecretRotation {
-    /// When the vendor's header changes.
-    pub(crate) fn switch(&self) -> signature::Switch {
-        self.switch.map_or(signature::Switch::Now, Into::into)
+    /// When the vendor's header changes, if that was said.
+    pub(crate) fn switch(&self) -> Option<signature::Switch> {
+        self.switch.map(Into::into)
     }
 }
 

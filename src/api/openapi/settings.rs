@@ -1,28 +1,32 @@
 //! The settings of a webhook, as all doors read and show them.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor},
+};
 use zeroize::Zeroizing;
 
 use super::body::SecretText;
 use crate::domain::{
     endpoint::Endpoint,
     endpoint_settings::SettingsChange,
-    own_headers::{GivenHeaders, MASK},
+    excerpt::excerpt,
+    own_headers::{GivenHeaders, HeadersChange, MASK},
 };
 
 /// Defines an object of texts by name. Its schema has a name of its own: otherwise generators of clients make one up.
 macro_rules! texts {
     ($(#[doc = $meaning:literal] $name:ident of $text:ty as $schema:literal;)*) => {$(
         #[doc = $meaning]
-        #[derive(Deserialize, Serialize)]
+        #[derive(Default, Deserialize, Serialize)]
         #[serde(transparent)]
-        pub(crate) struct $name(BTreeMap<String, $text>);
+        pub(crate) struct $name(#[serde(deserialize_with = "each_once")] BTreeMap<String, $text>);
 
         impl Type for $name {
             const IS_REQUIRED: bool = true;
@@ -75,10 +79,47 @@ texts! {
     Headers of SecretText as "WebhookHeaders";
 }
 
+/// Reads an object each of whose names stands there once.
+fn each_once<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, T>, D::Error> {
+    struct EachOnce<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for EachOnce<T> {
+        type Value = BTreeMap<String, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut read = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry::<String, T>()? {
+                let place = excerpt(&name).into_owned();
+                if read.insert(name, value).is_some() {
+                    return Err(A::Error::custom(format!("the name {place} is there twice")));
+                }
+            }
+            Ok(read)
+        }
+    }
+
+    from.deserialize_map(EachOnce(PhantomData))
+}
+
+/// Reads a member of a change. It is `None` only if it was left out: null is a value like others, and many types have
+/// none.
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// A member that null removes, as its empty value does.
+pub(crate) fn removed_by_null<T: Default>(member: Option<Option<T>>) -> Option<T> {
+    member.map(Option::unwrap_or_default)
+}
+
 /// The settings in a request.
 pub(crate) fn settings(metadata: Option<Metadata>, headers: Option<Headers>) -> SettingsChange {
     let value = |(name, SecretText(value)): (String, SecretText)| -> (String, Zeroizing<String>) { (name, value) };
-    let headers = headers.map(|headers| GivenHeaders(headers.0.into_iter().map(value).collect()));
+    let headers = headers.map(|headers| HeadersChange::All(GivenHeaders(headers.0.into_iter().map(value).collect())));
     SettingsChange { metadata: metadata.map(|metadata| metadata.0), headers, ..SettingsChange::default() }
 }
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
-    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+    types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -101,5 +101,11 @@ impl<W: Words> ParseFromJSON for Word<W> {
 impl<W: Words> ToJSON for Word<W> {
     fn to_json(&self) -> Option<serde_json::Value> {
         Some(self.text.clone().into())
+    }
+}
+
+impl<W: Words> ParseFromParameter for Word<W> {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        Ok(value.into())
     }
 }

@@ -9,12 +9,12 @@ use poem_openapi::{
 use super::{
     errors::Errors,
     examples::Tag,
-    wire::{Account, AccountInput, AccountPage},
+    wire::{Account, AccountInput, AccountPage, AccountUpdate, ChangedAccount},
 };
 use crate::{
     api::openapi::{
         Body, Refused,
-        refusals::{AlreadyExists, Json, NoAccount, Token},
+        refusals::{AlreadyExists, BadUrl, Json, NoAccount, Token},
     },
     app::{Access, App, Operator, PageRequest, accounts},
     error::Result,
@@ -76,5 +76,24 @@ impl Routes {
         account_id: Path<String>,
     ) -> Result<Body<Account>, Refused<Errors, (Token, NoAccount)>> {
         Ok(Body(Account::from(&app.account(&access, &account_id.0).await?)))
+    }
+
+    /// Change where an account's alerts and notices go
+    ///
+    /// Changes the e-mail address for the alerts of an account, or the URL to which notices about its webhooks are
+    /// POSTed, or both. It changes where those that wait go too. A new URL gets a new secret that signs the notices; the
+    /// answer shows it once. Needs the scope `operator`.
+    #[oai(path = "/:account_id", method = "patch", operation_id = "changeAccount")]
+    async fn change(
+        &self,
+        access: Access<Operator>,
+        app: Data<&App>,
+        /// The account's id.
+        account_id: Path<String>,
+        body: Body<AccountUpdate>,
+    ) -> Result<Body<ChangedAccount>, Refused<Errors, (Token, Json, NoAccount, BadUrl)>> {
+        let AccountUpdate { alert_email, alerts_url } = body.0;
+        let (account, secret) = app.change_account(&access, &account_id.0, alert_email, alerts_url).await?;
+        Ok(Body(ChangedAccount::new(&account, secret.as_ref())))
     }
 }

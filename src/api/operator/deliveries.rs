@@ -13,12 +13,13 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, DeliveryStatus, ErrorClass, Refused,
+        Body, DeliveryStatus, ErrorClass, NoBody, Printed, Refused, Repeat,
         refusals::{
-            HasEnded, InFlight, IsSuspended, NoAccount, NoDelivery, NoWebhook, NotEnded, Token, WebhookDeleted,
+            HasEnded, InFlight, IsSuspended, KeyReused, NoAccount, NoDelivery, NoWebhook, NotEnded, Token,
+            UnknownEvent, WebhookDeleted,
         },
     },
-    app::{Access, App, Looked, Operator, PageRequest, Wanted},
+    app::{Access, App, Looked, Operator, PageRequest, Wanted, deliveries::Listed},
     domain::{selection::Selection, timestamp::Timestamp},
     error::Result,
 };
@@ -29,7 +30,7 @@ pub(crate) struct Routes;
 pub(super) enum Replayed {
     /// A new delivery of the same event, due now.
     #[oai(status = 202)]
-    Accepted(Body<DeliveryReport>),
+    Accepted(Printed<DeliveryReport>),
 }
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator/deliveries")]
@@ -72,7 +73,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Result<Body<DeliveryReportPage>, Refused<Errors, (Token, NoAccount, NoWebhook)>> {
+    ) -> Result<Body<DeliveryReportPage>, Refused<Errors, (Token, NoAccount, NoWebhook, UnknownEvent)>> {
         let selection = Selection {
             account: account_id.0,
             kind: event.0,
@@ -118,9 +119,15 @@ impl Routes {
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
-    ) -> Result<Replayed, Refused<Errors, (Token, NoDelivery, IsSuspended, WebhookDeleted, NotEnded)>> {
-        let made = app.replay(&access, &delivery_id.0).await?;
-        Ok(Replayed::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
+        _nothing: NoBody,
+        /// A text of 1 to 255 bytes, quoted or bare, that names this request within the account. The same request with the same
+        /// key has its effect once, and each repeat gets the answer of the first. It holds as long as an event's key.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Repeat,
+    ) -> Result<Replayed, Refused<Errors, (Token, NoDelivery, IsSuspended, WebhookDeleted, NotEnded, KeyReused)>> {
+        let profiles = app.profiles().clone();
+        let once = idempotency_key.answering(move |made: &Listed| DeliveryReport::new(made, &profiles));
+        Ok(Replayed::Accepted(app.replay_once(&access, &delivery_id.0, once).await?.into()))
     }
 
     /// Cancel a delivery
@@ -134,6 +141,7 @@ impl Routes {
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
+        _nothing: NoBody,
     ) -> Result<Body<DeliveryReport>, Refused<Errors, (Token, NoDelivery, InFlight, HasEnded)>> {
         Ok(Body(DeliveryReport::new(&app.cancel(&access, &delivery_id.0).await?, app.profiles())))
     }

@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, Printed, Recovered, Refused,
+        Body, NoBody, Printed, Recovered, Refused,
         refusals::{
-            IsSuspended, Json, NoAccount, NoDelivery, NoRecovery, NoWebhook, NotEnded, TenGoOn, Token, WebhookDeleted,
+            IsSuspended, Json, NoAccount, NoDelivery, NoRecovery, NoWebhook, NotEnded, TenGoOn, Token, UnknownEvent,
+            WebhookDeleted,
         },
     },
     app::{Access, App, Operator, PageRequest},
@@ -38,7 +39,7 @@ impl Routes {
         access: Access<Operator>,
         app: Data<&App>,
         body: Body<RecoveryInput>,
-    ) -> Result<Recovered<Retry>, Refused<Errors, (Token, Json, NoAccount, NoWebhook, TenGoOn)>> {
+    ) -> Result<Recovered<Retry>, Refused<Errors, (Token, Json, NoAccount, NoWebhook, UnknownEvent, TenGoOn)>> {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let wanted = body.0.read()?;
         if dry_run {
@@ -92,6 +93,7 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         retry_id: Path<String>,
+        _nothing: NoBody,
     ) -> Result<Body<Retry>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(Retry::new(&app.cancel_recovery(&access, &retry_id.0).await?, app.profiles())))
     }
@@ -108,8 +110,9 @@ impl Routes {
         app: Data<&App>,
         /// The delivery's id, `dlv_...`.
         delivery_id: Path<String>,
+        _nothing: NoBody,
     ) -> Result<Replayed, Refused<Errors, (Token, NoDelivery, IsSuspended, WebhookDeleted, NotEnded)>> {
         let made = app.replay(&access, &delivery_id.0).await?;
-        Ok(Replayed::Accepted(Body(DeliveryReport::new(&made, app.profiles()))))
+        Ok(Replayed::Accepted(Printed::of(&DeliveryReport::new(&made, app.profiles()))?))
     }
 }

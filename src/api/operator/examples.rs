@@ -139,6 +139,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("RetryPage", r#"{"retries": ["@Retry"], "next_cursor": null}"#),
     ("AccountInput", r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "ops@coop.example"}"#),
+    ("AccountUpdate", r#"{"alert_email": "desk@coop.example", "alerts_url": "https://coop.example/ngoma"}"#),
+    (
+        "ChangedAccount",
+        r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "desk@coop.example", "alerts_url": "https://coop.example/ngoma", "alerts_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "created_at": "2026-04-01T08:00:00Z"}"#,
+    ),
     (
         "Account",
         r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "ops@coop.example", "alerts_url": "https://coop.example/ngoma", "created_at": "2026-04-01T08:00:00Z"}"#,

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, Printed, Recovered, Refused,
-        refusals::{Json, NoAccount, NoRecovery, NoWebhook, TenGoOn, Token},
+        Body, NoBody, Printed, Recovered, Refused,
+        refusals::{Json, NoAccount, NoRecovery, NoWebhook, TenGoOn, Token, UnknownEvent},
     },
     app::{Access, App, Operator, PageRequest},
     error::Result,
@@ -37,7 +37,8 @@ impl Routes {
         access: Access<Operator>,
         app: Data<&App>,
         body: Body<RecoveryInput>,
-    ) -> Result<Recovered<RecoveryReport>, Refused<Errors, (Token, Json, NoAccount, NoWebhook, TenGoOn)>> {
+    ) -> Result<Recovered<RecoveryReport>, Refused<Errors, (Token, Json, NoAccount, NoWebhook, UnknownEvent, TenGoOn)>>
+    {
         let dry_run = body.0.dry_run.unwrap_or(false);
         let wanted = body.0.read()?;
         if dry_run {
@@ -89,6 +90,7 @@ impl Routes {
         app: Data<&App>,
         /// The recovery's id, `rec_...`.
         recovery_id: Path<String>,
+        _nothing: NoBody,
     ) -> Result<Body<RecoveryReport>, Refused<Errors, (Token, NoRecovery)>> {
         Ok(Body(RecoveryReport::new(&app.cancel_recovery(&access, &recovery_id.0).await?, app.profiles())))
     }

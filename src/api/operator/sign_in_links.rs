@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, Refused, SecretText,
+        Body, Printed, Refused, SecretText,
         refusals::{Json, NoAccount, Token},
     },
     app::{Access, App, Operator, sign_in_links::USUAL},
@@ -25,7 +25,7 @@ pub(crate) struct Routes;
 enum Made {
     /// The link is made. Only this answer shows it.
     #[oai(status = 201)]
-    Created(Body<SignInLink>),
+    Created(Printed<SignInLink>),
 }
 
 #[OpenApi(tag = "Tag::Operator", prefix_path = "/operator")]
@@ -47,6 +47,7 @@ impl Routes {
         let lasts = expires_in.map_or(USUAL, Duration::from_secs);
         let made = app.make_sign_in_link(&access, &account, lasts).await?;
         let url = SecretText(app.sign_in_address(&made.key));
-        Ok(Made::Created(Body(SignInLink { account, url, expires_at: made.ends_at.to_string() })))
+        let link = SignInLink { account, url, expires_at: made.ends_at.to_string() };
+        Ok(Made::Created(Printed::of(&link)?))
     }
 }

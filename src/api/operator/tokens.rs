@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::openapi::{
-        Body, Refused, SecretText,
+        Body, Printed, Refused, SecretText,
         refusals::{Json, NoAccount, NoToken, Token},
     },
     app::{Access, App, Operator, PageRequest, tokens},
@@ -29,7 +29,7 @@ pub(crate) struct Routes;
 enum Made {
     /// The token is made. Only this answer shows it.
     #[oai(status = 201)]
-    Created(Body<MadeToken>),
+    Created(Printed<MadeToken>),
 }
 
 #[derive(ApiResponse)]
@@ -80,11 +80,11 @@ impl Routes {
             Scopes::parse(&scopes.join(",")).map_err(|_| Error::request("scopes is empty: name at least one"))?;
         let new = tokens::NewToken::new(app.profiles(), (account_id, profile.as_deref()), scopes, label)?;
         let made = app.create_token(&access, new.lasting(expires_in.map(Duration::from_secs))?).await?;
-        Ok(Made::Created(Body(MadeToken {
+        Ok(Made::Created(Printed::of(&MadeToken {
             token_id: made.id.to_string(),
             token: SecretText::from(&made.token),
             expires_at: made.expires_at.map(|at| at.to_string()),
-        })))
+        })?))
     }
 
     /// Revoke a token

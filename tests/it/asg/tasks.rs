@@ -107,7 +107,24 @@ fn a_callback_url_selects_the_webhook_and_so_the_signing_secret() {
 }
 
 #[test]
-fn a_callback_url_that_is_no_active_webhook_is_refused_and_nothing_is_stored() {
+fn a_task_for_the_callback_url_of_a_paused_webhook_is_held_and_goes_out_after_the_resume() {
+    let (world, receiver) = (World::new(), Receiver::new());
+    let customer = world.customer();
+    let webhook = register(&customer, &receiver.url());
+    let path = format!("/v1/webhooks/{}", webhook["webhook_id"].as_str().expect("an id"));
+    customer.patch(&path, json!({ "active": false })).expect(200);
+    let mut body = task("t");
+    body["callback_url"] = json!(receiver.url());
+    customer.post("/v1/events", body).expect(202);
+    world.settle();
+    assert_eq!(receiver.posts().len(), 0);
+    assert_eq!(customer.patch(&path, json!({ "active": true })).expect(200)["released_deliveries"], 1);
+    world.settle();
+    receiver.only();
+}
+
+#[test]
+fn a_callback_url_that_is_no_webhook_is_refused_and_nothing_is_stored() {
     let world = World::new();
     let customer = world.customer();
     register(&customer, "http://127.0.0.1:1/");

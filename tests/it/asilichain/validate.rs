@@ -3,6 +3,7 @@
 use ngoma::config::Validate;
 use serde_json::{Value, json};
 
+use crate::program::readme::readme;
 use crate::support::{
     browser::operator,
     receiver::Receiver,
@@ -52,6 +53,24 @@ fn data_that_does_not_fit_is_delivered_as_it_is_and_the_answer_says_where() {
         coop.post_text("/events", &event("credit.updated", r#"{"change":-28,"score_before":1e21,"\u0068idden":2}"#));
     let missing = "farmer_id, event_type, score_after, tier_before, tier_after, batch_id, mantle_tx_hash, updated_at";
     assert_eq!(few.header(HEADER), format!("\"data: expected also {missing}\""));
+}
+
+#[test]
+fn the_events_that_readme_and_contract_show_fit() {
+    let world = World::new();
+    let coop = world.coop();
+    let readme = readme().replace("DEMO-ASILICHAIN", COOP);
+    let shown =
+        readme.split("/events ").filter_map(|part| part.split_once("-d '")?.1.split_once('\'').map(|end| end.0));
+    let mut shown: Vec<String> = shown.filter(|body| body.contains("\"data\"")).map(str::to_owned).collect();
+    let contract: Value = serde_json::from_str(&ngoma::api::contract().expect("a contract")).expect("JSON");
+    shown.push(contract["components"]["schemas"]["EventInput"]["example"].to_string());
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    for event in shown {
+        let answer = coop.post_text("/events", &event);
+        answer.expect(202);
+        assert_eq!(answer.header(HEADER), "", "{event}");
+    }
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn one_event_at_fault_refuses_the_whole_batch_and_is_named_by_its_place() {
     let mut elsewhere = task("t2", "cat");
     elsewhere["callback_url"] = "http://127.0.0.1:1/unknown".into();
     let sentence = customer.post("/v1/events/batch", json!({ "events": [task("t1", "cat"), elsewhere] })).sentence(422);
-    assert!(sentence.starts_with("events[1]: callback_url is no active webhook"), "{sentence}");
+    assert!(sentence.starts_with("events[1]: callback_url is no webhook"), "{sentence}");
     let mut unusable = task("t2", "cat");
     unusable["callback_url"] = "ftp://a.example/".into();
     let sentence = customer.post("/v1/events/batch", json!({ "events": [unusable] })).sentence(422);

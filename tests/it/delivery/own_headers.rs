@@ -89,6 +89,12 @@ fn headers_and_metadata_are_replaced_and_removed_and_change_the_version() {
     assert_eq!((post.header("authorization"), post.header("x-tenant")), ("Bearer another-key-9876", ""));
     let second = coop.get(&path).header("etag").to_owned();
     assert_ne!(first, second);
+    // What was shown may be sent back: a mask keeps its value.
+    coop.patch(&path, json!({ "headers": { "authorization": "***", "X-Tenant": "gulu" } })).expect(200);
+    let post = sent();
+    assert_eq!((post.header("authorization"), post.header("x-tenant")), ("Bearer another-key-9876", "gulu"));
+    let stranger = coop.patch(&path, json!({ "headers": { "authorization": "***", "X-Key": "***" } }));
+    assert!(stranger.status == 400 && stranger.text.contains("headers.X-Key is ***"), "{}", stranger.text);
     coop.patch(&path, json!({ "name": "left alone" })).expect(200);
     assert_eq!(sent().header("authorization"), "Bearer another-key-9876");
     let bare = coop.patch(&path, json!({ "headers": {}, "metadata": { "a": "1", "b": "" } })).expect(200);
@@ -126,6 +132,10 @@ fn names_that_the_server_or_http_needs_and_values_that_http_cannot_carry_are_ref
         "ngoma-attempt",
         "X-ASG-Signature",
         "X-AsiliChain-Signature",
+        "X_ASG_Signature",
+        "Webhook_Id",
+        "Ngoma_Test",
+        "Content_Length",
         "Upgrade",
         "TE",
         "Expect",
@@ -159,11 +169,29 @@ fn names_that_the_server_or_http_needs_and_values_that_http_cannot_carry_are_ref
         json!({ "k".repeat(41): "v" }),
         json!({ "k": "v".repeat(501) }),
         json!({ "k": "a\nb" }),
+        json!({ "k": "a\u{202e}b" }),
+        json!({ "a\u{2066}b": "v" }),
         json!({ "k": 1 }),
     ] {
         assert_eq!(register("metadata", wrong.clone()).code(400), "INVALID_REQUEST", "{wrong}");
     }
     assert_eq!(coop.get("/webhooks").expect(200), json!([]), "nothing is half-stored");
+}
+
+#[test]
+fn a_name_that_stands_twice_and_a_mask_of_nothing_are_refused() {
+    let (world, receiver) = (World::new(), Receiver::new());
+    let (coop, url) = (world.coop(), receiver.url());
+    for (member, value, said) in [
+        ("headers", r#"{"X-Key":"a","X-Key":"b"}"#, "is there twice"),
+        ("metadata", r#"{"k":"a","k":"b"}"#, "is there twice"),
+        ("headers", r#"{"X-Key":"***"}"#, "stands for a value"),
+    ] {
+        let body = format!(r#"{{"url":"{url}","events":["*"],"cooperative_id":"{COOP}","{member}":{value}}}"#);
+        let answer = coop.post_text("/webhooks", &body);
+        assert!(answer.status == 400 && answer.text.contains(said), "{member}: {}", answer.text);
+    }
+    assert_eq!(coop.get("/webhooks").expect(200), json!([]));
 }
 
 #[test]

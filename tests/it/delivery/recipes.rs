@@ -160,10 +160,15 @@ fn keeps_its_promises(language: &str) {
     assert_eq!(handled, 3, "each event once, and nothing that was refused: {:?}", running.seen);
     drop(running);
 
-    // A secret that is a text is taken as bytes.
-    let _running = recipe.start(&recipe.text, "s3cret é");
-    assert_eq!(recipe.post("s3cret é", 0, "{}"), 200);
-    assert_eq!(recipe.post("another", 0, "{}"), 401);
+    // A secret that is a text is taken as bytes, also one that only begins as the base64 of a key does: nobody may sign
+    // with the empty key.
+    for secret in ["s3cret é", "whsec_...", "whsec_my_secret_2026", "whsec_your-webhook-secret", "whsec_a b c d"] {
+        let running = recipe.start(&recipe.text, secret);
+        assert_eq!(recipe.post(secret, 0, "{}"), 200, "{secret}");
+        assert_eq!(recipe.post("another", 0, "{}"), 401, "{secret}");
+        assert_eq!(recipe.post("whsec_", 0, "{}"), 401, "{secret}: the empty key");
+        drop(running);
+    }
 }
 
 #[test]

@@ -123,6 +123,91 @@ fn a_replay_a_recovery_a_rotation_and_a_test_under_a_key_happen_once() {
 }
 
 #[test]
+fn an_operator_s_replay_under_a_key_happens_once_and_a_key_where_none_is_taken_is_refused() {
+    let (world, receiver) = (World::new(), Receiver::new());
+    let (coop, of_operator) = (world.coop(), world.operator());
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s3cret");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    let delivery = text(&coop.deliveries(&webhook)[0]["delivery_id"]);
+    let path = format!("/operator/deliveries/{delivery}/replay");
+    let first = keyed(&of_operator, &path, "once", &json!({}));
+    assert_eq!(first.status, 202, "{}", first.text);
+    world.settle();
+    assert_eq!(keyed(&of_operator, &path, "once", &json!({})).text, first.text);
+    world.settle();
+    assert_eq!((coop.deliveries(&webhook).len(), receiver.posts().len()), (2, 2));
+    let account = json!({ "account_id": "COOP-NEW", "profile": "asilichain" });
+    let refused = keyed(&of_operator, "/operator/accounts", "once", &account);
+    assert_eq!(refused.code(400), "INVALID_REQUEST");
+    assert!(refused.text.contains("takes no Idempotency-Key"), "{}", refused.text);
+    // A publish of ASG Gateway is known by its task.
+    world
+        .customer()
+        .send("POST", "/v1/events", &[JSON[0], ("idempotency-key", "k")], Some(task("t").to_string().as_bytes()))
+        .expect(202);
+}
+
+#[test]
+fn a_repeat_may_be_printed_otherwise_and_a_body_where_none_is_taken_is_refused() {
+    let (world, receiver) = (World::new(), Receiver::new());
+    let coop = world.coop();
+    let webhook = coop.webhook(&receiver.url(), &["*"], "s3cret");
+    let path = format!("/webhooks/{webhook}/test");
+    let send = |path: &str, body: Option<&str>| {
+        coop.send("POST", path, &[JSON[0], ("idempotency-key", "one")], body.map(str::as_bytes))
+    };
+    let first = send(&path, Some(r#"{"event":"dds.filed"}"#));
+    assert_eq!(first.status, 200, "{}", first.text);
+    assert_eq!(send(&path, Some("{ \"event\" :\n \"dds.filed\" }")).text, first.text);
+    assert_eq!(send(&path, Some(r#"{"event":"dds. filed"}"#)).status, 422, "another text");
+    let other = coop.webhook(&receiver.url(), &["dds.filed"], "s3cret");
+    let path = format!("/webhooks/{other}/test");
+    let two =
+        |body: Option<&str>| coop.send("POST", &path, &[JSON[0], ("idempotency-key", "two")], body.map(str::as_bytes));
+    let first = two(None);
+    assert_eq!(first.status, 200, "{}", first.text);
+    assert_eq!(two(Some(" { } ")).text, first.text, "no body is as good as an empty object");
+    let delivery = text(&coop.deliveries(&other)[0]["delivery_id"]);
+    let of_asg = world.customer().post("/v1/webhooks", json!({ "callback_url": receiver.url() })).expect(201);
+    for (client, path) in [
+        (&coop, format!("/webhooks/{other}/replay/{delivery}")),
+        (&world.customer(), format!("/v1/webhooks/{}/replay/{delivery}", text(&of_asg["webhook_id"]))),
+        (&world.operator(), format!("/operator/deliveries/{delivery}/replay")),
+        (&world.operator(), format!("/operator/deliveries/{delivery}/cancel")),
+        (&coop, "/recoveries/rec_01HXYZ8M9N8P7Q6R5S4T3V2W1X/cancel".to_owned()),
+        (&world.customer(), "/v1/recoveries/rec_01HXYZ8M9N8P7Q6R5S4T3V2W1X/cancel".to_owned()),
+        (&world.operator(), "/operator/recoveries/rec_01HXYZ8M9N8P7Q6R5S4T3V2W1X/cancel".to_owned()),
+    ] {
+        for body in [r#"{"x":1}"#, "zzz", "[]"] {
+            let refused = client.send("POST", &path, &JSON, Some(body.as_bytes()));
+            assert!(refused.status == 400 && refused.text.contains("takes no body"), "{path}: {}", refused.text);
+        }
+        let large = "x".repeat(5000);
+        assert_eq!(client.send("POST", &path, &JSON, Some(large.as_bytes())).status, 413, "{path}");
+    }
+}
+
+#[test]
+fn the_key_of_a_test_that_the_server_s_end_cut_off_may_be_used_again_at_once() {
+    let (mut world, receiver) = (World::new(), Receiver::new());
+    let webhook = world.coop().webhook(&receiver.url(), &["*"], "s3cret");
+    let path = format!("/webhooks/{webhook}/test");
+    receiver.always(Reply::Gate(200));
+    let cut_off = {
+        let (coop, path) = (world.coop(), path.clone());
+        std::thread::spawn(move || coop.try_send("POST", &path, &[JSON[0], ("idempotency-key", "cut")], Some(b"{}")))
+    };
+    receiver.wait_for(1);
+    world.crash_during(&receiver);
+    let _ = cut_off.join();
+    receiver.always(Reply::status(200));
+    world.start();
+    let again = keyed(&world.coop(), &path, "cut", &json!({}));
+    assert_eq!(again.status, 200, "{}", again.text);
+}
+
+#[test]
 fn the_same_key_from_several_connections_at_once_has_one_effect() {
     let (world, receiver) = (World::new(), Receiver::new());
     let (coop, body) = (world.coop(), coop_webhook(&receiver));

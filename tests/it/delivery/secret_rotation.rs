@@ -87,6 +87,8 @@ fn no_second_rotation_waits_for_an_overlap_and_a_leak_is_answered_at_once() {
     let again = signed.coop.post(&format!("{}/secret/rotate", signed.webhook), json!({ "switch": "after_overlap" }));
     assert_eq!(again.code(409), "SECRET_OVERLAP");
     assert!(again.text.contains("2026-04-21T11:55:00Z"), "{}", again.text);
+    let unsaid = signed.coop.post(&format!("{}/secret/rotate", signed.webhook), json!({}));
+    assert_eq!(unsaid.code(409), "SECRET_OVERLAP", "its receiver would be cut off, and nobody said so");
     let second = text(&signed.rotate(json!({ "switch": "now" }))["secret"]);
     let post = signed.next();
     assert_eq!((signed.by(&second, &post), signed.by(&first, &post)), ((true, true), (false, true)));
@@ -153,13 +155,13 @@ fn two_changes_within_one_overlap_are_told_apart() {
         shown.contains("of the former secret") && shown.contains(first.header("x-asilichain-signature")),
         "{shown}"
     );
-    signed.rotate(json!({}));
+    signed.rotate(json!({ "switch": "now" }));
     let shown = page(&signed);
     assert!(shown.contains("The signatures cannot be shown"), "its secret was replaced twice: {shown}");
     signed.world.advance("1m");
     let second = signed.next();
     signed.world.advance("1m");
-    signed.rotate(json!({}));
+    signed.rotate(json!({ "switch": "now" }));
     let shown = page(&signed);
     assert!(
         shown.contains("of the former secret") && shown.contains(second.header("x-asilichain-signature")),

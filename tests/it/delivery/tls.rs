@@ -108,7 +108,7 @@ fn the_public_authorities_stay_trusted_beside_a_private_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("authority.pem");
     std::fs::write(&file, own.as_ref().pem()).expect("written");
-    let trusted = ngoma::engine::authorities(&file).expect("authorities");
+    let trusted = ngoma::engine::authorities("egress.extra_ca", &file).expect("authorities");
     let is_trusted = |der: &[u8]| trusted.iter().any(|trusted| trusted == der);
     assert!(is_trusted(own.as_ref().der()));
     let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS;

@@ -86,6 +86,11 @@ fn a_change_or_a_deletion_of_another_version_is_refused_and_changes_nothing() {
             assert_eq!(refused.status, 412, "{tag}: {}", refused.text);
             assert_eq!(send("DELETE", tag, None).status, 412, "{tag}");
         }
+        let rotate = format!("{path}/secret/rotate");
+        let refused = client.send("POST", &rotate, &[JSON[0], ("if-match", &first)], Some(b"{}"));
+        assert_eq!(refused.status, 412, "{}", refused.text);
+        let several = [JSON[0], ("if-match", "\"other\""), ("if-match", &second)];
+        assert_eq!(client.send("PATCH", path, &several, Some(b"{}")).status, 200, "several lines are one list");
         assert_eq!(client.get(path).expect(200)["name"], "first", "nothing was changed");
         assert_eq!(send("PATCH", "*", Some(json!({ "description": "any" }))).status, 200);
         let third = client.get(path).header("etag").to_owned();

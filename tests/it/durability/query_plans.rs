@@ -14,7 +14,13 @@ const PLANS: &[(&str, &str, &[&str])] = &[
         "SELECT key, id, events, state, rate_limit IS NULL",
         &["SEARCH endpoint USING INDEX endpoint_present (account=?)"],
     ),
-    ("events.rs", "SELECT key, id, rate_limit IS NULL", &["SEARCH endpoint USING INDEX endpoint_present (account=?)"]),
+    // At most as many as `limits.webhooks_per_account` are sorted.
+    (
+        "events.rs",
+        "SELECT key, id, state = 'active'",
+        &["SEARCH endpoint USING INDEX endpoint_present (account=?)", "USE TEMP B-TREE FOR ORDER BY"],
+    ),
+    ("answers.rs", "DELETE FROM answer WHERE made_at > ?", &["SEARCH answer USING INDEX answer_by_age (made_at>?)"]),
     // Every failure that has used half of its tries reads the last warning; each channel reads its due rows.
     (
         "alerts.rs",

@@ -188,7 +188,7 @@ fn an_erased_account_vanishes_for_everybody_and_no_byte_of_it_is_left() {
         assert_eq!(left(&world, &one[..16]), 0, "a secret or a token");
     }
     check_rest(&world);
-    assert!(delete(world.folder(), &["--yes"]).2.contains(&format!("account {COOP} not found")));
+    assert!(delete(world.folder(), &["--yes"]).2.contains(&format!("no account {COOP}")));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn an_erasure_that_was_cut_off_is_finished_by_another_or_by_the_server() {
             world.stop();
             let (code, out, err) = delete(world.folder(), &["--yes"]);
             assert_eq!(code, 0, "{err}");
-            assert!(out.contains("goes on"), "{out}");
+            assert!(err.contains("goes on") && out.contains("nothing of"), "{out}{err}");
         }
         for text in [MARK, COOP, MAIL] {
             assert_eq!(left(&world, text.as_bytes()), 0, "{text}, by the server: {by_the_server}");

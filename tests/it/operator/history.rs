@@ -49,7 +49,7 @@ fn a_page_scans_a_bounded_number_of_deliveries_and_its_cursor_continues_there() 
     let webhook = with_history(&mut world);
     let coop = world.coop();
     for (query, expected) in [
-        ("event=nosuch", vec![0, 0, 0]),
+        ("event=payout.failed", vec![0, 0, 0]),
         ("event=loan.repaid", vec![0, 0, 1]),
         ("status=PENDING", vec![0, 0, 0]),
         ("status=CANCELLED", vec![0, 0, 1]),
@@ -57,7 +57,7 @@ fn a_page_scans_a_bounded_number_of_deliveries_and_its_cursor_continues_there() 
         // Rare states have an index of their own.
         ("status=FAILED", vec![1]),
         ("status=HELD", vec![0]),
-        ("status=IN_FLIGHT&event=nosuch", vec![0]),
+        ("status=IN_FLIGHT&event=payout.failed", vec![0]),
     ] {
         assert_eq!(pages(&coop, &webhook, query), expected, "{query}");
     }

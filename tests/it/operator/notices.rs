@@ -195,6 +195,39 @@ fn a_place_that_nothing_may_be_sent_to_is_refused_and_only_the_operator_sets_one
 }
 
 #[test]
+fn the_api_sets_the_place_and_the_address_and_shows_the_secret_once() {
+    let world = World::new();
+    let (operator, place) = (world.operator(), Receiver::new());
+    let path = format!("/operator/accounts/{COOP}");
+    let set = operator.patch(&path, json!({ "alert_email": "desk@coop.example", "alerts_url": place.url() }));
+    let set = set.expect(200);
+    let secret = set["alerts_secret"].as_str().expect("a secret").to_owned();
+    assert!(secret.starts_with("whsec_") && set["alert_email"] == "desk@coop.example");
+    let seen = operator.get(&path).expect(200);
+    assert_eq!((&seen["alerts_url"], &seen["alerts_secret"]), (&set["alerts_url"], &Value::Null));
+    let coop = world.coop();
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(410));
+    coop.webhook(&receiver.url(), &["*"], "s");
+    coop.publish("dds.filed", json!({}));
+    world.settle();
+    place.wait_for(1);
+    // What is left out stays.
+    let set = operator.patch(&path, json!({ "alert_email": "" })).expect(200);
+    assert_eq!((&set["alert_email"], &set["alerts_url"]), (&Value::Null, &seen["alerts_url"]));
+    assert!(set.get("alerts_secret").is_none());
+    assert_eq!(operator.patch(&path, json!({ "alerts_url": "" })).expect(200)["alerts_url"], Value::Null);
+    for (body, status, code) in [
+        (json!({ "alerts_url": "http://10.0.0.1/" }), 422, "URL_NOT_ALLOWED"),
+        (json!({ "alert_email": "nobody" }), 400, "INVALID_REQUEST"),
+        (json!({ "mail": "a@b.example" }), 400, "INVALID_REQUEST"),
+    ] {
+        assert_eq!(operator.patch(&path, body).code(status), code);
+    }
+    assert_eq!(operator.patch("/operator/accounts/NOBODY", json!({})).code(404), "ACCOUNT_NOT_FOUND");
+}
+
+#[test]
 fn the_command_line_sets_the_place_and_shows_its_secret_once_and_a_new_key_seals_it_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let ok = |arguments: &[&str]| {

@@ -92,13 +92,30 @@ fn an_account_that_is_not_there_and_an_empty_list_say_what_to_do() {
     make(folder.path());
     let made = run(folder.path(), &["account", "create", "--profile", "asg", "--id", "X"]);
     assert_eq!(made.0, 0, "{}", made.2);
-    for arguments in [&["deliveries", "--account", "COOP-9"][..], &["recover", "--account", "COOP-9"]] {
+    for arguments in [
+        &["deliveries", "--account", "COOP-9"][..],
+        &["recover", "--account", "COOP-9"],
+        &["webhooks", "list", "--account", "COOP-9"],
+        &["webhooks", "create", "--account", "COOP-9", "--url", "https://r.example/", "--events", "*"],
+        &["token", "create", "--account", "COOP-9", "--scope", "events"],
+        &["account", "set", "COOP-9", "--no-alert-email"],
+        &["account", "test-mail", "COOP-9"],
+        &["account", "delete", "COOP-9"],
+    ] {
         holds(&said(folder.path(), arguments, &[], 1), &["no account COOP-9", "ngoma account list"]);
     }
-    let (code, out, _) = run(folder.path(), &["deliveries"]);
-    assert_eq!(code, 0);
-    holds(&out, &["no delivery yet", "published"]);
-    let (code, out, _) = run(folder.path(), &["deliveries", "--account", "X", "--since", "2h"]);
-    assert_eq!(code, 0);
-    holds(&out, &["no delivery matches", "--since"]);
+    // Who reads the list in a program gets an empty one, and the sentence goes to a person.
+    let nothing = |arguments: &[&str], parts: &[&str]| {
+        let (code, out, err) = run(folder.path(), arguments);
+        assert_eq!((code, out.as_str()), (0, ""), "{arguments:?}");
+        holds(&err, parts);
+        assert_eq!(run(folder.path(), &[arguments, &["--json"]].concat()), (0, "[]\n".to_owned(), String::new()));
+        assert_eq!(run(folder.path(), &[arguments, &["--quiet"]].concat()), (0, String::new(), String::new()));
+    };
+    nothing(&["deliveries"], &["no delivery yet", "published"]);
+    nothing(&["deliveries", "--account", "X", "--since", "2h"], &["no delivery matches", "--since"]);
+    nothing(&["webhooks", "list"], &["no webhook", "ngoma webhooks create --help"]);
+    nothing(&["token", "list"], &["no token", "ngoma token create --help"]);
+    run(folder.path(), &["account", "delete", "X", "--yes"]);
+    nothing(&["account", "list"], &["no account", "ngoma account create --help"]);
 }

@@ -9,7 +9,7 @@ use ngoma::clock::Stopwatch;
 use serde_json::{Value, json};
 
 use crate::support::{
-    program::{Running, finish, ngoma, run},
+    program::{Running, finish, ngoma, run, wrong},
     receiver::{PATIENCE, Receiver, Reply},
     world::{COOP, World},
 };
@@ -51,8 +51,12 @@ fn deliveries_are_listed_by_filter_while_a_server_runs_and_when_none_does() {
             world.stop();
         }
         let text = out(&world, &["deliveries"]);
-        assert_eq!(text.lines().count(), 3, "{text}");
-        assert!(text.lines().all(|line| line.contains(&webhook) && line.contains(COOP)), "{text}");
+        assert_eq!(text.lines().count(), 4, "{text}");
+        let (head, failed) = (text.lines().next().expect("a head"), text.lines().last().expect("a line"));
+        assert!(head.starts_with("MADE ") && head.contains("  ATTEMPTS  EVENT"), "{text}");
+        let end = head.find("ATTEMPTS").expect("a column") + "ATTEMPTS".len();
+        assert!(failed[..end].ends_with(" 2"), "numbers stand to the right: {text}");
+        assert!(text.lines().skip(1).all(|line| line.contains(&webhook) && line.contains(COOP)), "{text}");
         let found = |arguments: &[&str]| -> Vec<Value> {
             let text = out(&world, &[&["deliveries", "--json"], arguments].concat());
             serde_json::from_str(&text).expect("a JSON array")
@@ -65,9 +69,9 @@ fn deliveries_are_listed_by_filter_while_a_server_runs_and_when_none_does() {
         let failed = found(&["--status", "failed", "--error", "status"]);
         assert!(!failed.is_empty() && failed.iter().all(|one| one["status"] == "FAILED"), "{failed:?}");
         assert_eq!((&failed[0]["response_status"], &failed[0]["account_id"]), (&json!(410), &json!(COOP)));
-        assert!(out(&world, &["deliveries", "--status", "delivered"]).contains("no delivery matches"));
+        assert!(run(world.folder(), &["deliveries", "--status", "delivered"]).2.contains("no delivery matches"));
         assert!(refusal(&world, &["deliveries", "--account", "NOBODY"]).contains("account"));
-        assert!(refusal(&world, &["deliveries", "--webhook", "x"]).contains("'x'"));
+        assert!(wrong(world.folder(), &["deliveries", "--webhook", "x"]).contains("'x'"));
     }
 }
 
@@ -100,8 +104,8 @@ fn deliveries_are_searched_by_id_by_key_and_by_the_words_of_their_payload() {
     assert!(said.starts_with("searched back to 2026-04-20T11:55:00Z; --after dlv_"), "{said}");
     let after = said.split_once("--after ").and_then(|(_, rest)| rest.split(' ').next()).expect("a place");
     assert_eq!(found(&["mombasa", "--after", after]), (ids[2..].to_vec(), String::new()));
-    assert!(refusal(&world, &["deliveries", "--after", "nonsense"]).contains("--after"));
-    assert!(refusal(&world, &["deliveries", "--search", " "]).contains("--search"));
+    assert!(wrong(world.folder(), &["deliveries", "--after", "nonsense"]).contains("--after"));
+    assert!(wrong(world.folder(), &["deliveries", "--search", " "]).contains("--search"));
 }
 
 #[test]
@@ -148,8 +152,8 @@ fn one_delivery_is_replayed_from_the_command_line() {
     coop.patch(&format!("/webhooks/{webhook}"), json!({ "status": "SUSPENDED" })).expect(200);
     assert!(refusal(&world, &["recover", &delivery]).contains("suspended"));
     assert!(refusal(&world, &["recover", "dlv_01ARZ3NDEKTSV4RRFFQ69G5FAV"]).contains("no such delivery"));
-    assert!(refusal(&world, &["recover", "x"]).contains("'x'"));
-    assert!(refusal(&world, &["recover"]).contains("--all"));
+    assert!(wrong(world.folder(), &["recover", "x"]).contains("'x'"));
+    assert!(wrong(world.folder(), &["recover"]).contains("--all"));
 }
 
 #[test]
@@ -181,7 +185,7 @@ fn matching_deliveries_are_counted_first_and_replayed_with_yes() {
     world.start();
     receiver.wait_for(6);
     world.settle();
-    assert_eq!(out(&world, &["deliveries", "--status", "delivered"]).lines().count(), 3);
+    assert_eq!(out(&world, &["deliveries", "--status", "delivered", "--quiet"]).lines().count(), 3);
 }
 
 #[test]
@@ -195,6 +199,7 @@ fn following_ends_when_its_reader_is_gone() {
     let mut follow =
         ngoma(world.folder(), &["deliveries", "--follow"]).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut lines = BufReader::new(follow.stdout.take().expect("piped")).lines();
+    assert!(lines.next().expect("a line").expect("text").starts_with("MADE "));
     assert!(lines.next().expect("a line").expect("text").contains("dds.filed"));
     drop(lines);
     let begun = Stopwatch::start();
@@ -269,5 +274,5 @@ fn a_recovery_takes_a_time_a_url_and_a_status_and_so_does_a_list() {
     let path = format!("/operator/recoveries/{}", started["recovery_id"].as_str().expect("an id"));
     let seen = world.operator().get(&path).expect(200);
     assert_eq!((&seen["url"], &seen["status"], &seen["delivered"]), (&json!("shop"), &json!("DELIVERED"), &json!(1)));
-    assert!(out(&world, &["deliveries"]).contains("replayed: DELIVERED dlv_"));
+    assert!(out(&world, &["deliveries"]).contains("  DELIVERED dlv_"));
 }

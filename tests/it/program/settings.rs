@@ -198,7 +198,7 @@ fn an_account_that_is_not_there_is_named() {
     let webhook = json!({ "callback_url": "http://127.0.0.1:1/", "account": "NOBODY" });
     assert_eq!(customers.post("/v1/webhooks", webhook).sentence(404), "account NOBODY not found");
     let (code, _, said) = run(world.folder(), &["token", "create", "--account", "NOBODY", "--scope", "events"]);
-    assert!(code == 1 && said.contains("account NOBODY not found"), "{said}");
+    assert!(code == 1 && said.contains("there is no account NOBODY: 'ngoma account list' shows them"), "{said}");
 }
 
 #[test]

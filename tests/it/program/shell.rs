@@ -74,6 +74,43 @@ fn a_shell_can_complete_every_command() {
     assert_eq!(run(folder.path(), &["completions", "dos"]).0, 2);
 }
 
+/// A session of zsh, in which Tab completes and Ctrl-X prints the line.
+const IN_ZSH: &str = r#"
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell "fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; bindkey '^I' complete-word"
+zpty -w shell 'tell() { print -r -- "the line: $BUFFER." }; zle -N tell; bindkey "^X" tell; print -r "rea""dy"'
+zpty -r shell seen '*ready*'
+zpty -w -n shell $'ngoma webh\t'
+zpty -w -n shell $'\x18'
+zpty -r shell seen '*the line: ngoma webhooks*'
+print -r -- "${seen##*the line: }"
+zpty -d shell
+"#;
+
+#[test]
+fn tab_completes_a_command_in_bash_zsh_and_fish() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = |shell: &str, file: &str| {
+        let path = folder.path().join(file);
+        fs::write(&path, run(folder.path(), &["completions", shell]).1).expect("written");
+        path.display().to_string()
+    };
+    let said = |program: &str, arguments: &[&str]| {
+        let mut shell = Command::new("timeout");
+        let (code, out, err) = finish(shell.args(["60", program]).args(arguments).env("HOME", folder.path()));
+        assert_eq!(code, 0, "{program}: {out}{err}");
+        out
+    };
+    let typed = "COMP_WORDS=(ngoma webh) COMP_CWORD=1; _ngoma ngoma webh ngoma; echo \"${COMPREPLY[@]}\"";
+    assert_eq!(bash(&fs::read_to_string(script("bash", "ngoma.bash")).expect("text"), typed).trim(), "webhooks");
+    let fish = format!("source {}; complete -C 'ngoma webh'", script("fish", "ngoma.fish"));
+    assert!(said("fish", &["--no-config", "-c", &fish]).starts_with("webhooks\t"), "{fish}");
+    script("zsh", "_ngoma");
+    let zsh = said("zsh", &["-f", "-c", IN_ZSH, "zsh", &folder.path().display().to_string()]);
+    assert!(zsh.starts_with("ngoma webhooks"), "{zsh}");
+}
+
 #[test]
 fn exit_codes_are_those_that_the_help_and_the_readme_tell() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -3,6 +3,7 @@
 mod access;
 mod attack;
 mod bad_input;
+mod behind_proxies;
 mod connections;
 mod egress;
 mod egress_blocks;
@@ -12,6 +13,8 @@ mod key_file;
 mod leak_check;
 mod limits;
 mod masking;
+mod own_tls;
+mod own_tls_connections;
 mod parsers;
 mod proxies;
 mod refusals;

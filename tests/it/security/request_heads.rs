@@ -247,3 +247,30 @@ fn an_idempotency_key_that_is_no_text_or_that_another_contradicts_is_refused() {
     }
     assert_eq!(coop.deliveries(&webhook).len(), 2, "one for each key");
 }
+
+#[test]
+fn an_if_match_that_is_no_text_names_no_version() {
+    let world = World::new();
+    let coop = world.coop();
+    let path = format!("/webhooks/{}", coop.webhook(&Receiver::new().url(), &["*"], "s"));
+    let token = world.token_for(Holder::Account(COOP.to_owned()), "webhooks");
+    let (version, body) = (coop.get(&path).header("etag").to_owned(), r#"{"name":"second"}"#);
+    let change = |tags: &[&[u8]]| {
+        let length = body.len();
+        let mut request = format!(
+            "PATCH {path} HTTP/1.1\r\nhost: n\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n"
+        )
+        .into_bytes();
+        for tag in tags {
+            request.extend([b"if-match: ", *tag, b"\r\n"].concat());
+        }
+        request.extend(format!("\r\n{body}").bytes());
+        ask(&mut connect(&world), request)
+    };
+    for tags in [&[&b"\xff"[..]][..], &[b"\"\xe9\""], &[b"\"a\"", b"\xff"]] {
+        assert_eq!(change(tags).code(412), "WEBHOOK_CHANGED");
+    }
+    assert_eq!(coop.get(&path).expect(200).get("name"), None, "nothing was changed");
+    change(&[b"\xff", version.as_bytes()]).expect(200);
+}

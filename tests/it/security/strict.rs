@@ -81,6 +81,8 @@ fn every_query_with_an_unknown_parameter_is_refused_and_every_documented_one_is_
         let documented = contract["paths"][&operation.path][operation.method.to_lowercase()]["parameters"].as_array();
         for parameter in documented.into_iter().flatten().filter(|parameter| parameter["in"] == "query") {
             let name = parameter["name"].as_str().expect("a name");
+            let twice = ask(&format!("{name}=x&{name}=x"));
+            assert!(twice.status == 400 && twice.text.contains("twice"), "{} {name}: {}", operation.id, twice.text);
             let answer = ask(&format!("{name}=x"));
             assert!(!answer.text.contains("unknown parameter"), "{} {name}: {}", operation.id, answer.text);
             taken += 1;
@@ -114,6 +116,58 @@ fn a_state_where_a_status_was_meant_is_named_and_resumes_nothing() {
     let said = refusal(&coop.post(&format!("{path}/test"), json!({ "kind": "dds.filed" })), 400);
     assert!(said.contains("unknown here: kind.") && said.contains("event"), "{said}");
     assert_eq!(receiver.posts().len(), 0, "nothing was sent");
+}
+
+#[test]
+fn null_removes_a_setting_and_is_refused_where_nothing_can_be_removed() {
+    let (world, receiver) = (World::new(), Receiver::new());
+    let (coop, customer) = (world.coop(), world.customer());
+    let own = format!("/webhooks/{}", coop.webhook(&receiver.url(), &["*"], "s3cret"));
+    let made = customer.post("/v1/webhooks", json!({ "callback_url": receiver.url() })).expect(201);
+    let asg = format!("/v1/webhooks/{}", made["webhook_id"].as_str().expect("an id"));
+    for (client, path, resume) in [(&coop, &own, "status"), (&customer, &asg, "active")] {
+        let settings = json!({ "name": "n", "description": "d", "metadata": { "a": "1" }, "headers": { "X-K": "v1234" },
+                               "rate_limit": 2 });
+        client.patch(path, settings.clone()).expect(200);
+        for name in settings.as_object().expect("an object").keys() {
+            assert!(client.get(path).expect(200).get(name).is_some(), "{name}");
+            assert_eq!(client.patch(path, json!({ name: null })).expect(200).get(name), None, "{name}");
+        }
+        let before = client.get(path).text;
+        for name in ["url", "callback_url", "events", "secret", "status", "active", "resend_failed", "ordered"] {
+            let said = refusal(&client.patch(path, json!({ name: null })), 400);
+            assert!(said.contains(name), "{said}");
+        }
+        for alone in [json!({ "resend_failed": true }), json!({ "resend_failed": false, "name": "x" })] {
+            let said = refusal(&client.patch(path, alone), 400);
+            assert!(said.contains("resend_failed goes with") && said.contains(resume), "{said}");
+        }
+        assert_eq!(client.get(path).text, before, "a refusal changes nothing");
+    }
+}
+
+#[test]
+fn a_filter_by_an_event_that_no_vendor_has_is_refused_and_not_empty() {
+    let (world, receiver) = (World::new(), Receiver::new());
+    let (coop, customer, of_operator) = (world.coop(), world.customer(), world.operator());
+    let own = format!("/webhooks/{}", coop.webhook(&receiver.url(), &["*"], "s3cret"));
+    let made = customer.post("/v1/webhooks", json!({ "callback_url": receiver.url() })).expect(201);
+    let asg = format!("/v1/webhooks/{}", made["webhook_id"].as_str().expect("an id"));
+    let since = "2026-04-20T00:00:00Z";
+    for (client, lists, recover) in [
+        (&coop, vec![format!("{own}/deliveries"), "/events".to_owned()], format!("{own}/recover")),
+        (&customer, vec![format!("{asg}/deliveries")], format!("{asg}/recover")),
+        (&of_operator, vec!["/operator/deliveries".to_owned()], "/operator/recoveries".to_owned()),
+    ] {
+        for list in lists {
+            let answer = client.get(&format!("{list}?event=nope"));
+            assert!(answer.status == 422 && answer.text.contains("'nope' is unknown"), "{list}: {}", answer.text);
+        }
+        let answer = client.post(&recover, json!({ "since": since, "event": "nope", "dry_run": true }));
+        assert!(answer.status == 422 && answer.text.contains("'nope' is unknown"), "{recover}: {}", answer.text);
+    }
+    assert_eq!(coop.get(&format!("{own}/deliveries?event=task.settled")).status, 422, "of the other vendor");
+    of_operator.get("/operator/deliveries?event=task.settled").expect(200);
 }
 
 #[test]

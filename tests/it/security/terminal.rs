@@ -54,7 +54,7 @@ fn every_command_escapes_text_of_others() {
         assert!(rows.as_array().expect("a list").iter().any(means), "it means the same: {text}");
     }
     let (code, _, err) = run(world.folder(), &["token", "revoke", NASTY]);
-    assert!(code == 1 && err.contains("\\u{1b}[2J"), "{err}");
+    assert!(code == 2 && err.contains("\\u{1b}[2J"), "{err}");
     is_plain(&err.replace("\nforged", ""));
     let (code, out, err) = run(world.folder(), &["account", "delete", NASTY]);
     assert_eq!(code, 1);
@@ -99,17 +99,17 @@ fn a_label_or_an_account_with_hidden_characters_is_refused_at_every_door() {
         assert!(refused.text.contains("label"), "{}", refused.text);
         let create = ["token", "create", "--account", COOP, "--scope", "events", "--label", &label];
         let (code, _, err) = run(world.folder(), &create);
-        assert!(code == 1 && err.contains("label"), "{label:?}: {err}");
+        assert!(code == 2 && err.contains("label"), "{label:?}: {err}");
         is_plain(&err);
         let account = json!({ "account_id": label, "profile": "asilichain" });
         assert_eq!(api.post("/operator/accounts", account).code(400), "INVALID_REQUEST", "{label:?}");
         let (code, _, err) = run(world.folder(), &["account", "create", "--profile", "asilichain", "--id", &label]);
-        assert!(code == 1 && err.contains("account id"), "{label:?}: {err}");
+        assert!(code == 2 && err.contains("account id"), "{label:?}: {err}");
         is_plain(&err.replace('\n', " "));
     }
     let long = "l".repeat(201);
     let create = ["token", "create", "--account", COOP, "--scope", "events", "--label", &long];
-    assert_eq!(run(world.folder(), &create).0, 1, "as long as at the other doors");
+    assert_eq!(run(world.folder(), &create).0, 2, "as long as at the other doors");
     let body = json!({ "account_id": COOP, "scopes": ["events"], "label": "Büro für Ausfuhr, 輸出 📦" });
     api.post("/operator/tokens", body).expect(201);
 }

@@ -3,7 +3,8 @@
 //! With `TEST_LEAKS` set, every log line of the servers at trace level, every panic, every answer of the API and every
 //! line of the built program is appended to that file; to the one that `TEST_SECRETS` names, every token and every
 //! signing secret, in every form that reveals it. Output that must show a secret is not kept: the answer to a
-//! registration that sent no secret, `token create`, `account set --alerts-url`, and the tokens of `--dev`.
+//! registration that sent no secret, the new `alerts_secret` of an account, `token create`, `webhooks create`,
+//! `account set --alerts-url`, and the tokens of `--dev`.
 
 use std::{
     collections::BTreeSet,
@@ -146,6 +147,12 @@ pub fn exchange(path: &str, body: Option<&[u8]>, status: u16, answer: &str) {
         secret(&made);
         return shown(&answer.replace(&made, "***"));
     }
+    let notices_of =
+        |text: &str| serde_json::from_str::<Value>(text).ok()?["alerts_secret"].as_str().map(str::to_owned);
+    if let Some(made) = notices_of(answer).filter(|_| status == 200 && path.starts_with("/operator/accounts/")) {
+        secret(&made);
+        return shown(&answer.replace(&made, "***"));
+    }
     let link_of = |text: &str| serde_json::from_str::<Value>(text).ok()?["url"].as_str().map(str::to_owned);
     if let Some(made) = link_of(answer).filter(|_| status == 201 && path == "/operator/sign-in-links") {
         secret(made.rsplit('/').next().unwrap_or_default());
@@ -165,7 +172,10 @@ pub fn exchange(path: &str, body: Option<&[u8]>, status: u16, answer: &str) {
 /// Keeps a line that a program printed: a token, where it may stand.
 pub fn printed(command: &str, line: &str) {
     let tokens = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("ngm_"));
-    if ["\"token\" \"create\"", "\"--dev\"", "\"--alerts-url\""].iter().any(|words| command.contains(words)) {
+    if ["\"token\" \"create\"", "\"webhooks\" \"create\"", "\"--dev\"", "\"--alerts-url\"", "\"setup\""]
+        .iter()
+        .any(|words| command.contains(words))
+    {
         tokens.for_each(secret);
     } else if !command.contains("\"openapi\"") {
         // The contract shows an example's.

@@ -50,8 +50,19 @@ pub fn finish(command: &mut Command) -> (i32, String, String) {
 /// The one sentence with which a command refuses to go on.
 #[track_caller]
 pub fn refusal(folder: &Path, arguments: &[&str]) -> String {
+    refused(folder, arguments, 1)
+}
+
+/// The one sentence with which a command says that its command line is wrong.
+#[track_caller]
+pub fn wrong(folder: &Path, arguments: &[&str]) -> String {
+    refused(folder, arguments, 2)
+}
+
+#[track_caller]
+fn refused(folder: &Path, arguments: &[&str], as_code: i32) -> String {
     let (code, out, err) = run(folder, arguments);
-    assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}");
+    assert_eq!((code, out.as_str()), (as_code, ""), "{arguments:?}: {err}");
     assert!(err.starts_with("ngoma: ") && err.trim_end().lines().count() == 1, "one sentence: {err}");
     err
 }

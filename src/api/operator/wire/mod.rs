@@ -14,7 +14,8 @@ pub(super) use self::{
     recovery::{RecoveryInput, RecoveryReport, RecoveryReportPage, Retry, RetryPage},
     report::{Overview, WebhookHistory, WebhookReportPage, WebhookState},
     tenancy::{
-        Account, AccountInput, AccountPage, AuditPage, MadeToken, SignInLink, SignInLinkInput, TokenInput, TokenPage,
+        Account, AccountInput, AccountPage, AccountUpdate, AuditPage, ChangedAccount, MadeToken, SignInLink,
+        SignInLinkInput, TokenInput, TokenPage,
     },
 };
 pub(crate) use self::{alert_post::Posts, notice::Notices};

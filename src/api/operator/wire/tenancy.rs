@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     api::openapi::{SecretText, wire_enum},
     app::{Page, tokens::TokenRecord},
-    domain::{account, audit::Entry, endpoint::masked, ids::EndpointId, profile::Profiles, token::Scope},
+    domain::{
+        account, audit::Entry, endpoint::masked, ids::EndpointId, profile::Profiles, signature::SigningSecret,
+        token::Scope,
+    },
 };
 
 /// An account to make.
@@ -44,6 +47,42 @@ impl From<&account::Account> for Account {
             alerts_url: account.alerts_url.as_deref().map(masked),
             created_at: account.created_at.to_string(),
         }
+    }
+}
+
+/// Changes to an account; what is left out stays.
+#[derive(Debug, Deserialize, Object)]
+pub(crate) struct AccountUpdate {
+    /// The e-mail address for its alerts; an empty text removes it.
+    pub(crate) alert_email: Option<String>,
+    /// Where notices about its webhooks are POSTed; an empty text stops them. Every new place has a new secret.
+    pub(crate) alerts_url: Option<String>,
+}
+
+/// An account that was changed.
+#[derive(Serialize, Object)]
+pub(crate) struct ChangedAccount {
+    /// Its id.
+    account_id: String,
+    /// The profile, which names the API that the account uses.
+    profile: String,
+    /// The e-mail address for its alerts; null if there is none.
+    alert_email: Option<String>,
+    /// Where notices about its webhooks are POSTed, with at most 12 characters of its path and no query; null for nowhere.
+    alerts_url: Option<String>,
+    /// The secret that signs its notices. Only in the answer to a change that named an `alerts_url`; it is never shown again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alerts_secret: Option<SecretText>,
+    /// When it was made: RFC 3339, UTC.
+    created_at: String,
+}
+
+impl ChangedAccount {
+    /// The account after the change, with its new secret.
+    pub(crate) fn new(account: &account::Account, secret: Option<&SigningSecret>) -> Self {
+        let Account { account_id, profile, alert_email, alerts_url, created_at } = Account::from(account);
+        let alerts_secret = secret.map(SecretText::from);
+        Self { account_id, profile, alert_email, alerts_url, alerts_secret, created_at }
     }
 }
 

@@ -1,0 +1,39 @@
+//! The use cases, for the command line: what the doors call, with the right of a user who has a shell on the machine.
+
+use std::sync::Arc;
+
+use super::database::open;
+use crate::{
+    api::{dialects, profiles},
+    app::{Access, App, Webhooks},
+    clock::{SharedClock, SystemClock},
+    config::Config,
+    engine::{Engine, Guard, backups::Backups, room::Room, system_look_up},
+    error::Result,
+    store::Db,
+};
+
+/// An app over the existing database. A server may run on the database too.
+pub(super) fn app(config: &Config) -> Result<App> {
+    app_over(open(config)?, config)
+}
+
+/// An app over this database.
+pub(super) fn app_over(db: Db, config: &Config) -> Result<App> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
+    let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(config), config, &guard)?;
+    let backups = Backups::new(db.clone(), Arc::clone(&clock), config);
+    Ok(App::new(
+        (db, engine, guard),
+        (backups, Room::unwatched()),
+        clock,
+        (profiles(config), dialects(config)),
+        config.clone(),
+    ))
+}
+
+/// The right to manage the webhooks of every account.
+pub(super) fn access() -> Access<Webhooks> {
+    Access::of_command_line()
+}

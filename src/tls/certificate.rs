@@ -1,0 +1,71 @@
+//! A certificate with its chain and its key: what it is for, and how long it holds.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use rustls::{
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    sign::CertifiedKey,
+};
+use webpki::{EndEntityCert, KeyUsage};
+
+use crate::domain::timestamp::Timestamp;
+
+/// A certificate that can be shown.
+#[derive(Debug, Clone)]
+pub(super) struct Certificate {
+    /// Chain and key, as connections use them.
+    pub(super) shown: Arc<CertifiedKey>,
+    /// From when on it holds.
+    pub(super) from: Timestamp,
+    /// Until when it holds.
+    pub(super) until: Timestamp,
+    names: BTreeSet<String>,
+}
+
+impl Certificate {
+    /// Reads a chain and its key, each as PEM.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub(super) fn read(chain: &[u8], key: &[u8]) -> Result<Self, String> {
+        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|error| format!("the chain cannot be read: {error}"))?;
+        let leaf = chain.first().cloned().ok_or("it holds no certificate in PEM form")?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("the key cannot be read: {error}"))?;
+        let shown = CertifiedKey::from_der(chain, key, &ring::default_provider());
+        let shown = shown.map_err(|error| format!("certificate and key cannot be used together: {error}"))?;
+        let unreadable = |error: webpki::Error| format!("the certificate cannot be read: {error}");
+        let read = EndEntityCert::try_from(&leaf).map_err(unreadable)?;
+        let names = read.valid_dns_names().map(str::to_owned).collect();
+        let (from, until) = dates(&read).ok_or("the certificate has no dates")?;
+        Ok(Self { shown: Arc::new(shown), from, until, names })
+    }
+
+    /// Whether it is for each of these names.
+    pub(super) fn is_for(&self, names: &[String]) -> bool {
+        names.iter().all(|name| self.names.contains(name))
+    }
+
+    /// When it must be renewed: at two thirds of its life.
+    pub(super) fn due(&self) -> Timestamp {
+        self.from + self.until.since(self.from) * 2 / 3
+    }
+}
+
+/// From when until when a certificate holds. The library does not show these dates, but it names them when it refuses a
+/// certificate: in 1970 it is too early, and in the year 9999 too late, whoever signed it.
+fn dates(certificate: &EndEntityCert<'_>) -> Option<(Timestamp, Timestamp)> {
+    const LAST: u64 = 253_402_300_799;
+    let at = |seconds| {
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        certificate.verify_for_usage(&[], &[], &[], time, KeyUsage::server_auth(), None, None).err()
+    };
+    let moment = |time: UnixTime| Some(Timestamp::from_millis(i64::try_from(time.as_secs()).ok()?.checked_mul(1000)?));
+    let (webpki::Error::CertNotValidYet { not_before, .. }, webpki::Error::CertExpired { not_after, .. }) =
+        (at(0)?, at(LAST)?)
+    else {
+        return None;
+    };
+    Some((moment(not_before)?, moment(not_after)?))
+}

@@ -1,0 +1,141 @@
+//! Secrets that the settings take from files.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::Path,
+};
+
+use ngoma::domain::{signature::SigningSecret, timestamp::Timestamp};
+use serde_json::json;
+
+use crate::support::{
+    leaks,
+    program::{Running, finish, ngoma},
+    receiver::{Receiver, Reply},
+    site::{SECRET, Site},
+};
+
+fn write(file: &Path, text: &str) {
+    fs::write(file, text).expect("written");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("set");
+}
+
+/// What `ngoma check` says in this folder, with these variables: its code, and both outputs.
+fn check(folder: &Path, variables: &[(&str, &str)]) -> (i32, String) {
+    let mut check = ngoma(folder, &["check"]);
+    let (code, out, err) = finish(check.envs(variables.iter().copied()));
+    (code, out + &err)
+}
+
+#[test]
+fn a_secret_in_a_file_beside_the_settings_is_used_without_the_end_of_its_line_and_never_shown() {
+    let mut site = Site::new();
+    let place = Receiver::new();
+    leaks::secret(SECRET);
+    write(&site.folder().join("signs"), &format!("{SECRET}\r\n"));
+    write(&site.folder().join("where"), &format!("{}/a/hidden/place\n", place.url()));
+    let settings = "[alerts]\nwebhook_url_file = \"where\"\nwebhook_secret_file = \"signs\"\n";
+    fs::write(site.folder().join("config.toml"), settings).expect("written");
+    let server = site.set("LOG__LEVEL", "info").start();
+    let receiver = Receiver::new();
+    receiver.always(Reply::status(410));
+    server.coop().webhook(&receiver.url(), &["*"], SECRET);
+    server.coop().publish("dds.filed", json!({}));
+    let post = place.wait_for(1).remove(0);
+    assert!(post.path.ends_with("/a/hidden/place"), "{}", post.path);
+    let (id, header) = (post.header("webhook-id"), post.header("webhook-signature"));
+    let at = Timestamp::from_millis(post.header("webhook-timestamp").parse::<i64>().expect("seconds") * 1000);
+    let secret = SigningSecret::parse(SECRET.to_owned()).expect("a secret");
+    assert!(secret.verifies_standard(id, at, &post.body, header), "{header}");
+    let shown = server.kill();
+    assert!(!shown.contains("hidden"), "{shown}");
+}
+
+#[test]
+fn a_credential_of_systemd_comes_before_a_file_beside_the_settings_which_roots_commands_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let credentials = folder.path().join("credentials");
+    fs::create_dir(&credentials).expect("a folder");
+    write(&folder.path().join("smtp_url"), "smtp://beside.example\n");
+    fs::write(folder.path().join("config.toml"), "[alerts]\nsmtp_url_file = \"smtp_url\"\n").expect("written");
+    let alerts = |variables: &[(&str, &str)]| {
+        let mut serve = ngoma(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+        Running::start(serve.envs(variables.iter().copied())).line_with("alerts ")
+    };
+    let given = [("CREDENTIALS_DIRECTORY", credentials.to_str().expect("a path"))];
+    assert!(alerts(&given).contains("mail by beside.example"), "there is no such credential");
+    write(&credentials.join("smtp_url"), "smtp://credential.example");
+    assert!(alerts(&given).contains("mail by credential.example"));
+    assert!(alerts(&[]).contains("mail by beside.example"));
+}
+
+#[test]
+fn a_secret_that_is_given_twice_is_refused_by_the_names_of_both_settings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join("signs"), SECRET);
+    let both = [("NGOMA_ALERTS__WEBHOOK_SECRET", SECRET), ("NGOMA_ALERTS__WEBHOOK_SECRET_FILE", "signs")];
+    let (code, said) = check(folder.path(), &both);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("alerts.webhook_secret and alerts.webhook_secret_file are both set"), "{said}");
+    assert_eq!(check(folder.path(), &both[1..]).0, 0);
+}
+
+#[test]
+fn a_secrets_file_that_cannot_be_used_is_named_with_why_and_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    write(&path("empty"), "\n");
+    write(&path("long"), &"s".repeat(70_000));
+    fs::create_dir(path("folder")).expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    for (name, why) in [
+        ("missing", "cannot be read: No such file"),
+        ("empty", "is empty: write the secret into it"),
+        ("long", "is too long for a secret"),
+        ("folder", "is a folder, not a file"),
+    ] {
+        let (code, said) = check(folder.path(), &[("NGOMA_ALERTS__SMTP_URL_FILE", name)]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(&format!("alerts.smtp_url_file: {name} {why}")), "{said}");
+    }
+    let serve = &mut ngoma(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    let (code, _, said) = finish(serve.env("NGOMA_ALERTS__SMTP_URL_FILE", "missing"));
+    assert!(code == 1 && said.contains("LoadCredential") && said.contains("sudo"), "{said}");
+    assert!(!path("ngoma.db").exists(), "nothing was done");
+}
+
+#[test]
+fn a_user_who_may_not_read_a_secret_can_run_the_commands_that_need_none() {
+    let site = Site::new();
+    let root = chown(site.folder(), Some(65534), None).is_ok();
+    if !root {
+        return;
+    }
+    for file in fs::read_dir(site.folder()).expect("a folder").flatten() {
+        chown(file.path(), Some(65534), None).expect("given");
+    }
+    write(&site.folder().join("smtp_url"), "smtp://mail.example");
+    fs::write(site.folder().join("config.toml"), "[alerts]\nsmtp_url_file = \"smtp_url\"\n").expect("written");
+    let run = |words: &[&str]| finish(site.command_of(words).uid(65534));
+    assert_eq!(run(&["account", "list"]).0, 0);
+    let (code, _, said) = run(&["account", "test-mail", "COOP-MBALE-001"]);
+    assert!(code == 1 && said.contains("smtp_url cannot be read: Permission denied"), "{said}");
+    // Root reads it, and then acts as the owner of the database.
+    let (code, _, said) = finish(&mut site.command_of(&["account", "test-mail", "COOP-MBALE-001"]));
+    assert!(code == 1 && said.contains("has no alert e-mail"), "{said}");
+}
+
+#[test]
+fn a_start_and_a_check_warn_of_a_secrets_file_that_all_can_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join("smtp_url"), "smtp://mail.example");
+    let named = [("NGOMA_ALERTS__SMTP_URL_FILE", "smtp_url")];
+    assert!(!check(folder.path(), &named).1.contains("everybody may read it"));
+    fs::set_permissions(folder.path().join("smtp_url"), fs::Permissions::from_mode(0o644)).expect("set");
+    let (code, said) = check(folder.path(), &named);
+    assert!(code == 0 && said.contains("smtp_url holds a secret and everybody may read it"), "{said}");
+}
