@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 use super::small_steps::{REST, SHORT_REST, write_and_rest};
 use crate::{
-    domain::{event::EventKey, timestamp::Timestamp},
+    domain::{audit::Actor, event::EventKey, operator_alert::About, timestamp::Timestamp},
     error::Result,
-    store::{Db, retention, room},
+    store::{Admission, Db, Tx, operator_alerts, retention, room},
 };
 
 /// How often the size is looked at.
@@ -85,8 +85,10 @@ impl Keeper {
         let mut room = *self.seen.borrow();
         room.used = self.db.read(room::used).await?;
         if room.used < room.limit {
-            if room.used < room.limit - room.limit / CALM {
+            if room.reached.is_some() && room.used < room.limit - room.limit / CALM {
                 (room.reached, room.is_full) = (None, false);
+                let clear = |tx: &Tx<'_>| operator_alerts::clear(tx, About::Room);
+                self.db.write(Actor::Engine, Admission::Wait, clear).await?;
             }
             self.seen.send_replace(room);
             return Ok((0, LOOK));
@@ -99,6 +101,7 @@ impl Keeper {
                 "the database has reached retention.max_database_bytes: from now on the oldest delivered deliveries and their \
                  events go sooner than retention.delivered says"
             );
+            self.tell("The oldest delivered deliveries and their events go sooner than retention.delivered says.").await?;
         }
         self.seen.send_replace(room);
         let (removed, end) = self.make_room(young, room.limit).await?;
@@ -113,6 +116,7 @@ impl Keeper {
                  was not delivered, or has an idempotency key of the last day; publishing goes on. Raise the limit, or repair or \
                  delete the webhooks that do not take theirs"
             );
+            self.tell("Nothing more may go: raise the limit, or repair or delete the webhooks that do not take theirs.").await?;
         }
         let next = match end {
             End::Enough => LOOK,
@@ -120,6 +124,13 @@ impl Keeper {
             End::Nothing => AFTER_NOTHING,
         };
         Ok((removed, next))
+    }
+
+    /// Tells the operator that the limit is reached, and what follows.
+    async fn tell(&self, follows: &str) -> Result<()> {
+        let said = format!("The database has reached retention.max_database_bytes. {follows}");
+        let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, About::Room, &said).map(drop);
+        self.db.write(Actor::Engine, Admission::Wait, raise).await
     }
 
     /// Begins with the oldest event at the next look: what waited may have been delivered since.

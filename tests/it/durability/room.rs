@@ -96,6 +96,8 @@ fn when_the_limit_is_reached_the_oldest_delivered_go_and_what_is_owed_stays() {
     let largest = largest_transaction(&world.folder().join("ngoma.db-wal"));
     assert!(largest < PAGES, "the largest transaction wrote {largest} pages");
     let page = operator(&world).get("/ui/system").text;
+    let told: usize = query(&world, "SELECT count(*) FROM alert WHERE about = 'server.room_reached'");
+    assert_eq!(told, 1, "the operator is told, once");
     assert!(page.contains("of 4.0 MB are in use") && page.contains("the oldest delivered go sooner"), "{page}");
     let health = world.stranger().get("/health/ready").expect(200);
     assert_eq!(health["warnings"], json!([]));
