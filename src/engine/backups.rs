@@ -213,7 +213,8 @@ impl Backups {
             Err(error) => {
                 tracing::error!(%error, "no backup could be made: it is tried again, and all else goes on");
                 if is_first {
-                    self.tell(format!("No backup could be made: {error}. It is tried again, and all else goes on.")).await;
+                    self.tell(format!("No backup could be made: {error}. It is tried again, and all else goes on."))
+                        .await;
                 }
                 false
             }

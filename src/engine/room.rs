@@ -101,7 +101,8 @@ impl Keeper {
                 "the database has reached retention.max_database_bytes: from now on the oldest delivered deliveries and their \
                  events go sooner than retention.delivered says"
             );
-            self.tell("The oldest delivered deliveries and their events go sooner than retention.delivered says.").await?;
+            self.tell("The oldest delivered deliveries and their events go sooner than retention.delivered says.")
+                .await?;
         }
         self.seen.send_replace(room);
         let (removed, end) = self.make_room(young, room.limit).await?;
@@ -116,7 +117,10 @@ impl Keeper {
                  was not delivered, or has an idempotency key of the last day; publishing goes on. Raise the limit, or repair or \
                  delete the webhooks that do not take theirs"
             );
-            self.tell("Nothing more may go: raise the limit, or repair or delete the webhooks that do not take theirs.").await?;
+            self.tell(
+                "Nothing more may go: raise the limit, or repair or delete the webhooks that do not take theirs.",
+            )
+            .await?;
         }
         let next = match end {
             End::Enough => LOOK,
