@@ -80,17 +80,22 @@ impl Made {
 /// A file that exists or cannot be written; a database that is missing or damaged; a key file that does not open its
 /// secrets. Then nothing is left behind. A copy with damaged event bodies is made, and the result says so.
 pub fn backup(storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
-    make_politely(open::existing, storage, file, progress)
+    on_a_thread(|| {
+        // The priority of this thread alone, which it cannot raise again. If that fails, the copying has the normal one.
+        let _ = rustix::process::nice(NICE);
+        make(open::existing, storage, file, progress)
+    })
 }
 
 impl Db {
     /// As [`backup`], in a process that has the database open. Only SQLite opens the file then: if anything else closed
-    /// it, SQLite would lose its locks.
+    /// it, SQLite would lose its locks. It has the priority of the server: the systemd unit kills a process that changes
+    /// its own.
     ///
     /// # Errors
     /// As [`backup`].
     pub fn back_up(&self, storage: &Storage, file: &Path, progress: impl FnMut(Progress) + Send) -> Result<Made> {
-        make_politely(open::another, storage, file, progress)
+        on_a_thread(|| make(open::another, storage, file, progress))
     }
 }
 
@@ -107,21 +112,9 @@ impl Db {
     }
 }
 
-/// Makes the backup on a thread of its own with low priority: a thread cannot raise its priority again.
-fn make_politely(
-    open: fn(&Storage) -> Result<Connection>,
-    storage: &Storage,
-    file: &Path,
-    progress: impl FnMut(Progress) + Send,
-) -> Result<Made> {
-    let made = thread::scope(|scope| {
-        let copying = scope.spawn(|| {
-            // If that fails, the copying has normal priority.
-            let _ = rustix::process::nice(NICE);
-            make(open, storage, file, progress)
-        });
-        copying.join()
-    });
+/// Makes a backup on a thread of its own.
+fn on_a_thread(work: impl FnOnce() -> Result<Made> + Send) -> Result<Made> {
+    let made = thread::scope(|scope| scope.spawn(work).join());
     made.unwrap_or_else(|_| Err(Error::Internal("a backup panicked".to_owned())))
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -28,9 +28,9 @@ impl Machine {
         let root_name = root.to_str().expect("a path");
         ran(Command::new("debootstrap").args(["--variant=minbase", &include, "trixie", root_name]));
         let mut nspawn = Command::new("systemd-nspawn");
-        nspawn.args(["--boot", "--quiet", "--register=no", "--keep-unit", "--private-network", "--console=pipe"]);
-        nspawn.args(["--directory", root_name, "--", "systemd.show_status=1", "systemd.log_color=0"]);
-        let mut nspawn = Running::start(nspawn.env("SYSTEMD_COLORS", "0"));
+        nspawn.args(["--boot", "--quiet", "--register=no", "--keep-unit", "--private-network"]);
+        nspawn.args(["--directory", root_name, "--", "systemd.show_status=1"]);
+        let mut nspawn = Running::start(nspawn.stdin(Stdio::null()));
         nspawn.line_with("multi-user.target");
         let machine = Self { root, nspawn, _folder: folder };
         machine.run("systemctl is-system-running --wait || systemctl --failed");
