@@ -212,6 +212,8 @@ pub struct Retention {
     /// Deliveries that did not succeed.
     #[serde(with = "humantime_serde")]
     pub undelivered: Duration,
+    /// Bytes in use of the database from which on the oldest delivered deliveries go sooner; 0: no limit.
+    pub max_database_bytes: u64,
 }
 
 /// Where deliveries may go.

@@ -119,6 +119,7 @@ struct Gauges {
     alerts_unsent: Gauge,
     writer_waiting: Gauge,
     database: Gauge,
+    used: Gauge,
     log: Gauge,
     disk_free: Family<Labels<0>, Gauge>,
     backup_age: Family<Labels<0>, Gauge>,
@@ -146,6 +147,8 @@ pub struct GaugeValues {
     pub writer_waiting: usize,
     /// Bytes of the database file.
     pub database: u64,
+    /// Bytes of its pages in use.
+    pub used: u64,
     /// Bytes of its write-ahead log.
     pub log: u64,
     /// Free bytes on its disk; `None` if the system does not say.
@@ -219,6 +222,8 @@ impl Metrics {
         all.register("ngoma_alerts_unsent", "Alerts that are not sent yet", is.alerts_unsent.clone());
         all.register("ngoma_writer_waiting", "Writes that wait for the writer", is.writer_waiting.clone());
         all.register_with_unit("ngoma_database", "The database file", Unit::Bytes, is.database.clone());
+        let help = "Its pages in use: retention.max_database_bytes limits them";
+        all.register_with_unit("ngoma_database_used", help, Unit::Bytes, is.used.clone());
         all.register_with_unit("ngoma_wal", "Its write-ahead log", Unit::Bytes, is.log.clone());
         all.register_with_unit("ngoma_disk_free", "Free on its disk", Unit::Bytes, is.disk_free.clone());
         let help = "Age of the newest backup in the server's folder of backups; missing while there is none";
@@ -373,6 +378,7 @@ impl Metrics {
         set(&is.alerts_unsent, found.alerts_unsent);
         set(&is.writer_waiting, found.writer_waiting as u64);
         set(&is.database, found.database);
+        set(&is.used, found.used);
         set(&is.log, found.log);
         match found.disk_free {
             Some(free) => set(&is.disk_free.get_or_create(&[]), free),

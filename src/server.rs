@@ -275,9 +275,10 @@ impl Server {
     fn app(&self) -> App {
         let mut config = self.config.clone();
         config.server.listen = self.address;
-        let parts = (self.db.clone(), self.engine.clone(), self.guard.clone(), self.backups.clone());
+        let parts = (self.db.clone(), self.engine.clone(), self.guard.clone());
+        let watched = (self.backups.clone(), self.retention.room());
         let vendors = (api::profiles(&config), api::dialects(&config));
-        App::new(parts, Arc::clone(&self.outside.clock), vendors, config)
+        App::new(parts, watched, Arc::clone(&self.outside.clock), vendors, config)
     }
 }
 

@@ -76,7 +76,7 @@ impl App {
         Health {
             database,
             engine: self.engine_health(now),
-            disk: disk(self.free_space(), self.0.config.watch.low_space_bytes),
+            disk: self.disk_health(),
             clock: clock_health(step),
             key_file: self.key_file_health().await,
             backup: self.backup_health(),
@@ -106,9 +106,20 @@ impl App {
         Part::Ok(last)
     }
 
+    fn disk_health(&self) -> Part {
+        match (disk(self.free_space(), self.0.config.watch.low_space_bytes), self.room()) {
+            (Part::Ok(_), Some(room)) if room.is_full => Part::Warning(
+                "the database is larger than retention.max_database_bytes, and nothing more may go: what is left waits, is held or was \
+                 not delivered, or has an idempotency key of the last day"
+                    .to_owned(),
+            ),
+            (disk, _) => disk,
+        }
+    }
+
     /// A sentence about the disk, if it has little room.
     pub fn low_disk(&self) -> Option<String> {
-        match disk(self.free_space(), self.0.config.watch.low_space_bytes) {
+        match self.disk_health() {
             Part::Warning(why) | Part::Unavailable(why) => Some(why),
             Part::Ok(_) => None,
         }

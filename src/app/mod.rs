@@ -42,6 +42,8 @@ pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
+
 pub use self::{
     access::{Access, AnyScope, Events, Manages, Operator, Right, Webhooks},
     dialect::Dialect,
@@ -49,7 +51,7 @@ pub use self::{
     page::{Page, PageRequest},
     searches::PATIENCE,
     selection::{Looked, Wanted},
-    system::{Backup, BackupFile, BackupPart},
+    system::{Backup, BackupFile, BackupPart, Room},
 };
 use self::{checked_webhook::CheckedWebhook, dialect::Dialects, searches::Searches};
 use crate::{
@@ -75,15 +77,18 @@ struct Parts {
     dialects: Dialects,
     config: Config,
     backups: Backups,
+    room: watch::Receiver<Room>,
     searches: Searches,
     /// The machine's uptime at the start of the server.
     started: Duration,
 }
 
 impl App {
-    /// An app over an open database, with the engine that sends, the guard that judges targets, and the backups.
+    /// An app over an open database, with the engine that sends, the guard that judges targets, the backups, and the room
+    /// that is left.
     pub fn new(
-        (db, engine, guard, backups): (Db, Engine, Guard, Backups),
+        (db, engine, guard): (Db, Engine, Guard),
+        (backups, room): (Backups, watch::Receiver<Room>),
         clock: SharedClock,
         (profiles, dialects): (Profiles, Vec<Dialect>),
         config: Config,
@@ -99,6 +104,7 @@ impl App {
             dialects,
             config,
             backups,
+            room,
             searches: Searches::default(),
             started,
         }))

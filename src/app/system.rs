@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub use crate::{
-    engine::backups::Backup,
+    engine::{backups::Backup, room::Room},
     store::{BackupFile, BackupPart},
 };
 
@@ -33,6 +33,11 @@ impl App {
     pub fn database_bytes(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         size(self.database()) + size(Path::new(&format!("{}-wal", self.database().display())))
+    }
+
+    /// The bytes in use of the database and their limit, when they were last looked at; `None` if there is no limit.
+    pub fn room(&self) -> Option<Room> {
+        Some(*self.0.room.borrow()).filter(|room| room.limit > 0)
     }
 
     /// Bytes that are free on the disk of the database; `None` if the system does not say.

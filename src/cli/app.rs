@@ -8,7 +8,7 @@ use crate::{
     app::{Access, App, Webhooks},
     clock::{SharedClock, SystemClock},
     config::Config,
-    engine::{Engine, Guard, backups::Backups, system_look_up},
+    engine::{Engine, Guard, backups::Backups, room::Room, system_look_up},
     error::Result,
     store::Db,
 };
@@ -24,7 +24,13 @@ pub(super) fn app_over(db: Db, config: &Config) -> Result<App> {
     let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
     let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(config), config, &guard)?;
     let backups = Backups::new(db.clone(), Arc::clone(&clock), config);
-    Ok(App::new((db, engine, guard, backups), clock, (profiles(config), dialects(config)), config.clone()))
+    Ok(App::new(
+        (db, engine, guard),
+        (backups, Room::unwatched()),
+        clock,
+        (profiles(config), dialects(config)),
+        config.clone(),
+    ))
 }
 
 /// The right to manage the webhooks of every account.

@@ -104,5 +104,9 @@ fn time(time: Duration) -> String {
 }
 
 fn retention(retention: Retention) -> String {
-    format!("delivered {}, undelivered {}", time(retention.delivered), time(retention.undelivered))
+    let ages = format!("delivered {}, undelivered {}", time(retention.delivered), time(retention.undelivered));
+    match retention.max_database_bytes {
+        0 => ages,
+        most => format!("{ages}; delivered sooner beyond {} MB", most / 1_000_000),
+    }
 }

@@ -141,8 +141,13 @@ impl Config {
 
     fn retention_rules(&self) -> Vec<Rule> {
         let day = Duration::from_secs(86_400);
-        let Retention { delivered, undelivered } = self.retention;
+        let Retention { delivered, undelivered, max_database_bytes } = self.retention;
         vec![
+            (
+                max_database_bytes == 0 || max_database_bytes >= 10_000_000,
+                "retention.max_database_bytes",
+                "at least 10000000, or 0 for no limit",
+            ),
             (
                 (day..=36_500 * day).contains(&delivered),
                 "retention.delivered",

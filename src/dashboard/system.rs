@@ -16,7 +16,7 @@ use super::{
     visit::Allowed,
 };
 use crate::{
-    app::{App, Backup, BackupFile, BackupPart, Operator},
+    app::{App, Backup, BackupFile, BackupPart, Operator, Room},
     config::{self, Setting, command},
     error::Error,
     http::file_body,
@@ -98,12 +98,13 @@ async fn render_page(
     }
     let backups = app.backups(&visit.access).await?;
     let last = backups.first().map_or_else(|| "none yet".to_owned(), |last| frame.when(last.made_at).words);
-    let facts = vec![
+    let mut facts = vec![
         ("Version", frame.version().to_owned()),
         ("Running for", long_span(app.uptime())),
         ("Database", format!("{} ({})", app.database().display(), bytes(app.database_bytes()))),
         ("Last backup", last),
     ];
+    facts.extend(app.room().map(|room| ("Room", room_said(&frame, room))));
     let schedules = app.dialects().iter().map(|dialect| {
         let policy = &dialect.profile.retry;
         (dialect.title, schedule(policy), waits(policy))
@@ -134,6 +135,16 @@ pub(super) async fn test_channel(shared: Data<&Shared>, visit: Allowed<Operator>
     match shared.app.test_channel(&visit.access, name).await {
         Ok(()) => Ok(go("/ui/system?said=tested")),
         Err(error) => render_page(&shared, &visit, &Said::default(), Some(error)).await,
+    }
+}
+
+/// The bytes in use of the database, their limit, and what follows from it.
+fn room_said(frame: &Frame<'_>, room: Room) -> String {
+    let used = format!("{} of {} are in use (retention.max_database_bytes)", bytes(room.used), bytes(room.limit));
+    match room.reached {
+        Some(_) if room.is_full => format!("{used}: nothing more may go"),
+        Some(since) => format!("{used}: reached {}; the oldest delivered go sooner", frame.when(since).words),
+        None => used,
     }
 }
 

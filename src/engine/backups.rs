@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use crate::{
     clock::{self, SharedClock},
     config::{self, Config, Storage},
-    domain::timestamp::Timestamp,
+    domain::{audit::Actor, operator_alert::About, timestamp::Timestamp},
     error::{Error, Result},
-    store::{self, BackupFile, Db, Made, Progress},
+    store::{self, Admission, BackupFile, Db, Made, Progress, Tx, operator_alerts},
 };
 
 /// The wait after one that could not be made. It doubles with each further one, up to the time between two.
@@ -191,7 +191,7 @@ impl Backups {
                 next = uptime + BETWEEN_TWO;
                 continue;
             }
-            failures = if self.try_one(now).await { 0 } else { failures + 1 };
+            failures = if self.try_one(now, failures == 0).await { 0 } else { failures + 1 };
             self.known().failing = failures > 0;
             next = uptime + if failures == 0 { every } else { wait_after(failures, every) };
             self.0.tries.send_replace(Some(now));
@@ -205,13 +205,17 @@ impl Backups {
         age.map_or(Duration::ZERO, |age| self.0.settings.every.saturating_sub(age))
     }
 
-    /// Makes one, and removes those that are too many; returns whether one was made.
-    async fn try_one(&self, now: Timestamp) -> bool {
+    /// Makes one, and removes those that are too many; returns whether one was made. The operator hears of the first failure.
+    async fn try_one(&self, now: Timestamp, is_first: bool) -> bool {
         let name = store::own_backup_name(now);
         let file = self.0.folder.join(&name);
         match self.make(&name, now).await {
             Err(error) => {
                 tracing::error!(%error, "no backup could be made: it is tried again, and all else goes on");
+                if is_first {
+                    self.tell(format!("No backup could be made: {error}. It is tried again, and all else goes on."))
+                        .await;
+                }
                 false
             }
             Ok(made) => {
@@ -225,6 +229,13 @@ impl Backups {
                 }
                 true
             }
+        }
+    }
+
+    async fn tell(&self, said: String) {
+        let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, About::Backup, &said).map(drop);
+        if let Err(error) = self.0.db.write(Actor::Engine, Admission::Wait, raise).await {
+            tracing::error!(%error, "the operator could not be told of a backup that failed");
         }
     }
 

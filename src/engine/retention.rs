@@ -4,13 +4,17 @@ use std::{mem, time::Duration};
 
 use tokio::sync::watch;
 
+use super::{
+    room::{Keeper, Room},
+    small_steps::{REST, SHORT_REST, write_and_rest},
+};
 use crate::{
-    clock::{self, SharedClock, Stopwatch},
+    clock::{self, SharedClock},
     config,
-    domain::{alert::NOTICE, audit::Actor, timestamp::Timestamp},
+    domain::{alert::NOTICE, timestamp::Timestamp},
     error::Result,
     store::{
-        Admission, Db, Tx, View, answers, erase,
+        Db, Tx, View, answers, erase,
         retention::{self, EndStates, Keys},
     },
 };
@@ -18,13 +22,8 @@ use crate::{
 const HOUR: Duration = Duration::from_secs(3600);
 /// The wait after a failed pass.
 const AFTER_A_FAULT: Duration = Duration::from_secs(60);
-/// After each step the writer is left alone for this many times the step's duration.
-const REST: u32 = 4;
-/// As `REST`, while somebody waits for an erasure.
-const REST_OF_ERASURE: u32 = 1;
-/// The shortest and the longest rest: a step may have taken long because the process was stopped in it.
-const LEAST_REST: Duration = Duration::from_millis(2);
-const MOST_REST: Duration = Duration::from_millis(500);
+/// How long an idempotency key holds, however little room there is.
+const DAY: Duration = Duration::from_secs(86_400);
 /// How often emptying the log is tried; each try may block publishers for 10 ms.
 const EMPTYING: u32 = 3;
 const BETWEEN_EMPTYINGS: Duration = Duration::from_millis(50);
@@ -41,11 +40,13 @@ pub struct Retention {
     /// Whether the log may still hold removed rows.
     log_to_empty: bool,
     passes: watch::Sender<Option<Timestamp>>,
+    room: Keeper,
 }
 
 impl Retention {
     /// Retention with these settings.
     pub fn new(db: Db, clock: SharedClock, settings: config::Retention) -> Self {
+        let room = Keeper::new(db.clone(), settings.max_database_bytes);
         Self {
             db,
             clock,
@@ -54,10 +55,16 @@ impl Retention {
             walked: Keys::default(),
             log_to_empty: false,
             passes: watch::Sender::new(None),
+            room,
         }
     }
 
-    /// When the last finished pass began.
+    /// The size of the database and its limit, whenever they were looked at.
+    pub fn room(&self) -> watch::Receiver<Room> {
+        self.room.seen()
+    }
+
+    /// When the last finished pass, or the last finished look for room, began.
     pub fn passes(&self) -> watch::Receiver<Option<Timestamp>> {
         self.passes.subscribe()
     }
@@ -74,21 +81,45 @@ impl Retention {
     async fn work(mut self) {
         let (start, begun) = (self.clock.now(), self.clock.uptime());
         let mut next = begun;
+        let mut next_look = self.room.has_limit().then_some(begun);
         loop {
             let (now, uptime) = (self.clock.now(), self.clock.uptime());
-            if uptime < next {
-                self.clock.sleep(now, next - uptime).await;
+            let due = next_look.map_or(next, |look| look.min(next));
+            if uptime < due {
+                self.clock.sleep(now, due - uptime).await;
                 continue;
             }
-            let done = self.pass(start, uptime - begun).await;
-            next = uptime + if done.is_ok() { HOUR } else { AFTER_A_FAULT };
-            match done {
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "rows that had grown old were removed"),
-                Err(error) => tracing::warn!(%error, "what has grown old could not all be removed: it is tried again"),
+            if uptime >= next {
+                let done = self.pass(start, uptime - begun).await;
+                next = uptime + if done.is_ok() { HOUR } else { AFTER_A_FAULT };
+                match done {
+                    Ok(0) => {}
+                    Ok(removed) => tracing::info!(removed, "rows that had grown old were removed"),
+                    Err(error) => {
+                        tracing::warn!(%error, "what has grown old could not all be removed: it is tried again")
+                    }
+                }
+                self.room.begin_again();
+            }
+            if next_look.is_some_and(|look| uptime >= look) {
+                let wait = self.make_room(now, uptime - begun).await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "no room could be made in the database: it is tried again");
+                    AFTER_A_FAULT
+                });
+                next_look = Some(uptime + wait);
             }
             self.passes.send_replace(Some(now));
         }
+    }
+
+    /// Makes room if the database has reached its limit; returns how long it is to the next look.
+    async fn make_room(&mut self, now: Timestamp, since: Duration) -> Result<Duration> {
+        // Without a first pass, no age is known.
+        let Some(before) = self.before else { return Ok(AFTER_A_FAULT) };
+        let young = self.db.read(move |view| retention::older(view, before + since, DAY)).await?.event;
+        let (removed, wait) = self.room.look(young, now).await?;
+        self.log_to_empty |= removed > 0;
+        Ok(wait)
     }
 
     /// Removes the rows that are too old now; `since` is the time since the start. Returns the number of removed
@@ -100,7 +131,7 @@ impl Retention {
             None => *self.before.insert(self.db.read(move |view| retention::uptime_total(view, start)).await?),
         };
         let uptime_total = before + since;
-        let config::Retention { delivered, undelivered } = self.settings;
+        let config::Retention { delivered, undelivered, .. } = self.settings;
         self.write(move |tx| retention::note(tx, uptime_total, undelivered)).await?;
         let keys = move |view: &View<'_>| {
             let age = |age| retention::older(view, uptime_total, age);
@@ -224,18 +255,6 @@ fn later(one: Keys, other: Keys) -> Keys {
     Keys { event: one.event.max(other.event), delivery: one.delivery.max(other.delivery) }
 }
 
-/// One transaction, and then a rest for publishers.
-async fn write_and_rest<T: Send + 'static>(
-    db: &Db,
-    rest: u32,
-    run: impl FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let watch = Stopwatch::start();
-    let done = db.write(Actor::Engine, Admission::Wait, run).await?;
-    clock::pause((watch.elapsed() * rest).clamp(LEAST_REST, MOST_REST)).await;
-    Ok(done)
-}
-
 /// Removes the rest of the accounts that are being erased; only of the one with this id, if one is given. `progress`
 /// gets the number of deliveries and events that each step removed; returns their sum.
 ///
@@ -250,7 +269,7 @@ pub async fn erase_all(db: &Db, id: Option<&str>, mut progress: impl FnMut(usize
             erasure.map(|erasure| Ok((erase::next(view, &erasure)?, erasure))).transpose()
         };
         let Some((what, erasure)) = db.read(next).await? else { return Ok(removed) };
-        let went = write_and_rest(db, REST_OF_ERASURE, move |tx| erase::remove(tx, &erasure, &what)).await?;
+        let went = write_and_rest(db, SHORT_REST, move |tx| erase::remove(tx, &erasure, &what)).await?;
         removed += went;
         progress(went);
     }

@@ -1,6 +1,6 @@
 //! Counts for people who watch the server. None of them reads finished deliveries, whose number only grows.
 
-use super::{Db, Result, View, alerts, files};
+use super::{Db, Result, View, alerts, files, room};
 use crate::{
     domain::{delivery::State, timestamp::Timestamp},
     metrics::GaugeValues,
@@ -25,6 +25,7 @@ impl Db {
                 oldest_due,
                 webhooks,
                 alerts_unsent: alerts::unsent_count(view)?,
+                used: room::used(view)?,
                 ..GaugeValues::default()
             })
         });

@@ -49,6 +49,7 @@ pub mod recoveries;
 pub mod replays;
 pub mod restore;
 pub mod retention;
+pub mod room;
 mod scan;
 mod schema;
 pub mod search;

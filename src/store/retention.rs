@@ -25,7 +25,7 @@ use crate::domain::{
 /// Rows removed by one transaction: this limits how long other writes wait.
 pub(super) const SLICE: usize = 100;
 /// Bytes of bodies and answers that one transaction overwrites. A single row may have more.
-const SLICE_BYTES: usize = 1 << 20;
+pub(super) const SLICE_BYTES: usize = 1 << 20;
 /// At most 12 h of downtime counts as age: this limits how much a clock that was set meanwhile can add.
 const LONGEST_STOP: Duration = Duration::from_secs(12 * 3600);
 /// Pages that stay free for later use, however small the file is: 4 MiB.

@@ -16,6 +16,7 @@ mod restart;
 mod restore;
 mod retention;
 mod retention_notices;
+mod room;
 mod schema;
 mod syncs;
 mod taken_away;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     browser::operator,
+    database::query,
     program::{finish, ngoma, run},
     receiver::{PATIENCE, Receiver},
     site::{SECRET, Site},
@@ -165,6 +166,8 @@ fn a_backup_that_finds_no_room_is_told_and_tried_again_and_deliveries_go_on() {
     after(&world, "10m");
     world.advance("19m");
     assert_eq!(*world.backups().borrow(), Some(failed_at + Duration::from_secs(600)), "not yet");
+    let told: usize = query(&world, "SELECT count(*) FROM alert WHERE about = 'server.backup_old'");
+    assert_eq!(told, 1, "the operator hears of the first failure alone");
     fs::remove_file(ballast).expect("room");
     fs::remove_file(disk.ballast()).expect("room");
     after(&world, "1m");

@@ -42,7 +42,7 @@ const NEED_ONE: [&str; 24] = [
     "backup copy.db",
 ];
 /// The commands that need none.
-const NEED_NONE: [&str; 7] = ["serve", "check", "listen", "openapi", "completions", "man", "alerts test"];
+const NEED_NONE: [&str; 8] = ["serve", "restore", "check", "listen", "openapi", "completions", "man", "alerts test"];
 
 #[test]
 fn only_serve_makes_a_database_and_every_other_command_says_what_it_looked_for_and_what_to_do() {

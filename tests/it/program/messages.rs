@@ -117,5 +117,5 @@ fn an_account_that_is_not_there_and_an_empty_list_say_what_to_do() {
     nothing(&["webhooks", "list"], &["no webhook", "ngoma webhooks create --help"]);
     nothing(&["token", "list"], &["no token", "ngoma token create --help"]);
     run(folder.path(), &["account", "delete", "X", "--yes"]);
-    nothing(&["account", "list"], &["no account", "ngoma account create --help"]);
+    nothing(&["account", "list"], &["no account", "ngoma setup"]);
 }

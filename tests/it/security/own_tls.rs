@@ -197,7 +197,7 @@ fn a_refused_order_is_said_with_what_to_do_and_the_server_serves_on() {
     for said in [
         "there is no certificate for localhost yet",
         "does localhost lead to this machine, and its port 443 to this server (server.listen), through every firewall?",
-        "connection refused",
+        "Failed to connect to 127.0.0.1",
     ] {
         assert!(server.running.has_said(said), "{said}: {}", server.running.log());
     }
