@@ -114,7 +114,7 @@ impl Dashboard {
             .at("/ui/audit", get(audit::list))
             .at("/ui/system", get(system::show))
             .at("/ui/system/backup", get(up).post(system::back_up))
-            .at("/ui/system/channels/:name", get(to_system).post(system::test_channel))
+            .at("/ui/system/test-channel", get(up).post(system::test_channel))
             .at("/ui/system/backups/:name", get(system::download))
             .at("/ui/system/backups/:name/key", get(system::download_key))
             .at("/ui/events", get(events::list))
@@ -212,12 +212,6 @@ fn is_open(path: &str) -> bool {
 #[handler]
 fn up(request: &Request) -> Response {
     go(request.uri().path().rsplit_once('/').map_or("/ui", |(above, _)| above))
-}
-
-/// Leads from an address of a form about a channel to the page of the system.
-#[handler]
-fn to_system() -> Response {
-    go("/ui/system")
 }
 
 /// Leads from an address of a form about tokens to the page of accounts.

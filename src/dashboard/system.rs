@@ -130,13 +130,9 @@ async fn render_page(
 
 /// Sends a test to a channel of alerts.
 #[handler]
-pub(super) async fn test_channel(
-    shared: Data<&Shared>,
-    visit: Allowed<Operator>,
-    name: Path<String>,
-    _fields: Fields,
-) -> Result<Response> {
-    match shared.app.test_channel(&visit.access, &name).await {
+pub(super) async fn test_channel(shared: Data<&Shared>, visit: Allowed<Operator>, fields: Fields) -> Result<Response> {
+    let name = fields.need("channel", "the channel")?;
+    match shared.app.test_channel(&visit.access, name).await {
         Ok(()) => Ok(go("/ui/system?said=tested")),
         Err(error) => render_page(&shared, &visit, &Said::default(), Some(error)).await,
     }

@@ -286,9 +286,9 @@ fn the_system_page_lists_the_channels_without_their_secrets_and_tries_one() {
     let browser = operator(&world);
     let page = browser.get("/ui/system");
     assert!(page.text.contains("slack") && !page.text.contains("T0PS3CRET"), "{}", page.text);
-    let done = browser.post("/ui/system/channels/slack", &[]);
+    let done = browser.post("/ui/system/test-channel", &[("channel", "slack")]);
     assert_eq!((done.status, done.header("location")), (303, "/ui/system?said=tested"));
     assert!(chat.only().json()["text"].as_str().is_some_and(|text| text.contains("Nothing is wrong.")));
-    let refused = browser.post("/ui/system/channels/text", &[]);
+    let refused = browser.post("/ui/system/test-channel", &[("channel", "text")]);
     assert!(refused.status == 503 && refused.text.contains("out of paper"), "{}", refused.text);
 }

@@ -138,6 +138,7 @@ fn a_server_that_comes_back_after_a_crash_says_so_and_after_a_stop_it_does_not()
     let mut mailbox = Mailbox::within(folder.path());
     let mut world = office(&mailbox, |_| {});
     world.restart();
+    told(&world);
     assert_eq!(count(&world, About::Crash), 0);
     world.crash();
     world.start();
