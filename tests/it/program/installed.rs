@@ -100,6 +100,7 @@ fn keeps_a_warm_copy(machine: &Machine, person: &Person) {
     let program = litestream().get_program().to_owned();
     fs::copy(program, machine.root().join("usr/local/bin/litestream")).expect("copied");
     machine.run("systemctl daemon-reload && systemctl start litestream");
+    machine.journal_until("litestream", "snapshot complete");
     person.sees("BATCH-COPIED");
     machine.run("systemctl stop litestream");
     machine.run("litestream restore -config /etc/litestream.yml -integrity-check full -o /srv/restored.db /var/lib/ngoma/ngoma.db");
