@@ -45,14 +45,14 @@ pub(super) fn bound(document: &mut Value) {
     for (name, schema) in known {
         add(schema, &schemas[name]);
         if INPUTS.iter().any(|end| name.ends_with(end)) {
-            for (name, member) in schema["properties"].as_object_mut().into_iter().flatten() {
+            for (name, member) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
                 add(member, &members[name]);
             }
         }
     }
     let items = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     for operation in items.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
-        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
             let bounds = &parameters[parameter["name"].as_str().unwrap_or_default()];
             add(&mut parameter["schema"], bounds);
         }

@@ -162,7 +162,8 @@ fn html_in_the_data_of_others_is_shown_as_text() {
         format!("/ui/audit?account={evil}"),
     ] {
         let page = browser.get(&path.replace('<', "%3C").replace('>', "%3E"));
-        assert_eq!(page.status, 200, "{path}");
+        // No vendor has such an event.
+        assert_eq!(page.status, if path.contains("event=") { 422 } else { 200 }, "{path}");
         assert!(!page.text.contains("<script>alert"), "{path}");
     }
     let page = browser.get(&format!("/ui/deliveries/{delivery}")).text;

@@ -182,7 +182,7 @@ fn the_log_says_once_that_the_limit_is_reached_and_a_limit_that_is_too_small_is_
     while site.look::<i64>("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count") > 2400 {}
     publish(&server.coop(), "batch.exported", 1);
     let log = server.kill();
-    assert_eq!(log.matches("has reached retention.max_database_bytes").count(), 1, "{log}");
+    assert_eq!(log.matches("has reached retention.max_database_bytes: from now on").count(), 1, "{log}");
     assert!(!log.contains("nothing more may go"), "{log}");
     let mut small = ngoma(site.folder(), &["check"]);
     let (code, _, said) = finish(small.env("NGOMA_RETENTION__MAX_DATABASE_BYTES", "9999999"));
