@@ -35,6 +35,8 @@ use crate::{
 
 /// Most bytes of an empty object, with white space.
 const MOST_OF_NOTHING: usize = 1024;
+/// An empty object.
+const NOTHING: &[u8] = b"{}";
 
 /// A JSON body: documented by its `Object`, read and written by serde.
 #[derive(Debug)]
@@ -103,9 +105,19 @@ impl<'a, T: Type + DeserializeOwned + 'static> ApiExtractor<'a> for Body<T> {
     }
 }
 
-/// The digest of a body, without the white space between its parts: a repeat may be printed otherwise. No body is as
-/// good as an empty object.
+/// The digest of a body: a repeat may have other white space between its parts.
 fn digest(bytes: &[u8]) -> [u8; 32] {
+    let compact = compact(bytes);
+    Sha256::digest(if is_nothing(&compact) { NOTHING } else { &compact }).into()
+}
+
+/// Whether a body says nothing: there is none, or it is null or an empty object.
+fn is_nothing(compact: &[u8]) -> bool {
+    [b"", &b"null"[..], NOTHING].contains(&compact)
+}
+
+/// A body without the white space between its parts.
+fn compact(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let (mut in_text, mut escaped) = (false, false);
     let mut compact = Zeroizing::new(Vec::with_capacity(bytes.len()));
     compact.extend(bytes.iter().filter(|byte| {
@@ -116,11 +128,10 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
         escaped = in_text && **byte == b'\\' && !escaped;
         kept
     }));
-    let text: &[u8] = if compact.is_empty() { b"{}" } else { &compact };
-    Sha256::digest(text).into()
+    compact
 }
 
-/// A request without a body. An empty object is taken too: many clients send one with every POST.
+/// A request without a body. Null and an empty object are taken too: many clients send one with every POST.
 pub(crate) struct NoBody;
 
 impl<'a> ApiExtractor<'a> for NoBody {
@@ -132,7 +143,7 @@ impl<'a> ApiExtractor<'a> for NoBody {
     async fn from_request(request: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> Result<Self> {
         is_plain(request)?;
         let bytes = read(request, body, MOST_OF_NOTHING).await?;
-        if bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).eq(b"{}") || bytes.trim_ascii().is_empty() {
+        if is_nothing(&compact(&bytes)) {
             return Ok(Self);
         }
         Err(Error::request("this route takes no body: send none, or an empty object").into())
