@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::output::show;
+use serde_json::json;
+
+use super::output::{print_json, show};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -25,12 +27,19 @@ pub(super) struct Args {
     /// The key file that opens the backup's signing secrets. Default: FILE.key, else the present key file.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let (storage, now) = (&config.storage, SystemClock.now().checked()?);
     if let Some(file) = restore::go_on(storage)? {
-        say!("a restore of {} that was cut off is now complete", file.display());
+        if args.json {
+            print_json(&json!({ "completed": file }));
+        } else {
+            say!("a restore of {} that was cut off is now complete", file.display());
+        }
         if std::path::absolute(&args.file).is_ok_and(|again| again == file) {
             return Ok(());
         }
@@ -40,7 +49,16 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
         Progress::Checking => show("copied; checking it"),
     });
     show("");
-    print(&restored?, &args.file, &storage.path, now);
+    let restored = restored?;
+    if args.json {
+        print_json(&json!({
+            "file": args.file, "database": storage.path, "key_file": restored.key,
+            "as_of": restored.as_of.map(|as_of| as_of.to_string()),
+            "pending_deliveries": restored.pending, "held_deliveries": restored.held, "former": restored.before,
+        }));
+    } else {
+        print(&restored, &args.file, &storage.path, now);
+    }
     Ok(())
 }
 

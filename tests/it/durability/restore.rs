@@ -122,7 +122,9 @@ fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_wa
 
     // And back again: the former database, with the key that is beside it.
     let former = before.join("ngoma.db");
-    done(&site, &["restore", former.to_str().expect("a path")]);
+    let said = done(&site, &["restore", former.to_str().expect("a path"), "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert!(said["as_of"].is_string() && said["former"][0].is_string(), "{said}");
     let server = site.start();
     server.coop().get(&format!("/events/{lost}")).expect(200);
     server.stop();

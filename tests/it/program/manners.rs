@@ -19,6 +19,7 @@ const NO_JSON: [(&str, &str); 3] = [
     ("serve", "it prints no result; log.format = \"json\" makes its lines objects"),
     ("openapi", "what it prints is JSON anyway"),
     ("completions", "it prints a script for a shell"),
+    ("man", "it writes files"),
 ];
 
 /// A folder with an account, a token and no webhook.
