@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Commands without `--json`, each with the reason.
-const NO_JSON: [(&str, &str); 3] = [
+const NO_JSON: [(&str, &str); 4] = [
     ("serve", "it prints no result; log.format = \"json\" makes its lines objects"),
     ("openapi", "what it prints is JSON anyway"),
     ("completions", "it prints a script for a shell"),
