@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// The bounds of the members of inputs, by name. Their schemas' names end as in [`INPUTS`].
+/// The bounds of the members of inputs, by name. Changes have none: another version is refused before they are read.
 fn of_members() -> Value {
     json!({
         "name": { "maxLength": 80 },
@@ -14,9 +14,6 @@ fn of_members() -> Value {
         "expires_in": { "minimum": 60 },
     })
 }
-
-/// The ends of the names of inputs' schemas.
-const INPUTS: [&str; 2] = ["Input", "Update"];
 
 /// The bounds of objects by their schema.
 fn of_schemas() -> Value {
@@ -44,7 +41,7 @@ pub(super) fn bound(document: &mut Value) {
     let known = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut).into_iter().flatten();
     for (name, schema) in known {
         add(schema, &schemas[name]);
-        if INPUTS.iter().any(|end| name.ends_with(end)) {
+        if name.ends_with("Input") {
             for (name, member) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
                 add(member, &members[name]);
             }

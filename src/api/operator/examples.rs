@@ -142,7 +142,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("AccountUpdate", r#"{"alert_email": "desk@coop.example", "alerts_url": "https://coop.example/ngoma"}"#),
     (
         "ChangedAccount",
-        r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "desk@coop.example", "alerts_url": "https://coop.example/ngoma", "alerts_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "created_at": "2026-04-01T08:00:00Z"}"#,
+        r#"{"account_id": "COOP-MBALE-001", "profile": "{vendor}", "alert_email": "desk@coop.example", "alerts_url": "https://coop.example/ngoma", "created_at": "2026-04-01T08:00:00Z"}"#,
     ),
     (
         "Account",
