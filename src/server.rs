@@ -128,9 +128,8 @@ impl Server {
     /// When the database fails: a restart recovers.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let (db, engine_ended) = (self.db.clone(), CancellationToken::new());
-        if let Err(error) = db.write(Actor::Engine, Admission::Wait, operator_alerts::server_begins).await {
-            tracing::warn!(%error, "the start could not be noted: the next one does not know whether this server ended well");
-        }
+        // Other writes may wait before it, and requests are answered meanwhile.
+        let begun = tokio::spawn(note_begin(db.clone()));
         let mut parts = self.start(&stop, &engine_ended)?;
         let first = tokio::select! {
             () = asked(&mut stop) => Ok(()),
@@ -156,6 +155,7 @@ impl Server {
             };
             let mark = async {
                 engine_ended.cancelled().await;
+                let _ = begun.await;
                 note_end(&db, was_asked).await;
             };
             tokio::join!(rest, mark).0
@@ -279,6 +279,13 @@ impl Server {
         let watched = (self.backups.clone(), self.retention.room());
         let vendors = (api::profiles(&config), api::dialects(&config));
         App::new(parts, watched, Arc::clone(&self.outside.clock), vendors, config)
+    }
+}
+
+/// Notes that the server begins, for the next start.
+async fn note_begin(db: Db) {
+    if let Err(error) = db.write(Actor::Engine, Admission::Wait, operator_alerts::server_begins).await {
+        tracing::warn!(%error, "the start could not be noted: the next one does not know whether this server ended well");
     }
 }
 
