@@ -15,14 +15,6 @@ fn of_members() -> Value {
     })
 }
 
-/// The bounds of objects by their schema.
-fn of_schemas() -> Value {
-    json!({
-        "WebhookMetadata": { "maxProperties": 20 },
-        "WebhookHeaders": { "maxProperties": 10 },
-    })
-}
-
 /// The bounds of parameters, by name.
 fn of_parameters() -> Value {
     json!({
@@ -37,10 +29,9 @@ fn of_parameters() -> Value {
 
 /// Writes the bounds into a document.
 pub(super) fn bound(document: &mut Value) {
-    let (members, schemas, parameters) = (of_members(), of_schemas(), of_parameters());
+    let (members, parameters) = (of_members(), of_parameters());
     let known = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut).into_iter().flatten();
     for (name, schema) in known {
-        add(schema, &schemas[name]);
         if name.ends_with("Input") {
             for (name, member) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
                 add(member, &members[name]);
