@@ -29,7 +29,7 @@ use crate::{
         auth::TokenCheck, budget::Budgets, pipeline::Pipeline, rate_limit::RateLimit, redirect::Redirect,
         server as http_server,
     },
-    store::{self, Admission, Db, operator_alerts},
+    store::{self, Admission, Db, answers, operator_alerts},
     tls::Certificates,
 };
 
@@ -85,6 +85,8 @@ pub async fn prepare(config: Config, outside: Outside) -> Result<Server> {
     let guard = Guard::new(&config.egress, address, &outside.look_up, Arc::clone(&outside.clock))?;
     let clock = Arc::clone(&outside.clock);
     let engine = Engine::new(db.clone(), Arc::clone(&clock), api::profiles(&config), &config, &guard)?;
+    // Before any request comes.
+    db.write(Actor::Engine, Admission::Wait, answers::forget_begun).await?;
     let backups = Backups::new(db.clone(), Arc::clone(&clock), &config);
     let retention = Retention::new(db.clone(), clock, config.retention);
     Ok(Server { listener, redirects, certificates, address, config, db, engine, retention, backups, guard, outside })

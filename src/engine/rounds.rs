@@ -20,7 +20,7 @@ use crate::{
     error::Result,
     metrics::Fault,
     store::{
-        Admission, Change, Db, News, Tx, answers, endpoints,
+        Admission, Change, Db, News, Tx, endpoints,
         queue::{self, Claim, Lost, Wanted},
         stats::{self, MinuteStats},
     },
@@ -130,14 +130,13 @@ impl Rounds {
         }
     }
 
-    /// Ends the claims and the requests that an earlier run left unsettled, and announces the pending deliveries.
+    /// Ends the claims that an earlier run left unsettled, and announces the pending deliveries.
     ///
     /// # Errors
     /// When the database does not take it.
     pub async fn take_up(&mut self) -> Result<()> {
         let take_up = |tx: &Tx<'_>| {
             let cut_off = queue::interrupt(tx, &Lost::All)?;
-            answers::forget_begun(tx)?;
             queue::take_up(tx)?;
             Ok(cut_off)
         };
