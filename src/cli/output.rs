@@ -43,7 +43,7 @@ pub(super) fn say(text: &str) {
     }
 }
 
-/// As [`say`], for what a command has done.
+/// As `say`, for what a command has done.
 pub(super) fn confirm(text: &str) {
     if !is_quiet() {
         say(text);

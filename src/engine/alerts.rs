@@ -88,7 +88,7 @@ pub(super) fn check(config: &Config) -> Result<()> {
 /// Judges a URL for an account's notices, as it is written; a host name is checked at each POST.
 ///
 /// # Errors
-/// [`Error::Invalid`] if nothing may be sent there.
+/// [`Invalid`](crate::error::Error::Invalid) if nothing may be sent there.
 pub fn check_target(config: &Config, url: &TargetUrl) -> Result<()> {
     let clock: SharedClock = Arc::new(SystemClock);
     let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), clock)?;
@@ -158,7 +158,7 @@ impl Alerts {
     /// Sends a test to the channel of this name.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there is no such channel; [`Error::Unavailable`] with the reason if it was not taken.
+    /// [`Invalid`](crate::error::Error::Invalid) if there is no such channel; [`Unavailable`](crate::error::Error::Unavailable) with the reason if it was not taken.
     pub async fn test(&self, name: &str) -> Result<()> {
         try_channels::test(&self.0.channels, &self.0.poster, name, self.0.clock.now()).await
     }

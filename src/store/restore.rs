@@ -2,7 +2,7 @@
 //!
 //! Everything is prepared beside the database first: a copy of the backup and its key, checked and on disk. Then a note
 //! is written, files are renamed, and the note goes. While the note is there no server starts (see
-//! [`files::expect_whole`]). So a crash before the note leaves the former database as it was; after one with the note,
+//! `files::expect_whole`). So a crash before the note leaves the former database as it was; after one with the note,
 //! the next run does the rest of the renaming.
 
 use std::{
