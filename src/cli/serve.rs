@@ -123,7 +123,7 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
 pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
     // The info lines of libraries repeat ours. Alerts are logged at every level.
     let directives = format!(
-        "poem=warn,rusqlite_migration=warn,ureq=warn,ureq_proto=warn,hyper=warn,{}=warn,{}",
+        "poem=warn,rusqlite_migration=warn,hyper=warn,{}=warn,{},ureq=warn,ureq_proto=warn",
         ALERT, config.log.level
     );
     EnvFilter::try_new(directives).map_err(|_| {
