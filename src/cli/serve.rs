@@ -121,9 +121,10 @@ async fn serve(config: Config, dev: bool) -> Result<()> {
 /// # Errors
 /// A log.level that cannot be read.
 pub(super) fn filter(config: &Config) -> Result<EnvFilter> {
-    // The info lines of libraries repeat ours. Alerts are logged at every level.
+    // The info lines of libraries repeat ours. Alerts are logged at every level. At none is the address of a request
+    // printed: that of a channel of alerts may hold a token.
     let directives = format!(
-        "poem=warn,rusqlite_migration=warn,hyper=warn,{}=warn,{},ureq=warn,ureq_proto=warn",
+        "poem=warn,rusqlite_migration=warn,ureq=warn,ureq_proto=warn,hyper=warn,{}=warn,{},ureq::run=warn",
         ALERT, config.log.level
     );
     EnvFilter::try_new(directives).map_err(|_| {

@@ -104,7 +104,7 @@ pub fn watch() {
             return;
         }
         // As in the program, what sends prints no address: that of a channel of alerts may hold a token.
-        let filter = EnvFilter::new("trace,ureq=warn,ureq_proto=warn");
+        let filter = EnvFilter::new("trace,ureq::run=warn");
         fmt().with_env_filter(filter).with_ansi(false).with_writer(|| Line(Vec::new())).init();
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |what| {
