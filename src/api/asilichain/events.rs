@@ -55,7 +55,7 @@ impl Routes {
         body: Body<EventInput>,
         place: Place,
     ) -> Result<Publication, Refused<Errors, (Publish, NoCooperative, UnknownEvent, BadPayload, KeyReused)>> {
-        let event = CatalogueEvent::new(body.0, idempotency_key.text, &access, (&settings, app.limits()))?;
+        let event = CatalogueEvent::new(body.0, idempotency_key.0, &access, (&settings, app.limits()))?;
         let (event, accepted) = app.publish(&access, event, place).await?;
         let warnings = self.warnings.of(&event, &accepted);
         Ok(Publication::Accepted(Body(event.answer(&accepted)?), warnings))
@@ -85,7 +85,7 @@ impl Routes {
         let (publisher, of) = (access.clone(), (settings.clone(), app.limits().clone()));
         let check = move |event| CatalogueEvent::new(event, None, &publisher, (&of.0, &of.1));
         let mut events = publishing::check(body.0.events, app.limits(), check).await?;
-        if let Some(key) = idempotency_key.text {
+        if let Some(key) = idempotency_key.0 {
             CatalogueEvent::name_all(&mut events, &key)?;
         }
         let (stored, place) = app.publish_many(&access, events, place).await?;

@@ -180,7 +180,7 @@ impl Routes {
     /// default) `webhook-signature` has a signature of the former secret too. `X-AsiliChain-Signature` is made with the
     /// new secret at once, or, with `"switch": "after_overlap"`, when these hours are over: that leaves time to give
     /// the new secret to the receiver. While another former secret still signs, it is refused with 409: only
-    /// `"switch": "now"`, in so many words, takes its right to sign. Needs the scope `webhooks`.
+    /// an explicit `"switch": "now"` takes its right to sign. Needs the scope `webhooks`.
     #[oai(path = "/:webhook_id/secret/rotate", method = "post", operation_id = "rotateSecret")]
     async fn rotate(
         &self,

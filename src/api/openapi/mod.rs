@@ -6,6 +6,7 @@ mod body;
 mod bounds;
 pub(crate) mod document;
 pub(crate) mod error;
+mod header;
 mod idempotency;
 mod if_match;
 mod json_error;

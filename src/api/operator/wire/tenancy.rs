@@ -50,7 +50,7 @@ impl From<&account::Account> for Account {
     }
 }
 
-/// Changes to an account; what is left out stays.
+/// Changes to an account; a member that is left out stays.
 #[derive(Debug, Deserialize, Object)]
 pub(crate) struct AccountUpdate {
     /// The e-mail address for its alerts; an empty text removes it.
