@@ -23,7 +23,7 @@ pub enum Error {
     /// A valid token that may not do this.
     #[error("{0}")]
     Forbidden(String),
-    /// The object does not exist within what the caller may see.
+    /// The object does not exist within the visible part.
     #[error("{0} not found")]
     NotFound(Missing),
     /// The object exists, but its state forbids this.

@@ -95,7 +95,7 @@
 //! and the vendor's words, for the doors that serve all vendors), **envelope**, **alert**, **channel** (of alerts: log,
 //! mail or webhook), **notice** (an event about an account's webhooks, for its own programs), **retention**, **milestone** (how far the tables had grown at some time), **erasure**, **scope** (an
 //! action that a token allows), **visible** (the accounts that a request may see), **grant** (the right by which a
-//! request acts), **access** (a grant and what is visible), **session** (a browser that showed a token, or opened a
+//! request acts), **access** (a grant and the visible part), **session** (a browser that showed a token, or opened a
 //! **sign-in link**: it opens the dashboard of an account, once), **audit** (who changed what), **stats** (attempts
 //! counted by minute and hour).
 

@@ -145,7 +145,7 @@ impl App {
         Ok(shown)
     }
 
-    /// Changes where an account's alerts and notices go: what is left out stays, and an empty text removes. Returns the
+    /// Changes where an account's alerts and notices go: a member that is left out stays, and an empty text removes. Returns the
     /// account, and the new secret that signs its notices if a place was given: it can be seen only now.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::{
 
 pub use crate::store::OldBackup;
 
-/// The overview within what is visible, at a moment.
+/// The overview within the visible part, at a moment.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The moment.
@@ -49,7 +49,7 @@ impl App {
         self.0.backups.oldest_allowed()
     }
 
-    /// The overview within what the caller may see, with at most `shown` webhooks in each list.
+    /// The overview within the visible part, with at most `shown` webhooks in each list.
     pub async fn overview(&self, access: &Access<impl Manages>, shown: usize) -> Result<Snapshot> {
         let seen = self.read_overview(access, shown).await;
         self.check_access(access)?;

@@ -28,10 +28,10 @@ pub struct Looked {
 }
 
 impl Wanted {
-    /// The selection, and what is visible, narrowed to the profile of the webhook if one is named.
+    /// The selection, and the visible part, narrowed to the profile of the webhook if one is named.
     ///
     /// # Errors
-    /// [`NotFound`](crate::error::Error::NotFound) for a text that is no webhook's id within what is visible;
+    /// [`NotFound`](crate::error::Error::NotFound) for a text that is no webhook's id within the visible part;
     /// [`Invalid`](crate::error::Error::Invalid) for a time that ends before it begins.
     pub fn read(self, profiles: &Profiles, visible: &Visible) -> Result<(Visible, Selection)> {
         check_time(self.selection.from, self.selection.to)?;

@@ -19,7 +19,7 @@ macro_rules! say {
     ($($part:tt)*) => { $crate::cli::output::say(&format!($($part)*)) };
 }
 
-/// Prints what a command has done, unless `--quiet` is there.
+/// Prints the result of a command, unless `--quiet` is there.
 macro_rules! confirm {
     ($($part:tt)*) => { $crate::cli::output::confirm(&format!($($part)*)) };
 }
@@ -43,7 +43,7 @@ pub(super) fn say(text: &str) {
     }
 }
 
-/// As `say`, for what a command has done.
+/// As `say`, for the result of a command.
 pub(super) fn confirm(text: &str) {
     if !is_quiet() {
         say(text);

@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Prints what is there now, what is lost, and what is kept.
+/// Prints the new state, the loss, and the place of the former files.
 fn print(restored: &Restored, file: &Path, database: &Path, now: Timestamp) {
     say!("{} is now {}, which was checked", database.display(), file.display());
     if !restored.note.is_empty() {

@@ -108,7 +108,7 @@ impl Filters {
             && self.url.is_none()
     }
 
-    /// The selection, and what is visible, narrowed to the profile of the webhook if one is named.
+    /// The selection, and the visible part, narrowed to the profile of the webhook if one is named.
     pub(super) fn read(self, profiles: &Profiles, status: Option<Status>) -> Result<(Visible, Selection)> {
         let selection = Selection {
             account: self.account,
@@ -126,7 +126,7 @@ impl Filters {
     }
 }
 
-/// The webhook with this id, and what is visible, narrowed to its profile.
+/// The webhook with this id, and the visible part, narrowed to its profile.
 pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, Visible)> {
     profiles.webhook(&ALL, text).map_err(|_| no_webhook(text))
 }

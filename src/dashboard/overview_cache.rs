@@ -28,7 +28,7 @@ type Reading = SingleFlight<Result<Arc<Snapshot>>>;
 pub(super) struct Overviews(Mutex<HashMap<Visible, Arc<Reading>>>);
 
 impl Overviews {
-    /// The last overview within what the caller may see.
+    /// The last overview within the visible part.
     pub(super) async fn last(&self, app: &App, access: &Access<Webhooks>) -> Result<Arc<Snapshot>> {
         let last = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -138,7 +138,7 @@ pub(super) async fn test_channel(shared: Data<&Shared>, visit: Allowed<Operator>
     }
 }
 
-/// The bytes in use of the database, their limit, and what follows from it.
+/// The bytes in use of the database, their limit and its consequence.
 fn room_said(frame: &Frame<'_>, room: Room) -> String {
     let used = format!("{} of {} are in use (retention.max_database_bytes)", bytes(room.used), bytes(room.limit));
     match room.reached {

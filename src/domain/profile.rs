@@ -140,7 +140,7 @@ impl Profiles {
         })
     }
 
-    /// The endpoint of an id with its vendor's prefix, and what is visible, narrowed to that vendor.
+    /// The endpoint of an id with its vendor's prefix, and the visible part, narrowed to that vendor.
     ///
     /// # Errors
     /// [`Error::NotFound`] for a text that is no such id, or the id of a vendor that is not visible.

@@ -178,7 +178,7 @@ impl Caller {
         self.grant_for(None)
     }
 
-    /// The right to act, and what is visible, for a route of this vendor that needs one of the token's scopes, or any.
+    /// The right to act and the visible part, for a route of this vendor that needs one of the token's scopes, or any.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token of another vendor, or without the scope.
@@ -194,7 +194,7 @@ impl Caller {
         Ok((self.grant_with(needed)?, Visible { profile: Some(vendor.into()), account }))
     }
 
-    /// The right to act, and what is visible, for routes of no vendor: they show everything that the token reaches.
+    /// The right to act and the visible part, for routes of no vendor: they show everything that the token reaches.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token without the scope.

@@ -130,7 +130,7 @@ impl Keeper {
         Ok((removed, next))
     }
 
-    /// Tells the operator that the limit is reached, and what follows.
+    /// Tells the operator that the limit is reached, and the consequence.
     async fn tell(&self, follows: &str) -> Result<()> {
         let said = format!("The database has reached retention.max_database_bytes. {follows}");
         let raise = move |tx: &Tx<'_>| operator_alerts::raise(tx, About::Room, &said).map(drop);

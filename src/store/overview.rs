@@ -12,7 +12,7 @@ use crate::domain::{
     token::Visible,
 };
 
-/// The overview within what is visible.
+/// The overview within the visible part.
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// Deliveries that wait for their next attempt.

@@ -1,4 +1,4 @@
-//! A selection of deliveries within what is visible, as SQL.
+//! A selection of deliveries within the visible part, as SQL.
 
 use std::ops::RangeInclusive;
 
@@ -31,7 +31,7 @@ pub(super) const FITS: &str = "
     AND (:from IS NULL OR d.created_at >= :from) AND (:to IS NULL OR d.created_at <= :to)
     AND (:delivery IS NULL OR d.id = :delivery)";
 
-/// A selection within what is visible: the account and the webhook that it names exist there.
+/// A selection within the visible part: the account and the webhook that it names exist there.
 #[derive(Debug, Clone)]
 pub struct Range {
     /// The only profile that is seen; `None`: all.

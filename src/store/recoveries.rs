@@ -175,12 +175,12 @@ pub fn list(view: &View<'_>, visible: &Visible, before: Option<RecoveryId>, limi
 /// The name that a recovery shows instead of a person outside the reader's view.
 const OUTSIDE: &str = "somebody else";
 
-/// Whether a visible person asked for this recovery, which was found within what is visible.
+/// Whether a visible person asked for this recovery, which was found within the visible part.
 pub fn is_own(recovery: &Recovery) -> bool {
     recovery.actor != OUTSIDE
 }
 
-/// A recovery as shown within what is visible: a person who is not visible and asked for it is not named.
+/// A recovery as shown within the visible part: a person who is not visible and asked for it is not named.
 fn seen(conn: &Connection, visible: &Visible, recovery: Recovery) -> Result<Recovery> {
     if *visible == all() {
         return Ok(recovery);

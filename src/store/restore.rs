@@ -1,4 +1,4 @@
-//! Restoring a backup: a checked copy takes the place of the database and its key, and what was there is kept.
+//! Restoring a backup: a checked copy takes the place of the database and its key, and the former files are kept.
 //!
 //! Everything is prepared beside the database first: a copy of the backup and its key, checked and on disk. Then a note
 //! is written, files are renamed, and the note goes. While the note is there no server starts (see
@@ -43,7 +43,7 @@ pub struct Restored {
     pub note: String,
     /// The file that its key was read from, if it has one.
     pub key: Option<PathBuf>,
-    /// Folders with what was there before.
+    /// Folders with the former files.
     pub before: Vec<PathBuf>,
 }
 
@@ -298,7 +298,7 @@ fn finish(part: &Path, former: &Path) -> Result<()> {
     done.map_err(|error| at(part, &format!("cannot get its owner and mode, or be synced: {error}")))
 }
 
-/// Writes the note: the name of the folder for what was there, and the backup.
+/// Writes the note: the name of the folder for the former files, and the backup.
 fn write_note(places: &Places, name: &str, file: &Path) -> Result<File> {
     let backup = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let draft = beside(&places.note, ".part");
@@ -311,7 +311,7 @@ fn write_note(places: &Places, name: &str, file: &Path) -> Result<File> {
     Ok(locked)
 }
 
-/// Renames: what is there goes into folders of this name, and the prepared files take their places. Whatever is done
+/// Renames: the present files go into folders of this name, and the prepared files take their places. Whatever is done
 /// already is left. Returns the folders.
 fn switch(places: &Places, name: &str) -> Result<Vec<PathBuf>> {
     let [_, log, index] = files::of_database(&places.path);

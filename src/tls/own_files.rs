@@ -57,7 +57,7 @@ impl OwnFiles {
         })
     }
 
-    /// Shows what is in the files, for ever. While they cannot be used, the former certificate is shown.
+    /// Shows the certificate of the files, for ever. While they cannot be used, the former certificate is shown.
     pub(super) async fn watch(self, clock: &SharedClock, presenter: &Presenter, present: Option<Certificate>) {
         let (mut stamps, mut present, mut warned) = (self.stamps(), present, None);
         loop {

@@ -19,7 +19,7 @@ use crate::support::{
     world::{START, World},
 };
 
-/// Runs a command of a site, which must do well; gives what it printed.
+/// Runs a command of a site, which must do well; gives its output.
 #[track_caller]
 fn done(site: &Site, words: &[&str]) -> String {
     let (code, out, err) = finish(&mut site.command_of(words));
@@ -51,7 +51,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The folders with what was there before.
+/// The folders with the former files.
 fn before(folder: &Path) -> Vec<PathBuf> {
     let names = names(folder).into_iter().filter(|name| name.starts_with("before-restore-"));
     names.map(|name| folder.join(name)).collect()

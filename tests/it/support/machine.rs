@@ -42,7 +42,7 @@ impl Machine {
         &self.root
     }
 
-    /// Runs a line of shell as root there, which must do well, and gives what it printed.
+    /// Runs a line of shell as root there, which must do well, and gives its output.
     #[track_caller]
     pub fn run(&self, line: &str) -> String {
         let (code, out, err) = self.try_run(line);
@@ -78,7 +78,7 @@ impl Drop for Machine {
     }
 }
 
-/// Runs a program of the host, which must do well, and gives what it printed.
+/// Runs a program of the host, which must do well, and gives its output.
 #[track_caller]
 pub fn ran(command: &mut Command) -> String {
     let name = command.get_program().to_owned();
