@@ -268,7 +268,7 @@ fn a_channel_that_cannot_be_used_is_refused_with_its_place_and_without_its_secre
             "have the name 'text'",
         ),
         (r#"[{kind="pigeon", url="http://127.0.0.1:1"}]"#, "pigeon"),
-        (r#"[{kind="text", url=707077}]"#, "alerts.channel.0.url"),
+        (r#"[{kind="text", url=707077}]"#, "alerts.channel 1.url"),
         (r#"[{url="http://127.0.0.1:1"}]"#, "kind"),
     ] {
         let (code, out, said) = alerts_test(channels, &[]);
