@@ -245,7 +245,7 @@ fn a_start_and_a_check_warn_of_a_secret_that_all_can_read_and_of_mails_that_lead
         let log = server.log();
         let checked = run(folder.path(), &["check"]).1;
         let of = |part: &str| (log.matches(part).count(), checked.matches(part).count());
-        [of("config.toml holds a secret and everybody may read it: chmod o-r"), of("server.public_url is empty")]
+        [of("config.toml holds a secret and everybody may read it: run 'chmod o-r"), of("server.public_url is empty")]
     };
     assert_eq!(warnings("", 0o644), [(1, 1), (1, 1)]);
     assert_eq!(warnings("https://hooks.coop.example", 0o640), [(0, 0), (0, 0)]);
