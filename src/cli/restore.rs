@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::output::{print_json, show};
+use super::{
+    output::{print_json, show},
+    owner,
+};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -12,7 +15,7 @@ use crate::{
     error::Result,
     store::{
         Progress,
-        restore::{self, Restored},
+        restore::{self, Restored, Source},
     },
 };
 
@@ -34,6 +37,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
     let (storage, now) = (&config.storage, SystemClock.now().checked()?);
+    // Root may read a backup that nobody else may. The rest happens in the folder of the database: as its owner.
+    let source = Source::open(storage, &args.file, args.key.as_deref());
+    owner::act_in_folder(config)?;
     if let Some(file) = restore::go_on(storage)? {
         if args.json {
             print_json(&json!({ "completed": file }));
@@ -44,7 +50,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<()> {
             return Ok(());
         }
     }
-    let restored = restore::restore(storage, &args.file, args.key.as_deref(), now, |progress| match progress {
+    let restored = restore::restore(storage, source?, now, |progress| match progress {
         Progress::Copied(percent) => show(&format!("copied {percent} %")),
         Progress::Checking => show("copied; checking it"),
     });

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -216,6 +216,48 @@ fn a_restore_of_root_belongs_to_the_former_owner_or_to_the_owner_of_the_folder()
         }
         done(&site, &["check"]);
     }
+}
+
+#[test]
+fn a_restore_of_root_follows_no_link_that_the_servers_user_has_made() {
+    let root = fs::metadata("/proc/self").expect("Linux says so").uid() == 0;
+    if !root {
+        return;
+    }
+    let (site, _) = two_states();
+    let others = tempfile::tempdir().expect("a folder of root's");
+    for (name, text) in [("passwd", "root's users"), ("shadow", "root's secrets")] {
+        fs::write(others.path().join(name), text).expect("written");
+        fs::set_permissions(others.path().join(name), fs::Permissions::from_mode(0o600)).expect("set");
+    }
+    chown(site.folder(), Some(65534), Some(65534)).expect("the server's folder");
+    let plant = |name: &str, to: &str| {
+        let link = site.folder().join(name);
+        let _ = fs::remove_file(&link);
+        symlink(others.path().join(to), &link).expect("linked");
+        lchown(&link, Some(65534), Some(65534)).expect("the server's link");
+    };
+    let restored = |words: &[&str]| finish(&mut site.command_of(words));
+    let untouched = || {
+        let text = |name: &str| fs::read_to_string(others.path().join(name)).expect("it is there");
+        assert_eq!((text("passwd"), text("shadow")), ("root's users".to_owned(), "root's secrets".to_owned()));
+        assert_eq!(names(others.path()), ["passwd", "shadow"]);
+    };
+    plant("copy.db.key", "shadow");
+    let (code, _, said) = restored(&["restore", "copy.db"]);
+    assert!(code == 1 && !said.contains("root's secrets"), "{said}");
+    plant("ngoma.db", "passwd");
+    plant("ngoma.key", "shadow");
+    for words in [&["restore", "copy.db"][..], &["account", "list"], &["token", "list"]] {
+        assert_eq!(restored(words).0, 1, "{words:?}");
+        untouched();
+    }
+    let leaked = names(site.folder()).into_iter().any(|name| {
+        let path = site.folder().join(name);
+        path.symlink_metadata().is_ok_and(|file| file.is_file())
+            && fs::read(&path).is_ok_and(|bytes| bytes.windows(14).any(|part| part == b"root's secrets"))
+    });
+    assert!(!leaked, "what only root may read is not copied");
 }
 
 #[test]
