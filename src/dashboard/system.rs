@@ -168,7 +168,7 @@ pub(super) async fn download(shared: Data<&Shared>, visit: Allowed<Operator>, na
     Ok(file_body::download(file, length, &name))
 }
 
-/// The key of a backup: apart, because whoever has both has the signing secrets.
+/// The key of a backup. It is a download of its own: backup and key together give the signing secrets away.
 #[handler]
 pub(super) async fn download_key(
     shared: Data<&Shared>,

@@ -107,7 +107,7 @@ impl Wire {
         Self { line, peer, clock, made, buffers, head, is_answered: false, unsent: None, used: false }
     }
 
-    /// Sends what is held and this much more.
+    /// Sends the held bytes and this many more.
     fn send(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let (output, end) = (mem::take(&mut self.buffers.output), mem::take(&mut self.buffers.held) + amount);
         let written = self.write(&output[..end], Deadline::within(*timeout.after));

@@ -307,7 +307,7 @@ fn look_through(parts: &Storage, file: &Path, key: Option<&Path>) -> Result<Stri
     }
 }
 
-/// What is known of the copy.
+/// The moment of the copy, and its deliveries that are pending or held.
 fn facts(part: &Path) -> rusqlite::Result<Restored> {
     let conn = check::connect(part)?;
     let moment =

@@ -1,4 +1,4 @@
-//! The channels of alerts by POST: the shape that each service takes, what they answer, and how a channel is tried.
+//! The channels of alerts by POST: the shape that each service takes, its answers, and the test of a channel.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What is said when a command cannot do what it was asked: which thing, where, and what to do.
+//! The messages of commands that fail: which thing, where, and what to do.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use crate::support::{
     receiver::Receiver,
 };
 
-/// What a command says, which must fail with this code.
+/// The message of a command that must fail with this code.
 #[track_caller]
 fn said(folder: &Path, arguments: &[&str], variables: &[(&str, &str)], code: i32) -> String {
     let mut command = ngoma(folder, arguments);
