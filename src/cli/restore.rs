@@ -117,7 +117,7 @@ fn print(restored: &Restored, file: &Path, config: &Config, now: Timestamp) {
     }
 }
 
-/// Prints what was removed since the backup.
+/// Prints the tokens, accounts and webhooks that were removed since the backup.
 fn print_since(since: &SinceBackup, config: &Config) {
     if !since.revoked.is_empty() {
         say!("  tokens that were revoked since stay revoked: {}", tokens(since).join(" "));

@@ -53,7 +53,7 @@ fn shown(key: &str) -> String {
     shown
 }
 
-/// What is wrong with a value. The value itself is shown apart, so the expected one is enough.
+/// The problem with a value. The value itself is shown apart, so the expected one is enough.
 fn problem(kind: &figment::error::Kind) -> String {
     use figment::error::Kind;
     match kind {

@@ -66,7 +66,7 @@ struct Page<'a> {
     schedules: Vec<(&'static str, String, String)>,
     sections: Vec<Section<'a>>,
     folder: String,
-    /// What the server does by itself.
+    /// The work that the server does by itself.
     by_itself: String,
     backup_line: String,
     backup: Option<BackupView>,

@@ -49,7 +49,7 @@ impl About {
         }
     }
 
-    /// What a person does about it.
+    /// The next step of a person.
     const fn remedy(self) -> &'static str {
         match self {
             Self::Disk => {

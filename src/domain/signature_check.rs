@@ -31,7 +31,7 @@ pub enum Scheme {
     Standard,
 }
 
-/// What a receiver says.
+/// The claim of a receiver.
 #[derive(Debug)]
 pub struct Claim {
     /// The signature that it got, or that it made.

@@ -54,7 +54,7 @@ pub(super) struct Channels {
 pub(super) struct PostChannel {
     pub(super) name: String,
     pub(super) kind: ChannelKind,
-    /// What a message about it begins with.
+    /// The beginning of a message about it.
     label: String,
     service: Service,
     url: TargetUrl,

@@ -93,7 +93,7 @@ impl Write for Socket {
     }
 }
 
-/// What a connection that had no room for a write is ready for.
+/// The readiness of a connection that had no room for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ready {
     Write,

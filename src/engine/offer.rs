@@ -1,4 +1,4 @@
-//! What a round offers to the lanes: free places and claims ahead of them.
+//! The offer of a round to the lanes: free places and claims ahead of them.
 
 use std::collections::HashMap;
 

@@ -114,7 +114,7 @@ impl Wire {
         self.buffers.output = output;
         match written {
             Err(error) if error.kind() == ErrorKind::TimedOut => Err(ureq::Error::Timeout(timeout.reason)),
-            // What came is not HTTP, or a fault of this server.
+            // The bytes are not HTTP, or this server is at fault.
             Err(error) if error.kind() == ErrorKind::InvalidData || is_ours(&error) => Err(error.into()),
             Err(error) => {
                 self.unsent = Some(error);

@@ -1,4 +1,4 @@
-//! Tries the channels of alerts: sends a test, and says what came of it.
+//! Tries the channels of alerts: sends a test, and returns its outcome.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub async fn send_test_mail(config: &Config, to: &str) -> Result<()> {
     sent.map_err(|undelivered| Error::Unavailable(format!("the test mail was not sent: {}", undelivered.words())))
 }
 
-/// Sends a test to the channels of these settings, or only to the one of this name. Returns what came of each.
+/// Sends a test to the channels of these settings, or only to the one of this name. Returns the outcome of each.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a setting that cannot be used, or if there is no such channel.

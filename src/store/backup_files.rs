@@ -1,4 +1,4 @@
-//! The backups in a folder: what the dashboard lists, and the files that it hands out.
+//! The backups in a folder: the list for the dashboard, and the files that it hands out.
 
 use std::{
     ffi::OsStr,

@@ -33,7 +33,7 @@ const PAGES: i32 = 4096;
 /// Names that are tried when one is taken.
 const NAMES: u32 = 1000;
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug)]
 pub struct Restored {
     /// The newest moment that the copy knows; `None` if it knows none.

@@ -46,7 +46,7 @@ fn world_of(channels: Vec<AlertChannel>) -> World {
     })
 }
 
-/// What a channel of this kind gets about this.
+/// The message of a channel of this kind about this.
 fn posted(said: &'static str, make: impl FnOnce(&str) -> AlertChannel) -> Post {
     let receiver = Receiver::new();
     let world = world_of(vec![make(&receiver.url())]);
