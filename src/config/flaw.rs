@@ -33,7 +33,7 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
                 (none, Kind::UnknownVariant(found, _)) if none.is_empty() => format!(" = \"{found}\""),
                 (given, _) => given,
             };
-            let hint = value(figment, &key).and_then(|given| hint::of(&key, given.as_str()?));
+            let hint = value(figment, &key).and_then(|given| hint::of(&key, &text(&given)?));
             let problem = hint.unwrap_or_else(|| problem(kind));
             format!("{shown}{given}{source}: {problem}; this key is: {}", meaning(&key))
         }
@@ -94,16 +94,24 @@ fn value(figment: &Figment, key: &str) -> Option<Value> {
     }
 }
 
+/// The text of a value; `None` for a list and for a section.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_, text) => Some(text.clone()),
+        Value::Num(_, number) => {
+            number.to_i128().or_else(|| number.to_u128()?.try_into().ok()).map(|it| it.to_string())
+        }
+        _ => None,
+    }
+}
+
 /// The value of a key as it is shown after the key; empty for a list and for a section.
 pub(super) fn equals(figment: &Figment, key: &str) -> String {
-    match value(figment, key) {
-        Some(Value::String(_, text)) => format!(" = \"{text}\""),
-        Some(Value::Num(_, number)) => {
-            let number = number.to_i128().or_else(|| number.to_u128().and_then(|number| i128::try_from(number).ok()));
-            number.map_or_else(String::new, |number| format!(" = {number}"))
-        }
-        _ => String::new(),
-    }
+    let shown = value(figment, key).and_then(|value| match (text(&value)?, value) {
+        (number, Value::Num(..)) => Some(format!(" = {number}")),
+        (text, _) => Some(format!(" = \"{text}\"")),
+    });
+    shown.unwrap_or_default()
 }
 
 /// The explanation of a key in `config.toml`: the comment beside it, and the comment lines that follow.

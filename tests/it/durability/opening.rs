@@ -109,7 +109,7 @@ fn names_that_sqlite_takes_for_something_else_are_refused_and_so_is_one_for_two_
             let mut command = ngoma(folder.path(), arguments);
             let (code, _, said) = finish(command.env(format!("NGOMA_STORAGE__{}", key.to_uppercase()), value));
             let told =
-                said.contains(&format!("storage.{key} = {value}")) && said.contains("expected the name of a file");
+                said.contains(&format!("storage.{key} = \"{value}\"")) && said.contains("expected the name of a file");
             assert!(code == 1 && told, "{arguments:?} {key} {value}: {said}");
         }
     };

@@ -99,7 +99,7 @@ fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_wa
 
     let said = done(&site, &["restore", "copy.db"]);
     for words in [
-        "ngoma.db is now copy.db",
+        "ngoma.db now holds copy.db",
         "key was read from copy.db.key",
         "ago: 1 events that were accepted later are lost",
         "deliveries in it wait",
@@ -208,7 +208,7 @@ fn a_backup_that_is_no_good_changes_nothing() {
     write("wrong.key", format!("0 {}\n", "7".repeat(64)).as_bytes());
     fs::create_dir(folder.join("folder.db")).expect("a folder");
     for (words, said) in [
-        (&["restore", "nowhere.db"][..], "nowhere.db cannot be read"),
+        (&["restore", "nowhere.db"][..], "nowhere.db is not there"),
         (&["restore", "text.db"], "text.db is no backup"),
         (&["restore", "empty.db"], "empty.db is empty"),
         (&["restore", "folder.db"], "folder.db is a folder"),

@@ -95,7 +95,7 @@ fn a_setting_that_cannot_be_used_is_named_with_its_value_and_the_expected_one() 
         ("[delivery]\ntimeout = \"10\"", &["delivery.timeout = \"10\"", "a time with its unit"]),
         ("[delivery]\ntimeout = \"10m\"", &["delivery.timeout = \"10m\" in config.toml: expected 100ms to 60s"]),
         ("[egress]\nallow = \"10.20.0.1/32\"", &["egress.allow = \"10.20.0.1/32\"", "a list in square brackets"]),
-        ("[egress]\npublic = \"no\"", &["egress.public = \"no\"", "true or false"]),
+        ("[egress]\npublic = \"maybe\"", &["egress.public = \"maybe\"", "true or false"]),
         ("[log]\nformat = \"xml\"", &["log.format = \"xml\"", "expected text or json"]),
         ("[log]\nlevel = \"loud\"", &["log.level = \"loud\" in config.toml: expected error, warn"]),
         ("[retention]\ndelivered = \"100d\"", &["retention.undelivered = \"90d\", its default: expected"]),
