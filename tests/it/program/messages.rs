@@ -90,7 +90,7 @@ fn a_settings_file_that_cannot_be_read_is_named_with_what_to_do() {
 fn a_setting_that_cannot_be_used_is_named_with_its_value_and_the_expected_one() {
     let folder = tempfile::tempdir().expect("a folder");
     for (settings, parts) in [
-        ("[server]\nlisten = 8080", &["server.listen = 8080", "an address and a port"][..]),
+        ("[server]\nlisten = 8080", &["server.listen = 8080", "write 127.0.0.1:8080"][..]),
         ("[limits]\nconnections = \"many\"", &["limits.connections = \"many\"", "a whole number"]),
         ("[delivery]\ntimeout = \"10\"", &["delivery.timeout = \"10\"", "a time with its unit"]),
         ("[delivery]\ntimeout = \"10m\"", &["delivery.timeout = \"10m\" in config.toml: expected 100ms to 60s"]),
