@@ -1,4 +1,4 @@
-//! The use cases, for the command line: what the doors call, with the right of a user who has a shell on the machine.
+//! The use cases, for the command line, with the right of a user who has a shell on the machine.
 
 use std::sync::Arc;
 

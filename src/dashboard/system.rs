@@ -66,7 +66,7 @@ struct Page<'a> {
     schedules: Vec<(&'static str, String, String)>,
     sections: Vec<Section<'a>>,
     folder: String,
-    /// What the server does by itself.
+    /// The work that the server does by itself.
     by_itself: String,
     backup_line: String,
     backup: Option<BackupView>,
@@ -168,7 +168,7 @@ pub(super) async fn download(shared: Data<&Shared>, visit: Allowed<Operator>, na
     Ok(file_body::download(file, length, &name))
 }
 
-/// The key of a backup: apart, because whoever has both has the signing secrets.
+/// The key of a backup. It is a download of its own: backup and key together give the signing secrets away.
 #[handler]
 pub(super) async fn download_key(
     shared: Data<&Shared>,

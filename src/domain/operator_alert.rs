@@ -49,7 +49,7 @@ impl About {
         }
     }
 
-    /// What a person does about it.
+    /// The next step of a person.
     const fn remedy(self) -> &'static str {
         match self {
             Self::Disk => {
@@ -80,7 +80,7 @@ pub struct OperatorAlert {
     pub key: AlertKey,
     /// The public id, the same by every channel and at every try.
     pub id: AlertId,
-    /// What it is about.
+    /// Its subject.
     pub about: About,
     /// What happened, in a sentence or two.
     pub said: String,

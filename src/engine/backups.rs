@@ -171,7 +171,7 @@ impl Backups {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             () = self.work() => {}
-            // A copy that is under way is cut off when the program ends; the next start removes what it left.
+            // A copy that is under way is cut off when the program ends; the next start removes its parts.
             _ = stop.wait_for(|stop| *stop) => {}
         }
     }
@@ -220,7 +220,7 @@ impl Backups {
             }
             Ok(made) => {
                 match made.flaw(&file) {
-                    // Older ones may have whole what is damaged in this one.
+                    // Older backups may have the damaged events whole: they stay.
                     Some(flaw) => tracing::error!(error = %flaw, "a backup is not whole"),
                     None => {
                         tracing::info!(file = %file.display(), bytes = made.bytes, "a backup was made and checked");

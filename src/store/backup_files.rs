@@ -1,4 +1,4 @@
-//! The backups in a folder: what the dashboard lists, and the files that it hands out.
+//! The backups in a folder: the list for the dashboard, and the files that it hands out.
 
 use std::{
     ffi::OsStr,
@@ -117,8 +117,8 @@ pub fn open_backup(folder: &Path, served: &Path, name: &str, part: BackupPart) -
     Ok(Some((file, found.len())))
 }
 
-/// Removes the backups in this folder that the server made by itself, but not the newest `keep` of them. What has such a
-/// name and is no database of ours stays, and so does one of a time that has not come: the clock was set. Returns the
+/// Removes the backups in this folder that the server made by itself, but not the newest `keep` of them. A file with
+/// such a name that is no database of ours stays, and so does a backup of a future time: the clock was set. Returns the
 /// names of the removed ones.
 ///
 /// # Errors

@@ -101,7 +101,7 @@ fn when_the_limit_is_reached_the_oldest_delivered_go_and_what_is_owed_stays() {
     assert!(page.contains("of 4.0 MB are in use") && page.contains("the oldest delivered go sooner"), "{page}");
     let health = world.stranger().get("/health/ready").expect(200);
     assert_eq!(health["warnings"], json!([]));
-    // What was freed is used again: the file does not grow.
+    // The freed space is used again: the file does not grow.
     let length = || std::fs::metadata(world.database()).expect("the file").len();
     let before = length();
     publish(&coop, "batch.exported", 30);
