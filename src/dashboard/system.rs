@@ -150,17 +150,20 @@ fn room_said(frame: &Frame<'_>, room: Room) -> String {
     }
 }
 
-/// The server's own certificate: its names or file, until when it holds, and what is wrong.
+/// The server's own certificate: its names or file, when it ends and is renewed, and what is wrong.
 fn certificate_said(frame: &Frame<'_>, served: &ServedCertificate) -> String {
-    let life = served.life.map_or_else(
+    let said = served.life.map_or_else(
         || "none yet".to_owned(),
         |life| {
-            let renewed = served.renewed_from().map(|from| format!(", renewed from {} on", frame.when(from).words));
-            format!("holds until {}{}", frame.when(life.until).words, renewed.unwrap_or_default())
+            let end = frame.when(life.until);
+            let verb = if life.until > frame.now() { "ends" } else { "has expired" };
+            let renewal = served.renewed_from().filter(|from| *from > frame.now());
+            let renewal = renewal.map(|from| format!("; it is renewed {}", frame.when(from).words));
+            format!("{verb} {}, at {}{}", end.words, end.exact, renewal.unwrap_or_default())
         },
     );
-    let problem = served.failed.as_ref().map_or_else(String::new, |why| format!(". {why}"));
-    format!("{}: {life}{problem}", served.name)
+    let problem = served.failed.as_ref().map_or_else(String::new, |why| format!(". The last try failed. {why}"));
+    format!("{}: {said}{problem}", served.name)
 }
 
 /// A sentence about the backups that the server makes by itself.

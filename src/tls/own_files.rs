@@ -60,15 +60,12 @@ impl OwnFiles {
     /// Shows the certificate of the files to connections, for ever. While they cannot be used, the former certificate is
     /// shown.
     pub(super) async fn watch(self, clock: &SharedClock, window: &Window) {
-        let (mut stamps, mut unusable) = (self.stamps(), None);
+        let (mut stamps, mut unusable) = (self.stamps(), None::<String>);
         loop {
             clock.sleep(clock.now(), EVERY).await;
             let found = self.stamps();
-            if found == stamps {
-                // They were not only being written.
-                if let Some(problem) = unusable.take() {
-                    window.failed(problem);
-                }
+            let is_new = found != stamps;
+            if !is_new && unusable.is_none() {
                 continue;
             }
             stamps = found;
@@ -79,7 +76,12 @@ impl OwnFiles {
                     window.show(&certificate);
                 }
                 Err(problem) => {
-                    tracing::warn!(problem, "the former certificate is used on");
+                    if is_new {
+                        tracing::warn!(problem, "the former certificate is used on");
+                    } else {
+                        // They were not only being written when they were read before.
+                        window.failed(problem.clone());
+                    }
                     unusable = Some(problem);
                 }
             }

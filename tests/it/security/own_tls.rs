@@ -29,7 +29,7 @@ use crate::support::{
 };
 
 /// Pebble looks this often for the answer to one challenge.
-const LOOKS: usize = 3;
+pub(super) const LOOKS: usize = 3;
 pub(super) const CLIENT: &str = "127.0.0.1";
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
