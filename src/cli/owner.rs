@@ -1,7 +1,12 @@
 //! Root's commands act as the owner of the database. So `sudo ngoma ...` can do what the server can do, and no more, and
 //! the files that it makes are the server's.
 
-use std::{env, io, os::unix::fs::MetadataExt, sync::OnceLock};
+use std::{
+    env, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use rustix::{
     process::{Gid, Uid, geteuid},
@@ -9,7 +14,7 @@ use rustix::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, SUDOER},
     error::{Error, Result},
 };
 
@@ -24,14 +29,42 @@ static ACTS_AS: OnceLock<u32> = OnceLock::new();
 /// # Errors
 /// The system does not let this process become that user.
 pub(super) fn act(config: &Config) -> Result<()> {
-    let Ok(file) = config.storage.path.metadata() else { return Ok(()) };
-    let (user, group) = (file.uid(), file.gid());
-    if !geteuid().is_root() || user == 0 {
-        return Ok(());
-    }
+    let path = &config.storage.path;
+    // Of a link, its own owner: another user could make it lead to a file of root's.
+    let Ok(file) = path.symlink_metadata() else { return Ok(()) };
+    let owner = Some((file.uid(), file.gid())).filter(|(user, _)| *user != 0);
+    become_owner(path, owner.or_else(|| first_other_owner(path)))
+}
+
+/// Likewise, as the owner of the folder of the database: for a command that puts files into it.
+///
+/// # Errors
+/// The system does not let this process become that user.
+pub(super) fn act_in_folder(config: &Config) -> Result<()> {
+    let path = std::path::absolute(&config.storage.path).unwrap_or_else(|_| config.storage.path.clone());
+    become_owner(&path, path.parent().and_then(first_other_owner))
+}
+
+/// The first user besides root, and the group, to whom a part of this path belongs: what comes below is in that user's
+/// hands.
+fn first_other_owner(path: &Path) -> Option<(u32, u32)> {
+    let named = std::path::absolute(path).ok();
+    let real = path.canonicalize().ok();
+    let mut parts = [named, real].into_iter().flatten().flat_map(|path| {
+        let parts: Vec<PathBuf> = path.ancestors().map(Path::to_owned).collect();
+        parts.into_iter().rev()
+    });
+    parts.find_map(|part| {
+        let part = part.symlink_metadata().ok()?;
+        (part.uid() != 0).then_some((part.uid(), part.gid()))
+    })
+}
+
+fn become_owner(path: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+    let Some((user, group)) = owner.filter(|_| geteuid().is_root()) else { return Ok(()) };
     let acts = become_user(user, group).map(|()| _ = ACTS_AS.set(user));
     acts.map_err(|error| {
-        let path = config.storage.path.display();
+        let path = path.display();
         Error::request(format!(
             "root acts as the owner of the database {path}, user {user}, but cannot become this user: {error}: run this as \
              that user"
@@ -49,7 +82,7 @@ pub(super) fn is_of_service() -> bool {
 
 /// Whether `sudo` runs this command.
 pub(super) fn is_by_sudo() -> bool {
-    env::var_os("SUDO_UID").is_some()
+    env::var_os(SUDOER).is_some()
 }
 
 /// The same error. If a file was denied, it also says to whom, or what to do.

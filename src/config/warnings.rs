@@ -2,16 +2,19 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use figment::{Figment, Source};
+use figment::{Figment, Source, value::Value};
+use rustix::process::{getegid, geteuid};
 
 use super::{Config, SECRETS};
 
 /// The mode by which everybody may read a file.
 const READ_BY_ALL: u32 = 0o004;
+/// What may be secret in a channel of alerts.
+const OF_CHANNEL: [&str; 3] = ["url", "secret", "token"];
 
 /// The memory that this process may have, in bytes: that of the machine, or less if its control group says so. `None`
 /// if neither is known.
@@ -24,11 +27,17 @@ fn memory() -> Option<u64> {
     machine.into_iter().chain(group).min()
 }
 
-/// The file that holds a secret and can be read by everybody, if there is one.
+/// The file of settings, if a secret stands in it and everybody can read it.
 pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
     let given = SECRETS.iter().filter(|key| figment.extract_inner::<String>(key).is_ok_and(|text| !text.is_empty()));
-    let channels =
-        figment.find_value("alerts.channel").is_ok_and(|list| list.as_array().is_some_and(|list| !list.is_empty()));
+    let channels = figment.find_value("alerts.channel").is_ok_and(|list| {
+        let of_channel = |channel: &Value| {
+            OF_CHANNEL
+                .iter()
+                .any(|key| channel.find_ref(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty()))
+        };
+        list.as_array().is_some_and(|list| list.iter().any(of_channel))
+    });
     let given = given.copied().chain(channels.then_some("alerts.channel"));
     let mut files = given.filter_map(|key| match &figment.find_metadata(key)?.source {
         Some(Source::File(path)) => Some(path.clone()),
@@ -41,26 +50,42 @@ fn is_read_by_all(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.permissions().mode() & READ_BY_ALL != 0)
 }
 
+/// A file with a secret that everybody may read.
+#[derive(Debug)]
+pub struct ExposedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The command that mends it.
+    pub remedy: String,
+}
+
 impl Config {
-    /// The files with secrets that everybody may read now: the settings, if they hold one, and the key file.
-    pub fn exposed_files(&self) -> Vec<PathBuf> {
-        let settings = self.exposed.iter().cloned();
-        settings
-            .chain([self.storage.key_file.clone()])
-            .chain(self.secret_files.iter().cloned())
-            .filter(|path| is_read_by_all(path))
-            .collect()
+    /// The files with secrets that everybody may read now.
+    pub fn exposed_files(&self) -> Vec<ExposedFile> {
+        let own = [&self.storage.key_file, &self.tls.key];
+        let files = self.exposed.iter().chain(own).chain(&self.secret_files).filter(|path| is_read_by_all(path));
+        files.map(|path| ExposedFile { path: path.clone(), remedy: self.remedy(path) }).collect()
+    }
+
+    /// The command that takes the file from everybody else and leaves it readable for the server's user, who owns the
+    /// database.
+    fn remedy(&self, path: &Path) -> String {
+        let shown = path.display();
+        let database = self.storage.path.metadata();
+        let server =
+            database.map_or_else(|_| (geteuid().as_raw(), getegid().as_raw()), |file| (file.uid(), file.gid()));
+        match path.metadata() {
+            Ok(file) if file.uid() != server.0 => format!("chgrp {} {shown} && chmod 640 {shown}", server.1),
+            _ => format!("chmod o-r {shown}"),
+        }
     }
 
     /// One sentence for each warning.
     pub fn warnings(&self) -> Vec<String> {
-        let files = self.secret_files.iter().filter(|path| is_read_by_all(path));
-        let exposed = self.exposed.iter().chain(files).map(|path| {
-            let path = path.display();
-            format!(
-                "{path} holds a secret and everybody may read it: chmod o-r {path}, or give the secret by the environment or \
-                 by a file of its own"
-            )
+        let exposed = self.exposed_files().into_iter().map(|ExposedFile { path, remedy }| {
+            let or =
+                if self.exposed.as_ref() == Some(&path) { ", or put the secret into a file of its own" } else { "" };
+            format!("{} holds a secret and everybody may read it: run '{remedy}'{or}", path.display())
         });
         let unreachable = (!self.alerts.smtp_url.is_empty() && self.server.public_url.is_empty()).then(|| {
             format!(

@@ -81,7 +81,7 @@ impl About {
                 "See that the time of the machine is right, and that a time service keeps it: 'timedatectl'. Waits are \
                  kept; signatures carry the time of the machine."
             }
-            Self::Exposed => "Take the right away with chmod, and change the secret if others use this machine.",
+            Self::Exposed => "Run that command, and change the secret if others use this machine.",
             Self::Room => {
                 "The oldest delivered ones are removed to make room. Give it more room by retention.max_database_bytes, \
                  or keep deliveries for a shorter time."

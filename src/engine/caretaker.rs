@@ -122,10 +122,10 @@ impl Caretaker {
 
     /// A sentence about files that everybody on the machine may read and nobody should.
     fn exposed(&self) -> Option<String> {
-        let names: Vec<String> = self.config.exposed_files().iter().map(|file| file.display().to_string()).collect();
-        (!names.is_empty()).then(|| {
-            let names = names.join(" ");
-            format!("Everybody on this machine may read {names}: run 'chmod o-r {names}'.")
-        })
+        let files = self.config.exposed_files();
+        let told = files
+            .iter()
+            .map(|file| format!("Everybody on this machine may read {}: run '{}'.", file.path.display(), file.remedy));
+        (!files.is_empty()).then(|| told.collect::<Vec<_>>().join(" "))
     }
 }

@@ -20,8 +20,10 @@ use zeroize::Zeroizing;
 use super::{
     Progress, Result, check,
     files::{self, at, beside, clear, folder_of, write_new},
+    keyring::KeyRing,
     open,
     served_files::{ServerLock, same_file},
+    since_backup::{self, SinceBackup},
 };
 use crate::{config::Storage, domain::timestamp::Timestamp, error::Error};
 
@@ -43,8 +45,33 @@ pub struct Restored {
     pub note: String,
     /// The file that its key was read from, if it has one.
     pub key: Option<PathBuf>,
+    /// What happened since the backup; `None` if the former database could not be read.
+    pub since: Option<SinceBackup>,
     /// Folders with the former files.
     pub before: Vec<PathBuf>,
+}
+
+/// A backup that is open, and its key. Its reader need not be the one who restores it: root reads what the owner of the
+/// database cannot, and then goes on as that owner.
+pub struct Source {
+    file: PathBuf,
+    conn: Connection,
+    key: Option<(PathBuf, Zeroizing<String>)>,
+}
+
+impl Source {
+    /// Opens a backup. Without `key`, its key is that beside it, or else the present one.
+    ///
+    /// # Errors
+    /// A backup that is missing, damaged or the database itself; no room for it; a key that cannot be read.
+    pub fn open(storage: &Storage, file: &Path, key: Option<&Path>) -> Result<Self> {
+        expect_backup(file, &Places::of(storage).path)?;
+        let failed = |error: rusqlite::Error| at(file, &format!("cannot be read: {error}"));
+        let conn = check::connect(file).map_err(failed)?;
+        // SQLite opens the log of a database by the first question.
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
+        Ok(Self { file: file.to_owned(), conn, key: read_key(storage, file, key)? })
+    }
 }
 
 /// The files of a restore, each beside the file whose place it takes.
@@ -95,28 +122,33 @@ pub fn go_on(storage: &Storage) -> Result<Option<PathBuf>> {
     Ok(Some(PathBuf::from(std::ffi::OsString::from_vec(file.to_vec()))))
 }
 
-/// Puts this backup in the place of the database, and its key in the place of the key file. Without `key`, the key is
-/// that beside the backup, or else the present one.
+/// Puts this backup in the place of the database, and its key in the place of the key file.
 ///
 /// # Errors
-/// A running server; a backup that is missing, damaged, of a newer version, or whose secrets the key does not open; no
-/// room. Then everything stays as it was.
+/// A running server; a backup that is damaged, of a newer version, or whose secrets the key does not open. Then
+/// everything stays as it was.
 pub fn restore(
     storage: &Storage,
-    file: &Path,
-    key: Option<&Path>,
+    source: Source,
     now: Timestamp,
     progress: impl Fn(Progress) + Clone + Send + 'static,
 ) -> Result<Restored> {
     let places = Places::of(storage);
-    expect_backup(file, &places.path)?;
     let lock = free(&places.path)?;
     let (parts, held) = Parts::take(&places)?;
-    copy(file, &places.part, &progress)?;
-    let from = copy_key(storage, file, key, &places.key_part)?;
+    let Source { file, conn, key } = source;
+    let file = file.as_path();
+    copy(file, &conn, &places.part, &progress)?;
+    drop(conn);
+    if let Some((_, text)) = &key {
+        write_new(&places.key_part, text.as_bytes())?;
+    }
+    let from = key.map(|(from, _)| from);
     progress(Progress::Checking);
     let note = look_through(&places.parts(storage), file, from.as_deref())?;
     let found = facts(&places.part).map_err(|error| open::unusable(file, &error))?;
+    let settled = since_backup::settle(&places.part, &places.path, file, now);
+    let since = settled.map_err(|error| at(&places.part, &format!("cannot be written: {error}")))?;
     for (part, former) in [(&places.part, &places.path), (&places.key_part, &places.key)] {
         finish(part, former)?;
     }
@@ -132,7 +164,7 @@ pub fn restore(
     drop((written, held, lock));
     let problems = check::opens(storage);
     match problems.first() {
-        None => Ok(Restored { note, key: from, before, ..found }),
+        None => Ok(Restored { note, key: from, since, before, ..found }),
         Some(problem) => Err(Error::Internal(format!("it is restored, but a start would fail: {problem}"))),
     }
 }
@@ -216,13 +248,12 @@ impl Drop for Parts {
 }
 
 /// Copies a backup, with its log if it has one, into one file.
-fn copy(file: &Path, part: &Path, progress: &impl Fn(Progress)) -> Result<()> {
+fn copy(file: &Path, source: &Connection, part: &Path, progress: &impl Fn(Progress)) -> Result<()> {
     let failed = |error: rusqlite::Error| at(file, &format!("cannot be copied to {}: {error}", part.display()));
-    let source = check::connect(file).map_err(failed)?;
     let mut copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     open::in_memory(&copy).map_err(failed)?;
     {
-        let backup = Backup::new(&source, &mut copy).map_err(failed)?;
+        let backup = Backup::new(source, &mut copy).map_err(failed)?;
         while backup.step(PAGES).map_err(failed)? != StepResult::Done {
             let pages = backup.progress();
             let percent = (pages.pagecount - pages.remaining) * 100 / pages.pagecount.max(1);
@@ -234,8 +265,9 @@ fn copy(file: &Path, part: &Path, progress: &impl Fn(Progress)) -> Result<()> {
     copy.close().map_err(|(_, error)| failed(error))
 }
 
-/// Copies the key: the one that is named, that beside the backup, or the present one. Returns where it was.
-fn copy_key(storage: &Storage, file: &Path, key: Option<&Path>, part: &Path) -> Result<Option<PathBuf>> {
+/// The key, and where it is: the one that is named, that beside the backup, or the present one. A file that holds no key
+/// is refused here already: what root reads must not get to others.
+fn read_key(storage: &Storage, file: &Path, key: Option<&Path>) -> Result<Option<(PathBuf, Zeroizing<String>)>> {
     let same_name = storage.key_file.file_name().map(|name| folder_of(file).join(name));
     let usual = [Some(beside(file, ".key")), same_name, Some(storage.key_file.clone())];
     let found = usual.into_iter().flatten().find(|key| key.exists());
@@ -243,8 +275,8 @@ fn copy_key(storage: &Storage, file: &Path, key: Option<&Path>, part: &Path) -> 
     files::expect_file(&from)?;
     let text = fs::read_to_string(&from).map(Zeroizing::new);
     let text = text.map_err(|error| at(&from, &format!("cannot be read: {error}")))?;
-    write_new(part, text.as_bytes())?;
-    Ok(Some(from))
+    KeyRing::parse(&from, &text)?;
+    Ok(Some((from, text)))
 }
 
 /// Checks the prepared files as `ngoma check` does; the error names the files that they were made of. Returns a remark.
@@ -287,14 +319,19 @@ fn facts(part: &Path) -> rusqlite::Result<Restored> {
         held: count("'held'")?,
         note: String::new(),
         key: None,
+        since: None,
         before: Vec::new(),
     })
 }
 
-/// Gives a prepared file the owner and mode of the one whose place it takes, and syncs it.
+/// Gives a prepared file the mode of the one whose place it takes and, by root, its owner; and syncs it.
 fn finish(part: &Path, former: &Path) -> Result<()> {
     let Ok(file) = File::open(part) else { return Ok(()) };
-    let done = fs::metadata(former).map_or(Ok(()), |former| files::keep(&file, &former)).and_then(|()| file.sync_all());
+    let keep = |former: fs::Metadata| match files::is_root() {
+        true => files::keep(&file, &former),
+        false => file.set_permissions(former.permissions()),
+    };
+    let done = fs::metadata(former).map_or(Ok(()), keep).and_then(|()| file.sync_all());
     done.map_err(|error| at(part, &format!("cannot get its owner and mode, or be synced: {error}")))
 }
 

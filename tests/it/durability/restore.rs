@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -101,7 +101,7 @@ fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_wa
     for words in [
         "ngoma.db is now copy.db",
         "key was read from copy.db.key",
-        "ago: events that were accepted later are lost",
+        "ago: 1 events that were accepted later are lost",
         "deliveries in it wait",
         "1 are held",
         "before-restore-",
@@ -128,6 +128,48 @@ fn a_backup_is_restored_by_one_command_which_says_what_is_lost_and_keeps_what_wa
     let server = site.start();
     server.coop().get(&format!("/events/{lost}")).expect(200);
     server.stop();
+}
+
+#[test]
+fn what_was_revoked_erased_or_deleted_since_the_backup_is_named_and_a_revoked_token_stays_revoked() {
+    let site = Site::new();
+    let server = site.start();
+    let webhook = server.coop().webhook("http://127.0.0.1:9/", &["batch.*"], SECRET);
+    let token = |words: &[&str]| {
+        let made: serde_json::Value = serde_json::from_str(&done(&site, words)).expect("JSON");
+        [&made["id"], &made["token"]].map(|text| text.as_str().expect("a text").to_owned())
+    };
+    let [leaked, secret] = token(&["token", "create", "--scope", "operator", "--json"]);
+    done(&site, &["account", "create", "--profile", "asg", "--id", "CUST-GONE"]);
+    done(&site, &["backup", "copy.db"]);
+    done(&site, &["token", "revoke", &leaked]);
+    done(&site, &["account", "delete", "CUST-GONE", "--yes"]);
+    server.coop().delete(&format!("/webhooks/{webhook}")).expect(204);
+    accept(&server, "after");
+    server.stop();
+    let said = done(&site, &["restore", "copy.db"]);
+    for words in [
+        "1 events that were accepted later are lost",
+        &format!("stay revoked: {leaked}"),
+        "are back, with everything they had. Erase them again:\n    ngoma account delete CUST-GONE\n",
+        &format!("deleted since are back, and get deliveries: {webhook}\n"),
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let server = site.start();
+    let answer = server.client(&secret).get("/webhooks");
+    assert_eq!(answer.status, 401, "a revoked token does not work again: {}", answer.text);
+    server.coop().get(&format!("/webhooks/{webhook}")).expect(200);
+    server.stop();
+    let restored =
+        "SELECT count(*) FROM audit WHERE action IN ('database.restored', 'token.revoked') AND actor = 'command line'";
+    assert_eq!(site.look::<usize>(restored), 2);
+
+    // Without a database to compare with, the command says so.
+    fs::write(site.database(), "damaged").expect("written");
+    let said = done(&site, &["restore", "copy.db", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert!(said["lost_events"].is_null() && said["revoked_tokens"].is_null(), "{said}");
 }
 
 #[test]
@@ -216,6 +258,48 @@ fn a_restore_of_root_belongs_to_the_former_owner_or_to_the_owner_of_the_folder()
         }
         done(&site, &["check"]);
     }
+}
+
+#[test]
+fn a_restore_of_root_follows_no_link_that_the_servers_user_has_made() {
+    let root = fs::metadata("/proc/self").expect("Linux says so").uid() == 0;
+    if !root {
+        return;
+    }
+    let (site, _) = two_states();
+    let others = tempfile::tempdir().expect("a folder of root's");
+    for (name, text) in [("passwd", "root's users"), ("shadow", "root's secrets")] {
+        fs::write(others.path().join(name), text).expect("written");
+        fs::set_permissions(others.path().join(name), fs::Permissions::from_mode(0o600)).expect("set");
+    }
+    chown(site.folder(), Some(65534), Some(65534)).expect("the server's folder");
+    let plant = |name: &str, to: &str| {
+        let link = site.folder().join(name);
+        let _ = fs::remove_file(&link);
+        symlink(others.path().join(to), &link).expect("linked");
+        lchown(&link, Some(65534), Some(65534)).expect("the server's link");
+    };
+    let restored = |words: &[&str]| finish(&mut site.command_of(words));
+    let untouched = || {
+        let text = |name: &str| fs::read_to_string(others.path().join(name)).expect("it is there");
+        assert_eq!((text("passwd"), text("shadow")), ("root's users".to_owned(), "root's secrets".to_owned()));
+        assert_eq!(names(others.path()), ["passwd", "shadow"]);
+    };
+    plant("copy.db.key", "shadow");
+    let (code, _, said) = restored(&["restore", "copy.db"]);
+    assert!(code == 1 && !said.contains("root's secrets"), "{said}");
+    plant("ngoma.db", "passwd");
+    plant("ngoma.key", "shadow");
+    for words in [&["restore", "copy.db"][..], &["account", "list"], &["token", "list"]] {
+        assert_eq!(restored(words).0, 1, "{words:?}");
+        untouched();
+    }
+    let leaked = names(site.folder()).into_iter().any(|name| {
+        let path = site.folder().join(name);
+        path.symlink_metadata().is_ok_and(|file| file.is_file())
+            && fs::read(&path).is_ok_and(|bytes| bytes.windows(14).any(|part| part == b"root's secrets"))
+    });
+    assert!(!leaked, "what only root may read is not copied");
 }
 
 #[test]

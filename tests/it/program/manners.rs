@@ -1,7 +1,5 @@
 //! The manners of every command: --json, --quiet, heads of tables, colours, and the exit code of a wrong word.
 
-use std::{path::Path, process::Command};
-
 use clap::CommandFactory;
 use ngoma::cli::Cli;
 use serde_json::Value;
@@ -10,7 +8,7 @@ use crate::{
     program::shell::commands,
     support::{
         database::make,
-        program::{finish, ngoma, run, wrong},
+        program::{finish, ngoma, run, run_on_a_terminal, wrong},
     },
 };
 
@@ -97,20 +95,12 @@ fn quiet_leaves_nothing_but_what_was_asked_for() {
     }
 }
 
-/// What a terminal shows of a command with these variables.
-fn on_a_terminal(folder: &Path, command: &str, variables: &[(&str, &str)]) -> String {
-    let mut terminal = Command::new("script");
-    let line = format!("{} {command}", env!("CARGO_BIN_EXE_ngoma"));
-    terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(folder);
-    terminal.env("TERM", "xterm").env_remove("NO_COLOR").envs(variables.iter().copied());
-    finish(terminal.stdin(std::process::Stdio::null())).1
-}
-
 #[test]
 fn colours_are_on_a_terminal_only_and_only_if_the_user_wants_them() {
     let folder = folder();
     let has = |command: &str, variables: &[(&str, &str)]| {
-        let shown = on_a_terminal(folder.path(), command, variables);
+        let (code, shown) = run_on_a_terminal(folder.path(), command, variables);
+        assert_eq!(code, 0, "{shown}");
         assert!(shown.contains("CUST-1") || shown.contains("Usage"), "{shown}");
         shown.contains("\x1b[")
     };

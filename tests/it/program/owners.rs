@@ -140,6 +140,34 @@ fn check_warns_root_of_files_that_the_servers_user_does_not_own() {
     command(&site, &["check"]);
 }
 
+#[test]
+fn after_the_command_of_a_warning_about_a_secret_the_servers_user_can_still_read_its_settings() {
+    if user() != 65534 {
+        return;
+    }
+    let site = Site::new();
+    let file = site.folder().join("settings.toml");
+    fs::write(&file, "[[alerts.channel]]\nkind = \"slack\"\nurl = \"https://hooks.example/secret\"\n")
+        .expect("written");
+    give(site.folder());
+    start(&site).kill();
+    chown(&file, Some(0), Some(0)).expect("root's, as the file of a package");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("set");
+    let check = |site: &Site| {
+        let mut check = site.command_of(&["check"]);
+        finish(as_user(check.env("NGOMA_CONFIG", &file)))
+    };
+    let (code, out, _) = check(&site);
+    assert_eq!(code, 0, "{out}");
+    let command =
+        out.split_once("may read it: run '").and_then(|(_, rest)| rest.split_once('\'')).expect("what to do").0;
+    assert!(Command::new("sh").args(["-c", command]).status().expect("sh runs").success(), "{command}");
+    let (code, out, _) = check(&site);
+    assert_eq!((code, out.contains("everybody may read")), (0, false), "{out}");
+    let other = fs::metadata(&file).expect("it is there").permissions().mode() & 0o007;
+    assert_eq!(other, 0, "nobody else may read it");
+}
+
 /// The users, groups and supplementary groups of each thread of a process.
 fn identities(process: u32) -> Vec<[String; 3]> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs").flatten();
@@ -203,6 +231,32 @@ fn sudo_ngoma_finds_the_service_and_acts_for_it() {
     root(&["backup", copy.to_str().expect("a path")]);
     assert!(copy.exists(), "a backup goes where root may write");
     start(&site).stop();
+}
+
+#[test]
+fn sudo_does_not_obey_the_settings_that_somebody_else_has_put_into_a_folder() {
+    if user() != 65534 {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    let log = "[log]\nlevel = \"nothing\"\n";
+    fs::write(&file, log).expect("written");
+    give(folder.path());
+    let listed = |sudoer: Option<&str>, words: &[&str]| {
+        let mut list = ngoma(folder.path(), words);
+        list.env_remove("NGOMA_LOG__LEVEL").envs(sudoer.map(|user| ("SUDO_UID", user)));
+        finish(&mut list).2
+    };
+    let refusal = listed(Some("65533"), &["account", "list"]);
+    assert!(refusal.starts_with("ngoma: config.toml of this folder belongs to user 65534"), "{refusal}");
+    for (sudoer, words) in [
+        (Some("65534"), &["account", "list"][..]),
+        (None, &["account", "list"]),
+        (Some("65533"), &["account", "list", "--config", "config.toml"]),
+    ] {
+        assert!(listed(sudoer, words).contains("log.level"), "{words:?}: the file is used");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
     program::readme::readme,
     support::{
         database::make,
-        program::{Running, finish, ngoma, run},
+        program::{Running, finish, ngoma, run, run_on_a_terminal},
     },
 };
 
@@ -149,11 +149,8 @@ fn long_work_shows_how_far_it_is_on_a_terminal_only() {
     run(folder.path(), &["account", "create", "--profile", "asg", "--id", "X"]);
     let (code, _, err) = run(folder.path(), &["check"]);
     assert_eq!((code, err.as_str()), (0, ""));
-    let program = env!("CARGO_BIN_EXE_ngoma");
     let on_a_terminal = |command: &str| {
-        let mut terminal = Command::new("script");
-        terminal.args(["--quiet", "--return", "--command", &format!("{program} {command}"), "/dev/null"]);
-        let (code, shown, _) = finish(terminal.current_dir(folder.path()).stdin(Stdio::null()));
+        let (code, shown) = run_on_a_terminal(folder.path(), command, &[]);
         assert_eq!(code, 0, "{shown}");
         shown
     };
@@ -248,7 +245,7 @@ fn a_start_and_a_check_warn_of_a_secret_that_all_can_read_and_of_mails_that_lead
         let log = server.log();
         let checked = run(folder.path(), &["check"]).1;
         let of = |part: &str| (log.matches(part).count(), checked.matches(part).count());
-        [of("config.toml holds a secret and everybody may read it: chmod o-r"), of("server.public_url is empty")]
+        [of("config.toml holds a secret and everybody may read it: run 'chmod o-r"), of("server.public_url is empty")]
     };
     assert_eq!(warnings("", 0o644), [(1, 1), (1, 1)]);
     assert_eq!(warnings("https://hooks.coop.example", 0o640), [(0, 0), (0, 0)]);

@@ -71,10 +71,11 @@ fn batch(bytes: usize) -> Vec<u8> {
 
 fn publishes(curl: &Curl, token: &str) {
     let headers = [("authorization", token), ("content-type", "application/json")];
-    let send = |bytes| curl.ask(ONE, "/events/batch", &headers, Some(&batch(bytes)));
-    let taken = send(4 << 20).expect(202);
+    let taken = curl.ask(ONE, "/events/batch", &headers, Some(&batch(4 << 20))).expect(202);
     assert_eq!(taken["events"].as_array().map(Vec::len), Some(1000), "{taken}");
-    assert_eq!(send((4 << 20) + 1).code(413), "PAYLOAD_TOO_LARGE", "the server's own answer");
+    let refused = curl.refused(ONE, "/events/batch", &headers, &batch((4 << 20) + 1));
+    assert_eq!(refused.status, 413, "{}", refused.text);
+    assert!(refused.header("x-request-id").starts_with("req_"), "the server's own answer");
 }
 
 /// Signs in to the dashboard, and sends a form there.

@@ -47,6 +47,23 @@ pub fn finish(command: &mut Command) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
+/// Runs a command of the program on a terminal, with these variables: exit code, and what the terminal shows.
+pub fn run_on_a_terminal(folder: &Path, command: &str, variables: &[(&str, &str)]) -> (i32, String) {
+    let mut terminal = Command::new("script");
+    let line = format!("{} {command}", env!("CARGO_BIN_EXE_ngoma"));
+    terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(folder);
+    terminal.env("TERM", "xterm").env_remove("NO_COLOR").envs(variables.iter().copied());
+    let piped = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = piped.spawn().expect("script runs");
+    // At the end of its input it may end before it has shown everything.
+    let keyboard = running.stdin.take();
+    let output = running.wait_with_output().expect("it ends");
+    drop(keyboard);
+    let shown = String::from_utf8(output.stdout).expect("UTF-8");
+    shown.lines().for_each(|line| leaks::shown(line));
+    (output.status.code().unwrap_or(-1), shown)
+}
+
 /// The one sentence with which a command refuses to go on.
 #[track_caller]
 pub fn refusal(folder: &Path, arguments: &[&str]) -> String {
