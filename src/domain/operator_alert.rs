@@ -19,11 +19,24 @@ pub enum About {
     Exposed,
     /// The database has reached the room that it may take.
     Room,
+    /// The server's own certificate ends soon, could not be renewed, or is missing.
+    Certificate,
+    /// It is fresh again.
+    CertificateFresh,
 }
 
 impl About {
     /// Everything that such an alert may be about.
-    pub const ALL: [Self; 6] = [Self::Disk, Self::Backup, Self::Crash, Self::Clock, Self::Exposed, Self::Room];
+    pub const ALL: [Self; 8] = [
+        Self::Disk,
+        Self::Backup,
+        Self::Crash,
+        Self::Clock,
+        Self::Exposed,
+        Self::Room,
+        Self::Certificate,
+        Self::CertificateFresh,
+    ];
 
     /// As it is stored and sent.
     pub const fn name(self) -> &'static str {
@@ -34,6 +47,8 @@ impl About {
             Self::Clock => "server.clock_set",
             Self::Exposed => "server.file_exposed",
             Self::Room => "server.room_reached",
+            Self::Certificate => "server.certificate_old",
+            Self::CertificateFresh => "server.certificate_renewed",
         }
     }
 
@@ -46,6 +61,8 @@ impl About {
             Self::Clock => "the clock was set",
             Self::Exposed => "everybody may read a secret file",
             Self::Room => "the database has reached its largest size",
+            Self::Certificate => "there is no fresh certificate",
+            Self::CertificateFresh => "the certificate is fresh again",
         }
     }
 
@@ -69,6 +86,11 @@ impl About {
                 "The oldest delivered ones are removed to make room. Give it more room by retention.max_database_bytes, \
                  or keep deliveries for a shorter time."
             }
+            Self::Certificate => {
+                "The server tries again by itself. If tls.certificate names files of your own, put new ones in their \
+                 places: they are read within a minute. When it has expired, no client can connect."
+            }
+            Self::CertificateFresh => "Nothing is to be done.",
         }
     }
 }
@@ -114,7 +136,7 @@ impl OperatorAlert {
             ),
             json: format!(r#"{{"type":"{}","timestamp":"{created_at}","data":{data}}}"#, about.name()),
             page,
-            good: false,
+            good: *about == About::CertificateFresh,
         }
     }
 }

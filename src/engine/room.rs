@@ -106,6 +106,7 @@ impl Keeper {
         }
         self.seen.send_replace(room);
         let (removed, end) = self.make_room(young, room.limit).await?;
+        self.db.metrics().removed_early(removed);
         let was_full = room.is_full;
         (room.used, room.is_full) = (self.db.read(room::used).await?, end == End::Nothing);
         self.seen.send_replace(room);
