@@ -206,6 +206,15 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
         (true, true) => "readonly_shm=1",
         (true, false) => "readonly_shm=0",
     };
+    read_only(&real, how)
+}
+
+/// A read-only connection to a file that nobody changes, as it is: without locks, and without files beside it.
+pub(super) fn connect_to_copy(path: &Path) -> rusqlite::Result<Connection> {
+    read_only(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), "immutable=1")
+}
+
+fn read_only(real: &Path, how: &str) -> rusqlite::Result<Connection> {
     let uri = format!("file://{}?mode=ro&{how}", percent_encode(real.as_os_str().as_bytes(), PATH));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(uri, flags)?;

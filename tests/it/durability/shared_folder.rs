@@ -1,13 +1,18 @@
 //! Files in the folder for backups that are not this server's: another server's backups, and what is no backup at all.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use rusqlite::Connection;
 
-use super::own_backups::{DAY, after, backups, health, metric, names, tried, world};
+use super::own_backups::{DAY, after, backups, health, metric, names, tried};
 use crate::support::{
     browser::operator,
-    database::{checkpoint, query},
+    database::query,
     receiver::Receiver,
     site::SECRET,
     world::{START, Wish, World},
@@ -74,32 +79,39 @@ fn a_file_that_is_no_backup_of_this_database_counts_for_nothing() {
     assert_eq!(metric(&world, "ngoma_backup_age_seconds"), None);
     assert!(operator(&world).get("/ui/system").text.contains("<dt>Last backup</dt><dd>none yet</dd>"));
     // A copy counts under any name, and as soon as it is whole.
-    fs::write(folder.join("thumbs.db"), bytes).expect("written");
+    let mut copy = File::create(folder.join("thumbs.db")).expect("a file");
+    copy.write_all(&bytes).expect("written");
+    copy.set_modified(UNIX_EPOCH + Duration::from_secs(1_776_600_000)).expect("before now");
     assert!(metric(&world, "ngoma_backup_age_seconds").is_some());
     assert!(operator(&world).get("/ui/system").text.contains("<code>thumbs.db</code>"));
 }
 
 #[test]
 fn a_database_of_version_0_1_keeps_its_backups_and_gets_a_mark_for_the_next() {
-    let mut world = world(1);
+    let mut world = World::new();
     world.coop().webhook(&Receiver::new().url(), &["*"], SECRET);
+    let former = "auto-2026-04-20T11-55-00Z.db";
+    fs::create_dir(backups(&world)).expect("a folder");
+    world.db().back_up(&world.config.storage, &backups(&world).join(former), drop).expect("a backup");
     world.stop();
     // Version 0.1 did not note the key of a database.
-    let first = backups(&world).join("auto-2026-04-20T11-55-00Z.db");
-    for file in [&world.database(), &first] {
+    for file in [world.database(), backups(&world).join(former)] {
         let conn = Connection::open(file).expect("the file");
         assert_eq!(conn.execute("DELETE FROM audit WHERE action = 'key.made'", []).expect("removed"), 1);
         conn.close().expect("closed");
     }
-    checkpoint(&world.database());
     world.start();
-    world.advance("23h");
-    assert_eq!(health(&world).1, "the last backup is 23 h old", "the former one counts");
+    assert_eq!(metric(&world, "ngoma_backup_age_seconds"), Some(0.0), "the former one counts");
     assert_eq!(query::<usize>(&world, "SELECT count(*) FROM audit WHERE action = 'key.made'"), 1);
-    after(&world, "1h");
+    world.stop();
+    world.config.backup.every = DAY;
+    world.config.backup.keep = 1;
+    world.clock.set(START + Duration::from_secs(3600));
+    world.start();
+    tried(&world, world.now());
     after(&world, "24h");
     let left = names(&backups(&world));
     let copies: Vec<&String> = left.iter().filter(|name| name.ends_with(".db")).collect();
-    let (former, newest) = ("auto-2026-04-20T11-55-00Z.db", "auto-2026-04-22T11-55-00Z.db");
+    let newest = "auto-2026-04-21T12-55-00Z.db";
     assert_eq!(copies, [former, newest], "nobody can say whose the former one is: it stays");
 }
