@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, SUDOER},
     error::{Error, Result},
 };
 
@@ -82,7 +82,7 @@ pub(super) fn is_of_service() -> bool {
 
 /// Whether `sudo` runs this command.
 pub(super) fn is_by_sudo() -> bool {
-    env::var_os("SUDO_UID").is_some()
+    env::var_os(SUDOER).is_some()
 }
 
 /// The same error. If a file was denied, it also says to whom, or what to do.

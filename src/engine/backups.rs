@@ -1,7 +1,8 @@
 //! Backups: the server makes one by itself now and then, and one when a person asks for it. Never two at once.
 //!
-//! A copy lets all other work go first (see the store). When one cannot be made, it is tried again later, and nothing
-//! else stops. The age of the last one is known here, for everybody who shows it.
+//! Copying rests as long as it works; the check of the copy takes one processor core (see the store). When one cannot be
+//! made, it is tried again later, and nothing else stops. The age of the last one is known here, for everybody who shows
+//! it.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ use crate::{
     config::{self, Config, Storage},
     domain::timestamp::Timestamp,
     error::{Error, Result},
-    store::{self, BackupFile, BackupFolder, Db, Made, Progress},
+    store::{self, BackupFile, BackupFolder, Db, Made, Progress, audit},
 };
 
 /// The wait after one that could not be made. It doubles with each further one, up to the time between two.
@@ -215,9 +216,12 @@ impl Backups {
         }
     }
 
-    /// How long it is from the start to the first one: none if there is no recent one that the server made by itself.
+    /// How long it is from the start to the first one: none if there is no recent one that the server made by itself. One
+    /// from before a restore has what was thrown away.
     async fn first_wait(&self) -> Duration {
-        let last = self.files().await.into_iter().find(|file| file.by_itself);
+        let restored = self.0.db.read(audit::last_restore).await.ok().flatten();
+        let is_of_now = |file: &BackupFile| restored.is_none_or(|restored| file.made_at > restored);
+        let last = self.files().await.into_iter().find(|file| file.by_itself && is_of_now(file));
         let age = last.map(|last| self.0.clock.now().since(last.made_at));
         age.map_or(Duration::ZERO, |age| self.0.settings.every.saturating_sub(age))
     }

@@ -105,7 +105,8 @@ impl Keeper {
         self.seen.send_replace(room);
         let (removed, end) = self.make_room(young, room.limit).await?;
         let was_full = room.is_full;
-        (room.used, room.is_full) = (self.db.read(room::used).await?, end == End::Nothing);
+        room.used = self.db.read(room::used).await?;
+        room.is_full = end == End::Nothing && room.used >= room.limit;
         self.seen.send_replace(room);
         if room.is_full && !was_full {
             tracing::error!(

@@ -197,25 +197,33 @@ fn secrets(conn: &Connection, storage: &Storage, found: &mut Found) -> rusqlite:
     Ok(())
 }
 
-/// A read-only connection. Without a log beside it, nobody has the file open and it is read as it is. With a log, the
-/// log's index is only read; if the index is missing, SQLite makes it, for the owner of the database.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// The address of a database that is only read. Without a log beside it, nobody has the file open and it is read as it is.
+/// With a log, the log's index is only read; if the index is missing, SQLite makes it, for the owner of the database.
+pub(super) fn uri(path: &Path) -> String {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let how = match (beside(&real, "-wal").exists(), beside(&real, "-shm").exists()) {
         (false, _) => "immutable=1",
         (true, true) => "readonly_shm=1",
         (true, false) => "readonly_shm=0",
     };
-    read_only(&real, how)
+    as_uri(&real, how)
+}
+
+fn as_uri(real: &Path, how: &str) -> String {
+    format!("file://{}?mode=ro&{how}", percent_encode(real.as_os_str().as_bytes(), PATH))
+}
+
+/// A read-only connection.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    opened(uri(path))
 }
 
 /// A read-only connection to a file that nobody changes, as it is: without locks, and without files beside it.
 pub(super) fn connect_to_copy(path: &Path) -> rusqlite::Result<Connection> {
-    read_only(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), "immutable=1")
+    opened(as_uri(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), "immutable=1"))
 }
 
-fn read_only(real: &Path, how: &str) -> rusqlite::Result<Connection> {
-    let uri = format!("file://{}?mode=ro&{how}", percent_encode(real.as_os_str().as_bytes(), PATH));
+fn opened(uri: String) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(uri, flags)?;
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;

@@ -23,6 +23,7 @@ use super::{
     keyring::KeyRing,
     open,
     served_files::{ServerLock, same_file},
+    since_backup::{self, SinceBackup},
 };
 use crate::{config::Storage, domain::timestamp::Timestamp, error::Error};
 
@@ -44,6 +45,8 @@ pub struct Restored {
     pub note: String,
     /// The file that its key was read from, if it has one.
     pub key: Option<PathBuf>,
+    /// What happened since the backup; `None` if the former database could not be read.
+    pub since: Option<SinceBackup>,
     /// Folders with the former files.
     pub before: Vec<PathBuf>,
 }
@@ -144,6 +147,8 @@ pub fn restore(
     progress(Progress::Checking);
     let note = look_through(&places.parts(storage), file, from.as_deref())?;
     let found = facts(&places.part).map_err(|error| open::unusable(file, &error))?;
+    let settled = since_backup::settle(&places.part, &places.path, file, now);
+    let since = settled.map_err(|error| at(&places.part, &format!("cannot be written: {error}")))?;
     for (part, former) in [(&places.part, &places.path), (&places.key_part, &places.key)] {
         finish(part, former)?;
     }
@@ -159,7 +164,7 @@ pub fn restore(
     drop((written, held, lock));
     let problems = check::opens(storage);
     match problems.first() {
-        None => Ok(Restored { note, key: from, before, ..found }),
+        None => Ok(Restored { note, key: from, since, before, ..found }),
         Some(problem) => Err(Error::Internal(format!("it is restored, but a start would fail: {problem}"))),
     }
 }
@@ -314,6 +319,7 @@ fn facts(part: &Path) -> rusqlite::Result<Restored> {
         held: count("'held'")?,
         note: String::new(),
         key: None,
+        since: None,
         before: Vec::new(),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
+use ngoma::store::restore;
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -96,6 +97,21 @@ fn after_a_long_stop_nobody_is_alarmed_about_the_backup_that_is_just_being_made(
     tried(&world, world.now());
     looked_after(&world);
     assert_eq!(count(&world, OLD), 0);
+}
+
+#[test]
+fn after_a_restore_a_backup_is_made_at_once() {
+    let mut world = world(7);
+    let first = backups(&world).join("auto-2026-04-20T11-55-00Z.db");
+    world.advance("2h");
+    world.stop();
+    let storage = &world.config.storage;
+    let source = restore::Source::open(storage, &first, None).expect("a backup");
+    restore::restore(storage, source, world.now(), drop).expect("restored");
+    world.clock.set(world.now() + Duration::from_secs(3600));
+    world.start();
+    tried(&world, world.now());
+    assert!(backups(&world).join("auto-2026-04-20T14-55-00Z.db").is_file(), "{:?}", names(&backups(&world)));
 }
 
 #[test]

@@ -234,6 +234,32 @@ fn sudo_ngoma_finds_the_service_and_acts_for_it() {
 }
 
 #[test]
+fn sudo_does_not_obey_the_settings_that_somebody_else_has_put_into_a_folder() {
+    if user() != 65534 {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    let log = "[log]\nlevel = \"nothing\"\n";
+    fs::write(&file, log).expect("written");
+    give(folder.path());
+    let listed = |sudoer: Option<&str>, words: &[&str]| {
+        let mut list = ngoma(folder.path(), words);
+        list.env_remove("NGOMA_LOG__LEVEL").envs(sudoer.map(|user| ("SUDO_UID", user)));
+        finish(&mut list).2
+    };
+    let refusal = listed(Some("65533"), &["account", "list"]);
+    assert!(refusal.starts_with("ngoma: config.toml of this folder belongs to user 65534"), "{refusal}");
+    for (sudoer, words) in [
+        (Some("65534"), &["account", "list"][..]),
+        (None, &["account", "list"]),
+        (Some("65533"), &["account", "list", "--config", "config.toml"]),
+    ] {
+        assert!(listed(sudoer, words).contains("log.level"), "{words:?}: the file is used");
+    }
+}
+
+#[test]
 fn what_the_owner_cannot_use_is_named_with_the_user_as_whom_root_acts() {
     if user() != 65534 {
         return;
