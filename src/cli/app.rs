@@ -23,7 +23,7 @@ pub(super) fn app_over(db: Db, config: &Config) -> Result<App> {
     let clock: SharedClock = Arc::new(SystemClock);
     let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
     let engine = Engine::new(db.clone(), Arc::clone(&clock), profiles(config), config, &guard)?;
-    let backups = Backups::new(db.clone(), Arc::clone(&clock), config);
+    let backups = Backups::new(db.clone(), Arc::clone(&clock), config)?;
     Ok(App::new(
         (db, engine, guard),
         (backups, Watched::nothing()),

@@ -34,6 +34,7 @@ struct BackupRow {
     made: Moment,
     size: String,
     has_key: bool,
+    is_damaged: bool,
     href: String,
 }
 
@@ -43,6 +44,7 @@ impl BackupRow {
             made: frame.when(backup.made_at),
             size: bytes(backup.bytes),
             has_key: backup.has_key,
+            is_damaged: backup.is_damaged,
             href: format!("/ui/system/backups/{}", path_part(&backup.name)),
             name: backup.name,
         }
