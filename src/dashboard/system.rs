@@ -18,6 +18,7 @@ use super::{
 use crate::{
     app::{App, Backup, BackupFile, BackupPart, Operator, Room},
     config::{self, Setting, command},
+    domain::certificate::ServedCertificate,
     error::Error,
     http::file_body,
 };
@@ -33,6 +34,7 @@ struct BackupRow {
     made: Moment,
     size: String,
     has_key: bool,
+    is_damaged: bool,
     href: String,
 }
 
@@ -42,6 +44,7 @@ impl BackupRow {
             made: frame.when(backup.made_at),
             size: bytes(backup.bytes),
             has_key: backup.has_key,
+            is_damaged: backup.is_damaged,
             href: format!("/ui/system/backups/{}", path_part(&backup.name)),
             name: backup.name,
         }
@@ -105,6 +108,7 @@ async fn render_page(
         ("Last backup", last),
     ];
     facts.extend(app.room().map(|room| ("Room", room_said(&frame, room))));
+    facts.extend(app.certificate().map(|served| ("Certificate", certificate_said(&frame, &served))));
     let schedules = app.dialects().iter().map(|dialect| {
         let policy = &dialect.profile.retry;
         (dialect.title, schedule(policy), waits(policy))
@@ -146,6 +150,22 @@ fn room_said(frame: &Frame<'_>, room: Room) -> String {
         Some(since) => format!("{used}: reached {}; the oldest delivered go sooner", frame.when(since).words),
         None => used,
     }
+}
+
+/// The server's own certificate: its names or file, when it ends and is renewed, and what is wrong.
+fn certificate_said(frame: &Frame<'_>, served: &ServedCertificate) -> String {
+    let said = served.life.map_or_else(
+        || "none yet".to_owned(),
+        |life| {
+            let end = frame.when(life.until);
+            let verb = if life.until > frame.now() { "ends" } else { "has expired" };
+            let renewal = served.renewed_from().filter(|from| *from > frame.now());
+            let renewal = renewal.map(|from| format!("; it is renewed {}", frame.when(from).words));
+            format!("{verb} {}, at {}{}", end.words, end.exact, renewal.unwrap_or_default())
+        },
+    );
+    let problem = served.failed.as_ref().map_or_else(String::new, |why| format!(". The last try failed. {why}"));
+    format!("{}: {said}{problem}", served.name)
 }
 
 /// A sentence about the backups that the server makes by itself.

@@ -208,13 +208,26 @@ pub(super) fn uri(path: &Path) -> String {
         (true, true) => "readonly_shm=1",
         (true, false) => "readonly_shm=0",
     };
+    as_uri(&real, how)
+}
+
+fn as_uri(real: &Path, how: &str) -> String {
     format!("file://{}?mode=ro&{how}", percent_encode(real.as_os_str().as_bytes(), PATH))
 }
 
 /// A read-only connection.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    opened(uri(path))
+}
+
+/// A read-only connection to a file that nobody changes, as it is: without locks, and without files beside it.
+pub(super) fn connect_to_copy(path: &Path) -> rusqlite::Result<Connection> {
+    opened(as_uri(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), "immutable=1"))
+}
+
+fn opened(uri: String) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(uri(path), flags)?;
+    let conn = Connection::open_with_flags(uri, flags)?;
     conn.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     Ok(conn)

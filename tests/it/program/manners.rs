@@ -61,7 +61,7 @@ fn what_a_command_prints_as_json_is_one_value_with_stable_names() {
         ("account list", "id profile alert_email alerts_url created_at"),
         ("account set CUST-1 --alert-email a@b.example", "id profile alert_email alerts_url created_at"),
         ("token list", "id account profile scopes label created_at last_used_at expires_at"),
-        ("check", "database note warnings problems"),
+        ("check", "database note certificate warnings problems"),
         ("key rotate", "key_file former_key_needed"),
         ("backup copy.db", "file key_file bytes"),
         ("recover --all", "matched skipped"),
