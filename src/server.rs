@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use self::doors::Answers;
 use crate::{
     api,
-    app::App,
+    app::{App, Watched},
     clock::{SharedClock, SystemClock},
     config::Config,
     dashboard::Dashboard,
-    domain::{audit::Actor, timestamp::Timestamp},
+    domain::{audit::Actor, certificate::ServedCertificate, timestamp::Timestamp},
     engine::{
         Caretaker, Engine, EngineStatus, Guard, LookUp, alerts::Alerts, backups::Backups, recoveries,
         retention::Retention, system_look_up,
@@ -270,14 +270,21 @@ impl Server {
             clock: Arc::clone(&self.outside.clock),
             config: self.config.clone(),
             backups: self.backups.clone(),
+            certificate: self.certificate(),
         }
+    }
+
+    /// The state of the server's own certificate.
+    fn certificate(&self) -> watch::Receiver<Option<ServedCertificate>> {
+        self.certificates.as_ref().map_or_else(|| watch::channel(None).1, Certificates::seen)
     }
 
     fn app(&self) -> App {
         let mut config = self.config.clone();
         config.server.listen = self.address;
         let parts = (self.db.clone(), self.engine.clone(), self.guard.clone());
-        let watched = (self.backups.clone(), self.retention.room());
+        let watched = Watched { room: self.retention.room(), certificate: self.certificate() };
+        let watched = (self.backups.clone(), watched);
         let vendors = (api::profiles(&config), api::dialects(&config));
         App::new(parts, watched, Arc::clone(&self.outside.clock), vendors, config)
     }

@@ -6,7 +6,7 @@ use super::App;
 use crate::{
     clock,
     config::command_for_all,
-    domain::audit::Actor,
+    domain::{audit::Actor, certificate::Freshness},
     error::Error,
     metrics::ClockJump,
     store::{self, Admission},
@@ -49,14 +49,16 @@ pub struct Health {
     pub key_file: Part,
     /// The last backup is young enough.
     pub backup: Part,
+    /// The server's own certificate is fresh.
+    pub certificate: Part,
 }
 
 impl Health {
     /// Whether every part works, though a person may have to look at one.
     pub fn works(&self) -> bool {
-        let Self { database, engine, disk, clock, key_file, backup } = self;
+        let Self { database, engine, disk, clock, key_file, backup, certificate } = self;
         let broken = |part: &Part| matches!(part, Part::Unavailable(_));
-        ![database, engine, disk, clock, key_file, backup].into_iter().any(broken)
+        ![database, engine, disk, clock, key_file, backup, certificate].into_iter().any(broken)
     }
 }
 
@@ -81,6 +83,7 @@ impl App {
             clock: clock_health(step),
             key_file: self.key_file_health().await,
             backup: self.backup_health(),
+            certificate: self.certificate_health(),
         }
     }
 
@@ -112,6 +115,20 @@ impl App {
             ));
         }
         Part::Ok(last)
+    }
+
+    /// The server's own certificate. Without a usable one, no client can connect. The sentence names no name of a file.
+    fn certificate_health(&self) -> Part {
+        let Some(served) = self.certificate() else {
+            return Part::Ok("the server speaks no TLS by itself (tls)".to_owned());
+        };
+        let said = served.said(self.now());
+        let why = served.failed.as_ref().map_or("", |_| ": the server's log says why");
+        match served.freshness(self.now()) {
+            Freshness::Fresh => Part::Ok(said),
+            Freshness::Stale => Part::Warning(format!("{said}{why}")),
+            Freshness::Unusable => Part::Unavailable(format!("{said}{why}")),
+        }
     }
 
     fn disk_health(&self) -> Part {

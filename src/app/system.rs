@@ -10,6 +10,7 @@ use std::{
 use super::{Access, App, Operator};
 use crate::{
     config,
+    domain::certificate::ServedCertificate,
     error::{Error, Missing, Result},
     store::{self, audit},
 };
@@ -38,7 +39,12 @@ impl App {
 
     /// The bytes in use of the database and their limit, when they were last looked at; `None` if there is no limit.
     pub fn room(&self) -> Option<Room> {
-        Some(*self.0.room.borrow()).filter(|room| room.limit > 0)
+        Some(*self.0.watched.room.borrow()).filter(|room| room.limit > 0)
+    }
+
+    /// The server's own certificate; `None` if it speaks no TLS by itself.
+    pub fn certificate(&self) -> Option<ServedCertificate> {
+        self.0.watched.certificate.borrow().clone()
     }
 
     /// Bytes that are free on the disk of the database; `None` if the system does not say.
@@ -54,6 +60,8 @@ impl App {
         self.metrics().show(found.ok());
         let (newest, now) = (self.0.backups.look().await, self.now());
         self.metrics().set_backup(newest.map(|newest| (now.since(newest.made_at), newest.bytes)));
+        self.metrics().set_room(self.room().map(|room| room.limit));
+        self.metrics().set_certificate(self.certificate().and_then(|served| served.life));
     }
 
     /// The folder for backups.

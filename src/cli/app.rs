@@ -1,14 +1,14 @@
-//! The use cases, for the command line: what the doors call, with the right of a user who has a shell on the machine.
+//! The use cases, for the command line, with the right of a user who has a shell on the machine.
 
 use std::sync::Arc;
 
 use super::database::open;
 use crate::{
     api::{dialects, profiles},
-    app::{Access, App, Webhooks},
+    app::{Access, App, Watched, Webhooks},
     clock::{SharedClock, SystemClock},
     config::Config,
-    engine::{Engine, Guard, backups::Backups, room::Room, system_look_up},
+    engine::{Engine, Guard, backups::Backups, system_look_up},
     error::Result,
     store::Db,
 };
@@ -26,7 +26,7 @@ pub(super) fn app_over(db: Db, config: &Config) -> Result<App> {
     let backups = Backups::new(db.clone(), Arc::clone(&clock), config)?;
     Ok(App::new(
         (db, engine, guard),
-        (backups, Room::unwatched()),
+        (backups, Watched::nothing()),
         clock,
         (profiles(config), dialects(config)),
         config.clone(),

@@ -23,12 +23,26 @@ pub enum About {
     Room,
     /// It takes more room than it may, and nothing more may go.
     Full,
+    /// The server's own certificate ends soon, could not be renewed, or is missing.
+    Certificate,
+    /// It is fresh again.
+    CertificateFresh,
 }
 
 impl About {
     /// Everything that such an alert may be about.
-    pub const ALL: [Self; 8] =
-        [Self::Disk, Self::Backup, Self::Damaged, Self::Crash, Self::Clock, Self::Exposed, Self::Room, Self::Full];
+    pub const ALL: [Self; 10] = [
+        Self::Disk,
+        Self::Backup,
+        Self::Damaged,
+        Self::Crash,
+        Self::Clock,
+        Self::Exposed,
+        Self::Room,
+        Self::Full,
+        Self::Certificate,
+        Self::CertificateFresh,
+    ];
 
     /// As it is stored and sent.
     pub const fn name(self) -> &'static str {
@@ -41,6 +55,8 @@ impl About {
             Self::Exposed => "server.file_exposed",
             Self::Room => "server.room_reached",
             Self::Full => "server.room_full",
+            Self::Certificate => "server.certificate_old",
+            Self::CertificateFresh => "server.certificate_renewed",
         }
     }
 
@@ -55,10 +71,12 @@ impl About {
             Self::Exposed => "everybody may read a secret file",
             Self::Room => "the database has reached its largest size",
             Self::Full => "the database is larger than it may be",
+            Self::Certificate => "there is no fresh certificate",
+            Self::CertificateFresh => "the certificate is fresh again",
         }
     }
 
-    /// What a person does about it.
+    /// The next step of a person.
     const fn remedy(self) -> &'static str {
         match self {
             Self::Disk => {
@@ -85,6 +103,11 @@ impl About {
             Self::Full => {
                 "Raise the limit, or repair or delete the webhooks that do not take theirs: until then the database grows."
             }
+            Self::Certificate => {
+                "The server tries again by itself. If tls.certificate names files of your own, put new ones in their \
+                 places: they are read within a minute. When it has expired, no client can connect."
+            }
+            Self::CertificateFresh => "Nothing is to be done.",
         }
     }
 }
@@ -96,7 +119,7 @@ pub struct OperatorAlert {
     pub key: AlertKey,
     /// The public id, the same by every channel and at every try.
     pub id: AlertId,
-    /// What it is about.
+    /// Its subject.
     pub about: About,
     /// What happened, in a sentence or two.
     pub said: String,
@@ -130,7 +153,7 @@ impl OperatorAlert {
             ),
             json: format!(r#"{{"type":"{}","timestamp":"{created_at}","data":{data}}}"#, about.name()),
             page,
-            good: false,
+            good: *about == About::CertificateFresh,
         }
     }
 }

@@ -188,7 +188,7 @@ impl Backups {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             () = self.work() => {}
-            // A copy that is under way is cut off when the program ends; the next start removes what it left.
+            // A copy that is under way is cut off when the program ends; the next start removes its parts.
             _ = stop.wait_for(|stop| *stop) => {}
         }
     }

@@ -9,7 +9,7 @@ use super::backups::Backups;
 use crate::{
     clock::SharedClock,
     config::{Config, command},
-    domain::{audit::Actor, operator_alert::About},
+    domain::{audit::Actor, certificate::ServedCertificate, operator_alert::About},
     error::Result,
     store::{self, Admission, BackupFile, Db, OldBackup, Tx, operator_alerts},
 };
@@ -27,6 +27,8 @@ pub struct Caretaker {
     pub config: Config,
     /// The backups.
     pub backups: Backups,
+    /// The server's own certificate; `None` if it speaks no TLS by itself.
+    pub certificate: watch::Receiver<Option<ServedCertificate>>,
 }
 
 impl Caretaker {
@@ -52,7 +54,8 @@ impl Caretaker {
             self.look_at_backups().await?;
         }
         let exposed = self.exposed();
-        self.judge(About::Exposed, exposed.clone(), exposed.is_none()).await
+        self.judge(About::Exposed, exposed.clone(), exposed.is_none()).await?;
+        self.certificate().await
     }
 
     /// Raises an alert about a problem, or clears it. Writes only if that changes something.
@@ -67,6 +70,26 @@ impl Caretaker {
                 db.write(Actor::Engine, Admission::Wait, move |tx| operator_alerts::clear(tx, about)).await
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Tells of a certificate that a person must look at, and then of one that is fresh again.
+    async fn certificate(&self) -> Result<()> {
+        let (now, served) = (self.clock.now(), self.certificate.borrow().clone());
+        let problem = served.as_ref().and_then(|served| served.problem(now));
+        let is_gone = served.is_none();
+        match served.filter(|served| problem.is_none() && served.is_well(now)) {
+            Some(fresh) if self.db.read(|view| operator_alerts::is_raised(view, About::Certificate)).await? => {
+                let said = format!("{}: {}.", fresh.name, fresh.said(now));
+                let tell = move |tx: &Tx<'_>| {
+                    [About::Certificate, About::CertificateFresh]
+                        .into_iter()
+                        .try_for_each(|about| operator_alerts::clear(tx, about))?;
+                    operator_alerts::raise(tx, About::CertificateFresh, &said).map(drop)
+                };
+                self.db.write(Actor::Engine, Admission::Wait, tell).await
+            }
+            _ => self.judge(About::Certificate, problem, is_gone).await,
         }
     }
 

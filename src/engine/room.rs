@@ -104,6 +104,7 @@ impl Keeper {
         }
         self.seen.send_replace(room);
         let (removed, end) = self.make_room(young, room.limit).await?;
+        self.db.metrics().removed_early(removed);
         let was_full = room.is_full;
         room.used = self.db.read(room::used).await?;
         room.is_full = end == End::Nothing && room.used >= room.limit;

@@ -85,7 +85,10 @@ fn files_of(storage: &Storage) -> Vec<String> {
     let folder = folder_of(&storage.path);
     let shown = folder.display();
     match fs::metadata(&folder) {
-        Err(error) => problems.push(format!("the folder {shown} of the database cannot be used: {error}")),
+        Err(error) => problems.push(format!(
+            "the folder {shown} of the database cannot be used: {error}: make it for the server's user, or set storage.path; run \
+             this as that user or with sudo"
+        )),
         Ok(there) if !there.is_dir() => problems.push(format!("{shown} is no folder: the database cannot be in it")),
         Ok(_) if !files::may_write(&folder) => problems.push(format!(
             "the folder {shown} of the database cannot be written by this user: give it to the server's user, and run this as that user"

@@ -36,7 +36,7 @@ pub(super) fn stamp(file: &fs::Metadata) -> Stamp {
 /// Refuses a path that exists and is no file: opening a pipe can block for ever.
 pub(super) fn expect_file(path: &Path) -> Result<()> {
     match config::no_file(path) {
-        Some(kind) => Err(at(path, &format!("is {kind}, not a file: move it away, or name another file"))),
+        Some(kind) => Err(at(path, &format!("is {kind}, not a file: name another file"))),
         None => Ok(()),
     }
 }

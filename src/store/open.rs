@@ -51,7 +51,7 @@ const EMPTYING_TIMEOUT_MS: u32 = 10;
 const JOURNAL_SIZE_LIMIT: u32 = 64 << 20;
 /// The allocator keeps twice this many freed bytes: see [`keep_freed_memory`].
 const KEPT: usize = 2 << 20;
-/// What a command says of a file in which no server has made a database yet.
+/// The message about a file in which no server has made a database yet.
 const EMPTY: &str = "is empty: 'ngoma serve' makes the database in it";
 /// Prepared statements kept by a connection; the code has fewer.
 const STATEMENTS: usize = 128;

@@ -14,11 +14,12 @@ use crate::support::{
     browser::operator,
     database::query,
     held_request::until,
+    metrics::metric,
     program::{finish, ngoma, run},
     receiver::{PATIENCE, Receiver},
     site::{SECRET, Site},
     small_disk::SmallDisk,
-    world::{Holder, START, Wish, World},
+    world::{START, Wish, World},
 };
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -66,14 +67,6 @@ pub(super) fn health(world: &World) -> (String, String) {
     let text = |field: &str| readiness["parts"]["backup"][field].as_str().expect("a text").to_owned();
     assert_eq!(readiness["warnings"] == json!([]), text("status") == "ok", "{readiness}");
     (text("status"), text("message"))
-}
-
-/// The value of a metric, as the operator sees it.
-pub(super) fn metric(world: &World, name: &str) -> Option<f64> {
-    let client = world.client(&world.token_for(Holder::Operator, "operator"));
-    let text = client.send("GET", "/metrics", &[("accept", "text/plain")], None).text;
-    let line = text.lines().find(|line| line.split(['{', ' ']).next() == Some(name));
-    line.and_then(|line| line.rsplit(' ').next()).map(|value| value.parse().expect("a number"))
 }
 
 #[test]

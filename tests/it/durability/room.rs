@@ -9,6 +9,7 @@ use crate::support::{
     browser::operator,
     client::Client,
     database::{largest_transaction, query},
+    metrics::metric,
     program::{finish, ngoma},
     receiver::{Receiver, Reply},
     site::{SECRET, Site},
@@ -107,7 +108,11 @@ fn when_the_limit_is_reached_the_oldest_delivered_go_and_what_is_owed_stays() {
     assert!(page.contains("of 4.0 MB are in use") && page.contains("the oldest delivered go sooner"), "{page}");
     let health = world.stranger().get("/health/ready").expect(200);
     assert_eq!(health["warnings"], json!([]));
-    // What was freed is used again: the file does not grow.
+    assert_eq!(metric(&world, "ngoma_database_limit_bytes"), Some(LIMIT as f64));
+    let early = gone.iter().filter(|gone| **gone).count();
+    let removed = metric(&world, "ngoma_removed_early_total").expect("a count");
+    assert!(removed as usize > early, "{removed} deliveries and events, of them {early} events");
+    // The freed space is used again: the file does not grow.
     let length = || std::fs::metadata(world.database()).expect("the file").len();
     let before = length();
     publish(&coop, "batch.exported", 30);

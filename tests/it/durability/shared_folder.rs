@@ -9,10 +9,11 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::own_backups::{DAY, after, backups, health, metric, names, tried};
+use super::own_backups::{DAY, after, backups, health, names, tried};
 use crate::support::{
     browser::operator,
     database::query,
+    metrics::metric,
     receiver::Receiver,
     site::SECRET,
     world::{START, Wish, World},

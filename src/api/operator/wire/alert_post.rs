@@ -119,6 +119,12 @@ enum ServerAlertType {
     /// The database is larger than it may be, and nothing more may go.
     #[oai(rename = "server.room_full")]
     Full,
+    /// The server's own certificate ends soon, could not be renewed, or is missing.
+    #[oai(rename = "server.certificate_old")]
+    Certificate,
+    /// After such an alert: the certificate is fresh again.
+    #[oai(rename = "server.certificate_renewed")]
+    CertificateFresh,
     /// A test that somebody asked for: nothing is wrong.
     #[oai(rename = "server.test")]
     Test,
