@@ -23,11 +23,13 @@ pub enum About {
     Certificate,
     /// It is fresh again.
     CertificateFresh,
+    /// The database was restored from a backup.
+    Restored,
 }
 
 impl About {
     /// Everything that such an alert may be about.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Disk,
         Self::Backup,
         Self::Crash,
@@ -36,6 +38,7 @@ impl About {
         Self::Room,
         Self::Certificate,
         Self::CertificateFresh,
+        Self::Restored,
     ];
 
     /// As it is stored and sent.
@@ -49,6 +52,7 @@ impl About {
             Self::Room => "server.room_reached",
             Self::Certificate => "server.certificate_old",
             Self::CertificateFresh => "server.certificate_renewed",
+            Self::Restored => "server.restored",
         }
     }
 
@@ -63,6 +67,7 @@ impl About {
             Self::Room => "the database has reached its largest size",
             Self::Certificate => "there is no fresh certificate",
             Self::CertificateFresh => "the certificate is fresh again",
+            Self::Restored => "the database was restored from a backup",
         }
     }
 
@@ -91,6 +96,10 @@ impl About {
                  places: they are read within a minute. When it has expired, no client can connect."
             }
             Self::CertificateFresh => "Nothing is to be done.",
+            Self::Restored => {
+                "Let the platforms publish again what they sent since that moment: an event with an idempotency key is \
+                 taken once. Deliveries that waited at that moment go out, also those that have arrived since."
+            }
         }
     }
 }
