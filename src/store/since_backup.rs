@@ -24,8 +24,9 @@ pub struct SinceBackup {
     pub deleted: Vec<(String, EndpointId)>,
 }
 
-/// Compares the copy, which knows all until `as_of`, with the database of now, revokes in the copy the tokens that were revoked, and notes the restore in
-/// its audit. `None` if the database of now cannot be read, or has no account in common with the copy.
+/// Compares the copy, which knows all until `as_of`, with the database of now, revokes in the copy the tokens that were
+/// revoked, and notes the restore in its audit, if its version has one. `None` if the database of now cannot be read, or has
+/// no account in common with the copy.
 ///
 /// # Errors
 /// A copy that cannot be written.
@@ -88,6 +89,9 @@ fn all<T>(copy: &Connection, sql: &str, read: impl Fn(&Row<'_>) -> rusqlite::Res
 }
 
 fn note(copy: &Connection, at: Timestamp, action: Action, subject: Option<&str>, note: &str) -> rusqlite::Result<()> {
+    if !copy.table_exists(None, "audit")? {
+        return Ok(());
+    }
     let sql = "INSERT INTO audit (at, actor, action, subject, note) VALUES (?, ?, ?, ?, ?)";
     copy.execute(sql, (at.millis(), Actor::CommandLine.to_string(), action.name(), subject, note)).map(drop)
 }
