@@ -2,6 +2,7 @@
 
 mod alert_channel;
 mod called;
+mod dev;
 mod flaw;
 mod hint;
 mod load;
@@ -64,6 +65,9 @@ pub struct Config {
     pub watch: Watch,
     /// The log.
     pub log: Log,
+    /// Whether these are the settings of `ngoma serve --dev`.
+    #[serde(skip)]
+    pub dev: bool,
     /// The file that was read, if there was one.
     #[serde(skip)]
     file: Option<PathBuf>,

@@ -7,7 +7,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     error::{Error, Result},
-    store::{self, Db},
+    store::{self, Db, serving},
 };
 
 pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
@@ -20,6 +20,16 @@ pub(super) fn open(config: &Config) -> Result<Db> {
     expect(config)?;
     let opened = store::open(&config.storage, &config.limits, Arc::new(SystemClock), false);
     opened.map_err(owner::explain)
+}
+
+/// The settings of the server that serves this database, as far as they decide where may be delivered: those of `ngoma
+/// serve --dev`, if that serves it.
+pub(super) fn as_served(db: &Db, config: &Config) -> Result<Config> {
+    let mut config = config.clone();
+    if block_on(db.read(serving::is_dev))? {
+        config.become_dev();
+    }
+    Ok(config)
 }
 
 /// Refuses to go on without a secret of the settings whose file could not be read: for commands that send by them.

@@ -1,8 +1,7 @@
 //! `ngoma serve`: the server.
 
-use std::{net::SocketAddr, process, time::Duration};
+use std::{net::SocketAddr, process};
 
-use ipnet::IpNet;
 use rustix::process::Signal;
 use tokio::{
     signal::unix::{self, SignalKind, signal},
@@ -57,10 +56,7 @@ pub(super) fn run(args: Args, mut config: Config) -> Result<()> {
                 config.server.listen
             )));
         }
-        config.egress.allow_http = true;
-        config.backup.every = Duration::ZERO;
-        let loopback = ["127.0.0.0/8", "::1/128"].map(str::parse::<IpNet>).into_iter().flatten();
-        config.egress.allow.extend(loopback);
+        config.become_dev();
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Error::Internal(error.to_string()))?;
     // With a handler for its signal, a file that has reached its size limit does not end the process: the write fails.

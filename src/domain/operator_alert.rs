@@ -27,11 +27,13 @@ pub enum About {
     Certificate,
     /// It is fresh again.
     CertificateFresh,
+    /// The database was restored from a backup.
+    Restored,
 }
 
 impl About {
     /// Everything that such an alert may be about.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Disk,
         Self::Backup,
         Self::Damaged,
@@ -42,6 +44,7 @@ impl About {
         Self::Full,
         Self::Certificate,
         Self::CertificateFresh,
+        Self::Restored,
     ];
 
     /// As it is stored and sent.
@@ -57,6 +60,7 @@ impl About {
             Self::Full => "server.room_full",
             Self::Certificate => "server.certificate_old",
             Self::CertificateFresh => "server.certificate_renewed",
+            Self::Restored => "server.restored",
         }
     }
 
@@ -73,6 +77,7 @@ impl About {
             Self::Full => "the database is larger than it may be",
             Self::Certificate => "there is no fresh certificate",
             Self::CertificateFresh => "the certificate is fresh again",
+            Self::Restored => "the database was restored from a backup",
         }
     }
 
@@ -108,6 +113,10 @@ impl About {
                  places: they are read within a minute. When it has expired, no client can connect."
             }
             Self::CertificateFresh => "Nothing is to be done.",
+            Self::Restored => {
+                "Let the platforms publish again what they sent since that moment: an event with an idempotency key is \
+                 taken once. Deliveries that waited at that moment go out, also those that have arrived since."
+            }
         }
     }
 }

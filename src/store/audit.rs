@@ -95,6 +95,16 @@ pub fn backup_taken(tx: &Tx<'_>, file: &str) -> Result<()> {
     note(tx, Action::BackupTaken, None, None, Some(file))
 }
 
+/// The last restore that is among the newest entries: when it was, and what its entry says.
+pub(super) fn last_restore(view: &View<'_>) -> Result<Option<(Timestamp, String)>> {
+    let mut rows = view.conn.prepare_cached(
+        "SELECT at, note FROM (SELECT * FROM audit ORDER BY key DESC LIMIT ?1) WHERE action = ?2 ORDER BY key DESC LIMIT 1",
+    )?;
+    let found =
+        rows.query_row((LOOKED_AT, Action::Restored.name()), |row| Ok((convert::moment(row, "at")?, row.get(1)?)));
+    Ok(found.optional()?)
+}
+
 /// Writes that held deliveries of an endpoint were cancelled, if any were. Slices that follow each other share an
 /// entry.
 pub(super) fn held(tx: &Tx<'_>, action: Action, endpoint: EndpointKey, count: usize) -> Result<()> {

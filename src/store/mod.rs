@@ -55,6 +55,7 @@ mod schema;
 pub mod search;
 pub mod secrets;
 mod served_files;
+pub mod serving;
 pub mod sessions;
 mod shares;
 pub mod sign_in_links;

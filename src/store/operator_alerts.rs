@@ -80,30 +80,3 @@ fn alert(row: &Row<'_>) -> rusqlite::Result<OperatorAlert> {
         created_at: convert::moment(row, "created_at")?,
     })
 }
-
-/// Notes that a server begins to serve. If the one before did not end as it should, the operator gets an alert.
-pub fn server_begins(tx: &Tx<'_>) -> Result<()> {
-    let mut rows = tx.conn.prepare_cached("SELECT at FROM moment WHERE serving = 1")?;
-    let last = rows.query_row([], |row| convert::moment(row, "at")).optional()?;
-    if let Some(last) = last {
-        let said = format!(
-            "The server that ran before did not stop as it should: it crashed, was killed, the machine lost its power, or this \
-             is a copy of a database that was in use. It last wrote at {last}. It serves again since {}.",
-            tx.now
-        );
-        raise(tx, About::Crash, &said)?;
-    }
-    serving(tx, true)
-}
-
-/// Notes that the server has ended as it should. For the next start this is also the last moment at which it wrote.
-pub fn server_ends(tx: &Tx<'_>) -> Result<()> {
-    serving(tx, false)
-}
-
-fn serving(tx: &Tx<'_>, serves: bool) -> Result<()> {
-    let sql = "INSERT INTO moment (one, at, serving) VALUES (1, ?1, ?2)
-               ON CONFLICT DO UPDATE SET at = excluded.at, serving = excluded.serving";
-    tx.conn.prepare_cached(sql)?.execute((tx.now.millis(), serves))?;
-    Ok(())
-}

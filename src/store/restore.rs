@@ -146,7 +146,7 @@ pub fn restore(
     progress(Progress::Checking);
     let note = look_through(&places.parts(storage), file, from.as_deref())?;
     let found = facts(&places.part).map_err(|error| open::unusable(file, &error))?;
-    let settled = since_backup::settle(&places.part, &places.path, file, now);
+    let settled = since_backup::settle(&places.part, &places.path, (file, found.as_of), now);
     let since = settled.map_err(|error| at(&places.part, &format!("cannot be written: {error}")))?;
     for (part, former) in [(&places.part, &places.path), (&places.key_part, &places.key)] {
         finish(part, former)?;

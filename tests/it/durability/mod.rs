@@ -15,6 +15,7 @@ mod own_backups;
 mod query_plans;
 mod restart;
 mod restore;
+mod restore_told;
 mod retention;
 mod retention_notices;
 mod room;

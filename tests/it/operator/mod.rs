@@ -3,6 +3,8 @@
 mod alert_posts;
 mod alerts;
 mod audit;
+mod beside_dev;
+mod channel_secrets;
 mod channels;
 mod erase;
 mod health;

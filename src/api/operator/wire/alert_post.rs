@@ -125,6 +125,9 @@ enum ServerAlertType {
     /// After such an alert: the certificate is fresh again.
     #[oai(rename = "server.certificate_renewed")]
     CertificateFresh,
+    /// The database was restored from a backup: what was accepted after it is lost.
+    #[oai(rename = "server.restored")]
+    Restored,
     /// A test that somebody asked for: nothing is wrong.
     #[oai(rename = "server.test")]
     Test,
