@@ -17,6 +17,7 @@ mod own_tls;
 mod own_tls_connections;
 mod parsers;
 mod proxies;
+mod redirects;
 mod refusals;
 mod request_heads;
 mod revoked_meanwhile;
