@@ -57,8 +57,19 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         if let Some(present) = setup_present::find(&db, &id).await? {
             return present.tell(&app, &given, json);
         }
-        let answers = given.complete(&app, &access, id).await?;
-        let made = make(&app, &access, &answers).await?;
+        let answers = given.clone().complete(&app, &access, id.clone()).await;
+        let made = match answers {
+            Ok(answers) => make(&app, &access, &answers).await.map(|made| (answers, made)),
+            Err(error) => Err(error),
+        };
+        let (answers, made) = match made {
+            Ok(made) => made,
+            // Somebody else may have made it since.
+            Err(error) => match setup_present::find(&db, &id).await? {
+                Some(present) => return present.tell(&app, &given, json),
+                None => return Err(error),
+            },
+        };
         if json { print_made(&app, &answers, &made) } else { tell(&app, &answers, &made) }
     })
 }

@@ -26,6 +26,7 @@ pub(super) fn scopes() -> Result<Scopes> {
 }
 
 /// What the options give.
+#[derive(Clone)]
 pub(super) struct Given {
     pub(super) profile: Option<String>,
     pub(super) account: Option<String>,
