@@ -4,7 +4,7 @@
 //! No file gets its name before it is complete, checked and synced.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
     thread,
 };
@@ -21,7 +21,7 @@ use super::{
     checksum,
     files::{self, at, beside, clear, folder_of, write_new},
     keyring::select_sealed,
-    open,
+    lock_file, open,
     served_files::{APPLICATION_ID, same_file},
 };
 use crate::{
@@ -156,22 +156,8 @@ fn make(
 
 /// Creates the file that becomes the copy, and locks it against other backups until it is closed.
 fn take(part: &Path) -> Result<File> {
-    let another = || at(part, "is being written: another backup to this file is under way");
-    if is_held_at(part) {
-        return Err(another());
-    }
-    clear(part)?;
-    let file = write_new(part, b"")?;
-    // A medium without locks keeps nobody away.
-    if is_held(&file) { Err(another()) } else { Ok(file) }
-}
-
-fn is_held(file: &File) -> bool {
-    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
-}
-
-fn is_held_at(part: &Path) -> bool {
-    files::expect_file(part).is_ok() && File::open(part).is_ok_and(|left| is_held(&left))
+    lock_file::create(part)?
+        .ok_or_else(|| at(part, "is being written: another backup to this file is under way; wait until it has ended"))
 }
 
 /// Creates a folder for backups, for its owner only, if it is missing; and removes what interrupted backups of
@@ -186,8 +172,13 @@ pub fn make_folder(folder: &Path) -> Result<()> {
         let part = there.map_err(unread)?.path();
         // The lock on the part of the database protects the part of its key file too. Other programs have such names too.
         let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
-        let of = of.strip_suffix(".key").unwrap_or(of);
-        if is_named_by_server(Path::new(of)) && !is_held_at(&beside(Path::new(of), ".part")) {
+        let Some(of) = of.strip_suffix(".key") else {
+            if is_named_by_server(Path::new(of)) {
+                lock_file::clear_unused(&part)?;
+            }
+            continue;
+        };
+        if is_named_by_server(Path::new(of)) && !lock_file::is_in_use(&beside(Path::new(of), ".part")) {
             clear(&part)?;
         }
     }

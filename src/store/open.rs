@@ -159,7 +159,10 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Time
     }
     MIGRATIONS.to_latest(conn).map_err(|error| match error {
         rusqlite_migration::Error::MigrationDefinition(_) => newer(path),
-        error => at(path, &error.to_string()),
+        error => at(
+            path,
+            &format!("cannot be brought up to date: '{}' says more, or restore a backup: {error}", command("check")),
+        ),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Data on disk stays: kills, full disks, damage, backups, restores, upgrades. Old rows go.
 
+mod at_once;
 mod backup;
 mod check;
 mod crash;
@@ -12,6 +13,7 @@ mod opening;
 mod order_plans;
 mod own_backups;
 mod query_plans;
+mod refused_restores;
 mod restart;
 mod restore;
 mod retention;
