@@ -2,13 +2,15 @@
 
 use std::{
     env, fs,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
-use super::{ChannelKind, Config, ConfigError, Secret, secret_shape::Shape, sources::no_file};
+use super::{ChannelKind, Config, ConfigError, Secret, secret_shape::Shape, sources::no_file, warnings::READ_BY_ALL};
 
 /// The variable by which systemd says where the credentials of a service are.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -53,11 +55,14 @@ impl Config {
     }
 
     /// Reads the secrets that are in files. A relative name is looked for among the service's credentials, then in this
-    /// folder. A file that cannot be read is noted, and so is a secret that cannot be one: most commands need none.
+    /// folder of the settings. A file that cannot be read is noted, and so is a secret that cannot be one: most commands
+    /// need none.
     ///
     /// # Errors
     /// A secret that is given twice.
-    pub(super) fn read_secret_files(&mut self, folder: &Path) -> Result<(), ConfigError> {
+    pub(super) fn read_secret_files(&mut self, settings: Option<&Path>) -> Result<(), ConfigError> {
+        let folder = settings.and_then(Path::parent).unwrap_or(Path::new(""));
+        let author = settings.and_then(|file| file.metadata().ok()).map_or(0, |file| file.uid());
         let credentials = env::var_os(CREDENTIALS).filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let (mut found, mut unusable) = (Vec::new(), Vec::new());
         for SecretFile { key, secret, file, shape } in self.secret_files() {
@@ -70,7 +75,7 @@ impl Config {
             }
             let credential = credentials.as_ref().map(|folder| folder.join(&*file)).filter(|path| path.exists());
             *file = credential.unwrap_or_else(|| folder.join(&*file));
-            match read(file, shape) {
+            match read(file, author).and_then(|text| secret_of(&text, shape)) {
                 Ok(text) => *secret = text,
                 Err(problem) => unusable.push(format!("{key}{FILE}: {} {problem}", file.display())),
             }
@@ -89,18 +94,35 @@ impl Config {
     }
 }
 
-/// The secret in a file, without the end of its line and without the mark with which some editors begin a file; or why
-/// there is none, ready to follow the file's name.
-fn read(file: &Path, shape: Shape) -> Result<Secret, String> {
+/// The bytes of a secret's file; or why there are none, ready to follow the file's name. Root reads for the author of the
+/// settings only what the author could read.
+fn read(file: &Path, author: u32) -> Result<Zeroizing<Vec<u8>>, String> {
     if let Some(kind) = no_file(file) {
         return Err(format!("is {kind}, not a file: write the secret into a file, and name that"));
     }
-    let length = fs::metadata(file).map_or(0, |file| file.len());
-    if length > MOST {
-        return Err(format!("is too long for a secret: {length} bytes, of {MOST} at most"));
+    let failed = |error: io::Error| unread(&error);
+    let mut opened = fs::File::open(file).map_err(failed)?;
+    let there = opened.metadata().map_err(failed)?;
+    if geteuid().is_root() && ![0, there.uid()].contains(&author) && there.mode() & READ_BY_ALL == 0 {
+        return Err(format!(
+            "belongs to user {}, and the settings to user {author}: root does not read it for them. If the settings are \
+             yours, give them to root by chown",
+            there.uid()
+        ));
     }
-    let bytes = fs::read(file).map(Zeroizing::new).map_err(|error| unread(&error))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| "is no text in UTF-8: save it as UTF-8".to_owned())?;
+    if there.len() > MOST {
+        return Err(format!("is too long for a secret: {} bytes, of {MOST} at most", there.len()));
+    }
+    let room = usize::try_from(MOST).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    opened.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// The secret in these bytes of a file, without the end of its line and without the mark with which some editors begin a
+/// file; or why there is none, ready to follow the file's name.
+fn secret_of(bytes: &[u8], shape: Shape) -> Result<Secret, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is no text in UTF-8: save it as UTF-8".to_owned())?;
     let secret = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         return Err("is empty: write the secret into it".to_owned());
