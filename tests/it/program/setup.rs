@@ -155,6 +155,19 @@ fn an_option_that_the_api_would_refuse_makes_nothing() {
 }
 
 #[test]
+fn it_says_who_gets_the_alerts_of_an_account_without_an_address() {
+    let mut site = Site::new();
+    let words = ["--profile", "asilichain", "--url", "https://erp.coop.example/hook", "--account"];
+    let said = |site: &Site, account: &str| setup(site, &[&words[..], &[account]].concat()).1;
+    assert!(said(&site, "COOP-A").contains("alerts   are mailed to nobody; "));
+    site.set("ALERTS__OPERATOR_EMAIL", "desk@coop.example").set("ALERTS__SMTP_URL", "smtp://127.0.0.1:9");
+    assert!(
+        said(&site, "COOP-B").contains("alerts   are mailed to the operator, desk@coop.example; ngoma account set")
+    );
+    assert!(said(&site, "COOP-B").contains("alerts   are mailed to the operator, desk@coop.example\n"));
+}
+
+#[test]
 fn without_a_terminal_the_missing_options_are_named() {
     let site = Site::new();
     let (code, out, err) = setup(&site, &["--account", NEW]);
