@@ -62,12 +62,14 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
             let made = make(&app, &access, &answers).await?;
             Ok::<_, Error>((answers, made))
         };
-        match (begin.await, setup_present::find(&db, &id).await?) {
-            (Ok((answers, made)), _) if json => print_made(&app, &answers, &made),
-            (Ok((answers, made)), _) => tell(&app, config, &answers, &made),
-            // Somebody else has made it since.
-            (Err(_), Some(present)) => present.tell(&app, config, &given, json),
-            (Err(error), None) => Err(error),
+        match begin.await {
+            Ok((answers, made)) if json => print_made(&app, &answers, &made),
+            Ok((answers, made)) => tell(&app, config, &answers, &made),
+            // Somebody else may have made it since.
+            Err(error) => match setup_present::find(&db, &id).await? {
+                Some(present) => present.tell(&app, config, &given, json),
+                None => Err(error),
+            },
         }
     })
 }

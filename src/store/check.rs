@@ -81,8 +81,8 @@ fn state(path: &Path) -> (bool, Option<(u64, SystemTime)>) {
 
 /// Problems with folders and files, found without reading them.
 fn files_of(storage: &Storage) -> Vec<String> {
-    let mut problems: Vec<String> =
-        files::expect_whole(&storage.path).err().map(|cut| cut.to_string()).into_iter().collect();
+    let linked = [files::expect_whole(&storage.path), files::expect_linked(&storage.key_file)];
+    let mut problems: Vec<String> = linked.into_iter().filter_map(|done| Some(done.err()?.to_string())).collect();
     let folder = folder_of(&storage.path);
     let shown = folder.display();
     match fs::metadata(&folder) {

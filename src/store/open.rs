@@ -66,6 +66,7 @@ const STATEMENTS: usize = 128;
 /// before 1970 or after 9999.
 pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: bool) -> Result<Db> {
     let now = clock.now().checked()?;
+    files::expect_linked(&storage.key_file)?;
     let lock = enter(&storage.path, serving)?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;

@@ -34,7 +34,8 @@ impl Halted {
         let mut tracer = Command::new("strace");
         tracer.args(["-f", "-qq", "-e", &format!("trace={call}"), "-o"]).arg(&trace);
         tracer.args(["-e", &format!("inject={call}:signal=STOP:when={nth}")]);
-        files.iter().for_each(|file| _ = tracer.arg("-P").arg(folder.join(file)));
+        // A name as the program gives it to the system, and the file of a descriptor.
+        files.iter().for_each(|file| _ = tracer.args(["-P", file, "-P"]).arg(folder.join(file)));
         tracer.arg(command.get_program()).args(command.get_args()).current_dir(folder);
         let mut tracer = tracer.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strace runs");
         loop {

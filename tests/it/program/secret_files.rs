@@ -91,6 +91,7 @@ fn a_secrets_file_that_cannot_be_used_is_named_with_why_and_what_to_do() {
     let path = |name: &str| folder.path().join(name);
     write(&path("empty"), "\n");
     write(&path("long"), &"s".repeat(70_000));
+    write(&path("utf16"), "");
     fs::write(path("utf16"), b"\xff\xfes\0m\0t\0p\0").expect("written");
     write(&path("lines"), "smtp://one.example\nsmtp://other.example\n");
     write(&path("quotes"), "\"smtp://one.example\"\n");
