@@ -21,7 +21,8 @@ use super::{
     checksum,
     files::{self, at, beside, clear, folder_of, write_new},
     keyring::select_sealed,
-    lock_file, open,
+    lock_file::{self, Found},
+    open,
     served_files::{APPLICATION_ID, same_file},
 };
 use crate::{
@@ -172,14 +173,14 @@ pub fn make_folder(folder: &Path) -> Result<()> {
         let part = there.map_err(unread)?.path();
         // The lock on the part of the database protects the part of its key file too. Other programs have such names too.
         let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
-        let Some(of) = of.strip_suffix(".key") else {
-            if is_named_by_server(Path::new(of)) {
-                lock_file::clear_unused(&part)?;
-            }
+        let of = of.strip_suffix(".key").unwrap_or(of);
+        if !is_named_by_server(Path::new(of)) {
             continue;
-        };
-        if is_named_by_server(Path::new(of)) && !lock_file::is_in_use(&beside(Path::new(of), ".part")) {
-            clear(&part)?;
+        }
+        match lock_file::lock(&beside(Path::new(of), ".part")) {
+            Ok(Found::InUse) => {}
+            // If it is locked now, it stays so until it is removed.
+            _left => clear(&part)?,
         }
     }
     Ok(())

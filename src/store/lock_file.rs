@@ -59,14 +59,6 @@ pub(super) fn is_in_use(path: &Path) -> bool {
     matches!(lock(path), Ok(Found::InUse))
 }
 
-/// Removes a file unless another process has its lock.
-///
-/// # Errors
-/// A file that cannot be removed.
-pub(super) fn clear_unused(path: &Path) -> Result<()> {
-    take_away(path).map(drop)
-}
-
 /// Creates an empty file and locks it until it is closed, in place of one that was left; `None` if another process has
 /// it.
 ///
