@@ -107,7 +107,8 @@ fn tell(app: &App, config: &Config, answers: &Answers, (registered, token): &(Re
         Some(to) => confirm!("  alerts   will be mailed to {to}, once alerts.smtp_url names a mail server"),
         None => {
             let set = command(&format!("account set {account} --alert-email MAIL"));
-            confirm!("  alerts   are mailed to {}; {set}", setup_present::without_address(config));
+            let now = setup_present::without_address(config);
+            confirm!("  alerts   are mailed to {now}; to change it: {set}");
         }
     }
     confirm!("  webhook  {id} gets {} at {url}", events.join(","));

@@ -2,6 +2,7 @@
 
 mod at_once;
 mod backup;
+mod backup_care;
 mod check;
 mod crash;
 mod damage;
@@ -20,6 +21,7 @@ mod retention;
 mod retention_notices;
 mod room;
 mod schema;
+mod shared_folder;
 mod syncs;
 mod taken_away;
 mod upgrade;
