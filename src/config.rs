@@ -9,6 +9,7 @@ mod load;
 mod rules;
 mod secret;
 mod secret_file;
+mod secret_shape;
 mod shown;
 mod sources;
 mod tls;
@@ -77,9 +78,9 @@ pub struct Config {
     /// The files that secrets are read from.
     #[serde(skip)]
     secret_files: Vec<PathBuf>,
-    /// Those that could not be read, and why: a sentence each.
+    /// Those that could not be read, and secrets that cannot be one: a sentence each.
     #[serde(skip)]
-    unread: Vec<String>,
+    unusable_secrets: Vec<String>,
     /// Environment variables that begin like a setting but are none.
     #[serde(skip)]
     ignored: Vec<String>,

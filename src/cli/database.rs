@@ -44,6 +44,8 @@ pub(super) fn expect(config: &Config) -> Result<()> {
     let (shown, source) = (path::absolute(path).unwrap_or_else(|_| path.clone()), config.source_of_database());
     let shown = shown.display();
     Err(Error::request(match error.kind() {
+        // A link that leads to nothing: the store says so.
+        ErrorKind::NotFound if path.is_symlink() => return Ok(()),
         ErrorKind::NotFound => format!(
             "there is no database at {shown} (by {source}): 'ngoma serve' makes it, so start the server first; if it is \
              elsewhere, name the server's settings by --config FILE or NGOMA_CONFIG, or run this in the server's folder"

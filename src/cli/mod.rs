@@ -148,7 +148,7 @@ impl Cli {
             Command::Token(args) => token::run(args, &owned()?),
             Command::Key(args) => key::run(&args, &owned()?),
             Command::Webhooks(args) => webhooks::run(args, &owned()?),
-            Command::Alerts(args) => alerts::run(args, &config()?),
+            Command::Alerts(args) => alerts::run(args, &owned()?),
             Command::Deliveries(args) => deliveries::run(args, &owned()?),
             Command::Recover(args) => recover::run(args, &owned()?),
             Command::Listen(args) => listen::run(args, &config()?),

@@ -14,7 +14,7 @@ use crate::{
     app::{Access, App, Operator, accounts::NewAccount, tokens::NewToken, webhooks::Registered},
     config::{Config, command},
     domain::token::BearerToken,
-    error::Result,
+    error::{Error, Result},
 };
 
 /// The label of the token, for lists.
@@ -55,11 +55,22 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
     block_on(async {
         let (given, id) = given.named(&app)?;
         if let Some(present) = setup_present::find(&db, &id).await? {
-            return present.tell(&app, &given, json);
+            return present.tell(&app, config, &given, json);
         }
-        let answers = given.complete(&app, &access, id).await?;
-        let made = make(&app, &access, &answers).await?;
-        if json { print_made(&app, &answers, &made) } else { tell(&app, &answers, &made) }
+        let begin = async {
+            let answers = given.clone().complete(&app, &access, id.clone()).await?;
+            let made = make(&app, &access, &answers).await?;
+            Ok::<_, Error>((answers, made))
+        };
+        match begin.await {
+            Ok((answers, made)) if json => print_made(&app, &answers, &made),
+            Ok((answers, made)) => tell(&app, config, &answers, &made),
+            // Somebody else may have made it since.
+            Err(error) => match setup_present::find(&db, &id).await? {
+                Some(present) => present.tell(&app, config, &given, json),
+                None => Err(error),
+            },
+        }
     })
 }
 
@@ -87,7 +98,7 @@ fn print_made(app: &App, answers: &Answers, (registered, token): &(Registered, B
     Ok(())
 }
 
-fn tell(app: &App, answers: &Answers, (registered, token): &(Registered, BearerToken)) -> Result<()> {
+fn tell(app: &App, config: &Config, answers: &Answers, (registered, token): &(Registered, BearerToken)) -> Result<()> {
     let Answers { account, profile, url, events, alert_email } = answers;
     let id = webhook_view::id(&registered.endpoint, profile, app.profiles());
     confirm!("The account {account} ({profile}) is made, with all of this:\n");
@@ -96,7 +107,8 @@ fn tell(app: &App, answers: &Answers, (registered, token): &(Registered, BearerT
         Some(to) => confirm!("  alerts   will be mailed to {to}, once alerts.smtp_url names a mail server"),
         None => {
             let set = command(&format!("account set {account} --alert-email MAIL"));
-            confirm!("  alerts   are mailed to nobody; to change it: {set}");
+            let now = setup_present::without_address(config);
+            confirm!("  alerts   are mailed to {now}; to change it: {set}");
         }
     }
     confirm!("  webhook  {id} gets {} at {url}", events.join(","));

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     app::App,
-    config::{command, quoted},
+    config::{Config, command, quoted},
     domain::{
         account::Account,
         endpoint::{Endpoint, EndpointState},
@@ -19,6 +19,14 @@ use crate::{
     error::{Error, Missing, Result},
     store::{Db, View, accounts, endpoints, tokens},
 };
+
+/// Who gets the alerts of an account that has no address of its own, in words.
+pub(super) fn without_address(config: &Config) -> String {
+    match config.alerts.operator_email.trim() {
+        to if to.is_empty() || config.alerts.smtp_url.is_empty() => "nobody".to_owned(),
+        to => format!("the operator, {to}"),
+    }
+}
 
 /// An account with what belongs to it.
 pub(super) struct Present {
@@ -49,7 +57,7 @@ pub(super) async fn find(db: &Db, id: &str) -> Result<Option<Present>> {
 
 impl Present {
     /// Shows the account. It is an error if something differs from the options.
-    pub(super) fn tell(&self, app: &App, given: &Given, as_json: bool) -> Result<()> {
+    pub(super) fn tell(&self, app: &App, config: &Config, given: &Given, as_json: bool) -> Result<()> {
         let Self { account, webhooks, tokens } = self;
         let differs = self.differences(app, given);
         if as_json {
@@ -66,7 +74,8 @@ impl Present {
         } else {
             confirm!("The account {} is there already; nothing was changed:\n", account.id);
             confirm!("  profile  {}", account.profile);
-            confirm!("  alerts   are mailed to {}", account.alert_email.as_deref().unwrap_or("nobody"));
+            let mailed = account.alert_email.clone().unwrap_or_else(|| without_address(config));
+            confirm!("  alerts   are mailed to {mailed}");
             for one in webhooks {
                 let id = webhook_view::id(one, &account.profile, app.profiles());
                 confirm!("  webhook  {id} gets {} at {}", one.events.entries().join(","), one.url.given());

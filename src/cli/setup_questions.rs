@@ -26,6 +26,7 @@ pub(super) fn scopes() -> Result<Scopes> {
 }
 
 /// The answers that options gave.
+#[derive(Clone)]
 pub(super) struct Given {
     pub(super) profile: Option<String>,
     pub(super) account: Option<String>,

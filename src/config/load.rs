@@ -22,7 +22,7 @@ impl Config {
             figment = figment.merge(Toml::file_exact(path));
         }
         figment = figment.merge(sources::environment());
-        if let Some(limit) = std::env::var_os("WEBHOOK_RETRY_MAX") {
+        if let Some(limit) = std::env::var_os("WEBHOOK_RETRY_MAX").filter(|limit| !limit.is_empty()) {
             let limit = limit.to_string_lossy().parse::<u32>().map_err(|_| {
                 ConfigError(
                     "WEBHOOK_RETRY_MAX in the environment: expected the number of attempts, such as 3".to_owned(),

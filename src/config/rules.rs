@@ -171,6 +171,11 @@ impl Config {
                 "names in lower case such as \"hooks.coop.example\", without https://, port or *",
             ),
             (
+                (1..tls.domains.len()).all(|at| !tls.domains[..at].contains(&tls.domains[at])),
+                "tls.domains",
+                "each name once",
+            ),
+            (
                 tls.contact.is_empty() || contact.is_some_and(|address| address.contains('@')),
                 "tls.contact",
                 "an address such as \"mailto:ops@coop.example\"",

@@ -2,14 +2,15 @@
 
 use std::{
     env, fs,
-    io::{self, Read},
+    io::{self, ErrorKind, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use rustix::process::geteuid;
+use zeroize::Zeroizing;
 
-use super::{Config, ConfigError, Secret, sources::no_file, warnings::READ_BY_ALL};
+use super::{ChannelKind, Config, ConfigError, Secret, secret_shape::Shape, sources::no_file, warnings::READ_BY_ALL};
 
 /// The variable by which systemd says where the credentials of a service are.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -26,57 +27,47 @@ pub(super) struct SecretFile<'a> {
     pub(super) secret: &'a mut Secret,
     /// The file; empty if none is named. It becomes the whole path.
     pub(super) file: &'a mut PathBuf,
+    /// What it must look like.
+    pub(super) shape: Shape,
 }
 
 impl Config {
     /// Every secret that may come from a file.
     fn secret_files(&mut self) -> Vec<SecretFile<'_>> {
         let alerts = &mut self.alerts;
+        let of = |key: &str, secret, file, shape| SecretFile { key: key.to_owned(), secret, file, shape };
         let mut files = vec![
-            SecretFile {
-                key: "alerts.heartbeat_url".to_owned(),
-                secret: &mut alerts.heartbeat_url,
-                file: &mut alerts.heartbeat_url_file,
-            },
-            SecretFile {
-                key: "alerts.smtp_url".to_owned(),
-                secret: &mut alerts.smtp_url,
-                file: &mut alerts.smtp_url_file,
-            },
-            SecretFile {
-                key: "alerts.webhook_url".to_owned(),
-                secret: &mut alerts.webhook_url,
-                file: &mut alerts.webhook_url_file,
-            },
-            SecretFile {
-                key: "alerts.webhook_secret".to_owned(),
-                secret: &mut alerts.webhook_secret,
-                file: &mut alerts.webhook_secret_file,
-            },
+            of("alerts.heartbeat_url", &mut alerts.heartbeat_url, &mut alerts.heartbeat_url_file, Shape::Url),
+            of("alerts.smtp_url", &mut alerts.smtp_url, &mut alerts.smtp_url_file, Shape::Url),
+            of("alerts.webhook_url", &mut alerts.webhook_url, &mut alerts.webhook_url_file, Shape::Url),
+            of("alerts.webhook_secret", &mut alerts.webhook_secret, &mut alerts.webhook_secret_file, Shape::Key),
         ];
         for (number, channel) in (1..).zip(&mut alerts.channel) {
             let key = |name: &str| format!("alerts.channel {number}.{name}");
+            let token = if channel.kind == ChannelKind::Telegram { Shape::BotToken } else { Shape::Token };
             files.extend([
-                SecretFile { key: key("url"), secret: &mut channel.url, file: &mut channel.url_file },
-                SecretFile { key: key("secret"), secret: &mut channel.secret, file: &mut channel.secret_file },
-                SecretFile { key: key("token"), secret: &mut channel.token, file: &mut channel.token_file },
+                of(&key("url"), &mut channel.url, &mut channel.url_file, Shape::Url),
+                of(&key("secret"), &mut channel.secret, &mut channel.secret_file, Shape::Key),
+                of(&key("token"), &mut channel.token, &mut channel.token_file, token),
             ]);
         }
         files
     }
 
     /// Reads the secrets that are in files. A relative name is looked for among the service's credentials, then in this
-    /// folder of the settings. A file that cannot be read is noted: most commands need no secret.
+    /// folder of the settings. A file that cannot be read is noted, and so is a secret that cannot be one: most commands
+    /// need none.
     ///
     /// # Errors
     /// A secret that is given twice.
     pub(super) fn read_secret_files(&mut self, settings: Option<&Path>) -> Result<(), ConfigError> {
         let folder = settings.and_then(Path::parent).unwrap_or(Path::new(""));
         let author = settings.and_then(|file| file.metadata().ok()).map_or(0, |file| file.uid());
-        let credentials = env::var_os(CREDENTIALS).map(PathBuf::from);
-        let (mut found, mut unread) = (Vec::new(), Vec::new());
-        for SecretFile { key, secret, file } in self.secret_files() {
+        let credentials = env::var_os(CREDENTIALS).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        let (mut found, mut unusable) = (Vec::new(), Vec::new());
+        for SecretFile { key, secret, file, shape } in self.secret_files() {
             if file.as_os_str().is_empty() {
+                unusable.extend(shape.flaw(secret.expose()).map(|flaw| format!("{key} {flaw}")));
                 continue;
             }
             if !secret.is_empty() {
@@ -84,36 +75,32 @@ impl Config {
             }
             let credential = credentials.as_ref().map(|folder| folder.join(&*file)).filter(|path| path.exists());
             *file = credential.unwrap_or_else(|| folder.join(&*file));
-            match read(file, author) {
+            match read(file, author).and_then(|text| secret_of(&text, shape)) {
                 Ok(text) => *secret = text,
-                Err(problem) => unread.push(format!("{key}{FILE}: {} {problem}", file.display())),
+                Err(problem) => unusable.push(format!("{key}{FILE}: {} {problem}", file.display())),
             }
             found.push(file.clone());
         }
-        (self.secret_files, self.unread) = (found, unread);
+        (self.secret_files, self.unusable_secrets) = (found, unusable);
         Ok(())
     }
 
-    /// For what sends by the secrets of the settings: each of them could be read.
+    /// For what sends by the secrets of the settings: each of them can be used.
     ///
     /// # Errors
-    /// A secret's file that could not be read.
+    /// A secret that could not be read, or cannot be one.
     pub fn expect_secrets(&self) -> Result<(), ConfigError> {
-        self.unread.first().map_or(Ok(()), |problem| Err(ConfigError(problem.clone())))
+        self.unusable_secrets.first().map_or(Ok(()), |problem| Err(ConfigError(problem.clone())))
     }
 }
 
-/// The secret in a file, without the end of its line; or why there is none, ready to follow the file's name. Root reads for
-/// the author of the settings only what the author could read.
-fn read(file: &Path, author: u32) -> Result<Secret, String> {
+/// The bytes of a secret's file; or why there are none, ready to follow the file's name. Root reads for the author of the
+/// settings only what the author could read.
+fn read(file: &Path, author: u32) -> Result<Zeroizing<Vec<u8>>, String> {
     if let Some(kind) = no_file(file) {
-        return Err(format!("is {kind}, not a file"));
+        return Err(format!("is {kind}, not a file: write the secret into a file, and name that"));
     }
-    let failed = |error: io::Error| {
-        format!(
-            "cannot be read: {error}: write the secret into it, for the server's user or as a credential of systemd (LoadCredential), or run this with sudo"
-        )
-    };
+    let failed = |error: io::Error| unread(&error);
     let mut opened = fs::File::open(file).map_err(failed)?;
     let there = opened.metadata().map_err(failed)?;
     if geteuid().is_root() && ![0, there.uid()].contains(&author) && there.mode() & READ_BY_ALL == 0 {
@@ -126,12 +113,37 @@ fn read(file: &Path, author: u32) -> Result<Secret, String> {
     if there.len() > MOST {
         return Err(format!("is too long for a secret: {} bytes, of {MOST} at most", there.len()));
     }
-    let mut text = String::new();
-    opened.read_to_string(&mut text).map_err(failed)?;
-    let text = Secret::from(text);
-    let secret = text.expose().trim_end_matches(['\r', '\n']);
+    let room = usize::try_from(MOST).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    opened.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// The secret in these bytes of a file, without the end of its line and without the mark with which some editors begin a
+/// file; or why there is none, ready to follow the file's name.
+fn secret_of(bytes: &[u8], shape: Shape) -> Result<Secret, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is no text in UTF-8: save it as UTF-8".to_owned())?;
+    let secret = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         return Err("is empty: write the secret into it".to_owned());
     }
-    Ok(Secret::from(secret.to_owned()))
+    if secret.contains(['\r', '\n']) {
+        return Err("has several lines: a secret is one line".to_owned());
+    }
+    if ['"', '\''].iter().any(|quote| secret.len() > 1 && secret.starts_with(*quote) && secret.ends_with(*quote)) {
+        return Err("has quotes around the secret: leave them out".to_owned());
+    }
+    shape.flaw(secret).map_or_else(|| Ok(Secret::from(secret.to_owned())), Err)
+}
+
+/// Why a file could not be read, and what to do.
+fn unread(error: &io::Error) -> String {
+    let hand = "hand it to the service as a credential of systemd (LoadCredential)";
+    match error.kind() {
+        ErrorKind::NotFound => format!("is not there: write the secret into it, or {hand}"),
+        ErrorKind::PermissionDenied => {
+            format!("cannot be read: {error}: give it to the server's user, or {hand}, or run this with sudo")
+        }
+        _ => format!("cannot be read: {error}"),
+    }
 }

@@ -47,7 +47,8 @@ pub(super) fn exposed(figment: &Figment) -> Option<PathBuf> {
 }
 
 fn is_read_by_all(path: &Path) -> bool {
-    path.metadata().is_ok_and(|file| file.permissions().mode() & READ_BY_ALL != 0)
+    // A device or a pipe holds nothing, and a command that changes its mode would harm others.
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & READ_BY_ALL != 0)
 }
 
 /// A file with a secret that everybody may read.

@@ -4,7 +4,7 @@
 //! No file gets its name before it is complete, checked and synced.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
     thread,
 };
@@ -21,6 +21,7 @@ use super::{
     checksum,
     files::{self, at, beside, clear, folder_of, write_new},
     keyring::select_sealed,
+    lock_file::{self, Found},
     open,
     served_files::{APPLICATION_ID, same_file},
 };
@@ -159,22 +160,8 @@ fn make(
 
 /// Creates the file that becomes the copy, and locks it against other backups until it is closed.
 fn take(part: &Path) -> Result<File> {
-    let another = || at(part, "is being written: another backup to this file is under way");
-    if is_held_at(part) {
-        return Err(another());
-    }
-    clear(part)?;
-    let file = write_new(part, b"")?;
-    // A medium without locks keeps nobody away.
-    if is_held(&file) { Err(another()) } else { Ok(file) }
-}
-
-fn is_held(file: &File) -> bool {
-    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
-}
-
-fn is_held_at(part: &Path) -> bool {
-    files::expect_file(part).is_ok() && File::open(part).is_ok_and(|left| is_held(&left))
+    lock_file::create(part)?
+        .ok_or_else(|| at(part, "is being written: another backup to this file is under way; wait until it has ended"))
 }
 
 /// Creates a folder for backups, for its owner only, if it is missing; and removes what interrupted backups of
@@ -190,8 +177,13 @@ pub fn make_folder(folder: &Path) -> Result<()> {
         // The lock on the part of the database protects the part of its key file too. Other programs have such names too.
         let Some(of) = part.to_str().and_then(|part| part.strip_suffix(".part")) else { continue };
         let of = of.strip_suffix(".key").unwrap_or(of);
-        if is_named_by_server(Path::new(of)) && !is_held_at(&beside(Path::new(of), ".part")) {
-            clear(&part)?;
+        if !is_named_by_server(Path::new(of)) {
+            continue;
+        }
+        match lock_file::lock(&beside(Path::new(of), ".part")) {
+            Ok(Found::InUse) => {}
+            // If it is locked now, it stays so until it is removed.
+            _left => clear(&part)?,
         }
     }
     Ok(())

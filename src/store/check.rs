@@ -18,6 +18,7 @@ use super::{
     keyring::{sealed, select_sealed},
     open::{self, BUSY_TIMEOUT_MS},
     schema::MIGRATIONS,
+    schema_check,
 };
 use crate::{clock::Stopwatch, config::Storage, domain::ids::EndpointId};
 
@@ -80,8 +81,8 @@ fn state(path: &Path) -> (bool, Option<(u64, SystemTime)>) {
 
 /// Problems with folders and files, found without reading them.
 fn files_of(storage: &Storage) -> Vec<String> {
-    let mut problems: Vec<String> =
-        files::expect_whole(&storage.path).err().map(|cut| cut.to_string()).into_iter().collect();
+    let linked = [files::expect_whole(&storage.path), files::expect_linked(&storage.key_file)];
+    let mut problems: Vec<String> = linked.into_iter().filter_map(|done| Some(done.err()?.to_string())).collect();
     let folder = folder_of(&storage.path);
     let shown = folder.display();
     match fs::metadata(&folder) {
@@ -157,11 +158,14 @@ fn database(
     let plain = |line: String| line.replace("*** in database main ***", "").replace('\n', " ");
     found.problems.extend(lines.map(|line| format!("{}: {}", path.display(), plain(line).trim())));
     conn.progress_handler(0, None::<fn() -> bool>).map_err(unusable)?;
-    let pending = MIGRATIONS.pending_migrations(&conn).map_err(|error| format!("{} {error}", path.display()))?;
+    let pending = MIGRATIONS.pending_migrations(&conn).unwrap_or_default();
     match pending {
         0 => {}
         1.. => found.note = format!("ok; the next start brings it up to date ({pending} steps)"),
         _ => return Err(open::newer(path).to_string()),
+    }
+    if let Some(flaw) = schema_check::flaw(&conn).map_err(unusable)? {
+        return Err(format!("{} {flaw}: restore a whole backup", path.display()));
     }
     if !conn.table_exists(None, "event").map_err(unusable)? {
         return Ok(());

@@ -53,8 +53,25 @@ pub(super) fn note_of_restore(path: &Path) -> PathBuf {
     beside(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), ".restoring")
 }
 
-/// Refuses a database whose files are being exchanged by a restore.
+/// The file that a restore prepares, and keeps locked.
+pub(super) fn part_of_restore(path: &Path) -> PathBuf {
+    beside(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), ".restored")
+}
+
+/// Refuses a link that leads to nothing: what is written there would not get to the disk that it means.
+pub(super) fn expect_linked(path: &Path) -> Result<()> {
+    match fs::read_link(path) {
+        Ok(to) if fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) => {
+            let to = to.display();
+            Err(at(path, &format!("is a link to {to}, where nothing is: mount the disk of {to}, or remove the link")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a database whose link leads to nothing, or whose files are being exchanged by a restore.
 pub(super) fn expect_whole(path: &Path) -> Result<()> {
+    expect_linked(path)?;
     if !note_of_restore(path).exists() {
         return Ok(());
     }
@@ -166,11 +183,12 @@ pub(super) fn clear(part: &Path) -> Result<()> {
         .map_err(|error| at(part, &format!("is in the way: {error}")))
 }
 
-/// Creates a file with these bytes, for its owner only.
+/// Creates a file with these bytes, for its owner only. If they find no room, nothing is left.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<File> {
     let write = || {
         let mut file = make(path)?;
-        file.write_all(bytes).map(|()| file)
+        file.write_all(bytes).inspect_err(|_| drop(fs::remove_file(path)))?;
+        Ok::<_, io::Error>(file)
     };
     write().map_err(|error| at(path, &format!("cannot be written: {error}")))
 }

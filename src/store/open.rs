@@ -66,6 +66,7 @@ const STATEMENTS: usize = 128;
 /// before 1970 or after 9999.
 pub fn open(storage: &Storage, limits: &Limits, clock: SharedClock, serving: bool) -> Result<Db> {
     let now = clock.now().checked()?;
+    files::expect_linked(&storage.key_file)?;
     let lock = enter(&storage.path, serving)?;
     files::narrow(&files::of_database(&storage.path));
     let mut conn = connect(&storage.path, storage.durability)?;
@@ -162,7 +163,10 @@ fn bring_up_to_date(conn: &mut Connection, path: &Path, serving: bool, now: Time
     }
     MIGRATIONS.to_latest(conn).map_err(|error| match error {
         rusqlite_migration::Error::MigrationDefinition(_) => newer(path),
-        error => at(path, &error.to_string()),
+        error => at(
+            path,
+            &format!("cannot be brought up to date: '{}' says more, or restore a backup: {error}", command("check")),
+        ),
     })
 }
 

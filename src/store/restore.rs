@@ -6,7 +6,7 @@
 //! the next run does the rest of the renaming.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::ErrorKind,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
@@ -22,8 +22,9 @@ use super::{
     Progress, Result, check,
     files::{self, at, beside, clear, folder_of, write_new},
     keyring::KeyRing,
+    lock_file::{self, Found},
     open,
-    served_files::{ServerLock, same_file},
+    served_files::{ServerLock, being_restored, same_file},
     since_backup::{self, SinceBackup},
 };
 use crate::{config::Storage, domain::timestamp::Timestamp, error::Error};
@@ -66,7 +67,7 @@ impl Source {
     /// # Errors
     /// A backup that is missing, damaged or the database itself; no room for it; a key that cannot be read.
     pub fn open(storage: &Storage, file: &Path, key: Option<&Path>) -> Result<Self> {
-        expect_backup(file, &Places::of(storage).path)?;
+        expect_backup(file, &Places::of(storage)?.path)?;
         let failed = |error: rusqlite::Error| at(file, &format!("cannot be read: {error}"));
         let conn = check::connect(file).map_err(failed)?;
         // SQLite opens the log of a database by the first question.
@@ -85,14 +86,16 @@ struct Places {
 }
 
 impl Places {
-    fn of(storage: &Storage) -> Self {
+    fn of(storage: &Storage) -> Result<Self> {
         // A link leads elsewhere, and must stay.
         let real = |path: &Path| {
-            fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+            files::expect_linked(path)?;
+            let real = fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+            Ok::<_, Error>(real.unwrap_or_else(|_| path.to_owned()))
         };
-        let (path, key) = (real(&storage.path), real(&storage.key_file));
-        let [part, key_part] = [&path, &key].map(|file| beside(file, ".restored"));
-        Self { note: files::note_of_restore(&path), path, key, part, key_part }
+        let (path, key) = (real(&storage.path)?, real(&storage.key_file)?);
+        let (part, key_part) = (files::part_of_restore(&path), beside(&key, ".restored"));
+        Ok(Self { note: files::note_of_restore(&path), path, key, part, key_part })
     }
 
     /// The prepared files, as a database of their own.
@@ -108,11 +111,12 @@ impl Places {
 /// # Errors
 /// Files that cannot be renamed; another restore that is under way.
 pub fn go_on(storage: &Storage) -> Result<Option<PathBuf>> {
-    let places = Places::of(storage);
-    if !places.note.exists() {
-        return Ok(None);
-    }
-    let note = hold(&places.note)?;
+    let places = Places::of(storage)?;
+    let note = match lock_file::lock(&places.note)? {
+        Found::Locked(note) => note,
+        Found::InUse => return Err(being_restored(&places.path, &places.note)),
+        Found::Gone => return Ok(None),
+    };
     let text = fs::read(&places.note).map_err(|error| at(&places.note, &format!("cannot be read: {error}")))?;
     let lines: Vec<&[u8]> = text.splitn(2, |byte| *byte == b'\n').collect();
     let [name, file] = lines.as_slice() else {
@@ -135,9 +139,14 @@ pub fn restore(
     now: Timestamp,
     progress: impl Fn(Progress) + Clone + Send + 'static,
 ) -> Result<Restored> {
-    let places = Places::of(storage);
+    let places = Places::of(storage)?;
+    let parts = Parts::take(&places)?;
+    // Another one has begun since to exchange files.
+    if lock_file::is_in_use(&places.note) {
+        return Err(being_restored(&places.path, &places.note));
+    }
+    files::expect_whole(&places.path)?;
     let lock = free(&places.path)?;
-    let (parts, held) = Parts::take(&places)?;
     let Source { file, conn, key } = source;
     let file = file.as_path();
     copy(file, &conn, &places.part, &progress)?;
@@ -158,10 +167,11 @@ pub fn restore(
         Some(lock) => Some(lock),
         None => free(&places.path).inspect_err(|_| drop(fs::remove_file(&places.note)))?,
     };
-    parts.keep();
+    // The lock of the prepared file becomes that of the database.
+    let held = parts.keep();
     let before = switch(&places, &name)?;
-    drop((written, held, lock));
     let problems = check::opens(storage);
+    drop((written, held, lock));
     match problems.first() {
         None => Ok(Restored { note, key: from, since, before, ..found }),
         Some(problem) => Err(Error::Internal(format!("it is restored, but a start would fail: {problem}"))),
@@ -190,46 +200,26 @@ fn expect_backup(file: &Path, path: &Path) -> Result<()> {
 
 /// Keeps servers away from the database, if there is one.
 fn free(path: &Path) -> Result<Option<ServerLock>> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    ServerLock::take(path).map(Some).map_err(|error| match ServerLock::holder(path) {
-        Some(process) => at(
-            path,
-            &format!(
-                "is in use: the ngoma with process id {process} serves it. Stop it first ('systemctl stop ngoma', or Ctrl-C where \
-                 it runs), then run this again"
-            ),
-        ),
-        None => error,
-    })
-}
-
-/// Locks a file against other restores until it is closed.
-fn hold(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|error| at(path, &format!("cannot be opened: {error}")))?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(at(path, "is in use: another restore is under way")),
-        // A medium without locks keeps nobody away.
-        _ => Ok(file),
-    }
+    if path.exists() { ServerLock::take(path).map(Some) } else { Ok(None) }
 }
 
 /// The prepared files: they are removed unless they are kept.
-struct Parts([PathBuf; 2]);
+struct Parts {
+    files: [PathBuf; 2],
+    /// The file that becomes the copy, locked against other restores. It is closed when the others are removed.
+    held: Option<File>,
+}
 
 impl Parts {
-    /// Creates the file that becomes the copy, and locks it against other restores.
-    fn take(places: &Places) -> Result<(Self, File)> {
-        if places.part.exists() {
-            drop(hold(&places.part)?);
-        }
-        for left in Self::all(&places.part).chain([places.key_part.clone()]) {
+    /// Creates the file that becomes the copy, and locks it.
+    fn take(places: &Places) -> Result<Self> {
+        let taken = lock_file::create(&places.part)?;
+        let held = Some(taken.ok_or_else(|| being_restored(&places.path, &places.part))?);
+        let parts = Self { files: [places.part.clone(), places.key_part.clone()], held };
+        for left in Self::all(&places.part).skip(1).chain([places.key_part.clone()]) {
             clear(&left)?;
         }
-        drop(write_new(&places.part, b"")?);
-        let held = hold(&places.part)?;
-        Ok((Self([places.part.clone(), places.key_part.clone()]), held))
+        Ok(parts)
     }
 
     /// A part with the files that SQLite may make beside it.
@@ -238,14 +228,15 @@ impl Parts {
         ["", "-journal", "-wal", "-shm"].into_iter().map(move |end| beside(&part, end))
     }
 
-    fn keep(mut self) {
-        self.0 = Default::default();
+    fn keep(mut self) -> Option<File> {
+        self.files = Default::default();
+        self.held.take()
     }
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        for file in self.0.iter().filter(|part| !part.as_os_str().is_empty()).flat_map(|part| Self::all(part)) {
+        for file in self.files.iter().filter(|part| !part.as_os_str().is_empty()).flat_map(|part| Self::all(part)) {
             let _ = fs::remove_file(file);
         }
     }
@@ -352,17 +343,22 @@ fn finish(part: &Path, former: &Path) -> Result<()> {
     done.map_err(|error| at(part, &format!("cannot get its owner and mode, or be synced: {error}")))
 }
 
-/// Writes the note: the name of the folder for the former files, and the backup.
+/// Writes the note: the name of the folder for the former files, and the backup. If it cannot be written, nothing of it
+/// is left.
 fn write_note(places: &Places, name: &str, file: &Path) -> Result<File> {
     let backup = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let draft = beside(&places.note, ".part");
     clear(&draft)?;
     let text = [name.as_bytes(), b"\n", backup.as_os_str().as_bytes()].concat();
     let written = write_new(&draft, &text)?;
-    let locked = hold(&draft)?;
+    // A medium without locks keeps nobody away.
+    let _ = written.try_lock();
     let put = written.sync_all().and_then(|()| sync(places)).and_then(|()| fs::rename(&draft, &places.note));
-    put.and_then(|()| sync(places)).map_err(|error| at(&places.note, &format!("cannot be written: {error}")))?;
-    Ok(locked)
+    put.and_then(|()| sync(places)).map_err(|error| {
+        [&draft, &places.note].iter().for_each(|left| drop(fs::remove_file(left)));
+        at(&places.note, &format!("cannot be written: {error}"))
+    })?;
+    Ok(written)
 }
 
 /// Renames: the present files go into folders of this name, and the prepared files take their places. Whatever is done

@@ -9,6 +9,7 @@ use std::{
     fs::{self, File, Metadata, TryLockError},
     os::unix::fs::{FileExt, MetadataExt},
     path::{self, Path, PathBuf},
+    process,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,6 +19,7 @@ use super::{
     Result,
     files::{self, at},
     keyring::random,
+    lock_file::is_in_use,
 };
 use crate::error::Error;
 
@@ -43,26 +45,49 @@ impl ServerLock {
         let file = file.map_err(|error| at(database, &format!("cannot be opened: {error}")))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(at(
-                database,
-                "is in use: another ngoma is already serving this database; stop it first, or set storage.path to another file",
-            )),
+            Err(TryLockError::WouldBlock) => Err(in_use(database)),
             Err(TryLockError::Error(error)) => Err(at(database, &format!("cannot be locked: {error}"))),
         }
     }
 }
 
-impl ServerLock {
-    /// The id of the process that holds the lock of this database, as far as the system says.
-    pub(super) fn holder(database: &Path) -> Option<u32> {
-        let file = format!(":{}", fs::metadata(database).ok()?.ino());
-        let locks = fs::read_to_string("/proc/locks").ok()?;
-        // Such as: 1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF
-        let mut locks = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let lock =
-            locks.find(|lock| lock.get(1) == Some(&"FLOCK") && lock.get(5).is_some_and(|of| of.ends_with(&file)))?;
-        lock.get(4)?.parse().ok()
+/// Who has the lock of this database, and what to do.
+fn in_use(database: &Path) -> Error {
+    let part = files::part_of_restore(database);
+    if is_in_use(&part) && holder(&part) != Some(process::id()) {
+        return being_restored(database, &part);
     }
+    let holder =
+        holder(database).map_or_else(|| "another ngoma".to_owned(), |id| format!("the ngoma with process id {id}"));
+    at(
+        database,
+        &format!(
+            "is in use: {holder} serves it. There can be only one: stop it first ('systemctl stop ngoma', or Ctrl-C where it runs), \
+             then run this again"
+        ),
+    )
+}
+
+/// The sentence about a database into which another process restores a backup; `part` is the file that it has locked.
+pub(super) fn being_restored(database: &Path, part: &Path) -> Error {
+    let id = holder(part).map_or_else(String::new, |id| format!(" with process id {id}"));
+    at(
+        database,
+        &format!(
+            "is in use: another restore is under way, the ngoma{id}: wait until it has ended, then run this again"
+        ),
+    )
+}
+
+/// The id of the process that holds the lock of this file, as far as the system says.
+fn holder(path: &Path) -> Option<u32> {
+    let file = format!(":{}", fs::metadata(path).ok()?.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // Such as: 1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF
+    let mut locks = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let lock = locks.find(|lock| lock.get(1) == Some(&"FLOCK") && lock.get(5).is_some_and(|of| of.ends_with(&file)))?;
+    // A process outside this container has the number 0.
+    lock.get(4)?.parse().ok().filter(|id| *id > 0)
 }
 
 impl Drop for ServerLock {

@@ -1,5 +1,6 @@
 //! Data on disk stays: kills, full disks, damage, backups, restores, upgrades. Old rows go.
 
+mod at_once;
 mod backup;
 mod backup_care;
 mod check;
@@ -13,6 +14,7 @@ mod opening;
 mod order_plans;
 mod own_backups;
 mod query_plans;
+mod refused_restores;
 mod restart;
 mod restore;
 mod restore_told;

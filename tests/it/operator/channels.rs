@@ -256,7 +256,7 @@ fn a_command_sends_a_test_to_each_channel_or_to_one_and_says_what_came_of_it() {
 fn a_channel_that_cannot_be_used_is_refused_with_its_place_and_without_its_secrets() {
     for (channels, problem) in [
         (r#"[{kind="slack"}]"#, "alerts.channel 1.url: a channel of the kind slack needs it"),
-        (r#"[{kind="telegram", token="t0ps3cret"}]"#, "alerts.channel 1.chat_id"),
+        (r#"[{kind="telegram", token="7:t0ps3cret"}]"#, "alerts.channel 1.chat_id"),
         (r#"[{kind="telegram", chat_id="7"}]"#, "alerts.channel 1.token"),
         (r#"[{kind="ntfy", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.topic"),
         (r#"[{kind="text", url="ftp://t0ps3cret.example"}]"#, "alerts.channel 1.url: this URL cannot be used"),

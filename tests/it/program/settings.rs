@@ -279,6 +279,7 @@ fn a_wrong_setting_names_key_source_and_what_was_expected() {
         ("[storage]\ndurability = \"some\"", ["storage.durability", "config.toml", "full"]),
         ("[egress]\nallow = [\"10.0.0.0/99\"]", ["egress.allow", "config.toml", "10.0.0.0/99"]),
         ("[nothing]\nx = 1", ["nothing", "config.toml", "server"]),
+        ("[tls]\ndomains = [\"a.example\", \"a.example\"]", ["tls.domains", "config.toml", "each name once"]),
         ("[server", ["config.toml", "TOML", ""]),
     ];
     for (text, words) in cases {
@@ -297,4 +298,7 @@ fn a_wrong_setting_names_key_source_and_what_was_expected() {
         assert!(code == 1 && sentence.contains(word), "{name}={value}: {sentence}");
     }
     assert!(refusal(folder.path(), &["--config", "nowhere.toml", "check"]).contains("nowhere.toml"));
+    // A line of a file of variables may be empty.
+    let (code, _, said) = finish(ngoma(folder.path(), &["check"]).env("WEBHOOK_RETRY_MAX", ""));
+    assert_eq!(code, 0, "{said}");
 }

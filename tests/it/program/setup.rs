@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -155,6 +155,17 @@ fn an_option_that_the_api_would_refuse_makes_nothing() {
 }
 
 #[test]
+fn it_says_who_gets_the_alerts_of_an_account_without_an_address() {
+    let mut site = Site::new();
+    let words = ["--profile", "asilichain", "--url", "https://erp.coop.example/hook", "--account"];
+    let said = |site: &Site, account: &str| setup(site, &[&words[..], &[account]].concat()).1;
+    assert!(said(&site, "COOP-A").contains("alerts   are mailed to nobody; "));
+    site.set("ALERTS__OPERATOR_EMAIL", "desk@coop.example").set("ALERTS__SMTP_URL", "smtp://127.0.0.1:9");
+    assert!(said(&site, "COOP-B").contains("alerts   are mailed to the operator, desk@coop.example; to change it: "));
+    assert!(said(&site, "COOP-B").contains("alerts   are mailed to the operator, desk@coop.example\n"));
+}
+
+#[test]
 fn without_a_terminal_the_missing_options_are_named() {
     let site = Site::new();
     let (code, out, err) = setup(&site, &["--account", NEW]);
@@ -194,4 +205,27 @@ fn on_a_terminal_it_asks_and_asks_again_after_a_wrong_answer() {
     }
     let webhook: String = site.look("SELECT url || ' ' || events FROM endpoint");
     assert_eq!(webhook, "https://erp.coop.example/hook batch.*");
+}
+
+#[test]
+fn of_many_runs_at_once_one_makes_it_and_the_others_say_what_is_there() {
+    let site = Site::new();
+    let url = "https://erp.coop.example/hook";
+    let words = ["setup", "--profile", "asilichain", "--account", NEW, "--url", url, "--json"];
+    let begin = |_| {
+        let mut setup = site.command_of(&words);
+        setup.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let runs: Vec<Child> = (0..8).map(begin).collect();
+    let mut made = 0;
+    for run in runs {
+        let ended = run.wait_with_output().expect("it ends");
+        let said: Value = serde_json::from_slice(&ended.stdout).unwrap_or_default();
+        [&said["token"], &said["webhook"]["secret"]].into_iter().filter_map(Value::as_str).for_each(leaks::secret);
+        assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert_eq!(said["account"], NEW);
+        made += usize::from(said["made"] == true);
+    }
+    assert_eq!(made, 1);
+    assert_eq!(site.look::<u64>("SELECT count(*) FROM endpoint"), 1);
 }

@@ -1,6 +1,14 @@
 //! Service managers: signals to the server, and its messages to them.
 
-use std::{fs, io, net::TcpListener, os::unix::net::UnixDatagram, time::Duration};
+use std::{
+    fs, io,
+    net::TcpListener,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
+    time::Duration,
+};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -9,7 +17,7 @@ use crate::support::{
     client::Client,
     program::{Running, finish, ngoma, word_after},
     receiver::{PATIENCE, Receiver, Reply},
-    site::{Site, event_of, publish},
+    site::{SECRET, Server, Site, event_of, publish},
     strace::require_strace,
 };
 
@@ -23,12 +31,18 @@ struct Manager(UnixDatagram);
 
 impl Manager {
     /// A site whose server reports to a manager.
-    fn of(site: &Site) -> (Self, crate::support::site::Server) {
+    fn of(site: &Site) -> (Self, Server) {
         let path = site.folder().join("notify");
-        let socket = UnixDatagram::bind(&path).expect("a socket");
+        let manager = Self(UnixDatagram::bind(&path).expect("a socket"));
+        let server = manager.start(site, path.to_str().expect("a path"));
+        (manager, server)
+    }
+
+    /// Starts a server that reports to a socket of this name.
+    fn start(&self, site: &Site, name: &str) -> Server {
         let mut serve = site.command();
-        serve.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", WATCHDOG_USEC);
-        (Self(socket), site.start_by(&mut serve))
+        serve.env("NOTIFY_SOCKET", name).env("WATCHDOG_USEC", WATCHDOG_USEC);
+        site.start_by(&mut serve)
     }
 
     /// The next message; `None` if it does not come within this time.
@@ -78,6 +92,40 @@ fn a_service_manager_hears_that_it_is_ready_that_it_works_and_that_it_stops() {
     server.running.signal("TERM");
     while manager.hear(PATIENCE).expect("it says that it stops") != "STOPPING=1" {}
     assert_eq!(server.running.wait().code(), Some(0));
+}
+
+#[test]
+fn a_service_manager_that_reads_nothing_holds_neither_deliveries_nor_a_stop() {
+    let (site, receiver) = (Site::new(), Receiver::new());
+    let path = site.folder().join("notify");
+    let manager = Manager(UnixDatagram::bind(&path).expect("a socket"));
+    let filler = UnixDatagram::unbound().expect("a socket");
+    filler.set_nonblocking(true).expect("set");
+    while filler.send_to(b"x", &path).is_ok() {}
+    let mut server = manager.start(&site, path.to_str().expect("a path"));
+    server.coop().webhook(&receiver.url(), &["*"], SECRET);
+    event_of(&publish(&server.coop(), "unheard").expect("it serves"));
+    receiver.wait_for(1);
+    server.running.signal("TERM");
+    assert_eq!(server.running.wait().code(), Some(0));
+    assert!(server.running.has_said("the service manager does not read its messages (NOTIFY_SOCKET)"));
+
+    // One that reads later hears then that the server is ready.
+    let server = manager.start(&site, path.to_str().expect("a path"));
+    server.running.error_with("the service manager does not read its messages");
+    while manager.hear(PATIENCE).expect("it says that it is ready") != "READY=1" {}
+    server.stop();
+}
+
+#[test]
+fn a_socket_without_a_file_is_a_service_managers_too() {
+    let site = Site::new();
+    let name = format!("ngoma-story-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("a name");
+    let manager = Manager(UnixDatagram::bind_addr(&address).expect("a socket"));
+    let server = manager.start(&site, &format!("@{name}"));
+    assert_eq!(manager.hear(PATIENCE).as_deref(), Some("READY=1"));
+    server.stop();
 }
 
 #[test]

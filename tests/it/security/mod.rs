@@ -18,6 +18,7 @@ mod own_tls_connections;
 mod own_tls_watched;
 mod parsers;
 mod proxies;
+mod redirects;
 mod refusals;
 mod request_heads;
 mod revoked_meanwhile;
