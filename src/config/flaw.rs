@@ -4,7 +4,7 @@ use std::iter;
 
 use figment::{Figment, Metadata, value::Value};
 
-use super::{DEFAULTS, SECRETS, hint, sources};
+use super::{DEFAULTS, SECRETS, channel_place, hint, sources};
 
 /// The channels of alerts: an entry of this list has secrets in it.
 const CHANNEL: &str = "alerts.channel.";
@@ -19,14 +19,15 @@ fn is_secret(key: &str) -> bool {
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
-    let source = source(error.metadata.as_ref(), &key);
+    let (source, place) = (source(error.metadata.as_ref(), &key), place(figment, &key));
     match &error.kind {
         Kind::UnknownField(field, expected) => {
-            let named = if key.is_empty() { field } else { &key };
+            let named = if key.is_empty() { field } else { &place };
             format!("{named}{source}: there is no such key: expected one of {}", expected.join(", "))
         }
-        Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{key}{source}: {field} is missing"),
-        _ if is_secret(&key) => format!("{key}{source}: expected a text, in double quotes"),
+        Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{place}{source}: {field} is missing"),
+        _ if is_secret(&key) => format!("{place}{source}: expected a text, in double quotes"),
+        kind if key.starts_with(CHANNEL) => format!("{place}{source}: {kind}"),
         kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
         kind => {
             let given = given(figment, &key);
@@ -36,6 +37,18 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
             format!("{key}{given}{source}: {hint}; this key is: {}", meaning(&key))
         }
     }
+}
+
+/// A key as people find it: the channels of a list are counted from 1.
+fn place(figment: &Figment, key: &str) -> String {
+    let within = key.strip_prefix(CHANNEL).map(|rest| rest.split_once('.').unwrap_or((rest, "")));
+    let Some((Ok(number), name)) = within.map(|(number, name)| (number.parse::<usize>(), name)) else {
+        return key.to_owned();
+    };
+    let list = figment.find_value("alerts.channel").ok().and_then(Value::into_array);
+    let own = list.as_ref().and_then(|list| list.get(number)?.find_ref("name")?.as_str()).unwrap_or_default();
+    let place = channel_place(number + 1, own);
+    if name.is_empty() { place } else { format!("{place}.{name}") }
 }
 
 /// Where the value of a key comes from.

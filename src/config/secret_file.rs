@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, ConfigError, Secret, sources::no_file};
+use super::{Config, ConfigError, Secret, channel_place, sources::no_file};
 
 /// The variable by which systemd says where the credentials of a service are.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -51,7 +51,8 @@ impl Config {
             },
         ];
         for (number, channel) in (1..).zip(&mut alerts.channel) {
-            let key = |name: &str| format!("alerts.channel {number}.{name}");
+            let place = channel_place(number, &channel.name);
+            let key = |name: &str| format!("{place}.{name}");
             files.extend([
                 SecretFile { key: key("url"), secret: &mut channel.url, file: &mut channel.url_file },
                 SecretFile { key: key("secret"), secret: &mut channel.secret, file: &mut channel.secret_file },

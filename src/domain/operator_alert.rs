@@ -19,11 +19,14 @@ pub enum About {
     Exposed,
     /// The database has reached the room that it may take.
     Room,
+    /// What an earlier one told of is over.
+    Over,
 }
 
 impl About {
     /// Everything that such an alert may be about.
-    pub const ALL: [Self; 6] = [Self::Disk, Self::Backup, Self::Crash, Self::Clock, Self::Exposed, Self::Room];
+    pub const ALL: [Self; 7] =
+        [Self::Disk, Self::Backup, Self::Crash, Self::Clock, Self::Exposed, Self::Room, Self::Over];
 
     /// As it is stored and sent.
     pub const fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl About {
             Self::Clock => "server.clock_set",
             Self::Exposed => "server.file_exposed",
             Self::Room => "server.room_reached",
+            Self::Over => "server.recovered",
         }
     }
 
@@ -46,6 +50,7 @@ impl About {
             Self::Clock => "the clock was set",
             Self::Exposed => "everybody may read a secret file",
             Self::Room => "the database has reached its largest size",
+            Self::Over => "a problem of the server is over",
         }
     }
 
@@ -69,6 +74,7 @@ impl About {
                 "The oldest delivered ones are removed to make room. Give it more room by retention.max_database_bytes, \
                  or keep deliveries for a shorter time."
             }
+            Self::Over => "Nothing is left to do.",
         }
     }
 }
@@ -86,6 +92,8 @@ pub struct OperatorAlert {
     pub said: String,
     /// When it was written.
     pub created_at: Timestamp,
+    /// Since when all is well again; `None`: not yet, or nobody looks.
+    pub cleared_at: Option<Timestamp>,
 }
 
 impl OperatorAlert {
@@ -114,7 +122,7 @@ impl OperatorAlert {
             ),
             json: format!(r#"{{"type":"{}","timestamp":"{created_at}","data":{data}}}"#, about.name()),
             page,
-            good: false,
+            good: *about == About::Over,
         }
     }
 }

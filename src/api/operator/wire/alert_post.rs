@@ -113,6 +113,9 @@ enum ServerAlertType {
     /// The database has reached its largest size.
     #[oai(rename = "server.room_reached")]
     Room,
+    /// What an earlier one told of is over.
+    #[oai(rename = "server.recovered")]
+    Over,
     /// A test that somebody asked for: nothing is wrong.
     #[oai(rename = "server.test")]
     Test,
