@@ -22,7 +22,19 @@ pub fn hidden_parts(url: &str, secrets: &[&str]) -> Vec<String> {
     let forms = |part: &str| {
         let decoded = percent_decode_str(part).decode_utf8_lossy().into_owned();
         let encoded = utf8_percent_encode(&decoded, NON_ALPHANUMERIC).to_string();
-        [part.to_owned(), decoded.replace('+', " "), decoded, encoded.to_lowercase(), encoded]
+        [part.to_owned(), decoded.replace('+', " "), decoded, with_small_escapes(&encoded), encoded]
     };
     parts.into_iter().flat_map(forms).collect()
+}
+
+/// The same with small letters in its escapes: `%2f`.
+fn with_small_escapes(encoded: &str) -> String {
+    let mut left = 0_u8;
+    let small = |c: char| {
+        left = if c == '%' { 3 } else { left };
+        let of_escape = left > 0;
+        left = left.saturating_sub(1);
+        if of_escape { c.to_ascii_lowercase() } else { c }
+    };
+    encoded.chars().map(small).collect()
 }

@@ -265,7 +265,8 @@ fn held_deliveries_that_will_be_cancelled_raise_one_alert_in_seven_days() {
         assert!(mail.text().contains(part), "'{part}' is not in: {}", mail.text());
     }
     assert!(expiring(7), "seven days later there are others");
-    told(&world);
+    // Within five minutes of a message they wait for more.
+    advance(&world, "5m");
     assert_eq!(mailbox.mails().len(), 2);
 }
 
