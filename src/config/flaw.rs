@@ -19,36 +19,74 @@ fn is_secret(key: &str) -> bool {
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
-    let (source, place) = (source(error.metadata.as_ref(), &key), place(figment, &key));
+    let (source, shown) = (source(error.metadata.as_ref(), &key), place(figment, &key));
     match &error.kind {
         Kind::UnknownField(field, expected) => {
-            let named = if key.is_empty() { field } else { &place };
+            let named = if key.is_empty() { field } else { &shown };
             format!("{named}{source}: there is no such key: expected one of {}", expected.join(", "))
         }
-        Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{place}{source}: {field} is missing"),
-        _ if is_secret(&key) => format!("{place}{source}: expected a text, in double quotes"),
-        kind if key.starts_with(CHANNEL) => format!("{place}{source}: {kind}"),
+        Kind::MissingField(field) if key.starts_with(CHANNEL) => format!("{shown}{source}: {field} is missing"),
+        _ if is_secret(&key) => format!("{shown}{source}: expected a text, in double quotes"),
         kind if key.is_empty() => format!("{source}: {kind}").trim_start_matches(" in ").to_owned(),
         kind => {
-            let given = given(figment, &key);
-            let hint = given.as_deref().and_then(|given| hint::of(&key, given));
-            let hint = hint.map_or_else(|| kind.to_string(), |hint| format!("{kind}: {hint}"));
-            let given = given.map_or_else(String::new, |value| format!(" = \"{value}\""));
-            format!("{key}{given}{source}: {hint}; this key is: {}", meaning(&key))
+            let given = match (equals(figment, &key), kind) {
+                (none, Kind::UnknownVariant(found, _)) if none.is_empty() => format!(" = \"{found}\""),
+                (given, _) => given,
+            };
+            let hint = value(figment, &key).and_then(|given| hint::of(&key, given.as_str()?));
+            let problem = hint.unwrap_or_else(|| problem(kind));
+            // The comment at the channels explains all kinds of them.
+            let of_channel = key.starts_with(CHANNEL);
+            let meaning = if of_channel { String::new() } else { format!("; this key is: {}", meaning(&key)) };
+            format!("{shown}{given}{source}: {problem}{meaning}")
         }
     }
 }
 
-/// A key as people find it: the channels of a list are counted from 1.
+/// A key as it is shown: entries of a list are counted from 1, as in `alerts.channel 1.url`; channels have their names
+/// beside.
 fn place(figment: &Figment, key: &str) -> String {
-    let within = key.strip_prefix(CHANNEL).map(|rest| rest.split_once('.').unwrap_or((rest, "")));
-    let Some((Ok(number), name)) = within.map(|(number, name)| (number.parse::<usize>(), name)) else {
-        return key.to_owned();
-    };
-    let list = figment.find_value("alerts.channel").ok().and_then(Value::into_array);
-    let own = list.as_ref().and_then(|list| list.get(number)?.find_ref("name")?.as_str()).unwrap_or_default();
-    let place = channel_place(number + 1, own);
-    if name.is_empty() { place } else { format!("{place}.{name}") }
+    if let Some((Ok(number), name)) = key
+        .strip_prefix(CHANNEL)
+        .map(|rest| rest.split_once('.').unwrap_or((rest, "")))
+        .map(|(number, name)| (number.parse::<usize>(), name))
+    {
+        let list = figment.find_value("alerts.channel").ok().and_then(Value::into_array);
+        let own = list.as_ref().and_then(|list| list.get(number)?.find_ref("name")?.as_str()).unwrap_or_default();
+        let place = channel_place(number + 1, own);
+        return if name.is_empty() { place } else { format!("{place}.{name}") };
+    }
+    let mut shown = String::new();
+    for part in key.split('.') {
+        let joint = if shown.is_empty() { "" } else { "." };
+        shown = match part.parse::<usize>() {
+            Ok(place) => format!("{shown} {}", place + 1),
+            Err(_) => format!("{shown}{joint}{part}"),
+        };
+    }
+    shown
+}
+
+/// The problem with a value. The value itself is shown apart, so the expected one is enough.
+fn problem(kind: &figment::error::Kind) -> String {
+    use figment::error::Kind;
+    match kind {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("expected {}", in_words(expected)),
+        Kind::UnknownVariant(_, expected) => format!("expected {}", expected.join(" or ")),
+        kind => kind.to_string(),
+    }
+}
+
+/// An expected value in words that need no Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "usize" | "u16" | "u32" | "u64" => "a whole number that is not negative",
+        "a sequence" => "a list in square brackets",
+        "a boolean" => "true or false",
+        "socket address" => "an address and a port, such as \"127.0.0.1:8080\"",
+        "a duration" => "a time with its unit, such as \"10s\" or \"2h\"",
+        expected => expected,
+    }
 }
 
 /// Where the value of a key comes from.
@@ -56,21 +94,29 @@ pub(super) fn source(metadata: Option<&Metadata>, key: &str) -> String {
     metadata.map_or_else(String::new, |metadata| match (&metadata.source, sources::variable(key)) {
         (Some(source), _) => format!(" in {source}"),
         (None, Some(name)) if metadata.name.starts_with('`') => format!(" in the environment variable {name}"),
+        (None, _) if metadata.name.starts_with("TOML") => ", its default".to_owned(),
         (None, _) => format!(" in the {}", metadata.name),
     })
 }
 
-/// The given text of a key, or of an entry of a list.
-pub(super) fn given(figment: &Figment, key: &str) -> Option<String> {
+/// The value of a key, or of an entry of a list, as the settings have it.
+fn value(figment: &Figment, key: &str) -> Option<Value> {
     let (list, place) = key.rsplit_once('.')?;
-    let value = match place.parse::<usize>() {
-        Ok(place) => figment.find_value(list).ok()?.into_array()?.into_iter().nth(place)?,
-        Err(_) => figment.find_value(key).ok()?,
-    };
-    match value {
-        Value::String(_, text) => Some(text),
-        Value::Num(_, number) => number.to_u128().map(|number| number.to_string()),
-        _ => None,
+    match place.parse::<usize>() {
+        Ok(place) => figment.find_value(list).ok()?.into_array()?.into_iter().nth(place),
+        Err(_) => figment.find_value(key).ok(),
+    }
+}
+
+/// The value of a key as it is shown after the key; empty for a list and for a section.
+pub(super) fn equals(figment: &Figment, key: &str) -> String {
+    match value(figment, key) {
+        Some(Value::String(_, text)) => format!(" = \"{text}\""),
+        Some(Value::Num(_, number)) => {
+            let number = number.to_i128().or_else(|| number.to_u128().and_then(|number| i128::try_from(number).ok()));
+            number.map_or_else(String::new, |number| format!(" = {number}"))
+        }
+        _ => String::new(),
     }
 }
 

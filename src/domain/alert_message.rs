@@ -107,7 +107,7 @@ impl AlertMessage<'_> {
         Some(format!("{words}{status}{reason}"))
     }
 
-    /// What a person does about it now.
+    /// The next step of a person.
     fn advice(&self) -> Cow<'static, str> {
         let advice = match (self.alert.state, &self.alert.what) {
             (EndpointState::Deleted, _) => "The webhook was deleted since: nothing is left to do.",

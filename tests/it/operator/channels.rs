@@ -1,4 +1,4 @@
-//! The channels of alerts by POST: the shape that each service takes, what they answer, and how a channel is tried.
+//! The channels of alerts by POST: the shape that each service takes, its answers, and the test of a channel.
 
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ pub fn world_of(channels: Vec<AlertChannel>) -> World {
     })
 }
 
-/// What a channel of this kind gets about this.
+/// The message of a channel of this kind about this.
 fn posted(said: &'static str, make: impl FnOnce(&str) -> AlertChannel) -> Post {
     let receiver = Receiver::new();
     let world = world_of(vec![make(&receiver.url())]);
@@ -274,7 +274,7 @@ fn a_channel_that_cannot_be_used_is_refused_with_its_place_and_without_its_secre
         (r#"[{kind="text", name="pager"}]"#, "alerts.channel 1 (pager).url: a channel of the kind text needs it"),
         (
             r#"[{kind="telegram", token="7", chat_id=true}]"#,
-            "chat_id in the environment variable NGOMA_ALERTS__CHANNEL: invalid type: found bool true, expected a number, or a text",
+            "alerts.channel 1.chat_id in the environment variable NGOMA_ALERTS__CHANNEL: expected a number, or a text",
         ),
         (r#"[{url="http://127.0.0.1:1"}]"#, "kind is missing"),
     ] {
