@@ -4,7 +4,7 @@ use std::iter;
 
 use figment::{Figment, Metadata, value::Value};
 
-use super::{DEFAULTS, SECRETS, hint, sources};
+use super::{DEFAULTS, SECRETS, channel_place, hint, sources};
 
 /// The channels of alerts: an entry of this list has secrets in it.
 const CHANNEL: &str = "alerts.channel.";
@@ -19,7 +19,7 @@ fn is_secret(key: &str) -> bool {
 pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
     use figment::error::Kind;
     let key = error.path.join(".");
-    let (source, shown) = (source(error.metadata.as_ref(), &key), shown(&key));
+    let (source, shown) = (source(error.metadata.as_ref(), &key), place(figment, &key));
     match &error.kind {
         Kind::UnknownField(field, expected) => {
             let named = if key.is_empty() { field } else { &shown };
@@ -35,13 +35,27 @@ pub(super) fn explain(figment: &Figment, error: &figment::Error) -> String {
             };
             let hint = value(figment, &key).and_then(|given| hint::of(&key, &text(&given)?));
             let problem = hint.unwrap_or_else(|| problem(kind));
-            format!("{shown}{given}{source}: {problem}; this key is: {}", meaning(&key))
+            // The comment at the channels explains all kinds of them.
+            let of_channel = key.starts_with(CHANNEL);
+            let meaning = if of_channel { String::new() } else { format!("; this key is: {}", meaning(&key)) };
+            format!("{shown}{given}{source}: {problem}{meaning}")
         }
     }
 }
 
-/// A key as it is shown: entries of a list are counted from 1, as in `alerts.channel 1.url`.
-fn shown(key: &str) -> String {
+/// A key as it is shown: entries of a list are counted from 1, as in `alerts.channel 1.url`; channels have their names
+/// beside.
+fn place(figment: &Figment, key: &str) -> String {
+    if let Some((Ok(number), name)) = key
+        .strip_prefix(CHANNEL)
+        .map(|rest| rest.split_once('.').unwrap_or((rest, "")))
+        .map(|(number, name)| (number.parse::<usize>(), name))
+    {
+        let list = figment.find_value("alerts.channel").ok().and_then(Value::into_array);
+        let own = list.as_ref().and_then(|list| list.get(number)?.find_ref("name")?.as_str()).unwrap_or_default();
+        let place = channel_place(number + 1, own);
+        return if name.is_empty() { place } else { format!("{place}.{name}") };
+    }
     let mut shown = String::new();
     for part in key.split('.') {
         let joint = if shown.is_empty() { "" } else { "." };

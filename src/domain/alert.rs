@@ -16,8 +16,8 @@ pub type AlertKey = i64;
 const WAITS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(600)];
 const HOURLY: Duration = Duration::from_secs(3600);
-/// A refused alert is given up at this age: by then it is useless.
-const STALE: Duration = Duration::from_secs(7 * 86_400);
+/// An alert that is refused, or whose channel is not set up, is given up at this age: by then it is useless.
+pub const STALE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Held deliveries are cancelled this long after the alert that announces it.
 pub const NOTICE: Duration = Duration::from_secs(7 * 86_400);

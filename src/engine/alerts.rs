@@ -16,13 +16,14 @@ use super::{
     notices::Notices,
     poster::{Delivered, Poster},
     sender::Sender,
+    stray_alerts::StrayAlerts,
     try_channels,
 };
 use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     domain::{
-        alert::{Alert, AlertKey, Channel, Kind, Undelivered},
+        alert::{Alert, AlertKey, Channel, Undelivered},
         alert_digest::digest,
         alert_message::AlertMessage,
         audit::Actor,
@@ -36,7 +37,9 @@ use crate::{
     store::{
         Admission, Db, Tx,
         alerts::{self, Which},
-        gathered_mails, operator_alerts,
+        channels::ChannelNames,
+        gathered_alerts::{self, Together},
+        operator_alerts,
     },
 };
 
@@ -150,6 +153,11 @@ impl Alerts {
         }
     }
 
+    /// The names of the channels that are set up.
+    pub fn set_up(&self) -> ChannelNames {
+        self.0.channels.names()
+    }
+
     /// The channels that can be tested: name, kind, and where it is, without secrets.
     pub fn channels(&self) -> Vec<(String, &'static str, String)> {
         self.0.channels.shown()
@@ -202,7 +210,8 @@ impl Alerts {
         }
         let notices = Notices { db: &inner.db, clock: &inner.clock, profiles: &inner.profiles, poster: &inner.poster };
         let notices = notices.serve(inner.written.subscribe(), stop.clone());
-        tokio::join!(log, others.join_all(), notices, end);
+        let strays = StrayAlerts { db: &inner.db, clock: &inner.clock, set_up: inner.channels.names() }.serve(stop);
+        tokio::join!(log, others.join_all(), notices, strays, end);
     }
 
     async fn serve(&self, place: usize, channel: Channel, mut stop: watch::Receiver<bool>) {
@@ -227,7 +236,7 @@ impl Alerts {
 
 impl Inner {
     /// Delivers all due alerts by a channel, oldest first; returns when the next one is due. Alerts for a channel that
-    /// is not set up wait for a start that has it.
+    /// is not set up wait ([`StrayAlerts`]).
     async fn deliver_due(&self, channel: &Channel, stop: &watch::Receiver<bool>) -> Result<Option<Timestamp>> {
         if !self.channels.has(channel) {
             return Ok(None);
@@ -252,14 +261,12 @@ impl Inner {
             })
         });
         let Some(told) = read.await? else { return Ok(()) };
-        let suspension = matches!(&told, Told::Webhook(alert) if alert.kind() == Kind::Suspended);
-        let others = if *channel == Channel::Mail && suspension {
-            match self.gather((key, told.id())).await? {
+        let others = match &told {
+            Told::Webhook(_) if self.channels.gathers(channel) => match self.gather(key, channel).await? {
                 Some(others) => others,
                 None => return Ok(()),
-            }
-        } else {
-            Vec::new()
+            },
+            _ => Vec::new(),
         };
         let to = self.addressee(&told);
         let delivered = self.deliver_by(channel, &told, &others, to).await;
@@ -277,20 +284,30 @@ impl Inner {
         Ok(())
     }
 
-    /// The other suspensions that go in one mail with this one; `None` if it waits for more.
-    async fn gather(&self, which: Which) -> Result<Option<Vec<Alert>>> {
-        let now = self.clock.now();
-        let until = self.db.read(move |view| gathered_mails::waits_until(view, which.0, now)).await?;
-        if let Some(until) = until {
-            let wait = move |tx: &Tx<'_>| gathered_mails::wait(tx, which, until);
-            self.db.write(Actor::Engine, Admission::Wait, wait).await?;
-            return Ok(None);
+    /// The other alerts that go in one message with this one; `None` if it waits for more, or something unsent is over.
+    async fn gather(&self, key: AlertKey, channel: &Channel) -> Result<Option<Vec<Alert>>> {
+        let (now, gather, own) = (self.clock.now(), self.channels.gather, channel.clone());
+        let together = self.db.read(move |view| gathered_alerts::look(view, key, &own, gather, now)).await?;
+        let own = channel.clone();
+        let write =
+            |run: Box<dyn FnOnce(&Tx<'_>) -> Result<()> + Send>| self.db.write(Actor::Engine, Admission::Wait, run);
+        match together {
+            Together::Wait(until) => {
+                write(Box::new(move |tx| gathered_alerts::wait(tx, key, &own, until))).await?;
+                Ok(None)
+            }
+            Together::Drop(over) => {
+                write(Box::new(move |tx| gathered_alerts::drop_all(tx, &over, &own))).await?;
+                Ok(None)
+            }
+            Together::Go(others) => {
+                let others = others.into_iter();
+                let read = self
+                    .db
+                    .read(move |view| others.filter_map(|(key, _)| alerts::read(view, key).transpose()).collect());
+                read.await.map(Some)
+            }
         }
-        let read = self.db.read(move |view| {
-            let others = gathered_mails::others(view, which.0)?;
-            others.into_iter().filter_map(|(key, _)| alerts::read(view, key).transpose()).collect()
-        });
-        read.await.map(Some)
     }
 
     /// Notes the result of a try, however long the database takes no writes: an alert must not be delivered twice only
@@ -358,7 +375,7 @@ impl Inner {
                 let Some(mut messages) = messages.collect::<Option<Vec<_>>>() else {
                     return never("its vendor is not served any more");
                 };
-                // The oldest gives the mail its id, at every try.
+                // The oldest gives the message its id, at every try.
                 messages.sort_by_key(|message| message.alert.key);
                 match messages.as_slice() {
                     [message] if *channel == Channel::Log => {

@@ -1,6 +1,6 @@
 //! The channels of alerts, as the settings have them.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use url::Url;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, SystemClock},
-    config::{AlertChannel, ChannelKind, Config, Secret},
+    config::{AlertChannel, ChannelKind, Config, Secret, channel_place, is_of_name},
     domain::{
         account::check_email,
         alert::{Channel, Undelivered},
@@ -27,6 +27,7 @@ use crate::{
         zone::Zone,
     },
     error::{Error, Result},
+    store::channels::ChannelNames,
 };
 
 /// The name of the channel that `alerts.webhook_url` sets up.
@@ -48,6 +49,8 @@ pub(super) struct Channels {
     pub(super) posts: Vec<PostChannel>,
     /// Where the heartbeat goes.
     pub(super) heartbeat: Option<TargetUrl>,
+    /// How long an alert waits for others that go in one message with it.
+    pub(super) gather: Duration,
 }
 
 /// A channel by POST.
@@ -98,7 +101,7 @@ impl Channels {
             topic: String::new(),
         };
         let listed = settings.channel.iter().zip(1..).map(|(channel, number)| {
-            let place = Place { words: format!("alerts.channel {number}"), joint: '.' };
+            let place = Place { words: channel_place(number, &channel.name), joint: '.' };
             check_name(&channel.name, &place)?;
             PostChannel::of(channel, &place, guard)
         });
@@ -114,7 +117,7 @@ impl Channels {
                 "two channels of alerts have the name '{}': give each [[alerts.channel]] a name of its own",
                 twice.name
             ))),
-            None => Ok(Self { base, mailer, zone, operator, posts, heartbeat }),
+            None => Ok(Self { base, mailer, zone, operator, posts, heartbeat, gather: settings.gather }),
         }
     }
 
@@ -148,6 +151,15 @@ impl Channels {
         self.posts.iter().find(|post| post.name == name)
     }
 
+    /// Whether people read it, who want one message for one cause.
+    pub(super) fn gathers(&self, channel: &Channel) -> bool {
+        match channel {
+            Channel::Log => false,
+            Channel::Mail => true,
+            Channel::Post(name) => self.post(name).is_some_and(|post| post.kind != ChannelKind::Standard),
+        }
+    }
+
     /// Whether this channel is set up.
     pub(super) fn has(&self, channel: &Channel) -> bool {
         match channel {
@@ -155,6 +167,11 @@ impl Channels {
             Channel::Mail => self.mailer.is_some(),
             Channel::Post(name) => self.post(name).is_some(),
         }
+    }
+
+    /// The names of the channels that are set up.
+    pub(super) fn names(&self) -> ChannelNames {
+        ChannelNames::of(self.all().iter().filter(|channel| self.has(channel)))
     }
 
     /// The destinations, in words without secrets.
@@ -205,7 +222,8 @@ impl PostChannel {
             label: if name == WEBHOOK { place.key("url") } else { format!("the channel {name}") },
             service: service(given, place)?,
             url,
-            secrets: vec![given.secret.clone(), given.token.clone()],
+            // Who knows a topic of ntfy can write to it.
+            secrets: vec![given.secret.clone(), given.token.clone(), Secret::from(given.topic.clone())],
         })
     }
 
@@ -274,9 +292,8 @@ fn url_text(given: &AlertChannel, place: &Place) -> Result<String> {
 
 /// Checks the name of a channel in the list.
 fn check_name(name: &str, place: &Place) -> Result<()> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let taken = matches!(name, "log" | "mail" | WEBHOOK);
-    if taken || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
+    if taken || name.len() > LONGEST_NAME || !name.bytes().all(is_of_name) {
         let problem = format!(
             "'{}' is no name: expected up to {LONGEST_NAME} small letters, digits, - or _, and none of log, mail, webhook",
             excerpt(name)

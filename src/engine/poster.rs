@@ -14,6 +14,7 @@ use crate::domain::{
     alert_service::{Request, asked_to_wait, first_bytes, standard_headers},
     delivery::{self, Failure, Outcome},
     endpoint::TargetUrl,
+    hidden_parts::hidden_parts,
     ids::AlertId,
     signature::SigningSecret,
     timestamp::Timestamp,
@@ -46,7 +47,7 @@ impl Poster {
         self.post(at, url, (headers.into(), body), &[secret.expose()]).await
     }
 
-    /// POSTs this. The words of the answer are repeated without these secrets, and without the path of the URL.
+    /// POSTs this. The words of the answer are repeated without these secrets and the parts of the URL.
     pub(super) async fn post(
         &self,
         at: Timestamp,
@@ -81,8 +82,7 @@ impl Poster {
         let Sent { outcome, retry_after, .. } =
             answer.await.map_err(|_| Undelivered::Later("sending panicked".to_owned()))?;
         let Some(failure) = outcome.failure() else { return Ok(()) };
-        let path = url.as_str().strip_prefix(&url.origin()).unwrap_or_default();
-        let words = in_line(failure, &outcome, &[secrets, &[path]].concat());
+        let words = in_line(failure, &outcome, &hidden_parts(url.as_str(), secrets));
         Err(match (failure, &outcome) {
             (_, Outcome::Answered(answer)) if answer.status == 410 => Undelivered::Never(words),
             (_, Outcome::Answered(answer)) if matches!(answer.status, 429 | 503) => {
@@ -101,7 +101,7 @@ impl Poster {
 }
 
 /// Why a POST failed, with the status and the first bytes of the answer.
-fn in_line(failure: Failure, outcome: &Outcome, secrets: &[&str]) -> String {
+fn in_line(failure: Failure, outcome: &Outcome, secrets: &[String]) -> String {
     let words = in_words(failure, outcome.answer().map(|answer| answer.status));
     let Some(answer) = outcome.answer() else { return words.to_owned() };
     let said = first_bytes(&answer.body, secrets);

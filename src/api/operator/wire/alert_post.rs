@@ -128,6 +128,9 @@ enum ServerAlertType {
     /// The database was restored from a backup: what was accepted after it is lost.
     #[oai(rename = "server.restored")]
     Restored,
+    /// What an earlier one told of is over.
+    #[oai(rename = "server.recovered")]
+    Over,
     /// A test that somebody asked for: nothing is wrong.
     #[oai(rename = "server.test")]
     Test,
