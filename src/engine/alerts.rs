@@ -14,7 +14,7 @@ use super::{
     egress::Guard,
     look_ups::system_look_up,
     notices::Notices,
-    poster::{Delivered, Poster},
+    poster::{Delivered, Poster, unless_stopped},
     sender::Sender,
     stray_alerts::StrayAlerts,
     try_channels,
@@ -65,6 +65,7 @@ struct Inner {
     clock: SharedClock,
     profiles: Profiles,
     channels: Channels,
+    /// Sends to the places that accounts name.
     poster: Poster,
     /// Counts how often the outbox may have changed.
     written: watch::Sender<u64>,
@@ -148,7 +149,7 @@ impl Alerts {
     /// Why it was not taken.
     pub async fn beat(&self) -> std::result::Result<(), Undelivered> {
         match &self.0.channels.heartbeat {
-            Some(url) => self.0.poster.get(self.0.clock.now(), url).await,
+            Some(url) => self.0.channels.poster.get(self.0.clock.now(), url).await,
             None => Ok(()),
         }
     }
@@ -168,7 +169,7 @@ impl Alerts {
     /// # Errors
     /// [`Invalid`](crate::error::Error::Invalid) if there is no such channel; [`Unavailable`](crate::error::Error::Unavailable) with the reason if it was not taken.
     pub async fn test(&self, name: &str) -> Result<()> {
-        try_channels::test(&self.0.channels, &self.0.poster, name, self.0.clock.now()).await
+        try_channels::test(&self.0.channels, name, self.0.clock.now()).await
     }
 
     /// Notes that an alert was written.
@@ -181,7 +182,7 @@ impl Alerts {
         (self.0.written.subscribe(), self.0.rest.subscribe())
     }
 
-    /// Delivers alerts until `stop` turns true; a delivery under way may end. At the start every alert is due at once.
+    /// Delivers alerts until `stop` turns true; a mail under way may end, a POST too if it is soon. At the start every alert is due at once.
     /// The log goes on until the engine has `decided` everything, so that a stop leaves no alert out of the log.
     pub async fn run(&self, stop: watch::Receiver<bool>, decided: impl Future<Output = ()>) {
         while let Err(error) = self.0.db.write(Actor::Engine, Admission::Try, alerts::all_due).await {
@@ -269,7 +270,7 @@ impl Inner {
             _ => Vec::new(),
         };
         let to = self.addressee(&told);
-        let delivered = self.deliver_by(channel, &told, &others, to).await;
+        let delivered = self.deliver_by(channel, &told, &others, to, stop).await;
         let then = if *channel == Channel::Log { self.channels.after_log(to) } else { Vec::new() };
         let all = [(key, told.id())].into_iter().chain(others.iter().map(|alert| (alert.key, alert.id)));
         for which in all {
@@ -367,7 +368,14 @@ impl Inner {
         self.profiles.get(&alert.profile).map(|profile| AlertMessage { alert, profile, base, zone })
     }
 
-    async fn deliver_by(&self, channel: &Channel, told: &Told, others: &[Alert], to: Option<&str>) -> Delivered {
+    async fn deliver_by(
+        &self,
+        channel: &Channel,
+        told: &Told,
+        others: &[Alert],
+        to: Option<&str>,
+        stop: &watch::Receiver<bool>,
+    ) -> Delivered {
         let never = |reason: &str| Err(Undelivered::Never(reason.to_owned()));
         let words = match told {
             Told::Webhook(alert) => {
@@ -401,7 +409,7 @@ impl Inner {
                 (_, None) => never("the account has no alert e-mail now"),
             },
             Channel::Post(name) => match self.channels.post(name) {
-                Some(post) => post.deliver(&self.poster, &words, at).await,
+                Some(post) => unless_stopped(post.deliver(&self.channels.poster, &words, at), stop).await,
                 None => never("the channel is not set up any more"),
             },
         }

@@ -1,4 +1,7 @@
 //! The channels of alerts, as the settings have them.
+//!
+//! The operator names their places, as the mail server: they are judged by [`Guard::of_settings`], not by the rules of
+//! deliveries.
 
 use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,6 +14,7 @@ use super::{
     look_ups::system_look_up,
     mail::Mailer,
     poster::{Delivered, Poster},
+    sender::Sender,
 };
 use crate::{
     clock::{SharedClock, SystemClock},
@@ -47,6 +51,8 @@ pub(super) struct Channels {
     /// The operator's own address.
     pub(super) operator: Option<String>,
     pub(super) posts: Vec<PostChannel>,
+    /// Sends to these, and the heartbeat.
+    pub(super) poster: Poster,
     /// Where the heartbeat goes.
     pub(super) heartbeat: Option<TargetUrl>,
     /// How long an alert waits for others that go in one message with it.
@@ -67,10 +73,10 @@ pub(super) struct PostChannel {
 
 impl Channels {
     /// The channels, without a server.
-    pub(super) fn alone(config: &Config) -> Result<(Self, Guard)> {
+    pub(super) fn alone(config: &Config) -> Result<Self> {
         let clock: SharedClock = Arc::new(SystemClock);
         let guard = Guard::new(&config.egress, config.server.listen, &system_look_up(), Arc::clone(&clock))?;
-        Ok((Self::of(config, &guard, &clock)?, guard))
+        Self::of(config, &guard, &clock)
     }
 
     /// The channels of these settings.
@@ -78,7 +84,7 @@ impl Channels {
     /// # Errors
     /// A setting that cannot be used, by its name.
     pub(super) fn of(config: &Config, guard: &Guard, clock: &SharedClock) -> Result<Self> {
-        let settings = &config.alerts;
+        let (settings, guard) = (&config.alerts, &guard.of_settings());
         let mailer = Mailer::of(settings, &config.egress.extra_ca, guard, clock)?;
         let zone = Zone::named(settings.time_zone.trim());
         let zone = zone.map_err(|error| Error::request(format!("alerts.time_zone: {error}")))?;
@@ -111,13 +117,15 @@ impl Channels {
         let older = (!older.url.is_empty()).then(|| PostChannel::of(&older, &place, guard)).transpose()?;
         let heartbeat = heartbeat(&settings.heartbeat_url, guard)?;
         let posts: Vec<PostChannel> = older.into_iter().chain(listed).collect();
+        let sender = Sender::new(guard, &config.egress.extra_ca, 1 + posts.len())?;
+        let poster = Poster::new(Arc::new(sender), config.delivery.timeout);
         let mut names = HashSet::new();
         match posts.iter().find(|post| !names.insert(post.name.as_str())) {
             Some(twice) => Err(Error::request(format!(
                 "two channels of alerts have the name '{}': give each [[alerts.channel]] a name of its own",
                 twice.name
             ))),
-            None => Ok(Self { base, mailer, zone, operator, posts, heartbeat, gather: settings.gather }),
+            None => Ok(Self { base, mailer, zone, operator, posts, poster, heartbeat, gather: settings.gather }),
         }
     }
 
@@ -216,6 +224,13 @@ impl PostChannel {
         let url = TargetUrl::from_stored(&url_text(given, place)?).map_err(refused)?;
         // A host name is checked at each POST: one that cannot be looked up now must not prevent a start.
         guard.vet_as_written(&url).map_err(|blocked| refused(blocked.for_operator()))?;
+        if given.kind == ChannelKind::Ntfy && !url.is_root() {
+            let problem = format!(
+                "ntfy takes these messages at its root only: write url = \"{}\", and the name of the topic as topic",
+                url.origin()
+            );
+            return Err(place.unusable("url", &problem));
+        }
         Ok(Self {
             name: name.to_owned(),
             kind: given.kind,

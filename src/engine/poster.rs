@@ -2,23 +2,29 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     pool::Pool,
     sender::{Post, Sender, Sent},
 };
-use crate::domain::{
-    alert::Undelivered,
-    alert_message::in_words,
-    alert_service::{Request, asked_to_wait, first_bytes, standard_headers},
-    delivery::{self, Failure, Outcome},
-    endpoint::TargetUrl,
-    hidden_parts::hidden_parts,
-    ids::AlertId,
-    signature::SigningSecret,
-    timestamp::Timestamp,
+use crate::{
+    clock::pause,
+    domain::{
+        alert::Undelivered,
+        alert_message::in_words,
+        alert_service::{Request, asked_to_wait, first_bytes, standard_headers},
+        delivery::{self, Failure, Outcome},
+        endpoint::TargetUrl,
+        hidden_parts::hidden_parts,
+        ids::AlertId,
+        signature::SigningSecret,
+        timestamp::Timestamp,
+    },
 };
+
+/// How long a stop waits for the answer to a POST under way.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// Whether it was taken, or why not.
 pub(super) type Delivered = std::result::Result<(), Undelivered>;
@@ -97,6 +103,21 @@ impl Poster {
             (Failure::Blocked, _) => Undelivered::Refused(words),
             _ => Undelivered::Later(words),
         })
+    }
+}
+
+/// The result of this POST. After a stop, one that hangs is dropped: it is sent again, under the same id.
+pub(super) async fn unless_stopped(post: impl Future<Output = Delivered>, stop: &watch::Receiver<bool>) -> Delivered {
+    let mut stop = stop.clone();
+    let over = async {
+        // A dropped sender also means a stop.
+        drop(stop.wait_for(|stop| *stop).await);
+        pause(LAST_ANSWER).await;
+    };
+    tokio::select! {
+        biased;
+        done = post => done,
+        () = over => Err(Undelivered::Later("the server was stopped before an answer came".to_owned())),
     }
 }
 

@@ -261,7 +261,7 @@ fn a_channel_that_cannot_be_used_is_refused_with_its_place_and_without_its_secre
         (r#"[{kind="telegram", chat_id="7"}]"#, "alerts.channel 1.token"),
         (r#"[{kind="ntfy", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.topic"),
         (r#"[{kind="text", url="ftp://t0ps3cret.example"}]"#, "alerts.channel 1.url: this URL cannot be used"),
-        (r#"[{kind="text", url="http://10.1.2.3/t0ps3cret"}]"#, "alerts.channel 1.url: "),
+        (r#"[{kind="text", url="http://169.254.169.254/t0ps3cret"}]"#, "alerts.channel 1.url: "),
         (r#"[{kind="standard", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.secret: expected 1 to 256 bytes"),
         (r#"[{kind="slack", name="Chat!", url="http://127.0.0.1:1"}]"#, "alerts.channel 1.name: 'Chat!' is no name"),
         (

@@ -257,7 +257,7 @@ fn unusable_settings_of_alerts_are_named_without_their_secrets() {
         (&[url], "alerts.webhook_secret: expected"),
         (&[("ALERTS__WEBHOOK_URL", "ftp://mail.example/?s3cret")], "alerts.webhook_url"),
         (
-            &[("ALERTS__WEBHOOK_URL", "http://10.1.2.3/s3cret"), ("ALERTS__WEBHOOK_SECRET", "a-s3cret")],
+            &[("ALERTS__WEBHOOK_URL", "http://169.254.169.254/s3cret"), ("ALERTS__WEBHOOK_SECRET", "a-s3cret")],
             "alerts.webhook_url: ",
         ),
         (&[("EGRESS__EXTRA_CA", "nowhere.pem")], "egress.extra_ca: nowhere.pem"),

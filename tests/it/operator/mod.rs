@@ -19,6 +19,7 @@ mod metrics;
 mod notices;
 mod operator_alerts;
 mod overview;
+mod own_network;
 mod payload_search;
 mod recoveries;
 mod replays;
