@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     app::app_over,
-    database::{block_on, open},
+    database::{block_on, expect_same, open},
     output::print_json,
     selection::ALL,
     setup_present,
@@ -59,10 +59,12 @@ pub(super) fn run(args: Args, config: &Config) -> Result<()> {
         let is_present = |id: &str| db.read_inline(|view| accounts::see(view, &ALL, id)).is_ok();
         let (given, id) = given.named(&app, is_present)?;
         if let Some(present) = setup_present::find(&db, &id).await? {
+            expect_same()?;
             return present.tell(&app, &given, json);
         }
         let answers = given.complete(&app, &access, id).await?;
         let made = make(&app, &access, &answers).await?;
+        expect_same()?;
         if json { print_made(&app, &answers, &made) } else { tell(&app, &answers, &made) }
     })
 }
