@@ -14,6 +14,7 @@ use crate::{
     config::command,
     domain::{
         delivery::{Failure, State},
+        excerpt::excerpt,
         ids::EndpointId,
         profile::Profiles,
         selection::Selection,
@@ -132,7 +133,11 @@ pub(super) fn webhook(profiles: &Profiles, text: &str) -> Result<(EndpointId, Vi
 }
 
 fn no_webhook(text: &str) -> Error {
-    wrong(format!("'{text}' is no webhook's id, wh_... or whk_...: '{}' shows them", command("webhooks list")))
+    wrong(format!(
+        "'{}' is no webhook's id, wh_... or whk_...: '{}' shows them",
+        excerpt(text),
+        command("webhooks list")
+    ))
 }
 
 /// The name of a state, as the API has it.
